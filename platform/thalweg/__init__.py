@@ -1,0 +1,1 @@
+"""Thalweg: distributed hyperparameter search for multimodal geoscience models."""

@@ -1,0 +1,102 @@
+"""The configuration that every family shares: light to import, JSON in and out.
+
+A family subclasses `FamilyConfig` and nests its own knobs by concern. Every field has bounds, a unit
+where there is one, and a sentence (an attribute docstring below the field).
+"""
+
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from thalweg.errors import ConfigError
+
+Precision = Literal["fp32", "bf16", "fp16"]
+
+
+class Knobs(BaseModel):
+    """A frozen group of knobs; unknown names are refused, docstrings become descriptions."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
+    )
+
+
+class Optimization(Knobs):
+    """AdamW, its schedule, and how a global batch is spread over workers."""
+
+    lr: float = Field(1e-4, gt=0, le=1)
+    """Peak learning rate."""
+    weight_decay: float = Field(0.05, ge=0, le=1)
+    """Decoupled weight decay of AdamW (Loshchilov & Hutter, arXiv:1711.05101)."""
+    beta1: float = Field(0.9, ge=0, lt=1)
+    """Decay of the first-moment average."""
+    beta2: float = Field(0.95, ge=0, lt=1)
+    """Decay of the second-moment average."""
+    eps: float = Field(1e-8, gt=0)
+    """Added to the denominator of AdamW."""
+    clip_norm: float = Field(1.0, ge=0)
+    """Largest global gradient norm; 0 switches clipping off."""
+    lr_schedule: Literal["cosine", "constant"] = "cosine"
+    """Course of the learning rate after the warm-up."""
+    warmup_ratio: float = Field(0.05, ge=0, lt=1)
+    """Share of a stage's sample budget during which the learning rate rises linearly from 0."""
+    min_lr_ratio: float = Field(0.0, ge=0, le=1)
+    """Learning rate at the end of the cosine, as a share of the peak."""
+    batch_size: int = Field(16, ge=1)
+    """Samples per optimizer step over all workers: the batch that the mathematics sees."""
+    micro_batch_size: int | None = Field(None, ge=1)
+    """Most samples per worker and forward pass; None takes the worker's whole share of the batch.
+
+    Accumulation is derived, so the result does not depend on it beyond rounding.
+    """
+    precision: Precision = "fp32"
+    """Number format of forward and backward; losses are computed in fp32."""
+    zero_stage: Literal[0, 1, 2, 3] = 1
+    """DeepSpeed ZeRO stage (arXiv:1910.02054): what is sharded over the workers."""
+
+
+class FamilyConfig(Knobs):
+    """One complete configuration of a family: what one trial trains."""
+
+    dataset: str = Field(min_length=1)
+    """Data set to train on: a folder below the family's data folder."""
+    seed: int = Field(0, ge=0, lt=2**31)
+    """Seed of initial weights, sample order, training masks and dropout."""
+    optimization: Optimization = Optimization()
+    """Optimizer, schedule and batch."""
+
+
+C = TypeVar("C", bound=FamilyConfig)
+
+
+def flat(config: BaseModel) -> dict[str, Any]:
+    """Returns the resolved configuration as ``{"optimization.lr": 1e-4, ...}``, without None."""
+    return dict(_leaves("", config.model_dump(mode="json")))
+
+
+def _leaves(prefix: str, value: Any) -> list[tuple[str, Any]]:
+    if not isinstance(value, dict):
+        return [] if value is None else [(prefix, value)]
+    dot = f"{prefix}." if prefix else ""
+    return [leaf for key, item in value.items() for leaf in _leaves(f"{dot}{key}", item)]
+
+
+def parse(config_type: type[C], values: dict[str, Any]) -> C:
+    """Builds a configuration from plain values, such as the JSON of a recorded trial.
+
+    Raises:
+        ConfigError: A knob is unknown or out of its bounds; the message names each of them.
+    """
+    try:
+        return config_type.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(explain(error)) from None
+
+
+def explain(error: ValidationError) -> str:
+    """Returns pydantic's report as one line per broken law: knob, law, value."""
+    return "; ".join(
+        f"{'.'.join(str(part) for part in item['loc']) or error.title}: "
+        f"{item['msg'][:1].lower()}{item['msg'][1:]}, got {item['input']!r}"
+        for item in error.errors(include_url=False)
+    )

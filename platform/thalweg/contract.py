@@ -1,0 +1,247 @@
+"""What a model family must provide, and nothing more.
+
+A family is a folder ``trainables/NAME/`` with
+
+- ``config.py``: one subclass of `thalweg.config.FamilyConfig` and ``PRESETS``, named instances of it;
+  imports nothing heavy, for a search space imports it;
+- ``task.py``: one subclass of `Task` for that configuration;
+- ``datasets.py``: ``WORLDS``, synthetic data sets by name, and ``SOURCES``, public data sets that can be
+  imported; both may be empty.
+
+The platform owns everything else: processes, DeepSpeed, the loop, the optimizer, checkpoints, early stopping,
+records. It knows no family by name.
+
+Three rules make trials comparable and results independent of the machine:
+
+- *Randomness belongs to the sample.* Everything random about a sample (mask, crop, noise) is drawn from the key
+  that comes with it, never from a global generator: batch size, ranks and loaders cannot change it.
+- *Losses are sums with counts.* `Task.losses` returns sums, `Task.counts` their denominators: means over a
+  global batch are exact over micro-batches and ranks, with absent modalities and ragged last batches.
+- *Metrics are evaluated at a fixed protocol.* What `Task.evaluation_batch` draws and what `Task.summarize`
+  computes may not depend on a searched knob; `Task.protocol` names what they do depend on.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeVar
+
+from thalweg.config import FamilyConfig
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    import numpy.typing as npt
+    from torch import Tensor, nn
+
+    Batch = dict[str, Tensor]
+    Indices = npt.NDArray[np.int64]
+    Keys = npt.NDArray[np.uint64]
+
+Mode = Literal["min", "max"]
+SplitName = Literal["train", "val", "test"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """A number that `Task.summarize` returns.
+
+    Attributes:
+        name: Key in the result of `Task.summarize` and in MLflow.
+        mode: Whether smaller or larger is better.
+        unit: Unit, ``"1"`` for a dimensionless number.
+        search_invariant: Whether the number means the same in every trial: unweighted, in data space, at the
+            fixed evaluation protocol. Only such a metric may be a study's objective.
+        meaning: One sentence for people.
+    """
+
+    name: str
+    mode: Mode
+    unit: str
+    search_invariant: bool
+    meaning: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParameterGroup:
+    """Parameters that train in a stage.
+
+    Attributes:
+        prefix: Beginning of their names in the model, ``""`` for all. The longest matching prefix wins.
+        lr_scale: Factor on the learning rate.
+    """
+
+    prefix: str = ""
+    lr_scale: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """A part of training with its own parameters; the learning-rate schedule starts anew in each.
+
+    Parameters that no group names are frozen: no gradient, and modules that hold only frozen parameters
+    are in evaluation mode, so that normalisation statistics stay as they are.
+
+    Attributes:
+        name: What the stage is called in records.
+        share: Share of the trial's sample budget in (0, 1]; the shares of a task add up to 1.
+        groups: Which parameters train.
+    """
+
+    name: str = "train"
+    share: float = 1.0
+    groups: tuple[ParameterGroup, ...] = (ParameterGroup(),)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """Where training stands before a step.
+
+    Attributes:
+        samples: Samples seen since the trial began.
+        total_samples: The trial's budget.
+        stage: Name of the present stage.
+        stage_ratio: Share of the present stage that is done, in [0, 1).
+    """
+
+    samples: int
+    total_samples: int
+    stage: str
+    stage_ratio: float
+
+
+class Data(Protocol):
+    """Data that a task opened. A lane keeps them for all trials with the same `Task.data_key`."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the content that samples are made of; equal data have equal fingerprints anywhere."""
+
+    def num_samples(self, split: SplitName) -> int:
+        """Number of samples in a split; 0 where the data set has no such split."""
+
+
+C = TypeVar("C", bound=FamilyConfig)
+D = TypeVar("D", bound=Data)
+
+
+class Task(ABC, Generic[C, D]):
+    """One configuration of a family, as the platform trains it.
+
+    A task holds no tensors and no state beyond its configuration: building it is free.
+    """
+
+    config_type: ClassVar[type[FamilyConfig]]
+    metrics: ClassVar[tuple[Metric, ...]]
+
+    def __init__(self, config: C) -> None:
+        self.config = config
+
+    @abstractmethod
+    def data_key(self) -> str:
+        """Names what `open` depends on: tasks with equal keys may share the opened data."""
+
+    @abstractmethod
+    def open(self, root: Path) -> D:
+        """Opens the data set ``config.dataset`` below the family's data folder ``root``.
+
+        Raises:
+            DataError: Data are missing or broken; the message names the file and the way out.
+        """
+
+    @abstractmethod
+    def training_batch(self, data: D, indices: Indices, keys: Keys) -> Batch:
+        """Draws training samples.
+
+        Args:
+            data: What `open` returned.
+            indices: Sample numbers in the split ``train``, shape (batch,).
+            keys: One key per sample and visit, shape (batch,): the seed of everything random about it.
+
+        Returns:
+            Tensors on the CPU whose first axis is the batch.
+        """
+
+    @abstractmethod
+    def evaluation_batch(self, data: D, split: SplitName, indices: Indices) -> Batch:
+        """Draws samples of a split at the fixed evaluation protocol, the same for every configuration."""
+
+    @abstractmethod
+    def build(self, data: D | None) -> nn.Module:
+        """Builds the model for one device, with weights drawn from torch's global generator.
+
+        The names of its direct children are the parts that ``thalweg describe`` counts.
+
+        Args:
+            data: Opened data, which give the geometry; None builds at the family's reference geometry.
+        """
+
+    def stages(self) -> tuple[Stage, ...]:
+        """Returns the stages in order; one that trains everything unless a family says otherwise."""
+        return (Stage(),)
+
+    @abstractmethod
+    def losses(self, model: nn.Module, batch: Batch, progress: Progress) -> Mapping[str, Tensor]:
+        """Computes the unweighted parts of the loss, each a fp32 scalar *summed* over the batch."""
+
+    @abstractmethod
+    def counts(self, batch: Batch, progress: Progress) -> Mapping[str, float]:
+        """Returns the denominator of each part, from the batch alone; 0 where no sample carries the part."""
+
+    @abstractmethod
+    def weights(self, progress: Progress) -> Mapping[str, float]:
+        """Returns the weight of each part now; the loss is sum(weight * sum / count) over the parts."""
+
+    @abstractmethod
+    def evaluate(self, model: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
+        """Computes what `summarize` needs as float64 sums and counts, which are added over batches and ranks."""
+
+    @abstractmethod
+    def summarize(self, sums: Mapping[str, Tensor]) -> dict[str, float]:
+        """Turns the summed results of `evaluate` over a split into metrics; holds every name in `metrics`."""
+
+    @abstractmethod
+    def protocol(self) -> Mapping[str, Any]:
+        """Names what metrics depend on besides weights and data (reference ratios, mask seed, ...), as JSON.
+
+        Results are compared only where the protocols are equal.
+        """
+
+    def baselines(self, data: D) -> Mapping[str, nn.Module]:
+        """Returns predictors without training that `evaluate` accepts in the model's place."""
+        return {}
+
+    def export(self, model: nn.Module) -> nn.Module:
+        """Returns the part of a trained model that inference needs."""
+        return model
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """A synthetic data set, in exactly the layout and with the irregularities of the real one.
+
+    Attributes:
+        meaning: One sentence for people.
+        make: Writes the data set into an empty folder; deterministic.
+    """
+
+    meaning: str
+    make: Callable[[Path], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A public data set that a family can import.
+
+    Attributes:
+        meaning: One sentence for people: what is observed, what is derived.
+        read: Reads the folder ``source`` and writes the family's layout into ``target``; returns a report.
+        options: Names and sentences of the keyword arguments that ``read`` takes as strings.
+    """
+
+    meaning: str
+    read: Callable[..., str]
+    options: Mapping[str, str] = field(default_factory=dict)

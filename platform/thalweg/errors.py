@@ -1,0 +1,72 @@
+"""The errors that a user can cause, as one tree.
+
+ThalwegError
+  ConfigError          a configuration or a study that breaks a law
+    ObjectiveError     a metric that a study must not optimise
+  DiscoveryError       a space, family, preset or data set that does not exist
+  SpaceError           a search space that raises, or returns something else than a configuration
+  DataError            data that are missing, truncated or of the wrong form
+  StudyError           a study name already used, or a study that cannot be read or continued
+  OutputError          a folder that cannot be written
+  ResourceError        resources that the cluster does not have
+  ConnectionFailed     a Ray or MLflow address that does not answer
+  TrialError           a trial that cannot go on
+    NonFiniteError     a loss or metric that is not finite
+    LaneDiedError      a lane whose workers are gone
+
+A message states the law, then the value, then the way out, in lower case and without a full stop:
+``batch_size must be a multiple of the lane's 2 workers, got 7; try 6 or 8``.
+Each class is also the built-in exception that it specialises, so that ``except ValueError`` holds.
+"""
+
+
+class ThalwegError(Exception):
+    """Anything that Thalweg reports to its user without a traceback."""
+
+
+class ConfigError(ThalwegError, ValueError):
+    """A configuration or a study breaks a law."""
+
+
+class ObjectiveError(ConfigError):
+    """A study names a metric that it must not optimise."""
+
+
+class DiscoveryError(ThalwegError, LookupError):
+    """No space, family, preset or data set has this name."""
+
+
+class SpaceError(ThalwegError, ValueError):
+    """A search space raises, or returns something else than a configuration."""
+
+
+class DataError(ThalwegError, ValueError):
+    """Data are missing, truncated or of the wrong form."""
+
+
+class StudyError(ThalwegError, RuntimeError):
+    """A study name is already used, or a study cannot be read or continued."""
+
+
+class OutputError(ThalwegError, OSError):
+    """A folder or file cannot be written."""
+
+
+class ResourceError(ThalwegError, RuntimeError):
+    """The cluster does not have the resources that a lane needs."""
+
+
+class ConnectionFailed(ThalwegError, ConnectionError):
+    """A Ray or MLflow address does not answer."""
+
+
+class TrialError(ThalwegError, RuntimeError):
+    """A trial cannot go on; the study can."""
+
+
+class NonFiniteError(TrialError, ArithmeticError):
+    """A loss or a metric is not finite."""
+
+
+class LaneDiedError(TrialError):
+    """The workers of a lane are gone."""

@@ -1,0 +1,109 @@
+"""What happens in a study, as plain records that any number of listeners consume.
+
+The search publishes; the terminal, MLflow and a test listen. A listener never blocks the search for long and
+never raises into it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+TrialStatus = Literal["complete", "pruned", "failed"]
+StudyEnd = Literal["finished", "interrupted", "failed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyStarted:
+    """A study begins or is continued; everything about it that is known before the first trial."""
+
+    study: str
+    space: str
+    family: str
+    metric: str
+    mode: str
+    num_trials: int
+    samples: int
+    num_lanes: int
+    num_workers: int
+    directory: str
+    definition: Mapping[str, Any] = field(default_factory=dict)  # the study's settings, flat
+    tags: Mapping[str, str] = field(default_factory=dict)  # code version, data fingerprint, hardware, ...
+    source_file: str | None = None  # the search space, recorded as an artifact
+    finished_trials: int = 0  # trials of an earlier run of the same study
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaselineEvaluated:
+    """A predictor without training was evaluated at the study's protocol ("untrained", "climatology", ...)."""
+
+    name: str
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialStarted:
+    """A lane took up a trial."""
+
+    number: int
+    params: Mapping[str, Any]  # what the space asked for
+    config: Mapping[str, Any]  # the resolved configuration, flat
+    tags: Mapping[str, str] = field(default_factory=dict)  # seed, protocol hash, data fingerprint, lane, ...
+    documents: Mapping[str, str] = field(default_factory=dict)  # file name -> text, e.g. deepspeed.json
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialProgress:
+    """A trial reached an evaluation point."""
+
+    number: int
+    samples: int
+    value: float  # the objective
+    metrics: Mapping[str, float]  # everything the evaluation gave
+    curves: tuple[tuple[int, Mapping[str, float]], ...] = ()  # (samples, loss parts, lr, ...) since the last one
+    timings: Mapping[str, float] = field(default_factory=dict)  # seconds: train, evaluate, checkpoint, wait
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialEnded:
+    """A trial ended; the same word in Optuna, in Tune and in MLflow."""
+
+    number: int
+    status: TrialStatus
+    value: float | None
+    samples: int
+    seconds: float
+    reason: str = ""
+    checkpoint: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notice:
+    """Something that people should know: a lane was replaced, a trial is retried, MLflow does not answer."""
+
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyEnded:
+    """No trial runs any more."""
+
+    end: StudyEnd
+    reason: str = ""
+    seconds: float = 0.0
+
+
+Event = (
+    StudyStarted | BaselineEvaluated | TrialStarted | TrialProgress | TrialEnded | Notice | StudyEnded
+)
+
+
+class Listener(Protocol):
+    """Consumes events in the order in which they happen."""
+
+    def handle(self, event: Event) -> None:
+        """Takes one event; returns soon and never raises."""
+
+    def close(self) -> None:
+        """Delivers what is still on its way; called once, after `StudyEnded`."""

@@ -1,0 +1,1 @@
+"""What to try: one file is one study, one function ``space(trial) -> Config``."""
