@@ -1,0 +1,1 @@
+"""Masked autoencoder over gridded weather and river catchments."""

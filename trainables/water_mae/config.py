@@ -1,0 +1,178 @@
+"""Every knob of the hydrological masked autoencoder; the defaults are the published configuration.
+
+Sizes and training settings follow the reference experiment (26,449,212 parameters); statics condition each
+vector patch by its own catchments (`film_scope`), which the reference experiment did not do.
+"""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from thalweg.config import FamilyConfig, Knobs, Optimization
+
+IMAGE_MODALITIES = ("precipitation", "soil_moisture", "temperature")
+VECTOR_MODALITIES = ("evaporation", "river_flow")
+MODALITIES = IMAGE_MODALITIES + VECTOR_MODALITIES
+
+MaskMode = Literal["unified", "independent"]
+FilmMode = Literal["tanh", "one_plus"]
+FilmScope = Literal["per_patch", "global"]
+
+
+class DataKnobs(Knobs):
+    """How days, grid cells and catchments become samples; the evaluation depends on these too."""
+
+    sequence_length: int = Field(30, ge=1, le=366)
+    """Days in a window."""
+    stride: int = Field(20, ge=1, le=366)
+    """Days between the first days of neighbouring windows; at most `sequence_length`."""
+    patch_size: int = Field(10, ge=1, le=64)
+    """Side of a square image patch, in grid cells."""
+    vector_patch_size: int = Field(8, ge=1, le=256)
+    """Catchments in a vector patch; the last one is padded."""
+    land_threshold: float = Field(0.5, gt=0, le=1)
+    """Smallest share of land cells of an image patch that is kept."""
+    max_missing_ratio: float = Field(0.05, ge=0, le=1)
+    """Largest share of missing days of river flow or evaporation of a catchment that is kept."""
+
+    @model_validator(mode="after")
+    def _every_day_is_seen(self) -> Self:
+        if self.stride > self.sequence_length:
+            raise ValueError(
+                f"stride must be at most sequence_length, got {self.stride} > {self.sequence_length}"
+            )
+        return self
+
+
+class MaskingKnobs(Knobs):
+    """What training hides; the evaluation hides a fixed share whatever these say."""
+
+    image_mask_ratio: float = Field(0.4, gt=0, lt=1)
+    """Share of the image patches of each day that is hidden and reconstructed."""
+    vector_mask_ratio: float = Field(0.4, gt=0, lt=1)
+    """Share of the vector patches of each day that is hidden and reconstructed."""
+    mask_mode: MaskMode = "unified"
+    """Whether the image modalities share one mask and the vector modalities another, or each has its own."""
+
+
+class ModelKnobs(Knobs):
+    """Sizes of encoders, fusion and decoders."""
+
+    dim: int = Field(256, ge=8, le=4096, multiple_of=2)
+    """Width of encoder and fusion tokens."""
+    num_heads: int = Field(8, ge=1, le=64)
+    """Attention heads of encoders and fusion; divides `dim`."""
+    image_depth: int = Field(6, ge=1, le=48)
+    """Layers of each image encoder."""
+    vector_depth: int = Field(4, ge=1, le=48)
+    """Layers of each vector encoder."""
+    shared_depth: int = Field(1, ge=0, le=4)
+    """Layers that all modalities share after their encoders; 0 leaves the modalities apart."""
+    mlp_ratio: int = Field(4, ge=1, le=8)
+    """Hidden width of the feed-forward networks, as a multiple of their width."""
+    dropout: float = Field(0.1, ge=0, lt=1)
+    """Dropout on the branches of encoder and fusion layers; attention weights are not dropped."""
+    film_mode: FilmMode = "tanh"
+    """Scale of the static conditioning: tanh in (-1, 1), or 1 + tanh in (0, 2), which starts near identity."""
+    film_scope: FilmScope = "per_patch"
+    """Whether a vector token is conditioned by its own catchments or by the mean over all of them.
+
+    The mean over all catchments of standardised attributes is zero, so global carries no information.
+    """
+    decoder_dim: int = Field(128, ge=8, le=4096, multiple_of=2)
+    """Width of decoder tokens."""
+    decoder_num_heads: int = Field(8, ge=1, le=64)
+    """Attention heads of the decoders; divides `decoder_dim`."""
+    decoder_depth: int = Field(4, ge=1, le=48)
+    """Blocks of each decoder."""
+    decoder_self_attention: bool = False
+    """Whether the queries of a decoder also see each other; off as in CrossMAE (arXiv:2401.14391)."""
+
+    @model_validator(mode="after")
+    def _heads_divide_widths(self) -> Self:
+        for heads, dim in (("num_heads", "dim"), ("decoder_num_heads", "decoder_dim")):
+            if getattr(self, dim) % getattr(self, heads):
+                raise ValueError(
+                    f"{heads} must divide {dim}, got {getattr(self, heads)} and {getattr(self, dim)}"
+                )
+        return self
+
+
+class LossWeights(Knobs):
+    """Factor on the masked mean squared error of each modality; only their ratios matter."""
+
+    precipitation: float = Field(100.0, ge=0, le=1e6)
+    """Weight of precipitation."""
+    soil_moisture: float = Field(10.0, ge=0, le=1e6)
+    """Weight of soil moisture."""
+    temperature: float = Field(10.0, ge=0, le=1e6)
+    """Weight of temperature."""
+    evaporation: float = Field(1.0, ge=0, le=1e6)
+    """Weight of evaporation."""
+    river_flow: float = Field(1.0, ge=0, le=1e6)
+    """Weight of river flow; leave it at 1 in a search, for a common factor has no effect."""
+
+    @model_validator(mode="after")
+    def _something_is_trained(self) -> Self:
+        if not any(getattr(self, name) for name in MODALITIES):
+            raise ValueError("at least one loss weight must be positive, got 0 for all")
+        return self
+
+
+class WaterMAE(FamilyConfig):
+    """Masked autoencoder over three gridded fields and two catchment series, for one trial."""
+
+    dataset: str = Field("gb-hydrology", min_length=1)
+    """Data set to train on: a folder below the family's data folder."""
+    optimization: Optimization = Optimization(precision="fp16")
+    """Optimizer, schedule and batch."""
+    data: DataKnobs = DataKnobs()
+    """Windows and patches."""
+    masking: MaskingKnobs = MaskingKnobs()
+    """Masks of training."""
+    model: ModelKnobs = ModelKnobs()
+    """Architecture."""
+    loss_weights: LossWeights = LossWeights()
+    """Weights of the loss parts."""
+
+
+_EVEN_WEIGHTS = LossWeights(precipitation=1.0, soil_moisture=1.0, temperature=1.0)
+
+PRESETS: dict[str, WaterMAE] = {
+    "reference": WaterMAE(),
+    "small": WaterMAE(
+        dataset="small",
+        optimization=Optimization(lr=1e-3),
+        data=DataKnobs(sequence_length=15, stride=5),
+        model=ModelKnobs(
+            dim=64,
+            num_heads=4,
+            image_depth=2,
+            vector_depth=2,
+            dropout=0.0,
+            film_mode="one_plus",
+            decoder_dim=64,
+            decoder_num_heads=4,
+            decoder_depth=2,
+        ),
+        loss_weights=_EVEN_WEIGHTS,
+    ),
+    "tiny": WaterMAE(
+        dataset="tiny",
+        optimization=Optimization(lr=3e-3, batch_size=8),
+        data=DataKnobs(sequence_length=6, stride=3, vector_patch_size=4),
+        model=ModelKnobs(
+            dim=32,
+            num_heads=2,
+            image_depth=1,
+            vector_depth=1,
+            mlp_ratio=2,
+            dropout=0.0,
+            film_mode="one_plus",
+            decoder_dim=32,
+            decoder_num_heads=2,
+            decoder_depth=1,
+        ),
+        loss_weights=_EVEN_WEIGHTS,
+    ),
+}
