@@ -73,7 +73,7 @@ class ModelKnobs(Knobs):
     dropout: float = Field(0.1, ge=0, lt=1)
     """Dropout on the branches of encoder and fusion layers; attention weights are not dropped."""
     film_mode: FilmMode = "tanh"
-    """Scale of the static conditioning: tanh in (-1, 1), or 1 + tanh in (0, 2), which starts near identity."""
+    """Scale of the static conditioning: tanh in (-1, 1), or 1 + tanh in (0, 2), near identity at first."""
     film_scope: FilmScope = "per_patch"
     """Whether a vector token is conditioned by its own catchments or by the mean over all of them.
 

@@ -1,0 +1,48 @@
+"""Random masks that depend on a sample's key and on nothing else.
+
+Each (key, group, step, patch) has a score from a counter-based hash; the patches with the lowest scores of a
+step are masked. So a sample has the same masks in any batch, order, process or loader, and all masks of a
+configuration have the same number of patches.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from thalweg.errors import ConfigError
+from thalweg.hashing import splitmix64
+
+
+def num_masked(num_patches: int, mask_ratio: float) -> int:
+    """Returns how many patches are masked: the share rounded down, at least 1, and one stays visible.
+
+    Raises:
+        ConfigError: There are fewer than two patches, so that nothing could be both seen and reconstructed.
+    """
+    if num_patches < 2:
+        raise ConfigError(
+            f"masking needs at least 2 patches, got {num_patches}; choose smaller patches or more data"
+        )
+    # The small number keeps 0.29 * 100 = 28.999... from losing a patch.
+    return min(max(int(num_patches * mask_ratio + 1e-9), 1), num_patches - 1)
+
+
+def random_masks(
+    keys: npt.NDArray[np.uint64], *, shape: tuple[int, int, int], num_masked: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Draws which patches stay visible and which are masked.
+
+    Args:
+        keys: One key per sample, shape (batch,).
+        shape: Number of groups, steps and patches; each group and step has a mask of its own.
+        num_masked: Patches masked in every step.
+
+    Returns:
+        Indices of visible patches (batch, group, step, visible) and of masked ones (batch, group, step,
+        masked), each in rising order.
+    """
+    scores = keys.reshape(-1, 1, 1, 1)
+    for axis, size in enumerate(shape):
+        counter = np.arange(1, size + 1, dtype=np.uint64)
+        scores = splitmix64(scores) ^ counter.reshape((-1, *(1 for _ in shape[axis + 1 :])))
+    order = np.argsort(splitmix64(scores), axis=-1, kind="stable").astype(np.int64)
+    return np.sort(order[..., num_masked:], axis=-1), np.sort(order[..., :num_masked], axis=-1)

@@ -1,0 +1,142 @@
+"""Transformer layers over tokens of fixed number: no attention masks, no dropout of attention weights.
+
+Hidden tokens are left out rather than masked, so `scaled_dot_product_attention` may choose its fused kernels.
+"""
+
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+
+from thalweg.nn.film import FiLM, FilmMode
+
+Tokens = Float[Tensor, "batch token dim"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerSizes:
+    """What the layers of a stack have in common.
+
+    Attributes:
+        dim: Width of a token.
+        num_heads: Attention heads; divides `dim`.
+        mlp_ratio: Hidden width of the feed-forward network as a multiple of `dim`.
+        dropout: Dropout on both branches and inside the feed-forward network.
+    """
+
+    dim: int
+    num_heads: int
+    mlp_ratio: int = 4
+    dropout: float = 0.0
+
+
+class SelfAttention(nn.Module):
+    """Multi-head attention of tokens over themselves (section 3.2.2 of arXiv:1706.03762)."""
+
+    def __init__(self, dim: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.query_key_value = nn.Linear(dim, 3 * dim)
+        self.output = nn.Linear(dim, dim)
+
+    def forward(self, x: Tokens) -> Tokens:
+        """Mixes the tokens."""
+        heads = self.query_key_value(x).unflatten(-1, (3, self.num_heads, -1))
+        query, key, value = heads.permute(2, 0, 3, 1, 4).unbind(0)  # each (batch, head, token, head_dim)
+        mixed = scaled_dot_product_attention(query, key, value)
+        return self.output(mixed.transpose(1, 2).flatten(2))
+
+
+class CrossAttention(nn.Module):
+    """Multi-head attention of queries over a context of another width; only the output has a bias."""
+
+    def __init__(self, dim: int, context_dim: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.query = nn.Linear(dim, dim, bias=False)
+        self.key_value = nn.Linear(context_dim, 2 * dim, bias=False)
+        self.output = nn.Linear(dim, dim)
+
+    def forward(self, x: Tokens, context: Float[Tensor, "batch context context_dim"]) -> Tokens:
+        """Reads the context for each token; the tokens do not see each other."""
+        query = self.query(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+        heads = self.key_value(context).unflatten(-1, (2, self.num_heads, -1))
+        key, value = heads.permute(2, 0, 3, 1, 4).unbind(0)
+        mixed = scaled_dot_product_attention(query, key, value)
+        return self.output(mixed.transpose(1, 2).flatten(2))
+
+
+def feed_forward(sizes: LayerSizes, activation: nn.Module) -> nn.Sequential:
+    """Returns the two-layer network that is applied to each token."""
+    hidden = sizes.dim * sizes.mlp_ratio
+    return nn.Sequential(
+        nn.Linear(sizes.dim, hidden), activation, nn.Dropout(sizes.dropout), nn.Linear(hidden, sizes.dim)
+    )
+
+
+class EncoderLayer(nn.Module):
+    """Post-norm Transformer encoder layer with ReLU (section 3.1 of arXiv:1706.03762)."""
+
+    def __init__(self, sizes: LayerSizes) -> None:
+        super().__init__()
+        self.attention = SelfAttention(sizes.dim, sizes.num_heads)
+        self.attention_norm = nn.LayerNorm(sizes.dim)
+        self.mlp = feed_forward(sizes, nn.ReLU())
+        self.mlp_norm = nn.LayerNorm(sizes.dim)
+        self.dropout = nn.Dropout(sizes.dropout)
+
+    def forward(self, x: Tokens) -> Tokens:
+        """Mixes the tokens, then transforms each."""
+        x = self.attention_norm(x + self.dropout(self.attention(x)))
+        return self.mlp_norm(x + self.dropout(self.mlp(x)))
+
+
+class FilmLayer(nn.Module):
+    """Encoder layer whose two normalisations are modulated by each token's own condition.
+
+    One projection serves both: ``x = FiLM(x + MHA(x)); x = FiLM(x + FFN(x))`` with
+    ``FiLM(h) = scale * LN(h) + shift``.
+    """
+
+    def __init__(self, sizes: LayerSizes, condition_dim: int, mode: FilmMode) -> None:
+        super().__init__()
+        self.attention = SelfAttention(sizes.dim, sizes.num_heads)
+        self.attention_norm = nn.LayerNorm(sizes.dim)
+        self.mlp = feed_forward(sizes, nn.ReLU())
+        self.mlp_norm = nn.LayerNorm(sizes.dim)
+        self.film = FiLM(condition_dim, sizes.dim, mode)
+        self.dropout = nn.Dropout(sizes.dropout)
+
+    def forward(self, x: Tokens, condition: Float[Tensor, "batch token condition"]) -> Tokens:
+        """Mixes the tokens, then transforms each; the condition modulates both results."""
+        scale, shift = self.film(condition)
+        x = scale * self.attention_norm(x + self.dropout(self.attention(x))) + shift
+        return scale * self.mlp_norm(x + self.dropout(self.mlp(x))) + shift
+
+
+class CrossLayer(nn.Module):
+    """Pre-norm decoder block of CrossMAE (section 3.3 of arXiv:2401.14391), with GELU.
+
+    Args:
+        sizes: Sizes of the decoder.
+        context_dim: Width of the encoder's tokens.
+        self_attention: Whether the queries also see each other.
+    """
+
+    def __init__(self, sizes: LayerSizes, context_dim: int, *, self_attention: bool) -> None:
+        super().__init__()
+        self.cross_norm = nn.LayerNorm(sizes.dim)
+        self.cross = CrossAttention(sizes.dim, context_dim, sizes.num_heads)
+        self.among: nn.Sequential | None = None
+        if self_attention:
+            self.among = nn.Sequential(nn.LayerNorm(sizes.dim), SelfAttention(sizes.dim, sizes.num_heads))
+        self.mlp_norm = nn.LayerNorm(sizes.dim)
+        self.mlp = feed_forward(sizes, nn.GELU())
+
+    def forward(self, x: Tokens, context: Float[Tensor, "batch context context_dim"]) -> Tokens:
+        """Reads the context, then transforms each query."""
+        x = x + self.cross(self.cross_norm(x), context)
+        if self.among is not None:
+            x = x + self.among(x)
+        return x + self.mlp(self.mlp_norm(x))
