@@ -22,17 +22,17 @@ FilmScope = Literal["per_patch", "global"]
 class DataKnobs(Knobs):
     """How days, grid cells and catchments become samples; the evaluation depends on these too."""
 
-    sequence_length: int = Field(30, ge=1, le=366)
+    sequence_length: int = Field(default=30, ge=1, le=366)
     """Days in a window."""
-    stride: int = Field(20, ge=1, le=366)
+    stride: int = Field(default=20, ge=1, le=366)
     """Days between the first days of neighbouring windows; at most `sequence_length`."""
-    patch_size: int = Field(10, ge=1, le=64)
+    patch_size: int = Field(default=10, ge=1, le=64)
     """Side of a square image patch, in grid cells."""
-    vector_patch_size: int = Field(8, ge=1, le=256)
+    vector_patch_size: int = Field(default=8, ge=1, le=256)
     """Catchments in a vector patch; the last one is padded."""
-    land_threshold: float = Field(0.5, gt=0, le=1)
+    land_threshold: float = Field(default=0.5, gt=0, le=1)
     """Smallest share of land cells of an image patch that is kept."""
-    max_missing_ratio: float = Field(0.05, ge=0, le=1)
+    max_missing_ratio: float = Field(default=0.05, ge=0, le=1)
     """Largest share of missing days of river flow or evaporation of a catchment that is kept."""
 
     @model_validator(mode="after")
@@ -47,9 +47,9 @@ class DataKnobs(Knobs):
 class MaskingKnobs(Knobs):
     """What training hides; the evaluation hides a fixed share whatever these say."""
 
-    image_mask_ratio: float = Field(0.4, gt=0, lt=1)
+    image_mask_ratio: float = Field(default=0.4, gt=0, lt=1)
     """Share of the image patches of each day that is hidden and reconstructed."""
-    vector_mask_ratio: float = Field(0.4, gt=0, lt=1)
+    vector_mask_ratio: float = Field(default=0.4, gt=0, lt=1)
     """Share of the vector patches of each day that is hidden and reconstructed."""
     mask_mode: MaskMode = "unified"
     """Whether the image modalities share one mask and the vector modalities another, or each has its own."""
@@ -58,19 +58,19 @@ class MaskingKnobs(Knobs):
 class ModelKnobs(Knobs):
     """Sizes of encoders, fusion and decoders."""
 
-    dim: int = Field(256, ge=8, le=4096, multiple_of=2)
+    dim: int = Field(default=256, ge=8, le=4096, multiple_of=2)
     """Width of encoder and fusion tokens."""
-    num_heads: int = Field(8, ge=1, le=64)
+    num_heads: int = Field(default=8, ge=1, le=64)
     """Attention heads of encoders and fusion; divides `dim`."""
-    image_depth: int = Field(6, ge=1, le=48)
+    image_depth: int = Field(default=6, ge=1, le=48)
     """Layers of each image encoder."""
-    vector_depth: int = Field(4, ge=1, le=48)
+    vector_depth: int = Field(default=4, ge=1, le=48)
     """Layers of each vector encoder."""
-    shared_depth: int = Field(1, ge=0, le=4)
+    shared_depth: int = Field(default=1, ge=0, le=4)
     """Layers that all modalities share after their encoders; 0 leaves the modalities apart."""
-    mlp_ratio: int = Field(4, ge=1, le=8)
+    mlp_ratio: int = Field(default=4, ge=1, le=8)
     """Hidden width of the feed-forward networks, as a multiple of their width."""
-    dropout: float = Field(0.1, ge=0, lt=1)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
     """Dropout on the branches of encoder and fusion layers; attention weights are not dropped."""
     film_mode: FilmMode = "tanh"
     """Scale of the static conditioning: tanh in (-1, 1), or 1 + tanh in (0, 2), near identity at first."""
@@ -79,11 +79,11 @@ class ModelKnobs(Knobs):
 
     The mean over all catchments of standardised attributes is zero, so global carries no information.
     """
-    decoder_dim: int = Field(128, ge=8, le=4096, multiple_of=2)
+    decoder_dim: int = Field(default=128, ge=8, le=4096, multiple_of=2)
     """Width of decoder tokens."""
-    decoder_num_heads: int = Field(8, ge=1, le=64)
+    decoder_num_heads: int = Field(default=8, ge=1, le=64)
     """Attention heads of the decoders; divides `decoder_dim`."""
-    decoder_depth: int = Field(4, ge=1, le=48)
+    decoder_depth: int = Field(default=4, ge=1, le=48)
     """Blocks of each decoder."""
     decoder_self_attention: bool = False
     """Whether the queries of a decoder also see each other; off as in CrossMAE (arXiv:2401.14391)."""
@@ -101,15 +101,15 @@ class ModelKnobs(Knobs):
 class LossWeights(Knobs):
     """Factor on the masked mean squared error of each modality; only their ratios matter."""
 
-    precipitation: float = Field(100.0, ge=0, le=1e6)
+    precipitation: float = Field(default=100.0, ge=0, le=1e6)
     """Weight of precipitation."""
-    soil_moisture: float = Field(10.0, ge=0, le=1e6)
+    soil_moisture: float = Field(default=10.0, ge=0, le=1e6)
     """Weight of soil moisture."""
-    temperature: float = Field(10.0, ge=0, le=1e6)
+    temperature: float = Field(default=10.0, ge=0, le=1e6)
     """Weight of temperature."""
-    evaporation: float = Field(1.0, ge=0, le=1e6)
+    evaporation: float = Field(default=1.0, ge=0, le=1e6)
     """Weight of evaporation."""
-    river_flow: float = Field(1.0, ge=0, le=1e6)
+    river_flow: float = Field(default=1.0, ge=0, le=1e6)
     """Weight of river flow; leave it at 1 in a search, for a common factor has no effect."""
 
     @model_validator(mode="after")
@@ -122,7 +122,7 @@ class LossWeights(Knobs):
 class WaterMAE(FamilyConfig):
     """Masked autoencoder over three gridded fields and two catchment series, for one trial."""
 
-    dataset: str = Field("gb-hydrology", min_length=1)
+    dataset: str = Field(default="gb-hydrology", min_length=1)
     """Data set to train on: a folder below the family's data folder."""
     optimization: Optimization = Optimization(precision="fp16")
     """Optimizer, schedule and batch."""

@@ -7,6 +7,8 @@ configuration have the same number of patches.
 
 import numpy as np
 import numpy.typing as npt
+from jaxtyping import Int, Shaped
+from torch import Tensor
 
 from thalweg.errors import ConfigError
 from thalweg.hashing import splitmix64
@@ -46,3 +48,10 @@ def random_masks(
         scores = splitmix64(scores) ^ counter.reshape((-1, *(1 for _ in shape[axis + 1 :])))
     order = np.argsort(splitmix64(scores), axis=-1, kind="stable").astype(np.int64)
     return np.sort(order[..., num_masked:], axis=-1), np.sort(order[..., :num_masked], axis=-1)
+
+
+def take_patches(
+    values: Shaped[Tensor, "batch step patch feature"], indices: Int[Tensor, "batch step taken"]
+) -> Shaped[Tensor, "batch step taken feature"]:
+    """Returns the patches of each step that the indices name."""
+    return values.gather(2, indices[..., None].expand(-1, -1, -1, values.shape[-1]))

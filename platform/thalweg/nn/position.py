@@ -3,8 +3,9 @@
 import math
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn.functional import embedding
 
 
 def sinusoidal(num_positions: int, dim: int) -> Float[Tensor, "position dim"]:
@@ -20,3 +21,18 @@ def sinusoidal(num_positions: int, dim: int) -> Float[Tensor, "position dim"]:
     frequency = torch.exp(-math.log(10000.0) * torch.arange(half, dtype=torch.float64) / half)
     angle = torch.arange(num_positions, dtype=torch.float64)[:, None] * frequency
     return torch.cat((angle.sin(), angle.cos()), dim=-1).float()
+
+
+def encode_places(
+    position: Float[Tensor, "patch dim"],
+    time: Float[Tensor, "step dim"],
+    patches: Int[Tensor, "batch step taken"],
+) -> Float[Tensor, "batch step taken dim"]:
+    """Returns ``position[patch] + time[step]`` for some patches of each step.
+
+    Adds on the small table of all places and reads that, for adding on tokens costs a pass over memory each.
+    """
+    num_steps, num_patches = len(time), len(position)
+    table = (time[:, None] + position).flatten(0, 1)
+    first = torch.arange(0, num_steps * num_patches, num_patches, device=patches.device)
+    return embedding(patches + first[:, None], table)

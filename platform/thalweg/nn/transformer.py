@@ -45,7 +45,8 @@ class SelfAttention(nn.Module):
         heads = self.query_key_value(x).unflatten(-1, (3, self.num_heads, -1))
         query, key, value = heads.permute(2, 0, 3, 1, 4).unbind(0)  # each (batch, head, token, head_dim)
         mixed = scaled_dot_product_attention(query, key, value)
-        return self.output(mixed.transpose(1, 2).flatten(2))
+        output: Tensor = self.output(mixed.transpose(1, 2).flatten(2))
+        return output
 
 
 class CrossAttention(nn.Module):
@@ -64,7 +65,8 @@ class CrossAttention(nn.Module):
         heads = self.key_value(context).unflatten(-1, (2, self.num_heads, -1))
         key, value = heads.permute(2, 0, 3, 1, 4).unbind(0)
         mixed = scaled_dot_product_attention(query, key, value)
-        return self.output(mixed.transpose(1, 2).flatten(2))
+        output: Tensor = self.output(mixed.transpose(1, 2).flatten(2))
+        return output
 
 
 def feed_forward(sizes: LayerSizes, activation: nn.Module) -> nn.Sequential:
@@ -89,7 +91,8 @@ class EncoderLayer(nn.Module):
     def forward(self, x: Tokens) -> Tokens:
         """Mixes the tokens, then transforms each."""
         x = self.attention_norm(x + self.dropout(self.attention(x)))
-        return self.mlp_norm(x + self.dropout(self.mlp(x)))
+        output: Tensor = self.mlp_norm(x + self.dropout(self.mlp(x)))
+        return output
 
 
 class FilmLayer(nn.Module):
@@ -112,7 +115,8 @@ class FilmLayer(nn.Module):
         """Mixes the tokens, then transforms each; the condition modulates both results."""
         scale, shift = self.film(condition)
         x = scale * self.attention_norm(x + self.dropout(self.attention(x))) + shift
-        return scale * self.mlp_norm(x + self.dropout(self.mlp(x))) + shift
+        output: Tensor = scale * self.mlp_norm(x + self.dropout(self.mlp(x))) + shift
+        return output
 
 
 class CrossLayer(nn.Module):
@@ -139,4 +143,5 @@ class CrossLayer(nn.Module):
         x = x + self.cross(self.cross_norm(x), context)
         if self.among is not None:
             x = x + self.among(x)
-        return x + self.mlp(self.mlp_norm(x))
+        output: Tensor = x + self.mlp(self.mlp_norm(x))
+        return output
