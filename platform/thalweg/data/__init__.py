@@ -1,0 +1,1 @@
+"""Data machinery that families share: memory-mapped stores, windows, normalisation, daily HDF5."""

@@ -1,0 +1,104 @@
+"""Validated reading of daily HDF5 grids: ``data`` float32 (days, rows, cols) and ``dates`` as YYYY-MM-DD bytes."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+from jaxtyping import Float32, Shaped
+
+from thalweg.errors import DataError
+
+CHUNK_DAYS = 30
+"""Days in one HDF5 chunk, and in one read."""
+
+
+@dataclass(frozen=True)
+class DailyGrid:
+    """A daily HDF5 file whose header is sound.
+
+    Attributes:
+        path: The file.
+        dates: Consecutive days, shape (day,), dtype datetime64[D].
+        rows: Rows of the grid.
+        cols: Columns of the grid.
+    """
+
+    path: Path
+    dates: Shaped[np.ndarray, " day"]
+    rows: int
+    cols: int
+
+
+def open_daily(path: Path) -> DailyGrid:
+    """Checks the header of a daily HDF5 file; reads dates, not grids.
+
+    Raises:
+        DataError: The file cannot be read, lacks a dataset, or shape, dtype or dates are wrong.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            data, dates = (_dataset(path, file, name) for name in ("data", "dates"))
+            if data.ndim != 3 or data.dtype != np.float32 or not data.size:
+                raise DataError(
+                    f"data in {path} must be float32 of shape (days, rows, cols), "
+                    f"got {data.dtype} {data.shape}; write the file again"
+                )
+            if dates.shape != data.shape[:1]:
+                raise DataError(
+                    f"dates in {path} must hold one date per day of data, "
+                    f"got {dates.shape} for {data.shape[0]} days; write the file again"
+                )
+            days = _parse_dates(path, dates[:])
+            return DailyGrid(path=path, dates=days, rows=data.shape[1], cols=data.shape[2])
+    except (OSError, RuntimeError) as error:
+        raise _unreadable(path, error) from None
+
+
+def read_days(grid: DailyGrid, num_days: int = CHUNK_DAYS) -> Iterator[tuple[int, Float32[np.ndarray, "day row col"]]]:
+    """Yields pieces of at most `num_days` days with the position of their first day.
+
+    Raises:
+        DataError: A chunk is damaged.
+    """
+    try:
+        with h5py.File(grid.path, "r") as file:
+            data = file["data"]
+            for first in range(0, len(grid.dates), num_days):
+                yield first, data[first : first + num_days]
+    except (OSError, RuntimeError) as error:
+        raise _unreadable(grid.path, error) from None
+
+
+def _dataset(path: Path, file: h5py.File, name: str) -> h5py.Dataset:
+    item = file.get(name)
+    if not isinstance(item, h5py.Dataset):
+        raise DataError(
+            f"{path} must hold the datasets 'data' and 'dates', got {sorted(file)}; write the file again"
+        )
+    return item
+
+
+def _parse_dates(path: Path, raw: Shaped[np.ndarray, " day"]) -> Shaped[np.ndarray, " day"]:
+    text = [item.decode("ascii", "replace") if isinstance(item, bytes) else str(item) for item in raw]
+    try:
+        days = np.array(text, dtype="datetime64[D]")
+    except ValueError as error:
+        raise DataError(
+            f"dates in {path} must be YYYY-MM-DD, got {text[0]!r} first ({error}); write the file again"
+        ) from None
+    breaks = np.flatnonzero(np.diff(days) != np.timedelta64(1, "D"))
+    if np.isnat(days).any() or breaks.size:
+        where = int(breaks[0]) if breaks.size else 0
+        raise DataError(
+            f"dates in {path} must be consecutive days, got {text[where : where + 2]} "
+            f"at days {where} and {where + 1}; write the missing days"
+        )
+    return days
+
+
+def _unreadable(path: Path, error: Exception) -> DataError:
+    return DataError(
+        f"{path} must be a complete HDF5 file, got {type(error).__name__}: {error}; copy or write the file again"
+    )

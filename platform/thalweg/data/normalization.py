@@ -1,0 +1,79 @@
+"""Streaming statistics, and the day-of-year climatology that serves as a baseline."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32, Integer
+
+DAYS_OF_YEAR = 366
+
+
+@dataclass
+class Moments:
+    """Mean and variance of values that arrive in pieces, merged in float64.
+
+    Source: Chan, Golub & LeVeque (1979), Updating formulae and a pairwise algorithm for computing sample
+    variances, Eq. 2.1.
+    """
+
+    count: int = 0
+    mean: float = 0.0
+    squares: float = 0.0
+
+    def update(self, values: Float[np.ndarray, "*shape"]) -> None:
+        """Adds finite values of any shape."""
+        if not values.size:
+            return
+        mean = float(values.mean(dtype=np.float64))
+        squares = float(np.square(values - np.float64(mean)).sum())
+        total = self.count + values.size
+        shift = mean - self.mean
+        self.mean += shift * values.size / total
+        self.squares += squares + shift * shift * self.count * values.size / total
+        self.count = total
+
+    @property
+    def std(self) -> float:
+        """Population standard deviation; 0 before anything arrived."""
+        return float(np.sqrt(self.squares / self.count)) if self.count else 0.0
+
+
+class Climatology:
+    """Mean of each day of the year over the days that arrive, smoothed over the neighbouring days of the year.
+
+    Args:
+        shape: Shape of one day.
+        half_width: Days on either side that a smoothed day takes in; the year is a circle.
+    """
+
+    def __init__(self, shape: tuple[int, ...], half_width: int = 15) -> None:
+        self._sums = np.zeros((DAYS_OF_YEAR, *shape), dtype=np.float64)
+        self._counts = np.zeros((DAYS_OF_YEAR, *shape[:1]), dtype=np.float64)
+        self._half_width = half_width
+
+    def update(
+        self,
+        days: Float32[np.ndarray, "day modality *item"],
+        day_of_year: Integer[np.ndarray, " day"],
+        present: Bool[np.ndarray, "day modality"],
+    ) -> None:
+        """Adds days; a modality that is absent on a day does not count."""
+        for values, position, known in zip(days, day_of_year, present, strict=True):
+            self._sums[position, known] += values[known]
+            self._counts[position, known] += 1
+
+    def smoothed(self) -> Float32[np.ndarray, "366 modality *item"]:
+        """Returns the smoothed means; 0 where no day of the neighbourhood was seen."""
+        sums = _circular_sum(self._sums, self._half_width)
+        counts = _circular_sum(self._counts, self._half_width)
+        counts = counts.reshape(*counts.shape, *[1] * (sums.ndim - 2))
+        mean: Float32[np.ndarray, "366 modality *item"] = (sums / np.maximum(counts, 1)).astype(np.float32)
+        return mean
+
+
+def _circular_sum(values: Float[np.ndarray, "day *item"], half_width: int) -> Float[np.ndarray, "day *item"]:
+    """Sums each day with `half_width` neighbours on either side, the first day following the last."""
+    around = np.concatenate([values[-half_width - 1 :], values, values[:half_width]])
+    running = np.cumsum(around, axis=0)
+    difference: Float[np.ndarray, "day *item"] = running[2 * half_width + 1 :] - running[: len(values)]
+    return difference

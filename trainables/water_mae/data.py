@@ -1,0 +1,193 @@
+"""The data of the hydrological masked autoencoder: days of land patches and catchments, served as windows."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+from jaxtyping import Bool, Float32, Float64, Int16, Int64
+
+from thalweg.contract import SplitName
+from thalweg.data.store import Store, content_hashes, key_of, open_store
+from thalweg.data.windows import gather, whole, window_starts
+from thalweg.errors import DataError
+from trainables.water_mae.config import DataKnobs
+from trainables.water_mae.layout import ATTRIBUTES, find_files
+from trainables.water_mae.prepare import FORMAT, prepare
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """What the model's shapes depend on.
+
+    Attributes:
+        pixel_valid: True on land, for the cells of each kept patch.
+        patch_rows_cols: Position of each kept patch in the patch grid.
+        member_valid: False where the last vector patch is padded.
+        static: Attributes of each catchment, z-scored over catchments; unknown values and padding are 0.
+    """
+
+    pixel_valid: Bool[np.ndarray, "patch pixel"]
+    patch_rows_cols: Int64[np.ndarray, "patch 2"]
+    member_valid: Bool[np.ndarray, "vector_patch member"]
+    static: Float32[np.ndarray, "vector_patch member attribute"]
+
+    @property
+    def num_patches(self) -> int:
+        """Number of kept land patches."""
+        return self.pixel_valid.shape[0]
+
+    @property
+    def num_pixels(self) -> int:
+        """Cells in an image patch."""
+        return self.pixel_valid.shape[1]
+
+    @property
+    def num_vector_patches(self) -> int:
+        """Number of vector patches."""
+        return self.member_valid.shape[0]
+
+    @property
+    def num_members(self) -> int:
+        """Catchments in a vector patch."""
+        return self.member_valid.shape[1]
+
+
+def _reference_geometry() -> Geometry:
+    """Returns the geometry of the published model: 94 patches of 10 x 10 cells, 604 catchments in groups of 8.
+
+    Positions and attributes are not known without the data; they hold zeros.
+    """
+    members = np.arange(76 * 8).reshape(76, 8) < 604
+    return Geometry(
+        pixel_valid=np.ones((94, 100), bool),
+        patch_rows_cols=np.zeros((94, 2), np.int64),
+        member_valid=members,
+        static=np.zeros((76, 8, len(ATTRIBUTES)), np.float32),
+    )
+
+
+REFERENCE_GEOMETRY = _reference_geometry()
+
+
+@dataclass(frozen=True)
+class WaterData:
+    """Normalised days of a data set; large arrays stay in the store and are shared by all processes.
+
+    Attributes:
+        geometry: Shapes and static attributes.
+        images: Land patches; ocean is 0.
+        vectors: Evaporation and log river flow; padding and absent days are 0.
+        vector_present: False where a modality is absent on a day, for all catchments.
+        day_of_year: Days since 1 January, 0 to 365.
+        epoch_day: Days since 1970-01-01.
+        mean: Means that were subtracted: precipitation, soil moisture, temperature, evaporation, log river flow.
+        std: Standard deviations that were divided by, in the same order.
+        catchments: NRFA gauge numbers in the order of vector patches and members.
+        sequence_length: Days in a window.
+        starts: First day of each window, by split.
+        fingerprint: Hash of the days and of how they are cut into windows.
+    """
+
+    geometry: Geometry
+    images: Float32[np.ndarray, "day 3 patch pixel"]
+    vectors: Float32[np.ndarray, "day 2 vector_patch member"]
+    vector_present: Bool[np.ndarray, "day 2"]
+    day_of_year: Int16[np.ndarray, " day"]
+    epoch_day: Int64[np.ndarray, " day"]
+    mean: Float64[np.ndarray, " 5"]
+    std: Float64[np.ndarray, " 5"]
+    catchments: tuple[int, ...]
+    sequence_length: int
+    starts: dict[SplitName, Int64[np.ndarray, " window"]]
+    fingerprint: str
+    _climatology: tuple[
+        Float32[np.ndarray, "366 3 patch pixel"], Float32[np.ndarray, "366 2 vector_patch member"]
+    ] = field(repr=False)
+
+    def num_samples(self, split: SplitName) -> int:
+        """Returns the number of windows of a split; 0 for a split that the data set does not have."""
+        return len(self.starts[split]) if split in self.starts else 0
+
+    def windows(self, split: SplitName, indices: Int64[np.ndarray, " batch"]) -> dict[str, np.ndarray]:
+        """Copies windows out of the store.
+
+        Args:
+            split: The split.
+            indices: Numbers of windows in the split.
+
+        Returns:
+            ``images`` float32 (batch, 3, time, patch, pixel); ``vectors`` float32 (batch, 2, time, vector_patch,
+            member); ``vector_present`` float32 (batch, 2), 1 where the modality is present on every day;
+            ``day_of_year`` int64 (batch, time); ``window`` uint64 (batch,), the first day as days since 1970-01-01,
+            which is the same in every batch and split.
+        """
+        starts, length = self.starts[split][indices], self.sequence_length
+        return {
+            "images": gather(self.images, starts, length),
+            "vectors": gather(self.vectors, starts, length),
+            "vector_present": whole(self.vector_present, starts, length),
+            "day_of_year": self.day_of_year[starts[:, None] + np.arange(length)].astype(np.int64),
+            "window": self.epoch_day[starts].astype(np.uint64),
+        }
+
+    def climatology(
+        self,
+    ) -> tuple[Float32[np.ndarray, "366 3 patch pixel"], Float32[np.ndarray, "366 2 vector_patch member"]]:
+        """Returns the training split's mean of each day of the year, smoothed over 15 days on either side.
+
+        Images and vectors, in normalised units: what a predictor without a model can know.
+        """
+        return self._climatology
+
+
+def open_data(root: Path, dataset: str, knobs: DataKnobs) -> WaterData:
+    """Opens a data set; the first time, checks it and prepares its store.
+
+    Args:
+        root: The family's data folder.
+        dataset: Name of a folder below it.
+        knobs: How days become samples.
+
+    Raises:
+        DataError: Files are missing or broken, or a split has no window.
+        OutputError: The store cannot be written.
+    """
+    folder = root / dataset
+    files = find_files(folder)
+    stores = folder / ".store"
+    key = key_of(
+        {
+            "format": FORMAT,
+            "files": content_hashes(files, stores),
+            "knobs": knobs.model_dump(exclude={"sequence_length", "stride"}),
+        }
+    )
+    store = open_store(stores, key, lambda writer: prepare(writer, files, knobs))
+    return _serve(store, folder, knobs)
+
+
+def _serve(store: Store, folder: Path, knobs: DataKnobs) -> WaterData:
+    arrays, facts = store.arrays, store.facts
+    days = {cast(SplitName, split): range(*span) for split, span in facts["spans"].items()}
+    starts = window_starts(days, knobs.sequence_length, knobs.stride)
+    for split, firsts in starts.items():
+        if not len(firsts):
+            raise DataError(
+                f"the split {split} of {folder} must hold at least one window of {knobs.sequence_length} days, "
+                f"got {len(days[split])} days; lower data.sequence_length or use a longer split"
+            )
+    windows = {"content": facts["content"], "length": knobs.sequence_length, "stride": knobs.stride}
+    return WaterData(
+        geometry=Geometry(
+            **{name: arrays[name] for name in ("pixel_valid", "patch_rows_cols", "member_valid", "static")}
+        ),
+        **{name: arrays[name] for name in ("images", "vectors", "vector_present", "day_of_year", "epoch_day")},
+        mean=np.array(facts["mean"]),
+        std=np.array(facts["std"]),
+        catchments=tuple(facts["ids"]),
+        sequence_length=knobs.sequence_length,
+        starts=starts,
+        fingerprint=key_of(windows),
+        _climatology=(arrays["climatology_images"], arrays["climatology_vectors"]),
+    )

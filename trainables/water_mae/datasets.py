@@ -1,0 +1,19 @@
+"""Data sets of the family that need no files of one's own: synthetic worlds, and public sources."""
+
+from collections.abc import Mapping
+
+from thalweg.contract import Source, World
+from trainables.water_mae import synthetic
+
+WORLDS: Mapping[str, World] = {
+    "tiny": World(
+        meaning="an island of 40 x 40 cells with 48 catchments, three years to train on and one to validate: for "
+        "tests and first steps (vector_patch_size 4 fits)",
+        make=synthetic.make_tiny,
+    ),
+    "small": World(
+        meaning="an island of 100 x 80 cells with 200 catchments, four years to train on and one to validate",
+        make=synthetic.make_small,
+    ),
+}
+SOURCES: Mapping[str, Source] = {}

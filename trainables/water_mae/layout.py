@@ -1,0 +1,165 @@
+"""The files of a data set folder: their names, how they are found, how they are written.
+
+Every writer of the layout (synthetic worlds, imports) goes through here, so that all data sets look alike.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float32, Int64, Shaped
+
+from thalweg.contract import SplitName
+from thalweg.data.hdf5 import CHUNK_DAYS
+from thalweg.errors import DataError
+from trainables.water_mae.config import IMAGE_MODALITIES
+
+SPLITS: tuple[SplitName, ...] = ("train", "val")
+SENTINEL = np.float32(-99999.0)
+"""Value of a cell without data; land cells must not hold it."""
+ATTRIBUTES = (
+    "latitude",
+    "longitude",
+    "minimum-altitude",
+    "maximum-altitude",
+    "50-percentile-altitude",
+    "10-percentile-altitude",
+    "90-percentile-altitude",
+    "catchment-area",
+    "dpsbar",
+    "propwet",
+    "bfihost",
+)
+"""Columns of the attribute table, in the order in which the model sees them."""
+
+_PATTERNS = {
+    **{f"{name}_{split}": f"{name}_{split}_*.h5" for name in IMAGE_MODALITIES for split in SPLITS},
+    "series": "riverflow_evaporation_*catchments_*.parquet",
+    "attributes": "Catchment_attributes_nrfa.csv",
+    "mask": "*mask_*x*.npy",
+}
+
+
+def find_files(folder: Path) -> dict[str, Path]:
+    """Finds the files of a data set by role: ``precipitation_train``, ..., ``series``, ``attributes``, ``mask``.
+
+    Raises:
+        DataError: The folder or a file is missing, or several files fit one role.
+    """
+    if not folder.is_dir():
+        raise DataError(
+            f"a data set must be a folder, got none at {folder}; `thalweg data make water_mae` writes a synthetic "
+            "one, `thalweg data import gb-hydrology SOURCE` a real one"
+        )
+    return {role: _only(folder, role, pattern) for role, pattern in _PATTERNS.items()}
+
+
+def _only(folder: Path, role: str, pattern: str) -> Path:
+    found = sorted(folder.glob(pattern))
+    if not found:
+        raise DataError(
+            f"{folder} must hold one file {pattern} ({role}), got none; copy it there, or write the data set again "
+            "with `thalweg data make water_mae` or `thalweg data import gb-hydrology SOURCE`"
+        )
+    if len(found) > 1:
+        raise DataError(
+            f"{folder} must hold one file {pattern} ({role}), got {', '.join(path.name for path in found)}; "
+            "move all but one away"
+        )
+    return found[0]
+
+
+@dataclass(frozen=True)
+class Period:
+    """Consecutive days of a split, both ends included."""
+
+    first: np.datetime64
+    last: np.datetime64
+
+    @property
+    def dates(self) -> Shaped[np.ndarray, " day"]:
+        """The days, dtype datetime64[D]."""
+        return np.arange(self.first, self.last + np.timedelta64(1, "D"), dtype="datetime64[D]")
+
+    @property
+    def years(self) -> str:
+        """First and last year as file names carry them."""
+        return f"{str(self.first)[:4]}_{str(self.last)[:4]}"
+
+
+def write_grid(
+    folder: Path,
+    modality: str,
+    split: SplitName,
+    period: Period,
+    *,
+    land: Bool[np.ndarray, "row col"],
+    pieces: Iterable[Float32[np.ndarray, "day cell"]],
+) -> Path:
+    """Writes one modality of one split; cells outside the land mask hold the sentinel.
+
+    Args:
+        folder: Data set folder.
+        modality: One of the image modalities.
+        split: The split.
+        period: Days of the split.
+        land: Land mask.
+        pieces: Land cells in row-major order, in pieces of `CHUNK_DAYS` days (the last may be shorter).
+    """
+    dates = period.dates
+    path = folder / f"{modality}_{split}_{period.years}.h5"
+    with h5py.File(path, "w") as file:
+        data = file.create_dataset(
+            "data",
+            (len(dates), *land.shape),
+            np.float32,
+            chunks=(min(CHUNK_DAYS, len(dates)), *land.shape),
+            compression="gzip",
+            compression_opts=4,
+            shuffle=True,
+        )
+        file.create_dataset("dates", data=dates.astype("S10"))
+        first = 0
+        for cells in pieces:
+            grid = np.full((len(cells), *land.shape), SENTINEL, np.float32)
+            grid[:, land] = cells
+            data[first : first + len(cells)] = grid
+            first += len(cells)
+    if first != len(dates):
+        raise ValueError(f"pieces of {path.name} must cover {len(dates)} days, got {first}")
+    return path
+
+
+def write_mask(folder: Path, land: Bool[np.ndarray, "row col"]) -> None:
+    """Writes the land mask as uint8, 1 = land."""
+    np.save(folder / f"land_mask_{land.shape[0]}x{land.shape[1]}.npy", land.astype(np.uint8))
+
+
+def write_series(
+    folder: Path,
+    period: Period,
+    ids: Int64[np.ndarray, " catchment"],
+    *,
+    evaporation: Float32[np.ndarray, "catchment day"],
+    riverflow: Float32[np.ndarray, "catchment day"],
+) -> None:
+    """Writes the daily series of all catchments as one table ``date, ID, evaporation, riverflow`` in mm/day."""
+    dates = period.dates
+    table = pd.DataFrame(
+        {
+            "date": np.tile(dates.astype("datetime64[ms]"), len(ids)),
+            "ID": np.repeat(ids.astype(np.int32), len(dates)),
+            "evaporation": evaporation.ravel(),
+            "riverflow": riverflow.ravel(),
+        }
+    )
+    name = f"riverflow_evaporation_{len(ids)}catchments_{period.years}.parquet"
+    table.to_parquet(folder / name, compression="zstd", index=False)
+
+
+def write_attributes(folder: Path, table: pd.DataFrame) -> None:
+    """Writes the static attributes; `table` is indexed by catchment and holds `ATTRIBUTES`."""
+    table.loc[:, list(ATTRIBUTES)].to_csv(folder / "Catchment_attributes_nrfa.csv", index_label="id")

@@ -1,0 +1,228 @@
+"""Synthetic hydrology: an island on which weather wets the soil and the soil feeds the rivers.
+
+Nothing is observed here, but the structure is that of the real data: a seasonal cycle, weather systems that span
+two to three patches, last for days and drift eastwards, relief that cools and wets, a soil that remembers, and
+rivers whose response depends on the static attributes of their catchment. So a masked patch or a masked river is
+better known from its neighbours, from other modalities and from other days than from the calendar.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float32, Float64, Int64
+from scipy import ndimage
+
+from thalweg.contract import SplitName
+from thalweg.data.hdf5 import CHUNK_DAYS
+from thalweg.data.store import staged
+from trainables.water_mae import layout
+from trainables.water_mae.layout import Period
+from trainables.water_mae.soil import SoilBucket
+
+_MEMORY = 0.8  # day-to-day correlation of weather: a system lasts about five days
+_DRIFT = 1  # cells per day eastwards
+_LAPSE = 0.0065  # degC per metre
+
+
+@dataclass(frozen=True, kw_only=True)
+class Island:
+    """Size of a synthetic world.
+
+    Attributes:
+        rows: Rows of the grid.
+        cols: Columns of the grid.
+        num_catchments: Catchments before any is dropped.
+        train: Days of the training split.
+        val: Days of the validation split.
+        seed: Seed of everything random.
+    """
+
+    rows: int
+    cols: int
+    num_catchments: int
+    train: Period
+    val: Period
+    seed: int = 0
+
+
+TINY = Island(
+    rows=40,
+    cols=40,
+    num_catchments=48,
+    train=Period(np.datetime64("2001-01-01"), np.datetime64("2003-12-31")),
+    val=Period(np.datetime64("2004-01-01"), np.datetime64("2004-12-31")),
+)
+SMALL = Island(
+    rows=100,
+    cols=80,
+    num_catchments=200,
+    train=Period(np.datetime64("2001-01-01"), np.datetime64("2004-12-31")),
+    val=Period(np.datetime64("2005-01-01"), np.datetime64("2005-12-31")),
+)
+
+
+def write_island(island: Island, target: Path) -> None:
+    """Writes a synthetic data set; the same bytes of data for the same island."""
+    rng = np.random.default_rng(island.seed)
+    land, altitude = _relief(island, rng)
+    whole = Period(island.train.first, island.val.last)
+    weather = _weather(land, altitude, whole, rng)
+    ids, basins, attributes = _catchments(island, land, altitude, weather["soil_moisture"], rng)
+    riverflow, evaporation = _rivers(weather, basins, attributes)
+    _make_irregular(riverflow, attributes, len(island.train.dates))
+    with staged(target) as folder:
+        splits: tuple[tuple[SplitName, Period], ...] = (("train", island.train), ("val", island.val))
+        for split, period in splits:
+            first = int((period.first - whole.first) / np.timedelta64(1, "D"))
+            for name in ("precipitation", "soil_moisture", "temperature"):
+                days = weather[name][first : first + len(period.dates)].round(3)
+                pieces = (days[piece : piece + CHUNK_DAYS] for piece in range(0, len(days), CHUNK_DAYS))
+                layout.write_grid(folder, name, split, period, land=land, pieces=pieces)
+        layout.write_mask(folder, land)
+        layout.write_series(folder, whole, ids, evaporation=evaporation.round(3), riverflow=riverflow.round(3))
+        layout.write_attributes(folder, attributes)
+
+
+make_tiny = partial(write_island, TINY)
+make_small = partial(write_island, SMALL)
+
+
+def _smooth(noise: Float64[np.ndarray, "*grid row col"], width: float) -> Float64[np.ndarray, "*grid row col"]:
+    """Smooths white noise to a correlation length of about `width` cells and unit variance; wraps around."""
+    sigma = (0.0,) * (noise.ndim - 2) + (width, width)
+    field = ndimage.gaussian_filter(noise, sigma, mode="wrap")
+    scaled: Float64[np.ndarray, "*grid row col"] = field / field.std()
+    return scaled
+
+
+def _relief(
+    island: Island, rng: np.random.Generator
+) -> tuple[Bool[np.ndarray, "row col"], Float64[np.ndarray, "row col"]]:
+    """Returns an island with a ragged coast, and its altitude in metres."""
+    rows, cols = island.rows, island.cols
+    y, x = np.meshgrid(np.linspace(-1, 1, rows), np.linspace(-1, 1, cols), indexing="ij")
+    hills = _smooth(rng.standard_normal((rows, cols)), 5.0)
+    height = 1.0 - np.hypot(x, y) ** 2 * 0.95 + 0.18 * hills
+    land = height > 0
+    altitude = np.where(land, 30 + 450 * height * (1.2 + 0.6 * hills).clip(0.1), 0.0)
+    return land, altitude
+
+
+def _systems(shape: tuple[int, int], num_days: int, rng: np.random.Generator) -> Float64[np.ndarray, "day row col"]:
+    """Weather systems: a smooth field of unit variance that fades, is renewed and drifts eastwards."""
+    field = _smooth(rng.standard_normal(shape), 9.0)
+    days = np.empty((num_days, *shape))
+    for day in range(num_days):
+        renewal = _smooth(rng.standard_normal(shape), 9.0)
+        field = _MEMORY * np.roll(field, _DRIFT, axis=1) + np.sqrt(1 - _MEMORY**2) * renewal
+        days[day] = field
+    return days
+
+
+def _weather(
+    land: Bool[np.ndarray, "row col"],
+    altitude: Float64[np.ndarray, "row col"],
+    period: Period,
+    rng: np.random.Generator,
+) -> dict[str, Float32[np.ndarray, "day cell"]]:
+    """Returns daily precipitation, temperature, soil moisture and evaporation of the land cells."""
+    dates = period.dates
+    season = np.cos(2 * np.pi * ((dates - dates[0]).astype(int) - 20) / 365.25)[:, None]  # 1 in January
+    fronts = _systems(land.shape, len(dates), rng)[:, land]
+    air = _systems(land.shape, len(dates), rng)[:, land]
+    height = altitude[land]
+    south = np.argwhere(land)[:, 0] / land.shape[0]
+    temperature = 8.5 + 2 * south - _LAPSE * height - 5.5 * season + 3.5 * (air + 0.4 * fronts * season)
+    wet = np.maximum(fronts + 0.15 * season - 0.1, 0)
+    precipitation = 4.0 * wet * (0.7 + height / 500)
+    demand = np.maximum(0.1, (1.6 - 1.3 * season) * (1 + 0.06 * 3.5 * air))
+    soil = SoilBucket(height.size)
+    moisture, runoff = np.empty_like(wet), np.empty_like(wet)
+    for day in range(len(dates)):
+        runoff[day] = soil.step(precipitation[day], temperature[day], demand[day])
+        moisture[day] = soil.saturation
+    days = {
+        "precipitation": precipitation,
+        "temperature": temperature,
+        "soil_moisture": moisture,
+        "evaporation": demand,
+        "runoff": runoff,
+    }
+    return {name: values.astype(np.float32) for name, values in days.items()}
+
+
+def _catchments(
+    island: Island,
+    land: Bool[np.ndarray, "row col"],
+    altitude: Float64[np.ndarray, "row col"],
+    soil_moisture: Float32[np.ndarray, "day cell"],
+    rng: np.random.Generator,
+) -> tuple[Int64[np.ndarray, " catchment"], Float64[np.ndarray, "catchment cell"], pd.DataFrame]:
+    """Places catchments; returns ids, the weight of each land cell in each catchment, and attributes."""
+    place = np.argwhere(land)
+    centre = place[np.sort(rng.choice(len(place), island.num_catchments, replace=len(place) < island.num_catchments))]
+    radius = rng.uniform(1.0, 3.5, island.num_catchments)  # cells
+    distance = np.linalg.norm(place[None] - centre[:, None], axis=2)
+    weight = np.where(distance <= radius[:, None], 1.0, 0.0)
+    weight /= weight.sum(axis=1, keepdims=True)
+    height = altitude[land]
+    heights = [height[row > 0] for row in weight]
+    geology = _smooth(rng.standard_normal(land.shape), 6.0)[land]
+    wetness = soil_moisture.mean(axis=0)
+    table = pd.DataFrame(
+        {
+            "latitude": 58.0 - 8.0 * centre[:, 0] / land.shape[0],
+            "longitude": -6.0 + 8.0 * centre[:, 1] / land.shape[1],
+            "minimum-altitude": [item.min() for item in heights],
+            "maximum-altitude": [item.max() for item in heights],
+            **{f"{q}-percentile-altitude": [np.percentile(item, q) for item in heights] for q in (10, 50, 90)},
+            "catchment-area": np.pi * (5 * radius) ** 2,
+            "dpsbar": [20 + 0.35 * np.ptp(item) for item in heights],
+            "propwet": (weight @ wetness).clip(0, 1),
+            "bfihost": np.clip(0.5 + 0.2 * weight @ geology, 0.15, 0.95),
+        }
+    ).round(3)
+    ids = np.arange(1001, 1001 + 7 * island.num_catchments, 7, dtype=np.int64)
+    return ids, weight, table.set_index(pd.Index(ids, name="id"))
+
+
+def _rivers(
+    weather: dict[str, Float32[np.ndarray, "day cell"]],
+    basins: Float64[np.ndarray, "catchment cell"],
+    attributes: pd.DataFrame,
+) -> tuple[Float32[np.ndarray, "catchment day"], Float32[np.ndarray, "catchment day"]]:
+    """Returns river flow and evaporation in mm/day.
+
+    The share `bfihost` of the runoff passes a slow store; the rest a quick one that is quicker where it is steep.
+    """
+    runoff = basins @ weather["runoff"].T.astype(np.float64)
+    slow_share = attributes["bfihost"].to_numpy()
+    quick_days = 1.0 + 2.5 * np.exp(-attributes["dpsbar"].to_numpy() / 60)
+    flow = slow_share[:, None] * _release(runoff, np.full(len(runoff), 40.0))
+    flow += (1 - slow_share[:, None]) * _release(runoff, quick_days)
+    return flow.astype(np.float32), (basins @ weather["evaporation"].T).astype(np.float32)
+
+
+def _release(
+    inflow: Float64[np.ndarray, "catchment day"], residence: Float64[np.ndarray, " catchment"]
+) -> Float64[np.ndarray, "catchment day"]:
+    """Outflow of linear stores with a mean residence in days, filled to balance at first."""
+    share = 1 - np.exp(-1 / residence)
+    outflow = inflow.mean(axis=1)
+    out = np.empty_like(inflow)
+    for day in range(inflow.shape[1]):
+        outflow = outflow + share * (inflow[:, day] - outflow)
+        out[:, day] = outflow
+    return out
+
+
+def _make_irregular(riverflow: Float32[np.ndarray, "catchment day"], attributes: pd.DataFrame, num_train: int) -> None:
+    """Adds what real archives have: late gauges, gaps, a gauge that failed, an attribute row with blanks."""
+    riverflow[:, :30] = np.nan  # no gauge before the end of the first month
+    riverflow[3, 100:108] = np.nan
+    riverflow[-2, num_train - 2 : num_train + 3] = np.nan  # a gap across the border of the splits
+    riverflow[7, 200 : 200 + num_train // 4] = np.nan  # must be dropped
+    attributes.iloc[5, attributes.columns.get_indexer(pd.Index(["dpsbar", "propwet", "bfihost"]))] = np.nan
