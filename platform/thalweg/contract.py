@@ -26,20 +26,20 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeAlias, TypeVar
+
+import numpy as np
+import numpy.typing as npt
 
 from thalweg.config import FamilyConfig
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    import numpy as np
-    import numpy.typing as npt
     from torch import Tensor, nn
 
-    Batch = dict[str, Tensor]
-    Indices = npt.NDArray[np.int64]
-    Keys = npt.NDArray[np.uint64]
+Batch: TypeAlias = "dict[str, Tensor]"
+Indices: TypeAlias = npt.NDArray[np.int64]
+Keys: TypeAlias = npt.NDArray[np.uint64]
 
 Mode = Literal["min", "max"]
 SplitName = Literal["train", "val", "test"]

@@ -1,0 +1,36 @@
+"""Hashes that are the same on every machine and in every process."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+
+def splitmix64(state: npt.NDArray[np.uint64] | np.uint64) -> npt.NDArray[np.uint64]:
+    """Scrambles counters into independent 64-bit numbers.
+
+    The output function of SplitMix64 (Steele, Lea & Flood 2014, doi:10.1145/2660193.2660195): random
+    access to a random sequence, so that a draw depends on its key and on nothing drawn before it.
+
+    Args:
+        state: Counters or earlier results of any shape.
+
+    Returns:
+        Numbers of the same shape.
+    """
+    with np.errstate(over="ignore"):
+        z = np.asarray(state, dtype=np.uint64) + _GOLDEN
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return z ^ (z >> np.uint64(31))
+
+
+def digest(values: Mapping[str, Any]) -> str:
+    """Returns 16 hexadecimal digits that name a JSON document, whatever the order of its keys."""
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

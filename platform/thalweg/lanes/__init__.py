@@ -1,0 +1,1 @@
+"""Warm groups of Ray Train workers, and the Tune trainable that drives one."""

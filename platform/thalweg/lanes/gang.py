@@ -1,0 +1,97 @@
+"""What a lane needs from the cluster, counted in whole gangs: all workers of a lane or none."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import ray
+from ray.autoscaler.sdk import request_resources
+
+from thalweg.errors import ResourceError
+
+
+@dataclass(frozen=True)
+class Gang:
+    """The workers of one lane.
+
+    Attributes:
+        num_workers: Workers that train one trial together.
+        cpus: CPU cores per worker.
+        gpus: GPUs per worker.
+    """
+
+    num_workers: int
+    cpus: float
+    gpus: float
+
+    @property
+    def bundle(self) -> dict[str, float]:
+        """Resources of one worker, in Ray's words."""
+        wanted = {"CPU": self.cpus, "GPU": self.gpus}
+        return {name: amount for name, amount in wanted.items() if amount > 0}
+
+    def __str__(self) -> str:
+        parts = " and ".join(f"{amount:g} {name}" for name, amount in self.bundle.items())
+        return f"{self.num_workers} x {parts}"
+
+
+def lanes_that_fit(gang: Gang, nodes: Sequence[Mapping[str, float]]) -> int:
+    """Returns how many whole gangs fit on nodes with these resources, placed node by node."""
+    free = [dict(node) for node in nodes]
+    lanes = 0
+    while True:
+        placed = 0
+        for node in free:
+            while placed < gang.num_workers and _fits(gang.bundle, node):
+                for name, amount in gang.bundle.items():
+                    node[name] -= amount
+                placed += 1
+        if placed < gang.num_workers:
+            return lanes
+        lanes += 1
+
+
+def _fits(bundle: Mapping[str, float], node: Mapping[str, float]) -> bool:
+    return all(node.get(name, 0.0) + 1e-9 >= amount for name, amount in bundle.items())
+
+
+def book(gang: Gang, num_lanes: int | str, wait_s: float) -> int:
+    """Returns how many lanes may run at once, and waits for an autoscaler to bring them up.
+
+    Args:
+        gang: Workers of one lane.
+        num_lanes: Lanes asked for; ``"auto"`` takes all that fit now, at least one.
+        wait_s: Seconds to wait for the resources.
+
+    Raises:
+        ResourceError: Not even one lane fits after the wait; the message says what is missing.
+    """
+    wanted = 1 if num_lanes == "auto" else int(num_lanes)
+    deadline = time.monotonic() + wait_s
+    asked = False
+    while True:
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        fitting = lanes_that_fit(gang, nodes)
+        if fitting >= wanted:
+            return fitting if num_lanes == "auto" else wanted
+        if time.monotonic() >= deadline:
+            break
+        if not asked:
+            request_resources(bundles=[gang.bundle] * (gang.num_workers * wanted))
+            asked = True
+        time.sleep(1.0)
+    if fitting:
+        return fitting
+    raise ResourceError(_missing(gang, nodes, wait_s))
+
+
+def _missing(gang: Gang, nodes: Sequence[Mapping[str, float]], wait_s: float) -> str:
+    totals = {name: sum(node.get(name, 0.0) for node in nodes) for name in gang.bundle}
+    have = " and ".join(f"{amount:g} {name}" for name, amount in totals.items())
+    return (
+        f"a lane needs {gang} at the same time, got {have} on {len(nodes)} machines after {wait_s:.0f} s; "
+        "lower num_workers, cpus_per_worker or gpus_per_worker of the study, add machines, "
+        "or wait longer for an autoscaler with --wait"
+    )

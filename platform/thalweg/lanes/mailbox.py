@@ -1,0 +1,134 @@
+"""Where a lane's driver and its workers meet: an actor that hands orders to every rank and collects the answers.
+
+Ray Train reports arrive with seconds of delay and only in one direction; a call to this actor takes
+milliseconds. Workers wait inside `next`, so an idle lane costs nothing.
+
+A worker group that Ray Train restarts comes back under a new name. Whatever the old group was doing is
+lost, and the driver is told so (`Restarted`) instead of waiting for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from thalweg.training.orders import Refusal, Report, TrialOrder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """What every rank of a lane does next.
+
+    Attributes:
+        verb: ``advance`` trains to the next evaluation, ``stop`` ends the lane.
+        order: The trial to advance.
+        reached: Samples of the last report that the driver holds.
+    """
+
+    verb: Literal["advance", "stop"]
+    order: TrialOrder | None = None
+    reached: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ready:
+    """A worker is up and has nothing to do.
+
+    Attributes:
+        process: Process number, for people and for tests.
+        node: Address of the machine.
+        timings: Seconds that its start took, by part.
+    """
+
+    process: int
+    node: str
+    timings: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Restarted:
+    """The worker group died and a new one is up; the command in hand was lost."""
+
+
+Answer = Ready | Report | Refusal
+
+
+class Mailbox:
+    """The actor. One command is under way at a time.
+
+    Args:
+        num_workers: Ranks of the lane.
+    """
+
+    def __init__(self, num_workers: int) -> None:
+        self._num_workers = num_workers
+        self._group = ""
+        self._ready: dict[int, Ready] = {}
+        self._collected: dict[int, Answer] = {}
+        self._commands: list[asyncio.Queue[Command]] = []
+        self._answers: asyncio.Queue[list[Any] | Restarted] = asyncio.Queue()
+        self._busy = False
+        self._started = False
+        self._lost: Restarted | list[Any] | None = None
+
+    async def next(self, rank: int, group: str, answer: Answer) -> Command:
+        """Takes a rank's answer and waits for the next command.
+
+        Args:
+            rank: Who asks.
+            group: Name of the worker group that the rank belongs to; a new name is a restarted group.
+            answer: What came of the last command, `Ready` at first.
+        """
+        if group != self._group:
+            if not isinstance(answer, Ready):
+                return Command(verb="stop")
+            self._begin(group)
+        if isinstance(answer, Ready):
+            self._arrive(rank, answer)
+        else:
+            self._collect(rank, answer)
+        return await self._commands[rank].get()
+
+    def _begin(self, group: str) -> None:
+        first = not self._group
+        self._group = group
+        self._ready, self._collected = {}, {}
+        self._commands = [asyncio.Queue() for _ in range(self._num_workers)]
+        if self._busy and not first and self._lost is None:
+            self._lost = Restarted()
+        self._busy = False
+
+    def _arrive(self, rank: int, answer: Ready) -> None:
+        self._ready[rank] = answer
+        if len(self._ready) < self._num_workers:
+            return
+        if self._lost is not None:
+            self._answers.put_nowait(self._lost)
+            self._lost = None
+        elif not self._started:
+            self._started = True
+            self._answers.put_nowait([self._ready[number] for number in range(self._num_workers)])
+
+    def _collect(self, rank: int, answer: Answer) -> None:
+        self._collected[rank] = answer
+        if len(self._collected) == self._num_workers:
+            self._busy = False
+            self._answers.put_nowait([self._collected[number] for number in range(self._num_workers)])
+            self._collected = {}
+
+    async def give_up(self, group: str, refusal: Refusal) -> None:
+        """Takes the reason why a rank leaves its group; it is the answer once the group has been replaced."""
+        if group == self._group and self._busy:
+            self._lost = [refusal]
+
+    async def send(self, command: Command) -> None:
+        """Hands a command to every rank."""
+        self._busy = command.verb != "stop"
+        for queue in self._commands:
+            queue.put_nowait(command)
+
+    async def receive(self) -> list[Any] | Restarted:
+        """Waits for the answers of all ranks, in rank order."""
+        return await self._answers.get()

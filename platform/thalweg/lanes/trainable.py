@@ -1,0 +1,162 @@
+"""The Tune trainable that drives one lane: its actor lives as long as the lane, trials pass through it.
+
+Tune creates it for a first trial and hands it the next configuration through `reset_config`; each `step` is one
+evaluation. The worker group is Ray Train's, started once in `setup` and booked as one gang by Ray Train's own
+placement group, so the trainable itself books nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from ray import train, tune
+from ray.train.torch import TorchConfig, TorchTrainer
+
+from thalweg.errors import LaneDiedError
+from thalweg.lanes.gang import Gang
+from thalweg.lanes.mailbox import Command, Mailbox, Restarted
+from thalweg.lanes.worker import work
+from thalweg.training.orders import Refusal, Report, TrialOrder
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaneSettings:
+    """What all lanes of a study share.
+
+    Attributes:
+        gang: Workers of a lane.
+        directory: Folder for Ray Train's own files.
+        start_timeout_s: Longest wait for the workers to come up.
+        max_restarts: Times that a worker group is replaced within a lane.
+    """
+
+    gang: Gang
+    directory: str
+    start_timeout_s: float = 300.0
+    max_restarts: int = 3
+
+
+class Lane:
+    """A warm worker group and the mailbox through which it is driven.
+
+    Args:
+        settings: Size of the group and where it keeps its files.
+        name: Name of the lane.
+    """
+
+    def __init__(self, settings: LaneSettings, name: str) -> None:
+        self._settings = settings
+        self._error: BaseException | None = None
+        self._mailbox = ray.remote(num_cpus=0)(Mailbox).remote(settings.gang.num_workers)
+        trainer = self._trainer(name)
+        self._thread = threading.Thread(target=self._fit, args=(trainer,), daemon=True, name=name)
+        self._thread.start()
+
+    def _trainer(self, name: str) -> TorchTrainer:
+        gang = self._settings.gang
+        return TorchTrainer(
+            work,
+            train_loop_config={"mailbox": self._mailbox, "num_threads": max(int(gang.cpus), 1)},
+            torch_config=TorchConfig(backend="nccl" if gang.gpus else "gloo"),
+            scaling_config=train.ScalingConfig(
+                num_workers=gang.num_workers, use_gpu=gang.gpus > 0, resources_per_worker=gang.bundle
+            ),
+            run_config=train.RunConfig(
+                name=name,
+                storage_path=self._settings.directory,
+                failure_config=train.FailureConfig(max_failures=self._settings.max_restarts),
+            ),
+        )
+
+    def _fit(self, trainer: TorchTrainer) -> None:
+        try:
+            trainer.fit()
+        except BaseException as error:
+            self._error = error
+
+    def wait_until_ready(self) -> list[Any]:
+        """Waits for the workers and returns what they say of themselves, by rank.
+
+        Raises:
+            LaneDiedError: They did not come up.
+        """
+        answers = self._receive(self._settings.start_timeout_s)
+        return answers if isinstance(answers, list) else self.wait_until_ready()
+
+    def advance(self, order: TrialOrder, reached: int) -> Report | Refusal:
+        """Trains a trial to its next evaluation, over as many restarts of the group as are allowed.
+
+        Raises:
+            LaneDiedError: The group is gone for good.
+        """
+        while True:
+            ray.get(self._mailbox.send.remote(Command(verb="advance", order=order, reached=reached)))
+            answers = self._receive(None)
+            if isinstance(answers, Restarted):
+                continue
+            refusals = [answer for answer in answers if isinstance(answer, Refusal)]
+            return refusals[0] if refusals else answers[0]
+
+    def _receive(self, timeout_s: float | None) -> list[Any] | Restarted:
+        pending = self._mailbox.receive.remote()
+        waited = 0.0
+        while True:
+            done, _ = ray.wait([pending], timeout=1.0)
+            if done:
+                answers: list[Any] | Restarted = ray.get(done[0])
+                return answers
+            waited += 1.0
+            if not self._thread.is_alive():
+                raise LaneDiedError(f"a lane must keep its workers, got {self._error}; see the study's logs")
+            if timeout_s is not None and waited >= timeout_s:
+                raise LaneDiedError(
+                    f"a lane's workers must be up within {timeout_s:.0f} s, got no answer from {self._settings.gang}; "
+                    "check the cluster with `ray status`"
+                )
+
+    def stop(self) -> None:
+        """Ends the workers and frees their resources."""
+        self._mailbox.send.remote(Command(verb="stop"))
+        self._thread.join(timeout=10.0)
+
+
+class LaneTrainable(tune.Trainable):  # type: ignore[misc]
+    """A lane as Tune sees it. `setup` takes ``settings`` from ``tune.with_parameters``."""
+
+    def setup(self, config: dict[str, Any], settings: LaneSettings) -> None:
+        """Starts the lane and waits until its workers are warm."""
+        self._lane = Lane(settings, f"lane-{self.trial_id}")
+        self._workers = self._lane.wait_until_ready()
+        self._take(config)
+
+    def _take(self, config: dict[str, Any]) -> None:
+        self._order: TrialOrder = config["order"]
+        self._reached = 0
+
+    def step(self) -> dict[str, Any]:
+        """Trains to the next evaluation."""
+        answer = self._lane.advance(self._order, self._reached)
+        if isinstance(answer, Refusal):
+            return {"answer": answer, "samples": answer.samples, "done": True}
+        self._reached = answer.samples
+        return {"answer": answer, "samples": answer.samples, "done": answer.done}
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Takes the next trial; the workers stay, and free the last one when they are told of the next."""
+        self._take(new_config)
+        return True
+
+    def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
+        """Returns nothing of weight: the workers write the trial's checkpoints themselves."""
+        return {"reached": self._reached}
+
+    def load_checkpoint(self, checkpoint: dict[str, Any] | None) -> None:
+        """Goes on after the last report; the workers find the weights by the trial's name."""
+        self._reached = int((checkpoint or {}).get("reached", 0))
+
+    def cleanup(self) -> None:
+        """Ends the lane."""
+        self._lane.stop()

@@ -1,0 +1,138 @@
+"""The loop of one worker of a lane: Ray Train starts it once, and it trains trial after trial."""
+
+from __future__ import annotations
+
+import os
+import time
+import traceback
+import uuid
+from typing import Any
+
+import ray
+import torch
+import torch.distributed as dist
+from ray import train
+
+from thalweg.errors import ThalwegError
+from thalweg.lanes.mailbox import Answer, Command, Ready
+from thalweg.training import engine
+from thalweg.training.orders import Refusal, Report, TrialOrder
+from thalweg.training.process_group import World, join
+from thalweg.training.session import DataCache, Session
+
+_TORCH_FAULTS = ("gloo", "nccl", "cuda error", "connection reset", "connection closed")
+
+
+def work(settings: dict[str, Any]) -> None:
+    """Serves the lane's mailbox until it says stop; what Ray Train runs on every rank.
+
+    Args:
+        settings: ``mailbox``, the actor, and ``num_threads`` per worker.
+    """
+    began = time.perf_counter()
+    mailbox = settings["mailbox"]
+    world = join(settings["num_threads"])
+    joined = time.perf_counter()
+    engine.warm_up()
+    group = _group_name(world)
+    answer: Answer = Ready(
+        process=os.getpid(),
+        node=ray.util.get_node_ip_address(),
+        timings={"join_s": joined - began, "warm_up_s": time.perf_counter() - joined},
+    )
+    crew = Crew(world)
+    while True:
+        command: Command = ray.get(mailbox.next.remote(train.get_context().get_world_rank(), group, answer))
+        if command.verb == "stop":
+            crew.drop()
+            return
+        try:
+            answer = crew.follow(command)
+        except Exception as error:
+            if not is_group_fault(error):
+                ray.get(mailbox.give_up.remote(group, _refusal(error, crew)))
+            raise
+
+
+def _group_name(world: World) -> str:
+    name = [uuid.uuid4().hex]
+    if world.size > 1:
+        dist.broadcast_object_list(name, src=0)
+    return name[0]
+
+
+def is_group_fault(error: BaseException) -> bool:
+    """Whether an exception says that processes or devices are gone rather than that the trial is wrong."""
+    text = str(error).lower()
+    return isinstance(error, dist.DistError) or (
+        isinstance(error, RuntimeError) and any(word in text for word in _TORCH_FAULTS)
+    )
+
+
+def _refusal(error: BaseException, crew: Crew) -> Refusal:
+    known = isinstance(error, ThalwegError)
+    return Refusal(
+        kind="trial",
+        reason=str(error) if known else f"{type(error).__name__}: {error}",
+        details="" if known else "".join(traceback.format_exception(error)),
+        samples=crew.samples,
+    )
+
+
+class Crew:
+    """This rank's part in whatever trial the lane trains.
+
+    Args:
+        world: The process group.
+    """
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._cache = DataCache()
+        self._session: Session | None = None
+
+    @property
+    def samples(self) -> int:
+        """Samples of the last report of the present trial."""
+        last = self._session.last if self._session else None
+        return last.samples if last else 0
+
+    def follow(self, command: Command) -> Answer:
+        """Does what a command says.
+
+        Raises:
+            Exception: A failure after which the other ranks of the group cannot go on.
+        """
+        assert command.order is not None
+        try:
+            return self._advance(command.order, command.reached)
+        except Exception as error:
+            if is_group_fault(error) or not self._alike(error):
+                raise
+            refusal = _refusal(error, self)
+            self.drop()
+            return refusal
+
+    def _advance(self, order: TrialOrder, reached: int) -> Report:
+        if self._session is None or self._session.order != order:
+            self.drop()
+            self._session = Session(order, self._world, self._cache)
+        report = self._session.advance(reached)
+        if report.done:
+            self.drop()
+        return report
+
+    def _alike(self, error: Exception) -> bool:
+        """Whether every rank has failed in the same way, so that no rank waits for another.
+
+        Errors of Thalweg come from what all ranks share: configuration, data, summed losses.
+        """
+        return self._world.size == 1 or isinstance(error, ThalwegError)
+
+    def drop(self) -> None:
+        """Frees the present trial."""
+        session, self._session = self._session, None
+        if session is not None:
+            session.close()
+        if torch.cuda.is_available():
+            torch.cuda.reset_peak_memory_stats()

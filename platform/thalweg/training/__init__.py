@@ -1,0 +1,1 @@
+"""One configuration trained in one process group: loop, DeepSpeed, evaluation, checkpoints. Knows no Ray."""

@@ -1,0 +1,94 @@
+"""Checkpoints of a trial: one folder per evaluation, complete or absent, the newest kept.
+
+``DIRECTORY/TRIAL/samples-000002048/`` holds DeepSpeed's files (weights, optimizer, loss scaler, of every rank) and
+``state.json`` (counters, report, configuration, protocol, data statistics). The order of samples, masks and dropout follow from
+the seed and the number of samples seen, so there is no generator state to save.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from thalweg.errors import OutputError
+from thalweg.training.orders import Report
+from thalweg.training.process_group import World
+
+if TYPE_CHECKING:
+    from deepspeed.runtime.engine import DeepSpeedEngine
+    from torch import Tensor
+
+STATE = "state.json"
+_TAG = "weights"
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a trial stood at a checkpoint.
+
+    Attributes:
+        report: What was reported at this evaluation.
+        config: The configuration as JSON.
+        family: Package of the family.
+        stage: Number of the stage that was training.
+    """
+
+    report: Report
+    config: Mapping[str, Any]
+    family: str
+    stage: int
+
+    @classmethod
+    def read(cls, folder: Path) -> State:
+        """Reads the state of a complete checkpoint."""
+        values = json.loads((folder / STATE).read_text())
+        report = values["report"]
+        report["curve"] = tuple((samples, point) for samples, point in report["curve"])
+        return cls(Report(**report), values["config"], values["family"], values["stage"])
+
+
+def newest(directory: Path, trial: str) -> Path | None:
+    """Returns the newest complete checkpoint of a trial; ``state.json`` is written last."""
+    folders = sorted((directory / trial).glob(f"samples-*/{STATE}"))
+    return folders[-1].parent if folders else None
+
+
+def save(engine: DeepSpeedEngine, folder: Path, state: State, world: World) -> None:
+    """Writes a checkpoint and then deletes the trial's older ones. Every rank must call.
+
+    Raises:
+        OutputError: The folder cannot be written.
+    """
+    try:
+        engine.save_checkpoint(str(folder), tag=_TAG, save_latest=True)
+        world.barrier()
+        if world.rank == 0:
+            text = json.dumps(asdict(state), indent=1)
+            partial = folder / f"{STATE}.partial"
+            partial.write_text(text)
+            partial.rename(folder / STATE)
+            for other in folder.parent.glob("samples-*"):
+                if other != folder:
+                    shutil.rmtree(other, ignore_errors=True)
+    except OSError as error:
+        raise OutputError(
+            f"checkpoints must be writable, got {error} for {folder}; free space or choose another --output"
+        ) from error
+
+
+def load(engine: DeepSpeedEngine, folder: Path) -> None:
+    """Restores weights, optimizer and loss scaler of the present stage. Every rank must call."""
+    engine.load_checkpoint(str(folder), tag=_TAG)
+
+
+def fp32_weights(folder: Path) -> dict[str, Tensor]:
+    """Returns the fp32 weights of a checkpoint by parameter name, gathered from the shards of all ranks."""
+    from deepspeed.utils.zero_to_fp32 import get_fp32_state_dict_from_zero_checkpoint
+
+    prefix = "model."
+    state = get_fp32_state_dict_from_zero_checkpoint(str(folder), tag=_TAG)
+    return {name.removeprefix(prefix): tensor for name, tensor in state.items()}

@@ -1,0 +1,176 @@
+"""The DeepSpeed engine of a stage: its JSON configuration, its parameter groups, its life."""
+
+from __future__ import annotations
+
+import atexit
+import gc
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import deepspeed
+import torch
+from torch import Tensor, nn
+
+from thalweg.config import Optimization
+from thalweg.contract import Progress, Stage, Task
+from thalweg.errors import ConfigError
+from thalweg.training.stream import Layout
+
+if TYPE_CHECKING:
+    from deepspeed.runtime.engine import DeepSpeedEngine
+
+    from thalweg.contract import Batch
+
+
+class TaskModule(nn.Module):
+    """Model and task as one module: DeepSpeed wants every use of the weights inside its own forward."""
+
+    def __init__(self, task: Task[Any, Any], model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        self._task = task
+
+    def forward(self, batch: Batch, progress: Progress | None) -> Mapping[str, Tensor]:
+        """Computes the loss parts of a training batch, or, without progress, the sums of an evaluation batch."""
+        if progress is None:
+            return self._task.evaluate(self.model, batch)
+        return self._task.losses(self.model, batch, progress)
+
+
+def deepspeed_config(knobs: Optimization, layout: Layout) -> dict[str, Any]:
+    """Returns DeepSpeed's JSON for a configuration: what MLflow records and the engine gets.
+
+    fp16 uses dynamic loss scaling from 2**16 with window 1000, hysteresis 2 and minimum 1.
+    """
+    precision: dict[str, Any] = {"enabled": True}
+    if knobs.precision == "fp16":
+        precision |= {
+            "loss_scale": 0,
+            "initial_scale_power": 16,
+            "loss_scale_window": 1000,
+            "hysteresis": 2,
+            "min_loss_scale": 1,
+        }
+    optimizer = {
+        "lr": knobs.lr,
+        "betas": [knobs.beta1, knobs.beta2],
+        "eps": knobs.eps,
+        "weight_decay": knobs.weight_decay,
+        "torch_adam": True,  # needs no compiler, on a CPU and on a GPU
+    }
+    return {
+        "train_batch_size": layout.batch_size,
+        "train_micro_batch_size_per_gpu": layout.micro_batch_size,
+        "gradient_accumulation_steps": layout.accumulation,
+        "gradient_clipping": knobs.clip_norm,
+        "optimizer": {"type": "AdamW", "params": optimizer},
+        "zero_optimization": {
+            "stage": knobs.zero_stage,
+            "contiguous_gradients": False,
+            "overlap_comm": False,
+            "reduce_bucket_size": 500_000_000,
+        },
+        "steps_per_print": 1_000_000_000,
+        **({} if knobs.precision == "fp32" else {knobs.precision: precision}),
+    }
+
+
+def check_precision(knobs: Optimization) -> None:
+    """Refuses a number format that this worker cannot compute in.
+
+    Raises:
+        ConfigError: fp16 on a processor without half-precision arithmetic.
+    """
+    accelerator = deepspeed.accelerator.get_accelerator()
+    if knobs.precision == "fp16" and not accelerator.is_fp16_supported():
+        raise ConfigError(
+            "precision fp16 needs a GPU or a processor with half-precision arithmetic, got "
+            f"{accelerator.device_name()}; use bf16 or fp32"
+        )
+
+
+def parameter_groups(model: nn.Module, stage: Stage, lr: float) -> list[dict[str, Any]]:
+    """Splits the trainable parameters of a stage into optimizer groups and freezes all others.
+
+    The longest matching prefix decides. Modules whose parameters are all frozen go into evaluation mode.
+
+    Raises:
+        ConfigError: A prefix matches no parameter.
+    """
+    groups: dict[str, list[nn.Parameter]] = {group.prefix: [] for group in stage.groups}
+    for name, parameter in model.named_parameters():
+        prefixes = [prefix for prefix in groups if name.startswith(prefix)]
+        parameter.requires_grad_(bool(prefixes))
+        if prefixes:
+            groups[max(prefixes, key=len)].append(parameter)
+    for prefix, parameters in groups.items():
+        if not parameters:
+            raise ConfigError(f"stage {stage.name!r} trains no parameter that begins with {prefix!r}")
+    scales = {group.prefix: group.lr_scale for group in stage.groups}
+    return [
+        {"params": parameters, "lr": lr * scales[prefix], "lr_scale": scales[prefix]}
+        for prefix, parameters in groups.items()
+    ]
+
+
+def train_mode(model: nn.Module) -> None:
+    """Puts a model into training mode, but leaves modules that hold only frozen parameters in evaluation mode."""
+    model.train()
+    for module in model.modules():
+        parameters = list(module.parameters())
+        if parameters and not any(parameter.requires_grad for parameter in parameters):
+            module.eval()
+
+
+def start(module: TaskModule, stage: Stage, knobs: Optimization, layout: Layout) -> DeepSpeedEngine:
+    """Wraps a module for one stage. The module must be in fp32; DeepSpeed casts it in place."""
+    groups = parameter_groups(module.model, stage, knobs.lr)
+    engine, *_ = deepspeed.initialize(
+        model=module,
+        model_parameters=groups,
+        config=deepspeed_config(knobs, layout),
+        dist_init_required=False,
+    )
+    return engine
+
+
+def full_weights(engine: DeepSpeedEngine) -> dict[str, Tensor]:
+    """Returns the model's weights and buffers in fp32 on every rank, whatever the precision and ZeRO stage."""
+    from deepspeed.utils import safe_get_full_fp32_param
+
+    model = engine.module.model
+    parameters = dict(model.named_parameters())
+    weights = {name: value.detach().clone() for name, value in model.state_dict().items() if name not in parameters}
+    with deepspeed.zero.GatheredParameters(list(parameters.values()), enabled=engine.zero_optimization_stage() == 3):
+        for name, parameter in parameters.items():
+            master = safe_get_full_fp32_param(parameter) if parameter.requires_grad else None
+            weights[name] = (parameter if master is None else master).detach().float().clone()
+    return weights
+
+
+def release(engine: DeepSpeedEngine) -> None:
+    """Frees an engine with everything that hangs on it, so that the next trial finds the memory of the first."""
+    engine.destroy()
+    for parameter in engine.module.parameters():
+        parameter.grad = None
+    engine.optimizer = None
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def warm_up() -> None:
+    """Builds and frees a tiny engine: the first one of a process imports for seconds, the next take milliseconds."""
+    model = nn.Linear(2, 1)
+    groups = [{"params": list(model.parameters()), "lr": 1e-3}]
+    layout = Layout(torch.distributed.get_world_size(), 1, 1, torch.distributed.get_world_size())
+    config = deepspeed_config(Optimization(zero_stage=1), layout)
+    engine, *_ = deepspeed.initialize(
+        model=model, model_parameters=groups, config=config, dist_init_required=False
+    )
+    engine.backward(engine(torch.zeros(1, 2, device=engine.device)).sum())
+    engine.step()
+    release(engine)
+    # Everything alive now lives as long as the process; without it, the collection after each trial is short.
+    gc.freeze()
+    atexit.register(gc.unfreeze)

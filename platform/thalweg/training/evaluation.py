@@ -1,0 +1,82 @@
+"""Evaluation of a whole split: sums over batches and ranks, so that every mean is exact."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from thalweg.contract import SplitName, Task
+from thalweg.errors import DataError, NonFiniteError
+from thalweg.training.process_group import World
+
+if TYPE_CHECKING:
+    from thalweg.contract import Batch, Data
+
+Evaluate = Callable[["Batch"], Mapping[str, Tensor]]
+
+
+def evaluate_split(
+    task: Task[Any, Any], data: Data, evaluate: Evaluate, world: World, *, split: SplitName, batch_size: int
+) -> dict[str, float]:
+    """Evaluates every sample of a split exactly once, whatever the number of workers.
+
+    Args:
+        task: Draws the batches and summarizes the sums.
+        data: Opened data.
+        evaluate: Model, engine or baseline applied to a batch; returns what `Task.evaluate` returns.
+        world: Workers that share the split. Every one must call.
+        split: Name of the split.
+        batch_size: Samples per forward pass.
+
+    Returns:
+        Metrics by name, equal on all ranks.
+
+    Raises:
+        DataError: The split is empty.
+        NonFiniteError: A metric is not finite.
+    """
+    count = data.num_samples(split)
+    if count < 1:
+        raise DataError(f"the split {split!r} must hold at least 1 sample, got 0; lengthen its period")
+    shares = np.array_split(np.arange(count), world.size)
+    mine = shares[world.rank]
+    # Sharded weights (ZeRO 3) are gathered in each forward pass, so all ranks take equally many.
+    rounds = -(-max(len(share) for share in shares) // batch_size)
+    sums: dict[str, Tensor] = {}
+    with torch.no_grad():
+        for number in range(rounds):
+            chosen = mine[number * batch_size : (number + 1) * batch_size]
+            indices = chosen if len(chosen) else np.zeros(1, dtype=np.int64)
+            batch = move(task.evaluation_batch(data, split, indices), world.device)
+            for name, value in evaluate(batch).items():
+                value = value if len(chosen) else torch.zeros_like(value)
+                sums[name] = sums[name] + value if name in sums else value
+    return _finite(task.summarize(_over_ranks(sums, world)))
+
+
+def _over_ranks(sums: dict[str, Tensor], world: World) -> dict[str, Tensor]:
+    names = sorted(sums)
+    packed = world.sum(torch.cat([sums[name].double().reshape(-1) for name in names]))
+    parts = packed.split([sums[name].numel() for name in names])
+    return {name: part.reshape(sums[name].shape) for name, part in zip(names, parts, strict=True)}
+
+
+def _finite(metrics: dict[str, float]) -> dict[str, float]:
+    broken = {name: value for name, value in metrics.items() if not np.isfinite(value)}
+    if broken:
+        raise NonFiniteError(f"every metric must be finite, got {broken}; lower lr or clip_norm")
+    return metrics
+
+
+def move(batch: Batch, device: torch.device) -> Batch:
+    """Returns a batch on the device."""
+    if device.type == "cpu":
+        return batch
+    return {
+        name: value.pin_memory().to(device, non_blocking=True) if value.device.type == "cpu" else value
+        for name, value in batch.items()
+    }

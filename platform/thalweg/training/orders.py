@@ -1,0 +1,92 @@
+"""What is said to a group of workers and what they answer: plain data that travel between processes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialOrder:
+    """One configuration to train.
+
+    Attributes:
+        trial: Name of the trial; a folder with this name below `directory` holds its checkpoints.
+        family: Package of the family, such as ``trainables.water_mae``.
+        config: The configuration as JSON.
+        metric: Metric whose value is reported as the objective.
+        evaluations: Samples seen at each evaluation, ascending; the last one is the budget.
+        data_root: Folder of the family's data sets.
+        directory: Folder for the checkpoints of all trials of the study.
+        continues: Name of an earlier trial from whose checkpoint this one goes on.
+        checkpoints: Whether to write a checkpoint at each evaluation.
+        num_curve_points: Points of the training curve per evaluation.
+        baselines: Whether to evaluate the untrained model and the family's baselines first.
+    """
+
+    trial: str
+    family: str
+    config: Mapping[str, Any]
+    metric: str
+    evaluations: tuple[int, ...]
+    data_root: str
+    directory: str
+    continues: str | None = None
+    checkpoints: bool = True
+    num_curve_points: int = 8
+    baselines: bool = False
+
+    @property
+    def total_samples(self) -> int:
+        """The trial's budget."""
+        return self.evaluations[-1]
+
+
+CurvePoint = tuple[int, dict[str, float]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What a group answers when it reached an evaluation.
+
+    Attributes:
+        samples: Samples at which the evaluation was due, 0 before training. Steps that end a little later, because the
+            batch does not divide it, do not change it, so that equal samples are compared.
+        samples_seen: Samples that training has really seen.
+        value: The objective.
+        metrics: All metrics of the validation split.
+        curve: Loss parts, weights, learning rate and gradient norm since the last report.
+        timings: Seconds of the parts of this answer.
+        facts: What is known about the trial once it runs: protocol hash, data fingerprint, DeepSpeed JSON, ...
+        checkpoint: Folder of the checkpoint written at this evaluation.
+        done: Whether the budget is spent.
+    """
+
+    samples: int
+    samples_seen: int
+    value: float
+    metrics: Mapping[str, float]
+    curve: tuple[CurvePoint, ...] = ()
+    timings: Mapping[str, float] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    checkpoint: str | None = None
+    done: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refusal:
+    """What a group answers when a trial cannot go on.
+
+    Attributes:
+        kind: ``trial`` if the trial is at fault (it fails, the group goes on), ``group`` if the processes are
+            (they are replaced, the trial is repeated from its checkpoint).
+        reason: One line for people.
+        details: Traceback.
+        samples: Samples of the last evaluation that was reported.
+    """
+
+    kind: Literal["trial", "group"]
+    reason: str
+    details: str = ""
+    samples: int = 0

@@ -1,0 +1,108 @@
+"""The process group that a trial trains in: joined once per process, whoever launched it.
+
+Ray Train, ``torchrun`` and the ``deepspeed`` launcher set the group up or leave its address in the
+environment; a process that was launched alone becomes a group of one.
+"""
+
+import logging
+import os
+import tempfile
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class World:
+    """This process among the workers that train one trial together.
+
+    Attributes:
+        rank: Number of this worker, from 0.
+        size: Number of workers.
+        device: Where this worker computes.
+    """
+
+    rank: int
+    size: int
+    device: torch.device
+
+    def sum(self, values: Tensor) -> Tensor:
+        """Adds a tensor over all workers, in place where it can, and returns it on the CPU.
+
+        Args:
+            values: Any shape; equal on all workers. Every worker must call.
+        """
+        values = values.to(self.device)
+        if self.size > 1:
+            dist.all_reduce(values)
+        return values.cpu()
+
+    def all_agree(self, fine: bool) -> bool:
+        """Whether every worker says so: the way to take a decision that all ranks share."""
+        return int(self.sum(torch.tensor(int(not fine)))) == 0
+
+    def seed(self, seed: int) -> None:
+        """Seeds this worker's generators; unlike `torch.manual_seed` it records no traceback, which takes 1 ms."""
+        torch.default_generator.manual_seed(seed)
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
+
+    def barrier(self) -> None:
+        """Waits until every worker is here."""
+        if self.size > 1:
+            dist.barrier()
+
+
+def join(num_threads: int = 1) -> World:
+    """Joins the process group, or makes a group of one, and prepares DeepSpeed's communication.
+
+    Args:
+        num_threads: Threads of torch's CPU kernels. It is part of what makes a result reproducible bit for bit.
+    """
+    torch.set_num_threads(num_threads)
+    device = _device()
+    _quiet()
+    if not dist.is_initialized():
+        backend = "nccl" if device.type == "cuda" else "gloo"
+        if "RANK" in os.environ and "MASTER_ADDR" in os.environ:
+            dist.init_process_group(backend)
+        else:
+            os.environ.setdefault("LOCAL_RANK", "0")  # DeepSpeed asks for it
+            store = dist.FileStore(str(Path(tempfile.mkdtemp(prefix="thalweg-")) / "group"), 1)
+            dist.init_process_group(backend, store=store, rank=0, world_size=1)
+    _join_deepspeed()
+    return World(dist.get_rank(), dist.get_world_size(), device)
+
+
+def _device() -> torch.device:
+    if not torch.cuda.is_available():
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")
+        return torch.device("cpu")
+    index = int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count()
+    torch.cuda.set_device(index)
+    return torch.device("cuda", index)
+
+
+def _quiet() -> None:
+    """Silences import chatter of libraries; errors still come through."""
+    os.environ.setdefault("DS_LOG_LEVEL", "error")
+    logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    warnings.filterwarnings("ignore", category=UserWarning, module="torch.*")
+
+
+def _join_deepspeed() -> None:
+    import deepspeed
+    import deepspeed.comm
+
+    # DeepSpeed would compile a shared-memory all-reduce with the machine's C++ compiler at its first use on a
+    # CPU: half a minute, and a compiler that a user may not have. Gloo does the same sums.
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
+    if not deepspeed.comm.is_initialized():
+        deepspeed.init_distributed(dist_init_required=False)
+

@@ -1,0 +1,68 @@
+"""Learning rate and stages as functions of the samples seen: nothing to save, nothing to get out of step."""
+
+import math
+from dataclasses import dataclass
+
+from thalweg.config import Optimization
+from thalweg.contract import Progress, Stage
+from thalweg.errors import ConfigError
+
+
+def lr_factor(knobs: Optimization, ratio: float) -> float:
+    """Returns the factor on the peak learning rate for a step that ends at ``ratio`` of a stage.
+
+    Linear warm-up, then a half cosine to ``min_lr_ratio`` (Loshchilov & Hutter, arXiv:1608.03983, Eq. 5
+    without restarts) or a constant.
+
+    Args:
+        knobs: Warm-up share, schedule and final ratio.
+        ratio: Share of the stage that is done once the step is taken, in (0, 1].
+    """
+    if ratio < knobs.warmup_ratio:
+        return ratio / knobs.warmup_ratio
+    if knobs.lr_schedule == "constant":
+        return 1.0
+    cosine = (ratio - knobs.warmup_ratio) / (1.0 - knobs.warmup_ratio)
+    return knobs.min_lr_ratio + (1.0 - knobs.min_lr_ratio) * 0.5 * (1.0 + math.cos(math.pi * min(cosine, 1.0)))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The stages of a trial laid over its budget.
+
+    Attributes:
+        stages: Stages in order.
+        ends: Samples seen at the end of each stage; the last one is the budget.
+    """
+
+    stages: tuple[Stage, ...]
+    ends: tuple[int, ...]
+
+    @classmethod
+    def lay(cls, stages: tuple[Stage, ...], total_samples: int) -> "Plan":
+        """Lays stages over a budget.
+
+        Raises:
+            ConfigError: The shares do not add up to 1.
+        """
+        shares = [stage.share for stage in stages]
+        if not math.isclose(sum(shares), 1.0, rel_tol=1e-6) or min(shares) <= 0:
+            raise ConfigError(f"the shares of a task's stages must be positive and add up to 1, got {shares}")
+        sums = [sum(shares[: number + 1]) for number in range(len(shares))]
+        return cls(stages, (*(round(part * total_samples) for part in sums[:-1]), total_samples))
+
+    def index(self, samples: int) -> int:
+        """Returns the number of the stage that trains after ``samples`` samples."""
+        return next((i for i, end in enumerate(self.ends) if samples < end), len(self.ends) - 1)
+
+    def progress(self, samples: int) -> Progress:
+        """Returns where training stands after ``samples`` samples."""
+        number = self.index(samples)
+        start = self.ends[number - 1] if number else 0
+        ratio = min((samples - start) / max(self.ends[number] - start, 1), 1.0)
+        return Progress(
+            samples=samples,
+            total_samples=self.ends[-1],
+            stage=self.stages[number].name,
+            stage_ratio=ratio,
+        )

@@ -1,0 +1,298 @@
+"""One trial in one process group: built, trained from evaluation to evaluation, checkpointed, freed."""
+
+from __future__ import annotations
+
+import socket
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from thalweg import discovery
+from thalweg.config import parse
+from thalweg.contract import Progress, Task
+from thalweg.errors import NonFiniteError
+from thalweg.hashing import digest, splitmix64
+from thalweg.training import checkpoint, engine
+from thalweg.training.curve import Curve
+from thalweg.training.evaluation import evaluate_split, move
+from thalweg.training.orders import Report, TrialOrder
+from thalweg.training.process_group import World
+from thalweg.training.schedule import Plan, lr_factor
+from thalweg.training.stream import Layout, SampleStream
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from thalweg.contract import Batch, Data
+
+
+class DataCache:
+    """Opened data that stay open from trial to trial; the newest few."""
+
+    def __init__(self, most: int = 2) -> None:
+        self._most = most
+        self._opened: dict[tuple[str, str], Data] = {}
+
+    def open(self, task: Task[Any, Any], root: Path) -> Data:
+        """Returns the task's data, opened now or by an earlier trial."""
+        key = (str(root), task.data_key())
+        if key not in self._opened:
+            while len(self._opened) >= self._most:
+                del self._opened[next(iter(self._opened))]
+            self._opened[key] = task.open(root)
+        return self._opened[key]
+
+
+def make_task(family: str, config: Mapping[str, Any]) -> Task[Any, Any]:
+    """Builds the task of a recorded configuration."""
+    config_type = discovery.load_family(family).config_type
+    return discovery.task_type(config_type)(parse(config_type, dict(config)))
+
+
+class Session:
+    """A trial that is being trained by this process group; every rank holds one and calls alike.
+
+    Args:
+        order: What to train.
+        world: The process group.
+        cache: Keeps data open between trials.
+    """
+
+    def __init__(self, order: TrialOrder, world: World, cache: DataCache) -> None:
+        began = time.perf_counter()
+        self.order = order
+        self._world = world
+        self.task = make_task(order.family, order.config)
+        self._knobs = self.task.config.optimization
+        engine.check_precision(self._knobs)
+        self.data = cache.open(self.task, Path(order.data_root))
+        self._layout = Layout.of(self._knobs.batch_size, self._knobs.micro_batch_size, world.size)
+        self._stream = SampleStream(self.data.num_samples("train"), self.task.config.seed)
+        self._plan = Plan.lay(self.task.stages(), order.total_samples)
+        self._prefetch = ThreadPoolExecutor(1, thread_name_prefix="batch")
+        self._timings = {"prepare_s": 0.0}
+        self._samples = 0
+        self.last: Report | None = None
+        self._resume_or_begin()
+        self._timings["prepare_s"] = time.perf_counter() - began
+
+    def _resume_or_begin(self) -> None:
+        found = self._checkpoint()
+        torch.manual_seed(self.task.config.seed)
+        model = self.task.build(self.data).to(self._world.device)
+        self._stage = 0
+        if found is not None:
+            state = checkpoint.State.read(found)
+            self._stage, self.last = state.stage, state.report
+            self._samples = state.report.samples_seen
+        self._module = engine.TaskModule(self.task, model)
+        self.num_parameters = sum(parameter.numel() for parameter in model.parameters())
+        self._facts = self._describe()
+        if self.last is None and self.order.baselines:
+            self._facts["baselines"] = self._baselines()
+        self._engine = self._start_stage()
+        if found is not None:
+            checkpoint.load(self._engine, found)
+
+    def _checkpoint(self) -> Path | None:
+        directory = Path(self.order.directory)
+        for trial in (self.order.trial, self.order.continues):
+            found = checkpoint.newest(directory, trial) if trial else None
+            if found is not None:
+                return found
+        return None
+
+    def _start_stage(self) -> Any:
+        return engine.start(self._module, self._plan.stages[self._stage], self._knobs, self._layout)
+
+    def advance(self, reached: int = 0) -> Report:
+        """Trains to the next evaluation after ``reached`` and evaluates.
+
+        Args:
+            reached: Samples of the last report that the caller holds. A report that was lost on its way is
+                given again instead of trained again.
+
+        Raises:
+            NonFiniteError: The loss or a metric is not finite; on all ranks alike.
+        """
+        if self.last is not None and self.last.samples > reached:
+            return replace(self.last, facts=self._facts)
+        due = next(samples for samples in self.order.evaluations if samples > reached)
+        began = time.perf_counter()
+        curve = self._train_until(due)
+        trained = time.perf_counter()
+        metrics = self._evaluate()
+        evaluated = time.perf_counter()
+        timings = self._timings | {"train_s": trained - began, "evaluate_s": evaluated - trained}
+        self.last = Report(
+            samples=due,
+            samples_seen=self._samples,
+            value=metrics[self.order.metric],
+            metrics=metrics,
+            curve=curve,
+            timings=timings,
+            facts=self._facts,
+            done=due == self.order.total_samples,
+        )
+        if self.order.checkpoints:
+            self._save()
+        self._timings = {}
+        return self.last
+
+    def _save(self) -> None:
+        assert self.last is not None
+        began = time.perf_counter()
+        folder = Path(self.order.directory) / self.order.trial / f"samples-{self.last.samples:012d}"
+        self.last = replace(self.last, checkpoint=str(folder))
+        state = checkpoint.State(self.last, self.order.config, self.order.family, self._stage)
+        checkpoint.save(self._engine, folder, state, self._world)
+        timings = {**self.last.timings, "checkpoint_s": time.perf_counter() - began}
+        self.last = replace(self.last, timings=timings)
+
+    def _train_until(self, due: int) -> tuple[tuple[int, dict[str, float]], ...]:
+        curve = Curve(due, max((due - self._samples) // self.order.num_curve_points, 1), self._samples)
+        engine.train_mode(self._module)
+        batches = self._fetch(self._samples)
+        while self._samples < due:
+            current = batches.result()
+            self._enter_stage()
+            if self._samples + self._layout.batch_size < due:
+                batches = self._fetch(self._samples + self._layout.batch_size)
+            self._step(current, curve)
+        return curve.points()
+
+    def _fetch(self, start: int) -> Future[list[Batch]]:
+        return self._prefetch.submit(self._draw, self._layout.positions(start, self._world.rank))
+
+    def _draw(self, positions: list[int]) -> list[Batch]:
+        size = self._layout.micro_batch_size
+        drawn = [self._stream.take(position, size) for position in positions]
+        return [self.task.training_batch(self.data, indices, keys) for indices, keys in drawn]
+
+    def _step(self, batches: list[Batch], curve: Curve) -> None:
+        """Takes one optimizer step on one global batch, of which this rank holds some micro-batches."""
+        progress = self._plan.progress(self._samples)
+        seed = splitmix64(np.uint64(self.task.config.seed) ^ splitmix64(np.uint64(self._samples)))
+        self._world.seed((int(seed) + self._world.rank) % 2**63)
+        after = self._samples + self._layout.batch_size
+        scale = lr_factor(self._knobs, self._stage_ratio(after))
+        for group in self._engine.optimizer.param_groups:
+            group["lr"] = self._knobs.lr * group["lr_scale"] * scale
+        sums, counts = self._backward(batches, progress)
+        self._check(sums)
+        self._engine.step()
+        self._samples = after
+        curve.add(after, sums, counts, self.task.weights(progress), self._knobs.lr * scale, self._engine)
+
+    def _stage_ratio(self, samples: int) -> float:
+        end = self._plan.ends[self._stage]
+        start = self._plan.ends[self._stage - 1] if self._stage else 0
+        return min((samples - start) / max(end - start, 1), 1.0)
+
+    def _backward(self, batches: list[Batch], progress: Progress) -> tuple[dict[str, float], dict[str, float]]:
+        weights = self.task.weights(progress)
+        names = sorted(weights)
+        local = [self.task.counts(batch, progress) for batch in batches]
+        counts = self._world.sum(torch.tensor([sum(c[name] for c in local) for name in names]).double())
+        factors = {
+            name: weights[name] / count if count > 0 else 0.0
+            for name, count in zip(names, counts.tolist(), strict=True)
+        }
+        sums = torch.zeros(len(names), dtype=torch.float64, device=self._world.device)
+        for number, batch in enumerate(batches):
+            parts = self._engine(move(batch, self._world.device), progress)
+            loss = self._loss(parts, factors)
+            self._engine.backward(loss, scale_wrt_gas=False)
+            sums += torch.stack([parts[name].detach().double() for name in names])
+            if number < len(batches) - 1:
+                self._engine.step()
+        totals = self._world.sum(sums).tolist()
+        return dict(zip(names, totals, strict=True)), dict(zip(names, counts.tolist(), strict=True))
+
+    def _loss(self, parts: Mapping[str, Tensor], factors: Mapping[str, float]) -> Tensor:
+        # DeepSpeed averages gradients over the workers; the sums of all workers make one mean.
+        return self._world.size * torch.stack([parts[name] * factors[name] for name in factors]).sum()
+
+    def _check(self, sums: Mapping[str, float]) -> None:
+        """Stops the trial at a loss that is not finite; the sums are equal on all ranks, so all stop.
+
+        Under fp16 an overflow is the loss scaler's business until its scale cannot fall further.
+        """
+        broken = {name: value for name, value in sums.items() if not np.isfinite(value)}
+        scaler = getattr(self._engine.optimizer, "loss_scaler", None)
+        falling = self._knobs.precision == "fp16" and scaler is not None and scaler.loss_scale > 1
+        if broken and not falling:
+            raise NonFiniteError(
+                f"the loss must stay finite, got {broken} after {self._samples} samples; "
+                "lower lr, or clip_norm, or the loss weights"
+            )
+
+    def _enter_stage(self) -> None:
+        number = self._plan.index(self._samples)
+        if number == self._stage:
+            return
+        weights = engine.full_weights(self._engine)
+        engine.release(self._engine)
+        model = self.task.build(self.data).to(self._world.device)
+        model.load_state_dict(weights)
+        self._module = engine.TaskModule(self.task, model)
+        self._stage = number
+        self._engine = self._start_stage()
+        engine.train_mode(self._module)
+
+    def _evaluate(self) -> dict[str, float]:
+        self._engine.eval()
+        return evaluate_split(
+            self.task,
+            self.data,
+            lambda batch: self._engine(batch, None),
+            self._world,
+            split="val",
+            batch_size=self._evaluation_batch_size(),
+        )
+
+    def _evaluation_batch_size(self) -> int:
+        return max(self._layout.micro_batch_size, 8)
+
+    def _baselines(self) -> dict[str, dict[str, float]]:
+        untrained = {"untrained": self._module.model.eval()}
+        return {
+            name: evaluate_split(
+                self.task,
+                self.data,
+                lambda batch, model=model: self.task.evaluate(model, batch),  # type: ignore[misc]
+                self._world,
+                split="val",
+                batch_size=self._evaluation_batch_size(),
+            )
+            for name, model in {**untrained, **self.task.baselines(self.data)}.items()
+        }
+
+    def _describe(self) -> dict[str, Any]:
+        protocol = {"family": self.order.family, "data": self.data.fingerprint, **self.task.protocol()}
+        device = self._world.device
+        name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+        return {
+            "protocol_hash": digest(protocol),
+            "protocol": protocol,
+            "data_fingerprint": self.data.fingerprint,
+            "num_train_samples": self.data.num_samples("train"),
+            "num_val_samples": self.data.num_samples("val"),
+            "num_parameters": self.num_parameters,
+            "world_size": self._world.size,
+            "device": name,
+            "host": socket.gethostname(),
+            "deepspeed": engine.deepspeed_config(self._knobs, self._layout),
+        }
+
+    def close(self) -> None:
+        """Frees the trial's memory; the data stay open for the next."""
+        self._prefetch.shutdown(wait=True, cancel_futures=True)
+        engine.release(self._engine)
+        del self._engine, self._module

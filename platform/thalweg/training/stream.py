@@ -1,0 +1,98 @@
+"""The endless sequence of training samples, and how a batch of it is spread over workers.
+
+Position ``p`` of the stream is sample ``order[p]`` where each pass over the split is shuffled anew. Batch size, micro-batch
+and number of workers only cut the stream: the samples, their order and their keys stay the same, and a
+sampler's whole state is the number of samples seen.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from thalweg.errors import ConfigError, DataError
+from thalweg.hashing import splitmix64
+
+if TYPE_CHECKING:
+    from thalweg.contract import Indices, Keys
+
+
+class SampleStream:
+    """Shuffled passes over a split, addressed by position.
+
+    Args:
+        num_samples: Size of the split.
+        seed: Seed of the order and of the keys.
+
+    Raises:
+        DataError: The split is empty.
+    """
+
+    def __init__(self, num_samples: int, seed: int) -> None:
+        if num_samples < 1:
+            raise DataError(
+                "a training split must hold at least 1 sample, got 0; "
+                "lengthen its period or shorten the sequence"
+            )
+        self.num_samples = num_samples
+        self._seed = seed
+        self._passes: dict[int, npt.NDArray[np.int64]] = {}
+
+    def take(self, start: int, count: int) -> tuple["Indices", "Keys"]:
+        """Returns sample numbers and keys of the positions start .. start + count - 1, shape (count,) each."""
+        positions = np.arange(start, start + count)
+        passes, offsets = np.divmod(positions, self.num_samples)
+        indices = np.empty(count, dtype=np.int64)
+        for number in np.unique(passes):
+            chosen = passes == number
+            indices[chosen] = self._order(int(number))[offsets[chosen]]
+        seeded = splitmix64(np.uint64(self._seed))
+        return indices, splitmix64(seeded ^ splitmix64(positions.astype(np.uint64)))
+
+    def _order(self, number: int) -> npt.NDArray[np.int64]:
+        if number not in self._passes:
+            self._passes = {key: order for key, order in self._passes.items() if key >= number - 1}
+            generator = np.random.Generator(np.random.Philox(key=[self._seed, number]))
+            self._passes[number] = generator.permutation(self.num_samples)
+        return self._passes[number]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How one global batch is cut: every worker trains ``accumulation`` micro-batches per optimizer step.
+
+    Attributes:
+        batch_size: Samples per optimizer step over all workers.
+        micro_batch_size: Samples per worker and forward pass.
+        accumulation: Forward passes per optimizer step.
+        world_size: Number of workers.
+    """
+
+    batch_size: int
+    micro_batch_size: int
+    accumulation: int
+    world_size: int
+
+    @classmethod
+    def of(cls, batch_size: int, most: int | None, world_size: int) -> "Layout":
+        """Derives the largest micro-batch not above ``most`` that divides a worker's share.
+
+        Raises:
+            ConfigError: The batch cannot be shared equally among the workers.
+        """
+        share, rest = divmod(batch_size, world_size)
+        if rest or share == 0:
+            near = max(share, 1) * world_size
+            raise ConfigError(
+                f"batch_size must be a multiple of the lane's {world_size} workers, got {batch_size}; "
+                f"try {near} or {near + world_size}, or another number of workers"
+            )
+        micro = max(size for size in range(1, min(share, most or share) + 1) if share % size == 0)
+        return cls(batch_size, micro, share // micro, world_size)
+
+    def positions(self, start: int, rank: int) -> list[int]:
+        """Returns where in the stream each micro-batch of a worker begins, for the batch that begins at start."""
+        share = self.micro_batch_size * self.accumulation
+        first = start + rank * share
+        return [first + number * self.micro_batch_size for number in range(self.accumulation)]

@@ -1,0 +1,40 @@
+"""A family small enough to check every number of the platform by hand."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from thalweg.config import FamilyConfig, Knobs, Optimization
+
+
+class LossWeights(Knobs):
+    """Weights of the two parts of the loss."""
+
+    first: float = Field(1.0, ge=0)
+    """Weight of the first target."""
+    second: float = Field(0.5, ge=0)
+    """Weight of the second target, which a third of the samples lack."""
+
+
+class Toy(FamilyConfig):
+    """A small network that fits two noisy targets."""
+
+    dataset: str = "waves"
+    """Name of the data; made in memory."""
+    width: int = Field(8, ge=1)
+    """Hidden units."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Dropout of the hidden layer."""
+    stages: Literal["one", "two"] = "one"
+    """Whether the head trains alone in a second stage."""
+    breaks_at: int = Field(-1, ge=-1)
+    """Samples after which the loss is not a number; -1 never."""
+    fails_at: int = Field(-1, ge=-1)
+    """Samples after which the model raises; -1 never."""
+    loss_weights: LossWeights = LossWeights()
+    """Weights of the loss parts."""
+    optimization: Optimization = Optimization(lr=1e-2, batch_size=8, warmup_ratio=0.1)
+    """Optimizer, schedule and batch."""
+
+
+PRESETS = {"default": Toy(), "wide": Toy(width=32)}

@@ -1,0 +1,144 @@
+"""The task of the toy family."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from thalweg.contract import Batch, Indices, Keys, Metric, ParameterGroup, Progress, SplitName, Stage, Task
+from torch import Tensor, nn
+
+from families.toy.config import Toy
+
+
+class Waves:
+    """Inputs (sample, 4) and two targets; every third sample lacks the second."""
+
+    fingerprint = "waves-1"
+
+    def __init__(self) -> None:
+        generator = np.random.default_rng(0)
+        self.inputs = generator.standard_normal((120, 4)).astype(np.float32)
+        self.first = np.sin(self.inputs.sum(1, keepdims=True)).astype(np.float32)
+        self.second = (self.inputs[:, :1] * self.inputs[:, 1:2]).astype(np.float32)
+
+    def num_samples(self, split: SplitName) -> int:
+        """Number of samples in a split."""
+        return {"train": 96, "val": 21, "test": 3}[split]
+
+
+class Net(nn.Module):
+    """A hidden layer and a head."""
+
+    def __init__(self, width: int, dropout: float) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(4, width), nn.Tanh(), nn.Dropout(dropout))
+        self.head = nn.Linear(width, 2)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Predicts both targets, (batch, 2)."""
+        outputs: Tensor = self.head(self.body(inputs.to(self.head.weight.dtype)))
+        return outputs.float()
+
+
+class Mean(nn.Module):
+    """Predicts zero."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Predicts both targets, (batch, 2)."""
+        return torch.zeros(len(inputs), 2)
+
+
+class ToyTask(Task[Toy, Waves]):
+    """Two regressions with one body."""
+
+    config_type = Toy
+    metrics: ClassVar[tuple[Metric, ...]] = (
+        Metric(name="mse", mode="min", unit="1", search_invariant=True, meaning="Mean squared error."),
+        Metric(name="loss", mode="min", unit="1", search_invariant=False, meaning="Weighted loss."),
+    )
+
+    def data_key(self) -> str:
+        """Everything shares one data set."""
+        return "waves"
+
+    def open(self, root: Path) -> Waves:
+        """Makes the data."""
+        return Waves()
+
+    def _batch(self, data: Waves, rows: Indices) -> Batch:
+        return {
+            "inputs": torch.from_numpy(data.inputs[rows]),
+            "targets": torch.from_numpy(np.concatenate([data.first[rows], data.second[rows]], axis=1)),
+            "present": torch.from_numpy((rows % 3 != 0).astype(np.float32)),
+        }
+
+    def training_batch(self, data: Waves, indices: Indices, keys: Keys) -> Batch:
+        """Adds noise that depends on the key alone."""
+        batch = self._batch(data, indices)
+        noise = (keys % np.uint64(1000)).astype(np.float32)[:, None] / 1e4
+        return batch | {"inputs": batch["inputs"] + torch.from_numpy(noise)}
+
+    def evaluation_batch(self, data: Waves, split: SplitName, indices: Indices) -> Batch:
+        """Draws without noise."""
+        start = {"train": 0, "val": 96, "test": 117}[split]
+        return self._batch(data, indices + start)
+
+    def build(self, data: Waves | None) -> nn.Module:
+        """Builds the network."""
+        return Net(self.config.width, self.config.dropout)
+
+    def stages(self) -> tuple[Stage, ...]:
+        """One stage, or the head alone in a second one."""
+        if self.config.stages == "one":
+            return (Stage(),)
+        return (
+            Stage(name="all", share=0.5),
+            Stage(name="head", share=0.5, groups=(ParameterGroup(prefix="head", lr_scale=0.5),)),
+        )
+
+    def losses(self, model: nn.Module, batch: Batch, progress: Progress) -> Mapping[str, Tensor]:
+        """Squared errors, summed."""
+        if 0 <= self.config.fails_at <= progress.samples:
+            raise RuntimeError("the toy is broken")
+        errors = (model(batch["inputs"]) - batch["targets"]).square()
+        if 0 <= self.config.breaks_at <= progress.samples:
+            errors = errors * float("nan")
+        return {"first": errors[:, 0].sum(), "second": (errors[:, 1] * batch["present"]).sum()}
+
+    def counts(self, batch: Batch, progress: Progress) -> Mapping[str, float]:
+        """Samples that carry each part."""
+        return {"first": float(len(batch["inputs"])), "second": float(batch["present"].sum())}
+
+    def weights(self, progress: Progress) -> Mapping[str, float]:
+        """Weights of the configuration."""
+        return {"first": self.config.loss_weights.first, "second": self.config.loss_weights.second}
+
+    def evaluate(self, model: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
+        """Sums of squared errors and their counts."""
+        errors = (model(batch["inputs"]) - batch["targets"]).double().square()
+        present = batch["present"].double()
+        return {
+            "first": torch.stack([errors[:, 0].sum(), torch.tensor(len(errors)).double()]),
+            "second": torch.stack([(errors[:, 1] * present).sum(), present.sum()]),
+        }
+
+    def summarize(self, sums: Mapping[str, Tensor]) -> dict[str, float]:
+        """Mean squared errors."""
+        means = {name: float(total / count) for name, (total, count) in sums.items()}
+        weights = self.config.loss_weights
+        return {
+            "mse": (means["first"] + means["second"]) / 2,
+            "mse_first": means["first"],
+            "mse_second": means["second"],
+            "loss": weights.first * means["first"] + weights.second * means["second"],
+        }
+
+    def protocol(self) -> Mapping[str, Any]:
+        """Nothing but the data."""
+        return {"version": 1}
+
+    def baselines(self, data: Waves) -> Mapping[str, nn.Module]:
+        """Zero."""
+        return {"zero": Mean()}
