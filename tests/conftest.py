@@ -1,0 +1,75 @@
+"""What all tests share: a quiet, reproducible environment and one real Ray."""
+
+import os
+import random
+import secrets
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+
+import hypothesis
+import pytest
+
+hypothesis.settings.register_profile(
+    "thalweg",
+    deadline=None,  # two shared cores: time says nothing about correctness
+    derandomize="CI" in os.environ,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("thalweg")
+
+# A variable of the developer's own sessions must not steer a test.
+_FOREIGN = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_RUN_ID", "RAY_ADDRESS", "THALWEG_DATA")
+
+
+def pytest_configure() -> None:
+    """Sets what must be known before torch, Ray or MLflow are imported, here and in their workers."""
+    for name in _FOREIGN:
+        os.environ.pop(name, None)
+    # Without bytecode every worker process compiles torch and DeepSpeed again.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch's threads: reproducible, and no fight for cores
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    # Ray would write a token into the home folder; this one ends with the test session.
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    """Seeds the global generators of every library that the test has imported."""
+    random.seed(0)
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed(0)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def ray_address() -> Iterator[str]:
+    """Starts a Ray of its own with 4 logical CPUs and yields its address; stops only what it started.
+
+    The dashboard process is part of it: without it Ray's state API does not answer, and Ray Train then leaves
+    its placement groups behind. RAY_ADDRESS points every client at this Ray, whatever else runs here.
+    """
+    import ray
+
+    folder = tempfile.mkdtemp(prefix="tw-", dir="/tmp")  # a socket's path may have 107 characters
+    ray.init(
+        address="local",
+        num_cpus=4,
+        num_gpus=0,
+        include_dashboard=True,
+        log_to_driver=False,
+        object_store_memory=256 * 2**20,
+        _temp_dir=folder,
+    )
+    address: str = ray.get_runtime_context().gcs_address
+    os.environ["RAY_ADDRESS"] = address
+    yield address
+    os.environ.pop("RAY_ADDRESS", None)
+    ray.shutdown()
+    shutil.rmtree(folder, ignore_errors=True)

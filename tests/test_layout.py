@@ -1,0 +1,135 @@
+"""The rules of the house that no linter knows."""
+
+import ast
+import functools
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = {
+    "thalweg": ROOT / "platform/thalweg",
+    "trainables": ROOT / "trainables",
+    "search_spaces": ROOT / "search_spaces",
+}
+CODE = (*PACKAGES.values(), ROOT / "tests", ROOT / "benchmarks")
+MAX_MODULE_LINES = 500
+MAX_FUNCTION_LINES = 60
+NAMELESS = {"base", "common", "core", "helpers", "manager", "misc", "util", "utils"}
+
+
+def sources() -> Iterator[Path]:
+    return (path for folder in CODE for path in sorted(folder.rglob("*.py")))
+
+
+@functools.cache
+def tracked() -> tuple[Path, ...]:
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout")
+    output = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
+    return tuple(ROOT / name for name in output.stdout.split("\0") if name and (ROOT / name).is_file())
+
+
+def functions(path: Path) -> Iterator[tuple[str, int]]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            end = node.end_lineno or node.lineno
+            yield f"{path.relative_to(ROOT)}:{node.lineno} {node.name}", end - node.lineno + 1
+
+
+def test_platform_is_a_folder_and_never_a_package() -> None:
+    assert not (ROOT / "platform/__init__.py").exists()
+    assert [path.name for path in (ROOT / "platform").iterdir() if path.name != "__pycache__"] == ["thalweg"]
+
+
+def test_import_platform_is_the_standard_library_beside_our_folder() -> None:
+    code = "import platform, sysconfig; print(platform.__file__.startswith(sysconfig.get_path('stdlib')))"
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "True"
+
+
+def test_tests_hold_no_packages_that_could_hide_the_real_ones() -> None:
+    assert list((ROOT / "tests").rglob("__init__.py")) == []
+
+
+def test_every_package_is_typed_and_its_init_holds_only_a_docstring() -> None:
+    for folder in PACKAGES.values():
+        assert (folder / "py.typed").exists(), folder
+        body = ast.parse((folder / "__init__.py").read_text(encoding="utf-8")).body
+        assert len(body) == 1 and isinstance(body[0], ast.Expr), folder
+
+
+def test_no_module_is_longer_than_500_lines() -> None:
+    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in sources()}
+    assert {path.name: lines for path, lines in lengths.items() if lines > MAX_MODULE_LINES} == {}
+
+
+def test_no_function_is_longer_than_60_lines() -> None:
+    assert [
+        where for path in sources() for where, lines in functions(path) if lines > MAX_FUNCTION_LINES
+    ] == []
+
+
+def test_every_module_has_a_name_that_says_something() -> None:
+    assert [path for path in sources() if path.stem in NAMELESS or path.parent.name in NAMELESS] == []
+
+
+def test_code_is_ascii() -> None:
+    files = [*sources(), *ROOT.glob("*.toml"), *ROOT.glob("*.y*ml"), *ROOT.glob(".*.yaml"), ROOT / ".ci/run"]
+    assert [path for path in files if not path.read_text(encoding="utf-8").isascii()] == []
+
+
+def test_no_lock_file_is_tracked_for_it_spells_registry_hosts_out() -> None:
+    assert [path for path in tracked() if path.name == "uv.lock"] == []
+
+
+def test_no_tracked_file_names_a_home_folder() -> None:
+    home = re.compile(rb"(?<![\w.~}])/(?:home|root|Users)/\w")
+    assert [path for path in tracked() if home.search(path.read_bytes())] == []
+
+
+def test_import_rules_hold() -> None:
+    lint = Path(sys.executable).with_name("lint-imports")
+    result = subprocess.run(
+        [lint, "--no-cache", "--no-logo"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
+    return next(folder.glob("*.whl"))
+
+
+def test_wheel_holds_exactly_the_three_packages(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    expected = {
+        f"{package}/{path.relative_to(folder).as_posix()}"
+        for package, folder in PACKAGES.items()
+        for path in folder.rglob("*")
+        if path.suffix == ".py" or path.name == "py.typed"
+    }
+    modules = {name for name in names if not name.split("/")[0].endswith(".dist-info")}
+    assert modules == expected
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+
+
+def test_packages_import_from_the_wheel_alone(wheel: Path, tmp_path: Path) -> None:
+    zipfile.ZipFile(wheel).extractall(tmp_path)
+    code = f"import {', '.join(PACKAGES)}; print(*(m.__file__ for m in ({', '.join(PACKAGES)})))"
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert all(Path(name).is_relative_to(tmp_path) for name in result.stdout.split())
