@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from thalweg.contract import Source, World
-from trainables.water_mae import synthetic
+from trainables.water_mae import gb_hydrology, synthetic
 
 WORLDS: Mapping[str, World] = {
     "tiny": World(
@@ -16,4 +16,11 @@ WORLDS: Mapping[str, World] = {
         make=synthetic.make_small,
     ),
 }
-SOURCES: Mapping[str, Source] = {}
+SOURCES: Mapping[str, Source] = {
+    "gb-hydrology": Source(
+        meaning="Great Britain, 5 km and daily: observed river flow of CAMELS-GB; precipitation and temperature "
+        "interpolated from its catchment means, evaporation derived, soil moisture a model state",
+        read=gb_hydrology.read,
+        options=gb_hydrology.OPTIONS,
+    ),
+}

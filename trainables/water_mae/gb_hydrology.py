@@ -1,0 +1,358 @@
+"""Import of Great Britain's hydrology: CAMELS-GB catchments and the Met Office 5 km grid in the family's layout.
+
+Only river flow is observed where the model sees it. Evaporation is derived, gridded precipitation and
+temperature are interpolated from catchment means, soil moisture is the state of a model; ``README.txt`` and
+``provenance.json`` in the data set say so.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from jaxtyping import Bool, Float32, Float64, Int64, Shaped
+
+from thalweg.contract import SplitName
+from thalweg.data.hdf5 import CHUNK_DAYS
+from thalweg.data.store import staged
+from thalweg.errors import ConfigError, DataError
+from trainables.water_mae import layout
+from trainables.water_mae.gb_provenance import Provenance, write_provenance
+from trainables.water_mae.gridding import InverseDistance
+from trainables.water_mae.layout import ATTRIBUTES, Period
+from trainables.water_mae.soil import SoilBucket
+
+DAILY, GRID, TABLE = "camels_gb_daily.nc", "gb_grid_5km_290x180.nc", "attributes_merged.csv"
+OPTIONS = {
+    "train": "first and last day of the training split, YYYY-MM-DD:YYYY-MM-DD (default 2001-01-01:2010-12-31)",
+    "val": "first and last day of the validation split (default 2011-01-01:2013-12-31)",
+    "catchments": "complete (all 11 attributes known; default), all, or how many of the complete ones",
+    "mask": "land to keep: gb (Great Britain and Man; default) or uk (and Northern Ireland)",
+    "suspect_flow": "keep (default), or missing: river flow in runs of 15 and more equal days, which are mostly "
+    "gaps that were filled forward, becomes NaN",
+}
+
+_CORRECTION = 0.06  # per degC: HBV-light's response of evaporation to an unseasonal temperature
+_SPIN_UP = np.timedelta64(730, "D")  # the soil forgets its first guess within two years
+_BAD_TEMPERATURE = np.datetime64("1994-09-27")  # -21.5 to 38.4 degC upstream, an error
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to import; see `OPTIONS`."""
+
+    train: Period
+    val: Period
+    catchments: str
+    mask: Literal["gb", "uk"]
+    suspect_flow: Literal["keep", "missing"]
+
+
+@dataclass(frozen=True)
+class Record:
+    """Daily series of all gauges over spin-up and splits.
+
+    Attributes:
+        dates: The days.
+        ids: NRFA gauge numbers.
+        started: True for gauges whose record covers the training split.
+        precipitation: Catchment mean in mm/day, NaN before a record starts.
+        temperature: Catchment mean in degC.
+        evaporation: Derived, in mm/day.
+        riverflow: Specific discharge in mm/day.
+        repeated: True within runs of 15 and more equal days of river flow.
+    """
+
+    dates: Shaped[np.ndarray, " day"]
+    ids: Int64[np.ndarray, " gauge"]
+    started: Bool[np.ndarray, " gauge"]
+    precipitation: Float32[np.ndarray, "gauge day"]
+    temperature: Float32[np.ndarray, "gauge day"]
+    evaporation: Float32[np.ndarray, "gauge day"]
+    riverflow: Float32[np.ndarray, "gauge day"]
+    repeated: Bool[np.ndarray, "gauge day"]
+
+    def span(self, period: Period) -> slice:
+        """Returns the positions of a period."""
+        first, stop = np.searchsorted(self.dates, [period.first, period.last + np.timedelta64(1, "D")])
+        return slice(int(first), int(stop))
+
+
+def read(
+    source: Path,
+    target: Path,
+    *,
+    train: str = "2001-01-01:2010-12-31",
+    val: str = "2011-01-01:2013-12-31",
+    catchments: str = "complete",
+    mask: str = "gb",
+    suspect_flow: str = "keep",
+) -> str:
+    """Imports the folder `source` into the new folder `target`, which appears only when complete.
+
+    Args:
+        source: Folder with the two NetCDF files and the attribute table.
+        target: Folder of the data set.
+        train: First and last day of the training split.
+        val: First and last day of the validation split.
+        catchments: ``complete``, ``all`` or a number.
+        mask: ``gb`` or ``uk``.
+        suspect_flow: ``keep`` or ``missing``.
+
+    Returns:
+        A report: what is observed, what is not, counts.
+
+    Raises:
+        ConfigError: An option is not understood, or a period lies outside the record.
+        DataError: A source file is missing or damaged.
+        OutputError: `target` is not empty or cannot be written.
+    """
+    options = _parse(train, val, catchments, mask, suspect_flow)
+    _require_files(source)
+    try:
+        with xr.open_dataset(source / DAILY, engine="h5netcdf") as daily:
+            record = _read_record(daily, options)
+        with xr.open_dataset(source / GRID, engine="h5netcdf") as grid:
+            terrain = _read_terrain(grid, options.mask, record.ids)
+        table = pd.read_csv(source / TABLE, index_col="id")
+        chosen = _choose(record, table, options.catchments)
+    except (OSError, KeyError, pd.errors.ParserError) as error:
+        raise DataError(
+            f"{source} must hold complete files of the source, got {type(error).__name__}: {error}; copy them again"
+        ) from None
+    with staged(target) as folder:
+        _write_grids(folder, record, terrain, options)
+        _write_catchments(folder, record, table, chosen, options)
+        facts = _facts(record, terrain, table, chosen, options)
+        return write_provenance(folder, facts, [source / name for name in (DAILY, GRID, TABLE)])
+
+
+def _parse(train: str, val: str, catchments: str, mask: str, suspect_flow: str) -> Options:
+    periods = [_parse_period("train", train), _parse_period("val", val)]
+    if periods[1].first <= periods[0].last:
+        raise ConfigError(f"val must begin after train ends, got train={train} and val={val}; choose a later day")
+    if catchments not in ("complete", "all") and not (catchments.isdigit() and int(catchments)):
+        raise ConfigError(f"catchments must be complete, all or a number, got {catchments!r}; try complete")
+    if mask != "gb" and mask != "uk":
+        raise ConfigError(f"mask must be gb or uk, got {mask!r}; try gb")
+    if suspect_flow != "keep" and suspect_flow != "missing":
+        raise ConfigError(f"suspect_flow must be keep or missing, got {suspect_flow!r}; try keep")
+    return Options(*periods, catchments=catchments, mask=mask, suspect_flow=suspect_flow)
+
+
+def _parse_period(name: str, text: str) -> Period:
+    try:
+        first, last = (np.datetime64(part.strip(), "D") for part in text.split(":"))
+    except ValueError:
+        raise ConfigError(
+            f"{name} must be YYYY-MM-DD:YYYY-MM-DD, got {text!r}; try {OPTIONS[name][-23:-1]}"
+        ) from None
+    if not first <= last:
+        raise ConfigError(f"{name} must not end before it begins, got {text!r}; exchange the two days")
+    return Period(first, last)
+
+
+def _require_files(source: Path) -> None:
+    missing = [name for name in (DAILY, GRID, TABLE) if not (source / name).is_file()]
+    if missing:
+        raise DataError(
+            f"the source of gb-hydrology must be a folder with {DAILY}, {GRID} and {TABLE}, "
+            f"got no {', '.join(missing)} in {source}; pass the folder that holds them"
+        )
+
+
+def _read_record(daily: xr.Dataset, options: Options) -> Record:
+    """Reads the days from spin-up to the end of validation."""
+    days = daily["time"].values.astype("datetime64[D]")
+    if options.train.first < days[0] or options.val.last > days[-1]:
+        raise ConfigError(
+            f"train and val must lie within the record {days[0]} to {days[-1]}, got {options.train.first} to "
+            f"{options.val.last}; choose other days"
+        )
+    inside = (days >= options.train.first - _SPIN_UP) & (days <= options.val.last)
+    part = daily.isel(time=np.flatnonzero(inside))
+    dates = days[inside]
+    temperature = _mended(part["temperature"].values.astype(np.float32), dates)
+    return Record(
+        dates=dates,
+        ids=daily["gauge_id"].values.astype(np.int64),
+        started=daily["first_day"].values.astype("datetime64[D]") <= options.train.first,
+        precipitation=part["precipitation"].values.astype(np.float32),
+        temperature=temperature,
+        evaporation=_evaporation(daily, dates, temperature),
+        riverflow=part["riverflow"].values.astype(np.float32),
+        repeated=part["riverflow_repeat"].values == 1,
+    )
+
+
+def _mended(
+    temperature: Float32[np.ndarray, "gauge day"], dates: Shaped[np.ndarray, " day"]
+) -> Float32[np.ndarray, "gauge day"]:
+    """Replaces the one day that is wrong upstream by the mean of its neighbours."""
+    for day in np.flatnonzero(dates == _BAD_TEMPERATURE):
+        around = temperature[:, [max(day - 1, 0), min(day + 1, len(dates) - 1)]]
+        temperature[:, day] = around.mean(axis=1)
+    return temperature
+
+
+def _evaporation(
+    daily: xr.Dataset, dates: Shaped[np.ndarray, " day"], temperature: Float32[np.ndarray, "gauge day"]
+) -> Float32[np.ndarray, "gauge day"]:
+    """Derives daily potential evaporation from its mean course and the unseasonal part of temperature.
+
+    E = PETbar(doy) * clip(1 + C (T - Tbar(doy)), 0, 2): Seibert & Vis (2012), HESS 16, 3315-3325, Eq. 5. The mean
+    courses are given for each half of a gauge's record; day 366 takes the values of day 365.
+    """
+    changes = daily["second_half_from"].values.astype("datetime64[D]")
+    half = (dates >= changes[:, None]).astype(np.int64)
+    new_year = dates.astype("datetime64[Y]").astype("datetime64[D]")
+    position = np.minimum((dates - new_year).astype(np.int64), 364)
+    gauge = np.arange(len(changes))[:, None]
+    usual = daily["temperature_doy_mean"].values[gauge, half, position]
+    demand = daily["pet_doy_mean"].values[gauge, half, position]
+    evaporation = demand * np.clip(1 + _CORRECTION * (temperature - usual), 0, 2)
+    return evaporation.astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Terrain:
+    """The grid and where the gauges lie in it.
+
+    Attributes:
+        land: Land mask.
+        places: Easting and northing of the land cells in metres.
+        gauges: Easting and northing of the gauges in metres.
+        map_at_places: Annual mean temperature of 1910 at the land cells, in degC.
+        map_at_gauges: The same in the cells of the gauges.
+    """
+
+    land: Bool[np.ndarray, "row col"]
+    places: Float64[np.ndarray, "place 2"]
+    gauges: Float64[np.ndarray, "gauge 2"]
+    map_at_places: Float64[np.ndarray, " place"]
+    map_at_gauges: Float64[np.ndarray, " gauge"]
+
+
+def _read_terrain(grid: xr.Dataset, mask: Literal["gb", "uk"], ids: Int64[np.ndarray, " gauge"]) -> Terrain:
+    if not np.array_equal(grid["gauge_id"].values, ids):
+        raise DataError(f"{GRID} and {DAILY} must list the same gauges, got different ones; copy both again")
+    land = grid[f"land_{mask}"].values == 1
+    x, y = np.meshgrid(grid["x"].values, grid["y"].values)
+    cells = np.stack([x, y], axis=-1).reshape(-1, 2)
+    relief = grid["tmean_1910"].values.astype(np.float64).ravel()
+    known = np.isfinite(relief)  # the map ends off the coast
+    gauges = np.stack([grid["gauge_easting"].values, grid["gauge_northing"].values], axis=1).astype(np.float64)
+    nearest = InverseDistance(cells[known], np.concatenate([cells[land.ravel()], gauges]), num_neighbours=1)
+    values = nearest(relief[known, None])[0]
+    num_places = int(land.sum())
+    return Terrain(
+        land=land,
+        places=cells[land.ravel()],
+        gauges=gauges,
+        map_at_places=values[:num_places],
+        map_at_gauges=values[num_places:],
+    )
+
+
+def _choose(record: Record, table: pd.DataFrame, catchments: str) -> Int64[np.ndarray, " chosen"]:
+    """Returns the positions of the gauges whose series are written."""
+    missing = [name for name in (*ATTRIBUTES, "complete") if name not in table.columns]
+    if missing:
+        raise DataError(f"{TABLE} must have the column {missing[0]}, got {', '.join(table.columns)}; copy it again")
+    complete = table["complete"].reindex(record.ids).to_numpy() == 1
+    found = np.flatnonzero(record.started if catchments == "all" else record.started & complete)
+    if not found.size:
+        raise ConfigError("some gauge must have started by the first day of train, got none; choose a later day")
+    if not catchments.isdigit():
+        return found
+    if int(catchments) > found.size:
+        raise ConfigError(
+            f"catchments must be at most {found.size}, the complete ones that have started by then, got {catchments}"
+            "; try complete"
+        )
+    evenly = np.linspace(0, found.size - 1, int(catchments)).round().astype(np.int64)
+    return found[evenly]
+
+
+def _write_grids(folder: Path, record: Record, terrain: Terrain, options: Options) -> None:
+    """Interpolates from all gauges that have started, whichever are chosen."""
+    started = record.started
+    interpolate = InverseDistance(terrain.gauges[started], terrain.places)
+    anomaly = record.temperature - terrain.map_at_gauges[:, None].astype(np.float32)
+    fields: list[tuple[str, Float32[np.ndarray, "gauge day"], Float64[np.ndarray, " place"], int]] = [
+        ("precipitation", record.precipitation, np.zeros(len(terrain.places)), 2),
+        ("soil_moisture", _soil_moisture(record), np.zeros(len(terrain.places)), 3),
+        ("temperature", anomaly, terrain.map_at_places, 2),
+    ]
+    splits: tuple[tuple[SplitName, Period], ...] = (("train", options.train), ("val", options.val))
+    for split, period in splits:
+        for name, series, base, decimals in fields:
+            days = series[started, record.span(period)]
+            pieces = _interpolated(interpolate, days, base, decimals)
+            layout.write_grid(folder, name, split, period, land=terrain.land, pieces=pieces)
+    layout.write_mask(folder, terrain.land)
+
+
+def _interpolated(
+    interpolate: InverseDistance,
+    series: Float32[np.ndarray, "gauge day"],
+    base: Float64[np.ndarray, " place"],
+    decimals: int,
+) -> Iterator[Float32[np.ndarray, "piece place"]]:
+    for first in range(0, series.shape[1], CHUNK_DAYS):
+        cells = interpolate(series[:, first : first + CHUNK_DAYS]) + base
+        yield cells.round(decimals).astype(np.float32)
+
+
+def _soil_moisture(record: Record) -> Float32[np.ndarray, "gauge day"]:
+    """Runs the HBV soil routine for each catchment; it waits while a record has not started."""
+    soil = SoilBucket(len(record.ids))
+    out = np.empty_like(record.precipitation)
+    for day in range(len(record.dates)):
+        forcing = (record.precipitation[:, day], record.temperature[:, day], record.evaporation[:, day])
+        soil.step(*(np.nan_to_num(series.astype(np.float64)) for series in forcing))
+        out[:, day] = soil.saturation
+    return out
+
+
+def _write_catchments(
+    folder: Path, record: Record, table: pd.DataFrame, chosen: Int64[np.ndarray, " chosen"], options: Options
+) -> None:
+    period = Period(options.train.first, options.val.last)
+    span = record.span(period)
+    riverflow = record.riverflow[chosen, span]
+    if options.suspect_flow == "missing":
+        riverflow = np.where(record.repeated[chosen, span], np.float32(np.nan), riverflow)
+    evaporation = record.evaporation[chosen, span].round(3)
+    ids = record.ids[chosen]
+    layout.write_series(folder, period, ids, evaporation=evaporation, riverflow=riverflow)
+    layout.write_attributes(folder, table.loc[ids])
+
+
+def _facts(
+    record: Record,
+    terrain: Terrain,
+    table: pd.DataFrame,
+    chosen: Int64[np.ndarray, " chosen"],
+    options: Options,
+) -> Provenance:
+    span = record.span(Period(options.train.first, options.val.last))
+    repeated = record.repeated[chosen, span]
+    spin_up = span.start
+    return Provenance(
+        train=options.train,
+        val=options.val,
+        mask=options.mask,
+        land_cells=int(terrain.land.sum()),
+        num_catchments=len(chosen),
+        num_complete=int((table.loc[record.ids[chosen], "complete"] == 1).sum()),
+        num_gauges=int(record.started.sum()),
+        spin_up_days=spin_up,
+        repeated_ratio=float(repeated.mean()),
+        num_repeated_catchments=int((repeated.mean(axis=1) > 0.05).sum()),
+        suspect_flow=options.suspect_flow,
+        mended_days=[str(_BAD_TEMPERATURE)] if _BAD_TEMPERATURE in record.dates else [],
+    )
