@@ -1,0 +1,295 @@
+"""Decides how each trial ends, in one place, whatever executes it.
+
+The adapters for Ray Tune (`searcher`, `scheduler`) only translate; a test drives the director without Ray.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from thalweg.config import flat
+from thalweg.errors import TrialError
+from thalweg.events import Event, Notice, TrialEnded, TrialProgress, TrialStarted, TrialStatus
+from thalweg.search.ledger import Evaluation, Ledger, Proposal, Rejection
+
+_logger = logging.getLogger(__name__)
+
+NUM_REJECTIONS = 3
+"""A search stops when its space refuses so many trials in a row, or its very first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """A result of a trial, as the trainable returns it to Tune.
+
+    Attributes:
+        samples: Samples seen.
+        metrics: Everything that the evaluation gave; empty where nothing was evaluated.
+        value: The objective; None takes it from the metrics.
+        status: Whether the trial goes on, reached the end of its budget, or cannot go on.
+        reason: Why it cannot.
+        protocol: Hash of the evaluation protocol.
+        checkpoint: Where the trial's state lies.
+        curves: (samples, loss parts, learning rate, ...) since the last report.
+        timings: Seconds by what they were spent on.
+    """
+
+    samples: int
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    value: float | None = None
+    status: Literal["running", "finished", "failed"] = "running"
+    reason: str = ""
+    protocol: str | None = None
+    checkpoint: str | None = None
+    curves: tuple[tuple[int, Mapping[str, float]], ...] = ()
+    timings: Mapping[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def from_result(cls, result: Mapping[str, Any]) -> "Report":
+        """Reads a Tune result, whose nested keys Tune may have joined with slashes."""
+        curves = tuple((int(samples), dict(point)) for samples, point in result.get("curves") or ())
+        return cls(
+            samples=int(result.get("samples") or 0),
+            metrics=_nested(result, "metrics"),
+            value=result.get("value"),
+            status=result.get("status", "running"),
+            reason=result.get("reason") or "",
+            protocol=result.get("protocol"),
+            checkpoint=result.get("checkpoint"),
+            curves=curves,
+            timings=_nested(result, "timings"),
+        )
+
+
+class StudyDirector:
+    """Begins trials, hears their reports, ends each of them once, and tells listeners.
+
+    Nothing that goes wrong here is raised into Tune, which would tear down the whole run: the first
+    exception is kept in `failure`, no trial begins any more, and those that run stop at their next report.
+
+    Args:
+        ledger: The study.
+        publish: Takes each event.
+        num_lanes: Trials that run at the same time.
+        describe: Adds what the records of a beginning trial should hold: ``(tags, documents)``.
+
+    Attributes:
+        failure: What ended the search before its time, if anything did.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        publish: Callable[[Event], None],
+        *,
+        num_lanes: int,
+        describe: Callable[[Proposal], tuple[Mapping[str, str], Mapping[str, str]]] | None = None,
+    ) -> None:
+        self.failure: Exception | None = None
+        self._ledger = ledger
+        self._publish = publish
+        self._num_lanes = num_lanes
+        self._describe = describe or (lambda proposal: ({}, {}))
+        self._running: dict[int, Report | None] = {}  # last report by number
+        self._num_rejections = 0
+        self._any_began = False
+        self._stopping = False
+
+    @property
+    def running(self) -> tuple[int, ...]:
+        """Numbers of the trials that have begun and not ended."""
+        return tuple(self._running)
+
+    def stop(self) -> None:
+        """Begins no more trials, and stops those that run at their next report."""
+        self._stopping = True
+
+    def propose(self) -> Proposal | Literal["wait", "finished"]:
+        """Begins a trial; waits while every lane is busy; finished when no trial will begin any more."""
+        try:
+            return self._propose()
+        except Exception as error:
+            self._keep(error)
+            return "finished"
+
+    def observe(self, number: int, report: Report) -> bool:
+        """Hears a report; returns whether the trial stops."""
+        if number not in self._running:
+            return True
+        try:
+            return self._observe(number, report) or self._ending
+        except Exception as error:
+            self._keep(error)
+            return True
+
+    def conclude(self, number: int, report: Report | None) -> None:
+        """Hears that a trial stopped, with its last report, which may have been observed."""
+        if number not in self._running:
+            return
+        if report is not None and (report.status != "running" or report.samples > self._seen(number)):
+            self.observe(number, report)
+        if number in self._running and not self._ending:
+            self.fail(number, "the trial stopped before the end of its budget")
+
+    def fail(self, number: int, reason: str) -> None:
+        """Hears that a trial cannot go on, its retries included."""
+        if number not in self._running:
+            return
+        try:
+            self._end(number, "failed", reason)
+        except Exception as error:
+            self._keep(error)
+
+    def retry(self, number: int, reason: str) -> None:
+        """Hears that a trial is tried again."""
+        self._tell(Notice(text=f"trial {number} is tried again: {reason}"))
+
+    def close(self, reason: str = "interrupted: the search was stopped") -> None:
+        """Ends what still runs as interrupted, to be continued later; the storage stays claimed.
+
+        Call it once, after Tune has returned or raised.
+        """
+        seconds = {number: self._ledger.seconds(number) for number in self._running}
+        for number in self._ledger.interrupt_all(reason):
+            self._tell(self._ended(number, "failed", seconds.get(number, 0.0), reason))
+
+    def _propose(self) -> Proposal | Literal["wait", "finished"]:
+        while True:
+            if self._ending or not self._ledger.num_open():
+                return "finished"
+            if len(self._running) >= self._num_lanes:
+                return "wait"
+            proposal = self._ledger.ask()
+            if isinstance(proposal, Proposal):
+                self._begin(proposal)
+                return proposal
+            self._reject(proposal)
+
+    def _begin(self, proposal: Proposal) -> None:
+        self._num_rejections, self._any_began = 0, True
+        self._running[proposal.number] = None
+        tags, documents = self._describe(proposal)
+        tags = {"seed": str(proposal.config.seed), **tags}
+        if proposal.continues is not None:
+            tags["continues"] = str(proposal.continues)
+        self._tell(
+            TrialStarted(
+                number=proposal.number,
+                params=proposal.params,
+                config=flat(proposal.config),
+                tags=tags,
+                documents=documents,
+            )
+        )
+        metric = self._ledger.space.study.metric
+        for samples, value in proposal.curve:
+            self._tell(
+                TrialProgress(number=proposal.number, samples=samples, value=value, metrics={metric: value})
+            )
+
+    def _reject(self, rejection: Rejection) -> None:
+        self._num_rejections += 1
+        self._tell(TrialStarted(number=rejection.number, params=rejection.params, config={}))
+        self._tell(self._ended(rejection.number, "failed", 0.0, str(rejection.error)))
+        if self._num_rejections >= NUM_REJECTIONS or not self._any_began:
+            raise rejection.error
+
+    def _observe(self, number: int, report: Report) -> bool:
+        self._running[number] = report
+        try:
+            is_new = self._heard(number, report)
+        except TrialError as error:
+            self._end(number, "failed", str(error))
+            return True
+        if report.status == "finished":
+            self._end(number, "complete")
+            return True
+        if is_new and self._ledger.should_stop(number):
+            self._end(number, "pruned")
+            return True
+        return False
+
+    def _heard(self, number: int, report: Report) -> bool:
+        """Records a report; returns whether it brought a new evaluation."""
+        if report.status == "failed":
+            raise TrialError(report.reason or "the trial failed without a reason")
+        value = self._value(report)
+        if value is None:
+            if report.status == "finished":
+                raise TrialError("the trial finished without an evaluation")
+            return False
+        evaluation = Evaluation(
+            samples=report.samples,
+            value=value,
+            metrics=report.metrics,
+            protocol=report.protocol,
+            checkpoint=report.checkpoint,
+            final=report.status == "finished",
+        )
+        if not self._ledger.report(number, evaluation):
+            return False
+        self._tell(
+            TrialProgress(
+                number=number,
+                samples=report.samples,
+                value=value,
+                metrics=report.metrics,
+                curves=report.curves,
+                timings=report.timings,
+            )
+        )
+        return True
+
+    def _end(self, number: int, status: TrialStatus, reason: str = "") -> None:
+        seconds = self._ledger.seconds(number)
+        if status == "complete":
+            self._ledger.complete(number)
+        elif status == "pruned":
+            self._ledger.prune(number)
+        else:
+            self._ledger.fail(number, reason)
+        self._tell(self._ended(number, status, seconds, reason))
+
+    def _ended(self, number: int, status: TrialStatus, seconds: float, reason: str) -> TrialEnded:
+        report = self._running.pop(number, None) or Report(samples=0)
+        return TrialEnded(
+            number=number,
+            status=status,
+            value=self._value(report),
+            samples=report.samples,
+            seconds=seconds,
+            reason=reason,
+            checkpoint=report.checkpoint,
+        )
+
+    def _value(self, report: Report) -> float | None:
+        if report.value is not None:
+            return float(report.value)
+        value = report.metrics.get(self._ledger.space.study.metric)
+        return None if value is None else float(value)
+
+    def _seen(self, number: int) -> int:
+        report = self._running[number]
+        return -1 if report is None else report.samples
+
+    @property
+    def _ending(self) -> bool:
+        return self._stopping or self.failure is not None
+
+    def _keep(self, error: Exception) -> None:
+        self.failure = self.failure or error
+
+    def _tell(self, event: Event) -> None:
+        try:
+            self._publish(event)
+        except Exception:  # a listener's trouble is not the study's
+            _logger.warning("a listener failed on %s", type(event).__name__, exc_info=True)
+
+
+def _nested(result: Mapping[str, Any], key: str) -> dict[str, float]:
+    whole = result.get(key)
+    if isinstance(whole, Mapping):
+        return dict(whole)
+    prefix = f"{key}/"
+    return {name.removeprefix(prefix): value for name, value in result.items() if name.startswith(prefix)}

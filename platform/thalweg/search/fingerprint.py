@@ -1,0 +1,29 @@
+"""Names what a search space does, so that a changed one is not taken for the same."""
+
+import ast
+import hashlib
+from pathlib import Path
+
+
+def fingerprint(file: Path) -> str:
+    """Returns 16 hexadecimal digits that change when the code of a search space does.
+
+    Comments, layout, docstrings and the settings in ``study = ...`` do not count, nor do modules that the
+    file imports.
+    """
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            node.body = [item for item in body if not _is_silent(item)] or [ast.Pass()]  # type: ignore[attr-defined]
+    # Unparsed text and not ast.dump, which differs between versions of Python.
+    return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()[:16]
+
+
+def _is_silent(node: ast.AST) -> bool:
+    if isinstance(node, ast.Expr):
+        return isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+    targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+    return isinstance(node, ast.Assign | ast.AnnAssign) and any(
+        isinstance(target, ast.Name) and target.id == "study" for target in targets
+    )

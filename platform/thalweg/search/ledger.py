@@ -1,0 +1,377 @@
+"""The one truth of a study: an Optuna study that proposes, is told, decides, and survives its process.
+
+Every trial ends as complete, pruned or failed. One whose process died, or that Ctrl-C stopped, is failed as
+*interrupted* and put back into the queue with the same parameters: a new trial that continues from its
+checkpoint and its curve.
+"""
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from thalweg.config import FamilyConfig
+from thalweg.errors import NonFiniteError, SpaceError, StudyError, TrialError
+from thalweg.search import records
+from thalweg.search.fingerprint import fingerprint
+from thalweg.search.records import CHECKPOINT, CONFIG, DEFINITION, OUTCOME, StudyRecord, TrialRecord
+from thalweg.search.rungs import CONTINUES, make_pruner
+from thalweg.search.samplers import make_sampler
+from thalweg.search.space import Space
+from thalweg.search.storage import JOURNAL, Claim, open_storage, repair_journal
+
+_RESUMES = "resumes"  # user attribute: checkpoint from which a continued trial starts
+_CRASHES = "crashes"  # user attribute: how often this parameter set took its process down
+_PROTOCOL = "protocol"  # user attribute of the study: [hash, number of the first trial]
+_LAWS = {  # what may not change while a name is in use, and how to say it
+    "space": "search space",
+    "family": "family",
+    "metric": "metric",
+    "mode": "mode",
+    "samples": "budget in samples",
+    "num_evaluations": "number of evaluations",
+    "fingerprint": "version of its search space",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposal:
+    """A trial that begins.
+
+    Attributes:
+        number: Number within the study.
+        params: What the space asked.
+        config: What is to be trained.
+        continues: The interrupted trial whose place it takes.
+        checkpoint: Where that trial's state lies; None starts from nothing.
+        curve: (samples, objective) that it inherits with the checkpoint.
+    """
+
+    number: int
+    params: Mapping[str, Any]
+    config: FamilyConfig
+    continues: int | None = None
+    checkpoint: str | None = None
+    curve: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rejection:
+    """A trial that failed before it began: the space refused its parameters.
+
+    Attributes:
+        number: Number within the study.
+        params: What the space had asked until then.
+        error: What it raised.
+    """
+
+    number: int
+    params: Mapping[str, Any]
+    error: SpaceError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """What a trial reports at an evaluation.
+
+    Attributes:
+        samples: Samples seen.
+        value: The objective.
+        metrics: Everything that the evaluation gave.
+        protocol: Hash of the protocol at which it was done.
+        checkpoint: Where the trial's state lies.
+        final: Whether it ends the budget.
+    """
+
+    samples: int
+    value: float
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    protocol: str | None = None
+    checkpoint: str | None = None
+    final: bool = False
+
+
+@dataclass
+class _Live:
+    trial: optuna.Trial
+    began: float
+    steps: set[int]
+    checkpoint: str | None
+    last: Evaluation | None = None
+
+
+class Ledger:
+    """Asks, records and decides; use `open`.
+
+    Attributes:
+        space: The search space with the study's settings.
+        num_recovered: Trials of an earlier process that were found running and put back.
+    """
+
+    def __init__(self, study: optuna.Study, space: Space, claim: Claim) -> None:
+        self.space = space
+        self.num_recovered = 0
+        self._study = study
+        self._claim = claim
+        self._live: dict[int, _Live] = {}
+        self._protocol: list[Any] | None = study.user_attrs.get(_PROTOCOL)
+
+    @classmethod
+    def open(cls, directory: Path, name: str, space: Space, *, storage: str | None = None) -> "Ledger":
+        """Creates a study or continues it; trials that an earlier process left running are put back.
+
+        Args:
+            directory: The study's folder.
+            name: The study's name.
+            space: What is searched, with the settings of the study.
+            storage: A database instead of a journal in the folder, in SQLAlchemy's form.
+
+        Raises:
+            StudyError: Another process drives the study, its name is used for something else, or its storage
+                cannot be opened.
+            OutputError: The folder cannot be written.
+        """
+        claim = Claim(directory)
+        try:
+            repair_journal(directory / JOURNAL)
+            study = _open_study(open_storage(directory, storage), name, space)
+            ledger = cls(study, space, claim)
+            ledger.num_recovered = len(ledger.interrupt_all("interrupted: its process died", crashed=True))
+        except BaseException:
+            claim.release()
+            raise
+        return ledger
+
+    def close(self) -> None:
+        """Lets another process drive the study."""
+        self._claim.release()
+
+    def read(self) -> StudyRecord:
+        """Returns everything that the storage holds."""
+        return records.read(self._study)
+
+    def trials(self) -> list[TrialRecord]:
+        """Returns all trials in the order of their numbers."""
+        return list(self.read().trials)
+
+    def best(self) -> TrialRecord | None:
+        """Returns the best complete trial."""
+        return self.read().best()
+
+    def num_open(self) -> int:
+        """Returns how many trials may still begin: interrupted and waiting ones do not count."""
+        taken = sum(
+            trial.status != "waiting" and not trial.interrupted
+            for trial in map(records.record, self._study.get_trials(deepcopy=False))
+        )
+        return max(0, self.space.study.num_trials - taken)
+
+    def ask(self) -> Proposal | Rejection:
+        """Begins a trial: one that was interrupted, one of the study's first trials, or a new one."""
+        trial = self._study.ask()
+        attributes = trial.user_attrs
+        curve = tuple(sorted(self._frozen(trial.number).intermediate_values.items()))
+        self._live[trial.number] = _Live(
+            trial, time.monotonic(), {step for step, _ in curve}, attributes.get(_RESUMES)
+        )
+        try:
+            config = self.space(cast(Any, trial))  # Optuna spells `suggest_categorical` as overloads
+        except SpaceError as error:
+            self.fail(trial.number, str(error))
+            return Rejection(number=trial.number, params=trial.params, error=error)
+        trial.set_user_attr(CONFIG, config.model_dump(mode="json"))
+        return Proposal(
+            number=trial.number,
+            params=trial.params,
+            config=config,
+            continues=attributes.get(CONTINUES),
+            checkpoint=attributes.get(_RESUMES),
+            curve=curve,
+        )
+
+    def report(self, number: int, evaluation: Evaluation) -> bool:
+        """Records an evaluation of a running trial.
+
+        Returns:
+            False where the point is known, as after a retry from a checkpoint; nothing is recorded then.
+
+        Raises:
+            NonFiniteError: The objective is not finite.
+            TrialError: It was evaluated at another protocol than the study's.
+        """
+        live = self._live[number]
+        if evaluation.checkpoint not in (None, live.checkpoint):
+            live.trial.set_user_attr(CHECKPOINT, evaluation.checkpoint)
+            live.checkpoint = evaluation.checkpoint
+        if not math.isfinite(evaluation.value):
+            raise NonFiniteError(
+                f"{self.space.study.metric} must be finite, got {evaluation.value} "
+                f"after {evaluation.samples} samples"
+            )
+        self._check_protocol(number, evaluation.protocol)
+        live.last = evaluation
+        step = self._step(evaluation)
+        if step in live.steps:
+            return False
+        live.steps.add(step)
+        live.trial.report(evaluation.value, step)
+        return True
+
+    def should_stop(self, number: int) -> bool:
+        """Says whether the study's scheduler stops a running trial at the point that it reported last."""
+        return self._live[number].trial.should_prune()
+
+    def complete(self, number: int) -> None:
+        """Ends a trial at the end of its budget."""
+        last = self._live[number].last
+        assert last is not None
+        self._end(number, TrialState.COMPLETE, value=last.value)
+
+    def prune(self, number: int) -> None:
+        """Ends a trial that the scheduler stopped; its curve is kept."""
+        self._end(number, TrialState.PRUNED)
+
+    def fail(self, number: int, reason: str) -> None:
+        """Ends a trial that cannot go on."""
+        self._end(number, TrialState.FAIL, reason=reason)
+
+    def seconds(self, number: int) -> float:
+        """Returns for how long a trial has been running."""
+        return time.monotonic() - self._live[number].began
+
+    def interrupt_all(self, reason: str = "interrupted", *, crashed: bool = False) -> list[int]:
+        """Ends every running trial as interrupted, and puts its parameters back into the queue.
+
+        Args:
+            reason: Why they were interrupted.
+            crashed: Whether their process died. A parameter set that takes its process down more often than
+                the study retries a trial is not put back.
+
+        Returns:
+            The numbers of the trials.
+        """
+        trials = self._study.get_trials(deepcopy=False)
+        continued = {trial.user_attrs.get(CONTINUES) for trial in trials}
+        running = [trial for trial in trials if trial.state == TrialState.RUNNING]
+        for trial in running:
+            crashes = trial.user_attrs.get(_CRASHES, 0) + int(crashed)
+            hopeless = crashes > self.space.study.max_retries
+            if CONFIG in trial.user_attrs and trial.number not in continued and not hopeless:
+                self._study.add_trial(_continuation(trial, crashes))
+            # Queued first: a process that dies between the two lines repeats the second one only.
+            why = f"{reason} {crashes} times" if hopeless else reason
+            self._end(trial.number, TrialState.FAIL, reason=why, interrupted=not hopeless)
+        return [trial.number for trial in running]
+
+    def _frozen(self, number: int) -> FrozenTrial:
+        return self._study.get_trials(deepcopy=False)[number]
+
+    def _step(self, evaluation: Evaluation) -> int:
+        """Names the evaluation point: a batch may carry a trial beyond it, but rungs compare equal points."""
+        study = self.space.study
+        if evaluation.final:
+            return study.samples
+        return max((p for p in study.evaluations if p <= evaluation.samples), default=evaluation.samples)
+
+    def _check_protocol(self, number: int, protocol: str | None) -> None:
+        if protocol is None:
+            return
+        if self._protocol is None:
+            self._protocol = [protocol, number]
+            self._study.set_user_attr(_PROTOCOL, self._protocol)
+        if protocol != self._protocol[0]:
+            raise TrialError(
+                f"trials of a study must be evaluated at one protocol, got {protocol} where trial "
+                f"{self._protocol[1]} has {self._protocol[0]}; search no knob that changes the evaluation"
+            )
+
+    def _end(
+        self,
+        number: int,
+        state: TrialState,
+        *,
+        value: float | None = None,
+        reason: str = "",
+        interrupted: bool = False,
+    ) -> None:
+        live = self._live.get(number)
+        last = live.last if live else None
+        outcome: dict[str, Any] = {
+            "seconds": round(time.monotonic() - live.began, 3) if live else 0.0,
+            "reason": reason,
+        }
+        if last is not None:
+            finite = {name: number for name, number in last.metrics.items() if math.isfinite(number)}
+            outcome |= {"samples": last.samples, "metrics": finite, "protocol": last.protocol}
+        if interrupted:
+            outcome["interrupted"] = True
+        storage, trial_id = self._study._storage, self._frozen(number)._trial_id
+        storage.set_trial_user_attr(trial_id, OUTCOME, outcome)
+        self._study.tell(number, value, state=state)
+        self._live.pop(number, None)
+
+
+def definition_of(space: Space) -> dict[str, Any]:
+    """Returns what the storage keeps about a study: what may not change under its name, and its settings."""
+    study = space.study
+    return {
+        "space": space.module_name,
+        "family": space.config_type.__module__.rpartition(".")[0],
+        "metric": study.metric,
+        "mode": study.mode,
+        "samples": study.samples,
+        "num_evaluations": study.num_evaluations,
+        "fingerprint": fingerprint(space.file),
+        "study": study.model_dump(mode="json"),
+    }
+
+
+def _open_study(storage: Any, name: str, space: Space) -> optuna.Study:
+    settings = space.study
+    study = optuna.create_study(
+        study_name=name,
+        storage=storage,
+        pruner=make_pruner(settings),
+        direction="minimize" if settings.mode == "min" else "maximize",
+        load_if_exists=True,
+    )
+    definition = definition_of(space)
+    num_trials = len(study.get_trials(deepcopy=False))
+    stored = study.user_attrs.get(DEFINITION)
+    if stored is not None:
+        _check_same(name, stored, definition)
+    elif num_trials:
+        raise StudyError(f"study {name!r} was not made by thalweg; give this one another name")
+    study.sampler = make_sampler(settings, num_trials)
+    study.set_user_attr(DEFINITION, definition)
+    for params in settings.first_trials:
+        study.enqueue_trial(params, skip_if_exists=True)
+    return study
+
+
+def _check_same(name: str, stored: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    for key, what in _LAWS.items():
+        if stored.get(key) != now[key]:
+            raise StudyError(
+                f"a study keeps its {what}: {name!r} has {stored.get(key)}, got {now[key]}; "
+                "give the new study another name"
+            )
+
+
+def _continuation(trial: FrozenTrial, crashes: int) -> FrozenTrial:
+    checkpoint = trial.user_attrs.get(CHECKPOINT) or trial.user_attrs.get(_RESUMES)
+    attributes = {CONTINUES: trial.number, _CRASHES: crashes}
+    if checkpoint:
+        attributes[_RESUMES] = checkpoint
+    return create_trial(
+        state=TrialState.WAITING,
+        params=trial.params,
+        distributions=trial.distributions,
+        user_attrs=attributes,
+        intermediate_values=trial.intermediate_values if checkpoint else None,
+    )

@@ -1,0 +1,175 @@
+"""What a study knows about its trials, read from its storage by anyone at any time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from thalweg.contract import Mode
+from thalweg.errors import StudyError
+from thalweg.search.rungs import CONTINUES
+from thalweg.search.storage import JOURNAL, open_storage
+
+RecordStatus = Literal["waiting", "running", "complete", "pruned", "failed"]
+
+DEFINITION = "thalweg"  # user attribute of an Optuna study
+CONFIG, OUTCOME, CHECKPOINT = "config", "outcome", "checkpoint"  # user attributes of an Optuna trial
+
+_STATUS: dict[TrialState, RecordStatus] = {
+    TrialState.WAITING: "waiting",
+    TrialState.RUNNING: "running",
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRecord:
+    """One trial as the storage holds it.
+
+    Attributes:
+        number: Number within the study.
+        status: How it ended, ``running``, or ``waiting`` for a parameter set that is yet to be tried.
+        value: The objective at its last evaluation.
+        params: What the space asked.
+        config: The resolved configuration, as JSON; empty where the space refused the parameters.
+        samples: Samples seen at the last evaluation.
+        metrics: Everything that the last evaluation gave.
+        seconds: From the proposal to the end.
+        reason: Why it failed.
+        curve: (samples, objective) at each evaluation.
+        checkpoint: Where its state lies.
+        protocol: Hash of the evaluation protocol.
+        interrupted: Whether it failed only because the search stopped; another trial takes its place.
+        continues: The interrupted trial whose place it takes.
+        started: When it began.
+        ended: When it ended.
+    """
+
+    number: int
+    status: RecordStatus
+    value: float | None
+    params: Mapping[str, Any]
+    config: Mapping[str, Any]
+    samples: int
+    metrics: Mapping[str, float]
+    seconds: float
+    reason: str
+    curve: tuple[tuple[int, float], ...]
+    checkpoint: str | None
+    protocol: str | None = None
+    interrupted: bool = False
+    continues: int | None = None
+    started: datetime | None = None
+    ended: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyRecord:
+    """A study as its storage holds it.
+
+    Attributes:
+        name: Its name.
+        definition: Space, family, metric, mode, samples and settings with which it was last run.
+        trials: All trials in the order of their numbers.
+    """
+
+    name: str
+    definition: Mapping[str, Any] = field(default_factory=dict)
+    trials: tuple[TrialRecord, ...] = ()
+
+    @property
+    def mode(self) -> Mode:
+        """Whether smaller or larger is better."""
+        mode: Mode = self.definition["mode"]
+        return mode
+
+    def ranking(self) -> list[TrialRecord]:
+        """Returns the complete trials, best first; the earlier of two that are equal."""
+        return ranking(self.trials, self.mode)
+
+    def best(self) -> TrialRecord | None:
+        """Returns the best complete trial; None before there is one."""
+        return next(iter(self.ranking()), None)
+
+
+def read_study(directory: Path, name: str, storage: str | None = None) -> StudyRecord:
+    """Reads a study that may still be running, without touching it.
+
+    Raises:
+        StudyError: There is no such study, or it was not made by Thalweg.
+    """
+    if storage is None and not (directory / JOURNAL).exists():
+        raise StudyError(f"a study's folder must hold {JOURNAL}, got {directory}; name a study that was run")
+    opened = open_storage(directory, storage)
+    try:
+        study = optuna.load_study(study_name=name, storage=opened)
+    except KeyError:
+        known = ", ".join(sorted(optuna.get_all_study_names(opened))) or "none"
+        raise StudyError(f"no study {name!r} in {storage or directory} (found: {known})") from None
+    return read(study)
+
+
+def read(study: optuna.Study) -> StudyRecord:
+    """Turns an Optuna study into records.
+
+    Raises:
+        StudyError: It was not made by Thalweg.
+    """
+    definition = study.user_attrs.get(DEFINITION)
+    if definition is None:
+        raise StudyError(
+            f"study {study.study_name!r} was not made by thalweg; give this one another name"
+        )
+    trials = tuple(record(trial) for trial in study.get_trials(deepcopy=False))
+    return StudyRecord(name=study.study_name, definition=definition, trials=trials)
+
+
+def record(trial: FrozenTrial) -> TrialRecord:
+    """Turns an Optuna trial into a record."""
+    outcome = trial.user_attrs.get(OUTCOME, {})
+    curve = tuple(sorted(trial.intermediate_values.items()))
+    return TrialRecord(
+        number=trial.number,
+        status=_STATUS[trial.state],
+        value=curve[-1][1] if curve else None,
+        params=dict(trial.params),
+        config=trial.user_attrs.get(CONFIG, {}),
+        samples=outcome.get("samples", curve[-1][0] if curve else 0),
+        metrics=outcome.get("metrics", {}),
+        seconds=outcome.get("seconds", 0.0),
+        reason=outcome.get("reason", ""),
+        curve=curve,
+        checkpoint=trial.user_attrs.get(CHECKPOINT),
+        protocol=outcome.get("protocol"),
+        interrupted=outcome.get("interrupted", False),
+        continues=trial.user_attrs.get(CONTINUES),
+        started=trial.datetime_start,
+        ended=trial.datetime_complete,
+    )
+
+
+def ranking(trials: Sequence[TrialRecord], mode: Mode) -> list[TrialRecord]:
+    """Returns the complete trials, best first; the earlier of two that are equal."""
+    complete = [(trial.value, trial) for trial in trials if trial.status == "complete"]
+    sign = 1.0 if mode == "min" else -1.0
+    scored = [(sign * value, trial.number, trial) for value, trial in complete if value is not None]
+    return [trial for *_, trial in sorted(scored, key=lambda item: item[:2])]
+
+
+def expendable(trials: Sequence[TrialRecord], mode: Mode, keep: int) -> list[TrialRecord]:
+    """Returns the trials whose checkpoint is needed no more.
+
+    Kept are the checkpoints of trials that run, of the best ``keep`` complete ones, and of interrupted ones
+    until the trial that continues them has ended.
+    """
+    kept = {trial.checkpoint for trial in ranking(trials, mode)[:keep]}
+    kept |= {trial.checkpoint for trial in trials if trial.status in ("running", "waiting")}
+    return [trial for trial in trials if trial.checkpoint and trial.checkpoint not in kept]

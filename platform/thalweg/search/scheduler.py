@@ -1,0 +1,49 @@
+"""Lets the study stop trials that Ray Tune runs."""
+
+from typing import Any
+
+from ray.tune.execution.tune_controller import TuneController
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+
+from thalweg.search.director import Report, StudyDirector
+
+
+class StudyScheduler(FIFOScheduler):
+    """Passes results to the director and its decisions to Tune; starts trials in their order."""
+
+    _supports_buffered_results = False
+
+    def __init__(self, director: StudyDirector) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._director = director
+
+    def on_trial_result(self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]) -> str:
+        """Hears a result; Tune calls this for every one that is not marked as done."""
+        stops = self._director.observe(trial.config["number"], Report.from_result(result))
+        return str(TrialScheduler.STOP if stops else TrialScheduler.CONTINUE)
+
+    def on_trial_error(self, tune_controller: TuneController, trial: Trial) -> None:
+        """Hears of a failure, before Tune tries again or tells the searcher that it gives up."""
+        reason = _last_line(trial.get_error())
+        if trial.status == Trial.ERROR:  # Tune marks it so before it queues the trial again
+            self._director.retry(trial.config["number"], reason)
+        else:
+            self._director.fail(trial.config["number"], reason)
+
+    def choose_trial_to_run(self, tune_controller: TuneController) -> Trial | None:
+        """Returns the next trial in line; first ends those that Tune gave up without telling anybody."""
+        running = set(self._director.running)
+        for trial in tune_controller.get_trials():  # type: ignore[no-untyped-call]
+            if trial.status == Trial.ERROR and trial.config.get("number") in running:
+                self._director.fail(trial.config["number"], _last_line(trial.get_error()))
+        return super().choose_trial_to_run(tune_controller)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Keeps locks and files out of the copy that Tune pickles beside its results."""
+        return {}
+
+
+def _last_line(error: Any) -> str:
+    lines = [line.strip() for line in str(error or "").splitlines() if line.strip()]
+    return lines[-1] if lines else "its lane died"

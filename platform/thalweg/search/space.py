@@ -1,0 +1,152 @@
+"""Search spaces: a file with ``study = Study(...)`` and one function ``space(trial) -> Config``.
+
+To add a search space, write such a file in ``search_spaces/``; its name is the space's name and the returned
+type names the family. The function may branch on what it was given: only what it asks is searched.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from thalweg import discovery
+from thalweg.config import FamilyConfig
+from thalweg.errors import SpaceError, ThalwegError
+from thalweg.search.recorded import RecordedTrial
+from thalweg.search.study import Study
+
+Choice = TypeVar("Choice", bound=bool | int | float | str | None)
+
+
+class Trial(Protocol):
+    """What a search space asks; Optuna, a recorded parameter set or a test answers."""
+
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
+    ) -> float:
+        """Asks for a number in [low, high]: on a grid of ``step``, or evenly in its logarithm."""
+
+    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
+        """Asks for a whole number in [low, high]."""
+
+    def suggest_categorical(self, name: str, choices: Sequence[Choice]) -> Choice:
+        """Asks for one of several values that have no order."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Space:
+    """A search space that was loaded.
+
+    Attributes:
+        name: Name under which it was asked for.
+        module_name: Dotted name of its module.
+        file: Its source.
+        function: What users wrote; call the space itself to have the result checked.
+        study: Objective, budget and resources.
+        config_type: Configuration that the function promises to return; it names the family.
+        doc: First line of the function's or the module's docstring.
+    """
+
+    name: str
+    module_name: str
+    file: Path
+    function: Callable[[Any], FamilyConfig]
+    study: Study
+    config_type: type[FamilyConfig]
+    doc: str = ""
+
+    def __call__(self, trial: Trial) -> FamilyConfig:
+        """Asks the trial and returns the configuration.
+
+        Raises:
+            SpaceError: The function raised or returned something else; the message says where.
+        """
+        try:
+            config = self.function(trial)
+        except Exception as error:
+            raise SpaceError(
+                f"a search space must return a configuration, got {discovery.blame(error, str(self.file))}"
+            ) from error
+        if not isinstance(config, self.config_type):
+            line = self.function.__code__.co_firstlineno if inspect.isfunction(self.function) else 1
+            raise SpaceError(
+                f"{self.file}:{line}: space must return {self.config_type.__name__}, "
+                f"got {type(config).__name__}"
+            )
+        return config
+
+    def replay(self, params: Mapping[str, Any]) -> tuple[FamilyConfig, RecordedTrial]:
+        """Builds the configuration of a parameter set; a parameter that is left out takes its default.
+
+        Raises:
+            ConfigError: A parameter is unknown or out of its range.
+            SpaceError: The function raised or returned something else.
+        """
+        trial = RecordedTrial(params)
+        try:
+            config = self(trial)
+        except SpaceError as error:
+            if isinstance(error.__cause__, ThalwegError) and error.__cause__ is trial.refusal:
+                raise trial.refusal from None
+            raise
+        trial.check_all_asked()
+        return config, trial
+
+
+def load_space(name: str) -> Space:
+    """Loads a search space by a bare or a dotted name.
+
+    Raises:
+        DiscoveryError: There is no such space.
+        SpaceError: The file raises, or lacks ``study`` or ``space``, or the function's return type.
+    """
+    module = discovery.load_module("search_spaces", name)
+    file = Path(str(module.__file__))
+    study, function = getattr(module, "study", None), getattr(module, "space", None)
+    if not isinstance(study, Study):
+        raise SpaceError(f"{file} must define study = Study(...), got {type(study).__name__}")
+    if not inspect.isfunction(function):
+        raise SpaceError(
+            f"{file} must define def space(trial: Trial) -> Config, got {type(function).__name__}"
+        )
+    doc = inspect.getdoc(function) or inspect.getdoc(module) or ""
+    return Space(
+        name=name,
+        module_name=module.__name__,
+        file=file,
+        function=function,
+        study=study,
+        config_type=_returned_type(function, file),
+        doc=doc.partition("\n")[0],
+    )
+
+
+def probe(space: Space) -> RecordedTrial:
+    """Runs a space on the middle of its ranges and on each of the study's first trials.
+
+    Returns:
+        The trial in the middle, which holds what the space asked.
+
+    Raises:
+        SpaceError: The function raises or returns something else.
+        ConfigError: A first trial names a parameter that was not asked, or a value out of its range.
+    """
+    _, middle = space.replay({})
+    for params in space.study.first_trials:
+        space.replay(params)
+    return middle
+
+
+def _returned_type(function: Callable[..., Any], file: Path) -> type[FamilyConfig]:
+    annotation = inspect.signature(function).return_annotation
+    where = f"{file}:{function.__code__.co_firstlineno}"
+    if isinstance(annotation, str):
+        try:
+            annotation = eval(annotation, function.__globals__)  # a postponed annotation
+        except NameError as error:
+            raise SpaceError(f"{where}: the type that space returns must be imported, got {error}") from None
+    if not (isinstance(annotation, type) and issubclass(annotation, FamilyConfig)):
+        found = "no annotation" if annotation is inspect.Signature.empty else repr(annotation)
+        raise SpaceError(f"{where}: space must be annotated with its family's configuration, got {found}")
+    return annotation

@@ -1,0 +1,127 @@
+"""Where a study lives: a journal file in its folder, or a database that a team shares.
+
+The journal is locked by the kernel (``flock``), which lets go when a process dies: Optuna's own lock files
+outlive ``kill -9`` and stall the next run for 30 s. A line that a dying process left half written is cut
+off before the journal is read.
+"""
+
+import fcntl
+import os
+import re
+import socket
+from pathlib import Path
+from typing import IO, Any
+
+import optuna
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock, JournalStorage
+
+from thalweg.errors import OutputError, StudyError
+
+JOURNAL = "journal.log"
+_CLAIM = "driver.lock"
+
+
+class KernelLock(JournalFileOpenLock):
+    """Lets one process at a time append to a journal.
+
+    Args:
+        file: The journal itself, so that nothing else is left lying beside it.
+    """
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(str(file))
+        self._file = file
+        self._handle: int | None = None
+
+    def acquire(self) -> bool:
+        """Waits until nobody else appends."""
+        handle = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        self._handle = handle
+        return True
+
+    def release(self) -> None:
+        """Lets the next one append."""
+        assert self._handle is not None
+        os.close(self._handle)  # closing gives the lock back
+        self._handle = None
+
+
+class Claim:
+    """The right to drive a study, which one process at a time has.
+
+    Attributes:
+        owner: Who has it, for people.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            self._handle: IO[str] = (directory / _CLAIM).open("a+", encoding="utf-8")
+        except OSError as error:
+            raise OutputError(
+                f"the folder of a study must be writable, got {directory}: {error.strerror}"
+            ) from None
+        self.owner = f"process {os.getpid()} on {socket.gethostname()}"
+        try:
+            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._handle.seek(0)
+            other = self._handle.read().strip() or "another process"
+            self._handle.close()
+            raise StudyError(
+                f"one process at a time drives a study, got {directory}, which {other} drives; "
+                "stop that one first, or give this study another name"
+            ) from None
+        self._handle.truncate(0)
+        self._handle.write(self.owner + "\n")
+        self._handle.flush()
+
+    def release(self) -> None:
+        """Lets another process drive the study."""
+        self._handle.close()
+
+
+def open_storage(directory: Path, url: str | None) -> Any:
+    """Opens the storage of a study.
+
+    Args:
+        directory: The study's folder, which holds the journal.
+        url: A database instead, in SQLAlchemy's form; None for the journal.
+
+    Raises:
+        StudyError: The database cannot be reached, or the journal cannot be read.
+    """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # its INFO lines would tear the live display
+    if url is None:
+        return _open_journal(directory / JOURNAL)
+    try:
+        return optuna.storages.get_storage(url)
+    except Exception as error:  # SQLAlchemy and each database driver have trees of their own
+        shown = re.sub(r"://([^:/@]+):[^@]+@", r"://\1:***@", url)
+        first = str(error).strip().partition("\n")[0]
+        raise StudyError(f"the storage must be a database that answers, got {shown}: {first}") from error
+
+
+def repair_journal(file: Path) -> int:
+    """Cuts off a last line that a dying process left half written; returns how many bytes went."""
+    if not file.exists():
+        return 0
+    with file.open("r+b") as journal:
+        fcntl.flock(journal, fcntl.LOCK_EX)
+        content = journal.read()
+        whole = content.rfind(b"\n") + 1
+        journal.truncate(whole)
+    return len(content) - whole
+
+
+def _open_journal(file: Path) -> JournalStorage:
+    try:
+        return JournalStorage(JournalFileBackend(str(file), lock_obj=KernelLock(file)))
+    except (ValueError, KeyError, AssertionError) as error:
+        raise StudyError(
+            f"a journal must hold one JSON document per line, got {file}: {error}; "
+            "restore the file, or give the study another name"
+        ) from error
+    except OSError as error:
+        raise OutputError(f"a journal must be readable and writable, got {file}: {error.strerror}") from None
