@@ -18,7 +18,6 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from thalweg.errors import LaneDiedError
 from thalweg.lanes.gang import Gang
 from thalweg.lanes.mailbox import Command, Mailbox, Restarted
-from thalweg.lanes.worker import work
 from thalweg.training.orders import Refusal, Report, TrialOrder
 
 
@@ -56,6 +55,8 @@ class Lane:
         self._thread.start()
 
     def _trainer(self, name: str) -> TorchTrainer:
+        from thalweg.lanes.worker import work  # torch and DeepSpeed, which the driver of a study never needs
+
         gang = self._settings.gang
         return TorchTrainer(
             work,

@@ -1,0 +1,101 @@
+"""The Ray cluster that lanes run on: the one at an address, or a local one that lives as long as the study."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from thalweg.errors import ConnectionFailed
+
+# Read when ray is imported or started, so they are set before either.
+_ENVIRONMENT = {
+    "RAY_AIR_NEW_OUTPUT": "0",  # Tune's own tables; the study prints its own
+    "RAY_DEDUP_LOGS": "0",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # how soon a dead worker is seen
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # CSV, JSON and TensorBoard double the cost of a result
+    "TUNE_GLOBAL_CHECKPOINT_S": "86400",  # the study's storage is the truth, not Tune's
+    "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "86400",
+}
+_PACKAGES = ("thalweg", "trainables", "search_spaces")
+
+
+@contextmanager
+def connect(address: str | None, num_cpus: int | None = None) -> Iterator[str]:
+    """Connects to a cluster, or starts one on this machine and stops it afterwards.
+
+    Args:
+        address: Address of a running cluster (``auto`` finds the one of this machine), or None.
+        num_cpus: Cores of a local cluster; None takes all.
+
+    Yields:
+        The address of the cluster.
+
+    Raises:
+        ConnectionFailed: No cluster answers at the address.
+    """
+    _prepare_environment()
+    import ray
+
+    temporary = None if address else tempfile.mkdtemp(prefix="tw", dir=_short_temp())
+    try:
+        if address:
+            _join(address)
+        else:
+            ray.init(
+                address="local",
+                num_cpus=num_cpus,
+                include_dashboard=True,  # Train's placement-group cleaner asks the state API, which lives there
+                dashboard_host="127.0.0.1",
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                _temp_dir=temporary,
+            )
+        _quiet()
+        yield str(ray.get_runtime_context().gcs_address)
+    finally:
+        ray.shutdown()
+        if temporary:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _prepare_environment() -> None:
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    # Each worker process would compile torch, DeepSpeed and Ray anew.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+def _short_temp() -> str:
+    """Returns a folder whose path leaves room for Ray's sockets, whose paths end at 107 bytes."""
+    folder = tempfile.gettempdir()
+    return folder if len(folder) <= 40 else "/tmp"  # noqa: S108
+
+
+def _join(address: str) -> None:
+    import ray
+
+    modules = [importlib.import_module(name) for name in _PACKAGES]
+    try:
+        ray.init(
+            address=address,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            runtime_env={"py_modules": modules, "env_vars": dict(_ENVIRONMENT)},
+        )
+    except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ConnectionFailed(
+            f"a Ray cluster must answer at --address, got {address!r} ({reason}); "
+            "start one with `ray start --head` or `ray up cluster.yaml`, or leave --address out"
+        ) from None
+
+
+def _quiet() -> None:
+    for name in ("ray", "ray.tune", "ray.train", "ray.data"):
+        logging.getLogger(name).setLevel(logging.ERROR)
