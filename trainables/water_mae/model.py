@@ -105,8 +105,8 @@ def _vector_encoder(
         sizes,
         knobs.vector_depth,
         num_steps=num_steps,
-        static=torch.as_tensor(geometry.static),
-        member_valid=torch.as_tensor(geometry.member_valid),
+        static=torch.tensor(geometry.static),
+        member_valid=torch.tensor(geometry.member_valid),
         film_mode=knobs.film_mode,
         film_per_patch=knobs.film_scope == "per_patch",
     )
@@ -115,9 +115,10 @@ def _vector_encoder(
 def _decoder(name: str, knobs: ModelKnobs, geometry: Geometry, num_steps: int) -> Decoder:
     if name in IMAGE_MODALITIES:
         # Positions cover the whole grid of patches, ocean included, as in the reference model.
-        rows, columns = (torch.as_tensor(geometry.patch_rows_cols).max(0).values + 1).tolist()
-        row, column = torch.as_tensor(geometry.patch_rows_cols).long().unbind(1)
-        places, num_places, num_values = row * columns + column, rows * columns, geometry.num_pixels
+        row, column = torch.tensor(geometry.patch_rows_cols).unbind(1)
+        num_rows, num_columns = int(row.max()) + 1, int(column.max()) + 1
+        places, num_places = row * num_columns + column, num_rows * num_columns
+        num_values = geometry.num_pixels
     else:
         num_places, num_values = geometry.num_vector_patches, geometry.num_members
         places = torch.arange(num_places)

@@ -173,7 +173,7 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
 
     def baselines(self, data: WaterData) -> Mapping[str, nn.Module]:
         """Returns the mean seasonal cycle of every place."""
-        images, vectors = (torch.as_tensor(means) for means in data.climatology())
+        images, vectors = (torch.tensor(means) for means in data.climatology())
         return {"climatology": Climatology(images, vectors)}
 
 
@@ -224,6 +224,6 @@ def _batch(
             batch[f"{kind}_{name}"] = shared.contiguous()
     size = len(keys)
     geometry = data.geometry
-    batch["image_valid"] = torch.as_tensor(geometry.pixel_valid).expand(size, -1, -1)
-    batch["vector_valid"] = torch.as_tensor(geometry.member_valid).expand(size, -1, -1)
+    batch["image_valid"] = torch.tensor(geometry.pixel_valid).expand(size, -1, -1)
+    batch["vector_valid"] = torch.tensor(geometry.member_valid).expand(size, -1, -1)
     return batch
