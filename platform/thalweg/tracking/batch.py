@@ -1,0 +1,73 @@
+"""Collects what several events say about several runs, and sends it in as few requests as MLflow allows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from thalweg.tracking import naming
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+MOST_METRICS = 900  # of 1000 entities in a request; the rest is left to parameters and tags
+MOST_PARAMS = 90  # of 100
+MOST_TAGS = 10
+
+
+@dataclass
+class _Pile:
+    metrics: list[tuple[str, float, int, int]] = field(default_factory=list)
+    params: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+
+
+class Batch:
+    """Metrics, parameters and tags on their way to MLflow, by run."""
+
+    def __init__(self, client: MlflowClient) -> None:
+        self._client = client
+        self._piles: dict[str, _Pile] = {}
+        self._ends: dict[str, tuple[str, int]] = {}
+
+    def add_metrics(self, run_id: str, values: Mapping[str, float], step: int, time_ms: int) -> None:
+        """Adds metrics at a number of samples; the names of those that are not finite become a tag."""
+        kept, others = naming.finite(values)
+        pile = self._pile(run_id)
+        pile.metrics += [(naming.key(name), value, time_ms, step) for name, value in kept.items()]
+        if others:
+            pile.tags |= naming.tags({"not_finite": f"{', '.join(others)} at {step} samples"})
+
+    def add_params(self, run_id: str, values: Mapping[str, str]) -> None:
+        """Adds parameters, which MLflow does not let change."""
+        self._pile(run_id).params.update(values)
+
+    def add_tags(self, run_id: str, values: Mapping[str, str]) -> None:
+        """Adds tags; a later value replaces an earlier one."""
+        self._pile(run_id).tags.update(values)
+
+    def end(self, run_id: str, status: str, time_ms: int) -> None:
+        """Ends a run once everything about it has been sent."""
+        self._ends[run_id] = (status, time_ms)
+
+    def send(self) -> None:
+        """Sends everything, then ends runs; what has been sent is forgotten."""
+        from mlflow.entities import Metric, Param, RunTag
+
+        for run_id, pile in self._piles.items():
+            metrics = [Metric(*row) for row in dict.fromkeys(pile.metrics)]
+            params = [Param(name, value) for name, value in pile.params.items()]
+            tags = [RunTag(name, value) for name, value in pile.tags.items()]
+            while metrics or params or tags:
+                self._client.log_batch(
+                    run_id, metrics[:MOST_METRICS], params[:MOST_PARAMS], tags[:MOST_TAGS]
+                )
+                metrics, params, tags = metrics[MOST_METRICS:], params[MOST_PARAMS:], tags[MOST_TAGS:]
+        self._piles.clear()
+        for run_id, (status, time_ms) in self._ends.items():
+            self._client.set_terminated(run_id, status, end_time=time_ms)
+        self._ends.clear()
+
+    def _pile(self, run_id: str) -> _Pile:
+        return self._piles.setdefault(run_id, _Pile())

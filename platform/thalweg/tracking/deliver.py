@@ -1,0 +1,201 @@
+"""The delivering process: reads a study's spool, tells MLflow, and outlives a driver that is killed.
+
+Started as ``python -m thalweg.tracking.deliver FOLDER SESSION URI``. MLflow takes seconds to import, which stops
+the other threads of its process for up to 0.2 s at a time, and some ten milliseconds per trial; here that costs
+the driver nothing. A newline on standard input means that the spool has grown, ``close`` that the driver is
+done, and the end of the input without it that the driver is gone. Reports to people go to standard
+output, one JSON text a line.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import select
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from thalweg.tracking.address import artifact_folder
+from thalweg.tracking.spool import LOCK, REFUSED, Moment, Spool, State
+
+if TYPE_CHECKING:
+    from thalweg.tracking.runs import StudyRuns
+
+GATHER_S = 0.5  # events of this time go out together
+FIRST_PAUSE_S = 0.5
+LONGEST_PAUSE_S = 15.0
+GRACE_S = 10.0  # how long a server that does not answer is waited for after the driver is done
+
+_REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "INVALID_STATE", "MALFORMED_REQUEST")
+
+_log = logging.getLogger("thalweg.tracking.deliver")
+
+
+class Delivery:
+    """Delivers one spool to one tracking address."""
+
+    def __init__(self, spool: Spool, uri: str) -> None:
+        self._spool = spool
+        self._uri = uri
+        self._state = State()
+        self._runs: StudyRuns | None = None
+        self._silent = False
+        self._pause_s = FIRST_PAUSE_S
+
+    def run(self) -> None:
+        """Delivers until the driver is done or gone, and everything has arrived or time is up."""
+        deadline = float("inf")
+        driver = _Driver()
+        while True:
+            before = time.monotonic()
+            delivered = self._deliver()
+            if driver.done or driver.gone:
+                deadline = min(deadline, before + GRACE_S)
+                if delivered or time.monotonic() > deadline:
+                    break
+            if delivered:
+                driver.wait(None)
+                if not driver.done:
+                    time.sleep(GATHER_S)
+            else:
+                time.sleep(min(self._pause_s, GATHER_S) if driver.done or driver.gone else self._pause_s)
+                driver.wait(0.0)
+        if delivered:
+            self._finish()
+
+    def _deliver(self) -> bool:
+        """Delivers what the spool holds; False where MLflow does not answer."""
+        try:
+            runs = self._runs = self._runs or self._connect()
+            while True:
+                lines, session, offset = self._spool.read(self._state)
+                if not lines:
+                    break
+                self._apply(runs, lines)
+                self._state.session, self._state.offset = session, offset
+                self._state.save(self._spool.state_path)
+        except Exception as error:
+            self._fail(error)
+            return False
+        if self._silent:
+            _tell("the MLflow server answers again; everything has been delivered")
+        self._silent, self._pause_s = False, FIRST_PAUSE_S
+        return True
+
+    def _connect(self) -> StudyRuns:
+        from mlflow import MlflowClient
+
+        from thalweg.tracking.runs import StudyRuns
+
+        self._state = State.load(self._spool.state_path)
+        if self._state.uri != self._uri:
+            # another address knows none of the runs; what has been delivered stays where it is
+            self._state.experiment_id = self._state.parent_id = ""
+            self._state.open.clear()
+            self._state.uri = self._uri
+        self._state.save(self._spool.state_path)
+        return StudyRuns(MlflowClient(self._uri), self._state, artifact_folder(self._uri))
+
+    def _apply(self, runs: StudyRuns, lines: list[bytes]) -> None:
+        """Applies lines together; where MLflow refuses one, singly, so that the others arrive."""
+        moments = [moment for line in lines if (moment := self._parse(line)) is not None]
+        try:
+            runs.apply(moments)
+            return
+        except Exception as error:
+            if not _refused(error):
+                raise
+        for moment in moments:
+            try:
+                runs.apply([moment])
+            except Exception as error:
+                if not _refused(error):
+                    raise
+                self._keep_refused(moment.line(), error)
+
+    def _parse(self, line: bytes) -> Moment | None:
+        try:
+            return Moment.parse(line) if line.strip() else None
+        except ValueError as error:
+            self._keep_refused(line.decode(errors="replace"), error)
+            return None
+
+    def _keep_refused(self, line: str, error: Exception) -> None:
+        _log.exception("refused: %s", line[:500])
+        with (self._spool.folder / REFUSED).open("a") as file:
+            file.write(f"{line}\n")
+        _tell(f"MLflow refuses an event, which is kept in {self._spool.folder / REFUSED}: {_brief(error)}")
+
+    def _fail(self, error: Exception) -> None:
+        _log.warning("not delivered", exc_info=error)
+        self._runs = None  # what was half applied is read back from the state and from MLflow
+        if not self._silent:
+            _tell(
+                f"MLflow at {self._uri} does not answer ({_brief(error)}); the search goes on, "
+                f"its record waits in {self._spool.path}"
+            )
+        self._silent = True
+        self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
+
+    def _finish(self) -> None:
+        """Ends what still counts as running and removes the delivered spool."""
+        try:
+            if self._runs is not None:
+                self._runs.interrupt(int(time.time() * 1000))
+            self._spool.clear(self._state)
+        except Exception as error:
+            self._fail(error)
+
+
+class _Driver:
+    """What the driver says on standard input."""
+
+    def __init__(self) -> None:
+        self.done = False
+        self.gone = False
+
+    def wait(self, seconds: float | None) -> None:
+        """Waits for a word, for ever where seconds is None."""
+        if self.done or self.gone or not select.select([0], [], [], seconds)[0]:
+            return
+        words = os.read(0, 65536)
+        self.done = b"close" in words
+        self.gone = not words
+
+
+def _refused(error: Exception) -> bool:
+    """Whether repeating is useless: MLflow understood and said no, or this module has a bug."""
+    from mlflow.exceptions import MlflowException
+
+    if isinstance(error, MlflowException):
+        return error.error_code in _REFUSALS
+    return isinstance(error, TypeError | ValueError | KeyError | AssertionError | AttributeError)
+
+
+def _brief(error: Exception) -> str:
+    return str(error).partition("\n")[0][:200] or type(error).__name__
+
+
+def _tell(text: str) -> None:
+    try:
+        print(json.dumps(text), flush=True)
+    except BrokenPipeError:  # the driver is gone
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+
+
+def main() -> None:
+    """Waits for its turn, then delivers: only one process may deliver a folder's spool."""
+    spool, uri = Spool(Path(sys.argv[1]), int(sys.argv[2])), sys.argv[3]
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
+    os.nice(5)
+    with (spool.folder / LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        Delivery(spool, uri).run()
+
+
+if __name__ == "__main__":
+    main()

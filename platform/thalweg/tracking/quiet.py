@@ -1,0 +1,24 @@
+"""Settings under which MLflow neither calls home nor writes to the terminal; made before it is imported."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "GIT_PYTHON_REFRESH": "quiet",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+}
+"""For every process that uses MLflow."""
+
+PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+"""For the delivering process, which retries by itself and wants to hear soon that nobody answers."""
+
+
+def environment(*settings: Mapping[str, str]) -> dict[str, str]:
+    """Returns this process's environment with the settings in place."""
+    return {**os.environ, **{name: value for group in settings for name, value in group.items()}}

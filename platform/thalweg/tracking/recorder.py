@@ -1,0 +1,150 @@
+"""Records a study in MLflow without ever holding it up."""
+
+from __future__ import annotations
+
+import json
+import queue
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from thalweg.events import Event, StudyStarted
+from thalweg.tracking.address import DEFAULT_TRACKING_URI, resolve_uri
+from thalweg.tracking.quiet import PATIENCE, QUIET, environment
+from thalweg.tracking.spool import LOG, Moment, Spool
+
+MOST_STARTS = 4
+
+
+class MLflowRecorder:
+    """Records a study's events in MLflow.
+
+    `handle` puts an event into a queue. A thread writes it into the spool in the study's folder, and a process
+    of its own delivers the spool to MLflow, however long MLflow needs or is away. What has not arrived when
+    the study ends waits in the spool and is delivered when the study is continued.
+
+    Args:
+        tracking_uri: MLflow's address, as `check_tracking` accepts it.
+        notify: Called from a thread with a sentence for people, when MLflow does not answer or answers again.
+    """
+
+    def __init__(
+        self, tracking_uri: str = DEFAULT_TRACKING_URI, *, notify: Callable[[str], None] | None = None
+    ) -> None:
+        self.tracking_uri = resolve_uri(tracking_uri)
+        self._notify = notify or (lambda text: None)
+        self._queue: queue.SimpleQueue[Moment | None] = queue.SimpleQueue()
+        self._spool: Spool | None = None
+        self._unwritten: list[Moment] = []
+        self._process: subprocess.Popen[bytes] | None = None
+        self._num_starts = 0
+        self._told_unwritable = False
+        self._thread = threading.Thread(target=self._write, name="mlflow-spool", daemon=True)
+        self._thread.start()
+
+    def handle(self, event: Event) -> None:
+        """Takes one event; returns at once."""
+        self._queue.put(Moment(int(time.time() * 1000), event))
+
+    def close(self, timeout: float = 30.0) -> None:
+        """Waits until MLflow has everything, for ``timeout`` seconds at most; tells what it has not."""
+        deadline = time.monotonic() + timeout
+        self._queue.put(None)
+        self._thread.join(timeout)
+        if self._process is not None:
+            _await(self._process, deadline)
+        if num := self.num_undelivered:
+            where = self._spool.path if self._spool else "memory"
+            self._notify(
+                f"MLflow at {self.tracking_uri} has not received {num} events of this study; "
+                f"they wait in {where} and are delivered when the study is continued"
+            )
+
+    @property
+    def num_undelivered(self) -> int:
+        """Number of events that MLflow has not received."""
+        return len(self._unwritten) + (self._spool.num_waiting() if self._spool else 0)
+
+    def _write(self) -> None:
+        """Writes events into the spool and wakes the delivering process, until `close`."""
+        closing = False
+        while not closing:
+            moments = [self._queue.get()]
+            while not self._queue.empty():
+                moments.append(self._queue.get())
+            closing = None in moments
+            self._spool_out([moment for moment in moments if moment is not None])
+        if self._spool is not None:
+            self._wake(b"close\n")
+
+    def _spool_out(self, moments: list[Moment]) -> None:
+        self._unwritten += moments
+        try:
+            for moment in moments:
+                if isinstance(moment.event, StudyStarted) and self._spool is None:
+                    self._spool = Spool.begin(Path(moment.event.directory).absolute(), moment.time_ms)
+            if self._spool is None:
+                return
+            self._spool.append(self._unwritten)
+        except OSError as error:
+            if not self._told_unwritable:
+                self._notify(f"the study's folder must be writable, got {error}; the record waits in memory")
+            self._told_unwritable = True
+            return
+        self._unwritten, self._told_unwritable = [], False
+        self._wake(b"\n")
+
+    def _wake(self, word: bytes) -> None:
+        """Tells the delivering process that there is work; starts it where it is not running."""
+        if self._process is None or self._process.poll() is not None:
+            if self._num_starts == MOST_STARTS:
+                return
+            self._process = self._start()
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(word)
+            self._process.stdin.flush()
+            if word == b"close\n":
+                self._process.stdin.close()
+        except BrokenPipeError:  # it died just now; the next word starts another
+            return
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        assert self._spool is not None
+        self._num_starts += 1
+        command = [sys.executable, "-P", "-m", "thalweg.tracking.deliver"]
+        command += [str(self._spool.folder), str(self._spool.session), self.tracking_uri]
+        with (self._spool.folder / LOG).open("ab") as log:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=environment(QUIET, PATIENCE),
+                start_new_session=True,  # Ctrl-C in the terminal is for the driver alone
+            )
+        listener = threading.Thread(target=self._listen, args=(process,), name="mlflow-notices", daemon=True)
+        listener.start()
+        return process
+
+    def _listen(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdout is not None
+        with process.stdout:
+            for line in process.stdout:
+                try:
+                    text = json.loads(line)
+                except ValueError:  # something that MLflow printed
+                    continue
+                self._notify(str(text))
+
+
+def _await(process: subprocess.Popen[bytes], deadline: float) -> None:
+    """Waits for the delivering process; what it has not delivered by then stays in the spool."""
+    try:
+        process.wait(max(0.0, deadline - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

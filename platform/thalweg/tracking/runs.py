@@ -1,0 +1,308 @@
+"""A study's runs in MLflow: an experiment, a parent run, and a child run for each trial and baseline.
+
+MLflow's own status follows the trial's: complete is FINISHED, pruned is KILLED, failed is FAILED. Every
+method may be repeated without harm; the delivering process repeats what a crash or a silent server left in doubt.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from thalweg.events import (
+    BaselineEvaluated,
+    Event,
+    StudyEnded,
+    StudyStarted,
+    TrialEnded,
+    TrialProgress,
+    TrialStarted,
+)
+from thalweg.tracking import naming, notes
+from thalweg.tracking.batch import Batch
+from thalweg.tracking.spool import Leader, Moment, OpenRun, State, event_from
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+OBJECTIVE = "objective"
+NOTE = "mlflow.note.content"
+TRIAL_SECONDS = "time/trial_s"
+INTERRUPTED = "the study's process ended before the trial did"
+NUM_LEADERS = 10
+
+_TRIAL_STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
+_STUDY_STATUS = {"finished": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
+
+
+class StudyRuns:
+    """Turns a study's events into runs.
+
+    Args:
+        client: Client of the tracking address.
+        state: Which runs exist; updated as events are applied.
+        artifact_folder: Where a new experiment keeps its artifacts; None leaves it to the server.
+    """
+
+    def __init__(self, client: MlflowClient, state: State, artifact_folder: Path | None) -> None:
+        self._client = client
+        self._state = state
+        self._artifact_folder = artifact_folder
+        self._children: dict[str, str] | None = None
+
+    def apply(self, moments: list[Moment]) -> None:
+        """Applies events in their order; metrics go out in few batches."""
+        batch = Batch(self._client)
+        for moment in moments:
+            self._apply(moment.event, moment.time_ms, batch)
+        batch.send()
+
+    def interrupt(self, time_ms: int, reason: str = INTERRUPTED) -> None:
+        """Ends every run of this study that still counts as running."""
+        state, batch = self._state, Batch(self._client)
+        if not state.experiment_id:
+            return
+        for run in self._search(f"attributes.status = 'RUNNING' and {self._own()}"):
+            batch.add_tags(run.info.run_id, naming.tags({"status": "interrupted", "reason": reason}))
+            batch.end(run.info.run_id, "KILLED", time_ms)
+        batch.send()
+        state.open.clear()
+
+    def _apply(self, event: Event, time_ms: int, batch: Batch) -> None:
+        match event:
+            case StudyStarted():
+                self._start_study(event, time_ms)
+            case BaselineEvaluated():
+                self._record_baseline(event, time_ms, batch)
+            case TrialStarted():
+                self._start_trial(event, time_ms, batch)
+            case TrialProgress():
+                self._record_progress(event, time_ms, batch)
+            case TrialEnded():
+                self._end_trial(event, time_ms, batch)
+            case StudyEnded():
+                batch.send()
+                self._end_study(event, time_ms)
+
+    def _start_study(self, event: StudyStarted, time_ms: int) -> None:
+        state, client, batch = self._state, self._client, Batch(self._client)
+        state.started = json.loads(Moment(time_ms, event).line())["event"]
+        self._ensure_experiment(event)
+        parent = self._find_parent(event)
+        self.interrupt(time_ms)
+        tags = {**event.tags, **self._identity("study"), "space": event.space, "family": event.family}
+        tags |= {"metric": event.metric, "mode": event.mode, "status": "running"}
+        if parent is None:
+            name = f"study {event.study}"
+            run = client.create_run(state.experiment_id, time_ms, naming.tags(tags), run_name=name)
+            parent = run.info.run_id
+        state.parent_id = parent
+        client.update_run(parent, status="RUNNING")
+        batch.add_tags(parent, naming.tags(tags))
+        known = client.get_run(parent).data.params
+        values = naming.plain_params(event.definition or _definition(event))
+        batch.add_params(parent, {name: value for name, value in values.items() if name not in known})
+        batch.send()
+        if event.source_file and Path(event.source_file).is_file():
+            client.log_artifact(parent, event.source_file)
+        self._write_notes()
+
+    def _ensure_experiment(self, event: StudyStarted) -> None:
+        experiment = self._client.get_experiment_by_name(event.study)
+        if experiment is None:
+            folder = self._artifact_folder
+            location = None if folder is None else (folder / naming.key(event.study)).as_uri()
+            created = self._client.create_experiment(event.study, artifact_location=location)
+            self._state.experiment_id = created
+            return
+        if experiment.lifecycle_stage == "deleted":
+            self._client.restore_experiment(experiment.experiment_id)
+        self._state.experiment_id = experiment.experiment_id
+
+    def _find_parent(self, event: StudyStarted) -> str | None:
+        """Finds the parent run of this very study: by its identity, or where that is lost by its folder.
+
+        The name alone would not do: people on one server share names, and a study may be begun anew.
+        """
+        found = self._search(f"tags.`thalweg.kind` = 'study' and {self._own()}")
+        if not found and event.finished_trials:
+            folder = _quotable(event.directory)
+            found = self._search(f"tags.`thalweg.kind` = 'study' and tags.`thalweg.directory` = '{folder}'")
+        if not found:
+            return None
+        self._state.study_id = found[0].data.tags["thalweg.id"]
+        return str(found[0].info.run_id)
+
+    def _record_baseline(self, event: BaselineEvaluated, time_ms: int, batch: Batch) -> None:
+        run_id = self._child(naming.baseline(event.name), "baseline", time_ms)
+        value = event.metrics.get(self._state.started["metric"])
+        if value is not None:
+            batch.add_metrics(run_id, {OBJECTIVE: value}, 0, time_ms)
+            self._state.baselines[event.name] = value
+        batch.add_metrics(run_id, event.metrics, 0, time_ms)
+        batch.add_tags(run_id, {"status": "complete"})
+        batch.end(run_id, "FINISHED", time_ms)
+
+    def _start_trial(self, event: TrialStarted, time_ms: int, batch: Batch) -> None:
+        name, tags = naming.trial(event.number), naming.tags({**event.tags, "status": "running"})
+        known = name in self._known_children()
+        run_id = self._child(name, "trial", time_ms, tags)
+        values = naming.params(event.params, event.config)
+        run = OpenRun(run_id, searched=naming.settings(event.params))
+        if known:
+            batch.send()
+            run.seconds = self._continue(event.number, run_id, values)
+            batch.add_tags(run_id, tags)
+        batch.add_params(run_id, values)
+        documents = {"config.json": json.dumps(dict(event.config), indent=2, default=str), **event.documents}
+        for file, text in documents.items():
+            self._client.log_text(run_id, text, file)
+        self._state.open[str(event.number)] = run
+
+    def _continue(self, number: int, run_id: str, params: dict[str, str]) -> dict[str, float]:
+        """Takes up a run that exists: drops the parameters that it has, returns the seconds it has spent."""
+        self._client.update_run(run_id, status="RUNNING")
+        data = self._client.get_run(run_id).data
+        for name in data.params.keys() & params.keys():
+            del params[name]
+        if str(number) in self._state.open:
+            return self._state.open[str(number)].seconds
+        spent = {name: value for name, value in data.metrics.items() if name.startswith("time/")}
+        spent.pop(TRIAL_SECONDS, None)
+        return spent
+
+    def _record_progress(self, event: TrialProgress, time_ms: int, batch: Batch) -> None:
+        run = self._open(event.number)
+        for name, value in naming.time_metrics(event.timings).items():
+            run.seconds[name] = run.seconds.get(name, 0.0) + value
+        for samples, values in event.curves:
+            batch.add_metrics(run.run_id, naming.curve_metrics(values), samples, time_ms)
+        values = {**event.metrics, OBJECTIVE: event.value, **run.seconds}
+        batch.add_metrics(run.run_id, values, event.samples, time_ms)
+
+    def _end_trial(self, event: TrialEnded, time_ms: int, batch: Batch) -> None:
+        state, run = self._state, self._open(event.number)
+        values = {"samples": float(event.samples), TRIAL_SECONDS: event.seconds}
+        if event.value is not None:
+            values[OBJECTIVE] = event.value
+        batch.add_metrics(run.run_id, values, event.samples, time_ms)
+        tags = {"status": event.status, "reason": event.reason, "checkpoint": event.checkpoint or ""}
+        batch.add_tags(run.run_id, naming.tags(tags))
+        batch.end(run.run_id, _TRIAL_STATUS[event.status], time_ms)
+        state.ended[str(event.number)] = event.status
+        self._rank(event, run)
+        self._add_summary(batch, time_ms)
+        state.open.pop(str(event.number), None)
+
+    def _end_study(self, event: StudyEnded, time_ms: int) -> None:
+        parent, batch = self._state.parent_id, Batch(self._client)
+        for run in self._state.open.values():
+            reason = event.reason or f"the study was {event.end}"
+            batch.add_tags(run.run_id, naming.tags({"status": "interrupted", "reason": reason}))
+            batch.end(run.run_id, "KILLED", time_ms)
+        self._state.open.clear()
+        batch.add_metrics(parent, {"time/study_s": event.seconds}, len(self._state.ended), time_ms)
+        batch.add_tags(parent, naming.tags({"status": event.end, "reason": event.reason}))
+        batch.end(parent, _STUDY_STATUS[event.end], time_ms)
+        batch.send()
+        self._write_notes()
+
+    def _rank(self, event: TrialEnded, run: OpenRun) -> None:
+        """Puts a complete trial into the leaderboard; an early-stopped one saw fewer samples."""
+        state = self._state
+        rest = [leader for leader in state.leaders if leader.number != event.number]
+        if event.status == "complete" and event.value is not None:
+            rest.append(Leader(event.number, event.value, run.run_id, run.searched))
+        sign = 1 if state.started["mode"] == "min" else -1
+        state.leaders = sorted(rest, key=lambda leader: sign * leader.value)[:NUM_LEADERS]
+
+    def _add_summary(self, batch: Batch, time_ms: int) -> None:
+        state = self._state
+        statuses = list(state.ended.values())
+        values = {f"trials/{status}": float(statuses.count(status)) for status in _TRIAL_STATUS}
+        if state.leaders:
+            values["best_objective"] = state.leaders[0].value
+            batch.add_tags(state.parent_id, {"best_trial": naming.trial(state.leaders[0].number)})
+        batch.add_metrics(state.parent_id, values, len(statuses), time_ms)
+
+    def _write_notes(self) -> None:
+        state = self._state
+        self._client.set_experiment_tag(state.experiment_id, NOTE, notes.experiment_note(state))
+        self._client.set_tag(state.parent_id, NOTE, notes.leaderboard(state))
+
+    def _identity(self, kind: str) -> dict[str, str]:
+        started = self._state.started
+        return {
+            "thalweg.study": started["study"],
+            "thalweg.kind": kind,
+            "thalweg.id": self._state.study_id,
+            "thalweg.directory": _quotable(started["directory"]),
+            "mlflow.source.name": started["space"],
+            "mlflow.source.type": "LOCAL",
+            "mlflow.user": _user(),
+        }
+
+    def _own(self) -> str:
+        return f"tags.`thalweg.id` = '{self._state.study_id}'"
+
+    def _open(self, number: int) -> OpenRun:
+        """Returns a trial's run, also where its beginning was told to another tracking address."""
+        known = self._state.open.get(str(number))
+        if known is None:
+            known = OpenRun(self._child(naming.trial(number), "trial", None))
+            self._state.open[str(number)] = known
+        return known
+
+    def _child(self, name: str, kind: str, time_ms: int | None, tags: dict[str, str] | None = None) -> str:
+        children = self._known_children()
+        if name not in children:
+            all_tags = naming.tags({**(tags or {}), **self._identity(kind)})
+            all_tags["mlflow.parentRunId"] = self._parent()
+            run = self._client.create_run(self._state.experiment_id, time_ms, all_tags, run_name=name)
+            children[name] = run.info.run_id
+        return children[name]
+
+    def _known_children(self) -> dict[str, str]:
+        if self._children is None:
+            found = self._search(f"tags.`mlflow.parentRunId` = '{self._parent()}'")
+            self._children = {run.info.run_name: run.info.run_id for run in found}
+        return self._children
+
+    def _parent(self) -> str:
+        if not self._state.parent_id:
+            event = event_from("StudyStarted", self._state.started)
+            assert isinstance(event, StudyStarted)
+            self._start_study(event, 0)
+        return self._state.parent_id
+
+    def _search(self, condition: str) -> list[Run]:
+        found: list[Run] = []
+        token = None
+        while True:
+            page = self._client.search_runs(
+                [self._state.experiment_id], condition, max_results=1000, page_token=token
+            )
+            found += page
+            token = page.token
+            if not token:
+                return found
+
+
+def _definition(event: StudyStarted) -> dict[str, Any]:
+    names = ("num_trials", "samples", "num_lanes", "num_workers")
+    return {name: getattr(event, name) for name in names}
+
+
+def _quotable(text: str) -> str:
+    """Returns text without the quote that ends a string in MLflow's filters."""
+    return text.replace("'", "_")
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container may run under a number without a name
+        return ""

@@ -1,0 +1,228 @@
+"""The spool: every event of a study on disk before MLflow hears of it, so that nothing is lost.
+
+In the study's folder, ``mlflow_spool.SESSION.jsonl`` holds the events that one driver saw, one a line, and
+``mlflow.json`` says how far MLflow has received them and under which runs. Delivered spools are removed. A
+crash between delivering and noting it repeats events, which is harmless: an event is stamped when
+it happens, so the repeated rows are equal.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from thalweg import events
+from thalweg.events import Event
+
+STATE = "mlflow.json"
+REFUSED = "mlflow_refused.jsonl"
+LOG = "mlflow.log"
+LOCK = "mlflow.lock"
+
+_STEM = "mlflow_spool."
+_MOST_BYTES = 1_000_000
+
+_KINDS: dict[str, type[Event]] = {
+    kind.__name__: kind
+    for kind in (
+        events.StudyStarted,
+        events.BaselineEvaluated,
+        events.TrialStarted,
+        events.TrialProgress,
+        events.TrialEnded,
+        events.Notice,
+        events.StudyEnded,
+    )
+}
+
+
+@dataclass(frozen=True)
+class Moment:
+    """An event and when it happened, in milliseconds since 1970."""
+
+    time_ms: int
+    event: Event
+
+    def line(self) -> str:
+        """Returns the moment as one line of JSON."""
+        record = {"time_ms": self.time_ms, "kind": type(self.event).__name__, "event": plain(self.event)}
+        return json.dumps(record, default=_plain, separators=(",", ":"))
+
+    @classmethod
+    def parse(cls, line: str | bytes) -> Moment:
+        """Reads what `line` wrote.
+
+        Raises:
+            ValueError: The line is no moment.
+        """
+        try:
+            record = json.loads(line)
+            return cls(record["time_ms"], event_from(record["kind"], record["event"]))
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"a line of the spool must be a stamped event, got {line[:80]!r}") from error
+
+
+def plain(event: Event) -> dict[str, Any]:
+    """Returns an event's fields by name."""
+    return {part.name: getattr(event, part.name) for part in fields(event)}
+
+
+def event_from(kind: str, fields: Mapping[str, Any]) -> Event:
+    """Builds an event from its kind and its fields as JSON."""
+    event = _KINDS[kind](**fields)
+    if isinstance(event, events.TrialProgress):
+        return replace(event, curves=tuple((step, values) for step, values in event.curves))
+    return event
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return dict(value)
+    return value.item() if hasattr(value, "item") else str(value)
+
+
+@dataclass
+class OpenRun:
+    """A run of a trial that has not ended, and the seconds it has spent so far by part."""
+
+    run_id: str
+    seconds: dict[str, float] = field(default_factory=dict)
+    searched: str = ""
+
+
+@dataclass
+class Leader:
+    """A finished trial in the leaderboard."""
+
+    number: int
+    value: float
+    run_id: str
+    searched: str
+
+
+@dataclass
+class State:
+    """How far MLflow has received a spool, and under which runs."""
+
+    uri: str = ""
+    study_id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
+    session: int = 0
+    offset: int = 0
+    started: dict[str, Any] = field(default_factory=dict)
+    experiment_id: str = ""
+    parent_id: str = ""
+    open: dict[str, OpenRun] = field(default_factory=dict)
+    ended: dict[str, str] = field(default_factory=dict)
+    leaders: list[Leader] = field(default_factory=list)
+    baselines: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, path: Path) -> State:
+        """Reads a state; an empty one where there is none, or none that can be read."""
+        try:
+            state = cls(**json.loads(path.read_text()))
+            state.open = {number: OpenRun(**run) for number, run in state.open.items()}  # type: ignore[arg-type]
+            state.leaders = [Leader(**leader) for leader in state.leaders]  # type: ignore[arg-type]
+        except (FileNotFoundError, ValueError, TypeError):
+            return cls()
+        return state
+
+    def save(self, path: Path) -> None:
+        """Writes the state in one step: a reader sees the old or the new one."""
+        draft = path.with_suffix(".json.tmp")
+        draft.write_text(json.dumps(asdict(self)))
+        os.replace(draft, path)
+
+
+class Spool:
+    """The spools of one study's folder, up to one driver's session.
+
+    Args:
+        folder: The study's folder.
+        session: Number of the session, larger than those before it.
+    """
+
+    def __init__(self, folder: Path, session: int) -> None:
+        self.folder = folder
+        self.session = session
+        self.path = self._path(session)
+        self.state_path = folder / STATE
+
+    @classmethod
+    def begin(cls, folder: Path, time_ms: int) -> Spool:
+        """Opens the spool of a new session.
+
+        Raises:
+            OSError: The folder cannot be written.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        last = max([*_sessions(folder), State.load(folder / STATE).session])
+        spool = cls(folder, max(time_ms, last + 1))
+        spool.path.touch()
+        return spool
+
+    def append(self, moments: list[Moment]) -> None:
+        """Adds moments at the end.
+
+        Raises:
+            OSError: The folder cannot be written.
+        """
+        text = "".join(f"{moment.line()}\n" for moment in moments).encode()
+        with self.path.open("ab") as file:
+            end = file.tell()
+            try:
+                file.write(text)
+                file.flush()
+            except OSError:  # a full disk: take back what would be half a line
+                file.truncate(end)
+                raise
+
+    def read(self, state: State) -> tuple[list[bytes], int, int]:
+        """Returns the next whole lines after a state, and the session and offset behind them."""
+        for session in _sessions(self.folder):
+            if state.session <= session <= self.session:
+                offset = state.offset if session == state.session else 0
+                lines, end = _read(self._path(session), offset)
+                if lines:
+                    return lines, session, end
+        return [], state.session, state.offset
+
+    def num_waiting(self) -> int:
+        """Number of events that MLflow has not received."""
+        num, state = 0, State.load(self.state_path)
+        while True:
+            lines, state.session, state.offset = self.read(state)
+            if not lines:
+                return num
+            num += len(lines)
+
+    def clear(self, state: State) -> None:
+        """Removes the spools after everything in them has been delivered."""
+        state.session, state.offset = self.session + 1, 0
+        state.save(self.state_path)  # first: a crash between the two leaves a file that nobody reads again
+        for session in _sessions(self.folder):
+            if session <= self.session:
+                self._path(session).unlink(missing_ok=True)
+
+    def _path(self, session: int) -> Path:
+        return self.folder / f"{_STEM}{session:013d}.jsonl"
+
+
+def _sessions(folder: Path) -> list[int]:
+    names = (path.name.removeprefix(_STEM).removesuffix(".jsonl") for path in folder.glob(f"{_STEM}*.jsonl"))
+    return sorted(int(name) for name in names if name.isdigit())
+
+
+def _read(path: Path, offset: int) -> tuple[list[bytes], int]:
+    with path.open("rb") as file:
+        file.seek(offset)
+        data = file.read(_MOST_BYTES)
+        while b"\n" not in data and (more := file.read(_MOST_BYTES)):  # a line longer than the limit
+            data += more
+    whole = data[: data.rfind(b"\n") + 1]
+    return whole.splitlines(), offset + len(whole)

@@ -1,0 +1,131 @@
+"""MLflow's web interface on this machine, quiet and on loopback."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+
+from thalweg.errors import ConnectionFailed, ResourceError
+from thalweg.tracking.address import DEFAULT_TRACKING_URI, artifact_folder, check_tracking, resolve_uri
+from thalweg.tracking.quiet import QUIET, environment
+
+DEFAULT_PORT = 5000
+SECONDS_TO_START = 60.0
+
+
+def serve_ui(
+    tracking_uri: str = DEFAULT_TRACKING_URI,
+    *,
+    host: str = "127.0.0.1",
+    port: int = DEFAULT_PORT,
+    say: Callable[[str], None] = print,
+) -> None:
+    """Serves the web interface until Ctrl-C; of a tracking server, which has its own, says the address.
+
+    Args:
+        tracking_uri: MLflow's address.
+        host: Address to listen on; anything but loopback shows the records to the network.
+        port: Port to listen on.
+        say: Takes the sentences for people.
+
+    Raises:
+        ConnectionFailed: The tracking address cannot be used, or the interface does not start.
+        OutputError: The SQLite file cannot be written.
+        ResourceError: The port is taken.
+    """
+    uri = resolve_uri(tracking_uri)
+    check_tracking(uri)
+    if uri.startswith(("http://", "https://")):
+        say(f"MLflow's interface is at {uri}")
+        return
+    check_port(host, port)
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(
+            _command(uri, host, port),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=environment(QUIET),
+            start_new_session=True,
+        )
+        try:
+            address = f"http://{host}:{port}"
+            _await_answer(process, address)
+            say(f"MLflow's interface is at {address} (Ctrl-C stops it)")
+            process.wait()
+            log.seek(0)
+            raise ConnectionFailed(_ended(log.read()))
+        except KeyboardInterrupt:
+            say("stopped")
+        finally:
+            _stop(process)
+
+
+def check_port(host: str, port: int) -> None:
+    """Checks that a port is free.
+
+    Raises:
+        ResourceError: It is taken; the message names a free one.
+    """
+    if _free(host, port):
+        return
+    for other in range(port + 1, min(port + 100, 65536)):
+        if _free(host, other):
+            raise ResourceError(f"the port must be free, got {port}, which is taken; try --port {other}")
+    raise ResourceError(f"the port must be free, got {port}, which is taken, and so are those after it")
+
+
+def _free(host: str, port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def _command(uri: str, host: str, port: int) -> list[str]:
+    command = [sys.executable, "-P", "-m", "mlflow", "server", "--backend-store-uri", uri]
+    command += ["--host", host, "--port", str(port), "--workers", "1"]
+    folder = artifact_folder(uri)
+    return command if folder is None else [*command, "--artifacts-destination", folder.as_uri()]
+
+
+def _await_answer(process: subprocess.Popen[bytes], address: str) -> None:
+    """Waits until the server answers or has ended."""
+    deadline = time.monotonic() + SECONDS_TO_START
+    while process.poll() is None:
+        try:
+            urllib.request.urlopen(f"{address}/health", timeout=1.0).close()
+            return
+        except (urllib.error.URLError, TimeoutError, ConnectionError):
+            if time.monotonic() > deadline:
+                raise ConnectionFailed(
+                    f"MLflow's interface must answer within {SECONDS_TO_START:.0f} s, got none at {address}; "
+                    "look for a busy machine"
+                ) from None
+            time.sleep(0.2)
+
+
+def _ended(log: bytes) -> str:
+    lines = [line for line in log.decode(errors="replace").splitlines() if line.strip()]
+    reason = lines[-1].strip() if lines else "nothing said"
+    return f"MLflow's interface must keep running, got an end: {reason}; run it again"
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(5.0)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
