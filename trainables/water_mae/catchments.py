@@ -23,8 +23,8 @@ class Catchments:
 
     Attributes:
         ids: NRFA gauge numbers.
-        values: Evaporation and river flow in mm/day, gaps interpolated within each split; 0 on days on which the
-            modality is absent.
+        values: Evaporation and river flow in mm/day, gaps interpolated within each split; 0 on days on which
+            the modality is absent.
         known: True where a value is observed and not interpolated.
         present: False where a modality is absent on a day, for all catchments.
         static: Attributes, NaN where unknown.
@@ -64,7 +64,7 @@ def read_catchments(
     keep = _few_gaps(known, present, spans, max_missing_ratio)
     if not keep.any():
         raise DataError(
-            f"at least one catchment of {files['series']} must miss at most {max_missing_ratio:g} of its days, "
+            f"some catchment of {files['series']} must miss at most {max_missing_ratio:g} of its days, "
             f"got none of {len(ids)}; raise data.max_missing_ratio"
         )
     static = _read_attributes(files["attributes"], ids[keep])
@@ -81,7 +81,9 @@ def _read_series(
     table = _read_table(path)
     day, gauge, *columns = (table[name].to_numpy(zero_copy_only=False) for name in _COLUMNS)
     if not np.issubdtype(gauge.dtype, np.integer):
-        raise DataError(f"ID in {path} must be whole numbers without gaps, got {gauge.dtype}; write the file again")
+        raise DataError(
+            f"ID in {path} must be whole numbers without gaps, got {gauge.dtype}; write the file again"
+        )
     position = _positions(path, day, dates)
     ids, member = np.unique(gauge.astype(np.int64), return_inverse=True)
     inside = position >= 0
@@ -118,7 +120,9 @@ def _positions(
     try:
         days = day.astype("datetime64[D]")
     except (ValueError, TypeError) as error:
-        raise DataError(f"date in {path} must be dates, got {day.dtype} ({error}); write the file again") from None
+        raise DataError(
+            f"date in {path} must be dates, got {day.dtype} ({error}); write the file again"
+        ) from None
     found = np.minimum(np.searchsorted(dates, days), len(dates) - 1)
     return np.where(dates[found] == days, found, -1)
 
@@ -209,17 +213,23 @@ def _fill(
                 out[here, modality, member] = np.interp(days[here], days[known], series[known])
 
 
-def _read_attributes(path: Path, ids: Int64[np.ndarray, " catchment"]) -> Float64[np.ndarray, "catchment attribute"]:
+def _read_attributes(
+    path: Path, ids: Int64[np.ndarray, " catchment"]
+) -> Float64[np.ndarray, "catchment attribute"]:
     try:
         table = pd.read_csv(path)
     except (OSError, ValueError) as error:
         raise DataError(f"{path} must be a CSV table, got {error}; copy or write the file again") from None
     missing = [name for name in ("id", *ATTRIBUTES) if name not in table.columns]
     if missing:
-        raise DataError(f"{path} must have the columns id, {', '.join(ATTRIBUTES)}, got no {', '.join(missing)}")
+        raise DataError(
+            f"{path} must have the columns id, {', '.join(ATTRIBUTES)}, got no {', '.join(missing)}"
+        )
     twice = table["id"][table["id"].duplicated()]
     if not twice.empty:
-        raise DataError(f"{path} must have one row per id, got several for {twice.iloc[0]}; remove the duplicates")
+        raise DataError(
+            f"{path} must have one row per id, got several for {twice.iloc[0]}; remove the duplicates"
+        )
     absent = np.setdiff1d(ids, table["id"].to_numpy())
     if absent.size:
         raise DataError(
@@ -237,6 +247,8 @@ def _numbers(path: Path, table: pd.DataFrame) -> Float64[np.ndarray, "catchment 
             value = table[name][unreadable].iloc[0] if unreadable.any() else "inf"
             raise DataError(f"{name} in {path} must be numbers, got {value!r}; leave unknown fields empty")
         if column.isna().all():
-            raise DataError(f"{name} in {path} must be known for at least one kept catchment, got none; fill it in")
+            raise DataError(
+                f"{name} in {path} must be known for at least one kept catchment, got none; fill it in"
+            )
         table = table.assign(**{name: column})
     return table.to_numpy(dtype=np.float64)

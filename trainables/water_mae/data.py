@@ -35,26 +35,26 @@ class Geometry:
     @property
     def num_patches(self) -> int:
         """Number of kept land patches."""
-        return self.pixel_valid.shape[0]
+        return len(self.pixel_valid)
 
     @property
     def num_pixels(self) -> int:
         """Cells in an image patch."""
-        return self.pixel_valid.shape[1]
+        return int(self.pixel_valid.shape[1])
 
     @property
     def num_vector_patches(self) -> int:
         """Number of vector patches."""
-        return self.member_valid.shape[0]
+        return len(self.member_valid)
 
     @property
     def num_members(self) -> int:
         """Catchments in a vector patch."""
-        return self.member_valid.shape[1]
+        return int(self.member_valid.shape[1])
 
 
 def _reference_geometry() -> Geometry:
-    """Returns the geometry of the published model: 94 patches of 10 x 10 cells, 604 catchments in groups of 8.
+    """Returns the geometry of the published model: 94 patches of 10 x 10 cells, 76 x 8 catchments, 4 padded.
 
     Positions and attributes are not known without the data; they hold zeros.
     """
@@ -81,8 +81,8 @@ class WaterData:
         vector_present: False where a modality is absent on a day, for all catchments.
         day_of_year: Days since 1 January, 0 to 365.
         epoch_day: Days since 1970-01-01.
-        mean: Means that were subtracted: precipitation, soil moisture, temperature, evaporation, log river flow.
-        std: Standard deviations that were divided by, in the same order.
+        mean: What was subtracted from each of the five modalities; river flow is log(mm/day + 1e-6).
+        std: What they were then divided by.
         catchments: NRFA gauge numbers in the order of vector patches and members.
         sequence_length: Days in a window.
         starts: First day of each window, by split.
@@ -117,10 +117,11 @@ class WaterData:
             indices: Numbers of windows in the split.
 
         Returns:
-            ``images`` float32 (batch, 3, time, patch, pixel); ``vectors`` float32 (batch, 2, time, vector_patch,
-            member); ``vector_present`` float32 (batch, 2), 1 where the modality is present on every day;
-            ``day_of_year`` int64 (batch, time); ``window`` uint64 (batch,), the first day as days since 1970-01-01,
-            which is the same in every batch and split.
+            ``images`` float32 (batch, 3, time, patch, pixel);
+            ``vectors`` float32 (batch, 2, time, vector_patch, member);
+            ``vector_present`` float32 (batch, 2), 1 where the modality is present on every day;
+            ``day_of_year`` int64 (batch, time);
+            ``window`` uint64 (batch,), the first day as days since 1970-01-01: the same in any batch.
         """
         starts, length = self.starts[split][indices], self.sequence_length
         return {
@@ -174,7 +175,7 @@ def _serve(store: Store, folder: Path, knobs: DataKnobs) -> WaterData:
     for split, firsts in starts.items():
         if not len(firsts):
             raise DataError(
-                f"the split {split} of {folder} must hold at least one window of {knobs.sequence_length} days, "
+                f"the split {split} of {folder} must hold a window of {knobs.sequence_length} days, "
                 f"got {len(days[split])} days; lower data.sequence_length or use a longer split"
             )
     windows = {"content": facts["content"], "length": knobs.sequence_length, "stride": knobs.stride}
@@ -182,7 +183,9 @@ def _serve(store: Store, folder: Path, knobs: DataKnobs) -> WaterData:
         geometry=Geometry(
             **{name: arrays[name] for name in ("pixel_valid", "patch_rows_cols", "member_valid", "static")}
         ),
-        **{name: arrays[name] for name in ("images", "vectors", "vector_present", "day_of_year", "epoch_day")},
+        **{
+            name: arrays[name] for name in ("images", "vectors", "vector_present", "day_of_year", "epoch_day")
+        },
         mean=np.array(facts["mean"]),
         std=np.array(facts["std"]),
         catchments=tuple(facts["ids"]),

@@ -7,8 +7,8 @@ from trainables.water_mae import gb_hydrology, synthetic
 
 WORLDS: Mapping[str, World] = {
     "tiny": World(
-        meaning="an island of 40 x 40 cells with 48 catchments, three years to train on and one to validate: for "
-        "tests and first steps (vector_patch_size 4 fits)",
+        meaning="an island of 40 x 40 cells with 48 catchments, three years to train on and one to validate: "
+        "for tests and first steps (vector_patch_size 4 fits)",
         make=synthetic.make_tiny,
     ),
     "small": World(
@@ -18,8 +18,8 @@ WORLDS: Mapping[str, World] = {
 }
 SOURCES: Mapping[str, Source] = {
     "gb-hydrology": Source(
-        meaning="Great Britain, 5 km and daily: observed river flow of CAMELS-GB; precipitation and temperature "
-        "interpolated from its catchment means, evaporation derived, soil moisture a model state",
+        meaning="Great Britain, 5 km and daily: observed river flow of CAMELS-GB; precipitation and "
+        "temperature interpolated from its catchment means, evaporation derived, soil moisture a model state",
         read=gb_hydrology.read,
         options=gb_hydrology.OPTIONS,
     ),

@@ -1,6 +1,6 @@
-"""Import of Great Britain's hydrology: CAMELS-GB catchments and the Met Office 5 km grid in the family's layout.
+"""Import of Great Britain's hydrology: CAMELS-GB catchments and the Met Office 5 km grid.
 
-Only river flow is observed where the model sees it. Evaporation is derived, gridded precipitation and
+Only river flow is observed. Evaporation is derived, gridded precipitation and
 temperature are interpolated from catchment means, soil moisture is the state of a model; ``README.txt`` and
 ``provenance.json`` in the data set say so.
 """
@@ -27,12 +27,13 @@ from trainables.water_mae.soil import SoilBucket
 
 DAILY, GRID, TABLE = "camels_gb_daily.nc", "gb_grid_5km_290x180.nc", "attributes_merged.csv"
 OPTIONS = {
-    "train": "first and last day of the training split, YYYY-MM-DD:YYYY-MM-DD (default 2001-01-01:2010-12-31)",
+    "train": "first and last day of the training split, YYYY-MM-DD:YYYY-MM-DD "
+    "(default 2001-01-01:2010-12-31)",
     "val": "first and last day of the validation split (default 2011-01-01:2013-12-31)",
     "catchments": "complete (all 11 attributes known; default), all, or how many of the complete ones",
     "mask": "land to keep: gb (Great Britain and Man; default) or uk (and Northern Ireland)",
-    "suspect_flow": "keep (default), or missing: river flow in runs of 15 and more equal days, which are mostly "
-    "gaps that were filled forward, becomes NaN",
+    "suspect_flow": "keep (default), or missing: river flow in runs of 15 and more equal days, which are "
+    "mostly gaps that were filled forward, becomes NaN",
 }
 
 _CORRECTION = 0.06  # per degC: HBV-light's response of evaporation to an unseasonal temperature
@@ -121,7 +122,7 @@ def read(
         chosen = _choose(record, table, options.catchments)
     except (OSError, KeyError, pd.errors.ParserError) as error:
         raise DataError(
-            f"{source} must hold complete files of the source, got {type(error).__name__}: {error}; copy them again"
+            f"{source} must hold complete files, got {type(error).__name__}: {error}; copy them again"
         ) from None
     with staged(target) as folder:
         _write_grids(folder, record, terrain, options)
@@ -133,7 +134,9 @@ def read(
 def _parse(train: str, val: str, catchments: str, mask: str, suspect_flow: str) -> Options:
     periods = [_parse_period("train", train), _parse_period("val", val)]
     if periods[1].first <= periods[0].last:
-        raise ConfigError(f"val must begin after train ends, got train={train} and val={val}; choose a later day")
+        raise ConfigError(
+            f"val must begin after train ends, got train={train} and val={val}; choose a later day"
+        )
     if catchments not in ("complete", "all") and not (catchments.isdigit() and int(catchments)):
         raise ConfigError(f"catchments must be complete, all or a number, got {catchments!r}; try complete")
     if mask != "gb" and mask != "uk":
@@ -203,8 +206,8 @@ def _evaporation(
 ) -> Float32[np.ndarray, "gauge day"]:
     """Derives daily potential evaporation from its mean course and the unseasonal part of temperature.
 
-    E = PETbar(doy) * clip(1 + C (T - Tbar(doy)), 0, 2): Seibert & Vis (2012), HESS 16, 3315-3325, Eq. 5. The mean
-    courses are given for each half of a gauge's record; day 366 takes the values of day 365.
+    E = PETbar(doy) * clip(1 + C (T - Tbar(doy)), 0, 2): Seibert & Vis (2012), HESS 16, 3315-3325, Eq. 5. The
+    mean courses are given for each half of a gauge's record; day 366 takes the values of day 365.
     """
     changes = daily["second_half_from"].values.astype("datetime64[D]")
     half = (dates >= changes[:, None]).astype(np.int64)
@@ -244,7 +247,9 @@ def _read_terrain(grid: xr.Dataset, mask: Literal["gb", "uk"], ids: Int64[np.nda
     cells = np.stack([x, y], axis=-1).reshape(-1, 2)
     relief = grid["tmean_1910"].values.astype(np.float64).ravel()
     known = np.isfinite(relief)  # the map ends off the coast
-    gauges = np.stack([grid["gauge_easting"].values, grid["gauge_northing"].values], axis=1).astype(np.float64)
+    gauges = np.stack([grid["gauge_easting"].values, grid["gauge_northing"].values], axis=1).astype(
+        np.float64
+    )
     nearest = InverseDistance(cells[known], np.concatenate([cells[land.ravel()], gauges]), num_neighbours=1)
     values = nearest(relief[known, None])[0]
     num_places = int(land.sum())
@@ -261,17 +266,21 @@ def _choose(record: Record, table: pd.DataFrame, catchments: str) -> Int64[np.nd
     """Returns the positions of the gauges whose series are written."""
     missing = [name for name in (*ATTRIBUTES, "complete") if name not in table.columns]
     if missing:
-        raise DataError(f"{TABLE} must have the column {missing[0]}, got {', '.join(table.columns)}; copy it again")
+        raise DataError(
+            f"{TABLE} must have the column {missing[0]}, got {', '.join(table.columns)}; copy it again"
+        )
     complete = table["complete"].reindex(record.ids).to_numpy() == 1
     found = np.flatnonzero(record.started if catchments == "all" else record.started & complete)
     if not found.size:
-        raise ConfigError("some gauge must have started by the first day of train, got none; choose a later day")
+        raise ConfigError(
+            "some gauge must have started by the first day of train, got none; choose a later day"
+        )
     if not catchments.isdigit():
         return found
     if int(catchments) > found.size:
         raise ConfigError(
-            f"catchments must be at most {found.size}, the complete ones that have started by then, got {catchments}"
-            "; try complete"
+            f"catchments must be at most {found.size}, the complete ones whose record covers train, "
+            f"got {catchments}; try complete"
         )
     evenly = np.linspace(0, found.size - 1, int(catchments)).round().astype(np.int64)
     return found[evenly]

@@ -1,4 +1,4 @@
-"""What an imported gb-hydrology data set says about itself: sources, licences, observed or derived, counts."""
+"""What an imported gb-hydrology data set says about itself: sources, licences, what is observed, counts."""
 
 import hashlib
 import json
@@ -9,34 +9,38 @@ from typing import Any
 from trainables.water_mae.layout import Period
 
 ATTRIBUTION = (
-    "Contains data supplied by Natural Environment Research Council. (c) UK Centre for Ecology & Hydrology; "
-    "(c) University of Bristol; contains Environment Agency information (c) Environment Agency and/or database "
-    "right; data from the UK National River Flow Archive; contains public sector information licensed under the "
-    "Open Government Licence v3.0; (c) Crown copyright, Met Office."
+    "Contains data supplied by Natural Environment Research Council. "
+    "(c) UK Centre for Ecology & Hydrology; (c) University of Bristol; "
+    "contains Environment Agency information (c) Environment Agency and/or database right; "
+    "data from the UK National River Flow Archive; "
+    "contains public sector information licensed under the Open Government Licence v3.0; "
+    "(c) Crown copyright, Met Office."
 )
 """The acknowledgement that the Open Government Licence v3 requires; keep it with every copy of the data."""
 SOURCES = (
-    "CAMELS-GB: Coxon et al. (2020), ESSD 12, 2459-2483, doi:10.5194/essd-12-2459-2020; data "
-    "doi:10.5285/8344e4f3-d2ea-44f5-8afa-86d2987543a9 (Open Government Licence v3.0), in the form of Reaney (2022), "
-    "CAMELS-GB-2-HBV-Light (CC0-1.0)",
+    "CAMELS-GB (Open Government Licence v3.0): Coxon et al. (2020), ESSD 12, 2459-2483, "
+    "doi:10.5194/essd-12-2459-2020; data doi:10.5285/8344e4f3-d2ea-44f5-8afa-86d2987543a9; "
+    "in the form of Reaney (2022), CAMELS-GB-2-HBV-Light (CC0-1.0)",
     "Met Office 5 km grid, annual mean temperature 1910, from iris-test-data (Open Government Licence v3.0)",
     "land mask: Natural Earth 1:50m (public domain)",
-    "catchment attributes: NRFA station table and Peak Flow Dataset (NRFA terms, see "
-    "https://nrfa.ceh.ac.uk/help/costs-terms-and-conditions); Caravan, Kratzert et al. (2023), "
-    "doi:10.1038/s41597-023-01975-w, and HydroATLAS, Linke et al. (2019), doi:10.1038/s41597-019-0300-6 (CC-BY-4.0)",
+    "catchment attributes: NRFA station table and Peak Flow Dataset "
+    "(NRFA terms, see https://nrfa.ceh.ac.uk/help/costs-terms-and-conditions); "
+    "Caravan, Kratzert et al. (2023), doi:10.1038/s41597-023-01975-w, and "
+    "HydroATLAS, Linke et al. (2019), doi:10.1038/s41597-019-0300-6 (CC-BY-4.0)",
 )
 KINDS = {
-    "riverflow": "OBSERVED: specific discharge in mm/day of the National River Flow Archive; gaps were filled forward "
-    "upstream, runs of 15 and more equal days are counted below",
-    "evaporation": "DERIVED: mean course of potential evaporation, corrected by the unseasonal part of temperature "
-    "(HBV-light, 0.06 per degC); mm/day",
-    "precipitation": "INTERPOLATED: from observed catchment means, six nearest gauges, inverse squared distance; mm/day",
-    "temperature": "INTERPOLATED: likewise, as departures from the Met Office map of 1910, to which they are added "
-    "back; degC",
-    "soil_moisture": "MODEL STATE: HBV soil routine per catchment (field capacity 150 mm, beta 2, evaporation limit "
-    "0.7, 3 mm/degC/day), gridded like precipitation; share of field capacity in [0, 1]",
-    "attributes": "10, 50 and 90 percentile altitudes are APPROXIMATED (Beta distribution between minimum, mean and "
-    "maximum); the others are published values",
+    "riverflow": "OBSERVED: specific discharge of the National River Flow Archive in mm/day; gaps were filled "
+    "forward upstream, runs of 15 and more equal days are counted above",
+    "evaporation": "DERIVED: mean course of potential evaporation, corrected by the unseasonal part of "
+    "temperature (HBV-light, 0.06 per degC); mm/day",
+    "precipitation": "INTERPOLATED: from observed catchment means, six nearest gauges, inverse squared "
+    "distance; mm/day",
+    "temperature": "INTERPOLATED: likewise, as departures from the Met Office map of 1910, to which they are "
+    "added back; degC",
+    "soil_moisture": "MODEL STATE: HBV soil routine per catchment (field capacity 150 mm, beta 2, evaporation "
+    "limit 0.7, 3 mm/degC/day), gridded like precipitation; share of field capacity in [0, 1]",
+    "attributes": "10, 50 and 90 percentile altitudes are APPROXIMATED (Beta distribution between minimum, "
+    "mean and maximum); the others are published values",
 }
 
 
@@ -92,7 +96,9 @@ def write_provenance(folder: Path, facts: Provenance, sources: list[Path]) -> st
 
 def _record(facts: Provenance, sources: list[Path]) -> dict[str, Any]:
     plain = {name: value for name, value in vars(facts).items() if not isinstance(value, Period)}
-    periods = {name: [str(span.first), str(span.last)] for name, span in (("train", facts.train), ("val", facts.val))}
+    periods = {
+        name: [str(span.first), str(span.last)] for name, span in (("train", facts.train), ("val", facts.val))
+    }
     return {
         "dataset": "gb-hydrology",
         **periods,
@@ -113,9 +119,10 @@ def _report(facts: Provenance) -> str:
     fate = "kept" if facts.suspect_flow == "keep" else "made missing"
     lines = [
         f"train {facts.train.first} to {facts.train.last}, val {facts.val.first} to {facts.val.last}",
-        f"observed: river flow of {facts.num_catchments} catchments ({facts.num_complete} with all attributes); "
-        f"{facts.repeated_ratio:.1%} of its values lie in runs of 15 and more equal days (filled forward upstream, or "
-        f"steady baseflow) and were {fate}; {facts.num_repeated_catchments} catchments have over 5 % of them",
+        f"observed: river flow of {facts.num_catchments} catchments ({facts.num_complete} with all "
+        f"attributes); {facts.repeated_ratio:.1%} of its values lie in runs of 15 and more equal days (filled "
+        f"forward upstream, or steady baseflow) and were {fate}; {facts.num_repeated_catchments} catchments "
+        "have over 5 % of them",
         f"interpolated from {facts.num_gauges} catchment means: precipitation and temperature on "
         f"{facts.land_cells} land cells of 5 km (mask {facts.mask})",
         f"derived: evaporation; model state: soil moisture, after {facts.spin_up_days} days of spin-up",

@@ -44,15 +44,15 @@ _PATTERNS = {
 
 
 def find_files(folder: Path) -> dict[str, Path]:
-    """Finds the files of a data set by role: ``precipitation_train``, ..., ``series``, ``attributes``, ``mask``.
+    """Finds the files by role: ``precipitation_train``, ..., ``series``, ``attributes``, ``mask``.
 
     Raises:
         DataError: The folder or a file is missing, or several files fit one role.
     """
     if not folder.is_dir():
         raise DataError(
-            f"a data set must be a folder, got none at {folder}; `thalweg data make water_mae` writes a synthetic "
-            "one, `thalweg data import gb-hydrology SOURCE` a real one"
+            f"a data set must be a folder, got none at {folder}; `thalweg data make water_mae` writes "
+            "a synthetic one, `thalweg data import gb-hydrology SOURCE` a real one"
         )
     return {role: _only(folder, role, pattern) for role, pattern in _PATTERNS.items()}
 
@@ -61,8 +61,8 @@ def _only(folder: Path, role: str, pattern: str) -> Path:
     found = sorted(folder.glob(pattern))
     if not found:
         raise DataError(
-            f"{folder} must hold one file {pattern} ({role}), got none; copy it there, or write the data set again "
-            "with `thalweg data make water_mae` or `thalweg data import gb-hydrology SOURCE`"
+            f"{folder} must hold one file {pattern} ({role}), got none; copy it there, or write the data set "
+            "again with `thalweg data make water_mae` or `thalweg data import gb-hydrology SOURCE`"
         )
     if len(found) > 1:
         raise DataError(
@@ -146,7 +146,7 @@ def write_series(
     evaporation: Float32[np.ndarray, "catchment day"],
     riverflow: Float32[np.ndarray, "catchment day"],
 ) -> None:
-    """Writes the daily series of all catchments as one table ``date, ID, evaporation, riverflow`` in mm/day."""
+    """Writes the daily series as one table ``date, ID, evaporation, riverflow`` in mm/day."""
     dates = period.dates
     table = pd.DataFrame(
         {

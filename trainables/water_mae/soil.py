@@ -14,7 +14,7 @@ DEGREE_DAY = 3.0
 
 
 class SoilBucket:
-    """State of the HBV soil routine with a degree-day snow pack; starts without snow at 0.7 of field capacity.
+    """HBV soil routine with a degree-day snow pack; starts without snow at 0.7 of field capacity.
 
     Source: Bergstrom (1992), The HBV model, SMHI RH 4; Seibert & Vis (2012), HESS 16, 3315-3325, Eqs. 1 to 4.
 

@@ -1,8 +1,8 @@
 """Synthetic hydrology: an island on which weather wets the soil and the soil feeds the rivers.
 
-Nothing is observed here, but the structure is that of the real data: a seasonal cycle, weather systems that span
-two to three patches, last for days and drift eastwards, relief that cools and wets, a soil that remembers, and
-rivers whose response depends on the static attributes of their catchment. So a masked patch or a masked river is
+Nothing is observed here, but the structure is that of the real data: a seasonal cycle, weather systems that
+span two to three patches, last for days and drift eastwards, relief that cools and wets, a soil that remembers,
+and rivers whose response depends on the static attributes of their catchment. So a masked patch or river is
 better known from its neighbours, from other modalities and from other days than from the calendar.
 """
 
@@ -82,7 +82,9 @@ def write_island(island: Island, target: Path) -> None:
                 pieces = (days[piece : piece + CHUNK_DAYS] for piece in range(0, len(days), CHUNK_DAYS))
                 layout.write_grid(folder, name, split, period, land=land, pieces=pieces)
         layout.write_mask(folder, land)
-        layout.write_series(folder, whole, ids, evaporation=evaporation.round(3), riverflow=riverflow.round(3))
+        layout.write_series(
+            folder, whole, ids, evaporation=evaporation.round(3), riverflow=riverflow.round(3)
+        )
         layout.write_attributes(folder, attributes)
 
 
@@ -90,7 +92,9 @@ make_tiny = partial(write_island, TINY)
 make_small = partial(write_island, SMALL)
 
 
-def _smooth(noise: Float64[np.ndarray, "*grid row col"], width: float) -> Float64[np.ndarray, "*grid row col"]:
+def _smooth(
+    noise: Float64[np.ndarray, "*grid row col"], width: float
+) -> Float64[np.ndarray, "*grid row col"]:
     """Smooths white noise to a correlation length of about `width` cells and unit variance; wraps around."""
     sigma = (0.0,) * (noise.ndim - 2) + (width, width)
     field = ndimage.gaussian_filter(noise, sigma, mode="wrap")
@@ -111,7 +115,9 @@ def _relief(
     return land, altitude
 
 
-def _systems(shape: tuple[int, int], num_days: int, rng: np.random.Generator) -> Float64[np.ndarray, "day row col"]:
+def _systems(
+    shape: tuple[int, int], num_days: int, rng: np.random.Generator
+) -> Float64[np.ndarray, "day row col"]:
     """Weather systems: a smooth field of unit variance that fades, is renewed and drifts eastwards."""
     field = _smooth(rng.standard_normal(shape), 9.0)
     days = np.empty((num_days, *shape))
@@ -163,7 +169,9 @@ def _catchments(
 ) -> tuple[Int64[np.ndarray, " catchment"], Float64[np.ndarray, "catchment cell"], pd.DataFrame]:
     """Places catchments; returns ids, the weight of each land cell in each catchment, and attributes."""
     place = np.argwhere(land)
-    centre = place[np.sort(rng.choice(len(place), island.num_catchments, replace=len(place) < island.num_catchments))]
+    centre = place[
+        np.sort(rng.choice(len(place), island.num_catchments, replace=len(place) < island.num_catchments))
+    ]
     radius = rng.uniform(1.0, 3.5, island.num_catchments)  # cells
     distance = np.linalg.norm(place[None] - centre[:, None], axis=2)
     weight = np.where(distance <= radius[:, None], 1.0, 0.0)
@@ -178,7 +186,9 @@ def _catchments(
             "longitude": -6.0 + 8.0 * centre[:, 1] / land.shape[1],
             "minimum-altitude": [item.min() for item in heights],
             "maximum-altitude": [item.max() for item in heights],
-            **{f"{q}-percentile-altitude": [np.percentile(item, q) for item in heights] for q in (10, 50, 90)},
+            **{
+                f"{q}-percentile-altitude": [np.percentile(item, q) for item in heights] for q in (10, 50, 90)
+            },
             "catchment-area": np.pi * (5 * radius) ** 2,
             "dpsbar": [20 + 0.35 * np.ptp(item) for item in heights],
             "propwet": (weight @ wetness).clip(0, 1),
@@ -196,7 +206,7 @@ def _rivers(
 ) -> tuple[Float32[np.ndarray, "catchment day"], Float32[np.ndarray, "catchment day"]]:
     """Returns river flow and evaporation in mm/day.
 
-    The share `bfihost` of the runoff passes a slow store; the rest a quick one that is quicker where it is steep.
+    The share `bfihost` of the runoff passes a slow store; the rest a quick one, quicker where it is steep.
     """
     runoff = basins @ weather["runoff"].T.astype(np.float64)
     slow_share = attributes["bfihost"].to_numpy()
@@ -219,7 +229,9 @@ def _release(
     return out
 
 
-def _make_irregular(riverflow: Float32[np.ndarray, "catchment day"], attributes: pd.DataFrame, num_train: int) -> None:
+def _make_irregular(
+    riverflow: Float32[np.ndarray, "catchment day"], attributes: pd.DataFrame, num_train: int
+) -> None:
     """Adds what real archives have: late gauges, gaps, a gauge that failed, an attribute row with blanks."""
     riverflow[:, :30] = np.nan  # no gauge before the end of the first month
     riverflow[3, 100:108] = np.nan

@@ -1,4 +1,4 @@
-"""Validated reading of daily HDF5 grids: ``data`` float32 (days, rows, cols) and ``dates`` as YYYY-MM-DD bytes."""
+"""Validated reading of daily HDF5 grids: ``data`` float32 (days, rows, cols), ``dates`` YYYY-MM-DD."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from jaxtyping import Float32, Shaped
 from thalweg.errors import DataError
 
 CHUNK_DAYS = 30
-"""Days in one HDF5 chunk, and in one read."""
+"""Days in one HDF5 chunk as our writers make it; about as many are read at a time."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,10 @@ def open_daily(path: Path) -> DailyGrid:
         raise _unreadable(path, error) from None
 
 
-def read_days(grid: DailyGrid, num_days: int = CHUNK_DAYS) -> Iterator[tuple[int, Float32[np.ndarray, "day row col"]]]:
-    """Yields pieces of at most `num_days` days with the position of their first day.
+def read_days(grid: DailyGrid) -> Iterator[tuple[int, Float32[np.ndarray, "day row col"]]]:
+    """Yields pieces of a few days with the position of their first day.
+
+    Pieces are whole HDF5 chunks, so that none is decompressed twice.
 
     Raises:
         DataError: A chunk is damaged.
@@ -65,8 +67,10 @@ def read_days(grid: DailyGrid, num_days: int = CHUNK_DAYS) -> Iterator[tuple[int
     try:
         with h5py.File(grid.path, "r") as file:
             data = file["data"]
-            for first in range(0, len(grid.dates), num_days):
-                yield first, data[first : first + num_days]
+            chunk = data.chunks[0] if data.chunks else 1
+            step = chunk * max(1, CHUNK_DAYS // chunk)
+            for first in range(0, len(grid.dates), step):
+                yield first, data[first : first + step]
     except (OSError, RuntimeError) as error:
         raise _unreadable(grid.path, error) from None
 
@@ -100,5 +104,6 @@ def _parse_dates(path: Path, raw: Shaped[np.ndarray, " day"]) -> Shaped[np.ndarr
 
 def _unreadable(path: Path, error: Exception) -> DataError:
     return DataError(
-        f"{path} must be a complete HDF5 file, got {type(error).__name__}: {error}; copy or write the file again"
+        f"{path} must be a complete HDF5 file, got {type(error).__name__}: {error}; "
+        "copy or write the file again"
     )

@@ -39,7 +39,7 @@ class Moments:
 
 
 class Climatology:
-    """Mean of each day of the year over the days that arrive, smoothed over the neighbouring days of the year.
+    """Mean of each day of the year over the days that arrive, smoothed over its neighbours.
 
     Args:
         shape: Shape of one day.
@@ -71,9 +71,11 @@ class Climatology:
         return mean
 
 
-def _circular_sum(values: Float[np.ndarray, "day *item"], half_width: int) -> Float[np.ndarray, "day *item"]:
+def _circular_sum(
+    values: Float[np.ndarray, " day *item"], half_width: int
+) -> Float[np.ndarray, " day *item"]:
     """Sums each day with `half_width` neighbours on either side, the first day following the last."""
     around = np.concatenate([values[-half_width - 1 :], values, values[:half_width]])
     running = np.cumsum(around, axis=0)
-    difference: Float[np.ndarray, "day *item"] = running[2 * half_width + 1 :] - running[: len(values)]
+    difference: Float[np.ndarray, " day *item"] = running[2 * half_width + 1 :] - running[: len(values)]
     return difference

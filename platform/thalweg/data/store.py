@@ -1,9 +1,9 @@
-"""Prepared arrays on disk: named by a hash of what they depend on, memory-mapped, atomic, shared by all processes.
+"""Prepared arrays on disk: named by a hash of what they depend on, memory-mapped, shared by all processes.
 
 A store is a folder ``PARENT/KEY/`` with one ``.npy`` file per array and ``facts.json``. It appears under its
-name only when complete. Processes that start at once wait for the first one to prepare it; where file locks do
-not work (some network file systems), each prepares it and the first to finish wins. A store whose files have
-lost bytes is prepared again. Readers share one copy through the page cache.
+name only when complete. Processes that start at once wait for the first one to prepare it; where file locks
+do not work (some network file systems), each prepares it and the first to finish wins. A store whose files
+have lost bytes is prepared again. Readers share one copy through the page cache.
 """
 
 import fcntl
@@ -70,19 +70,22 @@ class StoreWriter:
                 os.fsync(file.fileno())
 
 
+Preparation = Callable[[StoreWriter], Mapping[str, Any]]
+
+
 def key_of(parts: Mapping[str, Any]) -> str:
     """Returns a short name for everything a store depends on, given as JSON values."""
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
-def open_store(parent: Path, key: str, prepare: Callable[[StoreWriter], Mapping[str, Any]]) -> Store:
+def open_store(parent: Path, key: str, prepare: Preparation) -> Store:
     """Opens the store `key` below `parent`; prepares it first where it is missing or damaged.
 
     Args:
         parent: Folder of stores; made if missing.
         key: Name of the store, from `key_of`.
-        prepare: Writes the arrays and returns the facts as JSON values. What it raises leaves no store behind.
+        prepare: Writes the arrays and returns the facts as JSON values; if it raises, no store is left.
 
     Raises:
         OutputError: The store cannot be written.
@@ -127,7 +130,8 @@ def staged(target: Path) -> Iterator[Path]:
     with _writing(target.parent):
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
             raise OutputError(
-                f"the folder must be new or empty, got {target} with content; remove it or choose another name"
+                f"the folder must be new or empty, got {target} with content; "
+                "remove it or choose another name"
             )
         folder = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
         try:
@@ -139,7 +143,7 @@ def staged(target: Path) -> Iterator[Path]:
             raise
 
 
-def _prepare(parent: Path, key: str, prepare: Callable[[StoreWriter], Mapping[str, Any]]) -> None:
+def _prepare(parent: Path, key: str, prepare: Preparation) -> None:
     final = parent / key
     folder = Path(tempfile.mkdtemp(prefix=f"{key}.partial-", dir=parent))
     try:

@@ -9,7 +9,7 @@ from thalweg.contract import SplitName
 
 
 def num_windows(num_days: int, length: int, stride: int) -> int:
-    """Returns how many windows of `length` days fit into `num_days` when a new one starts every `stride` days."""
+    """Returns how many windows of `length` days fit into `num_days`, one starting every `stride` days."""
     return max(0, (num_days - length) // stride + 1)
 
 
@@ -48,4 +48,5 @@ def whole(
 ) -> Float32[np.ndarray, "window modality"]:
     """Returns 1 where a modality is present on every day of a window, else 0."""
     days = starts[:, None] + np.arange(length)
-    return present[days].all(axis=1).astype(np.float32)
+    complete: Bool[np.ndarray, "window modality"] = np.logical_and.reduce(present[days], axis=1)
+    return complete.astype(np.float32)

@@ -1,0 +1,130 @@
+"""The grids of a data set and their checks: headers and dates at once, land cells while they are read."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float32, Int16, Shaped
+
+from thalweg.contract import SplitName
+from thalweg.data.hdf5 import DailyGrid, open_daily
+from thalweg.errors import DataError
+from trainables.water_mae.config import IMAGE_MODALITIES
+from trainables.water_mae.layout import SENTINEL, SPLITS
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The files of a data set, checked as far as their headers go.
+
+    Attributes:
+        grids: The grid files by role (``precipitation_train``, ...).
+        land: Land mask.
+        dates: The days of all splits, one split after the other.
+        spans: Positions of each split on the day axis.
+    """
+
+    grids: Mapping[str, DailyGrid]
+    land: Bool[np.ndarray, "row col"]
+    dates: Shaped[np.ndarray, " day"]
+    spans: Mapping[SplitName, range]
+
+    @property
+    def day_of_year(self) -> Int16[np.ndarray, " day"]:
+        """Days since 1 January, 0 to 365."""
+        new_year = self.dates.astype("datetime64[Y]").astype("datetime64[D]")
+        return (self.dates - new_year).astype(np.int16)
+
+
+def inspect(files: Mapping[str, Path]) -> Inputs:
+    """Reads headers, dates and the land mask, and checks that they belong together.
+
+    Raises:
+        DataError: They are broken or contradict each other.
+    """
+    roles = [f"{name}_{split}" for name in IMAGE_MODALITIES for split in SPLITS]
+    grids = {role: open_daily(files[role]) for role in roles}
+    first = grids[f"{IMAGE_MODALITIES[0]}_{SPLITS[0]}"]
+    land = _read_mask(files["mask"])
+    if land.shape != (first.rows, first.cols):
+        raise DataError(
+            f"the land mask must have the shape of the grids, got {land.shape} in {files['mask']} for "
+            f"{(first.rows, first.cols)} in {first.path}; use the mask of this grid"
+        )
+    spans: dict[SplitName, range] = {}
+    dates: list[Shaped[np.ndarray, " day"]] = []
+    for split in SPLITS:
+        days = _common_days([grids[f"{name}_{split}"] for name in IMAGE_MODALITIES], first)
+        start = sum(map(len, dates))
+        spans[split] = range(start, start + len(days))
+        dates.append(days)
+    if dates[1][0] <= dates[0][-1]:
+        raise DataError(
+            f"the split val must begin after train ends, got {dates[1][0]} and {dates[0][-1]} "
+            f"in {first.path.parent}; move the overlap to one of them"
+        )
+    return Inputs(grids=grids, land=land, dates=np.concatenate(dates), spans=spans)
+
+
+def _common_days(grids: list[DailyGrid], first: DailyGrid) -> Shaped[np.ndarray, " day"]:
+    """Returns the days of one split, which all of its files must share, as they share the grid."""
+    days = grids[0].dates
+    for grid in grids:
+        if (grid.rows, grid.cols) != (first.rows, first.cols):
+            raise DataError(
+                f"all grids must have one shape, got {(grid.rows, grid.cols)} in {grid.path} and "
+                f"{(first.rows, first.cols)} in {first.path}; write them on one grid"
+            )
+        if not np.array_equal(grid.dates, days):
+            raise DataError(
+                "the modalities of a split must cover the same days, "
+                f"got {grid.dates[0]} to {grid.dates[-1]} in {grid.path} and {days[0]} to {days[-1]} "
+                f"in {grids[0].path}; write the days that all have"
+            )
+    return days
+
+
+def _read_mask(path: Path) -> Bool[np.ndarray, "row col"]:
+    try:
+        mask = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{path} must be a .npy array, got {error}; copy or write the file again") from None
+    if mask.ndim != 2 or not np.isin(mask, (0, 1)).all():
+        raise DataError(
+            f"{path} must be a 2-D array of 0 (ocean) and 1 (land), got {mask.dtype} {mask.shape}; "
+            "write the file again"
+        )
+    if not mask.any():
+        raise DataError(f"{path} must have land, got none; use the mask of this grid")
+    land: Bool[np.ndarray, "row col"] = mask.astype(bool)
+    return land
+
+
+class LandCheck:
+    """Counts land values of one file that are not data."""
+
+    def __init__(self, grid: DailyGrid) -> None:
+        self.count = 0
+        self._grid = grid
+        self._first = ""
+        self._kind = ""
+
+    def update(self, first: int, land: Float32[np.ndarray, "day cell"]) -> None:
+        """Looks at the land cells of days from number `first` on."""
+        sentinel = land == SENTINEL
+        wrong = sentinel | ~np.isfinite(land)
+        if wrong.any():
+            if not self.count:
+                day = int(np.flatnonzero(wrong.any(axis=1))[0])
+                self._first = str(self._grid.dates[first + day])
+                self._kind = f"the sentinel {SENTINEL:g}" if sentinel[day].any() else "NaN or infinity"
+            self.count += int(wrong.sum())
+
+    def raise_if_any(self) -> None:
+        """Raises a `DataError` with count and first date if any value was not data."""
+        if self.count:
+            raise DataError(
+                f"land cells of {self._grid.path} must hold data, got {self.count} values without, "
+                f"first {self._kind} on {self._first}; fill them, or mark cells that never have data as ocean in the land mask"
+            )
