@@ -160,7 +160,7 @@ PRESETS: dict[str, WaterMAE] = {
     "tiny": WaterMAE(
         dataset="tiny",
         optimization=Optimization(lr=3e-3, batch_size=8),
-        data=DataKnobs(sequence_length=6, stride=3, vector_patch_size=4),
+        data=DataKnobs(sequence_length=4, stride=2, vector_patch_size=4),
         model=ModelKnobs(
             dim=32,
             num_heads=2,
