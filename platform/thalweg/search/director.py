@@ -52,7 +52,7 @@ class Report:
         return cls(
             samples=int(result.get("samples") or 0),
             metrics=_nested(result, "metrics"),
-            value=result.get("value"),
+            value=None if result.get("value") is None else float(result["value"]),
             status=result.get("status", "running"),
             reason=result.get("reason") or "",
             protocol=result.get("protocol"),
@@ -265,9 +265,8 @@ class StudyDirector:
 
     def _value(self, report: Report) -> float | None:
         if report.value is not None:
-            return float(report.value)
-        value = report.metrics.get(self._ledger.space.study.metric)
-        return None if value is None else float(value)
+            return report.value
+        return report.metrics.get(self._ledger.space.study.metric)
 
     def _seen(self, number: int) -> int:
         report = self._running[number]
@@ -289,7 +288,7 @@ class StudyDirector:
 
 def _nested(result: Mapping[str, Any], key: str) -> dict[str, float]:
     whole = result.get(key)
-    if isinstance(whole, Mapping):
-        return dict(whole)
     prefix = f"{key}/"
-    return {name.removeprefix(prefix): value for name, value in result.items() if name.startswith(prefix)}
+    if not isinstance(whole, Mapping):
+        whole = {name.removeprefix(prefix): result[name] for name in result if name.startswith(prefix)}
+    return {name: float(value) for name, value in whole.items()}

@@ -19,13 +19,12 @@ from thalweg.config import FamilyConfig
 from thalweg.errors import NonFiniteError, SpaceError, StudyError, TrialError
 from thalweg.search import records
 from thalweg.search.fingerprint import fingerprint
-from thalweg.search.records import CHECKPOINT, CONFIG, DEFINITION, OUTCOME, StudyRecord, TrialRecord
+from thalweg.search.records import CHECKPOINT, CONFIG, DEFINITION, OUTCOME, RESUMES, StudyRecord, TrialRecord
 from thalweg.search.rungs import CONTINUES, make_pruner
 from thalweg.search.samplers import make_sampler
 from thalweg.search.space import Space
 from thalweg.search.storage import JOURNAL, Claim, open_storage, repair_journal
 
-_RESUMES = "resumes"  # user attribute: checkpoint from which a continued trial starts
 _CRASHES = "crashes"  # user attribute: how often this parameter set took its process down
 _PROTOCOL = "protocol"  # user attribute of the study: [hash, number of the first trial]
 _LAWS = {  # what may not change while a name is in use, and how to say it
@@ -177,7 +176,7 @@ class Ledger:
         attributes = trial.user_attrs
         curve = tuple(sorted(self._frozen(trial.number).intermediate_values.items()))
         self._live[trial.number] = _Live(
-            trial, time.monotonic(), {step for step, _ in curve}, attributes.get(_RESUMES)
+            trial, time.monotonic(), {step for step, _ in curve}, attributes.get(RESUMES)
         )
         try:
             config = self.space(cast(Any, trial))  # Optuna spells `suggest_categorical` as overloads
@@ -190,7 +189,7 @@ class Ledger:
             params=trial.params,
             config=config,
             continues=attributes.get(CONTINUES),
-            checkpoint=attributes.get(_RESUMES),
+            checkpoint=attributes.get(RESUMES),
             curve=curve,
         )
 
@@ -364,10 +363,10 @@ def _check_same(name: str, stored: Mapping[str, Any], now: Mapping[str, Any]) ->
 
 
 def _continuation(trial: FrozenTrial, crashes: int) -> FrozenTrial:
-    checkpoint = trial.user_attrs.get(CHECKPOINT) or trial.user_attrs.get(_RESUMES)
+    checkpoint = trial.user_attrs.get(CHECKPOINT, trial.user_attrs.get(RESUMES))
     attributes = {CONTINUES: trial.number, _CRASHES: crashes}
     if checkpoint:
-        attributes[_RESUMES] = checkpoint
+        attributes[RESUMES] = checkpoint
     return create_trial(
         state=TrialState.WAITING,
         params=trial.params,

@@ -19,7 +19,9 @@ from thalweg.search.storage import JOURNAL, open_storage
 RecordStatus = Literal["waiting", "running", "complete", "pruned", "failed"]
 
 DEFINITION = "thalweg"  # user attribute of an Optuna study
-CONFIG, OUTCOME, CHECKPOINT = "config", "outcome", "checkpoint"  # user attributes of an Optuna trial
+CONFIG, OUTCOME = "config", "outcome"  # user attributes of an Optuna trial
+CHECKPOINT = "checkpoint"  # user attribute: where the trial's own state lies
+RESUMES = "resumes"  # user attribute: the checkpoint from which a continued trial starts
 
 _STATUS: dict[TrialState, RecordStatus] = {
     TrialState.WAITING: "waiting",
@@ -45,7 +47,7 @@ class TrialRecord:
         seconds: From the proposal to the end.
         reason: Why it failed.
         curve: (samples, objective) at each evaluation.
-        checkpoint: Where its state lies.
+        checkpoint: Where its state lies, its own or the one that it starts from.
         protocol: Hash of the evaluation protocol.
         interrupted: Whether it failed only because the search stopped; another trial takes its place.
         continues: The interrupted trial whose place it takes.
@@ -147,7 +149,7 @@ def record(trial: FrozenTrial) -> TrialRecord:
         seconds=outcome.get("seconds", 0.0),
         reason=outcome.get("reason", ""),
         curve=curve,
-        checkpoint=trial.user_attrs.get(CHECKPOINT),
+        checkpoint=trial.user_attrs.get(CHECKPOINT, trial.user_attrs.get(RESUMES)),
         protocol=outcome.get("protocol"),
         interrupted=outcome.get("interrupted", False),
         continues=trial.user_attrs.get(CONTINUES),

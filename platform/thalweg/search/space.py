@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 from thalweg import discovery
 from thalweg.config import FamilyConfig
 from thalweg.errors import SpaceError, ThalwegError
-from thalweg.search.recorded import RecordedTrial
+from thalweg.search.recorded import Number, RecordedTrial
 from thalweg.search.study import Study
 
 Choice = TypeVar("Choice", bound=bool | int | float | str | None)
@@ -23,7 +23,7 @@ class Trial(Protocol):
     """What a search space asks; Optuna, a recorded parameter set or a test answers."""
 
     def suggest_float(
-        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
+        self, name: str, low: Number, high: Number, *, step: Number | None = None, log: bool = False
     ) -> float:
         """Asks for a number in [low, high]: on a grid of ``step``, or evenly in its logarithm."""
 

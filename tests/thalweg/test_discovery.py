@@ -1,0 +1,184 @@
+"""Finding spaces and families by name: what is there, what is not, and what is broken."""
+
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from thalweg import discovery
+from thalweg.config import FamilyConfig
+from thalweg.errors import DiscoveryError, SpaceError
+
+
+@pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], Path]]:
+    """Writes modules of an importable package ``workbench`` in the working directory."""
+    folder = tmp_path / "workbench"
+    folder.mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
+
+    def write(name: str, text: str) -> Path:
+        file = folder / f"{name}.py"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(textwrap.dedent(text), encoding="utf-8")
+        return file
+
+    write("__init__", "")
+    yield write
+    for module in [name for name in sys.modules if name.partition(".")[0] == "workbench"]:
+        del sys.modules[module]
+
+
+def write_family(write: Callable[[str, str], Path]) -> None:
+    write(
+        "pond/config",
+        """
+        from thalweg.config import FamilyConfig
+        class Pond(FamilyConfig):
+            depth: int = 1
+        PRESETS = {"tiny": Pond(dataset="none"), "deep": Pond(dataset="none", depth=9)}
+        """,
+    )
+    write("pond/__init__", "")
+    write("pond/datasets", "WORLDS = {}\nSOURCES = {}\n")
+    write(
+        "pond/task",
+        """
+        from thalweg.contract import Task
+        from workbench.pond.config import Pond
+        class PondTask(Task):
+            config_type = Pond
+            metrics = ()
+        """,
+    )
+
+
+def test_listing_spaces_imports_none_of_them() -> None:
+    code = (
+        "import sys; from thalweg import discovery; discovery.names('search_spaces');"
+        "discovery.names('trainables');"
+        "print([m for m in ('torch', 'ray', 'optuna', 'mlflow') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_loading_a_space_needs_neither_torch_nor_ray_nor_optuna(lab: Callable[[str, str], Path]) -> None:
+    write_family(lab)
+    lab(
+        "wide",
+        """
+        from thalweg.search.space import Trial
+        from thalweg.search.study import Study
+        from workbench.pond.config import Pond
+        study = Study(metric="loss", mode="min", samples=8)
+        def space(trial: Trial) -> Pond:
+            return Pond(dataset="none")
+        """,
+    )
+    code = (
+        "import sys; from thalweg.search.space import load_space; load_space('workbench.wide');"
+        "print([m for m in ('torch', 'ray', 'optuna', 'mlflow') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_an_unknown_space_is_named_with_the_closest_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(discovery, "names", lambda room: ("quickstart", "water_mae_gb"))
+    with pytest.raises(DiscoveryError, match=r"no search space 'quikstart'.*did you mean 'quickstart'"):
+        discovery.load_module("search_spaces", "quikstart")
+
+
+def test_an_unknown_family_is_refused_with_what_was_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(discovery, "names", lambda room: ("water_mae",))
+    with pytest.raises(DiscoveryError, match=r"no family 'zzz' in trainables/ \(found: water_mae\)"):
+        discovery.load_family("zzz")
+
+
+def test_a_file_name_is_answered_with_the_module_name() -> None:
+    with pytest.raises(DiscoveryError, match=r"without its suffix, got 'mine.py'; try 'mine'"):
+        discovery.load_module("search_spaces", "mine.py")
+
+
+def test_a_dotted_name_that_does_not_exist_is_a_discovery_error(lab: Callable[[str, str], Path]) -> None:
+    with pytest.raises(DiscoveryError, match=r"workbench.nothing"):
+        discovery.load_module("search_spaces", "workbench.nothing")
+
+
+def test_a_dotted_name_is_found_in_the_working_directory(lab: Callable[[str, str], Path]) -> None:
+    file = lab("here", "answer = 42\n")
+    assert discovery.load_module("search_spaces", "workbench.here").__file__ == str(file)
+
+
+def test_a_space_whose_import_is_missing_is_broken_and_not_missing(lab: Callable[[str, str], Path]) -> None:
+    file = lab("broken", "\nimport a_package_that_is_not_there\n")
+    with pytest.raises(SpaceError, match=rf"{file}:2: ModuleNotFoundError.*a_package_that_is_not_there"):
+        discovery.load_module("search_spaces", "workbench.broken")
+
+
+def test_a_space_that_raises_is_blamed_with_its_line(lab: Callable[[str, str], Path]) -> None:
+    file = lab("raises", "x = 1\ny = x / 0\n")
+    with pytest.raises(SpaceError, match=rf"{file}:2: ZeroDivisionError: division by zero"):
+        discovery.load_module("search_spaces", "workbench.raises")
+
+
+def test_a_space_with_a_syntax_error_is_blamed_with_its_line(lab: Callable[[str, str], Path]) -> None:
+    file = lab("typo", "x = 1\ndef space(:\n")
+    with pytest.raises(SpaceError, match=rf"{file}:2: SyntaxError"):
+        discovery.load_module("search_spaces", "workbench.typo")
+
+
+def test_a_family_is_found_from_its_configuration(lab: Callable[[str, str], Path]) -> None:
+    write_family(lab)
+    by_name = discovery.load_family("workbench.pond")
+    by_type = discovery.load_family(by_name.config_type)
+    assert by_type == by_name
+    assert by_name.name == by_name.package == "workbench.pond"
+
+
+def test_a_family_gives_its_task_and_its_data_sets(lab: Callable[[str, str], Path]) -> None:
+    write_family(lab)
+    family = discovery.load_family("workbench.pond")
+    assert discovery.task_type(family.config_type).__name__ == "PondTask"
+    assert family.worlds == family.sources == {}
+
+
+def test_an_unknown_preset_is_answered_with_the_closest_one(lab: Callable[[str, str], Path]) -> None:
+    write_family(lab)
+    family = discovery.load_family("workbench.pond")
+    assert family.preset("deep").model_dump()["depth"] == 9
+    with pytest.raises(DiscoveryError, match=r"no preset 'deeep' in workbench.pond; did you mean 'deep'"):
+        family.preset("deeep")
+
+
+def test_a_family_with_two_configurations_is_refused(lab: Callable[[str, str], Path]) -> None:
+    lab("pond/__init__", "")
+    lab(
+        "pond/config",
+        """
+        from thalweg.config import FamilyConfig
+        class A(FamilyConfig): ...
+        class B(FamilyConfig): ...
+        """,
+    )
+    with pytest.raises(DiscoveryError, match="one subclass of FamilyConfig, got A, B"):
+        discovery.load_family("workbench.pond")
+
+
+def test_a_task_for_another_configuration_is_not_the_familys(lab: Callable[[str, str], Path]) -> None:
+    write_family(lab)
+    lab("pond/task", "from thalweg.contract import Task\nclass Other(Task):\n    metrics = ()\n")
+    with pytest.raises(DiscoveryError, match="one subclass of Task whose config_type is Pond, got 0"):
+        _ = discovery.load_family("workbench.pond").task_type
+
+
+@pytest.mark.parametrize("name", discovery.names("trainables"))
+def test_every_family_in_the_house_can_be_loaded(name: str) -> None:
+    family = discovery.load_family(name)
+    assert issubclass(family.config_type, FamilyConfig)
+    assert all(isinstance(preset, family.config_type) for preset in family.presets.values())
