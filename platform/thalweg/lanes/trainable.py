@@ -8,7 +8,9 @@ placement group, so the trainable itself books nothing.
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -20,6 +22,8 @@ from thalweg.lanes.gang import Gang
 from thalweg.lanes.mailbox import Command, Mailbox, Restarted
 from thalweg.training.orders import Refusal, Report, TrialOrder
 
+CHECKPOINTS = "checkpoints"
+
 
 @dataclass(frozen=True, kw_only=True)
 class LaneSettings:
@@ -27,12 +31,20 @@ class LaneSettings:
 
     Attributes:
         gang: Workers of a lane.
-        directory: Folder for Ray Train's own files.
+        family: Package of the family that is trained.
+        metric: The objective.
+        evaluations: Samples seen at each evaluation.
+        data_root: Folder of the family's data sets.
+        directory: Folder of the study: checkpoints, baselines, Ray Train's own files.
         start_timeout_s: Longest wait for the workers to come up.
         max_restarts: Times that a worker group is replaced within a lane.
     """
 
     gang: Gang
+    family: str
+    metric: str
+    evaluations: tuple[int, ...]
+    data_root: str
     directory: str
     start_timeout_s: float = 300.0
     max_restarts: int = 3
@@ -67,7 +79,7 @@ class Lane:
             ),
             run_config=train.RunConfig(
                 name=name,
-                storage_path=self._settings.directory,
+                storage_path=str(Path(self._settings.directory) / "lanes"),
                 failure_config=train.FailureConfig(max_failures=self._settings.max_restarts),
             ),
         )
@@ -124,26 +136,59 @@ class Lane:
         self._thread.join(timeout=10.0)
 
 
+def trial_name(number: int) -> str:
+    """Returns the name of a trial's folder of checkpoints."""
+    return f"trial-{number:05d}"
+
+
 class LaneTrainable(tune.Trainable):  # type: ignore[misc]
-    """A lane as Tune sees it. `setup` takes ``settings`` from ``tune.with_parameters``."""
+    """A lane as Tune sees it. `setup` takes ``settings`` from ``tune.with_parameters``.
+
+    A Tune configuration is ``{"number", "config", "checkpoint"}``; a result is what the study's director reads:
+    ``samples``, ``value``, ``metrics``, ``curves``, ``timings``, ``protocol``, ``checkpoint``, ``status``, ``reason``.
+    """
 
     def setup(self, config: dict[str, Any], settings: LaneSettings) -> None:
         """Starts the lane and waits until its workers are warm."""
+        self._settings = settings
         self._lane = Lane(settings, f"lane-{self.trial_id}")
-        self._workers = self._lane.wait_until_ready()
+        self._lane.wait_until_ready()
         self._take(config)
 
     def _take(self, config: dict[str, Any]) -> None:
-        self._order: TrialOrder = config["order"]
+        settings = self._settings
+        self._order = TrialOrder(
+            trial=trial_name(config["number"]),
+            family=settings.family,
+            config=config["config"],
+            metric=settings.metric,
+            evaluations=settings.evaluations,
+            data_root=settings.data_root,
+            directory=str(Path(settings.directory) / CHECKPOINTS),
+            resumes=config.get("checkpoint"),
+            baselines=True,
+        )
         self._reached = 0
 
     def step(self) -> dict[str, Any]:
         """Trains to the next evaluation."""
+        began = time.perf_counter()
         answer = self._lane.advance(self._order, self._reached)
-        if isinstance(answer, Refusal):
-            return {"answer": answer, "samples": answer.samples, "done": True}
         self._reached = answer.samples
-        return {"answer": answer, "samples": answer.samples, "done": answer.done}
+        if isinstance(answer, Refusal):
+            return {"samples": answer.samples, "status": "failed", "reason": answer.reason, "done": True}
+        busy = sum(seconds for name, seconds in answer.timings.items() if name != "prepare_s")
+        return {
+            "samples": answer.samples,
+            "value": answer.value,
+            "metrics": dict(answer.metrics),
+            "curves": answer.curve,
+            "timings": {**answer.timings, "lane_s": time.perf_counter() - began - busy},
+            "protocol": answer.facts.get("protocol_hash"),
+            "checkpoint": answer.checkpoint,
+            "status": "finished" if answer.done else "running",
+            "done": answer.done,
+        }
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Takes the next trial; the workers stay, and free the last one when they are told of the next."""

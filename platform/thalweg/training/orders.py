@@ -18,11 +18,11 @@ class TrialOrder:
         metric: Metric whose value is reported as the objective.
         evaluations: Samples seen at each evaluation, ascending; the last one is the budget.
         data_root: Folder of the family's data sets.
-        directory: Folder for the checkpoints of all trials of the study.
-        continues: Name of an earlier trial from whose checkpoint this one goes on.
+        directory: Folder for the checkpoints and the baselines of the study.
+        resumes: Folder of an earlier trial's checkpoint, from which this one goes on.
         checkpoints: Whether to write a checkpoint at each evaluation.
         num_curve_points: Points of the training curve per evaluation.
-        baselines: Whether to evaluate the untrained model and the family's baselines first.
+        baselines: Whether to evaluate the untrained model and the family's baselines where nobody did yet.
     """
 
     trial: str
@@ -32,7 +32,7 @@ class TrialOrder:
     evaluations: tuple[int, ...]
     data_root: str
     directory: str
-    continues: str | None = None
+    resumes: str | None = None
     checkpoints: bool = True
     num_curve_points: int = 8
     baselines: bool = False

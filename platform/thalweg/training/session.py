@@ -6,6 +6,7 @@ import socket
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +18,13 @@ from thalweg import discovery
 from thalweg.config import parse
 from thalweg.contract import Progress, Task
 from thalweg.errors import NonFiniteError
-from thalweg.hashing import digest, splitmix64
-from thalweg.training import checkpoint, engine
+from thalweg.hashing import splitmix64
+from thalweg.training import baselines, checkpoint, engine
 from thalweg.training.curve import Curve
 from thalweg.training.evaluation import evaluate_split, move
 from thalweg.training.orders import Report, TrialOrder
 from thalweg.training.process_group import World
+from thalweg.training.protocol import protocol_hash
 from thalweg.training.schedule import Plan, lr_factor
 from thalweg.training.stream import Layout, SampleStream
 
@@ -95,18 +97,16 @@ class Session:
         self.num_parameters = sum(parameter.numel() for parameter in model.parameters())
         self._facts = self._describe()
         if self.last is None and self.order.baselines:
-            self._facts["baselines"] = self._baselines()
+            self._record_baselines()
         self._engine = self._start_stage()
         if found is not None:
             checkpoint.load(self._engine, found)
 
     def _checkpoint(self) -> Path | None:
-        directory = Path(self.order.directory)
-        for trial in (self.order.trial, self.order.continues):
-            found = checkpoint.newest(directory, trial) if trial else None
-            if found is not None:
-                return found
-        return None
+        found = checkpoint.newest(Path(self.order.directory), self.order.trial)
+        if found is None and self.order.resumes and (Path(self.order.resumes) / checkpoint.STATE).exists():
+            return Path(self.order.resumes)
+        return found
 
     def _start_stage(self) -> Any:
         return engine.start(self._module, self._plan.stages[self._stage], self._knobs, self._layout)
@@ -260,35 +260,36 @@ class Session:
     def _evaluation_batch_size(self) -> int:
         return max(self._layout.micro_batch_size, 8)
 
-    def _baselines(self) -> dict[str, dict[str, float]]:
-        untrained = {"untrained": self._module.model.eval()}
-        return {
+    def _record_baselines(self) -> None:
+        directory = Path(self.order.directory)
+        # All ranks decide on what rank 0 sees, for they evaluate together.
+        if not self._world.all_agree(self._world.rank != 0 or baselines.read(directory) is None):
+            return
+        predictors = {"untrained": self._module.model.eval(), **self.task.baselines(self.data)}
+        found = {
             name: evaluate_split(
                 self.task,
                 self.data,
-                lambda batch, model=model: self.task.evaluate(model, batch),  # type: ignore[misc]
+                partial(self.task.evaluate, predictor.to(self._world.device)),
                 self._world,
                 split="val",
                 batch_size=self._evaluation_batch_size(),
             )
-            for name, model in {**untrained, **self.task.baselines(self.data)}.items()
+            for name, predictor in predictors.items()
         }
+        if self._world.rank == 0:
+            baselines.write_once(directory, found)
 
     def _describe(self) -> dict[str, Any]:
-        protocol = {"family": self.order.family, "data": self.data.fingerprint, **self.task.protocol()}
         device = self._world.device
         name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
         return {
-            "protocol_hash": digest(protocol),
-            "protocol": protocol,
+            "protocol_hash": protocol_hash(self.order.family, self.task, self.data),
             "data_fingerprint": self.data.fingerprint,
-            "num_train_samples": self.data.num_samples("train"),
-            "num_val_samples": self.data.num_samples("val"),
             "num_parameters": self.num_parameters,
             "world_size": self._world.size,
             "device": name,
             "host": socket.gethostname(),
-            "deepspeed": engine.deepspeed_config(self._knobs, self._layout),
         }
 
     def close(self) -> None:

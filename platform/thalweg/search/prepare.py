@@ -1,0 +1,126 @@
+"""What is settled before anything is booked: objective, space, data, protocol, batch."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from thalweg import discovery
+from thalweg.config import FamilyConfig
+from thalweg.contract import Metric, Task
+from thalweg.errors import OutputError
+from thalweg.search.guard import check_objective
+from thalweg.search.recorded import RecordedTrial
+from thalweg.search.space import Space, probe
+from thalweg.training.protocol import protocol_hash
+from thalweg.training.stream import Layout
+
+DATA_VARIABLE = "THALWEG_DATA"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A study that may start.
+
+    Attributes:
+        space: Search space with the study's settings.
+        family: Package of the family.
+        metric: The objective.
+        middle: The space's trial in the middle of its ranges, which holds what it asked.
+        config: Configuration of that trial.
+        data_root: Folder of the family's data sets.
+        facts: Data fingerprint, protocol hash and sizes, for the records.
+    """
+
+    space: Space
+    family: str
+    metric: Metric
+    middle: RecordedTrial
+    config: FamilyConfig
+    data_root: Path
+    facts: Mapping[str, str]
+
+
+def data_root(family: discovery.Family, root: Path | None = None) -> Path:
+    """Returns the folder of a family's data sets: below ``root``, ``THALWEG_DATA`` or ``data/``."""
+    base = root or Path(os.environ.get(DATA_VARIABLE, "data"))
+    return base.absolute() / family.name.rpartition(".")[2]
+
+
+def prepare(
+    space: Space, root: Path | None = None, tell: Callable[[str], None] = lambda text: None
+) -> Prepared:
+    """Checks all that can be checked on one machine without workers.
+
+    Args:
+        space: What is to be searched.
+        root: Folder of all data; None takes ``THALWEG_DATA`` or ``data/``.
+        tell: Takes a sentence about what takes a while.
+
+    Raises:
+        ThalwegError: Whatever is wrong, as the error that says so.
+    """
+    middle = probe(space)
+    config, _ = space.replay({})
+    family = discovery.load_family(space.config_type)
+    metric = check_objective(space.study, family.task_type.metrics, family.name)
+    folder = data_root(family, root)
+    make_world(family, folder, config.dataset, tell)
+    Layout.of(config.optimization.batch_size, None, space.study.num_workers)
+    task: Task[Any, Any] = family.task_type(config)
+    began = time.perf_counter()
+    data = task.open(folder)
+    seconds = time.perf_counter() - began
+    if seconds > 2.0:
+        tell(f"prepared data set {config.dataset} in {seconds:.0f} s; later starts reuse it")
+    facts = {
+        "data_set": config.dataset,
+        "data_fingerprint": data.fingerprint,
+        "protocol_hash": protocol_hash(family.package, task, data),
+        "num_train_samples": str(data.num_samples("train")),
+        "num_val_samples": str(data.num_samples("val")),
+    }
+    return Prepared(
+        space=space,
+        family=family.package,
+        metric=metric,
+        middle=middle,
+        config=config,
+        data_root=folder,
+        facts=facts,
+    )
+
+
+def make_world(
+    family: discovery.Family, folder: Path, dataset: str, tell: Callable[[str], None] = lambda text: None
+) -> Path:
+    """Makes a synthetic data set where it is missing; leaves everything else alone.
+
+    Raises:
+        OutputError: The data folder cannot be written.
+    """
+    target = folder / dataset
+    world = family.worlds.get(dataset)
+    if world is None or target.exists():
+        return target
+    began = time.perf_counter()
+    partial = target.with_name(f".{dataset}.{os.getpid()}")
+    try:
+        partial.mkdir(parents=True)
+        world.make(partial)
+        partial.rename(target)
+    except OSError as error:
+        if target.exists():  # another process was faster
+            return target
+        raise OutputError(
+            f"the data folder must be writable, got {error}; set {DATA_VARIABLE} to a folder that is"
+        ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    tell(f"made synthetic data set {dataset} in {time.perf_counter() - began:.0f} s: {target}")
+    return target

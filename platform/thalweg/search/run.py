@@ -1,0 +1,262 @@
+"""Runs a study: lanes execute, the ledger remembers, listeners watch."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from thalweg import discovery
+from thalweg.errors import ConfigError, OutputError
+from thalweg.events import BaselineEvaluated, Event, Listener, StudyEnded, StudyStarted, TrialEnded, TrialProgress
+from thalweg.search.director import StudyDirector
+from thalweg.search.ledger import Ledger, Proposal
+from thalweg.search.prepare import Prepared
+from thalweg.search.records import StudyRecord, expendable
+from thalweg.training import baselines
+from thalweg.training.deepspeed_json import deepspeed_config
+from thalweg.training.stream import Layout
+
+CHECKPOINTS = "checkpoints"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Where and how a study runs.
+
+    Attributes:
+        name: Name of the study.
+        output: Folder of all studies; each has a folder of its own in it.
+        storage: A database for the study instead of a journal in its folder, in SQLAlchemy's form.
+        address: Address of a Ray cluster; None starts one on this machine.
+        wait_s: Seconds to wait for resources, for instance for an autoscaler.
+    """
+
+    name: str
+    output: Path = field(default_factory=lambda: Path("thalweg_runs"))
+    storage: str | None = None
+    address: str | None = None
+    wait_s: float = 30.0
+
+    @property
+    def directory(self) -> Path:
+        """Folder of the study."""
+        return self.output.absolute() / self.name
+
+
+class Broadcast:
+    """Hands events to listeners, and does what the study itself must do when they happen.
+
+    Args:
+        ledger: The study.
+        listeners: Who watches.
+        directory: Folder of the study.
+    """
+
+    def __init__(self, ledger: Ledger, listeners: Sequence[Listener], directory: Path) -> None:
+        self._ledger = ledger
+        self._listeners = listeners
+        self._checkpoints = directory / CHECKPOINTS
+        self._baselines_told = False
+
+    def __call__(self, event: Event) -> None:
+        """Publishes one event."""
+        if isinstance(event, TrialProgress | TrialEnded) and not self._baselines_told:
+            self.tell_baselines()
+        if isinstance(event, TrialEnded):
+            self._delete_expendable()
+        for listener in self._listeners:
+            listener.handle(event)
+
+    def tell_baselines(self) -> None:
+        """Publishes the baselines once they are known."""
+        found = baselines.read(self._checkpoints)
+        if found is None:
+            return
+        self._baselines_told = True
+        for name, metrics in found.items():
+            self(BaselineEvaluated(name=name, metrics=metrics))
+
+    def _delete_expendable(self) -> None:
+        study = self._ledger.space.study
+        for trial in expendable(self._ledger.trials(), study.mode, study.keep_checkpoints):
+            if trial.checkpoint:
+                shutil.rmtree(Path(trial.checkpoint).parent, ignore_errors=True)
+
+
+def search(prepared: Prepared, options: Options, listeners: Sequence[Listener]) -> StudyRecord:
+    """Runs a study until it is full, or until Ctrl-C, and returns what it knows.
+
+    A study that exists under this name is continued.
+
+    Raises:
+        ThalwegError: The study cannot start, or cannot go on; what was found so far is kept.
+    """
+    _make_writable(options.directory)
+    ledger = Ledger.open(options.directory, options.name, prepared.space, storage=options.storage)
+    broadcast = Broadcast(ledger, listeners, options.directory)
+    began = time.monotonic()
+    ended = StudyEnded(end="failed", reason="the search stopped unexpectedly")
+    try:
+        if ledger.num_open():
+            ended = _run(prepared, options, ledger, broadcast)
+        else:
+            broadcast(_started(prepared, options, ledger, num_lanes=0))
+            broadcast.tell_baselines()
+            ended = StudyEnded(end="finished", reason="all trials had ended before")
+    except KeyboardInterrupt:
+        ended = StudyEnded(end="interrupted", reason="stopped at once")
+    except BaseException as error:
+        ended = StudyEnded(end="failed", reason=str(error))
+        raise
+    finally:
+        ledger.interrupt_all("interrupted: the search was stopped")
+        broadcast(StudyEnded(end=ended.end, reason=ended.reason, seconds=time.monotonic() - began))
+        record = ledger.read()
+        ledger.close()
+    return record
+
+
+def _run(prepared: Prepared, options: Options, ledger: Ledger, broadcast: Broadcast) -> StudyEnded:
+    from thalweg.lanes.cluster import connect
+    from thalweg.lanes.gang import Gang, book
+
+    study = prepared.space.study
+    gang = Gang(study.num_workers, study.cpus_per_worker, study.gpus_per_worker)
+    with connect(options.address):
+        num_lanes = min(book(gang, study.num_lanes, options.wait_s), ledger.num_open())
+        broadcast(_started(prepared, options, ledger, num_lanes))
+        director = StudyDirector(
+            ledger, broadcast, num_lanes=num_lanes, describe=lambda proposal: _describe(prepared, proposal)
+        )
+        try:
+            _tune(prepared, options, director, gang)
+        finally:
+            director.close()
+    if director.failure is not None:
+        raise director.failure
+    if ledger.num_open():
+        return StudyEnded(end="interrupted", reason="stopped by Ctrl-C")
+    return StudyEnded(end="finished")
+
+
+def _tune(prepared: Prepared, options: Options, director: StudyDirector, gang: Any) -> None:
+    from ray import tune
+
+    from thalweg.lanes.trainable import LaneSettings, LaneTrainable
+    from thalweg.search.scheduler import StudyScheduler
+    from thalweg.search.searcher import StudySearcher
+
+    study = prepared.space.study
+    settings = LaneSettings(
+        gang=gang,
+        family=prepared.family,
+        metric=study.metric,
+        evaluations=study.evaluations,
+        data_root=str(prepared.data_root),
+        directory=str(options.directory),
+    )
+    trainable = tune.with_resources(
+        tune.with_parameters(LaneTrainable, settings=settings),
+        # The lane's workers book their gang themselves; Tune refuses a trial that books nothing at all.
+        tune.PlacementGroupFactory([{"memory": 1}]),
+    )
+    tuner = tune.Tuner(
+        trainable,
+        tune_config=tune.TuneConfig(
+            search_alg=StudySearcher(director),
+            scheduler=StudyScheduler(director),
+            num_samples=-1,
+            reuse_actors=True,
+        ),
+        run_config=tune.RunConfig(
+            name="tune",
+            storage_path=str(options.directory),
+            verbose=0,
+            failure_config=tune.FailureConfig(max_failures=study.max_retries),
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+        ),
+    )
+    tuner.fit()
+
+
+def _describe(prepared: Prepared, proposal: Proposal) -> tuple[Mapping[str, str], Mapping[str, str]]:
+    knobs = proposal.config.optimization
+    tags = {name: prepared.facts[name] for name in ("data_fingerprint", "protocol_hash")}
+    try:
+        layout = Layout.of(knobs.batch_size, knobs.micro_batch_size, prepared.space.study.num_workers)
+    except ConfigError:  # the lane refuses the trial with this error
+        return tags, {}
+    documents = {
+        "deepspeed.json": json.dumps(deepspeed_config(knobs, layout), indent=2),
+        "config.json": json.dumps(proposal.config.model_dump(mode="json"), indent=2),
+    }
+    sizes = {"micro_batch_size": layout.micro_batch_size, "accumulation": layout.accumulation}
+    return tags | {name: str(size) for name, size in sizes.items()}, documents
+
+
+def _started(prepared: Prepared, options: Options, ledger: Ledger, num_lanes: int) -> StudyStarted:
+    study, space = prepared.space.study, prepared.space
+    finished = [trial for trial in ledger.trials() if trial.status in ("complete", "pruned", "failed")]
+    return StudyStarted(
+        study=options.name,
+        space=space.module_name,
+        family=discovery.load_family(space.config_type).name,
+        metric=study.metric,
+        mode=study.mode,
+        num_trials=study.num_trials,
+        samples=study.samples,
+        num_lanes=num_lanes,
+        num_workers=study.num_workers,
+        directory=str(options.directory),
+        definition=study.model_dump(mode="json", exclude={"first_trials"}, exclude_none=True),
+        tags={**prepared.facts, **provenance()},
+        source_file=str(space.file),
+        finished_trials=sum(not trial.interrupted for trial in finished),
+    )
+
+
+def provenance() -> dict[str, str]:
+    """Returns what produced a result: versions of the code and of what it stands on, and the machine."""
+    libraries = ("thalweg", "ray", "torch", "deepspeed", "optuna")
+    facts = {f"version/{name}": version(name) for name in libraries}
+    commit = subprocess.run(
+        ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if commit.returncode == 0:
+        facts["code_version"] = commit.stdout.strip()
+    facts["python"] = platform.python_version()
+    facts["hardware"] = f"{os.cpu_count()} x {_processor()}"
+    return facts
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def _make_writable(directory: Path) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        probe = directory / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise OutputError(
+            f"the study's folder must be writable, got {error}; choose another with --output"
+        ) from error

@@ -1,0 +1,44 @@
+"""DeepSpeed's JSON for a configuration; imports no DeepSpeed, so that a study's driver can record it."""
+
+from typing import Any
+
+from thalweg.config import Optimization
+from thalweg.training.stream import Layout
+
+
+def deepspeed_config(knobs: Optimization, layout: Layout) -> dict[str, Any]:
+    """Returns DeepSpeed's JSON for a configuration: what MLflow records and the engine gets.
+
+    fp16 uses dynamic loss scaling from 2**16 with window 1000, hysteresis 2 and minimum 1.
+    """
+    precision: dict[str, Any] = {"enabled": True}
+    if knobs.precision == "fp16":
+        precision |= {
+            "loss_scale": 0,
+            "initial_scale_power": 16,
+            "loss_scale_window": 1000,
+            "hysteresis": 2,
+            "min_loss_scale": 1,
+        }
+    optimizer = {
+        "lr": knobs.lr,
+        "betas": [knobs.beta1, knobs.beta2],
+        "eps": knobs.eps,
+        "weight_decay": knobs.weight_decay,
+        "torch_adam": True,  # needs no compiler, on a CPU and on a GPU
+    }
+    return {
+        "train_batch_size": layout.batch_size,
+        "train_micro_batch_size_per_gpu": layout.micro_batch_size,
+        "gradient_accumulation_steps": layout.accumulation,
+        "gradient_clipping": knobs.clip_norm,
+        "optimizer": {"type": "AdamW", "params": optimizer},
+        "zero_optimization": {
+            "stage": knobs.zero_stage,
+            "contiguous_gradients": False,
+            "overlap_comm": False,
+            "reduce_bucket_size": 500_000_000,
+        },
+        "steps_per_print": 1_000_000_000,
+        **({} if knobs.precision == "fp32" else {knobs.precision: precision}),
+    }
