@@ -29,16 +29,16 @@ SOURCES = (
     "HydroATLAS, Linke et al. (2019), doi:10.1038/s41597-019-0300-6 (CC-BY-4.0)",
 )
 KINDS = {
-    "riverflow": "OBSERVED: specific discharge of the National River Flow Archive in mm/day; gaps were filled "
-    "forward upstream, runs of 15 and more equal days are counted above",
+    "riverflow": "OBSERVED: specific discharge of the National River Flow Archive in mm/day; gaps were "
+    "filled forward upstream, runs of 15 and more equal days are counted above",
     "evaporation": "DERIVED: mean course of potential evaporation, corrected by the unseasonal part of "
     "temperature (HBV-light, 0.06 per degC); mm/day",
     "precipitation": "INTERPOLATED: from observed catchment means, six nearest gauges, inverse squared "
     "distance; mm/day",
     "temperature": "INTERPOLATED: likewise, as departures from the Met Office map of 1910, to which they are "
     "added back; degC",
-    "soil_moisture": "MODEL STATE: HBV soil routine per catchment (field capacity 150 mm, beta 2, evaporation "
-    "limit 0.7, 3 mm/degC/day), gridded like precipitation; share of field capacity in [0, 1]",
+    "soil_moisture": "MODEL STATE: HBV soil routine per catchment (field capacity 150 mm, beta 2, "
+    "evaporation limit 0.7, 3 mm/degC/day), gridded like precipitation; share of field capacity in [0, 1]",
     "attributes": "10, 50 and 90 percentile altitudes are APPROXIMATED (Beta distribution between minimum, "
     "mean and maximum); the others are published values",
 }
@@ -120,8 +120,8 @@ def _report(facts: Provenance) -> str:
     lines = [
         f"train {facts.train.first} to {facts.train.last}, val {facts.val.first} to {facts.val.last}",
         f"observed: river flow of {facts.num_catchments} catchments ({facts.num_complete} with all "
-        f"attributes); {facts.repeated_ratio:.1%} of its values lie in runs of 15 and more equal days (filled "
-        f"forward upstream, or steady baseflow) and were {fate}; {facts.num_repeated_catchments} catchments "
+        f"attributes); {facts.repeated_ratio:.1%} of its values lie in runs of 15 and more equal days "
+        f"(filled forward upstream, or steady baseflow) and were {fate}; {facts.num_repeated_catchments} catchments "
         "have over 5 % of them",
         f"interpolated from {facts.num_gauges} catchment means: precipitation and temperature on "
         f"{facts.land_cells} land cells of 5 km (mask {facts.mask})",

@@ -126,5 +126,6 @@ class LandCheck:
         if self.count:
             raise DataError(
                 f"land cells of {self._grid.path} must hold data, got {self.count} values without, "
-                f"first {self._kind} on {self._first}; fill them, or mark cells that never have data as ocean in the land mask"
+                f"first {self._kind} on {self._first}; fill them, "
+                "or mark cells that never have data as ocean in the land mask"
             )

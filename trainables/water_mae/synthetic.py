@@ -1,8 +1,8 @@
 """Synthetic hydrology: an island on which weather wets the soil and the soil feeds the rivers.
 
 Nothing is observed here, but the structure is that of the real data: a seasonal cycle, weather systems that
-span two to three patches, last for days and drift eastwards, relief that cools and wets, a soil that remembers,
-and rivers whose response depends on the static attributes of their catchment. So a masked patch or river is
+span two to three patches, last for days and drift eastwards, relief that cools and wets, a soil that
+remembers, and rivers whose response depends on the static attributes of their catchment. So a masked patch or river is
 better known from its neighbours, from other modalities and from other days than from the calendar.
 """
 

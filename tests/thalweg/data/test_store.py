@@ -1,0 +1,223 @@
+"""A store appears once, whole, for all processes, and says which content it belongs to."""
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from thalweg.data.store import StoreWriter, content_hashes, key_of, open_store, staged
+from thalweg.errors import DataError, OutputError
+
+_KEY = key_of({"format": 1})
+
+
+def _prepare(writer: StoreWriter) -> Mapping[str, Any]:
+    writer.create("days", (4, 3), np.float32)[...] = np.arange(12).reshape(4, 3)
+    writer.put("flags", np.array([True, False]))
+    return {"mean": 0.1}
+
+
+def _refuse(writer: StoreWriter) -> Mapping[str, Any]:
+    raise AssertionError("prepared twice")
+
+
+def test_a_store_returns_what_was_prepared(tmp_path: Path) -> None:
+    store = open_store(tmp_path, _KEY, _prepare)
+    assert store.arrays["days"].tolist() == np.arange(12).reshape(4, 3).tolist()
+    assert store.arrays["flags"].tolist() == [True, False]
+    assert store.facts == {"mean": 0.1}
+
+
+def test_a_store_is_prepared_once(tmp_path: Path) -> None:
+    open_store(tmp_path, _KEY, _prepare)
+    assert open_store(tmp_path, _KEY, _refuse).facts == {"mean": 0.1}
+
+
+def test_arrays_are_read_only_maps_of_the_file(tmp_path: Path) -> None:
+    days = open_store(tmp_path, _KEY, _prepare).arrays["days"]
+    assert not days.flags.writeable
+    assert isinstance(days.base, np.memmap)
+
+
+def test_another_key_is_another_store(tmp_path: Path) -> None:
+    open_store(tmp_path, _KEY, _prepare)
+    other = open_store(tmp_path, key_of({"format": 2}), lambda writer: {"mean": 2.0})
+    assert other.facts == {"mean": 2.0}
+    assert open_store(tmp_path, _KEY, _refuse).facts == {"mean": 0.1}
+
+
+def test_a_key_depends_on_values_and_not_on_their_order() -> None:
+    assert key_of({"a": 1, "b": 2}) == key_of({"b": 2, "a": 1})
+    assert key_of({"a": 1, "b": 2}) != key_of({"a": 1, "b": 3})
+
+
+def test_a_failed_preparation_leaves_nothing_behind(tmp_path: Path) -> None:
+    def fail(writer: StoreWriter) -> Mapping[str, Any]:
+        writer.create("days", (4,), np.float32)
+        raise DataError("broken")
+
+    with pytest.raises(DataError, match="broken"):
+        open_store(tmp_path, _KEY, fail)
+    assert [path.name for path in tmp_path.iterdir()] == [f"{_KEY}.lock"]
+    assert open_store(tmp_path, _KEY, _prepare).facts == {"mean": 0.1}
+
+
+@pytest.mark.parametrize("name", ["days.npy", "facts.json"])
+def test_a_store_that_lost_bytes_is_prepared_again(tmp_path: Path, name: str) -> None:
+    open_store(tmp_path, _KEY, _prepare)
+    file = tmp_path / _KEY / name
+    file.write_bytes(file.read_bytes()[:-4])
+    assert open_store(tmp_path, _KEY, _prepare).arrays["days"][3].tolist() == [9, 10, 11]
+
+
+def test_a_store_that_lost_a_file_is_prepared_again(tmp_path: Path) -> None:
+    open_store(tmp_path, _KEY, _prepare)
+    (tmp_path / _KEY / "flags.npy").unlink()
+    assert open_store(tmp_path, _KEY, _prepare).arrays["flags"].tolist() == [True, False]
+
+
+_RACE = """
+    import fcntl, os, sys, time
+    from pathlib import Path
+    import numpy as np
+    from thalweg.data.store import open_store
+
+    folder, mode = Path(sys.argv[1]), sys.argv[2]
+    if mode == "no locks":
+        def refuse(*arguments):
+            raise OSError("no locks available")
+        fcntl.flock = refuse
+
+    def prepare(writer):
+        with (folder / "log").open("a") as log:
+            log.write("prepared\\n")
+        days = writer.create("days", (1000,), np.int64)
+        time.sleep(0.3)
+        if mode == "die":
+            os.kill(os.getpid(), 9)
+        days[...] = np.arange(1000)
+        return {}
+
+    while not (folder / "go").exists():
+        time.sleep(0.01)
+    print(int(open_store(folder / "stores", "key", prepare).arrays["days"].sum()))
+"""
+
+
+def _race(folder: Path, mode: str, count: int) -> list[tuple[int, str]]:
+    command = [sys.executable, "-c", textwrap.dedent(_RACE), str(folder), mode]
+    racers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(count)]
+    (folder / "go").touch()
+    return [(racer.wait(timeout=120), racer.communicate()[0].strip()) for racer in racers]
+
+
+def test_processes_that_start_at_once_prepare_one_store(tmp_path: Path) -> None:
+    assert _race(tmp_path, "locks", 3) == [(0, "499500")] * 3
+    assert (tmp_path / "log").read_text() == "prepared\n"
+
+
+def test_processes_without_file_locks_all_get_a_whole_store(tmp_path: Path) -> None:
+    assert _race(tmp_path, "no locks", 3) == [(0, "499500")] * 3
+    left = {path.name for path in (tmp_path / "stores").iterdir()}
+    assert left == {"key", "key.lock"}
+
+
+def test_a_killed_preparation_is_swept_and_done_again(tmp_path: Path) -> None:
+    assert _race(tmp_path, "die", 1) == [(-9, "")]
+    assert len(list((tmp_path / "stores").glob("key.partial-*"))) == 1
+    assert _race(tmp_path, "locks", 1) == [(0, "499500")]
+    assert not list((tmp_path / "stores").glob("key.partial-*"))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes anywhere")
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(OutputError, match="must be a folder that can be written"):
+        open_store(tmp_path / "stores", _KEY, _prepare)
+
+
+def test_a_file_in_the_place_of_the_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "stores").write_text("a file")
+    with pytest.raises(OutputError, match="must be a folder that can be written"):
+        open_store(tmp_path / "stores", _KEY, _prepare)
+
+
+def test_a_full_disk_is_an_output_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(OutputError, match="No space left on device; free space there"):
+        open_store(tmp_path, _KEY, _prepare)
+
+
+def test_equal_content_has_equal_hashes_wherever_it_lies(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).write_bytes(b"same")
+    (tmp_path / "c").write_bytes(b"other")
+    hashes = content_hashes({name: tmp_path / name for name in "abc"}, tmp_path / "stores")
+    assert hashes["a"] == hashes["b"] != hashes["c"]
+
+
+def test_unchanged_files_are_not_read_again(tmp_path: Path) -> None:
+    file = tmp_path / "a"
+    file.write_bytes(b"content")
+    content_hashes({"a": file}, tmp_path)
+    cache = tmp_path / "content.json"
+    (stamp,) = json.loads(cache.read_text())
+    cache.write_text(json.dumps({stamp: "from the cache"}))
+    assert content_hashes({"a": file}, tmp_path) == {"a": "from the cache"}
+
+
+def test_changed_files_are_read_again(tmp_path: Path) -> None:
+    file = tmp_path / "a"
+    file.write_bytes(b"content")
+    before = content_hashes({"a": file}, tmp_path)
+    file.write_bytes(b"CONTENT")
+    os.utime(file, ns=(0, 10**18))
+    assert content_hashes({"a": file}, tmp_path) != before
+
+
+def test_a_broken_cache_of_hashes_is_rebuilt(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"content")
+    hashes = content_hashes({"a": tmp_path / "a"}, tmp_path)
+    (tmp_path / "content.json").write_text('{"half')
+    assert content_hashes({"a": tmp_path / "a"}, tmp_path) == hashes
+
+
+def test_a_staged_folder_appears_only_when_complete(tmp_path: Path) -> None:
+    target = tmp_path / "dataset"
+    with staged(target) as folder:
+        (folder / "file").write_text("x")
+        assert not target.exists()
+    assert [path.name for path in target.iterdir()] == ["file"]
+    assert [path.name for path in tmp_path.iterdir()] == ["dataset"]
+
+
+def test_an_interrupted_staging_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), staged(tmp_path / "dataset") as folder:
+        (folder / "file").write_text("x")
+        raise KeyboardInterrupt
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_empty_folder_may_be_the_target(tmp_path: Path) -> None:
+    target = tmp_path / "dataset"
+    target.mkdir()
+    with staged(target) as folder:
+        (folder / "file").write_text("x")
+    assert (target / "file").exists()
+
+
+def test_a_folder_with_content_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("x")
+    with pytest.raises(OutputError, match="must be new or empty"), staged(tmp_path):
+        pass
+    assert (tmp_path / "mine").read_text() == "x"
