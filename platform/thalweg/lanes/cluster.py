@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from thalweg.errors import ConnectionFailed
 
@@ -26,11 +27,12 @@ _PACKAGES = ("thalweg", "trainables", "search_spaces")
 
 
 @contextmanager
-def connect(address: str | None, num_cpus: int | None = None) -> Iterator[str]:
+def connect(address: str | None, log: Path, num_cpus: int | None = None) -> Iterator[str]:
     """Connects to a cluster, or starts one on this machine and stops it afterwards.
 
     Args:
         address: Address of a running cluster (``auto`` finds the one of this machine), or None.
+        log: File for what Ray says; nothing of it reaches the terminal.
         num_cpus: Cores of a local cluster; None takes all.
 
     Yields:
@@ -56,7 +58,7 @@ def connect(address: str | None, num_cpus: int | None = None) -> Iterator[str]:
                 logging_level=logging.ERROR,
                 _temp_dir=temporary,
             )
-        _quiet()
+        _redirect(log)
         yield str(ray.get_runtime_context().gcs_address)
     finally:
         ray.shutdown()
@@ -96,6 +98,19 @@ def _join(address: str) -> None:
         ) from None
 
 
-def _quiet() -> None:
+def _redirect(log: Path) -> None:
+    """Sends the messages of Ray's libraries and of its node manager to a file."""
+    from ray._private.ray_logging import global_worker_stdstream_dispatcher
+
+    handler = logging.FileHandler(log, delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
     for name in ("ray", "ray.tune", "ray.train", "ray.data"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [handler], False
+        logger.setLevel(logging.WARNING)
+    node = logging.getLogger("ray.node")
+    node.handlers = [handler]
+    global_worker_stdstream_dispatcher.remove_handler("ray_print_logs")
+    global_worker_stdstream_dispatcher.add_handler(
+        "thalweg", lambda data: node.warning("%s", "\n".join(data["lines"]))
+    )

@@ -6,9 +6,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import ray
-from ray.autoscaler.sdk import request_resources
-
 from thalweg.errors import ResourceError
 
 
@@ -68,6 +65,9 @@ def book(gang: Gang, num_lanes: int | str, wait_s: float) -> int:
     Raises:
         ResourceError: Not even one lane fits after the wait; the message says what is missing.
     """
+    import ray
+    from ray.autoscaler.sdk import request_resources
+
     wanted = 1 if num_lanes == "auto" else int(num_lanes)
     deadline = time.monotonic() + wait_s
     asked = False

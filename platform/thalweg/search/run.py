@@ -17,6 +17,8 @@ from typing import Any
 from thalweg import discovery
 from thalweg.errors import ConfigError, OutputError
 from thalweg.events import BaselineEvaluated, Event, Listener, StudyEnded, StudyStarted, TrialEnded, TrialProgress
+from thalweg.lanes.cluster import connect
+from thalweg.lanes.gang import Gang, book
 from thalweg.search.director import StudyDirector
 from thalweg.search.ledger import Ledger, Proposal
 from thalweg.search.prepare import Prepared
@@ -126,19 +128,16 @@ def search(prepared: Prepared, options: Options, listeners: Sequence[Listener]) 
 
 
 def _run(prepared: Prepared, options: Options, ledger: Ledger, broadcast: Broadcast) -> StudyEnded:
-    from thalweg.lanes.cluster import connect
-    from thalweg.lanes.gang import Gang, book
-
     study = prepared.space.study
     gang = Gang(study.num_workers, study.cpus_per_worker, study.gpus_per_worker)
-    with connect(options.address):
+    with connect(options.address, options.directory / "ray.log"):
         num_lanes = min(book(gang, study.num_lanes, options.wait_s), ledger.num_open())
         broadcast(_started(prepared, options, ledger, num_lanes))
         director = StudyDirector(
             ledger, broadcast, num_lanes=num_lanes, describe=lambda proposal: _describe(prepared, proposal)
         )
         try:
-            _tune(prepared, options, director, gang)
+            _tune(prepared, options, director, gang, num_lanes)
         finally:
             director.close()
     if director.failure is not None:
@@ -148,7 +147,9 @@ def _run(prepared: Prepared, options: Options, ledger: Ledger, broadcast: Broadc
     return StudyEnded(end="finished")
 
 
-def _tune(prepared: Prepared, options: Options, director: StudyDirector, gang: Any) -> None:
+def _tune(
+    prepared: Prepared, options: Options, director: StudyDirector, gang: Gang, num_lanes: int
+) -> None:
     from ray import tune
 
     from thalweg.lanes.trainable import LaneSettings, LaneTrainable
@@ -176,6 +177,7 @@ def _tune(prepared: Prepared, options: Options, director: StudyDirector, gang: A
             scheduler=StudyScheduler(director),
             num_samples=-1,
             reuse_actors=True,
+            max_concurrent_trials=num_lanes,  # and as many lanes may start at once
         ),
         run_config=tune.RunConfig(
             name="tune",
