@@ -1,0 +1,291 @@
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from trainables.water_mae.config import MODALITIES, PRESETS, VECTOR_MODALITIES, ModelKnobs, WaterMAE
+from trainables.water_mae.data import WaterData
+from trainables.water_mae.model import Batch, MaskedAutoencoder, kind_and_index
+from trainables.water_mae.task import WaterMAETask
+
+KEYS = np.array([5, 6], np.uint64)
+WITH_RIVERS = np.array([8, 10])
+
+
+@pytest.fixture
+def batch(config: WaterMAE, data: WaterData) -> Batch:
+    return WaterMAETask(config).training_batch(data, WITH_RIVERS, KEYS)
+
+
+def build(config: WaterMAE, data: WaterData, **knobs: Any) -> MaskedAutoencoder:
+    torch.manual_seed(0)
+    sizes = ModelKnobs.model_validate(config.model.model_dump() | knobs)
+    return MaskedAutoencoder(sizes, data.geometry, config.data.sequence_length)
+
+
+def num_parameters(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def changed(batch: Batch, name: str, value: Tensor) -> Batch:
+    assert value.shape == batch[name].shape
+    return batch | {name: value}
+
+
+def differing(model: nn.Module, first: Batch, second: Batch) -> set[str]:
+    before, after = model(first), model(second)
+    return {name for name in MODALITIES if not torch.allclose(before[name], after[name], atol=1e-6)}
+
+
+def test_the_reference_model_has_the_published_size() -> None:
+    model = WaterMAETask(PRESETS["reference"]).build(None)
+    parts = {name: num_parameters(child) for name, child in model.named_children()}
+    assert parts == {
+        "precipitation_encoder": 4_788_992,
+        "soil_moisture_encoder": 4_788_992,
+        "temperature_encoder": 4_788_992,
+        "evaporation_encoder": 3_207_168,
+        "river_flow_encoder": 3_207_168,
+        "fusion": 790_272,
+        "precipitation_decoder": 1_002_724,
+        "soil_moisture_decoder": 1_002_724,
+        "temperature_decoder": 1_002_724,
+        "evaporation_decoder": 933_768,
+        "river_flow_decoder": 933_768,
+        "encoder_modality_tokens": 5 * 256,
+        "decoder_modality_tokens": 5 * 128,
+    }
+    assert num_parameters(model) == 26_449_212
+
+
+def test_encoders_know_kept_places_and_decoders_the_whole_grid() -> None:
+    model = WaterMAETask(PRESETS["reference"]).build(None)
+    sizes = {name: len(value) for name, value in model.named_parameters() if name.endswith("position")}
+    assert sizes["temperature_encoder.embedding.position"] == 94
+    assert sizes["evaporation_encoder.embedding.position"] == 76
+    assert sizes["temperature_decoder.position"] == 29 * 18
+    assert sizes["evaporation_decoder.position"] == 76
+
+
+def test_predictions_have_the_shape_of_what_is_hidden(
+    config: WaterMAE, data: WaterData, batch: Batch
+) -> None:
+    predictions = build(config, data)(batch)
+    assert tuple(predictions) == MODALITIES
+    for name, values in predictions.items():
+        kind, index = kind_and_index(name)
+        width = batch[f"{kind}s"].shape[-1]
+        assert values.shape == (*batch[f"{kind}_masked"][:, index].shape, width)
+
+
+def test_encoders_see_one_token_per_visible_patch_and_one_of_the_attributes(
+    config: WaterMAE, data: WaterData, batch: Batch
+) -> None:
+    lengths: list[list[int]] = []
+    model = build(config, data)
+    model.fusion.register_forward_pre_hook(
+        lambda _, inputs: lengths.append([tokens.shape[1] for tokens in inputs[0]])
+    )
+    model(batch)
+    images, vectors = batch["image_keep"][0, 0].numel(), batch["vector_keep"][0, 0].numel()
+    assert lengths == [[images, images, images, vectors + 1, vectors + 1]]
+
+
+def test_nothing_knows_the_content_of_hidden_patches(config: WaterMAE, data: WaterData, batch: Batch) -> None:
+    model = build(config, data)
+    for kind in ("image", "vector"):
+        values, masked = batch[f"{kind}s"], batch[f"{kind}_masked"]
+        index = masked[..., None].expand(*masked.shape, values.shape[-1])
+        hidden = values.scatter(3, index, 100.0)
+        assert not torch.equal(hidden, values)
+        assert differing(model, batch, changed(batch, f"{kind}s", hidden)) == set()
+
+
+@pytest.mark.parametrize("shared_depth", [0, 1, 2])
+@pytest.mark.parametrize("name", ["precipitation", "river_flow"])
+def test_modalities_hear_of_each_other_through_shared_layers_only(
+    config: WaterMAE, data: WaterData, batch: Batch, shared_depth: int, name: str
+) -> None:
+    kind, index = kind_and_index(name)
+    values = batch[f"{kind}s"].clone()
+    values[:, index] += 2
+    reached = differing(
+        build(config, data, shared_depth=shared_depth), batch, changed(batch, f"{kind}s", values)
+    )
+    assert reached == (set(MODALITIES) if shared_depth else {name})
+
+
+def test_masking_one_modality_changes_the_reconstruction_of_another(
+    config: WaterMAE, data: WaterData, batch: Batch
+) -> None:
+    keep = batch["image_keep"].clone()
+    keep[:, 0] = batch["image_masked"].amax(-1, keepdim=True)[:, 0]
+    other = changed(batch, "image_keep", keep)
+    assert "river_flow" in differing(build(config, data), batch, other)
+    assert "river_flow" not in differing(build(config, data, shared_depth=0), batch, other)
+
+
+def test_tokens_know_their_day_and_their_place(config: WaterMAE, data: WaterData, batch: Batch) -> None:
+    model = build(config, data)
+    equal = {name: torch.ones_like(batch[name]) for name in ("images", "vectors")}
+    predictions = model(batch | equal)
+    for values in predictions.values():
+        assert not torch.allclose(values[:, 0, 0], values[:, 1, 0], atol=1e-4)
+        assert not torch.allclose(values[:, 0, 0], values[:, 0, -1], atol=1e-4)
+
+
+def permuted(data: WaterData) -> WaterData:
+    static = data.geometry.static.copy()
+    static[:4] = static[[1, 2, 3, 0]]
+    return replace(data, geometry=replace(data.geometry, static=static))
+
+
+@pytest.mark.parametrize("film_scope", ["per_patch", "global"])
+def test_it_matters_whose_attributes_are_whose_under_per_patch_only(
+    config: WaterMAE, data: WaterData, batch: Batch, film_scope: str
+) -> None:
+    before = build(config, data, film_scope=film_scope)(batch)
+    after = build(config, permuted(data), film_scope=film_scope)(batch)
+    for name in VECTOR_MODALITIES:
+        same = torch.allclose(before[name], after[name], atol=1e-5)
+        assert same == (film_scope == "global")
+
+
+def test_the_static_token_reaches_other_modalities(config: WaterMAE, data: WaterData, batch: Batch) -> None:
+    other = replace(data, geometry=replace(data.geometry, static=data.geometry.static * 2))
+    model = build(config, data)
+    statics = build(config, other)
+    for name in VECTOR_MODALITIES:
+        encoder, donor = model.get_submodule(f"{name}_encoder"), statics.get_submodule(f"{name}_encoder")
+        encoder.register_buffer("static", donor.static, persistent=False)
+    before, after = build(config, data)(batch), model(batch)
+    assert not torch.allclose(before["temperature"], after["temperature"], atol=1e-6)
+
+
+def test_padded_catchments_count_nowhere(config: WaterMAE, data: WaterData, batch: Batch) -> None:
+    padding = torch.as_tensor(~data.geometry.member_valid)
+    assert padding.any()
+    vectors = batch["vectors"].masked_fill(padding, 7.0)
+    static = np.where(data.geometry.member_valid[..., None], data.geometry.static, 7.0).astype(np.float32)
+    other = replace(data, geometry=replace(data.geometry, static=static))
+    before = build(config, data)(batch)
+    after = build(config, other)(changed(batch, "vectors", vectors))
+    for name in MODALITIES:
+        assert torch.equal(before[name], after[name])
+
+
+def test_a_vector_token_is_the_mean_of_its_valid_catchments(
+    config: WaterMAE, data: WaterData, batch: Batch
+) -> None:
+    valid = torch.as_tensor(data.geometry.member_valid)
+    means = torch.zeros_like(batch["vectors"])
+    for b, m, t, p in np.ndindex(*means.shape[:-1]):
+        members = batch["vectors"][b, m, t, p][valid[p]]
+        means[b, m, t, p] = members.sum() / len(members)
+    assert differing(build(config, data), batch, changed(batch, "vectors", means)) == set()
+
+
+def test_an_absent_modality_is_not_taken_for_average_values(
+    config: WaterMAE, data: WaterData, batch: Batch
+) -> None:
+    average = changed(batch, "vectors", torch.zeros_like(batch["vectors"]))
+    absent = changed(average, "vector_present", torch.tensor([[1.0, 0.0], [1.0, 0.0]]))
+    model = build(config, data)
+    assert differing(model, average, absent) == set(MODALITIES)
+    loud = changed(absent, "vectors", absent["vectors"] + torch.tensor([0.0, 9.0])[:, None, None, None])
+    assert differing(model, absent, loud) == set()
+
+
+def test_every_parameter_has_a_gradient_even_without_rivers(config: WaterMAE, data: WaterData) -> None:
+    task = WaterMAETask(config)
+    batch = task.training_batch(data, np.array([0, 1]), KEYS)
+    assert batch["vector_present"].tolist() == [[1, 0], [1, 0]]
+    model = build(config, data)
+    torch.autograd.backward(sum(value.sum() for value in model(batch).values()))
+    assert [name for name, parameter in model.named_parameters() if parameter.grad is None] == []
+
+
+@pytest.mark.parametrize("film_mode", ["tanh", "one_plus"])
+def test_gradients_reach_attributes_and_modality_tokens(
+    config: WaterMAE, data: WaterData, batch: Batch, film_mode: str
+) -> None:
+    model = build(config, data, film_mode=film_mode)
+    torch.autograd.backward(sum(value.square().sum() for value in model(batch).values()))
+    for name, parameter in model.named_parameters():
+        if "attributes" in name or "film" in name or "modality" in name:
+            assert parameter.grad is not None and parameter.grad.abs().max() > 0, name
+
+
+def test_modality_tokens_are_registered_once(config: WaterMAE, data: WaterData) -> None:
+    names = [name for name in build(config, data).state_dict() if "modality" in name]
+    assert sorted(names) == sorted(
+        f"{side}_modality_tokens.{name}" for side in ("encoder", "decoder") for name in MODALITIES
+    )
+
+
+@pytest.mark.parametrize("self_attention", [False, True])
+def test_queries_are_independent_unless_they_attend_to_each_other(
+    config: WaterMAE, data: WaterData, batch: Batch, self_attention: bool
+) -> None:
+    model = build(config, data, decoder_self_attention=self_attention)
+    fewer = batch | {name: batch[name][..., :1] for name in ("image_masked", "vector_masked")}
+    one, all_ = model(fewer)["temperature"], model(batch)["temperature"]
+    assert torch.allclose(one[..., 0, :], all_[..., 0, :], atol=1e-6) != self_attention
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_trains(config: WaterMAE, data: WaterData, batch: Batch, dtype: torch.dtype) -> None:
+    model = build(config, data)
+    exact = model(batch)
+    model.to(dtype)
+    predictions = model(batch)
+    for name, values in predictions.items():
+        assert values.dtype == dtype
+        assert torch.allclose(values.float(), exact[name], atol=0.1), name
+    torch.autograd.backward(sum(value.float().square().mean() for value in predictions.values()))
+    gradients = [parameter.grad for parameter in model.parameters()]
+    assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients)
+
+
+ALTERNATIVES: dict[str, Any] = {
+    "dim": 24,
+    "num_heads": 4,
+    "image_depth": 1,
+    "vector_depth": 1,
+    "shared_depth": 2,
+    "mlp_ratio": 3,
+    "dropout": 0.3,
+    "film_mode": "one_plus",
+    "film_scope": "global",
+    "decoder_dim": 16,
+    "decoder_num_heads": 4,
+    "decoder_depth": 1,
+    "decoder_self_attention": True,
+}
+
+
+def test_every_knob_of_the_model_is_tried_below() -> None:
+    assert set(ALTERNATIVES) == set(ModelKnobs.model_fields)
+
+
+@pytest.mark.parametrize("knob", sorted(ALTERNATIVES))
+def test_every_knob_of_the_model_is_alive(config: WaterMAE, data: WaterData, batch: Batch, knob: str) -> None:
+    assert getattr(config.model, knob) != ALTERNATIVES[knob]
+    before = build(config, data)
+    after = build(config, data, **{knob: ALTERNATIVES[knob]})
+    torch.manual_seed(1)
+    outputs = before(batch)
+    torch.manual_seed(1)
+    others = after(batch)
+    assert any(not torch.allclose(outputs[name], others[name], atol=1e-6) for name in MODALITIES)
+
+
+def test_position_tables_differ_in_size_with_the_land(
+    config: WaterMAE, make_data: Callable[..., WaterData]
+) -> None:
+    small, large = (build(config, make_data(num_patches=number)) for number in (4, 8))
+    assert num_parameters(large) > num_parameters(small)
