@@ -54,7 +54,7 @@ def test_cross_attention_follows_the_slow_definition() -> None:
 def test_encoder_layer_equals_the_layer_of_torch() -> None:
     layer = EncoderLayer(SIZES)
     theirs = nn.TransformerEncoderLayer(8, 2, dim_feedforward=16, dropout=0.0, batch_first=True)
-    pairs: list[tuple[nn.Parameter, nn.Parameter]] = [
+    pairs: list[tuple[Tensor, Tensor]] = [
         (theirs.self_attn.in_proj_weight, layer.attention.query_key_value.weight),
         (theirs.self_attn.in_proj_bias, layer.attention.query_key_value.bias),
     ]

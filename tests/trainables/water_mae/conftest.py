@@ -1,13 +1,15 @@
-"""The synthetic world `tiny`, written once, and copies of it to damage."""
+"""The synthetic world `tiny`, written once, copies of it to damage, and random numbers in memory."""
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from trainables.water_mae.config import DataKnobs
-from trainables.water_mae.data import WaterData, open_data
+from trainables.water_mae.config import DataKnobs, ModelKnobs, WaterMAE
+from trainables.water_mae.data import Geometry, WaterData, open_data
 from trainables.water_mae.datasets import WORLDS
 
 TINY_KNOBS = DataKnobs(vector_patch_size=4)
@@ -35,3 +37,86 @@ def tiny_copy(tiny_root: Path, tmp_path: Path) -> Path:
         tiny_root / "tiny", target, copy_function=os.link, ignore=shutil.ignore_patterns(".store")
     )
     return target
+
+
+SEQUENCE_LENGTH = 3
+FIRST_DAY_WITH_RIVERS = 12
+NUM_TRAIN_DAYS = 40
+
+
+@pytest.fixture
+def config() -> WaterMAE:
+    """Sizes for which a forward pass takes milliseconds; without dropout."""
+    return WaterMAE(
+        dataset="memory",
+        data=DataKnobs(sequence_length=SEQUENCE_LENGTH, stride=2),
+        model=ModelKnobs(
+            dim=16,
+            num_heads=2,
+            image_depth=2,
+            vector_depth=2,
+            mlp_ratio=2,
+            dropout=0.0,
+            decoder_dim=12,
+            decoder_num_heads=2,
+            decoder_depth=2,
+        ),
+    )
+
+
+@pytest.fixture
+def make_data() -> Callable[..., WaterData]:
+    """Makes random numbers of a given geometry."""
+    return in_memory
+
+
+@pytest.fixture
+def data() -> WaterData:
+    """Six land patches of 4 cells, 13 catchments in 5 patches of 3; rivers are absent at first."""
+    return in_memory()
+
+
+def in_memory(
+    *,
+    num_patches: int = 6,
+    num_pixels: int = 4,
+    num_catchments: int = 13,
+    num_members: int = 3,
+    sequence_length: int = SEQUENCE_LENGTH,
+    num_days: int = 60,
+) -> WaterData:
+    rng = np.random.default_rng(0)
+
+    def normal(*shape: int) -> np.ndarray:
+        return rng.standard_normal(shape).astype(np.float32)
+
+    shape = (-(-num_catchments // num_members), num_members)
+    member_valid = np.arange(shape[0] * shape[1]).reshape(shape) < num_catchments
+    pixel_valid = rng.random((num_patches, num_pixels)) < 0.8
+    pixel_valid[:, 0] = True
+    present = np.ones((num_days, 2), bool)
+    present[:FIRST_DAY_WITH_RIVERS, 1] = False
+    starts = np.arange(0, num_days - sequence_length + 1, 2)
+    return WaterData(
+        geometry=Geometry(
+            pixel_valid=pixel_valid,
+            patch_rows_cols=np.stack(np.divmod(np.arange(num_patches) * 2, 4), axis=1),
+            member_valid=member_valid,
+            static=normal(*shape, 11) * member_valid[..., None],
+        ),
+        images=normal(num_days, 3, num_patches, num_pixels) * pixel_valid,
+        vectors=normal(num_days, 2, *shape) * member_valid * present[:, :, None, None],
+        vector_present=present,
+        day_of_year=(np.arange(num_days) % 366).astype(np.int16),
+        epoch_day=np.arange(num_days) + 10_000,
+        mean=np.zeros(5),
+        std=np.ones(5),
+        catchments=tuple(range(num_catchments)),
+        sequence_length=sequence_length,
+        starts={
+            "train": starts[starts < NUM_TRAIN_DAYS - sequence_length],
+            "val": starts[starts >= NUM_TRAIN_DAYS],
+        },
+        fingerprint="memory",
+        _climatology=(normal(366, 3, num_patches, num_pixels), normal(366, 2, *shape)),
+    )

@@ -160,8 +160,8 @@ def test_the_static_token_reaches_other_modalities(config: WaterMAE, data: Water
     model = build(config, data)
     statics = build(config, other)
     for name in VECTOR_MODALITIES:
-        encoder, donor = model.get_submodule(f"{name}_encoder"), statics.get_submodule(f"{name}_encoder")
-        encoder.register_buffer("static", donor.static, persistent=False)
+        encoder = model.get_submodule(f"{name}_encoder")
+        encoder.register_buffer("static", statics.get_buffer(f"{name}_encoder.static"), persistent=False)
     before, after = build(config, data)(batch), model(batch)
     assert not torch.allclose(before["temperature"], after["temperature"], atol=1e-6)
 
