@@ -84,6 +84,9 @@ def _read_series(
         raise DataError(
             f"ID in {path} must be whole numbers without gaps, got {gauge.dtype}; write the file again"
         )
+    for name, column in zip(_COLUMNS[2:], columns, strict=True):
+        if not np.issubdtype(column.dtype, np.number):
+            raise DataError(f"{name} in {path} must be numbers, got {column.dtype}; write the file again")
     position = _positions(path, day, dates)
     ids, member = np.unique(gauge.astype(np.int64), return_inverse=True)
     inside = position >= 0

@@ -1,6 +1,6 @@
 """Windows of consecutive days: where they start, and gathering them from a day-major array."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int64, Shaped
@@ -30,15 +30,14 @@ def window_starts(
 
 
 def gather(
-    series: Shaped[np.ndarray, "day modality *item"], starts: Iterable[int], length: int
+    series: Shaped[np.ndarray, "day modality *item"], starts: Int64[np.ndarray, " window"], length: int
 ) -> Shaped[np.ndarray, "window modality time *item"]:
     """Copies windows out of a day-major array; each modality's days become contiguous.
 
     One strided copy per window costs about what a plain copy of the same bytes does, also from a memory map.
     """
-    firsts = np.fromiter(starts, dtype=np.int64)
-    out = np.empty((len(firsts), series.shape[1], length, *series.shape[2:]), dtype=series.dtype)
-    for window, first in zip(out, firsts, strict=True):
+    out = np.empty((len(starts), series.shape[1], length, *series.shape[2:]), dtype=series.dtype)
+    for window, first in zip(out, starts.tolist(), strict=True):
         window[...] = series[first : first + length].swapaxes(0, 1)
     return out
 

@@ -11,8 +11,14 @@ from thalweg.data.hdf5 import open_daily, read_days
 from thalweg.errors import DataError
 
 
-def _write(path: Path, num_days: int = 70, *, dates: Any = None, data: Any = None, **storage: Any) -> np.ndarray:
-    grid = np.random.default_rng(0).standard_normal((num_days, 5, 4)).astype(np.float32) if data is None else data
+def _write(
+    path: Path, num_days: int = 70, *, dates: Any = None, data: Any = None, **storage: Any
+) -> np.ndarray:
+    grid = (
+        np.random.default_rng(0).standard_normal((num_days, 5, 4)).astype(np.float32)
+        if data is None
+        else data
+    )
     days = _start(num_days) if dates is None else dates
     with h5py.File(path, "w") as file:
         file.create_dataset("data", data=grid, **storage)
@@ -35,7 +41,9 @@ def test_pieces_together_are_the_file_whatever_its_chunks(path: Path, chunk_days
     grid = _write(path, dates=_start(70), **storage)
     daily = open_daily(path)
     pieces = list(read_days(daily))
-    assert [first for first, _ in pieces] == np.cumsum([0, *[len(piece) for _, piece in pieces[:-1]]]).tolist()
+    assert [first for first, _ in pieces] == np.cumsum(
+        [0, *[len(piece) for _, piece in pieces[:-1]]]
+    ).tolist()
     assert np.array_equal(np.concatenate([piece for _, piece in pieces]), grid)
     assert (daily.rows, daily.cols, len(daily.dates)) == (5, 4, 70)
     assert str(daily.dates[0]) == "2001-01-01"

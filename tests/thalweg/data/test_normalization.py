@@ -34,7 +34,9 @@ def _slow_climatology(
 ) -> np.ndarray:
     out = np.zeros((366, *days.shape[1:]))
     for target in range(366):
-        near = [(day - target) % 366 <= half_width or (target - day) % 366 <= half_width for day in day_of_year]
+        near = [
+            (day - target) % 366 <= half_width or (target - day) % 366 <= half_width for day in day_of_year
+        ]
         for modality in range(days.shape[1]):
             chosen = days[np.array(near) & present[:, modality], modality]
             if len(chosen):

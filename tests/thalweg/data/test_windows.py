@@ -43,7 +43,7 @@ def test_starts_are_all_that_fit_into_their_split(train: int, val: int, length: 
 @given(st.integers(1, 5), st.lists(st.integers(0, 14), min_size=1, max_size=6))
 def test_gather_equals_indexing_day_by_day(length: int, starts: list[int]) -> None:
     series = np.random.default_rng(0).standard_normal((20, 3, 4, 2)).astype(np.float32)
-    windows = gather(series, starts, length)
+    windows = gather(series, np.array(starts), length)
     assert windows.shape == (len(starts), 3, length, 4, 2)
     assert windows.flags.c_contiguous
     for number, start in enumerate(starts):
@@ -54,7 +54,7 @@ def test_gather_equals_indexing_day_by_day(length: int, starts: list[int]) -> No
 
 def test_gathered_windows_are_copies() -> None:
     series = np.zeros((5, 1, 2), np.float32)
-    gather(series, [0], 3)[...] = 1
+    gather(series, np.array([0]), 3)[...] = 1
     assert not series.any()
 
 
