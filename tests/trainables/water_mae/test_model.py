@@ -205,7 +205,7 @@ def test_every_parameter_has_a_gradient_even_without_rivers(config: WaterMAE, da
     batch = task.training_batch(data, np.array([0, 1]), KEYS)
     assert batch["vector_present"].tolist() == [[1, 0], [1, 0]]
     model = build(config, data)
-    torch.autograd.backward(sum(value.sum() for value in model(batch).values()))
+    torch.autograd.backward([value.sum() for value in model(batch).values()])
     assert [name for name, parameter in model.named_parameters() if parameter.grad is None] == []
 
 
@@ -214,7 +214,7 @@ def test_gradients_reach_attributes_and_modality_tokens(
     config: WaterMAE, data: WaterData, batch: Batch, film_mode: str
 ) -> None:
     model = build(config, data, film_mode=film_mode)
-    torch.autograd.backward(sum(value.square().sum() for value in model(batch).values()))
+    torch.autograd.backward([value.square().sum() for value in model(batch).values()])
     for name, parameter in model.named_parameters():
         if "attributes" in name or "film" in name or "modality" in name:
             assert parameter.grad is not None and parameter.grad.abs().max() > 0, name
@@ -246,7 +246,7 @@ def test_half_precision_trains(config: WaterMAE, data: WaterData, batch: Batch, 
     for name, values in predictions.items():
         assert values.dtype == dtype
         assert torch.allclose(values.float(), exact[name], atol=0.1), name
-    torch.autograd.backward(sum(value.float().square().mean() for value in predictions.values()))
+    torch.autograd.backward([value.float().square().mean() for value in predictions.values()])
     gradients = [parameter.grad for parameter in model.parameters()]
     assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients)
 

@@ -1,0 +1,435 @@
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from thalweg.config import flat
+from thalweg.contract import Progress
+from thalweg.errors import ConfigError
+from trainables.water_mae.config import (
+    MODALITIES,
+    PRESETS,
+    DataKnobs,
+    LossWeights,
+    MaskingKnobs,
+    ModelKnobs,
+    WaterMAE,
+)
+from trainables.water_mae.data import WaterData
+from trainables.water_mae.model import Batch, Predictions, kind_and_index
+from trainables.water_mae.task import WaterMAETask
+
+NOW = Progress(samples=0, total_samples=100, stage="train", stage_ratio=0.0)
+KEYS = np.array([5, 6, 7], np.uint64)
+FIRST_WITHOUT_RIVERS = np.array([0, 8, 10])
+
+
+class Truth(nn.Module):
+    """Predicts the hidden values plus an error."""
+
+    def __init__(self, error: float = 0.0) -> None:
+        super().__init__()
+        self.error = error
+
+    def forward(self, batch: Batch) -> Predictions:
+        return {name: slow_hidden(batch, name)[0] + self.error for name in MODALITIES}
+
+
+def slow_hidden(batch: Batch, name: str) -> tuple[Tensor, Tensor]:
+    kind, index = kind_and_index(name)
+    values, masked = batch[f"{kind}s"][:, index], batch[f"{kind}_masked"][:, index]
+    target = torch.zeros(*masked.shape, values.shape[-1])
+    valid = torch.zeros(*masked.shape, values.shape[-1], dtype=torch.bool)
+    for b, t, k in np.ndindex(*masked.shape):
+        patch = int(masked[b, t, k])
+        target[b, t, k] = values[b, t, patch]
+        valid[b, t, k] = batch[f"{kind}_valid"][b, patch]
+    return target, valid
+
+
+def build(task: WaterMAETask, data: WaterData) -> nn.Module:
+    torch.manual_seed(0)
+    return task.build(data)
+
+
+def evaluate(task: WaterMAETask, model: nn.Module, data: WaterData, size: int) -> dict[str, float]:
+    indices = np.arange(data.num_samples("val"))
+    sums: dict[str, Tensor] = {}
+    for start in range(0, len(indices), size):
+        batch = task.evaluation_batch(data, "val", indices[start : start + size])
+        for name, value in task.evaluate(model, batch).items():
+            assert value.dtype == torch.float64
+            sums[name] = sums.get(name, torch.zeros(())) + value
+    return task.summarize(sums)
+
+
+def test_the_reference_hides_37_of_94_and_30_of_76_patches(make_data: Callable[..., WaterData]) -> None:
+    data = make_data(
+        num_patches=94, num_catchments=604, num_members=8, sequence_length=30, num_days=31, num_pixels=1
+    )
+    batch = WaterMAETask(PRESETS["reference"]).training_batch(data, np.array([0]), KEYS[:1])
+    assert batch["image_masked"].shape == (1, 3, 30, 37)
+    assert batch["vector_masked"].shape == (1, 2, 30, 30)
+    images, vectors = batch["image_keep"][0, 0].numel(), batch["vector_keep"][0, 0].numel()
+    assert (images, vectors) == (1710, 1380)
+    assert 3 * images + 2 * (vectors + 1) == 7892
+
+
+@pytest.mark.parametrize("mask_mode", ["unified", "independent"])
+def test_modalities_of_a_kind_share_their_masks_when_unified(
+    config: WaterMAE, data: WaterData, mask_mode: str
+) -> None:
+    masking = MaskingKnobs.model_validate({"mask_mode": mask_mode})
+    batch = WaterMAETask(config.model_copy(update={"masking": masking})).training_batch(
+        data, FIRST_WITHOUT_RIVERS, KEYS
+    )
+    for name in ("image_keep", "image_masked", "vector_keep", "vector_masked"):
+        equal = torch.equal(batch[name][:, 0], batch[name][:, 1])
+        assert equal == (mask_mode == "unified")
+
+
+def test_kept_and_masked_patches_are_all_patches(config: WaterMAE, data: WaterData) -> None:
+    batch = WaterMAETask(config).training_batch(data, FIRST_WITHOUT_RIVERS, KEYS)
+    for kind in ("image", "vector"):
+        both = torch.cat((batch[f"{kind}_keep"], batch[f"{kind}_masked"]), dim=-1).sort(-1).values
+        assert torch.equal(both, torch.arange(both.shape[-1]).expand(both.shape))
+
+
+def test_training_masks_belong_to_the_key_of_the_sample(config: WaterMAE, data: WaterData) -> None:
+    task = WaterMAETask(config)
+    together = task.training_batch(data, FIRST_WITHOUT_RIVERS, KEYS)
+    alone = task.training_batch(data, FIRST_WITHOUT_RIVERS[[2]], KEYS[[2]])
+    other = task.training_batch(data, FIRST_WITHOUT_RIVERS[[2]], KEYS[[2]] + np.uint64(1))
+    assert torch.equal(together["image_masked"][2], alone["image_masked"][0])
+    assert not torch.equal(alone["image_masked"], other["image_masked"])
+    assert torch.equal(alone["images"], other["images"])
+
+
+def test_image_and_vector_masks_are_unrelated(config: WaterMAE, make_data: Callable[..., WaterData]) -> None:
+    data = make_data(num_patches=5)
+    masking = MaskingKnobs(image_mask_ratio=0.4, vector_mask_ratio=0.4)
+    batch = WaterMAETask(config.model_copy(update={"masking": masking})).training_batch(
+        data, FIRST_WITHOUT_RIVERS, KEYS
+    )
+    assert batch["image_masked"].shape[2:] == batch["vector_masked"].shape[2:]
+    assert not torch.equal(batch["image_masked"][:, 0], batch["vector_masked"][:, 0])
+
+
+def test_evaluation_does_not_depend_on_batch_or_order(config: WaterMAE, data: WaterData) -> None:
+    task = WaterMAETask(config)
+    indices = np.arange(data.num_samples("val"))
+    together = task.evaluation_batch(data, "val", indices)
+    backwards = task.evaluation_batch(data, "val", indices[::-1].copy())
+    for name, values in together.items():
+        assert torch.equal(values, backwards[name].flip(0)), name
+        for index in indices:
+            alone = task.evaluation_batch(data, "val", indices[[index]])
+            assert torch.equal(values[[index]], alone[name]), name
+
+
+def test_evaluation_follows_the_date_and_not_the_number_of_a_window(
+    config: WaterMAE, data: WaterData
+) -> None:
+    task = WaterMAETask(config)
+    moved = replace(data, starts={"val": data.starts["val"][3:]})
+    before = task.evaluation_batch(data, "val", np.array([4]))
+    after = task.evaluation_batch(moved, "val", np.array([1]))
+    assert torch.equal(before["image_masked"], after["image_masked"])
+    assert torch.equal(before["vector_masked"], after["vector_masked"])
+
+
+def test_evaluation_hides_half_whatever_the_knobs_say(config: WaterMAE, data: WaterData) -> None:
+    masking = MaskingKnobs(image_mask_ratio=0.8, vector_mask_ratio=0.2, mask_mode="independent")
+    searched = config.model_copy(
+        update={"masking": masking, "seed": 9, "loss_weights": LossWeights(precipitation=3.0)}
+    )
+    indices = np.array([0, 3])
+    expected = WaterMAETask(config).evaluation_batch(data, "val", indices)
+    batch = WaterMAETask(searched).evaluation_batch(data, "val", indices)
+    assert batch["image_masked"].shape[-1] == 3
+    assert batch["vector_masked"].shape[-1] == 2
+    assert batch.keys() == expected.keys()
+    for name, values in batch.items():
+        assert torch.equal(values, expected[name]), name
+
+
+def test_losses_follow_the_slow_definition(config: WaterMAE, data: WaterData) -> None:
+    task = WaterMAETask(config)
+    batch = task.training_batch(data, FIRST_WITHOUT_RIVERS, KEYS)
+    model = build(task, data).requires_grad_(False)
+    predictions = model(batch)
+    losses = task.losses(model, batch, NOW)
+    assert tuple(losses) == MODALITIES
+    for name in MODALITIES:
+        target, valid = slow_hidden(batch, name)
+        expected = 0.0
+        for sample in range(3):
+            if name == "river_flow" and sample == 0:
+                continue
+            errors = (predictions[name][sample] - target[sample])[valid[sample]]
+            expected += sum(float(error) ** 2 for error in errors) / len(errors)
+        assert float(losses[name]) == pytest.approx(expected, rel=1e-5)
+        assert losses[name].shape == ()
+
+
+def test_counts_are_the_samples_that_carry_a_modality(config: WaterMAE, data: WaterData) -> None:
+    task = WaterMAETask(config)
+    batch = task.training_batch(data, FIRST_WITHOUT_RIVERS, KEYS)
+    assert task.counts(batch, NOW) == dict.fromkeys(MODALITIES, 3.0) | {"river_flow": 2.0}
+
+
+def test_an_absent_modality_contributes_no_loss_and_no_gradient(config: WaterMAE, data: WaterData) -> None:
+    task = WaterMAETask(config)
+    batch = task.training_batch(data, FIRST_WITHOUT_RIVERS[:1], KEYS[:1])
+    model = build(task, data)
+    loss = task.losses(model, batch, NOW)["river_flow"]
+    torch.autograd.backward(loss)
+    assert float(loss.detach()) == 0
+    assert task.counts(batch, NOW)["river_flow"] == 0
+    gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
+    assert gradients["river_flow_decoder.head.weight"] is not None
+    assert not any(gradient.any() for gradient in gradients.values() if gradient is not None)
+
+
+def test_sea_and_padding_do_not_count(config: WaterMAE, data: WaterData) -> None:
+    task = WaterMAETask(config)
+    batch = task.training_batch(data, FIRST_WITHOUT_RIVERS, KEYS)
+    model = Truth()
+    sea = (~batch["image_valid"])[:, None, None].expand(batch["images"].shape)
+    padding = (~batch["vector_valid"])[:, None, None].expand(batch["vectors"].shape)
+    assert sea.any() and padding.any()
+    predictions: Predictions = model(batch)
+    loud = batch | {
+        "images": batch["images"].masked_fill(sea, 50.0),
+        "vectors": batch["vectors"].masked_fill(padding, 50.0),
+    }
+
+    class Before(nn.Module):
+        def forward(self, _: Batch) -> Predictions:
+            return predictions
+
+    assert all(float(loss) == 0 for loss in task.losses(Before(), loud, NOW).values())
+    sums = task.evaluate(Before(), loud)
+    assert all(float(value) == 0 for name, value in sums.items() if name.endswith("/error"))
+
+
+def test_losses_of_parts_of_a_batch_add_up(config: WaterMAE, data: WaterData) -> None:
+    task = WaterMAETask(config)
+    model = build(task, data).requires_grad_(False)
+    whole = task.training_batch(data, FIRST_WITHOUT_RIVERS, KEYS)
+    parts = [{name: values[part] for name, values in whole.items()} for part in (slice(2), slice(2, 3))]
+    for name, loss in task.losses(model, whole, NOW).items():
+        total = sum(float(task.losses(model, part, NOW)[name]) for part in parts)
+        assert float(loss) == pytest.approx(total, rel=1e-5)
+        assert task.counts(whole, NOW)[name] == sum(task.counts(part, NOW)[name] for part in parts)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_losses_of_half_precision_models_are_fp32(
+    config: WaterMAE, data: WaterData, dtype: torch.dtype
+) -> None:
+    task = WaterMAETask(config)
+    batch = task.training_batch(data, FIRST_WITHOUT_RIVERS, KEYS)
+    model = build(task, data).requires_grad_(False)
+    exact = task.losses(model, batch, NOW)
+    for name, loss in task.losses(model.to(dtype), batch, NOW).items():
+        assert loss.dtype == torch.float32
+        assert float(loss) == pytest.approx(float(exact[name]), rel=0.05)
+
+
+def test_skill_follows_the_slow_definition(config: WaterMAE, data: WaterData) -> None:
+    task = WaterMAETask(config)
+    model = build(task, data).requires_grad_(False)
+    metrics = evaluate(task, model, data, size=4)
+    batch = task.evaluation_batch(data, "val", np.arange(data.num_samples("val")))
+    skills = []
+    for name in MODALITIES:
+        target, valid = slow_hidden(batch, name)
+        hidden = target[valid].double()
+        mse = float((model(batch)[name][valid].double() - hidden).square().mean())
+        skills.append(1 - mse / float(hidden.var(correction=0)))
+        assert metrics[f"mse_{name}"] == pytest.approx(mse, rel=1e-6)
+        assert metrics[f"skill_{name}"] == pytest.approx(skills[-1], rel=1e-6)
+    assert metrics["skill"] == pytest.approx(sum(skills) / 5, rel=1e-6)
+
+
+def test_metrics_do_not_depend_on_the_evaluation_batches(config: WaterMAE, data: WaterData) -> None:
+    task = WaterMAETask(config)
+    model = build(task, data)
+    expected = evaluate(task, model, data, size=100)
+    for size in (1, 3):
+        assert evaluate(task, model, data, size) == pytest.approx(expected, rel=1e-5)
+
+
+def test_perfection_has_skill_one_and_the_mean_has_skill_zero(config: WaterMAE, data: WaterData) -> None:
+    task = WaterMAETask(config)
+    perfect = evaluate(task, Truth(), data, size=4)
+    assert all(value == 1 for name, value in perfect.items() if "skill" in name)
+    assert all(value == 0 for name, value in perfect.items() if "skill" not in name)
+
+    batch = task.evaluation_batch(data, "val", np.arange(data.num_samples("val")))
+    hidden = {name: slow_hidden(batch, name) for name in MODALITIES}
+
+    class Mean(nn.Module):
+        def forward(self, batch: Batch) -> Predictions:
+            return {
+                name: torch.full_like(slow_hidden(batch, name)[0], float(target[valid].mean()))
+                for name, (target, valid) in hidden.items()
+            }
+
+    assert evaluate(task, Mean(), data, size=4)["skill"] == pytest.approx(0, abs=1e-6)
+
+
+def test_metrics_are_those_that_are_declared(config: WaterMAE, data: WaterData) -> None:
+    task = WaterMAETask(config)
+    metrics = evaluate(task, Truth(0.1), data, size=4)
+    assert set(metrics) == {metric.name for metric in task.metrics}
+    assert len(metrics) == len(task.metrics)
+
+
+def test_only_the_weighted_loss_changes_with_the_loss_weights(config: WaterMAE, data: WaterData) -> None:
+    weights = LossWeights(precipitation=3.0, soil_moisture=2.0)
+    task, other = WaterMAETask(config), WaterMAETask(config.model_copy(update={"loss_weights": weights}))
+    before, after = (evaluate(each, Truth(0.1), data, size=4) for each in (task, other))
+    assert {name for name in before if before[name] != after[name]} == {"weighted_loss"}
+    assert {metric.name for metric in task.metrics if not metric.search_invariant} == {"weighted_loss"}
+    assert after["weighted_loss"] == pytest.approx((3 + 2 + 10 + 1 + 1) * 0.01, rel=1e-5)
+
+
+def test_a_modality_that_a_split_lacks_does_not_enter_the_skill(config: WaterMAE, data: WaterData) -> None:
+    task = WaterMAETask(config)
+    present = data.vector_present.copy()
+    present[:, 1] = False
+    metrics = evaluate(task, Truth(0.1), replace(data, vector_present=present), size=4)
+    assert math.isnan(metrics["skill_river_flow"]) and math.isnan(metrics["mse_river_flow"])
+    rest = [metrics[f"skill_{name}"] for name in MODALITIES if name != "river_flow"]
+    assert metrics["skill"] == pytest.approx(sum(rest) / 4)
+    assert math.isfinite(metrics["weighted_loss"])
+
+
+def test_climatology_predicts_the_mean_of_the_day_and_place(config: WaterMAE, data: WaterData) -> None:
+    task = WaterMAETask(config)
+    batch = task.evaluation_batch(data, "val", np.array([1, 2]))
+    predictions = task.baselines(data)["climatology"](batch)
+    means = dict(zip(("image", "vector"), data.climatology(), strict=True))
+    for name in MODALITIES:
+        kind, index = kind_and_index(name)
+        masked = batch[f"{kind}_masked"][:, index]
+        for b, t, k in np.ndindex(*masked.shape):
+            day = int(batch["day_of_year"][b, t])
+            expected = means[kind][day, index, int(masked[b, t, k])]
+            np.testing.assert_array_equal(predictions[name][b, t, k].numpy(), expected)
+
+
+def test_baselines_are_evaluated_like_the_model(config: WaterMAE, data: WaterData) -> None:
+    task = WaterMAETask(config)
+    metrics = evaluate(task, task.baselines(data)["climatology"], data, size=4)
+    # Random numbers for a mean: twice the variance of the values, so a skill of about -1.
+    assert metrics["skill"] == pytest.approx(-1, abs=0.4)
+
+
+def test_the_protocol_names_the_data_knobs_and_no_searched_knob(config: WaterMAE) -> None:
+    searched = config.model_copy(
+        update={
+            "masking": MaskingKnobs(image_mask_ratio=0.7),
+            "model": ModelKnobs(dim=64),
+            "loss_weights": LossWeights(temperature=3.0),
+            "optimization": config.optimization.model_copy(update={"batch_size": 4}),
+        }
+    )
+    assert WaterMAETask(searched).protocol() == WaterMAETask(config).protocol()
+    assert WaterMAETask(config).protocol()["masking"]["image_mask_ratio"] == 0.5
+
+
+def test_a_single_patch_cannot_be_masked(config: WaterMAE, make_data: Callable[..., WaterData]) -> None:
+    with pytest.raises(ConfigError, match="at least 2 patches, got 1"):
+        WaterMAETask(config).training_batch(make_data(num_patches=1), np.array([0]), KEYS[:1])
+
+
+ALTERNATIVES: Mapping[str, Any] = {
+    "data.sequence_length": 4,
+    "data.stride": 1,
+    "data.patch_size": 5,
+    "data.vector_patch_size": 4,
+    "data.land_threshold": 0.3,
+    "data.max_missing_ratio": 0.2,
+    "masking.image_mask_ratio": 0.7,
+    "masking.vector_mask_ratio": 0.7,
+    "masking.mask_mode": "independent",
+    "loss_weights.precipitation": 2.0,
+    "loss_weights.soil_moisture": 2.0,
+    "loss_weights.temperature": 2.0,
+    "loss_weights.evaporation": 2.0,
+    "loss_weights.river_flow": 2.0,
+}
+
+
+def altered(config: WaterMAE, knob: str) -> WaterMAE:
+    group, name = knob.split(".")
+    values = config.model_dump()
+    assert values[group][name] != ALTERNATIVES[knob]
+    values[group][name] = ALTERNATIVES[knob]
+    return WaterMAE.model_validate(values)
+
+
+def test_every_knob_outside_the_model_is_tried_below(config: WaterMAE) -> None:
+    groups = ("data.", "masking.", "loss_weights.")
+    assert set(ALTERNATIVES) == {name for name in flat(config) if name.startswith(groups)}
+
+
+@pytest.mark.parametrize("knob", [name for name in ALTERNATIVES if name.startswith("data.")])
+def test_every_data_knob_opens_other_data_under_another_protocol(config: WaterMAE, knob: str) -> None:
+    task, other = WaterMAETask(config), WaterMAETask(altered(config, knob))
+    assert task.data_key() != other.data_key()
+    assert task.protocol() != other.protocol()
+
+
+def test_tasks_share_data_whatever_else_differs(config: WaterMAE) -> None:
+    other = altered(altered(config, "masking.image_mask_ratio"), "loss_weights.river_flow")
+    assert WaterMAETask(config).data_key() == WaterMAETask(other).data_key()
+    elsewhere = config.model_copy(update={"dataset": "elsewhere"})
+    assert WaterMAETask(config).data_key() != WaterMAETask(elsewhere).data_key()
+
+
+@pytest.mark.parametrize("knob", [name for name in ALTERNATIVES if name.startswith("masking.")])
+def test_every_masking_knob_changes_training(config: WaterMAE, data: WaterData, knob: str) -> None:
+    batches = [
+        WaterMAETask(each).training_batch(data, FIRST_WITHOUT_RIVERS, KEYS)
+        for each in (config, altered(config, knob))
+    ]
+    kinds = {"masking.image_mask_ratio": {"image"}, "masking.vector_mask_ratio": {"vector"}}
+    differing = {
+        kind
+        for kind in ("image", "vector")
+        if not torch.equal(*(batch[f"{kind}_masked"] for batch in batches))
+    }
+    assert differing == kinds.get(knob, {"image", "vector"})
+
+
+@pytest.mark.parametrize("knob", [name for name in ALTERNATIVES if name.startswith("loss_weights.")])
+def test_every_loss_weight_reaches_its_part(config: WaterMAE, knob: str) -> None:
+    before = WaterMAETask(config).weights(NOW)
+    after = WaterMAETask(altered(config, knob)).weights(NOW)
+    assert tuple(before) == MODALITIES
+    assert {name for name in MODALITIES if before[name] != after[name]} == {knob.split(".")[1]}
+
+
+def test_a_few_steps_lower_every_part(data: WaterData) -> None:
+    tiny = PRESETS["tiny"]
+    config = tiny.model_copy(update={"data": DataKnobs(sequence_length=3, stride=2)})
+    task = WaterMAETask(config)
+    model = build(task, data)
+    batch = task.training_batch(data, FIRST_WITHOUT_RIVERS, KEYS)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    first = {name: float(loss.detach()) for name, loss in task.losses(model, batch, NOW).items()}
+    for _ in range(40):
+        optimizer.zero_grad()
+        torch.autograd.backward(list(task.losses(model, batch, NOW).values()))
+        optimizer.step()
+    last = task.losses(model, batch, NOW)
+    assert all(float(last[name].detach()) < 0.8 * first[name] for name in MODALITIES)
