@@ -1,6 +1,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -433,3 +434,24 @@ def test_a_few_steps_lower_every_part(data: WaterData) -> None:
         optimizer.step()
     last = task.losses(model, batch, NOW)
     assert all(float(last[name].detach()) < 0.8 * first[name] for name in MODALITIES)
+
+
+@pytest.mark.slow
+def test_the_tiny_preset_beats_climatology_within_80_steps(tiny_root: Path) -> None:
+    task = WaterMAETask(PRESETS["tiny"])
+    data = task.open(tiny_root)
+    climatology = evaluate(task, task.baselines(data)["climatology"], data, size=32)
+    model = build(task, data)
+    assert evaluate(task, model, data, size=32)["skill"] < climatology["skill"]
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, betas=(0.9, 0.95), weight_decay=0.05)
+    rng = np.random.default_rng(0)
+    for step in range(80):
+        indices = rng.integers(data.num_samples("train"), size=8)
+        batch = task.training_batch(data, indices, np.arange(8, dtype=np.uint64) + np.uint64(8 * step))
+        optimizer.zero_grad()
+        torch.autograd.backward(list(task.losses(model, batch, NOW).values()))
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+    trained = evaluate(task, model, data, size=32)
+    for name in ("skill", *(f"skill_{name}" for name in MODALITIES)):
+        assert trained[name] > climatology[name] + 0.05, name
