@@ -19,6 +19,7 @@ _ENVIRONMENT = {
     "RAY_DEDUP_LOGS": "0",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # how soon a dead worker is seen
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is the search's
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # CSV, JSON and TensorBoard double the cost of a result
     "TUNE_GLOBAL_CHECKPOINT_S": "86400",  # the study's storage is the truth, not Tune's
     "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "86400",
@@ -29,6 +30,8 @@ _PACKAGES = ("thalweg", "trainables", "search_spaces")
 @contextmanager
 def connect(address: str | None, log: Path, num_cpus: int | None = None) -> Iterator[str]:
     """Connects to a cluster, or starts one on this machine and stops it afterwards.
+
+    A process that is already connected, such as a notebook, stays so.
 
     Args:
         address: Address of a running cluster (``auto`` finds the one of this machine), or None.
@@ -44,6 +47,10 @@ def connect(address: str | None, log: Path, num_cpus: int | None = None) -> Iter
     _prepare_environment()
     import ray
 
+    if ray.is_initialized():
+        _redirect(log)
+        yield str(ray.get_runtime_context().gcs_address)
+        return
     temporary = None if address else tempfile.mkdtemp(prefix="tw", dir=_short_temp())
     try:
         if address:

@@ -5,18 +5,30 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import shutil
+import signal
 import subprocess
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from thalweg import discovery
-from thalweg.errors import ConfigError, OutputError
-from thalweg.events import BaselineEvaluated, Event, Listener, StudyEnded, StudyStarted, TrialEnded, TrialProgress
+from thalweg.errors import ConfigError, OutputError, StudyError
+from thalweg.events import (
+    BaselineEvaluated,
+    Event,
+    Listener,
+    Notice,
+    StudyEnded,
+    StudyStarted,
+    TrialEnded,
+    TrialProgress,
+)
 from thalweg.lanes.cluster import connect
 from thalweg.lanes.gang import Gang, book
 from thalweg.search.director import StudyDirector
@@ -40,6 +52,9 @@ class Options:
         storage: A database for the study instead of a journal in its folder, in SQLAlchemy's form.
         address: Address of a Ray cluster; None starts one on this machine.
         wait_s: Seconds to wait for resources, for instance for an autoscaler.
+
+    Raises:
+        StudyError: The name cannot be that of a folder.
     """
 
     name: str
@@ -47,6 +62,13 @@ class Options:
     storage: str | None = None
     address: str | None = None
     wait_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"\w[\w.-]*", self.name):
+            raise StudyError(
+                f"a study's name must be letters, digits, '_', '-' and '.', got {self.name!r}; "
+                "choose another with --study"
+            )
 
     @property
     def directory(self) -> Path:
@@ -61,6 +83,9 @@ class Broadcast:
         ledger: The study.
         listeners: Who watches.
         directory: Folder of the study.
+
+    Attributes:
+        any_trained: Whether a lane has reported an evaluation.
     """
 
     def __init__(self, ledger: Ledger, listeners: Sequence[Listener], directory: Path) -> None:
@@ -68,9 +93,12 @@ class Broadcast:
         self._listeners = listeners
         self._checkpoints = directory / CHECKPOINTS
         self._baselines_told = False
+        self.any_trained = False
 
     def __call__(self, event: Event) -> None:
         """Publishes one event."""
+        if isinstance(event, TrialProgress) and event.timings:  # without them: inherited with a checkpoint
+            self.any_trained = True
         if isinstance(event, TrialProgress | TrialEnded) and not self._baselines_told:
             self.tell_baselines()
         if isinstance(event, TrialEnded):
@@ -97,11 +125,20 @@ class Broadcast:
 def search(prepared: Prepared, options: Options, listeners: Sequence[Listener]) -> StudyRecord:
     """Runs a study until it is full, or until Ctrl-C, and returns what it knows.
 
-    A study that exists under this name is continued.
+    A study that exists under this name is continued. The first Ctrl-C lets every running trial reach its next
+    evaluation, the second one stops at once. Listeners are closed in the end.
 
     Raises:
         ThalwegError: The study cannot start, or cannot go on; what was found so far is kept.
     """
+    try:
+        return _search(prepared, options, listeners)
+    finally:
+        for listener in listeners:
+            listener.close()
+
+
+def _search(prepared: Prepared, options: Options, listeners: Sequence[Listener]) -> StudyRecord:
     _make_writable(options.directory)
     ledger = Ledger.open(options.directory, options.name, prepared.space, storage=options.storage)
     broadcast = Broadcast(ledger, listeners, options.directory)
@@ -136,8 +173,11 @@ def _run(prepared: Prepared, options: Options, ledger: Ledger, broadcast: Broadc
         director = StudyDirector(
             ledger, broadcast, num_lanes=num_lanes, describe=lambda proposal: _describe(prepared, proposal)
         )
+        if ledger.num_recovered:
+            broadcast(Notice(text=f"{ledger.num_recovered} trials whose process had died are continued"))
         try:
-            _tune(prepared, options, director, gang, num_lanes)
+            with _stoppable(director, broadcast):
+                _tune(prepared, options, director, gang, num_lanes)
         finally:
             director.close()
     if director.failure is not None:
@@ -145,6 +185,30 @@ def _run(prepared: Prepared, options: Options, ledger: Ledger, broadcast: Broadc
     if ledger.num_open():
         return StudyEnded(end="interrupted", reason="stopped by Ctrl-C")
     return StudyEnded(end="finished")
+
+
+@contextmanager
+def _stoppable(director: StudyDirector, broadcast: Broadcast) -> Iterator[None]:
+    """Makes the first Ctrl-C wait for the evaluations that are due; the second one raises KeyboardInterrupt.
+
+    While no lane has trained anything there is nothing to wait for, and the first one raises.
+    """
+
+    def stop(number: int, frame: object) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if not broadcast.any_trained:
+            raise KeyboardInterrupt
+        director.stop()
+        broadcast(Notice(text="stopping after the next evaluation of each trial; Ctrl-C again stops at once"))
+
+    if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
+        yield
+        return
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _tune(
