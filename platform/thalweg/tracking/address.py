@@ -67,9 +67,7 @@ def check_tracking(uri: str) -> None:
         )
     elif scheme not in _HOSTED and uri not in _HOSTED:
         known = ", ".join(["sqlite", "http", "https", *_DATABASE_PORTS, "databricks"])
-        raise ConnectionFailed(
-            f"a tracking URI must begin with one of {known}, got {uri!r}; {_WAY_OUT}"
-        )
+        raise ConnectionFailed(f"a tracking URI must begin with one of {known}, got {uri!r}; {_WAY_OUT}")
 
 
 def _database(uri: str) -> str:

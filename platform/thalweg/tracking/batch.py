@@ -60,9 +60,7 @@ class Batch:
             params = [Param(name, value) for name, value in pile.params.items()]
             tags = [RunTag(name, value) for name, value in pile.tags.items()]
             while metrics or params or tags:
-                self._client.log_batch(
-                    run_id, metrics[:MOST_METRICS], params[:MOST_PARAMS], tags[:MOST_TAGS]
-                )
+                self._client.log_batch(run_id, metrics[:MOST_METRICS], params[:MOST_PARAMS], tags[:MOST_TAGS])
                 metrics, params, tags = metrics[MOST_METRICS:], params[MOST_PARAMS:], tags[MOST_TAGS:]
         self._piles.clear()
         for run_id, (status, time_ms) in self._ends.items():

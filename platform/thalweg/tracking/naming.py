@@ -1,7 +1,7 @@
 """How things are called in MLflow, so that sixteen trials can be compared at a glance.
 
-MLflow sorts columns by name. What the space searched comes first because its names begin with ``search/``
-only where the configuration's own begin with ``with/``.
+What the space searched keeps its own name, for MLflow shows little of a long one. The resolved
+configuration stands below it, as ``with/optimization.lr``: MLflow sorts by name.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ def baseline(name: str) -> str:
 
 def params(searched: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, str]:
     """Returns a trial's parameters: what was searched, rounded for reading, then the exact configuration."""
-    named = {key(f"search/{name}"): number(value) for name, value in searched.items()}
-    named |= {key(f"with/{name}"): str(value) for name, value in config.items()}
+    named = {key(f"with/{name}"): str(value) for name, value in config.items()}
+    named |= {key(name): number(value) for name, value in searched.items()}
     return {name: clip(value, LONGEST_PARAM) for name, value in named.items()}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from thalweg.tracking import naming
+from thalweg.tracking import naming, views
 from thalweg.tracking.spool import State
 
 
@@ -15,19 +15,22 @@ def experiment_note(state: State) -> str:
             f"Study **{started['study']}**: {started['num_trials']} trials of `{started['family']}` from the "
             f"space `{started['space']}`, each trained on {started['samples']:,} samples.",
             "",
+            f"Look at: [the trials, best first]({views.link(state.experiment_id, views.TABLE)}) - "
+            f"[what good trials share]({views.link(state.experiment_id, views.CHARTS)}) (also in the menu "
+            "Views).",
+            "",
             f"`objective` is **{started['metric']}** ({better} is better), the same measurement in "
             "every trial; the training loss is not, because its weights are searched.",
             "",
             "| name | meaning |",
             "|---|---|",
-            "| `search/...` | what the space asked for, rounded for reading |",
+            "| a bare name such as `lr` | what the space asked for, rounded for reading |",
             "| `with/...` | the exact configuration; the artifact `config.json` holds it whole |",
             "| `loss/...` | training loss by part, unweighted; `weight/...` the weights in use |",
             "| `time/..._s` | seconds, added up over the trial |",
             "| status | complete = FINISHED, pruned early = KILLED, failed = FAILED; why: the tag `reason` |",
             "",
-            "The x axis of every curve is the number of samples seen. To compare trials, sort by `objective`, "
-            "tick the rows, and press Compare: the parallel coordinates show which settings the good ones share.",
+            "The x axis of every curve is the number of samples seen.",
             "",
             leaderboard(state),
         ]

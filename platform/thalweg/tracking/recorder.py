@@ -22,9 +22,9 @@ MOST_STARTS = 4
 class MLflowRecorder:
     """Records a study's events in MLflow.
 
-    `handle` puts an event into a queue. A thread writes it into the spool in the study's folder, and a process
-    of its own delivers the spool to MLflow, however long MLflow needs or is away. What has not arrived when
-    the study ends waits in the spool and is delivered when the study is continued.
+    `handle` puts an event into a queue. A thread writes it into the spool in the study's folder, and a
+    process of its own delivers the spool to MLflow, however long MLflow needs or is away. What has not
+    arrived when the study ends waits in the spool and is delivered when the study is continued.
 
     Args:
         tracking_uri: MLflow's address, as `check_tracking` accepts it.

@@ -1,7 +1,8 @@
 """A study's runs in MLflow: an experiment, a parent run, and a child run for each trial and baseline.
 
 MLflow's own status follows the trial's: complete is FINISHED, pruned is KILLED, failed is FAILED. Every
-method may be repeated without harm; the delivering process repeats what a crash or a silent server left in doubt.
+method may be repeated without harm; the delivering process repeats what a crash or a silent server left
+in doubt.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from thalweg.events import (
     TrialProgress,
     TrialStarted,
 )
-from thalweg.tracking import naming, notes
+from thalweg.tracking import naming, notes, views
 from thalweg.tracking.batch import Batch
 from thalweg.tracking.spool import Leader, Moment, OpenRun, State, event_from
 
@@ -157,10 +158,20 @@ class StudyRuns:
             run.seconds = self._continue(event.number, run_id, values)
             batch.add_tags(run_id, tags)
         batch.add_params(run_id, values)
+        self._offer_views(event, time_ms)
         documents = {"config.json": json.dumps(dict(event.config), indent=2, default=str), **event.documents}
         for file, text in documents.items():
             self._client.log_text(run_id, text, file)
         self._state.open[str(event.number)] = run
+
+    def _offer_views(self, event: TrialStarted, time_ms: int) -> None:
+        """Sets up the experiment's pages, again where a conditional space asks for something new."""
+        new = [name for name in event.params if name not in self._state.searched]
+        if new:
+            self._state.searched += new
+            mode = self._state.started["mode"]
+            for name, value in views.experiment_tags(self._state.searched, mode, time_ms).items():
+                self._client.set_experiment_tag(self._state.experiment_id, name, value)
 
     def _continue(self, number: int, run_id: str, params: dict[str, str]) -> dict[str, float]:
         """Takes up a run that exists: drops the parameters that it has, returns the seconds it has spent."""

@@ -116,6 +116,7 @@ class State:
     started: dict[str, Any] = field(default_factory=dict)
     experiment_id: str = ""
     parent_id: str = ""
+    searched: list[str] = field(default_factory=list)
     open: dict[str, OpenRun] = field(default_factory=dict)
     ended: dict[str, str] = field(default_factory=dict)
     leaders: list[Leader] = field(default_factory=list)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -10,7 +11,10 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import IO
 
 from thalweg.errors import ConnectionFailed, ResourceError
 from thalweg.tracking.address import DEFAULT_TRACKING_URI, artifact_folder, check_tracking, resolve_uri
@@ -46,26 +50,40 @@ def serve_ui(
         say(f"MLflow's interface is at {uri}")
         return
     check_port(host, port)
-    with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(
-            _command(uri, host, port),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env=environment(QUIET),
-            start_new_session=True,
-        )
+    address = f"http://{host}:{port}"
+    with tempfile.TemporaryFile() as log, _server(_command(uri, host, port), log) as process:
         try:
-            address = f"http://{host}:{port}"
             _await_answer(process, address)
             say(f"MLflow's interface is at {address} (Ctrl-C stops it)")
             process.wait()
-            log.seek(0)
-            raise ConnectionFailed(_ended(log.read()))
         except KeyboardInterrupt:
             say("stopped")
-        finally:
-            _stop(process)
+            return
+        log.seek(0)
+        raise ConnectionFailed(_ended(log.read()))
+
+
+@contextmanager
+def _server(command: list[str], log: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+    """Runs a server and stops it, with the processes that it started, on the way out."""
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        env=environment(QUIET),
+        start_new_session=True,
+    )
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield process
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        _stop(process)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 def check_port(host: str, port: int) -> None:
@@ -122,10 +140,9 @@ def _ended(log: bytes) -> str:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        process.send_signal(signal.SIGTERM)
-    try:
-        process.wait(5.0)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(5.0)
+            return

@@ -1,0 +1,128 @@
+"""Two saved views of an experiment, offered in the ``Views`` menu of MLflow's run page.
+
+MLflow keeps a saved view as a tag of the experiment, in JSON. Without one the trials are folded under the
+study's run and no column is shown. A version of MLflow that reads these tags otherwise ignores them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from thalweg.tracking import naming
+
+TABLE = "thalweg-table"
+CHARTS = "thalweg-charts"
+
+_TAG = "mlflow.sharedViewState."
+_LEAST_WIDTH, _WIDTH_PER_LETTER, _REASON_WIDTH = 90, 8, 400
+
+
+def experiment_tags(searched: Sequence[str], mode: str, time_ms: int) -> dict[str, str]:
+    """Returns the tags of an experiment that set up its pages: the kind, the main metric, the two views.
+
+    Args:
+        searched: Names that the space asked for.
+        mode: ``"min"`` or ``"max"`` of the objective.
+        time_ms: When the study began.
+    """
+    params = [naming.key(name) for name in searched]
+    best_first = {"orderByKey": "metrics.`objective`", "orderByAsc": mode == "min"}
+    table = {"searchFilter": "tags.`thalweg.kind` != 'study'"} | best_first | _table(params)
+    charts = {"searchFilter": "tags.`thalweg.kind` = 'trial'"} | best_first | _charts(params)
+    return {
+        "mlflow.experimentKind": "custom_model_development",
+        "mlflow.experiment.primaryMetric.name": "objective",
+        f"{_TAG}{TABLE}": _view("Trials, best first", table, time_ms),
+        f"{_TAG}{CHARTS}": _view("What good trials share", charts, time_ms),
+    }
+
+
+def link(experiment_id: str, view: str) -> str:
+    """Returns the address of a view below MLflow's own, such as ``#/experiments/1/runs?...``."""
+    mode = "&compareRunsMode=CHART" if view == CHARTS else ""
+    return f"#/experiments/{experiment_id}/runs?workflowType=machine_learning&viewStateShareKey={view}{mode}"
+
+
+def _view(name: str, state: dict[str, Any], time_ms: int) -> str:
+    return json.dumps({"name": name, "createdAt": time_ms, "updatedAt": time_ms, "state": json.dumps(state)})
+
+
+def _table(params: Sequence[str]) -> dict[str, Any]:
+    columns = {"metrics.`objective`": "objective", "tags.`status`": "status"}
+    columns |= {f"params.`{name}`": name for name in params}
+    columns |= {"metrics.`samples`": "samples", "metrics.`time/trial_s`": "time/trial_s"}
+    widths = {
+        column: max(_LEAST_WIDTH, 30 + _WIDTH_PER_LETTER * len(name)) for column, name in columns.items()
+    }
+    widths["tags.`reason`"] = _REASON_WIDTH
+    return {
+        "selectedColumns": list(widths),
+        "columnOrder": ["tags.`mlflow.runName`", *widths],
+        "columnWidths": widths,
+    }
+
+
+def _charts(params: Sequence[str]) -> dict[str, Any]:
+    parallel = {
+        "type": "PARALLEL",
+        "selectedParams": list(params),
+        "selectedMetrics": ["objective"],
+        "showAllRuns": True,
+    }
+    scatters = [
+        {
+            "type": "SCATTER",
+            "xaxis": {"key": name, "type": "PARAM"},
+            "yaxis": {"key": "objective", "type": "METRIC"},
+        }
+        for name in params
+    ]
+    sections = [
+        _section("Every trial, coloured by its objective", columns=1, height=400),
+        _section("The objective over samples seen", columns=1, height=400),
+        _section("The objective by what was searched", columns=3, height=300),
+    ]
+    rows = [[parallel], [_line("objective")], scatters]
+    charts = [
+        chart | {"uuid": f"{section['uuid']}, {index}", "metricSectionId": section["uuid"]} | _BY_HAND
+        for section, row in zip(sections, rows, strict=True)
+        for index, chart in enumerate(row)
+    ]
+    return {
+        "compareRunCharts": charts,
+        "compareRunSections": sections,
+        "runsHiddenMode": "SHOW_ALL",
+        "isAccordionReordered": True,
+    }
+
+
+_BY_HAND = {"isGenerated": False, "deleted": False, "runsCountToCompare": 100}
+
+
+def _section(name: str, *, columns: int, height: int) -> dict[str, Any]:
+    section = {"uuid": name, "name": name, "columns": columns, "cardHeight": height}
+    return section | {"display": True, "isReordered": False, "isGenerated": False, "deleted": False}
+
+
+def _line(metric: str) -> dict[str, Any]:
+    axes = {
+        "xAxisKey": "step",
+        "xAxisScaleType": "linear",
+        "scaleType": "linear",
+        "range": {},
+        "yAxisKey": "metric",
+    }
+    return {
+        "type": "LINE",
+        "metricKey": metric,
+        "selectedMetricKeys": [metric],
+        "selectedXAxisMetricKey": "",
+        "yAxisExpressions": [],
+        "lineSmoothness": 0,
+        "ignoreOutliers": False,
+        "useGlobalXaxisKey": True,
+        "useGlobalLineSmoothing": True,
+        **axes,
+    }
