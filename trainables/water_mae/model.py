@@ -115,9 +115,9 @@ def _vector_encoder(
 def _decoder(name: str, knobs: ModelKnobs, geometry: Geometry, num_steps: int) -> Decoder:
     if name in IMAGE_MODALITIES:
         # Positions cover the whole grid of patches, ocean included, as in the reference model.
-        row, column = torch.tensor(geometry.patch_rows_cols).unbind(1)
+        row, column = geometry.patch_rows_cols.T
         num_rows, num_columns = int(row.max()) + 1, int(column.max()) + 1
-        places, num_places = row * num_columns + column, num_rows * num_columns
+        places, num_places = torch.tensor(row * num_columns + column), num_rows * num_columns
         num_values = geometry.num_pixels
     else:
         num_places, num_values = geometry.num_vector_patches, geometry.num_members

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from thalweg.contract import Metric, Progress, SplitName, Task
+from thalweg.contract import Indices, Keys, Metric, Progress, SplitName, Task
 from thalweg.hashing import digest, splitmix64
 from thalweg.nn.losses import masked_mse
 from thalweg.nn.masking import num_masked, random_masks, take_patches
@@ -90,13 +90,11 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
         """Opens the data set; see `open_data` for what is refused."""
         return open_data(root, self.config.dataset, self.config.data)
 
-    def training_batch(
-        self, data: WaterData, indices: npt.NDArray[np.int64], keys: npt.NDArray[np.uint64]
-    ) -> Batch:
+    def training_batch(self, data: WaterData, indices: Indices, keys: Keys) -> Batch:
         """Draws windows of the training split with masks from their keys."""
         return _batch(data, data.windows("train", indices), keys, self.config.masking)
 
-    def evaluation_batch(self, data: WaterData, split: SplitName, indices: npt.NDArray[np.int64]) -> Batch:
+    def evaluation_batch(self, data: WaterData, split: SplitName, indices: Indices) -> Batch:
         """Draws windows with masks that depend on their first day only."""
         windows = data.windows(split, indices)
         keys = splitmix64(splitmix64(np.uint64(EVALUATION_MASK_SEED)) ^ windows["window"])
@@ -206,7 +204,7 @@ def _present(batch: Batch, modality: str) -> Tensor:
 def _batch(
     data: WaterData,
     windows: Mapping[str, npt.NDArray[Any]],
-    keys: npt.NDArray[np.uint64],
+    keys: Keys,
     masking: MaskingKnobs,
 ) -> Batch:
     batch = {name: torch.from_numpy(array) for name, array in windows.items() if name != "window"}

@@ -42,7 +42,8 @@ def differing(model: nn.Module, first: Batch, second: Batch) -> set[str]:
 
 
 def test_the_reference_model_has_the_published_size() -> None:
-    model = WaterMAETask(PRESETS["reference"]).build(None)
+    with torch.device("meta"):
+        model = WaterMAETask(PRESETS["reference"]).build(None)
     parts = {name: num_parameters(child) for name, child in model.named_children()}
     assert parts == {
         "precipitation_encoder": 4_788_992,
@@ -62,8 +63,28 @@ def test_the_reference_model_has_the_published_size() -> None:
     assert num_parameters(model) == 26_449_212
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_the_reference_fuses_7892_tokens_without_reading_a_value_on_the_host(
+    make_data: Callable[..., WaterData], dtype: torch.dtype
+) -> None:
+    task = WaterMAETask(PRESETS["reference"])
+    data = make_data(num_patches=94, num_pixels=100, num_catchments=604, num_members=8, sequence_length=30)
+    batch = task.training_batch(data, np.array([0]), KEYS[:1])
+    # Tensors without content: whoever reads a value, or lets one decide on a shape, fails.
+    with torch.device("meta"):
+        model = task.build(None).to(dtype)
+    lengths: list[int] = []
+    layers = model.get_submodule("fusion.layers")
+    layers.register_forward_pre_hook(lambda _, inputs: lengths.append(inputs[0].shape[1]))
+    predictions = model({name: values.to("meta") for name, values in batch.items()})
+    assert lengths == [7892]
+    assert predictions["precipitation"].shape == (1, 30, 37, 100)
+    assert predictions["river_flow"].shape == (1, 30, 30, 8)
+
+
 def test_encoders_know_kept_places_and_decoders_the_whole_grid() -> None:
-    model = WaterMAETask(PRESETS["reference"]).build(None)
+    with torch.device("meta"):
+        model = WaterMAETask(PRESETS["reference"]).build(None)
     sizes = {name: len(value) for name, value in model.named_parameters() if name.endswith("position")}
     assert sizes["temperature_encoder.embedding.position"] == 94
     assert sizes["evaporation_encoder.embedding.position"] == 76
