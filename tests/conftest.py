@@ -7,9 +7,12 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import hypothesis
 import pytest
+
+TESTS = Path(__file__).parent
 
 hypothesis.settings.register_profile(
     "thalweg",
@@ -30,6 +33,9 @@ def pytest_configure() -> None:
     # Without bytecode every worker process compiles torch and DeepSpeed again.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False
+    # The families of the tests, here and in worker processes.
+    sys.path.append(str(TESTS))
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(TESTS), os.environ.get("PYTHONPATH", "")]))
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch's threads: reproducible, and no fight for cores
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")

@@ -27,7 +27,7 @@ def splitmix64(state: npt.NDArray[np.uint64] | np.uint64) -> npt.NDArray[np.uint
         z = np.asarray(state, dtype=np.uint64) + _GOLDEN
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return z ^ (z >> np.uint64(31))
+        return np.asarray(z ^ (z >> np.uint64(31)))
 
 
 def digest(values: Mapping[str, Any]) -> str:

@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
-from beartype import beartype
+from beartype import BeartypeConf, beartype
 from beartype.roar import BeartypeDecorHintException
+
+_checked = beartype(conf=BeartypeConf(is_pep484_tower=True))  # an int passes for a float, as mypy has it
 
 
 def check(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -13,6 +15,6 @@ def check(function: Callable[..., Any]) -> Callable[..., Any]:
     ``Self`` of a method and protocols that are not ``runtime_checkable`` cannot; mypy reads them.
     """
     try:
-        return beartype(function)
+        return _checked(function)
     except BeartypeDecorHintException:
         return function

@@ -7,7 +7,6 @@ import gc
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import deepspeed
 import torch
 from torch import Tensor, nn
 
@@ -15,6 +14,7 @@ from thalweg.config import Optimization
 from thalweg.contract import Progress, Stage, Task
 from thalweg.errors import ConfigError
 from thalweg.training.deepspeed_json import deepspeed_config
+from thalweg.training.process_group import deepspeed
 from thalweg.training.stream import Layout
 
 if TYPE_CHECKING:

@@ -8,12 +8,35 @@ import logging
 import os
 import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Keeps what child processes write away from the terminal: DeepSpeed tries compilers while it is imported."""
+    saved = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+
+
+if not torch.cuda.is_available():
+    os.environ.setdefault("DS_ACCELERATOR", "cpu")  # read by the import; without it DeepSpeed guesses aloud
+os.environ.setdefault("DS_LOG_LEVEL", "error")
+with _silent_stderr():
+    import deepspeed
+    import deepspeed.comm
 
 
 @dataclass(frozen=True)
@@ -80,7 +103,6 @@ def join(num_threads: int = 1) -> World:
 
 def _device() -> torch.device:
     if not torch.cuda.is_available():
-        os.environ.setdefault("DS_ACCELERATOR", "cpu")
         return torch.device("cpu")
     index = int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count()
     torch.cuda.set_device(index)
@@ -89,15 +111,12 @@ def _device() -> torch.device:
 
 def _quiet() -> None:
     """Silences import chatter of libraries; errors still come through."""
-    os.environ.setdefault("DS_LOG_LEVEL", "error")
     logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", category=FutureWarning)
     warnings.filterwarnings("ignore", category=UserWarning, module="torch.*")
 
 
 def _join_deepspeed() -> None:
-    import deepspeed
-    import deepspeed.comm
 
     # DeepSpeed would compile a shared-memory all-reduce with the machine's C++ compiler at its first use on a
     # CPU: half a minute, and a compiler that a user may not have. Gloo does the same sums.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -178,7 +179,7 @@ class Session:
     def _step(self, batches: list[Batch], curve: Curve) -> None:
         """Takes one optimizer step on one global batch, of which this rank holds some micro-batches."""
         progress = self._plan.progress(self._samples)
-        seed = splitmix64(np.uint64(self.task.config.seed) ^ splitmix64(np.uint64(self._samples)))
+        seed = splitmix64(splitmix64(np.uint64(self.task.config.seed)) + np.uint64(self._samples))
         self._world.seed((int(seed) + self._world.rank) % 2**63)
         after = self._samples + self._layout.batch_size
         scale = lr_factor(self._knobs, self._stage_ratio(after))
@@ -290,6 +291,7 @@ class Session:
             "world_size": self._world.size,
             "device": name,
             "host": socket.gethostname(),
+            "process": os.getpid(),
         }
 
     def close(self) -> None:

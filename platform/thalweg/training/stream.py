@@ -48,7 +48,7 @@ class SampleStream:
             chosen = passes == number
             indices[chosen] = self._order(int(number))[offsets[chosen]]
         seeded = splitmix64(np.uint64(self._seed))
-        return indices, splitmix64(seeded ^ splitmix64(positions.astype(np.uint64)))
+        return indices, splitmix64(seeded + positions.astype(np.uint64))
 
     def _order(self, number: int) -> npt.NDArray[np.int64]:
         if number not in self._passes:

@@ -126,7 +126,7 @@ class ToyTask(Task[Toy, Waves]):
 
     def summarize(self, sums: Mapping[str, Tensor]) -> dict[str, float]:
         """Mean squared errors."""
-        means = {name: float(total / count) for name, (total, count) in sums.items()}
+        means = {name: float((total / count).detach()) for name, (total, count) in sums.items()}
         weights = self.config.loss_weights
         return {
             "mse": (means["first"] + means["second"]) / 2,

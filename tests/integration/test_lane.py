@@ -1,0 +1,197 @@
+"""Lanes on real Ray Train workers with real DeepSpeed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from thalweg.lanes.gang import Gang
+from thalweg.lanes.trainable import Lane, LaneSettings
+from thalweg.training.orders import Refusal, Report, TrialOrder
+
+# Ray warns of its own deprecations while it starts a trainer, which happens in this process here.
+pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore:::ray")]
+
+EVALUATIONS = (64, 128, 192, 256)
+
+
+def _order(directory: Path, trial: str, *, opt: dict[str, Any] | None = None, **knobs: Any) -> TrialOrder:
+    optimization = {"lr": 1e-2, "batch_size": 8, "warmup_ratio": 0.1} | (opt or {})
+    return TrialOrder(
+        trial=trial,
+        family="families.toy",
+        config={"optimization": optimization, **knobs},
+        metric="mse",
+        evaluations=EVALUATIONS,
+        data_root=str(directory),
+        directory=str(directory / "checkpoints"),
+    )
+
+
+def _train(lane: Lane, order: TrialOrder) -> list[Report]:
+    reports: list[Report] = []
+    while not reports or not reports[-1].done:
+        answer = lane.advance(order, reports[-1].samples if reports else 0)
+        assert isinstance(answer, Report), answer
+        reports.append(answer)
+    return reports
+
+
+def _lane(num_workers: int, directory: Path) -> Iterator[tuple[Lane, list[int]]]:
+    settings = LaneSettings(
+        gang=Gang(num_workers, 1, 0),
+        family="families.toy",
+        metric="mse",
+        evaluations=EVALUATIONS,
+        data_root=str(directory),
+        directory=str(directory),
+        max_restarts=5,
+    )
+    lane = Lane(settings, f"lane-{num_workers}")
+    workers = lane.wait_until_ready()
+    yield lane, [worker.process for worker in workers]
+    lane.stop()
+
+
+@pytest.fixture(scope="module")
+def single(ray_address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Lane, list[int]]]:
+    """A lane of one worker."""
+    yield from _lane(1, tmp_path_factory.mktemp("single"))
+
+
+@pytest.fixture(scope="module")
+def double(ray_address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Lane, list[int]]]:
+    """A lane of two workers."""
+    yield from _lane(2, tmp_path_factory.mktemp("double"))
+
+
+_FRESH = """
+import json, sys
+from thalweg.training.orders import TrialOrder
+from thalweg.training.process_group import join
+from thalweg.training.session import DataCache, Session
+values = json.loads(sys.argv[1])
+session = Session(TrialOrder(**values | {"evaluations": tuple(values["evaluations"])}), join(), DataCache())
+reports, reached = [], 0
+while not reports or not reports[-1].done:
+    reports.append(session.advance(reached))
+    reached = reports[-1].samples
+print(json.dumps([[report.metrics, report.curve] for report in reports]))
+"""
+
+
+@pytest.mark.timeout(300)
+def test_a_warm_trial_equals_the_same_trial_in_a_fresh_process_bit_for_bit(
+    single: tuple[Lane, list[int]], tmp_path: Path
+) -> None:
+    lane, _ = single
+    _train(lane, _order(tmp_path, "other", width=32, dropout=0.5, opt={"precision": "bf16"}))
+    warm = _train(lane, _order(tmp_path, "warm", dropout=0.2, seed=3))
+    order = _order(tmp_path, "fresh", dropout=0.2, seed=3)
+    values = json.dumps({name: getattr(order, name) for name in order.__dataclass_fields__})
+    done = subprocess.run([sys.executable, "-c", _FRESH, values], capture_output=True, text=True, check=True)
+    fresh = json.loads(done.stdout.splitlines()[-1])
+    assert [report.metrics for report in warm] == [metrics for metrics, _ in fresh]
+    assert json.loads(json.dumps([report.curve for report in warm])) == [curve for _, curve in fresh]
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("zero_stage", [0, 1, 2, 3])
+def test_two_workers_equal_one_to_rounding(
+    zero_stage: int, single: tuple[Lane, list[int]], double: tuple[Lane, list[int]], tmp_path: Path
+) -> None:
+    one = _train(single[0], _order(tmp_path, "one", opt={"zero_stage": zero_stage}))
+    two = _train(double[0], _order(tmp_path, "two", opt={"zero_stage": zero_stage}))
+    for report, other in zip(one, two, strict=True):
+        assert other.metrics == pytest.approx(report.metrics, rel=1e-5)
+
+
+@pytest.mark.timeout(300)
+def test_a_trial_that_fails_leaves_the_lane_warm(single: tuple[Lane, list[int]], tmp_path: Path) -> None:
+    lane, processes = single
+    nan = _refusal(lane, _order(tmp_path, "nan", breaks_at=70))
+    bug = _refusal(lane, _order(tmp_path, "bug", fails_at=0))
+    knob = _refusal(lane, _order(tmp_path, "knob", widht=1))
+    assert "loss must stay finite" in nan.reason
+    assert nan.samples == 64
+    assert bug.reason == "RuntimeError: the toy is broken"
+    assert "losses" in bug.details
+    assert "widht" in knob.reason
+    assert _train(lane, _order(tmp_path, "good"))[-1].done
+    assert psutil.pid_exists(processes[0])
+
+
+def _refusal(lane: Lane, order: TrialOrder) -> Refusal:
+    reached = 0
+    while True:
+        answer = lane.advance(order, reached)
+        if isinstance(answer, Refusal):
+            return answer
+        reached = answer.samples
+
+
+@pytest.mark.timeout(300)
+def test_fifty_trials_do_not_grow_the_worker(single: tuple[Lane, list[int]], tmp_path: Path) -> None:
+    lane, _ = single
+    process = psutil.Process(_worker_of(lane, tmp_path))
+    sizes = []
+    for number in range(60):
+        _train(lane, _order(tmp_path, f"t{number}", width=64 + number % 3))
+        if number % 10 == 9:
+            sizes.append(process.memory_info().rss / 2**20)
+    assert sizes[-1] - sizes[0] < 8, sizes
+
+
+def _worker_of(lane: Lane, directory: Path) -> int:
+    """Asks the lane which process trains now, for a restarted group has another one."""
+    report = _train(lane, _order(directory, f"who-{time.monotonic_ns()}"))[-1]
+    return int(report.facts["process"])
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("fixture", ["single", "double"])
+def test_a_killed_worker_loses_nothing(
+    fixture: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    lane, _ = request.getfixturevalue(fixture)
+    whole = _train(lane, _order(tmp_path, "whole", dropout=0.1))
+    order = _order(tmp_path, "killed", dropout=0.1)
+    first = lane.advance(order, 0)
+    assert isinstance(first, Report)
+    os.kill(int(first.facts["process"]), signal.SIGKILL)
+    rest = [first]
+    while not rest[-1].done:
+        answer = lane.advance(order, rest[-1].samples)
+        assert isinstance(answer, Report), answer
+        rest.append(answer)
+    assert [report.metrics for report in rest] == [report.metrics for report in whole]
+
+
+@pytest.mark.timeout(300)
+def test_a_worker_killed_in_the_middle_of_a_step_is_replaced(
+    double: tuple[Lane, list[int]], tmp_path: Path
+) -> None:
+    lane, _ = double
+    order = _order(tmp_path, "mid", width=4096, opt={"batch_size": 4})
+    first = lane.advance(order, 0)
+    assert isinstance(first, Report)
+    victim = threading.Timer(0.15, lambda: os.kill(int(first.facts["process"]), signal.SIGKILL))
+    victim.start()
+    reports = [first]
+    while not reports[-1].done:
+        answer = lane.advance(order, reports[-1].samples)
+        assert isinstance(answer, Report), answer
+        reports.append(answer)
+    victim.join()
+    whole = _train(lane, _order(tmp_path, "mid-whole", width=4096, opt={"batch_size": 4}))
+    assert [report.metrics for report in reports] == [report.metrics for report in whole]
+
+

@@ -1,0 +1,212 @@
+"""One trial in one process, on real DeepSpeed."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from families.toy.config import Toy
+from families.toy.task import ToyTask, Waves
+from thalweg.config import Optimization
+from thalweg.contract import Progress
+from thalweg.errors import ConfigError, NonFiniteError
+from thalweg.training import baselines, checkpoint
+from thalweg.training.process_group import World
+from thalweg.training.schedule import lr_factor
+from thalweg.training.session import DataCache, Session
+from thalweg.training.stream import SampleStream
+
+from tests.thalweg.training.conftest import Orders, Run
+
+
+def _by_hand(config: Toy, num_samples: int) -> torch.nn.Module:
+    """Trains the toy with plain torch: one sample after another, gradients of the exact mean."""
+    task, data, knobs = ToyTask(config), Waves(), config.optimization
+    torch.manual_seed(config.seed)
+    model = task.build(data)
+    adam = torch.optim.AdamW(
+        model.parameters(),
+        lr=knobs.lr,
+        betas=(knobs.beta1, knobs.beta2),
+        eps=knobs.eps,
+        weight_decay=knobs.weight_decay,
+    )
+    stream = SampleStream(data.num_samples("train"), config.seed)
+    for start in range(0, num_samples, knobs.batch_size):
+        progress = Progress(samples=start, total_samples=num_samples, stage="train", stage_ratio=0.0)
+        adam.param_groups[0]["lr"] = knobs.lr * lr_factor(knobs, (start + knobs.batch_size) / num_samples)
+        totals = {"first": 0.0, "second": 0.0}
+        for position in range(start, start + knobs.batch_size):
+            batch = task.training_batch(data, *stream.take(position, 1))
+            totals = {name: totals[name] + count for name, count in task.counts(batch, progress).items()}
+        adam.zero_grad()
+        for position in range(start, start + knobs.batch_size):
+            batch = task.training_batch(data, *stream.take(position, 1))
+            for name, value in task.losses(model, batch, progress).items():
+                if totals[name]:
+                    (task.weights(progress)[name] * value / totals[name]).backward(retain_graph=True)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), knobs.clip_norm)
+        adam.step()
+    return model
+
+
+def _mse(model: torch.nn.Module) -> float:
+    task, data = ToyTask(Toy()), Waves()
+    sums = task.evaluate(model, task.evaluation_batch(data, "val", np.arange(data.num_samples("val"))))
+    return task.summarize(sums)["mse"]
+
+
+@pytest.mark.parametrize("zero_stage", [0, 1, 2, 3])
+@pytest.mark.parametrize("micro_batch_size", [None, 2])
+def test_training_equals_plain_torch(
+    zero_stage: int, micro_batch_size: int | None, order: Orders, run: Run
+) -> None:
+    knobs = {"zero_stage": zero_stage, "micro_batch_size": micro_batch_size, "clip_norm": 0.5}
+    value = run(order(opt=knobs))[-1].value
+    config = Toy(optimization=Optimization(lr=1e-2, batch_size=8, warmup_ratio=0.1, clip_norm=0.5))
+    assert value == pytest.approx(_mse(_by_hand(config, 256).eval()), rel=2e-5)
+
+
+def test_bf16_stays_near_fp32(order: Orders, run: Run) -> None:
+    full, half = run(order("a"))[-1].value, run(order("b", opt={"precision": "bf16"}))[-1].value
+    assert half != full
+    assert half == pytest.approx(full, rel=0.02)
+
+
+def test_a_trial_repeats_bit_for_bit(order: Orders, run: Run) -> None:
+    one, other = run(order("a", dropout=0.2)), run(order("b", dropout=0.2))
+    assert [report.metrics for report in one] == [report.metrics for report in other]
+    assert [report.curve for report in one] == [report.curve for report in other]
+
+
+def test_the_seed_changes_a_trial(order: Orders, run: Run) -> None:
+    assert run(order("a", seed=0))[-1].value != run(order("b", seed=1))[-1].value
+
+
+@pytest.mark.parametrize("knobs", [{}, {"dropout": 0.3}, {"stages": "two"}, {"opt": {"precision": "bf16"}}])
+@pytest.mark.parametrize("stops_after", [1, 2, 3])
+def test_a_trial_goes_on_from_its_checkpoint_bit_for_bit(
+    knobs: dict[str, object], stops_after: int, order: Orders, run: Run, world: World
+) -> None:
+    whole = run(order("whole", **knobs))
+    first = Session(order("cut", **knobs), world, DataCache())
+    reached = 0
+    for _ in range(stops_after):
+        reached = first.advance(reached).samples
+    first.close()
+    second = Session(order("cut", **knobs), world, DataCache())
+    rest = [second.advance(reached)]
+    while not rest[-1].done:
+        rest.append(second.advance(rest[-1].samples))
+    second.close()
+    assert [report.metrics for report in rest] == [report.metrics for report in whole[stops_after:]]
+
+
+def test_a_report_that_was_lost_is_given_again(order: Orders, world: World) -> None:
+    session = Session(order(), world, DataCache())
+    lost = session.advance(0)
+    assert session.advance(0).metrics == lost.metrics
+    session.close()
+    again = Session(order(), world, DataCache())
+    assert again.advance(0).metrics == lost.metrics
+    again.close()
+
+
+def test_another_trial_goes_on_from_an_interrupted_one(order: Orders, run: Run, world: World) -> None:
+    whole = run(order("whole"))
+    first = Session(order("interrupted"), world, DataCache())
+    folder = first.advance(0).checkpoint
+    first.close()
+    second = Session(replace(order("successor"), resumes=folder), world, DataCache())
+    assert second.advance(64).metrics == whole[1].metrics
+    second.close()
+
+
+def test_only_the_newest_checkpoint_is_kept(order: Orders, run: Run, tmp_path: Path) -> None:
+    run(order("trial"))
+    folders = list((tmp_path / "checkpoints" / "trial").glob("samples-*"))
+    assert [folder.name for folder in folders] == ["samples-000000000256"]
+
+
+def test_a_checkpoint_gives_the_weights_in_fp32(order: Orders, run: Run) -> None:
+    report = run(order(opt={"precision": "bf16"}))[-1]
+    weights = checkpoint.fp32_weights(Path(str(report.checkpoint)))
+    model = ToyTask(Toy()).build(None)
+    model.load_state_dict(weights)
+    assert {weight.dtype for weight in weights.values()} == {torch.float32}
+    assert _mse(model.eval()) == pytest.approx(report.value, rel=0.02)
+
+
+def test_a_loss_that_is_not_finite_ends_the_trial(order: Orders, run: Run) -> None:
+    with pytest.raises(NonFiniteError, match=r"loss must stay finite, got .*nan.* after 104 samples"):
+        run(order(breaks_at=100))
+
+
+def test_evaluations_are_due_at_the_same_samples_whatever_the_batch(order: Orders, run: Run) -> None:
+    reports = run(order(opt={"batch_size": 24}))
+    assert [report.samples for report in reports] == [64, 128, 192, 256]
+    assert [report.samples_seen for report in reports] == [72, 144, 192, 264]
+
+
+def test_the_second_stage_leaves_frozen_weights_alone(order: Orders, world: World) -> None:
+    session = Session(order(stages="two"), world, DataCache())
+    middle = checkpoint.fp32_weights(Path(str(_advance_to(session, 128))))
+    end = checkpoint.fp32_weights(Path(str(_advance_to(session, 256))))
+    session.close()
+    changed = {name for name in end if not torch.equal(middle[name], end[name])}
+    assert changed == {"head.weight", "head.bias"}
+
+
+def _advance_to(session: Session, samples: int) -> str | None:
+    report = session.last
+    while report is None or report.samples < samples:
+        report = session.advance(report.samples if report else 0)
+    return report.checkpoint
+
+
+def test_the_curve_holds_unweighted_parts_and_the_weights_used(order: Orders, run: Run) -> None:
+    light = run(order("a", loss_weights={"first": 1.0, "second": 0.5}, opt={"lr": 1e-9}))
+    heavy = run(order("b", loss_weights={"first": 4.0, "second": 2.0}, opt={"lr": 1e-9}))
+    one, other = light[0].curve[0][1], heavy[0].curve[0][1]
+    assert one["loss/first"] == pytest.approx(other["loss/first"], rel=1e-4)
+    assert other["loss/weighted"] == pytest.approx(4 * one["loss/weighted"], rel=1e-4)
+    assert (one["weight/second"], other["weight/second"]) == (0.5, 2.0)
+
+
+def test_absent_targets_do_not_thin_the_mean(order: Orders, run: Run) -> None:
+    point = run(order(opt={"lr": 1e-9, "batch_size": 64}))[0].curve[0][1]
+    task, data = ToyTask(Toy()), Waves()
+    torch.manual_seed(0)
+    model = task.build(data)
+    indices, keys = SampleStream(96, 0).take(0, 64)
+    errors = []
+    for index, key in zip(indices, keys, strict=True):
+        batch = task.training_batch(data, np.array([index]), np.array([key]))
+        if float(batch["present"]) > 0:
+            error = model(batch["inputs"]).detach()[0, 1] - batch["targets"][0, 1]
+            errors.append(float(error.square()))
+    assert point["loss/second"] == pytest.approx(np.mean(errors), rel=1e-4)
+
+
+def test_an_unknown_knob_is_named(order: Orders, world: World) -> None:
+    with pytest.raises(ConfigError, match="widht"):
+        Session(order(widht=3), world, DataCache())
+
+
+def test_baselines_are_recorded_once(order: Orders, world: World, tmp_path: Path) -> None:
+    directory = tmp_path / "checkpoints"
+    for trial, width in (("a", 4), ("b", 16)):
+        session = Session(replace(order(trial, width=width), baselines=True), world, DataCache())
+        session.advance(0)
+        session.close()
+        recorded = json.loads((directory / baselines.FILE).read_text())
+        if trial == "a":
+            first = recorded
+    assert recorded == first
+    assert first["zero"]["mse"] == pytest.approx(
+        float(np.mean(Waves().first[96:117] ** 2) + np.mean(Waves().second[96:117][np.arange(96, 117) % 3 != 0] ** 2))
+        / 2
+    )
+    assert set(first) == {"untrained", "zero"}

@@ -1,0 +1,68 @@
+"""The order of samples, and how a batch is cut."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from thalweg.errors import ConfigError, DataError
+from thalweg.training.stream import Layout, SampleStream
+
+
+@given(st.integers(1, 40), st.integers(0, 100), st.lists(st.integers(1, 17), min_size=1, max_size=8))
+def test_the_stream_is_the_same_however_it_is_cut(num_samples: int, seed: int, cuts: list[int]) -> None:
+    whole_indices, whole_keys = SampleStream(num_samples, seed).take(0, sum(cuts))
+    stream, start = SampleStream(num_samples, seed), 0
+    for cut in cuts:
+        indices, keys = stream.take(start, cut)
+        assert np.array_equal(indices, whole_indices[start : start + cut])
+        assert np.array_equal(keys, whole_keys[start : start + cut])
+        start += cut
+
+
+@given(st.integers(1, 40), st.integers(0, 3))
+def test_every_pass_holds_every_sample_once(num_samples: int, number: int) -> None:
+    indices, _ = SampleStream(num_samples, 5).take(number * num_samples, num_samples)
+    assert sorted(indices.tolist()) == list(range(num_samples))
+
+
+def test_passes_are_shuffled_differently() -> None:
+    stream = SampleStream(50, 0)
+    assert stream.take(0, 50)[0].tolist() != stream.take(50, 50)[0].tolist()
+
+
+def test_the_seed_changes_order_and_keys() -> None:
+    one, other = SampleStream(50, 0).take(0, 50), SampleStream(50, 1).take(0, 50)
+    assert one[0].tolist() != other[0].tolist()
+    assert not set(one[1].tolist()) & set(other[1].tolist())
+
+
+def test_keys_do_not_repeat_within_many_passes() -> None:
+    _, keys = SampleStream(10, 0).take(0, 20_000)
+    assert len(set(keys.tolist())) == 20_000
+
+
+def test_an_empty_split_is_refused() -> None:
+    with pytest.raises(DataError, match="at least 1 sample"):
+        SampleStream(0, 0)
+
+
+@given(st.integers(1, 64), st.one_of(st.none(), st.integers(1, 64)), st.integers(1, 8))
+def test_micro_batches_of_all_workers_tile_the_batch(share: int, most: int | None, world_size: int) -> None:
+    layout = Layout.of(share * world_size, most, world_size)
+    assert most is None or layout.micro_batch_size <= most
+    covered = [
+        position
+        for rank in range(world_size)
+        for start in layout.positions(1000, rank)
+        for position in range(start, start + layout.micro_batch_size)
+    ]
+    assert covered == list(range(1000, 1000 + share * world_size))
+
+
+def test_the_largest_fitting_micro_batch_is_taken() -> None:
+    assert Layout.of(24, 7, 2) == Layout(24, 6, 2, 2)
+
+
+def test_a_batch_that_cannot_be_shared_is_refused_with_a_way_out() -> None:
+    with pytest.raises(ConfigError, match=r"multiple of the lane's 2 workers, got 7; try 6 or 8"):
+        Layout.of(7, None, 2)
