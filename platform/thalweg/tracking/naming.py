@@ -1,7 +1,7 @@
 """How things are called in MLflow, so that sixteen trials can be compared at a glance.
 
-What the space searched keeps its own name, for MLflow shows little of a long one. The resolved
-configuration stands below it, as ``with/optimization.lr``: MLflow sorts by name.
+What the space searched keeps its own name, for MLflow shows little of a long one, and comes first: a run's
+page lists in the order of recording. The resolved configuration follows as ``with/optimization.lr``.
 """
 
 from __future__ import annotations
@@ -47,9 +47,21 @@ def baseline(name: str) -> str:
 
 def params(searched: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, str]:
     """Returns a trial's parameters: what was searched, rounded for reading, then the exact configuration."""
-    named = {key(f"with/{name}"): str(value) for name, value in config.items()}
-    named |= {key(name): number(value) for name, value in searched.items()}
+    named = {key(name): number(value) for name, value in searched.items()}
+    named |= {key(f"with/{name}"): str(value) for name, value in config.items()}
     return {name: clip(value, LONGEST_PARAM) for name, value in named.items()}
+
+
+def nested(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a flat configuration as it is nested, which `thalweg.config.parse` reads."""
+    tree: dict[str, Any] = {}
+    for name, value in config.items():
+        *groups, leaf = name.split(".")
+        branch = tree
+        for group in groups:
+            branch = branch.setdefault(group, {})
+        branch[leaf] = value
+    return tree
 
 
 def plain_params(values: Mapping[str, Any]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The descriptions that people read in MLflow, in Markdown: what to look at, and the leaderboard."""
+"""The descriptions that people read in MLflow, in Markdown: where to look first, and the leaderboard."""
 
 from __future__ import annotations
 
@@ -7,30 +7,25 @@ from thalweg.tracking.spool import State
 
 
 def experiment_note(state: State) -> str:
-    """Describes the experiment: what the study asks, what the columns mean, where to look first."""
+    """Describes the experiment; folded, MLflow shows only the first line, so that holds the links."""
     started = state.started
+    table, charts = (views.link(state.experiment_id, view) for view in (views.TABLE, views.CHARTS))
     better = "larger" if started["mode"] == "max" else "smaller"
     return "\n".join(
         [
-            f"Study **{started['study']}**: {started['num_trials']} trials of `{started['family']}` from the "
-            f"space `{started['space']}`, each trained on {started['samples']:,} samples.",
+            f"**{started['study']}**: [trials, best first]({table}) - [what good trials share]({charts})",
             "",
-            f"Look at: [the trials, best first]({views.link(state.experiment_id, views.TABLE)}) - "
-            f"[what good trials share]({views.link(state.experiment_id, views.CHARTS)}) (also in the menu "
-            "Views).",
+            f"{started['num_trials']} trials of `{started['family']}` from the space `{started['space']}`, "
+            f"each trained on {started['samples']:,} samples.",
             "",
-            f"`objective` is **{started['metric']}** ({better} is better), the same measurement in "
-            "every trial; the training loss is not, because its weights are searched.",
-            "",
-            "| name | meaning |",
-            "|---|---|",
-            "| a bare name such as `lr` | what the space asked for, rounded for reading |",
-            "| `with/...` | the exact configuration; the artifact `config.json` holds it whole |",
-            "| `loss/...` | training loss by part, unweighted; `weight/...` the weights in use |",
-            "| `time/..._s` | seconds, added up over the trial |",
-            "| status | complete = FINISHED, pruned early = KILLED, failed = FAILED; why: the tag `reason` |",
-            "",
-            "The x axis of every curve is the number of samples seen.",
+            f"- `objective` is **{started['metric']}** ({better} is better), the same measurement in every "
+            "trial. The training loss is not: its weights may be searched.",
+            "- A parameter with a bare name is what the space asked for, rounded for reading. `with/...` is "
+            "the exact configuration; the artifact `config.json` holds it whole.",
+            "- `loss/...` is the training loss by part, unweighted; `weight/...` are the weights in use.",
+            "- `time/..._s` are seconds, added up over the trial. Every curve runs over samples seen.",
+            "- A complete trial is FINISHED, an early-stopped one KILLED, a failed one FAILED; the tags "
+            "`status` and `reason` say it in words.",
             "",
             leaderboard(state),
         ]
@@ -38,14 +33,15 @@ def experiment_note(state: State) -> str:
 
 
 def leaderboard(state: State) -> str:
-    """Returns the best complete trials and the baselines, best first, as a table."""
+    """Returns the best complete trials and the baselines, best first, as a list."""
     rows = [(row.value, naming.trial(row.number), row.searched, row.run_id) for row in state.leaders]
     rows += [(value, naming.baseline(name), "", "") for name, value in state.baselines.items()]
     rows.sort(key=lambda row: row[0], reverse=state.started["mode"] == "max")
     if not rows:
         return "No trial is complete yet."
-    lines = [f"| {state.started['metric']} | run | searched |", "|---|---|---|"]
+    lines = [f"Best first, by **{state.started['metric']}**:", ""]
     for value, name, searched, run_id in rows:
-        link = f"[{name}](#/experiments/{state.experiment_id}/runs/{run_id})" if run_id else name
-        lines.append(f"| {value:.5g} | {link} | {searched} |")
+        address = f"#/experiments/{state.experiment_id}/runs/{run_id}?{views.TRAINING}"
+        line = f"1. **{value:.5g}** {f'[{name}]({address})' if run_id else name}"
+        lines.append(f"{line}: {searched}" if searched else line)
     return "\n".join(lines)

@@ -49,7 +49,7 @@ class MLflowRecorder:
         """Takes one event; returns at once."""
         self._queue.put(Moment(int(time.time() * 1000), event))
 
-    def close(self, timeout: float = 30.0) -> None:
+    def close(self, timeout: float = 60.0) -> None:
         """Waits until MLflow has everything, for ``timeout`` seconds at most; tells what it has not."""
         deadline = time.monotonic() + timeout
         self._queue.put(None)

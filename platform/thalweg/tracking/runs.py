@@ -159,7 +159,8 @@ class StudyRuns:
             batch.add_tags(run_id, tags)
         batch.add_params(run_id, values)
         self._offer_views(event, time_ms)
-        documents = {"config.json": json.dumps(dict(event.config), indent=2, default=str), **event.documents}
+        config = json.dumps(naming.nested(event.config), indent=2, default=str)
+        documents = {"config.json": config, **event.documents}
         for file, text in documents.items():
             self._client.log_text(run_id, text, file)
         self._state.open[str(event.number)] = run
@@ -189,10 +190,10 @@ class StudyRuns:
         run = self._open(event.number)
         for name, value in naming.time_metrics(event.timings).items():
             run.seconds[name] = run.seconds.get(name, 0.0) + value
-        for samples, values in event.curves:
-            batch.add_metrics(run.run_id, naming.curve_metrics(values), samples, time_ms)
-        values = {**event.metrics, OBJECTIVE: event.value, **run.seconds}
+        values = {OBJECTIVE: event.value, **event.metrics, **run.seconds}
         batch.add_metrics(run.run_id, values, event.samples, time_ms)
+        for samples, point in event.curves:
+            batch.add_metrics(run.run_id, naming.curve_metrics(point), samples, time_ms)
 
     def _end_trial(self, event: TrialEnded, time_ms: int, batch: Batch) -> None:
         state, run = self._state, self._open(event.number)
@@ -201,6 +202,7 @@ class StudyRuns:
             values[OBJECTIVE] = event.value
         batch.add_metrics(run.run_id, values, event.samples, time_ms)
         tags = {"status": event.status, "reason": event.reason, "checkpoint": event.checkpoint or ""}
+        tags[NOTE] = f"{event.status}: {event.reason}" if event.reason else ""
         batch.add_tags(run.run_id, naming.tags(tags))
         batch.end(run.run_id, _TRIAL_STATUS[event.status], time_ms)
         state.ended[str(event.number)] = event.status

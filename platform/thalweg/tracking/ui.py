@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -17,11 +18,13 @@ from types import FrameType
 from typing import IO
 
 from thalweg.errors import ConnectionFailed, ResourceError
+from thalweg.tracking import views
 from thalweg.tracking.address import DEFAULT_TRACKING_URI, artifact_folder, check_tracking, resolve_uri
 from thalweg.tracking.quiet import QUIET, environment
 
 DEFAULT_PORT = 5000
 SECONDS_TO_START = 60.0
+MOST_STUDIES = 8
 
 
 def serve_ui(
@@ -54,7 +57,9 @@ def serve_ui(
     with tempfile.TemporaryFile() as log, _server(_command(uri, host, port), log) as process:
         try:
             _await_answer(process, address)
-            say(f"MLflow's interface is at {address} (Ctrl-C stops it)")
+            say(f"MLflow's interface is at {address}/#/experiments?{views.TRAINING} (Ctrl-C stops it)")
+            for name, link in _studies(address):
+                say(f"  {name}: {address}/{link}")
             process.wait()
         except KeyboardInterrupt:
             say("stopped")
@@ -84,6 +89,20 @@ def _server(command: list[str], log: IO[bytes]) -> Iterator[subprocess.Popen[byt
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
+
+
+def _studies(address: str) -> list[tuple[str, str]]:
+    """Returns the studies changed last and the addresses of their tables below the interface's."""
+    query = f"max_results={MOST_STUDIES}&order_by=last_update_time+DESC"
+    with urllib.request.urlopen(
+        f"{address}/api/2.0/mlflow/experiments/search?{query}", timeout=10.0
+    ) as answer:
+        experiments = json.load(answer).get("experiments", [])
+    return [
+        (experiment["name"], views.link(experiment["experiment_id"], views.TABLE))
+        for experiment in experiments
+        if any(tag["key"].endswith(views.TABLE) for tag in experiment.get("tags", []))
+    ]
 
 
 def check_port(host: str, port: int) -> None:

@@ -14,6 +14,8 @@ from thalweg.tracking import naming
 
 TABLE = "thalweg-table"
 CHARTS = "thalweg-charts"
+TRAINING = "workflowType=machine_learning"
+"""In an address: MLflow's pages for training, where it otherwise opens those for language models."""
 
 _TAG = "mlflow.sharedViewState."
 _LEAST_WIDTH, _WIDTH_PER_LETTER, _REASON_WIDTH = 90, 8, 400
@@ -42,7 +44,7 @@ def experiment_tags(searched: Sequence[str], mode: str, time_ms: int) -> dict[st
 def link(experiment_id: str, view: str) -> str:
     """Returns the address of a view below MLflow's own, such as ``#/experiments/1/runs?...``."""
     mode = "&compareRunsMode=CHART" if view == CHARTS else ""
-    return f"#/experiments/{experiment_id}/runs?workflowType=machine_learning&viewStateShareKey={view}{mode}"
+    return f"#/experiments/{experiment_id}/runs?{TRAINING}&viewStateShareKey={view}{mode}"
 
 
 def _view(name: str, state: dict[str, Any], time_ms: int) -> str:
