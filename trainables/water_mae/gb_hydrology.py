@@ -8,7 +8,6 @@ temperature are interpolated from catchment means, soil moisture is the state of
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -26,10 +25,10 @@ from trainables.water_mae.layout import ATTRIBUTES, Period
 from trainables.water_mae.soil import SoilBucket
 
 DAILY, GRID, TABLE = "camels_gb_daily.nc", "gb_grid_5km_290x180.nc", "attributes_merged.csv"
+TRAIN, VAL = "2001-01-01:2010-12-31", "2011-01-01:2013-12-31"
 OPTIONS = {
-    "train": "first and last day of the training split, YYYY-MM-DD:YYYY-MM-DD "
-    "(default 2001-01-01:2010-12-31)",
-    "val": "first and last day of the validation split (default 2011-01-01:2013-12-31)",
+    "train": f"first and last day of the training split, YYYY-MM-DD:YYYY-MM-DD (default {TRAIN})",
+    "val": f"first and last day of the validation split (default {VAL})",
     "catchments": "complete (all 11 attributes known; default), all, or how many of the complete ones",
     "mask": "land to keep: gb (Great Britain and Man; default) or uk (and Northern Ireland)",
     "suspect_flow": "keep (default), or missing: river flow in runs of 15 and more equal days, which are "
@@ -48,8 +47,8 @@ class Options:
     train: Period
     val: Period
     catchments: str
-    mask: Literal["gb", "uk"]
-    suspect_flow: Literal["keep", "missing"]
+    mask: str
+    suspect_flow: str
 
 
 @dataclass(frozen=True)
@@ -86,8 +85,8 @@ def read(
     source: Path,
     target: Path,
     *,
-    train: str = "2001-01-01:2010-12-31",
-    val: str = "2011-01-01:2013-12-31",
+    train: str = TRAIN,
+    val: str = VAL,
     catchments: str = "complete",
     mask: str = "gb",
     suspect_flow: str = "keep",
@@ -132,18 +131,18 @@ def read(
 
 
 def _parse(train: str, val: str, catchments: str, mask: str, suspect_flow: str) -> Options:
-    periods = [_parse_period("train", train), _parse_period("val", val)]
-    if periods[1].first <= periods[0].last:
+    training, validation = _parse_period("train", train), _parse_period("val", val)
+    if validation.first <= training.last:
         raise ConfigError(
             f"val must begin after train ends, got train={train} and val={val}; choose a later day"
         )
     if catchments not in ("complete", "all") and not (catchments.isdigit() and int(catchments)):
         raise ConfigError(f"catchments must be complete, all or a number, got {catchments!r}; try complete")
-    if mask != "gb" and mask != "uk":
+    if mask not in ("gb", "uk"):
         raise ConfigError(f"mask must be gb or uk, got {mask!r}; try gb")
-    if suspect_flow != "keep" and suspect_flow != "missing":
+    if suspect_flow not in ("keep", "missing"):
         raise ConfigError(f"suspect_flow must be keep or missing, got {suspect_flow!r}; try keep")
-    return Options(*periods, catchments=catchments, mask=mask, suspect_flow=suspect_flow)
+    return Options(training, validation, catchments, mask, suspect_flow)
 
 
 def _parse_period(name: str, text: str) -> Period:
@@ -151,7 +150,7 @@ def _parse_period(name: str, text: str) -> Period:
         first, last = (np.datetime64(part.strip(), "D") for part in text.split(":"))
     except ValueError:
         raise ConfigError(
-            f"{name} must be YYYY-MM-DD:YYYY-MM-DD, got {text!r}; try {OPTIONS[name][-23:-1]}"
+            f"{name} must be YYYY-MM-DD:YYYY-MM-DD, got {text!r}; try {TRAIN if name == 'train' else VAL}"
         ) from None
     if not first <= last:
         raise ConfigError(f"{name} must not end before it begins, got {text!r}; exchange the two days")
@@ -185,7 +184,7 @@ def _read_record(daily: xr.Dataset, options: Options) -> Record:
         started=daily["first_day"].values.astype("datetime64[D]") <= options.train.first,
         precipitation=part["precipitation"].values.astype(np.float32),
         temperature=temperature,
-        evaporation=_evaporation(daily, dates, temperature),
+        evaporation=derive_evaporation(daily, dates, temperature),
         riverflow=part["riverflow"].values.astype(np.float32),
         repeated=part["riverflow_repeat"].values == 1,
     )
@@ -196,12 +195,12 @@ def _mended(
 ) -> Float32[np.ndarray, "gauge day"]:
     """Replaces the one day that is wrong upstream by the mean of its neighbours."""
     for day in np.flatnonzero(dates == _BAD_TEMPERATURE):
-        around = temperature[:, [max(day - 1, 0), min(day + 1, len(dates) - 1)]]
-        temperature[:, day] = around.mean(axis=1)
+        around = np.array([other for other in (day - 1, day + 1) if 0 <= other < len(dates)], np.int64)
+        temperature[:, day] = temperature[:, around].mean(axis=1)
     return temperature
 
 
-def _evaporation(
+def derive_evaporation(
     daily: xr.Dataset, dates: Shaped[np.ndarray, " day"], temperature: Float32[np.ndarray, "gauge day"]
 ) -> Float32[np.ndarray, "gauge day"]:
     """Derives daily potential evaporation from its mean course and the unseasonal part of temperature.
@@ -216,8 +215,10 @@ def _evaporation(
     gauge = np.arange(len(changes))[:, None]
     usual = daily["temperature_doy_mean"].values[gauge, half, position]
     demand = daily["pet_doy_mean"].values[gauge, half, position]
-    evaporation = demand * np.clip(1 + _CORRECTION * (temperature - usual), 0, 2)
-    return evaporation.astype(np.float32)
+    evaporation: Float32[np.ndarray, "gauge day"] = (
+        demand * np.clip(1 + _CORRECTION * (temperature - usual), 0, 2)
+    ).astype(np.float32)
+    return evaporation
 
 
 @dataclass(frozen=True)
@@ -239,7 +240,7 @@ class Terrain:
     map_at_gauges: Float64[np.ndarray, " gauge"]
 
 
-def _read_terrain(grid: xr.Dataset, mask: Literal["gb", "uk"], ids: Int64[np.ndarray, " gauge"]) -> Terrain:
+def _read_terrain(grid: xr.Dataset, mask: str, ids: Int64[np.ndarray, " gauge"]) -> Terrain:
     if not np.array_equal(grid["gauge_id"].values, ids):
         raise DataError(f"{GRID} and {DAILY} must list the same gauges, got different ones; copy both again")
     land = grid[f"land_{mask}"].values == 1
@@ -269,7 +270,13 @@ def _choose(record: Record, table: pd.DataFrame, catchments: str) -> Int64[np.nd
         raise DataError(
             f"{TABLE} must have the column {missing[0]}, got {', '.join(table.columns)}; copy it again"
         )
-    complete = table["complete"].reindex(record.ids).to_numpy() == 1
+    unknown = np.setdiff1d(record.ids, table.index.to_numpy())
+    if unknown.size:
+        raise DataError(
+            f"{TABLE} must have a row for every gauge, got none for {unknown.size} of {len(record.ids)}; "
+            "copy it again"
+        )
+    complete = table["complete"].loc[record.ids].to_numpy() == 1
     found = np.flatnonzero(record.started if catchments == "all" else record.started & complete)
     if not found.size:
         raise ConfigError(

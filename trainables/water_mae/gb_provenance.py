@@ -121,8 +121,8 @@ def _report(facts: Provenance) -> str:
         f"train {facts.train.first} to {facts.train.last}, val {facts.val.first} to {facts.val.last}",
         f"observed: river flow of {facts.num_catchments} catchments ({facts.num_complete} with all "
         f"attributes); {facts.repeated_ratio:.1%} of its values lie in runs of 15 and more equal days "
-        f"(filled forward upstream, or steady baseflow) and were {fate}; {facts.num_repeated_catchments} catchments "
-        "have over 5 % of them",
+        f"(filled forward upstream, or steady baseflow) and were {fate}; {facts.num_repeated_catchments} "
+        "catchments have over 5 % of them",
         f"interpolated from {facts.num_gauges} catchment means: precipitation and temperature on "
         f"{facts.land_cells} land cells of 5 km (mask {facts.mask})",
         f"derived: evaporation; model state: soil moisture, after {facts.spin_up_days} days of spin-up",

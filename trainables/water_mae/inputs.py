@@ -34,7 +34,8 @@ class Inputs:
     def day_of_year(self) -> Int16[np.ndarray, " day"]:
         """Days since 1 January, 0 to 365."""
         new_year = self.dates.astype("datetime64[Y]").astype("datetime64[D]")
-        return (self.dates - new_year).astype(np.int16)
+        days: Int16[np.ndarray, " day"] = (self.dates - new_year).astype(np.int16)
+        return days
 
 
 def inspect(files: Mapping[str, Path]) -> Inputs:

@@ -72,7 +72,7 @@ class _Content:
 
     def extend(self, values: Shaped[np.ndarray, "*shape"]) -> None:
         """Adds a piece of an array; how it is cut into pieces makes no difference."""
-        self._hash.update(np.ascontiguousarray(values))
+        self._hash.update(np.ascontiguousarray(values).data)
 
     def put(self, name: str, values: Shaped[np.ndarray, "*shape"]) -> None:
         """Adds an array and stores it."""
@@ -191,4 +191,5 @@ def _standardised(
     """Z-scores each attribute over the catchments; unknown values take the mean, which is 0."""
     spread = np.nanstd(static, axis=0)
     scores = (static - np.nanmean(static, axis=0)) / np.where(spread > 0, spread, 1)
-    return np.nan_to_num(scores, nan=0.0)
+    known: Float64[np.ndarray, "catchment attribute"] = np.nan_to_num(scores, nan=0.0)
+    return known

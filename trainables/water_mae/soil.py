@@ -52,4 +52,5 @@ class SoilBucket:
         self._water = self._water + kept
         limit = np.minimum(self.saturation / EVAPORATION_LIMIT, 1.0)
         self._water = self._water - np.minimum(evaporation * limit, self._water)
-        return inflow - kept
+        runoff: Float[np.ndarray, " place"] = inflow - kept
+        return runoff

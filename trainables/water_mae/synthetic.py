@@ -2,10 +2,11 @@
 
 Nothing is observed here, but the structure is that of the real data: a seasonal cycle, weather systems that
 span two to three patches, last for days and drift eastwards, relief that cools and wets, a soil that
-remembers, and rivers whose response depends on the static attributes of their catchment. So a masked patch or river is
-better known from its neighbours, from other modalities and from other days than from the calendar.
+remembers, and rivers whose response depends on the static attributes of their catchment. So a masked patch
+or river is better known from its neighbours, other modalities and other days than from the calendar.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float32, Float64, Int64
 from scipy import ndimage
+from scipy.sparse import csr_array
 
 from thalweg.contract import SplitName
 from thalweg.data.hdf5 import CHUNK_DAYS
@@ -25,6 +27,9 @@ from trainables.water_mae.soil import SoilBucket
 _MEMORY = 0.8  # day-to-day correlation of weather: a system lasts about five days
 _DRIFT = 1  # cells per day eastwards
 _LAPSE = 0.0065  # degC per metre
+_REACH = 9.0  # cells: standard deviation of the kernel that makes a weather system
+_VARIABLES = ("precipitation", "soil_moisture", "temperature", "evaporation", "runoff")
+_DECIMALS = {"precipitation": 2, "soil_moisture": 3, "temperature": 2}  # as the archives have them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +71,11 @@ SMALL = Island(
 
 def write_island(island: Island, target: Path) -> None:
     """Writes a synthetic data set; the same bytes of data for the same island."""
+    with staged(target) as folder:
+        _fill(folder, island)
+
+
+def _fill(folder: Path, island: Island) -> None:
     rng = np.random.default_rng(island.seed)
     land, altitude = _relief(island, rng)
     whole = Period(island.train.first, island.val.last)
@@ -73,19 +83,16 @@ def write_island(island: Island, target: Path) -> None:
     ids, basins, attributes = _catchments(island, land, altitude, weather["soil_moisture"], rng)
     riverflow, evaporation = _rivers(weather, basins, attributes)
     _make_irregular(riverflow, attributes, len(island.train.dates))
-    with staged(target) as folder:
-        splits: tuple[tuple[SplitName, Period], ...] = (("train", island.train), ("val", island.val))
-        for split, period in splits:
-            first = int((period.first - whole.first) / np.timedelta64(1, "D"))
-            for name in ("precipitation", "soil_moisture", "temperature"):
-                days = weather[name][first : first + len(period.dates)].round(3)
-                pieces = (days[piece : piece + CHUNK_DAYS] for piece in range(0, len(days), CHUNK_DAYS))
-                layout.write_grid(folder, name, split, period, land=land, pieces=pieces)
-        layout.write_mask(folder, land)
-        layout.write_series(
-            folder, whole, ids, evaporation=evaporation.round(3), riverflow=riverflow.round(3)
-        )
-        layout.write_attributes(folder, attributes)
+    layout.write_mask(folder, land)
+    layout.write_series(folder, whole, ids, evaporation=evaporation.round(3), riverflow=riverflow.round(3))
+    layout.write_attributes(folder, attributes)
+    splits: tuple[tuple[SplitName, Period], ...] = (("train", island.train), ("val", island.val))
+    for split, period in splits:
+        first = int((period.first - whole.first) / np.timedelta64(1, "D"))
+        for name, decimals in _DECIMALS.items():
+            days = weather[name][first : first + len(period.dates)].round(decimals)
+            pieces = (days[piece : piece + CHUNK_DAYS] for piece in range(0, len(days), CHUNK_DAYS))
+            layout.write_grid(folder, name, split, period, land=land, pieces=pieces)
 
 
 make_tiny = partial(write_island, TINY)
@@ -117,15 +124,25 @@ def _relief(
 
 def _systems(
     shape: tuple[int, int], num_days: int, rng: np.random.Generator
-) -> Float64[np.ndarray, "day row col"]:
-    """Weather systems: a smooth field of unit variance that fades, is renewed and drifts eastwards."""
-    field = _smooth(rng.standard_normal(shape), 9.0)
-    days = np.empty((num_days, *shape))
-    for day in range(num_days):
-        renewal = _smooth(rng.standard_normal(shape), 9.0)
-        field = _MEMORY * np.roll(field, _DRIFT, axis=1) + np.sqrt(1 - _MEMORY**2) * renewal
-        days[day] = field
-    return days
+) -> Iterator[Float64[np.ndarray, "row col"]]:
+    """Yields daily weather: a smooth field of unit variance that fades, is renewed and drifts east."""
+    down, across = (_bumps(size) for size in shape)
+    noise = rng.standard_normal((num_days, down.shape[1], across.shape[1]))
+    # einsum, not @: the same bits whatever the number of BLAS threads
+    renewal = np.einsum("dnm,cm->dnc", np.einsum("rn,dnm->drm", down, noise), across)
+    field = renewal[0]
+    for fresh in renewal:
+        field = _MEMORY * np.roll(field, _DRIFT, axis=1) + np.sqrt(1 - _MEMORY**2) * fresh
+        yield field
+
+
+def _bumps(size: int) -> Float64[np.ndarray, "cell node"]:
+    """Gaussian bumps around nodes on a circle of cells; white noise at the nodes gives unit variance."""
+    nodes = np.linspace(0, size, max(4, round(2 * size / _REACH)), endpoint=False)
+    distance = np.abs(np.arange(size)[:, None] - nodes)
+    weight = np.exp(-0.5 * (np.minimum(distance, size - distance) / _REACH) ** 2)
+    unit: Float64[np.ndarray, "cell node"] = weight / np.linalg.norm(weight, axis=1, keepdims=True)
+    return unit
 
 
 def _weather(
@@ -134,30 +151,25 @@ def _weather(
     period: Period,
     rng: np.random.Generator,
 ) -> dict[str, Float32[np.ndarray, "day cell"]]:
-    """Returns daily precipitation, temperature, soil moisture and evaporation of the land cells."""
+    """Returns the daily weather of the land cells, what it makes of the soil, and the runoff."""
     dates = period.dates
-    season = np.cos(2 * np.pi * ((dates - dates[0]).astype(int) - 20) / 365.25)[:, None]  # 1 in January
-    fronts = _systems(land.shape, len(dates), rng)[:, land]
-    air = _systems(land.shape, len(dates), rng)[:, land]
-    height = altitude[land]
-    south = np.argwhere(land)[:, 0] / land.shape[0]
-    temperature = 8.5 + 2 * south - _LAPSE * height - 5.5 * season + 3.5 * (air + 0.4 * fronts * season)
-    wet = np.maximum(fronts + 0.15 * season - 0.1, 0)
-    precipitation = 4.0 * wet * (0.7 + height / 500)
-    demand = np.maximum(0.1, (1.6 - 1.3 * season) * (1 + 0.06 * 3.5 * air))
+    winter = np.cos(2 * np.pi * ((dates - dates[0]).astype(int) - 20) / 365.25)  # 1 in January
+    height, south = altitude[land], np.argwhere(land)[:, 0] / land.shape[0]
     soil = SoilBucket(height.size)
-    moisture, runoff = np.empty_like(wet), np.empty_like(wet)
-    for day in range(len(dates)):
-        runoff[day] = soil.step(precipitation[day], temperature[day], demand[day])
-        moisture[day] = soil.saturation
-    days = {
-        "precipitation": precipitation,
-        "temperature": temperature,
-        "soil_moisture": moisture,
-        "evaporation": demand,
-        "runoff": runoff,
-    }
-    return {name: values.astype(np.float32) for name, values in days.items()}
+    days = {name: np.empty((len(dates), height.size), np.float32) for name in _VARIABLES}
+    systems = zip(*(_systems(land.shape, len(dates), rng) for _ in range(2)), strict=True)
+    for day, (fields, season) in enumerate(zip(systems, winter, strict=True)):
+        fronts, air = (field[land] for field in fields)
+        warmth = 3.5 * (air + 0.4 * fronts * season)
+        temperature = 8.5 + 2 * south - _LAPSE * height - 5.5 * season + warmth
+        wet = np.maximum(fronts + 0.15 * season - 0.1, 0)
+        precipitation = 4.0 * wet * (0.7 + height / 500)
+        demand = np.maximum(0.1, (1.6 - 1.3 * season) * (1 + 0.2 * air))
+        runoff = soil.step(precipitation, temperature, demand)
+        values = (precipitation, soil.saturation, temperature, demand, runoff)
+        for name, value in zip(_VARIABLES, values, strict=True):
+            days[name][day] = value
+    return days
 
 
 def _catchments(
@@ -208,12 +220,13 @@ def _rivers(
 
     The share `bfihost` of the runoff passes a slow store; the rest a quick one, quicker where it is steep.
     """
-    runoff = basins @ weather["runoff"].T.astype(np.float64)
+    mean_over = csr_array(basins)
+    runoff = mean_over @ weather["runoff"].T.astype(np.float64)
     slow_share = attributes["bfihost"].to_numpy()
     quick_days = 1.0 + 2.5 * np.exp(-attributes["dpsbar"].to_numpy() / 60)
     flow = slow_share[:, None] * _release(runoff, np.full(len(runoff), 40.0))
     flow += (1 - slow_share[:, None]) * _release(runoff, quick_days)
-    return flow.astype(np.float32), (basins @ weather["evaporation"].T).astype(np.float32)
+    return flow.astype(np.float32), (mean_over @ weather["evaporation"].T).astype(np.float32)
 
 
 def _release(

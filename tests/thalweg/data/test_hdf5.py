@@ -37,7 +37,9 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("chunk_days", [None, 1, 7, 30, 70])
 def test_pieces_together_are_the_file_whatever_its_chunks(path: Path, chunk_days: int | None) -> None:
-    storage = {} if chunk_days is None else {"chunks": (chunk_days, 5, 4), "compression": "gzip"}
+    storage: dict[str, Any] = {}
+    if chunk_days is not None:
+        storage = {"chunks": (chunk_days, 5, 4), "compression": "gzip"}
     grid = _write(path, dates=_start(70), **storage)
     daily = open_daily(path)
     pieces = list(read_days(daily))

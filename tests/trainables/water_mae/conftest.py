@@ -31,7 +31,7 @@ def tiny(tiny_root: Path) -> WaterData:
 
 @pytest.fixture
 def tiny_copy(tiny_root: Path, tmp_path: Path) -> Path:
-    """A data set folder of hard links to the world, without its store; replace files, never write into them."""
+    """A data set folder of hard links to the world, without its store; replace files, never edit them."""
     target = tmp_path / "copy"
     shutil.copytree(
         tiny_root / "tiny", target, copy_function=os.link, ignore=shutil.ignore_patterns(".store")

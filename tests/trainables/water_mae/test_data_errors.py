@@ -330,5 +330,5 @@ def test_a_threshold_that_keeps_no_patch_is_refused(tiny_copy: Path) -> None:
 def test_a_split_shorter_than_a_window_is_refused(tiny_copy: Path) -> None:
     for name in ("precipitation", "soil_moisture", "temperature"):
         _change_h5(tiny_copy, f"{name}_val_*.h5", lambda file: _shorten(file, slice(0, 29)))
-    with pytest.raises(DataError, match="val of .* must hold a window of 30 days, got 29 days; lower"):
+    with pytest.raises(DataError, match=r"val of .* must hold a window of 30 days, got 29 days; lower"):
         open_data(tiny_copy.parent, tiny_copy.name, _KNOBS)
