@@ -145,7 +145,8 @@ def test_a_family_gives_its_task_and_its_data_sets(lab: Callable[[str, str], Pat
     write_family(lab)
     family = discovery.load_family("workbench.pond")
     assert discovery.task_type(family.config_type).__name__ == "PondTask"
-    assert family.worlds == family.sources == {}
+    assert family.worlds == {}
+    assert family.sources == {}
 
 
 def test_an_unknown_preset_is_answered_with_the_closest_one(lab: Callable[[str, str], Path]) -> None:

@@ -8,6 +8,7 @@ checkpoint and its curve.
 import math
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -16,26 +17,17 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from thalweg.config import FamilyConfig
-from thalweg.errors import NonFiniteError, SpaceError, StudyError, TrialError
+from thalweg.errors import NonFiniteError, SpaceError, TrialError
 from thalweg.search import records
-from thalweg.search.fingerprint import fingerprint
-from thalweg.search.records import CHECKPOINT, CONFIG, DEFINITION, OUTCOME, RESUMES, StudyRecord, TrialRecord
-from thalweg.search.rungs import CONTINUES, make_pruner
-from thalweg.search.samplers import make_sampler
+from thalweg.search.definition import open_study, write_definition
+from thalweg.search.records import CHECKPOINT, CONFIG, OUTCOME, RESUMES, StudyRecord, TrialRecord
+from thalweg.search.rungs import CONTINUES
 from thalweg.search.space import Space
-from thalweg.search.storage import JOURNAL, Claim, open_storage, repair_journal
+from thalweg.search.storage import JOURNAL, Claim, SharedClaim, close_storage, open_storage, repair_journal
 
+_FIXED = "fixed_params"  # where Optuna keeps what `enqueue_trial` was given
 _CRASHES = "crashes"  # user attribute: how often this parameter set took its process down
 _PROTOCOL = "protocol"  # user attribute of the study: [hash, number of the first trial]
-_LAWS = {  # what may not change while a name is in use, and how to say it
-    "space": "search space",
-    "family": "family",
-    "metric": "metric",
-    "mode": "mode",
-    "samples": "budget in samples",
-    "num_evaluations": "number of evaluations",
-    "fingerprint": "version of its search space",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,16 +104,24 @@ class Ledger:
         num_recovered: Trials of an earlier process that were found running and put back.
     """
 
-    def __init__(self, study: optuna.Study, space: Space, claim: Claim) -> None:
+    def __init__(self, study: optuna.Study, space: Space, claims: ExitStack) -> None:
         self.space = space
         self.num_recovered = 0
         self._study = study
-        self._claim = claim
+        self._claims = claims
         self._live: dict[int, _Live] = {}
         self._protocol: list[Any] | None = study.user_attrs.get(_PROTOCOL)
 
     @classmethod
-    def open(cls, directory: Path, name: str, space: Space, *, storage: str | None = None) -> "Ledger":
+    def open(
+        cls,
+        directory: Path,
+        name: str,
+        space: Space,
+        *,
+        storage: str | None = None,
+        take_over: bool = False,
+    ) -> "Ledger":
         """Creates a study or continues it; trials that an earlier process left running are put back.
 
         Args:
@@ -129,26 +129,30 @@ class Ledger:
             name: The study's name.
             space: What is searched, with the settings of the study.
             storage: A database instead of a journal in the folder, in SQLAlchemy's form.
+            take_over: Whether to drive a study in a database whose driver on another host is gone.
 
         Raises:
             StudyError: Another process drives the study, its name is used for something else, or its storage
                 cannot be opened.
             OutputError: The folder cannot be written.
         """
-        claim = Claim(directory)
-        try:
+        with ExitStack() as claims:  # given back here if anything fails, else by `close`
+            claims.callback(Claim(directory).release)
             repair_journal(directory / JOURNAL)
-            study = _open_study(open_storage(directory, storage), name, space)
-            ledger = cls(study, space, claim)
+            opened = open_storage(directory, storage)
+            claims.callback(close_storage, opened)
+            study = open_study(opened, name, space)
+            if storage is not None:
+                claims.callback(SharedClaim(study, take_over=take_over).release)
+            write_definition(study, space)
+            ledger = cls(study, space, claims)
             ledger.num_recovered = len(ledger.interrupt_all("interrupted: its process died", crashed=True))
-        except BaseException:
-            claim.release()
-            raise
+            ledger._claims = claims.pop_all()
         return ledger
 
     def close(self) -> None:
         """Lets another process drive the study."""
-        self._claim.release()
+        self._claims.close()
 
     def read(self) -> StudyRecord:
         """Returns everything that the storage holds."""
@@ -260,7 +264,7 @@ class Ledger:
         for trial in running:
             crashes = trial.user_attrs.get(_CRASHES, 0) + int(crashed)
             hopeless = crashes > self.space.study.max_retries
-            if CONFIG in trial.user_attrs and trial.number not in continued and not hopeless:
+            if trial.number not in continued and not hopeless:
                 self._study.add_trial(_continuation(trial, crashes))
             # Queued first: a process that dies between the two lines repeats the second one only.
             why = f"{reason} {crashes} times" if hopeless else reason
@@ -315,56 +319,10 @@ class Ledger:
         self._live.pop(number, None)
 
 
-def definition_of(space: Space) -> dict[str, Any]:
-    """Returns what the storage keeps about a study: what may not change under its name, and its settings."""
-    study = space.study
-    return {
-        "space": space.module_name,
-        "family": space.config_type.__module__.rpartition(".")[0],
-        "metric": study.metric,
-        "mode": study.mode,
-        "samples": study.samples,
-        "num_evaluations": study.num_evaluations,
-        "fingerprint": fingerprint(space.file),
-        "study": study.model_dump(mode="json"),
-    }
-
-
-def _open_study(storage: Any, name: str, space: Space) -> optuna.Study:
-    settings = space.study
-    study = optuna.create_study(
-        study_name=name,
-        storage=storage,
-        pruner=make_pruner(settings),
-        direction="minimize" if settings.mode == "min" else "maximize",
-        load_if_exists=True,
-    )
-    definition = definition_of(space)
-    num_trials = len(study.get_trials(deepcopy=False))
-    stored = study.user_attrs.get(DEFINITION)
-    if stored is not None:
-        _check_same(name, stored, definition)
-    elif num_trials:
-        raise StudyError(f"study {name!r} was not made by thalweg; give this one another name")
-    study.sampler = make_sampler(settings, num_trials)
-    study.set_user_attr(DEFINITION, definition)
-    for params in settings.first_trials:
-        study.enqueue_trial(params, skip_if_exists=True)
-    return study
-
-
-def _check_same(name: str, stored: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    for key, what in _LAWS.items():
-        if stored.get(key) != now[key]:
-            raise StudyError(
-                f"a study keeps its {what}: {name!r} has {stored.get(key)}, got {now[key]}; "
-                "give the new study another name"
-            )
-
-
 def _continuation(trial: FrozenTrial, crashes: int) -> FrozenTrial:
     checkpoint = trial.user_attrs.get(CHECKPOINT, trial.user_attrs.get(RESUMES))
     attributes = {CONTINUES: trial.number, _CRASHES: crashes}
+    enqueued = trial.system_attrs.get(_FIXED)
     if checkpoint:
         attributes[RESUMES] = checkpoint
     return create_trial(
@@ -372,5 +330,6 @@ def _continuation(trial: FrozenTrial, crashes: int) -> FrozenTrial:
         params=trial.params,
         distributions=trial.distributions,
         user_attrs=attributes,
+        system_attrs={_FIXED: enqueued} if enqueued else None,
         intermediate_values=trial.intermediate_values if checkpoint else None,
     )

@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 from thalweg.contract import Mode
 from thalweg.errors import StudyError
 from thalweg.search.rungs import CONTINUES
-from thalweg.search.storage import JOURNAL, open_storage
+from thalweg.search.storage import JOURNAL, close_storage, open_storage
 
 RecordStatus = Literal["waiting", "running", "complete", "pruned", "failed"]
 
@@ -112,11 +112,12 @@ def read_study(directory: Path, name: str, storage: str | None = None) -> StudyR
         raise StudyError(f"a study's folder must hold {JOURNAL}, got {directory}; name a study that was run")
     opened = open_storage(directory, storage)
     try:
-        study = optuna.load_study(study_name=name, storage=opened)
+        return read(optuna.load_study(study_name=name, storage=opened))
     except KeyError:
         known = ", ".join(sorted(optuna.get_all_study_names(opened))) or "none"
         raise StudyError(f"no study {name!r} in {storage or directory} (found: {known})") from None
-    return read(study)
+    finally:
+        close_storage(opened)
 
 
 def read(study: optuna.Study) -> StudyRecord:

@@ -30,7 +30,7 @@ def make_sampler(study: Study, num_past_trials: int) -> BaseSampler:
     """
     seed = int(np.random.SeedSequence([study.seed, num_past_trials]).generate_state(1)[0])
     with warnings.catch_warnings():
-        # `group` of TPE and pruned trials in CMA-ES: both are wanted, and Optuna's major version is pinned.
+        # `group` of TPE is experimental and wanted; Optuna's major version is pinned.
         warnings.simplefilter("ignore", ExperimentalWarning)
         return SAMPLERS[study.sampler](seed, study.startup_trials)
 
@@ -52,13 +52,9 @@ def _gp(seed: int, num_startup_trials: int) -> BaseSampler:
 
 
 def _cmaes(seed: int, num_startup_trials: int) -> BaseSampler:
-    # Categorical and conditional parameters are drawn at random beside the CMA-ES of the others.
-    return CmaEsSampler(
-        seed=seed,
-        n_startup_trials=num_startup_trials,
-        consider_pruned_trials=True,
-        warn_independent_sampling=False,
-    )
+    # Categorical and conditional parameters are drawn at random beside the CMA-ES of the others. Pruned
+    # trials are left out: Optuna's `consider_pruned_trials` breaks on those without a conditional parameter.
+    return CmaEsSampler(seed=seed, n_startup_trials=num_startup_trials, warn_independent_sampling=False)
 
 
 def _nsga2(seed: int, num_startup_trials: int) -> BaseSampler:

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
@@ -10,7 +9,10 @@ from thalweg.search.director import Report, StudyDirector
 
 
 class StudyScheduler(FIFOScheduler):
-    """Passes results to the director and its decisions to Tune; starts trials in their order."""
+    """Passes results to the director and its decisions to Tune; starts trials in their order.
+
+    Some calls bring Tune's controller, others a proxy of it.
+    """
 
     _supports_buffered_results = False
 
@@ -18,12 +20,12 @@ class StudyScheduler(FIFOScheduler):
         super().__init__()  # type: ignore[no-untyped-call]
         self._director = director
 
-    def on_trial_result(self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]) -> str:
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Hears a result; Tune calls this for every one that is not marked as done."""
         stops = self._director.observe(trial.config["number"], Report.from_result(result))
         return str(TrialScheduler.STOP if stops else TrialScheduler.CONTINUE)
 
-    def on_trial_error(self, tune_controller: TuneController, trial: Trial) -> None:
+    def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
         """Hears of a failure, before Tune tries again or tells the searcher that it gives up."""
         reason = _last_line(trial.get_error())
         if trial.status == Trial.ERROR:  # Tune marks it so before it queues the trial again
@@ -31,10 +33,10 @@ class StudyScheduler(FIFOScheduler):
         else:
             self._director.fail(trial.config["number"], reason)
 
-    def choose_trial_to_run(self, tune_controller: TuneController) -> Trial | None:
+    def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
         """Returns the next trial in line; first ends those that Tune gave up without telling anybody."""
         running = set(self._director.running)
-        for trial in tune_controller.get_trials():  # type: ignore[no-untyped-call]
+        for trial in tune_controller.get_trials():
             if trial.status == Trial.ERROR and trial.config.get("number") in running:
                 self._director.fail(trial.config["number"], _last_line(trial.get_error()))
         return super().choose_trial_to_run(tune_controller)

@@ -6,9 +6,11 @@ off before the journal is read.
 """
 
 import fcntl
+import logging
 import os
 import re
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,6 +21,8 @@ from thalweg.errors import OutputError, StudyError
 
 JOURNAL = "journal.log"
 _CLAIM = "driver.lock"
+_DRIVER = "driver"  # user attribute of a study in a database
+_logger = logging.getLogger(__name__)
 
 
 class KernelLock(JournalFileOpenLock):
@@ -82,6 +86,51 @@ class Claim:
         self._handle.close()
 
 
+def is_driven(directory: Path) -> bool:
+    """Says whether a process drives a study now; asks without claiming it."""
+    try:
+        with (directory / _CLAIM).open("rb") as handle:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
+class SharedClaim:
+    """The right to drive a study in a database, which no lock of a file system guards.
+
+    The study itself says who drives it: host, process and when that process began. A process of this
+    host that is gone has lost the right; of one on another host nobody here can tell.
+
+    Args:
+        study: The study in the database.
+        take_over: Whether to take the right from a process on another host, which the user knows is gone.
+
+    Raises:
+        StudyError: Somebody else drives the study.
+    """
+
+    def __init__(self, study: optuna.Study, *, take_over: bool = False) -> None:
+        self._study = study
+        other = study.user_attrs.get(_DRIVER)
+        if other and _may_live(other) and not (take_over and other["host"] != socket.gethostname()):
+            raise StudyError(
+                f"one process at a time drives a study, got {study.study_name!r}, which process "
+                f"{other['pid']} on {other['host']} drives; stop that one first, or take over if it is gone"
+            )
+        pid = os.getpid()
+        study.set_user_attr(_DRIVER, {"host": socket.gethostname(), "pid": pid, "began": _began(pid)})
+
+    def release(self) -> None:
+        """Lets another process drive the study."""
+        try:
+            self._study.set_user_attr(_DRIVER, None)
+        except Exception:  # the database may be what ended the search
+            _logger.warning("the claim on study %r stays in its database", self._study.study_name)
+
+
 def open_storage(directory: Path, url: str | None) -> Any:
     """Opens the storage of a study.
 
@@ -101,6 +150,14 @@ def open_storage(directory: Path, url: str | None) -> Any:
         shown = re.sub(r"://([^:/@]+):[^@]+@", r"://\1:***@", url)
         first = str(error).strip().partition("\n")[0]
         raise StudyError(f"the storage must be a database that answers, got {shown}: {first}") from error
+
+
+def close_storage(storage: Any) -> None:
+    """Closes the connections of a database; a journal is open only while it is used."""
+    engine = getattr(getattr(storage, "_backend", None), "engine", None)
+    if engine is not None:
+        storage.remove_session()
+        engine.dispose()
 
 
 def repair_journal(file: Path) -> int:
@@ -125,3 +182,16 @@ def _open_journal(file: Path) -> JournalStorage:
         ) from error
     except OSError as error:
         raise OutputError(f"a journal must be readable and writable, got {file}: {error.strerror}") from None
+
+
+def _may_live(driver: Mapping[str, Any]) -> bool:
+    return driver["host"] != socket.gethostname() or driver["began"] == _began(driver["pid"])
+
+
+def _began(pid: int) -> str | None:
+    """Returns when a process of this machine began, in ticks since boot; None where there is none."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    return stat.rpartition(")")[2].split()[19]  # field 22 of proc(5); the second one may hold blanks

@@ -21,36 +21,36 @@ class Study(Knobs):
     """Whether smaller or larger is better."""
     samples: int = Field(ge=1)
     """Budget of a trial, in training samples seen."""
-    num_trials: int = Field(32, ge=1)
+    num_trials: int = Field(default=32, ge=1)
     """Trials that end as complete, pruned or failed; interrupted ones do not count."""
-    num_evaluations: int = Field(8, ge=1)
+    num_evaluations: int = Field(default=8, ge=1)
     """Evaluations of a trial, equally spaced over its budget; the last one lies at its end."""
     sampler: SamplerName = "tpe"
-    """Who proposes. `gp` and `nsga2` learn from complete trials only."""
+    """Who proposes; `gp`, `cmaes` and `nsga2` learn from complete trials only, `tpe` from pruned ones too."""
     scheduler: SchedulerName = "successive_halving"
     """Who stops trials early."""
-    min_samples: int | None = Field(None, ge=1)
+    min_samples: int | None = Field(default=None, ge=1)
     """Samples at the first rung; None takes samples / reduction_factor**2.
 
     A rung lies at the first evaluation at or above its number of samples.
     """
-    reduction_factor: int = Field(3, ge=2, le=16)
+    reduction_factor: int = Field(default=3, ge=2, le=16)
     """One trial in so many passes a rung; rungs grow by the same factor."""
-    num_lanes: int | Literal["auto"] = Field("auto")
+    num_lanes: int | Literal["auto"] = Field(default="auto")
     """Trials that train at the same time; `auto` takes as many as the cluster holds."""
-    num_workers: int = Field(1, ge=1)
+    num_workers: int = Field(default=1, ge=1)
     """Processes that train one trial together."""
-    cpus_per_worker: float = Field(1.0, ge=0)
+    cpus_per_worker: float = Field(default=1.0, ge=0)
     """CPU cores of a worker."""
-    gpus_per_worker: float = Field(0.0, ge=0)
+    gpus_per_worker: float = Field(default=0.0, ge=0)
     """GPUs of a worker."""
-    seed: int = Field(0, ge=0, lt=2**31)
+    seed: int = Field(default=0, ge=0, lt=2**31)
     """Seed of the sampler; the seed of a trial is a knob of its configuration."""
-    num_startup_trials: int | None = Field(None, ge=1)
+    num_startup_trials: int | None = Field(default=None, ge=1)
     """Random trials before the sampler learns; None takes a quarter of the trials, at most 10."""
-    keep_checkpoints: int = Field(3, ge=0)
+    keep_checkpoints: int = Field(default=3, ge=0)
     """Best trials whose checkpoint is kept."""
-    max_retries: int = Field(2, ge=0)
+    max_retries: int = Field(default=2, ge=0)
     """How often a trial whose lane died is tried again."""
     first_trials: tuple[dict[str, Any], ...] = ()
     """Parameter sets that are tried first; a parameter that a set leaves out is sampled."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from thalweg.search.ledger import Ledger
 from thalweg.search.space import Space, load_space
 
 CONFIG = """
@@ -76,3 +77,17 @@ def make_space(lab: Callable[[str, str], Path]) -> Callable[..., Space]:
         return replace(space, study=type(space.study)(**settings))
 
     return make
+
+
+@pytest.fixture
+def open_ledger(tmp_path: Path) -> Iterator[Callable[..., Ledger]]:
+    """Opens the study ``s`` in a folder of the test; what is still open at its end is closed."""
+    opened: list[Ledger] = []
+
+    def open_it(space: Space, folder: str = "study", **options: Any) -> Ledger:
+        opened.append(Ledger.open(tmp_path / folder, "s", space, **options))
+        return opened[-1]
+
+    yield open_it
+    for ledger in opened:
+        ledger.close()

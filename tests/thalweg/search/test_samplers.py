@@ -1,0 +1,75 @@
+"""Every sampler and every scheduler finishes a study, and learns."""
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from statistics import mean
+from typing import get_args
+
+import pytest
+
+from thalweg.search.ledger import Evaluation, Ledger, Proposal
+from thalweg.search.records import StudyRecord
+from thalweg.search.samplers import SAMPLERS, make_sampler
+from thalweg.search.space import Space
+from thalweg.search.study import SamplerName, SchedulerName, Study
+
+
+def run(space: Space, folder: Path) -> StudyRecord:
+    """Runs a study of a valley whose bottom lies at x = 0.3, width = 1."""
+    ledger = Ledger.open(folder, "s", space)
+    while ledger.num_open():
+        proposal = ledger.ask()
+        assert isinstance(proposal, Proposal)
+        params = proposal.params
+        depth = (params["x"] - 0.3) ** 2 + params["width"] / 64 + params.get("bend", 0.0) / 100
+        for samples in space.study.evaluations:
+            value = depth + 10 / samples
+            ledger.report(proposal.number, Evaluation(samples=samples, value=value))
+            if samples == space.study.samples:
+                ledger.complete(proposal.number)
+            elif ledger.should_stop(proposal.number):
+                ledger.prune(proposal.number)
+                break
+    ledger.close()
+    return ledger.read()
+
+
+@pytest.mark.parametrize("sampler", get_args(SamplerName))
+def test_every_sampler_finishes_a_study(
+    make_space: Callable[..., Space], tmp_path: Path, sampler: SamplerName
+) -> None:
+    study = run(make_space(sampler=sampler), tmp_path / "study")
+    assert {trial.status for trial in study.trials} == {"complete", "pruned"}
+    assert len(study.trials) == 30
+    best = study.best()
+    assert best is not None
+    assert best.value is not None
+    assert best.value < 0.2  # the expectation over the space is above 0.6
+
+
+@pytest.mark.parametrize("scheduler", get_args(SchedulerName))
+def test_every_scheduler_finishes_a_study(
+    make_space: Callable[..., Space], tmp_path: Path, scheduler: SchedulerName
+) -> None:
+    study = run(make_space(scheduler=scheduler), tmp_path / "study")
+    statuses = {trial.status for trial in study.trials}
+    assert statuses == ({"complete"} if scheduler == "none" else {"complete", "pruned"})
+    assert len(study.trials) == 30
+
+
+def test_tpe_looks_closer_where_it_is_good(make_space: Callable[..., Space], tmp_path: Path) -> None:
+    study = run(make_space(num_trials=60, scheduler="none"), tmp_path / "study")
+    distances = [abs(trial.params["x"] - 0.3) for trial in study.trials]
+    assert mean(distances[-20:]) < 0.8 * mean(distances[:10])
+
+
+def test_every_name_has_a_sampler() -> None:
+    assert set(SAMPLERS) == set(get_args(SamplerName))
+
+
+@pytest.mark.parametrize("sampler", get_args(SamplerName))
+def test_making_a_sampler_warns_of_nothing(sampler: SamplerName) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        make_sampler(Study(metric="loss", mode="min", samples=8, sampler=sampler), 0)

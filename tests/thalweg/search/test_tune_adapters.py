@@ -1,0 +1,155 @@
+"""The searcher and the scheduler on real Ray Tune: every way in which a trial can end."""
+
+import math
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+from ray import tune
+
+from thalweg.events import Event, Notice, TrialEnded
+from thalweg.search.director import StudyDirector
+from thalweg.search.ledger import Ledger
+from thalweg.search.scheduler import StudyScheduler
+from thalweg.search.searcher import StudySearcher
+from thalweg.search.space import Space
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.integration,
+    # Ray leaves sockets and subprocesses to the garbage collector, and warns of its own future defaults.
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
+
+
+class Lane(tune.Trainable):
+    """A lane whose trials do at their second report what their mood says."""
+
+    def setup(self, config: dict[str, Any], **lane: Any) -> None:
+        self.marks: Path = lane["marks"]
+        self.moods: dict[int, str] = lane["moods"]
+        self.reset_config(config)
+
+    def reset_config(self, config: dict[str, Any]) -> bool:
+        self.proposal, self.samples = config, 0
+        return True
+
+    def step(self) -> dict[str, Any]:
+        self.samples += 100
+        number = self.proposal["number"]
+        mood = self.moods.get(number) if self.samples == 200 else None
+        if mood == "raise":
+            raise RuntimeError("the sensor is broken")
+        if mood == "die_once" and not (self.marks / str(number)).exists():
+            (self.marks / str(number)).touch()
+            os._exit(1)
+        if mood == "give_up":
+            return {"samples": 200, "status": "failed", "reason": "out of memory", "done": True}
+        loss = math.nan if mood == "nan" else self.proposal["config"]["x"] ** 2 + number
+        done = self.samples == 800
+        status = "finished" if done else "running"
+        return {"samples": self.samples, "metrics": {"loss": loss}, "status": status, "done": done}
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[None]:
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
+    yield
+    ray.shutdown()
+
+
+class Run:
+    """A study that Tune ran to its end."""
+
+    def __init__(self, ledger: Ledger, folder: Path, moods: dict[int, str]) -> None:
+        self.ledger, self.events = ledger, list[Event]()
+        self.director = StudyDirector(ledger, self.events.append, num_lanes=2)
+        marks = folder / "marks"
+        marks.mkdir()
+        tuner = tune.Tuner(
+            tune.with_resources(tune.with_parameters(Lane, marks=marks, moods=moods), {"CPU": 1}),
+            tune_config=tune.TuneConfig(
+                search_alg=StudySearcher(self.director),
+                scheduler=StudyScheduler(self.director),
+                num_samples=-1,
+                reuse_actors=True,
+                trial_dirname_creator=lambda trial: trial.trial_id,
+            ),
+            run_config=tune.RunConfig(
+                name="tune",
+                storage_path=str(folder),
+                verbose=0,
+                failure_config=tune.FailureConfig(max_failures=1),
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            ),
+        )
+        self.results = tuner.fit()
+        self.left = self.director.running
+        self.director.close()
+
+
+@pytest.fixture
+def run_study(
+    cluster: None, make_space: Callable[..., Space], open_ledger: Callable[..., Ledger], tmp_path: Path
+) -> Callable[..., Run]:
+    def run(moods: dict[int, str], **changes: Any) -> Run:
+        return Run(open_ledger(make_space(**changes)), tmp_path, moods)
+
+    return run
+
+
+def test_every_trial_ends_once_and_as_tune_says(run_study: Callable[..., Run]) -> None:
+    moods = {1: "nan", 2: "raise", 3: "give_up", 4: "die_once"}
+    run = run_study(moods, num_trials=7, scheduler="none")
+    assert run.director.failure is None
+    assert run.left == ()
+    trials = run.ledger.trials()
+    assert [trial.status for trial in trials] == [
+        "complete", "failed", "failed", "failed", "complete", "complete", "complete"
+    ]  # fmt: skip
+    assert trials[1].reason.startswith("loss must be finite, got nan")
+    assert "the sensor is broken" in trials[2].reason
+    assert trials[3].reason == "out of memory"
+    assert all(trial.curve[-1][0] == 800 for trial in trials if trial.status == "complete")
+    assert [len(trial.curve) for trial in trials[1:4]] == [1, 1, 1]
+    ended = [event for event in run.events if isinstance(event, TrialEnded)]
+    assert sorted(event.number for event in ended) == list(range(7))
+    assert {e.number: e.status for e in ended} == {t.number: t.status for t in trials}
+    retried = {event.text.split()[1] for event in run.events if isinstance(event, Notice)}
+    assert retried == {"2", "4"}
+    assert run.results.num_terminated == 6  # all but the one whose retries were used up
+    assert run.results.num_errors == 1
+
+
+def test_a_scheduler_stops_trials_and_tune_obeys(run_study: Callable[..., Run]) -> None:
+    run = run_study({}, num_trials=9)  # each trial is worse than the ones before it
+    trials = run.ledger.trials()
+    assert [trial.status for trial in trials].count("pruned") >= 7
+    assert {trial.curve[-1][0] for trial in trials if trial.status == "pruned"} == {100}
+    assert run.results.num_errors == 0
+
+
+def test_a_storage_that_breaks_in_the_middle_ends_tune_in_order(
+    run_study: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reports = 0
+    real = Ledger.report
+
+    def report(self: Ledger, number: int, evaluation: Any) -> bool:
+        nonlocal reports
+        reports += 1
+        if reports == 6:
+            raise OSError("no space left on device")
+        return real(self, number, evaluation)
+
+    monkeypatch.setattr(Ledger, "report", report)
+    run = run_study({}, num_trials=9, scheduler="none")
+    assert isinstance(run.director.failure, OSError)
+    assert "running" not in [trial.status for trial in run.ledger.trials()]
+    assert run.results.num_errors == 0
