@@ -48,8 +48,8 @@ def connect(address: str | None, log: Path, num_cpus: int | None = None) -> Iter
     import ray
 
     if ray.is_initialized():
-        _redirect(log)
-        yield str(ray.get_runtime_context().gcs_address)
+        with _redirected(log):
+            yield str(ray.get_runtime_context().gcs_address)
         return
     temporary = None if address else tempfile.mkdtemp(prefix="tw", dir=_short_temp())
     try:
@@ -65,8 +65,8 @@ def connect(address: str | None, log: Path, num_cpus: int | None = None) -> Iter
                 logging_level=logging.ERROR,
                 _temp_dir=temporary,
             )
-        _redirect(log)
-        yield str(ray.get_runtime_context().gcs_address)
+        with _redirected(log):
+            yield str(ray.get_runtime_context().gcs_address)
     finally:
         ray.shutdown()
         if temporary:
@@ -105,19 +105,24 @@ def _join(address: str) -> None:
         ) from None
 
 
-def _redirect(log: Path) -> None:
+@contextmanager
+def _redirected(log: Path) -> Iterator[None]:
     """Sends the messages of Ray's libraries and of its node manager to a file."""
-    from ray._private.ray_logging import global_worker_stdstream_dispatcher
+    from ray._private.ray_logging import global_worker_stdstream_dispatcher as dispatcher
 
     handler = logging.FileHandler(log, delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
-    for name in ("ray", "ray.tune", "ray.train", "ray.data"):
-        logger = logging.getLogger(name)
+    loggers = [logging.getLogger(name) for name in ("ray", "ray.tune", "ray.train", "ray.data", "ray.node")]
+    before = [(logger.handlers, logger.propagate) for logger in loggers]
+    for logger in loggers:
         logger.handlers, logger.propagate = [handler], False
         logger.setLevel(logging.WARNING)
-    node = logging.getLogger("ray.node")
-    node.handlers = [handler]
-    global_worker_stdstream_dispatcher.remove_handler("ray_print_logs")
-    global_worker_stdstream_dispatcher.add_handler(
-        "thalweg", lambda data: node.warning("%s", "\n".join(data["lines"]))
-    )
+    dispatcher.remove_handler("ray_print_logs")
+    dispatcher.add_handler("thalweg", lambda data: loggers[-1].warning("%s", "\n".join(data["lines"])))
+    try:
+        yield
+    finally:
+        dispatcher.remove_handler("thalweg")
+        for logger, (handlers, propagate) in zip(loggers, before, strict=True):
+            logger.handlers, logger.propagate = handlers, propagate
+        handler.close()
