@@ -6,13 +6,15 @@ type names the family. The function may branch on what it was given: only what i
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from pydantic import ValidationError
+
 from thalweg import discovery
-from thalweg.config import FamilyConfig
-from thalweg.errors import SpaceError, ThalwegError
+from thalweg.config import FamilyConfig, explain
+from thalweg.errors import ConfigError, SpaceError, ThalwegError
 from thalweg.search.recorded import Number, RecordedTrial
 from thalweg.search.study import Study
 
@@ -75,6 +77,18 @@ class Space:
                 f"got {type(config).__name__}"
             )
         return config
+
+    def with_settings(self, **changes: Any) -> "Space":
+        """Returns the space with other settings of its study; one that is None stays as it is.
+
+        Raises:
+            ConfigError: A setting breaks a law.
+        """
+        given = {name: value for name, value in changes.items() if value is not None}
+        try:
+            return replace(self, study=Study.model_validate(self.study.model_dump() | given))
+        except ValidationError as error:
+            raise ConfigError(explain(error)) from None
 
     def replay(self, params: Mapping[str, Any]) -> tuple[FamilyConfig, RecordedTrial]:
         """Builds the configuration of a parameter set; a parameter that is left out takes its default.

@@ -185,7 +185,7 @@ def _open_journal(file: Path) -> JournalStorage:
 
 
 def _may_live(driver: Mapping[str, Any]) -> bool:
-    return driver["host"] != socket.gethostname() or driver["began"] == _began(driver["pid"])
+    return bool(driver["host"] != socket.gethostname() or driver["began"] == _began(driver["pid"]))
 
 
 def _began(pid: int) -> str | None:

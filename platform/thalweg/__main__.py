@@ -1,0 +1,5 @@
+"""Runs the command line: ``python -m thalweg``."""
+
+from thalweg.cli import main
+
+main()

@@ -1,0 +1,1 @@
+"""Shows what studies found: the live view, the leaderboard, descriptions and listings."""

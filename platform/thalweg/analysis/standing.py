@@ -1,0 +1,196 @@
+"""Where a search stands, computed from its events: what every view of a running search shows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from thalweg.events import (
+    BaselineEvaluated,
+    Event,
+    StudyEnded,
+    StudyStarted,
+    TrialEnded,
+    TrialProgress,
+    TrialStarted,
+)
+from thalweg.search.records import TrialRecord, ranking
+
+
+@dataclass
+class Running:
+    """A trial that a lane trains now.
+
+    Attributes:
+        number: Number within the study.
+        params: What the space asked.
+        began: When a lane took it up, on the standing's clock.
+        samples: Samples at the last evaluation.
+        curve: The objective at each evaluation.
+        trained: Whether it was evaluated in this session; a continued trial inherits its curve.
+    """
+
+    number: int
+    params: Mapping[str, Any]
+    began: float
+    samples: int = 0
+    curve: list[float] = field(default_factory=list)
+    trained: bool = False
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best complete trial."""
+
+    number: int
+    value: float
+    params: Mapping[str, Any]
+
+
+class Standing:
+    """Counts, best trial, progress and time left of a search.
+
+    Args:
+        earlier: Trials of earlier sessions of the study, which no event tells.
+        clock: Seconds that only rise.
+
+    Attributes:
+        study: The study as it started; None before that.
+        ended: How the search ended; None before that.
+        running: Trials in training by number.
+        counts: Trials that ended as complete, pruned and failed, those of earlier sessions included.
+        reasons: Why trials failed.
+        num_interrupted: Trials that were stopped with the search; they are continued with it.
+        baselines: The objective of each baseline.
+        best: The best complete trial.
+    """
+
+    def __init__(
+        self, earlier: Sequence[TrialRecord] = (), clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._clock = clock
+        self._began = clock()
+        self._earlier = earlier
+        self._seconds: list[float] = []  # of trials that ended in this session
+        self.study: StudyStarted | None = None
+        self.ended: StudyEnded | None = None
+        self.running: dict[int, Running] = {}
+        self.counts = {"complete": 0, "pruned": 0, "failed": 0}
+        self.num_interrupted = 0
+        self.baselines: dict[str, float] = {}
+        self.best: Best | None = None
+        self.any_trained = False
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds of this session."""
+        return self._clock() - self._began
+
+    def since(self, moment: float) -> float:
+        """Returns the seconds since a moment of this standing's clock."""
+        return self._clock() - moment
+
+    @property
+    def num_ended(self) -> int:
+        """Trials of the study that have ended for good."""
+        return sum(self.counts.values())
+
+    @property
+    def progress(self) -> float:
+        """Share of the study that is done, in [0, 1].
+
+        Counted in trials, for early stopping makes the samples that will be used unknowable; a running trial
+        counts by the share of its budget.
+        """
+        if self.study is None:
+            return 0.0
+        shares = sum(trial.samples / self.study.samples for trial in self.running.values())
+        return min(1.0, (self.num_ended + shares) / self.study.num_trials)
+
+    def seconds_left(self) -> tuple[float, bool] | None:
+        """Estimates the seconds to the end of the study; None while nothing is known.
+
+        Returns:
+            The seconds, and whether they are an upper bound: until a trial has ended, early stopping unknown.
+        """
+        if self.study is None or not self.any_trained:
+            return None
+        lanes = max(1, len(self.running), self.study.num_lanes)
+        now = self._clock()
+        waiting = max(0, self.study.num_trials - self.num_ended - len(self.running))
+        if self._seconds:
+            mean = sum(self._seconds) / len(self._seconds)
+            left = [max(0.0, mean - (now - trial.began)) for trial in self.running.values()]
+            return (sum(left) + waiting * mean) / lanes, False
+        rates = [(now - t.began) / t.samples for t in self.running.values() if t.samples and t.trained]
+        if not rates:
+            return None
+        samples = sum(self.study.samples - t.samples for t in self.running.values())
+        return (samples + waiting * self.study.samples) * max(rates) / lanes, True
+
+    def leader(self) -> Running | None:
+        """Returns the running trial with the best last value; None before there is one."""
+        curved = [trial for trial in self.running.values() if trial.curve]
+        return min(curved, key=lambda trial: self._loss(trial.curve[-1])) if curved else None
+
+    def observe(self, event: Event) -> bool:
+        """Takes an event in; returns whether it brought a new best trial."""
+        if isinstance(event, StudyStarted):
+            self.study = event
+            self._recall()
+        elif isinstance(event, StudyEnded):
+            self.ended = event
+        elif isinstance(event, BaselineEvaluated) and self.study is not None:
+            self.baselines[event.name] = event.metrics.get(self.study.metric, float("nan"))
+        elif isinstance(event, TrialStarted):
+            self.running[event.number] = Running(event.number, event.params, self._clock())
+        elif isinstance(event, TrialProgress):
+            self._progress(event)
+        elif isinstance(event, TrialEnded):
+            return self._end(event)
+        return False
+
+    def _recall(self) -> None:
+        assert self.study is not None
+        for trial in self._earlier:
+            if trial.status in self.counts and not trial.interrupted:
+                self.counts[trial.status] += 1
+        for trial in ranking(self._earlier, "min" if self.study.mode == "min" else "max")[:1]:
+            if trial.value is not None:
+                self.best = Best(trial.number, trial.value, trial.params)
+
+    def _progress(self, event: TrialProgress) -> None:
+        trial = self.running[event.number]
+        trial.samples = event.samples
+        trial.curve.append(event.value)
+        if event.timings:
+            if not trial.trained:  # before it came the start of a lane, which is no part of a trial's pace
+                spent = sum(event.timings.values())
+                trial.began = max(trial.began, self._clock() - spent)
+            trial.trained = self.any_trained = True
+
+    def _end(self, event: TrialEnded) -> bool:
+        trial = self.running.pop(event.number, None)
+        if is_interruption(event):
+            self.num_interrupted += 1
+            return False
+        self.counts[event.status] += 1
+        if trial is not None and trial.trained:
+            self._seconds.append(self._clock() - trial.began)
+        better = event.value is not None and (
+            self.best is None or self._loss(event.value) < self._loss(self.best.value)
+        )
+        if event.status != "complete" or event.value is None or not better:
+            return False
+        self.best = Best(event.number, event.value, trial.params if trial else {})
+        return True
+
+    def _loss(self, value: float) -> float:
+        return value if self.study is not None and self.study.mode == "min" else -value
+
+
+def is_interruption(event: TrialEnded) -> bool:
+    """Whether a trial failed only because the search stopped; it is continued with the search."""
+    return event.status == "failed" and event.reason.startswith("interrupted")

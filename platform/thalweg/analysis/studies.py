@@ -1,0 +1,207 @@
+"""Shows studies that were run: the list of them, and the best trial of one."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from thalweg.analysis.wording import clock, score
+from thalweg.config import flat, parse
+from thalweg.discovery import Family, load_family
+from thalweg.errors import StudyError, ThalwegError
+from thalweg.search.prepare import data_root
+from thalweg.search.records import StudyRecord, TrialRecord, read_study
+from thalweg.search.run import CHECKPOINTS, Options
+from thalweg.search.storage import JOURNAL, is_driven
+from thalweg.training import baselines
+from thalweg.training.baselines import Baselines
+
+
+def folders(output: Path) -> list[Path]:
+    """Returns the folders of studies below an output folder, by name."""
+    return sorted(path.parent for path in output.glob(f"*/{JOURNAL}"))
+
+
+def listing(output: Path) -> RenderableType:
+    """Lists the studies of an output folder; one that cannot be read with the reason."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for name in ("study", "state", "trials", "complete", "pruned", "failed", "best", "space"):
+        table.add_column(name, justify="left" if name in ("study", "state", "space") else "right")
+    for folder in folders(output):
+        try:
+            record = read_study(folder, folder.name)
+        except ThalwegError as error:
+            table.add_row(Text(folder.name, style="red"), Text(f"unreadable: {error}", style="red"))
+            continue
+        counts = _counts(record)
+        planned = int(record.definition["study"]["num_trials"])
+        best = record.best()
+        table.add_row(
+            Text(folder.name, style="cyan"),
+            _state(folder, sum(counts.values()), planned),
+            f"{sum(counts.values())}/{planned}",
+            *(str(counts[status]) for status in ("complete", "pruned", "failed")),
+            f"{record.definition['metric']} {score(best.value)}" if best else "-",
+            str(record.definition["space"]).removeprefix("search_spaces."),
+        )
+    return (
+        table
+        if table.row_count
+        else Text(f"no studies in {output}; start one with thalweg search quickstart")
+    )
+
+
+def _counts(record: StudyRecord) -> Counter[str]:
+    return Counter(trial.status for trial in record.trials if not trial.interrupted and _is_over(trial))
+
+
+def _is_over(trial: TrialRecord) -> bool:
+    return trial.status in ("complete", "pruned", "failed")
+
+
+def _state(folder: Path, ended: int, planned: int) -> Text:
+    if is_driven(folder):
+        return Text("running", style="cyan")
+    return Text("complete", style="green") if ended >= planned else Text("stopped", style="yellow")
+
+
+def best_trial(record: StudyRecord) -> TrialRecord:
+    """Returns the best complete trial.
+
+    Raises:
+        StudyError: No trial is complete.
+    """
+    best = record.best()
+    if best is None:
+        counts = _counts(record)
+        ended = ", ".join(f"{count} {status}" for status, count in counts.items()) or "no trial that ended"
+        raise StudyError(
+            f"a study must have a complete trial to have a best one, {record.name!r} has {ended}"
+        )
+    return best
+
+
+def train_command(space: str, params: Mapping[str, Any]) -> str:
+    """Writes the command that trains one parameter set, one parameter per line."""
+    options = [f"--param {shlex.quote(f'{name}={value}')}" for name, value in params.items()]
+    return " \\\n  ".join([f"thalweg train {shlex.quote(space)}", *options])
+
+
+def show_best(record: StudyRecord, folder: Path, console: Console) -> None:
+    """Prints the best trial: metrics beside the baselines, configuration, command, checkpoint.
+
+    Args:
+        record: The study.
+        folder: Its folder, which holds the baselines.
+        console: Where to print.
+
+    Raises:
+        StudyError: No trial is complete.
+    """
+    trial = best_trial(record)
+    known = baselines.read(folder / CHECKPOINTS) or {}
+    metric = record.definition["metric"]
+    title = Text.assemble(
+        (f"{record.name}, trial {trial.number}", "bold"), f"  {metric} {score(trial.value)}"
+    )
+    title.append(f"  after {trial.samples:,} samples in {clock(trial.seconds)}")
+    console.print(title, "", _metrics(trial, known), "", _config(_family(record), trial), sep="\n")
+    console.print("\n[bold]train it again[/]")
+    space = str(record.definition["space"]).removeprefix("search_spaces.")
+    for line in train_command(space, trial.params).splitlines():
+        console.print(Text(f"  {line}", style="cyan"), soft_wrap=True)
+    console.print("\n[bold]checkpoint[/]")
+    where = trial.checkpoint if trial.checkpoint and Path(trial.checkpoint).exists() else "not kept"
+    console.print(Text(f"  {where}"), soft_wrap=True)
+
+
+def _metrics(trial: TrialRecord, known: Baselines) -> RenderableType:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("metrics")
+    for name in (f"trial {trial.number}", *known):
+        table.add_column(name, justify="right")
+    for name, value in trial.metrics.items():
+        others = (Text(score(found.get(name)), style="dim") for found in known.values())
+        table.add_row(name, score(value), *others)
+    return table
+
+
+def _family(record: StudyRecord) -> Family:
+    return load_family(str(record.definition["family"]).removeprefix("trainables."))
+
+
+def _config(family: Family, trial: TrialRecord) -> RenderableType:
+    table = Table.grid(padding=(0, 2))
+    for name, value in flat(parse(family.config_type, dict(trial.config))).items():
+        table.add_row(name, Text(str(value), style="green"))
+    return Group(Text("configuration", style="bold"), table)
+
+
+def export_best(record: StudyRecord, file: Path, root: Path | None = None) -> str:
+    """Writes the best trial's weights and configuration to one file, and says so.
+
+    Raises:
+        ThalwegError: There is no best trial, its checkpoint is gone, or the file cannot be written.
+    """
+    from thalweg.training.export import export  # torch and DeepSpeed
+
+    folder = Path(best_trial(record).checkpoint or "none")
+    sizes = export(folder, data_root(_family(record), root), file)
+    return (
+        f"wrote {file}: {sizes['values']:,} fp32 weights in {sizes['tensors']} tensors, and the configuration"
+    )
+
+
+def earlier_trials(options: Options) -> tuple[TrialRecord, ...]:
+    """Returns the trials that a study has from earlier sessions; none where it is new."""
+    try:
+        return read_study(options.directory, options.name, options.storage).trials
+    except StudyError:  # opening the study for the search says what is wrong, if anything is
+        return ()
+
+
+def places(options: Options, record: StudyRecord, tracking_uri: str) -> dict[str, str]:
+    """Says where a study and its best checkpoint lie, and where MLflow records it."""
+    found = {"study folder": _near(options.directory), "MLflow": f"{tracking_uri}, experiment {options.name}"}
+    best = record.best()
+    if best is not None and best.checkpoint:
+        found["best checkpoint"] = _near(Path(best.checkpoint))
+    return found
+
+
+def next_commands(space: str, options: Options, num_trials: int, flags: Mapping[str, Any]) -> dict[str, str]:
+    """Says what to type after a search.
+
+    Args:
+        space: Name of the search space.
+        options: Where and how the study ran.
+        num_trials: Trials of the study.
+        flags: What else the search was told, by option; None where it kept its default.
+    """
+    named = None if options.name == space else options.name
+    output = None if options.output == Path("thalweg_runs") else options.output
+    kept = {"--output": output, "--storage": options.storage}
+    more = {"--study": named, "--address": options.address, **kept, **flags}
+    uri = {"--tracking-uri": flags.get("--tracking-uri")}
+    return {
+        _command("thalweg ui", uri): "compare the trials in MLflow's pages",
+        _command(f"thalweg best {options.name}", kept): "the best configuration, ready to use again",
+        _command(f"thalweg search {space} --trials {2 * num_trials}", more): "carry on with more trials",
+    }
+
+
+def _command(words: str, flags: Mapping[str, Any]) -> str:
+    given = [f"{flag} {shlex.quote(str(value))}" for flag, value in flags.items() if value is not None]
+    return " ".join([words, *given])
+
+
+def _near(path: Path) -> str:
+    """Writes a path relative to the working directory where it lies below it."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

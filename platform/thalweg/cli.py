@@ -1,0 +1,296 @@
+"""The command line: parse, call, print.
+
+What a command needs is imported when it runs, so that ``thalweg --help`` answers at once: torch, Ray, Optuna
+and MLflow take seconds.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from typer.core import TyperGroup
+
+from thalweg.errors import ConfigError, ThalwegError
+from thalweg.tracking.address import DEFAULT_TRACKING_URI
+
+
+class Commands(TyperGroup):
+    """Reports what a user can mend in one line; any other error keeps its traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs a command; exit code 2 for a user's error, 130 after Ctrl-C."""
+        try:
+            return super().invoke(ctx)
+        except ThalwegError as error:
+            print(f"error: {error}", file=sys.stderr)
+            raise typer.Exit(2) from None
+        except KeyboardInterrupt:
+            print("stopped", file=sys.stderr)
+            raise typer.Exit(130) from None
+
+
+app = typer.Typer(
+    cls=Commands, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="markdown"
+)
+data_app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
+app.add_typer(data_app, name="data", help="Make, import and list data sets.", rich_help_panel="Look around")
+
+Space = Annotated[str, typer.Argument(help="A file in search_spaces/, or a dotted name.")]
+Output = Annotated[Path, typer.Option(help="Folder of all studies.")]
+Data = Annotated[
+    Path | None, typer.Option(envvar="THALWEG_DATA", help="Folder of all data. \\[default: data]")
+]
+Storage = Annotated[
+    str | None, typer.Option(help="Database of the study instead of a file, as SQLAlchemy URL.")
+]
+Tracking = Annotated[str, typer.Option(envvar="MLFLOW_TRACKING_URI", help="Where MLflow records.")]
+RUNS = Path("thalweg_runs")
+
+
+def main() -> None:
+    """Runs the command that was typed."""
+    app()
+
+
+def _console() -> Console:
+    """Returns the terminal; silent on all but the first of several workers."""
+    return Console(quiet=os.environ.get("RANK", "0") != "0", highlight=False)
+
+
+def _tell(console: Console) -> Any:
+    return lambda text: console.print(text, markup=False, soft_wrap=True)
+
+
+def _assignments(values: list[str]) -> dict[str, str]:
+    """Reads ``name=value`` options."""
+    pairs = [value.partition("=") for value in values]
+    if broken := [name for name, sign, _ in pairs if not (name and sign)]:
+        raise ConfigError(f"an option must be name=value, got {broken[0]!r}")
+    return {name.strip(): value for name, _, value in pairs}
+
+
+@app.callback()
+def thalweg() -> None:
+    """Searches the hyperparameters of multimodal geoscience models, on a laptop or a Ray cluster.
+
+    Start with `thalweg search quickstart`; then `thalweg ui`.
+    """
+
+
+@app.command(rich_help_panel="Search")
+def search(
+    space: Space,
+    study: Annotated[
+        str | None, typer.Option(help="Name of the study. \\[default: the space's name]")
+    ] = None,
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="Trials, those of earlier sessions included.")
+    ] = None,
+    lanes: Annotated[int | None, typer.Option(min=1, help="Trials that train at the same time.")] = None,
+    output: Output = RUNS,
+    data: Data = None,
+    tracking_uri: Tracking = DEFAULT_TRACKING_URI,
+    address: Annotated[str | None, typer.Option(help="Ray cluster; `auto` finds this machine's.")] = None,
+    storage: Storage = None,
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for resources.")] = 30.0,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="One line per event instead of a live view.")
+    ] = False,
+) -> None:
+    """Searches a space, shows it live, and ends with a leaderboard.
+
+    Example: `thalweg search quickstart`
+
+    The same command again continues a study that was stopped; `--trials` with a larger number prolongs one
+    that is complete. Ctrl-C lets each running trial reach its next evaluation, twice stops at once.
+
+    Next: `thalweg ui`, `thalweg best STUDY`.
+    """
+    from thalweg.analysis import leaderboard, studies
+    from thalweg.analysis.terminal import make_view
+    from thalweg.events import Notice
+    from thalweg.search.prepare import prepare
+    from thalweg.search.run import Options
+    from thalweg.search.run import search as run
+    from thalweg.search.space import load_space
+    from thalweg.tracking.address import check_tracking
+    from thalweg.tracking.recorder import MLflowRecorder
+
+    console = _console()
+    check_tracking(tracking_uri)
+    chosen = load_space(space).with_settings(num_trials=trials, num_lanes=lanes)
+    options = Options(name=study or space, output=output, storage=storage, address=address, wait_s=wait)
+    prepared = prepare(chosen, data, _tell(console))
+    view = make_view(console, studies.earlier_trials(options), plain=plain)
+    recorder = MLflowRecorder(tracking_uri, notify=lambda text: view.handle(Notice(text=text)))
+    record = run(prepared, options, [recorder, view])
+    leaderboard.show(leaderboard.of_study(record, options.directory), console)
+    flags = {"--data": data, "--tracking-uri": None if tracking_uri == DEFAULT_TRACKING_URI else tracking_uri}
+    commands = studies.next_commands(space, options, chosen.study.num_trials, flags)
+    console.print(leaderboard.guide(studies.places(options, record, tracking_uri), commands))
+    if view.standing.ended is not None and view.standing.ended.end == "interrupted":
+        raise typer.Exit(130)
+
+
+@app.command(rich_help_panel="Search")
+def train(
+    space: Space,
+    param: Annotated[
+        list[str] | None, typer.Option(help="A searched parameter as name=value; repeat it.")
+    ] = None,
+    samples: Annotated[int | None, typer.Option(min=1, help="Training samples, else the study's.")] = None,
+    output: Output = RUNS,
+    data: Data = None,
+) -> None:
+    """Trains one configuration of a space in this process, without a search.
+
+    Example: `thalweg train quickstart --param lr=0.003 --param batch_size=16`
+
+    Parameters that are left out take the middle of their range. The same command again continues where it was
+    stopped. Several workers: `torchrun --nproc-per-node 2 -m thalweg train quickstart`.
+    """
+    from thalweg.analysis import curves
+    from thalweg.search.single import choose
+    from thalweg.search.single import train as run
+    from thalweg.search.space import load_space
+
+    console = _console()
+    chosen = choose(
+        load_space(space),
+        _assignments(param or []),
+        output=output,
+        root=data,
+        samples=samples,
+        tell=_tell(console),
+    )
+    view = curves.CurveView(chosen, console)
+    view.close(run(chosen, view.report))
+
+
+@app.command(rich_help_panel="Search")
+def best(
+    study: Annotated[str, typer.Argument(help="Name of a study; `thalweg studies` lists them.")],
+    output: Output = RUNS,
+    storage: Storage = None,
+    data: Data = None,
+    export: Annotated[Path | None, typer.Option(help="Write weights and configuration to this file.")] = None,
+) -> None:
+    """Shows the best trial of a study: metrics, configuration, checkpoint, and the command to train it again.
+
+    Example: `thalweg best quickstart --export best.pt`
+
+    The exported file needs torch alone: `torch.load("best.pt", weights_only=True)["weights"]`.
+    """
+    from thalweg.analysis import studies
+    from thalweg.search.records import read_study
+
+    console = _console()
+    record = read_study(output / study, study, storage)
+    studies.show_best(record, output / study, console)
+    if export is not None:
+        _tell(console)(studies.export_best(record, export, data))
+
+
+@app.command(rich_help_panel="Search")
+def ui(
+    tracking_uri: Tracking = DEFAULT_TRACKING_URI,
+    port: Annotated[int, typer.Option(help="Port on this machine.")] = 5000,
+) -> None:
+    """Opens MLflow's pages on this machine, to compare the trials of all studies.
+
+    Example: `thalweg ui`, then http://127.0.0.1:5000 in a browser. Ctrl-C stops it.
+    """
+    from thalweg.tracking.ui import serve_ui
+
+    serve_ui(tracking_uri, port=port, say=_tell(_console()))
+
+
+@app.command(rich_help_panel="Look around")
+def studies(output: Output = RUNS) -> None:
+    """Lists the studies that were run here. Next: `thalweg best STUDY`."""
+    from thalweg.analysis import studies as room
+
+    _console().print(room.listing(output))
+
+
+@app.command(rich_help_panel="Look around")
+def spaces() -> None:
+    """Lists the search spaces. Next: `thalweg search SPACE`."""
+    from thalweg.analysis import listing
+
+    _console().print(listing.spaces())
+
+
+@app.command(rich_help_panel="Look around")
+def families() -> None:
+    """Lists the model families. Next: `thalweg describe FAMILY`."""
+    from thalweg.analysis import listing
+
+    _console().print(listing.families())
+
+
+@app.command(rich_help_panel="Look around")
+def describe(
+    family: Annotated[str, typer.Argument(help="A folder in trainables/, or a dotted name.")],
+    preset: Annotated[str | None, typer.Option(help="Named configuration whose values are shown.")] = None,
+) -> None:
+    """Describes a family: every knob, the parameters of each part, metrics and data sets.
+
+    Example: `thalweg describe water_mae --preset tiny`
+    """
+    from thalweg.analysis.describe import show_family
+    from thalweg.discovery import load_family
+
+    show_family(load_family(family), preset, _console())
+
+
+@data_app.command("list")
+def list_data(data: Data = None) -> None:
+    """Lists the data sets of all families, those that exist and those that could."""
+    from thalweg.analysis import listing
+    from thalweg.search.datasets import data_sets
+
+    _console().print(listing.data_sets(data_sets(data)))
+
+
+@data_app.command("make")
+def make_data(
+    family: Annotated[str, typer.Argument(help="A family with synthetic data sets.")],
+    world: Annotated[str | None, typer.Argument(help="One of them. \\[default: all]")] = None,
+    data: Data = None,
+) -> None:
+    """Makes synthetic data sets, in the layout and with the irregularities of the real ones.
+
+    Example: `thalweg data make water_mae tiny`
+    """
+    from thalweg.search.datasets import make
+
+    tell = _tell(_console())
+    for folder in make(family, world, data, tell):
+        tell(str(folder))
+
+
+@data_app.command("import")
+def import_data(
+    source: Annotated[str, typer.Argument(help="A public data set; `thalweg data list` names them.")],
+    folder: Annotated[Path, typer.Argument(help="Folder with the files as they were downloaded.")],
+    option: Annotated[list[str] | None, typer.Option(help="An option of the source as name=value.")] = None,
+    name: Annotated[str | None, typer.Option("--as", help="Name of the new data set.")] = None,
+    data: Data = None,
+) -> None:
+    """Turns a public data set into the layout of its family, and says what is observed and what derived.
+
+    Example: `thalweg data import gb-hydrology DOWNLOADS/gb_hydrology --option catchments=100 --as gb-small`
+
+    `thalweg describe FAMILY` explains the options.
+    """
+    from thalweg.search.datasets import import_source
+
+    tell = _tell(_console())
+    target, report = import_source(source, folder, name=name, options=_assignments(option or []), root=data)
+    tell(f"{report}\n{target}")
