@@ -12,7 +12,7 @@ import json
 import os
 import uuid
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -74,10 +74,9 @@ def plain(event: Event) -> dict[str, Any]:
 
 def event_from(kind: str, fields: Mapping[str, Any]) -> Event:
     """Builds an event from its kind and its fields as JSON."""
-    event = _KINDS[kind](**fields)
-    if isinstance(event, events.TrialProgress):
-        return replace(event, curves=tuple((step, values) for step, values in event.curves))
-    return event
+    if "curves" in fields:
+        fields = {**fields, "curves": tuple((step, values) for step, values in fields["curves"])}
+    return _KINDS[kind](**fields)
 
 
 def _plain(value: Any) -> Any:
@@ -126,12 +125,12 @@ class State:
     def load(cls, path: Path) -> State:
         """Reads a state; an empty one where there is none, or none that can be read."""
         try:
-            state = cls(**json.loads(path.read_text()))
-            state.open = {number: OpenRun(**run) for number, run in state.open.items()}  # type: ignore[arg-type]
-            state.leaders = [Leader(**leader) for leader in state.leaders]  # type: ignore[arg-type]
-        except (FileNotFoundError, ValueError, TypeError):
+            record = json.loads(path.read_text())
+            record["open"] = {number: OpenRun(**run) for number, run in record["open"].items()}
+            record["leaders"] = [Leader(**leader) for leader in record["leaders"]]
+            return cls(**record)
+        except (FileNotFoundError, ValueError, TypeError, KeyError, AttributeError):
             return cls()
-        return state
 
     def save(self, path: Path) -> None:
         """Writes the state in one step: a reader sees the old or the new one."""

@@ -1,0 +1,115 @@
+"""One SQLite database for all tests of tracking, and the events of a small study."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from thalweg.events import Event, StudyStarted, TrialEnded, TrialProgress, TrialStarted
+from thalweg.tracking.quiet import QUIET
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+
+@pytest.fixture(scope="session")
+def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Address of a database that is created once, which takes seconds."""
+    return f"sqlite:///{tmp_path_factory.mktemp('tracking') / 'mlflow.db'}"
+
+
+@pytest.fixture(scope="session")
+def client(uri: str) -> MlflowClient:
+    """A client of the shared database; each test records a study of its own name."""
+    os.environ.update(QUIET)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what MLflow's own imports deprecate
+        from mlflow import MlflowClient
+
+        return MlflowClient(uri)
+
+
+@pytest.fixture
+def study(request: pytest.FixtureRequest) -> str:
+    """A study's name, unlike those of the other tests."""
+    return str(request.node.name)
+
+
+class Events:
+    """Makes the events of a study about rain."""
+
+    def __init__(self, study: str, folder: Path) -> None:
+        self.study = study
+        self.folder = folder
+
+    def started(self, **changes: Any) -> StudyStarted:
+        fields: dict[str, Any] = {
+            "study": self.study,
+            "space": "quickstart",
+            "family": "water_mae",
+            "metric": "skill",
+            "mode": "max",
+            "num_trials": 16,
+            "samples": 512,
+            "num_lanes": 1,
+            "num_workers": 1,
+            "directory": str(self.folder),
+            "definition": {"sampler": "tpe", "num_trials": 16},
+            "tags": {"code": "0.1.0", "data_fingerprint": "c0ffee"},
+        }
+        return StudyStarted(**(fields | changes))
+
+    def trial(self, number: int, lr: float = 0.00012345678) -> TrialStarted:
+        return TrialStarted(
+            number=number,
+            params={"lr": lr},
+            config={"dataset": "tiny", "optimization.lr": lr, "optimization.batch_size": 16},
+            tags={"seed": "3", "protocol": "abc"},
+            documents={"deepspeed.json": '{"train_batch_size": 16}'},
+        )
+
+    def progress(self, number: int, samples: int, value: float) -> TrialProgress:
+        return TrialProgress(
+            number=number,
+            samples=samples,
+            value=value,
+            metrics={"skill": value, "skill_rain": value / 2},
+            curves=((samples, {"loss/rain": 1.0, "lr": 0.1}),),
+            timings={"train_s": 2.0, "evaluate_s": 0.5},
+        )
+
+    def ended(
+        self, number: int, value: float | None, status: Any = "complete", reason: str = ""
+    ) -> TrialEnded:
+        return TrialEnded(number=number, status=status, value=value, samples=512, seconds=6.0, reason=reason)
+
+    def whole(self, number: int, value: float) -> list[Event]:
+        """A trial from its beginning to its end."""
+        return [self.trial(number), self.progress(number, 512, value), self.ended(number, value)]
+
+
+@pytest.fixture
+def make(study: str, tmp_path: Path) -> Events:
+    """Makes events of this test's study."""
+    return Events(study, tmp_path / "study")
+
+
+@pytest.fixture
+def recorded(client: MlflowClient, study: str) -> Callable[[], dict[str, Run]]:
+    """Returns this test's runs by name; fails where a name comes twice."""
+
+    def read() -> dict[str, Run]:
+        experiment = client.get_experiment_by_name(study)
+        assert experiment is not None
+        found = list(client.search_runs([experiment.experiment_id]))
+        by_name = {run.info.run_name: run for run in found}
+        assert len(by_name) == len(found)
+        return by_name
+
+    return read

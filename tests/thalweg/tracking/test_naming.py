@@ -1,0 +1,49 @@
+import math
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from thalweg.config import FamilyConfig, flat, parse
+from thalweg.tracking import naming
+
+
+@given(st.text())
+def test_any_name_becomes_one_that_mlflow_accepts(name: str) -> None:
+    got = naming.key(name)
+    assert re.fullmatch(r"[/\w.\- :]+", got, re.ASCII)
+    assert len(got) <= 250
+    assert not any(part in ("", ".", "..") for part in got.split("/"))
+
+
+def test_a_good_name_stays_as_it_is() -> None:
+    assert naming.key("loss/soil_moisture") == "loss/soil_moisture"
+
+
+def test_what_was_searched_comes_first_and_is_rounded_for_reading() -> None:
+    got = naming.params({"lr": 0.00012345678}, {"optimization.lr": 0.00012345678})
+    assert list(got.items()) == [("lr", "0.00012346"), ("with/optimization.lr", "0.00012345678")]
+
+
+def test_a_long_value_is_clipped_visibly() -> None:
+    got = naming.params({}, {"note": "x" * 9000})["with/note"]
+    assert len(got) == 6000
+    assert got.endswith("...")
+
+
+def test_names_of_a_curve_stand_in_groups() -> None:
+    assert naming.curve_metrics({"loss/rain": 1.0, "lr": 0.1}) == {"loss/rain": 1.0, "train/lr": 0.1}
+
+
+def test_names_of_times_end_in_their_unit_once() -> None:
+    assert naming.time_metrics({"train_s": 1.0, "wait": 2.0}) == {"time/train_s": 1.0, "time/wait_s": 2.0}
+
+
+def test_metrics_that_are_not_finite_are_set_apart() -> None:
+    kept, others = naming.finite({"a": 1.0, "b": math.nan, "c": math.inf})
+    assert (kept, others) == ({"a": 1.0}, ["b", "c"])
+
+
+def test_a_trial_can_be_rebuilt_from_its_recorded_configuration() -> None:
+    config = FamilyConfig(dataset="tiny", seed=7)
+    assert parse(FamilyConfig, naming.nested(flat(config))) == config

@@ -1,0 +1,279 @@
+"""What MLflow holds after events, read back through its own client."""
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from thalweg.config import FamilyConfig, parse
+from thalweg.events import BaselineEvaluated, Event, StudyEnded, TrialProgress, TrialStarted
+from thalweg.tracking.runs import StudyRuns
+from thalweg.tracking.spool import Moment, State
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+Recorded = Callable[[], dict[str, "Run"]]
+
+
+class Teller:
+    """Tells MLflow events, each stamped once, and can tell them again."""
+
+    def __init__(self, client: "MlflowClient", folder: Path) -> None:
+        self.client = client
+        self.folder = folder
+        self.state = State()
+        self.runs = StudyRuns(client, self.state, folder)
+        self.moments: list[Moment] = []
+
+    def tell(self, *told: Event) -> None:
+        fresh = [Moment(1_000 + len(self.moments) + index, event) for index, event in enumerate(told)]
+        self.moments += fresh
+        self.runs.apply(fresh)
+
+    def forget(self) -> None:
+        """What a new process knows that finds the state of the last one."""
+        self.runs = StudyRuns(self.client, self.state, self.folder)
+
+
+@pytest.fixture
+def teller(client: "MlflowClient", tmp_path: Path) -> Teller:
+    return Teller(client, tmp_path / "mlartifacts")
+
+
+def test_a_study_is_an_experiment_with_a_parent_and_a_run_for_each_trial(
+    teller: Teller, make: Any, recorded: Recorded, study: str
+) -> None:
+    teller.tell(make.started(), *make.whole(0, 0.1), *make.whole(12, 0.2), StudyEnded(end="finished"))
+    runs = recorded()
+    assert set(runs) == {f"study {study}", "trial 000", "trial 012"}
+    parent = runs.pop(f"study {study}")
+    assert {run.data.tags["mlflow.parentRunId"] for run in runs.values()} == {parent.info.run_id}
+
+
+def test_the_parent_holds_the_study_and_its_space(
+    teller: Teller, make: Any, recorded: Recorded, study: str, tmp_path: Path
+) -> None:
+    space = tmp_path / "space.py"
+    space.write_text("# what was searched")
+    teller.tell(make.started(source_file=str(space)))
+    parent = recorded()[f"study {study}"]
+    assert parent.data.params == {"sampler": "tpe", "num_trials": "16"}
+    expected = {"code": "0.1.0", "data_fingerprint": "c0ffee", "space": "quickstart", "metric": "skill"}
+    assert expected.items() <= parent.data.tags.items()
+    assert [file.path for file in teller.client.list_artifacts(parent.info.run_id)] == ["space.py"]
+
+
+@pytest.mark.parametrize(
+    ("status", "mlflow_status"), [("complete", "FINISHED"), ("pruned", "KILLED"), ("failed", "FAILED")]
+)
+def test_a_trial_ends_the_same_in_mlflow(
+    teller: Teller, make: Any, recorded: Recorded, status: str, mlflow_status: str
+) -> None:
+    teller.tell(make.started(), make.trial(0), make.ended(0, None, status, "because"))
+    run = recorded()["trial 000"]
+    assert run.info.status == mlflow_status
+    assert (run.data.tags["status"], run.data.tags["reason"]) == (status, "because")
+
+
+def test_metrics_run_over_samples_seen(teller: Teller, make: Any, recorded: Recorded) -> None:
+    teller.tell(make.started(), make.trial(0), make.progress(0, 256, 0.3), make.progress(0, 512, 0.4))
+    run_id = recorded()["trial 000"].info.run_id
+    for name, values in {"objective": [0.3, 0.4], "skill_rain": [0.15, 0.2], "loss/rain": [1.0, 1.0]}.items():
+        history = teller.client.get_metric_history(run_id, name)
+        assert [(point.step, point.value) for point in history] == list(zip([256, 512], values, strict=True))
+
+
+def test_seconds_are_added_up_over_a_trial(teller: Teller, make: Any, recorded: Recorded) -> None:
+    teller.tell(make.started(), make.trial(0), make.progress(0, 256, 0.3), make.progress(0, 512, 0.4))
+    metrics = recorded()["trial 000"].data.metrics
+    assert (metrics["time/train_s"], metrics["time/evaluate_s"]) == (4.0, 1.0)
+
+
+def test_a_trial_can_be_rebuilt_from_its_artifact(
+    teller: Teller, make: Any, recorded: Recorded, tmp_path: Path
+) -> None:
+    teller.tell(make.started(), make.trial(0, lr=0.00012345678))
+    run_id = recorded()["trial 000"].info.run_id
+    config = Path(teller.client.download_artifacts(run_id, "config.json", str(tmp_path))).read_text()
+    assert parse(FamilyConfig, json.loads(config)).optimization.lr == 0.00012345678
+    deepspeed = Path(teller.client.download_artifacts(run_id, "deepspeed.json", str(tmp_path))).read_text()
+    assert json.loads(deepspeed) == {"train_batch_size": 16}
+
+
+def test_a_metric_that_is_not_finite_does_not_harm_the_others(
+    teller: Teller, make: Any, recorded: Recorded
+) -> None:
+    metrics = {"skill": math.nan, "skill_rain": math.inf, "skill_flow": 0.5}
+    teller.tell(
+        make.started(),
+        make.trial(0),
+        TrialProgress(number=0, samples=64, value=math.nan, metrics=metrics),
+        make.ended(0, math.nan, "failed", "not finite"),
+    )
+    run = recorded()["trial 000"]
+    assert run.data.metrics["skill_flow"] == 0.5
+    assert not {"skill", "skill_rain", "objective"} & set(run.data.metrics)
+    assert run.data.tags["not_finite"].startswith("objective")
+
+
+def test_more_values_than_a_request_may_hold_all_arrive(
+    teller: Teller, make: Any, recorded: Recorded
+) -> None:
+    config = {f"group.knob_{index}": index for index in range(230)}
+    curves = tuple((step, {f"loss/part_{part}": float(step) for part in range(40)}) for step in range(60))
+    teller.tell(
+        make.started(),
+        TrialStarted(number=0, params={}, config=config),
+        TrialProgress(number=0, samples=60, value=1.0, metrics={}, curves=curves),
+    )
+    run = recorded()["trial 000"]
+    assert len(run.data.params) == 230
+    assert len(teller.client.get_metric_history(run.info.run_id, "loss/part_39")) == 60
+
+
+def test_names_and_values_that_mlflow_refuses_are_recorded_all_the_same(
+    teller: Teller, make: Any, recorded: Recorded
+) -> None:
+    teller.tell(
+        make.started(),
+        TrialStarted(number=0, params={"lr (log)": 0.1}, config={"note": "x" * 9000}),
+        TrialProgress(number=0, samples=1, value=1.0, metrics={"RMSE [mm/day]": 2.0}),
+    )
+    run = recorded()["trial 000"]
+    assert run.data.params["lr _log_"] == "0.1"
+    assert run.data.metrics["RMSE _mm/day_"] == 2.0
+
+
+def test_baselines_are_runs_that_can_be_sorted_with_the_trials(
+    teller: Teller, make: Any, recorded: Recorded
+) -> None:
+    teller.tell(make.started(), BaselineEvaluated(name="climatology", metrics={"skill": 0.25}))
+    run = recorded()["baseline: climatology"]
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics == {"skill": 0.25, "objective": 0.25}
+
+
+def test_the_parent_counts_trials_and_knows_the_best_complete_one(
+    teller: Teller, make: Any, recorded: Recorded, study: str
+) -> None:
+    teller.tell(make.started(mode="min"), *make.whole(0, 0.3), *make.whole(1, 0.2))
+    teller.tell(make.trial(2), make.ended(2, 0.1, "pruned"), make.trial(3), make.ended(3, None, "failed"))
+    parent = recorded()[f"study {study}"]
+    counts = {name: parent.data.metrics[f"trials/{name}"] for name in ("complete", "pruned", "failed")}
+    assert counts == {"complete": 2, "pruned": 1, "failed": 1}
+    assert parent.data.metrics["best_objective"] == 0.2
+    assert parent.data.tags["best_trial"] == "trial 001"
+
+
+def test_telling_everything_twice_changes_nothing(teller: Teller, make: Any, recorded: Recorded) -> None:
+    teller.tell(make.started(), *make.whole(0, 0.1), make.trial(1), make.progress(1, 256, 0.2))
+    before = {name: (run.data.metrics, run.data.params) for name, run in recorded().items()}
+    lengths = len(teller.client.get_metric_history(recorded()["trial 000"].info.run_id, "objective"))
+    teller.forget()
+    teller.state.open.clear()
+    teller.runs.apply(teller.moments[1:4])
+    after = {name: (run.data.metrics, run.data.params) for name, run in recorded().items()}
+    assert after["trial 000"][1] == before["trial 000"][1]
+    assert after.keys() == before.keys()
+    assert len(teller.client.get_metric_history(recorded()["trial 000"].info.run_id, "objective")) == lengths
+
+
+def test_a_continued_study_keeps_its_parent_and_its_trials(
+    teller: Teller, make: Any, recorded: Recorded, study: str
+) -> None:
+    teller.tell(make.started(), *make.whole(0, 0.1), StudyEnded(end="interrupted"))
+    before = {name: run.info.run_id for name, run in recorded().items()}
+    teller.forget()
+    teller.tell(make.started(finished_trials=1), *make.whole(1, 0.2), StudyEnded(end="finished"))
+    after = recorded()
+    assert before.items() <= {name: run.info.run_id for name, run in after.items()}.items()
+    assert after[f"study {study}"].info.status == "FINISHED"
+    assert after[f"study {study}"].data.metrics["trials/complete"] == 2
+
+
+def test_a_continued_study_is_found_by_its_folder_where_the_state_is_lost(
+    teller: Teller, make: Any, recorded: Recorded, study: str
+) -> None:
+    teller.tell(make.started(), *make.whole(0, 0.1), StudyEnded(end="interrupted"))
+    before = recorded()[f"study {study}"].info.run_id
+    teller.state = State()
+    teller.forget()
+    teller.tell(make.started(finished_trials=1))
+    assert recorded()[f"study {study}"].info.run_id == before
+
+
+def test_a_study_begun_anew_under_the_same_name_gets_a_parent_of_its_own(
+    teller: Teller, make: Any, study: str
+) -> None:
+    teller.tell(make.started(), *make.whole(0, 0.1), StudyEnded(end="finished"))
+    first = teller.state.parent_id
+    teller.state = State()
+    teller.forget()
+    teller.tell(make.started(), *make.whole(0, 0.9))
+    assert teller.state.parent_id != first
+    assert teller.client.get_run(first).data.metrics["best_objective"] == 0.1
+
+
+def test_runs_that_a_killed_driver_left_are_ended_when_the_study_is_continued(
+    teller: Teller, make: Any, recorded: Recorded
+) -> None:
+    teller.tell(make.started(), make.trial(0), make.progress(0, 256, 0.3))
+    teller.forget()
+    teller.tell(make.started())
+    run = recorded()["trial 000"]
+    assert run.info.status == "KILLED"
+    assert "ended before the trial did" in run.data.tags["reason"]
+
+
+def test_runs_of_another_study_in_the_same_experiment_are_left_alone(
+    teller: Teller, make: Any, client: "MlflowClient", recorded: Recorded
+) -> None:
+    teller.tell(make.started(), make.trial(0))
+    other = Teller(client, teller.folder)
+    other.tell(make.started())
+    assert client.get_run(teller.state.open["0"].run_id).info.status == "RUNNING"
+
+
+def test_a_trial_that_is_taken_up_again_goes_on_in_its_run(
+    teller: Teller, make: Any, recorded: Recorded
+) -> None:
+    teller.tell(make.started(), make.trial(0), make.progress(0, 256, 0.3))
+    teller.forget()
+    teller.tell(make.started(), make.trial(0))
+    assert recorded()["trial 000"].info.status == "RUNNING"
+    teller.tell(make.progress(0, 512, 0.4), make.ended(0, 0.4))
+    run = recorded()["trial 000"]
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["time/train_s"] == 4.0
+
+
+@pytest.mark.parametrize(
+    ("end", "status"), [("finished", "FINISHED"), ("interrupted", "KILLED"), ("failed", "FAILED")]
+)
+def test_nothing_stays_running_when_a_study_ends(
+    teller: Teller, make: Any, recorded: Recorded, study: str, end: Any, status: str
+) -> None:
+    teller.tell(make.started(), make.trial(0), StudyEnded(end=end))
+    runs = recorded()
+    assert runs[f"study {study}"].info.status == status
+    assert runs["trial 000"].info.status == "KILLED"
+
+
+def test_an_experiment_that_was_deleted_is_restored(teller: Teller, make: Any, recorded: Recorded) -> None:
+    teller.tell(make.started(), *make.whole(0, 0.1))
+    teller.client.delete_experiment(teller.state.experiment_id)
+    teller.forget()
+    teller.tell(make.started(finished_trials=1))
+    assert "trial 000" in recorded()
+
+
+def test_a_setting_that_only_some_trials_have_joins_the_views(teller: Teller, make: Any) -> None:
+    teller.tell(make.started(), make.trial(0))
+    teller.tell(TrialStarted(number=1, params={"lr": 0.1, "gates": 2}, config={}))
+    tags = teller.client.get_experiment(teller.state.experiment_id).tags
+    assert "params.`gates`" in tags["mlflow.sharedViewState.thalweg-table"]

@@ -1,0 +1,110 @@
+import dataclasses
+import math
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from thalweg.events import BaselineEvaluated, Notice, StudyEnded, TrialStarted
+from thalweg.tracking.spool import Leader, Moment, OpenRun, Spool, State
+
+
+def moments(*texts: str) -> list[Moment]:
+    return [Moment(index, Notice(text=text)) for index, text in enumerate(texts)]
+
+
+def texts(lines: list[bytes]) -> list[str]:
+    events = [Moment.parse(line).event for line in lines]
+    return [event.text for event in events if isinstance(event, Notice)]
+
+
+def test_every_event_survives_the_spool(make: Any) -> None:
+    for event in (
+        make.started(),
+        BaselineEvaluated(name="climatology", metrics={"skill": 0.0}),
+        *make.whole(3, 0.5),
+        Notice(text="two\nlines"),
+        StudyEnded(end="finished", seconds=1.5),
+    ):
+        assert Moment.parse(Moment(17, event).line()) == Moment(17, event)
+
+
+def test_a_value_that_is_not_finite_survives_the_spool(make: Any) -> None:
+    event = Moment.parse(Moment(0, make.progress(0, 8, math.nan)).line()).event
+    assert math.isnan(event.value)  # type: ignore[union-attr]
+
+
+def test_values_that_json_does_not_know_survive_as_plain_ones() -> None:
+    params = MappingProxyType({"lr": np.float32(0.5), "root": Path("data")})
+    event = Moment.parse(Moment(0, TrialStarted(number=0, params=params, config={})).line()).event
+    assert event.params == {"lr": 0.5, "root": "data"}  # type: ignore[union-attr]
+
+
+def test_a_line_that_is_no_event_is_refused() -> None:
+    with pytest.raises(ValueError, match="must be a stamped event"):
+        Moment.parse('{"kind": "Notice"}')
+
+
+def test_half_a_line_is_not_read(tmp_path: Path) -> None:
+    spool = Spool.begin(tmp_path, 1)
+    spool.append(moments("whole"))
+    with spool.path.open("ab") as file:
+        file.write(b'{"time_ms": 1, "ki')
+    assert texts(spool.read(State())[0]) == ["whole"]
+
+
+def test_a_spool_is_read_on_where_it_was_left(tmp_path: Path) -> None:
+    spool, state = Spool.begin(tmp_path, 1), State()
+    spool.append(moments("first"))
+    _, state.session, state.offset = spool.read(state)
+    spool.append(moments("second"))
+    assert texts(spool.read(state)[0]) == ["second"]
+
+
+def test_earlier_sessions_are_read_before_the_present_one(tmp_path: Path) -> None:
+    first = Spool.begin(tmp_path, 10)
+    first.append(moments("left over"))
+    second, state, got = Spool.begin(tmp_path, 20), State(), []
+    second.append(moments("new"))
+    for _ in range(2):
+        lines, state.session, state.offset = second.read(state)
+        got += texts(lines)
+    assert got == ["left over", "new"]
+
+
+def test_a_process_of_an_earlier_session_leaves_later_ones_alone(tmp_path: Path) -> None:
+    first = Spool.begin(tmp_path, 10)
+    second = Spool.begin(tmp_path, 20)
+    second.append(moments("new"))
+    assert first.read(State())[0] == []
+    first.clear(State())
+    assert second.num_waiting() == 1
+
+
+def test_sessions_follow_each_other_although_the_clock_goes_back(tmp_path: Path) -> None:
+    first = Spool.begin(tmp_path, 100)
+    first.clear(State())
+    assert Spool.begin(tmp_path, 50).session > first.session
+
+
+def test_a_cleared_spool_leaves_only_the_state(tmp_path: Path) -> None:
+    spool = Spool.begin(tmp_path, 1)
+    spool.append(moments("a", "b"))
+    assert spool.num_waiting() == 2
+    spool.clear(State())
+    assert [path.name for path in tmp_path.iterdir()] == ["mlflow.json"]
+
+
+def test_a_state_is_read_as_it_was_saved(tmp_path: Path) -> None:
+    state = State(uri="sqlite:///x", open={"3": OpenRun("run", {"time/train_s": 1.5}, "lr=1")})
+    state.leaders.append(Leader(number=3, value=0.5, run_id="run", searched="lr=1"))
+    state.save(tmp_path / "mlflow.json")
+    assert State.load(tmp_path / "mlflow.json") == state
+
+
+def test_a_state_that_cannot_be_read_is_begun_anew(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.json").write_text('{"uri": ')
+    state = State.load(tmp_path / "mlflow.json")
+    assert dataclasses.replace(state, study_id="") == State(study_id="")
