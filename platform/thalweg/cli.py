@@ -35,12 +35,16 @@ class Commands(TyperGroup):
 
 
 app = typer.Typer(
-    cls=Commands, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="markdown"
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
 )
 data_app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
 app.add_typer(data_app, name="data", help="Make, import and list data sets.", rich_help_panel="Look around")
 
-Space = Annotated[str, typer.Argument(help="A file in search_spaces/, or a dotted name.")]
+Space = Annotated[str, typer.Argument(metavar="SPACE", help="A file in search_spaces/, or a dotted name.")]
 Output = Annotated[Path, typer.Option(help="Folder of all studies.")]
 Data = Annotated[
     Path | None, typer.Option(envvar="THALWEG_DATA", help="Folder of all data. \\[default: data]")
@@ -174,7 +178,9 @@ def train(
 
 @app.command(rich_help_panel="Search")
 def best(
-    study: Annotated[str, typer.Argument(help="Name of a study; `thalweg studies` lists them.")],
+    study: Annotated[
+        str, typer.Argument(metavar="STUDY", help="Name of a study; `thalweg studies` lists them.")
+    ],
     output: Output = RUNS,
     storage: Storage = None,
     data: Data = None,
@@ -187,10 +193,9 @@ def best(
     The exported file needs torch alone: `torch.load("best.pt", weights_only=True)["weights"]`.
     """
     from thalweg.analysis import studies
-    from thalweg.search.records import read_study
 
     console = _console()
-    record = read_study(output / study, study, storage)
+    record = studies.find(output, study, storage)
     studies.show_best(record, output / study, console)
     if export is not None:
         _tell(console)(studies.export_best(record, export, data))
@@ -236,7 +241,9 @@ def families() -> None:
 
 @app.command(rich_help_panel="Look around")
 def describe(
-    family: Annotated[str, typer.Argument(help="A folder in trainables/, or a dotted name.")],
+    family: Annotated[
+        str, typer.Argument(metavar="FAMILY", help="A folder in trainables/, or a dotted name.")
+    ],
     preset: Annotated[str | None, typer.Option(help="Named configuration whose values are shown.")] = None,
 ) -> None:
     """Describes a family: every knob, the parameters of each part, metrics and data sets.

@@ -72,6 +72,18 @@ def _state(folder: Path, ended: int, planned: int) -> Text:
     return Text("complete", style="green") if ended >= planned else Text("stopped", style="yellow")
 
 
+def find(output: Path, name: str, storage: str | None = None) -> StudyRecord:
+    """Reads a study.
+
+    Raises:
+        StudyError: There is none of this name; the message names those that there are.
+    """
+    if storage is None and not (output / name / JOURNAL).exists():
+        known = ", ".join(folder.name for folder in folders(output)) or "none"
+        raise StudyError(f"no study {name!r} in {output} (found: {known}); --output names another folder")
+    return read_study(output / name, name, storage)
+
+
 def best_trial(record: StudyRecord) -> TrialRecord:
     """Returns the best complete trial.
 
