@@ -169,8 +169,8 @@ class Ledger:
     def num_open(self) -> int:
         """Returns how many trials may still begin: interrupted and waiting ones do not count."""
         taken = sum(
-            trial.status != "waiting" and not trial.interrupted
-            for trial in map(records.record, self._study.get_trials(deepcopy=False))
+            trial.state != TrialState.WAITING and not trial.user_attrs.get(OUTCOME, {}).get("interrupted")
+            for trial in self._study.get_trials(deepcopy=False)
         )
         return max(0, self.space.study.num_trials - taken)
 
