@@ -37,6 +37,8 @@ def pytest_configure() -> None:
     sys.path.append(str(TESTS))
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(TESTS), os.environ.get("PYTHONPATH", "")]))
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch's threads: reproducible, and no fight for cores
+    # Under `uv run` Ray would copy the folder and install everything again for each set of workers.
+    os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     # Ray would write a token into the home folder; this one ends with the test session.
