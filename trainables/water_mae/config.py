@@ -142,8 +142,8 @@ PRESETS: dict[str, WaterMAE] = {
     "reference": WaterMAE(),
     "small": WaterMAE(
         dataset="small",
-        optimization=Optimization(lr=1e-3),
-        data=DataKnobs(sequence_length=15, stride=5),
+        optimization=Optimization(lr=2e-3, batch_size=8),
+        data=DataKnobs(sequence_length=8, stride=4),
         model=ModelKnobs(
             dim=64,
             num_heads=4,
