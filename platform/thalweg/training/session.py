@@ -129,6 +129,10 @@ class Session:
         curve = self._train_until(due)
         trained = time.perf_counter()
         metrics = self._evaluate()
+        if self.order.metric not in metrics:
+            raise NonFiniteError(
+                f"{self.order.metric} must be finite, got another value after {self._samples} samples; lower lr"
+            )
         evaluated = time.perf_counter()
         timings = self._timings | {"train_s": trained - began, "evaluate_s": evaluated - trained}
         self.last = Report(
