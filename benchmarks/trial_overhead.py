@@ -100,7 +100,7 @@ def order(number: int, folder: str, evaluations: tuple[int, ...] = EVALUATIONS) 
 
 def config(number: int) -> dict[str, Any]:
     """Returns the configuration of a trial: the learning rate tells trials apart."""
-    return {"optimization": {"lr": 1e-3 * (1 + number), "batch_size": 8, "warmup_ratio": 0.1}}
+    return {"optimization": {"lr": 1e-3 * (1 + number % 100), "batch_size": 8, "warmup_ratio": 0.1}}
 
 
 def train(number: int, folder: str, world: Any, cache: Any) -> float:
