@@ -46,13 +46,14 @@ app.add_typer(data_app, name="data", help="Make, import and list data sets.", ri
 
 Space = Annotated[str, typer.Argument(metavar="SPACE", help="A file in search_spaces/, or a dotted name.")]
 Output = Annotated[Path, typer.Option(help="Folder of all studies.")]
-Data = Annotated[
-    Path | None, typer.Option(envvar="THALWEG_DATA", help="Folder of all data. \\[default: data]")
-]
+Data = Annotated[Path | None, typer.Option(help="Folder of all data. \\[default: $THALWEG_DATA, or data]")]
 Storage = Annotated[
     str | None, typer.Option(help="Database of the study instead of a file, as SQLAlchemy URL.")
 ]
-Tracking = Annotated[str, typer.Option(envvar="MLFLOW_TRACKING_URI", help="Where MLflow records.")]
+Tracking = Annotated[
+    str | None,
+    typer.Option(help=f"Where MLflow records. \\[default: $MLFLOW_TRACKING_URI, or {DEFAULT_TRACKING_URI}]"),
+]
 RUNS = Path("thalweg_runs")
 
 
@@ -98,7 +99,7 @@ def search(
     lanes: Annotated[int | None, typer.Option(min=1, help="Trials that train at the same time.")] = None,
     output: Output = RUNS,
     data: Data = None,
-    tracking_uri: Tracking = DEFAULT_TRACKING_URI,
+    tracking_uri: Tracking = None,
     address: Annotated[str | None, typer.Option(help="Ray cluster; `auto` finds this machine's.")] = None,
     storage: Storage = None,
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for resources.")] = 30.0,
@@ -122,22 +123,25 @@ def search(
     from thalweg.search.run import Options
     from thalweg.search.run import search as run
     from thalweg.search.space import load_space
-    from thalweg.tracking.address import check_tracking
+    from thalweg.tracking.address import check_tracking, default_uri
     from thalweg.tracking.recorder import MLflowRecorder
 
     console = _console()
-    check_tracking(tracking_uri)
+    uri = tracking_uri or default_uri()
+    check_tracking(uri)
     chosen = load_space(space).with_settings(num_trials=trials, num_lanes=lanes)
     options = Options(name=study or space, output=output, storage=storage, address=address, wait_s=wait)
     prepared = prepare(chosen, data, _tell(console))
     view = make_view(console, studies.earlier_trials(options), plain=plain)
-    recorder = MLflowRecorder(tracking_uri, notify=lambda text: view.handle(Notice(text=text)))
+    recorder = MLflowRecorder(uri, notify=lambda text: view.handle(Notice(text=text)))
     record = run(prepared, options, [recorder, view])
     leaderboard.show(leaderboard.of_study(record, options.directory), console)
-    flags = {"--data": data, "--tracking-uri": None if tracking_uri == DEFAULT_TRACKING_URI else tracking_uri}
-    commands = studies.next_commands(space, options, chosen.study.num_trials, flags)
-    console.print(leaderboard.guide(studies.places(options, record, tracking_uri), commands))
-    if view.standing.ended is not None and view.standing.ended.end == "interrupted":
+    flags = {"--data": data, "--tracking-uri": tracking_uri}
+    interrupted = view.standing.ended is not None and view.standing.ended.end == "interrupted"
+    more = chosen.study.num_trials * (1 if interrupted else 2)
+    commands = studies.next_commands(space, options, more, flags)
+    leaderboard.guide(studies.places(options, record, uri), commands, console)
+    if interrupted:
         raise typer.Exit(130)
 
 
@@ -203,16 +207,17 @@ def best(
 
 @app.command(rich_help_panel="Search")
 def ui(
-    tracking_uri: Tracking = DEFAULT_TRACKING_URI,
+    tracking_uri: Tracking = None,
     port: Annotated[int, typer.Option(help="Port on this machine.")] = 5000,
 ) -> None:
     """Opens MLflow's pages on this machine, to compare the trials of all studies.
 
     Example: `thalweg ui`, then http://127.0.0.1:5000 in a browser. Ctrl-C stops it.
     """
+    from thalweg.tracking.address import default_uri
     from thalweg.tracking.ui import serve_ui
 
-    serve_ui(tracking_uri, port=port, say=_tell(_console()))
+    serve_ui(tracking_uri or default_uri(), port=port, say=_tell(_console()))
 
 
 @app.command(rich_help_panel="Look around")

@@ -110,7 +110,7 @@ class Leaderboard:
         if counts["pruned"]:
             used = [trial.samples for trial in ended if trial.status != "failed"]
             saved = 1 - sum(used) / (len(used) * int(self.record.definition["samples"]))
-            text.append(f"; early stopping saved {saved:.0%} of the samples")
+            text.append(f"; early stopping saved {saved:.0%} of samples")
         return [text, *(Text(f"  {line}", style="red") for line in reasons(ended))]
 
 
@@ -128,20 +128,19 @@ def reasons(trials: Sequence[TrialRecord]) -> list[str]:
     ]
 
 
-def guide(places: Mapping[str, str], commands: Mapping[str, str]) -> RenderableType:
-    """Says where everything is and what to type next.
+def guide(places: Mapping[str, str], commands: Mapping[str, str], console: Console) -> None:
+    """Prints where everything is and what to type next, each on one line that can be copied.
 
     Args:
         places: What it is and where, such as ``{"study folder": "thalweg_runs/quickstart"}``.
-        commands: Command and what it does.
+        commands: What is to be had, and the command for it.
+        console: Where to print.
     """
-    table = Table.grid(padding=(0, 2))
-    for name, place in places.items():
-        table.add_row(Text(name, style="bold"), Text(place, overflow="fold"))
-    after = Table.grid(padding=(0, 2))
-    for command, meaning in commands.items():
-        after.add_row(Text(f"  {command}", style="bold cyan", overflow="fold"), Text(meaning, style="dim"))
-    return Group("", table, "", Text("next", style="bold"), after)
+    for table, style in ((places, ""), (commands, "bold cyan")):
+        console.print()
+        width = max(map(len, table), default=0) + 2
+        for name, text in table.items():
+            console.print(Text.assemble((name.ljust(width), "dim"), (text, style)), soft_wrap=True)
 
 
 def of_study(record: StudyRecord, folder: Path) -> Leaderboard:

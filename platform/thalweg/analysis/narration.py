@@ -43,7 +43,7 @@ def _opening(event: StudyStarted, standing: Standing) -> list[str]:
         lines.append(f"continued: {counted(standing.num_ended, 'trial')} had ended before")
     if event.num_lanes:
         workers = f" of {counted(event.num_workers, 'worker')}"
-        lines.append(f"starting {counted(event.num_lanes, 'lane')}{workers}, in about 20 s")
+        lines.append(f"starting {counted(event.num_lanes, 'lane')}{workers}, once for all trials")
     return lines
 
 

@@ -194,7 +194,7 @@ def next_commands(space: str, options: Options, num_trials: int, flags: Mapping[
     Args:
         space: Name of the search space.
         options: Where and how the study ran.
-        num_trials: Trials of the study.
+        num_trials: Trials to ask for.
         flags: What else the search was told, by option; None where it kept its default.
     """
     named = None if options.name == space else options.name
@@ -203,9 +203,9 @@ def next_commands(space: str, options: Options, num_trials: int, flags: Mapping[
     more = {"--study": named, "--address": options.address, **kept, **flags}
     uri = {"--tracking-uri": flags.get("--tracking-uri")}
     return {
-        _command("thalweg ui", uri): "compare the trials in MLflow's pages",
-        _command(f"thalweg best {options.name}", kept): "the best configuration, ready to use again",
-        _command(f"thalweg search {space} --trials {2 * num_trials}", more): "carry on with more trials",
+        "compare trials": _command("thalweg ui", uri),
+        "use the best": _command(f"thalweg best {options.name}", kept),
+        "carry on": _command(f"thalweg search {space} --trials {num_trials}", more),
     }
 
 

@@ -18,7 +18,7 @@ from rich.text import Text
 from thalweg.analysis.narration import STYLES, sentences
 from thalweg.analysis.standing import Running, Standing
 from thalweg.analysis.wording import clock, counted, number, pairs, score, sparkline
-from thalweg.events import Event, Notice
+from thalweg.events import BaselineEvaluated, Event, Notice, StudyEnded, StudyStarted
 from thalweg.search.records import TrialRecord
 
 REFRESHES_PER_SECOND = 2
@@ -83,6 +83,8 @@ class LiveView:
         """Takes one event."""
         with self._lock:
             new_best = self.standing.observe(event)
+            if isinstance(event, BaselineEvaluated | StudyStarted | StudyEnded):
+                return  # the frame shows them all the time
             for text in sentences(event, self.standing, new_best):
                 self._lines.append((self.standing.elapsed, text))
                 if isinstance(event, Notice) and self.standing.ended is not None:
@@ -120,7 +122,7 @@ class Frame:
         """Lays the picture out for a width."""
         study = self._standing.study
         width = options.max_width - 4
-        parts: list[RenderableType] = [self._progress(width)]
+        parts: list[RenderableType] = [self._progress()]
         if study is not None:
             parts += ["", self._best()]
         if self._standing.running and self._standing.any_trained:
@@ -142,7 +144,7 @@ class Frame:
             padding=(0, 1),
         )
 
-    def _progress(self, width: int) -> RenderableType:
+    def _progress(self) -> RenderableType:
         standing, study = self._standing, self._standing.study
         if study is None:
             return Text(f"elapsed {clock(standing.elapsed)}")
@@ -155,21 +157,22 @@ class Frame:
             head.append(f"  {counted(study.num_lanes, 'lane')}{workers}")
         share = standing.progress
         row = Table.grid(padding=(0, 1), expand=True)
+        row.add_column(ratio=1)
         row.add_row(
-            ProgressBar(total=1.0, completed=share, width=max(10, width - 44)),
+            ProgressBar(total=1.0, completed=share),
             Text(f"{share:4.0%}", style="bold"),
-            Text(f"{clock(standing.elapsed)} elapsed, {self._left()}", justify="right"),
+            Text(f"{clock(standing.elapsed)} elapsed{self._left()}"),
         )
         return Group(head, row, self._counts(study.num_trials))
 
     def _left(self) -> str:
         left = self._standing.seconds_left()
         if self._standing.ended is not None:
-            return "done"
+            return f", {self._standing.ended.end}"
         if left is None:
-            return "time left unknown"
+            return ""
         seconds, is_bound = left
-        return f"{'at most' if is_bound else 'about'} {clock(seconds)} left"
+        return f", {'at most' if is_bound else 'about'} {clock(seconds)} left"
 
     def _counts(self, num_trials: int) -> Text:
         counts = {"running": len(self._standing.running), **self._standing.counts}
@@ -182,8 +185,8 @@ class Frame:
 
     def _best(self) -> RenderableType:
         standing, leader = self._standing, self._standing.leader()
-        text = Text("best  ", style="bold green", no_wrap=False)
-        params: str | None = None
+        text = Text("best  ", style="bold green")
+        params = ""
         if standing.best is not None:
             text.append(f"{score(standing.best.value)}", style="bold")
             text.append(f"  trial {standing.best.number}", style="default not bold")
@@ -195,11 +198,9 @@ class Frame:
             params = pairs(leader.params)
         else:
             text.append("none yet", style="default not bold")
-        for name, value in standing.baselines.items():
-            text.append(f"   {name} {score(value)}", style="dim not bold")
-        if params is None:
-            return text
-        return Group(text, Padding(Text(params, style="green"), (0, 0, 0, 6)))
+        known = ", ".join(f"{name} {score(value)}" for name, value in standing.baselines.items())
+        below = [Text(params, style="green"), Text(f"beside {known}" if known else "", style="dim")]
+        return Group(text, *(Padding(line, (0, 0, 0, 6)) for line in below if line))
 
     def _phase(self) -> str | None:
         standing, study = self._standing, self._standing.study
@@ -210,8 +211,8 @@ class Frame:
         if standing.any_trained or not study.num_lanes:
             return None
         return (
-            f"starting {counted(study.num_lanes, 'lane')}: their processes load torch and DeepSpeed, "
-            "once per study, in about 20 s"
+            f"starting {counted(study.num_lanes, 'lane')}, once for all trials: processes load torch and "
+            "DeepSpeed, in 20 s or, on a busy machine, a minute"
         )
 
     def _running(self, width: int, room: int, ascii_only: bool) -> RenderableType:

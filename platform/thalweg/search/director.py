@@ -196,6 +196,8 @@ class StudyDirector:
             raise rejection.error
 
     def _observe(self, number: int, report: Report) -> bool:
+        if self._running[number] is None and report.timings:
+            self._ledger.took_up(number, sum(report.timings.values()))
         self._running[number] = report
         try:
             is_new = self._heard(number, report)

@@ -247,6 +247,11 @@ class Ledger:
         """Returns for how long a trial has been running."""
         return time.monotonic() - self._live[number].began
 
+    def took_up(self, number: int, seconds_ago: float) -> None:
+        """Corrects when a trial began: its first lane may have needed a while to start."""
+        live = self._live[number]
+        live.began = max(live.began, time.monotonic() - seconds_ago)
+
     def interrupt_all(self, reason: str = "interrupted", *, crashed: bool = False) -> list[int]:
         """Ends every running trial as interrupted, and puts its parameters back into the queue.
 

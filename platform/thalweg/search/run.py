@@ -105,6 +105,8 @@ class Broadcast:
             self._delete_expendable()
         for listener in self._listeners:
             listener.handle(event)
+        if isinstance(event, StudyStarted):
+            self.tell_baselines()  # those of an earlier session
 
     def tell_baselines(self) -> None:
         """Publishes the baselines once they are known."""
@@ -149,7 +151,6 @@ def _search(prepared: Prepared, options: Options, listeners: Sequence[Listener])
             ended = _run(prepared, options, ledger, broadcast)
         else:
             broadcast(_started(prepared, options, ledger, num_lanes=0))
-            broadcast.tell_baselines()
             ended = StudyEnded(end="finished", reason="all trials had ended before")
     except KeyboardInterrupt:
         ended = StudyEnded(end="interrupted", reason="stopped at once")

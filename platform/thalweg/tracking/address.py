@@ -25,6 +25,11 @@ _HOSTED = ("databricks", "databricks-uc", "uc")
 _WAY_OUT = f"try {DEFAULT_TRACKING_URI} or http://127.0.0.1:5000"
 
 
+def default_uri() -> str:
+    """Returns ``MLFLOW_TRACKING_URI``, or a SQLite file in the working directory."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_TRACKING_URI
+
+
 def resolve_uri(uri: str) -> str:
     """Returns the address with a relative SQLite path made absolute, so that it holds in any process."""
     if not uri.startswith(_SQLITE):
