@@ -195,3 +195,14 @@ def test_a_worker_killed_in_the_middle_of_a_step_is_replaced(
     assert [report.metrics for report in reports] == [report.metrics for report in whole]
 
 
+
+
+@pytest.mark.timeout(300)
+def test_a_bug_on_two_workers_is_the_trials_answer_and_the_group_is_replaced(
+    double: tuple[Lane, list[int]], tmp_path: Path
+) -> None:
+    lane, _ = double
+    before = _worker_of(lane, tmp_path)
+    refusal = _refusal(lane, _order(tmp_path, "bug", fails_at=0))
+    assert refusal.reason == "RuntimeError: the toy is broken"
+    assert _worker_of(lane, tmp_path) != before

@@ -56,6 +56,8 @@ def connect(address: str | None, log: Path, num_cpus: int | None = None) -> Iter
         if address:
             _join(address)
         else:
+            # Nobody takes this machine back with a notice; a watcher per lane would be a process too many.
+            os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
             ray.init(
                 address="local",
                 num_cpus=num_cpus,
