@@ -30,8 +30,6 @@ FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 15.0
 GRACE_S = 10.0  # how long a server that does not answer is waited for after the driver is done
 
-_REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "INVALID_STATE", "MALFORMED_REQUEST")
-
 _log = logging.getLogger("thalweg.tracking.deliver")
 
 
@@ -103,19 +101,21 @@ class Delivery:
     def _apply(self, runs: StudyRuns, lines: list[bytes]) -> None:
         """Applies lines together; where MLflow refuses one, singly, so that the others arrive."""
         moments = [moment for line in lines if (moment := self._parse(line)) is not None]
+        if self._try(runs, moments) is None:
+            return
+        for moment in moments:
+            # twice: the server may have come back between the failure and the question whether it answers
+            if self._try(runs, [moment]) and (error := self._try(runs, [moment])):
+                self._keep_refused(moment.line(), error)
+
+    def _try(self, runs: StudyRuns, moments: list[Moment]) -> Exception | None:
+        """Applies moments; returns why they are refused, raises where MLflow does not answer at all."""
         try:
             runs.apply(moments)
-            return
         except Exception as error:
-            if not _refused(error):
-                raise
-        for moment in moments:
-            try:
-                runs.apply([moment])
-            except Exception as error:
-                if not _refused(error):
-                    raise
-                self._keep_refused(moment.line(), error)
+            runs.check()
+            return error
+        return None
 
     def _parse(self, line: bytes) -> Moment | None:
         try:
@@ -125,7 +125,7 @@ class Delivery:
             return None
 
     def _keep_refused(self, line: str, error: Exception) -> None:
-        _log.exception("refused: %s", line[:500])
+        _log.error("refused: %s", line[:500], exc_info=error)
         with (self._spool.folder / REFUSED).open("a") as file:
             file.write(f"{line}\n")
         _tell(f"MLflow refuses an event, which is kept in {self._spool.folder / REFUSED}: {_brief(error)}")
@@ -165,15 +165,6 @@ class _Driver:
         words = os.read(0, 65536)
         self.done = b"close" in words
         self.gone = not words
-
-
-def _refused(error: Exception) -> bool:
-    """Whether repeating is useless: MLflow understood and said no, or this module has a bug."""
-    from mlflow.exceptions import MlflowException
-
-    if isinstance(error, MlflowException):
-        return error.error_code in _REFUSALS
-    return isinstance(error, TypeError | ValueError | KeyError | AssertionError | AttributeError)
 
 
 def _brief(error: Exception) -> str:

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from thalweg.events import Event, StudyStarted
@@ -17,6 +18,7 @@ from thalweg.tracking.quiet import PATIENCE, QUIET, environment
 from thalweg.tracking.spool import LOG, Moment, Spool
 
 MOST_STARTS = 4
+CLOSE = b"close\n"
 
 
 class MLflowRecorder:
@@ -38,8 +40,10 @@ class MLflowRecorder:
         self._notify = notify or (lambda text: None)
         self._queue: queue.SimpleQueue[Moment | None] = queue.SimpleQueue()
         self._spool: Spool | None = None
-        self._unwritten: list[Moment] = []
+        self._unwritten: list[str] = []
+        self._num_taken = self._num_spooled = 0
         self._process: subprocess.Popen[bytes] | None = None
+        self._listener: threading.Thread | None = None
         self._num_starts = 0
         self._told_unwritable = False
         self._thread = threading.Thread(target=self._write, name="mlflow-spool", daemon=True)
@@ -47,6 +51,7 @@ class MLflowRecorder:
 
     def handle(self, event: Event) -> None:
         """Takes one event; returns at once."""
+        self._num_taken += 1
         self._queue.put(Moment(int(time.time() * 1000), event))
 
     def close(self, timeout: float = 60.0) -> None:
@@ -56,6 +61,8 @@ class MLflowRecorder:
         self._thread.join(timeout)
         if self._process is not None:
             _await(self._process, deadline)
+        if self._listener is not None:
+            self._listener.join(1.0)
         if num := self.num_undelivered:
             where = self._spool.path if self._spool else "memory"
             self._notify(
@@ -66,7 +73,7 @@ class MLflowRecorder:
     @property
     def num_undelivered(self) -> int:
         """Number of events that MLflow has not received."""
-        return len(self._unwritten) + (self._spool.num_waiting() if self._spool else 0)
+        return self._num_taken - self._num_spooled + (self._spool.num_waiting() if self._spool else 0)
 
     def _write(self) -> None:
         """Writes events into the spool and wakes the delivering process, until `close`."""
@@ -78,12 +85,12 @@ class MLflowRecorder:
             closing = None in moments
             self._spool_out([moment for moment in moments if moment is not None])
         if self._spool is not None:
-            self._wake(b"close\n")
+            self._wake(CLOSE)
 
     def _spool_out(self, moments: list[Moment]) -> None:
-        self._unwritten += moments
         try:
             for moment in moments:
+                self._unwritten += self._line(moment)
                 if isinstance(moment.event, StudyStarted) and self._spool is None:
                     self._spool = Spool.begin(Path(moment.event.directory).absolute(), moment.time_ms)
             if self._spool is None:
@@ -94,27 +101,39 @@ class MLflowRecorder:
                 self._notify(f"the study's folder must be writable, got {error}; the record waits in memory")
             self._told_unwritable = True
             return
+        self._num_spooled += len(self._unwritten)
         self._unwritten, self._told_unwritable = [], False
         self._wake(b"\n")
+
+    def _line(self, moment: Moment) -> list[str]:
+        try:
+            return [moment.line()]
+        except (TypeError, ValueError) as error:
+            self._notify(f"an event must be JSON to be recorded, got {moment.event}: {error}")
+            self._num_spooled += 1
+            return []
 
     def _wake(self, word: bytes) -> None:
         """Tells the delivering process that there is work; starts it where it is not running."""
         if self._process is None or self._process.poll() is not None:
             if self._num_starts == MOST_STARTS:
                 return
-            self._process = self._start()
+            self._num_starts += 1
+            try:
+                self._process = self._start()
+            except OSError as error:
+                self._notify(f"MLflow's record waits, for no process can be started: {error}")
+                return
         assert self._process.stdin is not None
-        try:
+        with suppress(BrokenPipeError):  # it died just now; the next word starts another
             self._process.stdin.write(word)
-            self._process.stdin.flush()
-            if word == b"close\n":
-                self._process.stdin.close()
-        except BrokenPipeError:  # it died just now; the next word starts another
-            return
+        if word == CLOSE:
+            self._process.stdin.close()
 
     def _start(self) -> subprocess.Popen[bytes]:
         assert self._spool is not None
-        self._num_starts += 1
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
         command = [sys.executable, "-P", "-m", "thalweg.tracking.deliver"]
         command += [str(self._spool.folder), str(self._spool.session), self.tracking_uri]
         with (self._spool.folder / LOG).open("ab") as log:
@@ -123,11 +142,12 @@ class MLflowRecorder:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
+                bufsize=0,
                 env=environment(QUIET, PATIENCE),
                 start_new_session=True,  # Ctrl-C in the terminal is for the driver alone
             )
-        listener = threading.Thread(target=self._listen, args=(process,), name="mlflow-notices", daemon=True)
-        listener.start()
+        self._listener = threading.Thread(target=self._listen, args=(process,), daemon=True)
+        self._listener.start()
         return process
 
     def _listen(self, process: subprocess.Popen[bytes]) -> None:

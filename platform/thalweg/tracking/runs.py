@@ -61,6 +61,10 @@ class StudyRuns:
             self._apply(moment.event, moment.time_ms, batch)
         batch.send()
 
+    def check(self) -> None:
+        """Raises whatever MLflow's client raises where MLflow does not answer."""
+        self._client.search_experiments(max_results=1)
+
     def interrupt(self, time_ms: int, reason: str = INTERRUPTED) -> None:
         """Ends every run of this study that still counts as running."""
         state, batch = self._state, Batch(self._client)
@@ -155,7 +159,7 @@ class StudyRuns:
         run = OpenRun(run_id, searched=naming.settings(event.params))
         if known:
             batch.send()
-            run.seconds = self._continue(event.number, run_id, values)
+            run.seconds = self._continue(event.number, run_id, values, time_ms)
             batch.add_tags(run_id, tags)
         batch.add_params(run_id, values)
         self._offer_views(event, time_ms)
@@ -174,16 +178,21 @@ class StudyRuns:
             for name, value in views.experiment_tags(self._state.searched, mode, time_ms).items():
                 self._client.set_experiment_tag(self._state.experiment_id, name, value)
 
-    def _continue(self, number: int, run_id: str, params: dict[str, str]) -> dict[str, float]:
-        """Takes up a run that exists: drops the parameters that it has, returns the seconds it has spent."""
+    def _continue(self, number: int, run_id: str, params: dict[str, str], time_ms: int) -> dict[str, float]:
+        """Takes up a run that exists: drops the parameters that it has, returns the seconds spent before."""
         self._client.update_run(run_id, status="RUNNING")
         data = self._client.get_run(run_id).data
         for name in data.params.keys() & params.keys():
             del params[name]
         if str(number) in self._state.open:
             return self._state.open[str(number)].seconds
-        spent = {name: value for name, value in data.metrics.items() if name.startswith("time/")}
-        spent.pop(TRIAL_SECONDS, None)
+        spent = {}
+        for name in data.metrics:
+            if name.startswith("time/") and name != TRIAL_SECONDS:
+                points = self._client.get_metric_history(run_id, name)
+                # later points are those of events that are being told again
+                before = [(point.timestamp, point.value) for point in points if point.timestamp < time_ms]
+                spent[name] = max(before, default=(0, 0.0))[1]
         return spent
 
     def _record_progress(self, event: TrialProgress, time_ms: int, batch: Batch) -> None:

@@ -166,13 +166,13 @@ class Spool:
         spool.path.touch()
         return spool
 
-    def append(self, moments: list[Moment]) -> None:
-        """Adds moments at the end.
+    def append(self, lines: list[str]) -> None:
+        """Adds moments as lines at the end.
 
         Raises:
             OSError: The folder cannot be written.
         """
-        text = "".join(f"{moment.line()}\n" for moment in moments).encode()
+        text = "".join(f"{line}\n" for line in lines).encode()
         with self.path.open("ab") as file:
             end = file.tell()
             try:

@@ -11,8 +11,8 @@ from thalweg.events import BaselineEvaluated, Notice, StudyEnded, TrialStarted
 from thalweg.tracking.spool import Leader, Moment, OpenRun, Spool, State
 
 
-def moments(*texts: str) -> list[Moment]:
-    return [Moment(index, Notice(text=text)) for index, text in enumerate(texts)]
+def notices(*texts: str) -> list[str]:
+    return [Moment(index, Notice(text=text)).line() for index, text in enumerate(texts)]
 
 
 def texts(lines: list[bytes]) -> list[str]:
@@ -33,7 +33,7 @@ def test_every_event_survives_the_spool(make: Any) -> None:
 
 def test_a_value_that_is_not_finite_survives_the_spool(make: Any) -> None:
     event = Moment.parse(Moment(0, make.progress(0, 8, math.nan)).line()).event
-    assert math.isnan(event.value)  # type: ignore[union-attr]
+    assert math.isnan(event.value)  # type: ignore[union-attr, arg-type]
 
 
 def test_values_that_json_does_not_know_survive_as_plain_ones() -> None:
@@ -49,7 +49,7 @@ def test_a_line_that_is_no_event_is_refused() -> None:
 
 def test_half_a_line_is_not_read(tmp_path: Path) -> None:
     spool = Spool.begin(tmp_path, 1)
-    spool.append(moments("whole"))
+    spool.append(notices("whole"))
     with spool.path.open("ab") as file:
         file.write(b'{"time_ms": 1, "ki')
     assert texts(spool.read(State())[0]) == ["whole"]
@@ -57,17 +57,17 @@ def test_half_a_line_is_not_read(tmp_path: Path) -> None:
 
 def test_a_spool_is_read_on_where_it_was_left(tmp_path: Path) -> None:
     spool, state = Spool.begin(tmp_path, 1), State()
-    spool.append(moments("first"))
+    spool.append(notices("first"))
     _, state.session, state.offset = spool.read(state)
-    spool.append(moments("second"))
+    spool.append(notices("second"))
     assert texts(spool.read(state)[0]) == ["second"]
 
 
 def test_earlier_sessions_are_read_before_the_present_one(tmp_path: Path) -> None:
     first = Spool.begin(tmp_path, 10)
-    first.append(moments("left over"))
+    first.append(notices("left over"))
     second, state, got = Spool.begin(tmp_path, 20), State(), []
-    second.append(moments("new"))
+    second.append(notices("new"))
     for _ in range(2):
         lines, state.session, state.offset = second.read(state)
         got += texts(lines)
@@ -77,7 +77,7 @@ def test_earlier_sessions_are_read_before_the_present_one(tmp_path: Path) -> Non
 def test_a_process_of_an_earlier_session_leaves_later_ones_alone(tmp_path: Path) -> None:
     first = Spool.begin(tmp_path, 10)
     second = Spool.begin(tmp_path, 20)
-    second.append(moments("new"))
+    second.append(notices("new"))
     assert first.read(State())[0] == []
     first.clear(State())
     assert second.num_waiting() == 1
@@ -91,7 +91,7 @@ def test_sessions_follow_each_other_although_the_clock_goes_back(tmp_path: Path)
 
 def test_a_cleared_spool_leaves_only_the_state(tmp_path: Path) -> None:
     spool = Spool.begin(tmp_path, 1)
-    spool.append(moments("a", "b"))
+    spool.append(notices("a", "b"))
     assert spool.num_waiting() == 2
     spool.clear(State())
     assert [path.name for path in tmp_path.iterdir()] == ["mlflow.json"]

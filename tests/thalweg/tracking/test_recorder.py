@@ -1,0 +1,260 @@
+"""The recorder with its delivering process, on real databases and real servers."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from thalweg.events import Event, StudyEnded, TrialStarted
+from thalweg.tracking.quiet import QUIET, environment
+from thalweg.tracking.recorder import MLflowRecorder
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+
+Recorded = Callable[[], dict[str, "Run"]]
+
+
+def record(uri: str, *told: Event, notify: Callable[[str], None] | None = None) -> MLflowRecorder:
+    recorder = MLflowRecorder(uri, notify=notify)
+    for event in told:
+        recorder.handle(event)
+    recorder.close()
+    return recorder
+
+
+def until(condition: Callable[[], object], seconds: float = 120.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def test_a_study_is_delivered_whole_and_leaves_no_spool(uri: str, make: Any, recorded: Recorded) -> None:
+    said: list[str] = []
+    told = [make.started(), *make.whole(0, 0.5), StudyEnded(end="finished")]
+    recorder = record(uri, *told, notify=said.append)
+    assert recorded()["trial 000"].data.metrics["objective"] == 0.5
+    assert (recorder.num_undelivered, said) == (0, [])
+    assert not list(make.folder.glob("*.jsonl"))
+    assert (make.folder / "mlflow.log").read_text() == ""
+
+
+def test_handing_over_an_event_takes_microseconds(uri: str, make: Any) -> None:
+    recorder = MLflowRecorder(uri)
+    recorder.handle(make.started())
+    times = []
+    for number in range(200):
+        began = time.perf_counter()
+        recorder.handle(make.progress(number % 3, number, 0.5))
+        times.append(time.perf_counter() - began)
+    recorder.close()
+    assert sorted(times)[100] < 200e-6
+
+
+def test_the_driver_never_imports_mlflow(uri: str, make: Any, tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "from thalweg.tracking import address, recorder, ui\n"
+        "recorder.MLflowRecorder().close()\n"
+        f"address.check_tracking({uri!r})\n"
+        "assert 'mlflow' not in sys.modules\n"
+        "assert 'sqlalchemy' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
+
+
+def test_a_recorder_that_hears_nothing_leaves_nothing(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    MLflowRecorder().close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_reaches_the_terminal(uri: str, make: Any, tmp_path: Path) -> None:
+    code = (
+        "from thalweg.events import StudyStarted, StudyEnded\n"
+        "from thalweg.tracking.recorder import MLflowRecorder\n"
+        f"recorder = MLflowRecorder('sqlite:///{tmp_path}/new.db', notify=print)\n"
+        f"recorder.handle(StudyStarted(study='quiet', space='s', family='f', metric='m', mode='min',"
+        f" num_trials=1, samples=1, num_lanes=1, num_workers=1, directory={str(tmp_path / 'study')!r}))\n"
+        "recorder.handle(StudyEnded(end='finished'))\n"
+        "recorder.close()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, capture_output=True)
+    assert (done.stdout, done.stderr) == (b"", b"")
+    assert (tmp_path / "new.db").stat().st_size > 0
+
+
+def test_an_event_that_mlflow_refuses_is_kept_and_the_others_arrive(
+    uri: str, make: Any, recorded: Recorded
+) -> None:
+    said: list[str] = []
+    refused = TrialStarted(number=1, params={}, config={"x": 1}, documents={"../outside.json": "{}"})
+    record(uri, make.started(), *make.whole(0, 0.5), refused, *make.whole(2, 0.6), notify=said.append)
+    assert {"trial 000", "trial 002"} <= set(recorded())
+    assert "outside.json" in (make.folder / "mlflow_refused.jsonl").read_text()
+    assert len(said) == 1
+    assert "refuses an event" in said[0]
+
+
+def test_a_folder_that_cannot_be_written_does_not_disturb_the_study(
+    uri: str, make: Any, tmp_path: Path
+) -> None:
+    make.folder.write_text("a file where the folder should be")
+    said: list[str] = []
+    recorder = record(uri, make.started(), make.trial(0), notify=said.append)
+    assert recorder.num_undelivered == 2
+    assert "must be writable" in said[0]
+
+
+DRIVER = """
+import sys, time
+from thalweg.events import StudyStarted, TrialStarted
+from thalweg.tracking.recorder import MLflowRecorder
+recorder = MLflowRecorder(sys.argv[1])
+recorder.handle(StudyStarted(study=sys.argv[2], space="s", family="f", metric="skill", mode="max",
+    num_trials=1, samples=1, num_lanes=1, num_workers=1, directory=sys.argv[3]))
+recorder.handle(TrialStarted(number=0, params={"lr": 0.1}, config={}))
+time.sleep(600)
+"""
+
+
+def test_a_killed_driver_leaves_nothing_running(
+    uri: str, make: Any, study: str, recorded: Recorded, client: "MlflowClient"
+) -> None:
+    driver = subprocess.Popen([sys.executable, "-c", DRIVER, uri, study, str(make.folder)])
+    try:
+        until(lambda: client.get_experiment_by_name(study) and "trial 000" in recorded())
+    finally:
+        driver.kill()
+        driver.wait()
+    until(lambda: {run.info.status for run in recorded().values()} == {"KILLED"})
+    assert "ended before the trial did" in recorded()["trial 000"].data.tags["reason"]
+
+
+def test_a_delivering_process_that_dies_is_replaced(uri: str, make: Any, recorded: Recorded) -> None:
+    recorder = MLflowRecorder(uri)
+    recorder.handle(make.started())
+    until(lambda: recorder._process is not None)
+    assert recorder._process is not None
+    recorder._process.kill()
+    recorder._process.wait()
+    for event in [*make.whole(0, 0.5), StudyEnded(end="finished")]:
+        recorder.handle(event)
+    recorder.close()
+    assert recorder.num_undelivered == 0
+    assert recorded()["trial 000"].info.status == "FINISHED"
+
+
+class Server:
+    """A real MLflow server on loopback that can be killed and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        with closing(socket.socket()) as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.folder = folder
+        self.uri = f"http://127.0.0.1:{self.port}"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "mlflow", "server", "--port", str(self.port), "--workers", "1"]
+        command += ["--backend-store-uri", f"sqlite:///{self.folder}/server.db"]
+        command += ["--artifacts-destination", f"{self.folder}/artifacts"]
+        quiet = subprocess.DEVNULL
+        self.process = subprocess.Popen(
+            command, env=environment(QUIET), stdout=quiet, stderr=quiet, start_new_session=True
+        )
+        until(self.answers)
+
+    def answers(self) -> bool:
+        with suppress(OSError):
+            urllib.request.urlopen(f"{self.uri}/health", timeout=2.0).close()
+            return True
+        return False
+
+    def kill(self) -> None:
+        if self.process is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    server = Server(tmp_path)
+    server.start()
+    yield server
+    server.kill()
+
+
+def on_server(server: Server, study: str) -> dict[str, "Run"]:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(server.uri)
+    experiment = client.get_experiment_by_name(study)
+    assert experiment is not None
+    found = list(client.search_runs([experiment.experiment_id]))
+    assert len({run.info.run_name for run in found}) == len(found)
+    return {run.info.run_name: run for run in found}
+
+
+def test_a_server_that_is_away_for_a_while_gets_everything_in_order(
+    server: Server, make: Any, study: str, client: "MlflowClient"
+) -> None:
+    said: list[str] = []
+    recorder = MLflowRecorder(server.uri, notify=said.append)
+    for event in [make.started(), make.trial(0), make.progress(0, 256, 0.1)]:
+        recorder.handle(event)
+    until(lambda: recorder.num_undelivered == 0)
+    server.kill()
+    for event in [make.progress(0, 512, 0.2), make.ended(0, 0.2), *make.whole(1, 0.3)]:
+        recorder.handle(event)
+    until(lambda: said)
+    assert "does not answer" in said[0]
+    server.start()
+    until(lambda: len(said) == 2)
+    recorder.handle(StudyEnded(end="finished"))
+    recorder.close()
+    runs = on_server(server, study)
+    assert recorder.num_undelivered == 0
+    assert {run.info.status for run in runs.values()} == {"FINISHED"}
+    assert runs["trial 000"].data.metrics["objective"] == 0.2
+    assert runs["trial 000"].data.metrics["time/train_s"] == 4.0
+    assert runs[f"study {study}"].data.metrics["trials/complete"] == 2
+
+
+def test_what_a_server_misses_is_delivered_when_the_study_is_continued(
+    server: Server, make: Any, study: str, client: "MlflowClient"
+) -> None:
+    said: list[str] = []
+    recorder = MLflowRecorder(server.uri, notify=said.append)
+    for event in [make.started(), make.trial(0)]:
+        recorder.handle(event)
+    until(lambda: recorder.num_undelivered == 0)
+    server.kill()
+    told = [make.progress(0, 512, 0.2), make.ended(0, 0.2), StudyEnded(end="interrupted")]
+    for event in told:
+        recorder.handle(event)
+    recorder.close()
+    assert recorder.num_undelivered == len(told)
+    assert f"has not received {len(told)} events" in said[-1]
+    server.start()
+    record(server.uri, make.started(finished_trials=1), *make.whole(1, 0.3), StudyEnded(end="finished"))
+    runs = on_server(server, study)
+    assert set(runs) == {f"study {study}", "trial 000", "trial 001"}
+    assert {run.info.status for run in runs.values()} == {"FINISHED"}
+    assert runs["trial 000"].data.metrics["objective"] == 0.2
+    assert not list(make.folder.glob("*.jsonl"))

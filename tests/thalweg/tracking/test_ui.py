@@ -1,0 +1,97 @@
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from thalweg.errors import ConnectionFailed, ResourceError
+from thalweg.events import StudyEnded
+from thalweg.tracking.recorder import MLflowRecorder
+from thalweg.tracking.ui import check_port, serve_ui
+
+
+def free_port() -> int:
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def test_a_free_port_is_accepted() -> None:
+    check_port("127.0.0.1", free_port())
+
+
+def test_a_taken_port_is_refused_and_a_free_one_is_named() -> None:
+    with closing(socket.socket()) as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(ResourceError, match=f"got {port}, which is taken") as caught:
+            check_port("127.0.0.1", port)
+    named = re.search(r"--port (\d+)", str(caught.value))
+    assert named
+    check_port("127.0.0.1", int(named[1]))
+
+
+def test_an_address_that_cannot_be_used_is_refused_before_anything_starts() -> None:
+    with pytest.raises(ConnectionFailed, match="must begin with one of"):
+        serve_ui("htp://nowhere", port=free_port())
+
+
+SERVE = "import sys; from thalweg.tracking.ui import serve_ui; serve_ui(sys.argv[1], port=int(sys.argv[2]))"
+
+
+@pytest.mark.slow
+@pytest.mark.integration
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_the_interface_shows_studies_and_their_artifacts_until_it_is_stopped(
+    uri: str, make: Any, study: str, stop: signal.Signals, tmp_path: Path
+) -> None:
+    recorder, port = MLflowRecorder(uri), free_port()
+    for event in [make.started(), *make.whole(0, 0.5), StudyEnded(end="finished")]:
+        recorder.handle(event)
+    recorder.close()
+    command = [sys.executable, "-u", "-c", SERVE, uri, str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path)
+    try:
+        assert process.stdout is not None
+        first, second = process.stdout.readline().decode(), process.stdout.readline().decode()
+        assert f"http://127.0.0.1:{port}" in first
+        assert study in second
+        run_id = find_run(port, "trial 000", study)
+        config = fetch(port, f"get-artifact?path=config.json&run_uuid={run_id}")
+        assert '"batch_size": 16' in config
+    finally:
+        process.send_signal(stop)
+        out, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (0, b"")
+    assert out.decode().endswith("stopped\n")
+    check_port("127.0.0.1", port)
+    assert list(tmp_path.glob("ml*")) == []
+
+
+def fetch(port: int, path: str) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=20.0) as answer:
+        text: str = answer.read().decode()
+        return text
+
+
+def find_run(port: int, name: str, study: str) -> str:
+    import json
+
+    base = f"http://127.0.0.1:{port}/api/2.0/mlflow"
+    quoted = urllib.request.quote(study)  # type: ignore[attr-defined]
+    with urllib.request.urlopen(f"{base}/experiments/get-by-name?experiment_name={quoted}") as answer:
+        experiment = json.load(answer)["experiment"]["experiment_id"]
+    body = json.dumps({"experiment_ids": [experiment]}).encode()
+    request = urllib.request.Request(f"{base}/runs/search", body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request) as answer:
+        runs = json.load(answer)["runs"]
+    found: str = next(run["info"]["run_id"] for run in runs if run["info"]["run_name"] == name)
+    return found
