@@ -33,7 +33,8 @@ def listing(output: Path) -> RenderableType:
     """Lists the studies of an output folder; one that cannot be read with the reason."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for name in ("study", "state", "trials", "complete", "pruned", "failed", "best", "space"):
-        table.add_column(name, justify="left" if name in ("study", "state", "space") else "right")
+        left = name in ("study", "state", "space")
+        table.add_column(name, justify="left" if left else "right", no_wrap=name in ("study", "best"))
     for folder in folders(output):
         try:
             record = read_study(folder, folder.name)
@@ -49,13 +50,18 @@ def listing(output: Path) -> RenderableType:
             f"{sum(counts.values())}/{planned}",
             *(str(counts[status]) for status in ("complete", "pruned", "failed")),
             f"{record.definition['metric']} {score(best.value)}" if best else "-",
-            str(record.definition["space"]).removeprefix("search_spaces."),
+            "" if _space(record) == folder.name else _space(record),
         )
     return (
         table
         if table.row_count
         else Text(f"no studies in {output}; start one with thalweg search quickstart")
     )
+
+
+def _space(record: StudyRecord) -> str:
+    """Returns the name under which the study's space is asked for."""
+    return str(record.definition["space"]).removeprefix("search_spaces.")
 
 
 def _counts(record: StudyRecord) -> Counter[str]:
@@ -124,22 +130,25 @@ def show_best(record: StudyRecord, folder: Path, console: Console) -> None:
         (f"{record.name}, trial {trial.number}", "bold"), f"  {metric} {score(trial.value)}"
     )
     title.append(f"  after {trial.samples:,} samples in {clock(trial.seconds)}")
-    console.print(title, "", _metrics(trial, known), "", _config(_family(record), trial), sep="\n")
+    console.print(title, "", _metrics(record, trial, known), "", _config(_family(record), trial), sep="\n")
     console.print("\n[bold]train it again[/]")
-    space = str(record.definition["space"]).removeprefix("search_spaces.")
-    for line in train_command(space, trial.params).splitlines():
+    for line in train_command(_space(record), trial.params).splitlines():
         console.print(Text(f"  {line}", style="cyan"), soft_wrap=True)
     console.print("\n[bold]checkpoint[/]")
     where = trial.checkpoint if trial.checkpoint and Path(trial.checkpoint).exists() else "not kept"
     console.print(Text(f"  {where}"), soft_wrap=True)
 
 
-def _metrics(trial: TrialRecord, known: Baselines) -> RenderableType:
+def _metrics(record: StudyRecord, trial: TrialRecord, known: Baselines) -> RenderableType:
+    """Lists the objective and the other metrics that mean the same for a trial and for a baseline."""
+    fit = [metric.name for metric in _family(record).task_type.metrics if metric.search_invariant]
+    objective = str(record.definition["metric"])
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("metrics")
     for name in (f"trial {trial.number}", *known):
         table.add_column(name, justify="right")
-    for name, value in trial.metrics.items():
+    for name in (objective, *(name for name in fit if name != objective)):
+        value = trial.metrics.get(name)
         others = (Text(score(found.get(name)), style="dim") for found in known.values())
         table.add_row(name, score(value), *others)
     return table

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import torch
@@ -34,7 +36,9 @@ def export(folder: Path, data_root: Path, file: Path) -> dict[str, int]:
     state = checkpoint.State.read(folder)
     task = make_task(state.family, state.config)
     model = task.build(task.open(data_root))
-    model.load_state_dict(checkpoint.fp32_weights(folder))
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+        gathered = checkpoint.fp32_weights(folder)  # DeepSpeed shows its progress
+    model.load_state_dict(gathered)
     weights = task.export(model).state_dict()
     content = {
         "family": state.family,
