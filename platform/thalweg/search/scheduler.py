@@ -1,5 +1,6 @@
 """Lets the study stop trials that Ray Tune runs."""
 
+from pathlib import Path
 from typing import Any
 
 from ray.tune.experiment import Trial
@@ -27,7 +28,7 @@ class StudyScheduler(FIFOScheduler):
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
         """Hears of a failure, before Tune tries again or tells the searcher that it gives up."""
-        reason = _last_line(trial.get_error())
+        reason = _reason(trial)
         if trial.status == Trial.ERROR:  # Tune marks it so before it queues the trial again
             self._director.retry(trial.config["number"], reason)
         else:
@@ -38,7 +39,7 @@ class StudyScheduler(FIFOScheduler):
         running = set(self._director.running)
         for trial in tune_controller.get_trials():
             if trial.status == Trial.ERROR and trial.config.get("number") in running:
-                self._director.fail(trial.config["number"], _last_line(trial.get_error()))
+                self._director.fail(trial.config["number"], _reason(trial))
         return super().choose_trial_to_run(tune_controller)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -46,6 +47,9 @@ class StudyScheduler(FIFOScheduler):
         return {}
 
 
-def _last_line(error: Any) -> str:
-    lines = [line.strip() for line in str(error or "").splitlines() if line.strip()]
-    return lines[-1] if lines else "its lane died"
+def _reason(trial: Trial) -> str:
+    """Returns the last line of what Tune wrote about a trial's last failure."""
+    # `trial.get_error()` reads the results' storage, where Tune copies this file only now and then.
+    file = Path(trial.error_file or "")
+    lines = file.read_text(encoding="utf-8", errors="replace").split("\n") if file.is_file() else []
+    return next((line.strip() for line in reversed(lines) if line.strip()), "its lane died")
