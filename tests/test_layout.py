@@ -44,7 +44,7 @@ def functions(path: Path) -> Iterator[tuple[str, int]]:
 
 
 def names(node: ast.AST) -> list[str]:
-    """Returns the modules that a node imports, or the string that it is: sentences to the user name nothing."""
+    """Returns what a node imports, or the string that it is; a sentence to the user names nothing."""
     match node:
         case ast.Import():
             return [alias.name for alias in node.names]
