@@ -30,7 +30,7 @@ def space(trial: Trial) -> WaterMAE:
     return base.model_copy(
         update={
             "dataset": "gb-hydrology",
-            "data": DataKnobs(sequence_length=6, stride=3),
+            "data": DataKnobs(sequence_length=4, stride=4),
             "masking": masking,
             "loss_weights": weights,
             "optimization": optimization,
