@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.live import Live
 from rich.padding import Padding
 from rich.panel import Panel
@@ -96,7 +96,7 @@ class LiveView:
         for text in self._last_words:
             self._live.console.print(text)
 
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
         """Draws the frame for the console's present size."""
         with self._lock:
             yield Frame(self.standing, tuple(self._lines), self._spinner).draw(options)
@@ -126,7 +126,7 @@ class Frame:
         if study is not None:
             parts += ["", self._best()]
         if self._standing.running and self._standing.any_trained:
-            room = max(3, (options.height or 50) - 20)
+            room = max(3, options.max_height - 22)
             parts += ["", self._running(width, room, options.ascii_only)]
         elif phase := self._phase():
             self._spinner.update(text=Text(phase, style="cyan"))

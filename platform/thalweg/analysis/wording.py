@@ -37,7 +37,7 @@ def score(value: float | None) -> str:
 
 def pairs(values: Mapping[str, Any]) -> str:
     """Writes ``name=value`` pairs, each without a space in it."""
-    return "  ".join(f"{name}={number(value)}".replace(" ", "") for name, value in values.items())
+    return "  ".join(f"{name}={number(value)}".replace(" ", "\u00a0") for name, value in values.items())
 
 
 def counted(count: int, noun: str) -> str:

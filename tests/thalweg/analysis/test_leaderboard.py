@@ -1,0 +1,144 @@
+"""The leaderboard at the end of a search."""
+
+from collections.abc import Callable
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from thalweg.analysis.leaderboard import Leaderboard, guide, reasons, show
+from thalweg.contract import Metric
+from thalweg.search.records import StudyRecord, TrialRecord
+
+Page = Callable[..., tuple[Console, StringIO]]
+Record = Callable[..., StudyRecord]
+Make = Callable[..., TrialRecord]
+
+METRICS = tuple(
+    Metric(name=name, mode=mode, unit="1", search_invariant=invariant, meaning="")  # type: ignore[arg-type]
+    for name, mode, invariant in [
+        ("skill", "max", True),
+        ("skill_rain", "max", True),
+        ("mse", "min", True),
+        ("loss", "max", False),
+    ]
+)
+BASELINES = {
+    "untrained": {"skill": -0.3, "skill_rain": -0.4},
+    "climatology": {"skill": 0.2, "skill_rain": 0.1},
+}
+
+
+def rows(board: Leaderboard, console: Console, text: StringIO) -> dict[str, list[str]]:
+    show(board, console)
+    cells = [line.split() for line in text.getvalue().splitlines() if line.strip()]
+    return {line[0]: line[1:] for line in cells}
+
+
+@pytest.mark.parametrize(("mode", "order"), [("max", [1, 2, 0]), ("min", [0, 2, 1])])
+def test_complete_trials_stand_in_the_order_of_the_objective(
+    make_record: Record, make_trial: Make, mode: str, order: list[int]
+) -> None:
+    record = make_record(make_trial(0, 0.1), make_trial(1, 0.9), make_trial(2, 0.5), mode=mode)
+    assert [trial.number for trial in Leaderboard(record=record, baselines={}).ranked()] == order
+
+
+def test_pruned_trials_follow_by_how_far_they_came(make_record: Record, make_trial: Make) -> None:
+    trials = [
+        make_trial(0, 0.99, status="pruned", samples=100),
+        make_trial(1, 0.5, status="pruned", samples=400),
+        make_trial(2, 0.6, status="pruned", samples=400),
+        make_trial(3, 0.1),
+        make_trial(4, None, status="failed"),
+    ]
+    board = Leaderboard(record=make_record(*trials), baselines={})
+    assert [trial.number for trial in board.ranked()] == [3, 2, 1, 0]
+
+
+def test_trials_stand_beside_baselines_and_the_better_baseline_first(
+    page: Page, make_record: Record, make_trial: Make
+) -> None:
+    board = Leaderboard(record=make_record(make_trial(0, 0.5)), baselines=BASELINES, metrics=METRICS)
+    found = rows(board, *page())
+    assert found["trial"] == ["0", "climatology", "untrained"]
+    assert found["skill"] == ["0.5000", "0.2000", "-0.3000"]
+    assert found["skill_rain"] == ["0.2500", "0.1000", "-0.4000"]
+
+
+def test_metrics_of_the_other_direction_or_of_no_fixed_meaning_are_left_out(
+    page: Page, make_record: Record, make_trial: Make
+) -> None:
+    board = Leaderboard(record=make_record(make_trial(0)), baselines={}, metrics=METRICS)
+    assert not {"mse", "loss"} & set(rows(board, *page()))
+
+
+def test_a_parameter_that_only_some_trials_have_is_shown_for_those(
+    page: Page, make_record: Record, make_trial: Make
+) -> None:
+    record = make_record(
+        make_trial(0, 0.9, params={"lr": 0.1}), make_trial(1, 0.8, params={"lr": 0.2, "bend": 2})
+    )
+    found = rows(Leaderboard(record=record, baselines={}), *page())
+    assert (found["lr"], found["bend"]) == (["0.1", "0.2"], ["-", "2"])
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_a_board_fits_its_terminal(page: Page, make_record: Record, make_trial: Make, width: int) -> None:
+    record = make_record(*(make_trial(number, number / 100) for number in range(30)))
+    console, text = page(width)
+    show(Leaderboard(record=record, baselines=BASELINES, metrics=METRICS), console)
+    assert max(map(len, text.getvalue().splitlines())) <= width
+    assert "..." not in text.getvalue() and "\u2026" not in text.getvalue()
+
+
+def test_the_sum_counts_ends_and_what_early_stopping_saved(
+    page: Page, make_record: Record, make_trial: Make
+) -> None:
+    trials = [
+        make_trial(0),
+        make_trial(1, status="pruned", samples=200),
+        make_trial(2, status="failed", samples=0, reason="broken"),
+        make_trial(3, status="failed", interrupted=True),
+    ]
+    console, text = page(100)
+    show(Leaderboard(record=make_record(*trials), baselines={}), console)
+    # 1000 of the 1600 samples of the two trials that could have been trained whole
+    assert "3 trials: 1 complete, 1 pruned, 1 failed; early stopping saved 38% of samples" in text.getvalue()
+
+
+def test_reasons_that_differ_in_numbers_only_are_one(make_trial: Make) -> None:
+    texts = ["loss must be finite, got nan after 128 samples", "out of memory"]
+    trials = [
+        make_trial(0, status="failed", reason=texts[1]),
+        make_trial(1, status="failed", reason=texts[0]),
+        make_trial(2, status="failed", reason=texts[0].replace("128", "4096")),
+        make_trial(3),
+    ]
+    assert reasons(trials) == [
+        f"2 trials failed (1, 2): {texts[0]}",
+        f"1 trial failed (0): {texts[1]}",
+    ]
+
+
+def test_a_study_without_an_ended_trial_says_so(page: Page, make_record: Record) -> None:
+    console, text = page()
+    show(Leaderboard(record=make_record(), baselines={}), console)
+    assert "no trial has ended yet" in text.getvalue()
+
+
+def test_a_study_of_failures_shows_why(page: Page, make_record: Record, make_trial: Make) -> None:
+    console, text = page()
+    record = make_record(make_trial(0, None, status="failed", reason="the lane died", samples=0))
+    show(Leaderboard(record=record, baselines={}), console)
+    assert "1 trial failed (0): the lane died" in text.getvalue()
+
+
+def test_a_long_path_stays_on_one_line_to_be_copied(page: Page) -> None:
+    console, text = page(40)
+    path = "thalweg_runs/" + "a" * 80
+    guide(
+        {"study folder": path}, {"carry on": "thalweg search rivers --trials 20 --output elsewhere"}, console
+    )
+    lines = text.getvalue().splitlines()
+    assert any(line.endswith(path) for line in lines)
+    assert lines[-1].endswith("thalweg search rivers --trials 20 --output elsewhere")

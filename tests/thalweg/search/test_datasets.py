@@ -1,0 +1,124 @@
+"""Making, importing and listing data sets, with a family whose sets hold one file."""
+
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import trainables
+from thalweg.errors import ConfigError, DiscoveryError, OutputError
+from thalweg.search import datasets
+
+CONFIG = """
+    from thalweg.config import FamilyConfig
+
+    class Buoys(FamilyConfig):
+        pass
+"""
+DATASETS = """
+    from thalweg.contract import Source, World
+
+    def make(folder):
+        (folder / "waves.txt").write_text("made")
+
+    def read(source, target, *, days="all"):
+        target.mkdir()
+        (target / "waves.txt").write_text((source / "raw.txt").read_text() + days)
+        return "1 file"
+
+    WORLDS = {"calm": World(meaning="Still water.", make=make), "storm": World(meaning="Waves.", make=make)}
+    SOURCES = {"gauges": Source(meaning="Observed.", read=read, options={"days": "which"})}
+"""
+
+
+@pytest.fixture(autouse=True)
+def _only_family(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Makes ``buoys`` the only family."""
+    folder = tmp_path / "code" / "buoys"
+    folder.mkdir(parents=True)
+    for name, text in (("__init__", ""), ("config", CONFIG), ("datasets", DATASETS)):
+        (folder / f"{name}.py").write_text(textwrap.dedent(text))
+    monkeypatch.setattr(trainables, "__path__", [str(folder.parent)])
+    yield
+    for name in ("buoys", "buoys.config", "buoys.datasets"):
+        monkeypatch.delitem(sys.modules, f"trainables.{name}", raising=False)
+
+
+@pytest.fixture
+def download(tmp_path: Path) -> Path:
+    """What a user downloaded."""
+    folder = tmp_path / "download"
+    folder.mkdir()
+    (folder / "raw.txt").write_text("observed, ")
+    return folder
+
+
+def test_without_a_name_all_worlds_are_made(tmp_path: Path) -> None:
+    made = datasets.make("buoys", root=tmp_path)
+    assert made == [tmp_path / "buoys" / "calm", tmp_path / "buoys" / "storm"]
+    assert [(folder / "waves.txt").read_text() for folder in made] == ["made", "made"]
+
+
+def test_a_world_that_exists_is_left_alone(tmp_path: Path) -> None:
+    (folder,) = datasets.make("buoys", "calm", tmp_path)
+    (folder / "waves.txt").write_text("mine")
+    datasets.make("buoys", "calm", tmp_path)
+    assert (folder / "waves.txt").read_text() == "mine"
+
+
+def test_an_unknown_world_is_refused_with_those_that_there_are(tmp_path: Path) -> None:
+    with pytest.raises(DiscoveryError, match=r"'flood'.*found: calm, storm"):
+        datasets.make("buoys", "flood", tmp_path)
+
+
+def test_a_source_finds_its_family_and_takes_its_options(tmp_path: Path, download: Path) -> None:
+    target, report = datasets.import_source("gauges", download, options={"days": "ten"}, root=tmp_path)
+    assert (target, report) == (tmp_path / "buoys" / "gauges", "1 file")
+    assert (target / "waves.txt").read_text() == "observed, ten"
+
+
+def test_an_import_may_have_another_name(tmp_path: Path, download: Path) -> None:
+    target, _ = datasets.import_source("gauges", download, name="mine", root=tmp_path)
+    assert target == tmp_path / "buoys" / "mine"
+
+
+def test_an_unknown_source_is_refused_with_those_that_there_are(tmp_path: Path, download: Path) -> None:
+    with pytest.raises(DiscoveryError, match=r"'radar'.*found: gauges"):
+        datasets.import_source("radar", download, root=tmp_path)
+
+
+def test_an_unknown_option_is_refused_with_those_that_there_are(tmp_path: Path, download: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no option hours.*found: days"):
+        datasets.import_source("gauges", download, options={"hours": "1"}, root=tmp_path)
+
+
+def test_an_import_overwrites_nothing(tmp_path: Path, download: Path) -> None:
+    datasets.import_source("gauges", download, root=tmp_path)
+    with pytest.raises(OutputError, match="--as"):
+        datasets.import_source("gauges", download, root=tmp_path)
+
+
+def test_a_source_folder_must_exist(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="must exist"):
+        datasets.import_source("gauges", tmp_path / "nowhere", root=tmp_path)
+
+
+def test_a_data_folder_that_is_a_file_is_refused(tmp_path: Path, download: Path) -> None:
+    (tmp_path / "buoys").write_text("in the way")
+    with pytest.raises(OutputError, match="--data"):
+        datasets.import_source("gauges", download, root=tmp_path)
+
+
+def test_the_list_holds_what_exists_and_what_could(tmp_path: Path) -> None:
+    datasets.make("buoys", "storm", tmp_path)
+    (tmp_path / "buoys" / "own").mkdir()
+    (tmp_path / "buoys" / ".calm.123").mkdir()  # left by a process that died
+    found = [(item.name, item.origin, item.num_bytes) for item in datasets.data_sets(tmp_path)]
+    assert found == [
+        ("calm", "make", None),
+        ("storm", "make", 4),
+        ("gauges", "import", None),
+        ("own", "own", 0),
+    ]

@@ -1,0 +1,63 @@
+"""One configuration, chosen and trained without a search."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from thalweg.errors import ConfigError
+from thalweg.search.single import Single, choose, train
+from thalweg.search.space import load_space
+from thalweg.training import baselines
+from thalweg.training.orders import Report
+
+
+def chosen(output: Path, params: dict[str, Any], **options: Any) -> Single:
+    return choose(load_space("spaces.toys"), params, output=output, root=output / "data", **options)
+
+
+def test_parameters_given_as_text_reach_the_configuration(tmp_path: Path) -> None:
+    single = chosen(tmp_path, {"lr": "0.01", "width": "8"})
+    assert single.order.config["width"] == 8
+    assert single.order.config["optimization"]["lr"] == 0.01
+    assert single.order.evaluations == (64, 128, 192, 256)
+
+
+def test_a_parameter_that_is_left_out_takes_the_middle(tmp_path: Path) -> None:
+    assert chosen(tmp_path, {}).params["trouble"] == "none"
+
+
+@pytest.mark.parametrize(
+    ("params", "law"), [({"lr": "9"}, "lr must be in"), ({"depth": "3"}, "does not ask 'depth'")]
+)
+def test_a_wrong_parameter_is_refused(tmp_path: Path, params: dict[str, str], law: str) -> None:
+    with pytest.raises(ConfigError, match=law):
+        chosen(tmp_path, params)
+
+
+def test_another_budget_moves_the_evaluations(tmp_path: Path) -> None:
+    assert chosen(tmp_path, {}, samples=80).order.evaluations == (20, 40, 60, 80)
+
+
+def test_a_budget_below_the_number_of_evaluations_has_fewer_of_them(tmp_path: Path) -> None:
+    assert chosen(tmp_path, {}, samples=2).order.evaluations == (1, 2)
+
+
+def test_every_configuration_and_budget_has_a_folder_of_its_own(tmp_path: Path) -> None:
+    folders = {
+        chosen(tmp_path, params, samples=samples).order.directory
+        for params, samples in (({}, None), ({"lr": 0.01}, None), ({}, 80), ({}, None))
+    }
+    assert len(folders) == 3
+
+
+def test_a_configuration_trains_to_its_end_and_is_not_trained_again(tmp_path: Path) -> None:
+    single = chosen(tmp_path, {"lr": 0.01}, samples=64)
+    told: list[Report] = []
+    last = train(single, told.append)
+    assert [report.samples for report in told] == [16, 32, 48, 64]
+    assert last.checkpoint is not None and Path(last.checkpoint).is_dir()
+    assert set(baselines.read(Path(single.order.directory)) or {}) == {"untrained", "zero"}
+    again: list[Report] = []
+    assert train(single, again.append).metrics == last.metrics
+    assert [report.samples for report in again] == [64]
