@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from thalweg.analysis.standing import Standing
-from thalweg.events import BaselineEvaluated, StudyStarted, TrialEnded, TrialProgress, TrialStarted
+from thalweg.events import BaselineEvaluated, Event, StudyStarted, TrialEnded, TrialProgress, TrialStarted
 from thalweg.search.records import TrialRecord
 
 Started = Callable[..., StudyStarted]
@@ -38,7 +38,7 @@ def begin(number: int) -> TrialStarted:
 
 def test_every_end_is_counted_once(started: Started) -> None:
     standing = Standing()
-    events = [
+    events: list[Event] = [
         begin(0),
         end(0),
         begin(1),
@@ -64,7 +64,7 @@ def test_an_interrupted_trial_is_none_of_the_ended_ones(started: Started) -> Non
 @pytest.mark.parametrize(("mode", "best"), [("max", 1), ("min", 2)])
 def test_best_is_the_best_complete_trial(started: Started, mode: str, best: int) -> None:
     standing = Standing()
-    ends = [
+    ends: list[Event] = [
         end(0, value=0.5),
         end(1, value=0.7),
         end(2, value=0.3),
@@ -131,7 +131,7 @@ def test_time_left_is_an_upper_bound_until_a_trial_has_ended(started: Started) -
     standing.observe(progress(0, 100, 0.1, seconds=5.0))
     standing.observe(progress(1, 100, 0.1, seconds=5.0))
     # 5 s per 100 samples; 700 left of two trials and 800 of two more, on two lanes
-    assert standing.seconds_left() == (pytest.approx((2 * 700 + 2 * 800) * 0.05 / 2), True)
+    assert standing.seconds_left() == pytest.approx(((2 * 700 + 2 * 800) * 0.05 / 2, True))
 
 
 def test_time_left_follows_the_trials_that_ended(started: Started) -> None:
@@ -146,7 +146,7 @@ def test_time_left_follows_the_trials_that_ended(started: Started) -> None:
     standing.observe(begin(1))
     clock.now = 65.0
     # a trial took 20 s since a lane took it up; 15 s of the running one and 3 more are left
-    assert standing.seconds_left() == (pytest.approx(15 + 3 * 20), False)
+    assert standing.seconds_left() == pytest.approx((15 + 3 * 20, False))
 
 
 def test_an_inherited_curve_is_no_sign_of_a_lane_at_work(started: Started) -> None:

@@ -102,7 +102,7 @@ def test_before_the_first_evaluation_a_frame_says_what_is_being_waited_for(
     page: Page, started: Started
 ) -> None:
     assert "starting Ray" in "\n".join(drawn([], *page()))
-    events = [started(), TrialStarted(number=0, params=PARAMS, config={})]
+    events: list[Event] = [started(), TrialStarted(number=0, params=PARAMS, config={})]
     assert "starting 2 lanes" in "\n".join(drawn(events, *page()))
 
 

@@ -1,0 +1,259 @@
+"""The command line: what is refused, what is listed, and how fast."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from thalweg import cli, discovery
+from thalweg.search.ledger import Evaluation, Ledger, Proposal
+from thalweg.search.space import load_space
+
+HEAVY = ("torch", "ray", "optuna", "mlflow", "pandas", "deepspeed")
+
+BROKEN_SPACES = {
+    "raises": ("raise RuntimeError('boom')", "boom"),
+    "no_study": ("def space(trial): ...", "must define study"),
+    "wrong_type": (
+        """
+from families.toy.config import Toy
+from thalweg.search.study import Study
+study = Study(metric="mse", mode="min", samples=64)
+def space(trial) -> Toy:
+    return {"width": 3}
+""",
+        "must return Toy, got dict",
+    ),
+    "wrong_metric": (
+        """
+from families.toy.config import Toy
+from thalweg.search.study import Study
+study = Study(metric="loss", mode="min", samples=64)
+def space(trial) -> Toy:
+    return Toy()
+""",
+        "must mean the same in every trial",
+    ),
+    "wrong_knob": (
+        """
+from families.toy.config import Toy
+from thalweg.search.study import Study
+study = Study(metric="mse", mode="min", samples=64)
+def space(trial) -> Toy:
+    return Toy(depth=3)
+""",
+        "depth",
+    ),
+}
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Runs a command in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+    def run(*words: str) -> Result:
+        return CliRunner().invoke(cli.app, list(words))
+
+    return run
+
+
+def refusal(result: Result) -> str:
+    """Checks that a command was refused as a user's error, and returns the message."""
+    assert result.exit_code == 2, result.output
+    assert result.stdout == ""
+    assert re.fullmatch(r"error: [^\n]+\n", result.stderr), result.stderr
+    return result.stderr
+
+
+def commands() -> list[list[str]]:
+    return [
+        ["search"],
+        ["train"],
+        ["best"],
+        ["ui"],
+        ["studies"],
+        ["spaces"],
+        ["families"],
+        ["describe"],
+        *(["data", name] for name in ("list", "make", "import")),
+    ]
+
+
+@pytest.mark.parametrize("words", commands(), ids=" ".join)
+def test_every_command_explains_itself(run: Callable[..., Result], words: list[str]) -> None:
+    result = run(*words, "--help")
+    assert result.exit_code == 0
+    assert "Example" in result.output or "Next" in result.output or words == ["data", "list"]
+
+
+@pytest.mark.parametrize("words", [["--help"], ["spaces"], ["families"]], ids=" ".join)
+def test_light_commands_import_nothing_heavy(words: list[str], tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom thalweg.cli import app\n"
+        f"try:\n    app({words})\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
+        f"heavy = [name for name in {HEAVY} if name in sys.modules]\nassert not heavy, heavy"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+
+
+def test_it_runs_as_a_module(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "thalweg", "describe", "nobody"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: no family 'nobody'")
+
+
+def test_all_spaces_and_families_are_listed(run: Callable[..., Result]) -> None:
+    for name in discovery.names("search_spaces"):
+        assert name in run("spaces").output
+    for name in discovery.names("trainables"):
+        assert name in run("families").output
+
+
+def test_a_broken_space_is_listed_with_what_is_wrong(
+    run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import search_spaces
+
+    (tmp_path / "broken_space.py").write_text("import nothing_of_this_name")
+    monkeypatch.setattr(search_spaces, "__path__", [*search_spaces.__path__, str(tmp_path)])
+    output = run("spaces").output
+    assert "broken_space" in output
+    assert "nothing_of_this_name" in output
+    assert "quickstart" in output
+
+
+@pytest.mark.parametrize("name", discovery.names("trainables"))
+def test_every_family_can_be_described(run: Callable[..., Result], name: str) -> None:
+    result = run("describe", name)
+    assert result.exit_code == 0, result.output
+    assert "total" in result.output
+
+
+@pytest.mark.parametrize(
+    ("words", "law"),
+    [
+        (["search", "nope"], r"no search space 'nope'"),
+        (["search", "quickstrat"], r"did you mean 'quickstart'"),
+        (["search", "quickstart.py"], r"without its suffix"),
+        (["train", "nope"], r"no search space 'nope'"),
+        (["train", "spaces.toys", "--param", "depth=3"], r"does not ask 'depth' here; it asks trouble"),
+        (["train", "spaces.toys", "--param", "lr=9"], r"lr must be in \[0.0001, 0.03\]"),
+        (["train", "spaces.toys", "--param", "lr"], r"must be name=value, got 'lr'"),
+        (["describe", "nope"], r"no family 'nope'"),
+        (["describe", "families.toy", "--preset", "huge"], r"no preset 'huge'.*default, wide"),
+        (["best", "nope"], r"no study 'nope' in thalweg_runs \(found: none\)"),
+        (["data", "make", "families.toy"], r"must have synthetic data sets"),
+        (["data", "import", "nope", "."], r"no family can import 'nope'"),
+        (["search", "spaces.toys", "--tracking-uri", "nonsense://x"], r"tracking URI must begin with"),
+        (["search", "spaces.toys", "--tracking-uri", "http://127.0.0.1:9"], r"MLflow server must answer"),
+        (["search", "spaces.toys", "--study", "a/b"], r"study's name must be letters"),
+        (["search", "spaces.toys", "--output", "/proc/nowhere"], r"folder must be writable"),
+        (["ui", "--tracking-uri", "nonsense://x"], r"tracking URI must begin with"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_input_gets_one_line_and_code_2(run: Callable[..., Result], words: list[str], law: str) -> None:
+    assert re.search(law, refusal(run(*words)))
+
+
+@pytest.mark.parametrize("name", BROKEN_SPACES)
+def test_a_broken_space_starts_nothing(
+    run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    text, law = BROKEN_SPACES[name]
+    (tmp_path / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "lab").mkdir()
+    (tmp_path / "lab" / f"{name}.py").write_text(text)
+    message = refusal(run("search", f"lab.{name}"))
+    assert law in message
+    assert not (tmp_path / "thalweg_runs").exists()
+    sys.modules.pop(f"lab.{name}", None)
+    sys.modules.pop("lab", None)
+
+
+def test_another_error_keeps_its_traceback(
+    run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash() -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr("thalweg.analysis.listing.spaces", crash)
+    assert isinstance(run("spaces").exception, ZeroDivisionError)
+
+
+def test_ctrl_c_ends_a_command_with_code_130(
+    run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("thalweg.analysis.listing.spaces", interrupt)
+    result = run("spaces")
+    assert (result.exit_code, result.stderr) == (130, "stopped\n")
+
+
+def test_a_study_name_of_another_space_is_refused_before_ray_starts(
+    run: Callable[..., Result], tmp_path: Path
+) -> None:
+    space = load_space("spaces.toys")
+    Ledger.open(tmp_path / "thalweg_runs" / "mine", "mine", space.with_settings(samples=512)).close()
+    message = refusal(run("search", "spaces.toys", "--study", "mine"))
+    assert "'mine' has 512, got 256" in message
+    assert "ray" not in {path.name for path in (tmp_path / "thalweg_runs" / "mine").iterdir()}
+
+
+def test_a_complete_study_shows_its_leaderboard_without_running(
+    run: Callable[..., Result], tmp_path: Path
+) -> None:
+    space = load_space("spaces.toys").with_settings(num_trials=1)
+    ledger = Ledger.open(tmp_path / "thalweg_runs" / "spaces.toys", "spaces.toys", space)
+    proposal = ledger.ask()
+    assert isinstance(proposal, Proposal)
+    ledger.report(proposal.number, Evaluation(samples=256, value=0.125, metrics={"mse": 0.125}, final=True))
+    ledger.complete(proposal.number)
+    ledger.close()
+    result = run("search", "spaces.toys", "--trials", "1", "--tracking-uri", f"sqlite:///{tmp_path}/m.db")
+    assert result.exit_code == 0, result.output
+    assert "all trials had ended before" in result.output
+    assert "1 trial: 1 complete, 0 pruned, 0 failed" in result.output
+    assert re.search(r"mse +0\.1250", result.output)
+    assert "thalweg search spaces.toys --trials 2" in result.output
+
+
+def test_training_one_configuration_prints_its_curve_and_checkpoint(
+    run: Callable[..., Result], tmp_path: Path
+) -> None:
+    result = run("train", "spaces.toys", "--samples", "64", "--param", "lr=0.01")
+    assert result.exit_code == 0, result.output
+    assert re.search(r"64 samples  mse \d\.\d+", result.output)
+    assert "baseline zero" in result.output
+    checkpoint = Path(result.output.splitlines()[-1].strip())
+    assert checkpoint.is_dir()
+    assert checkpoint.is_relative_to(tmp_path / "thalweg_runs" / "train")
+
+
+def test_only_the_first_of_several_workers_speaks(
+    run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANK", "1")
+    assert run("families").output == ""
+
+
+def test_importing_the_command_line_changes_no_environment() -> None:
+    code = "import os\nbefore = dict(os.environ)\nimport thalweg.cli\nassert dict(os.environ) == before"
+    environment: dict[str, Any] = dict(os.environ)
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
