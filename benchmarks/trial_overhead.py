@@ -147,7 +147,7 @@ def _tune(trainable: Any, num_trials: int, folder: str) -> Timing:
 
     meter, values = Meter(), {}
 
-    class Watch(tune.Callback):  # type: ignore[misc]
+    class Watch(tune.Callback):
         def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
             values[trial.config["number"]] = trial.last_result["value"]
             meter.trial_ended()
@@ -174,6 +174,7 @@ def nested(num_trials: int, folder: str) -> Timing:
 
         def work(config: dict[str, Any]) -> None:
             from ray import train as ray_train
+
             from thalweg.training.process_group import join
             from thalweg.training.session import DataCache
 
@@ -186,7 +187,9 @@ def nested(num_trials: int, folder: str) -> Timing:
             scaling_config=ray_train.ScalingConfig(num_workers=1),
             run_config=ray_train.RunConfig(name=f"train-{config['number']}", storage_path=config["folder"]),
         )
-        tune.report({"value": trainer.fit().metrics["value"]})
+        metrics = trainer.fit().metrics
+        assert metrics is not None
+        tune.report({"value": metrics["value"]})
 
     return _tune(tune.with_resources(trial, {"memory": 1}), num_trials, folder)
 
@@ -195,7 +198,7 @@ def reused(num_trials: int, folder: str) -> Timing:
     """Trains in a Tune class whose actor is reused."""
     from ray import tune
 
-    class Trial(tune.Trainable):  # type: ignore[misc]
+    class Trial(tune.Trainable):
         def setup(self, config: dict[str, Any]) -> None:
             from thalweg.training.process_group import join
             from thalweg.training.session import DataCache
@@ -234,13 +237,15 @@ def thalweg(
     from thalweg.search.run import Options, search
     from thalweg.search.space import load_space
 
-    meter, values, trained = Meter(), {}, []
+    meter, trained = Meter(), list[float]()
+    values: dict[int, float] = {}
 
     class Watch:
         def handle(self, event: Event) -> None:
             if isinstance(event, TrialProgress):
                 trained.append(event.timings["train_s"])
             if isinstance(event, TrialEnded):
+                assert event.value is not None, event.reason
                 values[event.number] = event.value
                 meter.trial_ended()
 
@@ -285,11 +290,12 @@ def run_arm(arm: str, num_trials: int, folder: str) -> Mapping[str, Any]:
 def session(arm: str, num_trials: int) -> Timing:
     """Runs one session of an arm in a process of its own."""
     with tempfile.TemporaryDirectory(prefix="tw", dir="/tmp", ignore_cleanup_errors=True) as folder:
-        paths = [str(ROOT), str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")]
+        paths = [str(ROOT), str(ROOT / "tests" / "plugins"), os.environ.get("PYTHONPATH", "")]
         environment = os.environ | {
             "PYTHONPATH": os.pathsep.join(filter(None, paths)),
             "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
             "RAY_AIR_NEW_OUTPUT": "0",
+            "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
             "RAY_USAGE_STATS_ENABLED": "0",
         }
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -314,7 +320,7 @@ def figures(timings: Mapping[str, list[Timing]], long: list[Timing]) -> list[dic
     """Returns medians over rounds and their goals."""
 
     def median(arm: str, name: str) -> float:
-        return statistics.median(getattr(timing, name) for timing in timings[arm])
+        return float(statistics.median(getattr(timing, name) for timing in timings[arm]))
 
     rows: list[dict[str, Any]] = []
 
@@ -327,7 +333,13 @@ def figures(timings: Mapping[str, list[Timing]], long: list[Timing]) -> list[dic
         add(f"{arm}: processor time per trial", median(arm, "cpu_s"), "s")
         add(f"{arm}: new processes per trial", median(arm, "processes"), "1")
     ours, limit = median("thalweg", "trial_s"), median("control", "trial_s")
-    add("thalweg: marginal cost without the training itself", ours - limit, "s", "at most 0.1", ours - limit <= 0.1)
+    add(
+        "thalweg: marginal cost without the training itself",
+        ours - limit,
+        "s",
+        "at most 0.1",
+        ours - limit <= 0.1,
+    )
     add("thalweg: marginal cost, training included", ours, "s", "at most 0.1", ours <= 0.1)
     ratio = median("nested", "trial_s") / ours
     add("nested / thalweg", ratio, "1", "at least 200", ratio >= 200)
@@ -340,7 +352,9 @@ def figures(timings: Mapping[str, list[Timing]], long: list[Timing]) -> list[dic
 
 def main() -> None:
     """Measures all arms in turn and prints the figures."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help="one round")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path, help="write the figures here")

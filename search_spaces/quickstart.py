@@ -27,6 +27,4 @@ def space(trial: Trial) -> WaterMAE:
             "batch_size": trial.suggest_categorical("batch_size", [4, 8, 16, 32]),
         }
     )
-    return base.model_copy(
-        update={"masking": masking, "loss_weights": weights, "optimization": optimization}
-    )
+    return base.model_copy(update={"masking": masking, "loss_weights": weights, "optimization": optimization})

@@ -12,7 +12,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-TESTS = Path(__file__).parent
+TESTS = Path(__file__).parent / "plugins"
 
 hypothesis.settings.register_profile(
     "thalweg",

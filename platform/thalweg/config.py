@@ -16,9 +16,7 @@ Precision = Literal["fp32", "bf16", "fp16"]
 class Knobs(BaseModel):
     """A frozen group of knobs; unknown names are refused, docstrings become descriptions."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 class Optimization(Knobs):

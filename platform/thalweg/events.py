@@ -61,7 +61,9 @@ class TrialProgress:
     samples: int
     value: float  # the objective
     metrics: Mapping[str, float]  # everything the evaluation gave
-    curves: tuple[tuple[int, Mapping[str, float]], ...] = ()  # (samples, loss parts, lr, ...) since the last one
+    curves: tuple[
+        tuple[int, Mapping[str, float]], ...
+    ] = ()  # (samples, loss parts, lr, ...) since the last one
     timings: Mapping[str, float] = field(default_factory=dict)  # seconds: train, evaluate, checkpoint, wait
 
 
@@ -94,9 +96,7 @@ class StudyEnded:
     seconds: float = 0.0
 
 
-Event = (
-    StudyStarted | BaselineEvaluated | TrialStarted | TrialProgress | TrialEnded | Notice | StudyEnded
-)
+Event = StudyStarted | BaselineEvaluated | TrialStarted | TrialProgress | TrialEnded | Notice | StudyEnded
 
 
 class Listener(Protocol):

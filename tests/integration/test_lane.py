@@ -13,6 +13,7 @@ from typing import Any
 
 import psutil
 import pytest
+
 from thalweg.lanes.gang import Gang
 from thalweg.lanes.trainable import Lane, LaneSettings
 from thalweg.training.orders import Refusal, Report, TrialOrder
@@ -158,9 +159,7 @@ def _worker_of(lane: Lane, directory: Path) -> int:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("fixture", ["single", "double"])
-def test_a_killed_worker_loses_nothing(
-    fixture: str, request: pytest.FixtureRequest, tmp_path: Path
-) -> None:
+def test_a_killed_worker_loses_nothing(fixture: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     lane, _ = request.getfixturevalue(fixture)
     whole = _train(lane, _order(tmp_path, "whole", dropout=0.1))
     order = _order(tmp_path, "killed", dropout=0.1)
@@ -193,8 +192,6 @@ def test_a_worker_killed_in_the_middle_of_a_step_is_replaced(
     victim.join()
     whole = _train(lane, _order(tmp_path, "mid-whole", width=4096, opt={"batch_size": 4}))
     assert [report.metrics for report in reports] == [report.metrics for report in whole]
-
-
 
 
 @pytest.mark.timeout(300)

@@ -11,6 +11,7 @@ from typing import Any
 
 import psutil
 import pytest
+
 from thalweg.events import (
     BaselineEvaluated,
     Event,

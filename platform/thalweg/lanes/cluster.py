@@ -17,8 +17,8 @@ from thalweg.errors import ConnectionFailed
 _ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",  # Tune's own tables; the study prints its own
     "RAY_DEDUP_LOGS": "0",
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # under `uv run` Ray would install everything anew for its workers
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # how soon a dead worker is seen
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is the search's
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # CSV, JSON and TensorBoard double the cost of a result
     "TUNE_GLOBAL_CHECKPOINT_S": "86400",  # the study's storage is the truth, not Tune's
@@ -85,7 +85,7 @@ def _prepare_environment() -> None:
 def _short_temp() -> str:
     """Returns a folder whose path leaves room for Ray's sockets, whose paths end at 107 bytes."""
     folder = tempfile.gettempdir()
-    return folder if len(folder) <= 40 else "/tmp"  # noqa: S108
+    return folder if len(folder) <= 40 else "/tmp"
 
 
 def _join(address: str) -> None:

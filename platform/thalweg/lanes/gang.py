@@ -65,26 +65,29 @@ def book(gang: Gang, num_lanes: int | str, wait_s: float) -> int:
     Raises:
         ResourceError: Not even one lane fits after the wait; the message says what is missing.
     """
-    import ray
     from ray.autoscaler.sdk import request_resources
 
     wanted = 1 if num_lanes == "auto" else int(num_lanes)
     deadline = time.monotonic() + wait_s
-    asked = False
-    while True:
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        fitting = lanes_that_fit(gang, nodes)
-        if fitting >= wanted:
-            return fitting if num_lanes == "auto" else wanted
-        if time.monotonic() >= deadline:
-            break
-        if not asked:
-            request_resources(bundles=[gang.bundle] * (gang.num_workers * wanted))
-            asked = True
-        time.sleep(1.0)
-    if fitting:
-        return fitting
-    raise ResourceError(_missing(gang, nodes, wait_s))
+    nodes = _nodes()
+    fitting = lanes_that_fit(gang, nodes)
+    if fitting < wanted:
+        request_resources(bundles=[gang.bundle] * (gang.num_workers * wanted))
+        while fitting < wanted and time.monotonic() < deadline:
+            time.sleep(1.0)
+            nodes = _nodes()
+            fitting = lanes_that_fit(gang, nodes)
+        request_resources(bundles=[])  # else an autoscaler would keep the machines when the study is over
+    if not fitting:
+        raise ResourceError(_missing(gang, nodes, wait_s))
+    return fitting if num_lanes == "auto" else min(fitting, wanted)
+
+
+def _nodes() -> list[dict[str, float]]:
+    import ray
+
+    nodes = ray.nodes()  # type: ignore[no-untyped-call]
+    return [node["Resources"] for node in nodes if node["Alive"]]
 
 
 def _missing(gang: Gang, nodes: Sequence[Mapping[str, float]], wait_s: float) -> str:

@@ -7,6 +7,7 @@ placement group, so the trainable itself books nothing.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from dataclasses import dataclass
@@ -18,8 +19,8 @@ from ray import train, tune
 from ray.train.torch import TorchConfig, TorchTrainer
 
 from thalweg.errors import LaneDiedError
+from thalweg.lanes.channel import Channel, Command, Restarted
 from thalweg.lanes.gang import Gang
-from thalweg.lanes.mailbox import Command, Mailbox, Restarted
 from thalweg.training.orders import Refusal, Report, TrialOrder
 
 CHECKPOINTS = "checkpoints"
@@ -50,8 +51,20 @@ class LaneSettings:
     max_restarts: int = 3
 
 
+def _name_this_cluster() -> None:
+    """Makes sure that Ray Train's clean-up asks this cluster, however many run on the machine.
+
+    The actor that removes a dead lane's placement group finds its cluster by this variable only, and Ray Train hands
+    its actors no variables but those on a list of its own.
+    """
+    from ray.train.v2._internal import constants
+
+    os.environ["RAY_ADDRESS"] = ray.get_runtime_context().gcs_address
+    constants.ENV_VARS_TO_PROPAGATE.add("RAY_ADDRESS")
+
+
 class Lane:
-    """A warm worker group and the mailbox through which it is driven.
+    """A warm worker group and the channel through which it is driven.
 
     Args:
         settings: Size of the group and where it keeps its files.
@@ -60,8 +73,9 @@ class Lane:
 
     def __init__(self, settings: LaneSettings, name: str) -> None:
         self._settings = settings
+        _name_this_cluster()
         self._error: BaseException | None = None
-        self._mailbox = ray.remote(num_cpus=0)(Mailbox).remote(settings.gang.num_workers)
+        self._channel: Any = ray.remote(num_cpus=0)(Channel).remote(settings.gang.num_workers)
         trainer = self._trainer(name)
         self._thread = threading.Thread(target=self._fit, args=(trainer,), daemon=True, name=name)
         self._thread.start()
@@ -72,7 +86,7 @@ class Lane:
         gang = self._settings.gang
         return TorchTrainer(
             work,
-            train_loop_config={"mailbox": self._mailbox, "num_threads": max(int(gang.cpus), 1)},
+            train_loop_config={"channel": self._channel, "num_threads": max(int(gang.cpus), 1)},
             torch_config=TorchConfig(backend="nccl" if gang.gpus else "gloo"),
             scaling_config=train.ScalingConfig(
                 num_workers=gang.num_workers, use_gpu=gang.gpus > 0, resources_per_worker=gang.bundle
@@ -106,7 +120,7 @@ class Lane:
             LaneDiedError: The group is gone for good.
         """
         while True:
-            ray.get(self._mailbox.send.remote(Command(verb="advance", order=order, reached=reached)))
+            ray.get(self._channel.send.remote(Command(verb="advance", order=order, reached=reached)))
             answers = self._receive(None)
             if isinstance(answers, Restarted):
                 continue
@@ -114,7 +128,7 @@ class Lane:
             return refusals[0] if refusals else answers[0]
 
     def _receive(self, timeout_s: float | None) -> list[Any] | Restarted:
-        pending = self._mailbox.receive.remote()
+        pending = self._channel.receive.remote()
         waited = 0.0
         while True:
             done, _ = ray.wait([pending], timeout=1.0)
@@ -132,7 +146,7 @@ class Lane:
 
     def stop(self) -> None:
         """Ends the workers and frees their resources."""
-        self._mailbox.send.remote(Command(verb="stop"))
+        self._channel.send.remote(Command(verb="stop"))
         self._thread.join(timeout=10.0)
 
 
@@ -141,15 +155,16 @@ def trial_name(number: int) -> str:
     return f"trial-{number:05d}"
 
 
-class LaneTrainable(tune.Trainable):  # type: ignore[misc]
+class LaneTrainable(tune.Trainable):
     """A lane as Tune sees it. `setup` takes ``settings`` from ``tune.with_parameters``.
 
     A Tune configuration is ``{"number", "config", "checkpoint"}``; a result is what the study's director reads:
     ``samples``, ``value``, ``metrics``, ``curves``, ``timings``, ``protocol``, ``checkpoint``, ``status``, ``reason``.
     """
 
-    def setup(self, config: dict[str, Any], settings: LaneSettings) -> None:
+    def setup(self, config: dict[str, Any], settings: LaneSettings | None = None) -> None:
         """Starts the lane and waits until its workers are warm."""
+        assert settings is not None
         self._settings = settings
         self._lane = Lane(settings, f"lane-{self.trial_id}")
         self._lane.wait_until_ready()

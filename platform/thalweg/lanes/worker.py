@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
 import traceback
 import uuid
@@ -14,7 +15,7 @@ import torch.distributed as dist
 from ray import train
 
 from thalweg.errors import ThalwegError
-from thalweg.lanes.mailbox import Answer, Command, Ready
+from thalweg.lanes.channel import Answer, Command, Ready
 from thalweg.training import engine
 from thalweg.training.orders import Refusal, Report, TrialOrder
 from thalweg.training.process_group import World, join
@@ -24,25 +25,25 @@ _TORCH_FAULTS = ("gloo", "nccl", "cuda error", "connection reset", "connection c
 
 
 def work(settings: dict[str, Any]) -> None:
-    """Serves the lane's mailbox until it says stop; what Ray Train runs on every rank.
+    """Serves the lane's channel until it says stop; what Ray Train runs on every rank.
 
     Args:
-        settings: ``mailbox``, the actor, and ``num_threads`` per worker.
+        settings: ``channel``, the actor, and ``num_threads`` per worker.
     """
     began = time.perf_counter()
-    mailbox = settings["mailbox"]
+    channel = settings["channel"]
     world = join(settings["num_threads"])
     joined = time.perf_counter()
     engine.warm_up()
     group = _group_name(world)
     answer: Answer = Ready(
         process=os.getpid(),
-        node=ray.util.get_node_ip_address(),
+        node=socket.gethostname(),
         timings={"join_s": joined - began, "warm_up_s": time.perf_counter() - joined},
     )
     crew = Crew(world)
     while True:
-        command: Command = ray.get(mailbox.next.remote(train.get_context().get_world_rank(), group, answer))
+        command: Command = ray.get(channel.next.remote(train.get_context().get_world_rank(), group, answer))
         if command.verb == "stop":
             crew.drop()
             return
@@ -50,7 +51,7 @@ def work(settings: dict[str, Any]) -> None:
             answer = crew.follow(command)
         except Exception as error:
             if not is_group_fault(error):
-                ray.get(mailbox.give_up.remote(group, _refusal(error, crew)))
+                ray.get(channel.give_up.remote(group, _refusal(error, crew)))
             raise
 
 

@@ -128,9 +128,7 @@ def read(study: optuna.Study) -> StudyRecord:
     """
     definition = study.user_attrs.get(DEFINITION)
     if definition is None:
-        raise StudyError(
-            f"study {study.study_name!r} was not made by thalweg; give this one another name"
-        )
+        raise StudyError(f"study {study.study_name!r} was not made by thalweg; give this one another name")
     trials = tuple(record(trial) for trial in study.get_trials(deepcopy=False))
     return StudyRecord(name=study.study_name, definition=definition, trials=trials)
 

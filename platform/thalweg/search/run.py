@@ -212,9 +212,7 @@ def _stoppable(director: StudyDirector, broadcast: Broadcast) -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _tune(
-    prepared: Prepared, options: Options, director: StudyDirector, gang: Gang, num_lanes: int
-) -> None:
+def _tune(prepared: Prepared, options: Options, director: StudyDirector, gang: Gang, num_lanes: int) -> None:
     from ray import tune
 
     from thalweg.lanes.trainable import LaneSettings, LaneTrainable

@@ -1,8 +1,8 @@
 """Checkpoints of a trial: one folder per evaluation, complete or absent, the newest kept.
 
-``DIRECTORY/TRIAL/samples-000002048/`` holds DeepSpeed's files (weights, optimizer, loss scaler, of every rank) and
-``state.json`` (counters, report, configuration, protocol, data statistics). The order of samples, masks and dropout follow from
-the seed and the number of samples seen, so there is no generator state to save.
+``DIRECTORY/TRIAL/samples-000002048/`` holds DeepSpeed's files (weights, optimizer, loss scaler, of every rank)
+and ``state.json`` (counters, report, configuration). The order of samples, masks and dropout follow from the seed and
+the number of samples seen, so there is no generator state to save.
 """
 
 from __future__ import annotations

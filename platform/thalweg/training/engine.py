@@ -14,7 +14,7 @@ from thalweg.config import Optimization
 from thalweg.contract import Progress, Stage, Task
 from thalweg.errors import ConfigError
 from thalweg.training.deepspeed_json import deepspeed_config
-from thalweg.training.process_group import deepspeed
+from thalweg.training.quiet_deepspeed import deepspeed
 from thalweg.training.stream import Layout
 
 if TYPE_CHECKING:
@@ -103,8 +103,12 @@ def full_weights(engine: DeepSpeedEngine) -> dict[str, Tensor]:
 
     model = engine.module.model
     parameters = dict(model.named_parameters())
-    weights = {name: value.detach().clone() for name, value in model.state_dict().items() if name not in parameters}
-    with deepspeed.zero.GatheredParameters(list(parameters.values()), enabled=engine.zero_optimization_stage() == 3):
+    weights = {
+        name: value.detach().clone() for name, value in model.state_dict().items() if name not in parameters
+    }
+    with deepspeed.zero.GatheredParameters(
+        list(parameters.values()), enabled=engine.zero_optimization_stage() == 3
+    ):
         for name, parameter in parameters.items():
             master = safe_get_full_fp32_param(parameter) if parameter.requires_grad else None
             weights[name] = (parameter if master is None else master).detach().float().clone()

@@ -62,7 +62,7 @@ def evaluate_split(
 def _over_ranks(sums: dict[str, Tensor], world: World) -> dict[str, Tensor]:
     names = sorted(sums)
     packed = world.sum(torch.cat([sums[name].double().reshape(-1) for name in names]))
-    parts = packed.split([sums[name].numel() for name in names])
+    parts = torch.split(packed, [sums[name].numel() for name in names])
     return {name: part.reshape(sums[name].shape) for name, part in zip(names, parts, strict=True)}
 
 

@@ -8,35 +8,15 @@ import logging
 import os
 import tempfile
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed import FileStore  # type: ignore[attr-defined]
 
-
-@contextmanager
-def _silent_stderr() -> Iterator[None]:
-    """Keeps what child processes write away from the terminal: DeepSpeed tries compilers while it is imported."""
-    saved = os.dup(2)
-    with open(os.devnull, "wb") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)
-
-
-if not torch.cuda.is_available():
-    os.environ.setdefault("DS_ACCELERATOR", "cpu")  # read by the import; without it DeepSpeed guesses aloud
-os.environ.setdefault("DS_LOG_LEVEL", "error")
-with _silent_stderr():
-    import deepspeed
-    import deepspeed.comm
+from thalweg.training.quiet_deepspeed import deepspeed
 
 
 @dataclass(frozen=True)
@@ -95,7 +75,7 @@ def join(num_threads: int = 1) -> World:
             dist.init_process_group(backend)
         else:
             os.environ.setdefault("LOCAL_RANK", "0")  # DeepSpeed asks for it
-            store = dist.FileStore(str(Path(tempfile.mkdtemp(prefix="thalweg-")) / "group"), 1)
+            store = FileStore(str(Path(tempfile.mkdtemp(prefix="thalweg-")) / "group"), 1)
             dist.init_process_group(backend, store=store, rank=0, world_size=1)
     _join_deepspeed()
     return World(dist.get_rank(), dist.get_world_size(), device)
@@ -124,4 +104,3 @@ def _join_deepspeed() -> None:
     logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
     if not deepspeed.comm.is_initialized():
         deepspeed.init_distributed(dist_init_required=False)
-

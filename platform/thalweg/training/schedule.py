@@ -23,7 +23,9 @@ def lr_factor(knobs: Optimization, ratio: float) -> float:
     if knobs.lr_schedule == "constant":
         return 1.0
     cosine = (ratio - knobs.warmup_ratio) / (1.0 - knobs.warmup_ratio)
-    return knobs.min_lr_ratio + (1.0 - knobs.min_lr_ratio) * 0.5 * (1.0 + math.cos(math.pi * min(cosine, 1.0)))
+    return knobs.min_lr_ratio + (1.0 - knobs.min_lr_ratio) * 0.5 * (
+        1.0 + math.cos(math.pi * min(cosine, 1.0))
+    )
 
 
 @dataclass(frozen=True)

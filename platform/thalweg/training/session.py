@@ -200,7 +200,9 @@ class Session:
         start = self._plan.ends[self._stage - 1] if self._stage else 0
         return min((samples - start) / max(end - start, 1), 1.0)
 
-    def _backward(self, batches: list[Batch], progress: Progress) -> tuple[dict[str, float], dict[str, float]]:
+    def _backward(
+        self, batches: list[Batch], progress: Progress
+    ) -> tuple[dict[str, float], dict[str, float]]:
         weights = self.task.weights(progress)
         names = sorted(weights)
         local = [self.task.counts(batch, progress) for batch in batches]

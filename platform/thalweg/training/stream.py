@@ -1,8 +1,8 @@
 """The endless sequence of training samples, and how a batch of it is spread over workers.
 
-Position ``p`` of the stream is sample ``order[p]`` where each pass over the split is shuffled anew. Batch size, micro-batch
-and number of workers only cut the stream: the samples, their order and their keys stay the same, and a
-sampler's whole state is the number of samples seen.
+Position ``p`` of the stream is sample ``order[p]`` where each pass over the split is shuffled anew. Batch size,
+micro-batch and number of workers only cut the stream: the samples, their order and their keys stay the same, and
+a sampler's whole state is the number of samples seen.
 """
 
 from dataclasses import dataclass

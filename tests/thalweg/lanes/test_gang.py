@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from thalweg.lanes.gang import Gang, lanes_that_fit
 
 
@@ -28,9 +29,13 @@ def test_fractions_add_up() -> None:
 @given(st.integers(1, 4), st.integers(1, 4), st.lists(st.integers(0, 8), min_size=1, max_size=5))
 def test_equal_bundles_fill_the_nodes_exactly(workers: int, cpus: int, nodes: list[int]) -> None:
     slots = sum(node // cpus for node in nodes)
-    assert lanes_that_fit(Gang(workers, cpus, 0), [{"CPU": float(node)} for node in nodes]) == slots // workers
+    assert (
+        lanes_that_fit(Gang(workers, cpus, 0), [{"CPU": float(node)} for node in nodes]) == slots // workers
+    )
 
 
-@pytest.mark.parametrize(("gang", "text"), [(Gang(2, 1, 0), "2 x 1 CPU"), (Gang(1, 4, 0.5), "1 x 4 CPU and 0.5 GPU")])
+@pytest.mark.parametrize(
+    ("gang", "text"), [(Gang(2, 1, 0), "2 x 1 CPU"), (Gang(1, 4, 0.5), "1 x 4 CPU and 0.5 GPU")]
+)
 def test_a_gang_says_what_it_needs(gang: Gang, text: str) -> None:
     assert str(gang) == text

@@ -177,9 +177,7 @@ def test_a_trial_of_a_killed_process_is_failed_and_taken_up_again(
 ) -> None:
     space, folder = make_space(), tmp_path / "study"
     code = f"import sys; sys.path.insert(0, {str(tmp_path / 'code')!r})\n{DRIVER}"
-    driver = subprocess.Popen(
-        [sys.executable, "-c", code, str(folder)], stdout=subprocess.PIPE, text=True
-    )
+    driver = subprocess.Popen([sys.executable, "-c", code, str(folder)], stdout=subprocess.PIPE, text=True)
     assert driver.stdout is not None
     config = driver.stdout.readline().strip()
     driver.send_signal(signal.SIGKILL)

@@ -133,9 +133,7 @@ def settle(
     return {trial.params["x"]: (trial.status, trial.curve) for trial in ended}
 
 
-def test_interruptions_do_not_change_who_is_stopped(
-    make_space: Callable[..., Space], tmp_path: Path
-) -> None:
+def test_interruptions_do_not_change_who_is_stopped(make_space: Callable[..., Space], tmp_path: Path) -> None:
     plain = settle(make_space, tmp_path / "plain", "successive_halving", {})
     assert {status for status, _ in plain.values()} == {"complete", "pruned"}
     survivors = [(x, curve) for x, (_, curve) in plain.items() if len(curve) > 1]

@@ -1,13 +1,14 @@
 """DeepSpeed's JSON, as it is recorded and as the engine gets it."""
 
 import pytest
-from thalweg.config import Optimization, Precision
-from thalweg.training.deepspeed_json import deepspeed_config
-from thalweg.training.process_group import World, deepspeed
-from thalweg.training.session import DataCache, Session
-from thalweg.training.stream import Layout
 
 from tests.thalweg.training.conftest import Orders, Run
+from thalweg.config import Optimization, Precision
+from thalweg.training.deepspeed_json import deepspeed_config
+from thalweg.training.process_group import World
+from thalweg.training.quiet_deepspeed import deepspeed
+from thalweg.training.session import DataCache, Session
+from thalweg.training.stream import Layout
 
 
 def test_the_reference_settings_are_emitted() -> None:

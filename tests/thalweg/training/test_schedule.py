@@ -3,6 +3,7 @@
 import math
 
 import pytest
+
 from thalweg.config import Optimization
 from thalweg.contract import Stage
 from thalweg.errors import ConfigError

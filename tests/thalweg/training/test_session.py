@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from families.toy.config import Toy
 from families.toy.task import ToyTask, Waves
+from tests.thalweg.training.conftest import Orders, Run
 from thalweg.config import Optimization
 from thalweg.contract import Progress
 from thalweg.errors import ConfigError, NonFiniteError
@@ -17,8 +19,6 @@ from thalweg.training.process_group import World
 from thalweg.training.schedule import lr_factor
 from thalweg.training.session import DataCache, Session
 from thalweg.training.stream import SampleStream
-
-from tests.thalweg.training.conftest import Orders, Run
 
 
 def _by_hand(config: Toy, num_samples: int) -> torch.nn.Module:
@@ -46,7 +46,7 @@ def _by_hand(config: Toy, num_samples: int) -> torch.nn.Module:
             batch = task.training_batch(data, *stream.take(position, 1))
             for name, value in task.losses(model, batch, progress).items():
                 if totals[name]:
-                    (task.weights(progress)[name] * value / totals[name]).backward(retain_graph=True)
+                    (task.weights(progress)[name] * value / totals[name]).backward(retain_graph=True)  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), knobs.clip_norm)
         adam.step()
     return model
@@ -206,7 +206,10 @@ def test_baselines_are_recorded_once(order: Orders, world: World, tmp_path: Path
             first = recorded
     assert recorded == first
     assert first["zero"]["mse"] == pytest.approx(
-        float(np.mean(Waves().first[96:117] ** 2) + np.mean(Waves().second[96:117][np.arange(96, 117) % 3 != 0] ** 2))
+        float(
+            np.mean(Waves().first[96:117] ** 2)
+            + np.mean(Waves().second[96:117][np.arange(96, 117) % 3 != 0] ** 2)
+        )
         / 2
     )
     assert set(first) == {"untrained", "zero"}

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from thalweg.errors import ConfigError, DataError
 from thalweg.training.stream import Layout, SampleStream
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
-from thalweg.lanes.mailbox import Command, Mailbox, Ready, Restarted
+from thalweg.lanes.channel import Channel, Command, Ready, Restarted
 from thalweg.training.orders import Refusal, Report
 
 READY = Ready(process=1, node="here", timings={})
@@ -25,7 +25,7 @@ def _run(scene: Coroutine[Any, Any, None]) -> None:
 
 def test_answers_come_in_rank_order_once_all_are_there() -> None:
     async def scene() -> None:
-        box = Mailbox(2)
+        box = Channel(2)
         asks = [asyncio.ensure_future(box.next(rank, "a", READY)) for rank in (1, 0)]
         assert len(await box.receive()) == 2  # type: ignore[arg-type]
         await box.send(Command(verb="advance"))
@@ -44,7 +44,7 @@ def test_answers_come_in_rank_order_once_all_are_there() -> None:
 
 def test_a_restarted_group_is_told_to_the_driver_when_all_its_ranks_are_up() -> None:
     async def scene() -> None:
-        box = Mailbox(2)
+        box = Channel(2)
         asks = [asyncio.ensure_future(box.next(rank, "a", READY)) for rank in (0, 1)]
         await box.receive()
         await box.send(Command(verb="advance"))
@@ -63,7 +63,7 @@ def test_a_restarted_group_is_told_to_the_driver_when_all_its_ranks_are_up() -> 
 
 def test_a_straggler_of_the_old_group_is_sent_away() -> None:
     async def scene() -> None:
-        box = Mailbox(1)
+        box = Channel(1)
         old = asyncio.ensure_future(box.next(0, "a", READY))
         await box.receive()
         new = asyncio.ensure_future(box.next(0, "b", READY))
@@ -77,7 +77,7 @@ def test_a_straggler_of_the_old_group_is_sent_away() -> None:
 
 def test_the_reason_why_a_rank_left_is_the_answer_after_the_restart() -> None:
     async def scene() -> None:
-        box = Mailbox(1)
+        box = Channel(1)
         ask = asyncio.ensure_future(box.next(0, "a", READY))
         await box.receive()
         await box.send(Command(verb="advance"))
@@ -94,7 +94,7 @@ def test_the_reason_why_a_rank_left_is_the_answer_after_the_restart() -> None:
 
 def test_an_idle_group_that_restarts_takes_the_next_command() -> None:
     async def scene() -> None:
-        box = Mailbox(1)
+        box = Channel(1)
         old = asyncio.ensure_future(box.next(0, "a", READY))
         await box.receive()
         new = asyncio.ensure_future(box.next(0, "b", READY))

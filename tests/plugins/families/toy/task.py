@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from thalweg.contract import Batch, Indices, Keys, Metric, ParameterGroup, Progress, SplitName, Stage, Task
 from torch import Tensor, nn
 
 from families.toy.config import Toy
+from thalweg.contract import Batch, Indices, Keys, Metric, ParameterGroup, Progress, SplitName, Stage, Task
 
 
 class Waves:

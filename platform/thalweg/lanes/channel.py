@@ -38,7 +38,7 @@ class Ready:
 
     Attributes:
         process: Process number, for people and for tests.
-        node: Address of the machine.
+        node: Name of the machine.
         timings: Seconds that its start took, by part.
     """
 
@@ -55,7 +55,7 @@ class Restarted:
 Answer = Ready | Report | Refusal
 
 
-class Mailbox:
+class Channel:
     """The actor. One command is under way at a time.
 
     Args:

@@ -1,0 +1,30 @@
+"""DeepSpeed, imported without what it and the compilers that it tries say while it is imported."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+__all__ = ["deepspeed"]
+
+
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Keeps what child processes write away from the terminal: DeepSpeed tries compilers while it is imported."""
+    saved = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+
+
+if not torch.cuda.is_available():
+    os.environ.setdefault("DS_ACCELERATOR", "cpu")  # read by the import; without it DeepSpeed guesses aloud
+os.environ.setdefault("DS_LOG_LEVEL", "error")
+with _silent_stderr():
+    import deepspeed
+    import deepspeed.comm
