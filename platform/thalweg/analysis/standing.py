@@ -122,13 +122,20 @@ class Standing:
         waiting = max(0, self.study.num_trials - self.num_ended - len(self.running))
         if self._seconds:
             mean = sum(self._seconds) / len(self._seconds)
-            left = [max(0.0, mean - (now - trial.began)) for trial in self.running.values()]
-            return (sum(left) + waiting * mean) / lanes, False
+            left = [self._seconds_left(trial, mean) for trial in self.running.values()]
+            return max([(sum(left) + waiting * mean) / lanes, *left]), False
         rates = [(now - t.began) / t.samples for t in self.running.values() if t.samples and t.trained]
         if not rates:
             return None
         samples = sum(self.study.samples - t.samples for t in self.running.values())
         return (samples + waiting * self.study.samples) * max(rates) / lanes, True
+
+    def _seconds_left(self, trial: Running, mean: float) -> float:
+        """Takes a trial to be like the others, until it has survived them: then it will probably finish."""
+        spent = self._clock() - trial.began
+        if spent < mean or not (trial.samples and self.study):
+            return max(0.0, mean - spent)
+        return spent / trial.samples * max(0, self.study.samples - trial.samples)
 
     def leader(self) -> Running | None:
         """Returns the running trial with the best last value; None before there is one."""

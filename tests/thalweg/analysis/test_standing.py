@@ -149,6 +149,20 @@ def test_time_left_follows_the_trials_that_ended(started: Started) -> None:
     assert standing.seconds_left() == pytest.approx((15 + 3 * 20, False))
 
 
+def test_a_trial_that_outlives_the_others_is_expected_to_finish(started: Started) -> None:
+    clock = Clock()
+    standing = Standing(clock=clock)
+    for event in (started(num_trials=2, num_lanes=1), begin(0), progress(0, 100, 0.1)):
+        standing.observe(event)
+    clock.now = 10.0
+    standing.observe(end(0, "pruned"))
+    standing.observe(begin(1))
+    clock.now = 30.0
+    standing.observe(progress(1, 200, 0.2, seconds=20.0))
+    # 200 of 800 samples in 20 s, where the other trial took 10 s in all
+    assert standing.seconds_left() == pytest.approx((60, False))
+
+
 def test_an_inherited_curve_is_no_sign_of_a_lane_at_work(started: Started) -> None:
     standing = Standing()
     for event in (started(), begin(4), progress(4, 100, 0.2, seconds=0.0)):
