@@ -171,6 +171,7 @@ def nested(num_trials: int, folder: str) -> Timing:
     def trial(config: dict[str, Any]) -> None:
         from ray import train as ray_train
         from ray.train.torch import TorchTrainer
+        from ray.tune.integration.ray_train import TuneReportCallback
 
         def work(config: dict[str, Any]) -> None:
             from ray import train as ray_train
@@ -185,11 +186,13 @@ def nested(num_trials: int, folder: str) -> Timing:
             work,
             train_loop_config=config,
             scaling_config=ray_train.ScalingConfig(num_workers=1),
-            run_config=ray_train.RunConfig(name=f"train-{config['number']}", storage_path=config["folder"]),
+            run_config=ray_train.RunConfig(
+                name=f"train-{config['number']}",
+                storage_path=config["folder"],
+                callbacks=[TuneReportCallback()],
+            ),
         )
-        metrics = trainer.fit().metrics
-        assert metrics is not None
-        tune.report({"value": metrics["value"]})
+        trainer.fit()
 
     return _tune(tune.with_resources(trial, {"memory": 1}), num_trials, folder)
 
