@@ -7,9 +7,10 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from thalweg.errors import ConnectionFailed
 
@@ -110,7 +111,7 @@ def _join(address: str) -> None:
 @contextmanager
 def _redirected(log: Path) -> Iterator[None]:
     """Sends the messages of Ray's libraries and of its node manager to a file."""
-    from ray._private.ray_logging import global_worker_stdstream_dispatcher as dispatcher
+    from ray._private import worker
 
     handler = logging.FileHandler(log, delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
@@ -119,12 +120,17 @@ def _redirected(log: Path) -> Iterator[None]:
     for logger in loggers:
         logger.handlers, logger.propagate = [handler], False
         logger.setLevel(logging.WARNING)
-    dispatcher.remove_handler("ray_print_logs")
-    dispatcher.add_handler("thalweg", lambda data: loggers[-1].warning("%s", "\n".join(data["lines"])))
+    # The driver's threads print warnings of the node manager, whatever `log_to_driver` says.
+    print_to_stdstream = worker.print_to_stdstream
+
+    def write(data: Mapping[str, Any], ignore_prefix: bool) -> None:
+        loggers[-1].warning("%s", "\n".join(data["lines"]))
+
+    worker.print_to_stdstream = write
     try:
         yield
     finally:
-        dispatcher.remove_handler("thalweg")
+        worker.print_to_stdstream = print_to_stdstream
         for logger, (handlers, propagate) in zip(loggers, before, strict=True):
             logger.handlers, logger.propagate = handlers, propagate
         handler.close()
