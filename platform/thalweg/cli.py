@@ -97,6 +97,8 @@ def search(
         int | None, typer.Option(min=1, help="Trials, those of earlier sessions included.")
     ] = None,
     lanes: Annotated[int | None, typer.Option(min=1, help="Trials that train at the same time.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes that train one trial.")] = None,
+    gpus: Annotated[float | None, typer.Option(min=0, help="GPUs of each of them.")] = None,
     output: Output = RUNS,
     data: Data = None,
     tracking_uri: Tracking = None,
@@ -129,7 +131,9 @@ def search(
     console = _console()
     uri = tracking_uri or default_uri()
     check_tracking(uri)
-    chosen = load_space(space).with_settings(num_trials=trials, num_lanes=lanes)
+    chosen = load_space(space).with_settings(
+        num_trials=trials, num_lanes=lanes, num_workers=workers, gpus_per_worker=gpus
+    )
     options = Options(name=study or space, output=output, storage=storage, address=address, wait_s=wait)
     prepared = prepare(chosen, data, _tell(console))
     view = make_view(console, studies.earlier_trials(options), plain=plain)

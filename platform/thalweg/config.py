@@ -40,9 +40,9 @@ class Optimization(Knobs):
     """Share of a stage's sample budget during which the learning rate rises linearly from 0."""
     min_lr_ratio: float = Field(0.0, ge=0, le=1)
     """Learning rate at the end of the cosine, as a share of the peak."""
-    batch_size: int = Field(16, ge=1)
+    batch_size: int = Field(16, ge=1, json_schema_extra={"unit": "samples"})
     """Samples per optimizer step over all workers: the batch that the mathematics sees."""
-    micro_batch_size: int | None = Field(None, ge=1)
+    micro_batch_size: int | None = Field(None, ge=1, json_schema_extra={"unit": "samples"})
     """Most samples per worker and forward pass; None takes the worker's whole share of the batch.
 
     Accumulation is derived, so the result does not depend on it beyond rounding.

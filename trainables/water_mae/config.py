@@ -22,13 +22,13 @@ FilmScope = Literal["per_patch", "global"]
 class DataKnobs(Knobs):
     """How days, grid cells and catchments become samples; the evaluation depends on these too."""
 
-    sequence_length: int = Field(default=30, ge=1, le=366)
+    sequence_length: int = Field(default=30, ge=1, le=366, json_schema_extra={"unit": "d"})
     """Days in a window."""
-    stride: int = Field(default=20, ge=1, le=366)
+    stride: int = Field(default=20, ge=1, le=366, json_schema_extra={"unit": "d"})
     """Days between the first days of neighbouring windows; at most `sequence_length`."""
-    patch_size: int = Field(default=10, ge=1, le=64)
+    patch_size: int = Field(default=10, ge=1, le=64, json_schema_extra={"unit": "cells"})
     """Side of a square image patch, in grid cells."""
-    vector_patch_size: int = Field(default=8, ge=1, le=256)
+    vector_patch_size: int = Field(default=8, ge=1, le=256, json_schema_extra={"unit": "catchments"})
     """Catchments in a vector patch; the last one is padded."""
     land_threshold: float = Field(default=0.5, gt=0, le=1)
     """Smallest share of land cells of an image patch that is kept."""
