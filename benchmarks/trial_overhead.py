@@ -25,7 +25,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import psutil
 
@@ -189,7 +189,7 @@ def nested(num_trials: int, folder: str) -> Timing:
             run_config=ray_train.RunConfig(
                 name=f"train-{config['number']}",
                 storage_path=config["folder"],
-                callbacks=[TuneReportCallback()],
+                callbacks=[cast(Any, TuneReportCallback)()],
             ),
         )
         trainer.fit()

@@ -1,0 +1,144 @@
+"""A study as its user runs it: the command in a terminal, killed, stopped, continued."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from thalweg.search.records import StudyRecord, read_study
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]
+
+COMMAND = [
+    sys.executable,
+    "-m",
+    "thalweg",
+    "search",
+    "spaces.toys",
+    "--study",
+    "toys",
+    "--plain",
+    "--lanes",
+    "1",
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the user works."""
+    return tmp_path_factory.mktemp("work")
+
+
+def _start(folder: Path, *more: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*COMMAND, *more],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    )
+
+
+def _lines(process: subprocess.Popen[str]) -> Iterator[str]:
+    assert process.stdout is not None
+    yield from process.stdout
+
+
+def _wait_for(process: subprocess.Popen[str], pattern: str) -> list[str]:
+    seen = []
+    for line in _lines(process):
+        seen.append(line)
+        if re.search(pattern, line):
+            return seen
+    raise AssertionError(f"{pattern!r} never came:\n{''.join(seen)}")
+
+
+def _record(folder: Path) -> StudyRecord:
+    return read_study(folder / "thalweg_runs" / "toys", "toys")
+
+
+def _vanished(pids: list[int]) -> bool:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if not any(psutil.pid_exists(pid) and _alive(pid) for pid in pids):
+            return True
+        time.sleep(0.5)
+    return False
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_a_killed_driver_takes_its_ray_along_and_its_study_goes_on(folder: Path) -> None:
+    process = _start(folder)
+    _wait_for(process, r"trial 0 (complete|pruned)")
+    children = [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert len(children) > 5
+    assert _vanished(children)
+    ended = {trial.number for trial in _record(folder).trials if trial.status not in ("running", "waiting")}
+    assert 0 in ended
+
+    process = _start(folder)
+    output = "".join(_lines(process))
+    assert process.wait() == 0, output
+    record = _record(folder)
+    assert {trial.status for trial in record.trials} <= {"complete", "pruned", "failed"}
+    assert sum(not trial.interrupted for trial in record.trials) == 10
+    assert "Traceback" not in output
+    assert "raylet" not in output
+
+
+def test_ctrl_c_stops_cleanly_and_leaves_nothing_running(folder: Path) -> None:
+    process = _start(folder, "--trials", "40")
+    _wait_for(process, r"trial 1\d (complete|pruned|failed)")
+    children = [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
+    os.kill(process.pid, signal.SIGINT)
+    output = "".join(_lines(process))
+    assert process.wait() == 130, output
+    assert "Traceback" not in output
+    assert _vanished(children)
+    record = _record(folder)
+    assert "running" not in {trial.status for trial in record.trials}
+    assert sum(not trial.interrupted and trial.status != "waiting" for trial in record.trials) < 40
+
+
+def test_resources_that_can_never_be_had_are_named_within_a_minute(folder: Path) -> None:
+    began = time.monotonic()
+    done = subprocess.run(
+        [*COMMAND[:5], "--study", "gpus", "--plain", "--gpus", "3", "--wait", "1"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "a lane needs 1 x 1 CPU and 3 GPU at the same time, got" in done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+    assert time.monotonic() - began < 120
+
+
+def test_an_address_where_no_ray_answers_is_named(folder: Path) -> None:
+    done = subprocess.run(
+        [*COMMAND[:5], "--study", "nowhere", "--plain", "--address", "127.0.0.1:1"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "a Ray cluster must answer at --address, got '127.0.0.1:1'" in done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
