@@ -67,6 +67,7 @@ def test_a_quarter_of_the_trials_starts_at_random(num_trials: int, expected: int
         ({"num_evaluations": 901}, "num_evaluations must be at most samples = 900, got 901"),
         ({"min_samples": 901}, "min_samples must be at most samples = 900, got 901"),
         ({"num_lanes": 0}, "num_lanes must be at least 1 or 'auto', got 0"),
+        ({"cpus_per_worker": 0}, "must book CPU cores or GPUs, got cpus_per_worker=0 and gpus_per_worker=0"),
         ({"sampler": "grid"}, "Input should be 'tpe'"),
         ({"epochs": 3}, "Extra inputs are not permitted"),
     ],
