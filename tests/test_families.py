@@ -1,0 +1,200 @@
+"""What every family and every search space must keep: found by convention, tested alike."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from thalweg import discovery
+from thalweg.config import FamilyConfig, flat, parse
+from thalweg.contract import Progress, Task
+from thalweg.search.guard import check_objective
+from thalweg.search.prepare import make_world
+from thalweg.search.space import load_space, probe
+from thalweg.training.engine import TaskModule
+from thalweg.training.evaluation import evaluate_split
+from thalweg.training.process_group import World
+from thalweg.training.protocol import protocol_hash
+
+FAMILIES = discovery.names("trainables")
+SPACES = discovery.names("search_spaces")
+ALONE = World(rank=0, size=1, device=torch.device("cpu"))
+START = Progress(samples=0, total_samples=1000, stage="train", stage_ratio=0.0)
+
+Opened = tuple[Task[Any, Any], Any]
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def family(request: pytest.FixtureRequest) -> discovery.Family:
+    """Each family in turn."""
+    return discovery.load_family(request.param)
+
+
+@pytest.fixture(scope="module")
+def opened(family: discovery.Family, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
+    """The family's tiny preset on its synthetic world."""
+    config = family.preset("tiny")
+    root = tmp_path_factory.mktemp(family.name)
+    make_world(family, root, config.dataset)
+    task = family.task_type(config)
+    yield task, task.open(root)
+
+
+def _model(task: Task[Any, Any], data: Any) -> torch.nn.Module:
+    torch.manual_seed(task.config.seed)
+    return task.build(data).eval()
+
+
+def _training(
+    task: Task[Any, Any], data: Any, indices: list[int], keys: list[int]
+) -> dict[str, torch.Tensor]:
+    return task.training_batch(data, np.array(indices), np.array(keys, dtype=np.uint64))
+
+
+def test_presets_survive_json(family: discovery.Family) -> None:
+    assert family.presets
+    for preset in family.presets.values():
+        assert parse(family.config_type, preset.model_dump(mode="json")) == preset
+
+
+def test_every_knob_has_a_sentence(family: discovery.Family) -> None:
+    def check(knobs: type[Any], where: str) -> None:
+        for name, field in knobs.model_fields.items():
+            assert field.description, f"{where}{name} has no docstring"
+            if hasattr(field.annotation, "model_fields"):
+                check(field.annotation, f"{where}{name}.")
+
+    check(family.config_type, "")
+
+
+def test_a_model_is_built_without_data_and_without_memory(family: discovery.Family) -> None:
+    for preset in family.presets.values():
+        with torch.device("meta"):
+            model = family.task_type(preset).build(None)
+        assert dict(model.named_children())
+        assert all(parameter.is_meta for parameter in model.parameters())
+
+
+def test_metrics_are_declared_once_and_one_of_them_can_be_searched(family: discovery.Family) -> None:
+    names = [metric.name for metric in family.task_type.metrics]
+    assert len(names) == len(set(names))
+    assert any(metric.search_invariant for metric in family.task_type.metrics)
+
+
+def test_stages_share_the_whole_budget(opened: Opened) -> None:
+    assert sum(stage.share for stage in opened[0].stages()) == pytest.approx(1.0)
+
+
+def test_opening_twice_gives_equal_data(opened: Opened, family: discovery.Family) -> None:
+    task, data = opened
+    again = family.task_type(task.config)
+    assert again.data_key() == task.data_key()
+    assert data.num_samples("train") > 0
+    assert data.num_samples("val") > 0
+    assert protocol_hash(family.package, again, data) == protocol_hash(family.package, task, data)
+
+
+def test_a_training_sample_depends_on_its_index_and_key_alone(opened: Opened) -> None:
+    task, data = opened
+    whole = _training(task, data, [0, 1, 2], [7, 8, 9])
+    alone = _training(task, data, [1], [8])
+    for name, tensor in alone.items():
+        assert torch.equal(whole[name][1:2], tensor), name
+
+
+def test_parts_counts_and_weights_name_the_same_things(opened: Opened) -> None:
+    task, data = opened
+    batch = _training(task, data, [0, 1, 2, 3], [1, 2, 3, 4])
+    parts = task.losses(_model(task, data), batch, START)
+    assert set(parts) == set(task.counts(batch, START)) == set(task.weights(START))
+    for name, part in parts.items():
+        assert part.shape == ()
+        assert part.dtype == torch.float32, name
+        assert torch.isfinite(part)
+
+
+def test_loss_sums_and_counts_add_up_over_micro_batches(opened: Opened) -> None:
+    task, data = opened
+    model = _model(task, data)
+    whole = _training(task, data, [0, 1, 2, 3], [1, 2, 3, 4])
+    halves = [_training(task, data, [0, 1], [1, 2]), _training(task, data, [2, 3], [3, 4])]
+    sums = [task.losses(model, half, START) for half in halves]
+    counts = [task.counts(half, START) for half in halves]
+    for name, part in task.losses(model, whole, START).items():
+        assert float(sum(half[name].detach() for half in sums)) == pytest.approx(
+            float(part.detach()), rel=1e-4
+        )
+        assert sum(half[name] for half in counts) == task.counts(whole, START)[name]
+
+
+def test_every_trainable_weight_gets_a_gradient(opened: Opened) -> None:
+    task, data = opened
+    model = _model(task, data).train()
+    batch = _training(task, data, list(range(8)), list(range(8)))
+    torch.stack(list(task.losses(model, batch, START).values())).sum().backward()  # type: ignore[no-untyped-call]
+    silent = [
+        name for name, weight in model.named_parameters() if weight.requires_grad and weight.grad is None
+    ]
+    assert not silent
+
+
+def _metrics(task: Task[Any, Any], data: Any, model: torch.nn.Module, batch_size: int) -> Mapping[str, float]:
+    module = TaskModule(task, model)
+    return evaluate_split(
+        task, data, lambda batch: module(batch, None), ALONE, split="val", batch_size=batch_size
+    )
+
+
+def test_an_evaluation_is_the_same_for_every_batch_size(opened: Opened) -> None:
+    task, data = opened
+    model = _model(task, data)
+    small, large = _metrics(task, data, model, 7), _metrics(task, data, model, 64)
+    assert small == pytest.approx(large, rel=1e-4, abs=1e-6)
+    assert {metric.name for metric in task.metrics} <= set(small)
+
+
+def test_search_invariant_metrics_ignore_everything_but_the_predictions(
+    opened: Opened, family: discovery.Family
+) -> None:
+    task, data = opened
+    config = task.config
+    louder = config.optimization.model_copy(update={"lr": config.optimization.lr / 2, "batch_size": 4})
+    other = family.task_type(config.model_copy(update={"optimization": louder, "seed": config.seed + 1}))
+    model = _model(task, data)
+    ours, theirs = _metrics(task, data, model, 32), _metrics(other, data, model, 32)
+    for metric in task.metrics:
+        if metric.search_invariant:
+            assert ours[metric.name] == theirs[metric.name], metric.name
+
+
+def test_baselines_are_evaluated_like_models(opened: Opened) -> None:
+    task, data = opened
+    baselines = task.baselines(data)
+    assert baselines
+    for baseline in baselines.values():
+        assert {m.name for m in task.metrics if m.search_invariant} <= set(_metrics(task, data, baseline, 32))
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_a_space_asks_something_and_returns_its_familys_configuration(name: str) -> None:
+    space = load_space(name)
+    assert space.doc.endswith("?"), "a space's docstring is the question that it answers"
+    assert probe(space).params
+    config, _ = space.replay({})
+    assert isinstance(config, FamilyConfig)
+    assert flat(config)
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_a_spaces_objective_means_the_same_in_every_trial(name: str) -> None:
+    space = load_space(name)
+    family = discovery.load_family(space.config_type)
+    assert check_objective(space.study, family.task_type.metrics, family.name).search_invariant
+
+
+def test_the_folders_hold_something(tmp_path: Path) -> None:
+    assert FAMILIES
+    assert "quickstart" in SPACES
