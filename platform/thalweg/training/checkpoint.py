@@ -51,10 +51,15 @@ class State:
         return cls(Report(**report), values["config"], values["family"], values["stage"])
 
 
-def newest(directory: Path, trial: str) -> Path | None:
-    """Returns the newest complete checkpoint of a trial; ``state.json`` is written last."""
-    folders = sorted((directory / trial).glob(f"samples-*/{STATE}"))
+def newest(trial: Path) -> Path | None:
+    """Returns the newest complete checkpoint in a trial's folder; ``state.json`` is written last."""
+    folders = sorted(trial.glob(f"samples-*/{STATE}"))
     return folders[-1].parent if folders else None
+
+
+def holds(folder: Path, config: Mapping[str, Any]) -> bool:
+    """Whether a folder holds a complete checkpoint of this configuration."""
+    return (folder / STATE).exists() and State.read(folder).config == json.loads(json.dumps(config))
 
 
 def save(engine: DeepSpeedEngine, folder: Path, state: State, world: World) -> None:

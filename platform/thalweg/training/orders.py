@@ -19,7 +19,7 @@ class TrialOrder:
         evaluations: Samples seen at each evaluation, ascending; the last one is the budget.
         data_root: Folder of the family's data sets.
         directory: Folder for the checkpoints and the baselines of the study.
-        resumes: Folder of an earlier trial's checkpoint, from which this one goes on.
+        resumes: Checkpoint of an earlier trial, from whose newest one this trial goes on.
         checkpoints: Whether to write a checkpoint at each evaluation.
         num_curve_points: Points of the training curve per evaluation.
         baselines: Whether to evaluate the untrained model and the family's baselines where nobody did yet.

@@ -104,10 +104,16 @@ class Session:
             checkpoint.load(self._engine, found)
 
     def _checkpoint(self) -> Path | None:
-        found = checkpoint.newest(Path(self.order.directory), self.order.trial)
-        if found is None and self.order.resumes and (Path(self.order.resumes) / checkpoint.STATE).exists():
-            return Path(self.order.resumes)
-        return found
+        """Finds where the trial goes on; never at what another configuration left under the same name."""
+        folders = [Path(self.order.directory) / self.order.trial]
+        if self.order.resumes:
+            # The interrupted trial may have written a newer checkpoint, and deleted this one, unheard.
+            folders.append(Path(self.order.resumes).parent)
+        for folder in folders:
+            found = checkpoint.newest(folder)
+            if found is not None and checkpoint.State.read(found).config == self.order.config:
+                return found
+        return None
 
     def _start_stage(self) -> Any:
         return engine.start(self._module, self._plan.stages[self._stage], self._knobs, self._layout)

@@ -124,6 +124,32 @@ def test_another_trial_goes_on_from_an_interrupted_one(order: Orders, run: Run, 
     second.close()
 
 
+def test_a_checkpoint_that_was_written_unheard_is_found(order: Orders, run: Run, world: World) -> None:
+    whole = run(order("whole"))
+    first = Session(order("interrupted"), world, DataCache())
+    heard = first.advance(0).checkpoint
+    first.advance(64)
+    first.close()
+    second = Session(replace(order("successor"), resumes=heard), world, DataCache())
+    assert second.last is not None and second.last.samples == 128
+    assert second.advance(128).metrics == whole[2].metrics
+    second.close()
+
+
+def test_a_checkpoint_of_another_configuration_is_left_alone(order: Orders, run: Run) -> None:
+    alone = run(order("alone", seed=1))
+    left = run(order("trial", seed=0))[-1].checkpoint
+    assert [report.metrics for report in run(order("trial", seed=1))] == [report.metrics for report in alone]
+    continued = run(replace(order("successor", seed=1), resumes=left))
+    assert [report.metrics for report in continued] == [report.metrics for report in alone]
+
+
+def test_a_checkpoint_of_another_configuration_is_left_alone(order: Orders, run: Run) -> None:
+    run(order("trial", seed=1))
+    fresh = run(order("other", seed=2))
+    assert [report.metrics for report in run(order("trial", seed=2))] == [report.metrics for report in fresh]
+
+
 def test_only_the_newest_checkpoint_is_kept(order: Orders, run: Run, tmp_path: Path) -> None:
     run(order("trial"))
     folders = list((tmp_path / "checkpoints" / "trial").glob("samples-*"))
