@@ -57,11 +57,6 @@ def newest(trial: Path) -> Path | None:
     return folders[-1].parent if folders else None
 
 
-def holds(folder: Path, config: Mapping[str, Any]) -> bool:
-    """Whether a folder holds a complete checkpoint of this configuration."""
-    return (folder / STATE).exists() and State.read(folder).config == json.loads(json.dumps(config))
-
-
 def save(engine: DeepSpeedEngine, folder: Path, state: State, world: World) -> None:
     """Writes a checkpoint and then deletes the trial's older ones. Every rank must call.
 

@@ -138,16 +138,9 @@ def test_a_checkpoint_that_was_written_unheard_is_found(order: Orders, run: Run,
 
 def test_a_checkpoint_of_another_configuration_is_left_alone(order: Orders, run: Run) -> None:
     alone = run(order("alone", seed=1))
-    left = run(order("trial", seed=0))[-1].checkpoint
-    assert [report.metrics for report in run(order("trial", seed=1))] == [report.metrics for report in alone]
-    continued = run(replace(order("successor", seed=1), resumes=left))
-    assert [report.metrics for report in continued] == [report.metrics for report in alone]
-
-
-def test_a_checkpoint_of_another_configuration_is_left_alone(order: Orders, run: Run) -> None:
-    run(order("trial", seed=1))
-    fresh = run(order("other", seed=2))
-    assert [report.metrics for report in run(order("trial", seed=2))] == [report.metrics for report in fresh]
+    left = run(order("left", seed=0))[-1].checkpoint
+    for other in (replace(order("successor", seed=1), resumes=left), order("left", seed=1)):
+        assert [report.metrics for report in run(other)] == [report.metrics for report in alone]
 
 
 def test_only_the_newest_checkpoint_is_kept(order: Orders, run: Run, tmp_path: Path) -> None:
