@@ -171,6 +171,7 @@ def expendable(trials: Sequence[TrialRecord], mode: Mode, keep: int) -> list[Tri
     Kept are the checkpoints of trials that run, of the best ``keep`` complete ones, and of interrupted ones
     until the trial that continues them has ended.
     """
-    kept = {trial.checkpoint for trial in ranking(trials, mode)[:keep]}
-    kept |= {trial.checkpoint for trial in trials if trial.status in ("running", "waiting")}
-    return [trial for trial in trials if trial.checkpoint and trial.checkpoint not in kept]
+    needed = [*ranking(trials, mode)[:keep], *(t for t in trials if t.status in ("running", "waiting"))]
+    # By the trial's folder: the one that continues a trial may have found a newer checkpoint in it.
+    kept = {Path(trial.checkpoint).parent for trial in needed if trial.checkpoint}
+    return [trial for trial in trials if trial.checkpoint and Path(trial.checkpoint).parent not in kept]

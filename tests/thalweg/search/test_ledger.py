@@ -354,17 +354,28 @@ def test_the_best_is_the_smallest_or_the_largest(make_space: Make, open_ledger: 
 def test_checkpoints_of_the_best_and_of_the_unfinished_are_kept(ledger: Ledger) -> None:
     for value in (0.3, 0.1, 0.2):
         number = ask(ledger).number
-        point = Evaluation(samples=800, value=value, checkpoint=f"/kept/{number}", final=True)
+        point = Evaluation(samples=800, value=value, checkpoint=f"/kept/{number}/samples-1", final=True)
         ledger.report(number, point)
         ledger.complete(number)
     cut = ask(ledger).number
-    ledger.report(cut, Evaluation(samples=100, value=0.9, checkpoint="/kept/3"))
+    ledger.report(cut, Evaluation(samples=100, value=0.9, checkpoint="/kept/3/samples-1"))
     ledger.interrupt_all()
-    assert [trial.checkpoint for trial in expendable(ledger.trials(), "min", 2)] == ["/kept/0"]
+    assert [trial.checkpoint for trial in expendable(ledger.trials(), "min", 2)] == ["/kept/0/samples-1"]
     again = ask(ledger)
     assert [trial.number for trial in expendable(ledger.trials(), "min", 2)] == [0]
     ledger.fail(again.number, "why")
-    assert {trial.checkpoint for trial in expendable(ledger.trials(), "min", 2)} == {"/kept/0", "/kept/3"}
+    assert {trial.checkpoint for trial in expendable(ledger.trials(), "min", 2)} == {
+        "/kept/0/samples-1",
+        "/kept/3/samples-1",
+    }
+
+
+def test_a_trials_folder_is_kept_while_its_successor_lives_on_a_newer_checkpoint(ledger: Ledger) -> None:
+    ledger.report(ask(ledger).number, Evaluation(samples=100, value=0.9, checkpoint="/kept/0/samples-1"))
+    ledger.interrupt_all()
+    again = ask(ledger)
+    ledger.report(again.number, Evaluation(samples=200, value=0.8, checkpoint="/kept/0/samples-2"))
+    assert expendable(ledger.trials(), "min", 1) == []
 
 
 def test_a_database_study_that_is_driven_elsewhere_is_refused(
