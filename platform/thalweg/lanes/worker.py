@@ -14,13 +14,14 @@ import torch
 import torch.distributed as dist
 from ray import train
 
-from thalweg.errors import ThalwegError
+from thalweg.errors import ConfigError, NonFiniteError, ThalwegError
 from thalweg.lanes.channel import Answer, Command, Ready
 from thalweg.training import engine
 from thalweg.training.orders import Refusal, Report, TrialOrder
 from thalweg.training.process_group import World, join
 from thalweg.training.session import DataCache, Session
 
+_SHARED = (ConfigError, NonFiniteError)
 _TORCH_FAULTS = ("gloo", "nccl", "cuda error", "connection reset", "connection closed")
 
 
@@ -126,9 +127,9 @@ class Crew:
     def _alike(self, error: Exception) -> bool:
         """Whether every rank has failed in the same way, so that no rank waits for another.
 
-        Errors of Thalweg come from what all ranks share: configuration, data, summed losses.
+        All ranks share configuration and summed losses; data and folders may be wrong on one machine alone.
         """
-        return self._world.size == 1 or isinstance(error, ThalwegError)
+        return self._world.size == 1 or isinstance(error, _SHARED)
 
     def drop(self) -> None:
         """Frees the present trial."""

@@ -1,0 +1,45 @@
+"""What a rank does with an error of a trial, without Ray."""
+
+import pytest
+import torch
+
+from thalweg.errors import ConfigError, DataError, NonFiniteError, OutputError
+from thalweg.lanes.channel import Command
+from thalweg.lanes.worker import Crew
+from thalweg.training.orders import Refusal, Report, TrialOrder
+from thalweg.training.process_group import World
+
+ORDER = TrialOrder(
+    trial="t", family="f", config={}, metric="m", evaluations=(1,), data_root="d", directory="c"
+)
+
+
+def _crew(size: int, error: Exception, monkeypatch: pytest.MonkeyPatch) -> Crew:
+    crew = Crew(World(0, size, torch.device("cpu")))
+
+    def fail(order: TrialOrder, reached: int) -> Report:
+        raise error
+
+    monkeypatch.setattr(crew, "_advance", fail)
+    return crew
+
+
+@pytest.mark.parametrize("kind", [OutputError, DataError, KeyError])
+def test_an_error_that_other_ranks_may_not_have_is_not_answered_while_they_wait(
+    kind: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crew = _crew(2, kind("the disk is full"), monkeypatch)
+    with pytest.raises(kind, match="the disk is full"):
+        crew.follow(Command(verb="advance", order=ORDER))
+
+
+@pytest.mark.parametrize(
+    ("size", "error"),
+    [(2, ConfigError("no")), (2, NonFiniteError("no")), (1, OutputError("no")), (1, DataError("no"))],
+)
+def test_an_error_that_all_ranks_have_is_the_answer(
+    size: int, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = _crew(size, error, monkeypatch).follow(Command(verb="advance", order=ORDER))
+    assert isinstance(answer, Refusal)
+    assert (answer.kind, answer.reason) == ("trial", "no")
