@@ -238,8 +238,7 @@ class Session:
         Under fp16 an overflow is the loss scaler's business until its scale cannot fall further.
         """
         broken = {name: value for name, value in sums.items() if not np.isfinite(value)}
-        scaler = getattr(self._engine.optimizer, "loss_scaler", None)
-        falling = self._knobs.precision == "fp16" and scaler is not None and scaler.loss_scale > 1
+        falling = self._knobs.precision == "fp16" and self._engine.optimizer.loss_scale > 1
         if broken and not falling:
             raise NonFiniteError(
                 f"the loss must stay finite, got {broken} after {self._samples} samples; "

@@ -1,5 +1,6 @@
 """DeepSpeed's JSON, as it is recorded and as the engine gets it."""
 
+import numpy as np
 import pytest
 
 from tests.thalweg.training.conftest import Orders, Run
@@ -76,4 +77,16 @@ def test_an_overflow_under_fp16_skips_the_step_and_halves_the_scale(order: Order
     session.advance(0)
     assert session._engine.skipped_steps > 0
     assert session._engine.optimizer.loss_scaler.loss_scale < 2**16
+    session.close()
+
+
+@pytest.mark.skipif(not _fp16_is_supported(), reason="this processor computes no half precision")
+@pytest.mark.parametrize("zero_stage", [0, 1, 2, 3])
+def test_an_overflow_under_fp16_is_left_to_the_loss_scaler(
+    zero_stage: int, order: Orders, world: World
+) -> None:
+    # The last step before the evaluation overflows; it is skipped and the scale falls.
+    knobs = {"precision": "fp16", "zero_stage": zero_stage}
+    session = Session(order(breaks_at=56, opt=knobs), world, DataCache())
+    assert np.isfinite(session.advance(0).value)
     session.close()
