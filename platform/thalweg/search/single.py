@@ -61,7 +61,8 @@ def choose(
     config, trial = space.replay(params)
     study = space.study if samples is None else _with_budget(space, samples)
     prepared = prepare(space, root, tell)
-    name = digest({"config": config.model_dump(mode="json"), "evaluations": study.evaluations})
+    trained = {"config": config.model_dump(mode="json"), "evaluations": study.evaluations}
+    name = digest(trained | {"protocol": prepared.facts["protocol_hash"]})
     order = TrialOrder(
         trial="trial",
         family=prepared.family,

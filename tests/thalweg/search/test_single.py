@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from families.toy.task import Waves
 from thalweg.errors import ConfigError
 from thalweg.search.single import Single, choose, train
 from thalweg.search.space import load_space
@@ -49,6 +50,12 @@ def test_every_configuration_and_budget_has_a_folder_of_its_own(tmp_path: Path) 
         for params, samples in (({}, None), ({"lr": 0.01}, None), ({}, 80), ({}, None))
     }
     assert len(folders) == 3
+
+
+def test_other_data_have_a_folder_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = chosen(tmp_path, {}).order.directory
+    monkeypatch.setattr(Waves, "fingerprint", "waves-2")
+    assert chosen(tmp_path, {}).order.directory != first
 
 
 def test_a_configuration_trains_to_its_end_and_is_not_trained_again(tmp_path: Path) -> None:
