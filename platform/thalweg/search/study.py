@@ -60,7 +60,9 @@ class Study(Knobs):
         if isinstance(self.num_lanes, int) and self.num_lanes < 1:
             raise ValueError(f"num_lanes must be at least 1 or 'auto', got {self.num_lanes}")
         if not self.cpus_per_worker and not self.gpus_per_worker:
-            raise ValueError("a worker must book CPU cores or GPUs, got cpus_per_worker=0 and gpus_per_worker=0")
+            raise ValueError(
+                "a worker must book CPU cores or GPUs, got cpus_per_worker=0 and gpus_per_worker=0"
+            )
         if self.num_evaluations > self.samples:
             raise ValueError(
                 f"num_evaluations must be at most samples = {self.samples}, got {self.num_evaluations}"
