@@ -17,7 +17,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from thalweg.config import FamilyConfig
-from thalweg.errors import NonFiniteError, SpaceError, TrialError
+from thalweg.errors import NonFiniteError, SpaceError, StudyError, TrialError
 from thalweg.search import records
 from thalweg.search.definition import open_study, write_definition
 from thalweg.search.records import CHECKPOINT, CONFIG, OUTCOME, RESUMES, StudyRecord, TrialRecord
@@ -224,6 +224,18 @@ class Ledger:
         live.steps.add(step)
         live.trial.report(evaluation.value, step)
         return True
+
+    def check_protocol(self, protocol: str) -> None:
+        """Refuses to go on at another evaluation protocol than that of the study's trials.
+
+        Raises:
+            StudyError: They differ.
+        """
+        if self._protocol is not None and protocol != self._protocol[0]:
+            raise StudyError(
+                f"a study keeps its evaluation protocol: {self._study.study_name!r} has {self._protocol[0]}, "
+                f"got {protocol}; continue it with the data that it began with, or give the new study another name"
+            )
 
     def should_stop(self, number: int) -> bool:
         """Says whether the study's scheduler stops a running trial at the point that it reported last."""

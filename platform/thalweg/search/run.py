@@ -37,9 +37,8 @@ from thalweg.search.prepare import Prepared
 from thalweg.search.records import StudyRecord, expendable
 from thalweg.training import baselines
 from thalweg.training.deepspeed_json import deepspeed_config
+from thalweg.training.orders import CHECKPOINTS
 from thalweg.training.stream import Layout
-
-CHECKPOINTS = "checkpoints"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,6 +146,7 @@ def _search(prepared: Prepared, options: Options, listeners: Sequence[Listener])
     began = time.monotonic()
     ended = StudyEnded(end="failed", reason="the search stopped unexpectedly")
     try:
+        ledger.check_protocol(prepared.facts["protocol_hash"])
         if ledger.num_open():
             ended = _run(prepared, options, ledger, broadcast)
         else:

@@ -114,6 +114,17 @@ def test_the_protocol_stays_pinned_when_a_study_is_continued(make_space: Make, o
         ledger.report(ask(ledger).number, Evaluation(samples=100, value=1.0, protocol="bbb"))
 
 
+def test_a_study_is_not_continued_at_another_protocol(make_space: Make, open_ledger: Open) -> None:
+    ledger = open_ledger(make_space())
+    ledger.check_protocol("bbb")
+    ledger.report(ask(ledger).number, Evaluation(samples=100, value=1.0, protocol="aaa"))
+    ledger.close()
+    ledger = open_ledger(make_space())
+    ledger.check_protocol("aaa")
+    with pytest.raises(StudyError, match="keeps its evaluation protocol: 's' has aaa, got bbb"):
+        ledger.check_protocol("bbb")
+
+
 def test_a_batch_that_overshoots_an_evaluation_is_recorded_at_its_point(ledger: Ledger) -> None:
     proposal = ask(ledger)
     ledger.report(proposal.number, Evaluation(samples=112, value=1.0))
