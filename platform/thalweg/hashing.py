@@ -30,7 +30,7 @@ def splitmix64(state: npt.NDArray[np.uint64] | np.uint64) -> npt.NDArray[np.uint
         return np.asarray(z ^ (z >> np.uint64(31)))
 
 
-def digest(values: Mapping[str, Any]) -> str:
-    """Returns 16 hexadecimal digits that name a JSON document, whatever the order of its keys."""
+def digest(values: Mapping[str, Any], num_digits: int = 16) -> str:
+    """Returns hexadecimal digits that name a JSON document, whatever the order of its keys."""
     text = json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256(text.encode()).hexdigest()[:num_digits]

@@ -17,8 +17,8 @@ from thalweg.analysis.wording import clock, counted, number, score
 from thalweg.contract import Metric
 from thalweg.discovery import load_family
 from thalweg.search.records import StudyRecord, TrialRecord
-from thalweg.search.run import CHECKPOINTS
 from thalweg.training import baselines
+from thalweg.training.orders import CHECKPOINTS
 
 COLUMN = 11  # characters of a column with its padding
 MOST_METRICS = 10

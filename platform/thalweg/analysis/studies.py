@@ -18,10 +18,11 @@ from thalweg.discovery import Family, load_family
 from thalweg.errors import StudyError, ThalwegError
 from thalweg.search.prepare import data_root
 from thalweg.search.records import StudyRecord, TrialRecord, read_study
-from thalweg.search.run import CHECKPOINTS, Options
+from thalweg.search.run import Options
 from thalweg.search.storage import JOURNAL, is_driven
 from thalweg.training import baselines
 from thalweg.training.baselines import Baselines
+from thalweg.training.orders import CHECKPOINTS
 
 
 def folders(output: Path) -> list[Path]:

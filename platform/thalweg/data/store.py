@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from thalweg.errors import OutputError
+from thalweg.hashing import digest
 
 _FACTS = "facts.json"
 _HASHES = "content.json"
@@ -75,8 +76,7 @@ Preparation = Callable[[StoreWriter], Mapping[str, Any]]
 
 def key_of(parts: Mapping[str, Any]) -> str:
     """Returns a short name for everything a store depends on, given as JSON values."""
-    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:20]
+    return digest(parts, num_digits=20)
 
 
 def open_store(parent: Path, key: str, prepare: Preparation) -> Store:
@@ -219,10 +219,10 @@ def _digest(path: Path, stamp: str) -> str:
     """Hashes a file; a file that changed meanwhile is hashed again."""
     while True:
         with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            content = hashlib.file_digest(file, "sha256").hexdigest()
         now = _stamp(path)
         if now == stamp:
-            return digest
+            return content
         stamp = now
 
 

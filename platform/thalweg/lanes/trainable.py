@@ -21,9 +21,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from thalweg.errors import LaneDiedError
 from thalweg.lanes.channel import Channel, Command, Restarted
 from thalweg.lanes.gang import Gang
-from thalweg.training.orders import Refusal, Report, TrialOrder
-
-CHECKPOINTS = "checkpoints"
+from thalweg.training.orders import CHECKPOINTS, Refusal, Report, TrialOrder
 
 
 @dataclass(frozen=True, kw_only=True)

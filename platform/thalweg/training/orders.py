@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+CHECKPOINTS = "checkpoints"
+"""Folder of a study's checkpoints and baselines, below the study's own."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrialOrder:
