@@ -142,3 +142,21 @@ def test_an_address_where_no_ray_answers_is_named(folder: Path) -> None:
     assert done.returncode == 2
     assert "a Ray cluster must answer at --address, got '127.0.0.1:1'" in done.stderr
     assert "Traceback" not in done.stderr + done.stdout
+
+
+_VISIBLE = """
+import os, sys
+from pathlib import Path
+from thalweg.lanes.cluster import connect
+with connect(None, Path(sys.argv[1]), num_cpus=1):
+    import ray
+    visible = ray.remote(lambda: os.environ.get("CUDA_VISIBLE_DEVICES", "all"))
+    print(ray.get(visible.remote()) or "none")
+"""
+
+
+def test_a_worker_that_booked_no_gpu_sees_none(tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"}
+    command = [sys.executable, "-c", _VISIBLE, str(tmp_path / "ray.log")]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+    assert done.stdout.split() == ["none"]

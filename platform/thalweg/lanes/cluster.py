@@ -16,6 +16,7 @@ from thalweg.errors import ConnectionFailed
 
 # Read when ray is imported or started, so they are set before either.
 _ENVIRONMENT = {
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a worker that booked no GPU must not see, and use, all of them
     "RAY_AIR_NEW_OUTPUT": "0",  # Tune's own tables; the study prints its own
     "RAY_DEDUP_LOGS": "0",
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # under `uv run` Ray would install everything anew for its workers
