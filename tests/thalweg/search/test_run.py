@@ -22,5 +22,5 @@ def test_a_study_on_data_that_have_changed_does_not_start(tmp_path: Path) -> Non
     ledger.fail(trial.number, "why")
     ledger.close()
     changed = replace(prepared, facts={**prepared.facts, "protocol_hash": "other"})
-    with pytest.raises(StudyError, match="keeps its evaluation protocol: 'toys' has .*, got other"):
+    with pytest.raises(StudyError, match=r"keeps its evaluation protocol: 'toys' has .*, got other"):
         search(changed, options, [])
