@@ -104,6 +104,9 @@ def search(
     tracking_uri: Tracking = None,
     address: Annotated[str | None, typer.Option(help="Ray cluster; `auto` finds this machine's.")] = None,
     storage: Storage = None,
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="Continue a shared study whose machine is gone.")
+    ] = False,
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for resources.")] = 30.0,
     plain: Annotated[
         bool, typer.Option("--plain", help="One line per event instead of a live view.")
@@ -134,7 +137,9 @@ def search(
     chosen = load_space(space).with_settings(
         num_trials=trials, num_lanes=lanes, num_workers=workers, gpus_per_worker=gpus
     )
-    options = Options(name=study or space, output=output, storage=storage, address=address, wait_s=wait)
+    options = Options(
+        name=study or space, output=output, storage=storage, address=address, wait_s=wait, take_over=take_over
+    )
     prepared = prepare(chosen, data, _tell(console))
     view = make_view(console, studies.earlier_trials(options), plain=plain)
     recorder = MLflowRecorder(uri, notify=lambda text: view.handle(Notice(text=text)))

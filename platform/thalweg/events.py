@@ -65,6 +65,7 @@ class TrialProgress:
         tuple[int, Mapping[str, float]], ...
     ] = ()  # (samples, loss parts, lr, ...) since the last one
     timings: Mapping[str, float] = field(default_factory=dict)  # seconds: train, evaluate, checkpoint, wait
+    facts: Mapping[str, str] = field(default_factory=dict)  # device, host, lane, number of parameters, ...
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -86,11 +86,12 @@ def test_every_trial_ends_as_exactly_one_of_three(finished: Finished) -> None:
 
 
 def test_failed_trials_say_why(finished: Finished) -> None:
-    record, _, _ = finished
+    record, _, output = finished
     by_trouble = {trial.params["trouble"]: trial for trial in record.trials if trial.number in (1, 2, 3)}
     assert "loss must stay finite" in by_trouble["nan"].reason
     assert by_trouble["nan"].status == by_trouble["bug"].status == "failed"
     assert by_trouble["nan"].curve == ()
+    assert "losses" in (output / "runs" / "toys" / "failures" / "trial-00002.txt").read_text()
     assert "the toy is broken" in by_trouble["bug"].reason
     assert by_trouble["batch"].status in ("complete", "pruned")  # one worker shares a batch of 7
 

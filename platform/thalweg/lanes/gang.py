@@ -80,7 +80,33 @@ def book(gang: Gang, num_lanes: int | str, wait_s: float) -> int:
         request_resources(bundles=[])  # else an autoscaler would keep the machines when the study is over
     if not fitting:
         raise ResourceError(_missing(gang, nodes, wait_s))
+    _wait_until_free(gang, deadline)
     return fitting if num_lanes == "auto" else min(fitting, wanted)
+
+
+def _wait_until_free(gang: Gang, deadline: float) -> None:
+    """Waits until a busy cluster has room for one lane.
+
+    Raises:
+        ResourceError: Others hold the resources until the deadline.
+    """
+    import ray
+
+    while True:
+        free = ray.available_resources()  # type: ignore[no-untyped-call]
+        busy = [
+            f"{free.get(name, 0.0):g} {name}"
+            for name, amount in gang.bundle.items()
+            if free.get(name, 0.0) + 1e-9 < amount * gang.num_workers
+        ]
+        if not busy:
+            return
+        if time.monotonic() >= deadline:
+            raise ResourceError(
+                f"a lane needs {gang} at the same time, got {' and '.join(busy)} free, the rest is in use; "
+                "wait for the others, or longer with --wait"
+            )
+        time.sleep(1.0)
 
 
 def _nodes() -> list[dict[str, float]]:

@@ -23,6 +23,9 @@ from thalweg.lanes.channel import Channel, Command, Restarted
 from thalweg.lanes.gang import Gang
 from thalweg.training.orders import CHECKPOINTS, Refusal, Report, TrialOrder
 
+FAILURES = "failures"
+"""Folder of the tracebacks of failed trials, below the study's."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class LaneSettings:
@@ -36,7 +39,7 @@ class LaneSettings:
         data_root: Folder of the family's data sets.
         directory: Folder of the study: checkpoints, baselines, Ray Train's own files.
         start_timeout_s: Longest wait for the workers to come up.
-        max_restarts: Times that a worker group is replaced within a lane.
+        max_restarts: Times that workers may die at one evaluation of a trial before the trial is given up.
     """
 
     gang: Gang
@@ -46,7 +49,7 @@ class LaneSettings:
     data_root: str
     directory: str
     start_timeout_s: float = 300.0
-    max_restarts: int = 3
+    max_restarts: int = 2
 
 
 def _name_this_cluster() -> None:
@@ -70,6 +73,7 @@ class Lane:
     """
 
     def __init__(self, settings: LaneSettings, name: str) -> None:
+        self.name = name
         self._settings = settings
         _name_this_cluster()
         self._error: BaseException | None = None
@@ -92,7 +96,8 @@ class Lane:
             run_config=train.RunConfig(
                 name=name,
                 storage_path=str(Path(self._settings.directory) / "lanes"),
-                failure_config=train.FailureConfig(max_failures=self._settings.max_restarts),
+                # `advance` counts per trial; a lane that lasts for a study may lose many groups, one by one.
+                failure_config=train.FailureConfig(max_failures=-1),
             ),
         )
 
@@ -114,16 +119,24 @@ class Lane:
     def advance(self, order: TrialOrder, reached: int) -> Report | Refusal:
         """Trains a trial to its next evaluation, over as many restarts of the group as are allowed.
 
+        Returns:
+            The report of rank 0, or the reason why the trial cannot go on.
+
         Raises:
             LaneDiedError: The group is gone for good.
         """
-        while True:
+        for _ in range(self._settings.max_restarts + 1):
             ray.get(self._channel.send.remote(Command(verb="advance", order=order, reached=reached)))
             answers = self._receive(None)
-            if isinstance(answers, Restarted):
-                continue
-            refusals = [answer for answer in answers if isinstance(answer, Refusal)]
-            return refusals[0] if refusals else answers[0]
+            if not isinstance(answers, Restarted):
+                refusals = [answer for answer in answers if isinstance(answer, Refusal)]
+                return refusals[0] if refusals else answers[0]
+        return Refusal(
+            kind="group",
+            reason=f"its workers died {self._settings.max_restarts + 1} times after {reached} samples; "
+            "they may lack memory: lower optimization.micro_batch_size",
+            samples=reached,
+        )
 
     def _receive(self, timeout_s: float | None) -> list[Any] | Restarted:
         pending = self._channel.receive.remote()
@@ -157,7 +170,8 @@ class LaneTrainable(tune.Trainable):
     """A lane as Tune sees it. `setup` takes ``settings`` from ``tune.with_parameters``.
 
     A Tune configuration is ``{"number", "config", "checkpoint"}``; a result is what the study's director reads:
-    ``samples``, ``value``, ``metrics``, ``curves``, ``timings``, ``protocol``, ``checkpoint``, ``status``, ``reason``.
+    ``samples``, ``value``, ``metrics``, ``curves``, ``timings``, ``protocol``, ``facts``, ``checkpoint``, ``status``,
+    ``reason``.
     """
 
     def setup(self, config: dict[str, Any], settings: LaneSettings | None = None) -> None:
@@ -189,7 +203,8 @@ class LaneTrainable(tune.Trainable):
         answer = self._lane.advance(self._order, self._reached)
         self._reached = answer.samples
         if isinstance(answer, Refusal):
-            return {"samples": answer.samples, "status": "failed", "reason": answer.reason, "done": True}
+            reason = self._keep_details(answer)
+            return {"samples": answer.samples, "status": "failed", "reason": reason, "done": True}
         busy = sum(seconds for name, seconds in answer.timings.items() if name != "prepare_s")
         return {
             "samples": answer.samples,
@@ -198,10 +213,21 @@ class LaneTrainable(tune.Trainable):
             "curves": answer.curve,
             "timings": {**answer.timings, "lane_s": time.perf_counter() - began - busy},
             "protocol": answer.facts.get("protocol_hash"),
+            "facts": {name: str(value) for name, value in answer.facts.items()} | {"lane": self._lane.name},
             "checkpoint": answer.checkpoint,
             "status": "finished" if answer.done else "running",
             "done": answer.done,
         }
+
+    def _keep_details(self, refusal: Refusal) -> str:
+        """Writes a traceback into the study's folder, and returns a reason that says where."""
+        if not refusal.details:
+            return refusal.reason
+        folder = Path(self._settings.directory) / FAILURES
+        folder.mkdir(exist_ok=True)
+        file = folder / f"{self._order.trial}.txt"
+        file.write_text(refusal.details)
+        return f"{refusal.reason} (traceback: {FAILURES}/{file.name})"
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Takes the next trial; the workers stay, and free the last one when they are told of the next."""

@@ -33,6 +33,7 @@ class Report:
         checkpoint: Where the trial's state lies.
         curves: (samples, loss parts, learning rate, ...) since the last report.
         timings: Seconds by what they were spent on.
+        facts: What is known about the trial once it runs: device, host, lane, number of parameters, ...
     """
 
     samples: int
@@ -44,6 +45,7 @@ class Report:
     checkpoint: str | None = None
     curves: tuple[tuple[int, Mapping[str, float]], ...] = ()
     timings: Mapping[str, float] = field(default_factory=dict)
+    facts: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def from_result(cls, result: Mapping[str, Any]) -> "Report":
@@ -59,6 +61,7 @@ class Report:
             checkpoint=result.get("checkpoint"),
             curves=curves,
             timings=_nested(result, "timings"),
+            facts=_nested(result, "facts"),
         )
 
 
@@ -239,6 +242,7 @@ class StudyDirector:
                 metrics=report.metrics,
                 curves=report.curves,
                 timings=report.timings,
+                facts=report.facts,
             )
         )
         return True
@@ -288,7 +292,7 @@ class StudyDirector:
             _logger.warning("a listener failed on %s", type(event).__name__, exc_info=True)
 
 
-def _nested(result: Mapping[str, Any], key: str) -> dict[str, float]:
+def _nested(result: Mapping[str, Any], key: str) -> dict[str, Any]:
     whole = result.get(key)
     prefix = f"{key}/"
     if not isinstance(whole, Mapping):

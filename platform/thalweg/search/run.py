@@ -51,6 +51,7 @@ class Options:
         storage: A database for the study instead of a journal in its folder, in SQLAlchemy's form.
         address: Address of a Ray cluster; None starts one on this machine.
         wait_s: Seconds to wait for resources, for instance for an autoscaler.
+        take_over: Whether to drive a study in a database whose driver on another machine is gone.
 
     Raises:
         StudyError: The name cannot be that of a folder.
@@ -61,6 +62,7 @@ class Options:
     storage: str | None = None
     address: str | None = None
     wait_s: float = 30.0
+    take_over: bool = False
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"\w[\w.-]*", self.name):
@@ -141,7 +143,13 @@ def search(prepared: Prepared, options: Options, listeners: Sequence[Listener]) 
 
 def _search(prepared: Prepared, options: Options, listeners: Sequence[Listener]) -> StudyRecord:
     _make_writable(options.directory)
-    ledger = Ledger.open(options.directory, options.name, prepared.space, storage=options.storage)
+    ledger = Ledger.open(
+        options.directory,
+        options.name,
+        prepared.space,
+        storage=options.storage,
+        take_over=options.take_over,
+    )
     broadcast = Broadcast(ledger, listeners, options.directory)
     began = time.monotonic()
     ended = StudyEnded(end="failed", reason="the search stopped unexpectedly")
@@ -158,10 +166,12 @@ def _search(prepared: Prepared, options: Options, listeners: Sequence[Listener])
         ended = StudyEnded(end="failed", reason=str(error))
         raise
     finally:
-        ledger.interrupt_all("interrupted: the search was stopped")
-        broadcast(StudyEnded(end=ended.end, reason=ended.reason, seconds=time.monotonic() - began))
-        record = ledger.read()
-        ledger.close()
+        try:
+            ledger.interrupt_all("interrupted: the search was stopped")
+            broadcast(StudyEnded(end=ended.end, reason=ended.reason, seconds=time.monotonic() - began))
+            record = ledger.read()
+        finally:
+            ledger.close()
     return record
 
 

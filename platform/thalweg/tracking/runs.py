@@ -197,6 +197,8 @@ class StudyRuns:
 
     def _record_progress(self, event: TrialProgress, time_ms: int, batch: Batch) -> None:
         run = self._open(event.number)
+        if not run.seconds:
+            batch.add_tags(run.run_id, naming.tags(event.facts))
         for name, value in naming.time_metrics(event.timings).items():
             run.seconds[name] = run.seconds.get(name, 0.0) + value
         values = {OBJECTIVE: event.value, **event.metrics, **run.seconds}
@@ -210,7 +212,9 @@ class StudyRuns:
         if event.value is not None:
             values[OBJECTIVE] = event.value
         batch.add_metrics(run.run_id, values, event.samples, time_ms)
-        tags = {"status": event.status, "reason": event.reason, "checkpoint": event.checkpoint or ""}
+        tags = {"status": event.status, "reason": event.reason}
+        if event.status == "complete":  # the study deletes the others'
+            tags["checkpoint"] = event.checkpoint or ""
         tags[NOTE] = f"{event.status}: {event.reason}" if event.reason else ""
         batch.add_tags(run.run_id, naming.tags(tags))
         batch.end(run.run_id, _TRIAL_STATUS[event.status], time_ms)

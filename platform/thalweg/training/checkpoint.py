@@ -8,6 +8,7 @@ the number of samples seen, so there is no generator state to save.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -69,7 +70,10 @@ def save(engine: DeepSpeedEngine, folder: Path, state: State, world: World) -> N
         if world.rank == 0:
             text = json.dumps(asdict(state), indent=1)
             partial = folder / f"{STATE}.partial"
-            partial.write_text(text)
+            with partial.open("w") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())  # else a power cut could leave a name without its content
             partial.rename(folder / STATE)
             for other in folder.parent.glob("samples-*"):
                 if other != folder:
