@@ -61,7 +61,7 @@ class Report:
             checkpoint=result.get("checkpoint"),
             curves=curves,
             timings=_nested(result, "timings"),
-            facts=_nested(result, "facts"),
+            facts=_nested(result, "facts", str),
         )
 
 
@@ -292,9 +292,9 @@ class StudyDirector:
             _logger.warning("a listener failed on %s", type(event).__name__, exc_info=True)
 
 
-def _nested(result: Mapping[str, Any], key: str) -> dict[str, Any]:
+def _nested(result: Mapping[str, Any], key: str, convert: Callable[[Any], Any] = float) -> dict[str, Any]:
     whole = result.get(key)
-    prefix = f"{key}/"
     if not isinstance(whole, Mapping):
+        prefix = f"{key}/"
         whole = {name.removeprefix(prefix): result[name] for name in result if name.startswith(prefix)}
-    return {name: float(value) for name, value in whole.items()}
+    return {name: convert(value) for name, value in whole.items()}
