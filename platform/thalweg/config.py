@@ -91,6 +91,26 @@ def parse(config_type: type[C], values: dict[str, Any]) -> C:
         raise ConfigError(explain(error)) from None
 
 
+def check(config: C) -> C:
+    """Returns a configuration again, validated: ``model_copy(update=...)`` takes any name and any value.
+
+    Raises:
+        ConfigError: A knob is unknown or out of its bounds.
+    """
+    if unknown := sorted(_unknown("", config)):
+        raise ConfigError(f"knobs must exist, got {', '.join(unknown)}; `thalweg describe` lists them all")
+    return parse(type(config), config.model_dump(warnings=False))
+
+
+def _unknown(prefix: str, value: Any) -> list[str]:
+    if not isinstance(value, BaseModel):
+        return []
+    known = type(value).model_fields
+    items = vars(value).items()
+    strange = [f"{prefix}{name}" for name in vars(value) if name not in known]
+    return strange + [name for key, item in items for name in _unknown(f"{prefix}{key}.", item)]
+
+
 def explain(error: ValidationError) -> str:
     """Returns pydantic's report as one line per broken law: knob, law, value."""
     return "; ".join(

@@ -84,7 +84,12 @@ def _alive(pid: int) -> bool:
 def test_a_killed_driver_takes_its_ray_along_and_its_study_goes_on(folder: Path) -> None:
     process = _start(folder)
     _wait_for(process, r"trial 0 (complete|pruned)")
-    children = [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
+    # Ray's two agents of a node notice late that their node is gone; they hold no resources.
+    children = [
+        child.pid
+        for child in psutil.Process(process.pid).children(recursive=True)
+        if "Agent" not in " ".join(child.cmdline())
+    ]
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert len(children) > 5

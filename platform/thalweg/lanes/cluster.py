@@ -6,6 +6,7 @@ import importlib
 import logging
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -90,9 +91,32 @@ def _short_temp() -> str:
     return folder if len(folder) <= 40 else "/tmp"
 
 
+def _check_address(address: str) -> None:
+    """Finds within seconds that nobody listens at ``HOST:PORT``; Ray itself tries for minutes.
+
+    Raises:
+        ConnectionFailed: Nobody does.
+    """
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdigit() or "/" in host:
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=10.0).close()
+    except OSError as error:
+        raise ConnectionFailed(_no_cluster(address, str(error))) from None
+
+
+def _no_cluster(address: str, reason: str) -> str:
+    return (
+        f"a Ray cluster must answer at --address, got {address!r} ({reason}); "
+        "start one with `ray start --head` or `ray up cluster.yaml`, or leave --address out"
+    )
+
+
 def _join(address: str) -> None:
     import ray
 
+    _check_address(address)
     modules = [importlib.import_module(name) for name in _PACKAGES]
     try:
         ray.init(
@@ -103,10 +127,7 @@ def _join(address: str) -> None:
         )
     except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ConnectionFailed(
-            f"a Ray cluster must answer at --address, got {address!r} ({reason}); "
-            "start one with `ray start --head` or `ray up cluster.yaml`, or leave --address out"
-        ) from None
+        raise ConnectionFailed(_no_cluster(address, reason)) from None
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 from pydantic import ValidationError
 
 from thalweg import discovery
-from thalweg.config import FamilyConfig, explain
+from thalweg.config import FamilyConfig, check, explain
 from thalweg.errors import ConfigError, SpaceError, ThalwegError
 from thalweg.search.recorded import Number, RecordedTrial
 from thalweg.search.study import Study
@@ -76,7 +76,10 @@ class Space:
                 f"{self.file}:{line}: space must return {self.config_type.__name__}, "
                 f"got {type(config).__name__}"
             )
-        return config
+        try:
+            return check(config)
+        except ConfigError as error:
+            raise SpaceError(f"{self.file}: space must return a valid configuration; {error}") from error
 
     def with_settings(self, **changes: Any) -> "Space":
         """Returns the space with other settings of its study; one that is None stays as it is.

@@ -79,11 +79,14 @@ def _server(command: list[str], log: IO[bytes]) -> Iterator[subprocess.Popen[byt
         env=environment(QUIET),
         start_new_session=True,
     )
-    before = signal.signal(signal.SIGTERM, _interrupt)
+    # A shell that starts this in the background has Ctrl-C ignored; a terminal that closes sends SIGHUP.
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, _interrupt) for number in numbers]
     try:
         yield process
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
         _stop(process)
 
 

@@ -1,13 +1,17 @@
 """Loading a search space, running it, and saying where it is wrong."""
 
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
 
 from thalweg.errors import ConfigError, SpaceError
 from thalweg.search.space import Space, load_space, probe
+from trainables.water_mae.config import PRESETS, WaterMAE
 
 Write = Callable[[str, str], Path]
 HEAD = """
@@ -117,3 +121,21 @@ def test_a_file_without_study_or_space_is_refused(lab: Write, old: str, new: str
     lab("bad", text.replace(old, new))
     with pytest.raises(SpaceError, match=law):
         load_space("lab.bad")
+
+
+@pytest.mark.parametrize(
+    ("update", "message"),
+    [
+        ({"image_dept": 2}, "knobs must exist, got model.image_dept"),
+        ({"image_depth": -1}, "model.image_depth: input should be greater than or equal to 1, got -1"),
+        ({"image_depth": "deep"}, "model.image_depth"),
+    ],
+)
+def test_a_copy_with_a_misspelt_or_impossible_knob_is_refused(update: dict[str, Any], message: str) -> None:
+    def function(trial: Any) -> WaterMAE:
+        base = PRESETS["tiny"]
+        return base.model_copy(update={"model": base.model.model_copy(update=update)})
+
+    space = replace(load_space("quickstart"), function=function)
+    with pytest.raises(SpaceError, match=re.escape(message)):
+        space.replay({})
