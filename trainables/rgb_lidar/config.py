@@ -128,7 +128,8 @@ _SECOND_LATE = ModelKnobs(
     normalize_embeddings=True,
     num_logits=1,
 )
-_TINY_OPTIMIZATION = Optimization(lr=3e-3, weight_decay=0.01, batch_size=16)
+_TINY_OPTIMIZATION = Optimization(lr=1e-3, weight_decay=0.01, batch_size=16)
+_TINY_DATA = DataKnobs(lidar_norm="masked")
 _TINY_MODEL = ModelKnobs(
     downsampling="strided_replace",
     channels=8,
@@ -150,8 +151,9 @@ PRESETS: dict[str, RGBLidar] = {
     "second_matmul": _second("matmul"),
     "small": RGBLidar(
         dataset="default",
+        data=_TINY_DATA,
         optimization=_TINY_OPTIMIZATION,
         model=_TINY_MODEL.model_copy(update={"channels": 16, "max_channels": 64, "neck_dim": 64}),
     ),
-    "tiny": RGBLidar(dataset="tiny", optimization=_TINY_OPTIMIZATION, model=_TINY_MODEL),
+    "tiny": RGBLidar(dataset="tiny", data=_TINY_DATA, optimization=_TINY_OPTIMIZATION, model=_TINY_MODEL),
 }

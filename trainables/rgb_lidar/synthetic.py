@@ -1,8 +1,8 @@
 """A synthetic world: one cube or sphere among small clutter, seen by a camera and a LiDAR along the same rays.
 
-Each sensor fails in its own scenes: some images are dark or noisy, some scans lose most of their rays. A model that
-weighs both knows more than one that reads either. Cubes and spheres cover equal areas on average over all
-rotations, so that size tells nothing. As in the real set, some spheres have a scan without an image.
+Each sensor fails in its own scenes: some images are dark or noisy, some scans lose many of their rays. A model
+that weighs both knows more than one that reads either. Cubes and spheres cover nearly equal areas, so that
+size tells next to nothing. As in the real set, some spheres have a scan without an image.
 """
 
 from dataclasses import dataclass, replace
@@ -17,8 +17,6 @@ from trainables.rgb_lidar.lidar import MAX_RANGE, directions
 from trainables.rgb_lidar.raycast import Solids, cast
 
 _CHUNK = 25
-_EQUAL_AREA = np.sqrt(6 / np.pi)
-"""Radius of the sphere that covers what a cube of half edge 1 covers on average: pi r^2 = surface / 4 (Cauchy)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,20 +26,24 @@ class Difficulty:
     Attributes:
         min_size: Smallest half edge of the cube, as a share of its distance; a pixel is 0.9 / side.
         max_size: Largest half edge.
+        max_turn: Largest angle by which a cube is turned around an axis of its own, in radians.
+        max_spread: Largest angle between the solid and the middle of the picture, in radians.
         max_clutter: Most small cubes and spheres beside, behind and before the one that is asked about.
         max_dropout: Largest share of the rays of a scan that do not come back.
-        max_range_noise: Largest standard deviation of a scan's distances, in half edges of the cube.
+        max_range_noise: Largest standard deviation of a scan's distances, as a share of them.
         max_image_noise: Largest standard deviation of a pixel, in units of full brightness.
         min_light: Smallest strength of the light; the largest is 1.
     """
 
-    min_size: float = 0.1
-    max_size: float = 0.22
+    min_size: float = 0.12
+    max_size: float = 0.2
+    max_turn: float = 0.5
+    max_spread: float = 0.06
     max_clutter: int = 2
-    max_dropout: float = 0.5
-    max_range_noise: float = 0.1
-    max_image_noise: float = 0.1
-    min_light: float = 0.3
+    max_dropout: float = 0.4
+    max_range_noise: float = 0.01
+    max_image_noise: float = 0.08
+    min_light: float = 0.4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,11 +135,14 @@ def render(
     Returns:
         Images with full opacity, and scans in metres.
     """
-    asked = _solids(rng, np.full(count, label == 1), difficulty.min_size, difficulty.max_size, spread=0.15)
+    hard = difficulty
+    asked = _solids(
+        rng, np.full(count, label == 1), (hard.min_size, hard.max_size), hard.max_spread, hard.max_turn
+    )
     distance, normal = cast(rays, asked)
     colour = _paint(rng, rays, asked, distance)
     for number in range(difficulty.max_clutter):
-        small = _solids(rng, rng.random(count) < 0.5, 0.01, 0.03, spread=0.4)
+        small = _solids(rng, rng.random(count) < 0.5, (0.01, 0.03), 0.4, np.pi)
         there = (number < rng.integers(0, difficulty.max_clutter + 1, count))[:, None]
         its_distance, its_normal = cast(rays, small)
         nearer = there & (its_distance < distance)
@@ -146,26 +151,48 @@ def render(
         distance = np.where(nearer, its_distance, distance)
     side = round(len(rays) ** 0.5)
     images = _photograph(rng, rays, distance, normal, colour, difficulty)
-    scans = _scan(rng, distance, asked, difficulty)
+    scans = _scan(rng, distance, difficulty)
     return images.reshape(count, side, side, 4), scans.reshape(count, side, side)
 
 
 def _solids(
-    rng: np.random.Generator, is_sphere: np.ndarray, smallest: float, largest: float, spread: float
+    rng: np.random.Generator,
+    is_sphere: np.ndarray,
+    sizes: tuple[float, float],
+    max_spread: float,
+    max_turn: float,
 ) -> Solids:
-    """Draws one solid for each scene, at most ``spread`` radians from the middle, 8 to 40 m away."""
+    """Draws one solid for each scene, 8 to 40 m away.
+
+    A sphere covers what the cube that was drawn in its place would: 4 half_edge^2 (|x| + |y| + |z|), where x, y, z is
+    the direction of view in the cube's axes, seen from between its front and its centre.
+    """
     count = len(is_sphere)
-    angles = rng.uniform(-spread, spread, (2, count)).astype(np.float32)
+    angles = rng.uniform(-max_spread, max_spread, (2, count)).astype(np.float32)
     away = rng.uniform(8, 40, count)
     towards = directions(angles[0], angles[1])[:, np.arange(count), np.arange(count)].T
-    half_edge = away * np.exp(rng.uniform(np.log(smallest), np.log(largest), count))
-    rotation, _ = np.linalg.qr(rng.standard_normal((count, 3, 3)))
+    half_edge = away * np.exp(rng.uniform(np.log(sizes[0]), np.log(sizes[1]), count))
+    rotation = _rotations(rng, count, max_turn)
+    area = 4 * np.abs(np.einsum("sij,si->sj", rotation, towards)).sum(1)
+    covered = area / np.pi * (half_edge / (away - half_edge / 2)) ** 2  # tan^2 of the sphere's angular radius
+    radius = np.where(is_sphere, away * np.sqrt(covered / (1 + covered)), half_edge)
     return Solids(
         is_sphere=is_sphere,
         centre=(towards * away[:, None]).astype(np.float32),
-        radius=(half_edge * np.where(is_sphere, _EQUAL_AREA, 1.0)).astype(np.float32),
-        rotation=rotation.astype(np.float32),
+        radius=radius.astype(np.float32),
+        rotation=rotation,
     )
+
+
+def _rotations(rng: np.random.Generator, count: int, max_turn: float) -> Float32[np.ndarray, "scene 3 3"]:
+    """Draws turns around axes of any direction (formula of Rodrigues)."""
+    axis = rng.standard_normal((count, 3))
+    x, y, z = (axis / np.linalg.norm(axis, axis=1, keepdims=True)).T
+    zero = np.zeros(count)
+    cross = np.array([[zero, -z, y], [z, zero, -x], [-y, x, zero]]).transpose(2, 0, 1)
+    angle = rng.uniform(0, max_turn, count)[:, None, None]
+    turned = np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * (cross @ cross)
+    return np.asarray(turned, dtype=np.float32)
 
 
 def _material(rng: np.random.Generator, radius: Float32[np.ndarray, " scene"]) -> Material:
@@ -226,13 +253,11 @@ def _photograph(
 def _scan(
     rng: np.random.Generator,
     distance: Float32[np.ndarray, "scene ray"],
-    asked: Solids,
     difficulty: Difficulty,
 ) -> Float32[np.ndarray, "scene ray"]:
     """Measures the distances with noise; rays that miss or are lost give the range of the sensor."""
-    half_edge = asked.radius / np.where(asked.is_sphere, _EQUAL_AREA, 1.0)
-    noise = rng.uniform(0, difficulty.max_range_noise, len(distance)) * half_edge
-    measured = distance + noise[:, None] * rng.standard_normal(distance.shape)
+    noise = rng.uniform(0, difficulty.max_range_noise, (len(distance), 1))
+    measured = distance * (1 + noise * rng.standard_normal(distance.shape))
     lost = rng.random(distance.shape) < rng.uniform(0, difficulty.max_dropout, (len(distance), 1))
     gone = lost | ~(measured < MAX_RANGE)
     return np.where(gone, MAX_RANGE, np.maximum(measured, 0)).astype(np.float32)

@@ -116,7 +116,7 @@ class Attention(MapFusion):
         queries, keys, values = projected.permute(2, 0, 3, 1, 4)  # each (batch, head, token, dim / head)
         attended = nn.functional.scaled_dot_product_attention(queries, keys, values)
         tokens = tokens + self.output(attended.transpose(1, 2).flatten(2))
-        fused = tokens.reshape(batch, 2, -1, dim).mean(1).transpose(1, 2)
+        fused: Tensor = tokens.reshape(batch, 2, -1, dim).mean(1).transpose(1, 2)
         return fused.reshape(batch, dim, height, width)
 
 
