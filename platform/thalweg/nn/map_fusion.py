@@ -4,6 +4,7 @@ To add a fusion, write a subclass of `MapFusion` and a line in `FUSIONS`: config
 the tests run over the dictionary.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -15,7 +16,7 @@ Maps = Float[Tensor, "batch dim height width"]
 Fused = Float[Tensor, "batch fused height width"]
 
 
-class MapFusion(nn.Module):
+class MapFusion(nn.Module, ABC):
     """Fuses two maps of equal shape.
 
     Args:
@@ -32,9 +33,9 @@ class MapFusion(nn.Module):
         super().__init__()
         self.out_dim = dim
 
+    @abstractmethod
     def forward(self, first: Maps, second: Maps) -> Fused:
         """Returns the fused map, with `out_dim` channels."""
-        raise TypeError(f"{type(self).__name__} must define forward")
 
 
 class Concat(MapFusion):
