@@ -54,6 +54,10 @@ Tracking = Annotated[
     str | None,
     typer.Option(help=f"Where MLflow records. \\[default: $MLFLOW_TRACKING_URI, or {DEFAULT_TRACKING_URI}]"),
 ]
+Lanes = Annotated[int | None, typer.Option(min=1, help="Trials that train at the same time.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Processes that train one trial together.")]
+Gpus = Annotated[float | None, typer.Option(min=0, help="GPUs of each worker.")]
+TakeOver = Annotated[bool, typer.Option("--take-over", help="Continue a shared study whose machine is gone.")]
 RUNS = Path("thalweg_runs")
 
 
@@ -96,17 +100,15 @@ def search(
     trials: Annotated[
         int | None, typer.Option(min=1, help="Trials, those of earlier sessions included.")
     ] = None,
-    lanes: Annotated[int | None, typer.Option(min=1, help="Trials that train at the same time.")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes that train one trial.")] = None,
-    gpus: Annotated[float | None, typer.Option(min=0, help="GPUs of each of them.")] = None,
+    lanes: Lanes = None,
+    workers: Workers = None,
+    gpus: Gpus = None,
     output: Output = RUNS,
     data: Data = None,
     tracking_uri: Tracking = None,
     address: Annotated[str | None, typer.Option(help="Ray cluster; `auto` finds this machine's.")] = None,
     storage: Storage = None,
-    take_over: Annotated[
-        bool, typer.Option("--take-over", help="Continue a shared study whose machine is gone.")
-    ] = False,
+    take_over: TakeOver = False,
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for resources.")] = 30.0,
     plain: Annotated[
         bool, typer.Option("--plain", help="One line per event instead of a live view.")

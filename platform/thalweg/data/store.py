@@ -108,11 +108,15 @@ def open_store(parent: Path, key: str, prepare: Preparation) -> Store:
 def content_hashes(paths: Mapping[str, Path], parent: Path) -> dict[str, str]:
     """Returns the SHA-256 of each file's content, from a cache in `parent` for files that have not changed.
 
-    A file counts as unchanged while path, size and both time stamps are equal.
+    A file counts as unchanged while name, size and both time stamps are equal.
+
+    Args:
+        paths: Files by names that tell them apart.
+        parent: Folder of the cache; made if missing.
     """
     cache = _read_json(parent / _HASHES)
-    stamps = {name: _stamp(path) for name, path in paths.items()}
-    fresh = {stamp: _digest(paths[name], stamp) for name, stamp in stamps.items() if stamp not in cache}
+    stamps = {name: _stamp(name, path) for name, path in paths.items()}
+    fresh = {stamp: _digest(name, paths[name], stamp) for name, stamp in stamps.items() if stamp not in cache}
     if fresh:
         with _writing(parent):
             kept = {stamp: cache[stamp] for stamp in stamps.values() if stamp in cache}
@@ -210,17 +214,17 @@ def _writing(folder: Path) -> Iterator[None]:
         ) from None
 
 
-def _stamp(path: Path) -> str:
+def _stamp(name: str, path: Path) -> str:
     stat = path.stat()
-    return f"{path.name}:{stat.st_size}:{stat.st_mtime_ns}:{stat.st_ctime_ns}"
+    return f"{name}:{stat.st_size}:{stat.st_mtime_ns}:{stat.st_ctime_ns}"
 
 
-def _digest(path: Path, stamp: str) -> str:
+def _digest(name: str, path: Path, stamp: str) -> str:
     """Hashes a file; a file that changed meanwhile is hashed again."""
     while True:
         with path.open("rb") as file:
             content = hashlib.file_digest(file, "sha256").hexdigest()
-        now = _stamp(path)
+        now = _stamp(name, path)
         if now == stamp:
             return content
         stamp = now

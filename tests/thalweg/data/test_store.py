@@ -176,6 +176,17 @@ def test_unchanged_files_are_not_read_again(tmp_path: Path) -> None:
     assert content_hashes({"a": file}, tmp_path) == {"a": "from the cache"}
 
 
+def test_files_of_one_name_in_two_folders_have_hashes_of_their_own(tmp_path: Path) -> None:
+    for folder in "ab":
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "0001").write_bytes(folder.encode())
+    names = ("a/0001", "b/0001")
+    hashes = content_hashes({name: tmp_path / name for name in names}, tmp_path)
+    assert hashes["a/0001"] != hashes["b/0001"]
+    stamps = json.loads((tmp_path / "content.json").read_text())
+    assert sorted(stamp.partition(":")[0] for stamp in stamps) == ["a/0001", "b/0001"]
+
+
 def test_changed_files_are_read_again(tmp_path: Path) -> None:
     file = tmp_path / "a"
     file.write_bytes(b"content")

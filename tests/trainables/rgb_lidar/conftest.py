@@ -1,0 +1,42 @@
+"""A world of small scenes, written once, and copies of it to damage."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from trainables.rgb_lidar.config import ModelKnobs, RGBLidar
+from trainables.rgb_lidar.data import RGBLidarData, open_data
+from trainables.rgb_lidar.synthetic import make, small_recipe
+
+
+@pytest.fixture(scope="session")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The family's data folder, which holds the data set ``mini``: 40 scenes of each class, 16 x 16 pixels."""
+    folder = tmp_path_factory.mktemp("rgb_lidar")
+    (folder / "mini").mkdir()
+    make(folder / "mini", small_recipe(40, side=16))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def data(root: Path) -> RGBLidarData:
+    """The opened world."""
+    return open_data(root, "mini", 1.0)
+
+
+@pytest.fixture
+def copy(root: Path, tmp_path: Path) -> Path:
+    """A copy of the data set's folder, without its store."""
+    target = tmp_path / "copy"
+    shutil.copytree(root / "mini", target, ignore=shutil.ignore_patterns(".store"))
+    return target
+
+
+@pytest.fixture
+def config() -> RGBLidar:
+    """Sizes for which a forward pass takes milliseconds."""
+    model = ModelKnobs(
+        channels=4, max_channels=8, depth=2, hidden_dim=12, neck_dim=10, embedding_dim=6, head_dim=7
+    )
+    return RGBLidar(dataset="mini", model=model)

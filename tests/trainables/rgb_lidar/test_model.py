@@ -1,0 +1,174 @@
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from thalweg.errors import ConfigError
+from thalweg.nn.map_fusion import FUSIONS
+from trainables.rgb_lidar.config import PRESETS, DataKnobs, Downsampling, ModelKnobs, RGBLidar
+from trainables.rgb_lidar.model import Batch, FusionClassifier, cross_entropy, log_odds
+from trainables.rgb_lidar.task import RGBLidarTask
+
+PUBLISHED = {
+    "first_late": 13_147_202,
+    "first_concat": 13_015_952,
+    "first_add": 6_615_952,
+    "first_hadamard": 6_615_952,
+    "second_late": 1_906_307,
+    "second_concat": 13_354_851,
+    "second_add": 6_684_751,
+    "second_matmul": 6_684_751,
+}
+STRIDED_EXTRA = {name: count + 236_600 for name, count in PUBLISHED.items() if name.startswith("first")} | {
+    "second_late": 3_572_407,
+    "second_concat": 13_940_351,
+    "second_add": 7_000_151,
+    "second_matmul": 7_000_151,
+}
+DOWNSAMPLINGS = ["maxpool", "avgpool", "strided_extra", "strided_replace"]
+
+
+def num_parameters(preset: str, downsampling: Downsampling) -> int:
+    config = PRESETS[preset]
+    model = config.model.model_copy(update={"downsampling": downsampling})
+    with torch.device("meta"):
+        built = RGBLidarTask(config.model_copy(update={"model": model})).build(None)
+    return sum(parameter.numel() for parameter in built.parameters())
+
+
+@pytest.mark.parametrize("downsampling", ["maxpool", "avgpool", "strided_replace"])
+@pytest.mark.parametrize("preset", sorted(PUBLISHED))
+def test_presets_have_the_published_number_of_parameters(preset: str, downsampling: Downsampling) -> None:
+    assert num_parameters(preset, downsampling) == PUBLISHED[preset]
+
+
+@pytest.mark.parametrize("preset", sorted(STRIDED_EXTRA))
+def test_further_strided_convolutions_add_the_published_number(preset: str) -> None:
+    assert num_parameters(preset, "strided_extra") == STRIDED_EXTRA[preset]
+
+
+def build(knobs: ModelKnobs, inputs: DataKnobs | None = None, side: int = 16) -> FusionClassifier:
+    torch.manual_seed(0)
+    return FusionClassifier(knobs, inputs or DataKnobs(), side)
+
+
+def scenes(inputs: DataKnobs | None = None, *, count: int = 3, side: int = 16) -> Batch:
+    inputs = inputs or DataKnobs()
+    generator = torch.Generator().manual_seed(1)
+    return {
+        "rgb": torch.rand(count, inputs.rgb_channels, side, side, generator=generator),
+        "lidar": torch.rand(count, inputs.lidar_channels, side, side, generator=generator),
+    }
+
+
+@given(
+    stage=st.sampled_from(["late", "intermediate"]),
+    fusion=st.sampled_from(sorted(FUSIONS)),
+    downsampling=st.sampled_from(DOWNSAMPLINGS),
+    depth=st.integers(1, 3),
+    fused_depth=st.integers(0, 1),
+    num_logits=st.sampled_from([1, 2]),
+    rgb_channels=st.sampled_from([3, 4]),
+    lidar_repr=st.sampled_from(["depth", "xyza"]),
+)
+def test_every_combination_gives_logits(num_logits: int, **drawn: Any) -> None:
+    late = drawn.pop("stage") == "late"
+    inputs = DataKnobs(rgb_channels=drawn.pop("rgb_channels"), lidar_repr=drawn.pop("lidar_repr"))
+    if late:
+        drawn["fused_depth"] = 0
+        drawn["fusion"] = "add" if FUSIONS[drawn["fusion"]].needs_square else drawn["fusion"]
+    knobs = ModelKnobs.model_validate(
+        drawn
+        | {"fusion_stage": "late" if late else "intermediate", "num_logits": num_logits}
+        | {"channels": 2, "max_channels": 4, "hidden_dim": 5, "neck_dim": 4, "embedding_dim": 3}
+    )
+    logits = build(knobs, inputs)(scenes(inputs))
+    assert logits.shape == (3, num_logits)
+    assert torch.isfinite(logits).all()
+
+
+CHANGES: list[tuple[str, dict[str, Any]]] = [
+    ("late", {"fusion_stage": "intermediate"}),
+    ("late", {"fusion": "add"}),
+    ("late", {"downsampling": "avgpool"}),
+    ("late", {"downsampling": "strided_extra"}),
+    ("late", {"downsampling": "strided_replace"}),
+    ("late", {"channels": 3}),
+    ("late", {"max_channels": 5}),
+    ("late", {"depth": 1}),
+    ("late", {"hidden_dim": 0}),
+    ("late", {"neck_dim": 9}),
+    ("late", {"embedding_dim": 5}),
+    ("late", {"head_dim": 5}),
+    ("late", {"normalize_embeddings": True}),
+    ("late", {"num_logits": 1}),
+    ("late", {"dropout": 0.5}),
+    ("intermediate", {"fused_depth": 1}),
+    ("intermediate", {"hidden_dim": 0}),
+    ("intermediate", {"neck_dim": 9}),
+    ("intermediate", {"depth": 1}),
+    ("intermediate", {"downsampling": "strided_extra"}),
+    ("intermediate", {"dropout": 0.5}),
+    *(("intermediate", {"fusion": name}) for name in sorted(FUSIONS) if name != "concat"),
+]
+
+
+@pytest.mark.parametrize(("stage", "change"), CHANGES)
+def test_every_knob_of_the_model_changes_its_predictions(
+    config: RGBLidar, stage: str, change: dict[str, Any]
+) -> None:
+    before = config.model.model_copy(update={"fusion_stage": stage})
+    after = ModelKnobs.model_validate(before.model_dump() | change)
+    batch = scenes()
+    odds = [log_odds(build(knobs).train()(batch)) for knobs in (before, after)]
+    assert not torch.allclose(odds[0], odds[1])
+
+
+def test_every_knob_of_the_model_has_such_a_test() -> None:
+    assert {name for _, change in CHANGES for name in change} == set(ModelKnobs.model_fields)
+
+
+def test_late_fusion_joins_embeddings_and_intermediate_fusion_maps(config: RGBLidar) -> None:
+    late = build(config.model)
+    maps = build(config.model.model_copy(update={"fusion_stage": "intermediate"}))
+    assert late.rgb(scenes()["rgb"]).shape == (3, 6, 1, 1)
+    assert maps.rgb(scenes()["rgb"]).shape == (3, 8, 4, 4)
+
+
+def test_normalised_embeddings_have_length_one(config: RGBLidar) -> None:
+    model = build(config.model.model_copy(update={"normalize_embeddings": True}))
+    for name, encoder in (("rgb", model.rgb), ("lidar", model.lidar)):
+        lengths = encoder(scenes()[name]).flatten(1).norm(dim=1)
+        torch.testing.assert_close(lengths, torch.ones(3))
+
+
+def test_an_unknown_fusion_names_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match=r"model\.fusion must be one of add, attention, .* got 'sum'"):
+        build(ModelKnobs(fusion="sum"))
+
+
+def test_embeddings_are_no_matrices() -> None:
+    with pytest.raises(ConfigError, match=r"model\.fusion 'matmul' needs maps, got fusion_stage 'late'"):
+        build(ModelKnobs(fusion="matmul"))
+
+
+def test_maps_must_be_halved_without_remainder() -> None:
+    with pytest.raises(ConfigError, match="side must be a multiple of 32, got 16"):
+        build(ModelKnobs(depth=5))
+
+
+def test_a_model_of_half_precision_takes_the_same_batch(config: RGBLidar) -> None:
+    logits = build(config.model).to(torch.bfloat16)(scenes())
+    assert logits.dtype == torch.float32
+
+
+def test_one_logit_has_the_binary_and_two_have_the_categorical_cross_entropy() -> None:
+    labels = torch.tensor([0.0, 1.0, 1.0])
+    one, two = torch.randn(3, 1) * 5, torch.randn(3, 2) * 5
+    binary = nn.functional.binary_cross_entropy_with_logits(one[:, 0], labels, reduction="none")
+    torch.testing.assert_close(cross_entropy(log_odds(one), labels), binary)
+    categorical = nn.functional.cross_entropy(two, labels.long(), reduction="none")
+    torch.testing.assert_close(cross_entropy(log_odds(two), labels), categorical)

@@ -1,0 +1,155 @@
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from thalweg.contract import Progress
+from trainables.rgb_lidar.config import DataKnobs, RGBLidar
+from trainables.rgb_lidar.data import RGBLidarData
+from trainables.rgb_lidar.model import Batch
+from trainables.rgb_lidar.task import RGBLidarTask
+
+NOW = Progress(samples=0, total_samples=100, stage="train", stage_ratio=0.0)
+KEYS = np.zeros(4, np.uint64)
+
+
+class Odds(nn.Module):
+    """Predicts given log-odds."""
+
+    def __init__(self, odds: list[float]) -> None:
+        super().__init__()
+        self.odds = torch.tensor(odds)[:, None]
+
+    def forward(self, batch: Batch) -> Tensor:
+        return self.odds
+
+
+def measure(odds: list[float], labels: list[int]) -> tuple[Mapping[str, Tensor], dict[str, float]]:
+    task = RGBLidarTask(RGBLidar())
+    sums = task.evaluate(Odds(odds), {"label": torch.tensor(labels).float()})
+    return sums, task.summarize(sums)
+
+
+def slow(odds: list[float], labels: list[int]) -> dict[str, float]:
+    called = [1 if value > 0 else 0 for value in odds]
+    right = [c == y for c, y in zip(called, labels, strict=True)]
+    spheres_called = [y for c, y in zip(called, labels, strict=True) if c == 1]
+    spheres = [c for c, y in zip(called, labels, strict=True) if y == 1]
+    precision = sum(spheres_called) / len(spheres_called) if spheres_called else 0.0
+    recall = sum(spheres) / len(spheres) if spheres else 0.0
+    share = [1 / (1 + math.exp(-value)) for value in odds]
+    return {
+        "cross_entropy": sum(-math.log(p if y else 1 - p) for p, y in zip(share, labels, strict=True))
+        / len(labels),
+        "accuracy": sum(right) / len(right),
+        "precision": precision,
+        "recall": recall,
+        "f1": 2 * precision * recall / (precision + recall) if precision + recall else 0.0,
+    }
+
+
+@given(scenes=st.lists(st.tuples(st.integers(-40, 40), st.integers(0, 1)), min_size=1, max_size=20))
+def test_metrics_follow_the_slow_definition(scenes: list[tuple[int, int]]) -> None:
+    odds, labels = [value / 4 for value, _ in scenes], [label for _, label in scenes]
+    sums, metrics = measure(odds, labels)
+    assert all(value.dtype == torch.float64 for value in sums.values())
+    assert metrics == pytest.approx(slow(odds, labels), rel=1e-5, abs=1e-6)
+
+
+def test_precision_recall_and_f1_are_not_mixed_up() -> None:
+    _, metrics = measure([1.0, 1.0, 1.0, 1.0, -1.0, -1.0], [1, 0, 0, 0, 1, 0])
+    assert metrics["precision"] == 1 / 4
+    assert metrics["recall"] == 1 / 2
+    assert metrics["f1"] == pytest.approx(1 / 3)
+    assert metrics["accuracy"] == 2 / 6
+
+
+def test_metrics_are_those_that_are_declared_and_all_may_be_objectives() -> None:
+    _, metrics = measure([1.0], [1])
+    assert [metric.name for metric in RGBLidarTask.metrics] == list(metrics)
+    assert all(metric.search_invariant for metric in RGBLidarTask.metrics)
+
+
+def test_the_loss_is_the_sum_of_what_the_metric_averages(config: RGBLidar, data: RGBLidarData) -> None:
+    task = RGBLidarTask(config)
+    model = task.build(data)
+    batch = task.training_batch(data, np.arange(4), KEYS)
+    loss = float(task.losses(model, batch, NOW)["cross_entropy"].detach())
+    mean = task.summarize(task.evaluate(model, batch))["cross_entropy"]
+    assert loss / task.counts(batch, NOW)["cross_entropy"] == pytest.approx(mean, rel=1e-5)
+
+
+def test_a_batch_of_one_scene_keeps_its_axis(config: RGBLidar, data: RGBLidarData) -> None:
+    task = RGBLidarTask(config)
+    batch = task.evaluation_batch(data, "val", np.array([5]))
+    assert batch["label"].shape == (1,)
+    assert task.build(data)(batch).shape == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("knobs", "rgb", "lidar"),
+    [
+        (DataKnobs(), 4, 4),
+        (DataKnobs(rgb_channels=3), 3, 4),
+        (DataKnobs(lidar_repr="depth"), 4, 1),
+    ],
+)
+def test_a_batch_has_the_channels_that_the_knobs_say(
+    config: RGBLidar, data: RGBLidarData, knobs: DataKnobs, rgb: int, lidar: int
+) -> None:
+    task = RGBLidarTask(config.model_copy(update={"data": knobs}))
+    batch = task.training_batch(data, np.arange(4), KEYS)
+    assert batch["rgb"].shape == (4, rgb, 16, 16)
+    assert batch["lidar"].shape == (4, lidar, 16, 16)
+    assert 0 <= float(batch["rgb"].min()) <= float(batch["rgb"].max()) <= 1
+    assert task.build(data)(batch).shape == (4, 2)
+
+
+@pytest.mark.parametrize("change", [{"lidar_norm": "raw"}, {"lidar_norm": "masked"}, {"lidar_repr": "depth"}])
+def test_every_convention_of_the_scan_changes_what_a_model_sees(
+    config: RGBLidar, data: RGBLidarData, change: dict[str, Any]
+) -> None:
+    other = config.model_copy(update={"data": DataKnobs.model_validate(change)})
+    before, after = (
+        RGBLidarTask(c).training_batch(data, np.arange(4), KEYS)["lidar"] for c in (config, other)
+    )
+    assert not (before.shape == after.shape and torch.equal(before, after))
+
+
+def test_labels_are_those_of_the_scenes(config: RGBLidar, data: RGBLidarData) -> None:
+    batch = RGBLidarTask(config).evaluation_batch(data, "test", np.arange(12))
+    assert batch["label"].tolist() == data.labels[data.rows["test"]].tolist()
+
+
+def test_only_the_data_set_and_the_share_decide_what_is_opened(config: RGBLidar) -> None:
+    def key(**changes: Any) -> str:
+        return RGBLidarTask(config.model_copy(update={"data": DataKnobs(**changes)})).data_key()
+
+    assert key() == key(rgb_channels=3) == key(lidar_repr="depth") == key(lidar_norm="raw")
+    assert key() != key(data_fraction=0.5)
+
+
+def test_a_share_is_comparable_with_the_whole(config: RGBLidar, root: Path, data: RGBLidarData) -> None:
+    tenth = RGBLidarTask(config.model_copy(update={"data": DataKnobs(data_fraction=0.1)}))
+    assert tenth.protocol() == RGBLidarTask(config).protocol()
+    assert tenth.open(root).num_samples("train") == 6
+
+
+def test_the_majority_class_knows_the_shares_of_training_only(config: RGBLidar, data: RGBLidarData) -> None:
+    task = RGBLidarTask(config)
+    rows = data.rows["train"][data.labels[data.rows["train"]] == 1][:9]
+    cubes = data.rows["train"][data.labels[data.rows["train"]] == 0][: 3 * len(rows)]
+    few = np.concatenate((rows, cubes))
+    skewed = RGBLidarData(**{**vars(data), "rows": {**data.rows, "train": few}})
+    batch = task.evaluation_batch(data, "val", np.arange(12))
+    metrics = task.summarize(task.evaluate(task.baselines(skewed)["majority_class"], batch))
+    assert metrics["accuracy"] == 0.5
+    assert metrics["recall"] == 0
+    assert metrics["cross_entropy"] == pytest.approx(-(math.log(0.25) + math.log(0.75)) / 2, rel=1e-4)

@@ -1,0 +1,1 @@
+"""Classifier of cubes and spheres that fuses a camera image with a LiDAR scan."""

@@ -1,0 +1,184 @@
+"""The files of a data set: which there are, which belong together, what they must hold.
+
+``{cubes,spheres}/`` each hold ``azimuth.npy`` and ``zenith.npy``, the angles of rows and columns in radians,
+and one scene for each number: ``lidar/NNNN.npy``, distances in metres, and ``rgb/NNNN.png``, an RGBA image.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+from PIL import Image, UnidentifiedImageError
+
+from thalweg.errors import DataError
+from trainables.rgb_lidar.config import CLASSES
+from trainables.rgb_lidar.lidar import MAX_RANGE, Angles
+
+_MAKE = "make a synthetic one with `thalweg data make rgb_lidar`"
+
+
+@dataclass(frozen=True, order=True)
+class Scene:
+    """One scene that was seen by both sensors.
+
+    Attributes:
+        label: Number of its class in `CLASSES`.
+        number: Number of its files.
+        name: Name of its files without suffix.
+    """
+
+    label: int
+    number: int
+    name: str
+
+
+@dataclass(frozen=True)
+class Files:
+    """What a data set's folder holds.
+
+    Attributes:
+        folder: The folder.
+        scenes: Scenes that both sensors saw, by class and number.
+        unpaired: Files without a partner, as paths below the folder; they are left out.
+    """
+
+    folder: Path
+    scenes: tuple[Scene, ...]
+    unpaired: tuple[str, ...]
+
+    def paths(self) -> Mapping[str, Path]:
+        """Returns the files that samples are made of, by their path below the folder."""
+        names = [f"{kind}/{angle}.npy" for kind in CLASSES for angle in ("azimuth", "zenith")]
+        for scene in self.scenes:
+            names += [lidar_name(scene), rgb_name(scene)]
+        return {name: self.folder / name for name in names}
+
+
+def lidar_name(scene: Scene) -> str:
+    """Returns the path of a scene's scan below the data set's folder."""
+    return f"{CLASSES[scene.label]}/lidar/{scene.name}.npy"
+
+
+def rgb_name(scene: Scene) -> str:
+    """Returns the path of a scene's image below the data set's folder."""
+    return f"{CLASSES[scene.label]}/rgb/{scene.name}.png"
+
+
+def find_files(folder: Path) -> Files:
+    """Finds the scenes of a data set.
+
+    Raises:
+        DataError: A folder is missing, a file's name is not a number, or a class has no scene.
+    """
+    if not folder.is_dir():
+        raise DataError(
+            f"a data set must be a folder with {' and '.join(CLASSES)}, got none at {folder}; "
+            f"copy it there or {_MAKE}"
+        )
+    scenes: list[Scene] = []
+    unpaired: list[str] = []
+    for label, kind in enumerate(CLASSES):
+        scans, images = _names(folder / kind / "lidar", ".npy"), _names(folder / kind / "rgb", ".png")
+        pairs = scans & images
+        unpaired += [f"{kind}/lidar/{name}.npy" for name in sorted(scans - images)]
+        unpaired += [f"{kind}/rgb/{name}.png" for name in sorted(images - scans)]
+        if not pairs:
+            raise DataError(
+                f"{folder / kind} must hold a scene that is in both lidar/ and rgb/, "
+                f"got {len(scans)} and {len(images)} files without a partner; copy the rest there"
+            )
+        scenes += [Scene(label, int(name), name) for name in pairs]
+        for angle in ("azimuth", "zenith"):
+            if not (folder / kind / f"{angle}.npy").is_file():
+                raise DataError(
+                    f"a data set must hold {folder / kind / angle}.npy, got none; copy it there or {_MAKE}"
+                )
+    return Files(folder, tuple(sorted(scenes)), tuple(unpaired))
+
+
+def _names(folder: Path, suffix: str) -> set[str]:
+    if not folder.is_dir():
+        raise DataError(f"a data set must hold the folder {folder}, got none; copy it there or {_MAKE}")
+    names = {path.stem for path in folder.iterdir() if path.suffix == suffix}
+    wrong = sorted(name for name in names if not (name.isascii() and name.isdecimal()))
+    if wrong:
+        raise DataError(f"scenes must be numbered, got {folder / wrong[0]}{suffix}; rename or remove it")
+    return names
+
+
+def read_angles(folder: Path) -> tuple[Angles, Angles]:
+    """Reads azimuth and zenith, which must be the same for both classes.
+
+    Raises:
+        DataError: A file is missing or broken, or the classes differ: the angles would tell the class.
+    """
+    read = {
+        angle: [_read_array(folder / kind / f"{angle}.npy", None) for kind in CLASSES]
+        for angle in ("azimuth", "zenith")
+    }
+    for angle, (first, second) in read.items():
+        if first.ndim != 1 or first.shape != second.shape or not np.allclose(first, second, atol=1e-6):
+            raise DataError(
+                f"{angle}.npy must be one list of angles, the same in {' and '.join(CLASSES)} of {folder}, for "
+                f"otherwise the angles tell the class, got shapes {first.shape} and {second.shape}; "
+                "use scans of one sensor"
+            )
+    azimuth, zenith = read["azimuth"][0], read["zenith"][0]
+    if len(azimuth) != len(zenith):
+        raise DataError(
+            f"scans must be square, got {len(azimuth)} azimuths and {len(zenith)} zeniths in {folder}; "
+            "cut them to a square"
+        )
+    return azimuth, zenith
+
+
+def read_depth(path: Path, side: int) -> Float32[np.ndarray, "side side"]:
+    """Reads the distances of a scan in metres.
+
+    Raises:
+        DataError: The file is broken, or its values are not distances within the range.
+    """
+    depth = _read_array(path, (side, side))
+    low, high = float(depth.min()), float(depth.max())
+    if not (low >= 0 and high <= MAX_RANGE):  # also refuses NaN
+        raise DataError(
+            f"distances must lie within 0 and {MAX_RANGE:g} m, the value of a ray that did not come back, "
+            f"got {low:g} to {high:g} in {path}; remove the scene or convert it"
+        )
+    return depth
+
+
+def read_rgb(path: Path, side: int) -> UInt8[np.ndarray, "4 side side"]:
+    """Reads an image.
+
+    Raises:
+        DataError: The file is broken, or of another form than the scans.
+    """
+    try:
+        with Image.open(path) as image:
+            mode, size = image.mode, image.size
+            pixels = np.asarray(image)
+    except (OSError, UnidentifiedImageError, SyntaxError) as error:  # Pillow's for a broken PNG
+        raise DataError(f"an image must be a complete PNG file, got {path}: {error}; copy it again") from None
+    if mode != "RGBA" or size != (side, side):
+        raise DataError(
+            f"an image must be RGBA and have the {side} x {side} pixels of the scans, "
+            f"got {mode} and {size[0]} x {size[1]} in {path}; convert it"
+        )
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def _read_array(path: Path, shape: tuple[int, ...] | None) -> Float32[np.ndarray, "..."]:
+    try:
+        values = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{path} must be a complete npy file, got {error}; copy it again") from None
+    form = values.shape if isinstance(values, np.ndarray) else None
+    if form is None or values.dtype.kind != "f" or (shape is not None and form != shape):
+        raise DataError(
+            f"{path} must hold floating-point numbers{'' if shape is None else f' of shape {shape}'}, "
+            f"got {getattr(values, 'dtype', type(values).__name__)} of shape {form}; convert it"
+        )
+    return np.asarray(values, dtype=np.float32)
