@@ -114,9 +114,7 @@ def search(
         bool, typer.Option("--plain", help="One line per event instead of a live view.")
     ] = False,
 ) -> None:
-    """Searches a space, shows it live, and ends with a leaderboard.
-
-    Example: `thalweg search quickstart`
+    """Searches a space, shows it live, and ends with a leaderboard: `thalweg search quickstart`.
 
     The same command again continues a study that was stopped; `--trials` with a larger number prolongs one
     that is complete. Ctrl-C lets each running trial reach its next evaluation, twice stops at once.

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -36,20 +37,26 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("work")
 
 
-def _start(folder: Path, *more: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+@contextmanager
+def _started(folder: Path, *more: str) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(
         [*COMMAND, *more],
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         env=os.environ | {"PYTHONUNBUFFERED": "1"},
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def _lines(process: subprocess.Popen[str]) -> Iterator[str]:
     assert process.stdout is not None
-    yield from process.stdout
+    while line := process.stdout.readline():
+        yield line
 
 
 def _wait_for(process: subprocess.Popen[str], pattern: str) -> list[str]:
@@ -81,25 +88,25 @@ def _alive(pid: int) -> bool:
         return False
 
 
+def _family_of(process: subprocess.Popen[str]) -> list[int]:
+    """Returns what the process has started; Ray's two agents of a node, which hold nothing, notice its end late."""
+    children = psutil.Process(process.pid).children(recursive=True)
+    return [child.pid for child in children if "Agent" not in " ".join(child.cmdline())]
+
+
 def test_a_killed_driver_takes_its_ray_along_and_its_study_goes_on(folder: Path) -> None:
-    process = _start(folder)
-    _wait_for(process, r"trial 0 (complete|pruned)")
-    # Ray's two agents of a node notice late that their node is gone; they hold no resources.
-    children = [
-        child.pid
-        for child in psutil.Process(process.pid).children(recursive=True)
-        if "Agent" not in " ".join(child.cmdline())
-    ]
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    with _started(folder) as process:
+        _wait_for(process, r"trial 0 (complete|pruned)")
+        children = _family_of(process)
+        os.kill(process.pid, signal.SIGKILL)
     assert len(children) > 5
     assert _vanished(children)
     ended = {trial.number for trial in _record(folder).trials if trial.status not in ("running", "waiting")}
     assert 0 in ended
 
-    process = _start(folder)
-    output = "".join(_lines(process))
-    assert process.wait() == 0, output
+    with _started(folder) as process:
+        output = "".join(_lines(process))
+        assert process.wait() == 0, output
     record = _record(folder)
     assert {trial.status for trial in record.trials} <= {"complete", "pruned", "failed"}
     assert sum(not trial.interrupted for trial in record.trials) == 10
@@ -108,12 +115,12 @@ def test_a_killed_driver_takes_its_ray_along_and_its_study_goes_on(folder: Path)
 
 
 def test_ctrl_c_stops_cleanly_and_leaves_nothing_running(folder: Path) -> None:
-    process = _start(folder, "--trials", "40")
-    _wait_for(process, r"trial 1\d (complete|pruned|failed)")
-    children = [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
-    os.kill(process.pid, signal.SIGINT)
-    output = "".join(_lines(process))
-    assert process.wait() == 130, output
+    with _started(folder, "--trials", "40") as process:
+        _wait_for(process, r"trial 1\d (complete|pruned|failed)")
+        children = _family_of(process)
+        os.kill(process.pid, signal.SIGINT)
+        output = "".join(_lines(process))
+        assert process.wait() == 130, output
     assert "Traceback" not in output
     assert _vanished(children)
     record = _record(folder)
@@ -151,6 +158,7 @@ def test_an_address_where_no_ray_answers_is_named(folder: Path) -> None:
 
 _VISIBLE = """
 import os, sys
+from contextlib import contextmanager
 from pathlib import Path
 from thalweg.lanes.cluster import connect
 with connect(None, Path(sys.argv[1]), num_cpus=1):
