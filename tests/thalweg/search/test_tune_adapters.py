@@ -2,12 +2,11 @@
 
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import ray
 from ray import tune
 
 from thalweg.events import Event, Notice, TrialEnded
@@ -57,13 +56,6 @@ class Lane(tune.Trainable):
         return {"samples": self.samples, "metrics": {"loss": loss}, "status": status, "done": done}
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[None]:
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
-    yield
-    ray.shutdown()
-
-
 class Run:
     """A study that Tune ran to its end."""
 
@@ -96,7 +88,7 @@ class Run:
 
 @pytest.fixture
 def run_study(
-    cluster: None, make_space: Callable[..., Space], open_ledger: Callable[..., Ledger], tmp_path: Path
+    ray_address: str, make_space: Callable[..., Space], open_ledger: Callable[..., Ledger], tmp_path: Path
 ) -> Callable[..., Run]:
     def run(moods: dict[int, str], **changes: Any) -> Run:
         return Run(open_ledger(make_space(**changes)), tmp_path, moods)
