@@ -45,6 +45,11 @@ def load_module(room: Room, name: str) -> ModuleType:
         DiscoveryError: There is no such module, or a family cannot be imported.
         SpaceError: The search space exists and raises while it is imported.
     """
+    if name.endswith(".py") or "/" in name:
+        dotted = name.removesuffix(".py").strip("./").replace("/", ".")
+        raise DiscoveryError(
+            f"a module is named with dots and without its suffix, got {name!r}; try {dotted!r}"
+        )
     return _import(room, name if "." in name else f"{room}.{name}", name)
 
 
@@ -166,8 +171,6 @@ def _import(room: Room, target: str, name: str) -> ModuleType:
 
 
 def _missing(room: Room, target: str, name: str) -> str:
-    if name.endswith(".py"):
-        return f"a module is named without its suffix, got {name!r}; try {name.removesuffix('.py')!r}"
     if "." in name:
         return f"a dotted name must be importable from here, got {target!r}; run where its package lies"
     what = "family" if room == "trainables" else "search space"

@@ -100,9 +100,13 @@ def test_an_unknown_family_is_refused_with_what_was_found(monkeypatch: pytest.Mo
         discovery.load_family("zzz")
 
 
-def test_a_file_name_is_answered_with_the_module_name() -> None:
-    with pytest.raises(DiscoveryError, match=r"without its suffix, got 'mine.py'; try 'mine'"):
-        discovery.load_module("search_spaces", "mine.py")
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [("mine.py", "mine"), ("my_lab/spaces.py", "my_lab.spaces"), ("./my_lab/rain", "my_lab.rain")],
+)
+def test_a_file_name_is_answered_with_the_module_name(name: str, module: str) -> None:
+    with pytest.raises(DiscoveryError, match=f"without its suffix, got '{name}'; try '{module}'"):
+        discovery.load_module("search_spaces", name)
 
 
 def test_a_dotted_name_that_does_not_exist_is_a_discovery_error(lab: Callable[[str, str], Path]) -> None:
