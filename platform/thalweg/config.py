@@ -62,19 +62,21 @@ class FamilyConfig(Knobs):
     """Seed of initial weights, sample order, training masks and dropout."""
     optimization: Optimization = Optimization()
     """Optimizer, schedule and batch."""
+    starts_from: tuple[str, ...] = ()
+    """Studies whose best trial gives the initial weights of the parts that it has; of two, the later one."""
 
 
 C = TypeVar("C", bound=FamilyConfig)
 
 
 def flat(config: BaseModel) -> dict[str, Any]:
-    """Returns the resolved configuration as ``{"optimization.lr": 1e-4, ...}``, without None."""
+    """Returns the resolved configuration as ``{"optimization.lr": 1e-4, ...}``, without None and empty lists."""
     return dict(_leaves("", config.model_dump(mode="json")))
 
 
 def _leaves(prefix: str, value: Any) -> list[tuple[str, Any]]:
     if not isinstance(value, dict):
-        return [] if value is None else [(prefix, value)]
+        return [] if value is None or value == [] else [(prefix, value)]
     dot = f"{prefix}." if prefix else ""
     return [leaf for key, item in value.items() for leaf in _leaves(f"{dot}{key}", item)]
 

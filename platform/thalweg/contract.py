@@ -11,12 +11,15 @@ A family is a folder ``trainables/NAME/`` with
 The platform owns everything else: processes, DeepSpeed, the loop, the optimizer, checkpoints, early stopping,
 records. It knows no family by name.
 
-Three rules make trials comparable and results independent of the machine:
+Four rules make trials comparable and results independent of the machine:
 
 - *Randomness belongs to the sample.* Everything random about a sample (mask, crop, noise) is drawn from the key
   that comes with it, never from a global generator: batch size, ranks and loaders cannot change it.
 - *Losses are sums with counts.* `Task.losses` returns sums, `Task.counts` their denominators: means over a
   global batch are exact over micro-batches and ranks, with absent modalities and ragged last batches.
+- *A loss that joins samples is exact too.* In a stage that is ``joint``, such as a contrastive one, `Task.embed` and
+  `Task.joint_losses` take the place of `Task.losses`: the platform gathers the embeddings of the whole global batch
+  over micro-batches and ranks, so that the batch size means the same on every machine.
 - *Metrics are evaluated at a fixed protocol.* What `Task.evaluation_batch` draws and what `Task.summarize`
   computes may not depend on a searched knob; `Task.protocol` names what they do depend on.
 """
@@ -89,11 +92,14 @@ class Stage:
         name: What the stage is called in records.
         share: Share of the trial's sample budget in (0, 1]; the shares of a task add up to 1.
         groups: Which parameters train.
+        joint: Whether the loss joins the samples of a global batch: `Task.embed` and `Task.joint_losses` compute
+            it instead of `Task.losses`.
     """
 
     name: str = "train"
     share: float = 1.0
     groups: tuple[ParameterGroup, ...] = (ParameterGroup(),)
+    joint: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,10 +138,17 @@ class Task(ABC, Generic[C, D]):
     """One configuration of a family, as the platform trains it.
 
     A task holds no tensors and no state beyond its configuration: building it is free.
+
+    Attributes:
+        config_type: The family's configuration.
+        metrics: Everything that some configuration of the family is measured by.
+        rows: Names in the result of `evaluate` that hold one row for each sample, (batch, ...): they are laid one
+            after the other in the order of the samples instead of being added.
     """
 
     config_type: ClassVar[type[FamilyConfig]]
     metrics: ClassVar[tuple[Metric, ...]]
+    rows: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, config: C) -> None:
         self.config = config
@@ -151,6 +164,21 @@ class Task(ABC, Generic[C, D]):
         Raises:
             DataError: Data are missing or broken; the message names the file and the way out.
         """
+
+    def notes(self, data: D) -> tuple[str, ...]:
+        """Returns sentences that a user of the data should read, such as which files were left out."""
+        return ()
+
+    def inherit(self, sources: Mapping[str, FamilyConfig]) -> C:
+        """Returns the configuration with the knobs of all parts that start from other studies taken from there.
+
+        Args:
+            sources: Configuration of the best trial of each study in ``config.starts_from``, in that order.
+
+        Raises:
+            ConfigError: A source does not give what this configuration needs.
+        """
+        return self.config
 
     @abstractmethod
     def training_batch(self, data: D, indices: Indices, keys: Keys) -> Batch:
@@ -187,6 +215,19 @@ class Task(ABC, Generic[C, D]):
     def losses(self, model: nn.Module, batch: Batch, progress: Progress) -> Mapping[str, Tensor]:
         """Computes the unweighted parts of the loss, each a fp32 scalar *summed* over the batch."""
 
+    def embed(self, model: nn.Module, batch: Batch, progress: Progress) -> Mapping[str, Tensor]:
+        """Computes what the loss of a joint stage needs of each sample, fp32 tensors (batch, ...)."""
+        raise NotImplementedError(f"{type(self).__name__} has a joint stage and must define embed")
+
+    def joint_losses(self, embeddings: Mapping[str, Tensor], progress: Progress) -> Mapping[str, Tensor]:
+        """Computes the unweighted parts of a joint stage's loss, each a fp32 scalar summed over the global batch.
+
+        Args:
+            embeddings: What `embed` gave, of all samples of the global batch in their order.
+            progress: Where training stands.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has a joint stage and must define joint_losses")
+
     @abstractmethod
     def counts(self, batch: Batch, progress: Progress) -> Mapping[str, float]:
         """Returns the denominator of each part, from the batch alone; 0 where no sample carries the part."""
@@ -197,11 +238,11 @@ class Task(ABC, Generic[C, D]):
 
     @abstractmethod
     def evaluate(self, model: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
-        """Computes what `summarize` needs as float64 sums and counts, which are added over batches and ranks."""
+        """Computes what `summarize` needs: float64 sums and counts, added over batches and ranks, and `rows`."""
 
     @abstractmethod
     def summarize(self, sums: Mapping[str, Tensor]) -> dict[str, float]:
-        """Turns the summed results of `evaluate` over a split into metrics; holds every name in `metrics`."""
+        """Turns the joined results of `evaluate` over a split into metrics; holds every name in `measured`."""
 
     @abstractmethod
     def protocol(self) -> Mapping[str, Any]:
@@ -209,6 +250,18 @@ class Task(ABC, Generic[C, D]):
 
         Results are compared only where the protocols are equal.
         """
+
+    def measured(self) -> tuple[str, ...]:
+        """Returns the names of the metrics that this configuration gives; all unless a family says otherwise."""
+        return tuple(metric.name for metric in self.metrics)
+
+    def evaluated_splits(self) -> tuple[SplitName, ...]:
+        """Returns the splits of each evaluation.
+
+        The objective is always that of ``val``. Of ``train`` as many samples are evaluated as ``val`` holds; the names
+        of its metrics begin with ``train_``.
+        """
+        return ("val",)
 
     def baselines(self, data: D) -> Mapping[str, nn.Module]:
         """Returns predictors without training that `evaluate` accepts in the model's place."""

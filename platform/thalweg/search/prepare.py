@@ -68,16 +68,18 @@ def prepare(
     middle = probe(space)
     config, _ = space.replay({})
     family = discovery.load_family(space.config_type)
-    metric = check_objective(space.study, family.task_type.metrics, family.name)
+    task: Task[Any, Any] = family.task_type(config)
+    metric = check_objective(space.study, task.metrics, family.name, task.measured())
     folder = data_root(family, root)
     make_world(family, folder, config.dataset, tell)
     Layout.of(config.optimization.batch_size, None, space.study.num_workers)
-    task: Task[Any, Any] = family.task_type(config)
     began = time.perf_counter()
     data = task.open(folder)
     seconds = time.perf_counter() - began
     if seconds > 2.0:
         tell(f"prepared data set {config.dataset} in {seconds:.0f} s; later starts reuse it")
+    for note in task.notes(data):
+        tell(note)
     facts = {
         "data_set": config.dataset,
         "data_fingerprint": data.fingerprint,

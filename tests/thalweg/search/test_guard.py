@@ -35,3 +35,9 @@ def test_a_weighted_loss_is_refused_with_the_reason_and_the_way_out() -> None:
 def test_the_wrong_direction_is_refused() -> None:
     with pytest.raises(ObjectiveError, match="rmse is better small, got mode='max'; try mode='min'"):
         check_objective(study("rmse", "max"), METRICS, "pond")
+
+
+def test_an_objective_that_the_spaces_configurations_do_not_measure_is_refused() -> None:
+    assert check_objective(study("skill", "max"), METRICS, "pond", ["skill"]) is METRICS[0]
+    with pytest.raises(ObjectiveError, match="must be measured by its configurations, got 'skill'"):
+        check_objective(study("skill", "max"), METRICS, "pond", ["rmse"])
