@@ -26,6 +26,7 @@ class TrialOrder:
         checkpoints: Whether to write a checkpoint at each evaluation.
         num_curve_points: Points of the training curve per evaluation.
         baselines: Whether to evaluate the untrained model and the family's baselines where nobody did yet.
+        sources: File with the weights of each study that the configuration starts from, by the study's name.
     """
 
     trial: str
@@ -39,6 +40,7 @@ class TrialOrder:
     checkpoints: bool = True
     num_curve_points: int = 8
     baselines: bool = False
+    sources: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def total_samples(self) -> int:
