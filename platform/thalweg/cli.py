@@ -283,16 +283,29 @@ def list_data(data: Data = None) -> None:
 def make_data(
     family: Annotated[str, typer.Argument(help="A family with synthetic data sets.")],
     world: Annotated[str | None, typer.Argument(help="One of them. \\[default: all]")] = None,
+    option: Annotated[list[str] | None, typer.Option(help="An option of the world as name=value.")] = None,
+    name: Annotated[str | None, typer.Option("--as", help="Name of a data set with options.")] = None,
     data: Data = None,
 ) -> None:
     """Makes synthetic data sets, in the layout and with the irregularities of the real ones.
 
-    Example: `thalweg data make water_mae tiny`
+    Example: `thalweg data make rgb_lidar default --option difficulty=0.5 --as easy`
+
+    `thalweg describe FAMILY` explains the options.
     """
-    from thalweg.search.datasets import make
+    from thalweg.search.datasets import make, make_variant
 
     tell = _tell(_console())
-    for folder in make(family, world, data, tell):
+    if not (option or name):
+        made = make(family, world, data, tell)
+    elif world and name:
+        made = [make_variant(family, world, name, _assignments(option or []), data, tell)]
+    else:
+        raise ConfigError(
+            "a world with options must be named and get a name of its own, "
+            f"got {world or 'all worlds'} and {name or 'no name'}; add --as NAME"
+        )
+    for folder in made:
         tell(str(folder))
 
 

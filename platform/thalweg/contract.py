@@ -279,10 +279,12 @@ class World:
     Attributes:
         meaning: One sentence for people.
         make: Writes the data set into an empty folder; deterministic.
+        options: Names and sentences of the keyword arguments that ``make`` takes as strings.
     """
 
     meaning: str
-    make: Callable[[Path], None]
+    make: Callable[..., None]
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,10 +10,12 @@ WORLDS: Mapping[str, World] = {
         meaning="400 cubes and 400 spheres of 64 x 64 pixels, seen by a camera and a LiDAR with noise: for tests "
         "and first steps",
         make=synthetic.make_tiny,
+        options=synthetic.OPTIONS,
     ),
     "default": World(
         meaning="2,000 cubes and 2,000 spheres of 64 x 64 pixels, seen by a camera and a LiDAR with noise",
         make=synthetic.make_default,
+        options=synthetic.OPTIONS,
     ),
 }
 SOURCES: Mapping[str, Source] = {}

@@ -5,6 +5,7 @@ that weighs both knows more than one that reads either. Cubes and spheres cover 
 size tells next to nothing. As in the real set, some spheres have a scan without an image.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import numpy as np
 from jaxtyping import Float32, Float64, UInt8
 from PIL import Image
 
+from thalweg.errors import ConfigError
 from trainables.rgb_lidar.config import CLASSES
 from trainables.rgb_lidar.lidar import MAX_RANGE, directions
 from trainables.rgb_lidar.raycast import Solids, cast
@@ -44,6 +46,25 @@ class Difficulty:
     max_range_noise: float = 0.01
     max_image_noise: float = 0.08
     min_light: float = 0.4
+
+    def scaled(self, level: float) -> "Difficulty":
+        """Returns this difficulty at another level: 0 for bare, clean scenes of one size, 1 for itself.
+
+        Amounts are multiplied by the level, the two ratios (smallest to largest solid, weakest to strongest light) are
+        raised to it. A turn beyond 45 degrees repeats an earlier view of a cube's faces, a spread beyond 0.2 cuts the
+        largest solids off, and 95 % of lost rays leave a handful.
+        """
+        return Difficulty(
+            min_size=self.max_size * (self.min_size / self.max_size) ** level,
+            max_size=self.max_size,
+            max_turn=min(self.max_turn * level, np.pi / 4),
+            max_spread=min(self.max_spread * level, 0.2),
+            max_clutter=round(self.max_clutter * level),
+            max_dropout=min(self.max_dropout * level, 0.95),
+            max_range_noise=self.max_range_noise * level,
+            max_image_noise=self.max_image_noise * level,
+            min_light=self.min_light**level,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,18 +101,54 @@ class Material:
     phase: Float32[np.ndarray, " scene"]
 
 
+UNPAIRED = 0.003  # of a class: 30 of the real set's 10,029 spheres
 TINY = Recipe(num_per_class=400, num_unpaired=3)
 DEFAULT = Recipe(num_per_class=2000, num_unpaired=6, seed=2)
+OPTIONS: Mapping[str, str] = {
+    "difficulty": "0 for clean scenes of one size, 1 for the world as it is, more for harder ones",
+    "num_per_class": "scenes of each class that both sensors saw",
+    "seed": "another number draws other scenes",
+}
 
 
-def make_tiny(folder: Path) -> None:
+def make_tiny(folder: Path, **options: str) -> None:
     """Writes the world ``tiny`` into an empty folder."""
-    make(folder, TINY)
+    make(folder, varied(TINY, options))
 
 
-def make_default(folder: Path) -> None:
+def make_default(folder: Path, **options: str) -> None:
     """Writes the world ``default`` into an empty folder."""
-    make(folder, DEFAULT)
+    make(folder, varied(DEFAULT, options))
+
+
+def varied(recipe: Recipe, options: Mapping[str, str]) -> Recipe:
+    """Returns a recipe with the options of `OPTIONS` that were given.
+
+    Raises:
+        ConfigError: A value is no number, or out of its bounds.
+    """
+    if "difficulty" in options:
+        level = _number("difficulty", options["difficulty"], float, low=0, high=10)
+        recipe = replace(recipe, difficulty=recipe.difficulty.scaled(level))
+    if "num_per_class" in options:
+        count = int(_number("num_per_class", options["num_per_class"], int, low=1, high=1_000_000))
+        recipe = replace(recipe, num_per_class=count, num_unpaired=max(3, round(UNPAIRED * count)))
+    if "seed" in options:
+        recipe = replace(recipe, seed=int(_number("seed", options["seed"], int, low=0, high=2**31)))
+    return recipe
+
+
+def _number(name: str, text: str, kind: type[int] | type[float], *, low: int, high: int) -> float:
+    try:
+        value = kind(text)
+        if not low <= value <= high:
+            raise ValueError
+    except ValueError:
+        what = "a whole number" if kind is int else "a number"
+        raise ConfigError(
+            f"{name} must be {what} from {low:,} to {high:,}, got {text!r}; choose another"
+        ) from None
+    return value
 
 
 def make(folder: Path, recipe: Recipe) -> None:

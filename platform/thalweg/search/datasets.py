@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from thalweg import discovery
+from thalweg.contract import World
 from thalweg.discovery import Family
 from thalweg.errors import ConfigError, DiscoveryError, OutputError
-from thalweg.search.prepare import data_root, make_world
+from thalweg.search.prepare import data_root, make_world, write_data_set
 
 Origin = Literal["make", "import", "own"]
 
@@ -49,12 +51,59 @@ def make(
         OutputError: The data folder cannot be written.
     """
     family = discovery.load_family(family_name)
-    if not family.worlds:
+    if world is not None:
+        _world(family, world)
+    elif not family.worlds:
         raise DiscoveryError(f"a family must have synthetic data sets to make one, got none in {family.name}")
-    if world is not None and world not in family.worlds:
-        raise DiscoveryError(f"no world {world!r} in {family.name} (found: {', '.join(family.worlds)})")
     folder = data_root(family, root)
     return [make_world(family, folder, name, tell) for name in ([world] if world else family.worlds)]
+
+
+def make_variant(
+    family_name: str,
+    world: str,
+    name: str,
+    options: Mapping[str, str],
+    root: Path | None = None,
+    tell: Callable[[str], None] = lambda text: None,
+) -> Path:
+    """Makes a synthetic data set with options, under a name of its own.
+
+    Args:
+        family_name: Name of the family.
+        world: The family's world that is varied.
+        name: Name of the new data set; no world's, for a world means the same everywhere.
+        options: What the world takes.
+        root: Folder of all data.
+        tell: Takes a sentence about what took a while.
+
+    Returns:
+        The data set's folder; its ``README.txt`` holds the command that makes it again.
+
+    Raises:
+        DiscoveryError: The family has no such world.
+        ConfigError: The world has no such option or refuses its value, or the name is a world's or no name.
+        OutputError: A data set of this name exists, or the data folder cannot be written.
+    """
+    family = discovery.load_family(family_name)
+    maker = _world(family, world)
+    _check_options(f"the world {world}", maker.options, options)
+    if name in family.worlds:
+        raise ConfigError(
+            f"a varied world must have a name of its own, got {name!r}; choose another with --as"
+        )
+    target = _new_folder(family, root, name)
+    words = [word for key, value in options.items() for word in ("--option", f"{key}={value}")]
+    command = shlex.join(["thalweg", "data", "make", family.name, world, *words, "--as", name])
+
+    def write(folder: Path) -> None:
+        maker.make(folder, **options)
+        (folder / "README.txt").write_text(
+            f"A variant of the synthetic world {world}, made with\n{command}\n"
+        )
+
+    write_data_set(target, write, tell)
+    return target
 
 
 def import_source(
@@ -80,19 +129,12 @@ def import_source(
     """
     family = family_of_source(source)
     reader = family.sources[source]
-    unknown = sorted(set(options or {}) - set(reader.options))
-    if unknown:
-        known = ", ".join(reader.options) or "none"
-        raise ConfigError(f"{source} has no option {', '.join(unknown)} (found: {known})")
+    _check_options(source, reader.options, options or {})
     if not folder.is_dir():
         raise ConfigError(
             f"the folder of the source must exist, got {folder}; name the one that holds its files"
         )
-    target = data_root(family, root) / (name or source)
-    if target.exists():
-        raise OutputError(
-            f"a data set must be new, got {target}, which exists; choose another name with --as, or delete it"
-        )
+    target = _new_folder(family, root, name or source)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -114,6 +156,33 @@ def family_of_source(source: str) -> Family:
             return family
     known = ", ".join(sorted(name for family in families for name in family.sources)) or "none"
     raise DiscoveryError(f"no family can import {source!r} (found: {known})")
+
+
+def _world(family: Family, world: str) -> World:
+    if world not in family.worlds:
+        known = ", ".join(family.worlds) or "none"
+        raise DiscoveryError(f"no world {world!r} in {family.name} (found: {known})")
+    return family.worlds[world]
+
+
+def _check_options(what: str, known: Mapping[str, str], options: Mapping[str, str]) -> None:
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise ConfigError(f"{what} has no option {', '.join(unknown)} (found: {', '.join(known) or 'none'})")
+
+
+def _new_folder(family: Family, root: Path | None, name: str) -> Path:
+    """Returns the folder of a data set that does not exist yet."""
+    if name != Path(name).name or name.startswith("."):
+        raise ConfigError(
+            f"a data set's name must be that of a folder, got {name!r}; choose another with --as"
+        )
+    target = data_root(family, root) / name
+    if target.exists():
+        raise OutputError(
+            f"a data set must be new, got {target}, which exists; choose another name with --as, or delete it"
+        )
+    return target
 
 
 def data_sets(root: Path | None = None) -> list[DataSet]:

@@ -108,21 +108,31 @@ def make_world(
     """
     target = folder / dataset
     world = family.worlds.get(dataset)
-    if world is None or target.exists():
-        return target
+    if world is not None and not target.exists():
+        write_data_set(target, world.make, tell)
+    return target
+
+
+def write_data_set(
+    target: Path, make: Callable[[Path], None], tell: Callable[[str], None] = lambda text: None
+) -> None:
+    """Makes a synthetic data set; it appears under its name only when complete.
+
+    Raises:
+        OutputError: The data folder cannot be written.
+    """
     began = time.perf_counter()
-    partial = target.with_name(f".{dataset}.{os.getpid()}")
+    partial = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         partial.mkdir(parents=True)
-        world.make(partial)
+        make(partial)
         partial.rename(target)
     except OSError as error:
         if target.exists():  # another process was faster
-            return target
+            return
         raise OutputError(
             f"the data folder must be writable, got {error}; set {DATA_VARIABLE} to a folder that is"
         ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    tell(f"made synthetic data set {dataset} in {time.perf_counter() - began:.0f} s: {target}")
-    return target
+    tell(f"made synthetic data set {target.name} in {time.perf_counter() - began:.0f} s: {target}")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import trainables
-from thalweg.errors import ConfigError, DiscoveryError, OutputError
+from thalweg.errors import ConfigError, DiscoveryError, OutputError, ThalwegError
 from thalweg.search import datasets
 
 CONFIG = """
@@ -20,15 +20,18 @@ CONFIG = """
 DATASETS = """
     from thalweg.contract import Source, World
 
-    def make(folder):
-        (folder / "waves.txt").write_text("made")
+    def make(folder, height="low"):
+        (folder / "waves.txt").write_text(f"made {height}")
 
     def read(source, target, *, days="all"):
         target.mkdir()
         (target / "waves.txt").write_text((source / "raw.txt").read_text() + days)
         return "1 file"
 
-    WORLDS = {"calm": World(meaning="Still water.", make=make), "storm": World(meaning="Waves.", make=make)}
+    WORLDS = {
+        "calm": World(meaning="Still water.", make=make),
+        "storm": World(meaning="Waves.", make=make, options={"height": "of the waves"}),
+    }
     SOURCES = {"gauges": Source(meaning="Observed.", read=read, options={"days": "which"})}
 """
 
@@ -58,7 +61,7 @@ def download(tmp_path: Path) -> Path:
 def test_without_a_name_all_worlds_are_made(tmp_path: Path) -> None:
     made = datasets.make("buoys", root=tmp_path)
     assert made == [tmp_path / "buoys" / "calm", tmp_path / "buoys" / "storm"]
-    assert [(folder / "waves.txt").read_text() for folder in made] == ["made", "made"]
+    assert [(folder / "waves.txt").read_text() for folder in made] == ["made low", "made low"]
 
 
 def test_a_world_that_exists_is_left_alone(tmp_path: Path) -> None:
@@ -71,6 +74,35 @@ def test_a_world_that_exists_is_left_alone(tmp_path: Path) -> None:
 def test_an_unknown_world_is_refused_with_those_that_there_are(tmp_path: Path) -> None:
     with pytest.raises(DiscoveryError, match=r"'flood'.*found: calm, storm"):
         datasets.make("buoys", "flood", tmp_path)
+
+
+def test_a_varied_world_gets_a_name_of_its_own_and_the_command_that_makes_it_again(tmp_path: Path) -> None:
+    folder = datasets.make_variant("buoys", "storm", "surge", {"height": "10 m"}, tmp_path)
+    assert folder == tmp_path / "buoys" / "surge"
+    assert (folder / "waves.txt").read_text() == "made 10 m"
+    command = "thalweg data make buoys storm --option 'height=10 m' --as surge"
+    assert command in (folder / "README.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    ("world", "name", "options", "law"),
+    [
+        ("flood", "mine", {}, r"no world 'flood'.*found: calm, storm"),
+        ("storm", "mine", {"depth": "1"}, r"storm has no option depth.*found: height"),
+        ("calm", "mine", {"height": "1"}, r"calm has no option height.*found: none"),
+        ("storm", "calm", {"height": "1"}, r"name of its own, got 'calm'.*--as"),
+        ("storm", "../mine", {"height": "1"}, r"that of a folder.*--as"),
+        ("storm", ".mine", {"height": "1"}, r"that of a folder.*--as"),
+        ("storm", "taken", {"height": "1"}, r"must be new.*--as"),
+    ],
+)
+def test_a_variant_that_cannot_be_made_is_refused(
+    tmp_path: Path, world: str, name: str, options: dict[str, str], law: str
+) -> None:
+    (tmp_path / "buoys" / "taken").mkdir(parents=True)
+    with pytest.raises(ThalwegError, match=law):
+        datasets.make_variant("buoys", world, name, options, tmp_path)
+    assert [path.name for path in (tmp_path / "buoys").iterdir()] == ["taken"]
 
 
 def test_a_source_finds_its_family_and_takes_its_options(tmp_path: Path, download: Path) -> None:
@@ -118,7 +150,7 @@ def test_the_list_holds_what_exists_and_what_could(tmp_path: Path) -> None:
     found = [(item.name, item.origin, item.num_bytes) for item in datasets.data_sets(tmp_path)]
     assert found == [
         ("calm", "make", None),
-        ("storm", "make", 4),
+        ("storm", "make", 8),
         ("gauges", "import", None),
         ("own", "own", 0),
     ]

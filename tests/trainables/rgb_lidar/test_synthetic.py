@@ -1,12 +1,15 @@
+import dataclasses
 import hashlib
+import itertools
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from thalweg.errors import ConfigError
 from trainables.rgb_lidar.lidar import MAX_RANGE, directions
 from trainables.rgb_lidar.raycast import Solids, cast
-from trainables.rgb_lidar.synthetic import Difficulty, make, render, small_recipe
+from trainables.rgb_lidar.synthetic import TINY, Difficulty, make, render, small_recipe, varied
 
 CLEAR = Difficulty(
     max_clutter=0, max_dropout=0, max_range_noise=0, max_image_noise=0, min_light=1, min_size=0.2
@@ -103,3 +106,53 @@ def test_the_layout_is_that_of_the_real_set(root: Path) -> None:
     assert len(list((folder / "cubes/lidar").glob("*.npy"))) == 40
     assert np.load(folder / "cubes/azimuth.npy").shape == (16,)
     assert np.load(folder / "cubes/lidar/0000.npy").dtype == np.float32
+
+
+def test_difficulty_one_is_the_world_as_it_is_and_zero_is_clean() -> None:
+    assert varied(TINY, {"difficulty": "1"}) == TINY
+    clean = varied(TINY, {"difficulty": "0"}).difficulty
+    assert clean.min_size == clean.max_size == TINY.difficulty.max_size
+    assert clean.min_light == 1
+    rest = {"max_turn", "max_spread", "max_clutter", "max_dropout", "max_range_noise", "max_image_noise"}
+    assert all(getattr(clean, name) == 0 for name in rest)
+
+
+def test_a_larger_difficulty_makes_everything_harder() -> None:
+    levels = [varied(TINY, {"difficulty": level}).difficulty for level in ("0", "0.5", "1", "2", "10")]
+    for easier, harder in itertools.pairwise(levels):
+        for field in dataclasses.fields(Difficulty):
+            before, after = getattr(easier, field.name), getattr(harder, field.name)
+            assert after <= before if field.name in ("min_size", "max_size", "min_light") else after >= before
+    hardest = levels[-1]
+    assert 0 < hardest.min_size < hardest.max_size
+    assert hardest.max_dropout < 1
+
+
+def test_the_hardest_world_can_still_be_drawn() -> None:
+    hardest = varied(TINY, {"difficulty": "10"}).difficulty
+    for label in (0, 1):
+        images, scans = render(np.random.default_rng(2), rays(32), 20, label, hardest)
+        assert np.isfinite(scans).all()
+        assert (scans > 0).all()
+        assert images.shape == (20, 32, 32, 4)
+
+
+@pytest.mark.parametrize(("count", "unpaired"), [("10", 3), ("9999", 30)])
+def test_unpaired_scans_come_in_the_share_of_the_real_set(count: str, unpaired: int) -> None:
+    recipe = varied(TINY, {"num_per_class": count})
+    assert (recipe.num_per_class, recipe.num_unpaired) == (int(count), unpaired)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("difficulty", "hard"),
+        ("difficulty", "-1"),
+        ("difficulty", "nan"),
+        ("num_per_class", "1.5"),
+        ("seed", "-1"),
+    ],
+)
+def test_an_option_out_of_its_bounds_is_refused(name: str, value: str) -> None:
+    with pytest.raises(ConfigError, match=f"{name} must be a .*number from .* got '{value}'"):
+        varied(TINY, {name: value})
