@@ -140,7 +140,7 @@ def search(
     options = Options(
         name=study or space, output=output, storage=storage, address=address, wait_s=wait, take_over=take_over
     )
-    prepared = prepare(chosen, data, _tell(console))
+    prepared = prepare(chosen, data, _tell(console), options.sources)
     view = make_view(console, studies.earlier_trials(options), plain=plain)
     recorder = MLflowRecorder(uri, notify=lambda text: view.handle(Notice(text=text)))
     record = run(prepared, options, [recorder, view])
@@ -162,6 +162,7 @@ def train(
     ] = None,
     samples: Annotated[int | None, typer.Option(min=1, help="Training samples, else the study's.")] = None,
     output: Output = RUNS,
+    storage: Storage = None,
     data: Data = None,
 ) -> None:
     """Trains one configuration of a space in this process, without a search.
@@ -181,6 +182,7 @@ def train(
         load_space(space),
         _assignments(param or []),
         output=output,
+        storage=storage,
         root=data,
         samples=samples,
         tell=_tell(console),

@@ -21,7 +21,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from thalweg.errors import LaneDiedError
 from thalweg.lanes.channel import Channel, Command, Restarted
 from thalweg.lanes.gang import Gang
-from thalweg.training.orders import CHECKPOINTS, Refusal, Report, TrialOrder
+from thalweg.training.orders import CHECKPOINTS, Refusal, Report, TrialOrder, source_files
 
 FAILURES = "failures"
 """Folder of the tracebacks of failed trials, below the study's."""
@@ -194,6 +194,7 @@ class LaneTrainable(tune.Trainable):
             directory=str(Path(settings.directory) / CHECKPOINTS),
             resumes=config.get("checkpoint"),
             baselines=True,
+            sources=source_files(Path(settings.directory), config["config"].get("starts_from", ())),
         )
         self._reached = 0
 

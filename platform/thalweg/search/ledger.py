@@ -17,11 +17,12 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from thalweg.config import FamilyConfig
-from thalweg.errors import NonFiniteError, SpaceError, StudyError, TrialError
+from thalweg.errors import ConfigError, NonFiniteError, SpaceError, StudyError, ThalwegError, TrialError
 from thalweg.search import records
 from thalweg.search.definition import open_study, write_definition
 from thalweg.search.records import CHECKPOINT, CONFIG, OUTCOME, RESUMES, StudyRecord, TrialRecord
 from thalweg.search.rungs import CONTINUES
+from thalweg.search.sources import Sources
 from thalweg.search.space import Space
 from thalweg.search.storage import JOURNAL, Claim, SharedClaim, close_storage, open_storage, repair_journal
 
@@ -37,7 +38,7 @@ class Proposal:
     Attributes:
         number: Number within the study.
         params: What the space asked.
-        config: What is to be trained.
+        config: What is to be trained, with what it inherits from other studies.
         continues: The interrupted trial whose place it takes.
         checkpoint: Where that trial's state lies; None starts from nothing.
         curve: (samples, objective) that it inherits with the checkpoint.
@@ -53,17 +54,17 @@ class Proposal:
 
 @dataclass(frozen=True, kw_only=True)
 class Rejection:
-    """A trial that failed before it began: the space refused its parameters.
+    """A trial that failed before it began: the space refused its parameters, or a study to start from is missing.
 
     Attributes:
         number: Number within the study.
         params: What the space had asked until then.
-        error: What it raised.
+        error: What was raised.
     """
 
     number: int
     params: Mapping[str, Any]
-    error: SpaceError
+    error: ThalwegError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,11 +102,13 @@ class Ledger:
 
     Attributes:
         space: The search space with the study's settings.
+        sources: The studies that its configurations start from.
         num_recovered: Trials of an earlier process that were found running and put back.
     """
 
-    def __init__(self, study: optuna.Study, space: Space, claims: ExitStack) -> None:
+    def __init__(self, study: optuna.Study, space: Space, sources: Sources, claims: ExitStack) -> None:
         self.space = space
+        self.sources = sources
         self.num_recovered = 0
         self._study = study
         self._claims = claims
@@ -145,7 +148,8 @@ class Ledger:
             if storage is not None:
                 claims.callback(SharedClaim(study, take_over=take_over).release)
             write_definition(study, space)
-            ledger = cls(study, space, claims)
+            sources = Sources(directory, own=name, storage=storage)
+            ledger = cls(study, space, sources, claims)
             ledger.num_recovered = len(ledger.interrupt_all("interrupted: its process died", crashed=True))
             ledger._claims = claims.pop_all()
         return ledger
@@ -183,8 +187,9 @@ class Ledger:
             trial, time.monotonic(), {step for step, _ in curve}, attributes.get(RESUMES)
         )
         try:
-            config = self.space(cast(Any, trial))  # Optuna spells `suggest_categorical` as overloads
-        except SpaceError as error:
+            # Optuna spells `suggest_categorical` as overloads.
+            config = self.sources.take(self.space(cast(Any, trial)))
+        except (SpaceError, StudyError, ConfigError) as error:
             self.fail(trial.number, str(error))
             return Rejection(number=trial.number, params=trial.params, error=error)
         trial.set_user_attr(CONFIG, config.model_dump(mode="json"))

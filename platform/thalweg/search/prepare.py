@@ -13,9 +13,10 @@ from typing import Any
 from thalweg import discovery
 from thalweg.config import FamilyConfig
 from thalweg.contract import Metric, Task
-from thalweg.errors import OutputError
+from thalweg.errors import OutputError, StudyError
 from thalweg.search.guard import check_objective
 from thalweg.search.recorded import RecordedTrial
+from thalweg.search.sources import Sources
 from thalweg.search.space import Space, probe
 from thalweg.training.protocol import protocol_hash
 from thalweg.training.stream import Layout
@@ -32,7 +33,7 @@ class Prepared:
         family: Package of the family.
         metric: The objective.
         middle: The space's trial in the middle of its ranges, which holds what it asked.
-        config: Configuration of that trial.
+        config: Configuration of that trial, with what it inherits from other studies.
         data_root: Folder of the family's data sets.
         facts: Data fingerprint, protocol hash and sizes, for the records.
     """
@@ -53,7 +54,10 @@ def data_root(family: discovery.Family, root: Path | None = None) -> Path:
 
 
 def prepare(
-    space: Space, root: Path | None = None, tell: Callable[[str], None] = lambda text: None
+    space: Space,
+    root: Path | None = None,
+    tell: Callable[[str], None] = lambda text: None,
+    sources: Sources | None = None,
 ) -> Prepared:
     """Checks all that can be checked on one machine without workers.
 
@@ -61,12 +65,13 @@ def prepare(
         space: What is to be searched.
         root: Folder of all data; None takes ``THALWEG_DATA`` or ``data/``.
         tell: Takes a sentence about what takes a while.
+        sources: Where to find the studies that configurations start from; None refuses such configurations.
 
     Raises:
         ThalwegError: Whatever is wrong, as the error that says so.
     """
     middle = probe(space)
-    config, _ = space.replay({})
+    config = _inherited(space.replay({})[0], sources)
     family = discovery.load_family(space.config_type)
     task: Task[Any, Any] = family.task_type(config)
     metric = check_objective(space.study, task.metrics, family.name, task.measured())
@@ -96,6 +101,16 @@ def prepare(
         data_root=folder,
         facts=facts,
     )
+
+
+def _inherited(config: FamilyConfig, sources: Sources | None) -> FamilyConfig:
+    if sources is not None:
+        return sources.preview(config)
+    if config.starts_from:
+        raise StudyError(
+            f"a configuration that starts from other studies needs their folder, got none for {config.starts_from}"
+        )
+    return config
 
 
 def make_world(

@@ -35,6 +35,7 @@ from thalweg.search.director import StudyDirector
 from thalweg.search.ledger import Ledger, Proposal
 from thalweg.search.prepare import Prepared
 from thalweg.search.records import StudyRecord, expendable
+from thalweg.search.sources import Sources, tags
 from thalweg.training import baselines
 from thalweg.training.deepspeed_json import deepspeed_config
 from thalweg.training.orders import CHECKPOINTS
@@ -75,6 +76,11 @@ class Options:
     def directory(self) -> Path:
         """Folder of the study."""
         return self.output.absolute() / self.name
+
+    @property
+    def sources(self) -> Sources:
+        """The studies that this one starts from."""
+        return Sources(self.directory, own=self.name, storage=self.storage)
 
 
 class Broadcast:
@@ -178,11 +184,17 @@ def _search(prepared: Prepared, options: Options, listeners: Sequence[Listener])
 def _run(prepared: Prepared, options: Options, ledger: Ledger, broadcast: Broadcast) -> StudyEnded:
     study = prepared.space.study
     gang = Gang(study.num_workers, study.cpus_per_worker, study.gpus_per_worker)
+    ledger.sources.freeze(prepared.config)  # before anything is booked
     with connect(options.address, options.directory / "ray.log"):
         num_lanes = min(book(gang, study.num_lanes, options.wait_s), ledger.num_open())
         broadcast(_started(prepared, options, ledger, num_lanes))
+        for point in ledger.sources.frozen():
+            broadcast(Notice(text=point.sentence()))
         director = StudyDirector(
-            ledger, broadcast, num_lanes=num_lanes, describe=lambda proposal: _describe(prepared, proposal)
+            ledger,
+            broadcast,
+            num_lanes=num_lanes,
+            describe=lambda proposal: _describe(prepared, proposal, ledger.sources),
         )
         if ledger.num_recovered:
             broadcast(Notice(text=f"{ledger.num_recovered} trials whose process had died are continued"))
@@ -263,19 +275,22 @@ def _tune(prepared: Prepared, options: Options, director: StudyDirector, gang: G
     tuner.fit()
 
 
-def _describe(prepared: Prepared, proposal: Proposal) -> tuple[Mapping[str, str], Mapping[str, str]]:
+def _describe(
+    prepared: Prepared, proposal: Proposal, sources: Sources
+) -> tuple[Mapping[str, str], Mapping[str, str]]:
     knobs = proposal.config.optimization
-    tags = {name: prepared.facts[name] for name in ("data_fingerprint", "protocol_hash")}
+    facts = {name: prepared.facts[name] for name in ("data_fingerprint", "protocol_hash")}
+    facts |= tags(sources.points(proposal.config))
     try:
         layout = Layout.of(knobs.batch_size, knobs.micro_batch_size, prepared.space.study.num_workers)
     except ConfigError:  # the lane refuses the trial with this error
-        return tags, {}
+        return facts, {}
     documents = {
         "deepspeed.json": json.dumps(deepspeed_config(knobs, layout), indent=2),
         "config.json": json.dumps(proposal.config.model_dump(mode="json"), indent=2),
     }
     sizes = {"micro_batch_size": layout.micro_batch_size, "accumulation": layout.accumulation}
-    return tags | {name: str(size) for name, size in sizes.items()}, documents
+    return facts | {name: str(size) for name, size in sizes.items()}, documents
 
 
 def _started(prepared: Prepared, options: Options, ledger: Ledger, num_lanes: int) -> StudyStarted:
@@ -293,7 +308,7 @@ def _started(prepared: Prepared, options: Options, ledger: Ledger, num_lanes: in
         num_workers=study.num_workers,
         directory=str(options.directory),
         definition=study.model_dump(mode="json", exclude={"first_trials"}, exclude_none=True),
-        tags={**prepared.facts, **provenance()},
+        tags={**prepared.facts, **provenance(), **tags(ledger.sources.frozen())},
         source_file=str(space.file),
         finished_trials=sum(not trial.interrupted for trial in finished),
     )

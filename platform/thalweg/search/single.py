@@ -13,10 +13,11 @@ from typing import Any
 from thalweg.config import FamilyConfig
 from thalweg.errors import OutputError
 from thalweg.hashing import digest
-from thalweg.search.prepare import prepare
+from thalweg.search.prepare import Prepared, prepare
+from thalweg.search.sources import Sources
 from thalweg.search.space import Space
 from thalweg.search.study import Study
-from thalweg.training.orders import Report, TrialOrder
+from thalweg.training.orders import Report, TrialOrder, source_files
 
 FOLDER = "train"
 
@@ -41,6 +42,7 @@ def choose(
     params: Mapping[str, Any],
     *,
     output: Path,
+    storage: str | None = None,
     root: Path | None = None,
     samples: int | None = None,
     tell: Callable[[str], None] = lambda text: None,
@@ -51,6 +53,7 @@ def choose(
         space: Search space; its study gives metric, budget and evaluations.
         params: Values by name; one that is left out takes the middle of its range.
         output: Folder of all studies.
+        storage: A database with the studies to start from instead, in SQLAlchemy's form.
         root: Folder of all data; None takes ``THALWEG_DATA`` or ``data/``.
         samples: Another budget than the study's.
         tell: Takes a sentence about what takes a while.
@@ -58,11 +61,16 @@ def choose(
     Raises:
         ThalwegError: A parameter is unknown or out of its range, or the study could not start either.
     """
-    config, trial = space.replay(params)
+    asked, trial = space.replay(params)
     study = space.study if samples is None else _with_budget(space, samples)
-    prepared = prepare(space, root, tell)
-    trained = {"config": config.model_dump(mode="json"), "evaluations": study.evaluations}
-    name = digest(trained | {"protocol": prepared.facts["protocol_hash"]})
+    output = output.absolute()
+    present = Sources(None, output=output, storage=storage)
+    prepared = prepare(space, root, tell, present)
+    directory = output / FOLDER / f"{space.name}-{_name(asked, study, prepared, present)}"
+    sources = Sources(directory, output=output, storage=storage)
+    config = sources.take(asked)
+    for point in sources.points(config):
+        tell(point.sentence())
     order = TrialOrder(
         trial="trial",
         family=prepared.family,
@@ -70,10 +78,22 @@ def choose(
         metric=study.metric,
         evaluations=study.evaluations,
         data_root=str(prepared.data_root),
-        directory=str(output.absolute() / FOLDER / f"{space.name}-{name}"),
+        directory=str(directory),
         baselines=True,
+        sources=source_files(directory, config.starts_from),
     )
     return Single(order=order, params=trial.params, config=config)
+
+
+def _name(config: FamilyConfig, study: Study, prepared: Prepared, present: Sources) -> str:
+    """Names a training by all that its result depends on; one that starts from a better trial is another."""
+    facts = {
+        "config": config.model_dump(mode="json"),
+        "evaluations": study.evaluations,
+        "protocol": prepared.facts["protocol_hash"],
+    }
+    points = [(point.study, point.trial, point.samples, point.value) for point in present.points(config)]
+    return digest(facts | ({"sources": points} if points else {}))
 
 
 def train(single: Single, tell: Callable[[Report], None]) -> Report:

@@ -1,12 +1,16 @@
-"""Turns a checkpoint into one plain file for inference, which needs torch alone."""
+"""Turns a checkpoint into one plain file that needs torch alone: for inference, or to start other studies from."""
 
 from __future__ import annotations
 
+import hashlib
 import os
+from collections.abc import Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from thalweg.errors import OutputError, TrialError
 from thalweg.training import checkpoint
@@ -31,24 +35,72 @@ def export(folder: Path, data_root: Path, file: Path) -> dict[str, int]:
         TrialError: The checkpoint is gone.
         OutputError: The file cannot be written.
     """
+    state, gathered = _read(folder)
+    task = make_task(state.family, state.config)
+    model = task.build(task.open(data_root))
+    model.load_state_dict(gathered)
+    weights = task.export(model).state_dict()
+    content = _content(state, weights)
+    try:
+        torch.save(content, file)
+    except (OSError, RuntimeError) as error:  # torch reports a missing folder as RuntimeError
+        raise OutputError(f"the exported file must be writable, got {file}: {error}") from None
+    return {"tensors": len(weights), "values": sum(tensor.numel() for tensor in weights.values())}
+
+
+def freeze(folder: Path, file: Path, facts: Mapping[str, Any]) -> str:
+    """Writes the weights of the whole model, in the form of `export` with more facts; whole or not at all.
+
+    Args:
+        folder: A checkpoint.
+        file: File to write; its folder exists.
+        facts: What else the file says, as plain values.
+
+    Returns:
+        The SHA-256 of the weights: of name, shape and values of each, in the order of the names.
+
+    Raises:
+        TrialError: The checkpoint is gone.
+        OutputError: The file cannot be written.
+    """
+    state, gathered = _read(folder)
+    weights = {name: gathered[name].clone() for name in sorted(gathered)}  # DeepSpeed's share one storage
+    partial = file.with_suffix(".partial")
+    try:
+        with partial.open("wb") as target:
+            torch.save({**_content(state, weights), **facts}, target)
+            target.flush()
+            os.fsync(target.fileno())  # else a power cut could leave a name without its content
+        partial.replace(file)
+    except (OSError, RuntimeError) as error:
+        raise OutputError(
+            f"weights to start from must be writable, got {file}: {error}; free space"
+        ) from None
+    return _sha256(weights)
+
+
+def _read(folder: Path) -> tuple[checkpoint.State, dict[str, Tensor]]:
     if not (folder / checkpoint.STATE).exists():
         raise TrialError(f"a checkpoint must exist to be exported, got {folder}; raise keep_checkpoints")
     state = checkpoint.State.read(folder)
-    task = make_task(state.family, state.config)
-    model = task.build(task.open(data_root))
     with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
-        gathered = checkpoint.fp32_weights(folder)  # DeepSpeed shows its progress
-    model.load_state_dict(gathered)
-    weights = task.export(model).state_dict()
-    content = {
+        return state, checkpoint.fp32_weights(folder)  # DeepSpeed shows its progress
+
+
+def _content(state: checkpoint.State, weights: Mapping[str, Tensor]) -> dict[str, Any]:
+    return {
         "family": state.family,
         "config": dict(state.config),
         "samples": state.report.samples_seen,
         "metrics": dict(state.report.metrics),
         "weights": weights,
     }
-    try:
-        torch.save(content, file)
-    except (OSError, RuntimeError) as error:  # torch reports a missing folder as RuntimeError
-        raise OutputError(f"the exported file must be writable, got {file}: {error}") from None
-    return {"tensors": len(weights), "values": sum(tensor.numel() for tensor in weights.values())}
+
+
+def _sha256(weights: Mapping[str, Tensor]) -> str:
+    found = hashlib.sha256()
+    for name in sorted(weights):
+        tensor = weights[name].detach().cpu().contiguous()
+        found.update(f"{name}{tuple(tensor.shape)}".encode())
+        found.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    return found.hexdigest()

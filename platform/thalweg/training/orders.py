@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 CHECKPOINTS = "checkpoints"
 """Folder of a study's checkpoints and baselines, below the study's own."""
+
+SOURCES = "sources"
+"""Folder of the weights that trials of a study start from, below the study's own."""
+
+
+def source_files(directory: Path, studies: Iterable[str]) -> dict[str, str]:
+    """Returns the file with the weights of each study that a trial starts from, in their order.
+
+    Args:
+        directory: Folder of the trial's own study.
+        studies: Names of the others.
+    """
+    return {study: str(directory / SOURCES / f"{study}.pt") for study in studies}
 
 
 @dataclass(frozen=True, kw_only=True)

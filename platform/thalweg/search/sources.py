@@ -1,0 +1,284 @@
+"""What a study starts from: the best trials of other studies, frozen beside it before they are first used.
+
+``STUDY/sources/NAME.pt`` holds the weights, ``NAME.json`` says which trial they are of. Both are written once and
+never changed, so that every trial of a study starts from the same, whatever becomes of the study NAME.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from thalweg import discovery
+from thalweg.config import FamilyConfig, check, parse
+from thalweg.errors import ConfigError, OutputError, StudyError
+from thalweg.search.records import StudyRecord, read_study
+from thalweg.search.storage import JOURNAL
+from thalweg.training.orders import SOURCES, source_files
+
+C = TypeVar("C", bound=FamilyConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartingPoint:
+    """The best trial of a study, from which another study starts.
+
+    Attributes:
+        study: Name of the study.
+        trial: Number of the trial.
+        metric: What made it the best.
+        value: The metric at the end of its budget.
+        samples: Samples that it was trained on.
+        family: Package of the family.
+        config: Its configuration as JSON.
+        checkpoint: Where its state lies, or lay when the weights were frozen.
+        sha256: Hash of the frozen weights; empty before they are.
+    """
+
+    study: str
+    trial: int
+    metric: str
+    value: float
+    samples: int
+    family: str
+    config: Mapping[str, Any]
+    checkpoint: str
+    sha256: str = ""
+
+    def sentence(self) -> str:
+        """Says where a study starts, for people."""
+        return f"starts from {self.study}, trial {self.trial}: {self.metric} {self.value:.4g}"
+
+
+def tags(points: Sequence[StartingPoint]) -> dict[str, str]:
+    """Returns what the records of a study or a trial say about where it starts."""
+    return {
+        f"starts_from/{point.study}": f"trial {point.trial}, {point.metric} {point.value:.4g} "
+        f"after {point.samples:,} samples, sha256 {point.sha256[:8]}"
+        for point in points
+    }
+
+
+class Sources:
+    """The studies that the configurations of one study, or of a single training, start from.
+
+    Args:
+        directory: Folder of the study, which gets the frozen copies; None only looks.
+        output: Folder of all studies; None takes the one that holds ``directory``.
+        own: Name of the study, from which it cannot start itself.
+        storage: A database with all studies instead of journals in their folders, in SQLAlchemy's form.
+    """
+
+    def __init__(
+        self,
+        directory: Path | None,
+        *,
+        output: Path | None = None,
+        own: str | None = None,
+        storage: str | None = None,
+    ) -> None:
+        assert directory is not None or output is not None
+        self._directory = directory
+        self._output = output or Path(str(directory)).parent
+        self._own = own
+        self._storage = storage
+        self._frozen: dict[str, StartingPoint] = {}
+
+    def preview(self, config: C) -> C:
+        """Returns a configuration with what it inherits, and writes nothing.
+
+        Raises:
+            StudyError: A study to start from does not exist, has no complete trial or no checkpoint of it, or is of
+                another family.
+            ConfigError: A source does not give what the configuration needs.
+        """
+        return inherit(config, self.points(config))
+
+    def take(self, config: C) -> C:
+        """Returns a configuration with what it inherits, its sources frozen.
+
+        Raises:
+            StudyError: As `preview`.
+            ConfigError: As `preview`.
+            OutputError: The weights cannot be written.
+        """
+        return inherit(config, self.freeze(config))
+
+    def points(self, config: FamilyConfig) -> list[StartingPoint]:
+        """Returns where a configuration starts: as frozen, else the best trials at present."""
+        return [self._known(study) or self._find(study, config) for study in self._studies(config)]
+
+    def freeze(self, config: FamilyConfig) -> list[StartingPoint]:
+        """Returns where a configuration starts, after freezing what is not frozen yet."""
+        return [self._known(study) or self._freeze(study, config) for study in self._studies(config)]
+
+    def frozen(self) -> list[StartingPoint]:
+        """Returns all that is frozen, by name."""
+        if self._directory is None:
+            return []
+        described = sorted((self._directory / SOURCES).glob("*.json"))
+        found = [self._known(file.stem) for file in described]
+        return [point for point in found if point is not None]
+
+    def _studies(self, config: FamilyConfig) -> tuple[str, ...]:
+        if self._own is not None and self._own in config.starts_from:
+            raise StudyError(
+                f"a study must start from other studies, got its own name {self._own!r} in starts_from; "
+                "give this study another name with --study"
+            )
+        return tuple(dict.fromkeys(config.starts_from))
+
+    def _known(self, study: str) -> StartingPoint | None:
+        if self._directory is None or study in self._frozen:
+            return self._frozen.get(study)
+        weights = _weights(self._directory, study)
+        try:
+            facts = json.loads(weights.with_suffix(".json").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        if not weights.exists():
+            raise StudyError(
+                f"the weights that a study starts from must stay in its folder, got no {weights}; "
+                "put the file back, or give the study another name"
+            )
+        self._frozen[study] = StartingPoint(**facts)
+        return self._frozen[study]
+
+    def _find(self, study: str, config: FamilyConfig) -> StartingPoint:
+        record = _read(study, self._output, self._storage)
+        family = type(config).__module__.rpartition(".")[0]
+        theirs = str(record.definition["family"])
+        if theirs != family:
+            raise StudyError(
+                f"a study must start from studies of its own family {family}, got {study!r} of {theirs}; "
+                "name another in starts_from"
+            )
+        return _best(record)
+
+    def _freeze(self, study: str, config: FamilyConfig) -> StartingPoint:
+        assert self._directory is not None
+        with _alone_in(self._directory / SOURCES):
+            found = self._known(study)  # another process may have been faster
+            if found is None:
+                found = self._frozen[study] = self._export(self._directory, study, config)
+        return found
+
+    def _export(self, directory: Path, study: str, config: FamilyConfig) -> StartingPoint:
+        """Freezes the best trial; a study that runs meanwhile may replace it, and delete its checkpoint."""
+        point = self._find(study, config)
+        while True:
+            try:
+                return _write(directory, point)
+            except OutputError:
+                raise
+            except Exception as error:  # DeepSpeed raises whatever it stumbles over
+                newer = self._find(study, config)
+                if newer == point:
+                    raise StudyError(
+                        f"the checkpoint of a study to start from must be whole, got {point.checkpoint}: {error}; "
+                        f"search {study!r} anew under another name"
+                    ) from error
+                point = newer
+
+
+def inherit(config: C, points: Sequence[StartingPoint]) -> C:
+    """Returns a configuration with what it takes from where it starts.
+
+    Raises:
+        ConfigError: A source does not give what the configuration needs.
+    """
+    if not points:
+        return config
+    family = discovery.load_family(type(config))
+    given: dict[str, FamilyConfig] = {}
+    for point in points:
+        try:
+            given[point.study] = parse(family.config_type, dict(point.config))
+        except ConfigError as error:
+            raise ConfigError(
+                f"trial {point.trial} of {point.study!r} must be a configuration of {family.name} as it is now, "
+                f"got {error}; search {point.study!r} anew under another name"
+            ) from None
+    inherited: C = check(family.task_type(config).inherit(given))
+    return inherited
+
+
+def _read(study: str, output: Path, storage: str | None) -> StudyRecord:
+    first = f"run `thalweg search {study}` first"
+    if Path(study).name != study or (storage is None and not (output / study / JOURNAL).exists()):
+        known = ", ".join(sorted(journal.parent.name for journal in output.glob(f"*/{JOURNAL}"))) or "none"
+        raise StudyError(f"no study {study!r} in {output} to start from (found: {known}); {first}")
+    try:
+        return read_study(output / study, study, storage)
+    except StudyError as error:
+        raise StudyError(f"a study to start from must be readable, got: {error}; {first}") from None
+
+
+def _best(record: StudyRecord) -> StartingPoint:
+    best = record.best()
+    if best is None or best.value is None:
+        raise StudyError(
+            f"a study to start from must have a complete trial, {record.name!r} has none among "
+            f"{len(record.trials)}; continue that study first"
+        )
+    if best.checkpoint is None or not Path(best.checkpoint).exists():
+        raise StudyError(
+            f"the best trial of a study to start from must have its checkpoint, trial {best.number} of "
+            f"{record.name!r} has none; search {record.name!r} anew with keep_checkpoints of at least 1"
+        )
+    return StartingPoint(
+        study=record.name,
+        trial=best.number,
+        metric=str(record.definition["metric"]),
+        value=best.value,
+        samples=best.samples,
+        family=str(record.definition["family"]),
+        config=best.config,
+        checkpoint=best.checkpoint,
+    )
+
+
+def _weights(directory: Path, study: str) -> Path:
+    return Path(source_files(directory, [study])[study])
+
+
+def _write(directory: Path, point: StartingPoint) -> StartingPoint:
+    """Writes the weights and then what they are: a reader that finds the latter finds the former."""
+    from thalweg.training.export import freeze  # torch and DeepSpeed
+
+    file = _weights(directory, point.study)
+    names = ("study", "trial", "metric", "value")
+    frozen = replace(
+        point, sha256=freeze(Path(point.checkpoint), file, {name: getattr(point, name) for name in names})
+    )
+    described = file.with_suffix(".json")
+    partial = described.with_suffix(".partial")
+    try:
+        partial.write_text(json.dumps(asdict(frozen), indent=1), encoding="utf-8")
+        partial.replace(described)
+    except OSError as error:
+        raise OutputError(f"the study's folder must be writable, got {error}; free space") from None
+    return frozen
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Makes a folder and keeps other processes from writing into it; the kernel lets go when one dies."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        raise OutputError(
+            f"the study's folder must be writable, got {error}; choose another with --output"
+        ) from None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
