@@ -210,7 +210,7 @@ class LaneTrainable(tune.Trainable):
         return {
             "samples": answer.samples,
             "value": answer.value,
-            "metrics": dict(answer.metrics),
+            "metrics": {**answer.metrics, **{f"cost/{name}": value for name, value in answer.costs.items()}},
             "curves": answer.curve,
             "timings": {**answer.timings, "lane_s": time.perf_counter() - began - busy},
             "protocol": answer.facts.get("protocol_hash"),

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 STATE = "state.json"
 _TAG = "weights"
+_MODEL_STATES = "mp_rank_00_model_states.pt"
+_OPTIMIZER_SHARDS = "*zero_pp_rank_*optim_states.pt"
 
 
 @dataclass(frozen=True)
@@ -90,9 +92,15 @@ def load(engine: DeepSpeedEngine, folder: Path) -> None:
 
 
 def fp32_weights(folder: Path) -> dict[str, Tensor]:
-    """Returns the fp32 weights of a checkpoint by parameter name, gathered from the shards of all ranks."""
+    """Returns weights and buffers of a checkpoint in fp32, gathered from the shards of all ranks, frozen ones too."""
+    import torch
     from deepspeed.utils.zero_to_fp32 import get_fp32_state_dict_from_zero_checkpoint
 
-    prefix = "model."
-    state = get_fp32_state_dict_from_zero_checkpoint(str(folder), tag=_TAG)
-    return {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+    weights: dict[str, Tensor] = {}
+    states = folder / _TAG / _MODEL_STATES
+    if states.exists():  # everything but at stage 3, rounded to the precision of training; the file is our own
+        module = torch.load(states, map_location="cpu", weights_only=False)["module"]
+        weights = {name: tensor.float() for name, tensor in module.items()}
+    if any((folder / _TAG).glob(_OPTIMIZER_SHARDS)):  # what was trained, unrounded; all of it at stage 3
+        weights |= get_fp32_state_dict_from_zero_checkpoint(str(folder), tag=_TAG)
+    return {name.removeprefix("model."): tensor for name, tensor in weights.items()}

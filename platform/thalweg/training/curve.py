@@ -50,6 +50,10 @@ class Curve:
         self._sums, self._counts = {}, {}
         self._next = samples + self._spacing
 
+    def note(self, samples: int, prefix: str, values: Mapping[str, float]) -> None:
+        """Adds a point of its own, such as the metrics at the end of a stage, under ``prefix/``."""
+        self._points.append((samples, {f"{prefix}/{name}": value for name, value in values.items()}))
+
     def points(self) -> tuple[tuple[int, dict[str, float]], ...]:
         """Returns the points collected so far."""
         return tuple(self._points)

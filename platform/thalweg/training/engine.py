@@ -24,17 +24,29 @@ if TYPE_CHECKING:
 
 
 class TaskModule(nn.Module):
-    """Model and task as one module: DeepSpeed wants every use of the weights inside its own forward."""
+    """Model and task as one module: DeepSpeed wants every use of the weights inside its own forward.
 
-    def __init__(self, task: Task[Any, Any], model: nn.Module) -> None:
+    Args:
+        task: The task.
+        model: Its model.
+        joint: Whether the present stage joins samples.
+    """
+
+    def __init__(self, task: Task[Any, Any], model: nn.Module, *, joint: bool = False) -> None:
         super().__init__()
         self.model = model
         self._task = task
+        self._joint = joint
 
     def forward(self, batch: Batch, progress: Progress | None) -> Mapping[str, Tensor]:
-        """Computes the loss parts of a training batch, or, without progress, the sums of an evaluation batch."""
+        """Computes the loss parts or, in a joint stage, the embeddings of a training batch.
+
+        Without progress it computes the sums and rows of an evaluation batch.
+        """
         if progress is None:
             return self._task.evaluate(self.model, batch)
+        if self._joint:
+            return self._task.embed(self.model, batch, progress)
         return self._task.losses(self.model, batch, progress)
 
 

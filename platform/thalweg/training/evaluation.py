@@ -20,17 +20,25 @@ Evaluate = Callable[["Batch"], Mapping[str, Tensor]]
 
 
 def evaluate_split(
-    task: Task[Any, Any], data: Data, evaluate: Evaluate, world: World, *, split: SplitName, batch_size: int
+    task: Task[Any, Any],
+    data: Data,
+    evaluate: Evaluate,
+    world: World,
+    *,
+    split: SplitName,
+    batch_size: int,
+    most: int | None = None,
 ) -> dict[str, float]:
     """Evaluates every sample of a split exactly once, whatever the number of workers.
 
     Args:
-        task: Draws the batches and summarizes the sums.
+        task: Draws the batches and summarizes the sums and rows.
         data: Opened data.
         evaluate: Model, engine or baseline applied to a batch; returns what `Task.evaluate` returns.
         world: Workers that share the split. Every one must call.
         split: Name of the split.
         batch_size: Samples per forward pass.
+        most: Samples of the split that are evaluated, the first ones; None takes all.
 
     Returns:
         Metrics by name, equal on all ranks. One that is not finite is left out, such as the skill of a modality that
@@ -39,7 +47,7 @@ def evaluate_split(
     Raises:
         DataError: The split is empty.
     """
-    count = data.num_samples(split)
+    count = min(data.num_samples(split), most or data.num_samples(split))
     if count < 1:
         raise DataError(f"the split {split!r} must hold at least 1 sample, got 0; lengthen its period")
     shares = np.array_split(np.arange(count), world.size)
@@ -47,19 +55,26 @@ def evaluate_split(
     # Sharded weights (ZeRO 3) are gathered in each forward pass, so all ranks take equally many.
     rounds = -(-max(len(share) for share in shares) // batch_size)
     sums: dict[str, Tensor] = {}
+    rows: dict[str, list[Tensor]] = {}
     with torch.no_grad():
         for number in range(rounds):
             chosen = mine[number * batch_size : (number + 1) * batch_size]
             indices = chosen if len(chosen) else np.zeros(1, dtype=np.int64)
             batch = move(task.evaluation_batch(data, split, indices), world.device)
             for name, value in evaluate(batch).items():
+                if name in task.rows:
+                    rows.setdefault(name, []).append(value[: len(chosen)])
+                    continue
                 value = value if len(chosen) else torch.zeros_like(value)
                 sums[name] = sums[name] + value if name in sums else value
-    metrics = task.summarize(_over_ranks(sums, world))
+    joined = {name: torch.cat(world.gather(torch.cat(parts))).cpu() for name, parts in sorted(rows.items())}
+    metrics = task.summarize(_over_ranks(sums, world) | joined)
     return {name: value for name, value in metrics.items() if np.isfinite(value)}
 
 
 def _over_ranks(sums: dict[str, Tensor], world: World) -> dict[str, Tensor]:
+    if not sums:
+        return {}
     names = sorted(sums)
     packed = world.sum(torch.cat([sums[name].double().reshape(-1) for name in names]))
     parts = torch.split(packed, [sums[name].numel() for name in names])

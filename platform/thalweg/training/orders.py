@@ -77,6 +77,8 @@ class Report:
         metrics: All metrics of the validation split.
         curve: Loss parts, weights, learning rate and gradient norm since the last report.
         timings: Seconds of the parts of this answer.
+        costs: What the trial takes: ``num_parameters``, ``epoch_s`` (seconds of training per pass over the split) and
+            ``peak_memory_mib`` of this worker.
         facts: What is known about the trial once it runs: protocol hash, data fingerprint, DeepSpeed JSON, ...
         checkpoint: Folder of the checkpoint written at this evaluation.
         done: Whether the budget is spent.
@@ -88,6 +90,7 @@ class Report:
     metrics: Mapping[str, float]
     curve: tuple[CurvePoint, ...] = ()
     timings: Mapping[str, float] = field(default_factory=dict)
+    costs: Mapping[str, float] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
     checkpoint: str | None = None
     done: bool = False

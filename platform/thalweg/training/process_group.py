@@ -44,6 +44,23 @@ class World:
             dist.all_reduce(values)
         return values.cpu()
 
+    def gather(self, values: Tensor) -> tuple[Tensor, ...]:
+        """Returns the tensors of all workers by rank, on this worker's device.
+
+        Args:
+            values: Shape (row, ...); the number of rows may differ between workers. Every worker must call.
+        """
+        if self.size == 1:
+            return (values,)
+        lengths = torch.zeros(self.size, dtype=torch.int64)
+        lengths[self.rank] = len(values)
+        counts = [int(count) for count in self.sum(lengths)]
+        padded = values.new_zeros((max(counts), *values.shape[1:]))
+        padded[: len(values)] = values
+        everyone = [torch.empty_like(padded) for _ in counts]
+        dist.all_gather(everyone, padded)
+        return tuple(rows[:count] for rows, count in zip(everyone, counts, strict=True))
+
     def all_agree(self, fine: bool) -> bool:
         """Whether every worker says so: the way to take a decision that all ranks share."""
         return int(self.sum(torch.tensor(int(not fine)))) == 0

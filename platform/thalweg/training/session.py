@@ -13,24 +13,28 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from thalweg import discovery
 from thalweg.config import parse
-from thalweg.contract import Progress, Task
+from thalweg.contract import SplitName, Task
 from thalweg.errors import NonFiniteError
 from thalweg.hashing import splitmix64
-from thalweg.training import baselines, checkpoint, engine
+from thalweg.training import baselines, checkpoint, engine, gradient, joint
 from thalweg.training.curve import Curve
-from thalweg.training.evaluation import evaluate_split, move
+from thalweg.training.evaluation import evaluate_split
+from thalweg.training.joint import MicroBatches
+from thalweg.training.memory import PeakMemory
 from thalweg.training.orders import Report, TrialOrder
 from thalweg.training.process_group import World
 from thalweg.training.protocol import protocol_hash
 from thalweg.training.schedule import Plan, lr_factor
+from thalweg.training.sources import load_sources
 from thalweg.training.stream import Layout, SampleStream
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+    from torch import Tensor
 
     from thalweg.contract import Batch, Data
 
@@ -80,6 +84,8 @@ class Session:
         self._plan = Plan.lay(self.task.stages(), order.total_samples)
         self._prefetch = ThreadPoolExecutor(1, thread_name_prefix="batch")
         self._timings = {"prepare_s": 0.0}
+        self._memory = PeakMemory(world.device)
+        self._trained = (0, 0.0)  # samples and seconds in this process
         self._samples = 0
         self.last: Report | None = None
         self._resume_or_begin()
@@ -94,7 +100,9 @@ class Session:
             state = checkpoint.State.read(found)
             self._stage, self.last = state.stage, state.report
             self._samples = state.report.samples_seen
-        self._module = engine.TaskModule(self.task, model)
+        else:
+            load_sources(model, self.order.sources)
+        self._module = self._wrap(model)
         self.num_parameters = sum(parameter.numel() for parameter in model.parameters())
         self._facts = self._describe()
         if self.last is None and self.order.baselines:
@@ -115,6 +123,9 @@ class Session:
                 return found
         return None
 
+    def _wrap(self, model: torch.nn.Module) -> engine.TaskModule:
+        return engine.TaskModule(self.task, model, joint=self._plan.stages[self._stage].joint)
+
     def _start_stage(self) -> Any:
         return engine.start(self._module, self._plan.stages[self._stage], self._knobs, self._layout)
 
@@ -131,7 +142,7 @@ class Session:
         if self.last is not None and self.last.samples > reached:
             return replace(self.last, facts=self._facts)
         due = next(samples for samples in self.order.evaluations if samples > reached)
-        began = time.perf_counter()
+        began, start = time.perf_counter(), self._samples
         curve = self._train_until(due)
         trained = time.perf_counter()
         metrics = self._evaluate()
@@ -141,6 +152,7 @@ class Session:
             )
         evaluated = time.perf_counter()
         timings = self._timings | {"train_s": trained - began, "evaluate_s": evaluated - trained}
+        self._trained = (self._trained[0] + self._samples - start, self._trained[1] + trained - began)
         self.last = Report(
             samples=due,
             samples_seen=self._samples,
@@ -148,6 +160,7 @@ class Session:
             metrics=metrics,
             curve=curve,
             timings=timings,
+            costs=self._costs(),
             facts=self._facts,
             done=due == self.order.total_samples,
         )
@@ -166,71 +179,79 @@ class Session:
         timings = {**self.last.timings, "checkpoint_s": time.perf_counter() - began}
         self.last = replace(self.last, timings=timings)
 
+    def _costs(self) -> dict[str, float]:
+        """Returns what the trial takes: parameters, seconds per pass over the split, most memory of a worker."""
+        samples, seconds = self._trained
+        costs = {"num_parameters": float(self.num_parameters)}
+        costs["epoch_s"] = seconds / max(samples, 1) * self.data.num_samples("train")
+        peak = self._memory.mib()
+        return costs if peak is None else costs | {"peak_memory_mib": peak}
+
     def _train_until(self, due: int) -> tuple[tuple[int, dict[str, float]], ...]:
         curve = Curve(due, max((due - self._samples) // self.order.num_curve_points, 1), self._samples)
         engine.train_mode(self._module)
-        batches = self._fetch(self._samples)
+        pending: Future[list[Batch]] | None = None
         while self._samples < due:
-            current = batches.result()
-            self._enter_stage()
-            if self._samples + self._layout.batch_size < due:
-                batches = self._fetch(self._samples + self._layout.batch_size)
-            self._step(current, curve)
+            self._enter_stage(curve)
+            if self._plan.stages[self._stage].joint:
+                pending = None
+                self._step(self._joint_backward, curve)
+                continue
+            batches = (pending or self._fetch(self._samples)).result()
+            following = self._samples + self._layout.batch_size
+            pending = self._fetch(following) if following < due else None
+            self._step(partial(self._backward, batches), curve)
         return curve.points()
 
     def _fetch(self, start: int) -> Future[list[Batch]]:
-        return self._prefetch.submit(self._draw, self._layout.positions(start, self._world.rank))
+        positions = self._layout.positions(start, self._world.rank)
+        return self._prefetch.submit(lambda: [self._draw(position) for position in positions])
 
-    def _draw(self, positions: list[int]) -> list[Batch]:
-        size = self._layout.micro_batch_size
-        drawn = [self._stream.take(position, size) for position in positions]
-        return [self.task.training_batch(self.data, indices, keys) for indices, keys in drawn]
+    def _draw(self, position: int) -> Batch:
+        indices, keys = self._stream.take(position, self._layout.micro_batch_size)
+        return self.task.training_batch(self.data, indices, keys)
 
-    def _step(self, batches: list[Batch], curve: Curve) -> None:
+    def _step(
+        self, backward: Callable[[], tuple[Mapping[str, float], Mapping[str, float]]], curve: Curve
+    ) -> None:
         """Takes one optimizer step on one global batch, of which this rank holds some micro-batches."""
         progress = self._plan.progress(self._samples)
-        seed = splitmix64(splitmix64(np.uint64(self.task.config.seed)) + np.uint64(self._samples))
-        self._world.seed((int(seed) + self._world.rank) % 2**63)
+        self._seed(0)
         after = self._samples + self._layout.batch_size
         scale = lr_factor(self._knobs, self._stage_ratio(after))
         for group in self._engine.optimizer.param_groups:
             group["lr"] = self._knobs.lr * group["lr_scale"] * scale
-        sums, counts = self._backward(batches, progress)
+        sums, counts = backward()
         self._check(sums)
         self._engine.step()
         self._samples = after
         curve.add(after, sums, counts, self.task.weights(progress), self._knobs.lr * scale, self._engine)
+
+    def _seed(self, micro_batch: int) -> None:
+        """Seeds what is random about a step: a function of the samples seen, so that there is no state to save."""
+        seed = splitmix64(splitmix64(np.uint64(self.task.config.seed)) + np.uint64(self._samples))
+        number = micro_batch * self._world.size + self._world.rank
+        self._world.seed((int(seed) + number) % 2**63)
 
     def _stage_ratio(self, samples: int) -> float:
         end = self._plan.ends[self._stage]
         start = self._plan.ends[self._stage - 1] if self._stage else 0
         return min((samples - start) / max(end - start, 1), 1.0)
 
-    def _backward(
-        self, batches: list[Batch], progress: Progress
-    ) -> tuple[dict[str, float], dict[str, float]]:
-        weights = self.task.weights(progress)
-        names = sorted(weights)
-        local = [self.task.counts(batch, progress) for batch in batches]
-        counts = self._world.sum(torch.tensor([sum(c[name] for c in local) for name in names]).double())
-        factors = {
-            name: weights[name] / count if count > 0 else 0.0
-            for name, count in zip(names, counts.tolist(), strict=True)
-        }
-        sums = torch.zeros(len(names), dtype=torch.float64, device=self._world.device)
-        for number, batch in enumerate(batches):
-            parts = self._engine(move(batch, self._world.device), progress)
-            loss = self._loss(parts, factors)
-            self._engine.backward(loss, scale_wrt_gas=False)
-            sums += torch.stack([parts[name].detach().double() for name in names])
-            if number < len(batches) - 1:
-                self._engine.step()
-        totals = self._world.sum(sums).tolist()
-        return dict(zip(names, totals, strict=True)), dict(zip(names, counts.tolist(), strict=True))
+    def _backward(self, batches: list[Batch]) -> tuple[dict[str, float], dict[str, float]]:
+        progress = self._plan.progress(self._samples)
+        return gradient.backward(self._engine, self.task, self._world, batches, progress)
 
-    def _loss(self, parts: Mapping[str, Tensor], factors: Mapping[str, float]) -> Tensor:
-        # DeepSpeed averages gradients over the workers; the sums of all workers make one mean.
-        return self._world.size * torch.stack([parts[name] * factors[name] for name in factors]).sum()
+    def _joint_backward(self) -> tuple[dict[str, float], dict[str, float]]:
+        positions = self._layout.positions(self._samples, self._world.rank)
+        batches = MicroBatches(
+            count=len(positions),
+            draw=lambda number: self._draw(positions[number]),
+            seed=self._seed,
+            executor=self._prefetch,
+        )
+        progress = self._plan.progress(self._samples)
+        return joint.backward(self._engine, self.task, self._world, batches, progress)
 
     def _check(self, sums: Mapping[str, float]) -> None:
         """Stops the trial at a loss that is not finite; the sums are equal on all ranks, so all stop.
@@ -245,48 +266,48 @@ class Session:
                 "lower lr, or clip_norm, or the loss weights"
             )
 
-    def _enter_stage(self) -> None:
+    def _enter_stage(self, curve: Curve) -> None:
         number = self._plan.index(self._samples)
         if number == self._stage:
             return
+        curve.note(self._samples, f"after_{self._plan.stages[self._stage].name}", self._evaluate())
         weights = engine.full_weights(self._engine)
         engine.release(self._engine)
         model = self.task.build(self.data).to(self._world.device)
         model.load_state_dict(weights)
-        self._module = engine.TaskModule(self.task, model)
         self._stage = number
+        self._module = self._wrap(model)
         self._engine = self._start_stage()
         engine.train_mode(self._module)
 
     def _evaluate(self) -> dict[str, float]:
         self._engine.eval()
-        return evaluate_split(
-            self.task,
-            self.data,
-            lambda batch: self._engine(batch, None),
-            self._world,
-            split="val",
-            batch_size=self._evaluation_batch_size(),
-        )
+        return self._evaluate_with(lambda batch: self._engine(batch, None))
 
-    def _evaluation_batch_size(self) -> int:
-        return max(self._layout.micro_batch_size, 8)
+    def _evaluate_with(self, evaluate: Callable[[Batch], Mapping[str, Tensor]]) -> dict[str, float]:
+        metrics: dict[str, float] = {}
+        for split in self.task.evaluated_splits():
+            found = evaluate_split(
+                self.task,
+                self.data,
+                evaluate,
+                self._world,
+                split=split,
+                batch_size=max(self._layout.micro_batch_size, 8),
+                most=self.data.num_samples("val") if split == "train" else None,
+            )
+            metrics |= {_metric_name(split, name): value for name, value in found.items()}
+        return metrics
 
     def _record_baselines(self) -> None:
         directory = Path(self.order.directory)
         # All ranks decide on what rank 0 sees, for they evaluate together.
         if not self._world.all_agree(self._world.rank != 0 or baselines.read(directory) is None):
             return
-        predictors = {"untrained": self._module.model.eval(), **self.task.baselines(self.data)}
+        start = "before_training" if self.order.sources else "untrained"
+        predictors = {start: self._module.model.eval(), **self.task.baselines(self.data)}
         found = {
-            name: evaluate_split(
-                self.task,
-                self.data,
-                partial(self.task.evaluate, predictor.to(self._world.device)),
-                self._world,
-                split="val",
-                batch_size=self._evaluation_batch_size(),
-            )
+            name: self._evaluate_with(partial(self.task.evaluate, predictor.to(self._world.device)))
             for name, predictor in predictors.items()
         }
         if self._world.rank == 0:
@@ -310,3 +331,7 @@ class Session:
         self._prefetch.shutdown(wait=True, cancel_futures=True)
         engine.release(self._engine)
         del self._engine, self._module
+
+
+def _metric_name(split: SplitName, name: str) -> str:
+    return name if split == "val" else f"{split}_{name}"

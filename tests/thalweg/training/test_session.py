@@ -169,11 +169,13 @@ def test_evaluations_are_due_at_the_same_samples_whatever_the_batch(order: Order
     assert [report.samples_seen for report in reports] == [72, 144, 192, 264]
 
 
-def test_the_second_stage_leaves_frozen_weights_alone(order: Orders, world: World) -> None:
-    session = Session(order(stages="two"), world, DataCache())
+@pytest.mark.parametrize("zero_stage", [0, 1, 2, 3])
+def test_the_second_stage_leaves_frozen_weights_alone(zero_stage: int, order: Orders, world: World) -> None:
+    session = Session(order(stages="two", opt={"zero_stage": zero_stage}), world, DataCache())
     middle = checkpoint.fp32_weights(Path(str(_advance_to(session, 128))))
     end = checkpoint.fp32_weights(Path(str(_advance_to(session, 256))))
     session.close()
+    assert set(end) == set(ToyTask(Toy()).build(None).state_dict())
     changed = {name for name in end if not torch.equal(middle[name], end[name])}
     assert changed == {"head.weight", "head.bias"}
 

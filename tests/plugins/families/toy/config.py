@@ -25,8 +25,10 @@ class Toy(FamilyConfig):
     """Hidden units."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """Dropout of the hidden layer."""
-    stages: Literal["one", "two"] = "one"
-    """Whether the head trains alone in a second stage."""
+    batch_norm: bool = False
+    """Whether the hidden layer is normalised over the micro-batch."""
+    stages: Literal["one", "two", "joint"] = "one"
+    """Whether the head trains alone in a second stage, after a first one that may be contrastive."""
     breaks_at: int = Field(-1, ge=-1)
     """Samples after which the loss is not a number; -1 never."""
     fails_at: int = Field(-1, ge=-1)

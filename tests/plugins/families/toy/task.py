@@ -31,9 +31,11 @@ class Waves:
 class Net(nn.Module):
     """A hidden layer and a head."""
 
-    def __init__(self, width: int, dropout: float) -> None:
+    def __init__(self, width: int, dropout: float, batch_norm: bool = False) -> None:
         super().__init__()
-        self.body = nn.Sequential(nn.Linear(4, width), nn.Tanh(), nn.Dropout(dropout))
+        norm = nn.BatchNorm1d(width) if batch_norm else nn.Identity()
+        # A bias before a batch norm has no gradient but rounding, which Adam would blow up.
+        self.body = nn.Sequential(nn.Linear(4, width, bias=not batch_norm), norm, nn.Tanh(), nn.Dropout(dropout))
         self.head = nn.Linear(width, 2)
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -54,6 +56,7 @@ class ToyTask(Task[Toy, Waves]):
     """Two regressions with one body."""
 
     config_type = Toy
+    rows = frozenset({"errors"})
     metrics: ClassVar[tuple[Metric, ...]] = (
         Metric(name="mse", mode="min", unit="1", search_invariant=True, meaning="Mean squared error."),
         Metric(name="loss", mode="min", unit="1", search_invariant=False, meaning="Weighted loss."),
@@ -87,16 +90,32 @@ class ToyTask(Task[Toy, Waves]):
 
     def build(self, data: Waves | None) -> nn.Module:
         """Builds the network."""
-        return Net(self.config.width, self.config.dropout)
+        return Net(self.config.width, self.config.dropout, self.config.batch_norm)
 
     def stages(self) -> tuple[Stage, ...]:
         """One stage, or the head alone in a second one."""
         if self.config.stages == "one":
             return (Stage(),)
+        if self.config.stages == "joint":
+            return (
+                Stage(name="align", share=0.5, groups=(ParameterGroup(prefix="body"),), joint=True),
+                Stage(name="fit", share=0.5),
+            )
         return (
             Stage(name="all", share=0.5),
             Stage(name="head", share=0.5, groups=(ParameterGroup(prefix="head", lr_scale=0.5),)),
         )
+
+    def embed(self, model: nn.Module, batch: Batch, progress: Progress) -> Mapping[str, Tensor]:
+        """The hidden layer of a sample and of its mirror image, each (batch, width)."""
+        assert isinstance(model, Net)
+        inputs = batch["inputs"].to(model.head.weight.dtype)
+        return {"sample": model.body(inputs).float(), "mirrored": model.body(inputs.flip(1)).float()}
+
+    def joint_losses(self, embeddings: Mapping[str, Tensor], progress: Progress) -> Mapping[str, Tensor]:
+        """Cross-entropy of finding each sample's mirror image among all."""
+        logits = embeddings["sample"] @ embeddings["mirrored"].T
+        return {"alignment": nn.functional.cross_entropy(logits, torch.arange(len(logits)), reduction="sum")}
 
     def losses(self, model: nn.Module, batch: Batch, progress: Progress) -> Mapping[str, Tensor]:
         """Squared errors, summed."""
@@ -109,10 +128,14 @@ class ToyTask(Task[Toy, Waves]):
 
     def counts(self, batch: Batch, progress: Progress) -> Mapping[str, float]:
         """Samples that carry each part."""
+        if progress.stage == "align":
+            return {"alignment": float(len(batch["inputs"]))}
         return {"first": float(len(batch["inputs"])), "second": float(batch["present"].sum())}
 
     def weights(self, progress: Progress) -> Mapping[str, float]:
         """Weights of the configuration."""
+        if progress.stage == "align":
+            return {"alignment": 1.0}
         return {"first": self.config.loss_weights.first, "second": self.config.loss_weights.second}
 
     def evaluate(self, model: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
@@ -122,16 +145,21 @@ class ToyTask(Task[Toy, Waves]):
         return {
             "first": torch.stack([errors[:, 0].sum(), torch.tensor(len(errors)).double()]),
             "second": torch.stack([(errors[:, 1] * present).sum(), present.sum()]),
+            "errors": errors[:, 0],
         }
 
     def summarize(self, sums: Mapping[str, Tensor]) -> dict[str, float]:
-        """Mean squared errors."""
-        means = {name: float((total / count).detach()) for name, (total, count) in sums.items()}
+        """Mean squared errors, and whether errors rise or fall from one sample to the next, which needs their order."""
+        errors = sums["errors"]
+        steps = float((errors.detach().diff() * torch.arange(1, len(errors))).mean())
+        totals = {name: sums[name] for name in ("first", "second")}
+        means = {name: float((total / count).detach()) for name, (total, count) in totals.items()}
         weights = self.config.loss_weights
         return {
             "mse": (means["first"] + means["second"]) / 2,
             "mse_first": means["first"],
             "mse_second": means["second"],
+            "steps": steps,
             "loss": weights.first * means["first"] + weights.second * means["second"],
         }
 

@@ -1,0 +1,63 @@
+"""The gradient of one global batch whose loss is a sum over samples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from thalweg.contract import Progress, Task
+from thalweg.training.evaluation import move
+from thalweg.training.process_group import World
+
+if TYPE_CHECKING:
+    from thalweg.contract import Batch
+
+Parts = dict[str, float]
+
+
+def backward(
+    engine: Any, task: Task[Any, Any], world: World, batches: Sequence[Batch], progress: Progress
+) -> tuple[Parts, Parts]:
+    """Accumulates the gradient of the exact mean over a global batch in the engine.
+
+    Args:
+        engine: DeepSpeed engine around a `TaskModule`.
+        task: Gives counts and weights.
+        world: Workers, each of which holds some micro-batches. Every one must call.
+        batches: This worker's micro-batches.
+        progress: Where training stands.
+
+    Returns:
+        Sums and counts of the loss parts over the global batch, equal on all ranks.
+    """
+    counts = total_counts([task.counts(batch, progress) for batch in batches], world)
+    factors = factors_of(task.weights(progress), counts)
+    sums = torch.zeros(len(factors), dtype=torch.float64, device=world.device)
+    for number, batch in enumerate(batches):
+        parts = engine(move(batch, world.device), progress)
+        # DeepSpeed averages gradients over the workers; the sums of all workers make one mean.
+        engine.backward(world.size * weighted(parts, factors), scale_wrt_gas=False)
+        sums += torch.stack([parts[name].detach().double() for name in factors])
+        if number < len(batches) - 1:
+            engine.step()
+    return dict(zip(factors, world.sum(sums).tolist(), strict=True)), counts
+
+
+def total_counts(local: Sequence[Mapping[str, float]], world: World) -> Parts:
+    """Adds the denominators of the loss parts over micro-batches and workers."""
+    names = sorted(local[0])
+    values = world.sum(torch.tensor([sum(counts[name] for counts in local) for name in names]).double())
+    return dict(zip(names, values.tolist(), strict=True))
+
+
+def factors_of(weights: Mapping[str, float], counts: Mapping[str, float]) -> Parts:
+    """Returns what the sum of each part is multiplied by; 0 for a part that no sample carries."""
+    return {name: weights[name] / count if count > 0 else 0.0 for name, count in counts.items()}
+
+
+def weighted(parts: Mapping[str, Tensor], factors: Mapping[str, float]) -> Tensor:
+    """Returns the loss, a scalar."""
+    return torch.stack([parts[name] * factors[name] for name in factors]).sum()

@@ -1,0 +1,145 @@
+"""The gradient of one global batch whose loss joins its samples, in the memory of one micro-batch.
+
+Cached gradients (GradCache, Gao et al., arXiv:2101.06983): every micro-batch is embedded without a graph, the loss
+of all embeddings gives the gradient of each, and every micro-batch is embedded again with a graph that this gradient
+is sent through. Loss and gradient are those of the whole batch at once, to rounding. The last micro-batch keeps its
+graph instead of being embedded twice, so that a batch that fits is trained as plainly as any other.
+
+Both passes see the same network: dropout is seeded by the number of the micro-batch, and buffers, such as
+the running statistics of a batch norm, are put back before the second pass and end as the first one left them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from thalweg.contract import Progress, Task
+from thalweg.training.evaluation import move
+from thalweg.training.gradient import Parts, factors_of, total_counts, weighted
+from thalweg.training.process_group import World
+
+if TYPE_CHECKING:
+    from thalweg.contract import Batch
+
+Embeddings = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MicroBatches:
+    """This worker's share of a global batch, drawn when it is needed and never held as a whole.
+
+    Attributes:
+        count: Number of micro-batches.
+        draw: Returns one of them by its number, the same each time.
+        seed: Seeds the generators for one of them.
+        executor: Draws the next one while the present one is computed.
+    """
+
+    count: int
+    draw: Callable[[int], Batch]
+    seed: Callable[[int], None]
+    executor: Executor
+
+    def each(self, numbers: Sequence[int], device: torch.device) -> Iterator[Batch]:
+        """Yields micro-batches on the device, with the generators seeded for each."""
+        waiting = [self.executor.submit(self.draw, number) for number in numbers[:1]]
+        for place, number in enumerate(numbers):
+            batch = move(waiting.pop().result(), device)
+            waiting += [self.executor.submit(self.draw, later) for later in numbers[place + 1 : place + 2]]
+            self.seed(number)
+            yield batch
+
+
+def backward(
+    engine: Any, task: Task[Any, Any], world: World, batches: MicroBatches, progress: Progress
+) -> tuple[Parts, Parts]:
+    """Accumulates the gradient of a joint loss over a global batch in the engine.
+
+    Args:
+        engine: DeepSpeed engine around a joint `TaskModule`.
+        task: Gives counts, weights and the joint loss.
+        world: Workers, each of which holds some micro-batches. Every one must call.
+        batches: This worker's micro-batches.
+        progress: Where training stands.
+
+    Returns:
+        Sums and counts of the loss parts over the global batch, equal on all ranks.
+    """
+    before = _buffers(engine.module)
+    rows, counts = _embed_all(engine, task, world, batches, progress)
+    after = _buffers(engine.module)
+    totals = total_counts(counts, world)
+    sums, slopes = _slopes(task, world, rows, factors_of(task.weights(progress), totals), progress)
+    # The last graph first: it is alive, and the others need its memory.
+    _send(engine, world, rows.pop(), {name: slope.pop() for name, slope in slopes.items()})
+    if batches.count > 1:
+        _restore(engine.module, before)
+        for number, batch in enumerate(batches.each(range(batches.count - 1), world.device)):
+            engine.step()
+            again = engine(batch, progress)
+            _send(engine, world, again, {name: slope[number] for name, slope in slopes.items()})
+        _restore(engine.module, after)
+    return sums, totals
+
+
+def _embed_all(
+    engine: Any, task: Task[Any, Any], world: World, batches: MicroBatches, progress: Progress
+) -> tuple[list[Embeddings], list[Mapping[str, float]]]:
+    """Embeds this worker's micro-batches, the last one with its graph."""
+    rows, counts = [], []
+    for number, batch in enumerate(batches.each(range(batches.count), world.device)):
+        with torch.set_grad_enabled(number == batches.count - 1):
+            rows.append(engine(batch, progress))
+        counts.append(task.counts(batch, progress))
+    return rows, counts
+
+
+def _slopes(
+    task: Task[Any, Any],
+    world: World,
+    rows: Sequence[Embeddings],
+    factors: Mapping[str, float],
+    progress: Progress,
+) -> tuple[Parts, dict[str, list[Tensor]]]:
+    """Returns the sums of the loss parts, and the gradient of the loss by the embeddings of each micro-batch.
+
+    Every worker computes the loss of the whole batch, so that gradients need not travel: of those by all
+    embeddings each worker needs those by its own.
+    """
+    sizes = [len(next(iter(part.values()))) for part in rows]
+    own = {name: torch.cat([part[name].detach() for part in rows]).requires_grad_() for name in rows[0]}
+    parts = task.joint_losses({name: _around(values, world) for name, values in own.items()}, progress)
+    gradients = torch.autograd.grad(weighted(parts, factors), list(own.values()))
+    slopes = {name: list(gradient.split(sizes)) for name, gradient in zip(own, gradients, strict=True)}
+    return {name: float(parts[name].detach()) for name in factors}, slopes
+
+
+def _around(own: Tensor, world: World) -> Tensor:
+    """Returns the embeddings of all workers in the order of the samples; the own ones carry gradients."""
+    if world.size == 1:
+        return own
+    everyone = list(world.gather(own.detach()))
+    everyone[world.rank] = own
+    return torch.cat(everyone)
+
+
+def _send(engine: Any, world: World, rows: Embeddings, slopes: Mapping[str, Tensor]) -> None:
+    # DeepSpeed averages gradients over the workers; each sends those of its own samples.
+    surrogate = torch.stack([(rows[name] * slope).sum() for name, slope in slopes.items()]).sum()
+    engine.backward(world.size * surrogate, scale_wrt_gas=False)
+
+
+def _buffers(module: nn.Module) -> dict[str, Tensor]:
+    return {name: buffer.detach().clone() for name, buffer in module.named_buffers()}
+
+
+def _restore(module: nn.Module, values: Mapping[str, Tensor]) -> None:
+    with torch.no_grad():
+        for name, buffer in module.named_buffers():
+            buffer.copy_(values[name])
