@@ -116,6 +116,20 @@ def test_two_workers_equal_one_to_rounding(
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.parametrize("zero_stage", [1, 3])
+def test_two_workers_join_samples_like_one(
+    zero_stage: int, single: tuple[Lane, list[int]], double: tuple[Lane, list[int]], tmp_path: Path
+) -> None:
+    def order(trial: str, micro: int) -> TrialOrder:
+        opt = {"zero_stage": zero_stage, "batch_size": 16, "micro_batch_size": micro}
+        return _order(tmp_path, trial, stages="joint", opt=opt)
+
+    one, two = _train(single[0], order("one", 16)), _train(double[0], order("two", 2))
+    for report, other in zip(one, two, strict=True):
+        assert other.metrics == pytest.approx(report.metrics, rel=1e-4)
+
+
+@pytest.mark.timeout(300)
 def test_a_trial_that_fails_leaves_the_lane_warm(single: tuple[Lane, list[int]], tmp_path: Path) -> None:
     lane, processes = single
     nan = _refusal(lane, _order(tmp_path, "nan", breaks_at=70))

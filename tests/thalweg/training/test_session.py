@@ -234,3 +234,35 @@ def test_baselines_are_recorded_once(order: Orders, world: World, tmp_path: Path
         / 2
     )
     assert set(first) == {"untrained", "zero"}
+
+
+def test_every_report_says_what_the_trial_takes(order: Orders, run: Run) -> None:
+    costs = [report.costs for report in run(order(width=16))]
+    assert {cost["num_parameters"] for cost in costs} == {5 * 16 + 2 * 17}
+    assert all(cost["epoch_s"] > 0 for cost in costs)
+
+
+def test_rows_reach_the_summary_in_the_order_of_the_samples(order: Orders, run: Run) -> None:
+    report = run(order(opt={"lr": 1e-12}))[0]
+    task, data = ToyTask(Toy()), Waves()
+    torch.manual_seed(0)
+    model = task.build(data).eval()
+    batch = task.evaluation_batch(data, "val", np.arange(data.num_samples("val")))
+    errors = (model(batch["inputs"])[:, 0] - batch["targets"][:, 0]).detach().square().double()
+    steps = float((errors.diff() * torch.arange(1, len(errors))).mean())
+    assert report.metrics["steps"] == pytest.approx(steps, rel=1e-4)
+
+
+def test_the_training_split_is_evaluated_where_a_task_asks(
+    order: Orders, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ToyTask, "evaluated_splits", lambda self: ("val", "train"))
+    metrics = run(order(opt={"lr": 1e-12}))[0].metrics
+    task, data = ToyTask(Toy()), Waves()
+    torch.manual_seed(0)
+    batch = task.evaluation_batch(data, "train", np.arange(data.num_samples("val")))
+    expected = {name: part.detach() for name, part in task.evaluate(task.build(data).eval(), batch).items()}
+    assert metrics["train_mse_first"] == pytest.approx(
+        float(expected["first"][0] / expected["first"][1]), rel=1e-4
+    )
+    assert metrics["train_mse_first"] != metrics["mse_first"]
