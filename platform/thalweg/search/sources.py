@@ -140,7 +140,7 @@ class Sources:
         weights = _weights(self._directory, study)
         try:
             facts = json.loads(weights.with_suffix(".json").read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         if not weights.exists():
             raise StudyError(

@@ -84,7 +84,10 @@ def _read(folder: Path) -> tuple[checkpoint.State, dict[str, Tensor]]:
         raise TrialError(f"a checkpoint must exist to be exported, got {folder}; raise keep_checkpoints")
     state = checkpoint.State.read(folder)
     with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
-        return state, checkpoint.fp32_weights(folder)  # DeepSpeed shows its progress
+        weights = checkpoint.fp32_weights(folder)  # DeepSpeed shows its progress
+    if not weights:
+        raise TrialError(f"a checkpoint must hold weights to be exported, got none in {folder}")
+    return state, weights
 
 
 def _content(state: checkpoint.State, weights: Mapping[str, Tensor]) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """A checkpoint as one plain file."""
 
+import hashlib
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,8 @@ from families.toy.task import Net, ToyTask
 from thalweg.errors import OutputError, TrialError
 from thalweg.search.single import choose, train
 from thalweg.search.space import load_space
-from thalweg.training.export import export
+from thalweg.training.checkpoint import fp32_weights
+from thalweg.training.export import export, freeze
 
 
 @pytest.fixture(scope="module")
@@ -49,3 +52,41 @@ def test_a_checkpoint_that_is_gone_is_refused(tmp_path: Path) -> None:
 def test_a_file_that_can_not_be_written_is_refused(checkpoint: Path, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="must be writable"):
         export(checkpoint, tmp_path, tmp_path / "nowhere" / "best.pt")
+
+
+def test_frozen_weights_are_the_whole_model_and_named_by_their_hash(checkpoint: Path, tmp_path: Path) -> None:
+    sha256 = freeze(checkpoint, tmp_path / "toys.pt", {"study": "toys", "trial": 3})
+    content = torch.load(tmp_path / "toys.pt", weights_only=True)
+    assert (content["study"], content["trial"], content["samples"]) == ("toys", 3, 32)
+    net = Net(8, 0.0)
+    net.load_state_dict(content["weights"])
+    expected = hashlib.sha256()
+    for name, tensor in sorted(net.state_dict().items()):
+        expected.update(name.encode() + str(tuple(tensor.shape)).encode() + tensor.numpy().tobytes())
+    assert sha256 == expected.hexdigest()
+    assert all(
+        torch.equal(content["weights"][name], value) for name, value in fp32_weights(checkpoint).items()
+    )
+    assert [file.name for file in tmp_path.iterdir()] == ["toys.pt"]
+
+
+def test_other_weights_have_another_hash(checkpoint: Path, tmp_path: Path) -> None:
+    space = load_space("spaces.toys")
+    single = choose(space, {"width": 8, "lr": 0.02}, output=tmp_path, root=tmp_path, samples=32)
+    other = Path(str(train(single, lambda report: None).checkpoint))
+    hashes = [freeze(folder, tmp_path / "x.pt", {}) for folder in (checkpoint, checkpoint, other)]
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+def test_a_checkpoint_without_weights_is_refused(checkpoint: Path, tmp_path: Path) -> None:
+    shutil.copytree(checkpoint, tmp_path / "copy")
+    shutil.rmtree(tmp_path / "copy" / "weights")
+    with pytest.raises(TrialError, match="must hold weights"):
+        freeze(tmp_path / "copy", tmp_path / "x.pt", {})
+    with pytest.raises(TrialError, match="must exist"):
+        freeze(tmp_path / "gone", tmp_path / "x.pt", {})
+
+
+def test_frozen_weights_that_can_not_be_written_are_refused(checkpoint: Path, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="weights to start from must be writable"):
+        freeze(checkpoint, tmp_path / "nowhere" / "x.pt", {})

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from families.toy.config import Toy
+from thalweg.config import FamilyConfig
 from thalweg.contract import Batch, Indices, Keys, Metric, ParameterGroup, Progress, SplitName, Stage, Task
 
 
@@ -69,6 +70,11 @@ class ToyTask(Task[Toy, Waves]):
     def open(self, root: Path) -> Waves:
         """Makes the data."""
         return Waves()
+
+    def inherit(self, sources: Mapping[str, FamilyConfig]) -> Toy:
+        """Takes the width from the last source."""
+        widths = [source.width for source in sources.values() if isinstance(source, Toy)]
+        return self.config.model_copy(update={"width": widths[-1]})
 
     def _batch(self, data: Waves, rows: Indices) -> Batch:
         return {
