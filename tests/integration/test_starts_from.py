@@ -1,0 +1,115 @@
+"""A study that starts from the best trial of another one, on real Ray, DeepSpeed and Optuna."""
+
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from thalweg.events import BaselineEvaluated, Event, Notice, StudyStarted, TrialStarted
+from thalweg.search.prepare import prepare
+from thalweg.search.records import StudyRecord, TrialRecord
+from thalweg.search.run import Options, search
+from thalweg.search.space import Space, load_space
+from thalweg.training import baselines
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.timeout(400),
+    # Ray warns of its own deprecations while Tune runs in this process.
+    pytest.mark.filterwarnings("ignore:::ray"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
+
+WIDTH = 12
+
+
+@dataclass
+class Watcher:
+    """Keeps all events."""
+
+    events: list[Event] = field(default_factory=list)
+
+    def handle(self, event: Event) -> None:
+        """Takes one event."""
+        self.events.append(event)
+
+    def close(self) -> None:
+        """Nothing to deliver."""
+
+    def of(self, kind: type[Any]) -> list[Any]:
+        """Returns the events of a kind."""
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+def _search(space: Space, name: str, output: Path) -> tuple[StudyRecord, Watcher]:
+    options, watcher = Options(name=name, output=output / "runs"), Watcher()
+    return search(prepare(space, output / "data", sources=options.sources), options, [watcher]), watcher
+
+
+@pytest.fixture(scope="module")
+def folder(ray_address: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where both studies lie."""
+    return tmp_path_factory.mktemp("chain")
+
+
+@pytest.fixture(scope="module")
+def first(folder: Path) -> TrialRecord:
+    """The best trial of the study ``toys``."""
+    params = tuple({"trouble": "none", "width": WIDTH, "lr": lr} for lr in (1e-2, 1e-3))
+    space = load_space("spaces.toys").with_settings(
+        num_trials=2, num_lanes=1, first_trials=params, scheduler="none"
+    )
+    best = _search(space, "toys", folder)[0].best()
+    assert best is not None
+    return best
+
+
+@pytest.fixture(scope="module")
+def second(folder: Path, first: TrialRecord) -> tuple[StudyRecord, Watcher]:
+    """A study that starts from it."""
+    return _search(load_space("spaces.toys_again"), "again", folder)
+
+
+Second = tuple[StudyRecord, Watcher]
+
+
+def test_every_trial_completes_with_what_it_inherits(first: TrialRecord, second: Second) -> None:
+    record, _ = second
+    assert [trial.status for trial in record.trials] == ["complete"] * 3
+    assert {trial.config["width"] for trial in record.trials} == {WIDTH}
+    assert first.protocol is not None
+    assert {trial.protocol for trial in record.trials} == {first.protocol}
+
+
+def test_before_training_the_model_is_the_best_of_the_other_study(first: TrialRecord, second: Second) -> None:
+    found = {event.name: event.metrics["mse"] for event in second[1].of(BaselineEvaluated)}
+    assert found["before_training"] == pytest.approx(first.value, rel=1e-6)
+
+
+def test_the_records_and_the_narration_say_where_the_study_starts(first: TrialRecord, second: Second) -> None:
+    _, watcher = second
+    (started,) = watcher.of(StudyStarted)
+    trials = watcher.of(TrialStarted)
+    said = f"trial {first.number}, mse {first.value:.4g} after 256 samples, sha256 "
+    assert started.tags["starts_from/toys"].startswith(said)
+    assert {trial.tags["starts_from/toys"] for trial in trials} == {started.tags["starts_from/toys"]}
+    assert all(trial.config["starts_from"] == ["toys"] for trial in trials)
+    sentence = f"starts from toys, trial {first.number}: mse {first.value:.4g}"
+    assert sentence in [notice.text for notice in watcher.of(Notice)]
+
+
+def test_a_continued_study_starts_from_the_same_weights_without_the_other_study(
+    folder: Path, first: TrialRecord, second: Second
+) -> None:
+    shutil.rmtree(folder / "runs" / "toys")
+    known = folder / "runs" / "again" / "checkpoints"
+    before = baselines.read(known)
+    (known / "baselines.json").unlink()
+    record, watcher = _search(load_space("spaces.toys_again").with_settings(num_trials=4), "again", folder)
+    assert [trial.status for trial in record.trials] == ["complete"] * 4
+    assert baselines.read(known) == before
+    (now,) = watcher.of(StudyStarted)
+    (then,) = second[1].of(StudyStarted)
+    assert now.tags["starts_from/toys"] == then.tags["starts_from/toys"]
