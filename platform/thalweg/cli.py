@@ -231,6 +231,27 @@ def ui(
     serve_ui(tracking_uri or default_uri(), port=port, say=_tell(_console()))
 
 
+@app.command(rich_help_panel="Search")
+def show(
+    study: Annotated[list[str], typer.Argument(metavar="STUDY...", help="Names of studies.")],
+    by: Annotated[
+        list[str] | None, typer.Option(help="Group trials by a parameter or knob; repeat it for several.")
+    ] = None,
+    output: Output = RUNS,
+    storage: Storage = None,
+) -> None:
+    """Shows what studies found, without running anything: their leaderboards, or means over groups of trials.
+
+    Example: `thalweg show rgb_lidar_fusion_seeds --by fusion`
+    """
+    from thalweg.analysis import leaderboard, studies
+
+    console = _console()
+    for name in study:
+        board = leaderboard.of_study(studies.find(output, name, storage), output / name)
+        leaderboard.show(board, console, by or ())
+
+
 @app.command(rich_help_panel="Look around")
 def studies(output: Output = RUNS) -> None:
     """Lists the studies that were run here. Next: `thalweg best STUDY`."""
@@ -309,6 +330,39 @@ def make_data(
         )
     for folder in made:
         tell(str(folder))
+
+
+@data_app.command("show")
+def show_data(
+    family: Annotated[str, typer.Argument(help="A family that shows its data.")],
+    dataset: Annotated[
+        str | None, typer.Argument(help="A data set. \\[default: the first synthetic one]")
+    ] = None,
+    fiftyone: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Write it into FiftyOne under this name instead.")
+    ] = None,
+    output: Output = RUNS,
+    data: Data = None,
+    tracking_uri: Tracking = None,
+) -> None:
+    """Shows a data set: counts, pictures, tables and one page that needs no network, in a folder and in MLflow.
+
+    Example: `thalweg data show rgb_lidar tiny`, then `thalweg ui`
+    """
+    from thalweg.search.exploration import export_fiftyone, show
+    from thalweg.tracking.address import check_tracking, default_uri
+    from thalweg.tracking.datasets import EXPERIMENT, record
+
+    tell = _tell(_console())
+    if fiftyone is not None:
+        tell(export_fiftyone(family, dataset, fiftyone, output, data, tell))
+        return
+    uri = tracking_uri or default_uri()
+    check_tracking(uri)
+    shown = show(family, dataset, output, data, tell)
+    tell(f"{shown.found.report}\n\npage    {shown.page}\nfolder  {shown.folder}")
+    record(uri, shown.name, shown.folder, shown.found)
+    tell(f"MLflow  {uri}, experiment {EXPERIMENT}, run {shown.name}: thalweg ui")
 
 
 @data_app.command("import")

@@ -4,6 +4,7 @@ A family subclasses `FamilyConfig` and nests its own knobs by concern. Every fie
 where there is one, and a sentence (an attribute docstring below the field).
 """
 
+from collections.abc import Mapping
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -71,7 +72,12 @@ C = TypeVar("C", bound=FamilyConfig)
 
 def flat(config: BaseModel) -> dict[str, Any]:
     """Returns the resolved configuration as ``{"optimization.lr": 1e-4, ...}``, without None and empty lists."""
-    return dict(_leaves("", config.model_dump(mode="json")))
+    return nested_leaves(config.model_dump(mode="json"))
+
+
+def nested_leaves(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a configuration in JSON, such as that of a recorded trial, under dotted names."""
+    return dict(_leaves("", dict(values)))
 
 
 def _leaves(prefix: str, value: Any) -> list[tuple[str, Any]]:

@@ -12,6 +12,8 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from thalweg.analysis import groups
+from thalweg.analysis.groups import COSTS, cost
 from thalweg.analysis.narration import STYLES
 from thalweg.analysis.wording import clock, counted, number, score
 from thalweg.contract import Metric
@@ -22,6 +24,7 @@ from thalweg.training.orders import CHECKPOINTS
 
 COLUMN = 11  # characters of a column with its padding
 MOST_METRICS = 10
+MOST_GROUPED = 2  # other metrics beside means of the objective
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +54,7 @@ class Leaderboard:
         """Lays the board out: one column per trial and baseline, for parameters are many and names long."""
         known = sorted(self.baselines.items(), key=lambda item: self._loss(item[1]))
         trials = self.ranked()
-        names = [self.objective, *self._kin(), "samples", *_params(trials)]
+        names = [self.objective, *self.kin(), "samples", *_params(trials)]
         label = max(map(len, names), default=0) + 2
         taken = label + sum(max(COLUMN, len(name) + 2) for name, _ in known)
         trials = trials[: max(1, min(8, (width - taken) // COLUMN))]
@@ -75,7 +78,7 @@ class Leaderboard:
         values = [score(trial.value) for trial in trials]
         others = [score(found.get(self.objective)) for found in baselines]
         table.add_row(Text(self.objective, style="bold"), *values, *others)
-        for name in self._kin():
+        for name in self.kin():
             row = [score(trial.metrics.get(name)) for trial in trials]
             table.add_row(name, *row, *(score(found.get(name)) for found in baselines))
         table.add_section()
@@ -84,16 +87,20 @@ class Leaderboard:
             table.add_row("ended as", *(Text(trial.status, style=STYLES[trial.status]) for trial in trials))
         table.add_row("samples", *(number(trial.samples) for trial in trials))
         table.add_row("time", *(clock(trial.seconds) for trial in trials))
+        for name, head in COSTS.items():
+            if any(name in trial.metrics for trial in trials):
+                table.add_row(head, *(cost(name, trial.metrics.get(name)) for trial in trials))
         table.add_row("")
         for name in _params(trials):
             row = [number(trial.params[name]) if name in trial.params else "-" for trial in trials]
             table.add_row(name, *row, style="cyan")
 
-    def _kin(self) -> list[str]:
-        """Names the other search-invariant metrics that are better in the objective's direction."""
-        mode = self.record.mode
-        kin = [metric.name for metric in self.metrics if metric.search_invariant and metric.mode == mode]
-        return [name for name in kin if name != self.objective][:MOST_METRICS]
+    def kin(self) -> list[str]:
+        """Names the other search-invariant metrics that some trial has, first those of the objective's direction."""
+        fit = [metric for metric in self.metrics if metric.search_invariant and metric.name != self.objective]
+        fit.sort(key=lambda metric: metric.mode != self.record.mode)
+        found = {name for trial in self.ranked() for name in trial.metrics}
+        return [metric.name for metric in fit if metric.name in found][:MOST_METRICS]
 
     def _loss(self, metrics: Mapping[str, float]) -> float:
         value = metrics.get(self.objective, float("nan"))
@@ -153,12 +160,23 @@ def of_study(record: StudyRecord, folder: Path) -> Leaderboard:
     )
 
 
-def show(board: Leaderboard, console: Console) -> None:
-    """Prints a leaderboard, or that there is nothing to show yet."""
+def show(board: Leaderboard, console: Console, by: Sequence[str] = ()) -> None:
+    """Prints a leaderboard, or that there is nothing to show yet.
+
+    Args:
+        board: The leaderboard.
+        console: Where to print.
+        by: Parameters or knobs; where there are some, groups of trials are shown instead of single ones.
+
+    Raises:
+        StudyError: Trials cannot be grouped so.
+    """
     title = Text(f"{board.record.name}  ", style="bold")
     title.append(f"{board.objective} ({board.record.mode})  {board.record.definition['space']}", "not bold")
     console.print("", title, "", sep="\n")
-    if board.ranked() or any(_is_over(trial) for trial in board.record.trials):
+    if by:
+        console.print(groups.draw(board.record, by, board.kin()[:MOST_GROUPED]))
+    elif board.ranked() or any(_is_over(trial) for trial in board.record.trials):
         console.print(board.draw(console.width))
     else:
         console.print("no trial has ended yet")

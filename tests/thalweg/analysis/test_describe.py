@@ -65,7 +65,7 @@ def test_a_sentence_of_two_lines_becomes_one() -> None:
 def test_every_family_describes_every_knob_of_every_preset(name: str) -> None:
     for config in discovery.load_family(name).presets.values():
         found = list(describe.knobs(config))
-        assert {knob.name for knob in found if knob.value is not None} == set(flat(config))
+        assert {knob.name for knob in found if knob.value not in (None, ())} == set(flat(config))
         assert [knob.name for knob in found if not knob.sentence] == []
 
 

@@ -65,11 +65,27 @@ def test_trials_stand_beside_baselines_and_the_better_baseline_first(
     assert found["skill_rain"] == ["0.2500", "0.1000", "-0.4000"]
 
 
-def test_metrics_of_the_other_direction_or_of_no_fixed_meaning_are_left_out(
+def test_metrics_without_a_value_or_a_fixed_meaning_are_left_out(
     page: Page, make_record: Record, make_trial: Make
 ) -> None:
     board = Leaderboard(record=make_record(make_trial(0)), baselines={}, metrics=METRICS)
     assert not {"mse", "loss"} & set(rows(board, *page()))
+
+
+def test_metrics_of_the_other_direction_come_last(page: Page, make_record: Record, make_trial: Make) -> None:
+    trial = make_trial(0, 0.5, metrics={"mse": 0.75, "skill": 0.5, "skill_rain": 0.25})
+    board = Leaderboard(record=make_record(trial), baselines={}, metrics=METRICS[::-1])
+    assert [name for name in rows(board, *page()) if name in ("skill", "skill_rain", "mse")] == [
+        "skill",
+        "skill_rain",
+        "mse",
+    ]
+
+
+def test_what_a_trial_takes_is_shown(page: Page, make_record: Record, make_trial: Make) -> None:
+    costs = {"cost/num_parameters": 12345.0, "cost/epoch_s": 1.234, "cost/peak_memory_mib": 56.7}
+    found = rows(Leaderboard(record=make_record(make_trial(0, metrics=costs)), baselines={}), *page())
+    assert (found["parameters"], found["s/epoch"], found["MiB"]) == (["12,345"], ["1.23"], ["57"])
 
 
 def test_a_parameter_that_only_some_trials_have_is_shown_for_those(

@@ -1,0 +1,117 @@
+"""Trials grouped by a parameter: mean, spread and cost of each group, such as a fusion over its seeds."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from thalweg.analysis.wording import number, score
+from thalweg.config import nested_leaves
+from thalweg.errors import StudyError
+from thalweg.search.records import StudyRecord, TrialRecord
+
+COSTS: Mapping[str, str] = {
+    "cost/num_parameters": "parameters",
+    "cost/epoch_s": "s/epoch",
+    "cost/peak_memory_mib": "MiB",
+}
+"""What a trial takes: names among its metrics, and how they are headed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Complete trials that share the values of some parameters.
+
+    Attributes:
+        key: The values they share.
+        trials: The trials.
+    """
+
+    key: tuple[str, ...]
+    trials: tuple[TrialRecord, ...]
+
+    @property
+    def values(self) -> list[float]:
+        """Objective of each trial."""
+        return [trial.value for trial in self.trials if trial.value is not None]
+
+    @property
+    def mean(self) -> float:
+        """Mean of the objective."""
+        return statistics.fmean(self.values)
+
+    @property
+    def spread(self) -> float | None:
+        """Standard deviation of the objective as estimated from the sample; None for one trial."""
+        return statistics.stdev(self.values) if len(self.values) > 1 else None
+
+    def metric(self, name: str) -> float | None:
+        """Returns the mean of another metric over the trials that have it."""
+        found = [trial.metrics[name] for trial in self.trials if name in trial.metrics]
+        return statistics.fmean(found) if found else None
+
+
+def groups(record: StudyRecord, names: Sequence[str]) -> list[Group]:
+    """Groups the complete trials of a study by parameters or knobs, the best mean first.
+
+    Args:
+        record: The study.
+        names: Searched parameters, or knobs of the configuration such as ``model.fusion``. A trial that lacks
+            one, because its space did not ask, has ``-`` for it.
+
+    Raises:
+        StudyError: No complete trial has such a parameter or knob, or none is complete.
+    """
+    trials = record.ranking()
+    if not trials:
+        raise StudyError(f"a study must have complete trials to be grouped, {record.name!r} has none yet")
+    settings = [nested_leaves(trial.config) | dict(trial.params) for trial in trials]
+    known = dict.fromkeys(name for values in settings for name in values)
+    if unknown := [name for name in names if name not in known]:
+        params = ", ".join(dict.fromkeys(name for trial in trials for name in trial.params))
+        raise StudyError(
+            f"trials are grouped by a parameter or a knob, got {unknown[0]!r}; {record.name!r} searched {params}"
+        )
+    found: dict[tuple[str, ...], list[TrialRecord]] = {}
+    for trial, values in zip(trials, settings, strict=True):
+        found.setdefault(tuple(number(values.get(name, "-")) for name in names), []).append(trial)
+    made = [Group(key=key, trials=tuple(members)) for key, members in found.items()]
+    return sorted(made, key=lambda group: group.mean, reverse=record.mode == "max")
+
+
+def draw(record: StudyRecord, names: Sequence[str], others: Sequence[str] = ()) -> RenderableType:
+    """Lays groups out, one per line.
+
+    Args:
+        record: The study.
+        names: What to group by.
+        others: Metrics beside the objective whose mean is shown.
+    """
+    found = groups(record, names)
+    objective = str(record.definition["metric"])
+    costs = [name for name in COSTS if any(group.metric(name) is not None for group in found)]
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for name in names:
+        table.add_column(name.rpartition(".")[2])
+    for name in ("trials", objective, "+-", "lowest", "highest", *others, *(COSTS[name] for name in costs)):
+        table.add_column(name, justify="right")
+    for group in found:
+        figures: list[Any] = [str(len(group.trials)), score(group.mean), score(group.spread)]
+        figures += [score(min(group.values)), score(max(group.values))]
+        figures += [score(group.metric(name)) for name in others]
+        figures += [cost(name, group.metric(name)) for name in costs]
+        table.add_row(*(Text(part, style="cyan") for part in group.key), *figures)
+    return table
+
+
+def cost(name: str, value: float | None) -> str:
+    """Writes what a trial takes: whole numbers but for seconds."""
+    if value is None:
+        return "-"
+    return f"{value:.2f}" if name.endswith("_s") else f"{value:,.0f}"

@@ -1,0 +1,74 @@
+"""Trials grouped by a parameter."""
+
+import statistics
+from collections.abc import Callable
+from io import StringIO
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from thalweg.analysis import groups, leaderboard
+from thalweg.errors import StudyError
+from thalweg.search.records import StudyRecord, TrialRecord
+
+VALUES = {"add": [0.5, 0.7, 0.9], "concat": [0.6, 0.9, 0.9], "gated": [0.1]}
+
+
+@pytest.fixture
+def record(make_trial: Callable[..., TrialRecord], make_record: Callable[..., StudyRecord]) -> StudyRecord:
+    """Three fusions with several seeds, one failed trial and one pruned trial."""
+    trials: list[TrialRecord] = []
+    for fusion, values in VALUES.items():
+        for seed, value in enumerate(values):
+            metrics = {"skill": value, "skill_rain": value / 2, "cost/num_parameters": 1000.0 * (seed + 1)}
+            config = {"model": {"fusion": fusion}, "seed": seed}
+            params = {"fusion": fusion, "seed": seed}
+            trials.append(make_trial(len(trials), value, params=params, metrics=metrics, config=config))
+    trials.append(make_trial(7, 0.99, status="pruned", params={"fusion": "add"}))
+    return make_record(*trials, make_trial(8, None, status="failed", params={"fusion": "add"}))
+
+
+def test_groups_hold_complete_trials_only_and_the_best_mean_comes_first(record: StudyRecord) -> None:
+    found = groups.groups(record, ["fusion"])
+    assert [group.key for group in found] == [("concat",), ("add",), ("gated",)]
+    for group in found:
+        values = VALUES[group.key[0]]
+        assert sorted(group.values) == values
+        assert group.mean == pytest.approx(sum(values) / len(values))
+        assert group.spread == (pytest.approx(statistics.stdev(values)) if len(values) > 1 else None)
+
+
+def test_the_smallest_mean_comes_first_where_small_is_better(
+    record: StudyRecord, make_record: Callable[..., StudyRecord]
+) -> None:
+    found = groups.groups(make_record(*record.trials, mode="min"), ["fusion"])
+    assert [group.key[0] for group in found] == ["gated", "add", "concat"]
+
+
+def test_a_knob_of_the_configuration_groups_too(record: StudyRecord) -> None:
+    by_knob, by_param = groups.groups(record, ["model.fusion"]), groups.groups(record, ["fusion"])
+    assert [group.trials for group in by_knob] == [group.trials for group in by_param]
+    assert len(groups.groups(record, ["model.fusion", "seed"])) == 7
+
+
+def test_what_was_not_searched_is_refused_with_what_was(record: StudyRecord) -> None:
+    with pytest.raises(StudyError, match=r"got 'fusoin'; 'rivers' searched fusion, seed"):
+        groups.groups(record, ["fusoin"])
+
+
+def test_a_study_without_a_complete_trial_is_refused(make_record: Callable[..., StudyRecord]) -> None:
+    with pytest.raises(StudyError, match="complete trials to be grouped"):
+        groups.groups(make_record(), ["fusion"])
+
+
+def test_the_table_shows_mean_spread_and_cost(
+    record: StudyRecord, page: Callable[..., tuple[Console, StringIO]]
+) -> None:
+    console, text = page(120)
+    leaderboard.show(leaderboard.Leaderboard(record=record, baselines={}), console, ["fusion"])
+    lines = [line.split() for line in text.getvalue().splitlines() if line.strip()]
+    rows: dict[str, list[Any]] = {line[0]: line[1:] for line in lines}
+    assert rows["fusion"] == ["trials", "skill", "+-", "lowest", "highest", "parameters"]
+    assert rows["add"] == ["3", "0.7000", "0.2000", "0.5000", "0.9000", "2,000"]
+    assert rows["gated"] == ["1", "0.1000", "-", "0.1000", "0.1000", "1,000"]
