@@ -116,7 +116,7 @@ def _slopes(
     own = {name: torch.cat([part[name].detach() for part in rows]).requires_grad_() for name in rows[0]}
     parts = task.joint_losses({name: _around(values, world) for name, values in own.items()}, progress)
     gradients = torch.autograd.grad(weighted(parts, factors), list(own.values()))
-    slopes = {name: list(gradient.split(sizes)) for name, gradient in zip(own, gradients, strict=True)}
+    slopes = {name: list(torch.split(gradient, sizes)) for name, gradient in zip(own, gradients, strict=True)}
     return {name: float(parts[name].detach()) for name in factors}, slopes
 
 

@@ -36,7 +36,9 @@ class Net(nn.Module):
         super().__init__()
         norm = nn.BatchNorm1d(width) if batch_norm else nn.Identity()
         # A bias before a batch norm has no gradient but rounding, which Adam would blow up.
-        self.body = nn.Sequential(nn.Linear(4, width, bias=not batch_norm), norm, nn.Tanh(), nn.Dropout(dropout))
+        self.body = nn.Sequential(
+            nn.Linear(4, width, bias=not batch_norm), norm, nn.Tanh(), nn.Dropout(dropout)
+        )
         self.head = nn.Linear(width, 2)
 
     def forward(self, inputs: Tensor) -> Tensor:
