@@ -51,7 +51,7 @@ def listing(output: Path) -> RenderableType:
             f"{sum(counts.values())}/{planned}",
             *(str(counts[status]) for status in ("complete", "pruned", "failed")),
             f"{record.definition['metric']} {score(best.value)}" if best else "-",
-            "" if _space(record) == folder.name else _space(record),
+            _space(record),
         )
     return (
         table

@@ -98,7 +98,8 @@ def fp32_weights(folder: Path) -> dict[str, Tensor]:
 
     weights: dict[str, Tensor] = {}
     states = folder / _TAG / _MODEL_STATES
-    if states.exists():  # everything but at stage 3, rounded to the precision of training; the file is our own
+    # Everything but at stage 3, rounded to the precision of training; the file is our own.
+    if states.exists():
         module = torch.load(states, map_location="cpu", weights_only=False)["module"]
         weights = {name: tensor.float() for name, tensor in module.items()}
     if any((folder / _TAG).glob(_OPTIMIZER_SHARDS)):  # what was trained, unrounded; all of it at stage 3
