@@ -84,6 +84,7 @@ class WaterData:
         mean: What was subtracted from each of the five modalities; river flow is log(mm/day + 1e-6).
         std: What they were then divided by.
         catchments: NRFA gauge numbers in the order of vector patches and members.
+        vector_positions: Mean position of the catchments of each vector patch, in km east and north of a point.
         sequence_length: Days in a window.
         starts: First day of each window, by split.
         fingerprint: Hash of the days and of how they are cut into windows.
@@ -98,6 +99,7 @@ class WaterData:
     mean: Float64[np.ndarray, " 5"]
     std: Float64[np.ndarray, " 5"]
     catchments: tuple[int, ...]
+    vector_positions: Float32[np.ndarray, "vector_patch 2"]
     sequence_length: int
     starts: dict[SplitName, Int64[np.ndarray, " window"]]
     fingerprint: str
@@ -189,6 +191,7 @@ def _serve(store: Store, folder: Path, knobs: DataKnobs) -> WaterData:
         mean=np.array(facts["mean"]),
         std=np.array(facts["std"]),
         catchments=tuple(facts["ids"]),
+        vector_positions=arrays["vector_positions"],
         sequence_length=knobs.sequence_length,
         starts=starts,
         fingerprint=key_of(windows),

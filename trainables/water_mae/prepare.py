@@ -18,12 +18,13 @@ from thalweg.errors import DataError
 from trainables.water_mae.catchments import Catchments, read_catchments
 from trainables.water_mae.config import IMAGE_MODALITIES, VECTOR_MODALITIES, DataKnobs
 from trainables.water_mae.inputs import Inputs, LandCheck, inspect
-from trainables.water_mae.layout import SPLITS
+from trainables.water_mae.layout import ATTRIBUTES, SPLITS
+from trainables.water_mae.metrics import FLOW_FLOOR
 from trainables.water_mae.patches import Patches, kept_patches
 
-FORMAT = 1
+FORMAT = 2
 """Version of what a store holds; part of its name."""
-_FLOOR = 1e-6  # mm/day added to river flow before the logarithm, so that a dry day stays finite
+_KM_PER_DEGREE = 111.195
 
 
 def prepare(writer: StoreWriter, files: Mapping[str, Path], knobs: DataKnobs) -> dict[str, Any]:
@@ -145,7 +146,7 @@ def _write_vectors(
     train = slice(inputs.spans["train"].start, inputs.spans["train"].stop)
     content.add("series", catchments.values)
     values = catchments.values.astype(np.float64)
-    values[:, 1] = np.log(values[:, 1] + _FLOOR)
+    values[:, 1] = np.log(values[:, 1] + FLOW_FLOOR)
     moments = []
     for number, name in enumerate(VECTOR_MODALITIES):
         item = Moments()
@@ -174,6 +175,22 @@ def _write_static(content: _Content, catchments: Catchments, patch_size: int) ->
     static = _into_patches(_standardised(catchments.static).T, patch_size)
     content.writer.put("static", np.moveaxis(static, 0, -1).astype(np.float32))
     content.put("member_valid", _into_patches(np.ones(len(catchments.ids), bool), patch_size))
+    content.writer.put("vector_positions", _positions(catchments.static, patch_size))
+
+
+def _positions(
+    static: Float64[np.ndarray, "catchment attribute"], patch_size: int
+) -> Float32[np.ndarray, "vector_patch 2"]:
+    """Averages the positions of the catchments of each vector patch, in km; an unknown one counts as the mean."""
+    degrees = static[:, [ATTRIBUTES.index(name) for name in ("longitude", "latitude")]]
+    degrees = degrees - np.nanmean(degrees, axis=0)
+    narrowing = np.cos(np.radians(np.nanmean(static[:, ATTRIBUTES.index("latitude")])))
+    km = np.nan_to_num(degrees) * _KM_PER_DEGREE * np.array([narrowing, 1.0])
+    count = _into_patches(np.ones(len(km)), patch_size).sum(axis=1)
+    positions: Float32[np.ndarray, "vector_patch 2"] = (
+        _into_patches(km.T, patch_size).sum(axis=2) / count
+    ).T.astype(np.float32)
+    return positions
 
 
 def _into_patches(

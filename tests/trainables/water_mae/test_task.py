@@ -1,3 +1,4 @@
+import itertools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -12,6 +13,8 @@ from torch import Tensor, nn
 from thalweg.config import flat
 from thalweg.contract import Progress
 from thalweg.errors import ConfigError
+from thalweg.hashing import splitmix64
+from trainables.water_mae import evaluation
 from trainables.water_mae.config import (
     MODALITIES,
     PRESETS,
@@ -197,25 +200,27 @@ def test_an_absent_modality_contributes_no_loss_and_no_gradient(config: WaterMAE
     assert not any(gradient.any() for gradient in gradients.values() if gradient is not None)
 
 
-def test_sea_and_padding_do_not_count(config: WaterMAE, data: WaterData) -> None:
-    task = WaterMAETask(config)
-    batch = task.training_batch(data, FIRST_WITHOUT_RIVERS, KEYS)
-    model = Truth()
+def filled(batch: Batch, value: float) -> Batch:
+    """Returns a batch with another value in the sea and in padding."""
     sea = (~batch["image_valid"])[:, None, None].expand(batch["images"].shape)
     padding = (~batch["vector_valid"])[:, None, None].expand(batch["vectors"].shape)
     assert sea.any() and padding.any()
-    predictions: Predictions = model(batch)
-    loud = batch | {
-        "images": batch["images"].masked_fill(sea, 50.0),
-        "vectors": batch["vectors"].masked_fill(padding, 50.0),
+    return batch | {
+        "images": batch["images"].masked_fill(sea, value),
+        "vectors": batch["vectors"].masked_fill(padding, value),
     }
 
-    class Before(nn.Module):
-        def forward(self, _: Batch) -> Predictions:
-            return predictions
 
-    assert all(float(loss) == 0 for loss in task.losses(Before(), loud, NOW).values())
-    sums = task.evaluate(Before(), loud)
+def test_sea_and_padding_do_not_count(config: WaterMAE, data: WaterData) -> None:
+    task = WaterMAETask(config)
+
+    class Quiet(Truth):
+        def forward(self, batch: Batch) -> Predictions:
+            return super().forward(filled(batch, 0.0))
+
+    loud = filled(task.training_batch(data, FIRST_WITHOUT_RIVERS, KEYS), 50.0)
+    assert all(float(loss) == 0 for loss in task.losses(Quiet(), loud, NOW).values())
+    sums = task.evaluate(Quiet(), filled(task.evaluation_batch(data, "val", np.arange(4)), 50.0))
     assert all(float(value) == 0 for name, value in sums.items() if name.endswith("/error"))
 
 
@@ -270,8 +275,8 @@ def test_metrics_do_not_depend_on_the_evaluation_batches(config: WaterMAE, data:
 def test_perfection_has_skill_one_and_the_mean_has_skill_zero(config: WaterMAE, data: WaterData) -> None:
     task = WaterMAETask(config)
     perfect = evaluate(task, Truth(), data, size=4)
-    assert all(value == 1 for name, value in perfect.items() if "skill" in name)
-    assert all(value == 0 for name, value in perfect.items() if "skill" not in name)
+    for name, value in perfect.items():
+        assert value == pytest.approx(float("mse" not in name and name != "weighted_loss")), name
 
     batch = task.evaluation_batch(data, "val", np.arange(data.num_samples("val")))
     hidden = {name: slow_hidden(batch, name) for name in MODALITIES}
@@ -283,7 +288,96 @@ def test_perfection_has_skill_one_and_the_mean_has_skill_zero(config: WaterMAE, 
                 for name, (target, valid) in hidden.items()
             }
 
-    assert evaluate(task, Mean(), data, size=4)["skill"] == pytest.approx(0, abs=1e-6)
+    metrics = evaluate(task, Mean(), data, size=4)
+    assert metrics["skill"] == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("ratio", [0.3, 0.6, 0.75])
+def test_skill_at_another_ratio_follows_the_slow_definition(
+    config: WaterMAE, data: WaterData, ratio: float
+) -> None:
+    task = WaterMAETask(config)
+    model = build(task, data).requires_grad_(False)
+    metrics = evaluate(task, model, data, size=3)
+    windows = data.windows("val", np.arange(data.num_samples("val")))
+    masking = {"image_mask_ratio": ratio, "vector_mask_ratio": ratio, "mask_mode": "unified"}
+    other = WaterMAETask(config.model_copy(update={"masking": MaskingKnobs.model_validate(masking)}))
+    keys = splitmix64(splitmix64(np.uint64(evaluation.MASK_SEED)) ^ windows["window"])
+    moved = replace(data, starts={"train": data.starts["val"]})
+    batch = other.training_batch(moved, np.arange(data.num_samples("val")), keys)
+    ending = f"at_{100 * ratio:.0f}"
+    skills = []
+    for name in MODALITIES:
+        target, valid = slow_hidden(batch, name)
+        hidden = target[valid].double()
+        mse = float((model(batch)[name][valid].double() - hidden).square().mean())
+        skills.append(1 - mse / float(hidden.var(correction=0)))
+        assert metrics[f"skill_{name}_{ending}"] == pytest.approx(skills[-1], rel=1e-6)
+    assert metrics[f"skill_{ending}"] == pytest.approx(sum(skills) / 5, rel=1e-6)
+
+
+def test_masks_of_the_ratios_are_nested(config: WaterMAE, make_data: Callable[..., WaterData]) -> None:
+    task = WaterMAETask(config)
+    batch = task.evaluation_batch(make_data(num_patches=20, num_catchments=60), "val", np.arange(3))
+    names = ("at_30", "", "at_60", "at_75")
+    for kind in ("image", "vector"):
+        masked = [batch["_".join(filter(None, (kind, "masked", name)))] for name in names]
+        assert [part.shape[-1] for part in masked] == [6, 10, 12, 15]
+        for few, many in itertools.pairwise(masked):
+            for where in np.ndindex(*few.shape[:-1]):
+                assert set(few[where].tolist()) <= set(many[where].tolist())
+
+
+@pytest.mark.parametrize(("num_windows", "chosen"), [(3, 3), (31, 31), (54, 18), (90, 23), (898, 225)])
+def test_other_ratios_are_evaluated_on_windows_of_all_seasons(num_windows: int, chosen: int) -> None:
+    flags = evaluation.at_other_ratios(np.arange(num_windows), num_windows)
+    assert flags.sum() == chosen
+    assert np.ptp(np.diff(np.flatnonzero(flags))) == 0
+    part = np.array([4, num_windows - 1])[: num_windows // 2]
+    assert np.array_equal(evaluation.at_other_ratios(part, num_windows), flags[part % num_windows])
+
+
+def test_a_batch_without_chosen_windows_adds_nothing_at_other_ratios(
+    config: WaterMAE, data: WaterData
+) -> None:
+    task = WaterMAETask(config)
+    batch = task.evaluation_batch(data, "val", np.array([1, 2]))
+    calls = []
+
+    class Watched(Truth):
+        def forward(self, batch: Batch) -> Predictions:
+            calls.append(len(batch["images"]))
+            return super().forward(batch)
+
+    nobody = batch | {"at_other_ratios": torch.zeros(2, dtype=torch.bool)}
+    sums = task.evaluate(Watched(0.1), nobody)
+    assert calls == [2, 1, 1, 1]  # equally often on each rank, whatever it holds
+    assert all(not value.any() for name, value in sums.items() if name.startswith("at_"))
+    assert float(task.evaluate(Watched(0.1), batch)["at_30/precipitation/count"]) > 0
+
+
+def test_river_flow_is_measured_in_mm_per_day_by_catchment(config: WaterMAE, data: WaterData) -> None:
+    mean, std = np.zeros(5), np.ones(5)
+    mean[4], std[4] = 0.3, 0.6
+    scaled = replace(data, mean=mean, std=std)
+    task = WaterMAETask(config)
+    model = build(task, scaled).requires_grad_(False)
+    metrics = evaluate(task, model, scaled, size=4)
+    batch = task.evaluation_batch(scaled, "val", np.arange(scaled.num_samples("val")))
+    masked, predictions = batch["vector_masked"][:, 1], model(batch)["river_flow"]
+    pairs: dict[tuple[int, int], list[tuple[float, float]]] = {}
+    for b, t, k in np.ndindex(*masked.shape):
+        patch = int(masked[b, t, k])
+        for member in np.flatnonzero(scaled.geometry.member_valid[patch]):
+            logs = (batch["vectors"][b, 1, t, patch, member], predictions[b, t, k, member])
+            flows = tuple(max(0.0, math.exp(float(log) * 0.6 + 0.3) - 1e-6) for log in logs)
+            pairs.setdefault((patch, int(member)), []).append((flows[0], flows[1]))
+    assert len(pairs) == 13
+    efficiencies = []
+    for values in pairs.values():
+        seen, given = np.array(values).T
+        efficiencies.append(1 - np.sum((given - seen) ** 2) / np.sum((seen - seen.mean()) ** 2))
+    assert metrics["nse_river_flow"] == pytest.approx(float(np.median(efficiencies)), rel=1e-5)
 
 
 def test_metrics_are_those_that_are_declared(config: WaterMAE, data: WaterData) -> None:

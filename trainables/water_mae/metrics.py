@@ -1,0 +1,135 @@
+"""What a reconstruction is measured by: sums over hidden values, and the skill, NSE and KGE that they give.
+
+Sums of batches and workers add up, so that a metric never depends on how a split was cut. They are in float64.
+River flow is measured once more in mm/day, catchment by catchment, as hydrologists do; NSE and KGE do not change with
+the area by which a flow in m3/s is divided.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Bool, Float, Float64, Int
+from torch import Tensor
+
+FLOW_FLOOR = 1e-6
+"""mm/day that was added to river flow before its logarithm, so that a dry day stays finite."""
+MOST_FLOW = 1e4
+"""mm/day beyond which a predicted flow does not count: ten times any record, and its square stays a number."""
+
+_ROUNDING = 1e-12  # of a sum of squares
+_MOMENTS = ("count", "seen", "seen_square", "given", "given_square", "product")
+
+
+def squared_error_sums(
+    prediction: Float[Tensor, "batch step masked value"],
+    target: Float[Tensor, "batch step masked value"],
+    counts: Bool[Tensor, "batch step masked value"],
+) -> dict[str, Tensor]:
+    """Sums number, value, square and squared error of the values that count."""
+    mask, target = counts.double(), target.double()
+    error = prediction.double() - target
+    return {
+        "count": mask.sum(),
+        "total": (target * mask).sum(),
+        "square": (target.square() * mask).sum(),
+        "error": (error.square() * mask).sum(),
+    }
+
+
+def spread(sums: Mapping[str, Tensor]) -> float:
+    """Returns the sum of squares around the mean; 0 where nothing was counted."""
+    count, total, square = (float(sums[name]) for name in ("count", "total", "square"))
+    return square - total**2 / count if count else 0.0
+
+
+def skill(sums: Mapping[str, Tensor]) -> float:
+    """Returns 1 - MSE / variance, NaN where nothing varies."""
+    around = spread(sums)
+    return 1 - float(sums["error"]) / around if around > 0 else float("nan")
+
+
+def mean_squared_error(sums: Mapping[str, Tensor]) -> float:
+    """Returns the mean squared error, NaN where nothing was counted."""
+    return float(sums["error"]) / float(sums["count"]) if sums["count"] else float("nan")
+
+
+def river_flow(
+    normalised: Float[Tensor, " batch *axes"], scale: Float64[Tensor, "batch 2"]
+) -> Float64[Tensor, " batch *axes"]:
+    """Returns the flow in mm/day that a normalised logarithm stands for, from 0 to `MOST_FLOW`.
+
+    Args:
+        normalised: (log(flow + `FLOW_FLOOR`) - mean) / std.
+        scale: Mean and std.
+    """
+    mean, std = (scale[:, number].reshape(-1, *(1 for _ in normalised.shape[1:])) for number in (0, 1))
+    flow = torch.exp(normalised.double() * std + mean) - FLOW_FLOOR
+    # NaN stays NaN, so that a broken model cannot pass.
+    return flow.clamp(0.0, MOST_FLOW)
+
+
+def catchment_sums(
+    prediction: Float64[Tensor, "batch step masked member"],
+    target: Float64[Tensor, "batch step masked member"],
+    counts: Bool[Tensor, "batch step masked member"],
+    patches: Int[Tensor, "batch step masked"],
+    num_patches: int,
+) -> dict[str, Float64[Tensor, "patch member"]]:
+    """Sums the moments of seen and given flow of each catchment.
+
+    Args:
+        prediction: Flow that a model gave.
+        target: Flow that was seen.
+        counts: What counts.
+        patches: Vector patch of each value.
+        num_patches: Number of vector patches.
+    """
+    zero = target.new_zeros(())
+    seen, given = torch.where(counts, target, zero), torch.where(counts, prediction, zero)
+    moments = (counts.double(), seen, seen.square(), given, given.square(), seen * given)
+    place = patches.reshape(-1)
+    return {
+        name: target.new_zeros(num_patches, target.shape[-1]).index_add_(
+            0, place, values.reshape(len(place), -1)
+        )
+        for name, values in zip(_MOMENTS, moments, strict=True)
+    }
+
+
+def nse(sums: Mapping[str, Tensor]) -> Float64[Tensor, " catchment"]:
+    """Nash-Sutcliffe efficiency of the catchments in which flows were seen that differ.
+
+    Source: Nash & Sutcliffe (1970), doi:10.1016/0022-1694(70)90255-6, Eq. 3.
+    """
+    count, seen, seen_square, _, given_square, product = _varying(sums)
+    error = seen_square - 2 * product + given_square
+    return 1 - error / (seen_square - seen.square() / count)
+
+
+def kge(sums: Mapping[str, Tensor]) -> Float64[Tensor, " catchment"]:
+    """Kling-Gupta efficiency of the catchments in which flows were seen that differ.
+
+    A constant prediction has correlation 0 here, for it follows nothing.
+
+    Source: Gupta et al. (2009), doi:10.1016/j.jhydrol.2009.08.003, Eqs. 9 and 10.
+    """
+    count, seen, seen_square, given, given_square, product = _varying(sums)
+    spread = seen_square - seen.square() / count
+    given_spread = (given_square - given.square() / count).clamp(min=0)
+    constant = given_spread <= _ROUNDING * given_square
+    covariance = product - seen * given / count
+    correlation = torch.where(constant, 0.0, covariance / torch.sqrt(spread * given_spread))
+    variability, bias = torch.sqrt(given_spread / spread), given / seen
+    return 1 - torch.sqrt((correlation - 1).square() + (variability - 1).square() + (bias - 1).square())
+
+
+def median(values: Float64[Tensor, " catchment"]) -> float:
+    """Returns the median, the mean of the middle two; NaN where there are no values or one of them is NaN."""
+    return float(values.quantile(0.5)) if len(values) else float("nan")
+
+
+def _varying(sums: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+    """Returns the moments of the catchments whose seen flows differ by more than the rounding of their sums."""
+    count, seen, square = (sums[name] for name in _MOMENTS[:3])
+    varies = (count >= 2) & (square - seen.square() / count.clamp(min=1) > _ROUNDING * square)
+    return tuple(sums[name][varies] for name in _MOMENTS)
