@@ -6,7 +6,8 @@ A family is a folder ``trainables/NAME/`` with
   imports nothing heavy, for a search space imports it;
 - ``task.py``: one subclass of `Task` for that configuration;
 - ``datasets.py``: ``WORLDS``, synthetic data sets by name, and ``SOURCES``, public data sets that can be
-  imported; both may be empty.
+  imported; both may be empty;
+- ``explore.py``, if it likes: ``explore``, an `Explore` that shows a data set, and ``export_fiftyone``, an `Export`.
 
 The platform owns everything else: processes, DeepSpeed, the loop, the optimizer, checkpoints, early stopping,
 records. It knows no family by name.
@@ -300,3 +301,29 @@ class Source:
     meaning: str
     read: Callable[..., str]
     options: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exploration:
+    """What a look at a data set found.
+
+    Attributes:
+        fingerprint: Hash of the content, as `Data.fingerprint`.
+        report: Markdown that reads well as plain text, a few lines: what the data set holds and what is odd about it.
+        facts: Numbers by which data sets are compared, such as the scenes of each class and split.
+        page: Name of the file to open first.
+    """
+
+    fingerprint: str
+    report: str
+    facts: Mapping[str, float]
+    page: str
+
+
+Explore: TypeAlias = Callable[[Path, Path], Exploration]
+"""Reads a data set's folder and writes pictures (PNG), tables (CSV) and pages (HTML, without any other file or network)
+into an empty folder."""
+
+Export: TypeAlias = Callable[[Path, str, Path], str]
+"""Reads a data set's folder, writes a data set of a name into another tool, and what that tool should find on disk into
+a folder that stays; returns a sentence on how to see it."""

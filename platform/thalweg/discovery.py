@@ -7,6 +7,7 @@ imports nothing; loading imports the one module that was named.
 
 import difflib
 import importlib
+import importlib.util
 import os
 import pkgutil
 import sys
@@ -20,7 +21,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from thalweg.config import FamilyConfig, explain
-from thalweg.contract import Source, Task, World
+from thalweg.contract import Explore, Export, Source, Task, World
 from thalweg.errors import DiscoveryError, SpaceError, ThalwegError
 
 Room = Literal["trainables", "search_spaces"]
@@ -100,6 +101,16 @@ class Family:
             )
         return found[0]
 
+    @cached_property
+    def explore(self) -> Explore | None:
+        """What shows a data set; None where the family has no such thing."""
+        return self._optional("explore", "explore")
+
+    @cached_property
+    def export_fiftyone(self) -> Export | None:
+        """What writes a data set into FiftyOne; None where the family has no such thing."""
+        return self._optional("explore", "export_fiftyone")
+
     def preset(self, name: str) -> FamilyConfig:
         """Returns a named configuration.
 
@@ -109,6 +120,11 @@ class Family:
         if name not in self.presets:
             raise DiscoveryError(_nothing(f"preset {name!r}", self.name, name, self.presets))
         return self.presets[name]
+
+    def _optional(self, part: str, name: str) -> Any:
+        if importlib.util.find_spec(f"{self.package}.{part}") is None:
+            return None
+        return getattr(self._part(part), name, None)
 
     def _part(self, part: str) -> ModuleType:
         return _import("trainables", f"{self.package}.{part}", f"{self.package}.{part}")

@@ -1,7 +1,7 @@
 """A synthetic world: one cube or sphere among small clutter, seen by a camera and a LiDAR along the same rays.
 
-Each sensor fails in its own scenes: some images are dark or noisy, some scans lose many of their rays. A model
-that weighs both knows more than one that reads either. Cubes and spheres cover nearly equal areas, so that
+Each sensor fails in its own scenes: weak light makes images noisy, strong light blinds the scanner to many of its rays.
+A model that weighs both knows more than one that reads either. Cubes and spheres cover nearly equal areas, so that
 size tells next to nothing. As in the real set, some spheres have a scan without an image.
 """
 
@@ -18,6 +18,11 @@ from trainables.rgb_lidar.config import CLASSES
 from trainables.rgb_lidar.lidar import MAX_RANGE, directions
 from trainables.rgb_lidar.raycast import Solids, cast
 
+Surface = tuple[
+    Float32[np.ndarray, "scene ray"], Float32[np.ndarray, "scene ray 3"], Float32[np.ndarray, "scene ray 3"]
+]
+"""Distance, normal and colour of what each ray meets."""
+
 _CHUNK = 25
 
 
@@ -31,9 +36,10 @@ class Difficulty:
         max_turn: Largest angle by which a cube is turned around an axis of its own, in radians.
         max_spread: Largest angle between the solid and the middle of the picture, in radians.
         max_clutter: Most small cubes and spheres beside, behind and before the one that is asked about.
-        max_dropout: Largest share of the rays of a scan that do not come back.
+        min_returns: Share of the rays onto a surface that come back in the strongest light; all do in the weakest.
         max_range_noise: Largest standard deviation of a scan's distances, as a share of them.
-        max_image_noise: Largest standard deviation of a pixel, in units of full brightness.
+        max_image_noise: Largest standard deviation of a pixel in the strongest light, in units of full brightness; it
+            grows as the light gets weaker.
         min_light: Smallest strength of the light; the largest is 1.
     """
 
@@ -42,17 +48,16 @@ class Difficulty:
     max_turn: float = 0.5
     max_spread: float = 0.06
     max_clutter: int = 2
-    max_dropout: float = 0.4
-    max_range_noise: float = 0.01
+    min_returns: float = 0.07
+    max_range_noise: float = 0.03
     max_image_noise: float = 0.08
     min_light: float = 0.4
 
     def scaled(self, level: float) -> "Difficulty":
-        """Returns this difficulty at another level: 0 for bare, clean scenes of one size, 1 for itself.
+        """Returns this difficulty at a level: 0 for bare, clean scenes of one size, 1 for itself, 2 for twice as hard.
 
-        Amounts are multiplied by the level, the two ratios (smallest to largest solid, weakest to strongest light) are
-        raised to it. A turn beyond 45 degrees repeats an earlier view of a cube's faces, a spread beyond 0.2 cuts the
-        largest solids off, and 95 % of lost rays leave a handful.
+        Amounts are multiplied by the level, and ratios of the worst to the best (size, returning rays, light) raised to
+        it. A turn beyond 45 degrees repeats an earlier view of a cube's faces, a spread beyond 0.2 cuts solids off.
         """
         return Difficulty(
             min_size=self.max_size * (self.min_size / self.max_size) ** level,
@@ -60,7 +65,7 @@ class Difficulty:
             max_turn=min(self.max_turn * level, np.pi / 4),
             max_spread=min(self.max_spread * level, 0.2),
             max_clutter=round(self.max_clutter * level),
-            max_dropout=min(self.max_dropout * level, 0.95),
+            min_returns=self.min_returns**level,
             max_range_noise=self.max_range_noise * level,
             max_image_noise=self.max_image_noise * level,
             min_light=self.min_light**level,
@@ -102,10 +107,10 @@ class Material:
 
 
 UNPAIRED = 0.003  # of a class: 30 of the real set's 10,029 spheres
-TINY = Recipe(num_per_class=400, num_unpaired=3)
+TINY = Recipe(num_per_class=400, num_unpaired=3, difficulty=Difficulty().scaled(0.7))
 DEFAULT = Recipe(num_per_class=2000, num_unpaired=6, seed=2)
 OPTIONS: Mapping[str, str] = {
-    "difficulty": "0 for clean scenes of one size, 1 for the world as it is, more for harder ones",
+    "difficulty": "0 for clean scenes of one size, 0.7 as in tiny, 1 as in default, more for harder ones",
     "num_per_class": "scenes of each class that both sensors saw",
     "seed": "another number draws other scenes",
 }
@@ -129,7 +134,7 @@ def varied(recipe: Recipe, options: Mapping[str, str]) -> Recipe:
     """
     if "difficulty" in options:
         level = _number("difficulty", options["difficulty"], float, low=0, high=10)
-        recipe = replace(recipe, difficulty=recipe.difficulty.scaled(level))
+        recipe = replace(recipe, difficulty=Difficulty().scaled(level))
     if "num_per_class" in options:
         count = int(_number("num_per_class", options["num_per_class"], int, low=1, high=1_000_000))
         recipe = replace(recipe, num_per_class=count, num_unpaired=max(3, round(UNPAIRED * count)))
@@ -207,8 +212,9 @@ def render(
         normal = np.where(nearer[..., None], its_normal, normal)
         distance = np.where(nearer, its_distance, distance)
     side = round(len(rays) ** 0.5)
-    images = _photograph(rng, rays, distance, normal, colour, difficulty)
-    scans = _scan(rng, distance, difficulty)
+    darkness = rng.uniform(0, 1, count)
+    images = _photograph(rng, rays, (distance, normal, colour), darkness, difficulty)
+    scans = _scan(rng, distance, darkness, difficulty)
     return images.reshape(count, side, side, 4), scans.reshape(count, side, side)
 
 
@@ -258,7 +264,7 @@ def _material(rng: np.random.Generator, radius: Float32[np.ndarray, " scene"]) -
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
     per_radius = rng.uniform(0.3, 2.0, count)
     return Material(
-        colours=rng.uniform(0.1, 1, (count, 2, 3)).astype(np.float32),
+        colours=rng.uniform(0.3, 1, (count, 2, 3)).astype(np.float32),
         wave=(direction * (per_radius / radius)[:, None]).astype(np.float32),
         phase=rng.uniform(0, 2 * np.pi, count).astype(np.float32),
     )
@@ -284,24 +290,26 @@ def _paint(
 def _photograph(
     rng: np.random.Generator,
     rays: Float32[np.ndarray, "ray 3"],
-    distance: Float32[np.ndarray, "scene ray"],
-    normal: Float32[np.ndarray, "scene ray 3"],
-    colour: Float32[np.ndarray, "scene ray 3"],
+    surface: Surface,
+    darkness: Float64[np.ndarray, " scene"],
     difficulty: Difficulty,
 ) -> UInt8[np.ndarray, "scene ray 4"]:
     """Lights the surfaces (Lambert), lays them over a background of two colours, and adds the camera's noise."""
+    distance, normal, colour = surface
     count = len(distance)
     light = rng.standard_normal((count, 3)) - [0, 1.0, 0]  # rather from the camera's side
     light /= np.linalg.norm(light, axis=1, keepdims=True)
-    strength = np.exp(rng.uniform(np.log(difficulty.min_light), 0, count))[:, None, None]
+    strength = (difficulty.min_light**darkness)[:, None, None]
     diffuse = np.maximum(np.einsum("srk,sk->sr", normal, light), 0)[..., None]
-    backdrop = rng.uniform(0, 0.8, (count, 2, 3))
+    backdrop = rng.uniform(0, 0.5, (count, 2, 3))
     slope = rng.uniform(-1, 1, (count, 2)) @ rays[:, [0, 2]].T
     share = (0.5 + 0.5 * np.sin(6 * slope + rng.uniform(0, 6, (count, 1))))[..., None]
     behind = share * backdrop[:, None, 0] + (1 - share) * backdrop[:, None, 1]
     hit = np.isfinite(distance)[..., None]
-    bright = np.where(hit, colour * (0.25 + 0.75 * diffuse), 0.5 * behind) * strength
-    noise = rng.uniform(0, difficulty.max_image_noise, (count, 1, 1))
+    bright = np.where(hit, colour * (0.25 + 0.75 * diffuse), behind)
+    # The camera exposes for the brightest colours, lit or not: for the brightest pixels it would tell the shape.
+    bright /= np.where(hit, colour, behind).max((1, 2), keepdims=True)
+    noise = rng.uniform(0, difficulty.max_image_noise, (count, 1, 1)) / strength
     seen: Float64[np.ndarray, "scene ray 3"] = bright + noise * rng.standard_normal(bright.shape)
     opaque = np.ones((count, len(rays), 1))
     return np.round(255 * np.concatenate((np.clip(seen, 0, 1), opaque), axis=-1)).astype(np.uint8)
@@ -310,12 +318,14 @@ def _photograph(
 def _scan(
     rng: np.random.Generator,
     distance: Float32[np.ndarray, "scene ray"],
+    darkness: Float64[np.ndarray, " scene"],
     difficulty: Difficulty,
 ) -> Float32[np.ndarray, "scene ray"]:
     """Measures the distances with noise; rays that miss or are lost give the range of the sensor."""
     noise = rng.uniform(0, difficulty.max_range_noise, (len(distance), 1))
     measured = distance * (1 + noise * rng.standard_normal(distance.shape))
-    lost = rng.random(distance.shape) < rng.uniform(0, difficulty.max_dropout, (len(distance), 1))
+    returning = (difficulty.min_returns ** (1 - darkness))[:, None]
+    lost = rng.random(distance.shape) >= returning
     gone = lost | ~(measured < MAX_RANGE)
     return np.where(gone, MAX_RANGE, np.maximum(measured, 0)).astype(np.float32)
 

@@ -190,11 +190,12 @@ def data_sets(root: Path | None = None) -> list[DataSet]:
     return [
         found
         for name in discovery.names("trainables")
-        for found in _of_family(discovery.load_family(name), root)
+        for found in of_family(discovery.load_family(name), root)
     ]
 
 
-def _of_family(family: Family, root: Path | None) -> list[DataSet]:
+def of_family(family: Family, root: Path | None = None) -> list[DataSet]:
+    """Lists a family's data sets, those that exist and those that could be made or imported."""
     folder = data_root(family, root)
     known: list[tuple[str, Origin, str]] = [
         *((name, "make", world.meaning) for name, world in family.worlds.items()),

@@ -9,10 +9,10 @@ import pytest
 from thalweg.errors import ConfigError
 from trainables.rgb_lidar.lidar import MAX_RANGE, directions
 from trainables.rgb_lidar.raycast import Solids, cast
-from trainables.rgb_lidar.synthetic import TINY, Difficulty, make, render, small_recipe, varied
+from trainables.rgb_lidar.synthetic import DEFAULT, TINY, Difficulty, make, render, small_recipe, varied
 
 CLEAR = Difficulty(
-    max_clutter=0, max_dropout=0, max_range_noise=0, max_image_noise=0, min_light=1, min_size=0.2
+    max_clutter=0, min_returns=1, max_range_noise=0, max_image_noise=0, min_light=1, min_size=0.2
 )
 
 
@@ -81,8 +81,17 @@ def test_size_does_not_tell_the_class() -> None:
     assert covered[0] == pytest.approx(covered[1], rel=0.1)
 
 
+def test_neither_brightness_nor_contrast_tells_the_class() -> None:
+    pictures = [
+        render(np.random.default_rng(4), rays(32), 200, label, CLEAR)[0][..., :3] / 255 for label in (0, 1)
+    ]
+    for measure in (np.mean, np.std):
+        cubes, spheres = (measure(images, axis=(1, 2, 3)) for images in pictures)
+        assert 0.42 < (cubes[:, None] < spheres).mean() < 0.58
+
+
 def test_lost_rays_give_the_range_of_the_sensor() -> None:
-    lossy = Difficulty(max_clutter=0, max_dropout=1.0, max_range_noise=0)
+    lossy = Difficulty(max_clutter=0, min_returns=0.01, max_range_noise=0)
     clear = render(np.random.default_rng(5), rays(), 40, 0, CLEAR)[1]
     noisy = render(np.random.default_rng(5), rays(), 40, 0, lossy)[1]
     assert noisy.max() == MAX_RANGE
@@ -109,23 +118,25 @@ def test_the_layout_is_that_of_the_real_set(root: Path) -> None:
 
 
 def test_difficulty_one_is_the_world_as_it_is_and_zero_is_clean() -> None:
-    assert varied(TINY, {"difficulty": "1"}) == TINY
-    clean = varied(TINY, {"difficulty": "0"}).difficulty
-    assert clean.min_size == clean.max_size == TINY.difficulty.max_size
-    assert clean.min_light == 1
-    rest = {"max_turn", "max_spread", "max_clutter", "max_dropout", "max_range_noise", "max_image_noise"}
+    assert varied(DEFAULT, {"difficulty": "1"}) == DEFAULT
+    assert varied(TINY, {"difficulty": "0.7"}) == TINY
+    clean = varied(DEFAULT, {"difficulty": "0"}).difficulty
+    assert clean.min_size == clean.max_size == DEFAULT.difficulty.max_size
+    assert clean.min_light == clean.min_returns == 1
+    rest = {"max_turn", "max_spread", "max_clutter", "max_range_noise", "max_image_noise"}
     assert all(getattr(clean, name) == 0 for name in rest)
 
 
 def test_a_larger_difficulty_makes_everything_harder() -> None:
+    ratios = ("min_size", "max_size", "min_light", "min_returns")
     levels = [varied(TINY, {"difficulty": level}).difficulty for level in ("0", "0.5", "1", "2", "10")]
     for easier, harder in itertools.pairwise(levels):
         for field in dataclasses.fields(Difficulty):
             before, after = getattr(easier, field.name), getattr(harder, field.name)
-            assert after <= before if field.name in ("min_size", "max_size", "min_light") else after >= before
+            assert after <= before if field.name in ratios else after >= before
     hardest = levels[-1]
     assert 0 < hardest.min_size < hardest.max_size
-    assert hardest.max_dropout < 1
+    assert 0 < hardest.min_returns
 
 
 def test_the_hardest_world_can_still_be_drawn() -> None:

@@ -1,0 +1,156 @@
+"""Looks at a data set: the family's pictures, tables and page in a folder, or its samples in another tool."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from thalweg import discovery
+from thalweg.contract import Exploration
+from thalweg.discovery import Family
+from thalweg.errors import DiscoveryError, OutputError
+from thalweg.search.datasets import of_family
+from thalweg.search.prepare import data_root, make_world
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """A data set that was looked at.
+
+    Attributes:
+        name: ``FAMILY/DATASET``.
+        found: What the family found.
+        folder: Where pictures, tables and page lie.
+    """
+
+    name: str
+    found: Exploration
+    folder: Path
+
+    @property
+    def page(self) -> Path:
+        """The file to open first."""
+        return self.folder / self.found.page
+
+
+def show(
+    family_name: str,
+    dataset: str | None,
+    output: Path,
+    root: Path | None = None,
+    tell: Tell = lambda text: None,
+) -> Shown:
+    """Looks at a data set; a synthetic one is made where it is missing.
+
+    Args:
+        family_name: Name of the family.
+        dataset: Name of the data set; None takes the family's first synthetic one.
+        output: Folder of all studies; ``data/FAMILY-DATASET`` below it is written anew.
+        root: Folder of all data.
+        tell: Takes a sentence about what took a while.
+
+    Raises:
+        DiscoveryError: The family does not show its data, or there is no such data set.
+        DataError: Data are broken.
+        OutputError: A folder cannot be written.
+    """
+    family = discovery.load_family(family_name)
+    if family.explore is None:
+        raise DiscoveryError(
+            f"a family shows its data by a function explore in {family.package}.explore, got none; "
+            "write one as thalweg.contract.Explore says"
+        )
+    source = _data_set(family, dataset, root, tell)
+    target = output / "data" / f"{_short(family)}-{source.name}"
+    with _replacing(target) as draft:
+        found = family.explore(source, draft)
+    return Shown(name=f"{_short(family)}/{source.name}", found=found, folder=target)
+
+
+def export_fiftyone(
+    family_name: str,
+    dataset: str | None,
+    name: str,
+    output: Path,
+    root: Path | None = None,
+    tell: Tell = lambda text: None,
+) -> str:
+    """Writes a data set into FiftyOne; what it finds on disk stays in ``fiftyone/NAME`` below ``output``.
+
+    Args:
+        family_name: Name of the family.
+        dataset: Name of the data set; None takes the family's first synthetic one.
+        name: Name in FiftyOne.
+        output: Folder of all studies.
+        root: Folder of all data.
+        tell: Takes a sentence about what took a while.
+
+    Returns:
+        A sentence on how to see it.
+
+    Raises:
+        DiscoveryError: The family does not export its data, or there is no such data set.
+        ConfigError: FiftyOne is not installed or cannot start, or has a data set of this name.
+        DataError: Data are broken.
+        OutputError: The folder cannot be written.
+    """
+    family = discovery.load_family(family_name)
+    if family.export_fiftyone is None:
+        raise DiscoveryError(
+            f"a family exports its data by a function export_fiftyone in {family.package}.explore, got none; "
+            "write one as thalweg.contract.Export says"
+        )
+    source = _data_set(family, dataset, root, tell)
+    media = (output / "fiftyone" / name).absolute()
+    try:
+        media.mkdir(parents=True, exist_ok=True)
+        return family.export_fiftyone(source, name, media)
+    except OSError as error:
+        raise _unwritable(error) from error
+
+
+def _short(family: Family) -> str:
+    return family.name.rpartition(".")[2]
+
+
+def _data_set(family: Family, dataset: str | None, root: Path | None, tell: Tell) -> Path:
+    """Returns the folder of a data set that exists, if need be because it is made now."""
+    name = dataset or next(iter(family.worlds), None)
+    if name is not None:
+        folder = make_world(family, data_root(family, root), name, tell)
+        if folder.is_dir():
+            return folder
+    known = [
+        item.name for item in of_family(family, root) if item.num_bytes is not None or item.origin == "make"
+    ]
+    raise DiscoveryError(
+        f"no data set {name!r} of {family.name} (found: {', '.join(known) or 'none'}); "
+        "`thalweg data list` says how to get others"
+    )
+
+
+@contextmanager
+def _replacing(target: Path) -> Iterator[Path]:
+    """Yields an empty folder that takes the target's place once the block has succeeded."""
+    partial = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        partial.mkdir(parents=True)
+        yield partial
+        shutil.rmtree(target, ignore_errors=True)
+        partial.rename(target)
+    except OSError as error:
+        if isinstance(error, OutputError):
+            raise
+        raise _unwritable(error) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _unwritable(error: OSError) -> OutputError:
+    return OutputError(f"the output folder must be writable, got {error}; choose another with --output")

@@ -1,0 +1,82 @@
+"""Records looks at data sets in MLflow: one run for each content, in an experiment of their own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from thalweg.contract import Exploration
+from thalweg.errors import ConnectionFailed
+from thalweg.tracking import naming, views
+from thalweg.tracking.address import artifact_folder, resolve_uri
+from thalweg.tracking.quiet import QUIET
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+EXPERIMENT = "data"
+NOTE = "mlflow.note.content"
+
+
+def record(uri: str, name: str, folder: Path, found: Exploration) -> str:
+    """Records a look at a data set; a data set whose content is known has a run already, whose files are replaced.
+
+    Args:
+        uri: MLflow's address, which `check_tracking` found to answer.
+        name: ``FAMILY/DATASET``, the run's name.
+        folder: Its files become the run's artifacts.
+        found: What the family found.
+
+    Returns:
+        Address of the run's artifacts below MLflow's own.
+
+    Raises:
+        ConnectionFailed: MLflow does not take it.
+    """
+    for key, value in QUIET.items():
+        os.environ.setdefault(key, value)
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client = MlflowClient(resolve_uri(uri))
+        experiment = _experiment(client, artifact_folder(uri))
+        run = _known(client, experiment, name, found.fingerprint)
+        if run is None:
+            run = client.create_run(experiment, run_name=name, tags=_tags(name, found)).info.run_id
+            for fact, value in naming.finite(found.facts)[0].items():
+                client.log_metric(run, naming.key(fact), value)
+        client.set_tag(run, NOTE, naming.clip(found.report, naming.LONGEST_TAG))
+        client.log_artifacts(run, str(folder))
+        client.set_terminated(run, "FINISHED")
+    except (MlflowException, OSError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ConnectionFailed(
+            f"MLflow must take the files, got {reason}; they lie in {folder}, or choose another --tracking-uri"
+        ) from error
+    return f"#/experiments/{experiment}/runs/{run}/artifacts?{views.TRAINING}"
+
+
+def _experiment(client: MlflowClient, folder: Path | None) -> str:
+    found = client.get_experiment_by_name(EXPERIMENT)
+    if found is None:
+        location = None if folder is None else (folder / EXPERIMENT).as_uri()
+        tags = {"mlflow.experimentKind": "custom_model_development"}
+        return client.create_experiment(EXPERIMENT, artifact_location=location, tags=tags)
+    if found.lifecycle_stage == "deleted":
+        client.restore_experiment(found.experiment_id)
+    return str(found.experiment_id)
+
+
+def _known(client: MlflowClient, experiment: str, name: str, fingerprint: str) -> str | None:
+    same = f"tags.`thalweg.fingerprint` = '{fingerprint}' and attributes.run_name = '{name}'"
+    runs = client.search_runs([experiment], same, max_results=1)
+    return str(runs[0].info.run_id) if runs else None
+
+
+def _tags(name: str, found: Exploration) -> Mapping[str, str]:
+    return naming.tags(
+        {"thalweg.kind": "data", "thalweg.data_set": name, "thalweg.fingerprint": found.fingerprint}
+    )
