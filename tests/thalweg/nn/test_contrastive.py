@@ -1,0 +1,95 @@
+"""The contrastive loss in tiles against the plain one."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from thalweg.nn.contrastive import info_nce
+
+
+def _plain(first: Tensor, second: Tensor) -> Tensor:
+    logits = first.double() @ second.double().T
+    right = torch.arange(len(logits))
+    rows = functional.cross_entropy(logits, right, reduction="sum")
+    columns = functional.cross_entropy(logits.T, right, reduction="sum")
+    return (rows + columns) / 2
+
+
+@settings(deadline=None)
+@given(
+    count=st.integers(1, 40),
+    dim=st.integers(1, 9),
+    tile=st.integers(1, 50),
+    scale=st.sampled_from([0.0, 0.5, 1.0, 14.3, 100.0]),
+    seed=st.integers(0, 99),
+)
+def test_value_and_gradients_equal_the_plain_loss(
+    count: int, dim: int, tile: int, scale: float, seed: int
+) -> None:
+    torch.manual_seed(seed)
+    first = (scale * functional.normalize(torch.randn(count, dim), dim=1)).requires_grad_()
+    second = functional.normalize(torch.randn(count, dim), dim=1).requires_grad_()
+    loss, expected = info_nce(first, second, tile), _plain(first, second)
+    torch.testing.assert_close(loss.double(), expected, rtol=1e-5, atol=1e-4)
+    slopes = torch.autograd.grad(3 * loss, [first, second])
+    for slope, right in zip(slopes, torch.autograd.grad(3 * expected, [first, second]), strict=True):
+        torch.testing.assert_close(slope, right, rtol=1e-4, atol=2e-4)
+
+
+def test_gradients_in_double_precision() -> None:
+    first, second = torch.randn(7, 3).double().requires_grad_(), torch.randn(7, 3).double().requires_grad_()
+    assert torch.autograd.gradcheck(lambda one, other: info_nce(one, other, 3), [first, second])
+
+
+@pytest.mark.parametrize("size", [1e4, -1e4])
+def test_extreme_logits_do_not_overflow(size: float) -> None:
+    first = torch.tensor([[size, 0.0], [0.0, size]], requires_grad=True)
+    second = torch.eye(2, requires_grad=True)
+    loss = info_nce(first, second, 1)
+    assert float(loss.detach()) == pytest.approx(0.0 if size > 0 else 2 * 1e4)
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert first.grad is not None and torch.isfinite(first.grad).all()
+
+
+def test_the_published_bounds_at_a_batch_of_32() -> None:
+    """Seed 004 used (cos + 1) / 2 as logits: between ln 32 and, for perfect pairs, ln(e + 31) - 1 per sample."""
+    alike = torch.ones(32, 4) / 2
+    assert float(info_nce(alike, alike)) / 32 == pytest.approx(math.log(32))
+    apart = torch.eye(32)  # (cos + 1) / 2 is 1 for a pair and 0 for opposite directions
+    assert float(info_nce(apart, apart)) / 32 == pytest.approx(math.log(math.e + 31) - 1)
+
+
+def test_half_precision_is_computed_in_fp32() -> None:
+    first, second = torch.randn(9, 4).bfloat16(), torch.randn(9, 4).bfloat16()
+    loss = info_nce(first, second)
+    assert loss.dtype == torch.float32
+    assert float(loss) == pytest.approx(float(_plain(first, second)), rel=1e-5)
+
+
+class _Largest(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Remembers the size of the largest tensor that any operation returned."""
+
+    size = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        result = func(*args, **(kwargs or {}))
+        for part in result if isinstance(result, tuple | list) else [result]:
+            if isinstance(part, Tensor):
+                self.size = max(self.size, part.numel())
+        return result
+
+
+@pytest.mark.parametrize(("loss", "is_small"), [(info_nce, True), (_plain, False)])
+def test_nothing_of_the_size_of_all_pairs_is_ever_held(loss, is_small: bool) -> None:  # type: ignore[no-untyped-def]
+    count = 1500
+    first = torch.randn(count, 4, requires_grad=True)
+    second = torch.randn(count, 4, requires_grad=True)
+    with _Largest() as largest:  # type: ignore[no-untyped-call]
+        loss(first, second).backward()
+    assert (largest.size < count**2 / 20) == is_small
