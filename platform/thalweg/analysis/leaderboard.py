@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -23,6 +24,7 @@ from thalweg.training import baselines
 from thalweg.training.orders import CHECKPOINTS
 
 COLUMN = 11  # characters of a column with its padding
+FEWEST_TRIALS = 3
 MOST_METRICS = 10
 MOST_GROUPED = 2  # other metrics beside means of the objective
 
@@ -52,12 +54,12 @@ class Leaderboard:
 
     def draw(self, width: int) -> RenderableType:
         """Lays the board out: one column per trial and baseline, for parameters are many and names long."""
-        known = sorted(self.baselines.items(), key=lambda item: self._loss(item[1]))
         trials = self.ranked()
         names = [self.objective, *self.kin(), "samples", *_params(trials)]
-        label = max(map(len, names), default=0) + 2
-        taken = label + sum(max(COLUMN, len(name) + 2) for name, _ in known)
-        trials = trials[: max(1, min(8, (width - taken) // COLUMN))]
+        room = width - max(map(len, names), default=0) - 2
+        known = self._baselines_within(room - COLUMN * min(FEWEST_TRIALS, len(trials)))
+        taken = sum(_column(name) for name, _ in known)
+        trials = trials[: max(1, min(8, (room - taken) // COLUMN))]
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
         table.add_column("", no_wrap=True)
         for place, trial in enumerate(trials, 1):
@@ -66,6 +68,12 @@ class Leaderboard:
             table.add_column(name, justify="right", style="dim")
         self._fill(table, trials, [values for _, values in known])
         return Group(table, *self._endings())
+
+    def _baselines_within(self, room: int) -> list[tuple[str, Mapping[str, float]]]:
+        """Returns the baselines that fit into so many characters, the best first, and the best one at any rate."""
+        ordered = sorted(self.baselines.items(), key=lambda item: self._loss(item[1]))
+        ends = itertools.accumulate(_column(name) for name, _ in ordered)
+        return ordered[: max(1, sum(end <= room for end in ends))]
 
     @property
     def objective(self) -> str:
@@ -119,6 +127,10 @@ class Leaderboard:
             saved = 1 - sum(used) / (len(used) * int(self.record.definition["samples"]))
             text.append(f"; early stopping saved {saved:.0%} of samples")
         return [text, *(Text(f"  {line}", style="red") for line in reasons(ended))]
+
+
+def _column(name: str) -> int:
+    return max(COLUMN, len(name) + 2)
 
 
 def reasons(trials: Sequence[TrialRecord]) -> list[str]:

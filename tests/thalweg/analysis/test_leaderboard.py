@@ -107,6 +107,17 @@ def test_a_board_fits_its_terminal(page: Page, make_record: Record, make_trial: 
     assert "..." not in text.getvalue() and "\u2026" not in text.getvalue()
 
 
+def test_trials_come_before_many_baselines(page: Page, make_record: Record, make_trial: Make) -> None:
+    record = make_record(*(make_trial(number, 0.5 - number / 10) for number in range(4)))
+    baselines = {f"baseline-{number}": {"skill": number / 10} for number in range(8)}
+    board = Leaderboard(record=record, baselines=baselines, metrics=METRICS)
+    console, text = page(80)
+    show(board, console)
+    (head,) = [line.split() for line in text.getvalue().splitlines() if "baseline" in line]
+    assert head[:8] == ["trial", "0", "trial", "1", "trial", "2", "trial", "3"]
+    assert head[8:] == ["baseline-7", "baseline-6"]
+
+
 def test_the_sum_counts_ends_and_what_early_stopping_saved(
     page: Page, make_record: Record, make_trial: Make
 ) -> None:
