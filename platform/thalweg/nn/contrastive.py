@@ -31,7 +31,7 @@ def info_nce(
         The sum in fp32, or in fp64 for fp64.
     """
     wide = torch.promote_types(first.dtype, torch.float32)
-    loss: Tensor = _InfoNCE.apply(first.to(wide), second.to(wide), tile)  # type: ignore[no-untyped-call]
+    loss: Tensor = _InfoNCE.apply(first.to(wide), second.to(wide), tile)
     return loss
 
 
