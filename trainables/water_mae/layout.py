@@ -7,13 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float32, Int64, Shaped
 
 from thalweg.contract import SplitName
-from thalweg.data.hdf5 import CHUNK_DAYS
+from thalweg.data.hdf5 import write_daily
 from thalweg.errors import DataError
 from trainables.water_mae.config import IMAGE_MODALITIES
 
@@ -107,30 +106,19 @@ def write_grid(
         split: The split.
         period: Days of the split.
         land: Land mask.
-        pieces: Land cells in row-major order, in pieces of `CHUNK_DAYS` days (the last may be shorter).
+        pieces: Land cells in row-major order, a few days at a time.
     """
-    dates = period.dates
     path = folder / f"{modality}_{split}_{period.years}.h5"
-    with h5py.File(path, "w") as file:
-        data = file.create_dataset(
-            "data",
-            (len(dates), *land.shape),
-            np.float32,
-            chunks=(min(CHUNK_DAYS, len(dates)), *land.shape),
-            compression="gzip",
-            compression_opts=4,
-            shuffle=True,
-        )
-        file.create_dataset("dates", data=dates.astype("S10"))
-        first = 0
-        for cells in pieces:
-            grid = np.full((len(cells), *land.shape), SENTINEL, np.float32)
-            grid[:, land] = cells
-            data[first : first + len(cells)] = grid
-            first += len(cells)
-    if first != len(dates):
-        raise ValueError(f"pieces of {path.name} must cover {len(dates)} days, got {first}")
+    write_daily(path, period.dates, land.shape, (_on_grid(cells, land) for cells in pieces))
     return path
+
+
+def _on_grid(
+    cells: Float32[np.ndarray, "day cell"], land: Bool[np.ndarray, "row col"]
+) -> Float32[np.ndarray, "day row col"]:
+    grid = np.full((len(cells), *land.shape), SENTINEL, np.float32)
+    grid[:, land] = cells
+    return grid
 
 
 def write_mask(folder: Path, land: Bool[np.ndarray, "row col"]) -> None:

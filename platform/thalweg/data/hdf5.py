@@ -1,6 +1,6 @@
-"""Validated reading of daily HDF5 grids: ``data`` float32 (days, rows, cols), ``dates`` YYYY-MM-DD."""
+"""Daily HDF5 grids, written and read with checks: ``data`` float32 (days, rows, cols), ``dates`` YYYY-MM-DD."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,7 +53,7 @@ def open_daily(path: Path) -> DailyGrid:
             days = _parse_dates(path, dates[:])
             return DailyGrid(path=path, dates=days, rows=data.shape[1], cols=data.shape[2])
     except (OSError, RuntimeError) as error:
-        raise _unreadable(path, error) from None
+        raise unreadable(path, error) from None
 
 
 def read_days(grid: DailyGrid) -> Iterator[tuple[int, Float32[np.ndarray, "day row col"]]]:
@@ -72,7 +72,7 @@ def read_days(grid: DailyGrid) -> Iterator[tuple[int, Float32[np.ndarray, "day r
             for first in range(0, len(grid.dates), step):
                 yield first, data[first : first + step]
     except (OSError, RuntimeError) as error:
-        raise _unreadable(grid.path, error) from None
+        raise unreadable(grid.path, error) from None
 
 
 def _dataset(path: Path, file: h5py.File, name: str) -> h5py.Dataset:
@@ -102,7 +102,44 @@ def _parse_dates(path: Path, raw: Shaped[np.ndarray, " day"]) -> Shaped[np.ndarr
     return days
 
 
-def _unreadable(path: Path, error: Exception) -> DataError:
+def write_daily(
+    path: Path,
+    dates: Shaped[np.ndarray, " day"],
+    shape: tuple[int, ...],
+    pieces: Iterable[Float32[np.ndarray, "piece row col"]],
+    attributes: Mapping[str, str] | None = None,
+) -> None:
+    """Writes a daily HDF5 file, chunked by `CHUNK_DAYS` days and compressed; the same days give the same bytes.
+
+    Args:
+        path: The file.
+        dates: Consecutive days, dtype datetime64[D].
+        shape: Rows and columns.
+        pieces: The grids, in pieces of `CHUNK_DAYS` days (the last may be shorter).
+        attributes: Texts that the file carries beside its data.
+    """
+    with h5py.File(path, "w") as file:
+        data = file.create_dataset(
+            "data",
+            (len(dates), *shape),
+            np.float32,
+            chunks=(min(CHUNK_DAYS, len(dates)), *shape),
+            compression="gzip",
+            compression_opts=4,
+            shuffle=True,
+        )
+        file.create_dataset("dates", data=dates.astype("S10"))
+        file.attrs.update(attributes or {})
+        first = 0
+        for piece in pieces:
+            data[first : first + len(piece)] = piece
+            first += len(piece)
+    if first != len(dates):
+        raise ValueError(f"pieces of {path.name} must cover {len(dates)} days, got {first}")
+
+
+def unreadable(path: Path, error: Exception) -> DataError:
+    """Returns the error for a file that h5py cannot read."""
     return DataError(
         f"{path} must be a complete HDF5 file, got {type(error).__name__}: {error}; "
         "copy or write the file again"

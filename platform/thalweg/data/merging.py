@@ -1,0 +1,233 @@
+"""One daily HDF5 file from many, such as one per month, that hold one dataset per day named YYYY-MM-DD."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import h5py
+import numpy as np
+from jaxtyping import Bool, Float32, Int64, Shaped
+
+from thalweg.data.hdf5 import CHUNK_DAYS, unreadable, write_daily
+from thalweg.data.store import content_hashes, key_of
+from thalweg.errors import DataError, OutputError
+
+MissingDays = Literal["refuse", "interpolate"]
+
+_SOURCE = "merged_from"  # attribute of a merged file: a hash of everything that it depends on
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What went into a merged file.
+
+    Attributes:
+        path: The file.
+        num_files: Files that hold some of its days.
+        num_days: Its days.
+        gaps: First and last day of each stretch that no file holds.
+        written: False where the file was there already, made from the same.
+    """
+
+    path: Path
+    num_files: int
+    num_days: int
+    gaps: tuple[tuple[str, str], ...]
+    written: bool
+
+    def __str__(self) -> str:
+        gaps = ", ".join(first if first == last else f"{first} to {last}" for first, last in self.gaps)
+        state = "" if self.written else ", there already"
+        return (
+            f"{self.path.name}: {self.num_days} days of {self.num_files} files; gaps: {gaps or 'none'}{state}"
+        )
+
+
+def find_days(files: Sequence[Path]) -> dict[np.datetime64, Path]:
+    """Finds which file holds which day, in the order of time.
+
+    Raises:
+        DataError: A file cannot be read or holds something that is no day, or two files hold the same day.
+    """
+    found: dict[np.datetime64, Path] = {}
+    for path in files:
+        for name in _names(path):
+            day = _day(path, name)
+            if day in found:
+                raise DataError(
+                    f"each day must be in one file, got {name} in {found[day]} and in {path}; "
+                    "take one of them away"
+                )
+            found[day] = path
+    return dict(sorted(found.items()))
+
+
+def merge(
+    days: Mapping[np.datetime64, Path],
+    dates: Shaped[np.ndarray, " day"],
+    target: Path,
+    *,
+    missing: MissingDays = "refuse",
+    sentinel: float = float("nan"),
+) -> Merged:
+    """Writes the days of a period into one daily HDF5 file; does nothing where it is there, made from the same.
+
+    The same days give the same bytes, in whatever files they lie. The file appears under its name only when complete.
+
+    Args:
+        days: Which file holds which day, from `find_days`.
+        dates: Consecutive days of the period.
+        target: The merged file.
+        missing: Whether days that no file holds are refused or interpolated cell by cell between their neighbours.
+        sentinel: Value of cells without data; it, and NaN, stay what they are where neighbours are interpolated.
+
+    Raises:
+        DataError: Days are missing, are the first or last of the period, or differ in shape; or a file is damaged.
+        OutputError: The target cannot be written.
+    """
+    known = np.array([day in days for day in dates])
+    gaps = _gaps(dates, known)
+    if gaps and (missing == "refuse" or not (known[0] and known[-1])):
+        listed = ", ".join(f"{first} to {last}" for first, last in gaps[:5])
+        raise DataError(
+            f"the files must hold every day from {dates[0]} to {dates[-1]}, got none for {listed}"
+            f"{' ...' if len(gaps) > 5 else ''}; add them, choose another period, or have days inside it interpolated"
+        )
+    files = sorted({days[day] for day in dates[known]})
+    key = _key(files, dates, missing, sentinel, target.parent)
+    merged = Merged(target, len(files), len(dates), gaps, written=_made_from(target) != key)
+    if merged.written:
+        _write(_Days(days, dates), known, target, key, sentinel)
+    return merged
+
+
+class _Days:
+    """Reads days one by one; the file of the last one stays open, for the next lies in it more often than not."""
+
+    def __init__(self, days: Mapping[np.datetime64, Path], dates: Shaped[np.ndarray, " day"]) -> None:
+        self.dates = dates
+        self._days = days
+        self._path: Path | None = None
+        self._file: h5py.File | None = None
+        self.shape = self._read(days[dates[0]], str(dates[0])).shape
+
+    def __getitem__(self, number: int) -> Float32[np.ndarray, "row col"]:
+        path, name = self._days[self.dates[number]], str(self.dates[number])
+        values = self._read(path, name)
+        if values.shape != self.shape:
+            raise DataError(
+                f"all days must have one shape, got {values.shape} for {name} in {path} and {self.shape} "
+                f"for {self.dates[0]}; write them on one grid"
+            )
+        return values
+
+    def close(self) -> None:
+        """Closes the open file."""
+        if self._file is not None:
+            self._file.close()
+
+    def _read(self, path: Path, name: str) -> Float32[np.ndarray, "row col"]:
+        try:
+            if path != self._path:
+                self.close()
+                self._path, self._file = path, h5py.File(path, "r")
+            assert self._file is not None
+            item = self._file[name]
+            if not isinstance(item, h5py.Dataset) or item.ndim != 2 or item.dtype.kind not in "fiu":
+                raise DataError(
+                    f"{name} in {path} must be a grid of numbers, got {getattr(item, 'dtype', 'a group')} "
+                    f"{getattr(item, 'shape', '')}; write the file again"
+                )
+            values: Float32[np.ndarray, "row col"] = item[:].astype(np.float32)
+            return values
+        except (OSError, RuntimeError) as error:
+            raise unreadable(path, error) from None
+
+
+def _write(days: _Days, known: Bool[np.ndarray, " day"], target: Path, key: str, sentinel: float) -> None:
+    partial = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        write_daily(partial, days.dates, days.shape, _pieces(days, known, sentinel), {_SOURCE: key})
+        partial.replace(target)
+    except OSError as error:
+        raise OutputError(f"a merged file must be writable, got {error}; choose another folder") from None
+    finally:
+        days.close()
+        partial.unlink(missing_ok=True)
+
+
+def _pieces(
+    days: _Days, known: Bool[np.ndarray, " day"], sentinel: float
+) -> Iterator[Float32[np.ndarray, "day row col"]]:
+    """Yields the days in pieces, those that are missing interpolated."""
+    positions = np.flatnonzero(known)
+    for first in range(0, len(known), CHUNK_DAYS):
+        numbers = range(first, min(first + CHUNK_DAYS, len(known)))
+        yield np.stack(
+            [
+                days[number] if known[number] else _between(days, positions, number, sentinel)
+                for number in numbers
+            ]
+        )
+
+
+def _between(
+    days: _Days, positions: Int64[np.ndarray, " known"], number: int, sentinel: float
+) -> Float32[np.ndarray, "row col"]:
+    after = int(np.searchsorted(positions, number))
+    left, right = int(positions[after - 1]), int(positions[after])
+    share = np.float32((number - left) / (right - left))
+    begin, end = days[left], days[right]
+    values: Float32[np.ndarray, "row col"] = np.where(
+        (begin == sentinel) | (end == sentinel), np.float32(sentinel), begin + share * (end - begin)
+    )
+    return values
+
+
+def _gaps(dates: Shaped[np.ndarray, " day"], known: Bool[np.ndarray, " day"]) -> tuple[tuple[str, str], ...]:
+    edges = np.flatnonzero(np.diff(np.concatenate([[True], known, [True]]).astype(np.int8)))
+    return tuple((str(dates[first]), str(dates[stop - 1])) for first, stop in edges.reshape(-1, 2))
+
+
+def _key(
+    files: Sequence[Path], dates: Shaped[np.ndarray, " day"], missing: str, sentinel: float, cache: Path
+) -> str:
+    hashes = content_hashes({str(path): path for path in files}, cache / ".store")
+    period = [str(dates[0]), str(dates[-1])]
+    parts = {
+        "files": sorted(hashes.values()),
+        "period": period,
+        "missing": missing,
+        "sentinel": str(sentinel),
+    }
+    return key_of(parts)
+
+
+def _made_from(target: Path) -> str:
+    try:
+        with h5py.File(target, "r") as file:
+            return str(file.attrs.get(_SOURCE, ""))
+    except OSError:
+        return ""
+
+
+def _names(path: Path) -> list[str]:
+    try:
+        with h5py.File(path, "r") as file:
+            return sorted(file)
+    except (OSError, RuntimeError) as error:
+        raise unreadable(path, error) from None
+
+
+def _day(path: Path, name: str) -> np.datetime64:
+    try:
+        day = np.datetime64(name, "D")
+    except ValueError:
+        day = np.datetime64("NaT")
+    if np.isnat(day) or str(day) != name:
+        raise DataError(
+            f"{path} must hold one dataset per day named YYYY-MM-DD, got {name!r}; take other files away"
+        )
+    return day
