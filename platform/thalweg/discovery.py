@@ -104,12 +104,14 @@ class Family:
     @cached_property
     def explore(self) -> Explore | None:
         """What shows a data set; None where the family has no such thing."""
-        return self._optional("explore", "explore")
+        explore: Explore | None = self._optional("explore", "explore")
+        return explore
 
     @cached_property
     def export_fiftyone(self) -> Export | None:
         """What writes a data set into FiftyOne; None where the family has no such thing."""
-        return self._optional("explore", "export_fiftyone")
+        export: Export | None = self._optional("explore", "export_fiftyone")
+        return export
 
     def preset(self, name: str) -> FamilyConfig:
         """Returns a named configuration.

@@ -98,8 +98,7 @@ def _texts(name: str, data: RGBLidarData, found: Mapping[str, pd.DataFrame]) -> 
     scenes, measures = found["scenes"], found["measures"]
     empty = int((scenes["returns"] == 0).sum())
     flat = int((scenes["contrast"] == 0).sum())
-    strength = (measures["told"] - 0.5).abs()
-    best = measures.loc[strength.idxmax()]
+    best = measures.iloc[int((measures["told"] - 0.5).abs().argmax())]
     return {
         "title": f"rgb_lidar/{name}",
         "summary": f"{len(scenes):,} scenes of {data.side} x {data.side} pixels that camera and LiDAR both saw; "
@@ -129,7 +128,10 @@ def _report(texts: Mapping[str, str], found: Mapping[str, pd.DataFrame]) -> str:
 
 def _facts(found: Mapping[str, pd.DataFrame]) -> dict[str, float]:
     classes = found["classes"].set_index("class")
-    facts = {f"{name}/{kind}": float(classes.at[kind, name]) for name in classes.columns for kind in CLASSES}
+    facts = {
+        f"{name}/{kind}": float(count)
+        for name, counts in classes.items()
+        for kind, count in zip(classes.index, counts, strict=True)
+    }
     means = found["scenes"].groupby("class")["returns"].mean()
-    facts |= {f"mean_returns/{kind}": float(means[kind]) for kind in CLASSES}
-    return facts
+    return facts | {f"mean_returns/{kind}": float(mean) for kind, mean in means.items()}

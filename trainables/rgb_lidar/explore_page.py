@@ -15,7 +15,7 @@ from PIL import Image
 
 from trainables.rgb_lidar.config import CLASSES
 from trainables.rgb_lidar.data import RGBLidarData
-from trainables.rgb_lidar.explore_pictures import colours_of_distance
+from trainables.rgb_lidar.explore_pictures import colours_of_distance, distances
 from trainables.rgb_lidar.lidar import MAX_RANGE
 
 NO_RETURN = 65535
@@ -78,10 +78,9 @@ def _scene(data: RGBLidarData, scenes: pd.DataFrame, row: int) -> dict[str, Any]
     millimetres = np.where(depth < MAX_RANGE, np.round(depth * 1000), NO_RETURN).astype("<u2")
     stream = io.BytesIO()
     Image.fromarray(data.rgb[row].transpose(1, 2, 0)).save(stream, "PNG")
-    distances = f", {scene['nearest_m']:.1f} to {scene['farthest_m']:.1f} m" if scene["returns"] else ""
     return {
         "name": f"{CLASSES[data.labels[row]]} {scene['number']:04d}, {scene['split']}",
-        "facts": f"{scene['returns']:.1%} of the rays came back{distances}; brightness {scene['brightness']:.2f}",
+        "facts": f"{scene['returns']:.1%} of rays came back, {distances(scene)}; brightness {scene['brightness']:.2f}",
         "rgb": _uri(stream.getvalue()),
         "depth": base64.b64encode(millimetres.tobytes()).decode(),
     }

@@ -56,6 +56,13 @@ def points_of(
     return np.stack((-z, y, x), -1)[hit], data.rgb[row, :3].transpose(1, 2, 0)[hit] / 255
 
 
+def distances(scene: "pd.Series[Any]") -> str:
+    """Returns the distances of a scene's returns as text, such as ``8.1 to 9.3 m``."""
+    if not scene["returns"]:
+        return "no return"
+    return f"{scene['nearest_m']:.1f} to {scene['farthest_m']:.1f} m"
+
+
 def draw_pairs(data: RGBLidarData, scenes: pd.DataFrame, rows: Sequence[Sequence[int]], title: str) -> Figure:
     """Draws a line of images above a line of scans for each list of rows."""
     columns = max(len(line) for line in rows)
@@ -81,7 +88,7 @@ def _draw_pair(image: Any, distance: Any, data: RGBLidarData, scenes: pd.DataFra
     distance.imshow(
         relief(data.depth[row]), cmap=colours_of_distance(), vmin=0, vmax=1, interpolation="nearest"
     )
-    distance.set_title(f"{scene['nearest_m']:.1f} to {scene['farthest_m']:.1f} m", fontsize=8)
+    distance.set_title(distances(scene), fontsize=8)
 
 
 def draw_clouds(data: RGBLidarData, rows: Sequence[Sequence[int]]) -> Figure:
@@ -123,7 +130,7 @@ def _draw_cloud(
     axes.view_init(elev=22, azim=-62)
 
 
-def draw_measures(scenes: pd.DataFrame, distances: pd.DataFrame) -> Figure:
+def draw_measures(scenes: pd.DataFrame, returned: pd.DataFrame) -> Figure:
     """Draws how the measures of scenes and the distances of returns are distributed in each class."""
     shown = [name for name in MEASURES if scenes[name].nunique() > 1]
     columns = 4
@@ -132,12 +139,11 @@ def draw_measures(scenes: pd.DataFrame, distances: pd.DataFrame) -> Figure:
     axes = figure.subplots(lines, columns, squeeze=False).ravel()
     for label, kind in enumerate(CLASSES):
         style = {"color": CLASS_COLOURS[label], "label": kind}
-        edges = [*distances["from_m"], distances["to_m"].iloc[-1]]
-        axes[0].stairs(distances[kind] / max(distances[kind].sum(), 1), edges, **style)
+        edges = [*returned["from_m"], returned["to_m"].iloc[-1]]
+        axes[0].stairs(returned[kind] / max(returned[kind].sum(), 1), edges, **style)
         for place, name in zip(axes[1:], shown, strict=False):
-            values = scenes[name].dropna()
-            bins = np.linspace(values.min(), values.max(), 41)
-            counts, _ = np.histogram(values[scenes["class"] == kind], bins)
+            bins = np.linspace(scenes[name].min(), scenes[name].max(), 41)
+            counts, _ = np.histogram(scenes.loc[scenes["class"] == kind, name].dropna(), bins)
             place.stairs(counts / max(counts.sum(), 1), bins, **style)
             place.set_xlabel(MEASURES[name], fontsize=9)
     axes[0].set_xlabel("distance of a return, in metres", fontsize=9)

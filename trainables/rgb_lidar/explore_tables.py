@@ -34,8 +34,8 @@ def split_law() -> str:
 def scene_table(data: RGBLidarData) -> pd.DataFrame:
     """Returns a row for each scene in the order of the data: class, number, split, and `MEASURES`."""
     split = np.full(len(data.labels), "", dtype=object)
-    for name, rows in data.rows.items():
-        split[rows] = name
+    for part, rows in data.rows.items():
+        split[rows] = part
     table = pd.DataFrame(
         {
             "class": [CLASSES[label] for label in data.labels],
@@ -43,9 +43,9 @@ def scene_table(data: RGBLidarData) -> pd.DataFrame:
             "split": split,
         }
     )
-    parts = [_measure(data.rgb[rows], data.depth[rows]) for rows in _chunks(len(table))]
+    measured = [_measure(data.rgb[rows], data.depth[rows]) for rows in _chunks(len(table))]
     for name in MEASURES:
-        table[name] = np.concatenate([part[name] for part in parts])
+        table[name] = np.concatenate([chunk[name] for chunk in measured])
     return table
 
 

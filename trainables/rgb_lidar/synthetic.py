@@ -48,10 +48,10 @@ class Difficulty:
     max_turn: float = 0.5
     max_spread: float = 0.06
     max_clutter: int = 2
-    min_returns: float = 0.07
+    min_returns: float = 0.05
     max_range_noise: float = 0.03
     max_image_noise: float = 0.08
-    min_light: float = 0.4
+    min_light: float = 0.3
 
     def scaled(self, level: float) -> "Difficulty":
         """Returns this difficulty at a level: 0 for bare, clean scenes of one size, 1 for itself, 2 for twice as hard.

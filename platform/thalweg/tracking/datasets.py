@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,8 +45,8 @@ def record(uri: str, name: str, folder: Path, found: Exploration) -> str:
         run = _known(client, experiment, name, found.fingerprint)
         if run is None:
             run = client.create_run(experiment, run_name=name, tags=_tags(name, found)).info.run_id
-            for fact, value in naming.finite(found.facts)[0].items():
-                client.log_metric(run, naming.key(fact), value)
+            for fact, number in naming.finite(found.facts)[0].items():
+                client.log_metric(run, naming.key(fact), number)
         client.set_tag(run, NOTE, naming.clip(found.report, naming.LONGEST_TAG))
         client.log_artifacts(run, str(folder))
         client.set_terminated(run, "FINISHED")
@@ -76,7 +75,7 @@ def _known(client: MlflowClient, experiment: str, name: str, fingerprint: str) -
     return str(runs[0].info.run_id) if runs else None
 
 
-def _tags(name: str, found: Exploration) -> Mapping[str, str]:
+def _tags(name: str, found: Exploration) -> dict[str, str]:
     return naming.tags(
         {"thalweg.kind": "data", "thalweg.data_set": name, "thalweg.fingerprint": found.fingerprint}
     )
