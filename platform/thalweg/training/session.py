@@ -17,6 +17,7 @@ import torch
 from thalweg import discovery
 from thalweg.config import parse
 from thalweg.contract import SplitName, Task
+from thalweg.data.finite import first_non_finite
 from thalweg.errors import NonFiniteError
 from thalweg.hashing import splitmix64
 from thalweg.training import baselines, checkpoint, engine, gradient, joint
@@ -32,7 +33,7 @@ from thalweg.training.sources import load_sources
 from thalweg.training.stream import Layout, SampleStream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from torch import Tensor
 
@@ -200,7 +201,7 @@ class Session:
             batches = (pending or self._fetch(self._samples)).result()
             following = self._samples + self._layout.batch_size
             pending = self._fetch(following) if following < due else None
-            self._step(partial(self._backward, batches), curve)
+            self._step(partial(self._backward, batches), curve, batches)
         return curve.points()
 
     def _fetch(self, start: int) -> Future[list[Batch]]:
@@ -212,7 +213,10 @@ class Session:
         return self.task.training_batch(self.data, indices, keys)
 
     def _step(
-        self, backward: Callable[[], tuple[Mapping[str, float], Mapping[str, float]]], curve: Curve
+        self,
+        backward: Callable[[], tuple[Mapping[str, float], Mapping[str, float]]],
+        curve: Curve,
+        batches: Sequence[Batch] = (),
     ) -> None:
         """Takes one optimizer step on one global batch, of which this rank holds some micro-batches."""
         progress = self._plan.progress(self._samples)
@@ -222,7 +226,7 @@ class Session:
         for group in self._engine.optimizer.param_groups:
             group["lr"] = self._knobs.lr * group["lr_scale"] * scale
         sums, counts = backward()
-        self._check(sums)
+        self._check(sums, batches)
         self._engine.step()
         self._samples = after
         curve.add(after, sums, counts, self.task.weights(progress), self._knobs.lr * scale, self._engine)
@@ -253,7 +257,7 @@ class Session:
         progress = self._plan.progress(self._samples)
         return joint.backward(self._engine, self.task, self._world, batches, progress)
 
-    def _check(self, sums: Mapping[str, float]) -> None:
+    def _check(self, sums: Mapping[str, float], batches: Sequence[Batch]) -> None:
         """Stops the trial at a loss that is not finite; the sums are equal on all ranks, so all stop.
 
         Under fp16 an overflow is the loss scaler's business until its scale cannot fall further.
@@ -262,9 +266,21 @@ class Session:
         falling = self._knobs.precision == "fp16" and self._engine.optimizer.loss_scale > 1
         if broken and not falling:
             raise NonFiniteError(
-                f"the loss must stay finite, got {broken} after {self._samples} samples; "
-                "lower lr, or clip_norm, or the loss weights"
+                f"the loss must stay finite, got {broken} after {self._samples} samples; {self._way_out(batches)}"
             )
+
+    def _way_out(self, batches: Sequence[Batch]) -> str:
+        """Says what to mend: the data, where they are not finite, else the configuration; all ranks call."""
+        found = first_non_finite(batches)
+        if found is not None:
+            position = self._layout.positions(self._samples, self._world.rank)[found.batch]
+            indices, _ = self._stream.take(position, self._layout.micro_batch_size)
+            advice = f"mend the data: {found} (sample {indices[found.index[0]]} of train)"
+        else:
+            advice = "lower lr, or clip_norm, or the loss weights"
+        if not self._world.all_agree(found is None) and found is None:
+            advice = "mend the data, which are not finite on another worker"
+        return advice
 
     def _enter_stage(self, curve: Curve) -> None:
         number = self._plan.index(self._samples)

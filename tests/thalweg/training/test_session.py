@@ -1,6 +1,7 @@
 """One trial in one process, on real DeepSpeed."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -158,8 +159,21 @@ def test_a_checkpoint_gives_the_weights_in_fp32(order: Orders, run: Run) -> None
     assert _mse(model.eval()) == pytest.approx(report.value, rel=0.02)
 
 
+def test_data_that_are_not_finite_are_named(order: Orders, world: World) -> None:
+    session = Session(order(opt={"batch_size": 8, "micro_batch_size": 2}), world, DataCache())
+    session.data.inputs[17, 2] = float("nan")  # type: ignore[attr-defined]
+    with pytest.raises(NonFiniteError, match=r"loss must stay finite") as caught:
+        session.advance()
+    found = re.search(
+        r"; mend the data: inputs\[[01], 2\] of batch [0-3] is nan \(sample 17 of train\)", str(caught.value)
+    )
+    assert found, caught.value
+
+
 def test_a_loss_that_is_not_finite_ends_the_trial(order: Orders, run: Run) -> None:
-    with pytest.raises(NonFiniteError, match=r"loss must stay finite, got .*nan.* after 104 samples"):
+    with pytest.raises(
+        NonFiniteError, match=r"loss must stay finite, got .*nan.* after 104 samples; lower lr"
+    ):
         run(order(breaks_at=100))
 
 
