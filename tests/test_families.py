@@ -1,8 +1,8 @@
 """What every family and every search space must keep: found by convention, tested alike."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -10,19 +10,24 @@ import torch
 
 from thalweg import discovery
 from thalweg.config import FamilyConfig, flat, parse
-from thalweg.contract import Progress, Task
+from thalweg.contract import Batch, Progress, Stage, Task
 from thalweg.search.guard import check_objective
 from thalweg.search.prepare import make_world
 from thalweg.search.space import load_space, probe
-from thalweg.training.engine import TaskModule
+from thalweg.training.engine import TaskModule, parameter_groups
 from thalweg.training.evaluation import evaluate_split
 from thalweg.training.process_group import World
 from thalweg.training.protocol import protocol_hash
 
 FAMILIES = discovery.names("trainables")
 SPACES = discovery.names("search_spaces")
+TINY = [
+    (name, preset)
+    for name in FAMILIES
+    for preset in discovery.load_family(name).presets
+    if preset.startswith("tiny")
+]
 ALONE = World(rank=0, size=1, device=torch.device("cpu"))
-START = Progress(samples=0, total_samples=1000, stage="train", stage_ratio=0.0)
 
 Opened = tuple[Task[Any, Any], Any]
 
@@ -34,13 +39,35 @@ def family(request: pytest.FixtureRequest) -> discovery.Family:
 
 
 @pytest.fixture(scope="module")
-def opened(family: discovery.Family, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
-    """The family's tiny preset on its synthetic world."""
-    config = family.preset("tiny")
-    root = tmp_path_factory.mktemp(family.name)
-    make_world(family, root, config.dataset)
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the synthetic worlds of all families lie."""
+    return tmp_path_factory.mktemp("worlds")
+
+
+@pytest.fixture(scope="module", params=TINY, ids="-".join)
+def opened(request: pytest.FixtureRequest, root: Path) -> Opened:
+    """Each tiny preset of a family on its synthetic world."""
+    family = discovery.load_family(request.param[0])
+    config = family.preset(request.param[1])
+    make_world(family, root / family.name, config.dataset)
     task = family.task_type(config)
-    yield task, task.open(root)
+    return task, task.open(root / family.name)
+
+
+def _start(stage: Stage) -> Progress:
+    return Progress(samples=0, total_samples=1000, stage=stage.name, stage_ratio=0.0)
+
+
+def _parts(
+    task: Task[Any, Any], model: torch.nn.Module, batch: Batch, stage: Stage
+) -> Mapping[str, torch.Tensor]:
+    """Returns the loss parts of a stage, of a joint one for the batch as a whole."""
+    now = _start(stage)
+    return (
+        task.joint_losses(task.embed(model, batch, now), now)
+        if stage.joint
+        else task.losses(model, batch, now)
+    )
 
 
 def _model(task: Task[Any, Any], data: Any) -> torch.nn.Module:
@@ -64,8 +91,9 @@ def test_every_knob_has_a_sentence(family: discovery.Family) -> None:
     def check(knobs: type[Any], where: str) -> None:
         for name, field in knobs.model_fields.items():
             assert field.description, f"{where}{name} has no docstring"
-            if hasattr(field.annotation, "model_fields"):
-                check(field.annotation, f"{where}{name}.")
+            for kind in (field.annotation, *get_args(field.annotation)):
+                if hasattr(kind, "model_fields"):
+                    check(kind, f"{where}{name}.")
 
     check(family.config_type, "")
 
@@ -88,13 +116,15 @@ def test_stages_share_the_whole_budget(opened: Opened) -> None:
     assert sum(stage.share for stage in opened[0].stages()) == pytest.approx(1.0)
 
 
-def test_opening_twice_gives_equal_data(opened: Opened, family: discovery.Family) -> None:
+def test_opening_twice_gives_equal_data(opened: Opened, root: Path) -> None:
     task, data = opened
+    family = discovery.load_family(type(task.config))
     again = family.task_type(task.config)
     assert again.data_key() == task.data_key()
     assert data.num_samples("train") > 0
     assert data.num_samples("val") > 0
     assert protocol_hash(family.package, again, data) == protocol_hash(family.package, task, data)
+    assert again.open(root / family.name).fingerprint == data.fingerprint
 
 
 def test_a_training_sample_depends_on_its_index_and_key_alone(opened: Opened) -> None:
@@ -107,38 +137,48 @@ def test_a_training_sample_depends_on_its_index_and_key_alone(opened: Opened) ->
 
 def test_parts_counts_and_weights_name_the_same_things(opened: Opened) -> None:
     task, data = opened
-    batch = _training(task, data, [0, 1, 2, 3], [1, 2, 3, 4])
-    parts = task.losses(_model(task, data), batch, START)
-    assert set(parts) == set(task.counts(batch, START)) == set(task.weights(START))
-    for name, part in parts.items():
-        assert part.shape == ()
-        assert part.dtype == torch.float32, name
-        assert torch.isfinite(part)
+    batch, model = _training(task, data, [0, 1, 2, 3], [1, 2, 3, 4]), _model(task, data)
+    for stage in task.stages():
+        parts, now = _parts(task, model, batch, stage), _start(stage)
+        assert set(parts) == set(task.counts(batch, now)) == set(task.weights(now))
+        for name, part in parts.items():
+            assert part.shape == ()
+            assert part.dtype == torch.float32, name
+            assert torch.isfinite(part)
 
 
-def test_loss_sums_and_counts_add_up_over_micro_batches(opened: Opened) -> None:
+def test_loss_sums_embeddings_and_counts_add_up_over_micro_batches(opened: Opened) -> None:
     task, data = opened
     model = _model(task, data)
     whole = _training(task, data, [0, 1, 2, 3], [1, 2, 3, 4])
     halves = [_training(task, data, [0, 1], [1, 2]), _training(task, data, [2, 3], [3, 4])]
-    sums = [task.losses(model, half, START) for half in halves]
-    counts = [task.counts(half, START) for half in halves]
-    for name, part in task.losses(model, whole, START).items():
-        assert float(sum(half[name].detach() for half in sums)) == pytest.approx(
-            float(part.detach()), rel=1e-4
-        )
-        assert sum(half[name] for half in counts) == task.counts(whole, START)[name]
+    for stage in task.stages():
+        now = _start(stage)
+        counts = [task.counts(half, now) for half in halves]
+        for name, count in task.counts(whole, now).items():
+            assert sum(half[name] for half in counts) == count
+        if stage.joint:
+            embeddings = [task.embed(model, half, now) for half in halves]
+            for name, rows in task.embed(model, whole, now).items():
+                torch.testing.assert_close(torch.cat([half[name] for half in embeddings]), rows)
+            continue
+        sums = [task.losses(model, half, now) for half in halves]
+        for name, part in task.losses(model, whole, now).items():
+            total = float(sum(half[name].detach() for half in sums))
+            assert total == pytest.approx(float(part.detach()), rel=1e-4)
 
 
-def test_every_trainable_weight_gets_a_gradient(opened: Opened) -> None:
+def test_every_weight_that_a_stage_trains_gets_a_gradient(opened: Opened) -> None:
     task, data = opened
-    model = _model(task, data).train()
     batch = _training(task, data, list(range(8)), list(range(8)))
-    torch.stack(list(task.losses(model, batch, START).values())).sum().backward()  # type: ignore[no-untyped-call]
-    silent = [
-        name for name, weight in model.named_parameters() if weight.requires_grad and weight.grad is None
-    ]
-    assert not silent
+    for stage in task.stages():
+        model = _model(task, data).train()
+        parameter_groups(model, stage, 1.0)
+        torch.stack(list(_parts(task, model, batch, stage).values())).sum().backward()  # type: ignore[no-untyped-call]
+        weights = dict(model.named_parameters())
+        silent = [name for name, weight in weights.items() if weight.requires_grad and weight.grad is None]
+        assert not silent, stage.name
+        assert any(weight.requires_grad for weight in weights.values())
 
 
 def _metrics(task: Task[Any, Any], data: Any, model: torch.nn.Module, batch_size: int) -> Mapping[str, float]:
@@ -156,11 +196,9 @@ def test_an_evaluation_is_the_same_for_every_batch_size(opened: Opened) -> None:
     assert set(task.measured()) <= set(small)
 
 
-def test_search_invariant_metrics_ignore_everything_but_the_predictions(
-    opened: Opened, family: discovery.Family
-) -> None:
+def test_search_invariant_metrics_ignore_everything_but_the_predictions(opened: Opened) -> None:
     task, data = opened
-    config = task.config
+    config, family = task.config, discovery.load_family(type(task.config))
     louder = config.optimization.model_copy(update={"lr": config.optimization.lr / 2, "batch_size": 4})
     other = family.task_type(config.model_copy(update={"optimization": louder, "seed": config.seed + 1}))
     model = _model(task, data)
@@ -197,5 +235,5 @@ def test_a_spaces_objective_means_the_same_in_every_trial(name: str) -> None:
 
 
 def test_the_folders_hold_something(tmp_path: Path) -> None:
-    assert FAMILIES
+    assert {name for name, preset in TINY if preset == "tiny"} == set(FAMILIES) != set()
     assert "quickstart" in SPACES

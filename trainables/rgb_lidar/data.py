@@ -1,6 +1,5 @@
 """The data of the RGB and LiDAR family: decoded scenes in a store that all processes share."""
 
-import logging
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,8 +24,6 @@ from trainables.rgb_lidar.lidar import Angles
 from trainables.rgb_lidar.splits import Rows, split_rows
 
 FORMAT = 1
-_NAMED = 40
-_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -71,7 +68,7 @@ class RGBLidarData:
 
 
 def open_data(root: Path, dataset: str, data_fraction: float) -> RGBLidarData:
-    """Opens a data set; the first time, checks and decodes every scene, and names unpaired files in the log.
+    """Opens a data set; the first time, checks and decodes every scene.
 
     Args:
         root: The family's data folder.
@@ -105,15 +102,6 @@ def open_data(root: Path, dataset: str, data_fraction: float) -> RGBLidarData:
 
 
 def _prepare(files: Files, writer: StoreWriter) -> dict[str, Any]:
-    if files.unpaired:
-        more = len(files.unpaired) - _NAMED
-        _logger.warning(
-            "%d files of %s have no partner of the other sensor and are left out: %s%s",
-            len(files.unpaired),
-            files.folder,
-            ", ".join(files.unpaired[:_NAMED]),
-            f" and {more} more" if more > 0 else "",
-        )
     azimuth, zenith = read_angles(files.folder)
     count, side = len(files.scenes), len(azimuth)
     rgb = writer.create("rgb", (count, 4, side, side), np.uint8)

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float32
 
-from trainables.rgb_lidar.config import LidarNorm, LidarRepr
+from trainables.rgb_lidar.knobs import LidarNorm, LidarRepr
 
 MAX_RANGE = 50.0
 """Distance in metres that stands for a ray that did not come back."""

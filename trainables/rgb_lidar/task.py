@@ -1,48 +1,50 @@
-"""What Thalweg asks of the RGB and LiDAR classifier: batches, losses, evaluation, metrics.
+"""What Thalweg asks of the RGB and LiDAR family; fusion and chain answer what differs between them."""
 
-Every metric is computed over all scenes of a split from sums, a sphere being the positive class. Accuracy saturates on
-easy data, where most configurations look alike; the cross-entropy still tells them apart.
-"""
-
-import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from thalweg.contract import Indices, Keys, Metric, Progress, SplitName, Task
+from thalweg.config import FamilyConfig
+from thalweg.contract import Batch, Indices, Keys, Progress, SplitName, Stage, Task
+from trainables.rgb_lidar import classification, projection, retrieval
+from trainables.rgb_lidar.approach import Approach
+from trainables.rgb_lidar.chain import Chain
+from trainables.rgb_lidar.chain_knobs import ChainKnobs
 from trainables.rgb_lidar.config import CLASSES, RGBLidar
 from trainables.rgb_lidar.data import RGBLidarData, open_data
-from trainables.rgb_lidar.lidar import scan
-from trainables.rgb_lidar.model import Batch, Constant, FusionClassifier, cross_entropy, log_odds
+from trainables.rgb_lidar.fusion import Fusion
+from trainables.rgb_lidar.samples import draw
 from trainables.rgb_lidar.splits import BLOCK, SHARES, SPLIT_SEED
 
 REFERENCE_SIDE = 64
+_NAMED = 40
 
 
-def _share(name: str, meaning: str) -> Metric:
-    return Metric(name=name, mode="max", unit="1", search_invariant=True, meaning=meaning)
+def approach_of(config: RGBLidar) -> Approach:
+    """Returns what answers for a configuration of this kind."""
+    if isinstance(config.model, ChainKnobs):
+        return Chain(config.model, config.data)
+    return Fusion(config.model, config.data)
 
 
 class RGBLidarTask(Task[RGBLidar, RGBLidarData]):
-    """Trains a classifier by its cross-entropy and evaluates it on all scenes of a split."""
+    """Trains a classifier of scenes and evaluates it on all scenes of a split."""
 
     config_type = RGBLidar
     metrics = (
-        Metric(
-            name="cross_entropy",
-            mode="min",
-            unit="nat",
-            search_invariant=True,
-            meaning="mean of -log p(class); log 2 = 0.693 for a guess between two equal classes",
-        ),
-        _share("accuracy", "share of scenes whose class is predicted"),
-        _share("precision", "share of spheres among the scenes called spheres; 0 if none is called so"),
-        _share("recall", "share of the spheres that are called spheres"),
-        _share("f1", "harmonic mean of precision and recall"),
+        *classification.METRICS,
+        *classification.LIDAR_METRICS,
+        retrieval.METRIC,
+        projection.METRIC,
     )
+    rows = frozenset(retrieval.ROWS)
+
+    def __init__(self, config: RGBLidar) -> None:
+        super().__init__(config)
+        self._approach = approach_of(config)
 
     def data_key(self) -> str:
         """Names the data set and the share that is trained on."""
@@ -52,89 +54,82 @@ class RGBLidarTask(Task[RGBLidar, RGBLidarData]):
         """Opens the data set; see `open_data` for what is refused."""
         return open_data(root, self.config.dataset, self.config.data.data_fraction)
 
+    def notes(self, data: RGBLidarData) -> tuple[str, ...]:
+        """Names the files that were left out."""
+        if not data.unpaired:
+            return ()
+        more = len(data.unpaired) - _NAMED
+        return (
+            f"{len(data.unpaired)} files of {self.config.dataset} have no partner of the other sensor and are left "
+            f"out: {', '.join(data.unpaired[:_NAMED])}{f' and {more} more' if more > 0 else ''}",
+        )
+
+    def inherit(self, sources: Mapping[str, FamilyConfig]) -> RGBLidar:
+        """Takes the knobs of the parts that start from other studies; see `Approach.inherit`."""
+        return self._approach.inherit(self.config, cast(Mapping[str, RGBLidar], sources))
+
     def training_batch(self, data: RGBLidarData, indices: Indices, keys: Keys) -> Batch:
         """Draws training scenes as they are; nothing about them is random."""
-        return self._batch(data, "train", indices)
+        return draw(data, "train", indices, self.config.data)
 
     def evaluation_batch(self, data: RGBLidarData, split: SplitName, indices: Indices) -> Batch:
         """Draws scenes of a split."""
-        return self._batch(data, split, indices)
-
-    def _batch(self, data: RGBLidarData, split: SplitName, indices: Indices) -> Batch:
-        rows = data.rows[split][indices]
-        knobs = self.config.data
-        lidar = scan(
-            data.depth[rows],
-            data.azimuth,
-            data.zenith,
-            lidar_repr=knobs.lidar_repr,
-            lidar_norm=knobs.lidar_norm,
-        )
-        rgb = data.rgb[rows, : knobs.rgb_channels]
-        return {
-            "rgb": torch.from_numpy(rgb).float() / 255,
-            "lidar": torch.from_numpy(lidar),
-            "label": torch.from_numpy(data.labels[rows]).float(),
-        }
+        return draw(data, split, indices, self.config.data)
 
     def build(self, data: RGBLidarData | None) -> nn.Module:
         """Builds the model for the size of the images, 64 x 64 without data."""
-        side = REFERENCE_SIDE if data is None else data.side
-        return FusionClassifier(self.config.model, self.config.data, side)
+        return self._approach.build(REFERENCE_SIDE if data is None else data.side)
+
+    def stages(self) -> tuple[Stage, ...]:
+        """Returns the stages in order."""
+        return self._approach.stages()
 
     def losses(self, model: nn.Module, batch: Batch, progress: Progress) -> Mapping[str, Tensor]:
-        """Sums the cross-entropy over scenes."""
-        return {"cross_entropy": cross_entropy(log_odds(model(batch)), batch["label"]).sum()}
+        """Sums the loss of the stage over scenes."""
+        loss = self._approach.losses(model, batch, progress.stage)
+        return {self._approach.loss_name(progress.stage): loss}
+
+    def embed(self, model: nn.Module, batch: Batch, progress: Progress) -> Mapping[str, Tensor]:
+        """Computes the embeddings of both sensors."""
+        return self._approach.embed(model, batch)
+
+    def joint_losses(self, embeddings: Mapping[str, Tensor], progress: Progress) -> Mapping[str, Tensor]:
+        """Sums the contrastive loss over scenes."""
+        return {self._approach.loss_name(progress.stage): self._approach.joint_losses(embeddings)}
 
     def counts(self, batch: Batch, progress: Progress) -> Mapping[str, float]:
         """Counts the scenes."""
-        return {"cross_entropy": float(len(batch["label"]))}
+        return {self._approach.loss_name(progress.stage): float(len(batch["label"]))}
 
     def weights(self, progress: Progress) -> Mapping[str, float]:
-        """Returns 1: there is one part."""
-        return {"cross_entropy": 1.0}
+        """Returns 1: each stage has one part."""
+        return {self._approach.loss_name(progress.stage): 1.0}
 
     @torch.no_grad()
     def evaluate(self, model: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
-        """Sums the cross-entropy and counts right and wrong calls of either class."""
-        odds = log_odds(model(batch)).double()
-        sphere, called = batch["label"] == 1, odds > 0
-        return {
-            "cross_entropy": cross_entropy(odds, batch["label"].double()).sum(),
-            "true_positive": (called & sphere).double().sum(),
-            "false_positive": (called & ~sphere).double().sum(),
-            "false_negative": (~called & sphere).double().sum(),
-            "true_negative": (~called & ~sphere).double().sum(),
-        }
+        """Computes the sums and embeddings that the metrics need."""
+        return self._approach.evaluate(model, batch)
 
     def summarize(self, sums: Mapping[str, Tensor]) -> dict[str, float]:
-        """Computes the metrics from the four counts; a share of nothing is 0."""
-        hits, false_alarms, misses, rejections = (
-            float(sums[name])
-            for name in ("true_positive", "false_positive", "false_negative", "true_negative")
-        )
-        total = hits + false_alarms + misses + rejections
-        return {
-            "cross_entropy": _ratio(float(sums["cross_entropy"]), total),
-            "accuracy": _ratio(hits + rejections, total),
-            "precision": _ratio(hits, hits + false_alarms),
-            "recall": _ratio(hits, hits + misses),
-            "f1": _ratio(2 * hits, 2 * hits + false_alarms + misses),
-        }
+        """Computes the metrics."""
+        return self._approach.summarize(sums)
+
+    def measured(self) -> tuple[str, ...]:
+        """Names the metrics of what the configuration has: a fusion, a classifier of scans, embeddings, a projector."""
+        return self._approach.measured()
+
+    def evaluated_splits(self) -> tuple[SplitName, ...]:
+        """Returns ``val``, and ``train`` where a projector may fit training scenes better than others."""
+        return self._approach.evaluated_splits()
 
     def protocol(self) -> Mapping[str, Any]:
-        """Names the classes and the law of the splits; what a model sees of a scene is its own affair."""
+        """Names the classes, the law of the splits and the pools; what a model sees of a scene is its own affair."""
         return {
             "positive": CLASSES[1],
             "split": {"seed": SPLIT_SEED, "block": BLOCK, "shares": dict(SHARES)},
+            "retrieval": {"pool": retrieval.POOL, "order": "consecutive scenes of the split"},
         }
 
     def baselines(self, data: RGBLidarData) -> Mapping[str, nn.Module]:
-        """Returns the shares of the classes in the training split, as log-odds for every scene."""
-        cubes, spheres = data.class_shares("train")
-        tiny = 1e-6  # a class that training lacks
-        return {"majority_class": Constant(math.log((spheres + tiny) / (cubes + tiny)))}
-
-
-def _ratio(part: float, whole: float) -> float:
-    return part / whole if whole else 0.0
+        """Returns the majority class and, for embeddings, what coarse pictures have in common."""
+        return self._approach.baselines(data)

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from trainables.rgb_lidar.config import ModelKnobs, RGBLidar
+from trainables.rgb_lidar.chain_knobs import ChainKnobs, ClassifierKnobs, EmbedderKnobs, ProjectorKnobs
+from trainables.rgb_lidar.config import RGBLidar
 from trainables.rgb_lidar.data import RGBLidarData, open_data
+from trainables.rgb_lidar.knobs import FusionKnobs
 from trainables.rgb_lidar.synthetic import make, small_recipe
 
 
@@ -34,9 +36,31 @@ def copy(root: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def config() -> RGBLidar:
+def fusion_knobs() -> FusionKnobs:
     """Sizes for which a forward pass takes milliseconds."""
-    model = ModelKnobs(
+    return FusionKnobs(
         channels=4, max_channels=8, depth=2, hidden_dim=12, neck_dim=10, embedding_dim=6, head_dim=7
     )
-    return RGBLidar(dataset="mini", model=model)
+
+
+@pytest.fixture
+def config(fusion_knobs: FusionKnobs) -> RGBLidar:
+    """A small fusion on the small world."""
+    return RGBLidar(dataset="mini", model=fusion_knobs)
+
+
+@pytest.fixture
+def chain_knobs() -> ChainKnobs:
+    """A chain of all stages, of the same sizes."""
+    sizes = {"channels": 4, "max_channels": 8, "depth": 2, "hidden_dim": 12, "neck_dim": 10}
+    return ChainKnobs(
+        embedder=EmbedderKnobs.model_validate(sizes | {"embedding_dim": 6}),
+        classifier=ClassifierKnobs.model_validate(sizes),
+        projector=ProjectorKnobs(hidden_dim=8, depth=1),
+    )
+
+
+@pytest.fixture
+def chain(chain_knobs: ChainKnobs) -> RGBLidar:
+    """A small chain on the small world."""
+    return RGBLidar(dataset="mini", model=chain_knobs)

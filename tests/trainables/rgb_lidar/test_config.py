@@ -6,7 +6,8 @@ from pydantic import ValidationError
 
 from search_spaces import rgb_lidar_fusion
 from thalweg.nn.map_fusion import FUSIONS
-from trainables.rgb_lidar.config import PRESETS, ModelKnobs, RGBLidar
+from trainables.rgb_lidar.config import PRESETS, RGBLidar
+from trainables.rgb_lidar.knobs import FusionKnobs
 
 
 def test_the_defaults_are_the_first_published_late_fusion() -> None:
@@ -20,17 +21,17 @@ def test_the_defaults_are_the_first_published_late_fusion() -> None:
 
 def test_late_fusion_has_no_blocks_after_it() -> None:
     with pytest.raises(ValidationError, match="fused_depth must be 0 for late fusion, got 1"):
-        ModelKnobs(fused_depth=1)
+        FusionKnobs(fused_depth=1)
 
 
 def test_only_embeddings_are_normalised() -> None:
     with pytest.raises(ValidationError, match="normalize_embeddings needs late fusion"):
-        ModelKnobs(fusion_stage="intermediate", normalize_embeddings=True)
+        FusionKnobs(fusion_stage="intermediate", normalize_embeddings=True)
 
 
 def test_channels_do_not_shrink() -> None:
     with pytest.raises(ValidationError, match="max_channels must be at least channels, got 8 < 16"):
-        ModelKnobs(channels=16, max_channels=8)
+        FusionKnobs(channels=16, max_channels=8)
 
 
 @pytest.mark.parametrize(

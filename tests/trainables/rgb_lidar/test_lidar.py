@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainables.rgb_lidar.config import LidarNorm, LidarRepr
+from trainables.rgb_lidar.knobs import LidarNorm, LidarRepr
 from trainables.rgb_lidar.lidar import MAX_RANGE, directions, scan
 
 

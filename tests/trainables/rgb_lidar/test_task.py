@@ -1,80 +1,19 @@
 import math
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
-from torch import Tensor, nn
 
 from thalweg.contract import Progress
-from trainables.rgb_lidar.config import DataKnobs, RGBLidar
+from trainables.rgb_lidar.config import RGBLidar
 from trainables.rgb_lidar.data import RGBLidarData
-from trainables.rgb_lidar.model import Batch
+from trainables.rgb_lidar.knobs import DataKnobs
 from trainables.rgb_lidar.task import RGBLidarTask
 
 NOW = Progress(samples=0, total_samples=100, stage="train", stage_ratio=0.0)
 KEYS = np.zeros(4, np.uint64)
-
-
-class Odds(nn.Module):
-    """Predicts given log-odds."""
-
-    def __init__(self, odds: list[float]) -> None:
-        super().__init__()
-        self.odds = torch.tensor(odds)[:, None]
-
-    def forward(self, batch: Batch) -> Tensor:
-        return self.odds
-
-
-def measure(odds: list[float], labels: list[int]) -> tuple[Mapping[str, Tensor], dict[str, float]]:
-    task = RGBLidarTask(RGBLidar())
-    sums = task.evaluate(Odds(odds), {"label": torch.tensor(labels).float()})
-    return sums, task.summarize(sums)
-
-
-def slow(odds: list[float], labels: list[int]) -> dict[str, float]:
-    called = [1 if value > 0 else 0 for value in odds]
-    right = [c == y for c, y in zip(called, labels, strict=True)]
-    spheres_called = [y for c, y in zip(called, labels, strict=True) if c == 1]
-    spheres = [c for c, y in zip(called, labels, strict=True) if y == 1]
-    precision = sum(spheres_called) / len(spheres_called) if spheres_called else 0.0
-    recall = sum(spheres) / len(spheres) if spheres else 0.0
-    share = [1 / (1 + math.exp(-value)) for value in odds]
-    return {
-        "cross_entropy": sum(-math.log(p if y else 1 - p) for p, y in zip(share, labels, strict=True))
-        / len(labels),
-        "accuracy": sum(right) / len(right),
-        "precision": precision,
-        "recall": recall,
-        "f1": 2 * precision * recall / (precision + recall) if precision + recall else 0.0,
-    }
-
-
-@given(scenes=st.lists(st.tuples(st.integers(-40, 40), st.integers(0, 1)), min_size=1, max_size=20))
-def test_metrics_follow_the_slow_definition(scenes: list[tuple[int, int]]) -> None:
-    odds, labels = [value / 4 for value, _ in scenes], [label for _, label in scenes]
-    sums, metrics = measure(odds, labels)
-    assert all(value.dtype == torch.float64 for value in sums.values())
-    assert metrics == pytest.approx(slow(odds, labels), rel=1e-5, abs=1e-6)
-
-
-def test_precision_recall_and_f1_are_not_mixed_up() -> None:
-    _, metrics = measure([1.0, 1.0, 1.0, 1.0, -1.0, -1.0], [1, 0, 0, 0, 1, 0])
-    assert metrics["precision"] == 1 / 4
-    assert metrics["recall"] == 1 / 2
-    assert metrics["f1"] == pytest.approx(1 / 3)
-    assert metrics["accuracy"] == 2 / 6
-
-
-def test_metrics_are_those_that_are_declared_and_all_may_be_objectives() -> None:
-    _, metrics = measure([1.0], [1])
-    assert [metric.name for metric in RGBLidarTask.metrics] == list(metrics)
-    assert all(metric.search_invariant for metric in RGBLidarTask.metrics)
 
 
 def test_the_loss_is_the_sum_of_what_the_metric_averages(config: RGBLidar, data: RGBLidarData) -> None:
@@ -153,3 +92,13 @@ def test_the_majority_class_knows_the_shares_of_training_only(config: RGBLidar, 
     assert metrics["accuracy"] == 0.5
     assert metrics["recall"] == 0
     assert metrics["cross_entropy"] == pytest.approx(-(math.log(0.25) + math.log(0.75)) / 2, rel=1e-4)
+
+
+def test_unpaired_files_are_told_by_name(config: RGBLidar, root: Path, data: RGBLidarData) -> None:
+    task = RGBLidarTask(config)
+    (note,) = task.notes(data)
+    assert note.startswith("3 files of mini have no partner of the other sensor and are left out: ")
+    assert all(name in note for name in data.unpaired)
+    many = RGBLidarData(**{**vars(data), "unpaired": tuple(f"spheres/lidar/{n:04d}.npy" for n in range(41))})
+    assert task.notes(many)[0].endswith("spheres/lidar/0039.npy and 1 more")
+    assert task.notes(RGBLidarData(**{**vars(data), "unpaired": ()})) == ()

@@ -4,12 +4,14 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import nn
 
+from thalweg.contract import Batch
 from thalweg.errors import ConfigError
 from thalweg.nn.map_fusion import FUSIONS
-from trainables.rgb_lidar.config import PRESETS, DataKnobs, Downsampling, ModelKnobs, RGBLidar
-from trainables.rgb_lidar.model import Batch, FusionClassifier, cross_entropy, log_odds
+from trainables.rgb_lidar.classification import log_odds
+from trainables.rgb_lidar.config import PRESETS
+from trainables.rgb_lidar.fusion_model import FusionClassifier, sized
+from trainables.rgb_lidar.knobs import DataKnobs, Downsampling, FusionKnobs
 from trainables.rgb_lidar.task import RGBLidarTask
 
 PUBLISHED = {
@@ -50,7 +52,7 @@ def test_further_strided_convolutions_add_the_published_number(preset: str) -> N
     assert num_parameters(preset, "strided_extra") == STRIDED_EXTRA[preset]
 
 
-def build(knobs: ModelKnobs, inputs: DataKnobs | None = None, side: int = 16) -> FusionClassifier:
+def build(knobs: FusionKnobs, inputs: DataKnobs | None = None, side: int = 16) -> FusionClassifier:
     torch.manual_seed(0)
     return FusionClassifier(knobs, inputs or DataKnobs(), side)
 
@@ -80,7 +82,7 @@ def test_every_combination_gives_logits(num_logits: int, **drawn: Any) -> None:
     if late:
         drawn["fused_depth"] = 0
         drawn["fusion"] = "add" if FUSIONS[drawn["fusion"]].needs_square else drawn["fusion"]
-    knobs = ModelKnobs.model_validate(
+    knobs = FusionKnobs.model_validate(
         drawn
         | {"fusion_stage": "late" if late else "intermediate", "num_logits": num_logits}
         | {"channels": 2, "max_channels": 4, "hidden_dim": 5, "neck_dim": 4, "embedding_dim": 3}
@@ -106,6 +108,7 @@ CHANGES: list[tuple[str, dict[str, Any]]] = [
     ("late", {"normalize_embeddings": True}),
     ("late", {"num_logits": 1}),
     ("late", {"dropout": 0.5}),
+    ("late", {"num_parameters": 3000}),
     ("intermediate", {"fused_depth": 1}),
     ("intermediate", {"hidden_dim": 0}),
     ("intermediate", {"neck_dim": 9}),
@@ -118,28 +121,28 @@ CHANGES: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("stage", "change"), CHANGES)
 def test_every_knob_of_the_model_changes_its_predictions(
-    config: RGBLidar, stage: str, change: dict[str, Any]
+    fusion_knobs: FusionKnobs, stage: str, change: dict[str, Any]
 ) -> None:
-    before = config.model.model_copy(update={"fusion_stage": stage})
-    after = ModelKnobs.model_validate(before.model_dump() | change)
+    before = fusion_knobs.model_copy(update={"fusion_stage": stage})
+    after = FusionKnobs.model_validate(before.model_dump() | change)
     batch = scenes()
     odds = [log_odds(build(knobs).train()(batch)) for knobs in (before, after)]
     assert not torch.allclose(odds[0], odds[1])
 
 
 def test_every_knob_of_the_model_has_such_a_test() -> None:
-    assert {name for _, change in CHANGES for name in change} == set(ModelKnobs.model_fields)
+    assert {name for _, change in CHANGES for name in change} == set(FusionKnobs.model_fields) - {"kind"}
 
 
-def test_late_fusion_joins_embeddings_and_intermediate_fusion_maps(config: RGBLidar) -> None:
-    late = build(config.model)
-    maps = build(config.model.model_copy(update={"fusion_stage": "intermediate"}))
+def test_late_fusion_joins_embeddings_and_intermediate_fusion_maps(fusion_knobs: FusionKnobs) -> None:
+    late = build(fusion_knobs)
+    maps = build(fusion_knobs.model_copy(update={"fusion_stage": "intermediate"}))
     assert late.rgb(scenes()["rgb"]).shape == (3, 6, 1, 1)
     assert maps.rgb(scenes()["rgb"]).shape == (3, 8, 4, 4)
 
 
-def test_normalised_embeddings_have_length_one(config: RGBLidar) -> None:
-    model = build(config.model.model_copy(update={"normalize_embeddings": True}))
+def test_normalised_embeddings_have_length_one(fusion_knobs: FusionKnobs) -> None:
+    model = build(fusion_knobs.model_copy(update={"normalize_embeddings": True}))
     for name, encoder in (("rgb", model.rgb), ("lidar", model.lidar)):
         lengths = encoder(scenes()[name]).flatten(1).norm(dim=1)
         torch.testing.assert_close(lengths, torch.ones(3))
@@ -147,28 +150,75 @@ def test_normalised_embeddings_have_length_one(config: RGBLidar) -> None:
 
 def test_an_unknown_fusion_names_the_known_ones() -> None:
     with pytest.raises(ConfigError, match=r"model\.fusion must be one of add, attention, .* got 'sum'"):
-        build(ModelKnobs(fusion="sum"))
+        build(FusionKnobs(fusion="sum"))
 
 
 def test_embeddings_are_no_matrices() -> None:
     with pytest.raises(ConfigError, match=r"model\.fusion 'matmul' needs maps, got fusion_stage 'late'"):
-        build(ModelKnobs(fusion="matmul"))
+        build(FusionKnobs(fusion="matmul"))
 
 
 def test_maps_must_be_halved_without_remainder() -> None:
     with pytest.raises(ConfigError, match="side must be a multiple of 32, got 16"):
-        build(ModelKnobs(depth=5))
+        build(FusionKnobs(depth=5))
 
 
-def test_a_model_of_half_precision_takes_the_same_batch(config: RGBLidar) -> None:
-    logits = build(config.model).to(torch.bfloat16)(scenes())
+def test_a_model_of_half_precision_takes_the_same_batch(fusion_knobs: FusionKnobs) -> None:
+    logits = build(fusion_knobs).to(torch.bfloat16)(scenes())
     assert logits.dtype == torch.float32
 
 
-def test_one_logit_has_the_binary_and_two_have_the_categorical_cross_entropy() -> None:
-    labels = torch.tensor([0.0, 1.0, 1.0])
-    one, two = torch.randn(3, 1) * 5, torch.randn(3, 2) * 5
-    binary = nn.functional.binary_cross_entropy_with_logits(one[:, 0], labels, reduction="none")
-    torch.testing.assert_close(cross_entropy(log_odds(one), labels), binary)
-    categorical = nn.functional.cross_entropy(two, labels.long(), reduction="none")
-    torch.testing.assert_close(cross_entropy(log_odds(two), labels), categorical)
+def sizes(**knobs: Any) -> dict[str, int]:
+    """Counts the parameters of all fusions, by where and how they meet."""
+    found: dict[str, int] = {}
+    for stage in ("late", "intermediate"):
+        for name, kind in sorted(FUSIONS.items()):
+            if stage == "late" and kind.needs_square:
+                continue
+            chosen = FusionKnobs.model_validate(knobs | {"fusion_stage": stage, "fusion": name})
+            with torch.device("meta"):
+                model = FusionClassifier(chosen, DataKnobs(), 64)
+            found[f"{stage} {name}"] = sum(parameter.numel() for parameter in model.parameters())
+    return found
+
+
+@pytest.mark.parametrize(
+    ("asked", "knobs"),
+    [
+        (6_600_000, {}),
+        (400_000, {"channels": 8, "max_channels": 32, "hidden_dim": 0, "neck_dim": 32}),
+        (400_000, {"channels": 8, "max_channels": 32, "hidden_dim": 1, "neck_dim": 32}),
+    ],
+)
+def test_all_fusions_can_have_equally_many_parameters(asked: int, knobs: dict[str, Any]) -> None:
+    free, matched = sizes(**knobs), sizes(num_parameters=asked, **knobs)
+    assert len(matched) == 11
+    assert max(free.values()) > 1.5 * min(free.values())
+    assert all(abs(count - asked) < 0.01 * asked for count in matched.values()), matched
+
+
+@given(width=st.integers(1, 400), hidden=st.booleans(), fusion=st.sampled_from(["add", "concat", "gated"]))
+def test_the_width_that_has_a_number_of_parameters_is_found(width: int, hidden: bool, fusion: str) -> None:
+    name = "hidden_dim" if hidden else "neck_dim"
+    knobs = FusionKnobs.model_validate(
+        {"channels": 2, "max_channels": 4, "hidden_dim": 0, "fusion": fusion} | {name: width}
+    )
+    count = sum(parameter.numel() for parameter in FusionClassifier(knobs, DataKnobs(), 16).parameters())
+    asked = knobs.model_copy(update={name: 7, "num_parameters": count})
+    assert sized(asked, DataKnobs(), 16) == knobs
+
+
+def test_a_size_that_no_width_gives_names_the_smallest(fusion_knobs: FusionKnobs) -> None:
+    smallest = sized_count(fusion_knobs.model_copy(update={"hidden_dim": 1}))
+    with pytest.raises(ConfigError, match=rf"must be within {smallest:,} and .* model\.hidden_dim .* got 9;"):
+        build(fusion_knobs.model_copy(update={"num_parameters": 9}))
+
+
+def sized_count(knobs: FusionKnobs) -> int:
+    return sum(parameter.numel() for parameter in build(knobs).parameters())
+
+
+def test_matching_a_size_does_not_touch_the_weights_that_are_drawn(fusion_knobs: FusionKnobs) -> None:
+    asked = fusion_knobs.model_copy(update={"num_parameters": sized_count(fusion_knobs)})
+    for one, other in zip(build(fusion_knobs).parameters(), build(asked).parameters(), strict=True):
+        assert torch.equal(one, other)

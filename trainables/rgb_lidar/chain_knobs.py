@@ -1,0 +1,168 @@
+"""Knobs of the chain from contrastive pre-training to a classifier that needs no scan.
+
+Stages, each of which trains what the later ones build on: ``cilp`` brings image and scan of a scene together,
+``classifier`` learns the classes from scans, ``projector`` learns from an image's embedding what that classifier makes
+of the scan, and ``finetune`` trains the image's embedder, the projector and the head of that classifier as one.
+"""
+
+from collections.abc import Mapping
+from typing import Literal, Self, get_args
+
+from pydantic import Field, model_validator
+
+from thalweg.config import Knobs
+from trainables.rgb_lidar.knobs import EncoderKnobs
+
+StageName = Literal["cilp", "classifier", "projector", "finetune"]
+Part = Literal["rgb", "lidar", "classifier", "projector"]
+Target = Literal["penultimate", "maps"]
+ProjectionLoss = Literal["mse", "cosine", "smooth_l1"]
+
+STAGES: tuple[StageName, ...] = get_args(StageName)
+MAKES: Mapping[StageName, frozenset[Part]] = {
+    "cilp": frozenset({"rgb", "lidar"}),
+    "classifier": frozenset({"classifier"}),
+    "projector": frozenset({"projector"}),
+    "finetune": frozenset(),
+}
+"""Parts of the model that each stage trains from the beginning."""
+NEEDS: Mapping[StageName, frozenset[Part]] = {
+    "cilp": frozenset(),
+    "classifier": frozenset(),
+    "projector": frozenset({"rgb", "classifier"}),
+    "finetune": frozenset({"rgb", "classifier", "projector"}),
+}
+"""Parts that must have been trained before."""
+
+
+class EmbedderKnobs(EncoderKnobs):
+    """The network that gives the embedding of an image, and that of a scan; they share no weights."""
+
+    embedding_dim: int = Field(default=200, ge=1, le=8192)
+    """Width of an embedding, which has length 1."""
+
+
+class ClassifierKnobs(EncoderKnobs):
+    """The network that tells spheres from cubes by scans alone."""
+
+    num_logits: Literal[1, 2] = 2
+    """One logit, the log-odds of a sphere, or one for each class."""
+
+
+class SimilarityKnobs(Knobs):
+    """How the logits of the contrastive loss follow from the cosine of two embeddings."""
+
+    temperature: Literal["learnable", "fixed", "none"] = "learnable"
+    """Whether the cosines are divided by a temperature, and whether it learns (CLIP, arXiv:2103.00020)."""
+    initial_temperature: float = Field(default=0.07, ge=0.01, le=1)
+    """Temperature, or where a learnable one begins; it never falls below 0.01."""
+    logit_map: Literal["cosine", "half_cosine"] = "cosine"
+    """The logit is the cosine, or (cosine + 1) / 2, which needs temperature none."""
+
+    @model_validator(mode="after")
+    def _half_cosines_are_logits(self) -> Self:
+        if self.logit_map == "half_cosine" and self.temperature != "none":
+            raise ValueError(
+                f"logit_map 'half_cosine' must go without a temperature, got temperature {self.temperature!r}; "
+                "set temperature to 'none' or logit_map to 'cosine'"
+            )
+        return self
+
+
+class ProjectorKnobs(Knobs):
+    """The network from the embedding of an image to what the classifier makes of the scan."""
+
+    hidden_dim: int = Field(default=1000, ge=1, le=8192)
+    """Width of the first hidden layer; each further one is half as wide."""
+    depth: int = Field(default=2, ge=0, le=4)
+    """Hidden layers; 0 makes it one linear map."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Dropout after each hidden layer."""
+    target: Target = "penultimate"
+    """What is learnt: the classifier's last hidden layer after its ReLU, or its maps behind the last block."""
+    loss: ProjectionLoss = "mse"
+    """Squared error, 1 - cosine, or smooth L1 between projection and target."""
+
+    @property
+    def hidden_widths(self) -> tuple[int, ...]:
+        """Widths of the hidden layers."""
+        return tuple(max(1, self.hidden_dim // 2**layer) for layer in range(self.depth))
+
+
+class ShareKnobs(Knobs):
+    """Parts of the budget of each stage; only their ratios count, and only those of stages that there are."""
+
+    cilp: float = Field(default=10.0, gt=0)
+    """Parts for contrastive pre-training."""
+    classifier: float = Field(default=5.0, gt=0)
+    """Parts for the classifier of scans."""
+    projector: float = Field(default=15.0, gt=0)
+    """Parts for the projector."""
+    finetune: float = Field(default=5.0, gt=0)
+    """Parts for fine-tuning."""
+
+
+class LrScaleKnobs(Knobs):
+    """Factor of each stage on the learning rate."""
+
+    cilp: float = Field(default=1.0, gt=0, le=1000)
+    """Factor in contrastive pre-training."""
+    classifier: float = Field(default=1.0, gt=0, le=1000)
+    """Factor for the classifier of scans."""
+    projector: float = Field(default=5.0, gt=0, le=1000)
+    """Factor for the projector."""
+    finetune: float = Field(default=1.0, gt=0, le=1000)
+    """Factor in fine-tuning."""
+
+
+class ChainKnobs(Knobs):
+    """Which stages there are, the networks they train, and how; knobs of parts that no stage uses do nothing."""
+
+    kind: Literal["chain"] = "chain"
+    """Contrastive pre-training, projection, and a classifier that needs no scan."""
+    stages: tuple[StageName, ...] = Field(default=STAGES, min_length=1)
+    """Stages of this trial, in their order; parts that they need come from them or from studies in starts_from."""
+    embedder: EmbedderKnobs = EmbedderKnobs(downsampling="strided_extra")
+    """Embedders of image and scan."""
+    similarity: SimilarityKnobs = SimilarityKnobs()
+    """Logits of the contrastive loss."""
+    classifier: ClassifierKnobs = ClassifierKnobs(downsampling="strided_extra")
+    """Classifier of scans."""
+    projector: ProjectorKnobs = ProjectorKnobs()
+    """Projector."""
+    finetune_frozen: Literal["nothing", "rgb", "rgb_and_head"] = "nothing"
+    """What fine-tuning leaves alone: nothing, the image's embedder, or also the head of the classifier."""
+    shares: ShareKnobs = ShareKnobs()
+    """Shares of the budget."""
+    lr_scales: LrScaleKnobs = LrScaleKnobs()
+    """Learning rates of the stages."""
+
+    @model_validator(mode="after")
+    def _stages_in_order(self) -> Self:
+        ordered = tuple(stage for stage in STAGES if stage in self.stages)
+        if self.stages != ordered:
+            raise ValueError(
+                f"stages must be some of {', '.join(STAGES)}, each once and in this order, got {self.stages}; "
+                f"try {ordered}"
+            )
+        return self
+
+    @property
+    def parts(self) -> frozenset[Part]:
+        """Parts of the model."""
+        return self.made.union(*(NEEDS[stage] for stage in self.stages))
+
+    @property
+    def made(self) -> frozenset[Part]:
+        """Parts that are trained from the beginning."""
+        return frozenset[Part]().union(*(MAKES[stage] for stage in self.stages))
+
+    @property
+    def missing(self) -> frozenset[Part]:
+        """Parts that must come trained from other studies."""
+        return self.parts - self.made
+
+    @property
+    def classifies(self) -> bool:
+        """Whether image embedder, projector and the head of the classifier make a classifier without scans."""
+        return "projector" in self.parts

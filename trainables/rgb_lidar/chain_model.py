@@ -1,0 +1,182 @@
+"""The networks of the chain: two embedders, a temperature, a classifier of scans, a projector."""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from thalweg.contract import Batch
+from trainables.rgb_lidar.chain_knobs import ChainKnobs, ClassifierKnobs, SimilarityKnobs, Target
+from trainables.rgb_lidar.classification import log_odds
+from trainables.rgb_lidar.encoders import blocks, dense, embedder, flat_dim, hidden
+from trainables.rgb_lidar.knobs import DataKnobs
+
+LARGEST_LOG_SCALE = math.log(100.0)
+
+Vectors = Float[Tensor, "batch dim"]
+Layer = Float[Tensor, "batch value"]
+Maps = Float[Tensor, "batch channel side side"]
+
+
+class Temperature(nn.Module):
+    """Multiplies embeddings by the inverse temperature, so that their products with others are logits.
+
+    A learnable one is kept as its logarithm and never exceeds 100 (CLIP, arXiv:2103.00020, sections 2.3 and 2.5). At
+    this limit only gradients that lead away from it pass: it can come back. The logit (cosine + 1) / 2 is the half of a
+    cosine, for a softmax ignores the constant.
+
+    Args:
+        knobs: Its kind and its initial value.
+    """
+
+    def __init__(self, knobs: SimilarityKnobs) -> None:
+        super().__init__()
+        self.fixed = {"cosine": 1.0, "half_cosine": 0.5}[knobs.logit_map]
+        self.log_scale: nn.Parameter | None = None
+        if knobs.temperature == "fixed":
+            self.fixed = 1 / knobs.initial_temperature
+        elif knobs.temperature == "learnable":
+            self.log_scale = nn.Parameter(torch.tensor(-math.log(knobs.initial_temperature)))
+
+    def forward(self, embeddings: Vectors) -> Vectors:
+        """Returns the embeddings, scaled."""
+        if self.log_scale is None:
+            return self.fixed * embeddings
+        log_scale = self.log_scale.float()
+        above = log_scale > LARGEST_LOG_SCALE
+        limited = log_scale - (log_scale - LARGEST_LOG_SCALE).clamp(min=0).detach()
+        if limited.requires_grad:
+            limited.register_hook(lambda slope: torch.where(above, slope.clamp(min=0), slope))
+        return limited.exp() * embeddings
+
+
+class ScanClassifier(nn.Module):
+    """Tells spheres from cubes by scans: maps, hidden layers, logits.
+
+    Args:
+        knobs: Architecture.
+        in_dim: Channels of a scan.
+        side: Height and width of a scan.
+
+    Attributes:
+        dims: Number of values of each layer that a projector may aim at.
+    """
+
+    def __init__(self, knobs: ClassifierKnobs, in_dim: int, side: int) -> None:
+        super().__init__()
+        flat = flat_dim(knobs, side)
+        self.dims: dict[Target, int] = {"maps": flat, "penultimate": knobs.neck_dim}
+        self.maps = nn.Sequential(blocks((in_dim, *knobs.block_widths), knobs.downsampling), nn.Flatten())
+        self.neck = hidden(flat, knobs.dense_widths, knobs.dropout)
+        self.output = nn.Linear(knobs.neck_dim, knobs.num_logits)
+
+    def forward(self, scans: Maps) -> Float[Tensor, "batch logit"]:
+        """Returns the logits."""
+        logits: Tensor = self.output(self.neck(self.maps(scans)))
+        return logits
+
+    def layer(self, scans: Maps, target: Target) -> Layer:
+        """Returns the values of a layer."""
+        maps: Tensor = self.maps(scans)
+        return maps if target == "maps" else self.neck(maps)
+
+    def rest(self, layer: Layer, target: Target) -> Float[Tensor, "batch logit"]:
+        """Returns the logits that follow from the values of a layer."""
+        logits: Tensor = self.output(self.neck(layer) if target == "maps" else layer)
+        return logits
+
+
+def head_parts(target: Target) -> tuple[str, ...]:
+    """Names the children of a `ScanClassifier` behind a layer."""
+    return ("neck", "output") if target == "maps" else ("output",)
+
+
+class ChainNetwork(nn.Module):
+    """The parts that the stages of a chain need; what it computes is in fp32, whatever its weights are in.
+
+    Args:
+        knobs: Stages and architecture.
+        inputs: Channels of image and scan.
+        side: Height and width of image and scan.
+
+    Raises:
+        ConfigError: The maps cannot be halved so often.
+    """
+
+    def __init__(self, knobs: ChainKnobs, inputs: DataKnobs, side: int) -> None:
+        super().__init__()
+        self._parts = knobs.parts
+        self._target = knobs.projector.target
+        width = knobs.embedder.embedding_dim
+        if "rgb" in knobs.parts:
+            self.rgb = embedder(knobs.embedder, inputs.rgb_channels, width, side)
+        if "lidar" in knobs.parts:
+            self.lidar = embedder(knobs.embedder, inputs.lidar_channels, width, side)
+            self.temperature = Temperature(knobs.similarity)
+        if "classifier" in knobs.parts:
+            self.classifier = ScanClassifier(knobs.classifier, inputs.lidar_channels, side)
+        if "projector" in knobs.parts:
+            projector = knobs.projector
+            out_dim = self.classifier.dims[projector.target]
+            self.projector = dense(width, projector.hidden_widths, out_dim, projector.dropout)
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """Computes everything that the parts can tell of scenes.
+
+        Args:
+            batch: ``rgb`` (batch, channel, side, side) and ``lidar`` (batch, channel, side, side).
+
+        Returns:
+            Where there are the parts: ``rgb_embedding`` and ``lidar_embedding`` (batch, dim); ``lidar_odds`` (batch,),
+            of a sphere by the scan; ``projection`` of the image and its ``target`` (batch, dim), and ``odds`` (batch,)
+            by the image alone.
+        """
+        found: dict[str, Tensor] = {}
+        if "rgb" in self._parts:
+            found["rgb_embedding"] = self.rgb_embedding(batch)
+        if "lidar" in self._parts:
+            found["lidar_embedding"] = self.lidar_embedding(batch)
+        if "classifier" in self._parts:
+            target = self.target(batch)
+            found["lidar_odds"] = self._odds(target)
+        if "projector" in self._parts:
+            found["target"] = target
+            found["projection"] = self.project(found["rgb_embedding"])
+            found["odds"] = self._odds(found["projection"])
+        return found
+
+    def rgb_embedding(self, batch: Batch) -> Vectors:
+        """Returns the embeddings of images, of length 1."""
+        return _directions(self.rgb(self._cast(batch["rgb"])))
+
+    def lidar_embedding(self, batch: Batch) -> Vectors:
+        """Returns the embeddings of scans, of length 1."""
+        return _directions(self.lidar(self._cast(batch["lidar"])))
+
+    def lidar_odds(self, batch: Batch) -> Float[Tensor, " batch"]:
+        """Returns the log-odds of a sphere by the scan."""
+        return log_odds(self.classifier(self._cast(batch["lidar"])).float())
+
+    def target(self, batch: Batch) -> Layer:
+        """Returns the layer of the classifier of scans that the projector aims at."""
+        return self.classifier.layer(self._cast(batch["lidar"]), self._target).float()
+
+    def project(self, embedding: Vectors) -> Layer:
+        """Returns the projections of images' embeddings."""
+        projection: Tensor = self.projector(self._cast(embedding))
+        return projection.float()
+
+    def odds(self, batch: Batch) -> Float[Tensor, " batch"]:
+        """Returns the log-odds of a sphere by the image alone."""
+        return self._odds(self.project(self.rgb_embedding(batch)))
+
+    def _odds(self, layer: Layer) -> Float[Tensor, " batch"]:
+        return log_odds(self.classifier.rest(self._cast(layer), self._target).float())
+
+    def _cast(self, values: Tensor) -> Tensor:
+        return values.to(next(self.parameters()).dtype)
+
+
+def _directions(vectors: Tensor) -> Tensor:
+    return nn.functional.normalize(vectors.float(), dim=1)

@@ -1,0 +1,101 @@
+"""Cubes or spheres: the cross-entropy, what is counted, and the metrics that follow; a sphere is the positive class.
+
+Every metric is computed over all scenes of a split from sums. Accuracy saturates on easy data, where most
+configurations look alike; the cross-entropy still tells them apart.
+"""
+
+import math
+from collections.abc import Mapping
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from thalweg.contract import Metric
+
+
+def _share(name: str, meaning: str) -> Metric:
+    return Metric(name=name, mode="max", unit="1", search_invariant=True, meaning=meaning)
+
+
+def _cross_entropy(prefix: str, of_what: str) -> Metric:
+    return Metric(
+        name=f"{prefix}cross_entropy",
+        mode="min",
+        unit="nat",
+        search_invariant=True,
+        meaning=f"mean of -log p(class){of_what}; log 2 = 0.693 for a guess between two equal classes",
+    )
+
+
+LIDAR = "lidar_"
+"""Prefix of what is said of the classifier that sees scans alone."""
+
+METRICS = (
+    _cross_entropy("", ""),
+    _share("accuracy", "share of scenes whose class is predicted"),
+    _share("precision", "share of spheres among the scenes called spheres; 0 if none is called so"),
+    _share("recall", "share of the spheres that are called spheres"),
+    _share("f1", "harmonic mean of precision and recall"),
+)
+LIDAR_METRICS = (
+    _cross_entropy(LIDAR, " of the classifier that sees scans alone"),
+    _share(f"{LIDAR}accuracy", "share of scenes whose class is predicted from the scan alone"),
+)
+
+
+def log_odds(logits: Float[Tensor, "batch logit"]) -> Float[Tensor, " batch"]:
+    """Returns the log-odds of a sphere, from one logit or from one for each class."""
+    return logits[:, -1] - logits[:, 0] if logits.shape[1] == 2 else logits[:, 0]
+
+
+def cross_entropy(odds: Float[Tensor, " batch"], labels: Float[Tensor, " batch"]) -> Float[Tensor, " batch"]:
+    """Computes -log p(label) of each scene, in nats.
+
+    It is the binary cross-entropy of one logit and the cross-entropy of two: both depend on the log-odds only.
+
+    Args:
+        odds: Log-odds of a sphere.
+        labels: 0 for a cube, 1 for a sphere.
+    """
+    return nn.functional.softplus((1 - 2 * labels) * odds)
+
+
+def guess(shares: tuple[float, float]) -> float:
+    """Returns the log-odds of a sphere for the shares of cubes and spheres."""
+    tiny = 1e-6  # a class that there is none of
+    return math.log((shares[1] + tiny) / (shares[0] + tiny))
+
+
+def count_calls(
+    odds: Float[Tensor, " batch"], labels: Float[Tensor, " batch"], prefix: str = ""
+) -> dict[str, Tensor]:
+    """Sums the cross-entropy and counts right and wrong calls of either class, in fp64."""
+    odds = odds.double()
+    sphere, called = labels == 1, odds > 0
+    return {
+        f"{prefix}cross_entropy": cross_entropy(odds, labels.double()).sum(),
+        f"{prefix}true_positive": (called & sphere).double().sum(),
+        f"{prefix}false_positive": (called & ~sphere).double().sum(),
+        f"{prefix}false_negative": (~called & sphere).double().sum(),
+        f"{prefix}true_negative": (~called & ~sphere).double().sum(),
+    }
+
+
+def summarize_calls(sums: Mapping[str, Tensor], prefix: str = "") -> dict[str, float]:
+    """Computes the metrics from the counts; a share of nothing is 0."""
+    hits, false_alarms, misses, rejections = (
+        float(sums[prefix + name])
+        for name in ("true_positive", "false_positive", "false_negative", "true_negative")
+    )
+    total = hits + false_alarms + misses + rejections
+    return {
+        f"{prefix}cross_entropy": _ratio(float(sums[f"{prefix}cross_entropy"]), total),
+        f"{prefix}accuracy": _ratio(hits + rejections, total),
+        f"{prefix}precision": _ratio(hits, hits + false_alarms),
+        f"{prefix}recall": _ratio(hits, hits + misses),
+        f"{prefix}f1": _ratio(2 * hits, 2 * hits + false_alarms + misses),
+    }
+
+
+def _ratio(part: float, whole: float) -> float:
+    return part / whole if whole else 0.0

@@ -1,0 +1,104 @@
+"""Knobs that both kinds of configuration share, and those of the fusion classifier."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from thalweg.config import Knobs
+
+FusionStage = Literal["late", "intermediate"]
+Downsampling = Literal["maxpool", "avgpool", "strided_extra", "strided_replace"]
+LidarRepr = Literal["depth", "xyza"]
+LidarNorm = Literal["raw", "masked", "scaled"]
+
+
+class DataKnobs(Knobs):
+    """What a model sees of a scene, and of how many scenes; the evaluation asks about the same scenes always."""
+
+    rgb_channels: Literal[3, 4] = 4
+    """Channels of the image: 3 drops the opacity."""
+    lidar_repr: LidarRepr = "xyza"
+    """The scan as one map of distances, or as x, y, z and whether the ray came back."""
+    lidar_norm: LidarNorm = "scaled"
+    """Distances in metres (raw), 0 where no ray came back (masked), or masked and divided by the range (scaled)."""
+    data_fraction: float = Field(default=1.0, gt=0, le=1)
+    """Share of the training scenes of each class; a smaller share is part of every larger one."""
+
+    @property
+    def lidar_channels(self) -> int:
+        """Channels of the scan."""
+        return 4 if self.lidar_repr == "xyza" else 1
+
+
+class EncoderKnobs(Knobs):
+    """A convolutional network for images or scans: blocks that halve their map, then dense layers."""
+
+    downsampling: Downsampling = "maxpool"
+    """What halves the maps: a pool, a further convolution (strided_extra), or the block's own (strided_replace)."""
+    channels: int = Field(default=25, ge=1, le=1024)
+    """Channels of the first block; each further block has twice as many."""
+    max_channels: int = Field(default=100, ge=1, le=4096)
+    """Most channels of a block."""
+    depth: int = Field(default=3, ge=1, le=6)
+    """Blocks, each of which halves its map."""
+    hidden_dim: int = Field(default=1000, ge=0, le=8192)
+    """Width of the first layer behind the maps; 0 leaves it out."""
+    neck_dim: int = Field(default=100, ge=1, le=8192)
+    """Width of the layer after that."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Dropout after each hidden layer behind the maps."""
+
+    @model_validator(mode="after")
+    def _channels_do_not_shrink(self) -> Self:
+        if self.max_channels < self.channels:
+            raise ValueError(
+                f"max_channels must be at least channels, got {self.max_channels} < {self.channels}"
+            )
+        return self
+
+    @property
+    def block_widths(self) -> tuple[int, ...]:
+        """Channels of each block."""
+        return tuple(min(self.channels * 2**block, self.max_channels) for block in range(self.depth))
+
+    @property
+    def dense_widths(self) -> tuple[int, ...]:
+        """Widths of the hidden layers behind the maps."""
+        return tuple(width for width in (self.hidden_dim, self.neck_dim) if width)
+
+
+class FusionKnobs(EncoderKnobs):
+    """Where and how the modalities meet, and the sizes before and after.
+
+    Each modality has blocks of its own. The dense layers follow where they meet late before, else after the fusion.
+    """
+
+    kind: Literal["fusion"] = "fusion"
+    """A classifier of image and scan together."""
+    fusion_stage: FusionStage = "late"
+    """Where: the embeddings of both modalities (late) or their feature maps (intermediate)."""
+    fusion: str = Field(default="concat", min_length=1)
+    """How: a name in `thalweg.nn.map_fusion.FUSIONS`."""
+    fused_depth: int = Field(default=0, ge=0, le=5)
+    """Blocks after the maps have met, of as many channels as the fusion gives; 0 for late fusion."""
+    embedding_dim: int = Field(default=100, ge=1, le=8192)
+    """Width of a modality's embedding; late fusion only."""
+    head_dim: int = Field(default=50, ge=1, le=8192)
+    """Hidden width of the classifier of fused embeddings; late fusion only."""
+    normalize_embeddings: bool = False
+    """Whether embeddings have length 1 before they are fused; late fusion only."""
+    num_logits: Literal[1, 2] = 2
+    """One logit, the log-odds of a sphere, or one for each class."""
+    num_parameters: int | None = Field(default=None, ge=1)
+    """Parameters of the whole model, as nearly as one width can give them; None leaves the widths as they are.
+
+    It is hidden_dim that follows, or neck_dim where hidden_dim is 0, so that fusions of equal size can be compared.
+    """
+
+    @model_validator(mode="after")
+    def _knobs_of_the_stage(self) -> Self:
+        if self.fusion_stage == "late" and self.fused_depth:
+            raise ValueError(f"fused_depth must be 0 for late fusion, got {self.fused_depth}")
+        if self.fusion_stage == "intermediate" and self.normalize_embeddings:
+            raise ValueError("normalize_embeddings needs late fusion, got fusion_stage 'intermediate'")
+        return self
