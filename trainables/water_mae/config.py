@@ -17,6 +17,7 @@ MODALITIES = IMAGE_MODALITIES + VECTOR_MODALITIES
 MaskMode = Literal["unified", "independent"]
 FilmMode = Literal["tanh", "one_plus"]
 FilmScope = Literal["per_patch", "global"]
+Filling = Literal["refuse", "zero", "nearest", "median"]
 
 
 class DataKnobs(Knobs):
@@ -34,6 +35,17 @@ class DataKnobs(Knobs):
     """Smallest share of land cells of an image patch that is kept."""
     max_missing_ratio: float = Field(default=0.05, ge=0, le=1)
     """Largest share of missing days of river flow or evaporation of a catchment that is kept."""
+    fill_precipitation: Filling = "refuse"
+    """What takes the place of land cells without precipitation: 0, the nearest cell or the median of the day.
+
+    Filled values do not enter the normalisation; they count as truth otherwise.
+    """
+    fill_soil_moisture: Filling = "refuse"
+    """What takes the place of land cells without soil moisture."""
+    fill_temperature: Filling = "refuse"
+    """What takes the place of land cells without temperature."""
+    stored_as: Literal["float32", "float16"] = "float32"
+    """Number format of the prepared days; float16 halves their bytes and rounds them, by how much the study says."""
 
     @model_validator(mode="after")
     def _every_day_is_seen(self) -> Self:

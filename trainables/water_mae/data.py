@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int16, Int64
+from jaxtyping import Bool, Float, Float32, Float64, Int16, Int64
 
 from thalweg.contract import SplitName
 from thalweg.data.store import Store, content_hashes, key_of, open_store
@@ -88,11 +88,12 @@ class WaterData:
         sequence_length: Days in a window.
         starts: First day of each window, by split.
         fingerprint: Hash of the days and of how they are cut into windows.
+        notes: What a user of the data should know, such as what was filled.
     """
 
     geometry: Geometry
-    images: Float32[np.ndarray, "day 3 patch pixel"]
-    vectors: Float32[np.ndarray, "day 2 vector_patch member"]
+    images: Float[np.ndarray, "day 3 patch pixel"]
+    vectors: Float[np.ndarray, "day 2 vector_patch member"]
     vector_present: Bool[np.ndarray, "day 2"]
     day_of_year: Int16[np.ndarray, " day"]
     epoch_day: Int64[np.ndarray, " day"]
@@ -106,6 +107,7 @@ class WaterData:
     _climatology: tuple[
         Float32[np.ndarray, "366 3 patch pixel"], Float32[np.ndarray, "366 2 vector_patch member"]
     ] = field(repr=False)
+    notes: tuple[str, ...] = ()
 
     def num_samples(self, split: SplitName) -> int:
         """Returns the number of windows of a split; 0 for a split that the data set does not have."""
@@ -180,7 +182,12 @@ def _serve(store: Store, folder: Path, knobs: DataKnobs) -> WaterData:
                 f"the split {split} of {folder} must hold a window of {knobs.sequence_length} days, "
                 f"got {len(days[split])} days; lower data.sequence_length or use a longer split"
             )
-    windows = {"content": facts["content"], "length": knobs.sequence_length, "stride": knobs.stride}
+    windows = {
+        "content": facts["content"],
+        "stored_as": knobs.stored_as,
+        "length": knobs.sequence_length,
+        "stride": knobs.stride,
+    }
     return WaterData(
         geometry=Geometry(
             **{name: arrays[name] for name in ("pixel_valid", "patch_rows_cols", "member_valid", "static")}
@@ -196,4 +203,5 @@ def _serve(store: Store, folder: Path, knobs: DataKnobs) -> WaterData:
         starts=starts,
         fingerprint=key_of(windows),
         _climatology=(arrays["climatology_images"], arrays["climatology_vectors"]),
+        notes=tuple(facts["notes"]),
     )

@@ -2,12 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from pickle import UnpicklingError
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float32, Int16, Shaped
 
 from thalweg.contract import SplitName
+from thalweg.data.fill import Fill
 from thalweg.data.hdf5 import DailyGrid, open_daily
 from thalweg.errors import DataError
 from trainables.water_mae.config import IMAGE_MODALITIES
@@ -44,7 +48,8 @@ def inspect(files: Mapping[str, Path]) -> Inputs:
     Raises:
         DataError: They are broken or contradict each other.
     """
-    roles = [f"{name}_{split}" for name in IMAGE_MODALITIES for split in SPLITS]
+    splits = [split for split in SPLITS if f"{IMAGE_MODALITIES[0]}_{split}" in files]
+    roles = [f"{name}_{split}" for name in IMAGE_MODALITIES for split in splits]
     grids = {role: open_daily(files[role]) for role in roles}
     first = grids[f"{IMAGE_MODALITIES[0]}_{SPLITS[0]}"]
     land = _read_mask(files["mask"])
@@ -55,16 +60,18 @@ def inspect(files: Mapping[str, Path]) -> Inputs:
         )
     spans: dict[SplitName, range] = {}
     dates: list[Shaped[np.ndarray, " day"]] = []
-    for split in SPLITS:
+    for split in splits:
         days = _common_days([grids[f"{name}_{split}"] for name in IMAGE_MODALITIES], first)
         start = sum(map(len, dates))
         spans[split] = range(start, start + len(days))
         dates.append(days)
-    if dates[1][0] <= dates[0][-1]:
-        raise DataError(
-            f"the split val must begin after train ends, got {dates[1][0]} and {dates[0][-1]} "
-            f"in {first.path.parent}; move the overlap to one of them"
-        )
+    for before, after in pairwise(splits):
+        ends, begins = dates[splits.index(before)][-1], dates[splits.index(after)][0]
+        if begins <= ends:
+            raise DataError(
+                f"the split {after} must begin after {before} ends, got {begins} and {ends} "
+                f"in {first.path.parent}; move the overlap to one of them"
+            )
     return Inputs(grids=grids, land=land, dates=np.concatenate(dates), spans=spans)
 
 
@@ -87,10 +94,16 @@ def _common_days(grids: list[DailyGrid], first: DailyGrid) -> Shaped[np.ndarray,
 
 
 def _read_mask(path: Path) -> Bool[np.ndarray, "row col"]:
+    """Reads a land mask as numpy or as torch wrote it."""
     try:
-        mask = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path} must be a .npy array, got {error}; copy or write the file again") from None
+        if path.suffix == ".pt":
+            mask = np.asarray(torch.load(path, map_location="cpu", weights_only=True))
+        else:
+            mask = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError, RuntimeError, UnpicklingError) as error:
+        raise DataError(
+            f"{path} must be an array of numpy or torch, got {error}; copy or write the file again"
+        ) from None
     if mask.ndim != 2 or not np.isin(mask, (0, 1)).all():
         raise DataError(
             f"{path} must be a 2-D array of 0 (ocean) and 1 (land), got {mask.dtype} {mask.shape}; "
@@ -103,30 +116,45 @@ def _read_mask(path: Path) -> Bool[np.ndarray, "row col"]:
 
 
 class LandCheck:
-    """Counts land values of one file that are not data."""
+    """Finds land values of one file that are not data, and fills them or counts them.
 
-    def __init__(self, grid: DailyGrid) -> None:
+    Args:
+        grid: The file.
+        fill: What fills them; None lets `raise_if_any` refuse them.
+    """
+
+    def __init__(self, grid: DailyGrid, fill: Fill | None = None) -> None:
         self.count = 0
         self._grid = grid
+        self._fill = fill
         self._first = ""
         self._kind = ""
 
-    def update(self, first: int, land: Float32[np.ndarray, "day cell"]) -> None:
-        """Looks at the land cells of days from number `first` on."""
+    def update(
+        self, first: int, land: Float32[np.ndarray, "day cell"]
+    ) -> tuple[Float32[np.ndarray, "day cell"], Bool[np.ndarray, "day cell"]]:
+        """Returns the land cells of days from number `first` on, filled, and which of them are data."""
         sentinel = land == SENTINEL
         wrong = sentinel | ~np.isfinite(land)
         if wrong.any():
+            if self._fill is not None:
+                dates = self._grid.dates[first : first + len(land)]
+                try:
+                    return self._fill(land, wrong, dates), ~wrong
+                except DataError as error:
+                    raise DataError(f"{self._grid.path}: {error}") from None
             if not self.count:
                 day = int(np.flatnonzero(wrong.any(axis=1))[0])
                 self._first = str(self._grid.dates[first + day])
                 self._kind = f"the sentinel {SENTINEL:g}" if sentinel[day].any() else "NaN or infinity"
             self.count += int(wrong.sum())
+        return land, ~wrong
 
     def raise_if_any(self) -> None:
-        """Raises a `DataError` with count and first date if any value was not data."""
+        """Raises a `DataError` with count and first date if any value was neither data nor filled."""
         if self.count:
             raise DataError(
                 f"land cells of {self._grid.path} must hold data, got {self.count} values without, "
-                f"first {self._kind} on {self._first}; fill them, "
+                f"first {self._kind} on {self._first}; fill them (data.fill_precipitation and its like), "
                 "or mark cells that never have data as ocean in the land mask"
             )

@@ -16,7 +16,8 @@ from thalweg.data.hdf5 import write_daily
 from thalweg.errors import DataError
 from trainables.water_mae.config import IMAGE_MODALITIES
 
-SPLITS: tuple[SplitName, ...] = ("train", "val")
+SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
+"""In the order of time; a data set may lack the last."""
 SENTINEL = np.float32(-99999.0)
 """Value of a cell without data; land cells must not hold it."""
 ATTRIBUTES = (
@@ -35,15 +36,19 @@ ATTRIBUTES = (
 """Columns of the attribute table, in the order in which the model sees them."""
 
 _PATTERNS = {
-    **{f"{name}_{split}": f"{name}_{split}_*.h5" for name in IMAGE_MODALITIES for split in SPLITS},
     "series": "riverflow_evaporation_*catchments_*.parquet",
     "attributes": "Catchment_attributes_nrfa.csv",
     "mask": "*mask_*x*.npy",
 }
+# As files of the reference experiment are called.
+_SHORT = {"soil_moisture": "soil"}
+_ALSO = {"mask": "*mask_*x*.pt"}
 
 
 def find_files(folder: Path) -> dict[str, Path]:
     """Finds the files by role: ``precipitation_train``, ..., ``series``, ``attributes``, ``mask``.
+
+    A data set may have no split ``test``; if it has one, then for all grids.
 
     Raises:
         DataError: The folder or a file is missing, or several files fit one role.
@@ -53,11 +58,22 @@ def find_files(folder: Path) -> dict[str, Path]:
             f"a data set must be a folder, got none at {folder}; `thalweg data make water_mae` writes "
             "a synthetic one, `thalweg data import gb-hydrology SOURCE` a real one"
         )
-    return {role: _only(folder, role, pattern) for role, pattern in _PATTERNS.items()}
+    splits = [split for split in SPLITS if split != "test" or any(folder.glob("*_test_*.h5"))]
+    grids = {
+        f"{name}_{split}": _only(folder, f"{name}_{split}", f"{name}_{split}_*.h5", _short(name, split))
+        for name in IMAGE_MODALITIES
+        for split in splits
+    }
+    others = {role: _only(folder, role, pattern, _ALSO.get(role)) for role, pattern in _PATTERNS.items()}
+    return grids | others
 
 
-def _only(folder: Path, role: str, pattern: str) -> Path:
-    found = sorted(folder.glob(pattern))
+def _short(name: str, split: SplitName) -> str | None:
+    return f"{_SHORT[name]}_{split}_*.h5" if name in _SHORT else None
+
+
+def _only(folder: Path, role: str, pattern: str, also: str | None = None) -> Path:
+    found = sorted({*folder.glob(pattern), *(folder.glob(also) if also else ())})
     if not found:
         raise DataError(
             f"{folder} must hold one file {pattern} ({role}), got none; copy it there, or write the data set "

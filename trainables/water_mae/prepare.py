@@ -9,20 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Float64, Shaped
+from jaxtyping import Bool, Float, Float32, Float64, Shaped
 
+from thalweg.data.fill import Fill
 from thalweg.data.hdf5 import CHUNK_DAYS, read_days
 from thalweg.data.normalization import DAYS_OF_YEAR, Climatology, Moments
 from thalweg.data.store import StoreWriter
 from thalweg.errors import DataError
 from trainables.water_mae.catchments import Catchments, read_catchments
-from trainables.water_mae.config import IMAGE_MODALITIES, VECTOR_MODALITIES, DataKnobs
+from trainables.water_mae.config import IMAGE_MODALITIES, VECTOR_MODALITIES, DataKnobs, Filling
 from trainables.water_mae.inputs import Inputs, LandCheck, inspect
-from trainables.water_mae.layout import ATTRIBUTES, SPLITS
+from trainables.water_mae.layout import ATTRIBUTES
 from trainables.water_mae.metrics import FLOW_FLOOR
 from trainables.water_mae.patches import Patches, kept_patches
 
-FORMAT = 2
+FORMAT = 3
 """Version of what a store holds; part of its name."""
 _KM_PER_DEGREE = 111.195
 
@@ -36,7 +37,7 @@ def prepare(writer: StoreWriter, files: Mapping[str, Path], knobs: DataKnobs) ->
     inputs = inspect(files)
     patches = kept_patches(inputs.land, knobs.patch_size, knobs.land_threshold)
     catchments = read_catchments(files, inputs.dates, inputs.spans, knobs.max_missing_ratio)
-    content = _Content(writer)
+    content = _Content(writer, np.dtype(knobs.stored_as))
     content.put("pixel_valid", patches.valid)
     content.put("patch_rows_cols", patches.rows_cols)
     content.put("epoch_day", inputs.dates.astype(np.int64))
@@ -44,13 +45,19 @@ def prepare(writer: StoreWriter, files: Mapping[str, Path], knobs: DataKnobs) ->
     of_vectors = _write_vectors(content, inputs, catchments, files["series"], knobs.vector_patch_size)
     _write_static(content, catchments, knobs.vector_patch_size)
     shape = (len(inputs.dates), len(IMAGE_MODALITIES), *patches.valid.shape)
-    images = writer.create("images", shape, np.float32)
-    of_images = [
-        _write_image(images[:, number], name, inputs, patches, content)
-        for number, name in enumerate(IMAGE_MODALITIES)
-    ]
+    images = writer.create("images", shape, content.dtype)
+    of_images = []
+    for number, name in enumerate(IMAGE_MODALITIES):
+        fill = _fill(getattr(knobs, f"fill_{name}"), inputs.land)
+        of_images.append(_write_image(images[:, number], name, inputs, patches, content, fill))
+        if fill is not None and fill.num_values:
+            content.notes.append(
+                f"{name}: {fill.num_values:,} values of {fill.num_cells:,} land cells on {fill.num_days:,} days "
+                f"had no data and were filled by {fill.method}"
+            )
     _write_image_climatology(writer, inputs, images)
     return {
+        "notes": content.notes + content.rounding_notes(),
         "content": content.digest(),
         "mean": [moments.mean for moments in (*of_images, *of_vectors)],
         "std": [moments.std for moments in (*of_images, *of_vectors)],
@@ -62,9 +69,38 @@ def prepare(writer: StoreWriter, files: Mapping[str, Path], knobs: DataKnobs) ->
 class _Content:
     """Hashes what samples are made of, before arithmetic that may differ in the last bit between machines."""
 
-    def __init__(self, writer: StoreWriter) -> None:
+    def __init__(self, writer: StoreWriter, dtype: np.dtype[Any]) -> None:
         self.writer = writer
+        self.dtype = dtype
+        self.notes: list[str] = []
         self._hash = hashlib.sha256()
+        self._rounding: dict[str, float] = {}
+
+    def rounded(self, name: str, values: Float32[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+        """Returns normalised values in the store's number format and keeps their largest error.
+
+        Raises:
+            DataError: A value is beyond the format's range.
+        """
+        if self.dtype == np.float32:
+            return values
+        with np.errstate(over="ignore"):
+            stored: Float[np.ndarray, "*shape"] = values.astype(self.dtype)
+        error = float(np.abs(stored.astype(np.float32) - values).max(initial=0))
+        if not np.isfinite(error):
+            raise DataError(
+                f"normalised {name} must fit into {self.dtype}, got {np.abs(values).max():g} standard deviations; "
+                "set data.stored_as to float32"
+            )
+        self._rounding[name] = max(error, self._rounding.get(name, 0.0))
+        return stored
+
+    def rounding_notes(self) -> list[str]:
+        """Says how far rounding moved values, where it did."""
+        errors = ", ".join(f"{name} {error:.2g}" for name, error in self._rounding.items())
+        if not any(self._rounding.values()):
+            return []
+        return [f"days are stored as {self.dtype}; largest error in standard deviations: {errors}"]
 
     def add(self, name: str, values: Shaped[np.ndarray, "*shape"]) -> None:
         """Adds an array."""
@@ -85,35 +121,41 @@ class _Content:
         return self._hash.hexdigest()
 
 
+def _fill(method: Filling, land: Bool[np.ndarray, "row col"]) -> Fill | None:
+    return None if method == "refuse" else Fill(method, np.argwhere(land))
+
+
 def _write_image(
-    out: Float32[np.ndarray, "day patch pixel"],
+    out: Float[np.ndarray, "day patch pixel"],
     name: str,
     inputs: Inputs,
     patches: Patches,
     content: _Content,
+    fill: Fill | None,
 ) -> Moments:
-    """Writes one modality; statistics come from all land cells of the training split."""
+    """Writes one modality; statistics come from all land cells with data of the training split."""
     moments = Moments()
     land = np.flatnonzero(inputs.land)
-    for split in SPLITS:
+    raw = out if out.dtype == np.float32 else np.empty(out.shape, np.float32)
+    for split, span in inputs.spans.items():
         grid = inputs.grids[f"{name}_{split}"]
-        check = LandCheck(grid)
+        check = LandCheck(grid, fill)
         for first, days in read_days(grid):
             flat = days.reshape(len(days), -1)
-            on_land = flat[:, land]
-            check.update(first, on_land)
+            on_land, known = check.update(first, flat[:, land])
             if split == "train" and not check.count:
-                moments.update(on_land)
+                moments.update(on_land[known])
+            flat[:, land] = on_land
             cut = np.where(patches.valid, flat[:, patches.cells], np.float32(0))
             content.extend(cut)
-            start = inputs.spans[split].start + first
-            out[start : start + len(days)] = cut
+            raw[span.start + first : span.start + first + len(days)] = cut
         check.raise_if_any()
     _require_spread(moments, name, inputs.grids[f"{name}_train"].path)
     mean, std = np.float32(moments.mean), np.float32(moments.std)
     for first in range(0, len(out), CHUNK_DAYS):
-        piece = out[first : first + CHUNK_DAYS]
-        piece[...] = np.where(patches.valid, (piece - mean) / std, np.float32(0))
+        piece = slice(first, first + CHUNK_DAYS)
+        scaled = np.where(patches.valid, (raw[piece] - mean) / std, np.float32(0))
+        out[piece] = content.rounded(name, scaled)
     return moments
 
 
@@ -126,7 +168,7 @@ def _require_spread(moments: Moments, name: str, source: Path) -> None:
 
 
 def _write_image_climatology(
-    writer: StoreWriter, inputs: Inputs, images: Float32[np.ndarray, "day modality patch pixel"]
+    writer: StoreWriter, inputs: Inputs, images: Float[np.ndarray, "day modality patch pixel"]
 ) -> None:
     train = inputs.spans["train"]
     out = writer.create("climatology_images", (DAYS_OF_YEAR, *images.shape[1:]), np.float32)
@@ -134,7 +176,7 @@ def _write_image_climatology(
         climatology = Climatology((1, *images.shape[2:]))
         for first in range(train.start, train.stop, CHUNK_DAYS):
             days = slice(first, min(first + CHUNK_DAYS, train.stop))
-            piece = images[days, number : number + 1]
+            piece = images[days, number : number + 1].astype(np.float32)
             climatology.update(piece, inputs.day_of_year[days], np.ones((len(piece), 1), bool))
         out[:, number] = climatology.smoothed()[:, 0]
 
@@ -160,11 +202,17 @@ def _write_vectors(
         values[:, number] = (values[:, number] - item.mean) / item.std
         moments.append(item)
     values[~catchments.present] = 0
-    vectors = _into_patches(values.astype(np.float32), patch_size)
+    stored = [
+        content.rounded(name, values[:, number].astype(np.float32))
+        for number, name in enumerate(VECTOR_MODALITIES)
+    ]
+    vectors = _into_patches(np.stack(stored, axis=1), patch_size)
     content.writer.put("vectors", vectors)
     content.put("vector_present", catchments.present)
     climatology = Climatology(vectors.shape[1:])
-    climatology.update(vectors[train], inputs.day_of_year[train], catchments.present[train])
+    climatology.update(
+        vectors[train].astype(np.float32), inputs.day_of_year[train], catchments.present[train]
+    )
     content.writer.put("climatology_vectors", climatology.smoothed())
     return moments
 

@@ -54,6 +54,10 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
         """Opens the data set; see `open_data` for what is refused."""
         return open_data(root, self.config.dataset, self.config.data)
 
+    def notes(self, data: WaterData) -> tuple[str, ...]:
+        """Tells what was filled or rounded."""
+        return data.notes
+
     def training_batch(self, data: WaterData, indices: Indices, keys: Keys) -> Batch:
         """Draws windows of the training split with masks from their keys."""
         return _batch(data, data.windows("train", indices), keys, self.config.masking)

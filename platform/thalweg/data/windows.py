@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int64, Shaped
+from jaxtyping import Bool, Float, Float32, Int64
 
 from thalweg.contract import SplitName
 
@@ -30,13 +30,13 @@ def window_starts(
 
 
 def gather(
-    series: Shaped[np.ndarray, "day modality *item"], starts: Int64[np.ndarray, " window"], length: int
-) -> Shaped[np.ndarray, "window modality time *item"]:
+    series: Float[np.ndarray, "day modality *item"], starts: Int64[np.ndarray, " window"], length: int
+) -> Float32[np.ndarray, "window modality time *item"]:
     """Copies windows out of a day-major array; each modality's days become contiguous.
 
     One strided copy per window costs about what a plain copy of the same bytes does, also from a memory map.
     """
-    out = np.empty((len(starts), series.shape[1], length, *series.shape[2:]), dtype=series.dtype)
+    out = np.empty((len(starts), series.shape[1], length, *series.shape[2:]), dtype=np.float32)
     for window, first in zip(out, starts.tolist(), strict=True):
         window[...] = series[first : first + length].swapaxes(0, 1)
     return out

@@ -9,9 +9,10 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from trainables.water_mae import data as data_module
-from trainables.water_mae.config import IMAGE_MODALITIES, DataKnobs
+from trainables.water_mae.config import IMAGE_MODALITIES, VECTOR_MODALITIES, DataKnobs
 from trainables.water_mae.data import REFERENCE_GEOMETRY, WaterData, open_data
 from trainables.water_mae.layout import ATTRIBUTES
 
@@ -232,6 +233,133 @@ def test_equal_content_in_other_bytes_has_the_same_fingerprint(tiny_copy: Path, 
     table = pd.read_parquet(path).sample(frac=1, random_state=0)
     path.unlink()
     table.to_parquet(path, compression=None)
+    assert open_data(tiny_copy.parent, "copy", _KNOBS).fingerprint == tiny.fingerprint
+
+
+def _with_gaps(folder: Path, name: str) -> np.ndarray:
+    """Takes the data of some land cells away, always and on single days; returns where."""
+    land = np.load(folder / "land_mask_40x40.npy") == 1
+    rng = np.random.default_rng(0)
+    forever = land & (rng.random(land.shape) < 0.04)
+    for path in folder.glob(f"{name}_*.h5"):
+        changed = path.with_suffix(".new")
+        shutil.copy(path, changed)
+        with h5py.File(changed, "a") as file:
+            days = file["data"][:]
+            days[:, forever] = -99999.0
+            days[5:9, 20, 15:18] = np.nan
+            file["data"][...] = days
+        changed.replace(path)
+    return forever
+
+
+@pytest.mark.parametrize("method", ["zero", "nearest", "median"])
+def test_land_cells_without_data_are_filled_and_told(tiny_copy: Path, tiny: WaterData, method: str) -> None:
+    forever = _with_gaps(tiny_copy, "precipitation")
+    knobs = DataKnobs.model_validate(_KNOBS.model_dump() | {"fill_precipitation": method})
+    data = open_data(tiny_copy.parent, "copy", knobs)
+    land = np.load(tiny_copy / "land_mask_40x40.npy") == 1
+    grids = [_grid(tiny_copy, "precipitation", split) for split in ("train", "val")]
+    seen = grids[0][:, land].astype(np.float64)
+    seen = seen[np.isfinite(seen) & (seen != -99999)]
+    assert data.mean[0] == pytest.approx(seen.mean(), rel=1e-6)
+    assert data.std[0] == pytest.approx(seen.std(), rel=1e-6)
+    assert np.isfinite(data.images).all()
+    (note,) = data.notes
+    num_days = _NUM_TRAIN + 366
+    assert f"precipitation: {forever.sum() * num_days + 8 * 3:,} values" in note
+    assert f"on {num_days:,} days had no data and were filled by {method}" in note
+    raw = data.images[1000, 0] * data.std[0] + data.mean[0]
+    day = grids[0][1000]
+    for patch, (row, col) in enumerate(data.geometry.patch_rows_cols):
+        inside = np.s_[10 * row : 10 * row + 10, 10 * col : 10 * col + 10]
+        for pixel in np.flatnonzero(forever[inside].ravel()):
+            expected = {
+                "zero": 0.0,
+                "median": float(np.median(day[land & ~forever])),
+                "nearest": _nearest(day, land & ~forever, 10 * row + pixel // 10, 10 * col + pixel % 10),
+            }[method]
+            assert raw[patch, pixel] == pytest.approx(expected, abs=1e-4)
+    assert data.fingerprint != tiny.fingerprint
+    assert np.array_equal(data.images[:, 1:], tiny.images[:, 1:])
+
+
+def _nearest(day: np.ndarray, known: np.ndarray, row: int, col: int) -> float:
+    places = np.argwhere(known)
+    squares = ((places - (row, col)) ** 2).sum(axis=1)
+    return float(day[tuple(places[squares.argmin()])])
+
+
+def test_whole_data_are_not_filled_and_nothing_is_told(tiny_root: Path, tiny: WaterData) -> None:
+    knobs = DataKnobs.model_validate(_KNOBS.model_dump() | {"fill_temperature": "nearest"})
+    data = open_data(tiny_root, "tiny", knobs)
+    assert data.notes == tiny.notes == ()
+    assert np.array_equal(data.images, tiny.images)
+
+
+def test_half_the_bytes_hold_nearly_the_same_days_and_say_how_nearly(
+    tiny_root: Path, tiny: WaterData
+) -> None:
+    data = open_data(tiny_root, "tiny", DataKnobs(vector_patch_size=4, stored_as="float16"))
+    assert data.images.nbytes * 2 == tiny.images.nbytes
+    assert data.vectors.nbytes * 2 == tiny.vectors.nbytes
+    (note,) = data.notes
+    kinds = {"images": IMAGE_MODALITIES, "vectors": VECTOR_MODALITIES}
+    for kind, names in kinds.items():
+        for number, name in enumerate(names):
+            exact, rounded = getattr(tiny, kind)[:, number], getattr(data, kind)[:, number]
+            error = np.abs(rounded.astype(np.float32) - exact).max()
+            assert 0 < error < 0.01
+            assert f"{name} {error:.2g}" in note
+    batch, exact_batch = (each.windows("val", np.array([2])) for each in (data, tiny))
+    assert batch["images"].dtype == batch["vectors"].dtype == np.float32
+    np.testing.assert_allclose(batch["images"], exact_batch["images"], atol=0.01)
+    assert data.fingerprint != tiny.fingerprint
+    assert np.array_equal(data.mean, tiny.mean)
+
+
+def _split_off_test(folder: Path, first: int) -> None:
+    """Makes the last days of val a split of their own."""
+    for path in list(folder.glob("*_val_*.h5")):
+        with h5py.File(path) as file:
+            days, dates = file["data"][:], file["dates"][:]
+        path.unlink()
+        for split, part in (("val", slice(0, first)), ("test", slice(first, None))):
+            with h5py.File(path.with_name(path.name.replace("_val_", f"_{split}_")), "w") as file:
+                file["data"], file["dates"] = days[part], dates[part]
+
+
+def test_a_test_split_is_served_when_there_is_one(tiny_copy: Path, tiny: WaterData) -> None:
+    _split_off_test(tiny_copy, 200)
+    data = open_data(tiny_copy.parent, "copy", _KNOBS)
+    assert (data.num_samples("val"), data.num_samples("test")) == ((200 - 30) // 20 + 1, (166 - 30) // 20 + 1)
+    assert np.array_equal(data.images, tiny.images)
+    first = data.windows("test", np.array([0]))
+    assert np.array_equal(first["images"][0], tiny.images[_NUM_TRAIN + 200 : _NUM_TRAIN + 230].swapaxes(0, 1))
+    for mine, theirs in zip(data.climatology(), tiny.climatology(), strict=True):
+        assert np.array_equal(mine, theirs)
+
+
+def test_no_window_of_a_split_reaches_into_another(tiny_copy: Path) -> None:
+    _split_off_test(tiny_copy, 200)
+    for length, stride in ((30, 20), (7, 2), (1, 1)):
+        knobs = _KNOBS.model_copy(update={"sequence_length": length, "stride": stride})
+        data = open_data(tiny_copy.parent, "copy", knobs)
+        spans = {"train": (0, _NUM_TRAIN), "val": (_NUM_TRAIN, _NUM_TRAIN + 200)}
+        spans["test"] = (_NUM_TRAIN + 200, len(data.images))
+        for split, (start, stop) in spans.items():
+            firsts = data.starts[split]  # type: ignore[index]
+            assert firsts[0] == start
+            assert (firsts >= start).all()
+            assert (firsts + length <= stop).all()
+
+
+def test_names_of_the_reference_experiment_are_found(tiny_copy: Path, tiny: WaterData) -> None:
+    for path in tiny_copy.glob("soil_moisture_val_*.h5"):
+        path.rename(path.with_name(path.name.replace("soil_moisture", "soil")))
+    mask = tiny_copy / "land_mask_40x40.npy"
+    torch.save(torch.tensor(np.load(mask)), tiny_copy / "gb_temp_valid_mask_40x40.pt")
+    mask.unlink()
     assert open_data(tiny_copy.parent, "copy", _KNOBS).fingerprint == tiny.fingerprint
 
 

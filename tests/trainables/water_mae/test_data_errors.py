@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from thalweg.errors import DataError
 from trainables.water_mae.config import DataKnobs
@@ -318,7 +319,7 @@ def test_a_file_that_is_no_mask_is_refused(tiny_copy: Path) -> None:
     path = _file(tiny_copy, "*mask*.npy")
     path.unlink()
     path.write_bytes(b"not an array")
-    _refused(tiny_copy, "must be a .npy array")
+    _refused(tiny_copy, "must be an array of numpy or torch")
 
 
 def test_a_threshold_that_keeps_no_patch_is_refused(tiny_copy: Path) -> None:
@@ -332,3 +333,35 @@ def test_a_split_shorter_than_a_window_is_refused(tiny_copy: Path) -> None:
         _change_h5(tiny_copy, f"{name}_val_*.h5", lambda file: _shorten(file, slice(0, 29)))
     with pytest.raises(DataError, match=r"val of .* must hold a window of 30 days, got 29 days; lower"):
         open_data(tiny_copy.parent, tiny_copy.name, _KNOBS)
+
+
+def test_a_torch_file_that_is_no_mask_is_refused(tiny_copy: Path) -> None:
+    _file(tiny_copy, "*mask*.npy").unlink()
+    (tiny_copy / "land_mask_40x40.pt").write_bytes(b"not a tensor")
+    _refused(tiny_copy, "must be an array of numpy or torch")
+
+
+def test_two_masks_are_named(tiny_copy: Path) -> None:
+    torch.save(torch.tensor(_mask(tiny_copy)), tiny_copy / "land_mask_40x40.pt")
+    _refused(tiny_copy, "got land_mask_40x40.npy, land_mask_40x40.pt; move all but one away")
+
+
+def test_a_test_split_must_hold_all_grids(tiny_copy: Path) -> None:
+    path = _file(tiny_copy, "temperature_val_*.h5")
+    path.rename(path.with_name("temperature_test_2004_2004.h5"))
+    _refused(tiny_copy, "must hold one file precipitation_test_")
+
+
+def test_a_day_without_data_cannot_be_filled_from_itself(tiny_copy: Path) -> None:
+    _set_land(tiny_copy, "train", 7, 40 * 40, -99999.0)
+    knobs = _KNOBS.model_copy(update={"fill_temperature": "median"})
+    _refused(tiny_copy, r"temperature_train_.*: a day must have data .* got none on 2001-01-08", knobs)
+
+
+def test_values_beyond_float16_are_refused(tiny_copy: Path) -> None:
+    _set_land(tiny_copy, "val", 7, 40 * 40, 3e7)
+    _refused(
+        tiny_copy,
+        "normalised temperature must fit into float16, got .*; set data.stored_as to float32",
+        _KNOBS.model_copy(update={"stored_as": "float16"}),
+    )
