@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from thalweg.contract import Source, World
-from trainables.water_mae import gb_hydrology, synthetic
+from trainables.water_mae import gb_hydrology, monthly, synthetic
 
 WORLDS: Mapping[str, World] = {
     "tiny": World(
@@ -22,5 +22,11 @@ SOURCES: Mapping[str, Source] = {
         "temperature interpolated from its catchment means, evaporation derived, soil moisture a model state",
         read=gb_hydrology.read,
         options=gb_hydrology.OPTIONS,
+    ),
+    "monthly-hydrology": Source(
+        meaning="one's own archive of the reference experiment's kind: an HDF5 file per modality and month with a "
+        "dataset per day, series of catchments, attributes, land mask; months are merged, gaps told",
+        read=monthly.read,
+        options=monthly.OPTIONS,
     ),
 }

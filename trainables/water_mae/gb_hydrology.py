@@ -5,7 +5,7 @@ temperature are interpolated from catchment means, soil moisture is the state of
 ``provenance.json`` in the data set say so.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +29,7 @@ TRAIN, VAL = "2001-01-01:2010-12-31", "2011-01-01:2013-12-31"
 OPTIONS = {
     "train": f"first and last day of the training split, YYYY-MM-DD:YYYY-MM-DD (default {TRAIN})",
     "val": f"first and last day of the validation split (default {VAL})",
+    "test": "first and last day of a test split, or none (default)",
     "catchments": "complete (all 11 attributes known; default), all, or how many of the complete ones",
     "mask": "land to keep: gb (Great Britain and Man; default) or uk (and Northern Ireland)",
     "suspect_flow": "keep (default), or missing: river flow in runs of 15 and more equal days, which are "
@@ -44,11 +45,16 @@ _BAD_TEMPERATURE = np.datetime64("1994-09-27")  # -21.5 to 38.4 degC upstream, a
 class Options:
     """What to import; see `OPTIONS`."""
 
-    train: Period
-    val: Period
+    periods: Mapping[SplitName, Period]
     catchments: str
     mask: str
     suspect_flow: str
+
+    @property
+    def whole(self) -> Period:
+        """From the first day of the first split to the last day of the last one."""
+        spans = list(self.periods.values())
+        return Period(spans[0].first, spans[-1].last)
 
 
 @dataclass(frozen=True)
@@ -87,6 +93,7 @@ def read(
     *,
     train: str = TRAIN,
     val: str = VAL,
+    test: str = "none",
     catchments: str = "complete",
     mask: str = "gb",
     suspect_flow: str = "keep",
@@ -98,6 +105,7 @@ def read(
         target: Folder of the data set.
         train: First and last day of the training split.
         val: First and last day of the validation split.
+        test: First and last day of the test split, or ``none``.
         catchments: ``complete``, ``all`` or a number.
         mask: ``gb`` or ``uk``.
         suspect_flow: ``keep`` or ``missing``.
@@ -110,7 +118,8 @@ def read(
         DataError: A source file is missing or damaged.
         OutputError: `target` is not empty or cannot be written.
     """
-    options = _parse(train, val, catchments, mask, suspect_flow)
+    periods = layout.parse_periods({"train": train, "val": val, "test": test}, TRAIN)
+    options = _parse(periods, catchments, mask, suspect_flow)
     _require_files(source)
     try:
         with xr.open_dataset(source / DAILY, engine="h5netcdf") as daily:
@@ -130,31 +139,14 @@ def read(
         return write_provenance(folder, facts, [source / name for name in (DAILY, GRID, TABLE)])
 
 
-def _parse(train: str, val: str, catchments: str, mask: str, suspect_flow: str) -> Options:
-    training, validation = _parse_period("train", train), _parse_period("val", val)
-    if validation.first <= training.last:
-        raise ConfigError(
-            f"val must begin after train ends, got train={train} and val={val}; choose a later day"
-        )
+def _parse(periods: Mapping[SplitName, Period], catchments: str, mask: str, suspect_flow: str) -> Options:
     if catchments not in ("complete", "all") and not (catchments.isdigit() and int(catchments)):
         raise ConfigError(f"catchments must be complete, all or a number, got {catchments!r}; try complete")
     if mask not in ("gb", "uk"):
         raise ConfigError(f"mask must be gb or uk, got {mask!r}; try gb")
     if suspect_flow not in ("keep", "missing"):
         raise ConfigError(f"suspect_flow must be keep or missing, got {suspect_flow!r}; try keep")
-    return Options(training, validation, catchments, mask, suspect_flow)
-
-
-def _parse_period(name: str, text: str) -> Period:
-    try:
-        first, last = (np.datetime64(part.strip(), "D") for part in text.split(":"))
-    except ValueError:
-        raise ConfigError(
-            f"{name} must be YYYY-MM-DD:YYYY-MM-DD, got {text!r}; try {TRAIN if name == 'train' else VAL}"
-        ) from None
-    if not first <= last:
-        raise ConfigError(f"{name} must not end before it begins, got {text!r}; exchange the two days")
-    return Period(first, last)
+    return Options(periods, catchments, mask, suspect_flow)
 
 
 def _require_files(source: Path) -> None:
@@ -169,19 +161,20 @@ def _require_files(source: Path) -> None:
 def _read_record(daily: xr.Dataset, options: Options) -> Record:
     """Reads the days from spin-up to the end of validation."""
     days = daily["time"].values.astype("datetime64[D]")
-    if options.train.first < days[0] or options.val.last > days[-1]:
+    whole = options.whole
+    if whole.first < days[0] or whole.last > days[-1]:
         raise ConfigError(
-            f"train and val must lie within the record {days[0]} to {days[-1]}, got {options.train.first} to "
-            f"{options.val.last}; choose other days"
+            f"the splits must lie within the record {days[0]} to {days[-1]}, got {whole.first} to {whole.last}; "
+            "choose other days"
         )
-    inside = (days >= options.train.first - _SPIN_UP) & (days <= options.val.last)
+    inside = (days >= whole.first - _SPIN_UP) & (days <= whole.last)
     part = daily.isel(time=np.flatnonzero(inside))
     dates = days[inside]
     temperature = _mended(part["temperature"].values.astype(np.float32), dates)
     return Record(
         dates=dates,
         ids=daily["gauge_id"].values.astype(np.int64),
-        started=daily["first_day"].values.astype("datetime64[D]") <= options.train.first,
+        started=daily["first_day"].values.astype("datetime64[D]") <= whole.first,
         precipitation=part["precipitation"].values.astype(np.float32),
         temperature=temperature,
         evaporation=derive_evaporation(daily, dates, temperature),
@@ -303,8 +296,7 @@ def _write_grids(folder: Path, record: Record, terrain: Terrain, options: Option
         ("soil_moisture", _soil_moisture(record), np.zeros(len(terrain.places)), 3),
         ("temperature", anomaly, terrain.map_at_places, 2),
     ]
-    splits: tuple[tuple[SplitName, Period], ...] = (("train", options.train), ("val", options.val))
-    for split, period in splits:
+    for split, period in options.periods.items():
         for name, series, base, decimals in fields:
             days = series[started, record.span(period)]
             pieces = _interpolated(interpolate, days, base, decimals)
@@ -337,7 +329,7 @@ def _soil_moisture(record: Record) -> Float32[np.ndarray, "gauge day"]:
 def _write_catchments(
     folder: Path, record: Record, table: pd.DataFrame, chosen: Int64[np.ndarray, " chosen"], options: Options
 ) -> None:
-    period = Period(options.train.first, options.val.last)
+    period = options.whole
     span = record.span(period)
     riverflow = record.riverflow[chosen, span]
     if options.suspect_flow == "missing":
@@ -355,12 +347,11 @@ def _facts(
     chosen: Int64[np.ndarray, " chosen"],
     options: Options,
 ) -> Provenance:
-    span = record.span(Period(options.train.first, options.val.last))
+    span = record.span(options.whole)
     repeated = record.repeated[chosen, span]
     spin_up = span.start
     return Provenance(
-        train=options.train,
-        val=options.val,
+        periods=options.periods,
         mask=options.mask,
         land_cells=int(terrain.land.sum()),
         num_catchments=len(chosen),

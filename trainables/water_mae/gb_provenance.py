@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from thalweg.contract import SplitName
 from trainables.water_mae.layout import Period
 
 ATTRIBUTION = (
@@ -49,8 +51,7 @@ class Provenance:
     """Choices and counts of one import.
 
     Attributes:
-        train: Training split.
-        val: Validation split.
+        periods: The splits.
         mask: Name of the land mask.
         land_cells: Land cells of 5 km.
         num_catchments: Catchments with series.
@@ -63,8 +64,7 @@ class Provenance:
         mended_days: Days whose temperature is wrong upstream and was replaced by the mean of its neighbours.
     """
 
-    train: Period
-    val: Period
+    periods: Mapping[SplitName, Period]
     mask: str
     land_cells: int
     num_catchments: int
@@ -95,10 +95,8 @@ def write_provenance(folder: Path, facts: Provenance, sources: list[Path]) -> st
 
 
 def _record(facts: Provenance, sources: list[Path]) -> dict[str, Any]:
-    plain = {name: value for name, value in vars(facts).items() if not isinstance(value, Period)}
-    periods = {
-        name: [str(span.first), str(span.last)] for name, span in (("train", facts.train), ("val", facts.val))
-    }
+    plain = {name: value for name, value in vars(facts).items() if name != "periods"}
+    periods = {name: [str(span.first), str(span.last)] for name, span in facts.periods.items()}
     return {
         "dataset": "gb-hydrology",
         **periods,
@@ -118,7 +116,7 @@ def _sha256(path: Path) -> str:
 def _report(facts: Provenance) -> str:
     fate = "kept" if facts.suspect_flow == "keep" else "made missing"
     lines = [
-        f"train {facts.train.first} to {facts.train.last}, val {facts.val.first} to {facts.val.last}",
+        ", ".join(f"{name} {span.first} to {span.last}" for name, span in facts.periods.items()),
         f"observed: river flow of {facts.num_catchments} catchments ({facts.num_complete} with all "
         f"attributes); {facts.repeated_ratio:.1%} of its values lie in runs of 15 and more equal days "
         f"(filled forward upstream, or steady baseflow) and were {fate}; {facts.num_repeated_catchments} "

@@ -3,8 +3,9 @@
 Every writer of the layout (synthetic worlds, imports) goes through here, so that all data sets look alike.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from jaxtyping import Bool, Float32, Int64, Shaped
 
 from thalweg.contract import SplitName
 from thalweg.data.hdf5 import write_daily
-from thalweg.errors import DataError
+from thalweg.errors import ConfigError, DataError
 from trainables.water_mae.config import IMAGE_MODALITIES
 
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
@@ -103,6 +104,37 @@ class Period:
     def years(self) -> str:
         """First and last year as file names carry them."""
         return f"{str(self.first)[:4]}_{str(self.last)[:4]}"
+
+
+def parse_periods(texts: Mapping[SplitName, str], example: str) -> dict[SplitName, Period]:
+    """Reads the periods of the splits, in the order of time; ``none`` leaves a test split out.
+
+    Args:
+        texts: ``YYYY-MM-DD:YYYY-MM-DD`` by split, in the order of `SPLITS`.
+        example: A period to name where one is not understood.
+
+    Raises:
+        ConfigError: A period is not understood, or begins before the split before it ends.
+    """
+    given = {name: text for name, text in texts.items() if (name, text) != ("test", "none")}
+    periods = {name: _parse_period(name, text, example) for name, text in given.items()}
+    for before, after in pairwise(periods):
+        if periods[after].first <= periods[before].last:
+            raise ConfigError(
+                f"{after} must begin after {before} ends, got {before}={given[before]} and {after}={given[after]}; "
+                "choose a later day"
+            )
+    return periods
+
+
+def _parse_period(name: str, text: str, example: str) -> Period:
+    try:
+        first, last = (np.datetime64(part.strip(), "D") for part in text.split(":"))
+    except ValueError:
+        raise ConfigError(f"{name} must be YYYY-MM-DD:YYYY-MM-DD, got {text!r}; try {example}") from None
+    if not first <= last:
+        raise ConfigError(f"{name} must not end before it begins, got {text!r}; exchange the two days")
+    return Period(first, last)
 
 
 def write_grid(

@@ -228,9 +228,11 @@ def test_an_import_does_not_replace_files(tmp_path: Path) -> None:
     ("options", "match"),
     [
         ({"train": "1994"}, r"train must be YYYY-MM-DD:YYYY-MM-DD, got '1994'; try 2001-01-01:2010-12-31"),
-        ({"val": "2011-01-01:soon"}, r"val must be YYYY-MM-DD:YYYY-MM-DD, got .* try 2011-01-01:2013-12-31"),
+        ({"val": "2011-01-01:soon"}, r"val must be YYYY-MM-DD:YYYY-MM-DD, got .* try 2001-01-01:2010-12-31"),
         ({"train": "1995-01-01:1994-01-01"}, "must not end before it begins"),
         ({"val": "2009-01-01:2011-01-01"}, "val must begin after train ends"),
+        ({"test": "2012-01-01:2014-01-01"}, "test must begin after val ends, got val=2011"),
+        ({"test": "some"}, "test must be YYYY-MM-DD:YYYY-MM-DD, got 'some'"),
         ({"catchments": "some"}, "catchments must be complete, all or a number, got 'some'"),
         ({"catchments": "0"}, "catchments must be complete, all or a number, got '0'"),
         ({"mask": "eu"}, "mask must be gb or uk, got 'eu'"),
@@ -250,6 +252,23 @@ def test_a_period_outside_the_record_is_refused(tmp_path: Path) -> None:
         ConfigError, match="within the record 1970-10-01 to 2015-09-30, got 2014-01-01 to 2016"
     ):
         read(_SOURCE, tmp_path / "new", train="2014-01-01:2014-12-31", val="2015-01-01:2016-01-01")
+
+
+@needs_source
+def test_a_test_split_can_be_imported(tmp_path: Path) -> None:
+    periods = {
+        "train": "1994-08-01:1994-09-05",
+        "val": "1994-09-06:1994-10-10",
+        "test": "1994-10-11:1994-11-20",
+    }
+    report = read(_SOURCE, tmp_path / "new", **periods, catchments="10")
+    assert "val 1994-09-06 to 1994-10-10, test 1994-10-11 to 1994-11-20" in report
+    data = open_data(tmp_path, "new", DataKnobs())
+    assert [data.num_samples(split) for split in ("train", "val", "test")] == [1, 1, 1]
+    assert json.loads((tmp_path / "new" / "provenance.json").read_text())["test"] == [
+        "1994-10-11",
+        "1994-11-20",
+    ]
 
 
 @needs_source

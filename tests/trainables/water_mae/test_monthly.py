@@ -1,0 +1,149 @@
+"""An archive of months becomes the data set that was cut into months."""
+
+import shutil
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from thalweg import cli
+from thalweg.errors import ConfigError, DataError, OutputError
+from trainables.water_mae.config import DataKnobs
+from trainables.water_mae.data import WaterData, open_data
+from trainables.water_mae.monthly import read
+
+KNOBS = DataKnobs(vector_patch_size=4)
+PERIODS = {"train": "2001-01-01:2003-12-31", "val": "2004-01-01:2004-12-31"}
+FOLDERS = {
+    "precipitation": "precipitation_processed",
+    "soil_moisture": "soil_moisture_processed",
+    "temperature": "temperature_processed",
+}
+
+
+@pytest.fixture(scope="module")
+def archive(tiny_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny world cut into months, laid out as the reference experiment has its files."""
+    folder = tmp_path_factory.mktemp("archive")
+    world = tiny_root / "tiny"
+    for name, sub in FOLDERS.items():
+        (folder / sub).mkdir()
+        for path in world.glob(f"{name}_*.h5"):
+            with h5py.File(path) as file:
+                dates = file["dates"][:].astype("U10")
+                days = file["data"][:]
+            for month in np.unique([date[:7] for date in dates]):
+                with h5py.File(folder / sub / f"{name}_{month.replace('-', '')}.h5", "w") as file:
+                    for number in np.flatnonzero([date.startswith(month) for date in dates]):
+                        file[dates[number]] = days[number]
+    (folder / "Catchment_attributes").mkdir()
+    shutil.copy(world / "Catchment_attributes_nrfa.csv", folder / "Catchment_attributes")
+    (series,) = world.glob("*.parquet")
+    shutil.copy(series, folder)
+    torch.save(torch.tensor(np.load(world / "land_mask_40x40.npy")), folder / "gb_valid_mask_40x40.pt")
+    return folder
+
+
+@pytest.fixture
+def changed(archive: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(archive, tmp_path / "changed"))
+
+
+def test_the_months_become_the_same_data(archive: Path, tmp_path: Path, tiny: WaterData) -> None:
+    report = read(archive, tmp_path / "merged", **PERIODS)
+    data = open_data(tmp_path, "merged", KNOBS)
+    assert data.fingerprint == tiny.fingerprint
+    assert "precipitation_train_2001_2003.h5: 1095 days of 36 files; gaps: none" in report
+    assert len(report.splitlines()) == 6
+
+
+def test_merging_twice_gives_the_same_bytes(archive: Path, tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        read(archive, tmp_path / name, **PERIODS)
+    files = sorted(path.name for path in (tmp_path / "first").glob("*.h5"))
+    assert len(files) == 6
+    for name in files:
+        assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
+
+
+def test_a_test_split_is_merged_too(archive: Path, tmp_path: Path) -> None:
+    periods = PERIODS | {"val": "2004-01-01:2004-06-30", "test": "2004-07-01:2004-12-31"}
+    read(archive, tmp_path / "merged", **periods)
+    data = open_data(tmp_path, "merged", KNOBS)
+    assert (data.num_samples("val"), data.num_samples("test")) == ((182 - 30) // 20 + 1, (184 - 30) // 20 + 1)
+
+
+def test_discharge_in_cubic_metres_becomes_millimetres(
+    changed: Path, tmp_path: Path, tiny: WaterData
+) -> None:
+    (series,) = changed.glob("*.parquet")
+    table = pd.read_parquet(series)
+    areas = pd.read_csv(changed / "Catchment_attributes" / "Catchment_attributes_nrfa.csv").set_index("id")
+    metres = table.pop("riverflow") * 1e-3 / 86400 * table["ID"].map(areas["catchment-area"]) * 1e6
+    table.assign(discharge_vol=metres.astype(np.float64)).to_parquet(series)
+    report = read(changed, tmp_path / "merged", **PERIODS)
+    assert "discharge in m3/s became mm/day" in report
+    data = open_data(tmp_path, "merged", KNOBS)
+    np.testing.assert_allclose(data.vectors, tiny.vectors, atol=1e-4)
+
+
+def test_a_missing_day_is_refused_or_interpolated(changed: Path, tmp_path: Path) -> None:
+    with h5py.File(changed / "temperature_processed" / "temperature_200205.h5", "a") as file:
+        del file["2002-05-17"]
+    with pytest.raises(DataError, match="got none for 2002-05-17 to 2002-05-17"):
+        read(changed, tmp_path / "merged", **PERIODS)
+    assert not (tmp_path / "merged").exists()
+    report = read(changed, tmp_path / "merged", **PERIODS, missing_days="interpolate")
+    assert "temperature_train_2001_2003.h5: 1095 days of 36 files; gaps: 2002-05-17" in report
+    with h5py.File(tmp_path / "merged" / "temperature_train_2001_2003.h5") as file:
+        before, day, after = file["data"][500:503]
+        assert file["dates"][501] == b"2002-05-17"
+    np.testing.assert_allclose(day, (before + after) / 2, rtol=1e-5)
+
+
+def test_a_catchment_without_area_keeps_its_cubic_metres_out(changed: Path, tmp_path: Path) -> None:
+    (series,) = changed.glob("*.parquet")
+    pd.read_parquet(series).rename(columns={"riverflow": "discharge_vol"}).to_parquet(series)
+    path = changed / "Catchment_attributes" / "Catchment_attributes_nrfa.csv"
+    table = pd.read_csv(path)
+    table.loc[table["id"] == 1008, "catchment-area"] = np.nan
+    table.to_csv(path, index=False)
+    with pytest.raises(DataError, match=r"catchment-area of every catchment .* got none for 1008"):
+        read(changed, tmp_path / "merged", **PERIODS)
+
+
+@pytest.mark.parametrize(
+    ("gone", "match"),
+    [
+        ("temperature_processed", "must hold HDF5 files with 'temp' in their path"),
+        ("gb_valid_mask_40x40.pt", r"must hold one file \*mask_\*x\*.npy or \*mask_\*x\*.pt, got none"),
+        ("Catchment_attributes", "must hold one file Catchment_attributes_nrfa.csv, got none"),
+    ],
+)
+def test_what_is_missing_is_named(changed: Path, tmp_path: Path, gone: str, match: str) -> None:
+    path = changed / gone
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    with pytest.raises(DataError, match=match):
+        read(changed, tmp_path / "merged", **PERIODS)
+
+
+def test_options_and_targets_are_checked(archive: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="missing_days must be refuse or interpolate, got 'skip'"):
+        read(archive, tmp_path / "merged", **PERIODS, missing_days="skip")
+    (tmp_path / "merged").mkdir()
+    (tmp_path / "merged" / "mine").write_text("x")
+    with pytest.raises(OutputError, match="must be new or empty"):
+        read(archive, tmp_path / "merged", **PERIODS)
+
+
+def test_the_command_line_imports_an_archive(archive: Path, tmp_path: Path) -> None:
+    options = [word for name, text in PERIODS.items() for word in ("--option", f"{name}={text}")]
+    command = ["data", "import", "monthly-hydrology", str(archive), *options, "--as", "mine"]
+    result = CliRunner().invoke(cli.app, [*command, "--data", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    assert "gaps: none" in result.output
+    assert open_data(tmp_path / "water_mae", "mine", KNOBS).num_samples("val") == 17
