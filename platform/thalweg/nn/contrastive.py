@@ -9,12 +9,14 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-TILE = 256
-"""Rows and columns of a tile: 256 KiB in fp32, which stay in the cache of a core while it is worked on."""
+TILES = {"cpu": 512}
+"""Rows and columns of a tile by device: 1 MiB in fp32 stays in the cache of a core while it is worked on."""
+WIDE_TILE = 4096
+"""The same for all other devices, which need more work at once: 64 MiB in fp32."""
 
 
 def info_nce(
-    first: Float[Tensor, "sample dim"], second: Float[Tensor, "sample dim"], tile: int = TILE
+    first: Float[Tensor, "sample dim"], second: Float[Tensor, "sample dim"], tile: int | None = None
 ) -> Float[Tensor, ""]:
     """Computes the symmetric InfoNCE loss (CLIP, Radford et al., arXiv:2103.00020, Fig. 3), summed over samples.
 
@@ -25,13 +27,14 @@ def info_nce(
     Args:
         first: Embeddings of one modality, multiplied by the inverse temperature.
         second: Embeddings of the other modality, in the same order.
-        tile: Rows and columns of the logits that are computed at once.
+        tile: Rows and columns of the logits that are computed at once; None takes what suits the device.
 
     Returns:
         The sum in fp32, or in fp64 for fp64.
     """
     wide = torch.promote_types(first.dtype, torch.float32)
-    loss: Tensor = _InfoNCE.apply(first.to(wide), second.to(wide), tile)
+    side = tile or TILES.get(first.device.type, WIDE_TILE)
+    loss: Tensor = _InfoNCE.apply(first.to(wide), second.to(wide), side)
     return loss
 
 

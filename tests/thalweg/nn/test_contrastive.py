@@ -47,6 +47,13 @@ def test_gradients_in_double_precision() -> None:
     assert torch.autograd.gradcheck(lambda one, other: info_nce(one, other, 3), [first, second])
 
 
+def test_a_second_derivative_is_refused() -> None:
+    first, second = torch.randn(3, 2, requires_grad=True), torch.randn(3, 2)
+    (slope,) = torch.autograd.grad(info_nce(first, second) ** 2, first, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        slope.sum().backward()  # type: ignore[no-untyped-call]
+
+
 @pytest.mark.parametrize("size", [1e4, -1e4])
 def test_extreme_logits_do_not_overflow(size: float) -> None:
     first = torch.tensor([[size, 0.0], [0.0, size]], requires_grad=True)
@@ -87,7 +94,7 @@ class _Largest(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 @pytest.mark.parametrize(("loss", "is_small"), [(info_nce, True), (_plain, False)])
 def test_nothing_of_the_size_of_all_pairs_is_ever_held(loss, is_small: bool) -> None:  # type: ignore[no-untyped-def]
-    count = 1500
+    count = 3000
     first = torch.randn(count, 4, requires_grad=True)
     second = torch.randn(count, 4, requires_grad=True)
     with _Largest() as largest:  # type: ignore[no-untyped-call]
