@@ -123,7 +123,8 @@ class _Writer:
         distance = float(np.median(points[:, 1])) if len(points) else 1.0
         world = fiftyone.Scene()
         world.camera = fiftyone.PerspectiveCamera(position=[0, 0, 0], look_at=[0, distance, 0], up="Z")
-        world.add(fiftyone.PointCloud("returns", f"{stem}.pcd"))
+        colours_of_the_image = fiftyone.PointCloudMaterial(shading_mode="rgb", point_size=4.0)
+        world.add(fiftyone.PointCloud("returns", f"{stem}.pcd", material=colours_of_the_image))
         path = self.media / f"{stem}.fo3d"
         world.write(str(path))
         return path

@@ -35,6 +35,7 @@ class Difficulty:
         max_size: Largest half edge.
         max_turn: Largest angle by which a cube is turned around an axis of its own, in radians.
         max_spread: Largest angle between the solid and the middle of the picture, in radians.
+        max_backdrop: Brightest colour behind the solids, whose own are 0.3 to 1.
         max_clutter: Most small cubes and spheres beside, behind and before the one that is asked about.
         min_returns: Share of the rays onto a surface that come back in the strongest light; all do in the weakest.
         max_range_noise: Largest standard deviation of a scan's distances, as a share of them.
@@ -47,11 +48,12 @@ class Difficulty:
     max_size: float = 0.2
     max_turn: float = 0.5
     max_spread: float = 0.06
+    max_backdrop: float = 0.35
     max_clutter: int = 2
     min_returns: float = 0.05
     max_range_noise: float = 0.03
-    max_image_noise: float = 0.08
-    min_light: float = 0.3
+    max_image_noise: float = 0.1
+    min_light: float = 0.15
 
     def scaled(self, level: float) -> "Difficulty":
         """Returns this difficulty at a level: 0 for bare, clean scenes of one size, 1 for itself, 2 for twice as hard.
@@ -64,6 +66,7 @@ class Difficulty:
             max_size=self.max_size,
             max_turn=min(self.max_turn * level, np.pi / 4),
             max_spread=min(self.max_spread * level, 0.2),
+            max_backdrop=min(self.max_backdrop * level, 1.0),
             max_clutter=round(self.max_clutter * level),
             min_returns=self.min_returns**level,
             max_range_noise=self.max_range_noise * level,
@@ -301,7 +304,7 @@ def _photograph(
     light /= np.linalg.norm(light, axis=1, keepdims=True)
     strength = (difficulty.min_light**darkness)[:, None, None]
     diffuse = np.maximum(np.einsum("srk,sk->sr", normal, light), 0)[..., None]
-    backdrop = rng.uniform(0, 0.5, (count, 2, 3))
+    backdrop = rng.uniform(0, difficulty.max_backdrop, (count, 2, 3))
     slope = rng.uniform(-1, 1, (count, 2)) @ rays[:, [0, 2]].T
     share = (0.5 + 0.5 * np.sin(6 * slope + rng.uniform(0, 6, (count, 1))))[..., None]
     behind = share * backdrop[:, None, 0] + (1 - share) * backdrop[:, None, 1]

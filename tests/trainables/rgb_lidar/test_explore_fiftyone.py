@@ -45,6 +45,7 @@ def test_without_the_package_it_says_how_to_get_it(
 
 
 @pytest.mark.integration
+@pytest.mark.filterwarnings("ignore")  # what FiftyOne's own imports deprecate, and processes that it leaves running
 @pytest.mark.skipif(importlib.util.find_spec("fiftyone") is None, reason="FiftyOne is an optional extra")
 def test_the_package_holds_every_scene_with_both_sensors(
     root: Path, data: RGBLidarData, tmp_path: Path

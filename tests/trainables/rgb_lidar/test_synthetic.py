@@ -1,6 +1,7 @@
 import dataclasses
 import hashlib
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +91,17 @@ def test_neither_brightness_nor_contrast_tells_the_class() -> None:
         assert 0.42 < (cubes[:, None] < spheres).mean() < 0.58
 
 
+def test_scenes_whose_images_are_noisy_are_those_whose_scans_are_whole() -> None:
+    lit = Difficulty(max_clutter=0, min_returns=0.02, min_light=0.05, max_range_noise=0)
+    images, scans = render(np.random.default_rng(6), rays(32), 80, 1, lit)
+    corners = images[:, :6, :6, :3].astype(float)  # background, smooth but for the noise
+    noise = np.abs(np.diff(corners, axis=1)).mean((1, 2, 3))
+    whole = render(np.random.default_rng(6), rays(32), 80, 1, replace(lit, min_returns=1))[1]
+    returning = (scans < MAX_RANGE).sum((1, 2)) / (whole < MAX_RANGE).sum((1, 2))
+    noisy = noise > np.median(noise)
+    assert returning[noisy].mean() > 2 * returning[~noisy].mean()
+
+
 def test_lost_rays_give_the_range_of_the_sensor() -> None:
     lossy = Difficulty(max_clutter=0, min_returns=0.01, max_range_noise=0)
     clear = render(np.random.default_rng(5), rays(), 40, 0, CLEAR)[1]
@@ -123,8 +135,8 @@ def test_difficulty_one_is_the_world_as_it_is_and_zero_is_clean() -> None:
     clean = varied(DEFAULT, {"difficulty": "0"}).difficulty
     assert clean.min_size == clean.max_size == DEFAULT.difficulty.max_size
     assert clean.min_light == clean.min_returns == 1
-    rest = {"max_turn", "max_spread", "max_clutter", "max_range_noise", "max_image_noise"}
-    assert all(getattr(clean, name) == 0 for name in rest)
+    amounts = set(vars(clean)) - {"min_size", "max_size", "min_light", "min_returns"}
+    assert all(getattr(clean, name) == 0 for name in amounts)
 
 
 def test_a_larger_difficulty_makes_everything_harder() -> None:
@@ -136,7 +148,7 @@ def test_a_larger_difficulty_makes_everything_harder() -> None:
             assert after <= before if field.name in ratios else after >= before
     hardest = levels[-1]
     assert 0 < hardest.min_size < hardest.max_size
-    assert 0 < hardest.min_returns
+    assert hardest.min_returns > 0
 
 
 def test_the_hardest_world_can_still_be_drawn() -> None:
