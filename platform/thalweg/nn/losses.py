@@ -13,3 +13,35 @@ def masked_mse(
     mask = valid.float()
     squared = (prediction.float() - target.float()).square() * mask
     return squared.flatten(1).sum(1) / mask.flatten(1).sum(1).clamp(min=1)
+
+
+def patch_normalised_mse(
+    prediction: Float[Tensor, " batch *patches value"],
+    target: Float[Tensor, " batch *patches value"],
+    valid: Bool[Tensor, " batch *patches value"],
+    *,
+    floor: float = 0.1,
+) -> Float[Tensor, " batch"]:
+    """Computes each sample's mean squared error with the pattern of every patch in units of its own spread.
+
+    The error of a patch is that of its mean, in the units of the target, plus that of the pattern around the
+    mean, divided by the variance of the target's pattern. The second part is the loss on normalised pixels of
+    MAE (arXiv:2111.06377, section 4.1), for a model that predicts values: MAE leaves the mean out, and its
+    predictions cannot be compared with the data without knowing what was hidden.
+
+    Args:
+        prediction: Predicted values.
+        target: True values.
+        valid: Which values count.
+        floor: Added in quadrature to the standard deviation of a pattern, so that flat patches do not rule.
+    """
+    mask = valid.float()
+    number = mask.sum(-1, keepdim=True).clamp(min=1)
+    error = (prediction.float() - target.float()) * mask
+    wanted = target.float() * mask
+    offset = error.sum(-1, keepdim=True) / number
+    pattern = (error - offset) * mask
+    deviation = (wanted - wanted.sum(-1, keepdim=True) / number) * mask
+    variance = deviation.square().sum(-1, keepdim=True) / number + floor**2
+    squared = (offset.square() + pattern.square() / variance) * mask
+    return squared.flatten(1).sum(1) / mask.flatten(1).sum(1).clamp(min=1)

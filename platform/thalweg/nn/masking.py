@@ -29,7 +29,11 @@ def num_masked(num_patches: int, mask_ratio: float) -> int:
 
 
 def random_masks(
-    keys: npt.NDArray[np.uint64], *, shape: tuple[int, int, int], num_masked: int
+    keys: npt.NDArray[np.uint64],
+    *,
+    shape: tuple[int, int, int],
+    num_masked: int,
+    num_decoded: int | None = None,
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Draws which patches stay visible and which are masked.
 
@@ -37,6 +41,7 @@ def random_masks(
         keys: One key per sample, shape (batch,).
         shape: Number of groups, steps and patches; each group and step has a mask of its own.
         num_masked: Patches masked in every step.
+        num_decoded: How many of these are returned, drawn among them at random; None returns all.
 
     Returns:
         Indices of visible patches (batch, group, step, visible) and of masked ones (batch, group, step,
@@ -47,7 +52,8 @@ def random_masks(
         counter = np.arange(1, size + 1, dtype=np.uint64)
         scores = splitmix64(scores) ^ counter.reshape((-1, *(1 for _ in shape[axis + 1 :])))
     order = np.argsort(splitmix64(scores), axis=-1, kind="stable").astype(np.int64)
-    return np.sort(order[..., num_masked:], axis=-1), np.sort(order[..., :num_masked], axis=-1)
+    decoded = num_masked if num_decoded is None else min(num_decoded, num_masked)
+    return np.sort(order[..., num_masked:], axis=-1), np.sort(order[..., :decoded], axis=-1)
 
 
 def take_patches(

@@ -145,3 +145,20 @@ class CrossLayer(nn.Module):
             x = x + self.among(x)
         output: Tensor = x + self.mlp(self.mlp_norm(x))
         return output
+
+
+class SelfLayer(nn.Module):
+    """Pre-norm Transformer layer with GELU: the decoder block of MAE (arXiv:2111.06377)."""
+
+    def __init__(self, sizes: LayerSizes) -> None:
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(sizes.dim)
+        self.attention = SelfAttention(sizes.dim, sizes.num_heads)
+        self.mlp_norm = nn.LayerNorm(sizes.dim)
+        self.mlp = feed_forward(sizes, nn.GELU())
+
+    def forward(self, x: Tokens) -> Tokens:
+        """Mixes the tokens, then transforms each."""
+        x = x + self.attention(self.attention_norm(x))
+        output: Tensor = x + self.mlp(self.mlp_norm(x))
+        return output

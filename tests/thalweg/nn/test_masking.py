@@ -66,6 +66,24 @@ def test_masks_follow_the_slow_definition(
                 assert keep[sample, group, step].tolist() == sorted(set(range(patches)) - set(expected))
 
 
+def test_decoded_patches_are_some_of_the_masked_ones_drawn_at_random() -> None:
+    keys = np.arange(500, dtype=np.uint64)
+    keep, masked = random_masks(keys, shape=(1, 4, 10), num_masked=6)
+    same, decoded = random_masks(keys, shape=(1, 4, 10), num_masked=6, num_decoded=2)
+    np.testing.assert_array_equal(keep, same)
+    assert decoded.shape == (500, 1, 4, 2)
+    for few, all_ in zip(decoded.reshape(-1, 2), masked.reshape(-1, 6), strict=True):
+        assert set(few) <= set(all_) and few[0] < few[1]
+    share = np.bincount(decoded.ravel(), minlength=10) / (500 * 4)
+    # Standard deviation of a share of 2/10 over 2,000 draws: 0.009.
+    np.testing.assert_allclose(share, 0.2, atol=0.05)
+
+
+def test_no_more_is_decoded_than_is_masked() -> None:
+    _, decoded = random_masks(np.arange(3, dtype=np.uint64), shape=(1, 1, 5), num_masked=2, num_decoded=4)
+    assert decoded.shape[-1] == 2
+
+
 def test_masks_of_a_sample_do_not_depend_on_its_batch() -> None:
     keys = np.arange(40, dtype=np.uint64)
     _, together = random_masks(keys, shape=(2, 5, 20), num_masked=8)

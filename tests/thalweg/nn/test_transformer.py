@@ -11,6 +11,7 @@ from thalweg.nn.transformer import (
     FilmLayer,
     LayerSizes,
     SelfAttention,
+    SelfLayer,
 )
 
 SIZES = LayerSizes(dim=8, num_heads=2, mlp_ratio=2)
@@ -100,6 +101,27 @@ def test_cross_layer_follows_its_formula() -> None:
     x, context = torch.randn(2, 3, 8), torch.randn(2, 5, 6)
     h = x + layer.cross(layer.cross_norm(x), context)
     assert torch.allclose(layer(x, context), h + layer.mlp(layer.mlp_norm(h)))
+
+
+def test_self_layer_equals_the_pre_norm_layer_of_torch() -> None:
+    layer = SelfLayer(SIZES)
+    theirs = nn.TransformerEncoderLayer(
+        8, 2, dim_feedforward=16, dropout=0.0, batch_first=True, norm_first=True, activation="gelu"
+    )
+    names = {
+        "self_attn.in_proj_": "attention.query_key_value.",
+        "self_attn.out_proj": "attention.output",
+        "norm1": "attention_norm",
+        "norm2": "mlp_norm",
+        "linear1": "mlp.0",
+        "linear2": "mlp.3",
+    }
+    weights = layer.state_dict()
+    for theirs_name, parameter in theirs.named_parameters():
+        start = next(start for start in names if theirs_name.startswith(start))
+        parameter.data.copy_(weights[theirs_name.replace(start, names[start])])
+    x = torch.randn(3, 7, 8)
+    assert torch.allclose(layer(x), theirs(x), atol=1e-5)
 
 
 @pytest.mark.parametrize("self_attention", [False, True])
