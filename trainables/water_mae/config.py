@@ -15,8 +15,9 @@ VECTOR_MODALITIES = ("evaporation", "river_flow")
 MODALITIES = IMAGE_MODALITIES + VECTOR_MODALITIES
 
 MaskMode = Literal["unified", "independent"]
-FilmMode = Literal["tanh", "one_plus"]
+FilmMode = Literal["tanh", "one_plus", "none"]
 FilmScope = Literal["per_patch", "global"]
+DecoderType = Literal["cross", "self"]
 Filling = Literal["refuse", "zero", "nearest", "median"]
 
 
@@ -65,6 +66,24 @@ class MaskingKnobs(Knobs):
     """Share of the vector patches of each day that is hidden and reconstructed."""
     mask_mode: MaskMode = "unified"
     """Whether the image modalities share one mask and the vector modalities another, or each has its own."""
+    image_kept_mask_ratio: float | None = Field(default=None, gt=0, lt=1)
+    """Share of all image patches that is reconstructed in training, at most the hidden ones; None takes them all.
+
+    CrossMAE's kept mask ratio (arXiv:2401.14391): a cheaper decoder that is shown less. Evaluation predicts all.
+    """
+    vector_kept_mask_ratio: float | None = Field(default=None, gt=0, lt=1)
+    """Share of all vector patches that is reconstructed in training, at most the hidden ones; None takes them all."""
+
+    @model_validator(mode="after")
+    def _only_hidden_patches_are_reconstructed(self) -> Self:
+        for kind in ("image", "vector"):
+            kept, hidden = getattr(self, f"{kind}_kept_mask_ratio"), getattr(self, f"{kind}_mask_ratio")
+            if kept is not None and kept > hidden:
+                raise ValueError(
+                    f"{kind}_kept_mask_ratio must be at most {kind}_mask_ratio, got {kept:g} > {hidden:g}; "
+                    "lower it, or leave it out to reconstruct all that is hidden"
+                )
+        return self
 
 
 class ModelKnobs(Knobs):
@@ -85,12 +104,14 @@ class ModelKnobs(Knobs):
     dropout: float = Field(default=0.1, ge=0, lt=1)
     """Dropout on the branches of encoder and fusion layers; attention weights are not dropped."""
     film_mode: FilmMode = "tanh"
-    """Scale of the static conditioning: tanh in (-1, 1), or 1 + tanh in (0, 2), near identity at first."""
+    """Scale of the static conditioning: tanh in (-1, 1), or 1 + tanh in (0, 2), near identity at first, or none."""
     film_scope: FilmScope = "per_patch"
     """Whether a vector token is conditioned by its own catchments or by the mean over all of them.
 
     The mean over all catchments of standardised attributes is zero, so global carries no information.
     """
+    decoder_type: DecoderType = "cross"
+    """Whether masked patches read the encoder's tokens (CrossMAE) or attend to all patches as in MAE."""
     decoder_dim: int = Field(default=128, ge=8, le=4096, multiple_of=2)
     """Width of decoder tokens."""
     decoder_num_heads: int = Field(default=8, ge=1, le=64)
@@ -98,7 +119,16 @@ class ModelKnobs(Knobs):
     decoder_depth: int = Field(default=4, ge=1, le=48)
     """Blocks of each decoder."""
     decoder_self_attention: bool = False
-    """Whether the queries of a decoder also see each other; off as in CrossMAE (arXiv:2401.14391)."""
+    """Whether the queries of a cross decoder also see each other; off as in CrossMAE (arXiv:2401.14391)."""
+    weighted_feature_maps: bool = False
+    """Whether each block of a cross decoder reads its own mixture of the encoder's layers (CrossMAE, section 3.4)."""
+    feature_map_layers: tuple[int, ...] | None = Field(default=None, min_length=1)
+    """Encoder layers, from 0, that are mixed besides the last one; None takes all.
+
+    The map of the last layer is what leaves the encoder and the shared layers, so that fusion is never passed by.
+    """
+    feature_map_input: bool = False
+    """Whether the tokens before the first encoder layer are mixed too."""
 
     @model_validator(mode="after")
     def _heads_divide_widths(self) -> Self:
@@ -108,6 +138,43 @@ class ModelKnobs(Knobs):
                     f"{heads} must divide {dim}, got {getattr(self, heads)} and {getattr(self, dim)}"
                 )
         return self
+
+    @model_validator(mode="after")
+    def _no_knob_is_idle(self) -> Self:
+        if self.decoder_type == "self":
+            _refuse_idle(self, ("decoder_self_attention", "weighted_feature_maps"), "decoder_type is cross")
+        if not self.weighted_feature_maps:
+            _refuse_idle(self, ("feature_map_layers", "feature_map_input"), "weighted_feature_maps is on")
+        if self.film_mode == "none":
+            _refuse_idle(self, ("film_scope",), "film_mode is not none")
+        return self
+
+    @model_validator(mode="after")
+    def _feature_maps_exist(self) -> Self:
+        layers, depth = self.feature_map_layers or (), min(self.image_depth, self.vector_depth)
+        if list(layers) != sorted(set(layers) & set(range(depth))):
+            raise ValueError(
+                f"feature_map_layers must be layers of every encoder, 0 to {depth - 1}, each once and in order, "
+                f"got {layers}; leave it out to mix all layers"
+            )
+        return self
+
+
+def _refuse_idle(knobs: Knobs, names: tuple[str, ...], condition: str) -> None:
+    """Refuses knobs that would change nothing.
+
+    Args:
+        knobs: A group of knobs.
+        names: Those that act under the condition only.
+        condition: When they act.
+    """
+    for name in names:
+        value, default = getattr(knobs, name), type(knobs).model_fields[name].default
+        if value != default:
+            raise ValueError(
+                f"{name} must be {default} unless {condition}, for it would change nothing, got {value}; "
+                "leave it out"
+            )
 
 
 class LossWeights(Knobs):
@@ -131,6 +198,26 @@ class LossWeights(Knobs):
         return self
 
 
+class LossKnobs(Knobs):
+    """How reconstructions are compared with what was hidden, and what else is asked of the encoders."""
+
+    norm_target: bool = False
+    """Whether the pattern of a patch counts in units of its own spread, as MAE's normalised pixels do.
+
+    Predictions stay in the units of the data, in which they are evaluated.
+    """
+    contrastive_weight: float = Field(default=0.0, ge=0, le=1e3)
+    """Weight of the contrastive loss between modalities of a window (CAV-MAE, arXiv:2210.07839); 0 leaves it out."""
+    contrastive_temperature: float = Field(default=0.05, gt=0, le=10)
+    """Temperature of the contrastive loss."""
+
+    @model_validator(mode="after")
+    def _no_knob_is_idle(self) -> Self:
+        if not self.contrastive_weight:
+            _refuse_idle(self, ("contrastive_temperature",), "contrastive_weight is positive")
+        return self
+
+
 class WaterMAE(FamilyConfig):
     """Masked autoencoder over three gridded fields and two catchment series, for one trial."""
 
@@ -146,6 +233,18 @@ class WaterMAE(FamilyConfig):
     """Architecture."""
     loss_weights: LossWeights = LossWeights()
     """Weights of the loss parts."""
+    loss: LossKnobs = LossKnobs()
+    """Form of the loss."""
+
+    @model_validator(mode="after")
+    def _a_self_decoder_predicts_all_that_is_hidden(self) -> Self:
+        kept = (self.masking.image_kept_mask_ratio, self.masking.vector_kept_mask_ratio)
+        if self.model.decoder_type == "self" and kept != (None, None):
+            raise ValueError(
+                "image_kept_mask_ratio and vector_kept_mask_ratio must be None when decoder_type is self, whose "
+                f"blocks need all patches, got {kept[0]} and {kept[1]}; leave them out or take decoder_type cross"
+            )
+        return self
 
 
 _EVEN_WEIGHTS = LossWeights(precipitation=1.0, soil_moisture=1.0, temperature=1.0)

@@ -1,24 +1,102 @@
-"""Decoder of one modality: it predicts masked patches, and only those."""
+"""Decoders of one modality: they predict masked patches, and only those.
+
+Every decoder is called with the feature maps of its modality, the visible and the masked patches, and the
+modality's token.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from thalweg.nn.feature_maps import WeightedFeatureMaps
 from thalweg.nn.position import encode_places, sinusoidal
-from thalweg.nn.transformer import CrossLayer, LayerSizes
+from thalweg.nn.transformer import CrossLayer, LayerSizes, SelfLayer
+
+Map = Float[Tensor, "batch token context"]
+Keep = Int[Tensor, "batch step keep"]
+Masked = Int[Tensor, "batch step masked"]
+Values = Float[Tensor, "batch step masked value"]
+Modality = Float[Tensor, " dim"]
 
 
-class Decoder(nn.Module):
-    """Reads the encoder's tokens once for each masked patch (CrossMAE, arXiv:2401.14391).
+@dataclass(frozen=True, kw_only=True)
+class Targets:
+    """What a decoder predicts, and where.
+
+    Attributes:
+        num_steps: Days in a window.
+        num_places: Places that have a learned position.
+        places: Place of each patch.
+        num_values: Numbers in a patch.
+    """
+
+    num_steps: int
+    num_places: int
+    places: Int[Tensor, " patch"]
+    num_values: int
+
+
+class Decoder(nn.Module, ABC):
+    """What decoders have in common: a query for each masked patch, and what becomes of it in the end.
+
+    Args:
+        dim: Width of the decoder's tokens.
+        targets: What it predicts.
+    """
+
+    def __init__(self, dim: int, targets: Targets) -> None:
+        super().__init__()
+        self.mask_token = nn.Parameter(torch.empty(dim))
+        self.position = nn.Parameter(torch.empty(targets.num_places, dim))
+        self.register_buffer("places", targets.places, persistent=False)
+        self.register_buffer("time", sinusoidal(targets.num_steps, dim), persistent=False)
+        self.places: Tensor
+        self.time: Tensor
+        self.norm = nn.LayerNorm(dim)
+        self.head = nn.Linear(dim, targets.num_values)
+        nn.init.trunc_normal_(self.mask_token, std=0.02)
+        nn.init.trunc_normal_(self.position, std=0.02)
+
+    @abstractmethod
+    def forward(self, maps: Sequence[Map], keep: Keep, masked: Masked, modality: Modality) -> Values:
+        """Predicts the content of the masked patches.
+
+        Args:
+            maps: Feature maps of the modality, the fused one last.
+            keep: Visible patches, in the order of the first tokens of each map.
+            masked: Masked to predict.
+            modality: Token of the modality.
+        """
+
+    def queries(self, masked: Masked, modality: Modality) -> Float[Tensor, "batch query dim"]:
+        """Returns a token for each masked patch, day after day: where and when it is, but not what."""
+        return self.at_places(masked, self.mask_token + modality)
+
+    def at_places(
+        self, patches: Int[Tensor, "batch step taken"], token: Modality
+    ) -> Float[Tensor, "batch query dim"]:
+        """Returns a token plus place and day of each patch, day after day."""
+        return encode_places(self.position[self.places] + token, self.time, patches).flatten(1, 2)
+
+    def values(self, x: Float[Tensor, "batch query dim"], masked: Masked) -> Values:
+        """Turns the final tokens of masked patches into their content."""
+        values: Tensor = self.head(self.norm(x))
+        return values.reshape(*masked.shape, -1)
+
+
+class CrossDecoder(Decoder):
+    """Queries read the encoder's tokens (CrossMAE, arXiv:2401.14391).
 
     Args:
         sizes: Sizes of the blocks.
         depth: Number of blocks.
+        targets: What it predicts.
         context_dim: Width of the encoder's tokens.
-        num_steps: Days in a window.
-        num_places: Places that have a learned position.
-        places: Place of each patch.
-        num_values: Numbers to predict per patch.
+        num_maps: Feature maps that each block mixes for itself; None reads the last one alone.
         self_attention: Whether the queries also see each other.
     """
 
@@ -26,39 +104,49 @@ class Decoder(nn.Module):
         self,
         sizes: LayerSizes,
         depth: int,
+        targets: Targets,
         *,
         context_dim: int,
-        num_steps: int,
-        num_places: int,
-        places: Int[Tensor, " patch"],
-        num_values: int,
-        self_attention: bool,
+        num_maps: int | None = None,
+        self_attention: bool = False,
     ) -> None:
-        super().__init__()
-        self.mask_token = nn.Parameter(torch.empty(sizes.dim))
-        self.position = nn.Parameter(torch.empty(num_places, sizes.dim))
-        self.register_buffer("places", places, persistent=False)
-        self.register_buffer("time", sinusoidal(num_steps, sizes.dim), persistent=False)
-        self.places: Tensor
-        self.time: Tensor
+        super().__init__(sizes.dim, targets)
         self.layers = nn.ModuleList(
             CrossLayer(sizes, context_dim, self_attention=self_attention) for _ in range(depth)
         )
-        self.norm = nn.LayerNorm(sizes.dim)
-        self.head = nn.Linear(sizes.dim, num_values)
-        nn.init.trunc_normal_(self.mask_token, std=0.02)
-        nn.init.trunc_normal_(self.position, std=0.02)
+        self.mixtures = None if num_maps is None else WeightedFeatureMaps(num_maps, depth, context_dim)
 
-    def forward(
-        self,
-        context: Float[Tensor, "batch token context"],
-        masked: Int[Tensor, "batch step masked"],
-        modality: Float[Tensor, " dim"],
-    ) -> Float[Tensor, "batch step masked value"]:
+    def forward(self, maps: Sequence[Map], keep: Keep, masked: Masked, modality: Modality) -> Values:
         """Predicts the content of the masked patches."""
-        place = self.position[self.places] + self.mask_token + modality
-        x = encode_places(place, self.time, masked).flatten(1, 2)
-        for layer in self.layers:
+        contexts = [maps[-1]] * len(self.layers) if self.mixtures is None else self.mixtures(maps)
+        x = self.queries(masked, modality)
+        for layer, context in zip(self.layers, contexts, strict=True):
             x = layer(x, context)
-        values: Tensor = self.head(self.norm(x))
-        return values.reshape(*masked.shape, -1)
+        return self.values(x, masked)
+
+
+class SelfDecoder(Decoder):
+    """Visible and masked patches attend to each other (MAE, arXiv:2111.06377).
+
+    Tokens of the encoder that belong to no patch come along without a place.
+
+    Args:
+        sizes: Sizes of the blocks.
+        depth: Number of blocks.
+        targets: What it predicts.
+        context_dim: Width of the encoder's tokens.
+    """
+
+    def __init__(self, sizes: LayerSizes, depth: int, targets: Targets, *, context_dim: int) -> None:
+        super().__init__(sizes.dim, targets)
+        self.embedding = nn.Linear(context_dim, sizes.dim)
+        self.layers = nn.Sequential(*(SelfLayer(sizes) for _ in range(depth)))
+
+    def forward(self, maps: Sequence[Map], keep: Keep, masked: Masked, modality: Modality) -> Values:
+        """Predicts the content of the masked patches."""
+        queries = self.queries(masked, modality)
+        tokens = self.embedding(maps[-1])
+        num_visible = keep.shape[1] * keep.shape[2]
+        visible = tokens[:, :num_visible] + self.at_places(keep, modality)
+        x = torch.cat((queries, visible, tokens[:, num_visible:] + modality), dim=1)
+        return self.values(self.layers(x)[:, : queries.shape[1]], masked)

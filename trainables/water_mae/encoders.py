@@ -1,4 +1,9 @@
-"""Encoders of one modality: they see visible patches only, at the place where each was."""
+"""Encoders of one modality: they see visible patches only, at the place where each was.
+
+An encoder returns feature maps, each one token per visible patch: those kept on the way, then its output.
+"""
+
+from collections.abc import Iterable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -11,6 +16,31 @@ from thalweg.nn.position import encode_places, sinusoidal
 from thalweg.nn.transformer import EncoderLayer, FilmLayer, LayerSizes
 
 Tokens = Float[Tensor, "batch token dim"]
+
+INPUT = -1
+"""Number of the map that enters the first layer; the others are numbered as the layers that give them."""
+
+
+def run_layers(
+    layers: Iterable[nn.Module], x: Tokens, keep_maps: frozenset[int], *condition: Tensor
+) -> list[Tokens]:
+    """Passes tokens through layers.
+
+    Args:
+        layers: The layers, in order.
+        x: Tokens.
+        keep_maps: Numbers of the maps to return besides the last one.
+        condition: What each layer takes besides the tokens.
+
+    Returns:
+        The chosen maps in order and, as the last one, what the last layer gives.
+    """
+    maps = [x] if INPUT in keep_maps else []
+    for number, layer in enumerate(layers):
+        x = layer(x, *condition)
+        if number in keep_maps:
+            maps.append(x)
+    return [*maps, x]
 
 
 class PatchEmbedding(nn.Module):
@@ -52,16 +82,25 @@ class ImageEncoder(nn.Module):
         num_steps: Days in a window.
         num_patches: Land patches of the grid.
         num_pixels: Grid cells in a patch.
+        keep_maps: Maps to return besides the output, see `run_layers`; none is that of the last layer.
     """
 
     def __init__(
-        self, sizes: LayerSizes, depth: int, *, num_steps: int, num_patches: int, num_pixels: int
+        self,
+        sizes: LayerSizes,
+        depth: int,
+        *,
+        num_steps: int,
+        num_patches: int,
+        num_pixels: int,
+        keep_maps: frozenset[int] = frozenset(),
     ) -> None:
         super().__init__()
+        self.keep_maps = keep_maps
         self.embedding = PatchEmbedding(
             num_steps=num_steps, num_patches=num_patches, num_values=num_pixels, dim=sizes.dim
         )
-        self.layers = nn.Sequential(*(EncoderLayer(sizes) for _ in range(depth)))
+        self.layers = nn.ModuleList(EncoderLayer(sizes) for _ in range(depth))
         self.norm = nn.LayerNorm(sizes.dim)
 
     def forward(
@@ -69,10 +108,10 @@ class ImageEncoder(nn.Module):
         images: Float[Tensor, "batch step patch pixel"],
         keep: Int[Tensor, "batch step keep"],
         modality: Float[Tensor, " dim"],
-    ) -> Tokens:
-        """Returns one token per visible patch."""
-        tokens: Tensor = self.norm(self.layers(self.embedding(images, keep, modality)))
-        return tokens
+    ) -> list[Tokens]:
+        """Returns the feature maps, one token per visible patch."""
+        *maps, x = run_layers(self.layers, self.embedding(images, keep, modality), self.keep_maps)
+        return [*maps, self.norm(x)]
 
 
 class VectorEncoder(nn.Module):
@@ -88,8 +127,9 @@ class VectorEncoder(nn.Module):
         num_steps: Days in a window.
         static: Standardised attributes of the catchments, 0 for padding.
         member_valid: False for padding.
-        film_mode: How attributes scale a token, see `thalweg.nn.film.FiLM`.
+        film_mode: How attributes scale a token, see `thalweg.nn.film.FiLM`; None leaves tokens unconditioned.
         film_per_patch: Whether a token is conditioned by its own catchments or by the mean over all.
+        keep_maps: Maps to return besides the output, see `run_layers`; none is that of the last layer.
     """
 
     def __init__(
@@ -100,16 +140,22 @@ class VectorEncoder(nn.Module):
         num_steps: int,
         static: Float[Tensor, "patch member attribute"],
         member_valid: Bool[Tensor, "patch member"],
-        film_mode: FilmMode,
+        film_mode: FilmMode | None,
         film_per_patch: bool,
+        keep_maps: frozenset[int] = frozenset(),
     ) -> None:
         super().__init__()
+        self.keep_maps = keep_maps
+        self.conditioned = film_mode is not None
         num_patches, _, num_attributes = static.shape
         self.embedding = PatchEmbedding(
             num_steps=num_steps, num_patches=num_patches, num_values=1, dim=sizes.dim
         )
         self.attributes = nn.Linear(num_attributes, sizes.dim)
-        self.layers = nn.ModuleList(FilmLayer(sizes, num_attributes, film_mode) for _ in range(depth))
+        self.layers = nn.ModuleList(
+            EncoderLayer(sizes) if film_mode is None else FilmLayer(sizes, num_attributes, film_mode)
+            for _ in range(depth)
+        )
         self.norm = nn.LayerNorm(sizes.dim)
 
         valid = member_valid.float()
@@ -137,8 +183,8 @@ class VectorEncoder(nn.Module):
         keep: Int[Tensor, "batch step keep"],
         present: Float[Tensor, " batch"],
         modality: Float[Tensor, " dim"],
-    ) -> Tokens:
-        """Returns one token per visible patch and one of the attributes.
+    ) -> list[Tokens]:
+        """Returns the feature maps, one token per visible patch and one of the attributes.
 
         Where the modality is absent its tokens start at zero, without content and place, which no
         present modality does.
@@ -147,13 +193,15 @@ class VectorEncoder(nn.Module):
         tokens = self.embedding(means, keep, modality) * present[:, None, None]
         batch = len(tokens)
         x = torch.cat((tokens, (self._static_token() + modality).expand(batch, 1, -1)), dim=1)
-        condition = torch.cat(
-            (embedding(keep.flatten(1), self.condition), self.overall.expand(batch, 1, -1)), dim=1
-        )
-        for layer in self.layers:
-            x = layer(x, condition)
-        encoded: Tensor = self.norm(x)
-        return encoded
+        *maps, x = run_layers(self.layers, x, self.keep_maps, *self._condition(keep))
+        return [*maps, self.norm(x)]
+
+    def _condition(self, keep: Int[Tensor, "batch step keep"]) -> tuple[Tensor, ...]:
+        """Returns the attributes that condition each token, or nothing."""
+        if not self.conditioned:
+            return ()
+        own = embedding(keep.flatten(1), self.condition)
+        return (torch.cat((own, self.overall.expand(len(own), 1, -1)), dim=1),)
 
     def _static_token(self) -> Float[Tensor, " dim"]:
         projected = relu(self.attributes(self.static))

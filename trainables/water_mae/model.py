@@ -5,19 +5,39 @@ are encoded apart, all tokens then pass the shared layers together, and each mod
 tokens from there. Whatever a decoder knows about other modalities came through the shared layers.
 """
 
+from dataclasses import dataclass
+from typing import Literal, overload
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.functional import normalize
 
 from thalweg.nn.fusion import TokenFusion
 from thalweg.nn.transformer import LayerSizes
 from trainables.water_mae.config import IMAGE_MODALITIES, MODALITIES, VECTOR_MODALITIES, ModelKnobs
 from trainables.water_mae.data import Geometry
-from trainables.water_mae.decoder import Decoder
-from trainables.water_mae.encoders import ImageEncoder, VectorEncoder
+from trainables.water_mae.decoder import CrossDecoder, Decoder, SelfDecoder, Targets
+from trainables.water_mae.encoders import INPUT, ImageEncoder, VectorEncoder
 
 Batch = dict[str, Tensor]
 Predictions = dict[str, Float[Tensor, "batch step masked value"]]
+Summaries = dict[str, Float[Tensor, "batch dim"]]
+Maps = list[Float[Tensor, "batch token dim"]]
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """What the encoders and the shared layers made of a batch.
+
+    Attributes:
+        maps: Feature maps of each modality; the last one, (batch, token, dim), has passed the shared layers. Its
+            tokens are those of the visible patches, day after day, and for vectors one of the attributes.
+        summaries: Of each modality the mean token before the shared layers, of length 1, in fp32.
+    """
+
+    maps: dict[str, Maps]
+    summaries: Summaries
 
 
 class MaskedAutoencoder(nn.Module):
@@ -47,38 +67,61 @@ class MaskedAutoencoder(nn.Module):
         self.encoder_modality_tokens = _modality_tokens(knobs.dim)
         self.decoder_modality_tokens = _modality_tokens(knobs.decoder_dim)
 
-    def forward(self, batch: Batch) -> Predictions:
+    @overload
+    def forward(self, batch: Batch, *, summaries: Literal[False] = False) -> Predictions: ...
+
+    @overload
+    def forward(self, batch: Batch, *, summaries: Literal[True]) -> tuple[Predictions, Summaries]: ...
+
+    def forward(
+        self, batch: Batch, *, summaries: bool = False
+    ) -> Predictions | tuple[Predictions, Summaries]:
         """Predicts what the batch masks.
 
         Args:
             batch: ``images`` (batch, 3, step, patch, pixel), ``vectors`` (batch, 2, step, patch, member),
                 ``vector_present`` (batch, 2), and for both kinds indices of patches ``*_keep`` and
                 ``*_masked`` (batch, modality, step, number).
+            summaries: Whether to return `Encoding.summaries` too.
 
         Returns:
             For each modality the values of its masked patches, in the order of ``*_masked`` and in the
             model's precision.
         """
-        contexts = self.fusion([self._encode(batch, name) for name in MODALITIES])
-        predictions = {}
-        for name, context in zip(MODALITIES, contexts, strict=True):
-            kind, index = kind_and_index(name)
-            decoder = self.get_submodule(f"{name}_decoder")
-            masked = batch[f"{kind}_masked"][:, index]
-            predictions[name] = decoder(context, masked, self.decoder_modality_tokens[name])
-        return predictions
+        encoding = self.encode(batch, summaries=summaries)
+        predictions = {name: self._decode(batch, name, maps) for name, maps in encoding.maps.items()}
+        return (predictions, encoding.summaries) if summaries else predictions
 
-    def _encode(self, batch: Batch, name: str) -> Float[Tensor, "batch token dim"]:
+    def encode(self, batch: Batch, *, summaries: bool = False) -> Encoding:
+        """Encodes what the batch leaves visible; without ``summaries`` there are none."""
+        maps = {name: self._encode(batch, name) for name in MODALITIES}
+        means = (
+            {name: normalize(own[-1].float().mean(1), dim=1) for name, own in maps.items()}
+            if summaries
+            else {}
+        )
+        fused = self.fusion([own[-1] for own in maps.values()])
+        paired = zip(maps.items(), fused, strict=True)
+        return Encoding({name: [*own[:-1], tokens] for (name, own), tokens in paired}, means)
+
+    def _encode(self, batch: Batch, name: str) -> Maps:
         kind, index = kind_and_index(name)
         token = self.encoder_modality_tokens[name]
         encoder = self.get_submodule(f"{name}_encoder")
         values = batch[f"{kind}s"][:, index].to(token.dtype)
         keep = batch[f"{kind}_keep"][:, index]
         if kind == "image":
-            tokens: Tensor = encoder(values, keep, token)
+            maps: Maps = encoder(values, keep, token)
         else:
-            tokens = encoder(values, keep, batch["vector_present"][:, index].to(token.dtype), token)
-        return tokens
+            maps = encoder(values, keep, batch["vector_present"][:, index].to(token.dtype), token)
+        return maps
+
+    def _decode(self, batch: Batch, name: str, maps: Maps) -> Float[Tensor, "batch step masked value"]:
+        kind, index = kind_and_index(name)
+        keep, masked = (batch[f"{kind}_{which}"][:, index] for which in ("keep", "masked"))
+        decoder = self.get_submodule(f"{name}_decoder")
+        values: Tensor = decoder(maps, keep, masked, self.decoder_modality_tokens[name])
+        return values
 
 
 def kind_and_index(modality: str) -> tuple[str, int]:
@@ -88,6 +131,14 @@ def kind_and_index(modality: str) -> tuple[str, int]:
     return "vector", VECTOR_MODALITIES.index(modality)
 
 
+def _keep_maps(knobs: ModelKnobs, depth: int) -> frozenset[int]:
+    """Returns the feature maps that decoders need besides the last one."""
+    if not knobs.weighted_feature_maps:
+        return frozenset()
+    layers = range(depth) if knobs.feature_map_layers is None else knobs.feature_map_layers
+    return frozenset(layers) & set(range(depth - 1)) | ({INPUT} if knobs.feature_map_input else set())
+
+
 def _image_encoder(sizes: LayerSizes, knobs: ModelKnobs, geometry: Geometry, num_steps: int) -> ImageEncoder:
     return ImageEncoder(
         sizes,
@@ -95,6 +146,7 @@ def _image_encoder(sizes: LayerSizes, knobs: ModelKnobs, geometry: Geometry, num
         num_steps=num_steps,
         num_patches=geometry.num_patches,
         num_pixels=geometry.num_pixels,
+        keep_maps=_keep_maps(knobs, knobs.image_depth),
     )
 
 
@@ -107,12 +159,30 @@ def _vector_encoder(
         num_steps=num_steps,
         static=torch.tensor(geometry.static),
         member_valid=torch.tensor(geometry.member_valid),
-        film_mode=knobs.film_mode,
+        film_mode=None if knobs.film_mode == "none" else knobs.film_mode,
         film_per_patch=knobs.film_scope == "per_patch",
+        keep_maps=_keep_maps(knobs, knobs.vector_depth),
     )
 
 
 def _decoder(name: str, knobs: ModelKnobs, geometry: Geometry, num_steps: int) -> Decoder:
+    sizes = LayerSizes(dim=knobs.decoder_dim, num_heads=knobs.decoder_num_heads, mlp_ratio=knobs.mlp_ratio)
+    targets = _targets(name, geometry, num_steps)
+    if knobs.decoder_type == "self":
+        return SelfDecoder(sizes, knobs.decoder_depth, targets, context_dim=knobs.dim)
+    depth = knobs.image_depth if name in IMAGE_MODALITIES else knobs.vector_depth
+    num_maps = len(_keep_maps(knobs, depth)) + 1
+    return CrossDecoder(
+        sizes,
+        knobs.decoder_depth,
+        targets,
+        context_dim=knobs.dim,
+        num_maps=num_maps if knobs.weighted_feature_maps else None,
+        self_attention=knobs.decoder_self_attention,
+    )
+
+
+def _targets(name: str, geometry: Geometry, num_steps: int) -> Targets:
     if name in IMAGE_MODALITIES:
         # Positions cover the whole grid of patches, ocean included, as in the reference model.
         row, column = geometry.patch_rows_cols.T
@@ -122,16 +192,7 @@ def _decoder(name: str, knobs: ModelKnobs, geometry: Geometry, num_steps: int) -
     else:
         num_places, num_values = geometry.num_vector_patches, geometry.num_members
         places = torch.arange(num_places)
-    return Decoder(
-        LayerSizes(dim=knobs.decoder_dim, num_heads=knobs.decoder_num_heads, mlp_ratio=knobs.mlp_ratio),
-        knobs.decoder_depth,
-        context_dim=knobs.dim,
-        num_steps=num_steps,
-        num_places=num_places,
-        places=places,
-        num_values=num_values,
-        self_attention=knobs.decoder_self_attention,
-    )
+    return Targets(num_steps=num_steps, num_places=num_places, places=places, num_values=num_values)
 
 
 def _modality_tokens(dim: int) -> nn.ParameterDict:

@@ -18,11 +18,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from thalweg.contract import Indices, Keys, Metric, Progress, SplitName, Task
+from thalweg.contract import Indices, Keys, Metric, Progress, SplitName, Stage, Task
 from thalweg.hashing import digest, splitmix64
-from thalweg.nn.losses import masked_mse
 from thalweg.nn.masking import num_masked, random_masks
-from trainables.water_mae import evaluation
+from trainables.water_mae import evaluation, loss
 from trainables.water_mae.baselines import all_baselines
 from trainables.water_mae.config import MODALITIES, MaskingKnobs, WaterMAE
 from trainables.water_mae.data import REFERENCE_GEOMETRY, Geometry, WaterData, open_data
@@ -83,24 +82,45 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
         geometry = _reference_geometry() if data is None else data.geometry
         return MaskedAutoencoder(self.config.model, geometry, self.config.data.sequence_length)
 
+    def stages(self) -> tuple[Stage, ...]:
+        """Returns one stage; the contrastive loss joins the samples of a batch."""
+        return (Stage(joint=self._contrasts),)
+
+    @property
+    def _contrasts(self) -> bool:
+        return self.config.loss.contrastive_weight > 0
+
     def losses(self, model: nn.Module, batch: Batch, progress: Progress) -> Mapping[str, Tensor]:
         """Sums over samples the mean squared error of hidden land cells and catchments, per modality."""
-        predictions = model(batch)
-        parts = {}
-        for name in MODALITIES:
-            target, valid = evaluation.hidden_values(batch, name)
-            parts[name] = (
-                masked_mse(predictions[name], target, valid) * evaluation.present(batch, name)
-            ).sum()
+        return self.joint_losses(self.embed(model, batch, progress), progress)
+
+    def embed(self, model: nn.Module, batch: Batch, progress: Progress) -> Mapping[str, Tensor]:
+        """Computes the error of each sample by modality and, for the contrastive loss, ``summary/MODALITY``."""
+        norm_target = self.config.loss.norm_target
+        if not self._contrasts:
+            return loss.reconstruction(model(batch), batch, norm_target=norm_target)
+        predictions, summaries = model(batch, summaries=True)
+        summaries = loss.of_present(summaries, batch)
+        errors = loss.reconstruction(predictions, batch, norm_target=norm_target)
+        return errors | {f"summary/{name}": summary for name, summary in summaries.items()}
+
+    def joint_losses(self, embeddings: Mapping[str, Tensor], progress: Progress) -> Mapping[str, Tensor]:
+        """Sums the errors of a global batch and contrasts its windows."""
+        parts = {name: embeddings[name].sum() for name in MODALITIES}
+        if self._contrasts:
+            summaries = {name: embeddings[f"summary/{name}"] for name in MODALITIES}
+            parts["contrastive"] = loss.contrastive(summaries, self.config.loss.contrastive_temperature)
         return parts
 
     def counts(self, batch: Batch, progress: Progress) -> Mapping[str, float]:
-        """Counts the samples in which each modality is present."""
-        return {name: float(evaluation.present(batch, name).sum()) for name in MODALITIES}
+        """Counts the samples in which each modality is present, and the pairs that are contrasted."""
+        counts = {name: float(evaluation.present(batch, name).sum()) for name in MODALITIES}
+        return counts | ({"contrastive": loss.num_contrasted(batch)} if self._contrasts else {})
 
     def weights(self, progress: Progress) -> Mapping[str, float]:
         """Returns the loss weights, the same throughout."""
-        return self.config.loss_weights.model_dump()
+        weights = self.config.loss_weights.model_dump()
+        return weights | ({"contrastive": self.config.loss.contrastive_weight} if self._contrasts else {})
 
     @torch.no_grad()
     def evaluate(self, model: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
@@ -154,16 +174,20 @@ def _batch(
 
 
 def _masks(windows: Mapping[str, npt.NDArray[Any]], keys: Keys, masking: MaskingKnobs) -> Batch:
-    """Draws which patches of each kind stay visible and which are hidden."""
+    """Draws which patches of each kind stay visible and which of the hidden ones are to be predicted."""
     masks = {}
-    ratios = {"image": masking.image_mask_ratio, "vector": masking.vector_mask_ratio}
-    for kind, ratio in ratios.items():
+    ratios = {
+        "image": (masking.image_mask_ratio, masking.image_kept_mask_ratio),
+        "vector": (masking.vector_mask_ratio, masking.vector_kept_mask_ratio),
+    }
+    for kind, (ratio, kept_ratio) in ratios.items():
         _, num_modalities, num_steps, num_patches, _ = windows[f"{kind}s"].shape
         num_groups = num_modalities if masking.mask_mode == "independent" else 1
         keep, masked = random_masks(
             splitmix64(keys ^ _STREAMS[kind]),
             shape=(num_groups, num_steps, num_patches),
             num_masked=num_masked(num_patches, ratio),
+            num_decoded=None if kept_ratio is None else num_masked(num_patches, kept_ratio),
         )
         for name, patches in (("keep", keep), ("masked", masked)):
             shared = torch.from_numpy(patches).expand(-1, num_modalities, -1, -1)

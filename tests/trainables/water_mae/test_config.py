@@ -6,7 +6,16 @@ import pytest
 from pydantic import ValidationError
 
 from thalweg.config import parse
-from trainables.water_mae.config import MODALITIES, PRESETS, DataKnobs, LossWeights, ModelKnobs, WaterMAE
+from trainables.water_mae.config import (
+    MODALITIES,
+    PRESETS,
+    DataKnobs,
+    LossKnobs,
+    LossWeights,
+    MaskingKnobs,
+    ModelKnobs,
+    WaterMAE,
+)
 
 
 @pytest.mark.parametrize("preset", sorted(PRESETS))
@@ -30,6 +39,58 @@ def test_heads_must_divide_the_width() -> None:
         ModelKnobs(dim=64, num_heads=3)
     with pytest.raises(ValidationError, match="decoder_num_heads must divide decoder_dim, got 5 and 64"):
         ModelKnobs(decoder_dim=64, decoder_num_heads=5)
+
+
+@pytest.mark.parametrize(
+    ("knobs", "message"),
+    [
+        (
+            {"decoder_self_attention": True},
+            "decoder_self_attention must be False unless decoder_type is cross",
+        ),
+        ({"weighted_feature_maps": True}, "weighted_feature_maps must be False unless decoder_type is cross"),
+    ],
+)
+def test_a_self_decoder_has_no_knobs_of_a_cross_decoder(knobs: dict[str, bool], message: str) -> None:
+    ModelKnobs.model_validate({"decoder_type": "cross", **knobs})
+    with pytest.raises(ValidationError, match=f"{message}, for it would change nothing, got True; leave it"):
+        ModelKnobs.model_validate({"decoder_type": "self", **knobs})
+
+
+def test_knobs_of_what_is_off_are_refused() -> None:
+    with pytest.raises(ValidationError, match="feature_map_layers must be None unless weighted_feature_maps"):
+        ModelKnobs(feature_map_layers=(0,))
+    with pytest.raises(ValidationError, match="feature_map_input must be False unless weighted_feature_maps"):
+        ModelKnobs(feature_map_input=True)
+    with pytest.raises(ValidationError, match="film_scope must be per_patch unless film_mode is not none"):
+        ModelKnobs(film_mode="none", film_scope="global")
+    with pytest.raises(
+        ValidationError, match=r"contrastive_temperature must be 0\.05 unless contrastive_weight"
+    ):
+        LossKnobs(contrastive_temperature=0.1)
+
+
+@pytest.mark.parametrize("layers", [(4,), (-1,), (1, 0), (2, 2)])
+def test_feature_maps_are_layers_of_every_encoder(layers: tuple[int, ...]) -> None:
+    ModelKnobs(image_depth=6, vector_depth=4, weighted_feature_maps=True, feature_map_layers=(0, 3))
+    with pytest.raises(ValidationError, match="layers of every encoder, 0 to 3, each once and in order, got"):
+        ModelKnobs(image_depth=6, vector_depth=4, weighted_feature_maps=True, feature_map_layers=layers)
+
+
+@pytest.mark.parametrize("kind", ["image", "vector"])
+def test_no_more_is_reconstructed_than_is_hidden(kind: str) -> None:
+    law = rf"{kind}_kept_mask_ratio must be at most {kind}_mask_ratio, got 0\.5 > 0\.4; lower it"
+    with pytest.raises(ValidationError, match=law):
+        MaskingKnobs.model_validate({f"{kind}_mask_ratio": 0.4, f"{kind}_kept_mask_ratio": 0.5})
+    MaskingKnobs.model_validate({f"{kind}_mask_ratio": 0.4, f"{kind}_kept_mask_ratio": 0.4})
+
+
+@pytest.mark.parametrize("kind", ["image", "vector"])
+def test_a_self_decoder_predicts_all_that_is_hidden(kind: str) -> None:
+    masking = MaskingKnobs.model_validate({f"{kind}_kept_mask_ratio": 0.2})
+    assert WaterMAE(masking=masking).masking == masking
+    with pytest.raises(ValidationError, match="must be None when decoder_type is self"):
+        WaterMAE(masking=masking, model=ModelKnobs(decoder_type="self"))
 
 
 def test_no_day_may_be_skipped_between_windows() -> None:

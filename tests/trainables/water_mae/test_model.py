@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +14,15 @@ from trainables.water_mae.task import WaterMAETask
 
 KEYS = np.array([5, 6], np.uint64)
 WITH_RIVERS = np.array([8, 10])
+VARIANTS: Mapping[str, Mapping[str, Any]] = {
+    "published": {},
+    "one_plus": {"film_mode": "one_plus"},
+    "unconditioned": {"film_mode": "none"},
+    "self_decoder": {"decoder_type": "self"},
+    "seeing_queries": {"decoder_self_attention": True},
+    "feature_maps": {"weighted_feature_maps": True, "feature_map_input": True},
+    "apart": {"shared_depth": 0, "weighted_feature_maps": True},
+}
 
 
 @pytest.fixture
@@ -61,6 +70,43 @@ def test_the_reference_model_has_the_published_size() -> None:
         "decoder_modality_tokens": 5 * 128,
     }
     assert num_parameters(model) == 26_449_212
+
+
+def reference_size(**knobs: Any) -> int:
+    reference = PRESETS["reference"]
+    sizes = ModelKnobs.model_validate(reference.model.model_dump() | knobs)
+    with torch.device("meta"):
+        return num_parameters(WaterMAETask(reference.model_copy(update={"model": sizes})).build(None))
+
+
+def test_feature_maps_have_the_published_size() -> None:
+    added = 3 * 6 * 4 + 2 * 4 * 4 + 5 * 4 * 2 * 256
+    assert reference_size(weighted_feature_maps=True) == 26_449_212 + added
+    # Published before there were shared layers, modality tokens, positions of vector patches, and more than one
+    # catchment in each.
+    later = 5 * (256 + 128) + 2 * 76 * (256 + 128) + 2 * 7 * (128 + 1)
+    apart = reference_size(weighted_feature_maps=True, shared_depth=0)
+    assert apart - later == 25_607_190
+    assert apart - later - added == 25_596_846
+
+
+def test_each_choice_of_feature_maps_mixes_those_maps() -> None:
+    without = reference_size(weighted_feature_maps=True, feature_map_layers=(3,))
+    assert reference_size(weighted_feature_maps=True, feature_map_layers=(0, 3)) - without == 5 * 4
+    with_input = {"feature_map_layers": (3,), "feature_map_input": True}
+    assert reference_size(weighted_feature_maps=True, **with_input) - without == 5 * 4
+    # Layer 3 is the last one of the vector encoders: they give a single map, image encoders give two.
+    assert without - 26_449_212 == 3 * 2 * 4 + 2 * 1 * 4 + 5 * 4 * 2 * 256
+
+
+def test_a_self_decoder_has_the_size_of_its_formula() -> None:
+    norm, attention, mlp = 2 * 128, 4 * 128 * (128 + 1), 128 * 512 + 512 + 512 * 128 + 128
+    block = 2 * norm + attention + mlp
+    cross_block = 2 * norm + 128 * 128 + 256 * 256 + 128 * (128 + 1) + mlp
+    embedding = 256 * 128 + 128
+    assert reference_size(decoder_type="self") - 26_449_212 == 5 * (4 * (block - cross_block) + embedding)
+    queries_too = reference_size(decoder_self_attention=True)
+    assert queries_too - 26_449_212 == 5 * 4 * (norm + attention)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
@@ -116,8 +162,11 @@ def test_encoders_see_one_token_per_visible_patch_and_one_of_the_attributes(
     assert lengths == [[images, images, images, vectors + 1, vectors + 1]]
 
 
-def test_nothing_knows_the_content_of_hidden_patches(config: WaterMAE, data: WaterData, batch: Batch) -> None:
-    model = build(config, data)
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_nothing_knows_the_content_of_hidden_patches(
+    config: WaterMAE, data: WaterData, batch: Batch, variant: str
+) -> None:
+    model = build(config, data, **VARIANTS[variant])
     for kind in ("image", "vector"):
         values, masked = batch[f"{kind}s"], batch[f"{kind}_masked"]
         index = masked[..., None].expand(*masked.shape, values.shape[-1])
@@ -126,17 +175,22 @@ def test_nothing_knows_the_content_of_hidden_patches(config: WaterMAE, data: Wat
         assert differing(model, batch, changed(batch, f"{kind}s", hidden)) == set()
 
 
-@pytest.mark.parametrize("shared_depth", [0, 1, 2])
+@pytest.mark.parametrize("shared_depth", [0, 1, 4])
 @pytest.mark.parametrize("name", ["precipitation", "river_flow"])
+@pytest.mark.parametrize("reading", [{}, {"weighted_feature_maps": True}, {"decoder_type": "self"}])
 def test_modalities_hear_of_each_other_through_shared_layers_only(
-    config: WaterMAE, data: WaterData, batch: Batch, shared_depth: int, name: str
+    config: WaterMAE,
+    data: WaterData,
+    batch: Batch,
+    shared_depth: int,
+    name: str,
+    reading: Mapping[str, Any],
 ) -> None:
     kind, index = kind_and_index(name)
     values = batch[f"{kind}s"].clone()
     values[:, index] += 2
-    reached = differing(
-        build(config, data, shared_depth=shared_depth), batch, changed(batch, f"{kind}s", values)
-    )
+    model = build(config, data, shared_depth=shared_depth, **reading)
+    reached = differing(model, batch, changed(batch, f"{kind}s", values))
     assert reached == (set(MODALITIES) if shared_depth else {name})
 
 
@@ -165,15 +219,22 @@ def permuted(data: WaterData) -> WaterData:
     return replace(data, geometry=replace(data.geometry, static=static))
 
 
-@pytest.mark.parametrize("film_scope", ["per_patch", "global"])
+@pytest.mark.parametrize(
+    ("knobs", "matters"),
+    [
+        ({"film_mode": "tanh"}, True),
+        ({"film_mode": "one_plus"}, True),
+        ({"film_mode": "tanh", "film_scope": "global"}, False),
+        ({"film_mode": "none"}, False),
+    ],
+)
 def test_it_matters_whose_attributes_are_whose_under_per_patch_only(
-    config: WaterMAE, data: WaterData, batch: Batch, film_scope: str
+    config: WaterMAE, data: WaterData, batch: Batch, knobs: Mapping[str, Any], matters: bool
 ) -> None:
-    before = build(config, data, film_scope=film_scope)(batch)
-    after = build(config, permuted(data), film_scope=film_scope)(batch)
+    before = build(config, data, **knobs)(batch)
+    after = build(config, permuted(data), **knobs)(batch)
     for name in VECTOR_MODALITIES:
-        same = torch.allclose(before[name], after[name], atol=1e-5)
-        assert same == (film_scope == "global")
+        assert torch.allclose(before[name], after[name], atol=1e-5) != matters
 
 
 def test_the_static_token_reaches_other_modalities(config: WaterMAE, data: WaterData, batch: Batch) -> None:
@@ -221,11 +282,14 @@ def test_an_absent_modality_is_not_taken_for_average_values(
     assert differing(model, absent, loud) == set()
 
 
-def test_every_parameter_has_a_gradient_even_without_rivers(config: WaterMAE, data: WaterData) -> None:
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_parameter_has_a_gradient_even_without_rivers(
+    config: WaterMAE, data: WaterData, variant: str
+) -> None:
     task = WaterMAETask(config)
     batch = task.training_batch(data, np.array([0, 1]), KEYS)
     assert batch["vector_present"].tolist() == [[1, 0], [1, 0]]
-    model = build(config, data)
+    model = build(config, data, **VARIANTS[variant])
     torch.autograd.backward([value.sum() for value in model(batch).values()])
     assert [name for name, parameter in model.named_parameters() if parameter.grad is None] == []
 
@@ -248,19 +312,26 @@ def test_modality_tokens_are_registered_once(config: WaterMAE, data: WaterData) 
     )
 
 
-@pytest.mark.parametrize("self_attention", [False, True])
+@pytest.mark.parametrize("name", ["temperature", "evaporation"])
+@pytest.mark.parametrize(
+    ("knobs", "independent"),
+    [({}, True), ({"decoder_self_attention": True}, False), ({"decoder_type": "self"}, False)],
+)
 def test_queries_are_independent_unless_they_attend_to_each_other(
-    config: WaterMAE, data: WaterData, batch: Batch, self_attention: bool
+    config: WaterMAE, data: WaterData, batch: Batch, name: str, knobs: Mapping[str, Any], independent: bool
 ) -> None:
-    model = build(config, data, decoder_self_attention=self_attention)
+    model = build(config, data, **knobs)
     fewer = batch | {name: batch[name][..., :1] for name in ("image_masked", "vector_masked")}
-    one, all_ = model(fewer)["temperature"], model(batch)["temperature"]
-    assert torch.allclose(one[..., 0, :], all_[..., 0, :], atol=1e-6) != self_attention
+    one, all_ = model(fewer)[name], model(batch)[name]
+    assert torch.allclose(one[..., 0, :], all_[..., 0, :], atol=1e-6) == independent
 
 
+@pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_trains(config: WaterMAE, data: WaterData, batch: Batch, dtype: torch.dtype) -> None:
-    model = build(config, data)
+def test_half_precision_trains(
+    config: WaterMAE, data: WaterData, batch: Batch, dtype: torch.dtype, variant: str
+) -> None:
+    model = build(config, data, **VARIANTS[variant])
     exact = model(batch)
     model.to(dtype)
     predictions = model(batch)
@@ -286,7 +357,12 @@ ALTERNATIVES: dict[str, Any] = {
     "decoder_num_heads": 4,
     "decoder_depth": 1,
     "decoder_self_attention": True,
+    "decoder_type": "self",
+    "weighted_feature_maps": True,
+    "feature_map_layers": (1,),
+    "feature_map_input": True,
 }
+NEEDED = {name: {"weighted_feature_maps": True} for name in ("feature_map_layers", "feature_map_input")}
 
 
 def test_every_knob_of_the_model_is_tried_below() -> None:
@@ -296,8 +372,9 @@ def test_every_knob_of_the_model_is_tried_below() -> None:
 @pytest.mark.parametrize("knob", sorted(ALTERNATIVES))
 def test_every_knob_of_the_model_is_alive(config: WaterMAE, data: WaterData, batch: Batch, knob: str) -> None:
     assert getattr(config.model, knob) != ALTERNATIVES[knob]
-    before = build(config, data)
-    after = build(config, data, **{knob: ALTERNATIVES[knob]})
+    needed = NEEDED.get(knob, {})
+    before = build(config, data, **needed)
+    after = build(config, data, **needed, **{knob: ALTERNATIVES[knob]})
     torch.manual_seed(1)
     outputs = before(batch)
     torch.manual_seed(1)

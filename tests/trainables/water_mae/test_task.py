@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from thalweg.config import flat
 from thalweg.contract import Progress
 from thalweg.errors import ConfigError
 from thalweg.hashing import splitmix64
@@ -460,6 +459,8 @@ ALTERNATIVES: Mapping[str, Any] = {
     "masking.image_mask_ratio": 0.7,
     "masking.vector_mask_ratio": 0.7,
     "masking.mask_mode": "independent",
+    "masking.image_kept_mask_ratio": 0.2,
+    "masking.vector_kept_mask_ratio": 0.2,
     "loss_weights.precipitation": 2.0,
     "loss_weights.soil_moisture": 2.0,
     "loss_weights.temperature": 2.0,
@@ -477,8 +478,10 @@ def altered(config: WaterMAE, knob: str) -> WaterMAE:
 
 
 def test_every_knob_outside_the_model_is_tried_below(config: WaterMAE) -> None:
-    groups = ("data.", "masking.", "loss_weights.")
-    assert set(ALTERNATIVES) == {name for name in flat(config) if name.startswith(groups)}
+    groups = ("data", "masking", "loss_weights")  # those of `loss` are tried beside the loss
+    assert set(ALTERNATIVES) == {
+        f"{group}.{name}" for group in groups for name in type(getattr(config, group)).model_fields
+    }
 
 
 @pytest.mark.parametrize("knob", [name for name in ALTERNATIVES if name.startswith("data.")])
@@ -501,7 +504,11 @@ def test_every_masking_knob_changes_training(config: WaterMAE, data: WaterData, 
         WaterMAETask(each).training_batch(data, FIRST_WITHOUT_RIVERS, KEYS)
         for each in (config, altered(config, knob))
     ]
-    kinds = {"masking.image_mask_ratio": {"image"}, "masking.vector_mask_ratio": {"vector"}}
+    kinds = {
+        f"masking.{kind}_{name}_ratio": {kind}
+        for kind in ("image", "vector")
+        for name in ("mask", "kept_mask")
+    }
     differing = {
         kind
         for kind in ("image", "vector")
