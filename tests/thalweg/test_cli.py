@@ -84,7 +84,7 @@ def commands() -> list[list[str]]:
         ["spaces"],
         ["families"],
         ["describe"],
-        *(["data", name] for name in ("list", "make", "import")),
+        *(["data", name] for name in ("list", "make", "import", "show")),
     ]
 
 
@@ -156,6 +156,14 @@ def test_every_family_can_be_described(run: Callable[..., Result], name: str) ->
         (["describe", "families.toy", "--preset", "huge"], r"no preset 'huge'.*default, wide"),
         (["best", "nope"], r"no study 'nope' in thalweg_runs \(found: none\)"),
         (["data", "make", "families.toy"], r"must have synthetic data sets"),
+        (["data", "make", "rgb_lidar", "--option", "seed=3"], r"must be named and get a name.*--as"),
+        (
+            ["data", "make", "rgb_lidar", "tiny", "--option", "seed=x", "--as", "a"],
+            r"seed must be a whole number",
+        ),
+        (["data", "show", "families.toy"], r"shows its data by a function explore in families\.toy\.explore"),
+        (["data", "show", "rgb_lidar", "nope"], r"no data set 'nope' of rgb_lidar \(found: tiny, default\)"),
+        (["data", "show", "rgb_lidar", "--tracking-uri", "nonsense://x"], r"tracking URI must begin with"),
         (["data", "import", "nope", "."], r"no family can import 'nope'"),
         (["search", "spaces.toys", "--tracking-uri", "nonsense://x"], r"tracking URI must begin with"),
         (["search", "spaces.toys", "--tracking-uri", "http://127.0.0.1:9"], r"MLflow server must answer"),
