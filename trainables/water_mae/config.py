@@ -223,8 +223,8 @@ class WaterMAE(FamilyConfig):
 
     dataset: str = Field(default="gb-hydrology", min_length=1)
     """Data set to train on: a folder below the family's data folder."""
-    optimization: Optimization = Optimization(precision="fp16")
-    """Optimizer, schedule and batch."""
+    optimization: Optimization = Optimization(precision="fp16", warmup_ratio=0.5)
+    """Optimizer, schedule and batch; the published warm-up lasts 5 of 10 epochs."""
     data: DataKnobs = DataKnobs()
     """Windows and patches."""
     masking: MaskingKnobs = MaskingKnobs()
@@ -249,8 +249,19 @@ class WaterMAE(FamilyConfig):
 
 _EVEN_WEIGHTS = LossWeights(precipitation=1.0, soil_moisture=1.0, temperature=1.0)
 
+# Published in epochs: 10 of 401 windows (reference, exp2) and 50 of 4,003 (exp1). A study counts samples.
 PRESETS: dict[str, WaterMAE] = {
     "reference": WaterMAE(),
+    "exp1": WaterMAE(
+        optimization=Optimization(precision="fp16", batch_size=32, warmup_ratio=0.1),
+        data=DataKnobs(stride=2),
+        masking=MaskingKnobs(image_mask_ratio=0.6, vector_mask_ratio=0.6),
+    ),
+    "exp2": WaterMAE(
+        optimization=Optimization(precision="fp16", lr=5e-5, clip_norm=0.0, warmup_ratio=0.5),
+        masking=MaskingKnobs(image_mask_ratio=0.3, vector_mask_ratio=0.3),
+        loss_weights=_EVEN_WEIGHTS,
+    ),
     "small": WaterMAE(
         dataset="small",
         optimization=Optimization(lr=2e-3, batch_size=8),

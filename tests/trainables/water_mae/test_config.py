@@ -1,11 +1,12 @@
 import json
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from thalweg.config import parse
+from thalweg.config import flat, parse
 from trainables.water_mae.config import (
     MODALITIES,
     PRESETS,
@@ -32,6 +33,48 @@ def test_the_defaults_are_the_published_experiment() -> None:
     assert (optimization.beta1, optimization.beta2, optimization.eps) == (0.9, 0.95, 1e-8)
     assert (optimization.batch_size, optimization.precision, optimization.zero_stage) == (16, "fp16", 1)
     assert [getattr(config.loss_weights, name) for name in MODALITIES] == [100, 10, 10, 1, 1]
+
+
+def test_the_published_warm_up_is_half_of_training_and_then_a_cosine_to_zero() -> None:
+    optimization = PRESETS["reference"].optimization
+    assert (optimization.warmup_ratio, optimization.lr_schedule) == (5 / 10, "cosine")
+    assert optimization.min_lr_ratio == 0
+
+
+def differing(config: WaterMAE, other: WaterMAE) -> dict[str, Any]:
+    ours, theirs = flat(config), flat(other)
+    return {name: ours[name] for name in ours if ours[name] != theirs.get(name)}
+
+
+def test_exp1_hides_more_of_more_windows_in_larger_batches() -> None:
+    assert differing(PRESETS["exp1"], PRESETS["reference"]) == {
+        "masking.image_mask_ratio": 0.6,
+        "masking.vector_mask_ratio": 0.6,
+        "data.stride": 2,
+        "optimization.batch_size": 32,
+        "optimization.warmup_ratio": 5 / 50,
+    }
+
+
+def test_exp2_hides_less_and_has_neither_weights_nor_clipping() -> None:
+    assert differing(PRESETS["exp2"], PRESETS["reference"]) == {
+        "masking.image_mask_ratio": 0.3,
+        "masking.vector_mask_ratio": 0.3,
+        "optimization.lr": 5e-5,
+        "optimization.clip_norm": 0.0,
+        "loss_weights.precipitation": 1.0,
+        "loss_weights.soil_moisture": 1.0,
+        "loss_weights.temperature": 1.0,
+    }
+
+
+def test_the_small_presets_differ_in_size_and_pace_only() -> None:
+    published = PRESETS["reference"]
+    for name in ("small", "tiny"):
+        preset = PRESETS[name]
+        assert (preset.masking, preset.loss) == (published.masking, published.loss)
+        assert preset.model.shared_depth == published.model.shared_depth == 1
+        assert preset.model.dim <= published.model.dim // 4
 
 
 def test_heads_must_divide_the_width() -> None:

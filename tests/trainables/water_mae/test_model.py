@@ -109,11 +109,19 @@ def test_a_self_decoder_has_the_size_of_its_formula() -> None:
     assert queries_too - 26_449_212 == 5 * 4 * (norm + attention)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
-def test_the_reference_fuses_7892_tokens_without_reading_a_value_on_the_host(
-    make_data: Callable[..., WaterData], dtype: torch.dtype
+@pytest.mark.parametrize(
+    ("preset", "num_tokens", "dtype"),
+    [
+        ("reference", 7892, torch.float32),
+        ("reference", 7892, torch.float16),
+        ("exp1", 5282, torch.float16),
+        ("exp2", 9182, torch.float16),
+    ],
+)
+def test_the_published_presets_fuse_so_many_tokens_without_reading_a_value_on_the_host(
+    make_data: Callable[..., WaterData], preset: str, num_tokens: int, dtype: torch.dtype
 ) -> None:
-    task = WaterMAETask(PRESETS["reference"])
+    task = WaterMAETask(PRESETS[preset])
     data = make_data(num_patches=94, num_pixels=100, num_catchments=604, num_members=8, sequence_length=30)
     batch = task.training_batch(data, np.array([0]), KEYS[:1])
     # Tensors without content: whoever reads a value, or lets one decide on a shape, fails.
@@ -123,9 +131,10 @@ def test_the_reference_fuses_7892_tokens_without_reading_a_value_on_the_host(
     layers = model.get_submodule("fusion.layers")
     layers.register_forward_pre_hook(lambda _, inputs: lengths.append(inputs[0].shape[1]))
     predictions = model({name: values.to("meta") for name, values in batch.items()})
-    assert lengths == [7892]
-    assert predictions["precipitation"].shape == (1, 30, 37, 100)
-    assert predictions["river_flow"].shape == (1, 30, 30, 8)
+    assert lengths == [num_tokens]
+    hidden = {"reference": (37, 30), "exp1": (56, 45), "exp2": (28, 22)}[preset]
+    assert predictions["precipitation"].shape == (1, 30, hidden[0], 100)
+    assert predictions["river_flow"].shape == (1, 30, hidden[1], 8)
 
 
 def test_encoders_know_kept_places_and_decoders_the_whole_grid() -> None:
