@@ -1,6 +1,5 @@
 """The export into FiftyOne: without it the error, with it the data set, read back."""
 
-import importlib.util
 import sys
 import uuid
 from pathlib import Path
@@ -45,13 +44,13 @@ def test_without_the_package_it_says_how_to_get_it(
 
 
 @pytest.mark.integration
-@pytest.mark.filterwarnings("ignore")  # what FiftyOne's own imports deprecate, and processes that it leaves running
-@pytest.mark.skipif(importlib.util.find_spec("fiftyone") is None, reason="FiftyOne is an optional extra")
+@pytest.mark.filterwarnings(
+    "ignore"
+)  # what FiftyOne's own imports deprecate, and processes that it leaves running
 def test_the_package_holds_every_scene_with_both_sensors(
     root: Path, data: RGBLidarData, tmp_path: Path
 ) -> None:
-    import fiftyone
-
+    fiftyone = pytest.importorskip("fiftyone", reason="FiftyOne is an optional extra")
     name = f"thalweg-test-{uuid.uuid4().hex[:8]}"
     try:
         assert name in export_fiftyone(root / "mini", name, tmp_path)
