@@ -12,7 +12,7 @@ from pathlib import Path
 from thalweg import discovery
 from thalweg.contract import Exploration
 from thalweg.discovery import Family
-from thalweg.errors import DiscoveryError, OutputError
+from thalweg.errors import ConfigError, DiscoveryError, OutputError
 from thalweg.search.datasets import of_family
 from thalweg.search.prepare import data_root, make_world
 
@@ -96,7 +96,7 @@ def export_fiftyone(
 
     Raises:
         DiscoveryError: The family does not export its data, or there is no such data set.
-        ConfigError: FiftyOne is not installed or cannot start, or has a data set of this name.
+        ConfigError: FiftyOne is not installed or cannot start, or has a data set of this name, or it is no name.
         DataError: Data are broken.
         OutputError: The folder cannot be written.
     """
@@ -105,6 +105,10 @@ def export_fiftyone(
         raise DiscoveryError(
             f"a family exports its data by a function export_fiftyone in {family.package}.explore, got none; "
             "write one as thalweg.contract.Export says"
+        )
+    if name != Path(name).name or name.startswith("."):
+        raise ConfigError(
+            f"a name in FiftyOne must be that of a folder as well, got {name!r}; choose another"
         )
     source = _data_set(family, dataset, root, tell)
     media = (output / "fiftyone" / name).absolute()
@@ -129,8 +133,9 @@ def _data_set(family: Family, dataset: str | None, root: Path | None, tell: Tell
     known = [
         item.name for item in of_family(family, root) if item.num_bytes is not None or item.origin == "make"
     ]
+    what = "synthetic data set" if name is None else f"data set {name!r}"
     raise DiscoveryError(
-        f"no data set {name!r} of {family.name} (found: {', '.join(known) or 'none'}); "
+        f"no {what} of {family.name} (found: {', '.join(known) or 'none'}); "
         "`thalweg data list` says how to get others"
     )
 

@@ -111,6 +111,13 @@ def test_an_unknown_data_set_is_refused_with_those_that_there_are(code: Path, tm
         show("buoys", "flood", tmp_path / "runs", tmp_path)
 
 
+def test_a_family_without_synthetic_data_needs_a_name(code: Path, tmp_path: Path) -> None:
+    write_family(code, explore=EXPLORE, datasets="WORLDS = {}\nSOURCES = {}")
+    (tmp_path / "buoys" / "own").mkdir(parents=True)
+    with pytest.raises(DiscoveryError, match=r"no synthetic data set of buoys \(found: own\)"):
+        show("buoys", None, tmp_path / "runs", tmp_path)
+
+
 @pytest.mark.parametrize("files", [{}, {"explore": "NOTHING = True"}], ids=["no module", "no function"])
 def test_a_family_that_shows_nothing_is_refused_with_the_way_out(
     code: Path, tmp_path: Path, files: dict[str, str]
@@ -144,5 +151,7 @@ def test_an_export_keeps_its_files_below_the_output_folder(code: Path, tmp_path:
     write_family(code, explore=EXPLORE)
     assert export_fiftyone("buoys", "calm", "mine", tmp_path / "runs", tmp_path) == "see mine"
     assert (tmp_path / "runs" / "fiftyone" / "mine" / "cloud.pcd").read_text() == "calm"
+    with pytest.raises(ConfigError, match="that of a folder"):
+        export_fiftyone("buoys", "calm", "../mine", tmp_path / "runs", tmp_path)
     with pytest.raises(ConfigError, match="taken"):
         export_fiftyone("buoys", "calm", "taken", tmp_path / "runs", tmp_path)
