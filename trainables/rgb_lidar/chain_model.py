@@ -37,7 +37,8 @@ class Temperature(nn.Module):
         if knobs.temperature == "fixed":
             self.fixed = 1 / knobs.initial_temperature
         elif knobs.temperature == "learnable":
-            self.log_scale = nn.Parameter(torch.tensor(-math.log(knobs.initial_temperature)))
+            # One axis, for DeepSpeed takes no parameter without any.
+            self.log_scale = nn.Parameter(torch.tensor([-math.log(knobs.initial_temperature)]))
 
     def forward(self, embeddings: Vectors) -> Vectors:
         """Returns the embeddings, scaled."""

@@ -116,14 +116,17 @@ def _fusion(dataset: str, encoder: EncoderKnobs) -> RGBLidar:
 
 
 def _chain(dataset: str, encoder: EncoderKnobs) -> RGBLidar:
-    width = 2 * encoder.neck_dim
+    pooled = encoder.model_copy(update={"downsampling": "maxpool"}).model_dump()
+    width = encoder.neck_dim
     model = ChainKnobs(
-        embedder=EmbedderKnobs(**encoder.model_dump(), embedding_dim=width),
-        classifier=ClassifierKnobs(**encoder.model_dump()),
-        projector=ProjectorKnobs(hidden_dim=2 * width, depth=1),
+        embedder=EmbedderKnobs(**pooled, embedding_dim=width),
+        classifier=ClassifierKnobs(**pooled),
+        projector=ProjectorKnobs(hidden_dim=4 * width, depth=1),
+        shares=ShareKnobs(cilp=15, classifier=5, projector=10, finetune=5),
         lr_scales=LrScaleKnobs(projector=1),
     )
-    return RGBLidar(dataset=dataset, data=_TINY_DATA, optimization=_TINY_OPTIMIZATION, model=model)
+    optimization = _TINY_OPTIMIZATION.model_copy(update={"lr": 3e-3})
+    return RGBLidar(dataset=dataset, data=_TINY_DATA, optimization=optimization, model=model)
 
 
 PRESETS: dict[str, RGBLidar] = {

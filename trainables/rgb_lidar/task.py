@@ -119,7 +119,7 @@ class RGBLidarTask(Task[RGBLidar, RGBLidarData]):
         return self._approach.measured()
 
     def evaluated_splits(self) -> tuple[SplitName, ...]:
-        """Returns ``val``, and ``train`` where a projector may fit training scenes better than others."""
+        """Returns ``val``, and ``train`` for a chain."""
         return self._approach.evaluated_splits()
 
     def protocol(self) -> Mapping[str, Any]:

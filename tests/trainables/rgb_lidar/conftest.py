@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from thalweg.training.process_group import World, join
 from trainables.rgb_lidar.chain_knobs import ChainKnobs, ClassifierKnobs, EmbedderKnobs, ProjectorKnobs
 from trainables.rgb_lidar.config import RGBLidar
 from trainables.rgb_lidar.data import RGBLidarData, open_data
@@ -25,6 +26,12 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def data(root: Path) -> RGBLidarData:
     """The opened world."""
     return open_data(root, "mini", 1.0)
+
+
+@pytest.fixture(scope="session")
+def world() -> World:
+    """This process alone, as a process group."""
+    return join()
 
 
 @pytest.fixture

@@ -1,0 +1,265 @@
+"""Losses, stages and metrics of the chain, by hand."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from thalweg.contract import Batch, Progress
+from thalweg.training.engine import parameter_groups, train_mode
+from trainables.rgb_lidar.chain_knobs import STAGES, ChainKnobs, SimilarityKnobs
+from trainables.rgb_lidar.chain_model import ChainNetwork
+from trainables.rgb_lidar.config import RGBLidar
+from trainables.rgb_lidar.data import RGBLidarData
+from trainables.rgb_lidar.retrieval import recall_at_1
+from trainables.rgb_lidar.task import RGBLidarTask
+
+KEYS = np.zeros(32, np.uint64)
+
+
+def now(stage: str) -> Progress:
+    return Progress(samples=0, total_samples=100, stage=stage, stage_ratio=0.0)
+
+
+def changed(chain: RGBLidar, **knobs: Any) -> RGBLidar:
+    return chain.model_copy(update={"model": chain.model.model_copy(update=knobs)})
+
+
+def build(config: RGBLidar, data: RGBLidarData | None = None) -> tuple[RGBLidarTask, ChainNetwork]:
+    torch.manual_seed(0)
+    task = RGBLidarTask(config)
+    model = task.build(data)
+    assert isinstance(model, ChainNetwork)
+    return task, model.eval()
+
+
+def scenes(data: RGBLidarData, config: RGBLidar, count: int = 12) -> Batch:
+    return RGBLidarTask(config).training_batch(data, np.arange(count), KEYS[:count])
+
+
+def clip(rgb: Tensor, lidar: Tensor, scale: float, offset: float = 0.0) -> float:
+    """The symmetric loss as the papers print it, summed: all logits at once."""
+    logits = scale * rgb @ lidar.T + offset
+    labels = torch.arange(len(rgb))
+    both = [nn.functional.cross_entropy(each, labels, reduction="sum") for each in (logits, logits.T)]
+    return float((sum(both) / 2).detach())  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("similarity", "scale", "offset"),
+    [
+        (SimilarityKnobs(), 1 / 0.07, 0.0),
+        (SimilarityKnobs(temperature="fixed", initial_temperature=0.2), 5.0, 0.0),
+        (SimilarityKnobs(temperature="none"), 1.0, 0.0),
+        (SimilarityKnobs(temperature="none", logit_map="half_cosine"), 0.5, 0.5),
+    ],
+)
+def test_the_contrastive_loss_is_the_published_one(
+    chain: RGBLidar, data: RGBLidarData, similarity: SimilarityKnobs, scale: float, offset: float
+) -> None:
+    config = changed(chain, similarity=similarity)
+    task, model = build(config, data)
+    batch = scenes(data, config)
+    loss = task.joint_losses(task.embed(model, batch, now("cilp")), now("cilp"))["info_nce"]
+    outputs = model(batch)
+    expected = clip(outputs["rgb_embedding"], outputs["lidar_embedding"], scale, offset)
+    assert float(loss.detach()) == pytest.approx(expected, rel=1e-5)
+    assert task.counts(batch, now("cilp")) == {"info_nce": 12.0}
+
+
+@given(seed=st.integers(0, 999), spread=st.sampled_from([0.0, 0.3, 3.0]))
+def test_half_cosines_stay_within_the_published_bounds(seed: int, spread: float) -> None:
+    """At 32 scenes no embeddings are better than ln(e + 31) - 1 = 2.518, and chance is ln 32."""
+    generator = torch.Generator().manual_seed(seed)
+    rows = torch.randn(32, 64, generator=generator)
+    other = rows + spread * torch.randn(32, 64, generator=generator)
+    rgb, lidar = (nn.functional.normalize(each, dim=1) for each in (rows, other))
+    loss = float(joint({"rgb": 0.5 * rgb, "lidar": lidar})) / 32
+    assert math.log(math.e + 31) - 1 < loss < math.log(32) + 0.1
+
+
+def joint(embeddings: dict[str, Tensor]) -> Tensor:
+    task = RGBLidarTask(RGBLidar(model=ChainKnobs()))
+    return task.joint_losses(embeddings, now("cilp"))["info_nce"]
+
+
+def test_the_bounds_of_the_second_experiment_are_reached() -> None:
+    same = torch.ones(32, 1)
+    assert float(joint({"rgb": 0.5 * same, "lidar": same})) / 32 == pytest.approx(math.log(32), rel=1e-6)
+    floor = float(joint({"rgb": torch.eye(32), "lidar": torch.eye(32)})) / 32  # logits 1 and 0
+    assert floor == pytest.approx(2.518, abs=5e-4)
+    assert floor == pytest.approx(math.log(math.e + 31) - 1, rel=1e-6)
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 12])
+def test_the_contrastive_loss_takes_any_number_of_scenes(
+    chain: RGBLidar, data: RGBLidarData, count: int
+) -> None:
+    task, model = build(chain, data)
+    batch = scenes(data, chain, count)
+    embeddings = task.embed(model, batch, now("cilp"))
+    assert {name: tuple(rows.shape) for name, rows in embeddings.items()} == {
+        "rgb": (count, 6),
+        "lidar": (count, 6),
+    }
+    loss = float(task.joint_losses(embeddings, now("cilp"))["info_nce"].detach())
+    assert loss >= 0 if count > 1 else loss == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("stage", "output", "name"), [("classifier", "lidar_odds", "lidar_"), ("finetune", "odds", "")]
+)
+def test_classifying_stages_lose_the_sum_of_what_their_metric_averages(
+    chain: RGBLidar, data: RGBLidarData, stage: str, output: str, name: str
+) -> None:
+    task, model = build(chain, data)
+    batch = scenes(data, chain)
+    (part,) = task.losses(model, batch, now(stage)).items()
+    odds = model(batch)[output]
+    expected = nn.functional.binary_cross_entropy_with_logits(odds, batch["label"], reduction="sum")
+    assert part[0] == f"{name}cross_entropy"
+    torch.testing.assert_close(part[1], expected)
+    metrics = task.summarize(task.evaluate(model, batch))
+    assert float(expected.detach()) / 12 == pytest.approx(metrics[f"{name}cross_entropy"], rel=1e-5)
+
+
+def test_the_projector_loses_the_mean_over_the_target_s_values(chain: RGBLidar, data: RGBLidarData) -> None:
+    losses = {}
+    for kind in ("mse", "cosine", "smooth_l1"):
+        config = changed(chain, projector=ChainKnobs().projector.model_copy(update={"loss": kind}))
+        task, model = build(config, data)
+        batch = scenes(data, config)
+        losses[kind] = float(task.losses(model, batch, now("projector"))["projection"].detach())
+        outputs = model(batch)
+    square = float(((outputs["projection"] - outputs["target"]) ** 2).mean(1).sum().detach())
+    assert losses["mse"] == pytest.approx(square, rel=1e-5)
+    assert len(set(losses.values())) == 3
+
+
+TRAINED = {
+    "nothing": {"projector", "rgb", "classifier.output"},
+    "rgb": {"projector", "classifier.output"},
+    "rgb_and_head": {"projector"},
+}
+
+
+@pytest.mark.parametrize("target", ["penultimate", "maps"])
+@pytest.mark.parametrize("frozen", sorted(TRAINED))
+def test_each_stage_trains_its_parts_and_nothing_else(chain: RGBLidar, frozen: str, target: str) -> None:
+    knobs = ChainKnobs().projector.model_copy(update={"target": target})
+    config = changed(chain, finetune_frozen=frozen, projector=knobs)
+    head = {"classifier.neck"} if target == "maps" and frozen != "rgb_and_head" else set()
+    expected = {
+        "cilp": {"rgb", "lidar", "temperature"},
+        "classifier": {"classifier.maps", "classifier.neck", "classifier.output"},
+        "projector": {"projector"},
+        "finetune": TRAINED[frozen] | head,
+    }
+    for stage in RGBLidarTask(config).stages():
+        _, model = build(config)
+        parameter_groups(model, stage, 1.0)
+        names = [name for name, weight in model.named_parameters() if weight.requires_grad]
+        found = {".".join(name.split(".")[: 2 if name.startswith("classifier") else 1]) for name in names}
+        assert found == expected[stage.name], stage.name
+
+
+def test_only_a_learnable_temperature_is_trained(chain: RGBLidar) -> None:
+    for kind, count in (("learnable", 3), ("fixed", 2), ("none", 2)):
+        config = changed(chain, similarity=SimilarityKnobs(temperature=kind))  # type: ignore[arg-type]
+        assert len(RGBLidarTask(config).stages()[0].groups) == count
+
+
+def test_a_frozen_part_has_no_dropout(chain: RGBLidar, data: RGBLidarData) -> None:
+    classifier = ChainKnobs().classifier.model_copy(update={"dropout": 0.5})
+    config = changed(chain, classifier=classifier)
+    task, model = build(config, data)
+    stages = {stage.name: stage for stage in task.stages()}
+    batch = scenes(data, config)
+    for name, equal in (("classifier", False), ("projector", True)):
+        parameter_groups(model, stages[name], 1.0)
+        train_mode(model)
+        assert torch.equal(model.target(batch), model.target(batch)) is equal
+
+
+def test_the_budget_goes_to_the_stages_that_there_are(chain: RGBLidar) -> None:
+    stages = RGBLidarTask(chain).stages()
+    assert [stage.name for stage in stages] == list(STAGES)
+    assert [stage.share * 35 for stage in stages] == pytest.approx([10, 5, 15, 5])
+    assert [stage.joint for stage in stages] == [True, False, False, False]
+    assert [{group.lr_scale for group in stage.groups} for stage in stages] == [{1.0}, {1.0}, {5.0}, {1.0}]
+    later = changed(chain, stages=("projector", "finetune")).model_copy(update={"starts_from": ("a",)})
+    assert [stage.share for stage in RGBLidarTask(later).stages()] == pytest.approx([0.75, 0.25])
+
+
+MEASURED = {
+    ("cilp",): {"retrieval_r1"},
+    ("classifier",): {"lidar_cross_entropy", "lidar_accuracy"},
+    ("finetune",): {
+        "cross_entropy",
+        "accuracy",
+        "precision",
+        "recall",
+        "f1",
+        "lidar_cross_entropy",
+        "lidar_accuracy",
+        "projection_error",
+    },
+}
+
+
+@pytest.mark.parametrize("stages", sorted(MEASURED))
+def test_what_is_measured_depends_on_the_parts(chain: RGBLidar, data: RGBLidarData, stages: Any) -> None:
+    config = changed(chain, stages=stages)
+    task, model = build(config, data)
+    metrics = task.summarize(task.evaluate(model, task.evaluation_batch(data, "val", np.arange(12))))
+    assert set(metrics) == set(task.measured()) == MEASURED[stages]
+    assert set(RGBLidarTask(chain).measured()) == {metric.name for metric in task.metrics}
+
+
+def test_what_is_measured_is_what_the_outputs_tell(chain: RGBLidar, data: RGBLidarData) -> None:
+    task, model = build(chain, data)
+    batch = task.evaluation_batch(data, "val", np.arange(12))
+    metrics, outputs = task.summarize(task.evaluate(model, batch)), model(batch)
+    right = (outputs["odds"] > 0) == (batch["label"] == 1)
+    scans = (outputs["lidar_odds"] > 0) == (batch["label"] == 1)
+    assert metrics["accuracy"] == pytest.approx(float(right.float().mean()))
+    assert metrics["lidar_accuracy"] == pytest.approx(float(scans.float().mean()))
+    assert metrics["retrieval_r1"] == recall_at_1(outputs["rgb_embedding"], outputs["lidar_embedding"])
+    target = outputs["target"].detach()
+    error = ((outputs["projection"].detach() - target) ** 2).mean() / target.var(0, correction=0).mean()
+    assert metrics["projection_error"] == pytest.approx(float(error), rel=1e-4)
+
+
+def test_metrics_do_not_depend_on_temperature_loss_or_batch(chain: RGBLidar, data: RGBLidarData) -> None:
+    _, model = build(chain, data)
+    found = []
+    for similarity in (SimilarityKnobs(), SimilarityKnobs(temperature="fixed", initial_temperature=0.5)):
+        projector = ChainKnobs().projector.model_copy(update={"loss": "cosine"})
+        task = RGBLidarTask(changed(chain, similarity=similarity, projector=projector))
+        batch = task.evaluation_batch(data, "val", np.arange(12))
+        found.append(task.summarize(task.evaluate(model, batch)))
+    assert found[0] == found[1]
+
+
+def test_fusion_and_chain_have_one_protocol(config: RGBLidar, chain: RGBLidar) -> None:
+    assert RGBLidarTask(chain).protocol() == RGBLidarTask(config).protocol()
+    maps = ChainKnobs().projector.model_copy(update={"target": "maps"})
+    assert RGBLidarTask(changed(chain, projector=maps)).protocol() == RGBLidarTask(chain).protocol()
+
+
+def test_what_knows_nothing_retrieves_by_chance(chain: RGBLidar, data: RGBLidarData) -> None:
+    task = RGBLidarTask(chain)
+    batch = task.evaluation_batch(data, "val", np.arange(12))
+    found = {
+        name: task.summarize(task.evaluate(baseline, batch))
+        for name, baseline in task.baselines(data).items()
+    }
+    assert set(found) == {"majority_class", "coarse_likeness"}
+    assert found["majority_class"]["retrieval_r1"] == pytest.approx(1 / 12)
+    assert found["majority_class"]["lidar_cross_entropy"] == pytest.approx(math.log(2), rel=1e-3)
+    assert "projection_error" not in found["majority_class"]

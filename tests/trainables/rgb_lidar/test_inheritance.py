@@ -1,0 +1,139 @@
+from typing import Any
+
+import pytest
+import torch
+
+from thalweg.config import check
+from thalweg.errors import ConfigError
+from thalweg.training.sources import load_sources
+from trainables.rgb_lidar.chain_knobs import ChainKnobs, Part, SimilarityKnobs, StageName
+from trainables.rgb_lidar.config import RGBLidar
+from trainables.rgb_lidar.knobs import DataKnobs
+from trainables.rgb_lidar.task import RGBLidarTask
+
+
+def wide(
+    chain: RGBLidar, *stages: StageName, data: dict[str, Any] | None = None, sources: tuple[str, ...] = ()
+) -> RGBLidar:
+    """Returns a configuration of other sizes, with these stages."""
+    knobs = chain.model
+    assert isinstance(knobs, ChainKnobs)
+    model = knobs.model_copy(
+        update={
+            "stages": stages,
+            "embedder": knobs.embedder.model_copy(update={"embedding_dim": 9, "neck_dim": 11}),
+            "similarity": SimilarityKnobs(temperature="fixed"),
+            "classifier": knobs.classifier.model_copy(update={"neck_dim": 8, "num_logits": 1}),
+            "projector": knobs.projector.model_copy(update={"hidden_dim": 5, "target": "maps"}),
+        }
+    )
+    inputs = DataKnobs.model_validate({"rgb_channels": 3, "lidar_repr": "depth"} | (data or {}))
+    return chain.model_copy(update={"model": model, "data": inputs, "starts_from": sources})
+
+
+def later(chain: RGBLidar, *stages: StageName, starts_from: tuple[str, ...]) -> RGBLidar:
+    model = chain.model.model_copy(update={"stages": stages})
+    return check(chain.model_copy(update={"model": model, "starts_from": starts_from}))
+
+
+def inherit(config: RGBLidar, **sources: RGBLidar) -> RGBLidar:
+    return check(RGBLidarTask(config).inherit(sources))
+
+
+def test_a_contrastive_source_gives_the_image_s_embedder_and_its_channels(chain: RGBLidar) -> None:
+    source = wide(chain, "cilp")
+    own = later(chain, "classifier", "projector", starts_from=("a",))
+    found = inherit(own, a=source)
+    assert isinstance(found.model, ChainKnobs) and isinstance(own.model, ChainKnobs)
+    assert isinstance(source.model, ChainKnobs)
+    assert found.model.embedder == source.model.embedder
+    assert found.data == own.data.model_copy(update={"rgb_channels": 3})
+    assert (found.model.classifier, found.model.projector) == (own.model.classifier, own.model.projector)
+    assert found.starts_from == ("a",)
+
+
+def test_two_sources_give_what_each_has(chain: RGBLidar) -> None:
+    cilp = wide(chain, "cilp", data={"lidar_norm": "raw"})
+    scans = wide(chain, "classifier", data={"rgb_channels": 4, "lidar_norm": "masked"})
+    own = later(chain, "projector", "finetune", starts_from=("a", "b"))
+    found = inherit(own, a=cilp, b=scans)
+    assert isinstance(found.model, ChainKnobs) and isinstance(own.model, ChainKnobs)
+    assert isinstance(cilp.model, ChainKnobs) and isinstance(scans.model, ChainKnobs)
+    assert found.model.embedder == cilp.model.embedder
+    assert found.model.classifier == scans.model.classifier
+    assert found.model.projector == own.model.projector
+    assert (found.data.rgb_channels, found.data.lidar_repr, found.data.lidar_norm) == (3, "depth", "masked")
+
+
+def test_a_stage_that_goes_on_goes_on_with_what_the_source_built(chain: RGBLidar) -> None:
+    source = wide(chain, "cilp")
+    found = inherit(later(chain, "cilp", starts_from=("a",)), a=source)
+    assert isinstance(found.model, ChainKnobs) and isinstance(source.model, ChainKnobs)
+    assert (found.model.embedder, found.model.similarity) == (source.model.embedder, source.model.similarity)
+    assert found.data == source.data
+
+
+def test_the_later_of_two_sources_wins(chain: RGBLidar) -> None:
+    first, second = wide(chain, "cilp"), later(chain, "cilp", starts_from=())
+    found = inherit(later(chain, "classifier", "projector", starts_from=("a", "b")), a=first, b=second)
+    assert isinstance(found.model, ChainKnobs) and isinstance(second.model, ChainKnobs)
+    assert found.model.embedder == second.model.embedder
+    assert found.data.rgb_channels == 4
+
+
+@pytest.mark.parametrize(
+    ("stages", "source"),
+    [
+        (("classifier", "projector", "finetune"), ("cilp",)),
+        (("finetune",), ("projector",)),
+        (("projector",), ("cilp", "classifier")),
+        (("cilp",), ("cilp", "classifier", "projector", "finetune")),
+    ],
+)
+def test_inherited_weights_fit(chain: RGBLidar, stages: Any, source: Any, tmp_path: Any) -> None:
+    given = wide(chain, *source, sources=("before",))
+    config = inherit(later(chain, *stages, starts_from=("a",)), a=given)
+    weights = RGBLidarTask(given).build(None).state_dict()
+    torch.save({"weights": weights}, tmp_path / "a.pt")
+    model = RGBLidarTask(config).build(None)
+    assert load_sources(model, {"a": str(tmp_path / "a.pt")})["a"] > 0
+    own = model.state_dict()
+    assert isinstance(config.model, ChainKnobs) and isinstance(given.model, ChainKnobs)
+    shared: frozenset[Part] = config.model.parts & given.model.parts
+    for name, weight in own.items():
+        if name.partition(".")[0] in shared:
+            assert torch.equal(weight, weights[name]), name
+
+
+def test_a_study_of_fusions_is_no_source_of_a_chain(config: RGBLidar, chain: RGBLidar) -> None:
+    own = later(chain, "classifier", "projector", starts_from=("a",))
+    with pytest.raises(ConfigError, match="must start from studies of chains, got 'a', a study of fusions"):
+        inherit(own, a=config)
+
+
+def test_a_part_that_no_source_gives_is_named(chain: RGBLidar) -> None:
+    own = later(chain, "projector", starts_from=("a",))
+    with pytest.raises(
+        ConfigError, match="got none of a with classifier; add the stage classifier or a study"
+    ):
+        inherit(own, a=wide(chain, "cilp"))
+
+
+def test_a_source_without_a_part_of_the_model_is_refused(chain: RGBLidar) -> None:
+    own = later(chain, "cilp", starts_from=("a",))
+    with pytest.raises(
+        ConfigError, match=r"got 'a' with classifier where this model has lidar, rgb; leave it"
+    ):
+        inherit(own, a=wide(chain, "classifier"))
+
+
+def test_parts_that_read_scans_must_read_them_alike(chain: RGBLidar) -> None:
+    own = later(chain, "cilp", "classifier", starts_from=("a", "b"))
+    sources = {"a": wide(chain, "cilp"), "b": wide(chain, "classifier", data={"lidar_norm": "raw"})}
+    with pytest.raises(ConfigError, match=r"must come from studies that read them alike, got .*'raw'"):
+        inherit(own, **sources)
+
+
+def test_a_fusion_stays_as_it_is(config: RGBLidar) -> None:
+    own = config.model_copy(update={"starts_from": ("a",)})
+    assert inherit(own, a=config) == own
