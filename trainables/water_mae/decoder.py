@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn.functional import embedding
 
 from thalweg.nn.feature_maps import WeightedFeatureMaps
 from thalweg.nn.position import encode_places, sinusoidal
@@ -80,7 +81,7 @@ class Decoder(nn.Module, ABC):
         self, patches: Int[Tensor, "batch step taken"], token: Modality
     ) -> Float[Tensor, "batch query dim"]:
         """Returns a token plus place and day of each patch, day after day."""
-        return encode_places(self.position[self.places] + token, self.time, patches).flatten(1, 2)
+        return encode_places(embedding(self.places, self.position) + token, self.time, patches).flatten(1, 2)
 
     def values(self, x: Float[Tensor, "batch query dim"], masked: Masked) -> Values:
         """Turns the final tokens of masked patches into their content."""

@@ -1,0 +1,124 @@
+"""What a training step may not do: hold an attention matrix, mask or drop attention, wait for a value."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from thalweg.contract import Progress
+from trainables.water_mae.config import DataKnobs, LossKnobs, ModelKnobs, WaterMAE
+from trainables.water_mae.data import WaterData
+from trainables.water_mae.model import Batch
+from trainables.water_mae.task import WaterMAETask
+
+NOW = Progress(samples=0, total_samples=100, stage="train", stage_ratio=0.0)
+NUM_STEPS = 16
+# Per modality 57 of 94 image and 46 of 76 vector patches of each day are visible, 37 and 30 hidden.
+QUERIES, CONTEXT = NUM_STEPS * 30, NUM_STEPS * 46 + 1
+SMALLEST_ATTENTION_MATRIX = QUERIES * CONTEXT
+DROPOUT = {"dropout": 0.1}
+VARIANTS: Mapping[str, Mapping[str, Any]] = {
+    "published": DROPOUT,
+    "self_decoder": DROPOUT | {"decoder_type": "self"},
+    "seeing_queries": DROPOUT | {"decoder_self_attention": True},
+    "feature_maps": DROPOUT | {"weighted_feature_maps": True, "feature_map_input": True},
+}
+
+
+class Watch(TorchDispatchMode):
+    """Notes every operation that runs, and the largest tensor that one returned."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.operations: list[str] = []
+        self.largest = 0
+        self.attention_arguments: list[tuple[Any, ...]] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        name = func.name()
+        self.operations.append(name)
+        sizes = [leaf.numel() for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
+        self.largest = max([self.largest, *sizes])
+        if "attention" in name:
+            self.attention_arguments.append((args, kwargs or {}))
+        return result
+
+
+@pytest.fixture
+def wide_data(make_data: Callable[..., WaterData]) -> WaterData:
+    """The published numbers of patches, 16 days at a time, with few pixels."""
+    return make_data(
+        num_patches=94, num_catchments=304, num_members=4, sequence_length=NUM_STEPS, num_days=80
+    )
+
+
+def watched_step(config: WaterMAE, data: WaterData) -> tuple[Watch, Batch]:
+    """Takes one training step without the optimizer, in the way the platform does."""
+    task = WaterMAETask(config)
+    torch.manual_seed(0)
+    model = task.build(data).train()
+    batch = task.training_batch(data, np.array([10]), np.array([7], np.uint64))
+    with Watch() as watch:
+        parts = task.losses(model, batch, NOW)
+        torch.stack([weight * parts[name] for name, weight in task.weights(NOW).items()]).sum().backward()  # type: ignore[no-untyped-call]
+    return watch, batch
+
+
+def with_model(config: WaterMAE, knobs: Mapping[str, Any]) -> WaterMAE:
+    sizes = ModelKnobs.model_validate(config.model.model_dump() | dict(knobs))
+    return config.model_copy(update={"model": sizes, "data": DataKnobs(sequence_length=NUM_STEPS, stride=2)})
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_no_tensor_is_as_large_as_an_attention_matrix(
+    config: WaterMAE, wide_data: WaterData, variant: str
+) -> None:
+    watch, batch = watched_step(with_model(config, VARIANTS[variant]), wide_data)
+    assert batch["vector_masked"].shape[2:] == (NUM_STEPS, 30)
+    assert batch["vector_keep"][0, 0].numel() + 1 == CONTEXT
+    assert 0 < watch.largest < SMALLEST_ATTENTION_MATRIX
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_attention_is_fused_and_has_neither_mask_nor_dropout(
+    config: WaterMAE, wide_data: WaterData, variant: str
+) -> None:
+    watch, _ = watched_step(with_model(config, VARIANTS[variant]), wide_data)
+    fused = "aten::_scaled_dot_product_flash_attention_for_cpu"
+    assert {name for name in watch.operations if "attention" in name} == {fused, f"{fused}_backward"}
+    assert not [name for name in watch.operations if "softmax" in name]
+    for args, kwargs in watch.attention_arguments:
+        assert kwargs.get("attn_mask") is None
+        floats = [argument for argument in args if isinstance(argument, float)]
+        assert not any(floats)  # dropout
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_no_operation_waits_for_a_value(config: WaterMAE, wide_data: WaterData, variant: str) -> None:
+    watch, _ = watched_step(with_model(config, VARIANTS[variant]), wide_data)
+    waiting = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "is_nonzero", "equal")
+    assert not [name for name in watch.operations if name.split("::")[1].split(".")[0] in waiting]
+    # Neither may a Boolean mask choose what is computed: indices do.
+    assert not [name for name in watch.operations if name.startswith(("aten::index.", "aten::index_put"))]
+
+
+def test_a_dense_attention_would_be_noticed() -> None:
+    query = torch.randn(1, 2, QUERIES, 8)
+    with Watch() as watch:
+        (query @ query.transpose(2, 3)).softmax(-1)
+    assert watch.largest >= QUERIES**2
+    assert any("softmax" in name for name in watch.operations)
+
+
+def test_the_loss_is_summed_in_fp32(config: WaterMAE, wide_data: WaterData) -> None:
+    contrasting = with_model(config, {}).model_copy(update={"loss": LossKnobs(contrastive_weight=0.1)})
+    task = WaterMAETask(contrasting)
+    model = task.build(wide_data).to(torch.bfloat16)
+    batch = task.training_batch(wide_data, np.array([10]), np.array([7], np.uint64))
+    assert {part.dtype for part in task.losses(model, batch, NOW).values()} == {torch.float32}
