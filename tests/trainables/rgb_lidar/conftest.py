@@ -56,7 +56,7 @@ def config(fusion_knobs: FusionKnobs) -> RGBLidar:
     return RGBLidar(dataset="mini", model=fusion_knobs)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def chain_knobs() -> ChainKnobs:
     """A chain of all stages, of the same sizes."""
     sizes = {"channels": 4, "max_channels": 8, "depth": 2, "hidden_dim": 12, "neck_dim": 10}

@@ -1,0 +1,47 @@
+"""The whole chain in each trial: contrastive pre-training, classifier of scans, projector, fine-tuning.
+
+No trial is stopped early: before the projector is trained, its cross-entropy says nothing about it.
+"""
+
+from thalweg.search.space import Trial
+from thalweg.search.study import Study
+from trainables.rgb_lidar.chain_knobs import ChainKnobs, ShareKnobs, SimilarityKnobs
+from trainables.rgb_lidar.config import PRESETS, RGBLidar
+
+study = Study(
+    metric="cross_entropy",
+    mode="min",
+    samples=19600,
+    num_trials=24,
+    num_evaluations=7,
+    scheduler="none",
+    seed=1,
+)
+
+
+def space(trial: Trial) -> RGBLidar:
+    """How should a budget be divided over the chain, so that images alone tell what scans taught?"""
+    base = PRESETS["tiny_chain"]
+    assert isinstance(base.model, ChainKnobs)
+    shares = ShareKnobs(
+        cilp=trial.suggest_float("cilp", 3, 30, log=True),
+        classifier=5,
+        projector=trial.suggest_float("projector", 3, 30, log=True),
+        finetune=trial.suggest_float("finetune", 1, 10, log=True),
+    )
+    model = base.model.model_copy(
+        update={
+            "shares": shares,
+            "similarity": SimilarityKnobs(
+                initial_temperature=trial.suggest_float("initial_temperature", 0.02, 0.5, log=True)
+            ),
+            "finetune_frozen": trial.suggest_categorical("frozen", ["nothing", "rgb", "rgb_and_head"]),
+        }
+    )
+    optimization = base.optimization.model_copy(
+        update={
+            "lr": trial.suggest_float("lr", 1e-3, 1e-2, log=True),
+            "batch_size": trial.suggest_categorical("batch_size", [16, 32, 64]),
+        }
+    )
+    return base.model_copy(update={"model": model, "optimization": optimization})
