@@ -5,7 +5,6 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from rich.console import RenderableType
 from rich.table import Table
@@ -22,6 +21,7 @@ COSTS: Mapping[str, str] = {
     "cost/peak_memory_mib": "MiB",
 }
 """What a trial takes: names among its metrics, and how they are headed."""
+GAP = 2  # blanks between columns
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,29 +85,51 @@ def groups(record: StudyRecord, names: Sequence[str]) -> list[Group]:
     return sorted(made, key=lambda group: group.mean, reverse=record.mode == "max")
 
 
-def draw(record: StudyRecord, names: Sequence[str], others: Sequence[str] = ()) -> RenderableType:
-    """Lays groups out, one per line.
+def draw(record: StudyRecord, names: Sequence[str], others: Sequence[str], width: int) -> RenderableType:
+    """Lays groups out, one per line; what does not fit beside mean and cost is left out.
 
     Args:
         record: The study.
         names: What to group by.
         others: Metrics beside the objective whose mean is shown.
+        width: Characters of a line.
     """
     found = groups(record, names)
-    objective = str(record.definition["metric"])
-    costs = [name for name in COSTS if any(group.metric(name) is not None for group in found)]
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for name in names:
-        table.add_column(name.rpartition(".")[2])
-    for name in ("trials", objective, "+-", "lowest", "highest", *others, *(COSTS[name] for name in costs)):
-        table.add_column(name, justify="right")
-    for group in found:
-        figures: list[Any] = [str(len(group.trials)), score(group.mean), score(group.spread)]
-        figures += [score(min(group.values)), score(max(group.values))]
-        figures += [score(group.metric(name)) for name in others]
-        figures += [cost(name, group.metric(name)) for name in costs]
-        table.add_row(*(Text(part, style="cyan") for part in group.key), *figures)
+    columns = {
+        name.rpartition(".")[2]: [group.key[place] for group in found] for place, name in enumerate(names)
+    }
+    columns["trials"] = [str(len(group.trials)) for group in found]
+    columns[str(record.definition["metric"])] = [
+        f"{score(group.mean)} +- {score(group.spread)}" for group in found
+    ]
+    for name, column in _optional(found, others).items():
+        if _width({**columns, name: column}) <= width:
+            columns[name] = column
+    table = Table(box=None, padding=(0, GAP, 0, 0), header_style="bold")
+    for place, head in enumerate(columns):
+        is_key = place < len(names)
+        table.add_column(
+            head, justify="left" if is_key else "right", style="cyan" if is_key else "", no_wrap=True
+        )
+    for row in zip(*columns.values(), strict=True):
+        table.add_row(*map(Text, row))
     return table
+
+
+def _optional(found: Sequence[Group], others: Sequence[str]) -> dict[str, list[str]]:
+    """Returns columns in the order in which they are wanted: costs, extremes, other metrics."""
+    columns = {
+        head: [cost(name, group.metric(name)) for group in found]
+        for name, head in COSTS.items()
+        if any(group.metric(name) is not None for group in found)
+    }
+    columns["lowest"] = [score(min(group.values)) for group in found]
+    columns["highest"] = [score(max(group.values)) for group in found]
+    return columns | {name: [score(group.metric(name)) for group in found] for name in others}
+
+
+def _width(columns: Mapping[str, Sequence[str]]) -> int:
+    return sum(max(len(cell) for cell in (head, *cells)) + GAP for head, cells in columns.items())
 
 
 def cost(name: str, value: float | None) -> str:

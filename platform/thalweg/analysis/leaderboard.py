@@ -26,7 +26,6 @@ from thalweg.training.orders import CHECKPOINTS
 COLUMN = 11  # characters of a column with its padding
 FEWEST_TRIALS = 3
 MOST_METRICS = 10
-MOST_GROUPED = 2  # other metrics beside means of the objective
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,7 +186,7 @@ def show(board: Leaderboard, console: Console, by: Sequence[str] = ()) -> None:
     title.append(f"{board.objective} ({board.record.mode})  {board.record.definition['space']}", "not bold")
     console.print("", title, "", sep="\n")
     if by:
-        console.print(groups.draw(board.record, by, board.kin()[:MOST_GROUPED]))
+        console.print(groups.draw(board.record, by, board.kin(), console.width))
     elif board.ranked() or any(_is_over(trial) for trial in board.record.trials):
         console.print(board.draw(console.width))
     else:

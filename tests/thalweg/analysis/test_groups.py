@@ -69,6 +69,19 @@ def test_the_table_shows_mean_spread_and_cost(
     leaderboard.show(leaderboard.Leaderboard(record=record, baselines={}), console, ["fusion"])
     lines = [line.split() for line in text.getvalue().splitlines() if line.strip()]
     rows: dict[str, list[Any]] = {line[0]: line[1:] for line in lines}
-    assert rows["fusion"] == ["trials", "skill", "+-", "lowest", "highest", "parameters"]
-    assert rows["add"] == ["3", "0.7000", "0.2000", "0.5000", "0.9000", "2,000"]
-    assert rows["gated"] == ["1", "0.1000", "-", "0.1000", "0.1000", "1,000"]
+    assert rows["fusion"] == ["trials", "skill", "parameters", "lowest", "highest"]
+    assert rows["add"] == ["3", "0.7000", "+-", "0.2000", "2,000", "0.5000", "0.9000"]
+    assert rows["gated"] == ["1", "0.1000", "+-", "-", "1,000", "0.1000", "0.1000"]
+
+
+@pytest.mark.parametrize("width", [50, 60, 80, 120])
+def test_a_narrow_terminal_leaves_columns_out_instead_of_cutting_them(
+    record: StudyRecord, page: Callable[..., tuple[Console, StringIO]], width: int
+) -> None:
+    console, text = page(width)
+    console.print(groups.draw(record, ["fusion", "model.fusion"], ["skill_rain"], width))
+    lines = text.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    assert len(lines) == 4
+    assert "\u2026" not in text.getvalue()
+    assert ("skill_rain" in lines[0]) == (width >= 80)
