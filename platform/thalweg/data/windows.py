@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float, Float32, Int64
 
 from thalweg.contract import SplitName
@@ -38,7 +39,11 @@ def gather(
     """
     out = np.empty((len(starts), series.shape[1], length, *series.shape[2:]), dtype=np.float32)
     for window, first in zip(out, starts.tolist(), strict=True):
-        window[...] = series[first : first + length].swapaxes(0, 1)
+        days = series[first : first + length].swapaxes(0, 1)
+        if series.dtype == np.float32:
+            window[...] = days
+        else:  # torch widens half precision ten times as fast as numpy
+            torch.from_numpy(window).copy_(torch.from_dlpack(days))
     return out
 
 

@@ -40,10 +40,13 @@ def test_starts_are_all_that_fit_into_their_split(train: int, val: int, length: 
         assert starts[split].tolist() == slow  # type: ignore[index]
 
 
-@given(st.integers(1, 5), st.lists(st.integers(0, 14), min_size=1, max_size=6))
-def test_gather_equals_indexing_day_by_day(length: int, starts: list[int]) -> None:
-    series = np.random.default_rng(0).standard_normal((20, 3, 4, 2)).astype(np.float32)
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+@given(length=st.integers(1, 5), starts=st.lists(st.integers(0, 14), min_size=1, max_size=6))
+def test_gather_equals_indexing_day_by_day(dtype: type[np.floating], length: int, starts: list[int]) -> None:
+    series = np.random.default_rng(0).standard_normal((20, 3, 4, 2)).astype(dtype)
+    series.flags.writeable = False  # as a memory map is
     windows = gather(series, np.array(starts), length)
+    assert windows.dtype == np.float32
     assert windows.shape == (len(starts), 3, length, 4, 2)
     assert windows.flags.c_contiguous
     for number, start in enumerate(starts):
