@@ -8,6 +8,8 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from thalweg.search.director import Report, StudyDirector
 
+LONGEST_REASON = 300
+
 
 class StudyScheduler(FIFOScheduler):
     """Passes results to the director and its decisions to Tune; starts trials in their order.
@@ -48,8 +50,14 @@ class StudyScheduler(FIFOScheduler):
 
 
 def _reason(trial: Trial) -> str:
-    """Returns the last line of what Tune wrote about a trial's last failure."""
+    """Returns the last line of what Tune wrote about a trial's last failure; for a lack of memory what to do."""
     # `trial.get_error()` reads the results' storage, where Tune copies this file only now and then.
     file = Path(trial.error_file or "")
-    lines = file.read_text(encoding="utf-8", errors="replace").split("\n") if file.is_file() else []
-    return next((line.strip() for line in reversed(lines) if line.strip()), "its lane died")
+    text = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
+    if "OutOfMemoryError" in text or "out of memory" in text:
+        return (
+            "the machine ran out of memory and Ray ended its lane; run fewer --lanes, lower "
+            "optimization.micro_batch_size, or end what else runs there"
+        )
+    last = next((line.strip() for line in reversed(text.split("\n")) if line.strip()), "its lane died")
+    return last if len(last) <= LONGEST_REASON else f"{last[:LONGEST_REASON]}..."

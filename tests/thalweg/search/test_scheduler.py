@@ -1,0 +1,56 @@
+"""What a study hears of trials that Tune lost."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from ray.tune.experiment import Trial
+
+from thalweg.search.director import StudyDirector
+from thalweg.search.scheduler import LONGEST_REASON, StudyScheduler
+
+
+class Ears:
+    """Remembers what it hears."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[int, str]] = []
+
+    def retry(self, number: int, reason: str) -> None:
+        """Hears of a retry."""
+        self.heard.append((number, reason))
+
+
+def _heard(text: str | None, folder: Path) -> str:
+    file = folder / "error.txt"
+    if text is not None:
+        file.write_text(text)
+    trial: Any = SimpleNamespace(config={"number": 3}, status=Trial.ERROR, error_file=str(file))
+    ears = Ears()
+    StudyScheduler(cast(StudyDirector, ears)).on_trial_error(None, trial)
+    ((number, reason),) = ears.heard
+    assert number == 3
+    return reason
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("Traceback\n  line\nValueError: no\n\n", "ValueError: no"),
+        (None, "its lane died"),
+        ("\n", "its lane died"),
+    ],
+)
+def test_the_reason_is_the_last_line(text: str | None, reason: str, tmp_path: Path) -> None:
+    assert _heard(text, tmp_path) == reason
+
+
+def test_a_lack_of_memory_is_said_in_one_sentence(tmp_path: Path) -> None:
+    ray = "ray.exceptions.OutOfMemoryError: Task was killed\nRefer to the documentation on how to ... threshold."
+    assert "the machine ran out of memory" in _heard(ray, tmp_path)
+    assert "micro_batch_size" in _heard(ray, tmp_path)
+
+
+def test_an_endless_line_is_cut(tmp_path: Path) -> None:
+    assert len(_heard("x" * 5000, tmp_path)) == LONGEST_REASON + 3
