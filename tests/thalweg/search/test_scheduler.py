@@ -2,7 +2,7 @@
 
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from ray.tune.experiment import Trial
@@ -11,8 +11,8 @@ from thalweg.search.director import StudyDirector
 from thalweg.search.scheduler import LONGEST_REASON, StudyScheduler
 
 
-class Ears:
-    """Remembers what it hears."""
+class Ears(StudyDirector):
+    """Remembers what it hears, and has no study."""
 
     def __init__(self) -> None:
         self.heard: list[tuple[int, str]] = []
@@ -28,7 +28,7 @@ def _heard(text: str | None, folder: Path) -> str:
         file.write_text(text)
     trial: Any = SimpleNamespace(config={"number": 3}, status=Trial.ERROR, error_file=str(file))
     ears = Ears()
-    StudyScheduler(cast(StudyDirector, ears)).on_trial_error(None, trial)
+    StudyScheduler(ears).on_trial_error(None, trial)
     ((number, reason),) = ears.heard
     assert number == 3
     return reason
