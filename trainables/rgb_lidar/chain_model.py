@@ -48,7 +48,7 @@ class Temperature(nn.Module):
         above = log_scale > LARGEST_LOG_SCALE
         limited = log_scale - (log_scale - LARGEST_LOG_SCALE).clamp(min=0).detach()
         if limited.requires_grad:
-            limited.register_hook(lambda slope: torch.where(above, slope.clamp(min=0), slope))
+            limited.register_hook(lambda slope: torch.where(above, slope.clamp(min=0), slope))  # type: ignore[no-untyped-call]
         return limited.exp() * embeddings
 
 

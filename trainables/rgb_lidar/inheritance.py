@@ -5,6 +5,7 @@ of a part that a stage trains on included: its weights begin where the source le
 """
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from thalweg.errors import ConfigError
 from trainables.rgb_lidar.chain_knobs import MAKES, STAGES, ChainKnobs, Part
@@ -61,7 +62,7 @@ def _given(study: str, source: RGBLidar, own: ChainKnobs) -> frozenset[Part]:
 def _take(part: Part, model: ChainKnobs, source: RGBLidar) -> ChainKnobs:
     theirs = source.model
     assert isinstance(theirs, ChainKnobs)
-    knobs = {
+    knobs: Mapping[Part, dict[str, Any]] = {
         "rgb": {"embedder": theirs.embedder},
         "lidar": {"embedder": theirs.embedder, "similarity": theirs.similarity},
         "classifier": {"classifier": theirs.classifier},

@@ -42,7 +42,8 @@ def recall_at_1(rgb: Embeddings, lidar: Embeddings, pool: int = POOL) -> float:
     count = len(rgb) // size
     own = torch.arange(size, device=rgb.device)
     shares = []
-    for images, scans in zip(rgb[: count * size].split(size), lidar[: count * size].split(size), strict=True):
+    pools = (torch.split(rows[: count * size], size) for rows in (rgb, lidar))
+    for images, scans in zip(*pools, strict=True):
         cosines = images.double() @ scans.double().T
         shares += [(cosines.argmax(axis) == own).double().mean() for axis in (0, 1)]
     return float(torch.stack(shares).mean())

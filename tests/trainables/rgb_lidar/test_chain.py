@@ -170,7 +170,7 @@ def test_each_stage_trains_its_parts_and_nothing_else(chain: RGBLidar, frozen: s
 
 def test_only_a_learnable_temperature_is_trained(chain: RGBLidar) -> None:
     for kind, count in (("learnable", 3), ("fixed", 2), ("none", 2)):
-        config = changed(chain, similarity=SimilarityKnobs(temperature=kind))  # type: ignore[arg-type]
+        config = changed(chain, similarity=SimilarityKnobs(temperature=kind))
         assert len(RGBLidarTask(config).stages()[0].groups) == count
 
 
