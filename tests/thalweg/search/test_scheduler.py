@@ -1,7 +1,6 @@
 """What a study hears of trials that Tune lost."""
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,13 +21,23 @@ class Ears(StudyDirector):
         self.heard.append((number, reason))
 
 
+class LostTrial(Trial):
+    """A trial that Tune marked as failed."""
+
+    error_file = ""
+
+    def __init__(self, file: str) -> None:
+        self.config: dict[str, Any] = {"number": 3}
+        self.status = Trial.ERROR
+        self.error_file = file
+
+
 def _heard(text: str | None, folder: Path) -> str:
     file = folder / "error.txt"
     if text is not None:
         file.write_text(text)
-    trial: Any = SimpleNamespace(config={"number": 3}, status=Trial.ERROR, error_file=str(file))
     ears = Ears()
-    StudyScheduler(ears).on_trial_error(None, trial)
+    StudyScheduler(ears).on_trial_error(None, LostTrial(str(file)))
     ((number, reason),) = ears.heard
     assert number == 3
     return reason
