@@ -56,11 +56,13 @@ class Difficulty:
     min_light: float = 0.15
 
     def scaled(self, level: float) -> "Difficulty":
-        """Returns this difficulty at a level: 0 for bare, clean scenes of one size, 1 for itself, 2 for twice as hard.
+        """Returns this difficulty at a level: 0 for bare, clean scenes of one size, 1 for itself, more for harder ones.
 
         Amounts are multiplied by the level, and ratios of the worst to the best (size, returning rays, light) raised to
-        it. A turn beyond 45 degrees repeats an earlier view of a cube's faces, a spread beyond 0.2 cuts solids off.
+        it; beyond 1 a quarter of the excess counts, for what both sensors see is gone soon. A turn beyond 45 degrees
+        repeats an earlier view of a cube's faces, a spread beyond 0.2 cuts solids off.
         """
+        level = min(level, 1) + max(level - 1, 0) / 4
         return Difficulty(
             min_size=self.max_size * (self.min_size / self.max_size) ** level,
             max_size=self.max_size,
