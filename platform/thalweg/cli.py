@@ -200,20 +200,38 @@ def best(
     storage: Storage = None,
     data: Data = None,
     export: Annotated[Path | None, typer.Option(help="Write weights and configuration to this file.")] = None,
+    pictures: Annotated[
+        bool, typer.Option("--pictures", help="Draw what the best trials do, also into MLflow.")
+    ] = False,
+    tracking_uri: Tracking = None,
 ) -> None:
     """Shows the best trial of a study: metrics, configuration, checkpoint, and the command to train it again.
 
-    Example: `thalweg best quickstart --export best.pt`
+    Example: `thalweg best quickstart --export best.pt --pictures`
 
-    The exported file needs torch alone: `torch.load("best.pt", weights_only=True)["weights"]`.
+    The exported file needs torch alone: `torch.load("best.pt", weights_only=True)["weights"]`. Pictures are those
+    of all complete trials whose checkpoint is kept.
     """
     from thalweg.analysis import studies
+    from thalweg.analysis.pictures import draw_best
+    from thalweg.tracking import pictures as shelf
+    from thalweg.tracking.address import check_tracking, default_uri
 
     console = _console()
+    tell = _tell(console)
     record = studies.find(output, study, storage)
     studies.show_best(record, output / study, console)
     if export is not None:
-        _tell(console)(studies.export_best(record, export, data))
+        tell(studies.export_best(record, export, data))
+    if not pictures:
+        return
+    uri = tracking_uri or default_uri()
+    check_tracking(uri)
+    directory = (output / study).absolute()
+    for drawn in draw_best(record, directory, data):
+        run = shelf.record(uri, study, directory, drawn.number, drawn.folder)
+        where = "and in MLflow" if run else f"not in MLflow, for {uri} does not know the trial"
+        tell(f"trial {drawn.number}: {len(drawn.files)} pictures in {drawn.folder}, {where}")
 
 
 @app.command(rich_help_panel="Search")

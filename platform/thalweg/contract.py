@@ -272,6 +272,15 @@ class Task(ABC, Generic[C, D]):
         """Returns the part of a trained model that inference needs."""
         return model
 
+    def draw(self, model: nn.Module, data: D, folder: Path) -> None:
+        """Draws what a trained model does with the split ``val``, as PNG files into an empty folder; or nothing.
+
+        Args:
+            model: The model, in evaluation mode on the CPU.
+            data: Opened data.
+            folder: The folder.
+        """
+
 
 @dataclass(frozen=True, kw_only=True)
 class World:

@@ -265,3 +265,32 @@ def test_importing_the_command_line_changes_no_environment() -> None:
     code = "import os\nbefore = dict(os.environ)\nimport thalweg.cli\nassert dict(os.environ) == before"
     environment: dict[str, Any] = dict(os.environ)
     subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_pictures_of_the_best_trials_are_told_with_where_they_are(
+    run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known: bool
+) -> None:
+    from thalweg.analysis import pictures, studies
+    from thalweg.tracking import pictures as shelf
+
+    asked = []
+
+    def draw(record: object, directory: Path, root: Path | None) -> list[pictures.Drawn]:
+        assert directory.is_absolute()
+        return [pictures.Drawn(number=7, folder=tmp_path, files=[tmp_path / "maps.png"])]
+
+    def shelve(*arguments: object) -> str | None:
+        asked.append(arguments)
+        return "run" if known else None
+
+    monkeypatch.setattr(studies, "find", lambda *arguments: None)
+    monkeypatch.setattr(studies, "show_best", lambda *arguments: None)
+    monkeypatch.setattr(pictures, "draw_best", draw)
+    monkeypatch.setattr(shelf, "record", shelve)
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    result = run("best", "rivers", "--pictures", "--tracking-uri", uri)
+    assert result.exit_code == 0, result.output
+    told = "and in MLflow" if known else f"not in MLflow, for {uri} does not know the trial"
+    assert result.output.strip() == f"trial 7: 1 pictures in {tmp_path}, {told}"
+    assert asked == [(uri, "rivers", Path("thalweg_runs/rivers").absolute(), 7, tmp_path)]

@@ -149,6 +149,12 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
         """Returns the mean seasonal cycle of every place, persistence, and the nearest visible patch."""
         return all_baselines(data)
 
+    def draw(self, model: nn.Module, data: WaterData, folder: Path) -> None:
+        """Draws maps of each modality and hydrographs."""
+        from trainables.water_mae.pictures import draw_all  # matplotlib, which training does not need
+
+        draw_all(model, data, lambda indices: self.evaluation_batch(data, "val", indices), folder)
+
 
 def _reference_geometry() -> Geometry:
     """Spreads the published 94 land patches over the published grid of 29 x 18; the truth needs the data."""

@@ -30,6 +30,11 @@ def clip(value: object, longest: int) -> str:
     return text if len(text) <= longest else f"{text[: longest - 3]}..."
 
 
+def quotable(text: str) -> str:
+    """Returns text without the quote that ends a string in MLflow's filters."""
+    return text.replace("'", "_")
+
+
 def number(value: object) -> str:
     """Returns a value as people read it: floats at five significant digits, the rest as it is."""
     return f"{value:.5g}" if isinstance(value, float) else str(value)

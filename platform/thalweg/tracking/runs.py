@@ -134,7 +134,7 @@ class StudyRuns:
         """
         found = self._search(f"tags.`thalweg.kind` = 'study' and {self._own()}")
         if not found and event.finished_trials:
-            folder = _quotable(event.directory)
+            folder = naming.quotable(event.directory)
             found = self._search(f"tags.`thalweg.kind` = 'study' and tags.`thalweg.directory` = '{folder}'")
         if not found:
             return None
@@ -265,7 +265,7 @@ class StudyRuns:
             "thalweg.study": started["study"],
             "thalweg.kind": kind,
             "thalweg.id": self._state.study_id,
-            "thalweg.directory": _quotable(started["directory"]),
+            "thalweg.directory": naming.quotable(started["directory"]),
             "mlflow.source.name": started["space"],
             "mlflow.source.type": "LOCAL",
             "mlflow.user": _user(),
@@ -320,11 +320,6 @@ class StudyRuns:
 def _definition(event: StudyStarted) -> dict[str, Any]:
     names = ("num_trials", "samples", "num_lanes", "num_workers")
     return {name: getattr(event, name) for name in names}
-
-
-def _quotable(text: str) -> str:
-    """Returns text without the quote that ends a string in MLflow's filters."""
-    return text.replace("'", "_")
 
 
 def _user() -> str:

@@ -1,4 +1,4 @@
-"""Turns a checkpoint into one plain file that needs torch alone: for inference, or to start other studies from."""
+"""Turns a checkpoint into one plain file that needs torch alone (for inference, or to start from), or into pictures."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from thalweg.contract import Data, Task
 from thalweg.errors import OutputError, TrialError
 from thalweg.training import checkpoint
 from thalweg.training.session import make_task
@@ -37,15 +38,35 @@ def export(folder: Path, data_root: Path, file: Path) -> dict[str, int]:
     """
     state, gathered = _read(folder)
     task = make_task(state.family, state.config)
-    model = task.build(task.open(data_root))
-    model.load_state_dict(gathered)
-    weights = task.export(model).state_dict()
+    weights = task.export(_model(task, task.open(data_root), gathered)).state_dict()
     content = _content(state, weights)
     try:
         torch.save(content, file)
     except (OSError, RuntimeError) as error:  # torch reports a missing folder as RuntimeError
         raise OutputError(f"the exported file must be writable, got {file}: {error}") from None
     return {"tensors": len(weights), "values": sum(tensor.numel() for tensor in weights.values())}
+
+
+def draw(folder: Path, data_root: Path, target: Path) -> list[Path]:
+    """Draws what the model of a checkpoint does.
+
+    Args:
+        folder: The checkpoint.
+        data_root: Folder of the family's data sets.
+        target: An empty folder.
+
+    Returns:
+        The pictures, by name; none where the family draws nothing.
+
+    Raises:
+        TrialError: The checkpoint is gone.
+    """
+    state, gathered = _read(folder)
+    task = make_task(state.family, state.config)
+    data = task.open(data_root)
+    with torch.no_grad():
+        task.draw(_model(task, data, gathered).eval(), data, target)
+    return sorted(target.glob("*.png"))
 
 
 def freeze(folder: Path, file: Path, facts: Mapping[str, Any]) -> str:
@@ -88,6 +109,12 @@ def _read(folder: Path) -> tuple[checkpoint.State, dict[str, Tensor]]:
     if not weights:
         raise TrialError(f"a checkpoint must hold weights to be exported, got none in {folder}")
     return state, weights
+
+
+def _model(task: Task[Any, Any], data: Data, weights: Mapping[str, Tensor]) -> nn.Module:
+    model = task.build(data)
+    model.load_state_dict(weights)
+    return model
 
 
 def _content(state: checkpoint.State, weights: Mapping[str, Tensor]) -> dict[str, Any]:

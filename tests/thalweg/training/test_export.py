@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from families.toy.config import Toy
-from families.toy.task import Net, ToyTask
+from families.toy.task import Net, ToyTask, Waves
 from thalweg.errors import OutputError, TrialError
 from thalweg.search.single import choose, train
 from thalweg.search.space import load_space
 from thalweg.training.checkpoint import fp32_weights
-from thalweg.training.export import export, freeze
+from thalweg.training.export import draw, export, freeze
 
 
 @pytest.fixture(scope="module")
@@ -90,3 +90,28 @@ def test_a_checkpoint_without_weights_is_refused(checkpoint: Path, tmp_path: Pat
 def test_frozen_weights_that_can_not_be_written_are_refused(checkpoint: Path, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="weights to start from must be writable"):
         freeze(checkpoint, tmp_path / "nowhere" / "x.pt", {})
+
+
+def test_a_family_draws_its_model_as_it_was_trained(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = {}
+
+    def draw_net(task: ToyTask, model: Net, data: Waves, folder: Path) -> None:
+        assert not model.training and not torch.is_grad_enabled()
+        seen.update(model.state_dict())
+        (folder / "waves.png").write_bytes(str(len(data.inputs)).encode())
+
+    monkeypatch.setattr(ToyTask, "draw", draw_net)
+    assert draw(checkpoint, tmp_path, tmp_path) == [tmp_path / "waves.png"]
+    weights = fp32_weights(checkpoint)
+    assert all(torch.equal(seen[name], weights[name]) for name in weights)
+
+
+def test_a_family_need_not_draw(checkpoint: Path, tmp_path: Path) -> None:
+    assert draw(checkpoint, tmp_path, tmp_path) == []
+
+
+def test_a_checkpoint_that_is_gone_cannot_be_drawn(tmp_path: Path) -> None:
+    with pytest.raises(TrialError, match="a checkpoint must exist"):
+        draw(tmp_path / "gone", tmp_path, tmp_path)

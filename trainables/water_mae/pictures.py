@@ -1,0 +1,274 @@
+"""Pictures of what a trained model does: maps of each modality, and hydrographs of catchments."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int64
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize, SymLogNorm
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+
+from trainables.water_mae import metrics
+from trainables.water_mae.config import IMAGE_MODALITIES, MODALITIES
+from trainables.water_mae.data import WaterData
+from trainables.water_mae.model import Batch, Predictions, kind_and_index
+
+NUM_DAYS = 3
+"""Days of a window that maps show."""
+MOST_DAYS = 400
+"""Days of windows that hydrographs are made of; overlaps count twice."""
+QUANTILES = (0.9, 0.75, 0.5, 0.25, 0.1)
+"""Which catchments hydrographs show, by their NSE."""
+
+_UNITS = {
+    "precipitation": "mm/day",
+    "soil_moisture": "1",
+    "temperature": "degC",
+    "evaporation": "mm/day",
+    "river_flow": "mm/day",
+}
+_PANELS = ("input", "truth", "reconstruction", "error")
+_HIDDEN = "0.82"  # grey of what the model does not see
+
+Draw = Callable[[Axes, np.ndarray, Normalize | None, str], object]
+Fetch = Callable[[Int64[np.ndarray, " batch"]], Batch]
+
+
+@dataclass(frozen=True)
+class Days:
+    """Some days of a modality, in data units; NaN where there is nothing.
+
+    Attributes:
+        truth: What was seen, (day, patch, value).
+        given: What the model gave where it saw nothing, else the truth.
+        visible: What the model saw, (day, patch).
+        dates: The days.
+    """
+
+    truth: Float[np.ndarray, "day patch value"]
+    given: Float[np.ndarray, "day patch value"]
+    visible: Bool[np.ndarray, "day patch"]
+    dates: list[str]
+
+
+def draw_all(model: nn.Module, data: WaterData, fetch: Fetch, folder: Path) -> None:
+    """Writes ``maps_MODALITY.png`` and ``hydrographs.png``.
+
+    Args:
+        model: The model.
+        data: Opened data.
+        fetch: Draws windows of the split ``val`` at the evaluation protocol.
+        folder: Where to write.
+    """
+    window = _most_varied(data)
+    batch = fetch(np.array([window]))
+    predictions = model(batch)
+    for name in MODALITIES:
+        days = _days(data, batch, predictions, name, int(data.starts["val"][window]))
+        _maps(data, days, name).savefig(folder / f"maps_{name}.png", dpi=110)
+    figure = _hydrographs(model, data, fetch)
+    if figure is not None:
+        figure.savefig(folder / "hydrographs.png", dpi=110)
+
+
+def _most_varied(data: WaterData) -> int:
+    """Returns the number of the window whose rain differs most from place to place: a dry one shows nothing."""
+    starts = data.starts["val"]
+    number = IMAGE_MODALITIES.index("precipitation")
+    first, stop = int(starts[0]), int(starts[-1]) + data.sequence_length
+    spread = np.array([data.images[day, number].std(dtype=np.float64) for day in range(first, stop)])
+    return int(
+        np.argmax([spread[start - first : start - first + data.sequence_length].mean() for start in starts])
+    )
+
+
+def _days(data: WaterData, batch: Batch, predictions: Predictions, name: str, first: int) -> Days:
+    """Takes the first, a middle and the last day of the first window."""
+    kind, index = kind_and_index(name)
+    masked = batch[f"{kind}_masked"][0, index]
+    truth = batch[f"{kind}s"][0, index].double()
+    given = truth.scatter(1, masked[..., None].expand(-1, -1, truth.shape[-1]), predictions[name][0].double())
+    visible = torch.ones(truth.shape[:2], dtype=torch.bool).scatter(1, masked, False)
+    chosen = torch.linspace(0, len(truth) - 1, min(NUM_DAYS, len(truth))).round().long()
+    valid = batch[f"{kind}_valid"][0]
+    absent = kind == "vector" and not batch["vector_present"][0, index]
+
+    def shown(values: Tensor) -> np.ndarray:
+        known = valid & (not absent)
+        return np.where(known, _in_units(data, values[chosen], name).numpy(), np.nan)
+
+    return Days(
+        truth=shown(truth),
+        given=shown(given),
+        visible=visible[chosen].numpy(),
+        dates=[str(np.datetime64(int(data.epoch_day[first + int(day)]), "D")) for day in chosen],
+    )
+
+
+def _in_units(data: WaterData, values: Tensor, name: str) -> Tensor:
+    number = MODALITIES.index(name)
+    if name == "river_flow":
+        scale = torch.tensor([[data.mean[number], data.std[number]]], dtype=torch.float64)
+        return metrics.river_flow(values[None], scale)[0]
+    return values * data.std[number] + data.mean[number]
+
+
+def _maps(data: WaterData, days: Days, name: str) -> Figure:
+    """Lays out one row per day: what the model saw, what there was, what it gave, and the difference."""
+    num_days = len(days.dates)
+    height, width = np.ptp(data.geometry.patch_rows_cols, axis=0) + 1
+    panel = 2.5 * float(np.clip(height / width, 0.6, 1.8))
+    figure = Figure(figsize=(2.5 * len(_PANELS) + 1.6, panel * num_days + 0.8), layout="constrained")
+    title = f"{name.replace('_', ' ')} ({_UNITS[name]}); grey: hidden from the model"
+    figure.suptitle(title if np.isfinite(days.truth).any() else f"{name.replace('_', ' ')}: absent")
+    draw, hide = _drawer(data, name)
+    seen = np.where(days.visible[..., None], days.truth, np.nan)
+    error = days.given - days.truth
+    scale, around = _scale(days.truth, name), _symmetric(error)
+    axes = figure.subplots(num_days, len(_PANELS), squeeze=False)
+    for row, date in enumerate(days.dates):
+        hide(axes[row, 0], days.truth[row])
+        panels = (seen[row], days.truth[row], days.given[row])
+        pictures = [draw(axes[row, column], panel, scale, "viridis") for column, panel in enumerate(panels)]
+        pictures.append(draw(axes[row, 3], error[row], around, "RdBu"))
+        for column, label in enumerate(_PANELS):
+            axes[row, column].set(xticks=[], yticks=[], title=label if row == 0 else "")
+        axes[row, 0].set_ylabel(date)
+        for picture, place in ((pictures[2], axes[row, 2]), (pictures[3], axes[row, 3])):
+            figure.colorbar(picture, ax=place, fraction=0.05)  # type: ignore[arg-type]
+    return figure
+
+
+def _scale(values: np.ndarray, name: str) -> Normalize:
+    known = values[np.isfinite(values)]
+    low, high = (float(np.quantile(known, share)) for share in (0.01, 0.99)) if known.size else (0.0, 1.0)
+    high = max(high, low + 1e-6)
+    if name in ("precipitation", "river_flow"):  # a few large values would leave the rest one colour
+        return SymLogNorm(linthresh=0.1, vmin=max(low, 0.0), vmax=high)
+    return Normalize(low, high)
+
+
+def _symmetric(values: np.ndarray) -> Normalize:
+    known = np.abs(values[np.isfinite(values)])
+    most = float(np.quantile(known, 0.99)) if known.size else 1.0
+    return Normalize(-max(most, 1e-6), max(most, 1e-6))
+
+
+def _drawer(data: WaterData, name: str) -> tuple[Draw, Callable[[Axes, np.ndarray], object]]:
+    """Returns what draws the values of a day, and what greys all places where there is something."""
+    if name in IMAGE_MODALITIES:
+        return _draw_grid(data)
+    return _draw_points(data)
+
+
+def _draw_grid(data: WaterData) -> tuple[Draw, Callable[[Axes, np.ndarray], object]]:
+    rows_cols = data.geometry.patch_rows_cols
+    size = int(np.sqrt(data.geometry.num_pixels))
+    origin, extent = rows_cols.min(axis=0), np.ptp(rows_cols, axis=0) + 1
+
+    def grid(values: np.ndarray) -> np.ndarray:
+        out = np.full((extent[0] * size, extent[1] * size), np.nan)
+        for (row, col), patch in zip((rows_cols - origin) * size, values, strict=True):
+            out[row : row + size, col : col + size] = patch.reshape(size, size)
+        return out
+
+    def draw(axis: Axes, values: np.ndarray, scale: Normalize | None, colours: str) -> object:
+        return axis.imshow(grid(values), norm=scale, cmap=colours, interpolation="nearest")
+
+    def hide(axis: Axes, values: np.ndarray) -> object:
+        land = np.where(np.isfinite(grid(values)), float(_HIDDEN), np.nan)
+        return axis.imshow(land, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+
+    return draw, hide
+
+
+def _draw_points(data: WaterData) -> tuple[Draw, Callable[[Axes, np.ndarray], object]]:
+    """Draws catchments where they lie: longitude and latitude are their first attributes, as scores."""
+    north, east = np.moveaxis(data.geometry.static[..., :2], -1, 0)
+
+    def draw(axis: Axes, values: np.ndarray, scale: Normalize | None, colours: str) -> object:
+        return axis.scatter(east, north, c=values, norm=scale, cmap=colours, s=9)
+
+    def hide(axis: Axes, values: np.ndarray) -> object:
+        known = np.isfinite(values)
+        return axis.scatter(east[known], north[known], c=_HIDDEN, s=9)
+
+    return draw, hide
+
+
+def _hydrographs(model: nn.Module, data: WaterData, fetch: Fetch) -> Figure | None:
+    """Draws river flow as it was and as the model gave it on hidden days, of catchments from good to bad."""
+    truth, given, days = _record(model, data, fetch)
+    order, scores = _ranked(truth, given)
+    if not len(order):
+        return None
+    chosen = dict.fromkeys(int(order[round(share * (len(order) - 1))]) for share in QUANTILES)
+    figure = Figure(figsize=(10, 1.9 * len(chosen) + 0.7), layout="constrained")
+    figure.suptitle("river flow (mm/day): line as observed, dots as given on days hidden from the model")
+    axes = figure.subplots(len(chosen), 1, sharex=True, squeeze=False)[:, 0]
+    for axis, place in zip(axes, chosen, strict=True):
+        axis.plot(days, truth[:, place], color="0.35", linewidth=1)
+        axis.plot(days, given[:, place], ".", color="C3", markersize=4)
+        axis.set_title(f"catchment {data.catchments[place]}, NSE {scores[place]:.2f}", loc="left", fontsize=9)
+    return figure
+
+
+def _record(
+    model: nn.Module, data: WaterData, fetch: Fetch
+) -> tuple[Float[np.ndarray, "day catchment"], Float[np.ndarray, "day catchment"], np.ndarray]:
+    """Lays the first windows of the split side by side; of days that several windows hide, the first counts.
+
+    Returns:
+        Flow that was seen, flow that was given (NaN on visible days), and the dates.
+    """
+    num_windows = max(1, min(data.num_samples("val"), MOST_DAYS // data.sequence_length))
+    starts = data.starts["val"][:num_windows] - data.starts["val"][0]
+    num_days = int(starts[-1]) + data.sequence_length
+    places = data.geometry.member_valid.size
+    truth, given = np.full((2, num_days, places), np.nan)
+    for numbers in _batches(num_windows):
+        batch = fetch(numbers)
+        flows = _flows(data, batch, model(batch))
+        present = batch["vector_present"][:, 1].numpy() > 0
+        for here, number in enumerate(numbers):
+            days = slice(int(starts[number]), int(starts[number]) + data.sequence_length)
+            if present[here]:
+                truth[days] = flows[0][here]
+                given[days] = np.where(np.isnan(given[days]), flows[1][here], given[days])
+    valid = data.geometry.member_valid.ravel()
+    first = int(data.starts["val"][0])
+    dates = data.epoch_day[first : first + num_days].astype("datetime64[D]")
+    return truth[:, valid], given[:, valid], dates
+
+
+def _batches(num_windows: int, size: int = 8) -> Iterator[Int64[np.ndarray, " batch"]]:
+    for first in range(0, num_windows, size):
+        yield np.arange(first, min(first + size, num_windows))
+
+
+def _flows(data: WaterData, batch: Batch, predictions: Predictions) -> tuple[np.ndarray, np.ndarray]:
+    """Returns flow as seen and as given, NaN where the model saw it, both (batch, step, catchment with padding)."""
+    kind, index = kind_and_index("river_flow")
+    truth, masked = batch[f"{kind}s"][:, index].double(), batch[f"{kind}_masked"][:, index]
+    where = masked[..., None].expand(-1, -1, -1, truth.shape[-1])
+    given = torch.full_like(truth, torch.nan).scatter(2, where, predictions["river_flow"].double())
+    seen, found = (_in_units(data, values, "river_flow").flatten(2).numpy() for values in (truth, given))
+    return seen, found
+
+
+def _ranked(
+    truth: Float[np.ndarray, "day catchment"], given: Float[np.ndarray, "day catchment"]
+) -> tuple[Int64[np.ndarray, " ranked"], Float[np.ndarray, " catchment"]]:
+    """Orders catchments by the NSE of hidden days, the worst first; those without one are left out."""
+    hidden = np.isfinite(given) & np.isfinite(truth)
+    count = np.maximum(hidden.sum(axis=0), 1)
+    seen = np.where(hidden, truth, 0.0)
+    spread = np.where(hidden, (seen - seen.sum(axis=0) / count) ** 2, 0.0).sum(axis=0)
+    error = np.where(hidden, np.nan_to_num(given) - seen, 0.0)
+    scores = np.where(spread > 0, 1 - (error**2).sum(axis=0) / np.where(spread > 0, spread, 1), np.nan)
+    order = np.argsort(np.nan_to_num(scores, nan=-np.inf), kind="stable")
+    return order[np.isfinite(scores[order])], scores
