@@ -1,4 +1,4 @@
-"""Every fusion with five seeds, all of one size, on the tiny synthetic scenes: a grid, not a search.
+"""Every fusion with five seeds, all of one size, on the default synthetic scenes: a grid, not a search.
 
 `thalweg show rgb_lidar_fusion_seeds --by fusion` gives mean and spread of each.
 """
@@ -25,16 +25,16 @@ FUSIONS: dict[str, dict[str, str | bool]] = {
     },
 }
 NUM_SEEDS = 5
-NUM_PARAMETERS = 300_000
+NUM_PARAMETERS = 600_000
 
 GRID = tuple({"fusion": fusion, "seed": seed} for seed, fusion in product(range(NUM_SEEDS), FUSIONS))
 
 study = Study(
     metric="cross_entropy",
     mode="min",
-    samples=8960,
+    samples=11200,
     num_trials=len(GRID),
-    num_evaluations=8,
+    num_evaluations=4,
     sampler="random",
     scheduler="none",
     first_trials=GRID,
@@ -44,7 +44,14 @@ study = Study(
 
 def space(trial: Trial) -> RGBLidar:
     """Do fusions of equal size differ by more than their seeds do?"""
-    base = PRESETS["tiny"]
+    base = PRESETS["small"]
     fusion = FUSIONS[trial.suggest_categorical("fusion", list(FUSIONS))]
     model = base.model.model_copy(update={**fusion, "num_parameters": NUM_PARAMETERS})
-    return base.model_copy(update={"model": model, "seed": trial.suggest_int("seed", 0, NUM_SEEDS - 1)})
+    optimization = base.optimization.model_copy(update={"lr_schedule": "cosine"})
+    return base.model_copy(
+        update={
+            "model": model,
+            "optimization": optimization,
+            "seed": trial.suggest_int("seed", 0, NUM_SEEDS - 1),
+        }
+    )

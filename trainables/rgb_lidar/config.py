@@ -103,7 +103,7 @@ def _only_cilp(chain: RGBLidar) -> RGBLidar:
 
 
 _TINY_OPTIMIZATION = Optimization(lr=1e-3, weight_decay=0.01, batch_size=16)
-_TINY_DATA = DataKnobs(lidar_norm="masked")
+_TINY_DATA = DataKnobs()
 _TINY_ENCODER = EncoderKnobs(
     downsampling="strided_replace", channels=8, max_channels=32, hidden_dim=0, neck_dim=32
 )
