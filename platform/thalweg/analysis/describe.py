@@ -66,6 +66,8 @@ def _kind(annotation: Any) -> str:
     """Names a type in words: ``whole number or none``, ``cosine | constant``."""
     if get_origin(annotation) is Literal:
         return " | ".join(map(str, get_args(annotation)))
+    if get_origin(annotation) is tuple:
+        return f"list of {_kind(get_args(annotation)[0])}"
     if get_origin(annotation) in (Union, types.UnionType):
         return " or ".join(_kind(choice) for choice in get_args(annotation))
     return _WORDS.get(annotation, getattr(annotation, "__name__", str(annotation)))
@@ -142,7 +144,7 @@ def _section(console: Console, title: str, body: RenderableType) -> None:
 
 def _knob_lines(config: FamilyConfig) -> RenderableType:
     found = list(knobs(config))
-    values = ["none" if knob.value is None else number(knob.value) for knob in found]
+    values = [_written(knob.value) for knob in found]
     lines: list[RenderableType] = []
     for knob, value in zip(found, values, strict=True):
         table = Table.grid(padding=(0, 2))
@@ -152,6 +154,12 @@ def _knob_lines(config: FamilyConfig) -> RenderableType:
         table.add_row(Text(knob.name), Text(value), Text(_law(knob)))
         lines += [table, Padding(Text(knob.sentence), (0, 0, 0, 4))]
     return Group(*lines)
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(map(number, value)) or "none"
+    return "none" if value is None else number(value)
 
 
 def _law(knob: Knob) -> str:

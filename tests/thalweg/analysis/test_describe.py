@@ -40,6 +40,8 @@ class Outer(Knobs):
     """Depth of water."""
     on: bool = False
     """Whether."""
+    steps: tuple[Literal["up", "down"], ...] = ("up", "down")
+    """Which."""
     inner: Inner = Inner()
     """What is below."""
 
@@ -50,6 +52,7 @@ def test_every_knob_is_described_with_its_law() -> None:
         ("kind", "mean | concat", "", "", "mean"),
         ("gauge", "number", ">= 0", "m", 1.5),
         ("on", "true or false", "", "", False),
+        ("steps", "list of up | down", "", "", ("up", "down")),
         ("inner.share", "number", "in (0, 1]", "", 0.5),
         ("inner.width", "whole number", "in [8, 4,096], multiple of 8", "", 64),
         ("inner.most", "whole number or none", ">= 1", "", None),
@@ -108,6 +111,7 @@ def test_a_description_names_knobs_metrics_and_totals(page: Page) -> None:
     page_text = " ".join(text.getvalue().split())
     for words in (
         "width 32 whole number, >= 1",
+        "starts_from none list of text",
         "Hidden units.",
         "mse min 1 Mean squared error",
         "total 226",
