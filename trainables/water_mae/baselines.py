@@ -108,7 +108,8 @@ def all_baselines(data: WaterData) -> dict[str, nn.Module]:
 
 def _distances(positions: np.ndarray) -> Float[Tensor, "place place"]:
     places = torch.tensor(positions, dtype=torch.float64)
-    return torch.linalg.vector_norm(places[:, None] - places, dim=2)
+    distances: Tensor = torch.linalg.vector_norm(places[:, None] - places, dim=2)
+    return distances
 
 
 def _visible(keep: Int[Tensor, "batch step keep"], num_patches: int) -> Bool[Tensor, "batch step patch"]:

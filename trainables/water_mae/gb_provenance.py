@@ -96,7 +96,7 @@ def write_provenance(folder: Path, facts: Provenance, sources: list[Path]) -> st
 
 def _record(facts: Provenance, sources: list[Path]) -> dict[str, Any]:
     plain = {name: value for name, value in vars(facts).items() if name != "periods"}
-    periods = {name: [str(span.first), str(span.last)] for name, span in facts.periods.items()}
+    periods = {str(name): [str(span.first), str(span.last)] for name, span in facts.periods.items()}
     return {
         "dataset": "gb-hydrology",
         **periods,

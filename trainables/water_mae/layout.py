@@ -74,7 +74,7 @@ def _short(name: str, split: SplitName) -> str | None:
 
 
 def _only(folder: Path, role: str, pattern: str, also: str | None = None) -> Path:
-    found = sorted({*folder.glob(pattern), *(folder.glob(also) if also else ())})
+    found: list[Path] = sorted({*folder.glob(pattern), *(folder.glob(also) if also else ())})
     if not found:
         raise DataError(
             f"{folder} must hold one file {pattern} ({role}), got none; copy it there, or write the data set "

@@ -114,7 +114,8 @@ def _in_units(data: WaterData, values: Tensor, name: str) -> Tensor:
     if name == "river_flow":
         scale = torch.tensor([[data.mean[number], data.std[number]]], dtype=torch.float64)
         return metrics.river_flow(values[None], scale)[0]
-    return values * data.std[number] + data.mean[number]
+    linear: Tensor = values * data.std[number] + data.mean[number]
+    return linear
 
 
 def _maps(data: WaterData, days: Days, name: str) -> Figure:

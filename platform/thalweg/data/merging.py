@@ -225,8 +225,8 @@ def _day(path: Path, name: str) -> np.datetime64:
     try:
         day = np.datetime64(name, "D")
     except ValueError:
-        day = np.datetime64("NaT")
-    if np.isnat(day) or str(day) != name:
+        day = None
+    if day is None or str(day) != name:
         raise DataError(
             f"{path} must hold one dataset per day named YYYY-MM-DD, got {name!r}; take other files away"
         )

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float32, Int64
+from torch.utils.dlpack import from_dlpack
 
 from thalweg.contract import SplitName
 
@@ -43,7 +44,7 @@ def gather(
         if series.dtype == np.float32:
             window[...] = days
         else:  # torch widens half precision ten times as fast as numpy
-            torch.from_numpy(window).copy_(torch.from_dlpack(days))
+            torch.from_numpy(window).copy_(from_dlpack(days))
     return out
 
 

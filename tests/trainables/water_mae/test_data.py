@@ -240,7 +240,7 @@ def _with_gaps(folder: Path, name: str) -> np.ndarray:
     """Takes the data of some land cells away, always and on single days; returns where."""
     land = np.load(folder / "land_mask_40x40.npy") == 1
     rng = np.random.default_rng(0)
-    forever = land & (rng.random(land.shape) < 0.04)
+    forever: np.ndarray = land & (rng.random(land.shape) < 0.04)
     for path in folder.glob(f"{name}_*.h5"):
         changed = path.with_suffix(".new")
         shutil.copy(path, changed)
