@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
+from thalweg.nn.dropout import Dropout
 from thalweg.nn.film import FiLM, FilmMode
 
 Tokens = Float[Tensor, "batch token dim"]
@@ -31,6 +32,15 @@ class LayerSizes:
     dropout: float = 0.0
 
 
+def _heads(
+    projected: Float[Tensor, "batch token width"], number: int, num_heads: int
+) -> tuple[Float[Tensor, "batch head token head_dim"], ...]:
+    """Splits one projection of the tokens into a number of tensors by head."""
+    heads = projected.reshape(*projected.shape[:2], number, num_heads, -1).permute(2, 0, 3, 1, 4)
+    # On a CPU attention works head by head, and rows that lie apart would cost it more than a copy does.
+    return tuple(heads.contiguous() if heads.device.type == "cpu" else heads)
+
+
 class SelfAttention(nn.Module):
     """Multi-head attention of tokens over themselves (section 3.2.2 of arXiv:1706.03762)."""
 
@@ -42,8 +52,7 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Tokens) -> Tokens:
         """Mixes the tokens."""
-        heads = self.query_key_value(x).unflatten(-1, (3, self.num_heads, -1))
-        query, key, value = heads.permute(2, 0, 3, 1, 4).unbind(0)  # each (batch, head, token, head_dim)
+        query, key, value = _heads(self.query_key_value(x), 3, self.num_heads)
         mixed = scaled_dot_product_attention(query, key, value)
         output: Tensor = self.output(mixed.transpose(1, 2).flatten(2))
         return output
@@ -61,9 +70,8 @@ class CrossAttention(nn.Module):
 
     def forward(self, x: Tokens, context: Float[Tensor, "batch context context_dim"]) -> Tokens:
         """Reads the context for each token; the tokens do not see each other."""
-        query = self.query(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
-        heads = self.key_value(context).unflatten(-1, (2, self.num_heads, -1))
-        key, value = heads.permute(2, 0, 3, 1, 4).unbind(0)
+        (query,) = _heads(self.query(x), 1, self.num_heads)
+        key, value = _heads(self.key_value(context), 2, self.num_heads)
         mixed = scaled_dot_product_attention(query, key, value)
         output: Tensor = self.output(mixed.transpose(1, 2).flatten(2))
         return output
@@ -73,7 +81,7 @@ def feed_forward(sizes: LayerSizes, activation: nn.Module) -> nn.Sequential:
     """Returns the two-layer network that is applied to each token."""
     hidden = sizes.dim * sizes.mlp_ratio
     return nn.Sequential(
-        nn.Linear(sizes.dim, hidden), activation, nn.Dropout(sizes.dropout), nn.Linear(hidden, sizes.dim)
+        nn.Linear(sizes.dim, hidden), activation, Dropout(sizes.dropout), nn.Linear(hidden, sizes.dim)
     )
 
 
@@ -86,7 +94,7 @@ class EncoderLayer(nn.Module):
         self.attention_norm = nn.LayerNorm(sizes.dim)
         self.mlp = feed_forward(sizes, nn.ReLU())
         self.mlp_norm = nn.LayerNorm(sizes.dim)
-        self.dropout = nn.Dropout(sizes.dropout)
+        self.dropout = Dropout(sizes.dropout)
 
     def forward(self, x: Tokens) -> Tokens:
         """Mixes the tokens, then transforms each."""
@@ -109,7 +117,7 @@ class FilmLayer(nn.Module):
         self.mlp = feed_forward(sizes, nn.ReLU())
         self.mlp_norm = nn.LayerNorm(sizes.dim)
         self.film = FiLM(condition_dim, sizes.dim, mode)
-        self.dropout = nn.Dropout(sizes.dropout)
+        self.dropout = Dropout(sizes.dropout)
 
     def forward(self, x: Tokens, condition: Float[Tensor, "batch token condition"]) -> Tokens:
         """Mixes the tokens, then transforms each; the condition modulates both results."""

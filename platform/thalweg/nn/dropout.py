@@ -1,0 +1,56 @@
+"""Dropout that is quick on a CPU."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn.functional import dropout
+
+_LEVELS = 2**16
+
+
+class Dropout(nn.Module):
+    """Sets elements to zero at random in training and scales the others (Srivastava et al., JMLR 15, 2014).
+
+    On a CPU, PyTorch draws a number for each element and keeps it in the precision of the tensor: as much time as a
+    tenth of a Transformer layer. Here 16 random bits decide on an element, four of them from each draw of the global
+    generator, and one byte is kept.
+
+    Args:
+        ratio: Share of elements that are dropped, in [0, 1); on a CPU rounded to a multiple of 2**-16.
+    """
+
+    def __init__(self, ratio: float) -> None:
+        super().__init__()
+        self.ratio = ratio
+
+    def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """Drops elements."""
+        if not self.training or not self.ratio:
+            return x
+        if x.device.type != "cpu":
+            return dropout(x, self.ratio)
+        dropped: Tensor = _DropByBits.apply(x, min(round(self.ratio * _LEVELS), _LEVELS - 1))
+        return dropped
+
+
+class _DropByBits(torch.autograd.Function):
+    """Drops an element where its 16 bits are below a level."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, level: int) -> Tensor:
+        """Draws what is kept."""
+        draws = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
+        keep = draws.view(torch.int16)[: x.numel()].view(x.shape) >= level - _LEVELS // 2
+        ctx.save_for_backward(keep)
+        ctx.scale = _LEVELS / (_LEVELS - level)
+        return (x * keep).mul_(ctx.scale)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None]:
+        """Lets the slopes of what was kept through."""
+        (keep,) = ctx.saved_tensors
+        return (slope * keep).mul_(ctx.scale), None
