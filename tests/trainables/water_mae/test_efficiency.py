@@ -30,11 +30,11 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-class Watch(TorchDispatchMode):
+class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Notes every operation that runs, and the largest tensor that one returned."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.operations: list[str] = []
         self.largest = 0
         self.attention_arguments: list[tuple[Any, ...]] = []

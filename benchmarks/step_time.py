@@ -1,0 +1,318 @@
+"""A training step of the reference model: beside the published way, and beside its matrix products alone.
+
+Two arms train the same weights on the same windows, one window a step, in fp32 on one thread, with AdamW and the
+published dropout of 0.1. Their losses must agree to four decimals without dropout, and their gradients too, before any
+time is read. They take turns, round after round, each in a fresh process:
+
+  published  plain PyTorch after the published description, see published_mae.py
+  ours       the family's own model and loss
+
+and in each round the rate of matrix products is measured, in shapes from the model's layers to square ones. The floor
+is what the products of a step would take at the best rate of the run: those that the mathematics needs,
+three times those of the forward pass, without the scores that fused attention computes again. Times are
+seconds of the processor, those of the fastest round, for other work on the machine only ever adds; wall time is told
+beside them. Peak memory is that of the process, from a mark set after the first step.
+
+Run alone on the machine:  python benchmarks/step_time.py [--quick] [--json FILE]
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+FULL_DAYS, QUICK_DAYS, GRADIENT_DAYS = 30, 10, 3
+ARMS = ("published", "ours")
+SHAPES = ((1024, 1024, 1024), (2048, 2048, 2048), (1710, 256, 1024), (1710, 1024, 256), (7892, 256, 768))
+
+
+@dataclass
+class Timing:
+    """What one round of an arm took.
+
+    Attributes:
+        cpu_s: Seconds of the processor for a step.
+        wall_s: Seconds by the clock for it.
+        peak_mib: Most memory of the process.
+        loss: Loss before the step.
+    """
+
+    cpu_s: float
+    wall_s: float
+    peak_mib: float
+    loss: float
+
+
+def configuration(num_days: int, dropout: float) -> Any:
+    """Returns the reference configuration for windows of so many days."""
+    from trainables.water_mae.config import PRESETS
+
+    base = PRESETS["reference"]
+    data = base.data.model_copy(
+        update={"sequence_length": num_days, "stride": min(num_days, base.data.stride)}
+    )
+    model = base.model.model_copy(update={"dropout": dropout})
+    return base.model_copy(update={"data": data, "model": model})
+
+
+def training_batch(config: Any) -> Any:
+    """Returns one window of random numbers with the masks of the configuration."""
+    import numpy as np
+    import torch
+
+    from thalweg.nn.masking import num_masked, random_masks
+    from trainables.water_mae.data import REFERENCE_GEOMETRY as geometry
+
+    generator = torch.Generator().manual_seed(1)
+    num_days, key = config.data.sequence_length, np.array([7], np.uint64)
+    batch: dict[str, Any] = {"vector_present": torch.ones(1, 2)}
+    for kind, number, valid, ratio in (
+        ("image", 3, geometry.pixel_valid, config.masking.image_mask_ratio),
+        ("vector", 2, geometry.member_valid, config.masking.vector_mask_ratio),
+    ):
+        counts = torch.from_numpy(valid.copy())
+        if kind == "image":
+            counts &= torch.rand(counts.shape, generator=generator) < 0.8
+            counts[:, 0] = True
+        shape = (1, number, num_days, *valid.shape)
+        batch[f"{kind}s"] = torch.randn(shape, generator=generator) * counts
+        batch[f"{kind}_valid"] = counts[None]
+        shape_of_masks = (1, num_days, len(valid))
+        masks = random_masks(key, shape=shape_of_masks, num_masked=num_masked(len(valid), ratio))
+        for name, mask in zip(("keep", "masked"), masks, strict=True):
+            batch[f"{kind}_{name}"] = torch.from_numpy(mask).expand(1, number, -1, -1).contiguous()
+    return batch
+
+
+def build(config: Any) -> Any:
+    """Returns the model of the configuration, with random attributes of the catchments."""
+    import torch
+
+    from trainables.water_mae.config import VECTOR_MODALITIES
+    from trainables.water_mae.task import WaterMAETask
+
+    torch.manual_seed(0)
+    model = WaterMAETask(config).build(None)
+    for name in VECTOR_MODALITIES:
+        encoder = model.get_submodule(f"{name}_encoder")
+        for buffer in ("static", "condition", "overall"):
+            encoder.get_buffer(buffer).normal_()
+    return model
+
+
+def loss_of(arm: str, config: Any) -> tuple[Any, Callable[[], dict[str, Any]]]:
+    """Returns the module of an arm, and what computes its loss parts."""
+    from benchmarks.published_mae import PublishedAutoencoder, full_grids
+    from thalweg.contract import Progress
+    from trainables.water_mae.task import WaterMAETask
+
+    model, batch, task = build(config), training_batch(config), WaterMAETask(config)
+    if arm == "published":
+        published = PublishedAutoencoder(model, config.model.dropout)
+        full = full_grids(model, batch)
+        return published, lambda: published(full)
+    now = Progress(samples=0, total_samples=1, stage="train", stage_ratio=0.0)
+    return model, lambda: dict(task.losses(model, batch, now))
+
+
+def weighted(config: Any, parts: dict[str, Any]) -> Any:
+    """Returns the weighted loss of one sample."""
+    import torch
+
+    weights = config.loss_weights.model_dump()
+    return torch.stack([weights[name] * part for name, part in parts.items()]).sum()
+
+
+def check(num_days: int) -> dict[str, float]:
+    """Compares the arms without dropout: losses of so many days, gradients of few."""
+    import torch
+
+    config = configuration(num_days, dropout=0.0)
+    with torch.no_grad():
+        losses = [
+            {name: float(part) for name, part in loss_of(arm, config)[1]().items()} for arm in reversed(ARMS)
+        ]
+    config = configuration(GRADIENT_DAYS, dropout=0.0)
+    slopes = []
+    for arm in reversed(ARMS):
+        module, compute = loss_of(arm, config)
+        weighted(config, compute()).backward()
+        model = module.ours if arm == "published" else module
+        slopes.append(torch.cat([parameter.grad.flatten() for parameter in model.parameters()]))
+    return {
+        "largest difference of a loss": max(abs(losses[0][name] - losses[1][name]) for name in losses[0]),
+        "relative difference of the gradients": float((slopes[0] - slopes[1]).norm() / slopes[0].norm()),
+    }
+
+
+def step_time(arm: str, num_days: int) -> Timing:
+    """Times one training step in this process, after one that fills caches and the optimizer's state."""
+    import torch
+
+    config = configuration(num_days, dropout=0.1)
+    module, compute = loss_of(arm, config)
+    module.train()
+    knobs = config.optimization
+    optimizer = torch.optim.AdamW(
+        module.parameters(),
+        lr=knobs.lr,
+        betas=(knobs.beta1, knobs.beta2),
+        weight_decay=knobs.weight_decay,
+        fused=True,
+    )
+
+    def step() -> float:
+        optimizer.zero_grad(set_to_none=True)
+        loss = weighted(config, compute())
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(module.parameters(), knobs.clip_norm)
+        optimizer.step()
+        return float(loss.detach())
+
+    step()
+    Path("/proc/self/clear_refs").write_text("5")
+    cpu, wall = time.process_time(), time.perf_counter()
+    loss = step()
+    return Timing(time.process_time() - cpu, time.perf_counter() - wall, peak_memory(), loss)
+
+
+def peak_memory() -> float:
+    """Returns the largest memory of this process since the mark was set, in MiB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
+
+
+def matmul_rate() -> float:
+    """Returns the best rate of matrix products in fp32 on one thread, in 1e9 operations per second."""
+    import torch
+
+    best = 0.0
+    for rows, columns, inner in SHAPES:
+        a, b = torch.randn(rows, inner), torch.randn(inner, columns)
+        out = torch.empty(rows, columns)
+        repeats = max(1, int(5e9 / (2 * rows * columns * inner)))
+        for _ in range(4):
+            began = time.process_time()
+            for _ in range(repeats):
+                torch.mm(a, b, out=out)
+            best = max(best, repeats * 2e-9 * rows * columns * inner / (time.process_time() - began))
+    return best
+
+
+def products(num_days: int) -> float:
+    """Counts the operations of a step's matrix products, in 1e9: on tensors without content, attention unfused."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from thalweg.contract import Progress
+    from trainables.water_mae.task import WaterMAETask
+
+    config = configuration(num_days, dropout=0.1)
+    task = WaterMAETask(config)
+    with torch.device("meta"):
+        model = task.build(None)
+    batch = {name: values.to("meta") for name, values in training_batch(config).items()}
+    now = Progress(samples=0, total_samples=1, stage="train", stage_ratio=0.0)
+    with FlopCounterMode(display=False) as counter:
+        weighted(config, dict(task.losses(model, batch, now))).backward()
+    return float(counter.get_total_flops()) / 1e9
+
+
+def in_this_process(arm: str, num_days: int) -> Any:
+    """Runs one arm, or one measurement, on one thread."""
+    import torch
+
+    torch.set_num_threads(1)
+    if arm == "check":
+        return check(num_days)
+    if arm == "matmul":
+        return matmul_rate()
+    if arm == "products":
+        return products(num_days)
+    return asdict(step_time(arm, num_days))
+
+
+def in_fresh_process(arm: str, num_days: int) -> Any:
+    """Runs an arm in a process of its own and returns its answer."""
+    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH", ""))))
+    environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    command = [sys.executable, __file__, "--arm", arm, "--days", str(num_days)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    if done.returncode:
+        sys.exit(f"{arm} failed:\n{done.stderr[-4000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def figures(
+    rounds: dict[str, list[Timing]], rates: list[float], gigaflop: float, differences: dict[str, float]
+) -> list[dict[str, Any]]:
+    """Returns the figures of the fastest rounds and their goals."""
+    rows: list[dict[str, Any]] = []
+
+    def add(name: str, value: float, unit: str, goal: str = "", met: bool | None = None) -> None:
+        rows.append({"name": name, "value": float(f"{value:.6g}"), "unit": unit, "goal": goal, "met": met})
+
+    for name, value in differences.items():
+        add(name, value, "1")
+    for arm in ARMS:
+        best = min(rounds[arm], key=lambda timing: timing.cpu_s)
+        add(f"{arm}: processor time of a step", best.cpu_s, "s")
+        add(f"{arm}: wall time of that step", best.wall_s, "s")
+        add(f"{arm}: peak memory", min(timing.peak_mib for timing in rounds[arm]), "MiB")
+    add("matrix products of a step", gigaflop, "GFLOP")
+    add("best rate of matrix products", max(rates), "GFLOP/s")
+    floor = gigaflop / max(rates)
+    add("floor: matrix products alone", floor, "s")
+    cpu = {arm: min(timing.cpu_s for timing in rounds[arm]) for arm in ARMS}
+    peak = {arm: min(timing.peak_mib for timing in rounds[arm]) for arm in ARMS}
+    faster = cpu["published"] / cpu["ours"]
+    add("published / ours, time", faster, "1", "at least 2.4", faster >= 2.4)
+    above = cpu["ours"] / floor
+    add("ours / floor", above, "1", "at most 1.5", above <= 1.5)
+    share = peak["ours"] / peak["published"]
+    add("ours / published, peak memory", share, "1", "at most 0.5", share <= 0.5)
+    return rows
+
+
+def main() -> None:
+    """Measures both arms in turn and prints the figures."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help=f"windows of {QUICK_DAYS} days, one round")
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--json", type=Path, help="write the figures here")
+    parser.add_argument("--arm", help=argparse.SUPPRESS)
+    parser.add_argument("--days", type=int, default=FULL_DAYS, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.arm:
+        print("\n" + json.dumps(in_this_process(args.arm, args.days)), flush=True)
+        return
+    num_days = QUICK_DAYS if args.quick else args.days
+    differences = in_fresh_process("check", num_days)
+    if max(differences.values()) >= 5e-5:
+        sys.exit(f"the arms must compute the same, got {differences}")
+    rounds: dict[str, list[Timing]] = {arm: [] for arm in ARMS}
+    rates: list[float] = []
+    for number in range(1 if args.quick else args.rounds):
+        rates.append(in_fresh_process("matmul", num_days))
+        for arm in ARMS:
+            rounds[arm].append(Timing(**in_fresh_process(arm, num_days)))
+            print(f"round {number + 1} {arm}: {rounds[arm][-1].cpu_s:.2f} s", file=sys.stderr)
+    rows = figures(rounds, rates, in_fresh_process("products", num_days), differences)
+    for row in rows:
+        verdict = "" if row["met"] is None else f"  goal {row['goal']}: {'met' if row['met'] else 'MISSED'}"
+        print(f"{row['name']:<42} {row['value']:>10.4g} {row['unit']}{verdict}")
+    if args.json:
+        args.json.write_text(json.dumps({"days": num_days, "figures": rows}, indent=1))
+
+
+if __name__ == "__main__":
+    main()
