@@ -21,6 +21,7 @@ class Curve:
         self._next = start + spacing
         self._sums: dict[str, float] = {}
         self._counts: dict[str, float] = {}
+        self._weights: dict[str, float] = {}  # of all parts since the last point, which may lie in two stages
         self._points: list[tuple[int, dict[str, float]]] = []
 
     def add(
@@ -33,6 +34,7 @@ class Curve:
         engine: Any,
     ) -> None:
         """Adds a step: the loss parts as sums with counts, the weights used and the learning rate."""
+        self._weights |= weights
         for name, value in sums.items():
             self._sums[name] = self._sums.get(name, 0.0) + value
             self._counts[name] = self._counts.get(name, 0.0) + counts[name]
@@ -40,14 +42,14 @@ class Curve:
             return
         parts = {name: self._sums[name] / count for name, count in self._counts.items() if count > 0}
         point = {f"loss/{name}": value for name, value in parts.items()}
-        point |= {f"weight/{name}": float(weight) for name, weight in weights.items()}
-        point["loss/weighted"] = sum(weights[name] * value for name, value in parts.items())
+        point |= {f"weight/{name}": float(weight) for name, weight in self._weights.items()}
+        point["loss/weighted"] = sum(self._weights[name] * value for name, value in parts.items())
         point["lr"] = lr
         norm = engine.get_global_grad_norm()
         if norm is not None:
             point["grad_norm"] = float(norm)
         self._points.append((samples, point))
-        self._sums, self._counts = {}, {}
+        self._sums, self._counts, self._weights = {}, {}, {}
         self._next = samples + self._spacing
 
     def note(self, samples: int, prefix: str, values: Mapping[str, float]) -> None:

@@ -1,5 +1,6 @@
 """Losses that join the samples of a global batch, against the whole batch at once."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -136,3 +137,12 @@ def test_a_joint_trial_goes_on_from_its_checkpoint_bit_for_bit(order: Any, run: 
         second = Session(order(name, **knobs), world, DataCache())
         assert second.advance(reached).metrics == whole[stops_after].metrics
         second.close()
+
+
+def test_a_point_of_the_curve_may_lie_in_two_stages(order: Any, run: Any) -> None:
+    sparse = replace(order(stages="joint", opt=_knobs(4)), evaluations=(96, 192, 256), num_curve_points=1)
+    middle = [point for _, point in run(sparse)[1].curve if "loss/weighted" in point]
+    assert len(middle) == 1  # samples 96 to 192, of which the first 32 are joint
+    parts = {name: middle[0][f"loss/{name}"] for name in ("alignment", "first", "second")}
+    expected = parts["alignment"] + parts["first"] + 0.5 * parts["second"]
+    assert middle[0]["loss/weighted"] == pytest.approx(expected)
