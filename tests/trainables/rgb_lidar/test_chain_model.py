@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -81,6 +81,7 @@ def test_a_part_has_the_same_names_and_shapes_whichever_other_parts_there_are(
         }
 
 
+@settings(max_examples=20)
 @given(
     rgb_channels=st.sampled_from([3, 4]),
     lidar_repr=st.sampled_from(["depth", "xyza"]),
@@ -259,9 +260,28 @@ def test_below_its_limit_the_scale_follows_every_gradient() -> None:
         assert gradient == pytest.approx(30 * direction, rel=1e-5)
 
 
-def test_at_its_limit_the_scale_can_only_come_back() -> None:
+def test_beyond_its_limit_the_scale_stays_and_its_gradient_passes() -> None:
     assert slope(math.log(150), 1.0) == pytest.approx((100, 100), rel=1e-5)
-    assert slope(math.log(150), -1.0) == pytest.approx((100, 0), rel=1e-5)
+    assert slope(math.log(150), -1.0) == pytest.approx((100, -100), rel=1e-5)
+
+
+@pytest.mark.parametrize("log_scale", [math.log(14), math.log(99), math.log(150)])
+def test_the_scales_gradient_adds_up_over_micro_batches(log_scale: float) -> None:
+    torch.manual_seed(0)
+    embeddings, directions = torch.randn(16, 4), torch.randn(16, 4)
+
+    def gradient(micro: int) -> float:
+        temperature = Temperature(SimilarityKnobs())
+        assert temperature.log_scale is not None
+        with torch.no_grad():
+            temperature.log_scale.fill_(log_scale)
+        for start in range(0, 16, micro):
+            rows = slice(start, start + micro)
+            (temperature(embeddings[rows]) * directions[rows]).sum().backward()
+        assert temperature.log_scale.grad is not None
+        return float(temperature.log_scale.grad)
+
+    assert gradient(2) == pytest.approx(gradient(16), rel=1e-4)
 
 
 def test_the_lowest_temperature_can_rise() -> None:

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from thalweg.contract import Batch
@@ -197,6 +197,7 @@ def test_all_fusions_can_have_equally_many_parameters(asked: int, knobs: dict[st
     assert all(abs(count - asked) < 0.01 * asked for count in matched.values()), matched
 
 
+@settings(max_examples=20)
 @given(width=st.integers(1, 400), hidden=st.booleans(), fusion=st.sampled_from(["add", "concat", "gated"]))
 def test_the_width_that_has_a_number_of_parameters_is_found(width: int, hidden: bool, fusion: str) -> None:
     name = "hidden_dim" if hidden else "neck_dim"
