@@ -1,9 +1,8 @@
 import itertools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.contract import Progress
-from thalweg.errors import ConfigError
 from thalweg.hashing import splitmix64
 from trainables.water_mae import evaluation
 from trainables.water_mae.config import (
@@ -69,58 +67,6 @@ def evaluate(task: WaterMAETask, model: nn.Module, data: WaterData, size: int) -
             assert value.dtype == torch.float64
             sums[name] = sums.get(name, torch.zeros(())) + value
     return task.summarize(sums)
-
-
-def test_the_reference_hides_37_of_94_and_30_of_76_patches(make_data: Callable[..., WaterData]) -> None:
-    data = make_data(
-        num_patches=94, num_catchments=604, num_members=8, sequence_length=30, num_days=31, num_pixels=1
-    )
-    batch = WaterMAETask(PRESETS["reference"]).training_batch(data, np.array([0]), KEYS[:1])
-    assert batch["image_masked"].shape == (1, 3, 30, 37)
-    assert batch["vector_masked"].shape == (1, 2, 30, 30)
-    images, vectors = batch["image_keep"][0, 0].numel(), batch["vector_keep"][0, 0].numel()
-    assert (images, vectors) == (1710, 1380)
-    assert 3 * images + 2 * (vectors + 1) == 7892
-
-
-@pytest.mark.parametrize("mask_mode", ["unified", "independent"])
-def test_modalities_of_a_kind_share_their_masks_when_unified(
-    config: WaterMAE, data: WaterData, mask_mode: str
-) -> None:
-    masking = MaskingKnobs.model_validate({"mask_mode": mask_mode})
-    batch = WaterMAETask(config.model_copy(update={"masking": masking})).training_batch(
-        data, FIRST_WITHOUT_RIVERS, KEYS
-    )
-    for name in ("image_keep", "image_masked", "vector_keep", "vector_masked"):
-        equal = torch.equal(batch[name][:, 0], batch[name][:, 1])
-        assert equal == (mask_mode == "unified")
-
-
-def test_kept_and_masked_patches_are_all_patches(config: WaterMAE, data: WaterData) -> None:
-    batch = WaterMAETask(config).training_batch(data, FIRST_WITHOUT_RIVERS, KEYS)
-    for kind in ("image", "vector"):
-        both = torch.cat((batch[f"{kind}_keep"], batch[f"{kind}_masked"]), dim=-1).sort(-1).values
-        assert torch.equal(both, torch.arange(both.shape[-1]).expand(both.shape))
-
-
-def test_training_masks_belong_to_the_key_of_the_sample(config: WaterMAE, data: WaterData) -> None:
-    task = WaterMAETask(config)
-    together = task.training_batch(data, FIRST_WITHOUT_RIVERS, KEYS)
-    alone = task.training_batch(data, FIRST_WITHOUT_RIVERS[[2]], KEYS[[2]])
-    other = task.training_batch(data, FIRST_WITHOUT_RIVERS[[2]], KEYS[[2]] + np.uint64(1))
-    assert torch.equal(together["image_masked"][2], alone["image_masked"][0])
-    assert not torch.equal(alone["image_masked"], other["image_masked"])
-    assert torch.equal(alone["images"], other["images"])
-
-
-def test_image_and_vector_masks_are_unrelated(config: WaterMAE, make_data: Callable[..., WaterData]) -> None:
-    data = make_data(num_patches=5)
-    masking = MaskingKnobs(image_mask_ratio=0.4, vector_mask_ratio=0.4)
-    batch = WaterMAETask(config.model_copy(update={"masking": masking})).training_batch(
-        data, FIRST_WITHOUT_RIVERS, KEYS
-    )
-    assert batch["image_masked"].shape[2:] == batch["vector_masked"].shape[2:]
-    assert not torch.equal(batch["image_masked"][:, 0], batch["vector_masked"][:, 0])
 
 
 def test_evaluation_does_not_depend_on_batch_or_order(config: WaterMAE, data: WaterData) -> None:
@@ -438,91 +384,6 @@ def test_the_protocol_names_the_data_knobs_and_no_searched_knob(config: WaterMAE
     )
     assert WaterMAETask(searched).protocol() == WaterMAETask(config).protocol()
     assert WaterMAETask(config).protocol()["masking"]["image_mask_ratio"] == 0.5
-
-
-def test_a_single_patch_cannot_be_masked(config: WaterMAE, make_data: Callable[..., WaterData]) -> None:
-    with pytest.raises(ConfigError, match="at least 2 patches, got 1"):
-        WaterMAETask(config).training_batch(make_data(num_patches=1), np.array([0]), KEYS[:1])
-
-
-ALTERNATIVES: Mapping[str, Any] = {
-    "data.sequence_length": 4,
-    "data.stride": 1,
-    "data.patch_size": 5,
-    "data.vector_patch_size": 4,
-    "data.land_threshold": 0.3,
-    "data.max_missing_ratio": 0.2,
-    "data.fill_precipitation": "zero",
-    "data.fill_soil_moisture": "nearest",
-    "data.fill_temperature": "median",
-    "data.stored_as": "float16",
-    "masking.image_mask_ratio": 0.7,
-    "masking.vector_mask_ratio": 0.7,
-    "masking.mask_mode": "independent",
-    "masking.image_kept_mask_ratio": 0.2,
-    "masking.vector_kept_mask_ratio": 0.2,
-    "loss_weights.precipitation": 2.0,
-    "loss_weights.soil_moisture": 2.0,
-    "loss_weights.temperature": 2.0,
-    "loss_weights.evaporation": 2.0,
-    "loss_weights.river_flow": 2.0,
-}
-
-
-def altered(config: WaterMAE, knob: str) -> WaterMAE:
-    group, name = knob.split(".")
-    values = config.model_dump()
-    assert values[group][name] != ALTERNATIVES[knob]
-    values[group][name] = ALTERNATIVES[knob]
-    return WaterMAE.model_validate(values)
-
-
-def test_every_knob_outside_the_model_is_tried_below(config: WaterMAE) -> None:
-    groups = ("data", "masking", "loss_weights")  # those of `loss` are tried beside the loss
-    assert set(ALTERNATIVES) == {
-        f"{group}.{name}" for group in groups for name in type(getattr(config, group)).model_fields
-    }
-
-
-@pytest.mark.parametrize("knob", [name for name in ALTERNATIVES if name.startswith("data.")])
-def test_every_data_knob_opens_other_data_under_another_protocol(config: WaterMAE, knob: str) -> None:
-    task, other = WaterMAETask(config), WaterMAETask(altered(config, knob))
-    assert task.data_key() != other.data_key()
-    assert task.protocol() != other.protocol()
-
-
-def test_tasks_share_data_whatever_else_differs(config: WaterMAE) -> None:
-    other = altered(altered(config, "masking.image_mask_ratio"), "loss_weights.river_flow")
-    assert WaterMAETask(config).data_key() == WaterMAETask(other).data_key()
-    elsewhere = config.model_copy(update={"dataset": "elsewhere"})
-    assert WaterMAETask(config).data_key() != WaterMAETask(elsewhere).data_key()
-
-
-@pytest.mark.parametrize("knob", [name for name in ALTERNATIVES if name.startswith("masking.")])
-def test_every_masking_knob_changes_training(config: WaterMAE, data: WaterData, knob: str) -> None:
-    batches = [
-        WaterMAETask(each).training_batch(data, FIRST_WITHOUT_RIVERS, KEYS)
-        for each in (config, altered(config, knob))
-    ]
-    kinds = {
-        f"masking.{kind}_{name}_ratio": {kind}
-        for kind in ("image", "vector")
-        for name in ("mask", "kept_mask")
-    }
-    differing = {
-        kind
-        for kind in ("image", "vector")
-        if not torch.equal(*(batch[f"{kind}_masked"] for batch in batches))
-    }
-    assert differing == kinds.get(knob, {"image", "vector"})
-
-
-@pytest.mark.parametrize("knob", [name for name in ALTERNATIVES if name.startswith("loss_weights.")])
-def test_every_loss_weight_reaches_its_part(config: WaterMAE, knob: str) -> None:
-    before = WaterMAETask(config).weights(NOW)
-    after = WaterMAETask(altered(config, knob)).weights(NOW)
-    assert tuple(before) == MODALITIES
-    assert {name for name in MODALITIES if before[name] != after[name]} == {knob.split(".")[1]}
 
 
 def test_a_few_steps_lower_every_part(data: WaterData) -> None:
