@@ -87,7 +87,8 @@ class Stage:
     """A part of training with its own parameters; the learning-rate schedule starts anew in each.
 
     Parameters that no group names are frozen: no gradient, and modules that hold only frozen parameters
-    are in evaluation mode, so that normalisation statistics stay as they are.
+    are in evaluation mode, so that normalisation statistics stay as they are. In 16-bit training a part that is frozen
+    is rounded to that precision once; after that it does not change.
 
     Attributes:
         name: What the stage is called in records.

@@ -22,8 +22,9 @@ Maps = Float[Tensor, "batch channel side side"]
 class Temperature(nn.Module):
     """Multiplies embeddings by the inverse temperature, so that their products with others are logits.
 
-    A learnable one is kept as its logarithm and never exceeds 100 (CLIP, arXiv:2103.00020, sections 2.3 and 2.5). At
-    this limit only gradients that lead away from it pass: it can come back. The logit (cosine + 1) / 2 is the half of a
+    A learnable one is kept as its logarithm; it never exceeds 100 (CLIP, arXiv:2103.00020, sections 2.3 and 2.5), and
+    beyond this limit gradients pass as they are, so that it can come back: whatever clips them would clip each
+    micro-batch for itself, and the whole batch would have another gradient. The logit (cosine + 1) / 2 is the half of a
     cosine, for a softmax ignores the constant.
 
     Args:
@@ -45,10 +46,7 @@ class Temperature(nn.Module):
         if self.log_scale is None:
             return self.fixed * embeddings
         log_scale = self.log_scale.float()
-        above = log_scale > LARGEST_LOG_SCALE
         limited = log_scale - (log_scale - LARGEST_LOG_SCALE).clamp(min=0).detach()
-        if limited.requires_grad:
-            limited.register_hook(lambda slope: torch.where(above, slope.clamp(min=0), slope))  # type: ignore[no-untyped-call]
         return limited.exp() * embeddings
 
 

@@ -24,8 +24,8 @@ def inherit(own: ChainKnobs, config: RGBLidar, sources: Mapping[str, RGBLidar]) 
         sources: Configurations of the best trials of the studies that it starts from.
 
     Raises:
-        ConfigError: A source is no chain or gives no part, a part is still missing, or parts that read scans come from
-            sources that read them differently.
+        ConfigError: A source is no chain or gives no part, a part is still missing, parts that read scans come from
+            sources that read them differently, or parts that were trained for one another come from different ones.
     """
     givers: dict[Part, str] = {}
     for study, source in sources.items():
@@ -35,6 +35,7 @@ def inherit(own: ChainKnobs, config: RGBLidar, sources: Mapping[str, RGBLidar]) 
             f"studies in starts_from must have trained what the stages {own.stages} need, got none of "
             f"{', '.join(sources)} with {_named(missing)}; add the stage {_makers(missing)} or a study that has it"
         )
+    _check_belonging(own, givers, sources)
     model, data = own, config.data
     for part, study in givers.items():
         source = sources[study]
@@ -43,6 +44,26 @@ def inherit(own: ChainKnobs, config: RGBLidar, sources: Mapping[str, RGBLidar]) 
             data = data.model_copy(update={"rgb_channels": source.data.rgb_channels})
     data = data.model_copy(update=_convention({study: sources[study] for study in _scanners(givers)}))
     return config.model_copy(update={"model": model, "data": data})
+
+
+def _check_belonging(own: ChainKnobs, givers: Mapping[Part, str], sources: Mapping[str, RGBLidar]) -> None:
+    """Refuses a projector that was trained for other networks, and embedders whose shared knobs differ."""
+    if "projector" in givers and "projector" not in own.made:
+        partners: tuple[Part, ...] = ("rgb", "classifier")
+        strangers = [part for part in partners if givers.get(part) != givers["projector"]]
+        if strangers:
+            raise ConfigError(
+                "a projector must come with the networks that it was trained for, got projector from "
+                f"{givers['projector']!r} and {' and '.join(f'{part} from {givers.get(part)!r}' for part in strangers)}"
+                "; name that study last in starts_from, or train the projector anew with the stage 'projector'"
+            )
+    models = [sources[givers[part]].model for part in ("rgb", "lidar") if part in givers]
+    embedders = [model.embedder for model in models if isinstance(model, ChainKnobs)]
+    if any(embedder != embedders[0] for embedder in embedders):
+        raise ConfigError(
+            f"both embedders share their knobs, got rgb from {givers['rgb']!r} and lidar from {givers['lidar']!r}, "
+            "which differ in model.embedder; take both from one study"
+        )
 
 
 def _given(study: str, source: RGBLidar, own: ChainKnobs) -> frozenset[Part]:

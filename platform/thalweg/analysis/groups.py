@@ -10,7 +10,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from thalweg.analysis.wording import number, score
+from thalweg.analysis.wording import score
 from thalweg.config import nested_leaves
 from thalweg.errors import StudyError
 from thalweg.search.records import StudyRecord, TrialRecord
@@ -80,7 +80,8 @@ def groups(record: StudyRecord, names: Sequence[str]) -> list[Group]:
         )
     found: dict[tuple[str, ...], list[TrialRecord]] = {}
     for trial, values in zip(trials, settings, strict=True):
-        found.setdefault(tuple(number(values.get(name, "-")) for name in names), []).append(trial)
+        key = tuple(str(values.get(name, "-")) for name in names)  # as it is, for rounded ones may coincide
+        found.setdefault(key, []).append(trial)
     made = [Group(key=key, trials=tuple(members)) for key, members in found.items()]
     return sorted(made, key=lambda group: group.mean, reverse=record.mode == "max")
 

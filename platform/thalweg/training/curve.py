@@ -21,7 +21,7 @@ class Curve:
         self._next = start + spacing
         self._sums: dict[str, float] = {}
         self._counts: dict[str, float] = {}
-        self._weights: dict[str, float] = {}  # of all parts since the last point, which may lie in two stages
+        self._last: tuple[int, Mapping[str, float], float, Any] | None = None  # the step since the last point
         self._points: list[tuple[int, dict[str, float]]] = []
 
     def add(
@@ -34,27 +34,33 @@ class Curve:
         engine: Any,
     ) -> None:
         """Adds a step: the loss parts as sums with counts, the weights used and the learning rate."""
-        self._weights |= weights
         for name, value in sums.items():
             self._sums[name] = self._sums.get(name, 0.0) + value
             self._counts[name] = self._counts.get(name, 0.0) + counts[name]
-        if samples < self._next and samples < self._due:
+        self._last = (samples, weights, lr, engine)
+        if samples >= self._next or samples >= self._due:
+            self._close_point()
+
+    def _close_point(self) -> None:
+        if self._last is None:
             return
+        samples, weights, lr, engine = self._last
         parts = {name: self._sums[name] / count for name, count in self._counts.items() if count > 0}
         point = {f"loss/{name}": value for name, value in parts.items()}
-        point |= {f"weight/{name}": float(weight) for name, weight in self._weights.items()}
-        point["loss/weighted"] = sum(self._weights[name] * value for name, value in parts.items())
+        point |= {f"weight/{name}": float(weight) for name, weight in weights.items()}
+        point["loss/weighted"] = sum(weights[name] * value for name, value in parts.items())
         point["lr"] = lr
         norm = engine.get_global_grad_norm()
         if norm is not None:
             point["grad_norm"] = float(norm)
         self._points.append((samples, point))
-        self._sums, self._counts, self._weights = {}, {}, {}
+        self._sums, self._counts, self._last = {}, {}, None
         self._next = samples + self._spacing
 
-    def note(self, samples: int, prefix: str, values: Mapping[str, float]) -> None:
-        """Adds a point of its own, such as the metrics at the end of a stage, under ``prefix/``."""
-        self._points.append((samples, {f"{prefix}/{name}": value for name, value in values.items()}))
+    def end_stage(self, samples: int, stage: str, metrics: Mapping[str, float]) -> None:
+        """Adds the metrics at the end of a stage, as ``after_STAGE/NAME``; no point mixes the losses of two stages."""
+        self._close_point()
+        self._points.append((samples, {f"after_{stage}/{name}": value for name, value in metrics.items()}))
 
     def points(self) -> tuple[tuple[int, dict[str, float]], ...]:
         """Returns the points collected so far."""

@@ -44,6 +44,12 @@ class World:
             dist.all_reduce(values)
         return values.cpu()
 
+    def largest(self, value: float) -> float:
+        """Returns the largest of the workers' values. Every worker must call."""
+        everyone = torch.zeros(self.size, dtype=torch.float64)
+        everyone[self.rank] = value
+        return float(self.sum(everyone).max())
+
     def gather(self, values: Tensor) -> tuple[Tensor, ...]:
         """Returns the tensors of all workers by rank, on this worker's device.
 

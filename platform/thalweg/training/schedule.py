@@ -53,6 +53,20 @@ class Plan:
         sums = [sum(shares[: number + 1]) for number in range(len(shares))]
         return cls(stages, (*(round(part * total_samples) for part in sums[:-1]), total_samples))
 
+    def check_steps(self, batch_size: int) -> None:
+        """Refuses a stage that no step would train.
+
+        Raises:
+            ConfigError: A stage is shorter than a batch.
+        """
+        starts = (0, *self.ends[:-1])
+        for stage, start, end in zip(self.stages, starts, self.ends, strict=True):
+            if len(self.stages) > 1 and end - start < batch_size:
+                raise ConfigError(
+                    f"a stage must be at least as long as a batch, got {end - start} samples for {stage.name!r} "
+                    f"where optimization.batch_size is {batch_size}; raise the stage's share or the budget"
+                )
+
     def index(self, samples: int) -> int:
         """Returns the number of the stage that trains after ``samples`` samples."""
         return next((i for i, end in enumerate(self.ends) if samples < end), len(self.ends) - 1)

@@ -81,8 +81,9 @@ class Session:
         engine.check_precision(self._knobs)
         self.data = cache.open(self.task, Path(order.data_root))
         self._layout = Layout.of(self._knobs.batch_size, self._knobs.micro_batch_size, world.size)
-        self._stream = SampleStream(self.data.num_samples("train"), self.task.config.seed)
         self._plan = Plan.lay(self.task.stages(), order.total_samples)
+        self._plan.check_steps(self._knobs.batch_size)
+        self._streams = self._make_streams()
         self._prefetch = ThreadPoolExecutor(1, thread_name_prefix="batch")
         self._timings = {"prepare_s": 0.0}
         self._memory = PeakMemory(world.device)
@@ -124,6 +125,14 @@ class Session:
                 return found
         return None
 
+    def _make_streams(self) -> dict[bool, SampleStream]:
+        """Returns the streams of stages that do not and do join samples; a joint batch holds no sample twice."""
+        count, seed = self.data.num_samples("train"), self.task.config.seed
+        streams = {False: SampleStream(count, seed)}
+        if any(stage.joint for stage in self._plan.stages):
+            streams[True] = SampleStream(count, seed, whole_batches_of=self._knobs.batch_size)
+        return streams
+
     def _wrap(self, model: torch.nn.Module) -> engine.TaskModule:
         return engine.TaskModule(self.task, model, joint=self._plan.stages[self._stage].joint)
 
@@ -143,7 +152,7 @@ class Session:
         if self.last is not None and self.last.samples > reached:
             return replace(self.last, facts=self._facts)
         due = next(samples for samples in self.order.evaluations if samples > reached)
-        began, start = time.perf_counter(), self._samples
+        began = time.perf_counter()
         curve = self._train_until(due)
         trained = time.perf_counter()
         metrics = self._evaluate()
@@ -153,7 +162,6 @@ class Session:
             )
         evaluated = time.perf_counter()
         timings = self._timings | {"train_s": trained - began, "evaluate_s": evaluated - trained}
-        self._trained = (self._trained[0] + self._samples - start, self._trained[1] + trained - began)
         self.last = Report(
             samples=due,
             samples_seen=self._samples,
@@ -181,12 +189,15 @@ class Session:
         self.last = replace(self.last, timings=timings)
 
     def _costs(self) -> dict[str, float]:
-        """Returns what the trial takes: parameters, seconds per pass over the split, most memory of a worker."""
+        """Returns what the trial takes: parameters, seconds of steps per pass over the split, most memory of a worker.
+
+        Time and memory are those of this process: a trial that was continued counts from there on.
+        """
         samples, seconds = self._trained
         costs = {"num_parameters": float(self.num_parameters)}
         costs["epoch_s"] = seconds / max(samples, 1) * self.data.num_samples("train")
-        peak = self._memory.mib()
-        return costs if peak is None else costs | {"peak_memory_mib": peak}
+        peak = self._world.largest(self._memory.mib() or 0.0)
+        return costs | {"peak_memory_mib": peak} if peak else costs
 
     def _train_until(self, due: int) -> tuple[tuple[int, dict[str, float]], ...]:
         curve = Curve(due, max((due - self._samples) // self.order.num_curve_points, 1), self._samples)
@@ -209,7 +220,8 @@ class Session:
         return self._prefetch.submit(lambda: [self._draw(position) for position in positions])
 
     def _draw(self, position: int) -> Batch:
-        indices, keys = self._stream.take(position, self._layout.micro_batch_size)
+        joint = self._plan.stages[self._stage].joint
+        indices, keys = self._streams[joint].take(position, self._layout.micro_batch_size)
         return self.task.training_batch(self.data, indices, keys)
 
     def _step(
@@ -219,6 +231,7 @@ class Session:
         batches: Sequence[Batch] = (),
     ) -> None:
         """Takes one optimizer step on one global batch, of which this rank holds some micro-batches."""
+        began = time.perf_counter()
         progress = self._plan.progress(self._samples)
         self._seed(0)
         after = self._samples + self._layout.batch_size
@@ -230,6 +243,8 @@ class Session:
         self._engine.step()
         self._samples = after
         curve.add(after, sums, counts, self.task.weights(progress), self._knobs.lr * scale, self._engine)
+        samples, seconds = self._trained
+        self._trained = (samples + self._layout.batch_size, seconds + time.perf_counter() - began)
 
     def _seed(self, micro_batch: int) -> None:
         """Seeds what is random about a step: a function of the samples seen, so that there is no state to save."""
@@ -271,10 +286,12 @@ class Session:
 
     def _way_out(self, batches: Sequence[Batch]) -> str:
         """Says what to mend: the data, where they are not finite, else the configuration; all ranks call."""
-        found = first_non_finite(batches)
+        positions = self._layout.positions(self._samples, self._world.rank)
+        joint = self._plan.stages[self._stage].joint
+        found = first_non_finite([self._draw(position) for position in positions] if joint else batches)
         if found is not None:
-            position = self._layout.positions(self._samples, self._world.rank)[found.batch]
-            indices, _ = self._stream.take(position, self._layout.micro_batch_size)
+            position = positions[found.batch]
+            indices, _ = self._streams[joint].take(position, self._layout.micro_batch_size)
             advice = f"mend the data: {found} (sample {indices[found.index[0]]} of train)"
         else:
             advice = "lower lr, or clip_norm, or the loss weights"
@@ -286,7 +303,7 @@ class Session:
         number = self._plan.index(self._samples)
         if number == self._stage:
             return
-        curve.note(self._samples, f"after_{self._plan.stages[self._stage].name}", self._evaluate())
+        curve.end_stage(self._samples, self._plan.stages[self._stage].name, self._evaluate())
         weights = engine.full_weights(self._engine)
         engine.release(self._engine)
         model = self.task.build(self.data).to(self._world.device)

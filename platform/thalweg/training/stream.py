@@ -24,25 +24,34 @@ class SampleStream:
     Args:
         num_samples: Size of the split.
         seed: Seed of the order and of the keys.
+        whole_batches_of: Ends each pass with its last whole batch of so many samples, so that no batch holds a sample
+            twice: in a contrastive batch its copy would be a wrong answer. 1 visits every sample in each pass.
 
     Raises:
         DataError: The split is empty.
+        ConfigError: A batch is larger than the split.
     """
 
-    def __init__(self, num_samples: int, seed: int) -> None:
+    def __init__(self, num_samples: int, seed: int, whole_batches_of: int = 1) -> None:
         if num_samples < 1:
             raise DataError(
                 "a training split must hold at least 1 sample, got 0; "
                 "lengthen its period or shorten the sequence"
             )
+        if whole_batches_of > num_samples:
+            raise ConfigError(
+                "a batch whose loss joins its samples must hold none twice, got optimization.batch_size "
+                f"{whole_batches_of} and {num_samples} training samples; lower it or use more data"
+            )
         self.num_samples = num_samples
+        self._pass_length = num_samples // whole_batches_of * whole_batches_of
         self._seed = seed
         self._passes: dict[int, npt.NDArray[np.int64]] = {}
 
     def take(self, start: int, count: int) -> tuple["Indices", "Keys"]:
         """Returns sample numbers and keys of the positions start .. start + count - 1, shape (count,) each."""
         positions = np.arange(start, start + count)
-        passes, offsets = np.divmod(positions, self.num_samples)
+        passes, offsets = np.divmod(positions, self._pass_length)
         indices = np.empty(count, dtype=np.int64)
         for number in np.unique(passes):
             chosen = passes == number

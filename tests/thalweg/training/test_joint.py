@@ -12,6 +12,7 @@ from families.toy.config import Toy
 from families.toy.task import Net, ToyTask, Waves
 from thalweg.config import Optimization
 from thalweg.contract import Progress
+from thalweg.errors import ConfigError
 from thalweg.hashing import splitmix64
 from thalweg.training import checkpoint
 from thalweg.training.process_group import World
@@ -43,7 +44,7 @@ def _by_hand(config: Toy, micro: int) -> Net:
         betas=(knobs.beta1, knobs.beta2),
         weight_decay=knobs.weight_decay,
     )
-    stream = SampleStream(data.num_samples("train"), config.seed)
+    stream = SampleStream(data.num_samples("train"), config.seed, whole_batches_of=BATCH)
     for start in range(0, STAGE, BATCH):
         progress = Progress(samples=start, total_samples=256, stage="align", stage_ratio=start / STAGE)
         adam.param_groups[0]["lr"] = knobs.lr * lr_factor(knobs, (start + BATCH) / STAGE)
@@ -139,10 +140,21 @@ def test_a_joint_trial_goes_on_from_its_checkpoint_bit_for_bit(order: Any, run: 
         second.close()
 
 
-def test_a_point_of_the_curve_may_lie_in_two_stages(order: Any, run: Any) -> None:
+def test_no_point_of_the_curve_mixes_the_losses_of_two_stages(order: Any, run: Any) -> None:
     sparse = replace(order(stages="joint", opt=_knobs(4)), evaluations=(96, 192, 256), num_curve_points=1)
-    middle = [point for _, point in run(sparse)[1].curve if "loss/weighted" in point]
-    assert len(middle) == 1  # samples 96 to 192, of which the first 32 are joint
-    parts = {name: middle[0][f"loss/{name}"] for name in ("alignment", "first", "second")}
-    expected = parts["alignment"] + parts["first"] + 0.5 * parts["second"]
-    assert middle[0]["loss/weighted"] == pytest.approx(expected)
+    points = [(samples, point) for samples, point in run(sparse)[1].curve if "loss/weighted" in point]
+    assert [samples for samples, _ in points] == [128, 192]
+    first, second = (point for _, point in points)
+    assert first["loss/weighted"] == first["loss/alignment"]
+    assert "loss/first" not in first and "loss/alignment" not in second
+    assert second["loss/weighted"] == pytest.approx(second["loss/first"] + 0.5 * second["loss/second"])
+
+
+def test_a_stage_shorter_than_a_batch_is_refused(order: Any, world: World) -> None:
+    with pytest.raises(ConfigError, match="at least as long as a batch, got 48 samples for 'align'"):
+        Session(replace(order(stages="joint", opt={"batch_size": 64}), evaluations=(96,)), world, DataCache())
+
+
+def test_a_joint_batch_larger_than_the_split_is_refused(order: Any, world: World) -> None:
+    with pytest.raises(ConfigError, match=r"hold none twice, got optimization.batch_size 100 and 96 training"):
+        Session(order(stages="joint", opt={"batch_size": 100}), world, DataCache())

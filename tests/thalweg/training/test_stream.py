@@ -67,3 +67,16 @@ def test_the_largest_fitting_micro_batch_is_taken() -> None:
 def test_a_batch_that_cannot_be_shared_is_refused_with_a_way_out() -> None:
     with pytest.raises(ConfigError, match=r"multiple of the lane's 2 workers, got 7; try 6 or 8"):
         Layout.of(7, None, 2)
+
+
+@pytest.mark.parametrize(("count", "batch"), [(10, 3), (10, 10), (7, 4), (12, 4)])
+def test_whole_batches_hold_no_sample_twice_and_passes_are_shuffled_anew(count: int, batch: int) -> None:
+    stream = SampleStream(count, 5, whole_batches_of=batch)
+    batches = [stream.take(start, batch)[0].tolist() for start in range(0, 40 * batch, batch)]
+    assert all(len(set(found)) == batch for found in batches)
+    assert {index for found in batches for index in found} == set(range(count))
+
+
+def test_a_batch_larger_than_the_split_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"none twice, got optimization.batch_size 11 and 10"):
+        SampleStream(10, 0, whole_batches_of=11)

@@ -137,3 +137,28 @@ def test_parts_that_read_scans_must_read_them_alike(chain: RGBLidar) -> None:
 def test_a_fusion_stays_as_it_is(config: RGBLidar) -> None:
     own = config.model_copy(update={"starts_from": ("a",)})
     assert inherit(own, a=config) == own
+
+
+def test_a_projector_comes_with_the_networks_it_was_trained_for(chain: RGBLidar) -> None:
+    own = later(chain, "finetune", starts_from=("whole", "other"))
+    whole = wide(chain, "cilp", "classifier", "projector")
+    with pytest.raises(
+        ConfigError, match="projector from 'whole' and classifier from 'other'; name that study last"
+    ):
+        inherit(own, whole=whole, other=wide(chain, "classifier"))
+    turned = later(chain, "finetune", starts_from=("other", "whole"))
+    found = inherit(turned, other=wide(chain, "classifier"), whole=whole).model
+    assert isinstance(found, ChainKnobs) and isinstance(whole.model, ChainKnobs)
+    assert found.projector == whole.model.projector
+
+
+def test_embedders_from_two_studies_share_their_knobs(chain: RGBLidar) -> None:
+    whole = wide(chain, "cilp", "classifier", "projector")
+    assert isinstance(whole.model, ChainKnobs)
+    pooled = whole.model.embedder.model_copy(update={"downsampling": "avgpool"})
+    narrow = whole.model_copy(
+        update={"model": whole.model.model_copy(update={"embedder": pooled, "stages": ("projector",)})}
+    )
+    own = later(chain, "cilp", "finetune", starts_from=("a", "b"))
+    with pytest.raises(ConfigError, match="share their knobs, got rgb from 'b' and lidar from 'a'"):
+        inherit(own, a=wide(chain, "cilp"), b=narrow)
