@@ -149,9 +149,12 @@ def search(
     interrupted = view.standing.ended is not None and view.standing.ended.end == "interrupted"
     more = chosen.study.num_trials * (1 if interrupted else 2)
     commands = studies.next_commands(space, options, more, flags)
+    nothing = record.best() is None
+    if nothing:
+        del commands["use the best"]
     leaderboard.guide(studies.places(options, record, uri), commands, console)
-    if interrupted:
-        raise typer.Exit(130)
+    if interrupted or nothing:
+        raise typer.Exit(130 if interrupted else 1)
 
 
 @app.command(rich_help_panel="Search")

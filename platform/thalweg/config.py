@@ -120,9 +120,14 @@ def _unknown(prefix: str, value: Any) -> list[str]:
 
 
 def explain(error: ValidationError) -> str:
-    """Returns pydantic's report as one line per broken law: knob, law, value."""
-    return "; ".join(
-        f"{'.'.join(str(part) for part in item['loc']) or error.title}: "
-        f"{item['msg'][:1].lower()}{item['msg'][1:]}, got {item['input']!r}"
-        for item in error.errors(include_url=False)
-    )
+    """Returns pydantic's report as one line per broken law: knob, law, value.
+
+    A law between several knobs names their values itself: the whole group of knobs would bury it.
+    """
+    lines = []
+    for item in error.errors(include_url=False):
+        law = item["msg"].removeprefix("Value error, ")
+        where = ".".join(str(part) for part in item["loc"]) or error.title
+        value = "" if isinstance(item["input"], dict | BaseModel) else f", got {item['input']!r}"
+        lines.append(f"{where}: {law[:1].lower()}{law[1:]}{value}")
+    return "; ".join(lines)

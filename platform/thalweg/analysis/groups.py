@@ -10,7 +10,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from thalweg.analysis.wording import score
+from thalweg.analysis.wording import counted, score
 from thalweg.config import nested_leaves
 from thalweg.errors import StudyError
 from thalweg.search.records import StudyRecord, TrialRecord
@@ -101,7 +101,7 @@ def draw(record: StudyRecord, names: Sequence[str], others: Sequence[str], width
     }
     columns["trials"] = [str(len(group.trials)) for group in found]
     columns[str(record.definition["metric"])] = [
-        f"{score(group.mean)} +- {score(group.spread)}" for group in found
+        score(group.mean) + ("" if group.spread is None else f" +- {score(group.spread)}") for group in found
     ]
     for name, column in _optional(found, others).items():
         if _width({**columns, name: column}) <= width:
@@ -115,6 +115,13 @@ def draw(record: StudyRecord, names: Sequence[str], others: Sequence[str], width
     for row in zip(*columns.values(), strict=True):
         table.add_row(*map(Text, row))
     return table
+
+
+def footnote(record: StudyRecord) -> str:
+    """Says what a table of groups shows and what it leaves out."""
+    left = sum(trial.status in ("pruned", "failed") and not trial.interrupted for trial in record.trials)
+    beside = f"; {counted(left, 'trial')} pruned or failed and left out" if left else ""
+    return f"means over complete trials +- standard deviation{beside}"
 
 
 def _optional(found: Sequence[Group], others: Sequence[str]) -> dict[str, list[str]]:

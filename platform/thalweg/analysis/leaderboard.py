@@ -66,7 +66,23 @@ class Leaderboard:
         for name, _ in known:
             table.add_column(name, justify="right", style="dim")
         self._fill(table, trials, [values for _, values in known])
-        return Group(table, *self._endings())
+        return Group(table, *self._beside(known), *self._endings())
+
+    def _beside(self, shown: Sequence[tuple[str, Mapping[str, float]]]) -> list[RenderableType]:
+        """Says which baselines had no room, and which ones no trial beats."""
+        names = {name for name, _ in shown}
+        others = [
+            f"{name} {score(found.get(self.objective))}"
+            for name, found in self.baselines.items()
+            if name not in names
+        ]
+        lines: list[RenderableType] = [Text(f"also {', '.join(others)}", style="dim")] if others else []
+        best = self.record.best()
+        if best is not None:
+            reached = self._loss({self.objective: best.value or 0.0})
+            unbeaten = [name for name, found in self.baselines.items() if self._loss(found) <= reached]
+            lines += [Text(f"no trial beats {', '.join(unbeaten)}", style="yellow")] if unbeaten else []
+        return lines
 
     def _baselines_within(self, room: int) -> list[tuple[str, Mapping[str, float]]]:
         """Returns the baselines that fit into so many characters, the best first, and the best one at any rate."""
@@ -187,6 +203,7 @@ def show(board: Leaderboard, console: Console, by: Sequence[str] = ()) -> None:
     console.print("", title, "", sep="\n")
     if by:
         console.print(groups.draw(board.record, by, board.kin(), console.width))
+        console.print("", Text(groups.footnote(board.record), style="dim"), sep="\n")
     elif board.ranked() or any(_is_over(trial) for trial in board.record.trials):
         console.print(board.draw(console.width))
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -18,19 +18,22 @@ if TYPE_CHECKING:
 
 
 def spaces() -> RenderableType:
-    """Lists the search spaces; a broken one with what is wrong with it."""
-    table = _table("space", "family", "metric", "trials", "question")
+    """Lists the search spaces, then the question of each; for a broken one what is wrong with it."""
+    table = _table("space", "family", "metric", "trials")
+    lines: dict[str, Text] = {}
     for name in discovery.names("search_spaces"):
         try:
             space = load_space(name)
             family = discovery.load_family(space.config_type).name
         except ThalwegError as error:
-            table.add_row(Text(name, style="red"), "", "", "", Text(f"broken: {error}", style="red"))
+            table.add_row(Text(name, style="red"), "broken")
+            lines[name] = Text(f"  {error}", style="red")
             continue
         study = space.study
         metric = f"{study.metric} ({study.mode})"
-        table.add_row(Text(name, style="cyan"), family, metric, f"{study.num_trials}", Text(space.doc))
-    return table
+        table.add_row(Text(name, style="cyan"), family, metric, f"{study.num_trials}")
+        lines[name] = Text.assemble((f"{name}  ", "cyan"), space.doc)
+    return Group(table, "", *lines.values())
 
 
 def families() -> RenderableType:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from thalweg import discovery
 from thalweg.config import FamilyConfig
 from thalweg.contract import Metric, Task
@@ -77,6 +79,8 @@ def prepare(
     metric = check_objective(space.study, task.metrics, family.name, task.measured())
     folder = data_root(family, root)
     make_world(family, folder, config.dataset, tell)
+    with torch.device("meta"):
+        task.build(None)  # refuses what only the model can know, such as the name of a fusion
     Layout.of(config.optimization.batch_size, None, space.study.num_workers)
     began = time.perf_counter()
     data = task.open(folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import re
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 
@@ -16,12 +17,15 @@ _MIB = 2**20
 class PeakMemory:
     """Measures from its creation on, or from the last `restart`.
 
-    On a GPU it is the peak of torch's allocator. On a CPU it is how far the resident memory of the process rose
-    above its level at the start, without pages of mapped files, which all processes of a machine share.
+    On a GPU it is the peak of torch's allocator. On a CPU it is how far the resident memory of the process rises above
+    its level before its first trial, without pages of mapped files, which all processes of a machine share. What the
+    C library keeps of earlier trials counts, so that it is good to some ten MiB only.
 
     Args:
         device: Where the trial computes.
     """
+
+    _level: ClassVar[dict[str, float] | None] = None
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -37,7 +41,7 @@ class PeakMemory:
         getattr(ctypes.CDLL(None), "malloc_trim", lambda pad: 0)(0)
         try:
             _CLEAR.write_text("5")  # resets the high-water mark, see proc(5)
-            self._start = _resident()
+            self._start = PeakMemory._level = PeakMemory._level or _resident()
         except OSError:  # a container may forbid it
             self._start = None
 

@@ -18,7 +18,7 @@ from thalweg import discovery
 from thalweg.config import parse
 from thalweg.contract import SplitName, Task
 from thalweg.data.finite import first_non_finite
-from thalweg.errors import NonFiniteError
+from thalweg.errors import ConfigError, NonFiniteError
 from thalweg.hashing import splitmix64
 from thalweg.training import baselines, checkpoint, engine, gradient, joint
 from thalweg.training.curve import Curve
@@ -130,6 +130,11 @@ class Session:
         count, seed = self.data.num_samples("train"), self.task.config.seed
         streams = {False: SampleStream(count, seed)}
         if any(stage.joint for stage in self._plan.stages):
+            if self._knobs.batch_size < 2:
+                raise ConfigError(
+                    "a batch whose loss joins its samples must hold at least 2, got optimization.batch_size "
+                    f"{self._knobs.batch_size}; raise it"
+                )
             streams[True] = SampleStream(count, seed, whole_batches_of=self._knobs.batch_size)
         return streams
 

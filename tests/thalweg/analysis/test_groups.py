@@ -71,7 +71,8 @@ def test_the_table_shows_mean_spread_and_cost(
     rows: dict[str, list[Any]] = {line[0]: line[1:] for line in lines}
     assert rows["fusion"] == ["trials", "skill", "parameters", "lowest", "highest"]
     assert rows["add"] == ["3", "0.7000", "+-", "0.2000", "2,000", "0.5000", "0.9000"]
-    assert rows["gated"] == ["1", "0.1000", "+-", "-", "1,000", "0.1000", "0.1000"]
+    assert rows["gated"] == ["1", "0.1000", "1,000", "0.1000", "0.1000"]
+    assert "standard deviation; 2 trials pruned or failed and left out" in text.getvalue()
 
 
 @pytest.mark.parametrize("width", [50, 60, 80, 120])

@@ -113,9 +113,14 @@ def test_trials_come_before_many_baselines(page: Page, make_record: Record, make
     board = Leaderboard(record=record, baselines=baselines, metrics=METRICS)
     console, text = page(80)
     show(board, console)
-    (head,) = [line.split() for line in text.getvalue().splitlines() if "baseline" in line]
+    head, *rest = [line.split() for line in text.getvalue().splitlines() if "baseline" in line]
     assert head[:8] == ["trial", "0", "trial", "1", "trial", "2", "trial", "3"]
     assert head[8:] == ["baseline-7", "baseline-6"]
+    left_out = [f"baseline-{number} {number / 10:.4f}" for number in range(6)]
+    unbeaten = [f"baseline-{number}" for number in (5, 6, 7)]  # the best trial has 0.5
+    assert " ".join(word for line in rest for word in line) == (
+        f"also {', '.join(left_out)} no trial beats {', '.join(unbeaten)}"
+    )
 
 
 def test_the_sum_counts_ends_and_what_early_stopping_saved(

@@ -155,6 +155,13 @@ def test_a_stage_shorter_than_a_batch_is_refused(order: Any, world: World) -> No
         Session(replace(order(stages="joint", opt={"batch_size": 64}), evaluations=(96,)), world, DataCache())
 
 
+def test_a_joint_batch_of_one_is_refused(order: Any, world: World) -> None:
+    with pytest.raises(ConfigError, match=r"at least 2, got optimization.batch_size 1"):
+        Session(order(stages="joint", opt={"batch_size": 1}), world, DataCache())
+
+
 def test_a_joint_batch_larger_than_the_split_is_refused(order: Any, world: World) -> None:
-    with pytest.raises(ConfigError, match=r"hold none twice, got optimization.batch_size 100 and 96 training"):
+    with pytest.raises(
+        ConfigError, match=r"hold none twice, got optimization.batch_size 100 and 96 training"
+    ):
         Session(order(stages="joint", opt={"batch_size": 100}), world, DataCache())
