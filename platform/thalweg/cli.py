@@ -148,13 +148,10 @@ def search(
     flags = {"--data": data, "--tracking-uri": tracking_uri}
     interrupted = view.standing.ended is not None and view.standing.ended.end == "interrupted"
     more = chosen.study.num_trials * (1 if interrupted else 2)
-    commands = studies.next_commands(space, options, more, flags)
-    nothing = record.best() is None
-    if nothing:
-        del commands["use the best"]
+    commands = studies.next_commands(space, options, more, flags, has_best=record.best() is not None)
     leaderboard.guide(studies.places(options, record, uri), commands, console)
-    if interrupted or nothing:
-        raise typer.Exit(130 if interrupted else 1)
+    if code := 130 if interrupted else int(record.best() is None):
+        raise typer.Exit(code)
 
 
 @app.command(rich_help_panel="Search")

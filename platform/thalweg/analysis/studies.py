@@ -198,7 +198,9 @@ def places(options: Options, record: StudyRecord, tracking_uri: str) -> dict[str
     return found
 
 
-def next_commands(space: str, options: Options, num_trials: int, flags: Mapping[str, Any]) -> dict[str, str]:
+def next_commands(
+    space: str, options: Options, num_trials: int, flags: Mapping[str, Any], *, has_best: bool = True
+) -> dict[str, str]:
     """Says what to type after a search.
 
     Args:
@@ -206,15 +208,17 @@ def next_commands(space: str, options: Options, num_trials: int, flags: Mapping[
         options: Where and how the study ran.
         num_trials: Trials to ask for.
         flags: What else the search was told, by option; None where it kept its default.
+        has_best: Whether a trial is complete.
     """
     named = None if options.name == space else options.name
     output = None if options.output == Path("thalweg_runs") else options.output
     kept = {"--output": output, "--storage": options.storage}
     more = {"--study": named, "--address": options.address, **kept, **flags}
     uri = {"--tracking-uri": flags.get("--tracking-uri")}
+    best = {"use the best": _command(f"thalweg best {options.name}", kept)} if has_best else {}
     return {
         "compare trials": _command("thalweg ui", uri),
-        "use the best": _command(f"thalweg best {options.name}", kept),
+        **best,
         "carry on": _command(f"thalweg search {space} --trials {num_trials}", more),
     }
 

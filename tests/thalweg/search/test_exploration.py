@@ -1,5 +1,6 @@
 """Looking at data sets, with a family whose data set is one file and whose look is one page."""
 
+import importlib
 import sys
 import textwrap
 from collections.abc import Iterator
@@ -50,6 +51,7 @@ def write_family(code: Path, **files: str) -> None:
     folder.mkdir(parents=True)
     for name, text in {"__init__": "", "config": CONFIG, "datasets": DATASETS, **files}.items():
         (folder / f"{name}.py").write_text(textwrap.dedent(text))
+    importlib.invalidate_caches()  # else a folder that changed twice within a tick of the clock keeps its old listing
 
 
 @pytest.fixture(autouse=True)
