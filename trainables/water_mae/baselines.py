@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from thalweg.nn.masking import take_patches
 from trainables.water_mae.config import MODALITIES
 from trainables.water_mae.data import WaterData
+from trainables.water_mae.forecast import LEAD_DAYS, RIVER_FLOW, Forecast, last_flow
 from trainables.water_mae.model import Batch, Predictions, kind_and_index
 
 
@@ -40,6 +41,12 @@ class Climatology(nn.Module):
             predictions[name] = means[kind][:, index][day, batch[f"{kind}_masked"][:, index]]
         return predictions
 
+    def forecast(self, batch: Batch) -> Forecast:
+        """Returns the means of the days to come; takes the same batch as the model."""
+        last = batch["day_of_year"][:, -1:]
+        days = (last + torch.tensor(LEAD_DAYS, device=last.device)) % len(self.vector_means)
+        return self.vector_means[:, RIVER_FLOW][days]
+
 
 class Persistence(nn.Module):
     """Predicts what the same patch showed when it was last visible, else when it is next; else the mean, 0."""
@@ -55,6 +62,11 @@ class Persistence(nn.Module):
             day = _day_to_repeat(visible)[..., None].expand(values.shape)
             predictions[name] = take_patches(seen.gather(1, day), masked)
         return predictions
+
+    def forecast(self, batch: Batch) -> Forecast:
+        """Repeats the last day; takes the same batch as the model."""
+        last = last_flow(batch)
+        return last.expand(-1, len(LEAD_DAYS), -1, -1)
 
 
 class NearestPatch(nn.Module):

@@ -218,6 +218,18 @@ class LossKnobs(Knobs):
         return self
 
 
+class ForecastKnobs(Knobs):
+    """A linear head on frozen encoders that forecasts river flow: what pre-training is good for."""
+
+    share: float = Field(default=0.0, ge=0, le=1)
+    """Share of the sample budget, at its end, that trains the head alone; 0 for no head.
+
+    1 takes the encoders as another study left them (`starts_from`), or as chance did.
+    """
+    lr_scale: float = Field(default=1.0, gt=0, le=1e3)
+    """Factor on the learning rate of the head."""
+
+
 class WaterMAE(FamilyConfig):
     """Masked autoencoder over three gridded fields and two catchment series, for one trial."""
 
@@ -235,6 +247,8 @@ class WaterMAE(FamilyConfig):
     """Weights of the loss parts."""
     loss: LossKnobs = LossKnobs()
     """Form of the loss."""
+    forecast: ForecastKnobs = ForecastKnobs()
+    """Downstream task."""
 
     @model_validator(mode="after")
     def _a_self_decoder_predicts_all_that_is_hidden(self) -> Self:

@@ -1,5 +1,6 @@
 """The data of the hydrological masked autoencoder: days of land patches and catchments, served as windows."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -87,6 +88,7 @@ class WaterData:
         vector_positions: Mean position of the catchments of each vector patch, in km east and north of a point.
         sequence_length: Days in a window.
         starts: First day of each window, by split.
+        ends: The day after the last one, by split.
         fingerprint: Hash of the days and of how they are cut into windows.
         notes: What a user of the data should know, such as what was filled.
     """
@@ -103,6 +105,7 @@ class WaterData:
     vector_positions: Float32[np.ndarray, "vector_patch 2"]
     sequence_length: int
     starts: dict[SplitName, Int64[np.ndarray, " window"]]
+    ends: dict[SplitName, int]
     fingerprint: str
     _climatology: tuple[
         Float32[np.ndarray, "366 3 patch pixel"], Float32[np.ndarray, "366 2 vector_patch member"]
@@ -135,6 +138,29 @@ class WaterData:
             "day_of_year": self.day_of_year[starts[:, None] + np.arange(length)].astype(np.int64),
             "window": self.epoch_day[starts].astype(np.uint64),
         }
+
+    def after(
+        self, split: SplitName, indices: Int64[np.ndarray, " batch"], days: Sequence[int]
+    ) -> tuple[Float32[np.ndarray, "batch lead 2 vector_patch member"], Float32[np.ndarray, "batch lead 2"]]:
+        """Copies days after windows out of the store.
+
+        Args:
+            split: The split.
+            indices: Numbers of windows in the split.
+            days: How many days each lies after the last day of a window.
+
+        Returns:
+            The vector modalities on these days, and 1 where a modality is present on the day and throughout the
+            window. A day beyond the end of the split has zeros and nothing present.
+        """
+        starts = self.starts[split][indices]
+        where = starts[:, None] + self.sequence_length - 1 + np.array(days)
+        inside = where < self.ends[split]
+        where = np.where(inside, where, 0)
+        in_window = whole(self.vector_present, starts, self.sequence_length) > 0
+        present = inside[..., None] & self.vector_present[where] & in_window[:, None]
+        values = self.vectors[where].astype(np.float32) * present[..., None, None]
+        return values, present.astype(np.float32)
 
     def climatology(
         self,
@@ -201,6 +227,7 @@ def _serve(store: Store, folder: Path, knobs: DataKnobs) -> WaterData:
         vector_positions=arrays["vector_positions"],
         sequence_length=knobs.sequence_length,
         starts=starts,
+        ends={split: span.stop for split, span in days.items()},
         fingerprint=key_of(windows),
         _climatology=(arrays["climatology_images"], arrays["climatology_vectors"]),
         notes=tuple(facts["notes"]),

@@ -18,14 +18,16 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from thalweg.contract import Indices, Keys, Metric, Progress, SplitName, Stage, Task
+from thalweg.config import FamilyConfig
+from thalweg.contract import Indices, Keys, Metric, ParameterGroup, Progress, SplitName, Stage, Task
 from thalweg.hashing import digest, splitmix64
 from thalweg.nn.masking import num_masked, random_masks
-from trainables.water_mae import evaluation, loss
+from trainables.water_mae import evaluation, forecast, loss, ridge
 from trainables.water_mae.baselines import all_baselines
 from trainables.water_mae.config import MODALITIES, MaskingKnobs, WaterMAE
 from trainables.water_mae.data import REFERENCE_GEOMETRY, Geometry, WaterData, open_data
 from trainables.water_mae.model import Batch, MaskedAutoencoder
+from trainables.water_mae.ridge import Ridge
 
 _STREAMS = {"image": np.uint64(0xA3B195354A39B70D), "vector": np.uint64(0x1B03738712FAD5C9)}
 
@@ -36,6 +38,7 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
     config_type = WaterMAE
     metrics = (
         *evaluation.declared(),
+        *forecast.declared(),
         Metric(
             name="weighted_loss",
             mode="min",
@@ -57,15 +60,28 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
         """Tells what was filled or rounded."""
         return data.notes
 
+    def inherit(self, sources: Mapping[str, FamilyConfig]) -> WaterMAE:
+        """Takes the architecture of the last source."""
+        found = [source for source in sources.values() if isinstance(source, WaterMAE)]
+        return self.config.model_copy(update={"model": found[-1].model})
+
+    def measured(self) -> tuple[str, ...]:
+        """Returns all metrics, those of forecasts only with a head."""
+        left_out = () if self._forecasts else tuple(metric.name for metric in forecast.declared())
+        return tuple(metric.name for metric in self.metrics if metric.name not in left_out)
+
     def training_batch(self, data: WaterData, indices: Indices, keys: Keys) -> Batch:
-        """Draws windows of the training split with masks from their keys."""
-        return _batch(data, data.windows("train", indices), keys, self.config.masking)
+        """Draws windows of the training split with masks from their keys, and the days that follow for a head."""
+        batch = _batch(data, data.windows("train", indices), keys, self.config.masking)
+        return batch | (forecast.targets(data, "train", indices) if self._forecasts else {})
 
     def evaluation_batch(self, data: WaterData, split: SplitName, indices: Indices) -> Batch:
         """Draws windows with masks that depend on their first day only."""
         windows = data.windows(split, indices)
         keys = splitmix64(splitmix64(np.uint64(evaluation.MASK_SEED)) ^ windows["window"])
         batch = _batch(data, windows, keys, evaluation.MASKING)
+        if self._forecasts:
+            batch |= forecast.targets(data, split, indices)
         for ratio in evaluation.OTHER_RATIOS:
             masks = _masks(windows, keys, evaluation.masking_at(ratio))
             batch |= {f"{name}_{evaluation.suffix(ratio)}": mask for name, mask in masks.items()}
@@ -80,18 +96,40 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
     def build(self, data: WaterData | None) -> nn.Module:
         """Builds the model for the geometry of the data."""
         geometry = _reference_geometry() if data is None else data.geometry
-        return MaskedAutoencoder(self.config.model, geometry, self.config.data.sequence_length)
+        model_type = forecast.ForecastingAutoencoder if self._forecasts else MaskedAutoencoder
+        return model_type(self.config.model, geometry, self.config.data.sequence_length)
 
     def stages(self) -> tuple[Stage, ...]:
-        """Returns one stage; the contrastive loss joins the samples of a batch."""
-        return (Stage(joint=self._contrasts),)
+        """Returns pre-training, whose contrastive loss joins the samples of a batch, and then the head's stage."""
+        share = self.config.forecast.share
+        head = ParameterGroup(prefix=forecast.HEAD, lr_scale=self.config.forecast.lr_scale)
+        downstream = Stage(name=forecast.STAGE, share=share, groups=(head,))
+        if share == 1:
+            return (downstream,)
+        if not share:
+            return (Stage(joint=self._contrasts),)
+        rest = tuple(ParameterGroup(prefix=prefix) for prefix in self._pretrained())
+        return (Stage(share=1 - share, groups=rest, joint=self._contrasts), downstream)
+
+    def _pretrained(self) -> list[str]:
+        """Names the parts of the model that pre-training trains."""
+        parts = [f"{name}_{part}." for name in MODALITIES for part in ("encoder", "decoder")]
+        shared = ["fusion."] if self.config.model.shared_depth else []
+        return [*parts, *shared, "encoder_modality_tokens.", "decoder_modality_tokens."]
+
+    @property
+    def _forecasts(self) -> bool:
+        return self.config.forecast.share > 0
 
     @property
     def _contrasts(self) -> bool:
         return self.config.loss.contrastive_weight > 0
 
     def losses(self, model: nn.Module, batch: Batch, progress: Progress) -> Mapping[str, Tensor]:
-        """Sums over samples the mean squared error of hidden land cells and catchments, per modality."""
+        """Sums over samples the mean squared error of what is hidden, per modality, or of forecasts."""
+        if progress.stage == forecast.STAGE:
+            assert isinstance(model, forecast.ForecastingAutoencoder)
+            return {forecast.STAGE: forecast.loss(model.forecast(batch), batch).sum()}
         return self.joint_losses(self.embed(model, batch, progress), progress)
 
     def embed(self, model: nn.Module, batch: Batch, progress: Progress) -> Mapping[str, Tensor]:
@@ -113,26 +151,37 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
         return parts
 
     def counts(self, batch: Batch, progress: Progress) -> Mapping[str, float]:
-        """Counts the samples in which each modality is present, and the pairs that are contrasted."""
+        """Counts the samples in which each modality is present, and the pairs that are contrasted; or forecasts."""
+        if progress.stage == forecast.STAGE:
+            return {forecast.STAGE: float(forecast.counted(batch).sum())}
         counts = {name: float(evaluation.present(batch, name).sum()) for name in MODALITIES}
         return counts | ({"contrastive": loss.num_contrasted(batch)} if self._contrasts else {})
 
     def weights(self, progress: Progress) -> Mapping[str, float]:
-        """Returns the loss weights, the same throughout."""
+        """Returns the loss weights, the same throughout a stage."""
+        if progress.stage == forecast.STAGE:
+            return {forecast.STAGE: 1.0}
         weights = self.config.loss_weights.model_dump()
         return weights | ({"contrastive": self.config.loss.contrastive_weight} if self._contrasts else {})
 
     @torch.no_grad()
     def evaluate(self, model: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
-        """Sums what the metrics need, at all ratios of the protocol."""
-        return evaluation.evaluate(model, batch)
+        """Sums what the metrics need, at all ratios of the protocol; a predictor may do one of the two tasks alone."""
+        sums = {} if isinstance(model, Ridge) else evaluation.evaluate(model, batch)
+        if self._forecasts and isinstance(model, forecast.Forecaster):
+            sums |= forecast.sums(model.forecast(batch), batch)
+        return sums
 
     def summarize(self, sums: Mapping[str, Tensor]) -> dict[str, float]:
         """Computes the metrics; those of a modality that the split lacks, or that is constant, are NaN.
 
         Such a modality does not enter the mean skill and ``weighted_loss``.
         """
-        metrics = evaluation.summarize(sums)
+        forecasts = any(name.startswith(forecast.STAGE) for name in sums)
+        metrics = forecast.summarize(sums) if forecasts else {}
+        if all(name.startswith(forecast.STAGE) for name in sums):
+            return metrics
+        metrics |= evaluation.summarize(sums)
         weights = self.config.loss_weights.model_dump()
         parts = [
             weights[name] * metrics[f"mse_{name}"]
@@ -143,11 +192,12 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
 
     def protocol(self) -> Mapping[str, Any]:
         """Names the masks of the evaluation and the windows and patches that they hide."""
-        return {**evaluation.protocol(), "data": self.config.data.model_dump()}
+        ahead = {"lead_days": list(forecast.LEAD_DAYS)}
+        return {**evaluation.protocol(), **ahead, "data": self.config.data.model_dump()}
 
     def baselines(self, data: WaterData) -> Mapping[str, nn.Module]:
-        """Returns the mean seasonal cycle of every place, persistence, and the nearest visible patch."""
-        return all_baselines(data)
+        """Returns the mean seasonal cycle, persistence, the nearest visible patch and, for forecasts, a regression."""
+        return all_baselines(data) | ({"ridge": ridge.fit(data)} if self._forecasts else {})
 
     def draw(self, model: nn.Module, data: WaterData, folder: Path) -> None:
         """Draws maps of each modality and hydrographs."""

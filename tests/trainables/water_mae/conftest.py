@@ -118,6 +118,7 @@ def in_memory(
             "train": starts[starts < NUM_TRAIN_DAYS - sequence_length],
             "val": starts[starts >= NUM_TRAIN_DAYS],
         },
+        ends={"train": NUM_TRAIN_DAYS, "val": num_days},
         fingerprint="memory",
         _climatology=(normal(366, 3, num_patches, num_pixels), normal(366, 2, *shape)),
     )

@@ -1,0 +1,36 @@
+"""Great Britain: what to hide in pre-training, judged by what frozen encoders know of the river flow to come."""
+
+from thalweg.search.space import Trial
+from thalweg.search.study import Study
+from trainables.water_mae.config import PRESETS, DataKnobs, ForecastKnobs, MaskingKnobs, WaterMAE
+
+# Before the last quarter the head repeats the last day in every trial, so there is nothing to stop trials by.
+study = Study(
+    metric="nse_forecast",
+    mode="max",
+    samples=4096,
+    num_trials=16,
+    num_evaluations=4,
+    scheduler="none",
+    seed=1,
+)
+
+
+def space(trial: Trial) -> WaterMAE:
+    """Which masks and learning rate teach encoders most about the river flow of the next 1, 3 and 7 days?"""
+    base = PRESETS["small"]
+    masking = MaskingKnobs(
+        image_mask_ratio=trial.suggest_float("image_mask_ratio", 0.15, 0.85),
+        vector_mask_ratio=trial.suggest_float("vector_mask_ratio", 0.15, 0.85),
+    )
+    lr = trial.suggest_float("lr", 3e-4, 1e-2, log=True)
+    head = ForecastKnobs(share=0.25, lr_scale=trial.suggest_float("head_lr_scale", 0.3, 10.0, log=True))
+    return base.model_copy(
+        update={
+            "dataset": "gb-hydrology",
+            "data": DataKnobs(sequence_length=8, stride=4),
+            "masking": masking,
+            "optimization": base.optimization.model_copy(update={"lr": lr}),
+            "forecast": head,
+        }
+    )

@@ -1,0 +1,149 @@
+"""What the encoders know of the days to come: a linear head on frozen encoders that forecasts river flow.
+
+A forecast is issued on the last day of a window, with everything in the window visible. The head adds to that day's
+flow a linear function of the token in which the encoders and the shared layers have put what they know of a vector
+patch on that day; before it is trained it repeats the day. Days beyond the split count nowhere.
+"""
+
+from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from thalweg.contract import Indices, Metric, SplitName
+from thalweg.nn.losses import masked_mse
+from trainables.water_mae import metrics
+from trainables.water_mae.config import VECTOR_MODALITIES, ModelKnobs
+from trainables.water_mae.data import Geometry, WaterData
+from trainables.water_mae.model import Batch, MaskedAutoencoder
+
+LEAD_DAYS = (1, 3, 7)
+STAGE = "forecast"
+HEAD = "forecast_head"
+RIVER_FLOW = VECTOR_MODALITIES.index("river_flow")
+
+Forecast = Float[Tensor, "batch lead patch member"]
+
+
+@runtime_checkable
+class Forecaster(Protocol):
+    """A model or baseline that forecasts."""
+
+    def forecast(self, batch: Batch) -> Forecast:
+        """Forecasts normalised log flow from a batch."""
+
+
+class ForecastHead(nn.Module):
+    """One linear function for each catchment and lead time; it begins as zero.
+
+    Args:
+        dim: Width of a token.
+        num_patches: Vector patches.
+        num_members: Catchments in a vector patch.
+    """
+
+    def __init__(self, dim: int, num_patches: int, num_members: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(len(LEAD_DAYS), num_patches, num_members, dim))
+        self.bias = nn.Parameter(torch.zeros(len(LEAD_DAYS), num_patches, num_members))
+
+    def forward(self, tokens: Float[Tensor, "batch patch dim"]) -> Forecast:
+        """Returns the change of normalised log flow since the day of the tokens."""
+        return torch.einsum("bpd,lpmd->blpm", tokens, self.weight) + self.bias
+
+
+class ForecastingAutoencoder(MaskedAutoencoder):
+    """A masked autoencoder with one more child, ``forecast_head``."""
+
+    def __init__(self, knobs: ModelKnobs, geometry: Geometry, num_steps: int) -> None:
+        super().__init__(knobs, geometry, num_steps)
+        self.forecast_head = ForecastHead(knobs.dim, geometry.num_vector_patches, geometry.num_members)
+
+    def forecast(self, batch: Batch) -> Forecast:
+        """Forecasts normalised log flow from windows of which everything is visible."""
+        visible = dict(batch)
+        for kind in ("image", "vector"):
+            size, modalities, steps, patches, _ = batch[f"{kind}s"].shape
+            every = torch.arange(patches, device=batch[f"{kind}s"].device)
+            visible[f"{kind}_keep"] = every.expand(size, modalities, steps, patches)
+        tokens = self.encode(visible).maps["river_flow"][-1]
+        num_patches = batch["vectors"].shape[3]
+        change = self.forecast_head(
+            tokens[:, -num_patches - 1 : -1]
+        )  # the token of the attributes comes last
+        forecast: Tensor = last_flow(batch) + change.float()
+        return forecast
+
+
+def last_flow(batch: Batch) -> Float[Tensor, "batch 1 patch member"]:
+    """Returns normalised log flow on the last day of each window."""
+    return batch["vectors"][:, RIVER_FLOW, -1][:, None]
+
+
+def targets(data: WaterData, split: SplitName, indices: Indices) -> Batch:
+    """Draws the days that are to be forecast from windows of a split.
+
+    Returns:
+        ``forecast_target`` fp32 (batch, lead, patch, member), normalised log flow;
+        ``forecast_present`` fp32 (batch, lead), 1 where the day lies in the split and has rivers, as the window has.
+    """
+    values, present = data.after(split, indices, LEAD_DAYS)
+    return {
+        "forecast_target": torch.from_numpy(values[:, :, RIVER_FLOW]),
+        "forecast_present": torch.from_numpy(present[:, :, RIVER_FLOW]),
+    }
+
+
+def counted(batch: Batch) -> Float[Tensor, " batch"]:
+    """Returns 1 for the samples from which some day can be forecast, else 0."""
+    return batch["forecast_present"].amax(1)
+
+
+def loss(forecast: Forecast, batch: Batch) -> Float[Tensor, " batch"]:
+    """Computes the mean squared error of each sample over catchments and lead times, 0 where nothing is known."""
+    return masked_mse(forecast, batch["forecast_target"], _known(batch))
+
+
+def sums(forecast: Forecast, batch: Batch) -> dict[str, Tensor]:
+    """Sums the moments of flow in mm/day of each catchment and lead time."""
+    scale, known = batch["river_flow_scale"], _known(batch)
+    given = metrics.river_flow(forecast, scale)
+    seen = metrics.river_flow(batch["forecast_target"], scale)
+    num_patches = known.shape[2]
+    everywhere = torch.arange(num_patches, device=known.device).expand(len(known), 1, num_patches)
+    found: dict[str, Tensor] = {}
+    for number, days in enumerate(LEAD_DAYS):
+        one = slice(number, number + 1)
+        moments = metrics.catchment_sums(given[:, one], seen[:, one], known[:, one], everywhere, num_patches)
+        found |= {f"forecast_{days}d/{name}": value for name, value in moments.items()}
+    return found
+
+
+def summarize(found: Mapping[str, Tensor]) -> dict[str, float]:
+    """Turns the sums into the median NSE of each lead time, and their mean."""
+    efficiencies = {}
+    for days in LEAD_DAYS:
+        prefix = f"forecast_{days}d/"
+        moments = {
+            name.removeprefix(prefix): value for name, value in found.items() if name.startswith(prefix)
+        }
+        efficiencies[f"nse_forecast_{days}d"] = metrics.median(metrics.nse(moments))
+    return {"nse_forecast": sum(efficiencies.values()) / len(LEAD_DAYS), **efficiencies}
+
+
+def declared() -> tuple[Metric, ...]:
+    """Declares what `summarize` returns."""
+    each = "Nash-Sutcliffe efficiency of river flow in mm/day, median of catchments, forecast"
+    leads = ", ".join(map(str, LEAD_DAYS))
+    meanings = {"nse_forecast": f"mean over {leads} days ahead of the {each.removesuffix(', forecast')}"}
+    meanings |= {f"nse_forecast_{days}d": f"{each} {days} day{'s' * (days > 1)} ahead" for days in LEAD_DAYS}
+    return tuple(
+        Metric(name=name, mode="max", unit="1", search_invariant=True, meaning=meaning)
+        for name, meaning in meanings.items()
+    )
+
+
+def _known(batch: Batch) -> Tensor:
+    return (batch["forecast_present"][..., None, None] > 0) & batch["vector_valid"][:, None]

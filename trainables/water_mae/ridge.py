@@ -1,0 +1,172 @@
+"""Ridge regression of river flow on the days before: the plain way to forecast, which encoders should outdo.
+
+Each catchment and lead time has its own regression of the change of normalised log flow, so that a large penalty leaves
+persistence. It rests on the catchment's last days of flow, its evaporation, and the means of all land patches: rain of
+the last days, soil moisture and temperature of the last day.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Float64, Int64
+from torch import Tensor, nn
+
+from trainables.water_mae.config import IMAGE_MODALITIES, VECTOR_MODALITIES
+from trainables.water_mae.data import WaterData
+from trainables.water_mae.forecast import LEAD_DAYS, RIVER_FLOW, Forecast, last_flow
+from trainables.water_mae.model import Batch
+
+FLOW_DAYS, RAIN_DAYS = 7, 3
+PENALTIES = (1.0, 10.0, 100.0, 1000.0, 10000.0)
+HELD_OUT = 0.2
+"""Share of the training split, at its end, on which the penalty is chosen."""
+
+_EVAPORATION = VECTOR_MODALITIES.index("evaporation")
+_RAIN, _SOIL, _AIR = (
+    IMAGE_MODALITIES.index(name) for name in ("precipitation", "soil_moisture", "temperature")
+)
+
+Day = Callable[[int], Tensor]
+"""Returns a series as it was some days before each row, (row, ...)."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Days of the training split on which a forecast is issued.
+
+    Attributes:
+        shared: Predictors that all catchments have in common; the first is 1.
+        own: Predictors of each catchment.
+        target: Change of normalised log flow to the days to come.
+    """
+
+    shared: Float64[Tensor, "row shared"]
+    own: Float64[Tensor, "row catchment own"]
+    target: Float64[Tensor, "row catchment lead"]
+
+    def part(self, rows: slice) -> "Rows":
+        """Returns some of the rows."""
+        return Rows(self.shared[rows], self.own[rows], self.target[rows])
+
+
+class Ridge(nn.Module):
+    """Forecasts river flow, and nothing else.
+
+    Args:
+        shared: Weights of the shared predictors.
+        own: Weights of a catchment's own predictors.
+    """
+
+    def __init__(
+        self,
+        shared: Float[Tensor, "lead patch member shared"],
+        own: Float[Tensor, "lead patch member own"],
+    ) -> None:
+        super().__init__()
+        self.register_buffer("shared", shared, persistent=False)
+        self.register_buffer("own", own, persistent=False)
+        self.shared: Tensor
+        self.own: Tensor
+
+    def forecast(self, batch: Batch) -> Forecast:
+        """Forecasts normalised log flow; takes the same batch as the model."""
+        weight = batch["image_valid"].to(batch["images"].dtype)[:, None, None]
+        means = (batch["images"] * weight).sum(4) / weight.sum(4)  # (batch, modality, step, patch)
+        vectors = batch["vectors"]
+        num_steps = vectors.shape[2]
+        shared, own = predictors(
+            lambda lag: means[:, :, num_steps - 1 - lag],
+            lambda lag: vectors[:, :, num_steps - 1 - lag],
+            num_steps,
+        )
+        change = torch.einsum("bf,lpmf->blpm", shared, self.shared)
+        return last_flow(batch) + change + torch.einsum("bpmf,lpmf->blpm", own, self.own)
+
+
+def predictors(means: Day, vectors: Day, num_steps: int) -> tuple[Tensor, Tensor]:
+    """Returns what a forecast is regressed on: shared (row, shared) and own (row, *catchment, own).
+
+    Args:
+        means: Mean of each modality over each land patch, (row, modality, patch).
+        vectors: Evaporation and flow, (row, modality, *catchment).
+        num_steps: Days that are known.
+    """
+    today, here = means(0), vectors(0)
+    rain = [means(lag)[:, _RAIN] for lag in range(min(RAIN_DAYS, num_steps))]
+    flow = [vectors(lag)[:, RIVER_FLOW] for lag in range(min(FLOW_DAYS, num_steps))]
+    shared = torch.cat([torch.ones_like(today[:, 0, :1]), *rain, today[:, _SOIL], today[:, _AIR]], dim=1)
+    return shared, torch.stack([*flow, here[:, _EVAPORATION]], dim=-1)
+
+
+def fit(data: WaterData) -> Ridge:
+    """Fits the regressions to the training split; the penalty is the one that forecasts its last days best."""
+    rows = training_rows(data)
+    cut = round(len(rows.target) * (1 - HELD_OUT))
+    early, late = rows.part(slice(cut)), rows.part(slice(cut, None))
+    errors = [_error(solve(early, penalty), late) for penalty in PENALTIES]
+    shared, own = solve(rows, PENALTIES[errors.index(min(errors))])
+    shape = data.geometry.member_valid.shape
+    placed = (
+        weights.permute(2, 0, 1).reshape(len(LEAD_DAYS), *shape, -1).float() for weights in (shared, own)
+    )
+    return Ridge(*placed)
+
+
+def training_rows(data: WaterData) -> Rows:
+    """Lays out every day of the training split that has rivers, as have the days before and after that count."""
+    first, stop = int(data.starts["train"][0]), data.ends["train"]
+    num_steps = data.sequence_length
+    valid = torch.tensor(data.geometry.pixel_valid).double()
+    means = torch.stack(
+        [
+            (torch.from_numpy(data.images[day].astype("float64")) * valid).sum(2) / valid.sum(1)
+            for day in range(first, stop)
+        ]
+    )
+    vectors = torch.from_numpy(data.vectors[first:stop].astype("float64")).flatten(2)
+    history = min(FLOW_DAYS, num_steps)
+    issued = torch.arange(history - 1, stop - first - max(LEAD_DAYS))
+    issued = issued[_complete(torch.tensor(data.vector_present[first:stop, RIVER_FLOW]), issued, history)]
+    shared, own = predictors(lambda lag: means[issued - lag], lambda lag: vectors[issued - lag], history)
+    flow = vectors[:, RIVER_FLOW]
+    target = torch.stack([flow[issued + lead] - flow[issued] for lead in LEAD_DAYS], dim=-1)
+    return Rows(shared, own, target)
+
+
+def _complete(
+    present: Bool[Tensor, " day"], issued: Int64[Tensor, " row"], history: int
+) -> Bool[Tensor, " row"]:
+    lags = [*(-lag for lag in range(history)), *LEAD_DAYS]
+    return torch.stack([present[issued + lag] for lag in lags]).all(0)
+
+
+def solve(
+    rows: Rows, penalty: float
+) -> tuple[Float64[Tensor, "catchment shared lead"], Float64[Tensor, "catchment own lead"]]:
+    """Solves all regressions at once; the constant is not penalised.
+
+    The predictors that catchments share are eliminated first, with one factorisation for all of them: the Schur
+    complement of the normal equations has the size of a catchment's own predictors.
+    """
+    num_shared, (_, num_catchments, num_own) = rows.shared.shape[1], rows.own.shape
+    ridge = torch.full((num_shared,), penalty, dtype=torch.float64)
+    ridge[0] = 1e-9
+    factor = torch.linalg.cholesky(rows.shared.T @ rows.shared + ridge.diag())
+    own = rows.own.permute(1, 0, 2)  # (catchment, row, own)
+    target = rows.target.permute(1, 0, 2)
+    both = torch.cat([own, target], dim=2)
+    crossed = rows.shared.T @ both  # (catchment, shared, own + lead)
+    flat = crossed.permute(1, 0, 2).reshape(num_shared, -1)
+    reduced = torch.cholesky_solve(flat, factor).reshape(num_shared, num_catchments, -1).permute(1, 0, 2)
+    product = own.mT @ both - crossed[..., :num_own].mT @ reduced
+    inner = product[..., :num_own] + penalty * torch.eye(num_own, dtype=torch.float64)
+    own_weights = torch.linalg.solve(inner, product[..., num_own:])
+    shared_weights = reduced[..., num_own:] - reduced[..., :num_own] @ own_weights
+    return shared_weights, own_weights
+
+
+def _error(weights: tuple[Tensor, Tensor], rows: Rows) -> float:
+    shared, own = weights
+    given = torch.einsum("rf,cfl->rcl", rows.shared, shared) + torch.einsum("rcf,cfl->rcl", rows.own, own)
+    return float((given - rows.target).square().mean())
