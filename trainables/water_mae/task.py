@@ -37,8 +37,8 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
 
     config_type = WaterMAE
     metrics = (
-        *evaluation.declared(),
         *forecast.declared(),
+        *evaluation.declared(),
         Metric(
             name="weighted_loss",
             mode="min",

@@ -115,7 +115,7 @@ def test_two_workers_of_which_one_lacks_rivers_equal_one(
             for point in (mine, theirs)
         ]
         assert losses[0] == pytest.approx(losses[1], rel=1e-4)
-    skills = {name for name in alone["metrics"] if name.startswith("skill")}
+    skills = {name for name in alone["metrics"] if name.startswith(("skill", "nse", "kge"))}
     assert {name: together["metrics"][name] for name in skills} == pytest.approx(
         {name: alone["metrics"][name] for name in skills}, rel=1e-3, abs=1e-4
     )
