@@ -61,9 +61,9 @@ class MaskingKnobs(Knobs):
     """What training hides; the evaluation hides a fixed share whatever these say."""
 
     image_mask_ratio: float = Field(default=0.4, gt=0, lt=1)
-    """Share of the image patches of each day that is hidden and reconstructed."""
+    """Share of the image patches of each day that is hidden."""
     vector_mask_ratio: float = Field(default=0.4, gt=0, lt=1)
-    """Share of the vector patches of each day that is hidden and reconstructed."""
+    """Share of the vector patches of each day that is hidden."""
     mask_mode: MaskMode = "unified"
     """Whether the image modalities share one mask and the vector modalities another, or each has its own."""
     image_kept_mask_ratio: float | None = Field(default=None, gt=0, lt=1)
@@ -104,7 +104,7 @@ class ModelKnobs(Knobs):
     dropout: float = Field(default=0.1, ge=0, lt=1)
     """Dropout on the branches of encoder and fusion layers; attention weights are not dropped."""
     film_mode: FilmMode = "tanh"
-    """Scale of the static conditioning: tanh in (-1, 1), or 1 + tanh in (0, 2), near identity at first, or none."""
+    """Scale of the static conditioning: tanh in (-1, 1), or 1 + tanh in (0, 2), near identity at first; none is off."""
     film_scope: FilmScope = "per_patch"
     """Whether a vector token is conditioned by its own catchments or by the mean over all of them.
 
