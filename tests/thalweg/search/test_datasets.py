@@ -1,13 +1,10 @@
 """Making, importing and listing data sets, with a family whose sets hold one file."""
 
-import sys
 import textwrap
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-import trainables
 from thalweg.errors import ConfigError, DiscoveryError, OutputError, ThalwegError
 from thalweg.search import datasets
 
@@ -37,16 +34,12 @@ DATASETS = """
 
 
 @pytest.fixture(autouse=True)
-def _only_family(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _only_family(code: Path) -> None:
     """Makes ``buoys`` the only family."""
-    folder = tmp_path / "code" / "buoys"
-    folder.mkdir(parents=True)
+    folder = code / "buoys"
+    folder.mkdir()
     for name, text in (("__init__", ""), ("config", CONFIG), ("datasets", DATASETS)):
         (folder / f"{name}.py").write_text(textwrap.dedent(text))
-    monkeypatch.setattr(trainables, "__path__", [str(folder.parent)])
-    yield
-    for name in ("buoys", "buoys.config", "buoys.datasets"):
-        monkeypatch.delitem(sys.modules, f"trainables.{name}", raising=False)
 
 
 @pytest.fixture

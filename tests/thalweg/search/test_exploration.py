@@ -1,14 +1,11 @@
 """Looking at data sets, with a family whose data set is one file and whose look is one page."""
 
 import importlib
-import sys
 import textwrap
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-import trainables
 from thalweg.errors import ConfigError, DataError, DiscoveryError, OutputError
 from thalweg.search.exploration import export_fiftyone, show
 
@@ -48,25 +45,10 @@ EXPLORE = """
 
 def write_family(code: Path, **files: str) -> None:
     folder = code / "buoys"
-    folder.mkdir(parents=True)
+    folder.mkdir()
     for name, text in {"__init__": "", "config": CONFIG, "datasets": DATASETS, **files}.items():
         (folder / f"{name}.py").write_text(textwrap.dedent(text))
     importlib.invalidate_caches()  # else a folder that changed twice within a tick of the clock keeps its old listing
-
-
-@pytest.fixture(autouse=True)
-def _only_family(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Makes what ``write_family`` writes the only family."""
-    monkeypatch.setattr(trainables, "__path__", [str(tmp_path / "code")])
-    yield
-    for name in ("", ".config", ".datasets", ".explore"):
-        sys.modules.pop(f"trainables.buoys{name}", None)
-
-
-@pytest.fixture
-def code(tmp_path: Path) -> Path:
-    """Where the family lies."""
-    return tmp_path / "code"
 
 
 def test_a_look_makes_a_missing_world_and_lies_below_the_output_folder(code: Path, tmp_path: Path) -> None:
