@@ -192,7 +192,10 @@ def _missing(room: Room, target: str, name: str) -> str:
     if "." in name:
         return f"a dotted name must be importable from here, got {target!r}; run where its package lies"
     what = "family" if room == "trainables" else "search space"
-    return _nothing(f"{what} {name!r}", f"{room}/", name, names(room))
+    nothing = _nothing(f"{what} {name!r}", f"{room}/", name, names(room))
+    if os.path.exists(f"{name}.py"):
+        return f"{nothing}; the file {name}.py here is found inside a folder: mkdir lab, then lab.{name}"
+    return nothing
 
 
 def _nothing(what: str, where: str, name: str, known: Mapping[str, Any] | tuple[str, ...]) -> str:

@@ -94,6 +94,14 @@ def test_an_unknown_space_is_named_with_the_closest_one(monkeypatch: pytest.Monk
         discovery.load_module("search_spaces", "quikstart")
 
 
+def test_a_file_beside_the_user_is_told_the_way_to_be_found(
+    lab: Callable[[str, str], Path], tmp_path: Path
+) -> None:
+    (tmp_path / "rivers.py").write_text("")
+    with pytest.raises(DiscoveryError, match=r"no search space 'rivers'.*mkdir lab, then lab\.rivers"):
+        discovery.load_module("search_spaces", "rivers")
+
+
 def test_an_unknown_family_is_refused_with_what_was_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(discovery, "names", lambda room: ("water_mae",))
     with pytest.raises(DiscoveryError, match=r"no family 'zzz' in trainables/ \(found: water_mae\)"):
