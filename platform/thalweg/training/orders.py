@@ -75,7 +75,8 @@ class Report:
         samples_seen: Samples that training has really seen.
         value: The objective.
         metrics: All metrics of the validation split.
-        curve: Loss parts, weights, learning rate and gradient norm since the last report.
+        curve: Loss parts, weights, learning rate (the largest over the optimizer's groups) and gradient norm since the
+            last report.
         timings: Seconds of the parts of this answer.
         costs: What the trial takes: ``num_parameters``, ``epoch_s`` (seconds of training per pass over the split) and
             ``peak_memory_mib`` of this worker.

@@ -243,11 +243,12 @@ class Session:
         scale = lr_factor(self._knobs, self._stage_ratio(after))
         for group in self._engine.optimizer.param_groups:
             group["lr"] = self._knobs.lr * group["lr_scale"] * scale
+        lr = max(group["lr"] for group in self._engine.optimizer.param_groups)
         sums, counts = backward()
         self._check(sums, batches)
         self._engine.step()
         self._samples = after
-        curve.add(after, sums, counts, self.task.weights(progress), self._knobs.lr * scale, self._engine)
+        curve.add(after, sums, counts, self.task.weights(progress), lr, self._engine)
         samples, seconds = self._trained
         self._trained = (samples + self._layout.batch_size, seconds + time.perf_counter() - began)
 

@@ -13,7 +13,7 @@ from families.toy.config import Toy
 from families.toy.task import ToyTask, Waves
 from tests.thalweg.training.conftest import Orders, Run
 from thalweg.config import Optimization
-from thalweg.contract import Progress
+from thalweg.contract import ParameterGroup, Progress, Stage
 from thalweg.errors import ConfigError, NonFiniteError
 from thalweg.training import baselines, checkpoint
 from thalweg.training.process_group import World
@@ -208,6 +208,24 @@ def test_the_curve_holds_unweighted_parts_and_the_weights_used(order: Orders, ru
     assert one["loss/first"] == pytest.approx(other["loss/first"], rel=1e-4)
     assert other["loss/weighted"] == pytest.approx(4 * one["loss/weighted"], rel=1e-4)
     assert (one["weight/second"], other["weight/second"]) == (0.5, 2.0)
+
+
+def test_the_curve_holds_the_learning_rate_that_the_optimizer_ran_at(order: Orders, run: Run) -> None:
+    knobs = Optimization(lr=1e-2, warmup_ratio=0.1)
+    points = dict(point for report in run(order(stages="two")) for point in report.curve if "lr" in point[1])
+    for samples, scale in ((64, 1.0), (128, 1.0), (192, 0.5), (248, 0.5)):  # the head's lr_scale
+        factor = lr_factor(knobs, (samples - 1) % 128 / 128 + 1 / 128)
+        assert points[samples]["lr"] == pytest.approx(1e-2 * scale * factor)
+
+
+def test_of_several_learning_rates_the_curve_holds_the_largest(
+    order: Orders, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    groups = (ParameterGroup(prefix="body", lr_scale=0.1), ParameterGroup(prefix="head", lr_scale=3.0))
+    monkeypatch.setattr(ToyTask, "stages", lambda self: (Stage(groups=groups),))
+    reports = run(order(opt={"lr_schedule": "constant", "warmup_ratio": 0.0}))
+    rates = [point["lr"] for report in reports for _, point in report.curve]
+    assert rates == pytest.approx([3e-2] * len(rates))
 
 
 def test_absent_targets_do_not_thin_the_mean(order: Orders, run: Run) -> None:
