@@ -152,6 +152,17 @@ def test_every_family_can_be_described(run: Callable[..., Result], name: str) ->
         (["train", "spaces.toys", "--param", "depth=3"], r"does not ask 'depth' here; it asks trouble"),
         (["train", "spaces.toys", "--param", "lr=9"], r"lr must be in \[0.0001, 0.03\]"),
         (["train", "spaces.toys", "--param", "lr"], r"must be name=value, got 'lr'"),
+        (["train", "families.toy", "--preset", "huge", "--samples", "8"], r"no preset 'huge'.*default, wide"),
+        (["train", "families.toy", "--preset", "wide"], r"preset needs a budget.*add --samples"),
+        (
+            ["train", "families.toy", "--preset", "wide", "--param", "lr=1"],
+            r"asks no parameter, got --param lr=1",
+        ),
+        (["train", "spaces.toys", "--dataset", "tiny"], r"--dataset goes with a preset of a family"),
+        (
+            ["train", "water_mae", "--preset", "tiny", "--samples", "8", "--dataset", "sea"],
+            r"no data set 'sea' of water_mae \(found: .*tiny",
+        ),
         (["describe", "nope"], r"no family 'nope'"),
         (["describe", "families.toy", "--preset", "huge"], r"no preset 'huge'.*default, wide"),
         (["best", "nope"], r"no study 'nope' in thalweg_runs \(found: none\)"),
@@ -252,6 +263,16 @@ def test_training_one_configuration_prints_its_curve_and_checkpoint(
     checkpoint = Path(result.output.splitlines()[-1].strip())
     assert checkpoint.is_dir()
     assert checkpoint.is_relative_to(tmp_path / "thalweg_runs" / "train")
+
+
+def test_a_preset_is_trained_without_a_space(run: Callable[..., Result], tmp_path: Path) -> None:
+    result = run("train", "water_mae", "--preset", "tiny", "--samples", "16")
+    assert result.exit_code == 0, result.output
+    assert "preset tiny of water_mae, data set tiny, skill (max)" in result.output
+    assert re.search(r"16 samples  skill -?\d\.\d+", result.output)
+    checkpoint = Path(result.output.splitlines()[-1].strip())
+    assert checkpoint.is_relative_to(tmp_path / "thalweg_runs" / "train")
+    assert checkpoint.parents[1].name.startswith("water_mae-tiny-")
 
 
 def test_only_the_first_of_several_workers_speaks(
