@@ -55,6 +55,11 @@ def test_every_configuration_and_budget_has_a_folder_of_its_own(tmp_path: Path) 
     assert len(folders) == 3
 
 
+def test_the_study_says_how_many_checkpoints_are_kept(tmp_path: Path) -> None:
+    space = load_space("spaces.toys").with_settings(keep_last=3)
+    assert choose(space, {}, output=tmp_path, root=tmp_path).order.keep_last == 3
+
+
 def test_other_data_have_a_folder_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = chosen(tmp_path, {}).order.directory
     monkeypatch.setattr(Waves, "fingerprint", "waves-2")
