@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -234,34 +234,50 @@ def best(
     pictures: Annotated[
         bool, typer.Option("--pictures", help="Draw what the best trials do, also into MLflow.")
     ] = False,
+    test: Annotated[
+        bool, typer.Option("--test", help="Evaluate it on the split that selected nothing, also into MLflow.")
+    ] = False,
+    at: Annotated[
+        Literal["last", "best"], typer.Option(help="Evaluation whose weights --export and --test take.")
+    ] = "last",
     tracking_uri: Tracking = None,
 ) -> None:
     """Shows the best trial of a study: metrics, configuration, checkpoint, and the command to train it again.
 
-    Example: `thalweg best quickstart --export best.pt --pictures`
+    Example: `thalweg best quickstart --export best.pt --test --pictures`
 
+    The value of a trial is that of its last evaluation; where an earlier one was better, its weights are kept too.
     The exported file needs torch alone: `torch.load("best.pt", weights_only=True)["weights"]`. Pictures are those
     of all complete trials whose checkpoint is kept.
     """
-    from thalweg.analysis import studies
+    from thalweg.analysis import held_out, studies
     from thalweg.analysis.pictures import draw_best
+    from thalweg.tracking import held_out as tracked
     from thalweg.tracking import pictures as shelf
     from thalweg.tracking.address import check_tracking, default_uri
 
+    if at == "best" and export is None and not test:
+        raise ConfigError("--at chooses the weights of --export and --test, got neither; add one of them")
     console = _console()
     tell = _tell(console)
     record = studies.find(output, study, storage)
     studies.show_best(record, output / study, console)
     if export is not None:
-        tell(studies.export_best(record, export, data))
-    if not pictures:
-        return
+        tell(studies.export_best(record, export, data, at))
     uri = tracking_uri or default_uri()
-    check_tracking(uri)
+    unknown = f"not in MLflow, for {uri} does not know the trial"
+    if test or pictures:
+        check_tracking(uri)
     directory = (output / study).absolute()
-    for drawn in draw_best(record, directory, data):
+    if test:
+        found = held_out.evaluate_best(record, data, at)
+        held_out.show(record, found, console)
+        metrics, number = held_out.invariant(record, found), studies.best_trial(record).number
+        run = tracked.record(uri, study, directory, number, metrics, samples=found.samples)
+        tell(f"trial {number}: {'test metrics in MLflow' if run else f'test metrics {unknown}'}")
+    for drawn in draw_best(record, directory, data) if pictures else ():
         run = shelf.record(uri, study, directory, drawn.number, drawn.folder)
-        where = "and in MLflow" if run else f"not in MLflow, for {uri} does not know the trial"
+        where = "and in MLflow" if run else unknown
         tell(f"trial {drawn.number}: {len(drawn.files)} pictures in {drawn.folder}, {where}")
 
 

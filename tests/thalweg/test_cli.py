@@ -5,15 +5,19 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
 
+from families.toy.config import Toy
 from thalweg import cli, discovery
 from thalweg.search.ledger import Evaluation, Ledger, Proposal
+from thalweg.search.single import Single, choose, train
 from thalweg.search.space import load_space
+from thalweg.training.held_out import evaluate
 
 HEAVY = ("torch", "ray", "optuna", "mlflow", "pandas", "deepspeed")
 
@@ -165,6 +169,7 @@ def test_every_family_can_be_described(run: Callable[..., Result], name: str) ->
         ),
         (["describe", "nope"], r"no family 'nope'"),
         (["describe", "families.toy", "--preset", "huge"], r"no preset 'huge'.*default, wide"),
+        (["best", "nope", "--at", "best"], r"--at chooses the weights of --export and --test"),
         (["best", "nope"], r"no study 'nope' in thalweg_runs \(found: none\)"),
         (["data", "make", "families.toy"], r"must have synthetic data sets"),
         (["data", "make", "rgb_lidar", "--option", "seed=3"], r"must be named and get a name.*--as"),
@@ -286,6 +291,48 @@ def test_importing_the_command_line_changes_no_environment() -> None:
     code = "import os\nbefore = dict(os.environ)\nimport thalweg.cli\nassert dict(os.environ) == before"
     environment: dict[str, Any] = dict(os.environ)
     subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+
+
+@pytest.mark.parametrize("at", ["last", "best"])
+def test_the_best_trial_is_reported_on_the_split_that_selected_nothing(
+    run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    order = choose(load_space("spaces.toys"), {"width": "8"}, output=tmp_path, root=tmp_path).order
+    checkpoints: dict[int, str] = {}
+    last = train(
+        Single(order=replace(order, keep_last=9), params={}, config=Toy()),
+        lambda report: checkpoints.update({report.samples: str(report.checkpoint)}),
+    )
+    ledger = Ledger.open(tmp_path / "thalweg_runs" / "toys", "toys", load_space("spaces.toys"))
+    proposal = ledger.ask()
+    assert isinstance(proposal, Proposal)
+    for samples, value in ((128, 0.01), (256, last.value)):
+        evaluation = Evaluation(
+            samples=samples, value=value, checkpoint=checkpoints[samples], final=samples == 256
+        )
+        ledger.report(proposal.number, evaluation)
+    ledger.complete(proposal.number)
+    ledger.close()
+    asked: dict[str, Any] = {}
+
+    def record(*place: Any, **values: Any) -> str | None:
+        asked.update(place=place, **values)
+        return "run" if at == "last" else None
+
+    monkeypatch.setattr("thalweg.tracking.held_out.record", record)
+    uri = f"sqlite:///{tmp_path}/m.db"
+    result = run("best", "toys", "--test", "--at", at, "--tracking-uri", uri)
+    assert result.exit_code == 0, result.output
+    samples = {"last": 256, "best": 128}[at]
+    found = evaluate(Path(checkpoints[samples]), tmp_path)
+    assert f"trial 0 after {samples} samples" in result.output
+    row = f"mse +{found.val['mse']:.4f} +{found.test['mse']:.4f} +{found.baselines['zero']['mse']:.4f}"
+    assert re.search(row, result.output), result.output
+    metrics = {"mse": found.test["mse"]}  # the weighted loss means something else in every trial
+    place = (uri, "toys", Path("thalweg_runs/toys").absolute(), 0, metrics)
+    assert asked == {"place": place, "samples": samples}
+    told = "in MLflow" if at == "last" else f"not in MLflow, for {uri} does not know the trial"
+    assert f"trial 0: test metrics {told}\n" in result.output
 
 
 @pytest.mark.parametrize("known", [True, False])
