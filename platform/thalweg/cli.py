@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -156,18 +156,28 @@ def search(
 
 @app.command(rich_help_panel="Search")
 def train(
-    space: Space,
+    space: Annotated[
+        str, typer.Argument(metavar="SPACE", help="A search space or, with --preset, a family.")
+    ],
     param: Annotated[
         list[str] | None, typer.Option(help="A searched parameter as name=value; repeat it.")
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="Named configuration of a family, instead of a space.")
+    ] = None,
+    dataset: Annotated[str | None, typer.Option(help="Another data set than the preset's.")] = None,
+    metric: Annotated[
+        str | None, typer.Option(help="Metric to follow with a preset. \\[default: the family's first]")
     ] = None,
     samples: Annotated[int | None, typer.Option(min=1, help="Training samples, else the study's.")] = None,
     output: Output = RUNS,
     storage: Storage = None,
     data: Data = None,
 ) -> None:
-    """Trains one configuration of a space in this process, without a search.
+    """Trains one configuration of a space, or a preset of a family, in this process, without a search.
 
-    Example: `thalweg train quickstart --param lr=0.003 --param batch_size=16`
+    Examples: `thalweg train quickstart --param lr=0.003 --param batch_size=16`,
+    `thalweg train water_mae --preset tiny --samples 2048`
 
     Parameters that are left out take the middle of their range. The same command again continues where it was
     stopped. Several workers: `torchrun --nproc-per-node 2 -m thalweg train quickstart`.
@@ -178,17 +188,38 @@ def train(
     from thalweg.search.space import load_space
 
     console = _console()
+    tell = _tell(console)
+    if preset is None:
+        _only_with_preset({"--dataset": dataset, "--metric": metric})
+        asked = load_space(space)
+    else:
+        from thalweg.search.presets import preset_space
+
+        if param:
+            raise ConfigError(
+                f"a preset asks no parameter, got --param {param[0]}; leave it out, or write a search space"
+            )
+        asked = preset_space(space, preset, samples, dataset=dataset, metric=metric, root=data, tell=tell)
+        tell(asked.doc)
     chosen = choose(
-        load_space(space),
+        asked,
         _assignments(param or []),
         output=output,
         storage=storage,
         root=data,
         samples=samples,
-        tell=_tell(console),
+        tell=tell,
     )
     view = curves.CurveView(chosen, console)
     view.close(run(chosen, view.report))
+
+
+def _only_with_preset(options: dict[str, str | None]) -> None:
+    if given := [f"{name} {value}" for name, value in options.items() if value is not None]:
+        raise ConfigError(
+            f"{given[0].partition(' ')[0]} goes with a preset of a family, got {given[0]} for a search space, "
+            "which settles it; add --preset NAME"
+        )
 
 
 @app.command(rich_help_panel="Search")
@@ -203,34 +234,50 @@ def best(
     pictures: Annotated[
         bool, typer.Option("--pictures", help="Draw what the best trials do, also into MLflow.")
     ] = False,
+    test: Annotated[
+        bool, typer.Option("--test", help="Evaluate it on the split that selected nothing, also into MLflow.")
+    ] = False,
+    at: Annotated[
+        Literal["last", "best"], typer.Option(help="Evaluation whose weights --export and --test take.")
+    ] = "last",
     tracking_uri: Tracking = None,
 ) -> None:
     """Shows the best trial of a study: metrics, configuration, checkpoint, and the command to train it again.
 
-    Example: `thalweg best quickstart --export best.pt --pictures`
+    Example: `thalweg best quickstart --export best.pt --test --pictures`
 
+    The value of a trial is that of its last evaluation; where an earlier one was better, its weights are kept too.
     The exported file needs torch alone: `torch.load("best.pt", weights_only=True)["weights"]`. Pictures are those
     of all complete trials whose checkpoint is kept.
     """
-    from thalweg.analysis import studies
+    from thalweg.analysis import held_out, studies
     from thalweg.analysis.pictures import draw_best
+    from thalweg.tracking import held_out as tracked
     from thalweg.tracking import pictures as shelf
     from thalweg.tracking.address import check_tracking, default_uri
 
+    if at == "best" and export is None and not test:
+        raise ConfigError("--at chooses the weights of --export and --test, got neither; add one of them")
     console = _console()
     tell = _tell(console)
     record = studies.find(output, study, storage)
     studies.show_best(record, output / study, console)
     if export is not None:
-        tell(studies.export_best(record, export, data))
-    if not pictures:
-        return
+        tell(studies.export_best(record, export, data, at))
     uri = tracking_uri or default_uri()
-    check_tracking(uri)
+    unknown = f"not in MLflow, for {uri} does not know the trial"
+    if test or pictures:
+        check_tracking(uri)
     directory = (output / study).absolute()
-    for drawn in draw_best(record, directory, data):
+    if test:
+        found = held_out.evaluate_best(record, data, at)
+        held_out.show(record, found, console)
+        metrics, number = held_out.invariant(record, found), studies.best_trial(record).number
+        run = tracked.record(uri, study, directory, number, metrics, samples=found.samples)
+        tell(f"trial {number}: {'test metrics in MLflow' if run else f'test metrics {unknown}'}")
+    for drawn in draw_best(record, directory, data) if pictures else ():
         run = shelf.record(uri, study, directory, drawn.number, drawn.folder)
-        where = "and in MLflow" if run else f"not in MLflow, for {uri} does not know the trial"
+        where = "and in MLflow" if run else unknown
         tell(f"trial {drawn.number}: {len(drawn.files)} pictures in {drawn.folder}, {where}")
 
 

@@ -5,9 +5,9 @@ where there is one, and a sentence (an attribute docstring below the field).
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from thalweg.errors import ConfigError
 
@@ -35,12 +35,13 @@ class Optimization(Knobs):
     """Added to the denominator of AdamW."""
     clip_norm: float = Field(1.0, ge=0)
     """Largest global gradient norm; 0 switches clipping off."""
-    lr_schedule: Literal["cosine", "constant"] = "cosine"
-    """Course of the learning rate after the warm-up."""
+    lr_schedule: Literal["cosine", "constant", "onecycle"] = "cosine"
+    """Course of the learning rate: a cosine or a constant after a linear warm-up, or one cycle of two cosines."""
     warmup_ratio: float = Field(0.05, ge=0, lt=1)
-    """Share of a stage's sample budget during which the learning rate rises linearly from 0."""
+    """Share of a stage's sample budget during which the learning rate rises: linearly from 0, or from a 25th of the
+    peak as a half cosine (onecycle, which is usually given 0.3)."""
     min_lr_ratio: float = Field(0.0, ge=0, le=1)
-    """Learning rate at the end of the cosine, as a share of the peak."""
+    """Learning rate at the end of the cosine, as a share of the peak; a constant has none."""
     batch_size: int = Field(16, ge=1, json_schema_extra={"unit": "samples"})
     """Samples per optimizer step over all workers: the batch that the mathematics sees."""
     micro_batch_size: int | None = Field(None, ge=1, json_schema_extra={"unit": "samples"})
@@ -52,6 +53,15 @@ class Optimization(Knobs):
     """Number format of forward and backward; losses are computed in fp32."""
     zero_stage: Literal[0, 1, 2, 3] = 1
     """DeepSpeed ZeRO stage (arXiv:1910.02054): what is sharded over the workers."""
+
+    @model_validator(mode="after")
+    def _no_knob_is_idle(self) -> Self:
+        if self.lr_schedule == "constant" and self.min_lr_ratio:
+            raise ValueError(
+                "min_lr_ratio must be 0 unless lr_schedule falls, for it would change nothing, got "
+                f"{self.min_lr_ratio:g} with 'constant'; leave it out, or take cosine or onecycle"
+            )
+        return self
 
 
 class FamilyConfig(Knobs):

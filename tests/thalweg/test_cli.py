@@ -5,15 +5,19 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
 
+from families.toy.config import Toy
 from thalweg import cli, discovery
 from thalweg.search.ledger import Evaluation, Ledger, Proposal
+from thalweg.search.single import Single, choose, train
 from thalweg.search.space import load_space
+from thalweg.training.held_out import evaluate
 
 HEAVY = ("torch", "ray", "optuna", "mlflow", "pandas", "deepspeed")
 
@@ -152,8 +156,20 @@ def test_every_family_can_be_described(run: Callable[..., Result], name: str) ->
         (["train", "spaces.toys", "--param", "depth=3"], r"does not ask 'depth' here; it asks trouble"),
         (["train", "spaces.toys", "--param", "lr=9"], r"lr must be in \[0.0001, 0.03\]"),
         (["train", "spaces.toys", "--param", "lr"], r"must be name=value, got 'lr'"),
+        (["train", "families.toy", "--preset", "huge", "--samples", "8"], r"no preset 'huge'.*default, wide"),
+        (["train", "families.toy", "--preset", "wide"], r"preset needs a budget.*add --samples"),
+        (
+            ["train", "families.toy", "--preset", "wide", "--param", "lr=1"],
+            r"asks no parameter, got --param lr=1",
+        ),
+        (["train", "spaces.toys", "--dataset", "tiny"], r"--dataset goes with a preset of a family"),
+        (
+            ["train", "water_mae", "--preset", "tiny", "--samples", "8", "--dataset", "sea"],
+            r"no data set 'sea' of water_mae \(found: .*tiny",
+        ),
         (["describe", "nope"], r"no family 'nope'"),
         (["describe", "families.toy", "--preset", "huge"], r"no preset 'huge'.*default, wide"),
+        (["best", "nope", "--at", "best"], r"--at chooses the weights of --export and --test"),
         (["best", "nope"], r"no study 'nope' in thalweg_runs \(found: none\)"),
         (["data", "make", "families.toy"], r"must have synthetic data sets"),
         (["data", "make", "rgb_lidar", "--option", "seed=3"], r"must be named and get a name.*--as"),
@@ -254,6 +270,16 @@ def test_training_one_configuration_prints_its_curve_and_checkpoint(
     assert checkpoint.is_relative_to(tmp_path / "thalweg_runs" / "train")
 
 
+def test_a_preset_is_trained_without_a_space(run: Callable[..., Result], tmp_path: Path) -> None:
+    result = run("train", "water_mae", "--preset", "tiny", "--samples", "16")
+    assert result.exit_code == 0, result.output
+    assert "preset tiny of water_mae, data set tiny, skill (max)" in result.output
+    assert re.search(r"16 samples  skill -?\d\.\d+", result.output)
+    checkpoint = Path(result.output.splitlines()[-1].strip())
+    assert checkpoint.is_relative_to(tmp_path / "thalweg_runs" / "train")
+    assert checkpoint.parents[1].name.startswith("water_mae-tiny-")
+
+
 def test_only_the_first_of_several_workers_speaks(
     run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -265,6 +291,48 @@ def test_importing_the_command_line_changes_no_environment() -> None:
     code = "import os\nbefore = dict(os.environ)\nimport thalweg.cli\nassert dict(os.environ) == before"
     environment: dict[str, Any] = dict(os.environ)
     subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+
+
+@pytest.mark.parametrize("at", ["last", "best"])
+def test_the_best_trial_is_reported_on_the_split_that_selected_nothing(
+    run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    order = choose(load_space("spaces.toys"), {"width": "8"}, output=tmp_path, root=tmp_path).order
+    checkpoints: dict[int, str] = {}
+    last = train(
+        Single(order=replace(order, keep_last=9), params={}, config=Toy()),
+        lambda report: checkpoints.update({report.samples: str(report.checkpoint)}),
+    )
+    ledger = Ledger.open(tmp_path / "thalweg_runs" / "toys", "toys", load_space("spaces.toys"))
+    proposal = ledger.ask()
+    assert isinstance(proposal, Proposal)
+    for samples, value in ((128, 0.01), (256, last.value)):
+        evaluation = Evaluation(
+            samples=samples, value=value, checkpoint=checkpoints[samples], final=samples == 256
+        )
+        ledger.report(proposal.number, evaluation)
+    ledger.complete(proposal.number)
+    ledger.close()
+    asked: dict[str, Any] = {}
+
+    def record(*place: Any, **values: Any) -> str | None:
+        asked.update(place=place, **values)
+        return "run" if at == "last" else None
+
+    monkeypatch.setattr("thalweg.tracking.held_out.record", record)
+    uri = f"sqlite:///{tmp_path}/m.db"
+    result = run("best", "toys", "--test", "--at", at, "--tracking-uri", uri)
+    assert result.exit_code == 0, result.output
+    samples = {"last": 256, "best": 128}[at]
+    found = evaluate(Path(checkpoints[samples]), tmp_path)
+    assert f"trial 0 after {samples} samples" in result.output
+    row = f"mse +{found.val['mse']:.4f} +{found.test['mse']:.4f} +{found.baselines['zero']['mse']:.4f}"
+    assert re.search(row, result.output), result.output
+    metrics = {"mse": found.test["mse"]}  # the weighted loss means something else in every trial
+    place = (uri, "toys", Path("thalweg_runs/toys").absolute(), 0, metrics)
+    assert asked == {"place": place, "samples": samples}
+    told = "in MLflow" if at == "last" else f"not in MLflow, for {uri} does not know the trial"
+    assert f"trial 0: test metrics {told}\n" in result.output
 
 
 @pytest.mark.parametrize("known", [True, False])

@@ -26,7 +26,8 @@ class CurveView:
         self._console = console
         self._curve: list[float] = []
         self._seconds = 0.0
-        self._console.print(Text.assemble(("parameters  ", "bold"), (pairs(single.params), "cyan")))
+        if single.params:
+            self._console.print(Text.assemble(("parameters  ", "bold"), (pairs(single.params), "cyan")))
 
     def report(self, report: Report) -> None:
         """Writes the report of an evaluation."""

@@ -17,7 +17,7 @@ from thalweg.config import flat, parse
 from thalweg.discovery import Family, load_family
 from thalweg.errors import StudyError, ThalwegError
 from thalweg.search.prepare import data_root
-from thalweg.search.records import StudyRecord, TrialRecord, read_study
+from thalweg.search.records import At, StudyRecord, TrialRecord, read_study
 from thalweg.search.run import Options
 from thalweg.search.storage import JOURNAL, is_driven
 from thalweg.training import baselines
@@ -136,8 +136,17 @@ def show_best(record: StudyRecord, folder: Path, console: Console) -> None:
     for line in train_command(_space(record), trial.params).splitlines():
         console.print(Text(f"  {line}", style="cyan"), soft_wrap=True)
     console.print("\n[bold]checkpoint[/]")
-    where = trial.checkpoint if trial.checkpoint and Path(trial.checkpoint).exists() else "not kept"
-    console.print(Text(f"  {where}"), soft_wrap=True)
+    console.print(Text(f"  {_kept(trial.checkpoint)}"), soft_wrap=True)
+    best = record.evaluation(trial, "best")
+    if best.samples != trial.samples:
+        console.print(
+            f"\n[bold]best evaluation[/]  {metric} {score(best.value)} after {best.samples:,} samples"
+        )
+        console.print(Text(f"  {_kept(best.checkpoint)}"), soft_wrap=True)
+
+
+def _kept(checkpoint: str | None) -> str:
+    return checkpoint if checkpoint and Path(checkpoint).exists() else "not kept"
 
 
 def _metrics(record: StudyRecord, trial: TrialRecord, known: Baselines) -> RenderableType:
@@ -166,18 +175,26 @@ def _config(family: Family, trial: TrialRecord) -> RenderableType:
     return Group(Text("configuration", style="bold"), table)
 
 
-def export_best(record: StudyRecord, file: Path, root: Path | None = None) -> str:
+def export_best(record: StudyRecord, file: Path, root: Path | None = None, at: At = "last") -> str:
     """Writes the best trial's weights and configuration to one file, and says so.
+
+    Args:
+        record: The study.
+        file: File to write.
+        root: Folder of all data.
+        at: Which evaluation's weights.
 
     Raises:
         ThalwegError: There is no best trial, its checkpoint is gone, or the file cannot be written.
     """
     from thalweg.training.export import export  # torch and DeepSpeed
 
-    folder = Path(best_trial(record).checkpoint or "none")
+    evaluation = record.evaluation(best_trial(record), at)
+    folder = Path(evaluation.checkpoint or "none")
     sizes = export(folder, data_root(_family(record), root), file)
     return (
-        f"wrote {file}: {sizes['values']:,} fp32 weights in {sizes['tensors']} tensors, and the configuration"
+        f"wrote {file}: {sizes['values']:,} fp32 weights in {sizes['tensors']} tensors, and the configuration; "
+        f"{record.definition['metric']} {score(evaluation.value)} after {evaluation.samples:,} samples"
     )
 
 

@@ -39,6 +39,7 @@ class LaneSettings:
         data_root: Folder of the family's data sets.
         directory: Folder of the study: checkpoints, baselines, Ray Train's own files.
         start_timeout_s: Longest wait for the workers to come up.
+        keep_last: Newest checkpoints of a trial that are kept.
         max_restarts: Times that workers may die at one evaluation of a trial before the trial is given up.
     """
 
@@ -49,6 +50,7 @@ class LaneSettings:
     data_root: str
     directory: str
     start_timeout_s: float = 300.0
+    keep_last: int = 1
     max_restarts: int = 2
 
 
@@ -194,6 +196,7 @@ class LaneTrainable(tune.Trainable):
             directory=str(Path(settings.directory) / CHECKPOINTS),
             resumes=config.get("checkpoint"),
             baselines=True,
+            keep_last=settings.keep_last,
             sources=source_files(Path(settings.directory), config["config"].get("starts_from", ())),
         )
         self._reached = 0

@@ -220,3 +220,36 @@ def _size(folder: Path) -> int | None:
     if not folder.exists():
         return None
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def existing(
+    family: Family,
+    dataset: str | None,
+    root: Path | None = None,
+    tell: Callable[[str], None] = lambda text: None,
+) -> Path:
+    """Returns the folder of a data set that exists, if need be because it is made now.
+
+    Args:
+        family: The family.
+        dataset: Name of the data set; None takes the family's first synthetic one.
+        root: Folder of all data.
+        tell: Takes a sentence about what took a while.
+
+    Raises:
+        DiscoveryError: There is no such data set; the message names those that there are.
+        OutputError: The data folder cannot be written.
+    """
+    name = dataset or next(iter(family.worlds), None)
+    if name is not None:
+        folder = make_world(family, data_root(family, root), name, tell)
+        if folder.is_dir():
+            return folder
+    known = [
+        item.name for item in of_family(family, root) if item.num_bytes is not None or item.origin == "make"
+    ]
+    what = "synthetic data set" if name is None else f"data set {name!r}"
+    raise DiscoveryError(
+        f"no {what} of {family.name} (found: {', '.join(known) or 'none'}); "
+        "`thalweg data list` says how to get others"
+    )

@@ -13,8 +13,7 @@ from thalweg import discovery
 from thalweg.contract import Exploration
 from thalweg.discovery import Family
 from thalweg.errors import ConfigError, DiscoveryError, OutputError
-from thalweg.search.datasets import of_family
-from thalweg.search.prepare import data_root, make_world
+from thalweg.search.datasets import existing
 
 Tell = Callable[[str], None]
 
@@ -66,7 +65,7 @@ def show(
             f"a family shows its data by a function explore in {family.package}.explore, got none; "
             "write one as thalweg.contract.Explore says"
         )
-    source = _data_set(family, dataset, root, tell)
+    source = existing(family, dataset, root, tell)
     target = output / "data" / f"{_short(family)}-{source.name}"
     with _replacing(target) as draft:
         found = family.explore(source, draft)
@@ -110,7 +109,7 @@ def export_fiftyone(
         raise ConfigError(
             f"a name in FiftyOne must be that of a folder as well, got {name!r}; choose another"
         )
-    source = _data_set(family, dataset, root, tell)
+    source = existing(family, dataset, root, tell)
     media = (output / "fiftyone" / name).absolute()
     try:
         media.mkdir(parents=True, exist_ok=True)
@@ -121,23 +120,6 @@ def export_fiftyone(
 
 def _short(family: Family) -> str:
     return family.name.rpartition(".")[2]
-
-
-def _data_set(family: Family, dataset: str | None, root: Path | None, tell: Tell) -> Path:
-    """Returns the folder of a data set that exists, if need be because it is made now."""
-    name = dataset or next(iter(family.worlds), None)
-    if name is not None:
-        folder = make_world(family, data_root(family, root), name, tell)
-        if folder.is_dir():
-            return folder
-    known = [
-        item.name for item in of_family(family, root) if item.num_bytes is not None or item.origin == "make"
-    ]
-    what = "synthetic data set" if name is None else f"data set {name!r}"
-    raise DiscoveryError(
-        f"no {what} of {family.name} (found: {', '.join(known) or 'none'}); "
-        "`thalweg data list` says how to get others"
-    )
 
 
 @contextmanager

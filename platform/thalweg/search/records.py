@@ -15,7 +15,10 @@ from thalweg.contract import Mode
 from thalweg.errors import StudyError
 from thalweg.search.rungs import CONTINUES
 from thalweg.search.storage import JOURNAL, close_storage, open_storage
+from thalweg.training.orders import best_of, checkpoint_name
 
+At = Literal["last", "best"]
+"""Which evaluation of a trial: the last one, whose value is the trial's, or its best one."""
 RecordStatus = Literal["waiting", "running", "complete", "pruned", "failed"]
 
 DEFINITION = "thalweg"  # user attribute of an Optuna study
@@ -74,6 +77,21 @@ class TrialRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EvaluationRecord:
+    """An evaluation of a trial, with the weights that gave it.
+
+    Attributes:
+        samples: Samples at which it was due.
+        value: The objective.
+        checkpoint: Where its checkpoint lies, if it is kept.
+    """
+
+    samples: int
+    value: float | None
+    checkpoint: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class StudyRecord:
     """A study as its storage holds it.
 
@@ -96,6 +114,19 @@ class StudyRecord:
     def ranking(self) -> list[TrialRecord]:
         """Returns the complete trials, best first; the earlier of two that are equal."""
         return ranking(self.trials, self.mode)
+
+    def evaluation(self, trial: TrialRecord, at: At = "last") -> EvaluationRecord:
+        """Returns the last evaluation of a trial, which values it, or its best one."""
+        last = EvaluationRecord(samples=trial.samples, value=trial.value, checkpoint=trial.checkpoint)
+        if at == "last" or not trial.curve:
+            return last
+        samples, value = best_of(trial.curve, self.mode)
+        if samples == trial.curve[-1][0]:
+            return last
+        beside = Path(trial.checkpoint).with_name(checkpoint_name(samples)) if trial.checkpoint else None
+        return EvaluationRecord(
+            samples=samples, value=value, checkpoint=None if beside is None else str(beside)
+        )
 
     def best(self) -> TrialRecord | None:
         """Returns the best complete trial; None before there is one."""

@@ -249,6 +249,7 @@ def _tune(prepared: Prepared, options: Options, director: StudyDirector, gang: G
         evaluations=study.evaluations,
         data_root=str(prepared.data_root),
         directory=str(options.directory),
+        keep_last=study.keep_last,
     )
     trainable = tune.with_resources(
         tune.with_parameters(LaneTrainable, settings=settings),

@@ -81,6 +81,7 @@ def choose(
         directory=str(directory),
         baselines=True,
         sources=source_files(directory, config.starts_from),
+        keep_last=study.keep_last,
     )
     return Single(order=order, params=trial.params, config=config)
 

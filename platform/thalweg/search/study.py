@@ -49,7 +49,9 @@ class Study(Knobs):
     num_startup_trials: int | None = Field(default=None, ge=1)
     """Random trials before the sampler learns; None takes a quarter of the trials, at most 10."""
     keep_checkpoints: int = Field(default=3, ge=0)
-    """Best trials whose checkpoint is kept."""
+    """Best trials whose checkpoints are kept: the newest ones and that of the best evaluation."""
+    keep_last: int = Field(default=1, ge=1)
+    """Newest checkpoints of a trial that are kept; that of its best evaluation is kept besides."""
     max_retries: int = Field(default=2, ge=0)
     """How often a trial whose lane died is tried again."""
     first_trials: tuple[dict[str, Any], ...] = ()

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from thalweg.errors import ConnectionFailed
-from thalweg.tracking import naming
-from thalweg.tracking.address import resolve_uri
-from thalweg.tracking.quiet import QUIET
+from thalweg.tracking import trial_run
 
 FOLDER = "pictures"
 
@@ -29,28 +26,15 @@ def record(uri: str, study: str, directory: Path, number: int, folder: Path) -> 
     Raises:
         ConnectionFailed: MLflow does not take them.
     """
-    for key, value in QUIET.items():
-        os.environ.setdefault(key, value)
-    from mlflow import MlflowClient
+    client = trial_run.connect(uri)
     from mlflow.exceptions import MlflowException
 
     try:
-        client = MlflowClient(resolve_uri(uri))
-        experiment = client.get_experiment_by_name(study)
-        if experiment is None:
+        run = trial_run.find(client, study, directory, number)
+        if run is None:
             return None
-        mine = [
-            "tags.`thalweg.kind` = 'trial'",
-            f"tags.`thalweg.directory` = '{naming.quotable(str(directory))}'",
-            f"attributes.run_name = '{naming.trial(number)}'",
-        ]
-        runs = client.search_runs(
-            [experiment.experiment_id], " and ".join(mine), order_by=["start_time DESC"], max_results=1
-        )
-        if not runs:
-            return None
-        client.log_artifacts(runs[0].info.run_id, str(folder), FOLDER)
-        return str(runs[0].info.run_id)
+        client.log_artifacts(run.info.run_id, str(folder), FOLDER)
+        return str(run.info.run_id)
     except (MlflowException, OSError) as error:
         reason = str(error).partition("\n")[0]
         raise ConnectionFailed(

@@ -1,4 +1,4 @@
-"""Checkpoints of a trial: one folder per evaluation, complete or absent, the newest kept.
+"""Checkpoints of a trial: one folder per evaluation, complete or absent; the newest and the best are kept.
 
 ``DIRECTORY/TRIAL/samples-000002048/`` holds DeepSpeed's files (weights, optimizer, loss scaler, of every rank)
 and ``state.json`` (counters, report, configuration). The order of samples, masks and dropout follow from the seed and
@@ -11,12 +11,14 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thalweg.errors import OutputError
-from thalweg.training.orders import Report
+from thalweg.contract import Mode
+from thalweg.errors import OutputError, TrialError
+from thalweg.training.orders import Report, best_of, checkpoint_name
 from thalweg.training.process_group import World
 
 if TYPE_CHECKING:
@@ -61,7 +63,7 @@ def newest(trial: Path) -> Path | None:
 
 
 def save(engine: DeepSpeedEngine, folder: Path, state: State, world: World) -> None:
-    """Writes a checkpoint and then deletes the trial's older ones. Every rank must call.
+    """Writes a checkpoint, whole or not at all. Every rank must call.
 
     Raises:
         OutputError: The folder cannot be written.
@@ -77,13 +79,60 @@ def save(engine: DeepSpeedEngine, folder: Path, state: State, world: World) -> N
                 file.flush()
                 os.fsync(file.fileno())  # else a power cut could leave a name without its content
             partial.rename(folder / STATE)
-            for other in folder.parent.glob("samples-*"):
-                if other != folder:
-                    shutil.rmtree(other, ignore_errors=True)
     except OSError as error:
         raise OutputError(
             f"checkpoints must be writable, got {error} for {folder}; free space or choose another --output"
         ) from error
+
+
+def tidy(newest: Path, mode: Mode, keep_last: int, earlier: Path | None = None) -> None:
+    """Deletes a trial's checkpoints but the newest ones and that of its best evaluation.
+
+    Args:
+        newest: The checkpoint that was written last, in the trial's folder.
+        mode: Whether a smaller or a larger objective is better.
+        keep_last: Newest checkpoints that are kept.
+        earlier: Folder of the interrupted trial that this one continues and that will be deleted; what is to be kept
+            comes over.
+
+    Raises:
+        OutputError: A checkpoint cannot come over.
+    """
+    trial, config = newest.parent, State.read(newest).config
+    places = [place for place in (earlier, trial) if place is not None]
+    found = {
+        state.parent.name: state.parent for place in places for state in place.glob(f"samples-*/{STATE}")
+    }
+    states = {name: State.read(folder) for name, folder in found.items() if name <= newest.name}
+    values = {name: state.report.value for name, state in states.items() if state.config == config}
+    curve = [(states[name].report.samples, value) for name, value in values.items()]
+    kept = {*sorted(values)[-keep_last:], checkpoint_name(best_of(curve, mode)[0])}
+    for name in kept:
+        if found[name].parent != trial:
+            _link(found[name], trial / name)
+    for folder in trial.glob("samples-*"):
+        if folder.name not in kept:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _link(source: Path, target: Path) -> None:
+    """Makes a folder with the same content, without its bytes where the file system can."""
+    partial = target.with_name(f".{target.name}.partial")
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.copytree(source, partial, copy_function=_link_or_copy)
+        partial.rename(target)
+    except OSError as error:
+        raise OutputError(
+            f"checkpoints must be writable, got {error} for {target}; free space or choose another --output"
+        ) from error
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 def load(engine: DeepSpeedEngine, folder: Path) -> None:
@@ -105,3 +154,16 @@ def fp32_weights(folder: Path) -> dict[str, Tensor]:
     if any((folder / _TAG).glob(_OPTIMIZER_SHARDS)):  # what was trained, unrounded; all of it at stage 3
         weights |= get_fp32_state_dict_from_zero_checkpoint(str(folder), tag=_TAG)
     return {name.removeprefix("model."): tensor for name, tensor in weights.items()}
+
+
+def whole(folder: Path) -> tuple[State, dict[str, Tensor]]:
+    """Returns state and fp32 weights of a checkpoint, without DeepSpeed's chatter.
+
+    Raises:
+        TrialError: The checkpoint is gone.
+    """
+    if not (folder / STATE).exists():
+        raise TrialError(f"a checkpoint must exist to be evaluated, got {folder}; raise keep_checkpoints")
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+        weights = fp32_weights(folder)
+    return State.read(folder), weights

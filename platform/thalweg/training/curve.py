@@ -33,7 +33,10 @@ class Curve:
         lr: float,
         engine: Any,
     ) -> None:
-        """Adds a step: the loss parts as sums with counts, the weights used and the learning rate."""
+        """Adds a step: the loss parts as sums with counts, the weights used, and the learning rate.
+
+        A learning rate is that of the optimizer at the step; the largest where parameter groups have different ones.
+        """
         for name, value in sums.items():
             self._sums[name] = self._sums.get(name, 0.0) + value
             self._counts[name] = self._counts.get(name, 0.0) + counts[name]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+
+from thalweg.contract import Mode
 
 CHECKPOINTS = "checkpoints"
 """Folder of a study's checkpoints and baselines, below the study's own."""
@@ -24,6 +26,22 @@ def source_files(directory: Path, studies: Iterable[str]) -> dict[str, str]:
     return {study: str(directory / SOURCES / f"{study}.pt") for study in studies}
 
 
+def checkpoint_name(samples: int) -> str:
+    """Returns the name of the checkpoint's folder at an evaluation, below the trial's own."""
+    return f"samples-{samples:012d}"
+
+
+def best_of(curve: Sequence[tuple[int, float]], mode: Mode) -> tuple[int, float]:
+    """Returns samples and objective of a trial's best evaluation, the later of equal ones.
+
+    Args:
+        curve: (samples, objective) at each evaluation; at least one.
+        mode: Whether smaller or larger is better.
+    """
+    sign = 1.0 if mode == "max" else -1.0
+    return max(curve, key=lambda point: (sign * point[1], point[0]))
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrialOrder:
     """One configuration to train.
@@ -38,6 +56,7 @@ class TrialOrder:
         directory: Folder for the checkpoints and the baselines of the study.
         resumes: Checkpoint of an earlier trial, from whose newest one this trial goes on.
         checkpoints: Whether to write a checkpoint at each evaluation.
+        keep_last: Newest checkpoints that are kept, beside that of the best evaluation.
         num_curve_points: Points of the training curve per evaluation.
         baselines: Whether to evaluate the untrained model and the family's baselines where nobody did yet.
         sources: File with the weights of each study that the configuration starts from, by the study's name.
@@ -52,6 +71,7 @@ class TrialOrder:
     directory: str
     resumes: str | None = None
     checkpoints: bool = True
+    keep_last: int = 1
     num_curve_points: int = 8
     baselines: bool = False
     sources: Mapping[str, str] = field(default_factory=dict)
@@ -75,7 +95,8 @@ class Report:
         samples_seen: Samples that training has really seen.
         value: The objective.
         metrics: All metrics of the validation split.
-        curve: Loss parts, weights, learning rate and gradient norm since the last report.
+        curve: Loss parts, weights, learning rate (the largest over the optimizer's groups) and gradient norm since the
+            last report.
         timings: Seconds of the parts of this answer.
         costs: What the trial takes: ``num_parameters``, ``epoch_s`` (seconds of training per pass over the split) and
             ``peak_memory_mib`` of this worker.

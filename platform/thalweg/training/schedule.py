@@ -7,25 +7,32 @@ from thalweg.config import Optimization
 from thalweg.contract import Progress, Stage
 from thalweg.errors import ConfigError
 
+ONECYCLE_START = 1 / 25
+"""Learning rate at the beginning of one cycle, as a share of the peak."""
+
 
 def lr_factor(knobs: Optimization, ratio: float) -> float:
     """Returns the factor on the peak learning rate for a step that ends at ``ratio`` of a stage.
 
     Linear warm-up, then a half cosine to ``min_lr_ratio`` (Loshchilov & Hutter, arXiv:1608.03983, Eq. 5
-    without restarts) or a constant.
+    without restarts) or a constant. One cycle (Smith & Topin, arXiv:1708.07120) rises as a half cosine from a 25th of
+    the peak instead, as torch's OneCycleLR does, and leaves the momentum alone.
 
     Args:
         knobs: Warm-up share, schedule and final ratio.
         ratio: Share of the stage that is done once the step is taken, in (0, 1].
     """
     if ratio < knobs.warmup_ratio:
-        return ratio / knobs.warmup_ratio
+        risen = ratio / knobs.warmup_ratio
+        return _half_cosine(ONECYCLE_START, 1.0, risen) if knobs.lr_schedule == "onecycle" else risen
     if knobs.lr_schedule == "constant":
         return 1.0
-    cosine = (ratio - knobs.warmup_ratio) / (1.0 - knobs.warmup_ratio)
-    return knobs.min_lr_ratio + (1.0 - knobs.min_lr_ratio) * 0.5 * (
-        1.0 + math.cos(math.pi * min(cosine, 1.0))
-    )
+    fallen = (ratio - knobs.warmup_ratio) / (1.0 - knobs.warmup_ratio)
+    return _half_cosine(1.0, knobs.min_lr_ratio, min(fallen, 1.0))
+
+
+def _half_cosine(start: float, end: float, ratio: float) -> float:
+    return end + (start - end) * 0.5 * (1.0 + math.cos(math.pi * ratio))
 
 
 @dataclass(frozen=True)

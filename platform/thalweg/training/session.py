@@ -16,7 +16,7 @@ import torch
 
 from thalweg import discovery
 from thalweg.config import parse
-from thalweg.contract import SplitName, Task
+from thalweg.contract import Mode, SplitName, Task
 from thalweg.data.finite import first_non_finite
 from thalweg.errors import ConfigError, NonFiniteError
 from thalweg.hashing import splitmix64
@@ -25,7 +25,7 @@ from thalweg.training.curve import Curve
 from thalweg.training.evaluation import evaluate_split
 from thalweg.training.joint import MicroBatches
 from thalweg.training.memory import PeakMemory
-from thalweg.training.orders import Report, TrialOrder
+from thalweg.training.orders import Report, TrialOrder, checkpoint_name
 from thalweg.training.process_group import World
 from thalweg.training.protocol import protocol_hash
 from thalweg.training.schedule import Plan, lr_factor
@@ -112,6 +112,8 @@ class Session:
         self._engine = self._start_stage()
         if found is not None:
             checkpoint.load(self._engine, found)
+        own = Path(self.order.directory) / self.order.trial
+        self._earlier = found.parent if found is not None and found.parent != own else None
 
     def _checkpoint(self) -> Path | None:
         """Finds where the trial goes on; never at what another configuration left under the same name."""
@@ -186,12 +188,19 @@ class Session:
     def _save(self) -> None:
         assert self.last is not None
         began = time.perf_counter()
-        folder = Path(self.order.directory) / self.order.trial / f"samples-{self.last.samples:012d}"
+        folder = Path(self.order.directory) / self.order.trial / checkpoint_name(self.last.samples)
         self.last = replace(self.last, checkpoint=str(folder))
         state = checkpoint.State(self.last, self.order.config, self.order.family, self._stage)
         checkpoint.save(self._engine, folder, state, self._world)
+        if self._world.rank == 0:
+            checkpoint.tidy(folder, self._mode(), self.order.keep_last, self._earlier)
+        self._earlier = None
         timings = {**self.last.timings, "checkpoint_s": time.perf_counter() - began}
         self.last = replace(self.last, timings=timings)
+
+    def _mode(self) -> Mode:
+        declared = {metric.name: metric.mode for metric in self.task.metrics}
+        return declared[self.order.metric]
 
     def _costs(self) -> dict[str, float]:
         """Returns what the trial takes: parameters, seconds of steps per pass over the split, most memory of a worker.
@@ -243,11 +252,12 @@ class Session:
         scale = lr_factor(self._knobs, self._stage_ratio(after))
         for group in self._engine.optimizer.param_groups:
             group["lr"] = self._knobs.lr * group["lr_scale"] * scale
+        lr = max(group["lr"] for group in self._engine.optimizer.param_groups)
         sums, counts = backward()
         self._check(sums, batches)
         self._engine.step()
         self._samples = after
-        curve.add(after, sums, counts, self.task.weights(progress), self._knobs.lr * scale, self._engine)
+        curve.add(after, sums, counts, self.task.weights(progress), lr, self._engine)
         samples, seconds = self._trained
         self._trained = (samples + self._layout.batch_size, seconds + time.perf_counter() - began)
 

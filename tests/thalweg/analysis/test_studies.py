@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Callable
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ from rich.console import Console
 from thalweg.analysis import studies
 from thalweg.errors import StudyError
 from thalweg.search.ledger import Evaluation, Ledger, Proposal
-from thalweg.search.records import StudyRecord, TrialRecord
+from thalweg.search.records import EvaluationRecord, StudyRecord, TrialRecord
 from thalweg.search.run import Options
 from thalweg.search.space import load_space
+from thalweg.training.orders import checkpoint_name
 
 Page = Callable[..., tuple[Console, StringIO]]
 Record = Callable[..., StudyRecord]
@@ -110,6 +112,46 @@ def test_the_best_trial_is_shown_with_comparable_metrics_configuration_and_comma
     assert f"--param lr={lr}" in shown
     assert f"optimization.lr {lr}" in " ".join(shown.split())
     assert "9.0" not in shown  # the weighted loss means something else in every trial
+
+
+def test_a_better_evaluation_than_the_last_is_named_with_its_checkpoint(
+    tmp_path: Path, page: Page, run_study: Callable[..., None]
+) -> None:
+    run_study(tmp_path, "rivers", [0.5])
+    record = studies.find(tmp_path, "rivers")
+    last = tmp_path / "trial-00000" / checkpoint_name(256)
+    best = tmp_path / "trial-00000" / checkpoint_name(128)
+    trial = replace(record.trials[0], checkpoint=str(last), curve=((64, 0.9), (128, 0.25), (256, 0.5)))
+    record = replace(record, trials=(trial,))
+    assert record.evaluation(trial) == EvaluationRecord(samples=256, value=0.5, checkpoint=str(last))
+    assert record.evaluation(trial, "best") == EvaluationRecord(samples=128, value=0.25, checkpoint=str(best))
+    for folder, shown in ((None, "not kept"), (best, str(best))):
+        if folder:
+            folder.mkdir(parents=True)
+        console, text = page(200)
+        studies.show_best(record, tmp_path / "rivers", console)
+        assert f"best evaluation  mse 0.2500 after 128 samples\n  {shown}\n" in text.getvalue()
+    rising = replace(trial, curve=((128, 0.75), (256, 0.5)))
+    console, text = page(200)
+    studies.show_best(replace(record, trials=(rising,)), tmp_path / "rivers", console)
+    assert "best evaluation" not in text.getvalue()
+
+
+def test_the_weights_of_the_asked_evaluation_are_exported(
+    make_record: Record, make_trial: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def export(folder: Path, data_root: Path, file: Path) -> dict[str, int]:
+        asked.append(folder.name)
+        return {"tensors": 1, "values": 2}
+
+    monkeypatch.setattr("thalweg.training.export.export", export)
+    curve = ((400, 0.8), (800, 0.5))
+    record = make_record(make_trial(0, 0.5, checkpoint=str(tmp_path / checkpoint_name(800)), curve=curve))
+    assert "skill 0.5000 after 800 samples" in studies.export_best(record, tmp_path / "x.pt")
+    assert "skill 0.8000 after 400 samples" in studies.export_best(record, tmp_path / "x.pt", at="best")
+    assert asked == [checkpoint_name(800), checkpoint_name(400)]
 
 
 def test_the_command_survives_a_shell_and_gives_the_parameters_back() -> None:

@@ -3,8 +3,10 @@
 import math
 
 import pytest
+import torch
 
-from thalweg.config import Optimization
+from families.toy.config import Toy
+from thalweg.config import Optimization, parse
 from thalweg.contract import Stage
 from thalweg.errors import ConfigError
 from thalweg.training.schedule import Plan, lr_factor
@@ -23,6 +25,32 @@ def test_the_learning_rate_rises_linearly_and_falls_as_a_half_cosine() -> None:
 def test_a_constant_schedule_stays_at_its_peak_after_the_warm_up() -> None:
     knobs = Optimization(warmup_ratio=0.5, lr_schedule="constant")
     assert [lr_factor(knobs, ratio) for ratio in (0.25, 0.5, 0.75, 1.0)] == [0.5, 1.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize(("warmup", "end"), [(0.3, 4e-6), (0.5, 0.1)])
+def test_one_cycle_is_that_of_torch(warmup: float, end: float) -> None:
+    num_steps, peak = 200, 0.5
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    torchs = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, peak, total_steps=num_steps, pct_start=warmup, final_div_factor=1 / (25 * end)
+    )
+    knobs = Optimization(lr=peak, lr_schedule="onecycle", warmup_ratio=warmup, min_lr_ratio=end)
+    rise = round(warmup * num_steps)
+    for step in range(num_steps):
+        # A step of ours ends at its ratio; the first one of torch's begins at 0, so that only the rise is shorter.
+        ratio = (step + 1) / num_steps if step >= rise else warmup * step / (rise - 1)
+        assert peak * lr_factor(knobs, ratio) == pytest.approx(torchs.get_last_lr()[0], rel=1e-9)
+        optimizer.step()
+        torchs.step() if step < num_steps - 1 else None
+    assert lr_factor(knobs, 0.0) == pytest.approx(1 / 25)
+    assert lr_factor(knobs, 1.0) == pytest.approx(end)
+
+
+def test_a_constant_schedule_refuses_an_end_that_it_never_reaches() -> None:
+    with pytest.raises(
+        ConfigError, match=r"min_lr_ratio must be 0 unless lr_schedule falls, .* got 0\.1 with 'constant'"
+    ):
+        parse(Toy, {"optimization": {"lr_schedule": "constant", "min_lr_ratio": 0.1}})
 
 
 def test_no_warm_up_begins_at_the_peak() -> None:

@@ -13,7 +13,7 @@ from families.toy.config import Toy
 from families.toy.task import ToyTask, Waves
 from tests.thalweg.training.conftest import Orders, Run
 from thalweg.config import Optimization
-from thalweg.contract import Progress
+from thalweg.contract import ParameterGroup, Progress, Stage
 from thalweg.errors import ConfigError, NonFiniteError
 from thalweg.training import baselines, checkpoint
 from thalweg.training.process_group import World
@@ -144,10 +144,46 @@ def test_a_checkpoint_of_another_configuration_is_left_alone(order: Orders, run:
         assert [report.metrics for report in run(other)] == [report.metrics for report in alone]
 
 
-def test_only_the_newest_checkpoint_is_kept(order: Orders, run: Run, tmp_path: Path) -> None:
-    run(order("trial"))
-    folders = list((tmp_path / "checkpoints" / "trial").glob("samples-*"))
-    assert [folder.name for folder in folders] == ["samples-000000000256"]
+def _worse_after(monkeypatch: pytest.MonkeyPatch, samples: int) -> None:
+    """Makes the toy's evaluations worse from the next one on, without a change to training."""
+    true, calls = ToyTask.summarize, iter(range(64, 10**6, 64))
+
+    def summarize(self: ToyTask, sums: dict[str, torch.Tensor]) -> dict[str, float]:
+        metrics = true(self, sums)
+        return metrics | {"mse": metrics["mse"] + (1.0 if next(calls) > samples else 0.0)}
+
+    monkeypatch.setattr(ToyTask, "summarize", summarize)
+
+
+def test_the_newest_and_the_best_checkpoint_are_kept(
+    order: Orders, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _worse_after(monkeypatch, 128)
+    reports = run(order("trial"))
+    monkeypatch.undo()
+    folders = sorted((tmp_path / "checkpoints" / "trial").glob("samples-*"))
+    assert [folder.name for folder in folders] == ["samples-000000000128", "samples-000000000256"]
+    model = ToyTask(Toy()).build(None)
+    model.load_state_dict(checkpoint.fp32_weights(folders[0]))
+    assert _mse(model.eval()) == pytest.approx(reports[1].value, rel=1e-6) == min(r.value for r in reports)
+    assert checkpoint.newest(folders[0].parent) == folders[1]
+
+
+def test_the_best_checkpoint_outlives_the_trial_that_is_continued(
+    order: Orders, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _worse_after(monkeypatch, 64)
+    first = Session(order("interrupted"), world, DataCache())
+    best = first.advance(0)
+    folder = first.advance(64).checkpoint
+    first.close()
+    second = Session(replace(order("successor"), resumes=folder), world, DataCache())
+    assert second.last is not None and second.last.samples == 128  # the newest, not the best
+    second.advance(128)
+    second.close()
+    kept = sorted((tmp_path / "checkpoints" / "successor").glob("samples-*"))
+    assert [path.name for path in kept] == ["samples-000000000064", "samples-000000000192"]
+    assert checkpoint.State.read(kept[0]).report.metrics == best.metrics
 
 
 def test_a_checkpoint_gives_the_weights_in_fp32(order: Orders, run: Run) -> None:
@@ -208,6 +244,24 @@ def test_the_curve_holds_unweighted_parts_and_the_weights_used(order: Orders, ru
     assert one["loss/first"] == pytest.approx(other["loss/first"], rel=1e-4)
     assert other["loss/weighted"] == pytest.approx(4 * one["loss/weighted"], rel=1e-4)
     assert (one["weight/second"], other["weight/second"]) == (0.5, 2.0)
+
+
+def test_the_curve_holds_the_learning_rate_that_the_optimizer_ran_at(order: Orders, run: Run) -> None:
+    knobs = Optimization(lr=1e-2, warmup_ratio=0.1)
+    points = dict(point for report in run(order(stages="two")) for point in report.curve if "lr" in point[1])
+    for samples, scale in ((64, 1.0), (128, 1.0), (192, 0.5), (248, 0.5)):  # the head's lr_scale
+        factor = lr_factor(knobs, (samples - 1) % 128 / 128 + 1 / 128)
+        assert points[samples]["lr"] == pytest.approx(1e-2 * scale * factor)
+
+
+def test_of_several_learning_rates_the_curve_holds_the_largest(
+    order: Orders, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    groups = (ParameterGroup(prefix="body", lr_scale=0.1), ParameterGroup(prefix="head", lr_scale=3.0))
+    monkeypatch.setattr(ToyTask, "stages", lambda self: (Stage(groups=groups),))
+    reports = run(order(opt={"lr_schedule": "constant", "warmup_ratio": 0.0}))
+    rates = [point["lr"] for report in reports for _, point in report.curve]
+    assert rates == pytest.approx([3e-2] * len(rates))
 
 
 def test_absent_targets_do_not_thin_the_mean(order: Orders, run: Run) -> None:

@@ -1,0 +1,61 @@
+"""Reports a study's best trial on the split that it was not selected by."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from thalweg.analysis.studies import best_trial
+from thalweg.analysis.wording import counted, score
+from thalweg.discovery import load_family
+from thalweg.search.prepare import data_root
+from thalweg.search.records import At, StudyRecord
+
+if TYPE_CHECKING:
+    from thalweg.training.held_out import HeldOut
+
+
+def evaluate_best(record: StudyRecord, root: Path | None = None, at: At = "last") -> HeldOut:
+    """Evaluates a checkpoint of the best trial on the split ``test``.
+
+    Args:
+        record: The study.
+        root: Folder of all data.
+        at: Which evaluation's checkpoint.
+
+    Raises:
+        ThalwegError: There is no best trial, its checkpoint is gone, or the data have no such split.
+    """
+    from thalweg.training.held_out import evaluate  # torch and DeepSpeed
+
+    family = load_family(str(record.definition["family"]).removeprefix("trainables."))
+    folder = record.evaluation(best_trial(record), at).checkpoint
+    return evaluate(Path(folder or "none"), data_root(family, root))
+
+
+def invariant(record: StudyRecord, found: HeldOut) -> dict[str, float]:
+    """Returns the metrics on ``test`` that mean the same for every trial, the objective first."""
+    family = load_family(str(record.definition["family"]).removeprefix("trainables."))
+    objective = str(record.definition["metric"])
+    fit = [metric.name for metric in family.task_type.metrics if metric.search_invariant]
+    names = [objective, *(name for name in fit if name != objective)]
+    return {name: found.test[name] for name in names if name in found.test}
+
+
+def show(record: StudyRecord, found: HeldOut, console: Console) -> None:
+    """Prints both splits side by side, with the baselines on ``test``."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    title = f"trial {best_trial(record).number} after {counted(found.samples, 'sample')}"
+    table.add_column(title)
+    for name in ("val", "test", *found.baselines):
+        table.add_column(name, justify="right")
+    for name, value in invariant(record, found).items():
+        others = (Text(score(metrics.get(name)), style="dim") for metrics in found.baselines.values())
+        table.add_row(name, score(found.val.get(name)), Text(score(value), style="bold"), *others)
+    console.print("", Text("on the split test, which selected nothing", style="bold"), table, sep="\n")
+    if found.baselines:
+        console.print(Text(f"{', '.join(found.baselines)}: on test as well", style="dim"))

@@ -1,0 +1,85 @@
+"""A family's preset as a search space that asks nothing, so that it is trained as any configuration of a space is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from thalweg import discovery
+from thalweg.config import FamilyConfig, check
+from thalweg.contract import Metric
+from thalweg.errors import ConfigError, ObjectiveError
+from thalweg.search.datasets import existing
+from thalweg.search.space import Space, Trial
+from thalweg.search.study import Study
+
+NUM_EVALUATIONS = 8
+
+
+def preset_space(
+    family_name: str,
+    preset: str,
+    samples: int | None,
+    *,
+    dataset: str | None = None,
+    metric: str | None = None,
+    root: Path | None = None,
+    tell: Callable[[str], None] = lambda text: None,
+) -> Space:
+    """Returns a space whose only configuration is a preset of a family.
+
+    Args:
+        family_name: Name of the family.
+        preset: Name of the preset.
+        samples: Training samples; a preset has no budget of its own.
+        dataset: Another data set than the preset's.
+        metric: The metric that is followed; None takes the first search-invariant one that the preset measures.
+        root: Folder of all data.
+        tell: Takes a sentence about what takes a while.
+
+    Raises:
+        DiscoveryError: There is no such family, preset or data set.
+        ConfigError: There is no budget.
+        ObjectiveError: The family has no such metric, or none is fit to be followed.
+    """
+    family = discovery.load_family(family_name)
+    config = family.preset(preset)
+    if samples is None:
+        raise ConfigError(
+            f"a preset needs a budget in training samples, got none for {preset!r}; add --samples N"
+        )
+    if dataset is not None:
+        existing(family, dataset, root, tell)
+        config = check(config.model_copy(update={"dataset": dataset}))
+    chosen = _metric(family, config, metric)
+    study = Study(
+        metric=chosen.name, mode=chosen.mode, samples=samples, num_evaluations=min(NUM_EVALUATIONS, samples)
+    )
+    module = f"{family.package}.config"
+
+    def answer(trial: Trial) -> FamilyConfig:
+        return config
+
+    return Space(
+        name=f"{family.name}-{preset}",
+        module_name=module,
+        file=Path(discovery.load_module("trainables", module).__file__ or module),
+        function=answer,
+        study=study,
+        config_type=family.config_type,
+        doc=f"preset {preset} of {family.name}, data set {config.dataset}, {chosen.name} ({chosen.mode})",
+    )
+
+
+def _metric(family: discovery.Family, config: FamilyConfig, name: str | None) -> Metric:
+    """Returns the metric of a name, or the first one that is fit to be an objective."""
+    task = family.task_type(config)
+    measured = task.measured()
+    fit = [metric for metric in task.metrics if metric.search_invariant and metric.name in measured]
+    found = next((metric for metric in fit if name in (None, metric.name)), None)
+    if found is None:
+        raise ObjectiveError(
+            f"the metric to follow must be search-invariant and measured, got {name or 'none'!r}; "
+            f"this configuration of {family.name} has {', '.join(metric.name for metric in fit) or 'none'}"
+        )
+    return found

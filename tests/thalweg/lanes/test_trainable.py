@@ -1,0 +1,24 @@
+"""What a lane is told to train."""
+
+from pathlib import Path
+
+from thalweg.lanes.gang import Gang
+from thalweg.lanes.trainable import LaneSettings, LaneTrainable
+
+
+def test_the_order_of_a_trial_follows_from_the_settings_of_its_study(tmp_path: Path) -> None:
+    lane = LaneTrainable.__new__(LaneTrainable)  # without the workers that `setup` starts
+    lane._settings = LaneSettings(
+        gang=Gang(1, 1.0, 0.0),
+        family="families.toy",
+        metric="mse",
+        evaluations=(64, 128),
+        data_root=str(tmp_path / "data"),
+        directory=str(tmp_path / "study"),
+        keep_last=3,
+    )
+    lane._take({"number": 7, "config": {"width": 8}, "checkpoint": "/runs/trial-00001/samples-000000000064"})
+    order = lane._order
+    assert (order.trial, order.keep_last, order.evaluations) == ("trial-00007", 3, (64, 128))
+    assert order.resumes == "/runs/trial-00001/samples-000000000064"
+    assert order.directory == str(tmp_path / "study" / "checkpoints")
