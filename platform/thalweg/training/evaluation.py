@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from thalweg.contract import SplitName, Task
+from thalweg.data.placement import send
 from thalweg.errors import DataError
 from thalweg.training.process_group import World
 
@@ -82,10 +83,5 @@ def _over_ranks(sums: dict[str, Tensor], world: World) -> dict[str, Tensor]:
 
 
 def move(batch: Batch, device: torch.device) -> Batch:
-    """Returns a batch on the device."""
-    if device.type == "cpu":
-        return batch
-    return {
-        name: value.pin_memory().to(device, non_blocking=True) if value.device.type == "cpu" else value
-        for name, value in batch.items()
-    }
+    """Returns a batch on the device; what already lies there is not copied."""
+    return {name: send(value, device) for name, value in batch.items()}

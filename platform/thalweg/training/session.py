@@ -45,15 +45,15 @@ class DataCache:
 
     def __init__(self, most: int = 2) -> None:
         self._most = most
-        self._opened: dict[tuple[str, str], Data] = {}
+        self._opened: dict[tuple[str, str, str], Data] = {}
 
-    def open(self, task: Task[Any, Any], root: Path) -> Data:
-        """Returns the task's data, opened now or by an earlier trial."""
-        key = (str(root), task.data_key())
+    def open(self, task: Task[Any, Any], root: Path, device: torch.device) -> Data:
+        """Returns the task's data, opened and placed on the device now or by an earlier trial."""
+        key = (str(root), task.data_key(), str(device))
         if key not in self._opened:
             while len(self._opened) >= self._most:
                 del self._opened[next(iter(self._opened))]
-            self._opened[key] = task.open(root)
+            self._opened[key] = task.place(task.open(root), device)
         return self._opened[key]
 
 
@@ -79,7 +79,7 @@ class Session:
         self.task = make_task(order.family, order.config)
         self._knobs = self.task.config.optimization
         engine.check_precision(self._knobs)
-        self.data = cache.open(self.task, Path(order.data_root))
+        self.data = cache.open(self.task, Path(order.data_root), world.device)
         self._layout = Layout.of(self._knobs.batch_size, self._knobs.micro_batch_size, world.size)
         self._plan = Plan.lay(self.task.stages(), order.total_samples)
         self._plan.check_steps(self._knobs.batch_size)
