@@ -102,7 +102,7 @@ class PublishedAutoencoder(nn.Module):
         encoded = {name: self._encode(batch, name) for name in MODALITIES}
         lengths = [tokens.shape[1] for tokens in encoded.values()]
         x = torch.cat(list(encoded.values()), dim=1)
-        padding = torch.zeros(x.shape[:2], dtype=torch.bool)
+        padding = torch.zeros(x.shape[:2], dtype=torch.bool, device=x.device)
         for layer in self.fusion:
             x = layer(x, src_key_padding_mask=padding)
         fused = self.fusion_norm(x).split(lengths, dim=1)
@@ -112,7 +112,7 @@ class PublishedAutoencoder(nn.Module):
         encoder, layers = _encoder(self.ours, name), cast(nn.ModuleList, self.encoders[name])
         embedding = encoder.embedding
         modality = self.ours.encoder_modality_tokens[name]
-        values, hidden = batch[name], batch[f"{name}/hidden"]
+        values, hidden = batch[name].to(modality.dtype), batch[f"{name}/hidden"]
         kind, _ = kind_and_index(name)
         if kind == "vector":
             values = (values * encoder.member_share).sum(-1, keepdim=True)
@@ -127,7 +127,7 @@ class PublishedAutoencoder(nn.Module):
             tokens = torch.cat((tokens, static.expand(len(values), 1, -1)), dim=1)
             own = encoder.condition.expand(*hidden.shape, -1)[~hidden].unflatten(0, (len(values), -1))
             conditions = (torch.cat((own, encoder.overall.expand(len(values), 1, -1)), dim=1),)
-        padding = torch.zeros(tokens.shape[:2], dtype=torch.bool)
+        padding = torch.zeros(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
         for layer in layers:
             tokens = layer(tokens, *conditions, padding) if conditions else _masked(layer, tokens, padding)
         normalised: Tensor = encoder.norm(tokens)
@@ -139,11 +139,11 @@ class PublishedAutoencoder(nn.Module):
         token = decoder.mask_token + self.ours.decoder_modality_tokens[name]
         queries = (decoder.position + decoder.time[:, None] + token).expand(*hidden.shape, -1)
         x = queries[hidden].unflatten(0, (len(hidden), -1))
-        padding = torch.zeros(context.shape[:2], dtype=torch.bool)
+        padding = torch.zeros(context.shape[:2], dtype=torch.bool, device=context.device)
         for layer in cast(nn.ModuleList, self.decoders[name]):
             x = layer(x, context, padding)
         grid = torch.zeros_like(target)
-        grid[hidden] = decoder.head(decoder.norm(x)).flatten(0, 1)
+        grid[hidden] = decoder.head(decoder.norm(x)).flatten(0, 1).float()
         counted = (hidden[..., None] & valid[:, None]).float()
         errors = ((grid - target).square() * counted).flatten(1).sum(1)
         return (errors / counted.flatten(1).sum(1).clamp(min=1)).mean()

@@ -14,6 +14,7 @@ seconds of the processor, those of the fastest step, for other work on the machi
 beside them. Peak memory is that of the process, from a mark set after the first step.
 
 Run alone on a machine with 20 GiB to spare:  python benchmarks/step_time.py [--quick] [--json FILE]
+On a GPU, in bf16 and batches, as step_time_gpu.py says:  python benchmarks/step_time.py --device cuda [--batch 16]
 """
 
 import argparse
@@ -63,8 +64,8 @@ def configuration(num_days: int, dropout: float) -> Any:
     return base.model_copy(update={"data": data, "model": model})
 
 
-def training_batch(config: Any) -> Any:
-    """Returns one window of random numbers with the masks of the configuration."""
+def training_batch(config: Any, size: int = 1) -> Any:
+    """Returns windows of random numbers with the masks of the configuration."""
     import numpy as np
     import torch
 
@@ -72,8 +73,8 @@ def training_batch(config: Any) -> Any:
     from trainables.water_mae.data import REFERENCE_GEOMETRY as geometry
 
     generator = torch.Generator().manual_seed(1)
-    num_days, key = config.data.sequence_length, np.array([7], np.uint64)
-    batch: dict[str, Any] = {"vector_present": torch.ones(1, 2)}
+    num_days, key = config.data.sequence_length, np.arange(7, 7 + size).astype(np.uint64)
+    batch: dict[str, Any] = {"vector_present": torch.ones(size, 2)}
     for kind, number, valid, ratio in (
         ("image", 3, geometry.pixel_valid, config.masking.image_mask_ratio),
         ("vector", 2, geometry.member_valid, config.masking.vector_mask_ratio),
@@ -82,13 +83,13 @@ def training_batch(config: Any) -> Any:
         if kind == "image":
             counts &= torch.rand(counts.shape, generator=generator) < 0.8
             counts[:, 0] = True
-        shape = (1, number, num_days, *valid.shape)
+        shape = (size, number, num_days, *valid.shape)
         batch[f"{kind}s"] = torch.randn(shape, generator=generator) * counts
-        batch[f"{kind}_valid"] = counts[None]
+        batch[f"{kind}_valid"] = counts.expand(size, -1, -1)
         shape_of_masks = (1, num_days, len(valid))
         masks = random_masks(key, shape=shape_of_masks, num_masked=num_masked(len(valid), ratio))
         for name, mask in zip(("keep", "masked"), masks, strict=True):
-            batch[f"{kind}_{name}"] = torch.from_numpy(mask).expand(1, number, -1, -1).contiguous()
+            batch[f"{kind}_{name}"] = torch.from_numpy(mask).expand(-1, number, -1, -1).contiguous()
     return batch
 
 
@@ -229,11 +230,15 @@ def products(num_days: int) -> float:
     return float(counter.get_total_flops()) / 1e9
 
 
-def in_this_process(arm: str, num_days: int) -> Any:
+def in_this_process(arm: str, num_days: int, batch_size: int) -> Any:
     """Runs one arm, or one measurement, on one thread."""
     import torch
 
     torch.set_num_threads(1)
+    if arm == "cuda":
+        from benchmarks.step_time_gpu import measure
+
+        return measure(num_days, batch_size)
     if arm == "check":
         return check(num_days)
     if arm == "matmul":
@@ -243,11 +248,12 @@ def in_this_process(arm: str, num_days: int) -> Any:
     return asdict(step_time(arm, num_days))
 
 
-def in_fresh_process(arm: str, num_days: int) -> Any:
+def in_fresh_process(arm: str, num_days: int, batch_size: int = 1) -> Any:
     """Runs an arm in a process of its own and returns its answer."""
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH", ""))))
     environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     command = [sys.executable, __file__, "--arm", arm, "--days", str(num_days)]
+    command += ["--batch", str(batch_size)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     if done.returncode:
         sys.exit(f"{arm} failed:\n{done.stderr[-4000:]}")
@@ -292,14 +298,19 @@ def main() -> None:
     )
     parser.add_argument("--quick", action="store_true", help=f"windows of {QUICK_DAYS} days, one round")
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--batch", type=int, default=16, help="windows a step, on a GPU")
     parser.add_argument("--json", type=Path, help="write the figures here")
     parser.add_argument("--arm", help=argparse.SUPPRESS)
     parser.add_argument("--days", type=int, default=FULL_DAYS, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.arm:
-        print("\n" + json.dumps(in_this_process(args.arm, args.days)), flush=True)
+        print("\n" + json.dumps(in_this_process(args.arm, args.days, args.batch)), flush=True)
         return
     num_days = QUICK_DAYS if args.quick else args.days
+    if args.device == "cuda":
+        tell(in_fresh_process("cuda", num_days, args.batch), num_days, args.json)
+        return
     differences = in_fresh_process("check", num_days)
     if max(differences.values()) >= 5e-5:
         sys.exit(f"the arms must compute the same, got {differences}")
@@ -311,11 +322,16 @@ def main() -> None:
             rounds[arm].append(Timing(**in_fresh_process(arm, num_days)))
             print(f"round {number + 1} {arm}: {rounds[arm][-1].cpu_s:.2f} s", file=sys.stderr)
     rows = figures(rounds, rates, in_fresh_process("products", num_days), differences)
+    tell(rows, num_days, args.json)
+
+
+def tell(rows: list[dict[str, Any]], num_days: int, file: Path | None) -> None:
+    """Prints the figures and writes them where asked."""
     for row in rows:
         verdict = "" if row["met"] is None else f"  goal {row['goal']}: {'met' if row['met'] else 'MISSED'}"
         print(f"{row['name']:<42} {row['value']:>10.4g} {row['unit']}{verdict}")
-    if args.json:
-        args.json.write_text(json.dumps({"days": num_days, "figures": rows}, indent=1))
+    if file:
+        file.write_text(json.dumps({"days": num_days, "figures": rows}, indent=1))
 
 
 if __name__ == "__main__":

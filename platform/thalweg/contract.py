@@ -39,6 +39,7 @@ import numpy.typing as npt
 from thalweg.config import FamilyConfig
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor, nn
 
 Batch: TypeAlias = "dict[str, Tensor]"
@@ -167,6 +168,13 @@ class Task(ABC, Generic[C, D]):
             DataError: Data are missing or broken; the message names the file and the way out.
         """
 
+    def place(self, data: D, device: torch.device) -> D:
+        """Returns opened data whose batches are drawn on the device that trains; as they are, unless a family can.
+
+        Called once when a lane opens the data, not in every trial. What the device has no room for stays as it is.
+        """
+        return data
+
     def notes(self, data: D) -> tuple[str, ...]:
         """Returns sentences that a user of the data should read, such as which files were left out."""
         return ()
@@ -192,7 +200,8 @@ class Task(ABC, Generic[C, D]):
             keys: One key per sample and visit, shape (batch,): the seed of everything random about it.
 
         Returns:
-            Tensors on the CPU whose first axis is the batch.
+            Tensors whose first axis is the batch: on the CPU, or already where `place` put what they are made of. What
+            `counts` reads stays on the CPU, so that no step waits for a GPU.
         """
 
     @abstractmethod
@@ -232,7 +241,7 @@ class Task(ABC, Generic[C, D]):
 
     @abstractmethod
     def counts(self, batch: Batch, progress: Progress) -> Mapping[str, float]:
-        """Returns the denominator of each part, from the batch alone; 0 where no sample carries the part."""
+        """Returns the denominator of each part, from the batch as it was drawn; 0 where no sample carries the part."""
 
     @abstractmethod
     def weights(self, progress: Progress) -> Mapping[str, float]:

@@ -1,14 +1,17 @@
 """The data of the hydrological masked autoencoder: days of land patches and catchments, served as windows."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Float64, Int16, Int64
+import torch
+from jaxtyping import Bool, Float, Float32, Float64, Int16, Int64, UInt64
+from torch import Tensor
 
 from thalweg.contract import SplitName
+from thalweg.data.placement import gather_there, upload
 from thalweg.data.store import Store, content_hashes, key_of, open_store
 from thalweg.data.windows import gather, whole, window_starts
 from thalweg.errors import DataError
@@ -69,6 +72,24 @@ def _reference_geometry() -> Geometry:
 
 
 REFERENCE_GEOMETRY = _reference_geometry()
+_SERIES = ("images", "vectors")
+
+
+@dataclass(frozen=True)
+class Resident:
+    """What windows are made of, on a device.
+
+    Attributes:
+        images: Land patches as the store holds them.
+        vectors: Catchments as the store holds them.
+        image_valid: True on land.
+        vector_valid: False where a vector patch is padded.
+    """
+
+    images: Float[Tensor, "day 3 patch pixel"]
+    vectors: Float[Tensor, "day 2 vector_patch member"]
+    image_valid: Bool[Tensor, "patch pixel"]
+    vector_valid: Bool[Tensor, "vector_patch member"]
 
 
 @dataclass(frozen=True)
@@ -91,6 +112,7 @@ class WaterData:
         ends: The day after the last one, by split.
         fingerprint: Hash of the days and of how they are cut into windows.
         notes: What a user of the data should know, such as what was filled.
+        resident: The days on the device where `placed` put them.
     """
 
     geometry: Geometry
@@ -111,6 +133,19 @@ class WaterData:
         Float32[np.ndarray, "366 3 patch pixel"], Float32[np.ndarray, "366 2 vector_patch member"]
     ] = field(repr=False)
     notes: tuple[str, ...] = ()
+    resident: Resident | None = field(default=None, repr=False)
+
+    @property
+    def num_bytes(self) -> int:
+        """Memory that the days take on a device."""
+        return self.images.nbytes + self.vectors.nbytes
+
+    def placed(self, device: torch.device) -> "WaterData":
+        """Returns the same data with a copy of the days on a device, where `tensors` gathers them."""
+        valid = self.geometry.pixel_valid, self.geometry.member_valid
+        return replace(
+            self, resident=Resident(*(upload(each, device) for each in (self.images, self.vectors, *valid)))
+        )
 
     def num_samples(self, split: SplitName) -> int:
         """Returns the number of windows of a split; 0 for a split that the data set does not have."""
@@ -134,10 +169,41 @@ class WaterData:
         return {
             "images": gather(self.images, starts, length),
             "vectors": gather(self.vectors, starts, length),
-            "vector_present": whole(self.vector_present, starts, length),
-            "day_of_year": self.day_of_year[starts[:, None] + np.arange(length)].astype(np.int64),
-            "window": self.epoch_day[starts].astype(np.uint64),
+            **self._calendar(starts),
+            "window": self.first_days(split, indices),
         }
+
+    def _calendar(self, starts: Int64[np.ndarray, " batch"]) -> dict[str, np.ndarray]:
+        days = starts[:, None] + np.arange(self.sequence_length)
+        return {
+            "vector_present": whole(self.vector_present, starts, self.sequence_length),
+            "day_of_year": self.day_of_year[days].astype(np.int64),
+        }
+
+    def first_days(
+        self, split: SplitName, indices: Int64[np.ndarray, " batch"]
+    ) -> UInt64[np.ndarray, " batch"]:
+        """Returns the first day of each window as days since 1970-01-01."""
+        return self.epoch_day[self.starts[split][indices]].astype(np.uint64)
+
+    def tensors(self, split: SplitName, indices: Int64[np.ndarray, " batch"]) -> dict[str, Tensor]:
+        """Returns windows as tensors, and what of them is valid.
+
+        ``images``, ``vectors``, ``image_valid`` bool (batch, patch, pixel) and ``vector_valid`` bool (batch,
+        vector_patch, member) lie where `placed` put the days, else on the CPU; ``vector_present`` and ``day_of_year``,
+        which are small, always on the CPU.
+        """
+        starts, length, there = self.starts[split][indices], self.sequence_length, self.resident
+        if there is None:
+            series = {name: torch.from_numpy(gather(getattr(self, name), starts, length)) for name in _SERIES}
+            valid = (torch.tensor(each) for each in (self.geometry.pixel_valid, self.geometry.member_valid))
+        else:
+            series = {name: gather_there(getattr(there, name), starts, length) for name in _SERIES}
+            valid = (each for each in (there.image_valid, there.vector_valid))
+        calendar = {name: torch.from_numpy(values) for name, values in self._calendar(starts).items()}
+        names = ("image_valid", "vector_valid")
+        everywhere = {name: each.expand(len(starts), -1, -1) for name, each in zip(names, valid, strict=True)}
+        return series | calendar | everywhere
 
     def after(
         self, split: SplitName, indices: Int64[np.ndarray, " batch"], days: Sequence[int]

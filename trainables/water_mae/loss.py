@@ -54,9 +54,10 @@ def contrastive(summaries: Mapping[str, Tensor], temperature: float) -> Float[Te
         temperature: Divides the cosines.
     """
     total = torch.zeros((), device=next(iter(summaries.values())).device)
+    present = {name: summary.detach().any(1) for name, summary in summaries.items()}
     for first, second in PAIRS:
-        both = (summaries[first].detach().any(1)) & (summaries[second].detach().any(1))
-        total = total + info_nce(summaries[first][both] / temperature, summaries[second][both])
+        both = present[first] & present[second]
+        total = total + info_nce(summaries[first] / temperature, summaries[second], counted=both)
     return total
 
 

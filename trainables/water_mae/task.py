@@ -8,18 +8,19 @@ split: 0 for the mean over places and days, 1 for perfection. A mean that knows 
 above 0, which the climatology baseline shows.
 """
 
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from thalweg.config import FamilyConfig
 from thalweg.contract import Indices, Keys, Metric, ParameterGroup, Progress, SplitName, Stage, Task
+from thalweg.data.placement import fits
 from thalweg.hashing import digest, splitmix64
 from thalweg.nn.masking import num_masked, random_masks
 from trainables.water_mae import evaluation, forecast, loss, ridge
@@ -28,6 +29,8 @@ from trainables.water_mae.config import MODALITIES, MaskingKnobs, WaterMAE
 from trainables.water_mae.data import REFERENCE_GEOMETRY, Geometry, WaterData, open_data
 from trainables.water_mae.model import Batch, MaskedAutoencoder
 from trainables.water_mae.ridge import Ridge
+
+_logger = logging.getLogger(__name__)
 
 _STREAMS = {"image": np.uint64(0xA3B195354A39B70D), "vector": np.uint64(0x1B03738712FAD5C9)}
 
@@ -56,6 +59,15 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
         """Opens the data set; see `open_data` for what is refused."""
         return open_data(root, self.config.dataset, self.config.data)
 
+    def place(self, data: WaterData, device: torch.device) -> WaterData:
+        """Puts the days on a GPU that has room for them, so that only the numbers and masks of windows travel."""
+        if fits(data.num_bytes, device):
+            return data.placed(device)
+        if device.type != "cpu":
+            size = f"{data.num_bytes / 2**20:.0f} MiB"
+            _logger.warning("%s has no room for the days (%s): each batch is copied there", device, size)
+        return data
+
     def notes(self, data: WaterData) -> tuple[str, ...]:
         """Tells what was filled or rounded."""
         return data.notes
@@ -72,18 +84,17 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
 
     def training_batch(self, data: WaterData, indices: Indices, keys: Keys) -> Batch:
         """Draws windows of the training split with masks from their keys, and the days that follow for a head."""
-        batch = _batch(data, data.windows("train", indices), keys, self.config.masking)
+        batch = _batch(data, "train", indices, keys, self.config.masking)
         return batch | (forecast.targets(data, "train", indices) if self._forecasts else {})
 
     def evaluation_batch(self, data: WaterData, split: SplitName, indices: Indices) -> Batch:
         """Draws windows with masks that depend on their first day only."""
-        windows = data.windows(split, indices)
-        keys = splitmix64(splitmix64(np.uint64(evaluation.MASK_SEED)) ^ windows["window"])
-        batch = _batch(data, windows, keys, evaluation.MASKING)
+        keys = splitmix64(splitmix64(np.uint64(evaluation.MASK_SEED)) ^ data.first_days(split, indices))
+        batch = _batch(data, split, indices, keys, evaluation.MASKING)
         if self._forecasts:
             batch |= forecast.targets(data, split, indices)
         for ratio in evaluation.OTHER_RATIOS:
-            masks = _masks(windows, keys, evaluation.masking_at(ratio))
+            masks = _masks(batch, keys, evaluation.masking_at(ratio))
             batch |= {f"{name}_{evaluation.suffix(ratio)}": mask for name, mask in masks.items()}
         chosen = evaluation.at_other_ratios(indices, data.num_samples(split))
         flow = MODALITIES.index("river_flow")
@@ -214,22 +225,12 @@ def _reference_geometry() -> Geometry:
     return replace(REFERENCE_GEOMETRY, patch_rows_cols=np.stack((rows, columns), axis=1))
 
 
-def _batch(
-    data: WaterData,
-    windows: Mapping[str, npt.NDArray[Any]],
-    keys: Keys,
-    masking: MaskingKnobs,
-) -> Batch:
-    batch = {name: torch.from_numpy(array) for name, array in windows.items() if name != "window"}
-    batch |= _masks(windows, keys, masking)
-    size = len(keys)
-    geometry = data.geometry
-    batch["image_valid"] = torch.tensor(geometry.pixel_valid).expand(size, -1, -1)
-    batch["vector_valid"] = torch.tensor(geometry.member_valid).expand(size, -1, -1)
-    return batch
+def _batch(data: WaterData, split: SplitName, indices: Indices, keys: Keys, masking: MaskingKnobs) -> Batch:
+    batch = data.tensors(split, indices)
+    return batch | _masks(batch, keys, masking)
 
 
-def _masks(windows: Mapping[str, npt.NDArray[Any]], keys: Keys, masking: MaskingKnobs) -> Batch:
+def _masks(windows: Batch, keys: Keys, masking: MaskingKnobs) -> Batch:
     """Draws which patches of each kind stay visible and which of the hidden ones are to be predicted."""
     masks = {}
     ratios = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -16,7 +16,10 @@ WIDE_TILE = 4096
 
 
 def info_nce(
-    first: Float[Tensor, "sample dim"], second: Float[Tensor, "sample dim"], tile: int | None = None
+    first: Float[Tensor, "sample dim"],
+    second: Float[Tensor, "sample dim"],
+    tile: int | None = None,
+    counted: Bool[Tensor, " sample"] | None = None,
 ) -> Float[Tensor, ""]:
     """Computes the symmetric InfoNCE loss (CLIP, Radford et al., arXiv:2103.00020, Fig. 3), summed over samples.
 
@@ -28,13 +31,15 @@ def info_nce(
         first: Embeddings of one modality, multiplied by the inverse temperature.
         second: Embeddings of the other modality, in the same order.
         tile: Rows and columns of the logits that are computed at once; None takes what suits the device.
+        counted: Samples that take part; the others neither search nor are found. A mask and not a choice of rows, whose
+            number the host would have to wait for. None takes all.
 
     Returns:
         The sum in fp32, or in fp64 for fp64.
     """
     wide = torch.promote_types(first.dtype, torch.float32)
     side = tile or TILES.get(first.device.type, WIDE_TILE)
-    loss: Tensor = _InfoNCE.apply(first.to(wide), second.to(wide), side)
+    loss: Tensor = _InfoNCE.apply(first.to(wide), second.to(wide), side, counted)
     return loss
 
 
@@ -42,34 +47,49 @@ class _InfoNCE(torch.autograd.Function):
     """Two passes over the tiles of the logits; neither keeps one."""
 
     @staticmethod
-    def forward(ctx: Any, first: Tensor, second: Tensor, tile: int) -> Tensor:
+    def forward(ctx: Any, first: Tensor, second: Tensor, tile: int, counted: Tensor | None) -> Tensor:
         """Streams the log-sum-exp of all rows and columns."""
         rows = first.new_full((len(first),), -torch.inf)
         columns = torch.full_like(rows, -torch.inf)
         for down in _slices(len(first), tile):
             for across in _slices(len(second), tile):
-                logits = first[down] @ second[across].T
+                logits = _logits(first, second, counted, down, across)
                 rows[down] = torch.logaddexp(rows[down], logits.logsumexp(1))
                 columns[across] = torch.logaddexp(columns[across], logits.logsumexp(0))
-        matched = (first * second).sum(1)
-        ctx.save_for_backward(first, second, rows, columns)
+        losses = 0.5 * (rows + columns) - (first * second).sum(1)
+        if counted is not None:
+            losses = losses.masked_fill(~counted, 0)
+            # Nothing is found in a row that does not count: its softmax is 0 instead of 0 / 0.
+            rows, columns = (each.masked_fill(~counted, torch.inf) for each in (rows, columns))
+        ctx.save_for_backward(first, second, rows, columns, counted)
         ctx.tile = tile
-        return (0.5 * (rows + columns) - matched).sum()
+        return losses.sum()
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, Tensor, None, None]:
         """Sends (softmax of the row + softmax of the column) / 2 - identity through each tile."""
-        first, second, rows, columns = ctx.saved_tensors
+        first, second, rows, columns, counted = ctx.saved_tensors
         to_first, to_second = -second, -first
+        if counted is not None:
+            for each in (to_first, to_second):
+                each.masked_fill_(~counted[:, None], 0)
         for down in _slices(len(first), ctx.tile):
             for across in _slices(len(second), ctx.tile):
-                logits = first[down] @ second[across].T
+                logits = _logits(first, second, counted, down, across)
                 share = (logits - rows[down, None]).exp_()
                 share += logits.sub_(columns[None, across]).exp_()
                 to_first[down].addmm_(share, second[across], alpha=0.5)
                 to_second[across].addmm_(share.T, first[down], alpha=0.5)
-        return to_first.mul_(slope), to_second.mul_(slope), None
+        return to_first.mul_(slope), to_second.mul_(slope), None, None
+
+
+def _logits(first: Tensor, second: Tensor, counted: Tensor | None, down: slice, across: slice) -> Tensor:
+    """Returns a tile of the logits, -inf where one of the two samples does not count."""
+    logits = first[down] @ second[across].T
+    if counted is not None:
+        logits.masked_fill_(~counted[down, None], -torch.inf).masked_fill_(~counted[across], -torch.inf)
+    return logits
 
 
 def _slices(count: int, tile: int) -> list[slice]:

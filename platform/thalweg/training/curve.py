@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from torch import Tensor
+
 
 class Curve:
     """Collects steps and gives a point each time ``spacing`` samples have passed.
@@ -19,7 +21,7 @@ class Curve:
         self._due = due
         self._spacing = spacing
         self._next = start + spacing
-        self._sums: dict[str, float] = {}
+        self._sums: dict[str, Tensor | float] = {}
         self._counts: dict[str, float] = {}
         self._last: tuple[int, Mapping[str, float], float, Any] | None = None  # the step since the last point
         self._points: list[tuple[int, dict[str, float]]] = []
@@ -27,7 +29,7 @@ class Curve:
     def add(
         self,
         samples: int,
-        sums: Mapping[str, float],
+        sums: Mapping[str, Tensor | float],
         counts: Mapping[str, float],
         weights: Mapping[str, float],
         lr: float,
@@ -35,7 +37,8 @@ class Curve:
     ) -> None:
         """Adds a step: the loss parts as sums with counts, the weights used, and the learning rate.
 
-        A learning rate is that of the optimizer at the step; the largest where parameter groups have different ones.
+        Sums may lie on a GPU; they are read when a point is closed. A learning rate is that of the optimizer at the
+        step; the largest where parameter groups have different ones.
         """
         for name, value in sums.items():
             self._sums[name] = self._sums.get(name, 0.0) + value
@@ -48,7 +51,7 @@ class Curve:
         if self._last is None:
             return
         samples, weights, lr, engine = self._last
-        parts = {name: self._sums[name] / count for name, count in self._counts.items() if count > 0}
+        parts = {name: float(self._sums[name]) / count for name, count in self._counts.items() if count > 0}
         point = {f"loss/{name}": value for name, value in parts.items()}
         point |= {f"weight/{name}": float(weight) for name, weight in weights.items()}
         point["loss/weighted"] = sum(weights[name] * value for name, value in parts.items())

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 
 from thalweg.contract import SplitName, Task
+from thalweg.data.placement import send
 from thalweg.errors import DataError
+from thalweg.training.ahead import drawer, each_ahead, ready_to_travel
 from thalweg.training.process_group import World
 
 if TYPE_CHECKING:
@@ -54,14 +56,18 @@ def evaluate_split(
     mine = shares[world.rank]
     # Sharded weights (ZeRO 3) are gathered in each forward pass, so all ranks take equally many.
     rounds = -(-max(len(share) for share in shares) // batch_size)
+    chunks = [mine[number * batch_size : (number + 1) * batch_size] for number in range(rounds)]
+
+    def draw(number: int) -> Batch:
+        indices = chunks[number] if len(chunks[number]) else np.zeros(1, dtype=np.int64)
+        return ready_to_travel(task.evaluation_batch(data, split, indices), world.device)
+
     sums: dict[str, Tensor] = {}
     rows: dict[str, list[Tensor]] = {}
-    with torch.no_grad():
-        for number in range(rounds):
-            chosen = mine[number * batch_size : (number + 1) * batch_size]
-            indices = chosen if len(chosen) else np.zeros(1, dtype=np.int64)
-            batch = move(task.evaluation_batch(data, split, indices), world.device)
-            for name, value in evaluate(batch).items():
+    with torch.no_grad(), drawer(world.device) as executor:
+        batches = each_ahead(executor, draw, range(rounds))
+        for chosen, batch in zip(chunks, batches, strict=True):
+            for name, value in evaluate(move(batch, world.device)).items():
                 if name in task.rows:
                     rows.setdefault(name, []).append(value[: len(chosen)])
                     continue
@@ -76,16 +82,11 @@ def _over_ranks(sums: dict[str, Tensor], world: World) -> dict[str, Tensor]:
     if not sums:
         return {}
     names = sorted(sums)
-    packed = world.sum(torch.cat([sums[name].double().reshape(-1) for name in names]))
+    packed = world.sum(torch.cat([sums[name].double().reshape(-1) for name in names])).cpu()
     parts = torch.split(packed, [sums[name].numel() for name in names])
     return {name: part.reshape(sums[name].shape) for name, part in zip(names, parts, strict=True)}
 
 
 def move(batch: Batch, device: torch.device) -> Batch:
-    """Returns a batch on the device."""
-    if device.type == "cpu":
-        return batch
-    return {
-        name: value.pin_memory().to(device, non_blocking=True) if value.device.type == "cpu" else value
-        for name, value in batch.items()
-    }
+    """Returns a batch on the device; what already lies there is not copied."""
+    return {name: send(value, device) for name, value in batch.items()}

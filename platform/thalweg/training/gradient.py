@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from thalweg.contract import Batch
 
 Parts = dict[str, float]
+Sums = dict[str, Tensor]
 
 
 def backward(
     engine: Any, task: Task[Any, Any], world: World, batches: Sequence[Batch], progress: Progress
-) -> tuple[Parts, Parts]:
+) -> tuple[Sums, Parts]:
     """Accumulates the gradient of the exact mean over a global batch in the engine.
 
     Args:
@@ -31,7 +32,8 @@ def backward(
         progress: Where training stands.
 
     Returns:
-        Sums and counts of the loss parts over the global batch, equal on all ranks.
+        Sums of the loss parts over the global batch, fp64 scalars on the worker's device, for reading them would wait
+        for it; and their counts, which are known from the batches. Both are equal on all ranks.
     """
     counts = total_counts([task.counts(batch, progress) for batch in batches], world)
     factors = factors_of(task.weights(progress), counts)
@@ -43,7 +45,7 @@ def backward(
         sums += torch.stack([parts[name].detach().double() for name in factors])
         if number < len(batches) - 1:
             engine.step()
-    return dict(zip(factors, world.sum(sums).tolist(), strict=True)), counts
+    return dict(zip(factors, world.sum(sums).unbind(), strict=True)), counts
 
 
 def total_counts(local: Sequence[Mapping[str, float]], world: World) -> Parts:

@@ -12,7 +12,7 @@ the running statistics of a batch norm, are put back before the second pass and 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +20,9 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.contract import Progress, Task
+from thalweg.training.ahead import each_ahead
 from thalweg.training.evaluation import move
-from thalweg.training.gradient import Parts, factors_of, total_counts, weighted
+from thalweg.training.gradient import Parts, Sums, factors_of, total_counts, weighted
 from thalweg.training.process_group import World
 
 if TYPE_CHECKING:
@@ -44,21 +45,18 @@ class MicroBatches:
     count: int
     draw: Callable[[int], Batch]
     seed: Callable[[int], None]
-    executor: Executor
+    executor: ThreadPoolExecutor
 
-    def each(self, numbers: Sequence[int], device: torch.device) -> Iterator[Batch]:
-        """Yields micro-batches on the device, with the generators seeded for each."""
-        waiting = [self.executor.submit(self.draw, number) for number in numbers[:1]]
-        for place, number in enumerate(numbers):
-            batch = move(waiting.pop().result(), device)
-            waiting += [self.executor.submit(self.draw, later) for later in numbers[place + 1 : place + 2]]
+    def each(self, numbers: Sequence[int]) -> Iterator[Batch]:
+        """Yields micro-batches as they are drawn, with the generators seeded for each."""
+        for number, batch in zip(numbers, each_ahead(self.executor, self.draw, numbers), strict=True):
             self.seed(number)
             yield batch
 
 
 def backward(
     engine: Any, task: Task[Any, Any], world: World, batches: MicroBatches, progress: Progress
-) -> tuple[Parts, Parts]:
+) -> tuple[Sums, Parts]:
     """Accumulates the gradient of a joint loss over a global batch in the engine.
 
     Args:
@@ -69,7 +67,7 @@ def backward(
         progress: Where training stands.
 
     Returns:
-        Sums and counts of the loss parts over the global batch, equal on all ranks.
+        Sums and counts of the loss parts over the global batch, as `gradient.backward` gives them.
     """
     before = _buffers(engine.module)
     rows, counts = _embed_all(engine, task, world, batches, progress)
@@ -80,9 +78,9 @@ def backward(
     _send(engine, world, rows.pop(), {name: slope.pop() for name, slope in slopes.items()})
     if batches.count > 1:
         _restore(engine.module, before)
-        for number, batch in enumerate(batches.each(range(batches.count - 1), world.device)):
+        for number, batch in enumerate(batches.each(range(batches.count - 1))):
             engine.step()
-            again = engine(batch, progress)
+            again = engine(move(batch, world.device), progress)
             _send(engine, world, again, {name: slope[number] for name, slope in slopes.items()})
         _restore(engine.module, after)
     return sums, totals
@@ -93,9 +91,9 @@ def _embed_all(
 ) -> tuple[list[Embeddings], list[Mapping[str, float]]]:
     """Embeds this worker's micro-batches, the last one with its graph."""
     rows, counts = [], []
-    for number, batch in enumerate(batches.each(range(batches.count), world.device)):
+    for number, batch in enumerate(batches.each(range(batches.count))):
         with torch.set_grad_enabled(number == batches.count - 1):
-            rows.append(engine(batch, progress))
+            rows.append(engine(move(batch, world.device), progress))
         counts.append(task.counts(batch, progress))
     return rows, counts
 
@@ -106,7 +104,7 @@ def _slopes(
     rows: Sequence[Embeddings],
     factors: Mapping[str, float],
     progress: Progress,
-) -> tuple[Parts, dict[str, list[Tensor]]]:
+) -> tuple[Sums, dict[str, list[Tensor]]]:
     """Returns the sums of the loss parts, and the gradient of the loss by the embeddings of each micro-batch.
 
     Every worker computes the loss of the whole batch, so that gradients need not travel: of those by all
@@ -117,7 +115,7 @@ def _slopes(
     parts = task.joint_losses({name: _around(values, world) for name, values in own.items()}, progress)
     gradients = torch.autograd.grad(weighted(parts, factors), list(own.values()))
     slopes = {name: list(torch.split(gradient, sizes)) for name, gradient in zip(own, gradients, strict=True)}
-    return {name: float(parts[name].detach()) for name in factors}, slopes
+    return {name: parts[name].detach().double() for name in factors}, slopes
 
 
 def _around(own: Tensor, world: World) -> Tensor:

@@ -18,6 +18,9 @@ from torch.distributed import FileStore  # type: ignore[attr-defined]
 
 from thalweg.training.quiet_deepspeed import deepspeed
 
+FP32_PRECISION = "ieee"
+"""How a GPU multiplies numbers in fp32: as they are, not rounded to TF32. A trial's records hold it."""
+
 
 @dataclass(frozen=True)
 class World:
@@ -27,22 +30,25 @@ class World:
         rank: Number of this worker, from 0.
         size: Number of workers.
         device: Where this worker computes.
+        host: Group that joins tensors on the CPU; None where the default group does.
     """
 
     rank: int
     size: int
     device: torch.device
+    host: dist.ProcessGroup | None = None
 
     def sum(self, values: Tensor) -> Tensor:
-        """Adds a tensor over all workers, in place where it can, and returns it on the CPU.
+        """Adds a tensor over all workers, in place, and returns it where it lies.
+
+        What lies on the CPU is added there, so that no GPU is waited for.
 
         Args:
             values: Any shape; equal on all workers. Every worker must call.
         """
-        values = values.to(self.device)
         if self.size > 1:
-            dist.all_reduce(values)
-        return values.cpu()
+            dist.all_reduce(values, group=self.host if values.device.type == "cpu" else None)
+        return values
 
     def largest(self, value: float) -> float:
         """Returns the largest of the workers' values. Every worker must call."""
@@ -101,7 +107,12 @@ def join(num_threads: int = 1) -> World:
             store = FileStore(str(Path(tempfile.mkdtemp(prefix="thalweg-")) / "group"), 1)
             dist.init_process_group(backend, store=store, rank=0, world_size=1)
     _join_deepspeed()
-    return World(dist.get_rank(), dist.get_world_size(), device)
+    _compute_alike()
+    size = dist.get_world_size()
+    # NCCL joins only what lies on GPUs. Counts and decisions are known on the CPU; to send them there and back
+    # would make each step wait for its GPU.
+    host = dist.new_group(backend="gloo") if device.type == "cuda" and size > 1 else None
+    return World(dist.get_rank(), size, device, host)
 
 
 def _device() -> torch.device:
@@ -110,6 +121,22 @@ def _device() -> torch.device:
     index = int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count()
     torch.cuda.set_device(index)
     return torch.device("cuda", index)
+
+
+def _compute_alike() -> None:
+    """Makes a GPU compute the same numbers in each run, and fp32 in fp32.
+
+    cuDNN would time its kernels and choose by chance among those that add in any order. It would also round the inputs
+    of fp32 convolutions to TF32, with 10 bits of mantissa, which matrix products do not: a trial that asks
+    for fp32 wants neither, and one that wants speed asks for bf16. Not chosen is torch's deterministic mode,
+    which refuses layers that have no such kernel; so the gradient of fused attention on a GPU may still differ in
+    its last bits.
+    """
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
+    # After the newer names (fp32_precision) torch refuses to read these, which its own cudnn.flags() does.
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
 
 
 def _quiet() -> None:

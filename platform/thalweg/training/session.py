@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,19 +21,21 @@ from thalweg.data.finite import first_non_finite
 from thalweg.errors import ConfigError, NonFiniteError
 from thalweg.hashing import splitmix64
 from thalweg.training import baselines, checkpoint, engine, gradient, joint
+from thalweg.training.ahead import drawer, ready_to_travel
+from thalweg.training.arriving import Arriving
 from thalweg.training.curve import Curve
 from thalweg.training.evaluation import evaluate_split
 from thalweg.training.joint import MicroBatches
 from thalweg.training.memory import PeakMemory
 from thalweg.training.orders import Report, TrialOrder, checkpoint_name
-from thalweg.training.process_group import World
+from thalweg.training.process_group import FP32_PRECISION, World
 from thalweg.training.protocol import protocol_hash
 from thalweg.training.schedule import Plan, lr_factor
 from thalweg.training.sources import load_sources
 from thalweg.training.stream import Layout, SampleStream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from torch import Tensor
 
@@ -45,15 +47,15 @@ class DataCache:
 
     def __init__(self, most: int = 2) -> None:
         self._most = most
-        self._opened: dict[tuple[str, str], Data] = {}
+        self._opened: dict[tuple[str, str, str], Data] = {}
 
-    def open(self, task: Task[Any, Any], root: Path) -> Data:
-        """Returns the task's data, opened now or by an earlier trial."""
-        key = (str(root), task.data_key())
+    def open(self, task: Task[Any, Any], root: Path, device: torch.device) -> Data:
+        """Returns the task's data, opened and placed on the device now or by an earlier trial."""
+        key = (str(root), task.data_key(), str(device))
         if key not in self._opened:
             while len(self._opened) >= self._most:
                 del self._opened[next(iter(self._opened))]
-            self._opened[key] = task.open(root)
+            self._opened[key] = task.place(task.open(root), device)
         return self._opened[key]
 
 
@@ -61,6 +63,21 @@ def make_task(family: str, config: Mapping[str, Any]) -> Task[Any, Any]:
     """Builds the task of a recorded configuration."""
     config_type = discovery.load_family(family).config_type
     return discovery.task_type(config_type)(parse(config_type, dict(config)))
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A step that was taken and whose loss nobody has looked at.
+
+    Attributes:
+        start: Samples seen before the step.
+        sums: Sums of its loss parts.
+        excused: Whether the loss scaler of fp16 sees to a loss that is not finite.
+    """
+
+    start: int
+    sums: Arriving
+    excused: bool
 
 
 class Session:
@@ -79,12 +96,13 @@ class Session:
         self.task = make_task(order.family, order.config)
         self._knobs = self.task.config.optimization
         engine.check_precision(self._knobs)
-        self.data = cache.open(self.task, Path(order.data_root))
+        self.data = cache.open(self.task, Path(order.data_root), world.device)
         self._layout = Layout.of(self._knobs.batch_size, self._knobs.micro_batch_size, world.size)
         self._plan = Plan.lay(self.task.stages(), order.total_samples)
         self._plan.check_steps(self._knobs.batch_size)
         self._streams = self._make_streams()
-        self._prefetch = ThreadPoolExecutor(1, thread_name_prefix="batch")
+        self._prefetch = drawer(world.device)
+        self._taken: Taken | None = None
         self._timings = {"prepare_s": 0.0}
         self._memory = PeakMemory(world.device)
         self._trained = (0, 0.0)  # samples and seconds in this process
@@ -226,7 +244,8 @@ class Session:
             batches = (pending or self._fetch(self._samples)).result()
             following = self._samples + self._layout.batch_size
             pending = self._fetch(following) if following < due else None
-            self._step(partial(self._backward, batches), curve, batches)
+            self._step(partial(self._backward, batches), curve)
+        self._settle()
         return curve.points()
 
     def _fetch(self, start: int) -> Future[list[Batch]]:
@@ -236,13 +255,10 @@ class Session:
     def _draw(self, position: int) -> Batch:
         joint = self._plan.stages[self._stage].joint
         indices, keys = self._streams[joint].take(position, self._layout.micro_batch_size)
-        return self.task.training_batch(self.data, indices, keys)
+        return ready_to_travel(self.task.training_batch(self.data, indices, keys), self._world.device)
 
     def _step(
-        self,
-        backward: Callable[[], tuple[Mapping[str, float], Mapping[str, float]]],
-        curve: Curve,
-        batches: Sequence[Batch] = (),
+        self, backward: Callable[[], tuple[Mapping[str, Tensor], Mapping[str, float]]], curve: Curve
     ) -> None:
         """Takes one optimizer step on one global batch, of which this rank holds some micro-batches."""
         began = time.perf_counter()
@@ -254,8 +270,10 @@ class Session:
             group["lr"] = self._knobs.lr * group["lr_scale"] * scale
         lr = max(group["lr"] for group in self._engine.optimizer.param_groups)
         sums, counts = backward()
-        self._check(sums, batches)
+        earlier, self._taken = self._taken, Taken(self._samples, Arriving(sums), self._scale_can_fall())
         self._engine.step()
+        # A step late: the GPU has work while the host waits for what the step before gave.
+        self._check(earlier)
         self._samples = after
         curve.add(after, sums, counts, self.task.weights(progress), lr, self._engine)
         samples, seconds = self._trained
@@ -272,11 +290,11 @@ class Session:
         start = self._plan.ends[self._stage - 1] if self._stage else 0
         return min((samples - start) / max(end - start, 1), 1.0)
 
-    def _backward(self, batches: list[Batch]) -> tuple[dict[str, float], dict[str, float]]:
+    def _backward(self, batches: list[Batch]) -> tuple[gradient.Sums, gradient.Parts]:
         progress = self._plan.progress(self._samples)
         return gradient.backward(self._engine, self.task, self._world, batches, progress)
 
-    def _joint_backward(self) -> tuple[dict[str, float], dict[str, float]]:
+    def _joint_backward(self) -> tuple[gradient.Sums, gradient.Parts]:
         positions = self._layout.positions(self._samples, self._world.rank)
         batches = MicroBatches(
             count=len(positions),
@@ -287,24 +305,35 @@ class Session:
         progress = self._plan.progress(self._samples)
         return joint.backward(self._engine, self.task, self._world, batches, progress)
 
-    def _check(self, sums: Mapping[str, float], batches: Sequence[Batch]) -> None:
-        """Stops the trial at a loss that is not finite; the sums are equal on all ranks, so all stop.
+    def _scale_can_fall(self) -> bool:
+        """Whether an overflow is the business of fp16's loss scaler."""
+        return self._knobs.precision == "fp16" and self._engine.optimizer.loss_scale > 1
 
-        Under fp16 an overflow is the loss scaler's business until its scale cannot fall further.
-        """
-        broken = {name: value for name, value in sums.items() if not np.isfinite(value)}
-        falling = self._knobs.precision == "fp16" and self._engine.optimizer.loss_scale > 1
-        if broken and not falling:
+    def _settle(self) -> None:
+        """Looks at the last step: nothing is evaluated or saved after a loss that is not finite."""
+        began = time.perf_counter()
+        last, self._taken = self._taken, None
+        self._check(last)
+        samples, seconds = self._trained
+        self._trained = (samples, seconds + time.perf_counter() - began)
+
+    def _check(self, taken: Taken | None) -> None:
+        """Stops the trial at a loss that is not finite; the sums are equal on all ranks, so all stop."""
+        if taken is None:
+            return
+        broken = {name: value for name, value in taken.sums.read().items() if not np.isfinite(value)}
+        if broken and not taken.excused:
             raise NonFiniteError(
-                f"the loss must stay finite, got {broken} after {self._samples} samples; {self._way_out(batches)}"
+                f"the loss must stay finite, got {broken} after {taken.start} samples; "
+                f"{self._way_out(taken.start)}"
             )
 
-    def _way_out(self, batches: Sequence[Batch]) -> str:
-        """Says what to mend: the data, where they are not finite, else the configuration; all ranks call."""
-        positions = self._layout.positions(self._samples, self._world.rank)
-        joint = self._plan.stages[self._stage].joint
-        found = first_non_finite([self._draw(position) for position in positions] if joint else batches)
+    def _way_out(self, start: int) -> str:
+        """Says what to mend: the data of a batch, where they are not finite, else the knobs; all ranks call."""
+        positions = self._layout.positions(start, self._world.rank)
+        found = first_non_finite(self._draw(position) for position in positions)
         if found is not None:
+            joint = self._plan.stages[self._stage].joint
             position = positions[found.batch]
             indices, _ = self._streams[joint].take(position, self._layout.micro_batch_size)
             advice = f"mend the data: {found} (sample {indices[found.index[0]]} of train)"
@@ -318,6 +347,7 @@ class Session:
         number = self._plan.index(self._samples)
         if number == self._stage:
             return
+        self._settle()
         curve.end_stage(self._samples, self._plan.stages[self._stage].name, self._evaluate())
         weights = engine.full_weights(self._engine)
         engine.release(self._engine)
@@ -370,6 +400,7 @@ class Session:
             "num_parameters": self.num_parameters,
             "world_size": self._world.size,
             "device": name,
+            "fp32_precision": FP32_PRECISION,
             "host": socket.gethostname(),
             "process": os.getpid(),
         }

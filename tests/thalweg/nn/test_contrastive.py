@@ -100,3 +100,26 @@ def test_nothing_of_the_size_of_all_pairs_is_ever_held(loss, is_small: bool) -> 
     with _Largest() as largest:  # type: ignore[no-untyped-call]
         loss(first, second).backward()
     assert (largest.size < count**2 / 20) == is_small
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=8), st.sampled_from([2, 3, 100]))
+def test_samples_that_do_not_count_neither_search_nor_are_found(counted: list[bool], tile: int) -> None:
+    mask = torch.tensor(counted)
+    first, second = (torch.randn(len(mask), 4, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    loss = info_nce(first, second, tile, mask)
+    slopes = torch.autograd.grad(loss, [first, second])
+    if not any(counted):
+        assert float(loss.detach()) == 0
+        assert not any(slope.any() for slope in slopes)
+        return
+    expected = _plain(first[mask], second[mask])
+    torch.testing.assert_close(loss, expected)
+    for slope, plain in zip(slopes, torch.autograd.grad(expected, [first, second]), strict=True):
+        torch.testing.assert_close(slope, plain)
+
+
+def test_where_all_samples_count_nothing_changes() -> None:
+    first, second = torch.randn(2, 7, 4).unbind()
+    assert torch.equal(
+        info_nce(first, second, 3, torch.ones(7, dtype=torch.bool)), info_nce(first, second, 3)
+    )

@@ -1,6 +1,7 @@
 """What a training step may not do: hold an attention matrix, mask or drop attention, wait for a value."""
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from thalweg.contract import Progress
+from thalweg.training import gradient, joint
+from thalweg.training.engine import TaskModule
+from thalweg.training.process_group import World
 from trainables.water_mae.config import DataKnobs, LossKnobs, ModelKnobs, WaterMAE
 from trainables.water_mae.data import WaterData
 from trainables.water_mae.model import Batch
@@ -22,11 +26,13 @@ NUM_STEPS = 16
 QUERIES, CONTEXT = NUM_STEPS * 30, NUM_STEPS * 46 + 1
 SMALLEST_ATTENTION_MATRIX = QUERIES * CONTEXT
 DROPOUT = {"dropout": 0.1}
+CONTRASTIVE = "contrastive"
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "published": DROPOUT,
     "self_decoder": DROPOUT | {"decoder_type": "self"},
     "seeing_queries": DROPOUT | {"decoder_self_attention": True},
     "feature_maps": DROPOUT | {"weighted_feature_maps": True, "feature_map_input": True},
+    CONTRASTIVE: DROPOUT,
 }
 
 
@@ -70,16 +76,18 @@ def watched_step(config: WaterMAE, data: WaterData) -> tuple[Watch, Batch]:
     return watch, batch
 
 
-def with_model(config: WaterMAE, knobs: Mapping[str, Any]) -> WaterMAE:
-    sizes = ModelKnobs.model_validate(config.model.model_dump() | dict(knobs))
-    return config.model_copy(update={"model": sizes, "data": DataKnobs(sequence_length=NUM_STEPS, stride=2)})
+def with_model(config: WaterMAE, variant: str) -> WaterMAE:
+    sizes = ModelKnobs.model_validate(config.model.model_dump() | dict(VARIANTS[variant]))
+    loss = LossKnobs(contrastive_weight=0.1 if variant == CONTRASTIVE else 0.0)
+    data = DataKnobs(sequence_length=NUM_STEPS, stride=2)
+    return config.model_copy(update={"model": sizes, "data": data, "loss": loss})
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_no_tensor_is_as_large_as_an_attention_matrix(
     config: WaterMAE, wide_data: WaterData, variant: str
 ) -> None:
-    watch, batch = watched_step(with_model(config, VARIANTS[variant]), wide_data)
+    watch, batch = watched_step(with_model(config, variant), wide_data)
     assert batch["vector_masked"].shape[2:] == (NUM_STEPS, 30)
     assert batch["vector_keep"][0, 0].numel() + 1 == CONTEXT
     assert 0 < watch.largest < SMALLEST_ATTENTION_MATRIX
@@ -89,7 +97,7 @@ def test_no_tensor_is_as_large_as_an_attention_matrix(
 def test_attention_is_fused_and_has_neither_mask_nor_dropout(
     config: WaterMAE, wide_data: WaterData, variant: str
 ) -> None:
-    watch, _ = watched_step(with_model(config, VARIANTS[variant]), wide_data)
+    watch, _ = watched_step(with_model(config, variant), wide_data)
     fused = "aten::_scaled_dot_product_flash_attention_for_cpu"
     assert {name for name in watch.operations if "attention" in name} == {fused, f"{fused}_backward"}
     assert not [name for name in watch.operations if "softmax" in name]
@@ -101,11 +109,58 @@ def test_attention_is_fused_and_has_neither_mask_nor_dropout(
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_no_operation_waits_for_a_value(config: WaterMAE, wide_data: WaterData, variant: str) -> None:
-    watch, _ = watched_step(with_model(config, VARIANTS[variant]), wide_data)
+    watch, _ = watched_step(with_model(config, variant), wide_data)
     waiting = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "is_nonzero", "equal")
     assert not [name for name in watch.operations if name.split("::")[1].split(".")[0] in waiting]
     # Neither may a Boolean mask choose what is computed: indices do.
     assert not [name for name in watch.operations if name.startswith(("aten::index.", "aten::index_put"))]
+
+
+class PlainEngine:
+    """What the platform calls of DeepSpeed, without it."""
+
+    def __init__(self, module: TaskModule) -> None:
+        self.module = module
+
+    def __call__(self, batch: Batch, progress: Progress) -> Mapping[str, Tensor]:
+        found: Mapping[str, Tensor] = self.module(batch, progress)
+        return found
+
+    def backward(self, loss: Tensor, scale_wrt_gas: bool) -> None:
+        loss.backward()  # type: ignore[no-untyped-call]
+
+    def step(self) -> None:
+        """Nothing is updated."""
+
+
+@pytest.mark.parametrize("variant", ["published", CONTRASTIVE])
+@pytest.mark.parametrize("num_micro_batches", [1, 2])
+def test_the_gradient_of_a_global_batch_reads_nothing_from_the_device(
+    config: WaterMAE, data: WaterData, variant: str, num_micro_batches: int
+) -> None:
+    """The device `meta` holds no values: whoever reads one, or copies to the CPU, fails."""
+    device = torch.device("meta")
+    task = WaterMAETask(with_model(config, variant).model_copy(update={"data": config.data}))
+    module = TaskModule(task, task.build(data).to(device).train(), joint=variant == CONTRASTIVE)
+    engine, world, placed = PlainEngine(module), World(0, 1, device), data.placed(device)
+
+    def draw(number: int) -> Batch:
+        return task.training_batch(placed, np.array([10, number]), np.array([7, number], np.uint64))
+
+    if variant == CONTRASTIVE:
+        with ThreadPoolExecutor(1) as executor:
+            micro_batches = joint.MicroBatches(
+                count=num_micro_batches, draw=draw, seed=lambda number: None, executor=executor
+            )
+            sums, counts = joint.backward(engine, task, world, micro_batches, NOW)
+    else:
+        batches = [draw(number) for number in range(num_micro_batches)]
+        sums, counts = gradient.backward(engine, task, world, batches, NOW)
+    assert {value.device.type for value in sums.values()} == {"meta"}
+    assert counts["precipitation"] == 2 * num_micro_batches
+    assert all(weight.grad is not None for weight in module.parameters() if weight.requires_grad)
+    with pytest.raises(RuntimeError, match="meta"):
+        float(sums["precipitation"])
 
 
 def test_a_dense_attention_would_be_noticed() -> None:
@@ -117,8 +172,7 @@ def test_a_dense_attention_would_be_noticed() -> None:
 
 
 def test_the_loss_is_summed_in_fp32(config: WaterMAE, wide_data: WaterData) -> None:
-    contrasting = with_model(config, {}).model_copy(update={"loss": LossKnobs(contrastive_weight=0.1)})
-    task = WaterMAETask(contrasting)
+    task = WaterMAETask(with_model(config, CONTRASTIVE))
     model = task.build(wide_data).to(torch.bfloat16)
     batch = task.training_batch(wide_data, np.array([10]), np.array([7], np.uint64))
     assert {part.dtype for part in task.losses(model, batch, NOW).values()} == {torch.float32}

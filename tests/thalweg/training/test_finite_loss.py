@@ -1,0 +1,154 @@
+"""The loss is looked at a step late, and yet nothing is evaluated or saved after one that is not finite."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.thalweg.training.conftest import Orders
+from thalweg.errors import NonFiniteError
+from thalweg.training.arriving import Arriving
+from thalweg.training.process_group import World
+from thalweg.training.session import DataCache, Session
+
+
+def test_numbers_arrive_as_they_were() -> None:
+    values = {"first": torch.tensor(1 / 3).double(), "second": torch.tensor(float("nan")).double()}
+    found = Arriving(values).read()
+    assert found["first"] == float(values["first"])
+    assert found["second"] != found["second"]
+
+
+def test_each_loss_is_read_once_the_next_step_is_queued(
+    order: Orders, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = Session(order(), world, DataCache())
+    happened: list[str] = []
+
+    def noted(target: Any, name: str, word: str) -> None:
+        real = getattr(target, name)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            happened.append(word)
+            return real(*args, **kwargs)
+
+        monkeypatch.setattr(target, name, call)
+
+    noted(Arriving, "read", "read")
+    noted(session._engine, "step", "step")
+    noted(session, "_evaluate", "evaluate")
+    session.advance()  # 64 samples are 8 steps
+    session.close()
+    assert happened == ["step", *["step", "read"] * 7, "read", "evaluate"]
+
+
+@pytest.mark.parametrize("stages", ["one", "two", "joint"])
+def test_nothing_is_evaluated_or_saved_after_a_last_step_whose_loss_is_not_finite(
+    stages: str, order: Orders, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluations: list[int] = []
+    session = Session(order(stages=stages, breaks_at=184), world, DataCache())
+    real = session._evaluate
+    monkeypatch.setattr(session, "_evaluate", lambda: evaluations.append(session._samples) or real())
+    reached = session.advance().samples
+    reached = session.advance(reached).samples
+    with pytest.raises(NonFiniteError, match=r"loss must stay finite, got .*nan.* after 184 samples"):
+        session.advance(reached)
+    session.close()
+    assert max(evaluations) == 128
+    folders = list((tmp_path / "checkpoints" / "trial").glob("samples-*"))
+    assert [folder.name for folder in folders] == ["samples-000000000128"]
+
+
+def test_the_end_of_a_stage_is_not_evaluated_after_a_loss_that_is_not_finite(
+    order: Orders, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Stages change at 128, between the evaluations at 64 and 192.
+    knobs = order(stages="two", breaks_at=120)
+    session = Session(type(knobs)(**{**vars(knobs), "evaluations": (64, 192, 256)}), world, DataCache())
+    session.advance()
+    monkeypatch.setattr(session, "_evaluate", lambda: pytest.fail("evaluated a model that is not finite"))
+    with pytest.raises(NonFiniteError, match="after 120 samples"):
+        session.advance(64)
+    session.close()
+
+
+_TWO = """
+import sys
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+
+from thalweg.errors import NonFiniteError
+from thalweg.training.orders import TrialOrder
+from thalweg.training.process_group import World, join
+from thalweg.training.session import DataCache, Session
+
+world = join()
+for host in (None, dist.new_group(backend="gloo")):
+    joined = World(world.rank, world.size, world.device, host)
+    assert joined.sum(torch.tensor([world.rank + 1])).tolist() == [3]
+    assert joined.largest(float(world.rank)) == 1 and not joined.all_agree(world.rank == 0)
+for zero_stage in (1, 3):
+    order = TrialOrder(
+        trial=f"trial-{zero_stage}",
+        family="families.toy",
+        config={"optimization": {"lr": 1e-2, "batch_size": 8, "zero_stage": zero_stage}},
+        metric="mse",
+        evaluations=(64, 128),
+        data_root=sys.argv[1],
+        directory=str(Path(sys.argv[1]) / "checkpoints"),
+    )
+    session = Session(order, world, DataCache())
+    reached = session.advance().samples
+    if world.rank == 1:
+        session.data.inputs[:] = float("nan")
+    try:
+        session.advance(reached)
+    except NonFiniteError as error:
+        print("\\nstopped:", error)
+    session.close()
+"""
+
+
+def _port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.mark.integration
+def test_both_workers_stop_where_the_samples_of_one_are_not_finite(tmp_path: Path) -> None:
+    shared = os.environ | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_port())}
+    shared |= {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", _TWO, str(tmp_path)],
+            env=shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    try:
+        outputs = [worker.communicate(timeout=400) for worker in workers]
+    finally:
+        for worker in workers:
+            worker.kill()
+    for worker, (said, errors), way_out in zip(
+        workers,
+        outputs,
+        ("which are not finite on another worker", "inputs[0, 0] of batch 0 is nan"),
+        strict=True,
+    ):
+        assert worker.returncode == 0, errors[-3000:]
+        stops = [line for line in said.splitlines() if line.startswith("stopped: the loss must stay finite")]
+        assert len(stops) == 2, said  # under both ZeRO stages
+        assert all("after 64 samples" in stop and way_out in stop for stop in stops)
