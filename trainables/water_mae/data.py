@@ -24,12 +24,14 @@ class Geometry:
     Attributes:
         pixel_valid: True on land, for the cells of each kept patch.
         patch_rows_cols: Position of each kept patch in the patch grid.
+        grid_shape: Rows and columns of the patch grid, ocean included.
         member_valid: False where the last vector patch is padded.
         static: Attributes of each catchment, z-scored over catchments; unknown values and padding are 0.
     """
 
     pixel_valid: Bool[np.ndarray, "patch pixel"]
     patch_rows_cols: Int64[np.ndarray, "patch 2"]
+    grid_shape: tuple[int, int]
     member_valid: Bool[np.ndarray, "vector_patch member"]
     static: Float32[np.ndarray, "vector_patch member attribute"]
 
@@ -55,7 +57,7 @@ class Geometry:
 
 
 def _reference_geometry() -> Geometry:
-    """Returns the geometry of the published model: 94 patches of 10 x 10 cells, 76 x 8 catchments, 4 padded.
+    """Returns the geometry of the published model: 94 of 29 x 18 patches of 10 x 10 cells, 76 x 8 catchments, 4 padded.
 
     Positions and attributes are not known without the data; they hold zeros.
     """
@@ -63,6 +65,7 @@ def _reference_geometry() -> Geometry:
     return Geometry(
         pixel_valid=np.ones((94, 100), bool),
         patch_rows_cols=np.zeros((94, 2), np.int64),
+        grid_shape=(29, 18),
         member_valid=members,
         static=np.zeros((76, 8, len(ATTRIBUTES)), np.float32),
     )
@@ -216,7 +219,8 @@ def _serve(store: Store, folder: Path, knobs: DataKnobs) -> WaterData:
     }
     return WaterData(
         geometry=Geometry(
-            **{name: arrays[name] for name in ("pixel_valid", "patch_rows_cols", "member_valid", "static")}
+            **{name: arrays[name] for name in ("pixel_valid", "patch_rows_cols", "member_valid", "static")},
+            grid_shape=(facts["grid_shape"][0], facts["grid_shape"][1]),
         ),
         **{
             name: arrays[name] for name in ("images", "vectors", "vector_present", "day_of_year", "epoch_day")

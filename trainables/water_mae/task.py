@@ -208,9 +208,9 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
 
 def _reference_geometry() -> Geometry:
     """Spreads the published 94 land patches over the published grid of 29 x 18; the truth needs the data."""
-    rows, columns = np.divmod(
-        np.linspace(0, 29 * 18 - 1, REFERENCE_GEOMETRY.num_patches).astype(np.int64), 18
-    )
+    num_rows, num_columns = REFERENCE_GEOMETRY.grid_shape
+    places = np.linspace(0, num_rows * num_columns - 1, REFERENCE_GEOMETRY.num_patches)
+    rows, columns = np.divmod(places.astype(np.int64), num_columns)
     return replace(REFERENCE_GEOMETRY, patch_rows_cols=np.stack((rows, columns), axis=1))
 
 
