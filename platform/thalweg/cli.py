@@ -199,7 +199,8 @@ def best(
     output: Output = RUNS,
     storage: Storage = None,
     data: Data = None,
-    export: Annotated[Path | None, typer.Option(help="Write weights and configuration to this file.")] = None,
+    export: Annotated[Path | None, typer.Option(help="Write the model to this file.")] = None,
+    part: Annotated[str | None, typer.Option(help="Export this part of it, such as `encoders`.")] = None,
     pictures: Annotated[
         bool, typer.Option("--pictures", help="Draw what the best trials do, also into MLflow.")
     ] = False,
@@ -209,8 +210,9 @@ def best(
 
     Example: `thalweg best quickstart --export best.pt --pictures`
 
-    The exported file needs torch alone: `torch.load("best.pt", weights_only=True)["weights"]`. Pictures are those
-    of all complete trials whose checkpoint is kept.
+    The exported file holds weights, configuration and what is needed of the data: `torch.load("best.pt",
+    weights_only=True)`; `thalweg.training.exported.load` builds the model from it. Pictures are those of all complete
+    trials whose checkpoint is kept.
     """
     from thalweg.analysis import studies
     from thalweg.analysis.pictures import draw_best
@@ -219,10 +221,14 @@ def best(
 
     console = _console()
     tell = _tell(console)
+    if part is not None and export is None:
+        raise ConfigError(
+            f"a part of the best model must have a file to go to, got {part!r}; add --export FILE"
+        )
     record = studies.find(output, study, storage)
     studies.show_best(record, output / study, console)
     if export is not None:
-        tell(studies.export_best(record, export, data))
+        tell(studies.export_best(record, export, data, part))
     if not pictures:
         return
     uri = tracking_uri or default_uri()

@@ -22,7 +22,7 @@ from thalweg.config import FamilyConfig
 from thalweg.contract import Indices, Keys, Metric, ParameterGroup, Progress, SplitName, Stage, Task
 from thalweg.hashing import digest, splitmix64
 from thalweg.nn.masking import num_masked, random_masks
-from trainables.water_mae import evaluation, forecast, loss, ridge
+from trainables.water_mae import evaluation, forecast, inference, loss, ridge
 from trainables.water_mae.baselines import all_baselines
 from trainables.water_mae.config import MODALITIES, MaskingKnobs, WaterMAE
 from trainables.water_mae.data import REFERENCE_GEOMETRY, Geometry, WaterData, open_data
@@ -95,7 +95,22 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
 
     def build(self, data: WaterData | None) -> nn.Module:
         """Builds the model for the geometry of the data."""
-        geometry = _reference_geometry() if data is None else data.geometry
+        return self._build(_reference_geometry() if data is None else data.geometry)
+
+    def parts(self) -> Mapping[str, tuple[str, ...]]:
+        """Names what encodes, `MaskedAutoencoder.encode`, and with a head what forecasts."""
+        encoders = (*(f"{name}_encoder" for name in MODALITIES), "fusion", "encoder_modality_tokens")
+        return {"encoders": encoders} | ({"forecast": (*encoders, forecast.HEAD)} if self._forecasts else {})
+
+    def facts(self, data: WaterData) -> Mapping[str, Any]:
+        """Returns geometry, static attributes, statistics and units; see `inference`."""
+        return inference.facts_of(data)
+
+    def rebuild(self, facts: Mapping[str, Any]) -> nn.Module:
+        """Builds the model for the geometry that `facts` wrote down."""
+        return self._build(inference.geometry_of(facts))
+
+    def _build(self, geometry: Geometry) -> nn.Module:
         model_type = forecast.ForecastingAutoencoder if self._forecasts else MaskedAutoencoder
         return model_type(self.config.model, geometry, self.config.data.sequence_length)
 

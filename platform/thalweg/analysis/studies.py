@@ -166,8 +166,8 @@ def _config(family: Family, trial: TrialRecord) -> RenderableType:
     return Group(Text("configuration", style="bold"), table)
 
 
-def export_best(record: StudyRecord, file: Path, root: Path | None = None) -> str:
-    """Writes the best trial's weights and configuration to one file, and says so.
+def export_best(record: StudyRecord, file: Path, root: Path | None = None, part: str | None = None) -> str:
+    """Writes the best trial's model, or a part of it, to one file, and says so.
 
     Raises:
         ThalwegError: There is no best trial, its checkpoint is gone, or the file cannot be written.
@@ -175,9 +175,10 @@ def export_best(record: StudyRecord, file: Path, root: Path | None = None) -> st
     from thalweg.training.export import export  # torch and DeepSpeed
 
     folder = Path(best_trial(record).checkpoint or "none")
-    sizes = export(folder, data_root(_family(record), root), file)
+    sizes = export(folder, data_root(_family(record), root), file, part)
     return (
-        f"wrote {file}: {sizes['values']:,} fp32 weights in {sizes['tensors']} tensors, and the configuration"
+        f"wrote {file}: {sizes['values']:,} fp32 weights in {sizes['tensors']} tensors, "
+        "the configuration, and what is needed of the data"
     )
 
 
