@@ -92,7 +92,7 @@ class WaterData:
         sequence_length: Days in a window.
         starts: First day of each window, by split.
         ends: The day after the last one, by split.
-        fingerprint: Hash of the days and of how they are cut into windows.
+        fingerprint: Hash of the days and of how evaluations cut them into windows.
         notes: What a user of the data should know, such as what was filled.
     """
 
@@ -194,7 +194,7 @@ def open_data(root: Path, dataset: str, knobs: DataKnobs) -> WaterData:
         {
             "format": FORMAT,
             "files": content_hashes(files, stores),
-            "knobs": knobs.model_dump(exclude={"sequence_length", "stride"}),
+            "knobs": knobs.model_dump(exclude={"sequence_length", "stride", "evaluation_stride"}),
         }
     )
     store = open_store(stores, key, lambda writer: prepare(writer, files, knobs))
@@ -204,7 +204,8 @@ def open_data(root: Path, dataset: str, knobs: DataKnobs) -> WaterData:
 def _serve(store: Store, folder: Path, knobs: DataKnobs) -> WaterData:
     arrays, facts = store.arrays, store.facts
     days = {cast(SplitName, split): range(*span) for split, span in facts["spans"].items()}
-    starts = window_starts(days, knobs.sequence_length, knobs.stride)
+    starts = window_starts(days, knobs.sequence_length, knobs.evaluated_every)
+    starts |= window_starts({"train": days["train"]}, knobs.sequence_length, knobs.stride)
     for split, firsts in starts.items():
         if not len(firsts):
             raise DataError(
@@ -215,7 +216,7 @@ def _serve(store: Store, folder: Path, knobs: DataKnobs) -> WaterData:
         "content": facts["content"],
         "stored_as": knobs.stored_as,
         "length": knobs.sequence_length,
-        "stride": knobs.stride,
+        "stride": knobs.evaluated_every,
     }
     return WaterData(
         geometry=Geometry(

@@ -208,7 +208,9 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
     def protocol(self) -> Mapping[str, Any]:
         """Names the masks of the evaluation and the windows and patches that they hide."""
         ahead = {"lead_days": list(forecast.LEAD_DAYS)}
-        return {**evaluation.protocol(), **ahead, "data": self.config.data.model_dump()}
+        knobs = self.config.data
+        days = knobs.model_dump(exclude={"stride"}) | {"evaluation_stride": knobs.evaluated_every}
+        return {**evaluation.protocol(), **ahead, "data": days}
 
     def baselines(self, data: WaterData) -> Mapping[str, nn.Module]:
         """Returns the mean seasonal cycle, persistence, the nearest visible patch and, for forecasts, a regression."""
