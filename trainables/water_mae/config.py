@@ -254,6 +254,12 @@ class ForecastKnobs(Knobs):
     lr_scale: float = Field(default=1.0, gt=0, le=1e3)
     """Factor on the learning rate of the head."""
 
+    @model_validator(mode="after")
+    def _no_knob_is_idle(self) -> Self:
+        if not self.share:
+            _refuse_idle(self, ("lr_scale",), "share is positive")
+        return self
+
 
 class WaterMAE(FamilyConfig):
     """Masked autoencoder over three gridded fields and two catchment series, for one trial."""
