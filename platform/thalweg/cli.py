@@ -58,6 +58,8 @@ Lanes = Annotated[int | None, typer.Option(min=1, help="Trials that train at the
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes that train one trial together.")]
 Gpus = Annotated[float | None, typer.Option(min=0, help="GPUs of each worker.")]
 TakeOver = Annotated[bool, typer.Option("--take-over", help="Continue a shared study whose machine is gone.")]
+StudyName = Annotated[str | None, typer.Option(help="Name of the study. \\[default: the space's name]")]
+Plain = Annotated[bool, typer.Option("--plain", help="One line per event instead of a live view.")]
 RUNS = Path("thalweg_runs")
 
 
@@ -94,9 +96,7 @@ def thalweg() -> None:
 @app.command(rich_help_panel="Search")
 def search(
     space: Space,
-    study: Annotated[
-        str | None, typer.Option(help="Name of the study. \\[default: the space's name]")
-    ] = None,
+    study: StudyName = None,
     trials: Annotated[
         int | None, typer.Option(min=1, help="Trials, those of earlier sessions included.")
     ] = None,
@@ -110,9 +110,8 @@ def search(
     storage: Storage = None,
     take_over: TakeOver = False,
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for resources.")] = 30.0,
-    plain: Annotated[
-        bool, typer.Option("--plain", help="One line per event instead of a live view.")
-    ] = False,
+    plain: Plain = False,
+    pictures: Annotated[bool, typer.Option(help="Draw what the best trials do, in the end.")] = True,
 ) -> None:
     """Searches a space, shows it live, and ends with a leaderboard: `thalweg search quickstart`.
 
@@ -122,6 +121,7 @@ def search(
     Next: `thalweg ui`, `thalweg best STUDY`.
     """
     from thalweg.analysis import leaderboard, studies
+    from thalweg.analysis.pictures import draw_new
     from thalweg.analysis.terminal import make_view
     from thalweg.events import Notice
     from thalweg.search.prepare import prepare
@@ -147,6 +147,8 @@ def search(
     leaderboard.show(leaderboard.of_study(record, options.directory), console)
     flags = {"--data": data, "--tracking-uri": tracking_uri}
     interrupted = view.standing.ended is not None and view.standing.ended.end == "interrupted"
+    if pictures and not interrupted:
+        draw_new(record, options.directory, uri, _tell(console), data)
     more = chosen.study.num_trials * (1 if interrupted else 2)
     commands = studies.next_commands(space, options, more, flags, has_best=record.best() is not None)
     leaderboard.guide(studies.places(options, record, uri), commands, console)
@@ -215,16 +217,16 @@ def best(
     trials whose checkpoint is kept.
     """
     from thalweg.analysis import studies
-    from thalweg.analysis.pictures import draw_best
+    from thalweg.analysis.pictures import draw_best, sentence
     from thalweg.tracking import pictures as shelf
     from thalweg.tracking.address import check_tracking, default_uri
 
-    console = _console()
-    tell = _tell(console)
     if part is not None and export is None:
         raise ConfigError(
             f"a part of the best model must have a file to go to, got {part!r}; add --export FILE"
         )
+    console = _console()
+    tell = _tell(console)
     record = studies.find(output, study, storage)
     studies.show_best(record, output / study, console)
     if export is not None:
@@ -236,8 +238,7 @@ def best(
     directory = (output / study).absolute()
     for drawn in draw_best(record, directory, data):
         run = shelf.record(uri, study, directory, drawn.number, drawn.folder)
-        where = "and in MLflow" if run else f"not in MLflow, for {uri} does not know the trial"
-        tell(f"trial {drawn.number}: {len(drawn.files)} pictures in {drawn.folder}, {where}")
+        tell(sentence(drawn, uri, run))
 
 
 @app.command(rich_help_panel="Search")
