@@ -27,12 +27,16 @@ class RandomTrial:
         self.asked: dict[str, tuple[Any, ...]] = {}
         self._random = random.Random(seed)
 
-    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
+    ) -> float:
+        assert step is None
         self.asked[name] = (low, high, "log" if log else "uniform")
         answer = self._random.choice([low, self._random.uniform(low, high), high])
         return float(self.params.setdefault(name, answer))
 
-    def suggest_int(self, name: str, low: int, high: int) -> int:
+    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
+        assert (step, log) == (1, False)
         self.asked[name] = (low, high, "int")
         return int(self.params.setdefault(name, self._random.randint(low, high)))
 

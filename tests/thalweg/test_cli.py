@@ -273,7 +273,7 @@ def test_a_search_ends_with_pictures_unless_told_otherwise(
 ) -> None:
     from thalweg.analysis import pictures
 
-    asked = []
+    asked: list[tuple[Any, ...]] = []
     monkeypatch.setattr(pictures, "draw_new", lambda *arguments, **options: asked.append(arguments[:3]))
     space = load_space("spaces.toys").with_settings(num_trials=1)
     ledger = Ledger.open(tmp_path / "thalweg_runs" / "spaces.toys", "spaces.toys", space)
