@@ -28,7 +28,7 @@ def space(trial: Trial) -> WaterMAE:
     return base.model_copy(
         update={
             "dataset": "gb-hydrology",
-            "data": DataKnobs(sequence_length=8, stride=4),
+            "data": DataKnobs(sequence_length=8, stride=4, evaluation_stride=4),
             "masking": masking,
             "optimization": base.optimization.model_copy(update={"lr": lr}),
             "forecast": head,

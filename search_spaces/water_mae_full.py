@@ -16,8 +16,8 @@ from trainables.water_mae.config import (
 
 study = Study(metric="skill", mode="max", samples=16384, num_trials=96, num_evaluations=8, seed=1)
 
-# Windows and patches stay as published: evaluations of others could not be compared.
-DATA = DataKnobs(sequence_length=30, stride=10)
+# The length of windows and the patches stay as published: evaluations of others could not be compared.
+NUM_DAYS = 30
 MOST_TOKENS = 2**17
 """Tokens of a forward pass: 16 windows of the published 7,892."""
 
@@ -31,7 +31,7 @@ def space(trial: Trial) -> WaterMAE:
         masking = masking.model_copy(update=kept)
     return WaterMAE(
         dataset="gb-hydrology",
-        data=DATA,
+        data=DataKnobs(sequence_length=NUM_DAYS, stride=trial.suggest_categorical("stride", [2, 5, 10, 20])),
         masking=masking,
         model=_model(trial, decoder_type),
         loss_weights=LossWeights(
@@ -116,7 +116,7 @@ def _optimization(trial: Trial, masking: MaskingKnobs) -> Optimization:
     lr_at_16 = trial.suggest_float("lr_at_16", 1e-5, 1e-3, log=True)
     # Few hidden patches are many tokens: memory is bounded by passes, which change the result by rounding only.
     visible = 3 * 94 * (1 - masking.image_mask_ratio) + 2 * 76 * (1 - masking.vector_mask_ratio)
-    passes = MOST_TOKENS / (DATA.sequence_length * visible)
+    passes = MOST_TOKENS / (NUM_DAYS * visible)
     return Optimization(
         precision="bf16",
         lr=lr_at_16 * (batch_size / 16) ** 0.5,

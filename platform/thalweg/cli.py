@@ -58,6 +58,8 @@ Lanes = Annotated[int | None, typer.Option(min=1, help="Trials that train at the
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes that train one trial together.")]
 Gpus = Annotated[float | None, typer.Option(min=0, help="GPUs of each worker.")]
 TakeOver = Annotated[bool, typer.Option("--take-over", help="Continue a shared study whose machine is gone.")]
+StudyName = Annotated[str | None, typer.Option(help="Name of the study. \\[default: the space's name]")]
+Plain = Annotated[bool, typer.Option("--plain", help="One line per event instead of a live view.")]
 RUNS = Path("thalweg_runs")
 
 
@@ -94,9 +96,7 @@ def thalweg() -> None:
 @app.command(rich_help_panel="Search")
 def search(
     space: Space,
-    study: Annotated[
-        str | None, typer.Option(help="Name of the study. \\[default: the space's name]")
-    ] = None,
+    study: StudyName = None,
     trials: Annotated[
         int | None, typer.Option(min=1, help="Trials, those of earlier sessions included.")
     ] = None,
@@ -110,9 +110,8 @@ def search(
     storage: Storage = None,
     take_over: TakeOver = False,
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for resources.")] = 30.0,
-    plain: Annotated[
-        bool, typer.Option("--plain", help="One line per event instead of a live view.")
-    ] = False,
+    plain: Plain = False,
+    pictures: Annotated[bool, typer.Option(help="Draw what the best trials do, in the end.")] = True,
 ) -> None:
     """Searches a space, shows it live, and ends with a leaderboard: `thalweg search quickstart`.
 
@@ -122,6 +121,7 @@ def search(
     Next: `thalweg ui`, `thalweg best STUDY`.
     """
     from thalweg.analysis import leaderboard, studies
+    from thalweg.analysis.pictures import draw_new
     from thalweg.analysis.terminal import make_view
     from thalweg.events import Notice
     from thalweg.search.prepare import prepare
@@ -147,6 +147,8 @@ def search(
     leaderboard.show(leaderboard.of_study(record, options.directory), console)
     flags = {"--data": data, "--tracking-uri": tracking_uri}
     interrupted = view.standing.ended is not None and view.standing.ended.end == "interrupted"
+    if pictures and not interrupted:
+        draw_new(record, options.directory, uri, _tell(console), data)
     more = chosen.study.num_trials * (1 if interrupted else 2)
     commands = studies.next_commands(space, options, more, flags, has_best=record.best() is not None)
     leaderboard.guide(studies.places(options, record, uri), commands, console)
@@ -230,7 +232,8 @@ def best(
     output: Output = RUNS,
     storage: Storage = None,
     data: Data = None,
-    export: Annotated[Path | None, typer.Option(help="Write weights and configuration to this file.")] = None,
+    export: Annotated[Path | None, typer.Option(help="Write the model to this file.")] = None,
+    part: Annotated[str | None, typer.Option(help="Export this part of it, such as `encoders`.")] = None,
     pictures: Annotated[
         bool, typer.Option("--pictures", help="Draw what the best trials do, also into MLflow.")
     ] = False,
@@ -247,25 +250,29 @@ def best(
     Example: `thalweg best quickstart --export best.pt --test --pictures`
 
     The value of a trial is that of its last evaluation; where an earlier one was better, its weights are kept too.
-    The exported file needs torch alone: `torch.load("best.pt", weights_only=True)["weights"]`. Pictures are those
-    of all complete trials whose checkpoint is kept.
+    The exported file holds weights, configuration and what is needed of the data: `torch.load("best.pt",
+    weights_only=True)`; `thalweg.training.exported.load` builds the model from it. Pictures are those of all complete
+    trials whose checkpoint is kept.
     """
     from thalweg.analysis import held_out, studies
-    from thalweg.analysis.pictures import draw_best
+    from thalweg.analysis.pictures import draw_best, sentence
     from thalweg.tracking import held_out as tracked
     from thalweg.tracking import pictures as shelf
     from thalweg.tracking.address import check_tracking, default_uri
 
     if at == "best" and export is None and not test:
         raise ConfigError("--at chooses the weights of --export and --test, got neither; add one of them")
+    if part is not None and export is None:
+        raise ConfigError(
+            f"a part of the best model must have a file to go to, got {part!r}; add --export FILE"
+        )
     console = _console()
     tell = _tell(console)
     record = studies.find(output, study, storage)
     studies.show_best(record, output / study, console)
     if export is not None:
-        tell(studies.export_best(record, export, data, at))
+        tell(studies.export_best(record, export, data, at, part))
     uri = tracking_uri or default_uri()
-    unknown = f"not in MLflow, for {uri} does not know the trial"
     if test or pictures:
         check_tracking(uri)
     directory = (output / study).absolute()
@@ -274,11 +281,11 @@ def best(
         held_out.show(record, found, console)
         metrics, number = held_out.invariant(record, found), studies.best_trial(record).number
         run = tracked.record(uri, study, directory, number, metrics, samples=found.samples)
-        tell(f"trial {number}: {'test metrics in MLflow' if run else f'test metrics {unknown}'}")
+        where = "in MLflow" if run else f"not in MLflow, for {uri} does not know the trial"
+        tell(f"trial {number}: test metrics {where}")
     for drawn in draw_best(record, directory, data) if pictures else ():
         run = shelf.record(uri, study, directory, drawn.number, drawn.folder)
-        where = "and in MLflow" if run else unknown
-        tell(f"trial {drawn.number}: {len(drawn.files)} pictures in {drawn.folder}, {where}")
+        tell(sentence(drawn, uri, run))
 
 
 @app.command(rich_help_panel="Search")

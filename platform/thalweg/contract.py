@@ -278,9 +278,20 @@ class Task(ABC, Generic[C, D]):
         """Returns predictors without training that `evaluate` accepts in the model's place."""
         return {}
 
-    def export(self, model: nn.Module) -> nn.Module:
-        """Returns the part of a trained model that inference needs."""
-        return model
+    def parts(self) -> Mapping[str, tuple[str, ...]]:
+        """Names parts of a trained model that are of use alone, each by direct children of the model."""
+        return {}
+
+    def facts(self, data: D) -> Mapping[str, Any]:
+        """Returns what the use of a trained model needs of the data, as plain values and arrays of numpy.
+
+        Geometry, statistics of the normalisation, units, names: an exported model is built and fed from these alone.
+        """
+        return {}
+
+    def rebuild(self, facts: Mapping[str, Any]) -> nn.Module:
+        """Builds the model without the data, from what `facts` returned; arrays come as tensors."""
+        return self.build(None)
 
     def draw(self, model: nn.Module, data: D, folder: Path) -> None:
         """Draws what a trained model does with the split ``val``, as PNG files into an empty folder; or nothing.

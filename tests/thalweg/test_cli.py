@@ -335,6 +335,34 @@ def test_the_best_trial_is_reported_on_the_split_that_selected_nothing(
     assert f"trial 0: test metrics {told}\n" in result.output
 
 
+@pytest.mark.parametrize("flags", [(), ("--no-pictures",)])
+def test_a_search_ends_with_pictures_unless_told_otherwise(
+    run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: tuple[str, ...]
+) -> None:
+    from thalweg.analysis import pictures
+
+    asked: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(pictures, "draw_new", lambda *arguments, **options: asked.append(arguments[:3]))
+    space = load_space("spaces.toys").with_settings(num_trials=1)
+    ledger = Ledger.open(tmp_path / "thalweg_runs" / "spaces.toys", "spaces.toys", space)
+    proposal = ledger.ask()
+    assert isinstance(proposal, Proposal)
+    ledger.report(proposal.number, Evaluation(samples=256, value=0.125, metrics={"mse": 0.125}, final=True))
+    ledger.complete(proposal.number)
+    ledger.close()
+    uri = f"sqlite:///{tmp_path}/m.db"
+    result = run("search", "spaces.toys", "--trials", "1", "--tracking-uri", uri, *flags)
+    assert result.exit_code == 0, result.output
+    told = [(folder, where) for _, folder, where in asked]
+    assert told == ([] if flags else [(tmp_path / "thalweg_runs" / "spaces.toys", uri)])
+
+
+def test_a_part_needs_a_file_to_go_to(run: Callable[..., Result]) -> None:
+    result = run("best", "rivers", "--part", "encoders")
+    assert result.exit_code == 2
+    assert "must have a file to go to, got 'encoders'; add --export FILE" in result.output
+
+
 @pytest.mark.parametrize("known", [True, False])
 def test_pictures_of_the_best_trials_are_told_with_where_they_are(
     run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known: bool

@@ -80,6 +80,14 @@ class RGBLidarTask(Task[RGBLidar, RGBLidarData]):
         """Builds the model for the size of the images, 64 x 64 without data."""
         return self._approach.build(REFERENCE_SIDE if data is None else data.side)
 
+    def facts(self, data: RGBLidarData) -> Mapping[str, Any]:
+        """Returns the size of the images and the names of the classes."""
+        return {"side": data.side, "classes": list(CLASSES)}
+
+    def rebuild(self, facts: Mapping[str, Any]) -> nn.Module:
+        """Builds the model for the size of the images that it was trained on."""
+        return self._approach.build(int(facts["side"]))
+
     def stages(self) -> tuple[Stage, ...]:
         """Returns the stages in order."""
         return self._approach.stages()

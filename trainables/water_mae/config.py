@@ -25,15 +25,33 @@ class DataKnobs(Knobs):
     """How days, grid cells and catchments become samples; the evaluation depends on these too."""
 
     sequence_length: int = Field(default=30, ge=1, le=366, json_schema_extra={"unit": "d"})
-    """Days in a window."""
+    """Days in a window.
+
+    A trial is evaluated in windows of its own length, and longer ones show more of the days around what is hidden:
+    trials of different lengths cannot be ranked, which is why it belongs to the protocol.
+    """
     stride: int = Field(default=20, ge=1, le=366, json_schema_extra={"unit": "d"})
-    """Days between the first days of neighbouring windows; at most `sequence_length`."""
+    """Days between the first days of neighbouring training windows; at most `sequence_length`.
+
+    Evaluations do not depend on it. A budget counts samples, so a small stride is not more training.
+    """
+    evaluation_stride: int | None = Field(default=None, ge=1, le=366, json_schema_extra={"unit": "d"})
+    """Days between the first days of neighbouring windows of an evaluation; at most `sequence_length`.
+
+    None takes two thirds of `sequence_length`, the published 20 of 30.
+    """
     patch_size: int = Field(default=10, ge=1, le=64, json_schema_extra={"unit": "cells"})
     """Side of a square image patch, in grid cells."""
     vector_patch_size: int = Field(default=8, ge=1, le=256, json_schema_extra={"unit": "catchments"})
-    """Catchments in a vector patch; the last one is padded."""
+    """Catchments in a vector patch; the last one is padded.
+
+    Evaluations hide whole patches, and larger ones hide more neighbours at once: sizes cannot be ranked.
+    """
     land_threshold: float = Field(default=0.5, gt=0, le=1)
-    """Smallest share of land cells of an image patch that is kept."""
+    """Smallest share of land cells of an image patch that is kept.
+
+    It decides which cells are reconstructed and scored: thresholds cannot be ranked.
+    """
     max_missing_ratio: float = Field(default=0.05, ge=0, le=1)
     """Largest share of missing days of river flow or evaporation of a catchment that is kept."""
     fill_precipitation: Filling = "refuse"
@@ -48,12 +66,19 @@ class DataKnobs(Knobs):
     stored_as: Literal["float32", "float16"] = "float32"
     """Number format of the prepared days; float16 halves their bytes and rounds them, by how much the study says."""
 
+    @property
+    def evaluated_every(self) -> int:
+        """Days between the first days of neighbouring windows of an evaluation."""
+        return self.evaluation_stride or max(self.sequence_length * 2 // 3, 1)
+
     @model_validator(mode="after")
     def _every_day_is_seen(self) -> Self:
-        if self.stride > self.sequence_length:
-            raise ValueError(
-                f"stride must be at most sequence_length, got {self.stride} > {self.sequence_length}"
-            )
+        for name in ("stride", "evaluation_stride"):
+            days = getattr(self, name)
+            if days is not None and days > self.sequence_length:
+                raise ValueError(
+                    f"{name} must be at most sequence_length, got {days} > {self.sequence_length}"
+                )
         return self
 
 
@@ -229,6 +254,12 @@ class ForecastKnobs(Knobs):
     lr_scale: float = Field(default=1.0, gt=0, le=1e3)
     """Factor on the learning rate of the head."""
 
+    @model_validator(mode="after")
+    def _no_knob_is_idle(self) -> Self:
+        if not self.share:
+            _refuse_idle(self, ("lr_scale",), "share is positive")
+        return self
+
 
 class WaterMAE(FamilyConfig):
     """Masked autoencoder over three gridded fields and two catchment series, for one trial."""
@@ -279,7 +310,7 @@ PRESETS: dict[str, WaterMAE] = {
     "small": WaterMAE(
         dataset="small",
         optimization=Optimization(lr=2e-3, batch_size=8),
-        data=DataKnobs(sequence_length=8, stride=4),
+        data=DataKnobs(sequence_length=8, stride=4, evaluation_stride=4),
         model=ModelKnobs(
             dim=64,
             num_heads=4,

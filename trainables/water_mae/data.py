@@ -27,12 +27,14 @@ class Geometry:
     Attributes:
         pixel_valid: True on land, for the cells of each kept patch.
         patch_rows_cols: Position of each kept patch in the patch grid.
+        grid_shape: Rows and columns of the patch grid, ocean included.
         member_valid: False where the last vector patch is padded.
         static: Attributes of each catchment, z-scored over catchments; unknown values and padding are 0.
     """
 
     pixel_valid: Bool[np.ndarray, "patch pixel"]
     patch_rows_cols: Int64[np.ndarray, "patch 2"]
+    grid_shape: tuple[int, int]
     member_valid: Bool[np.ndarray, "vector_patch member"]
     static: Float32[np.ndarray, "vector_patch member attribute"]
 
@@ -58,7 +60,7 @@ class Geometry:
 
 
 def _reference_geometry() -> Geometry:
-    """Returns the geometry of the published model: 94 patches of 10 x 10 cells, 76 x 8 catchments, 4 padded.
+    """Returns the geometry of the published model: 94 of 29 x 18 patches of 10 x 10 cells, 76 x 8 catchments, 4 padded.
 
     Positions and attributes are not known without the data; they hold zeros.
     """
@@ -66,6 +68,7 @@ def _reference_geometry() -> Geometry:
     return Geometry(
         pixel_valid=np.ones((94, 100), bool),
         patch_rows_cols=np.zeros((94, 2), np.int64),
+        grid_shape=(29, 18),
         member_valid=members,
         static=np.zeros((76, 8, len(ATTRIBUTES)), np.float32),
     )
@@ -110,7 +113,7 @@ class WaterData:
         sequence_length: Days in a window.
         starts: First day of each window, by split.
         ends: The day after the last one, by split.
-        fingerprint: Hash of the days and of how they are cut into windows.
+        fingerprint: Hash of the days and of how evaluations cut them into windows.
         notes: What a user of the data should know, such as what was filled.
         resident: The days on the device where `placed` put them.
     """
@@ -257,7 +260,7 @@ def open_data(root: Path, dataset: str, knobs: DataKnobs) -> WaterData:
         {
             "format": FORMAT,
             "files": content_hashes(files, stores),
-            "knobs": knobs.model_dump(exclude={"sequence_length", "stride"}),
+            "knobs": knobs.model_dump(exclude={"sequence_length", "stride", "evaluation_stride"}),
         }
     )
     store = open_store(stores, key, lambda writer: prepare(writer, files, knobs))
@@ -267,7 +270,8 @@ def open_data(root: Path, dataset: str, knobs: DataKnobs) -> WaterData:
 def _serve(store: Store, folder: Path, knobs: DataKnobs) -> WaterData:
     arrays, facts = store.arrays, store.facts
     days = {cast(SplitName, split): range(*span) for split, span in facts["spans"].items()}
-    starts = window_starts(days, knobs.sequence_length, knobs.stride)
+    starts = window_starts(days, knobs.sequence_length, knobs.evaluated_every)
+    starts |= window_starts({"train": days["train"]}, knobs.sequence_length, knobs.stride)
     for split, firsts in starts.items():
         if not len(firsts):
             raise DataError(
@@ -278,11 +282,12 @@ def _serve(store: Store, folder: Path, knobs: DataKnobs) -> WaterData:
         "content": facts["content"],
         "stored_as": knobs.stored_as,
         "length": knobs.sequence_length,
-        "stride": knobs.stride,
+        "stride": knobs.evaluated_every,
     }
     return WaterData(
         geometry=Geometry(
-            **{name: arrays[name] for name in ("pixel_valid", "patch_rows_cols", "member_valid", "static")}
+            **{name: arrays[name] for name in ("pixel_valid", "patch_rows_cols", "member_valid", "static")},
+            grid_shape=(facts["grid_shape"][0], facts["grid_shape"][1]),
         ),
         **{
             name: arrays[name] for name in ("images", "vectors", "vector_present", "day_of_year", "epoch_day")

@@ -186,7 +186,7 @@ def _targets(name: str, geometry: Geometry, num_steps: int) -> Targets:
     if name in IMAGE_MODALITIES:
         # Positions cover the whole grid of patches, ocean included, as in the reference model.
         row, column = geometry.patch_rows_cols.T
-        num_rows, num_columns = int(row.max()) + 1, int(column.max()) + 1
+        num_rows, num_columns = geometry.grid_shape
         places, num_places = torch.tensor(row * num_columns + column), num_rows * num_columns
         num_values = geometry.num_pixels
     else:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from trainables.water_mae import metrics
 from trainables.water_mae.config import IMAGE_MODALITIES, MODALITIES
 from trainables.water_mae.data import WaterData
+from trainables.water_mae.inference import UNITS
 from trainables.water_mae.model import Batch, Predictions, kind_and_index
 
 NUM_DAYS = 3
@@ -24,13 +25,6 @@ MOST_DAYS = 400
 QUANTILES = (0.9, 0.75, 0.5, 0.25, 0.1)
 """Which catchments hydrographs show, by their NSE."""
 
-_UNITS = {
-    "precipitation": "mm/day",
-    "soil_moisture": "1",
-    "temperature": "degC",
-    "evaporation": "mm/day",
-    "river_flow": "mm/day",
-}
 _PANELS = ("input", "truth", "reconstruction", "error")
 _HIDDEN = "0.82"  # grey of what the model does not see
 
@@ -124,7 +118,7 @@ def _maps(data: WaterData, days: Days, name: str) -> Figure:
     height, width = np.ptp(data.geometry.patch_rows_cols, axis=0) + 1
     panel = 2.5 * float(np.clip(height / width, 0.6, 1.8))
     figure = Figure(figsize=(2.5 * len(_PANELS) + 1.6, panel * num_days + 0.8), layout="constrained")
-    title = f"{name.replace('_', ' ')} ({_UNITS[name]}); grey: hidden from the model"
+    title = f"{name.replace('_', ' ')} ({UNITS[name]}); grey: hidden from the model"
     figure.suptitle(title if np.isfinite(days.truth).any() else f"{name.replace('_', ' ')}: absent")
     draw, hide = _drawer(data, name)
     seen = np.where(days.visible[..., None], days.truth, np.nan)

@@ -23,7 +23,7 @@ from trainables.water_mae.layout import ATTRIBUTES
 from trainables.water_mae.metrics import FLOW_FLOOR
 from trainables.water_mae.patches import Patches, kept_patches
 
-FORMAT = 3
+FORMAT = 4
 """Version of what a store holds; part of its name."""
 _KM_PER_DEGREE = 111.195
 
@@ -59,6 +59,7 @@ def prepare(writer: StoreWriter, files: Mapping[str, Path], knobs: DataKnobs) ->
     return {
         "notes": content.notes + content.rounding_notes(),
         "content": content.digest(),
+        "grid_shape": [-(-size // knobs.patch_size) for size in inputs.land.shape],
         "mean": [moments.mean for moments in (*of_images, *of_vectors)],
         "std": [moments.std for moments in (*of_images, *of_vectors)],
         "spans": {split: [span.start, span.stop] for split, span in inputs.spans.items()},

@@ -23,7 +23,7 @@ from thalweg.contract import Indices, Keys, Metric, ParameterGroup, Progress, Sp
 from thalweg.data.placement import fits
 from thalweg.hashing import digest, splitmix64
 from thalweg.nn.masking import num_masked, random_masks
-from trainables.water_mae import evaluation, forecast, loss, ridge
+from trainables.water_mae import evaluation, forecast, inference, loss, ridge
 from trainables.water_mae.baselines import all_baselines
 from trainables.water_mae.config import MODALITIES, MaskingKnobs, WaterMAE
 from trainables.water_mae.data import REFERENCE_GEOMETRY, Geometry, WaterData, open_data
@@ -106,7 +106,22 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
 
     def build(self, data: WaterData | None) -> nn.Module:
         """Builds the model for the geometry of the data."""
-        geometry = _reference_geometry() if data is None else data.geometry
+        return self._build(_reference_geometry() if data is None else data.geometry)
+
+    def parts(self) -> Mapping[str, tuple[str, ...]]:
+        """Names what encodes, `MaskedAutoencoder.encode`, and with a head what forecasts."""
+        encoders = (*(f"{name}_encoder" for name in MODALITIES), "fusion", "encoder_modality_tokens")
+        return {"encoders": encoders} | ({"forecast": (*encoders, forecast.HEAD)} if self._forecasts else {})
+
+    def facts(self, data: WaterData) -> Mapping[str, Any]:
+        """Returns geometry, static attributes, statistics and units; see `inference`."""
+        return inference.facts_of(data)
+
+    def rebuild(self, facts: Mapping[str, Any]) -> nn.Module:
+        """Builds the model for the geometry that `facts` wrote down."""
+        return self._build(inference.geometry_of(facts))
+
+    def _build(self, geometry: Geometry) -> nn.Module:
         model_type = forecast.ForecastingAutoencoder if self._forecasts else MaskedAutoencoder
         return model_type(self.config.model, geometry, self.config.data.sequence_length)
 
@@ -204,7 +219,9 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
     def protocol(self) -> Mapping[str, Any]:
         """Names the masks of the evaluation and the windows and patches that they hide."""
         ahead = {"lead_days": list(forecast.LEAD_DAYS)}
-        return {**evaluation.protocol(), **ahead, "data": self.config.data.model_dump()}
+        knobs = self.config.data
+        days = knobs.model_dump(exclude={"stride"}) | {"evaluation_stride": knobs.evaluated_every}
+        return {**evaluation.protocol(), **ahead, "data": days}
 
     def baselines(self, data: WaterData) -> Mapping[str, nn.Module]:
         """Returns the mean seasonal cycle, persistence, the nearest visible patch and, for forecasts, a regression."""
@@ -219,9 +236,9 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
 
 def _reference_geometry() -> Geometry:
     """Spreads the published 94 land patches over the published grid of 29 x 18; the truth needs the data."""
-    rows, columns = np.divmod(
-        np.linspace(0, 29 * 18 - 1, REFERENCE_GEOMETRY.num_patches).astype(np.int64), 18
-    )
+    num_rows, num_columns = REFERENCE_GEOMETRY.grid_shape
+    places = np.linspace(0, num_rows * num_columns - 1, REFERENCE_GEOMETRY.num_patches)
+    rows, columns = np.divmod(places.astype(np.int64), num_columns)
     return replace(REFERENCE_GEOMETRY, patch_rows_cols=np.stack((rows, columns), axis=1))
 
 

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from thalweg.discovery import load_family
+from thalweg.contract import Task
+from thalweg.discovery import Family, load_family
 from thalweg.errors import OutputError, StudyError
 from thalweg.search.prepare import data_root
-from thalweg.search.records import StudyRecord
+from thalweg.search.records import StudyRecord, TrialRecord
+from thalweg.tracking import pictures as shelf
+from thalweg.tracking.address import check_tracking
 
 FOLDER = "pictures"
+MOST = 3
+"""Trials that are drawn at the end of a search."""
+SHARE = 0.02
+"""Share of the time of a study's trials that the pictures at its end may take before another trial is begun."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,25 +50,88 @@ def draw_best(record: StudyRecord, directory: Path, root: Path | None = None) ->
         StudyError: No checkpoint is kept, or the family draws nothing.
         OutputError: The folder cannot be written.
     """
-    from thalweg.training.export import draw  # torch and DeepSpeed
-
-    family = load_family(str(record.definition["family"]).removeprefix("trainables."))
-    kept = [trial for trial in record.ranking() if trial.checkpoint and Path(trial.checkpoint).exists()]
+    kept = _kept(record)
     if not kept:
         raise StudyError(
             f"a complete trial must have its checkpoint to be drawn, none has among {len(record.trials)} of "
             f"{record.name!r}; search anew with keep_checkpoints of at least 1"
         )
-    for trial in kept:
-        target = directory / FOLDER / f"trial-{trial.number:05d}"
-        try:
-            shutil.rmtree(target, ignore_errors=True)
-            target.mkdir(parents=True)
-            files = draw(Path(str(trial.checkpoint)), data_root(family, root), target)
-        except OSError as error:
-            raise OutputError(f"pictures must be writable, got {error}; free space") from error
-        if not files:
+    family = _family(record)
+    return (_draw(family, trial, _target(directory, trial), root) for trial in kept)
+
+
+def draw_new(
+    record: StudyRecord,
+    directory: Path,
+    uri: str,
+    tell: Callable[[str], None],
+    root: Path | None = None,
+) -> None:
+    """Draws the best trials of a search that has ended, also into MLflow; what goes wrong is told and ends it.
+
+    Of the `MOST` best trials those are drawn that have a checkpoint and no pictures yet: one at least, others while the
+    pictures take no more than `SHARE` of the time that the study's trials took.
+
+    Args:
+        record: The study.
+        directory: Its folder.
+        uri: MLflow's address.
+        tell: Takes a sentence for people.
+        root: Folder of all data.
+    """
+    family, later = _family(record), f"thalweg best {record.name} --pictures draws them"
+    left = [trial for trial in _kept(record)[:MOST] if not _target(directory, trial).exists()]
+    if family.task_type.draw is Task.draw or not left:
+        return
+    deadline = time.monotonic() + SHARE * sum(trial.seconds for trial in record.trials)
+    try:
+        for number, trial in enumerate(left):
+            if number and time.monotonic() > deadline:
+                tell(f"{len(left) - number} more of the best trials have no pictures yet; {later}")
+                return
+            drawn = _draw(family, trial, _target(directory, trial), root)
+            check_tracking(uri)
+            tell(sentence(drawn, uri, shelf.record(uri, record.name, directory, drawn.number, drawn.folder)))
+    except KeyboardInterrupt:
+        tell(f"stopped drawing pictures; {later}")
+    except Exception as error:  # the study has succeeded, whatever a family's drawing does
+        tell(f"pictures could not be drawn: {type(error).__name__}: {error}; {later}")
+
+
+def sentence(drawn: Drawn, uri: str, run: str | None) -> str:
+    """Says where the pictures of a trial are; ``run`` is its run in MLflow."""
+    where = "and in MLflow" if run else f"not in MLflow, for {uri} does not know the trial"
+    return f"trial {drawn.number}: {len(drawn.files)} pictures in {drawn.folder}, {where}"
+
+
+def _family(record: StudyRecord) -> Family:
+    return load_family(str(record.definition["family"]).removeprefix("trainables."))
+
+
+def _kept(record: StudyRecord) -> Sequence[TrialRecord]:
+    return [trial for trial in record.ranking() if trial.checkpoint and Path(trial.checkpoint).exists()]
+
+
+def _target(directory: Path, trial: TrialRecord) -> Path:
+    return directory / FOLDER / f"trial-{trial.number:05d}"
+
+
+def _draw(family: Family, trial: TrialRecord, target: Path, root: Path | None) -> Drawn:
+    """Draws one trial; the folder appears under its name only when complete."""
+    from thalweg.training.export import draw  # torch and DeepSpeed
+
+    partial = target.with_name(f"{target.name}.partial")
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        if not draw(Path(str(trial.checkpoint)), data_root(family, root), partial):
             raise StudyError(
                 f"a family must draw its models to have pictures, {family.name} does not; define draw in its task"
             )
-        yield Drawn(number=trial.number, folder=target, files=files)
+        shutil.rmtree(target, ignore_errors=True)
+        partial.rename(target)
+    except OSError as error:
+        raise OutputError(f"pictures must be writable, got {error}; free space") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return Drawn(number=trial.number, folder=target, files=sorted(target.glob("*.png")))

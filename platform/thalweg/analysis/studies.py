@@ -175,14 +175,17 @@ def _config(family: Family, trial: TrialRecord) -> RenderableType:
     return Group(Text("configuration", style="bold"), table)
 
 
-def export_best(record: StudyRecord, file: Path, root: Path | None = None, at: At = "last") -> str:
-    """Writes the best trial's weights and configuration to one file, and says so.
+def export_best(
+    record: StudyRecord, file: Path, root: Path | None = None, at: At = "last", part: str | None = None
+) -> str:
+    """Writes the best trial's model, or a part of it, to one file, and says so.
 
     Args:
         record: The study.
         file: File to write.
         root: Folder of all data.
         at: Which evaluation's weights.
+        part: The part of the model, a key of `Task.parts`; None writes all of it.
 
     Raises:
         ThalwegError: There is no best trial, its checkpoint is gone, or the file cannot be written.
@@ -191,10 +194,11 @@ def export_best(record: StudyRecord, file: Path, root: Path | None = None, at: A
 
     evaluation = record.evaluation(best_trial(record), at)
     folder = Path(evaluation.checkpoint or "none")
-    sizes = export(folder, data_root(_family(record), root), file)
+    sizes = export(folder, data_root(_family(record), root), file, part)
     return (
-        f"wrote {file}: {sizes['values']:,} fp32 weights in {sizes['tensors']} tensors, and the configuration; "
-        f"{record.definition['metric']} {score(evaluation.value)} after {evaluation.samples:,} samples"
+        f"wrote {file}: {sizes['values']:,} fp32 weights in {sizes['tensors']} tensors, the configuration, and what is "
+        f"needed of the data; {record.definition['metric']} {score(evaluation.value)} after "
+        f"{evaluation.samples:,} samples"
     )
 
 

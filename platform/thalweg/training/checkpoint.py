@@ -160,10 +160,12 @@ def whole(folder: Path) -> tuple[State, dict[str, Tensor]]:
     """Returns state and fp32 weights of a checkpoint, without DeepSpeed's chatter.
 
     Raises:
-        TrialError: The checkpoint is gone.
+        TrialError: The checkpoint is gone, or holds no weights.
     """
     if not (folder / STATE).exists():
-        raise TrialError(f"a checkpoint must exist to be evaluated, got {folder}; raise keep_checkpoints")
+        raise TrialError(f"a checkpoint must exist to be read, got {folder}; raise keep_checkpoints")
     with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
         weights = fp32_weights(folder)
+    if not weights:
+        raise TrialError(f"a checkpoint must hold weights to be read, got none in {folder}")
     return State.read(folder), weights

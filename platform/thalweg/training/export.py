@@ -1,11 +1,10 @@
-"""Turns a checkpoint into one plain file that needs torch alone (for inference, or to start from), or into pictures."""
+"""Turns a checkpoint into one plain file that needs no data (for inference, or to start from), or into pictures."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 from collections.abc import Mapping
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -13,33 +12,48 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.contract import Data, Task
-from thalweg.errors import OutputError, TrialError
+from thalweg.errors import DataError, OutputError
 from thalweg.training import checkpoint
+from thalweg.training.exported import as_tensors, keep_part
+from thalweg.training.protocol import protocol_of
 from thalweg.training.session import make_task
 
 
-def export(folder: Path, data_root: Path, file: Path) -> dict[str, int]:
-    """Writes ``{"family", "config", "samples", "metrics", "weights"}`` with ``torch.save``.
+def export(folder: Path, data_root: Path, file: Path, part: str | None = None) -> dict[str, int]:
+    """Writes what `thalweg.training.exported` reads; ``torch.load(file, weights_only=True)`` reads it too.
 
-    The weights are fp32, of the part of the model that `Task.export` keeps, by parameter name;
-    ``torch.load(file, weights_only=True)`` reads them.
+    ``weights`` are fp32, by parameter name; ``data`` is what `Task.facts` says of the data, ``protocol`` what the
+    ``metrics`` depend on, ``part`` the part of the model, None for all of it. ``family``, ``config``, ``samples`` and
+    ``data_fingerprint`` are as recorded.
 
     Args:
         folder: A checkpoint.
-        data_root: Folder of the family's data sets, which give the model its geometry.
+        data_root: Folder of the family's data sets.
         file: File to write.
+        part: The part of the model to write, a key of `Task.parts`; None writes all of it.
 
     Returns:
         Number of tensors and of values.
 
     Raises:
+        ConfigError: The family has no such part.
+        DataError: The data are no longer those that the model was trained on.
         TrialError: The checkpoint is gone.
         OutputError: The file cannot be written.
     """
-    state, gathered = _read(folder)
+    state, gathered = checkpoint.whole(folder)
     task = make_task(state.family, state.config)
-    weights = task.export(_model(task, task.open(data_root), gathered)).state_dict()
-    content = _content(state, weights)
+    data = task.open(data_root)
+    _require_same(data, state)
+    model = _model(task, data, gathered)
+    keep_part(task, model, part)
+    weights = model.state_dict()
+    content = _content(state, weights) | {
+        "part": part,
+        "data": as_tensors(task.facts(data)),
+        "data_fingerprint": data.fingerprint,
+        "protocol": dict(protocol_of(state.family, task, data)),
+    }
     try:
         torch.save(content, file)
     except (OSError, RuntimeError) as error:  # torch reports a missing folder as RuntimeError
@@ -61,7 +75,7 @@ def draw(folder: Path, data_root: Path, target: Path) -> list[Path]:
     Raises:
         TrialError: The checkpoint is gone.
     """
-    state, gathered = _read(folder)
+    state, gathered = checkpoint.whole(folder)
     task = make_task(state.family, state.config)
     data = task.open(data_root)
     with torch.no_grad():
@@ -84,7 +98,7 @@ def freeze(folder: Path, file: Path, facts: Mapping[str, Any]) -> str:
         TrialError: The checkpoint is gone.
         OutputError: The file cannot be written.
     """
-    state, gathered = _read(folder)
+    state, gathered = checkpoint.whole(folder)
     weights = {name: gathered[name].clone() for name in sorted(gathered)}  # DeepSpeed's share one storage
     partial = file.with_suffix(".partial")
     try:
@@ -100,15 +114,13 @@ def freeze(folder: Path, file: Path, facts: Mapping[str, Any]) -> str:
     return _sha256(weights)
 
 
-def _read(folder: Path) -> tuple[checkpoint.State, dict[str, Tensor]]:
-    if not (folder / checkpoint.STATE).exists():
-        raise TrialError(f"a checkpoint must exist to be exported, got {folder}; raise keep_checkpoints")
-    state = checkpoint.State.read(folder)
-    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
-        weights = checkpoint.fp32_weights(folder)  # DeepSpeed shows its progress
-    if not weights:
-        raise TrialError(f"a checkpoint must hold weights to be exported, got none in {folder}")
-    return state, weights
+def _require_same(data: Data, state: checkpoint.State) -> None:
+    trained_on = state.report.facts.get("data_fingerprint", data.fingerprint)
+    if data.fingerprint != trained_on:
+        raise DataError(
+            f"the data must be those that the model was trained on, got fingerprint {data.fingerprint[:12]} instead of "
+            f"{str(trained_on)[:12]}, and other statistics with it; restore them, or name their folder with --data"
+        )
 
 
 def _model(task: Task[Any, Any], data: Data, weights: Mapping[str, Tensor]) -> nn.Module:

@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from thalweg.analysis.pictures import draw_best
-from thalweg.errors import StudyError
+from families.toy.task import ToyTask
+from thalweg.analysis import pictures
+from thalweg.analysis.pictures import draw_best, draw_new
+from thalweg.errors import ConnectionFailed, StudyError
 from thalweg.search.records import StudyRecord, TrialRecord
+from thalweg.tracking import pictures as shelf
 from thalweg.training import export
 
 Record = Callable[..., StudyRecord]
@@ -62,3 +65,108 @@ def test_a_study_without_kept_checkpoints_cannot_be_drawn(
 ) -> None:
     with pytest.raises(StudyError, match="none has among 1 of 'rivers'; search anew with keep_checkpoints"):
         list(draw_best(make_record(make_trial(0)), tmp_path))
+
+
+Search = Callable[..., list[str]]
+
+
+@pytest.fixture
+def end_search(record: StudyRecord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Search:
+    """Ends the search of a family that draws; returns what is told."""
+
+    def draw(folder: Path, data_root: Path, target: Path) -> list[Path]:
+        (target / "maps.png").write_bytes(folder.name.encode())
+        return [target / "maps.png"]
+
+    monkeypatch.setattr(ToyTask, "draw", lambda *arguments: None)
+    monkeypatch.setattr(export, "draw", draw)
+    monkeypatch.setattr(shelf, "record", lambda *arguments: "run")
+
+    def end(share: float = 60.0) -> list[str]:
+        told: list[str] = []
+        uri = f"sqlite:///{tmp_path}/mlflow.db"
+        monkeypatch.setattr(pictures, "SHARE", share)
+        draw_new(record, tmp_path / "study", uri, told.append, tmp_path)
+        return told
+
+    return end
+
+
+def drawn_trials(tmp_path: Path) -> list[str]:
+    return sorted(folder.name for folder in (tmp_path / "study" / "pictures").glob("*"))
+
+
+def test_the_end_of_a_search_draws_each_trial_once(end_search: Search, tmp_path: Path) -> None:
+    first = end_search()
+    assert [text.partition(":")[0] for text in first] == ["trial 1", "trial 0"]
+    assert all(text.endswith("and in MLflow") for text in first)
+    assert drawn_trials(tmp_path) == ["trial-00000", "trial-00001"]
+    assert end_search() == []
+
+
+def test_only_the_three_best_trials_are_drawn_by_themselves(
+    make_record: Record, make_trial: Make, end_search: Search, tmp_path: Path
+) -> None:
+    trials = [make_trial(number, number / 10, checkpoint=str(tmp_path)) for number in range(5)]
+    told: list[str] = []
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    draw_new(make_record(*trials), tmp_path / "study", uri, told.append, tmp_path)
+    best = [trial.number for trial in make_record(*trials).ranking()][:3]
+    assert drawn_trials(tmp_path) == sorted(f"trial-{number:05d}" for number in best)
+
+
+def test_pictures_take_little_of_a_searchs_time(end_search: Search, tmp_path: Path) -> None:
+    told = end_search(share=0.0)
+    assert drawn_trials(tmp_path) == ["trial-00001"]
+    assert (
+        told[-1]
+        == "1 more of the best trials have no pictures yet; thalweg best rivers --pictures draws them"
+    )
+    assert len(end_search()) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (
+            ValueError("no such colour"),
+            "pictures could not be drawn: ValueError: no such colour; thalweg best",
+        ),
+        (KeyboardInterrupt(), "stopped drawing pictures; thalweg best rivers --pictures draws them"),
+    ],
+)
+def test_a_drawing_that_fails_is_told_and_leaves_nothing_behind(
+    end_search: Search,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: BaseException,
+    sentence: str,
+) -> None:
+    def draw(folder: Path, data_root: Path, target: Path) -> list[Path]:
+        (target / "maps.png").write_bytes(b"half")
+        raise error
+
+    monkeypatch.setattr(export, "draw", draw)
+    (told,) = end_search()
+    assert told.startswith(sentence)
+    assert drawn_trials(tmp_path) == []
+
+
+def test_an_mlflow_that_does_not_take_pictures_is_told(
+    end_search: Search, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object) -> str:
+        raise ConnectionFailed("MLflow must take the pictures, got no answer")
+
+    monkeypatch.setattr(shelf, "record", refuse)
+    (told,) = end_search()
+    assert "MLflow must take the pictures, got no answer" in told
+    assert drawn_trials(tmp_path) == ["trial-00001"]
+
+
+def test_a_family_that_draws_nothing_is_left_in_peace(
+    record: StudyRecord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "draw", None)
+    draw_new(record, tmp_path / "study", "sqlite:///m.db", pytest.fail, tmp_path)
+    assert not (tmp_path / "study").exists()

@@ -61,5 +61,5 @@ def test_data_without_a_test_split_are_refused(
 
 
 def test_a_checkpoint_that_is_gone_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(TrialError, match=r"must exist to be evaluated.*keep_checkpoints"):
+    with pytest.raises(TrialError, match=r"must exist to be read.*keep_checkpoints"):
         evaluate(tmp_path / "gone", tmp_path)

@@ -101,6 +101,7 @@ def in_memory(
         geometry=Geometry(
             pixel_valid=pixel_valid,
             patch_rows_cols=np.stack(np.divmod(np.arange(num_patches) * 2, 4), axis=1),
+            grid_shape=(-(-num_patches // 2) + 1, 5),
             member_valid=member_valid,
             static=normal(*shape, 11) * member_valid[..., None],
         ),

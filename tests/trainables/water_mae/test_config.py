@@ -11,6 +11,7 @@ from trainables.water_mae.config import (
     MODALITIES,
     PRESETS,
     DataKnobs,
+    ForecastKnobs,
     LossKnobs,
     LossWeights,
     MaskingKnobs,
@@ -111,6 +112,9 @@ def test_knobs_of_what_is_off_are_refused() -> None:
         ValidationError, match=r"contrastive_temperature must be 0\.05 unless contrastive_weight"
     ):
         LossKnobs(contrastive_temperature=0.1)
+    with pytest.raises(ValidationError, match=r"lr_scale must be 1\.0 unless share is positive"):
+        ForecastKnobs(lr_scale=5.0)
+    assert ForecastKnobs(share=0.1, lr_scale=5.0).lr_scale == 5
 
 
 @pytest.mark.parametrize("layers", [(4,), (-1,), (1, 0), (2, 2)])
@@ -139,6 +143,15 @@ def test_a_self_decoder_predicts_all_that_is_hidden(kind: str) -> None:
 def test_no_day_may_be_skipped_between_windows() -> None:
     with pytest.raises(ValidationError, match="stride must be at most sequence_length, got 9 > 8"):
         DataKnobs(sequence_length=8, stride=9)
+    with pytest.raises(ValidationError, match="evaluation_stride must be at most sequence_length, got 9 > 8"):
+        DataKnobs(sequence_length=8, stride=8, evaluation_stride=9)
+
+
+@pytest.mark.parametrize(("length", "days"), [(30, 20), (15, 10), (60, 40), (1, 1), (2, 1)])
+def test_evaluations_follow_the_length_of_windows_and_not_the_stride(length: int, days: int) -> None:
+    for stride in {1, length}:
+        assert DataKnobs(sequence_length=length, stride=stride).evaluated_every == days
+    assert DataKnobs(sequence_length=length, stride=1, evaluation_stride=1).evaluated_every == 1
 
 
 def test_some_loss_weight_must_be_positive() -> None:

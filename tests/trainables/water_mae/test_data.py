@@ -210,6 +210,21 @@ def test_stride_and_length_share_one_store(
     assert other.fingerprint != tiny.fingerprint
 
 
+@pytest.mark.parametrize("stride", [2, 5, 10, 20])
+def test_evaluations_are_the_same_for_every_stride(
+    tiny_root: Path, tiny: WaterData, monkeypatch: pytest.MonkeyPatch, stride: int
+) -> None:
+    monkeypatch.setattr(data_module, "prepare", None)
+    other = open_data(tiny_root, "tiny", _KNOBS.model_copy(update={"stride": stride}))
+    assert other.num_samples("train") == (_NUM_TRAIN - 30) // stride + 1
+    assert np.array_equal(other.starts["val"], tiny.starts["val"])
+    assert other.fingerprint == tiny.fingerprint
+    finer = open_data(tiny_root, "tiny", _KNOBS.model_copy(update={"evaluation_stride": stride}))
+    assert np.array_equal(finer.starts["train"], tiny.starts["train"])
+    assert len(finer.starts["val"]) == (len(tiny.images) - _NUM_TRAIN - 30) // stride + 1
+    assert (finer.fingerprint == tiny.fingerprint) == (stride == 20)
+
+
 @pytest.mark.parametrize(
     "knobs",
     [{"patch_size": 8}, {"vector_patch_size": 5}, {"land_threshold": 0.9}, {"max_missing_ratio": 0.5}],

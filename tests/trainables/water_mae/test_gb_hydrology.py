@@ -8,15 +8,17 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import xarray as xr
 
 from thalweg.errors import ConfigError, DataError, OutputError
 from trainables.water_mae import gb_hydrology
-from trainables.water_mae.config import DataKnobs
+from trainables.water_mae.config import IMAGE_MODALITIES, PRESETS, DataKnobs
 from trainables.water_mae.data import open_data
 from trainables.water_mae.datasets import SOURCES
 from trainables.water_mae.gb_hydrology import DAILY, GRID, TABLE, derive_evaporation, read
 from trainables.water_mae.patches import kept_patches
+from trainables.water_mae.task import WaterMAETask
 
 _SHARED = Path(__file__).parents[3].parent / "shared" / "data"
 _SOURCE = Path(os.environ.get("THALWEG_TEST_DATA", _SHARED)) / "gb_hydrology"
@@ -70,6 +72,18 @@ def test_the_imported_data_open(imported: tuple[Path, str]) -> None:
     assert data.geometry.num_vector_patches == 8
     assert np.isfinite(data.images).all()
     assert np.isfinite(data.vectors).all()
+
+
+@needs_source
+def test_decoders_have_a_position_for_each_patch_of_the_grid(imported: tuple[Path, str]) -> None:
+    folder, _ = imported
+    data = open_data(folder.parent, folder.name, DataKnobs())
+    assert data.geometry.grid_shape == (29, 18)
+    assert tuple(data.geometry.patch_rows_cols.max(axis=0)) == (23, 16)  # beyond lies ocean
+    with torch.device("meta"):
+        model = WaterMAETask(PRESETS["reference"]).build(data)
+    for name in IMAGE_MODALITIES:
+        assert model.get_parameter(f"{name}_decoder.position").shape == (522, 128)
 
 
 @needs_source

@@ -19,6 +19,7 @@ WINDOWS = np.array([0, 8, 10])
 ALTERNATIVES: Mapping[str, Any] = {
     "data.sequence_length": 4,
     "data.stride": 1,
+    "data.evaluation_stride": 1,
     "data.patch_size": 5,
     "data.vector_patch_size": 4,
     "data.land_threshold": 0.3,
@@ -59,7 +60,14 @@ def test_every_knob_outside_the_model_is_tried_below(config: WaterMAE) -> None:
 def test_every_data_knob_opens_other_data_under_another_protocol(config: WaterMAE, knob: str) -> None:
     task, other = WaterMAETask(config), WaterMAETask(altered(config, knob))
     assert task.data_key() != other.data_key()
-    assert task.protocol() != other.protocol()
+    assert (task.protocol() == other.protocol()) == (knob == "data.stride")  # which concerns training alone
+
+
+def test_the_default_of_the_evaluation_is_the_same_protocol_as_its_value(config: WaterMAE) -> None:
+    knobs = config.data.model_copy(update={"evaluation_stride": config.data.evaluated_every})
+    other = config.model_copy(update={"data": knobs})
+    assert config.data.evaluation_stride is None
+    assert WaterMAETask(config).protocol() == WaterMAETask(other).protocol()
 
 
 def test_tasks_share_data_whatever_else_differs(config: WaterMAE) -> None:

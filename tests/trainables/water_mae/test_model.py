@@ -6,8 +6,16 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
-from trainables.water_mae.config import MODALITIES, PRESETS, VECTOR_MODALITIES, ModelKnobs, WaterMAE
+from trainables.water_mae.config import (
+    MODALITIES,
+    PRESETS,
+    VECTOR_MODALITIES,
+    MaskingKnobs,
+    ModelKnobs,
+    WaterMAE,
+)
 from trainables.water_mae.data import WaterData
 from trainables.water_mae.model import Batch, MaskedAutoencoder, kind_and_index
 from trainables.water_mae.task import WaterMAETask
@@ -135,6 +143,59 @@ def test_the_published_presets_fuse_so_many_tokens_without_reading_a_value_on_th
     hidden = {"reference": (37, 30), "exp1": (56, 45), "exp2": (28, 22)}[preset]
     assert predictions["precipitation"].shape == (1, 30, hidden[0], 100)
     assert predictions["river_flow"].shape == (1, 30, hidden[1], 8)
+
+
+def on_meta(config: WaterMAE, make_data: Callable[..., WaterData]) -> tuple[MaskedAutoencoder, Batch]:
+    """The model and one window of Great Britain's size, without content."""
+    task = WaterMAETask(config)
+    data = make_data(num_patches=94, num_pixels=100, num_catchments=604, num_members=8, sequence_length=30)
+    batch = task.training_batch(data, np.array([0]), KEYS[:1])
+    with torch.device("meta"):
+        model = task.build(None)
+    assert isinstance(model, MaskedAutoencoder)
+    return model, {name: values.to("meta") for name, values in batch.items()}
+
+
+@pytest.mark.parametrize(("ratio", "num_tokens"), [(0.3, 9_182), (0.4, 7_892), (0.6, 5_282), (0.75, 3_302)])
+def test_so_many_tokens_are_fused_at_each_mask_ratio(
+    make_data: Callable[..., WaterData], ratio: float, num_tokens: int
+) -> None:
+    masking = MaskingKnobs(image_mask_ratio=ratio, vector_mask_ratio=ratio)
+    model, batch = on_meta(WaterMAE(masking=masking), make_data)
+    assert sum(own[-1].shape[1] for own in model.encode(batch).maps.values()) == num_tokens
+
+
+def products_of_a_step(*, decoders_read_all: bool) -> float:
+    """Operations of the matrix products of forward and backward for one window of 30 days, by hand, in 1e12."""
+    image, vector, dim, width = 30 * 57, 30 * 46 + 1, 256, 128  # tokens of each modality; of both kinds
+    fused = 3 * image + 2 * vector
+
+    def encoder(tokens: int, depth: int, num_attributes: int = 0) -> int:
+        weights = 4 * dim * dim + 2 * dim * 4 * dim + num_attributes * 2 * 2 * dim
+        return depth * (2 * tokens * weights + 4 * tokens * tokens * dim)
+
+    def decoder(queries: int, context: int, num_values: int) -> int:
+        read = fused if decoders_read_all else context
+        reading = 2 * read * dim * 2 * width + 4 * queries * read * width
+        block = 2 * queries * (2 * width * width + 2 * width * 4 * width) + reading
+        return 4 * block + 2 * queries * width * num_values
+
+    images = encoder(image, 6) + 2 * image * 100 * dim + decoder(30 * 37, image, 100)
+    vectors = encoder(vector, 4, 11) + 2 * vector * dim + decoder(30 * 30, vector, 8)
+    return 3 * (3 * images + 2 * vectors + encoder(fused, 1)) / 1e12
+
+
+def test_a_training_step_takes_no_more_operations_than_its_formula(
+    make_data: Callable[..., WaterData],
+) -> None:
+    model, batch = on_meta(WaterMAE(), make_data)
+    with FlopCounterMode(display=False) as counter:
+        torch.stack([value.mean() for value in model(batch).values()]).sum().backward()
+    # The published 0.97 counts decoders that read the tokens of all modalities; these read those of their own.
+    assert products_of_a_step(decoders_read_all=True) == pytest.approx(0.97, abs=0.005)
+    expected = products_of_a_step(decoders_read_all=False)
+    assert expected == pytest.approx(0.719, abs=0.001)
+    assert counter.get_total_flops() / 1e12 == pytest.approx(expected, rel=2e-3)
 
 
 def test_encoders_know_kept_places_and_decoders_the_whole_grid() -> None:

@@ -1,0 +1,87 @@
+"""Reads an exported model: it needs torch and the family, but neither the data nor any other library of the platform.
+
+``load(Path("best.pt"))`` returns the model, ready for prediction, beside what it must be fed with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from thalweg.config import parse
+from thalweg.contract import Task
+from thalweg.discovery import load_family
+from thalweg.errors import ConfigError, DataError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exported:
+    """A trained model.
+
+    Attributes:
+        model: The model, or the part that was exported, in evaluation mode.
+        task: The family's task of its configuration.
+        facts: What `Task.facts` said of the data that it was trained on, arrays as tensors.
+        content: The whole file.
+    """
+
+    model: nn.Module
+    task: Task[Any, Any]
+    facts: Mapping[str, Any]
+    content: Mapping[str, Any]
+
+
+def load(file: Path) -> Exported:
+    """Builds an exported model.
+
+    Raises:
+        DataError: The file is not an exported model.
+    """
+    try:
+        content: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+        package, values, facts, part = (content[name] for name in ("family", "config", "data", "part"))
+    except (OSError, UnpicklingError, RuntimeError, EOFError, KeyError, TypeError) as error:
+        reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+        raise DataError(
+            f"an exported model must be a file of thalweg best --export, got {file}: {reason}; export it again"
+        ) from None
+    family = load_family(package)
+    task: Task[Any, Any] = family.task_type(parse(family.config_type, values))
+    model = task.rebuild(facts)
+    keep_part(task, model, part)
+    model.load_state_dict(content["weights"])
+    return Exported(model=model.eval(), task=task, facts=facts, content=content)
+
+
+def keep_part(task: Task[Any, Any], model: nn.Module, part: str | None) -> None:
+    """Removes the children of a model that do not belong to a part of it; None keeps all.
+
+    Raises:
+        ConfigError: The family has no such part.
+    """
+    if part is None:
+        return
+    parts = task.parts()
+    if part not in parts:
+        raise ConfigError(
+            f"a part of a model must be one that its family names, got {part!r}; "
+            f"{', '.join(sorted(parts)) or 'this one names none'}"
+        )
+    for name in [name for name, _ in model.named_children() if name not in parts[part]]:
+        delattr(model, name)
+
+
+def as_tensors(facts: Any) -> Any:
+    """Returns facts with their arrays as tensors, which ``torch.load(weights_only=True)`` reads."""
+    if isinstance(facts, np.ndarray):
+        return torch.from_numpy(facts.copy())
+    if isinstance(facts, Mapping):
+        return {name: as_tensors(value) for name, value in facts.items()}
+    return facts

@@ -1,0 +1,48 @@
+"""What the use of a trained model needs of the data: their geometry, and the way from mm and degrees to its numbers.
+
+A normalised value is (value - mean) / std of its modality, river flow after ``log(flow + flow_floor)``. Cells of ocean,
+padding and absent days are 0. Static attributes are scores already and belong to the catchments by their order.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from trainables.water_mae.config import MODALITIES
+from trainables.water_mae.data import Geometry, WaterData
+from trainables.water_mae.layout import ATTRIBUTES
+from trainables.water_mae.metrics import FLOW_FLOOR
+
+UNITS = {
+    "precipitation": "mm/day",
+    "soil_moisture": "1",
+    "temperature": "degC",
+    "evaporation": "mm/day",
+    "river_flow": "mm/day",
+}
+
+_ARRAYS = ("pixel_valid", "patch_rows_cols", "member_valid", "static")
+
+
+def facts_of(data: WaterData) -> dict[str, Any]:
+    """Returns what a model is built and fed from, without a day of the data."""
+    geometry = data.geometry
+    return {
+        "modalities": list(MODALITIES),
+        "units": dict(UNITS),
+        "mean": data.mean,
+        "std": data.std,
+        "flow_floor": FLOW_FLOOR,
+        "geometry": {name: np.asarray(getattr(geometry, name)) for name in _ARRAYS},
+        "grid_shape": list(geometry.grid_shape),
+        "attributes": list(ATTRIBUTES),
+        "catchments": list(data.catchments),
+    }
+
+
+def geometry_of(facts: Mapping[str, Any]) -> Geometry:
+    """Returns the geometry that `facts_of` wrote down; its arrays may be tensors."""
+    rows, columns = facts["grid_shape"]
+    arrays = {name: np.asarray(facts["geometry"][name]) for name in _ARRAYS}
+    return Geometry(grid_shape=(int(rows), int(columns)), **arrays)
