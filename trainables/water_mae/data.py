@@ -89,7 +89,7 @@ class WaterData:
         sequence_length: Days in a window.
         starts: First day of each window, by split.
         ends: The day after the last one, by split.
-        fingerprint: Hash of the days and of how they are cut into windows.
+        fingerprint: Hash of the days, of what statistics come from, and of how splits are cut into windows.
         notes: What a user of the data should know, such as what was filled.
     """
 
@@ -210,6 +210,7 @@ def _serve(store: Store, folder: Path, knobs: DataKnobs) -> WaterData:
             )
     windows = {
         "content": facts["content"],
+        "spans": facts["spans"],
         "stored_as": knobs.stored_as,
         "length": knobs.sequence_length,
         "stride": knobs.stride,

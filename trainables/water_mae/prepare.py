@@ -23,7 +23,7 @@ from trainables.water_mae.layout import ATTRIBUTES
 from trainables.water_mae.metrics import FLOW_FLOOR
 from trainables.water_mae.patches import Patches, kept_patches
 
-FORMAT = 3
+FORMAT = 4
 """Version of what a store holds; part of its name."""
 _KM_PER_DEGREE = 111.195
 
@@ -38,6 +38,7 @@ def prepare(writer: StoreWriter, files: Mapping[str, Path], knobs: DataKnobs) ->
     patches = kept_patches(inputs.land, knobs.patch_size, knobs.land_threshold)
     catchments = read_catchments(files, inputs.dates, inputs.spans, knobs.max_missing_ratio)
     content = _Content(writer, np.dtype(knobs.stored_as))
+    content.add("land", inputs.land)  # cells outside the kept patches too: statistics and filling use them
     content.put("pixel_valid", patches.valid)
     content.put("patch_rows_cols", patches.rows_cols)
     content.put("epoch_day", inputs.dates.astype(np.int64))
@@ -145,11 +146,12 @@ def _write_image(
             on_land, known = check.update(first, flat[:, land])
             if split == "train" and not check.count:
                 moments.update(on_land[known])
+            content.extend(np.where(known, on_land, np.float32(np.nan)))
             flat[:, land] = on_land
             cut = np.where(patches.valid, flat[:, patches.cells], np.float32(0))
-            content.extend(cut)
             raw[span.start + first : span.start + first + len(days)] = cut
         check.raise_if_any()
+    content.add(f"{name} filled", np.array(fill.method if fill and fill.num_values else ""))
     _require_spread(moments, name, inputs.grids[f"{name}_train"].path)
     mean, std = np.float32(moments.mean), np.float32(moments.std)
     for first in range(0, len(out), CHUNK_DAYS):
@@ -187,6 +189,7 @@ def _write_vectors(
     """Writes series; statistics come from observed values of the training split."""
     train = slice(inputs.spans["train"].start, inputs.spans["train"].stop)
     content.add("series", catchments.values)
+    content.add("known", catchments.known)
     values = catchments.values.astype(np.float64)
     values[:, 1] = np.log(values[:, 1] + FLOW_FLOOR)
     moments = []
