@@ -145,7 +145,7 @@ def open_store(parent: Path, key: str, prepare: Preparation) -> Store:
 def content_hashes(paths: Mapping[str, Path], parent: Path) -> dict[str, str]:
     """Returns the SHA-256 of each file's content, from a cache in `parent` for files that have not changed.
 
-    A file counts as unchanged while name, size and both time stamps are equal.
+    A file counts as unchanged while name, size and both time stamps are equal. Files of other names stay in the cache.
 
     Args:
         paths: Files by names that tell them apart.
@@ -156,7 +156,11 @@ def content_hashes(paths: Mapping[str, Path], parent: Path) -> dict[str, str]:
     fresh = {stamp: _digest(name, paths[name], stamp) for name, stamp in stamps.items() if stamp not in cache}
     if fresh:
         with _writing(parent):
-            kept = {stamp: cache[stamp] for stamp in stamps.values() if stamp in cache}
+            kept = {
+                stamp: known
+                for stamp, known in cache.items()
+                if stamp in stamps.values() or stamp.rsplit(":", 3)[0] not in paths
+            }
             _write_json(parent / _HASHES, kept | fresh)
     return {name: str(cache.get(stamp) or fresh[stamp]) for name, stamp in stamps.items()}
 

@@ -194,11 +194,15 @@ def test_an_interrupted_preparation_goes_on_and_a_failed_one_begins_again(tmp_pa
     done = []
 
     def prepare(error: type[BaseException] | None) -> Callable[[StoreWriter], Mapping[str, Any]]:
+        def step() -> Mapping[str, Any]:
+            done.append("a")
+            return {}
+
         def work(writer: StoreWriter) -> Mapping[str, Any]:
-            writer.step("a", lambda: done.append("a") or {})  # type: ignore[func-returns-value]
+            facts = writer.step("a", step)
             if error is not None:
                 raise error
-            return {}
+            return facts
 
         return work
 
@@ -300,6 +304,15 @@ def test_unchanged_files_are_not_read_again(tmp_path: Path) -> None:
     (stamp,) = json.loads(cache.read_text())
     cache.write_text(json.dumps({stamp: "from the cache"}))
     assert content_hashes({"a": file}, tmp_path) == {"a": "from the cache"}
+
+
+def test_files_of_other_names_stay_in_the_cache_and_old_versions_do_not(tmp_path: Path) -> None:
+    for text in ("1", "22"):
+        for name in "ab":
+            (tmp_path / name).write_text(text)
+            content_hashes({name: tmp_path / name}, tmp_path)
+    stamps = json.loads((tmp_path / "content.json").read_text())
+    assert sorted(stamp.rsplit(":", 2)[0] for stamp in stamps) == ["a:2", "b:2"]
 
 
 def test_files_of_one_name_in_two_folders_have_hashes_of_their_own(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """An archive of months becomes the data set that was cut into months."""
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import h5py
@@ -58,7 +60,9 @@ def test_the_months_become_the_same_data(archive: Path, tmp_path: Path, tiny: Wa
     data = open_data(tmp_path, "merged", KNOBS)
     assert data.fingerprint == tiny.fingerprint
     assert "precipitation_train_2001_2003.h5: 1095 days of 36 files; gaps: none" in report
-    assert len(report.splitlines()) == 6
+    assert "land_mask_40x40" not in report
+    assert "gb_valid_mask_40x40.pt: written" in report
+    assert len(report.splitlines()) == 9
 
 
 def test_merging_twice_gives_the_same_bytes(archive: Path, tmp_path: Path) -> None:
@@ -136,14 +140,123 @@ def test_options_and_targets_are_checked(archive: Path, tmp_path: Path) -> None:
         read(archive, tmp_path / "merged", **PERIODS, missing_days="skip")
     (tmp_path / "merged").mkdir()
     (tmp_path / "merged" / "mine").write_text("x")
-    with pytest.raises(OutputError, match="must be new or empty"):
+    with pytest.raises(OutputError, match="must be new, empty, or made by the same import"):
         read(archive, tmp_path / "merged", **PERIODS)
 
 
-def test_the_command_line_imports_an_archive(archive: Path, tmp_path: Path) -> None:
-    options = [word for name, text in PERIODS.items() for word in ("--option", f"{name}={text}")]
+def _import(archive: Path, root: Path, val: str = PERIODS["val"]) -> list[str]:
+    """Runs the command; returns its report."""
+    options = ["--option", f"train={PERIODS['train']}", "--option", f"val={val}"]
     command = ["data", "import", "monthly-hydrology", str(archive), *options, "--as", "mine"]
-    result = CliRunner().invoke(cli.app, [*command, "--data", str(tmp_path)])
+    result = CliRunner().invoke(cli.app, [*command, "--data", str(root)], env={"COLUMNS": "400"})
     assert result.exit_code == 0, result.output
-    assert "gaps: none" in result.output
-    assert open_data(tmp_path / "water_mae", "mine", KNOBS).num_samples("val") == 17
+    return list(result.output.splitlines())
+
+
+def _inodes(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_ino for path in folder.iterdir() if path.is_file()}
+
+
+def test_the_command_line_imports_an_archive_and_twice_finds_everything_there(
+    archive: Path, tmp_path: Path
+) -> None:
+    assert "gaps: none" in _import(archive, tmp_path)[0]
+    folder = tmp_path / "water_mae" / "mine"
+    assert open_data(folder.parent, "mine", KNOBS).num_samples("val") == 17
+    before = _inodes(folder)
+    report = _import(archive, tmp_path)
+    assert sum("there already" in line for line in report) == len(before) == 9
+    assert _inodes(folder) == before
+
+
+def test_a_month_that_is_added_is_merged_into_what_is_there(archive: Path, tmp_path: Path) -> None:
+    early, late = "2004-01-01:2004-11-30", PERIODS["val"]
+    _import(archive, tmp_path, early)
+    folder = tmp_path / "water_mae" / "mine"
+    before = _inodes(folder)
+    report = _import(archive, tmp_path, late)
+    after = _inodes(folder)
+    assert {name for name in after if after[name] != before[name]} == {
+        f"{name}_val_2004_2004.h5" for name in FOLDERS
+    }
+    assert sum("there already" in line for line in report) == 6
+    read(archive, tmp_path / "at_once", **PERIODS)
+    for path in folder.glob("*.h5"):
+        assert path.read_bytes() == (tmp_path / "at_once" / path.name).read_bytes()
+
+
+def test_a_period_in_other_years_leaves_no_file_of_the_old_one(archive: Path, tmp_path: Path) -> None:
+    _import(archive, tmp_path, "2004-01-01:2004-06-30")
+    options = {"train": "2002-01-01:2003-12-31", "val": PERIODS["val"]}
+    report = read(archive, tmp_path / "water_mae" / "mine", **options)
+    assert [line for line in report.splitlines() if "removed" in line] == [
+        f"{name}_train_2001_2003.h5: removed, of an earlier import" for name in FOLDERS
+    ]
+    assert len(_inodes(tmp_path / "water_mae" / "mine")) == 9
+    assert open_data(tmp_path / "water_mae", "mine", KNOBS).starts["val"][0] == 730
+
+
+def test_a_changed_month_is_merged_again_and_a_gap_reported_again(changed: Path, tmp_path: Path) -> None:
+    options = PERIODS | {"missing_days": "interpolate"}
+    month = changed / "temperature_processed" / "temperature_200205.h5"
+    with h5py.File(month, "a") as file:
+        del file["2002-05-17"]
+    for state in ("", ", there already"):
+        assert f"gaps: 2002-05-17{state}" in read(changed, tmp_path / "merged", **options)
+    with h5py.File(month, "a") as file:
+        file["2002-05-17"] = file["2002-05-16"][:]
+    before = _inodes(tmp_path / "merged")
+    report = read(changed, tmp_path / "merged", **options)
+    after = _inodes(tmp_path / "merged")
+    assert [name for name in after if after[name] != before[name]] == ["temperature_train_2001_2003.h5"]
+    assert "temperature_train_2001_2003.h5: 1095 days of 36 files; gaps: none" in report
+
+
+_DIE = """
+import os, sys
+from pathlib import Path
+from thalweg.data import merging
+from trainables.water_mae.monthly import read
+
+pieces = merging._pieces
+
+def die(days, *others):
+    for number, piece in enumerate(pieces(days, *others)):
+        if "soil" in str(days._path) and number == 2:
+            os.kill(os.getpid(), 9)
+        yield piece
+
+merging._pieces = die
+read(Path(sys.argv[1]), Path(sys.argv[2]), train=sys.argv[3], val=sys.argv[4])
+"""
+
+
+def test_an_import_that_was_killed_goes_on(archive: Path, tmp_path: Path, tiny: WaterData) -> None:
+    target = tmp_path / "water_mae" / "mine"
+    target.parent.mkdir()
+    command = [sys.executable, "-c", _DIE, str(archive), str(target), *PERIODS.values()]
+    assert subprocess.run(command, check=False).returncode == -9
+    assert not target.exists()
+    report = _import(archive, tmp_path)
+    there = [line.partition(":")[0] for line in report if "there already" in line]
+    assert there == ["precipitation_train_2001_2003.h5", "precipitation_val_2004_2004.h5"]
+    assert [path.name for path in target.parent.iterdir()] == ["mine"]
+    assert len(_inodes(target)) == 9
+    assert open_data(target.parent, "mine", KNOBS).fingerprint == tiny.fingerprint
+
+
+def test_an_update_that_was_killed_goes_on(archive: Path, tmp_path: Path, tiny: WaterData) -> None:
+    _import(archive, tmp_path, "2004-01-01:2004-11-30")
+    target = tmp_path / "water_mae" / "mine"
+    command = [sys.executable, "-c", _DIE, str(archive), str(target), *PERIODS.values()]
+    assert subprocess.run(command, check=False).returncode == -9
+    _import(archive, tmp_path)
+    assert len(_inodes(target)) == 9
+    assert open_data(target.parent, "mine", KNOBS).fingerprint == tiny.fingerprint
+
+
+def test_a_data_set_of_another_origin_is_not_updated(archive: Path, tiny_copy: Path) -> None:
+    before = _inodes(tiny_copy)
+    with pytest.raises(OutputError, match="made by the same import, got"):
+        read(archive, tiny_copy, **PERIODS)
+    assert _inodes(tiny_copy) == before
