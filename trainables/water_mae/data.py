@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Float64, Int16, Int64
+from jaxtyping import Bool, Float, Float32, Float64, Int16, Int64, UInt8
 
 from thalweg.contract import SplitName
 from thalweg.data.store import Store, content_hashes, key_of, open_store
@@ -91,6 +91,9 @@ class WaterData:
         ends: The day after the last one, by split.
         fingerprint: Hash of the days, of what statistics come from, and of how splits are cut into windows.
         notes: What a user of the data should know, such as what was filled.
+        image_observed: Bits that are 1 where a cell's value is data, not filled, eight pixels to a byte; None where all
+            land is.
+        vector_observed: True where a catchment's value is data, not interpolated; None where all of them are.
     """
 
     geometry: Geometry
@@ -111,6 +114,8 @@ class WaterData:
         Float32[np.ndarray, "366 3 patch pixel"], Float32[np.ndarray, "366 2 vector_patch member"]
     ] = field(repr=False)
     notes: tuple[str, ...] = ()
+    image_observed: UInt8[np.ndarray, "day 3 patch byte"] | None = None
+    vector_observed: Bool[np.ndarray, "day 2 vector_patch member"] | None = None
 
     def num_samples(self, split: SplitName) -> int:
         """Returns the number of windows of a split; 0 for a split that the data set does not have."""
@@ -139,9 +144,43 @@ class WaterData:
             "window": self.epoch_day[starts].astype(np.uint64),
         }
 
+    def observed(self, split: SplitName, indices: Int64[np.ndarray, " batch"]) -> dict[str, np.ndarray]:
+        """Tells which values of windows are data; only these are worth comparing with.
+
+        Args:
+            split: The split.
+            indices: Numbers of windows in the split.
+
+        Returns:
+            ``image_observed`` bool (batch, 3, time, patch, pixel);
+            ``vector_observed`` bool (batch, 2, time, vector_patch, member).
+        """
+        days = self.starts[split][indices][:, None] + np.arange(self.sequence_length)
+        found = {
+            "image_observed": self._images_observed(days),
+            "vector_observed": self._vectors_observed(days),
+        }
+        return {name: np.ascontiguousarray(values.swapaxes(1, 2)) for name, values in found.items()}
+
+    def _images_observed(self, days: Int64[np.ndarray, "*days"]) -> Bool[np.ndarray, "*days 3 patch pixel"]:
+        if self.image_observed is None:
+            return np.ones((*days.shape, *self.images.shape[1:]), bool)
+        return np.unpackbits(self.image_observed[days], axis=-1, count=self.geometry.num_pixels).view(bool)
+
+    def _vectors_observed(
+        self, days: Int64[np.ndarray, "*days"]
+    ) -> Bool[np.ndarray, "*days 2 vector_patch member"]:
+        if self.vector_observed is None:
+            return np.ones((*days.shape, *self.vectors.shape[1:]), bool)
+        return self.vector_observed[days]
+
     def after(
         self, split: SplitName, indices: Int64[np.ndarray, " batch"], days: Sequence[int]
-    ) -> tuple[Float32[np.ndarray, "batch lead 2 vector_patch member"], Float32[np.ndarray, "batch lead 2"]]:
+    ) -> tuple[
+        Float32[np.ndarray, "batch lead 2 vector_patch member"],
+        Float32[np.ndarray, "batch lead 2"],
+        Bool[np.ndarray, "batch lead 2 vector_patch member"],
+    ]:
         """Copies days after windows out of the store.
 
         Args:
@@ -150,8 +189,8 @@ class WaterData:
             days: How many days each lies after the last day of a window.
 
         Returns:
-            The vector modalities on these days, and 1 where a modality is present on the day and throughout the
-            window. A day beyond the end of the split has zeros and nothing present.
+            The vector modalities on these days, 1 where a modality is present on the day and throughout the window, and
+            which values are data. A day beyond the end of the split has zeros and nothing present.
         """
         starts = self.starts[split][indices]
         where = starts[:, None] + self.sequence_length - 1 + np.array(days)
@@ -160,7 +199,7 @@ class WaterData:
         in_window = whole(self.vector_present, starts, self.sequence_length) > 0
         present = inside[..., None] & self.vector_present[where] & in_window[:, None]
         values = self.vectors[where].astype(np.float32) * present[..., None, None]
-        return values, present.astype(np.float32)
+        return values, present.astype(np.float32), self._vectors_observed(where)
 
     def climatology(
         self,
@@ -232,4 +271,6 @@ def _serve(store: Store, folder: Path, knobs: DataKnobs) -> WaterData:
         fingerprint=key_of(windows),
         _climatology=(arrays["climatology_images"], arrays["climatology_vectors"]),
         notes=tuple(facts["notes"]),
+        image_observed=arrays["image_observed"],
+        vector_observed=arrays["vector_observed"],
     )

@@ -25,7 +25,7 @@ from trainables.water_mae.layout import ATTRIBUTES
 from trainables.water_mae.metrics import FLOW_FLOOR
 from trainables.water_mae.patches import Patches, kept_patches
 
-FORMAT = 4
+FORMAT = 5
 """Version of what a store holds; part of its name."""
 _KM_PER_DEGREE = 111.195
 
@@ -146,7 +146,11 @@ def _write_image(
     land = np.flatnonzero(inputs.land)
     moments = _moments(name, inputs.grids[f"{name}_train"], land, refused=fill is None)
     mean, std = np.float32(moments.mean), np.float32(moments.std)
-    out = _images(content, inputs, patches)[:, IMAGE_MODALITIES.index(name)]
+    number = IMAGE_MODALITIES.index(name)
+    images = _images(content, inputs, patches)
+    observed = content.writer.create(
+        "image_observed", (*images.shape[:3], -(-images.shape[3] // 8)), np.uint8
+    )
     for split, span in inputs.spans.items():
         grid = inputs.grids[f"{name}_{split}"]
         check = LandCheck(grid, fill)
@@ -155,8 +159,10 @@ def _write_image(
             flat[:, land], known = check.update(first, flat[:, land])
             content.extend(np.where(known, flat[:, land], np.float32(np.nan)))
             scaled = np.where(patches.valid, (flat[:, patches.cells] - mean) / std, np.float32(0))
-            start = span.start + first
-            out[start : start + len(days)] = content.rounded(name, scaled)
+            there = slice(span.start + first, span.start + first + len(days))
+            images[there, number] = content.rounded(name, scaled)
+            flat[:, land] = known
+            observed[there, number] = np.packbits(patches.valid & (flat[:, patches.cells] > 0), axis=-1)
         check.raise_if_any()
     if fill is not None and fill.num_values:
         content.add("filled", np.array(fill.method))
@@ -244,6 +250,7 @@ def _write_vectors(
     vectors = _into_patches(np.stack(stored, axis=1), patch_size)
     content.writer.put("vectors", vectors)
     content.put("vector_present", catchments.present)
+    content.writer.put("vector_observed", _into_patches(catchments.known, patch_size))
     climatology = Climatology(vectors.shape[1:])
     climatology.update(
         vectors[train].astype(np.float32), inputs.day_of_year[train], catchments.present[train]

@@ -371,6 +371,15 @@ def test_land_cells_without_data_are_filled_and_told(tiny_copy: Path, tiny: Wate
             assert raw[patch, pixel] == pytest.approx(expected, abs=1e-4)
     assert data.fingerprint != tiny.fingerprint
     assert np.array_equal(data.images[:, 1:], tiny.images[:, 1:])
+    seen = np.ones((len(grids[1]), *land.shape), bool)
+    seen[:, forever] = False
+    seen[5:9, 20, 15:18] = False
+    observed = data.observed("val", np.array([0]))["image_observed"][0]
+    for patch, (row, col) in enumerate(data.geometry.patch_rows_cols):
+        inside = np.s_[10 * row : 10 * row + 10, 10 * col : 10 * col + 10]
+        expected = (seen & land)[:30, *inside].reshape(30, -1)
+        assert np.array_equal(observed[0, :, patch], expected)
+        assert (observed[1:, :, patch] == land[inside].ravel()).all()
 
 
 def _nearest(day: np.ndarray, known: np.ndarray, row: int, col: int) -> float:
