@@ -165,7 +165,9 @@ class WaterData:
     def _images_observed(self, days: Int64[np.ndarray, "*days"]) -> Bool[np.ndarray, "*days 3 patch pixel"]:
         if self.image_observed is None:
             return np.ones((*days.shape, *self.images.shape[1:]), bool)
-        return np.unpackbits(self.image_observed[days], axis=-1, count=self.geometry.num_pixels).view(bool)
+        bits = np.unpackbits(self.image_observed[days], axis=-1, count=self.geometry.num_pixels)
+        observed: Bool[np.ndarray, "*days 3 patch pixel"] = bits.view(bool)
+        return observed
 
     def _vectors_observed(
         self, days: Int64[np.ndarray, "*days"]
