@@ -7,7 +7,7 @@ from typing import cast
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32, Float64, Int16, Int64, UInt64
+from jaxtyping import Bool, Float, Float32, Float64, Int16, Int64, UInt8, UInt64
 from torch import Tensor
 
 from thalweg.contract import SplitName
@@ -113,8 +113,11 @@ class WaterData:
         sequence_length: Days in a window.
         starts: First day of each window, by split.
         ends: The day after the last one, by split.
-        fingerprint: Hash of the days and of how evaluations cut them into windows.
+        fingerprint: Hash of the days, of what statistics come from, and of how evaluations cut splits into windows.
         notes: What a user of the data should know, such as what was filled.
+        image_observed: Bits that are 1 where a cell's value is data, not filled, eight pixels to a byte; None where all
+            land is.
+        vector_observed: True where a catchment's value is data, not interpolated; None where all of them are.
         resident: The days on the device where `placed` put them.
     """
 
@@ -136,6 +139,8 @@ class WaterData:
         Float32[np.ndarray, "366 3 patch pixel"], Float32[np.ndarray, "366 2 vector_patch member"]
     ] = field(repr=False)
     notes: tuple[str, ...] = ()
+    image_observed: UInt8[np.ndarray, "day 3 patch byte"] | None = None
+    vector_observed: Bool[np.ndarray, "day 2 vector_patch member"] | None = None
     resident: Resident | None = field(default=None, repr=False)
 
     @property
@@ -208,9 +213,45 @@ class WaterData:
         everywhere = {name: each.expand(len(starts), -1, -1) for name, each in zip(names, valid, strict=True)}
         return series | calendar | everywhere
 
+    def observed(self, split: SplitName, indices: Int64[np.ndarray, " batch"]) -> dict[str, np.ndarray]:
+        """Tells which values of windows are data; only these are worth comparing with.
+
+        Args:
+            split: The split.
+            indices: Numbers of windows in the split.
+
+        Returns:
+            ``image_observed`` bool (batch, 3, time, patch, pixel);
+            ``vector_observed`` bool (batch, 2, time, vector_patch, member).
+        """
+        days = self.starts[split][indices][:, None] + np.arange(self.sequence_length)
+        found = {
+            "image_observed": self._images_observed(days),
+            "vector_observed": self._vectors_observed(days),
+        }
+        return {name: np.ascontiguousarray(values.swapaxes(1, 2)) for name, values in found.items()}
+
+    def _images_observed(self, days: Int64[np.ndarray, "*days"]) -> Bool[np.ndarray, "*days 3 patch pixel"]:
+        if self.image_observed is None:
+            return np.ones((*days.shape, *self.images.shape[1:]), bool)
+        bits = np.unpackbits(self.image_observed[days], axis=-1, count=self.geometry.num_pixels)
+        observed: Bool[np.ndarray, "*days 3 patch pixel"] = bits.view(bool)
+        return observed
+
+    def _vectors_observed(
+        self, days: Int64[np.ndarray, "*days"]
+    ) -> Bool[np.ndarray, "*days 2 vector_patch member"]:
+        if self.vector_observed is None:
+            return np.ones((*days.shape, *self.vectors.shape[1:]), bool)
+        return self.vector_observed[days]
+
     def after(
         self, split: SplitName, indices: Int64[np.ndarray, " batch"], days: Sequence[int]
-    ) -> tuple[Float32[np.ndarray, "batch lead 2 vector_patch member"], Float32[np.ndarray, "batch lead 2"]]:
+    ) -> tuple[
+        Float32[np.ndarray, "batch lead 2 vector_patch member"],
+        Float32[np.ndarray, "batch lead 2"],
+        Bool[np.ndarray, "batch lead 2 vector_patch member"],
+    ]:
         """Copies days after windows out of the store.
 
         Args:
@@ -219,8 +260,8 @@ class WaterData:
             days: How many days each lies after the last day of a window.
 
         Returns:
-            The vector modalities on these days, and 1 where a modality is present on the day and throughout the
-            window. A day beyond the end of the split has zeros and nothing present.
+            The vector modalities on these days, 1 where a modality is present on the day and throughout the window, and
+            which values are data. A day beyond the end of the split has zeros and nothing present.
         """
         starts = self.starts[split][indices]
         where = starts[:, None] + self.sequence_length - 1 + np.array(days)
@@ -229,7 +270,7 @@ class WaterData:
         in_window = whole(self.vector_present, starts, self.sequence_length) > 0
         present = inside[..., None] & self.vector_present[where] & in_window[:, None]
         values = self.vectors[where].astype(np.float32) * present[..., None, None]
-        return values, present.astype(np.float32)
+        return values, present.astype(np.float32), self._vectors_observed(where)
 
     def climatology(
         self,
@@ -280,6 +321,7 @@ def _serve(store: Store, folder: Path, knobs: DataKnobs) -> WaterData:
             )
     windows = {
         "content": facts["content"],
+        "spans": facts["spans"],
         "stored_as": knobs.stored_as,
         "length": knobs.sequence_length,
         "stride": knobs.evaluated_every,
@@ -302,4 +344,6 @@ def _serve(store: Store, folder: Path, knobs: DataKnobs) -> WaterData:
         fingerprint=key_of(windows),
         _climatology=(arrays["climatology_images"], arrays["climatology_vectors"]),
         notes=tuple(facts["notes"]),
+        image_observed=arrays["image_observed"],
+        vector_observed=arrays["vector_observed"],
     )

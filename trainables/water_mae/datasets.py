@@ -25,8 +25,10 @@ SOURCES: Mapping[str, Source] = {
     ),
     "monthly-hydrology": Source(
         meaning="one's own archive of the reference experiment's kind: an HDF5 file per modality and month with a "
-        "dataset per day, series of catchments, attributes, land mask; months are merged, gaps told",
+        "dataset per day, series of catchments, attributes, land mask; months are merged, gaps told; "
+        "again, it takes in what was added or changed",
         read=monthly.read,
         options=monthly.OPTIONS,
+        updates=True,
     ),
 }

@@ -1,7 +1,8 @@
 """The fixed evaluation protocol: which patches are hidden, from which windows, and what is measured there.
 
 Every window is evaluated with half of the patches hidden; about every fourth one (all of them in a short split) also at
-other ratios, whose masks are nested in one another: a patch that is hidden at .3 is hidden at .5 too.
+other ratios, whose masks are nested in one another: a patch that is hidden at .3 is hidden at .5 too. Values that
+were filled or interpolated are shown to a model but count nowhere.
 """
 
 from collections.abc import Mapping
@@ -58,6 +59,7 @@ def protocol() -> dict[str, Any]:
         "other_ratios": list(OTHER_RATIOS),
         "other_windows": [_MOST_APART, _FEWEST],
         "most_flow": metrics.MOST_FLOW,
+        "counted": "observed",
     }
 
 
@@ -71,6 +73,15 @@ def hidden_values(batch: Batch, modality: str) -> tuple[Tensor, Tensor]:
     masked = batch[f"{kind}_masked"][:, index]
     valid = batch[f"{kind}_valid"][:, None].expand(values.shape)
     return take_patches(values, masked), take_patches(valid, masked)
+
+
+def observed_values(batch: Batch, modality: str) -> tuple[Tensor, Tensor]:
+    """Returns what `hidden_values` does; of what was filled nothing counts."""
+    target, valid = hidden_values(batch, modality)
+    kind, index = kind_and_index(modality)
+    return target, valid & take_patches(
+        batch[f"{kind}_observed"][:, index], batch[f"{kind}_masked"][:, index]
+    )
 
 
 def present(batch: Batch, modality: str) -> Tensor:
@@ -147,7 +158,7 @@ def _at(batch: Batch, ratio: float) -> tuple[Batch, Bool[Tensor, " batch"]]:
 def _sums_of_modalities(predictions: Predictions, batch: Batch, counted: Bool[Tensor, " batch"]) -> Sums:
     sums: Sums = {}
     for name in MODALITIES:
-        target, valid = hidden_values(batch, name)
+        target, valid = observed_values(batch, name)
         counts = valid & ((present(batch, name) > 0) & counted)[:, None, None, None]
         found = metrics.squared_error_sums(predictions[name], target, counts)
         sums |= {f"{name}/{part}": value for part, value in found.items()}
@@ -157,7 +168,7 @@ def _sums_of_modalities(predictions: Predictions, batch: Batch, counted: Bool[Te
 def _sums_of_catchments(predictions: Predictions, batch: Batch) -> Sums:
     name = "river_flow"
     kind, index = kind_and_index(name)
-    target, valid = hidden_values(batch, name)
+    target, valid = observed_values(batch, name)
     scale = batch["river_flow_scale"]
     found = metrics.catchment_sums(
         metrics.river_flow(predictions[name], scale),

@@ -2,7 +2,8 @@
 
 A forecast is issued on the last day of a window, with everything in the window visible. The head adds to that day's
 flow a linear function of the token in which the encoders and the shared layers have put what they know of a vector
-patch on that day; before it is trained it repeats the day. Days beyond the split count nowhere.
+patch on that day; before it is trained it repeats the day. Days beyond the split, and flows that were
+interpolated, count nowhere.
 """
 
 from collections.abc import Mapping
@@ -87,12 +88,14 @@ def targets(data: WaterData, split: SplitName, indices: Indices) -> Batch:
 
     Returns:
         ``forecast_target`` fp32 (batch, lead, patch, member), normalised log flow;
-        ``forecast_present`` fp32 (batch, lead), 1 where the day lies in the split and has rivers, as the window has.
+        ``forecast_present`` fp32 (batch, lead), 1 where the day lies in the split and has rivers, as the window has;
+        ``forecast_observed`` bool (batch, lead, patch, member), where the flow is data.
     """
-    values, present = data.after(split, indices, LEAD_DAYS)
+    values, present, observed = data.after(split, indices, LEAD_DAYS)
     return {
         "forecast_target": torch.from_numpy(values[:, :, RIVER_FLOW]),
         "forecast_present": torch.from_numpy(present[:, :, RIVER_FLOW]),
+        "forecast_observed": torch.from_numpy(observed[:, :, RIVER_FLOW]),
     }
 
 
@@ -146,4 +149,5 @@ def declared() -> tuple[Metric, ...]:
 
 
 def _known(batch: Batch) -> Tensor:
-    return (batch["forecast_present"][..., None, None] > 0) & batch["vector_valid"][:, None]
+    present = batch["forecast_present"][..., None, None] > 0
+    return present & batch["vector_valid"][:, None] & batch["forecast_observed"]

@@ -1,20 +1,22 @@
 """From the files of a data set to its store: land patches and catchment series, normalised, day by day.
 
-Grids pass through memory in pieces of one modality, so that a full archive needs no more than a sample.
+Grids pass through memory in pieces of one modality, so that a full archive needs no more than a sample. Each modality
+is a step: a preparation that was killed goes on after the last one that was done.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Float64, Shaped
+from jaxtyping import Float, Float32, Float64, Int64, Shaped
 
 from thalweg.data.fill import Fill
-from thalweg.data.hdf5 import CHUNK_DAYS, read_days
+from thalweg.data.hdf5 import CHUNK_DAYS, DailyGrid, read_days
 from thalweg.data.normalization import DAYS_OF_YEAR, Climatology, Moments
-from thalweg.data.store import StoreWriter
+from thalweg.data.store import StoreWriter, key_of
 from thalweg.errors import DataError
 from trainables.water_mae.catchments import Catchments, read_catchments
 from trainables.water_mae.config import IMAGE_MODALITIES, VECTOR_MODALITIES, DataKnobs, Filling
@@ -23,7 +25,7 @@ from trainables.water_mae.layout import ATTRIBUTES
 from trainables.water_mae.metrics import FLOW_FLOOR
 from trainables.water_mae.patches import Patches, kept_patches
 
-FORMAT = 4
+FORMAT = 6
 """Version of what a store holds; part of its name."""
 _KM_PER_DEGREE = 111.195
 
@@ -36,46 +38,52 @@ def prepare(writer: StoreWriter, files: Mapping[str, Path], knobs: DataKnobs) ->
     """
     inputs = inspect(files)
     patches = kept_patches(inputs.land, knobs.patch_size, knobs.land_threshold)
-    catchments = read_catchments(files, inputs.dates, inputs.spans, knobs.max_missing_ratio)
-    content = _Content(writer, np.dtype(knobs.stored_as))
-    content.put("pixel_valid", patches.valid)
-    content.put("patch_rows_cols", patches.rows_cols)
-    content.put("epoch_day", inputs.dates.astype(np.int64))
-    writer.put("day_of_year", inputs.day_of_year)
-    of_vectors = _write_vectors(content, inputs, catchments, files["series"], knobs.vector_patch_size)
-    _write_static(content, catchments, knobs.vector_patch_size)
-    shape = (len(inputs.dates), len(IMAGE_MODALITIES), *patches.valid.shape)
-    images = writer.create("images", shape, content.dtype)
-    of_images = []
-    for number, name in enumerate(IMAGE_MODALITIES):
-        fill = _fill(getattr(knobs, f"fill_{name}"), inputs.land)
-        of_images.append(_write_image(images[:, number], name, inputs, patches, content, fill))
-        if fill is not None and fill.num_values:
-            content.notes.append(
-                f"{name}: {fill.num_values:,} values of {fill.num_cells:,} land cells on {fill.num_days:,} days "
-                f"had no data and were filled by {fill.method}"
-            )
-    _write_image_climatology(writer, inputs, images)
+    steps: dict[str, Callable[[_Content], dict[str, Any]]] = {
+        "grid": lambda content: _write_grid(content, inputs, patches),
+        "catchments": lambda content: _write_catchments(content, inputs, files, knobs),
+        **{name: partial(_write_image, name, inputs, patches, knobs) for name in IMAGE_MODALITIES},
+        "climatology": lambda content: _write_image_climatology(content, inputs, patches),
+    }
+    done = {
+        name: writer.step(name, partial(_do, work, writer, knobs.stored_as)) for name, work in steps.items()
+    }
+    of_modalities = [*(done[name] for name in IMAGE_MODALITIES), done["catchments"]]
+    rounding = {name: error for facts in of_modalities for name, error in facts["rounding"].items()}
     return {
-        "notes": content.notes + content.rounding_notes(),
-        "content": content.digest(),
+        "notes": [note for facts in of_modalities for note in facts["notes"]]
+        + _rounding_notes(knobs, rounding),
+        "content": key_of({name: facts["content"] for name, facts in done.items()}),
+        "mean": [mean for facts in of_modalities for mean in facts["mean"]],
+        "std": [std for facts in of_modalities for std in facts["std"]],
         "grid_shape": [-(-size // knobs.patch_size) for size in inputs.land.shape],
-        "mean": [moments.mean for moments in (*of_images, *of_vectors)],
-        "std": [moments.std for moments in (*of_images, *of_vectors)],
         "spans": {split: [span.start, span.stop] for split, span in inputs.spans.items()},
-        "ids": catchments.ids.tolist(),
+        "ids": done["catchments"]["ids"],
     }
 
 
+def _do(work: Callable[["_Content"], dict[str, Any]], writer: StoreWriter, dtype: str) -> dict[str, Any]:
+    content = _Content(writer, np.dtype(dtype))
+    facts = work(content)
+    return facts | {"content": content.digest(), "notes": content.notes, "rounding": content.rounding}
+
+
+def _rounding_notes(knobs: DataKnobs, rounding: Mapping[str, float]) -> list[str]:
+    """Says how far rounding moved values, where it did."""
+    errors = ", ".join(f"{name} {error:.2g}" for name, error in rounding.items())
+    if not any(rounding.values()):
+        return []
+    return [f"days are stored as {knobs.stored_as}; largest error in standard deviations: {errors}"]
+
+
 class _Content:
-    """Hashes what samples are made of, before arithmetic that may differ in the last bit between machines."""
+    """Hashes what a step makes samples of, before arithmetic that may differ in the last bit between machines."""
 
     def __init__(self, writer: StoreWriter, dtype: np.dtype[Any]) -> None:
         self.writer = writer
         self.dtype = dtype
         self.notes: list[str] = []
         self._hash = hashlib.sha256()
-        self._rounding: dict[str, float] = {}
+        self.rounding: dict[str, float] = {}
 
     def rounded(self, name: str, values: Float32[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
         """Returns normalised values in the store's number format and keeps their largest error.
@@ -93,15 +101,8 @@ class _Content:
                 f"normalised {name} must fit into {self.dtype}, got {np.abs(values).max():g} standard deviations; "
                 "set data.stored_as to float32"
             )
-        self._rounding[name] = max(error, self._rounding.get(name, 0.0))
+        self.rounding[name] = max(error, self.rounding.get(name, 0.0))
         return stored
-
-    def rounding_notes(self) -> list[str]:
-        """Says how far rounding moved values, where it did."""
-        errors = ", ".join(f"{name} {error:.2g}" for name, error in self._rounding.items())
-        if not any(self._rounding.values()):
-            return []
-        return [f"days are stored as {self.dtype}; largest error in standard deviations: {errors}"]
 
     def add(self, name: str, values: Shaped[np.ndarray, "*shape"]) -> None:
         """Adds an array."""
@@ -122,41 +123,67 @@ class _Content:
         return self._hash.hexdigest()
 
 
-def _fill(method: Filling, land: Bool[np.ndarray, "row col"]) -> Fill | None:
-    return None if method == "refuse" else Fill(method, np.argwhere(land))
+def _write_grid(content: _Content, inputs: Inputs, patches: Patches) -> dict[str, Any]:
+    content.add("land", inputs.land)  # cells outside the kept patches too: statistics and filling use them
+    content.put("pixel_valid", patches.valid)
+    content.put("patch_rows_cols", patches.rows_cols)
+    content.put("epoch_day", inputs.dates.astype(np.int64))
+    content.writer.put("day_of_year", inputs.day_of_year)
+    return {}
+
+
+def _images(content: _Content, inputs: Inputs, patches: Patches) -> Float[np.ndarray, "day 3 patch pixel"]:
+    """Returns the array that the image modalities share, each writing its own part."""
+    shape = (len(inputs.dates), len(IMAGE_MODALITIES), *patches.valid.shape)
+    return content.writer.create("images", shape, content.dtype)
 
 
 def _write_image(
-    out: Float[np.ndarray, "day patch pixel"],
-    name: str,
-    inputs: Inputs,
-    patches: Patches,
-    content: _Content,
-    fill: Fill | None,
-) -> Moments:
-    """Writes one modality; statistics come from all land cells with data of the training split."""
-    moments = Moments()
+    name: str, inputs: Inputs, patches: Patches, knobs: DataKnobs, content: _Content
+) -> dict[str, Any]:
+    """Writes one modality, reading the training split twice: its statistics come first."""
+    method: Filling = getattr(knobs, f"fill_{name}")
+    fill = None if method == "refuse" else Fill(method, np.argwhere(inputs.land))
     land = np.flatnonzero(inputs.land)
-    raw = out if out.dtype == np.float32 else np.empty(out.shape, np.float32)
+    moments = _moments(name, inputs.grids[f"{name}_train"], land, refused=fill is None)
+    mean, std = np.float32(moments.mean), np.float32(moments.std)
+    number = IMAGE_MODALITIES.index(name)
+    images = _images(content, inputs, patches)
+    observed = content.writer.create(
+        "image_observed", (*images.shape[:3], -(-images.shape[3] // 8)), np.uint8
+    )
     for split, span in inputs.spans.items():
         grid = inputs.grids[f"{name}_{split}"]
         check = LandCheck(grid, fill)
         for first, days in read_days(grid):
             flat = days.reshape(len(days), -1)
-            on_land, known = check.update(first, flat[:, land])
-            if split == "train" and not check.count:
-                moments.update(on_land[known])
-            flat[:, land] = on_land
-            cut = np.where(patches.valid, flat[:, patches.cells], np.float32(0))
-            content.extend(cut)
-            raw[span.start + first : span.start + first + len(days)] = cut
+            flat[:, land], known = check.update(first, flat[:, land])
+            content.extend(np.where(known, flat[:, land], np.float32(np.nan)))
+            scaled = np.where(patches.valid, (flat[:, patches.cells] - mean) / std, np.float32(0))
+            there = slice(span.start + first, span.start + first + len(days))
+            images[there, number] = content.rounded(name, scaled)
+            flat[:, land] = known
+            observed[there, number] = np.packbits(patches.valid & (flat[:, patches.cells] > 0), axis=-1)
         check.raise_if_any()
-    _require_spread(moments, name, inputs.grids[f"{name}_train"].path)
-    mean, std = np.float32(moments.mean), np.float32(moments.std)
-    for first in range(0, len(out), CHUNK_DAYS):
-        piece = slice(first, first + CHUNK_DAYS)
-        scaled = np.where(patches.valid, (raw[piece] - mean) / std, np.float32(0))
-        out[piece] = content.rounded(name, scaled)
+    if fill is not None and fill.num_values:
+        content.add("filled", np.array(fill.method))
+        content.notes.append(
+            f"{name}: {fill.num_values:,} values of {fill.num_cells:,} land cells on {fill.num_days:,} days "
+            f"had no data and were filled by {fill.method}"
+        )
+    return {"mean": [moments.mean], "std": [moments.std]}
+
+
+def _moments(name: str, grid: DailyGrid, land: Int64[np.ndarray, " cell"], *, refused: bool) -> Moments:
+    """Returns the statistics of all land cells with data, and refuses others if asked to."""
+    moments = Moments()
+    check = LandCheck(grid)
+    for first, days in read_days(grid):
+        on_land, known = check.update(first, days.reshape(len(days), -1)[:, land])
+        moments.update(on_land[known])
+    if refused:
+        check.raise_if_any()
+    _require_spread(moments, name, grid.path)
     return moments
 
 
@@ -168,11 +195,10 @@ def _require_spread(moments: Moments, name: str, source: Path) -> None:
         )
 
 
-def _write_image_climatology(
-    writer: StoreWriter, inputs: Inputs, images: Float[np.ndarray, "day modality patch pixel"]
-) -> None:
+def _write_image_climatology(content: _Content, inputs: Inputs, patches: Patches) -> dict[str, Any]:
+    images = _images(content, inputs, patches)
     train = inputs.spans["train"]
-    out = writer.create("climatology_images", (DAYS_OF_YEAR, *images.shape[1:]), np.float32)
+    out = content.writer.create("climatology_images", (DAYS_OF_YEAR, *images.shape[1:]), np.float32)
     for number in range(images.shape[1]):  # one modality at a time bounds the memory
         climatology = Climatology((1, *images.shape[2:]))
         for first in range(train.start, train.stop, CHUNK_DAYS):
@@ -180,6 +206,20 @@ def _write_image_climatology(
             piece = images[days, number : number + 1].astype(np.float32)
             climatology.update(piece, inputs.day_of_year[days], np.ones((len(piece), 1), bool))
         out[:, number] = climatology.smoothed()[:, 0]
+    return {}
+
+
+def _write_catchments(
+    content: _Content, inputs: Inputs, files: Mapping[str, Path], knobs: DataKnobs
+) -> dict[str, Any]:
+    catchments = read_catchments(files, inputs.dates, inputs.spans, knobs.max_missing_ratio)
+    moments = _write_vectors(content, inputs, catchments, files["series"], knobs.vector_patch_size)
+    _write_static(content, catchments, knobs.vector_patch_size)
+    return {
+        "mean": [item.mean for item in moments],
+        "std": [item.std for item in moments],
+        "ids": catchments.ids.tolist(),
+    }
 
 
 def _write_vectors(
@@ -188,6 +228,7 @@ def _write_vectors(
     """Writes series; statistics come from observed values of the training split."""
     train = slice(inputs.spans["train"].start, inputs.spans["train"].stop)
     content.add("series", catchments.values)
+    content.add("known", catchments.known)
     values = catchments.values.astype(np.float64)
     values[:, 1] = np.log(values[:, 1] + FLOW_FLOOR)
     moments = []
@@ -210,6 +251,7 @@ def _write_vectors(
     vectors = _into_patches(np.stack(stored, axis=1), patch_size)
     content.writer.put("vectors", vectors)
     content.put("vector_present", catchments.present)
+    content.writer.put("vector_observed", _into_patches(catchments.known, patch_size))
     climatology = Climatology(vectors.shape[1:])
     climatology.update(
         vectors[train].astype(np.float32), inputs.day_of_year[train], catchments.present[train]

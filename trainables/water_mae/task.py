@@ -100,6 +100,7 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
         flow = MODALITIES.index("river_flow")
         scale = torch.tensor([data.mean[flow], data.std[flow]], dtype=torch.float64)
         return batch | {
+            **{name: torch.from_numpy(array) for name, array in data.observed(split, indices).items()},
             "at_other_ratios": torch.from_numpy(chosen),
             "river_flow_scale": scale.expand(len(indices), 2),
         }

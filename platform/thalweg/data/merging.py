@@ -1,6 +1,5 @@
 """One daily HDF5 file from many, such as one per month, that hold one dataset per day named YYYY-MM-DD."""
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from jaxtyping import Bool, Float32, Int64, Shaped
 
 from thalweg.data.hdf5 import CHUNK_DAYS, unreadable, write_daily
 from thalweg.data.store import content_hashes, key_of
+from thalweg.data.updating import new_name
 from thalweg.errors import DataError, OutputError
 
 MissingDays = Literal["refuse", "interpolate"]
@@ -103,6 +103,11 @@ def merge(
     return merged
 
 
+def is_merged(path: Path) -> bool:
+    """Returns whether a file is one that `merge` has written."""
+    return bool(_made_from(path))
+
+
 class _Days:
     """Reads days one by one; the file of the last one stays open, for the next lies in it more often than not."""
 
@@ -147,7 +152,7 @@ class _Days:
 
 
 def _write(days: _Days, known: Bool[np.ndarray, " day"], target: Path, key: str, sentinel: float) -> None:
-    partial = target.with_name(f".{target.name}.{os.getpid()}")
+    partial = new_name(target)
     try:
         write_daily(partial, days.dates, days.shape, _pieces(days, known, sentinel), {_SOURCE: key})
         partial.replace(target)

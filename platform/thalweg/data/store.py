@@ -1,18 +1,20 @@
 """Prepared arrays on disk: named by a hash of what they depend on, memory-mapped, shared by all processes.
 
 A store is a folder ``PARENT/KEY/`` with one ``.npy`` file per array and ``facts.json``. It appears under its
-name only when complete. Processes that start at once wait for the first one to prepare it; where file locks
-do not work (some network file systems), each prepares it and the first to finish wins. A store whose files
-have lost bytes is prepared again. Readers share one copy through the page cache.
+name only when complete. Processes that start at once wait for the first one to prepare it; one that is killed leaves
+``PARENT/KEY.partial/``, and the next goes on after the last step that its journal holds. Where file locks do not work
+(some network file systems), each process prepares the store from the start and the first to finish wins. A store
+whose files have lost bytes is prepared again. Readers share one copy through the page cache.
 """
 
+import errno
 import fcntl
 import hashlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +23,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from thalweg.data.journal import Journal
 from thalweg.errors import OutputError
 from thalweg.hashing import digest
 
 _FACTS = "facts.json"
 _HASHES = "content.json"
+_GONE = {
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.ESTALE,
+}  # what a reader meets while another process replaces a store
 
 
 @dataclass(frozen=True)
@@ -42,18 +50,28 @@ class Store:
 
 
 class StoreWriter:
-    """Creates the arrays of a store that is being prepared."""
+    """Creates the arrays of a store that is being prepared, step by step.
+
+    Args:
+        folder: Where the arrays lie; the steps that its journal holds are not done again.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.sizes: dict[str, int] = {}
+        self._journal = Journal(folder)
+        self._touched: set[str] = set()
+        self.sizes = {name: self._path(name).stat().st_size for name in self._journal.arrays}
 
     def create(self, name: str, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-        """Returns a writable array of zeros that lives in the store.
+        """Returns a writable array that lives in the store: zeros, or what steps have written to it.
 
-        Its bytes are reserved first, for a memory map on a full disk would end the process.
+        Steps may share an array, each writing its own part as a whole. Bytes are reserved first, for a memory map on a
+        full disk would end the process.
         """
-        path = self._folder / f"{name}.npy"
+        path = self._path(name)
+        self._touched.add(name)
+        if name in self.sizes:
+            return np.asarray(np.load(path, mmap_mode="r+"))
         array = np.lib.format.open_memmap(path, mode="w+", shape=shape, dtype=np.dtype(dtype))
         self.sizes[name] = path.stat().st_size
         with path.open("r+b") as file:
@@ -64,10 +82,30 @@ class StoreWriter:
         """Copies a whole array into the store."""
         self.create(name, values.shape, values.dtype)[...] = values
 
+    def step(self, name: str, work: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
+        """Does a part of the preparation, unless a process that was killed after it has done it; returns its facts.
+
+        Args:
+            name: Name of the step.
+            work: Creates the arrays that it writes to, and returns facts as JSON values.
+        """
+        if name not in self._journal.facts:
+            self._touched = set()
+            facts = work()
+            self._sync(self._touched)
+            self._journal.add(name, facts, self._touched)
+        return self._journal.facts[name]
+
     def flush(self) -> None:
         """Makes every array durable."""
-        for name in self.sizes:
-            with (self._folder / f"{name}.npy").open("r+b") as file:
+        self._sync(self.sizes)
+
+    def _path(self, name: str) -> Path:
+        return self._folder / f"{name}.npy"
+
+    def _sync(self, names: Iterable[str]) -> None:
+        for name in names:
+            with self._path(name).open("r+b") as file:
                 os.fsync(file.fileno())
 
 
@@ -85,7 +123,8 @@ def open_store(parent: Path, key: str, prepare: Preparation) -> Store:
     Args:
         parent: Folder of stores; made if missing.
         key: Name of the store, from `key_of`.
-        prepare: Writes the arrays and returns the facts as JSON values; if it raises, no store is left.
+        prepare: Writes the arrays and returns the facts as JSON values; if it raises, no store is left. Deterministic,
+            so that what a killed process did can be kept.
 
     Raises:
         OutputError: The store cannot be written.
@@ -96,9 +135,7 @@ def open_store(parent: Path, key: str, prepare: Preparation) -> Store:
     with _writing(parent), _locked(parent / f"{key}.lock") as locked:
         found = _load(parent / key)
         if found is None:
-            if locked:
-                _sweep(parent, key)
-            _prepare(parent, key, prepare)
+            _prepare(parent, key, prepare, locked=locked)
             found = _load(parent / key)
     if found is None:
         raise OutputError(f"a prepared store must stay in place, got none at {parent / key}; start again")
@@ -108,7 +145,7 @@ def open_store(parent: Path, key: str, prepare: Preparation) -> Store:
 def content_hashes(paths: Mapping[str, Path], parent: Path) -> dict[str, str]:
     """Returns the SHA-256 of each file's content, from a cache in `parent` for files that have not changed.
 
-    A file counts as unchanged while name, size and both time stamps are equal.
+    A file counts as unchanged while name, size and both time stamps are equal. Files of other names stay in the cache.
 
     Args:
         paths: Files by names that tell them apart.
@@ -119,7 +156,11 @@ def content_hashes(paths: Mapping[str, Path], parent: Path) -> dict[str, str]:
     fresh = {stamp: _digest(name, paths[name], stamp) for name, stamp in stamps.items() if stamp not in cache}
     if fresh:
         with _writing(parent):
-            kept = {stamp: cache[stamp] for stamp in stamps.values() if stamp in cache}
+            kept = {
+                stamp: known
+                for stamp, known in cache.items()
+                if stamp in stamps.values() or stamp.rsplit(":", 3)[0] not in paths
+            }
             _write_json(parent / _HASHES, kept | fresh)
     return {name: str(cache.get(stamp) or fresh[stamp]) for name, stamp in stamps.items()}
 
@@ -147,27 +188,46 @@ def staged(target: Path) -> Iterator[Path]:
             raise
 
 
-def _prepare(parent: Path, key: str, prepare: Preparation) -> None:
-    final = parent / key
-    folder = Path(tempfile.mkdtemp(prefix=f"{key}.partial-", dir=parent))
+def _partial(parent: Path, key: str, locked: bool) -> Path:
+    """Returns the folder in which to prepare a store; under the lock, that of a process that was killed."""
+    if not locked:
+        return Path(tempfile.mkdtemp(prefix=f"{key}.partial-", dir=parent))
+    for leftover in parent.glob(f"{key}.partial-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    folder = parent / f"{key}.partial"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def _prepare(parent: Path, key: str, prepare: Preparation, *, locked: bool) -> None:
+    folder, final = _partial(parent, key, locked), parent / key
     try:
         folder.chmod(0o755)
         writer = StoreWriter(folder)
         facts = dict(prepare(writer))
         writer.flush()
         _write_json(folder / _FACTS, {"facts": facts, "sizes": writer.sizes})
-        if final.exists():
-            shutil.rmtree(final, ignore_errors=True)  # damaged: `_load` refused it
-        folder.rename(final)
-    except OSError:
-        if _load(final) is None:  # otherwise another process without the lock was first
+        _publish(folder, final)
+    except BaseException as error:
+        if isinstance(error, Exception) or not locked:  # after an interrupt the next process goes on
+            shutil.rmtree(folder, ignore_errors=True)
+        if not isinstance(error, OSError) or _load(final) is None:  # otherwise another process was first
             raise
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _publish(folder: Path, final: Path) -> None:
+    """Gives a complete store its name, unless one that is whole has it: its readers keep their files."""
+    if final.exists() and _load(final) is None:
+        damaged = folder.with_name(f"{folder.name}-damaged")
+        final.rename(damaged)
+        if _load(damaged) is not None:  # another process was between the two
+            damaged.rename(final)
+        shutil.rmtree(damaged, ignore_errors=True)
+    folder.rename(final)  # refused where a store is
 
 
 def _load(folder: Path) -> Store | None:
-    """Opens a complete store; None where it is missing or its files do not have their sizes."""
+    """Opens a complete store; None where it is missing, vanishes, or its files do not have their sizes."""
     written = _read_json(folder / _FACTS)
     if not written:
         return None
@@ -176,15 +236,13 @@ def _load(folder: Path) -> Store | None:
         if any(path.stat().st_size != written["sizes"][name] for name, path in paths.items()):
             return None
         arrays = {name: np.asarray(np.load(path, mmap_mode="r")) for name, path in paths.items()}
-    except (FileNotFoundError, ValueError):
+    except ValueError:
+        return None
+    except OSError as error:
+        if error.errno not in _GONE:
+            raise
         return None
     return Store(arrays=arrays, facts=written["facts"])
-
-
-def _sweep(parent: Path, key: str) -> None:
-    """Removes what killed preparations of this store left; only under the lock."""
-    for leftover in parent.glob(f"{key}.partial-*"):
-        shutil.rmtree(leftover, ignore_errors=True)
 
 
 @contextmanager
@@ -233,7 +291,11 @@ def _digest(name: str, path: Path, stamp: str) -> str:
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text())
-    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
+    except json.JSONDecodeError:
+        return {}
+    except OSError as error:
+        if error.errno not in _GONE:
+            raise
         return {}
     return content if isinstance(content, dict) else {}
 

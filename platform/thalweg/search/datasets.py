@@ -110,12 +110,12 @@ def import_source(
     source: str, folder: Path, *, name: str | None = None, options: Mapping[str, str] | None = None,
     root: Path | None = None,
 ) -> tuple[Path, str]:  # fmt: skip
-    """Reads a public data set into its family's layout.
+    """Reads a public data set into its family's layout, or brings one up to date where the source can.
 
     Args:
         source: Name of the source; it finds the family.
         folder: What was downloaded.
-        name: Name of the new data set; None takes the source's.
+        name: Name of the data set; None takes the source's.
         options: What the source's reader takes.
         root: Folder of all data.
 
@@ -125,7 +125,7 @@ def import_source(
     Raises:
         DiscoveryError: No family has such a source.
         ConfigError: The reader has no such option, or the folder does not exist.
-        OutputError: A data set of this name exists.
+        OutputError: A data set of this name exists, and the source cannot update it.
     """
     family = family_of_source(source)
     reader = family.sources[source]
@@ -134,7 +134,7 @@ def import_source(
         raise ConfigError(
             f"the folder of the source must exist, got {folder}; name the one that holds its files"
         )
-    target = _new_folder(family, root, name or source)
+    target = (_folder if reader.updates else _new_folder)(family, root, name or source)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -171,13 +171,18 @@ def _check_options(what: str, known: Mapping[str, str], options: Mapping[str, st
         raise ConfigError(f"{what} has no option {', '.join(unknown)} (found: {', '.join(known) or 'none'})")
 
 
-def _new_folder(family: Family, root: Path | None, name: str) -> Path:
-    """Returns the folder of a data set that does not exist yet."""
+def _folder(family: Family, root: Path | None, name: str) -> Path:
+    """Returns the folder of a data set."""
     if name != Path(name).name or name.startswith("."):
         raise ConfigError(
             f"a data set's name must be that of a folder, got {name!r}; choose another with --as"
         )
-    target = data_root(family, root) / name
+    return data_root(family, root) / name
+
+
+def _new_folder(family: Family, root: Path | None, name: str) -> Path:
+    """Returns the folder of a data set that does not exist yet."""
+    target = _folder(family, root, name)
     if target.exists():
         raise OutputError(
             f"a data set must be new, got {target}, which exists; choose another name with --as, or delete it"

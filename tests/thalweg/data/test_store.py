@@ -1,11 +1,13 @@
 """A store appears once, whole, for all processes, and says which content it belongs to."""
 
+import errno
+import fcntl
 import json
 import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -100,8 +102,6 @@ _RACE = """
             log.write("prepared\\n")
         days = writer.create("days", (1000,), np.int64)
         time.sleep(0.3)
-        if mode == "die":
-            os.kill(os.getpid(), 9)
         days[...] = np.arange(1000)
         return {}
 
@@ -129,11 +129,141 @@ def test_processes_without_file_locks_all_get_a_whole_store(tmp_path: Path) -> N
     assert left == {"key", "key.lock"}
 
 
-def test_a_killed_preparation_is_swept_and_done_again(tmp_path: Path) -> None:
-    assert _race(tmp_path, "die", 1) == [(-9, "")]
-    assert len(list((tmp_path / "stores").glob("key.partial-*"))) == 1
-    assert _race(tmp_path, "locks", 1) == [(0, "499500")]
-    assert not list((tmp_path / "stores").glob("key.partial-*"))
+_IN_STEPS = """
+    import os, sys
+    from pathlib import Path
+    import numpy as np
+    from thalweg.data.store import open_store
+
+    folder, key, dies_in = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+
+    def prepare(writer):
+        def work(name, first):
+            (folder / "log").open("a").write(f"{key} {name}\\n")
+            days = writer.create("days", (3, 1000), np.int64)
+            own = writer.create(name, (2,), np.int64)
+            own[...] = first
+            if name == dies_in:
+                days[first] = -1
+                os.kill(os.getpid(), 9)
+            days[first] = first
+            return {"first": first, "mean": first / 3}
+        return {name: writer.step(name, lambda: work(name, first)) for first, name in enumerate("abc")}
+
+    store = open_store(folder / "stores", key, prepare)
+    print(store.arrays["days"].sum(axis=1).tolist(), store.facts["c"], store.arrays["a"].sum())
+"""
+
+
+def _in_steps(folder: Path, key: str, dies_in: str = "") -> tuple[int, str]:
+    command = [sys.executable, "-c", textwrap.dedent(_IN_STEPS), str(folder), key, dies_in]
+    found = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=120, check=False)
+    return found.returncode, found.stdout.strip()
+
+
+_WHOLE = (0, "[0, 1000, 2000] {'first': 2, 'mean': 0.6666666666666666} 0")
+
+
+def test_a_killed_preparation_goes_on_after_its_last_finished_step(tmp_path: Path) -> None:
+    assert _in_steps(tmp_path, "key", dies_in="b")[0] == -9
+    finished = (tmp_path / "stores" / "key.partial" / "a.npy").stat()
+    assert _in_steps(tmp_path, "key") == _WHOLE
+    assert (tmp_path / "log").read_text().splitlines() == ["key a", "key b", "key b", "key c"]
+    kept = (tmp_path / "stores" / "key" / "a.npy").stat()
+    assert (kept.st_ino, kept.st_mtime_ns) == (finished.st_ino, finished.st_mtime_ns)
+    assert {path.name for path in (tmp_path / "stores").iterdir()} == {"key", "key.lock"}
+
+
+def test_what_was_killed_is_of_no_use_to_another_key(tmp_path: Path) -> None:
+    assert _in_steps(tmp_path, "key", dies_in="b")[0] == -9
+    assert _in_steps(tmp_path, "other") == _WHOLE
+    assert (tmp_path / "log").read_text().splitlines()[2:] == ["other a", "other b", "other c"]
+    assert (tmp_path / "stores" / "key.partial").exists()
+
+
+@pytest.mark.parametrize("name", ["a.npy", "days.npy", "journal.jsonl"])
+def test_a_finished_step_that_lost_bytes_is_done_again(tmp_path: Path, name: str) -> None:
+    assert _in_steps(tmp_path, "key", dies_in="b")[0] == -9
+    file = tmp_path / "stores" / "key.partial" / name
+    file.write_bytes(file.read_bytes()[:-4])
+    assert _in_steps(tmp_path, "key") == _WHOLE
+    assert (tmp_path / "log").read_text().splitlines()[2:] == ["key a", "key b", "key c"]
+
+
+def test_an_interrupted_preparation_goes_on_and_a_failed_one_begins_again(tmp_path: Path) -> None:
+    done = []
+
+    def prepare(error: type[BaseException] | None) -> Callable[[StoreWriter], Mapping[str, Any]]:
+        def step() -> Mapping[str, Any]:
+            done.append("a")
+            return {}
+
+        def work(writer: StoreWriter) -> Mapping[str, Any]:
+            facts = writer.step("a", step)
+            if error is not None:
+                raise error
+            return facts
+
+        return work
+
+    for error, count in ((KeyboardInterrupt, 1), (DataError, 1), (DataError, 2)):
+        with pytest.raises(error):
+            open_store(tmp_path, _KEY, prepare(error))
+        assert len(done) == count
+    open_store(tmp_path, _KEY, prepare(None))
+    assert len(done) == 3
+
+
+def _without_locks(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+
+
+def test_without_file_locks_the_first_to_finish_keeps_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _without_locks(monkeypatch)
+    file = tmp_path / _KEY / "days.npy"
+    first = []
+
+    def slow(writer: StoreWriter) -> Mapping[str, Any]:
+        open_store(tmp_path, _KEY, _prepare)  # another process begins later and is done earlier
+        first.append(file.stat().st_ino)
+        return _prepare(writer)
+
+    assert open_store(tmp_path, _KEY, slow).facts == {"mean": 0.1}
+    assert [file.stat().st_ino] == first
+    assert {path.name for path in tmp_path.iterdir()} == {_KEY, f"{_KEY}.lock"}
+
+
+def test_without_file_locks_a_damaged_store_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _without_locks(monkeypatch)
+    open_store(tmp_path, _KEY, _prepare)
+    (tmp_path / _KEY / "flags.npy").unlink()
+    assert open_store(tmp_path, _KEY, _prepare).arrays["flags"].tolist() == [True, False]
+    assert {path.name for path in tmp_path.iterdir()} == {_KEY, f"{_KEY}.lock"}
+
+
+@pytest.mark.parametrize("code", [errno.ENOENT, errno.ESTALE])
+def test_a_store_that_vanishes_while_it_is_opened_is_looked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    open_store(tmp_path, _KEY, _prepare)
+    load, calls = np.load, []
+
+    def vanish(path: Path, **options: Any) -> Any:
+        calls.append(path)
+        if len(calls) == 1:
+            raise OSError(code, os.strerror(code))
+        return load(path, **options)
+
+    monkeypatch.setattr(np, "load", vanish)
+    assert open_store(tmp_path, _KEY, _refuse).facts == {"mean": 0.1}
+    assert len(calls) == 3
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes anywhere")
@@ -174,6 +304,15 @@ def test_unchanged_files_are_not_read_again(tmp_path: Path) -> None:
     (stamp,) = json.loads(cache.read_text())
     cache.write_text(json.dumps({stamp: "from the cache"}))
     assert content_hashes({"a": file}, tmp_path) == {"a": "from the cache"}
+
+
+def test_files_of_other_names_stay_in_the_cache_and_old_versions_do_not(tmp_path: Path) -> None:
+    for text in ("1", "22"):
+        for name in "ab":
+            (tmp_path / name).write_text(text)
+            content_hashes({name: tmp_path / name}, tmp_path)
+    stamps = json.loads((tmp_path / "content.json").read_text())
+    assert sorted(stamp.rsplit(":", 2)[0] for stamp in stamps) == ["a:2", "b:2"]
 
 
 def test_files_of_one_name_in_two_folders_have_hashes_of_their_own(tmp_path: Path) -> None:

@@ -29,7 +29,16 @@ DATASETS = """
         "calm": World(meaning="Still water.", make=make),
         "storm": World(meaning="Waves.", make=make, options={"height": "of the waves"}),
     }
-    SOURCES = {"gauges": Source(meaning="Observed.", read=read, options={"days": "which"})}
+    def add(source, target):
+        target.mkdir(exist_ok=True)
+        with (target / "log.txt").open("a") as log:
+            log.write("read ")
+        return "updated"
+
+    SOURCES = {
+        "gauges": Source(meaning="Observed.", read=read, options={"days": "which"}),
+        "radar-days": Source(meaning="Observed day by day.", read=add, updates=True),
+    }
 """
 
 
@@ -110,7 +119,7 @@ def test_an_import_may_have_another_name(tmp_path: Path, download: Path) -> None
 
 
 def test_an_unknown_source_is_refused_with_those_that_there_are(tmp_path: Path, download: Path) -> None:
-    with pytest.raises(DiscoveryError, match=r"'radar'.*found: gauges"):
+    with pytest.raises(DiscoveryError, match=r"'radar'.*found: gauges, radar-days"):
         datasets.import_source("radar", download, root=tmp_path)
 
 
@@ -123,6 +132,14 @@ def test_an_import_overwrites_nothing(tmp_path: Path, download: Path) -> None:
     datasets.import_source("gauges", download, root=tmp_path)
     with pytest.raises(OutputError, match="--as"):
         datasets.import_source("gauges", download, root=tmp_path)
+
+
+def test_a_source_that_updates_is_given_the_data_set_that_exists(tmp_path: Path, download: Path) -> None:
+    for _ in range(2):
+        target, report = datasets.import_source("radar-days", download, root=tmp_path)
+    assert ((target / "log.txt").read_text(), report) == ("read read ", "updated")
+    with pytest.raises(ConfigError, match=r"that of a folder.*--as"):
+        datasets.import_source("radar-days", download, name="../mine", root=tmp_path)
 
 
 def test_a_source_folder_must_exist(tmp_path: Path) -> None:
@@ -145,5 +162,6 @@ def test_the_list_holds_what_exists_and_what_could(tmp_path: Path) -> None:
         ("calm", "make", None),
         ("storm", "make", 8),
         ("gauges", "import", None),
+        ("radar-days", "import", None),
         ("own", "own", 0),
     ]

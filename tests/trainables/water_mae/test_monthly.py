@@ -1,6 +1,8 @@
 """An archive of months becomes the data set that was cut into months."""
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import h5py
@@ -58,7 +60,9 @@ def test_the_months_become_the_same_data(archive: Path, tmp_path: Path, tiny: Wa
     data = open_data(tmp_path, "merged", KNOBS)
     assert data.fingerprint == tiny.fingerprint
     assert "precipitation_train_2001_2003.h5: 1095 days of 36 files; gaps: none" in report
-    assert len(report.splitlines()) == 6
+    assert "land_mask_40x40" not in report
+    assert "gb_valid_mask_40x40.pt: written" in report
+    assert len(report.splitlines()) == 9
 
 
 def test_merging_twice_gives_the_same_bytes(archive: Path, tmp_path: Path) -> None:
@@ -136,14 +140,132 @@ def test_options_and_targets_are_checked(archive: Path, tmp_path: Path) -> None:
         read(archive, tmp_path / "merged", **PERIODS, missing_days="skip")
     (tmp_path / "merged").mkdir()
     (tmp_path / "merged" / "mine").write_text("x")
-    with pytest.raises(OutputError, match="must be new or empty"):
+    with pytest.raises(OutputError, match="must be new, empty, or made by the same import"):
         read(archive, tmp_path / "merged", **PERIODS)
 
 
-def test_the_command_line_imports_an_archive(archive: Path, tmp_path: Path) -> None:
-    options = [word for name, text in PERIODS.items() for word in ("--option", f"{name}={text}")]
+SHORT = {"train": "2003-10-01:2003-12-31", "val": "2004-01-01:2004-03-31"}
+
+
+def _import(archive: Path, root: Path, periods: dict[str, str]) -> list[str]:
+    """Runs the command; returns its report."""
+    options = [word for name, text in periods.items() for word in ("--option", f"{name}={text}")]
     command = ["data", "import", "monthly-hydrology", str(archive), *options, "--as", "mine"]
-    result = CliRunner().invoke(cli.app, [*command, "--data", str(tmp_path)])
+    result = CliRunner().invoke(cli.app, [*command, "--data", str(root)], env={"COLUMNS": "400"})
     assert result.exit_code == 0, result.output
-    assert "gaps: none" in result.output
-    assert open_data(tmp_path / "water_mae", "mine", KNOBS).num_samples("val") == 17
+    return list(result.output.splitlines())
+
+
+def _is_as_if_imported_at_once(folder: Path, archive: Path, periods: dict[str, str], beside: Path) -> bool:
+    read(archive, beside, **periods)
+    names = [path.name for path in beside.iterdir() if path.is_file()]
+    assert len(names) == 9
+    return set(names) == set(_inodes(folder)) and all(
+        (folder / name).read_bytes() == (beside / name).read_bytes() for name in names
+    )
+
+
+def _inodes(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_ino for path in folder.iterdir() if path.is_file()}
+
+
+def test_the_command_line_imports_an_archive_and_twice_finds_everything_there(
+    archive: Path, tmp_path: Path
+) -> None:
+    assert "gaps: none" in _import(archive, tmp_path, PERIODS)[0]
+    folder = tmp_path / "water_mae" / "mine"
+    assert open_data(folder.parent, "mine", KNOBS).num_samples("val") == 17
+    before = _inodes(folder)
+    report = _import(archive, tmp_path, PERIODS)
+    assert sum("there already" in line for line in report) == len(before) == 9
+    assert _inodes(folder) == before
+
+
+def test_a_month_that_is_added_is_merged_into_what_is_there(archive: Path, tmp_path: Path) -> None:
+    _import(archive, tmp_path, SHORT | {"val": "2004-01-01:2004-02-29"})
+    folder = tmp_path / "water_mae" / "mine"
+    before = _inodes(folder)
+    report = _import(archive, tmp_path, SHORT)
+    after = _inodes(folder)
+    assert {name for name in after if after[name] != before[name]} == {
+        f"{name}_val_2004_2004.h5" for name in FOLDERS
+    }
+    assert sum("there already" in line for line in report) == 6
+    assert _is_as_if_imported_at_once(folder, archive, SHORT, tmp_path / "at_once")
+
+
+def test_a_period_in_other_years_leaves_no_file_of_the_old_one(archive: Path, tmp_path: Path) -> None:
+    _import(archive, tmp_path, SHORT | {"train": "2002-12-01:2003-12-31"})
+    folder = tmp_path / "water_mae" / "mine"
+    report = read(archive, folder, **SHORT)
+    assert [line for line in report.splitlines() if "removed" in line] == [
+        f"{name}_train_2002_2003.h5: removed, of an earlier import" for name in FOLDERS
+    ]
+    assert _is_as_if_imported_at_once(folder, archive, SHORT, tmp_path / "at_once")
+
+
+def test_a_changed_month_is_merged_again_and_a_gap_reported_again(changed: Path, tmp_path: Path) -> None:
+    options = SHORT | {"missing_days": "interpolate"}
+    month = changed / "temperature_processed" / "temperature_200311.h5"
+    with h5py.File(month, "a") as file:
+        del file["2003-11-17"]
+    for state in ("", ", there already"):
+        assert f"gaps: 2003-11-17{state}" in read(changed, tmp_path / "merged", **options)
+    with h5py.File(month, "a") as file:
+        file["2003-11-17"] = file["2003-11-16"][:]
+    before = _inodes(tmp_path / "merged")
+    report = read(changed, tmp_path / "merged", **options)
+    after = _inodes(tmp_path / "merged")
+    assert [name for name in after if after[name] != before[name]] == ["temperature_train_2003_2003.h5"]
+    assert "temperature_train_2003_2003.h5: 92 days of 3 files; gaps: none" in report
+
+
+_DIE = """
+import os, sys
+from pathlib import Path
+from thalweg.data import merging
+from trainables.water_mae.monthly import read
+
+pieces = merging._pieces
+
+def die(days, *others):
+    for number, piece in enumerate(pieces(days, *others)):
+        if "soil" in str(days._path) and number == 2:
+            os.kill(os.getpid(), 9)
+        yield piece
+
+merging._pieces = die
+read(Path(sys.argv[1]), Path(sys.argv[2]), train=sys.argv[3], val=sys.argv[4])
+"""
+
+
+def _killed(archive: Path, target: Path) -> bool:
+    command = [sys.executable, "-c", _DIE, str(archive), str(target), *SHORT.values()]
+    return subprocess.run(command, check=False).returncode == -9
+
+
+def test_an_import_that_was_killed_goes_on(archive: Path, tmp_path: Path) -> None:
+    target = tmp_path / "water_mae" / "mine"
+    target.parent.mkdir()
+    assert _killed(archive, target)
+    assert not target.exists()
+    report = _import(archive, tmp_path, SHORT)
+    there = [line.partition(":")[0] for line in report if "there already" in line]
+    assert there == ["precipitation_train_2003_2003.h5", "precipitation_val_2004_2004.h5"]
+    assert [path.name for path in target.parent.iterdir()] == ["mine"]
+    assert _is_as_if_imported_at_once(target, archive, SHORT, tmp_path / "at_once")
+
+
+def test_an_update_that_was_killed_goes_on(archive: Path, tmp_path: Path) -> None:
+    target = tmp_path / "water_mae" / "mine"
+    _import(archive, tmp_path, SHORT | {"val": "2004-01-01:2004-02-29"})
+    assert _killed(archive, target)
+    _import(archive, tmp_path, SHORT)
+    assert _is_as_if_imported_at_once(target, archive, SHORT, tmp_path / "at_once")
+
+
+def test_a_data_set_of_another_origin_is_not_updated(archive: Path, tiny_copy: Path) -> None:
+    before = _inodes(tiny_copy)
+    with pytest.raises(OutputError, match="made by the same import, got"):
+        read(archive, tiny_copy, **PERIODS)
+    assert _inodes(tiny_copy) == before
