@@ -134,11 +134,6 @@ def test_parts_that_read_scans_must_read_them_alike(chain: RGBLidar) -> None:
         inherit(own, **sources)
 
 
-def test_a_fusion_stays_as_it_is(config: RGBLidar) -> None:
-    own = config.model_copy(update={"starts_from": ("a",)})
-    assert inherit(own, a=config) == own
-
-
 def test_a_projector_comes_with_the_networks_it_was_trained_for(chain: RGBLidar) -> None:
     own = later(chain, "finetune", starts_from=("whole", "other"))
     whole = wide(chain, "cilp", "classifier", "projector")
