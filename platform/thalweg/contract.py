@@ -182,6 +182,13 @@ class Task(ABC, Generic[C, D]):
         """
         return self.config
 
+    def starting_weights(self) -> tuple[str, ...]:
+        """Returns the beginnings of the names of all weights that come from the studies in ``config.starts_from``.
+
+        The weights of all others are as `build` draws them.
+        """
+        return ("",)
+
     @abstractmethod
     def training_batch(self, data: D, indices: Indices, keys: Keys) -> Batch:
         """Draws training samples.

@@ -16,7 +16,7 @@ from trainables.rgb_lidar import classification, inheritance, projection, retrie
 from trainables.rgb_lidar.approach import Approach
 from trainables.rgb_lidar.baselines import CoarseLikeness, Same
 from trainables.rgb_lidar.chain_knobs import ChainKnobs, StageName
-from trainables.rgb_lidar.chain_model import ChainNetwork, head_parts
+from trainables.rgb_lidar.chain_model import ChainNetwork, head_parts, prefixes
 from trainables.rgb_lidar.classification import LIDAR, count_calls, cross_entropy, guess, summarize_calls
 from trainables.rgb_lidar.config import RGBLidar
 from trainables.rgb_lidar.data import RGBLidarData
@@ -47,6 +47,10 @@ class Chain(Approach):
     def inherit(self, config: RGBLidar, sources: Mapping[str, RGBLidar]) -> RGBLidar:
         """Takes the knobs of all parts that the sources give; see `inheritance.inherit` for what is refused."""
         return inheritance.inherit(self._knobs, config, sources)
+
+    def starting_weights(self) -> tuple[str, ...]:
+        """Returns the prefixes of the parts that are taken from other studies."""
+        return tuple(prefix for part in sorted(self._knobs.taken) for prefix in prefixes(part))
 
     def build(self, side: int) -> nn.Module:
         """Builds the parts that the stages need."""

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from thalweg.contract import Batch
-from trainables.rgb_lidar.chain_knobs import ChainKnobs, ClassifierKnobs, SimilarityKnobs, Target
+from trainables.rgb_lidar.chain_knobs import ChainKnobs, ClassifierKnobs, Part, SimilarityKnobs, Target
 from trainables.rgb_lidar.classification import log_odds
 from trainables.rgb_lidar.encoders import blocks, dense, embedder, flat_dim, hidden
 from trainables.rgb_lidar.knobs import DataKnobs
@@ -89,6 +89,11 @@ class ScanClassifier(nn.Module):
 def head_parts(target: Target) -> tuple[str, ...]:
     """Names the children of a `ScanClassifier` behind a layer."""
     return ("neck", "output") if target == "maps" else ("output",)
+
+
+def prefixes(part: Part) -> tuple[str, ...]:
+    """Returns the beginnings of the names of a part's weights; the temperature belongs to the scan's embedder."""
+    return ("lidar.", "temperature.") if part == "lidar" else (f"{part}.",)
 
 
 class ChainNetwork(nn.Module):
