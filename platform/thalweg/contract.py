@@ -76,10 +76,12 @@ class ParameterGroup:
     Attributes:
         prefix: Beginning of their names in the model, ``""`` for all. The longest matching prefix wins.
         lr_scale: Factor on the learning rate.
+        decay: Whether weight decay applies; it should not to numbers for which 0 is no natural value.
     """
 
     prefix: str = ""
     lr_scale: float = 1.0
+    decay: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
