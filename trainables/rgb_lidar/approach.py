@@ -72,3 +72,7 @@ class Approach(ABC):
     @abstractmethod
     def baselines(self, data: RGBLidarData) -> Mapping[str, nn.Module]:
         """Returns predictors without training."""
+
+    def export(self, model: nn.Module) -> nn.Module:
+        """Returns the part of a trained model that inference needs."""
+        return model

@@ -29,6 +29,7 @@ _LOSSES: Mapping[str, str] = {
     "projector": "projection",
     "finetune": "cross_entropy",
 }
+_TEMPERATURE = "temperature."
 _MOST_TRAINING_SCENES = 512
 
 
@@ -64,7 +65,11 @@ class Chain(Approach):
                 name=stage,
                 share=share / sum(shares.values()),
                 groups=tuple(
-                    ParameterGroup(prefix=prefix, lr_scale=getattr(self._knobs.lr_scales, stage))
+                    ParameterGroup(
+                        prefix=prefix,
+                        lr_scale=getattr(self._knobs.lr_scales, stage),
+                        decay=prefix != _TEMPERATURE,
+                    )
                     for prefix in self._trained(stage)
                 ),
                 joint=stage == "cilp",
@@ -76,7 +81,7 @@ class Chain(Approach):
         """Returns the prefixes of what a stage trains: no weight that its loss does not reach."""
         if stage == "cilp":
             learnable = self._knobs.similarity.temperature == "learnable"
-            return ["rgb.", "lidar.", *(["temperature."] if learnable else [])]
+            return ["rgb.", "lidar.", *([_TEMPERATURE] if learnable else [])]
         if stage != "finetune":
             return [f"{stage}."]
         head = [f"classifier.{part}." for part in head_parts(self._knobs.projector.target)]
@@ -169,6 +174,11 @@ class Chain(Approach):
             "majority_class": majority,
             "coarse_likeness": CoarseLikeness(self._inputs, training, majority),
         }
+
+    def export(self, model: nn.Module) -> nn.Module:
+        """Returns the classifier of images where there is one."""
+        assert isinstance(model, ChainNetwork)
+        return model.image_classifier() if self._knobs.classifies else model
 
     @property
     def _retrieves(self) -> bool:

@@ -137,3 +137,7 @@ class RGBLidarTask(Task[RGBLidar, RGBLidarData]):
     def baselines(self, data: RGBLidarData) -> Mapping[str, nn.Module]:
         """Returns the majority class and, for embeddings, what coarse pictures have in common."""
         return self._approach.baselines(data)
+
+    def export(self, model: nn.Module) -> nn.Module:
+        """Returns the model, or of a chain that classifies the `ImageClassifier` that needs images alone."""
+        return self._approach.export(model)
