@@ -130,7 +130,7 @@ def test_whatever_the_full_space_proposes_can_be_built_and_has_three_blocks() ->
     seen: dict[str, set[Any]] = {}
     for seed in range(200):
         trial = Dice(seed)
-        config = check(rgb_lidar_full.space(trial))  # type: ignore[arg-type]
+        config = check(rgb_lidar_full.space(trial))
         assert isinstance(config.model, FusionKnobs)
         assert config.model.depth + config.model.fused_depth == rgb_lidar_full.NUM_BLOCKS
         late = trial.params["fusion_stage"] == "late"
