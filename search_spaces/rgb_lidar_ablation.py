@@ -44,6 +44,4 @@ def space(trial: Trial) -> RGBLidar:
         }
     )
     model = base.model.model_copy(update={"downsampling": downsampling})
-    return base.model_copy(
-        update={"dataset": "default", "model": model, "optimization": optimization, "seed": 51}
-    )
+    return base.model_copy(update={"dataset": "default", "model": model, "optimization": optimization})

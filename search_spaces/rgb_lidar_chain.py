@@ -18,6 +18,8 @@ study = Study(
     seed=1,
 )
 
+MICRO_BATCH = 64
+
 
 def space(trial: Trial) -> RGBLidar:
     """How should a budget be divided over the chain, so that images alone tell what scans taught?"""
@@ -38,10 +40,12 @@ def space(trial: Trial) -> RGBLidar:
             "finetune_frozen": trial.suggest_categorical("frozen", ["nothing", "rgb", "rgb_and_head"]),
         }
     )
+    batch_size = trial.suggest_categorical("batch_size", [16, 32, 64])
     optimization = base.optimization.model_copy(
         update={
             "lr": trial.suggest_float("lr", 1e-3, 1e-2, log=True),
-            "batch_size": trial.suggest_categorical("batch_size", [16, 32, 64]),
+            "batch_size": batch_size,
+            "micro_batch_size": min(batch_size, MICRO_BATCH),  # so that memory does not limit the batch
         }
     )
     return base.model_copy(update={"model": model, "optimization": optimization})

@@ -7,6 +7,8 @@ from trainables.rgb_lidar.config import PRESETS, RGBLidar
 
 study = Study(metric="retrieval_r1", mode="max", samples=13440, num_trials=24, num_evaluations=8, seed=1)
 
+MICRO_BATCH = 64
+
 
 def space(trial: Trial) -> RGBLidar:
     """Which temperature, batch size and embedder let an image find the scan of its scene?"""
@@ -20,10 +22,12 @@ def space(trial: Trial) -> RGBLidar:
             "embedding_dim": trial.suggest_categorical("embedding_dim", [16, 32, 64, 128]),
         }
     )
+    batch_size = trial.suggest_categorical("batch_size", [16, 32, 64, 128, 256])
     optimization = base.optimization.model_copy(
         update={
             "lr": trial.suggest_float("lr", 3e-4, 1e-2, log=True),
-            "batch_size": trial.suggest_categorical("batch_size", [16, 32, 64, 128, 256]),
+            "batch_size": batch_size,
+            "micro_batch_size": min(batch_size, MICRO_BATCH),  # so that memory does not limit the batch
         }
     )
     model = _only_cilp(base.model, embedder, _similarity(trial))

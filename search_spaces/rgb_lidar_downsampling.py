@@ -1,26 +1,49 @@
-"""Pools or strided convolutions, for the two fusions of the published ablation, on the tiny synthetic scenes."""
+"""Pools or strided convolutions wherever camera and LiDAR meet, a grid on the tiny synthetic scenes.
+
+`thalweg show rgb_lidar_downsampling --by meeting --by downsampling` gives mean and spread of each cell over the rates.
+"""
+
+from itertools import product
 
 from thalweg.search.space import Trial
 from thalweg.search.study import Study
 from trainables.rgb_lidar.config import PRESETS, RGBLidar
 
-study = Study(metric="cross_entropy", mode="min", samples=4480, num_trials=24, num_evaluations=8, seed=1)
+MEETINGS = {
+    "late concat": ("late", "concat"),
+    "intermediate concat": ("intermediate", "concat"),
+    "intermediate add": ("intermediate", "add"),
+    "intermediate hadamard": ("intermediate", "hadamard"),
+    "intermediate matmul": ("intermediate", "matmul"),
+}
+DOWNSAMPLING = ["maxpool", "avgpool", "strided_extra", "strided_replace"]
+RATES = [1e-3, 4e-3]
 
-MEETINGS = {"late": "concat", "intermediate": "hadamard"}
+GRID = tuple(
+    {"meeting": meeting, "downsampling": downsampling, "lr": lr}
+    for lr, meeting, downsampling in product(RATES, MEETINGS, DOWNSAMPLING)
+)
+
+study = Study(
+    metric="cross_entropy",
+    mode="min",
+    samples=4480,
+    num_trials=len(GRID),
+    num_evaluations=4,
+    sampler="random",
+    scheduler="none",
+    first_trials=GRID,
+    keep_checkpoints=1,
+)
 
 
 def space(trial: Trial) -> RGBLidar:
-    """Do maps lose less in a pool or in a strided convolution, at the learning rate and schedule that suit each?"""
+    """Do maps lose less in a pool or in a strided convolution, and is it the same wherever modalities meet?"""
     base = PRESETS["tiny"]
-    stage = trial.suggest_categorical("fusion_stage", list(MEETINGS))
-    downsampling = trial.suggest_categorical(
-        "downsampling", ["maxpool", "avgpool", "strided_extra", "strided_replace"]
-    )
-    schedule = trial.suggest_categorical("lr_schedule", ["cosine", "constant"])
-    optimization = base.optimization.model_copy(
-        update={"lr": trial.suggest_float("lr", 3e-4, 1e-2, log=True), "lr_schedule": schedule}
-    )
+    stage, fusion = MEETINGS[trial.suggest_categorical("meeting", list(MEETINGS))]
+    downsampling = trial.suggest_categorical("downsampling", DOWNSAMPLING)
+    optimization = base.optimization.model_copy(update={"lr": trial.suggest_categorical("lr", RATES)})
     model = base.model.model_copy(
-        update={"fusion_stage": stage, "fusion": MEETINGS[stage], "downsampling": downsampling}
+        update={"fusion_stage": stage, "fusion": fusion, "downsampling": downsampling}
     )
     return base.model_copy(update={"model": model, "optimization": optimization})

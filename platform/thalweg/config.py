@@ -47,7 +47,8 @@ class Optimization(Knobs):
     micro_batch_size: int | None = Field(None, ge=1, json_schema_extra={"unit": "samples"})
     """Most samples per worker and forward pass; None takes the worker's whole share of the batch.
 
-    Accumulation is derived, so the result does not depend on it beyond rounding.
+    Accumulation is derived, so the result does not depend on it beyond rounding, unless a layer draws or averages
+    within a pass, such as dropout or a batch norm.
     """
     precision: Precision = "fp32"
     """Number format of forward and backward; losses are computed in fp32."""

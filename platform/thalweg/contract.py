@@ -77,10 +77,12 @@ class ParameterGroup:
     Attributes:
         prefix: Beginning of their names in the model, ``""`` for all. The longest matching prefix wins.
         lr_scale: Factor on the learning rate.
+        decay: Whether weight decay applies; it should not to numbers for which 0 is no natural value.
     """
 
     prefix: str = ""
     lr_scale: float = 1.0
+    decay: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,6 +191,13 @@ class Task(ABC, Generic[C, D]):
             ConfigError: A source does not give what this configuration needs.
         """
         return self.config
+
+    def starting_weights(self) -> tuple[str, ...]:
+        """Returns the beginnings of the names of all weights that come from the studies in ``config.starts_from``.
+
+        The weights of all others are as `build` draws them.
+        """
+        return ("",)
 
     @abstractmethod
     def training_batch(self, data: D, indices: Indices, keys: Keys) -> Batch:

@@ -25,6 +25,10 @@ class Approach(ABC):
     def inherit(self, config: RGBLidar, sources: Mapping[str, RGBLidar]) -> RGBLidar:
         """Returns the configuration with the knobs of all parts that start from other studies."""
 
+    def starting_weights(self) -> tuple[str, ...]:
+        """Returns the beginnings of the names of all weights that come from other studies."""
+        return ("",)
+
     @abstractmethod
     def build(self, side: int) -> nn.Module:
         """Builds the model for images and scans of this height and width."""
@@ -68,3 +72,7 @@ class Approach(ABC):
     @abstractmethod
     def baselines(self, data: RGBLidarData) -> Mapping[str, nn.Module]:
         """Returns predictors without training."""
+
+    def export(self, model: nn.Module) -> nn.Module:
+        """Returns the part of a trained model that inference needs."""
+        return model

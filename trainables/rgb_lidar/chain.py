@@ -16,7 +16,7 @@ from trainables.rgb_lidar import classification, inheritance, projection, retrie
 from trainables.rgb_lidar.approach import Approach
 from trainables.rgb_lidar.baselines import CoarseLikeness, Same
 from trainables.rgb_lidar.chain_knobs import ChainKnobs, StageName
-from trainables.rgb_lidar.chain_model import ChainNetwork, head_parts
+from trainables.rgb_lidar.chain_model import ChainNetwork, head_parts, prefixes
 from trainables.rgb_lidar.classification import LIDAR, count_calls, cross_entropy, guess, summarize_calls
 from trainables.rgb_lidar.config import RGBLidar
 from trainables.rgb_lidar.data import RGBLidarData
@@ -29,6 +29,7 @@ _LOSSES: Mapping[str, str] = {
     "projector": "projection",
     "finetune": "cross_entropy",
 }
+_TEMPERATURE = "temperature."
 _MOST_TRAINING_SCENES = 512
 
 
@@ -48,6 +49,10 @@ class Chain(Approach):
         """Takes the knobs of all parts that the sources give; see `inheritance.inherit` for what is refused."""
         return inheritance.inherit(self._knobs, config, sources)
 
+    def starting_weights(self) -> tuple[str, ...]:
+        """Returns the prefixes of the parts that are taken from other studies."""
+        return tuple(prefix for part in sorted(self._knobs.taken) for prefix in prefixes(part))
+
     def build(self, side: int) -> nn.Module:
         """Builds the parts that the stages need."""
         return ChainNetwork(self._knobs, self._inputs, side)
@@ -60,7 +65,11 @@ class Chain(Approach):
                 name=stage,
                 share=share / sum(shares.values()),
                 groups=tuple(
-                    ParameterGroup(prefix=prefix, lr_scale=getattr(self._knobs.lr_scales, stage))
+                    ParameterGroup(
+                        prefix=prefix,
+                        lr_scale=getattr(self._knobs.lr_scales, stage),
+                        decay=prefix != _TEMPERATURE,
+                    )
                     for prefix in self._trained(stage)
                 ),
                 joint=stage == "cilp",
@@ -72,7 +81,7 @@ class Chain(Approach):
         """Returns the prefixes of what a stage trains: no weight that its loss does not reach."""
         if stage == "cilp":
             learnable = self._knobs.similarity.temperature == "learnable"
-            return ["rgb.", "lidar.", *(["temperature."] if learnable else [])]
+            return ["rgb.", "lidar.", *([_TEMPERATURE] if learnable else [])]
         if stage != "finetune":
             return [f"{stage}."]
         head = [f"classifier.{part}." for part in head_parts(self._knobs.projector.target)]
@@ -165,6 +174,11 @@ class Chain(Approach):
             "majority_class": majority,
             "coarse_likeness": CoarseLikeness(self._inputs, training, majority),
         }
+
+    def export(self, model: nn.Module) -> nn.Module:
+        """Returns the classifier of images where there is one."""
+        assert isinstance(model, ChainNetwork)
+        return model.image_classifier() if self._knobs.classifies else model
 
     @property
     def _retrieves(self) -> bool:

@@ -122,6 +122,8 @@ class ChainKnobs(Knobs):
     """Contrastive pre-training, projection, and a classifier that needs no scan."""
     stages: tuple[StageName, ...] = Field(default=STAGES, min_length=1)
     """Stages of this trial, in their order; parts that they need come from them or from studies in starts_from."""
+    continue_parts: bool = False
+    """Whether stages train on the parts that studies in starts_from have of theirs; else they begin anew."""
     embedder: EmbedderKnobs = EmbedderKnobs(downsampling="strided_extra")
     """Embedders of image and scan."""
     similarity: SimilarityKnobs = SimilarityKnobs()
@@ -161,6 +163,11 @@ class ChainKnobs(Knobs):
     def missing(self) -> frozenset[Part]:
         """Parts that must come trained from other studies."""
         return self.parts - self.made
+
+    @property
+    def taken(self) -> frozenset[Part]:
+        """Parts that come from other studies where these have them, with their knobs."""
+        return self.parts if self.continue_parts else self.missing
 
     @property
     def classifies(self) -> bool:

@@ -7,9 +7,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from thalweg.contract import Batch
-from trainables.rgb_lidar.chain_knobs import ChainKnobs, ClassifierKnobs, SimilarityKnobs, Target
+from trainables.rgb_lidar.chain_knobs import ChainKnobs, ClassifierKnobs, Part, SimilarityKnobs, Target
 from trainables.rgb_lidar.classification import log_odds
 from trainables.rgb_lidar.encoders import blocks, dense, embedder, flat_dim, hidden
+from trainables.rgb_lidar.image_classifier import ImageClassifier
 from trainables.rgb_lidar.knobs import DataKnobs
 
 LARGEST_LOG_SCALE = math.log(100.0)
@@ -22,10 +23,11 @@ Maps = Float[Tensor, "batch channel side side"]
 class Temperature(nn.Module):
     """Multiplies embeddings by the inverse temperature, so that their products with others are logits.
 
-    A learnable one is kept as its logarithm; it never exceeds 100 (CLIP, arXiv:2103.00020, sections 2.3 and 2.5), and
-    beyond this limit gradients pass as they are, so that it can come back: whatever clips them would clip each
-    micro-batch for itself, and the whole batch would have another gradient. The logit (cosine + 1) / 2 is the half of a
-    cosine, for a softmax ignores the constant.
+    A learnable one is kept as its logarithm. The scale never exceeds 100 (CLIP, arXiv:2103.00020, section 2.5): at this
+    limit its logarithm is reflected, so that a parameter that is pulled beyond is pushed back by the same gradient and
+    cannot drift to where nothing depends on it. Clipping the parameter or its gradient would not do: an optimizer keeps
+    a copy of the one, and what clips the other clips each micro-batch for itself, so that their sum is another. The
+    logit (cosine + 1) / 2 is the half of a cosine, for a softmax ignores the constant.
 
     Args:
         knobs: Its kind and its initial value.
@@ -45,9 +47,14 @@ class Temperature(nn.Module):
         """Returns the embeddings, scaled."""
         if self.log_scale is None:
             return self.fixed * embeddings
+        return self.scale() * embeddings
+
+    def scale(self) -> Float[Tensor, "1"]:
+        """Returns the inverse of a learnable temperature, in fp32."""
+        assert self.log_scale is not None
         log_scale = self.log_scale.float()
-        limited = log_scale - (log_scale - LARGEST_LOG_SCALE).clamp(min=0).detach()
-        return limited.exp() * embeddings
+        reflected = torch.where(log_scale > LARGEST_LOG_SCALE, 2 * LARGEST_LOG_SCALE - log_scale, log_scale)
+        return reflected.exp()
 
 
 class ScanClassifier(nn.Module):
@@ -89,6 +96,11 @@ class ScanClassifier(nn.Module):
 def head_parts(target: Target) -> tuple[str, ...]:
     """Names the children of a `ScanClassifier` behind a layer."""
     return ("neck", "output") if target == "maps" else ("output",)
+
+
+def prefixes(part: Part) -> tuple[str, ...]:
+    """Returns the beginnings of the names of a part's weights; the temperature belongs to the scan's embedder."""
+    return ("lidar.", "temperature.") if part == "lidar" else (f"{part}.",)
 
 
 class ChainNetwork(nn.Module):
@@ -169,6 +181,11 @@ class ChainNetwork(nn.Module):
     def odds(self, batch: Batch) -> Float[Tensor, " batch"]:
         """Returns the log-odds of a sphere by the image alone."""
         return self._odds(self.project(self.rgb_embedding(batch)))
+
+    def image_classifier(self) -> ImageClassifier:
+        """Returns embedder, projector and the head of the classifier of scans as one; they share their weights."""
+        head = nn.Sequential(*(self.classifier.get_submodule(part) for part in head_parts(self._target)))
+        return ImageClassifier(self.rgb, self.projector, head)
 
     def _odds(self, layer: Layer) -> Float[Tensor, " batch"]:
         return log_odds(self.classifier.rest(self._cast(layer), self._target).float())

@@ -10,7 +10,7 @@ from jaxtyping import Float32, Int64, UInt8
 
 from thalweg.contract import SplitName
 from thalweg.data.store import StoreWriter, content_hashes, key_of, open_store
-from thalweg.errors import DataError
+from thalweg.errors import DataError, OutputError
 from trainables.rgb_lidar.layout import (
     Files,
     find_files,
@@ -82,7 +82,7 @@ def open_data(root: Path, dataset: str, data_fraction: float) -> RGBLidarData:
     folder = root / dataset
     files = find_files(folder)
     stores = folder / ".store"
-    key = key_of({"format": FORMAT, "files": content_hashes(files.paths(), stores)})
+    key = key_of({"format": FORMAT, "files": _hashes(files, stores)})
     store = open_store(stores, key, partial(_prepare, files))
     arrays = store.arrays
     labels, numbers = arrays["labels"], arrays["numbers"]
@@ -99,6 +99,15 @@ def open_data(root: Path, dataset: str, data_fraction: float) -> RGBLidarData:
         unpaired=files.unpaired,
         fingerprint=key,
     )
+
+
+def _hashes(files: Files, stores: Path) -> dict[str, str]:
+    try:
+        return content_hashes(files.paths(), stores)
+    except OutputError:
+        raise
+    except OSError as error:
+        raise DataError(f"files of a data set must be readable, got {error}; copy it again") from None
 
 
 def _prepare(files: Files, writer: StoreWriter) -> dict[str, Any]:

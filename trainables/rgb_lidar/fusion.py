@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from thalweg.contract import Batch, Stage
+from trainables.rgb_lidar import fusion_inheritance
 from trainables.rgb_lidar.approach import Approach
 from trainables.rgb_lidar.baselines import Constant
 from trainables.rgb_lidar.classification import (
@@ -34,8 +35,8 @@ class Fusion(Approach):
         self._inputs = inputs
 
     def inherit(self, config: RGBLidar, sources: Mapping[str, RGBLidar]) -> RGBLidar:
-        """Returns the configuration as it is: what starts elsewhere must have been built alike."""
-        return config
+        """Takes the knobs of all that the sources give; see `fusion_inheritance.inherit` for what is refused."""
+        return fusion_inheritance.inherit(self._knobs, config, sources)
 
     def build(self, side: int) -> nn.Module:
         """Builds the classifier."""

@@ -37,7 +37,7 @@ class FusionClassifier(nn.Module):
         late = knobs.fusion_stage == "late"
         self.rgb = _encoder(knobs, inputs.rgb_channels, side)
         self.lidar = _encoder(knobs, inputs.lidar_channels, side)
-        self.fusion = make_fusion(knobs, knobs.embedding_dim if late else knobs.block_widths[-1])
+        self.fusion = make_fusion(knobs, side)
         self.head = _late_head(knobs, self.fusion) if late else _map_head(knobs, self.fusion, side)
 
     def forward(self, batch: Batch) -> Float[Tensor, "batch logit"]:
@@ -55,11 +55,11 @@ class FusionClassifier(nn.Module):
         return logits.float()
 
 
-def make_fusion(knobs: FusionKnobs, dim: int) -> MapFusion:
-    """Returns the fusion that the knobs name, for maps of ``dim`` channels.
+def make_fusion(knobs: FusionKnobs, side: int) -> MapFusion:
+    """Returns the fusion that the knobs name, for images and scans of this height and width.
 
     Raises:
-        ConfigError: There is no such fusion, or embeddings have no such fusion.
+        ConfigError: There is no such fusion, embeddings have no such fusion, or maps of one place have none.
     """
     if knobs.fusion not in FUSIONS:
         raise ConfigError(f"model.fusion must be one of {', '.join(sorted(FUSIONS))}, got {knobs.fusion!r}")
@@ -70,7 +70,13 @@ def make_fusion(knobs: FusionKnobs, dim: int) -> MapFusion:
             f"model.fusion {knobs.fusion!r} needs maps, got fusion_stage 'late'; "
             f"set fusion_stage to 'intermediate' or fusion to one of {others}"
         )
-    return chosen(dim)
+    if chosen.needs_square and side == 2**knobs.depth:
+        raise ConfigError(
+            f"model.fusion {knobs.fusion!r} needs maps of more than one place, where it is no product of numbers, got "
+            f"maps of side 1 behind {knobs.depth} blocks for images of side {side}; lower model.depth, or set fusion "
+            "to 'hadamard', which is the same there"
+        )
+    return chosen(knobs.embedding_dim if knobs.fusion_stage == "late" else knobs.block_widths[-1])
 
 
 def sized(knobs: FusionKnobs, inputs: DataKnobs, side: int) -> FusionKnobs:

@@ -1,7 +1,9 @@
 """What a chain takes from the studies that it starts from.
 
-Weights are copied by name, so the knobs of every part that a source's model shares with this one come from there, those
-of a part that a stage trains on included: its weights begin where the source left them.
+A part that is taken always follows its source: weights and knobs come from there, whatever the configuration asks, and
+with them how the parts read image and scan. A part that a stage of the trial makes never does: it begins anew with the
+trial's own knobs, even where a source has one too. Only with ``continue_parts`` are parts taken that stages make: then
+these go on where the source ended.
 """
 
 from collections.abc import Iterable, Mapping
@@ -25,7 +27,7 @@ def inherit(own: ChainKnobs, config: RGBLidar, sources: Mapping[str, RGBLidar]) 
 
     Raises:
         ConfigError: A source is no chain or gives no part, a part is still missing, parts that read scans come from
-            sources that read them differently, or parts that were trained for one another come from different ones.
+            sources that read them differently, or a projector comes without the parts that it was trained for.
     """
     givers: dict[Part, str] = {}
     for study, source in sources.items():
@@ -47,15 +49,20 @@ def inherit(own: ChainKnobs, config: RGBLidar, sources: Mapping[str, RGBLidar]) 
 
 
 def _check_belonging(own: ChainKnobs, givers: Mapping[Part, str], sources: Mapping[str, RGBLidar]) -> None:
-    """Refuses a projector that was trained for other networks, and embedders whose shared knobs differ."""
-    if "projector" in givers and "projector" not in own.made:
+    """Refuses a projector without the networks that it was trained for, and embedders whose shared knobs differ."""
+    if "projector" in own.taken - own.made:
+        study = givers["projector"]
         partners: tuple[Part, ...] = ("rgb", "classifier")
-        strangers = [part for part in partners if givers.get(part) != givers["projector"]]
+        strangers = {
+            part: "made here" if part in own.made else f"from {givers[part]!r}"
+            for part in partners
+            if part in own.made or givers[part] != study
+        }
         if strangers:
             raise ConfigError(
-                "a projector must come with the networks that it was trained for, got projector from "
-                f"{givers['projector']!r} and {' and '.join(f'{part} from {givers.get(part)!r}' for part in strangers)}"
-                "; name that study last in starts_from, or train the projector anew with the stage 'projector'"
+                f"a projector must come with the networks that it was trained for, got projector from {study!r} and "
+                f"{' and '.join(f'{part} {origin}' for part, origin in strangers.items())}; name that study last in "
+                "starts_from and leave out stages that make these, or train the projector anew with the stage projector"
             )
     models = [sources[givers[part]].model for part in ("rgb", "lidar") if part in givers]
     embedders = [model.embedder for model in models if isinstance(model, ChainKnobs)]
@@ -72,12 +79,14 @@ def _given(study: str, source: RGBLidar, own: ChainKnobs) -> frozenset[Part]:
         raise ConfigError(
             f"a chain must start from studies of chains, got {study!r}, a study of fusions; name another in starts_from"
         )
-    if not theirs.parts & own.parts:
+    if not theirs.parts & own.taken:
+        made = f" and {', '.join(own.stages)} make {_named(own.made)}" if own.made else ""
         raise ConfigError(
-            f"a study in starts_from must give a part of this model, got {study!r} with {_named(theirs.parts)} "
-            f"where this model has {_named(own.parts)}; leave it out, or change model.stages"
+            f"a study in starts_from must give a part that this chain takes, got {study!r} with {_named(theirs.parts)} "
+            f"where it takes {_named(own.taken)}{made}; leave it out, change model.stages, or set model.continue_parts "
+            "for stages to go on with its parts"
         )
-    return theirs.parts & own.parts
+    return theirs.parts & own.taken
 
 
 def _take(part: Part, model: ChainKnobs, source: RGBLidar) -> ChainKnobs:

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float32, UInt8
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from thalweg.errors import DataError
 from trainables.rgb_lidar.config import CLASSES
 from trainables.rgb_lidar.lidar import MAX_RANGE, Angles
 
+_MOST_DIGITS = 18  # of a number that 64 bits hold
+_LARGEST_ANGLE = np.pi + 1e-6
 _MAKE = "make a synthetic one with `thalweg data make rgb_lidar`"
 
 
@@ -70,7 +72,7 @@ def find_files(folder: Path) -> Files:
     """Finds the scenes of a data set.
 
     Raises:
-        DataError: A folder is missing, a file's name is not a number, or a class has no scene.
+        DataError: A folder is missing, a file is none or its name not a number, or a class has no scene.
     """
     if not folder.is_dir():
         raise DataError(
@@ -101,29 +103,36 @@ def find_files(folder: Path) -> Files:
 def _names(folder: Path, suffix: str) -> set[str]:
     if not folder.is_dir():
         raise DataError(f"a data set must hold the folder {folder}, got none; copy it there or {_MAKE}")
-    names = {path.stem for path in folder.iterdir() if path.suffix == suffix}
-    wrong = sorted(name for name in names if not (name.isascii() and name.isdecimal()))
-    if wrong:
-        raise DataError(f"scenes must be numbered, got {folder / wrong[0]}{suffix}; rename or remove it")
-    return names
+    paths = sorted(path for path in folder.iterdir() if path.suffix == suffix)
+    for path in paths:
+        if not (path.stem.isascii() and path.stem.isdecimal() and len(path.stem) <= _MOST_DIGITS):
+            raise DataError(
+                f"scenes must be numbered, with at most {_MOST_DIGITS} digits, got {path}; rename or remove it"
+            )
+        if not path.is_file():
+            found = "a link to nothing" if path.is_symlink() else "a folder"
+            raise DataError(
+                f"a scene must be a file, got {found} at {path}; copy the file there or remove it"
+            )
+    return {path.stem for path in paths}
 
 
 def read_angles(folder: Path) -> tuple[Angles, Angles]:
     """Reads azimuth and zenith, which must be the same for both classes.
 
     Raises:
-        DataError: A file is missing or broken, or the classes differ: the angles would tell the class.
+        DataError: A file is missing or broken or holds no angles in radians, or the classes differ: the angles would
+            tell the class.
     """
     read = {
-        angle: [_read_array(folder / kind / f"{angle}.npy", None) for kind in CLASSES]
+        angle: [_read_angle(folder / kind / f"{angle}.npy") for kind in CLASSES]
         for angle in ("azimuth", "zenith")
     }
     for angle, (first, second) in read.items():
-        if first.ndim != 1 or first.shape != second.shape or not np.allclose(first, second, atol=1e-6):
+        if first.shape != second.shape or not np.allclose(first, second, atol=1e-6):
             raise DataError(
-                f"{angle}.npy must be one list of angles, the same in {' and '.join(CLASSES)} of {folder}, for "
-                f"otherwise the angles tell the class, got shapes {first.shape} and {second.shape}; "
-                "use scans of one sensor"
+                f"{angle}.npy must be the same in {' and '.join(CLASSES)} of {folder}, for otherwise the angles tell "
+                f"the class, got {len(first)} and {len(second)} angles that differ; use scans of one sensor"
             )
     azimuth, zenith = read["azimuth"][0], read["zenith"][0]
     if len(azimuth) != len(zenith):
@@ -132,6 +141,23 @@ def read_angles(folder: Path) -> tuple[Angles, Angles]:
             "cut them to a square"
         )
     return azimuth, zenith
+
+
+def _read_angle(path: Path) -> Angles:
+    angles = _read_array(path, None)
+    if angles.ndim != 1 or not angles.size:
+        raise DataError(
+            f"{path} must be one list of angles, got an array of shape {angles.shape}; convert it"
+        )
+    largest = float(np.abs(angles).max())  # NaN if one is
+    if not np.isfinite(largest):
+        raise DataError(f"angles must be finite, got {largest:g} in {path}; copy it again")
+    if largest > _LARGEST_ANGLE:
+        raise DataError(
+            f"angles must be in radians, within -pi and pi, got {angles.min():g} to {angles.max():g} in {path}; "
+            "convert them, from degrees with numpy.radians"
+        )
+    return angles
 
 
 def read_depth(path: Path, side: int) -> Float32[np.ndarray, "side side"]:
@@ -160,7 +186,7 @@ def read_rgb(path: Path, side: int) -> UInt8[np.ndarray, "4 side side"]:
         with Image.open(path) as image:
             mode, size = image.mode, image.size
             pixels = np.asarray(image)
-    except (OSError, UnidentifiedImageError, SyntaxError) as error:  # Pillow's for a broken PNG
+    except Exception as error:  # Pillow raises whatever a damaged file makes it stumble over
         raise DataError(f"an image must be a complete PNG file, got {path}: {error}; copy it again") from None
     if mode != "RGBA" or size != (side, side):
         raise DataError(
@@ -172,13 +198,15 @@ def read_rgb(path: Path, side: int) -> UInt8[np.ndarray, "4 side side"]:
 
 def _read_array(path: Path, shape: tuple[int, ...] | None) -> Float32[np.ndarray, "..."]:
     try:
-        values = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path} must be a complete npy file, got {error}; copy it again") from None
-    form = values.shape if isinstance(values, np.ndarray) else None
-    if form is None or values.dtype.kind != "f" or (shape is not None and form != shape):
+        with path.open("rb") as file:
+            values = np.lib.format.read_array(file, allow_pickle=False)
+    except Exception as error:  # NumPy parses the header as Python, and raises what that raises
+        raise DataError(
+            f"{path} must be a complete npy file, got {type(error).__name__}: {error}; copy it again"
+        ) from None
+    if values.dtype.kind != "f" or (shape is not None and values.shape != shape):
         raise DataError(
             f"{path} must hold floating-point numbers{'' if shape is None else f' of shape {shape}'}, "
-            f"got {getattr(values, 'dtype', type(values).__name__)} of shape {form}; convert it"
+            f"got {values.dtype} of shape {values.shape}; convert it"
         )
     return np.asarray(values, dtype=np.float32)

@@ -68,6 +68,10 @@ class RGBLidarTask(Task[RGBLidar, RGBLidarData]):
         """Takes the knobs of the parts that start from other studies; see `Approach.inherit`."""
         return self._approach.inherit(self.config, cast(Mapping[str, RGBLidar], sources))
 
+    def starting_weights(self) -> tuple[str, ...]:
+        """Returns the beginnings of the names of all weights that come from other studies."""
+        return self._approach.starting_weights()
+
     def training_batch(self, data: RGBLidarData, indices: Indices, keys: Keys) -> Batch:
         """Draws training scenes as they are; nothing about them is random."""
         return draw(data, "train", indices, self.config.data)
@@ -141,3 +145,7 @@ class RGBLidarTask(Task[RGBLidar, RGBLidarData]):
     def baselines(self, data: RGBLidarData) -> Mapping[str, nn.Module]:
         """Returns the majority class and, for embeddings, what coarse pictures have in common."""
         return self._approach.baselines(data)
+
+    def export(self, model: nn.Module) -> nn.Module:
+        """Returns the model, or of a chain that classifies the `ImageClassifier` that needs images alone."""
+        return self._approach.export(model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from thalweg.errors import ConfigError, DiscoveryError, OutputError
 from thalweg.search.datasets import existing
 
 Tell = Callable[[str], None]
+_FULL = (errno.ENOSPC, errno.EDQUOT)  # which name no file, and befall nobody who reads
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,11 +113,9 @@ def export_fiftyone(
         )
     source = existing(family, dataset, root, tell)
     media = (output / "fiftyone" / name).absolute()
-    try:
+    with _writing(media):
         media.mkdir(parents=True, exist_ok=True)
         return family.export_fiftyone(source, name, media)
-    except OSError as error:
-        raise _unwritable(error) from error
 
 
 def _short(family: Family) -> str:
@@ -127,17 +127,36 @@ def _replacing(target: Path) -> Iterator[Path]:
     """Yields an empty folder that takes the target's place once the block has succeeded."""
     partial = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        partial.mkdir(parents=True)
-        yield partial
-        shutil.rmtree(target, ignore_errors=True)
-        partial.rename(target)
-    except OSError as error:
-        if isinstance(error, OutputError):
-            raise
-        raise _unwritable(error) from error
+        with _writing(partial):
+            partial.mkdir(parents=True)
+            yield partial
+            shutil.rmtree(target, ignore_errors=True)
+            partial.rename(target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _unwritable(error: OSError) -> OutputError:
-    return OutputError(f"the output folder must be writable, got {error}; choose another with --output")
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Reports what goes wrong in writing a folder; an error about another file, such as one of the data, passes."""
+    try:
+        yield
+    except OutputError:
+        raise
+    except OSError as error:
+        ours = error.errno in _FULL or any(
+            _is_about(name, folder) for name in (error.filename, error.filename2)
+        )
+        if not ours:
+            raise
+        raise OutputError(
+            f"the output folder must be writable, got {error}; choose another with --output"
+        ) from error
+
+
+def _is_about(name: object, folder: Path) -> bool:
+    """Tells whether a file lies in a folder, or is one that should hold it."""
+    if not isinstance(name, str | os.PathLike):
+        return False
+    path, folder = Path(name).absolute(), folder.absolute()
+    return path.is_relative_to(folder) or folder.is_relative_to(path)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.config import Optimization
-from thalweg.contract import Progress, Stage, Task
+from thalweg.contract import ParameterGroup, Progress, Stage, Task
 from thalweg.errors import ConfigError
 from thalweg.training.deepspeed_json import deepspeed_config
 from thalweg.training.quiet_deepspeed import deepspeed
@@ -72,20 +72,23 @@ def parameter_groups(model: nn.Module, stage: Stage, lr: float) -> list[dict[str
     Raises:
         ConfigError: A prefix matches no parameter.
     """
-    groups: dict[str, list[nn.Parameter]] = {group.prefix: [] for group in stage.groups}
+    groups = {group.prefix: group for group in stage.groups}
+    parameters: dict[str, list[nn.Parameter]] = {prefix: [] for prefix in groups}
     for name, parameter in model.named_parameters():
         prefixes = [prefix for prefix in groups if name.startswith(prefix)]
         parameter.requires_grad_(bool(prefixes))
         if prefixes:
-            groups[max(prefixes, key=len)].append(parameter)
-    for prefix, parameters in groups.items():
-        if not parameters:
+            parameters[max(prefixes, key=len)].append(parameter)
+    for prefix, members in parameters.items():
+        if not members:
             raise ConfigError(f"stage {stage.name!r} trains no parameter that begins with {prefix!r}")
-    scales = {group.prefix: group.lr_scale for group in stage.groups}
-    return [
-        {"params": parameters, "lr": lr * scales[prefix], "lr_scale": scales[prefix]}
-        for prefix, parameters in groups.items()
-    ]
+    return [_group(group, parameters[prefix], lr) for prefix, group in groups.items()]
+
+
+def _group(group: ParameterGroup, parameters: list[nn.Parameter], lr: float) -> dict[str, Any]:
+    """Returns an optimizer group, which takes the optimizer's own weight decay unless it says otherwise."""
+    decay = {} if group.decay else {"weight_decay": 0.0}
+    return {"params": parameters, "lr": lr * group.lr_scale, "lr_scale": group.lr_scale, **decay}
 
 
 def train_mode(model: nn.Module) -> None:

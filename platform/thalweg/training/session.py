@@ -121,7 +121,7 @@ class Session:
             self._stage, self.last = state.stage, state.report
             self._samples = state.report.samples_seen
         else:
-            load_sources(model, self.order.sources)
+            load_sources(model, self.order.sources, self.task.starting_weights())
         self._module = self._wrap(model)
         self.num_parameters = sum(parameter.numel() for parameter in model.parameters())
         self._facts = self._describe()

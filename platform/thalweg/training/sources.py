@@ -12,12 +12,15 @@ from torch import Tensor, nn
 from thalweg.errors import ConfigError, TrialError
 
 
-def load_sources(model: nn.Module, files: Mapping[str, str]) -> dict[str, int]:
+def load_sources(
+    model: nn.Module, files: Mapping[str, str], prefixes: tuple[str, ...] = ("",)
+) -> dict[str, int]:
     """Copies weights into a model by name; where two sources have the same, the later one wins.
 
     Args:
         model: A model that was just built.
         files: File of each source study, in order, as the driver of a study wrote it.
+        prefixes: Beginnings of the names of the weights that are copied, as `Task.starting_weights` gives them.
 
     Returns:
         Number of values that each source gave.
@@ -26,17 +29,17 @@ def load_sources(model: nn.Module, files: Mapping[str, str]) -> dict[str, int]:
         TrialError: A file is gone.
         ConfigError: A source has nothing for this model, or weights of another shape.
     """
-    return {study: _load(model, study, Path(file)) for study, file in files.items()}
+    return {study: _load(model, study, Path(file), prefixes) for study, file in files.items()}
 
 
-def _load(model: nn.Module, study: str, file: Path) -> int:
+def _load(model: nn.Module, study: str, file: Path, prefixes: tuple[str, ...]) -> int:
     if not file.exists():
         raise TrialError(
             f"the weights of the study {study!r} must lie at {file}, got none; start the study anew"
         )
     content: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
     given: Mapping[str, Tensor] = content["weights"]
-    own = model.state_dict()
+    own = {name: weight for name, weight in model.state_dict().items() if name.startswith(prefixes)}
     shared = [name for name in own if name in given]
     if not shared:
         raise ConfigError(

@@ -131,6 +131,39 @@ def test_an_output_folder_that_is_a_file_is_refused(code: Path, tmp_path: Path) 
         export_fiftyone("buoys", "calm", "mine", tmp_path / "runs", tmp_path)
 
 
+@pytest.mark.parametrize("what", ["explore", "export_fiftyone"])
+@pytest.mark.parametrize(
+    ("trouble", "refusal", "message"),
+    [
+        ("open(folder / 'gone.txt')", FileNotFoundError, r"calm/gone\.txt"),
+        ("raise PermissionError(13, 'denied', str(folder))", PermissionError, r"denied: '.*/calm'"),
+        ("open(target / 'a' / 'b', 'w')", OutputError, "must be writable.*--output"),
+        ("raise OSError(28, 'No space left on device')", OutputError, "No space left.*--output"),
+        ("raise DataError('waves must be whole')", DataError, "must be whole"),
+    ],
+)
+def test_the_output_folder_is_blamed_only_for_what_happens_to_it(
+    code: Path, tmp_path: Path, what: str, trouble: str, refusal: type[Exception], message: str
+) -> None:
+    explore = f"""
+        from thalweg.errors import DataError
+
+        def explore(folder, target):
+            {trouble}
+
+        def export_fiftyone(folder, name, target):
+            {trouble}
+    """
+    write_family(code, explore=explore)
+    with pytest.raises(refusal, match=message) as caught:
+        if what == "explore":
+            show("buoys", "calm", tmp_path / "runs", tmp_path)
+        else:
+            export_fiftyone("buoys", "calm", "mine", tmp_path / "runs", tmp_path)
+    assert caught.type is refusal
+    assert not (tmp_path / "runs" / "data").exists() or not list((tmp_path / "runs" / "data").iterdir())
+
+
 def test_an_export_keeps_its_files_below_the_output_folder(code: Path, tmp_path: Path) -> None:
     write_family(code, explore=EXPLORE)
     assert export_fiftyone("buoys", "calm", "mine", tmp_path / "runs", tmp_path) == "see mine"

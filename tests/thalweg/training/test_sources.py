@@ -67,6 +67,15 @@ def test_another_shape_is_refused_before_anything_is_copied(write: Write) -> Non
     assert all(torch.equal(weight, own[name]) for name, weight in model.state_dict().items())
 
 
+def test_only_weights_whose_names_begin_as_asked_are_copied(write: Write) -> None:
+    model, source = _toy(0), _toy(1).state_dict()
+    own = {name: weight.clone() for name, weight in model.state_dict().items()}
+    file = write("one", source | {"body.0.weight": torch.ones(1)})  # of another shape, which does not matter
+    assert load_sources(model, {"one": file}, ("head.",)) == {"one": 18}
+    for name, weight in model.state_dict().items():
+        assert torch.equal(weight, (source if name.startswith("head.") else own)[name]), name
+
+
 def test_a_file_that_is_gone_is_named(tmp_path: Path) -> None:
     with pytest.raises(TrialError, match=r"study 'lost' must lie at .*lost.pt, got none"):
         load_sources(_toy(0), {"lost": str(tmp_path / "lost.pt")})
@@ -81,3 +90,13 @@ def test_a_trial_begins_with_the_weights_of_its_source(
     assert run(begun)[0].value == pytest.approx(run(again)[0].value, rel=1e-6)
     session = Session(replace(begun, trial="c", baselines=True), world, DataCache())
     session.close()
+
+
+def test_a_trial_takes_only_what_its_task_names(
+    order: Any, run: Any, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write("trained", _toy(7).state_dict())
+    begun = [replace(order(trial, opt={"lr": 1e-12}), sources={"trained": source}) for trial in ("d", "e")]
+    whole = run(begun[0])[0].value
+    monkeypatch.setattr(ToyTask, "starting_weights", lambda self: ("head.",))
+    assert run(begun[1])[0].value != pytest.approx(whole, rel=1e-3)

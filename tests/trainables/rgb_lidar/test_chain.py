@@ -14,6 +14,7 @@ from thalweg.contract import Batch, Progress
 from thalweg.training.engine import parameter_groups, train_mode
 from trainables.rgb_lidar.chain_knobs import STAGES, ChainKnobs, SimilarityKnobs
 from trainables.rgb_lidar.chain_model import ChainNetwork
+from trainables.rgb_lidar.classification import log_odds
 from trainables.rgb_lidar.config import RGBLidar
 from trainables.rgb_lidar.data import RGBLidarData
 from trainables.rgb_lidar.retrieval import recall_at_1
@@ -174,6 +175,12 @@ def test_only_a_learnable_temperature_is_trained(chain: RGBLidar) -> None:
         assert len(RGBLidarTask(config).stages()[0].groups) == count
 
 
+def test_weight_decay_spares_the_temperature_alone(chain: RGBLidar) -> None:
+    groups = [group for stage in RGBLidarTask(chain).stages() for group in stage.groups]
+    assert {group.prefix for group in groups if not group.decay} == {"temperature."}
+    assert len(groups) > 4
+
+
 def test_a_frozen_part_has_no_dropout(chain: RGBLidar, data: RGBLidarData) -> None:
     classifier = ChainKnobs().classifier.model_copy(update={"dropout": 0.5})
     config = changed(chain, classifier=classifier)
@@ -263,3 +270,38 @@ def test_what_knows_nothing_retrieves_by_chance(chain: RGBLidar, data: RGBLidarD
     assert found["majority_class"]["retrieval_r1"] == pytest.approx(1 / 12)
     assert found["majority_class"]["lidar_cross_entropy"] == pytest.approx(math.log(2), rel=1e-3)
     assert "projection_error" not in found["majority_class"]
+
+
+@pytest.mark.parametrize("target", ["penultimate", "maps"])
+@pytest.mark.parametrize("num_logits", [1, 2])
+def test_what_is_exported_tells_the_same_from_images_alone(
+    chain: RGBLidar, data: RGBLidarData, target: str, num_logits: int
+) -> None:
+    assert isinstance(chain.model, ChainKnobs)
+    config = changed(
+        chain,
+        projector=chain.model.projector.model_copy(update={"target": target}),
+        classifier=chain.model.classifier.model_copy(update={"num_logits": num_logits}),
+    )
+    task, model = build(config, data)
+    batch = scenes(data, config)
+    logits = task.export(model).eval()(batch["rgb"])
+    assert logits.shape == (12, num_logits)
+    assert torch.equal(log_odds(logits), model.odds(batch))
+    images = task.export(model).state_dict()
+    head = {"0", "1"} if target == "maps" else {"0"}
+    assert {name.partition(".")[0] for name in images} == {"rgb", "projector", "head"}
+    assert {name.split(".")[1] for name in images if name.startswith("head.")} == head
+    _, again = build(config, data)
+    for weight in again.parameters():
+        torch.nn.init.zeros_(weight)
+    exported = task.export(again)
+    exported.load_state_dict(images)
+    assert torch.equal(exported(batch["rgb"]), logits)
+
+
+def test_a_chain_that_does_not_classify_is_exported_as_it_is(chain: RGBLidar, config: RGBLidar) -> None:
+    task, model = build(changed(chain, stages=("cilp",)))
+    assert task.export(model) is model
+    fusion = RGBLidarTask(config).build(None)
+    assert RGBLidarTask(config).export(fusion) is fusion

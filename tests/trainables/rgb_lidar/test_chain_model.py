@@ -260,9 +260,25 @@ def test_below_its_limit_the_scale_follows_every_gradient() -> None:
         assert gradient == pytest.approx(30 * direction, rel=1e-5)
 
 
-def test_beyond_its_limit_the_scale_stays_and_its_gradient_passes() -> None:
-    assert slope(math.log(150), 1.0) == pytest.approx((100, 100), rel=1e-5)
-    assert slope(math.log(150), -1.0) == pytest.approx((100, -100), rel=1e-5)
+def test_beyond_its_limit_the_scale_is_reflected_and_so_is_its_gradient() -> None:
+    reflected = 100**2 / 150
+    assert slope(math.log(150), 1.0) == pytest.approx((reflected, -reflected), rel=1e-5)
+    assert slope(math.log(150), -1.0) == pytest.approx((reflected, reflected), rel=1e-5)
+
+
+@pytest.mark.parametrize("lr", [1e-3, 1e-2])
+def test_a_temperature_at_its_limit_neither_drifts_nor_sticks(lr: float) -> None:
+    temperature = Temperature(SimilarityKnobs(initial_temperature=0.015))
+    optimizer = torch.optim.AdamW(temperature.parameters(), lr=lr, weight_decay=0.0)
+    found = []
+    for direction in [-1.0] * 800 + [1.0] * 40:
+        optimizer.zero_grad()
+        (direction * temperature(torch.ones(1, 1))).sum().backward()
+        optimizer.step()
+        found.append(float(temperature.scale().detach()))
+    assert max(found) <= 100 * (1 + 1e-6)
+    assert all(scale > 100 * (1 - 30 * lr) for scale in found[600:800])
+    assert found[-1] < 100 * (1 - 20 * lr)
 
 
 @pytest.mark.parametrize("log_scale", [math.log(14), math.log(99), math.log(150)])

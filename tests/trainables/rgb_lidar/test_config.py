@@ -10,13 +10,20 @@ from trainables.rgb_lidar.config import PRESETS, RGBLidar
 from trainables.rgb_lidar.knobs import FusionKnobs
 
 
-def test_the_defaults_are_the_first_published_late_fusion() -> None:
+def test_the_defaults_are_the_first_published_late_fusion_but_for_its_seed() -> None:
     config = RGBLidar()
-    assert config == PRESETS["first_late"]
+    assert config == PRESETS["first_late"].model_copy(update={"seed": 0})
     optimization = config.optimization
     assert (optimization.lr, optimization.batch_size, optimization.lr_schedule) == (1e-4, 32, "constant")
     assert (optimization.beta1, optimization.beta2, optimization.weight_decay) == (0.9, 0.999, 0)
     assert (optimization.clip_norm, optimization.warmup_ratio) == (0, 0)
+
+
+def test_presets_of_published_experiments_have_their_seeds() -> None:
+    seeds = {"first": 51, "second": 42}
+    assert {name: config.seed for name, config in PRESETS.items()} == {
+        name: seeds.get(name.partition("_")[0], 0) for name in PRESETS
+    }
 
 
 def test_late_fusion_has_no_blocks_after_it() -> None:

@@ -1,13 +1,19 @@
 import shutil
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from thalweg.errors import DataError
+from trainables.rgb_lidar import data as data_module
 from trainables.rgb_lidar.data import RGBLidarData, open_data
+from trainables.rgb_lidar.layout import read_depth, read_rgb
 
 UNPAIRED = tuple(f"spheres/lidar/{number:04d}.npy" for number in (40, 41, 42))
 
@@ -75,6 +81,27 @@ def _truncate(folder: Path, name: str) -> None:
     (folder / name).write_bytes(content[: len(content) // 2])
 
 
+def _overwrite(folder: Path, name: str, at: int, content: bytes) -> None:
+    before = (folder / name).read_bytes()
+    (folder / name).write_bytes(before[:at] + content + before[at + len(content) :])
+
+
+def _replace_by_folder(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    (folder / name).mkdir()
+
+
+def _replace_by_link(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    (folder / name).symlink_to("elsewhere")
+
+
+def _change_angles(folder: Path, change: Callable[[np.ndarray], np.ndarray]) -> None:
+    for kind in ("cubes", "spheres"):
+        angles = np.load(folder / kind / "zenith.npy")
+        np.save(folder / kind / "zenith.npy", change(angles))
+
+
 def _keep(folder: Path, count: int) -> None:
     for path in folder.glob("*/*/*"):
         if int(path.stem) >= count:
@@ -89,9 +116,52 @@ BREAKS: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda f: np.save(f / "spheres/azimuth.npy", np.linspace(-1, 1, 16)),
         "the angles tell the class",
     ),
+    "angles of two axes": (
+        lambda f: _change_angles(f, lambda angles: angles[None]),
+        r"cubes/zenith.npy must be one list of angles, got an array of shape \(1, 16\)",
+    ),
+    "angles that are no numbers": (
+        lambda f: _change_angles(f, lambda angles: np.where(angles == angles[3], np.nan, angles)),
+        "angles must be finite, got nan in .*cubes/zenith.npy; copy",
+    ),
+    "degrees": (
+        lambda f: _change_angles(f, np.degrees),
+        "angles must be in radians, .* in .*cubes/zenith.npy; convert them, from degrees",
+    ),
+    "an archive": (
+        lambda f: _overwrite(f, "cubes/lidar/0002.npy", 0, b"PK\x03\x04"),
+        "0002.npy must be a complete npy file, got ValueError",
+    ),
+    "a header without an end": (
+        lambda f: _overwrite(f, "cubes/lidar/0002.npy", 10, b"{'descr': ((("),
+        "0002.npy must be a complete npy file",
+    ),
+    "a header that is no Python": (
+        lambda f: _overwrite(f, "cubes/azimuth.npy", 10, b"\xff\x00 ) ("),
+        "azimuth.npy must be a complete npy file",
+    ),
+    "a chunk of an image": (
+        lambda f: _overwrite(f, "cubes/rgb/0002.png", 8, b"\x00\x00\x00\x02"),
+        "complete PNG file, got .*0002.png",
+    ),
+    "a number that is too large": (
+        lambda f: [
+            (f / kind / f"0002{suffix}").rename(f / kind / f"{'9' * 20}{suffix}")
+            for kind, suffix in (("cubes/lidar", ".npy"), ("cubes/rgb", ".png"))
+        ],
+        "must be numbered, with at most 18 digits, got .*99999.npy; rename",
+    ),
+    "a folder": (
+        lambda f: _replace_by_folder(f, "cubes/lidar/0002.npy"),
+        "must be a file, got a folder at .*0002.npy",
+    ),
+    "a link to nothing": (
+        lambda f: _replace_by_link(f, "cubes/rgb/0002.png"),
+        "must be a file, got a link to nothing at .*0002.png; copy the file",
+    ),
     "name": (
         lambda f: (f / "cubes/rgb/0001.png").rename(f / "cubes/rgb/one.png"),
-        "must be numbered, got .*one.png",
+        "must be numbered, with at most 18 digits, got .*one.png",
     ),
     "not a number": (_nan, "distances must lie within 0 and 50 m.* got nan to nan in .*0001.npy"),
     "too far": (
@@ -122,6 +192,32 @@ def test_broken_data_are_refused_by_name(copy: Path, case: str) -> None:
     damage, message = BREAKS[case]
     damage(copy)
     with pytest.raises(DataError, match=message):
+        open_data(copy.parent, copy.name, 1.0)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    name=st.sampled_from(["0002.npy", "0002.png"]),
+    at=st.integers(0, 400),
+    content=st.one_of(st.binary(min_size=1, max_size=12), st.sampled_from([b"PK", b"(((", b"'", b"\n9"])),
+    keep=st.sampled_from([1.0, 0.5]),
+)
+def test_whatever_is_damaged_is_read_or_refused(
+    root: Path, tmp_path: Path, name: str, at: int, content: bytes, keep: float
+) -> None:
+    whole = (root / "mini/cubes" / ("rgb" if name.endswith("png") else "lidar") / name).read_bytes()
+    damaged = whole[:at] + content + whole[at + len(content) :]
+    (tmp_path / name).write_bytes(damaged[: int(keep * len(damaged))])
+    with suppress(DataError), warnings.catch_warnings(action="ignore"):
+        (read_rgb if name.endswith("png") else read_depth)(tmp_path / name, 16)
+
+
+def test_a_file_that_cannot_be_read_is_named(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(paths: Mapping[str, Path], parent: Path) -> dict[str, str]:
+        raise PermissionError(13, "Permission denied", str(paths["cubes/rgb/0002.png"]))
+
+    monkeypatch.setattr(data_module, "content_hashes", refuse)
+    with pytest.raises(DataError, match=r"must be readable, got .*Permission denied: '.*0002.png'; copy"):
         open_data(copy.parent, copy.name, 1.0)
 
 

@@ -158,6 +158,19 @@ def test_embeddings_are_no_matrices() -> None:
         build(FusionKnobs(fusion="matmul"))
 
 
+def test_maps_of_one_place_are_no_matrices() -> None:
+    """There the matrix product is the element-wise one, under another name."""
+    maps = {"fusion_stage": "intermediate", "channels": 2, "max_channels": 4, "hidden_dim": 0}
+    knobs = FusionKnobs.model_validate(maps | {"fusion": "matmul", "depth": 4})
+    with pytest.raises(
+        ConfigError, match=r"'matmul' needs maps of more than one place.* 4 blocks .* side 16"
+    ):
+        build(knobs)
+    others = [FusionKnobs.model_validate(maps | {"fusion": name, "depth": 4}) for name in ("hadamard", "add")]
+    for shallower in (knobs.model_copy(update={"depth": 3}), *others):
+        assert build(shallower)(scenes()).shape == (3, 2)
+
+
 def test_maps_must_be_halved_without_remainder() -> None:
     with pytest.raises(ConfigError, match="side must be a multiple of 32, got 16"):
         build(FusionKnobs(depth=5))

@@ -1,3 +1,4 @@
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,8 +32,8 @@ def wide(
     return chain.model_copy(update={"model": model, "data": inputs, "starts_from": sources})
 
 
-def later(chain: RGBLidar, *stages: StageName, starts_from: tuple[str, ...]) -> RGBLidar:
-    model = chain.model.model_copy(update={"stages": stages})
+def later(chain: RGBLidar, *stages: StageName, starts_from: tuple[str, ...], **knobs: Any) -> RGBLidar:
+    model = chain.model.model_copy(update={"stages": stages} | knobs)
     return check(chain.model_copy(update={"model": model, "starts_from": starts_from}))
 
 
@@ -67,7 +68,8 @@ def test_two_sources_give_what_each_has(chain: RGBLidar) -> None:
 
 def test_a_stage_that_goes_on_goes_on_with_what_the_source_built(chain: RGBLidar) -> None:
     source = wide(chain, "cilp")
-    found = inherit(later(chain, "cilp", starts_from=("a",)), a=source)
+    own = later(chain, "cilp", starts_from=("a",), continue_parts=True)
+    found = inherit(own, a=source)
     assert isinstance(found.model, ChainKnobs) and isinstance(source.model, ChainKnobs)
     assert (found.model.embedder, found.model.similarity) == (source.model.embedder, source.model.similarity)
     assert found.data == source.data
@@ -81,28 +83,63 @@ def test_the_later_of_two_sources_wins(chain: RGBLidar) -> None:
     assert found.data.rgb_channels == 4
 
 
+@pytest.mark.parametrize("goes_on", [False, True])
 @pytest.mark.parametrize(
     ("stages", "source"),
     [
         (("classifier", "projector", "finetune"), ("cilp",)),
         (("finetune",), ("projector",)),
         (("projector",), ("cilp", "classifier")),
-        (("cilp",), ("cilp", "classifier", "projector", "finetune")),
+        (("projector", "finetune"), ("cilp", "classifier", "projector", "finetune")),
+        (("classifier", "projector"), ("cilp", "classifier", "projector", "finetune")),
     ],
 )
-def test_inherited_weights_fit(chain: RGBLidar, stages: Any, source: Any, tmp_path: Any) -> None:
+def test_parts_that_are_taken_begin_with_the_weights_of_the_source_and_no_others(
+    chain: RGBLidar, stages: Any, source: Any, goes_on: bool, tmp_path: Path
+) -> None:
     given = wide(chain, *source, sources=("before",))
-    config = inherit(later(chain, *stages, starts_from=("a",)), a=given)
+    own = later(chain, *stages, starts_from=("a",), continue_parts=goes_on)
+    config = inherit(own, a=given)
     weights = RGBLidarTask(given).build(None).state_dict()
     torch.save({"weights": weights}, tmp_path / "a.pt")
-    model = RGBLidarTask(config).build(None)
-    assert load_sources(model, {"a": str(tmp_path / "a.pt")})["a"] > 0
-    own = model.state_dict()
+    task = RGBLidarTask(config)
+    model = task.build(None)
+    drawn = {name: weight.clone() for name, weight in model.state_dict().items()}
+    assert load_sources(model, {"a": str(tmp_path / "a.pt")}, task.starting_weights())["a"] > 0
     assert isinstance(config.model, ChainKnobs) and isinstance(given.model, ChainKnobs)
-    shared: frozenset[Part] = config.model.parts & given.model.parts
-    for name, weight in own.items():
-        if name.partition(".")[0] in shared:
-            assert torch.equal(weight, weights[name]), name
+    taken: frozenset[Part] = config.model.parts & given.model.parts
+    taken = taken if goes_on else taken - config.model.made
+    for name, weight in model.state_dict().items():
+        origin = weights if name.partition(".")[0] in taken else drawn
+        assert torch.equal(weight, origin[name]), name
+
+
+def test_a_temperature_comes_with_the_embedder_of_scans(chain: RGBLidar, tmp_path: Path) -> None:
+    own = later(chain, "cilp", starts_from=("a",), continue_parts=True)
+    model = RGBLidarTask(own).build(None)
+    torch.save({"weights": {"temperature.log_scale": torch.tensor([1.5])}}, tmp_path / "a.pt")
+    load_sources(model, {"a": str(tmp_path / "a.pt")}, RGBLidarTask(own).starting_weights())
+    assert model.state_dict()["temperature.log_scale"].tolist() == [1.5]
+
+
+def test_a_part_that_is_made_keeps_what_was_asked_and_one_that_is_taken_does_not(chain: RGBLidar) -> None:
+    asked = {"hidden_dim": 6, "loss": "cosine", "target": "penultimate"}
+    projector = ChainKnobs().projector.model_copy(update=asked)
+    source = wide(chain, "cilp", "classifier", "projector", "finetune")
+    own = later(chain, "projector", "finetune", starts_from=("a",), projector=projector)
+    found = inherit(own, a=source).model
+    assert isinstance(found, ChainKnobs) and isinstance(source.model, ChainKnobs)
+    assert found.projector == projector
+    assert (found.embedder, found.classifier) == (source.model.embedder, source.model.classifier)
+    going = own.model_copy(update={"model": own.model.model_copy(update={"continue_parts": True})})
+    assert isinstance(going_on := inherit(going, a=source).model, ChainKnobs)
+    assert going_on.projector == source.model.projector
+
+
+def test_the_inputs_of_a_part_that_is_made_are_its_own(chain: RGBLidar) -> None:
+    own = later(chain, "classifier", "projector", starts_from=("a",))
+    found = inherit(own, a=wide(chain, "cilp", "classifier", data={"lidar_norm": "raw"}))
+    assert found.data == own.data.model_copy(update={"rgb_channels": 3})
 
 
 def test_a_study_of_fusions_is_no_source_of_a_chain(config: RGBLidar, chain: RGBLidar) -> None:
@@ -122,21 +159,16 @@ def test_a_part_that_no_source_gives_is_named(chain: RGBLidar) -> None:
 def test_a_source_without_a_part_of_the_model_is_refused(chain: RGBLidar) -> None:
     own = later(chain, "cilp", starts_from=("a",))
     with pytest.raises(
-        ConfigError, match=r"got 'a' with classifier where this model has lidar, rgb; leave it"
+        ConfigError, match=r"got 'a' with classifier where it takes nothing and cilp make lidar, rgb; leave"
     ):
         inherit(own, a=wide(chain, "classifier"))
 
 
 def test_parts_that_read_scans_must_read_them_alike(chain: RGBLidar) -> None:
-    own = later(chain, "cilp", "classifier", starts_from=("a", "b"))
+    own = later(chain, "cilp", "classifier", starts_from=("a", "b"), continue_parts=True)
     sources = {"a": wide(chain, "cilp"), "b": wide(chain, "classifier", data={"lidar_norm": "raw"})}
     with pytest.raises(ConfigError, match=r"must come from studies that read them alike, got .*'raw'"):
         inherit(own, **sources)
-
-
-def test_a_fusion_stays_as_it_is(config: RGBLidar) -> None:
-    own = config.model_copy(update={"starts_from": ("a",)})
-    assert inherit(own, a=config) == own
 
 
 def test_a_projector_comes_with_the_networks_it_was_trained_for(chain: RGBLidar) -> None:
@@ -152,6 +184,23 @@ def test_a_projector_comes_with_the_networks_it_was_trained_for(chain: RGBLidar)
     assert found.projector == whole.model.projector
 
 
+@pytest.mark.parametrize("goes_on", [False, True])
+@pytest.mark.parametrize(
+    ("stages", "stale"),
+    [
+        (("cilp", "finetune"), "rgb made here"),
+        (("classifier", "finetune"), "classifier made here"),
+        (("cilp", "classifier", "finetune"), "rgb made here and classifier made here"),
+    ],
+)
+def test_a_projector_is_not_taken_where_a_stage_makes_what_it_was_trained_for(
+    chain: RGBLidar, stages: Any, stale: str, goes_on: bool
+) -> None:
+    own = later(chain, *stages, starts_from=("a",), continue_parts=goes_on)
+    with pytest.raises(ConfigError, match=f"got projector from 'a' and {stale}; .* with the stage projector"):
+        inherit(own, a=wide(chain, "cilp", "classifier", "projector"))
+
+
 def test_embedders_from_two_studies_share_their_knobs(chain: RGBLidar) -> None:
     whole = wide(chain, "cilp", "classifier", "projector")
     assert isinstance(whole.model, ChainKnobs)
@@ -159,6 +208,6 @@ def test_embedders_from_two_studies_share_their_knobs(chain: RGBLidar) -> None:
     narrow = whole.model_copy(
         update={"model": whole.model.model_copy(update={"embedder": pooled, "stages": ("projector",)})}
     )
-    own = later(chain, "cilp", "finetune", starts_from=("a", "b"))
+    own = later(chain, "cilp", "projector", starts_from=("a", "b"), continue_parts=True)
     with pytest.raises(ConfigError, match="share their knobs, got rgb from 'b' and lidar from 'a'"):
         inherit(own, a=wide(chain, "cilp"), b=narrow)

@@ -60,3 +60,10 @@ def test_a_pool_holds_both_classes(data: RGBLidarData) -> None:
 
 def test_the_metric_may_be_an_objective() -> None:
     assert METRIC.search_invariant
+
+
+def test_the_meaning_says_that_fewer_scenes_are_an_easier_pool() -> None:
+    rows = torch.ones(30, 2)
+    assert recall_at_1(rows, rows) == pytest.approx(1 / 30)
+    assert POOL > 30
+    assert "a split with fewer" in METRIC.meaning and "easier" in METRIC.meaning

@@ -1,0 +1,34 @@
+"""What a chain leads to: a classifier of images that learnt from scans and needs none."""
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class ImageClassifier(nn.Module):
+    """Tells spheres from cubes by images alone.
+
+    Args:
+        rgb: Embedder of images.
+        projector: From an embedding to a layer of the classifier of scans.
+        head: What follows that layer.
+    """
+
+    def __init__(self, rgb: nn.Module, projector: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.rgb = rgb
+        self.projector = projector
+        self.head = head
+
+    def forward(self, rgb: Float[Tensor, "batch channel side side"]) -> Float[Tensor, "batch logit"]:
+        """Computes the logits.
+
+        Args:
+            rgb: Images within 0 and 1, with as many channels as the chain was trained with.
+
+        Returns:
+            Two logits for each image, of cube and sphere, or one, the log-odds of a sphere; in fp32.
+        """
+        dtype = next(self.parameters()).dtype
+        embedding = nn.functional.normalize(self.rgb(rgb.to(dtype)).float(), dim=1)
+        logits: Tensor = self.head(self.projector(embedding.to(dtype)))
+        return logits.float()
