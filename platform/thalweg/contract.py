@@ -287,8 +287,8 @@ class Task(ABC, Generic[C, D]):
         """Returns predictors without training that `evaluate` accepts in the model's place."""
         return {}
 
-    def parts(self) -> Mapping[str, tuple[str, ...]]:
-        """Names parts of a trained model that are of use alone, each by direct children of the model."""
+    def parts(self) -> Mapping[str, Callable[[nn.Module], nn.Module]]:
+        """Names parts of a trained model that are of use alone, with what takes each of them out of the model."""
         return {}
 
     def facts(self, data: D) -> Mapping[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
@@ -73,6 +73,6 @@ class Approach(ABC):
     def baselines(self, data: RGBLidarData) -> Mapping[str, nn.Module]:
         """Returns predictors without training."""
 
-    def export(self, model: nn.Module) -> nn.Module:
-        """Returns the part of a trained model that inference needs."""
-        return model
+    def parts(self) -> Mapping[str, Callable[[nn.Module], nn.Module]]:
+        """Names parts of the model that are of use alone."""
+        return {}

@@ -4,7 +4,7 @@ Fine-tuning trains the head that the classifier of scans has too: what is measur
 what fine-tuning left of it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
@@ -175,11 +175,15 @@ class Chain(Approach):
             "coarse_likeness": CoarseLikeness(self._inputs, training, majority),
         }
 
-    def export(self, model: nn.Module) -> nn.Module:
-        """Returns the classifier of images where there is one."""
-        assert isinstance(model, ChainNetwork)
-        return model.image_classifier() if self._knobs.classifies else model
+    def parts(self) -> Mapping[str, Callable[[nn.Module], nn.Module]]:
+        """Names the classifier of images where there is one."""
+        return {"images": _image_classifier} if self._knobs.classifies else {}
 
     @property
     def _retrieves(self) -> bool:
         return "lidar" in self._knobs.parts
+
+
+def _image_classifier(model: nn.Module) -> nn.Module:
+    assert isinstance(model, ChainNetwork)
+    return model.image_classifier()

@@ -1,6 +1,6 @@
 """What Thalweg asks of the RGB and LiDAR family; fusion and chain answer what differs between them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -146,6 +146,6 @@ class RGBLidarTask(Task[RGBLidar, RGBLidarData]):
         """Returns the majority class and, for embeddings, what coarse pictures have in common."""
         return self._approach.baselines(data)
 
-    def export(self, model: nn.Module) -> nn.Module:
-        """Returns the model, or of a chain that classifies the `ImageClassifier` that needs images alone."""
-        return self._approach.export(model)
+    def parts(self) -> Mapping[str, Callable[[nn.Module], nn.Module]]:
+        """Names the `ImageClassifier` of a chain that classifies, which needs images alone."""
+        return self._approach.parts()

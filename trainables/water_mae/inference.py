@@ -4,10 +4,11 @@ A normalised value is (value - mean) / std of its modality, river flow after ``l
 padding and absent days are 0. Static attributes are scores already and belong to the catchments by their order.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from trainables.water_mae.config import MODALITIES
 from trainables.water_mae.data import Geometry, WaterData
@@ -46,3 +47,10 @@ def geometry_of(facts: Mapping[str, Any]) -> Geometry:
     rows, columns = facts["grid_shape"]
     arrays = {name: np.asarray(facts["geometry"][name]) for name in _ARRAYS}
     return Geometry(grid_shape=(int(rows), int(columns)), **arrays)
+
+
+def only(model: nn.Module, children: Collection[str]) -> nn.Module:
+    """Returns the model without its other children; what needs one of them fails."""
+    for name in [name for name, _ in model.named_children() if name not in children]:
+        delattr(model, name)
+    return model

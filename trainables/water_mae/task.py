@@ -9,8 +9,9 @@ above 0, which the climatology baseline shows.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -109,10 +110,13 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
         """Builds the model for the geometry of the data."""
         return self._build(_reference_geometry() if data is None else data.geometry)
 
-    def parts(self) -> Mapping[str, tuple[str, ...]]:
+    def parts(self) -> Mapping[str, Callable[[nn.Module], nn.Module]]:
         """Names what encodes, `MaskedAutoencoder.encode`, and with a head what forecasts."""
         encoders = (*(f"{name}_encoder" for name in MODALITIES), "fusion", "encoder_modality_tokens")
-        return {"encoders": encoders} | ({"forecast": (*encoders, forecast.HEAD)} if self._forecasts else {})
+        children = {"encoders": encoders} | (
+            {"forecast": (*encoders, forecast.HEAD)} if self._forecasts else {}
+        )
+        return {name: partial(inference.only, children=kept) for name, kept in children.items()}
 
     def facts(self, data: WaterData) -> Mapping[str, Any]:
         """Returns geometry, static attributes, statistics and units; see `inference`."""

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from thalweg.contract import Data, Task
 from thalweg.errors import DataError, OutputError
 from thalweg.training import checkpoint
-from thalweg.training.exported import as_tensors, keep_part
+from thalweg.training.exported import as_tensors, take_part
 from thalweg.training.protocol import protocol_of
 from thalweg.training.session import make_task
 
@@ -45,8 +45,7 @@ def export(folder: Path, data_root: Path, file: Path, part: str | None = None) -
     task = make_task(state.family, state.config)
     data = task.open(data_root)
     _require_same(data, state)
-    model = _model(task, data, gathered)
-    keep_part(task, model, part)
+    model = take_part(task, _model(task, data, gathered), part)
     weights = model.state_dict()
     content = _content(state, weights) | {
         "part": part,

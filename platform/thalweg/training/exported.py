@@ -55,27 +55,26 @@ def load(file: Path) -> Exported:
     family = load_family(package)
     task: Task[Any, Any] = family.task_type(parse(family.config_type, values))
     model = task.rebuild(facts)
-    keep_part(task, model, part)
+    model = take_part(task, model, part)
     model.load_state_dict(content["weights"])
     return Exported(model=model.eval(), task=task, facts=facts, content=content)
 
 
-def keep_part(task: Task[Any, Any], model: nn.Module, part: str | None) -> None:
-    """Removes the children of a model that do not belong to a part of it; None keeps all.
+def take_part(task: Task[Any, Any], model: nn.Module, part: str | None) -> nn.Module:
+    """Returns a part of a model; None means all of it. The model itself may be of no use any more.
 
     Raises:
         ConfigError: The family has no such part.
     """
     if part is None:
-        return
+        return model
     parts = task.parts()
     if part not in parts:
         raise ConfigError(
             f"a part of a model must be one that its family names, got {part!r}; "
             f"{', '.join(sorted(parts)) or 'this one names none'}"
         )
-    for name in [name for name, _ in model.named_children() if name not in parts[part]]:
-        delattr(model, name)
+    return parts[part](model)
 
 
 def as_tensors(facts: Any) -> Any:

@@ -10,7 +10,7 @@ from torch import nn
 from families.toy.config import Toy
 from families.toy.task import Net, ToyTask
 from thalweg.errors import ConfigError, DataError
-from thalweg.training.exported import as_tensors, keep_part, load
+from thalweg.training.exported import as_tensors, load, take_part
 
 
 def _write(file: Path, net: nn.Module) -> None:
@@ -44,16 +44,16 @@ def test_anything_else_is_refused(tmp_path: Path, content: bytes | None) -> None
         load(tmp_path / "nowhere.pt")
 
 
-def test_a_part_keeps_its_children_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ToyTask, "parts", lambda task: {"features": ("body",)})
+def test_a_part_is_what_the_family_takes_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ToyTask, "parts", lambda task: {"features": lambda model: model.body})
     net, task = Net(8, 0.0), ToyTask(Toy(width=8))
-    keep_part(task, net, "features")
-    assert [name for name, _ in net.named_children()] == ["body"]
+    assert take_part(task, net, "features") is net.body
+    assert take_part(task, net, None) is net
     with pytest.raises(ConfigError, match="got 'tail'; features"):
-        keep_part(task, Net(8, 0.0), "tail")
+        take_part(task, Net(8, 0.0), "tail")
 
 
 def test_a_family_without_parts_is_exported_whole() -> None:
     net = Net(8, 0.0)
     with pytest.raises(ConfigError, match="got 'tail'; this one names none"):
-        keep_part(ToyTask(Toy(width=8)), net, "tail")
+        take_part(ToyTask(Toy(width=8)), net, "tail")

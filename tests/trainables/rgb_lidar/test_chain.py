@@ -285,23 +285,21 @@ def test_what_is_exported_tells_the_same_from_images_alone(
     )
     task, model = build(config, data)
     batch = scenes(data, config)
-    logits = task.export(model).eval()(batch["rgb"])
+    logits = task.parts()["images"](model).eval()(batch["rgb"])
     assert logits.shape == (12, num_logits)
     assert torch.equal(log_odds(logits), model.odds(batch))
-    images = task.export(model).state_dict()
+    images = task.parts()["images"](model).state_dict()
     head = {"0", "1"} if target == "maps" else {"0"}
     assert {name.partition(".")[0] for name in images} == {"rgb", "projector", "head"}
     assert {name.split(".")[1] for name in images if name.startswith("head.")} == head
     _, again = build(config, data)
     for weight in again.parameters():
         torch.nn.init.zeros_(weight)
-    exported = task.export(again)
+    exported = task.parts()["images"](again)
     exported.load_state_dict(images)
     assert torch.equal(exported(batch["rgb"]), logits)
 
 
-def test_a_chain_that_does_not_classify_is_exported_as_it_is(chain: RGBLidar, config: RGBLidar) -> None:
-    task, model = build(changed(chain, stages=("cilp",)))
-    assert task.export(model) is model
-    fusion = RGBLidarTask(config).build(None)
-    assert RGBLidarTask(config).export(fusion) is fusion
+def test_what_does_not_classify_images_has_no_such_part(chain: RGBLidar, config: RGBLidar) -> None:
+    assert not RGBLidarTask(changed(chain, stages=("cilp",))).parts()
+    assert not RGBLidarTask(config).parts()
