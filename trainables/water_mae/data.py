@@ -243,7 +243,8 @@ class WaterData:
     ) -> Bool[np.ndarray, "*days 2 vector_patch member"]:
         if self.vector_observed is None:
             return np.ones((*days.shape, *self.vectors.shape[1:]), bool)
-        return self.vector_observed[days]
+        observed: Bool[np.ndarray, "*days 2 vector_patch member"] = self.vector_observed[days]
+        return observed
 
     def after(
         self, split: SplitName, indices: Int64[np.ndarray, " batch"], days: Sequence[int]

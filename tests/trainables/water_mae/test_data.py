@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import torch
 
+from thalweg.data import hdf5
 from thalweg.data.hdf5 import DailyGrid
 from trainables.water_mae import data as data_module
 from trainables.water_mae import prepare as prepare_module
@@ -327,13 +328,14 @@ def test_an_interpolated_day_is_not_the_same_as_one_that_was_seen_with_that_valu
     tiny_copy: Path, tiny: WaterData
 ) -> None:
     (path,) = tiny_copy.glob("*.parquet")
-    table = pd.read_parquet(path).set_index(["ID", "date"]).sort_index()
-    days = pd.to_datetime(["2003-12-29", "2003-12-30", "2003-12-31"])
-    last, *gap = [(1001 + 7 * 46, day) for day in days]
-    assert table.loc[gap, "riverflow"].isna().all()
-    table.loc[gap, "riverflow"] = table.loc[last, "riverflow"]
+    table = pd.read_parquet(path)
+    here = table["ID"] == 1001 + 7 * 46
+    gap = here & table["date"].isin(pd.to_datetime(["2003-12-30", "2003-12-31"]))
+    assert table.loc[gap, "riverflow"].isna().tolist() == [True, True]
+    last = table.loc[here & (table["date"] == "2003-12-29"), "riverflow"].to_numpy()[0]
+    table["riverflow"] = table["riverflow"].mask(gap, last)
     path.unlink()
-    table.reset_index().to_parquet(path)
+    table.to_parquet(path)
     seen = open_data(tiny_copy.parent, "copy", _KNOBS)
     assert seen.mean[4] != tiny.mean[4]
     assert np.array_equal(seen.vectors[:, 0], tiny.vectors[:, 0])
@@ -457,7 +459,7 @@ def test_a_killed_preparation_goes_on_with_the_modality_that_it_did_not_finish(
     killed = subprocess.run([sys.executable, "-c", _DIE, str(tiny_copy.parent)], check=False)
     assert killed.returncode == -9
     read: list[str] = []
-    read_days = prepare_module.read_days
+    read_days = hdf5.read_days
 
     def note(grid: DailyGrid) -> Iterator[tuple[int, np.ndarray]]:
         read.append(grid.path.name.rsplit("_", 2)[0])

@@ -50,8 +50,8 @@ def test_what_was_filled_changes_no_metric_whatever_it_is(task: WaterMAETask, pa
     expected = _metrics(task, partly)
     assert set(expected) == set(task.measured())
     assert _metrics(task, other) == pytest.approx(expected, nan_ok=True)
-    everything = {"image_observed": None, "vector_observed": None}
-    for name, value in _metrics(task, replace(other, **everything)).items():
+    everything = replace(other, image_observed=None, vector_observed=None)
+    for name, value in _metrics(task, everything).items():
         assert value != pytest.approx(expected[name]), name
 
 
