@@ -192,7 +192,8 @@ class WaterData:
         self, split: SplitName, indices: Int64[np.ndarray, " batch"]
     ) -> UInt64[np.ndarray, " batch"]:
         """Returns the first day of each window as days since 1970-01-01."""
-        return self.epoch_day[self.starts[split][indices]].astype(np.uint64)
+        days: UInt64[np.ndarray, " batch"] = self.epoch_day[self.starts[split][indices]].astype(np.uint64)
+        return days
 
     def tensors(self, split: SplitName, indices: Int64[np.ndarray, " batch"]) -> dict[str, Tensor]:
         """Returns windows as tensors, and what of them is valid.
@@ -332,9 +333,11 @@ def _serve(store: Store, folder: Path, knobs: DataKnobs) -> WaterData:
             **{name: arrays[name] for name in ("pixel_valid", "patch_rows_cols", "member_valid", "static")},
             grid_shape=(facts["grid_shape"][0], facts["grid_shape"][1]),
         ),
-        **{
-            name: arrays[name] for name in ("images", "vectors", "vector_present", "day_of_year", "epoch_day")
-        },
+        images=arrays["images"],
+        vectors=arrays["vectors"],
+        vector_present=arrays["vector_present"],
+        day_of_year=arrays["day_of_year"],
+        epoch_day=arrays["epoch_day"],
         mean=np.array(facts["mean"]),
         std=np.array(facts["std"]),
         catchments=tuple(facts["ids"]),
