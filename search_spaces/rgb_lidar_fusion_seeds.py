@@ -1,6 +1,7 @@
-"""Every fusion with five seeds, all of one size, on the default synthetic scenes: a grid, not a search.
+"""Every fusion with five seeds at two learning rates, all of one size, on the default scenes: a grid, not a search.
 
-`thalweg show rgb_lidar_fusion_seeds --by fusion` gives mean and spread of each.
+`thalweg show rgb_lidar_fusion_seeds --by fusion --by lr` gives mean and spread of each. A fusion that fails at one rate
+may not at the other: a comparison at one rate would call that a property of the fusion.
 """
 
 from itertools import product
@@ -27,7 +28,12 @@ FUSIONS: dict[str, dict[str, str | bool]] = {
 NUM_SEEDS = 5
 NUM_PARAMETERS = 600_000
 
-GRID = tuple({"fusion": fusion, "seed": seed} for seed, fusion in product(range(NUM_SEEDS), FUSIONS))
+RATES = [1e-3, 3e-3]
+
+GRID = tuple(
+    {"fusion": fusion, "seed": seed, "lr": lr}
+    for seed, lr, fusion in product(range(NUM_SEEDS), RATES, FUSIONS)
+)
 
 study = Study(
     metric="cross_entropy",
@@ -47,7 +53,9 @@ def space(trial: Trial) -> RGBLidar:
     base = PRESETS["small"]
     fusion = FUSIONS[trial.suggest_categorical("fusion", list(FUSIONS))]
     model = base.model.model_copy(update={**fusion, "num_parameters": NUM_PARAMETERS})
-    optimization = base.optimization.model_copy(update={"lr_schedule": "cosine"})
+    optimization = base.optimization.model_copy(
+        update={"lr_schedule": "cosine", "lr": trial.suggest_categorical("lr", RATES)}
+    )
     return base.model_copy(
         update={
             "model": model,

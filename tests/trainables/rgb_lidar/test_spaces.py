@@ -32,7 +32,7 @@ GRIDS = {
     "rgb_lidar_ablation": 16,
     "rgb_lidar_data_fraction": 45,
     "rgb_lidar_downsampling": 40,
-    "rgb_lidar_fusion_seeds": 60,
+    "rgb_lidar_fusion_seeds": 120,
     "rgb_lidar_published": 24,
     "rgb_lidar_published_second": 8,
 }
@@ -149,12 +149,12 @@ def test_whatever_the_full_space_proposes_can_be_built_and_has_three_blocks() ->
     assert all(len(values) > 1 for values in seen.values())
 
 
-def test_the_grid_holds_every_fusion_with_every_seed_once() -> None:
+def test_the_grid_holds_every_fusion_with_every_rate_and_seed_once() -> None:
     study = rgb_lidar_fusion_seeds.study
-    found = [(trial["fusion"], trial["seed"]) for trial in study.first_trials]
+    found = [(trial["fusion"], trial["lr"], trial["seed"]) for trial in study.first_trials]
     assert len(rgb_lidar_fusion_seeds.FUSIONS) == 12
-    assert sorted(found) == sorted(product(rgb_lidar_fusion_seeds.FUSIONS, range(5)))
-    assert study.num_trials == len(found) == 60
+    assert sorted(found) == sorted(product(rgb_lidar_fusion_seeds.FUSIONS, (1e-3, 3e-3), range(5)))
+    assert study.num_trials == len(found) == 120
     assert study.rungs == ()
 
 
