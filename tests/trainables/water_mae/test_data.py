@@ -3,10 +3,7 @@
 import shutil
 import subprocess
 import sys
-import tracemalloc
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
@@ -14,10 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
-from thalweg.data import hdf5
-from thalweg.data.hdf5 import DailyGrid
 from trainables.water_mae import data as data_module
-from trainables.water_mae import prepare as prepare_module
 from trainables.water_mae.config import IMAGE_MODALITIES, VECTOR_MODALITIES, DataKnobs
 from trainables.water_mae.data import REFERENCE_GEOMETRY, WaterData, open_data
 from trainables.water_mae.layout import ATTRIBUTES
@@ -257,91 +251,6 @@ def test_equal_content_in_other_bytes_has_the_same_fingerprint(tiny_copy: Path, 
     assert open_data(tiny_copy.parent, "copy", _KNOBS).fingerprint == tiny.fingerprint
 
 
-def _replace(path: Path, days: np.ndarray, dates: np.ndarray) -> None:
-    path.unlink()
-    with h5py.File(path, "w") as file:
-        file["data"], file["dates"] = days, dates
-
-
-def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    with h5py.File(path) as file:
-        return file["data"][:], file["dates"][:]
-
-
-def _without_gaps(folder: Path) -> None:
-    """Leaves only catchments whose series are whole."""
-    (path,) = folder.glob("*.parquet")
-    table = pd.read_parquet(path)
-    whole = table.groupby("ID")[["evaporation", "riverflow"]].transform(lambda values: values.isna().sum())
-    table = table[(whole["evaporation"] == 0) & (whole["riverflow"] <= 30)]
-    path.unlink()
-    table.to_parquet(path)
-
-
-def test_a_border_between_splits_that_moves_changes_the_fingerprint(tiny_copy: Path) -> None:
-    _without_gaps(tiny_copy)
-    before = open_data(tiny_copy.parent, "copy", _KNOBS)
-    for name in IMAGE_MODALITIES:
-        (train,), (val,) = (list(tiny_copy.glob(f"{name}_{split}_*.h5")) for split in ("train", "val"))
-        (days, dates), (val_days, val_dates) = _read(train), _read(val)
-        _replace(train, np.concatenate([days, val_days[:4]]), np.concatenate([dates, val_dates[:4]]))
-        _replace(val, val_days[4:], val_dates[4:])
-    after = open_data(tiny_copy.parent, "copy", _KNOBS)
-    assert [after.num_samples(split) for split in ("train", "val")] == [
-        before.num_samples(split) for split in ("train", "val")
-    ]
-    assert after.starts["val"][0] == before.starts["val"][0] + 4
-    assert after.fingerprint != before.fingerprint
-
-
-def test_land_outside_the_kept_patches_changes_statistics_and_fingerprint(tiny_copy: Path) -> None:
-    knobs = _KNOBS.model_copy(update={"land_threshold": 0.9})
-    before = open_data(tiny_copy.parent, "copy", knobs)
-    outside = np.load(tiny_copy / "land_mask_40x40.npy") == 1
-    for row, col in before.geometry.patch_rows_cols:
-        outside[10 * row : 10 * row + 10, 10 * col : 10 * col + 10] = False
-    assert outside.any()
-    for path in tiny_copy.glob("precipitation_*.h5"):
-        days, dates = _read(path)
-        days[:, outside] += 50
-        _replace(path, days, dates)
-    after = open_data(tiny_copy.parent, "copy", knobs)
-    assert after.mean[0] > before.mean[0] + 1
-    assert after.fingerprint != before.fingerprint
-
-
-def test_a_filled_cell_is_not_the_same_as_one_that_was_seen_with_that_value(tiny_copy: Path) -> None:
-    knobs = _KNOBS.model_copy(update={"fill_temperature": "zero"})
-    found = []
-    for value in (-99999.0, 0.0):
-        for path in tiny_copy.glob("temperature_*.h5"):
-            days, dates = _read(path)
-            days[:, 20, 15:18] = value
-            _replace(path, days, dates)
-        found.append(open_data(tiny_copy.parent, "copy", knobs))
-    filled, seen = found
-    assert filled.mean[2] != seen.mean[2]
-    assert filled.fingerprint != seen.fingerprint
-
-
-def test_an_interpolated_day_is_not_the_same_as_one_that_was_seen_with_that_value(
-    tiny_copy: Path, tiny: WaterData
-) -> None:
-    (path,) = tiny_copy.glob("*.parquet")
-    table = pd.read_parquet(path)
-    here = table["ID"] == 1001 + 7 * 46
-    gap = here & table["date"].isin(pd.to_datetime(["2003-12-30", "2003-12-31"]))
-    assert table.loc[gap, "riverflow"].isna().tolist() == [True, True]
-    last = table.loc[here & (table["date"] == "2003-12-29"), "riverflow"].to_numpy()[0]
-    table["riverflow"] = table["riverflow"].mask(gap, last)
-    path.unlink()
-    table.to_parquet(path)
-    seen = open_data(tiny_copy.parent, "copy", _KNOBS)
-    assert seen.mean[4] != tiny.mean[4]
-    assert np.array_equal(seen.vectors[:, 0], tiny.vectors[:, 0])
-    assert seen.fingerprint != tiny.fingerprint
-
-
 def _with_gaps(folder: Path, name: str) -> np.ndarray:
     """Takes the data of some land cells away, always and on single days; returns where."""
     land = np.load(folder / "land_mask_40x40.npy") == 1
@@ -431,72 +340,6 @@ def test_half_the_bytes_hold_nearly_the_same_days_and_say_how_nearly(
     np.testing.assert_allclose(batch["images"], exact_batch["images"], atol=0.01)
     assert data.fingerprint != tiny.fingerprint
     assert np.array_equal(data.mean, tiny.mean)
-
-
-_DIE = """
-import os, sys
-from pathlib import Path
-from trainables.water_mae import prepare
-from trainables.water_mae.config import DataKnobs
-from trainables.water_mae.data import open_data
-
-read_days = prepare.read_days
-
-def die(grid):
-    for first, days in read_days(grid):
-        if "soil_moisture_val" in grid.path.name:
-            os.kill(os.getpid(), 9)
-        yield first, days
-
-prepare.read_days = die
-open_data(Path(sys.argv[1]), "copy", DataKnobs(vector_patch_size=4))
-"""
-
-
-def test_a_killed_preparation_goes_on_with_the_modality_that_it_did_not_finish(
-    tiny_copy: Path, tiny: WaterData, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    killed = subprocess.run([sys.executable, "-c", _DIE, str(tiny_copy.parent)], check=False)
-    assert killed.returncode == -9
-    read: list[str] = []
-    read_days = hdf5.read_days
-
-    def note(grid: DailyGrid) -> Iterator[tuple[int, np.ndarray]]:
-        read.append(grid.path.name.rsplit("_", 2)[0])
-        return read_days(grid)
-
-    monkeypatch.setattr(prepare_module, "read_days", note)
-    monkeypatch.setattr(prepare_module, "read_catchments", None)
-    data = open_data(tiny_copy.parent, "copy", _KNOBS)
-    assert set(read) == {f"{name}_{split}" for name in IMAGE_MODALITIES[1:] for split in ("train", "val")}
-    assert data.fingerprint == tiny.fingerprint
-    assert np.array_equal(data.mean, tiny.mean)
-    assert data.catchments == tiny.catchments
-    for name in ("images", "vectors", "vector_present", "vector_positions"):
-        assert np.array_equal(getattr(data, name), getattr(tiny, name))
-    for mine, theirs in zip(data.climatology(), tiny.climatology(), strict=True):
-        assert np.array_equal(mine, theirs)
-
-
-@pytest.mark.parametrize("stored_as", ["float32", "float16"])
-def test_a_modality_passes_through_memory_in_pieces(
-    tiny_copy: Path, monkeypatch: pytest.MonkeyPatch, stored_as: str
-) -> None:
-    write_image = prepare_module._write_image
-    peaks = []
-
-    def measure(*arguments: Any) -> dict[str, Any]:
-        tracemalloc.start()
-        facts = write_image(*arguments)
-        peaks.append(tracemalloc.get_traced_memory()[1])
-        tracemalloc.stop()
-        return facts
-
-    monkeypatch.setattr(prepare_module, "_write_image", measure)
-    knobs = DataKnobs.model_validate(_KNOBS.model_dump() | {"stored_as": stored_as})
-    data = open_data(tiny_copy.parent, "copy", knobs)
-    assert len(peaks) == 3
-    assert max(peaks) < data.images[:, 0].size * 4 / 3
 
 
 def _split_off_test(folder: Path, first: int) -> None:
