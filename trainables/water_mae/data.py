@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -184,7 +184,8 @@ class WaterData:
         self, split: SplitName, indices: Int64[np.ndarray, " batch"]
     ) -> UInt64[np.ndarray, " batch"]:
         """Returns the first day of each window as days since 1970-01-01."""
-        return self.epoch_day[self.starts[split][indices]].astype(np.uint64)
+        days: UInt64[np.ndarray, " batch"] = self.epoch_day[self.starts[split][indices]].astype(np.uint64)
+        return days
 
     def tensors(self, split: SplitName, indices: Int64[np.ndarray, " batch"]) -> dict[str, Tensor]:
         """Returns windows as tensors, and what of them is valid.
@@ -280,13 +281,14 @@ def _serve(store: Store, folder: Path, knobs: DataKnobs) -> WaterData:
         "length": knobs.sequence_length,
         "stride": knobs.stride,
     }
+    series: dict[str, Any] = {
+        name: arrays[name] for name in ("images", "vectors", "vector_present", "day_of_year", "epoch_day")
+    }
     return WaterData(
         geometry=Geometry(
             **{name: arrays[name] for name in ("pixel_valid", "patch_rows_cols", "member_valid", "static")}
         ),
-        **{
-            name: arrays[name] for name in ("images", "vectors", "vector_present", "day_of_year", "epoch_day")
-        },
+        **series,
         mean=np.array(facts["mean"]),
         std=np.array(facts["std"]),
         catchments=tuple(facts["ids"]),

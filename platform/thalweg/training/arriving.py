@@ -23,7 +23,7 @@ class Arriving:
         self._copy = together.to("cpu", non_blocking=True)
         self._event: torch.cuda.Event | None = None
         if together.device.type == "cuda":
-            self._event = torch.cuda.Event()
+            self._event = torch.cuda.Event()  # type: ignore[no-untyped-call]
             self._event.record()
 
     def read(self) -> dict[str, float]:

@@ -112,6 +112,7 @@ def join(num_threads: int = 1) -> World:
     # NCCL joins only what lies on GPUs. Counts and decisions are known on the CPU; to send them there and back
     # would make each step wait for its GPU.
     host = dist.new_group(backend="gloo") if device.type == "cuda" and size > 1 else None
+    assert not isinstance(host, int)  # what a process gets that does not belong to the group
     return World(dist.get_rank(), size, device, host)
 
 

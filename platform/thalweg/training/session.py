@@ -297,7 +297,7 @@ class Session:
 
     def _scale_can_fall(self) -> bool:
         """Whether an overflow is the business of fp16's loss scaler."""
-        return self._knobs.precision == "fp16" and self._engine.optimizer.loss_scale > 1
+        return self._knobs.precision == "fp16" and bool(self._engine.optimizer.loss_scale > 1)
 
     def _settle(self) -> None:
         """Looks at the last step: nothing is evaluated or saved after a loss that is not finite."""
