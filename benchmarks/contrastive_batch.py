@@ -206,7 +206,7 @@ def joint_step(scene: Scene, count: int, micro: int) -> tuple[Any, Callable[[], 
 
     def backward() -> Mapping[str, float]:
         sums, counts = joint.backward(engine, task, world, batches, scene.progress)
-        return {name: sums[name] / counts[name] for name in sums}
+        return {name: float(sums[name]) / counts[name] for name in sums}
 
     return engine, backward
 

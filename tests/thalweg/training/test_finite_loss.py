@@ -54,7 +54,12 @@ def test_nothing_is_evaluated_or_saved_after_a_last_step_whose_loss_is_not_finit
     evaluations: list[int] = []
     session = Session(order(stages=stages, breaks_at=184), world, DataCache())
     real = session._evaluate
-    monkeypatch.setattr(session, "_evaluate", lambda: evaluations.append(session._samples) or real())
+
+    def evaluate() -> dict[str, float]:
+        evaluations.append(session._samples)
+        return real()
+
+    monkeypatch.setattr(session, "_evaluate", evaluate)
     reached = session.advance().samples
     reached = session.advance(reached).samples
     with pytest.raises(NonFiniteError, match=r"loss must stay finite, got .*nan.* after 184 samples"):

@@ -74,10 +74,12 @@ def test_a_second_trial_of_a_lane_uploads_nothing(
     monkeypatch.setattr(placement, "free_bytes", lambda device: 2**30)
     monkeypatch.setattr(WaterMAETask, "open", lambda self, root: data)
     uploads: list[int] = []
-    monkeypatch.setattr(
-        "trainables.water_mae.data.upload",
-        lambda array, device: uploads.append(array.nbytes) or placement.upload(array, device),
-    )
+
+    def upload(array: np.ndarray, device: torch.device) -> torch.Tensor:
+        uploads.append(array.nbytes)
+        return placement.upload(array, device)
+
+    monkeypatch.setattr("trainables.water_mae.data.upload", upload)
     cache = DataCache()
     first = cache.open(WaterMAETask(config), tmp_path, CPU)
     assert isinstance(first, WaterData) and first.resident is not None
