@@ -80,13 +80,16 @@ def stepper(arm: str, num_days: int, size: int, device: torch.device) -> Callabl
 
 def seconds(run: Callable[[], Any], repeats: int) -> float:
     """Returns the time of the fastest of several runs, one right after the other, between events on the GPU."""
-    events: list[Any] = [torch.cuda.Event(enable_timing=True) for _ in range(repeats + 1)]  # type: ignore[no-untyped-call]
+    events: list[Any] = [
+        torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+        for _ in range(repeats + 1)
+    ]
     events[0].record()
     for event in events[1:]:
         run()
         event.record()
     torch.cuda.synchronize()
-    return float(min(began.elapsed_time(ended) for began, ended in pairwise(events))) / 1e3
+    return min(float(began.elapsed_time(ended)) for began, ended in pairwise(events)) / 1e3
 
 
 def step_time(arm: str, num_days: int, size: int, device: torch.device) -> tuple[float, float]:
