@@ -147,11 +147,11 @@ def search(
     leaderboard.show(leaderboard.of_study(record, options.directory), console)
     flags = {"--data": data, "--tracking-uri": tracking_uri}
     interrupted = view.standing.ended is not None and view.standing.ended.end == "interrupted"
-    if pictures and not interrupted:
-        draw_new(record, options.directory, uri, _tell(console), data)
     more = chosen.study.num_trials * (1 if interrupted else 2)
     commands = studies.next_commands(space, options, more, flags, has_best=record.best() is not None)
     leaderboard.guide(studies.places(options, record, uri), commands, console)
+    if pictures and not interrupted:
+        draw_new(record, options.directory, uri, _tell(console), data)
     if code := 130 if interrupted else int(record.best() is None):
         raise typer.Exit(code)
 
