@@ -256,16 +256,10 @@ def best(
     """
     from thalweg.analysis import held_out, studies
     from thalweg.analysis.pictures import draw_best, sentence
-    from thalweg.tracking import held_out as tracked
     from thalweg.tracking import pictures as shelf
     from thalweg.tracking.address import check_tracking, default_uri
 
-    if at == "best" and export is None and not test:
-        raise ConfigError("--at chooses the weights of --export and --test, got neither; add one of them")
-    if part is not None and export is None:
-        raise ConfigError(
-            f"a part of the best model must have a file to go to, got {part!r}; add --export FILE"
-        )
+    _goes_somewhere(at, part, export, test)
     console = _console()
     tell = _tell(console)
     record = studies.find(output, study, storage)
@@ -279,13 +273,19 @@ def best(
     if test:
         found = held_out.evaluate_best(record, data, at)
         held_out.show(record, found, console)
-        metrics, number = held_out.invariant(record, found), studies.best_trial(record).number
-        run = tracked.record(uri, study, directory, number, metrics, samples=found.samples)
-        where = "in MLflow" if run else f"not in MLflow, for {uri} does not know the trial"
-        tell(f"trial {number}: test metrics {where}")
+        tell(held_out.track(record, found, directory, uri))
     for drawn in draw_best(record, directory, data) if pictures else ():
         run = shelf.record(uri, study, directory, drawn.number, drawn.folder)
         tell(sentence(drawn, uri, run))
+
+
+def _goes_somewhere(at: str, part: str | None, export: Path | None, test: bool) -> None:
+    if at == "best" and export is None and not test:
+        raise ConfigError("--at chooses the weights of --export and --test, got neither; add one of them")
+    if part is not None and export is None:
+        raise ConfigError(
+            f"a part of the best model must have a file to go to, got {part!r}; add --export FILE"
+        )
 
 
 @app.command(rich_help_panel="Search")

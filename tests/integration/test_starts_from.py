@@ -13,6 +13,7 @@ from thalweg.search.records import StudyRecord, TrialRecord
 from thalweg.search.run import Options, search
 from thalweg.search.space import Space, load_space
 from thalweg.training import baselines
+from trainables.rgb_lidar.synthetic import make, small_recipe
 
 pytestmark = [
     pytest.mark.integration,
@@ -113,3 +114,30 @@ def test_a_continued_study_starts_from_the_same_weights_without_the_other_study(
     (now,) = watcher.of(StudyStarted)
     (then,) = second[1].of(StudyStarted)
     assert now.tags["starts_from/toys"] == then.tags["starts_from/toys"]
+
+
+@pytest.fixture(scope="module")
+def scenes(folder: Path) -> Path:
+    """A folder with small scenes under the name that the spaces of the family ask for."""
+    target = folder / "data" / "rgb_lidar" / "tiny"
+    target.mkdir(parents=True)
+    make(target, small_recipe(40, side=16))
+    return folder
+
+
+def test_a_projector_starts_from_the_best_contrastive_trial_by_name(scenes: Path) -> None:
+    alone = {"num_trials": 1, "num_evaluations": 1, "num_lanes": 1, "scheduler": "none"}
+    embedder = {"downsampling": "avgpool", "embedding_dim": 16, "batch_size": 16}
+    cilp = load_space("rgb_lidar_cilp").with_settings(samples=64, first_trials=(embedder,), **alone)
+    first = _search(cilp, "rgb_lidar_cilp", scenes)[0].best()
+    assert first is not None
+    asked = {"hidden_dim": 64, "depth": 2, "target": "maps", "loss": "cosine"}
+    projector = load_space("rgb_lidar_projector").with_settings(samples=192, first_trials=(asked,), **alone)
+    record, watcher = _search(projector, "rgb_lidar_projector", scenes)
+    (trial,) = record.trials
+    assert trial.status == "complete"
+    assert trial.config["model"]["embedder"] == first.config["model"]["embedder"]
+    assert first.config["model"]["embedder"]["downsampling"] == "avgpool"
+    assert {name: trial.config["model"]["projector"][name] for name in asked} == asked
+    (started,) = watcher.of(StudyStarted)
+    assert started.tags["starts_from/rgb_lidar_cilp"].startswith(f"trial {first.number}, retrieval_r1 ")

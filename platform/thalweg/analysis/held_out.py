@@ -14,6 +14,7 @@ from thalweg.analysis.wording import counted, score
 from thalweg.discovery import load_family
 from thalweg.search.prepare import data_root
 from thalweg.search.records import At, StudyRecord
+from thalweg.tracking import held_out as tracked
 
 if TYPE_CHECKING:
     from thalweg.training.held_out import HeldOut
@@ -59,3 +60,11 @@ def show(record: StudyRecord, found: HeldOut, console: Console) -> None:
     console.print("", Text("on the split test, which selected nothing", style="bold"), table, sep="\n")
     if found.baselines:
         console.print(Text(f"{', '.join(found.baselines)}: on test as well", style="dim"))
+
+
+def track(record: StudyRecord, found: HeldOut, directory: Path, uri: str) -> str:
+    """Writes the metrics on ``test`` into MLflow and says so; ``directory`` is the study's folder."""
+    number, metrics = best_trial(record).number, invariant(record, found)
+    run = tracked.record(uri, record.name, directory, number, metrics, samples=found.samples)
+    where = "in MLflow" if run else f"not in MLflow, for {uri} does not know the trial"
+    return f"trial {number}: test metrics {where}"

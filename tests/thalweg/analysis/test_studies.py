@@ -140,18 +140,19 @@ def test_a_better_evaluation_than_the_last_is_named_with_its_checkpoint(
 def test_the_weights_of_the_asked_evaluation_are_exported(
     make_record: Record, make_trial: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[str] = []
+    asked: list[tuple[str, str | None]] = []
 
-    def export(folder: Path, data_root: Path, file: Path) -> dict[str, int]:
-        asked.append(folder.name)
+    def export(folder: Path, data_root: Path, file: Path, part: str | None) -> dict[str, int]:
+        asked.append((folder.name, part))
         return {"tensors": 1, "values": 2}
 
     monkeypatch.setattr("thalweg.training.export.export", export)
     curve = ((400, 0.8), (800, 0.5))
     record = make_record(make_trial(0, 0.5, checkpoint=str(tmp_path / checkpoint_name(800)), curve=curve))
     assert "skill 0.5000 after 800 samples" in studies.export_best(record, tmp_path / "x.pt")
-    assert "skill 0.8000 after 400 samples" in studies.export_best(record, tmp_path / "x.pt", at="best")
-    assert asked == [checkpoint_name(800), checkpoint_name(400)]
+    told = studies.export_best(record, tmp_path / "x.pt", at="best", part="encoders")
+    assert "skill 0.8000 after 400 samples" in told
+    assert asked == [(checkpoint_name(800), None), (checkpoint_name(400), "encoders")]
 
 
 def test_the_command_survives_a_shell_and_gives_the_parameters_back() -> None:
