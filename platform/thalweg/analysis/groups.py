@@ -57,13 +57,23 @@ class Group:
         return statistics.fmean(found) if found else None
 
 
+def _known(name: str, known: Mapping[str, None], record: StudyRecord) -> str:
+    """Returns the parameter or knob that a name stands for."""
+    found = [name] if name in known else [other for other in known if other.rpartition(".")[2] == name]
+    if len(found) == 1:
+        return found[0]
+    params = dict.fromkeys(param for trial in record.ranking() for param in trial.params)
+    advice = f"try one of {', '.join(found)}" if found else f"{record.name!r} searched {', '.join(params)}"
+    raise StudyError(f"trials are grouped by a parameter or a knob, got {name!r}; {advice}")
+
+
 def groups(record: StudyRecord, names: Sequence[str]) -> list[Group]:
     """Groups the complete trials of a study by parameters or knobs, the best mean first.
 
     Args:
         record: The study.
-        names: Searched parameters, or knobs of the configuration such as ``model.fusion``. A trial that lacks
-            one, because its space did not ask, has ``-`` for it.
+        names: Searched parameters, or knobs of the configuration such as ``model.fusion``, whose last word is enough
+            where no other knob ends in it. A trial that lacks one, because its space did not ask, has ``-`` for it.
 
     Raises:
         StudyError: No complete trial has such a parameter or knob, or none is complete.
@@ -73,11 +83,7 @@ def groups(record: StudyRecord, names: Sequence[str]) -> list[Group]:
         raise StudyError(f"a study must have complete trials to be grouped, {record.name!r} has none yet")
     settings = [nested_leaves(trial.config) | dict(trial.params) for trial in trials]
     known = dict.fromkeys(name for values in settings for name in values)
-    if unknown := [name for name in names if name not in known]:
-        params = ", ".join(dict.fromkeys(name for trial in trials for name in trial.params))
-        raise StudyError(
-            f"trials are grouped by a parameter or a knob, got {unknown[0]!r}; {record.name!r} searched {params}"
-        )
+    names = [_known(name, known, record) for name in names]
     found: dict[tuple[str, ...], list[TrialRecord]] = {}
     for trial, values in zip(trials, settings, strict=True):
         key = tuple(str(values.get(name, "-")) for name in names)  # as it is, for rounded ones may coincide
