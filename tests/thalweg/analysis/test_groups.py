@@ -56,7 +56,7 @@ def test_the_last_word_of_a_knob_is_enough_unless_two_end_in_it(
     make_trial: Callable[..., TrialRecord], make_record: Callable[..., StudyRecord]
 ) -> None:
     config = {"optimization": {"lr": 0.1}, "embedder": {"depth": 2}, "projector": {"depth": 3}}
-    record = make_record(make_trial(0, 0.5, config=config))
+    record = make_record(make_trial(0, 0.5, params={"seed": 0}, config=config))
     assert [group.key for group in groups.groups(record, ["lr"])] == [("0.1",)]
     with pytest.raises(StudyError, match=r"got 'depth'; try one of embedder\.depth, projector\.depth"):
         groups.groups(record, ["depth"])
