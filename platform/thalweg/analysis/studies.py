@@ -150,17 +150,20 @@ def _kept(checkpoint: str | None) -> str:
 
 
 def _metrics(record: StudyRecord, trial: TrialRecord, known: Baselines) -> RenderableType:
-    """Lists the objective and the other metrics that mean the same for a trial and for a baseline."""
+    """Lists the metrics of a trial: those that mean the same for a baseline beside it, then its own."""
     fit = [metric.name for metric in _family(record).task_type.metrics if metric.search_invariant]
     objective = str(record.definition["metric"])
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("metrics")
     for name in (f"trial {trial.number}", *known):
         table.add_column(name, justify="right")
-    for name in (objective, *(name for name in fit if name != objective)):
-        value = trial.metrics.get(name)
+    for name in (objective, *(name for name in fit if name != objective and name in trial.metrics)):
         others = (Text(score(found.get(name)), style="dim") for found in known.values())
-        table.add_row(name, score(value), *others)
+        table.add_row(name, score(trial.metrics.get(name)), *others)
+    if own := [name for name in trial.metrics if name not in fit and "/" not in name]:
+        table.add_row(Text("not comparable between trials", style="dim"))
+        for name in own:
+            table.add_row(Text(name, style="dim"), Text(score(trial.metrics[name]), style="dim"))
     return table
 
 
