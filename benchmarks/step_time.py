@@ -154,15 +154,12 @@ def check(num_days: int) -> dict[str, float]:
     }
 
 
-def step_time(arm: str, num_days: int) -> Timing:
-    """Times a training step in this process, the faster of two after one that makes the optimizer's state."""
+def adamw(config: Any, module: Any) -> Any:
+    """Returns the optimizer of the configuration, as both arms use it."""
     import torch
 
-    config = configuration(num_days, dropout=0.1)
-    module, compute = loss_of(arm, config)
-    module.train()
     knobs = config.optimization
-    optimizer = torch.optim.AdamW(
+    return torch.optim.AdamW(
         module.parameters(),
         lr=knobs.lr,
         betas=(knobs.beta1, knobs.beta2),
@@ -170,11 +167,21 @@ def step_time(arm: str, num_days: int) -> Timing:
         fused=True,
     )
 
+
+def step_time(arm: str, num_days: int) -> Timing:
+    """Times a training step in this process, the faster of two after one that makes the optimizer's state."""
+    import torch
+
+    config = configuration(num_days, dropout=0.1)
+    module, compute = loss_of(arm, config)
+    module.train()
+    optimizer = adamw(config, module)
+
     def step() -> float:
         optimizer.zero_grad(set_to_none=True)
         loss = weighted(config, compute())
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(module.parameters(), knobs.clip_norm)
+        torch.nn.utils.clip_grad_norm_(module.parameters(), config.optimization.clip_norm)
         optimizer.step()
         return float(loss.detach())
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.published_mae import PublishedAutoencoder, full_grids
-from benchmarks.step_time import ARMS, build, configuration, products, training_batch, weighted
+from benchmarks.step_time import ARMS, adamw, build, configuration, products, training_batch, weighted
 from thalweg.contract import Progress
 from thalweg.errors import ConfigError
 from trainables.water_mae.task import WaterMAETask
@@ -60,19 +60,12 @@ def stepper(arm: str, num_days: int, size: int, device: torch.device) -> Callabl
     config = configuration(num_days, dropout=0.1)
     module, compute = loss_of(arm, config, size, device, torch.bfloat16)
     module.train()
-    knobs = config.optimization
-    optimizer = torch.optim.AdamW(
-        module.parameters(),
-        lr=knobs.lr,
-        betas=(knobs.beta1, knobs.beta2),
-        weight_decay=knobs.weight_decay,
-        fused=True,
-    )
+    optimizer = adamw(config, module)
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
         weighted(config, compute()).backward()
-        torch.nn.utils.clip_grad_norm_(module.parameters(), knobs.clip_norm)
+        torch.nn.utils.clip_grad_norm_(module.parameters(), config.optimization.clip_norm)
         optimizer.step()
 
     return step
