@@ -133,14 +133,18 @@ class LandCheck:
     def update(
         self, first: int, land: Float32[np.ndarray, "day cell"]
     ) -> tuple[Float32[np.ndarray, "day cell"], Bool[np.ndarray, "day cell"]]:
-        """Returns the land cells of days from number `first` on, filled, and which of them are data."""
+        """Returns the land cells of days from number `first` on, filled, and which of them are data.
+
+        Days that the file marks as interpolated hold values, but no data.
+        """
         sentinel = land == SENTINEL
         wrong = sentinel | ~np.isfinite(land)
+        known = ~wrong & ~self._grid.interpolated[first : first + len(land), None]
         if wrong.any():
             if self._fill is not None:
                 dates = self._grid.dates[first : first + len(land)]
                 try:
-                    return self._fill(land, wrong, dates), ~wrong
+                    return self._fill(land, wrong, dates), known
                 except DataError as error:
                     raise DataError(f"{self._grid.path}: {error}") from None
             if not self.count:
@@ -148,7 +152,7 @@ class LandCheck:
                 self._first = str(self._grid.dates[first + day])
                 self._kind = f"the sentinel {SENTINEL:g}" if sentinel[day].any() else "NaN or infinity"
             self.count += int(wrong.sum())
-        return land, ~wrong
+        return land, known
 
     def raise_if_any(self) -> None:
         """Raises a `DataError` with count and first date if any value was neither data nor filled."""

@@ -1,4 +1,7 @@
-"""Daily HDF5 grids, written and read with checks: ``data`` float32 (days, rows, cols), ``dates`` YYYY-MM-DD."""
+"""Daily HDF5 grids, written and read with checks: ``data`` float32 (days, rows, cols), ``dates`` YYYY-MM-DD.
+
+A file may mark days that are no data but come from the days around them: ``interpolated`` bool (days).
+"""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -6,7 +9,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from jaxtyping import Float32, Shaped
+from jaxtyping import Bool, Float32, Shaped
 
 from thalweg.errors import DataError
 
@@ -23,12 +26,14 @@ class DailyGrid:
         dates: Consecutive days, shape (day,), dtype datetime64[D].
         rows: Rows of the grid.
         cols: Columns of the grid.
+        interpolated: True on days that come from the days around them.
     """
 
     path: Path
     dates: Shaped[np.ndarray, " day"]
     rows: int
     cols: int
+    interpolated: Bool[np.ndarray, " day"]
 
 
 def open_daily(path: Path) -> DailyGrid:
@@ -51,7 +56,8 @@ def open_daily(path: Path) -> DailyGrid:
                     f"got {dates.shape} for {data.shape[0]} days; write the file again"
                 )
             days = _parse_dates(path, dates[:])
-            return DailyGrid(path=path, dates=days, rows=data.shape[1], cols=data.shape[2])
+            marks = _interpolated(path, file, len(days))
+            return DailyGrid(path, days, rows=data.shape[1], cols=data.shape[2], interpolated=marks)
     except (OSError, RuntimeError) as error:
         raise unreadable(path, error) from None
 
@@ -84,6 +90,19 @@ def _dataset(path: Path, file: h5py.File, name: str) -> h5py.Dataset:
     return item
 
 
+def _interpolated(path: Path, file: h5py.File, num_days: int) -> Bool[np.ndarray, " day"]:
+    if "interpolated" not in file:
+        return np.zeros(num_days, bool)
+    marks = _dataset(path, file, "interpolated")
+    if marks.shape != (num_days,) or marks.dtype != np.bool_:
+        raise DataError(
+            f"interpolated in {path} must hold true or false for each of {num_days} days, "
+            f"got {marks.dtype} {marks.shape}; write the file again"
+        )
+    days: Bool[np.ndarray, " day"] = marks[:]
+    return days
+
+
 def _parse_dates(path: Path, raw: Shaped[np.ndarray, " day"]) -> Shaped[np.ndarray, " day"]:
     text = [item.decode("ascii", "replace") if isinstance(item, bytes) else str(item) for item in raw]
     try:
@@ -108,6 +127,7 @@ def write_daily(
     shape: tuple[int, ...],
     pieces: Iterable[Float32[np.ndarray, "piece row col"]],
     attributes: Mapping[str, str] | None = None,
+    interpolated: Bool[np.ndarray, " day"] | None = None,
 ) -> None:
     """Writes a daily HDF5 file, chunked by `CHUNK_DAYS` days and compressed; the same days give the same bytes.
 
@@ -117,6 +137,7 @@ def write_daily(
         shape: Rows and columns.
         pieces: The grids, in pieces of `CHUNK_DAYS` days (the last may be shorter).
         attributes: Texts that the file carries beside its data.
+        interpolated: True on days that are no data; None where all are.
     """
     with h5py.File(path, "w") as file:
         data = file.create_dataset(
@@ -129,6 +150,8 @@ def write_daily(
             shuffle=True,
         )
         file.create_dataset("dates", data=dates.astype("S10"))
+        if interpolated is not None:
+            file.create_dataset("interpolated", data=interpolated)
         file.attrs.update(attributes or {})
         first = 0
         for piece in pieces:

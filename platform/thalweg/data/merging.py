@@ -16,6 +16,7 @@ from thalweg.errors import DataError, OutputError
 
 MissingDays = Literal["refuse", "interpolate"]
 
+_FORMAT = 2  # version of what a merged file holds
 _SOURCE = "merged_from"  # attribute of a merged file: a hash of everything that it depends on
 
 
@@ -74,7 +75,8 @@ def merge(
 ) -> Merged:
     """Writes the days of a period into one daily HDF5 file; does nothing where it is there, made from the same.
 
-    The same days give the same bytes, in whatever files they lie. The file appears under its name only when complete.
+    The same days give the same bytes, in whatever files they lie; days that are interpolated are marked as such. The
+    file appears under its name only when complete.
 
     Args:
         days: Which file holds which day, from `find_days`.
@@ -154,7 +156,8 @@ class _Days:
 def _write(days: _Days, known: Bool[np.ndarray, " day"], target: Path, key: str, sentinel: float) -> None:
     partial = new_name(target)
     try:
-        write_daily(partial, days.dates, days.shape, _pieces(days, known, sentinel), {_SOURCE: key})
+        pieces = _pieces(days, known, sentinel)
+        write_daily(partial, days.dates, days.shape, pieces, {_SOURCE: key}, None if known.all() else ~known)
         partial.replace(target)
     except OSError as error:
         raise OutputError(f"a merged file must be writable, got {error}; choose another folder") from None
@@ -206,6 +209,7 @@ def _key(
         "period": period,
         "missing": missing,
         "sentinel": str(sentinel),
+        "format": _FORMAT,
     }
     return key_of(parts)
 

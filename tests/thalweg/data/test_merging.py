@@ -101,6 +101,22 @@ def test_gaps_can_be_interpolated_and_sentinels_stay(tmp_path: Path) -> None:
         expected = (1 - share) * grid(DATES[left]) + share * grid(DATES[right])
         np.testing.assert_allclose(values[number].ravel()[1:], expected.ravel()[1:], atol=1e-6)
     assert (values[:, 0, 0] == SENTINEL).all()
+    assert np.flatnonzero(open_daily(tmp_path / "merged.h5").interpolated).tolist() == [5, 6, 30]
+
+
+def test_a_file_without_gaps_marks_nothing(tmp_path: Path) -> None:
+    merge(find_days(write_months(tmp_path)), DATES, tmp_path / "merged.h5", missing="interpolate")
+    with h5py.File(tmp_path / "merged.h5") as file:
+        assert sorted(file) == ["data", "dates"]
+    assert not open_daily(tmp_path / "merged.h5").interpolated.any()
+
+
+def test_marks_that_are_no_marks_are_refused(tmp_path: Path) -> None:
+    merge(find_days(write_months(tmp_path)), DATES, tmp_path / "merged.h5")
+    with h5py.File(tmp_path / "merged.h5", "a") as file:
+        file["interpolated"] = np.zeros(3, bool)
+    with pytest.raises(DataError, match=r"interpolated in .* for each of 80 days, got bool \(3,\)"):
+        open_daily(tmp_path / "merged.h5")
 
 
 def test_a_cell_that_loses_its_data_beside_a_gap_has_none_in_it(tmp_path: Path) -> None:

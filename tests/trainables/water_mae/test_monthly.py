@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from thalweg import cli
 from thalweg.errors import ConfigError, DataError, OutputError
-from trainables.water_mae.config import DataKnobs
+from trainables.water_mae.config import IMAGE_MODALITIES, DataKnobs
 from trainables.water_mae.data import WaterData, open_data
 from trainables.water_mae.monthly import read
 
@@ -107,6 +107,12 @@ def test_a_missing_day_is_refused_or_interpolated(changed: Path, tmp_path: Path)
         before, day, after = file["data"][500:503]
         assert file["dates"][501] == b"2002-05-17"
     np.testing.assert_allclose(day, (before + after) / 2, rtol=1e-5)
+    data = open_data(tmp_path, "merged", KNOBS)
+    number = int(np.flatnonzero(data.starts["train"] == 480)[0])
+    observed = data.observed("train", np.array([number]))["image_observed"][0]
+    assert not observed[IMAGE_MODALITIES.index("temperature"), 21].any()
+    observed[IMAGE_MODALITIES.index("temperature"), 21] = data.geometry.pixel_valid
+    assert (observed == data.geometry.pixel_valid).all()
 
 
 def test_a_catchment_without_area_keeps_its_cubic_metres_out(changed: Path, tmp_path: Path) -> None:
