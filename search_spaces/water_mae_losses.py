@@ -31,6 +31,6 @@ def space(trial: Trial) -> WaterMAE:
             "data": DataKnobs(sequence_length=4, stride=4, evaluation_stride=4),
             "loss_weights": weights,
             "loss": loss,
-            "optimization": base.optimization.model_copy(update={"lr": lr}),
+            "optimization": base.optimization.model_copy(update={"lr": lr, "batch_size": 4}),
         }
     )

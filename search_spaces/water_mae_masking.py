@@ -28,6 +28,6 @@ def space(trial: Trial) -> WaterMAE:
             "dataset": "gb-hydrology",
             "data": DataKnobs(sequence_length=4, stride=4, evaluation_stride=4),
             "masking": masking,
-            "optimization": base.optimization.model_copy(update={"lr": lr}),
+            "optimization": base.optimization.model_copy(update={"lr": lr, "batch_size": 4}),
         }
     )
