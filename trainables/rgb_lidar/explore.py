@@ -103,8 +103,8 @@ def _texts(name: str, data: RGBLidarData, found: Mapping[str, pd.DataFrame]) -> 
         "title": f"rgb_lidar/{name}",
         "summary": f"{len(scenes):,} scenes of {data.side} x {data.side} pixels that camera and LiDAR both saw; "
         f"fingerprint {data.fingerprint}. {empty} scans without a return, {flat} images of one colour.",
-        "law": "Which scene belongs to which split follows from its class and number alone, by the law "
-        f"{tables.split_law()}; splits.csv names them all.",
+        "law": "Which scene belongs to which split follows from its class and number alone, by a "
+        f"rule whose hash is {tables.split_law()}; splits.csv names them all.",
         "unpaired": _unpaired(data.unpaired),
         "told": "The single number that tells spheres from cubes best is "
         f"{best['measure']} ({best['meaning']}): it is larger for a random sphere than for a random cube in "

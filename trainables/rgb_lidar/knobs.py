@@ -78,7 +78,8 @@ class FusionKnobs(EncoderKnobs):
     fusion_stage: FusionStage = "late"
     """Where: the embeddings of both modalities (late) or their feature maps (intermediate)."""
     fusion: str = Field(default="concat", min_length=1)
-    """How: a name in `thalweg.nn.map_fusion.FUSIONS`."""
+    """How: concat, add, hadamard, matmul (intermediate only), attention or gated, or what else is in
+    `thalweg.nn.map_fusion.FUSIONS`."""
     fused_depth: int = Field(default=0, ge=0, le=5)
     """Blocks after the maps have met, of as many channels as the fusion gives; 0 for late fusion."""
     embedding_dim: int = Field(default=100, ge=1, le=8192)

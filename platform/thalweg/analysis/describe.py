@@ -117,7 +117,8 @@ def show_family(family: Family, preset: str | None, console: Console) -> None:
     doc = (family.config_type.__doc__ or "").strip().partition("\n")[0]
     console.print(Text.assemble((family.name, "bold"), f"  {doc}"))
     console.print(
-        f"presets: {', '.join(family.presets) or 'none'}; values below: {preset or _default(family)}"
+        f"presets: {', '.join(family.presets) or 'none'}; below: {preset or _default(family)}, "
+        "another with --preset NAME"
     )
     _section(console, "knobs", _knob_lines(config))
     counts = parts(family, config)

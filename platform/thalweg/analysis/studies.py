@@ -19,7 +19,7 @@ from thalweg.errors import StudyError, ThalwegError
 from thalweg.search.prepare import data_root
 from thalweg.search.records import At, StudyRecord, TrialRecord, read_study
 from thalweg.search.run import Options
-from thalweg.search.storage import JOURNAL, is_driven
+from thalweg.search.storage import JOURNAL, RUNS, is_driven
 from thalweg.training import baselines
 from thalweg.training.baselines import Baselines
 from thalweg.training.orders import CHECKPOINTS
@@ -235,7 +235,7 @@ def next_commands(
         has_best: Whether a trial is complete.
     """
     named = None if options.name == space else options.name
-    output = None if options.output == Path("thalweg_runs") else options.output
+    output = None if options.output == RUNS else options.output
     kept = {"--output": output, "--storage": options.storage}
     more = {"--study": named, "--address": options.address, **kept, **flags}
     uri = {"--tracking-uri": flags.get("--tracking-uri")}

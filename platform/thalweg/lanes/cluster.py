@@ -8,17 +8,22 @@ import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from thalweg.errors import ConnectionFailed
 
+_START_S = 300
+"""How long the node and the dashboard of a busy machine may take to start."""
+
 # Read when ray is imported or started, so they are set before either.
 _ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a worker that booked no GPU must not see, and use, all of them
     "RAY_AIR_NEW_OUTPUT": "0",  # Tune's own tables; the study prints its own
+    "RAY_DASHBOARD_STARTUP_TIMEOUT_S": str(_START_S),
     "RAY_DEDUP_LOGS": "0",
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # under `uv run` Ray would install everything anew for its workers
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # how soon a dead worker is seen
@@ -31,7 +36,12 @@ _PACKAGES = ("thalweg", "trainables", "search_spaces")
 
 
 @contextmanager
-def connect(address: str | None, log: Path, num_cpus: int | None = None) -> Iterator[str]:
+def connect(
+    address: str | None,
+    log: Path,
+    num_cpus: int | None = None,
+    tell: Callable[[str], None] = lambda text: None,
+) -> Iterator[str]:
     """Connects to a cluster, or starts one on this machine and stops it afterwards.
 
     A process that is already connected, such as a notebook, stays so.
@@ -40,42 +50,91 @@ def connect(address: str | None, log: Path, num_cpus: int | None = None) -> Iter
         address: Address of a running cluster (``auto`` finds the one of this machine), or None.
         log: File for what Ray says; nothing of it reaches the terminal.
         num_cpus: Cores of a local cluster; None takes all.
+        tell: Called with a sentence for people before what may take a while.
 
     Yields:
         The address of the cluster.
 
     Raises:
-        ConnectionFailed: No cluster answers at the address.
+        ConnectionFailed: No cluster answers at the address, or none starts on this machine.
     """
     _prepare_environment()
     import ray
 
-    if ray.is_initialized():
-        with _redirected(log):
+    with _redirected(log):
+        if ray.is_initialized():
             yield str(ray.get_runtime_context().gcs_address)
-        return
-    temporary = None if address else tempfile.mkdtemp(prefix="tw", dir=_short_temp())
+            return
+        temporary = None if address else tempfile.mkdtemp(prefix="tw", dir=_short_temp())
+        try:
+            if address:
+                _join(address)
+            else:
+                tell("starting Ray on this machine")
+                _start(num_cpus, temporary, log)
+            yield str(ray.get_runtime_context().gcs_address)
+        finally:
+            ray.shutdown()
+            if temporary:
+                shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _start(num_cpus: int | None, temporary: str | None, log: Path) -> None:
+    """Starts Ray on this machine.
+
+    Raises:
+        ConnectionFailed: It does not start; what it has started ends with this process.
+    """
+    import ray
+
+    # Nobody takes this machine back with a notice; a watcher per lane would be a process too many.
+    os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
     try:
-        if address:
-            _join(address)
-        else:
-            # Nobody takes this machine back with a notice; a watcher per lane would be a process too many.
-            os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
+        with _patiently():
             ray.init(
                 address="local",
                 num_cpus=num_cpus,
                 include_dashboard=True,  # Train's placement-group cleaner asks the state API, which lives there
                 dashboard_host="127.0.0.1",
                 log_to_driver=False,
-                logging_level=logging.ERROR,
+                logging_level=logging.WARNING,
                 _temp_dir=temporary,
             )
-        with _redirected(log):
-            yield str(ray.get_runtime_context().gcs_address)
+    except Exception as error:  # Ray raises nothing narrower
+        raise ConnectionFailed(
+            f"Ray must start on this machine within {_START_S} s, got {_brief(error)} "
+            f"({os.cpu_count()} cores, load {os.getloadavg()[0]:.0f}; {log} may say more); "
+            "end what else runs here and try again, or name a running cluster with --address"
+        ) from error
+
+
+@contextmanager
+def _patiently() -> Iterator[None]:
+    """Lets the node register as late as a busy machine makes it; Ray itself waits 30 s and cannot be told otherwise."""
+    from ray._private import services
+
+    get_node: Callable[..., Any] = services.get_node
+    deadline = time.monotonic() + _START_S
+
+    def wait(*args: Any, **kwargs: Any) -> Any:
+        while True:
+            try:
+                return get_node(*args, **kwargs)
+            except RuntimeError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+
+    services.get_node = wait
+    try:
+        yield
     finally:
-        ray.shutdown()
-        if temporary:
-            shutil.rmtree(temporary, ignore_errors=True)
+        services.get_node = get_node
+
+
+def _brief(error: Exception) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__
 
 
 def _prepare_environment() -> None:
@@ -122,12 +181,11 @@ def _join(address: str) -> None:
         ray.init(
             address=address,
             log_to_driver=False,
-            logging_level=logging.ERROR,
+            logging_level=logging.WARNING,
             runtime_env={"py_modules": modules, "env_vars": dict(_ENVIRONMENT)},
         )
     except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ConnectionFailed(_no_cluster(address, reason)) from None
+        raise ConnectionFailed(_no_cluster(address, _brief(error))) from None
 
 
 @contextmanager

@@ -64,8 +64,8 @@ def show(
     family = discovery.load_family(family_name)
     if family.explore is None:
         raise DiscoveryError(
-            f"a family shows its data by a function explore in {family.package}.explore, got none; "
-            "write one as thalweg.contract.Explore says"
+            f"{_short(family)} must know how to show its data, got no function explore in {family.package}.explore; "
+            "take another family, or write one as thalweg.contract.Explore says"
         )
     source = existing(family, dataset, root, tell)
     target = output / "data" / f"{_short(family)}-{source.name}"
@@ -104,8 +104,8 @@ def export_fiftyone(
     family = discovery.load_family(family_name)
     if family.export_fiftyone is None:
         raise DiscoveryError(
-            f"a family exports its data by a function export_fiftyone in {family.package}.explore, got none; "
-            "write one as thalweg.contract.Export says"
+            f"{_short(family)} must know how to export its data, got no function export_fiftyone in "
+            f"{family.package}.explore; take another family, or write one as thalweg.contract.Export says"
         )
     if name != Path(name).name or name.startswith("."):
         raise ConfigError(

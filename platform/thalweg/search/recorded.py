@@ -1,5 +1,6 @@
 """Answers a search space from a parameter set, and remembers what it asked."""
 
+import difflib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -119,9 +120,11 @@ class RecordedTrial:
         """
         unknown = sorted(set(self._given) - set(self.asked))
         if self._strict and unknown:
+            close = difflib.get_close_matches(unknown[0], self.asked, n=1)
+            hint = f"did you mean {close[0]!r}? " if close else ""
             raise ConfigError(
-                f"the space does not ask {', '.join(map(repr, unknown))} here; "
-                f"it asks {', '.join(self.asked) or 'nothing'}"
+                f"a parameter must be one that the space asks for, got {', '.join(map(repr, unknown))}; {hint}"
+                f"with the other parameters as they are it asks {', '.join(self.asked) or 'nothing'}"
             )
 
     def _answer(self, name: str, domain: NumberRange | ChoiceSet) -> Any:

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
@@ -36,6 +36,7 @@ from thalweg.search.ledger import Ledger, Proposal
 from thalweg.search.prepare import Prepared
 from thalweg.search.records import StudyRecord, expendable
 from thalweg.search.sources import Sources, tags
+from thalweg.search.storage import RUNS
 from thalweg.training import baselines
 from thalweg.training.deepspeed_json import deepspeed_config
 from thalweg.training.orders import CHECKPOINTS
@@ -59,7 +60,7 @@ class Options:
     """
 
     name: str
-    output: Path = field(default_factory=lambda: Path("thalweg_runs"))
+    output: Path = RUNS
     storage: str | None = None
     address: str | None = None
     wait_s: float = 30.0
@@ -185,7 +186,8 @@ def _run(prepared: Prepared, options: Options, ledger: Ledger, broadcast: Broadc
     study = prepared.space.study
     gang = Gang(study.num_workers, study.cpus_per_worker, study.gpus_per_worker)
     ledger.sources.freeze(prepared.config)  # before anything is booked
-    with connect(options.address, options.directory / "ray.log"):
+    log = options.directory / "ray.log"
+    with connect(options.address, log, tell=lambda text: broadcast(Notice(text=text))):
         num_lanes = min(book(gang, study.num_lanes, options.wait_s), ledger.num_open())
         broadcast(_started(prepared, options, ledger, num_lanes))
         for point in ledger.sources.frozen():

@@ -19,7 +19,7 @@ from thalweg import discovery
 from thalweg.config import FamilyConfig, check, parse
 from thalweg.errors import ConfigError, OutputError, StudyError
 from thalweg.search.records import StudyRecord, read_study
-from thalweg.search.storage import JOURNAL
+from thalweg.search.storage import JOURNAL, RUNS
 from thalweg.training.orders import SOURCES, source_files
 
 C = TypeVar("C", bound=FamilyConfig)
@@ -159,7 +159,7 @@ class Sources:
                 f"a study must start from studies of its own family {family}, got {study!r} of {theirs}; "
                 "name another in starts_from"
             )
-        return _best(record)
+        return _best(record, self._output)
 
     def _freeze(self, study: str, config: FamilyConfig) -> StartingPoint:
         assert self._directory is not None
@@ -210,7 +210,7 @@ def inherit(config: C, points: Sequence[StartingPoint]) -> C:
 
 
 def _read(study: str, output: Path, storage: str | None) -> StudyRecord:
-    first = f"run `thalweg search {study}` first"
+    first = f"run `{_command(study, output)}` first"
     if Path(study).name != study or (storage is None and not (output / study / JOURNAL).exists()):
         known = ", ".join(sorted(journal.parent.name for journal in output.glob(f"*/{JOURNAL}"))) or "none"
         raise StudyError(f"no study {study!r} in {output} to start from (found: {known}); {first}")
@@ -220,12 +220,17 @@ def _read(study: str, output: Path, storage: str | None) -> StudyRecord:
         raise StudyError(f"a study to start from must be readable, got: {error}; {first}") from None
 
 
-def _best(record: StudyRecord) -> StartingPoint:
+def _command(study: str, output: Path) -> str:
+    """Returns the command that searches a study of a space of the same name."""
+    return f"thalweg search {study}" + ("" if output.absolute() == RUNS.absolute() else f" --output {output}")
+
+
+def _best(record: StudyRecord, output: Path) -> StartingPoint:
     best = record.best()
     if best is None or best.value is None:
         raise StudyError(
             f"a study to start from must have a complete trial, {record.name!r} has none among "
-            f"{len(record.trials)}; continue that study first"
+            f"{len(record.trials)}; run `{_command(record.name, output)}` first"
         )
     if best.checkpoint is None or not Path(best.checkpoint).exists():
         raise StudyError(

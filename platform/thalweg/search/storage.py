@@ -20,6 +20,8 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock, Jou
 from thalweg.errors import OutputError, StudyError
 
 JOURNAL = "journal.log"
+RUNS = Path("thalweg_runs")
+"""Folder of all studies where no other is named."""
 _CLAIM = "driver.lock"
 _DRIVER = "driver"  # user attribute of a study in a database
 _logger = logging.getLogger(__name__)

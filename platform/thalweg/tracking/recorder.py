@@ -26,7 +26,8 @@ class MLflowRecorder:
 
     `handle` puts an event into a queue. A thread writes it into the spool in the study's folder, and a
     process of its own delivers the spool to MLflow, however long MLflow needs or is away. What has not
-    arrived when the study ends waits in the spool and is delivered when the study is continued.
+    arrived when the study ends waits in the spool and is delivered when the study is continued. Nothing is recorded
+    of a study that never started.
 
     Args:
         tracking_uri: MLflow's address, as `check_tracking` accepts it.
@@ -63,12 +64,14 @@ class MLflowRecorder:
             _await(self._process, deadline)
         if self._listener is not None:
             self._listener.join(1.0)
-        if num := self.num_undelivered:
-            where = self._spool.path if self._spool else "memory"
+        num = self.num_undelivered
+        if num and self._spool is not None:
             self._notify(
                 f"MLflow at {self.tracking_uri} has not received {num} events of this study; "
-                f"they wait in {where} and are delivered when the study is continued"
+                f"they wait in {self._spool.path} and are delivered when the study is continued"
             )
+        elif num and self._told_unwritable:
+            self._notify(f"MLflow at {self.tracking_uri} will not receive {num} events of this study")
 
     @property
     def num_undelivered(self) -> int:

@@ -23,7 +23,7 @@ from thalweg.tracking.address import DEFAULT_TRACKING_URI, artifact_folder, chec
 from thalweg.tracking.quiet import QUIET, environment
 
 DEFAULT_PORT = 5000
-SECONDS_TO_START = 60.0
+SECONDS_TO_START = 180.0
 MOST_STUDIES = 8
 
 
@@ -150,7 +150,7 @@ def _await_answer(process: subprocess.Popen[bytes], address: str) -> None:
             if time.monotonic() > deadline:
                 raise ConnectionFailed(
                     f"MLflow's interface must answer within {SECONDS_TO_START:.0f} s, got none at {address}; "
-                    "look for a busy machine"
+                    "end what else keeps this machine busy, and run it again"
                 ) from None
             time.sleep(0.2)
 

@@ -70,7 +70,7 @@ def test_one_name_asked_twice_has_one_answer() -> None:
 
 def test_a_lenient_trial_ignores_what_was_not_asked() -> None:
     RecordedTrial({"old": 1}, strict=False).check_all_asked()
-    with pytest.raises(ConfigError, match="does not ask 'old' here; it asks nothing"):
+    with pytest.raises(ConfigError, match=r"got 'old'; with .* it asks nothing"):
         RecordedTrial({"old": 1}).check_all_asked()
 
 

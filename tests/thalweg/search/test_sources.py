@@ -203,7 +203,7 @@ def test_a_study_that_does_not_exist_is_refused_with_those_that_do(finish: Finis
     finish()
     finish(name="others")
     with pytest.raises(
-        StudyError, match=r"no study 'cilp' .*found: others, toys.*`thalweg search cilp` first"
+        StudyError, match=r"no study 'cilp' .*found: others, toys.*`thalweg search cilp --output \S+` first"
     ):
         Sources(tmp_path / "again").take(Toy(starts_from=("cilp",)))
 
@@ -289,7 +289,7 @@ def test_a_shared_database_holds_the_studies_to_start_from(finish: Finish, tmp_p
     finish(storage=storage)
     sources = Sources(tmp_path / "elsewhere" / "again", own="again", storage=storage)
     assert sources.take(AGAIN).width == 12
-    with pytest.raises(StudyError, match=r"found: toys\); run `thalweg search cilp` first"):
+    with pytest.raises(StudyError, match=r"found: toys\); run `thalweg search cilp --output \S+` first"):
         sources.take(Toy(starts_from=("cilp",)))
 
 

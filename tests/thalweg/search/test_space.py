@@ -52,7 +52,9 @@ def test_a_condition_is_followed_by_a_replay(make_space: Callable[..., Space]) -
 def test_an_unknown_parameter_is_refused_with_those_that_were_asked(
     make_space: Callable[..., Space],
 ) -> None:
-    with pytest.raises(ConfigError, match="does not ask 'bend' here; it asks x, width, kind"):
+    with pytest.raises(
+        ConfigError, match="got 'bend'; with the other parameters as they are it asks x, width, kind"
+    ):
         make_space().replay({"bend": 1.0})
 
 
