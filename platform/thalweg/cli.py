@@ -182,7 +182,8 @@ def train(
     `thalweg train water_mae --preset tiny --samples 2048`
 
     Parameters that are left out take the middle of their range. The same command again continues where it was
-    stopped. Several workers: `torchrun --nproc-per-node 2 -m thalweg train quickstart`.
+    stopped. It is no study: neither MLflow nor `thalweg studies` lists it. Several workers:
+    `torchrun --nproc-per-node 2 -m thalweg train quickstart`.
     """
     from thalweg.analysis import curves
     from thalweg.search.single import choose
@@ -233,12 +234,21 @@ def best(
     storage: Storage = None,
     data: Data = None,
     export: Annotated[Path | None, typer.Option(help="Write the model to this file.")] = None,
-    part: Annotated[str | None, typer.Option(help="Export this part of it, such as `encoders`.")] = None,
+    part: Annotated[
+        str | None,
+        typer.Option(
+            help="Export this part of it: `encoders` of water_mae, `images` of a chain of rgb_lidar."
+        ),
+    ] = None,
     pictures: Annotated[
         bool, typer.Option("--pictures", help="Draw what the best trials do, also into MLflow.")
     ] = False,
     test: Annotated[
-        bool, typer.Option("--test", help="Evaluate it on the split that selected nothing, also into MLflow.")
+        bool,
+        typer.Option(
+            "--test",
+            help="Evaluate it, and the baselines, on the test split, which no trial saw; also into MLflow.",
+        ),
     ] = False,
     at: Annotated[
         Literal["last", "best"], typer.Option(help="Evaluation whose weights --export and --test take.")

@@ -128,6 +128,7 @@ def make_world(
     target = folder / dataset
     world = family.worlds.get(dataset)
     if world is not None and not target.exists():
+        tell(f"making synthetic data set {dataset}, once")
         write_data_set(target, world.make, tell)
     return target
 
