@@ -5,7 +5,16 @@ from thalweg.search.study import Study
 from trainables.rgb_lidar.chain_knobs import ChainKnobs, EmbedderKnobs, SimilarityKnobs
 from trainables.rgb_lidar.config import PRESETS, RGBLidar
 
-study = Study(metric="retrieval_r1", mode="max", samples=13440, num_trials=24, num_evaluations=8, seed=1)
+# The first evaluations are all near chance and say nothing.
+study = Study(
+    metric="retrieval_r1",
+    mode="max",
+    samples=13440,
+    num_trials=24,
+    num_evaluations=8,
+    min_samples=5040,
+    seed=1,
+)
 
 MICRO_BATCH = 64
 

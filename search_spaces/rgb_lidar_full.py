@@ -16,7 +16,15 @@ MICRO_BATCH = 64
 ANYWHERE = ["add", "attention", "concat", "gated", "hadamard"]
 MAPS_ONLY = ["matmul"]
 
-study = Study(metric="cross_entropy", mode="min", samples=22400, num_trials=96, num_evaluations=8, seed=1)
+study = Study(
+    metric="cross_entropy",
+    mode="min",
+    samples=22400,
+    num_trials=96,
+    num_evaluations=8,
+    min_samples=8400,
+    seed=1,
+)
 
 
 def space(trial: Trial) -> RGBLidar:

@@ -126,7 +126,7 @@ def scenes(folder: Path) -> Path:
 
 
 def test_a_projector_starts_from_the_best_contrastive_trial_by_name(scenes: Path) -> None:
-    alone = {"num_trials": 1, "num_evaluations": 1, "num_lanes": 1, "scheduler": "none"}
+    alone = {"num_trials": 1, "num_evaluations": 1, "num_lanes": 1, "scheduler": "none", "min_samples": 64}
     embedder = {"downsampling": "avgpool", "embedding_dim": 16, "batch_size": 16}
     cilp = load_space("rgb_lidar_cilp").with_settings(samples=64, first_trials=(embedder,), **alone)
     first = _search(cilp, "rgb_lidar_cilp", scenes)[0].best()

@@ -171,7 +171,7 @@ class Chain(Approach):
             data, "train", np.arange(min(data.num_samples("train"), _MOST_TRAINING_SCENES)), self._inputs
         )
         return {
-            "majority_class": majority,
+            ("majority_class" if outputs else "chance"): majority,
             "coarse_likeness": CoarseLikeness(self._inputs, training, majority),
         }
 

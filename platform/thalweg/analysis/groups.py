@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,15 +27,17 @@ GAP = 2  # blanks between columns
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """Complete trials that share the values of some parameters.
+    """Trials that share the values of some parameters.
 
     Attributes:
         key: The values they share.
-        trials: The trials.
+        trials: The complete ones.
+        num_stopped: How many were pruned or failed.
     """
 
     key: tuple[str, ...]
     trials: tuple[TrialRecord, ...]
+    num_stopped: int = 0
 
     @property
     def values(self) -> list[float]:
@@ -42,9 +45,9 @@ class Group:
         return [trial.value for trial in self.trials if trial.value is not None]
 
     @property
-    def mean(self) -> float:
-        """Mean of the objective."""
-        return statistics.fmean(self.values)
+    def mean(self) -> float | None:
+        """Mean of the objective; None where no trial is complete."""
+        return statistics.fmean(self.values) if self.values else None
 
     @property
     def spread(self) -> float | None:
@@ -68,7 +71,9 @@ def _known(name: str, known: Mapping[str, None], record: StudyRecord) -> str:
 
 
 def groups(record: StudyRecord, names: Sequence[str]) -> list[Group]:
-    """Groups the complete trials of a study by parameters or knobs, the best mean first.
+    """Groups the trials of a study by parameters or knobs, the best mean first.
+
+    What was tried and never came to its end is a group as well, in the end: it was not found worse, only stopped.
 
     Args:
         record: The study.
@@ -76,11 +81,12 @@ def groups(record: StudyRecord, names: Sequence[str]) -> list[Group]:
             where no other knob ends in it. A trial that lacks one, because its space did not ask, has ``-`` for it.
 
     Raises:
-        StudyError: No complete trial has such a parameter or knob, or none is complete.
+        StudyError: No trial has such a parameter or knob, or none is complete.
     """
-    trials = record.ranking()
-    if not trials:
+    complete = record.ranking()
+    if not complete:
         raise StudyError(f"a study must have complete trials to be grouped, {record.name!r} has none yet")
+    trials = [*complete, *_stopped(record)]
     settings = [nested_leaves(trial.config) | dict(trial.params) for trial in trials]
     known = dict.fromkeys(name for values in settings for name in values)
     names = [_known(name, known, record) for name in names]
@@ -88,8 +94,18 @@ def groups(record: StudyRecord, names: Sequence[str]) -> list[Group]:
     for trial, values in zip(trials, settings, strict=True):
         key = tuple(str(values.get(name, "-")) for name in names)  # as it is, for rounded ones may coincide
         found.setdefault(key, []).append(trial)
-    made = [Group(key=key, trials=tuple(members)) for key, members in found.items()]
-    return sorted(made, key=lambda group: group.mean, reverse=record.mode == "max")
+    made = []
+    for key, members in found.items():
+        judged = tuple(trial for trial in members if trial.status == "complete")
+        made.append(Group(key=key, trials=judged, num_stopped=len(members) - len(judged)))
+    sign = -1 if record.mode == "max" else 1
+    return sorted(made, key=lambda group: math.inf if group.mean is None else sign * group.mean)
+
+
+def _stopped(record: StudyRecord) -> list[TrialRecord]:
+    return [
+        trial for trial in record.trials if trial.status in ("pruned", "failed") and not trial.interrupted
+    ]
 
 
 def draw(record: StudyRecord, names: Sequence[str], others: Sequence[str], width: int) -> RenderableType:
@@ -106,10 +122,12 @@ def draw(record: StudyRecord, names: Sequence[str], others: Sequence[str], width
         name.rpartition(".")[2]: [group.key[place] for group in found] for place, name in enumerate(names)
     }
     columns["trials"] = [str(len(group.trials)) for group in found]
+    if any(group.num_stopped for group in found):
+        columns["stopped"] = [str(group.num_stopped) for group in found]
     columns[str(record.definition["metric"])] = [
         score(group.mean) + ("" if group.spread is None else f" +- {score(group.spread)}") for group in found
     ]
-    for name, column in _optional(found, others).items():
+    for name, column in _optional(found, others, record.mode).items():
         if _width({**columns, name: column}) <= width:
             columns[name] = column
     table = Table(box=None, padding=(0, GAP, 0, 0), header_style="bold")
@@ -125,20 +143,24 @@ def draw(record: StudyRecord, names: Sequence[str], others: Sequence[str], width
 
 def footnote(record: StudyRecord) -> str:
     """Says what a table of groups shows and what it leaves out."""
-    left = sum(trial.status in ("pruned", "failed") and not trial.interrupted for trial in record.trials)
-    beside = f"; {counted(left, 'trial')} pruned or failed and left out" if left else ""
+    left = len(_stopped(record))
+    beside = f"; stopped, and in no mean: {counted(left, 'trial')} pruned or failed" if left else ""
     return f"means over complete trials +- standard deviation{beside}"
 
 
-def _optional(found: Sequence[Group], others: Sequence[str]) -> dict[str, list[str]]:
-    """Returns columns in the order in which they are wanted: costs, extremes, other metrics."""
+def _optional(found: Sequence[Group], others: Sequence[str], mode: str) -> dict[str, list[str]]:
+    """Returns columns in the order in which they are wanted: costs, extremes with the better first, other metrics."""
     columns = {
         head: [cost(name, group.metric(name)) for group in found]
         for name, head in COSTS.items()
         if any(group.metric(name) is not None for group in found)
     }
-    columns["lowest"] = [score(min(group.values)) for group in found]
-    columns["highest"] = [score(max(group.values)) for group in found]
+    extremes = {
+        "lowest": [score(min(group.values, default=None)) for group in found],
+        "highest": [score(max(group.values, default=None)) for group in found],
+    }
+    for name in sorted(extremes, reverse=mode == "min"):
+        columns[name] = extremes[name]
     return columns | {name: [score(group.metric(name)) for group in found] for name in others}
 
 

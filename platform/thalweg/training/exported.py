@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -34,8 +34,8 @@ class Exported:
 
     model: nn.Module
     task: Task[Any, Any]
-    facts: Mapping[str, Any]
-    content: Mapping[str, Any]
+    facts: Mapping[str, Any] = field(repr=False)
+    content: Mapping[str, Any] = field(repr=False)
 
 
 def load(file: Path) -> Exported:
@@ -72,7 +72,7 @@ def take_part(task: Task[Any, Any], model: nn.Module, part: str | None) -> nn.Mo
     if part not in parts:
         raise ConfigError(
             f"a part of a model must be one that its family names, got {part!r}; "
-            f"{', '.join(sorted(parts)) or 'this one names none'}"
+            + (f"try {', '.join(sorted(parts))}" if parts else "this model has none, leave --part out")
         )
     return parts[part](model)
 

@@ -25,8 +25,12 @@ def record(make_trial: Callable[..., TrialRecord], make_record: Callable[..., St
             config = {"model": {"fusion": fusion}, "seed": seed}
             params = {"fusion": fusion, "seed": seed}
             trials.append(make_trial(len(trials), value, params=params, metrics=metrics, config=config))
-    trials.append(make_trial(7, 0.99, status="pruned", params={"fusion": "add"}))
-    return make_record(*trials, make_trial(8, None, status="failed", params={"fusion": "add"}))
+    known: dict[str, Any] = {
+        "params": {"fusion": "add", "seed": 0},
+        "config": {"model": {"fusion": "add"}, "seed": 0},
+    }
+    trials.append(make_trial(7, 0.99, status="pruned", **known))
+    return make_record(*trials, make_trial(8, None, status="failed", **known))
 
 
 def test_groups_hold_complete_trials_only_and_the_best_mean_comes_first(record: StudyRecord) -> None:
@@ -79,10 +83,27 @@ def test_the_table_shows_mean_spread_and_cost(
     leaderboard.show(leaderboard.Leaderboard(record=record, baselines={}), console, ["fusion"])
     lines = [line.split() for line in text.getvalue().splitlines() if line.strip()]
     rows: dict[str, list[Any]] = {line[0]: line[1:] for line in lines}
-    assert rows["fusion"] == ["trials", "skill", "parameters", "lowest", "highest"]
-    assert rows["add"] == ["3", "0.7000", "+-", "0.2000", "2,000", "0.5000", "0.9000"]
-    assert rows["gated"] == ["1", "0.1000", "1,000", "0.1000", "0.1000"]
-    assert "standard deviation; 2 trials pruned or failed and left out" in text.getvalue()
+    assert rows["fusion"] == ["trials", "stopped", "skill", "parameters", "highest", "lowest"]
+    assert rows["add"] == ["3", "2", "0.7000", "+-", "0.2000", "2,000", "0.9000", "0.5000"]
+    assert rows["gated"] == ["1", "0", "0.1000", "1,000", "0.1000", "0.1000"]
+    assert "stopped, and in no mean: 2 trials pruned or failed" in text.getvalue()
+
+
+@pytest.mark.parametrize("mode", ["min", "max"])
+def test_what_was_only_ever_stopped_comes_last_and_without_a_mean(
+    record: StudyRecord,
+    make_trial: Callable[..., TrialRecord],
+    make_record: Callable[..., StudyRecord],
+    page: Callable[..., tuple[Console, StringIO]],
+    mode: str,
+) -> None:
+    stopped = make_trial(9, 0.6, status="pruned", params={"fusion": "matmul", "seed": 0})
+    with_stopped = make_record(*record.trials, stopped, mode=mode)
+    *_, last = groups.groups(with_stopped, ["fusion"])
+    assert (last.key, last.trials, last.num_stopped, last.mean) == (("matmul",), (), 1, None)
+    console, text = page(120)
+    console.print(groups.draw(with_stopped, ["fusion"], [], 120))
+    assert text.getvalue().splitlines()[-1].split() == ["matmul", "0", "1", "-", "-", "-", "-"]
 
 
 @pytest.mark.parametrize("width", [50, 60, 80, 120])
@@ -95,4 +116,4 @@ def test_a_narrow_terminal_leaves_columns_out_instead_of_cutting_them(
     assert max(map(len, lines)) <= width
     assert len(lines) == 4
     assert "\u2026" not in text.getvalue()
-    assert ("skill_rain" in lines[0]) == (width >= 80)
+    assert ("skill_rain" in lines[0]) == (width == 120)

@@ -49,11 +49,11 @@ def test_a_part_is_what_the_family_takes_out(monkeypatch: pytest.MonkeyPatch) ->
     net, task = Net(8, 0.0), ToyTask(Toy(width=8))
     assert take_part(task, net, "features") is net.body
     assert take_part(task, net, None) is net
-    with pytest.raises(ConfigError, match="got 'tail'; features"):
+    with pytest.raises(ConfigError, match="got 'tail'; try features"):
         take_part(task, Net(8, 0.0), "tail")
 
 
 def test_a_family_without_parts_is_exported_whole() -> None:
     net = Net(8, 0.0)
-    with pytest.raises(ConfigError, match="got 'tail'; this one names none"):
+    with pytest.raises(ConfigError, match="got 'tail'; this model has none"):
         take_part(ToyTask(Toy(width=8)), net, "tail")

@@ -105,7 +105,7 @@ def test_the_encoders_alone_encode_the_same_and_decode_nothing(
 
 
 def test_a_part_that_does_not_exist_is_refused(checkpoint: Path, tiny_root: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="one that its family names, got 'heads'; encoders"):
+    with pytest.raises(ConfigError, match="one that its family names, got 'heads'; try encoders"):
         export(checkpoint, tiny_root, tmp_path / "x.pt", "heads")
 
 
