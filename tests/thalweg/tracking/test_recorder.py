@@ -31,7 +31,7 @@ def record(uri: str, *told: Event, notify: Callable[[str], None] | None = None) 
     recorder = MLflowRecorder(uri, notify=notify)
     for event in told:
         recorder.handle(event)
-    recorder.close()
+    recorder.close(timeout=300.0)
     return recorder
 
 
@@ -60,7 +60,7 @@ def test_handing_over_an_event_takes_microseconds(uri: str, make: Any) -> None:
         began = time.perf_counter()
         recorder.handle(make.progress(number % 3, number, 0.5))
         times.append(time.perf_counter() - began)
-    recorder.close()
+    recorder.close(timeout=300.0)
     assert sorted(times)[100] < 200e-6
 
 
@@ -90,7 +90,7 @@ def test_nothing_reaches_the_terminal(uri: str, make: Any, tmp_path: Path) -> No
         f"recorder.handle(StudyStarted(study='quiet', space='s', family='f', metric='m', mode='min',"
         f" num_trials=1, samples=1, num_lanes=1, num_workers=1, directory={str(tmp_path / 'study')!r}))\n"
         "recorder.handle(StudyEnded(end='finished'))\n"
-        "recorder.close()\n"
+        "recorder.close(timeout=300.0)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, capture_output=True)
     assert (done.stdout, done.stderr) == (b"", b"")
@@ -153,7 +153,7 @@ def test_a_delivering_process_that_dies_is_replaced(uri: str, make: Any, recorde
     recorder._process.wait()
     for event in [*make.whole(0, 0.5), StudyEnded(end="finished")]:
         recorder.handle(event)
-    recorder.close()
+    recorder.close(timeout=300.0)
     assert recorder.num_undelivered == 0
     assert recorded()["trial 000"].info.status == "FINISHED"
 
@@ -227,7 +227,7 @@ def test_a_server_that_is_away_for_a_while_gets_everything_in_order(
     server.start()
     until(lambda: len(said) == 2)
     recorder.handle(StudyEnded(end="finished"))
-    recorder.close()
+    recorder.close(timeout=300.0)
     runs = on_server(server, study)
     assert recorder.num_undelivered == 0
     assert {run.info.status for run in runs.values()} == {"FINISHED"}
@@ -248,7 +248,7 @@ def test_what_a_server_misses_is_delivered_when_the_study_is_continued(
     told = [make.progress(0, 512, 0.2), make.ended(0, 0.2), StudyEnded(end="interrupted")]
     for event in told:
         recorder.handle(event)
-    recorder.close()
+    recorder.close(timeout=300.0)
     assert recorder.num_undelivered == len(told)
     assert f"has not received {len(told)} events" in said[-1]
     server.start()
