@@ -51,6 +51,7 @@ def sparkline(values: Sequence[float], width: int, *, ascii_only: bool = False) 
     if not shown:
         return ""
     blocks = ASCII_BLOCKS if ascii_only else BLOCKS
-    low, spread = min(shown), max(shown) - min(shown)
-    levels = [round((value - low) / spread * (len(blocks) - 1)) if spread else 0 for value in shown]
+    halves = [value / 2 for value in shown]  # the difference of two floats can be beyond the largest one
+    low, spread = min(halves), max(halves) - min(halves)
+    levels = [round((half - low) / spread * (len(blocks) - 1)) if spread else 0 for half in halves]
     return "".join(blocks[level] for level in levels)

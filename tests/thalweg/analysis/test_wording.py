@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from thalweg.analysis.wording import ASCII_BLOCKS, BLOCKS, clock, counted, number, pairs, score, sparkline
@@ -68,6 +68,7 @@ def test_a_flat_curve_is_drawn_flat() -> None:
 
 
 @given(st.lists(st.floats(allow_nan=True, allow_infinity=True), max_size=30), st.integers(1, 12))
+@example([-1.7e308, 4.1e306], 2)
 def test_a_sparkline_takes_any_numbers_and_keeps_its_width(values: list[float], width: int) -> None:
     line = sparkline(values, width, ascii_only=True)
     assert len(line) == min(width, sum(map(math.isfinite, values)))
