@@ -235,20 +235,13 @@ def best(
     data: Data = None,
     export: Annotated[Path | None, typer.Option(help="Write the model to this file.")] = None,
     part: Annotated[
-        str | None,
-        typer.Option(
-            help="Export this part of it: `encoders` of water_mae, `images` of a chain of rgb_lidar."
-        ),
+        str | None, typer.Option(help="Export this part: `encoders` of water_mae, `images` of rgb_lidar.")
     ] = None,
     pictures: Annotated[
         bool, typer.Option("--pictures", help="Draw what the best trials do, also into MLflow.")
     ] = False,
     test: Annotated[
-        bool,
-        typer.Option(
-            "--test",
-            help="Evaluate it, and the baselines, on the test split, which no trial saw; also into MLflow.",
-        ),
+        bool, typer.Option("--test", help="Evaluate it and baselines on the test split, also into MLflow.")
     ] = False,
     at: Annotated[
         Literal["last", "best"], typer.Option(help="Evaluation whose weights --export and --test take.")
