@@ -272,6 +272,14 @@ def test_what_knows_nothing_retrieves_by_chance(chain: RGBLidar, data: RGBLidarD
     assert "projection_error" not in found["majority_class"]
 
 
+def test_where_nothing_is_classified_chance_is_called_so(chain: RGBLidar, data: RGBLidarData) -> None:
+    task = RGBLidarTask(changed(chain, stages=("cilp",)))
+    batch = task.evaluation_batch(data, "val", np.arange(12))
+    found = task.baselines(data)
+    assert set(found) == {"chance", "coarse_likeness"}
+    assert task.summarize(task.evaluate(found["chance"], batch))["retrieval_r1"] == pytest.approx(1 / 12)
+
+
 @pytest.mark.parametrize("target", ["penultimate", "maps"])
 @pytest.mark.parametrize("num_logits", [1, 2])
 def test_what_is_exported_tells_the_same_from_images_alone(
