@@ -12,7 +12,7 @@ from thalweg import discovery
 from thalweg.config import flat
 from thalweg.data.windows import num_windows
 from thalweg.search.space import load_space
-from trainables.water_mae.config import PRESETS, WaterMAE
+from trainables.water_mae.config import PRESETS, LossKnobs, LossWeights, WaterMAE
 from trainables.water_mae.task import WaterMAETask
 
 SPACES = [name for name in discovery.names("search_spaces") if name.startswith("water_mae")]
@@ -70,7 +70,7 @@ def test_every_draw_is_a_configuration_and_every_question_matters(name: str) -> 
     assert len(different) >= len(asked) - 2
     different_ones = {config.model_dump_json() for _, config in draws}
     space = load_space(name)
-    if space.study.first_trials:
+    if len(space.study.first_trials) == space.study.num_trials:
         grid = {space.replay(point)[0].model_dump_json() for point in space.study.first_trials}
         assert different_ones <= grid
         assert len(grid) == space.study.num_trials
@@ -103,6 +103,17 @@ def test_a_temperature_is_asked_for_only_where_something_is_contrasted() -> None
     for params, config in drawn("water_mae_losses"):
         assert ("contrastive_temperature" in params) == (config.loss.contrastive_weight > 0)
         assert config.loss_weights.river_flow == 1
+
+
+def test_published_weights_meet_equal_ones_and_what_may_be_added_to_them() -> None:
+    space = load_space("water_mae_losses")
+    replayed = [space.replay(params)[0] for params in space.study.first_trials]
+    published, equal, normalised, contrasted = (c for c in replayed if isinstance(c, WaterMAE))
+    assert published == equal.model_copy(update={"loss_weights": LossWeights()})
+    assert set(equal.loss_weights.model_dump().values()) == {1.0}
+    assert normalised == equal.model_copy(update={"loss": LossKnobs(norm_target=True)})
+    added = LossKnobs(contrastive_weight=0.01, contrastive_temperature=0.05)
+    assert contrasted == equal.model_copy(update={"loss": added})
 
 
 def test_passes_of_the_full_space_are_bounded_in_tokens() -> None:
