@@ -56,7 +56,7 @@ class Persistence(nn.Module):
         predictions = {}
         for name in MODALITIES:
             kind, index = kind_and_index(name)
-            values, masked = batch[f"{kind}s"][:, index], batch[f"{kind}_masked"][:, index]
+            values, masked = batch[f"{kind}s"][:, index].float(), batch[f"{kind}_masked"][:, index]
             visible = _visible(batch[f"{kind}_keep"][:, index], values.shape[2])
             seen = values * visible[..., None]
             day = _day_to_repeat(visible)[..., None].expand(values.shape)
@@ -92,7 +92,7 @@ class NearestPatch(nn.Module):
         predictions = {}
         for name in MODALITIES:
             kind, index = kind_and_index(name)
-            values, masked = batch[f"{kind}s"][:, index], batch[f"{kind}_masked"][:, index]
+            values, masked = batch[f"{kind}s"][:, index].float(), batch[f"{kind}_masked"][:, index]
             nearest = self._nearest(kind, batch[f"{kind}_keep"][:, index], masked)
             means = _patch_means(values, batch[f"{kind}_valid"])
             predictions[name] = means.gather(2, nearest)[..., None].expand(*masked.shape, values.shape[-1])

@@ -64,7 +64,10 @@ class DataKnobs(Knobs):
     fill_temperature: Filling = "refuse"
     """What takes the place of land cells without temperature."""
     stored_as: Literal["float32", "float16"] = "float32"
-    """Number format of the prepared days; float16 halves their bytes and rounds them, by how much the study says."""
+    """Number format of the prepared days and of what a batch copies of them.
+
+    float16 halves both and rounds the values, by how much the study says.
+    """
 
     @property
     def evaluated_every(self) -> int:

@@ -167,8 +167,8 @@ class WaterData:
             indices: Numbers of windows in the split.
 
         Returns:
-            ``images`` float32 (batch, 3, time, patch, pixel);
-            ``vectors`` float32 (batch, 2, time, vector_patch, member);
+            ``images`` (batch, 3, time, patch, pixel), in the number format of the store;
+            ``vectors`` (batch, 2, time, vector_patch, member), in the same;
             ``vector_present`` float32 (batch, 2), 1 where the modality is present on every day;
             ``day_of_year`` int64 (batch, time);
             ``window`` uint64 (batch,), the first day as days since 1970-01-01: the same in any batch.
@@ -196,7 +196,7 @@ class WaterData:
         return days
 
     def tensors(self, split: SplitName, indices: Int64[np.ndarray, " batch"]) -> dict[str, Tensor]:
-        """Returns windows as tensors, and what of them is valid.
+        """Returns windows as tensors, in the number format of the store, and what of them is valid.
 
         ``images``, ``vectors``, ``image_valid`` bool (batch, patch, pixel) and ``vector_valid`` bool (batch,
         vector_patch, member) lie where `placed` put the days, else on the CPU; ``vector_present`` and ``day_of_year``,

@@ -67,8 +67,8 @@ class PatchEmbedding(nn.Module):
         keep: Int[Tensor, "batch step keep"],
         modality: Float[Tensor, " dim"],
     ) -> Tokens:
-        """Returns the tokens of the visible patches, day after day."""
-        content: Tensor = self.content(take_patches(patches, keep))
+        """Returns the tokens of the visible patches, day after day; only these are cast to the model's numbers."""
+        content: Tensor = self.content(take_patches(patches, keep).to(modality.dtype))
         tokens = content + encode_places(self.position + modality, self.time, keep)
         return tokens.flatten(1, 2)
 

@@ -64,7 +64,7 @@ def protocol() -> dict[str, Any]:
 
 
 def hidden_values(batch: Batch, modality: str) -> tuple[Tensor, Tensor]:
-    """Returns what a model is to predict and which of it counts, both (batch, step, masked, value).
+    """Returns what a model is to predict, in fp32, and which of it counts, both (batch, step, masked, value).
 
     Cells in the sea and padded catchments do not count.
     """
@@ -72,7 +72,7 @@ def hidden_values(batch: Batch, modality: str) -> tuple[Tensor, Tensor]:
     values = batch[f"{kind}s"][:, index]
     masked = batch[f"{kind}_masked"][:, index]
     valid = batch[f"{kind}_valid"][:, None].expand(values.shape)
-    return take_patches(values, masked), take_patches(valid, masked)
+    return take_patches(values, masked).float(), take_patches(valid, masked)
 
 
 def observed_values(batch: Batch, modality: str) -> tuple[Tensor, Tensor]:

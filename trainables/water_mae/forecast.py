@@ -79,8 +79,8 @@ class ForecastingAutoencoder(MaskedAutoencoder):
 
 
 def last_flow(batch: Batch) -> Float[Tensor, "batch 1 patch member"]:
-    """Returns normalised log flow on the last day of each window."""
-    return batch["vectors"][:, RIVER_FLOW, -1][:, None]
+    """Returns normalised log flow on the last day of each window, in fp32."""
+    return batch["vectors"][:, RIVER_FLOW, -1][:, None].float()
 
 
 def targets(data: WaterData, split: SplitName, indices: Indices) -> Batch:

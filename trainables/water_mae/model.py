@@ -108,12 +108,14 @@ class MaskedAutoencoder(nn.Module):
         kind, index = kind_and_index(name)
         token = self.encoder_modality_tokens[name]
         encoder = self.get_submodule(f"{name}_encoder")
-        values = batch[f"{kind}s"][:, index].to(token.dtype)
+        values = batch[f"{kind}s"][:, index]
         keep = batch[f"{kind}_keep"][:, index]
         if kind == "image":
             maps: Maps = encoder(values, keep, token)
         else:
-            maps = encoder(values, keep, batch["vector_present"][:, index].to(token.dtype), token)
+            maps = encoder(
+                values.to(token.dtype), keep, batch["vector_present"][:, index].to(token.dtype), token
+            )
         return maps
 
     def _decode(self, batch: Batch, name: str, maps: Maps) -> Float[Tensor, "batch step masked value"]:

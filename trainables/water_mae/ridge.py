@@ -71,9 +71,9 @@ class Ridge(nn.Module):
 
     def forecast(self, batch: Batch) -> Forecast:
         """Forecasts normalised log flow; takes the same batch as the model."""
-        weight = batch["image_valid"].to(batch["images"].dtype)[:, None, None]
-        means = (batch["images"] * weight).sum(4) / weight.sum(4)  # (batch, modality, step, patch)
-        vectors = batch["vectors"]
+        weight = batch["image_valid"].float()[:, None, None]
+        means = (batch["images"].float() * weight).sum(4) / weight.sum(4)  # (batch, modality, step, patch)
+        vectors = batch["vectors"].float()
         num_steps = vectors.shape[2]
         shared, own = predictors(
             lambda lag: means[:, :, num_steps - 1 - lag],

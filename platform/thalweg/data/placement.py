@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Int64
+from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.utils.dlpack import from_dlpack
 
@@ -31,7 +31,7 @@ def upload(array: np.ndarray, device: torch.device) -> Tensor:
 
 def gather_there(
     series: Float[Tensor, "day modality *item"], starts: Int64[np.ndarray, " window"], length: int
-) -> Float32[Tensor, "window modality time *item"]:
+) -> Float[Tensor, "window modality time *item"]:
     """Gathers windows out of a day-major tensor on its own device: what `gather` copies out of an array, bit for bit.
 
     Only the numbers of the rows travel. A thread that draws ahead queues the copy on the device's default stream,
@@ -42,7 +42,7 @@ def gather_there(
     rows = days * modalities + np.arange(modalities)[:, None]  # (window, modality, time)
     chosen = send(torch.from_numpy(rows.reshape(-1)), series.device)
     windows = series.flatten(0, 1).index_select(0, chosen)
-    return windows.reshape(*rows.shape, *series.shape[2:]).float()
+    return windows.reshape(*rows.shape, *series.shape[2:])
 
 
 def pin(values: Tensor, device: torch.device) -> Tensor:

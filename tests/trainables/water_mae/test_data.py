@@ -336,7 +336,7 @@ def test_half_the_bytes_hold_nearly_the_same_days_and_say_how_nearly(
             assert 0 < error < 0.01
             assert f"{name} {error:.2g}" in note
     batch, exact_batch = (each.windows("val", np.array([2])) for each in (data, tiny))
-    assert batch["images"].dtype == batch["vectors"].dtype == np.float32
+    assert batch["images"].dtype == batch["vectors"].dtype == np.float16
     np.testing.assert_allclose(batch["images"], exact_batch["images"], atol=0.01)
     assert data.fingerprint != tiny.fingerprint
     assert np.array_equal(data.mean, tiny.mean)

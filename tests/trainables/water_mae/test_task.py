@@ -16,6 +16,7 @@ from trainables.water_mae.config import (
     MODALITIES,
     PRESETS,
     DataKnobs,
+    ForecastKnobs,
     LossWeights,
     MaskingKnobs,
     ModelKnobs,
@@ -191,6 +192,33 @@ def test_losses_of_half_precision_models_are_fp32(
     for name, loss in task.losses(model.to(dtype), batch, NOW).items():
         assert loss.dtype == torch.float32
         assert float(loss) == pytest.approx(float(exact[name]), rel=0.05)
+
+
+def test_days_stored_in_half_the_bytes_stay_that_until_patches_are_chosen_and_count_as_their_fp32_copies(
+    config: WaterMAE, data: WaterData
+) -> None:
+    half = replace(data, images=data.images.astype(np.float16), vectors=data.vectors.astype(np.float16))
+    config = config.model_copy(update={"forecast": ForecastKnobs(share=0.5)})
+    task, indices = WaterMAETask(config), FIRST_WITHOUT_RIVERS[:2]
+    trained = task.training_batch(half, indices, KEYS[:2])
+    evaluated = task.evaluation_batch(half, "val", indices)
+    assert {batch[name].dtype for batch in (trained, evaluated) for name in ("images", "vectors")} == {
+        torch.float16
+    }
+    model = build(task, half).requires_grad_(False)
+    losses = [task.losses(model, each, NOW) for each in (trained, in_fp32(trained))]
+    assert losses[0].keys() == losses[1].keys() == set(MODALITIES)
+    assert all(losses[0][name] == losses[1][name] for name in MODALITIES)
+    for name, predictor in {"model": model, **task.baselines(half)}.items():
+        found, expected = (task.evaluate(predictor, each) for each in (evaluated, in_fp32(evaluated)))
+        assert found.keys() == expected.keys()
+        assert all(torch.equal(found[key], expected[key]) for key in expected), name
+
+
+def in_fp32(batch: Batch) -> Batch:
+    return {
+        name: values.float() if name in ("images", "vectors") else values for name, values in batch.items()
+    }
 
 
 def test_skill_follows_the_slow_definition(config: WaterMAE, data: WaterData) -> None:
