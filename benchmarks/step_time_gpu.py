@@ -127,7 +127,7 @@ def measure(num_days: int, size: int) -> list[dict[str, Any]]:
         rates.append(matmul_rate(device))
         for arm in ARMS:
             found[arm].append(step_time(arm, num_days, size, device))
-    return figures(found, max(rates), size * products(num_days), difference)
+    return figures(found, max(rates), size * products(num_days)[""], difference)
 
 
 def figures(
