@@ -15,6 +15,7 @@ from thalweg.events import (
     TrialEnded,
 )
 
+MOST_RUNNING = 4  # trials that a line has room for
 STYLES = {"complete": "green", "pruned": "yellow", "failed": "red", "running": "cyan"}
 
 
@@ -34,6 +35,33 @@ def sentences(event: Event, standing: Standing, new_best: bool) -> list[Text]:
     return []
 
 
+def starting(study: StudyStarted) -> str:
+    """Says what the first trials wait for."""
+    lanes = f"{counted(study.num_lanes, 'lane')} of {counted(study.num_workers, 'worker')}"
+    return f"starting {lanes}, once for all trials: 20 s or, on a busy machine, minutes"
+
+
+def time_left(standing: Standing) -> str:
+    """Says how long the search will take; nothing while that cannot be known."""
+    left = standing.seconds_left()
+    if left is None:
+        return ""
+    seconds, is_bound = left
+    return f"{'at most' if is_bound else 'about'} {clock(seconds)} left"
+
+
+def whereabouts(standing: Standing) -> str:
+    """Says in a line how far the search and its running trials are."""
+    if standing.study is None:
+        return ""
+    parts = [f"{standing.progress:.0%} done", time_left(standing)]
+    for trial in list(standing.running.values())[:MOST_RUNNING]:
+        value = f", {standing.study.metric} {score(trial.curve[-1])}" if trial.curve else ""
+        parts.append(f"trial {trial.number} at {counted(trial.samples, 'sample')}{value}")
+    hidden = len(standing.running) - MOST_RUNNING
+    return "; ".join(filter(None, [*parts, f"{hidden} more run" if hidden > 0 else ""]))
+
+
 def _opening(event: StudyStarted, standing: Standing) -> list[str]:
     lines = [
         f"study {event.study}: {counted(event.num_trials, 'trial')} of at most "
@@ -42,8 +70,7 @@ def _opening(event: StudyStarted, standing: Standing) -> list[str]:
     if standing.num_ended:
         lines.append(f"continued: {counted(standing.num_ended, 'trial')} had ended before")
     if event.num_lanes:
-        workers = f" of {counted(event.num_workers, 'worker')}"
-        lines.append(f"starting {counted(event.num_lanes, 'lane')}{workers}, once for all trials")
+        lines.append(starting(event))
     return lines
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.live import Live
@@ -15,34 +16,43 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from thalweg.analysis.narration import STYLES, sentences
+from thalweg.analysis.narration import STYLES, sentences, starting, time_left, whereabouts
 from thalweg.analysis.standing import Running, Standing
 from thalweg.analysis.wording import clock, counted, number, pairs, score, sparkline
-from thalweg.events import BaselineEvaluated, Event, Notice, StudyEnded, StudyStarted
+from thalweg.events import BaselineEvaluated, Event, Notice, StudyEnded, StudyStarted, TrialProgress
 from thalweg.search.records import TrialRecord
 
 REFRESHES_PER_SECOND = 2
 NUM_LINES = 6
+QUIET_S = 120  # after so long a log hears how far the search is
 WIDE = 110  # columns from which the parameters of running trials are shown
 
 
 class PlainView:
-    """Writes a line when something happens that matters to people, for logs and pipes.
+    """Writes a line when something happens that matters to people, or long nothing did, for logs and pipes.
 
     Args:
         console: Where to write.
         earlier: Trials of earlier sessions of the study.
+        clock: Seconds that only rise.
     """
 
-    def __init__(self, console: Console, earlier: Sequence[TrialRecord] = ()) -> None:
+    def __init__(
+        self,
+        console: Console,
+        earlier: Sequence[TrialRecord] = (),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._console = console
-        self.standing = Standing(earlier)
+        self.standing = Standing(earlier, clock)
+        self._said = 0.0
         self._lock = threading.RLock()  # MLflow's notices come from a thread; Ctrl-C interrupts anywhere
 
     def _say(self, text: str) -> None:
         with self._lock:
             stamp = f"[{clock(self.standing.elapsed):>7}] "
             self._console.print(stamp + text, markup=False, highlight=False, soft_wrap=True)
+            self._said = self.standing.elapsed
 
     def handle(self, event: Event) -> None:
         """Takes one event."""
@@ -50,6 +60,8 @@ class PlainView:
             new_best = self.standing.observe(event)
             for text in sentences(event, self.standing, new_best):
                 self._say(text.plain)
+            if isinstance(event, TrialProgress) and self.standing.elapsed - self._said >= QUIET_S:
+                self._say(whereabouts(self.standing))
 
     def close(self) -> None:
         """Has nothing left to write."""
@@ -166,13 +178,8 @@ class Frame:
         return Group(head, row, self._counts(study.num_trials))
 
     def _left(self) -> str:
-        left = self._standing.seconds_left()
-        if self._standing.ended is not None:
-            return f", {self._standing.ended.end}"
-        if left is None:
-            return ""
-        seconds, is_bound = left
-        return f", {'at most' if is_bound else 'about'} {clock(seconds)} left"
+        said = self._standing.ended.end if self._standing.ended is not None else time_left(self._standing)
+        return f", {said}" if said else ""
 
     def _counts(self, num_trials: int) -> Text:
         counts = {"running": len(self._standing.running), **self._standing.counts}
@@ -210,10 +217,7 @@ class Frame:
             return "starting Ray"
         if standing.any_trained or not study.num_lanes:
             return None
-        return (
-            f"starting {counted(study.num_lanes, 'lane')}, once for all trials: processes load torch and "
-            "DeepSpeed, in 20 s or, on a busy machine, a minute"
-        )
+        return starting(study)
 
     def _running(self, width: int, room: int, ascii_only: bool) -> RenderableType:
         wide = width >= WIDE

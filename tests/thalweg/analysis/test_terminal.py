@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from thalweg.analysis.standing import Standing
-from thalweg.analysis.terminal import Frame, LiveView, PlainView, make_view
+from thalweg.analysis.terminal import QUIET_S, Frame, LiveView, PlainView, make_view
 from thalweg.events import (
     BaselineEvaluated,
     Event,
@@ -123,7 +123,7 @@ def test_plain_tells_ends_best_and_notices_but_no_progress(page: Page, started: 
     said = [line.partition("] ")[2] for line in text.getvalue().splitlines()]
     assert said == [
         "study rivers: 10 trials of at most 800 samples, skill (max)",
-        "starting 2 lanes of 1 worker, once for all trials",
+        "starting 2 lanes of 1 worker, once for all trials: 20 s or, on a busy machine, minutes",
         "baseline climatology: skill 0.2500",
         "trial 0 complete: skill 0.7500 after 800 samples, 1:01  new best",
         "trial 1 pruned: skill 0.7500 after 800 samples, 1:01",
@@ -131,6 +131,23 @@ def test_plain_tells_ends_best_and_notices_but_no_progress(page: Page, started: 
         "trial 3 is tried again",
         "finished",
     ]
+
+
+def test_plain_says_how_far_the_search_is_once_it_was_silent_for_long(page: Page, started: Started) -> None:
+    console, text = page(40)
+    now = [0.0]
+    view = PlainView(console, clock=lambda: now[0])
+    for event in course(started(), num_running=5):
+        view.handle(event)
+    told = len(text.getvalue().splitlines())
+    for now[0], samples in ((QUIET_S - 1, 300), (QUIET_S, 400), (2 * QUIET_S - 1, 500), (2 * QUIET_S, 600)):
+        view.handle(TrialProgress(number=3, samples=samples, value=0.3, metrics={}, timings={"train_s": 1.0}))
+    lines = text.getvalue().splitlines()[told:]
+    others = "; ".join(f"trial {number} at 200 samples, skill 0.2000" for number in (4, 5, 6))
+    assert [line.partition("left; ")[2] for line in lines] == [
+        f"trial 3 at {samples} samples, skill 0.3000; {others}; 1 more run" for samples in (400, 600)
+    ]
+    assert lines[0].startswith("[   2:00] 45% done; about ")
 
 
 def test_a_long_plain_line_stays_one_line(page: Page) -> None:
