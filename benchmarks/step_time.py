@@ -7,13 +7,15 @@ time is read. They take turns, round after round, each in a fresh process:
   published  plain PyTorch after the published description, see published_mae.py
   ours       the family's own model and loss
 
-and in each round the rate of matrix products is measured, in shapes from the model's layers to square ones. The floor
-is what the products of a step would take at the best rate of the run: those that the mathematics needs,
-three times those of the forward pass, without the scores that fused attention computes again. No kernel reaches that
-rate in products as narrow as a head of attention, so a second floor is told, without a goal: the products of attention
-at the best rate of blocks that stay in the cache, and as wide as the heads are. Times are
-seconds of the processor, those of the fastest step, for other work on the machine only ever adds; wall time is told
-beside them. Peak memory is that of the process, from a mark set after the first step.
+and in each round the rate of matrix products is measured just before ours and just after, in shapes from the model's
+layers to square ones. The floor is what the products of a step would take at the best of these rates: those that the
+mathematics needs, three times those of the forward pass, without the scores that fused attention computes again. No
+kernel reaches that rate in products as narrow as a head of attention, so a second floor is told, without a goal: the
+products of attention at the best rate of blocks that stay in the cache, and as wide as the heads are.
+
+Times are seconds of the processor, those of the faster of two steps, for other work on the machine only ever adds; wall
+time is told beside them. Peak memory is that of the process, from a mark set after the first step. Told are medians
+over rounds, of ratios too.
 
 Run alone on a machine with 20 GiB to spare:  python benchmarks/step_time.py [--quick] [--json FILE]
 On a GPU, in bf16 and batches, as step_time_gpu.py says:  python benchmarks/step_time.py --device cuda [--batch 16]
@@ -22,6 +24,7 @@ On a GPU, in bf16 and batches, as step_time_gpu.py says:  python benchmarks/step
 import argparse
 import json
 import os
+import statistics
 import subprocess
 import sys
 import time
@@ -303,43 +306,75 @@ def in_fresh_process(arm: str, num_days: int, batch_size: int = 1) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@dataclass
+class Round:
+    """What one round measured.
+
+    Attributes:
+        timings: By arm.
+        rates: What `matmul_rates` returns, the mean of just before and just after our arm.
+    """
+
+    timings: dict[str, Timing]
+    rates: dict[str, float]
+
+    @property
+    def faster(self) -> float:
+        """How much longer the published way takes."""
+        return self.timings["published"].cpu_s / self.timings["ours"].cpu_s
+
+    def floor(self, gigaflop: dict[str, float], *, heads: bool) -> float:
+        """Returns what the products take at the best rate, those of attention at that of heads if asked to."""
+        narrow = {width: gigaflop[width] for width in gigaflop if width and heads}
+        wide = gigaflop[""] - sum(narrow.values())
+        return wide / self.rates[""] + sum(size / self.rates[width] for width, size in narrow.items())
+
+
+def one_round(num_days: int) -> Round:
+    """Measures both arms, ours between two measurements of the rates."""
+    published = Timing(**in_fresh_process("published", num_days))
+    before = in_fresh_process("matmul", num_days)
+    ours = Timing(**in_fresh_process("ours", num_days))
+    after = in_fresh_process("matmul", num_days)
+    rates = {width: (before[width] + after[width]) / 2 for width in before}
+    return Round({"published": published, "ours": ours}, rates)
+
+
 def figures(
-    rounds: dict[str, list[Timing]],
-    rates: list[dict[str, float]],
-    gigaflop: dict[str, float],
-    differences: dict[str, float],
+    rounds: Sequence[Round], gigaflop: dict[str, float], differences: dict[str, float]
 ) -> list[dict[str, Any]]:
-    """Returns the figures of the fastest rounds and their goals."""
+    """Returns medians over rounds and their goals."""
     rows: list[dict[str, Any]] = []
 
-    def add(name: str, value: float, unit: str, goal: str = "", met: bool | None = None) -> None:
+    def add(name: str, values: Sequence[float], unit: str, goal: str = "") -> None:
+        value = statistics.median(values)
+        word, _, bound = goal.rpartition(" ")
+        met = None if not goal else value >= float(bound) if word == "at least" else value <= float(bound)
         rows.append({"name": name, "value": float(f"{value:.6g}"), "unit": unit, "goal": goal, "met": met})
 
-    for name, value in differences.items():
-        add(name, value, "1")
+    for name, difference in differences.items():
+        add(name, [difference], "1")
     for arm in ARMS:
-        best = min(rounds[arm], key=lambda timing: timing.cpu_s)
-        add(f"{arm}: processor time of a step", best.cpu_s, "s")
-        add(f"{arm}: wall time of that step", best.wall_s, "s")
-        add(f"{arm}: peak memory", min(timing.peak_mib for timing in rounds[arm]), "MiB")
-    best_rates = {width: max(each[width] for each in rates) for width in gigaflop}
-    for width, rate in best_rates.items():
+        add(f"{arm}: processor time of a step", [each.timings[arm].cpu_s for each in rounds], "s")
+        add(f"{arm}: wall time of a step", [each.timings[arm].wall_s for each in rounds], "s")
+        add(f"{arm}: peak memory", [each.timings[arm].peak_mib for each in rounds], "MiB")
+    for width, size in gigaflop.items():
         where = f" in heads of {width}" if width else ""
-        add(f"matrix products of a step{where}", gigaflop[width], "GFLOP")
-        add(f"best rate of matrix products{where}", rate, "GFLOP/s")
-    floor = gigaflop[""] / best_rates[""]
-    add("floor: matrix products alone", floor, "s")
-    narrow = sum(gigaflop[width] * (1 / rate - 1 / best_rates[""]) for width, rate in best_rates.items())
-    add("floor with the rates of heads", floor + narrow, "s")
-    cpu = {arm: min(timing.cpu_s for timing in rounds[arm]) for arm in ARMS}
-    peak = {arm: min(timing.peak_mib for timing in rounds[arm]) for arm in ARMS}
-    faster = cpu["published"] / cpu["ours"]
-    add("published / ours, time", faster, "1", "at least 2.4", faster >= 2.4)
-    above = cpu["ours"] / floor
-    add("ours / floor", above, "1", "at most 1.5", above <= 1.5)
-    add("ours / floor with the rates of heads", cpu["ours"] / (floor + narrow), "1")
-    share = peak["ours"] / peak["published"]
-    add("ours / published, peak memory", share, "1", "at most 0.5", share <= 0.5)
+        add(f"matrix products of a step{where}", [size], "GFLOP")
+        add(f"best rate of matrix products{where}", [each.rates[width] for each in rounds], "GFLOP/s")
+    floors = {heads: [each.floor(gigaflop, heads=heads) for each in rounds] for heads in (False, True)}
+    ours = [each.timings["ours"].cpu_s for each in rounds]
+    ratios = {
+        heads: [step / floor for step, floor in zip(ours, found, strict=True)]
+        for heads, found in floors.items()
+    }
+    add("floor: matrix products alone", floors[False], "s")
+    add("floor with the rates of heads", floors[True], "s")
+    add("published / ours, time", [each.faster for each in rounds], "1", "at least 2.4")
+    add("ours / floor", ratios[False], "1", "at most 1.5")
+    add("ours / floor with the rates of heads", ratios[True], "1")
+    memory = [each.timings["ours"].peak_mib / each.timings["published"].peak_mib for each in rounds]
+    add("ours / published, peak memory", memory, "1", "at most 0.5")
     return rows
 
 
@@ -349,7 +384,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help=f"windows of {QUICK_DAYS} days, one round")
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--batch", type=int, default=16, help="windows a step, on a GPU")
     parser.add_argument("--json", type=Path, help="write the figures here")
@@ -366,14 +401,12 @@ def main() -> None:
     differences = in_fresh_process("check", num_days)
     if max(differences.values()) >= 5e-5:
         sys.exit(f"the arms must compute the same, got {differences}")
-    rounds: dict[str, list[Timing]] = {arm: [] for arm in ARMS}
-    rates: list[dict[str, float]] = []
+    rounds: list[Round] = []
     for number in range(1 if args.quick else args.rounds):
-        rates.append(in_fresh_process("matmul", num_days))
-        for arm in ARMS:
-            rounds[arm].append(Timing(**in_fresh_process(arm, num_days)))
-            print(f"round {number + 1} {arm}: {rounds[arm][-1].cpu_s:.2f} s", file=sys.stderr)
-    rows = figures(rounds, rates, in_fresh_process("products", num_days), differences)
+        rounds.append(one_round(num_days))
+        times = ", ".join(f"{arm} {timing.cpu_s:.2f} s" for arm, timing in rounds[-1].timings.items())
+        print(f"round {number + 1}: {times}", file=sys.stderr)
+    rows = figures(rounds, in_fresh_process("products", num_days), differences)
     tell(rows, num_days, args.json)
 
 

@@ -266,9 +266,10 @@ def best(
     console = _console()
     tell = _tell(console)
     record = studies.find(output, study, storage)
+    written = "" if export is None else studies.export_best(record, export, data, at, part)
     studies.show_best(record, output / study, console)
-    if export is not None:
-        tell(studies.export_best(record, export, data, at, part))
+    if written:
+        tell(written)
     uri = tracking_uri or default_uri()
     if test or pictures:
         check_tracking(uri)

@@ -369,6 +369,23 @@ def test_a_part_needs_a_file_to_go_to(run: Callable[..., Result]) -> None:
     assert "must have a file to go to, got 'encoders'; add --export FILE" in result.output
 
 
+def test_what_cannot_be_exported_is_refused_before_the_report(
+    run: Callable[..., Result], tmp_path: Path
+) -> None:
+    space = load_space("spaces.toys").with_settings(num_trials=1)
+    ledger = Ledger.open(tmp_path / "thalweg_runs" / "toys", "toys", space)
+    proposal = ledger.ask()
+    assert isinstance(proposal, Proposal)
+    ledger.report(proposal.number, Evaluation(samples=256, value=0.125, metrics={"mse": 0.125}, final=True))
+    ledger.complete(proposal.number)
+    ledger.close()
+    assert "train it again" in run("best", "toys").output
+    result = run("best", "toys", "--export", "best.pt")  # no checkpoint was written
+    assert result.exit_code != 0
+    assert "checkpoint" in result.output
+    assert "train it again" not in result.output
+
+
 @pytest.mark.parametrize("known", [True, False])
 def test_pictures_of_the_best_trials_are_told_with_where_they_are(
     run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known: bool
