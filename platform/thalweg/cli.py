@@ -274,13 +274,13 @@ def best(
     if test or pictures:
         check_tracking(uri)
     directory = (output / study).absolute()
+    for drawn in draw_best(record, directory, data) if pictures else ():
+        run = shelf.record(uri, study, directory, drawn.number, drawn.folder)
+        tell(sentence(drawn, uri, run))
     if test:
         found = held_out.evaluate_best(record, data, at)
         held_out.show(record, found, console)
         tell(held_out.track(record, found, directory, uri))
-    for drawn in draw_best(record, directory, data) if pictures else ():
-        run = shelf.record(uri, study, directory, drawn.number, drawn.folder)
-        tell(sentence(drawn, uri, run))
 
 
 def _goes_somewhere(at: str, part: str | None, export: Path | None, test: bool) -> None:

@@ -80,6 +80,11 @@ class TrialEnded:
     reason: str = ""
     checkpoint: str | None = None
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether the trial failed only because the search stopped; another continues it with the search."""
+        return self.status == "failed" and self.reason.startswith("interrupted")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Notice:

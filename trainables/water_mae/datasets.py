@@ -7,12 +7,12 @@ from trainables.water_mae import gb_hydrology, monthly, synthetic
 
 WORLDS: Mapping[str, World] = {
     "tiny": World(
-        meaning="an island of 40 x 40 cells with 48 catchments, three years to train on and one to validate: "
+        meaning="an island of 40 x 40 cells with 48 catchments, three years to train on, one to validate, one to test: "
         "for tests and first steps (vector_patch_size 4 fits)",
         make=synthetic.make_tiny,
     ),
     "small": World(
-        meaning="an island of 100 x 80 cells with 200 catchments, four years to train on and one to validate",
+        meaning="an island of 100 x 80 cells with 200 catchments, four years to train on, one to validate, one to test",
         make=synthetic.make_small,
     ),
 }

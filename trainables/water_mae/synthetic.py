@@ -6,7 +6,7 @@ remembers, and rivers whose response depends on the static attributes of their c
 or river is better known from its neighbours, other modalities and other days than from the calendar.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -42,6 +42,7 @@ class Island:
         num_catchments: Catchments before any is dropped.
         train: Days of the training split.
         val: Days of the validation split.
+        test: Days of the test split, on which the others do not depend; None leaves it out.
         seed: Seed of everything random.
     """
 
@@ -50,7 +51,18 @@ class Island:
     num_catchments: int
     train: Period
     val: Period
+    test: Period | None = None
     seed: int = 0
+
+    @property
+    def whole(self) -> Period:
+        """All days."""
+        return Period(self.train.first, (self.test or self.val).last)
+
+    @property
+    def num_settled(self) -> int:
+        """Days before the test split, which alone decide on places and on how full stores are at first."""
+        return len(Period(self.train.first, self.val.last).dates)
 
 
 TINY = Island(
@@ -59,6 +71,7 @@ TINY = Island(
     num_catchments=48,
     train=Period(np.datetime64("2001-01-01"), np.datetime64("2003-12-31")),
     val=Period(np.datetime64("2004-01-01"), np.datetime64("2004-12-31")),
+    test=Period(np.datetime64("2005-01-01"), np.datetime64("2005-12-31")),
 )
 SMALL = Island(
     rows=100,
@@ -66,6 +79,7 @@ SMALL = Island(
     num_catchments=200,
     train=Period(np.datetime64("2001-01-01"), np.datetime64("2004-12-31")),
     val=Period(np.datetime64("2005-01-01"), np.datetime64("2005-12-31")),
+    test=Period(np.datetime64("2006-01-01"), np.datetime64("2006-12-31")),
 )
 
 
@@ -78,16 +92,19 @@ def write_island(island: Island, target: Path) -> None:
 def _fill(folder: Path, island: Island) -> None:
     rng = np.random.default_rng(island.seed)
     land, altitude = _relief(island, rng)
-    whole = Period(island.train.first, island.val.last)
-    weather = _weather(land, altitude, whole, rng)
-    ids, basins, attributes = _catchments(island, land, altitude, weather["soil_moisture"], rng)
-    riverflow, evaporation = _rivers(weather, basins, attributes)
+    whole = island.whole
+    weather = _weather(island, land, altitude, rng)
+    wetness = weather["soil_moisture"][: island.num_settled].mean(axis=0)
+    ids, basins, attributes = _catchments(island, land, altitude, wetness, rng)
+    riverflow, evaporation = _rivers(weather, basins, attributes, island.num_settled)
     _make_irregular(riverflow, attributes, len(island.train.dates))
     layout.write_mask(folder, land)
     layout.write_series(folder, whole, ids, evaporation=evaporation.round(3), riverflow=riverflow.round(3))
     layout.write_attributes(folder, attributes)
-    splits: tuple[tuple[SplitName, Period], ...] = (("train", island.train), ("val", island.val))
-    for split, period in splits:
+    splits: dict[SplitName, Period | None] = {"train": island.train, "val": island.val, "test": island.test}
+    for split, period in splits.items():
+        if period is None:
+            continue
         first = int((period.first - whole.first) / np.timedelta64(1, "D"))
         for name, decimals in _DECIMALS.items():
             days = weather[name][first : first + len(period.dates)].round(decimals)
@@ -123,11 +140,13 @@ def _relief(
 
 
 def _systems(
-    shape: tuple[int, int], num_days: int, rng: np.random.Generator
+    shape: tuple[int, int], parts: Sequence[tuple[int, np.random.Generator]]
 ) -> Iterator[Float64[np.ndarray, "row col"]]:
     """Yields daily weather: a smooth field of unit variance that fades, is renewed and drifts east."""
     down, across = (_bumps(size) for size in shape)
-    noise = rng.standard_normal((num_days, down.shape[1], across.shape[1]))
+    noise = np.concatenate(
+        [rng.standard_normal((num_days, down.shape[1], across.shape[1])) for num_days, rng in parts]
+    )
     # einsum, not @: the same bits whatever the number of BLAS threads
     renewal = np.einsum("dnm,cm->dnc", np.einsum("rn,dnm->drm", down, noise), across)
     field = renewal[0]
@@ -146,18 +165,20 @@ def _bumps(size: int) -> Float64[np.ndarray, "cell node"]:
 
 
 def _weather(
+    island: Island,
     land: Bool[np.ndarray, "row col"],
     altitude: Float64[np.ndarray, "row col"],
-    period: Period,
     rng: np.random.Generator,
 ) -> dict[str, Float32[np.ndarray, "day cell"]]:
     """Returns the daily weather of the land cells, what it makes of the soil, and the runoff."""
-    dates = period.dates
+    dates = island.whole.dates
     winter = np.cos(2 * np.pi * ((dates - dates[0]).astype(int) - 20) / 365.25)  # 1 in January
     height, south = altitude[land], np.argwhere(land)[:, 0] / land.shape[0]
     soil = SoilBucket(height.size)
     days = {name: np.empty((len(dates), height.size), np.float32) for name in _VARIABLES}
-    systems = zip(*(_systems(land.shape, len(dates), rng) for _ in range(2)), strict=True)
+    later = len(dates) - island.num_settled, np.random.default_rng((island.seed, 1))
+    parts = ((island.num_settled, rng), later)
+    systems = zip(*(_systems(land.shape, parts) for _ in range(2)), strict=True)
     for day, (fields, season) in enumerate(zip(systems, winter, strict=True)):
         fronts, air = (field[land] for field in fields)
         warmth = 3.5 * (air + 0.4 * fronts * season)
@@ -176,7 +197,7 @@ def _catchments(
     island: Island,
     land: Bool[np.ndarray, "row col"],
     altitude: Float64[np.ndarray, "row col"],
-    soil_moisture: Float32[np.ndarray, "day cell"],
+    wetness: Float32[np.ndarray, " cell"],
     rng: np.random.Generator,
 ) -> tuple[Int64[np.ndarray, " catchment"], Float64[np.ndarray, "catchment cell"], pd.DataFrame]:
     """Places catchments; returns ids, the weight of each land cell in each catchment, and attributes."""
@@ -191,7 +212,6 @@ def _catchments(
     height = altitude[land]
     heights = [height[row > 0] for row in weight]
     geology = _smooth(rng.standard_normal(land.shape), 6.0)[land]
-    wetness = soil_moisture.mean(axis=0)
     table = pd.DataFrame(
         {
             "latitude": 58.0 - 8.0 * centre[:, 0] / land.shape[0],
@@ -215,6 +235,7 @@ def _rivers(
     weather: dict[str, Float32[np.ndarray, "day cell"]],
     basins: Float64[np.ndarray, "catchment cell"],
     attributes: pd.DataFrame,
+    num_settled: int,
 ) -> tuple[Float32[np.ndarray, "catchment day"], Float32[np.ndarray, "catchment day"]]:
     """Returns river flow and evaporation in mm/day.
 
@@ -224,17 +245,19 @@ def _rivers(
     runoff = mean_over @ weather["runoff"].T.astype(np.float64)
     slow_share = attributes["bfihost"].to_numpy()
     quick_days = 1.0 + 2.5 * np.exp(-attributes["dpsbar"].to_numpy() / 60)
-    flow = slow_share[:, None] * _release(runoff, np.full(len(runoff), 40.0))
-    flow += (1 - slow_share[:, None]) * _release(runoff, quick_days)
+    flow = slow_share[:, None] * _release(runoff, np.full(len(runoff), 40.0), num_settled)
+    flow += (1 - slow_share[:, None]) * _release(runoff, quick_days, num_settled)
     return flow.astype(np.float32), (mean_over @ weather["evaporation"].T).astype(np.float32)
 
 
 def _release(
-    inflow: Float64[np.ndarray, "catchment day"], residence: Float64[np.ndarray, " catchment"]
+    inflow: Float64[np.ndarray, "catchment day"],
+    residence: Float64[np.ndarray, " catchment"],
+    num_settled: int,
 ) -> Float64[np.ndarray, "catchment day"]:
-    """Outflow of linear stores with a mean residence in days, filled to balance at first."""
+    """Outflow of linear stores with a mean residence in days, at first filled to balance with the settled days."""
     share = 1 - np.exp(-1 / residence)
-    outflow = inflow.mean(axis=1)
+    outflow = inflow[:, :num_settled].mean(axis=1)
     out = np.empty_like(inflow)
     for day in range(inflow.shape[1]):
         outflow = outflow + share * (inflow[:, day] - outflow)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from thalweg.analysis.standing import Standing, is_interruption
+from thalweg.analysis.standing import Standing
 from thalweg.analysis.wording import clock, counted, score
 from thalweg.events import (
     BaselineEvaluated,
@@ -13,6 +13,7 @@ from thalweg.events import (
     StudyEnded,
     StudyStarted,
     TrialEnded,
+    TrialStarted,
 )
 
 MOST_RUNNING = 4  # trials that a line has room for
@@ -23,6 +24,10 @@ def sentences(event: Event, standing: Standing, new_best: bool) -> list[Text]:
     """Says in words what happened; nothing for what happens too often to be told."""
     if isinstance(event, StudyStarted):
         return [Text(text) for text in _opening(event, standing)]
+    if isinstance(event, TrialStarted) and "continues" in event.tags:
+        return [
+            Text(f"trial {event.number} continues trial {event.tags['continues']}, which was interrupted")
+        ]
     if isinstance(event, TrialEnded):
         return [_ending(event, standing, new_best)]
     if isinstance(event, Notice):
@@ -75,7 +80,7 @@ def _opening(event: StudyStarted, standing: Standing) -> list[str]:
 
 
 def _ending(event: TrialEnded, standing: Standing, new_best: bool) -> Text:
-    status = "interrupted" if is_interruption(event) else event.status
+    status = "interrupted" if event.interrupted else event.status
     text = Text(f"trial {event.number} ")
     text.append(status, style=STYLES.get(status, "yellow"))
     if status == "failed":

@@ -30,6 +30,7 @@ class Running:
         samples: Samples at the last evaluation.
         curve: The objective at each evaluation.
         trained: Whether it was evaluated in this session; a continued trial inherits its curve.
+        inherited: Samples that it inherits with the curve.
     """
 
     number: int
@@ -38,6 +39,12 @@ class Running:
     samples: int = 0
     curve: list[float] = field(default_factory=list)
     trained: bool = False
+    inherited: int = 0
+
+    @property
+    def own(self) -> int:
+        """Samples trained in this session."""
+        return self.samples - self.inherited
 
 
 @dataclass(frozen=True)
@@ -124,7 +131,7 @@ class Standing:
             mean = sum(self._seconds) / len(self._seconds)
             left = [self._seconds_left(trial, mean) for trial in self.running.values()]
             return max([(sum(left) + waiting * mean) / lanes, *left]), False
-        rates = [(now - t.began) / t.samples for t in self.running.values() if t.samples and t.trained]
+        rates = [(now - t.began) / t.own for t in self.running.values() if t.own and t.trained]
         if not rates:
             return None
         samples = sum(self.study.samples - t.samples for t in self.running.values())
@@ -133,9 +140,9 @@ class Standing:
     def _seconds_left(self, trial: Running, mean: float) -> float:
         """Takes a trial to be like the others, until it has survived them: then it will probably finish."""
         spent = self._clock() - trial.began
-        if spent < mean or not (trial.samples and self.study):
+        if spent < mean or not (trial.own and self.study):
             return max(0.0, mean - spent)
-        return spent / trial.samples * max(0, self.study.samples - trial.samples)
+        return spent / trial.own * max(0, self.study.samples - trial.samples)
 
     def leader(self) -> Running | None:
         """Returns the running trial with the best last value; None before there is one."""
@@ -177,10 +184,12 @@ class Standing:
                 spent = sum(event.timings.values())
                 trial.began = max(trial.began, self._clock() - spent)
             trial.trained = self.any_trained = True
+        elif not trial.trained:
+            trial.inherited = event.samples
 
     def _end(self, event: TrialEnded) -> bool:
         trial = self.running.pop(event.number, None)
-        if is_interruption(event):
+        if event.interrupted:
             self.num_interrupted += 1
             return False
         self.counts[event.status] += 1
@@ -196,8 +205,3 @@ class Standing:
 
     def _loss(self, value: float) -> float:
         return value if self.study is not None and self.study.mode == "min" else -value
-
-
-def is_interruption(event: TrialEnded) -> bool:
-    """Whether a trial failed only because the search stopped; it is continued with the search."""
-    return event.status == "failed" and event.reason.startswith("interrupted")

@@ -94,6 +94,7 @@ class _Live:
     began: float
     steps: set[int]
     checkpoint: str | None
+    earlier: float = 0.0  # seconds of the trial that it continues
     last: Evaluation | None = None
 
 
@@ -184,7 +185,11 @@ class Ledger:
         attributes = trial.user_attrs
         curve = tuple(sorted(self._frozen(trial.number).intermediate_values.items()))
         self._live[trial.number] = _Live(
-            trial, time.monotonic(), {step for step, _ in curve}, attributes.get(RESUMES)
+            trial,
+            time.monotonic(),
+            {step for step, _ in curve},
+            attributes.get(RESUMES),
+            self._spent(attributes.get(CONTINUES)) if RESUMES in attributes else 0.0,
         )
         try:
             # Optuna spells `suggest_categorical` as overloads.
@@ -261,8 +266,9 @@ class Ledger:
         self._end(number, TrialState.FAIL, reason=reason)
 
     def seconds(self, number: int) -> float:
-        """Returns for how long a trial has been running."""
-        return time.monotonic() - self._live[number].began
+        """Returns for how long a trial has been running, with the time of the one that it continues."""
+        live = self._live[number]
+        return live.earlier + time.monotonic() - live.began
 
     def took_up(self, number: int, seconds_ago: float) -> None:
         """Corrects when a trial began: its first lane may have needed a while to start."""
@@ -292,6 +298,12 @@ class Ledger:
             why = f"{reason} {crashes} times" if hopeless else reason
             self._end(trial.number, TrialState.FAIL, reason=why, interrupted=not hopeless)
         return [trial.number for trial in running]
+
+    def _spent(self, number: int | None) -> float:
+        """Returns the seconds of a trial that ended, as far as they are known: a process that dies tells none."""
+        if number is None:
+            return 0.0
+        return float(self._frozen(number).user_attrs.get(OUTCOME, {}).get("seconds", 0.0))
 
     def _frozen(self, number: int) -> FrozenTrial:
         return self._study.get_trials(deepcopy=False)[number]
@@ -327,7 +339,7 @@ class Ledger:
         live = self._live.get(number)
         last = live.last if live else None
         outcome: dict[str, Any] = {
-            "seconds": round(time.monotonic() - live.began, 3) if live else 0.0,
+            "seconds": round(self.seconds(number), 3) if live else 0.0,
             "reason": reason,
         }
         if last is not None:

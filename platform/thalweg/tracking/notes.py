@@ -16,7 +16,7 @@ def experiment_note(state: State) -> str:
             f"**{started['study']}**: [trials, best first]({table}) - [what good trials share]({charts})",
             "",
             f"{started['num_trials']} trials of `{started['family']}` from the space `{started['space']}`, "
-            f"each trained on {started['samples']:,} samples.",
+            f"each trained on at most {started['samples']:,} samples.",
             "",
             f"- `objective` is **{started['metric']}** ({better} is better), the same measurement in every "
             "trial. The training loss is not: its weights may be searched.",
@@ -24,7 +24,7 @@ def experiment_note(state: State) -> str:
             "the exact configuration; the artifact `config.json` holds it whole.",
             "- `loss/...` is the training loss by part, unweighted; `weight/...` are the weights in use.",
             "- `time/..._s` are seconds, added up over the trial. Every curve runs over samples seen.",
-            "- A complete trial is FINISHED, an early-stopped one KILLED, a failed one FAILED; the tags "
+            "- A complete trial is FINISHED, an early-stopped or interrupted one KILLED, a failed one FAILED; the tags "
             "`status` and `reason` say it in words.",
             "",
             leaderboard(state),

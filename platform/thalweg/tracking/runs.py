@@ -1,8 +1,8 @@
 """A study's runs in MLflow: an experiment, a parent run, and a child run for each trial and baseline.
 
-MLflow's own status follows the trial's: complete is FINISHED, pruned is KILLED, failed is FAILED. Every
-method may be repeated without harm; the delivering process repeats what a crash or a silent server left
-in doubt.
+MLflow's own status follows the trial's: complete is FINISHED, pruned and interrupted are KILLED, failed is FAILED.
+Every method may be repeated without harm; the delivering process repeats what a crash or a silent server left in
+doubt.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ INTERRUPTED = "the study's process ended before the trial did"
 NUM_LEADERS = 10
 
 _TRIAL_STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
+_STOPPED = "interrupted"
 _STUDY_STATUS = {"finished": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
 
 
@@ -71,7 +72,7 @@ class StudyRuns:
         if not state.experiment_id:
             return
         for run in self._search(f"attributes.status = 'RUNNING' and {self._own()}"):
-            batch.add_tags(run.info.run_id, naming.tags({"status": "interrupted", "reason": reason}))
+            batch.add_tags(run.info.run_id, naming.tags({"status": _STOPPED, "reason": reason}))
             batch.end(run.info.run_id, "KILLED", time_ms)
         batch.send()
         state.open.clear()
@@ -212,13 +213,15 @@ class StudyRuns:
         if event.value is not None:
             values[OBJECTIVE] = event.value
         batch.add_metrics(run.run_id, values, event.samples, time_ms)
-        tags = {"status": event.status, "reason": event.reason}
+        status = _STOPPED if event.interrupted else event.status
+        tags = {"status": status, "reason": event.reason}
         if event.status == "complete":  # the study deletes the others'
             tags["checkpoint"] = event.checkpoint or ""
-        tags[NOTE] = f"{event.status}: {event.reason}" if event.reason else ""
+        told = event.reason if event.interrupted else f"{status}: {event.reason}"
+        tags[NOTE] = told if event.reason else ""
         batch.add_tags(run.run_id, naming.tags(tags))
-        batch.end(run.run_id, _TRIAL_STATUS[event.status], time_ms)
-        state.ended[str(event.number)] = event.status
+        batch.end(run.run_id, "KILLED" if event.interrupted else _TRIAL_STATUS[event.status], time_ms)
+        state.ended[str(event.number)] = status
         self._rank(event, run)
         self._add_summary(batch, time_ms)
         state.open.pop(str(event.number), None)
@@ -227,7 +230,7 @@ class StudyRuns:
         parent, batch = self._state.parent_id, Batch(self._client)
         for run in self._state.open.values():
             reason = event.reason or f"the study was {event.end}"
-            batch.add_tags(run.run_id, naming.tags({"status": "interrupted", "reason": reason}))
+            batch.add_tags(run.run_id, naming.tags({"status": _STOPPED, "reason": reason}))
             batch.end(run.run_id, "KILLED", time_ms)
         self._state.open.clear()
         batch.add_metrics(parent, {"time/study_s": event.seconds}, len(self._state.ended), time_ms)

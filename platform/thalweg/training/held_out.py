@@ -57,7 +57,7 @@ def evaluate(folder: Path, data_root: Path) -> HeldOut:
     if data.num_samples(SPLIT) < 1:
         raise DataError(
             f"a data set must have a split {SPLIT} to be reported on, got none in {task.config.dataset!r}; "
-            "give it one, or report on other data"
+            "make or import it again with one (`thalweg data import --help`), or report on other data"
         )
     world = World(0, 1, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
 

@@ -171,6 +171,17 @@ def test_an_inherited_curve_is_no_sign_of_a_lane_at_work(started: Started) -> No
     assert standing.running[4].curve == [0.2]
 
 
+def test_samples_of_an_earlier_session_are_no_part_of_the_pace(started: Started) -> None:
+    clock = Clock()
+    standing = Standing(clock=clock)
+    for event in (started(num_trials=1, num_lanes=1), begin(4), progress(4, 400, 0.2, seconds=0.0)):
+        standing.observe(event)
+    clock.now = 60.0
+    standing.observe(progress(4, 500, 0.3, seconds=20.0))
+    # 100 samples in 20 s; 300 are left
+    assert standing.seconds_left() == pytest.approx((60, True))
+
+
 def test_the_leader_is_the_running_trial_with_the_best_last_value(started: Started) -> None:
     standing = Standing()
     for event in (

@@ -150,6 +150,12 @@ def test_plain_says_how_far_the_search_is_once_it_was_silent_for_long(page: Page
     assert lines[0].startswith("[   2:00] 45% done; about ")
 
 
+def test_plain_says_which_trial_goes_on(page: Page, started: Started) -> None:
+    console, text = page()
+    PlainView(console).handle(TrialStarted(number=4, params=PARAMS, config={}, tags={"continues": "1"}))
+    assert text.getvalue().endswith("trial 4 continues trial 1, which was interrupted\n")
+
+
 def test_a_long_plain_line_stays_one_line(page: Page) -> None:
     console, text = page(40)
     PlainView(console).handle(Notice(text="word " * 40))

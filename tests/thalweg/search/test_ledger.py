@@ -238,6 +238,29 @@ def test_a_trial_that_is_interrupted_again_continues_the_last_checkpoint(ledger:
     assert third.curve == ((100, 1.0),)
 
 
+@pytest.mark.parametrize("checkpoint", ["/kept/0", None])
+def test_a_continued_trial_has_taken_the_time_of_both_unless_it_begins_anew(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, checkpoint: str | None
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr("thalweg.search.ledger.time.monotonic", lambda: now)
+    for number in range(3):
+        assert ask(ledger).number == number
+        if number == 0:
+            ledger.report(0, Evaluation(samples=100, value=1.0, checkpoint=checkpoint))
+        now += 90.0
+        ledger.took_up(number, 60.0)
+        if number < 2:
+            ledger.interrupt_all()
+    total = 180.0 if checkpoint else 60.0
+    assert ledger.seconds(2) == pytest.approx(total)
+    ledger.report(2, Evaluation(samples=800, value=1.0, final=True))
+    ledger.complete(2)
+    assert [trial.seconds for trial in ledger.trials()] == pytest.approx(
+        [60.0, total * 2 / 3 if checkpoint else 60.0, total]
+    )
+
+
 def test_nothing_runs_and_nothing_is_queued_twice_after_two_interruptions(ledger: Ledger) -> None:
     ask(ledger)
     ledger.interrupt_all()

@@ -170,6 +170,17 @@ def test_the_parent_counts_trials_and_knows_the_best_complete_one(
     assert parent.data.tags["best_trial"] == "trial 001"
 
 
+def test_an_interrupted_trial_has_not_failed(
+    teller: Teller, make: Any, recorded: Recorded, study: str
+) -> None:
+    ended = make.ended(0, 0.3, "failed", reason="interrupted: the search was stopped")
+    teller.tell(make.started(), make.trial(0), make.progress(0, 256, 0.3), ended)
+    run = recorded()["trial 000"]
+    assert (run.info.status, run.data.tags["status"]) == ("KILLED", "interrupted")
+    assert run.data.tags["mlflow.note.content"] == "interrupted: the search was stopped"
+    assert recorded()[f"study {study}"].data.metrics["trials/failed"] == 0
+
+
 def test_telling_everything_twice_changes_nothing(
     teller: Teller, make: Any, recorded: Recorded, study: str
 ) -> None:

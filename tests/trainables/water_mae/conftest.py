@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,16 +11,16 @@ import pytest
 
 from trainables.water_mae.config import DataKnobs, ModelKnobs, WaterMAE
 from trainables.water_mae.data import Geometry, WaterData, open_data
-from trainables.water_mae.datasets import WORLDS
+from trainables.water_mae.synthetic import TINY, write_island
 
 TINY_KNOBS = DataKnobs(vector_patch_size=4)
 
 
 @pytest.fixture(scope="session")
 def tiny_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The family's data folder, which holds the data set ``tiny``."""
+    """The family's data folder, which holds the data set ``tiny``, without a test split."""
     root = tmp_path_factory.mktemp("water_mae")
-    WORLDS["tiny"].make(root / "tiny")
+    write_island(replace(TINY, test=None), root / "tiny")
     return root
 
 

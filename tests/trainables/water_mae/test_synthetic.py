@@ -1,5 +1,6 @@
 """Synthetic worlds are deterministic, irregular like the real thing, and have something to learn."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -12,7 +13,7 @@ from trainables.water_mae.config import IMAGE_MODALITIES, DataKnobs
 from trainables.water_mae.data import WaterData, open_data
 from trainables.water_mae.datasets import WORLDS
 from trainables.water_mae.layout import ATTRIBUTES, Period
-from trainables.water_mae.synthetic import Island, write_island
+from trainables.water_mae.synthetic import TINY, Island, write_island
 
 _KNOBS = DataKnobs(vector_patch_size=4)
 
@@ -27,8 +28,21 @@ def _attributes(root: Path) -> pd.DataFrame:
 
 
 def test_a_world_is_the_same_every_time(tmp_path: Path, tiny: WaterData) -> None:
-    WORLDS["tiny"].make(tmp_path / "again")
+    write_island(replace(TINY, test=None), tmp_path / "again")
     assert open_data(tmp_path, "again", _KNOBS).fingerprint == tiny.fingerprint
+
+
+def test_the_other_splits_do_not_depend_on_the_test_split(tmp_path: Path, tiny: WaterData) -> None:
+    WORLDS["tiny"].make(tmp_path / "whole")
+    whole = open_data(tmp_path, "whole", _KNOBS)
+    assert (whole.num_samples("test"), tiny.num_samples("test")) == (17, 0)  # windows of 30 of 365 days
+    for name in ("images", "vectors", "image_observed", "vector_observed"):
+        mine, other = getattr(whole, name), getattr(tiny, name)
+        assert np.array_equal(mine[: len(other)], other), name
+        assert len(mine) == len(other) + 365
+    assert np.array_equal(whole.geometry.static, tiny.geometry.static)
+    assert np.array_equal(whole.std, tiny.std)
+    assert np.abs(whole.images[-365:] - whole.images[-730:-365]).mean() > 0.5  # weather of its own
 
 
 def test_another_seed_is_another_world(tmp_path: Path) -> None:
