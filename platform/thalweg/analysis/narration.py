@@ -43,7 +43,7 @@ def sentences(event: Event, standing: Standing, new_best: bool) -> list[Text]:
 def starting(study: StudyStarted) -> str:
     """Says what the first trials wait for."""
     lanes = f"{counted(study.num_lanes, 'lane')} of {counted(study.num_workers, 'worker')}"
-    return f"starting {lanes}, once for all trials: 20 s or, on a busy machine, minutes"
+    return f"starting {lanes}, once for all trials: a minute or, on a busy machine, a few"
 
 
 def time_left(standing: Standing) -> str:

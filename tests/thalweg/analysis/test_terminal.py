@@ -123,7 +123,7 @@ def test_plain_tells_ends_best_and_notices_but_no_progress(page: Page, started: 
     said = [line.partition("] ")[2] for line in text.getvalue().splitlines()]
     assert said == [
         "study rivers: 10 trials of at most 800 samples, skill (max)",
-        "starting 2 lanes of 1 worker, once for all trials: 20 s or, on a busy machine, minutes",
+        "starting 2 lanes of 1 worker, once for all trials: a minute or, on a busy machine, a few",
         "baseline climatology: skill 0.2500",
         "trial 0 complete: skill 0.7500 after 800 samples, 1:01  new best",
         "trial 1 pruned: skill 0.7500 after 800 samples, 1:01",
