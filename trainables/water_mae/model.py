@@ -93,7 +93,15 @@ class MaskedAutoencoder(nn.Module):
         return (predictions, encoding.summaries) if summaries else predictions
 
     def encode(self, batch: Batch, *, summaries: bool = False) -> Encoding:
-        """Encodes what the batch leaves visible; without ``summaries`` there are none."""
+        """Encodes what the batch leaves visible; all that an export of the part ``encoders`` can do.
+
+        Args:
+            batch: ``images`` (batch, 3, step, patch, pixel) and ``vectors`` (batch, 2, step, patch, member), both
+                normalised as `trainables.water_mae.inference` says; ``vector_present`` (batch, 2), 1 where evaluation
+                and flow are there; and the patches to look at in rising order, ``image_keep`` (batch, 3, step, number)
+                and ``vector_keep`` (batch, 2, step, number): all of them where nothing is to be hidden.
+            summaries: Whether to return `Encoding.summaries` too; without there are none.
+        """
         maps = {name: self._encode(batch, name) for name in MODALITIES}
         means = (
             {name: normalize(own[-1].float().mean(1), dim=1) for name, own in maps.items()}

@@ -41,6 +41,17 @@ class Exported:
 def load(file: Path) -> Exported:
     """Builds an exported model.
 
+    Encoders of `water_mae` (``thalweg best STUDY --export best.pt --part encoders``), fed with the first window of the
+    data set that they were trained on::
+
+        found = load(Path("best.pt"))
+        data = found.task.open(Path("data/water_mae"))
+        batch = found.task.evaluation_batch(data, "val", np.array([0]))
+        encoding = found.model.encode(batch)
+
+    Of other data, `facts` tells how values become the model's numbers, and the docstring of what is called tells what a
+    batch holds.
+
     Raises:
         DataError: The file is not an exported model.
     """
@@ -48,7 +59,9 @@ def load(file: Path) -> Exported:
         content: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
         package, values, facts, part = (content[name] for name in ("family", "config", "data", "part"))
     except (OSError, UnpicklingError, RuntimeError, EOFError, KeyError, TypeError) as error:
-        reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+        # What torch says of a file that is no model is how to run the code in it.
+        told = "" if isinstance(error, UnpicklingError) else f": {str(error).partition(chr(10))[0]}"
+        reason = f"{type(error).__name__}{told}"
         raise DataError(
             f"an exported model must be a file of thalweg best --export, got {file}: {reason}; export it again"
         ) from None
