@@ -26,6 +26,7 @@ QUANTILES = (0.9, 0.75, 0.5, 0.25, 0.1)
 """Which catchments hydrographs show, by their NSE."""
 
 _PANELS = ("input", "truth", "reconstruction", "error")
+_DIVERGING = "RdBu"  # colours of errors
 _HIDDEN = "0.82"  # grey of what the model does not see
 
 Draw = Callable[[Axes, np.ndarray, Normalize | None, str], object]
@@ -118,18 +119,19 @@ def _maps(data: WaterData, days: Days, name: str) -> Figure:
     height, width = np.ptp(data.geometry.patch_rows_cols, axis=0) + 1
     panel = 2.5 * float(np.clip(height / width, 0.6, 1.8))
     figure = Figure(figsize=(2.5 * len(_PANELS) + 1.6, panel * num_days + 0.8), layout="constrained")
-    title = f"{name.replace('_', ' ')} ({UNITS[name]}); grey: hidden from the model"
+    unit = "no unit" if UNITS[name] == "1" else UNITS[name]
+    title = f"{name.replace('_', ' ')} ({unit}); grey: hidden from the model; error: reconstruction minus truth there"
     figure.suptitle(title if np.isfinite(days.truth).any() else f"{name.replace('_', ' ')}: absent")
     draw, hide = _drawer(data, name)
     seen = np.where(days.visible[..., None], days.truth, np.nan)
-    error = days.given - days.truth
+    error = np.where(days.visible[..., None], np.nan, days.given - days.truth)
     scale, around = _scale(days.truth, name), _symmetric(error)
     axes = figure.subplots(num_days, len(_PANELS), squeeze=False)
     for row, date in enumerate(days.dates):
         hide(axes[row, 0], days.truth[row])
         panels = (seen[row], days.truth[row], days.given[row])
         pictures = [draw(axes[row, column], panel, scale, "viridis") for column, panel in enumerate(panels)]
-        pictures.append(draw(axes[row, 3], error[row], around, "RdBu"))
+        pictures.append(draw(axes[row, 3], error[row], around, _DIVERGING))
         for column, label in enumerate(_PANELS):
             axes[row, column].set(xticks=[], yticks=[], title=label if row == 0 else "")
         axes[row, 0].set_ylabel(date)
@@ -186,7 +188,19 @@ def _draw_points(data: WaterData) -> tuple[Draw, Callable[[Axes, np.ndarray], ob
     north, east = np.moveaxis(data.geometry.static[..., :2], -1, 0)
 
     def draw(axis: Axes, values: np.ndarray, scale: Normalize | None, colours: str) -> object:
-        return axis.scatter(east, north, c=values, norm=scale, cmap=colours, s=9)
+        # Outlined, for a diverging scale is white in the middle.
+        outline = 0.3 if colours == _DIVERGING else 0.0
+        known = np.isfinite(values)
+        return axis.scatter(
+            east[known],
+            north[known],
+            c=values[known],
+            norm=scale,
+            cmap=colours,
+            s=9,
+            edgecolors="0.6",
+            linewidths=outline,
+        )
 
     def hide(axis: Axes, values: np.ndarray) -> object:
         known = np.isfinite(values)
@@ -203,7 +217,10 @@ def _hydrographs(model: nn.Module, data: WaterData, fetch: Fetch) -> Figure | No
         return None
     chosen = dict.fromkeys(int(order[round(share * (len(order) - 1))]) for share in QUANTILES)
     figure = Figure(figsize=(10, 1.9 * len(chosen) + 0.7), layout="constrained")
-    figure.suptitle("river flow (mm/day): line as observed, dots as given on days hidden from the model")
+    figure.suptitle(
+        "river flow (mm/day): line as observed, dots as reconstructed on days hidden from the model;\n"
+        f"catchments at the quantiles {', '.join(map(str, QUANTILES))} of the NSE of the dots"
+    )
     axes = figure.subplots(len(chosen), 1, sharex=True, squeeze=False)[:, 0]
     for axis, place in zip(axes, chosen, strict=True):
         axis.plot(days, truth[:, place], color="0.35", linewidth=1)
