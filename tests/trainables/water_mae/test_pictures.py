@@ -72,6 +72,19 @@ def test_maps_hold_the_truth_and_what_the_model_gave(config: WaterMAE, scaled: W
             np.testing.assert_allclose(shown[step, patch], expected, rtol=1e-5)
 
 
+def test_errors_are_drawn_of_hidden_catchments_alone(config: WaterMAE, scaled: WaterData) -> None:
+    batch = fetch(config, scaled)(np.array([2]))
+    days = pictures._days(scaled, batch, Shifted(0.1)(batch), "evaporation", 0)
+    figure = pictures._maps(scaled, days, "evaporation")
+    panels = [axis for axis in figure.axes if axis.get_xticks().size == 0 and axis.collections]
+    errors = np.ma.masked_invalid(np.ma.asarray(panels[3].collections[0].get_array()))
+    hidden = ~days.visible[0] & np.isfinite(days.truth[0]).any(axis=1)
+    drawn = np.isfinite(days.truth[0][hidden])
+    assert 0 < errors.count() == drawn.sum() < np.isfinite(days.truth[0]).sum()
+    number = MODALITIES.index("evaporation")
+    np.testing.assert_allclose(errors.compressed(), 0.1 * scaled.std[number], rtol=1e-5)
+
+
 def test_maps_show_the_most_varied_window(data: WaterData) -> None:
     loud = data.images.copy()
     first = int(data.starts["val"][3])
