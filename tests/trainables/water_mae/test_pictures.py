@@ -77,7 +77,7 @@ def test_errors_are_drawn_of_hidden_catchments_alone(config: WaterMAE, scaled: W
     days = pictures._days(scaled, batch, Shifted(0.1)(batch), "evaporation", 0)
     figure = pictures._maps(scaled, days, "evaporation")
     panels = [axis for axis in figure.axes if axis.get_xticks().size == 0 and axis.collections]
-    errors = np.ma.masked_invalid(np.ma.asarray(panels[3].collections[0].get_array()))
+    errors = np.ma.masked_invalid(np.array(panels[3].collections[0].get_array()))
     hidden = ~days.visible[0] & np.isfinite(days.truth[0]).any(axis=1)
     drawn = np.isfinite(days.truth[0][hidden])
     assert 0 < errors.count() == drawn.sum() < np.isfinite(days.truth[0]).sum()
