@@ -246,16 +246,21 @@ def test_a_study_name_of_another_space_is_refused_before_ray_starts(
     assert "ray" not in {path.name for path in (tmp_path / "thalweg_runs" / "mine").iterdir()}
 
 
-def test_a_complete_study_shows_its_leaderboard_without_running(
-    run: Callable[..., Result], tmp_path: Path
-) -> None:
+def complete_study(folder: Path, name: str) -> None:
+    """Writes a study of one complete trial, without a checkpoint."""
     space = load_space("spaces.toys").with_settings(num_trials=1)
-    ledger = Ledger.open(tmp_path / "thalweg_runs" / "spaces.toys", "spaces.toys", space)
+    ledger = Ledger.open(folder / "thalweg_runs" / name, name, space)
     proposal = ledger.ask()
     assert isinstance(proposal, Proposal)
     ledger.report(proposal.number, Evaluation(samples=256, value=0.125, metrics={"mse": 0.125}, final=True))
     ledger.complete(proposal.number)
     ledger.close()
+
+
+def test_a_complete_study_shows_its_leaderboard_without_running(
+    run: Callable[..., Result], tmp_path: Path
+) -> None:
+    complete_study(tmp_path, "spaces.toys")
     result = run("search", "spaces.toys", "--trials", "1", "--tracking-uri", f"sqlite:///{tmp_path}/m.db")
     assert result.exit_code == 0, result.output
     assert "all trials had ended before" in result.output
@@ -349,13 +354,7 @@ def test_a_search_ends_with_pictures_unless_told_otherwise(
 
     asked: list[tuple[Any, ...]] = []
     monkeypatch.setattr(pictures, "draw_new", lambda *arguments, **options: asked.append(arguments[:3]))
-    space = load_space("spaces.toys").with_settings(num_trials=1)
-    ledger = Ledger.open(tmp_path / "thalweg_runs" / "spaces.toys", "spaces.toys", space)
-    proposal = ledger.ask()
-    assert isinstance(proposal, Proposal)
-    ledger.report(proposal.number, Evaluation(samples=256, value=0.125, metrics={"mse": 0.125}, final=True))
-    ledger.complete(proposal.number)
-    ledger.close()
+    complete_study(tmp_path, "spaces.toys")
     uri = f"sqlite:///{tmp_path}/m.db"
     result = run("search", "spaces.toys", "--trials", "1", "--tracking-uri", uri, *flags)
     assert result.exit_code == 0, result.output
@@ -372,13 +371,7 @@ def test_a_part_needs_a_file_to_go_to(run: Callable[..., Result]) -> None:
 def test_what_cannot_be_exported_is_refused_before_the_report(
     run: Callable[..., Result], tmp_path: Path
 ) -> None:
-    space = load_space("spaces.toys").with_settings(num_trials=1)
-    ledger = Ledger.open(tmp_path / "thalweg_runs" / "toys", "toys", space)
-    proposal = ledger.ask()
-    assert isinstance(proposal, Proposal)
-    ledger.report(proposal.number, Evaluation(samples=256, value=0.125, metrics={"mse": 0.125}, final=True))
-    ledger.complete(proposal.number)
-    ledger.close()
+    complete_study(tmp_path, "toys")
     assert "train it again" in run("best", "toys").output
     result = run("best", "toys", "--export", "best.pt")  # no checkpoint was written
     assert result.exit_code != 0

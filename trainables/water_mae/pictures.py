@@ -26,7 +26,6 @@ QUANTILES = (0.9, 0.75, 0.5, 0.25, 0.1)
 """Which catchments hydrographs show, by their NSE."""
 
 _PANELS = ("input", "truth", "reconstruction", "error")
-_DIVERGING = "RdBu"  # colours of errors
 _HIDDEN = "0.82"  # grey of what the model does not see
 
 Draw = Callable[[Axes, np.ndarray, Normalize | None, str], object]
@@ -131,7 +130,7 @@ def _maps(data: WaterData, days: Days, name: str) -> Figure:
         hide(axes[row, 0], days.truth[row])
         panels = (seen[row], days.truth[row], days.given[row])
         pictures = [draw(axes[row, column], panel, scale, "viridis") for column, panel in enumerate(panels)]
-        pictures.append(draw(axes[row, 3], error[row], around, _DIVERGING))
+        pictures.append(draw(axes[row, 3], error[row], around, "RdBu"))
         for column, label in enumerate(_PANELS):
             axes[row, column].set(xticks=[], yticks=[], title=label if row == 0 else "")
         axes[row, 0].set_ylabel(date)
@@ -188,8 +187,7 @@ def _draw_points(data: WaterData) -> tuple[Draw, Callable[[Axes, np.ndarray], ob
     north, east = np.moveaxis(data.geometry.static[..., :2], -1, 0)
 
     def draw(axis: Axes, values: np.ndarray, scale: Normalize | None, colours: str) -> object:
-        # Outlined, for a diverging scale is white in the middle.
-        outline = 0.3 if colours == _DIVERGING else 0.0
+        # Outlined, for the scale of errors is white in the middle.
         known = np.isfinite(values)
         return axis.scatter(
             east[known],
@@ -199,7 +197,7 @@ def _draw_points(data: WaterData) -> tuple[Draw, Callable[[Axes, np.ndarray], ob
             cmap=colours,
             s=9,
             edgecolors="0.6",
-            linewidths=outline,
+            linewidths=0.3,
         )
 
     def hide(axis: Axes, values: np.ndarray) -> object:

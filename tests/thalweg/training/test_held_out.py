@@ -55,7 +55,8 @@ def test_data_without_a_test_split_are_refused(
 ) -> None:
     monkeypatch.setattr(Waves, "num_samples", lambda self, split: {"train": 96, "val": 24, "test": 0}[split])
     with pytest.raises(
-        DataError, match="must have a split test to be reported on, got none in 'waves'; make or import it again"
+        DataError,
+        match="must have a split test to be reported on, got none in 'waves'; make or import it again",
     ):
         evaluate(Path(str(report.checkpoint)), tmp_path)
 
