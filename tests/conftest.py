@@ -46,6 +46,20 @@ def pytest_configure() -> None:
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """The whole suite uses the cores of the machine; a part of it begins sooner in one process."""
+    whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    return min(os.cpu_count() or 1, 4) if whole else 0
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keeps a module in one process, for its fixtures, and all that use Ray in another one, for there is one Ray."""
+    for item in items:
+        uses_ray = "ray_address" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("ray" if uses_ray else str(item.path)))
+
+
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     """Seeds the global generators of every library that the test has imported."""
