@@ -41,7 +41,7 @@ def _csv(path: Path, table: pd.DataFrame = TABLE, encoding: str = "utf-8", **opt
 def test_attributes_are_read_however_they_are_written(
     tmp_path: Path, encoding: str, options: dict[str, str]
 ) -> None:
-    read = read_attributes(_csv(tmp_path / "table.csv", encoding=encoding, **options), NAMES)
+    read = read_attributes(_csv(tmp_path / "table.csv", TABLE, encoding, **options), NAMES)
     assert read.index.tolist() == IDS
     np.testing.assert_array_equal(read[list(NAMES)].to_numpy(), VALUES)
 
