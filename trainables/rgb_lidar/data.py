@@ -23,7 +23,7 @@ from trainables.rgb_lidar.layout import (
 from trainables.rgb_lidar.lidar import Angles
 from trainables.rgb_lidar.splits import Rows, split_rows
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,8 @@ class RGBLidarData:
         zenith: Angle of each column of a scan, in radians.
         rows: Scenes of each split.
         unpaired: Files that were left out because their partner is missing, as paths below the data set.
+        zero_scans: Scans that write a ray that did not come back as 0 m.
+        zero_rays: Such rays.
         fingerprint: Hash of the content of all paired files, whatever share of them is trained on.
     """
 
@@ -50,6 +52,8 @@ class RGBLidarData:
     zenith: Angles
     rows: dict[SplitName, Rows]
     unpaired: tuple[str, ...]
+    zero_scans: int
+    zero_rays: int
     fingerprint: str
 
     @property
@@ -97,6 +101,8 @@ def open_data(root: Path, dataset: str, data_fraction: float) -> RGBLidarData:
         **{name: arrays[name] for name in ("rgb", "depth", "labels", "numbers", "azimuth", "zenith")},
         rows=rows,
         unpaired=files.unpaired,
+        zero_scans=store.facts["zero_scans"],
+        zero_rays=store.facts["zero_rays"],
         fingerprint=key,
     )
 
@@ -115,11 +121,17 @@ def _prepare(files: Files, writer: StoreWriter) -> dict[str, Any]:
     count, side = len(files.scenes), len(azimuth)
     rgb = writer.create("rgb", (count, 4, side, side), np.uint8)
     depth = writer.create("depth", (count, side, side), np.float32)
+    num_zero = np.zeros(count, np.int64)
     for row, scene in enumerate(files.scenes):
-        depth[row] = read_depth(files.folder / lidar_name(scene), side)
+        depth[row], num_zero[row] = read_depth(files.folder / lidar_name(scene), side)
         rgb[row] = read_rgb(files.folder / rgb_name(scene), side)
     writer.put("labels", np.array([scene.label for scene in files.scenes], np.int64))
     writer.put("numbers", np.array([scene.number for scene in files.scenes], np.int64))
     writer.put("azimuth", azimuth)
     writer.put("zenith", zenith)
-    return {"num_scenes": count, "unpaired": list(files.unpaired)}
+    return {
+        "num_scenes": count,
+        "unpaired": list(files.unpaired),
+        "zero_scans": int((num_zero > 0).sum()),
+        "zero_rays": int(num_zero.sum()),
+    }

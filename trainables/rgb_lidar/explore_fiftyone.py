@@ -117,7 +117,7 @@ class _Writer:
     def _world(self, row: int) -> Path:
         """Writes the points, and a scene that shows them from where the sensors stand."""
         fiftyone, scene = self.fiftyone, self.files.scenes[row]
-        stem = f"{CLASSES[scene.label]}-{scene.name}"
+        stem = f"{CLASSES[scene.label]}-{Path(scene.lidar).stem}"
         points, colours = points_of(self.data, row)
         write_pcd(self.media / f"{stem}.pcd", points, colours)
         distance = float(np.median(points[:, 1])) if len(points) else 1.0

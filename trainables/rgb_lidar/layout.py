@@ -2,9 +2,10 @@
 
 ``{cubes,spheres}/`` each hold ``azimuth.npy`` and ``zenith.npy``, the angles of rows and columns in radians,
 and one scene for each number: ``lidar/NNNN.npy``, distances in metres, and ``rgb/NNNN.png``, an RGBA image.
+A number pairs them, however many zeros it is padded with.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from trainables.rgb_lidar.lidar import MAX_RANGE, Angles
 
 _MOST_DIGITS = 18  # of a number that 64 bits hold
 _LARGEST_ANGLE = np.pi + 1e-6
+_NAMED = 5  # of many faults of one kind
 _MAKE = "make a synthetic one with `thalweg data make rgb_lidar`"
 
 
@@ -28,12 +30,14 @@ class Scene:
     Attributes:
         label: Number of its class in `CLASSES`.
         number: Number of its files.
-        name: Name of its files without suffix.
+        lidar: Name of its scan below ``lidar/``.
+        rgb: Name of its image below ``rgb/``.
     """
 
     label: int
     number: int
-    name: str
+    lidar: str
+    rgb: str
 
 
 @dataclass(frozen=True)
@@ -60,12 +64,12 @@ class Files:
 
 def lidar_name(scene: Scene) -> str:
     """Returns the path of a scene's scan below the data set's folder."""
-    return f"{CLASSES[scene.label]}/lidar/{scene.name}.npy"
+    return f"{CLASSES[scene.label]}/lidar/{scene.lidar}"
 
 
 def rgb_name(scene: Scene) -> str:
     """Returns the path of a scene's image below the data set's folder."""
-    return f"{CLASSES[scene.label]}/rgb/{scene.name}.png"
+    return f"{CLASSES[scene.label]}/rgb/{scene.rgb}"
 
 
 def find_files(folder: Path) -> Files:
@@ -83,15 +87,15 @@ def find_files(folder: Path) -> Files:
     unpaired: list[str] = []
     for label, kind in enumerate(CLASSES):
         scans, images = _names(folder / kind / "lidar", ".npy"), _names(folder / kind / "rgb", ".png")
-        pairs = scans & images
-        unpaired += [f"{kind}/lidar/{name}.npy" for name in sorted(scans - images)]
-        unpaired += [f"{kind}/rgb/{name}.png" for name in sorted(images - scans)]
+        pairs = scans.keys() & images.keys()
+        unpaired += [f"{kind}/lidar/{scans[number]}" for number in sorted(scans.keys() - pairs)]
+        unpaired += [f"{kind}/rgb/{images[number]}" for number in sorted(images.keys() - pairs)]
         if not pairs:
             raise DataError(
                 f"{folder / kind} must hold a scene that is in both lidar/ and rgb/, "
                 f"got {len(scans)} and {len(images)} files without a partner; copy the rest there"
             )
-        scenes += [Scene(label, int(name), name) for name in pairs]
+        scenes += [Scene(label, number, scans[number], images[number]) for number in pairs]
         for angle in ("azimuth", "zenith"):
             if not (folder / kind / f"{angle}.npy").is_file():
                 raise DataError(
@@ -100,7 +104,8 @@ def find_files(folder: Path) -> Files:
     return Files(folder, tuple(sorted(scenes)), tuple(unpaired))
 
 
-def _names(folder: Path, suffix: str) -> set[str]:
+def _names(folder: Path, suffix: str) -> dict[int, str]:
+    """Returns the file of each number."""
     if not folder.is_dir():
         raise DataError(f"a data set must hold the folder {folder}, got none; copy it there or {_MAKE}")
     paths = sorted(path for path in folder.iterdir() if path.suffix == suffix)
@@ -114,7 +119,20 @@ def _names(folder: Path, suffix: str) -> set[str]:
             raise DataError(
                 f"a scene must be a file, got {found} at {path}; copy the file there or remove it"
             )
-    return {path.stem for path in paths}
+    _require_one_spelling(paths)
+    return {int(path.stem): path.name for path in paths}
+
+
+def _require_one_spelling(paths: Sequence[Path]) -> None:
+    spellings: dict[int, list[str]] = {}
+    for path in paths:
+        spellings.setdefault(int(path.stem), []).append(path.name)
+    twice = [f"{' and '.join(names)}" for _, names in sorted(spellings.items()) if len(names) > 1]
+    if twice:
+        raise DataError(
+            f"a number must name one file of {paths[0].parent}, got several for {len(twice)} scenes: "
+            f"{'; '.join(twice[:_NAMED])}{' ...' if len(twice) > _NAMED else ''}; remove the copies"
+        )
 
 
 def read_angles(folder: Path) -> tuple[Angles, Angles]:
@@ -160,20 +178,27 @@ def _read_angle(path: Path) -> Angles:
     return angles
 
 
-def read_depth(path: Path, side: int) -> Float32[np.ndarray, "side side"]:
-    """Reads the distances of a scan in metres.
+def read_depth(path: Path, side: int) -> tuple[Float32[np.ndarray, "side side"], int]:
+    """Reads the distances of a scan in metres, `MAX_RANGE` where no ray came back.
+
+    Sensors write a ray that did not come back as their range, as infinity or as 0: nothing is at 0 m.
+
+    Returns:
+        The distances, and the number of rays that were written as 0.
 
     Raises:
         DataError: The file is broken, or its values are not distances within the range.
     """
-    depth = _read_array(path, (side, side))
+    raw = _read_array(path, (side, side))
+    zero = raw == 0
+    depth = np.where(zero | np.isposinf(raw), np.float32(MAX_RANGE), raw)
     low, high = float(depth.min()), float(depth.max())
     if not (low >= 0 and high <= MAX_RANGE):  # also refuses NaN
         raise DataError(
             f"distances must lie within 0 and {MAX_RANGE:g} m, the value of a ray that did not come back, "
             f"got {low:g} to {high:g} in {path}; remove the scene or convert it"
         )
-    return depth
+    return depth, int(zero.sum())
 
 
 def read_rgb(path: Path, side: int) -> UInt8[np.ndarray, "4 side side"]:

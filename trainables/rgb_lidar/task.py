@@ -55,14 +55,20 @@ class RGBLidarTask(Task[RGBLidar, RGBLidarData]):
         return open_data(root, self.config.dataset, self.config.data.data_fraction)
 
     def notes(self, data: RGBLidarData) -> tuple[str, ...]:
-        """Names the files that were left out."""
-        if not data.unpaired:
-            return ()
-        more = len(data.unpaired) - _NAMED
-        return (
-            f"{len(data.unpaired)} files of {self.config.dataset} have no partner of the other sensor and are left "
-            f"out: {', '.join(data.unpaired[:_NAMED])}{f' and {more} more' if more > 0 else ''}",
-        )
+        """Names the files that were left out, and counts the rays that were written as 0 m."""
+        notes = []
+        if data.unpaired:
+            more = len(data.unpaired) - _NAMED
+            notes.append(
+                f"{len(data.unpaired)} files of {self.config.dataset} have no partner of the other sensor and are left "
+                f"out: {', '.join(data.unpaired[:_NAMED])}{f' and {more} more' if more > 0 else ''}"
+            )
+        if data.zero_scans:
+            notes.append(
+                f"{data.zero_rays:,} rays of {data.zero_scans:,} scans of {self.config.dataset} are written as 0 m "
+                "and read as rays that did not come back"
+            )
+        return tuple(notes)
 
     def inherit(self, sources: Mapping[str, FamilyConfig]) -> RGBLidar:
         """Takes the knobs of the parts that start from other studies; see `Approach.inherit`."""

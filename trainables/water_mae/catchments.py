@@ -2,19 +2,20 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 from jaxtyping import Bool, Float32, Float64, Int64, Shaped
 
 from thalweg.contract import SplitName
 from thalweg.errors import DataError
 from trainables.water_mae.layout import ATTRIBUTES, SENTINEL
+from trainables.water_mae.tables import Faults, SeriesTable, read_attributes, read_series
 
-_COLUMNS = ("date", "ID", "evaporation", "riverflow")
+COLUMNS = ("evaporation", "riverflow")
+"""The daily series, in the order in which the model sees them; both in mm/day."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,13 @@ def read_catchments(
     Raises:
         DataError: A table is broken, a catchment has no data at all, or no catchment is kept.
     """
-    ids, values = _read_series(files["series"], dates)
+    faults = Faults()
+    read = faults.attempt(lambda: arrange(files["series"], read_series(files["series"], COLUMNS), dates))
+    attributes = faults.attempt(lambda: read_attributes(files["attributes"], ATTRIBUTES))
+    faults.raise_if_any()
+    assert read is not None and attributes is not None
+    ids, values = read
     known = np.isfinite(values)
-    _require_data(files["series"], ids, known)
     present = known.any(axis=2)
     keep = _few_gaps(known, present, spans, max_missing_ratio)
     if not keep.any():
@@ -67,7 +72,8 @@ def read_catchments(
             f"some catchment of {files['series']} must miss at most {max_missing_ratio:g} of its days, "
             f"got none of {len(ids)}; raise data.max_missing_ratio"
         )
-    static = _read_attributes(files["attributes"], ids[keep])
+    require_rows(files["attributes"], attributes, ids[keep])
+    static = _static(files["attributes"], attributes.loc[ids[keep]])
     values = values[:, :, keep]
     filled = np.zeros_like(values)
     for span in spans.values():
@@ -75,59 +81,33 @@ def read_catchments(
     return Catchments(ids=ids[keep], values=filled, known=known[:, :, keep], present=present, static=static)
 
 
-def _read_series(
-    path: Path, dates: Shaped[np.ndarray, " day"]
+def arrange(
+    path: Path, table: SeriesTable, dates: Shaped[np.ndarray, " day"]
 ) -> tuple[Int64[np.ndarray, " catchment"], Float32[np.ndarray, "day 2 catchment"]]:
-    table = _read_table(path)
-    day, gauge, *columns = (table[name].to_numpy(zero_copy_only=False) for name in _COLUMNS)
-    if not np.issubdtype(gauge.dtype, np.integer):
-        raise DataError(
-            f"ID in {path} must be whole numbers without gaps, got {gauge.dtype}; write the file again"
-        )
-    for name, column in zip(_COLUMNS[2:], columns, strict=True):
-        if not np.issubdtype(column.dtype, np.number):
-            raise DataError(f"{name} in {path} must be numbers, got {column.dtype}; write the file again")
-    position = _positions(path, day, dates)
-    ids, member = np.unique(gauge.astype(np.int64), return_inverse=True)
-    inside = position >= 0
-    position, member = position[inside], member[inside]
-    _require_rows(path, dates, ids, position * len(ids) + member)
-    values = np.full((len(dates), 2, len(ids)), np.nan, np.float32)
-    for modality, column in enumerate(columns):
-        values[position, modality, member] = column[inside]
-        _require_plausible(path, _COLUMNS[2 + modality], values[:, modality], dates, ids)
+    """Lays rows out by day, modality and catchment, in the order of the ids; NaN where there is no row.
+
+    Args:
+        path: Where the rows were read from.
+        table: The rows, with `COLUMNS`.
+        dates: The days of all splits; rows of other days are left out.
+
+    Raises:
+        DataError: A day has no row, or several of one catchment, values are implausible, or a catchment has none; all
+            of it at once.
+    """
+    found = np.minimum(np.searchsorted(dates, table.days), len(dates) - 1)
+    inside = dates[found] == table.days
+    ids, member = np.unique(table.gauges, return_inverse=True)
+    position, member = found[inside], member[inside]
+    faults = Faults()
+    faults.attempt(lambda: _require_rows(path, dates, ids, position * len(ids) + member))
+    values = np.full((len(dates), len(COLUMNS), len(ids)), np.nan, np.float32)
+    for modality, name in enumerate(COLUMNS):
+        values[position, modality, member] = table.columns[name][inside]
+        faults.attempt(partial(_require_plausible, path, name, values[:, modality], dates, ids))
+    faults.attempt(lambda: _require_data(path, ids, np.isfinite(values)))
+    faults.raise_if_any()
     return ids, values
-
-
-def _read_table(path: Path) -> pa.Table:
-    try:
-        names = pq.read_schema(path).names
-        missing = [name for name in _COLUMNS if name not in names]
-        if missing:
-            raise DataError(
-                f"{path} must have the columns {', '.join(_COLUMNS)}, got no {', '.join(missing)}; "
-                f"its columns are {', '.join(names)}"
-            )
-        return pq.read_table(path, columns=list(_COLUMNS))
-    except (OSError, pa.ArrowInvalid) as error:
-        raise DataError(
-            f"{path} must be a complete parquet file, got {type(error).__name__}: {error}; "
-            "copy or write the file again"
-        ) from None
-
-
-def _positions(
-    path: Path, day: Shaped[np.ndarray, " row"], dates: Shaped[np.ndarray, " day"]
-) -> Int64[np.ndarray, " row"]:
-    """Returns where each row lies on the day axis, -1 for days of no split."""
-    try:
-        days = day.astype("datetime64[D]")
-    except (ValueError, TypeError) as error:
-        raise DataError(
-            f"date in {path} must be dates, got {day.dtype} ({error}); write the file again"
-        ) from None
-    found = np.minimum(np.searchsorted(dates, days), len(dates) - 1)
-    return np.where(dates[found] == days, found, -1)
 
 
 def _require_rows(
@@ -174,7 +154,7 @@ def _require_plausible(
 def _require_data(
     path: Path, ids: Int64[np.ndarray, " catchment"], known: Bool[np.ndarray, "day 2 catchment"]
 ) -> None:
-    for modality, name in enumerate(_COLUMNS[2:]):
+    for modality, name in enumerate(COLUMNS):
         empty = ids[~known[:, modality].any(axis=0)]
         if empty.size:
             raise DataError(
@@ -216,42 +196,24 @@ def _fill(
                 out[here, modality, member] = np.interp(days[here], days[known], series[known])
 
 
-def _read_attributes(
-    path: Path, ids: Int64[np.ndarray, " catchment"]
-) -> Float64[np.ndarray, "catchment attribute"]:
-    try:
-        table = pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} must be a CSV table, got {error}; copy or write the file again") from None
-    missing = [name for name in ("id", *ATTRIBUTES) if name not in table.columns]
-    if missing:
-        raise DataError(
-            f"{path} must have the columns id, {', '.join(ATTRIBUTES)}, got no {', '.join(missing)}"
-        )
-    twice = table["id"][table["id"].duplicated()]
-    if not twice.empty:
-        raise DataError(
-            f"{path} must have one row per id, got several for {twice.iloc[0]}; remove the duplicates"
-        )
-    absent = np.setdiff1d(ids, table["id"].to_numpy())
+def require_rows(path: Path, attributes: pd.DataFrame, ids: Int64[np.ndarray, " catchment"]) -> None:
+    """Requires a row of attributes for each catchment.
+
+    Raises:
+        DataError: Some have none.
+    """
+    absent = np.setdiff1d(ids, attributes.index.to_numpy())
     if absent.size:
         raise DataError(
             f"{path} must have a row for every catchment, got none for {', '.join(map(str, absent[:5]))}"
             f"{' ...' if absent.size > 5 else ''}; add the rows, with empty fields where nothing is known"
         )
-    return _numbers(path, table.set_index("id").loc[ids, list(ATTRIBUTES)])
 
 
-def _numbers(path: Path, table: pd.DataFrame) -> Float64[np.ndarray, "catchment attribute"]:
-    for name in ATTRIBUTES:
-        column = pd.to_numeric(table[name], errors="coerce")
-        unreadable = table[name].notna() & column.isna()
-        if unreadable.any() or np.isinf(column).any():
-            value = table[name][unreadable].iloc[0] if unreadable.any() else "inf"
-            raise DataError(f"{name} in {path} must be numbers, got {value!r}; leave unknown fields empty")
-        if column.isna().all():
-            raise DataError(
-                f"{name} in {path} must be known for at least one kept catchment, got none; fill it in"
-            )
-        table = table.assign(**{name: column})
-    return table.to_numpy(dtype=np.float64)
+def _static(path: Path, attributes: pd.DataFrame) -> Float64[np.ndarray, "catchment attribute"]:
+    unknown = [name for name in ATTRIBUTES if attributes[name].isna().all()]
+    if unknown:
+        raise DataError(
+            f"{', '.join(unknown)} in {path} must be known for at least one kept catchment, got none; fill it in"
+        )
+    return attributes[list(ATTRIBUTES)].to_numpy(dtype=np.float64)

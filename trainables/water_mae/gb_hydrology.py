@@ -23,6 +23,7 @@ from trainables.water_mae.gb_provenance import Provenance, write_provenance
 from trainables.water_mae.gridding import InverseDistance
 from trainables.water_mae.layout import ATTRIBUTES, Period
 from trainables.water_mae.soil import SoilBucket
+from trainables.water_mae.tables import read_attributes
 
 DAILY, GRID, TABLE = "camels_gb_daily.nc", "gb_grid_5km_290x180.nc", "attributes_merged.csv"
 TRAIN, VAL = "2001-01-01:2010-12-31", "2011-01-01:2013-12-31"
@@ -126,9 +127,9 @@ def read(
             record = _read_record(daily, options)
         with xr.open_dataset(source / GRID, engine="h5netcdf") as grid:
             terrain = _read_terrain(grid, options.mask, record.ids)
-        table = pd.read_csv(source / TABLE, index_col="id")
+        table = read_attributes(source / TABLE, (*ATTRIBUTES, "complete"))
         chosen = _choose(record, table, options.catchments)
-    except (OSError, KeyError, pd.errors.ParserError) as error:
+    except (OSError, KeyError) as error:
         raise DataError(
             f"{source} must hold complete files, got {type(error).__name__}: {error}; copy them again"
         ) from None
@@ -258,11 +259,6 @@ def _read_terrain(grid: xr.Dataset, mask: str, ids: Int64[np.ndarray, " gauge"])
 
 def _choose(record: Record, table: pd.DataFrame, catchments: str) -> Int64[np.ndarray, " chosen"]:
     """Returns the positions of the gauges whose series are written."""
-    missing = [name for name in (*ATTRIBUTES, "complete") if name not in table.columns]
-    if missing:
-        raise DataError(
-            f"{TABLE} must have the column {missing[0]}, got {', '.join(table.columns)}; copy it again"
-        )
     unknown = np.setdiff1d(record.ids, table.index.to_numpy())
     if unknown.size:
         raise DataError(

@@ -5,6 +5,8 @@ An import may be repeated: files that are there already, made from the same, sta
 
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +17,10 @@ from thalweg.data.merging import Merged, MissingDays, find_days, is_merged, merg
 from thalweg.data.updating import replace_file, updated
 from thalweg.errors import ConfigError, DataError
 from trainables.water_mae import layout
+from trainables.water_mae.catchments import COLUMNS, arrange, require_rows
 from trainables.water_mae.config import IMAGE_MODALITIES
-from trainables.water_mae.layout import SENTINEL, Period
+from trainables.water_mae.layout import ATTRIBUTES, SENTINEL, Period
+from trainables.water_mae.tables import Faults, SeriesTable, read_attributes, read_series
 
 TRAIN, VAL = "1989-01-01:2010-12-31", "2011-01-01:2015-12-30"
 OPTIONS = {
@@ -28,6 +32,7 @@ OPTIONS = {
 
 _WORDS = {"precipitation": "precip", "soil_moisture": "soil", "temperature": "temp"}
 _MASKS = ("*mask_*x*.npy", "*mask_*x*.pt")
+_DISCHARGE = "discharge_vol"
 _MM_PER_DAY = 86.4  # of 1 m3/s over 1 km2
 
 
@@ -59,18 +64,19 @@ def read(
 
     Raises:
         ConfigError: An option is not understood.
-        DataError: A file is missing or damaged, or days are missing.
+        DataError: A file is missing or damaged, or days are missing; of the tables all that is wrong at once.
         OutputError: `target` has content that was not imported, or cannot be written.
     """
     if missing_days not in ("refuse", "interpolate"):
         raise ConfigError(f"missing_days must be refuse or interpolate, got {missing_days!r}; try refuse")
     periods = layout.parse_periods({"train": train, "val": val, "test": test}, TRAIN)
     missing: MissingDays = "refuse" if missing_days == "refuse" else "interpolate"
+    tables = _read_tables(source, periods)
     with updated(target, lambda folder: any(map(is_merged, folder.glob("*.h5")))) as folder:
         merged = [
             item for name in IMAGE_MODALITIES for item in _merge(source, folder, name, periods, missing)
         ]
-        lines = [*map(str, merged), *_copy_catchments(source, folder)]
+        lines = [*map(str, merged), *_write_tables(tables, folder)]
         mask = _only(source, *_MASKS)
         lines.append(_copy(mask, folder / mask.name))
         lines += _remove_others(folder, ("*.h5",), {item.path for item in merged})
@@ -102,38 +108,63 @@ def _merge(
     ]
 
 
-def _copy_catchments(source: Path, folder: Path) -> list[str]:
-    attributes = _only(source, "Catchment_attributes_nrfa.csv")
-    series = _only(source, "*.parquet")
-    try:
-        table = pd.read_parquet(series)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{series} must be a complete parquet file, got {error}; copy it again") from None
-    num_catchments = table["ID"].nunique() if "ID" in table else 0
-    target = folder / f"riverflow_evaporation_{num_catchments}catchments_{_years(table)}.parquet"
-    if "riverflow" in table or "discharge_vol" not in table:
-        line = _copy(series, target)
-    else:
-        table = _in_millimetres(table, attributes)
-        line = _state(
-            target, replace_file(target, lambda new: table.to_parquet(new, compression="zstd", index=False))
-        )
-        line += f"; discharge in m3/s became mm/day by the catchment areas of {attributes.name}"
+@dataclass(frozen=True)
+class _Tables:
+    """The tables of an archive, checked: the files, the series in mm/day, and what became of the discharge."""
+
+    attributes: Path
+    series: Path
+    rows: SeriesTable
+    told: str
+
+
+def _read_tables(source: Path, periods: Mapping[SplitName, Period]) -> _Tables:
+    """Reads series and attributes as a data set is read later, so that an import refuses what training would."""
+    attributes, series = _only(source, "Catchment_attributes_nrfa.csv"), _only(source, "*.parquet")
+    faults = Faults()
+    rows = faults.attempt(lambda: read_series(series, COLUMNS, {"riverflow": _DISCHARGE}))
+    table = faults.attempt(lambda: read_attributes(attributes, ATTRIBUTES))
+    told = ""
+    if rows is not None and table is not None:
+        if _DISCHARGE in rows.columns:
+            rows = faults.attempt(partial(_in_millimetres, rows, attributes, table["catchment-area"]))
+            told = f"; discharge in m3/s became mm/day by the catchment areas of {attributes.name}"
+        else:
+            faults.attempt(partial(require_rows, attributes, table, np.unique(rows.gauges)))
+    if rows is not None and _DISCHARGE not in rows.columns:
+        dates = np.concatenate([period.dates for period in periods.values()])
+        faults.attempt(partial(arrange, series, rows, dates))
+    faults.raise_if_any()
+    assert rows is not None
+    return _Tables(attributes, series, rows, told)
+
+
+def _write_tables(tables: _Tables, folder: Path) -> list[str]:
+    rows = tables.rows
+    years = f"{str(rows.days.min())[:4]}_{str(rows.days.max())[:4]}"
+    num_catchments = len(np.unique(rows.gauges))
+    target = folder / f"riverflow_evaporation_{num_catchments}catchments_{years}.parquet"
+    table = pd.DataFrame(
+        {"date": rows.days.astype("datetime64[ms]"), "ID": rows.gauges}
+        | {name: values.astype(np.float32) for name, values in rows.columns.items()}
+    )
+    written = replace_file(target, lambda new: table.to_parquet(new, compression="zstd", index=False))
     others = _remove_others(folder, ("riverflow_evaporation_*.parquet",), {target})
-    return [_copy(attributes, folder / attributes.name), line, *others]
+    copied = _copy(tables.attributes, folder / tables.attributes.name)
+    return [copied, _state(target, written) + tables.told, *others]
 
 
-def _in_millimetres(table: pd.DataFrame, attributes: Path) -> pd.DataFrame:
-    """Returns the table with ``riverflow`` in mm/day in place of ``discharge_vol`` in m3/s."""
-    area = pd.read_csv(attributes).set_index("id")["catchment-area"]
-    unknown = np.setdiff1d(table["ID"].unique(), area.index[area > 0])
+def _in_millimetres(rows: SeriesTable, path: Path, areas: pd.Series) -> SeriesTable:
+    """Returns the rows with ``riverflow`` in mm/day in place of ``discharge_vol`` in m3/s."""
+    area = areas.reindex(rows.gauges).to_numpy()
+    unknown = np.unique(rows.gauges[~(area > 0)])
     if unknown.size:
         raise DataError(
-            f"{attributes} must hold the catchment-area of every catchment whose flow is in m3/s, got none for "
+            f"{path} must hold the catchment-area of every catchment whose flow is in m3/s, got none for "
             f"{', '.join(map(str, unknown[:5]))}; fill it in, or give riverflow in mm/day"
         )
-    flow = table.pop("discharge_vol") * _MM_PER_DAY / table["ID"].map(area)
-    return table.assign(riverflow=flow.astype(np.float32))
+    columns = {name: values for name, values in rows.columns.items() if name != _DISCHARGE}
+    return replace(rows, columns=columns | {"riverflow": rows.columns[_DISCHARGE] * _MM_PER_DAY / area})
 
 
 def _copy(source: Path, target: Path) -> str:
@@ -151,13 +182,6 @@ def _remove_others(folder: Path, patterns: tuple[str, ...], kept: set[Path]) -> 
     for path in others:
         path.unlink()
     return [f"{path.name}: removed, of an earlier import" for path in others]
-
-
-def _years(table: pd.DataFrame) -> str:
-    if "date" not in table or table.empty:
-        return "0_0"
-    dates = pd.to_datetime(table["date"])
-    return f"{dates.min().year}_{dates.max().year}"
 
 
 def _only(source: Path, *patterns: str) -> Path:

@@ -25,7 +25,7 @@ from trainables.water_mae.layout import ATTRIBUTES
 from trainables.water_mae.metrics import FLOW_FLOOR
 from trainables.water_mae.patches import Patches, kept_patches
 
-FORMAT = 7
+FORMAT = 8
 """Version of what a store holds; part of its name."""
 _KM_PER_DEGREE = 111.195
 

@@ -12,8 +12,10 @@ from PIL import Image
 
 from thalweg.errors import DataError
 from trainables.rgb_lidar import data as data_module
+from trainables.rgb_lidar.config import RGBLidar
 from trainables.rgb_lidar.data import RGBLidarData, open_data
 from trainables.rgb_lidar.layout import read_depth, read_rgb
+from trainables.rgb_lidar.task import RGBLidarTask
 
 UNPAIRED = tuple(f"spheres/lidar/{number:04d}.npy" for number in (40, 41, 42))
 
@@ -63,6 +65,51 @@ def test_scans_of_double_precision_are_read(copy: Path, data: RGBLidarData) -> N
     path = copy / "cubes/lidar/0000.npy"
     np.save(path, np.load(path).astype(np.float64))
     np.testing.assert_array_equal(open_data(copy.parent, copy.name, 1.0).depth[0], data.depth[0])
+
+
+def test_a_number_pairs_files_however_they_are_padded(copy: Path, data: RGBLidarData) -> None:
+    for path in (copy / "cubes/rgb").iterdir():
+        path.rename(path.with_name(f"{int(path.stem)}.png"))
+    for path in (copy / "spheres/lidar").iterdir():
+        path.rename(path.with_name(f"{int(path.stem):02d}.npy"))
+    padded = open_data(copy.parent, copy.name, 1.0)
+    for name in ("rgb", "depth", "labels", "numbers"):
+        np.testing.assert_array_equal(getattr(padded, name), getattr(data, name))
+    for split in ("train", "val", "test"):
+        assert padded.rows[split].tolist() == data.rows[split].tolist()
+    assert padded.unpaired == tuple(f"spheres/lidar/{number}.npy" for number in (40, 41, 42))
+
+
+@pytest.mark.parametrize("kind", ["lidar", "rgb"])
+def test_one_number_under_two_spellings_is_refused(copy: Path, kind: str) -> None:
+    suffix = {"lidar": ".npy", "rgb": ".png"}[kind]
+    for number in (3, 7):
+        folder = copy / "cubes" / kind
+        shutil.copy(folder / f"{number:04d}{suffix}", folder / f"{number:02d}{suffix}")
+    with pytest.raises(
+        DataError, match=rf"for 2 scenes: 0003\{suffix} and 03\{suffix}; 0007\{suffix} and 07"
+    ):
+        open_data(copy.parent, copy.name, 1.0)
+
+
+@pytest.mark.parametrize("mark", [0.0, np.inf])
+def test_zero_and_infinity_are_rays_that_did_not_come_back(
+    copy: Path, data: RGBLidarData, config: RGBLidar, mark: float
+) -> None:
+    num_rays = 0
+    for number in (1, 5):
+        path = copy / f"cubes/lidar/{number:04d}.npy"
+        depth = np.load(path)
+        num_rays += int((depth == 50).sum())
+        np.save(path, np.where(depth == 50, np.float32(mark), depth))
+    marked = open_data(copy.parent, copy.name, 1.0)
+    np.testing.assert_array_equal(marked.depth, data.depth)
+    told = [note for note in RGBLidarTask(config).notes(marked) if "0 m" in note]
+    expected = (
+        f"{num_rays:,} rays of 2 scans of mini are written as 0 m and read as rays that did not come back"
+    )
+    assert num_rays > 0
+    assert told == ([expected] if mark == 0 else [])
 
 
 def _unlink_images(folder: Path) -> None:

@@ -225,8 +225,18 @@ def test_ids_that_are_no_numbers_are_refused(tiny_copy: Path) -> None:
 
 
 def test_series_that_are_no_numbers_are_refused(tiny_copy: Path) -> None:
-    _change_series(tiny_copy, lambda table: table.assign(riverflow=table["riverflow"].astype(str)))
-    _refused(tiny_copy, "riverflow in .* must be numbers")
+    _change_series(tiny_copy, lambda table: table.assign(riverflow="about " + table["riverflow"].astype(str)))
+    _refused(tiny_copy, "riverflow in .* must be numbers, got 'about ")
+
+
+def test_all_faults_of_both_tables_are_told_at_once(tiny_copy: Path) -> None:
+    _change_series(tiny_copy, lambda table: table.assign(date="day", ID=table["ID"] + 0.5))
+    _change_attributes(tiny_copy, lambda table: table.drop(columns="bfihost").assign(propwet="wet"))
+    _refused(
+        tiny_copy,
+        r"(?s)got 2 faults:.*got 2 faults:.*date in .*ID in .* must be whole numbers.*"
+        r"got 2 faults:.*got no bfihost.*propwet in .* got 'wet'",
+    )
 
 
 @pytest.mark.parametrize("value", [-1.0, -99999.0, np.inf])

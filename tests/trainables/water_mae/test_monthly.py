@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -16,7 +17,9 @@ from thalweg import cli
 from thalweg.errors import ConfigError, DataError, OutputError
 from trainables.water_mae.config import IMAGE_MODALITIES, DataKnobs
 from trainables.water_mae.data import WaterData, open_data
+from trainables.water_mae.layout import ATTRIBUTES
 from trainables.water_mae.monthly import read
+from trainables.water_mae.tables import read_attributes, read_series
 
 KNOBS = DataKnobs(vector_patch_size=4)
 PERIODS = {"train": "2001-01-01:2003-12-31", "val": "2004-01-01:2004-12-31"}
@@ -93,6 +96,125 @@ def test_discharge_in_cubic_metres_becomes_millimetres(
     assert "discharge in m3/s became mm/day" in report
     data = open_data(tmp_path, "merged", KNOBS)
     np.testing.assert_allclose(data.vectors, tiny.vectors, atol=1e-4)
+
+
+def _attributes(archive: Path) -> Path:
+    return archive / "Catchment_attributes" / "Catchment_attributes_nrfa.csv"
+
+
+def _rewrite(path: Path, encoding: str = "utf-8", **options: str) -> None:
+    table = pd.read_csv(path)
+    table.insert(1, "name", "Bête")
+    table.to_csv(path, index=False, encoding=encoding, **options)  # type: ignore[call-overload]
+
+
+def _change_series(archive: Path, change: Callable[[pd.DataFrame], pd.DataFrame], flow: str) -> None:
+    """Changes the series, whose river flow is then given in mm/day or in m3/s."""
+    (path,) = archive.glob("*.parquet")
+    table = pd.read_parquet(path)
+    if flow == "discharge_vol":
+        areas = pd.read_csv(_attributes(archive)).set_index("id")["catchment-area"]
+        table["discharge_vol"] = table.pop("riverflow").astype(float) / 86.4 * table["ID"].map(areas)
+    change(table).to_parquet(path)
+
+
+PLAIN: dict[str, Callable[[Path, str], object]] = {
+    "semicolons": lambda folder, flow: _rewrite(_attributes(folder), sep=";", decimal=","),
+    "UTF-16": lambda folder, flow: _rewrite(_attributes(folder), "utf-16", sep="\t"),
+    "Latin-1": lambda folder, flow: _rewrite(_attributes(folder), "latin-1"),
+    "a time zone": lambda folder, flow: _change_series(
+        folder, lambda table: table.assign(date=table["date"].dt.tz_localize("+03:00")), flow
+    ),
+    "summer time": lambda folder, flow: _change_series(
+        folder, lambda table: table.assign(date=table["date"].dt.tz_localize("Europe/London")), flow
+    ),
+    "date as index": lambda folder, flow: _change_series(folder, lambda table: table.set_index("date"), flow),
+    "dd/mm/yyyy": lambda folder, flow: _change_series(
+        folder, lambda table: table.assign(date=table["date"].dt.strftime("%d/%m/%Y")), flow
+    ),
+    "yyyymmdd": lambda folder, flow: _change_series(
+        folder, lambda table: table.assign(date=table["date"].dt.strftime("%Y%m%d").astype(int)), flow
+    ),
+}
+
+
+@pytest.mark.parametrize("flow", ["riverflow", "discharge_vol"])
+@pytest.mark.parametrize("case", PLAIN)
+def test_tables_of_real_archives_give_the_same_series(
+    archive: Path, changed: Path, tmp_path: Path, case: str, flow: str
+) -> None:
+    if case in ("semicolons", "UTF-16", "Latin-1"):
+        _change_series(changed, lambda table: table, flow)
+    PLAIN[case](changed, flow)
+    report = read(changed, tmp_path / "merged", **SHORT)
+    (path,) = (tmp_path / "merged").glob("*.parquet")
+    assert f"{path.name}: written" in report
+    assert path.name == "riverflow_evaporation_48catchments_2001_2004.parquet"
+    written = read_series(path, ("evaporation", "riverflow"))
+    (original,) = archive.glob("*.parquet")
+    expected = pd.read_parquet(original)
+    np.testing.assert_array_equal(written.days, expected["date"].to_numpy().astype("datetime64[D]"))
+    np.testing.assert_array_equal(written.gauges, expected["ID"])
+    for name, values in written.columns.items():
+        np.testing.assert_allclose(values, expected[name], rtol=1e-6)
+    copied = read_attributes(tmp_path / "merged" / _attributes(archive).name, ATTRIBUTES)
+    pd.testing.assert_frame_equal(copied, read_attributes(_attributes(archive), ATTRIBUTES))
+
+
+FAULTY: dict[str, tuple[Callable[[Path, str], object], str]] = {
+    "empty attributes": (lambda folder, flow: _attributes(folder).write_bytes(b""), "got an empty file"),
+    "no identifier": (
+        lambda folder, flow: _attributes(folder).write_text("river,propwet\n1,2\n"), "must have the column id, got"
+    ),
+    "text in the area": (
+        lambda folder, flow: _attributes(folder).write_text(
+            _attributes(folder).read_text().replace("\n1001,", "\n1001,north", 1)
+        ),
+        "latitude in .* must be numbers, got 'north",
+    ),
+    "a day twice, and words": (
+        lambda folder, flow: _change_series(
+            folder, lambda table: pd.concat([table, table.iloc[[1100]]]).assign(evaporation="dry"), flow
+        ),
+        "evaporation in .* must be numbers, got 'dry'",
+    ),
+    "a day twice, and a catchment without flow": (
+        lambda folder, flow: _change_series(
+            folder,
+            lambda table: pd.concat([table, table.iloc[[1100]]]).assign(**{
+                flow: lambda all_rows: all_rows[flow].where(all_rows["ID"] != 1015)
+            }),
+            flow,
+        ),
+        "(?s)got 2 faults.*one row per date and ID, got 2 for 2004-01-06 and 1001.*some riverflow .* for 1015",
+    ),
+    "negative flow": (
+        lambda folder, flow: _change_series(folder, lambda table: table.assign(**{flow: -table[flow]}), flow),
+        "riverflow in .* must be finite and not negative",
+    ),
+    "days missing": (
+        lambda folder, flow: _change_series(folder, lambda table: table[table["date"] < "2004-02-01"], flow),
+        "must cover every day of the splits, got no rows on 60 days, first 2004-02-01",
+    ),
+    "a catchment without attributes": (
+        lambda folder, flow: _change_series(
+            folder, lambda table: pd.concat([table, table[table["ID"] == 1008].assign(ID=9)]), flow
+        ),
+        "got none for 9; ",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("flow", ["riverflow", "discharge_vol"])
+@pytest.mark.parametrize("case", FAULTY)
+def test_faulty_tables_are_refused_at_the_import(changed: Path, tmp_path: Path, case: str, flow: str) -> None:
+    damage, message = FAULTY[case]
+    if case in ("empty attributes", "no identifier", "text in the area"):
+        _change_series(changed, lambda table: table, flow)
+    damage(changed, flow)
+    with pytest.raises(DataError, match=message):
+        read(changed, tmp_path / "merged", **SHORT)
+    assert not (tmp_path / "merged").exists()
 
 
 def test_a_missing_day_is_refused_or_interpolated(changed: Path, tmp_path: Path) -> None:
@@ -230,7 +352,9 @@ _DIE = """
 import os, sys
 from pathlib import Path
 from thalweg.data import merging
+from trainables.water_mae.layout import ATTRIBUTES
 from trainables.water_mae.monthly import read
+from trainables.water_mae.tables import read_attributes, read_series
 
 pieces = merging._pieces
 

@@ -1,0 +1,93 @@
+"""Days of a table, as archives write them."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Shaped
+
+Days = Shaped[np.ndarray, " row"]
+
+_COMPACT = r"\d{8}"  # yyyymmdd
+_ISO = r"\d{4}-\d{1,2}-\d{1,2}(?:[T ]00:00(?::00(?:\.0+)?)?Z?)?"
+_SLASHED = r"\d{1,2}[/.]\d{1,2}[/.]\d{4}"
+_LAW = "must be dates such as 1990-12-31"
+
+
+def to_days(values: pd.Series) -> Days:
+    """Reads dates, text or numbers as days, dtype datetime64[D].
+
+    A time that belongs to a zone gives the day that a clock in that zone shows. Understood are also yyyy-mm-dd,
+    yyyymmdd, and dd/mm/yyyy or mm/dd/yyyy, whichever of both all rows allow.
+
+    Args:
+        values: The column.
+
+    Raises:
+        ValueError: Dates are missing, of no known form, or of a form that can be read in two ways. The message is what
+            follows the name of the column.
+    """
+    if values.isna().any():
+        raise ValueError(f"{_LAW}, got {int(values.isna().sum())} empty ones")
+    if isinstance(values.dtype, pd.DatetimeTZDtype):
+        return _local_days(values)
+    if pd.api.types.is_datetime64_dtype(values.dtype):
+        return values.to_numpy().astype("datetime64[D]")
+    if pd.api.types.is_integer_dtype(values.dtype):
+        return _parsed(values.astype(str), values.iloc[0])
+    if pd.api.types.is_numeric_dtype(values.dtype) or pd.api.types.is_bool_dtype(values.dtype):
+        raise ValueError(f"{_LAW}, got {values.dtype}")
+    return _parsed(values.astype(str).str.strip(), values.iloc[0])
+
+
+def _local_days(values: pd.Series) -> Days:
+    local = values.dt.tz_localize(None)
+    days: Days = local.to_numpy().astype("datetime64[D]")
+    world = values.dt.tz_convert("UTC").dt.tz_localize(None)
+    at_midnight = (local.dt.normalize() == local).all()
+    if (
+        not at_midnight
+        and (world.dt.normalize() == world).all()
+        and (world.to_numpy() > local.to_numpy()).any()
+    ):
+        raise ValueError(
+            f"must be midnight in their time zone, got {values.iloc[0]}, which is midnight in UTC of another day"
+        )
+    return days
+
+
+def _parsed(text: pd.Series, first: object) -> Days:
+    readings = list(_readings(text))
+    fitting = [(name, days) for name, days in readings if not np.isnat(days).any()]
+    if not fitting:
+        raise ValueError(f"{_LAW}, got {_odd_one(text, readings)!r}")
+    (name, days), *others = fitting
+    if any((days != other).any() for _, other in others):
+        raise ValueError(f"{_LAW}, got {first!r}, which can be read as {name} and as {others[0][0]}")
+    return days
+
+
+def _readings(text: pd.Series) -> Iterator[tuple[str, Days]]:
+    """Yields each way of reading that fits the form of all rows; rows that are no day in it are NaT."""
+    if text.str.fullmatch(_COMPACT).all():
+        yield "yyyymmdd", _to_days(text, "%Y%m%d")
+    elif text.str.fullmatch(_ISO).all():
+        yield "yyyy-mm-dd", _to_days(text.str.extract(r"^(\d+-\d+-\d+)", expand=False), "%Y-%m-%d")
+    elif text.str.fullmatch(_SLASHED).all():
+        slashed = text.str.replace(".", "/", regex=False)
+        yield "dd/mm/yyyy", _to_days(slashed, "%d/%m/%Y")
+        yield "mm/dd/yyyy", _to_days(slashed, "%m/%d/%Y")
+
+
+def _to_days(text: pd.Series, form: str) -> Days:
+    return pd.to_datetime(text, format=form, errors="coerce").to_numpy().astype("datetime64[D]")
+
+
+def _odd_one(text: pd.Series, readings: list[tuple[str, Days]]) -> str:
+    """Returns the first row that is no day in the form of the others, or not written in it."""
+    if readings:
+        no_day = np.all([np.isnat(days) for _, days in readings], axis=0)
+        return str(text[no_day if no_day.any() else np.isnat(readings[0][1])].iloc[0])
+    forms = [text.str.fullmatch(form) for form in (_COMPACT, _ISO, _SLASHED)]
+    common = max(forms, key=lambda fits: int(fits.sum()))
+    return str(text[~common].iloc[0])
