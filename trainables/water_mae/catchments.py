@@ -11,8 +11,10 @@ import pyarrow.parquet as pq
 from jaxtyping import Bool, Float32, Float64, Int64, Shaped
 
 from thalweg.contract import SplitName
+from thalweg.data.survey import Extremes
 from thalweg.errors import DataError
-from trainables.water_mae.layout import ATTRIBUTES, SENTINEL
+from trainables.water_mae.layout import ATTRIBUTES
+from trainables.water_mae.values import decode_series, series_encodings, survey_series
 
 _COLUMNS = ("date", "ID", "evaporation", "riverflow")
 
@@ -28,6 +30,7 @@ class Catchments:
         known: True where a value is observed and not interpolated.
         present: False where a modality is absent on a day, for all catchments.
         static: Attributes, NaN where unknown.
+        extremes: What the values of all catchments are, kept or not, by modality.
     """
 
     ids: Int64[np.ndarray, " catchment"]
@@ -35,6 +38,7 @@ class Catchments:
     known: Bool[np.ndarray, "day 2 catchment"]
     present: Bool[np.ndarray, "day 2"]
     static: Float64[np.ndarray, "catchment attribute"]
+    extremes: Mapping[str, Extremes]
 
 
 def read_catchments(
@@ -58,6 +62,9 @@ def read_catchments(
         DataError: A table is broken, a catchment has no data at all, or no catchment is kept.
     """
     ids, values = _read_series(files["series"], dates)
+    columns = {name: values[:, number] for number, name in enumerate(_COLUMNS[2:])}
+    extremes = survey_series(files["series"], columns, dates, ids)
+    values[:, 1] = np.maximum(values[:, 1], 0)  # packing may have moved a dry day below 0
     known = np.isfinite(values)
     _require_data(files["series"], ids, known)
     present = known.any(axis=2)
@@ -72,7 +79,14 @@ def read_catchments(
     filled = np.zeros_like(values)
     for span in spans.values():
         _fill(filled[span.start : span.stop], values[span.start : span.stop], present[span.start : span.stop])
-    return Catchments(ids=ids[keep], values=filled, known=known[:, :, keep], present=present, static=static)
+    return Catchments(
+        ids=ids[keep],
+        values=filled,
+        known=known[:, :, keep],
+        present=present,
+        static=static,
+        extremes=extremes,
+    )
 
 
 def _read_series(
@@ -87,6 +101,10 @@ def _read_series(
     for name, column in zip(_COLUMNS[2:], columns, strict=True):
         if not np.issubdtype(column.dtype, np.number):
             raise DataError(f"{name} in {path} must be numbers, got {column.dtype}; write the file again")
+    encodings = series_encodings(path, table.schema)
+    columns = [
+        decode_series(column, encodings[name]) for name, column in zip(_COLUMNS[2:], columns, strict=True)
+    ]
     position = _positions(path, day, dates)
     ids, member = np.unique(gauge.astype(np.int64), return_inverse=True)
     inside = position >= 0
@@ -95,7 +113,6 @@ def _read_series(
     values = np.full((len(dates), 2, len(ids)), np.nan, np.float32)
     for modality, column in enumerate(columns):
         values[position, modality, member] = column[inside]
-        _require_plausible(path, _COLUMNS[2 + modality], values[:, modality], dates, ids)
     return ids, values
 
 
@@ -149,25 +166,6 @@ def _require_rows(
         raise DataError(
             f"{path} must have one row per date and ID, got {times[day[0], member[0]]} "
             f"for {dates[day[0]]} and {ids[member[0]]}; remove the duplicates"
-        )
-
-
-def _require_plausible(
-    path: Path,
-    name: str,
-    values: Float32[np.ndarray, "day catchment"],
-    dates: Shaped[np.ndarray, " day"],
-    ids: Int64[np.ndarray, " catchment"],
-) -> None:
-    wrong = np.isinf(values) | (values == SENTINEL)
-    if name == "riverflow":
-        wrong |= values < 0
-    if wrong.any():
-        day, member = (index[0] for index in np.nonzero(wrong))
-        law = "finite and not negative" if name == "riverflow" else "finite"
-        raise DataError(
-            f"{name} in {path} must be {law}, got {wrong.sum()} other values, first {values[day, member]:g} "
-            f"on {dates[day]} at {ids[member]}; write NaN where it is unknown"
         )
 
 

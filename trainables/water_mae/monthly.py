@@ -5,18 +5,23 @@ An import may be repeated: files that are there already, made from the same, sta
 
 import shutil
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Bool
 
 from thalweg.contract import SplitName
-from thalweg.data.merging import Merged, MissingDays, find_days, is_merged, merge
+from thalweg.data.faults import Faults
+from thalweg.data.merging import Look, Merged, MissingDays, find_days, is_merged, merge
 from thalweg.data.updating import replace_file, updated
 from thalweg.errors import ConfigError, DataError
 from trainables.water_mae import layout
 from trainables.water_mae.config import IMAGE_MODALITIES
+from trainables.water_mae.inputs import read_mask
 from trainables.water_mae.layout import SENTINEL, Period
+from trainables.water_mae.values import decode_table, survey_cells, survey_table
 
 TRAIN, VAL = "1989-01-01:2010-12-31", "2011-01-01:2015-12-30"
 OPTIONS = {
@@ -55,11 +60,11 @@ def read(
         missing_days: ``refuse`` or ``interpolate``.
 
     Returns:
-        A report: days, files and gaps of each merged file, and what was there already.
+        A report: days, files, gaps, extremes and missing share of each merged file, and what was there already.
 
     Raises:
         ConfigError: An option is not understood.
-        DataError: A file is missing or damaged, or days are missing.
+        DataError: A file is missing or damaged, days are missing, or values cannot be; of all modalities.
         OutputError: `target` has content that was not imported, or cannot be written.
     """
     if missing_days not in ("refuse", "interpolate"):
@@ -67,11 +72,17 @@ def read(
     periods = layout.parse_periods({"train": train, "val": val, "test": test}, TRAIN)
     missing: MissingDays = "refuse" if missing_days == "refuse" else "interpolate"
     with updated(target, lambda folder: any(map(is_merged, folder.glob("*.h5")))) as folder:
-        merged = [
-            item for name in IMAGE_MODALITIES for item in _merge(source, folder, name, periods, missing)
-        ]
-        lines = [*map(str, merged), *_copy_catchments(source, folder)]
         mask = _only(source, *_MASKS)
+        land = read_mask(mask)
+        merged: list[Merged] = []
+        faults = Faults()
+        for name in IMAGE_MODALITIES:
+            with faults.collected():
+                merged += _merge(source, folder, name, periods, missing, land)
+        lines = [str(item) for item in merged]
+        with faults.collected():
+            lines += _copy_catchments(source, folder, periods)
+        faults.raise_if_any()
         lines.append(_copy(mask, folder / mask.name))
         lines += _remove_others(folder, ("*.h5",), {item.path for item in merged})
         lines += _remove_others(folder, _MASKS, {folder / mask.name})
@@ -79,7 +90,12 @@ def read(
 
 
 def _merge(
-    source: Path, folder: Path, name: str, periods: Mapping[SplitName, Period], missing: MissingDays
+    source: Path,
+    folder: Path,
+    name: str,
+    periods: Mapping[SplitName, Period],
+    missing: MissingDays,
+    land: Bool[np.ndarray, "row col"],
 ) -> list[Merged]:
     files = [
         path for path in sorted(source.rglob("*.h5")) if _WORDS[name] in str(path.relative_to(source)).lower()
@@ -89,26 +105,36 @@ def _merge(
             f"{source} must hold HDF5 files with {_WORDS[name]!r} in their path ({name}), got none; "
             "name the folder that holds those of all modalities"
         )
-    days = find_days(files)
-    return [
-        merge(
-            days,
-            period.dates,
-            folder / f"{name}_{split}_{period.years}.h5",
-            missing=missing,
-            sentinel=float(SENTINEL),
-        )
-        for split, period in periods.items()
-    ]
+    days, faults = find_days(files), Faults()
+    merged: list[Merged] = []
+    for split, period in periods.items():
+        target = folder / f"{name}_{split}_{period.years}.h5"
+        like = next((item.extremes.unit for item in merged if item.extremes), "")
+        survey = partial(survey_cells, name, source, land, like=like)
+        with faults.collected():
+            merged.append(
+                merge(
+                    days,
+                    period.dates,
+                    target,
+                    missing=missing,
+                    sentinel=float(SENTINEL),
+                    look=Look(survey, land),
+                )
+            )
+    faults.raise_if_any()
+    return merged
 
 
-def _copy_catchments(source: Path, folder: Path) -> list[str]:
+def _copy_catchments(source: Path, folder: Path, periods: Mapping[SplitName, Period]) -> list[str]:
     attributes = _only(source, "Catchment_attributes_nrfa.csv")
     series = _only(source, "*.parquet")
     try:
         table = pd.read_parquet(series)
     except (OSError, ValueError) as error:
         raise DataError(f"{series} must be a complete parquet file, got {error}; copy it again") from None
+    table = decode_table(series, table)
+    values = survey_table(series, table, periods)
     num_catchments = table["ID"].nunique() if "ID" in table else 0
     target = folder / f"riverflow_evaporation_{num_catchments}catchments_{_years(table)}.parquet"
     if "riverflow" in table or "discharge_vol" not in table:
@@ -119,6 +145,7 @@ def _copy_catchments(source: Path, folder: Path) -> list[str]:
             target, replace_file(target, lambda new: table.to_parquet(new, compression="zstd", index=False))
         )
         line += f"; discharge in m3/s became mm/day by the catchment areas of {attributes.name}"
+    line += f"; {values}" if values else ""
     others = _remove_others(folder, ("riverflow_evaporation_*.parquet",), {target})
     return [_copy(attributes, folder / attributes.name), line, *others]
 

@@ -180,7 +180,7 @@ def test_a_sentinel_on_land_is_counted_and_dated(tiny_copy: Path) -> None:
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_land_that_is_not_finite_is_counted_and_dated(tiny_copy: Path, value: float) -> None:
     _set_land(tiny_copy, "val", 1, 3, value)
-    _refused(tiny_copy, "got 3 values without, first NaN or infinity on 2004-01-02")
+    _refused(tiny_copy, "got 3 values without, first NaN, infinity or a fill value on 2004-01-02")
 
 
 def test_a_sentinel_in_the_ocean_is_no_fault(tiny_root: Path) -> None:
@@ -236,12 +236,15 @@ def test_an_impossible_river_flow_is_refused(tiny_copy: Path, value: float) -> N
         return table
 
     _change_series(tiny_copy, change)
-    _refused(tiny_copy, "riverflow in .* got 1 other values, first .* on 2002-03-01 at 1008; write NaN")
+    _refused(
+        tiny_copy,
+        "riverflow in .* within 0 and 5000 mm/day, got 1 other value in 1 place, first .* on 2002-03-01 at 1008",
+    )
 
 
 def test_a_sentinel_in_evaporation_is_refused(tiny_copy: Path) -> None:
     _change_series(tiny_copy, lambda table: table.assign(evaporation=-99999.0))
-    _refused(tiny_copy, "evaporation in .* must be finite, got 70128 other values")
+    _refused(tiny_copy, "evaporation in .* within -100 and 100 mm/day, got 70,128 other values in 48 places")
 
 
 def test_a_catchment_without_any_flow_is_named(tiny_copy: Path) -> None:
