@@ -180,7 +180,7 @@ def _looked_at(
     variable: xr.DataArray,
     modality: str,
     days: Sequence[object] | Shaped[np.ndarray, " day"],
-    places: Sequence[object] | Shaped[np.ndarray, " place"],
+    places: Sequence[str],
     faults: Faults,
 ) -> Float64[np.ndarray, "*shape"]:
     """Returns a variable of places, then days, in physical values; adds what cannot be to the faults."""
@@ -209,14 +209,15 @@ def _read_record(daily: xr.Dataset, options: Options, faults: Faults) -> Record:
     part = daily.isel(time=np.flatnonzero(inside))
     dates = days[inside]
     ids = daily["gauge_id"].values.astype(np.int64)
+    names = [f"gauge {number}" for number in ids]
     series = {
-        name: _looked_at(part[name], modality, dates, ids, faults).astype(np.float32)
+        name: _looked_at(part[name], modality, dates, names, faults).astype(np.float32)
         for name, modality in _SERIES.items()
     }
     for name, modality in _COURSES.items():
         halves, num_days = daily[name].shape[1:]
         labels = [f"day {day + 1} of half {half}" for half in range(halves) for day in range(num_days)]
-        _looked_at(daily[name], modality, labels, ids, faults)
+        _looked_at(daily[name], modality, labels, names, faults)
     temperature = _mended(series["temperature"], dates)
     return Record(
         dates=dates,
