@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +9,12 @@ import pandas as pd
 from jaxtyping import Bool, Float32, Float64, Int64, Shaped
 
 from thalweg.contract import SplitName
+from thalweg.data.faults import Faults
+from thalweg.data.survey import Extremes
 from thalweg.errors import DataError
-from trainables.water_mae.layout import ATTRIBUTES, SENTINEL
-from trainables.water_mae.tables import Faults, SeriesTable, read_attributes, read_series
+from trainables.water_mae.layout import ATTRIBUTES
+from trainables.water_mae.tables import SeriesTable, read_attributes, read_series
+from trainables.water_mae.values import survey_series
 
 COLUMNS = ("evaporation", "riverflow")
 """The daily series, in the order in which the model sees them; both in mm/day."""
@@ -29,6 +31,7 @@ class Catchments:
         known: True where a value is observed and not interpolated.
         present: False where a modality is absent on a day, for all catchments.
         static: Attributes, NaN where unknown.
+        extremes: What the values of all catchments are, kept or not, by modality.
     """
 
     ids: Int64[np.ndarray, " catchment"]
@@ -36,6 +39,7 @@ class Catchments:
     known: Bool[np.ndarray, "day 2 catchment"]
     present: Bool[np.ndarray, "day 2"]
     static: Float64[np.ndarray, "catchment attribute"]
+    extremes: Mapping[str, Extremes]
 
 
 def read_catchments(
@@ -63,7 +67,8 @@ def read_catchments(
     attributes = faults.attempt(lambda: read_attributes(files["attributes"], ATTRIBUTES))
     faults.raise_if_any()
     assert read is not None and attributes is not None
-    ids, values = read
+    ids, values, extremes = read
+    values[:, 1] = np.maximum(values[:, 1], 0)  # packing may have moved a dry day below 0
     known = np.isfinite(values)
     present = known.any(axis=2)
     keep = _few_gaps(known, present, spans, max_missing_ratio)
@@ -78,17 +83,24 @@ def read_catchments(
     filled = np.zeros_like(values)
     for span in spans.values():
         _fill(filled[span.start : span.stop], values[span.start : span.stop], present[span.start : span.stop])
-    return Catchments(ids=ids[keep], values=filled, known=known[:, :, keep], present=present, static=static)
+    return Catchments(
+        ids=ids[keep],
+        values=filled,
+        known=known[:, :, keep],
+        present=present,
+        static=static,
+        extremes=extremes,
+    )
 
 
 def arrange(
     path: Path, table: SeriesTable, dates: Shaped[np.ndarray, " day"]
-) -> tuple[Int64[np.ndarray, " catchment"], Float32[np.ndarray, "day 2 catchment"]]:
-    """Lays rows out by day, modality and catchment, in the order of the ids; NaN where there is no row.
+) -> tuple[Int64[np.ndarray, " catchment"], Float32[np.ndarray, "day 2 catchment"], dict[str, Extremes]]:
+    """Lays rows out by day, column and catchment, in the order of the ids; NaN where there is no row.
 
     Args:
         path: Where the rows were read from.
-        table: The rows, with `COLUMNS`.
+        table: The rows.
         dates: The days of all splits; rows of other days are left out.
 
     Raises:
@@ -101,13 +113,14 @@ def arrange(
     position, member = found[inside], member[inside]
     faults = Faults()
     faults.attempt(lambda: _require_rows(path, dates, ids, position * len(ids) + member))
-    values = np.full((len(dates), len(COLUMNS), len(ids)), np.nan, np.float32)
-    for modality, name in enumerate(COLUMNS):
-        values[position, modality, member] = table.columns[name][inside]
-        faults.attempt(partial(_require_plausible, path, name, values[:, modality], dates, ids))
-    faults.attempt(lambda: _require_data(path, ids, np.isfinite(values)))
+    values = np.full((len(dates), len(table.columns), len(ids)), np.nan, np.float32)
+    for number, column in enumerate(table.columns.values()):
+        values[position, number, member] = column[inside]
+    by_column = {name: values[:, number] for number, name in enumerate(table.columns)}
+    extremes = faults.attempt(lambda: survey_series(path, by_column, dates, ids)) or {}
+    faults.attempt(lambda: _require_data(path, ids, by_column))
     faults.raise_if_any()
-    return ids, values
+    return ids, values, extremes
 
 
 def _require_rows(
@@ -132,30 +145,13 @@ def _require_rows(
         )
 
 
-def _require_plausible(
-    path: Path,
-    name: str,
-    values: Float32[np.ndarray, "day catchment"],
-    dates: Shaped[np.ndarray, " day"],
-    ids: Int64[np.ndarray, " catchment"],
-) -> None:
-    wrong = np.isinf(values) | (values == SENTINEL)
-    if name == "riverflow":
-        wrong |= values < 0
-    if wrong.any():
-        day, member = (index[0] for index in np.nonzero(wrong))
-        law = "finite and not negative" if name == "riverflow" else "finite"
-        raise DataError(
-            f"{name} in {path} must be {law}, got {wrong.sum()} other values, first {values[day, member]:g} "
-            f"on {dates[day]} at {ids[member]}; write NaN where it is unknown"
-        )
-
-
 def _require_data(
-    path: Path, ids: Int64[np.ndarray, " catchment"], known: Bool[np.ndarray, "day 2 catchment"]
+    path: Path,
+    ids: Int64[np.ndarray, " catchment"],
+    columns: Mapping[str, Float32[np.ndarray, "day catchment"]],
 ) -> None:
-    for modality, name in enumerate(COLUMNS):
-        empty = ids[~known[:, modality].any(axis=0)]
+    for name, values in columns.items():
+        empty = ids[~np.isfinite(values).any(axis=0)]
         if empty.size:
             raise DataError(
                 f"every catchment of {path} must have some {name} within the splits, got none for "

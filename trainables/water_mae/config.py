@@ -4,15 +4,45 @@ Sizes and training settings follow the reference experiment (26,449,212 paramete
 vector patch by its own catchments (`film_scope`), which the reference experiment did not do.
 """
 
+from collections.abc import Mapping
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from thalweg.config import FamilyConfig, Knobs, Optimization
+from thalweg.data.bounds import Bounds
 
 IMAGE_MODALITIES = ("precipitation", "soil_moisture", "temperature")
 VECTOR_MODALITIES = ("evaporation", "river_flow")
 MODALITIES = IMAGE_MODALITIES + VECTOR_MODALITIES
+_MM_PER_DAY = ("mm", "mm/d", "mm day-1", "mm d-1", "kg m-2", "kg m-2 day-1", "kg m-2 d-1", "kg/m2/day")
+PLAUSIBLE: Mapping[str, tuple[Bounds, ...]] = {
+    "precipitation": (
+        Bounds("mm/day", 0, 2000, _MM_PER_DAY),
+        Bounds("kg m-2 s-1", 0, 2000 / 86400, ("kg/m2/s", "mm/s", "mm s-1")),
+        Bounds("m/day", 0, 2, ("m", "m d-1", "m day-1")),
+    ),
+    "soil_moisture": (
+        Bounds("1", 0, 1, ("m3 m-3", "m3/m3", "fraction", "share", "volumetric")),
+        Bounds("mm", 0, 5000, ("kg m-2", "kg/m2")),
+        Bounds("%", 0, 100, ("percent",)),
+    ),
+    "temperature": (
+        Bounds(
+            "degC",
+            -100,
+            100,
+            ("C", "\N{DEGREE SIGN}C", "celsius", "degrees celsius", "degree_C", "degrees_C"),
+        ),
+        Bounds("K", 150, 350, ("kelvin", "degK", "deg_K", "degrees kelvin")),
+    ),
+    "evaporation": (Bounds("mm/day", -100, 100, _MM_PER_DAY),),
+    "river_flow": (Bounds("mm/day", 0, 5000, _MM_PER_DAY),),
+}
+"""What values a modality can have, by unit, the usual one first.
+
+The wettest day on record had 1,825 mm (WMO, Foc-Foc 1966); saturation, field capacity and volume are shares.
+"""
 
 MaskMode = Literal["unified", "independent"]
 FilmMode = Literal["tanh", "one_plus", "none"]

@@ -5,7 +5,7 @@ temperature are interpolated from catchment means, soil moisture is the state of
 ``provenance.json`` in the data set say so.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,15 +15,20 @@ import xarray as xr
 from jaxtyping import Bool, Float32, Float64, Int64, Shaped
 
 from thalweg.contract import SplitName
+from thalweg.data.encoding import Encoding
+from thalweg.data.faults import Faults
 from thalweg.data.hdf5 import CHUNK_DAYS
 from thalweg.data.store import staged
+from thalweg.data.survey import Extremes, Survey
 from thalweg.errors import ConfigError, DataError
 from trainables.water_mae import layout
+from trainables.water_mae.config import PLAUSIBLE
 from trainables.water_mae.gb_provenance import Provenance, write_provenance
 from trainables.water_mae.gridding import InverseDistance
 from trainables.water_mae.layout import ATTRIBUTES, Period
 from trainables.water_mae.soil import SoilBucket
 from trainables.water_mae.tables import read_attributes
+from trainables.water_mae.values import survey_cells, survey_series
 
 DAILY, GRID, TABLE = "camels_gb_daily.nc", "gb_grid_5km_290x180.nc", "attributes_merged.csv"
 TRAIN, VAL = "2001-01-01:2010-12-31", "2011-01-01:2013-12-31"
@@ -39,6 +44,8 @@ OPTIONS = {
 
 _CORRECTION = 0.06  # per degC: HBV-light's response of evaporation to an unseasonal temperature
 _SPIN_UP = np.timedelta64(730, "D")  # the soil forgets its first guess within two years
+_SERIES = {"precipitation": "precipitation", "temperature": "temperature", "riverflow": "river_flow"}
+_COURSES = {"pet_doy_mean": "evaporation", "temperature_doy_mean": "temperature"}
 _BAD_TEMPERATURE = np.datetime64("1994-09-27")  # -21.5 to 38.4 degC upstream, an error
 
 
@@ -66,7 +73,7 @@ class Record:
         dates: The days.
         ids: NRFA gauge numbers.
         started: True for gauges whose record covers the training split.
-        precipitation: Catchment mean in mm/day, NaN before a record starts.
+        precipitation: Catchment mean in mm/day, NaN before a record starts and where the file has none.
         temperature: Catchment mean in degC.
         evaporation: Derived, in mm/day.
         riverflow: Specific discharge in mm/day.
@@ -112,21 +119,23 @@ def read(
         suspect_flow: ``keep`` or ``missing``.
 
     Returns:
-        A report: what is observed, what is not, counts.
+        A report: what is observed, what is not, counts, extremes and missing shares.
 
     Raises:
         ConfigError: An option is not understood, or a period lies outside the record.
-        DataError: A source file is missing or damaged.
+        DataError: A source file is missing or damaged, or values cannot be; of all variables.
         OutputError: `target` is not empty or cannot be written.
     """
     periods = layout.parse_periods({"train": train, "val": val, "test": test}, TRAIN)
     options = _parse(periods, catchments, mask, suspect_flow)
     _require_files(source)
+    faults = Faults()
     try:
-        with xr.open_dataset(source / DAILY, engine="h5netcdf") as daily:
-            record = _read_record(daily, options)
-        with xr.open_dataset(source / GRID, engine="h5netcdf") as grid:
-            terrain = _read_terrain(grid, options.mask, record.ids)
+        with xr.open_dataset(source / DAILY, engine="h5netcdf", mask_and_scale=False) as daily:
+            record = _read_record(daily, options, faults)
+        with xr.open_dataset(source / GRID, engine="h5netcdf", mask_and_scale=False) as grid:
+            terrain = _read_terrain(grid, options.mask, record.ids, faults)
+        faults.raise_if_any()
         table = read_attributes(source / TABLE, (*ATTRIBUTES, "complete"))
         chosen = _choose(record, table, options.catchments)
     except (OSError, KeyError) as error:
@@ -134,9 +143,9 @@ def read(
             f"{source} must hold complete files, got {type(error).__name__}: {error}; copy them again"
         ) from None
     with staged(target) as folder:
-        _write_grids(folder, record, terrain, options)
-        _write_catchments(folder, record, table, chosen, options)
-        facts = _facts(record, terrain, table, chosen, options)
+        extremes = _write_grids(folder, record, terrain, options)
+        extremes |= _write_catchments(folder, record, table, chosen, options)
+        facts = _facts(record, terrain, table, chosen, options, extremes)
         return write_provenance(folder, facts, [source / name for name in (DAILY, GRID, TABLE)])
 
 
@@ -159,7 +168,36 @@ def _require_files(source: Path) -> None:
         )
 
 
-def _read_record(daily: xr.Dataset, options: Options) -> Record:
+def physical(variable: xr.DataArray) -> Float64[np.ndarray, "*shape"]:
+    """Returns a variable in physical values, NaN where it has none; one that xarray has decoded as it is.
+
+    xarray alone would leave valid ranges and netCDF's default fill values as numbers.
+    """
+    encoding = Encoding.of(variable.attrs, variable.dtype, str(variable.name), is_netcdf=True)
+    return encoding.decode_exactly(variable.values)
+
+
+def _looked_at(
+    variable: xr.DataArray,
+    modality: str,
+    days: Sequence[object] | Shaped[np.ndarray, " day"],
+    places: Sequence[str],
+    faults: Faults,
+) -> Float64[np.ndarray, "*shape"]:
+    """Returns a variable of places, then days, in physical values; adds what cannot be to the faults."""
+    values = physical(variable)
+    source = variable.encoding.get("source", "the source")
+    survey = Survey(
+        str(variable.name), source, PLAUSIBLE[modality][:1], place=lambda number: f"at {places[number]}"
+    )
+    series = values.reshape(len(places), -1).T
+    with faults.collected():
+        survey.update(series, np.isfinite(series), days)
+        survey.raise_if_any()
+    return values
+
+
+def _read_record(daily: xr.Dataset, options: Options, faults: Faults) -> Record:
     """Reads the days from spin-up to the end of validation."""
     days = daily["time"].values.astype("datetime64[D]")
     whole = options.whole
@@ -171,15 +209,25 @@ def _read_record(daily: xr.Dataset, options: Options) -> Record:
     inside = (days >= whole.first - _SPIN_UP) & (days <= whole.last)
     part = daily.isel(time=np.flatnonzero(inside))
     dates = days[inside]
-    temperature = _mended(part["temperature"].values.astype(np.float32), dates)
+    ids = daily["gauge_id"].values.astype(np.int64)
+    names = [f"gauge {number}" for number in ids]
+    series = {
+        name: _looked_at(part[name], modality, dates, names, faults).astype(np.float32)
+        for name, modality in _SERIES.items()
+    }
+    for name, modality in _COURSES.items():
+        halves, num_days = daily[name].shape[1:]
+        labels = [f"day {day + 1} of half {half}" for half in range(halves) for day in range(num_days)]
+        _looked_at(daily[name], modality, labels, names, faults)
+    temperature = _mended(series["temperature"], dates)
     return Record(
         dates=dates,
-        ids=daily["gauge_id"].values.astype(np.int64),
+        ids=ids,
         started=daily["first_day"].values.astype("datetime64[D]") <= whole.first,
-        precipitation=part["precipitation"].values.astype(np.float32),
+        precipitation=series["precipitation"],
         temperature=temperature,
         evaporation=derive_evaporation(daily, dates, temperature),
-        riverflow=part["riverflow"].values.astype(np.float32),
+        riverflow=series["riverflow"],
         repeated=part["riverflow_repeat"].values == 1,
     )
 
@@ -207,8 +255,8 @@ def derive_evaporation(
     new_year = dates.astype("datetime64[Y]").astype("datetime64[D]")
     position = np.minimum((dates - new_year).astype(np.int64), 364)
     gauge = np.arange(len(changes))[:, None]
-    usual = daily["temperature_doy_mean"].values[gauge, half, position]
-    demand = daily["pet_doy_mean"].values[gauge, half, position]
+    usual = physical(daily["temperature_doy_mean"])[gauge, half, position]
+    demand = physical(daily["pet_doy_mean"])[gauge, half, position]
     evaporation: Float32[np.ndarray, "gauge day"] = (
         demand * np.clip(1 + _CORRECTION * (temperature - usual), 0, 2)
     ).astype(np.float32)
@@ -234,17 +282,16 @@ class Terrain:
     map_at_gauges: Float64[np.ndarray, " gauge"]
 
 
-def _read_terrain(grid: xr.Dataset, mask: str, ids: Int64[np.ndarray, " gauge"]) -> Terrain:
+def _read_terrain(grid: xr.Dataset, mask: str, ids: Int64[np.ndarray, " gauge"], faults: Faults) -> Terrain:
     if not np.array_equal(grid["gauge_id"].values, ids):
         raise DataError(f"{GRID} and {DAILY} must list the same gauges, got different ones; copy both again")
     land = grid[f"land_{mask}"].values == 1
     x, y = np.meshgrid(grid["x"].values, grid["y"].values)
     cells = np.stack([x, y], axis=-1).reshape(-1, 2)
-    relief = grid["tmean_1910"].values.astype(np.float64).ravel()
+    names = [f"cell [{row}, {col}]" for row, col in np.ndindex(land.shape)]
+    relief = _looked_at(grid["tmean_1910"], "temperature", ["the mean of 1910"], names, faults).ravel()
     known = np.isfinite(relief)  # the map ends off the coast
-    gauges = np.stack([grid["gauge_easting"].values, grid["gauge_northing"].values], axis=1).astype(
-        np.float64
-    )
+    gauges = np.stack([physical(grid[f"gauge_{name}"]) for name in ("easting", "northing")], axis=1)
     nearest = InverseDistance(cells[known], np.concatenate([cells[land.ravel()], gauges]), num_neighbours=1)
     values = nearest(relief[known, None])[0]
     num_places = int(land.sum())
@@ -282,8 +329,8 @@ def _choose(record: Record, table: pd.DataFrame, catchments: str) -> Int64[np.nd
     return found[evenly]
 
 
-def _write_grids(folder: Path, record: Record, terrain: Terrain, options: Options) -> None:
-    """Interpolates from all gauges that have started, whichever are chosen."""
+def _write_grids(folder: Path, record: Record, terrain: Terrain, options: Options) -> dict[str, Extremes]:
+    """Interpolates from all gauges that have started, whichever are chosen; returns what the cells hold."""
     started = record.started
     interpolate = InverseDistance(terrain.gauges[started], terrain.places)
     anomaly = record.temperature - terrain.map_at_gauges[:, None].astype(np.float32)
@@ -292,12 +339,27 @@ def _write_grids(folder: Path, record: Record, terrain: Terrain, options: Option
         ("soil_moisture", _soil_moisture(record), np.zeros(len(terrain.places)), 3),
         ("temperature", anomaly, terrain.map_at_places, 2),
     ]
+    extremes: dict[str, Extremes] = {}
     for split, period in options.periods.items():
         for name, series, base, decimals in fields:
             days = series[started, record.span(period)]
-            pieces = _interpolated(interpolate, days, base, decimals)
+            survey = survey_cells(name, folder, terrain.land, PLAUSIBLE[name][0].unit)
+            pieces = _seen(_interpolated(interpolate, days, base, decimals), survey, period)
             layout.write_grid(folder, name, split, period, land=terrain.land, pieces=pieces)
+            survey.raise_if_any()
+            extremes[name] = extremes.get(name, Extremes()) + survey.extremes
     layout.write_mask(folder, terrain.land)
+    return extremes
+
+
+def _seen(
+    pieces: Iterator[Float32[np.ndarray, "piece place"]], survey: Survey, period: Period
+) -> Iterator[Float32[np.ndarray, "piece place"]]:
+    first = 0
+    for piece in pieces:
+        survey.update(piece, np.isfinite(piece), period.dates[first : first + len(piece)])
+        first += len(piece)
+        yield piece
 
 
 def _interpolated(
@@ -312,19 +374,20 @@ def _interpolated(
 
 
 def _soil_moisture(record: Record) -> Float32[np.ndarray, "gauge day"]:
-    """Runs the HBV soil routine for each catchment; it waits while a record has not started."""
+    """Runs the HBV soil routine for each catchment; it waits on days without weather, as before a record starts."""
     soil = SoilBucket(len(record.ids))
+    weather = (record.precipitation, record.temperature, record.evaporation)
     out = np.empty_like(record.precipitation)
     for day in range(len(record.dates)):
-        forcing = (record.precipitation[:, day], record.temperature[:, day], record.evaporation[:, day])
-        soil.step(*(np.nan_to_num(series.astype(np.float64)) for series in forcing))
+        forcing = np.stack([series[:, day] for series in weather]).astype(np.float64)
+        soil.step(*np.where(np.isfinite(forcing).all(axis=0), forcing, 0))
         out[:, day] = soil.saturation
     return out
 
 
 def _write_catchments(
     folder: Path, record: Record, table: pd.DataFrame, chosen: Int64[np.ndarray, " chosen"], options: Options
-) -> None:
+) -> dict[str, Extremes]:
     period = options.whole
     span = record.span(period)
     riverflow = record.riverflow[chosen, span]
@@ -332,8 +395,9 @@ def _write_catchments(
         riverflow = np.where(record.repeated[chosen, span], np.float32(np.nan), riverflow)
     evaporation = record.evaporation[chosen, span].round(3)
     ids = record.ids[chosen]
-    layout.write_series(folder, period, ids, evaporation=evaporation, riverflow=riverflow)
+    path = layout.write_series(folder, period, ids, evaporation=evaporation, riverflow=riverflow)
     layout.write_attributes(folder, table.loc[ids])
+    return survey_series(path, {"evaporation": evaporation.T, "riverflow": riverflow.T}, period.dates, ids)
 
 
 def _facts(
@@ -342,6 +406,7 @@ def _facts(
     table: pd.DataFrame,
     chosen: Int64[np.ndarray, " chosen"],
     options: Options,
+    extremes: Mapping[str, Extremes],
 ) -> Provenance:
     span = record.span(options.whole)
     repeated = record.repeated[chosen, span]
@@ -358,4 +423,5 @@ def _facts(
         num_repeated_catchments=int((repeated.mean(axis=1) > 0.05).sum()),
         suspect_flow=options.suspect_flow,
         mended_days=[str(_BAD_TEMPERATURE)] if _BAD_TEMPERATURE in record.dates else [],
+        values={name: str(found) for name, found in extremes.items()},
     )

@@ -62,6 +62,7 @@ class Provenance:
         num_repeated_catchments: Catchments with more than 5 % such values.
         suspect_flow: Whether these values were kept or made missing.
         mended_days: Days whose temperature is wrong upstream and was replaced by the mean of its neighbours.
+        values: Extremes and missing share of each modality, in words.
     """
 
     periods: Mapping[SplitName, Period]
@@ -75,6 +76,7 @@ class Provenance:
     num_repeated_catchments: int
     suspect_flow: str
     mended_days: list[str]
+    values: Mapping[str, str]
 
 
 def write_provenance(folder: Path, facts: Provenance, sources: list[Path]) -> str:
@@ -126,5 +128,6 @@ def _report(facts: Provenance) -> str:
         f"derived: evaporation; model state: soil moisture, after {facts.spin_up_days} days of spin-up",
     ]
     lines += [f"mended: temperature of {day}, wrong upstream" for day in facts.mended_days]
+    lines.append("values: " + "; ".join(f"{name} {found}" for name, found in facts.values.items()))
     lines.append("README.txt holds sources and the attribution that the licences require")
     return "\n".join(lines)

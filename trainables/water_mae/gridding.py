@@ -33,6 +33,15 @@ class InverseDistance:
         self._weights = csr_array((weight.ravel(), (row, nearest.ravel())), shape=(len(targets), len(points)))
 
     def __call__(self, values: Float[np.ndarray, "point day"]) -> Float64[np.ndarray, "day place"]:
-        """Returns the values at the places."""
-        filled: Float64[np.ndarray, "place day"] = self._weights @ values.astype(np.float64)
+        """Returns the values at the places.
+
+        A point that is NaN on a day does not count on it; a place all of whose points are is NaN.
+        """
+        known = np.isfinite(values)
+        filled: Float64[np.ndarray, "place day"] = self._weights @ np.where(known, values, 0).astype(
+            np.float64
+        )
+        if not known.all():
+            weight = self._weights @ known.astype(np.float64)
+            filled = np.divide(filled, weight, out=np.full_like(filled, np.nan), where=weight > 0)
         return filled.T

@@ -10,18 +10,13 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from trainables.water_mae.config import MODALITIES
+from trainables.water_mae.config import MODALITIES, PLAUSIBLE
 from trainables.water_mae.data import Geometry, WaterData
 from trainables.water_mae.layout import ATTRIBUTES
 from trainables.water_mae.metrics import FLOW_FLOOR
 
-UNITS = {
-    "precipitation": "mm/day",
-    "soil_moisture": "1",
-    "temperature": "degC",
-    "evaporation": "mm/day",
-    "river_flow": "mm/day",
-}
+UNITS = {name: PLAUSIBLE[name][0].unit for name in MODALITIES}
+"""The usual unit of each modality."""
 
 _ARRAYS = ("pixel_valid", "patch_rows_cols", "member_valid", "static")
 

@@ -52,7 +52,7 @@ def inspect(files: Mapping[str, Path]) -> Inputs:
     roles = [f"{name}_{split}" for name in IMAGE_MODALITIES for split in splits]
     grids = {role: open_daily(files[role]) for role in roles}
     first = grids[f"{IMAGE_MODALITIES[0]}_{SPLITS[0]}"]
-    land = _read_mask(files["mask"])
+    land = read_mask(files["mask"])
     if land.shape != (first.rows, first.cols):
         raise DataError(
             f"the land mask must have the shape of the grids, got {land.shape} in {files['mask']} for "
@@ -93,8 +93,12 @@ def _common_days(grids: list[DailyGrid], first: DailyGrid) -> Shaped[np.ndarray,
     return days
 
 
-def _read_mask(path: Path) -> Bool[np.ndarray, "row col"]:
-    """Reads a land mask as numpy or as torch wrote it."""
+def read_mask(path: Path) -> Bool[np.ndarray, "row col"]:
+    """Reads a land mask as numpy or as torch wrote it.
+
+    Raises:
+        DataError: It is none.
+    """
     try:
         if path.suffix == ".pt":
             mask = np.asarray(torch.load(path, map_location="cpu", weights_only=True))
@@ -150,7 +154,9 @@ class LandCheck:
             if not self.count:
                 day = int(np.flatnonzero(wrong.any(axis=1))[0])
                 self._first = str(self._grid.dates[first + day])
-                self._kind = f"the sentinel {SENTINEL:g}" if sentinel[day].any() else "NaN or infinity"
+                self._kind = (
+                    f"the sentinel {SENTINEL:g}" if sentinel[day].any() else "NaN, infinity or a fill value"
+                )
             self.count += int(wrong.sum())
         return land, known
 

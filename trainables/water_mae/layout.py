@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float32, Int64, Shaped
 from thalweg.contract import SplitName
 from thalweg.data.hdf5 import write_daily
 from thalweg.errors import ConfigError, DataError
-from trainables.water_mae.config import IMAGE_MODALITIES
+from trainables.water_mae.config import IMAGE_MODALITIES, PLAUSIBLE
 
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 """In the order of time; a data set may lack the last."""
@@ -146,7 +146,7 @@ def write_grid(
     land: Bool[np.ndarray, "row col"],
     pieces: Iterable[Float32[np.ndarray, "day cell"]],
 ) -> Path:
-    """Writes one modality of one split; cells outside the land mask hold the sentinel.
+    """Writes one modality of one split in its usual unit; cells outside the land mask hold the sentinel.
 
     Args:
         folder: Data set folder.
@@ -157,7 +157,8 @@ def write_grid(
         pieces: Land cells in row-major order, a few days at a time.
     """
     path = folder / f"{modality}_{split}_{period.years}.h5"
-    write_daily(path, period.dates, land.shape, (_on_grid(cells, land) for cells in pieces))
+    grids = (_on_grid(cells, land) for cells in pieces)
+    write_daily(path, period.dates, land.shape, grids, units=PLAUSIBLE[modality][0].unit)
     return path
 
 
@@ -181,8 +182,8 @@ def write_series(
     *,
     evaporation: Float32[np.ndarray, "catchment day"],
     riverflow: Float32[np.ndarray, "catchment day"],
-) -> None:
-    """Writes the daily series as one table ``date, ID, evaporation, riverflow`` in mm/day."""
+) -> Path:
+    """Writes the daily series as one table ``date, ID, evaporation, riverflow`` in mm/day; returns its path."""
     dates = period.dates
     table = pd.DataFrame(
         {
@@ -192,8 +193,9 @@ def write_series(
             "riverflow": riverflow.ravel(),
         }
     )
-    name = f"riverflow_evaporation_{len(ids)}catchments_{period.years}.parquet"
-    table.to_parquet(folder / name, compression="zstd", index=False)
+    path = folder / f"riverflow_evaporation_{len(ids)}catchments_{period.years}.parquet"
+    table.to_parquet(path, compression="zstd", index=False)
+    return path
 
 
 def write_attributes(folder: Path, table: pd.DataFrame) -> None:

@@ -11,16 +11,20 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Bool
 
 from thalweg.contract import SplitName
-from thalweg.data.merging import Merged, MissingDays, find_days, is_merged, merge
+from thalweg.data.faults import Faults
+from thalweg.data.merging import Look, Merged, MissingDays, find_days, is_merged, merge
 from thalweg.data.updating import replace_file, updated
 from thalweg.errors import ConfigError, DataError
 from trainables.water_mae import layout
 from trainables.water_mae.catchments import COLUMNS, arrange, require_rows
 from trainables.water_mae.config import IMAGE_MODALITIES
+from trainables.water_mae.inputs import read_mask
 from trainables.water_mae.layout import ATTRIBUTES, SENTINEL, Period
-from trainables.water_mae.tables import Faults, SeriesTable, read_attributes, read_series
+from trainables.water_mae.tables import SeriesTable, read_attributes, read_series
+from trainables.water_mae.values import survey_cells, values_note
 
 TRAIN, VAL = "1989-01-01:2010-12-31", "2011-01-01:2015-12-30"
 OPTIONS = {
@@ -60,24 +64,30 @@ def read(
         missing_days: ``refuse`` or ``interpolate``.
 
     Returns:
-        A report: days, files and gaps of each merged file, and what was there already.
+        A report: days, files, gaps, extremes and missing share of each merged file, and what was there already.
 
     Raises:
         ConfigError: An option is not understood.
-        DataError: A file is missing or damaged, or days are missing; of the tables all that is wrong at once.
+        DataError: A file is missing or damaged, days are missing, or values cannot be; of all modalities.
         OutputError: `target` has content that was not imported, or cannot be written.
     """
     if missing_days not in ("refuse", "interpolate"):
         raise ConfigError(f"missing_days must be refuse or interpolate, got {missing_days!r}; try refuse")
     periods = layout.parse_periods({"train": train, "val": val, "test": test}, TRAIN)
     missing: MissingDays = "refuse" if missing_days == "refuse" else "interpolate"
-    tables = _read_tables(source, periods)
     with updated(target, lambda folder: any(map(is_merged, folder.glob("*.h5")))) as folder:
-        merged = [
-            item for name in IMAGE_MODALITIES for item in _merge(source, folder, name, periods, missing)
-        ]
-        lines = [*map(str, merged), *_write_tables(tables, folder)]
         mask = _only(source, *_MASKS)
+        land = read_mask(mask)
+        merged: list[Merged] = []
+        faults = Faults()
+        tables = faults.attempt(lambda: _read_tables(source, periods))
+        for name in IMAGE_MODALITIES:
+            with faults.collected():
+                merged += _merge(source, folder, name, periods, missing, land)
+        lines = [str(item) for item in merged]
+        faults.raise_if_any()
+        assert tables is not None
+        lines += _write_tables(tables, folder)
         lines.append(_copy(mask, folder / mask.name))
         lines += _remove_others(folder, ("*.h5",), {item.path for item in merged})
         lines += _remove_others(folder, _MASKS, {folder / mask.name})
@@ -85,7 +95,12 @@ def read(
 
 
 def _merge(
-    source: Path, folder: Path, name: str, periods: Mapping[SplitName, Period], missing: MissingDays
+    source: Path,
+    folder: Path,
+    name: str,
+    periods: Mapping[SplitName, Period],
+    missing: MissingDays,
+    land: Bool[np.ndarray, "row col"],
 ) -> list[Merged]:
     files = [
         path for path in sorted(source.rglob("*.h5")) if _WORDS[name] in str(path.relative_to(source)).lower()
@@ -95,22 +110,30 @@ def _merge(
             f"{source} must hold HDF5 files with {_WORDS[name]!r} in their path ({name}), got none; "
             "name the folder that holds those of all modalities"
         )
-    days = find_days(files)
-    return [
-        merge(
-            days,
-            period.dates,
-            folder / f"{name}_{split}_{period.years}.h5",
-            missing=missing,
-            sentinel=float(SENTINEL),
-        )
-        for split, period in periods.items()
-    ]
+    days, faults = find_days(files), Faults()
+    merged: list[Merged] = []
+    for split, period in periods.items():
+        target = folder / f"{name}_{split}_{period.years}.h5"
+        like = next((item.extremes.unit for item in merged if item.extremes), "")
+        survey = partial(survey_cells, name, source, land, like=like)
+        with faults.collected():
+            merged.append(
+                merge(
+                    days,
+                    period.dates,
+                    target,
+                    missing=missing,
+                    sentinel=float(SENTINEL),
+                    look=Look(survey, land),
+                )
+            )
+    faults.raise_if_any()
+    return merged
 
 
 @dataclass(frozen=True)
 class _Tables:
-    """The tables of an archive, checked: the files, the series in mm/day, and what became of the discharge."""
+    """The tables of an archive, checked: the files, the series in mm/day, and what is told of them."""
 
     attributes: Path
     series: Path
@@ -120,20 +143,24 @@ class _Tables:
 
 def _read_tables(source: Path, periods: Mapping[SplitName, Period]) -> _Tables:
     """Reads series and attributes as a data set is read later, so that an import refuses what training would."""
-    attributes, series = _only(source, "Catchment_attributes_nrfa.csv"), _only(source, "*.parquet")
     faults = Faults()
+    attributes = faults.attempt(lambda: _only(source, "Catchment_attributes_nrfa.csv"))
+    series = faults.attempt(lambda: _only(source, "*.parquet"))
+    faults.raise_if_any()
+    assert attributes is not None and series is not None
     rows = faults.attempt(lambda: read_series(series, COLUMNS, {"riverflow": _DISCHARGE}))
     table = faults.attempt(lambda: read_attributes(attributes, ATTRIBUTES))
     told = ""
+    if rows is not None:
+        dates = np.concatenate([period.dates for period in periods.values()])
+        arranged = faults.attempt(partial(arrange, series, rows, dates))
+        told = f"; {values_note(arranged[2])}" if arranged else ""
     if rows is not None and table is not None:
         if _DISCHARGE in rows.columns:
             rows = faults.attempt(partial(_in_millimetres, rows, attributes, table["catchment-area"]))
-            told = f"; discharge in m3/s became mm/day by the catchment areas of {attributes.name}"
+            told = f"; discharge in m3/s became mm/day by the catchment areas of {attributes.name}{told}"
         else:
             faults.attempt(partial(require_rows, attributes, table, np.unique(rows.gauges)))
-    if rows is not None and _DISCHARGE not in rows.columns:
-        dates = np.concatenate([period.dates for period in periods.values()])
-        faults.attempt(partial(arrange, series, rows, dates))
     faults.raise_if_any()
     assert rows is not None
     return _Tables(attributes, series, rows, told)
@@ -144,10 +171,7 @@ def _write_tables(tables: _Tables, folder: Path) -> list[str]:
     years = f"{str(rows.days.min())[:4]}_{str(rows.days.max())[:4]}"
     num_catchments = len(np.unique(rows.gauges))
     target = folder / f"riverflow_evaporation_{num_catchments}catchments_{years}.parquet"
-    table = pd.DataFrame(
-        {"date": rows.days.astype("datetime64[ms]"), "ID": rows.gauges}
-        | {name: values.astype(np.float32) for name, values in rows.columns.items()}
-    )
+    table = pd.DataFrame({"date": rows.days.astype("datetime64[ms]"), "ID": rows.gauges} | rows.columns)
     written = replace_file(target, lambda new: table.to_parquet(new, compression="zstd", index=False))
     others = _remove_others(folder, ("riverflow_evaporation_*.parquet",), {target})
     copied = _copy(tables.attributes, folder / tables.attributes.name)
@@ -164,7 +188,8 @@ def _in_millimetres(rows: SeriesTable, path: Path, areas: pd.Series) -> SeriesTa
             f"{', '.join(map(str, unknown[:5]))}; fill it in, or give riverflow in mm/day"
         )
     columns = {name: values for name, values in rows.columns.items() if name != _DISCHARGE}
-    return replace(rows, columns=columns | {"riverflow": rows.columns[_DISCHARGE] * _MM_PER_DAY / area})
+    flow = (rows.columns[_DISCHARGE] * (_MM_PER_DAY / area)).astype(np.float32)
+    return replace(rows, columns=columns | {"riverflow": flow})
 
 
 def _copy(source: Path, target: Path) -> str:

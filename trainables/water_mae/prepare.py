@@ -6,17 +6,20 @@ is a step: a preparation that was killed goes on after the last one that was don
 
 import hashlib
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Float32, Float64, Int64, Shaped
+from jaxtyping import Float, Float32, Float64, Shaped
 
+from thalweg.data.faults import Faults
 from thalweg.data.fill import Fill
-from thalweg.data.hdf5 import CHUNK_DAYS, DailyGrid, read_days
+from thalweg.data.hdf5 import CHUNK_DAYS, read_days
 from thalweg.data.normalization import DAYS_OF_YEAR, Climatology, Moments
 from thalweg.data.store import StoreWriter, key_of
+from thalweg.data.survey import Extremes
 from thalweg.errors import DataError
 from trainables.water_mae.catchments import Catchments, read_catchments
 from trainables.water_mae.config import IMAGE_MODALITIES, VECTOR_MODALITIES, DataKnobs, Filling
@@ -24,6 +27,7 @@ from trainables.water_mae.inputs import Inputs, LandCheck, inspect
 from trainables.water_mae.layout import ATTRIBUTES
 from trainables.water_mae.metrics import FLOW_FLOOR
 from trainables.water_mae.patches import Patches, kept_patches
+from trainables.water_mae.values import raise_found, survey_cells, survey_training, values_note
 
 FORMAT = 8
 """Version of what a store holds; part of its name."""
@@ -34,7 +38,7 @@ def prepare(writer: StoreWriter, files: Mapping[str, Path], knobs: DataKnobs) ->
     """Checks and normalises a data set into a store; returns the facts of the store.
 
     Raises:
-        DataError: The data are broken.
+        DataError: The data are broken; what is wrong with each modality is told at once.
     """
     inputs = inspect(files)
     patches = kept_patches(inputs.land, knobs.patch_size, knobs.land_threshold)
@@ -44,14 +48,23 @@ def prepare(writer: StoreWriter, files: Mapping[str, Path], knobs: DataKnobs) ->
         **{name: partial(_write_image, name, inputs, patches, knobs) for name in IMAGE_MODALITIES},
         "climatology": lambda content: _write_image_climatology(content, inputs, patches),
     }
-    done = {
-        name: writer.step(name, partial(_do, work, writer, knobs.stored_as)) for name, work in steps.items()
-    }
+    done, faults = {}, Faults()
+    for name, work in steps.items():
+        if name == "climatology":  # made of what the other steps have written
+            faults.raise_if_any()
+        with faults.collected():
+            done[name] = writer.step(name, partial(_do, work, writer, knobs.stored_as))
+    faults.raise_if_any()
     of_modalities = [*(done[name] for name in IMAGE_MODALITIES), done["catchments"]]
     rounding = {name: error for facts in of_modalities for name, error in facts["rounding"].items()}
     return {
         "notes": [note for facts in of_modalities for note in facts["notes"]]
-        + _rounding_notes(knobs, rounding),
+        + _rounding_notes(knobs, rounding)
+        + [
+            values_note(
+                {name: Extremes(**each) for facts in of_modalities for name, each in facts["values"].items()}
+            )
+        ],
         "content": key_of({name: facts["content"] for name, facts in done.items()}),
         "mean": [mean for facts in of_modalities for mean in facts["mean"]],
         "std": [std for facts in of_modalities for std in facts["std"]],
@@ -145,46 +158,41 @@ def _write_image(
     method: Filling = getattr(knobs, f"fill_{name}")
     fill = None if method == "refuse" else Fill(method, np.argwhere(inputs.land))
     land = np.flatnonzero(inputs.land)
-    moments = _moments(name, inputs.grids[f"{name}_train"], land, refused=fill is None)
+    grids = {split: inputs.grids[f"{name}_{split}"] for split in inputs.spans}
+    moments, unit = survey_training(name, list(grids.values()), inputs.land, refused=fill is None)
+    _require_spread(moments, name, grids["train"].path)
     mean, std = np.float32(moments.mean), np.float32(moments.std)
     number = IMAGE_MODALITIES.index(name)
     images = _images(content, inputs, patches)
     observed = content.writer.create(
         "image_observed", (*images.shape[:3], -(-images.shape[3] // 8)), np.uint8
     )
+    faults, extremes = Faults(), Extremes()
     for split, span in inputs.spans.items():
-        grid = inputs.grids[f"{name}_{split}"]
+        grid = grids[split]
         check = LandCheck(grid, fill)
+        survey = survey_cells(name, grid.path, inputs.land, grid.encoding.units, like=unit)
+        survey.allow(grid.encoding.precision)
         for first, days in read_days(grid):
             flat = days.reshape(len(days), -1)
             flat[:, land], known = check.update(first, flat[:, land])
+            survey.update(flat[:, land], known, grid.dates[first : first + len(days)])
             content.extend(np.where(known, flat[:, land], np.float32(np.nan)))
             scaled = np.where(patches.valid, (flat[:, patches.cells] - mean) / std, np.float32(0))
             there = slice(span.start + first, span.start + first + len(days))
             images[there, number] = content.rounded(name, scaled)
             flat[:, land] = known
             observed[there, number] = np.packbits(patches.valid & (flat[:, patches.cells] > 0), axis=-1)
-        check.raise_if_any()
+        raise_found(check, survey, faults)
+        extremes += survey.extremes
+    faults.raise_if_any()
     if fill is not None and fill.num_values:
         content.add("filled", np.array(fill.method))
         content.notes.append(
             f"{name}: {fill.num_values:,} values of {fill.num_cells:,} land cells on {fill.num_days:,} days "
             f"had no data and were filled by {fill.method}"
         )
-    return {"mean": [moments.mean], "std": [moments.std]}
-
-
-def _moments(name: str, grid: DailyGrid, land: Int64[np.ndarray, " cell"], *, refused: bool) -> Moments:
-    """Returns the statistics of all land cells with data, and refuses others if asked to."""
-    moments = Moments()
-    check = LandCheck(grid)
-    for first, days in read_days(grid):
-        on_land, known = check.update(first, days.reshape(len(days), -1)[:, land])
-        moments.update(on_land[known])
-    if refused:
-        check.raise_if_any()
-    _require_spread(moments, name, grid.path)
-    return moments
+    return {"mean": [moments.mean], "std": [moments.std], "values": {name: asdict(extremes)}}
 
 
 def _require_spread(moments: Moments, name: str, source: Path) -> None:
@@ -219,6 +227,7 @@ def _write_catchments(
         "mean": [item.mean for item in moments],
         "std": [item.std for item in moments],
         "ids": catchments.ids.tolist(),
+        "values": {name: asdict(found) for name, found in catchments.extremes.items()},
     }
 
 

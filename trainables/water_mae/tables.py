@@ -6,55 +6,28 @@ the usual forms. Everything else that is wrong with a file is told at once.
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from jaxtyping import Float64, Int64
+from jaxtyping import Float32, Float64, Int64
 
+from thalweg.data.encoding import Encoding
+from thalweg.data.faults import Faults
 from thalweg.errors import DataError
 from trainables.water_mae.dates import Days, to_days
+from trainables.water_mae.values import decode_series, series_encodings
 
 _IDENTIFIERS = ("id", "gauge_id", "station_id", "nrfa_id", "catchment_id", "station", "gauge")
 _SEPARATORS = (",", ";", "\t")
 _INDEX = "__index_level_0__"  # pandas' name of an index without one
 _UNKNOWN = ("", "na", "nan", "none", "null")
 _NAMED = 5
-
-T = TypeVar("T")
-
-
-@dataclass
-class Faults:
-    """What is wrong with some files, collected so that it is told at once."""
-
-    found: list[str] = field(default_factory=list)
-
-    def attempt(self, work: Callable[[], T]) -> T | None:
-        """Returns what `work` returns; None where it raises a DataError, which is kept."""
-        try:
-            return work()
-        except DataError as error:
-            self.found.append(str(error))
-            return None
-
-    def raise_if_any(self) -> None:
-        """Raises all faults as one.
-
-        Raises:
-            DataError: There are faults.
-        """
-        if len(self.found) == 1:
-            raise DataError(self.found[0])
-        if self.found:
-            lines = "".join(f"\n  - {fault}" for fault in self.found)
-            raise DataError(f"tables must be sound, got {len(self.found)} faults:{lines}")
 
 
 @dataclass(frozen=True)
@@ -64,12 +37,12 @@ class SeriesTable:
     Attributes:
         days: Day of each row, dtype datetime64[D].
         gauges: Catchment of each row.
-        columns: Values by column, NaN where unknown.
+        columns: Physical values by column, NaN where unknown.
     """
 
     days: Days
     gauges: Int64[np.ndarray, " row"]
-    columns: dict[str, Float64[np.ndarray, " row"]]
+    columns: dict[str, Float32[np.ndarray, " row"]]
 
 
 def read_attributes(path: Path, columns: Sequence[str]) -> pd.DataFrame:
@@ -92,7 +65,7 @@ def read_attributes(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     identifier = faults.attempt(lambda: _identifier(path, table))
     missing = [name for name in columns if name not in table.columns]
     if missing:
-        faults.found.append(
+        faults.add(
             f"{path} must have the columns id, {', '.join(columns)}, got no {', '.join(missing)}; "
             f"its columns are {', '.join(map(str, table.columns))}"
         )
@@ -100,9 +73,7 @@ def read_attributes(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     present = [name for name in columns if name in table.columns]
     numbers = {name: faults.attempt(partial(_numbers, path, name, table[name])) for name in present}
     if ids is not None and (twice := sorted(set(ids[pd.Series(ids).duplicated()].tolist()))):
-        faults.found.append(
-            f"{path} must have one row per id, got several for {_some(twice)}; remove the duplicates"
-        )
+        faults.add(f"{path} must have one row per id, got several for {_some(twice)}; remove the duplicates")
     faults.raise_if_any()
     assert ids is not None
     return pd.DataFrame(numbers, index=pd.Index(ids, name="id"))
@@ -125,16 +96,20 @@ def read_series(path: Path, columns: Sequence[str], instead: dict[str, str] | No
     missing = [name for name in ("date", "ID", *wanted) if name not in table.columns]
     faults = Faults()
     if missing:
-        faults.found.append(
+        faults.add(
             f"{path} must have the columns {', '.join(('date', 'ID', *columns))}, got no {', '.join(missing)}; "
             f"its columns are {', '.join(pq.read_schema(path).names)}"
         )
     if table.empty:
-        faults.found.append(f"{path} must hold rows, got none; write the file again")
+        faults.add(f"{path} must hold rows, got none; write the file again")
     faults.raise_if_any()
     days = faults.attempt(lambda: _days(path, table["date"]))
     gauges = faults.attempt(lambda: _ids(path, table["ID"]))
-    values = {name: faults.attempt(partial(_numbers, path, name, table[name])) for name in wanted}
+    encodings = faults.attempt(lambda: series_encodings(path, pq.read_schema(path))) or {}
+    values = {
+        name: faults.attempt(partial(_physical, path, name, table[name], encodings.get(name)))
+        for name in wanted
+    }
     faults.raise_if_any()
     assert days is not None and gauges is not None
     return SeriesTable(days, gauges, {name: column for name, column in values.items() if column is not None})
@@ -232,6 +207,15 @@ def _numbers(path: Path, name: str, column: pd.Series) -> Float64[np.ndarray, " 
             f"{int(unreadable.sum())} rows; leave unknown fields empty"
         )
     return numbers.to_numpy(np.float64)
+
+
+def _physical(
+    path: Path, name: str, column: pd.Series, encoding: Encoding | None
+) -> Float32[np.ndarray, " row"]:
+    """Returns numbers as the metadata of the file say that they are packed; text is not."""
+    if encoding is not None and pd.api.types.is_numeric_dtype(column.dtype):
+        return decode_series(column.to_numpy(na_value=np.nan), encoding)
+    return _numbers(path, name, column).astype(np.float32)
 
 
 def _plain(column: pd.Series) -> pd.Series:

@@ -1,9 +1,10 @@
 """Daily HDF5 grids, written and read with checks: ``data`` float32 (days, rows, cols), ``dates`` YYYY-MM-DD.
 
-A file may mark days that are no data but come from the days around them: ``interpolated`` bool (days).
+A file may mark days that are no data but come from the days around them: ``interpolated`` bool (days). Attributes of
+``data`` say what its numbers mean, by the CF conventions; whole numbers are read where these say how they are packed.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import h5py
 import numpy as np
 from jaxtyping import Bool, Float32, Shaped
 
+from thalweg.data.encoding import Encoding
 from thalweg.errors import DataError
 
 CHUNK_DAYS = 30
@@ -27,6 +29,7 @@ class DailyGrid:
         rows: Rows of the grid.
         cols: Columns of the grid.
         interpolated: True on days that come from the days around them.
+        encoding: What the stored numbers mean.
     """
 
     path: Path
@@ -34,21 +37,24 @@ class DailyGrid:
     rows: int
     cols: int
     interpolated: Bool[np.ndarray, " day"]
+    encoding: Encoding
 
 
 def open_daily(path: Path) -> DailyGrid:
     """Checks the header of a daily HDF5 file; reads dates, not grids.
 
     Raises:
-        DataError: The file cannot be read, lacks a dataset, or shape, dtype or dates are wrong.
+        DataError: The file cannot be read, lacks a dataset, or shape, dtype, attributes or dates are wrong.
     """
     try:
         with h5py.File(path, "r") as file:
             data, dates = (_dataset(path, file, name) for name in ("data", "dates"))
-            if data.ndim != 3 or data.dtype != np.float32 or not data.size:
+            encoding = Encoding.of_dataset(data, f"data in {path}")
+            is_packed = encoding.is_packed and data.dtype.kind in "iu"
+            if data.ndim != 3 or not (data.dtype == np.float32 or is_packed) or not data.size:
                 raise DataError(
-                    f"data in {path} must be float32 of shape (days, rows, cols), "
-                    f"got {data.dtype} {data.shape}; write the file again"
+                    f"data in {path} must be float32 of shape (days, rows, cols), or whole numbers with "
+                    f"scale_factor or add_offset, got {data.dtype} {data.shape}; write the file again"
                 )
             if dates.shape != data.shape[:1]:
                 raise DataError(
@@ -57,13 +63,15 @@ def open_daily(path: Path) -> DailyGrid:
                 )
             days = _parse_dates(path, dates[:])
             marks = _interpolated(path, file, len(days))
-            return DailyGrid(path, days, rows=data.shape[1], cols=data.shape[2], interpolated=marks)
+            return DailyGrid(
+                path, days, rows=data.shape[1], cols=data.shape[2], interpolated=marks, encoding=encoding
+            )
     except (OSError, RuntimeError) as error:
         raise unreadable(path, error) from None
 
 
 def read_days(grid: DailyGrid) -> Iterator[tuple[int, Float32[np.ndarray, "day row col"]]]:
-    """Yields pieces of a few days with the position of their first day.
+    """Yields pieces of a few days with the position of their first day, in physical values, NaN where none is.
 
     Pieces are whole HDF5 chunks, so that none is decompressed twice.
 
@@ -76,7 +84,7 @@ def read_days(grid: DailyGrid) -> Iterator[tuple[int, Float32[np.ndarray, "day r
             chunk = data.chunks[0] if data.chunks else 1
             step = chunk * max(1, CHUNK_DAYS // chunk)
             for first in range(0, len(grid.dates), step):
-                yield first, data[first : first + step]
+                yield first, grid.encoding.decode(data[first : first + step])
     except (OSError, RuntimeError) as error:
         raise unreadable(grid.path, error) from None
 
@@ -126,8 +134,9 @@ def write_daily(
     dates: Shaped[np.ndarray, " day"],
     shape: tuple[int, ...],
     pieces: Iterable[Float32[np.ndarray, "piece row col"]],
-    attributes: Mapping[str, str] | None = None,
+    attributes: Callable[[], Mapping[str, str]] = dict,
     interpolated: Bool[np.ndarray, " day"] | None = None,
+    units: str = "",
 ) -> None:
     """Writes a daily HDF5 file, chunked by `CHUNK_DAYS` days and compressed; the same days give the same bytes.
 
@@ -136,8 +145,9 @@ def write_daily(
         dates: Consecutive days, dtype datetime64[D].
         shape: Rows and columns.
         pieces: The grids, in pieces of `CHUNK_DAYS` days (the last may be shorter).
-        attributes: Texts that the file carries beside its data.
+        attributes: Returns texts that the file carries beside its data, once all of it is written.
         interpolated: True on days that are no data; None where all are.
+        units: Unit of the values, empty where it is not known.
     """
     with h5py.File(path, "w") as file:
         data = file.create_dataset(
@@ -152,11 +162,13 @@ def write_daily(
         file.create_dataset("dates", data=dates.astype("S10"))
         if interpolated is not None:
             file.create_dataset("interpolated", data=interpolated)
-        file.attrs.update(attributes or {})
+        if units:
+            data.attrs["units"] = units
         first = 0
         for piece in pieces:
             data[first : first + len(piece)] = piece
             first += len(piece)
+        file.attrs.update(attributes())
     if first != len(dates):
         raise ValueError(f"pieces of {path.name} must cover {len(dates)} days, got {first}")
 

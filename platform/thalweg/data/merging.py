@@ -1,7 +1,8 @@
 """One daily HDF5 file from many, such as one per month, that hold one dataset per day named YYYY-MM-DD."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -9,15 +10,18 @@ import h5py
 import numpy as np
 from jaxtyping import Bool, Float32, Int64, Shaped
 
+from thalweg.data.encoding import Encoding
 from thalweg.data.hdf5 import CHUNK_DAYS, unreadable, write_daily
 from thalweg.data.store import content_hashes, key_of
+from thalweg.data.survey import Extremes, Survey
 from thalweg.data.updating import new_name
 from thalweg.errors import DataError, OutputError
 
 MissingDays = Literal["refuse", "interpolate"]
 
-_FORMAT = 2  # version of what a merged file holds
+_FORMAT = 3  # version of what a merged file holds
 _SOURCE = "merged_from"  # attribute of a merged file: a hash of everything that it depends on
+_EXTREMES = "extremes"  # attribute of a merged file: what its survey has found, as JSON
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,7 @@ class Merged:
         num_days: Its days.
         gaps: First and last day of each stretch that no file holds.
         written: False where the file was there already, made from the same.
+        extremes: What its values are, interpolated days left out; None where nobody looked.
     """
 
     path: Path
@@ -37,13 +42,27 @@ class Merged:
     num_days: int
     gaps: tuple[tuple[str, str], ...]
     written: bool
+    extremes: Extremes | None = None
 
     def __str__(self) -> str:
         gaps = ", ".join(first if first == last else f"{first} to {last}" for first, last in self.gaps)
         state = "" if self.written else ", there already"
-        return (
-            f"{self.path.name}: {self.num_days} days of {self.num_files} files; gaps: {gaps or 'none'}{state}"
-        )
+        values = f"; {self.extremes}" if self.extremes else ""
+        days = f"{self.num_days} days of {self.num_files} files"
+        return f"{self.path.name}: {days}; gaps: {gaps or 'none'}{state}{values}"
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a merged file is looked at before it gets its name.
+
+    Attributes:
+        survey: Makes the survey for values of a unit, empty where none is declared.
+        land: The cells that it looks at.
+    """
+
+    survey: Callable[[str], Survey]
+    land: Bool[np.ndarray, "row col"]
 
 
 def find_days(files: Sequence[Path]) -> dict[np.datetime64, Path]:
@@ -72,11 +91,13 @@ def merge(
     *,
     missing: MissingDays = "refuse",
     sentinel: float = float("nan"),
+    look: Look | None = None,
 ) -> Merged:
     """Writes the days of a period into one daily HDF5 file; does nothing where it is there, made from the same.
 
     The same days give the same bytes, in whatever files they lie; days that are interpolated are marked as such. The
-    file appears under its name only when complete.
+    file holds physical values, NaN where the attributes of a day say that there is none. It appears under its name only
+    when complete.
 
     Args:
         days: Which file holds which day, from `find_days`.
@@ -84,9 +105,11 @@ def merge(
         target: The merged file.
         missing: Whether days that no file holds are refused or interpolated cell by cell between their neighbours.
         sentinel: Value of cells without data; it, and NaN, stay what they are where neighbours are interpolated.
+        look: Looks at the values; what it refuses is not merged.
 
     Raises:
-        DataError: Days are missing, are the first or last of the period, or differ in shape; or a file is damaged.
+        DataError: Days are missing, are the first or last of the period, or differ in shape or unit; a file is damaged,
+            or values cannot be.
         OutputError: The target cannot be written.
     """
     known = np.array([day in days for day in dates])
@@ -98,16 +121,17 @@ def merge(
             f"{' ...' if len(gaps) > 5 else ''}; add them, choose another period, or have days inside it interpolated"
         )
     files = sorted({days[day] for day in dates[known]})
-    key = _key(files, dates, missing, sentinel, target.parent)
-    merged = Merged(target, len(files), len(dates), gaps, written=_made_from(target) != key)
-    if merged.written:
-        _write(_Days(days, dates), known, target, key, sentinel)
-    return merged
+    key = _key(files, dates, missing, sentinel, look, target.parent)
+    written = _attribute(target, _SOURCE) != key
+    if written:
+        _write(_Days(days, dates), known, target, key, sentinel, look)
+    extremes = Extremes(**json.loads(_attribute(target, _EXTREMES))) if look else None
+    return Merged(target, len(files), len(dates), gaps, written=written, extremes=extremes)
 
 
 def is_merged(path: Path) -> bool:
     """Returns whether a file is one that `merge` has written."""
-    return bool(_made_from(path))
+    return bool(_attribute(path, _SOURCE))
 
 
 class _Days:
@@ -115,6 +139,8 @@ class _Days:
 
     def __init__(self, days: Mapping[np.datetime64, Path], dates: Shaped[np.ndarray, " day"]) -> None:
         self.dates = dates
+        self.precision = 0.0
+        self.units: str | None = None
         self._days = days
         self._path: Path | None = None
         self._file: h5py.File | None = None
@@ -129,6 +155,10 @@ class _Days:
                 f"for {self.dates[0]}; write them on one grid"
             )
         return values
+
+    def path(self, number: int) -> Path:
+        """Returns the file that holds a day."""
+        return self._days[self.dates[number]]
 
     def close(self) -> None:
         """Closes the open file."""
@@ -147,17 +177,47 @@ class _Days:
                     f"{name} in {path} must be a grid of numbers, got {getattr(item, 'dtype', 'a group')} "
                     f"{getattr(item, 'shape', '')}; write the file again"
                 )
-            values: Float32[np.ndarray, "row col"] = item[:].astype(np.float32)
-            return values
+            return self._decode(item, f"{name} in {path}")
         except (OSError, RuntimeError) as error:
             raise unreadable(path, error) from None
 
+    def _decode(self, item: h5py.Dataset, where: str) -> Float32[np.ndarray, "row col"]:
+        encoding = Encoding.of_dataset(item, where)
+        if self.units is None:
+            self.units = encoding.units
+        if encoding.units != self.units:
+            raise DataError(
+                f"all days must have one unit, got {encoding.units or 'none'} for {where} and {self.units or 'none'} "
+                f"for {self.dates[0]}; convert them to one"
+            )
+        self.precision = max(self.precision, encoding.precision)
+        return encoding.decode(item[:])
 
-def _write(days: _Days, known: Bool[np.ndarray, " day"], target: Path, key: str, sentinel: float) -> None:
+
+def _write(
+    days: _Days,
+    known: Bool[np.ndarray, " day"],
+    target: Path,
+    key: str,
+    sentinel: float,
+    look: Look | None,
+) -> None:
     partial = new_name(target)
+    units = days.units or ""
+    survey = look.survey(units) if look else None
+
+    def attributes() -> dict[str, str]:
+        return {_SOURCE: key} | ({_EXTREMES: json.dumps(asdict(survey.extremes))} if survey else {})
+
     try:
         pieces = _pieces(days, known, sentinel)
-        write_daily(partial, days.dates, days.shape, pieces, {_SOURCE: key}, None if known.all() else ~known)
+        if look and survey:
+            pieces = _looked_at(pieces, days, known, sentinel, survey, look.land)
+        write_daily(
+            partial, days.dates, days.shape, pieces, attributes, None if known.all() else ~known, units
+        )
+        if survey:
+            survey.raise_if_any()
         partial.replace(target)
     except OSError as error:
         raise OutputError(f"a merged file must be writable, got {error}; choose another folder") from None
@@ -181,6 +241,31 @@ def _pieces(
         )
 
 
+def _looked_at(
+    pieces: Iterator[Float32[np.ndarray, "day row col"]],
+    days: _Days,
+    known: Bool[np.ndarray, " day"],
+    sentinel: float,
+    survey: Survey,
+    land: Bool[np.ndarray, "row col"],
+) -> Iterator[Float32[np.ndarray, "day row col"]]:
+    """Yields the pieces; the survey sees what they hold of days that are data."""
+    if land.shape != days.shape:
+        raise DataError(
+            f"the land mask must have the shape of the grids, got {land.shape} for {days.shape} in "
+            f"{days.path(0)}; use the mask of this grid"
+        )
+    cells, first = np.flatnonzero(land), 0
+    for piece in pieces:
+        there = np.flatnonzero(known[first : first + len(piece)])
+        values = piece.reshape(len(piece), -1)[:, cells][there]
+        survey.allow(days.precision)
+        labels = [f"{days.dates[number]} ({days.path(number)})" for number in (first + there).tolist()]
+        survey.update(values, np.isfinite(values) & (values != sentinel), labels)
+        first += len(piece)
+        yield piece
+
+
 def _between(
     days: _Days, positions: Int64[np.ndarray, " known"], number: int, sentinel: float
 ) -> Float32[np.ndarray, "row col"]:
@@ -200,7 +285,12 @@ def _gaps(dates: Shaped[np.ndarray, " day"], known: Bool[np.ndarray, " day"]) ->
 
 
 def _key(
-    files: Sequence[Path], dates: Shaped[np.ndarray, " day"], missing: str, sentinel: float, cache: Path
+    files: Sequence[Path],
+    dates: Shaped[np.ndarray, " day"],
+    missing: str,
+    sentinel: float,
+    look: Look | None,
+    cache: Path,
 ) -> str:
     hashes = content_hashes({str(path): path for path in files}, cache / ".store")
     period = [str(dates[0]), str(dates[-1])]
@@ -209,15 +299,16 @@ def _key(
         "period": period,
         "missing": missing,
         "sentinel": str(sentinel),
+        "looked_at": np.flatnonzero(look.land).tolist() if look else None,
         "format": _FORMAT,
     }
     return key_of(parts)
 
 
-def _made_from(target: Path) -> str:
+def _attribute(target: Path, name: str) -> str:
     try:
         with h5py.File(target, "r") as file:
-            return str(file.attrs.get(_SOURCE, ""))
+            return str(file.attrs.get(name, ""))
     except OSError:
         return ""
 

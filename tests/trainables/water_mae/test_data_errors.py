@@ -180,7 +180,7 @@ def test_a_sentinel_on_land_is_counted_and_dated(tiny_copy: Path) -> None:
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_land_that_is_not_finite_is_counted_and_dated(tiny_copy: Path, value: float) -> None:
     _set_land(tiny_copy, "val", 1, 3, value)
-    _refused(tiny_copy, "got 3 values without, first NaN or infinity on 2004-01-02")
+    _refused(tiny_copy, "got 3 values without, first NaN, infinity or a fill value on 2004-01-02")
 
 
 def test_a_sentinel_in_the_ocean_is_no_fault(tiny_root: Path) -> None:
@@ -234,8 +234,7 @@ def test_all_faults_of_both_tables_are_told_at_once(tiny_copy: Path) -> None:
     _change_attributes(tiny_copy, lambda table: table.drop(columns="bfihost").assign(propwet="wet"))
     _refused(
         tiny_copy,
-        r"(?s)got 2 faults:.*got 2 faults:.*date in .*ID in .* must be whole numbers.*"
-        r"got 2 faults:.*got no bfihost.*propwet in .* got 'wet'",
+        r"(?s)got 4 faults:.*date in .*ID in .* must be whole numbers.*got no bfihost.*propwet in .* got 'wet'",
     )
 
 
@@ -246,12 +245,15 @@ def test_an_impossible_river_flow_is_refused(tiny_copy: Path, value: float) -> N
         return table
 
     _change_series(tiny_copy, change)
-    _refused(tiny_copy, "riverflow in .* got 1 other values, first .* on 2002-03-01 at 1008; write NaN")
+    _refused(
+        tiny_copy,
+        "riverflow in .* within 0 and 5000 mm/day, got 1 other value in 1 place, first .* on 2002-03-01 at 1008",
+    )
 
 
 def test_a_sentinel_in_evaporation_is_refused(tiny_copy: Path) -> None:
     _change_series(tiny_copy, lambda table: table.assign(evaporation=-99999.0))
-    _refused(tiny_copy, "evaporation in .* must be finite, got 70128 other values")
+    _refused(tiny_copy, "evaporation in .* within -100 and 100 mm/day, got 70,128 other values in 48 places")
 
 
 def test_a_catchment_without_any_flow_is_named(tiny_copy: Path) -> None:

@@ -1,0 +1,29 @@
+"""Values that a quantity can have, by its unit: what lies beyond stands for no data, or is a mistake."""
+
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Smallest and largest plausible value of a quantity in one unit.
+
+    Attributes:
+        unit: The unit, ``1`` for a share.
+        low: Smallest plausible value.
+        high: Largest plausible value.
+        spellings: Other names of the unit in files; case, blanks, dots, ``^``, ``*`` and ``_`` make no difference.
+    """
+
+    unit: str
+    low: float
+    high: float
+    spellings: tuple[str, ...] = ()
+
+    def is_called(self, text: str) -> bool:
+        """Returns whether a text names this unit."""
+        return _plain(text) in {_plain(name) for name in (self.unit, *self.spellings)}
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[\s.^*_]", "", text.casefold())

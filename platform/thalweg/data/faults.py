@@ -1,0 +1,64 @@
+"""Everything that is wrong with data, told at once and not one fault per run."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from thalweg.errors import DataError
+
+_MAX_TOLD = 20
+
+T = TypeVar("T")
+
+
+class DataFaults(DataError):
+    """Several faults; each argument is the message of one."""
+
+    def __str__(self) -> str:
+        told = [f"\n  {number}. {text}" for number, text in enumerate(self.args[:_MAX_TOLD], 1)]
+        others = len(self.args) - len(told)
+        rest = f"\n  and {others} more" if others else ""
+        return f"data must be sound, got {len(self.args)} faults:{''.join(told)}{rest}"
+
+
+class Faults:
+    """Collects the messages of `DataError`s, so that what follows is still looked at."""
+
+    def __init__(self) -> None:
+        self._texts: list[str] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._texts)
+
+    @contextmanager
+    def collected(self) -> Iterator[None]:
+        """Keeps a `DataError` of the block, which ends there."""
+        try:
+            yield
+        except DataFaults as error:
+            self._texts += error.args
+        except DataError as error:
+            self._texts.append(str(error))
+
+    def add(self, text: str) -> None:
+        """Keeps a message."""
+        self._texts.append(text)
+
+    def attempt(self, work: Callable[[], T]) -> T | None:
+        """Returns what `work` returns; None where it raises a `DataError`, which is kept."""
+        found: list[T] = []
+        with self.collected():
+            found.append(work())
+        return found[0] if found else None
+
+    def raise_if_any(self) -> None:
+        """Raises what was collected.
+
+        Raises:
+            DataError: Something was.
+        """
+        texts = list(dict.fromkeys(self._texts))
+        if len(texts) == 1:
+            raise DataError(texts[0])
+        if texts:
+            raise DataFaults(*texts)

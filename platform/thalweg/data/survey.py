@@ -1,0 +1,171 @@
+"""What values an array holds: extremes, how many are missing, and which of them cannot be."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from jaxtyping import Bool, Float, Shaped
+
+from thalweg.data.bounds import Bounds
+from thalweg.errors import DataError
+
+_ROUNDING = 1e-6  # of arithmetic: a rain of -1e-9 mm is none
+
+
+@dataclass(frozen=True)
+class Extremes:
+    """Extremes of the values that are data, and how many are none.
+
+    Attributes:
+        low: Smallest value; infinite where there is none.
+        high: Largest value; minus infinite where there is none.
+        num_values: All values.
+        num_missing: Values among these that are no data.
+        unit: Their unit.
+    """
+
+    low: float = float("inf")
+    high: float = float("-inf")
+    num_values: int = 0
+    num_missing: int = 0
+    unit: str = ""
+
+    def __add__(self, other: Self) -> "Extremes":
+        """Returns those of both."""
+        return Extremes(
+            min(self.low, other.low),
+            max(self.high, other.high),
+            self.num_values + other.num_values,
+            self.num_missing + other.num_missing,
+            self.unit or other.unit,
+        )
+
+    def __str__(self) -> str:
+        share = self.num_missing / max(self.num_values, 1)
+        missing = (
+            "none" if not self.num_missing else "under 0.1 %" if share < 1e-3 else f"{100 * share:.1f} %"
+        )
+        values = (
+            f"{self.low:.4g} to {self.high:.4g}{_words(self.unit)}" if self.low <= self.high else "no value"
+        )
+        return f"{values}, {missing} missing"
+
+
+class Survey:
+    """Looks at the values of one quantity in one file, piece after piece.
+
+    The unit is the declared one, else that of the first bounds that hold the median of the first piece.
+
+    Args:
+        name: The quantity.
+        source: Where the values come from, for messages.
+        bounds: Bounds of the quantity in each unit that it may have.
+        place: Returns the words for a place, given its number.
+        way_out: How a file says that a value is none.
+        hint: One more way out.
+        units: The declared unit, empty where none is; one that is not known counts as none.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        source: object,
+        bounds: Sequence[Bounds],
+        *,
+        place: Callable[[int], str],
+        way_out: str = "declare it as its _FillValue",
+        hint: str = "",
+        units: str = "",
+    ) -> None:
+        self._name, self._source, self._place = name, source, place
+        self._way_out = f"{way_out}, or write NaN{'; ' if hint else ''}{hint}"
+        self._choice = tuple(bounds)
+        self._bounds = next((each for each in bounds if each.is_called(units)), None)
+        if len(self._choice) == 1:
+            (self._bounds,) = self._choice
+        self._slack = _ROUNDING
+        self._extremes = Extremes()
+        self._first = ""
+        self._num_wrong = 0
+        self._wrong_places: set[int] = set()
+
+    @property
+    def bounds(self) -> tuple[Bounds, ...]:
+        """The bounds in the unit of the values; all of them before there was a value."""
+        return self._choice if self._bounds is None else (self._bounds,)
+
+    @property
+    def extremes(self) -> Extremes:
+        """Extremes so far."""
+        return self._extremes
+
+    def allow(self, precision: float) -> None:
+        """Lets values lie beyond the bounds by what packing has moved them."""
+        self._slack = max(self._slack, precision + _ROUNDING)
+
+    def update(
+        self,
+        values: Float[np.ndarray, "day place"],
+        known: Bool[np.ndarray, "day place"],
+        dates: Sequence[Any] | Shaped[np.ndarray, " day"],
+    ) -> None:
+        """Looks at a piece.
+
+        Args:
+            values: The values.
+            known: Where they are data.
+            dates: What each day is called.
+        """
+        num_known = int(np.count_nonzero(known))
+        there = values if num_known == values.size else values[known]
+        low = high = None
+        if num_known:
+            if self._bounds is None:
+                self._bounds = self._of(float(np.median(there)))
+            low, high = float(there.min()), float(there.max())
+        piece = Extremes(num_values=values.size, num_missing=values.size - num_known)
+        if low is not None and high is not None and self._bounds is not None:
+            piece += Extremes(low, high, unit=self._bounds.unit)
+            if not (low >= self._bounds.low - self._slack and high <= self._bounds.high + self._slack):
+                self._keep(values, known, dates, self._bounds)
+        self._extremes += piece
+
+    def _of(self, median: float) -> Bounds:
+        fitting = (each for each in self._choice if each.low <= median <= each.high)
+        return next(fitting, self._choice[0])
+
+    def _keep(
+        self,
+        values: Float[np.ndarray, "day place"],
+        known: Bool[np.ndarray, "day place"],
+        dates: Sequence[Any] | Shaped[np.ndarray, " day"],
+        bounds: Bounds,
+    ) -> None:
+        wrong = known & ~((values >= bounds.low - self._slack) & (values <= bounds.high + self._slack))
+        days, places = np.nonzero(wrong)
+        if not self._num_wrong:
+            value = values[days[0], places[0]]
+            self._first = f"first {value:g} on {dates[days[0]]} {self._place(int(places[0]))}"
+        self._num_wrong += len(days)
+        self._wrong_places |= set(places.tolist())
+
+    def raise_if_any(self) -> None:
+        """Refuses what cannot be.
+
+        Raises:
+            DataError: A value lies beyond the bounds of its unit.
+        """
+        if not self._num_wrong or self._bounds is None:
+            return
+        num_places = len(self._wrong_places)
+        raise DataError(
+            f"{self._name} in {self._source} must lie within {self._bounds.low:g} and {self._bounds.high:g}"
+            f"{_words(self._bounds.unit)}, got {self._num_wrong:,} other value{'s' * (self._num_wrong > 1)} "
+            f"in {num_places:,} place{'s' * (num_places > 1)}, {self._first}; "
+            f"where that means no data {self._way_out}"
+        )
+
+
+def _words(unit: str) -> str:
+    return {"": "", "1": " (share)"}.get(unit, f" {unit}")

@@ -1,0 +1,160 @@
+"""What the values of a data set are: extremes and missing shares for people, implausible ones refused by name."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from jaxtyping import Bool, Float32, Int64, Shaped
+
+from thalweg.data.bounds import Bounds
+from thalweg.data.encoding import Encoding
+from thalweg.data.faults import Faults
+from thalweg.data.hdf5 import DailyGrid, read_days
+from thalweg.data.normalization import Moments
+from thalweg.data.survey import Extremes, Survey
+from trainables.water_mae.config import PLAUSIBLE
+from trainables.water_mae.inputs import LandCheck
+
+SERIES = {"evaporation": "evaporation", "riverflow": "river_flow"}
+"""Modality of each column of the table of series."""
+_SERIES_COLUMNS = (*SERIES, "discharge_vol")
+_DISCHARGE = (Bounds("m3/s", 0, 500_000),)  # the Amazon in flood: 300,000
+
+
+def survey_cells(
+    name: str, path: Path, land: Bool[np.ndarray, "row col"], units: str, *, like: str = ""
+) -> Survey:
+    """Returns the survey for the land cells of one file.
+
+    Args:
+        name: The modality.
+        path: The file.
+        land: Land mask.
+        units: Unit that the file declares, empty where it does not.
+        like: Unit of the modality in the other files, empty where it is not known.
+    """
+    rows, cols = np.nonzero(land)
+    bounds = [each for each in PLAUSIBLE[name] if each.unit == like] or PLAUSIBLE[name]
+    return Survey(
+        name,
+        path,
+        bounds,
+        place=lambda number: f"in cell [{rows[number]}, {cols[number]}]",
+        hint="other units are taken where the attribute units declares them",
+        units=units,
+    )
+
+
+def survey_training(
+    name: str, grids: Sequence[DailyGrid], land: Bool[np.ndarray, "row col"], *, refused: bool
+) -> tuple[Moments, str]:
+    """Returns the statistics of all land cells with data of the first file, and the unit.
+
+    Args:
+        name: The modality.
+        grids: Its files, the training split first; if something is wrong there, the others are looked at too.
+        land: Land mask.
+        refused: Whether land cells without data are refused.
+
+    Raises:
+        DataError: Something is wrong, of all files.
+    """
+    moments, faults, unit = Moments(), Faults(), ""
+    for number, grid in enumerate(grids):
+        if number and not faults:
+            break
+        survey = survey_cells(name, grid.path, land, grid.encoding.units, like=unit)
+        with faults.collected():
+            _look(grid, survey, np.flatnonzero(land), Moments() if number else moments, refused=refused)
+        unit = unit or survey.extremes.unit
+    faults.raise_if_any()
+    return moments, unit
+
+
+def _look(
+    grid: DailyGrid, survey: Survey, land: Int64[np.ndarray, " cell"], moments: Moments, *, refused: bool
+) -> None:
+    check, faults = LandCheck(grid), Faults()
+    survey.allow(grid.encoding.precision)
+    for first, days in read_days(grid):
+        values, known = check.update(first, days.reshape(len(days), -1)[:, land])
+        moments.update(values[known])
+        survey.update(values, known, grid.dates[first : first + len(days)])
+    raise_found(check if refused else None, survey, faults)
+    faults.raise_if_any()
+
+
+def raise_found(check: LandCheck | None, survey: Survey, faults: Faults) -> None:
+    """Adds what was found in a file to the faults."""
+    if check is not None:
+        with faults.collected():
+            check.raise_if_any()
+    with faults.collected():
+        survey.raise_if_any()
+
+
+def values_note(extremes: Mapping[str, Extremes]) -> str:
+    """Returns the extremes and missing shares of modalities as one line."""
+    return "; ".join(f"{name} {found}" for name, found in extremes.items())
+
+
+def series_encodings(path: Path, schema: pa.Schema) -> dict[str, Encoding]:
+    """Reads what a parquet file declares about its columns of numbers: metadata of fields, ``attrs`` of pandas.
+
+    Raises:
+        DataError: An attribute is no number.
+    """
+    frame = (schema.pandas_metadata or {}).get("attributes") or {}
+    found = {}
+    for field in schema:
+        if pa.types.is_integer(field.type) or pa.types.is_floating(field.type):
+            own = {name.decode(): value for name, value in (field.metadata or {}).items()}
+            of_frame = frame.get(field.name)
+            attributes = (of_frame if isinstance(of_frame, dict) else {}) | own
+            found[field.name] = Encoding.of(
+                attributes, field.type.to_pandas_dtype(), f"{field.name} in {path}"
+            )
+    return found
+
+
+def decode_series(column: Shaped[np.ndarray, " row"], encoding: Encoding) -> Float32[np.ndarray, " row"]:
+    """Returns a column in physical values; whole numbers with gaps arrive as floating-point ones."""
+    if column.dtype == encoding.dtype or column.dtype.kind in "iu":
+        return encoding.decode(column)
+    known = np.isfinite(column)
+    stored = np.where(known, column, 0).astype(encoding.dtype)
+    return np.where(known, encoding.decode(stored), np.float32(np.nan))
+
+
+def survey_series(
+    path: Path,
+    values: Mapping[str, Float32[np.ndarray, "day catchment"]],
+    dates: Shaped[np.ndarray, " day"],
+    ids: Sequence[object] | Shaped[np.ndarray, " catchment"],
+) -> dict[str, Extremes]:
+    """Looks at series by the names of their columns, NaN where unknown; returns what they are.
+
+    Raises:
+        DataError: Values cannot be, of all columns.
+    """
+    encodings = series_encodings(path, pq.read_schema(path))
+    faults, found = Faults(), {}
+    for column, of_column in values.items():
+        bounds = _DISCHARGE if column == "discharge_vol" else PLAUSIBLE[SERIES[column]]
+        survey = Survey(
+            column,
+            path,
+            bounds,
+            place=lambda number: f"at {ids[number]}",
+            way_out="declare it as _FillValue in the metadata of the field",
+        )
+        if column in encodings:
+            survey.allow(encodings[column].precision)
+        survey.update(of_column, ~np.isnan(of_column), dates)
+        with faults.collected():
+            survey.raise_if_any()
+        found[SERIES.get(column, column)] = survey.extremes
+    faults.raise_if_any()
+    return found
