@@ -14,7 +14,12 @@ from thalweg.contract import SplitName
 from thalweg.data.survey import Extremes
 from thalweg.errors import DataError
 from trainables.water_mae.layout import ATTRIBUTES
-from trainables.water_mae.values import decode_series, series_encodings, survey_series
+from trainables.water_mae.values import (
+    decode_series,
+    require_plausible_attributes,
+    series_encodings,
+    survey_series,
+)
 
 _COLUMNS = ("date", "ID", "evaporation", "riverflow")
 
@@ -75,6 +80,7 @@ def read_catchments(
             f"got none of {len(ids)}; raise data.max_missing_ratio"
         )
     static = _read_attributes(files["attributes"], ids[keep])
+    require_plausible_attributes(files["attributes"], static, ids[keep])
     values = values[:, :, keep]
     filled = np.zeros_like(values)
     for span in spans.values():

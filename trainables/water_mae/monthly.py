@@ -49,7 +49,8 @@ def read(
 
     The folder holds anywhere below it HDF5 files whose path names their modality (``precip``, ``soil``, ``temp``), a
     land mask ``*mask_*x*`` of numpy or torch, ``Catchment_attributes_nrfa.csv``, and one parquet table with the
-    columns ``date, ID, evaporation`` and ``riverflow`` in mm/day or ``discharge_vol`` in m3/s.
+    columns ``date, ID, evaporation`` and ``riverflow`` in mm/day or ``discharge_vol`` in m3/s. Attributes of the CF
+    conventions say how values are packed and which are missing, in the metadata of parquet columns as well.
 
     Args:
         source: The folder.

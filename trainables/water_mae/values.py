@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from jaxtyping import Bool, Float32, Int64, Shaped
+from jaxtyping import Bool, Float32, Float64, Int64, Shaped
 
 from thalweg.contract import SplitName
 from thalweg.data.bounds import Bounds
@@ -18,7 +18,7 @@ from thalweg.data.normalization import Moments
 from thalweg.data.survey import Extremes, Survey
 from trainables.water_mae.config import PLAUSIBLE
 from trainables.water_mae.inputs import LandCheck
-from trainables.water_mae.layout import Period
+from trainables.water_mae.layout import ATTRIBUTES, PLAUSIBLE_ATTRIBUTES, Period
 
 SERIES = {"evaporation": "evaporation", "riverflow": "river_flow"}
 """Modality of each column of the table of series."""
@@ -161,6 +161,29 @@ def survey_series(
         found[SERIES.get(column, column)] = survey.extremes
     faults.raise_if_any()
     return found
+
+
+def require_plausible_attributes(
+    path: Path, static: Float64[np.ndarray, "catchment attribute"], ids: Shaped[np.ndarray, " catchment"]
+) -> None:
+    """Refuses attributes that cannot be.
+
+    Raises:
+        DataError: Some cannot, of all columns.
+    """
+    faults = Faults()
+    for name, values in zip(ATTRIBUTES, static.T, strict=True):
+        survey = Survey(
+            name,
+            path,
+            (PLAUSIBLE_ATTRIBUTES[name],),
+            place=lambda number: f"at {ids[number]}",
+            way_out="leave the field empty",
+        )
+        survey.update(values[None], np.isfinite(values[None]), [""])
+        with faults.collected():
+            survey.raise_if_any()
+    faults.raise_if_any()
 
 
 def decode_table(path: Path, table: pd.DataFrame) -> pd.DataFrame:
