@@ -139,7 +139,7 @@ def test_packed_series_and_default_fills_are_read_as_netcdf_means_them(
         pack(daily, "precipitation", 0.01)
         pack(daily, "temperature", 0.01, -32768)
         pack(daily, "riverflow", 0.01)
-        daily["temperature"].attrs["missing_value"] = np.int16([-32768, 9999])
+        daily["temperature"].attrs["missing_value"] = np.array([-32768, 9999], np.int16)
 
     folder = source(change)
     report = read(folder, tmp_path / "new", **PERIODS)
