@@ -14,7 +14,7 @@ from thalweg.data.survey import Extremes
 from thalweg.errors import DataError
 from trainables.water_mae.layout import ATTRIBUTES
 from trainables.water_mae.tables import SeriesTable, read_attributes, read_series
-from trainables.water_mae.values import survey_series
+from trainables.water_mae.values import require_plausible_attributes, survey_series
 
 COLUMNS = ("evaporation", "riverflow")
 """The daily series, in the order in which the model sees them; both in mm/day."""
@@ -79,6 +79,7 @@ def read_catchments(
         )
     require_rows(files["attributes"], attributes, ids[keep])
     static = _static(files["attributes"], attributes.loc[ids[keep]])
+    require_plausible_attributes(files["attributes"], static, ids[keep])
     values = values[:, :, keep]
     filled = np.zeros_like(values)
     for span in spans.values():

@@ -28,7 +28,7 @@ from trainables.water_mae.gridding import InverseDistance
 from trainables.water_mae.layout import ATTRIBUTES, Period
 from trainables.water_mae.soil import SoilBucket
 from trainables.water_mae.tables import read_attributes
-from trainables.water_mae.values import survey_cells, survey_series
+from trainables.water_mae.values import require_plausible_attributes, survey_cells, survey_series
 
 DAILY, GRID, TABLE = "camels_gb_daily.nc", "gb_grid_5km_290x180.nc", "attributes_merged.csv"
 TRAIN, VAL = "2001-01-01:2010-12-31", "2011-01-01:2013-12-31"
@@ -135,9 +135,12 @@ def read(
             record = _read_record(daily, options, faults)
         with xr.open_dataset(source / GRID, engine="h5netcdf", mask_and_scale=False) as grid:
             terrain = _read_terrain(grid, options.mask, record.ids, faults)
-        faults.raise_if_any()
         table = read_attributes(source / TABLE, (*ATTRIBUTES, "complete"))
         chosen = _choose(record, table, options.catchments)
+        with faults.collected():
+            ids = record.ids[chosen]
+            require_plausible_attributes(source / TABLE, table.loc[ids, list(ATTRIBUTES)].to_numpy(), ids)
+        faults.raise_if_any()
     except (OSError, KeyError) as error:
         raise DataError(
             f"{source} must hold complete files, got {type(error).__name__}: {error}; copy them again"

@@ -13,6 +13,7 @@ import pandas as pd
 from jaxtyping import Bool, Float32, Int64, Shaped
 
 from thalweg.contract import SplitName
+from thalweg.data.bounds import Bounds
 from thalweg.data.hdf5 import write_daily
 from thalweg.errors import ConfigError, DataError
 from trainables.water_mae.config import IMAGE_MODALITIES, PLAUSIBLE
@@ -35,6 +36,17 @@ ATTRIBUTES = (
     "bfihost",
 )
 """Columns of the attribute table, in the order in which the model sees them."""
+_ALTITUDE = Bounds("m", -500, 9000)
+PLAUSIBLE_ATTRIBUTES: Mapping[str, Bounds] = {
+    "latitude": Bounds("degrees", -90, 90),
+    "longitude": Bounds("degrees", -180, 360),
+    **{name: _ALTITUDE for name in ATTRIBUTES if name.endswith("-altitude")},
+    "catchment-area": Bounds("km2", 0, 1e7),
+    "dpsbar": Bounds("m/km", 0, 5000),
+    "propwet": Bounds("1", 0, 100),
+    "bfihost": Bounds("1", 0, 100),
+}
+"""What values an attribute can have; shares may be given in per cent."""
 
 _PATTERNS = {
     "series": "riverflow_evaporation_*catchments_*.parquet",

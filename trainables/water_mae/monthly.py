@@ -24,7 +24,7 @@ from trainables.water_mae.config import IMAGE_MODALITIES
 from trainables.water_mae.inputs import read_mask
 from trainables.water_mae.layout import ATTRIBUTES, SENTINEL, Period
 from trainables.water_mae.tables import SeriesTable, read_attributes, read_series
-from trainables.water_mae.values import survey_cells, values_note
+from trainables.water_mae.values import require_plausible_attributes, survey_cells, values_note
 
 TRAIN, VAL = "1989-01-01:2010-12-31", "2011-01-01:2015-12-30"
 OPTIONS = {
@@ -53,7 +53,8 @@ def read(
 
     The folder holds anywhere below it HDF5 files whose path names their modality (``precip``, ``soil``, ``temp``), a
     land mask ``*mask_*x*`` of numpy or torch, ``Catchment_attributes_nrfa.csv``, and one parquet table with the
-    columns ``date, ID, evaporation`` and ``riverflow`` in mm/day or ``discharge_vol`` in m3/s.
+    columns ``date, ID, evaporation`` and ``riverflow`` in mm/day or ``discharge_vol`` in m3/s. Attributes of the CF
+    conventions say how values are packed and which are missing, in the metadata of parquet columns as well.
 
     Args:
         source: The folder.
@@ -155,6 +156,9 @@ def _read_tables(source: Path, periods: Mapping[SplitName, Period]) -> _Tables:
         dates = np.concatenate([period.dates for period in periods.values()])
         arranged = faults.attempt(partial(arrange, series, rows, dates))
         told = f"; {values_note(arranged[2])}" if arranged else ""
+    if table is not None:
+        numbers = table.to_numpy(np.float64)
+        faults.attempt(lambda: require_plausible_attributes(attributes, numbers, table.index.to_numpy()))
     if rows is not None and table is not None:
         if _DISCHARGE in rows.columns:
             rows = faults.attempt(partial(_in_millimetres, rows, attributes, table["catchment-area"]))

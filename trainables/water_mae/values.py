@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from jaxtyping import Bool, Float32, Int64, Shaped
+from jaxtyping import Bool, Float32, Float64, Int64, Shaped
 
 from thalweg.data.bounds import Bounds
 from thalweg.data.encoding import Encoding
@@ -16,6 +16,7 @@ from thalweg.data.normalization import Moments
 from thalweg.data.survey import Extremes, Survey
 from trainables.water_mae.config import PLAUSIBLE
 from trainables.water_mae.inputs import LandCheck
+from trainables.water_mae.layout import ATTRIBUTES, PLAUSIBLE_ATTRIBUTES
 
 SERIES = {"evaporation": "evaporation", "riverflow": "river_flow"}
 """Modality of each column of the table of series."""
@@ -158,3 +159,26 @@ def survey_series(
         found[SERIES.get(column, column)] = survey.extremes
     faults.raise_if_any()
     return found
+
+
+def require_plausible_attributes(
+    path: Path, static: Float64[np.ndarray, "catchment attribute"], ids: Shaped[np.ndarray, " catchment"]
+) -> None:
+    """Refuses attributes that cannot be.
+
+    Raises:
+        DataError: Some cannot, of all columns.
+    """
+    faults = Faults()
+    for name, values in zip(ATTRIBUTES, static.T, strict=True):
+        survey = Survey(
+            name,
+            path,
+            (PLAUSIBLE_ATTRIBUTES[name],),
+            place=lambda number: f"at {ids[number]}",
+            way_out="leave the field empty",
+        )
+        survey.update(values[None], np.isfinite(values[None]), [""])
+        with faults.collected():
+            survey.raise_if_any()
+    faults.raise_if_any()

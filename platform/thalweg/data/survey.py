@@ -115,7 +115,7 @@ class Survey:
         Args:
             values: The values.
             known: Where they are data.
-            dates: What each day is called.
+            dates: What each day is called; empty where it is none.
         """
         num_known = int(np.count_nonzero(known))
         there = values if num_known == values.size else values[known]
@@ -146,7 +146,8 @@ class Survey:
         days, places = np.nonzero(wrong)
         if not self._num_wrong:
             value = values[days[0], places[0]]
-            self._first = f"first {value:g} on {dates[days[0]]} {self._place(int(places[0]))}"
+            date = dates[days[0]]
+            self._first = f"first {value:g} {f'on {date} ' if date else ''}{self._place(int(places[0]))}"
         self._num_wrong += len(days)
         self._wrong_places |= set(places.tolist())
 

@@ -192,10 +192,10 @@ def test_a_sentinel_in_the_ocean_is_no_fault(tiny_root: Path) -> None:
 
 def test_a_field_that_never_varies_is_refused(tiny_copy: Path) -> None:
     def change(file: h5py.File) -> None:
-        file["data"][...] = np.float32(3)
+        file["data"][...] = np.float32(0.25)
 
     _change_h5(tiny_copy, "soil_moisture_train_*.h5", change)
-    _refused(tiny_copy, "soil_moisture must vary over the training split, got 3 everywhere")
+    _refused(tiny_copy, "soil_moisture must vary over the training split, got 0.25 everywhere")
 
 
 @pytest.mark.parametrize("column", ["date", "ID", "evaporation", "riverflow"])
@@ -371,7 +371,13 @@ def test_a_day_without_data_cannot_be_filled_from_itself(tiny_copy: Path) -> Non
 
 
 def test_values_beyond_float16_are_refused(tiny_copy: Path) -> None:
-    _set_land(tiny_copy, "val", 7, 40 * 40, 3e7)
+    def change(file: h5py.File) -> None:
+        file["data"][...] = (
+            np.float32(7) + np.random.default_rng(0).random(file["data"].shape, np.float32) * 1e-3
+        )
+
+    _change_h5(tiny_copy, "temperature_train_*.h5", change)
+    _set_land(tiny_copy, "val", 7, 40 * 40, 90)
     _refused(
         tiny_copy,
         "normalised temperature must fit into float16, got .*; set data.stored_as to float32",

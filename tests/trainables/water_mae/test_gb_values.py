@@ -139,7 +139,7 @@ def test_packed_series_and_default_fills_are_read_as_netcdf_means_them(
         pack(daily, "precipitation", 0.01)
         pack(daily, "temperature", 0.01, -32768)
         pack(daily, "riverflow", 0.01)
-        daily["temperature"].attrs["missing_value"] = np.int16([-32768, 9999])
+        daily["temperature"].attrs["missing_value"] = np.array([-32768, 9999], np.int16)
 
     folder = source(change)
     report = read(folder, tmp_path / "new", **PERIODS)
@@ -187,10 +187,13 @@ def test_all_that_cannot_be_is_refused_at_once(source: Callable[..., Path], tmp_
     folder = source(change)
     with h5py.File(folder / GRID, "a") as file:
         file["tmean_1910"][3, 3] = -9999
+    table = pd.read_csv(folder / TABLE)
+    table.loc[5, "dpsbar"] = -999
+    table.to_csv(folder / TABLE, index=False)
     with pytest.raises(DataError) as caught:
         read(folder, tmp_path / "new", **PERIODS)
     text = str(caught.value)
-    assert "got 4 faults:" in text  # evaporation of -33 mm/day is within bounds
+    assert "got 5 faults:" in text  # evaporation of -33 mm/day is within bounds
     for words in (
         "precipitation in {}/camels_gb_daily.nc must lie within 0 and 2000 mm/day, got 3 other values in 1 place, "
         "first -9999 on 2001-03-06 at gauge 2301",
@@ -199,6 +202,8 @@ def test_all_that_cannot_be_is_refused_at_once(source: Callable[..., Path], tmp_
         "first -999 on 2001-03-08 at gauge 2201",
         "tmean_1910 in {}/gb_grid_5km_290x180.nc must lie within -100 and 100 degC, got 1 other value in 1 place, "
         "first -9999 on the mean of 1910 at cell [3, 3]",
+        "dpsbar in {}/attributes_merged.csv must lie within 0 and 5000 m/km, got 1 other value in 1 place, "
+        "first -999 at 2501; where that means no data leave the field empty",
     ):
         assert words.format(folder) in text
     assert not (tmp_path / "new").exists()

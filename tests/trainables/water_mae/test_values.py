@@ -274,6 +274,19 @@ def test_the_notes_tell_extremes_and_missing_shares(world: Path, whole: WaterDat
     assert whole.notes == ("; ".join(parts),)
 
 
+def test_attributes_that_cannot_be_are_refused_at_once(copy: Path) -> None:
+    (path,) = copy.glob("*.csv")
+    table = pd.read_csv(path)
+    table.loc[table["id"] == 1008, ["catchment-area", "propwet"]] = -9999
+    table.to_csv(path, index=False)
+    text = refusal(copy)
+    assert "got 2 faults:" in text
+    assert (
+        f"catchment-area in {path} must lie within 0 and 1e+07 km2, got 1 other value in 1 place, "
+        "first -9999 at 1008; where that means no data leave the field empty"
+    ) in text
+
+
 def change_series(folder: Path, change: Callable[[pd.DataFrame], pa.Table]) -> None:
     (series,) = folder.glob("*.parquet")
     pq.write_table(change(pd.read_parquet(series)), series)
