@@ -24,7 +24,7 @@ from thalweg.search.records import CHECKPOINT, CONFIG, OUTCOME, RESUMES, StudyRe
 from thalweg.search.rungs import CONTINUES
 from thalweg.search.sources import Sources
 from thalweg.search.space import Space
-from thalweg.search.storage import JOURNAL, Claim, SharedClaim, close_storage, open_storage, repair_journal
+from thalweg.search.storage import Claim, SharedClaim, close_storage, losses, open_storage
 
 _FIXED = "fixed_params"  # where Optuna keeps what `enqueue_trial` was given
 _CRASHES = "crashes"  # user attribute: how often this parameter set took its process down
@@ -105,13 +105,18 @@ class Ledger:
         space: The search space with the study's settings.
         sources: The studies that its configurations start from.
         num_recovered: Trials of an earlier process that were found running and put back.
+        losses: What could not be read of the storage, a sentence for each.
     """
 
-    def __init__(self, study: optuna.Study, space: Space, sources: Sources, claims: ExitStack) -> None:
+    def __init__(
+        self, study: optuna.Study, space: Space, sources: Sources, claim: Claim, claims: ExitStack
+    ) -> None:
         self.space = space
         self.sources = sources
         self.num_recovered = 0
+        self.losses: tuple[str, ...] = ()
         self._study = study
+        self._claim = claim
         self._claims = claims
         self._live: dict[int, _Live] = {}
         self._protocol: list[Any] | None = study.user_attrs.get(_PROTOCOL)
@@ -141,8 +146,8 @@ class Ledger:
             OutputError: The folder cannot be written.
         """
         with ExitStack() as claims:  # given back here if anything fails, else by `close`
-            claims.callback(Claim(directory).release)
-            repair_journal(directory / JOURNAL)
+            claim = Claim(directory)
+            claims.callback(claim.release)
             opened = open_storage(directory, storage)
             claims.callback(close_storage, opened)
             study = open_study(opened, name, space)
@@ -150,10 +155,16 @@ class Ledger:
                 claims.callback(SharedClaim(study, take_over=take_over).release)
             write_definition(study, space)
             sources = Sources(directory, own=name, storage=storage)
-            ledger = cls(study, space, sources, claims)
-            ledger.num_recovered = len(ledger.interrupt_all("interrupted: its process died", crashed=True))
+            ledger = cls(study, space, sources, claim, claims)
+            ledger.num_recovered = ledger._recover(claim.last_died)
+            ledger.losses = losses(opened)
             ledger._claims = claims.pop_all()
         return ledger
+
+    def _recover(self, died: bool) -> int:
+        """Puts back what the process before left running: it died, or could not write any more when it ended."""
+        reason = "interrupted: its process died" if died else "interrupted: the search was stopped"
+        return len(self.interrupt_all(reason, crashed=died))
 
     def close(self) -> None:
         """Lets another process drive the study."""
@@ -285,7 +296,19 @@ class Ledger:
 
         Returns:
             The numbers of the trials.
+
+        Raises:
+            OutputError: The storage cannot be written. Those that are still running in it are put back when the study
+                is opened again, and not counted as crashed.
         """
+        try:
+            return self._interrupt_all(reason, crashed)
+        except Exception:
+            if not crashed:
+                self._claim.excuse()
+            raise
+
+    def _interrupt_all(self, reason: str, crashed: bool) -> list[int]:
         trials = self._study.get_trials(deepcopy=False)
         continued = {trial.user_attrs.get(CONTINUES) for trial in trials}
         running = [trial for trial in trials if trial.state == TrialState.RUNNING]
