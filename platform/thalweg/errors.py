@@ -8,6 +8,7 @@ ThalwegError
   DataError            data that are missing, truncated or of the wrong form
   StudyError           a study name already used, or a study that cannot be read or continued
   OutputError          a folder that cannot be written
+  FamilyError          a family that breaks the contract
   ResourceError        resources that the cluster does not have
   ConnectionFailed     a Ray or MLflow address that does not answer
   TrialError           a trial that cannot go on
@@ -55,6 +56,10 @@ class StudyError(ThalwegError, RuntimeError):
 
 class OutputError(ThalwegError, OSError):
     """A folder or file cannot be written."""
+
+
+class FamilyError(ThalwegError, TypeError):
+    """A family gives something else than the contract says."""
 
 
 class ResourceError(ThalwegError, RuntimeError):

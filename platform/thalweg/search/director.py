@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from thalweg.config import flat
-from thalweg.errors import OutputError, TrialError, is_full_disk
+from thalweg.errors import OutputError, StudyError, TrialError, is_full_disk
 from thalweg.events import Event, Notice, TrialEnded, TrialProgress, TrialStarted, TrialStatus
 from thalweg.search.ledger import Evaluation, Ledger, Proposal, Rejection
 
@@ -235,7 +235,7 @@ class StudyDirector:
     def _heard(self, number: int, report: Report) -> bool:
         """Records a report; returns whether it brought a new evaluation."""
         if report.status == "stopped":
-            raise OutputError(
+            raise StudyError(
                 f"{report.reason}; then run the same command again: the study goes on where it stood"
             )
         if report.status == "failed":

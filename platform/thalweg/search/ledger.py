@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
@@ -19,7 +19,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from thalweg.config import FamilyConfig
 from thalweg.errors import ConfigError, NonFiniteError, SpaceError, StudyError, ThalwegError, TrialError
 from thalweg.search import records
-from thalweg.search.definition import open_study, write_definition
+from thalweg.search.definition import open_study, renew, write_definition
+from thalweg.search.recorded import ProposedTrial
 from thalweg.search.records import CHECKPOINT, CONFIG, OUTCOME, RESUMES, StudyRecord, TrialRecord
 from thalweg.search.rungs import CONTINUES
 from thalweg.search.sources import Sources
@@ -105,7 +106,7 @@ class Ledger:
         space: The search space with the study's settings.
         sources: The studies that its configurations start from.
         num_recovered: Trials of an earlier process that were found running and put back.
-        losses: What could not be read of the storage, a sentence for each.
+        notes: What people should know of the opening: lines that could not be read, a definition that was replaced.
     """
 
     def __init__(
@@ -114,7 +115,7 @@ class Ledger:
         self.space = space
         self.sources = sources
         self.num_recovered = 0
-        self.losses: tuple[str, ...] = ()
+        self.notes: tuple[str, ...] = ()
         self._study = study
         self._claim = claim
         self._claims = claims
@@ -152,12 +153,16 @@ class Ledger:
             claims.callback(close_storage, opened)
             study = open_study(opened, name, space)
             if storage is not None:
-                claims.callback(SharedClaim(study, take_over=take_over).release)
+                shared = SharedClaim(study, take_over=take_over)
+                claims.callback(shared.release)
+            study, change = renew(study, space)
+            if storage is not None and change:
+                shared.move(study)
             write_definition(study, space)
             sources = Sources(directory, own=name, storage=storage)
             ledger = cls(study, space, sources, claim, claims)
             ledger.num_recovered = ledger._recover(claim.last_died)
-            ledger.losses = losses(opened)
+            ledger.notes = (*losses(opened), *([change] if change else []))
             ledger._claims = claims.pop_all()
         return ledger
 
@@ -194,7 +199,8 @@ class Ledger:
         """Begins a trial: one that was interrupted, one of the study's first trials, or a new one."""
         trial = self._study.ask()
         attributes = trial.user_attrs
-        curve = tuple(sorted(self._frozen(trial.number).intermediate_values.items()))
+        frozen = self._frozen(trial.number)
+        curve = tuple(sorted(frozen.intermediate_values.items()))
         self._live[trial.number] = _Live(
             trial,
             time.monotonic(),
@@ -203,8 +209,7 @@ class Ledger:
             self._spent(attributes.get(CONTINUES)) if RESUMES in attributes else 0.0,
         )
         try:
-            # Optuna spells `suggest_categorical` as overloads.
-            config = self.sources.take(self.space(cast(Any, trial)))
+            config = self.sources.take(self.space(ProposedTrial(trial, frozen.system_attrs.get(_FIXED))))
         except (SpaceError, StudyError, ConfigError) as error:
             self.fail(trial.number, str(error))
             return Rejection(number=trial.number, params=trial.params, error=error)

@@ -199,8 +199,8 @@ def _run(prepared: Prepared, options: Options, ledger: Ledger, broadcast: Broadc
             num_lanes=num_lanes,
             describe=lambda proposal: _describe(prepared, proposal, ledger.sources),
         )
-        for loss in ledger.losses:
-            broadcast(Notice(text=loss))
+        for note in ledger.notes:
+            broadcast(Notice(text=note))
         if ledger.num_recovered:
             broadcast(Notice(text=f"{ledger.num_recovered} trials whose process had died are continued"))
         try:

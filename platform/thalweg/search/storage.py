@@ -109,7 +109,11 @@ class SharedClaim:
                 f"one process at a time drives a study, got {study.study_name!r}, which process "
                 f"{other['pid']} on {other['host']} drives; stop that one first, or take over if it is gone"
             )
-        pid = os.getpid()
+        self.move(study)
+
+    def move(self, study: optuna.Study) -> None:
+        """Takes the right to another study, which nobody drives."""
+        self._study, pid = study, os.getpid()
         study.set_user_attr(_DRIVER, {"host": socket.gethostname(), "pid": pid, "began": _began(pid)})
 
     def release(self) -> None:

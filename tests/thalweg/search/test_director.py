@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from thalweg.errors import OutputError, SpaceError
+from thalweg.errors import OutputError, SpaceError, StudyError
 from thalweg.events import Event, Notice, TrialEnded, TrialProgress, TrialStarted
 from thalweg.search.director import Report, StudyDirector
 from thalweg.search.ledger import Ledger, Proposal
@@ -333,7 +333,7 @@ def test_what_stops_the_study_is_no_trials_fault(stage: Stage) -> None:
     assert stage.report(second, 100)
     stage.director.fail(second, "its lane died of the same")
     stage.director.close()
-    assert isinstance(stage.director.failure, OutputError)
+    assert isinstance(stage.director.failure, StudyError)
     assert str(stage.director.failure).startswith(f"{reason}; then run the same command again")
     assert [(event.number, event.interrupted) for event in stage.of(TrialEnded)] == [(0, True), (1, True)]
     assert stage.statuses() == ["failed", "failed", "waiting", "waiting"]

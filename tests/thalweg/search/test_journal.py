@@ -116,7 +116,7 @@ def test_a_damaged_line_is_skipped_and_its_loss_named(
         assert read_study(folder, "s").trials[1].status == "complete"
     assert caplog.messages == [said]
     ledger = open_ledger(make_space())
-    assert ledger.losses == (said,)
+    assert ledger.notes == (said,)
     other = ledger.trials()[1]
     assert (other.status, len(other.curve)) == ("complete", 3)
     assert ask(ledger).number >= 2
