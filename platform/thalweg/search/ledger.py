@@ -7,7 +7,7 @@ checkpoint and its curve.
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +25,7 @@ from thalweg.search.records import CHECKPOINT, CONFIG, OUTCOME, RESUMES, StudyRe
 from thalweg.search.rungs import CONTINUES
 from thalweg.search.sources import Sources
 from thalweg.search.space import Space
-from thalweg.search.storage import Claim, SharedClaim, close_storage, losses, open_storage
+from thalweg.search.storage import Claim, SharedClaim, close_storage, losses, open_storage, tell_waits
 
 _FIXED = "fixed_params"  # where Optuna keeps what `enqueue_trial` was given
 _CRASHES = "crashes"  # user attribute: how often this parameter set took its process down
@@ -170,6 +170,10 @@ class Ledger:
         """Puts back what the process before left running: it died, or could not write any more when it ended."""
         reason = "interrupted: its process died" if died else "interrupted: the search was stopped"
         return len(self.interrupt_all(reason, crashed=died))
+
+    def tell_waits(self, tell: Callable[[str], None]) -> None:
+        """Lets somebody hear when the study's database is waited for."""
+        tell_waits(self._study._storage, tell)
 
     def close(self) -> None:
         """Lets another process drive the study."""

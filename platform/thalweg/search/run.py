@@ -158,6 +158,7 @@ def _search(prepared: Prepared, options: Options, listeners: Sequence[Listener])
         take_over=options.take_over,
     )
     broadcast = Broadcast(ledger, listeners, options.directory)
+    ledger.tell_waits(lambda text: broadcast(Notice(text=text)))
     began = time.monotonic()
     ended = StudyEnded(end="failed", reason="the search stopped unexpectedly")
     try:

@@ -6,9 +6,8 @@ One process at a time drives a study. Its claim is locked by the kernel (``flock
 import fcntl
 import logging
 import os
-import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
@@ -17,6 +16,7 @@ import optuna
 from optuna.storages.journal import JournalStorage
 
 from thalweg.errors import OutputError, StudyError
+from thalweg.search.database import PatientStorage, open_database, without_password
 from thalweg.search.journal import Journal
 
 JOURNAL = "journal.log"
@@ -138,9 +138,11 @@ def open_storage(directory: Path, url: str | None) -> Any:
     if url is None:
         return _open_journal(directory / JOURNAL)
     try:
-        return optuna.storages.get_storage(url)
+        return open_database(url)
+    except StudyError:
+        raise
     except Exception as error:  # SQLAlchemy and each database driver have trees of their own
-        shown = re.sub(r"://([^:/@]+):[^@]+@", r"://\1:***@", url)
+        shown = without_password(url)
         first = str(error).strip().partition("\n")[0]
         raise StudyError(f"the storage must be a database that answers, got {shown}: {first}") from error
 
@@ -157,6 +159,13 @@ def losses(storage: Any) -> tuple[str, ...]:
     """Returns what could not be read of a journal, a sentence for each line."""
     journal = getattr(storage, "_backend", None)
     return journal.losses if isinstance(journal, Journal) else ()
+
+
+def tell_waits(storage: Any, tell: Callable[[str], None]) -> None:
+    """Lets somebody hear when a database is waited for."""
+    backend = getattr(storage, "_backend", None)
+    if isinstance(backend, PatientStorage):
+        backend.patience.tell = tell
 
 
 def _open_journal(file: Path) -> JournalStorage:
