@@ -63,7 +63,7 @@ def open_study(storage: Any, name: str, space: Space) -> optuna.Study:
             raise StudyError(f"{change}; give the new study another name")
     elif num_trials:
         raise StudyError(f"study {name!r} was not made by thalweg; give this one another name")
-    study.sampler = make_sampler(settings, num_trials)
+    study.sampler = make_sampler(settings)
     return study
 
 

@@ -201,7 +201,7 @@ class Ledger:
 
     def ask(self) -> Proposal | Rejection:
         """Begins a trial: one that was interrupted, one of the study's first trials, or a new one."""
-        trial = self._study.ask()
+        trial = self._continued() or self._study.ask()
         attributes = trial.user_attrs
         frozen = self._frozen(trial.number)
         curve = tuple(sorted(frozen.intermediate_values.items()))
@@ -226,6 +226,15 @@ class Ledger:
             checkpoint=attributes.get(RESUMES),
             curve=curve,
         )
+
+    def _continued(self) -> optuna.Trial | None:
+        """Takes up a trial that was interrupted: those that wait go first, in the order in which they began."""
+        for waiting in self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+            if CONTINUES in waiting.user_attrs:
+                self._study._thread_local.cached_all_trials = None
+                self._study._storage.set_trial_state_values(waiting._trial_id, state=TrialState.RUNNING)
+                return optuna.Trial(self._study, waiting._trial_id)
+        return None
 
     def report(self, number: int, evaluation: Evaluation) -> bool:
         """Records an evaluation of a running trial.
@@ -388,7 +397,6 @@ class Ledger:
 def _continuation(trial: FrozenTrial, crashes: int) -> FrozenTrial:
     checkpoint = trial.user_attrs.get(CHECKPOINT, trial.user_attrs.get(RESUMES))
     attributes = {CONTINUES: trial.number, _CRASHES: crashes}
-    enqueued = trial.system_attrs.get(_FIXED)
     if checkpoint:
         attributes[RESUMES] = checkpoint
     return create_trial(
@@ -396,6 +404,6 @@ def _continuation(trial: FrozenTrial, crashes: int) -> FrozenTrial:
         params=trial.params,
         distributions=trial.distributions,
         user_attrs=attributes,
-        system_attrs={_FIXED: enqueued} if enqueued else None,
+        system_attrs=trial.system_attrs,  # what was put into the queue, and what the sampler noted
         intermediate_values=trial.intermediate_values if checkpoint else None,
     )

@@ -54,7 +54,7 @@ def optunas(folder: Path, given: dict[str, Any]) -> AskedTrial:
 
 
 TRIALS = pytest.mark.parametrize("trial_of", [the_probe, a_recorded_set, optunas])
-CHOICES = {
+CHOICES: dict[str, list[Any]] = {
     "tuples": [(0.9, 0.95), (0.9, 0.999)],
     "lists": [[16, 32], [64]],
     "dicts": [{"depth": 2, "widths": (8, 16)}, {"depth": 4, "widths": (8,)}],
