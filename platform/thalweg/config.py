@@ -149,3 +149,12 @@ def plain_scalar(value: Any) -> Any:
     if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
         return value.item()
     return value
+
+
+def plain(value: Any) -> Any:
+    """Returns tuples, lists and dicts with Python's own scalars in them, however deep."""
+    if type(value) in (tuple, list):
+        return type(value)(plain(item) for item in value)
+    if isinstance(value, dict):
+        return {name: plain(item) for name, item in value.items()}
+    return plain_scalar(value)

@@ -5,7 +5,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from thalweg.config import Knobs, plain_scalar
+from thalweg.config import Knobs, plain
 from thalweg.contract import Mode
 
 SamplerName = Literal["tpe", "random", "gp", "cmaes", "nsga2"]
@@ -61,12 +61,7 @@ class Study(Knobs):
     @classmethod
     def _without_numpy(cls, trials: Any) -> Any:
         """Takes numpy's numbers, which JSON does not hold."""
-        if not isinstance(trials, list | tuple):
-            return trials
-        return tuple(
-            {name: plain_scalar(value) for name, value in trial.items()} if isinstance(trial, dict) else trial
-            for trial in trials
-        )
+        return plain(trials)
 
     @model_validator(mode="after")
     def _laws(self) -> Self:

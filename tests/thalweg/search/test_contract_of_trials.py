@@ -194,7 +194,7 @@ return Toy(dataset="d", x=x, width=sum(width) + n)"""
 def test_first_trials_are_tried_as_the_values_that_they_spell(
     lab: Write, open_ledger: Callable[..., Ledger]
 ) -> None:
-    first = '({"x": "0.25", "n": np.int64(3)}, {"x": np.float32(0.5), "width": (3, 4)}, {"width": [3, 4]})'
+    first = '({"x": "0.25", "n": np.int64(3)}, {"x": np.float32(0.5), "width": (np.int64(3), 4)}, {"width": [3, 4]})'
     space = _space(lab, "first", FIRST, first)
     probe(space)
     ledger = open_ledger(space)
