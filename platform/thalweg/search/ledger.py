@@ -26,6 +26,8 @@ from thalweg.search.rungs import CONTINUES
 from thalweg.search.sources import Sources
 from thalweg.search.space import Space
 from thalweg.search.storage import Claim, SharedClaim, close_storage, losses, open_storage, tell_waits
+from thalweg.training import baselines
+from thalweg.training.orders import CHECKPOINTS
 
 _FIXED = "fixed_params"  # where Optuna keeps what `enqueue_trial` was given
 _CRASHES = "crashes"  # user attribute: how often this parameter set took its process down
@@ -156,8 +158,10 @@ class Ledger:
                 shared = SharedClaim(study, take_over=take_over)
                 claims.callback(shared.release)
             study, change = renew(study, space)
-            if storage is not None and change:
-                shared.move(study)
+            if change:
+                baselines.forget(directory / CHECKPOINTS)
+                if storage is not None:
+                    shared.move(study)
             write_definition(study, space)
             sources = Sources(directory, own=name, storage=storage)
             ledger = cls(study, space, sources, claim, claims)

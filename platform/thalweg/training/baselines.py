@@ -42,3 +42,8 @@ def write_once(directory: Path, baselines: Baselines) -> None:
         ) from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def forget(directory: Path) -> None:
+    """Removes baselines that another study left here."""
+    (directory / FILE).unlink(missing_ok=True)

@@ -17,6 +17,7 @@ from thalweg.search.ledger import Ledger, Proposal, Rejection
 from thalweg.search.recorded import AskedTrial, ProposedTrial, RecordedTrial
 from thalweg.search.space import Space, load_space, probe
 from thalweg.search.storage import open_storage
+from thalweg.training import baselines
 
 Write = Callable[[str, str], Path]
 Question = Callable[[Any], Any]
@@ -225,9 +226,11 @@ def test_a_space_in_which_nothing_was_trained_may_be_mended(
     assert isinstance(ledger.ask(), Rejection)
     num_open = ledger.num_open()
     ledger.close()
+    baselines.write_once(tmp_path / "study" / "checkpoints", {"untrained": {"loss": 1.0}})
     mended = "c = trial.suggest_categorical('c', ['a', 'z'])\nreturn Toy(dataset='d', kind=c)"
     ledger = open_ledger(_space(lab, "mended_2", mended))
     assert [note for note in ledger.notes if "nothing was trained in it" in note]
+    assert baselines.read(tmp_path / "study" / "checkpoints") is None
     assert ledger.num_open() == num_open + 1  # the one that was refused counts no more
     proposals = [ledger.ask() for _ in range(4)]
     assert all(isinstance(proposal, Proposal) for proposal in proposals)
