@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from families.toy.task import ToyTask
+from families.toy.task import Mean, ToyTask
 from tests.thalweg.training.conftest import Orders, Run
 from thalweg.errors import FamilyError
 from thalweg.lanes.channel import Command
@@ -101,3 +101,23 @@ def test_all_that_is_wrong_is_named_at_once_and_stops_the_study(
     assert answer.kind == "study"
     assert "mse = None (NoneType), steps = 'up' (str)" in answer.reason
     assert answer.details == ""
+
+
+def test_a_baseline_may_do_a_part_of_the_tasks(
+    order: Orders, world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    evaluate, summarize = ToyTask.evaluate, ToyTask.summarize
+
+    def marked(self: ToyTask, model: torch.nn.Module, batch: Any) -> Any:
+        alone = {"alone": torch.ones(1).double()} if isinstance(model, Mean) else {}
+        return {**evaluate(self, model, batch), **alone}
+
+    def partly(self: ToyTask, sums: Any) -> Any:
+        found = summarize(self, sums)
+        return {"mse": found["mse"]} if "alone" in sums else found
+
+    monkeypatch.setattr(ToyTask, "evaluate", marked)
+    monkeypatch.setattr(ToyTask, "summarize", partly)
+    Session(first_trial(order()), world, DataCache()).close()
+    found = json.loads((tmp_path / "checkpoints" / "baselines.json").read_text())
+    assert (list(found["zero"]), len(found["untrained"])) == (["mse"], 5)
