@@ -260,3 +260,24 @@ def test_a_refusal_of_a_proposal_is_worded_as_that_of_the_probe(
     rejection = open_ledger(space).ask()
     assert isinstance(rejection, Rejection)
     assert str(rejection.error) == str(caught.value)
+
+
+def test_a_branch_behind_two_conditions_is_refused_when_a_trial_takes_it(
+    lab: Write, open_ledger: Callable[..., Ledger]
+) -> None:
+    body = (
+        "both = [trial.suggest_categorical(name, ['x', 'y']) for name in 'ab'] == ['y', 'y']\n"
+        "trial.suggest_categorical('c', ['p', 'q'] if both else ['p'])\nreturn Toy(dataset='d')"
+    )
+    space = _space(lab, "hidden", body, '({"a": "x"}, {"a": "y", "b": "y"}, {"a": "x"})')
+    ledger = open_ledger(space)
+    assert isinstance(ledger.ask(), Proposal)
+    rejection = ledger.ask()
+    assert isinstance(rejection, Rejection)
+    assert "must ask 'c' with the same choices" in str(rejection.error)
+    assert "use two names" in str(rejection.error)
+    assert isinstance(ledger.ask(), Proposal)
+    ledger.close()
+    assert [trial.status for trial in open_ledger(space).trials()][:3] == ["failed", "failed", "failed"]
+    with pytest.raises(SpaceError, match="in every branch"):
+        probe(space)
