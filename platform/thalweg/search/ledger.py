@@ -20,7 +20,7 @@ from thalweg.config import FamilyConfig
 from thalweg.errors import ConfigError, NonFiniteError, SpaceError, StudyError, ThalwegError, TrialError
 from thalweg.search import records
 from thalweg.search.definition import open_study, renew, write_definition
-from thalweg.search.recorded import ProposedTrial
+from thalweg.search.proposed import ProposedTrial
 from thalweg.search.records import CHECKPOINT, CONFIG, OUTCOME, RESUMES, StudyRecord, TrialRecord
 from thalweg.search.rungs import CONTINUES
 from thalweg.search.sources import Sources

@@ -1,14 +1,12 @@
-"""Answers a search space, in two ways that behave alike: from a parameter set, and from Optuna's proposals.
+"""Answers a search space from a parameter set, remembers what it asked, and holds it to the laws of its questions.
 
-Both remember what was asked, and hold the space to the same laws.
+`proposed` answers with Optuna's proposals, and behaves alike.
 """
 
 import difflib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
-
-import optuna
 
 from thalweg.errors import ConfigError, SpaceError, ThalwegError
 from thalweg.search.domains import ChoiceSet, Domain, NumberRange, Record
@@ -97,45 +95,15 @@ class RecordedTrial(AskedTrial):
             )
 
     def _record(self, name: str, domain: Domain) -> Record:
-        return _accept(name, domain, self._given[name]) if name in self._given else domain.default()
+        return accept(name, domain, self._given[name]) if name in self._given else domain.default()
 
 
-class ProposedTrial(AskedTrial):
-    """Asks Optuna on behalf of a search space.
+def accept(name: str, domain: Domain, value: Any) -> Record:
+    """Returns the record of what was given for a parameter.
 
-    Args:
-        trial: The trial that Optuna began.
-        fixed: Values by name that were put into its queue; like all of them they must lie in their ranges.
+    Raises:
+        ConfigError: It is out of its range, or none of its choices.
     """
-
-    def __init__(self, trial: optuna.Trial, fixed: Mapping[str, Any] | None = None) -> None:
-        super().__init__()
-        self._trial = trial
-        self._fixed = dict(fixed or {})
-
-    def _record(self, name: str, domain: Domain) -> Record:
-        if name in self._fixed:
-            _accept(name, domain, self._fixed[name])
-        try:
-            record = self._suggest(name, domain)
-        except ValueError as error:  # of Optuna: an earlier trial was asked for something else
-            raise SpaceError(
-                f"a space must ask {name!r} with the same choices, or the same kind of range, in every trial, got "
-                f"{domain} ({error}); use two names"
-            ) from error
-        return _accept(name, domain, record) if name in self._fixed else record
-
-    def _suggest(self, name: str, domain: Domain) -> Record:
-        if isinstance(domain, ChoiceSet):
-            chosen: Record = self._trial.suggest_categorical(name, domain.records)
-            return chosen
-        low, high, log = domain.low, domain.high, domain.log
-        if domain.whole:
-            return self._trial.suggest_int(name, int(low), int(high), step=int(domain.step or 1), log=log)
-        return self._trial.suggest_float(name, low, high, step=domain.step, log=log)
-
-
-def _accept(name: str, domain: Domain, value: Any) -> Record:
     try:
         return domain.accept(value)
     except (TypeError, ValueError, OverflowError):

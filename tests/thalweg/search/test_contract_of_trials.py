@@ -14,7 +14,8 @@ import pytest
 
 from thalweg.errors import ConfigError, SpaceError, ThalwegError
 from thalweg.search.ledger import Ledger, Proposal, Rejection
-from thalweg.search.recorded import AskedTrial, ProposedTrial, RecordedTrial
+from thalweg.search.proposed import ProposedTrial
+from thalweg.search.recorded import AskedTrial, RecordedTrial
 from thalweg.search.space import Space, load_space, probe
 from thalweg.search.storage import open_storage
 from thalweg.training import baselines
