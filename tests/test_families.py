@@ -181,10 +181,12 @@ def test_every_weight_that_a_stage_trains_gets_a_gradient(opened: Opened) -> Non
         assert any(weight.requires_grad for weight in weights.values())
 
 
-def _metrics(task: Task[Any, Any], data: Any, model: torch.nn.Module, batch_size: int) -> Mapping[str, float]:
+def _metrics(
+    task: Task[Any, Any], data: Any, model: torch.nn.Module, batch_size: int, **more: bool
+) -> Mapping[str, float]:
     module = TaskModule(task, model)
     return evaluate_split(
-        task, data, lambda batch: module(batch, None), ALONE, split="val", batch_size=batch_size
+        task, data, lambda batch: module(batch, None), ALONE, split="val", batch_size=batch_size, **more
     )
 
 
@@ -214,7 +216,7 @@ def test_baselines_are_evaluated_like_models(opened: Opened) -> None:
     assert baselines
     for baseline in baselines.values():
         fit = {metric.name for metric in task.metrics if metric.search_invariant}
-        assert fit & set(task.measured()) <= set(_metrics(task, data, baseline, 32))
+        assert fit & set(task.measured()) <= set(_metrics(task, data, baseline, 32, is_baseline=True))
 
 
 @pytest.mark.parametrize("name", SPACES)

@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from thalweg.errors import ConfigError, ThalwegError
+from thalweg.errors import ConfigError, ThalwegError, is_full_disk
 from thalweg.tracking.address import DEFAULT_TRACKING_URI
 
 
@@ -32,6 +32,12 @@ class Commands(TyperGroup):
         except KeyboardInterrupt:
             print("stopped", file=sys.stderr)
             raise typer.Exit(130) from None
+        except Exception as error:
+            if not is_full_disk(error):
+                raise
+            text = f"error: a disk must have space, got {error}; free some and run the same command again"
+            print(text, file=sys.stderr)
+            raise typer.Exit(2) from None
 
 
 app = typer.Typer(

@@ -142,3 +142,19 @@ def explain(error: ValidationError) -> str:
         value = "" if isinstance(item["input"], dict | BaseModel) else f", got {item['input']!r}"
         lines.append(f"{where}: {law[:1].lower()}{law[1:]}{value}")
     return "; ".join(lines)
+
+
+def plain_scalar(value: Any) -> Any:
+    """Returns Python's own value of a 0-d array, tensor or scalar of numpy or torch; anything else as it is."""
+    if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
+        return value.item()
+    return value
+
+
+def plain(value: Any) -> Any:
+    """Returns tuples, lists and dicts with Python's own scalars in them, however deep."""
+    if type(value) in (tuple, list):
+        return type(value)(plain(item) for item in value)
+    if isinstance(value, dict):
+        return {name: plain(item) for name, item in value.items()}
+    return plain_scalar(value)

@@ -8,6 +8,7 @@ ThalwegError
   DataError            data that are missing, truncated or of the wrong form
   StudyError           a study name already used, or a study that cannot be read or continued
   OutputError          a folder that cannot be written
+  FamilyError          a family that breaks the contract
   ResourceError        resources that the cluster does not have
   ConnectionFailed     a Ray or MLflow address that does not answer
   TrialError           a trial that cannot go on
@@ -18,6 +19,11 @@ A message states the law, then the value, then the way out, in lower case and wi
 ``batch_size must be a multiple of the lane's 2 workers, got 7; try 6 or 8``.
 Each class is also the built-in exception that it specialises, so that ``except ValueError`` holds.
 """
+
+import errno
+import os
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class ThalwegError(Exception):
@@ -52,6 +58,10 @@ class OutputError(ThalwegError, OSError):
     """A folder or file cannot be written."""
 
 
+class FamilyError(ThalwegError, TypeError):
+    """A family gives something else than the contract says."""
+
+
 class ResourceError(ThalwegError, RuntimeError):
     """The cluster does not have the resources that a lane needs."""
 
@@ -70,3 +80,17 @@ class NonFiniteError(TrialError, ArithmeticError):
 
 class LaneDiedError(TrialError):
     """The workers of a lane are gone."""
+
+
+def is_full_disk(error: BaseException | str) -> bool:
+    """Says whether an error, what caused it, or the text of one from another process, tells of a full disk."""
+    if isinstance(error, str):
+        return any(os.strerror(number) in error for number in _FULL)
+    seen: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        if getattr(link, "errno", None) in _FULL or is_full_disk(str(link)):
+            return True
+        seen.add(id(link))
+        link = link.__cause__ or link.__context__
+    return False

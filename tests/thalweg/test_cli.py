@@ -240,7 +240,11 @@ def test_a_study_name_of_another_space_is_refused_before_ray_starts(
     run: Callable[..., Result], tmp_path: Path
 ) -> None:
     space = load_space("spaces.toys")
-    Ledger.open(tmp_path / "thalweg_runs" / "mine", "mine", space.with_settings(samples=512)).close()
+    ledger = Ledger.open(tmp_path / "thalweg_runs" / "mine", "mine", space.with_settings(samples=512))
+    proposal = ledger.ask()
+    assert isinstance(proposal, Proposal)
+    ledger.report(proposal.number, Evaluation(samples=128, value=0.5))
+    ledger.close()
     message = refusal(run("search", "spaces.toys", "--study", "mine"))
     assert "'mine' has 512, got 256" in message
     assert "ray" not in {path.name for path in (tmp_path / "thalweg_runs" / "mine").iterdir()}

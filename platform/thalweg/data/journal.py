@@ -1,12 +1,13 @@
 """The journal of a preparation: which of its steps are done and durable, so that a killed one can be gone on with."""
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from thalweg.lines import append
 
 _FILE = "journal.jsonl"
 
@@ -51,10 +52,7 @@ class Journal:
         self.arrays.update(kinds)
 
     def _append(self, step: Mapping[str, Any]) -> None:
-        with (self._folder / _FILE).open("a") as file:
-            file.write(json.dumps(step) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        append(self._folder / _FILE, f"{json.dumps(step)}\n".encode())
 
     def _whole(self, line: str) -> dict[str, Any] | None:
         """Reads a line; None where it was cut off, or an array is damaged."""

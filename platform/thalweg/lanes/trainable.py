@@ -208,7 +208,8 @@ class LaneTrainable(tune.Trainable):
         self._reached = answer.samples
         if isinstance(answer, Refusal):
             reason = self._keep_details(answer)
-            return {"samples": answer.samples, "status": "failed", "reason": reason, "done": True}
+            status = "stopped" if answer.kind == "study" else "failed"
+            return {"samples": answer.samples, "status": status, "reason": reason, "done": True}
         busy = sum(seconds for name, seconds in answer.timings.items() if name != "prepare_s")
         return {
             "samples": answer.samples,
@@ -228,9 +229,12 @@ class LaneTrainable(tune.Trainable):
         if not refusal.details:
             return refusal.reason
         folder = Path(self._settings.directory) / FAILURES
-        folder.mkdir(exist_ok=True)
         file = folder / f"{self._order.trial}.txt"
-        file.write_text(refusal.details)
+        try:
+            folder.mkdir(exist_ok=True)
+            file.write_text(refusal.details)
+        except OSError as error:  # the reason counts, and the disk may be full
+            return f"{refusal.reason} (no traceback: {error})"
         return f"{refusal.reason} (traceback: {FAILURES}/{file.name})"
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:

@@ -14,14 +14,21 @@ import torch
 import torch.distributed as dist
 from ray import train
 
-from thalweg.errors import ConfigError, NonFiniteError, ThalwegError
+from thalweg.errors import (
+    ConfigError,
+    FamilyError,
+    NonFiniteError,
+    OutputError,
+    ThalwegError,
+    is_full_disk,
+)
 from thalweg.lanes.channel import Answer, Command, Ready
 from thalweg.training import engine
 from thalweg.training.orders import Refusal, Report, TrialOrder
 from thalweg.training.process_group import World, join
 from thalweg.training.session import DataCache, Session
 
-_SHARED = (ConfigError, NonFiniteError)
+_SHARED = (ConfigError, FamilyError, NonFiniteError)
 _TORCH_FAULTS = ("gloo", "nccl", "cuda error", "connection reset", "connection closed")
 
 
@@ -74,7 +81,7 @@ def is_group_fault(error: BaseException) -> bool:
 def _refusal(error: BaseException, crew: Crew) -> Refusal:
     known = isinstance(error, ThalwegError)
     return Refusal(
-        kind="trial",
+        kind="study" if isinstance(error, OutputError | FamilyError) or is_full_disk(error) else "trial",
         reason=str(error) if known else f"{type(error).__name__}: {error}",
         details="" if known else "".join(traceback.format_exception(error)),
         samples=crew.samples,

@@ -1,13 +1,16 @@
 """What a study is: the laws that hold under its name, whoever continues it."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import optuna
+from optuna.trial import TrialState, create_trial
 
-from thalweg.errors import StudyError
+from thalweg.errors import ConfigError, SpaceError, StudyError
 from thalweg.search.fingerprint import fingerprint
-from thalweg.search.records import DEFINITION
+from thalweg.search.recorded import RecordedTrial
+from thalweg.search.records import CHECKPOINT, DEFINITION, OUTCOME
 from thalweg.search.rungs import make_pruner
 from thalweg.search.samplers import make_sampler
 from thalweg.search.space import Space
@@ -42,7 +45,7 @@ def open_study(storage: Any, name: str, space: Space) -> optuna.Study:
     """Creates a study in a storage or continues it, with the sampler and the scheduler of its settings.
 
     Raises:
-        StudyError: Its name is used for something else.
+        StudyError: Its name is used for something else, in which something was trained.
     """
     settings = space.study
     study = optuna.create_study(
@@ -55,24 +58,63 @@ def open_study(storage: Any, name: str, space: Space) -> optuna.Study:
     num_trials = len(study.get_trials(deepcopy=False))
     stored = study.user_attrs.get(DEFINITION)
     if stored is not None:
-        _check_same(name, stored, definition_of(space))
+        change = _change(name, stored, definition_of(space))
+        if change and _any_trained(study):
+            raise StudyError(f"{change}; give the new study another name")
     elif num_trials:
         raise StudyError(f"study {name!r} was not made by thalweg; give this one another name")
-    study.sampler = make_sampler(settings, num_trials)
+    study.sampler = make_sampler(settings)
     return study
+
+
+def renew(study: optuna.Study, space: Space) -> tuple[optuna.Study, str]:
+    """Begins a study anew where it was defined otherwise and nothing was trained in it.
+
+    Optuna holds later trials to what earlier ones asked, so the study is made again. Its trials keep their numbers, by
+    which other records know them, and count as interrupted.
+
+    Returns:
+        The study, and what was replaced; empty where it is the same study as before.
+    """
+    stored = study.user_attrs.get(DEFINITION)
+    change = _change(study.study_name, stored, definition_of(space)) if stored is not None else ""
+    if not change:
+        return study, ""
+    trials = study.get_trials()
+    optuna.delete_study(study_name=study.study_name, storage=study._storage)
+    anew = open_study(study._storage, study.study_name, space)
+    for trial in trials:
+        outcome = {"reason": "interrupted: its study was defined anew", "seconds": 0.0}
+        outcome |= {**trial.user_attrs.get(OUTCOME, {}), "interrupted": True}
+        anew.add_trial(create_trial(state=TrialState.FAIL, user_attrs={OUTCOME: outcome}))
+    return anew, f"{change}; nothing was trained in it, so that it is replaced"
 
 
 def write_definition(study: optuna.Study, space: Space) -> None:
     """Notes what a study is, and queues its first trials where they are new."""
     study.set_user_attr(DEFINITION, definition_of(space))
     for params in space.study.first_trials:
-        study.enqueue_trial(params, skip_if_exists=True)
+        study.enqueue_trial(_recorded(space, params), skip_if_exists=True)
 
 
-def _check_same(name: str, stored: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+def _recorded(space: Space, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a parameter set as the space's ranges record it: text that spells a number becomes one."""
+    trial = RecordedTrial(params, strict=False)
+    with suppress(SpaceError, ConfigError):  # the ledger refuses such a trial when it begins, and says why
+        space(trial)
+    return {name: trial.params.get(name, value) for name, value in params.items()}
+
+
+def _change(name: str, stored: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Says which law a study broke if it went on as another one; empty where it is the same."""
     for key, what in _LAWS.items():
         if stored.get(key) != now[key]:
-            raise StudyError(
-                f"a study keeps its {what}: {name!r} has {stored.get(key)}, got {now[key]}; "
-                "give the new study another name"
-            )
+            return f"a study keeps its {what}: {name!r} has {stored.get(key)}, got {now[key]}"
+    return ""
+
+
+def _any_trained(study: optuna.Study) -> bool:
+    return any(
+        trial.intermediate_values or CHECKPOINT in trial.user_attrs
+        for trial in study.get_trials(deepcopy=False)
+    )

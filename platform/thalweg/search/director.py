@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from thalweg.config import flat
-from thalweg.errors import TrialError
+from thalweg.errors import OutputError, StudyError, TrialError, is_full_disk
 from thalweg.events import Event, Notice, TrialEnded, TrialProgress, TrialStarted, TrialStatus
 from thalweg.search.ledger import Evaluation, Ledger, Proposal, Rejection
 
@@ -27,7 +27,8 @@ class Report:
         samples: Samples seen.
         metrics: Everything that the evaluation gave; empty where nothing was evaluated.
         value: The objective; None takes it from the metrics.
-        status: Whether the trial goes on, reached the end of its budget, or cannot go on.
+        status: Whether the trial goes on, reached the end of its budget, cannot go on, or was stopped by what stops
+            the study, such as a full disk.
         reason: Why it cannot.
         protocol: Hash of the evaluation protocol.
         checkpoint: Where the trial's state lies.
@@ -39,7 +40,7 @@ class Report:
     samples: int
     metrics: Mapping[str, float] = field(default_factory=dict)
     value: float | None = None
-    status: Literal["running", "finished", "failed"] = "running"
+    status: Literal["running", "finished", "failed", "stopped"] = "running"
     reason: str = ""
     protocol: str | None = None
     checkpoint: str | None = None
@@ -108,6 +109,15 @@ class StudyDirector:
         """Begins no more trials, and stops those that run at their next report."""
         self._stopping = True
 
+    def halt(self, error: Exception) -> None:
+        """Stops the study for a reason that lies outside its trials, which end as interrupted."""
+        if is_full_disk(error):
+            error = OutputError(
+                f"a study needs space on its disks, got {error}; free some and run the same command again: "
+                "it goes on where it stood"
+            )
+        self._keep(error)
+
     def propose(self) -> Proposal | Literal["wait", "finished"]:
         """Begins a trial; waits while every lane is busy; finished when no trial will begin any more."""
         try:
@@ -137,7 +147,9 @@ class StudyDirector:
 
     def fail(self, number: int, reason: str) -> None:
         """Hears that a trial cannot go on, its retries included."""
-        if number not in self._running:
+        if (
+            number not in self._running or self.failure is not None
+        ):  # it may have failed of what stops the study
             return
         try:
             self._end(number, "failed", reason)
@@ -154,7 +166,12 @@ class StudyDirector:
         Call it once, after Tune has returned or raised.
         """
         seconds = {number: self._ledger.seconds(number) for number in self._running}
-        for number in self._ledger.interrupt_all(reason):
+        try:
+            ended = self._ledger.interrupt_all(reason)
+        except Exception as error:  # the next opening of the study puts them back
+            self._keep(error)
+            ended = list(self._running)
+        for number in ended:
             self._tell(self._ended(number, "failed", seconds.get(number, 0.0), reason))
 
     def _propose(self) -> Proposal | Literal["wait", "finished"]:
@@ -217,6 +234,10 @@ class StudyDirector:
 
     def _heard(self, number: int, report: Report) -> bool:
         """Records a report; returns whether it brought a new evaluation."""
+        if report.status == "stopped":
+            raise StudyError(
+                f"{report.reason}; then run the same command again: the study goes on where it stood"
+            )
         if report.status == "failed":
             raise TrialError(report.reason or "the trial failed without a reason")
         value = self._value(report)

@@ -7,11 +7,11 @@ checkpoint and its curve.
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
@@ -19,12 +19,15 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from thalweg.config import FamilyConfig
 from thalweg.errors import ConfigError, NonFiniteError, SpaceError, StudyError, ThalwegError, TrialError
 from thalweg.search import records
-from thalweg.search.definition import open_study, write_definition
+from thalweg.search.definition import open_study, renew, write_definition
+from thalweg.search.proposed import ProposedTrial
 from thalweg.search.records import CHECKPOINT, CONFIG, OUTCOME, RESUMES, StudyRecord, TrialRecord
 from thalweg.search.rungs import CONTINUES
 from thalweg.search.sources import Sources
 from thalweg.search.space import Space
-from thalweg.search.storage import JOURNAL, Claim, SharedClaim, close_storage, open_storage, repair_journal
+from thalweg.search.storage import Claim, SharedClaim, close_storage, losses, open_storage, tell_waits
+from thalweg.training import baselines
+from thalweg.training.orders import CHECKPOINTS
 
 _FIXED = "fixed_params"  # where Optuna keeps what `enqueue_trial` was given
 _CRASHES = "crashes"  # user attribute: how often this parameter set took its process down
@@ -105,13 +108,18 @@ class Ledger:
         space: The search space with the study's settings.
         sources: The studies that its configurations start from.
         num_recovered: Trials of an earlier process that were found running and put back.
+        notes: What people should know of the opening: lines that could not be read, a definition that was replaced.
     """
 
-    def __init__(self, study: optuna.Study, space: Space, sources: Sources, claims: ExitStack) -> None:
+    def __init__(
+        self, study: optuna.Study, space: Space, sources: Sources, claim: Claim, claims: ExitStack
+    ) -> None:
         self.space = space
         self.sources = sources
         self.num_recovered = 0
+        self.notes: tuple[str, ...] = ()
         self._study = study
+        self._claim = claim
         self._claims = claims
         self._live: dict[int, _Live] = {}
         self._protocol: list[Any] | None = study.user_attrs.get(_PROTOCOL)
@@ -141,19 +149,35 @@ class Ledger:
             OutputError: The folder cannot be written.
         """
         with ExitStack() as claims:  # given back here if anything fails, else by `close`
-            claims.callback(Claim(directory).release)
-            repair_journal(directory / JOURNAL)
+            claim = Claim(directory)
+            claims.callback(claim.release)
             opened = open_storage(directory, storage)
             claims.callback(close_storage, opened)
             study = open_study(opened, name, space)
             if storage is not None:
-                claims.callback(SharedClaim(study, take_over=take_over).release)
+                shared = SharedClaim(study, take_over=take_over)
+                claims.callback(shared.release)
+            study, change = renew(study, space)
+            if change:
+                baselines.forget(directory / CHECKPOINTS)
+                if storage is not None:
+                    shared.move(study)
             write_definition(study, space)
             sources = Sources(directory, own=name, storage=storage)
-            ledger = cls(study, space, sources, claims)
-            ledger.num_recovered = len(ledger.interrupt_all("interrupted: its process died", crashed=True))
+            ledger = cls(study, space, sources, claim, claims)
+            ledger.num_recovered = ledger._recover(claim.last_died)
+            ledger.notes = (*losses(opened), *([change] if change else []))
             ledger._claims = claims.pop_all()
         return ledger
+
+    def _recover(self, died: bool) -> int:
+        """Puts back what the process before left running: it died, or could not write any more when it ended."""
+        reason = "interrupted: its process died" if died else "interrupted: the search was stopped"
+        return len(self.interrupt_all(reason, crashed=died))
+
+    def tell_waits(self, tell: Callable[[str], None]) -> None:
+        """Lets somebody hear when the study's database is waited for."""
+        tell_waits(self._study._storage, tell)
 
     def close(self) -> None:
         """Lets another process drive the study."""
@@ -181,9 +205,10 @@ class Ledger:
 
     def ask(self) -> Proposal | Rejection:
         """Begins a trial: one that was interrupted, one of the study's first trials, or a new one."""
-        trial = self._study.ask()
+        trial = self._continued() or self._study.ask()
         attributes = trial.user_attrs
-        curve = tuple(sorted(self._frozen(trial.number).intermediate_values.items()))
+        frozen = self._frozen(trial.number)
+        curve = tuple(sorted(frozen.intermediate_values.items()))
         self._live[trial.number] = _Live(
             trial,
             time.monotonic(),
@@ -192,8 +217,7 @@ class Ledger:
             self._spent(attributes.get(CONTINUES)) if RESUMES in attributes else 0.0,
         )
         try:
-            # Optuna spells `suggest_categorical` as overloads.
-            config = self.sources.take(self.space(cast(Any, trial)))
+            config = self.sources.take(self.space(ProposedTrial(trial, frozen.system_attrs.get(_FIXED))))
         except (SpaceError, StudyError, ConfigError) as error:
             self.fail(trial.number, str(error))
             return Rejection(number=trial.number, params=trial.params, error=error)
@@ -206,6 +230,15 @@ class Ledger:
             checkpoint=attributes.get(RESUMES),
             curve=curve,
         )
+
+    def _continued(self) -> optuna.Trial | None:
+        """Takes up a trial that was interrupted: those that wait go first, in the order in which they began."""
+        for waiting in self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+            if CONTINUES in waiting.user_attrs:
+                self._study._thread_local.cached_all_trials = None
+                self._study._storage.set_trial_state_values(waiting._trial_id, state=TrialState.RUNNING)
+                return optuna.Trial(self._study, waiting._trial_id)
+        return None
 
     def report(self, number: int, evaluation: Evaluation) -> bool:
         """Records an evaluation of a running trial.
@@ -285,7 +318,19 @@ class Ledger:
 
         Returns:
             The numbers of the trials.
+
+        Raises:
+            OutputError: The storage cannot be written. Those that are still running in it are put back when the study
+                is opened again, and not counted as crashed.
         """
+        try:
+            return self._interrupt_all(reason, crashed)
+        except Exception:
+            if not crashed:
+                self._claim.excuse()
+            raise
+
+    def _interrupt_all(self, reason: str, crashed: bool) -> list[int]:
         trials = self._study.get_trials(deepcopy=False)
         continued = {trial.user_attrs.get(CONTINUES) for trial in trials}
         running = [trial for trial in trials if trial.state == TrialState.RUNNING]
@@ -356,7 +401,6 @@ class Ledger:
 def _continuation(trial: FrozenTrial, crashes: int) -> FrozenTrial:
     checkpoint = trial.user_attrs.get(CHECKPOINT, trial.user_attrs.get(RESUMES))
     attributes = {CONTINUES: trial.number, _CRASHES: crashes}
-    enqueued = trial.system_attrs.get(_FIXED)
     if checkpoint:
         attributes[RESUMES] = checkpoint
     return create_trial(
@@ -364,6 +408,6 @@ def _continuation(trial: FrozenTrial, crashes: int) -> FrozenTrial:
         params=trial.params,
         distributions=trial.distributions,
         user_attrs=attributes,
-        system_attrs={_FIXED: enqueued} if enqueued else None,
+        system_attrs=trial.system_attrs,  # what was put into the queue, and what the sampler noted
         intermediate_values=trial.intermediate_values if checkpoint else None,
     )

@@ -12,7 +12,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -158,6 +158,7 @@ def _search(prepared: Prepared, options: Options, listeners: Sequence[Listener])
         take_over=options.take_over,
     )
     broadcast = Broadcast(ledger, listeners, options.directory)
+    ledger.tell_waits(lambda text: broadcast(Notice(text=text)))
     began = time.monotonic()
     ended = StudyEnded(end="failed", reason="the search stopped unexpectedly")
     try:
@@ -174,7 +175,8 @@ def _search(prepared: Prepared, options: Options, listeners: Sequence[Listener])
         raise
     finally:
         try:
-            ledger.interrupt_all("interrupted: the search was stopped")
+            with suppress(OutputError, StudyError):  # what ended the search; the next one puts them back
+                ledger.interrupt_all("interrupted: the search was stopped")
             broadcast(StudyEnded(end=ended.end, reason=ended.reason, seconds=time.monotonic() - began))
             record = ledger.read()
         finally:
@@ -198,11 +200,15 @@ def _run(prepared: Prepared, options: Options, ledger: Ledger, broadcast: Broadc
             num_lanes=num_lanes,
             describe=lambda proposal: _describe(prepared, proposal, ledger.sources),
         )
+        for note in ledger.notes:
+            broadcast(Notice(text=note))
         if ledger.num_recovered:
             broadcast(Notice(text=f"{ledger.num_recovered} trials whose process had died are continued"))
         try:
             with _stoppable(director, broadcast):
                 _tune(prepared, options, director, gang, num_lanes)
+        except Exception as error:  # after a failure that is known, only what followed from it
+            director.halt(error)
         finally:
             director.close()
     if director.failure is not None:

@@ -88,7 +88,7 @@ class Hyperband(BasePruner):
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
         """Says whether a trial stops at the point that it reported last."""
         trials = study.get_trials(deepcopy=False)
-        first = _first_numbers(trials)
+        first = first_numbers(trials)
         own = self.bracket(first[trial.number])
         pruner = self._brackets[own]
         if not any(trial.last_step == rung for rung in pruner._rungs):
@@ -111,7 +111,7 @@ def _lineage_ends(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     return [trial for trial in trials if trial.number not in continued]
 
 
-def _first_numbers(trials: Sequence[FrozenTrial]) -> dict[int, int]:
+def first_numbers(trials: Sequence[FrozenTrial]) -> dict[int, int]:
     """Maps each trial to the first of those that it continues."""
     first: dict[int, int] = {}
     for trial in trials:  # in the order of their numbers, so a continued one comes before

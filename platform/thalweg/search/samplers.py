@@ -3,10 +3,14 @@
 To add a sampler, write a function like those below, and a line in `SAMPLERS` and in `study.SamplerName`.
 """
 
+import copy
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Container, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import (
     BaseSampler,
@@ -16,23 +20,126 @@ from optuna.samplers import (
     RandomSampler,
     TPESampler,
 )
+from optuna.trial import FrozenTrial, TrialState
 
+from thalweg.search.rungs import CONTINUES, first_numbers
 from thalweg.search.study import SamplerName, Study
 
 
-def make_sampler(study: Study, num_past_trials: int) -> BaseSampler:
-    """Returns the sampler of a study.
+class ResumableSampler(BaseSampler):
+    """Proposes what the study would propose if it had never been interrupted.
+
+    Each trial has a sampler of its own, seeded by its place among the trials, and sees the others as they would stand
+    then: one that continues an interrupted trial in its place. Nothing but the study goes from trial to trial.
 
     Args:
-        study: Names the sampler, its seed and its random start.
-        num_past_trials: Trials that the study holds already: a study that is continued must not draw again
-            what it drew before.
+        make: Makes the sampler of a seed.
+        seed: Seed of the study.
     """
-    seed = int(np.random.SeedSequence([study.seed, num_past_trials]).generate_state(1)[0])
-    with warnings.catch_warnings():
-        # `group` of TPE is experimental and wanted; Optuna's major version is pinned.
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        return SAMPLERS[study.sampler](seed, study.startup_trials)
+
+    def __init__(self, make: Callable[[int], BaseSampler], seed: int) -> None:
+        self._make = make
+        self._seed = seed
+        self._trial_id: int | None = None
+
+    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        """Draws the sampler of a trial."""
+        sampler, view, place = self._enter(study, trial)
+        sampler.before_trial(view, place)
+
+    def infer_relative_search_space(
+        self, study: optuna.Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """Returns the parameters that are proposed together."""
+        sampler, view, place = self._enter(study, trial)
+        return sampler.infer_relative_search_space(view, place)
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Proposes parameters together."""
+        sampler, view, place = self._enter(study, trial)
+        return sampler.sample_relative(view, place, search_space)
+
+    def sample_independent(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """Proposes a parameter alone."""
+        sampler, view, place = self._enter(study, trial)
+        return sampler.sample_independent(view, place, param_name, param_distribution)
+
+    def after_trial(
+        self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
+    ) -> None:
+        """Hears how a trial ends."""
+        sampler, view, place = self._enter(study, trial)
+        sampler.after_trial(view, place, state, values)
+
+    def _enter(
+        self, study: optuna.Study, trial: FrozenTrial
+    ) -> tuple[BaseSampler, optuna.Study, FrozenTrial]:
+        """Returns the sampler of a trial, the study as it sees it, and the trial in its place."""
+        if trial._trial_id != self._trial_id:
+            trials = study.get_trials(deepcopy=False)
+            first = first_numbers(trials)
+            places = {number: place for place, number in enumerate(sorted(set(first.values())))}
+            self._place = places[first[trial.number]]
+            self._view = _as_uninterrupted(study, {number: places[first[number]] for number in first})
+            self._sampler = self._make(_mixed(self._seed, self._place))
+            self._trial_id = trial._trial_id
+        return self._sampler, self._view, _placed(trial, self._place)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Keeps what belongs to one trial out of a copy."""
+        return {"_make": self._make, "_seed": self._seed, "_trial_id": None}
+
+
+def _as_uninterrupted(study: optuna.Study, places: Mapping[int, int]) -> optuna.Study:
+    """Returns a view of a study in which trials that were interrupted and continued are one."""
+
+    def get_trials(
+        deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
+    ) -> list[FrozenTrial]:
+        trials = study.get_trials(deepcopy=False)
+        continued = {trial.user_attrs.get(CONTINUES) for trial in trials}
+        chosen = [
+            _placed(trial, places[trial.number])
+            for trial in trials
+            if trial.number in places
+            and trial.number not in continued
+            and (states is None or trial.state in states)
+        ]
+        return sorted(chosen, key=lambda trial: trial.number)
+
+    view = copy.copy(study)
+    view._get_trials = get_trials  # type: ignore[method-assign]
+    return view
+
+
+def _placed(trial: FrozenTrial, place: int) -> FrozenTrial:
+    moved = copy.copy(trial)
+    moved.number = place
+    return moved
+
+
+def _mixed(*seeds: int) -> int:
+    return int(np.random.SeedSequence(seeds).generate_state(1)[0])
+
+
+def make_sampler(study: Study) -> BaseSampler:
+    """Returns the sampler of a study; study settings name it, its seed and its random start."""
+
+    def make(seed: int) -> BaseSampler:
+        with warnings.catch_warnings():
+            # `group` of TPE is experimental and wanted; Optuna's major version is pinned.
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            return SAMPLERS[study.sampler](seed, study.startup_trials)
+
+    return ResumableSampler(make, study.seed)
 
 
 def _tpe(seed: int, num_startup_trials: int) -> BaseSampler:

@@ -6,6 +6,7 @@ from typing import Any
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
+from thalweg.errors import TrialError, is_full_disk
 from thalweg.search.director import Report, StudyDirector
 
 LONGEST_REASON = 300
@@ -31,6 +32,8 @@ class StudyScheduler(FIFOScheduler):
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
         """Hears of a failure, before Tune tries again or tells the searcher that it gives up."""
         reason = _reason(trial)
+        if is_full_disk(reason):
+            self._director.halt(TrialError(reason))
         if trial.status == Trial.ERROR:  # Tune marks it so before it queues the trial again
             self._director.retry(trial.config["number"], reason)
         else:

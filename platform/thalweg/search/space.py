@@ -14,15 +14,21 @@ from pydantic import ValidationError
 
 from thalweg import discovery
 from thalweg.config import FamilyConfig, check, explain
-from thalweg.errors import ConfigError, SpaceError, ThalwegError
-from thalweg.search.recorded import Number, RecordedTrial
+from thalweg.errors import ConfigError, SpaceError
+from thalweg.search.branches import check_branches
+from thalweg.search.domains import Number
+from thalweg.search.recorded import AskedTrial, RecordedTrial
 from thalweg.search.study import Study
 
-Choice = TypeVar("Choice", bound=bool | int | float | str | None)
+Choice = TypeVar("Choice")
 
 
 class Trial(Protocol):
-    """What a search space asks; Optuna, a recorded parameter set or a test answers."""
+    """What a search space asks; Optuna, a recorded parameter set or a test answers.
+
+    Every range is finite, every step positive, and a range has a step or a logarithm. A choice is None, a bool, a
+    number, text, or a tuple, list or dict of these; a parameter has the same choices in every branch.
+    """
 
     def suggest_float(
         self, name: str, low: Number, high: Number, *, step: Number | None = None, log: bool = False
@@ -63,10 +69,13 @@ class Space:
 
         Raises:
             SpaceError: The function raised or returned something else; the message says where.
+            ConfigError: The trial holds a value out of its range.
         """
         try:
             config = self.function(trial)
         except Exception as error:
+            if isinstance(trial, AskedTrial) and error is trial.refusal:
+                raise
             raise SpaceError(
                 f"a search space must return a configuration, got {discovery.blame(error, str(self.file))}"
             ) from error
@@ -101,12 +110,7 @@ class Space:
             SpaceError: The function raised or returned something else.
         """
         trial = RecordedTrial(params)
-        try:
-            config = self(trial)
-        except SpaceError as error:
-            if isinstance(error.__cause__, ThalwegError) and error.__cause__ is trial.refusal:
-                raise trial.refusal from None
-            raise
+        config = self(trial)
         trial.check_all_asked()
         return config, trial
 
@@ -140,18 +144,18 @@ def load_space(name: str) -> Space:
 
 
 def probe(space: Space) -> RecordedTrial:
-    """Runs a space on the middle of its ranges and on each of the study's first trials.
+    """Runs a space on the middle of its ranges, on each of the study's first trials, and in its branches.
 
     Returns:
         The trial in the middle, which holds what the space asked.
 
     Raises:
-        SpaceError: The function raises or returns something else.
+        SpaceError: The function raises or returns something else, or asks for what no trial can answer.
         ConfigError: A first trial names a parameter that was not asked, or a value out of its range.
     """
     _, middle = space.replay({})
-    for params in space.study.first_trials:
-        space.replay(params)
+    first = [space.replay(params)[1] for params in space.study.first_trials]
+    check_branches(space.function, [middle, *first])
     return middle
 
 

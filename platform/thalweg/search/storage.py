@@ -1,23 +1,23 @@
 """Where a study lives: a journal file in its folder, or a database that a team shares.
 
-The journal is locked by the kernel (``flock``), which lets go when a process dies: Optuna's own lock files
-outlive ``kill -9`` and stall the next run for 30 s. A line that a dying process left half written is cut
-off before the journal is read.
+One process at a time drives a study. Its claim is locked by the kernel (``flock``), which lets go when it dies.
 """
 
 import fcntl
 import logging
 import os
-import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
 
 import optuna
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock, JournalStorage
+from optuna.storages.journal import JournalStorage
 
 from thalweg.errors import OutputError, StudyError
+from thalweg.search.database import PatientStorage, open_database, without_password
+from thalweg.search.journal import Journal
 
 JOURNAL = "journal.log"
 RUNS = Path("thalweg_runs")
@@ -27,65 +27,52 @@ _DRIVER = "driver"  # user attribute of a study in a database
 _logger = logging.getLogger(__name__)
 
 
-class KernelLock(JournalFileOpenLock):
-    """Lets one process at a time append to a journal.
-
-    Args:
-        file: The journal itself, so that nothing else is left lying beside it.
-    """
-
-    def __init__(self, file: Path) -> None:
-        super().__init__(str(file))
-        self._file = file
-        self._handle: int | None = None
-
-    def acquire(self) -> bool:
-        """Waits until nobody else appends."""
-        handle = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        self._handle = handle
-        return True
-
-    def release(self) -> None:
-        """Lets the next one append."""
-        assert self._handle is not None
-        os.close(self._handle)  # closing gives the lock back
-        self._handle = None
-
-
 class Claim:
     """The right to drive a study, which one process at a time has.
 
     Attributes:
         owner: Who has it, for people.
+        last_died: Whether trials that the last owner left running took it down, for all that is known.
     """
 
     def __init__(self, directory: Path) -> None:
-        try:
-            directory.mkdir(parents=True, exist_ok=True)
-            self._handle: IO[str] = (directory / _CLAIM).open("a+", encoding="utf-8")
-        except OSError as error:
-            raise OutputError(
-                f"the folder of a study must be writable, got {directory}: {error.strerror}"
-            ) from None
         self.owner = f"process {os.getpid()} on {socket.gethostname()}"
-        try:
-            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._handle.seek(0)
-            other = self._handle.read().strip() or "another process"
-            self._handle.close()
-            raise StudyError(
-                f"one process at a time drives a study, got {directory}, which {other} drives; "
-                "stop that one first, or give this study another name"
-            ) from None
-        self._handle.truncate(0)
-        self._handle.write(self.owner + "\n")
-        self._handle.flush()
+        with ExitStack() as opened:  # closed if anything fails
+            try:
+                directory.mkdir(parents=True, exist_ok=True)
+                known = (directory / _CLAIM).exists()
+                handle = opened.enter_context((directory / _CLAIM).open("a+b", buffering=0))
+                self.last_died = bool(_lock(handle, directory)) or not known
+                handle.truncate(0)
+                handle.write(f"{self.owner}\n".encode())
+            except OSError as error:
+                raise OutputError(
+                    f"the folder of a study must be writable, got {directory}: {error.strerror}"
+                ) from error
+            opened.pop_all()
+        self._handle = handle
 
     def release(self) -> None:
         """Lets another process drive the study."""
         self._handle.close()
+
+    def excuse(self) -> None:
+        """Says that trials which the storage holds as running were interrupted; this fits on a full disk."""
+        self._handle.truncate(0)
+
+
+def _lock(handle: IO[bytes], directory: Path) -> bytes:
+    """Takes a claim's lock, and returns what the last owner left in its file."""
+    handle.seek(0)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        other = handle.read().decode(errors="replace").strip() or "another process"
+        raise StudyError(
+            f"one process at a time drives a study, got {directory}, which {other} drives; "
+            "stop that one first, or give this study another name"
+        ) from None
+    return handle.read()
 
 
 def is_driven(directory: Path) -> bool:
@@ -122,7 +109,11 @@ class SharedClaim:
                 f"one process at a time drives a study, got {study.study_name!r}, which process "
                 f"{other['pid']} on {other['host']} drives; stop that one first, or take over if it is gone"
             )
-        pid = os.getpid()
+        self.move(study)
+
+    def move(self, study: optuna.Study) -> None:
+        """Takes the right to another study, which nobody drives."""
+        self._study, pid = study, os.getpid()
         study.set_user_attr(_DRIVER, {"host": socket.gethostname(), "pid": pid, "began": _began(pid)})
 
     def release(self) -> None:
@@ -147,9 +138,11 @@ def open_storage(directory: Path, url: str | None) -> Any:
     if url is None:
         return _open_journal(directory / JOURNAL)
     try:
-        return optuna.storages.get_storage(url)
+        return open_database(url)
+    except StudyError:
+        raise
     except Exception as error:  # SQLAlchemy and each database driver have trees of their own
-        shown = re.sub(r"://([^:/@]+):[^@]+@", r"://\1:***@", url)
+        shown = without_password(url)
         first = str(error).strip().partition("\n")[0]
         raise StudyError(f"the storage must be a database that answers, got {shown}: {first}") from error
 
@@ -162,21 +155,22 @@ def close_storage(storage: Any) -> None:
         engine.dispose()
 
 
-def repair_journal(file: Path) -> int:
-    """Cuts off a last line that a dying process left half written; returns how many bytes went."""
-    if not file.exists():
-        return 0
-    with file.open("r+b") as journal:
-        fcntl.flock(journal, fcntl.LOCK_EX)
-        content = journal.read()
-        whole = content.rfind(b"\n") + 1
-        journal.truncate(whole)
-    return len(content) - whole
+def losses(storage: Any) -> tuple[str, ...]:
+    """Returns what could not be read of a journal, a sentence for each line."""
+    journal = getattr(storage, "_backend", None)
+    return journal.losses if isinstance(journal, Journal) else ()
+
+
+def tell_waits(storage: Any, tell: Callable[[str], None]) -> None:
+    """Lets somebody hear when a database is waited for."""
+    backend = getattr(storage, "_backend", None)
+    if isinstance(backend, PatientStorage):
+        backend.patience.tell = tell
 
 
 def _open_journal(file: Path) -> JournalStorage:
     try:
-        return JournalStorage(JournalFileBackend(str(file), lock_obj=KernelLock(file)))
+        return JournalStorage(Journal(file))
     except (ValueError, KeyError, AssertionError) as error:
         raise StudyError(
             f"a journal must hold one JSON document per line, got {file}: {error}; "

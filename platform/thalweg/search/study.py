@@ -3,9 +3,9 @@
 import math
 from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from thalweg.config import Knobs
+from thalweg.config import Knobs, plain
 from thalweg.contract import Mode
 
 SamplerName = Literal["tpe", "random", "gp", "cmaes", "nsga2"]
@@ -56,6 +56,12 @@ class Study(Knobs):
     """How often a trial whose lane died is tried again."""
     first_trials: tuple[dict[str, Any], ...] = ()
     """Parameter sets that are tried first; a parameter that a set leaves out is sampled."""
+
+    @field_validator("first_trials", mode="before")
+    @classmethod
+    def _without_numpy(cls, trials: Any) -> Any:
+        """Takes numpy's numbers, which JSON does not hold."""
+        return plain(trials)
 
     @model_validator(mode="after")
     def _laws(self) -> Self:

@@ -18,6 +18,7 @@ from typing import Any
 
 from thalweg import events
 from thalweg.events import Event
+from thalweg.lines import append
 
 STATE = "mlflow.json"
 REFUSED = "mlflow_refused.jsonl"
@@ -172,15 +173,7 @@ class Spool:
         Raises:
             OSError: The folder cannot be written.
         """
-        text = "".join(f"{line}\n" for line in lines).encode()
-        with self.path.open("ab") as file:
-            end = file.tell()
-            try:
-                file.write(text)
-                file.flush()
-            except OSError:  # a full disk: take back what would be half a line
-                file.truncate(end)
-                raise
+        append(self.path, "".join(f"{line}\n" for line in lines).encode())
 
     def read(self, state: State) -> tuple[list[bytes], int, int]:
         """Returns the next whole lines after a state, and the session and offset behind them."""

@@ -7,6 +7,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from thalweg.errors import OutputError
+
 FILE = "baselines.json"
 
 Baselines = Mapping[str, Mapping[str, float]]
@@ -22,13 +24,26 @@ def read(directory: Path) -> Baselines | None:
 
 
 def write_once(directory: Path, baselines: Baselines) -> None:
-    """Records baselines unless another lane did so first."""
-    directory.mkdir(parents=True, exist_ok=True)
+    """Records baselines unless another lane did so first.
+
+    Raises:
+        OutputError: The folder cannot be written.
+    """
     partial = directory / f"{FILE}.{os.getpid()}"
-    partial.write_text(json.dumps(baselines, indent=1))
     try:
+        directory.mkdir(parents=True, exist_ok=True)
+        partial.write_text(json.dumps(baselines, indent=1))
         os.link(partial, directory / FILE)
     except FileExistsError:
         return
+    except OSError as error:
+        raise OutputError(
+            f"the study's folder must be writable, got {error}; free space or choose another --output"
+        ) from error
     finally:
-        partial.unlink()
+        partial.unlink(missing_ok=True)
+
+
+def forget(directory: Path) -> None:
+    """Removes baselines that another study left here."""
+    (directory / FILE).unlink(missing_ok=True)

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from thalweg.config import plain_scalar
 from thalweg.contract import SplitName, Task
 from thalweg.data.placement import send
-from thalweg.errors import DataError
+from thalweg.errors import DataError, FamilyError
 from thalweg.training.ahead import drawer, each_ahead, ready_to_travel
 from thalweg.training.process_group import World
 
@@ -30,6 +31,7 @@ def evaluate_split(
     split: SplitName,
     batch_size: int,
     most: int | None = None,
+    is_baseline: bool = False,
 ) -> dict[str, float]:
     """Evaluates every sample of a split exactly once, whatever the number of workers.
 
@@ -41,6 +43,7 @@ def evaluate_split(
         split: Name of the split.
         batch_size: Samples per forward pass.
         most: Samples of the split that are evaluated, the first ones; None takes all.
+        is_baseline: Whether it is a predictor of the family, which may do some of the family's tasks alone.
 
     Returns:
         Metrics by name, equal on all ranks. One that is not finite is left out, such as the skill of a modality that
@@ -48,6 +51,7 @@ def evaluate_split(
 
     Raises:
         DataError: The split is empty.
+        FamilyError: A metric is no number, is missing or is not declared; on all ranks alike.
     """
     count = min(data.num_samples(split), most or data.num_samples(split))
     if count < 1:
@@ -74,8 +78,41 @@ def evaluate_split(
                 value = value if len(chosen) else torch.zeros_like(value)
                 sums[name] = sums[name] + value if name in sums else value
     joined = {name: torch.cat(world.gather(torch.cat(parts))).cpu() for name, parts in sorted(rows.items())}
-    metrics = task.summarize(_over_ranks(sums, world) | joined)
+    metrics = _as_declared(task, task.summarize(_over_ranks(sums, world) | joined), partial=is_baseline)
     return {name: value for name, value in metrics.items() if np.isfinite(value)}
+
+
+def _as_declared(task: Task[Any, Any], found: Any, *, partial: bool) -> dict[str, float]:
+    """Returns what a family calls its metrics as floats; numbers of numpy and torch are taken.
+
+    Raises:
+        FamilyError: It gave something else than it declares.
+    """
+    where = f"{type(task).__module__}.{type(task).__qualname__}"
+    if not isinstance(found, Mapping):
+        raise FamilyError(f"{where}.summarize must return a dict of metrics, got {type(found).__name__}")
+    numbers = {name: plain_scalar(value) for name, value in found.items()}
+    odd = [
+        f"{name} = {numbers[name]!r:.60} ({type(value).__name__})"
+        for name, value in found.items()
+        if isinstance(numbers[name], bool) or not isinstance(numbers[name], int | float)
+    ]
+    if odd:
+        raise FamilyError(
+            f"metrics of {where}.summarize must be numbers, got {', '.join(odd)}; return floats"
+        )
+    missing = [name for name in task.measured() if name not in numbers]
+    if missing and not partial:
+        raise FamilyError(
+            f"{where}.summarize must give every metric of `measured`, got no {', '.join(missing)}; return nan where "
+            "there is none"
+        )
+    unknown = sorted(set(numbers) - {metric.name for metric in task.metrics})
+    if unknown:
+        raise FamilyError(
+            f"{where}.summarize must give declared metrics, got {', '.join(unknown)}; declare a Metric"
+        )
+    return {name: float(number) for name, number in numbers.items()}
 
 
 def _over_ranks(sums: dict[str, Tensor], world: World) -> dict[str, Tensor]:

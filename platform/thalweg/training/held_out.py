@@ -61,9 +61,11 @@ def evaluate(folder: Path, data_root: Path) -> HeldOut:
         )
     world = World(0, 1, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
 
-    def metrics(model: nn.Module) -> dict[str, float]:
+    def metrics(model: nn.Module, is_baseline: bool = False) -> dict[str, float]:
         predict = partial(task.evaluate, model.to(world.device).eval())
-        return evaluate_split(task, data, predict, world, split=SPLIT, batch_size=BATCH_SIZE)
+        return evaluate_split(
+            task, data, predict, world, split=SPLIT, batch_size=BATCH_SIZE, is_baseline=is_baseline
+        )
 
     model = task.build(data)
     model.load_state_dict(weights)
@@ -71,5 +73,5 @@ def evaluate(folder: Path, data_root: Path) -> HeldOut:
         samples=state.report.samples,
         val=state.report.metrics,
         test=metrics(model),
-        baselines={name: metrics(baseline) for name, baseline in task.baselines(data).items()},
+        baselines={name: metrics(baseline, True) for name, baseline in task.baselines(data).items()},
     )

@@ -123,13 +123,14 @@ class Refusal:
 
     Attributes:
         kind: ``trial`` if the trial is at fault (it fails, the group goes on), ``group`` if the processes are
-            (they are replaced, the trial is repeated from its checkpoint).
+            (they are replaced, the trial is repeated from its checkpoint), ``study`` if no trial could go on, as on a
+            full disk or with a family whose metrics are no numbers (the search stops, the trial is interrupted).
         reason: One line for people.
         details: Traceback.
         samples: Samples of the last evaluation that was reported.
     """
 
-    kind: Literal["trial", "group"]
+    kind: Literal["trial", "group", "study"]
     reason: str
     details: str = ""
     samples: int = 0

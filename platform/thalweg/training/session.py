@@ -362,7 +362,9 @@ class Session:
         self._engine.eval()
         return self._evaluate_with(lambda batch: self._engine(batch, None))
 
-    def _evaluate_with(self, evaluate: Callable[[Batch], Mapping[str, Tensor]]) -> dict[str, float]:
+    def _evaluate_with(
+        self, evaluate: Callable[[Batch], Mapping[str, Tensor]], is_baseline: bool = False
+    ) -> dict[str, float]:
         metrics: dict[str, float] = {}
         for split in self.task.evaluated_splits():
             found = evaluate_split(
@@ -373,6 +375,7 @@ class Session:
                 split=split,
                 batch_size=max(self._layout.micro_batch_size, 8),
                 most=self.data.num_samples("val") if split == "train" else None,
+                is_baseline=is_baseline,
             )
             metrics |= {_metric_name(split, name): value for name, value in found.items()}
         return metrics
@@ -385,7 +388,9 @@ class Session:
         start = "before_training" if self.order.sources else "untrained"
         predictors = {start: self._module.model.eval(), **self.task.baselines(self.data)}
         found = {
-            name: self._evaluate_with(partial(self.task.evaluate, predictor.to(self._world.device)))
+            name: self._evaluate_with(
+                partial(self.task.evaluate, predictor.to(self._world.device)), is_baseline=name != start
+            )
             for name, predictor in predictors.items()
         }
         if self._world.rank == 0:

@@ -1,5 +1,8 @@
 """What a rank does with an error of a trial, without Ray."""
 
+import errno
+import os
+
 import pytest
 import torch
 
@@ -34,12 +37,28 @@ def test_an_error_that_other_ranks_may_not_have_is_not_answered_while_they_wait(
 
 
 @pytest.mark.parametrize(
-    ("size", "error"),
-    [(2, ConfigError("no")), (2, NonFiniteError("no")), (1, OutputError("no")), (1, DataError("no"))],
+    ("size", "error", "kind"),
+    [
+        (2, ConfigError("no"), "trial"),
+        (2, NonFiniteError("no"), "trial"),
+        (1, DataError("no"), "trial"),
+        (1, OutputError("no"), "study"),
+    ],
 )
 def test_an_error_that_all_ranks_have_is_the_answer(
-    size: int, error: Exception, monkeypatch: pytest.MonkeyPatch
+    size: int, error: Exception, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer = _crew(size, error, monkeypatch).follow(Command(verb="advance", order=ORDER))
     assert isinstance(answer, Refusal)
-    assert (answer.kind, answer.reason) == ("trial", "no")
+    assert (answer.kind, answer.reason) == (kind, "no")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_under_another_error_is_not_the_trials_fault(
+    number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = RuntimeError("the writer of an archive failed")
+    error.__cause__ = OSError(number, os.strerror(number))
+    answer = _crew(1, error, monkeypatch).follow(Command(verb="advance", order=ORDER))
+    assert isinstance(answer, Refusal)
+    assert answer.kind == "study"

@@ -1,13 +1,15 @@
 """How trials end, and what listeners hear, without Ray."""
 
+import errno
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from thalweg.errors import SpaceError
+from thalweg.errors import OutputError, SpaceError, StudyError
 from thalweg.events import Event, Notice, TrialEnded, TrialProgress, TrialStarted
 from thalweg.search.director import Report, StudyDirector
 from thalweg.search.ledger import Ledger, Proposal
@@ -321,3 +323,26 @@ def test_a_result_is_read_nested_or_with_joined_keys() -> None:
     assert report == Report.from_result(joined)
     assert report.metrics == {"loss": 1.0, "skill/river_flow": 0.5}
     assert (report.value, report.status, report.curves) == (1.0, "finished", ((50, {"lr": 0.1}),))
+
+
+def test_what_stops_the_study_is_no_trials_fault(stage: Stage) -> None:
+    first, second = stage.begin(), stage.begin()
+    stage.report(first, 100)
+    reason = "checkpoints must be writable, got No space left on device; free space"
+    stage.director.conclude(first, Report(samples=100, status="stopped", reason=reason))
+    assert stage.report(second, 100)
+    stage.director.fail(second, "its lane died of the same")
+    stage.director.close()
+    assert isinstance(stage.director.failure, StudyError)
+    assert str(stage.director.failure).startswith(f"{reason}; then run the same command again")
+    assert [(event.number, event.interrupted) for event in stage.of(TrialEnded)] == [(0, True), (1, True)]
+    assert stage.statuses() == ["failed", "failed", "waiting", "waiting"]
+
+
+def test_an_error_of_tune_on_a_full_disk_is_said_in_one_line(stage: Stage) -> None:
+    stage.begin()
+    stage.director.halt(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/runs/tune/state.json"))
+    stage.director.close()
+    assert isinstance(stage.director.failure, OutputError)
+    assert "/runs/tune/state.json" in str(stage.director.failure)
+    assert "run the same command again" in str(stage.director.failure)

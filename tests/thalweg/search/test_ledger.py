@@ -55,6 +55,12 @@ def ask(ledger: Ledger) -> Proposal:
     return proposal
 
 
+def begin(ledger: Ledger) -> None:
+    """Leaves a study in which something was trained."""
+    ledger.fail(run_trial(ledger, until=1).number, "why")
+    ledger.close()
+
+
 @pytest.fixture
 def ledger(make_space: Make, open_ledger: Open) -> Ledger:
     return open_ledger(make_space())
@@ -309,21 +315,21 @@ def test_two_studies_with_one_seed_propose_the_same(make_space: Make, open_ledge
 def test_a_name_in_use_for_another_objective_is_refused(
     make_space: Make, open_ledger: Open, changes: dict[str, Any], law: str
 ) -> None:
-    open_ledger(make_space()).close()
+    begin(open_ledger(make_space()))
     with pytest.raises(StudyError, match=rf"{law}; give the new study another name"):
         open_ledger(make_space(**changes))
     open_ledger(make_space()).close()  # the refusal left no claim behind
 
 
 def test_a_name_in_use_for_another_space_is_refused(make_space: Make, open_ledger: Open) -> None:
-    open_ledger(make_space()).close()
+    begin(open_ledger(make_space()))
     with pytest.raises(StudyError, match=r"keeps its search space: 's' has lab\.toy, got lab\.other"):
         open_ledger(replace(make_space(), module_name="lab.other"))
 
 
 def test_a_space_that_was_changed_is_refused(make_space: Make, open_ledger: Open) -> None:
     space = make_space()
-    open_ledger(space).close()
+    begin(open_ledger(space))
     space.file.write_text(space.file.read_text().replace('"x", -1, 1', '"x", -2, 2'))
     with pytest.raises(StudyError, match="keeps its version of its search space"):
         open_ledger(space)

@@ -72,4 +72,77 @@ def test_every_name_has_a_sampler() -> None:
 def test_making_a_sampler_warns_of_nothing(sampler: SamplerName) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        make_sampler(Study(metric="loss", mode="min", samples=8, sampler=sampler), 0)
+        make_sampler(Study(metric="loss", mode="min", samples=8, sampler=sampler))._make(0)  # type: ignore[attr-defined]
+
+
+def drive(ledger: Ledger, lanes: int, evaluations: int) -> None:
+    """Lets lanes take turns, one evaluation each, until the study is full or about so many were reported.
+
+    It stops where the oldest trial is the next in turn, as it will be when the study is continued.
+    """
+    running: dict[int, tuple[Proposal, list[int]]] = {}
+    while True:
+        while len(running) < lanes and ledger.num_open():
+            proposal = ledger.ask()
+            assert isinstance(proposal, Proposal)
+            known = dict(proposal.curve)
+            running[proposal.number] = (
+                proposal,
+                [samples for samples in ledger.space.study.evaluations if samples not in known],
+            )
+        if not running or (evaluations <= 0 and list(running) == sorted(running)):
+            return
+        number = next(iter(running))
+        proposal, left = running.pop(number)
+        params, samples = proposal.params, left[0]
+        depth = (params["x"] - 0.3) ** 2 + params["width"] / 64 + params.get("bend", 0.0) / 100
+        ledger.report(
+            number, Evaluation(samples=samples, value=depth + 10 / samples, checkpoint=f"/kept/{number}")
+        )
+        evaluations -= 1
+        if not left[1:]:
+            ledger.complete(number)
+        elif ledger.should_stop(number):
+            ledger.prune(number)
+        else:
+            running[number] = (proposal, left[1:])
+
+
+def lineages(ledger: Ledger) -> list[tuple[dict[str, object], tuple[tuple[int, float], ...]]]:
+    """Parameters and curve of each trial, one that was continued in the place of the first."""
+    trials = ledger.trials()
+    continued = {trial.continues: trial for trial in trials if trial.continues is not None}
+    found = []
+    for trial in trials:
+        if trial.continues is None:
+            while trial.number in continued:
+                trial = continued[trial.number]
+            found.append((dict(trial.params), trial.curve))
+    return found
+
+
+@pytest.mark.parametrize("lanes", [1, 2])
+@pytest.mark.parametrize("sampler", get_args(SamplerName))
+def test_a_study_that_was_interrupted_proposes_what_it_would_have(
+    make_space: Callable[..., Space],
+    open_ledger: Callable[..., Ledger],
+    sampler: SamplerName,
+    lanes: int,
+) -> None:
+    space = make_space(
+        sampler=sampler,
+        num_trials=7 if sampler == "gp" else 12,  # which is slow
+        num_startup_trials=4,
+        num_evaluations=3,
+        first_trials=({"x": 0.5},) * 3,
+        max_retries=99,
+    )
+    whole = open_ledger(space, "whole")
+    drive(whole, lanes, 999)
+    parts = open_ledger(space, "parts")
+    while parts.num_open() or parts.read().trials[-1].status == "waiting":
+        drive(parts, lanes, 4)
+        parts.close()
+        parts = open_ledger(space, "parts")
+    assert sum(trial.interrupted for trial in parts.trials()) >= 2
+    assert lineages(parts) == lineages(whole)

@@ -1,4 +1,4 @@
-"""The journal survives what kills its writers; one process at a time drives a study."""
+"""Writers and readers share a journal; one process at a time drives a study."""
 
 import json
 import os
@@ -11,7 +11,7 @@ import optuna
 import pytest
 
 from thalweg.errors import OutputError, StudyError
-from thalweg.search.storage import JOURNAL, Claim, open_storage, repair_journal
+from thalweg.search.storage import JOURNAL, Claim, open_storage
 
 WRITER = """
 import sys, optuna
@@ -52,23 +52,6 @@ def test_nothing_but_the_journal_is_left_in_the_folder(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == [JOURNAL]
 
 
-def test_a_half_written_line_is_cut_off(tmp_path: Path) -> None:
-    optuna.create_study(study_name="s", storage=open_storage(tmp_path, None))
-    whole = (tmp_path / JOURNAL).read_bytes()
-    (tmp_path / JOURNAL).write_bytes(whole + b'{"op_code": 4, "wor')
-    assert repair_journal(tmp_path / JOURNAL) == 19
-    assert (tmp_path / JOURNAL).read_bytes() == whole
-    assert optuna.load_study(study_name="s", storage=open_storage(tmp_path, None)).trials == []
-
-
-def test_a_whole_journal_is_left_as_it_is(tmp_path: Path) -> None:
-    assert repair_journal(tmp_path / JOURNAL) == 0
-    optuna.create_study(study_name="s", storage=open_storage(tmp_path, None))
-    whole = (tmp_path / JOURNAL).read_bytes()
-    assert repair_journal(tmp_path / JOURNAL) == 0
-    assert (tmp_path / JOURNAL).read_bytes() == whole
-
-
 def test_a_journal_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / JOURNAL).write_text("samples,loss\n1,2\n")
     with pytest.raises(StudyError, match="one JSON document per line"):
@@ -89,7 +72,13 @@ def test_a_killed_driver_keeps_no_claim(tmp_path: Path) -> None:
         "claim = Claim(Path(sys.argv[1])); os.kill(os.getpid(), signal.SIGKILL)"
     )
     assert subprocess.run([sys.executable, "-c", code, str(tmp_path)]).returncode == -9
-    Claim(tmp_path).release()
+    claim = Claim(tmp_path)
+    assert claim.last_died
+    claim.excuse()
+    claim.release()
+    claim = Claim(tmp_path)
+    assert not claim.last_died
+    claim.release()
 
 
 def test_a_folder_that_cannot_be_made_is_an_output_error(tmp_path: Path) -> None:

@@ -63,6 +63,17 @@ class ToyTask(Task[Toy, Waves]):
     metrics: ClassVar[tuple[Metric, ...]] = (
         Metric(name="mse", mode="min", unit="1", search_invariant=True, meaning="Mean squared error."),
         Metric(name="loss", mode="min", unit="1", search_invariant=False, meaning="Weighted loss."),
+        Metric(
+            name="mse_first",
+            mode="min",
+            unit="1",
+            search_invariant=False,
+            meaning="That of the first target.",
+        ),
+        Metric(
+            name="mse_second", mode="min", unit="1", search_invariant=False, meaning="That of the second."
+        ),
+        Metric(name="steps", mode="min", unit="1", search_invariant=False, meaning="Whether errors rise."),
     )
 
     def data_key(self) -> str:

@@ -1,0 +1,139 @@
+"""The journal of a study: Optuna's operations in a file, one JSON document a line, in the order of their happening.
+
+The kernel locks it while somebody appends, and lets go when that process dies: Optuna's own lock files outlive
+``kill -9`` and stall the next run for 30 s. A write that fails is taken back, so that the next one begins a line.
+"""
+
+import json
+import logging
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from optuna.storages.journal import BaseJournalBackend
+
+from thalweg.errors import OutputError, StudyError
+from thalweg.lines import append
+
+_START = b'{"op_code":'
+_TRIAL_LINE = re.compile(rb'\{"op_code":([5-9]),"worker_id":"[\w-]+","trial_id":(\d+)[,}]')
+_STUDY_LINE = re.compile(rb'\{"op_code":([23]),"worker_id":"[\w-]+","study_id":\d+[,}]')
+_LOST = {  # Optuna's operations without which the others still mean what they meant
+    2: "a note on the study",
+    3: "a note on the study",
+    5: "a parameter of trial {}",
+    6: "the beginning or the end of trial {}",
+    7: "an evaluation of trial {}",
+    8: "a note on trial {}",
+    9: "a note on trial {}",
+}
+_logger = logging.getLogger(__name__)
+
+
+class Journal(BaseJournalBackend):
+    """What Optuna's journal storage reads and appends to.
+
+    A line that cannot be read is skipped where the others mean the same without it. Trials are known by the order in
+    which they were created, so a line that may have created one is not skipped.
+
+    Args:
+        file: The journal; made where it is missing.
+
+    Attributes:
+        losses: What was skipped, a sentence for each line.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._starts = [0]  # offset of each document that was read, and of the next one
+        self._losses: dict[int, str] = {}
+        if not file.exists():
+            file.touch()
+
+    @property
+    def losses(self) -> tuple[str, ...]:
+        """What was skipped."""
+        return tuple(self._losses.values())
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Adds operations, all or none.
+
+        Raises:
+            OutputError: The file cannot be written.
+        """
+        text = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
+        try:
+            append(self._file, text.encode(), locked=True)
+        except OSError as error:
+            raise OutputError(
+                f"the journal of a study must be writable, got {error.strerror} for {self._file}; mend that and run "
+                "the same command again: the study goes on where it stood"
+            ) from error
+
+    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
+        """Yields the operations from a number on; half a line at the end is somebody's who writes at this moment.
+
+        Raises:
+            StudyError: A line that cannot be read may have created a trial or the study.
+        """
+        del self._starts[log_number_from + 1 :]
+        offset = self._starts[log_number_from]
+        with self._file.open("rb") as journal:
+            journal.seek(offset)
+            for line in journal:
+                if not line.endswith(b"\n"):
+                    return
+                log = _parse(line)
+                if log is None:
+                    self._skip(line, offset)
+                offset += len(line)
+                if log is not None:
+                    self._starts.append(offset)
+                    yield log
+
+    def _skip(self, line: bytes, offset: int) -> None:
+        if offset in self._losses:
+            return
+        with self._file.open("rb") as journal:
+            number = journal.read(offset).count(b"\n") + 1
+        found = _TRIAL_LINE.match(line) or _STUDY_LINE.match(line)
+        if found is None or line.count(_START) > 1 or b"\0" in line:
+            raise StudyError(
+                f"a journal must hold one JSON document per line, got {line[:40]!r} in line {number} of {self._file}, "
+                f"which may have begun a trial; restore the file, or go on from what lies before (`head -n "
+                f"{number - 1}`), or give the study another name"
+            )
+        lost = _LOST[int(found[1])].format(*(part.decode() for part in found.groups()[1:]))
+        self._losses[offset] = f"line {number} of {self._file} cannot be read and is skipped: {lost} is lost"
+        _logger.warning("%s", self._losses[offset])
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    """Reads a line; of one to which the half of a write that failed is glued, what follows that half.
+
+    The half was never part of the study: whoever wrote it was told that it failed.
+    """
+    log = _document(line)
+    start = line.rfind(_START)
+    if log is None and start > 0 and not _holds_a_whole_one(line[:start]):
+        log = _document(line[start:])
+    return log
+
+
+def _document(text: bytes) -> dict[str, Any] | None:
+    try:
+        log = json.loads(text)
+    except ValueError:
+        return None
+    return log if isinstance(log, dict) and "op_code" in log else None
+
+
+def _holds_a_whole_one(text: bytes) -> bool:
+    """Says whether an operation was ended properly, and its line break damaged."""
+    decoded = text.decode(errors="replace")
+    try:
+        _, end = json.JSONDecoder().raw_decode(decoded)
+    except ValueError:
+        return False
+    return end < len(decoded)
