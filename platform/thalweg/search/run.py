@@ -30,6 +30,7 @@ from thalweg.events import (
     TrialProgress,
 )
 from thalweg.lanes.cluster import connect
+from thalweg.lanes.deaths import in_words
 from thalweg.lanes.gang import Gang, book
 from thalweg.search.director import StudyDirector
 from thalweg.search.ledger import Ledger, Proposal
@@ -225,6 +226,8 @@ def _stoppable(director: StudyDirector, broadcast: Broadcast) -> Iterator[None]:
             raise KeyboardInterrupt
         director.stop()
         broadcast(Notice(text="stopping after the next evaluation of each trial; Ctrl-C again stops at once"))
+        for trial, seconds in director.silent().items():
+            broadcast(Notice(text=f"no evaluation of trial {trial} for {in_words(seconds)}"))
 
     if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
         yield
@@ -252,6 +255,7 @@ def _tune(prepared: Prepared, options: Options, director: StudyDirector, gang: G
         data_root=str(prepared.data_root),
         directory=str(options.directory),
         keep_last=study.keep_last,
+        max_silence_s=study.max_silence_s,
     )
     trainable = tune.with_resources(
         tune.with_parameters(LaneTrainable, settings=settings),
