@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from thalweg.errors import ConnectionFailed
+from thalweg.lanes.interruption import handlers_kept
 
 _START_S = 300
 """How long the node and the dashboard of a busy machine may take to start."""
@@ -90,7 +91,7 @@ def _start(num_cpus: int | None, temporary: str | None, log: Path) -> None:
     # Nobody takes this machine back with a notice; a watcher per lane would be a process too many.
     os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
     try:
-        with _patiently():
+        with _patiently(), _signals_kept():
             ray.init(
                 address="local",
                 num_cpus=num_cpus,
@@ -106,6 +107,20 @@ def _start(num_cpus: int | None, temporary: str | None, log: Path) -> None:
             f"({os.cpu_count()} cores, load {os.getloadavg()[0]:.0f}; {log} may say more); "
             "end what else runs here and try again, or name a running cluster with --address"
         ) from error
+
+
+@contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Keeps Ray from answering to the signals that end this process, which it does with a stack of C++."""
+    from ray._private import utils
+
+    set_handler: Callable[..., None] = utils.set_sigterm_handler
+    utils.set_sigterm_handler = lambda handler: None
+    try:
+        with handlers_kept():
+            yield
+    finally:
+        utils.set_sigterm_handler = set_handler
 
 
 @contextmanager
@@ -178,12 +193,13 @@ def _join(address: str) -> None:
     _check_address(address)
     modules = [importlib.import_module(name) for name in _PACKAGES]
     try:
-        ray.init(
-            address=address,
-            log_to_driver=False,
-            logging_level=logging.WARNING,
-            runtime_env={"py_modules": modules, "env_vars": dict(_ENVIRONMENT)},
-        )
+        with _signals_kept():
+            ray.init(
+                address=address,
+                log_to_driver=False,
+                logging_level=logging.WARNING,
+                runtime_env={"py_modules": modules, "env_vars": dict(_ENVIRONMENT)},
+            )
     except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
         raise ConnectionFailed(_no_cluster(address, _brief(error))) from None
 

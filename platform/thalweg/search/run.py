@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -32,6 +32,7 @@ from thalweg.events import (
 from thalweg.lanes.cluster import connect
 from thalweg.lanes.deaths import in_words
 from thalweg.lanes.gang import Gang, book
+from thalweg.lanes.interruption import ending_raises, signal_of
 from thalweg.search.director import StudyDirector
 from thalweg.search.ledger import Ledger, Proposal
 from thalweg.search.prepare import Prepared
@@ -137,16 +138,17 @@ def search(prepared: Prepared, options: Options, listeners: Sequence[Listener]) 
     """Runs a study until it is full, or until Ctrl-C, and returns what it knows.
 
     A study that exists under this name is continued. The first Ctrl-C lets every running trial reach its next
-    evaluation, the second one stops at once. Listeners are closed in the end.
+    evaluation, the second one stops at once, and so does SIGTERM. Listeners are closed in the end.
 
     Raises:
         ThalwegError: The study cannot start, or cannot go on; what was found so far is kept.
     """
-    try:
-        return _search(prepared, options, listeners)
-    finally:
-        for listener in listeners:
-            listener.close()
+    with ending_raises():
+        try:
+            return _search(prepared, options, listeners)
+        finally:
+            for listener in listeners:
+                listener.close()
 
 
 def _search(prepared: Prepared, options: Options, listeners: Sequence[Listener]) -> StudyRecord:
@@ -168,15 +170,17 @@ def _search(prepared: Prepared, options: Options, listeners: Sequence[Listener])
         else:
             broadcast(_started(prepared, options, ledger, num_lanes=0))
             ended = StudyEnded(end="finished", reason="all trials had ended before")
-    except KeyboardInterrupt:
-        ended = StudyEnded(end="interrupted", reason="stopped at once")
+    except KeyboardInterrupt as error:
+        number = signal_of(error)
+        how = "stopped at once" if number == signal.SIGINT else f"stopped by {number.name}"
+        ended = StudyEnded(end="interrupted", reason=how, signal=number)
     except BaseException as error:
         ended = StudyEnded(end="failed", reason=str(error))
         raise
     finally:
         try:
             ledger.interrupt_all("interrupted: the search was stopped")
-            broadcast(StudyEnded(end=ended.end, reason=ended.reason, seconds=time.monotonic() - began))
+            broadcast(replace(ended, seconds=time.monotonic() - began))
             record = ledger.read()
         finally:
             ledger.close()
@@ -209,7 +213,7 @@ def _run(prepared: Prepared, options: Options, ledger: Ledger, broadcast: Broadc
     if director.failure is not None:
         raise director.failure
     if ledger.num_open():
-        return StudyEnded(end="interrupted", reason="stopped by Ctrl-C")
+        return StudyEnded(end="interrupted", reason="stopped by Ctrl-C", signal=signal.SIGINT)
     return StudyEnded(end="finished")
 
 
