@@ -10,7 +10,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,7 @@ def connect(
     _prepare_environment()
     import ray
 
-    with _redirected(log):
+    with _redirected(log), ExitStack() as closing:
         if ray.is_initialized():
             yield str(ray.get_runtime_context().gcs_address)
             return
@@ -72,12 +72,51 @@ def connect(
                 _join(address)
             else:
                 tell("starting Ray on this machine")
+                closing.enter_context(_token(Path(str(temporary)), tell))
                 _start(num_cpus, temporary, log)
             yield str(ray.get_runtime_context().gcs_address)
         finally:
             ray.shutdown()
             if temporary:
                 shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def _token(folder: Path, tell: Callable[[str], None]) -> Iterator[None]:
+    """Keeps the token of a local Ray in a folder where the home folder, which is Ray's own choice, cannot be written.
+
+    Args:
+        folder: A folder that lives as long as this Ray, and that nobody else can read.
+        tell: Hears what was not possible.
+    """
+    from ray._private.authentication import authentication_token_generator, authentication_token_setup
+    from ray._raylet import AuthenticationTokenLoader
+
+    loader = AuthenticationTokenLoader.instance()
+    off = os.environ.get("RAY_AUTH_MODE", "token").lower() != "token"
+    if off or loader.has_token(ignore_auth_mode=True):
+        yield
+        return
+    try:
+        authentication_token_setup.generate_and_save_token()
+    except (OSError, RuntimeError) as error:  # RuntimeError: there is no home folder
+        tell(
+            f"Ray's token should be kept in ~/.ray, got {error}; it is kept in {folder} until this study ends"
+        )
+    else:
+        loader.reset_cache()
+        yield
+        return
+    file = folder / "auth_token"
+    file.touch(mode=0o600)
+    file.write_text(authentication_token_generator.generate_new_authentication_token())
+    os.environ["RAY_AUTH_TOKEN_PATH"] = str(file)
+    loader.reset_cache()
+    try:
+        yield
+    finally:
+        del os.environ["RAY_AUTH_TOKEN_PATH"]
+        loader.reset_cache()
 
 
 def _start(num_cpus: int | None, temporary: str | None, log: Path) -> None:
@@ -187,10 +226,34 @@ def _no_cluster(address: str, reason: str) -> str:
     )
 
 
+def _no_entrance(address: str, reason: str) -> str:
+    """Says what to do where somebody listens who does not let this process in."""
+    from ray._private.authentication.authentication_utils import is_token_auth_enabled
+
+    sent = "the one that was sent is another" if is_token_auth_enabled() else "none was sent"
+    return (
+        f"a Ray cluster must answer at --address, got {address!r} ({reason}); if it asks for a token, as a head does "
+        f"that finds one, {sent}: set RAY_AUTH_MODE=token and copy ~/.ray/auth_token of the head here, or set "
+        "RAY_AUTH_TOKEN; else compare the versions of Ray"
+    )
+
+
+def _send_token() -> None:
+    """Sends a token of the cluster's where it lies, as a head does that finds one; a client of Ray's own does not.
+
+    Ray looks into RAY_AUTH_TOKEN, into the file that RAY_AUTH_TOKEN_PATH names, and into ``~/.ray/auth_token``. A
+    cluster that asks for no token takes it and does not mind.
+    """
+    from ray._private.authentication import authentication_token_setup
+
+    authentication_token_setup.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+
+
 def _join(address: str) -> None:
     import ray
 
     _check_address(address)
+    _send_token()
     modules = [importlib.import_module(name) for name in _PACKAGES]
     try:
         with _signals_kept():
@@ -201,7 +264,7 @@ def _join(address: str) -> None:
                 runtime_env={"py_modules": modules, "env_vars": dict(_ENVIRONMENT)},
             )
     except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
-        raise ConnectionFailed(_no_cluster(address, _brief(error))) from None
+        raise ConnectionFailed(_no_entrance(address, _brief(error))) from None
 
 
 @contextmanager

@@ -115,7 +115,7 @@ class Lane:
                 storage_path=str(Path(self._settings.directory) / "lanes"),
                 # `advance` counts per trial; a lane that lasts for a study may lose many groups, one by one.
                 failure_config=train.FailureConfig(max_failures=-1),
-                callbacks=[Coroner(self._channel)],
+                callbacks=[Coroner(self._channel)],  # type: ignore[list-item] # typed as for Ray Train's first version
             ),
         )
 
