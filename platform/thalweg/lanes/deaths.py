@@ -10,6 +10,7 @@ from __future__ import annotations
 import faulthandler
 import re
 import signal
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,10 +37,12 @@ class Evidence:
     """What a worker says of itself when it starts, to be looked at when it is gone.
 
     Attributes:
+        node: Name of its machine.
         trace: File into which it writes when a signal ends it; empty where no file can be written.
         num_oom_kills: Processes that the kernel had ended on its machine for lack of memory; None if nobody counts.
     """
 
+    node: str = ""
     trace: str = ""
     num_oom_kills: int | None = None
 
@@ -50,16 +53,17 @@ def leave_evidence(trace: Path) -> Evidence:
     Args:
         trace: The file; where it cannot be made, the traceback goes to Ray's logs only.
     """
+    node = socket.gethostname()
     try:
         trace.parent.mkdir(parents=True, exist_ok=True)
         # Open as long as the process lives: a handler of signals can open nothing.
         file = trace.open("w")
     except OSError:
-        return Evidence(num_oom_kills=num_oom_kills())
+        return Evidence(node=node, num_oom_kills=num_oom_kills())
     faulthandler.disable()  # Ray's own handlers came after this one, and do not call it
     faulthandler.enable(file)
     _OPEN.append(file)
-    return Evidence(trace=str(trace), num_oom_kills=num_oom_kills())
+    return Evidence(node=node, trace=str(trace), num_oom_kills=num_oom_kills())
 
 
 _OPEN: list[Any] = []
@@ -170,9 +174,14 @@ def _text(file: Path) -> str:
 
 
 def _killed_for_memory(before: Sequence[Evidence | None], after: Sequence[Evidence | None]) -> bool:
-    counts = [
-        (first.num_oom_kills, then.num_oom_kills)
-        for first, then in zip(before, after, strict=False)
-        if first is not None and then is not None
-    ]
-    return any(first is not None and then is not None and then > first for first, then in counts)
+    counts = {one.node: one.num_oom_kills for one in after if one is not None}
+    for one in before:
+        then = None if one is None else counts.get(one.node)
+        if (
+            one is not None
+            and one.num_oom_kills is not None
+            and then is not None
+            and then > one.num_oom_kills
+        ):
+            return True
+    return False

@@ -31,10 +31,12 @@ LOST = "[../third_party/gloo/gloo/transport/tcp/pair.cc:547] Connection closed b
 
 
 def test_memory_is_named_only_where_somebody_counted_it() -> None:
-    before = [Evidence(num_oom_kills=3), Evidence(num_oom_kills=3)]
-    same, more = [Evidence(num_oom_kills=3)] * 2, [Evidence(num_oom_kills=3), Evidence(num_oom_kills=4)]
+    before = [Evidence(node="a", num_oom_kills=3), Evidence(node="b", num_oom_kills=3)]
+    same, more = before[::-1], [before[0], Evidence(node="b", num_oom_kills=4)]
+    elsewhere = [Evidence(node="c", num_oom_kills=9)] * 2
     assert explain({0: VANISHED}, before, same) == WITHOUT_TRACE
     assert explain({0: VANISHED}, before, more) == NO_MEMORY
+    assert explain({0: VANISHED}, before, elsewhere) == WITHOUT_TRACE
     assert explain({0: VANISHED}, [Evidence()], [Evidence()]) == WITHOUT_TRACE
     assert "memory" not in WITHOUT_TRACE
     assert "9 (SIGKILL)" in WITHOUT_TRACE
