@@ -90,9 +90,10 @@ def _token(folder: Path, tell: Callable[[str], None]) -> Iterator[None]:
         tell: Hears what was not possible.
     """
     from ray._private.authentication import authentication_token_generator, authentication_token_setup
-    from ray._raylet import AuthenticationTokenLoader
 
-    loader = AuthenticationTokenLoader.instance()
+    loader: Any = vars(authentication_token_setup)[
+        "AuthenticationTokenLoader"
+    ].instance()  # compiled, without types
     off = os.environ.get("RAY_AUTH_MODE", "token").lower() != "token"
     if off or loader.has_token(ignore_auth_mode=True):
         yield
