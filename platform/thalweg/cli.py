@@ -16,6 +16,7 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from thalweg.errors import ConfigError, ThalwegError, is_full_disk
+from thalweg.lanes.interruption import ending_raises, signal_of
 from thalweg.tracking.address import DEFAULT_TRACKING_URI
 
 
@@ -23,15 +24,16 @@ class Commands(TyperGroup):
     """Reports what a user can mend in one line; any other error keeps its traceback."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Runs a command; exit code 2 for a user's error, 130 after Ctrl-C."""
+        """Runs a command; exit code 2 for a user's error, 130 after Ctrl-C, 143 after SIGTERM."""
         try:
-            return super().invoke(ctx)
+            with ending_raises():
+                return super().invoke(ctx)
         except ThalwegError as error:
             print(f"error: {error}", file=sys.stderr)
             raise typer.Exit(2) from None
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
             print("stopped", file=sys.stderr)
-            raise typer.Exit(130) from None
+            raise typer.Exit(128 + signal_of(error)) from None
         except Exception as error:
             if not is_full_disk(error):
                 raise
@@ -152,14 +154,17 @@ def search(
     record = run(prepared, options, [recorder, view])
     leaderboard.show(leaderboard.of_study(record, options.directory), console)
     flags = {"--data": data, "--tracking-uri": tracking_uri}
-    interrupted = view.standing.ended is not None and view.standing.ended.end == "interrupted"
+    ended = view.standing.ended
+    interrupted = ended is not None and ended.end == "interrupted"
     more = chosen.study.num_trials * (1 if interrupted else 2)
     commands = studies.next_commands(space, options, more, flags, has_best=record.best() is not None)
     leaderboard.guide(studies.places(options, record, uri), commands, console)
     if pictures and not interrupted:
         draw_new(record, options.directory, uri, _tell(console), data)
-    if code := 130 if interrupted else int(record.best() is None):
-        raise typer.Exit(code)
+    if ended is not None and ended.signal:
+        raise typer.Exit(128 + ended.signal)
+    if record.best() is None:
+        raise typer.Exit(1)
 
 
 @app.command(rich_help_panel="Search")

@@ -1,8 +1,8 @@
 """Finds families and search spaces by their names: a folder or file that exists is registered.
 
 A bare name stands for a folder in ``trainables/`` or a file in ``search_spaces/``; a dotted name
-(``my_lab.spaces.rivers``) for any module that can be imported, the working directory included. Listing
-imports nothing; loading imports the one module that was named.
+(``my_lab.spaces.rivers``) for any module that can be imported, the working directory included. A family may also be
+a package at the top, whose name has no dot. Listing imports nothing; loading imports the one module that was named.
 """
 
 import difflib
@@ -25,6 +25,8 @@ from thalweg.contract import Explore, Export, Source, Task, World
 from thalweg.errors import DiscoveryError, SpaceError, ThalwegError
 
 Room = Literal["trainables", "search_spaces"]
+_PYTHONS = sys.stdlib_module_names | {"test"}
+"""Names that Python has given away; its list leaves out its own tests."""
 
 
 def names(room: Room) -> tuple[str, ...]:
@@ -51,7 +53,37 @@ def load_module(room: Room, name: str) -> ModuleType:
         raise DiscoveryError(
             f"a module is named with dots and without its suffix, got {name!r}; try {dotted!r}"
         )
-    return _import(room, name if "." in name else f"{room}.{name}", name)
+    _look_here()
+    if "." in name or (room == "trainables" and _is_family_at_the_top(name)):
+        _check_own(name)
+        return _import(room, name, name)
+    return _import(room, f"{room}.{name}", name)
+
+
+def _is_family_at_the_top(name: str) -> bool:
+    if name in names("trainables") or not name.isidentifier():
+        return False
+    spec = importlib.util.find_spec(name)
+    places = (spec.submodule_search_locations if spec is not None else None) or ()
+    return _is_own_family(name) or any(os.path.isfile(os.path.join(place, "config.py")) for place in places)
+
+
+def _is_own_family(name: str) -> bool:
+    return os.path.isfile(os.path.join(name, "config.py"))
+
+
+def _check_own(name: str) -> None:
+    """Refuses a name that Python has given away: which module it means would depend on who imported it first.
+
+    Raises:
+        DiscoveryError: The first part of a dotted name is that of a module of Python's.
+    """
+    top = name.partition(".")[0]
+    if top in _PYTHONS:
+        raise DiscoveryError(
+            f"a family or search space must lie in a folder that no module of Python's is named like, got {top!r}; "
+            f"rename the folder, for instance lab_{top}"
+        )
 
 
 @dataclass(frozen=True)
@@ -138,10 +170,7 @@ def load_family(family: str | type[FamilyConfig]) -> Family:
     Raises:
         DiscoveryError: There is no such family, or its ``config.py`` does not hold one configuration.
     """
-    if isinstance(family, str):
-        package = load_module("trainables", family).__name__
-    else:
-        package = family.__module__.rpartition(".")[0]
+    package = load_module("trainables", family).__name__ if isinstance(family, str) else _package_of(family)
     config = _import("trainables", f"{package}.config", f"{package}.config")
     found = _classes(config, FamilyConfig)
     if len(found) != 1:
@@ -155,6 +184,27 @@ def load_family(family: str | type[FamilyConfig]) -> Family:
         config_type=found[0],
         presets=dict(getattr(config, "PRESETS", {})),
     )
+
+
+def _package_of(config_type: type[FamilyConfig]) -> str:
+    """Returns the package of a configuration.
+
+    Raises:
+        DiscoveryError: It lies in none, or in one whose name stands for something else.
+    """
+    package = config_type.__module__.rpartition(".")[0]
+    if not package:
+        raise DiscoveryError(
+            f"a family's configuration must lie in config.py of a package, got {config_type.__name__} in "
+            f"{config_type.__module__}.py; move it to FAMILY/config.py, beside its task.py"
+        )
+    if package in names("trainables"):
+        raise DiscoveryError(
+            f"a family at the top must not be named like one in trainables/, got {package!r}; "
+            f"rename its folder, or move it into another: lab.{package}"
+        )
+    _check_own(package)
+    return package
 
 
 def task_type(config_type: type[FamilyConfig]) -> type[Task[Any, Any]]:
@@ -176,8 +226,7 @@ def blame(error: BaseException, file: str) -> str:
 
 
 def _import(room: Room, target: str, name: str) -> ModuleType:
-    if os.getcwd() not in sys.path and "" not in sys.path:
-        sys.path.append(os.getcwd())
+    _look_here()
     try:
         return importlib.import_module(target)
     except ModuleNotFoundError as error:
@@ -188,9 +237,25 @@ def _import(room: Room, target: str, name: str) -> ModuleType:
         raise _broken(room, target, error) from error
 
 
+def _look_here() -> None:
+    if os.getcwd() not in sys.path and "" not in sys.path:
+        sys.path.append(os.getcwd())
+
+
+def _elsewhere(name: str) -> str:
+    """Says where the module lies that hides a folder of this name in the working directory; empty if none does."""
+    top = name.partition(".")[0]
+    module = sys.modules.get(top)
+    file = getattr(module, "__file__", None)
+    if not os.path.isdir(top) or file is None or os.path.realpath(file).startswith(os.path.realpath(top)):
+        return ""
+    return f"; the folder {top}/ here is hidden by {file}: rename it, for instance lab_{top}"
+
+
 def _missing(room: Room, target: str, name: str) -> str:
     if "." in name:
-        return f"a dotted name must be importable from here, got {target!r}; run where its package lies"
+        hidden = _elsewhere(name) or "; run where its package lies"
+        return f"a dotted name must be importable from here, got {target!r}{hidden}"
     what = "family" if room == "trainables" else "search space"
     nothing = _nothing(f"{what} {name!r}", f"{room}/", name, names(room))
     if os.path.exists(f"{name}.py"):
@@ -206,9 +271,10 @@ def _nothing(what: str, where: str, name: str, known: Mapping[str, Any] | tuple[
 
 def _broken(room: Room, target: str, error: Exception) -> ThalwegError:
     file = _file(target, error)
+    hidden = _elsewhere(error.name or "") if isinstance(error, ModuleNotFoundError) else ""
     if room == "search_spaces":
-        return SpaceError(f"a search space must be importable, got {blame(error, file)}")
-    return DiscoveryError(f"a family must be importable, got {blame(error, file)}")
+        return SpaceError(f"a search space must be importable, got {blame(error, file)}{hidden}")
+    return DiscoveryError(f"a family must be importable, got {blame(error, file)}{hidden}")
 
 
 def _file(target: str, error: Exception) -> str:

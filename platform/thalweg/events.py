@@ -100,6 +100,7 @@ class StudyEnded:
     end: StudyEnd
     reason: str = ""
     seconds: float = 0.0
+    signal: int = 0  # what interrupted it: that of Ctrl-C, SIGTERM, ...
 
 
 Event = StudyStarted | BaselineEvaluated | TrialStarted | TrialProgress | TrialEnded | Notice | StudyEnded

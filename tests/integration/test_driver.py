@@ -157,19 +157,30 @@ def test_an_address_where_no_ray_answers_is_named(folder: Path) -> None:
 
 
 _VISIBLE = """
-import os, sys
-from contextlib import contextmanager
+import os, signal, sys
 from pathlib import Path
 from thalweg.lanes.cluster import connect
-with connect(None, Path(sys.argv[1]), num_cpus=1):
-    import ray
-    visible = ray.remote(lambda: os.environ.get("CUDA_VISIBLE_DEVICES", "all"))
-    print(ray.get(visible.remote()) or "none")
+from thalweg.lanes.interruption import Ended, ending_raises
+try:
+    say = lambda text: print(text, file=sys.stderr)
+    with ending_raises(), connect(None, Path(sys.argv[1]), num_cpus=1, tell=say):
+        import ray
+        visible = ray.remote(lambda: os.environ.get("CUDA_VISIBLE_DEVICES", "all"))
+        print(ray.get(visible.remote()) or "none")
+        os.kill(os.getpid(), signal.SIGTERM)
+except Ended:
+    print("ended")
 """
 
 
-def test_a_worker_that_booked_no_gpu_sees_none(tmp_path: Path) -> None:
-    environment = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"}
+def test_a_local_ray_hides_gpus_that_nobody_booked_needs_no_home_folder_and_leaves_sigterm_alone(
+    tmp_path: Path,
+) -> None:
+    foreign = ("CUDA_VISIBLE_DEVICES", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN")
+    environment = {name: value for name, value in os.environ.items() if name not in foreign}
     command = [sys.executable, "-c", _VISIBLE, str(tmp_path / "ray.log")]
+    environment |= {"HOME": "/proc/nowhere"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
-    assert done.stdout.split() == ["none"]
+    assert done.stdout.split() == ["none", "ended"]
+    assert "Ray's token should be kept in ~/.ray, got" in done.stderr
+    assert "SIGTERM" not in done.stderr  # a stack of C++, which Ray's own handler prints

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -217,3 +218,62 @@ def test_a_bug_on_two_workers_is_the_trials_answer_and_the_group_is_replaced(
     refusal = _refusal(lane, _order(tmp_path, "bug", fails_at=0))
     assert refusal.reason == "RuntimeError: the toy is broken"
     assert _worker_of(lane, tmp_path) != before
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_one_worker_that_hangs_while_the_other_waits_for_it_ends_both_and_the_trial_goes_on(
+    double: tuple[Lane, list[int]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    lane, _ = double
+    whole = _train(lane, _order(tmp_path, "whole", dropout=0.1))
+    monkeypatch.setattr(lane, "_settings", replace(lane._settings, max_silence_s=5.0))
+    order = _order(
+        tmp_path, "hangs", dropout=0.1, stuck="last_rank", once=str(tmp_path / "once"), trouble_at=70
+    )
+    reports: list[Report] = []
+    counted = []
+    while not reports or not reports[-1].done:
+        answer = lane.advance(order, reports[-1].samples if reports else 0)
+        assert isinstance(answer, Report), answer
+        reports.append(answer)
+        counted.append(len(lane.deaths))
+    assert [report.metrics for report in reports] == [report.metrics for report in whole]
+    assert counted == [0, 1, 0, 0]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_trial_that_always_hangs_is_given_up_and_says_so(
+    single: tuple[Lane, list[int]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    lane, _ = single
+    monkeypatch.setattr(lane, "_settings", replace(lane._settings, max_silence_s=5.0, max_restarts=0))
+    refusal = _refusal(lane, _order(tmp_path, "stuck", stuck="data"))
+    assert refusal.reason.startswith("its workers were lost after 0 samples: there was no news of them for ")
+    assert "raise max_silence_s" in refusal.reason
+    assert "memory" not in refusal.reason
+    assert _train(lane, _order(tmp_path, "after"))[-1].done
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (signal.SIGSEGV, "it was ended by signal 11 (SIGSEGV)"),
+        (signal.SIGKILL, "it was killed without a trace, as by signal 9 (SIGKILL)"),
+    ],
+)
+def test_a_trial_that_dies_by_a_signal_says_which(
+    number: int,
+    said: str,
+    single: tuple[Lane, list[int]],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    lane, _ = single
+    monkeypatch.setattr(lane, "_settings", replace(lane._settings, max_restarts=0))
+    refusal = _refusal(lane, _order(tmp_path, "dies", signal=int(number), trouble_at=70))
+    assert refusal.reason == f"its workers were lost after 64 samples: {said}"
+    assert ("_trouble" in refusal.details) == (number == signal.SIGSEGV)

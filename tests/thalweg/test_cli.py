@@ -236,6 +236,24 @@ def test_ctrl_c_ends_a_command_with_code_130(
     assert (result.exit_code, result.stderr) == (130, "stopped\n")
 
 
+_TRAINS = """
+import os, signal
+from thalweg import cli
+from thalweg.analysis.curves import CurveView
+CurveView.report = lambda self, report: os.kill(os.getpid(), signal.SIGTERM)
+cli.main()
+"""
+
+
+@pytest.mark.slow
+def test_a_training_that_sigterm_ends_has_code_143_and_no_traceback(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _TRAINS, "train", "spaces.toys", "--samples", "64"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 143
+    assert done.stderr.splitlines()[-1:] == ["stopped"]
+    assert "Traceback" not in done.stderr + done.stdout
+
+
 def test_a_study_name_of_another_space_is_refused_before_ray_starts(
     run: Callable[..., Result], tmp_path: Path
 ) -> None:

@@ -195,3 +195,81 @@ def test_every_family_in_the_house_can_be_loaded(name: str) -> None:
     family = discovery.load_family(name)
     assert issubclass(family.config_type, FamilyConfig)
     assert all(isinstance(preset, family.config_type) for preset in family.presets.values())
+
+
+@pytest.fixture
+def brook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Writes a lab's family into a package at the top of the working directory, with a space beside it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
+    folder = tmp_path / "brook"
+    folder.mkdir()
+    (folder / "__init__.py").touch()
+    (folder / "datasets.py").write_text("WORLDS = {}\nSOURCES = {}\n")
+    (folder / "config.py").write_text(
+        "from thalweg.config import FamilyConfig\n"
+        "class Brook(FamilyConfig):\n    depth: int = 1\n"
+        "PRESETS = {'tiny': Brook(dataset='none')}\n"
+    )
+    (folder / "task.py").write_text(
+        "from brook.config import Brook\nfrom thalweg.contract import Task\n"
+        "class BrookTask(Task):\n    config_type = Brook\n    metrics = ()\n"
+    )
+    yield "brook"
+    for module in [name for name in sys.modules if name.partition(".")[0] == "brook"]:
+        del sys.modules[module]
+
+
+def test_a_family_may_be_a_package_at_the_top(brook: str) -> None:
+    family = discovery.load_family(brook)
+    assert (family.name, family.package, set(family.presets)) == ("brook", "brook", {"tiny"})
+    assert discovery.load_family(family.config_type).task_type.__name__ == "BrookTask"
+    # As a worker finds it, which knows the package's name and no more.
+    again = discovery.load_family(discovery.load_family(family.config_type).package)
+    assert again.config_type is family.config_type
+
+
+def test_a_family_at_the_top_must_not_hide_behind_one_of_the_house(brook: str) -> None:
+    config_type = type("Rivers", (FamilyConfig,), {"__module__": "water_mae.config"})
+    with pytest.raises(
+        DiscoveryError, match=r"not be named like one in trainables/, got 'water_mae'; .*lab.water_mae"
+    ):
+        discovery.load_family(config_type)
+
+
+def test_a_configuration_in_no_package_is_told_the_way() -> None:
+    config_type = type("Rivers", (FamilyConfig,), {"__module__": "rivers"})
+    with pytest.raises(DiscoveryError, match=r"config.py of a package, got Rivers in rivers.py; move it to"):
+        discovery.load_family(config_type)
+
+
+@pytest.mark.parametrize("name", ["code", "test"])
+def test_a_folder_named_like_a_module_of_pythons_is_refused(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "config.py").touch()
+    law = rf"no module of Python's is named like, got '{name}'; rename the folder, for instance lab_{name}"
+    with pytest.raises(DiscoveryError, match=law):
+        discovery.load_module("search_spaces", f"{name}.rivers")
+    with pytest.raises(DiscoveryError, match=law):
+        discovery.load_family(name)
+    with pytest.raises(DiscoveryError, match=law):
+        discovery.load_family(type("Rivers", (FamilyConfig,), {"__module__": f"{name}.config"}))
+
+
+def test_a_folder_that_an_installed_package_hides_is_told_where_that_lies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
+    (tmp_path / "pytest").mkdir()
+    (tmp_path / "pytest" / "rivers.py").touch()
+    (tmp_path / "lab").mkdir()
+    (tmp_path / "lab" / "lakes.py").write_text("from pytest.rivers import Rivers\n")
+    hidden = rf"the folder pytest/ here is hidden by {pytest.__file__}: rename it, for instance lab_pytest"
+    with pytest.raises(DiscoveryError, match=hidden):
+        discovery.load_module("search_spaces", "pytest.rivers")
+    with pytest.raises(SpaceError, match=hidden):
+        discovery.load_module("search_spaces", "lab.lakes")

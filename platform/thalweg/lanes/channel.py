@@ -10,10 +10,12 @@ lost, and the driver is told so (`Restarted`) instead of waiting for ever.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from thalweg.lanes.deaths import Evidence
 from thalweg.training.orders import Refusal, Report, TrialOrder
 
 
@@ -40,16 +42,45 @@ class Ready:
         process: Process number, for people and for tests.
         node: Name of the machine.
         timings: Seconds that its start took, by part.
+        evidence: What there will be to look at when it is gone.
     """
 
     process: int
     node: str
     timings: Mapping[str, float]
+    evidence: Evidence | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Restarted:
-    """The worker group died and a new one is up; the command in hand was lost."""
+    """The worker group died and a new one is up; the command in hand was lost.
+
+    Attributes:
+        said: What Ray says of the workers that raised or are gone, by rank.
+        before: The workers of the group that died, by rank.
+        after: The workers of the new one, by rank.
+    """
+
+    said: Mapping[int, str] = field(default_factory=dict)
+    before: tuple[Ready, ...] = ()
+    after: tuple[Ready, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Silence:
+    """How long nothing has been heard of a group that works.
+
+    Attributes:
+        seconds: Since the last sign of life; None while there is nobody to wait for, such as between two groups.
+        longest: Seconds of the longest silence at work that ended with a sign of life.
+        starting: Whether the group is not up yet.
+        workers: Handles of the workers' actors.
+    """
+
+    seconds: float | None
+    longest: float = 0.0
+    starting: bool = False
+    workers: tuple[Any, ...] = ()
 
 
 Answer = Ready | Report | Refusal
@@ -60,10 +91,12 @@ class Channel:
 
     Args:
         num_workers: Ranks of the lane.
+        clock: Gives seconds that only rise.
     """
 
-    def __init__(self, num_workers: int) -> None:
+    def __init__(self, num_workers: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._num_workers = num_workers
+        self._clock = clock
         self._group = ""
         self._ready: dict[int, Ready] = {}
         self._collected: dict[int, Answer] = {}
@@ -72,6 +105,11 @@ class Channel:
         self._busy = False
         self._started = False
         self._lost: Restarted | list[Any] | None = None
+        self._said: dict[int, str] = {}
+        self._entered: dict[int, Any] = {}
+        self._starting = True
+        self._heard = self._clock()
+        self._longest = 0.0
 
     async def next(self, rank: int, group: str, answer: Answer) -> Command:
         """Takes a rank's answer and waits for the next command.
@@ -81,6 +119,7 @@ class Channel:
             group: Name of the worker group that the rank belongs to; a new name is a restarted group.
             answer: What came of the last command, `Ready` at first.
         """
+        self._hear()
         if group != self._group:
             if not isinstance(answer, Ready):
                 return Command(verb="stop")
@@ -94,22 +133,27 @@ class Channel:
     def _begin(self, group: str) -> None:
         first = not self._group
         self._group = group
+        before = tuple(self._ready[rank] for rank in sorted(self._ready))
         self._ready, self._collected = {}, {}
         self._commands = [asyncio.Queue() for _ in range(self._num_workers)]
         if self._busy and not first and self._lost is None:
-            self._lost = Restarted()
-        self._busy = False
+            self._lost = Restarted(said=self._said, before=before)
+        self._busy, self._said = False, {}
 
     def _arrive(self, rank: int, answer: Ready) -> None:
         self._ready[rank] = answer
         if len(self._ready) < self._num_workers:
             return
-        if self._lost is not None:
+        self._starting = False
+        everyone = [self._ready[number] for number in range(self._num_workers)]
+        if isinstance(self._lost, Restarted):
+            self._answers.put_nowait(replace(self._lost, after=tuple(everyone)))
+        elif self._lost is not None:
             self._answers.put_nowait(self._lost)
-            self._lost = None
         elif not self._started:
             self._started = True
-            self._answers.put_nowait([self._ready[number] for number in range(self._num_workers)])
+            self._answers.put_nowait(everyone)
+        self._lost = None
 
     def _collect(self, rank: int, answer: Answer) -> None:
         self._collected[rank] = answer
@@ -123,8 +167,45 @@ class Channel:
         if group == self._group and self._busy:
             self._lost = [refusal]
 
+    async def enter(self, rank: int, worker: Any) -> None:
+        """Hears that a worker has begun to start.
+
+        Args:
+            rank: Who.
+            worker: Handle of its actor, by which it can be ended.
+        """
+        self._hear()
+        self._entered[rank] = worker
+        self._starting = True
+
+    async def beat(self) -> None:
+        """Hears that a worker has got on with its work."""
+        self._hear()
+
+    async def lose(self, said: Mapping[int, str]) -> None:
+        """Hears from Ray Train that workers raised or are gone, with what it says of them by rank."""
+        self._said = dict(said)
+        self._entered = {}
+
+    async def silence(self) -> Silence:
+        """Says for how long nobody has given a sign of life."""
+        if not self._entered:
+            return Silence(seconds=None, longest=self._longest)
+        return Silence(
+            seconds=self._clock() - self._heard,
+            longest=self._longest,
+            starting=self._starting,
+            workers=tuple(self._entered.values()),
+        )
+
+    def _hear(self) -> None:
+        was, self._heard = self._heard, self._clock()
+        if self._entered and self._busy and not self._starting:
+            self._longest = max(self._longest, self._heard - was)
+
     async def send(self, command: Command) -> None:
         """Hands a command to every rank."""
+        self._heard = self._clock()
         self._busy = command.verb != "stop"
         for queue in self._commands:
             queue.put_nowait(command)

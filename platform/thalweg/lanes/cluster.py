@@ -10,11 +10,12 @@ import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from thalweg.errors import ConnectionFailed
+from thalweg.lanes.interruption import handlers_kept
 
 _START_S = 300
 """How long the node and the dashboard of a busy machine may take to start."""
@@ -61,7 +62,7 @@ def connect(
     _prepare_environment()
     import ray
 
-    with _redirected(log):
+    with _redirected(log), ExitStack() as closing:
         if ray.is_initialized():
             yield str(ray.get_runtime_context().gcs_address)
             return
@@ -71,12 +72,52 @@ def connect(
                 _join(address)
             else:
                 tell("starting Ray on this machine")
+                closing.enter_context(_token(Path(str(temporary)), tell))
                 _start(num_cpus, temporary, log)
             yield str(ray.get_runtime_context().gcs_address)
         finally:
             ray.shutdown()
             if temporary:
                 shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def _token(folder: Path, tell: Callable[[str], None]) -> Iterator[None]:
+    """Keeps the token of a local Ray in a folder where the home folder, which is Ray's own choice, cannot be written.
+
+    Args:
+        folder: A folder that lives as long as this Ray, and that nobody else can read.
+        tell: Hears what was not possible.
+    """
+    from ray._private.authentication import authentication_token_generator, authentication_token_setup
+
+    loader: Any = vars(authentication_token_setup)[
+        "AuthenticationTokenLoader"
+    ].instance()  # compiled, without types
+    off = os.environ.get("RAY_AUTH_MODE", "token").lower() != "token"
+    if off or loader.has_token(ignore_auth_mode=True):
+        yield
+        return
+    try:
+        authentication_token_setup.generate_and_save_token()
+    except (OSError, RuntimeError) as error:  # RuntimeError: there is no home folder
+        tell(
+            f"Ray's token should be kept in ~/.ray, got {error}; it is kept in {folder} until this study ends"
+        )
+    else:
+        loader.reset_cache()
+        yield
+        return
+    file = folder / "auth_token"
+    file.touch(mode=0o600)
+    file.write_text(authentication_token_generator.generate_new_authentication_token())
+    os.environ["RAY_AUTH_TOKEN_PATH"] = str(file)
+    loader.reset_cache()
+    try:
+        yield
+    finally:
+        del os.environ["RAY_AUTH_TOKEN_PATH"]
+        loader.reset_cache()
 
 
 def _start(num_cpus: int | None, temporary: str | None, log: Path) -> None:
@@ -90,7 +131,7 @@ def _start(num_cpus: int | None, temporary: str | None, log: Path) -> None:
     # Nobody takes this machine back with a notice; a watcher per lane would be a process too many.
     os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
     try:
-        with _patiently():
+        with _patiently(), _signals_kept():
             ray.init(
                 address="local",
                 num_cpus=num_cpus,
@@ -106,6 +147,20 @@ def _start(num_cpus: int | None, temporary: str | None, log: Path) -> None:
             f"({os.cpu_count()} cores, load {os.getloadavg()[0]:.0f}; {log} may say more); "
             "end what else runs here and try again, or name a running cluster with --address"
         ) from error
+
+
+@contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Keeps Ray from answering to the signals that end this process, which it does with a stack of C++."""
+    from ray._private import utils
+
+    set_handler: Callable[..., None] = utils.set_sigterm_handler
+    utils.set_sigterm_handler = lambda handler: None
+    try:
+        with handlers_kept():
+            yield
+    finally:
+        utils.set_sigterm_handler = set_handler
 
 
 @contextmanager
@@ -172,20 +227,45 @@ def _no_cluster(address: str, reason: str) -> str:
     )
 
 
+def _no_entrance(address: str, reason: str) -> str:
+    """Says what to do where somebody listens who does not let this process in."""
+    from ray._private.authentication.authentication_utils import is_token_auth_enabled
+
+    sent = "the one that was sent is another" if is_token_auth_enabled() else "none was sent"
+    return (
+        f"a Ray cluster must answer at --address, got {address!r} ({reason}); if it asks for a token, as a head does "
+        f"that finds one, {sent}: set RAY_AUTH_MODE=token and copy ~/.ray/auth_token of the head here, or set "
+        "RAY_AUTH_TOKEN; else compare the versions of Ray"
+    )
+
+
+def _send_token() -> None:
+    """Sends a token of the cluster's where it lies, as a head does that finds one; a client of Ray's own does not.
+
+    Ray looks into RAY_AUTH_TOKEN, into the file that RAY_AUTH_TOKEN_PATH names, and into ``~/.ray/auth_token``. A
+    cluster that asks for no token takes it and does not mind.
+    """
+    from ray._private.authentication import authentication_token_setup
+
+    authentication_token_setup.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+
+
 def _join(address: str) -> None:
     import ray
 
     _check_address(address)
+    _send_token()
     modules = [importlib.import_module(name) for name in _PACKAGES]
     try:
-        ray.init(
-            address=address,
-            log_to_driver=False,
-            logging_level=logging.WARNING,
-            runtime_env={"py_modules": modules, "env_vars": dict(_ENVIRONMENT)},
-        )
+        with _signals_kept():
+            ray.init(
+                address=address,
+                log_to_driver=False,
+                logging_level=logging.WARNING,
+                runtime_env={"py_modules": modules, "env_vars": dict(_ENVIRONMENT)},
+            )
     except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
-        raise ConnectionFailed(_no_cluster(address, _brief(error))) from None
+        raise ConnectionFailed(_no_entrance(address, _brief(error))) from None
 
 
 @contextmanager

@@ -19,12 +19,17 @@ from ray import train, tune
 from ray.train.torch import TorchConfig, TorchTrainer
 
 from thalweg.errors import LaneDiedError
-from thalweg.lanes.channel import Channel, Command, Restarted
+from thalweg.lanes import deaths
+from thalweg.lanes.channel import Channel, Command, Restarted, Silence
+from thalweg.lanes.entrance import Coroner, enter
 from thalweg.lanes.gang import Gang
 from thalweg.training.orders import CHECKPOINTS, Refusal, Report, TrialOrder, source_files
 
 FAILURES = "failures"
 """Folder of the tracebacks of failed trials, below the study's."""
+_NO_NEWS = "there was no news of them"
+_LONGER = 10
+"""A lane is silent when it has been so for this many times its longest silence so far, and for the study's limit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +46,7 @@ class LaneSettings:
         start_timeout_s: Longest wait for the workers to come up.
         keep_last: Newest checkpoints of a trial that are kept.
         max_restarts: Times that workers may die at one evaluation of a trial before the trial is given up.
+        max_silence_s: Seconds without a batch after which workers are ended; None waits for ever.
     """
 
     gang: Gang
@@ -52,6 +58,7 @@ class LaneSettings:
     start_timeout_s: float = 300.0
     keep_last: int = 1
     max_restarts: int = 2
+    max_silence_s: float | None = 600.0
 
 
 def _name_this_cluster() -> None:
@@ -72,11 +79,17 @@ class Lane:
     Args:
         settings: Size of the group and where it keeps its files.
         name: Name of the lane.
+
+    Attributes:
+        deaths: Why groups of workers were replaced during the last `advance`.
     """
 
     def __init__(self, settings: LaneSettings, name: str) -> None:
         self.name = name
+        self.deaths: list[str] = []
         self._settings = settings
+        self._ended = ""  # why this lane has ended its own workers
+        self._details = ""
         _name_this_cluster()
         self._error: BaseException | None = None
         self._channel: Any = ray.remote(num_cpus=0)(Channel).remote(settings.gang.num_workers)
@@ -85,12 +98,14 @@ class Lane:
         self._thread.start()
 
     def _trainer(self, name: str) -> TorchTrainer:
-        from thalweg.lanes.worker import work  # torch and DeepSpeed, which the driver of a study never needs
-
         gang = self._settings.gang
         return TorchTrainer(
-            work,
-            train_loop_config={"channel": self._channel, "num_threads": max(int(gang.cpus), 1)},
+            enter,
+            train_loop_config={
+                "channel": self._channel,
+                "num_threads": max(int(gang.cpus), 1),
+                "traces": str(Path(self._settings.directory) / "lanes" / name),
+            },
             torch_config=TorchConfig(backend="nccl" if gang.gpus else "gloo"),
             scaling_config=train.ScalingConfig(
                 num_workers=gang.num_workers, use_gpu=gang.gpus > 0, resources_per_worker=gang.bundle
@@ -100,6 +115,7 @@ class Lane:
                 storage_path=str(Path(self._settings.directory) / "lanes"),
                 # `advance` counts per trial; a lane that lasts for a study may lose many groups, one by one.
                 failure_config=train.FailureConfig(max_failures=-1),
+                callbacks=[Coroner(self._channel)],  # type: ignore[list-item] # typed as for Ray Train's first version
             ),
         )
 
@@ -127,22 +143,41 @@ class Lane:
         Raises:
             LaneDiedError: The group is gone for good.
         """
+        self.deaths, self._details = [], ""
         for _ in range(self._settings.max_restarts + 1):
             ray.get(self._channel.send.remote(Command(verb="advance", order=order, reached=reached)))
             answers = self._receive(None)
             if not isinstance(answers, Restarted):
                 refusals = [answer for answer in answers if isinstance(answer, Refusal)]
                 return refusals[0] if refusals else answers[0]
+            self._bury(answers)
         return Refusal(
             kind="group",
-            reason=f"its workers died {self._settings.max_restarts + 1} times after {reached} samples; "
-            "they may lack memory: lower optimization.micro_batch_size",
+            reason=f"its workers were lost{self._how_often()} after {reached} samples: "
+            f"{'; '.join(dict.fromkeys(self.deaths))}{self._way_out()}",
+            details=self._details,
             samples=reached,
         )
 
+    def _bury(self, lost: Restarted) -> None:
+        before, after = ([ready.evidence for ready in group] for group in (lost.before, lost.after))
+        self.deaths.append(self._ended or deaths.explain(lost.said, before, after))
+        self._ended = ""
+        self._details = deaths.traceback_of(before) or self._details
+
+    def _how_often(self) -> str:
+        return f" {len(self.deaths)} times" if len(self.deaths) > 1 else ""
+
+    def _way_out(self) -> str:
+        if deaths.NO_MEMORY in self.deaths:
+            return "; lower optimization.micro_batch_size, or run fewer --lanes"
+        if any(death.startswith(_NO_NEWS) for death in self.deaths):
+            return "; if a batch may take so long, raise max_silence_s of the study"
+        return ""
+
     def _receive(self, timeout_s: float | None) -> list[Any] | Restarted:
         pending = self._channel.receive.remote()
-        waited = 0.0
+        waited, ended = 0.0, 0
         while True:
             done, _ = ray.wait([pending], timeout=1.0)
             if done:
@@ -156,6 +191,25 @@ class Lane:
                     f"a lane's workers must be up within {timeout_s:.0f} s, got no answer from {self._settings.gang}; "
                     "check the cluster with `ray status`"
                 )
+            if timeout_s is None and self._end_if_silent():
+                ended += 1
+                if ended > self._settings.max_restarts + 1:  # those in its place do not even start
+                    raise LaneDiedError(f"a lane's workers must get on, got {self._ended} {ended} times")
+
+    def _end_if_silent(self) -> bool:
+        """Ends workers of whom nothing has been heard for too long; Ray Train starts others in their place."""
+        limit = self._settings.max_silence_s
+        if limit is None:
+            return False
+        silence: Silence = ray.get(self._channel.silence.remote())
+        patience = self._settings.start_timeout_s if silence.starting else _LONGER * silence.longest
+        if silence.seconds is None or silence.seconds < max(limit, patience):
+            return False
+        self._ended = f"{_NO_NEWS} for {deaths.in_words(silence.seconds)}"
+        ray.get(self._channel.lose.remote({}))
+        for worker in silence.workers:
+            ray.kill(worker)
+        return True
 
     def stop(self) -> None:
         """Ends the workers and frees their resources."""
@@ -220,6 +274,7 @@ class LaneTrainable(tune.Trainable):
             "protocol": answer.facts.get("protocol_hash"),
             "facts": {name: str(value) for name, value in answer.facts.items()} | {"lane": self._lane.name},
             "checkpoint": answer.checkpoint,
+            "deaths": self._lane.deaths,
             "status": "finished" if answer.done else "running",
             "done": answer.done,
         }

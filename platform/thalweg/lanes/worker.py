@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 import time
 import traceback
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -23,33 +27,43 @@ from thalweg.errors import (
     is_full_disk,
 )
 from thalweg.lanes.channel import Answer, Command, Ready
+from thalweg.lanes.deaths import leave_evidence
 from thalweg.training import engine
 from thalweg.training.orders import Refusal, Report, TrialOrder
 from thalweg.training.process_group import World, join
 from thalweg.training.session import DataCache, Session
 
 _SHARED = (ConfigError, FamilyError, NonFiniteError)
+_BEAT_S = 1.0
+"""How often a worker that gets on says so."""
 _TORCH_FAULTS = ("gloo", "nccl", "cuda error", "connection reset", "connection closed")
 
 
 def work(settings: dict[str, Any]) -> None:
-    """Serves the lane's channel until it says stop; what Ray Train runs on every rank.
+    """Serves the lane's channel until it says stop; runs on every rank.
 
     Args:
-        settings: ``channel``, the actor, and ``num_threads`` per worker.
+        settings: ``channel``, the actor, ``num_threads`` per worker, and ``traces``, the folder in which a worker that
+            a signal ends leaves where it was.
     """
     began = time.perf_counter()
-    channel = settings["channel"]
+    trace = Path(settings["traces"]) / f"trace-{socket.gethostname()}-{os.getpid()}.txt"
+    evidence = leave_evidence(trace)
     world = join(settings["num_threads"])
     joined = time.perf_counter()
     engine.warm_up()
-    group = _group_name(world)
-    answer: Answer = Ready(
+    ready = Ready(
         process=os.getpid(),
         node=socket.gethostname(),
         timings={"join_s": joined - began, "warm_up_s": time.perf_counter() - joined},
+        evidence=evidence,
     )
-    crew = Crew(world)
+    with _heard(settings["channel"], world):
+        _serve(settings["channel"], Crew(world), _group_name(world), ready)
+    trace.unlink(missing_ok=True)
+
+
+def _serve(channel: Any, crew: Crew, group: str, answer: Answer) -> None:
     while True:
         command: Command = ray.get(channel.next.remote(train.get_context().get_world_rank(), group, answer))
         if command.verb == "stop":
@@ -61,6 +75,25 @@ def work(settings: dict[str, Any]) -> None:
             if not is_group_fault(error):
                 ray.get(channel.give_up.remote(group, _refusal(error, crew)))
             raise
+
+
+@contextmanager
+def _heard(channel: Any, world: World) -> Iterator[None]:
+    """Tells the channel now and then that batches are drawn; a thread that still runs would prove nothing."""
+    done = threading.Event()
+
+    def tell() -> None:
+        told = 0
+        while not done.wait(_BEAT_S):
+            if world.beats.count != told:
+                told = world.beats.count
+                channel.beat.remote()
+
+    threading.Thread(target=tell, daemon=True, name="beats").start()
+    try:
+        yield
+    finally:
+        done.set()
 
 
 def _group_name(world: World) -> str:

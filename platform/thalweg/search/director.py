@@ -4,6 +4,7 @@ The adapters for Ray Tune (`searcher`, `scheduler`) only translate; a test drive
 """
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -35,6 +36,7 @@ class Report:
         curves: (samples, loss parts, learning rate, ...) since the last report.
         timings: Seconds by what they were spent on.
         facts: What is known about the trial once it runs: device, host, lane, number of parameters, ...
+        deaths: Why workers were replaced since the last report.
     """
 
     samples: int
@@ -47,6 +49,7 @@ class Report:
     curves: tuple[tuple[int, Mapping[str, float]], ...] = ()
     timings: Mapping[str, float] = field(default_factory=dict)
     facts: Mapping[str, str] = field(default_factory=dict)
+    deaths: tuple[str, ...] = ()
 
     @classmethod
     def from_result(cls, result: Mapping[str, Any]) -> "Report":
@@ -63,6 +66,7 @@ class Report:
             curves=curves,
             timings=_nested(result, "timings"),
             facts=_nested(result, "facts", str),
+            deaths=tuple(result.get("deaths") or ()),
         )
 
 
@@ -96,6 +100,7 @@ class StudyDirector:
         self._num_lanes = num_lanes
         self._describe = describe or (lambda proposal: ({}, {}))
         self._running: dict[int, Report | None] = {}  # last report by number
+        self._heard_at: dict[int, float] = {}
         self._num_rejections = 0
         self._any_began = False
         self._stopping = False
@@ -104,6 +109,12 @@ class StudyDirector:
     def running(self) -> tuple[int, ...]:
         """Numbers of the trials that have begun and not ended."""
         return tuple(self._running)
+
+    def silent(self, at_least_s: float = 60.0) -> dict[int, float]:
+        """Returns for how many seconds running trials have brought no evaluation, where it is so long."""
+        now = time.monotonic()
+        seconds = {number: now - self._heard_at.get(number, now) for number in self._running}
+        return {number: past for number, past in seconds.items() if past >= at_least_s}
 
     def stop(self) -> None:
         """Begins no more trials, and stops those that run at their next report."""
@@ -189,6 +200,7 @@ class StudyDirector:
     def _begin(self, proposal: Proposal) -> None:
         self._num_rejections, self._any_began = 0, True
         self._running[proposal.number] = None
+        self._heard_at[proposal.number] = time.monotonic()
         tags, documents = self._describe(proposal)
         tags = {"seed": str(proposal.config.seed), **tags}
         if proposal.continues is not None:
@@ -219,6 +231,9 @@ class StudyDirector:
         if self._running[number] is None and report.timings:
             self._ledger.took_up(number, sum(report.timings.values()))
         self._running[number] = report
+        self._heard_at[number] = time.monotonic()
+        for death in report.deaths:
+            self._tell(Notice(text=f"trial {number} went on in new workers: {death}"))
         try:
             is_new = self._heard(number, report)
         except TrialError as error:

@@ -30,7 +30,8 @@ from thalweg.training import baselines
 from thalweg.training.orders import CHECKPOINTS
 
 _FIXED = "fixed_params"  # where Optuna keeps what `enqueue_trial` was given
-_CRASHES = "crashes"  # user attribute: how often this parameter set took its process down
+_CRASHES = "crashes"  # user attribute: how often in a row this parameter set took its process down
+_FURTHEST = "furthest"  # user attribute: samples that it had reached when it did so last
 _PROTOCOL = "protocol"  # user attribute of the study: [hash, number of the first trial]
 
 
@@ -314,7 +315,7 @@ class Ledger:
         Args:
             reason: Why they were interrupted.
             crashed: Whether their process died. A parameter set that takes its process down more often than
-                the study retries a trial is not put back.
+                the study retries a trial, without getting any further, is not put back.
 
         Returns:
             The numbers of the trials.
@@ -335,7 +336,7 @@ class Ledger:
         continued = {trial.user_attrs.get(CONTINUES) for trial in trials}
         running = [trial for trial in trials if trial.state == TrialState.RUNNING]
         for trial in running:
-            crashes = trial.user_attrs.get(_CRASHES, 0) + int(crashed)
+            crashes = _crashes(trial) + int(crashed)
             hopeless = crashes > self.space.study.max_retries
             if trial.number not in continued and not hopeless:
                 self._study.add_trial(_continuation(trial, crashes))
@@ -398,9 +399,20 @@ class Ledger:
         self._live.pop(number, None)
 
 
+def _reached(trial: FrozenTrial) -> int:
+    return max(trial.intermediate_values, default=0)
+
+
+def _crashes(trial: FrozenTrial) -> int:
+    """Returns how often a trial's process has died since the trial last got any further."""
+    earlier: int = trial.user_attrs.get(_CRASHES, 0)
+    return 0 if _reached(trial) > trial.user_attrs.get(_FURTHEST, 0) else earlier
+
+
 def _continuation(trial: FrozenTrial, crashes: int) -> FrozenTrial:
     checkpoint = trial.user_attrs.get(CHECKPOINT, trial.user_attrs.get(RESUMES))
-    attributes = {CONTINUES: trial.number, _CRASHES: crashes}
+    furthest = max(_reached(trial), trial.user_attrs.get(_FURTHEST, 0))
+    attributes = {CONTINUES: trial.number, _CRASHES: crashes, _FURTHEST: furthest}
     if checkpoint:
         attributes[RESUMES] = checkpoint
     return create_trial(

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -30,7 +30,9 @@ from thalweg.events import (
     TrialProgress,
 )
 from thalweg.lanes.cluster import connect
+from thalweg.lanes.deaths import in_words
 from thalweg.lanes.gang import Gang, book
+from thalweg.lanes.interruption import ending_raises, signal_of
 from thalweg.search.director import StudyDirector
 from thalweg.search.ledger import Ledger, Proposal
 from thalweg.search.prepare import Prepared
@@ -136,16 +138,17 @@ def search(prepared: Prepared, options: Options, listeners: Sequence[Listener]) 
     """Runs a study until it is full, or until Ctrl-C, and returns what it knows.
 
     A study that exists under this name is continued. The first Ctrl-C lets every running trial reach its next
-    evaluation, the second one stops at once. Listeners are closed in the end.
+    evaluation, the second one stops at once, and so does SIGTERM. Listeners are closed in the end.
 
     Raises:
         ThalwegError: The study cannot start, or cannot go on; what was found so far is kept.
     """
-    try:
-        return _search(prepared, options, listeners)
-    finally:
-        for listener in listeners:
-            listener.close()
+    with ending_raises():
+        try:
+            return _search(prepared, options, listeners)
+        finally:
+            for listener in listeners:
+                listener.close()
 
 
 def _search(prepared: Prepared, options: Options, listeners: Sequence[Listener]) -> StudyRecord:
@@ -168,8 +171,10 @@ def _search(prepared: Prepared, options: Options, listeners: Sequence[Listener])
         else:
             broadcast(_started(prepared, options, ledger, num_lanes=0))
             ended = StudyEnded(end="finished", reason="all trials had ended before")
-    except KeyboardInterrupt:
-        ended = StudyEnded(end="interrupted", reason="stopped at once")
+    except KeyboardInterrupt as error:
+        number = signal_of(error)
+        how = "stopped at once" if number == signal.SIGINT else f"stopped by {number.name}"
+        ended = StudyEnded(end="interrupted", reason=how, signal=number)
     except BaseException as error:
         ended = StudyEnded(end="failed", reason=str(error))
         raise
@@ -177,7 +182,7 @@ def _search(prepared: Prepared, options: Options, listeners: Sequence[Listener])
         try:
             with suppress(OutputError, StudyError):  # what ended the search; the next one puts them back
                 ledger.interrupt_all("interrupted: the search was stopped")
-            broadcast(StudyEnded(end=ended.end, reason=ended.reason, seconds=time.monotonic() - began))
+            broadcast(replace(ended, seconds=time.monotonic() - began))
             record = ledger.read()
         finally:
             ledger.close()
@@ -214,7 +219,7 @@ def _run(prepared: Prepared, options: Options, ledger: Ledger, broadcast: Broadc
     if director.failure is not None:
         raise director.failure
     if ledger.num_open():
-        return StudyEnded(end="interrupted", reason="stopped by Ctrl-C")
+        return StudyEnded(end="interrupted", reason="stopped by Ctrl-C", signal=signal.SIGINT)
     return StudyEnded(end="finished")
 
 
@@ -231,6 +236,8 @@ def _stoppable(director: StudyDirector, broadcast: Broadcast) -> Iterator[None]:
             raise KeyboardInterrupt
         director.stop()
         broadcast(Notice(text="stopping after the next evaluation of each trial; Ctrl-C again stops at once"))
+        for trial, seconds in director.silent().items():
+            broadcast(Notice(text=f"no evaluation of trial {trial} for {in_words(seconds)}"))
 
     if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
         yield
@@ -258,6 +265,7 @@ def _tune(prepared: Prepared, options: Options, director: StudyDirector, gang: G
         data_root=str(prepared.data_root),
         directory=str(options.directory),
         keep_last=study.keep_last,
+        max_silence_s=study.max_silence_s,
     )
     trainable = tune.with_resources(
         tune.with_parameters(LaneTrainable, settings=settings),

@@ -7,9 +7,10 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from thalweg.errors import TrialError, is_full_disk
+from thalweg.lanes.deaths import NO_MEMORY, read
 from thalweg.search.director import Report, StudyDirector
 
-LONGEST_REASON = 300
+_MORE_MEMORY = "run fewer --lanes, lower optimization.micro_batch_size, or end what else runs there"
 
 
 class StudyScheduler(FIFOScheduler):
@@ -23,10 +24,15 @@ class StudyScheduler(FIFOScheduler):
     def __init__(self, director: StudyDirector) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._director = director
+        self._furthest: dict[str, int] = {}
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Hears a result; Tune calls this for every one that is not marked as done."""
-        stops = self._director.observe(trial.config["number"], Report.from_result(result))
+        report = Report.from_result(result)
+        stops = self._director.observe(trial.config["number"], report)
+        if report.samples > self._furthest.get(trial.trial_id, 0):
+            self._furthest[trial.trial_id] = report.samples
+            trial.run_metadata.num_failures = 0  # a trial that gets on is never given up
         return str(TrialScheduler.STOP if stops else TrialScheduler.CONTINUE)
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
@@ -53,14 +59,11 @@ class StudyScheduler(FIFOScheduler):
 
 
 def _reason(trial: Trial) -> str:
-    """Returns the last line of what Tune wrote about a trial's last failure; for a lack of memory what to do."""
+    """Returns why a lane died, of what Tune wrote about a trial's last failure; for a lack of memory what to do."""
     # `trial.get_error()` reads the results' storage, where Tune copies this file only now and then.
     file = Path(trial.error_file or "")
     text = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
-    if "OutOfMemoryError" in text or "out of memory" in text:
-        return (
-            "the machine ran out of memory and Ray ended its lane; run fewer --lanes, lower "
-            "optimization.micro_batch_size, or end what else runs there"
-        )
-    last = next((line.strip() for line in reversed(text.split("\n")) if line.strip()), "its lane died")
-    return last if len(last) <= LONGEST_REASON else f"{last[:LONGEST_REASON]}..."
+    if not text.strip():
+        return "its lane died"
+    why = read(text)
+    return f"{why}; {_MORE_MEMORY}" if why == NO_MEMORY else why

@@ -53,7 +53,13 @@ class Study(Knobs):
     keep_last: int = Field(default=1, ge=1)
     """Newest checkpoints of a trial that are kept; that of its best evaluation is kept besides."""
     max_retries: int = Field(default=2, ge=0)
-    """How often a trial whose lane died is tried again."""
+    """How often a trial whose lane or search died is tried again; it counts anew once the trial gets further."""
+    max_silence_s: float | None = Field(default=600.0, gt=0)
+    """Seconds without a new batch after which a lane's workers are ended, and others continue its trial.
+
+    A lane that was silent for longer, and then went on, may be so again: ten times its longest silence is waited
+    where that is more. None waits for ever.
+    """
     first_trials: tuple[dict[str, Any], ...] = ()
     """Parameter sets that are tried first; a parameter that a set leaves out is sampled."""
 

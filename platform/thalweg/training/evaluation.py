@@ -64,7 +64,9 @@ def evaluate_split(
 
     def draw(number: int) -> Batch:
         indices = chunks[number] if len(chunks[number]) else np.zeros(1, dtype=np.int64)
-        return ready_to_travel(task.evaluation_batch(data, split, indices), world.device)
+        batch = ready_to_travel(task.evaluation_batch(data, split, indices), world.device)
+        world.beats.add()
+        return batch
 
     sums: dict[str, Tensor] = {}
     rows: dict[str, list[Tensor]] = {}

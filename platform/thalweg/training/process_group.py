@@ -8,7 +8,7 @@ import logging
 import os
 import tempfile
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -22,6 +22,17 @@ FP32_PRECISION = "ieee"
 """How a GPU multiplies numbers in fp32: as they are, not rounded to TF32. A trial's records hold it."""
 
 
+class Beats:
+    """Counts the batches that a worker has drawn: whoever watches it sees that it gets on."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def add(self) -> None:
+        """Counts one."""
+        self.count += 1
+
+
 @dataclass(frozen=True)
 class World:
     """This process among the workers that train one trial together.
@@ -31,12 +42,14 @@ class World:
         size: Number of workers.
         device: Where this worker computes.
         host: Group that joins tensors on the CPU; None where the default group does.
+        beats: Signs of life of this worker.
     """
 
     rank: int
     size: int
     device: torch.device
     host: dist.ProcessGroup | None = None
+    beats: Beats = field(default_factory=Beats, compare=False)
 
     def sum(self, values: Tensor) -> Tensor:
         """Adds a tensor over all workers, in place, and returns it where it lies.

@@ -255,7 +255,9 @@ class Session:
     def _draw(self, position: int) -> Batch:
         joint = self._plan.stages[self._stage].joint
         indices, keys = self._streams[joint].take(position, self._layout.micro_batch_size)
-        return ready_to_travel(self.task.training_batch(self.data, indices, keys), self._world.device)
+        batch = ready_to_travel(self.task.training_batch(self.data, indices, keys), self._world.device)
+        self._world.beats.add()
+        return batch
 
     def _step(
         self, backward: Callable[[], tuple[Mapping[str, Tensor], Mapping[str, float]]], curve: Curve

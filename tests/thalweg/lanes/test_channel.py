@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
-from thalweg.lanes.channel import Channel, Command, Ready, Restarted
+from thalweg.lanes.channel import Channel, Command, Ready, Restarted, Silence
 from thalweg.training.orders import Refusal, Report
 
 READY = Ready(process=1, node="here", timings={})
@@ -54,7 +54,7 @@ def test_a_restarted_group_is_told_to_the_driver_when_all_its_ranks_are_up() -> 
         await _settle()
         assert not waiting.done()
         second = asyncio.ensure_future(box.next(1, "b", READY))
-        assert await waiting == Restarted()
+        assert await waiting == Restarted(before=(READY, READY), after=(READY, READY))
         await box.send(Command(verb="stop"))
         assert [(await ask).verb for ask in (first, second)] == ["stop", "stop"]
 
@@ -102,5 +102,48 @@ def test_an_idle_group_that_restarts_takes_the_next_command() -> None:
         await box.send(Command(verb="advance", reached=3))
         assert (await new).reached == 3
         old.cancel()
+
+    _run(scene())
+
+
+def test_silence_is_measured_while_a_group_works_and_never_between_two() -> None:
+    clock = [0.0]
+
+    async def scene() -> None:
+        box = Channel(1, clock=lambda: clock[0])
+        assert (await box.silence()).seconds is None
+        await box.enter(0, "worker")
+        clock[0] = 40.0
+        assert (await box.silence()) == Silence(seconds=40.0, starting=True, workers=("worker",))
+        ask = asyncio.ensure_future(box.next(0, "a", READY))
+        await box.receive()
+        clock[0] = 1000.0  # nobody asked for anything
+        await box.send(Command(verb="advance"))
+        await ask
+        clock[0] = 1007.0
+        await box.beat()
+        clock[0] = 1010.0
+        assert (await box.silence()) == Silence(seconds=3.0, longest=7.0, workers=("worker",))
+        await box.lose({0: "gone"})
+        clock[0] = 5000.0
+        assert (await box.silence()).seconds is None
+        await box.enter(0, "other")
+        assert (await box.silence()) == Silence(seconds=0.0, longest=7.0, starting=True, workers=("other",))
+
+    _run(scene())
+
+
+def test_a_restarted_group_brings_what_is_known_of_the_one_that_died() -> None:
+    async def scene() -> None:
+        box = Channel(1)
+        old = asyncio.ensure_future(box.next(0, "a", READY))
+        await box.receive()
+        await box.send(Command(verb="advance"))
+        await old
+        await box.lose({0: "gone"})
+        other = Ready(process=2, node="here", timings={})
+        new = asyncio.ensure_future(box.next(0, "b", other))
+        assert await box.receive() == Restarted(said={0: "gone"}, before=(READY,), after=(other,))
+        new.cancel()
 
     _run(scene())

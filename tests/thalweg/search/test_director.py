@@ -346,3 +346,29 @@ def test_an_error_of_tune_on_a_full_disk_is_said_in_one_line(stage: Stage) -> No
     assert isinstance(stage.director.failure, OutputError)
     assert "/runs/tune/state.json" in str(stage.director.failure)
     assert "run the same command again" in str(stage.director.failure)
+
+
+def test_trials_without_news_are_named_with_the_time_since_their_last_evaluation(
+    make_space: Make, open_ledger: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr("thalweg.search.director.time.monotonic", lambda: clock[0])
+    stage = Stage(open_ledger(make_space()))
+    first, second = stage.begin(), stage.begin()
+    clock[0] += 300.0
+    stage.report(second, 100)
+    clock[0] += 45.0
+    assert stage.director.silent() == {first: 345.0}
+    assert stage.director.silent(at_least_s=40.0) == {first: 345.0, second: 45.0}
+    stage.finish(first)
+    assert stage.director.silent() == {}
+
+
+def test_workers_that_were_replaced_are_told(make_space: Make, open_ledger: Open) -> None:
+    stage = Stage(open_ledger(make_space()))
+    number = stage.begin()
+    report = Report.from_result({"samples": 100, "metrics": {"loss": 1.0}, "deaths": ["it was no more"]})
+    stage.director.observe(number, report)
+    assert [notice.text for notice in stage.of(Notice)] == [
+        f"trial {number} went on in new workers: it was no more"
+    ]

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from ray.tune.experiment import Trial
 
+from thalweg.lanes.deaths import LONGEST_REASON
 from thalweg.search.director import StudyDirector
-from thalweg.search.scheduler import LONGEST_REASON, StudyScheduler
+from thalweg.search.scheduler import StudyScheduler
 
 
 class Ears(StudyDirector):
@@ -57,7 +58,7 @@ def test_the_reason_is_the_last_line(text: str | None, reason: str, tmp_path: Pa
 
 def test_a_lack_of_memory_is_said_in_one_sentence(tmp_path: Path) -> None:
     ray = "ray.exceptions.OutOfMemoryError: Task was killed\nRefer to the documentation on how to ... threshold."
-    assert "the machine ran out of memory" in _heard(ray, tmp_path)
+    assert "its machine ran out of memory" in _heard(ray, tmp_path)
     assert "micro_batch_size" in _heard(ray, tmp_path)
 
 

@@ -48,12 +48,23 @@ class Lane(tune.Trainable):
         if mood == "die_once" and not (self.marks / str(number)).exists():
             (self.marks / str(number)).touch()
             os._exit(1)
+        self._die_at_each_of_two_points()
         if mood == "give_up":
             return {"samples": 200, "status": "failed", "reason": "out of memory", "done": True}
         loss = math.nan if mood == "nan" else self.proposal["config"]["x"] ** 2 + number
         done = self.samples == 800
         status = "finished" if done else "running"
         return {"samples": self.samples, "metrics": {"loss": loss}, "status": status, "done": done}
+
+    def _die_at_each_of_two_points(self) -> None:
+        mark = self.marks / f"{self.proposal['number']}-{self.samples}"
+        if (
+            self.moods.get(self.proposal["number"]) == "die_on"
+            and self.samples in (200, 400)
+            and not mark.exists()
+        ):
+            mark.touch()
+            os._exit(1)
 
 
 class Run:
@@ -97,7 +108,7 @@ def run_study(
 
 
 def test_every_trial_ends_once_and_as_tune_says(run_study: Callable[..., Run]) -> None:
-    moods = {1: "nan", 2: "raise", 3: "give_up", 4: "die_once"}
+    moods = {1: "nan", 2: "raise", 3: "give_up", 4: "die_once", 5: "die_on"}
     run = run_study(moods, num_trials=7, scheduler="none")
     assert run.director.failure is None
     assert run.left == ()
@@ -114,7 +125,7 @@ def test_every_trial_ends_once_and_as_tune_says(run_study: Callable[..., Run]) -
     assert sorted(event.number for event in ended) == list(range(7))
     assert {e.number: e.status for e in ended} == {t.number: t.status for t in trials}
     retried = {event.text.split()[1] for event in run.events if isinstance(event, Notice)}
-    assert retried == {"2", "4"}
+    assert retried == {"2", "4", "5"}
     assert run.results.num_terminated == 6  # all but the one whose retries were used up
     assert run.results.num_errors == 1
 

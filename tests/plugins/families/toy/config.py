@@ -33,6 +33,14 @@ class Toy(FamilyConfig):
     """Samples after which the loss is not a number; -1 never."""
     fails_at: int = Field(-1, ge=-1)
     """Samples after which the model raises; -1 never."""
+    stuck: Literal["no", "loss", "last_rank", "data", "evaluation"] = "no"
+    """Where a worker hangs; `last_rank` does so alone, while the others wait for it."""
+    signal: int = Field(0, ge=0)
+    """Signal by which a worker ends itself in a loss; 0 none."""
+    trouble_at: int = Field(0, ge=0)
+    """Samples after which a loss hangs or ends its worker."""
+    once: str = ""
+    """File that the first hang or signal makes, and without which there is one each time."""
     loss_weights: LossWeights = LossWeights()
     """Weights of the loss parts."""
     optimization: Optimization = Optimization(lr=1e-2, batch_size=8, warmup_ratio=0.1)

@@ -1,5 +1,7 @@
 """The task of the toy family."""
 
+import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -96,14 +98,39 @@ class ToyTask(Task[Toy, Waves]):
             "present": torch.from_numpy((rows % 3 != 0).astype(np.float32)),
         }
 
+    def _hang(self, where: str) -> None:
+        if self.config.stuck == where and self._is_due():
+            time.sleep(3600)
+
+    def _is_due(self) -> bool:
+        """Whether the trouble that happens once is still to come."""
+        if not self.config.once:
+            return True
+        try:
+            Path(self.config.once).touch(exist_ok=False)
+        except FileExistsError:
+            return False
+        return True
+
+    def _trouble(self) -> None:
+        if self.config.signal and self._is_due():
+            os.kill(os.getpid(), self.config.signal)
+            time.sleep(3600)
+        self._hang("loss")
+        alone = self.config.stuck == "last_rank"
+        if alone and torch.distributed.get_rank() == torch.distributed.get_world_size() - 1:
+            self._hang("last_rank")
+
     def training_batch(self, data: Waves, indices: Indices, keys: Keys) -> Batch:
         """Adds noise that depends on the key alone."""
+        self._hang("data")
         batch = self._batch(data, indices)
         noise = (keys % np.uint64(1000)).astype(np.float32)[:, None] / 1e4
         return batch | {"inputs": batch["inputs"] + torch.from_numpy(noise)}
 
     def evaluation_batch(self, data: Waves, split: SplitName, indices: Indices) -> Batch:
         """Draws without noise."""
+        self._hang("evaluation")
         start = {"train": 0, "val": 96, "test": 117}[split]
         return self._batch(data, indices + start)
 
@@ -140,6 +167,8 @@ class ToyTask(Task[Toy, Waves]):
         """Squared errors, summed."""
         if 0 <= self.config.fails_at <= progress.samples:
             raise RuntimeError("the toy is broken")
+        if progress.samples >= self.config.trouble_at:
+            self._trouble()
         errors = (model(batch["inputs"]) - batch["targets"]).square()
         if 0 <= self.config.breaks_at <= progress.samples:
             errors = errors * float("nan")

@@ -1,0 +1,187 @@
+"""Why the process of a worker ended: what it, the kernel and Ray left behind.
+
+Nobody but the parent of a process learns the signal that ended it, and Ray's node manager, the parent here, tells
+no one. So a worker leaves a trace of the signals that it can still answer to, and what ends it without any trace
+is the one that it cannot: SIGKILL. Lack of memory is named only where somebody counted it.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import re
+import signal
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+NO_MEMORY = "its machine ran out of memory"
+WITHOUT_TRACE = f"it was killed without a trace, as by signal {signal.SIGKILL:d} (SIGKILL)"
+LONGEST_REASON = 300
+
+# What faulthandler calls the signals that it answers to.
+_FATAL = {
+    "Segmentation fault": signal.SIGSEGV,
+    "Aborted": signal.SIGABRT,
+    "Bus error": signal.SIGBUS,
+    "Floating point exception": signal.SIGFPE,
+    "Floating-point exception": signal.SIGFPE,
+    "Illegal instruction": signal.SIGILL,
+}
+_VANISHED = "unexpectedly exits with a connection error"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What a worker says of itself when it starts, to be looked at when it is gone.
+
+    Attributes:
+        node: Name of its machine.
+        trace: File into which it writes when a signal ends it; empty where no file can be written.
+        num_oom_kills: Processes that the kernel had ended on its machine for lack of memory; None if nobody counts.
+    """
+
+    node: str = ""
+    trace: str = ""
+    num_oom_kills: int | None = None
+
+
+def leave_evidence(trace: Path) -> Evidence:
+    """Makes this process write where it was into a file when a signal ends it.
+
+    Args:
+        trace: The file; where it cannot be made, the traceback goes to Ray's logs only.
+    """
+    node = socket.gethostname()
+    try:
+        trace.parent.mkdir(parents=True, exist_ok=True)
+        # Open as long as the process lives: a handler of signals can open nothing.
+        file = trace.open("w")
+    except OSError:
+        return Evidence(node=node, num_oom_kills=num_oom_kills())
+    faulthandler.disable()  # Ray's own handlers came after this one, and do not call it
+    faulthandler.enable(file)
+    _OPEN.append(file)
+    return Evidence(node=node, trace=str(trace), num_oom_kills=num_oom_kills())
+
+
+_OPEN: list[Any] = []
+
+
+def num_oom_kills(proc: Path = Path("/proc"), mounted: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """Returns how many processes the kernel has ended for lack of memory, in this control group or on this machine.
+
+    Args:
+        proc: Where the kernel tells of processes.
+        mounted: Where it tells of control groups.
+    """
+    for file in (*_of_control_group(proc, mounted), proc / "vmstat"):
+        try:
+            text = file.read_text()
+        except OSError:
+            continue
+        if found := re.search(r"^oom_kill (\d+)$", text, re.MULTILINE):
+            return int(found[1])
+    return None
+
+
+def _of_control_group(proc: Path, mounted: Path) -> list[Path]:
+    try:
+        lines = (proc / "self" / "cgroup").read_text().splitlines()
+    except OSError:
+        return []
+    files = []
+    for line in lines:
+        _, kinds, own = line.split(":", 2)
+        if not kinds:
+            files += [mounted / own.strip("/") / "memory.events", mounted / "memory.events"]
+        if "memory" in kinds.split(","):
+            files += [mounted / "memory" / own.strip("/") / "memory.oom_control"]
+            files += [mounted / "memory" / "memory.oom_control"]
+    return files
+
+
+def explain(
+    said: Mapping[int, str], before: Sequence[Evidence | None], after: Sequence[Evidence | None]
+) -> str:
+    """Returns why workers are gone, as part of a sentence.
+
+    Args:
+        said: What Ray says of each worker that raised or is gone, by rank.
+        before: Evidence that the workers left, by rank.
+        after: What those in their place found when they started.
+    """
+    if traced := [text for text in (_traced(evidence) for evidence in before) if text]:
+        return traced[0]
+    kinds = [read(text) for text in said.values()]
+    if NO_MEMORY in kinds:
+        return NO_MEMORY
+    if WITHOUT_TRACE in kinds:
+        return NO_MEMORY if _killed_for_memory(before, after) else WITHOUT_TRACE
+    # A worker that lost its connection to another one raises; the other one is the reason.
+    gone = [kind for kind, text in zip(kinds, said.values(), strict=True) if "actor" in text.lower()]
+    return next(iter(gone or kinds), "its processes are gone")
+
+
+def read(text: str) -> str:
+    """Returns what an error of Ray's says of the end of a process, as part of a sentence."""
+    if "OutOfMemoryError" in text or re.search("low on memory|out of memory", text):
+        return NO_MEMORY
+    if "receives a SIGTERM" in text:
+        return f"it was ended by signal {signal.SIGTERM:d} (SIGTERM)"
+    if _VANISHED in text:
+        return WITHOUT_TRACE
+    if re.search(r"node (has )?died|node is dead|node was terminated", text):
+        return "its machine is gone"
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    last = lines[-1] if lines else "its process is gone"
+    return last if len(last) <= LONGEST_REASON else f"{last[:LONGEST_REASON]}..."
+
+
+def in_words(seconds: float) -> str:
+    """Returns a duration for people."""
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} minutes"
+
+
+def traceback_of(evidence: Sequence[Evidence | None]) -> str:
+    """Returns what workers wrote when a signal ended them, and deletes their files."""
+    files = [Path(one.trace) for one in evidence if one is not None and one.trace]
+    texts = [_text(file) for file in files]
+    for file in files:
+        file.unlink(missing_ok=True)
+    return "\n".join(text for text in texts if text)
+
+
+def _traced(evidence: Evidence | None) -> str:
+    text = _text(Path(evidence.trace)) if evidence is not None and evidence.trace else ""
+    found = re.search(r"Fatal Python error: (.*)", text)
+    if found is None:
+        return ""
+    number = _FATAL.get(found[1].strip())
+    return (
+        f"it was ended by {found[1]}"
+        if number is None
+        else f"it was ended by signal {number:d} ({number.name})"
+    )
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(errors="replace")
+    except OSError:
+        return ""
+
+
+def _killed_for_memory(before: Sequence[Evidence | None], after: Sequence[Evidence | None]) -> bool:
+    counts = {one.node: one.num_oom_kills for one in after if one is not None}
+    for one in before:
+        then = None if one is None else counts.get(one.node)
+        if (
+            one is not None
+            and one.num_oom_kills is not None
+            and then is not None
+            and then > one.num_oom_kills
+        ):
+            return True
+    return False

@@ -1,0 +1,76 @@
+"""Signals that end a process, raised like Ctrl-C: so that what runs is recorded as interrupted, and cleaned up.
+
+Slurm, Kubernetes and systemd send SIGTERM and wait for half a minute; a terminal that is closed sends SIGHUP. Left
+alone, both end Python where it stands.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+_ENDING = (signal.SIGTERM, signal.SIGHUP)
+
+
+class Ended(KeyboardInterrupt):
+    """A signal asked this process to end.
+
+    Args:
+        number: The signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def signal_of(error: KeyboardInterrupt) -> signal.Signals:
+    """Returns the signal that an interruption came from; SIGINT for Python's own."""
+    return signal.Signals(error.number) if isinstance(error, Ended) else signal.SIGINT
+
+
+@contextmanager
+def ending_raises() -> Iterator[None]:
+    """Raises `Ended` in the main thread at the first SIGTERM or SIGHUP; those that follow disturb nothing.
+
+    A signal that this process was told to ignore, as `nohup` does, stays ignored.
+    """
+    with handlers_kept():
+        if threading.current_thread() is threading.main_thread():
+            for number in _ENDING:
+                if signal.getsignal(number) not in (signal.SIG_IGN, _already):
+                    signal.signal(number, _end)
+        yield
+
+
+@contextmanager
+def handlers_kept() -> Iterator[None]:
+    """Undoes, at its end, what others do to the handlers of the signals that end a process.
+
+    In another thread than the main one, to which all signals go, it does nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in _ENDING}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            has_come = handler is _end and signal.getsignal(number) is _already
+            if not has_come and handler is not None:  # None: not Python's
+                signal.signal(number, handler)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    for other in _ENDING:
+        if signal.getsignal(other) is _end:
+            signal.signal(other, _already)
+    raise Ended(number)
+
+
+def _already(number: int, frame: FrameType | None) -> None:
+    """Does nothing: the process is ending."""

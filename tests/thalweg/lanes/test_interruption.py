@@ -1,0 +1,66 @@
+"""Signals that end a process, in this process and in others."""
+
+import os
+import signal
+import threading
+
+import pytest
+
+from thalweg.lanes.interruption import Ended, ending_raises, handlers_kept, signal_of
+
+ENDING = [signal.SIGTERM, signal.SIGHUP]
+
+
+@pytest.mark.parametrize("number", ENDING)
+def test_the_first_signal_raises_and_the_next_ones_do_not_disturb_the_clean_up(
+    number: signal.Signals,
+) -> None:
+    before = [signal.getsignal(each) for each in ENDING]
+    cleaned = False
+    with pytest.raises(KeyboardInterrupt) as raised, ending_raises():
+        try:
+            with ending_raises():
+                os.kill(os.getpid(), number)
+                raise AssertionError("it was not raised")
+        finally:
+            for each in ENDING:
+                os.kill(os.getpid(), each)
+            cleaned = True
+    assert cleaned
+    assert signal_of(raised.value) == number
+    assert [signal.getsignal(each) for each in ENDING] == before
+
+
+def test_ctrl_c_is_told_apart() -> None:
+    assert signal_of(KeyboardInterrupt()) == signal.SIGINT
+    assert signal_of(Ended(signal.SIGTERM)) == signal.SIGTERM
+
+
+def test_a_signal_that_is_ignored_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with ending_raises():
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_what_others_do_to_the_handlers_is_undone() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with handlers_kept():
+        signal.signal(signal.SIGTERM, lambda number, frame: None)
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_another_thread_than_the_main_one_does_not_mind() -> None:
+    entered = []
+
+    def enter() -> None:
+        with ending_raises():
+            entered.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=enter)
+    thread.start()
+    thread.join()
+    assert entered == [signal.getsignal(signal.SIGTERM)]
