@@ -79,22 +79,24 @@ def test_a_process_of_an_earlier_session_leaves_later_ones_alone(tmp_path: Path)
     second = Spool.begin(tmp_path, 20)
     second.append(notices("new"))
     assert first.read(State())[0] == []
-    first.clear(State())
     assert second.num_waiting() == 1
 
 
 def test_sessions_follow_each_other_although_the_clock_goes_back(tmp_path: Path) -> None:
     first = Spool.begin(tmp_path, 100)
-    first.clear(State())
     assert Spool.begin(tmp_path, 50).session > first.session
 
 
-def test_a_cleared_spool_leaves_only_the_state(tmp_path: Path) -> None:
-    spool = Spool.begin(tmp_path, 1)
+def test_what_was_delivered_stays_to_be_read_again(tmp_path: Path) -> None:
+    spool, state = Spool.begin(tmp_path, 1), State()
     spool.append(notices("a", "b"))
     assert spool.num_waiting() == 2
-    spool.clear(State())
-    assert [path.name for path in tmp_path.iterdir()] == ["mlflow.json"]
+    _, state.session, state.offset = spool.read(state)
+    state.save(spool.state_path)
+    later = Spool.begin(tmp_path, 2)
+    later.append(["no event", *notices("c")])
+    assert later.num_waiting() == 2
+    assert [moment.event.text for moment in later.moments()] == ["a", "b", "c"]  # type: ignore[union-attr]
 
 
 def test_a_state_is_read_as_it_was_saved(tmp_path: Path) -> None:
