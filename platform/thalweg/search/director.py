@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from thalweg.config import flat
+from thalweg.config import active
 from thalweg.errors import TrialError
 from thalweg.events import Event, Notice, TrialEnded, TrialProgress, TrialStarted, TrialStatus
 from thalweg.search.ledger import Evaluation, Ledger, Proposal, Rejection
@@ -180,7 +180,7 @@ class StudyDirector:
             TrialStarted(
                 number=proposal.number,
                 params=proposal.params,
-                config=flat(proposal.config),
+                config=active(proposal.config),
                 tags=tags,
                 documents=documents,
             )
