@@ -108,7 +108,8 @@ def _draft(path: Path) -> Iterator[Path]:
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     try:
-        SqlAlchemyStore(f"{SQLITE}{draft}", DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH).engine.dispose()
+        made = SqlAlchemyStore(f"{SQLITE}{draft}", DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH)  # type: ignore[no-untyped-call]
+        made.engine.dispose()
         with draft.open("rb") as file:
             os.fsync(file.fileno())
         yield draft

@@ -140,6 +140,7 @@ class StudyRuns:
         kept.clear()
         if not lacking:
             return
+        self._children = None  # one of them may be gone for good
         told = self._history.moments(lacking)
         for number, trial in lacking.items():
             self._state.open.pop(str(number), None)

@@ -18,7 +18,7 @@ TRAINING = "workflowType=machine_learning"
 """In an address: MLflow's pages for training, where it otherwise opens those for language models."""
 
 _TAG = "mlflow.sharedViewState."
-_LEAST_WIDTH, _WIDTH_PER_LETTER, _REASON_WIDTH = 90, 8, 400
+_LEAST_WIDTH, _WIDTH_PER_LETTER, _STATUS_WIDTH, _REASON_WIDTH = 90, 8, 115, 400
 
 
 def experiment_tags(searched: Sequence[str], mode: str, time_ms: int) -> dict[str, str]:
@@ -66,6 +66,7 @@ def _table(params: Sequence[str]) -> dict[str, Any]:
     widths = {
         column: max(_LEAST_WIDTH, 30 + _WIDTH_PER_LETTER * len(name)) for column, name in columns.items()
     }
+    widths["tags.`status`"] = _STATUS_WIDTH
     widths["tags.`reason`"] = _REASON_WIDTH
     return {
         "selectedColumns": list(widths),

@@ -115,7 +115,8 @@ def test_the_check_leaves_a_database_alone_that_another_study_makes_meanwhile(
     def connect_late(*args: Any, **options: Any) -> sqlite3.Connection:
         with closing(connect(path)) as other:
             other.execute("CREATE TABLE IF NOT EXISTS runs (run_uuid)")
-        return connect(*args, **options)
+        found: sqlite3.Connection = connect(*args, **options)
+        return found
 
     monkeypatch.setattr(sqlite3, "connect", connect_late)
     check_tracking(f"sqlite:///{path}")
