@@ -98,6 +98,7 @@ class Delivery:
 
         client, state = connect(self._uri), State.load(self._spool.state_path)
         self._state = state
+        state.settle(self._spool.folder)
         runs = StudyRuns(client, state, artifact_folder(self._uri), History(self._spool.moments))
         if state.uri != self._uri or not runs.exist():
             state.restart(self._uri)  # everything that was ever told is told again

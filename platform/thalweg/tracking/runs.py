@@ -206,7 +206,7 @@ class StudyRuns:
         self._restore()
         found = self._search(f"tags.`thalweg.kind` = 'study' and {self._own()}")
         if not found:
-            folder = naming.quotable(event.directory)
+            folder = naming.quotable(self._state.folder or event.directory)
             here = f"tags.`thalweg.kind` = 'study' and tags.`thalweg.directory` = '{folder}'"
             began = "" if event.finished_trials else f" and attributes.start_time = {time_ms}"
             found = self._search(here + began)
@@ -357,7 +357,7 @@ class StudyRuns:
             "thalweg.study": started["study"],
             "thalweg.kind": kind,
             "thalweg.id": self._state.study_id,
-            "thalweg.directory": naming.quotable(started["directory"]),
+            "thalweg.directory": naming.quotable(self._state.folder or started["directory"]),
             "mlflow.source.name": started["space"],
             "mlflow.source.type": "LOCAL",
             "mlflow.user": _user(),

@@ -123,6 +123,7 @@ class State:
     """How far MLflow has received a spool, and under which runs."""
 
     uri: str = ""
+    folder: str = ""  # where the study lies; it may be moved or copied
     study_id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
     session: int = 0
     offset: int = 0
@@ -146,9 +147,19 @@ class State:
         except (FileNotFoundError, ValueError, TypeError, KeyError, AttributeError):
             return cls()
 
+    def settle(self, folder: Path) -> None:
+        """Takes note of the study's folder; a copy, whose original is still there, becomes a study of its own."""
+        original = self.folder
+        self.folder = str(folder)
+        if original in ("", self.folder):
+            return
+        if State.load(Path(original) / STATE).study_id == self.study_id:
+            self.study_id = State().study_id
+            self.restart("")
+
     def restart(self, uri: str) -> None:
         """Goes back to the beginning, for an address that holds nothing of this study."""
-        fresh = State(uri=uri, study_id=self.study_id)
+        fresh = State(uri=uri, folder=self.folder, study_id=self.study_id)
         for part in fields(fresh):
             setattr(self, part.name, getattr(fresh, part.name))
 

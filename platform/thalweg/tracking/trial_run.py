@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thalweg.tracking import naming
+from thalweg.tracking.spool import STATE, State
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -24,9 +25,13 @@ def find(client: MlflowClient, study: str, directory: Path, number: int) -> Run 
     experiment = client.get_experiment_by_name(study)
     if experiment is None:
         return None
+    state = directory / STATE
+    own = f"tags.`thalweg.directory` = '{naming.quotable(str(directory))}'"
+    if state.exists():  # holds also where the folder was moved since
+        own = f"tags.`thalweg.id` = '{State.load(state).study_id}'"
     mine = [
         "tags.`thalweg.kind` = 'trial'",
-        f"tags.`thalweg.directory` = '{naming.quotable(str(directory))}'",
+        own,
         f"attributes.run_name = '{naming.trial(number)}'",
     ]
     runs = client.search_runs(

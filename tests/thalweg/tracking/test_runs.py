@@ -14,6 +14,7 @@ from thalweg.events import BaselineEvaluated, Event, StudyEnded, TrialProgress, 
 from thalweg.tracking.history import History
 from thalweg.tracking.runs import StudyRuns
 from thalweg.tracking.spool import Moment, State
+from thalweg.tracking.trial_run import find
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -314,6 +315,37 @@ def test_runs_of_another_study_in_the_same_experiment_are_left_alone(
     other = Teller(client, teller.folder)
     other.tell(make.started(directory="elsewhere"))
     assert client.get_run(teller.state.open["0"].run_id).info.status == "RUNNING"
+
+
+def test_the_run_of_a_trial_is_found_from_a_folder_that_was_moved(
+    teller: Teller, make: Any, client: "MlflowClient", study: str, tmp_path: Path
+) -> None:
+    teller.tell(make.started(), *make.whole(0, 0.1))
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    assert find(client, study, moved, 0) is None
+    teller.state.save(moved / "mlflow.json")
+    assert find(client, study, moved, 0) is not None
+
+
+def test_a_copied_study_leaves_the_runs_of_its_original_alone(
+    teller: Teller, make: Any, client: "MlflowClient", tmp_path: Path
+) -> None:
+    teller.state.settle(make.folder)
+    teller.tell(make.started(), *make.whole(0, 0.1))
+    make.folder.mkdir()
+    teller.state.save(make.folder / "mlflow.json")
+    copy = Teller(client, teller.folder)
+    copy.state = State.load(make.folder / "mlflow.json")
+    copy.state.settle(tmp_path / "copy")
+    copy.forget()
+    copy.runs.apply(teller.moments)  # the copied spool
+    copy.tell(make.started(directory=str(tmp_path / "copy"), finished_trials=1), *make.whole(1, 0.9))
+    assert copy.state.parent_id != teller.state.parent_id
+    assert client.get_run(teller.state.parent_id).data.metrics["best_objective"] == 0.1
+    assert client.get_run(copy.state.parent_id).data.metrics["trials/complete"] == 2
+    tags = client.get_run(copy.state.leaders[1].run_id).data.tags
+    assert tags["thalweg.directory"] == str(tmp_path / "copy")
 
 
 def test_a_trial_that_is_taken_up_again_goes_on_in_its_run(

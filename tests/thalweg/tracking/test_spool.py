@@ -1,5 +1,6 @@
 import dataclasses
 import math
+import shutil
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -110,3 +111,18 @@ def test_a_state_that_cannot_be_read_is_begun_anew(tmp_path: Path) -> None:
     (tmp_path / "mlflow.json").write_text('{"uri": ')
     state = State.load(tmp_path / "mlflow.json")
     assert dataclasses.replace(state, study_id="") == State(study_id="")
+
+
+def test_a_copied_study_gets_an_identity_of_its_own_and_a_moved_one_keeps_it(tmp_path: Path) -> None:
+    state, original = State(uri="sqlite:///x", session=3), tmp_path / "original"
+    original.mkdir()
+    state.settle(original)
+    state.save(original / "mlflow.json")
+    shutil.copytree(original, tmp_path / "copy")
+    copied = State.load(tmp_path / "copy" / "mlflow.json")
+    copied.settle(tmp_path / "copy")
+    assert (copied.study_id != state.study_id, copied.uri, copied.session) == (True, "", 0)
+    original.rename(tmp_path / "moved")
+    moved = State.load(tmp_path / "moved" / "mlflow.json")
+    moved.settle(tmp_path / "moved")
+    assert (moved.study_id, moved.uri, moved.session) == (state.study_id, "sqlite:///x", 3)
