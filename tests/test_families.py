@@ -1,6 +1,7 @@
 """What every family and every search space must keep: found by convention, tested alike."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, get_args
 
@@ -9,8 +10,9 @@ import pytest
 import torch
 
 from thalweg import discovery
-from thalweg.config import FamilyConfig, flat, parse
+from thalweg.config import FamilyConfig, active, flat, idle_knobs, parse
 from thalweg.contract import Batch, Progress, Stage, Task
+from thalweg.errors import ConfigError
 from thalweg.search.guard import check_objective
 from thalweg.search.prepare import make_world
 from thalweg.search.space import load_space, probe
@@ -179,6 +181,85 @@ def test_every_weight_that_a_stage_trains_gets_a_gradient(opened: Opened) -> Non
         silent = [name for name, weight in weights.items() if weight.requires_grad and weight.grad is None]
         assert not silent, stage.name
         assert any(weight.requires_grad for weight in weights.values())
+
+
+LACKING: list[tuple[str, str, dict[str, Any], set[str]]] = [
+    ("rgb_lidar", "tiny_chain", {"stages": ["cilp"]}, {"classifier", "projector", "shares.cilp"}),
+    ("rgb_lidar", "tiny_chain", {"stages": ["classifier"]}, {"embedder", "similarity", "projector"}),
+    ("rgb_lidar", "tiny_chain", {"stages": ["cilp", "classifier", "projector"]}, {"finetune_frozen"}),
+    ("rgb_lidar", "tiny", {"fusion_stage": "intermediate"}, {"embedding_dim", "head_dim"}),
+    ("water_mae", "tiny", {"share": 1.0}, {"masking", "loss"}),
+]
+"""A preset, what is changed in one of its groups, and some of the knobs that change nothing then."""
+
+
+def _changed(config: FamilyConfig, changes: Mapping[str, Any]) -> FamilyConfig:
+    """Returns a configuration with knobs changed by their dotted names."""
+    values = config.model_dump(mode="json")
+    for name, value in changes.items():
+        *groups, knob = name.split(".")
+        group = values
+        for part in groups:
+            group = group[part]
+        group[knob] = value
+    return parse(type(config), values)
+
+
+def _others(value: Any, field: Any) -> list[Any]:
+    """Returns some other values that a knob may take."""
+    if isinstance(value, bool):
+        return [not value]
+    if isinstance(value, int | float):
+        return [value + 1, 2 * value, value / 2]
+    return [other for other in get_args(field.annotation) if other != value]
+
+
+def _all_idle_changed(config: FamilyConfig) -> tuple[FamilyConfig, set[str]]:
+    """Changes every idle knob that may be anything else; also returns their names."""
+    changed = set()
+    for name in sorted(set(flat(config)) - set(active(config))):
+        *groups, knob = name.split(".")
+        group: Any = config
+        for part in groups:
+            group = getattr(group, part)
+        for other in _others(getattr(group, knob), type(group).model_fields[knob]):
+            with suppress(ConfigError):
+                config = _changed(config, {name: other})
+                changed.add(name)
+                break
+    return config, changed
+
+
+@pytest.mark.parametrize(("family_name", "preset", "changes", "some"), LACKING)
+def test_a_knob_that_no_record_shows_changes_nothing(
+    root: Path, family_name: str, preset: str, changes: dict[str, Any], some: set[str]
+) -> None:
+    family = discovery.load_family(family_name)
+    base = family.preset(preset)
+    where = "forecast" if "share" in changes else "model"
+    config = _changed(base, {f"{where}.{name}": value for name, value in changes.items()})
+    assert some <= {name.removeprefix("model.") for name in idle_knobs(config)}
+    other, changed = _all_idle_changed(config)
+    assert changed
+    make_world(family, root / family.name, config.dataset)
+    tasks = [family.task_type(each) for each in (config, other)]
+    assert tasks[0].stages() == tasks[1].stages()
+    data = tasks[0].open(root / family.name)
+    for stage in tasks[0].stages():
+        results = []
+        for task in tasks:
+            model, batch = _model(task, data), _training(task, data, list(range(8)), list(range(8)))
+            parts = _parts(task, model, batch, stage)
+            torch.stack(list(parts.values())).sum().backward()  # type: ignore[no-untyped-call]
+            gradients = [weight.grad for weight in model.parameters()]
+            results.append((parts, gradients, task.weights(_start(stage)), _metrics(task, data, model, 32)))
+        (parts, gradients, weights, metrics), (parts_2, gradients_2, weights_2, metrics_2) = results
+        assert all(torch.equal(part, parts_2[name]) for name, part in parts.items())
+        assert parts.keys() == parts_2.keys()
+        assert len(gradients) == len(gradients_2)
+        for one, two in zip(gradients, gradients_2, strict=True):
+            assert (one is None and two is None) or torch.equal(one, two)  # type: ignore[arg-type]
+        assert (weights, metrics) == (weights_2, metrics_2)
 
 
 def _metrics(

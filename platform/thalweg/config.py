@@ -19,6 +19,14 @@ class Knobs(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
+    def idle(self) -> tuple[str, ...]:
+        """Names knobs of this group that change nothing in this configuration, such as those of a stage it lacks.
+
+        A group inside this one is named as a whole, a knob of such a group as ``GROUP.KNOB``. No record shows them
+        among a trial's parameters, where they would suggest that somebody chose them.
+        """
+        return ()
+
 
 class Optimization(Knobs):
     """AdamW, its schedule, and how a global batch is spread over workers."""
@@ -55,9 +63,13 @@ class Optimization(Knobs):
     zero_stage: Literal[0, 1, 2, 3] = 1
     """DeepSpeed ZeRO stage (arXiv:1910.02054): what is sharded over the workers."""
 
+    def idle(self) -> tuple[str, ...]:
+        """Names the last learning rate of a constant one."""
+        return ("min_lr_ratio",) if self.lr_schedule == "constant" else ()
+
     @model_validator(mode="after")
     def _no_knob_is_idle(self) -> Self:
-        if self.lr_schedule == "constant" and self.min_lr_ratio:
+        if self.idle() and self.min_lr_ratio:
             raise ValueError(
                 "min_lr_ratio must be 0 unless lr_schedule falls, for it would change nothing, got "
                 f"{self.min_lr_ratio:g} with 'constant'; leave it out, or take cosine or onecycle"
@@ -84,6 +96,23 @@ C = TypeVar("C", bound=FamilyConfig)
 def flat(config: BaseModel) -> dict[str, Any]:
     """Returns the resolved configuration as ``{"optimization.lr": 1e-4, ...}``, without None and empty lists."""
     return nested_leaves(config.model_dump(mode="json"))
+
+
+def active(config: BaseModel) -> dict[str, Any]:
+    """Returns `flat` without the knobs that change nothing in this configuration."""
+    idle = idle_knobs(config)
+    return {
+        name: value
+        for name, value in flat(config).items()
+        if not any(name == knob or name.startswith(f"{knob}.") for knob in idle)
+    }
+
+
+def idle_knobs(config: BaseModel) -> tuple[str, ...]:
+    """Returns the dotted names of all knobs, and groups of knobs, that change nothing; see `Knobs.idle`."""
+    own = config.idle() if isinstance(config, Knobs) else ()
+    groups = {name: value for name, value in vars(config).items() if isinstance(value, BaseModel)}
+    return own + tuple(f"{name}.{knob}" for name, group in groups.items() for knob in idle_knobs(group))
 
 
 def nested_leaves(values: Mapping[str, Any]) -> dict[str, Any]:

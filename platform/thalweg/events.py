@@ -48,7 +48,7 @@ class TrialStarted:
 
     number: int
     params: Mapping[str, Any]  # what the space asked for
-    config: Mapping[str, Any]  # the resolved configuration, flat
+    config: Mapping[str, Any]  # the resolved configuration, flat, without knobs that change nothing in it
     tags: Mapping[str, str] = field(default_factory=dict)  # seed, protocol hash, data fingerprint, lane, ...
     documents: Mapping[str, str] = field(default_factory=dict)  # file name -> text, e.g. deepspeed.json
 
@@ -70,7 +70,7 @@ class TrialProgress:
 
 @dataclass(frozen=True, kw_only=True)
 class TrialEnded:
-    """A trial ended; the same word in Optuna, in Tune and in MLflow."""
+    """A trial ended; the same word in Optuna, in Tune and in MLflow's tag ``status``."""
 
     number: int
     status: TrialStatus
@@ -84,6 +84,22 @@ class TrialEnded:
     def interrupted(self) -> bool:
         """Whether the trial failed only because the search stopped; another continues it with the search."""
         return self.status == "failed" and self.reason.startswith("interrupted")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialKept:
+    """What the study's storage holds of a trial that has ended, for those who may have missed a part of it.
+
+    Told of every such trial when a study is continued and when it ends: a process that dies between writing to the
+    storage and telling leaves listeners without the event.
+    """
+
+    began: TrialStarted
+    curve: tuple[tuple[int, float], ...]  # (samples, objective) at each evaluation
+    metrics: Mapping[str, float]  # everything that the last evaluation gave
+    ended: TrialEnded
+    began_ms: int  # since 1970
+    ended_ms: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +119,16 @@ class StudyEnded:
     signal: int = 0  # what interrupted it: that of Ctrl-C, SIGTERM, ...
 
 
-Event = StudyStarted | BaselineEvaluated | TrialStarted | TrialProgress | TrialEnded | Notice | StudyEnded
+Event = (
+    StudyStarted
+    | BaselineEvaluated
+    | TrialStarted
+    | TrialProgress
+    | TrialEnded
+    | TrialKept
+    | Notice
+    | StudyEnded
+)
 
 
 class Listener(Protocol):

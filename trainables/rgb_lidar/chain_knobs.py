@@ -59,6 +59,10 @@ class SimilarityKnobs(Knobs):
     logit_map: Literal["cosine", "half_cosine"] = "cosine"
     """The logit is the cosine, or (cosine + 1) / 2, which needs temperature none."""
 
+    def idle(self) -> tuple[str, ...]:
+        """Names the value of a temperature that there is not."""
+        return ("initial_temperature",) if self.temperature == "none" else ()
+
     @model_validator(mode="after")
     def _half_cosines_are_logits(self) -> Self:
         if self.logit_map == "half_cosine" and self.temperature != "none":
@@ -82,6 +86,10 @@ class ProjectorKnobs(Knobs):
     """What is learnt: the classifier's last hidden layer after its ReLU, or its maps behind the last block."""
     loss: ProjectionLoss = "mse"
     """Squared error, 1 - cosine, or smooth L1 between projection and target."""
+
+    def idle(self) -> tuple[str, ...]:
+        """Names the knobs of hidden layers where there are none."""
+        return () if self.depth else ("hidden_dim", "dropout")
 
     @property
     def hidden_widths(self) -> tuple[int, ...]:
@@ -138,6 +146,22 @@ class ChainKnobs(Knobs):
     """Shares of the budget."""
     lr_scales: LrScaleKnobs = LrScaleKnobs()
     """Learning rates of the stages."""
+
+    def idle(self) -> tuple[str, ...]:
+        """Names the knobs of parts and stages that there are not."""
+        parts = {
+            "embedder": {"rgb", "lidar"},
+            "similarity": {"lidar"},
+            "classifier": {"classifier"},
+            "projector": {"projector"},
+        }
+        names = [name for name, users in parts.items() if not users & self.parts]
+        lacking = [stage for stage in STAGES if stage not in self.stages]
+        shareless = STAGES if len(self.stages) == 1 else lacking
+        names += [f"shares.{stage}" for stage in shareless] + [f"lr_scales.{stage}" for stage in lacking]
+        names += ["projector.loss"] if "projector" in lacking else []
+        names += ["finetune_frozen"] if "finetune" in lacking else []
+        return tuple(names)
 
     @model_validator(mode="after")
     def _stages_in_order(self) -> Self:

@@ -41,6 +41,13 @@ class RGBLidar(FamilyConfig):
     model: Annotated[FusionKnobs | ChainKnobs, Field(discriminator="kind")] = FusionKnobs()
     """Architecture: a fusion of both sensors, or the chain to a classifier of images that learnt from scans."""
 
+    def idle(self) -> tuple[str, ...]:
+        """Names the channels of images that nothing reads, and what is done with parts from studies there are not."""
+        if not isinstance(self.model, ChainKnobs):
+            return ()
+        names = [] if "rgb" in self.model.parts else ["data.rgb_channels"]
+        return (*names, *([] if self.starts_from else ["model.continue_parts"]))
+
     @model_validator(mode="after")
     def _stages_have_what_they_need(self) -> Self:
         if isinstance(self.model, ChainKnobs) and self.model.missing and not self.starts_from:

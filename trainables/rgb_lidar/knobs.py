@@ -96,6 +96,12 @@ class FusionKnobs(EncoderKnobs):
     It is hidden_dim that follows, or neck_dim where hidden_dim is 0, so that fusions of equal size can be compared.
     """
 
+    def idle(self) -> tuple[str, ...]:
+        """Names the knobs of the other fusion stage."""
+        if self.fusion_stage == "late":
+            return ("fused_depth",)
+        return ("embedding_dim", "head_dim", "normalize_embeddings")
+
     @model_validator(mode="after")
     def _knobs_of_the_stage(self) -> Self:
         if self.fusion_stage == "late" and self.fused_depth:

@@ -197,6 +197,13 @@ class ModelKnobs(Knobs):
                 )
         return self
 
+    def idle(self) -> tuple[str, ...]:
+        """Names the knobs of a cross decoder, of feature maps and of the conditioning where these are off."""
+        names = ["decoder_self_attention", "weighted_feature_maps"] if self.decoder_type == "self" else []
+        names += [] if self.weighted_feature_maps else ["feature_map_layers", "feature_map_input"]
+        names += ["film_scope"] if self.film_mode == "none" else []
+        return tuple(names)
+
     @model_validator(mode="after")
     def _no_knob_is_idle(self) -> Self:
         if self.decoder_type == "self":
@@ -269,6 +276,10 @@ class LossKnobs(Knobs):
     contrastive_temperature: float = Field(default=0.05, gt=0, le=10)
     """Temperature of the contrastive loss."""
 
+    def idle(self) -> tuple[str, ...]:
+        """Names the temperature of a contrastive loss that there is not."""
+        return () if self.contrastive_weight else ("contrastive_temperature",)
+
     @model_validator(mode="after")
     def _no_knob_is_idle(self) -> Self:
         if not self.contrastive_weight:
@@ -286,6 +297,10 @@ class ForecastKnobs(Knobs):
     """
     lr_scale: float = Field(default=1.0, gt=0, le=1e3)
     """Factor on the learning rate of the head."""
+
+    def idle(self) -> tuple[str, ...]:
+        """Names the learning rate of a head that there is not."""
+        return () if self.share else ("lr_scale",)
 
     @model_validator(mode="after")
     def _no_knob_is_idle(self) -> Self:
@@ -313,6 +328,10 @@ class WaterMAE(FamilyConfig):
     """Form of the loss."""
     forecast: ForecastKnobs = ForecastKnobs()
     """Downstream task."""
+
+    def idle(self) -> tuple[str, ...]:
+        """Names masks and loss of a pre-training that there is not; loss weights still enter what is measured."""
+        return ("masking", "loss") if self.forecast.share == 1 else ()
 
     @model_validator(mode="after")
     def _a_self_decoder_predicts_all_that_is_hidden(self) -> Self:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from thalweg.config import flat
+from thalweg.config import active
 from thalweg.errors import OutputError, StudyError, TrialError, is_full_disk
 from thalweg.events import Event, Notice, TrialEnded, TrialProgress, TrialStarted, TrialStatus
 from thalweg.search.ledger import Evaluation, Ledger, Proposal, Rejection
@@ -209,7 +209,7 @@ class StudyDirector:
             TrialStarted(
                 number=proposal.number,
                 params=proposal.params,
-                config=flat(proposal.config),
+                config=active(proposal.config),
                 tags=tags,
                 documents=documents,
             )

@@ -14,10 +14,13 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from thalweg import discovery
+from thalweg.config import FamilyConfig, active, nested_leaves, parse
 from thalweg.errors import ConfigError, OutputError, StudyError
 from thalweg.events import (
     BaselineEvaluated,
@@ -27,7 +30,9 @@ from thalweg.events import (
     StudyEnded,
     StudyStarted,
     TrialEnded,
+    TrialKept,
     TrialProgress,
+    TrialStarted,
 )
 from thalweg.lanes.cluster import connect
 from thalweg.lanes.deaths import in_words
@@ -36,7 +41,7 @@ from thalweg.lanes.interruption import ending_raises, signal_of
 from thalweg.search.director import StudyDirector
 from thalweg.search.ledger import Ledger, Proposal
 from thalweg.search.prepare import Prepared
-from thalweg.search.records import StudyRecord, expendable
+from thalweg.search.records import StudyRecord, TrialRecord, expendable
 from thalweg.search.sources import Sources, tags
 from thalweg.search.storage import RUNS
 from thalweg.training import baselines
@@ -113,10 +118,13 @@ class Broadcast:
             self.tell_baselines()
         if isinstance(event, TrialEnded):
             self._delete_expendable()
+        if isinstance(event, StudyEnded):
+            self._tell_kept()
         for listener in self._listeners:
             listener.handle(event)
         if isinstance(event, StudyStarted):
             self.tell_baselines()  # those of an earlier session
+            self._tell_kept()
 
     def tell_baselines(self) -> None:
         """Publishes the baselines once they are known."""
@@ -126,6 +134,11 @@ class Broadcast:
         self._baselines_told = True
         for name, metrics in found.items():
             self(BaselineEvaluated(name=name, metrics=metrics))
+
+    def _tell_kept(self) -> None:
+        for trial in self._ledger.trials():
+            if trial.status in ("complete", "pruned", "failed"):
+                self(kept(trial, self._ledger.space.config_type))
 
     def _delete_expendable(self) -> None:
         study = self._ledger.space.study
@@ -298,14 +311,12 @@ def _describe(
     knobs = proposal.config.optimization
     facts = {name: prepared.facts[name] for name in ("data_fingerprint", "protocol_hash")}
     facts |= tags(sources.points(proposal.config))
+    documents = {"config.json": json.dumps(proposal.config.model_dump(mode="json"), indent=2)}
     try:
         layout = Layout.of(knobs.batch_size, knobs.micro_batch_size, prepared.space.study.num_workers)
     except ConfigError:  # the lane refuses the trial with this error
-        return facts, {}
-    documents = {
-        "deepspeed.json": json.dumps(deepspeed_config(knobs, layout), indent=2),
-        "config.json": json.dumps(proposal.config.model_dump(mode="json"), indent=2),
-    }
+        return facts, documents
+    documents["deepspeed.json"] = json.dumps(deepspeed_config(knobs, layout), indent=2)
     sizes = {"micro_batch_size": layout.micro_batch_size, "accumulation": layout.accumulation}
     return facts | {name: str(size) for name, size in sizes.items()}, documents
 
@@ -329,6 +340,49 @@ def _started(prepared: Prepared, options: Options, ledger: Ledger, num_lanes: in
         source_file=str(space.file),
         finished_trials=sum(not trial.interrupted for trial in finished),
     )
+
+
+def kept(trial: TrialRecord, config_type: type[FamilyConfig]) -> TrialKept:
+    """Returns what listeners should know of a trial that has ended."""
+    assert trial.status in ("complete", "pruned", "failed")
+    tags = {"seed": trial.config.get("seed"), "continues": trial.continues, "protocol_hash": trial.protocol}
+    reason = trial.reason
+    if not trial.interrupted and reason.startswith("interrupted"):
+        reason = reason.replace("interrupted", "given up", 1)  # the word alone would promise a continuation
+    return TrialKept(
+        began=TrialStarted(
+            number=trial.number,
+            params=trial.params,
+            config=_active(trial.config, config_type),
+            tags={name: str(value) for name, value in tags.items() if value is not None},
+            documents={"config.json": json.dumps(dict(trial.config), indent=2)},
+        ),
+        curve=trial.curve,
+        metrics=trial.metrics,
+        ended=TrialEnded(
+            number=trial.number,
+            status=trial.status,
+            value=trial.value,
+            samples=trial.samples,
+            seconds=trial.seconds,
+            reason=reason,
+            checkpoint=trial.checkpoint,
+        ),
+        began_ms=_milliseconds(trial.started or trial.ended),
+        ended_ms=_milliseconds(trial.ended),
+    )
+
+
+def _active(config: Mapping[str, Any], config_type: type[FamilyConfig]) -> dict[str, Any]:
+    """Returns the knobs of a recorded configuration that change something; all where the family has changed since."""
+    try:
+        return active(parse(config_type, dict(config))) if config else {}
+    except ConfigError:
+        return nested_leaves(config)
+
+
+def _milliseconds(moment: datetime | None) -> int:
+    return int(1000 * (moment.timestamp() if moment else time.time()))
 
 
 def provenance() -> dict[str, str]:

@@ -18,7 +18,7 @@ from thalweg.errors import ConnectionFailed, OutputError
 DEFAULT_TRACKING_URI = "sqlite:///mlflow.db"
 SECONDS_TO_ANSWER = 5.0
 
-_SQLITE = "sqlite:///"
+SQLITE = "sqlite:///"
 _DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 _DRIVERS = {"postgresql": "psycopg2", "mysql": "MySQLdb", "mssql": "pyodbc"}
 _HOSTED = ("databricks", "databricks-uc", "uc")
@@ -32,14 +32,23 @@ def default_uri() -> str:
 
 def resolve_uri(uri: str) -> str:
     """Returns the address with a relative SQLite path made absolute, so that it holds in any process."""
-    if not uri.startswith(_SQLITE):
+    if not uri.startswith(SQLITE):
         return uri
-    return f"{_SQLITE}{sqlite_path(uri)}"
+    return f"{SQLITE}{sqlite_path(uri)}"
 
 
 def sqlite_path(uri: str) -> Path:
     """Returns the database file that a ``sqlite:///`` address names."""
-    return Path(unquote(uri.removeprefix(_SQLITE))).absolute()
+    return Path(unquote(uri.removeprefix(SQLITE))).absolute()
+
+
+def file_identity(uri: str) -> tuple[int, int] | None:
+    """Returns what tells a SQLite file from another of its name; None for other addresses and where there is none."""
+    try:
+        found = sqlite_path(uri).stat() if uri.startswith(SQLITE) else None
+    except OSError:
+        return None
+    return None if found is None else (found.st_dev, found.st_ino)
 
 
 def artifact_folder(uri: str) -> Path | None:
@@ -47,7 +56,7 @@ def artifact_folder(uri: str) -> Path | None:
 
     That is ``mlartifacts`` beside a SQLite file, and in the working directory for other databases.
     """
-    if uri.startswith(_SQLITE):
+    if uri.startswith(SQLITE):
         return sqlite_path(uri).parent / "mlartifacts"
     return Path("mlartifacts").absolute() if _database(uri) in _DATABASE_PORTS else None
 
@@ -120,25 +129,29 @@ def _credentials() -> dict[str, str]:
 
 
 def _check_sqlite(uri: str) -> None:
-    if not uri.startswith(_SQLITE) or not uri.removeprefix(_SQLITE) or ":memory:" in uri:
+    if not uri.startswith(SQLITE) or not uri.removeprefix(SQLITE) or ":memory:" in uri:
         raise ConnectionFailed(
             f"a SQLite tracking URI must be sqlite:///FILE, got {uri!r}; try {DEFAULT_TRACKING_URI}"
         )
     path = sqlite_path(uri)
-    new = not path.exists()
+    # a file that is not there yet is another process's to make: the check never touches it
+    probe = path if path.exists() else path.with_name(f"{path.name}.{os.getpid()}.check")
     try:
         # a lock for writing shows what permission bits cannot: a full disk, a read-only mount, a broken file
-        with sqlite3.connect(path, timeout=SECONDS_TO_ANSWER, isolation_level=None) as database:
+        with sqlite3.connect(probe, timeout=SECONDS_TO_ANSWER, isolation_level=None) as database:
             database.execute("BEGIN IMMEDIATE")
             database.execute("ROLLBACK")
         database.close()
     except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
+            return  # somebody writes there, and a record waits for as long as that takes
         raise OutputError(
             f"the tracking database must be a SQLite file that can be written, got {path}: {error}; "
             "choose another with --tracking-uri sqlite:///FILE, in a folder that exists"
         ) from None
-    if new:
-        path.unlink(missing_ok=True)
+    finally:
+        if probe != path:
+            probe.unlink(missing_ok=True)
 
 
 def _check_database(uri: str, scheme: str) -> None:

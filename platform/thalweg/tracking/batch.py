@@ -35,7 +35,9 @@ class Batch:
         """Adds metrics at a number of samples; the names of those that are not finite become a tag."""
         kept, others = naming.finite(values)
         pile = self._pile(run_id)
-        pile.metrics += [(naming.key(name), value, time_ms, step) for name, value in kept.items()]
+        names = {name: naming.key(name) for name in kept}
+        pile.metrics += [(names[name], value, time_ms, step) for name, value in kept.items()]
+        pile.tags |= naming.originals(names)
         if others:
             pile.tags |= naming.tags({"not_finite": f"{', '.join(others)} at {step} samples"})
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thalweg.contract import Exploration
 from thalweg.errors import ConnectionFailed
 from thalweg.tracking import naming, views
-from thalweg.tracking.address import artifact_folder, resolve_uri
-from thalweg.tracking.quiet import QUIET
+from thalweg.tracking.address import artifact_folder
+from thalweg.tracking.client import connect
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -34,19 +33,18 @@ def record(uri: str, name: str, folder: Path, found: Exploration) -> str:
     Raises:
         ConnectionFailed: MLflow does not take it.
     """
-    for key, value in QUIET.items():
-        os.environ.setdefault(key, value)
-    from mlflow import MlflowClient
+    client = connect(uri)
     from mlflow.exceptions import MlflowException
 
     try:
-        client = MlflowClient(resolve_uri(uri))
         experiment = _experiment(client, artifact_folder(uri))
         run = _known(client, experiment, name, found.fingerprint)
         if run is None:
             run = client.create_run(experiment, run_name=name, tags=_tags(name, found)).info.run_id
             for fact, number in naming.finite(found.facts)[0].items():
                 client.log_metric(run, naming.key(fact), number)
+            for tag, original in naming.originals({fact: naming.key(fact) for fact in found.facts}).items():
+                client.set_tag(run, tag, original)
         client.set_tag(run, NOTE, naming.clip(found.report, naming.LONGEST_TAG))
         client.log_artifacts(run, str(folder))
         client.set_terminated(run, "FINISHED")
@@ -70,9 +68,9 @@ def _experiment(client: MlflowClient, folder: Path | None) -> str:
 
 
 def _known(client: MlflowClient, experiment: str, name: str, fingerprint: str) -> str | None:
-    same = f"tags.`thalweg.fingerprint` = '{fingerprint}' and attributes.run_name = '{name}'"
-    runs = client.search_runs([experiment], same, max_results=1)
-    return str(runs[0].info.run_id) if runs else None
+    same = client.search_runs([experiment], f"tags.`thalweg.fingerprint` = '{fingerprint}'")
+    # compared here: a filter takes no name with both kinds of quotes
+    return next((str(run.info.run_id) for run in same if run.info.run_name == name), None)
 
 
 def _tags(name: str, found: Exploration) -> dict[str, str]:

@@ -19,7 +19,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from thalweg.tracking.address import artifact_folder
+from thalweg.tracking.address import artifact_folder, file_identity
+from thalweg.tracking.history import History
 from thalweg.tracking.spool import LOCK, REFUSED, Moment, Spool, State
 
 if TYPE_CHECKING:
@@ -33,6 +34,10 @@ GRACE_S = 10.0  # how long a server that does not answer is waited for after the
 _log = logging.getLogger("thalweg.tracking.deliver")
 
 
+class RunsLost(Exception):
+    """Runs that the state speaks of are in MLflow no more."""
+
+
 class Delivery:
     """Delivers one spool to one tracking address."""
 
@@ -43,6 +48,7 @@ class Delivery:
         self._runs: StudyRuns | None = None
         self._silent = False
         self._pause_s = FIRST_PAUSE_S
+        self._file: tuple[int, int] | None = None
 
     def run(self) -> None:
         """Delivers until the driver is done or gone, and everything has arrived or time is up."""
@@ -67,6 +73,8 @@ class Delivery:
 
     def _deliver(self) -> bool:
         """Delivers what the spool holds; False where MLflow does not answer."""
+        if self._runs is not None and file_identity(self._uri) != self._file:
+            _begin_again()
         try:
             runs = self._runs = self._runs or self._connect()
             while True:
@@ -85,18 +93,18 @@ class Delivery:
         return True
 
     def _connect(self) -> StudyRuns:
-        from mlflow import MlflowClient
-
+        from thalweg.tracking.client import connect
         from thalweg.tracking.runs import StudyRuns
 
-        self._state = State.load(self._spool.state_path)
-        if self._state.uri != self._uri:
-            # another address knows none of the runs; what has been delivered stays where it is
-            self._state.experiment_id = self._state.parent_id = ""
-            self._state.open.clear()
-            self._state.uri = self._uri
-        self._state.save(self._spool.state_path)
-        return StudyRuns(MlflowClient(self._uri), self._state, artifact_folder(self._uri))
+        client, state = connect(self._uri), State.load(self._spool.state_path)
+        self._state = state
+        state.settle(self._spool.folder)
+        runs = StudyRuns(client, state, artifact_folder(self._uri), History(self._spool.moments))
+        if state.uri != self._uri or not runs.exist():
+            state.restart(self._uri)  # everything that was ever told is told again
+        state.save(self._spool.state_path)
+        self._file = file_identity(self._uri)
+        return runs
 
     def _apply(self, runs: StudyRuns, lines: list[bytes]) -> None:
         """Applies lines together; where MLflow refuses one, singly, so that the others arrive."""
@@ -114,6 +122,8 @@ class Delivery:
             runs.apply(moments)
         except Exception as error:
             runs.check()
+            if not runs.exist():
+                raise RunsLost("runs of this study are gone from MLflow and are written anew") from error
             return error
         return None
 
@@ -133,20 +143,22 @@ class Delivery:
     def _fail(self, error: Exception) -> None:
         _log.warning("not delivered", exc_info=error)
         self._runs = None  # what was half applied is read back from the state and from MLflow
-        if not self._silent:
+        if isinstance(error, RunsLost):
+            _tell(str(error))
+        elif not self._silent:
             _tell(
                 f"MLflow at {self._uri} does not answer ({_brief(error)}); the search goes on, "
                 f"its record waits in {self._spool.path}"
             )
-        self._silent = True
+        self._silent = not isinstance(error, RunsLost)
         self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
 
     def _finish(self) -> None:
-        """Ends what still counts as running and removes the delivered spool."""
+        """Ends what still counts as running."""
         try:
             if self._runs is not None:
                 self._runs.interrupt(int(time.time() * 1000))
-            self._spool.clear(self._state)
+            self._state.save(self._spool.state_path)
         except Exception as error:
             self._fail(error)
 
@@ -165,6 +177,11 @@ class _Driver:
         words = os.read(0, 65536)
         self.done = b"close" in words
         self.gone = not words
+
+
+def _begin_again() -> None:
+    """Begins anew in the same process: MLflow's open connections would go on writing into a file that was deleted."""
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "thalweg.tracking.deliver", *sys.argv[1:]])
 
 
 def _brief(error: Exception) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from thalweg.errors import ConnectionFailed
 from thalweg.tracking import naming, trial_run
+from thalweg.tracking.client import connect
 
 PREFIX = "test_"
 
@@ -30,7 +31,7 @@ def record(
     Raises:
         ConnectionFailed: MLflow does not take them.
     """
-    client = trial_run.connect(uri)
+    client = connect(uri)
     from mlflow.exceptions import MlflowException
 
     try:

@@ -24,8 +24,10 @@ def experiment_note(state: State) -> str:
             "the exact configuration; the artifact `config.json` holds it whole.",
             "- `loss/...` is the training loss by part, unweighted; `weight/...` are the weights in use.",
             "- `time/..._s` are seconds, added up over the trial. Every curve runs over samples seen.",
-            "- A complete trial is FINISHED, an early-stopped or interrupted one KILLED, a failed one FAILED; the tags "
-            "`status` and `reason` say it in words.",
+            "- The tag `status` says how a trial ended: complete, pruned (stopped early), interrupted or failed; "
+            "`reason` says why. MLflow's own status is FINISHED for the first two, KILLED and FAILED for the others.",
+            "- Knobs that change nothing in a trial, such as those of a stage that it lacks, are in `config.json` "
+            "alone.",
             "",
             leaderboard(state),
         ]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from thalweg.errors import ConnectionFailed
 from thalweg.tracking import trial_run
+from thalweg.tracking.client import connect
 
 FOLDER = "pictures"
 
@@ -26,7 +27,7 @@ def record(uri: str, study: str, directory: Path, number: int, folder: Path) -> 
     Raises:
         ConnectionFailed: MLflow does not take them.
     """
-    client = trial_run.connect(uri)
+    client = connect(uri)
     from mlflow.exceptions import MlflowException
 
     try:

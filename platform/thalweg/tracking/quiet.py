@@ -22,3 +22,9 @@ PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT
 def environment(*settings: Mapping[str, str]) -> dict[str, str]:
     """Returns this process's environment with the settings in place."""
     return {**os.environ, **{name: value for group in settings for name, value in group.items()}}
+
+
+def be_quiet() -> None:
+    """Applies the settings to this process, where the user has set no others; call it before MLflow is imported."""
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)

@@ -1,8 +1,9 @@
 """A study's runs in MLflow: an experiment, a parent run, and a child run for each trial and baseline.
 
-MLflow's own status follows the trial's: complete is FINISHED, pruned and interrupted are KILLED, failed is FAILED.
+The tag ``status`` has the trial's word. MLflow's own status has none for a trial that the study stopped early, and
+shows KILLED as it shows FAILED, in red: complete and pruned are FINISHED, interrupted is KILLED, failed is FAILED.
 Every method may be repeated without harm; the delivering process repeats what a crash or a silent server left in
-doubt.
+doubt. What the study's storage holds is compared with what MLflow holds, and what is missing is written.
 """
 
 from __future__ import annotations
@@ -18,11 +19,13 @@ from thalweg.events import (
     StudyEnded,
     StudyStarted,
     TrialEnded,
+    TrialKept,
     TrialProgress,
     TrialStarted,
 )
 from thalweg.tracking import naming, notes, views
 from thalweg.tracking.batch import Batch
+from thalweg.tracking.history import CONTINUES, History, completed, is_inherited
 from thalweg.tracking.spool import Leader, Moment, OpenRun, State, event_from
 
 if TYPE_CHECKING:
@@ -35,8 +38,8 @@ TRIAL_SECONDS = "time/trial_s"
 INTERRUPTED = "the study's process ended before the trial did"
 NUM_LEADERS = 10
 
-_TRIAL_STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
 _STOPPED = "interrupted"
+_MLFLOW_STATUS = {"complete": "FINISHED", "pruned": "FINISHED", "failed": "FAILED", _STOPPED: "KILLED"}
 _STUDY_STATUS = {"finished": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
 
 
@@ -47,9 +50,17 @@ class StudyRuns:
         client: Client of the tracking address.
         state: Which runs exist; updated as events are applied.
         artifact_folder: Where a new experiment keeps its artifacts; None leaves it to the server.
+        history: What was told before; None for nothing.
     """
 
-    def __init__(self, client: MlflowClient, state: State, artifact_folder: Path | None) -> None:
+    def __init__(
+        self,
+        client: MlflowClient,
+        state: State,
+        artifact_folder: Path | None,
+        history: History | None = None,
+    ) -> None:
+        self._history = history or History(tuple)
         self._client = client
         self._state = state
         self._artifact_folder = artifact_folder
@@ -58,9 +69,38 @@ class StudyRuns:
     def apply(self, moments: list[Moment]) -> None:
         """Applies events in their order; metrics go out in few batches."""
         batch = Batch(self._client)
+        kept: list[TrialKept] = []
         for moment in moments:
+            if isinstance(moment.event, TrialKept):
+                kept.append(moment.event)
+                continue
+            self._compare(kept, batch)
             self._apply(moment.event, moment.time_ms, batch)
+        self._compare(kept, batch)
         batch.send()
+
+    def exist(self) -> bool:
+        """Says whether MLflow still has the runs of which the state speaks; restores those that were deleted.
+
+        Raises:
+            Exception: MLflow does not answer.
+        """
+        state = self._state
+        if not state.experiment_id:
+            return True
+        from mlflow.exceptions import MlflowException
+
+        try:
+            experiment = self._client.get_experiment(state.experiment_id)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return False
+        if experiment.lifecycle_stage == "deleted":
+            self._client.restore_experiment(state.experiment_id)
+        self._restore()
+        needed = {state.parent_id, *(run.run_id for run in state.open.values())} - {""}
+        return needed <= {run.info.run_id for run in self._search(self._own())}
 
     def check(self) -> None:
         """Raises whatever MLflow's client raises where MLflow does not answer."""
@@ -76,6 +116,36 @@ class StudyRuns:
             batch.end(run.info.run_id, "KILLED", time_ms)
         batch.send()
         state.open.clear()
+
+    def _restore(self) -> None:
+        """Restores those of this study's runs that somebody deleted in MLflow's pages."""
+        for run in self._search(self._own(), deleted=True):
+            self._client.restore_run(run.info.run_id)
+            self._children = None
+
+    def _compare(self, kept: list[TrialKept], batch: Batch) -> None:
+        """Writes anew what MLflow lacks of trials that have ended; empties the list."""
+        if not kept:
+            return
+        batch.send()
+        self._parent()
+        self._restore()
+        own = f"tags.`thalweg.kind` = 'trial' and {self._own()}"
+        runs = {run.info.run_name: run for run in self._search(own)}
+        lacking = {
+            trial.began.number: trial
+            for trial in kept
+            if not is_whole(trial, runs.get(naming.trial(trial.began.number)))
+        }
+        kept.clear()
+        if not lacking:
+            return
+        self._children = None  # one of them may be gone for good
+        told = self._history.moments(lacking)
+        for number, trial in lacking.items():
+            self._state.open.pop(str(number), None)
+            for moment in completed(trial, told.get(number, [])):
+                self._apply(moment.event, moment.time_ms, batch)
 
     def _apply(self, event: Event, time_ms: int, batch: Batch) -> None:
         match event:
@@ -97,7 +167,7 @@ class StudyRuns:
         state, client, batch = self._state, self._client, Batch(self._client)
         state.started = json.loads(Moment(time_ms, event).line())["event"]
         self._ensure_experiment(event)
-        parent = self._find_parent(event)
+        parent = self._find_parent(event, time_ms)
         self.interrupt(time_ms)
         tags = {**event.tags, **self._identity("study"), "space": event.space, "family": event.family}
         tags |= {"metric": event.metric, "mode": event.mode, "status": "running"}
@@ -128,15 +198,18 @@ class StudyRuns:
             self._client.restore_experiment(experiment.experiment_id)
         self._state.experiment_id = experiment.experiment_id
 
-    def _find_parent(self, event: StudyStarted) -> str | None:
-        """Finds the parent run of this very study: by its identity, or where that is lost by its folder.
+    def _find_parent(self, event: StudyStarted, time_ms: int) -> str | None:
+        """Finds the parent run of this very study: by its identity, else by its folder and when it began.
 
         The name alone would not do: people on one server share names, and a study may be begun anew.
         """
+        self._restore()
         found = self._search(f"tags.`thalweg.kind` = 'study' and {self._own()}")
-        if not found and event.finished_trials:
-            folder = naming.quotable(event.directory)
-            found = self._search(f"tags.`thalweg.kind` = 'study' and tags.`thalweg.directory` = '{folder}'")
+        if not found:
+            folder = naming.quotable(self._state.folder or event.directory)
+            here = f"tags.`thalweg.kind` = 'study' and tags.`thalweg.directory` = '{folder}'"
+            began = "" if event.finished_trials else f" and attributes.start_time = {time_ms}"
+            found = self._search(here + began)
         if not found:
             return None
         self._state.study_id = found[0].data.tags["thalweg.id"]
@@ -148,7 +221,7 @@ class StudyRuns:
         if value is not None:
             batch.add_metrics(run_id, {OBJECTIVE: value}, 0, time_ms)
             self._state.baselines[event.name] = value
-        batch.add_metrics(run_id, event.metrics, 0, time_ms)
+        batch.add_metrics(run_id, naming.family_metrics(event.metrics), 0, time_ms)
         batch.add_tags(run_id, {"status": "complete"})
         batch.end(run_id, "FINISHED", time_ms)
 
@@ -157,15 +230,20 @@ class StudyRuns:
         known = name in self._known_children()
         run_id = self._child(name, "trial", time_ms, tags)
         values = naming.params(event.params, event.config)
-        run = OpenRun(run_id, searched=naming.settings(event.params))
+        run = OpenRun(run_id, searched=naming.settings(event.params), continues=tags.get(CONTINUES, ""))
         if known:
             batch.send()
             run.seconds = self._continue(event.number, run_id, values, time_ms)
             batch.add_tags(run_id, tags)
         batch.add_params(run_id, values)
+        batch.add_tags(run_id, naming.changed_params(event.params, event.config))
         self._offer_views(event, time_ms)
         config = json.dumps(naming.nested(event.config), indent=2, default=str)
         documents = {"config.json": config, **event.documents}
+        if naming.is_altered(event.params):
+            documents["searched.json"] = json.dumps(
+                dict(event.params), indent=2, ensure_ascii=False, default=str
+            )
         for file, text in documents.items():
             self._client.log_text(run_id, text, file)
         self._state.open[str(event.number)] = run
@@ -198,29 +276,35 @@ class StudyRuns:
 
     def _record_progress(self, event: TrialProgress, time_ms: int, batch: Batch) -> None:
         run = self._open(event.number)
-        if not run.seconds:
+        if run.continues and is_inherited(event):
+            event = self._history.original(event, int(run.continues))
+        if event.facts and not run.described:
             batch.add_tags(run.run_id, naming.tags(event.facts))
+            run.described = True
         for name, value in naming.time_metrics(event.timings).items():
             run.seconds[name] = run.seconds.get(name, 0.0) + value
-        values = {OBJECTIVE: event.value, **event.metrics, **run.seconds}
+        values = {OBJECTIVE: event.value, **naming.family_metrics(event.metrics), **run.seconds}
         batch.add_metrics(run.run_id, values, event.samples, time_ms)
+        run.reached = max(run.reached, event.samples)
         for samples, point in event.curves:
             batch.add_metrics(run.run_id, naming.curve_metrics(point), samples, time_ms)
 
     def _end_trial(self, event: TrialEnded, time_ms: int, batch: Batch) -> None:
         state, run = self._state, self._open(event.number)
         values = {"samples": float(event.samples), TRIAL_SECONDS: event.seconds}
-        if event.value is not None:
+        if event.value is not None and event.samples > run.reached:
             values[OBJECTIVE] = event.value
         batch.add_metrics(run.run_id, values, event.samples, time_ms)
-        status = _STOPPED if event.interrupted else event.status
-        tags = {"status": status, "reason": event.reason}
+        status = word(event)
+        early = f"stopped early after {event.samples:,} samples" if status == "pruned" else ""
+        reason = event.reason or early
+        tags = {"status": status, "reason": reason}
         if event.status == "complete":  # the study deletes the others'
             tags["checkpoint"] = event.checkpoint or ""
-        told = event.reason if event.interrupted else f"{status}: {event.reason}"
-        tags[NOTE] = told if event.reason else ""
+        told = reason if event.interrupted else f"{status}: {reason}"
+        tags[NOTE] = told if reason else ""
         batch.add_tags(run.run_id, naming.tags(tags))
-        batch.end(run.run_id, "KILLED" if event.interrupted else _TRIAL_STATUS[event.status], time_ms)
+        batch.end(run.run_id, _MLFLOW_STATUS[status], time_ms)
         state.ended[str(event.number)] = status
         self._rank(event, run)
         self._add_summary(batch, time_ms)
@@ -251,7 +335,11 @@ class StudyRuns:
     def _add_summary(self, batch: Batch, time_ms: int) -> None:
         state = self._state
         statuses = list(state.ended.values())
-        values = {f"trials/{status}": float(statuses.count(status)) for status in _TRIAL_STATUS}
+        values = {
+            f"trials/{status}": float(statuses.count(status))
+            for status in _MLFLOW_STATUS
+            if status != _STOPPED
+        }
         if state.leaders:
             values["best_objective"] = state.leaders[0].value
             batch.add_tags(state.parent_id, {"best_trial": naming.trial(state.leaders[0].number)})
@@ -259,8 +347,9 @@ class StudyRuns:
 
     def _write_notes(self) -> None:
         state = self._state
-        self._client.set_experiment_tag(state.experiment_id, NOTE, notes.experiment_note(state))
-        self._client.set_tag(state.parent_id, NOTE, notes.leaderboard(state))
+        note = naming.clip(notes.experiment_note(state), naming.LONGEST_EXPERIMENT_TAG)
+        self._client.set_experiment_tag(state.experiment_id, NOTE, note)
+        self._client.set_tag(state.parent_id, NOTE, naming.clip(notes.leaderboard(state), naming.LONGEST_TAG))
 
     def _identity(self, kind: str) -> dict[str, str]:
         started = self._state.started
@@ -268,7 +357,7 @@ class StudyRuns:
             "thalweg.study": started["study"],
             "thalweg.kind": kind,
             "thalweg.id": self._state.study_id,
-            "thalweg.directory": naming.quotable(started["directory"]),
+            "thalweg.directory": naming.quotable(self._state.folder or started["directory"]),
             "mlflow.source.name": started["space"],
             "mlflow.source.type": "LOCAL",
             "mlflow.user": _user(),
@@ -307,17 +396,37 @@ class StudyRuns:
             self._start_study(event, 0)
         return self._state.parent_id
 
-    def _search(self, condition: str) -> list[Run]:
+    def _search(self, condition: str, *, deleted: bool = False) -> list[Run]:
+        from mlflow.entities import ViewType
+
+        view = ViewType.DELETED_ONLY if deleted else ViewType.ACTIVE_ONLY
         found: list[Run] = []
         token = None
         while True:
             page = self._client.search_runs(
-                [self._state.experiment_id], condition, max_results=1000, page_token=token
+                [self._state.experiment_id], condition, view, max_results=1000, page_token=token
             )
             found += page
             token = page.token
             if not token:
                 return found
+
+
+def word(event: TrialEnded) -> str:
+    """Returns how a trial ended in one word, the value of the tag ``status``."""
+    return _STOPPED if event.interrupted else event.status
+
+
+def is_whole(kept: TrialKept, run: Run | None) -> bool:
+    """Says whether a run holds a trial to its end, as the study's storage has it."""
+    if run is None or "samples" not in run.data.metrics:
+        return False
+    status = word(kept.ended)
+    if (run.data.tags.get("status"), run.info.status) != (status, _MLFLOW_STATUS[status]):
+        return False
+    if kept.curve and run.data.metrics.get(OBJECTIVE) != kept.curve[-1][1]:
+        return False
+    return naming.params(kept.began.params, {}).keys() <= run.data.params.keys()
 
 
 def _definition(event: StudyStarted) -> dict[str, Any]:

@@ -1,9 +1,11 @@
 """The spool: every event of a study on disk before MLflow hears of it, so that nothing is lost.
 
 In the study's folder, ``mlflow_spool.SESSION.jsonl`` holds the events that one driver saw, one a line, and
-``mlflow.json`` says how far MLflow has received them and under which runs. Delivered spools are removed. A
-crash between delivering and noting it repeats events, which is harmless: an event is stamped when
-it happens, so the repeated rows are equal.
+``mlflow.json`` says how far MLflow has received them and under which runs. A crash between delivering and
+noting it repeats events, which is harmless: an event is stamped when it happens, so the repeated rows are equal.
+
+Spools stay when they have been delivered: the training curves of a study are held nowhere else, and MLflow's database
+may be deleted or changed for another.
 """
 
 from __future__ import annotations
@@ -11,8 +13,9 @@ from __future__ import annotations
 import json
 import os
 import uuid
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +39,7 @@ _KINDS: dict[str, type[Event]] = {
         events.TrialStarted,
         events.TrialProgress,
         events.TrialEnded,
+        events.TrialKept,
         events.Notice,
         events.StudyEnded,
     )
@@ -75,14 +79,21 @@ def plain(event: Event) -> dict[str, Any]:
 
 def event_from(kind: str, fields: Mapping[str, Any]) -> Event:
     """Builds an event from its kind and its fields as JSON."""
-    if "curves" in fields:
-        fields = {**fields, "curves": tuple((step, values) for step, values in fields["curves"])}
+    fields = dict(fields)
+    for name in ("curves", "curve"):
+        if name in fields:
+            fields[name] = tuple((step, values) for step, values in fields[name])
+    for name, part in (("began", "TrialStarted"), ("ended", "TrialEnded")):
+        if name in fields:
+            fields[name] = event_from(part, fields[name])
     return _KINDS[kind](**fields)
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
+    if is_dataclass(value):  # an event within an event
+        return {part.name: getattr(value, part.name) for part in fields(value)}
     return value.item() if hasattr(value, "item") else str(value)
 
 
@@ -93,6 +104,9 @@ class OpenRun:
     run_id: str
     seconds: dict[str, float] = field(default_factory=dict)
     searched: str = ""
+    continues: str = ""  # number of the trial whose place it takes
+    reached: int = -1  # samples of the last objective
+    described: bool = False  # whether it is known where it runs
 
 
 @dataclass
@@ -110,6 +124,7 @@ class State:
     """How far MLflow has received a spool, and under which runs."""
 
     uri: str = ""
+    folder: str = ""  # where the study lies; it may be moved or copied
     study_id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
     session: int = 0
     offset: int = 0
@@ -132,6 +147,22 @@ class State:
             return cls(**record)
         except (FileNotFoundError, ValueError, TypeError, KeyError, AttributeError):
             return cls()
+
+    def settle(self, folder: Path) -> None:
+        """Takes note of the study's folder; a copy, whose original is still there, becomes a study of its own."""
+        original = self.folder
+        self.folder = str(folder)
+        if original in ("", self.folder):
+            return
+        if State.load(Path(original) / STATE).study_id == self.study_id:
+            self.study_id = State().study_id
+            self.restart("")
+
+    def restart(self, uri: str) -> None:
+        """Goes back to the beginning, for an address that holds nothing of this study."""
+        fresh = State(uri=uri, folder=self.folder, study_id=self.study_id)
+        for part in fields(fresh):
+            setattr(self, part.name, getattr(fresh, part.name))
 
     def save(self, path: Path) -> None:
         """Writes the state in one step: a reader sees the old or the new one."""
@@ -194,13 +225,16 @@ class Spool:
                 return num
             num += len(lines)
 
-    def clear(self, state: State) -> None:
-        """Removes the spools after everything in them has been delivered."""
-        state.session, state.offset = self.session + 1, 0
-        state.save(self.state_path)  # first: a crash between the two leaves a file that nobody reads again
-        for session in _sessions(self.folder):
-            if session <= self.session:
-                self._path(session).unlink(missing_ok=True)
+    def moments(self) -> Iterator[Moment]:
+        """Reads everything that was told, from the first session on, delivered or not; skips what is no event."""
+        state = State()
+        while True:
+            lines, state.session, state.offset = self.read(state)
+            if not lines:
+                return
+            for line in lines:
+                with suppress(ValueError):
+                    yield Moment.parse(line)
 
     def _path(self, session: int) -> Path:
         return self.folder / f"{_STEM}{session:013d}.jsonl"

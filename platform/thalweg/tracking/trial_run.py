@@ -2,36 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from thalweg.errors import ConnectionFailed
 from thalweg.tracking import naming
-from thalweg.tracking.address import resolve_uri
-from thalweg.tracking.quiet import QUIET
+from thalweg.tracking.spool import STATE, State
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
-
-
-def connect(uri: str) -> MlflowClient:
-    """Returns a client of an address, which `check_tracking` found to answer.
-
-    Raises:
-        ConnectionFailed: It does not answer any more.
-    """
-    for key, value in QUIET.items():
-        os.environ.setdefault(key, value)
-    from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return MlflowClient(resolve_uri(uri))
-    except (MlflowException, OSError) as error:
-        reason = str(error).partition("\n")[0]
-        raise ConnectionFailed(f"MLflow must answer, got {reason}; choose another --tracking-uri") from error
 
 
 def find(client: MlflowClient, study: str, directory: Path, number: int) -> Run | None:
@@ -46,9 +25,13 @@ def find(client: MlflowClient, study: str, directory: Path, number: int) -> Run 
     experiment = client.get_experiment_by_name(study)
     if experiment is None:
         return None
+    state = directory / STATE
+    own = f"tags.`thalweg.directory` = '{naming.quotable(str(directory))}'"
+    if state.exists():  # holds also where the folder was moved since
+        own = f"tags.`thalweg.id` = '{State.load(state).study_id}'"
     mine = [
         "tags.`thalweg.kind` = 'trial'",
-        f"tags.`thalweg.directory` = '{naming.quotable(str(directory))}'",
+        own,
         f"attributes.run_name = '{naming.trial(number)}'",
     ]
     runs = client.search_runs(

@@ -19,7 +19,14 @@ from typing import IO
 
 from thalweg.errors import ConnectionFailed, ResourceError
 from thalweg.tracking import views
-from thalweg.tracking.address import DEFAULT_TRACKING_URI, artifact_folder, check_tracking, resolve_uri
+from thalweg.tracking.address import (
+    DEFAULT_TRACKING_URI,
+    SQLITE,
+    artifact_folder,
+    check_tracking,
+    resolve_uri,
+)
+from thalweg.tracking.database import is_used
 from thalweg.tracking.quiet import QUIET, environment
 
 DEFAULT_PORT = 5000
@@ -53,6 +60,7 @@ def serve_ui(
         say(f"MLflow's interface is at {uri}")
         return
     check_port(host, port)
+    _make_database(uri)
     address = f"http://{host}:{port}"
     with tempfile.TemporaryFile() as log, _server(_command(uri, host, port), log) as process:
         try:
@@ -66,6 +74,24 @@ def serve_ui(
             return
         log.seek(0)
         raise ConnectionFailed(_ended(log.read()))
+
+
+def _make_database(uri: str) -> None:
+    """Makes a new SQLite database in a process of its own, which Ctrl-C does not end: the server below is killed."""
+    if not uri.startswith(SQLITE) or is_used(uri):
+        return
+    command = [sys.executable, "-P", "-m", "thalweg.tracking.database", uri]
+    with tempfile.TemporaryFile() as log:
+        # not subprocess.run, which kills what it started when Ctrl-C arrives
+        quiet, env = subprocess.DEVNULL, environment(QUIET)
+        process = subprocess.Popen(
+            command, stdin=quiet, stdout=log, stderr=log, env=env, start_new_session=True
+        )
+        if process.wait():
+            log.seek(0)
+            raise ConnectionFailed(
+                f"a tracking database must be made, got {_last_line(log.read())}; choose another --tracking-uri"
+            )
 
 
 @contextmanager
@@ -156,9 +182,12 @@ def _await_answer(process: subprocess.Popen[bytes], address: str) -> None:
 
 
 def _ended(log: bytes) -> str:
+    return f"MLflow's interface must keep running, got an end: {_last_line(log)}; run it again"
+
+
+def _last_line(log: bytes) -> str:
     lines = [line for line in log.decode(errors="replace").splitlines() if line.strip()]
-    reason = lines[-1].strip() if lines else "nothing said"
-    return f"MLflow's interface must keep running, got an end: {reason}; run it again"
+    return lines[-1].strip() if lines else "nothing said"
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

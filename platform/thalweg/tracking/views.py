@@ -18,7 +18,7 @@ TRAINING = "workflowType=machine_learning"
 """In an address: MLflow's pages for training, where it otherwise opens those for language models."""
 
 _TAG = "mlflow.sharedViewState."
-_LEAST_WIDTH, _WIDTH_PER_LETTER, _REASON_WIDTH = 90, 8, 400
+_LEAST_WIDTH, _WIDTH_PER_LETTER, _STATUS_WIDTH, _REASON_WIDTH = 90, 8, 115, 400
 
 
 def experiment_tags(searched: Sequence[str], mode: str, time_ms: int) -> dict[str, str]:
@@ -29,7 +29,15 @@ def experiment_tags(searched: Sequence[str], mode: str, time_ms: int) -> dict[st
         mode: ``"min"`` or ``"max"`` of the objective.
         time_ms: When the study began.
     """
-    params = [naming.key(name) for name in searched]
+    params = [naming.searched_key(name) for name in searched]
+    while True:
+        found = _tags(params, mode, time_ms)
+        if not params or max(map(len, found.values())) <= naming.LONGEST_EXPERIMENT_TAG:
+            return found
+        params.pop()  # the view must fit; every parameter can still be chosen as a column
+
+
+def _tags(params: Sequence[str], mode: str, time_ms: int) -> dict[str, str]:
     best_first = {"orderByKey": "metrics.`objective`", "orderByAsc": mode == "min"}
     table = {"searchFilter": "tags.`thalweg.kind` != 'study'"} | best_first | _table(params)
     charts = {"searchFilter": "tags.`thalweg.kind` = 'trial'"} | best_first | _charts(params)
@@ -58,6 +66,7 @@ def _table(params: Sequence[str]) -> dict[str, Any]:
     widths = {
         column: max(_LEAST_WIDTH, 30 + _WIDTH_PER_LETTER * len(name)) for column, name in columns.items()
     }
+    widths["tags.`status`"] = _STATUS_WIDTH
     widths["tags.`reason`"] = _REASON_WIDTH
     return {
         "selectedColumns": list(widths),

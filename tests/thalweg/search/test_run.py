@@ -2,7 +2,8 @@
 
 import os
 import signal
-from contextlib import nullcontext
+import sqlite3
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,14 @@ from typing import Any
 import pytest
 
 from thalweg.errors import StudyError
-from thalweg.events import Event, StudyEnded
+from thalweg.events import Event, StudyEnded, StudyStarted, TrialKept, TrialProgress
 from thalweg.search import run
 from thalweg.search.director import StudyDirector
 from thalweg.search.ledger import Evaluation, Ledger, Proposal
 from thalweg.search.prepare import Prepared, prepare
 from thalweg.search.run import Options, search
 from thalweg.search.space import load_space
+from thalweg.tracking.recorder import MLflowRecorder
 
 
 def test_a_study_on_data_that_have_changed_does_not_start(tmp_path: Path) -> None:
@@ -73,3 +75,74 @@ def test_sigterm_interrupts_the_trials_of_a_search_and_queues_them_again(
     assert (first.status, first.interrupted) == ("failed", True)
     queued = [trial for trial in record.trials if trial.continues == first.number]
     assert [(trial.status, trial.params) for trial in queued] == [("waiting", first.params)]
+
+
+class Notes:
+    """Writes down what happens."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def handle(self, event: Event) -> None:
+        self.events.append(event)
+
+    def close(self) -> None:
+        """Has nothing to deliver."""
+
+
+def ended_untold(tmp_path: Path) -> tuple[Prepared, Options]:
+    """A study whose driver died after it had written the end of both trials, and before it told anybody."""
+    space = load_space("spaces.toys").with_settings(num_trials=2)
+    prepared = prepare(space, tmp_path / "data")
+    options = Options(name="toys", output=tmp_path)
+    ledger = Ledger.open(options.directory, options.name, space)
+    protocol = prepared.facts["protocol_hash"]
+    for end in (ledger.complete, ledger.prune):
+        trial = ledger.ask()
+        assert isinstance(trial, Proposal)
+        for samples in space.study.evaluations[:2]:
+            value = 0.5 + trial.number + samples / 1024
+            ledger.report(
+                trial.number,
+                Evaluation(samples=samples, value=value, metrics={"extra": value}, protocol=protocol),
+            )
+        end(trial.number)
+    ledger.close()
+    return prepared, options
+
+
+def test_a_continued_study_tells_what_its_storage_holds_when_it_begins_and_when_it_ends(
+    tmp_path: Path,
+) -> None:
+    prepared, options = ended_untold(tmp_path)
+    notes = Notes()
+    record = search(prepared, options, [notes])
+    kinds = [type(event) for event in notes.events if not isinstance(event, TrialProgress)]
+    assert kinds == [StudyStarted, TrialKept, TrialKept, TrialKept, TrialKept, StudyEnded]
+    told = [event for event in notes.events if isinstance(event, TrialKept)][:2]
+    assert [event.ended.status for event in told] == ["complete", "pruned"]
+    assert [event.curve for event in told] == [trial.curve for trial in record.trials[:2]]
+    assert [event.began.params for event in told] == [trial.params for trial in record.trials[:2]]
+    assert all(event.began_ms <= event.ended_ms for event in told)
+
+
+@pytest.mark.slow
+@pytest.mark.integration
+def test_mlflow_is_filled_from_the_storage_however_often_its_database_is_deleted(tmp_path: Path) -> None:
+    prepared, options = ended_untold(tmp_path)
+    database = tmp_path / "tracking.db"
+    for _ in range(2):
+        record = search(prepared, options, [MLflowRecorder(f"sqlite:///{database}")])
+        with closing(sqlite3.connect(database)) as held:
+            statuses = dict(held.execute("SELECT name, status FROM runs"))
+            curve = "SELECT name, step, value FROM metrics JOIN runs USING (run_uuid) WHERE key = 'objective'"
+            points = sorted(held.execute(curve).fetchall())
+            params = held.execute(
+                "SELECT count(*) FROM params JOIN runs USING (run_uuid) WHERE name = 'trial 001'"
+            )
+            num_params = params.fetchone()[0]
+        assert statuses.keys() == {"study toys", "trial 000", "trial 001"}
+        assert statuses["study toys"] == statuses["trial 000"] == "FINISHED"
+        assert points == [(f"trial 00{t.number}", *point) for t in record.trials[:2] for point in t.curve]
+        assert num_params > len(record.trials[1].params) > 0
+        database.unlink()

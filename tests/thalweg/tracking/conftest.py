@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from thalweg.events import Event, StudyStarted, TrialEnded, TrialProgress, TrialStarted
+from thalweg.events import Event, StudyStarted, TrialEnded, TrialKept, TrialProgress, TrialStarted
 from thalweg.tracking.quiet import QUIET
 
 if TYPE_CHECKING:
@@ -88,6 +89,23 @@ class Events:
         self, number: int, value: float | None, status: Any = "complete", reason: str = ""
     ) -> TrialEnded:
         return TrialEnded(number=number, status=status, value=value, samples=512, seconds=6.0, reason=reason)
+
+    def inherited(self, number: int, samples: int, value: float) -> TrialProgress:
+        """An evaluation that comes with the checkpoint of the trial that is continued."""
+        return TrialProgress(number=number, samples=samples, value=value, metrics={"skill": value})
+
+    def kept(
+        self, number: int, curve: Any, status: Any = "complete", reason: str = "", **began: Any
+    ) -> TrialKept:
+        value = curve[-1][1]
+        return TrialKept(
+            began=replace(self.trial(number), documents={}, **began),
+            curve=curve,
+            metrics={"skill": value, "skill_rain": value / 2},
+            ended=self.ended(number, value, status, reason),
+            began_ms=1_000,
+            ended_ms=2_000,
+        )
 
     def whole(self, number: int, value: float) -> list[Event]:
         """A trial from its beginning to its end."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -104,6 +105,32 @@ def test_a_sqlite_file_that_is_read_only_is_refused(tmp_path: Path) -> None:
 def test_the_check_leaves_no_file_behind(tmp_path: Path) -> None:
     check_tracking(f"sqlite:///{tmp_path}/mlflow.db")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_check_leaves_a_database_alone_that_another_study_makes_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, connect = tmp_path / "mlflow.db", sqlite3.connect
+
+    def connect_late(*args: Any, **options: Any) -> sqlite3.Connection:
+        with closing(connect(path)) as other:
+            other.execute("CREATE TABLE IF NOT EXISTS runs (run_uuid)")
+        found: sqlite3.Connection = connect(*args, **options)
+        return found
+
+    monkeypatch.setattr(sqlite3, "connect", connect_late)
+    check_tracking(f"sqlite:///{path}")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_database_that_somebody_is_writing_to_can_be_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("thalweg.tracking.address.SECONDS_TO_ANSWER", 0.1)
+    with closing(sqlite3.connect(tmp_path / "mlflow.db", isolation_level=None)) as other:
+        other.execute("CREATE TABLE runs (run_uuid)")
+        other.execute("BEGIN EXCLUSIVE")
+        check_tracking(f"sqlite:///{tmp_path}/mlflow.db")
 
 
 def test_a_database_server_that_is_not_there_is_refused() -> None:

@@ -11,13 +11,25 @@ from thalweg.tracking import naming
 @given(st.text())
 def test_any_name_becomes_one_that_mlflow_accepts(name: str) -> None:
     got = naming.key(name)
-    assert re.fullmatch(r"[/\w.\- :]+", got, re.ASCII)
+    assert re.fullmatch(r"[/\w.\- :]+", got)
     assert len(got) <= 250
     assert not any(part in ("", ".", "..") for part in got.split("/"))
 
 
+@given(st.text(), st.text())
+def test_two_names_stay_two(first: str, second: str) -> None:
+    assert (naming.key(first) == naming.key(second)) == (first == second)
+
+
+def test_names_that_differ_after_what_mlflow_takes_of_them_stay_two() -> None:
+    ends = ["x", "y", "", "/", "//", "."]
+    assert len({naming.key("name" * 62 + "na" + end) for end in ends}) == len(ends)
+    assert len({naming.key(f"lr {end}") for end in ("(max)", "[max]", "<max>", "_max_")}) == 4
+
+
 def test_a_good_name_stays_as_it_is() -> None:
-    assert naming.key("loss/soil_moisture") == "loss/soil_moisture"
+    for name in ("loss/soil_moisture", "x" * 250, "Güte", "η", "lr _max_", "a: b.c-d"):
+        assert naming.key(name) == name
 
 
 def test_what_was_searched_comes_first_and_is_rounded_for_reading() -> None:

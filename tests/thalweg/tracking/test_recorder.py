@@ -3,8 +3,10 @@
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -42,13 +44,23 @@ def until(condition: Callable[[], object], seconds: float = 120.0) -> None:
         time.sleep(0.2)
 
 
-def test_a_study_is_delivered_whole_and_leaves_no_spool(uri: str, make: Any, recorded: Recorded) -> None:
+def deliveries(folder: Path) -> list[int]:
+    """Numbers of the processes that deliver a study's folder."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            words = (process / "cmdline").read_bytes().split(b"\0")
+            if b"thalweg.tracking.deliver" in words and str(folder).encode() in words:
+                found.append(int(process.name))
+    return found
+
+
+def test_a_study_is_delivered_whole(uri: str, make: Any, recorded: Recorded) -> None:
     said: list[str] = []
     told = [make.started(), *make.whole(0, 0.5), StudyEnded(end="finished")]
     recorder = record(uri, *told, notify=said.append)
     assert recorded()["trial 000"].data.metrics["objective"] == 0.5
     assert (recorder.num_undelivered, said) == (0, [])
-    assert not list(make.folder.glob("*.jsonl"))
     assert (make.folder / "mlflow.log").read_text() == ""
 
 
@@ -147,15 +159,91 @@ def test_a_killed_driver_leaves_nothing_running(
 def test_a_delivering_process_that_dies_is_replaced(uri: str, make: Any, recorded: Recorded) -> None:
     recorder = MLflowRecorder(uri)
     recorder.handle(make.started())
-    until(lambda: recorder._process is not None)
-    assert recorder._process is not None
-    recorder._process.kill()
-    recorder._process.wait()
+    until(lambda: deliveries(make.folder))
+    os.kill(deliveries(make.folder)[0], signal.SIGKILL)
+    until(lambda: not deliveries(make.folder))
     for event in [*make.whole(0, 0.5), StudyEnded(end="finished")]:
         recorder.handle(event)
     recorder.close(timeout=300.0)
     assert recorder.num_undelivered == 0
     assert recorded()["trial 000"].info.status == "FINISHED"
+
+
+def test_runs_that_are_deleted_while_the_study_runs_do_not_turn_its_trials_into_interrupted_ones(
+    uri: str, make: Any, recorded: Recorded, client: "MlflowClient", study: str
+) -> None:
+    said: list[str] = []
+    recorder = MLflowRecorder(uri, notify=said.append)
+    for event in [make.started(), make.trial(0), make.progress(0, 256, 0.4), make.trial(1)]:
+        recorder.handle(event)
+    until(lambda: recorder.num_undelivered == 0)
+    for run in recorded().values():
+        client.delete_run(run.info.run_id)
+    rest = [make.progress(0, 512, 0.5), make.ended(0, 0.5), make.progress(1, 512, 0.6), make.ended(1, 0.6)]
+    kept = [make.kept(0, ((256, 0.4), (512, 0.5))), make.kept(1, ((512, 0.6),))]
+    for event in [*rest, *kept, StudyEnded(end="finished")]:
+        recorder.handle(event)
+    recorder.close(timeout=300.0)
+    assert (recorder.num_undelivered, said) == (0, [])
+    assert {run.info.status for run in recorded().values()} == {"FINISHED"}
+    assert set(recorded()) == {"trial 000", "trial 001", f"study {study}"}
+
+
+def test_a_database_that_is_deleted_while_the_study_runs_is_filled_anew(tmp_path: Path, make: Any) -> None:
+    database = tmp_path / "new.db"
+    recorder = MLflowRecorder(f"sqlite:///{database}")
+    for event in [make.started(), *make.whole(0, 0.5), make.trial(1), make.progress(1, 256, 0.4)]:
+        recorder.handle(event)
+    until(lambda: recorder.num_undelivered == 0)
+    database.unlink()
+    for event in [make.progress(1, 512, 0.6), make.ended(1, 0.6), StudyEnded(end="finished")]:
+        recorder.handle(event)
+    recorder.close(timeout=300.0)
+    with closing(sqlite3.connect(database)) as held:
+        assert held.execute("SELECT status FROM runs").fetchall() == [("FINISHED",)] * 3
+        points = held.execute("SELECT step, value FROM metrics WHERE key = 'skill_rain' ORDER BY value")
+        assert points.fetchall() == [(256, 0.2), (512, 0.25), (512, 0.3)]
+
+
+def test_a_process_that_is_still_delivering_when_the_driver_ends_is_left_to_finish(
+    tmp_path: Path, make: Any
+) -> None:
+    said: list[str] = []
+    database = tmp_path / "new.db"
+    recorder = MLflowRecorder(f"sqlite:///{database}", notify=said.append)
+    for event in [make.started(), *make.whole(0, 0.5), StudyEnded(end="finished")]:
+        recorder.handle(event)
+    until(lambda: deliveries(make.folder))
+    recorder.close(timeout=0.0)
+    assert "still being delivered" in said[-1]
+    recorder.close(timeout=300.0)
+    assert recorder.num_undelivered == 0
+    with closing(sqlite3.connect(database)) as held:
+        assert held.execute("SELECT count(*) FROM runs WHERE status = 'FINISHED'").fetchone() == (2,)
+
+
+def test_a_delivering_process_that_starts_slowly_does_not_hold_up_the_spool(
+    uri: str, make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready = threading.Event()
+    start = subprocess.Popen
+
+    def start_late(*args: Any, **options: Any) -> Any:
+        assert ready.wait(300.0)
+        return start(*args, **options)
+
+    monkeypatch.setattr(subprocess, "Popen", start_late)
+    recorder = MLflowRecorder(uri)
+    recorder.handle(make.started())
+    try:
+        until(lambda: list(make.folder.glob("*.jsonl")))
+        for event in make.whole(0, 0.5):
+            recorder.handle(event)
+        until(lambda: "TrialEnded" in next(make.folder.glob("*.jsonl")).read_text(), seconds=20.0)
+    finally:
+        ready.set()
+    recorder.close(timeout=300.0)
+    assert recorder.num_undelivered == 0
 
 
 class Server:
@@ -257,4 +345,3 @@ def test_what_a_server_misses_is_delivered_when_the_study_is_continued(
     assert set(runs) == {f"study {study}", "trial 000", "trial 001"}
     assert {run.info.status for run in runs.values()} == {"FINISHED"}
     assert runs["trial 000"].data.metrics["objective"] == 0.2
-    assert not list(make.folder.glob("*.jsonl"))

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +11,10 @@ import pytest
 
 from thalweg.config import FamilyConfig, parse
 from thalweg.events import BaselineEvaluated, Event, StudyEnded, TrialProgress, TrialStarted
+from thalweg.tracking.history import History
 from thalweg.tracking.runs import StudyRuns
 from thalweg.tracking.spool import Moment, State
+from thalweg.tracking.trial_run import find
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -27,8 +30,8 @@ class Teller:
         self.client = client
         self.folder = folder
         self.state = State()
-        self.runs = StudyRuns(client, self.state, folder)
         self.moments: list[Moment] = []
+        self.runs = StudyRuns(client, self.state, folder, History(lambda: self.moments))
 
     def tell(self, *told: Event) -> None:
         fresh = [Moment(1_000 + len(self.moments) + index, event) for index, event in enumerate(told)]
@@ -37,7 +40,7 @@ class Teller:
 
     def forget(self) -> None:
         """What a new process knows that finds the state of the last one."""
-        self.runs = StudyRuns(self.client, self.state, self.folder)
+        self.runs = StudyRuns(self.client, self.state, self.folder, History(lambda: self.moments))
 
 
 @pytest.fixture
@@ -69,7 +72,7 @@ def test_the_parent_holds_the_study_and_its_space(
 
 
 @pytest.mark.parametrize(
-    ("status", "mlflow_status"), [("complete", "FINISHED"), ("pruned", "KILLED"), ("failed", "FAILED")]
+    ("status", "mlflow_status"), [("complete", "FINISHED"), ("pruned", "FINISHED"), ("failed", "FAILED")]
 )
 def test_a_trial_ends_the_same_in_mlflow(
     teller: Teller, make: Any, recorded: Recorded, status: str, mlflow_status: str
@@ -78,6 +81,15 @@ def test_a_trial_ends_the_same_in_mlflow(
     run = recorded()["trial 000"]
     assert run.info.status == mlflow_status
     assert (run.data.tags["status"], run.data.tags["reason"]) == (status, "because")
+
+
+def test_a_trial_that_was_stopped_early_is_no_failure_and_says_what_it_is(
+    teller: Teller, make: Any, recorded: Recorded
+) -> None:
+    teller.tell(make.started(), make.trial(0), make.progress(0, 512, 0.3), make.ended(0, 0.3, "pruned"))
+    run = recorded()["trial 000"]
+    assert (run.info.status, run.data.tags["status"]) == ("FINISHED", "pruned")
+    assert run.data.tags["mlflow.note.content"] == "pruned: stopped early after 512 samples"
 
 
 def test_metrics_run_over_samples_seen(teller: Teller, make: Any, recorded: Recorded) -> None:
@@ -145,8 +157,57 @@ def test_names_and_values_that_mlflow_refuses_are_recorded_all_the_same(
         TrialProgress(number=0, samples=1, value=1.0, metrics={"RMSE [mm/day]": 2.0}),
     )
     run = recorded()["trial 000"]
-    assert run.data.params["lr _log_"] == "0.1"
-    assert run.data.metrics["RMSE _mm/day_"] == 2.0
+    names = {run.data.tags[name]: name.removeprefix("name/") for name in run.data.tags if "name/" in name}
+    assert run.data.params[names["lr (log)"]] == "0.1"
+    assert run.data.metrics[names["RMSE [mm/day]"]] == 2.0
+
+
+NAMES = ("β₁", "β₂", "η", "λ", "lr (max)", "lr [max]", "x" * 300, "x" * 299 + "y", "with/dataset", "plain")
+
+
+def test_names_that_look_alike_to_mlflow_are_told_apart_and_their_originals_kept(
+    teller: Teller, make: Any, recorded: Recorded, tmp_path: Path
+) -> None:
+    params = {name: index for index, name in enumerate(NAMES)}
+    metrics = {name: float(index) for index, name in enumerate(NAMES)}
+    started = TrialStarted(number=0, params=params, config={"dataset": "tiny"})
+    progress = TrialProgress(number=0, samples=64, value=1.0, metrics=metrics)
+    teller.tell(make.started(), started, progress)
+    teller.forget()
+    teller.tell(started, progress)  # the names are the same in a later session
+    run = recorded()["trial 000"]
+    assert sorted(run.data.params.values()) == sorted([*map(str, range(len(NAMES))), "tiny"])
+    assert sorted(run.data.metrics.values()) == sorted([*range(len(NAMES)), 1.0])
+    assert (run.data.params["plain"], run.data.params["λ"]) == ("9", "3")
+    original = {name.removeprefix("name/"): run.data.tags[name] for name in run.data.tags if "name/" in name}
+    told = {original.get(name, name): value for name, value in run.data.params.items()}
+    assert {name: told[name] for name in NAMES if name != "with/dataset"} == {
+        name: str(index) for index, name in enumerate(NAMES) if name != "with/dataset"
+    }
+    searched = Path(teller.client.download_artifacts(run.info.run_id, "searched.json", str(tmp_path)))
+    assert json.loads(searched.read_text()) == params
+
+
+def test_a_metric_of_the_family_never_takes_the_objectives_place(
+    teller: Teller, make: Any, recorded: Recorded
+) -> None:
+    metrics = {"objective": 7.0, "samples": 8.0, "time/trial_s": 9.0}
+    progress = TrialProgress(number=0, samples=512, value=0.5, metrics=metrics)
+    teller.tell(make.started(), make.trial(0), progress, make.ended(0, 0.5))
+    recorded_metrics = recorded()["trial 000"].data.metrics
+    own = [recorded_metrics[name] for name in ("objective", "samples", "time/trial_s")]
+    assert own == [0.5, 512.0, 6.0]
+    assert {7.0, 8.0, 9.0} <= set(recorded_metrics.values())
+
+
+def test_a_space_that_asks_for_more_than_a_view_can_hold_is_recorded(
+    teller: Teller, make: Any, recorded: Recorded
+) -> None:
+    params = {f"a knob with a name of some length number {index}": index for index in range(90)}
+    teller.tell(make.started(), TrialStarted(number=0, params=params, config={}))
+    assert len(recorded()["trial 000"].data.params) == 90
+    tags = teller.client.get_experiment(teller.state.experiment_id).tags
+    assert "number 1`" in tags["mlflow.sharedViewState.thalweg-table"]
 
 
 def test_baselines_are_runs_that_can_be_sorted_with_the_trials(
@@ -252,8 +313,39 @@ def test_runs_of_another_study_in_the_same_experiment_are_left_alone(
 ) -> None:
     teller.tell(make.started(), make.trial(0))
     other = Teller(client, teller.folder)
-    other.tell(make.started())
+    other.tell(make.started(directory="elsewhere"))
     assert client.get_run(teller.state.open["0"].run_id).info.status == "RUNNING"
+
+
+def test_the_run_of_a_trial_is_found_from_a_folder_that_was_moved(
+    teller: Teller, make: Any, client: "MlflowClient", study: str, tmp_path: Path
+) -> None:
+    teller.tell(make.started(), *make.whole(0, 0.1))
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    assert find(client, study, moved, 0) is None
+    teller.state.save(moved / "mlflow.json")
+    assert find(client, study, moved, 0) is not None
+
+
+def test_a_copied_study_leaves_the_runs_of_its_original_alone(
+    teller: Teller, make: Any, client: "MlflowClient", tmp_path: Path
+) -> None:
+    teller.state.settle(make.folder)
+    teller.tell(make.started(), *make.whole(0, 0.1))
+    make.folder.mkdir()
+    teller.state.save(make.folder / "mlflow.json")
+    copy = Teller(client, teller.folder)
+    copy.state = State.load(make.folder / "mlflow.json")
+    copy.state.settle(tmp_path / "copy")
+    copy.forget()
+    copy.runs.apply(teller.moments)  # the copied spool
+    copy.tell(make.started(directory=str(tmp_path / "copy"), finished_trials=1), *make.whole(1, 0.9))
+    assert copy.state.parent_id != teller.state.parent_id
+    assert client.get_run(teller.state.parent_id).data.metrics["best_objective"] == 0.1
+    assert client.get_run(copy.state.parent_id).data.metrics["trials/complete"] == 2
+    tags = client.get_run(copy.state.leaders[1].run_id).data.tags
+    assert tags["thalweg.directory"] == str(tmp_path / "copy")
 
 
 def test_a_trial_that_is_taken_up_again_goes_on_in_its_run(
@@ -279,6 +371,101 @@ def test_nothing_stays_running_when_a_study_ends(
     runs = recorded()
     assert runs[f"study {study}"].info.status == status
     assert runs["trial 000"].info.status == "KILLED"
+
+
+def content(run: "Run") -> tuple[Any, ...]:
+    told = {name: value for name, value in run.data.tags.items() if name in ("status", "reason", "seed")}
+    return run.info.status, run.data.params, run.data.metrics, told
+
+
+def histories(client: "MlflowClient", run: "Run") -> dict[str, list[tuple[int, float]]]:
+    return {
+        name: [(point.step, point.value) for point in client.get_metric_history(run.info.run_id, name)]
+        for name in run.data.metrics
+    }
+
+
+@pytest.mark.parametrize(
+    "lost", [slice(2, 3), slice(1, 3), slice(0, 3)], ids=["its end", "all but its beginning", "wholly"]
+)
+@pytest.mark.parametrize("status", ["complete", "pruned", "failed"])
+def test_what_a_dying_driver_did_not_tell_of_a_trial_is_taken_from_the_storage(
+    teller: Teller, make: Any, recorded: Recorded, study: str, lost: slice, status: Any
+) -> None:
+    whole = [make.trial(0), make.progress(0, 512, 0.5), make.ended(0, 0.5, status, "because")]
+    told = [event for event in whole if event not in whole[lost]]
+    teller.tell(make.started(), *told)
+    teller.forget()
+    teller.tell(make.started(finished_trials=1), make.kept(0, ((512, 0.5),), status, "because"))
+    got = recorded()
+    run = got["trial 000"]
+    assert run.info.status == {"complete": "FINISHED", "pruned": "FINISHED", "failed": "FAILED"}[status]
+    assert (run.data.tags["status"], run.data.tags["reason"]) == (status, "because")
+    assert run.data.params["lr"] == "0.00012346"
+    assert histories(teller.client, run)["objective"] == [(512, 0.5)]
+    assert run.data.metrics["skill_rain"] == 0.25
+    assert got[f"study {study}"].data.metrics[f"trials/{status}"] == 1
+
+
+def test_what_the_storage_says_is_told_once_and_changes_nothing_that_is_whole(
+    teller: Teller, make: Any, recorded: Recorded
+) -> None:
+    teller.tell(make.started(), *make.whole(0, 0.5))
+    before = content(recorded()["trial 000"]), histories(teller.client, recorded()["trial 000"])
+    for _ in range(2):
+        teller.forget()
+        teller.tell(make.started(finished_trials=1), make.kept(0, ((512, 0.5),)))
+        after = content(recorded()["trial 000"]), histories(teller.client, recorded()["trial 000"])
+        assert after == before
+
+
+@pytest.mark.parametrize("what", ["trial 000", "study"])
+def test_a_run_that_somebody_deleted_is_back_and_ends_as_the_storage_says(
+    teller: Teller, make: Any, recorded: Recorded, study: str, what: str
+) -> None:
+    teller.tell(make.started(), make.trial(0), make.progress(0, 256, 0.3))
+    name = f"study {study}" if what == "study" else what
+    teller.client.delete_run(recorded()[name].info.run_id)
+    assert teller.runs.exist()
+    teller.tell(make.progress(0, 512, 0.5), make.ended(0, 0.5))
+    teller.client.delete_run(recorded()[name].info.run_id)
+    teller.tell(make.kept(0, ((256, 0.3), (512, 0.5))), StudyEnded(end="finished"))
+    runs = recorded()
+    assert set(runs) == {"trial 000", f"study {study}"}
+    assert {run.info.status for run in runs.values()} == {"FINISHED"}
+    assert histories(teller.client, runs["trial 000"])["objective"] == [(256, 0.3), (512, 0.5)]
+
+
+def test_a_status_that_was_written_over_in_mlflow_is_put_right(
+    teller: Teller, make: Any, recorded: Recorded
+) -> None:
+    teller.tell(make.started(), *make.whole(0, 0.5))
+    teller.client.set_terminated(recorded()["trial 000"].info.run_id, "KILLED")
+    teller.tell(make.kept(0, ((512, 0.5),)))
+    assert recorded()["trial 000"].info.status == "FINISHED"
+
+
+def test_a_continued_trial_holds_every_metric_from_its_beginning(
+    teller: Teller, make: Any, recorded: Recorded
+) -> None:
+    stopped = make.ended(0, 0.3, "failed", "interrupted: the search was stopped")
+    teller.tell(make.started(), make.trial(0), make.progress(0, 258, 0.3), stopped)
+    teller.forget()
+    for number, samples, value in ((1, 386, 0.4), (2, 512, 0.5)):  # interrupted twice
+        inherited = [(256, 0.3), (384, 0.4)][:number]
+        teller.tell(
+            make.started(finished_trials=1),
+            replace(make.trial(number), tags={"continues": str(number - 1)}),
+            *(make.inherited(number, *point) for point in inherited),
+            make.progress(number, samples, value),
+        )
+        teller.forget()
+    curves = histories(teller.client, recorded()["trial 002"])
+    steps = [258, 386, 512]
+    for name in ("objective", "skill", "skill_rain", "loss/rain", "train/lr", "time/train_s"):
+        assert [step for step, _ in curves[name]] == steps, name
+    assert curves["skill_rain"] == list(zip(steps, [0.15, 0.2, 0.25], strict=True))
+    assert curves["time/train_s"] == list(zip(steps, [2.0, 4.0, 6.0], strict=True))
 
 
 def test_an_experiment_that_was_deleted_is_restored(teller: Teller, make: Any, recorded: Recorded) -> None:

@@ -1,5 +1,6 @@
 import dataclasses
 import math
+import shutil
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -79,22 +80,24 @@ def test_a_process_of_an_earlier_session_leaves_later_ones_alone(tmp_path: Path)
     second = Spool.begin(tmp_path, 20)
     second.append(notices("new"))
     assert first.read(State())[0] == []
-    first.clear(State())
     assert second.num_waiting() == 1
 
 
 def test_sessions_follow_each_other_although_the_clock_goes_back(tmp_path: Path) -> None:
     first = Spool.begin(tmp_path, 100)
-    first.clear(State())
     assert Spool.begin(tmp_path, 50).session > first.session
 
 
-def test_a_cleared_spool_leaves_only_the_state(tmp_path: Path) -> None:
-    spool = Spool.begin(tmp_path, 1)
+def test_what_was_delivered_stays_to_be_read_again(tmp_path: Path) -> None:
+    spool, state = Spool.begin(tmp_path, 1), State()
     spool.append(notices("a", "b"))
     assert spool.num_waiting() == 2
-    spool.clear(State())
-    assert [path.name for path in tmp_path.iterdir()] == ["mlflow.json"]
+    _, state.session, state.offset = spool.read(state)
+    state.save(spool.state_path)
+    later = Spool.begin(tmp_path, 2)
+    later.append(["no event", *notices("c")])
+    assert later.num_waiting() == 2
+    assert [moment.event.text for moment in later.moments()] == ["a", "b", "c"]  # type: ignore[union-attr]
 
 
 def test_a_state_is_read_as_it_was_saved(tmp_path: Path) -> None:
@@ -108,3 +111,18 @@ def test_a_state_that_cannot_be_read_is_begun_anew(tmp_path: Path) -> None:
     (tmp_path / "mlflow.json").write_text('{"uri": ')
     state = State.load(tmp_path / "mlflow.json")
     assert dataclasses.replace(state, study_id="") == State(study_id="")
+
+
+def test_a_copied_study_gets_an_identity_of_its_own_and_a_moved_one_keeps_it(tmp_path: Path) -> None:
+    state, original = State(uri="sqlite:///x", session=3), tmp_path / "original"
+    original.mkdir()
+    state.settle(original)
+    state.save(original / "mlflow.json")
+    shutil.copytree(original, tmp_path / "copy")
+    copied = State.load(tmp_path / "copy" / "mlflow.json")
+    copied.settle(tmp_path / "copy")
+    assert (copied.study_id != state.study_id, copied.uri, copied.session) == (True, "", 0)
+    original.rename(tmp_path / "moved")
+    moved = State.load(tmp_path / "moved" / "mlflow.json")
+    moved.settle(tmp_path / "moved")
+    assert (moved.study_id, moved.uri, moved.session) == (state.study_id, "sqlite:///x", 3)

@@ -1,3 +1,4 @@
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -5,6 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from thalweg.config import flat
+from thalweg.events import Event, TrialStarted
+from thalweg.search.director import StudyDirector
+from thalweg.search.ledger import Ledger, Proposal
+from thalweg.search.space import load_space
 from trainables.rgb_lidar.chain_knobs import MAKES, NEEDS, STAGES, ChainKnobs, ProjectorKnobs, SimilarityKnobs
 from trainables.rgb_lidar.config import PRESETS, RGBLidar
 
@@ -90,3 +96,21 @@ def test_a_configuration_says_which_kind_it_is() -> None:
     with pytest.raises(ValidationError, match="kind"):
         RGBLidar.model_validate({"model": {"kind": "mixture"}})
     assert RGBLidar.model_validate({"model": {"kind": "chain"}}).model == ChainKnobs()
+
+
+def test_a_trial_of_contrastive_pre_training_is_recorded_without_the_knobs_of_other_stages(
+    tmp_path: Path,
+) -> None:
+    ledger = Ledger.open(tmp_path, "cilp", load_space("rgb_lidar_cilp"))
+    told: list[Event] = []
+    proposal = StudyDirector(ledger, told.append, num_lanes=1).propose()
+    assert isinstance(proposal, Proposal)
+    (started,) = told
+    assert isinstance(started, TrialStarted)
+    left_out = set(flat(proposal.config)) - set(started.config)
+    assert started.config.items() <= flat(proposal.config).items()
+    idle = ("model.classifier.", "model.projector.", "model.shares.", "model.finetune_frozen")
+    assert {name for name in flat(proposal.config) if name.startswith(idle)} <= left_out
+    assert not [name for name in left_out if name.startswith(("model.embedder.", "data.", "model.stages"))]
+    assert len(left_out) >= 18
+    ledger.close()

@@ -1,0 +1,42 @@
+"""A client of MLflow, for every part of Thalweg that talks to it."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING
+
+from thalweg.errors import ConnectionFailed
+from thalweg.tracking.address import SQLITE, resolve_uri, sqlite_path
+from thalweg.tracking.database import is_used, make_whole
+from thalweg.tracking.quiet import be_quiet
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+
+def connect(uri: str) -> MlflowClient:
+    """Returns a client of an address, which `check_tracking` found to answer; makes a new SQLite database.
+
+    Raises:
+        ConnectionFailed: It does not answer any more, or the database is none that MLflow can use.
+    """
+    be_quiet()
+    uri = resolve_uri(uri)
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        make_whole(uri)
+        return MlflowClient(uri)
+    except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
+        raise ConnectionFailed(_reason(uri, str(error).partition("\n")[0])) from error
+
+
+def _reason(uri: str, reason: str) -> str:
+    if uri.startswith(SQLITE) and "already exists" in reason and is_used(uri):
+        return (
+            f"a tracking database must not be half upgraded, got {sqlite_path(uri)}, which holds runs: {reason}; "
+            "put back a copy from before the upgrade, or choose another --tracking-uri"
+        )
+    return f"MLflow must answer, got {reason}; choose another --tracking-uri"

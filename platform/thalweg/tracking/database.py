@@ -1,0 +1,192 @@
+"""Makes a new SQLite database for MLflow: whole or not at all, whatever kills or locks those who make it.
+
+MLflow makes its tables and then changes them in some sixty steps that are no transaction. A process that ends in
+between leaves a file that MLflow refuses for ever. Here the tables are made in a draft beside the file, by one process
+at a time, and the finished draft takes the file's name.
+
+Run as ``python -m thalweg.tracking.database URI`` by those who start what they may have to end: MLflow's server.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+from thalweg.errors import ConnectionFailed
+from thalweg.tracking.address import SQLITE, resolve_uri, sqlite_path
+from thalweg.tracking.quiet import be_quiet
+
+MAX_WAIT_S = 120.0
+QUIET_S = 20.0
+"""A database without a run that nobody has changed for so long is being made by nobody."""
+
+_LOCK, _DRAFT = ".lock", ".draft"
+_COMPANIONS = ("-journal", "-wal", "-shm")
+_VERSION = "alembic_version"
+
+
+def make_whole(uri: str) -> None:
+    """Makes the database of a ``sqlite:///`` address where there is none, or one that was never finished.
+
+    A database that holds anything is left as it is, and so are all other addresses.
+
+    Raises:
+        ConnectionFailed: Another process does not finish making it.
+        sqlite3.Error: The database is locked.
+        OSError: Its folder cannot be written.
+    """
+    if not uri.startswith(SQLITE) or is_used(uri):
+        return
+    path = sqlite_path(uri)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _turn(path), _draft(path) as draft:
+        if _publish(draft, path):
+            return
+        with closing(_open(path)) as old:
+            unfinished = _is_unfinished(old, draft)
+        if unfinished:
+            _await_quiet(path)
+            _replace(path, draft)
+
+
+def is_used(uri: str) -> bool:
+    """Says whether a SQLite database holds a run or a study, without importing MLflow."""
+    path = sqlite_path(uri)
+    if not path.exists() or not path.stat().st_size:
+        return False
+    with closing(_open(path)) as database:
+        tables = _tables(database)
+        if "runs" in tables and database.execute("SELECT 1 FROM runs LIMIT 1").fetchone():
+            return True
+        return "experiments" in tables and _count(database, "experiments") > 1
+
+
+@contextmanager
+def _turn(path: Path) -> Iterator[None]:
+    """Waits until nobody else makes this database; the kernel takes the lock from a process that dies."""
+    lock, deadline = path.with_name(path.name + _LOCK), time.monotonic() + MAX_WAIT_S
+    while (handle := _take(lock)) is None:
+        if time.monotonic() > deadline:
+            raise ConnectionFailed(
+                f"a tracking database must be made within {MAX_WAIT_S:.0f} s, got {path}, which another process "
+                f"has been making for longer; end the process that holds {lock}, or choose another --tracking-uri"
+            )
+        time.sleep(0.1)
+    try:
+        yield
+    finally:
+        lock.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def _take(lock: Path) -> int | None:
+    """Returns a locked handle; None where another process has the lock, or has just removed the file."""
+    handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(handle), os.stat(lock)):
+            return handle
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    os.close(handle)
+    return None
+
+
+@contextmanager
+def _draft(path: Path) -> Iterator[Path]:
+    """Makes a whole database beside the file; what an earlier process left half made is thrown away."""
+    draft = path.with_name(path.name + _DRAFT)
+    _discard(draft)
+    be_quiet()
+    from mlflow.store.tracking import DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    try:
+        made = SqlAlchemyStore(f"{SQLITE}{draft}", DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH)  # type: ignore[no-untyped-call]
+        made.engine.dispose()
+        with draft.open("rb") as file:
+            os.fsync(file.fileno())
+        yield draft
+    finally:
+        _discard(draft)
+
+
+def _discard(draft: Path) -> None:
+    for suffix in ("", *_COMPANIONS):
+        draft.with_name(draft.name + suffix).unlink(missing_ok=True)
+
+
+def _publish(draft: Path, path: Path) -> bool:
+    """Gives a draft its name; False where a file has that name."""
+    if path.exists():
+        return False
+    for companion in _COMPANIONS:  # of a file that somebody deleted: SQLite would play them back
+        path.with_name(path.name + companion).unlink(missing_ok=True)
+    try:
+        os.link(draft, path)  # unlike a renaming it never replaces what another program has just made
+    except FileExistsError:
+        return False
+    except OSError:  # a file system without hard links
+        os.rename(draft, path)
+    return True
+
+
+def _is_unfinished(old: sqlite3.Connection, draft: Path) -> bool:
+    """Says whether a database was never finished, and holds no row that a fresh one does not."""
+    with closing(_open(draft)) as fresh:
+        has, wanted = _tables(old), _tables(fresh)
+        if wanted <= has and _version(old) == _version(fresh):
+            return False
+        most = {table: _count(fresh, table) for table in wanted}
+    return all(_count(old, table) <= most.get(table, 0) for table in has - {_VERSION})
+
+
+def _await_quiet(path: Path) -> None:
+    """Waits while a process that knows no turns, such as MLflow's server, may still be making the database."""
+    while (age := time.time() - path.stat().st_mtime) < QUIET_S:
+        time.sleep(max(0.1, min(1.0, QUIET_S - age)))
+
+
+def _replace(path: Path, draft: Path) -> None:
+    """Puts the draft in the place of a database that was never finished, which nobody may use meanwhile."""
+    with closing(_open(path)) as old:
+        old.execute("BEGIN EXCLUSIVE")
+        if _is_unfinished(old, draft):
+            os.replace(draft, path)
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(path, timeout=QUIET_S, isolation_level=None)
+
+
+def _tables(database: sqlite3.Connection) -> set[str]:
+    rows = database.execute(
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+    )
+    return {name for (name,) in rows}
+
+
+def _count(database: sqlite3.Connection, table: str) -> int:
+    return int(database.execute(f'SELECT count(*) FROM "{table}"').fetchone()[0])
+
+
+def _version(database: sqlite3.Connection) -> str | None:
+    with suppress(sqlite3.OperationalError):  # no such table
+        row = database.execute(f"SELECT version_num FROM {_VERSION}").fetchone()
+        return row[0] if row else None
+    return None
+
+
+def main() -> None:
+    """Makes the database that the first argument names."""
+    make_whole(resolve_uri(sys.argv[1]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""What was told of a trial, read again from the spool: by its own number, or by that of the trial it continues."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
+
+from thalweg.events import TrialEnded, TrialKept, TrialProgress, TrialStarted
+from thalweg.tracking.spool import Moment
+
+CONTINUES = "continues"  # tag of a trial that takes the place of an interrupted one
+
+
+class History:
+    """Everything that was told of a study's trials.
+
+    Args:
+        read: Reads the spool from its beginning.
+    """
+
+    def __init__(self, read: Callable[[], Iterable[Moment]]) -> None:
+        self._read = read
+        self._told: dict[int, list[TrialProgress]] = {}
+
+    def moments(self, numbers: Collection[int]) -> Mapping[int, list[Moment]]:
+        """Returns what was told of some trials, in order."""
+        found: defaultdict[int, list[Moment]] = defaultdict(list)
+        for moment in self._read():
+            event = moment.event
+            if isinstance(event, TrialStarted | TrialProgress | TrialEnded) and event.number in numbers:
+                found[event.number].append(moment)
+        return found
+
+    def original(self, inherited: TrialProgress, continues: int) -> TrialProgress:
+        """Returns an evaluation that a trial inherited as it was told when it happened, with all metrics and curves.
+
+        Args:
+            inherited: The evaluation under the new trial's number: point and objective.
+            continues: The trial that was interrupted.
+
+        Returns:
+            The evaluation under the new number; ``inherited`` where it was never told.
+        """
+        if continues not in self._told:
+            self._told[continues] = self._evaluations(continues)
+        # A batch may have carried the trial beyond the point of the evaluation.
+        same = [
+            event
+            for event in self._told[continues]
+            if event.samples >= inherited.samples and event.value == inherited.value
+        ]
+        first = min(same, key=lambda event: event.samples, default=inherited)
+        return replace(first, number=inherited.number, facts={})
+
+    def _evaluations(self, number: int) -> list[TrialProgress]:
+        found: list[TrialProgress] = []
+        before = ""
+        for moment in self.moments([number])[number]:
+            if isinstance(moment.event, TrialStarted):
+                before = moment.event.tags.get(CONTINUES, "")
+            elif isinstance(moment.event, TrialProgress):
+                event = moment.event
+                found.append(self.original(event, int(before)) if before and is_inherited(event) else event)
+        return found
+
+
+def is_inherited(event: TrialProgress) -> bool:
+    """Says whether an evaluation came with a checkpoint: no time was spent on it."""
+    return not event.timings
+
+
+def completed(kept: TrialKept, told: Iterable[Moment]) -> list[Moment]:
+    """Returns a trial from its beginning to its end: what was told of it, and what only the storage holds.
+
+    How it ended is what the storage says.
+    """
+    begun: list[Moment] = []
+    points: list[Moment] = []
+    ends: list[Moment] = []
+    known: list[TrialProgress] = []
+    for moment in told:
+        if isinstance(moment.event, TrialStarted):
+            begun.append(moment)
+        elif isinstance(moment.event, TrialProgress):
+            points.append(moment)
+            known.append(moment.event)
+        elif moment.event == kept.ended:
+            ends = [moment]
+    for index, (samples, value) in enumerate(kept.curve):
+        if not any(event.samples >= samples and event.value == value for event in known):
+            metrics = kept.metrics if index == len(kept.curve) - 1 else {}
+            lost = TrialProgress(number=kept.began.number, samples=samples, value=value, metrics=metrics)
+            points.append(Moment(kept.began_ms + 1 + index, lost))
+    begun = begun or [Moment(kept.began_ms, kept.began)]
+    ends = ends or [Moment(kept.ended_ms, kept.ended)]
+    return [*begun, *points, *ends]
