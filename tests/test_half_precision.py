@@ -2,11 +2,10 @@
 
 Presets keep their options and lose their size: `LIMITS` bounds widths, depths and windows, stages of a chain get equal
 shares, and all train on the synthetic world of the preset ``tiny``, of which evaluations see a few samples.
-The optimizer of the tests moves each weight by ``lr * g / (1 + |g|)``, from which the gradient g follows: AdamW with
-``beta1 = beta2 = 0``, ``eps = 1`` and no weight decay. So what is compared is what a step did to the fp32 masters.
+What is compared is what a step did to the fp32 masters, from which the gradient follows.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,29 +14,28 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.thalweg.training.conftest import STEP, step_gradient
 from thalweg import discovery
 from thalweg.config import FamilyConfig, Precision
 from thalweg.contract import SplitName, Task
 from thalweg.search.prepare import make_world
-from thalweg.training import engine
+from thalweg.training.half_precision import DTYPES
 from thalweg.training.orders import Report, TrialOrder
 from thalweg.training.process_group import World, join
-from thalweg.training.quiet_deepspeed import deepspeed
 from thalweg.training.session import DataCache, Session
 
-BATCH, MICRO = 8, 2
-LR = 1e-2
+BATCH, MICRO = 4, 1
 PRESETS = [
     (name, preset) for name in discovery.names("trainables") for preset in discovery.load_family(name).presets
 ]
 LIMITS = {
-    "dim": 32,
+    "dim": 16,
     "num_heads": 2,
-    "image_depth": 2,
-    "vector_depth": 2,
-    "decoder_dim": 32,
+    "image_depth": 1,
+    "vector_depth": 1,
+    "decoder_dim": 16,
     "decoder_num_heads": 2,
-    "decoder_depth": 2,
+    "decoder_depth": 1,
     "sequence_length": 4,
     "stride": 2,
     "vector_patch_size": 4,
@@ -50,21 +48,14 @@ LIMITS = {
 }
 """Largest value of a knob, wherever a family has one of this name."""
 
-ERROR: Mapping[Precision, float] = {"fp32": 1e-5, "bf16": 0.02, "fp16": 0.004}
-"""Largest error of a gradient against that in fp32, as a share of its norm."""
+ERROR: Mapping[Precision, float] = {"fp32": 1e-5, "bf16": 0.02, "fp16": 0.003}
+"""Largest error of a gradient against that in fp32, as a share of its norm.
 
-STEP = {
-    "lr": LR,
-    "eps": 1.0,
-    "beta1": 0.0,
-    "beta2": 0.0,
-    "weight_decay": 0.0,
-    "clip_norm": 0.0,
-    "lr_schedule": "constant",
-    "min_lr_ratio": 0.0,
-    "warmup_ratio": 0.0,
-    "batch_size": BATCH,
-}
+It may be larger where already the fp32 gradient at rounded weights is another: embeddings of an untrained network that
+are all but alike differ by less than half precision tells apart, and a contrastive loss lives of these differences.
+"""
+MOST_AMPLIFIED = 12
+"""Roundings of a pass, activations and all, as a multiple of that of the weights alone."""
 
 
 class FewCache(DataCache):
@@ -78,7 +69,7 @@ class FewCache(DataCache):
 
             def num_samples(self: Any, split: SplitName) -> int:
                 count: int = kind.num_samples(self, split)
-                return count if split == "train" else min(count, 4)
+                return count if split == "train" else min(count, 2)
 
             object.__setattr__(opened, "__class__", type("Few", (kind,), {"num_samples": num_samples}))
         return opened
@@ -94,18 +85,24 @@ def shrunken(values: Any, name: str = "") -> Any:
     return min(values, LIMITS[name]) if limited else values
 
 
+def distinct() -> list[tuple[str, str]]:
+    """Names all presets of all families, of those that are equal when shrunken the last one."""
+    found = {}
+    for name in discovery.names("trainables"):
+        for preset, config in discovery.load_family(name).presets.items():
+            values = shrunken(config.model_dump(mode="json"))
+            found[name, str(values | {"dataset": "", "optimization": "", "seed": 0})] = (name, preset)
+    return list(found.values())
+
+
+PRESETS = distinct()
+pytestmark = pytest.mark.usefixtures("fp16_everywhere")
+
+
 @pytest.fixture(scope="module")
 def world() -> World:
     """This process alone."""
     return join()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _fp16_everywhere() -> Iterator[None]:
-    """Lets processors without arithmetic in fp16 take torch's slower kernels, which round alike."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(deepspeed.accelerator.get_accelerator(), "is_fp16_supported", lambda: True)
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +153,7 @@ class Bench:
         order = TrialOrder(
             trial="trial",
             family=self.family.package,
-            config=self.values | {"optimization": STEP | optimization},
+            config=self.values | {"optimization": STEP | {"batch_size": BATCH} | optimization},
             metric=self.task.measured()[0],
             evaluations=tuple(sorted({BATCH, steps * BATCH})),
             data_root=str(self.root),
@@ -169,22 +166,20 @@ class Bench:
             session._engine.optimizer.loss_scale = 128.0
         return session
 
-    def gradient(self, **optimization: Any) -> tuple[dict[str, Tensor], Report]:
+    def gradient(
+        self, rounded: torch.dtype | None = None, **optimization: Any
+    ) -> tuple[dict[str, Tensor], Report]:
         """Takes a step in each stage and returns the gradient of the first one, in fp32."""
         session = self.start(**optimization)
-        before = engine.full_weights(session._engine)
-        report = session.advance()
-        after = engine.full_weights(session._engine)
-        trained = {name for name, weight in session._module.model.named_parameters() if weight.requires_grad}
+        if rounded:
+            with torch.no_grad():
+                for weight in session._module.parameters():
+                    weight.copy_(weight.to(rounded))
+        gradient, report = step_gradient(session)
         while not report.done:
             report = session.advance(report.samples)
         session.close()
-        moved = {name: (before[name] - after[name]) / (LR * self._lr_scale(name)) for name in trained}
-        return {name: value / (1 - value.abs()) for name, value in moved.items()}, report
-
-    def _lr_scale(self, name: str) -> float:
-        groups = [group for group in self.task.stages()[0].groups if name.startswith(group.prefix)]
-        return max(groups, key=lambda group: len(group.prefix)).lr_scale
+        return gradient, report
 
 
 def error_of(gradient: Mapping[str, Tensor], reference: Mapping[str, Tensor]) -> float:
@@ -212,14 +207,25 @@ def test_a_preset_trains_in_every_precision_at_every_zero_stage(
 ) -> None:
     family = discovery.load_family(name)
     bench = Bench(family, preset, data(family), world, opened, tmp_path)
-    reference, _ = bench.gradient(precision="fp32", zero_stage=1)
-    assert all(torch.isfinite(value).all() for value in reference.values())
-    import time
-
+    reference, _ = bench.gradient(precision="fp32", zero_stage=0)
     for precision, most in ERROR.items():
+        if precision != "fp32":
+            rounded, _ = bench.gradient(rounded=DTYPES[precision], precision="fp32", zero_stage=0)
+            most = max(most, MOST_AMPLIFIED * error_of(rounded, reference))
+        found = {}
         for zero_stage in range(4):
-            t = time.time()
-            gradient, report = bench.gradient(precision=precision, zero_stage=zero_stage)
-            print(name, preset, precision, zero_stage, error_of(gradient, reference), time.time() - t)
-            assert error_of(gradient, reference) < most, (precision, zero_stage)
+            found[zero_stage], report = bench.gradient(precision=precision, zero_stage=zero_stage)
+            assert error_of(found[zero_stage], reference) < most, (precision, zero_stage)
+            assert error_of(found[zero_stage], found[0]) < 1e-3, (precision, zero_stage)
             assert set(bench.task.measured()) <= set(report.metrics), (precision, zero_stage)
+        if not draws_at_random(bench.values):
+            micro, _ = bench.gradient(precision=precision, zero_stage=2, micro_batch_size=MICRO)
+            assert error_of(micro, reference) < most, precision
+
+
+def draws_at_random(values: Mapping[str, Any]) -> bool:
+    """Whether a configuration has dropout, which micro-batches change."""
+    return any(
+        draws_at_random(value) if isinstance(value, dict) else name == "dropout" and value > 0
+        for name, value in values.items()
+    )

@@ -23,9 +23,8 @@ class Curve:
         self._next = start + spacing
         self._sums: dict[str, Tensor | float] = {}
         self._counts: dict[str, float] = {}
-        self._last: tuple[int, Mapping[str, float], float, Tensor | float | None] | None = (
-            None  # the step since the last point
-        )
+        # The step since the last point.
+        self._last: tuple[int, Mapping[str, float], float, Tensor | float | None] | None = None
         self._points: list[tuple[int, dict[str, float]]] = []
 
     def add(

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from thalweg.contract import Batch
 
 
+half_precision.take_one_optimizer()
+
+
 class TaskModule(nn.Module):
     """Model and task as one module: DeepSpeed wants every use of the weights inside its own forward.
 

@@ -8,7 +8,7 @@ stops at 256 equal addends.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
+_NAMES = "names"
 _SUMMING = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.LocalResponseNorm, nn.Embedding)
 """Layers that average within a pass, or whose weights get their gradients as sums outside a matrix product."""
 
@@ -69,6 +70,27 @@ def is_unsharded(engine: DeepSpeedEngine) -> bool:
     return isinstance(getattr(engine, "optimizer", None), FP16_UnfusedOptimizer)
 
 
+def take_one_optimizer() -> None:
+    """Lets ZeRO 1 in bf16 with sums in fp32 take the optimizer of the other stages and types.
+
+    DeepSpeed would take one whose checkpoints its own tools refuse to turn into weights. Once per process.
+    """
+    from deepspeed.runtime import engine as deepspeed_engine
+
+    kind, choose = (
+        deepspeed_engine.DeepSpeedEngine,
+        deepspeed_engine.DeepSpeedEngine._do_optimizer_sanity_check,
+    )
+
+    @wraps(choose)
+    def chosen(engine: DeepSpeedEngine, optimizer: Any) -> Any:
+        found = choose(engine, optimizer)
+        sharded = engine.zero_optimization() and found == deepspeed_engine.BFLOAT16
+        return deepspeed_engine.ZERO_OPTIMIZATION if sharded else found
+
+    kind._do_optimizer_sanity_check = chosen
+
+
 def settle(engine: DeepSpeedEngine) -> None:
     """Makes a fresh engine at ZeRO 0 in half precision train as those at the other stages do.
 
@@ -82,6 +104,10 @@ def settle(engine: DeepSpeedEngine) -> None:
     for group in engine.optimizer.fp16_groups:
         for parameter in group:
             parameter.grad_dtype = torch.float32
+    names = {parameter: name for name, parameter in engine.module.named_parameters()}
+    state_dict = engine.optimizer.state_dict
+    groups = [[names[parameter] for parameter in group] for group in engine.optimizer.fp16_groups]
+    engine.optimizer.state_dict = lambda: state_dict() | {_NAMES: groups}
 
 
 def loss_scale(engine: DeepSpeedEngine) -> float:
@@ -96,3 +122,14 @@ def masters(engine: DeepSpeedEngine) -> dict[nn.Parameter, Tensor]:
     optimizer = engine.optimizer
     groups = zip(optimizer.fp16_groups, optimizer.fp32_groups, strict=True)
     return {half: full for pair in groups for half, full in zip(*pair, strict=True)}
+
+
+def saved_masters(states: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Returns the fp32 copies of what was trained, by name, from DeepSpeed's file of an engine that `settle` changed.
+
+    Args:
+        states: Content of the file with the model; of any other engine nothing is returned.
+    """
+    optimizer = states.get("optimizer") or {}
+    groups = zip(optimizer.get(_NAMES, ()), optimizer.get("fp32_groups", ()), strict=False)
+    return {name: full.detach() for pair in groups for name, full in zip(*pair, strict=True)}

@@ -1,9 +1,8 @@
-"""DeepSpeed, without what it and the compilers that it tries say while it is imported, and what it prints later."""
+"""DeepSpeed, imported without what it and the compilers that it tries say while it is imported."""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 
@@ -29,12 +28,3 @@ os.environ.setdefault("DS_LOG_LEVEL", "error")
 with _silent_stderr():
     import deepspeed
     import deepspeed.comm
-    import deepspeed.runtime.bf16_optimizer
-
-
-def _say_nothing(*args: Any, **kwargs: Any) -> None:
-    """Takes the place of what reports the memory, with a garbage collection each time, and of ``print``."""
-
-
-# The optimizer of ZeRO 1 in bf16 prints whenever it is built or loaded.
-vars(deepspeed.runtime.bf16_optimizer).update(see_memory_usage=_say_nothing, print=_say_nothing)

@@ -32,7 +32,11 @@ class Toy(FamilyConfig):
     breaks_at: int = Field(-1, ge=-1)
     """Samples after which the loss is not a number; -1 never."""
     fails_at: int = Field(-1, ge=-1)
-    """Samples after which the model raises; -1 never."""
+    """Samples after which the loss raises; -1 never."""
+    fails_in: Literal[
+        "", "build", "open", "training_batch", "evaluation_batch", "evaluate", "baselines", "backward"
+    ] = ""
+    """What of the task raises at once; nothing if empty."""
     loss_weights: LossWeights = LossWeights()
     """Weights of the loss parts."""
     optimization: Optimization = Optimization(lr=1e-2, batch_size=8, warmup_ratio=0.1)
