@@ -130,7 +130,8 @@ def step(engine: DeepSpeedEngine) -> Tensor | float | None:
     """
     if engine.zero_optimization_stage():
         engine.step()
-        return engine.get_global_grad_norm()
+        known: Tensor | float | None = engine.get_global_grad_norm()
+        return known
     # Of what is not sharded DeepSpeed knows no norm in fp32, and in half precision one with the loss scale.
     gradients = [weight.grad for weight in engine.module.parameters() if weight.grad is not None]
     norm = torch.nn.utils.get_total_norm(gradients) / half_precision.loss_scale(engine)

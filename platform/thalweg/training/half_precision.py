@@ -39,7 +39,7 @@ def fit(model: nn.Module, precision: Precision) -> None:
     dtype = DTYPES[precision]
     for module in model.modules():
         if isinstance(module, _SUMMING):
-            module.forward = _in_fp32(module, module.forward, dtype)
+            vars(module)["forward"] = _in_fp32(module, module.forward, dtype)
         if not isinstance(module, _NormBase):
             for buffer in module.buffers(recurse=False):
                 if buffer.dtype == torch.float32:

@@ -42,7 +42,7 @@ def step_gradient(session: Session) -> tuple[dict[str, Tensor], Report]:
     gradient = {}
     for name in names:
         group = max((group for group in groups if name.startswith(group.prefix)), key=lambda g: len(g.prefix))
-        moved = (before[name] - after[name]) / (STEP["lr"] * group.lr_scale)
+        moved = (before[name] - after[name]) / (session.task.config.optimization.lr * group.lr_scale)
         gradient[name] = moved / (1 - moved.abs())
     return gradient, report
 
