@@ -89,6 +89,16 @@ def room() -> Callable[[int], AbstractContextManager[None]]:
     return limited
 
 
+@pytest.fixture(scope="module")
+def fp16_everywhere() -> Iterator[None]:
+    """Lets processors without arithmetic in fp16 take torch's slower kernels, which round alike."""
+    from thalweg.training.quiet_deepspeed import deepspeed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(deepspeed.accelerator.get_accelerator(), "is_fp16_supported", lambda: True)
+        yield
+
+
 @pytest.fixture(scope="session")
 def ray_address() -> Iterator[str]:
     """Starts a Ray of its own with 4 logical CPUs and yields its address; stops only what it started.

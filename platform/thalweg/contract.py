@@ -221,7 +221,10 @@ class Task(ABC, Generic[C, D]):
     def build(self, data: D | None) -> nn.Module:
         """Builds the model for one device, with weights drawn from torch's global generator.
 
-        The names of its direct children are the parts that ``thalweg describe`` counts.
+        The names of its direct children are the parts that ``thalweg describe`` counts. Weights are in fp32; in
+        half precision they and buffers in fp32 are cast before training, but for statistics of normalisations.
+        Normalisations and embeddings then compute in fp32 by themselves. The model casts its inputs to the type of its
+        weights. What a loss is made of is in fp32.
 
         Args:
             data: Opened data, which give the geometry; None builds at the family's reference geometry.

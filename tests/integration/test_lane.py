@@ -24,6 +24,8 @@ pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore:::ray"
 
 EVALUATIONS = (64, 128, 192, 256)
 
+BROKEN = "the code of families.toy must run, got RuntimeError: the toy is broken in families/toy/task.py:"
+
 
 def _order(directory: Path, trial: str, *, opt: dict[str, Any] | None = None, **knobs: Any) -> TrialOrder:
     optimization = {"lr": 1e-2, "batch_size": 8, "warmup_ratio": 0.1} | (opt or {})
@@ -138,7 +140,7 @@ def test_a_trial_that_fails_leaves_the_lane_warm(single: tuple[Lane, list[int]],
     knob = _refusal(lane, _order(tmp_path, "knob", widht=1))
     assert "loss must stay finite" in nan.reason
     assert nan.samples == 64
-    assert bug.reason == "RuntimeError: the toy is broken"
+    assert bug.reason.startswith(BROKEN)
     assert "losses" in bug.details
     assert "widht" in knob.reason
     assert _train(lane, _order(tmp_path, "good"))[-1].done
@@ -216,7 +218,7 @@ def test_a_bug_on_two_workers_is_the_trials_answer_and_the_group_is_replaced(
     lane, _ = double
     before = _worker_of(lane, tmp_path)
     refusal = _refusal(lane, _order(tmp_path, "bug", fails_at=0))
-    assert refusal.reason == "RuntimeError: the toy is broken"
+    assert refusal.reason.startswith(BROKEN)
     assert _worker_of(lane, tmp_path) != before
 
 

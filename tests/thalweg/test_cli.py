@@ -303,6 +303,15 @@ def test_training_one_configuration_prints_its_curve_and_checkpoint(
     assert checkpoint.is_relative_to(tmp_path / "thalweg_runs" / "train")
 
 
+def test_an_error_inside_a_family_is_told_in_one_line(run: Callable[..., Result]) -> None:
+    result = run("train", "spaces.toys", "--samples", "64", "--param", "trouble=bug")
+    assert result.exit_code == 2
+    told = (
+        r"error: .*got RuntimeError: the toy is broken in families/toy/task\.py:\d+ losses; mend it there\n"
+    )
+    assert re.fullmatch(told, result.stderr), result.stderr
+
+
 def test_a_preset_is_trained_without_a_space(run: Callable[..., Result], tmp_path: Path) -> None:
     result = run("train", "water_mae", "--preset", "tiny", "--samples", "16")
     assert result.exit_code == 0, result.output

@@ -14,8 +14,8 @@ class UnitLength(nn.Module):
     """Scales vectors to length 1."""
 
     def forward(self, vectors: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
-        """Returns the directions of the vectors."""
-        return nn.functional.normalize(vectors, dim=1)
+        """Returns the directions of the vectors, computed in fp32: squares leave the range of fp16."""
+        return nn.functional.normalize(vectors.float(), dim=1).to(vectors.dtype)
 
 
 def block(in_dim: int, out_dim: int, downsampling: Downsampling) -> nn.Sequential:

@@ -24,19 +24,19 @@ from thalweg.errors import (
     NonFiniteError,
     OutputError,
     ThalwegError,
+    TrialError,
     is_full_disk,
 )
 from thalweg.lanes.channel import Answer, Command, Ready
 from thalweg.lanes.deaths import leave_evidence
 from thalweg.training import engine
 from thalweg.training.orders import Refusal, Report, TrialOrder
-from thalweg.training.process_group import World, join
+from thalweg.training.process_group import World, is_group_fault, join
 from thalweg.training.session import DataCache, Session
 
 _SHARED = (ConfigError, FamilyError, NonFiniteError)
 _BEAT_S = 1.0
 """How often a worker that gets on says so."""
-_TORCH_FAULTS = ("gloo", "nccl", "cuda error", "connection reset", "connection closed")
 
 
 def work(settings: dict[str, Any]) -> None:
@@ -103,20 +103,14 @@ def _group_name(world: World) -> str:
     return name[0]
 
 
-def is_group_fault(error: BaseException) -> bool:
-    """Whether an exception says that processes or devices are gone rather than that the trial is wrong."""
-    text = str(error).lower()
-    return isinstance(error, dist.DistError) or (
-        isinstance(error, RuntimeError) and any(word in text for word in _TORCH_FAULTS)
-    )
-
-
 def _refusal(error: BaseException, crew: Crew) -> Refusal:
     known = isinstance(error, ThalwegError)
+    # What the code of a family raised is told in one line; whoever mends it wants the others too.
+    traced = not known or (isinstance(error, TrialError) and error.__cause__ is not None)
     return Refusal(
         kind="study" if isinstance(error, OutputError | FamilyError) or is_full_disk(error) else "trial",
         reason=str(error) if known else f"{type(error).__name__}: {error}",
-        details="" if known else "".join(traceback.format_exception(error)),
+        details="" if not traced else "".join(traceback.format_exception(error)),
         samples=crew.samples,
     )
 

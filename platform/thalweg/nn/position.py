@@ -30,9 +30,11 @@ def encode_places(
 ) -> Float[Tensor, "batch step taken dim"]:
     """Returns ``position[patch] + time[step]`` for some patches of each step.
 
-    Adds on the small table of all places and reads that, for adding on tokens costs a pass over memory each.
+    Adds on the small table of all places and reads that, for adding on tokens costs a pass over memory each. The table
+    is in fp32, for a CPU would add the gradients of all samples in half precision; the result has the type of
+    ``position``.
     """
     num_steps, num_patches = len(time), len(position)
-    table = (time[:, None] + position).flatten(0, 1)
+    table = (time.float()[:, None] + position.float()).flatten(0, 1)
     first = torch.arange(0, num_steps * num_patches, num_patches, device=patches.device)
-    return embedding(patches + first[:, None], table)
+    return embedding(patches + first[:, None], table).to(position.dtype)

@@ -20,6 +20,7 @@ from thalweg.search.guard import check_objective
 from thalweg.search.recorded import RecordedTrial
 from thalweg.search.sources import Sources
 from thalweg.search.space import Space, probe
+from thalweg.training.family_code import blaming
 from thalweg.training.protocol import protocol_hash
 from thalweg.training.stream import Layout
 
@@ -73,8 +74,20 @@ def prepare(
         ThalwegError: Whatever is wrong, as the error that says so.
     """
     middle = probe(space)
-    config = _inherited(space.replay({})[0], sources)
     family = discovery.load_family(space.config_type)
+    with blaming(family.package):
+        return _prepare(space, family, middle, root, tell, sources)
+
+
+def _prepare(
+    space: Space,
+    family: discovery.Family,
+    middle: RecordedTrial,
+    root: Path | None,
+    tell: Callable[[str], None],
+    sources: Sources | None,
+) -> Prepared:
+    config = _inherited(space.replay({})[0], sources)
     task: Task[Any, Any] = family.task_type(config)
     metric = check_objective(space.study, task.metrics, family.name, task.measured())
     folder = data_root(family, root)

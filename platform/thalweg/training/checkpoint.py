@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from thalweg.contract import Mode
 from thalweg.errors import OutputError, TrialError
+from thalweg.training.half_precision import saved_masters
 from thalweg.training.orders import Report, best_of, checkpoint_name
 from thalweg.training.process_group import World
 
@@ -149,8 +150,9 @@ def fp32_weights(folder: Path) -> dict[str, Tensor]:
     states = folder / _TAG / _MODEL_STATES
     # Everything but at stage 3, rounded to the precision of training; the file is our own.
     if states.exists():
-        module = torch.load(states, map_location="cpu", weights_only=False)["module"]
-        weights = {name: tensor.float() for name, tensor in module.items()}
+        content = torch.load(states, map_location="cpu", weights_only=False)
+        weights = {name: tensor.float() for name, tensor in content["module"].items()}
+        weights |= saved_masters(content)
     if any((folder / _TAG).glob(_OPTIMIZER_SHARDS)):  # what was trained, unrounded; all of it at stage 3
         weights |= get_fp32_state_dict_from_zero_checkpoint(str(folder), tag=_TAG)
     return {name.removeprefix("model."): tensor for name, tensor in weights.items()}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import Any
 
 from torch import Tensor
 
@@ -23,7 +23,8 @@ class Curve:
         self._next = start + spacing
         self._sums: dict[str, Tensor | float] = {}
         self._counts: dict[str, float] = {}
-        self._last: tuple[int, Mapping[str, float], float, Any] | None = None  # the step since the last point
+        # The step since the last point.
+        self._last: tuple[int, Mapping[str, float], float, Tensor | float | None] | None = None
         self._points: list[tuple[int, dict[str, float]]] = []
 
     def add(
@@ -33,31 +34,31 @@ class Curve:
         counts: Mapping[str, float],
         weights: Mapping[str, float],
         lr: float,
-        engine: Any,
+        norm: Tensor | float | None,
     ) -> None:
-        """Adds a step: the loss parts as sums with counts, the weights used, and the learning rate.
+        """Adds a step: the loss parts as sums with counts, the weights used, the learning rate, the gradient's norm.
 
-        Sums may lie on a GPU; they are read when a point is closed. A learning rate is that of the optimizer at the
-        step; the largest where parameter groups have different ones.
+        Sums and norm may lie on a GPU; they are read when a point is closed. A learning rate is that of the optimizer
+        at the step; the largest where parameter groups have different ones. A point holds the norm of its last step,
+        if that is finite.
         """
         for name, value in sums.items():
             self._sums[name] = self._sums.get(name, 0.0) + value
             self._counts[name] = self._counts.get(name, 0.0) + counts[name]
-        self._last = (samples, weights, lr, engine)
+        self._last = (samples, weights, lr, norm)
         if samples >= self._next or samples >= self._due:
             self._close_point()
 
     def _close_point(self) -> None:
         if self._last is None:
             return
-        samples, weights, lr, engine = self._last
+        samples, weights, lr, norm = self._last
         parts = {name: float(self._sums[name]) / count for name, count in self._counts.items() if count > 0}
         point = {f"loss/{name}": value for name, value in parts.items()}
         point |= {f"weight/{name}": float(weight) for name, weight in weights.items()}
         point["loss/weighted"] = sum(weights[name] * value for name, value in parts.items())
         point["lr"] = lr
-        norm = engine.get_global_grad_norm()
-        if norm is not None:
+        if norm is not None and math.isfinite(norm):
             point["grad_norm"] = float(norm)
         self._points.append((samples, point))
         self._sums, self._counts, self._last = {}, {}, None

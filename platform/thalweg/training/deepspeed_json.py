@@ -9,7 +9,9 @@ from thalweg.training.stream import Layout
 def deepspeed_config(knobs: Optimization, layout: Layout) -> dict[str, Any]:
     """Returns DeepSpeed's JSON for a configuration: what MLflow records and the engine gets.
 
-    fp16 uses dynamic loss scaling from 2**16 with window 1000, hysteresis 2 and minimum 1.
+    fp16 uses dynamic loss scaling from 2**16 with window 1000, hysteresis 2 and minimum 1. In half precision gradients
+    are added up over micro-batches and workers in fp32. At ZeRO 0 DeepSpeed refuses to be told so for micro-batches,
+    and `thalweg.training.half_precision` sees to it.
     """
     precision: dict[str, Any] = {"enabled": True}
     if knobs.precision == "fp16":
@@ -20,6 +22,9 @@ def deepspeed_config(knobs: Optimization, layout: Layout) -> dict[str, Any]:
             "hysteresis": 2,
             "min_loss_scale": 1,
         }
+    sums: dict[str, Any] = {"communication_data_type": "fp32"}
+    if knobs.zero_stage:
+        sums["data_types"] = {"grad_accum_dtype": "fp32"}
     optimizer = {
         "lr": knobs.lr,
         "betas": [knobs.beta1, knobs.beta2],
@@ -40,5 +45,5 @@ def deepspeed_config(knobs: Optimization, layout: Layout) -> dict[str, Any]:
             "reduce_bucket_size": 500_000_000,
         },
         "steps_per_print": 1_000_000_000,
-        **({} if knobs.precision == "fp32" else {knobs.precision: precision}),
+        **({} if knobs.precision == "fp32" else {knobs.precision: precision, **sums}),
     }

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from thalweg.config import Optimization
 from thalweg.contract import ParameterGroup, Progress, Stage, Task
 from thalweg.errors import ConfigError
+from thalweg.training import half_precision
 from thalweg.training.deepspeed_json import deepspeed_config
 from thalweg.training.quiet_deepspeed import deepspeed
 from thalweg.training.stream import Layout
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from deepspeed.runtime.engine import DeepSpeedEngine
 
     from thalweg.contract import Batch
+
+
+half_precision.take_one_optimizer()
 
 
 class TaskModule(nn.Module):
@@ -101,15 +105,38 @@ def train_mode(model: nn.Module) -> None:
 
 
 def start(module: TaskModule, stage: Stage, knobs: Optimization, layout: Layout) -> DeepSpeedEngine:
-    """Wraps a module for one stage. The module must be in fp32; DeepSpeed casts it in place."""
+    """Wraps a module for one stage. The module must be in fp32 and fresh; it is cast in place.
+
+    Weights and optimizer state are those that the module and no step give, at every ZeRO stage.
+    """
     groups = parameter_groups(module.model, stage, knobs.lr)
+    half_precision.fit(module.model, knobs.precision)
     engine, *_ = deepspeed.initialize(
         model=module,
         model_parameters=groups,
         config=deepspeed_config(knobs, layout),
         dist_init_required=False,
     )
+    half_precision.settle(engine)
     return engine
+
+
+def step(engine: DeepSpeedEngine) -> Tensor | float | None:
+    """Takes the step that ends a global batch.
+
+    Returns:
+        Norm of the whole gradient before it was clipped and without the loss scale; not finite where the step was
+        skipped.
+    """
+    if engine.zero_optimization_stage():
+        engine.step()
+        known: Tensor | float | None = engine.get_global_grad_norm()
+        return known
+    # Of what is not sharded DeepSpeed knows no norm in fp32, and in half precision one with the loss scale.
+    gradients = [weight.grad for weight in engine.module.parameters() if weight.grad is not None]
+    norm = torch.nn.utils.get_total_norm(gradients) / half_precision.loss_scale(engine)
+    engine.step()
+    return norm
 
 
 def full_weights(engine: DeepSpeedEngine) -> dict[str, Tensor]:
@@ -118,14 +145,19 @@ def full_weights(engine: DeepSpeedEngine) -> dict[str, Tensor]:
 
     model = engine.module.model
     parameters = dict(model.named_parameters())
+    masters = half_precision.masters(engine)
     weights = {
-        name: value.detach().clone() for name, value in model.state_dict().items() if name not in parameters
+        name: (value.float() if value.is_floating_point() else value).detach().clone()
+        for name, value in model.state_dict().items()
+        if name not in parameters
     }
     with deepspeed.zero.GatheredParameters(
         list(parameters.values()), enabled=engine.zero_optimization_stage() == 3
     ):
         for name, parameter in parameters.items():
-            master = safe_get_full_fp32_param(parameter) if parameter.requires_grad else None
+            master = masters.get(parameter)
+            if master is None and parameter.requires_grad:
+                master = safe_get_full_fp32_param(parameter)
             weights[name] = (parameter if master is None else master).detach().float().clone()
     return weights
 

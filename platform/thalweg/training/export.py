@@ -15,6 +15,7 @@ from thalweg.contract import Data, Task
 from thalweg.errors import DataError, OutputError
 from thalweg.training import checkpoint
 from thalweg.training.exported import as_tensors, take_part
+from thalweg.training.family_code import blaming
 from thalweg.training.protocol import protocol_of
 from thalweg.training.session import make_task
 
@@ -38,21 +39,22 @@ def export(folder: Path, data_root: Path, file: Path, part: str | None = None) -
     Raises:
         ConfigError: The family has no such part.
         DataError: The data are no longer those that the model was trained on.
-        TrialError: The checkpoint is gone.
+        TrialError: The checkpoint is gone, or the family's code raises.
         OutputError: The file cannot be written.
     """
     state, gathered = checkpoint.whole(folder)
     task = make_task(state.family, state.config)
-    data = task.open(data_root)
-    _require_same(data, state)
-    model = take_part(task, _model(task, data, gathered), part)
-    weights = model.state_dict()
-    content = _content(state, weights) | {
-        "part": part,
-        "data": as_tensors(task.facts(data)),
-        "data_fingerprint": data.fingerprint,
-        "protocol": dict(protocol_of(state.family, task, data)),
-    }
+    with blaming(state.family):
+        data = task.open(data_root)
+        _require_same(data, state)
+        model = take_part(task, _model(task, data, gathered), part)
+        weights = model.state_dict()
+        content = _content(state, weights) | {
+            "part": part,
+            "data": as_tensors(task.facts(data)),
+            "data_fingerprint": data.fingerprint,
+            "protocol": dict(protocol_of(state.family, task, data)),
+        }
     try:
         torch.save(content, file)
     except (OSError, RuntimeError) as error:  # torch reports a missing folder as RuntimeError
@@ -72,12 +74,12 @@ def draw(folder: Path, data_root: Path, target: Path) -> list[Path]:
         The pictures, by name; none where the family draws nothing.
 
     Raises:
-        TrialError: The checkpoint is gone.
+        TrialError: The checkpoint is gone, or the family's code raises.
     """
     state, gathered = checkpoint.whole(folder)
     task = make_task(state.family, state.config)
-    data = task.open(data_root)
-    with torch.no_grad():
+    with blaming(state.family), torch.no_grad():
+        data = task.open(data_root)
         task.draw(_model(task, data, gathered).eval(), data, target)
     return sorted(target.glob("*.png"))
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from thalweg.contract import Progress, Task
 from thalweg.training.evaluation import move
+from thalweg.training.half_precision import loss_scale
 from thalweg.training.process_group import World
 
 if TYPE_CHECKING:
@@ -38,10 +39,11 @@ def backward(
     counts = total_counts([task.counts(batch, progress) for batch in batches], world)
     factors = factors_of(task.weights(progress), counts)
     sums = torch.zeros(len(factors), dtype=torch.float64, device=world.device)
+    # DeepSpeed averages gradients over the workers; the sums of all workers make one mean.
+    scale = world.size * loss_scale(engine)
     for number, batch in enumerate(batches):
         parts = engine(move(batch, world.device), progress)
-        # DeepSpeed averages gradients over the workers; the sums of all workers make one mean.
-        engine.backward(world.size * weighted(parts, factors), scale_wrt_gas=False)
+        engine.backward(scale * weighted(parts, factors), scale_wrt_gas=False)
         sums += torch.stack([parts[name].detach().double() for name in factors])
         if number < len(batches) - 1:
             engine.step()

@@ -8,12 +8,13 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from thalweg.contract import SplitName
 from thalweg.errors import DataError
 from thalweg.training import checkpoint
 from thalweg.training.evaluation import evaluate_split
+from thalweg.training.family_code import blaming
 from thalweg.training.process_group import World
 from thalweg.training.session import make_task
 
@@ -48,10 +49,15 @@ def evaluate(folder: Path, data_root: Path) -> HeldOut:
         data_root: Folder of the family's data sets.
 
     Raises:
-        TrialError: The checkpoint is gone.
+        TrialError: The checkpoint is gone, or the family's code raises.
         DataError: The data set has no split ``test``.
     """
     state, weights = checkpoint.whole(folder)
+    with blaming(state.family):
+        return _evaluate(state, weights, data_root)
+
+
+def _evaluate(state: checkpoint.State, weights: Mapping[str, Tensor], data_root: Path) -> HeldOut:
     task = make_task(state.family, state.config)
     data = task.open(data_root)
     if data.num_samples(SPLIT) < 1:

@@ -23,6 +23,7 @@ from thalweg.contract import Progress, Task
 from thalweg.training.ahead import each_ahead
 from thalweg.training.evaluation import move
 from thalweg.training.gradient import Parts, Sums, factors_of, total_counts, weighted
+from thalweg.training.half_precision import loss_scale
 from thalweg.training.process_group import World
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def _around(own: Tensor, world: World) -> Tensor:
 def _send(engine: Any, world: World, rows: Embeddings, slopes: Mapping[str, Tensor]) -> None:
     # DeepSpeed averages gradients over the workers; each sends those of its own samples.
     surrogate = torch.stack([(rows[name] * slope).sum() for name, slope in slopes.items()]).sum()
-    engine.backward(world.size * surrogate, scale_wrt_gas=False)
+    engine.backward(world.size * loss_scale(engine) * surrogate, scale_wrt_gas=False)
 
 
 def _buffers(module: nn.Module) -> dict[str, Tensor]:

@@ -18,6 +18,8 @@ from torch.distributed import FileStore  # type: ignore[attr-defined]
 
 from thalweg.training.quiet_deepspeed import deepspeed
 
+_TORCH_FAULTS = ("gloo", "nccl", "cuda error", "connection reset", "connection closed")
+
 FP32_PRECISION = "ieee"
 """How a GPU multiplies numbers in fp32: as they are, not rounded to TF32. A trial's records hold it."""
 
@@ -127,6 +129,14 @@ def join(num_threads: int = 1) -> World:
     host = dist.new_group(backend="gloo") if device.type == "cuda" and size > 1 else None
     assert not isinstance(host, int)  # torch's number for a process outside a group
     return World(dist.get_rank(), size, device, host)
+
+
+def is_group_fault(error: BaseException) -> bool:
+    """Whether an exception says that processes or devices are gone rather than that the trial is wrong."""
+    text = str(error).lower()
+    return isinstance(error, dist.DistError) or (
+        isinstance(error, RuntimeError) and any(word in text for word in _TORCH_FAULTS)
+    )
 
 
 def _device() -> torch.device:

@@ -25,6 +25,7 @@ from thalweg.training.ahead import drawer, ready_to_travel
 from thalweg.training.arriving import Arriving
 from thalweg.training.curve import Curve
 from thalweg.training.evaluation import evaluate_split
+from thalweg.training.family_code import blaming
 from thalweg.training.joint import MicroBatches
 from thalweg.training.memory import PeakMemory
 from thalweg.training.orders import Report, TrialOrder, checkpoint_name
@@ -87,9 +88,16 @@ class Session:
         order: What to train.
         world: The process group.
         cache: Keeps data open between trials.
+
+    Raises:
+        TrialError: The family's code raises.
     """
 
     def __init__(self, order: TrialOrder, world: World, cache: DataCache) -> None:
+        with blaming(order.family):
+            self._begin(order, world, cache)
+
+    def _begin(self, order: TrialOrder, world: World, cache: DataCache) -> None:
         began = time.perf_counter()
         self.order = order
         self._world = world
@@ -173,7 +181,12 @@ class Session:
 
         Raises:
             NonFiniteError: The loss or a metric is not finite; on all ranks alike.
+            TrialError: The family's code raises.
         """
+        with blaming(self.order.family):
+            return self._advance(reached)
+
+    def _advance(self, reached: int) -> Report:
         if self.last is not None and self.last.samples > reached:
             return replace(self.last, facts=self._facts)
         due = next(samples for samples in self.order.evaluations if samples > reached)
@@ -273,11 +286,11 @@ class Session:
         lr = max(group["lr"] for group in self._engine.optimizer.param_groups)
         sums, counts = backward()
         earlier, self._taken = self._taken, Taken(self._samples, Arriving(sums), self._scale_can_fall())
-        self._engine.step()
+        norm = engine.step(self._engine)
         # A step late: the GPU has work while the host waits for what the step before gave.
         self._check(earlier)
         self._samples = after
-        curve.add(after, sums, counts, self.task.weights(progress), lr, self._engine)
+        curve.add(after, sums, counts, self.task.weights(progress), lr, norm)
         samples, seconds = self._trained
         self._trained = (samples + self._layout.batch_size, seconds + time.perf_counter() - began)
 

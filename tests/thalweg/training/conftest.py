@@ -5,13 +5,46 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from torch import Tensor
 
+from thalweg.training import engine
 from thalweg.training.orders import Report, TrialOrder
 from thalweg.training.process_group import World, join
 from thalweg.training.session import DataCache, Session
 
 Orders = Callable[..., TrialOrder]
 Run = Callable[[TrialOrder], list[Report]]
+
+STEP: dict[str, Any] = {
+    "lr": 1e-2,
+    "eps": 1.0,
+    "beta1": 0.0,
+    "beta2": 0.0,
+    "weight_decay": 0.0,
+    "clip_norm": 0.0,
+    "lr_schedule": "constant",
+    "warmup_ratio": 0.0,
+}
+"""AdamW that moves each weight by ``lr * g / (1 + |g|)``, so that the gradient g follows from what a step did."""
+
+
+def step_gradient(session: Session) -> tuple[dict[str, Tensor], Report]:
+    """Takes a fresh session to its first evaluation, one step of `STEP` away.
+
+    Returns:
+        The gradient of all that the first stage trains, in fp32, and the report.
+    """
+    before = engine.full_weights(session._engine)
+    groups = session.task.stages()[0].groups
+    names = [name for name, weight in session._module.model.named_parameters() if weight.requires_grad]
+    report = session.advance()
+    after = engine.full_weights(session._engine)
+    gradient = {}
+    for name in names:
+        group = max((group for group in groups if name.startswith(group.prefix)), key=lambda g: len(g.prefix))
+        moved = (before[name] - after[name]) / (session.task.config.optimization.lr * group.lr_scale)
+        gradient[name] = moved / (1 - moved.abs())
+    return gradient, report
 
 
 @pytest.fixture(scope="session")

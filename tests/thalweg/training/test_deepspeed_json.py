@@ -44,6 +44,8 @@ def test_the_reference_settings_are_emitted() -> None:
             "hysteresis": 2,
             "min_loss_scale": 1,
         },
+        "communication_data_type": "fp32",
+        "data_types": {"grad_accum_dtype": "fp32"},
     }
 
 

@@ -32,7 +32,11 @@ class Toy(FamilyConfig):
     breaks_at: int = Field(-1, ge=-1)
     """Samples after which the loss is not a number; -1 never."""
     fails_at: int = Field(-1, ge=-1)
-    """Samples after which the model raises; -1 never."""
+    """Samples after which the loss raises; -1 never."""
+    fails_in: Literal[
+        "", "build", "open", "training_batch", "evaluation_batch", "evaluate", "baselines", "backward"
+    ] = ""
+    """What of the task raises at once; nothing if empty."""
     stuck: Literal["no", "loss", "last_rank", "data", "evaluation"] = "no"
     """Where a worker hangs; `last_rank` does so alone, while the others wait for it."""
     signal: int = Field(0, ge=0)

@@ -31,6 +31,20 @@ class Waves:
         return {"train": 96, "val": 21, "test": 3}[split]
 
 
+class Torn(torch.autograd.Function):
+    """Passes values on; the way back is torch's own error."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        """Returns the values."""
+        return values.clone()
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> Tensor:
+        """Returns a gradient of another shape, which torch refuses."""
+        return slope.new_zeros(len(slope) + 1, 7)
+
+
 class Net(nn.Module):
     """A hidden layer and a head."""
 
@@ -78,12 +92,17 @@ class ToyTask(Task[Toy, Waves]):
         Metric(name="steps", mode="min", unit="1", search_invariant=False, meaning="Whether errors rise."),
     )
 
+    def _may_fail(self, where: str) -> None:
+        if self.config.fails_in == where:
+            raise KeyError(where)
+
     def data_key(self) -> str:
         """Everything shares one data set."""
         return "waves"
 
     def open(self, root: Path) -> Waves:
         """Makes the data."""
+        self._may_fail("open")
         return Waves()
 
     def inherit(self, sources: Mapping[str, FamilyConfig]) -> Toy:
@@ -124,6 +143,7 @@ class ToyTask(Task[Toy, Waves]):
     def training_batch(self, data: Waves, indices: Indices, keys: Keys) -> Batch:
         """Adds noise that depends on the key alone."""
         self._hang("data")
+        self._may_fail("training_batch")
         batch = self._batch(data, indices)
         noise = (keys % np.uint64(1000)).astype(np.float32)[:, None] / 1e4
         return batch | {"inputs": batch["inputs"] + torch.from_numpy(noise)}
@@ -131,11 +151,13 @@ class ToyTask(Task[Toy, Waves]):
     def evaluation_batch(self, data: Waves, split: SplitName, indices: Indices) -> Batch:
         """Draws without noise."""
         self._hang("evaluation")
+        self._may_fail("evaluation_batch")
         start = {"train": 0, "val": 96, "test": 117}[split]
         return self._batch(data, indices + start)
 
     def build(self, data: Waves | None) -> nn.Module:
         """Builds the network."""
+        self._may_fail("build")
         return Net(self.config.width, self.config.dropout, self.config.batch_norm)
 
     def stages(self) -> tuple[Stage, ...]:
@@ -169,7 +191,10 @@ class ToyTask(Task[Toy, Waves]):
             raise RuntimeError("the toy is broken")
         if progress.samples >= self.config.trouble_at:
             self._trouble()
-        errors = (model(batch["inputs"]) - batch["targets"]).square()
+        outputs = model(batch["inputs"])
+        if self.config.fails_in == "backward":
+            outputs = Torn.apply(outputs)
+        errors = (outputs - batch["targets"]).square()
         if 0 <= self.config.breaks_at <= progress.samples:
             errors = errors * float("nan")
         return {"first": errors[:, 0].sum(), "second": (errors[:, 1] * batch["present"]).sum()}
@@ -188,6 +213,7 @@ class ToyTask(Task[Toy, Waves]):
 
     def evaluate(self, model: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
         """Sums of squared errors and their counts."""
+        self._may_fail("evaluate")
         errors = (model(batch["inputs"]) - batch["targets"]).double().square()
         present = batch["present"].double()
         return {
@@ -217,4 +243,5 @@ class ToyTask(Task[Toy, Waves]):
 
     def baselines(self, data: Waves) -> Mapping[str, nn.Module]:
         """Zero."""
+        self._may_fail("baselines")
         return {"zero": Mean()}

@@ -1,0 +1,65 @@
+"""Errors inside a family's own code, told in one line: where they happened and what they said."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from thalweg.errors import ThalwegError, TrialError
+from thalweg.training.process_group import is_group_fault
+
+_MOST_LETTERS = 300
+_BACKWARD = str(Path("torch", "autograd"))
+
+
+@contextmanager
+def blaming(package: str) -> Iterator[None]:
+    """Turns an error in a family's code into one that a user can read; the traceback stays as its cause.
+
+    Errors of Thalweg, a full disk and faults of the process group pass, and so does whatever was raised without
+    a line of the family: it is not the family's fault.
+
+    Args:
+        package: Dotted name of the family's package.
+
+    Raises:
+        TrialError: The family's code raised; the message names the place there.
+    """
+    try:
+        yield
+    except ThalwegError:
+        raise
+    except Exception as error:
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        place = None if full or is_group_fault(error) else _place(package, error)
+        if place is None:
+            raise
+        raise TrialError(
+            f"the code of {package} must run, got {_told(error)} in {place}; mend it there"
+        ) from error
+
+
+def _place(package: str, error: Exception) -> str | None:
+    """Returns file, line and function of the last call in the family's code, or None."""
+    frames = traceback.extract_tb(error.__traceback__)
+    for folder in map(Path, importlib.import_module(package).__path__):
+        for frame in reversed(frames):
+            file = Path(frame.filename)
+            if file.is_relative_to(folder):
+                shown = Path(*package.split(".")) / file.relative_to(folder)
+                return f"{shown}:{frame.lineno} {frame.name}"
+    # torch goes backward through what the family computed without a line of Python.
+    inside = bool(frames) and _BACKWARD in frames[-1].filename
+    return "the backward pass of its loss" if inside else None
+
+
+def _told(error: Exception) -> str:
+    """Returns kind and first line of an error."""
+    first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    if len(first) > _MOST_LETTERS:
+        first = f"{first[:_MOST_LETTERS]}..."
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__

@@ -1,0 +1,135 @@
+"""What stays in fp32 while a model trains in half precision: statistics, normalisation, sums of gradients, masters.
+
+DeepSpeed casts parameters and nothing else. A buffer in fp32 would turn the tokens that it meets to fp32, which the
+next layer refuses; batch norms would meet statistics of another type than their weights; and torch's CPU kernels add
+the gradients of a normalisation's or an embedding's weights over samples in the type of its input, where bf16
+stops at 256 equal addends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+
+from thalweg.config import Precision
+
+if TYPE_CHECKING:
+    from deepspeed.runtime.engine import DeepSpeedEngine
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+_NAMES = "names"
+_SUMMING = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.LocalResponseNorm, nn.Embedding)
+"""Layers that average within a pass, or whose weights get their gradients as sums outside a matrix product."""
+
+
+def fit(model: nn.Module, precision: Precision) -> None:
+    """Prepares a model in fp32 for the cast of its parameters; once, in place.
+
+    Buffers in fp32 are cast too, but for statistics of normalisations; those in fp64 and integers stay as they are.
+    Normalisations and embeddings compute in fp32 and return the type that they were given. Nothing happens in fp32.
+    """
+    if precision == "fp32":
+        return
+    dtype = DTYPES[precision]
+    for module in model.modules():
+        if isinstance(module, _SUMMING):
+            vars(module)["forward"] = _in_fp32(module, module.forward, dtype)
+        if not isinstance(module, _NormBase):
+            for buffer in module.buffers(recurse=False):
+                if buffer.dtype == torch.float32:
+                    buffer.data = buffer.data.to(dtype)
+
+
+def _in_fp32(module: nn.Module, forward: Callable[..., Tensor], dtype: torch.dtype) -> Callable[..., Tensor]:
+    """Returns a layer's forward pass, computed with fp32 copies of input and parameters."""
+
+    @wraps(forward)
+    def compute(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        own = module.__dict__["_parameters"]  # under ZeRO 3 a dictionary of DeepSpeed's, which must come back
+        wide = {name: None if weight is None else weight.float() for name, weight in own.items()}
+        module.__dict__["_parameters"] = wide
+        try:
+            result = forward(x.float() if x.is_floating_point() else x, *args, **kwargs)
+        finally:
+            module.__dict__["_parameters"] = own
+        return result.to(x.dtype if x.is_floating_point() else dtype)
+
+    return compute
+
+
+def is_unsharded(engine: DeepSpeedEngine) -> bool:
+    """Whether an engine trains in half precision at ZeRO 0, where DeepSpeed leaves much to its caller."""
+    from deepspeed.runtime.fp16.unfused_optimizer import FP16_UnfusedOptimizer
+
+    return isinstance(getattr(engine, "optimizer", None), FP16_UnfusedOptimizer)
+
+
+def take_one_optimizer() -> None:
+    """Lets ZeRO 1 in bf16 with sums in fp32 take the optimizer of the other stages and types.
+
+    DeepSpeed would take one whose checkpoints its own tools refuse to turn into weights. Once per process.
+    """
+    from deepspeed.runtime import engine as deepspeed_engine
+
+    kind, choose = (
+        deepspeed_engine.DeepSpeedEngine,
+        deepspeed_engine.DeepSpeedEngine._do_optimizer_sanity_check,
+    )
+
+    @wraps(choose)
+    def chosen(engine: DeepSpeedEngine, optimizer: Any) -> Any:
+        found = choose(engine, optimizer)
+        sharded = engine.zero_optimization() and found == deepspeed_engine.BFLOAT16
+        return deepspeed_engine.ZERO_OPTIMIZATION if sharded else found
+
+    kind._do_optimizer_sanity_check = chosen
+
+
+def settle(engine: DeepSpeedEngine) -> None:
+    """Makes a fresh engine at ZeRO 0 in half precision train as those at the other stages do.
+
+    DeepSpeed takes a step with gradients of zero to allocate the optimizer's state, which decays the masters and
+    counts; and it accumulates gradients in the parameters' type, for it refuses ``grad_accum_dtype`` at this stage.
+    """
+    if not is_unsharded(engine):
+        return
+    engine.optimizer.refresh_fp32_params()
+    engine.optimizer.state.clear()
+    for group in engine.optimizer.fp16_groups:
+        for parameter in group:
+            parameter.grad_dtype = torch.float32
+    names = {parameter: name for name, parameter in engine.module.named_parameters()}
+    state_dict = engine.optimizer.state_dict
+    groups = [[names[parameter] for parameter in group] for group in engine.optimizer.fp16_groups]
+    engine.optimizer.state_dict = lambda: state_dict() | {_NAMES: groups}
+
+
+def loss_scale(engine: DeepSpeedEngine) -> float:
+    """Returns what a loss must be multiplied by: at ZeRO 0 in fp16 DeepSpeed divides gradients by it, and no more."""
+    return float(engine.optimizer.loss_scale) if is_unsharded(engine) else 1.0
+
+
+def masters(engine: DeepSpeedEngine) -> dict[nn.Parameter, Tensor]:
+    """Returns the fp32 copies that the optimizer keeps of the parameters at ZeRO 0 in half precision, else nothing."""
+    if not is_unsharded(engine):
+        return {}
+    optimizer = engine.optimizer
+    groups = zip(optimizer.fp16_groups, optimizer.fp32_groups, strict=True)
+    return {half: full for pair in groups for half, full in zip(*pair, strict=True)}
+
+
+def saved_masters(states: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Returns the fp32 copies of what was trained, by name, from DeepSpeed's file of an engine that `settle` changed.
+
+    Args:
+        states: Content of the file with the model; of any other engine nothing is returned.
+    """
+    optimizer = states.get("optimizer") or {}
+    groups = zip(optimizer.get(_NAMES, ()), optimizer.get("fp32_groups", ()), strict=False)
+    return {name: full.detach() for pair in groups for name, full in zip(*pair, strict=True)}

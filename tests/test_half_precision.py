@@ -1,0 +1,235 @@
+"""Every preset of every family trains in each precision, at each ZeRO stage, through the engine that trials use.
+
+Presets keep their options and lose their size: `LIMITS` bounds widths, depths and windows, stages of a chain get equal
+shares, and all train on the synthetic world of the preset ``tiny``, of which evaluations see a few samples.
+What is compared is what a step did to the fp32 masters, from which the gradient follows.
+"""
+
+import gc
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.thalweg.training.conftest import STEP, step_gradient
+from thalweg import discovery
+from thalweg.config import FamilyConfig, Precision
+from thalweg.contract import SplitName, Task
+from thalweg.search.prepare import make_world
+from thalweg.training.half_precision import DTYPES
+from thalweg.training.orders import Report, TrialOrder
+from thalweg.training.process_group import World, join
+from thalweg.training.session import DataCache, Session
+
+BATCH, MICRO = 4, 1
+PRESETS = [
+    (name, preset) for name in discovery.names("trainables") for preset in discovery.load_family(name).presets
+]
+LIMITS = {
+    "dim": 16,
+    "num_heads": 2,
+    "image_depth": 1,
+    "vector_depth": 1,
+    "decoder_dim": 16,
+    "decoder_num_heads": 2,
+    "decoder_depth": 1,
+    "sequence_length": 4,
+    "stride": 2,
+    "vector_patch_size": 4,
+    "channels": 4,
+    "max_channels": 8,
+    "hidden_dim": 16,
+    "neck_dim": 16,
+    "embedding_dim": 16,
+    "head_dim": 16,
+}
+"""Largest value of a knob, wherever a family has one of this name."""
+
+ERROR: Mapping[Precision, float] = {"fp32": 1e-3, "bf16": 0.02, "fp16": 0.003}
+"""Largest error of a gradient against that in fp32, as a share of its norm.
+
+It may be larger where already the fp32 gradient at rounded weights is another: embeddings of an untrained network that
+are all but alike differ by less than half precision tells apart, and a contrastive loss lives of these differences.
+"""
+MOST_AMPLIFIED = 30
+"""Roundings of a pass, activations and all, as a multiple of that of the weights alone."""
+
+
+class FewCache(DataCache):
+    """Opens data and lets evaluations see a few samples of them."""
+
+    def open(self, task: Task[Any, Any], root: Path, device: torch.device) -> Any:
+        """Returns the data, whose other splits than ``train`` are cut; they stay open for all presets."""
+        opened = super().open(task, root, device)
+        kind = type(opened)
+        if kind.__name__ != "Few":
+
+            def num_samples(self: Any, split: SplitName) -> int:
+                count: int = kind.num_samples(self, split)
+                return count if split == "train" else min(count, 2)
+
+            object.__setattr__(opened, "__class__", type("Few", (kind,), {"num_samples": num_samples}))
+        return opened
+
+
+def shrunken(values: Any, name: str = "") -> Any:
+    """Returns a configuration in JSON with the same options and within the limits."""
+    if isinstance(values, dict):
+        if name == "shares":
+            return dict.fromkeys(values, 1.0)
+        return {key: shrunken(value, key) for key, value in values.items()}
+    limited = name in LIMITS and isinstance(values, int)
+    return min(values, LIMITS[name]) if limited else values
+
+
+def distinct() -> list[tuple[str, str]]:
+    """Names all presets of all families, of those that are equal when shrunken the last one."""
+    found = {}
+    for name in discovery.names("trainables"):
+        for preset, config in discovery.load_family(name).presets.items():
+            values = shrunken(config.model_dump(mode="json"))
+            found[name, str(values | {"dataset": "", "optimization": "", "seed": 0})] = (name, preset)
+    return list(found.values())
+
+
+PRESETS = distinct()
+pytestmark = pytest.mark.usefixtures("fp16_everywhere")
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    """This process alone, whose imports no collection after a trial looks through again."""
+    alone = join()
+    gc.freeze()
+    yield alone
+    gc.unfreeze()
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Callable[[discovery.Family], Path]:
+    """Returns where the tiny synthetic world of a family lies."""
+    root = tmp_path_factory.mktemp("worlds")
+
+    @cache
+    def made(name: str) -> Path:
+        family = discovery.load_family(name)
+        make_world(family, root / name, family.preset("tiny").dataset)
+        return root / name
+
+    return lambda family: made(family.name)
+
+
+class Bench:
+    """Trains one preset, shrunken, in several ways.
+
+    Args:
+        family: The family.
+        preset: Its preset.
+        root: Folder of the data.
+        world: The process group.
+        opened: Opened data.
+        directory: An empty folder.
+    """
+
+    def __init__(
+        self,
+        family: discovery.Family,
+        preset: str,
+        root: Path,
+        world: World,
+        opened: DataCache,
+        directory: Path,
+    ) -> None:
+        values = shrunken(family.preset(preset).model_dump(mode="json"))
+        self.values = values | {"dataset": family.preset("tiny").dataset}
+        self.family, self.root, self.world, self.opened = family, root, world, opened
+        self.directory = directory
+        self.config: FamilyConfig = family.config_type.model_validate(self.values)
+        self.task = family.task_type(self.config)
+
+    def start(self, **optimization: Any) -> Session:
+        """Begins a trial with one step in each stage; the first one is evaluated too."""
+        steps = len(self.task.stages())
+        order = TrialOrder(
+            trial="trial",
+            family=self.family.package,
+            config=self.values | {"optimization": STEP | {"batch_size": BATCH, "lr": 1.0} | optimization},
+            metric=self.task.measured()[0],
+            evaluations=tuple(sorted({BATCH, steps * BATCH})),
+            data_root=str(self.root),
+            directory=str(self.directory),
+            checkpoints=False,
+        )
+        session = Session(order, self.world, self.opened)
+        if optimization["precision"] == "fp16":
+            # From 2**16 the scale would first fall for some steps, none of which is taken.
+            session._engine.optimizer.loss_scale = 128.0
+        return session
+
+    def gradient(
+        self, rounded: torch.dtype | None = None, **optimization: Any
+    ) -> tuple[dict[str, Tensor], Report]:
+        """Takes a step in each stage and returns the gradient of the first one, in fp32."""
+        session = self.start(**optimization)
+        if rounded:
+            with torch.no_grad():
+                for weight in session._module.parameters():
+                    weight.copy_(weight.to(rounded))
+        gradient, report = step_gradient(session)
+        while not report.done:
+            report = session.advance(report.samples)
+        session.close()
+        return gradient, report
+
+
+def error_of(gradient: Mapping[str, Tensor], reference: Mapping[str, Tensor]) -> float:
+    """Returns the norm of the difference as a share of the reference's norm."""
+    assert set(gradient) == set(reference)
+    squares = sum(float((gradient[name] - value).square().sum()) for name, value in reference.items())
+    return float(squares**0.5 / sum(float(value.square().sum()) for value in reference.values()) ** 0.5)
+
+
+@pytest.fixture(scope="module")
+def opened() -> FewCache:
+    """Keeps the data of all presets open."""
+    return FewCache(most=100)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "preset"), PRESETS, ids=["-".join(pair) for pair in PRESETS])
+def test_a_preset_trains_in_every_precision_at_every_zero_stage(
+    name: str,
+    preset: str,
+    data: Callable[[discovery.Family], Path],
+    world: World,
+    opened: FewCache,
+    tmp_path: Path,
+) -> None:
+    family = discovery.load_family(name)
+    bench = Bench(family, preset, data(family), world, opened, tmp_path)
+    reference, _ = bench.gradient(precision="fp32", zero_stage=0)
+    for precision, most in ERROR.items():
+        if precision != "fp32":
+            rounded, _ = bench.gradient(rounded=DTYPES[precision], precision="fp32", zero_stage=0)
+            most = max(most, MOST_AMPLIFIED * error_of(rounded, reference))
+        found = {}
+        for zero_stage in range(4):
+            found[zero_stage], report = bench.gradient(precision=precision, zero_stage=zero_stage)
+            assert error_of(found[zero_stage], reference) < most, (precision, zero_stage)
+            assert error_of(found[zero_stage], found[0]) < 1e-3, (precision, zero_stage)
+            assert set(bench.task.measured()) <= set(report.metrics), (precision, zero_stage)
+        if not draws_at_random(bench.values):
+            micro, _ = bench.gradient(precision=precision, zero_stage=2, micro_batch_size=MICRO)
+            assert error_of(micro, reference) < most, precision
+
+
+def draws_at_random(values: Mapping[str, Any]) -> bool:
+    """Whether a configuration has dropout, which micro-batches change."""
+    return any(
+        draws_at_random(value) if isinstance(value, dict) else name == "dropout" and value > 0
+        for name, value in values.items()
+    )

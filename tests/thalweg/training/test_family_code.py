@@ -1,0 +1,60 @@
+"""What a user reads of an error inside a family's own code."""
+
+import errno
+from dataclasses import replace
+
+import pytest
+import torch
+
+from families.toy.task import ToyTask
+from tests.thalweg.training.conftest import Orders, Run
+from thalweg.errors import ConfigError, TrialError
+from thalweg.training.family_code import blaming
+from thalweg.training.process_group import World
+from thalweg.training.session import DataCache, Session
+
+
+@pytest.mark.parametrize(
+    "place", ["build", "open", "training_batch", "evaluation_batch", "evaluate", "baselines"]
+)
+@pytest.mark.parametrize("zero_stage", [0, 3])
+def test_an_error_in_a_family_names_place_and_cause(
+    place: str, zero_stage: int, order: Orders, run: Run
+) -> None:
+    asked = replace(order(fails_in=place, opt={"zero_stage": zero_stage}), baselines=True)
+    with pytest.raises(
+        TrialError,
+        match=rf"^the code of families\.toy must run, got KeyError: '{place}' in families/toy/task\.py:\d+ ",
+    ) as caught:
+        run(asked)
+    assert isinstance(caught.value.__cause__, KeyError)
+    assert type(caught.value) is TrialError
+
+
+def test_an_error_of_torch_in_a_loss_names_the_line_of_the_family(
+    order: Orders, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ToyTask, "_batch", lambda self, data, rows: {"inputs": torch.zeros(len(rows), 5)})
+    monkeypatch.setattr(ToyTask, "counts", lambda self, batch, progress: {"first": 1.0})
+    with pytest.raises(
+        TrialError, match=r"RuntimeError: .*mat1 and mat2 .* in families/toy/task\.py:\d+ forward"
+    ):
+        run(order())
+
+
+def test_an_error_on_the_way_back_says_so(order: Orders, run: Run) -> None:
+    with pytest.raises(TrialError, match=r"RuntimeError: .* in the backward pass of its loss"):
+        run(order(fails_in="backward"))
+
+
+def test_errors_of_thalweg_and_of_its_surroundings_pass(order: Orders, world: World) -> None:
+    with pytest.raises(ConfigError, match="widht"):
+        Session(order(widht=3), world, DataCache())
+    for error in (
+        OSError(errno.ENOSPC, "no space left on device"),
+        RuntimeError("Gloo connectFullMesh failed"),
+        KeyError("of nobody"),
+    ):
+        with pytest.raises(type(error)) as caught, blaming("families.toy"):
+            raise error
+        assert caught.value is error
