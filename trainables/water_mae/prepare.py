@@ -25,7 +25,7 @@ from trainables.water_mae.layout import ATTRIBUTES
 from trainables.water_mae.metrics import FLOW_FLOOR
 from trainables.water_mae.patches import Patches, kept_patches
 
-FORMAT = 7
+FORMAT = 8
 """Version of what a store holds; part of its name."""
 _KM_PER_DEGREE = 111.195
 
@@ -266,22 +266,18 @@ def _write_static(content: _Content, catchments: Catchments, patch_size: int) ->
     static = _into_patches(_standardised(catchments.static).T, patch_size)
     content.writer.put("static", np.moveaxis(static, 0, -1).astype(np.float32))
     content.put("member_valid", _into_patches(np.ones(len(catchments.ids), bool), patch_size))
-    content.writer.put("vector_positions", _positions(catchments.static, patch_size))
+    content.writer.put("member_positions", _positions(catchments.static, patch_size))
 
 
 def _positions(
     static: Float64[np.ndarray, "catchment attribute"], patch_size: int
-) -> Float32[np.ndarray, "vector_patch 2"]:
-    """Averages the positions of the catchments of each vector patch, in km; an unknown one counts as the mean."""
+) -> Float32[np.ndarray, "vector_patch member 2"]:
+    """Returns the positions of catchments in km; an unknown one counts as the mean, which is 0."""
     degrees = static[:, [ATTRIBUTES.index(name) for name in ("longitude", "latitude")]]
     degrees = degrees - np.nanmean(degrees, axis=0)
     narrowing = np.cos(np.radians(np.nanmean(static[:, ATTRIBUTES.index("latitude")])))
     km = np.nan_to_num(degrees) * _KM_PER_DEGREE * np.array([narrowing, 1.0])
-    count = _into_patches(np.ones(len(km)), patch_size).sum(axis=1)
-    positions: Float32[np.ndarray, "vector_patch 2"] = (
-        _into_patches(km.T, patch_size).sum(axis=2) / count
-    ).T.astype(np.float32)
-    return positions
+    return np.moveaxis(_into_patches(km.T, patch_size), 0, -1).astype(np.float32)
 
 
 def _into_patches(

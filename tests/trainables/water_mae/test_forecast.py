@@ -188,7 +188,7 @@ def test_without_a_head_nothing_is_forecast(config: WaterMAE, data: WaterData) -
     assert type(task.build(data)) is MaskedAutoencoder
     assert not any("forecast" in name for name in task.measured())
     assert not any("forecast" in name for name in task.evaluation_batch(data, "val", np.arange(2)))
-    assert set(task.baselines(data)) == {"climatology", "persistence", "nearest"}
+    assert "forecast_ridge" not in task.baselines(data)
     assert WaterMAETask(with_head(config)).protocol() == task.protocol()
 
 
@@ -307,7 +307,7 @@ def test_rows_are_days_with_rivers_before_and_after(data: WaterData) -> None:
 
 
 def test_a_batch_is_regressed_as_the_training_days_were(task: WaterMAETask, data: WaterData) -> None:
-    baseline = task.baselines(data)["ridge"]
+    baseline = task.baselines(data)["forecast_ridge"]
     rows = ridge.training_rows(data)
     # the window that starts on day 12 ends on day 14, the first row
     index = np.flatnonzero(data.starts["train"] == 12)
@@ -327,10 +327,11 @@ def test_the_regression_beats_persistence_and_is_measured_by_its_forecasts_alone
     data = task.open(tiny_root)
     baselines = task.baselines(data)
     found = {
-        name: evaluate(task, baselines[name], data, 64) for name in ("ridge", "persistence", "climatology")
+        name: evaluate(task, baselines[name], data, 64)
+        for name in ("forecast_ridge", "persistence", "climatology")
     }
-    assert set(found["ridge"]) == {"nse_forecast", *(f"nse_forecast_{days}d" for days in LEAD_DAYS)}
+    assert set(found["forecast_ridge"]) == {"nse_forecast", *(f"nse_forecast_{days}d" for days in LEAD_DAYS)}
     for lead in LEAD_DAYS:
         name = f"nse_forecast_{lead}d"
-        assert found["ridge"][name] > found["persistence"][name] + 0.005
+        assert found["forecast_ridge"][name] > found["persistence"][name] + 0.005
     assert found["persistence"]["nse_forecast_1d"] > found["persistence"]["nse_forecast_7d"]
