@@ -337,7 +337,9 @@ def test_the_best_trial_is_reported_on_the_split_that_selected_nothing(
     samples = {"last": 256, "best": 128}[at]
     found = evaluate(Path(checkpoints[samples]), tmp_path)
     assert f"trial 0 after {samples} samples" in result.output
-    row = f"mse +{found.val['mse']:.4f} +{found.test['mse']:.4f} +{found.baselines['zero']['mse']:.4f}"
+    best = f"{found.baselines['zero']['mse']:.4f} zero"
+    mark = "+" if found.test["mse"] < found.baselines["zero"]["mse"] else "-"
+    row = f"mse +{found.val['mse']:.4f} +{found.test['mse']:.4f} {re.escape(mark)} +{best}"
     assert re.search(row, result.output), result.output
     metrics = {"mse": found.test["mse"]}  # the weighted loss means something else in every trial
     place = (uri, "toys", Path("thalweg_runs/toys").absolute(), 0, metrics)
