@@ -99,9 +99,17 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
         flow = MODALITIES.index("river_flow")
         scale = torch.tensor([data.mean[flow], data.std[flow]], dtype=torch.float64)
         return batch | {
+            **self._training_windows(data, split, indices),
             "at_other_ratios": torch.from_numpy(chosen),
             "river_flow_scale": scale.expand(len(indices), 2),
         }
+
+    def _training_windows(self, data: WaterData, split: SplitName, indices: Indices) -> Batch:
+        """Draws a window of the training split for each of another split, hidden likewise, spread over it evenly."""
+        count = data.num_samples(split)
+        part = data.with_training_windows(count)
+        batch = self._observed_batch(part, "train", indices * part.num_samples("train") // count)
+        return {f"{name}{evaluation.OF_TRAINING}": value for name, value in batch.items()}
 
     def _observed_batch(self, data: WaterData, split: SplitName, indices: Indices) -> Batch:
         """Draws windows with the masks of the reference ratio and what of them is data."""
@@ -206,7 +214,7 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
         """Sums what the metrics need, at all ratios of the protocol; a predictor may do one of the two tasks alone."""
         sums = {} if isinstance(model, Ridge) else evaluation.evaluate(model, batch)
         if self._forecasts and isinstance(model, forecast.Forecaster):
-            sums |= forecast.sums(model.forecast(batch), batch)
+            sums |= forecast.all_sums(model, batch)
         return sums
 
     def summarize(self, sums: Mapping[str, Tensor]) -> dict[str, float]:
