@@ -98,8 +98,8 @@ class NearestPatch(nn.Module):
             kind, index = kind_and_index(name)
             values, seen = seen_values(batch, name)
             masked = batch[f"{kind}_masked"][:, index]
-            ordered = (self.get_buffer(f"{kind}_{what}") for what in ("rank", "order"))
-            near, known = nearest_seen(*ordered, seen, masked, 1)
+            rank, order = self.get_buffer(f"{kind}_rank"), self.get_buffer(f"{kind}_order")
+            near, known = nearest_seen(rank, order, seen, masked, 1)
             found = torch.where(known, patch_means(values, seen).gather(2, near[..., 0])[..., None], 0.0)
             predictions[name] = found.expand(*masked.shape, values.shape[-1])
         return predictions

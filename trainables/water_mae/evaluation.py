@@ -8,7 +8,7 @@ River flow is predicted as a logarithm. What makes a mean in mm/day of it is lea
 one for each that is evaluated at the other ratios, hidden as they are; see `metrics.mean_factor`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -56,9 +56,10 @@ def at_other_ratios(indices: Indices, num_windows: int) -> Bool[np.ndarray, " ba
     return chosen
 
 
-def protocol() -> dict[str, Any]:
-    """Names what the metrics depend on besides weights and data."""
+def protocol(modalities: Collection[str]) -> dict[str, Any]:
+    """Names what the metrics depend on besides weights and data; `modalities` are those of the mean skill."""
     return {
+        "modalities": list(modalities),
         "masking": MASKING.model_dump(),
         "mask_seed": MASK_SEED,
         "other_ratios": list(OTHER_RATIOS),
@@ -111,13 +112,18 @@ def evaluate(model: nn.Module, batch: Batch) -> Sums:
     return sums
 
 
-def summarize(sums: Mapping[str, Tensor]) -> dict[str, float]:
+def summarize(sums: Mapping[str, Tensor], modalities: Collection[str] = MODALITIES) -> dict[str, float]:
     """Turns the sums of a split into metrics; those of a modality that it lacks, or that is constant, are NaN.
 
     Such a modality does not enter the mean skill.
+
+    Args:
+        sums: What `evaluate` returned, added up.
+        modalities: Those that the mean skill is of.
     """
-    found = _summarize_modalities(sums, "")
-    found |= {name: value for ratio in OTHER_RATIOS for name, value in _at_ratio(sums, ratio).items()}
+    found = _summarize_modalities(sums, "", modalities)
+    for ratio in OTHER_RATIOS:
+        found |= _at_ratio(sums, ratio, modalities)
     moments = metrics.scaled(named(sums, "flow"), metrics.mean_factor(named(sums, "flow_train")))
     found["nse_river_flow"] = metrics.median(metrics.nse(moments))
     found["kge_river_flow"] = metrics.median(metrics.kge(moments))
@@ -223,18 +229,20 @@ def _sums_of_catchments(predictions: Predictions, batch: Batch, counted: Bool[Te
     )
 
 
-def _at_ratio(sums: Mapping[str, Tensor], ratio: float) -> dict[str, float]:
-    found = _summarize_modalities(sums, f"{suffix(ratio)}/")
+def _at_ratio(sums: Mapping[str, Tensor], ratio: float, modalities: Collection[str]) -> dict[str, float]:
+    found = _summarize_modalities(sums, f"{suffix(ratio)}/", modalities)
     return {f"{name}_{suffix(ratio)}": value for name, value in found.items() if name.startswith("skill")}
 
 
-def _summarize_modalities(sums: Mapping[str, Tensor], prefix: str) -> dict[str, float]:
+def _summarize_modalities(
+    sums: Mapping[str, Tensor], prefix: str, modalities: Collection[str]
+) -> dict[str, float]:
     found: dict[str, float] = {}
     skills = []
     for name in MODALITIES:
         parts = {part: sums[f"{prefix}{name}/{part}"] for part in ("count", "total", "square", "error")}
         found |= {f"skill_{name}": metrics.skill(parts), f"mse_{name}": metrics.mean_squared_error(parts)}
-        if metrics.spread(parts) > 0:
+        if name in modalities and metrics.spread(parts) > 0:
             skills.append(found[f"skill_{name}"])
     return {"skill": sum(skills) / len(skills) if skills else float("nan"), **found}
 
@@ -245,7 +253,7 @@ def _words(modality: str) -> str:
 
 def _skill(ending: str, what: str, modality: str | None = None) -> Metric:
     name = f"skill_{modality}{ending}" if modality else f"skill{ending}"
-    over = "" if modality else "mean over the modalities of "
+    over = "" if modality else "mean over evaluation.modalities of "
     return _metric(name, f"{over}1 - MSE / variance of the {what}; 1 is perfect")
 
 

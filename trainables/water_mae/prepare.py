@@ -18,6 +18,7 @@ from thalweg.data.hdf5 import CHUNK_DAYS, DailyGrid, read_days
 from thalweg.data.normalization import DAYS_OF_YEAR, Climatology, Moments
 from thalweg.data.store import StoreWriter, key_of
 from thalweg.errors import DataError
+from trainables.water_mae.calendar_share import MAX_SHARE, calendar_share, sentence
 from trainables.water_mae.catchments import Catchments, read_catchments
 from trainables.water_mae.config import IMAGE_MODALITIES, VECTOR_MODALITIES, DataKnobs, Filling
 from trainables.water_mae.inputs import Inputs, LandCheck, inspect
@@ -243,6 +244,7 @@ def _write_vectors(
         _require_spread(item, name, source)
         values[:, number] = (values[:, number] - item.mean) / item.std
         moments.append(item)
+    _note_calendar(content, inputs, catchments, values[train, 0])
     values[~catchments.present] = 0
     stored = [
         content.rounded(name, values[:, number].astype(np.float32))
@@ -258,6 +260,20 @@ def _write_vectors(
     )
     content.writer.put("climatology_vectors", climatology.smoothed())
     return moments
+
+
+def _note_calendar(
+    content: _Content,
+    inputs: Inputs,
+    catchments: Catchments,
+    evaporation: Float64[np.ndarray, "day catchment"],
+) -> None:
+    """Says so where evaporation, which is often derived, holds little but the calendar."""
+    train = inputs.spans["train"]
+    there = catchments.present[train.start : train.stop, 0]
+    share = calendar_share(evaporation[there], inputs.day_of_year[train.start : train.stop][there])
+    if share > MAX_SHARE:
+        content.notes.append(sentence(share))
 
 
 def _write_static(content: _Content, catchments: Catchments, patch_size: int) -> None:

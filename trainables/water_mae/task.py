@@ -226,7 +226,7 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
         metrics = forecast.summarize(sums) if forecasts else {}
         if all(name.startswith(forecast.STAGE) for name in sums):
             return metrics
-        metrics |= evaluation.summarize(sums)
+        metrics |= evaluation.summarize(sums, self.config.evaluation.modalities)
         weights = self.config.loss_weights.model_dump()
         parts = [
             weights[name] * metrics[f"mse_{name}"]
@@ -236,11 +236,11 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
         return metrics | {"weighted_loss": sum(parts) if parts else float("nan")}
 
     def protocol(self) -> Mapping[str, Any]:
-        """Names the masks of the evaluation and the windows and patches that they hide."""
+        """Names the masks of the evaluation, the windows and patches that they hide, and the modalities that count."""
         ahead = {"lead_days": list(forecast.LEAD_DAYS)}
         knobs = self.config.data
         days = knobs.model_dump(exclude={"stride"}) | {"evaluation_stride": knobs.evaluated_every}
-        return {**evaluation.protocol(), **ahead, "data": days}
+        return {**evaluation.protocol(self.config.evaluation.modalities), **ahead, "data": days}
 
     def baselines(self, data: WaterData) -> Mapping[str, nn.Module]:
         """Returns the mean seasonal cycle, persistence, the nearest visible patch, interpolation and regressions."""

@@ -71,9 +71,8 @@ def test_the_factor_is_the_ratio_of_seen_to_given_water_with_ten_pooled_days() -
     counts = rng.random((7, 5, 2)) < 0.7
     counts[:, 4] = False  # two catchments that were never hidden
     patches = torch.arange(5).expand(1, 7, 5)
-    sums = metrics.catchment_sums(
-        *(torch.tensor(each)[None] for each in (given, seen)), torch.tensor(counts)[None], patches, 5
-    )
+    there = torch.tensor(counts)[None]
+    sums = metrics.catchment_sums(torch.tensor(given)[None], torch.tensor(seen)[None], there, patches, 5)
     factor = metrics.mean_factor(sums)
     pooled = seen[counts].sum() / given[counts].sum()
     for patch, member in np.ndindex(5, 2):
