@@ -392,7 +392,7 @@ def test_pictures_of_the_best_trials_are_told_with_where_they_are(
 
     def draw(record: object, directory: Path, root: Path | None) -> list[pictures.Drawn]:
         assert directory.is_absolute()
-        return [pictures.Drawn(number=7, folder=tmp_path, files=[tmp_path / "maps.png"])]
+        return [pictures.Drawn(number=7, folder=tmp_path / "drawn", files=[tmp_path / "drawn" / "maps.png"])]
 
     def shelve(*arguments: object) -> str | None:
         asked.append(arguments)
@@ -406,5 +406,5 @@ def test_pictures_of_the_best_trials_are_told_with_where_they_are(
     result = run("best", "rivers", "--pictures", "--tracking-uri", uri)
     assert result.exit_code == 0, result.output
     told = "and in MLflow" if known else f"not in MLflow, for {uri} does not know the trial"
-    assert result.output.strip() == f"trial 7: 1 pictures in {tmp_path}, {told}"
-    assert asked == [(uri, "rivers", Path("thalweg_runs/rivers").absolute(), 7, tmp_path)]
+    assert result.output.strip() == f"trial 7: 1 pictures in drawn, {told}"
+    assert asked == [(uri, "rivers", Path("thalweg_runs/rivers").absolute(), 7, tmp_path / "drawn")]

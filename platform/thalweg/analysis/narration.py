@@ -90,11 +90,7 @@ def _ending(event: TrialEnded, standing: Standing, new_best: bool) -> Text:
     if event.value is not None:
         text.append(f": {metric} {score(event.value)}")
     text.append(f" after {counted(event.samples, 'sample')}, {clock(event.seconds)}")
-    if not new_best:
-        return text
-    text.append("  new best", style="bold green")
-    against = compared(standing, event.value)
-    return text.append(f" {against}") if against else text
+    return text.append("  new best", style="bold green") if new_best else text
 
 
 def compared(standing: Standing, value: float | None) -> str:

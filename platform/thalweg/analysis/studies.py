@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from thalweg.analysis.beside import HEAD, LEGEND, Beside
-from thalweg.analysis.wording import clock, score
+from thalweg.analysis.wording import clock, near, score
 from thalweg.config import flat, parse
 from thalweg.discovery import Family, load_family
 from thalweg.errors import StudyError, ThalwegError
@@ -225,10 +225,10 @@ def earlier_trials(options: Options) -> tuple[TrialRecord, ...]:
 
 def places(options: Options, record: StudyRecord, tracking_uri: str) -> dict[str, str]:
     """Says where a study and its best checkpoint lie, and where MLflow records it."""
-    found = {"study folder": _near(options.directory), "MLflow": f"{tracking_uri}, experiment {options.name}"}
+    found = {"study folder": near(options.directory), "MLflow": f"{tracking_uri}, experiment {options.name}"}
     best = record.best()
     if best is not None and best.checkpoint:
-        found["best checkpoint"] = _near(Path(best.checkpoint))
+        found["best checkpoint"] = near(Path(best.checkpoint))
     return found
 
 
@@ -260,8 +260,3 @@ def next_commands(
 def _command(words: str, flags: Mapping[str, Any]) -> str:
     given = [f"{flag} {shlex.quote(str(value))}" for flag, value in flags.items() if value is not None]
     return " ".join([words, *given])
-
-
-def _near(path: Path) -> str:
-    """Writes a path relative to the working directory where it lies below it."""
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

@@ -58,8 +58,10 @@ class PlainView:
         """Takes one event."""
         with self._lock:
             new_best = self.standing.observe(event)
+            best = self.standing.best
+            against = f" {compared(self.standing, best.value)}" if new_best and best is not None else ""
             for text in sentences(event, self.standing, new_best):
-                self._say(text.plain)
+                self._say((text.plain + against).rstrip())
             if isinstance(event, TrialProgress) and self.standing.elapsed - self._said >= QUIET_S:
                 self._say(whereabouts(self.standing))
 
