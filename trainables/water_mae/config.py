@@ -268,7 +268,13 @@ class ForecastKnobs(Knobs):
 class EvaluationKnobs(Knobs):
     """What a study is after; the same in all of its trials, for results are compared only where it is equal."""
 
-    modalities: tuple[Modality, ...] = MODALITIES
+    modalities: tuple[Modality, ...] = (
+        "precipitation",
+        "soil_moisture",
+        "temperature",
+        "evaporation",
+        "river_flow",
+    )
     """Modalities of which ``skill`` is the mean, at every mask ratio.
 
     Each is measured and trained on whether it is named or not. Leave out one that says nothing of a model, such as a
