@@ -1,4 +1,8 @@
-"""Great Britain, 2001 to 2013: the quickstart's question on real river flow and gridded weather."""
+"""Great Britain, 2001 to 2013: the quickstart's question on real river flow and gridded weather.
+
+The bar is high: on validation, plain interpolation has a skill of .909 and a ridge regression on what is visible around
+.936. A trial has found something where its marks beside the best baseline are `+`.
+"""
 
 from thalweg.search.space import Trial
 from thalweg.search.study import Study

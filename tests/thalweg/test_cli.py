@@ -368,7 +368,9 @@ def test_the_best_trial_is_reported_on_the_split_that_selected_nothing(
     samples = {"last": 256, "best": 128}[at]
     found = evaluate(Path(checkpoints[samples]), tmp_path)
     assert f"trial 0 after {samples} samples" in result.output
-    row = f"mse +{found.val['mse']:.4f} +{found.test['mse']:.4f} +{found.baselines['zero']['mse']:.4f}"
+    best = f"{found.baselines['zero']['mse']:.4f} zero"
+    mark = "+" if found.test["mse"] < found.baselines["zero"]["mse"] else "-"
+    row = f"mse +{found.val['mse']:.4f} +{found.test['mse']:.4f} {re.escape(mark)} +{best}"
     assert re.search(row, result.output), result.output
     metrics = {"mse": found.test["mse"]}  # the weighted loss means something else in every trial
     place = (uri, "toys", Path("thalweg_runs/toys").absolute(), 0, metrics)
@@ -421,7 +423,7 @@ def test_pictures_of_the_best_trials_are_told_with_where_they_are(
 
     def draw(record: object, directory: Path, root: Path | None) -> list[pictures.Drawn]:
         assert directory.is_absolute()
-        return [pictures.Drawn(number=7, folder=tmp_path, files=[tmp_path / "maps.png"])]
+        return [pictures.Drawn(number=7, folder=tmp_path / "drawn", files=[tmp_path / "drawn" / "maps.png"])]
 
     def shelve(*arguments: object) -> str | None:
         asked.append(arguments)
@@ -435,5 +437,5 @@ def test_pictures_of_the_best_trials_are_told_with_where_they_are(
     result = run("best", "rivers", "--pictures", "--tracking-uri", uri)
     assert result.exit_code == 0, result.output
     told = "and in MLflow" if known else f"not in MLflow, for {uri} does not know the trial"
-    assert result.output.strip() == f"trial 7: 1 pictures in {tmp_path}, {told}"
-    assert asked == [(uri, "rivers", Path("thalweg_runs/rivers").absolute(), 7, tmp_path)]
+    assert result.output.strip() == f"trial 7: 1 pictures in drawn, {told}"
+    assert asked == [(uri, "rivers", Path("thalweg_runs/rivers").absolute(), 7, tmp_path / "drawn")]

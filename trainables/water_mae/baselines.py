@@ -2,13 +2,20 @@
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from thalweg.nn.masking import take_patches
 from trainables.water_mae.config import MODALITIES
 from trainables.water_mae.data import WaterData
 from trainables.water_mae.forecast import LEAD_DAYS, RIVER_FLOW, Forecast, last_flow
+from trainables.water_mae.interpolation import (
+    Interpolation,
+    before_and_after,
+    nearest_seen,
+    patch_means,
+    seen_values,
+)
 from trainables.water_mae.model import Batch, Predictions, kind_and_index
 
 
@@ -49,18 +56,16 @@ class Climatology(nn.Module):
 
 
 class Persistence(nn.Module):
-    """Predicts what the same patch showed when it was last visible, else when it is next; else the mean, 0."""
+    """Predicts what the same place showed when it was last visible, else when it is next; else the mean, 0."""
 
     def forward(self, batch: Batch) -> Predictions:
         """Looks for the nearest visible day of each masked patch; takes the same batch as the model."""
         predictions = {}
         for name in MODALITIES:
             kind, index = kind_and_index(name)
-            values, masked = batch[f"{kind}s"][:, index].float(), batch[f"{kind}_masked"][:, index]
-            visible = _visible(batch[f"{kind}_keep"][:, index], values.shape[2])
-            seen = values * visible[..., None]
-            day = _day_to_repeat(visible)[..., None].expand(values.shape)
-            predictions[name] = take_patches(seen.gather(1, day), masked)
+            before, after = before_and_after(*seen_values(batch, name))
+            repeated = torch.where(before.days < 0, after.values, before.values)
+            predictions[name] = take_patches(repeated, batch[f"{kind}_masked"][:, index])
         return predictions
 
     def forecast(self, batch: Batch) -> Forecast:
@@ -73,39 +78,31 @@ class NearestPatch(nn.Module):
     """Predicts the mean over the nearest patch that is visible on the same day.
 
     Args:
-        image_distances: Distance of the land patches from each other.
-        vector_distances: Distance of the vector patches from each other.
+        data: Gives the positions of cells and catchments.
     """
 
-    def __init__(
-        self,
-        image_distances: Float[Tensor, "patch patch"],
-        vector_distances: Float[Tensor, "vector_patch vector_patch"],
-    ) -> None:
+    def __init__(self, data: WaterData) -> None:
         super().__init__()
-        for kind, distances in (("image", image_distances), ("vector", vector_distances)):
-            order = distances.argsort(dim=1, stable=True)
+        for kind, positions in (
+            ("image", data.geometry.patch_rows_cols),
+            ("vector", data.vector_positions),
+        ):
+            order = _distances(positions).argsort(dim=1, stable=True)
             self.register_buffer(f"{kind}_order", order, persistent=False)
+            self.register_buffer(f"{kind}_rank", order.argsort(dim=1), persistent=False)
 
     def forward(self, batch: Batch) -> Predictions:
         """Looks around each masked patch; takes the same batch as the model."""
         predictions = {}
         for name in MODALITIES:
             kind, index = kind_and_index(name)
-            values, masked = batch[f"{kind}s"][:, index].float(), batch[f"{kind}_masked"][:, index]
-            nearest = self._nearest(kind, batch[f"{kind}_keep"][:, index], masked)
-            means = _patch_means(values, batch[f"{kind}_valid"])
-            predictions[name] = means.gather(2, nearest)[..., None].expand(*masked.shape, values.shape[-1])
+            values, seen = seen_values(batch, name)
+            masked = batch[f"{kind}_masked"][:, index]
+            rank, order = self.get_buffer(f"{kind}_rank"), self.get_buffer(f"{kind}_order")
+            near, known = nearest_seen(rank, order, seen, masked, 1)
+            found = torch.where(known, patch_means(values, seen).gather(2, near[..., 0])[..., None], 0.0)
+            predictions[name] = found.expand(*masked.shape, values.shape[-1])
         return predictions
-
-    def _nearest(
-        self, kind: str, keep: Int[Tensor, "batch step keep"], masked: Int[Tensor, "batch step masked"]
-    ) -> Int[Tensor, "batch step masked"]:
-        order = self.get_buffer(f"{kind}_order")
-        neighbours = order[masked]  # (batch, step, masked, patch)
-        visible = _visible(keep, len(order))[:, :, None].expand(neighbours.shape).gather(3, neighbours)
-        first = visible.int().argmax(dim=3, keepdim=True)
-        return neighbours.gather(3, first)[..., 0]
 
 
 def all_baselines(data: WaterData) -> dict[str, nn.Module]:
@@ -114,7 +111,8 @@ def all_baselines(data: WaterData) -> dict[str, nn.Module]:
     return {
         "climatology": Climatology(images, vectors),
         "persistence": Persistence(),
-        "nearest": NearestPatch(_distances(data.geometry.patch_rows_cols), _distances(data.vector_positions)),
+        "nearest": NearestPatch(data),
+        "interpolation": Interpolation(data),
     }
 
 
@@ -122,25 +120,3 @@ def _distances(positions: np.ndarray) -> Float[Tensor, "place place"]:
     places = torch.tensor(positions, dtype=torch.float64)
     distances: Tensor = torch.linalg.vector_norm(places[:, None] - places, dim=2)
     return distances
-
-
-def _visible(keep: Int[Tensor, "batch step keep"], num_patches: int) -> Bool[Tensor, "batch step patch"]:
-    visible = torch.zeros(*keep.shape[:2], num_patches, dtype=torch.bool, device=keep.device)
-    return visible.scatter(2, keep, True)
-
-
-def _day_to_repeat(visible: Bool[Tensor, "batch step patch"]) -> Int[Tensor, "batch step patch"]:
-    """Returns the last visible day up to each day, else the next one, else the day itself."""
-    num_steps = visible.shape[1]
-    today = torch.arange(num_steps, device=visible.device)[:, None].expand(visible.shape)
-    last = torch.where(visible, today, -1).cummax(dim=1).values
-    following = torch.where(visible, today, num_steps).flip(1).cummin(dim=1).values.flip(1)
-    return torch.where(last >= 0, last, torch.where(following < num_steps, following, today))
-
-
-def _patch_means(
-    values: Float[Tensor, "batch step patch value"], valid: Bool[Tensor, "batch patch value"]
-) -> Float[Tensor, "batch step patch"]:
-    """Averages over land cells or catchments."""
-    weight = valid[:, None].to(values.dtype)
-    return (values * weight).sum(3) / weight.sum(3).clamp(min=1)

@@ -49,6 +49,7 @@ FilmMode = Literal["tanh", "one_plus", "none"]
 FilmScope = Literal["per_patch", "global"]
 DecoderType = Literal["cross", "self"]
 Filling = Literal["refuse", "zero", "nearest", "median"]
+Modality = Literal["precipitation", "soil_moisture", "temperature", "evaporation", "river_flow"]
 
 
 class DataKnobs(Knobs):
@@ -309,6 +310,33 @@ class ForecastKnobs(Knobs):
         return self
 
 
+class EvaluationKnobs(Knobs):
+    """What a study is after; the same in all of its trials, for results are compared only where it is equal."""
+
+    modalities: tuple[Modality, ...] = (
+        "precipitation",
+        "soil_moisture",
+        "temperature",
+        "evaporation",
+        "river_flow",
+    )
+    """Modalities of which ``skill`` is the mean, at every mask ratio.
+
+    Each is measured and trained on whether it is named or not. Leave out one that says nothing of a model, such as a
+    derived evaporation that is little but the calendar.
+    """
+
+    @model_validator(mode="after")
+    def _some_modalities_in_their_order(self) -> Self:
+        ordered = tuple(name for name in MODALITIES if name in self.modalities)
+        if not ordered or self.modalities != ordered:
+            raise ValueError(
+                f"modalities must be some of {', '.join(MODALITIES)}, each once and in this order, got "
+                f"{', '.join(self.modalities) or 'none'}; try {', '.join(ordered or MODALITIES)}"
+            )
+        return self
+
+
 class WaterMAE(FamilyConfig):
     """Masked autoencoder over three gridded fields and two catchment series, for one trial."""
 
@@ -328,6 +356,8 @@ class WaterMAE(FamilyConfig):
     """Form of the loss."""
     forecast: ForecastKnobs = ForecastKnobs()
     """Downstream task."""
+    evaluation: EvaluationKnobs = EvaluationKnobs()
+    """What the objective counts; no search may change it."""
 
     def idle(self) -> tuple[str, ...]:
         """Names masks and loss of a pre-training that there is not; loss weights still enter what is measured."""

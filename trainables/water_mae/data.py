@@ -1,5 +1,6 @@
 """The data of the hydrological masked autoencoder: days of land patches and catchments, served as windows."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -47,6 +48,14 @@ class Geometry:
     def num_pixels(self) -> int:
         """Cells in an image patch."""
         return int(self.pixel_valid.shape[1])
+
+    @property
+    def pixel_positions(self) -> Int64[np.ndarray, "patch pixel 2"]:
+        """Row and column of each cell in the grid."""
+        side = math.isqrt(self.num_pixels)
+        inside = np.stack(np.divmod(np.arange(self.num_pixels), side), axis=1)
+        positions: Int64[np.ndarray, "patch pixel 2"] = self.patch_rows_cols[:, None] * side + inside
+        return positions
 
     @property
     def num_vector_patches(self) -> int:
@@ -109,7 +118,7 @@ class WaterData:
         mean: What was subtracted from each of the five modalities; river flow is log(mm/day + 1e-6).
         std: What they were then divided by.
         catchments: NRFA gauge numbers in the order of vector patches and members.
-        vector_positions: Mean position of the catchments of each vector patch, in km east and north of a point.
+        member_positions: Position of each catchment in km east and north of a point; an unknown one, and padding, is 0.
         sequence_length: Days in a window.
         starts: First day of each window, by split.
         ends: The day after the last one, by split.
@@ -130,7 +139,7 @@ class WaterData:
     mean: Float64[np.ndarray, " 5"]
     std: Float64[np.ndarray, " 5"]
     catchments: tuple[int, ...]
-    vector_positions: Float32[np.ndarray, "vector_patch 2"]
+    member_positions: Float32[np.ndarray, "vector_patch member 2"]
     sequence_length: int
     starts: dict[SplitName, Int64[np.ndarray, " window"]]
     ends: dict[SplitName, int]
@@ -144,6 +153,13 @@ class WaterData:
     resident: Resident | None = field(default=None, repr=False)
 
     @property
+    def vector_positions(self) -> Float32[np.ndarray, "vector_patch 2"]:
+        """Mean position of the catchments of each vector patch, as `member_positions`."""
+        count = self.geometry.member_valid.sum(axis=1, keepdims=True)
+        means: Float32[np.ndarray, "vector_patch 2"] = self.member_positions.sum(axis=1) / count
+        return means.astype(np.float32)
+
+    @property
     def num_bytes(self) -> int:
         """Memory that the days take on a device."""
         return self.images.nbytes + self.vectors.nbytes
@@ -154,6 +170,16 @@ class WaterData:
         return replace(
             self, resident=Resident(*(upload(each, device) for each in (self.images, self.vectors, *valid)))
         )
+
+    def with_training_windows(self, most: int) -> "WaterData":
+        """Returns the same data with at most so many windows of ``train``, spread over it evenly.
+
+        They do not depend on the stride of training, which a study may search: what an evaluation needs from the
+        training split is taken from such windows.
+        """
+        first, last = int(self.starts["train"][0]), self.ends["train"] - self.sequence_length
+        spread = np.unique(np.linspace(first, last, most).round().astype(np.int64))
+        return replace(self, starts={**self.starts, "train": spread})
 
     def num_samples(self, split: SplitName) -> int:
         """Returns the number of windows of a split; 0 for a split that the data set does not have."""
@@ -341,7 +367,7 @@ def _serve(store: Store, folder: Path, knobs: DataKnobs) -> WaterData:
         mean=np.array(facts["mean"]),
         std=np.array(facts["std"]),
         catchments=tuple(facts["ids"]),
-        vector_positions=arrays["vector_positions"],
+        member_positions=arrays["member_positions"],
         sequence_length=knobs.sequence_length,
         starts=starts,
         ends={split: span.stop for split, span in days.items()},

@@ -3,14 +3,17 @@
 Every window is evaluated with half of the patches hidden; about every fourth one (all of them in a short split) also at
 other ratios, whose masks are nested in one another: a patch that is hidden at .3 is hidden at .5 too. Values that
 were filled or interpolated are shown to a model but count nowhere.
+
+River flow is predicted as a logarithm. What makes a mean in mm/day of it is learnt from windows of the training split,
+one for each that is evaluated at the other ratios, hidden as they are; see `metrics.mean_factor`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
 from thalweg.contract import Indices, Metric
@@ -22,6 +25,8 @@ from trainables.water_mae.model import Batch, Predictions, kind_and_index
 MASKING = MaskingKnobs(image_mask_ratio=0.5, vector_mask_ratio=0.5, mask_mode="unified")
 MASK_SEED = 20_240
 OTHER_RATIOS = (0.3, 0.6, 0.75)
+OF_TRAINING = "_of_training"
+"""Ends the names under which a batch holds windows of the training split."""
 
 _MOST_APART = 4  # windows between two that are evaluated at the other ratios
 _FEWEST = 16  # of them, where the split has so many
@@ -51,15 +56,17 @@ def at_other_ratios(indices: Indices, num_windows: int) -> Bool[np.ndarray, " ba
     return chosen
 
 
-def protocol() -> dict[str, Any]:
-    """Names what the metrics depend on besides weights and data."""
+def protocol(modalities: Collection[str]) -> dict[str, Any]:
+    """Names what the metrics depend on besides weights and data; `modalities` are those of the mean skill."""
     return {
+        "modalities": list(modalities),
         "masking": MASKING.model_dump(),
         "mask_seed": MASK_SEED,
         "other_ratios": list(OTHER_RATIOS),
         "other_windows": [_MOST_APART, _FEWEST],
         "most_flow": metrics.MOST_FLOW,
         "counted": "observed",
+        "mean_flow": ["ratio over train", metrics.POOLED_DAYS],
     }
 
 
@@ -95,7 +102,9 @@ def evaluate(model: nn.Module, batch: Batch) -> Sums:
     """Sums what `summarize` needs, at the reference ratio and at the others."""
     everything = torch.ones_like(batch["at_other_ratios"])
     predictions = model(batch)
-    sums = _sums_of_modalities(predictions, batch, everything) | _sums_of_catchments(predictions, batch)
+    sums = _sums_of_modalities(predictions, batch, everything)
+    sums |= _named("flow", _sums_of_catchments(predictions, batch, everything))
+    sums |= _named("flow_train", training_flow(model, batch))
     for ratio in OTHER_RATIOS:
         part, counted = _at(batch, ratio)
         found = _sums_of_modalities(model(part), part, counted)
@@ -103,17 +112,52 @@ def evaluate(model: nn.Module, batch: Batch) -> Sums:
     return sums
 
 
-def summarize(sums: Mapping[str, Tensor]) -> dict[str, float]:
+def summarize(sums: Mapping[str, Tensor], modalities: Collection[str] = MODALITIES) -> dict[str, float]:
     """Turns the sums of a split into metrics; those of a modality that it lacks, or that is constant, are NaN.
 
     Such a modality does not enter the mean skill.
+
+    Args:
+        sums: What `evaluate` returned, added up.
+        modalities: Those that the mean skill is of.
     """
-    found = _summarize_modalities(sums, "")
-    found |= {name: value for ratio in OTHER_RATIOS for name, value in _at_ratio(sums, ratio).items()}
-    moments = {name.removeprefix("flow/"): value for name, value in sums.items() if name.startswith("flow/")}
+    found = _summarize_modalities(sums, "", modalities)
+    for ratio in OTHER_RATIOS:
+        found |= _at_ratio(sums, ratio, modalities)
+    moments = metrics.scaled(named(sums, "flow"), metrics.mean_factor(named(sums, "flow_train")))
     found["nse_river_flow"] = metrics.median(metrics.nse(moments))
     found["kge_river_flow"] = metrics.median(metrics.kge(moments))
     return found
+
+
+def training_part(batch: Batch) -> tuple[Batch, Bool[Tensor, " batch"]]:
+    """Returns the windows of the training split that go with a batch, and which of them count."""
+    rows, counted = _chosen(batch)
+    windows = {
+        name.removesuffix(OF_TRAINING): value[rows]
+        for name, value in batch.items()
+        if name.endswith(OF_TRAINING)
+    }
+    return windows | {"river_flow_scale": batch["river_flow_scale"][rows]}, counted
+
+
+def training_flow(model: nn.Module, batch: Batch) -> Sums:
+    """Sums the moments of hidden flow in the windows of the training split that go with a batch."""
+    part, counted = training_part(batch)
+    return _sums_of_catchments(model(part), part, counted)
+
+
+def named(sums: Mapping[str, Tensor], prefix: str) -> Sums:
+    """Returns the sums whose names begin with ``prefix/``, without it."""
+    return {
+        name.removeprefix(f"{prefix}/"): value
+        for name, value in sums.items()
+        if name.startswith(f"{prefix}/")
+    }
+
+
+def _named(prefix: str, sums: Mapping[str, Tensor]) -> Sums:
+    return {f"{prefix}/{name}": value for name, value in sums.items()}
 
 
 def declared() -> tuple[Metric, ...]:
@@ -143,16 +187,22 @@ def declared() -> tuple[Metric, ...]:
 
 
 def _at(batch: Batch, ratio: float) -> tuple[Batch, Bool[Tensor, " batch"]]:
-    """Returns the chosen windows with the masks of a ratio, and which of them count.
+    """Returns the chosen windows with the masks of a ratio, and which of them count."""
+    rows, counted = _chosen(batch)
+    ending = f"_{suffix(ratio)}"
+    masks = {name.removesuffix(ending): value for name, value in batch.items() if name.endswith(ending)}
+    own = {name: value for name, value in batch.items() if not name.endswith(OF_TRAINING)}
+    return {name: value[rows] for name, value in (own | masks).items()}, counted
+
+
+def _chosen(batch: Batch) -> tuple[Int[Tensor, " chosen"], Bool[Tensor, " chosen"]]:
+    """Returns the numbers of the windows that are evaluated at the other ratios, and whether they count.
 
     There is always a window: ranks that share sharded weights must call the model equally often.
     """
     chosen = batch["at_other_ratios"]
     rows = chosen.nonzero()[:, 0] if chosen.any() else torch.zeros_like(chosen[:1], dtype=torch.int64)
-    ending = f"_{suffix(ratio)}"
-    masks = {name.removesuffix(ending): value for name, value in batch.items() if name.endswith(ending)}
-    part = {name: value[rows] for name, value in (batch | masks).items()}
-    return part, part["at_other_ratios"]
+    return rows, chosen[rows]
 
 
 def _sums_of_modalities(predictions: Predictions, batch: Batch, counted: Bool[Tensor, " batch"]) -> Sums:
@@ -165,33 +215,34 @@ def _sums_of_modalities(predictions: Predictions, batch: Batch, counted: Bool[Te
     return sums
 
 
-def _sums_of_catchments(predictions: Predictions, batch: Batch) -> Sums:
+def _sums_of_catchments(predictions: Predictions, batch: Batch, counted: Bool[Tensor, " batch"]) -> Sums:
     name = "river_flow"
     kind, index = kind_and_index(name)
     target, valid = observed_values(batch, name)
     scale = batch["river_flow_scale"]
-    found = metrics.catchment_sums(
+    return metrics.catchment_sums(
         metrics.river_flow(predictions[name], scale),
         metrics.river_flow(target, scale),
-        valid & (present(batch, name) > 0)[:, None, None, None],
+        valid & ((present(batch, name) > 0) & counted)[:, None, None, None],
         batch[f"{kind}_masked"][:, index],
         batch[f"{kind}s"].shape[3],
     )
-    return {f"flow/{part}": value for part, value in found.items()}
 
 
-def _at_ratio(sums: Mapping[str, Tensor], ratio: float) -> dict[str, float]:
-    found = _summarize_modalities(sums, f"{suffix(ratio)}/")
+def _at_ratio(sums: Mapping[str, Tensor], ratio: float, modalities: Collection[str]) -> dict[str, float]:
+    found = _summarize_modalities(sums, f"{suffix(ratio)}/", modalities)
     return {f"{name}_{suffix(ratio)}": value for name, value in found.items() if name.startswith("skill")}
 
 
-def _summarize_modalities(sums: Mapping[str, Tensor], prefix: str) -> dict[str, float]:
+def _summarize_modalities(
+    sums: Mapping[str, Tensor], prefix: str, modalities: Collection[str]
+) -> dict[str, float]:
     found: dict[str, float] = {}
     skills = []
     for name in MODALITIES:
         parts = {part: sums[f"{prefix}{name}/{part}"] for part in ("count", "total", "square", "error")}
         found |= {f"skill_{name}": metrics.skill(parts), f"mse_{name}": metrics.mean_squared_error(parts)}
-        if metrics.spread(parts) > 0:
+        if name in modalities and metrics.spread(parts) > 0:
             skills.append(found[f"skill_{name}"])
     return {"skill": sum(skills) / len(skills) if skills else float("nan"), **found}
 
@@ -202,7 +253,7 @@ def _words(modality: str) -> str:
 
 def _skill(ending: str, what: str, modality: str | None = None) -> Metric:
     name = f"skill_{modality}{ending}" if modality else f"skill{ending}"
-    over = "" if modality else "mean over the modalities of "
+    over = "" if modality else "mean over evaluation.modalities of "
     return _metric(name, f"{over}1 - MSE / variance of the {what}; 1 is perfect")
 
 

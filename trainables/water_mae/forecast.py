@@ -15,13 +15,14 @@ from torch import Tensor, nn
 
 from thalweg.contract import Indices, Metric, SplitName
 from thalweg.nn.losses import masked_mse
-from trainables.water_mae import metrics
+from trainables.water_mae import evaluation, metrics
 from trainables.water_mae.config import VECTOR_MODALITIES, ModelKnobs
 from trainables.water_mae.data import Geometry, WaterData
 from trainables.water_mae.model import Batch, MaskedAutoencoder
 
 LEAD_DAYS = (1, 3, 7)
 STAGE = "forecast"
+OF_TRAINING = "forecast_of_training"
 HEAD = "forecast_head"
 RIVER_FLOW = VECTOR_MODALITIES.index("river_flow")
 
@@ -109,8 +110,14 @@ def loss(forecast: Forecast, batch: Batch) -> Float[Tensor, " batch"]:
     return masked_mse(forecast, batch["forecast_target"], _known(batch))
 
 
-def sums(forecast: Forecast, batch: Batch) -> dict[str, Tensor]:
-    """Sums the moments of flow in mm/day of each catchment and lead time."""
+def sums(forecast: Forecast, batch: Batch, stage: str = STAGE) -> dict[str, Tensor]:
+    """Sums the moments of flow in mm/day of each catchment and lead time.
+
+    Args:
+        forecast: Normalised log flow.
+        batch: What it was issued from, with what came.
+        stage: `STAGE` for what is evaluated, `OF_TRAINING` for what only tells how logarithms become means.
+    """
     scale, known = batch["river_flow_scale"], _known(batch)
     given = metrics.river_flow(forecast, scale)
     seen = metrics.river_flow(batch["forecast_target"], scale)
@@ -120,19 +127,24 @@ def sums(forecast: Forecast, batch: Batch) -> dict[str, Tensor]:
     for number, days in enumerate(LEAD_DAYS):
         one = slice(number, number + 1)
         moments = metrics.catchment_sums(given[:, one], seen[:, one], known[:, one], everywhere, num_patches)
-        found |= {f"forecast_{days}d/{name}": value for name, value in moments.items()}
+        found |= {f"{stage}_{days}d/{name}": value for name, value in moments.items()}
     return found
+
+
+def all_sums(model: Forecaster, batch: Batch) -> dict[str, Tensor]:
+    """Sums the moments of the forecasts that are evaluated, and of those from windows of the training split."""
+    part, counted = evaluation.training_part(batch)
+    part["forecast_present"] = part["forecast_present"] * counted[:, None]
+    return sums(model.forecast(batch), batch) | sums(model.forecast(part), part, OF_TRAINING)
 
 
 def summarize(found: Mapping[str, Tensor]) -> dict[str, float]:
     """Turns the sums into the median NSE of each lead time, and their mean."""
     efficiencies = {}
     for days in LEAD_DAYS:
-        prefix = f"forecast_{days}d/"
-        moments = {
-            name.removeprefix(prefix): value for name, value in found.items() if name.startswith(prefix)
-        }
-        efficiencies[f"nse_forecast_{days}d"] = metrics.median(metrics.nse(moments))
+        moments, training = (evaluation.named(found, f"{stage}_{days}d") for stage in (STAGE, OF_TRAINING))
+        means = metrics.scaled(moments, metrics.mean_factor(training))
+        efficiencies[f"nse_forecast_{days}d"] = metrics.median(metrics.nse(means))
     return {"nse_forecast": sum(efficiencies.values()) / len(LEAD_DAYS), **efficiencies}
 
 

@@ -22,6 +22,7 @@ from thalweg.data.store import staged
 from thalweg.data.survey import Extremes, Survey
 from thalweg.errors import ConfigError, DataError
 from trainables.water_mae import layout
+from trainables.water_mae.calendar_share import calendar_share
 from trainables.water_mae.config import PLAUSIBLE
 from trainables.water_mae.gb_provenance import Provenance, write_provenance
 from trainables.water_mae.gridding import InverseDistance
@@ -414,6 +415,8 @@ def _facts(
     span = record.span(options.whole)
     repeated = record.repeated[chosen, span]
     spin_up = span.start
+    training = record.span(options.periods["train"])
+    day_of_year = (pd.DatetimeIndex(record.dates[training]).dayofyear.to_numpy() - 1).astype(np.int16)
     return Provenance(
         periods=options.periods,
         mask=options.mask,
@@ -425,6 +428,7 @@ def _facts(
         repeated_ratio=float(repeated.mean()),
         num_repeated_catchments=int((repeated.mean(axis=1) > 0.05).sum()),
         suspect_flow=options.suspect_flow,
+        calendar_share=calendar_share(record.evaporation[chosen, training].T.astype(np.float64), day_of_year),
         mended_days=[str(_BAD_TEMPERATURE)] if _BAD_TEMPERATURE in record.dates else [],
         values={name: str(found) for name, found in extremes.items()},
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from thalweg.contract import SplitName
+from trainables.water_mae.calendar_share import sentence
 from trainables.water_mae.layout import Period
 
 ATTRIBUTION = (
@@ -61,6 +62,8 @@ class Provenance:
         repeated_ratio: Share of river-flow values within runs of 15 and more equal days.
         num_repeated_catchments: Catchments with more than 5 % such values.
         suspect_flow: Whether these values were kept or made missing.
+        calendar_share: Share of the variance of evaporation over the training split that is the calendar plus one
+            anomaly of the day.
         mended_days: Days whose temperature is wrong upstream and was replaced by the mean of its neighbours.
         values: Extremes and missing share of each modality, in words.
     """
@@ -75,6 +78,7 @@ class Provenance:
     repeated_ratio: float
     num_repeated_catchments: int
     suspect_flow: str
+    calendar_share: float
     mended_days: list[str]
     values: Mapping[str, str]
 
@@ -127,6 +131,7 @@ def _report(facts: Provenance) -> str:
         f"{facts.land_cells} land cells of 5 km (mask {facts.mask})",
         f"derived: evaporation; model state: soil moisture, after {facts.spin_up_days} days of spin-up",
     ]
+    lines.append(sentence(facts.calendar_share))
     lines += [f"mended: temperature of {day}, wrong upstream" for day in facts.mended_days]
     lines.append("values: " + "; ".join(f"{name} {found}" for name, found in facts.values.items()))
     lines.append("README.txt holds sources and the attribution that the licences require")

@@ -12,7 +12,7 @@ from matplotlib.colors import Normalize, SymLogNorm
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from trainables.water_mae import metrics
+from trainables.water_mae import evaluation, metrics
 from trainables.water_mae.config import IMAGE_MODALITIES, MODALITIES
 from trainables.water_mae.data import WaterData
 from trainables.water_mae.inference import UNITS
@@ -240,15 +240,19 @@ def _record(
     num_days = int(starts[-1]) + data.sequence_length
     places = data.geometry.member_valid.size
     truth, given = np.full((2, num_days, places), np.nan)
+    training: dict[str, Tensor] = {}
     for numbers in _batches(num_windows):
         batch = fetch(numbers)
         flows = _flows(data, batch, model(batch))
+        for name, value in evaluation.training_flow(model, batch).items():
+            training[name] = training[name] + value if name in training else value
         present = batch["vector_present"][:, 1].numpy() > 0
         for here, number in enumerate(numbers):
             days = slice(int(starts[number]), int(starts[number]) + data.sequence_length)
             if present[here]:
                 truth[days] = flows[0][here]
                 given[days] = np.where(np.isnan(given[days]), flows[1][here], given[days])
+    given *= metrics.mean_factor(training).flatten().numpy()
     valid = data.geometry.member_valid.ravel()
     first = int(data.starts["val"][0])
     dates = data.epoch_day[first : first + num_days].astype("datetime64[D]")

@@ -21,6 +21,7 @@ from thalweg.data.normalization import DAYS_OF_YEAR, Climatology, Moments
 from thalweg.data.store import StoreWriter, key_of
 from thalweg.data.survey import Extremes
 from thalweg.errors import DataError
+from trainables.water_mae.calendar_share import MAX_SHARE, calendar_share, sentence
 from trainables.water_mae.catchments import Catchments, read_catchments
 from trainables.water_mae.config import IMAGE_MODALITIES, VECTOR_MODALITIES, DataKnobs, Filling
 from trainables.water_mae.inputs import Inputs, LandCheck, inspect
@@ -252,6 +253,7 @@ def _write_vectors(
         _require_spread(item, name, source)
         values[:, number] = (values[:, number] - item.mean) / item.std
         moments.append(item)
+    _note_calendar(content, inputs, catchments, values[train, 0])
     values[~catchments.present] = 0
     stored = [
         content.rounded(name, values[:, number].astype(np.float32))
@@ -269,28 +271,38 @@ def _write_vectors(
     return moments
 
 
+def _note_calendar(
+    content: _Content,
+    inputs: Inputs,
+    catchments: Catchments,
+    evaporation: Float64[np.ndarray, "day catchment"],
+) -> None:
+    """Says so where evaporation, which is often derived, holds little but the calendar."""
+    train = inputs.spans["train"]
+    there = catchments.present[train.start : train.stop, 0]
+    share = calendar_share(evaporation[there], inputs.day_of_year[train.start : train.stop][there])
+    if share > MAX_SHARE:
+        content.notes.append(sentence(share))
+
+
 def _write_static(content: _Content, catchments: Catchments, patch_size: int) -> None:
     content.add("ids", catchments.ids)
     content.add("attributes", catchments.static)
     static = _into_patches(_standardised(catchments.static).T, patch_size)
     content.writer.put("static", np.moveaxis(static, 0, -1).astype(np.float32))
     content.put("member_valid", _into_patches(np.ones(len(catchments.ids), bool), patch_size))
-    content.writer.put("vector_positions", _positions(catchments.static, patch_size))
+    content.writer.put("member_positions", _positions(catchments.static, patch_size))
 
 
 def _positions(
     static: Float64[np.ndarray, "catchment attribute"], patch_size: int
-) -> Float32[np.ndarray, "vector_patch 2"]:
-    """Averages the positions of the catchments of each vector patch, in km; an unknown one counts as the mean."""
+) -> Float32[np.ndarray, "vector_patch member 2"]:
+    """Returns the positions of catchments in km; an unknown one counts as the mean, which is 0."""
     degrees = static[:, [ATTRIBUTES.index(name) for name in ("longitude", "latitude")]]
     degrees = degrees - np.nanmean(degrees, axis=0)
     narrowing = np.cos(np.radians(np.nanmean(static[:, ATTRIBUTES.index("latitude")])))
     km = np.nan_to_num(degrees) * _KM_PER_DEGREE * np.array([narrowing, 1.0])
-    count = _into_patches(np.ones(len(km)), patch_size).sum(axis=1)
-    positions: Float32[np.ndarray, "vector_patch 2"] = (
-        _into_patches(km.T, patch_size).sum(axis=2) / count
-    ).T.astype(np.float32)
-    return positions
+    return np.moveaxis(_into_patches(km.T, patch_size), 0, -1).astype(np.float32)
 
 
 def _into_patches(

@@ -24,7 +24,7 @@ from thalweg.contract import Indices, Keys, Metric, ParameterGroup, Progress, Sp
 from thalweg.data.placement import fits
 from thalweg.hashing import digest, splitmix64
 from thalweg.nn.masking import num_masked, random_masks
-from trainables.water_mae import evaluation, forecast, inference, loss, ridge
+from trainables.water_mae import evaluation, forecast, inference, loss, neighbour_ridge, ridge
 from trainables.water_mae.baselines import all_baselines
 from trainables.water_mae.config import MODALITIES, MaskingKnobs, WaterMAE
 from trainables.water_mae.data import REFERENCE_GEOMETRY, Geometry, WaterData, open_data
@@ -90,10 +90,8 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
 
     def evaluation_batch(self, data: WaterData, split: SplitName, indices: Indices) -> Batch:
         """Draws windows with masks that depend on their first day only."""
-        keys = splitmix64(splitmix64(np.uint64(evaluation.MASK_SEED)) ^ data.first_days(split, indices))
-        batch = _batch(data, split, indices, keys, evaluation.MASKING)
-        if self._forecasts:
-            batch |= forecast.targets(data, split, indices)
+        keys = _evaluation_keys(data, split, indices)
+        batch = self._observed_batch(data, split, indices)
         for ratio in evaluation.OTHER_RATIOS:
             masks = _masks(batch, keys, evaluation.masking_at(ratio))
             batch |= {f"{name}_{evaluation.suffix(ratio)}": mask for name, mask in masks.items()}
@@ -101,10 +99,26 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
         flow = MODALITIES.index("river_flow")
         scale = torch.tensor([data.mean[flow], data.std[flow]], dtype=torch.float64)
         return batch | {
-            **{name: torch.from_numpy(array) for name, array in data.observed(split, indices).items()},
+            **self._training_windows(data, split, indices),
             "at_other_ratios": torch.from_numpy(chosen),
             "river_flow_scale": scale.expand(len(indices), 2),
         }
+
+    def _training_windows(self, data: WaterData, split: SplitName, indices: Indices) -> Batch:
+        """Draws a window of the training split for each of another split, hidden likewise, spread over it evenly."""
+        count = data.num_samples(split)
+        part = data.with_training_windows(count)
+        batch = self._observed_batch(part, "train", indices * part.num_samples("train") // count)
+        return {f"{name}{evaluation.OF_TRAINING}": value for name, value in batch.items()}
+
+    def _observed_batch(self, data: WaterData, split: SplitName, indices: Indices) -> Batch:
+        """Draws windows with the masks of the reference ratio and what of them is data."""
+        keys = _evaluation_keys(data, split, indices)
+        batch = _batch(data, split, indices, keys, evaluation.MASKING)
+        if self._forecasts:
+            batch |= forecast.targets(data, split, indices)
+        observed = data.observed(split, indices)
+        return batch | {name: torch.from_numpy(array) for name, array in observed.items()}
 
     def build(self, data: WaterData | None) -> nn.Module:
         """Builds the model for the geometry of the data."""
@@ -200,7 +214,7 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
         """Sums what the metrics need, at all ratios of the protocol; a predictor may do one of the two tasks alone."""
         sums = {} if isinstance(model, Ridge) else evaluation.evaluate(model, batch)
         if self._forecasts and isinstance(model, forecast.Forecaster):
-            sums |= forecast.sums(model.forecast(batch), batch)
+            sums |= forecast.all_sums(model, batch)
         return sums
 
     def summarize(self, sums: Mapping[str, Tensor]) -> dict[str, float]:
@@ -212,7 +226,7 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
         metrics = forecast.summarize(sums) if forecasts else {}
         if all(name.startswith(forecast.STAGE) for name in sums):
             return metrics
-        metrics |= evaluation.summarize(sums)
+        metrics |= evaluation.summarize(sums, self.config.evaluation.modalities)
         weights = self.config.loss_weights.model_dump()
         parts = [
             weights[name] * metrics[f"mse_{name}"]
@@ -222,15 +236,17 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
         return metrics | {"weighted_loss": sum(parts) if parts else float("nan")}
 
     def protocol(self) -> Mapping[str, Any]:
-        """Names the masks of the evaluation and the windows and patches that they hide."""
+        """Names the masks of the evaluation, the windows and patches that they hide, and the modalities that count."""
         ahead = {"lead_days": list(forecast.LEAD_DAYS)}
         knobs = self.config.data
         days = knobs.model_dump(exclude={"stride"}) | {"evaluation_stride": knobs.evaluated_every}
-        return {**evaluation.protocol(), **ahead, "data": days}
+        return {**evaluation.protocol(self.config.evaluation.modalities), **ahead, "data": days}
 
     def baselines(self, data: WaterData) -> Mapping[str, nn.Module]:
-        """Returns the mean seasonal cycle, persistence, the nearest visible patch and, for forecasts, a regression."""
-        return all_baselines(data) | ({"ridge": ridge.fit(data)} if self._forecasts else {})
+        """Returns the mean seasonal cycle, persistence, the nearest visible patch, interpolation and regressions."""
+        around = neighbour_ridge.fit(data, lambda part, rows: self._observed_batch(part, "train", rows))
+        ahead = {"forecast_ridge": ridge.fit(data)} if self._forecasts else {}
+        return {**all_baselines(data), "ridge": around, **ahead}
 
     def draw(self, model: nn.Module, data: WaterData, folder: Path) -> None:
         """Draws maps of each modality and hydrographs."""
@@ -245,6 +261,11 @@ def _reference_geometry() -> Geometry:
     places = np.linspace(0, num_rows * num_columns - 1, REFERENCE_GEOMETRY.num_patches)
     rows, columns = np.divmod(places.astype(np.int64), num_columns)
     return replace(REFERENCE_GEOMETRY, patch_rows_cols=np.stack((rows, columns), axis=1))
+
+
+def _evaluation_keys(data: WaterData, split: SplitName, indices: Indices) -> Keys:
+    keys: Keys = splitmix64(splitmix64(np.uint64(evaluation.MASK_SEED)) ^ data.first_days(split, indices))
+    return keys
 
 
 def _batch(data: WaterData, split: SplitName, indices: Indices, keys: Keys, masking: MaskingKnobs) -> Batch:

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from thalweg.analysis.beside import HEAD, LEGEND, Beside
 from thalweg.analysis.studies import best_trial
 from thalweg.analysis.wording import counted, score
 from thalweg.discovery import load_family
@@ -48,18 +49,23 @@ def invariant(record: StudyRecord, found: HeldOut) -> dict[str, float]:
 
 
 def show(record: StudyRecord, found: HeldOut, console: Console) -> None:
-    """Prints both splits side by side, with the baselines on ``test``."""
+    """Prints both splits side by side, with the best baseline on ``test``."""
+    family = load_family(str(record.definition["family"]).removeprefix("trainables."))
+    objective = str(record.definition["metric"])
+    beside = Beside(found.baselines, family.task_type.metrics, objective, record.mode)
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     title = f"trial {best_trial(record).number} after {counted(found.samples, 'sample')}"
     table.add_column(title)
-    for name in ("val", "test", *found.baselines):
-        table.add_column(name, justify="right")
-    for name, value in invariant(record, found).items():
-        others = (Text(score(metrics.get(name)), style="dim") for metrics in found.baselines.values())
-        table.add_row(name, score(found.val.get(name)), Text(score(value), style="bold"), *others)
-    console.print("", Text("on the split test, which selected nothing", style="bold"), table, sep="\n")
+    for name in ("val", "test  " if found.baselines else "test"):
+        table.add_column(name, justify="right", no_wrap=True)
     if found.baselines:
-        console.print(Text(f"{', '.join(found.baselines)}: on test as well", style="dim"))
+        table.add_column(HEAD, no_wrap=True)
+    for name, value in invariant(record, found).items():
+        marked = beside.marked(name, value, "bold")
+        table.add_row(name, score(found.val.get(name)), marked, beside.cell(name))
+    console.print("", Text("on the split test, which selected nothing", style="bold"), table, sep="\n")
+    if (line := beside.line()) is not None:
+        console.print(Text(f"{LEGEND}; baselines on test as well", style="dim"), line, sep="\n")
 
 
 def track(record: StudyRecord, found: HeldOut, directory: Path, uri: str) -> str:

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from rich.console import Console, Group, RenderableType
@@ -14,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from thalweg.analysis import groups
+from thalweg.analysis.beside import HEAD, LEGEND, Beside
 from thalweg.analysis.groups import COSTS, cost
 from thalweg.analysis.narration import STYLES
 from thalweg.analysis.wording import clock, counted, number, score
@@ -23,8 +25,8 @@ from thalweg.search.records import StudyRecord, TrialRecord
 from thalweg.training import baselines
 from thalweg.training.orders import CHECKPOINTS
 
-COLUMN = 11  # characters of a column with its padding
-FEWEST_TRIALS = 3
+GAP = 2
+MOST_TRIALS = 8
 MOST_METRICS = 10
 
 
@@ -52,71 +54,82 @@ class Leaderboard:
         return self.record.ranking() + pruned
 
     def draw(self, width: int) -> RenderableType:
-        """Lays the board out: one column per trial and baseline, for parameters are many and names long."""
+        """Lays the board out: one column per trial, for parameters are many, and one for the best baselines."""
         trials = self.ranked()
-        names = [self.objective, *self.kin(), "samples", *_params(trials)]
-        room = width - max(map(len, names), default=0) - 2
-        known = self._baselines_within(room - COLUMN * min(FEWEST_TRIALS, len(trials)))
-        taken = sum(_column(name) for name, _ in known)
-        trials = trials[: max(1, min(8, (room - taken) // COLUMN))]
-        table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+        shown = [self.objective, *self.kin()]
+        names = [*shown, "samples", *_params(trials)]
+        taken = self._beside.width(shown)
+        room = width - max(map(len, names), default=0) - GAP - (taken + GAP if taken else 0)
+        ends = itertools.accumulate(self._width(trial, shown) for trial in trials[:MOST_TRIALS])
+        trials = trials[: max(1, sum(end <= room for end in ends))]
+        table = Table(box=None, padding=(0, GAP, 0, 0), header_style="bold")
         table.add_column("", no_wrap=True)
         for place, trial in enumerate(trials, 1):
-            table.add_column(f"trial {trial.number}", justify="right", style="bold" if place == 1 else "")
-        for name, _ in known:
-            table.add_column(name, justify="right", style="dim")
-        self._fill(table, trials, [values for _, values in known])
-        return Group(table, *self._beside(known), *self._endings())
+            mark = "  " if taken else ""  # heads stand above the numbers, not above the marks
+            style = "bold" if place == 1 else ""
+            table.add_column(f"trial {trial.number}{mark}", justify="right", style=style, no_wrap=True)
+        if taken:
+            table.add_column(HEAD, no_wrap=True)
+        self._fill(table, trials)
+        legend = [Text(LEGEND, style="dim")] if taken else []
+        return Group(table, *legend, *self.beside(), *self._endings())
 
-    def _beside(self, shown: Sequence[tuple[str, Mapping[str, float]]]) -> list[RenderableType]:
-        """Says which baselines had no room, and which ones no trial beats."""
-        names = {name for name, _ in shown}
-        others = [
-            f"{name} {score(found.get(self.objective))}"
-            for name, found in self.baselines.items()
-            if name not in names
-        ]
-        lines: list[RenderableType] = [Text(f"also {', '.join(others)}", style="dim")] if others else []
+    def _width(self, trial: TrialRecord, shown: Sequence[str]) -> int:
+        """Returns the characters of a trial's column with its padding."""
+        blank = 2 if self.baselines else 0
+        scores = [score(trial.metrics.get(name)) for name in shown] + [score(trial.value)]
+        others = [number(value) for value in trial.params.values()]
+        costs = [cost(name, trial.metrics.get(name)) for name in COSTS]
+        plain = [trial.status, number(trial.samples), clock(trial.seconds), f"trial {trial.number}"]
+        return max(map(len, [*scores, *others, *costs, *plain])) + blank + GAP
+
+    def beside(self) -> list[RenderableType]:
+        """Says how all baselines stand by the objective, and which of them no trial beats."""
+        line = self._beside.line()
+        lines: list[RenderableType] = [] if line is None else [line]
         best = self.record.best()
         if best is not None:
             reached = self._loss({self.objective: best.value or 0.0})
-            unbeaten = [name for name, found in self.baselines.items() if self._loss(found) <= reached]
+            ordered = self._beside.ordered(self.objective)
+            unbeaten = [name for name in ordered if self._loss(self.baselines[name]) <= reached]
             lines += [Text(f"no trial beats {', '.join(unbeaten)}", style="yellow")] if unbeaten else []
         return lines
 
-    def _baselines_within(self, room: int) -> list[tuple[str, Mapping[str, float]]]:
-        """Returns the baselines that fit into so many characters, the best first, and the best one at any rate."""
-        ordered = sorted(self.baselines.items(), key=lambda item: self._loss(item[1]))
-        ends = itertools.accumulate(_column(name) for name, _ in ordered)
-        return ordered[: max(1, sum(end <= room for end in ends))]
+    @cached_property
+    def _beside(self) -> Beside:
+        return Beside(self.baselines, self.metrics, self.objective, self.record.mode)
 
     @property
     def objective(self) -> str:
         """Name of the metric that decides."""
         return str(self.record.definition["metric"])
 
-    def _fill(
-        self, table: Table, trials: Sequence[TrialRecord], baselines: Sequence[Mapping[str, float]]
-    ) -> None:
-        values = [score(trial.value) for trial in trials]
-        others = [score(found.get(self.objective)) for found in baselines]
-        table.add_row(Text(self.objective, style="bold"), *values, *others)
-        for name in self.kin():
-            row = [score(trial.metrics.get(name)) for trial in trials]
-            table.add_row(name, *row, *(score(found.get(name)) for found in baselines))
+    def _fill(self, table: Table, trials: Sequence[TrialRecord]) -> None:
+        for name in (self.objective, *self.kin()):
+            values = [trial.value if name == self.objective else trial.metrics.get(name) for trial in trials]
+            cells = [self._beside.marked(name, value) for value in values]
+            head = Text(name, style="bold" if name == self.objective else "")
+            table.add_row(head, *cells, self._beside.cell(name))
         table.add_section()
         table.add_row("")
+        self._fill_other(table, trials)
+
+    def _fill_other(self, table: Table, trials: Sequence[TrialRecord]) -> None:
+        """Lists what trials took and what they asked, under the numbers that are marked."""
+        blank = "  " if self.baselines else ""
         if any(trial.status != "complete" for trial in trials):
-            table.add_row("ended as", *(Text(trial.status, style=STYLES[trial.status]) for trial in trials))
-        table.add_row("samples", *(number(trial.samples) for trial in trials))
-        table.add_row("time", *(clock(trial.seconds) for trial in trials))
+            table.add_row(
+                "ended as", *(Text(trial.status + blank, style=STYLES[trial.status]) for trial in trials)
+            )
+        table.add_row("samples", *(number(trial.samples) + blank for trial in trials))
+        table.add_row("time", *(clock(trial.seconds) + blank for trial in trials))
         for name, head in COSTS.items():
             if any(name in trial.metrics for trial in trials):
-                table.add_row(head, *(cost(name, trial.metrics.get(name)) for trial in trials))
+                table.add_row(head, *(cost(name, trial.metrics.get(name)) + blank for trial in trials))
         table.add_row("")
         for name in _params(trials):
             row = [number(trial.params[name]) if name in trial.params else "-" for trial in trials]
-            table.add_row(name, *row, style="cyan")
+            table.add_row(name, *(cell + blank for cell in row), style="cyan")
 
     def kin(self) -> list[str]:
         """Names the other search-invariant metrics that some trial has, first those of the objective's direction."""
@@ -142,10 +155,6 @@ class Leaderboard:
             saved = 1 - sum(used) / (len(used) * int(self.record.definition["samples"]))
             text.append(f"; early stopping saved {saved:.0%} of samples")
         return [text, *(Text(f"  {line}", style="red") for line in reasons(ended))]
-
-
-def _column(name: str) -> int:
-    return max(COLUMN, len(name) + 2)
 
 
 def reasons(trials: Sequence[TrialRecord]) -> list[str]:
@@ -203,7 +212,7 @@ def show(board: Leaderboard, console: Console, by: Sequence[str] = ()) -> None:
     console.print("", title, "", sep="\n")
     if by:
         console.print(groups.draw(board.record, by, board.kin(), console.width))
-        console.print("", Text(groups.footnote(board.record), style="dim"), sep="\n")
+        console.print("", Text(groups.footnote(board.record), style="dim"), *board.beside(), sep="\n")
     elif board.ranked() or any(_is_over(trial) for trial in board.record.trials):
         console.print(board.draw(console.width))
     else:

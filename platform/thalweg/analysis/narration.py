@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.text import Text
 
+from thalweg.analysis.beside import LOSS, TIE, WIN
 from thalweg.analysis.standing import Standing
 from thalweg.analysis.wording import clock, counted, score
 from thalweg.events import (
@@ -90,3 +91,13 @@ def _ending(event: TrialEnded, standing: Standing, new_best: bool) -> Text:
         text.append(f": {metric} {score(event.value)}")
     text.append(f" after {counted(event.samples, 'sample')}, {clock(event.seconds)}")
     return text.append("  new best", style="bold green") if new_best else text
+
+
+def compared(standing: Standing, value: float | None) -> str:
+    """Says how a value stands to the best baseline: ``(- worse than ridge 0.9363)``; nothing where none is known."""
+    best = standing.best_baseline()
+    mark = "" if best is None else best.mark(value)
+    if best is None or not mark:
+        return ""
+    words = {WIN: "better than", LOSS: "worse than", TIE: "equal to"}[mark]
+    return f"({mark} {words} {best.name} {score(best.value)})"

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from thalweg.analysis.wording import near
 from thalweg.contract import Task
 from thalweg.discovery import Family, load_family
 from thalweg.errors import OutputError, StudyError
@@ -101,7 +102,7 @@ def draw_new(
 def sentence(drawn: Drawn, uri: str, run: str | None) -> str:
     """Says where the pictures of a trial are; ``run`` is its run in MLflow."""
     where = "and in MLflow" if run else f"not in MLflow, for {uri} does not know the trial"
-    return f"trial {drawn.number}: {len(drawn.files)} pictures in {drawn.folder}, {where}"
+    return f"trial {drawn.number}: {len(drawn.files)} pictures in {near(drawn.folder)}, {where}"
 
 
 def _family(record: StudyRecord) -> Family:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from thalweg.analysis import beside
+from thalweg.analysis.wording import score
 from thalweg.events import (
     BaselineEvaluated,
     Event,
@@ -148,6 +150,23 @@ class Standing:
         """Returns the running trial with the best last value; None before there is one."""
         curved = [trial for trial in self.running.values() if trial.curve]
         return min(curved, key=lambda trial: self._loss(trial.curve[-1])) if curved else None
+
+    def best_baseline(self) -> beside.Best | None:
+        """Returns the best baseline by the objective; None before one is known."""
+        return None if self.study is None else self._beside().best(self.study.metric)
+
+    def known_baselines(self) -> str:
+        """Lists the baselines by the objective, the best first; nothing before one is known."""
+        if self.study is None:
+            return ""
+        ordered = self._beside().ordered(self.study.metric)
+        return ", ".join(f"{name} {score(self.baselines[name])}" for name in ordered)
+
+    def _beside(self) -> beside.Beside:
+        assert self.study is not None
+        metric, mode = self.study.metric, self.study.mode
+        values = {name: {metric: value} for name, value in self.baselines.items()}
+        return beside.Beside(values, (), metric, "min" if mode == "min" else "max")
 
     def observe(self, event: Event) -> bool:
         """Takes an event in; returns whether it brought a new best trial."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from thalweg.analysis.wording import clock, score
+from thalweg.analysis.beside import HEAD, LEGEND, Beside
+from thalweg.analysis.wording import clock, near, score
 from thalweg.config import flat, parse
 from thalweg.discovery import Family, load_family
 from thalweg.errors import StudyError, ThalwegError
@@ -151,15 +152,24 @@ def _kept(checkpoint: str | None) -> str:
 
 def _metrics(record: StudyRecord, trial: TrialRecord, known: Baselines) -> RenderableType:
     """Lists the metrics of a trial: those that mean the same for a baseline beside it, then its own."""
-    fit = [metric.name for metric in _family(record).task_type.metrics if metric.search_invariant]
+    metrics = _family(record).task_type.metrics
+    fit = [metric.name for metric in metrics if metric.search_invariant]
     objective = str(record.definition["metric"])
+    beside = Beside(known, metrics, objective, record.mode)
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("metrics")
-    for name in (f"trial {trial.number}", *known):
-        table.add_column(name, justify="right")
+    table.add_column(f"trial {trial.number}{'  ' if known else ''}", justify="right", no_wrap=True)
+    if known:
+        table.add_column(HEAD, no_wrap=True)
     for name in (objective, *(name for name in fit if name != objective and name in trial.metrics)):
-        others = (Text(score(found.get(name)), style="dim") for found in known.values())
-        table.add_row(name, score(trial.metrics.get(name)), *others)
+        table.add_row(name, beside.marked(name, trial.metrics.get(name)), beside.cell(name))
+    if (line := beside.line()) is not None:
+        return Group(_with_own(table, trial, fit), Text(LEGEND, style="dim"), line)
+    return _with_own(table, trial, fit)
+
+
+def _with_own(table: Table, trial: TrialRecord, fit: Sequence[str]) -> Table:
+    """Adds the metrics of a trial that mean something else in every one."""
     if own := [name for name in trial.metrics if name not in fit and "/" not in name]:
         table.add_row(Text("not comparable between trials", style="dim"))
         for name in own:
@@ -215,10 +225,10 @@ def earlier_trials(options: Options) -> tuple[TrialRecord, ...]:
 
 def places(options: Options, record: StudyRecord, tracking_uri: str) -> dict[str, str]:
     """Says where a study and its best checkpoint lie, and where MLflow records it."""
-    found = {"study folder": _near(options.directory), "MLflow": f"{tracking_uri}, experiment {options.name}"}
+    found = {"study folder": near(options.directory), "MLflow": f"{tracking_uri}, experiment {options.name}"}
     best = record.best()
     if best is not None and best.checkpoint:
-        found["best checkpoint"] = _near(Path(best.checkpoint))
+        found["best checkpoint"] = near(Path(best.checkpoint))
     return found
 
 
@@ -250,8 +260,3 @@ def next_commands(
 def _command(words: str, flags: Mapping[str, Any]) -> str:
     given = [f"{flag} {shlex.quote(str(value))}" for flag, value in flags.items() if value is not None]
     return " ".join([words, *given])
-
-
-def _near(path: Path) -> str:
-    """Writes a path relative to the working directory where it lies below it."""
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

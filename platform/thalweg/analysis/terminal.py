@@ -16,7 +16,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from thalweg.analysis.narration import STYLES, sentences, starting, time_left, whereabouts
+from thalweg.analysis.narration import STYLES, compared, sentences, starting, time_left, whereabouts
 from thalweg.analysis.standing import Running, Standing
 from thalweg.analysis.wording import clock, counted, number, pairs, score, sparkline
 from thalweg.events import BaselineEvaluated, Event, Notice, StudyEnded, StudyStarted, TrialProgress
@@ -58,8 +58,10 @@ class PlainView:
         """Takes one event."""
         with self._lock:
             new_best = self.standing.observe(event)
+            best = self.standing.best
+            against = f" {compared(self.standing, best.value)}" if new_best and best is not None else ""
             for text in sentences(event, self.standing, new_best):
-                self._say(text.plain)
+                self._say((text.plain + against).rstrip())
             if isinstance(event, TrialProgress) and self.standing.elapsed - self._said >= QUIET_S:
                 self._say(whereabouts(self.standing))
 
@@ -193,19 +195,24 @@ class Frame:
     def _best(self) -> RenderableType:
         standing, leader = self._standing, self._standing.leader()
         text = Text("best  ", style="bold green")
-        params = ""
+        params, value = "", None
         if standing.best is not None:
-            text.append(f"{score(standing.best.value)}", style="bold")
+            value = standing.best.value
+            text.append(f"{score(value)}", style="bold")
             text.append(f"  trial {standing.best.number}", style="default not bold")
             params = pairs(standing.best.params)
         elif leader is not None and standing.study is not None:
             share = leader.samples / standing.study.samples
-            text.append(f"{score(leader.curve[-1])}", style="bold")
+            value = leader.curve[-1]
+            text.append(f"{score(value)}", style="bold")
             text.append(f"  trial {leader.number}, still at {share:.0%} of its samples", "default not bold")
             params = pairs(leader.params)
         else:
             text.append("none yet", style="default not bold")
-        known = ", ".join(f"{name} {score(value)}" for name, value in standing.baselines.items())
+        against = compared(standing, value)
+        if against:
+            text.append(f"  {against}", style="default not bold")
+        known = standing.known_baselines()
         below = [Text(params, style="green"), Text(f"beside {known}" if known else "", style="dim")]
         return Group(text, *(Padding(line, (0, 0, 0, 6)) for line in below if line))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 BLOCKS = "\u2581\u2582\u2583\u2584\u2585\u2586\u2587\u2588"
@@ -33,6 +34,11 @@ def score(value: float | None) -> str:
     if not math.isfinite(value) or value == 0.0 or 1e-2 <= abs(value) < 1e4:
         return f"{value:.4f}"
     return f"{value:.3g}"
+
+
+def near(path: Path) -> str:
+    """Writes a path relative to the working directory where it lies below it."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 def pairs(values: Mapping[str, Any]) -> str:

@@ -1,9 +1,13 @@
 """Keeps a study from optimising a number that means something else in every trial."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
 
-from thalweg.contract import Metric
-from thalweg.errors import ObjectiveError
+from thalweg.config import FamilyConfig
+from thalweg.contract import Metric, Task
+from thalweg.errors import ObjectiveError, ThalwegError
+from thalweg.search.recorded import ChoiceSet, NumberRange
+from thalweg.search.space import Space
 from thalweg.search.study import Study
 
 
@@ -49,3 +53,45 @@ def check_objective(
             f"got mode={study.mode!r}; try mode={metric.mode!r}"
         )
     return metric
+
+
+def check_protocol(space: Space, task_type: type[Task[Any, Any]]) -> None:
+    """Refuses a space that changes what its trials are measured with.
+
+    Each parameter is set to its ends, or to each of its choices, with the others in the middle; so are the first
+    trials. What only several parameters change together is found when a trial reports it.
+
+    Args:
+        space: Search space.
+        task_type: The family's task.
+
+    Raises:
+        ObjectiveError: A parameter changes the data set or the evaluation protocol.
+    """
+    config, middle = space.replay({})
+    expected = _protocol(task_type, config)
+    changes = [{name: value} for name, domain in middle.asked.items() for value in _extremes(domain)]
+    for params in (*changes, *space.study.first_trials):
+        try:
+            other, _ = space.replay(params)
+        except ThalwegError:
+            continue  # a combination that the space refuses, as a trial would
+        found = _protocol(task_type, other)
+        if differing := [name for name, value in found.items() if expected.get(name) != value]:
+            raise ObjectiveError(
+                f"trials of a study must be measured alike, but {_written(params)} changes {differing[0]} from "
+                f"{expected.get(differing[0])} to {found[differing[0]]}, so that a trial would win by an easier "
+                "measurement; give it one value in this study, and make another study for each other value"
+            )
+
+
+def _protocol(task_type: type[Task[Any, Any]], config: FamilyConfig) -> Mapping[str, Any]:
+    return {"dataset": config.dataset, **task_type(config).protocol()}
+
+
+def _extremes(domain: NumberRange | ChoiceSet) -> Iterator[Any]:
+    yield from domain.choices if isinstance(domain, ChoiceSet) else (domain.low, domain.high)
+
+
+def _written(params: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in params.items())

@@ -16,7 +16,7 @@ from thalweg import discovery
 from thalweg.config import FamilyConfig
 from thalweg.contract import Metric, Task
 from thalweg.errors import OutputError, StudyError
-from thalweg.search.guard import check_objective
+from thalweg.search.guard import check_objective, check_protocol
 from thalweg.search.recorded import RecordedTrial
 from thalweg.search.sources import Sources
 from thalweg.search.space import Space, probe
@@ -90,6 +90,7 @@ def _prepare(
     config = _inherited(space.replay({})[0], sources)
     task: Task[Any, Any] = family.task_type(config)
     metric = check_objective(space.study, task.metrics, family.name, task.measured())
+    check_protocol(space, family.task_type)
     folder = data_root(family, root)
     make_world(family, folder, config.dataset, tell)
     with torch.device("meta"):

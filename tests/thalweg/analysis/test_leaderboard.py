@@ -55,14 +55,56 @@ def test_pruned_trials_follow_by_how_far_they_came(make_record: Record, make_tri
     assert [trial.number for trial in board.ranked()] == [3, 2, 1, 0]
 
 
-def test_trials_stand_beside_baselines_and_the_better_baseline_first(
+def test_the_best_baseline_of_each_metric_stands_beside_the_trials(
     page: Page, make_record: Record, make_trial: Make
 ) -> None:
-    board = Leaderboard(record=make_record(make_trial(0, 0.5)), baselines=BASELINES, metrics=METRICS)
-    found = rows(board, *page())
-    assert found["trial"] == ["0", "climatology", "untrained"]
-    assert found["skill"] == ["0.5000", "0.2000", "-0.3000"]
-    assert found["skill_rain"] == ["0.2500", "0.1000", "-0.4000"]
+    baselines = BASELINES | {"ridge": {"skill": 0.1, "skill_rain": 0.3, "mse": 0.4}}
+    trials = [
+        make_trial(0, 0.5, metrics={"skill": 0.5, "skill_rain": 0.25, "mse": 0.3}),
+        make_trial(1, 0.2, metrics={"skill": 0.2, "skill_rain": 0.35, "mse": 0.5}),
+    ]
+    board = Leaderboard(record=make_record(*trials), baselines=baselines, metrics=METRICS)
+    console, text = page()
+    found = rows(board, console, text)
+    assert found["trial"] == ["0", "trial", "1", "best", "baseline"]
+    assert found["skill"] == ["0.5000", "+", "0.2000", "=", "0.2000", "climatology"]
+    assert found["skill_rain"] == ["0.2500", "-", "0.3500", "+", "0.3000", "ridge"]
+    assert found["mse"] == ["0.3000", "+", "0.5000", "-", "0.4000", "ridge"]  # smaller is better
+    assert "+ better and - worse than the best baseline by that metric" in text.getvalue()
+    assert "baselines by skill: climatology 0.2000, ridge 0.1000, untrained -0.3000" in text.getvalue()
+
+
+def test_the_best_baseline_follows_the_direction_of_the_objective(
+    page: Page, make_record: Record, make_trial: Make
+) -> None:
+    record = make_record(make_trial(0, 0.1), make_trial(1, 0.9), mode="min")
+    found = rows(Leaderboard(record=record, baselines=BASELINES, metrics=()), *page())
+    assert found["skill"] == ["0.1000", "-", "0.9000", "-", "-0.3000", "untrained"]
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_marks_stand_in_columns_without_colour(
+    page: Page, make_record: Record, make_trial: Make, width: int
+) -> None:
+    console, text = page(width)
+    baselines = {"interpolation": {"skill": 0.45, "skill_rain": 0.9}}
+    record = make_record(*(make_trial(number, number / 10) for number in range(9)))
+    show(Leaderboard(record=record, baselines=baselines, metrics=METRICS), console)
+    skill, rain = (line for line in text.getvalue().splitlines() if line.rstrip().endswith("interpolation"))
+    assert [place for place, letter in enumerate(skill) if letter in "+-"] == [
+        place for place, letter in enumerate(rain) if letter in "+-"
+    ]
+    assert "\x1b" not in text.getvalue()
+    (head,) = (line for line in text.getvalue().splitlines() if "best baseline" in line and "trial" in line)
+    assert rain.count("-") == head.count("trial ") >= 3
+    assert max(map(len, text.getvalue().splitlines())) <= width
+
+
+def test_groups_stand_above_the_baselines(page: Page, make_record: Record, make_trial: Make) -> None:
+    console, text = page()
+    board = Leaderboard(record=make_record(make_trial(0, 0.1)), baselines=BASELINES, metrics=METRICS)
+    show(board, console, by=("fusion",))
+    assert "no trial beats climatology" in text.getvalue()
 
 
 def test_metrics_without_a_value_or_a_fixed_meaning_are_left_out(
@@ -107,19 +149,17 @@ def test_a_board_fits_its_terminal(page: Page, make_record: Record, make_trial: 
     assert "..." not in text.getvalue() and "\u2026" not in text.getvalue()
 
 
-def test_trials_come_before_many_baselines(page: Page, make_record: Record, make_trial: Make) -> None:
+def test_many_baselines_take_no_room_from_trials(page: Page, make_record: Record, make_trial: Make) -> None:
     record = make_record(*(make_trial(number, 0.5 - number / 10) for number in range(4)))
     baselines = {f"baseline-{number}": {"skill": number / 10} for number in range(8)}
     board = Leaderboard(record=record, baselines=baselines, metrics=METRICS)
     console, text = page(80)
     show(board, console)
-    head, *rest = [line.split() for line in text.getvalue().splitlines() if "baseline" in line]
-    assert head[:8] == ["trial", "0", "trial", "1", "trial", "2", "trial", "3"]
-    assert head[8:] == ["baseline-7", "baseline-6"]
-    left_out = [f"baseline-{number} {number / 10:.4f}" for number in range(6)]
-    unbeaten = [f"baseline-{number}" for number in (5, 6, 7)]  # the best trial has 0.5
-    assert " ".join(word for line in rest for word in line) == (
-        f"also {', '.join(left_out)} no trial beats {', '.join(unbeaten)}"
+    words = " ".join(text.getvalue().split())
+    assert "trial 0 trial 1 trial 2 trial 3 best baseline" in words
+    ordered = ", ".join(f"baseline-{number} {number / 10:.4f}" for number in range(7, -1, -1))
+    assert (
+        f"baselines by skill: {ordered} no trial beats baseline-7, baseline-6, baseline-5 4 trials" in words
     )
 
 

@@ -202,3 +202,17 @@ def test_baselines_are_kept_by_the_objective(started: Started) -> None:
     standing.observe(started())
     standing.observe(BaselineEvaluated(name="climatology", metrics={"skill": 0.2, "loss": 3.0}))
     assert standing.baselines == {"climatology": 0.2}
+
+
+@pytest.mark.parametrize(("mode", "name", "mark"), [("max", "ridge", "-"), ("min", "climatology", "-")])
+def test_the_best_baseline_is_known_by_the_direction(
+    started: Started, mode: str, name: str, mark: str
+) -> None:
+    standing = Standing()
+    assert standing.best_baseline() is None
+    standing.observe(started(mode=mode))
+    for baseline, value in (("climatology", 0.2), ("ridge", 0.9)):
+        standing.observe(BaselineEvaluated(name=baseline, metrics={"skill": value}))
+    best = standing.best_baseline()
+    assert best is not None and best.name == name and best.mark(0.5) == mark
+    assert standing.known_baselines().startswith(name)

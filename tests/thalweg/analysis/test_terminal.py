@@ -68,7 +68,7 @@ def test_a_frame_fits_its_terminal(page: Page, started: Started, width: int) -> 
 def test_a_frame_shows_counts_best_trial_and_baseline(page: Page, started: Started) -> None:
     picture = "\n".join(drawn(course(started()), *page()))
     assert "1 running   1 complete   1 pruned   1 failed   6 to come" in picture
-    assert "best  0.7500  trial 0" in picture
+    assert "best  0.7500  trial 0  (+ better than climatology 0.2500)" in picture
     assert "lr=0.00125" in picture
     assert "climatology 0.2500" in picture
     assert "32%" in picture  # three trials, and a quarter of the fourth, of ten
@@ -125,7 +125,7 @@ def test_plain_tells_ends_best_and_notices_but_no_progress(page: Page, started: 
         "study rivers: 10 trials of at most 800 samples, skill (max)",
         "starting 2 lanes of 1 worker, once for all trials: a minute or, on a busy machine, a few",
         "baseline climatology: skill 0.2500",
-        "trial 0 complete: skill 0.7500 after 800 samples, 1:01  new best",
+        "trial 0 complete: skill 0.7500 after 800 samples, 1:01  new best (+ better than climatology 0.2500)",
         "trial 1 pruned: skill 0.7500 after 800 samples, 1:01",
         "trial 2 failed after 800 samples: [loss] is nan",
         "trial 3 is tried again",

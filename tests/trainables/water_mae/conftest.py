@@ -114,7 +114,7 @@ def in_memory(
         mean=np.zeros(5),
         std=np.ones(5),
         catchments=tuple(range(num_catchments)),
-        vector_positions=100 * normal(shape[0], 2),
+        member_positions=100 * normal(*shape, 2) * member_valid[..., None],
         sequence_length=sequence_length,
         starts={
             "train": starts[starts < NUM_TRAIN_DAYS - sequence_length],

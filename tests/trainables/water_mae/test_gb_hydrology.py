@@ -207,6 +207,8 @@ def test_the_data_set_says_what_is_observed_and_whom_to_thank(imported: tuple[Pa
         assert needed in readme
         assert needed in record["attribution"]
     assert report in readme
+    assert f"evaporation: {record['calendar_share']:.1%} of its variance" in report
+    assert "one anomaly of the day that all share" in report and "evaluation.modalities" in readme
 
 
 @needs_source

@@ -58,7 +58,7 @@ def test_a_killed_preparation_goes_on_with_the_modality_that_it_did_not_finish(
     assert data.fingerprint == tiny.fingerprint
     assert np.array_equal(data.mean, tiny.mean)
     assert data.catchments == tiny.catchments
-    for name in ("images", "vectors", "vector_present", "vector_positions"):
+    for name in ("images", "vectors", "vector_present", "member_positions"):
         assert np.array_equal(getattr(data, name), getattr(tiny, name))
     for mine, theirs in zip(data.climatology(), tiny.climatology(), strict=True):
         assert np.array_equal(mine, theirs)

@@ -1,0 +1,129 @@
+"""Flow that was predicted as a logarithm is measured as a mean in mm/day, for models and baselines alike."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from trainables.water_mae import evaluation, forecast, metrics
+from trainables.water_mae.baselines import Climatology, Persistence
+from trainables.water_mae.config import ForecastKnobs, WaterMAE
+from trainables.water_mae.data import WaterData
+from trainables.water_mae.task import WaterMAETask
+
+SIGMA = 1.2
+
+
+class MeanLog(Climatology):
+    """Knows the mean of the logarithm, 0, and nothing else."""
+
+    def __init__(self, data: WaterData) -> None:
+        super().__init__(*(torch.zeros(each.shape) for each in data.climatology()))
+
+
+@pytest.fixture
+def lognormal(make_data: Callable[..., WaterData]) -> WaterData:
+    """Independent flows exp(1.2 x normal) of 6 catchments: the mean is exp(0.72), 2.05 times the exponential of 0."""
+    made = make_data(num_days=1500, num_catchments=6, num_members=2, num_patches=2)
+    starts = np.arange(0, 1500 - made.sequence_length + 1, 2)
+    return replace(
+        made,
+        starts={"train": starts[starts < 700 - made.sequence_length], "val": starts[starts >= 700]},
+        ends={"train": 700, "val": 1500},
+        std=np.array([1, 1, 1, 1, SIGMA]),
+        vector_present=np.ones_like(made.vector_present),
+        vectors=np.random.default_rng(3).standard_normal(made.vectors.shape).astype(np.float32),
+    )
+
+
+def everything(task: WaterMAETask, data: WaterData) -> dict[str, torch.Tensor]:
+    batch = task.evaluation_batch(data, "val", np.arange(data.num_samples("val")))
+    return dict(task.evaluate(MeanLog(data), batch))
+
+
+def test_the_mean_of_a_lognormal_has_nse_zero_and_no_bias(config: WaterMAE, lognormal: WaterData) -> None:
+    task = WaterMAETask(config)
+    sums = everything(task, lognormal)
+    factor = metrics.mean_factor(evaluation.named(sums, "flow_train"))
+    assert float(factor.mean()) == pytest.approx(math.exp(SIGMA**2 / 2), rel=0.1)
+    found = task.summarize(sums)
+    assert found["nse_river_flow"] == pytest.approx(0, abs=0.03)
+    # No correlation, no variability, no bias: Knoben et al. (2019), doi:10.5194/hess-23-4323-2019, Eq. 4.
+    assert found["kge_river_flow"] == pytest.approx(1 - math.sqrt(2), abs=0.03)
+    plain = evaluation.named(sums, "flow")
+    assert metrics.median(metrics.nse(plain)) < -0.05
+    assert metrics.median(metrics.kge(plain)) < 1 - math.sqrt(2) - 0.05
+
+
+def test_forecasts_are_means_too(config: WaterMAE, lognormal: WaterData) -> None:
+    task = WaterMAETask(config.model_copy(update={"forecast": ForecastKnobs(share=0.5)}))
+    found = task.summarize(everything(task, lognormal))
+    for days in forecast.LEAD_DAYS:
+        assert found[f"nse_forecast_{days}d"] == pytest.approx(0, abs=0.03)
+
+
+def test_the_factor_is_the_ratio_of_seen_to_given_water_with_ten_pooled_days() -> None:
+    rng = np.random.default_rng(0)
+    seen, given = rng.lognormal(size=(2, 7, 5, 2))
+    counts = rng.random((7, 5, 2)) < 0.7
+    counts[:, 4] = False  # two catchments that were never hidden
+    patches = torch.arange(5).expand(1, 7, 5)
+    there = torch.tensor(counts)[None]
+    sums = metrics.catchment_sums(torch.tensor(given)[None], torch.tensor(seen)[None], there, patches, 5)
+    factor = metrics.mean_factor(sums)
+    pooled = seen[counts].sum() / given[counts].sum()
+    for patch, member in np.ndindex(5, 2):
+        here = counts[:, patch, member]
+        count = here.sum()
+        own = seen[here, patch, member].sum() / given[here, patch, member].sum() if count else 1.0
+        expected = (count * own + 10 * pooled) / (count + 10)
+        assert float(factor[patch, member]) == pytest.approx(expected)
+    both = metrics.scaled(sums, factor)
+    again = metrics.catchment_sums(
+        (torch.tensor(given) * factor)[None], torch.tensor(seen)[None], torch.tensor(counts)[None], patches, 5
+    )
+    assert all(torch.allclose(both[name], again[name]) for name in again)
+
+
+def test_where_nothing_was_hidden_or_given_flow_stays_as_it_is() -> None:
+    names = ("count", "seen", "seen_square", "given", "given_square", "product")
+    nothing = {name: torch.zeros(2, 3, dtype=torch.float64) for name in names}
+    assert metrics.mean_factor(nothing).tolist() == [[1.0] * 3] * 2
+    broken = nothing | {
+        "count": nothing["count"] + 4,
+        "seen": nothing["seen"] + 1,
+        "given": nothing["given"] * math.nan,
+    }
+    assert metrics.mean_factor(broken).tolist() == [[1.0] * 3] * 2
+
+
+def test_the_factor_knows_the_training_split_alone(config: WaterMAE, lognormal: WaterData) -> None:
+    task = WaterMAETask(config)
+    late = np.arange(len(lognormal.vectors))[:, None, None, None] >= 700
+    other = replace(lognormal, vectors=np.where(late, np.float32(2), lognormal.vectors))
+    first, second = (
+        metrics.mean_factor(evaluation.named(everything(task, each), "flow_train"))
+        for each in (lognormal, other)
+    )
+    assert torch.equal(first, second)
+
+
+def test_the_factor_does_not_follow_a_searched_knob(config: WaterMAE, lognormal: WaterData) -> None:
+    task = WaterMAETask(config)
+    other = replace(lognormal, starts=lognormal.starts | {"train": lognormal.starts["train"][::5]})
+    first, second = (everything(task, each) for each in (lognormal, other))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_batches_and_their_order_change_no_sum(config: WaterMAE, lognormal: WaterData) -> None:
+    task, predictor = WaterMAETask(config), Persistence()
+    count = lognormal.num_samples("val")
+    whole = task.evaluate(predictor, task.evaluation_batch(lognormal, "val", np.arange(count)))
+    summed: dict[str, torch.Tensor] = {}
+    for part in np.array_split(np.arange(count), 9):
+        for name, value in task.evaluate(predictor, task.evaluation_batch(lognormal, "val", part)).items():
+            summed[name] = summed[name] + value if name in summed else value
+    assert all(torch.allclose(whole[name], summed[name]) for name in whole)

@@ -1,0 +1,136 @@
+"""A ridge regression of hidden values on what is visible around them: the plain model that a deep one should outdo.
+
+One regression for each modality and all places rests on the training period's mean of the day of the year, there and
+around, on the six nearest patches that are visible on the same day, and on the same place on the nearest days before
+and after. It is fitted to windows of the training split at the masks of the evaluation, once per study.
+"""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float64
+from torch import Tensor, nn
+
+from thalweg.contract import Indices
+from thalweg.nn.masking import take_patches
+from trainables.water_mae import evaluation
+from trainables.water_mae.config import MODALITIES
+from trainables.water_mae.data import WaterData
+from trainables.water_mae.interpolation import (
+    NUM_NEIGHBOURS,
+    Ends,
+    before_and_after,
+    patch_means,
+    seen_values,
+    surroundings,
+)
+from trainables.water_mae.model import Batch, Predictions, kind_and_index
+
+FIT_DAYS = 384
+"""Days of the training split, in windows spread over it evenly, that the regression is fitted to."""
+PENALTY = 1e-3
+"""Weight of the squared coefficients beside the mean squared error; the constant is free."""
+DAYS_APART = ((0, 1), (2, 3), (4, 366))
+"""Ranges of days for which a day before or after has a weight of its own."""
+
+_FREE = 1e-9
+_BATCH = 8
+
+Moments = tuple[Float64[Tensor, "feature feature"], Float64[Tensor, " feature"], int]
+
+
+class NeighbourRidge(nn.Module):
+    """Predicts hidden values, and forecasts nothing.
+
+    Args:
+        data: Gives positions and the climatology of the training split.
+    """
+
+    def __init__(self, data: WaterData) -> None:
+        super().__init__()
+        self.surroundings = surroundings(data)
+        for kind, means in zip(("image", "vector"), data.climatology(), strict=True):
+            self.register_buffer(f"{kind}_climatology", torch.tensor(means), persistent=False)
+        num_features = 4 + NUM_NEIGHBOURS + 2 * len(DAYS_APART)
+        self.register_buffer("weights", torch.zeros(len(MODALITIES), num_features), persistent=False)
+
+    def forward(self, batch: Batch) -> Predictions:
+        """Regresses the hidden patches; takes the same batch as the model."""
+        weights = self.get_buffer("weights")
+        return {name: self.features(batch, name) @ weights[number] for number, name in enumerate(MODALITIES)}
+
+    def features(self, batch: Batch, name: str) -> Float[Tensor, "batch step masked value feature"]:
+        """Returns what a modality is regressed on: 1, climatology, interpolation, neighbours, days before and after.
+
+        Neighbours and days count as departures from their climatology, 0 where there is none.
+        """
+        kind, index = kind_and_index(name)
+        values, seen = seen_values(batch, name)
+        masked = batch[f"{kind}_masked"][:, index]
+        usual = self.get_buffer(f"{kind}_climatology")[:, index][batch["day_of_year"]]
+        around = self.surroundings[kind].around(seen, masked)  # type: ignore[operator]
+        means, usual_means = patch_means(values, seen), patch_means(usual, seen)
+        smooth, usual_smooth = around.interpolate(means), around.interpolate(usual_means)
+        near = around.take(means - usual_means)[..., None, :].expand(*smooth.shape, -1)
+        near = nn.functional.pad(near, (0, NUM_NEIGHBOURS - near.shape[-1]))
+        own = [
+            take_patches(part, masked)
+            for ends in before_and_after(torch.where(seen, values - usual, 0.0), seen)
+            for part in _by_distance(ends)
+        ]
+        single = [torch.ones_like(smooth), take_patches(usual, masked), smooth, usual_smooth, *own]
+        return torch.cat([torch.stack(single, dim=-1), near], dim=-1)
+
+
+def _by_distance(ends: Ends) -> Iterator[Float[Tensor, "batch step patch value"]]:
+    for least, most in DAYS_APART:
+        yield torch.where((ends.days >= least) & (ends.days <= most), ends.values, 0.0)
+
+
+def fit(data: WaterData, draw: Callable[[WaterData, Indices], Batch]) -> NeighbourRidge:
+    """Fits the regressions to the training split.
+
+    Args:
+        data: The data.
+        draw: Draws windows of ``train`` at the masks of the evaluation, with what was observed.
+    """
+    ridge = NeighbourRidge(data)
+    part = data.with_training_windows(max(_BATCH, FIT_DAYS // data.sequence_length))
+    count = part.num_samples("train")
+    moments = [_no_moments(ridge.get_buffer("weights").shape[1]) for _ in MODALITIES]
+    for first in range(0, count, _BATCH):
+        batch = draw(part, np.arange(first, min(first + _BATCH, count)))
+        for number, name in enumerate(MODALITIES):
+            moments[number] = _add(moments[number], *rows(ridge, batch, name))
+    ridge.get_buffer("weights").copy_(torch.stack([solve(*each) for each in moments]))
+    return ridge
+
+
+def rows(
+    ridge: NeighbourRidge, batch: Batch, name: str
+) -> tuple[Float64[Tensor, "row feature"], Float64[Tensor, " row"]]:
+    """Lays out the hidden values of a modality that are data, and what they are regressed on."""
+    target, counts = evaluation.observed_values(batch, name)
+    counts = counts & (evaluation.present(batch, name) > 0)[:, None, None, None]
+    return ridge.features(batch, name)[counts].double(), target[counts].double()
+
+
+def _no_moments(num_features: int) -> Moments:
+    square = torch.zeros(num_features, num_features, dtype=torch.float64)
+    return square, square[0].clone(), 0
+
+
+def _add(moments: Moments, features: Tensor, target: Tensor) -> Moments:
+    square, product, count = moments
+    return square + features.T @ features, product + features.T @ target, count + len(target)
+
+
+def solve(
+    square: Float64[Tensor, "feature feature"], product: Float64[Tensor, " feature"], count: int
+) -> Float[Tensor, " feature"]:
+    """Solves the normal equations; all weights are 0 where there was nothing to fit to."""
+    penalty = torch.full((len(product),), PENALTY * max(count, 1), dtype=torch.float64)
+    penalty[0] = _FREE * max(count, 1)
+    weights: Tensor = torch.linalg.solve(square + penalty.diag(), product).float()
+    return weights
