@@ -416,7 +416,7 @@ def _facts(
     repeated = record.repeated[chosen, span]
     spin_up = span.start
     training = record.span(options.periods["train"])
-    day_of_year = (pd.DatetimeIndex(record.dates[training]).dayofyear.to_numpy() - 1).astype(np.int16)
+    day_of_year = (pd.DatetimeIndex(record.dates[training]).day_of_year.to_numpy() - 1).astype(np.int16)
     return Provenance(
         periods=options.periods,
         mask=options.mask,
