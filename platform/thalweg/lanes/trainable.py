@@ -21,7 +21,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from thalweg.errors import LaneDiedError
 from thalweg.lanes.channel import Channel, Command, Restarted
 from thalweg.lanes.gang import Gang
-from thalweg.training.orders import CHECKPOINTS, Refusal, Report, TrialOrder, source_files
+from thalweg.training.orders import CHECKPOINTS, Refusal, Report, TrialOrder, source_files, trial_name
 
 FAILURES = "failures"
 """Folder of the tracebacks of failed trials, below the study's."""
@@ -41,6 +41,7 @@ class LaneSettings:
         start_timeout_s: Longest wait for the workers to come up.
         keep_last: Newest checkpoints of a trial that are kept.
         max_restarts: Times that workers may die at one evaluation of a trial before the trial is given up.
+        study: Identity of the study, which its checkpoints bear.
     """
 
     gang: Gang
@@ -52,6 +53,7 @@ class LaneSettings:
     start_timeout_s: float = 300.0
     keep_last: int = 1
     max_restarts: int = 2
+    study: str = ""
 
 
 def _name_this_cluster() -> None:
@@ -163,17 +165,12 @@ class Lane:
         self._thread.join(timeout=10.0)
 
 
-def trial_name(number: int) -> str:
-    """Returns the name of a trial's folder of checkpoints."""
-    return f"trial-{number:05d}"
-
-
 class LaneTrainable(tune.Trainable):
     """A lane as Tune sees it. `setup` takes ``settings`` from ``tune.with_parameters``.
 
     A Tune configuration is ``{"number", "config", "checkpoint"}``; a result is what the study's director reads:
-    ``samples``, ``value``, ``metrics``, ``curves``, ``timings``, ``protocol``, ``facts``, ``checkpoint``, ``status``,
-    ``reason``.
+    ``samples``, ``value``, ``metrics``, ``curves``, ``timings``, ``protocol``, ``facts``, ``checkpoint``, ``notes``,
+    ``status``, ``reason``.
     """
 
     def setup(self, config: dict[str, Any], settings: LaneSettings | None = None) -> None:
@@ -198,6 +195,7 @@ class LaneTrainable(tune.Trainable):
             baselines=True,
             keep_last=settings.keep_last,
             sources=source_files(Path(settings.directory), config["config"].get("starts_from", ())),
+            study=settings.study,
         )
         self._reached = 0
 
@@ -219,6 +217,7 @@ class LaneTrainable(tune.Trainable):
             "protocol": answer.facts.get("protocol_hash"),
             "facts": {name: str(value) for name, value in answer.facts.items()} | {"lane": self._lane.name},
             "checkpoint": answer.checkpoint,
+            "notes": answer.notes,
             "status": "finished" if answer.done else "running",
             "done": answer.done,
         }

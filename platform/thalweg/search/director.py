@@ -12,6 +12,7 @@ from thalweg.config import flat
 from thalweg.errors import TrialError
 from thalweg.events import Event, Notice, TrialEnded, TrialProgress, TrialStarted, TrialStatus
 from thalweg.search.ledger import Evaluation, Ledger, Proposal, Rejection
+from thalweg.training.places import relative
 
 _logger = logging.getLogger(__name__)
 
@@ -34,6 +35,7 @@ class Report:
         curves: (samples, loss parts, learning rate, ...) since the last report.
         timings: Seconds by what they were spent on.
         facts: What is known about the trial once it runs: device, host, lane, number of parameters, ...
+        notes: Sentences for people about how the trial came to be here.
     """
 
     samples: int
@@ -46,6 +48,7 @@ class Report:
     curves: tuple[tuple[int, Mapping[str, float]], ...] = ()
     timings: Mapping[str, float] = field(default_factory=dict)
     facts: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def from_result(cls, result: Mapping[str, Any]) -> "Report":
@@ -62,6 +65,7 @@ class Report:
             curves=curves,
             timings=_nested(result, "timings"),
             facts=_nested(result, "facts", str),
+            notes=tuple(result.get("notes") or ()),
         )
 
 
@@ -103,6 +107,11 @@ class StudyDirector:
     def running(self) -> tuple[int, ...]:
         """Numbers of the trials that have begun and not ended."""
         return tuple(self._running)
+
+    @property
+    def study(self) -> str:
+        """Identity of the study."""
+        return self._ledger.identity
 
     def stop(self) -> None:
         """Begins no more trials, and stops those that run at their next report."""
@@ -172,6 +181,8 @@ class StudyDirector:
     def _begin(self, proposal: Proposal) -> None:
         self._num_rejections, self._any_began = 0, True
         self._running[proposal.number] = None
+        for note in proposal.notes:
+            self._tell(Notice(text=note))
         tags, documents = self._describe(proposal)
         tags = {"seed": str(proposal.config.seed), **tags}
         if proposal.continues is not None:
@@ -202,6 +213,8 @@ class StudyDirector:
         if self._running[number] is None and report.timings:
             self._ledger.took_up(number, sum(report.timings.values()))
         self._running[number] = report
+        for note in report.notes:
+            self._tell(Notice(text=note))
         try:
             is_new = self._heard(number, report)
         except TrialError as error:
@@ -266,7 +279,7 @@ class StudyDirector:
             samples=report.samples,
             seconds=seconds,
             reason=reason,
-            checkpoint=report.checkpoint,
+            checkpoint=relative(report.checkpoint) if report.checkpoint else None,
         )
 
     def _value(self, report: Report) -> float | None:

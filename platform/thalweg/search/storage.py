@@ -9,6 +9,7 @@ import fcntl
 import logging
 import os
 import re
+import shlex
 import socket
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +26,11 @@ RUNS = Path("thalweg_runs")
 _CLAIM = "driver.lock"
 _DRIVER = "driver"  # user attribute of a study in a database
 _logger = logging.getLogger(__name__)
+
+
+def output_flag(output: Path) -> str:
+    """Returns what a command needs to find the studies of a folder, with a blank before it; empty for the usual one."""
+    return "" if output.absolute() == RUNS.absolute() else f" --output {shlex.quote(str(output))}"
 
 
 class KernelLock(JournalFileOpenLock):

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.contract import Data, Task
-from thalweg.errors import DataError, OutputError
+from thalweg.errors import DataError
 from thalweg.training import checkpoint
 from thalweg.training.exported import as_tensors, take_part
+from thalweg.training.full_disk import cause_of, refusal
 from thalweg.training.protocol import protocol_of
 from thalweg.training.session import make_task
 
@@ -56,7 +57,8 @@ def export(folder: Path, data_root: Path, file: Path, part: str | None = None) -
     try:
         torch.save(content, file)
     except (OSError, RuntimeError) as error:  # torch reports a missing folder as RuntimeError
-        raise OutputError(f"the exported file must be writable, got {file}: {error}") from None
+        cause = cause_of(error, file.parent) or OSError(str(error))
+        raise refusal("the exported file", file, cause, "free space or name another file") from None
     return {"tensors": len(weights), "values": sum(tensor.numel() for tensor in weights.values())}
 
 
@@ -107,8 +109,10 @@ def freeze(folder: Path, file: Path, facts: Mapping[str, Any]) -> str:
             os.fsync(target.fileno())  # else a power cut could leave a name without its content
         partial.replace(file)
     except (OSError, RuntimeError) as error:
-        raise OutputError(
-            f"weights to start from must be writable, got {file}: {error}; free space"
+        cause = cause_of(error, file.parent) or OSError(str(error))
+        partial.unlink(missing_ok=True)
+        raise refusal(
+            "weights to start from", file, cause, "free space and give the same command again"
         ) from None
     return _sha256(weights)
 
