@@ -424,7 +424,7 @@ def _continuation(
     """
     points = trial.intermediate_values.items()
     curve = {step: value for step, value in points if samples is None or step <= samples}
-    attributes = {CONTINUES: trial.number, _CRASHES: crashes}
+    attributes: dict[str, Any] = {CONTINUES: trial.number, _CRASHES: crashes}
     enqueued = trial.system_attrs.get(_FIXED)
     if checkpoint:
         attributes[RESUMES] = relative(checkpoint)

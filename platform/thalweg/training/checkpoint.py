@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from thalweg.contract import Mode
 from thalweg.errors import TrialError
+from thalweg.training import reshard
 from thalweg.training.full_disk import cause_of, refusal
 from thalweg.training.orders import best_of, checkpoint_name
 from thalweg.training.places import remove
@@ -146,9 +147,24 @@ def _link_or_copy(source: str, target: str) -> None:
         shutil.copy2(source, target)
 
 
-def load(engine: DeepSpeedEngine, folder: Path) -> None:
-    """Restores weights, optimizer and loss scaler of the present stage. Every rank must call."""
-    engine.load_checkpoint(str(folder), tag=_TAG)
+def require_loadable(folder: Path, zero_stage: int, world: World) -> None:
+    """Refuses a checkpoint that this number of workers cannot load.
+
+    Raises:
+        ConfigError: At ZeRO stage 3 another number wrote it.
+    """
+    reshard.require_loadable(folder / _TAG, zero_stage, world.size)
+
+
+def load(engine: DeepSpeedEngine, folder: Path, world: World) -> None:
+    """Restores weights, optimizer and loss scaler of the present stage, whatever the workers that wrote it.
+
+    Every rank must call.
+    """
+    alike = len(reshard.shards(folder / _TAG)) in (0, world.size)
+    engine.load_checkpoint(str(folder), tag=_TAG, load_optimizer_states=alike)
+    if not alike:
+        reshard.load(engine, folder / _TAG, world.rank, world.size)
 
 
 def fp32_weights(folder: Path) -> dict[str, Tensor]:

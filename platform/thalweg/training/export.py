@@ -18,6 +18,7 @@ from thalweg.training.exported import as_tensors, take_part
 from thalweg.training.full_disk import cause_of, refusal
 from thalweg.training.protocol import protocol_of
 from thalweg.training.session import make_task
+from thalweg.training.state import State
 
 
 def export(folder: Path, data_root: Path, file: Path, part: str | None = None) -> dict[str, int]:
@@ -117,7 +118,7 @@ def freeze(folder: Path, file: Path, facts: Mapping[str, Any]) -> str:
     return _sha256(weights)
 
 
-def _require_same(data: Data, state: checkpoint.State) -> None:
+def _require_same(data: Data, state: State) -> None:
     trained_on = state.report.facts.get("data_fingerprint", data.fingerprint)
     if data.fingerprint != trained_on:
         raise DataError(
@@ -132,7 +133,7 @@ def _model(task: Task[Any, Any], data: Data, weights: Mapping[str, Tensor]) -> n
     return model
 
 
-def _content(state: checkpoint.State, weights: Mapping[str, Tensor]) -> dict[str, Any]:
+def _content(state: State, weights: Mapping[str, Tensor]) -> dict[str, Any]:
     return {
         "family": state.family,
         "config": dict(state.config),

@@ -119,6 +119,7 @@ class Session:
         model = self.task.build(self.data).to(self._world.device)
         self._stage = 0
         if found is not None:
+            checkpoint.require_loadable(found, self._knobs.zero_stage, self._world)
             state = State.read(found)
             self._stage, self.last = state.stage, state.report
             self._samples = state.report.samples_seen
@@ -131,7 +132,7 @@ class Session:
             self._record_baselines()
         self._engine = self._start_stage()
         if found is not None:
-            checkpoint.load(self._engine, found)
+            checkpoint.load(self._engine, found, self._world)
         self._earlier = found.parent if found is not None and found.parent != self._own else None
 
     @property
@@ -141,15 +142,15 @@ class Session:
     def _checkpoint(self) -> Found:
         """Finds where the trial goes on: at what is whole, of this configuration and of this study."""
         order = self.order
-        found = Found()
+        own = Found()
         if self._world.rank == 0:
             checkpoint.clear(self._own, order.home)
             places = {self._own: {order.study}}
             if order.resumes:
                 # The interrupted trial may have written a newer checkpoint, and deleted this one, unheard.
                 places.setdefault(Path(order.resumes).parent, {order.study, FROM_BEFORE})
-            found = newest_whole(places, order.config)
-        found = self._world.same(found)
+            own = newest_whole(places, order.config)
+        found: Found = self._world.same(own)
         where = f"after {found.samples:,} samples" if found.folder else "from the start"
         self._notes = tuple(f"{order.trial}: {reason}; it goes on {where}" for reason in found.skipped)
         return found

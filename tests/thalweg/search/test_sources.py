@@ -237,9 +237,9 @@ def test_a_moved_study_is_started_from_and_exported(
     if earlier_version:  # which recorded an absolute path
         journal = tmp_path / "toys" / "journal.log"
         recorded = f'"checkpoints/trial-00000/{folder.name}"'
-        text = journal.read_text()
-        assert recorded in text
-        journal.write_text(text.replace(recorded, f'"{folder}"'))
+        before = journal.read_text()
+        assert recorded in before
+        journal.write_text(before.replace(recorded, f'"{folder}"'))
     (tmp_path / "moved").mkdir()
     (tmp_path / "toys").rename(tmp_path / "moved" / "toys")
     assert Sources(tmp_path / "moved" / "again", own="again").take(AGAIN).width == 12
