@@ -1,8 +1,8 @@
 """Loads the optimizer of a checkpoint on another number of workers than wrote it, at ZeRO stages 1 and 2.
 
-Each worker holds one part of every parameter group, flattened: the masters in fp32, and for each of them the optimizer's
-moments. DeepSpeed pads the last parts so that all are of one size, and refuses to load another number of parts; its
-elastic checkpoints know no optimizer of torch.
+Each worker holds one part of every parameter group, flattened: the masters in fp32 and the moments of the optimizer.
+DeepSpeed pads the last parts so that all are of one size, and refuses to load another number of parts; its elastic
+checkpoints know no optimizer of torch.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def require_loadable(folder: Path, zero_stage: int, num_workers: int) -> None:
     if zero_stage == 3 and wrote not in (0, num_workers):
         raise ConfigError(
             f"a checkpoint of optimization.zero_stage 3 must be loaded by the {wrote} workers that wrote it, got "
-            f"{num_workers}; continue with {wrote} workers, or begin anew with zero_stage 0 to 2, which any number loads"
+            f"{num_workers}; continue with {wrote}, or begin anew with zero_stage 0 to 2, which any number loads"
         )
 
 
