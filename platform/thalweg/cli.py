@@ -286,6 +286,9 @@ def best(
         check_tracking(uri)
     directory = (output / study).absolute()
     for drawn in draw_best(record, directory, data) if pictures else ():
+        if drawn.trouble:
+            tell(f"trial {drawn.number} has no pictures: {drawn.trouble}")
+            continue
         run = shelf.record(uri, study, directory, drawn.number, drawn.folder)
         tell(sentence(drawn, uri, run))
     if test:

@@ -78,7 +78,7 @@ class TrialEnded:
     samples: int
     seconds: float
     reason: str = ""
-    checkpoint: str | None = None
+    checkpoint: str | None = None  # below the study's folder
 
     @property
     def interrupted(self) -> bool:

@@ -32,6 +32,8 @@ class CurveView:
     def report(self, report: Report) -> None:
         """Writes the report of an evaluation."""
         order = self._single.order
+        for note in report.notes:
+            self._console.print(note, markup=False, soft_wrap=True)
         if not self._curve:
             self._baselines()
         self._curve.append(report.value)

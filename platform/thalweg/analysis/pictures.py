@@ -11,9 +11,10 @@ from pathlib import Path
 from thalweg.analysis.wording import near
 from thalweg.contract import Task
 from thalweg.discovery import Family, load_family
-from thalweg.errors import OutputError, StudyError
+from thalweg.errors import OutputError, StudyError, TrialError
 from thalweg.search.prepare import data_root
 from thalweg.search.records import StudyRecord, TrialRecord
+from thalweg.search.storage import output_flag
 from thalweg.tracking import pictures as shelf
 from thalweg.tracking.address import check_tracking
 
@@ -32,11 +33,13 @@ class Drawn:
         number: The trial.
         folder: Where they lie.
         files: The pictures.
+        trouble: Why there are none: the trial's checkpoint is damaged.
     """
 
     number: int
     folder: Path
     files: list[Path]
+    trouble: str = ""
 
 
 def draw_best(record: StudyRecord, directory: Path, root: Path | None = None) -> Iterator[Drawn]:
@@ -49,16 +52,38 @@ def draw_best(record: StudyRecord, directory: Path, root: Path | None = None) ->
 
     Raises:
         StudyError: No checkpoint is kept, or the family draws nothing.
+        TrialError: All checkpoints are damaged.
         OutputError: The folder cannot be written.
     """
     kept = _kept(record)
     if not kept:
         raise StudyError(
             f"a complete trial must have its checkpoint to be drawn, none has among {len(record.trials)} of "
-            f"{record.name!r}; search anew with keep_checkpoints of at least 1"
+            f"{record.name!r}; {_way_out(record)}"
         )
-    family = _family(record)
-    return (_draw(family, trial, _target(directory, trial), root) for trial in kept)
+    return _draw_all(_family(record), kept, directory, root)
+
+
+def _draw_all(
+    family: Family, trials: Sequence[TrialRecord], directory: Path, root: Path | None
+) -> Iterator[Drawn]:
+    """Draws trials; one whose checkpoint is damaged hides no other."""
+    troubles: list[TrialError] = []
+    for trial in trials:
+        target = _target(directory, trial)
+        try:
+            yield _draw(family, trial, target, root)
+        except TrialError as error:
+            troubles.append(error)
+            if len(troubles) == len(trials):
+                raise
+            yield Drawn(number=trial.number, folder=target, files=[], trouble=str(error))
+
+
+def _way_out(record: StudyRecord) -> str:
+    if record.keeps_checkpoints and any(trial.checkpoint for trial in record.ranking()):
+        return "bring back the folder `checkpoints` of the study, or search anew"
+    return "search anew with keep_checkpoints of at least 1"
 
 
 def draw_new(
@@ -80,7 +105,8 @@ def draw_new(
         tell: Takes a sentence for people.
         root: Folder of all data.
     """
-    family, later = _family(record), f"thalweg best {record.name} --pictures draws them"
+    family = _family(record)
+    later = f"thalweg best {record.name}{output_flag(directory.parent)} --pictures draws them"
     left = [trial for trial in _kept(record)[:MOST] if not _target(directory, trial).exists()]
     if family.task_type.draw is Task.draw or not left:
         return
@@ -90,7 +116,11 @@ def draw_new(
             if number and time.monotonic() > deadline:
                 tell(f"{len(left) - number} more of the best trials have no pictures yet; {later}")
                 return
-            drawn = _draw(family, trial, _target(directory, trial), root)
+            try:
+                drawn = _draw(family, trial, _target(directory, trial), root)
+            except TrialError as error:
+                tell(f"trial {trial.number} has no pictures: {error}")
+                continue
             check_tracking(uri)
             tell(sentence(drawn, uri, shelf.record(uri, record.name, directory, drawn.number, drawn.folder)))
     except KeyboardInterrupt:

@@ -20,7 +20,7 @@ from thalweg.errors import StudyError, ThalwegError
 from thalweg.search.prepare import data_root
 from thalweg.search.records import At, StudyRecord, TrialRecord, read_study
 from thalweg.search.run import Options
-from thalweg.search.storage import JOURNAL, RUNS, is_driven
+from thalweg.search.storage import JOURNAL, RUNS, is_driven, output_flag
 from thalweg.training import baselines
 from thalweg.training.baselines import Baselines
 from thalweg.training.orders import CHECKPOINTS
@@ -108,10 +108,16 @@ def best_trial(record: StudyRecord) -> TrialRecord:
     return best
 
 
-def train_command(space: str, params: Mapping[str, Any]) -> str:
-    """Writes the command that trains one parameter set, one parameter per line."""
+def train_command(space: str, params: Mapping[str, Any], output: Path = RUNS) -> str:
+    """Writes the command that trains one parameter set, one parameter per line.
+
+    Args:
+        space: Name of the search space.
+        params: Values by name.
+        output: Folder of all studies, where those lie that the trial starts from.
+    """
     options = [f"--param {shlex.quote(f'{name}={value}')}" for name, value in params.items()]
-    return " \\\n  ".join([f"thalweg train {shlex.quote(space)}", *options])
+    return " \\\n  ".join([f"thalweg train {shlex.quote(space)}{output_flag(output)}", *options])
 
 
 def show_best(record: StudyRecord, folder: Path, console: Console) -> None:
@@ -134,20 +140,23 @@ def show_best(record: StudyRecord, folder: Path, console: Console) -> None:
     title.append(f"  after {trial.samples:,} samples in {clock(trial.seconds)}")
     console.print(title, "", _metrics(record, trial, known), "", _config(_family(record), trial), sep="\n")
     console.print("\n[bold]train it again[/]")
-    for line in train_command(_space(record), trial.params).splitlines():
+    for line in train_command(_space(record), trial.params, folder.parent).splitlines():
         console.print(Text(f"  {line}", style="cyan"), soft_wrap=True)
     console.print("\n[bold]checkpoint[/]")
-    console.print(Text(f"  {_kept(trial.checkpoint)}"), soft_wrap=True)
+    console.print(Text(f"  {_kept(record, trial.checkpoint)}"), soft_wrap=True)
     best = record.evaluation(trial, "best")
     if best.samples != trial.samples:
         console.print(
             f"\n[bold]best evaluation[/]  {metric} {score(best.value)} after {best.samples:,} samples"
         )
-        console.print(Text(f"  {_kept(best.checkpoint)}"), soft_wrap=True)
+        console.print(Text(f"  {_kept(record, best.checkpoint)}"), soft_wrap=True)
 
 
-def _kept(checkpoint: str | None) -> str:
-    return checkpoint if checkpoint and Path(checkpoint).exists() else "not kept"
+def _kept(record: StudyRecord, checkpoint: str | None) -> str:
+    """Says where a checkpoint lies, or why it does not."""
+    if checkpoint is None or Path(checkpoint).exists():
+        return checkpoint or "not kept"
+    return f"gone: {checkpoint}" if record.keeps_checkpoints else "not kept"
 
 
 def _metrics(record: StudyRecord, trial: TrialRecord, known: Baselines) -> RenderableType:

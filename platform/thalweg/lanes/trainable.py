@@ -23,7 +23,7 @@ from thalweg.lanes import deaths
 from thalweg.lanes.channel import Channel, Command, Restarted, Silence
 from thalweg.lanes.entrance import Coroner, enter
 from thalweg.lanes.gang import Gang
-from thalweg.training.orders import CHECKPOINTS, Refusal, Report, TrialOrder, source_files
+from thalweg.training.orders import CHECKPOINTS, Refusal, Report, TrialOrder, source_files, trial_name
 
 FAILURES = "failures"
 """Folder of the tracebacks of failed trials, below the study's."""
@@ -47,6 +47,7 @@ class LaneSettings:
         keep_last: Newest checkpoints of a trial that are kept.
         max_restarts: Times that workers may die at one evaluation of a trial before the trial is given up.
         max_silence_s: Seconds without a batch after which workers are ended; None waits for ever.
+        study: Identity of the study, which its checkpoints bear.
     """
 
     gang: Gang
@@ -59,6 +60,7 @@ class LaneSettings:
     keep_last: int = 1
     max_restarts: int = 2
     max_silence_s: float | None = 600.0
+    study: str = ""
 
 
 def _name_this_cluster() -> None:
@@ -217,17 +219,12 @@ class Lane:
         self._thread.join(timeout=10.0)
 
 
-def trial_name(number: int) -> str:
-    """Returns the name of a trial's folder of checkpoints."""
-    return f"trial-{number:05d}"
-
-
 class LaneTrainable(tune.Trainable):
     """A lane as Tune sees it. `setup` takes ``settings`` from ``tune.with_parameters``.
 
     A Tune configuration is ``{"number", "config", "checkpoint"}``; a result is what the study's director reads:
-    ``samples``, ``value``, ``metrics``, ``curves``, ``timings``, ``protocol``, ``facts``, ``checkpoint``, ``status``,
-    ``reason``.
+    ``samples``, ``value``, ``metrics``, ``curves``, ``timings``, ``protocol``, ``facts``, ``checkpoint``, ``notes``,
+    ``status``, ``reason``.
     """
 
     def setup(self, config: dict[str, Any], settings: LaneSettings | None = None) -> None:
@@ -252,6 +249,7 @@ class LaneTrainable(tune.Trainable):
             baselines=True,
             keep_last=settings.keep_last,
             sources=source_files(Path(settings.directory), config["config"].get("starts_from", ())),
+            study=settings.study,
         )
         self._reached = 0
 
@@ -275,6 +273,7 @@ class LaneTrainable(tune.Trainable):
             "facts": {name: str(value) for name, value in answer.facts.items()} | {"lane": self._lane.name},
             "checkpoint": answer.checkpoint,
             "deaths": self._lane.deaths,
+            "notes": answer.notes,
             "status": "finished" if answer.done else "running",
             "done": answer.done,
         }

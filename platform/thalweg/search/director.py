@@ -13,6 +13,7 @@ from thalweg.config import active
 from thalweg.errors import OutputError, StudyError, TrialError, is_full_disk
 from thalweg.events import Event, Notice, TrialEnded, TrialProgress, TrialStarted, TrialStatus
 from thalweg.search.ledger import Evaluation, Ledger, Proposal, Rejection
+from thalweg.training.places import relative
 
 _logger = logging.getLogger(__name__)
 
@@ -37,6 +38,7 @@ class Report:
         timings: Seconds by what they were spent on.
         facts: What is known about the trial once it runs: device, host, lane, number of parameters, ...
         deaths: Why workers were replaced since the last report.
+        notes: Sentences for people about how the trial came to be here.
     """
 
     samples: int
@@ -50,6 +52,7 @@ class Report:
     timings: Mapping[str, float] = field(default_factory=dict)
     facts: Mapping[str, str] = field(default_factory=dict)
     deaths: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def from_result(cls, result: Mapping[str, Any]) -> "Report":
@@ -67,6 +70,7 @@ class Report:
             timings=_nested(result, "timings"),
             facts=_nested(result, "facts", str),
             deaths=tuple(result.get("deaths") or ()),
+            notes=tuple(result.get("notes") or ()),
         )
 
 
@@ -109,6 +113,11 @@ class StudyDirector:
     def running(self) -> tuple[int, ...]:
         """Numbers of the trials that have begun and not ended."""
         return tuple(self._running)
+
+    @property
+    def study(self) -> str:
+        """Identity of the study."""
+        return self._ledger.identity
 
     def silent(self, at_least_s: float = 60.0) -> dict[int, float]:
         """Returns for how many seconds running trials have brought no evaluation, where it is so long."""
@@ -201,6 +210,8 @@ class StudyDirector:
         self._num_rejections, self._any_began = 0, True
         self._running[proposal.number] = None
         self._heard_at[proposal.number] = time.monotonic()
+        for note in proposal.notes:
+            self._tell(Notice(text=note))
         tags, documents = self._describe(proposal)
         tags = {"seed": str(proposal.config.seed), **tags}
         if proposal.continues is not None:
@@ -234,6 +245,8 @@ class StudyDirector:
         self._heard_at[number] = time.monotonic()
         for death in report.deaths:
             self._tell(Notice(text=f"trial {number} went on in new workers: {death}"))
+        for note in report.notes:
+            self._tell(Notice(text=note))
         try:
             is_new = self._heard(number, report)
         except TrialError as error:
@@ -302,7 +315,7 @@ class StudyDirector:
             samples=report.samples,
             seconds=seconds,
             reason=reason,
-            checkpoint=report.checkpoint,
+            checkpoint=relative(report.checkpoint) if report.checkpoint else None,
         )
 
     def _value(self, report: Report) -> float | None:

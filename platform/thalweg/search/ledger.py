@@ -7,6 +7,7 @@ checkpoint and its curve.
 
 import math
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -21,17 +22,22 @@ from thalweg.errors import ConfigError, NonFiniteError, SpaceError, StudyError, 
 from thalweg.search import records
 from thalweg.search.definition import open_study, renew, write_definition
 from thalweg.search.proposed import ProposedTrial
-from thalweg.search.records import CHECKPOINT, CONFIG, OUTCOME, RESUMES, StudyRecord, TrialRecord
+from thalweg.search.records import CHECKPOINT, CONFIG, FOLDER, OUTCOME, RESUMES, StudyRecord, TrialRecord
 from thalweg.search.rungs import CONTINUES
 from thalweg.search.sources import Sources
 from thalweg.search.space import Space
 from thalweg.search.storage import Claim, SharedClaim, close_storage, losses, open_storage, tell_waits
 from thalweg.training import baselines
 from thalweg.training.orders import CHECKPOINTS
+from thalweg.training.places import relative, resolve
+from thalweg.training.state import FROM_BEFORE, Found, newest_whole
 
 _FIXED = "fixed_params"  # where Optuna keeps what `enqueue_trial` was given
 _CRASHES = "crashes"  # user attribute: how often in a row this parameter set took its process down
 _FURTHEST = "furthest"  # user attribute: samples that it had reached when it did so last
+_IDENTITY = (
+    "identity"  # user attribute of the study: what its checkpoints bear, wherever it is moved or copied
+)
 _PROTOCOL = "protocol"  # user attribute of the study: [hash, number of the first trial]
 
 
@@ -46,6 +52,7 @@ class Proposal:
         continues: The interrupted trial whose place it takes.
         checkpoint: Where that trial's state lies; None starts from nothing.
         curve: (samples, objective) that it inherits with the checkpoint.
+        notes: Sentences for people about what it could not inherit.
     """
 
     number: int
@@ -54,6 +61,7 @@ class Proposal:
     continues: int | None = None
     checkpoint: str | None = None
     curve: tuple[tuple[int, float], ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,15 +114,30 @@ class Ledger:
     """Asks, records and decides; use `open`.
 
     Attributes:
+        directory: The study's folder.
         space: The search space with the study's settings.
         sources: The studies that its configurations start from.
         num_recovered: Trials of an earlier process that were found running and put back.
         notes: What people should know of the opening: lines that could not be read, a definition that was replaced.
+        is_new: Whether the study has just been created.
+        identity: What the study's checkpoints bear.
     """
 
     def __init__(
-        self, study: optuna.Study, space: Space, sources: Sources, claim: Claim, claims: ExitStack
+        self,
+        study: optuna.Study,
+        directory: Path,
+        space: Space,
+        sources: Sources,
+        claim: Claim,
+        claims: ExitStack,
     ) -> None:
+        known = (trial.state != TrialState.WAITING for trial in study.get_trials(deepcopy=False))
+        self.is_new = _IDENTITY not in study.user_attrs and not any(known)
+        if _IDENTITY not in study.user_attrs:
+            study.set_user_attr(_IDENTITY, uuid.uuid4().hex)
+        self.identity: str = study.user_attrs[_IDENTITY]
+        self.directory = directory
         self.space = space
         self.sources = sources
         self.num_recovered = 0
@@ -123,6 +146,7 @@ class Ledger:
         self._claim = claim
         self._claims = claims
         self._live: dict[int, _Live] = {}
+        self._notes: list[str] = []
         self._protocol: list[Any] | None = study.user_attrs.get(_PROTOCOL)
 
     @classmethod
@@ -161,11 +185,13 @@ class Ledger:
             study, change = renew(study, space)
             if change:
                 baselines.forget(directory / CHECKPOINTS)
-                if storage is not None:
+            if storage is not None:
+                if change:
                     shared.move(study)
+                study.set_user_attr(FOLDER, str(directory.absolute()))
             write_definition(study, space)
             sources = Sources(directory, own=name, storage=storage)
-            ledger = cls(study, space, sources, claim, claims)
+            ledger = cls(study, directory, space, sources, claim, claims)
             ledger.num_recovered = ledger._recover(claim.last_died)
             ledger.notes = (*losses(opened), *([change] if change else []))
             ledger._claims = claims.pop_all()
@@ -186,7 +212,7 @@ class Ledger:
 
     def read(self) -> StudyRecord:
         """Returns everything that the storage holds."""
-        return records.read(self._study)
+        return records.read(self._study, self.directory)
 
     def trials(self) -> list[TrialRecord]:
         """Returns all trials in the order of their numbers."""
@@ -205,7 +231,17 @@ class Ledger:
         return max(0, self.space.study.num_trials - taken)
 
     def ask(self) -> Proposal | Rejection:
-        """Begins a trial: one that was interrupted, one of the study's first trials, or a new one."""
+        """Begins a trial: one that was interrupted, one of the study's first trials, or a new one.
+
+        One that was interrupted begins where its newest whole checkpoint is, with the curve until there.
+        """
+        asked = self._ask()
+        while asked is None:
+            asked = self._ask()
+        return asked
+
+    def _ask(self) -> Proposal | Rejection | None:
+        """Begins a trial; None where it is put back to begin earlier than its curve ends."""
         trial = self._continued() or self._study.ask()
         attributes = trial.user_attrs
         frozen = self._frozen(trial.number)
@@ -222,14 +258,21 @@ class Ledger:
         except (SpaceError, StudyError, ConfigError) as error:
             self.fail(trial.number, str(error))
             return Rejection(number=trial.number, params=trial.params, error=error)
-        trial.set_user_attr(CONFIG, config.model_dump(mode="json"))
+        document = config.model_dump(mode="json")
+        found = self._start(attributes, document)
+        if curve and found.samples < curve[-1][0]:
+            self._begin_earlier(trial.number, found)
+            return None
+        trial.set_user_attr(CONFIG, document)
+        notes, self._notes = self._notes, []
         return Proposal(
             number=trial.number,
             params=trial.params,
             config=config,
             continues=attributes.get(CONTINUES),
-            checkpoint=attributes.get(RESUMES),
+            checkpoint=str(found.folder) if found.folder else None,
             curve=curve,
+            notes=tuple(notes),
         )
 
     def _continued(self) -> optuna.Trial | None:
@@ -240,6 +283,25 @@ class Ledger:
                 self._study._storage.set_trial_state_values(waiting._trial_id, state=TrialState.RUNNING)
                 return optuna.Trial(self._study, waiting._trial_id)
         return None
+
+    def _start(self, attributes: Mapping[str, Any], config: Mapping[str, Any]) -> Found:
+        """Finds where a trial goes on that continues another one."""
+        if RESUMES not in attributes:
+            return Found()
+        folder = resolve(self.directory, attributes[RESUMES]).parent
+        return newest_whole({folder: {self.identity, FROM_BEFORE}}, config)
+
+    def _begin_earlier(self, number: int, found: Found) -> None:
+        """Puts a trial back whose checkpoint is gone or damaged, with what its older one leaves of the curve."""
+        trial = self._frozen(number)
+        place = relative(trial.user_attrs[RESUMES])
+        why = "; ".join(found.skipped) or f"the checkpoint {place} is gone"
+        where = f"after {found.samples:,} samples" if found.folder else "from the start"
+        self._notes.append(f"trial {trial.user_attrs[CONTINUES]} is continued {where}: {why}")
+        checkpoint = relative(found.folder) if found.folder else None
+        crashes = trial.user_attrs.get(_CRASHES, 0)
+        self._study.add_trial(_continuation(trial, crashes, checkpoint, found.samples))
+        self._end(number, TrialState.FAIL, reason=f"interrupted: {why}", interrupted=True)
 
     def report(self, number: int, evaluation: Evaluation) -> bool:
         """Records an evaluation of a running trial.
@@ -252,9 +314,10 @@ class Ledger:
             TrialError: It was evaluated at another protocol than the study's.
         """
         live = self._live[number]
-        if evaluation.checkpoint not in (None, live.checkpoint):
-            live.trial.set_user_attr(CHECKPOINT, evaluation.checkpoint)
-            live.checkpoint = evaluation.checkpoint
+        checkpoint = relative(evaluation.checkpoint) if evaluation.checkpoint else None
+        if checkpoint not in (None, live.checkpoint):
+            live.trial.set_user_attr(CHECKPOINT, checkpoint)
+            live.checkpoint = checkpoint
         if not math.isfinite(evaluation.value):
             raise NonFiniteError(
                 f"{self.space.study.metric} must be finite, got {evaluation.value} "
@@ -339,7 +402,8 @@ class Ledger:
             crashes = _crashes(trial) + int(crashed)
             hopeless = crashes > self.space.study.max_retries
             if trial.number not in continued and not hopeless:
-                self._study.add_trial(_continuation(trial, crashes))
+                checkpoint = trial.user_attrs.get(CHECKPOINT, trial.user_attrs.get(RESUMES))
+                self._study.add_trial(_continuation(trial, crashes, checkpoint))
             # Queued first: a process that dies between the two lines repeats the second one only.
             why = f"{reason} {crashes} times" if hopeless else reason
             self._end(trial.number, TrialState.FAIL, reason=why, interrupted=not hopeless)
@@ -409,17 +473,28 @@ def _crashes(trial: FrozenTrial) -> int:
     return 0 if _reached(trial) > trial.user_attrs.get(_FURTHEST, 0) else earlier
 
 
-def _continuation(trial: FrozenTrial, crashes: int) -> FrozenTrial:
-    checkpoint = trial.user_attrs.get(CHECKPOINT, trial.user_attrs.get(RESUMES))
+def _continuation(
+    trial: FrozenTrial, crashes: int, checkpoint: str | None, samples: int | None = None
+) -> FrozenTrial:
+    """Returns the trial that takes another one's place.
+
+    Args:
+        trial: The trial that was interrupted.
+        crashes: How often its parameters took their process down.
+        checkpoint: Where it goes on; None starts it from nothing, with no curve.
+        samples: Samples at the checkpoint, after which the curve is left out; None keeps all of it.
+    """
+    points = trial.intermediate_values.items()
+    curve = {step: value for step, value in points if samples is None or step <= samples}
     furthest = max(_reached(trial), trial.user_attrs.get(_FURTHEST, 0))
-    attributes = {CONTINUES: trial.number, _CRASHES: crashes, _FURTHEST: furthest}
+    attributes: dict[str, Any] = {CONTINUES: trial.number, _CRASHES: crashes, _FURTHEST: furthest}
     if checkpoint:
-        attributes[RESUMES] = checkpoint
+        attributes[RESUMES] = relative(checkpoint)
     return create_trial(
         state=TrialState.WAITING,
         params=trial.params,
         distributions=trial.distributions,
         user_attrs=attributes,
         system_attrs=trial.system_attrs,  # what was put into the queue, and what the sampler noted
-        intermediate_values=trial.intermediate_values if checkpoint else None,
+        intermediate_values=curve if checkpoint else None,
     )

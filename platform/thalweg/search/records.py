@@ -15,15 +15,17 @@ from thalweg.contract import Mode
 from thalweg.errors import StudyError
 from thalweg.search.rungs import CONTINUES
 from thalweg.search.storage import JOURNAL, close_storage, open_storage
-from thalweg.training.orders import best_of, checkpoint_name
+from thalweg.training.orders import CHECKPOINTS, best_of, checkpoint_name, trial_name
+from thalweg.training.places import resolve
 
 At = Literal["last", "best"]
 """Which evaluation of a trial: the last one, whose value is the trial's, or its best one."""
 RecordStatus = Literal["waiting", "running", "complete", "pruned", "failed"]
 
 DEFINITION = "thalweg"  # user attribute of an Optuna study
+FOLDER = "folder"  # user attribute of a study in a database: where it was last run
 CONFIG, OUTCOME = "config", "outcome"  # user attributes of an Optuna trial
-CHECKPOINT = "checkpoint"  # user attribute: where the trial's own state lies
+CHECKPOINT = "checkpoint"  # user attribute: where the trial's own state lies, below the study's folder
 RESUMES = "resumes"  # user attribute: the checkpoint from which a continued trial starts
 
 _STATUS: dict[TrialState, RecordStatus] = {
@@ -50,7 +52,7 @@ class TrialRecord:
         seconds: From the proposal to the end.
         reason: Why it failed.
         curve: (samples, objective) at each evaluation.
-        checkpoint: Where its state lies, its own or the one that it starts from.
+        checkpoint: Where its state lies, its own or the one that it starts from, in the folder that was opened.
         protocol: Hash of the evaluation protocol.
         interrupted: Whether it failed only because the search stopped; another trial takes its place.
         continues: The interrupted trial whose place it takes.
@@ -74,6 +76,12 @@ class TrialRecord:
     continues: int | None = None
     started: datetime | None = None
     ended: datetime | None = None
+
+    @property
+    def folders(self) -> frozenset[str]:
+        """Names of the folders of checkpoints that it may have: its own, and that of the trial that it continues."""
+        found = {trial_name(self.number)}
+        return frozenset(found | {Path(self.checkpoint).parent.name} if self.checkpoint else found)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +119,11 @@ class StudyRecord:
         mode: Mode = self.definition["mode"]
         return mode
 
+    @property
+    def keeps_checkpoints(self) -> bool:
+        """Whether the checkpoint of its best trial stays when other trials end."""
+        return bool(self.definition.get("study", {}).get("keep_checkpoints", 1))
+
     def ranking(self) -> list[TrialRecord]:
         """Returns the complete trials, best first; the earlier of two that are equal."""
         return ranking(self.trials, self.mode)
@@ -143,7 +156,8 @@ def read_study(directory: Path, name: str, storage: str | None = None) -> StudyR
         raise StudyError(f"a study's folder must hold {JOURNAL}, got {directory}; name a study that was run")
     opened = open_storage(directory, storage)
     try:
-        return read(optuna.load_study(study_name=name, storage=opened))
+        study = optuna.load_study(study_name=name, storage=opened)
+        return read(study, directory if storage is None else _home(study, directory))
     except KeyError:
         known = ", ".join(sorted(optuna.get_all_study_names(opened))) or "none"
         raise StudyError(f"no study {name!r} in {storage or directory} (found: {known})") from None
@@ -151,8 +165,18 @@ def read_study(directory: Path, name: str, storage: str | None = None) -> StudyR
         close_storage(opened)
 
 
-def read(study: optuna.Study) -> StudyRecord:
+def _home(study: optuna.Study, directory: Path) -> Path:
+    """Returns where the checkpoints of a study in a database lie, which other folders of studies may share."""
+    known = study.user_attrs.get(FOLDER)
+    return Path(known) if known and not (directory / CHECKPOINTS).is_dir() else directory
+
+
+def read(study: optuna.Study, directory: Path) -> StudyRecord:
     """Turns an Optuna study into records.
+
+    Args:
+        study: The study.
+        directory: Its folder, wherever that was when it ran.
 
     Raises:
         StudyError: It was not made by Thalweg.
@@ -160,12 +184,13 @@ def read(study: optuna.Study) -> StudyRecord:
     definition = study.user_attrs.get(DEFINITION)
     if definition is None:
         raise StudyError(f"study {study.study_name!r} was not made by thalweg; give this one another name")
-    trials = tuple(record(trial) for trial in study.get_trials(deepcopy=False))
+    trials = tuple(record(trial, directory) for trial in study.get_trials(deepcopy=False))
     return StudyRecord(name=study.study_name, definition=definition, trials=trials)
 
 
-def record(trial: FrozenTrial) -> TrialRecord:
+def record(trial: FrozenTrial, directory: Path) -> TrialRecord:
     """Turns an Optuna trial into a record."""
+    checkpoint = trial.user_attrs.get(CHECKPOINT, trial.user_attrs.get(RESUMES))
     outcome = trial.user_attrs.get(OUTCOME, {})
     curve = tuple(sorted(trial.intermediate_values.items()))
     return TrialRecord(
@@ -179,7 +204,7 @@ def record(trial: FrozenTrial) -> TrialRecord:
         seconds=outcome.get("seconds", 0.0),
         reason=outcome.get("reason", ""),
         curve=curve,
-        checkpoint=trial.user_attrs.get(CHECKPOINT, trial.user_attrs.get(RESUMES)),
+        checkpoint=str(resolve(directory, checkpoint)) if checkpoint else None,
         protocol=outcome.get("protocol"),
         interrupted=outcome.get("interrupted", False),
         continues=trial.user_attrs.get(CONTINUES),
@@ -197,12 +222,12 @@ def ranking(trials: Sequence[TrialRecord], mode: Mode) -> list[TrialRecord]:
 
 
 def expendable(trials: Sequence[TrialRecord], mode: Mode, keep: int) -> list[TrialRecord]:
-    """Returns the trials whose checkpoint is needed no more.
+    """Returns the trials whose folders are needed no more.
 
     Kept are the checkpoints of trials that run, of the best ``keep`` complete ones, and of interrupted ones
     until the trial that continues them has ended.
     """
     needed = [*ranking(trials, mode)[:keep], *(t for t in trials if t.status in ("running", "waiting"))]
     # By the trial's folder: the one that continues a trial may have found a newer checkpoint in it.
-    kept = {Path(trial.checkpoint).parent for trial in needed if trial.checkpoint}
-    return [trial for trial in trials if trial.checkpoint and Path(trial.checkpoint).parent not in kept]
+    kept = {name for trial in needed for name in trial.folders}
+    return [trial for trial in trials if kept.isdisjoint(trial.folders)]

@@ -6,7 +6,6 @@ import json
 import os
 import platform
 import re
-import shutil
 import signal
 import subprocess
 import threading
@@ -47,6 +46,7 @@ from thalweg.search.storage import RUNS
 from thalweg.training import baselines
 from thalweg.training.deepspeed_json import deepspeed_config
 from thalweg.training.orders import CHECKPOINTS
+from thalweg.training.places import lies_in, remove
 from thalweg.training.stream import Layout
 
 
@@ -106,6 +106,7 @@ class Broadcast:
     def __init__(self, ledger: Ledger, listeners: Sequence[Listener], directory: Path) -> None:
         self._ledger = ledger
         self._listeners = listeners
+        self._directory = directory
         self._checkpoints = directory / CHECKPOINTS
         self._baselines_told = False
         self.any_trained = False
@@ -143,8 +144,8 @@ class Broadcast:
     def _delete_expendable(self) -> None:
         study = self._ledger.space.study
         for trial in expendable(self._ledger.trials(), study.mode, study.keep_checkpoints):
-            if trial.checkpoint:
-                shutil.rmtree(Path(trial.checkpoint).parent, ignore_errors=True)
+            for name in trial.folders:
+                remove(self._checkpoints / name, self._directory)
 
 
 def search(prepared: Prepared, options: Options, listeners: Sequence[Listener]) -> StudyRecord:
@@ -173,6 +174,8 @@ def _search(prepared: Prepared, options: Options, listeners: Sequence[Listener])
         storage=options.storage,
         take_over=options.take_over,
     )
+    if ledger.is_new:
+        baselines.forget(options.directory / CHECKPOINTS)  # of an earlier study with this name
     broadcast = Broadcast(ledger, listeners, options.directory)
     ledger.tell_waits(lambda text: broadcast(Notice(text=text)))
     began = time.monotonic()
@@ -210,8 +213,8 @@ def _run(prepared: Prepared, options: Options, ledger: Ledger, broadcast: Broadc
     with connect(options.address, log, tell=lambda text: broadcast(Notice(text=text))):
         num_lanes = min(book(gang, study.num_lanes, options.wait_s), ledger.num_open())
         broadcast(_started(prepared, options, ledger, num_lanes))
-        for point in ledger.sources.frozen():
-            broadcast(Notice(text=point.sentence()))
+        for text in [*(point.sentence() for point in ledger.sources.frozen()), *_left_behind(ledger)]:
+            broadcast(Notice(text=text))
         director = StudyDirector(
             ledger,
             broadcast,
@@ -234,6 +237,17 @@ def _run(prepared: Prepared, options: Options, ledger: Ledger, broadcast: Broadc
     if ledger.num_open():
         return StudyEnded(end="interrupted", reason="stopped by Ctrl-C", signal=signal.SIGINT)
     return StudyEnded(end="finished")
+
+
+def _left_behind(ledger: Ledger) -> Iterator[str]:
+    """Says what lies in a study's folder that is not its own, or will stay there."""
+    folder = ledger.directory / CHECKPOINTS
+    if not folder.exists():
+        return
+    if ledger.is_new and any(folder.glob("*/samples-*")):
+        yield f"checkpoints of an earlier study with this name lie in {folder}; its trials do not go on from them"
+    if not lies_in(folder, ledger.directory):
+        yield f"nothing is deleted outside of the study's folder, and {folder} is a link that leads out of it"
 
 
 @contextmanager
@@ -279,6 +293,7 @@ def _tune(prepared: Prepared, options: Options, director: StudyDirector, gang: G
         directory=str(options.directory),
         keep_last=study.keep_last,
         max_silence_s=study.max_silence_s,
+        study=director.study,
     )
     trainable = tune.with_resources(
         tune.with_parameters(LaneTrainable, settings=settings),

@@ -19,8 +19,9 @@ from thalweg import discovery
 from thalweg.config import FamilyConfig, check, parse
 from thalweg.errors import ConfigError, OutputError, StudyError
 from thalweg.search.records import StudyRecord, read_study
-from thalweg.search.storage import JOURNAL, RUNS
+from thalweg.search.storage import JOURNAL, output_flag
 from thalweg.training.orders import SOURCES, source_files
+from thalweg.training.places import relative
 
 C = TypeVar("C", bound=FamilyConfig)
 
@@ -37,7 +38,7 @@ class StartingPoint:
         samples: Samples that it was trained on.
         family: Package of the family.
         config: Its configuration as JSON.
-        checkpoint: Where its state lies, or lay when the weights were frozen.
+        checkpoint: Where its state lies; below the folder of all studies once the weights are frozen.
         sha256: Hash of the frozen weights; empty before they are.
     """
 
@@ -222,7 +223,7 @@ def _read(study: str, output: Path, storage: str | None) -> StudyRecord:
 
 def _command(study: str, output: Path) -> str:
     """Returns the command that searches a study of a space of the same name."""
-    return f"thalweg search {study}" + ("" if output.absolute() == RUNS.absolute() else f" --output {output}")
+    return f"thalweg search {study}{output_flag(output)}"
 
 
 def _best(record: StudyRecord, output: Path) -> StartingPoint:
@@ -235,7 +236,7 @@ def _best(record: StudyRecord, output: Path) -> StartingPoint:
     if best.checkpoint is None or not Path(best.checkpoint).exists():
         raise StudyError(
             f"the best trial of a study to start from must have its checkpoint, trial {best.number} of "
-            f"{record.name!r} has none; search {record.name!r} anew with keep_checkpoints of at least 1"
+            f"{record.name!r} has none; {_way_out(record, best.checkpoint)}"
         )
     return StartingPoint(
         study=record.name,
@@ -249,6 +250,12 @@ def _best(record: StudyRecord, output: Path) -> StartingPoint:
     )
 
 
+def _way_out(record: StudyRecord, checkpoint: str | None) -> str:
+    """Says what to do about a checkpoint that is not there: one that was kept can be brought back."""
+    anew = f"search {record.name!r} anew with keep_checkpoints of at least 1"
+    return f"bring back {checkpoint}, or {anew}" if checkpoint and record.keeps_checkpoints else anew
+
+
 def _weights(directory: Path, study: str) -> Path:
     return Path(source_files(directory, [study])[study])
 
@@ -259,9 +266,8 @@ def _write(directory: Path, point: StartingPoint) -> StartingPoint:
 
     file = _weights(directory, point.study)
     names = ("study", "trial", "metric", "value")
-    frozen = replace(
-        point, sha256=freeze(Path(point.checkpoint), file, {name: getattr(point, name) for name in names})
-    )
+    sha256 = freeze(Path(point.checkpoint), file, {name: getattr(point, name) for name in names})
+    frozen = replace(point, sha256=sha256, checkpoint=f"{point.study}/{relative(point.checkpoint)}")
     described = file.with_suffix(".json")
     partial = described.with_suffix(".partial")
     try:

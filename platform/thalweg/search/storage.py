@@ -6,6 +6,7 @@ One process at a time drives a study. Its claim is locked by the kernel (``flock
 import fcntl
 import logging
 import os
+import shlex
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -25,6 +26,11 @@ RUNS = Path("thalweg_runs")
 _CLAIM = "driver.lock"
 _DRIVER = "driver"  # user attribute of a study in a database
 _logger = logging.getLogger(__name__)
+
+
+def output_flag(output: Path) -> str:
+    """Returns what a command needs to find the studies of a folder, with a blank before it; empty for the usual one."""
+    return "" if output.absolute() == RUNS.absolute() else f" --output {shlex.quote(str(output))}"
 
 
 class Claim:

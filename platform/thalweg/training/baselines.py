@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from thalweg.errors import OutputError
+from thalweg.training.full_disk import refusal
 
 FILE = "baselines.json"
 
@@ -23,11 +23,16 @@ def read(directory: Path) -> Baselines | None:
     return found
 
 
+def forget(directory: Path) -> None:
+    """Deletes the baselines, so that the first trial evaluates them anew."""
+    (directory / FILE).unlink(missing_ok=True)
+
+
 def write_once(directory: Path, baselines: Baselines) -> None:
     """Records baselines unless another lane did so first.
 
     Raises:
-        OutputError: The folder cannot be written.
+        OutputError: They cannot be written.
     """
     partial = directory / f"{FILE}.{os.getpid()}"
     try:
@@ -37,13 +42,6 @@ def write_once(directory: Path, baselines: Baselines) -> None:
     except FileExistsError:
         return
     except OSError as error:
-        raise OutputError(
-            f"the study's folder must be writable, got {error}; free space or choose another --output"
-        ) from error
+        raise refusal("baselines", directory, error, "free space and give the same command again") from error
     finally:
         partial.unlink(missing_ok=True)
-
-
-def forget(directory: Path) -> None:
-    """Removes baselines that another study left here."""
-    (directory / FILE).unlink(missing_ok=True)

@@ -1,92 +1,94 @@
 """Checkpoints of a trial: one folder per evaluation, complete or absent; the newest and the best are kept.
 
 ``DIRECTORY/TRIAL/samples-000002048/`` holds DeepSpeed's files (weights, optimizer, loss scaler, of every rank)
-and ``state.json`` (counters, report, configuration). The order of samples, masks and dropout follow from the seed and
-the number of samples seen, so there is no generator state to save.
+and ``state.json`` (counters, report, configuration, digests). The order of samples, masks and dropout follow from the
+seed and the number of samples seen, so there is no generator state to save.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-from collections.abc import Mapping
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from thalweg.contract import Mode
-from thalweg.errors import OutputError, TrialError
+from thalweg.errors import TrialError
+from thalweg.training import reshard
+from thalweg.training.full_disk import cause_of, refusal
 from thalweg.training.half_precision import saved_masters
-from thalweg.training.orders import Report, best_of, checkpoint_name
+from thalweg.training.orders import best_of, checkpoint_name
+from thalweg.training.places import remove
 from thalweg.training.process_group import World
+from thalweg.training.state import FROM_BEFORE, STATE, State, complete, damage, incomplete, partial_of
 
 if TYPE_CHECKING:
     from deepspeed.runtime.engine import DeepSpeedEngine
     from torch import Tensor
 
-STATE = "state.json"
 _TAG = "weights"
 _MODEL_STATES = "mp_rank_00_model_states.pt"
 _OPTIMIZER_SHARDS = "*zero_pp_rank_*optim_states.pt"
 
 
-@dataclass(frozen=True)
-class State:
-    """Where a trial stood at a checkpoint.
-
-    Attributes:
-        report: What was reported at this evaluation.
-        config: The configuration as JSON.
-        family: Package of the family.
-        stage: Number of the stage that was training.
-    """
-
-    report: Report
-    config: Mapping[str, Any]
-    family: str
-    stage: int
-
-    @classmethod
-    def read(cls, folder: Path) -> State:
-        """Reads the state of a complete checkpoint."""
-        values = json.loads((folder / STATE).read_text())
-        report = values["report"]
-        report["curve"] = tuple((samples, point) for samples, point in report["curve"])
-        return cls(Report(**report), values["config"], values["family"], values["stage"])
-
-
-def newest(trial: Path) -> Path | None:
-    """Returns the newest complete checkpoint in a trial's folder; ``state.json`` is written last."""
-    folders = sorted(trial.glob(f"samples-*/{STATE}"))
-    return folders[-1].parent if folders else None
+def clear(trial: Path, home: Path) -> None:
+    """Deletes what processes that died, or a full disk, left half written in a trial's folder."""
+    for folder in incomplete(trial):
+        remove(folder, home)
 
 
 def save(engine: DeepSpeedEngine, folder: Path, state: State, world: World) -> None:
     """Writes a checkpoint, whole or not at all. Every rank must call.
 
     Raises:
-        OutputError: The folder cannot be written.
+        OutputError: The folder cannot be written; ``errno`` is that of the system.
     """
+    partial = partial_of(folder)
     try:
-        engine.save_checkpoint(str(folder), tag=_TAG, save_latest=True)
+        if world.rank == 0:
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
+        world.barrier()
+        engine.save_checkpoint(str(partial), tag=_TAG, save_latest=True)
+        _sync(partial)
         world.barrier()
         if world.rank == 0:
-            text = json.dumps(asdict(state), indent=1)
-            partial = folder / f"{STATE}.partial"
-            with partial.open("w") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())  # else a power cut could leave a name without its content
-            partial.rename(folder / STATE)
-    except OSError as error:
-        raise OutputError(
-            f"checkpoints must be writable, got {error} for {folder}; free space or choose another --output"
-        ) from error
+            state.write(partial, folder)
+            shutil.rmtree(folder, ignore_errors=True)  # one that was damaged
+            partial.rename(folder)
+            _sync_path(folder.parent)
+    except BaseException as error:
+        cause = cause_of(error, partial if partial.exists() else folder.parent)
+        if world.rank == 0:
+            shutil.rmtree(partial, ignore_errors=True)
+        if cause is None:
+            raise
+        raise _refusal(folder, cause) from error
 
 
-def tidy(newest: Path, mode: Mode, keep_last: int, earlier: Path | None = None) -> None:
+def _refusal(place: Path, cause: OSError) -> Exception:
+    return refusal("checkpoints", place, cause, "free space and give the same command again")
+
+
+def _sync(folder: Path) -> None:
+    """Waits until all that lies in a folder is on the disk, the names too."""
+    for file in folder.rglob("*"):
+        _sync_path(file)
+    _sync_path(folder)
+
+
+def _sync_path(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def tidy(
+    newest: Path, mode: Mode, keep_last: int, earlier: Path | None = None, home: Path | None = None
+) -> None:
     """Deletes a trial's checkpoints but the newest ones and that of its best evaluation.
 
     Args:
@@ -95,38 +97,48 @@ def tidy(newest: Path, mode: Mode, keep_last: int, earlier: Path | None = None) 
         keep_last: Newest checkpoints that are kept.
         earlier: Folder of the interrupted trial that this one continues and that will be deleted; what is to be kept
             comes over.
+        home: Folder outside of which nothing is deleted; None takes the one that holds the trial's.
 
     Raises:
         OutputError: A checkpoint cannot come over.
     """
-    trial, config = newest.parent, State.read(newest).config
+    trial, present = newest.parent, State.read(newest)
     places = [place for place in (earlier, trial) if place is not None]
-    found = {
-        state.parent.name: state.parent for place in places for state in place.glob(f"samples-*/{STATE}")
-    }
-    states = {name: State.read(folder) for name, folder in found.items() if name <= newest.name}
-    values = {name: state.report.value for name, state in states.items() if state.config == config}
-    curve = [(states[name].report.samples, value) for name, value in values.items()]
-    kept = {*sorted(values)[-keep_last:], checkpoint_name(best_of(curve, mode)[0])}
+    found = {folder.name: folder for place in places for folder in complete(place)}
+    states = {name: _read(folder) for name, folder in found.items() if name <= newest.name}
+    mine = {name: state for name, state in states.items() if state is not None and _alike(state, present)}
+    curve = [(state.report.samples, state.report.value) for state in mine.values()]
+    kept = {*sorted(mine)[-keep_last:], checkpoint_name(best_of(curve, mode)[0])}
     for name in kept:
         if found[name].parent != trial:
             _link(found[name], trial / name)
     for folder in trial.glob("samples-*"):
         if folder.name not in kept:
-            shutil.rmtree(folder, ignore_errors=True)
+            remove(folder, home or trial.parent)
+
+
+def _read(folder: Path) -> State | None:
+    try:
+        return State.read(folder)
+    except (OSError, ValueError):
+        return None  # damaged: of no use to anybody
+
+
+def _alike(state: State, present: State) -> bool:
+    """Whether a checkpoint is of the same trial; those of an earlier version do not name their study."""
+    return state.config == present.config and state.study in (FROM_BEFORE, present.study)
 
 
 def _link(source: Path, target: Path) -> None:
     """Makes a folder with the same content, without its bytes where the file system can."""
-    partial = target.with_name(f".{target.name}.partial")
+    partial = partial_of(target)
     try:
         shutil.rmtree(partial, ignore_errors=True)
         shutil.copytree(source, partial, copy_function=_link_or_copy)
         partial.rename(target)
     except OSError as error:
-        raise OutputError(
-            f"checkpoints must be writable, got {error} for {target}; free space or choose another --output"
-        ) from error
+        shutil.rmtree(partial, ignore_errors=True)
+        raise _refusal(target, error) from error
 
 
 def _link_or_copy(source: str, target: str) -> None:
@@ -136,9 +148,24 @@ def _link_or_copy(source: str, target: str) -> None:
         shutil.copy2(source, target)
 
 
-def load(engine: DeepSpeedEngine, folder: Path) -> None:
-    """Restores weights, optimizer and loss scaler of the present stage. Every rank must call."""
-    engine.load_checkpoint(str(folder), tag=_TAG)
+def require_loadable(folder: Path, zero_stage: int, world: World) -> None:
+    """Refuses a checkpoint that this number of workers cannot load.
+
+    Raises:
+        ConfigError: At ZeRO stage 3 another number wrote it.
+    """
+    reshard.require_loadable(folder / _TAG, zero_stage, world.size)
+
+
+def load(engine: DeepSpeedEngine, folder: Path, world: World) -> None:
+    """Restores weights, optimizer and loss scaler of the present stage, whatever the workers that wrote it.
+
+    Every rank must call.
+    """
+    alike = len(reshard.shards(folder / _TAG)) in (0, world.size)
+    engine.load_checkpoint(str(folder), tag=_TAG, load_optimizer_states=alike)
+    if not alike:
+        reshard.load(engine, folder / _TAG, world.rank, world.size)
 
 
 def fp32_weights(folder: Path) -> dict[str, Tensor]:
@@ -162,12 +189,19 @@ def whole(folder: Path) -> tuple[State, dict[str, Tensor]]:
     """Returns state and fp32 weights of a checkpoint, without DeepSpeed's chatter.
 
     Raises:
-        TrialError: The checkpoint is gone, or holds no weights.
+        TrialError: The checkpoint is gone or damaged, or holds no weights.
     """
     if not (folder / STATE).exists():
-        raise TrialError(f"a checkpoint must exist to be read, got {folder}; raise keep_checkpoints")
-    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
-        weights = fp32_weights(folder)
-    if not weights:
+        raise TrialError(
+            f"a checkpoint must exist to be read, got {folder}; bring it back if it was moved, else train the trial "
+            "again, with keep_checkpoints high enough in a search"
+        )
+    if not any((folder / _TAG).glob("*.pt")):
         raise TrialError(f"a checkpoint must hold weights to be read, got none in {folder}")
-    return State.read(folder), weights
+    if reason := damage(folder):
+        raise TrialError(
+            f"a checkpoint must be whole to be read, got {folder}, which is damaged ({reason}); restore it from a "
+            "copy, take another evaluation's (--at), or train the trial again"
+        )
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+        return State.read(folder), fp32_weights(folder)

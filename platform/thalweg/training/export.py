@@ -12,12 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.contract import Data, Task
-from thalweg.errors import DataError, OutputError
+from thalweg.errors import DataError
 from thalweg.training import checkpoint
 from thalweg.training.exported import as_tensors, take_part
 from thalweg.training.family_code import blaming
+from thalweg.training.full_disk import cause_of, refusal
 from thalweg.training.protocol import protocol_of
 from thalweg.training.session import make_task
+from thalweg.training.state import State
 
 
 def export(folder: Path, data_root: Path, file: Path, part: str | None = None) -> dict[str, int]:
@@ -58,7 +60,8 @@ def export(folder: Path, data_root: Path, file: Path, part: str | None = None) -
     try:
         torch.save(content, file)
     except (OSError, RuntimeError) as error:  # torch reports a missing folder as RuntimeError
-        raise OutputError(f"the exported file must be writable, got {file}: {error}") from None
+        cause = cause_of(error, file.parent) or OSError(str(error))
+        raise refusal("the exported file", file, cause, "free space or name another file") from None
     return {"tensors": len(weights), "values": sum(tensor.numel() for tensor in weights.values())}
 
 
@@ -109,13 +112,15 @@ def freeze(folder: Path, file: Path, facts: Mapping[str, Any]) -> str:
             os.fsync(target.fileno())  # else a power cut could leave a name without its content
         partial.replace(file)
     except (OSError, RuntimeError) as error:
-        raise OutputError(
-            f"weights to start from must be writable, got {file}: {error}; free space"
+        cause = cause_of(error, file.parent) or OSError(str(error))
+        partial.unlink(missing_ok=True)
+        raise refusal(
+            "weights to start from", file, cause, "free space and give the same command again"
         ) from None
     return _sha256(weights)
 
 
-def _require_same(data: Data, state: checkpoint.State) -> None:
+def _require_same(data: Data, state: State) -> None:
     trained_on = state.report.facts.get("data_fingerprint", data.fingerprint)
     if data.fingerprint != trained_on:
         raise DataError(
@@ -130,7 +135,7 @@ def _model(task: Task[Any, Any], data: Data, weights: Mapping[str, Tensor]) -> n
     return model
 
 
-def _content(state: checkpoint.State, weights: Mapping[str, Tensor]) -> dict[str, Any]:
+def _content(state: State, weights: Mapping[str, Tensor]) -> dict[str, Any]:
     return {
         "family": state.family,
         "config": dict(state.config),

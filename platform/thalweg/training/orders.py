@@ -42,6 +42,11 @@ def best_of(curve: Sequence[tuple[int, float]], mode: Mode) -> tuple[int, float]
     return max(curve, key=lambda point: (sign * point[1], point[0]))
 
 
+def trial_name(number: int) -> str:
+    """Returns the name of a trial's folder of checkpoints."""
+    return f"trial-{number:05d}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrialOrder:
     """One configuration to train.
@@ -60,6 +65,7 @@ class TrialOrder:
         num_curve_points: Points of the training curve per evaluation.
         baselines: Whether to evaluate the untrained model and the family's baselines where nobody did yet.
         sources: File with the weights of each study that the configuration starts from, by the study's name.
+        study: Identity of the trial's study; checkpoints of another one are not gone on from. Empty outside of studies.
     """
 
     trial: str
@@ -75,6 +81,13 @@ class TrialOrder:
     num_curve_points: int = 8
     baselines: bool = False
     sources: Mapping[str, str] = field(default_factory=dict)
+    study: str = ""
+
+    @property
+    def home(self) -> Path:
+        """Folder outside of which nothing is deleted: the study's own."""
+        folder = Path(self.directory)
+        return folder.parent if folder.name == CHECKPOINTS else folder
 
     @property
     def total_samples(self) -> int:
@@ -103,6 +116,7 @@ class Report:
         facts: What is known about the trial once it runs: protocol hash, data fingerprint, DeepSpeed JSON, ...
         checkpoint: Folder of the checkpoint written at this evaluation.
         done: Whether the budget is spent.
+        notes: Sentences for people about how the trial came to be here.
     """
 
     samples: int
@@ -115,6 +129,7 @@ class Report:
     facts: Mapping[str, Any] = field(default_factory=dict)
     checkpoint: str | None = None
     done: bool = False
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

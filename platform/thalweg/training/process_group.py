@@ -10,6 +10,7 @@ import tempfile
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -91,6 +92,18 @@ class World:
     def all_agree(self, fine: bool) -> bool:
         """Whether every worker says so: the way to take a decision that all ranks share."""
         return int(self.sum(torch.tensor(int(not fine)))) == 0
+
+    def same(self, value: Any) -> Any:
+        """Returns what the first worker holds, on every worker. Every worker must call.
+
+        Args:
+            value: Anything that can be pickled; that of other workers does not count.
+        """
+        if self.size == 1:
+            return value
+        box = [value]
+        dist.broadcast_object_list(box, src=0, group=self.host)
+        return box[0]
 
     def seed(self, seed: int) -> None:
         """Seeds this worker's generators; unlike `torch.manual_seed` it records no traceback, which takes 1 ms."""

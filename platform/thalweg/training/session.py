@@ -33,6 +33,7 @@ from thalweg.training.process_group import FP32_PRECISION, World
 from thalweg.training.protocol import protocol_hash
 from thalweg.training.schedule import Plan, lr_factor
 from thalweg.training.sources import load_sources
+from thalweg.training.state import FROM_BEFORE, Found, State, newest_whole
 from thalweg.training.stream import Layout, SampleStream
 
 if TYPE_CHECKING:
@@ -120,12 +121,14 @@ class Session:
         self._timings["prepare_s"] = time.perf_counter() - began
 
     def _resume_or_begin(self) -> None:
-        found = self._checkpoint()
+        start = self._checkpoint()
+        found = start.folder
         torch.manual_seed(self.task.config.seed)
         model = self.task.build(self.data).to(self._world.device)
         self._stage = 0
         if found is not None:
-            state = checkpoint.State.read(found)
+            checkpoint.require_loadable(found, self._knobs.zero_stage, self._world)
+            state = State.read(found)
             self._stage, self.last = state.stage, state.report
             self._samples = state.report.samples_seen
         else:
@@ -137,21 +140,28 @@ class Session:
             self._record_baselines()
         self._engine = self._start_stage()
         if found is not None:
-            checkpoint.load(self._engine, found)
-        own = Path(self.order.directory) / self.order.trial
-        self._earlier = found.parent if found is not None and found.parent != own else None
+            checkpoint.load(self._engine, found, self._world)
+        self._earlier = found.parent if found is not None and found.parent != self._own else None
 
-    def _checkpoint(self) -> Path | None:
-        """Finds where the trial goes on; never at what another configuration left under the same name."""
-        folders = [Path(self.order.directory) / self.order.trial]
-        if self.order.resumes:
-            # The interrupted trial may have written a newer checkpoint, and deleted this one, unheard.
-            folders.append(Path(self.order.resumes).parent)
-        for folder in folders:
-            found = checkpoint.newest(folder)
-            if found is not None and checkpoint.State.read(found).config == self.order.config:
-                return found
-        return None
+    @property
+    def _own(self) -> Path:
+        return Path(self.order.directory) / self.order.trial
+
+    def _checkpoint(self) -> Found:
+        """Finds where the trial goes on: at what is whole, of this configuration and of this study."""
+        order = self.order
+        own = Found()
+        if self._world.rank == 0:
+            checkpoint.clear(self._own, order.home)
+            places = {self._own: {order.study}}
+            if order.resumes:
+                # The interrupted trial may have written a newer checkpoint, and deleted this one, unheard.
+                places.setdefault(Path(order.resumes).parent, {order.study, FROM_BEFORE})
+            own = newest_whole(places, order.config)
+        found: Found = self._world.same(own)
+        where = f"after {found.samples:,} samples" if found.folder else "from the start"
+        self._notes = tuple(f"{order.trial}: {reason}; it goes on {where}" for reason in found.skipped)
+        return found
 
     def _make_streams(self) -> dict[bool, SampleStream]:
         """Returns the streams of stages that do not and do join samples; a joint batch holds no sample twice."""
@@ -187,8 +197,9 @@ class Session:
             return self._advance(reached)
 
     def _advance(self, reached: int) -> Report:
+        notes, self._notes = self._notes, ()
         if self.last is not None and self.last.samples > reached:
-            return replace(self.last, facts=self._facts)
+            return replace(self.last, facts=self._facts, notes=notes)
         due = next(samples for samples in self.order.evaluations if samples > reached)
         began = time.perf_counter()
         curve = self._train_until(due)
@@ -214,17 +225,17 @@ class Session:
         if self.order.checkpoints:
             self._save()
         self._timings = {}
-        return self.last
+        return replace(self.last, notes=notes)
 
     def _save(self) -> None:
         assert self.last is not None
         began = time.perf_counter()
-        folder = Path(self.order.directory) / self.order.trial / checkpoint_name(self.last.samples)
+        folder = self._own / checkpoint_name(self.last.samples)
         self.last = replace(self.last, checkpoint=str(folder))
-        state = checkpoint.State(self.last, self.order.config, self.order.family, self._stage)
+        state = State(self.last, self.order.config, self.order.family, self._stage, self.order.study)
         checkpoint.save(self._engine, folder, state, self._world)
         if self._world.rank == 0:
-            checkpoint.tidy(folder, self._mode(), self.order.keep_last, self._earlier)
+            checkpoint.tidy(folder, self._mode(), self.order.keep_last, self._earlier, self.order.home)
         self._earlier = None
         timings = {**self.last.timings, "checkpoint_s": time.perf_counter() - began}
         self.last = replace(self.last, timings=timings)

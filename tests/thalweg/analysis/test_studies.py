@@ -128,7 +128,7 @@ def test_a_better_evaluation_than_the_last_is_named_with_its_checkpoint(
     record = replace(record, trials=(trial,))
     assert record.evaluation(trial) == EvaluationRecord(samples=256, value=0.5, checkpoint=str(last))
     assert record.evaluation(trial, "best") == EvaluationRecord(samples=128, value=0.25, checkpoint=str(best))
-    for folder, shown in ((None, "not kept"), (best, str(best))):
+    for folder, shown in ((None, f"gone: {best}"), (best, str(best))):
         if folder:
             folder.mkdir(parents=True)
         console, text = page(200)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kept import keep
 
 from thalweg.errors import OutputError, SpaceError, StudyError
 from thalweg.events import Event, Notice, TrialEnded, TrialProgress, TrialStarted
@@ -187,9 +188,11 @@ def test_what_runs_when_the_search_stops_is_interrupted_and_continued(
     space = make_space(num_trials=4)
     stage = Stage(open_ledger(space))
     number = stage.begin()
-    stage.report(number, 100, checkpoint="/kept/0")
+    config = stage.ledger.trials()[0].config
+    places = [keep(stage.ledger.directory, 0, samples, config) for samples in (100, 200)]
+    stage.report(number, 100, checkpoint=places[0])
     stage.director.stop()
-    assert stage.report(number, 200, 0.4, checkpoint="/kept/0")
+    assert stage.report(number, 200, 0.4, checkpoint=places[1])
     stage.director.conclude(number, Report(samples=200, metrics={"loss": 0.4}))
     assert stage.director.propose() == "finished"
     stage.director.close()

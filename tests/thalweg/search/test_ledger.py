@@ -11,6 +11,7 @@ from typing import Any
 
 import optuna
 import pytest
+from kept import keep
 
 from thalweg.errors import NonFiniteError, SpaceError, StudyError, TrialError
 from thalweg.search.ledger import Evaluation, Ledger, Proposal, Rejection
@@ -25,6 +26,7 @@ Write = Callable[[str, str], Path]
 DRIVER = """
 import sys, time
 from pathlib import Path
+from kept import keep
 from thalweg.search.ledger import Evaluation, Ledger
 from thalweg.search.space import load_space
 ledger = Ledger.open(Path(sys.argv[1]), "s", load_space("lab.toy"))
@@ -34,7 +36,8 @@ for samples in ledger.space.study.evaluations:
 ledger.complete(done.number)
 kept, bare = ledger.ask(), ledger.ask()
 for samples in (100, 200):
-    ledger.report(kept.number, Evaluation(samples=samples, value=1 / samples, checkpoint="/kept/1"))
+    folder = keep(Path(sys.argv[1]), 1, samples, kept.config.model_dump(mode="json"), study=ledger.identity)
+    ledger.report(kept.number, Evaluation(samples=samples, value=1 / samples, checkpoint=folder))
 ledger.report(bare.number, Evaluation(samples=100, value=0.5))
 print(kept.config.model_dump_json(), flush=True)
 time.sleep(60)
@@ -212,7 +215,8 @@ def test_a_trial_of_a_killed_process_is_failed_and_taken_up_again(
     assert [(trial.status, trial.continues) for trial in waiting] == [("waiting", 1), ("waiting", 2)]
 
     resumed, anew = ask(ledger), ask(ledger)
-    assert (resumed.number, resumed.continues, resumed.checkpoint) == (3, 1, "/kept/1")
+    assert (resumed.number, resumed.continues) == (3, 1)
+    assert resumed.checkpoint == str(folder / "checkpoints" / "trial-00001" / "samples-000000000200")
     assert resumed.config.model_dump_json() == config
     assert resumed.params == kept.params
     assert resumed.curve == ((100, 0.01), (200, 0.005))
@@ -235,35 +239,39 @@ def test_interrupted_trials_do_not_use_up_the_study(make_space: Make, open_ledge
 
 def test_a_trial_that_is_interrupted_again_continues_the_last_checkpoint(ledger: Ledger) -> None:
     first = ask(ledger)
-    ledger.report(first.number, Evaluation(samples=100, value=1.0, checkpoint="/kept/0"))
+    folder = keep(ledger.directory, 0, 100, first.config.model_dump(mode="json"), study=ledger.identity)
+    ledger.report(first.number, Evaluation(samples=100, value=1.0, checkpoint=folder))
     ledger.interrupt_all()
     ask(ledger)
     ledger.interrupt_all()
     third = ask(ledger)
-    assert (third.number, third.continues, third.checkpoint) == (2, 1, "/kept/0")
+    assert (third.number, third.continues, third.checkpoint) == (2, 1, folder)
     assert third.curve == ((100, 1.0),)
 
 
-@pytest.mark.parametrize("checkpoint", ["/kept/0", None])
+@pytest.mark.parametrize("kept", [True, False])
 def test_a_continued_trial_has_taken_the_time_of_both_unless_it_begins_anew(
-    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, checkpoint: str | None
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, kept: bool
 ) -> None:
     now = 1000.0
     monkeypatch.setattr("thalweg.search.ledger.time.monotonic", lambda: now)
     for number in range(3):
-        assert ask(ledger).number == number
+        proposal = ask(ledger)
+        assert proposal.number == number
         if number == 0:
-            ledger.report(0, Evaluation(samples=100, value=1.0, checkpoint=checkpoint))
+            config = proposal.config.model_dump(mode="json")
+            folder = keep(ledger.directory, 0, 100, config, study=ledger.identity) if kept else None
+            ledger.report(0, Evaluation(samples=100, value=1.0, checkpoint=folder))
         now += 90.0
         ledger.took_up(number, 60.0)
         if number < 2:
             ledger.interrupt_all()
-    total = 180.0 if checkpoint else 60.0
+    total = 180.0 if kept else 60.0
     assert ledger.seconds(2) == pytest.approx(total)
     ledger.report(2, Evaluation(samples=800, value=1.0, final=True))
     ledger.complete(2)
     assert [trial.seconds for trial in ledger.trials()] == pytest.approx(
-        [60.0, total * 2 / 3 if checkpoint else 60.0, total]
+        [60.0, total * 2 / 3 if kept else 60.0, total]
     )
 
 
@@ -378,7 +386,8 @@ def test_a_database_holds_a_study_as_well_as_a_journal(
     ledger = open_ledger(make_space(), storage=url)
     ledger.complete(run_trial(ledger, value=0.5).number)
     cut = ask(ledger)
-    ledger.report(cut.number, Evaluation(samples=100, value=1.0, checkpoint="/kept/1"))
+    folder = keep(ledger.directory, 1, 100, cut.config.model_dump(mode="json"), study=ledger.identity)
+    ledger.report(cut.number, Evaluation(samples=100, value=1.0, checkpoint=folder))
     ledger.close()
     ledger = open_ledger(make_space(), storage=url)
     assert [trial.status for trial in ledger.trials()] == ["complete", "failed", "waiting"]
@@ -419,17 +428,15 @@ def test_checkpoints_of_the_best_and_of_the_unfinished_are_kept(ledger: Ledger) 
         point = Evaluation(samples=800, value=value, checkpoint=f"/kept/{number}/samples-1", final=True)
         ledger.report(number, point)
         ledger.complete(number)
-    cut = ask(ledger).number
-    ledger.report(cut, Evaluation(samples=100, value=0.9, checkpoint="/kept/3/samples-1"))
+    cut = ask(ledger)
+    folder = keep(ledger.directory, 3, 100, cut.config.model_dump(mode="json"), study=ledger.identity)
+    ledger.report(cut.number, Evaluation(samples=100, value=0.9, checkpoint=folder))
     ledger.interrupt_all()
     assert [trial.checkpoint for trial in expendable(ledger.trials(), "min", 2)] == ["/kept/0/samples-1"]
     again = ask(ledger)
     assert [trial.number for trial in expendable(ledger.trials(), "min", 2)] == [0]
     ledger.fail(again.number, "why")
-    assert {trial.checkpoint for trial in expendable(ledger.trials(), "min", 2)} == {
-        "/kept/0/samples-1",
-        "/kept/3/samples-1",
-    }
+    assert [trial.number for trial in expendable(ledger.trials(), "min", 2)] == [0, 3, 4]
 
 
 def test_a_trials_folder_is_kept_while_its_successor_lives_on_a_newer_checkpoint(ledger: Ledger) -> None:

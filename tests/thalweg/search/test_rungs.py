@@ -10,6 +10,7 @@ import optuna
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kept import keep
 
 from thalweg.search.ledger import Evaluation, Ledger, Proposal
 from thalweg.search.rungs import Hyperband, SuccessiveHalving, make_pruner
@@ -114,7 +115,8 @@ def settle(
         known = len(proposal.curve)
         for samples in POINTS[known:]:
             value = abs(x) + random.Random(f"{x} {samples}").random() / 4
-            point = Evaluation(samples=samples, value=value, checkpoint="/kept", final=samples == 900)
+            place = keep(folder, number, samples, proposal.config.model_dump(mode="json"))
+            point = Evaluation(samples=samples, value=value, checkpoint=place, final=samples == 900)
             ledger.report(number, point)
             if samples == 900:
                 ledger.complete(number)

@@ -14,7 +14,7 @@ import torch
 from rich.console import Console
 
 from families.toy.config import Toy
-from thalweg.analysis.studies import show_best
+from thalweg.analysis.studies import export_best, find, show_best
 from thalweg.errors import ConfigError, OutputError, StudyError
 from thalweg.search.ledger import Evaluation, Ledger, Proposal, Rejection
 from thalweg.search.prepare import prepare
@@ -227,6 +227,40 @@ def test_a_study_that_kept_no_checkpoint_is_refused(finish: Finish, sources: Sou
     shutil.rmtree(finish())
     with pytest.raises(StudyError, match=r"trial 0 of 'toys' has none; .*keep_checkpoints of at least 1"):
         sources.preview(AGAIN)
+
+
+@pytest.mark.parametrize("earlier_version", [False, True])
+def test_a_moved_study_is_started_from_and_exported(
+    finish: Finish, tmp_path: Path, earlier_version: bool
+) -> None:
+    folder = finish()
+    if earlier_version:  # which recorded an absolute path
+        journal = tmp_path / "toys" / "journal.log"
+        recorded = f'"checkpoints/trial-00000/{folder.name}"'
+        before = journal.read_text()
+        assert recorded in before
+        journal.write_text(before.replace(recorded, f'"{folder}"'))
+    (tmp_path / "moved").mkdir()
+    (tmp_path / "toys").rename(tmp_path / "moved" / "toys")
+    assert Sources(tmp_path / "moved" / "again", own="again").take(AGAIN).width == 12
+    facts = json.loads((tmp_path / "moved" / "again" / "sources" / "toys.json").read_text())
+    assert facts["checkpoint"] == f"toys/checkpoints/trial-00000/{folder.name}"
+    record = find(tmp_path / "moved", "toys")
+    export_best(record, tmp_path / "best.pt", tmp_path)
+    assert torch.load(tmp_path / "best.pt", weights_only=True)["samples"] == 256
+    text = io.StringIO()
+    show_best(record, tmp_path / "moved" / "toys", Console(file=text, width=400))
+    assert str(tmp_path / "moved" / "toys" / "checkpoints" / "trial-00000" / folder.name) in text.getvalue()
+    assert f"thalweg train spaces.toys --output {tmp_path / 'moved'}" in text.getvalue()
+
+
+def test_a_damaged_checkpoint_is_not_started_from(finish: Finish, sources: Sources) -> None:
+    weights = finish() / "weights" / "mp_rank_00_model_states.pt"
+    content = bytearray(weights.read_bytes())
+    content[len(content) // 2] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(StudyError, match=r"must be whole, got .*_model_states\.pt has changed since"):
+        sources.take(AGAIN)
 
 
 def test_a_study_of_another_family_is_refused(

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from thalweg.training.checkpoint import STATE, State, tidy
+from thalweg.training.checkpoint import tidy
 from thalweg.training.orders import Report, checkpoint_name
+from thalweg.training.state import STATE, State
 
 
 def write(trial: Path, samples: int, value: float, config: dict[str, Any] | None = None) -> Path:

@@ -19,6 +19,7 @@ from thalweg.training import baselines, checkpoint
 from thalweg.training.process_group import World
 from thalweg.training.schedule import lr_factor
 from thalweg.training.session import DataCache, Session
+from thalweg.training.state import State, complete
 from thalweg.training.stream import SampleStream
 
 
@@ -166,7 +167,7 @@ def test_the_newest_and_the_best_checkpoint_are_kept(
     model = ToyTask(Toy()).build(None)
     model.load_state_dict(checkpoint.fp32_weights(folders[0]))
     assert _mse(model.eval()) == pytest.approx(reports[1].value, rel=1e-6) == min(r.value for r in reports)
-    assert checkpoint.newest(folders[0].parent) == folders[1]
+    assert complete(folders[0].parent) == folders
 
 
 def test_the_best_checkpoint_outlives_the_trial_that_is_continued(
@@ -183,7 +184,7 @@ def test_the_best_checkpoint_outlives_the_trial_that_is_continued(
     second.close()
     kept = sorted((tmp_path / "checkpoints" / "successor").glob("samples-*"))
     assert [path.name for path in kept] == ["samples-000000000064", "samples-000000000192"]
-    assert checkpoint.State.read(kept[0]).report.metrics == best.metrics
+    assert State.read(kept[0]).report.metrics == best.metrics
 
 
 def test_a_checkpoint_gives_the_weights_in_fp32(order: Orders, run: Run) -> None:

@@ -12,10 +12,11 @@ import torch
 from thalweg.errors import ConfigError, DataError
 from thalweg.search.single import choose, train
 from thalweg.search.space import load_space
-from thalweg.training.checkpoint import State, fp32_weights
+from thalweg.training.checkpoint import fp32_weights
 from thalweg.training.export import export
 from thalweg.training.exported import load
 from thalweg.training.session import make_task
+from thalweg.training.state import State
 from trainables.water_mae import inference
 from trainables.water_mae.config import MODALITIES, PRESETS, ForecastKnobs, WaterMAE
 from trainables.water_mae.data import Geometry, WaterData, open_data

@@ -1,0 +1,197 @@
+"""What a checkpoint says of itself, and whether it is whole: plain files that need no torch to be judged.
+
+``state.json`` is written last and names the SHA-256 of every other file and of itself. Checkpoints of an earlier
+version have none of these; the checksums that torch's archives carry stand in for them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import zipfile
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from thalweg.training.orders import Report
+from thalweg.training.places import relative
+
+STATE = "state.json"
+FROM_BEFORE = ""
+"""Identity of the study in checkpoints of a version that did not know it."""
+_OWN = "sha256"  # of the state itself
+_PARTIAL = ".{}.partial"
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a trial stood at a checkpoint.
+
+    Attributes:
+        report: What was reported at this evaluation.
+        config: The configuration as JSON.
+        family: Package of the family.
+        stage: Number of the stage that was training.
+        study: Identity of the study that the trial belongs to; empty outside of studies and in earlier versions.
+        files: SHA-256 of every other file, by its path below the checkpoint.
+    """
+
+    report: Report
+    config: Mapping[str, Any]
+    family: str
+    stage: int
+    study: str = FROM_BEFORE
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, folder: Path) -> State:
+        """Reads the state of a complete checkpoint, wherever it was written.
+
+        Raises:
+            OSError: It cannot be read.
+            ValueError: It is no state, or not the one that was written.
+        """
+        values = json.loads((folder / STATE).read_text())
+        try:
+            if _OWN in values and values.pop(_OWN) != _sha256_of(values):
+                raise ValueError("it has changed since it was written")
+            report = values["report"] | {"checkpoint": str(folder)}
+            report.pop("notes", None)
+            report["curve"] = tuple((samples, point) for samples, point in report["curve"])
+            known = {name: values[name] for name in ("config", "family", "stage")}
+            return cls(
+                Report(**report),
+                **known,
+                study=values.get("study", FROM_BEFORE),
+                files=values.get("files", {}),
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"it lacks {error}") from error
+
+    def write(self, folder: Path, place: Path) -> None:
+        """Completes a checkpoint whose other files are written.
+
+        Args:
+            folder: Where the files lie at present.
+            place: Where they will lie.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        files = {str(file.relative_to(folder)): _sha256(file) for file in _files(folder)}
+        report = replace(self.report, checkpoint=relative(place))
+        values = json.loads(json.dumps(asdict(replace(self, report=report, files=files))))
+        text = json.dumps(values | {_OWN: _sha256_of(values)}, indent=1)
+        with (folder / STATE).open("w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())  # else a power cut could leave a name without its content
+
+
+@dataclass(frozen=True)
+class Found:
+    """The checkpoint that a trial goes on from.
+
+    Attributes:
+        folder: Where it lies; None starts from nothing.
+        samples: Samples at which it was written, 0 without one.
+        skipped: A sentence for each newer one that could not be taken.
+    """
+
+    folder: Path | None = None
+    samples: int = 0
+    skipped: tuple[str, ...] = ()
+
+
+def complete(trial: Path) -> list[Path]:
+    """Returns the complete checkpoints in a trial's folder, in the order of their samples."""
+    return [state.parent for state in sorted(trial.glob(f"samples-*/{STATE}"))]
+
+
+def incomplete(trial: Path) -> list[Path]:
+    """Returns what was left of checkpoints whose writing came to no end."""
+    half = [folder for folder in trial.glob("samples-*") if not (folder / STATE).exists()]
+    return sorted([*half, *trial.glob(_PARTIAL.format("*"))])
+
+
+def partial_of(folder: Path) -> Path:
+    """Returns the name under which a checkpoint is written before it gets its own."""
+    return folder.with_name(_PARTIAL.format(folder.name))
+
+
+def newest_whole(trials: Mapping[Path, Collection[str]], config: Mapping[str, Any]) -> Found:
+    """Finds the newest checkpoint of a configuration that is whole and belongs to the study.
+
+    Args:
+        trials: Folders of trials, each with the identities of the studies whose checkpoints count there. Of equal
+            samples those of the first folder are taken.
+        config: The configuration as JSON; what others left under the same name does not count.
+    """
+    folders = [(folder, studies) for trial, studies in trials.items() for folder in complete(trial)]
+    skipped: list[str] = []
+    for folder, studies in sorted(folders, key=lambda pair: pair[0].name, reverse=True):
+        name = f"{folder.parent.name}/{folder.name}"
+        try:
+            state = State.read(folder)
+        except (OSError, ValueError) as error:
+            skipped.append(f"the checkpoint {name} is damaged ({STATE}: {error})")
+            continue
+        if state.config != config:
+            continue
+        if state.study not in studies:
+            skipped.append(f"the checkpoint {name} is of another study with this name")
+        elif reason := _damage(folder, state):
+            skipped.append(f"the checkpoint {name} is damaged ({reason})")
+        else:
+            return Found(folder, state.report.samples, tuple(skipped))
+    return Found(skipped=tuple(skipped))
+
+
+def damage(folder: Path) -> str:
+    """Says what is wrong with a complete checkpoint; empty where it is whole. Reads all of it."""
+    try:
+        return _damage(folder, State.read(folder))
+    except (OSError, ValueError) as error:
+        return f"{STATE}: {error}"
+
+
+def _damage(folder: Path, state: State) -> str:
+    try:
+        if not state.files:
+            return _damaged_archive(folder)
+        for name, digest in state.files.items():
+            if _sha256(folder / name) != digest:
+                return f"{name} has changed since it was written"
+    except FileNotFoundError as error:
+        return f"{Path(str(error.filename)).name} is gone"
+    except OSError as error:
+        return f"it cannot be read: {error}"
+    return ""
+
+
+def _damaged_archive(folder: Path) -> str:
+    """Reads what torch wrote against the checksums within it."""
+    for file in folder.rglob("*.pt"):
+        name = file.relative_to(folder)
+        try:
+            with zipfile.ZipFile(file) as archive:
+                if archive.testzip() is not None:
+                    return f"{name} has changed since it was written"
+        except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
+            return f"{name}: {error}"
+    return ""
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (file for file in sorted(folder.rglob("*")) if file.is_file() and file.name != STATE)
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def _sha256_of(values: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,95 @@
+"""An interrupted trial goes on from what is left of its checkpoints, wherever its study lies."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from kept import keep
+
+from thalweg.search.ledger import Evaluation, Ledger, Proposal
+from thalweg.search.space import Space
+from thalweg.training.state import STATE, State
+
+Make = Callable[..., Space]
+Open = Callable[..., Ledger]
+
+
+def ask(ledger: Ledger) -> Proposal:
+    proposal = ledger.ask()
+    assert isinstance(proposal, Proposal)
+    return proposal
+
+
+def _interrupted(ledger: Ledger, *samples: int) -> Path:
+    """Interrupts a trial after evaluations with a checkpoint each; returns the folder of these."""
+    proposal = ask(ledger)
+    config = proposal.config.model_dump(mode="json")
+    for point in samples:
+        place = keep(ledger.directory, proposal.number, point, config, study=ledger.identity)
+        ledger.report(proposal.number, Evaluation(samples=point, value=1 / point, checkpoint=place))
+    ledger.interrupt_all()
+    return Path(place).parent
+
+
+def _name_as_earlier_versions(ledger: Ledger, trial: Path) -> None:
+    """Replaces what is recorded of the newest trial's checkpoint by its absolute path."""
+    study = ledger._study
+    newest = str(sorted(trial.glob("samples-*"))[-1])
+    study._storage.set_trial_user_attr(study.get_trials()[-1]._trial_id, "resumes", newest)
+
+
+@pytest.mark.parametrize("earlier_version", [False, True])
+def test_an_interrupted_trial_goes_on_in_a_moved_folder(
+    make_space: Make, open_ledger: Open, tmp_path: Path, earlier_version: bool
+) -> None:
+    ledger = open_ledger(make_space())
+    trial = _interrupted(ledger, 100, 200)
+    if earlier_version:
+        _name_as_earlier_versions(ledger, trial)
+    ledger.close()
+    (tmp_path / "study").rename(tmp_path / "moved")
+    moved = ask(open_ledger(make_space(), "moved"))
+    place = tmp_path / "moved" / "checkpoints" / "trial-00000" / "samples-000000000200"
+    assert moved.checkpoint == str(place)
+    assert moved.curve == ((100, 0.01), (200, 0.005))
+    assert moved.notes == ()
+
+
+@pytest.mark.parametrize("loss", ["all", "newest", "damaged"])
+def test_a_curve_ends_where_the_checkpoint_is_that_a_trial_goes_on_from(
+    make_space: Make, open_ledger: Open, loss: str
+) -> None:
+    ledger = open_ledger(make_space())
+    trial = _interrupted(ledger, 100, 200, 300)
+    newest = trial / "samples-000000000300"
+    if loss == "damaged":
+        (newest / "weights" / "all.pt").write_text("trial 0 after 299 samples")
+    else:
+        shutil.rmtree(newest if loss == "newest" else trial)
+    resumed = ask(ledger)
+    known = ((100, 0.01), (200, 0.005))
+    assert (resumed.params, resumed.curve) == (ledger.trials()[0].params, () if loss == "all" else known)
+    assert resumed.checkpoint == (None if loss == "all" else str(trial / "samples-000000000200"))
+    (note,) = resumed.notes
+    where = "from the start" if loss == "all" else "after 200 samples"
+    assert note.startswith(f"trial 0 is continued {where}: the checkpoint ")
+    assert ("all.pt has changed since it was written" if loss == "damaged" else " is gone") in note
+    for samples in (300, 400):
+        assert ledger.report(resumed.number, Evaluation(samples=samples, value=1.0))
+    assert [trial.interrupted for trial in ledger.trials()] == [True, True, False]
+    assert ledger.num_open() == ledger.space.study.num_trials - 1
+
+
+def test_what_another_study_left_under_the_name_is_not_gone_on_from(
+    make_space: Make, open_ledger: Open
+) -> None:
+    ledger = open_ledger(make_space())
+    trial = _interrupted(ledger, 100)
+    state = trial / "samples-000000000100" / STATE
+    foreign = replace(State.read(state.parent), study="another")
+    foreign.write(state.parent, state.parent)
+    resumed = ask(ledger)
+    assert (resumed.checkpoint, resumed.curve) == (None, ())
+    assert "is of another study with this name" in resumed.notes[0]
