@@ -9,7 +9,7 @@ from thalweg.nn.masking import take_patches
 from trainables.water_mae.config import MODALITIES
 from trainables.water_mae.data import WaterData
 from trainables.water_mae.forecast import LEAD_DAYS, RIVER_FLOW, Forecast, last_flow
-from trainables.water_mae.model import Batch, Predictions, kind_and_index
+from trainables.water_mae.model import Batch, Predictions, kind_and_index, seen
 
 
 class Climatology(nn.Module):
@@ -57,20 +57,20 @@ class Persistence(nn.Module):
         for name in MODALITIES:
             kind, index = kind_and_index(name)
             values, masked = batch[f"{kind}s"][:, index].float(), batch[f"{kind}_masked"][:, index]
-            visible = _visible(batch[f"{kind}_keep"][:, index], values.shape[2])
-            seen = values * visible[..., None]
+            visible = _visible(batch, name)
+            shown = values * visible[..., None]
             day = _day_to_repeat(visible)[..., None].expand(values.shape)
-            predictions[name] = take_patches(seen.gather(1, day), masked)
+            predictions[name] = take_patches(shown.gather(1, day), masked)
         return predictions
 
     def forecast(self, batch: Batch) -> Forecast:
-        """Repeats the last day; takes the same batch as the model."""
+        """Repeats the last day with data; takes the same batch as the model."""
         last = last_flow(batch)
         return last.expand(-1, len(LEAD_DAYS), -1, -1)
 
 
 class NearestPatch(nn.Module):
-    """Predicts the mean over the nearest patch that is visible on the same day.
+    """Predicts the mean over the nearest patch that is visible on the same day; where none is, the mean, 0.
 
     Args:
         image_distances: Distance of the land patches from each other.
@@ -93,18 +93,18 @@ class NearestPatch(nn.Module):
         for name in MODALITIES:
             kind, index = kind_and_index(name)
             values, masked = batch[f"{kind}s"][:, index].float(), batch[f"{kind}_masked"][:, index]
-            nearest = self._nearest(kind, batch[f"{kind}_keep"][:, index], masked)
-            means = _patch_means(values, batch[f"{kind}_valid"])
+            visible = _visible(batch, name)
+            nearest = self._nearest(kind, visible, masked)
+            means = _patch_means(values, batch[f"{kind}_valid"]) * visible
             predictions[name] = means.gather(2, nearest)[..., None].expand(*masked.shape, values.shape[-1])
         return predictions
 
     def _nearest(
-        self, kind: str, keep: Int[Tensor, "batch step keep"], masked: Int[Tensor, "batch step masked"]
+        self, kind: str, visible: Bool[Tensor, "batch step patch"], masked: Int[Tensor, "batch step masked"]
     ) -> Int[Tensor, "batch step masked"]:
-        order = self.get_buffer(f"{kind}_order")
-        neighbours = order[masked]  # (batch, step, masked, patch)
-        visible = _visible(keep, len(order))[:, :, None].expand(neighbours.shape).gather(3, neighbours)
-        first = visible.int().argmax(dim=3, keepdim=True)
+        neighbours = self.get_buffer(f"{kind}_order")[masked]  # (batch, step, masked, patch)
+        there = visible[:, :, None].expand(neighbours.shape).gather(3, neighbours)
+        first = there.int().argmax(dim=3, keepdim=True)
         return neighbours.gather(3, first)[..., 0]
 
 
@@ -124,9 +124,14 @@ def _distances(positions: np.ndarray) -> Float[Tensor, "place place"]:
     return distances
 
 
-def _visible(keep: Int[Tensor, "batch step keep"], num_patches: int) -> Bool[Tensor, "batch step patch"]:
-    visible = torch.zeros(*keep.shape[:2], num_patches, dtype=torch.bool, device=keep.device)
-    return visible.scatter(2, keep, True)
+def _visible(batch: Batch, modality: str) -> Bool[Tensor, "batch step patch"]:
+    """Returns which patches are shown and hold data."""
+    kind, index = kind_and_index(modality)
+    keep = batch[f"{kind}_keep"][:, index]
+    size = (*keep.shape[:2], batch[f"{kind}s"].shape[3])
+    visible = torch.zeros(size, dtype=torch.bool, device=keep.device).scatter(2, keep, True)
+    observed = seen(batch, modality)
+    return visible if observed is None else visible & observed
 
 
 def _day_to_repeat(visible: Bool[Tensor, "batch step patch"]) -> Int[Tensor, "batch step patch"]:

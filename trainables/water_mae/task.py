@@ -70,7 +70,7 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
         return data
 
     def notes(self, data: WaterData) -> tuple[str, ...]:
-        """Tells what was filled or rounded."""
+        """Tells what was filled or rounded, and how many windows lack a modality."""
         return data.notes
 
     def inherit(self, sources: Mapping[str, FamilyConfig]) -> WaterMAE:
@@ -100,8 +100,9 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
         chosen = evaluation.at_other_ratios(indices, data.num_samples(split))
         flow = MODALITIES.index("river_flow")
         scale = torch.tensor([data.mean[flow], data.std[flow]], dtype=torch.float64)
+        observed = {name: torch.from_numpy(array) for name, array in data.observed(split, indices).items()}
         return batch | {
-            **{name: torch.from_numpy(array) for name, array in data.observed(split, indices).items()},
+            **{name: marks for name, marks in observed.items() if name not in batch},
             "at_other_ratios": torch.from_numpy(chosen),
             "river_flow_scale": scale.expand(len(indices), 2),
         }
@@ -182,10 +183,10 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
         return parts
 
     def counts(self, batch: Batch, progress: Progress) -> Mapping[str, float]:
-        """Counts the samples in which each modality is present, and the pairs that are contrasted; or forecasts."""
+        """Counts the samples of which each modality is reconstructed, and pairs that are contrasted; or forecasts."""
         if progress.stage == forecast.STAGE:
             return {forecast.STAGE: float(forecast.counted(batch).sum())}
-        counts = {name: float(evaluation.present(batch, name).sum()) for name in MODALITIES}
+        counts = {name: float(evaluation.reconstructed(batch, name).sum()) for name in MODALITIES}
         return counts | ({"contrastive": loss.num_contrasted(batch)} if self._contrasts else {})
 
     def weights(self, progress: Progress) -> Mapping[str, float]:

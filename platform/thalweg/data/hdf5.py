@@ -1,6 +1,7 @@
 """Daily HDF5 grids, written and read with checks: ``data`` float32 (days, rows, cols), ``dates`` YYYY-MM-DD.
 
-A file may mark days that are no data but come from the days around them: ``interpolated`` bool (days).
+A file may mark days that are no data but come from the days around them: ``interpolated`` bool (days). They hold what
+later days say: whoever reads a file must not take them for data, nor show them to what is to predict their neighbours.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
