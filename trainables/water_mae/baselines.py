@@ -69,13 +69,13 @@ class Persistence(nn.Module):
         return predictions
 
     def forecast(self, batch: Batch) -> Forecast:
-        """Repeats the last day; takes the same batch as the model."""
+        """Repeats the last day with data; takes the same batch as the model."""
         last = last_flow(batch)
         return last.expand(-1, len(LEAD_DAYS), -1, -1)
 
 
 class NearestPatch(nn.Module):
-    """Predicts the mean over the nearest patch that is visible on the same day.
+    """Predicts the mean over the nearest patch that is visible on the same day; where none is, the mean, 0.
 
     Args:
         data: Gives the positions of cells and catchments.

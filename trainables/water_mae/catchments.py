@@ -1,4 +1,4 @@
-"""Daily series and static attributes of the catchments: read, checked, filtered, filled."""
+"""Daily series and static attributes of the catchments: read, checked, filtered."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,10 +26,9 @@ class Catchments:
 
     Attributes:
         ids: NRFA gauge numbers.
-        values: Evaporation and river flow in mm/day, gaps interpolated within each split; 0 on days on which
-            the modality is absent.
-        known: True where a value is observed and not interpolated.
-        present: False where a modality is absent on a day, for all catchments.
+        values: Evaporation and river flow in mm/day, 0 where they are not known.
+        known: True where a value is observed.
+        present: False where no catchment has a modality on a day.
         static: Attributes, NaN where unknown.
         extremes: What the values of all catchments are, kept or not, by modality.
     """
@@ -48,7 +47,7 @@ def read_catchments(
     spans: Mapping[SplitName, range],
     max_missing_ratio: float,
 ) -> Catchments:
-    """Reads series and attributes, keeps the catchments with few gaps and fills these within their split.
+    """Reads series and attributes, and keeps the catchments with few gaps.
 
     A catchment is kept where the share of missing days is at most `max_missing_ratio` in each split and
     modality, counting only days on which any catchment has the modality.
@@ -80,15 +79,12 @@ def read_catchments(
     require_rows(files["attributes"], attributes, ids[keep])
     static = _static(files["attributes"], attributes.loc[ids[keep]])
     require_plausible_attributes(files["attributes"], static, ids[keep])
-    values = values[:, :, keep]
-    filled = np.zeros_like(values)
-    for span in spans.values():
-        _fill(filled[span.start : span.stop], values[span.start : span.stop], present[span.start : span.stop])
+    known = known[:, :, keep]
     return Catchments(
         ids=ids[keep],
-        values=filled,
-        known=known[:, :, keep],
-        present=present,
+        values=np.where(known, values[:, :, keep], np.float32(0)),
+        known=known,
+        present=known.any(axis=2),
         static=static,
         extremes=extremes,
     )
@@ -175,22 +171,6 @@ def _few_gaps(
         few = num_present - num_known <= max_missing_ratio * num_present
         keep &= (few & ((num_known > 0) | (num_present == 0))).all(axis=0)
     return keep
-
-
-def _fill(
-    out: Float32[np.ndarray, "day 2 catchment"],
-    values: Float32[np.ndarray, "day 2 catchment"],
-    present: Bool[np.ndarray, "day 2"],
-) -> None:
-    """Interpolates gaps linearly in time; before the first and after the last value that value holds."""
-    days = np.arange(len(values))
-    for modality in range(2):
-        here = present[:, modality]
-        for member in range(values.shape[2]):
-            series = values[:, modality, member]
-            known = np.isfinite(series)
-            if here.any():
-                out[here, modality, member] = np.interp(days[here], days[known], series[known])
 
 
 def require_rows(path: Path, attributes: pd.DataFrame, ids: Int64[np.ndarray, " catchment"]) -> None:

@@ -84,11 +84,21 @@ class DataKnobs(Knobs):
     It decides which cells are reconstructed and scored: thresholds cannot be ranked.
     """
     max_missing_ratio: float = Field(default=0.05, ge=0, le=1)
-    """Largest share of missing days of river flow or evaporation of a catchment that is kept."""
-    fill_precipitation: Filling = "refuse"
-    """What takes the place of land cells without precipitation: 0, the nearest cell or the median of the day.
+    """Largest share of missing days of river flow or evaporation of a catchment that is kept.
 
-    Filled values do not enter the normalisation; they count as truth otherwise.
+    On a missing day it is left out of its vector patch; forecasts start from its last observed day of the window.
+    """
+    max_common_gap: int = Field(default=7, ge=0, le=366, json_schema_extra={"unit": "d"})
+    """Longest run of days on which nothing of a modality is data, and which a window may still hold.
+
+    The modality is not shown on such days. A window that touches a longer run lacks the modality altogether, and so
+    does one that such a run could fill.
+    """
+    fill_precipitation: Filling = "refuse"
+    """What takes the place of land cells without precipitation: 0, or the nearest cell or the median of its own patch.
+
+    Filled values come from the same day, so that they are hidden with what they were made of. They enter no statistics
+    and count nowhere; a patch without any data on a day is not shown at all.
     """
     fill_soil_moisture: Filling = "refuse"
     """What takes the place of land cells without soil moisture."""

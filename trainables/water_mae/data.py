@@ -12,11 +12,12 @@ from jaxtyping import Bool, Float, Float32, Float64, Int16, Int64, UInt8, UInt64
 from torch import Tensor
 
 from thalweg.contract import SplitName
-from thalweg.data.placement import gather_there, upload
+from thalweg.data.placement import gather_there, unpacked, upload
 from thalweg.data.store import Store, content_hashes, key_of, open_store
 from thalweg.data.windows import gather, whole, window_starts
 from thalweg.errors import DataError
-from trainables.water_mae.config import DataKnobs
+from trainables.water_mae.config import IMAGE_MODALITIES, VECTOR_MODALITIES, DataKnobs
+from trainables.water_mae.gaps import lost_windows, present_days
 from trainables.water_mae.layout import ATTRIBUTES, find_files
 from trainables.water_mae.prepare import FORMAT, prepare
 
@@ -85,6 +86,8 @@ def _reference_geometry() -> Geometry:
 
 REFERENCE_GEOMETRY = _reference_geometry()
 _SERIES = ("images", "vectors")
+_OF_WINDOWS = {"sequence_length", "stride", "evaluation_stride", "max_common_gap"}
+"""Knobs on which a store does not depend."""
 
 
 @dataclass(frozen=True)
@@ -96,12 +99,16 @@ class Resident:
         vectors: Catchments as the store holds them.
         image_valid: True on land.
         vector_valid: False where a vector patch is padded.
+        image_observed: Bits as `WaterData` has them.
+        vector_observed: Where a catchment's value is data; None where all of them are.
     """
 
     images: Float[Tensor, "day 3 patch pixel"]
     vectors: Float[Tensor, "day 2 vector_patch member"]
     image_valid: Bool[Tensor, "patch pixel"]
     vector_valid: Bool[Tensor, "vector_patch member"]
+    image_observed: UInt8[Tensor, "day 3 patch byte"] | None = None
+    vector_observed: Bool[Tensor, "day 2 vector_patch member"] | None = None
 
 
 @dataclass(frozen=True)
@@ -111,8 +118,8 @@ class WaterData:
     Attributes:
         geometry: Shapes and static attributes.
         images: Land patches; ocean is 0.
-        vectors: Evaporation and log river flow; padding and absent days are 0.
-        vector_present: False where a modality is absent on a day, for all catchments.
+        vectors: Evaporation and log river flow; padding is 0, and so are days on which a patch has no data.
+        vector_present: False on days of long runs on which no catchment has a modality, see `gaps.present_days`.
         day_of_year: Days since 1 January, 0 to 365.
         epoch_day: Days since 1970-01-01.
         mean: What was subtracted from each of the five modalities; river flow is log(mm/day + 1e-6).
@@ -125,8 +132,9 @@ class WaterData:
         fingerprint: Hash of the days, of what statistics come from, and of how evaluations cut splits into windows.
         notes: What a user of the data should know, such as what was filled.
         image_observed: Bits that are 1 where a cell's value is data, not filled, eight pixels to a byte; None where all
-            land is.
-        vector_observed: True where a catchment's value is data, not interpolated; None where all of them are.
+            land is. What is filled comes from the same patch and day, see `thalweg.data.fill`.
+        vector_observed: True where a catchment's value is data, not filled; None where all of them are.
+        image_present: False on days of long runs on which no cell has a modality; None where there are none.
         resident: The days on the device where `placed` put them.
     """
 
@@ -150,6 +158,7 @@ class WaterData:
     notes: tuple[str, ...] = ()
     image_observed: UInt8[np.ndarray, "day 3 patch byte"] | None = None
     vector_observed: Bool[np.ndarray, "day 2 vector_patch member"] | None = None
+    image_present: Bool[np.ndarray, "day 3"] | None = None
     resident: Resident | None = field(default=None, repr=False)
 
     @property
@@ -162,14 +171,20 @@ class WaterData:
     @property
     def num_bytes(self) -> int:
         """Memory that the days take on a device."""
-        return self.images.nbytes + self.vectors.nbytes
+        marks = (self.image_observed, self.vector_observed)
+        return (
+            self.images.nbytes + self.vectors.nbytes + sum(each.nbytes for each in marks if each is not None)
+        )
 
     def placed(self, device: torch.device) -> "WaterData":
         """Returns the same data with a copy of the days on a device, where `tensors` gathers them."""
         valid = self.geometry.pixel_valid, self.geometry.member_valid
-        return replace(
-            self, resident=Resident(*(upload(each, device) for each in (self.images, self.vectors, *valid)))
+        days = (upload(each, device) for each in (self.images, self.vectors, *valid))
+        marks = (
+            None if each is None else upload(each, device)
+            for each in (self.image_observed, self.vector_observed)
         )
+        return replace(self, resident=Resident(*days, *marks))
 
     def with_training_windows(self, most: int) -> "WaterData":
         """Returns the same data with at most so many windows of ``train``, spread over it evenly.
@@ -195,7 +210,8 @@ class WaterData:
         Returns:
             ``images`` (batch, 3, time, patch, pixel), in the number format of the store;
             ``vectors`` (batch, 2, time, vector_patch, member), in the same;
-            ``vector_present`` float32 (batch, 2), 1 where the modality is present on every day;
+            ``vector_present`` float32 (batch, 2), 1 where the modality is present on every day, and ``image_present``
+            (batch, 3) where it matters;
             ``day_of_year`` int64 (batch, time);
             ``window`` uint64 (batch,), the first day as days since 1970-01-01: the same in any batch.
         """
@@ -209,10 +225,13 @@ class WaterData:
 
     def _calendar(self, starts: Int64[np.ndarray, " batch"]) -> dict[str, np.ndarray]:
         days = starts[:, None] + np.arange(self.sequence_length)
-        return {
+        found = {
             "vector_present": whole(self.vector_present, starts, self.sequence_length),
             "day_of_year": self.day_of_year[days].astype(np.int64),
         }
+        if self.image_present is not None:
+            found["image_present"] = whole(self.image_present, starts, self.sequence_length)
+        return found
 
     def first_days(
         self, split: SplitName, indices: Int64[np.ndarray, " batch"]
@@ -226,7 +245,8 @@ class WaterData:
 
         ``images``, ``vectors``, ``image_valid`` bool (batch, patch, pixel) and ``vector_valid`` bool (batch,
         vector_patch, member) lie where `placed` put the days, else on the CPU; ``vector_present`` and ``day_of_year``,
-        which are small, always on the CPU.
+        which are small, always on the CPU. Data with gaps have ``image_observed`` and ``vector_observed`` as in
+        `observed`, where the days lie.
         """
         starts, length, there = self.starts[split][indices], self.sequence_length, self.resident
         if there is None:
@@ -238,7 +258,23 @@ class WaterData:
         calendar = {name: torch.from_numpy(values) for name, values in self._calendar(starts).items()}
         names = ("image_valid", "vector_valid")
         everywhere = {name: each.expand(len(starts), -1, -1) for name, each in zip(names, valid, strict=True)}
-        return series | calendar | everywhere
+        return series | calendar | everywhere | self._marks(starts)
+
+    def _marks(self, starts: Int64[np.ndarray, " batch"]) -> dict[str, Tensor]:
+        """Returns which values of windows are data, where the days lie; nothing of a kind that is data everywhere."""
+        there, found = self.resident, {}
+        for kind in ("image", "vector"):
+            marks = getattr(self if there is None else there, f"{kind}_observed")
+            if marks is None:
+                continue
+            if there is None:
+                windows = torch.from_numpy(gather(marks, starts, self.sequence_length))
+            else:
+                windows = gather_there(marks, starts, self.sequence_length)
+            found[f"{kind}_observed"] = (
+                unpacked(windows, self.geometry.num_pixels) if kind == "image" else windows
+            )
+        return found
 
     def observed(self, split: SplitName, indices: Int64[np.ndarray, " batch"]) -> dict[str, np.ndarray]:
         """Tells which values of windows are data; only these are worth comparing with.
@@ -260,7 +296,7 @@ class WaterData:
 
     def _images_observed(self, days: Int64[np.ndarray, "*days"]) -> Bool[np.ndarray, "*days 3 patch pixel"]:
         if self.image_observed is None:
-            return np.ones((*days.shape, *self.images.shape[1:]), bool)
+            return np.broadcast_to(self.geometry.pixel_valid, (*days.shape, *self.images.shape[1:])).copy()
         bits = np.unpackbits(self.image_observed[days], axis=-1, count=self.geometry.num_pixels)
         observed: Bool[np.ndarray, "*days 3 patch pixel"] = bits.view(bool)
         return observed
@@ -269,9 +305,18 @@ class WaterData:
         self, days: Int64[np.ndarray, "*days"]
     ) -> Bool[np.ndarray, "*days 2 vector_patch member"]:
         if self.vector_observed is None:
-            return np.ones((*days.shape, *self.vectors.shape[1:]), bool)
+            return np.broadcast_to(self.geometry.member_valid, (*days.shape, *self.vectors.shape[1:])).copy()
         observed: Bool[np.ndarray, "*days 2 vector_patch member"] = self.vector_observed[days]
         return observed
+
+    def marks(
+        self, days: range
+    ) -> tuple[Bool[np.ndarray, "day 3 patch"], Bool[np.ndarray, "day 2 vector_patch member"]]:
+        """Tells of which land patches something is data, and which values of catchments are, on some days."""
+        images = np.ones((len(days), *self.images.shape[1:3]), bool)
+        if self.image_observed is not None:
+            images = self.image_observed[days.start : days.stop].any(axis=3)
+        return images, self._vectors_observed(np.arange(days.start, days.stop))
 
     def after(
         self, split: SplitName, indices: Int64[np.ndarray, " batch"], days: Sequence[int]
@@ -329,7 +374,7 @@ def open_data(root: Path, dataset: str, knobs: DataKnobs) -> WaterData:
         {
             "format": FORMAT,
             "files": content_hashes(files, stores),
-            "knobs": knobs.model_dump(exclude={"sequence_length", "stride", "evaluation_stride"}),
+            "knobs": knobs.model_dump(exclude=_OF_WINDOWS),
         }
     )
     store = open_store(stores, key, lambda writer: prepare(writer, files, knobs))
@@ -347,7 +392,16 @@ def _serve(store: Store, folder: Path, knobs: DataKnobs) -> WaterData:
                 f"the split {split} of {folder} must hold a window of {knobs.sequence_length} days, "
                 f"got {len(days[split])} days; lower data.sequence_length or use a longer split"
             )
-    windows = {
+    recorded = {"image": arrays["image_recorded"], "vector": arrays["vector_present"]}
+    present = {kind: present_days(days_of_kind, days, knobs) for kind, days_of_kind in recorded.items()}
+    lost = tuple(
+        note
+        for kind, names in (("image", IMAGE_MODALITIES), ("vector", VECTOR_MODALITIES))
+        for number, name in enumerate(names)
+        for note in lost_windows(name, present[kind][:, number], starts, knobs)
+    )
+    gaps = not all(each.all() for each in recorded.values())
+    windows = ({"max_common_gap": knobs.max_common_gap} if gaps else {}) | {
         "content": facts["content"],
         "spans": facts["spans"],
         "stored_as": knobs.stored_as,
@@ -361,7 +415,7 @@ def _serve(store: Store, folder: Path, knobs: DataKnobs) -> WaterData:
         ),
         images=arrays["images"],
         vectors=arrays["vectors"],
-        vector_present=arrays["vector_present"],
+        vector_present=present["vector"],
         day_of_year=arrays["day_of_year"],
         epoch_day=arrays["epoch_day"],
         mean=np.array(facts["mean"]),
@@ -373,7 +427,8 @@ def _serve(store: Store, folder: Path, knobs: DataKnobs) -> WaterData:
         ends={split: span.stop for split, span in days.items()},
         fingerprint=key_of(windows),
         _climatology=(arrays["climatology_images"], arrays["climatology_vectors"]),
-        notes=tuple(facts["notes"]),
-        image_observed=arrays["image_observed"],
-        vector_observed=arrays["vector_observed"],
+        notes=(*facts["notes"], *lost),
+        image_observed=None if facts["whole"]["image"] else arrays["image_observed"],
+        vector_observed=None if facts["whole"]["vector"] else arrays["vector_observed"],
+        image_present=None if present["image"].all() else present["image"],
     )

@@ -66,9 +66,15 @@ class PatchEmbedding(nn.Module):
         patches: Float[Tensor, "batch step patch value"],
         keep: Int[Tensor, "batch step keep"],
         modality: Float[Tensor, " dim"],
+        seen: Bool[Tensor, "batch step patch"] | None = None,
     ) -> Tokens:
-        """Returns the tokens of the visible patches, day after day; only these are cast to the model's numbers."""
+        """Returns the tokens of the visible patches, day after day; only these are cast to the model's numbers.
+
+        Patches of which nothing is data, which `seen` tells, have a place and a day and no content, which no other has.
+        """
         content: Tensor = self.content(take_patches(patches, keep).to(modality.dtype))
+        if seen is not None:
+            content = content * seen.gather(2, keep)[..., None]
         tokens = content + encode_places(self.position + modality, self.time, keep)
         return tokens.flatten(1, 2)
 
@@ -108,9 +114,10 @@ class ImageEncoder(nn.Module):
         images: Float[Tensor, "batch step patch pixel"],
         keep: Int[Tensor, "batch step keep"],
         modality: Float[Tensor, " dim"],
+        seen: Bool[Tensor, "batch step patch"] | None = None,
     ) -> list[Tokens]:
-        """Returns the feature maps, one token per visible patch."""
-        *maps, x = run_layers(self.layers, self.embedding(images, keep, modality), self.keep_maps)
+        """Returns the feature maps, one token per visible patch; those that `seen` leaves out are without content."""
+        *maps, x = run_layers(self.layers, self.embedding(images, keep, modality, seen), self.keep_maps)
         return [*maps, self.norm(x)]
 
 
@@ -183,14 +190,15 @@ class VectorEncoder(nn.Module):
         keep: Int[Tensor, "batch step keep"],
         present: Float[Tensor, " batch"],
         modality: Float[Tensor, " dim"],
+        seen: Bool[Tensor, "batch step patch"] | None = None,
     ) -> list[Tokens]:
         """Returns the feature maps, one token per visible patch and one of the attributes.
 
         Where the modality is absent its tokens start at zero, without content and place, which no
-        present modality does.
+        present modality does. Patches that `seen` leaves out are without content.
         """
         means = (series * self.member_share).sum(-1, keepdim=True)
-        tokens = self.embedding(means, keep, modality) * present[:, None, None]
+        tokens = self.embedding(means, keep, modality, seen) * present[:, None, None]
         batch = len(tokens)
         x = torch.cat((tokens, (self._static_token() + modality).expand(batch, 1, -1)), dim=1)
         *maps, x = run_layers(self.layers, x, self.keep_maps, *self._condition(keep))

@@ -2,7 +2,7 @@
 
 Every window is evaluated with half of the patches hidden; about every fourth one (all of them in a short split) also at
 other ratios, whose masks are nested in one another: a patch that is hidden at .3 is hidden at .5 too. Values that
-were filled or interpolated are shown to a model but count nowhere.
+were filled count nowhere, and come from their own patch and day, with which they are hidden.
 
 River flow is predicted as a logarithm. What makes a mean in mm/day of it is learnt from windows of the training split,
 one for each that is evaluated at the other ratios, hidden as they are; see `metrics.mean_factor`.
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from thalweg.contract import Indices, Metric
 from thalweg.nn.masking import take_patches
 from trainables.water_mae import metrics
-from trainables.water_mae.config import MODALITIES, VECTOR_MODALITIES, MaskingKnobs
+from trainables.water_mae.config import MODALITIES, MaskingKnobs
 from trainables.water_mae.model import Batch, Predictions, kind_and_index
 
 MASKING = MaskingKnobs(image_mask_ratio=0.5, vector_mask_ratio=0.5, mask_mode="unified")
@@ -83,19 +83,30 @@ def hidden_values(batch: Batch, modality: str) -> tuple[Tensor, Tensor]:
 
 
 def observed_values(batch: Batch, modality: str) -> tuple[Tensor, Tensor]:
-    """Returns what `hidden_values` does; of what was filled nothing counts."""
+    """Returns what `hidden_values` does; of what was filled nothing counts. A batch without gaps need not say so."""
     target, valid = hidden_values(batch, modality)
     kind, index = kind_and_index(modality)
-    return target, valid & take_patches(
-        batch[f"{kind}_observed"][:, index], batch[f"{kind}_masked"][:, index]
-    )
+    observed = batch.get(f"{kind}_observed")
+    if observed is None:
+        return target, valid
+    return target, valid & take_patches(observed[:, index], batch[f"{kind}_masked"][:, index])
 
 
 def present(batch: Batch, modality: str) -> Tensor:
     """Returns 1 for the samples that carry a modality, else 0, (batch,)."""
-    if modality in VECTOR_MODALITIES:
-        return batch["vector_present"][:, VECTOR_MODALITIES.index(modality)]
+    kind, index = kind_and_index(modality)
+    if f"{kind}_present" in batch:
+        return batch[f"{kind}_present"][:, index]
     return torch.ones_like(batch["vector_present"][:, 0])
+
+
+def reconstructed(batch: Batch, modality: str) -> Tensor:
+    """Returns 1 for the samples that carry a modality of which something hidden is data, else 0, (batch,)."""
+    carried = present(batch, modality)
+    if f"{kind_and_index(modality)[0]}_observed" not in batch:
+        return carried
+    _, counts = observed_values(batch, modality)
+    return carried * counts.flatten(1).any(1)
 
 
 def evaluate(model: nn.Module, batch: Batch) -> Sums:

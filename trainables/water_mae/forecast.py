@@ -1,9 +1,9 @@
 """What the encoders know of the days to come: a linear head on frozen encoders that forecasts river flow.
 
-A forecast is issued on the last day of a window, with everything in the window visible. The head adds to that day's
-flow a linear function of the token in which the encoders and the shared layers have put what they know of a vector
-patch on that day; before it is trained it repeats the day. Days beyond the split, and flows that were
-interpolated, count nowhere.
+A forecast is issued on the last day of a window, with everything in the window visible and nothing after it. The head
+adds to that day's flow, or to the last one observed in the window, a linear function of the token in which the encoders
+and the shared layers have put what they know of a vector patch on that day; before it is trained it repeats the flow.
+Days beyond the split, and flows that were not observed, count nowhere.
 """
 
 from collections.abc import Mapping
@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from thalweg.contract import Indices, Metric, SplitName
+from thalweg.data.fill import carried_forward
 from thalweg.nn.losses import masked_mse
 from trainables.water_mae import evaluation, metrics
 from trainables.water_mae.config import VECTOR_MODALITIES, ModelKnobs
@@ -80,8 +81,17 @@ class ForecastingAutoencoder(MaskedAutoencoder):
 
 
 def last_flow(batch: Batch) -> Float[Tensor, "batch 1 patch member"]:
-    """Returns normalised log flow on the last day of each window, in fp32."""
-    return batch["vectors"][:, RIVER_FLOW, -1][:, None].float()
+    """Returns the normalised log flow of each catchment that was observed last in each window, in fp32.
+
+    A catchment without any in the window has what stands for it on the last day.
+    """
+    return known_vectors(batch)[:, RIVER_FLOW, -1][:, None]
+
+
+def known_vectors(batch: Batch) -> Float[Tensor, "batch 2 step patch member"]:
+    """Returns the vector modalities in fp32, those that were not observed as they were last in the window."""
+    values, observed = batch["vectors"].float(), batch.get("vector_observed")
+    return values if observed is None else carried_forward(values, observed)
 
 
 def targets(data: WaterData, split: SplitName, indices: Indices) -> Batch:

@@ -11,7 +11,6 @@ import torch
 from jaxtyping import Bool, Float32, Int16, Shaped
 
 from thalweg.contract import SplitName
-from thalweg.data.fill import Fill
 from thalweg.data.hdf5 import DailyGrid, open_daily
 from thalweg.errors import DataError
 from trainables.water_mae.config import IMAGE_MODALITIES
@@ -120,37 +119,35 @@ def read_mask(path: Path) -> Bool[np.ndarray, "row col"]:
 
 
 class LandCheck:
-    """Finds land values of one file that are not data, and fills them or counts them.
+    """Finds land values of one file that are not data, and counts them.
 
     Args:
         grid: The file.
-        fill: What fills them; None lets `raise_if_any` refuse them.
+
+    Attributes:
+        count: Values that are not data, days that are interpolated apart.
+        num_days: Days on which there were some.
+        cells: Land cells that had some.
     """
 
-    def __init__(self, grid: DailyGrid, fill: Fill | None = None) -> None:
+    def __init__(self, grid: DailyGrid) -> None:
         self.count = 0
+        self.num_days = 0
+        self.cells: Bool[np.ndarray, " cell"] | None = None
         self._grid = grid
-        self._fill = fill
         self._first = ""
         self._kind = ""
 
-    def update(
-        self, first: int, land: Float32[np.ndarray, "day cell"]
-    ) -> tuple[Float32[np.ndarray, "day cell"], Bool[np.ndarray, "day cell"]]:
-        """Returns the land cells of days from number `first` on, filled, and which of them are data.
+    def update(self, first: int, land: Float32[np.ndarray, "day cell"]) -> Bool[np.ndarray, "day cell"]:
+        """Returns which of the land cells of days from number `first` on are data.
 
         Days that the file marks as interpolated hold values, but no data.
         """
         sentinel = land == SENTINEL
         wrong = sentinel | ~np.isfinite(land)
-        known = ~wrong & ~self._grid.interpolated[first : first + len(land), None]
+        if self.cells is None:
+            self.cells = np.zeros(land.shape[1], bool)
         if wrong.any():
-            if self._fill is not None:
-                dates = self._grid.dates[first : first + len(land)]
-                try:
-                    return self._fill(land, wrong, dates), known
-                except DataError as error:
-                    raise DataError(f"{self._grid.path}: {error}") from None
             if not self.count:
                 day = int(np.flatnonzero(wrong.any(axis=1))[0])
                 self._first = str(self._grid.dates[first + day])
@@ -158,10 +155,15 @@ class LandCheck:
                     f"the sentinel {SENTINEL:g}" if sentinel[day].any() else "NaN, infinity or a fill value"
                 )
             self.count += int(wrong.sum())
-        return land, known
+            self.num_days += int(wrong.any(axis=1).sum())
+            self.cells |= wrong.any(axis=0)
+        known: Bool[np.ndarray, "day cell"] = (
+            ~wrong & ~self._grid.interpolated[first : first + len(land), None]
+        )
+        return known
 
     def raise_if_any(self) -> None:
-        """Raises a `DataError` with count and first date if any value was neither data nor filled."""
+        """Raises a `DataError` with count and first date if any value was no data."""
         if self.count:
             raise DataError(
                 f"land cells of {self._grid.path} must hold data, got {self.count} values without, "

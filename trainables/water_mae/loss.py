@@ -22,7 +22,7 @@ def reconstruction(
 ) -> dict[str, Float[Tensor, " batch"]]:
     """Computes for each modality the mean squared error of each sample in fp32, 0 where it is absent.
 
-    Hidden land cells and catchments count, sea and padding do not.
+    Hidden land cells and catchments count; sea, padding and what is no data do not.
 
     Args:
         predictions: Values of the hidden patches.
@@ -31,7 +31,7 @@ def reconstruction(
     """
     error = patch_normalised_mse if norm_target else masked_mse
     return {
-        name: error(predictions[name], *evaluation.hidden_values(batch, name))
+        name: error(predictions[name], *evaluation.observed_values(batch, name))
         * evaluation.present(batch, name)
         for name in MODALITIES
     }

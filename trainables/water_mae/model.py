@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, overload
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
@@ -99,7 +99,9 @@ class MaskedAutoencoder(nn.Module):
             batch: ``images`` (batch, 3, step, patch, pixel) and ``vectors`` (batch, 2, step, patch, member), both
                 normalised as `trainables.water_mae.inference` says; ``vector_present`` (batch, 2), 1 where evaluation
                 and flow are there; and the patches to look at in rising order, ``image_keep`` (batch, 3, step, number)
-                and ``vector_keep`` (batch, 2, step, number): all of them where nothing is to be hidden.
+                and ``vector_keep`` (batch, 2, step, number): all of them where nothing is to be hidden. Where some
+                values are no data, ``image_observed`` and ``vector_observed`` say which, in the shapes of the values:
+                a patch without any on a day gives no content. Such values hold the mean of the others of their patch.
             summaries: Whether to return `Encoding.summaries` too; without there are none.
         """
         maps = {name: self._encode(batch, name) for name in MODALITIES}
@@ -118,12 +120,12 @@ class MaskedAutoencoder(nn.Module):
         encoder = self.get_submodule(f"{name}_encoder")
         values = batch[f"{kind}s"][:, index]
         keep = batch[f"{kind}_keep"][:, index]
+        observed = seen(batch, name)
         if kind == "image":
-            maps: Maps = encoder(values, keep, token)
+            maps: Maps = encoder(values, keep, token, observed)
         else:
-            maps = encoder(
-                values.to(token.dtype), keep, batch["vector_present"][:, index].to(token.dtype), token
-            )
+            present = batch["vector_present"][:, index].to(token.dtype)
+            maps = encoder(values.to(token.dtype), keep, present, token, observed)
         return maps
 
     def _decode(self, batch: Batch, name: str, maps: Maps) -> Float[Tensor, "batch step masked value"]:
@@ -139,6 +141,16 @@ def kind_and_index(modality: str) -> tuple[str, int]:
     if modality in IMAGE_MODALITIES:
         return "image", IMAGE_MODALITIES.index(modality)
     return "vector", VECTOR_MODALITIES.index(modality)
+
+
+def seen(batch: Batch, modality: str) -> Bool[Tensor, "batch step patch"] | None:
+    """Returns of which patches something is data, in windows that have the modality; None where this is so of all."""
+    kind, index = kind_and_index(modality)
+    observed, present = (batch.get(f"{kind}_{name}") for name in ("observed", "present"))
+    if observed is None:
+        return None
+    patches = observed[:, index].any(-1)
+    return patches if present is None else patches & (present[:, index, None, None] > 0)
 
 
 def _keep_maps(knobs: ModelKnobs, depth: int) -> frozenset[int]:

@@ -31,7 +31,8 @@ OPTIONS = {
     "train": f"first and last day of the training split, YYYY-MM-DD:YYYY-MM-DD (default {TRAIN})",
     "val": f"first and last day of the validation split (default {VAL})",
     "test": "first and last day of a test split, or none (default)",
-    "missing_days": "refuse (default), or interpolate: days that no file holds come from the days around them",
+    "missing_days": "refuse (default), or interpolate: days that no file holds are interpolated and marked, "
+    "not shown to a model and not counted",
 }
 
 _WORDS = {"precipitation": "precip", "soil_moisture": "soil", "temperature": "temp"}

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from trainables.water_mae import evaluation, metrics
 from trainables.water_mae.config import IMAGE_MODALITIES, MODALITIES
 from trainables.water_mae.data import WaterData
+from trainables.water_mae.evaluation import present
 from trainables.water_mae.inference import UNITS
 from trainables.water_mae.model import Batch, Predictions, kind_and_index
 
@@ -88,16 +89,15 @@ def _days(data: WaterData, batch: Batch, predictions: Predictions, name: str, fi
     given = truth.scatter(1, masked[..., None].expand(-1, -1, truth.shape[-1]), predictions[name][0].double())
     visible = torch.ones(truth.shape[:2], dtype=torch.bool).scatter(1, masked, False)
     chosen = torch.linspace(0, len(truth) - 1, min(NUM_DAYS, len(truth))).round().long()
-    valid = batch[f"{kind}_valid"][0]
-    absent = kind == "vector" and not batch["vector_present"][0, index]
+    there = batch[f"{kind}_valid"][0] & (present(batch, name)[0] > 0)
+    seen = there & batch[f"{kind}_observed"][0, index]
 
-    def shown(values: Tensor) -> np.ndarray:
-        known = valid & (not absent)
-        return np.where(known, _in_units(data, values[chosen], name).numpy(), np.nan)
+    def shown(values: Tensor, known: Tensor) -> np.ndarray:
+        return np.where(known[chosen], _in_units(data, values[chosen], name).numpy(), np.nan)
 
     return Days(
-        truth=shown(truth),
-        given=shown(given),
+        truth=shown(truth, seen),
+        given=shown(given, seen | (there & ~visible[..., None])),
         visible=visible[chosen].numpy(),
         dates=[str(np.datetime64(int(data.epoch_day[first + int(day)]), "D")) for day in chosen],
     )
@@ -233,7 +233,7 @@ def _record(
     """Lays the first windows of the split side by side; of days that several windows hide, the first counts.
 
     Returns:
-        Flow that was seen, flow that was given (NaN on visible days), and the dates.
+        Flow that was observed (else NaN), flow that was given (NaN on visible days), and the dates.
     """
     num_windows = max(1, min(data.num_samples("val"), MOST_DAYS // data.sequence_length))
     starts = data.starts["val"][:num_windows] - data.starts["val"][0]
@@ -265,11 +265,15 @@ def _batches(num_windows: int, size: int = 8) -> Iterator[Int64[np.ndarray, " ba
 
 
 def _flows(data: WaterData, batch: Batch, predictions: Predictions) -> tuple[np.ndarray, np.ndarray]:
-    """Returns flow as seen and as given, NaN where the model saw it, both (batch, step, catchment with padding)."""
+    """Returns flow as observed, NaN where it was not, and as given, NaN where the model saw it.
+
+    Both are (batch, step, catchment with padding).
+    """
     kind, index = kind_and_index("river_flow")
     truth, masked = batch[f"{kind}s"][:, index].double(), batch[f"{kind}_masked"][:, index]
     where = masked[..., None].expand(-1, -1, -1, truth.shape[-1])
     given = torch.full_like(truth, torch.nan).scatter(2, where, predictions["river_flow"].double())
+    truth = truth.masked_fill(~batch[f"{kind}_observed"][:, index], torch.nan)
     seen, found = (_in_units(data, values, "river_flow").flatten(2).numpy() for values in (truth, given))
     return seen, found
 

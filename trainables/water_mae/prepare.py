@@ -5,7 +5,7 @@ is a step: a preparation that was killed goes on after the last one that was don
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Float64, Shaped
 
 from thalweg.data.faults import Faults
-from thalweg.data.fill import Fill
+from thalweg.data.fill import fill_members, fill_pixels
 from thalweg.data.hdf5 import CHUNK_DAYS, read_days
 from thalweg.data.normalization import DAYS_OF_YEAR, Climatology, Moments
 from thalweg.data.store import StoreWriter, key_of
@@ -72,6 +72,10 @@ def prepare(writer: StoreWriter, files: Mapping[str, Path], knobs: DataKnobs) ->
         "grid_shape": [-(-size // knobs.patch_size) for size in inputs.land.shape],
         "spans": {split: [span.start, span.stop] for split, span in inputs.spans.items()},
         "ids": done["catchments"]["ids"],
+        "whole": {
+            "image": all(done[name]["whole"] for name in IMAGE_MODALITIES),
+            "vector": done["catchments"]["whole"],
+        },
     }
 
 
@@ -157,10 +161,9 @@ def _write_image(
 ) -> dict[str, Any]:
     """Writes one modality, reading the training split twice: its statistics come first."""
     method: Filling = getattr(knobs, f"fill_{name}")
-    fill = None if method == "refuse" else Fill(method, np.argwhere(inputs.land))
     land = np.flatnonzero(inputs.land)
     grids = {split: inputs.grids[f"{name}_{split}"] for split in inputs.spans}
-    moments, unit = survey_training(name, list(grids.values()), inputs.land, refused=fill is None)
+    moments, unit = survey_training(name, list(grids.values()), inputs.land, refused=method == "refuse")
     _require_spread(moments, name, grids["train"].path)
     mean, std = np.float32(moments.mean), np.float32(moments.std)
     number = IMAGE_MODALITIES.index(name)
@@ -168,32 +171,61 @@ def _write_image(
     observed = content.writer.create(
         "image_observed", (*images.shape[:3], -(-images.shape[3] // 8)), np.uint8
     )
-    faults, extremes = Faults(), Extremes()
+    recorded = content.writer.create("image_recorded", images.shape[:2], bool)
+    faults, extremes, checks = Faults(), Extremes(), []
     for split, span in inputs.spans.items():
         grid = grids[split]
-        check = LandCheck(grid, fill)
+        checks.append(LandCheck(grid))
         survey = survey_cells(name, grid.path, inputs.land, grid.encoding.units, like=unit)
         survey.allow(grid.encoding.precision)
         for first, days in read_days(grid):
             flat = days.reshape(len(days), -1)
-            flat[:, land], known = check.update(first, flat[:, land])
+            known = checks[-1].update(first, flat[:, land])
             survey.update(flat[:, land], known, grid.dates[first : first + len(days)])
             content.extend(np.where(known, flat[:, land], np.float32(np.nan)))
-            scaled = np.where(patches.valid, (flat[:, patches.cells] - mean) / std, np.float32(0))
+            values = flat[:, patches.cells]
+            flat[:, land] = known
+            seen = patches.valid & (flat[:, patches.cells] > 0)
+            values = fill_pixels(
+                values, seen, patches.valid & ~seen, None if method == "refuse" else method, moments.mean
+            )
+            scaled = np.where(patches.valid, (values - mean) / std, np.float32(0))
             there = slice(span.start + first, span.start + first + len(days))
             images[there, number] = content.rounded(name, scaled)
-            flat[:, land] = known
-            observed[there, number] = np.packbits(patches.valid & (flat[:, patches.cells] > 0), axis=-1)
-        raise_found(check, survey, faults)
+            observed[there, number] = np.packbits(seen, axis=-1)
+            recorded[there, number] = seen.any(axis=(1, 2))
+        raise_found(checks[-1] if method == "refuse" else None, survey, faults)
         extremes += survey.extremes
     faults.raise_if_any()
-    if fill is not None and fill.num_values:
-        content.add("filled", np.array(fill.method))
-        content.notes.append(
-            f"{name}: {fill.num_values:,} values of {fill.num_cells:,} land cells on {fill.num_days:,} days "
-            f"had no data and were filled by {fill.method}"
+    interpolated = sum(int(grid.interpolated.sum()) for grid in grids.values())
+    content.notes += _gap_notes(name, checks, method, interpolated)
+    if content.notes:
+        content.add("filled", np.array(f"{method} in the patch"))
+    return {
+        "mean": [moments.mean],
+        "std": [moments.std],
+        "whole": not content.notes,
+        "values": {name: asdict(extremes)},
+    }
+
+
+def _gap_notes(name: str, checks: Sequence[LandCheck], method: Filling, interpolated: int) -> list[str]:
+    """Says what of an image modality is no data, and what became of it."""
+    notes = []
+    count = sum(check.count for check in checks)
+    if count:
+        num_cells = np.logical_or.reduce([check.cells for check in checks]).sum()
+        notes.append(
+            f"{name}: {count:,} values of {num_cells:,} land cells on {sum(check.num_days for check in checks):,} "
+            f"days had no data and were filled by {method} from the same patch and day; they count nowhere, and a "
+            "patch without any data on a day is not shown"
         )
-    return {"mean": [moments.mean], "std": [moments.std], "values": {name: asdict(extremes)}}
+    if interpolated:
+        notes.append(
+            f"{name}: {interpolated:,} days were interpolated at the import from days around them; "
+            "they are not shown and count nowhere"
+        )
+    return notes
 
 
 def _require_spread(moments: Moments, name: str, source: Path) -> None:
@@ -206,6 +238,8 @@ def _require_spread(moments: Moments, name: str, source: Path) -> None:
 
 def _write_image_climatology(content: _Content, inputs: Inputs, patches: Patches) -> dict[str, Any]:
     images = _images(content, inputs, patches)
+    num_pixels = images.shape[3]
+    observed = content.writer.create("image_observed", (*images.shape[:3], -(-num_pixels // 8)), np.uint8)
     train = inputs.spans["train"]
     out = content.writer.create("climatology_images", (DAYS_OF_YEAR, *images.shape[1:]), np.float32)
     for number in range(images.shape[1]):  # one modality at a time bounds the memory
@@ -213,7 +247,8 @@ def _write_image_climatology(content: _Content, inputs: Inputs, patches: Patches
         for first in range(train.start, train.stop, CHUNK_DAYS):
             days = slice(first, min(first + CHUNK_DAYS, train.stop))
             piece = images[days, number : number + 1].astype(np.float32)
-            climatology.update(piece, inputs.day_of_year[days], np.ones((len(piece), 1), bool))
+            seen = np.unpackbits(observed[days, number : number + 1], axis=-1, count=num_pixels)
+            climatology.update(piece, inputs.day_of_year[days], seen.view(bool))
         out[:, number] = climatology.smoothed()[:, 0]
     return {}
 
@@ -229,6 +264,7 @@ def _write_catchments(
         "std": [item.std for item in moments],
         "ids": catchments.ids.tolist(),
         "values": {name: asdict(found) for name, found in catchments.extremes.items()},
+        "whole": bool(catchments.known.all()),
     }
 
 
@@ -254,19 +290,18 @@ def _write_vectors(
         values[:, number] = (values[:, number] - item.mean) / item.std
         moments.append(item)
     _note_calendar(content, inputs, catchments, values[train, 0])
-    values[~catchments.present] = 0
-    stored = [
-        content.rounded(name, values[:, number].astype(np.float32))
-        for number, name in enumerate(VECTOR_MODALITIES)
-    ]
-    vectors = _into_patches(np.stack(stored, axis=1), patch_size)
+    values[~catchments.known] = 0
+    known = _into_patches(catchments.known, patch_size)
+    gaps = _into_patches(~catchments.known, patch_size)
+    filled = fill_members(_into_patches(values.astype(np.float32), patch_size), known, gaps)
+    vectors = np.stack(
+        [content.rounded(name, filled[:, number]) for number, name in enumerate(VECTOR_MODALITIES)], axis=1
+    )
     content.writer.put("vectors", vectors)
     content.put("vector_present", catchments.present)
-    content.writer.put("vector_observed", _into_patches(catchments.known, patch_size))
+    content.writer.put("vector_observed", known)
     climatology = Climatology(vectors.shape[1:])
-    climatology.update(
-        vectors[train].astype(np.float32), inputs.day_of_year[train], catchments.present[train]
-    )
+    climatology.update(vectors[train].astype(np.float32), inputs.day_of_year[train], known[train])
     content.writer.put("climatology_vectors", climatology.smoothed())
     return moments
 
@@ -279,7 +314,7 @@ def _note_calendar(
 ) -> None:
     """Says so where evaporation, which is often derived, holds little but the calendar."""
     train = inputs.spans["train"]
-    there = catchments.present[train.start : train.stop, 0]
+    there = catchments.known[train.start : train.stop, 0].all(axis=1)
     share = calendar_share(evaporation[there], inputs.day_of_year[train.start : train.stop][there])
     if share > MAX_SHARE:
         content.notes.append(sentence(share))

@@ -2,7 +2,7 @@
 
 Each catchment and lead time has its own regression of the change of normalised log flow, so that a large penalty leaves
 persistence. It rests on the catchment's last days of flow, its evaporation, and the means of all land patches: rain of
-the last days, soil moisture and temperature of the last day.
+the last days, soil moisture and temperature of the last day. What is missing on a day is as it was last in the window.
 """
 
 from collections.abc import Callable
@@ -12,9 +12,10 @@ import torch
 from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor, nn
 
+from thalweg.data.fill import carried_forward
 from trainables.water_mae.config import IMAGE_MODALITIES, VECTOR_MODALITIES
 from trainables.water_mae.data import WaterData
-from trainables.water_mae.forecast import LEAD_DAYS, RIVER_FLOW, Forecast, last_flow
+from trainables.water_mae.forecast import LEAD_DAYS, RIVER_FLOW, Forecast, known_vectors, last_flow
 from trainables.water_mae.model import Batch
 
 FLOW_DAYS, RAIN_DAYS = 7, 3
@@ -39,15 +40,17 @@ class Rows:
         shared: Predictors that all catchments have in common; the first is 1.
         own: Predictors of each catchment.
         target: Change of normalised log flow to the days to come.
+        counts: Where the flow of all these days, and of some day of the window, was observed.
     """
 
     shared: Float64[Tensor, "row shared"]
     own: Float64[Tensor, "row catchment own"]
     target: Float64[Tensor, "row catchment lead"]
+    counts: Bool[Tensor, "row catchment"]
 
     def part(self, rows: slice) -> "Rows":
         """Returns some of the rows."""
-        return Rows(self.shared[rows], self.own[rows], self.target[rows])
+        return Rows(self.shared[rows], self.own[rows], self.target[rows], self.counts[rows])
 
 
 class Ridge(nn.Module):
@@ -73,7 +76,9 @@ class Ridge(nn.Module):
         """Forecasts normalised log flow; takes the same batch as the model."""
         weight = batch["image_valid"].float()[:, None, None]
         means = (batch["images"].float() * weight).sum(4) / weight.sum(4)  # (batch, modality, step, patch)
-        vectors = batch["vectors"].float()
+        if "image_observed" in batch:
+            means = carried_forward(means, batch["image_observed"].any(4))
+        vectors = known_vectors(batch)
         num_steps = vectors.shape[2]
         shared, own = predictors(
             lambda lag: means[:, :, num_steps - 1 - lag],
@@ -128,10 +133,45 @@ def training_rows(data: WaterData) -> Rows:
     history = min(FLOW_DAYS, num_steps)
     issued = torch.arange(history - 1, stop - first - max(LEAD_DAYS))
     issued = issued[_complete(torch.tensor(data.vector_present[first:stop, RIVER_FLOW]), issued, history)]
-    shared, own = predictors(lambda lag: means[issued - lag], lambda lag: vectors[issued - lag], history)
-    flow = vectors[:, RIVER_FLOW]
-    target = torch.stack([flow[issued + lead] - flow[issued] for lead in LEAD_DAYS], dim=-1)
-    return Rows(shared, own, target)
+    cells, observed = (torch.from_numpy(marks) for marks in data.marks(range(first, stop)))
+    vector_at = _as_known(vectors, observed.flatten(2), issued, num_steps)
+    shared, own = predictors(_as_known(means, cells, issued, num_steps), vector_at, history)
+    flow, known, origin = (
+        vectors[:, RIVER_FLOW],
+        observed.flatten(2)[:, RIVER_FLOW],
+        vector_at(0)[:, RIVER_FLOW],
+    )
+    target = torch.stack([flow[issued + lead] - origin for lead in LEAD_DAYS], dim=-1)
+    counts = torch.stack([known[issued + lead] for lead in LEAD_DAYS]).all(0)
+    begun = _last(known)[issued] >= _first(issued, num_steps)[:, None]
+    return Rows(shared, own, target, counts & begun)
+
+
+def _as_known(
+    series: Float64[Tensor, "day modality place"],
+    observed: Bool[Tensor, "day modality place"],
+    issued: Int64[Tensor, " row"],
+    num_steps: int,
+) -> Day:
+    """Returns what a window of `num_steps` days that ends on a day knows, as `carried_forward` has it."""
+    last, first = _last(observed), _first(issued, num_steps)[:, None, None]
+
+    def before(lag: int) -> Tensor:
+        found = last[issued - lag]
+        return torch.where(found >= first, series.gather(0, found.clamp(min=0)), series[issued - lag])
+
+    return before
+
+
+def _last(observed: Bool[Tensor, " day *place"]) -> Int64[Tensor, " day *place"]:
+    """Returns the last day up to each day that was observed, -1 where none was."""
+    days = torch.arange(len(observed)).reshape(-1, *[1] * (observed.ndim - 1))
+    return torch.where(observed, days, -1).cummax(dim=0).values
+
+
+def _first(issued: Int64[Tensor, " row"], num_steps: int) -> Int64[Tensor, " row"]:
+    """Returns the first day of the window that ends on each day, within the split."""
+    return (issued - num_steps + 1).clamp(min=0)
 
 
 def _complete(
@@ -147,18 +187,23 @@ def solve(
     """Solves all regressions at once; the constant is not penalised.
 
     The predictors that catchments share are eliminated first, with one factorisation for all of them: the Schur
-    complement of the normal equations has the size of a catchment's own predictors.
+    complement of the normal equations has the size of a catchment's own predictors. Catchments of which some rows do
+    not count have a factorisation of their own.
     """
     num_shared, (_, num_catchments, num_own) = rows.shared.shape[1], rows.own.shape
     ridge = torch.full((num_shared,), penalty, dtype=torch.float64)
     ridge[0] = 1e-9
-    factor = torch.linalg.cholesky(rows.shared.T @ rows.shared + ridge.diag())
-    own = rows.own.permute(1, 0, 2)  # (catchment, row, own)
-    target = rows.target.permute(1, 0, 2)
-    both = torch.cat([own, target], dim=2)
+    gram = rows.shared.T @ rows.shared + ridge.diag()
+    factor = torch.linalg.cholesky(gram)
+    both = torch.cat([rows.own, rows.target], dim=2).permute(1, 0, 2)  # (catchment, row, own + lead)
+    both = torch.where(rows.counts.T[..., None], both, 0.0)
+    own = both[..., :num_own]
     crossed = rows.shared.T @ both  # (catchment, shared, own + lead)
     flat = crossed.permute(1, 0, 2).reshape(num_shared, -1)
     reduced = torch.cholesky_solve(flat, factor).reshape(num_shared, num_catchments, -1).permute(1, 0, 2)
+    for catchment in (~rows.counts.all(0)).nonzero()[:, 0].tolist():
+        missing = rows.shared[~rows.counts[:, catchment]]
+        reduced[catchment] = torch.linalg.solve(gram - missing.T @ missing, crossed[catchment])
     product = own.mT @ both - crossed[..., :num_own].mT @ reduced
     inner = product[..., :num_own] + penalty * torch.eye(num_own, dtype=torch.float64)
     own_weights = torch.linalg.solve(inner, product[..., num_own:])
@@ -169,4 +214,4 @@ def solve(
 def _error(weights: tuple[Tensor, Tensor], rows: Rows) -> float:
     shared, own = weights
     given = torch.einsum("rf,cfl->rcl", rows.shared, shared) + torch.einsum("rcf,cfl->rcl", rows.own, own)
-    return float((given - rows.target).square().mean())
+    return float((given - rows.target).square()[rows.counts].mean())

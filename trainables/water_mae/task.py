@@ -70,7 +70,7 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
         return data
 
     def notes(self, data: WaterData) -> tuple[str, ...]:
-        """Tells what was filled or rounded."""
+        """Tells what was filled or rounded, and how many windows lack a modality."""
         return data.notes
 
     def inherit(self, sources: Mapping[str, FamilyConfig]) -> WaterMAE:
@@ -117,8 +117,8 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
         batch = _batch(data, split, indices, keys, evaluation.MASKING)
         if self._forecasts:
             batch |= forecast.targets(data, split, indices)
-        observed = data.observed(split, indices)
-        return batch | {name: torch.from_numpy(array) for name, array in observed.items()}
+        observed = {name: torch.from_numpy(array) for name, array in data.observed(split, indices).items()}
+        return batch | {name: marks for name, marks in observed.items() if name not in batch}
 
     def build(self, data: WaterData | None) -> nn.Module:
         """Builds the model for the geometry of the data."""
@@ -196,10 +196,10 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
         return parts
 
     def counts(self, batch: Batch, progress: Progress) -> Mapping[str, float]:
-        """Counts the samples in which each modality is present, and the pairs that are contrasted; or forecasts."""
+        """Counts the samples of which each modality is reconstructed, and pairs that are contrasted; or forecasts."""
         if progress.stage == forecast.STAGE:
             return {forecast.STAGE: float(forecast.counted(batch).sum())}
-        counts = {name: float(evaluation.present(batch, name).sum()) for name in MODALITIES}
+        counts = {name: float(evaluation.reconstructed(batch, name).sum()) for name in MODALITIES}
         return counts | ({"contrastive": loss.num_contrasted(batch)} if self._contrasts else {})
 
     def weights(self, progress: Progress) -> Mapping[str, float]:

@@ -80,7 +80,8 @@ def _look(
     check, faults = LandCheck(grid), Faults()
     survey.allow(grid.encoding.precision)
     for first, days in read_days(grid):
-        values, known = check.update(first, days.reshape(len(days), -1)[:, land])
+        values = days.reshape(len(days), -1)[:, land]
+        known = check.update(first, values)
         moments.update(values[known])
         survey.update(values, known, grid.dates[first : first + len(days)])
     raise_found(check if refused else None, survey, faults)

@@ -1,91 +1,107 @@
-"""Filling cells without data, day by day, so that no sentinel reaches a model."""
+"""Filling gaps without telling a model what it may not know: from the same patch and day, or from earlier days.
 
-from dataclasses import dataclass, field
+A patch is shown to a model or hidden from it as a whole. What takes the place of a missing value comes from the rest of
+its own patch on the same day, so that it is hidden together with all that it was made of, whatever is hidden.
+"""
+
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int64, Shaped
-from scipy.spatial import KDTree
-
-from thalweg.errors import DataError
+import torch
+from jaxtyping import Bool, Float, Float32, Int64
+from torch import Tensor
 
 FillMethod = Literal["zero", "nearest", "median"]
 
 
-@dataclass
-class Fill:
-    """Fills cells of a daily field, piece after piece, and counts them.
+def fill_pixels(
+    values: Float32[np.ndarray, "day patch pixel"],
+    known: Bool[np.ndarray, "day patch pixel"],
+    gaps: Bool[np.ndarray, "day patch pixel"],
+    method: FillMethod | None,
+    otherwise: float,
+) -> Float32[np.ndarray, "day patch pixel"]:
+    """Returns square patches with something in place of what is missing.
 
     Args:
-        method: ``zero``; ``nearest``, the nearest cell with data on the same day, of several the first; or ``median``
-            of the cells with data on the same day.
-        places: Row and column of each cell.
-        num_values: Values filled so far.
-        num_days: Days on which something was filled.
+        values: The patches.
+        known: Where there are data.
+        gaps: What is to be filled.
+        method: ``zero``; ``nearest``, the nearest pixel of the patch with data on the same day, of several the first;
+            or ``median``, that of the pixels of the patch with data on the same day. None leaves `otherwise`.
+        otherwise: What a gap holds where `method` finds no data in the patch.
     """
-
-    method: FillMethod
-    places: Int64[np.ndarray, "cell 2"]
-    num_values: int = 0
-    num_days: int = 0
-    _cells: Bool[np.ndarray, " cell"] = field(init=False)
-    _pattern: bytes = field(init=False, default=b"")
-    _sources: Int64[np.ndarray, " missing"] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._cells = np.zeros(len(self.places), bool)
-        self._sources = np.empty(0, np.int64)
-
-    @property
-    def num_cells(self) -> int:
-        """Cells in which something was filled."""
-        return int(self._cells.sum())
-
-    def __call__(
-        self,
-        values: Float32[np.ndarray, "day cell"],
-        missing: Bool[np.ndarray, "day cell"],
-        dates: Shaped[np.ndarray, " day"],
-    ) -> Float32[np.ndarray, "day cell"]:
-        """Returns the values with something in place of what is missing.
-
-        Args:
-            values: Days of the field.
-            missing: Where there are no data.
-            dates: The days.
-
-        Raises:
-            DataError: A day has no data at all, and the method needs some.
-        """
-        filled = values.copy()
-        days = np.flatnonzero(missing.any(axis=1))
-        for day in days:
-            gaps = missing[day]
-            if self.method != "zero" and gaps.all():
-                raise DataError(
-                    f"a day must have data somewhere to be filled by {self.method}, got none on {dates[day]}; "
-                    "fill with zero, or leave the day out"
-                )
-            filled[day, gaps] = self._replacement(values[day], gaps)
-        self.num_values += int(missing.sum())
-        self.num_days += len(days)
-        self._cells |= missing.any(axis=0)
+    filled = values.copy()
+    filled[gaps] = 0 if method == "zero" else otherwise
+    if method == "zero" or method is None:
         return filled
+    some = gaps.any(axis=2) & known.any(axis=2)
+    for patch in np.flatnonzero(some.any(axis=0)):
+        days = np.flatnonzero(some[:, patch])
+        here = values[days, patch], known[days, patch], gaps[days, patch]
+        filled[days, patch] = (_from_median if method == "median" else _from_nearest)(
+            *here, filled[days, patch]
+        )
+    return filled
 
-    def _replacement(
-        self, values: Float32[np.ndarray, " cell"], gaps: Bool[np.ndarray, " cell"]
-    ) -> Float32[np.ndarray, "*missing"]:
-        if self.method == "zero":
-            return np.zeros(int(gaps.sum()), np.float32)
-        if self.method == "median":
-            return np.full(int(gaps.sum()), np.median(values[~gaps]), np.float32)
-        if gaps.tobytes() != self._pattern:  # the same cells are missing on most days
-            self._pattern = gaps.tobytes()
-            known = np.flatnonzero(~gaps)
-            distance, found = KDTree(self.places[known]).query(self.places[gaps], k=min(16, len(known)))
-            distance, found = (part.reshape(int(gaps.sum()), -1) for part in (distance, found))
-            # of equally near cells the first, whatever order the tree is in
-            ties = np.where(distance <= distance[:, :1] * (1 + 1e-9), found, len(known))
-            self._sources = known[ties.min(axis=1)]
-        nearest: Float32[np.ndarray, "*missing"] = values[self._sources]
-        return nearest
+
+def _from_median(
+    values: Float32[np.ndarray, "day pixel"],
+    known: Bool[np.ndarray, "day pixel"],
+    gaps: Bool[np.ndarray, "day pixel"],
+    filled: Float32[np.ndarray, "day pixel"],
+) -> Float32[np.ndarray, "day pixel"]:
+    medians = np.nanmedian(np.where(known, values, np.float32(np.nan)), axis=1, keepdims=True)
+    return np.where(gaps, medians, filled)
+
+
+def _from_nearest(
+    values: Float32[np.ndarray, "day pixel"],
+    known: Bool[np.ndarray, "day pixel"],
+    gaps: Bool[np.ndarray, "day pixel"],
+    filled: Float32[np.ndarray, "day pixel"],
+) -> Float32[np.ndarray, "day pixel"]:
+    patterns, which = np.unique(np.concatenate([known, gaps], axis=1), axis=0, return_inverse=True)
+    for number, pattern in enumerate(patterns):  # the same pixels are missing on most days
+        sources, missing = (np.flatnonzero(part) for part in np.split(pattern, 2))
+        days = np.flatnonzero(which.ravel() == number)
+        nearest = sources[_squares(missing, sources, values.shape[1]).argmin(axis=1)]
+        filled[np.ix_(days, missing)] = values[np.ix_(days, nearest)]
+    return filled
+
+
+def _squares(
+    missing: Int64[np.ndarray, " missing"], sources: Int64[np.ndarray, " source"], num_pixels: int
+) -> Int64[np.ndarray, "missing source"]:
+    """Returns the squared distances of pixels of a square patch."""
+    rows_cols = np.stack(np.divmod(np.arange(num_pixels), round(num_pixels**0.5)), axis=1)
+    squares: Int64[np.ndarray, "missing source"] = np.square(
+        rows_cols[missing][:, None] - rows_cols[sources]
+    ).sum(axis=2)
+    return squares
+
+
+def fill_members(
+    values: Float32[np.ndarray, "*day patch member"],
+    known: Bool[np.ndarray, "*day patch member"],
+    gaps: Bool[np.ndarray, "*day patch member"],
+) -> Float32[np.ndarray, "*day patch member"]:
+    """Returns patches with the mean of their members with data on the same day in place of what is missing, else 0.
+
+    A mean over the patch is then the mean over the members with data: the others are left out of it.
+    """
+    count = known.sum(axis=-1, keepdims=True)
+    total = np.where(known, values, 0).sum(axis=-1, keepdims=True, dtype=np.float64)
+    return np.where(gaps, (total / np.maximum(count, 1)).astype(np.float32), values)
+
+
+def carried_forward(
+    values: Float[Tensor, "batch modality step *place"], known: Bool[Tensor, "batch modality step *place"]
+) -> Float[Tensor, "batch modality step *place"]:
+    """Returns windows in which a value without data is the last one with data at its place, where the window has one.
+
+    Nothing depends on later steps.
+    """
+    steps = torch.arange(values.shape[2], device=values.device).reshape(-1, *[1] * (values.ndim - 3))
+    last = torch.where(known, steps, -1).cummax(dim=2).values
+    return torch.where(last >= 0, values.gather(2, last.clamp(min=0)), values)

@@ -1,7 +1,9 @@
 """Daily HDF5 grids, written and read with checks: ``data`` float32 (days, rows, cols), ``dates`` YYYY-MM-DD.
 
-A file may mark days that are no data but come from the days around them: ``interpolated`` bool (days). Attributes of
-``data`` say what its numbers mean, by the CF conventions; whole numbers are read where these say how they are packed.
+A file may mark days that are no data but come from the days around them: ``interpolated`` bool (days). They hold what
+later days say: whoever reads a file must not take them for data, nor show them to what is to predict their neighbours.
+Attributes of ``data`` say what its numbers mean, by the CF conventions; whole numbers are read where these say how they
+are packed.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping

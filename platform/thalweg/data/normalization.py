@@ -48,25 +48,24 @@ class Climatology:
 
     def __init__(self, shape: tuple[int, ...], half_width: int = 15) -> None:
         self._sums = np.zeros((DAYS_OF_YEAR, *shape), dtype=np.float64)
-        self._counts = np.zeros((DAYS_OF_YEAR, *shape[:1]), dtype=np.float64)
+        self._counts = np.zeros((DAYS_OF_YEAR, *shape), dtype=np.float64)
         self._half_width = half_width
 
     def update(
         self,
         days: Float32[np.ndarray, "day modality *item"],
         day_of_year: Integer[np.ndarray, " day"],
-        present: Bool[np.ndarray, "day modality"],
+        observed: Bool[np.ndarray, "day modality *item"],
     ) -> None:
-        """Adds days; a modality that is absent on a day does not count."""
-        for values, position, known in zip(days, day_of_year, present, strict=True):
+        """Adds days; a value that is no data does not count."""
+        for values, position, known in zip(days, day_of_year, observed, strict=True):
             self._sums[position, known] += values[known]
             self._counts[position, known] += 1
 
     def smoothed(self) -> Float32[np.ndarray, "366 modality *item"]:
-        """Returns the smoothed means; 0 where no day of the neighbourhood was seen."""
+        """Returns the smoothed means; 0 where a place was seen on no day of the neighbourhood."""
         sums = _circular_sum(self._sums, self._half_width)
         counts = _circular_sum(self._counts, self._half_width)
-        counts = counts.reshape(*counts.shape, *[1] * (sums.ndim - 2))
         mean: Float32[np.ndarray, "366 modality *item"] = (sums / np.maximum(counts, 1)).astype(np.float32)
         return mean
 

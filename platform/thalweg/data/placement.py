@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Int64, Shaped, UInt8
 from torch import Tensor
 from torch.utils.dlpack import from_dlpack
 
@@ -30,8 +30,8 @@ def upload(array: np.ndarray, device: torch.device) -> Tensor:
 
 
 def gather_there(
-    series: Float[Tensor, "day modality *item"], starts: Int64[np.ndarray, " window"], length: int
-) -> Float[Tensor, "window modality time *item"]:
+    series: Shaped[Tensor, "day modality *item"], starts: Int64[np.ndarray, " window"], length: int
+) -> Shaped[Tensor, "window modality time *item"]:
     """Gathers windows out of a day-major tensor on its own device: what `gather` copies out of an array, bit for bit.
 
     Only the numbers of the rows travel. A thread that draws ahead queues the copy on the device's default stream,
@@ -43,6 +43,13 @@ def gather_there(
     chosen = send(torch.from_numpy(rows.reshape(-1)), series.device)
     windows = series.flatten(0, 1).index_select(0, chosen)
     return windows.reshape(*rows.shape, *series.shape[2:])
+
+
+def unpacked(bits: UInt8[Tensor, "*axes byte"], count: int) -> Bool[Tensor, "*axes bit"]:
+    """Returns the first `count` bits of each row of bytes, the highest of a byte first, as `numpy.packbits` does."""
+    places = torch.arange(7, -1, -1, dtype=torch.uint8, device=bits.device)
+    single = (bits[..., None] >> places) & 1
+    return single.flatten(-2)[..., :count].bool()
 
 
 def pin(values: Tensor, device: torch.device) -> Tensor:

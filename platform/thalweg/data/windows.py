@@ -1,9 +1,9 @@
 """Windows of consecutive days: where they start, and gathering them from a day-major array."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int64
+from jaxtyping import Bool, Float32, Int64, Shaped
 
 from thalweg.contract import SplitName
 
@@ -30,8 +30,8 @@ def window_starts(
 
 
 def gather(
-    series: Float[np.ndarray, "day modality *item"], starts: Int64[np.ndarray, " window"], length: int
-) -> Float[np.ndarray, "window modality time *item"]:
+    series: Shaped[np.ndarray, "day modality *item"], starts: Int64[np.ndarray, " window"], length: int
+) -> Shaped[np.ndarray, "window modality time *item"]:
     """Copies windows out of a day-major array; each modality's days become contiguous, and the number format stays.
 
     One strided copy per window costs about what a plain copy of the same bytes does, also from a memory map.
@@ -40,6 +40,25 @@ def gather(
     for window, first in zip(out, starts.tolist(), strict=True):
         window[...] = series[first : first + length].swapaxes(0, 1)
     return out
+
+
+def bridged(
+    recorded: Bool[np.ndarray, "day modality"], spans: Iterable[range], max_gap: int
+) -> Bool[np.ndarray, "day modality"]:
+    """Returns where a modality is recorded, or missing for a run of at most `max_gap` days of a split.
+
+    Args:
+        recorded: Where something of a modality is data.
+        spans: The consecutive positions that each split has on the day axis.
+        max_gap: Days.
+    """
+    present = recorded.copy()
+    for span in spans:
+        for modality in range(recorded.shape[1]):
+            edges = np.diff(recorded[span.start : span.stop, modality], prepend=True, append=True)
+            for first, stop in span.start + np.flatnonzero(edges).reshape(-1, 2):
+                present[first:stop, modality] = stop - first <= max_gap
+    return present
 
 
 def whole(

@@ -30,7 +30,7 @@ def test_moments_keep_their_digits_far_from_zero() -> None:
 
 
 def _slow_climatology(
-    days: np.ndarray, day_of_year: np.ndarray, present: np.ndarray, half_width: int
+    days: np.ndarray, day_of_year: np.ndarray, observed: np.ndarray, half_width: int
 ) -> np.ndarray:
     out = np.zeros((366, *days.shape[1:]))
     for target in range(366):
@@ -38,9 +38,10 @@ def _slow_climatology(
             (day - target) % 366 <= half_width or (target - day) % 366 <= half_width for day in day_of_year
         ]
         for modality in range(days.shape[1]):
-            chosen = days[np.array(near) & present[:, modality], modality]
-            if len(chosen):
-                out[target, modality] = chosen.astype(np.float64).mean(axis=0)
+            for item in range(days.shape[2]):
+                chosen = days[np.array(near) & observed[:, modality, item], modality, item]
+                if len(chosen):
+                    out[target, modality, item] = chosen.astype(np.float64).mean()
     return out
 
 
@@ -49,17 +50,17 @@ def test_climatology_is_the_mean_over_near_days_of_the_year(half_width: int) -> 
     rng = np.random.default_rng(1)
     days = rng.standard_normal((500, 2, 3)).astype(np.float32)
     day_of_year = (np.arange(500) + 200) % 366
-    present = rng.random((500, 2)) > 0.3
+    observed = rng.random((500, 2, 3)) > 0.3
     climatology = Climatology((2, 3), half_width)
     for first in range(0, 500, 70):
         piece = slice(first, first + 70)
-        climatology.update(days[piece], day_of_year[piece], present[piece])
-    expected = _slow_climatology(days, day_of_year, present, half_width)
+        climatology.update(days[piece], day_of_year[piece], observed[piece])
+    expected = _slow_climatology(days, day_of_year, observed, half_width)
     np.testing.assert_allclose(climatology.smoothed(), expected, atol=1e-6)
 
 
 def test_climatology_of_days_never_seen_is_zero() -> None:
     climatology = Climatology((1, 2), half_width=3)
-    climatology.update(np.ones((1, 1, 2), np.float32), np.array([100]), np.array([[True]]))
+    climatology.update(np.ones((1, 1, 2), np.float32), np.array([100]), np.array([[[True, True]]]))
     smoothed = climatology.smoothed()
     assert np.flatnonzero(smoothed[:, 0, 0]).tolist() == list(range(97, 104))

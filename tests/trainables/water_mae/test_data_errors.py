@@ -364,12 +364,6 @@ def test_a_test_split_must_hold_all_grids(tiny_copy: Path) -> None:
     _refused(tiny_copy, "must hold one file precipitation_test_")
 
 
-def test_a_day_without_data_cannot_be_filled_from_itself(tiny_copy: Path) -> None:
-    _set_land(tiny_copy, "train", 7, 40 * 40, -99999.0)
-    knobs = _KNOBS.model_copy(update={"fill_temperature": "median"})
-    _refused(tiny_copy, r"temperature_train_.*: a day must have data .* got none on 2001-01-08", knobs)
-
-
 def test_values_beyond_float16_are_refused(tiny_copy: Path) -> None:
     def change(file: h5py.File) -> None:
         file["data"][...] = (

@@ -24,6 +24,7 @@ ALTERNATIVES: Mapping[str, Any] = {
     "data.vector_patch_size": 4,
     "data.land_threshold": 0.3,
     "data.max_missing_ratio": 0.2,
+    "data.max_common_gap": 3,
     "data.fill_precipitation": "zero",
     "data.fill_soil_moisture": "nearest",
     "data.fill_temperature": "median",

@@ -1,4 +1,4 @@
-"""Values that were filled or interpolated are shown to a model and count in no metric."""
+"""Values that were filled count in no metric and no loss, and patches without data show nothing."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -9,9 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from thalweg.contract import Progress
+from trainables.water_mae import loss
 from trainables.water_mae.baselines import Climatology
-from trainables.water_mae.config import ForecastKnobs, WaterMAE
+from trainables.water_mae.config import MODALITIES, ForecastKnobs, WaterMAE
 from trainables.water_mae.data import WaterData
+from trainables.water_mae.model import seen
 from trainables.water_mae.task import WaterMAETask
 
 
@@ -41,10 +44,10 @@ def test_what_was_filled_changes_no_metric_whatever_it_is(task: WaterMAETask, pa
     observed = partly.observed("val", np.arange(partly.num_samples("val")))
     assert 0.85 < observed["image_observed"].mean() < 0.95
     assert partly.image_observed is not None and partly.vector_observed is not None
-    seen = np.unpackbits(partly.image_observed, axis=-1, count=4).view(bool)
+    known = np.unpackbits(partly.image_observed, axis=-1, count=4).view(bool)
     other = replace(
         partly,
-        images=np.where(seen, partly.images, np.float32(3)),
+        images=np.where(known, partly.images, np.float32(3)),
         vectors=np.where(partly.vector_observed, partly.vectors, np.float32(3)),
     )
     expected = _metrics(task, partly)
@@ -55,17 +58,75 @@ def test_what_was_filled_changes_no_metric_whatever_it_is(task: WaterMAETask, pa
         assert value != pytest.approx(expected[name]), name
 
 
-def test_what_was_filled_stays_in_training_batches_and_their_shapes(
-    task: WaterMAETask, data: WaterData, partly: WaterData
+def test_what_was_filled_is_no_target_of_training_whatever_it_is(
+    task: WaterMAETask, partly: WaterData
 ) -> None:
-    indices = np.arange(4)
-    before, after = (each.windows("train", indices) for each in (data, partly))
-    assert before.keys() == after.keys()
-    assert all(np.array_equal(before[name], after[name]) for name in before)
-    assert not any(
-        name.endswith("s_observed")
-        for name in task.training_batch(partly, indices, indices.astype(np.uint64))
+    assert partly.image_observed is not None and partly.vector_observed is not None
+    known = np.unpackbits(partly.image_observed, axis=-1, count=4).view(bool)
+    other = replace(
+        partly,
+        images=np.where(known, partly.images, np.float32(3)),
+        vectors=np.where(partly.vector_observed, partly.vectors, np.float32(3)),
     )
+    model = Climatology(*map(torch.tensor, partly.climatology()))
+    indices = np.arange(8, 14)
+    batches = [task.training_batch(each, indices, indices.astype(np.uint64)) for each in (partly, other)]
+    assert not torch.equal(batches[0]["images"], batches[1]["images"])
+    for norm_target in (False, True):
+        losses = [loss.reconstruction(model(batch), batch, norm_target=norm_target) for batch in batches]
+        for name in MODALITIES:
+            assert torch.equal(losses[0][name], losses[1][name])
+            assert losses[0][name].all()
+
+
+def test_a_sample_of_which_nothing_hidden_is_data_does_not_count(task: WaterMAETask, data: WaterData) -> None:
+    vectors = np.ones(data.vectors.shape, bool)
+    vectors[16:19, 1] = False
+    gappy = replace(data, vector_observed=vectors & data.geometry.member_valid)
+    indices = np.array([8, 10])  # windows of 3 days that begin on days 16 and 20
+    batch = task.training_batch(gappy, indices, indices.astype(np.uint64))
+    counts = task.counts(batch, Progress(samples=0, total_samples=100, stage="train", stage_ratio=0.0))
+    assert counts["river_flow"] == 1
+    assert counts["evaporation"] == counts["temperature"] == 2
+
+
+def test_a_patch_without_data_shows_nothing_but_its_place(task: WaterMAETask, data: WaterData) -> None:
+    images = np.broadcast_to(data.geometry.pixel_valid, data.images.shape).copy()
+    vectors = np.broadcast_to(data.geometry.member_valid, data.vectors.shape).copy()
+    without = np.zeros(images.shape, bool), np.zeros(vectors.shape, bool)
+    without[0][::2, :, 2], without[1][1::2, :, 3] = True, True
+    images, vectors = images & ~without[0], vectors & ~without[1]
+    gappy = replace(data, image_observed=np.packbits(images, axis=-1), vector_observed=vectors)
+    other = replace(
+        gappy,
+        images=np.where(without[0], np.float32(3), data.images),
+        vectors=np.where(without[1], np.float32(3), data.vectors),
+    )
+    torch.manual_seed(0)
+    model = task.build(data).eval()
+    indices = np.arange(8, 12)
+    given = [
+        model(task.training_batch(each, indices, indices.astype(np.uint64))) for each in (gappy, other, data)
+    ]
+    for name in MODALITIES:
+        assert torch.equal(given[0][name], given[1][name])
+        assert not torch.equal(given[0][name], given[2][name])
+
+
+def test_a_window_that_lacks_a_field_for_long_neither_shows_nor_counts_it(
+    task: WaterMAETask, data: WaterData
+) -> None:
+    present = np.ones((len(data.images), 3), bool)
+    present[16, 2] = False
+    marks = np.packbits(np.broadcast_to(data.geometry.pixel_valid, data.images.shape), axis=-1)
+    gappy = replace(data, image_present=present, image_observed=marks)
+    indices = np.array([8, 10])
+    batch = task.training_batch(gappy, indices, indices.astype(np.uint64))
+    counts = task.counts(batch, Progress(samples=0, total_samples=100, stage="train", stage_ratio=0.0))
+    assert counts["temperature"] == 1
+    shown = seen(batch, "temperature")
+    assert shown is not None
+    assert not shown[0].any() and shown[1].all()
 
 
 def test_the_protocol_says_what_counts(task: WaterMAETask) -> None:

@@ -36,6 +36,7 @@ def assert_equal_bit_for_bit(found: Batch, expected: Batch) -> None:
     st.lists(st.tuples(st.integers(0, 8), st.integers(0, 2**64 - 1)), min_size=1, max_size=5),
     st.booleans(),
     st.sampled_from([np.float32, np.float16]),
+    st.booleans(),
 )
 def test_batches_of_placed_data_equal_those_of_the_file_bit_for_bit(
     config: WaterMAE,
@@ -44,9 +45,11 @@ def test_batches_of_placed_data_equal_those_of_the_file_bit_for_bit(
     drawn: list[tuple[int, int]],
     forecasts: bool,
     stored_as: type[np.floating],
+    gaps: bool,
 ) -> None:
     data = make_data()
     data = replace(data, images=data.images.astype(stored_as), vectors=data.vectors.astype(stored_as))
+    data = with_gaps(data) if gaps else data
     task = WaterMAETask(config.model_copy(update={"forecast": ForecastKnobs(share=0.5 * forecasts)}))
     indices, keys = np.array([one for one, _ in drawn]), np.array([key for _, key in drawn], np.uint64)
     placed = data.placed(CPU)
@@ -56,6 +59,19 @@ def test_batches_of_placed_data_equal_those_of_the_file_bit_for_bit(
     assert_equal_bit_for_bit(
         task.evaluation_batch(placed, split, indices), task.evaluation_batch(data, split, indices)
     )
+
+
+def with_gaps(data: WaterData) -> WaterData:
+    rng = np.random.default_rng(1)
+    images, vectors = rng.random(data.images.shape) < 0.9, rng.random(data.vectors.shape) < 0.9
+    return replace(data, image_observed=np.packbits(images, axis=-1), vector_observed=vectors)
+
+
+def test_what_is_data_does_not_travel_either(config: WaterMAE, data: WaterData) -> None:
+    batch = WaterMAETask(config).training_batch(
+        with_gaps(data).placed(torch.device("meta")), np.array([0, 3]), np.array([1, 2], np.uint64)
+    )
+    assert {batch[f"{kind}_observed"].device.type for kind in ("image", "vector")} == {"meta"}
 
 
 def test_only_numbers_masks_and_the_calendar_travel(config: WaterMAE, data: WaterData) -> None:

@@ -36,7 +36,8 @@ def test_the_other_splits_do_not_depend_on_the_test_split(tmp_path: Path, tiny: 
     WORLDS["tiny"].make(tmp_path / "whole")
     whole = open_data(tmp_path, "whole", _KNOBS)
     assert (whole.num_samples("test"), tiny.num_samples("test")) == (17, 0)  # windows of 30 of 365 days
-    for name in ("images", "vectors", "image_observed", "vector_observed"):
+    assert whole.image_observed is tiny.image_observed is None
+    for name in ("images", "vectors", "vector_observed"):
         mine, other = getattr(whole, name), getattr(tiny, name)
         assert np.array_equal(mine[: len(other)], other), name
         assert len(mine) == len(other) + 365
