@@ -20,7 +20,7 @@ def calendar_share(
     """
     climatology = Climatology((1, values.shape[1]))
     days = values[:, None].astype(np.float32)
-    climatology.update(days, day_of_year, np.ones((len(days), 1), bool))
+    climatology.update(days, day_of_year, np.ones(days.shape, bool))
     anomaly = values - climatology.smoothed()[day_of_year, 0].astype(np.float64)
     left = anomaly - anomaly.mean(axis=1, keepdims=True)
     return float(1 - np.square(left).sum() / np.square(values - values.mean()).sum())

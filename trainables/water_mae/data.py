@@ -313,9 +313,9 @@ class WaterData:
         self, days: range
     ) -> tuple[Bool[np.ndarray, "day 3 patch"], Bool[np.ndarray, "day 2 vector_patch member"]]:
         """Tells of which land patches something is data, and which values of catchments are, on some days."""
-        images = np.ones((len(days), *self.images.shape[1:3]), bool)
+        images: Bool[np.ndarray, "day 3 patch"] = np.ones((len(days), *self.images.shape[1:3]), bool)
         if self.image_observed is not None:
-            images = self.image_observed[days.start : days.stop].any(axis=3)
+            images = np.any(self.image_observed[days.start : days.stop], axis=3)
         return images, self._vectors_observed(np.arange(days.start, days.stop))
 
     def after(

@@ -214,7 +214,7 @@ def _gap_notes(name: str, checks: Sequence[LandCheck], method: Filling, interpol
     notes = []
     count = sum(check.count for check in checks)
     if count:
-        num_cells = np.logical_or.reduce([check.cells for check in checks]).sum()
+        num_cells = np.logical_or.reduce([check.cells for check in checks if check.cells is not None]).sum()
         notes.append(
             f"{name}: {count:,} values of {num_cells:,} land cells on {sum(check.num_days for check in checks):,} "
             f"days had no data and were filled by {method} from the same patch and day; they count nowhere, and a "
@@ -315,6 +315,8 @@ def _note_calendar(
     """Says so where evaporation, which is often derived, holds little but the calendar."""
     train = inputs.spans["train"]
     there = catchments.known[train.start : train.stop, 0].all(axis=1)
+    if not there.any():
+        return
     share = calendar_share(evaporation[there], inputs.day_of_year[train.start : train.stop][there])
     if share > MAX_SHARE:
         content.notes.append(sentence(share))

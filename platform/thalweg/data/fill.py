@@ -35,7 +35,7 @@ def fill_pixels(
     filled[gaps] = 0 if method == "zero" else otherwise
     if method == "zero" or method is None:
         return filled
-    some = gaps.any(axis=2) & known.any(axis=2)
+    some: Bool[np.ndarray, "day patch"] = np.logical_and(gaps.any(axis=2), known.any(axis=2))
     for patch in np.flatnonzero(some.any(axis=0)):
         days = np.flatnonzero(some[:, patch])
         here = values[days, patch], known[days, patch], gaps[days, patch]

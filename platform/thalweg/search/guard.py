@@ -6,7 +6,7 @@ from typing import Any
 from thalweg.config import FamilyConfig
 from thalweg.contract import Metric, Task
 from thalweg.errors import ObjectiveError, ThalwegError
-from thalweg.search.recorded import ChoiceSet, NumberRange
+from thalweg.search.domains import ChoiceSet, NumberRange
 from thalweg.search.space import Space
 from thalweg.search.study import Study
 

@@ -17,6 +17,7 @@ from thalweg.training.evaluation import evaluate_split
 from thalweg.training.family_code import blaming
 from thalweg.training.process_group import World
 from thalweg.training.session import make_task
+from thalweg.training.state import State
 
 SPLIT: SplitName = "test"
 BATCH_SIZE = 16
@@ -57,7 +58,7 @@ def evaluate(folder: Path, data_root: Path) -> HeldOut:
         return _evaluate(state, weights, data_root)
 
 
-def _evaluate(state: checkpoint.State, weights: Mapping[str, Tensor], data_root: Path) -> HeldOut:
+def _evaluate(state: State, weights: Mapping[str, Tensor], data_root: Path) -> HeldOut:
     task = make_task(state.family, state.config)
     data = task.open(data_root)
     if data.num_samples(SPLIT) < 1:

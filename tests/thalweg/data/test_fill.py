@@ -53,9 +53,9 @@ def test_filled_pixels_equal_a_slow_search(method: FillMethod | None, seed: int)
 
 @pytest.mark.parametrize("method", METHODS)
 def test_pieces_are_filled_like_the_whole(method: FillMethod | None) -> None:
-    whole = field(3, num_days=9)
-    pieces = [fill_pixels(*(part[cut] for part in whole), method, 7.0) for cut in (slice(2), slice(2, 9))]
-    assert np.array_equal(np.concatenate(pieces), fill_pixels(*whole, method, 7.0))
+    values, known, gaps = field(3, num_days=9)
+    pieces = [fill_pixels(values[cut], known[cut], gaps[cut], method, 7.0) for cut in (slice(2), slice(2, 9))]
+    assert np.array_equal(np.concatenate(pieces), fill_pixels(values, known, gaps, method, 7.0))
 
 
 @given(seed=st.integers(0, 1000))

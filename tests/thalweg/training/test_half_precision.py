@@ -101,7 +101,7 @@ def test_masters_outlive_a_stage_unrounded(
     weights = engine.full_weights(session._engine)
     session.close()
     saved = checkpoint.fp32_weights(folder)
-    rounded = {name: value.to(half_precision.DTYPES[precision]).float() for name, value in weights.items()}  # type: ignore[index]
+    rounded = {name: value.to(half_precision.DTYPES[precision]).float() for name, value in weights.items()}
     for name, value in weights.items():
         assert value.dtype == torch.float32
         assert not torch.equal(value, rounded[name])

@@ -285,7 +285,7 @@ def test_land_cells_without_data_are_filled_and_told(tiny_copy: Path, tiny: Wate
             expected = {
                 "zero": 0.0,
                 "median": float(np.median(day[inside][seen_here])),
-                "nearest": _nearest(day[inside], seen_here, pixel // 10, pixel % 10),
+                "nearest": _nearest(day[inside], seen_here, int(pixel) // 10, int(pixel) % 10),
             }[method]
             assert raw[patch, pixel] == pytest.approx(expected, abs=1e-4)
     assert data.fingerprint != tiny.fingerprint

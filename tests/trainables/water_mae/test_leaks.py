@@ -255,11 +255,11 @@ def test_no_input_and_no_prediction_depends_on_what_is_hidden_or_later(
     for name in MODALITIES:
         kind, index = kind_and_index(name)
         keep = before[f"{kind}_keep"][:, index, :, :, None]
-        inputs = [
+        shown, shown_after = (
             np.take_along_axis(batch[f"{kind}s"][:, index].numpy(), keep.numpy(), axis=2)
             for batch in (before, after)
-        ]
-        assert np.array_equal(*inputs), name
+        )
+        assert np.array_equal(shown, shown_after), name
         assert not torch.equal(before[f"{kind}s"][:, index], after[f"{kind}s"][:, index])
     torch.manual_seed(0)
     model = task.build(data).eval()
