@@ -1,5 +1,6 @@
 """What all tests share: a quiet, reproducible environment and one real Ray."""
 
+import functools
 import os
 import random
 import resource
@@ -10,9 +11,14 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
+
+if TYPE_CHECKING:
+    from xdist.remote import Producer
+    from xdist.scheduler.protocol import Scheduling
 
 TESTS = Path(__file__).parent / "plugins"
 
@@ -54,12 +60,21 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return min(os.cpu_count() or 1, 4) if whole else 0
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keeps a module in one process, for its fixtures, and all that use Ray in another one, for there is one Ray."""
-    for item in items:
-        uses_ray = "ray_address" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("ray" if uses_ray else str(item.path)))
+def pytest_xdist_make_scheduler(config: pytest.Config, log: "Producer") -> "Scheduling":
+    """Keeps a module in one process, for its fixtures, and all modules that use Ray in one, for there is one Ray."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class OneRay(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            return _process_of(config.rootpath / nodeid.partition("::")[0])
+
+    return OneRay(config, log)
+
+
+@functools.cache
+def _process_of(module: Path) -> str:
+    uses_ray = module.parent.name == "integration" or "ray_address" in module.read_text(encoding="utf-8")
+    return "ray" if uses_ray else str(module)
 
 
 @pytest.fixture(autouse=True)
