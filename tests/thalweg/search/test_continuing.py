@@ -93,3 +93,32 @@ def test_what_another_study_left_under_the_name_is_not_gone_on_from(
     resumed = ask(ledger)
     assert (resumed.checkpoint, resumed.curve) == (None, ())
     assert "is of another study with this name" in resumed.notes[0]
+
+
+def test_a_trial_that_begins_earlier_continues_the_one_that_was_trained(
+    make_space: Make, open_ledger: Open
+) -> None:
+    ledger = open_ledger(make_space())
+    trial = _interrupted(ledger, 100, 200, 300)
+    heard = []
+    for samples in (300, 200):  # the second one is lost after the study was stopped once more
+        shutil.rmtree(trial / f"samples-{samples:012d}")
+        resumed = ask(ledger)
+        ledger.interrupt_all()
+        heard.append((resumed.number, resumed.continues))
+    assert heard == [(2, 0), (4, 2)]
+    assert resumed.notes[0].startswith("trial 2 is continued after 100 samples: ")
+
+
+def test_a_checkpoint_of_another_configuration_is_not_said_to_be_gone(
+    make_space: Make, open_ledger: Open
+) -> None:
+    ledger = open_ledger(make_space())
+    place = _interrupted(ledger, 100) / "samples-000000000100"
+    state = State.read(place)
+    replace(state, config={**state.config, "knob": 1}).write(place, place)
+    resumed = ask(ledger)
+    assert (resumed.checkpoint, resumed.curve) == (None, ())
+    assert resumed.notes[0].endswith(
+        f"the checkpoint checkpoints/trial-00000/{place.name} is of another configuration"
+    )
