@@ -198,7 +198,8 @@ class Ledger:
     def _recover(self, died: bool) -> int:
         """Puts back what the process before left running: it died, or could not write any more when it ended."""
         reason = "interrupted: its process died" if died else "interrupted: the search was stopped"
-        return len(self.interrupt_all(reason, crashed=died))
+        ended = [self._frozen(number) for number in self.interrupt_all(reason, crashed=died)]
+        return sum(bool(trial.user_attrs[OUTCOME].get("interrupted")) for trial in ended)
 
     def tell_waits(self, tell: Callable[[str], None]) -> None:
         """Lets somebody hear when the study's database is waited for."""

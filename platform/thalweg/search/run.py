@@ -229,7 +229,8 @@ def _run(prepared: Prepared, options: Options, ledger: Ledger, broadcast: Broadc
             describe=lambda proposal: _describe(prepared, proposal, ledger.sources),
         )
         if ledger.num_recovered:
-            broadcast(Notice(text=f"{ledger.num_recovered} trials whose process had died are continued"))
+            text = f"trials that an earlier session left running and that go on: {ledger.num_recovered}"
+            broadcast(Notice(text=text))
         try:
             with _stoppable(director, broadcast):
                 _tune(prepared, options, director, gang, num_lanes)
