@@ -263,6 +263,8 @@ class Ledger:
             self._begin_earlier(trial.number, found)
             return None
         trial.set_user_attr(CONFIG, document)
+        if found.skipped:
+            self._tell_start(trial.number, found, "; ".join(found.skipped.values()))
         notes, self._notes = self._notes, []
         trials = self._study.get_trials(deepcopy=False)
         return Proposal(
@@ -297,14 +299,18 @@ class Ledger:
         place = relative(trial.user_attrs[RESUMES])
         is_there = resolve(self.directory, place).exists()
         lost = f"the checkpoint {place} is {'of another configuration' if is_there else 'gone'}"
-        why = "; ".join(found.skipped) or lost
-        where = f"after {found.samples:,} samples" if found.folder else "from the start"
-        before = continuations.last_begun(self._study.get_trials(deepcopy=False), number)
-        self._notes.append(f"trial {before} is continued {where}: {why}")
+        why = "; ".join(found.skipped.values()) or lost
+        self._tell_start(number, found, why)
         checkpoint = relative(found.folder) if found.folder else None
         crashes = trial.user_attrs.get(continuations.CRASHES, 0)
         self._study.add_trial(continuations.continuation(trial, crashes, checkpoint, found.samples))
         self._end(number, TrialState.FAIL, reason=f"interrupted: {why}", interrupted=True)
+
+    def _tell_start(self, number: int, found: Found, why: str) -> None:
+        where = f"after {found.samples:,} samples" if found.folder else "from the start"
+        before = continuations.last_begun(self._study.get_trials(deepcopy=False), number)
+        note = f"trial {before} is continued {where}: {why}"
+        self._notes += [note] if note not in self._notes else []  # the trial in its place finds the same
 
     def report(self, number: int, evaluation: Evaluation) -> bool:
         """Records an evaluation of a running trial.

@@ -122,3 +122,19 @@ def test_a_checkpoint_of_another_configuration_is_not_said_to_be_gone(
     assert resumed.notes[0].endswith(
         f"the checkpoint checkpoints/trial-00000/{place.name} is of another configuration"
     )
+
+
+def test_a_damaged_checkpoint_that_nobody_had_heard_of_is_told_of(
+    make_space: Make, open_ledger: Open
+) -> None:
+    ledger = open_ledger(make_space())
+    trial = _interrupted(ledger, 100)
+    config = State.read(trial / "samples-000000000100").config
+    unheard = Path(keep(ledger.directory, 0, 200, config, study=ledger.identity))
+    (unheard / "weights" / "all.pt").write_text("")
+    resumed = ask(ledger)
+    assert (resumed.number, resumed.curve) == (1, ((100, 0.01),))
+    (note,) = resumed.notes
+    assert note.startswith(
+        "trial 0 is continued after 100 samples: the checkpoint trial-00000/samples-000000000200 "
+    )
