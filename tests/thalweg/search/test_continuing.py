@@ -138,3 +138,34 @@ def test_a_damaged_checkpoint_that_nobody_had_heard_of_is_told_of(
     assert note.startswith(
         "trial 0 is continued after 100 samples: the checkpoint trial-00000/samples-000000000200 "
     )
+
+
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_a_trial_that_gets_further_each_time_is_never_given_up(
+    make_space: Make, open_ledger: Open, is_kept: bool
+) -> None:
+    space = make_space(max_retries=1)
+
+    def die_at(samples: int) -> None:
+        ledger = open_ledger(space)
+        proposal = ask(ledger)
+        config = proposal.config.model_dump(mode="json")
+        done = max((point for point, _ in proposal.curve), default=0)
+        assert bool(done) == (is_kept and samples > 100)
+        for point in range(done + 100, samples + 1, 100):
+            place = keep(ledger.directory, proposal.number, point, config, study=ledger.identity)
+            ledger.report(proposal.number, Evaluation(samples=point, value=1.0, checkpoint=place))
+        ledger.close()
+        if not is_kept:  # so that the next one begins earlier, and must come further than this one
+            shutil.rmtree(ledger.directory / "checkpoints")
+
+    for samples in (100, 200, 300, 400):
+        die_at(samples)
+    ledger = open_ledger(space)
+    assert ledger.trials()[-1].status == "waiting"
+    assert [samples for samples, _ in ledger.trials()[-1].curve] == [100, 200, 300, 400]
+    ledger.close()
+    die_at(400)  # for the second time in a row
+    ledger = open_ledger(space)
+    assert not ledger.trials()[-1].interrupted
+    assert ledger.trials()[-1].reason == "interrupted: its process died 2 times"
