@@ -132,9 +132,8 @@ def search(
     from thalweg.analysis.pictures import draw_new
     from thalweg.analysis.terminal import make_view
     from thalweg.events import Notice
+    from thalweg.search import run
     from thalweg.search.prepare import prepare
-    from thalweg.search.run import Options
-    from thalweg.search.run import search as run
     from thalweg.search.space import load_space
     from thalweg.tracking.address import check_tracking, default_uri
     from thalweg.tracking.recorder import MLflowRecorder
@@ -145,26 +144,24 @@ def search(
     chosen = load_space(space).with_settings(
         num_trials=trials, num_lanes=lanes, num_workers=workers, gpus_per_worker=gpus
     )
-    options = Options(
+    options = run.Options(
         name=study or space, output=output, storage=storage, address=address, wait_s=wait, take_over=take_over
     )
     prepared = prepare(chosen, data, _tell(console), options.sources)
     view = make_view(console, studies.earlier_trials(options), plain=plain)
     recorder = MLflowRecorder(uri, notify=lambda text: view.handle(Notice(text=text)))
-    record = run(prepared, options, [recorder, view])
+    record = run.search(prepared, options, [recorder, view])
     leaderboard.show(leaderboard.of_study(record, options.directory), console)
     flags = {"--data": data, "--tracking-uri": tracking_uri}
     ended = view.standing.ended
-    interrupted = ended is not None and ended.end == "interrupted"
-    more = chosen.study.num_trials * (1 if interrupted else 2)
+    number = 0 if ended is None else ended.signal  # of what interrupted the search
+    more = chosen.study.num_trials * (1 if number else 2)
     commands = studies.next_commands(space, options, more, flags, has_best=record.best() is not None)
     leaderboard.guide(studies.places(options, record, uri), commands, console)
-    if pictures and not interrupted:
+    if pictures and not number:
         draw_new(record, options.directory, uri, _tell(console), data)
-    if ended is not None and ended.signal:
-        raise typer.Exit(128 + ended.signal)
-    if record.best() is None:
-        raise typer.Exit(1)
+    if code := 128 + number if number else int(record.best() is None):
+        raise typer.Exit(code)
 
 
 @app.command(rich_help_panel="Search")

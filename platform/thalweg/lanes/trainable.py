@@ -223,8 +223,8 @@ class LaneTrainable(tune.Trainable):
     """A lane as Tune sees it. `setup` takes ``settings`` from ``tune.with_parameters``.
 
     A Tune configuration is ``{"number", "config", "checkpoint"}``; a result is what the study's director reads:
-    ``samples``, ``value``, ``metrics``, ``curves``, ``timings``, ``protocol``, ``facts``, ``checkpoint``, ``notes``,
-    ``status``, ``reason``.
+    ``samples``, ``value``, ``metrics``, ``curves``, ``timings``, ``protocol``, ``facts``, ``checkpoint``, ``deaths``,
+    ``notes``, ``status``, ``reason``.
     """
 
     def setup(self, config: dict[str, Any], settings: LaneSettings | None = None) -> None:

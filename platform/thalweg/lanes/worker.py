@@ -107,9 +107,13 @@ def _refusal(error: BaseException, crew: Crew) -> Refusal:
     known = isinstance(error, ThalwegError)
     # What the code of a family raised is told in one line; whoever mends it wants the others too.
     traced = not known or (isinstance(error, TrialError) and error.__cause__ is not None)
+    reason = str(error) if known else f"{type(error).__name__}: {error}"
+    full = is_full_disk(error)
+    if full and not isinstance(error, OutputError):
+        reason = f"a disk must have space, got {reason}; free some and give the same command again"
     return Refusal(
-        kind="study" if isinstance(error, OutputError | FamilyError) or is_full_disk(error) else "trial",
-        reason=str(error) if known else f"{type(error).__name__}: {error}",
+        kind="study" if full or isinstance(error, OutputError | FamilyError) else "trial",
+        reason=reason,
         details="" if not traced else "".join(traceback.format_exception(error)),
         samples=crew.samples,
     )

@@ -71,7 +71,7 @@ def renew(study: optuna.Study, space: Space) -> tuple[optuna.Study, str]:
     """Begins a study anew where it was defined otherwise and nothing was trained in it.
 
     Optuna holds later trials to what earlier ones asked, so the study is made again. Its trials keep their numbers, by
-    which other records know them, and count as interrupted.
+    which other records know them, and count as interrupted; those that nobody took out of the queue are left out.
 
     Returns:
         The study, and what was replaced; empty where it is the same study as before.
@@ -81,8 +81,11 @@ def renew(study: optuna.Study, space: Space) -> tuple[optuna.Study, str]:
     if not change:
         return study, ""
     trials = study.get_trials()
+    while trials and trials[-1].state == TrialState.WAITING:
+        trials.pop()
     optuna.delete_study(study_name=study.study_name, storage=study._storage)
     anew = open_study(study._storage, study.study_name, space)
+    anew.set_user_attr(DEFINITION, definition_of(space))  # first: a study without one is refused for ever
     for trial in trials:
         outcome = {"reason": "interrupted: its study was defined anew", "seconds": 0.0}
         outcome |= {**trial.user_attrs.get(OUTCOME, {}), "interrupted": True}

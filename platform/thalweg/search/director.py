@@ -263,9 +263,7 @@ class StudyDirector:
     def _heard(self, number: int, report: Report) -> bool:
         """Records a report; returns whether it brought a new evaluation."""
         if report.status == "stopped":
-            raise StudyError(
-                f"{report.reason}; then run the same command again: the study goes on where it stood"
-            )
+            raise StudyError(f"{report.reason}; the study goes on where it stood")
         if report.status == "failed":
             raise TrialError(report.reason or "the trial failed without a reason")
         value = self._value(report)

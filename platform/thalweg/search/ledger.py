@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState
 
 from thalweg.config import FamilyConfig
 from thalweg.errors import ConfigError, NonFiniteError, SpaceError, StudyError, ThalwegError, TrialError
-from thalweg.search import records
+from thalweg.search import continuations, records
 from thalweg.search.definition import open_study, renew, write_definition
 from thalweg.search.proposed import ProposedTrial
 from thalweg.search.records import CHECKPOINT, CONFIG, FOLDER, OUTCOME, RESUMES, StudyRecord, TrialRecord
@@ -33,8 +33,6 @@ from thalweg.training.places import relative, resolve
 from thalweg.training.state import FROM_BEFORE, Found, newest_whole
 
 _FIXED = "fixed_params"  # where Optuna keeps what `enqueue_trial` was given
-_CRASHES = "crashes"  # user attribute: how often in a row this parameter set took its process down
-_FURTHEST = "furthest"  # user attribute: samples that it had reached when it did so last
 _IDENTITY = (
     "identity"  # user attribute of the study: what its checkpoints bear, wherever it is moved or copied
 )
@@ -200,7 +198,8 @@ class Ledger:
     def _recover(self, died: bool) -> int:
         """Puts back what the process before left running: it died, or could not write any more when it ended."""
         reason = "interrupted: its process died" if died else "interrupted: the search was stopped"
-        return len(self.interrupt_all(reason, crashed=died))
+        ended = [self._frozen(number) for number in self.interrupt_all(reason, crashed=died)]
+        return sum(bool(trial.user_attrs[OUTCOME].get("interrupted")) for trial in ended)
 
     def tell_waits(self, tell: Callable[[str], None]) -> None:
         """Lets somebody hear when the study's database is waited for."""
@@ -264,12 +263,15 @@ class Ledger:
             self._begin_earlier(trial.number, found)
             return None
         trial.set_user_attr(CONFIG, document)
+        if found.skipped:
+            self._tell_start(trial.number, found, "; ".join(found.skipped.values()))
         notes, self._notes = self._notes, []
+        trials = self._study.get_trials(deepcopy=False)
         return Proposal(
             number=trial.number,
             params=trial.params,
             config=config,
-            continues=attributes.get(CONTINUES),
+            continues=continuations.last_begun(trials, trial.number),
             checkpoint=str(found.folder) if found.folder else None,
             curve=curve,
             notes=tuple(notes),
@@ -295,13 +297,20 @@ class Ledger:
         """Puts a trial back whose checkpoint is gone or damaged, with what its older one leaves of the curve."""
         trial = self._frozen(number)
         place = relative(trial.user_attrs[RESUMES])
-        why = "; ".join(found.skipped) or f"the checkpoint {place} is gone"
-        where = f"after {found.samples:,} samples" if found.folder else "from the start"
-        self._notes.append(f"trial {trial.user_attrs[CONTINUES]} is continued {where}: {why}")
+        is_there = resolve(self.directory, place).exists()
+        lost = f"the checkpoint {place} is {'of another configuration' if is_there else 'gone'}"
+        why = "; ".join(found.skipped.values()) or lost
+        self._tell_start(number, found, why)
         checkpoint = relative(found.folder) if found.folder else None
-        crashes = trial.user_attrs.get(_CRASHES, 0)
-        self._study.add_trial(_continuation(trial, crashes, checkpoint, found.samples))
+        crashes = trial.user_attrs.get(continuations.CRASHES, 0)
+        self._study.add_trial(continuations.continuation(trial, crashes, checkpoint, found.samples))
         self._end(number, TrialState.FAIL, reason=f"interrupted: {why}", interrupted=True)
+
+    def _tell_start(self, number: int, found: Found, why: str) -> None:
+        where = f"after {found.samples:,} samples" if found.folder else "from the start"
+        before = continuations.last_begun(self._study.get_trials(deepcopy=False), number)
+        note = f"trial {before} is continued {where}: {why}"
+        self._notes += [note] if note not in self._notes else []  # the trial in its place finds the same
 
     def report(self, number: int, evaluation: Evaluation) -> bool:
         """Records an evaluation of a running trial.
@@ -399,11 +408,11 @@ class Ledger:
         continued = {trial.user_attrs.get(CONTINUES) for trial in trials}
         running = [trial for trial in trials if trial.state == TrialState.RUNNING]
         for trial in running:
-            crashes = _crashes(trial) + int(crashed)
+            crashes = continuations.crashes(trial) + int(crashed)
             hopeless = crashes > self.space.study.max_retries
             if trial.number not in continued and not hopeless:
                 checkpoint = trial.user_attrs.get(CHECKPOINT, trial.user_attrs.get(RESUMES))
-                self._study.add_trial(_continuation(trial, crashes, checkpoint))
+                self._study.add_trial(continuations.continuation(trial, crashes, checkpoint))
             # Queued first: a process that dies between the two lines repeats the second one only.
             why = f"{reason} {crashes} times" if hopeless else reason
             self._end(trial.number, TrialState.FAIL, reason=why, interrupted=not hopeless)
@@ -461,40 +470,3 @@ class Ledger:
         storage.set_trial_user_attr(trial_id, OUTCOME, outcome)
         self._study.tell(number, value, state=state)
         self._live.pop(number, None)
-
-
-def _reached(trial: FrozenTrial) -> int:
-    return max(trial.intermediate_values, default=0)
-
-
-def _crashes(trial: FrozenTrial) -> int:
-    """Returns how often a trial's process has died since the trial last got any further."""
-    earlier: int = trial.user_attrs.get(_CRASHES, 0)
-    return 0 if _reached(trial) > trial.user_attrs.get(_FURTHEST, 0) else earlier
-
-
-def _continuation(
-    trial: FrozenTrial, crashes: int, checkpoint: str | None, samples: int | None = None
-) -> FrozenTrial:
-    """Returns the trial that takes another one's place.
-
-    Args:
-        trial: The trial that was interrupted.
-        crashes: How often its parameters took their process down.
-        checkpoint: Where it goes on; None starts it from nothing, with no curve.
-        samples: Samples at the checkpoint, after which the curve is left out; None keeps all of it.
-    """
-    points = trial.intermediate_values.items()
-    curve = {step: value for step, value in points if samples is None or step <= samples}
-    furthest = max(_reached(trial), trial.user_attrs.get(_FURTHEST, 0))
-    attributes: dict[str, Any] = {CONTINUES: trial.number, _CRASHES: crashes, _FURTHEST: furthest}
-    if checkpoint:
-        attributes[RESUMES] = relative(checkpoint)
-    return create_trial(
-        state=TrialState.WAITING,
-        params=trial.params,
-        distributions=trial.distributions,
-        user_attrs=attributes,
-        system_attrs=trial.system_attrs,  # what was put into the queue, and what the sampler noted
-        intermediate_values=curve if checkpoint else None,
-    )

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -46,7 +46,7 @@ from thalweg.search.storage import RUNS
 from thalweg.training import baselines
 from thalweg.training.deepspeed_json import deepspeed_config
 from thalweg.training.orders import CHECKPOINTS
-from thalweg.training.places import lies_in, remove
+from thalweg.training.places import lies_in, relative, remove
 from thalweg.training.stream import Layout
 
 
@@ -120,12 +120,18 @@ class Broadcast:
         if isinstance(event, TrialEnded):
             self._delete_expendable()
         if isinstance(event, StudyEnded):
-            self._tell_kept()
+            with suppress(OutputError, StudyError):  # the storage may be what ended the search
+                self._tell_kept()
         for listener in self._listeners:
             listener.handle(event)
         if isinstance(event, StudyStarted):
             self.tell_baselines()  # those of an earlier session
             self._tell_kept()
+
+    def notify(self, sentences: Iterable[str]) -> None:
+        """Publishes what people should know."""
+        for text in sentences:
+            self(Notice(text=text))
 
     def tell_baselines(self) -> None:
         """Publishes the baselines once they are known."""
@@ -186,6 +192,7 @@ def _search(prepared: Prepared, options: Options, listeners: Sequence[Listener])
             ended = _run(prepared, options, ledger, broadcast)
         else:
             broadcast(_started(prepared, options, ledger, num_lanes=0))
+            broadcast.notify(ledger.notes)
             ended = StudyEnded(end="finished", reason="all trials had ended before")
     except KeyboardInterrupt as error:
         number = signal_of(error)
@@ -213,18 +220,17 @@ def _run(prepared: Prepared, options: Options, ledger: Ledger, broadcast: Broadc
     with connect(options.address, log, tell=lambda text: broadcast(Notice(text=text))):
         num_lanes = min(book(gang, study.num_lanes, options.wait_s), ledger.num_open())
         broadcast(_started(prepared, options, ledger, num_lanes))
-        for text in [*(point.sentence() for point in ledger.sources.frozen()), *_left_behind(ledger)]:
-            broadcast(Notice(text=text))
+        starts = [point.sentence() for point in ledger.sources.frozen()]
+        broadcast.notify([*starts, *_left_behind(ledger), *ledger.notes])
         director = StudyDirector(
             ledger,
             broadcast,
             num_lanes=num_lanes,
             describe=lambda proposal: _describe(prepared, proposal, ledger.sources),
         )
-        for note in ledger.notes:
-            broadcast(Notice(text=note))
         if ledger.num_recovered:
-            broadcast(Notice(text=f"{ledger.num_recovered} trials whose process had died are continued"))
+            text = f"trials that an earlier session left running and that go on: {ledger.num_recovered}"
+            broadcast(Notice(text=text))
         try:
             with _stoppable(director, broadcast):
                 _tune(prepared, options, director, gang, num_lanes)
@@ -381,7 +387,7 @@ def kept(trial: TrialRecord, config_type: type[FamilyConfig]) -> TrialKept:
             samples=trial.samples,
             seconds=trial.seconds,
             reason=reason,
-            checkpoint=trial.checkpoint,
+            checkpoint=relative(trial.checkpoint) if trial.checkpoint else None,
         ),
         began_ms=_milliseconds(trial.started or trial.ended),
         ended_ms=_milliseconds(trial.ended),

@@ -40,7 +40,7 @@ class StudyScheduler(FIFOScheduler):
         reason = _reason(trial)
         if is_full_disk(reason):
             self._director.halt(TrialError(reason))
-        if trial.status == Trial.ERROR:  # Tune marks it so before it queues the trial again
+        elif trial.status == Trial.ERROR:  # Tune marks it so before it queues the trial again
             self._director.retry(trial.config["number"], reason)
         else:
             self._director.fail(trial.config["number"], reason)

@@ -85,7 +85,7 @@ def completed(kept: TrialKept, told: Iterable[Moment]) -> list[Moment]:
         elif isinstance(moment.event, TrialProgress):
             points.append(moment)
             known.append(moment.event)
-        elif moment.event == kept.ended:
+        elif isinstance(moment.event, TrialEnded) and _same(moment.event, kept.ended):
             ends = [moment]
     for index, (samples, value) in enumerate(kept.curve):
         if not any(event.samples >= samples and event.value == value for event in known):
@@ -95,3 +95,8 @@ def completed(kept: TrialKept, told: Iterable[Moment]) -> list[Moment]:
     begun = begun or [Moment(kept.began_ms, kept.began)]
     ends = ends or [Moment(kept.ended_ms, kept.ended)]
     return [*begun, *points, *ends]
+
+
+def _same(told: TrialEnded, kept: TrialEnded) -> bool:
+    """Says whether two ends are one; the storage rounds the seconds."""
+    return replace(told, seconds=kept.seconds) == kept

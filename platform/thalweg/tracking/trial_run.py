@@ -28,7 +28,9 @@ def find(client: MlflowClient, study: str, directory: Path, number: int) -> Run 
     state = directory / STATE
     own = f"tags.`thalweg.directory` = '{naming.quotable(str(directory))}'"
     if state.exists():  # holds also where the folder was moved since
-        own = f"tags.`thalweg.id` = '{State.load(state).study_id}'"
+        known = State.load(state)
+        known.settle(directory)  # a copy of a study has none of the original's runs
+        own = f"tags.`thalweg.id` = '{known.study_id}'"
     mine = [
         "tags.`thalweg.kind` = 'trial'",
         own,

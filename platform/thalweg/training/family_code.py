@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import errno
 import importlib
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from thalweg.errors import ThalwegError, TrialError
+import torch
+
+from thalweg.errors import ThalwegError, TrialError, is_full_disk
 from thalweg.training.process_group import is_group_fault
 
 _MOST_LETTERS = 300
@@ -27,15 +28,19 @@ def blaming(package: str) -> Iterator[None]:
         package: Dotted name of the family's package.
 
     Raises:
-        TrialError: The family's code raised; the message names the place there.
+        TrialError: The family's code raised, and the message names the place there; or the memory was too small.
     """
     try:
         yield
     except ThalwegError:
         raise
+    except torch.OutOfMemoryError as error:
+        raise TrialError(
+            f"a trial must fit into the memory of its device, got {_told(error)}; lower "
+            "optimization.micro_batch_size, or take a smaller model"
+        ) from error
     except Exception as error:
-        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-        place = None if full or is_group_fault(error) else _place(package, error)
+        place = None if is_full_disk(error) or is_group_fault(error) else _place(package, error)
         if place is None:
             raise
         raise TrialError(

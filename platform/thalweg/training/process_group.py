@@ -17,6 +17,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed import FileStore  # type: ignore[attr-defined]
 
+from thalweg.errors import ThalwegError
 from thalweg.training.quiet_deepspeed import deepspeed
 
 _TORCH_FAULTS = ("gloo", "nccl", "cuda error", "connection reset", "connection closed")
@@ -146,6 +147,10 @@ def join(num_threads: int = 1) -> World:
 
 def is_group_fault(error: BaseException) -> bool:
     """Whether an exception says that processes or devices are gone rather than that the trial is wrong."""
+    if isinstance(
+        error, ThalwegError
+    ):  # it says what it is, in words of its own, with names that users chose
+        return False
     text = str(error).lower()
     return isinstance(error, dist.DistError) or (
         isinstance(error, RuntimeError) and any(word in text for word in _TORCH_FAULTS)

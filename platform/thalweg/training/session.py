@@ -160,7 +160,11 @@ class Session:
             own = newest_whole(places, order.config)
         found: Found = self._world.same(own)
         where = f"after {found.samples:,} samples" if found.folder else "from the start"
-        self._notes = tuple(f"{order.trial}: {reason}; it goes on {where}" for reason in found.skipped)
+        self._notes = tuple(
+            f"{order.trial}: {reason}; it goes on {where}"
+            for folder, reason in found.skipped.items()
+            if folder.parent == self._own  # of those of another trial the study has told
+        )
         return found
 
     def _make_streams(self) -> dict[bool, SampleStream]:

@@ -97,12 +97,12 @@ class Found:
     Attributes:
         folder: Where it lies; None starts from nothing.
         samples: Samples at which it was written, 0 without one.
-        skipped: A sentence for each newer one that could not be taken.
+        skipped: What is wrong with each newer one that could not be taken, by its folder.
     """
 
     folder: Path | None = None
     samples: int = 0
-    skipped: tuple[str, ...] = ()
+    skipped: Mapping[Path, str] = field(default_factory=dict)
 
 
 def complete(trial: Path) -> list[Path]:
@@ -130,23 +130,23 @@ def newest_whole(trials: Mapping[Path, Collection[str]], config: Mapping[str, An
         config: The configuration as JSON; what others left under the same name does not count.
     """
     folders = [(folder, studies) for trial, studies in trials.items() for folder in complete(trial)]
-    skipped: list[str] = []
+    skipped: dict[Path, str] = {}
     for folder, studies in sorted(folders, key=lambda pair: pair[0].name, reverse=True):
         name = f"{folder.parent.name}/{folder.name}"
         try:
             state = State.read(folder)
         except (OSError, ValueError) as error:
-            skipped.append(f"the checkpoint {name} is damaged ({STATE}: {error})")
+            skipped[folder] = f"the checkpoint {name} is damaged ({STATE}: {error})"
             continue
         if state.config != config:
             continue
         if state.study not in studies:
-            skipped.append(f"the checkpoint {name} is of another study with this name")
+            skipped[folder] = f"the checkpoint {name} is of another study with this name"
         elif reason := _damage(folder, state):
-            skipped.append(f"the checkpoint {name} is damaged ({reason})")
+            skipped[folder] = f"the checkpoint {name} is damaged ({reason})"
         else:
-            return Found(folder, state.report.samples, tuple(skipped))
-    return Found(skipped=tuple(skipped))
+            return Found(folder, state.report.samples, skipped)
+    return Found(skipped=skipped)
 
 
 def damage(folder: Path) -> str:

@@ -62,3 +62,6 @@ def test_a_full_disk_under_another_error_is_not_the_trials_fault(
     answer = _crew(1, error, monkeypatch).follow(Command(verb="advance", order=ORDER))
     assert isinstance(answer, Refusal)
     assert answer.kind == "study"
+    assert answer.reason.startswith(
+        "a disk must have space, got RuntimeError: the writer of an archive failed; "
+    )

@@ -240,6 +240,27 @@ def test_a_space_in_which_nothing_was_trained_may_be_mended(
     assert ledger.trials()[0].reason.startswith("a search space must return")
 
 
+def test_a_study_that_was_being_defined_anew_when_its_process_died_is_opened(
+    lab: Write, open_ledger: Callable[..., Ledger], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = """({"c": "b"}, {"c": "a"})"""
+    bad = "trial.suggest_categorical('c', ['a', 'b'])\nreturn {}['x']"
+    ledger = open_ledger(_space(lab, "mended", bad, first))
+    assert isinstance(ledger.ask(), Rejection)
+    ledger.close()
+
+    def die(study: optuna.Study, space: Space) -> None:
+        raise KeyboardInterrupt
+
+    mended = _space(lab, "mended_2", "return Toy(dataset='d')")
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr("thalweg.search.ledger.write_definition", die)
+        open_ledger(mended)
+    ledger = open_ledger(mended)
+    assert [trial.interrupted for trial in ledger.trials()] == [True]  # what was queued is no trial
+    assert isinstance(ledger.ask(), Proposal)
+
+
 def test_a_study_in_a_database_is_defined_anew_and_stays_claimed(
     lab: Write, open_ledger: Callable[..., Ledger], tmp_path: Path
 ) -> None:

@@ -331,13 +331,13 @@ def test_a_result_is_read_nested_or_with_joined_keys() -> None:
 def test_what_stops_the_study_is_no_trials_fault(stage: Stage) -> None:
     first, second = stage.begin(), stage.begin()
     stage.report(first, 100)
-    reason = "checkpoints must be writable, got No space left on device; free space"
+    reason = "checkpoints must be writable, got No space left on device; free space and give the same command again"
     stage.director.conclude(first, Report(samples=100, status="stopped", reason=reason))
     assert stage.report(second, 100)
     stage.director.fail(second, "its lane died of the same")
     stage.director.close()
     assert isinstance(stage.director.failure, StudyError)
-    assert str(stage.director.failure).startswith(f"{reason}; then run the same command again")
+    assert str(stage.director.failure) == f"{reason}; the study goes on where it stood"
     assert [(event.number, event.interrupted) for event in stage.of(TrialEnded)] == [(0, True), (1, True)]
     assert stage.statuses() == ["failed", "failed", "waiting", "waiting"]
 

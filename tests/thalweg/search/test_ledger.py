@@ -295,28 +295,6 @@ def test_a_trial_that_always_kills_its_process_is_given_up(make_space: Make, ope
     assert ask(ledger).continues is None
 
 
-def test_a_trial_that_gets_further_each_time_is_never_given_up(make_space: Make, open_ledger: Open) -> None:
-    space = make_space(max_retries=1)
-
-    def die_at(samples: int) -> None:
-        ledger = open_ledger(space)
-        proposal = ask(ledger)
-        for point in range(100, samples + 1, 100):
-            ledger.report(proposal.number, Evaluation(samples=point, value=1.0, checkpoint=f"/kept/{point}"))
-        ledger.close()
-
-    for samples in (100, 200, 300, 400):
-        die_at(samples)
-    ledger = open_ledger(space)
-    assert ledger.trials()[-1].continues == 3
-    assert [samples for samples, _ in ledger.trials()[-1].curve] == [100, 200, 300, 400]
-    ledger.close()
-    die_at(400)  # for the second time in a row
-    ledger = open_ledger(space)
-    assert not ledger.trials()[-1].interrupted
-    assert ledger.trials()[-1].reason == "interrupted: its process died 2 times"
-
-
 def test_a_continued_study_proposes_something_new(make_space: Make, open_ledger: Open) -> None:
     space = make_space(sampler="random")
     ledger = open_ledger(space)

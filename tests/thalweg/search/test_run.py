@@ -13,7 +13,7 @@ import pytest
 from kept import keep
 
 from thalweg.errors import StudyError
-from thalweg.events import Event, StudyEnded, StudyStarted, TrialEnded, TrialKept, TrialProgress
+from thalweg.events import Event, Notice, StudyEnded, StudyStarted, TrialEnded, TrialKept, TrialProgress
 from thalweg.search import run
 from thalweg.search.director import StudyDirector
 from thalweg.search.ledger import Evaluation, Ledger, Proposal
@@ -129,6 +129,14 @@ def test_a_continued_study_tells_what_its_storage_holds_when_it_begins_and_when_
     assert all(event.began_ms <= event.ended_ms for event in told)
 
 
+def test_what_is_told_of_a_checkpoint_holds_wherever_the_study_lies(tmp_path: Path) -> None:
+    best = _complete(tmp_path / "toys", 0.5)
+    ledger = Ledger.open(tmp_path / "toys", "toys", load_space("spaces.toys"))
+    told = run.kept(ledger.trials()[0], ledger.space.config_type)
+    ledger.close()
+    assert told.ended.checkpoint == str(best.relative_to(tmp_path / "toys"))
+
+
 @pytest.mark.slow
 @pytest.mark.integration
 def test_mlflow_is_filled_from_the_storage_however_often_its_database_is_deleted(tmp_path: Path) -> None:
@@ -149,6 +157,35 @@ def test_mlflow_is_filled_from_the_storage_however_often_its_database_is_deleted
         assert points == [(f"trial 00{t.number}", *point) for t in record.trials[:2] for point in t.curve]
         assert num_params > len(record.trials[1].params) > 0
         database.unlink()
+
+
+def test_a_study_tells_its_end_where_the_storage_cannot_be_read_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = Ledger.open(tmp_path / "toys", "toys", load_space("spaces.toys"))
+
+    def read() -> None:
+        raise StudyError("the database of a study must take what is written")
+
+    monkeypatch.setattr(ledger, "read", read)
+    notes = Notes()
+    Broadcast(ledger, [notes], tmp_path / "toys")(StudyEnded(end="failed"))
+    ledger.close()
+    assert notes.events == [StudyEnded(end="failed")]
+
+
+def test_a_full_study_says_what_its_journal_has_lost(tmp_path: Path) -> None:
+    prepared, options = ended_untold(tmp_path)
+    journal = options.directory / "journal.log"
+    lines = journal.read_text().splitlines()
+    number = next(index for index, line in enumerate(lines) if '"metrics"' in line)
+    lines[number] = lines[number][:-9]
+    journal.write_text("".join(f"{line}\n" for line in lines))
+    notes = Notes()
+    search(prepared, options, [notes])
+    told = [event.text for event in notes.events if isinstance(event, Notice)]
+    assert len(told) == 1
+    assert "is skipped: a note on trial 0 is lost" in told[0]
 
 
 def _complete(directory: Path, value: float, *, earlier_version: bool = False) -> Path:

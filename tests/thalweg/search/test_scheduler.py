@@ -16,10 +16,15 @@ class Ears(StudyDirector):
 
     def __init__(self) -> None:
         self.heard: list[tuple[int, str]] = []
+        self.halted: list[Exception] = []
 
     def retry(self, number: int, reason: str) -> None:
         """Hears of a retry."""
         self.heard.append((number, reason))
+
+    def halt(self, error: Exception) -> None:
+        """Hears of what stops the study."""
+        self.halted.append(error)
 
 
 class LostTrial(Trial):
@@ -64,3 +69,12 @@ def test_a_lack_of_memory_is_said_in_one_sentence(tmp_path: Path) -> None:
 
 def test_an_endless_line_is_cut(tmp_path: Path) -> None:
     assert len(_heard("x" * 5000, tmp_path)) == LONGEST_REASON + 3
+
+
+def test_nothing_is_said_to_be_tried_again_on_a_full_disk(tmp_path: Path) -> None:
+    file = tmp_path / "error.txt"
+    file.write_text("Traceback\nOSError: [Errno 28] No space left on device: '/tmp/ray'\n")
+    ears = Ears()
+    StudyScheduler(ears).on_trial_error(None, LostTrial(str(file)))
+    assert [str(error).startswith("OSError: ") for error in ears.halted] == [True]
+    assert ears.heard == []

@@ -328,6 +328,18 @@ def test_the_run_of_a_trial_is_found_from_a_folder_that_was_moved(
     assert find(client, study, moved, 0) is not None
 
 
+def test_the_run_of_an_original_is_not_that_of_its_copys_trial(
+    teller: Teller, make: Any, client: "MlflowClient", study: str, tmp_path: Path
+) -> None:
+    teller.state.settle(make.folder)
+    teller.tell(make.started(), *make.whole(0, 0.1))
+    for folder in (make.folder, tmp_path / "copy"):
+        folder.mkdir()
+        teller.state.save(folder / "mlflow.json")
+    assert find(client, study, make.folder, 0) is not None
+    assert find(client, study, tmp_path / "copy", 0) is None
+
+
 def test_a_copied_study_leaves_the_runs_of_its_original_alone(
     teller: Teller, make: Any, client: "MlflowClient", tmp_path: Path
 ) -> None:

@@ -20,7 +20,7 @@ from thalweg.training.held_out import evaluate
 from thalweg.training.orders import Report, TrialOrder
 from thalweg.training.process_group import World
 from thalweg.training.session import DataCache, Session
-from thalweg.training.state import STATE, State, complete, damage, incomplete
+from thalweg.training.state import FROM_BEFORE, STATE, State, complete, damage, incomplete, newest_whole
 
 Damage = Callable[[Path], None]
 WEIGHTS = "weights/mp_rank_00_model_states.pt"
@@ -165,7 +165,10 @@ def test_the_newest_whole_checkpoint_of_an_earlier_version_is_gone_on_from(
     assert [report.metrics for report in (first, *rest)] == [
         report.metrics for report in cut[1] if report.samples > reached
     ]
-    assert ["is damaged (weights/mp_rank" in note for note in first.notes] == ([True] if hurt else [])
+    assert first.notes == ()  # the study has told
+    found = newest_whole({interrupted: {"mine", FROM_BEFORE}}, order.config)
+    told = ["is damaged (weights/mp_rank" in reason for reason in found.skipped.values()]
+    assert told == ([True] if hurt else [])
 
 
 @pytest.mark.parametrize("left_by", ["another", ""])

@@ -1,6 +1,7 @@
 """What a user reads of an error inside a family's own code."""
 
 import errno
+import os
 from dataclasses import replace
 
 import pytest
@@ -10,7 +11,7 @@ from families.toy.task import ToyTask
 from tests.thalweg.training.conftest import Orders, Run
 from thalweg.errors import ConfigError, TrialError
 from thalweg.training.family_code import blaming
-from thalweg.training.process_group import World
+from thalweg.training.process_group import World, is_group_fault
 from thalweg.training.session import DataCache, Session
 
 
@@ -53,8 +54,35 @@ def test_errors_of_thalweg_and_of_its_surroundings_pass(order: Orders, world: Wo
     for error in (
         OSError(errno.ENOSPC, "no space left on device"),
         RuntimeError("Gloo connectFullMesh failed"),
+        KeyboardInterrupt(),
         KeyError("of nobody"),
     ):
         with pytest.raises(type(error)) as caught, blaming("families.toy"):
             raise error
         assert caught.value is error
+
+
+def test_a_full_disk_under_an_error_of_a_family_passes() -> None:
+    with pytest.raises(RuntimeError) as caught, blaming(__name__.rpartition(".")[0]):
+        try:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/scratch/days.npy")
+        except OSError as error:
+            raise RuntimeError("the cache of the days cannot be written") from error
+    assert type(caught.value) is RuntimeError
+
+
+def test_a_device_whose_memory_is_too_small_is_not_the_familys_fault() -> None:
+    with (
+        pytest.raises(
+            TrialError, match=r"^a trial must fit .*CUDA out of memory.*; lower optimization\.micro_"
+        ),
+        blaming(__name__.rpartition(".")[0]),
+    ):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+
+def test_an_error_of_a_family_is_no_fault_of_its_group_whatever_words_it_holds() -> None:
+    with pytest.raises(TrialError) as caught, blaming(__name__.rpartition(".")[0]):
+        raise KeyError("igloo")
+    assert not is_group_fault(caught.value)
+    assert is_group_fault(RuntimeError("[gloo/transport] Connection closed by peer"))
