@@ -456,6 +456,57 @@ def test_packed_discharge_becomes_millimetres(world: Path, tmp_path: Path, whole
     np.testing.assert_allclose(seen[known], expected[known], atol=1e-2)
 
 
+@pytest.mark.parametrize("column", ["riverflow", "discharge_vol"])
+def test_what_packing_moves_below_zero_is_zero_after_an_import(
+    world: Path, tmp_path: Path, column: str
+) -> None:
+    def write(file: h5py.File, name: str, date: str, grid: np.ndarray) -> None:
+        if name != "precipitation":
+            return write_plain(file, name, date, grid)
+        stored = np.where(grid == -99999, -32768, np.round((grid + 0.004) / 0.01))  # a dry cell is -0.004
+        file[date] = stored.astype(np.int16)
+        file[date].attrs.update(scale_factor=0.01, add_offset=-0.004, _FillValue=np.int16(-32768))
+
+    def change(table: pd.DataFrame) -> pa.Table:
+        flow = table.pop("riverflow")
+        table[column] = (flow / 0.001).round().astype(np.int32)
+        table.loc[(table["ID"] == 1008) & (table["date"] == "2001-02-03"), column] = 0
+        return with_metadata(table, column, scale_factor="0.001", add_offset="-0.0004")
+
+    archive = archive_of(world, tmp_path / "archive", write)
+    change_series(archive, change)
+    read(archive, tmp_path / "merged", **PERIODS)
+    data = opened(tmp_path / "merged", FILLED)
+    assert "precipitation 0 to" in data.notes[-1] and "river_flow 0 to" in data.notes[-1]
+    assert np.isfinite(data.vectors).all() and np.isfinite(data.images).all()
+
+
+def test_a_discharge_that_its_catchment_cannot_have_is_refused_at_the_import(
+    world: Path, tmp_path: Path
+) -> None:
+    archive = archive_of(world, tmp_path / "archive", write_plain)
+    (path,) = archive.glob("*.csv")
+    table = pd.read_csv(path).set_index("id")
+    table.loc[1008, "catchment-area"] /= 1e6  # in thousands of square kilometres, and then some
+    table.to_csv(path)
+    change_series(
+        archive, lambda series: pa.Table.from_pandas(series.rename(columns={"riverflow": "discharge_vol"}))
+    )
+    with pytest.raises(
+        DataError, match=r"must be at most 5000 mm/day, got .* for 1008 on .*; correct the area"
+    ):
+        read(archive, tmp_path / "merged", **PERIODS)
+
+
+def test_attributes_of_catchments_without_series_need_not_be_plausible(world: Path, tmp_path: Path) -> None:
+    archive = archive_of(world, tmp_path / "archive", write_plain)
+    (path,) = archive.glob("*.csv")
+    table = pd.read_csv(path).set_index("id")
+    table.loc[9] = -9999.0
+    table.to_csv(path)
+    assert "written" in read(archive, tmp_path / "merged", **PERIODS)
+
+
 def test_days_in_two_units_are_refused(world: Path, tmp_path: Path) -> None:
     def write(file: h5py.File, name: str, date: str, grid: np.ndarray) -> None:
         file[date] = grid
