@@ -418,6 +418,7 @@ def _facts(
     repeated = record.repeated[chosen, span]
     spin_up = span.start
     training = record.span(options.periods["train"])
+    evaporation = record.evaporation[chosen, training].T.astype(np.float64)
     day_of_year = (pd.DatetimeIndex(record.dates[training]).day_of_year.to_numpy() - 1).astype(np.int16)
     return Provenance(
         periods=options.periods,
@@ -430,7 +431,7 @@ def _facts(
         repeated_ratio=float(repeated.mean()),
         num_repeated_catchments=int((repeated.mean(axis=1) > 0.05).sum()),
         suspect_flow=options.suspect_flow,
-        calendar_share=calendar_share(record.evaporation[chosen, training].T.astype(np.float64), day_of_year),
+        calendar_share=calendar_share(evaporation, day_of_year, np.isfinite(evaporation)),
         mended_days=[str(_BAD_TEMPERATURE)] if _BAD_TEMPERATURE in record.dates else [],
         values={name: str(found) for name, found in extremes.items()},
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from thalweg.contract import SplitName
-from trainables.water_mae.calendar_share import sentence
+from trainables.water_mae.calendar_share import MAX_SHARE, sentence
 from trainables.water_mae.layout import Period
 
 ATTRIBUTION = (
@@ -131,7 +131,8 @@ def _report(facts: Provenance) -> str:
         f"{facts.land_cells} land cells of 5 km (mask {facts.mask})",
         f"derived: evaporation; model state: soil moisture, after {facts.spin_up_days} days of spin-up",
     ]
-    lines.append(sentence(facts.calendar_share))
+    if facts.calendar_share > MAX_SHARE:
+        lines.append(sentence(facts.calendar_share))
     lines += [
         f"mended: temperature of {day}, wrong upstream, is that of the day before and counts nowhere"
         for day in facts.mended_days

@@ -313,11 +313,8 @@ def _note_calendar(
     evaporation: Float64[np.ndarray, "day catchment"],
 ) -> None:
     """Says so where evaporation, which is often derived, holds little but the calendar."""
-    train = inputs.spans["train"]
-    there = catchments.known[train.start : train.stop, 0].all(axis=1)
-    if not there.any():
-        return
-    share = calendar_share(evaporation[there], inputs.day_of_year[train.start : train.stop][there])
+    train = slice(inputs.spans["train"].start, inputs.spans["train"].stop)
+    share = calendar_share(evaporation, inputs.day_of_year[train], catchments.known[train, 0])
     if share > MAX_SHARE:
         content.notes.append(sentence(share))
 

@@ -186,7 +186,7 @@ FAULTY: dict[str, tuple[Callable[[Path, str], object], str]] = {
             }),
             flow,
         ),
-        "(?s)got 2 faults.*one row per date and ID, got 2 for 2004-01-06 and 1001.*some (riverflow|discharge).* for 1015",
+        "(?s)got 2 faults.*one row per date and ID, got 2 for 2004-01-06 and 1001.*some (riverflow|disch).* for 1015",
     ),
     "negative flow": (
         lambda folder, flow: _change_series(folder, lambda table: table.assign(**{flow: -table[flow]}), flow),
