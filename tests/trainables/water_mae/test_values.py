@@ -15,8 +15,9 @@ import pytest
 
 from thalweg.data.encoding import FLOAT_FILL
 from thalweg.errors import DataError
-from trainables.water_mae.config import IMAGE_MODALITIES, DataKnobs
+from trainables.water_mae.config import IMAGE_MODALITIES, MODALITIES, DataKnobs
 from trainables.water_mae.data import WaterData, open_data
+from trainables.water_mae.inference import facts_of
 from trainables.water_mae.layout import Period
 from trainables.water_mae.monthly import read
 from trainables.water_mae.synthetic import Island, write_island
@@ -236,6 +237,8 @@ def test_kelvin_are_told_from_degrees_and_have_bounds_of_their_own(copy: Path, w
     data = opened(copy)
     assert data.mean[2] == pytest.approx(whole.mean[2] + 273.15, abs=1e-3)
     assert " K, none missing" in data.notes[-1]
+    assert data.units == ("mm/day", "1", "K", "mm/day", "mm/day")
+    assert facts_of(data)["units"] == dict(zip(MODALITIES, data.units, strict=True))
     put(copy, "temperature_val", 0.0)
     assert "must lie within 150 and 350 K, got 10 other values in 1 place, first 0 on 2001-04-12" in refusal(
         copy
@@ -271,7 +274,7 @@ def test_the_notes_tell_extremes_and_missing_shares(world: Path, whole: WaterDat
     table = pd.read_parquet(next(world.glob("*.parquet")))
     for name, column in (("evaporation", "evaporation"), ("river_flow", "riverflow")):
         parts.append(f"{name} {table[column].min():.4g} to {table[column].max():.4g} mm/day, none missing")
-    assert whole.notes == ("; ".join(parts),)
+    assert whole.notes[-1] == "; ".join(parts)
 
 
 def test_attributes_that_cannot_be_are_refused_at_once(copy: Path) -> None:
@@ -419,7 +422,7 @@ def test_an_import_refuses_all_that_cannot_be_and_keeps_nothing_of_it(world: Pat
         text = str(caught.value)
         assert text.splitlines()[0].endswith("got 5 faults:")
         assert re.search(
-            r"1. precipitation in .*archive must lie within 0 and 2000 mm/day, got 2 other values in 1 place, "
+            r"2. precipitation in .*archive must lie within 0 and 2000 mm/day, got 2 other values in 1 place, "
             rf"first -9999 on 2001-02-03 \(.*precip/2001-02.h5\) in cell \[{row}, {col}\]",
             text,
         )
