@@ -97,7 +97,7 @@ class MaskedAutoencoder(nn.Module):
 
         Args:
             batch: ``images`` (batch, 3, step, patch, pixel) and ``vectors`` (batch, 2, step, patch, member), both
-                normalised as `trainables.water_mae.inference` says; ``vector_present`` (batch, 2), 1 where evaluation
+                normalised as `trainables.water_mae.inference` says; ``vector_present`` (batch, 2), 1 where evaporation
                 and flow are there; and the patches to look at in rising order, ``image_keep`` (batch, 3, step, number)
                 and ``vector_keep`` (batch, 2, step, number): all of them where nothing is to be hidden. Where some
                 values are no data, ``image_observed`` and ``vector_observed`` say which, in the shapes of the values:
