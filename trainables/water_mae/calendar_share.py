@@ -1,7 +1,7 @@
 """How much of a series of catchments is the calendar and one anomaly that all share: what needs no model."""
 
 import numpy as np
-from jaxtyping import Float, Int16
+from jaxtyping import Bool, Float, Int16
 
 from thalweg.data.normalization import Climatology
 
@@ -10,20 +10,30 @@ MAX_SHARE = 0.97
 
 
 def calendar_share(
-    values: Float[np.ndarray, "day catchment"], day_of_year: Int16[np.ndarray, " day"]
+    values: Float[np.ndarray, "day catchment"],
+    day_of_year: Int16[np.ndarray, " day"],
+    known: Bool[np.ndarray, "day catchment"],
 ) -> float:
     """Returns the share of the variance that is the course of each catchment plus the mean anomaly of each day.
 
+    Only days count on which two catchments have data, for one alone is its own mean; NaN where nothing varies on them.
+
     Args:
-        values: A series of catchments without gaps.
+        values: A series of catchments.
         day_of_year: Days since 1 January, 0 to 365.
+        known: Where the values are data.
     """
     climatology = Climatology((1, values.shape[1]))
-    days = values[:, None].astype(np.float32)
-    climatology.update(days, day_of_year, np.ones(days.shape, bool))
-    anomaly = values - climatology.smoothed()[day_of_year, 0].astype(np.float64)
-    left = anomaly - anomaly.mean(axis=1, keepdims=True)
-    return float(1 - np.square(left).sum() / np.square(values - values.mean()).sum())
+    climatology.update(values[:, None].astype(np.float32), day_of_year, known[:, None])
+    counts = known & (known.sum(axis=1, keepdims=True) >= 2)
+    if not counts.any():
+        return float("nan")
+    usual = climatology.smoothed()[day_of_year, 0].astype(np.float64)
+    anomaly = np.where(counts, values - usual, 0.0)
+    common = anomaly.sum(axis=1, keepdims=True) / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    left = np.square(anomaly - common)[counts].sum()
+    around = np.square(values[counts] - values[counts].mean()).sum()
+    return float(1 - left / around) if around > 0 else float("nan")
 
 
 def sentence(share: float) -> str:

@@ -16,7 +16,13 @@ from thalweg.data.placement import gather_there, unpacked, upload
 from thalweg.data.store import Store, content_hashes, key_of, open_store
 from thalweg.data.windows import gather, whole, window_starts
 from thalweg.errors import DataError
-from trainables.water_mae.config import IMAGE_MODALITIES, VECTOR_MODALITIES, DataKnobs
+from trainables.water_mae.config import (
+    IMAGE_MODALITIES,
+    MODALITIES,
+    PLAUSIBLE,
+    VECTOR_MODALITIES,
+    DataKnobs,
+)
 from trainables.water_mae.gaps import lost_windows, present_days
 from trainables.water_mae.layout import ATTRIBUTES, find_files
 from trainables.water_mae.prepare import FORMAT, prepare
@@ -85,6 +91,7 @@ def _reference_geometry() -> Geometry:
 
 
 REFERENCE_GEOMETRY = _reference_geometry()
+USUAL_UNITS = tuple(PLAUSIBLE[name][0].unit for name in MODALITIES)
 _SERIES = ("images", "vectors")
 _OF_WINDOWS = {"sequence_length", "stride", "evaluation_stride", "max_common_gap"}
 """Knobs on which a store does not depend."""
@@ -131,6 +138,7 @@ class WaterData:
         ends: The day after the last one, by split.
         fingerprint: Hash of the days, of what statistics come from, and of how evaluations cut splits into windows.
         notes: What a user of the data should know, such as what was filled.
+        units: Units of the five modalities in the files, declared or told from their values.
         image_observed: Bits that are 1 where a cell's value is data, not filled, eight pixels to a byte; None where all
             land is. What is filled comes from the same patch and day, see `thalweg.data.fill`.
         vector_observed: True where a catchment's value is data, not filled; None where all of them are.
@@ -156,6 +164,7 @@ class WaterData:
         Float32[np.ndarray, "366 3 patch pixel"], Float32[np.ndarray, "366 2 vector_patch member"]
     ] = field(repr=False)
     notes: tuple[str, ...] = ()
+    units: tuple[str, ...] = USUAL_UNITS
     image_observed: UInt8[np.ndarray, "day 3 patch byte"] | None = None
     vector_observed: Bool[np.ndarray, "day 2 vector_patch member"] | None = None
     image_present: Bool[np.ndarray, "day 3"] | None = None
@@ -420,6 +429,7 @@ def _serve(store: Store, folder: Path, knobs: DataKnobs) -> WaterData:
         epoch_day=arrays["epoch_day"],
         mean=np.array(facts["mean"]),
         std=np.array(facts["std"]),
+        units=tuple(facts["units"]),
         catchments=tuple(facts["ids"]),
         member_positions=arrays["member_positions"],
         sequence_length=knobs.sequence_length,

@@ -239,10 +239,9 @@ def _read_record(daily: xr.Dataset, options: Options, faults: Faults) -> Record:
 def _mended(
     temperature: Float32[np.ndarray, "gauge day"], dates: Shaped[np.ndarray, " day"]
 ) -> Float32[np.ndarray, "gauge day"]:
-    """Replaces the one day that is wrong upstream by the mean of its neighbours."""
-    for day in np.flatnonzero(dates == _BAD_TEMPERATURE):
-        around = np.array([other for other in (day - 1, day + 1) if 0 <= other < len(dates)], np.int64)
-        temperature[:, day] = temperature[:, around].mean(axis=1)
+    """Replaces the one day that is wrong upstream by the day before, for a later one would tell what is to come."""
+    for day in np.flatnonzero(dates[1:] == _BAD_TEMPERATURE):
+        temperature[:, day + 1] = temperature[:, day]
     return temperature
 
 
@@ -349,7 +348,10 @@ def _write_grids(folder: Path, record: Record, terrain: Terrain, options: Option
             days = series[started, record.span(period)]
             survey = survey_cells(name, folder, terrain.land, PLAUSIBLE[name][0].unit)
             pieces = _seen(_interpolated(interpolate, days, base, decimals), survey, period)
-            layout.write_grid(folder, name, split, period, land=terrain.land, pieces=pieces)
+            carried = (period.dates == _BAD_TEMPERATURE) & (name == "temperature")
+            layout.write_grid(
+                folder, name, split, period, land=terrain.land, pieces=pieces, interpolated=carried
+            )
             survey.raise_if_any()
             extremes[name] = extremes.get(name, Extremes()) + survey.extremes
     layout.write_mask(folder, terrain.land)
@@ -416,6 +418,7 @@ def _facts(
     repeated = record.repeated[chosen, span]
     spin_up = span.start
     training = record.span(options.periods["train"])
+    evaporation = record.evaporation[chosen, training].T.astype(np.float64)
     day_of_year = (pd.DatetimeIndex(record.dates[training]).day_of_year.to_numpy() - 1).astype(np.int16)
     return Provenance(
         periods=options.periods,
@@ -428,7 +431,7 @@ def _facts(
         repeated_ratio=float(repeated.mean()),
         num_repeated_catchments=int((repeated.mean(axis=1) > 0.05).sum()),
         suspect_flow=options.suspect_flow,
-        calendar_share=calendar_share(record.evaporation[chosen, training].T.astype(np.float64), day_of_year),
+        calendar_share=calendar_share(evaporation, day_of_year, np.isfinite(evaporation)),
         mended_days=[str(_BAD_TEMPERATURE)] if _BAD_TEMPERATURE in record.dates else [],
         values={name: str(found) for name, found in extremes.items()},
     )

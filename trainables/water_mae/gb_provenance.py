@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from thalweg.contract import SplitName
-from trainables.water_mae.calendar_share import sentence
+from trainables.water_mae.calendar_share import MAX_SHARE, sentence
 from trainables.water_mae.layout import Period
 
 ATTRIBUTION = (
@@ -64,7 +64,7 @@ class Provenance:
         suspect_flow: Whether these values were kept or made missing.
         calendar_share: Share of the variance of evaporation over the training split that is the calendar plus one
             anomaly of the day.
-        mended_days: Days whose temperature is wrong upstream and was replaced by the mean of its neighbours.
+        mended_days: Days whose temperature is wrong upstream and is that of the day before; grids mark it as no data.
         values: Extremes and missing share of each modality, in words.
     """
 
@@ -131,8 +131,12 @@ def _report(facts: Provenance) -> str:
         f"{facts.land_cells} land cells of 5 km (mask {facts.mask})",
         f"derived: evaporation; model state: soil moisture, after {facts.spin_up_days} days of spin-up",
     ]
-    lines.append(sentence(facts.calendar_share))
-    lines += [f"mended: temperature of {day}, wrong upstream" for day in facts.mended_days]
+    if facts.calendar_share > MAX_SHARE:
+        lines.append(sentence(facts.calendar_share))
+    lines += [
+        f"mended: temperature of {day}, wrong upstream, is that of the day before and counts nowhere"
+        for day in facts.mended_days
+    ]
     lines.append("values: " + "; ".join(f"{name} {found}" for name, found in facts.values.items()))
     lines.append("README.txt holds sources and the attribution that the licences require")
     return "\n".join(lines)

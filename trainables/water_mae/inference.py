@@ -10,13 +10,10 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from trainables.water_mae.config import MODALITIES, PLAUSIBLE
+from trainables.water_mae.config import MODALITIES
 from trainables.water_mae.data import Geometry, WaterData
 from trainables.water_mae.layout import ATTRIBUTES
 from trainables.water_mae.metrics import FLOW_FLOOR
-
-UNITS = {name: PLAUSIBLE[name][0].unit for name in MODALITIES}
-"""The usual unit of each modality."""
 
 _ARRAYS = ("pixel_valid", "patch_rows_cols", "member_valid", "static")
 
@@ -26,7 +23,7 @@ def facts_of(data: WaterData) -> dict[str, Any]:
     geometry = data.geometry
     return {
         "modalities": list(MODALITIES),
-        "units": dict(UNITS),
+        "units": dict(zip(MODALITIES, data.units, strict=True)),
         "mean": data.mean,
         "std": data.std,
         "flow_floor": FLOW_FLOOR,

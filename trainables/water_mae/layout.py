@@ -157,6 +157,7 @@ def write_grid(
     *,
     land: Bool[np.ndarray, "row col"],
     pieces: Iterable[Float32[np.ndarray, "day cell"]],
+    interpolated: Bool[np.ndarray, " day"] | None = None,
 ) -> Path:
     """Writes one modality of one split in its usual unit; cells outside the land mask hold the sentinel.
 
@@ -167,10 +168,12 @@ def write_grid(
         period: Days of the split.
         land: Land mask.
         pieces: Land cells in row-major order, a few days at a time.
+        interpolated: True on days that are no data but come from others; None where all are data.
     """
     path = folder / f"{modality}_{split}_{period.years}.h5"
     grids = (_on_grid(cells, land) for cells in pieces)
-    write_daily(path, period.dates, land.shape, grids, units=PLAUSIBLE[modality][0].unit)
+    marks = interpolated if interpolated is not None and interpolated.any() else None
+    write_daily(path, period.dates, land.shape, grids, interpolated=marks, units=PLAUSIBLE[modality][0].unit)
     return path
 
 

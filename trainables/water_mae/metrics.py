@@ -2,8 +2,7 @@
 
 Sums of batches and workers add up, so that a metric never depends on how a split was cut. They are in float64.
 River flow is measured once more in mm/day, catchment by catchment, as hydrologists do, of predictions that were made
-means in mm/day; NSE and KGE do not change with
-the area by which a flow in m3/s is divided.
+means in mm/day; NSE and KGE do not change with the area by which a flow in m3/s is divided.
 """
 
 from collections.abc import Mapping

@@ -97,11 +97,12 @@ class MaskedAutoencoder(nn.Module):
 
         Args:
             batch: ``images`` (batch, 3, step, patch, pixel) and ``vectors`` (batch, 2, step, patch, member), both
-                normalised as `trainables.water_mae.inference` says; ``vector_present`` (batch, 2), 1 where evaluation
+                normalised as `trainables.water_mae.inference` says; ``vector_present`` (batch, 2), 1 where evaporation
                 and flow are there; and the patches to look at in rising order, ``image_keep`` (batch, 3, step, number)
                 and ``vector_keep`` (batch, 2, step, number): all of them where nothing is to be hidden. Where some
                 values are no data, ``image_observed`` and ``vector_observed`` say which, in the shapes of the values:
-                a patch without any on a day gives no content. Such values hold the mean of the others of their patch.
+                a patch without any on a day gives no content. In other patches such values hold something of the same
+                patch and day: of catchments the mean of the others, of cells what `DataKnobs` fills them with.
             summaries: Whether to return `Encoding.summaries` too; without there are none.
         """
         maps = {name: self._encode(batch, name) for name in MODALITIES}

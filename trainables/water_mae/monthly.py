@@ -20,11 +20,17 @@ from thalweg.data.updating import replace_file, updated
 from thalweg.errors import ConfigError, DataError
 from trainables.water_mae import layout
 from trainables.water_mae.catchments import COLUMNS, arrange, require_rows
-from trainables.water_mae.config import IMAGE_MODALITIES
+from trainables.water_mae.config import IMAGE_MODALITIES, PLAUSIBLE
 from trainables.water_mae.inputs import read_mask
 from trainables.water_mae.layout import ATTRIBUTES, SENTINEL, Period
 from trainables.water_mae.tables import SeriesTable, read_attributes, read_series
-from trainables.water_mae.values import require_plausible_attributes, survey_cells, values_note
+from trainables.water_mae.values import (
+    DISCHARGE,
+    require_plausible_attributes,
+    settled_series,
+    survey_cells,
+    values_note,
+)
 
 TRAIN, VAL = "1989-01-01:2010-12-31", "2011-01-01:2015-12-30"
 OPTIONS = {
@@ -157,9 +163,11 @@ def _read_tables(source: Path, periods: Mapping[SplitName, Period]) -> _Tables:
         dates = np.concatenate([period.dates for period in periods.values()])
         arranged = faults.attempt(partial(arrange, series, rows, dates))
         told = f"; {values_note(arranged[2])}" if arranged else ""
+        rows = replace(rows, columns=settled_series(series, rows.columns))
     if table is not None:
-        numbers = table.to_numpy(np.float64)
-        faults.attempt(lambda: require_plausible_attributes(attributes, numbers, table.index.to_numpy()))
+        used = table if rows is None else table[table.index.isin(np.unique(rows.gauges))]
+        numbers = used.to_numpy(np.float64)
+        faults.attempt(lambda: require_plausible_attributes(attributes, numbers, used.index.to_numpy()))
     if rows is not None and table is not None:
         if _DISCHARGE in rows.columns:
             rows = faults.attempt(partial(_in_millimetres, rows, attributes, table["catchment-area"]))
@@ -193,7 +201,17 @@ def _in_millimetres(rows: SeriesTable, path: Path, areas: pd.Series) -> SeriesTa
             f"{', '.join(map(str, unknown[:5]))}; fill it in, or give riverflow in mm/day"
         )
     columns = {name: values for name, values in rows.columns.items() if name != _DISCHARGE}
-    flow = (rows.columns[_DISCHARGE] * (_MM_PER_DAY / area)).astype(np.float32)
+    discharge = rows.columns[_DISCHARGE]
+    flow = (discharge * (_MM_PER_DAY / area)).astype(np.float32)
+    most = PLAUSIBLE["river_flow"][0].high
+    beyond = np.flatnonzero((flow > most) & (discharge <= DISCHARGE.high))
+    if beyond.size:
+        row = beyond[0]
+        raise DataError(
+            f"riverflow must be at most {most:g} mm/day, got {flow[row]:g} for {rows.gauges[row]} on {rows.days[row]} "
+            f"from a {_DISCHARGE} of {discharge[row]:g} m3/s and a catchment-area of {area[row]:g} km2 in {path}, and "
+            f"{beyond.size - 1} more; correct the area or the flow"
+        )
     return replace(rows, columns=columns | {"riverflow": flow})
 
 

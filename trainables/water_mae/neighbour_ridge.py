@@ -6,6 +6,7 @@ and after. It is fitted to windows of the training split at the masks of the eva
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -96,7 +97,8 @@ def fit(data: WaterData, draw: Callable[[WaterData, Indices], Batch]) -> Neighbo
         draw: Draws windows of ``train`` at the masks of the evaluation, with what was observed.
     """
     ridge = NeighbourRidge(data)
-    part = data.with_training_windows(max(_BATCH, FIT_DAYS // data.sequence_length))
+    # drawn where the weights are, on the CPU, also if the days lie on a GPU
+    part = replace(data, resident=None).with_training_windows(max(_BATCH, FIT_DAYS // data.sequence_length))
     count = part.num_samples("train")
     moments = [_no_moments(ridge.get_buffer("weights").shape[1]) for _ in MODALITIES]
     for first in range(0, count, _BATCH):

@@ -16,7 +16,6 @@ from trainables.water_mae import evaluation, metrics
 from trainables.water_mae.config import IMAGE_MODALITIES, MODALITIES
 from trainables.water_mae.data import WaterData
 from trainables.water_mae.evaluation import present
-from trainables.water_mae.inference import UNITS
 from trainables.water_mae.model import Batch, Predictions, kind_and_index
 
 NUM_DAYS = 3
@@ -118,7 +117,8 @@ def _maps(data: WaterData, days: Days, name: str) -> Figure:
     height, width = np.ptp(data.geometry.patch_rows_cols, axis=0) + 1
     panel = 2.5 * float(np.clip(height / width, 0.6, 1.8))
     figure = Figure(figsize=(2.5 * len(_PANELS) + 1.6, panel * num_days + 0.8), layout="constrained")
-    unit = "no unit" if UNITS[name] == "1" else UNITS[name]
+    unit = data.units[MODALITIES.index(name)]
+    unit = "no unit" if unit == "1" else unit
     title = f"{name.replace('_', ' ')} ({unit}); grey: hidden from the model; error: reconstruction minus truth there"
     figure.suptitle(title if np.isfinite(days.truth).any() else f"{name.replace('_', ' ')}: absent")
     draw, hide = _drawer(data, name)

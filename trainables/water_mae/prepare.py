@@ -30,7 +30,7 @@ from trainables.water_mae.metrics import FLOW_FLOOR
 from trainables.water_mae.patches import Patches, kept_patches
 from trainables.water_mae.values import raise_found, survey_cells, survey_training, values_note
 
-FORMAT = 8
+FORMAT = 9
 """Version of what a store holds; part of its name."""
 _KM_PER_DEGREE = 111.195
 
@@ -69,6 +69,7 @@ def prepare(writer: StoreWriter, files: Mapping[str, Path], knobs: DataKnobs) ->
         "content": key_of({name: facts["content"] for name, facts in done.items()}),
         "mean": [mean for facts in of_modalities for mean in facts["mean"]],
         "std": [std for facts in of_modalities for std in facts["std"]],
+        "units": [each["unit"] for facts in of_modalities for each in facts["values"].values()],
         "grid_shape": [-(-size // knobs.patch_size) for size in inputs.land.shape],
         "spans": {split: [span.start, span.stop] for split, span in inputs.spans.items()},
         "ids": done["catchments"]["ids"],
@@ -313,11 +314,8 @@ def _note_calendar(
     evaporation: Float64[np.ndarray, "day catchment"],
 ) -> None:
     """Says so where evaporation, which is often derived, holds little but the calendar."""
-    train = inputs.spans["train"]
-    there = catchments.known[train.start : train.stop, 0].all(axis=1)
-    if not there.any():
-        return
-    share = calendar_share(evaporation[there], inputs.day_of_year[train.start : train.stop][there])
+    train = slice(inputs.spans["train"].start, inputs.spans["train"].stop)
+    share = calendar_share(evaporation, inputs.day_of_year[train], catchments.known[train, 0])
     if share > MAX_SHARE:
         content.notes.append(sentence(share))
 

@@ -28,6 +28,8 @@ _SEPARATORS = (",", ";", "\t")
 _INDEX = "__index_level_0__"  # pandas' name of an index without one
 _UNKNOWN = ("", "na", "nan", "none", "null")
 _NAMED = 5
+_COMMA = r"[-+]?\d+,\d+"
+_THOUSANDS = r"[-+]?[1-9]\d{0,2},\d{3}"
 
 
 @dataclass(frozen=True)
@@ -193,13 +195,21 @@ def _ids(path: Path, column: pd.Series) -> Int64[np.ndarray, " row"]:
 
 
 def _numbers(path: Path, name: str, column: pd.Series) -> Float64[np.ndarray, " row"]:
-    """Returns numbers; those written as text may have a decimal comma."""
+    """Returns numbers; those written as text may have a decimal comma, where it cannot be one of thousands."""
     if pd.api.types.is_bool_dtype(column.dtype):
         raise DataError(f"{name} in {path} must be numbers, got {column.dtype}; write the file again")
     if pd.api.types.is_numeric_dtype(column.dtype):
         return column.to_numpy(np.float64, na_value=np.nan)
     text = _plain(column)
-    numbers = pd.to_numeric(text, errors="coerce")
+    commas = text.str.fullmatch(_COMMA, na=False)
+    if commas.any() and (
+        text.str.contains(".", regex=False, na=False).any() or text[commas].str.fullmatch(_THOUSANDS).all()
+    ):
+        raise DataError(
+            f"{name} in {path} must be numbers, got {_some(column[commas].drop_duplicates())}, whose comma may be a "
+            "decimal one or part thousands; write decimal points and no other separators"
+        )
+    numbers = pd.to_numeric(text.str.replace(",", ".", regex=False).where(commas, text), errors="coerce")
     unreadable = text.notna() & (numbers.isna() | np.isinf(numbers))
     if unreadable.any():
         raise DataError(
@@ -219,10 +229,9 @@ def _physical(
 
 
 def _plain(column: pd.Series) -> pd.Series:
-    """Returns text with decimal points, and nothing where it says that nothing is known."""
+    """Returns text, and nothing where it says that nothing is known."""
     text = column.astype("str").str.strip()
-    text = text.where(column.notna() & ~text.str.lower().isin(_UNKNOWN))
-    return text.str.replace(r"^([-+]?\d+),(\d+)$", r"\1.\2", regex=True)
+    return text.where(column.notna() & ~text.str.lower().isin(_UNKNOWN))
 
 
 def _days(path: Path, column: pd.Series) -> Days:

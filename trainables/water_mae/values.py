@@ -21,7 +21,8 @@ from trainables.water_mae.layout import ATTRIBUTES, PLAUSIBLE_ATTRIBUTES
 SERIES = {"evaporation": "evaporation", "riverflow": "river_flow"}
 """Modality of each column of the table of series."""
 _SERIES_COLUMNS = (*SERIES, "discharge_vol")
-_DISCHARGE = (Bounds("m3/s", 0, 500_000),)  # the Amazon in flood: 300,000
+DISCHARGE = Bounds("m3/s", 0, 500_000)
+"""What a discharge can be: the Amazon in flood has 300,000 m3/s."""
 
 
 def survey_cells(
@@ -144,22 +145,39 @@ def survey_series(
     encodings = series_encodings(path, pq.read_schema(path))
     faults, found = Faults(), {}
     for column, of_column in values.items():
-        bounds = _DISCHARGE if column == "discharge_vol" else PLAUSIBLE[SERIES[column]]
-        survey = Survey(
-            column,
-            path,
-            bounds,
-            place=lambda number: f"at {ids[number]}",
-            way_out="declare it as _FillValue in the metadata of the field",
-        )
-        if column in encodings:
-            survey.allow(encodings[column].precision)
+        survey = _series_survey(column, path, encodings, ids)
         survey.update(of_column, ~np.isnan(of_column), dates)
         with faults.collected():
             survey.raise_if_any()
         found[SERIES.get(column, column)] = survey.extremes
     faults.raise_if_any()
     return found
+
+
+def settled_series(
+    path: Path, columns: Mapping[str, Float32[np.ndarray, " row"]]
+) -> dict[str, Float32[np.ndarray, " row"]]:
+    """Returns columns without what packing has moved beyond the bounds: a flow just below 0 is none."""
+    encodings = series_encodings(path, pq.read_schema(path))
+    return {name: _series_survey(name, path, encodings).settled(column) for name, column in columns.items()}
+
+
+def _series_survey(
+    column: str,
+    path: Path,
+    encodings: Mapping[str, Encoding],
+    ids: Sequence[object] | Shaped[np.ndarray, " catchment"] = (),
+) -> Survey:
+    survey = Survey(
+        column,
+        path,
+        (DISCHARGE,) if column == "discharge_vol" else PLAUSIBLE[SERIES[column]],
+        place=lambda number: f"at {ids[number]}",
+        way_out="declare it as _FillValue in the metadata of the field",
+    )
+    if column in encodings:
+        survey.allow(encodings[column].precision)
+    return survey
 
 
 def require_plausible_attributes(

@@ -249,7 +249,7 @@ def _looked_at(
     survey: Survey,
     land: Bool[np.ndarray, "row col"],
 ) -> Iterator[Float32[np.ndarray, "day row col"]]:
-    """Yields the pieces; the survey sees what they hold of days that are data."""
+    """Yields the pieces, settled at the bounds; the survey sees what they hold of days that are data."""
     if land.shape != days.shape:
         raise DataError(
             f"the land mask must have the shape of the grids, got {land.shape} for {days.shape} in "
@@ -263,7 +263,7 @@ def _looked_at(
         labels = [f"{days.dates[number]} ({days.path(number)})" for number in (first + there).tolist()]
         survey.update(values, np.isfinite(values) & (values != sentinel), labels)
         first += len(piece)
-        yield piece
+        yield survey.settled(piece)
 
 
 def _between(

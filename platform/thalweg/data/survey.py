@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Float, Float32, Shaped
 
 from thalweg.data.bounds import Bounds
 from thalweg.errors import DataError
@@ -130,6 +130,18 @@ class Survey:
             if not (low >= self._bounds.low - self._slack and high <= self._bounds.high + self._slack):
                 self._keep(values, known, dates, self._bounds)
         self._extremes += piece
+
+    def settled(self, values: Float32[np.ndarray, "*shape"]) -> Float32[np.ndarray, "*shape"]:
+        """Returns values with those at the bounds that packing has moved beyond them; others stay."""
+        if self._bounds is None or self._slack == _ROUNDING:
+            return values
+        for bound, beyond in (
+            (self._bounds.low, self._bounds.low - self._slack),
+            (self._bounds.high, self._bounds.high + self._slack),
+        ):
+            moved = (values >= min(bound, beyond)) & (values <= max(bound, beyond))
+            values = np.where(moved, np.float32(bound), values)
+        return values
 
     def _of(self, median: float) -> Bounds:
         fitting = (each for each in self._choice if each.low <= median <= each.high)

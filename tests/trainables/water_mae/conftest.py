@@ -5,15 +5,23 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from trainables.water_mae.config import DataKnobs, ModelKnobs, WaterMAE
+from trainables.water_mae.config import IMAGE_MODALITIES, DataKnobs, ModelKnobs, WaterMAE
 from trainables.water_mae.data import Geometry, WaterData, open_data
-from trainables.water_mae.synthetic import TINY, write_island
+from trainables.water_mae.layout import Period
+from trainables.water_mae.synthetic import TINY, Island, write_island
 
 TINY_KNOBS = DataKnobs(vector_patch_size=4)
+KNOBS = DataKnobs(vector_patch_size=4, sequence_length=10, stride=10)
+FILLED = KNOBS.model_copy(update={f"fill_{name}": "nearest" for name in IMAGE_MODALITIES})
+TRAIN, VAL = "2001-01-01:2001-03-31", "2001-04-01:2001-04-30"
 
 
 @pytest.fixture(scope="session")
@@ -124,3 +132,49 @@ def in_memory(
         fingerprint="memory",
         _climatology=(normal(366, 3, num_patches, num_pixels), normal(366, 2, *shape)),
     )
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small island; all values are data."""
+    folder = tmp_path_factory.mktemp("values") / "world"
+    train, val = (Period(*(np.datetime64(day) for day in text.split(":"))) for text in (TRAIN, VAL))
+    write_island(Island(rows=20, cols=20, num_catchments=12, train=train, val=val), folder)
+    (series,) = folder.glob("*.parquet")
+    table = pd.read_parquet(series)
+    table["riverflow"] = table["riverflow"].fillna(1.0)
+    table.to_parquet(series, index=False)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def whole(world: Path) -> WaterData:
+    return open_data(world.parent, world.name, KNOBS)
+
+
+def opened(folder: Path, knobs: DataKnobs = KNOBS) -> WaterData:
+    return open_data(folder.parent, folder.name, knobs)
+
+
+def cell(folder: Path) -> tuple[int, int]:
+    """The sixth land cell."""
+    row, col = np.argwhere(np.load(next(folder.glob("*mask*"))))[5]
+    return int(row), int(col)
+
+
+def hide(table: pd.DataFrame, column: str, value: Any) -> pd.DataFrame:
+    """Puts a value on 3 days of 1008."""
+    table.loc[(table["ID"] == 1008) & table["date"].between("2001-02-03", "2001-02-05"), column] = value
+    return table
+
+
+def with_metadata(table: pd.DataFrame, column: str, **attributes: str) -> pa.Table:
+    arrow = pa.Table.from_pandas(table, preserve_index=False)
+    number = arrow.schema.get_field_index(column)
+    field = arrow.schema.field(number).with_metadata(attributes)
+    return arrow.set_column(number, field, arrow.column(number))
+
+
+def change_series(folder: Path, change: Callable[[pd.DataFrame], pa.Table]) -> None:
+    (series,) = folder.glob("*.parquet")
+    pq.write_table(change(pd.read_parquet(series)), series)

@@ -183,6 +183,14 @@ def test_the_stride_of_training_does_not_change_a_baseline(config: WaterMAE, dat
     assert torch.equal(first.get_buffer("weights"), second.get_buffer("weights"))
 
 
+def test_baselines_are_the_same_where_the_days_lie_on_a_device(config: WaterMAE, data: WaterData) -> None:
+    """The device `meta` holds no values, so that whatever reads the days there fails."""
+    here, there = (
+        WaterMAETask(config).baselines(each)["ridge"] for each in (data, data.placed(torch.device("meta")))
+    )
+    assert torch.equal(here.get_buffer("weights"), there.get_buffer("weights"))
+
+
 def test_no_baseline_reads_what_was_filled(config: WaterMAE, data: WaterData) -> None:
     rng = np.random.default_rng(1)
     images, vectors = (rng.random(each.shape) < 0.8 for each in (data.images, data.vectors))

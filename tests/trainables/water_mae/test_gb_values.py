@@ -11,6 +11,7 @@ import pytest
 import xarray as xr
 
 from thalweg.errors import DataError
+from trainables.water_mae import gb_hydrology
 from trainables.water_mae.config import DataKnobs
 from trainables.water_mae.data import open_data
 from trainables.water_mae.gb_hydrology import DAILY, GRID, TABLE, read
@@ -167,6 +168,27 @@ def test_packed_series_and_default_fills_are_read_as_netcdf_means_them(
     assert record["values"]["temperature"].endswith(" degC, none missing")
     data = open_data(tmp_path, "new", DataKnobs(sequence_length=10, stride=10, max_missing_ratio=0.1))
     assert np.isfinite(data.images).all()
+
+
+def test_the_wrong_day_of_temperature_knows_nothing_of_the_day_after(
+    source: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gb_hydrology, "_BAD_TEMPERATURE", DATES[FIRST + 6])
+
+    def change(daily: xr.Dataset) -> None:
+        daily["temperature"][:, FIRST + 6 : FIRST + 8] = 38.4
+
+    read(source(change), tmp_path / "new", **PERIODS)
+    temperature, land = days_of(tmp_path / "new", "temperature"), grid_source()["land_gb"].values == 1
+    np.testing.assert_array_equal(temperature[6], temperature[5])
+    assert (temperature[7][land] > 25).all()
+    data = open_data(tmp_path, "new", DataKnobs(sequence_length=10, stride=10))
+    seen = data.observed("train", np.array([0]))["image_observed"][0]
+    assert not seen[2, 6].any()  # neither shown nor a target
+    assert seen[2, [5, 7]].any(axis=(1, 2)).all() and seen[0, 6].any()
+    for file in (tmp_path / "new").glob("precipitation_*.h5"):
+        with h5py.File(file) as grid:
+            assert "interpolated" not in grid
 
 
 def test_values_beyond_a_valid_range_are_missing(source: Callable[..., Path], tmp_path: Path) -> None:

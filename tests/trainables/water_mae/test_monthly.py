@@ -186,11 +186,11 @@ FAULTY: dict[str, tuple[Callable[[Path, str], object], str]] = {
             }),
             flow,
         ),
-        "(?s)got 2 faults.*one row per date and ID, got 2 for 2004-01-06 and 1001.*some riverflow .* for 1015",
+        "(?s)got 2 faults.*one row per date and ID, got 2 for 2004-01-06 and 1001.*some (riverflow|disch).* for 1015",
     ),
     "negative flow": (
         lambda folder, flow: _change_series(folder, lambda table: table.assign(**{flow: -table[flow]}), flow),
-        "riverflow in .* must be finite and not negative",
+        "(riverflow|discharge_vol) in .* must lie within 0 and ",
     ),
     "days missing": (
         lambda folder, flow: _change_series(folder, lambda table: table[table["date"] < "2004-02-01"], flow),

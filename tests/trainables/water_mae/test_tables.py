@@ -54,6 +54,18 @@ def test_the_identifier_may_have_its_usual_names(tmp_path: Path, identifier: str
     np.testing.assert_array_equal(read[list(NAMES)].to_numpy(), VALUES)
 
 
+def test_a_comma_that_may_part_thousands_is_refused_and_another_is_decimal(tmp_path: Path) -> None:
+    def areas(*texts: str) -> list[float]:
+        table = TABLE.assign(**{"catchment-area": list(texts)})
+        return read_attributes(_csv(tmp_path / "table.csv", table), NAMES)["catchment-area"].tolist()
+
+    assert areas("9948,125", "12,5", "") == pytest.approx([9948.125, 12.5, np.nan], nan_ok=True)
+    assert areas("0,125", "12,500", "3") == [0.125, 12.5, 3]
+    for texts in (("1,234", "12,500", "3"), ("1,2345", "12.5", "3")):
+        with pytest.raises(DataError, match=f"catchment-area in .* got '{texts[0]}'.* whose comma may be"):
+            areas(*texts)
+
+
 FAULTS: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], tuple[str, ...]]] = {
     "repeated id": (
         lambda table: pd.concat([table, table.iloc[[1]]]),

@@ -1,48 +1,31 @@
 """Stored values that are no data are missing where that is declared, and refused by name where they cannot be."""
 
-import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
+from tests.trainables.water_mae.conftest import (
+    FILLED,
+    KNOBS,
+    cell,
+    change_series,
+    hide,
+    opened,
+    with_metadata,
+)
 from thalweg.data.encoding import FLOAT_FILL
 from thalweg.errors import DataError
-from trainables.water_mae.config import IMAGE_MODALITIES, DataKnobs
-from trainables.water_mae.data import WaterData, open_data
-from trainables.water_mae.layout import Period
-from trainables.water_mae.monthly import read
-from trainables.water_mae.synthetic import Island, write_island
+from trainables.water_mae.config import MODALITIES, DataKnobs
+from trainables.water_mae.data import WaterData
+from trainables.water_mae.inference import facts_of
 
-KNOBS = DataKnobs(vector_patch_size=4, sequence_length=10, stride=10)
-FILLED = KNOBS.model_copy(update={f"fill_{name}": "nearest" for name in IMAGE_MODALITIES})
-TRAIN, VAL = "2001-01-01:2001-03-31", "2001-04-01:2001-04-30"
 DAY = 11  # 2001-01-12
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small island; all values are data."""
-    folder = tmp_path_factory.mktemp("values") / "world"
-    train, val = (Period(*(np.datetime64(day) for day in text.split(":"))) for text in (TRAIN, VAL))
-    write_island(Island(rows=20, cols=20, num_catchments=12, train=train, val=val), folder)
-    (series,) = folder.glob("*.parquet")
-    table = pd.read_parquet(series)
-    table["riverflow"] = table["riverflow"].fillna(1.0)
-    table.to_parquet(series, index=False)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def whole(world: Path) -> WaterData:
-    return open_data(world.parent, world.name, KNOBS)
 
 
 @pytest.fixture
@@ -50,20 +33,10 @@ def copy(world: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(world, tmp_path / "copy", ignore=shutil.ignore_patterns(".store")))
 
 
-def opened(folder: Path, knobs: DataKnobs = KNOBS) -> WaterData:
-    return open_data(folder.parent, folder.name, knobs)
-
-
 def refusal(folder: Path, knobs: DataKnobs = KNOBS) -> str:
     with pytest.raises(DataError) as caught:
         opened(folder, knobs)
     return str(caught.value)
-
-
-def cell(folder: Path) -> tuple[int, int]:
-    """The sixth land cell."""
-    row, col = np.argwhere(np.load(next(folder.glob("*mask*"))))[5]
-    return int(row), int(col)
 
 
 def change_grid(folder: Path, name: str, change: Callable[[np.ndarray], object]) -> None:
@@ -236,6 +209,8 @@ def test_kelvin_are_told_from_degrees_and_have_bounds_of_their_own(copy: Path, w
     data = opened(copy)
     assert data.mean[2] == pytest.approx(whole.mean[2] + 273.15, abs=1e-3)
     assert " K, none missing" in data.notes[-1]
+    assert data.units == ("mm/day", "1", "K", "mm/day", "mm/day")
+    assert facts_of(data)["units"] == dict(zip(MODALITIES, data.units, strict=True))
     put(copy, "temperature_val", 0.0)
     assert "must lie within 150 and 350 K, got 10 other values in 1 place, first 0 on 2001-04-12" in refusal(
         copy
@@ -271,7 +246,7 @@ def test_the_notes_tell_extremes_and_missing_shares(world: Path, whole: WaterDat
     table = pd.read_parquet(next(world.glob("*.parquet")))
     for name, column in (("evaporation", "evaporation"), ("river_flow", "riverflow")):
         parts.append(f"{name} {table[column].min():.4g} to {table[column].max():.4g} mm/day, none missing")
-    assert whole.notes == ("; ".join(parts),)
+    assert whole.notes[-1] == "; ".join(parts)
 
 
 def test_attributes_that_cannot_be_are_refused_at_once(copy: Path) -> None:
@@ -285,24 +260,6 @@ def test_attributes_that_cannot_be_are_refused_at_once(copy: Path) -> None:
         f"catchment-area in {path} must lie within 0 and 1e+07 km2, got 1 other value in 1 place, "
         "first -9999 at 1008; where that means no data leave the field empty"
     ) in text
-
-
-def change_series(folder: Path, change: Callable[[pd.DataFrame], pa.Table]) -> None:
-    (series,) = folder.glob("*.parquet")
-    pq.write_table(change(pd.read_parquet(series)), series)
-
-
-def with_metadata(table: pd.DataFrame, column: str, **attributes: str) -> pa.Table:
-    arrow = pa.Table.from_pandas(table, preserve_index=False)
-    number = arrow.schema.get_field_index(column)
-    field = arrow.schema.field(number).with_metadata(attributes)
-    return arrow.set_column(number, field, arrow.column(number))
-
-
-def hide(table: pd.DataFrame, column: str, value: Any) -> pd.DataFrame:
-    """Puts a value on 3 days of 1008."""
-    table.loc[(table["ID"] == 1008) & table["date"].between("2001-02-03", "2001-02-05"), column] = value
-    return table
 
 
 @pytest.mark.parametrize("column", ["evaporation", "riverflow"])
@@ -345,134 +302,3 @@ def test_packed_columns_of_parquet_are_physical_values(copy: Path, whole: WaterD
     seen, expected = (each.vectors[:, 1] * each.std[4] + each.mean[4] for each in (data, whole))
     known = data.vector_observed[:, 1]
     np.testing.assert_allclose(seen[known], expected[known], atol=1e-2)
-
-
-def archive_of(world: Path, folder: Path, write: Callable[[h5py.File, str, str, np.ndarray], None]) -> Path:
-    """The world as months, each day written by `write(file, modality, date, grid)`."""
-    for name, word in (("precipitation", "precip"), ("soil_moisture", "soil"), ("temperature", "temp")):
-        (folder / word).mkdir(parents=True)
-        for path in world.glob(f"{name}_*.h5"):
-            with h5py.File(path) as file:
-                dates, days = file["dates"][:].astype("U10"), file["data"][:]
-            for month in np.unique([date[:7] for date in dates]):
-                with h5py.File(folder / word / f"{month}.h5", "w") as file:
-                    for number in np.flatnonzero([date.startswith(month) for date in dates]):
-                        write(file, name, str(dates[number]), days[number])
-    for pattern in ("*.parquet", "*.csv", "*mask*"):
-        (path,) = world.glob(pattern)
-        shutil.copy(path, folder)
-    return folder
-
-
-def write_plain(file: h5py.File, name: str, date: str, grid: np.ndarray) -> None:
-    file[date] = grid
-
-
-def write_packed(file: h5py.File, name: str, date: str, grid: np.ndarray) -> None:
-    if name != "temperature":
-        return write_plain(file, name, date, grid)
-    row, col = np.argwhere(grid != -99999)[5]
-    stored = np.round((grid - 10.0) / 0.002)
-    stored[grid == -99999] = -32768
-    if date == "2001-02-03":
-        stored[row, col] = -32768
-    file[date] = stored.astype(np.int16)
-    file[date].attrs.update(scale_factor=0.002, add_offset=10.0, _FillValue=np.int16(-32768), units="Celsius")
-
-
-PERIODS = {"train": TRAIN, "val": VAL}
-
-
-def test_packed_months_become_physical_values(world: Path, tmp_path: Path, whole: WaterData) -> None:
-    archive = archive_of(world, tmp_path / "archive", write_packed)
-    report = read(archive, tmp_path / "merged", **PERIODS)
-    data = opened(tmp_path / "merged", FILLED)
-    assert data.mean[2] == pytest.approx(whole.mean[2], abs=1e-3)
-    assert data.std[2] == pytest.approx(whole.std[2], rel=1e-3)
-    assert any("temperature: 1 values of 1 land cells on 1 days had no data" in note for note in data.notes)
-    (line,) = (line for line in report.splitlines() if line.startswith("temperature_train"))
-    assert "90 days of 3 files; gaps: none; " in line
-    assert line.endswith(" degC, under 0.1 % missing")
-    (line,) = (line for line in report.splitlines() if line.startswith("riverflow_evaporation"))
-    assert "; evaporation " in line
-    assert line.endswith(" mm/day, none missing")
-    again = read(archive, tmp_path / "merged", **PERIODS)
-    assert again == report.replace("gaps: none;", "gaps: none, there already;").replace(
-        "written", "there already"
-    )
-
-
-def test_an_import_refuses_all_that_cannot_be_and_keeps_nothing_of_it(world: Path, tmp_path: Path) -> None:
-    def write(file: h5py.File, name: str, date: str, grid: np.ndarray) -> None:
-        row, col = np.argwhere(grid != -99999)[5]
-        if date in ("2001-02-03", "2001-02-04", "2001-04-05") and name != "soil_moisture":
-            grid[row, col] = -9999
-        file[date] = grid
-
-    archive = archive_of(world, tmp_path / "archive", write)
-    table = pd.read_parquet(next(archive.glob("*.parquet"))).rename(columns={"riverflow": "discharge_vol"})
-    hide(table, "discharge_vol", -999.0).to_parquet(next(archive.glob("*.parquet")))
-    row, col = cell(world)
-    for _ in range(2):  # nothing that was refused counts as there already
-        with pytest.raises(DataError) as caught:
-            read(archive, tmp_path / "merged", **PERIODS)
-        text = str(caught.value)
-        assert text.splitlines()[0].endswith("got 5 faults:")
-        assert re.search(
-            r"1. precipitation in .*archive must lie within 0 and 2000 mm/day, got 2 other values in 1 place, "
-            rf"first -9999 on 2001-02-03 \(.*precip/2001-02.h5\) in cell \[{row}, {col}\]",
-            text,
-        )
-        assert re.search(r"first -9999 on 2001-04-05 \(.*temp/2001-04.h5\)", text)
-        assert re.search(
-            r"discharge_vol in .* within 0 and 500000 m3/s, got 3 other values in 1 place, "
-            "first -999 on 2001-02-03 at 1008",
-            text,
-        )
-    assert not (tmp_path / "merged").exists()
-    assert len(list((tmp_path / ".merged.partial").glob("*.h5"))) == 2
-
-
-def test_packed_discharge_becomes_millimetres(world: Path, tmp_path: Path, whole: WaterData) -> None:
-    archive = archive_of(world, tmp_path / "archive", write_plain)
-    areas = pd.read_csv(next(archive.glob("*.csv"))).set_index("id")["catchment-area"]
-
-    def change(table: pd.DataFrame) -> pa.Table:
-        table["discharge_vol"] = (
-            (table.pop("riverflow") * table["ID"].map(areas) / 86.4 / 1e-4).round().astype(np.int32)
-        )
-        return with_metadata(
-            hide(table, "discharge_vol", -1), "discharge_vol", _FillValue="-1", scale_factor="1e-4"
-        )
-
-    change_series(archive, change)
-    report = read(archive, tmp_path / "merged", **PERIODS)
-    assert " m3/s, 0.2 % missing" in report
-    data = opened(tmp_path / "merged")
-    assert data.vector_observed is not None
-    seen, expected = (each.vectors[:, 1] * each.std[4] + each.mean[4] for each in (data, whole))
-    known = data.vector_observed[:, 1]
-    assert int((~known[:, data.geometry.member_valid]).sum()) == 3
-    np.testing.assert_allclose(seen[known], expected[known], atol=1e-2)
-
-
-def test_days_in_two_units_are_refused(world: Path, tmp_path: Path) -> None:
-    def write(file: h5py.File, name: str, date: str, grid: np.ndarray) -> None:
-        file[date] = grid
-        file[date].attrs["units"] = "K" if date == "2001-02-03" else "degC"
-
-    archive = archive_of(world, tmp_path / "archive", write)
-    with pytest.raises(
-        DataError, match=r"one unit, got K for 2001-02-03 in .*2001-02.h5 and degC for 2001-01-01"
-    ):
-        read(archive, tmp_path / "merged", **PERIODS)
-
-
-def test_a_mask_of_another_grid_is_refused_at_the_import(world: Path, tmp_path: Path) -> None:
-    archive = archive_of(world, tmp_path / "archive", write_plain)
-    (mask,) = archive.glob("*mask*")
-    np.save(mask, np.ones((20, 21), np.uint8))
-    with pytest.raises(
-        DataError, match=r"mask must have the shape of the grids, got \(20, 21\) for \(20, 20\)"
-    ):
-        read(archive, tmp_path / "merged", **PERIODS)
