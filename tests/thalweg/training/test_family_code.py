@@ -1,7 +1,9 @@
 """What a user reads of an error inside a family's own code."""
 
 import errno
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -45,6 +47,25 @@ def test_an_error_of_torch_in_a_loss_names_the_line_of_the_family(
 def test_an_error_on_the_way_back_says_so(order: Orders, run: Run) -> None:
     with pytest.raises(TrialError, match=r"RuntimeError: .* in the backward pass of its loss"):
         run(order(fails_in="backward"))
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda: torch.empty(2**60),
+        lambda: bytearray(2**62),
+        lambda: exec("raise torch.OutOfMemoryError('CUDA out of memory')", {"torch": torch}),
+    ],
+)
+def test_too_little_memory_is_no_fault_of_the_family(
+    ask: Callable[[], Any], order: Orders, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ToyTask, "losses", lambda self, model, batch, progress: ask())
+    with pytest.raises(
+        TrialError, match=r"^the memory of a worker must hold .*; lower optimization\.micro_"
+    ) as told:
+        run(order())
+    assert "mend" not in str(told.value)
 
 
 def test_errors_of_thalweg_and_of_its_surroundings_pass(order: Orders, world: World) -> None:
