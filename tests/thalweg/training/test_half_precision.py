@@ -95,9 +95,10 @@ def test_what_no_sample_reaches_has_a_gradient_of_zero(
 ) -> None:
     task = ToyTask(Toy())
     model = task.build(None)
-    model.idle = nn.Linear(2, 2)
+    idle = nn.Linear(2, 2)
+    model.add_module("idle", idle)
     dtype = half_precision.DTYPES[precision]
-    before = model.idle.weight.detach().clone().to(dtype).float()
+    before = idle.weight.detach().clone().to(dtype).float()
     knobs = Optimization(lr=0.5, weight_decay=0.5, zero_stage=zero_stage, precision=precision, batch_size=4)
     started = engine.start(engine.TaskModule(task, model), Stage(), knobs, Layout.of(4, 2, 1))
     if precision == "fp16":
