@@ -170,10 +170,7 @@ def load(engine: DeepSpeedEngine, folder: Path, world: World) -> None:
 
 
 def fp32_weights(folder: Path) -> dict[str, Tensor]:
-    """Returns weights and buffers of a checkpoint in fp32, gathered from the shards of all ranks, frozen ones too.
-
-    Integers stay as they are, for fp32 counts to 2**24 only.
-    """
+    """Returns weights and buffers of a checkpoint in fp32, gathered from the shards of all ranks, frozen ones too."""
     import torch
     from deepspeed.utils.zero_to_fp32 import get_fp32_state_dict_from_zero_checkpoint
 
@@ -182,8 +179,7 @@ def fp32_weights(folder: Path) -> dict[str, Tensor]:
     # Everything but at stage 3, rounded to the precision of training; the file is our own.
     if states.exists():
         content = torch.load(states, map_location="cpu", weights_only=False)
-        found = content["module"].items()
-        weights = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in found}
+        weights = {name: tensor.float() for name, tensor in content["module"].items()}
         weights |= saved_masters(content)
     if any((folder / _TAG).glob(_OPTIMIZER_SHARDS)):  # what was trained, unrounded; all of it at stage 3
         weights |= get_fp32_state_dict_from_zero_checkpoint(str(folder), tag=_TAG)
