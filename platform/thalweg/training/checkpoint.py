@@ -59,7 +59,8 @@ def save(engine: DeepSpeedEngine, folder: Path, state: State, world: World) -> N
             partial.rename(folder)
             _sync_path(folder.parent)
     except BaseException as error:
-        cause = cause_of(error, partial if partial.exists() else folder.parent)
+        failed = isinstance(error, Exception)  # not a Ctrl-C, whatever error it fell upon
+        cause = cause_of(error, partial if partial.exists() else folder.parent) if failed else None
         if world.rank == 0:
             shutil.rmtree(partial, ignore_errors=True)
         if cause is None:

@@ -22,30 +22,36 @@ def blaming(package: str) -> Iterator[None]:
     """Turns an error in a family's code into one that a user can read; the traceback stays as its cause.
 
     Errors of Thalweg, a full disk and faults of the process group pass, and so does whatever was raised without
-    a line of the family: it is not the family's fault.
+    a line of the family: it is not the family's fault. Nor is it that memory does not suffice.
 
     Args:
         package: Dotted name of the family's package.
 
     Raises:
-        TrialError: The family's code raised, and the message names the place there; or the memory was too small.
+        TrialError: The family's code raised, and the message names the place there; or memory does not suffice.
     """
     try:
         yield
     except ThalwegError:
         raise
-    except torch.OutOfMemoryError as error:
-        raise TrialError(
-            f"a trial must fit into the memory of its device, got {_told(error)}; lower "
-            "optimization.micro_batch_size, or take a smaller model"
-        ) from error
     except Exception as error:
-        place = None if is_full_disk(error) or is_group_fault(error) else _place(package, error)
+        if _lacks_memory(error):
+            raise TrialError(
+                f"the memory of a worker must hold its model and a micro-batch, got {_told(error)}; lower "
+                "optimization.micro_batch_size, which changes no result, or the size of the model"
+            ) from error
+        passes = is_full_disk(error) or is_group_fault(error)
+        place = None if passes else _place(package, error)
         if place is None:
             raise
         raise TrialError(
             f"the code of {package} must run, got {_told(error)} in {place}; mend it there"
         ) from error
+
+
+def _lacks_memory(error: Exception) -> bool:
+    on_cpu = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return on_cpu or isinstance(error, torch.OutOfMemoryError | MemoryError)
 
 
 def _place(package: str, error: Exception) -> str | None:

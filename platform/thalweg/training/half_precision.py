@@ -101,13 +101,27 @@ def settle(engine: DeepSpeedEngine) -> None:
         return
     engine.optimizer.refresh_fp32_params()
     engine.optimizer.state.clear()
-    for group in engine.optimizer.fp16_groups:
-        for parameter in group:
-            parameter.grad_dtype = torch.float32
+    _accumulate_in_fp32(engine)
     names = {parameter: name for name, parameter in engine.module.named_parameters()}
     state_dict = engine.optimizer.state_dict
     groups = [[names[parameter] for parameter in group] for group in engine.optimizer.fp16_groups]
     engine.optimizer.state_dict = lambda: state_dict() | {_NAMES: groups}
+
+
+def _accumulate_in_fp32(engine: DeepSpeedEngine) -> None:
+    trained = [parameter for group in engine.optimizer.fp16_groups for parameter in group]
+    for parameter in trained:
+        parameter.grad_dtype = torch.float32
+    found = engine._get_gradients_for_reduction
+
+    def all_found() -> Any:
+        # DeepSpeed would give what no sample of a batch reached zeros in half precision, which torch refuses here.
+        for parameter in trained:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter, dtype=torch.float32)
+        return found()
+
+    engine._get_gradients_for_reduction = all_found
 
 
 def loss_scale(engine: DeepSpeedEngine) -> float:

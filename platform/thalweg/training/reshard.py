@@ -54,7 +54,9 @@ def load(engine: DeepSpeedEngine, folder: Path, rank: int, num_workers: int) -> 
     mine[_MASTERS] = [
         _part([part[_MASTERS][group] for part in parts], rank, size) for group, size in enumerate(sizes)
     ]
-    state = {group: _moments(parts, group, rank, size) for group, size in enumerate(sizes)}
+    # Empty where the loss scale has fallen since the start and no step was taken.
+    held = parts[0][_STATE]["state"]
+    state = {group: _moments(parts, group, rank, size) for group, size in enumerate(sizes) if group in held}
     mine[_STATE] = {**parts[0][_STATE], "state": state}
     engine.optimizer.load_state_dict([mine] * num_workers, load_from_fp32_weights=True)
 

@@ -7,6 +7,7 @@ from statistics import mean
 from typing import get_args
 
 import pytest
+from kept import keep
 
 from thalweg.search.ledger import Evaluation, Ledger, Proposal
 from thalweg.search.records import StudyRecord
@@ -96,9 +97,10 @@ def drive(ledger: Ledger, lanes: int, evaluations: int) -> None:
         proposal, left = running.pop(number)
         params, samples = proposal.params, left[0]
         depth = (params["x"] - 0.3) ** 2 + params["width"] / 64 + params.get("bend", 0.0) / 100
-        ledger.report(
-            number, Evaluation(samples=samples, value=depth + 10 / samples, checkpoint=f"/kept/{number}")
+        place = keep(
+            ledger.directory, number, samples, proposal.config.model_dump(mode="json"), study=ledger.identity
         )
+        ledger.report(number, Evaluation(samples=samples, value=depth + 10 / samples, checkpoint=place))
         evaluations -= 1
         if not left[1:]:
             ledger.complete(number)

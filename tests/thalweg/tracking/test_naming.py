@@ -28,7 +28,7 @@ def test_names_that_differ_after_what_mlflow_takes_of_them_stay_two() -> None:
 
 
 def test_a_good_name_stays_as_it_is() -> None:
-    for name in ("loss/soil_moisture", "x" * 250, "Güte", "η", "lr _max_", "a: b.c-d"):
+    for name in ("loss/soil_moisture", "x" * 250, "G\u00fcte", "\u03b7", "lr _max_", "a: b.c-d"):
         assert naming.key(name) == name
 
 

@@ -162,7 +162,10 @@ def test_names_and_values_that_mlflow_refuses_are_recorded_all_the_same(
     assert run.data.metrics[names["RMSE [mm/day]"]] == 2.0
 
 
-NAMES = ("β₁", "β₂", "η", "λ", "lr (max)", "lr [max]", "x" * 300, "x" * 299 + "y", "with/dataset", "plain")
+NAMES = (
+    *("\u03b2\u2081", "\u03b2\u2082", "\u03b7", "\u03bb", "lr (max)", "lr [max]"),
+    *("x" * 300, "x" * 299 + "y", "with/dataset", "plain"),
+)
 
 
 def test_names_that_look_alike_to_mlflow_are_told_apart_and_their_originals_kept(
@@ -178,7 +181,7 @@ def test_names_that_look_alike_to_mlflow_are_told_apart_and_their_originals_kept
     run = recorded()["trial 000"]
     assert sorted(run.data.params.values()) == sorted([*map(str, range(len(NAMES))), "tiny"])
     assert sorted(run.data.metrics.values()) == sorted([*range(len(NAMES)), 1.0])
-    assert (run.data.params["plain"], run.data.params["λ"]) == ("9", "3")
+    assert (run.data.params["plain"], run.data.params["\u03bb"]) == ("9", "3")
     original = {name.removeprefix("name/"): run.data.tags[name] for name in run.data.tags if "name/" in name}
     told = {original.get(name, name): value for name, value in run.data.params.items()}
     assert {name: told[name] for name in NAMES if name != "with/dataset"} == {

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from torch import Tensor
 
-from thalweg.training import engine
+from thalweg.training import engine, half_precision
 from thalweg.training.orders import Report, TrialOrder
 from thalweg.training.process_group import World, join
 from thalweg.training.session import DataCache, Session
@@ -25,26 +26,48 @@ STEP: dict[str, Any] = {
     "lr_schedule": "constant",
     "warmup_ratio": 0.0,
 }
-"""AdamW that moves each weight by ``lr * g / (1 + |g|)``, so that the gradient g follows from what a step did."""
+"""AdamW whose first moment is the gradient of the last step, and that moves each weight by ``lr * g / (1 + |g|)``."""
 
 
 def step_gradient(session: Session) -> tuple[dict[str, Tensor], Report]:
     """Takes a fresh session to its first evaluation, one step of `STEP` away.
 
     Returns:
-        The gradient of all that the first stage trains, in fp32, and the report.
+        The gradient of all that the first stage trains, in fp32 as the optimizer got it, and the report.
     """
     before = engine.full_weights(session._engine)
     groups = session.task.stages()[0].groups
-    names = [name for name, weight in session._module.model.named_parameters() if weight.requires_grad]
     report = session.advance()
     after = engine.full_weights(session._engine)
     gradient = {}
-    for name in names:
+    for name, weight in session._module.model.named_parameters():
+        if not weight.requires_grad:
+            continue
+        gradient[name] = _first_moment(session, weight)
         group = max((group for group in groups if name.startswith(group.prefix)), key=lambda g: len(g.prefix))
-        moved = (before[name] - after[name]) / (session.task.config.optimization.lr * group.lr_scale)
-        gradient[name] = moved / (1 - moved.abs())
+        rate = session.task.config.optimization.lr * group.lr_scale
+        moved = before[name] - rate * gradient[name] / (1 + gradient[name].abs())
+        torch.testing.assert_close(after[name], moved, rtol=1e-5, atol=1e-6)
     return gradient, report
+
+
+def _first_moment(session: Session, weight: Any) -> Tensor:
+    """Returns the whole first moment that AdamW keeps of a weight, in the weight's form; for one worker."""
+    from deepspeed.utils import safe_get_full_optimizer_state
+
+    optimizer, zero_stage = session._engine.optimizer, session._engine.zero_optimization_stage()
+    if zero_stage == 3:
+        moment = safe_get_full_optimizer_state(weight, "exp_avg")
+    elif zero_stage:
+        place = weight._hp_mapping
+        flat = optimizer.single_partition_of_fp32_groups[place.param_group_index]
+        address = place.get_hp_fragment_address()
+        moment = optimizer.state[flat]["exp_avg"].narrow(0, address.start, address.numel).view_as(weight)
+    else:
+        master = half_precision.masters(session._engine).get(weight, weight)
+        moment = optimizer.state[master]["exp_avg"]
+    whole: Tensor = moment.detach().float().clone()
+    return whole
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,10 @@ def test_the_first_who_writes_them_is_heard(tmp_path: Path) -> None:
 def test_a_full_disk_is_said_and_leaves_nothing(
     tmp_path: Path, room: Callable[[int], AbstractContextManager[None]]
 ) -> None:
-    with room(10), pytest.raises(OutputError, match="free space or choose another --output"):
+    with (
+        room(10),
+        pytest.raises(OutputError, match=r"baselines .*free space and give the same command again"),
+    ):
         baselines.write_once(tmp_path, FOUND)
     assert list(tmp_path.iterdir()) == []
     assert baselines.read(tmp_path) is None

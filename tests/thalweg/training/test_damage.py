@@ -241,6 +241,25 @@ def test_a_checkpoint_that_does_not_fit_is_no_traceback_and_leaves_nothing(
     assert last.done
 
 
+def test_a_ctrl_c_in_a_checkpoint_stays_one_and_leaves_nothing(
+    trial: tuple[TrialOrder, Path], world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order, folder = trial
+
+    def interrupted(path: Path) -> None:
+        try:
+            raise OSError(errno.EINTR, "interrupted")
+        except OSError:
+            raise KeyboardInterrupt from None
+
+    session = Session(order, world, DataCache())
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(checkpoint, "_sync_path", interrupted)
+        session.advance(192)
+    session.close()
+    assert incomplete(folder) == []
+
+
 def test_a_disk_that_was_full_a_moment_ago_was_full(tmp_path: Path) -> None:
     torn = RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 128 vs 22")
     cause = cause_of(torn, tmp_path)

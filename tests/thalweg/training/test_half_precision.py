@@ -89,6 +89,31 @@ def test_no_step_hides_in_the_start_of_an_engine(precision: Precision, zero_stag
 
 
 @every_stage
+@pytest.mark.parametrize("precision", ["fp32", *HALF])
+def test_what_no_sample_reaches_has_a_gradient_of_zero(
+    precision: Precision, zero_stage: int, world: World
+) -> None:
+    task = ToyTask(Toy())
+    model = task.build(None)
+    idle = nn.Linear(2, 2)
+    model.add_module("idle", idle)
+    dtype = half_precision.DTYPES[precision]
+    before = idle.weight.detach().clone().to(dtype).float()
+    knobs = Optimization(lr=0.5, weight_decay=0.5, zero_stage=zero_stage, precision=precision, batch_size=4)
+    started = engine.start(engine.TaskModule(task, model), Stage(), knobs, Layout.of(4, 2, 1))
+    if precision == "fp16":
+        started.optimizer.loss_scale = 128.0
+    for _ in range(2):
+        started.backward(
+            half_precision.loss_scale(started) * model(torch.ones(4, 4)).sum(), scale_wrt_gas=False
+        )
+        engine.step(started)
+    after = engine.full_weights(started)["idle.weight"]
+    engine.release(started)
+    torch.testing.assert_close(after, 0.75 * before)  # decay and nothing else
+
+
+@every_stage
 @every_half
 def test_masters_outlive_a_stage_unrounded(
     precision: str, zero_stage: int, order: Orders, world: World

@@ -104,7 +104,7 @@ def _attributes(archive: Path) -> Path:
 
 def _rewrite(path: Path, encoding: str = "utf-8", **options: str) -> None:
     table = pd.read_csv(path)
-    table.insert(1, "name", "Bête")
+    table.insert(1, "name", "B\u00eate")
     table.to_csv(path, index=False, encoding=encoding, **options)  # type: ignore[call-overload]
 
 

@@ -15,7 +15,7 @@ NAMES = ("latitude", "catchment-area", "bfihost")
 IDS = [39001, 7, 54057]
 VALUES = np.array([[51.5, 9948.0, 0.64], [58.1, 12.5, np.nan], [52.0, 9895.25, 0.57]])
 TABLE = pd.DataFrame(VALUES, index=pd.Index(IDS, name="id"), columns=list(NAMES))
-TABLE.insert(0, "name", ["Themse bei Kingston", "Bête", "Severn"])
+TABLE.insert(0, "name", ["Themse bei Kingston", "B\u00eate", "Severn"])
 
 
 def _csv(path: Path, table: pd.DataFrame = TABLE, encoding: str = "utf-8", **options: str) -> Path:
