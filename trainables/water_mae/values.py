@@ -14,6 +14,7 @@ from thalweg.data.faults import Faults
 from thalweg.data.hdf5 import DailyGrid, read_days
 from thalweg.data.normalization import Moments
 from thalweg.data.survey import Extremes, Survey
+from thalweg.errors import DataError
 from trainables.water_mae.config import PLAUSIBLE
 from trainables.water_mae.inputs import LandCheck
 from trainables.water_mae.layout import ATTRIBUTES, PLAUSIBLE_ATTRIBUTES
@@ -21,7 +22,7 @@ from trainables.water_mae.layout import ATTRIBUTES, PLAUSIBLE_ATTRIBUTES
 SERIES = {"evaporation": "evaporation", "riverflow": "river_flow"}
 """Modality of each column of the table of series."""
 _SERIES_COLUMNS = (*SERIES, "discharge_vol")
-DISCHARGE = Bounds("m3/s", 0, 500_000)
+DISCHARGE = Bounds("m3/s", 0, 500_000, ("m3 s-1", "cumecs"))
 """What a discharge can be: the Amazon in flood has 300,000 m3/s."""
 
 
@@ -146,6 +147,8 @@ def survey_series(
     faults, found = Faults(), {}
     for column, of_column in values.items():
         survey = _series_survey(column, path, encodings, ids)
+        with faults.collected():
+            _require_unit(path, column, encodings, survey.bounds[0])
         survey.update(of_column, ~np.isnan(of_column), dates)
         with faults.collected():
             survey.raise_if_any()
@@ -178,6 +181,16 @@ def _series_survey(
     if column in encodings:
         survey.allow(encodings[column].precision)
     return survey
+
+
+def _require_unit(path: Path, column: str, encodings: Mapping[str, Encoding], bounds: Bounds) -> None:
+    declared = encodings[column].units if column in encodings else ""
+    if declared and not bounds.is_called(declared):
+        cubic = column == "riverflow" and DISCHARGE.is_called(declared)
+        raise DataError(
+            f"{column} in {path} must be in {bounds.unit}, got the declared unit {declared!r}; "
+            f"{'name the column discharge_vol' if cubic else 'convert it, or correct the metadata of the field'}"
+        )
 
 
 def require_plausible_attributes(

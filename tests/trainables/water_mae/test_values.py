@@ -285,6 +285,29 @@ def test_a_fill_value_in_the_metadata_of_parquet_is_missing(
     assert "0.2 % missing" in data.notes[-1]
 
 
+@pytest.mark.parametrize(
+    ("column", "units", "message"),
+    [
+        (
+            "riverflow",
+            "m3 s-1",
+            r"must be in mm/day, got the declared unit 'm3 s-1'; name the column discharge_vol",
+        ),
+        ("evaporation", "kg m-2 s-1", r"must be in mm/day, got the declared unit 'kg m-2 s-1'; convert it"),
+        ("evaporation", "mm d-1", None),
+    ],
+)
+def test_a_column_of_parquet_in_another_unit_is_refused(
+    copy: Path, column: str, units: str, message: str | None
+) -> None:
+    change_series(copy, lambda table: with_metadata(table, column, units=units))
+    if message is None:
+        assert opened(copy).num_samples("val") > 0
+    else:
+        with pytest.raises(DataError, match=message):
+            opened(copy)
+
+
 @pytest.mark.parametrize("has_gaps", [False, True])
 def test_packed_columns_of_parquet_are_physical_values(copy: Path, whole: WaterData, has_gaps: bool) -> None:
     def change(table: pd.DataFrame) -> pa.Table:
