@@ -17,8 +17,8 @@ _LAW = "must be dates such as 1990-12-31"
 def to_days(values: pd.Series) -> Days:
     """Reads dates, text or numbers as days, dtype datetime64[D].
 
-    A time that belongs to a zone gives the day that a clock in that zone shows. Understood are also yyyy-mm-dd,
-    yyyymmdd, and dd/mm/yyyy or mm/dd/yyyy, whichever of both all rows allow.
+    A time that belongs to a zone gives the day that a clock in that zone shows; one after noon is refused. Understood
+    are also yyyy-mm-dd, yyyymmdd, and dd/mm/yyyy or mm/dd/yyyy, whichever of both all rows allow.
 
     Args:
         values: The column.
@@ -32,6 +32,7 @@ def to_days(values: pd.Series) -> Days:
     if isinstance(values.dtype, pd.DatetimeTZDtype):
         return _local_days(values)
     if pd.api.types.is_datetime64_dtype(values.dtype):
+        _refuse_late(values, values)
         return values.to_numpy().astype("datetime64[D]")
     if pd.api.types.is_integer_dtype(values.dtype):
         return _parsed(values.astype(str), values.iloc[0])
@@ -53,7 +54,18 @@ def _local_days(values: pd.Series) -> Days:
         raise ValueError(
             f"must be midnight in their time zone, got {values.iloc[0]}, which is midnight in UTC of another day"
         )
+    _refuse_late(local, values)
     return days
+
+
+def _refuse_late(local: pd.Series, values: pd.Series) -> None:
+    """Refuses times that may be midnight of the next day east of their clock, such as 21:00 UTC."""
+    late = local - local.dt.normalize() > pd.Timedelta(hours=12)
+    if late.any():
+        raise ValueError(
+            f"must be days, or times until noon, got {values[late].iloc[0]}, which may be midnight of the next day in "
+            "another time zone"
+        )
 
 
 def _parsed(text: pd.Series, first: object) -> Days:

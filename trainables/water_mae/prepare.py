@@ -33,6 +33,7 @@ from trainables.water_mae.values import raise_found, survey_cells, survey_traini
 FORMAT = 9
 """Version of what a store holds; part of its name."""
 _KM_PER_DEGREE = 111.195
+_ROUNDING = 1e-12  # of a sum in double precision, as a share: equal values may differ from their mean by that
 
 
 def prepare(writer: StoreWriter, files: Mapping[str, Path], knobs: DataKnobs) -> dict[str, Any]:
@@ -230,7 +231,7 @@ def _gap_notes(name: str, checks: Sequence[LandCheck], method: Filling, interpol
 
 
 def _require_spread(moments: Moments, name: str, source: Path) -> None:
-    if not moments.std > 0:
+    if not moments.std > _ROUNDING * abs(moments.mean):
         raise DataError(
             f"{name} must vary over the training split, got {moments.mean:g} everywhere in {source}; "
             "write the file again"

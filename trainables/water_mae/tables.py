@@ -127,7 +127,7 @@ def _text(path: Path) -> str:
         content = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} must be a CSV table, got {error}; copy or write the file again") from None
-    if not content.strip(b"\0\r\n\t \xff\xfe"):
+    if not content.strip(b"\0\r\n\t\v\f \xff\xfe\xef\xbb\xbf"):
         raise DataError(f"{path} must be a CSV table, got an empty file; copy or write the file again")
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
         encodings = ["utf-16"]
@@ -146,7 +146,7 @@ def _text(path: Path) -> str:
 def _rows(path: Path, text: str, columns: Sequence[str]) -> pd.DataFrame:
     """Returns the rows as text, with the separator that finds most of the columns and their names as asked for."""
     names = {name.lower(): name for name in columns}
-    header = text.lstrip().splitlines()[0]
+    header = next(iter(text.lstrip().splitlines()), "")
     known = {*names, *_IDENTIFIERS}
 
     def num_found(separator: str) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum
@@ -42,6 +42,10 @@ class NumberRange:
         step = None if step is None else _number(name, "step", step, whole)
         if not low <= high:
             raise SpaceError(f"low <= high must hold for {name!r}, got {low:g} > {high:g}")
+        if not whole and not math.isfinite(high - low):
+            raise SpaceError(
+                f"high - low must be finite for {name!r}, got {low:g} to {high:g}; name the values of use"
+            )
         if log and low <= 0:
             raise SpaceError(f"low must be positive for {name!r} with log=True, got {low:g}")
         if step is not None and step <= 0:
@@ -119,6 +123,8 @@ class ChoiceSet:
         """
         if isinstance(choices, str) or not isinstance(choices, Iterable):
             raise SpaceError(f"{name!r} must have a tuple of choices, got {choices!r}; try ({choices!r},)")
+        if isinstance(choices, Set):  # another order in every process, and so another study
+            raise SpaceError(f"the choices of {name!r} must have an order, got a set; use a tuple")
         values = tuple(_plain(name, choice) for choice in choices)
         if not values:
             raise SpaceError(f"{name!r} must have at least one choice, got none")

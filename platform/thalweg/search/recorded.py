@@ -26,15 +26,15 @@ class AskedTrial(ABC):
         self.params: dict[str, Any] = {}
         self.refusal: ThalwegError | None = None
 
-    def suggest_float(self, name: str, low: Any, high: Any, *, step: Any = None, log: bool = False) -> float:
+    def suggest_float(self, name: Any, low: Any, high: Any, *, step: Any = None, log: bool = False) -> float:
         """Answers with a number in [low, high]; what is no number is refused like any other broken law."""
         return float(self._answer(name, low, high, step, log, whole=False))
 
-    def suggest_int(self, name: str, low: Any, high: Any, *, step: Any = 1, log: bool = False) -> int:
+    def suggest_int(self, name: Any, low: Any, high: Any, *, step: Any = 1, log: bool = False) -> int:
         """Answers with a whole number in [low, high]."""
         return int(self._answer(name, low, high, step, log, whole=True))
 
-    def suggest_categorical(self, name: str, choices: Any) -> Any:
+    def suggest_categorical(self, name: Any, choices: Any) -> Any:
         """Answers with one of the choices."""
         return self._answer(name, choices)
 
@@ -46,8 +46,10 @@ class AskedTrial(ABC):
             ThalwegError: What was given does not fit the question.
         """
 
-    def _answer(self, name: str, *terms: Any, **more: Any) -> Any:
+    def _answer(self, name: Any, *terms: Any, **more: Any) -> Any:
         try:
+            if not isinstance(name, str):
+                raise SpaceError(f"a parameter's name must be text, got {name!r}; try {str(name)!r}")
             make = NumberRange.make if more else ChoiceSet.make
             domain: Domain = make(name, *terms, **more)
             if self.asked.get(name, domain) != domain:

@@ -93,7 +93,10 @@ def _as_declared(task: Task[Any, Any], found: Any, *, partial: bool) -> dict[str
     where = f"{type(task).__module__}.{type(task).__qualname__}"
     if not isinstance(found, Mapping):
         raise FamilyError(f"{where}.summarize must return a dict of metrics, got {type(found).__name__}")
-    numbers = {name: plain_scalar(value) for name, value in found.items()}
+    numbers = {
+        name: float("nan") if value is np.ma.masked else plain_scalar(value)  # its item is 0
+        for name, value in found.items()
+    }
     odd = [
         f"{name} = {numbers[name]!r:.60} ({type(value).__name__})"
         for name, value in found.items()

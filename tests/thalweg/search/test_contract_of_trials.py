@@ -113,6 +113,7 @@ LAWS: dict[str, tuple[Question, str]] = {
     "nan step": (lambda t: t.suggest_float("x", 0, 1, step=float("nan")), "step must be finite"),
     "infinite": (lambda t: t.suggest_float("x", 0, float("inf")), "high must be finite for 'x', got inf"),
     "nan": (lambda t: t.suggest_float("x", float("nan"), 1), "low must be finite"),
+    "wider than any number": (lambda t: t.suggest_float("x", -1.7e308, 1.7e308), "high - low must be finite"),
     "text": (lambda t: t.suggest_float("x", "1e-5", 1), "low must be a number for 'x', got '1e-5'"),
     "bool": (lambda t: t.suggest_int("n", False, 1), "low must be a number"),
     "fraction": (
@@ -123,6 +124,8 @@ LAWS: dict[str, tuple[Question, str]] = {
     "log of 0": (lambda t: t.suggest_float("x", 0, 1, log=True), "low must be positive"),
     "no choice": (lambda t: t.suggest_categorical("c", []), "at least one choice"),
     "text as choices": (lambda t: t.suggest_categorical("c", "ab"), r"a tuple of choices, got 'ab'; try"),
+    "set": (lambda t: t.suggest_categorical("c", {"a", "b"}), "must have an order, got a set; use a tuple"),
+    "no name": (lambda t: t.suggest_float(3, 0, 1), "name must be text, got 3; try '3'"),
     "equal": (
         lambda t: t.suggest_categorical("c", [1, True]),
         "must differ, got 1 and True, which are equal",

@@ -53,7 +53,7 @@ def test_a_number_of_any_library_is_taken(
     assert json.loads((tmp_path / "checkpoints" / "baselines.json").read_text())["zero"]["mse"] == 0.5
 
 
-@pytest.mark.parametrize("value", [np.float32("nan"), torch.tensor(float("inf"))])
+@pytest.mark.parametrize("value", [np.float32("nan"), torch.tensor(float("inf")), np.ma.masked])
 def test_a_number_that_is_not_finite_is_left_out(
     value: Any, order: Orders, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -198,6 +198,15 @@ def test_a_field_that_never_varies_is_refused(tiny_copy: Path) -> None:
     _refused(tiny_copy, "soil_moisture must vary over the training split, got 0.25 everywhere")
 
 
+@pytest.mark.parametrize("value", [0.1, 1.0, 3.7])
+def test_a_river_flow_that_never_varies_is_refused(tiny_copy: Path, value: float) -> None:
+    (path,) = tiny_copy.glob("*.parquet")
+    table = pd.read_parquet(path).assign(riverflow=np.float32(value))
+    path.unlink()
+    table.to_parquet(path)
+    _refused(tiny_copy, "river_flow must vary over the training split")
+
+
 @pytest.mark.parametrize("column", ["date", "ID", "evaporation", "riverflow"])
 def test_a_parquet_without_a_column_is_refused(tiny_copy: Path, column: str) -> None:
     _change_series(tiny_copy, lambda table: table.drop(columns=column))

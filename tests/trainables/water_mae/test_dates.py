@@ -49,6 +49,14 @@ def test_days_of_utc_keep_their_date_east_of_it_and_are_refused_west_of_it() -> 
         to_days(world.dt.tz_convert("America/Los_Angeles"))
 
 
+@pytest.mark.parametrize("zone", ["+03:00", "Europe/Berlin", "Europe/London", "Australia/Sydney"])
+def test_midnights_that_became_times_of_utc_are_refused(zone: str) -> None:
+    world = STAMPS.dt.tz_localize(zone).dt.tz_convert("UTC")
+    for column in (world, world.dt.tz_localize(None)):
+        with pytest.raises(ValueError, match=r"got .*, which may be midnight of the next day in another"):
+            to_days(column)
+
+
 @pytest.mark.parametrize(
     ("column", "message"),
     [

@@ -105,7 +105,9 @@ def test_all_faults_of_attributes_are_told_at_once(tmp_path: Path, case: str) ->
         assert re.search(message, str(error.value)), error.value
 
 
-@pytest.mark.parametrize("content", [b"", b"\n\n", b"\xff\xfe", b"\0\0\0\0"])
+@pytest.mark.parametrize(
+    "content", [b"", b"\n\n", b"\xff\xfe", b"\0\0\0\0", b"\xef\xbb\xbf", b"\xef\xbb\xbf\r\n"]
+)
 def test_an_empty_file_is_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "table.csv").write_bytes(content)
     with pytest.raises(DataError, match=r"table.csv must be a CSV table, got an empty file"):
