@@ -15,7 +15,10 @@ from thalweg.data.bounds import Bounds
 IMAGE_MODALITIES = ("precipitation", "soil_moisture", "temperature")
 VECTOR_MODALITIES = ("evaporation", "river_flow")
 MODALITIES = IMAGE_MODALITIES + VECTOR_MODALITIES
-_MM_PER_DAY = ("mm", "mm/d", "mm day-1", "mm d-1", "kg m-2", "kg m-2 day-1", "kg m-2 d-1", "kg/m2/day")
+_MM_PER_DAY = (
+    *("mm", "mm/d", "mm day-1", "mm d-1", "mm per day", "millimeters", "millimetres"),
+    *("kg m-2", "kg/m2", "kg m-2 day-1", "kg m-2 d-1", "kg/m2/day", "kg/m2/d"),
+)
 PLAUSIBLE: Mapping[str, tuple[Bounds, ...]] = {
     "precipitation": (
         Bounds("mm/day", 0, 2000, _MM_PER_DAY),
@@ -23,7 +26,12 @@ PLAUSIBLE: Mapping[str, tuple[Bounds, ...]] = {
         Bounds("m/day", 0, 2, ("m", "m d-1", "m day-1")),
     ),
     "soil_moisture": (
-        Bounds("1", 0, 1, ("m3 m-3", "m3/m3", "fraction", "share", "volumetric")),
+        Bounds(
+            "1",
+            0,
+            1,
+            ("m3 m-3", "m3/m3", "cm3/cm3", "fraction", "share", "volumetric", "-", "dimensionless", "none"),
+        ),
         Bounds("mm", 0, 5000, ("kg m-2", "kg/m2")),
         Bounds("%", 0, 100, ("percent",)),
     ),
@@ -32,7 +40,15 @@ PLAUSIBLE: Mapping[str, tuple[Bounds, ...]] = {
             "degC",
             -100,
             100,
-            ("C", "\N{DEGREE SIGN}C", "celsius", "degrees celsius", "degree_C", "degrees_C"),
+            (
+                "C",
+                "\N{DEGREE SIGN}C",
+                "celsius",
+                "degree celsius",
+                "degrees celsius",
+                "degree_C",
+                "degrees_C",
+            ),
         ),
         Bounds("K", 150, 350, ("kelvin", "degK", "deg_K", "degrees kelvin")),
     ),

@@ -64,7 +64,7 @@ class Survey:
         place: Returns the words for a place, given its number.
         way_out: How a file says that a value is none.
         hint: One more way out.
-        units: The declared unit, empty where none is; one that is not known counts as none.
+        units: The declared unit, empty where none is; one that is not known is refused.
     """
 
     def __init__(
@@ -82,6 +82,7 @@ class Survey:
         self._way_out = f"{way_out}, or write NaN{'; ' if hint else ''}{hint}"
         self._choice = tuple(bounds)
         self._bounds = next((each for each in bounds if each.is_called(units)), None)
+        self._unknown_unit = units if units and self._bounds is None else ""
         if len(self._choice) == 1:
             (self._bounds,) = self._choice
         self._slack = _ROUNDING
@@ -167,8 +168,14 @@ class Survey:
         """Refuses what cannot be.
 
         Raises:
-            DataError: A value lies beyond the bounds of its unit.
+            DataError: The declared unit is not known, or a value lies beyond the bounds of its unit.
         """
+        if self._unknown_unit:
+            known = ", ".join(each.unit for each in self._choice)
+            raise DataError(
+                f"{self._name} in {self._source} must be in one of the units {known}, got the declared unit "
+                f"{self._unknown_unit!r}; convert it, or correct the attribute units"
+            )
         if not self._num_wrong or self._bounds is None:
             return
         num_places = len(self._wrong_places)

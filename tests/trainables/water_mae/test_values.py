@@ -308,6 +308,15 @@ def test_a_column_of_parquet_in_another_unit_is_refused(
             opened(copy)
 
 
+@pytest.mark.parametrize(("name", "units"), [("temperature", "degF"), ("precipitation", "mm/h")])
+def test_a_grid_in_a_unit_that_is_not_known_is_refused(copy: Path, name: str, units: str) -> None:
+    declare(copy, name, units=units)
+    with pytest.raises(
+        DataError, match=f"{name} in .* must be in one of the units .*, got the declared unit '{units}'"
+    ):
+        opened(copy)
+
+
 @pytest.mark.parametrize("has_gaps", [False, True])
 def test_packed_columns_of_parquet_are_physical_values(copy: Path, whole: WaterData, has_gaps: bool) -> None:
     def change(table: pd.DataFrame) -> pa.Table:
