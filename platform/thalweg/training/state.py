@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import zipfile
+import zlib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -23,6 +24,8 @@ FROM_BEFORE = ""
 """Identity of the study in checkpoints of a version that did not know it."""
 _OWN = "sha256"  # of the state itself
 _PARTIAL = ".{}.partial"
+# What zipfile raises for damaged names, flags, methods and offsets, beside its own.
+_NO_ARCHIVE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -179,7 +182,7 @@ def _damaged_archive(folder: Path) -> str:
             with zipfile.ZipFile(file) as archive:
                 if archive.testzip() is not None:
                     return f"{name} has changed since it was written"
-        except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
+        except _NO_ARCHIVE as error:
             return f"{name}: {error}"
     return ""
 

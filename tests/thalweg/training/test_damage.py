@@ -5,11 +5,12 @@ import json
 import resource
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from tests.thalweg.training.conftest import Orders, Run
 from thalweg.errors import OutputError, TrialError
@@ -301,3 +302,22 @@ def test_a_checkpoint_is_on_the_disk_before_it_has_its_name(
     files = {partial / file.relative_to(place) for file in place.rglob("*") if file.name != STATE}
     assert files | {partial} <= set(synced)
     assert synced[-1] == place.parent
+
+
+def test_an_archive_of_an_earlier_version_is_judged_wherever_a_bit_of_it_has_changed(tmp_path: Path) -> None:
+    folder = tmp_path / "trial-00000" / "samples-000000000064"
+    file = folder / WEIGHTS
+    file.parent.mkdir(parents=True)
+    weights = torch.arange(16.0)
+    torch.save({"weights": weights}, file)
+    state = State(Report(samples=64, samples_seen=64, value=0.5, metrics={}), {}, "lab", 0)
+    (folder / STATE).write_text(json.dumps(asdict(replace(state, files={}))))
+    _from_before(folder)
+    whole = file.read_bytes()
+    start = whole.index(weights.numpy().tobytes())
+    assert newest_whole({folder.parent: {FROM_BEFORE}}, {}).folder == folder
+    for position in range(len(whole)):
+        file.write_bytes(whole[:position] + bytes([whole[position] ^ 128]) + whole[position + 1 :])
+        found = newest_whole({folder.parent: {FROM_BEFORE}}, {})
+        assert found.folder is None or not start <= position < start + 64, position
+        assert bool(found.skipped) == (found.folder is None)
