@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from ray import train
 from ray.train.torch import TorchConfig, TorchTrainer
 
 from thalweg.errors import LaneDiedError
-from thalweg.lanes import deaths
+from thalweg.lanes import deaths, private_ray
 from thalweg.lanes.channel import Channel, Command, Restarted, Silence
 from thalweg.lanes.entrance import Coroner, enter
 from thalweg.lanes.gang import Gang
@@ -55,18 +54,6 @@ class LaneSettings:
     study: str = ""
 
 
-def _name_this_cluster() -> None:
-    """Makes sure that Ray Train's clean-up asks this cluster, however many run on the machine.
-
-    The actor that removes a dead lane's placement group finds its cluster by this variable only, and Ray Train hands
-    its actors no variables but those on a list of its own.
-    """
-    from ray.train.v2._internal import constants
-
-    os.environ["RAY_ADDRESS"] = ray.get_runtime_context().gcs_address
-    constants.ENV_VARS_TO_PROPAGATE.add("RAY_ADDRESS")
-
-
 class Lane:
     """A warm worker group and the channel through which it is driven.
 
@@ -84,7 +71,7 @@ class Lane:
         self._settings = settings
         self._ended = ""  # why this lane has ended its own workers
         self._details = ""
-        _name_this_cluster()
+        private_ray.name_this_cluster()
         self._error: BaseException | None = None
         self._channel: Any = ray.remote(num_cpus=0)(Channel).remote(settings.gang.num_workers)
         trainer = self._trainer(name)
