@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from thalweg.lanes.gang import Gang
-from thalweg.lanes.trainable import Lane, LaneSettings
+from thalweg.lanes.lane import Lane, LaneSettings
 from thalweg.training.orders import Refusal, Report, TrialOrder
 
 # Ray warns of its own deprecations while it starts a trainer, which happens in this process here.

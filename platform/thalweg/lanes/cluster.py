@@ -8,14 +8,12 @@ import os
 import shutil
 import socket
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
 from thalweg.errors import ConnectionFailed
-from thalweg.lanes.interruption import handlers_kept
+from thalweg.lanes import private_ray
 
 _START_S = 300
 """How long the node and the dashboard of a busy machine may take to start."""
@@ -72,52 +70,13 @@ def connect(
                 _join(address)
             else:
                 tell("starting Ray on this machine")
-                closing.enter_context(_token(Path(str(temporary)), tell))
+                closing.enter_context(private_ray.local_token(Path(str(temporary)), tell))
                 _start(num_cpus, temporary, log)
             yield str(ray.get_runtime_context().gcs_address)
         finally:
             ray.shutdown()
             if temporary:
                 shutil.rmtree(temporary, ignore_errors=True)
-
-
-@contextmanager
-def _token(folder: Path, tell: Callable[[str], None]) -> Iterator[None]:
-    """Keeps the token of a local Ray in a folder where the home folder, which is Ray's own choice, cannot be written.
-
-    Args:
-        folder: A folder that lives as long as this Ray, and that nobody else can read.
-        tell: Hears what was not possible.
-    """
-    from ray._private.authentication import authentication_token_generator, authentication_token_setup
-
-    loader: Any = vars(authentication_token_setup)[
-        "AuthenticationTokenLoader"
-    ].instance()  # compiled, without types
-    off = os.environ.get("RAY_AUTH_MODE", "token").lower() != "token"
-    if off or loader.has_token(ignore_auth_mode=True):
-        yield
-        return
-    try:
-        authentication_token_setup.generate_and_save_token()
-    except (OSError, RuntimeError) as error:  # RuntimeError: there is no home folder
-        tell(
-            f"Ray's token should be kept in ~/.ray, got {error}; it is kept in {folder} until this study ends"
-        )
-    else:
-        loader.reset_cache()
-        yield
-        return
-    file = folder / "auth_token"
-    file.touch(mode=0o600)
-    file.write_text(authentication_token_generator.generate_new_authentication_token())
-    os.environ["RAY_AUTH_TOKEN_PATH"] = str(file)
-    loader.reset_cache()
-    try:
-        yield
-    finally:
-        del os.environ["RAY_AUTH_TOKEN_PATH"]
-        loader.reset_cache()
 
 
 def _start(num_cpus: int | None, temporary: str | None, log: Path) -> None:
@@ -131,7 +90,7 @@ def _start(num_cpus: int | None, temporary: str | None, log: Path) -> None:
     # Nobody takes this machine back with a notice; a watcher per lane would be a process too many.
     os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
     try:
-        with _patiently(), _signals_kept():
+        with private_ray.patient(_START_S), private_ray.signals_kept():
             ray.init(
                 address="local",
                 num_cpus=num_cpus,
@@ -147,44 +106,6 @@ def _start(num_cpus: int | None, temporary: str | None, log: Path) -> None:
             f"({os.cpu_count()} cores, load {os.getloadavg()[0]:.0f}; {log} may say more); "
             "end what else runs here and try again, or name a running cluster with --address"
         ) from error
-
-
-@contextmanager
-def _signals_kept() -> Iterator[None]:
-    """Keeps Ray from answering to the signals that end this process, which it does with a stack of C++."""
-    from ray._private import utils
-
-    set_handler: Callable[..., None] = utils.set_sigterm_handler
-    utils.set_sigterm_handler = lambda handler: None
-    try:
-        with handlers_kept():
-            yield
-    finally:
-        utils.set_sigterm_handler = set_handler
-
-
-@contextmanager
-def _patiently() -> Iterator[None]:
-    """Lets the node register as late as a busy machine makes it; Ray itself waits 30 s and cannot be told otherwise."""
-    from ray._private import services
-
-    get_node: Callable[..., Any] = services.get_node
-    deadline = time.monotonic() + _START_S
-
-    def wait(*args: Any, **kwargs: Any) -> Any:
-        while True:
-            try:
-                return get_node(*args, **kwargs)
-            except RuntimeError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.1)
-
-    services.get_node = wait
-    try:
-        yield
-    finally:
-        services.get_node = get_node
 
 
 def _brief(error: Exception) -> str:
@@ -229,9 +150,7 @@ def _no_cluster(address: str, reason: str) -> str:
 
 def _no_entrance(address: str, reason: str) -> str:
     """Says what to do where somebody listens who does not let this process in."""
-    from ray._private.authentication.authentication_utils import is_token_auth_enabled
-
-    sent = "the one that was sent is another" if is_token_auth_enabled() else "none was sent"
+    sent = "the one that was sent is another" if private_ray.sends_token() else "none was sent"
     return (
         f"a Ray cluster must answer at --address, got {address!r} ({reason}); if it asks for a token, as a head does "
         f"that finds one, {sent}: set RAY_AUTH_MODE=token and copy ~/.ray/auth_token of the head here, or set "
@@ -239,25 +158,14 @@ def _no_entrance(address: str, reason: str) -> str:
     )
 
 
-def _send_token() -> None:
-    """Sends a token of the cluster's where it lies, as a head does that finds one; a client of Ray's own does not.
-
-    Ray looks into RAY_AUTH_TOKEN, into the file that RAY_AUTH_TOKEN_PATH names, and into ``~/.ray/auth_token``. A
-    cluster that asks for no token takes it and does not mind.
-    """
-    from ray._private.authentication import authentication_token_setup
-
-    authentication_token_setup.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
-
-
 def _join(address: str) -> None:
     import ray
 
     _check_address(address)
-    _send_token()
+    private_ray.send_token()
     modules = [importlib.import_module(name) for name in _PACKAGES]
     try:
-        with _signals_kept():
+        with private_ray.signals_kept():
             ray.init(
                 address=address,
                 log_to_driver=False,
@@ -271,8 +179,6 @@ def _join(address: str) -> None:
 @contextmanager
 def _redirected(log: Path) -> Iterator[None]:
     """Sends the messages of Ray's libraries and of its node manager to a file."""
-    from ray._private import worker
-
     handler = logging.FileHandler(log, delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
     loggers = [logging.getLogger(name) for name in ("ray", "ray.tune", "ray.train", "ray.data", "ray.node")]
@@ -280,17 +186,10 @@ def _redirected(log: Path) -> Iterator[None]:
     for logger in loggers:
         logger.handlers, logger.propagate = [handler], False
         logger.setLevel(logging.WARNING)
-    # The driver's threads print warnings of the node manager, whatever `log_to_driver` says.
-    print_to_stdstream = worker.print_to_stdstream
-
-    def write(data: Mapping[str, Any], ignore_prefix: bool) -> None:
-        loggers[-1].warning("%s", "\n".join(data["lines"]))
-
-    worker.print_to_stdstream = write
     try:
-        yield
+        with private_ray.node_manager_to(loggers[-1]):
+            yield
     finally:
-        worker.print_to_stdstream = print_to_stdstream
         for logger, (handlers, propagate) in zip(loggers, before, strict=True):
             logger.handlers, logger.propagate = handlers, propagate
         handler.close()

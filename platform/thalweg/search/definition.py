@@ -14,6 +14,7 @@ from thalweg.search.records import CHECKPOINT, DEFINITION, OUTCOME
 from thalweg.search.rungs import make_pruner
 from thalweg.search.samplers import make_sampler
 from thalweg.search.space import Space
+from thalweg.search.store import private_optuna
 
 _LAWS = {  # what may not change while a name is in use, and how to say it
     "space": "search space",
@@ -83,8 +84,9 @@ def renew(study: optuna.Study, space: Space) -> tuple[optuna.Study, str]:
     trials = study.get_trials()
     while trials and trials[-1].state == TrialState.WAITING:
         trials.pop()
-    optuna.delete_study(study_name=study.study_name, storage=study._storage)
-    anew = open_study(study._storage, study.study_name, space)
+    storage = private_optuna.storage_of(study)
+    optuna.delete_study(study_name=study.study_name, storage=storage)
+    anew = open_study(storage, study.study_name, space)
     anew.set_user_attr(DEFINITION, definition_of(space))  # first: a study without one is refused for ever
     for trial in trials:
         outcome = {"reason": "interrupted: its study was defined anew", "seconds": 0.0}

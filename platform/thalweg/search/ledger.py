@@ -27,6 +27,7 @@ from thalweg.search.rungs import CONTINUES
 from thalweg.search.sources import Sources
 from thalweg.search.space import Space
 from thalweg.search.storage import Claim, SharedClaim, close_storage, losses, open_storage, tell_waits
+from thalweg.search.store import private_optuna
 from thalweg.training import baselines
 from thalweg.training.orders import CHECKPOINTS
 from thalweg.training.places import relative, resolve
@@ -203,7 +204,7 @@ class Ledger:
 
     def tell_waits(self, tell: Callable[[str], None]) -> None:
         """Lets somebody hear when the study's database is waited for."""
-        tell_waits(self._study._storage, tell)
+        tell_waits(private_optuna.storage_of(self._study), tell)
 
     def close(self) -> None:
         """Lets another process drive the study."""
@@ -281,9 +282,7 @@ class Ledger:
         """Takes up a trial that was interrupted: those that wait go first, in the order in which they began."""
         for waiting in self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
             if CONTINUES in waiting.user_attrs:
-                self._study._thread_local.cached_all_trials = None
-                self._study._storage.set_trial_state_values(waiting._trial_id, state=TrialState.RUNNING)
-                return optuna.Trial(self._study, waiting._trial_id)
+                return private_optuna.take_up(self._study, waiting)
         return None
 
     def _start(self, attributes: Mapping[str, Any], config: Mapping[str, Any]) -> Found:
@@ -466,7 +465,6 @@ class Ledger:
             outcome |= {"samples": last.samples, "metrics": finite, "protocol": last.protocol}
         if interrupted:
             outcome["interrupted"] = True
-        storage, trial_id = self._study._storage, self._frozen(number)._trial_id
-        storage.set_trial_user_attr(trial_id, OUTCOME, outcome)
+        private_optuna.set_user_attr(self._study, self._frozen(number), OUTCOME, outcome)
         self._study.tell(number, value, state=state)
         self._live.pop(number, None)

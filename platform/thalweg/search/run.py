@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
 import re
 import signal
-import subprocess
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +36,7 @@ from thalweg.lanes.interruption import ending_raises, signal_of
 from thalweg.search.director import StudyDirector
 from thalweg.search.ledger import Ledger, Proposal
 from thalweg.search.prepare import Prepared
+from thalweg.search.provenance import provenance
 from thalweg.search.records import StudyRecord, TrialRecord, expendable
 from thalweg.search.sources import Sources, tags
 from thalweg.search.storage import RUNS
@@ -285,7 +282,8 @@ def _stoppable(director: StudyDirector, broadcast: Broadcast) -> Iterator[None]:
 def _tune(prepared: Prepared, options: Options, director: StudyDirector, gang: Gang, num_lanes: int) -> None:
     from ray import tune
 
-    from thalweg.lanes.trainable import LaneSettings, LaneTrainable
+    from thalweg.lanes.lane import LaneSettings
+    from thalweg.lanes.trainable import LaneTrainable
     from thalweg.search.scheduler import StudyScheduler
     from thalweg.search.searcher import StudySearcher
 
@@ -404,32 +402,6 @@ def _active(config: Mapping[str, Any], config_type: type[FamilyConfig]) -> dict[
 
 def _milliseconds(moment: datetime | None) -> int:
     return int(1000 * (moment.timestamp() if moment else time.time()))
-
-
-def provenance() -> dict[str, str]:
-    """Returns what produced a result: versions of the code and of what it stands on, and the machine."""
-    libraries = ("thalweg", "ray", "torch", "deepspeed", "optuna")
-    facts = {f"version/{name}": version(name) for name in libraries}
-    commit = subprocess.run(
-        ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if commit.returncode == 0:
-        facts["code_version"] = commit.stdout.strip()
-    facts["python"] = platform.python_version()
-    facts["hardware"] = f"{os.cpu_count()} x {_processor()}"
-    return facts
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
 
 
 def _make_writable(directory: Path) -> None:

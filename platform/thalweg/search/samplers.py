@@ -40,7 +40,7 @@ class ResumableSampler(BaseSampler):
     def __init__(self, make: Callable[[int], BaseSampler], seed: int) -> None:
         self._make = make
         self._seed = seed
-        self._trial_id: int | None = None
+        self._number: int | None = None
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
         """Draws the sampler of a trial."""
@@ -83,19 +83,19 @@ class ResumableSampler(BaseSampler):
         self, study: optuna.Study, trial: FrozenTrial
     ) -> tuple[BaseSampler, optuna.Study, FrozenTrial]:
         """Returns the sampler of a trial, the study as it sees it, and the trial in its place."""
-        if trial._trial_id != self._trial_id:
+        if trial.number != self._number:
             trials = study.get_trials(deepcopy=False)
             first = first_numbers(trials)
             places = {number: place for place, number in enumerate(sorted(set(first.values())))}
             self._place = places[first[trial.number]]
             self._view = _as_uninterrupted(study, {number: places[first[number]] for number in first})
             self._sampler = self._make(_mixed(self._seed, self._place))
-            self._trial_id = trial._trial_id
+            self._number = trial.number
         return self._sampler, self._view, _placed(trial, self._place)
 
     def __getstate__(self) -> dict[str, Any]:
         """Keeps what belongs to one trial out of a copy."""
-        return {"_make": self._make, "_seed": self._seed, "_trial_id": None}
+        return {"_make": self._make, "_seed": self._seed, "_number": None}
 
 
 def _as_uninterrupted(study: optuna.Study, places: Mapping[int, int]) -> optuna.Study:

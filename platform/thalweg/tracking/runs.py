@@ -8,7 +8,6 @@ doubt. What the study's storage holds is compared with what MLflow holds, and wh
 
 from __future__ import annotations
 
-import getpass
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +25,7 @@ from thalweg.events import (
 from thalweg.tracking import naming, notes, views
 from thalweg.tracking.batch import Batch
 from thalweg.tracking.history import CONTINUES, History, completed, is_inherited
+from thalweg.tracking.known_runs import KnownRuns
 from thalweg.tracking.spool import Leader, Moment, OpenRun, State, event_from
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class StudyRuns:
         self._client = client
         self._state = state
         self._artifact_folder = artifact_folder
-        self._children: dict[str, str] | None = None
+        self._known = KnownRuns(client, state)
 
     def apply(self, moments: list[Moment]) -> None:
         """Applies events in their order; metrics go out in few batches."""
@@ -85,22 +85,7 @@ class StudyRuns:
         Raises:
             Exception: MLflow does not answer.
         """
-        state = self._state
-        if not state.experiment_id:
-            return True
-        from mlflow.exceptions import MlflowException
-
-        try:
-            experiment = self._client.get_experiment(state.experiment_id)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
-            return False
-        if experiment.lifecycle_stage == "deleted":
-            self._client.restore_experiment(state.experiment_id)
-        self._restore()
-        needed = {state.parent_id, *(run.run_id for run in state.open.values())} - {""}
-        return needed <= {run.info.run_id for run in self._search(self._own())}
+        return self._known.exist()
 
     def check(self) -> None:
         """Raises whatever MLflow's client raises where MLflow does not answer."""
@@ -111,17 +96,11 @@ class StudyRuns:
         state, batch = self._state, Batch(self._client)
         if not state.experiment_id:
             return
-        for run in self._search(f"attributes.status = 'RUNNING' and {self._own()}"):
+        for run in self._known.search(f"attributes.status = 'RUNNING' and {self._known.own()}"):
             batch.add_tags(run.info.run_id, naming.tags({"status": _STOPPED, "reason": reason}))
             batch.end(run.info.run_id, "KILLED", time_ms)
         batch.send()
         state.open.clear()
-
-    def _restore(self) -> None:
-        """Restores those of this study's runs that somebody deleted in MLflow's pages."""
-        for run in self._search(self._own(), deleted=True):
-            self._client.restore_run(run.info.run_id)
-            self._children = None
 
     def _compare(self, kept: list[TrialKept], batch: Batch) -> None:
         """Writes anew what MLflow lacks of trials that have ended; empties the list."""
@@ -129,9 +108,9 @@ class StudyRuns:
             return
         batch.send()
         self._parent()
-        self._restore()
-        own = f"tags.`thalweg.kind` = 'trial' and {self._own()}"
-        runs = {run.info.run_name: run for run in self._search(own)}
+        self._known.restore()
+        own = f"tags.`thalweg.kind` = 'trial' and {self._known.own()}"
+        runs = {run.info.run_name: run for run in self._known.search(own)}
         lacking = {
             trial.began.number: trial
             for trial in kept
@@ -140,7 +119,7 @@ class StudyRuns:
         kept.clear()
         if not lacking:
             return
-        self._children = None  # one of them may be gone for good
+        self._known.forget_children()  # one of them may be gone for good
         told = self._history.moments(lacking)
         for number, trial in lacking.items():
             self._state.open.pop(str(number), None)
@@ -166,10 +145,10 @@ class StudyRuns:
     def _start_study(self, event: StudyStarted, time_ms: int) -> None:
         state, client, batch = self._state, self._client, Batch(self._client)
         state.started = json.loads(Moment(time_ms, event).line())["event"]
-        self._ensure_experiment(event)
-        parent = self._find_parent(event, time_ms)
+        self._known.open_experiment(event, self._artifact_folder)
+        parent = self._known.parent(event, time_ms)
         self.interrupt(time_ms)
-        tags = {**event.tags, **self._identity("study"), "space": event.space, "family": event.family}
+        tags = {**event.tags, **self._known.identity("study"), "space": event.space, "family": event.family}
         tags |= {"metric": event.metric, "mode": event.mode, "status": "running"}
         if parent is None:
             name = f"study {event.study}"
@@ -186,37 +165,8 @@ class StudyRuns:
             client.log_artifact(parent, event.source_file)
         self._write_notes()
 
-    def _ensure_experiment(self, event: StudyStarted) -> None:
-        experiment = self._client.get_experiment_by_name(event.study)
-        if experiment is None:
-            folder = self._artifact_folder
-            location = None if folder is None else (folder / naming.key(event.study)).as_uri()
-            created = self._client.create_experiment(event.study, artifact_location=location)
-            self._state.experiment_id = created
-            return
-        if experiment.lifecycle_stage == "deleted":
-            self._client.restore_experiment(experiment.experiment_id)
-        self._state.experiment_id = experiment.experiment_id
-
-    def _find_parent(self, event: StudyStarted, time_ms: int) -> str | None:
-        """Finds the parent run of this very study: by its identity, else by its folder and when it began.
-
-        The name alone would not do: people on one server share names, and a study may be begun anew.
-        """
-        self._restore()
-        found = self._search(f"tags.`thalweg.kind` = 'study' and {self._own()}")
-        if not found:
-            folder = naming.quotable(self._state.folder or event.directory)
-            here = f"tags.`thalweg.kind` = 'study' and tags.`thalweg.directory` = '{folder}'"
-            began = "" if event.finished_trials else f" and attributes.start_time = {time_ms}"
-            found = self._search(here + began)
-        if not found:
-            return None
-        self._state.study_id = found[0].data.tags["thalweg.id"]
-        return str(found[0].info.run_id)
-
     def _record_baseline(self, event: BaselineEvaluated, time_ms: int, batch: Batch) -> None:
-        run_id = self._child(naming.baseline(event.name), "baseline", time_ms)
+        run_id = self._known.child(self._parent(), naming.baseline(event.name), "baseline", time_ms)
         value = event.metrics.get(self._state.started["metric"])
         if value is not None:
             batch.add_metrics(run_id, {OBJECTIVE: value}, 0, time_ms)
@@ -227,8 +177,8 @@ class StudyRuns:
 
     def _start_trial(self, event: TrialStarted, time_ms: int, batch: Batch) -> None:
         name, tags = naming.trial(event.number), naming.tags({**event.tags, "status": "running"})
-        known = name in self._known_children()
-        run_id = self._child(name, "trial", time_ms, tags)
+        known = name in self._known.children(self._parent())
+        run_id = self._known.child(self._parent(), name, "trial", time_ms, tags)
         values = naming.params(event.params, event.config)
         run = OpenRun(run_id, searched=naming.settings(event.params), continues=tags.get(CONTINUES, ""))
         if known:
@@ -306,8 +256,8 @@ class StudyRuns:
         batch.add_tags(run.run_id, naming.tags(tags))
         batch.end(run.run_id, _MLFLOW_STATUS[status], time_ms)
         state.ended[str(event.number)] = status
-        self._rank(event, run)
-        self._add_summary(batch, time_ms)
+        _rank(state, event, run)
+        _add_summary(state, batch, time_ms)
         state.open.pop(str(event.number), None)
 
     def _end_study(self, event: StudyEnded, time_ms: int) -> None:
@@ -323,71 +273,19 @@ class StudyRuns:
         batch.send()
         self._write_notes()
 
-    def _rank(self, event: TrialEnded, run: OpenRun) -> None:
-        """Puts a complete trial into the leaderboard; an early-stopped one saw fewer samples."""
-        state = self._state
-        rest = [leader for leader in state.leaders if leader.number != event.number]
-        if event.status == "complete" and event.value is not None:
-            rest.append(Leader(event.number, event.value, run.run_id, run.searched))
-        sign = 1 if state.started["mode"] == "min" else -1
-        state.leaders = sorted(rest, key=lambda leader: sign * leader.value)[:NUM_LEADERS]
-
-    def _add_summary(self, batch: Batch, time_ms: int) -> None:
-        state = self._state
-        statuses = list(state.ended.values())
-        values = {
-            f"trials/{status}": float(statuses.count(status))
-            for status in _MLFLOW_STATUS
-            if status != _STOPPED
-        }
-        if state.leaders:
-            values["best_objective"] = state.leaders[0].value
-            batch.add_tags(state.parent_id, {"best_trial": naming.trial(state.leaders[0].number)})
-        batch.add_metrics(state.parent_id, values, len(statuses), time_ms)
-
     def _write_notes(self) -> None:
         state = self._state
         note = naming.clip(notes.experiment_note(state), naming.LONGEST_EXPERIMENT_TAG)
         self._client.set_experiment_tag(state.experiment_id, NOTE, note)
         self._client.set_tag(state.parent_id, NOTE, naming.clip(notes.leaderboard(state), naming.LONGEST_TAG))
 
-    def _identity(self, kind: str) -> dict[str, str]:
-        started = self._state.started
-        return {
-            "thalweg.study": started["study"],
-            "thalweg.kind": kind,
-            "thalweg.id": self._state.study_id,
-            "thalweg.directory": naming.quotable(self._state.folder or started["directory"]),
-            "mlflow.source.name": started["space"],
-            "mlflow.source.type": "LOCAL",
-            "mlflow.user": _user(),
-        }
-
-    def _own(self) -> str:
-        return f"tags.`thalweg.id` = '{self._state.study_id}'"
-
     def _open(self, number: int) -> OpenRun:
         """Returns a trial's run, also where its beginning was told to another tracking address."""
         known = self._state.open.get(str(number))
         if known is None:
-            known = OpenRun(self._child(naming.trial(number), "trial", None))
+            known = OpenRun(self._known.child(self._parent(), naming.trial(number), "trial", None))
             self._state.open[str(number)] = known
         return known
-
-    def _child(self, name: str, kind: str, time_ms: int | None, tags: dict[str, str] | None = None) -> str:
-        children = self._known_children()
-        if name not in children:
-            all_tags = naming.tags({**(tags or {}), **self._identity(kind)})
-            all_tags["mlflow.parentRunId"] = self._parent()
-            run = self._client.create_run(self._state.experiment_id, time_ms, all_tags, run_name=name)
-            children[name] = run.info.run_id
-        return children[name]
-
-    def _known_children(self) -> dict[str, str]:
-        if self._children is None:
-            found = self._search(f"tags.`mlflow.parentRunId` = '{self._parent()}'")
-            self._children = {run.info.run_name: run.info.run_id for run in found}
-        return self._children
 
     def _parent(self) -> str:
         if not self._state.parent_id:
@@ -396,20 +294,26 @@ class StudyRuns:
             self._start_study(event, 0)
         return self._state.parent_id
 
-    def _search(self, condition: str, *, deleted: bool = False) -> list[Run]:
-        from mlflow.entities import ViewType
 
-        view = ViewType.DELETED_ONLY if deleted else ViewType.ACTIVE_ONLY
-        found: list[Run] = []
-        token = None
-        while True:
-            page = self._client.search_runs(
-                [self._state.experiment_id], condition, view, max_results=1000, page_token=token
-            )
-            found += page
-            token = page.token
-            if not token:
-                return found
+def _rank(state: State, event: TrialEnded, run: OpenRun) -> None:
+    """Puts a complete trial into the leaderboard; an early-stopped one saw fewer samples."""
+    rest = [leader for leader in state.leaders if leader.number != event.number]
+    if event.status == "complete" and event.value is not None:
+        rest.append(Leader(event.number, event.value, run.run_id, run.searched))
+    sign = 1 if state.started["mode"] == "min" else -1
+    state.leaders = sorted(rest, key=lambda leader: sign * leader.value)[:NUM_LEADERS]
+
+
+def _add_summary(state: State, batch: Batch, time_ms: int) -> None:
+    """Counts how trials ended, and names the best one, in the study's run."""
+    statuses = list(state.ended.values())
+    values = {
+        f"trials/{status}": float(statuses.count(status)) for status in _MLFLOW_STATUS if status != _STOPPED
+    }
+    if state.leaders:
+        values["best_objective"] = state.leaders[0].value
+        batch.add_tags(state.parent_id, {"best_trial": naming.trial(state.leaders[0].number)})
+    batch.add_metrics(state.parent_id, values, len(statuses), time_ms)
 
 
 def word(event: TrialEnded) -> str:
@@ -432,10 +336,3 @@ def is_whole(kept: TrialKept, run: Run | None) -> bool:
 def _definition(event: StudyStarted) -> dict[str, Any]:
     names = ("num_trials", "samples", "num_lanes", "num_workers")
     return {name: getattr(event, name) for name in names}
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container may run under a number without a name
-        return ""

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from thalweg.lanes.gang import Gang
-from thalweg.lanes.trainable import LaneSettings, LaneTrainable
+from thalweg.lanes.lane import LaneSettings
+from thalweg.lanes.trainable import LaneTrainable
 
 
 def test_the_order_of_a_trial_follows_from_the_settings_of_its_study(tmp_path: Path) -> None:

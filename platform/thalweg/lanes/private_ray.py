@@ -1,0 +1,138 @@
+"""What Ray has no public interface for; a new version of Ray breaks this module and no other."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from thalweg.lanes.interruption import handlers_kept
+
+
+@contextmanager
+def local_token(folder: Path, tell: Callable[[str], None]) -> Iterator[None]:
+    """Keeps the token of a local Ray in a folder where the home folder, which is Ray's own choice, cannot be written.
+
+    Args:
+        folder: A folder that lives as long as this Ray, and that nobody else can read.
+        tell: Hears what was not possible.
+    """
+    from ray._private.authentication import authentication_token_generator, authentication_token_setup
+
+    loader: Any = vars(authentication_token_setup)[
+        "AuthenticationTokenLoader"
+    ].instance()  # compiled, without types
+    off = os.environ.get("RAY_AUTH_MODE", "token").lower() != "token"
+    if off or loader.has_token(ignore_auth_mode=True):
+        yield
+        return
+    try:
+        authentication_token_setup.generate_and_save_token()
+    except (OSError, RuntimeError) as error:  # RuntimeError: there is no home folder
+        tell(
+            f"Ray's token should be kept in ~/.ray, got {error}; it is kept in {folder} until this study ends"
+        )
+    else:
+        loader.reset_cache()
+        yield
+        return
+    file = folder / "auth_token"
+    file.touch(mode=0o600)
+    file.write_text(authentication_token_generator.generate_new_authentication_token())
+    os.environ["RAY_AUTH_TOKEN_PATH"] = str(file)
+    loader.reset_cache()
+    try:
+        yield
+    finally:
+        del os.environ["RAY_AUTH_TOKEN_PATH"]
+        loader.reset_cache()
+
+
+@contextmanager
+def signals_kept() -> Iterator[None]:
+    """Keeps Ray from answering to the signals that end this process, which it does with a stack of C++."""
+    from ray._private import utils
+
+    set_handler: Callable[..., None] = utils.set_sigterm_handler
+    utils.set_sigterm_handler = lambda handler: None
+    try:
+        with handlers_kept():
+            yield
+    finally:
+        utils.set_sigterm_handler = set_handler
+
+
+@contextmanager
+def patient(wait_s: float) -> Iterator[None]:
+    """Lets the node register as late as a busy machine makes it; Ray itself waits 30 s and cannot be told otherwise."""
+    from ray._private import services
+
+    get_node: Callable[..., Any] = services.get_node
+    deadline = time.monotonic() + wait_s
+
+    def wait(*args: Any, **kwargs: Any) -> Any:
+        while True:
+            try:
+                return get_node(*args, **kwargs)
+            except RuntimeError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+
+    services.get_node = wait
+    try:
+        yield
+    finally:
+        services.get_node = get_node
+
+
+def send_token() -> None:
+    """Sends a token of the cluster's where it lies, as a head does that finds one; a client of Ray's own does not.
+
+    Ray looks into RAY_AUTH_TOKEN, into the file that RAY_AUTH_TOKEN_PATH names, and into ``~/.ray/auth_token``. A
+    cluster that asks for no token takes it and does not mind.
+    """
+    from ray._private.authentication import authentication_token_setup
+
+    authentication_token_setup.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+
+
+def sends_token() -> bool:
+    """Says whether this process sends a token to a cluster."""
+    from ray._private.authentication.authentication_utils import is_token_auth_enabled
+
+    return bool(is_token_auth_enabled())
+
+
+@contextmanager
+def node_manager_to(logger: logging.Logger) -> Iterator[None]:
+    """Logs what the driver's threads print of the node manager, whatever `log_to_driver` says."""
+    from ray._private import worker
+
+    print_to_stdstream = worker.print_to_stdstream
+
+    def write(data: Mapping[str, Any], ignore_prefix: bool) -> None:
+        logger.warning("%s", "\n".join(data["lines"]))
+
+    worker.print_to_stdstream = write
+    try:
+        yield
+    finally:
+        worker.print_to_stdstream = print_to_stdstream
+
+
+def name_this_cluster() -> None:
+    """Makes sure that Ray Train's clean-up asks this cluster, however many run on the machine.
+
+    The actor that removes a dead lane's placement group finds its cluster by this variable only, and Ray Train hands
+    its actors no variables but those on a list of its own.
+    """
+    import ray
+    from ray.train.v2._internal import constants
+
+    os.environ["RAY_ADDRESS"] = ray.get_runtime_context().gcs_address
+    constants.ENV_VARS_TO_PROPAGATE.add("RAY_ADDRESS")

@@ -1,0 +1,24 @@
+"""What Optuna has no public interface for; a new version of Optuna breaks this module and no other."""
+
+from typing import Any
+
+import optuna
+from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial, TrialState
+
+
+def storage_of(study: optuna.Study) -> BaseStorage:
+    """Returns the storage that a study lies in."""
+    return study._storage
+
+
+def take_up(study: optuna.Study, waiting: FrozenTrial) -> optuna.Trial:
+    """Sets a waiting trial running; `optuna.Study.ask` would take the first one that waits, whichever it is."""
+    study._thread_local.cached_all_trials = None
+    study._storage.set_trial_state_values(waiting._trial_id, state=TrialState.RUNNING)
+    return optuna.Trial(study, waiting._trial_id)
+
+
+def set_user_attr(study: optuna.Study, trial: FrozenTrial, key: str, value: Any) -> None:
+    """Sets a user attribute of a trial that another process may have begun."""
+    study._storage.set_trial_user_attr(trial._trial_id, key, value)

@@ -1,0 +1,82 @@
+"""What is reached for within Ray."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from thalweg.lanes import private_ray
+
+
+def _asks(get_node: Callable[..., Any]) -> Any:
+    return get_node("host:1", "n")
+
+
+def test_a_node_that_registers_late_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ray._private import services
+
+    asked: list[tuple[str, str]] = []
+
+    def late(address: str, node: str) -> dict[str, str]:
+        asked.append((address, node))
+        if len(asked) < 3:
+            raise RuntimeError("no such node yet")
+        return {"node": node}
+
+    monkeypatch.setattr(services, "get_node", late)
+    with private_ray.patient(60.0):
+        assert _asks(services.get_node) == {"node": "n"}
+    assert asked == [("host:1", "n")] * 3
+    assert services.get_node is late
+
+
+def test_a_node_that_never_registers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ray._private import services
+
+    def never(*_: str) -> None:
+        raise RuntimeError("no such node")
+
+    monkeypatch.setattr(services, "get_node", never)
+    with private_ray.patient(0.3), pytest.raises(RuntimeError, match="no such node"):
+        _asks(services.get_node)
+
+
+_KEEPS = """
+import os, sys
+from pathlib import Path
+from thalweg.lanes import private_ray
+from ray._raylet import AuthenticationTokenLoader
+loader = AuthenticationTokenLoader.instance()
+folder = Path(sys.argv[1])
+with private_ray.local_token(folder, print):
+    print(loader.has_token(ignore_auth_mode=True), sorted(path.name for path in folder.iterdir()))
+print("RAY_AUTH_TOKEN_PATH" in os.environ)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("home", ["writable", "nowhere"])
+def test_rays_token_is_kept_where_it_can_be_written(home: str, tmp_path: Path) -> None:
+    folder = tmp_path / "ray"
+    folder.mkdir()
+    shell = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    done = subprocess.run(
+        [sys.executable, "-c", _KEEPS, str(folder)],
+        capture_output=True,
+        text=True,
+        env=shell | {"HOME": str(tmp_path) if home == "writable" else "/proc/nowhere"},
+        check=True,
+    )
+    *told, inside, after = done.stdout.splitlines()
+    assert after == "False"
+    if home == "writable":
+        assert (told, inside) == ([], "True []")
+        assert (tmp_path / ".ray" / "auth_token").is_file()
+    else:
+        assert inside == "True ['auth_token']"
+        assert f"it is kept in {folder}" in told[0]
+        assert (folder / "auth_token").stat().st_mode & 0o077 == 0
