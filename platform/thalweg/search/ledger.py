@@ -15,29 +15,29 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 from thalweg.config import FamilyConfig
-from thalweg.errors import ConfigError, NonFiniteError, SpaceError, StudyError, ThalwegError, TrialError
+from thalweg.errors import ConfigError, NonFiniteError, SpaceError, StudyError, ThalwegError
 from thalweg.search import continuations, records
 from thalweg.search.definition import open_study, renew, write_definition
 from thalweg.search.proposed import ProposedTrial
 from thalweg.search.records import CHECKPOINT, CONFIG, FOLDER, OUTCOME, RESUMES, StudyRecord, TrialRecord
-from thalweg.search.rungs import CONTINUES
 from thalweg.search.sources import Sources
 from thalweg.search.space import Space
 from thalweg.search.storage import Claim, SharedClaim, close_storage, losses, open_storage, tell_waits
 from thalweg.search.store import private_optuna
+from thalweg.search.study import Study
+from thalweg.search.study_protocol import StudyProtocol
+from thalweg.search.trial_queue import TrialQueue
 from thalweg.training import baselines
 from thalweg.training.orders import CHECKPOINTS
-from thalweg.training.places import relative, resolve
-from thalweg.training.state import FROM_BEFORE, Found, newest_whole
+from thalweg.training.places import relative
 
 _FIXED = "fixed_params"  # where Optuna keeps what `enqueue_trial` was given
 _IDENTITY = (
     "identity"  # user attribute of the study: what its checkpoints bear, wherever it is moved or copied
 )
-_PROTOCOL = "protocol"  # user attribute of the study: [hash, number of the first trial]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +108,9 @@ class _Live:
     earlier: float = 0.0  # seconds of the trial that it continues
     last: Evaluation | None = None
 
+    def seconds(self) -> float:
+        return self.earlier + time.monotonic() - self.began
+
 
 class Ledger:
     """Asks, records and decides; use `open`.
@@ -120,6 +123,7 @@ class Ledger:
         notes: What people should know of the opening: lines that could not be read, a definition that was replaced.
         is_new: Whether the study has just been created.
         identity: What the study's checkpoints bear.
+        protocol: The evaluation protocol that its trials share.
     """
 
     def __init__(
@@ -145,8 +149,8 @@ class Ledger:
         self._claim = claim
         self._claims = claims
         self._live: dict[int, _Live] = {}
-        self._notes: list[str] = []
-        self._protocol: list[Any] | None = study.user_attrs.get(_PROTOCOL)
+        self._queue = TrialQueue(study, directory, self.identity)
+        self.protocol = StudyProtocol(study)
 
     @classmethod
     def open(
@@ -173,33 +177,18 @@ class Ledger:
             OutputError: The folder cannot be written.
         """
         with ExitStack() as claims:  # given back here if anything fails, else by `close`
-            claim = Claim(directory)
-            claims.callback(claim.release)
-            opened = open_storage(directory, storage)
-            claims.callback(close_storage, opened)
-            study = open_study(opened, name, space)
-            if storage is not None:
-                shared = SharedClaim(study, take_over=take_over)
-                claims.callback(shared.release)
-            study, change = renew(study, space)
-            if change:
-                baselines.forget(directory / CHECKPOINTS)
-            if storage is not None:
-                if change:
-                    shared.move(study)
-                study.set_user_attr(FOLDER, str(directory.absolute()))
-            write_definition(study, space)
+            study, claim, notes = _opened(directory, name, space, storage, take_over, claims)
             sources = Sources(directory, own=name, storage=storage)
             ledger = cls(study, directory, space, sources, claim, claims)
             ledger.num_recovered = ledger._recover(claim.last_died)
-            ledger.notes = (*losses(opened), *([change] if change else []))
+            ledger.notes = notes
             ledger._claims = claims.pop_all()
         return ledger
 
     def _recover(self, died: bool) -> int:
         """Puts back what the process before left running: it died, or could not write any more when it ended."""
         reason = "interrupted: its process died" if died else "interrupted: the search was stopped"
-        ended = [self._frozen(number) for number in self.interrupt_all(reason, crashed=died)]
+        ended = [self._queue.frozen(number) for number in self.interrupt_all(reason, crashed=died)]
         return sum(bool(trial.user_attrs[OUTCOME].get("interrupted")) for trial in ended)
 
     def tell_waits(self, tell: Callable[[str], None]) -> None:
@@ -217,10 +206,6 @@ class Ledger:
     def trials(self) -> list[TrialRecord]:
         """Returns all trials in the order of their numbers."""
         return list(self.read().trials)
-
-    def best(self) -> TrialRecord | None:
-        """Returns the best complete trial."""
-        return self.read().best()
 
     def num_open(self) -> int:
         """Returns how many trials may still begin: interrupted and waiting ones do not count."""
@@ -242,16 +227,16 @@ class Ledger:
 
     def _ask(self) -> Proposal | Rejection | None:
         """Begins a trial; None where it is put back to begin earlier than its curve ends."""
-        trial = self._continued() or self._study.ask()
+        trial = self._queue.take()
         attributes = trial.user_attrs
-        frozen = self._frozen(trial.number)
+        frozen = self._queue.frozen(trial.number)
         curve = tuple(sorted(frozen.intermediate_values.items()))
         self._live[trial.number] = _Live(
             trial,
             time.monotonic(),
             {step for step, _ in curve},
             attributes.get(RESUMES),
-            self._spent(attributes.get(CONTINUES)) if RESUMES in attributes else 0.0,
+            self._queue.seconds_before(attributes),
         )
         try:
             config = self.sources.take(self.space(ProposedTrial(trial, frozen.system_attrs.get(_FIXED))))
@@ -259,14 +244,14 @@ class Ledger:
             self.fail(trial.number, str(error))
             return Rejection(number=trial.number, params=trial.params, error=error)
         document = config.model_dump(mode="json")
-        found = self._start(attributes, document)
+        found = self._queue.start(attributes, document)
         if curve and found.samples < curve[-1][0]:
-            self._begin_earlier(trial.number, found)
+            why = self._queue.put_back_earlier(trial.number, found)
+            self._end(trial.number, TrialState.FAIL, reason=f"interrupted: {why}", interrupted=True)
             return None
         trial.set_user_attr(CONFIG, document)
         if found.skipped:
-            self._tell_start(trial.number, found, "; ".join(found.skipped.values()))
-        notes, self._notes = self._notes, []
+            self._queue.note_start(trial.number, found, "; ".join(found.skipped.values()))
         trials = self._study.get_trials(deepcopy=False)
         return Proposal(
             number=trial.number,
@@ -275,41 +260,8 @@ class Ledger:
             continues=continuations.last_begun(trials, trial.number),
             checkpoint=str(found.folder) if found.folder else None,
             curve=curve,
-            notes=tuple(notes),
+            notes=self._queue.notes(),
         )
-
-    def _continued(self) -> optuna.Trial | None:
-        """Takes up a trial that was interrupted: those that wait go first, in the order in which they began."""
-        for waiting in self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
-            if CONTINUES in waiting.user_attrs:
-                return private_optuna.take_up(self._study, waiting)
-        return None
-
-    def _start(self, attributes: Mapping[str, Any], config: Mapping[str, Any]) -> Found:
-        """Finds where a trial goes on that continues another one."""
-        if RESUMES not in attributes:
-            return Found()
-        folder = resolve(self.directory, attributes[RESUMES]).parent
-        return newest_whole({folder: {self.identity, FROM_BEFORE}}, config)
-
-    def _begin_earlier(self, number: int, found: Found) -> None:
-        """Puts a trial back whose checkpoint is gone or damaged, with what its older one leaves of the curve."""
-        trial = self._frozen(number)
-        place = relative(trial.user_attrs[RESUMES])
-        is_there = resolve(self.directory, place).exists()
-        lost = f"the checkpoint {place} is {'of another configuration' if is_there else 'gone'}"
-        why = "; ".join(found.skipped.values()) or lost
-        self._tell_start(number, found, why)
-        checkpoint = relative(found.folder) if found.folder else None
-        crashes = trial.user_attrs.get(continuations.CRASHES, 0)
-        self._study.add_trial(continuations.continuation(trial, crashes, checkpoint, found.samples))
-        self._end(number, TrialState.FAIL, reason=f"interrupted: {why}", interrupted=True)
-
-    def _tell_start(self, number: int, found: Found, why: str) -> None:
-        where = f"after {found.samples:,} samples" if found.folder else "from the start"
-        before = continuations.last_begun(self._study.get_trials(deepcopy=False), number)
-        note = f"trial {before} is continued {where}: {why}"
-        self._notes += [note] if note not in self._notes else []  # the trial in its place finds the same
 
     def report(self, number: int, evaluation: Evaluation) -> bool:
         """Records an evaluation of a running trial.
@@ -331,26 +283,14 @@ class Ledger:
                 f"{self.space.study.metric} must be finite, got {evaluation.value} "
                 f"after {evaluation.samples} samples"
             )
-        self._check_protocol(number, evaluation.protocol)
+        self.protocol.keep(number, evaluation.protocol)
         live.last = evaluation
-        step = self._step(evaluation)
+        step = _step(self.space.study, evaluation)
         if step in live.steps:
             return False
         live.steps.add(step)
         live.trial.report(evaluation.value, step)
         return True
-
-    def check_protocol(self, protocol: str) -> None:
-        """Refuses to go on at another evaluation protocol than that of the study's trials.
-
-        Raises:
-            StudyError: They differ.
-        """
-        if self._protocol is not None and protocol != self._protocol[0]:
-            raise StudyError(
-                f"a study keeps its evaluation protocol: {self._study.study_name!r} has {self._protocol[0]}, "
-                f"got {protocol}; continue it with the data that it began with, or give the new study another name"
-            )
 
     def should_stop(self, number: int) -> bool:
         """Says whether the study's scheduler stops a running trial at the point that it reported last."""
@@ -372,8 +312,7 @@ class Ledger:
 
     def seconds(self, number: int) -> float:
         """Returns for how long a trial has been running, with the time of the one that it continues."""
-        live = self._live[number]
-        return live.earlier + time.monotonic() - live.began
+        return self._live[number].seconds()
 
     def took_up(self, number: int, seconds_ago: float) -> None:
         """Corrects when a trial began: its first lane may have needed a while to start."""
@@ -395,55 +334,16 @@ class Ledger:
             OutputError: The storage cannot be written. Those that are still running in it are put back when the study
                 is opened again, and not counted as crashed.
         """
+        ended = []
         try:
-            return self._interrupt_all(reason, crashed)
+            for number, why, goes_on in self._queue.interrupt(reason, crashed, self.space.study.max_retries):
+                self._end(number, TrialState.FAIL, reason=why, interrupted=goes_on)
+                ended.append(number)
         except Exception:
             if not crashed:
                 self._claim.excuse()
             raise
-
-    def _interrupt_all(self, reason: str, crashed: bool) -> list[int]:
-        trials = self._study.get_trials(deepcopy=False)
-        continued = {trial.user_attrs.get(CONTINUES) for trial in trials}
-        running = [trial for trial in trials if trial.state == TrialState.RUNNING]
-        for trial in running:
-            crashes = continuations.crashes(trial) + int(crashed)
-            hopeless = crashes > self.space.study.max_retries
-            if trial.number not in continued and not hopeless:
-                checkpoint = trial.user_attrs.get(CHECKPOINT, trial.user_attrs.get(RESUMES))
-                self._study.add_trial(continuations.continuation(trial, crashes, checkpoint))
-            # Queued first: a process that dies between the two lines repeats the second one only.
-            why = f"{reason} {crashes} times" if hopeless else reason
-            self._end(trial.number, TrialState.FAIL, reason=why, interrupted=not hopeless)
-        return [trial.number for trial in running]
-
-    def _spent(self, number: int | None) -> float:
-        """Returns the seconds of a trial that ended, as far as they are known: a process that dies tells none."""
-        if number is None:
-            return 0.0
-        return float(self._frozen(number).user_attrs.get(OUTCOME, {}).get("seconds", 0.0))
-
-    def _frozen(self, number: int) -> FrozenTrial:
-        return self._study.get_trials(deepcopy=False)[number]
-
-    def _step(self, evaluation: Evaluation) -> int:
-        """Names the evaluation point: a batch may carry a trial beyond it, but rungs compare equal points."""
-        study = self.space.study
-        if evaluation.final:
-            return study.samples
-        return max((p for p in study.evaluations if p <= evaluation.samples), default=evaluation.samples)
-
-    def _check_protocol(self, number: int, protocol: str | None) -> None:
-        if protocol is None:
-            return
-        if self._protocol is None:
-            self._protocol = [protocol, number]
-            self._study.set_user_attr(_PROTOCOL, self._protocol)
-        if protocol != self._protocol[0]:
-            raise TrialError(
-                f"trials of a study must be evaluated at one protocol, got {protocol} where trial "
-                f"{self._protocol[1]} has {self._protocol[0]}; search no knob that changes the evaluation"
-            )
+        return ended
 
     def _end(
         self,
@@ -454,17 +354,49 @@ class Ledger:
         reason: str = "",
         interrupted: bool = False,
     ) -> None:
-        live = self._live.get(number)
-        last = live.last if live else None
-        outcome: dict[str, Any] = {
-            "seconds": round(self.seconds(number), 3) if live else 0.0,
-            "reason": reason,
-        }
-        if last is not None:
-            finite = {name: number for name, number in last.metrics.items() if math.isfinite(number)}
-            outcome |= {"samples": last.samples, "metrics": finite, "protocol": last.protocol}
+        outcome = _outcome(self._live.get(number), reason)
         if interrupted:
             outcome["interrupted"] = True
-        private_optuna.set_user_attr(self._study, self._frozen(number), OUTCOME, outcome)
+        private_optuna.set_user_attr(self._study, self._queue.frozen(number), OUTCOME, outcome)
         self._study.tell(number, value, state=state)
         self._live.pop(number, None)
+
+
+def _opened(
+    directory: Path, name: str, space: Space, storage: str | None, take_over: bool, claims: ExitStack
+) -> tuple[optuna.Study, Claim, tuple[str, ...]]:
+    """Opens a study's storage for this process alone; returns what people should know of it, too."""
+    claim = Claim(directory)
+    claims.callback(claim.release)
+    opened = open_storage(directory, storage)
+    claims.callback(close_storage, opened)
+    study = open_study(opened, name, space)
+    if storage is not None:
+        shared = SharedClaim(study, take_over=take_over)
+        claims.callback(shared.release)
+    study, change = renew(study, space)
+    if change:
+        baselines.forget(directory / CHECKPOINTS)
+    if storage is not None:
+        if change:
+            shared.move(study)
+        study.set_user_attr(FOLDER, str(directory.absolute()))
+    write_definition(study, space)
+    return study, claim, (*losses(opened), *([change] if change else []))
+
+
+def _outcome(live: _Live | None, reason: str) -> dict[str, Any]:
+    """Returns what is recorded of a trial that ends: how long it ran, why it ended, its last evaluation."""
+    last = live.last if live else None
+    outcome: dict[str, Any] = {"seconds": round(live.seconds(), 3) if live else 0.0, "reason": reason}
+    if last is not None:
+        finite = {name: number for name, number in last.metrics.items() if math.isfinite(number)}
+        outcome |= {"samples": last.samples, "metrics": finite, "protocol": last.protocol}
+    return outcome
+
+
+def _step(study: Study, evaluation: Evaluation) -> int:
+    """Names the evaluation point: a batch may carry a trial beyond it, but rungs compare equal points."""
+    if evaluation.final:
+        return study.samples
+    return max((p for p in study.evaluations if p <= evaluation.samples), default=evaluation.samples)

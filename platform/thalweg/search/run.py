@@ -184,7 +184,7 @@ def _search(prepared: Prepared, options: Options, listeners: Sequence[Listener])
     began = time.monotonic()
     ended = StudyEnded(end="failed", reason="the search stopped unexpectedly")
     try:
-        ledger.check_protocol(prepared.facts["protocol_hash"])
+        ledger.protocol.check(prepared.facts["protocol_hash"])
         if ledger.num_open():
             ended = _run(prepared, options, ledger, broadcast)
         else:

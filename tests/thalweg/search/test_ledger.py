@@ -78,7 +78,7 @@ def test_a_trial_that_finishes_is_complete_with_its_last_value(ledger: Ledger) -
     assert trial.seconds > 0
     assert trial.config == proposal.config.model_dump(mode="json")
     assert trial.params == proposal.params
-    assert ledger.best() == trial
+    assert ledger.read().best() == trial
 
 
 def test_a_pruned_trial_keeps_its_curve(ledger: Ledger) -> None:
@@ -87,7 +87,7 @@ def test_a_pruned_trial_keeps_its_curve(ledger: Ledger) -> None:
     (trial,) = ledger.trials()
     assert (trial.status, trial.value) == ("pruned", 0.75)
     assert trial.curve == ((100, 0.75), (200, 0.75), (300, 0.75))
-    assert ledger.best() is None
+    assert ledger.read().best() is None
 
 
 def test_optuna_has_the_same_states(ledger: Ledger, tmp_path: Path) -> None:
@@ -125,13 +125,13 @@ def test_the_protocol_stays_pinned_when_a_study_is_continued(make_space: Make, o
 
 def test_a_study_is_not_continued_at_another_protocol(make_space: Make, open_ledger: Open) -> None:
     ledger = open_ledger(make_space())
-    ledger.check_protocol("bbb")
+    ledger.protocol.check("bbb")
     ledger.report(ask(ledger).number, Evaluation(samples=100, value=1.0, protocol="aaa"))
     ledger.close()
     ledger = open_ledger(make_space())
-    ledger.check_protocol("aaa")
+    ledger.protocol.check("aaa")
     with pytest.raises(StudyError, match="keeps its evaluation protocol: 's' has aaa, got bbb"):
-        ledger.check_protocol("bbb")
+        ledger.protocol.check("bbb")
 
 
 def test_a_batch_that_overshoots_an_evaluation_is_recorded_at_its_point(ledger: Ledger) -> None:
@@ -394,7 +394,7 @@ def test_the_best_is_the_smallest_or_the_largest(make_space: Make, open_ledger: 
         ledger = open_ledger(make_space(mode=mode, scheduler="none"), mode)
         for value in (0.25, 0.75, 0.5):
             ledger.complete(run_trial(ledger, value=value).number)
-        best = ledger.best()
+        best = ledger.read().best()
         assert best is not None
         assert best.number == expected
         assert [t.number for t in ledger.read().ranking()] == ([0, 2, 1] if mode == "min" else [1, 2, 0])

@@ -196,7 +196,7 @@ def _complete(directory: Path, value: float, *, earlier_version: bool = False) -
     place = keep(directory, trial.number, 256, trial.config.model_dump(mode="json"), study=ledger.identity)
     ledger.report(trial.number, Evaluation(samples=256, value=value, checkpoint=place, final=True))
     if earlier_version:  # which recorded where the checkpoint lay on the machine
-        storage, number = ledger._study._storage, ledger._frozen(trial.number)._trial_id
+        storage, number = ledger._study._storage, ledger._queue.frozen(trial.number)._trial_id
         storage.set_trial_user_attr(number, CHECKPOINT, place)
     ledger.complete(trial.number)
     ended = TrialEnded(number=trial.number, status="complete", value=value, samples=256, seconds=1.0)
