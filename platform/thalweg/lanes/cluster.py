@@ -18,7 +18,7 @@ from thalweg.errors import ConnectionFailed
 from thalweg.lanes.interruption import handlers_kept
 
 _START_S = 300
-"""How long the node and the dashboard of a busy machine may take to start."""
+"""Longest time that the node and the dashboard of a busy machine may take to start."""
 
 # Read when ray is imported or started, so they are set before either.
 _ENVIRONMENT = {
@@ -26,11 +26,11 @@ _ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",  # Tune's own tables; the study prints its own
     "RAY_DASHBOARD_STARTUP_TIMEOUT_S": str(_START_S),
     "RAY_DEDUP_LOGS": "0",
-    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # under `uv run` Ray would install everything anew for its workers
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # under `uv run` Ray would install everything again for its workers
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # how soon a dead worker is seen
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is the search's
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # the search handles Ctrl-C
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # CSV, JSON and TensorBoard double the cost of a result
-    "TUNE_GLOBAL_CHECKPOINT_S": "86400",  # the study's storage is the truth, not Tune's
+    "TUNE_GLOBAL_CHECKPOINT_S": "86400",  # the study resumes from its own storage, not from Tune's
     "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "86400",
 }
 _PACKAGES = ("thalweg", "trainables", "search_spaces")
@@ -49,9 +49,9 @@ def connect(
 
     Args:
         address: Address of a running cluster (``auto`` finds the one of this machine), or None.
-        log: File for what Ray says; nothing of it reaches the terminal.
+        log: File for Ray's messages; none of them reaches the terminal.
         num_cpus: Cores of a local cluster; None takes all.
-        tell: Called with a sentence for people before what may take a while.
+        tell: Called with a sentence for people before a step that may take a while.
 
     Yields:
         The address of the cluster.
@@ -83,11 +83,11 @@ def connect(
 
 @contextmanager
 def _token(folder: Path, tell: Callable[[str], None]) -> Iterator[None]:
-    """Keeps the token of a local Ray in a folder where the home folder, which is Ray's own choice, cannot be written.
+    """Keeps the token of a local Ray in a folder of ours if the home folder, Ray's own choice, cannot be written.
 
     Args:
         folder: A folder that lives as long as this Ray, and that nobody else can read.
-        tell: Hears what was not possible.
+        tell: Called with a sentence for people if that fails.
     """
     from ray._private.authentication import authentication_token_generator, authentication_token_setup
 
@@ -124,11 +124,11 @@ def _start(num_cpus: int | None, temporary: str | None, log: Path) -> None:
     """Starts Ray on this machine.
 
     Raises:
-        ConnectionFailed: It does not start; what it has started ends with this process.
+        ConnectionFailed: It does not start; processes that it has started end with this one.
     """
     import ray
 
-    # Nobody takes this machine back with a notice; a watcher per lane would be a process too many.
+    # A local machine is not preempted; the watcher would cost a process per lane.
     os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
     try:
         with _patiently(), _signals_kept():
@@ -151,7 +151,7 @@ def _start(num_cpus: int | None, temporary: str | None, log: Path) -> None:
 
 @contextmanager
 def _signals_kept() -> Iterator[None]:
-    """Keeps Ray from answering to the signals that end this process, which it does with a stack of C++."""
+    """Keeps Ray from handling the signals that end this process: it would print a C++ stack trace."""
     from ray._private import utils
 
     set_handler: Callable[..., None] = utils.set_sigterm_handler
@@ -165,7 +165,7 @@ def _signals_kept() -> Iterator[None]:
 
 @contextmanager
 def _patiently() -> Iterator[None]:
-    """Lets the node register as late as a busy machine makes it; Ray itself waits 30 s and cannot be told otherwise."""
+    """Waits longer for the node to register, as busy machines need; Ray's own limit of 30 s cannot be configured."""
     from ray._private import services
 
     get_node: Callable[..., Any] = services.get_node
@@ -195,21 +195,21 @@ def _brief(error: Exception) -> str:
 def _prepare_environment() -> None:
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    # Each worker process would compile torch, DeepSpeed and Ray anew.
+    # Each worker process would compile torch, DeepSpeed and Ray again.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def _short_temp() -> str:
-    """Returns a folder whose path leaves room for Ray's sockets, whose paths end at 107 bytes."""
+    """Returns a folder with a path short enough for Ray's sockets, whose paths may have 107 bytes."""
     folder = tempfile.gettempdir()
     return folder if len(folder) <= 40 else "/tmp"
 
 
 def _check_address(address: str) -> None:
-    """Finds within seconds that nobody listens at ``HOST:PORT``; Ray itself tries for minutes.
+    """Checks within seconds that something listens at ``HOST:PORT``; Ray itself tries for minutes.
 
     Raises:
-        ConnectionFailed: Nobody does.
+        ConnectionFailed: Nothing does.
     """
     host, colon, port = address.rpartition(":")
     if not colon or not port.isdigit() or "/" in host:
@@ -228,7 +228,7 @@ def _no_cluster(address: str, reason: str) -> str:
 
 
 def _no_entrance(address: str, reason: str) -> str:
-    """Says what to do where somebody listens who does not let this process in."""
+    """Returns the message for a server that answers but refuses this process."""
     from ray._private.authentication.authentication_utils import is_token_auth_enabled
 
     sent = "the one that was sent is another" if is_token_auth_enabled() else "none was sent"
@@ -240,10 +240,10 @@ def _no_entrance(address: str, reason: str) -> str:
 
 
 def _send_token() -> None:
-    """Sends a token of the cluster's where it lies, as a head does that finds one; a client of Ray's own does not.
+    """Turns on token authentication if a token is found, as Ray's head does and its clients do not.
 
     Ray looks into RAY_AUTH_TOKEN, into the file that RAY_AUTH_TOKEN_PATH names, and into ``~/.ray/auth_token``. A
-    cluster that asks for no token takes it and does not mind.
+    cluster without authentication ignores the token.
     """
     from ray._private.authentication import authentication_token_setup
 
@@ -270,7 +270,7 @@ def _join(address: str) -> None:
 
 @contextmanager
 def _redirected(log: Path) -> Iterator[None]:
-    """Sends the messages of Ray's libraries and of its node manager to a file."""
+    """Redirects the messages of Ray's libraries and of its node manager to a file."""
     from ray._private import worker
 
     handler = logging.FileHandler(log, delay=True)

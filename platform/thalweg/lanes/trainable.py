@@ -1,8 +1,8 @@
-"""The Tune trainable that drives one lane: its actor lives as long as the lane, trials pass through it.
+"""The Tune trainable that drives one lane: its actor lives as long as the lane, and runs trial after trial.
 
-Tune creates it for a first trial and hands it the next configuration through `reset_config`; each `step` is one
-evaluation. The worker group is Ray Train's, started once in `setup` and booked as one gang by Ray Train's own
-placement group, so the trainable itself books nothing.
+Tune creates it for a first trial and passes the next configuration to `reset_config`; each `step` is one
+evaluation. Ray Train's worker group is started once in `setup`. Its own placement group books the whole gang, so the
+trainable itself books nothing.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from thalweg.training.orders import CHECKPOINTS, Refusal, Report, TrialOrder, so
 FAILURES = "failures"
 """Folder of the tracebacks of failed trials, below the study's."""
 _NO_NEWS = "there was no news of them"
-_LONGER = 10
-"""A lane is silent when it has been so for this many times its longest silence so far, and for the study's limit."""
+_SILENCE_FACTOR = 10
+"""A lane is ended if its silence exceeds both the study's limit and this many times its longest silence so far."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,10 +44,10 @@ class LaneSettings:
         data_root: Folder of the family's data sets.
         directory: Folder of the study: checkpoints, baselines, Ray Train's own files.
         start_timeout_s: Longest wait for the workers to come up.
-        keep_last: Newest checkpoints of a trial that are kept.
-        max_restarts: Times that workers may die at one evaluation of a trial before the trial is given up.
-        max_silence_s: Seconds without a batch after which workers are ended; None waits for ever.
-        study: Identity of the study, which its checkpoints bear.
+        keep_last: Retention: number of a trial's newest checkpoints that are kept.
+        max_restarts: Times that workers may die at one evaluation of a trial before the trial fails.
+        max_silence_s: Seconds without a batch after which workers are killed; None waits for ever.
+        study: Identity of the study, which its checkpoints record.
     """
 
     gang: Gang
@@ -64,10 +64,10 @@ class LaneSettings:
 
 
 def _name_this_cluster() -> None:
-    """Makes sure that Ray Train's clean-up asks this cluster, however many run on the machine.
+    """Makes Ray Train's clean-up connect to this cluster, however many run on the machine.
 
-    The actor that removes a dead lane's placement group finds its cluster by this variable only, and Ray Train hands
-    its actors no variables but those on a list of its own.
+    The actor that removes a dead lane's placement group finds its cluster by RAY_ADDRESS only. Ray Train passes to
+    its actors only the variables on its own list.
     """
     from ray.train.v2._internal import constants
 
@@ -79,7 +79,7 @@ class Lane:
     """A warm worker group and the channel through which it is driven.
 
     Args:
-        settings: Size of the group and where it keeps its files.
+        settings: Size of the group and its folders.
         name: Name of the lane.
 
     Attributes:
@@ -90,7 +90,7 @@ class Lane:
         self.name = name
         self.deaths: list[str] = []
         self._settings = settings
-        self._ended = ""  # why this lane has ended its own workers
+        self._ended = ""  # why this lane has killed its own workers
         self._details = ""
         _name_this_cluster()
         self._error: BaseException | None = None
@@ -128,7 +128,7 @@ class Lane:
             self._error = error
 
     def wait_until_ready(self) -> list[Any]:
-        """Waits for the workers and returns what they say of themselves, by rank.
+        """Waits for the workers and returns their `Ready`, by rank.
 
         Raises:
             LaneDiedError: They did not come up.
@@ -137,7 +137,7 @@ class Lane:
         return answers if isinstance(answers, list) else self.wait_until_ready()
 
     def advance(self, order: TrialOrder, reached: int) -> Report | Refusal:
-        """Trains a trial to its next evaluation, over as many restarts of the group as are allowed.
+        """Trains a trial to its next evaluation, with at most `max_restarts` restarts of the group.
 
         Returns:
             The report of rank 0, or the reason why the trial cannot go on.
@@ -195,16 +195,16 @@ class Lane:
                 )
             if timeout_s is None and self._end_if_silent():
                 ended += 1
-                if ended > self._settings.max_restarts + 1:  # those in its place do not even start
+                if ended > self._settings.max_restarts + 1:  # the replacements do not even start
                     raise LaneDiedError(f"a lane's workers must get on, got {self._ended} {ended} times")
 
     def _end_if_silent(self) -> bool:
-        """Ends workers of whom nothing has been heard for too long; Ray Train starts others in their place."""
+        """Kills workers that have been silent for too long; Ray Train replaces them."""
         limit = self._settings.max_silence_s
         if limit is None:
             return False
         silence: Silence = ray.get(self._channel.silence.remote())
-        patience = self._settings.start_timeout_s if silence.starting else _LONGER * silence.longest
+        patience = self._settings.start_timeout_s if silence.starting else _SILENCE_FACTOR * silence.longest
         if silence.seconds is None or silence.seconds < max(limit, patience):
             return False
         self._ended = f"{_NO_NEWS} for {deaths.in_words(silence.seconds)}"
@@ -279,7 +279,7 @@ class LaneTrainable(tune.Trainable):
         }
 
     def _keep_details(self, refusal: Refusal) -> str:
-        """Writes a traceback into the study's folder, and returns a reason that says where."""
+        """Writes a traceback into the study's folder, and returns the reason with its path."""
         if not refusal.details:
             return refusal.reason
         folder = Path(self._settings.directory) / FAILURES
@@ -287,21 +287,21 @@ class LaneTrainable(tune.Trainable):
         try:
             folder.mkdir(exist_ok=True)
             file.write_text(refusal.details)
-        except OSError as error:  # the reason counts, and the disk may be full
+        except OSError as error:  # the disk may be full; the reason must still be reported
             return f"{refusal.reason} (no traceback: {error})"
         return f"{refusal.reason} (traceback: {FAILURES}/{file.name})"
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Takes the next trial; the workers stay, and free the last one when they are told of the next."""
+        """Takes the next trial; the workers stay, and free the last trial when they begin the next."""
         self._take(new_config)
         return True
 
     def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
-        """Returns nothing of weight: the workers write the trial's checkpoints themselves."""
+        """Returns the samples reached only: the workers write the trial's checkpoints themselves."""
         return {"reached": self._reached}
 
     def load_checkpoint(self, checkpoint: dict[str, Any] | None) -> None:
-        """Goes on after the last report; the workers find the weights by the trial's name."""
+        """Resumes after the last report; the workers find the weights by the trial's name."""
         self._reached = int((checkpoint or {}).get("reached", 0))
 
     def cleanup(self) -> None:
