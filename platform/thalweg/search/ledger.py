@@ -1,8 +1,7 @@
-"""The one truth of a study: an Optuna study that proposes, is told, decides, and survives its process.
+"""A study's single source of truth: an Optuna study that proposes, records and prunes trials, and survives its process.
 
-Every trial ends as complete, pruned or failed. One whose process died, or that Ctrl-C stopped, is failed as
-*interrupted* and put back into the queue with the same parameters: a new trial that continues from its
-checkpoint and its curve.
+Every trial ends as complete, pruned or failed. If its process dies or Ctrl-C stops it, it fails as *interrupted*
+and its parameters go back into the queue: a new trial continues from its checkpoint and its curve.
 """
 
 import math
@@ -32,10 +31,8 @@ from thalweg.training.orders import CHECKPOINTS
 from thalweg.training.places import relative, resolve
 from thalweg.training.state import FROM_BEFORE, Found, newest_whole
 
-_FIXED = "fixed_params"  # where Optuna keeps what `enqueue_trial` was given
-_IDENTITY = (
-    "identity"  # user attribute of the study: what its checkpoints bear, wherever it is moved or copied
-)
+_FIXED = "fixed_params"  # Optuna's system attribute for the parameters of `enqueue_trial`
+_IDENTITY = "identity"  # user attribute of the study: its checkpoints record it, wherever the study is moved or copied
 _PROTOCOL = "protocol"  # user attribute of the study: [hash, number of the first trial]
 
 
@@ -45,10 +42,10 @@ class Proposal:
 
     Attributes:
         number: Number within the study.
-        params: What the space asked.
-        config: What is to be trained, with what it inherits from other studies.
-        continues: The interrupted trial whose place it takes.
-        checkpoint: Where that trial's state lies; None starts from nothing.
+        params: The searched parameters.
+        config: The configuration to train, with what it inherits from other studies.
+        continues: Number of the interrupted trial that it continues.
+        checkpoint: Checkpoint of that trial; None starts from scratch.
         curve: (samples, objective) that it inherits with the checkpoint.
         notes: Sentences for people about what it could not inherit.
     """
@@ -68,8 +65,8 @@ class Rejection:
 
     Attributes:
         number: Number within the study.
-        params: What the space had asked until then.
-        error: What was raised.
+        params: The parameters that the space had asked for until then.
+        error: The error that was raised.
     """
 
     number: int
@@ -109,16 +106,16 @@ class _Live:
 
 
 class Ledger:
-    """Asks, records and decides; use `open`.
+    """Asks for trials, records them and decides which to prune; use `open`.
 
     Attributes:
         directory: The study's folder.
         space: The search space with the study's settings.
-        sources: The studies that its configurations start from.
-        num_recovered: Trials of an earlier process that were found running and put back.
-        notes: What people should know of the opening: lines that could not be read, a definition that was replaced.
+        sources: The warm start: the studies that its configurations start from.
+        num_recovered: Number of trials that an earlier process left running, and that were put back.
+        notes: Sentences for people from the opening: lines that could not be read, a definition that was replaced.
         is_new: Whether the study has just been created.
-        identity: What the study's checkpoints bear.
+        identity: Identity of the study, which its checkpoints record.
     """
 
     def __init__(
@@ -162,8 +159,8 @@ class Ledger:
         Args:
             directory: The study's folder.
             name: The study's name.
-            space: What is searched, with the settings of the study.
-            storage: A database instead of a journal in the folder, in SQLAlchemy's form.
+            space: The search space with the study's settings.
+            storage: SQLAlchemy URL of a database, instead of a journal in the folder.
             take_over: Whether to drive a study in a database whose driver on another host is gone.
 
         Raises:
@@ -171,7 +168,7 @@ class Ledger:
                 cannot be opened.
             OutputError: The folder cannot be written.
         """
-        with ExitStack() as claims:  # given back here if anything fails, else by `close`
+        with ExitStack() as claims:  # released here if anything fails, else by `close`
             claim = Claim(directory)
             claims.callback(claim.release)
             opened = open_storage(directory, storage)
@@ -196,17 +193,17 @@ class Ledger:
         return ledger
 
     def _recover(self, died: bool) -> int:
-        """Puts back what the process before left running: it died, or could not write any more when it ended."""
+        """Puts back trials that the last process left running: it died, or could not write when it ended."""
         reason = "interrupted: its process died" if died else "interrupted: the search was stopped"
         ended = [self._frozen(number) for number in self.interrupt_all(reason, crashed=died)]
         return sum(bool(trial.user_attrs[OUTCOME].get("interrupted")) for trial in ended)
 
     def tell_waits(self, tell: Callable[[str], None]) -> None:
-        """Lets somebody hear when the study's database is waited for."""
+        """Calls `tell` with a sentence for people whenever the search waits for the study's database."""
         tell_waits(self._study._storage, tell)
 
     def close(self) -> None:
-        """Lets another process drive the study."""
+        """Releases the study, so that another process may drive it."""
         self._claims.close()
 
     def read(self) -> StudyRecord:
@@ -230,9 +227,9 @@ class Ledger:
         return max(0, self.space.study.num_trials - taken)
 
     def ask(self) -> Proposal | Rejection:
-        """Begins a trial: one that was interrupted, one of the study's first trials, or a new one.
+        """Begins a trial: an interrupted one, one of the study's first trials, or a new one.
 
-        One that was interrupted begins where its newest whole checkpoint is, with the curve until there.
+        An interrupted trial resumes from its newest undamaged checkpoint, with the curve up to it.
         """
         asked = self._ask()
         while asked is None:
@@ -240,7 +237,7 @@ class Ledger:
         return asked
 
     def _ask(self) -> Proposal | Rejection | None:
-        """Begins a trial; None where it is put back to begin earlier than its curve ends."""
+        """Begins a trial; None if it was put back to resume from an older checkpoint."""
         trial = self._continued() or self._study.ask()
         attributes = trial.user_attrs
         frozen = self._frozen(trial.number)
@@ -278,7 +275,7 @@ class Ledger:
         )
 
     def _continued(self) -> optuna.Trial | None:
-        """Takes up a trial that was interrupted: those that wait go first, in the order in which they began."""
+        """Begins an interrupted trial, if one waits: the one that began first."""
         for waiting in self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
             if CONTINUES in waiting.user_attrs:
                 self._study._thread_local.cached_all_trials = None
@@ -287,14 +284,14 @@ class Ledger:
         return None
 
     def _start(self, attributes: Mapping[str, Any], config: Mapping[str, Any]) -> Found:
-        """Finds where a trial goes on that continues another one."""
+        """Finds the checkpoint from which a trial that continues another one resumes."""
         if RESUMES not in attributes:
             return Found()
         folder = resolve(self.directory, attributes[RESUMES]).parent
         return newest_whole({folder: {self.identity, FROM_BEFORE}}, config)
 
     def _begin_earlier(self, number: int, found: Found) -> None:
-        """Puts a trial back whose checkpoint is gone or damaged, with what its older one leaves of the curve."""
+        """Puts back a trial whose checkpoint is gone or damaged, with its curve cut at an older checkpoint."""
         trial = self._frozen(number)
         place = relative(trial.user_attrs[RESUMES])
         is_there = resolve(self.directory, place).exists()
@@ -310,17 +307,17 @@ class Ledger:
         where = f"after {found.samples:,} samples" if found.folder else "from the start"
         before = continuations.last_begun(self._study.get_trials(deepcopy=False), number)
         note = f"trial {before} is continued {where}: {why}"
-        self._notes += [note] if note not in self._notes else []  # the trial in its place finds the same
+        self._notes += [note] if note not in self._notes else []  # the trial that replaces it finds the same
 
     def report(self, number: int, evaluation: Evaluation) -> bool:
         """Records an evaluation of a running trial.
 
         Returns:
-            False where the point is known, as after a retry from a checkpoint; nothing is recorded then.
+            False if the point is recorded already, as after a retry from a checkpoint; nothing is recorded then.
 
         Raises:
             NonFiniteError: The objective is not finite.
-            TrialError: It was evaluated at another protocol than the study's.
+            TrialError: It was evaluated under another protocol than the study's.
         """
         live = self._live[number]
         checkpoint = relative(evaluation.checkpoint) if evaluation.checkpoint else None
@@ -342,7 +339,7 @@ class Ledger:
         return True
 
     def check_protocol(self, protocol: str) -> None:
-        """Refuses to go on at another evaluation protocol than that of the study's trials.
+        """Refuses to continue under another evaluation protocol than that of the study's trials.
 
         Raises:
             StudyError: They differ.
@@ -354,7 +351,7 @@ class Ledger:
             )
 
     def should_stop(self, number: int) -> bool:
-        """Says whether the study's scheduler stops a running trial at the point that it reported last."""
+        """Returns whether the study's scheduler stops a running trial at its last evaluation."""
         return self._live[number].trial.should_prune()
 
     def complete(self, number: int) -> None:
@@ -364,20 +361,20 @@ class Ledger:
         self._end(number, TrialState.COMPLETE, value=last.value)
 
     def prune(self, number: int) -> None:
-        """Ends a trial that the scheduler stopped; its curve is kept."""
+        """Ends a trial that the scheduler stopped; keeps its curve."""
         self._end(number, TrialState.PRUNED)
 
     def fail(self, number: int, reason: str) -> None:
-        """Ends a trial that cannot go on."""
+        """Ends a trial as failed."""
         self._end(number, TrialState.FAIL, reason=reason)
 
     def seconds(self, number: int) -> float:
-        """Returns for how long a trial has been running, with the time of the one that it continues."""
+        """Returns how long a trial has been running, including the trial that it continues."""
         live = self._live[number]
         return live.earlier + time.monotonic() - live.began
 
     def took_up(self, number: int, seconds_ago: float) -> None:
-        """Corrects when a trial began: its first lane may have needed a while to start."""
+        """Corrects a trial's start time: its first lane may have taken a while to start."""
         live = self._live[number]
         live.began = max(live.began, time.monotonic() - seconds_ago)
 
@@ -386,15 +383,15 @@ class Ledger:
 
         Args:
             reason: Why they were interrupted.
-            crashed: Whether their process died. A parameter set that takes its process down more often than
-                the study retries a trial, without getting any further, is not put back.
+            crashed: Whether their process died. A parameter set that crashes its process more often than the study
+                retries a trial, without making progress, is not put back.
 
         Returns:
             The numbers of the trials.
 
         Raises:
-            OutputError: The storage cannot be written. Those that are still running in it are put back when the study
-                is opened again, and not counted as crashed.
+            OutputError: The storage cannot be written. Trials that it still holds as running are put back when the
+                study is opened again, and not counted as crashed.
         """
         try:
             return self._interrupt_all(reason, crashed)
@@ -413,13 +410,13 @@ class Ledger:
             if trial.number not in continued and not hopeless:
                 checkpoint = trial.user_attrs.get(CHECKPOINT, trial.user_attrs.get(RESUMES))
                 self._study.add_trial(continuations.continuation(trial, crashes, checkpoint))
-            # Queued first: a process that dies between the two lines repeats the second one only.
+            # Queued first: if the process dies between the two lines, only the second one is repeated.
             why = f"{reason} {crashes} times" if hopeless else reason
             self._end(trial.number, TrialState.FAIL, reason=why, interrupted=not hopeless)
         return [trial.number for trial in running]
 
     def _spent(self, number: int | None) -> float:
-        """Returns the seconds of a trial that ended, as far as they are known: a process that dies tells none."""
+        """Returns the seconds of a trial that ended, as far as they are known: a process that died recorded none."""
         if number is None:
             return 0.0
         return float(self._frozen(number).user_attrs.get(OUTCOME, {}).get("seconds", 0.0))
@@ -428,7 +425,7 @@ class Ledger:
         return self._study.get_trials(deepcopy=False)[number]
 
     def _step(self, evaluation: Evaluation) -> int:
-        """Names the evaluation point: a batch may carry a trial beyond it, but rungs compare equal points."""
+        """Returns the evaluation point, for rungs compare equal points; the last batch may carry a trial beyond it."""
         study = self.space.study
         if evaluation.final:
             return study.samples

@@ -144,8 +144,8 @@ def _is_unfinished(old: sqlite3.Connection, draft: Path) -> bool:
         has, wanted = _tables(old), _tables(fresh)
         if wanted <= has and _version(old) == _version(fresh):
             return False
-        most = {table: _count(fresh, table) for table in wanted}
-    return all(_count(old, table) <= most.get(table, 0) for table in has - {_VERSION})
+        limits = {table: _count(fresh, table) for table in wanted}
+    return all(_count(old, table) <= limits.get(table, 0) for table in has - {_VERSION})
 
 
 def _await_quiet(path: Path) -> None:

@@ -67,10 +67,10 @@ def originals(names: Mapping[str, str]) -> dict[str, str]:
     return tags({f"{_ORIGINAL}{changed}": name for name, changed in names.items() if name != changed})
 
 
-def clip(value: object, longest: int) -> str:
-    """Returns a value as text of at most `longest` letters; a longer one is cut and ends in ``...``."""
+def clip(value: object, max_length: int) -> str:
+    """Returns a value as text of at most `max_length` letters; a longer one is cut and ends in ``...``."""
     text = str(value)
-    return text if len(text) <= longest else f"{text[: longest - 3]}..."
+    return text if len(text) <= max_length else f"{text[: max_length - 3]}..."
 
 
 def quotable(text: str) -> str:
