@@ -83,7 +83,7 @@ class LaneDiedError(TrialError):
 
 
 def is_full_disk(error: BaseException | str) -> bool:
-    """Says whether an error, what caused it, or the text of one from another process, tells of a full disk."""
+    """Returns whether an error, one of its causes, or the text of an error means a full disk."""
     if isinstance(error, str):
         return any(os.strerror(number) in error for number in _FULL)
     seen: set[int] = set()

@@ -1,6 +1,6 @@
-"""What happens in a study, as plain records that any number of listeners consume.
+"""The events of a study, as plain records for any number of listeners.
 
-The search publishes; the terminal, MLflow and a test listen. A listener never blocks the search for long and
+The search publishes them to the terminal, to MLflow and to tests. A listener never blocks the search for long and
 never raises into it.
 """
 
@@ -16,7 +16,7 @@ StudyEnd = Literal["finished", "interrupted", "failed"]
 
 @dataclass(frozen=True, kw_only=True)
 class StudyStarted:
-    """A study begins or is continued; everything about it that is known before the first trial."""
+    """A study begins or is continued, with everything that is known before the first trial."""
 
     study: str
     space: str
@@ -36,7 +36,7 @@ class StudyStarted:
 
 @dataclass(frozen=True, kw_only=True)
 class BaselineEvaluated:
-    """A predictor without training was evaluated at the study's protocol ("untrained", "climatology", ...)."""
+    """A baseline ("untrained", "climatology", ...) was evaluated under the study's protocol."""
 
     name: str
     metrics: Mapping[str, float]
@@ -44,11 +44,11 @@ class BaselineEvaluated:
 
 @dataclass(frozen=True, kw_only=True)
 class TrialStarted:
-    """A lane took up a trial."""
+    """A lane began a trial."""
 
     number: int
-    params: Mapping[str, Any]  # what the space asked for
-    config: Mapping[str, Any]  # the resolved configuration, flat, without knobs that change nothing in it
+    params: Mapping[str, Any]  # the searched parameters
+    config: Mapping[str, Any]  # the resolved configuration, flat, without knobs that have no effect in it
     tags: Mapping[str, str] = field(default_factory=dict)  # seed, protocol hash, data fingerprint, lane, ...
     documents: Mapping[str, str] = field(default_factory=dict)  # file name -> text, e.g. deepspeed.json
 
@@ -60,7 +60,7 @@ class TrialProgress:
     number: int
     samples: int
     value: float  # the objective
-    metrics: Mapping[str, float]  # everything the evaluation gave
+    metrics: Mapping[str, float]  # all metrics of the evaluation
     curves: tuple[
         tuple[int, Mapping[str, float]], ...
     ] = ()  # (samples, loss parts, lr, ...) since the last one
@@ -70,7 +70,7 @@ class TrialProgress:
 
 @dataclass(frozen=True, kw_only=True)
 class TrialEnded:
-    """A trial ended; the same word in Optuna, in Tune and in MLflow's tag ``status``."""
+    """A trial ended; ``status`` is the same word in Optuna, in Tune and in MLflow's tag ``status``."""
 
     number: int
     status: TrialStatus
@@ -78,25 +78,25 @@ class TrialEnded:
     samples: int
     seconds: float
     reason: str = ""
-    checkpoint: str | None = None  # below the study's folder
+    checkpoint: str | None = None  # path relative to the study's folder
 
     @property
     def interrupted(self) -> bool:
-        """Whether the trial failed only because the search stopped; another continues it with the search."""
+        """Whether the trial failed only because the search stopped; another trial continues it when the search does."""
         return self.status == "failed" and self.reason.startswith("interrupted")
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrialKept:
-    """What the study's storage holds of a trial that has ended, for those who may have missed a part of it.
+    """A trial that has ended, as the study's storage holds it, for listeners that may have missed events of it.
 
-    Told of every such trial when a study is continued and when it ends: a process that dies between writing to the
-    storage and telling leaves listeners without the event.
+    Published for every such trial when a study is continued and when it ends: a process that dies after writing to
+    the storage may not have published the event.
     """
 
     began: TrialStarted
     curve: tuple[tuple[int, float], ...]  # (samples, objective) at each evaluation
-    metrics: Mapping[str, float]  # everything that the last evaluation gave
+    metrics: Mapping[str, float]  # all metrics of the last evaluation
     ended: TrialEnded
     began_ms: int  # since 1970
     ended_ms: int
@@ -104,19 +104,19 @@ class TrialKept:
 
 @dataclass(frozen=True, kw_only=True)
 class Notice:
-    """Something that people should know: a lane was replaced, a trial is retried, MLflow does not answer."""
+    """A message for people: a lane was replaced, a trial is retried, MLflow does not answer."""
 
     text: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class StudyEnded:
-    """No trial runs any more."""
+    """The study ended: no trial runs any more."""
 
     end: StudyEnd
     reason: str = ""
     seconds: float = 0.0
-    signal: int = 0  # what interrupted it: that of Ctrl-C, SIGTERM, ...
+    signal: int = 0  # the signal that interrupted it: SIGINT, SIGTERM, ...
 
 
 Event = (
@@ -138,4 +138,4 @@ class Listener(Protocol):
         """Takes one event; returns soon and never raises."""
 
     def close(self) -> None:
-        """Delivers what is still on its way; called once, after `StudyEnded`."""
+        """Delivers what is still queued; called once, after `StudyEnded`."""

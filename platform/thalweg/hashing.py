@@ -12,10 +12,10 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
 def splitmix64(state: npt.NDArray[np.uint64] | np.uint64) -> npt.NDArray[np.uint64]:
-    """Scrambles counters into independent 64-bit numbers.
+    """Hashes counters into independent 64-bit random numbers.
 
-    The output function of SplitMix64 (Steele, Lea & Flood 2014, doi:10.1145/2660193.2660195): random
-    access to a random sequence, so that a draw depends on its key and on nothing drawn before it.
+    The output function of SplitMix64 (Steele, Lea & Flood 2014, doi:10.1145/2660193.2660195), used as a
+    counter-based generator: a random number depends on its key only, not on those drawn before it.
 
     Args:
         state: Counters or earlier results of any shape.
@@ -31,6 +31,6 @@ def splitmix64(state: npt.NDArray[np.uint64] | np.uint64) -> npt.NDArray[np.uint
 
 
 def digest(values: Mapping[str, Any], num_digits: int = 16) -> str:
-    """Returns hexadecimal digits that name a JSON document, whatever the order of its keys."""
+    """Returns the first hexadecimal digits of a JSON document's SHA-256, whatever the order of its keys."""
     text = json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:num_digits]

@@ -1,7 +1,7 @@
-"""Files that grow by whole lines, whatever kills or stops who writes them.
+"""Appends whole lines to a file, atomically and durably, also if the writer is killed or the disk is full.
 
-Python's own buffered files cannot take back what a full disk cut short: truncating one first writes what it still
-holds. These write through the system's calls alone.
+Python's buffered files cannot undo a write that a full disk cut short: truncating one first flushes its buffer. So
+this module uses system calls only.
 """
 
 import fcntl
@@ -18,12 +18,12 @@ def append(file: Path, lines: bytes, *, locked: bool = False) -> None:
     Half a line that an earlier writer left at the end is cut off first.
 
     Args:
-        file: Made where it is missing.
-        lines: What is added; ends with a line break.
-        locked: Whether several processes append, one of which at a time may (``flock``; it lets go when one dies).
+        file: The file; made if missing.
+        lines: The lines to add; they end with a line break.
+        locked: Whether several processes append; one at a time then holds the ``flock``, until it is done or dies.
 
     Raises:
-        OSError: The file cannot be written. It ends as it did before.
+        OSError: The file cannot be written; its content is the same as before.
     """
     handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
@@ -32,9 +32,9 @@ def append(file: Path, lines: bytes, *, locked: bool = False) -> None:
         end = _cut_half_line(handle)
         try:
             _write(handle, lines, end)
-            os.fsync(handle)  # some file systems find only here that they are full
-        except BaseException:  # a Ctrl-C in the middle of it leaves half a line, too
-            with suppress(OSError):  # then the next one who appends cuts it off
+            os.fsync(handle)  # some file systems report only here that they are full
+        except BaseException:  # Ctrl-C may leave half a line, too
+            with suppress(OSError):  # then the next writer cuts it off
                 os.ftruncate(handle, end)
             raise
     finally:

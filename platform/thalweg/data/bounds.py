@@ -1,4 +1,4 @@
-"""Values that a quantity can have, by its unit: what lies beyond stands for no data, or is a mistake."""
+"""Plausible range of a quantity, by unit: a value beyond it marks missing data, or is a mistake."""
 
 import re
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ class Bounds:
         unit: The unit, ``1`` for a share.
         low: Smallest plausible value.
         high: Largest plausible value.
-        spellings: Other names of the unit in files; case, blanks, dots, ``^``, ``*`` and ``_`` make no difference.
+        spellings: Other names of the unit in files; case, blanks, dots, ``^``, ``*`` and ``_`` are ignored.
     """
 
     unit: str

@@ -1,4 +1,4 @@
-"""How stored numbers mean physical values: packing, and which of them are no data, by the CF conventions.
+"""Decodes stored numbers into physical values: packing and missing data, by the CF conventions.
 
 Source: CF conventions 1.11, 2.5.1 (missing data, valid range) and 8.1 (packed data); NetCDF Users Guide, appendix A
 (``_Unsigned``, default fill values, valid ranges of packed data).
@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float32, Float64, Shaped
 from thalweg.errors import DataError
 
 FLOAT_FILL = 9.969209968386869e36
-"""What netCDF writes where floating-point numbers were never given."""
+"""netCDF's default fill value of floating-point numbers."""
 NAMES = (
     "_FillValue",
     "missing_value",
@@ -28,7 +28,7 @@ NAMES = (
     "_Unsigned",
     "units",
 )
-"""Attributes that say what stored numbers mean."""
+"""CF attributes that define the encoding."""
 
 _INTEGER_FILLS = {
     "i2": -32767,
@@ -42,17 +42,17 @@ _INTEGER_FILLS = {
 
 @dataclass(frozen=True)
 class Encoding:
-    """What the stored numbers of one array mean.
+    """The encoding of one array: what its stored numbers mean.
 
     Attributes:
-        dtype: Number format in which the numbers are compared, unsigned where ``_Unsigned`` says so.
-        missing: Stored numbers that are no data.
-        stored_range: Smallest and largest stored number that is data.
-        range: Smallest and largest physical value that is data.
+        dtype: Number format in which the numbers are compared, unsigned if ``_Unsigned`` says so.
+        missing: Stored numbers that mark missing data.
+        stored_range: Smallest and largest valid stored number.
+        range: Smallest and largest valid physical value.
         scale: Physical step of one stored unit.
         offset: Physical value of a stored 0.
         is_packed: Whether scale or offset are declared.
-        units: The declared unit, empty where none is.
+        units: The declared unit, empty if there is none.
     """
 
     dtype: np.dtype[Any]
@@ -66,7 +66,7 @@ class Encoding:
 
     @classmethod
     def of_dataset(cls, dataset: h5py.Dataset, where: str) -> Self:
-        """Reads what an HDF5 dataset declares; its own fill value is one more declaration, unless it is 0.
+        """Reads the encoding of an HDF5 dataset; HDF5's own fill value counts too, unless it is 0.
 
         Raises:
             DataError: An attribute is no number.
@@ -84,15 +84,15 @@ class Encoding:
         fill: object = None,
         is_netcdf: bool = False,
     ) -> Self:
-        """Reads what attributes declare.
+        """Reads the encoding from attributes.
 
         Args:
-            attributes: Attributes of the array; others than `NAMES` make no difference.
+            attributes: Attributes of the array; others than `NAMES` are ignored.
             dtype: Stored number format.
             where: Name of the array for messages.
-            fill: One more number that is no data, where ``_FillValue`` is not declared.
-            is_netcdf: Whether netCDF wrote the array, with whose default fill whole numbers that are not packed are
-                missing too.
+            fill: Stored number of missing data, used if ``_FillValue`` is not declared.
+            is_netcdf: Whether netCDF wrote the array. Its default fill value then marks missing data among integers
+                that are not packed, too.
 
         Raises:
             DataError: An attribute is no number, or a scale is 0.
@@ -129,11 +129,11 @@ class Encoding:
 
     @property
     def precision(self) -> float:
-        """How far a packed value may lie from what it was: half a step of whole numbers, else 0."""
+        """Largest rounding error of packing: half a step of packed integers, else 0."""
         return abs(self.scale) / 2 if self.is_packed and self.dtype.kind in "iu" else 0.0
 
     def decode(self, stored: Shaped[np.ndarray, "*shape"]) -> Float32[np.ndarray, "*shape"]:
-        """Returns physical values, NaN where they are no data; may be `stored` itself."""
+        """Returns physical values, NaN for missing data; may be `stored` itself."""
         gone = self._is_missing(stored)
         with np.errstate(over="ignore"):
             values = self._physical(stored).astype(np.float32, copy=False)
@@ -158,7 +158,7 @@ class Encoding:
         gone: Bool[np.ndarray, "*shape"] = np.zeros(seen.shape, bool)
         with np.errstate(over="ignore"):
             for number in self.missing:
-                # a single-precision declaration beside double-precision numbers means what it rounds to
+                # beside double-precision numbers, a single-precision declaration means its rounded value
                 narrow = seen.dtype == np.float64 and number.dtype == np.float32
                 gone |= (seen.astype(np.float32) if narrow else seen) == number
         low, high = self.stored_range
@@ -172,7 +172,7 @@ class Encoding:
 
 
 def _own_fill(dataset: h5py.Dataset) -> object:
-    """Returns the fill value that HDF5 itself keeps; None where nobody chose it, or it is 0, or of one byte."""
+    """Returns HDF5's own fill value; None if it is the default, 0, or of one byte."""
     if dataset.dtype.kind not in "fiu" or dataset.dtype.itemsize == 1:
         return None
     is_chosen = (
@@ -183,13 +183,13 @@ def _own_fill(dataset: h5py.Dataset) -> object:
 
 
 def _text(value: object) -> str:
-    """Returns an attribute as text; HDF5 keeps texts as bytes, as str, or as an array of one."""
+    """Returns an attribute as text; HDF5 stores texts as bytes, as str, or as an array of one."""
     value = value.ravel()[0] if isinstance(value, np.ndarray) and value.size == 1 else value
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
 def _numbers(value: object, where: str) -> Shaped[np.ndarray, " number"]:
-    """Returns the numbers of an attribute, which some programs write as text."""
+    """Returns the numbers of an attribute; some programs write them as text."""
     try:
         if isinstance(value, str | bytes):
             value = [float(part) for part in _text(value).replace(",", " ").split()]
@@ -215,7 +215,7 @@ def _one(
 
 
 def _as_stored(number: Any, dtype: np.dtype[Any]) -> list[np.generic]:
-    """Returns a declared number in the format of the stored ones; none where these cannot be it."""
+    """Returns a declared number in the stored format, in a list; an empty list if the format cannot hold it."""
     if np.isnan(number):
         return []
     if dtype.kind == "f":
@@ -234,9 +234,9 @@ def _as_stored(number: Any, dtype: np.dtype[Any]) -> list[np.generic]:
 def _ranges(
     numbers: Mapping[str, Shaped[np.ndarray, " number"]], dtype: np.dtype[Any], is_packed: bool, where: str
 ) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Returns the valid range of stored numbers and that of physical values; one of them is open.
+    """Returns the valid range of stored numbers and that of physical values; one of them is infinite.
 
-    Whole numbers are packed: a range of whole numbers is one of these, another one of physical values.
+    Integers are packed: an integer range refers to stored numbers, any other to physical values.
     """
     ends = [numbers.get(name) for name in ("valid_min", "valid_max")]
     if "valid_range" in numbers:

@@ -1,4 +1,4 @@
-"""Everything that is wrong with data, told at once and not one fault per run."""
+"""Collects the faults of data, so that all are reported at once and not one per run."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class DataFaults(DataError):
-    """Several faults; each argument is the message of one."""
+    """Several faults; each argument is one message."""
 
     def __str__(self) -> str:
         told = [f"\n  {number}. {text}" for number, text in enumerate(self.args[:_MAX_TOLD], 1)]
@@ -22,7 +22,7 @@ class DataFaults(DataError):
 
 
 class Faults:
-    """Collects the messages of `DataError`s, so that what follows is still looked at."""
+    """Collects the messages of `DataError`s, so that later checks still run."""
 
     def __init__(self) -> None:
         self._texts: list[str] = []
@@ -32,7 +32,7 @@ class Faults:
 
     @contextmanager
     def collected(self) -> Iterator[None]:
-        """Keeps a `DataError` of the block, which ends there."""
+        """Catches a `DataError` of the block and keeps its message."""
         try:
             yield
         except DataFaults as error:
@@ -45,17 +45,17 @@ class Faults:
         self._texts.append(text)
 
     def attempt(self, work: Callable[[], T]) -> T | None:
-        """Returns what `work` returns; None where it raises a `DataError`, which is kept."""
+        """Returns what `work` returns; None if it raises a `DataError`, whose message is kept."""
         found: list[T] = []
         with self.collected():
             found.append(work())
         return found[0] if found else None
 
     def raise_if_any(self) -> None:
-        """Raises what was collected.
+        """Raises the collected messages as one error.
 
         Raises:
-            DataError: Something was.
+            DataError: There are messages.
         """
         texts = list(dict.fromkeys(self._texts))
         if len(texts) == 1:

@@ -1,7 +1,7 @@
-"""Filling gaps without telling a model what it may not know: from the same patch and day, or from earlier days.
+"""Imputation without leakage: fills gaps from the same patch and day, or from earlier days.
 
-A patch is shown to a model or hidden from it as a whole. What takes the place of a missing value comes from the rest of
-its own patch on the same day, so that it is hidden together with all that it was made of, whatever is hidden.
+A patch is shown to a model or masked as a whole. A missing value is imputed from the rest of its own patch on the same
+day, so that it is masked together with all that it was made of.
 """
 
 from typing import Literal
@@ -21,15 +21,15 @@ def fill_pixels(
     method: FillMethod | None,
     otherwise: float,
 ) -> Float32[np.ndarray, "day patch pixel"]:
-    """Returns square patches with something in place of what is missing.
+    """Returns square patches with their gaps filled.
 
     Args:
         values: The patches.
         known: Where there are data.
-        gaps: What is to be filled.
+        gaps: The pixels to fill.
         method: ``zero``; ``nearest``, the nearest pixel of the patch with data on the same day, of several the first;
-            or ``median``, that of the pixels of the patch with data on the same day. None leaves `otherwise`.
-        otherwise: What a gap holds where `method` finds no data in the patch.
+            or ``median``, that of the pixels of the patch with data on the same day. None gives `otherwise`.
+        otherwise: The value of a gap if `method` finds no data in the patch.
     """
     filled = values.copy()
     filled[gaps] = 0 if method == "zero" else otherwise
@@ -86,9 +86,9 @@ def fill_members(
     known: Bool[np.ndarray, "*day patch member"],
     gaps: Bool[np.ndarray, "*day patch member"],
 ) -> Float32[np.ndarray, "*day patch member"]:
-    """Returns patches with the mean of their members with data on the same day in place of what is missing, else 0.
+    """Returns patches whose gaps hold the mean of the members with data on the same day; 0 if there are none.
 
-    A mean over the patch is then the mean over the members with data: the others are left out of it.
+    The mean over the patch is then the mean over the members with data.
     """
     count = known.sum(axis=-1, keepdims=True)
     total = np.where(known, values, 0).sum(axis=-1, keepdims=True, dtype=np.float64)
@@ -98,9 +98,9 @@ def fill_members(
 def carried_forward(
     values: Float[Tensor, "batch modality step *place"], known: Bool[Tensor, "batch modality step *place"]
 ) -> Float[Tensor, "batch modality step *place"]:
-    """Returns windows in which a value without data is the last one with data at its place, where the window has one.
+    """Returns windows with each missing value replaced by the last one with data at its place, if there is one.
 
-    Nothing depends on later steps.
+    Causal: nothing depends on later steps.
     """
     steps = torch.arange(values.shape[2], device=values.device).reshape(-1, *[1] * (values.ndim - 3))
     last = torch.where(known, steps, -1).cummax(dim=2).values

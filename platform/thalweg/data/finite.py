@@ -1,4 +1,4 @@
-"""Finds the first value of batches that is not finite, and says where it is."""
+"""Finds the first non-finite value of batches."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ class NonFinite:
     Attributes:
         batch: Number of the batch.
         key: Name of the tensor in the batch.
-        index: Where in the tensor; the first axis is the sample.
+        index: Its index in the tensor; the first axis is the sample.
         value: NaN or an infinity.
-        count: Values of the tensor that are not finite.
+        count: Number of values of the tensor that are not finite.
     """
 
     batch: int
@@ -32,9 +32,9 @@ class NonFinite:
 
 
 def first_non_finite(batches: Iterable[Mapping[str, Tensor]]) -> NonFinite | None:
-    """Looks through batches in their order, through each in the order of its keys; None where all is finite.
+    """Searches batches in order, and each in the order of its keys; returns None if all values are finite.
 
-    The first value is that with the smallest index, sample by sample.
+    The first value of a tensor is that with the smallest index, sample by sample.
     """
     for number, batch in enumerate(batches):
         for key, values in batch.items():

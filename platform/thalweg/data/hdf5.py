@@ -1,8 +1,8 @@
 """Daily HDF5 grids, written and read with checks: ``data`` float32 (days, rows, cols), ``dates`` YYYY-MM-DD.
 
-A file may mark days that are no data but come from the days around them: ``interpolated`` bool (days). They hold what
-later days say: whoever reads a file must not take them for data, nor show them to what is to predict their neighbours.
-Attributes of ``data`` say what its numbers mean, by the CF conventions; whole numbers are read where these say how they
+A file may mark days that are interpolated from their neighbours: ``interpolated`` bool (days). They leak later days: a
+reader must not treat them as data, nor show them to a model that predicts their neighbours.
+Attributes of ``data`` define its encoding, by the CF conventions. Integers are accepted if the attributes say how they
 are packed.
 """
 
@@ -18,20 +18,20 @@ from thalweg.data.encoding import Encoding
 from thalweg.errors import DataError
 
 CHUNK_DAYS = 30
-"""Days in one HDF5 chunk as our writers make it; about as many are read at a time."""
+"""Days in an HDF5 chunk that we write; about as many are read at a time."""
 
 
 @dataclass(frozen=True)
 class DailyGrid:
-    """A daily HDF5 file whose header is sound.
+    """A daily HDF5 file whose header has been checked.
 
     Attributes:
         path: The file.
         dates: Consecutive days, shape (day,), dtype datetime64[D].
         rows: Rows of the grid.
         cols: Columns of the grid.
-        interpolated: True on days that come from the days around them.
-        encoding: What the stored numbers mean.
+        interpolated: True on interpolated days.
+        encoding: Encoding of the stored numbers.
     """
 
     path: Path
@@ -73,9 +73,9 @@ def open_daily(path: Path) -> DailyGrid:
 
 
 def read_days(grid: DailyGrid) -> Iterator[tuple[int, Float32[np.ndarray, "day row col"]]]:
-    """Yields pieces of a few days with the position of their first day, in physical values, NaN where none is.
+    """Yields pieces of a few days with the position of their first day, in physical values, NaN for missing data.
 
-    Pieces are whole HDF5 chunks, so that none is decompressed twice.
+    Pieces are whole HDF5 chunks, so that no chunk is decompressed twice.
 
     Raises:
         DataError: A chunk is damaged.
@@ -147,9 +147,9 @@ def write_daily(
         dates: Consecutive days, dtype datetime64[D].
         shape: Rows and columns.
         pieces: The grids, in pieces of `CHUNK_DAYS` days (the last may be shorter).
-        attributes: Returns texts that the file carries beside its data, once all of it is written.
-        interpolated: True on days that are no data; None where all are.
-        units: Unit of the values, empty where it is not known.
+        attributes: Returns further attributes as text; called once all data are written.
+        interpolated: True on interpolated days; None if there are none.
+        units: Unit of the values, empty if it is not known.
     """
     with h5py.File(path, "w") as file:
         data = file.create_dataset(

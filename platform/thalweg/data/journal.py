@@ -1,4 +1,4 @@
-"""The journal of a preparation: which of its steps are done and durable, so that a killed one can be gone on with."""
+"""The journal of a preparation: which steps are done and durable, so that a killed one can be resumed."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -13,13 +13,13 @@ _FILE = "journal.jsonl"
 
 
 class Journal:
-    """Steps of a preparation whose arrays are whole, in a file with one line per step.
+    """The finished steps of a preparation, in a file with one line per step.
 
-    A step is written down after its arrays are durable, so that their headers and sizes tell whether they still are
-    what the step wrote.
+    A step is recorded after its arrays are durable. Their headers and sizes then show whether they are still what the
+    step wrote.
 
     Args:
-        folder: Where arrays and journal lie.
+        folder: Folder of the arrays and of the journal.
 
     Attributes:
         facts: What each finished step returned.
@@ -39,10 +39,10 @@ class Journal:
                 self._append(step)
 
     def add(self, step: str, facts: Mapping[str, Any], arrays: Iterable[str]) -> None:
-        """Writes down that a step is done.
+        """Records that a step is done.
 
         Args:
-            step: Its name.
+            step: Name of the step.
             facts: What it returned.
             arrays: Names of the arrays that it wrote to, which are durable.
         """
@@ -55,7 +55,7 @@ class Journal:
         append(self._folder / _FILE, f"{json.dumps(step)}\n".encode())
 
     def _whole(self, line: str) -> dict[str, Any] | None:
-        """Reads a line; None where it was cut off, or an array is damaged."""
+        """Reads a line; returns None if it was cut off, or an array is damaged."""
         try:
             step: dict[str, Any] = json.loads(line)
             whole = all(kind == self._kind(name) for name, kind in step["arrays"].items())

@@ -1,4 +1,4 @@
-"""One daily HDF5 file from many, such as one per month, that hold one dataset per day named YYYY-MM-DD."""
+"""Merges HDF5 files, such as one per month, with one dataset per day named YYYY-MM-DD into one daily file."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,22 +19,22 @@ from thalweg.errors import DataError, OutputError
 
 MissingDays = Literal["refuse", "interpolate"]
 
-_FORMAT = 3  # version of what a merged file holds
+_FORMAT = 3  # version of the format of merged files
 _SOURCE = "merged_from"  # attribute of a merged file: a hash of everything that it depends on
-_EXTREMES = "extremes"  # attribute of a merged file: what its survey has found, as JSON
+_EXTREMES = "extremes"  # attribute of a merged file: the result of its survey, as JSON
 
 
 @dataclass(frozen=True)
 class Merged:
-    """What went into a merged file.
+    """Report on a merged file.
 
     Attributes:
         path: The file.
-        num_files: Files that hold some of its days.
-        num_days: Its days.
+        num_files: Number of files that its days come from.
+        num_days: Number of its days.
         gaps: First and last day of each stretch that no file holds.
-        written: False where the file was there already, made from the same.
-        extremes: What its values are, interpolated days left out; None where nobody looked.
+        written: False if the file was up to date already.
+        extremes: Extremes of its values without interpolated days; None if they were not surveyed.
     """
 
     path: Path
@@ -54,11 +54,11 @@ class Merged:
 
 @dataclass(frozen=True)
 class Look:
-    """How a merged file is looked at before it gets its name.
+    """The survey of a merged file's values before it gets its name.
 
     Attributes:
-        survey: Makes the survey for values of a unit, empty where none is declared.
-        land: The cells that it looks at.
+        survey: Makes the survey, given the declared unit (empty if there is none).
+        land: The cells to survey.
     """
 
     survey: Callable[[str], Survey]
@@ -66,10 +66,10 @@ class Look:
 
 
 def find_days(files: Sequence[Path]) -> dict[np.datetime64, Path]:
-    """Finds which file holds which day, in the order of time.
+    """Returns the file of each day, in the order of time.
 
     Raises:
-        DataError: A file cannot be read or holds something that is no day, or two files hold the same day.
+        DataError: A file cannot be read, it holds a dataset that is not a day, or two files hold the same day.
     """
     found: dict[np.datetime64, Path] = {}
     for path in files:
@@ -93,23 +93,22 @@ def merge(
     sentinel: float = float("nan"),
     look: Look | None = None,
 ) -> Merged:
-    """Writes the days of a period into one daily HDF5 file; does nothing where it is there, made from the same.
+    """Writes the days of a period into one daily HDF5 file; skips a file that is up to date.
 
-    The same days give the same bytes, in whatever files they lie; days that are interpolated are marked as such. The
-    file holds physical values, NaN where the attributes of a day say that there is none. It appears under its name only
-    when complete.
+    The same days give the same bytes, however they are spread over files. Interpolated days are marked as such. The
+    file holds physical values, NaN for missing data. It appears under its name only when complete.
 
     Args:
-        days: Which file holds which day, from `find_days`.
+        days: The file of each day, from `find_days`.
         dates: Consecutive days of the period.
         target: The merged file.
         missing: Whether days that no file holds are refused or interpolated cell by cell between their neighbours.
-        sentinel: Value of cells without data; it, and NaN, stay what they are where neighbours are interpolated.
-        look: Looks at the values; what it refuses is not merged.
+        sentinel: Value of cells without data; interpolation keeps it, and NaN.
+        look: Surveys the values; a file that it refuses is not written.
 
     Raises:
-        DataError: Days are missing, are the first or last of the period, or differ in shape or unit; a file is damaged,
-            or values cannot be.
+        DataError: Days are missing (the first and last of the period always count), or differ in shape or unit; a file
+            is damaged, or values are out of bounds.
         OutputError: The target cannot be written.
     """
     known = np.array([day in days for day in dates])
@@ -135,7 +134,7 @@ def is_merged(path: Path) -> bool:
 
 
 class _Days:
-    """Reads days one by one; the file of the last one stays open, for the next lies in it more often than not."""
+    """Reads days one by one; the last file stays open, for it mostly holds the next day too."""
 
     def __init__(self, days: Mapping[np.datetime64, Path], dates: Shaped[np.ndarray, " day"]) -> None:
         self.dates = dates
@@ -229,7 +228,7 @@ def _write(
 def _pieces(
     days: _Days, known: Bool[np.ndarray, " day"], sentinel: float
 ) -> Iterator[Float32[np.ndarray, "day row col"]]:
-    """Yields the days in pieces, those that are missing interpolated."""
+    """Yields the days in pieces; interpolates those that are missing."""
     positions = np.flatnonzero(known)
     for first in range(0, len(known), CHUNK_DAYS):
         numbers = range(first, min(first + CHUNK_DAYS, len(known)))
@@ -249,7 +248,7 @@ def _looked_at(
     survey: Survey,
     land: Bool[np.ndarray, "row col"],
 ) -> Iterator[Float32[np.ndarray, "day row col"]]:
-    """Yields the pieces, settled at the bounds; the survey sees what they hold of days that are data."""
+    """Yields the pieces, clipped to the bounds by `Survey.settled`; surveys the days that are data."""
     if land.shape != days.shape:
         raise DataError(
             f"the land mask must have the shape of the grids, got {land.shape} for {days.shape} in "

@@ -39,11 +39,11 @@ class Moments:
 
 
 class Climatology:
-    """Mean of each day of the year over the days that arrive, smoothed over its neighbours.
+    """Mean of each day of the year, smoothed by a circular moving average.
 
     Args:
         shape: Shape of one day.
-        half_width: Days on either side that a smoothed day takes in; the year is a circle.
+        half_width: Days on either side that the moving average takes in; the year is a circle.
     """
 
     def __init__(self, shape: tuple[int, ...], half_width: int = 15) -> None:
@@ -57,13 +57,13 @@ class Climatology:
         day_of_year: Integer[np.ndarray, " day"],
         observed: Bool[np.ndarray, "day modality *item"],
     ) -> None:
-        """Adds days; a value that is no data does not count."""
+        """Adds days; ignores missing values."""
         for values, position, known in zip(days, day_of_year, observed, strict=True):
             self._sums[position, known] += values[known]
             self._counts[position, known] += 1
 
     def smoothed(self) -> Float32[np.ndarray, "366 modality *item"]:
-        """Returns the smoothed means; 0 where a place was seen on no day of the neighbourhood."""
+        """Returns the smoothed means; 0 for a place without data in the whole neighbourhood."""
         sums = _circular_sum(self._sums, self._half_width)
         counts = _circular_sum(self._counts, self._half_width)
         mean: Float32[np.ndarray, "366 modality *item"] = (sums / np.maximum(counts, 1)).astype(np.float32)
@@ -73,7 +73,7 @@ class Climatology:
 def _circular_sum(
     values: Float[np.ndarray, " day *item"], half_width: int
 ) -> Float[np.ndarray, " day *item"]:
-    """Sums each day with `half_width` neighbours on either side, the first day following the last."""
+    """Sums each day with `half_width` neighbours on either side; the first day follows the last."""
     around = np.concatenate([values[-half_width - 1 :], values, values[:half_width]])
     running = np.cumsum(around, axis=0)
     difference: Float[np.ndarray, " day *item"] = running[2 * half_width + 1 :] - running[: len(values)]

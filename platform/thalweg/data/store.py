@@ -1,8 +1,8 @@
-"""Prepared arrays on disk: named by a hash of what they depend on, memory-mapped, shared by all processes.
+"""Prepared arrays on disk: a content-addressed, memory-mapped cache that all processes share.
 
 A store is a folder ``PARENT/KEY/`` with one ``.npy`` file per array and ``facts.json``. It appears under its
-name only when complete. Processes that start at once wait for the first one to prepare it; one that is killed leaves
-``PARENT/KEY.partial/``, and the next goes on after the last step that its journal holds. Where file locks do not work
+name only when complete. Processes that start at once wait for the first one to prepare it. A killed one leaves
+``PARENT/KEY.partial/``, and the next resumes after the last step of its journal. If file locks do not work
 (some network file systems), each process prepares the store from the start and the first to finish wins. A store
 whose files have lost bytes is prepared again. Readers share one copy through the page cache.
 """
@@ -33,7 +33,7 @@ _GONE = {
     errno.ENOENT,
     errno.ENOTDIR,
     errno.ESTALE,
-}  # what a reader meets while another process replaces a store
+}  # errors that a reader may meet while another process replaces a store
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class StoreWriter:
     """Creates the arrays of a store that is being prepared, step by step.
 
     Args:
-        folder: Where the arrays lie; the steps that its journal holds are not done again.
+        folder: Folder of the arrays; the steps in its journal are not done again.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -63,10 +63,10 @@ class StoreWriter:
         self.sizes = {name: self._path(name).stat().st_size for name in self._journal.arrays}
 
     def create(self, name: str, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-        """Returns a writable array that lives in the store: zeros, or what steps have written to it.
+        """Returns a writable array of the store: zeros, or what earlier steps have written to it.
 
-        Steps may share an array, each writing its own part as a whole. Bytes are reserved first, for a memory map on a
-        full disk would end the process.
+        Steps may share an array if each writes the whole of its own part. Disk space is reserved first: writing to a
+        memory map on a full disk would kill the process.
         """
         path = self._path(name)
         self._touched.add(name)
@@ -83,7 +83,7 @@ class StoreWriter:
         self.create(name, values.shape, values.dtype)[...] = values
 
     def step(self, name: str, work: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
-        """Does a part of the preparation, unless a process that was killed after it has done it; returns its facts.
+        """Does a step of the preparation, unless the journal says that it is done; returns its facts.
 
         Args:
             name: Name of the step.
@@ -97,7 +97,7 @@ class StoreWriter:
         return self._journal.facts[name]
 
     def flush(self) -> None:
-        """Makes every array durable."""
+        """Writes every array to the disk (fsync)."""
         self._sync(self.sizes)
 
     def _path(self, name: str) -> Path:
@@ -113,18 +113,18 @@ Preparation = Callable[[StoreWriter], Mapping[str, Any]]
 
 
 def key_of(parts: Mapping[str, Any]) -> str:
-    """Returns a short name for everything a store depends on, given as JSON values."""
+    """Returns the key of a store: a hash of everything that it depends on, given as JSON values."""
     return digest(parts, num_digits=20)
 
 
 def open_store(parent: Path, key: str, prepare: Preparation) -> Store:
-    """Opens the store `key` below `parent`; prepares it first where it is missing or damaged.
+    """Opens the store `key` below `parent`; prepares it first if it is missing or damaged.
 
     Args:
         parent: Folder of stores; made if missing.
         key: Name of the store, from `key_of`.
-        prepare: Writes the arrays and returns the facts as JSON values; if it raises, no store is left. Deterministic,
-            so that what a killed process did can be kept.
+        prepare: Writes the arrays and returns the facts as JSON values; if it raises, no store is left. It must be
+            deterministic, for steps of a killed process are reused.
 
     Raises:
         OutputError: The store cannot be written.
@@ -148,7 +148,7 @@ def content_hashes(paths: Mapping[str, Path], parent: Path) -> dict[str, str]:
     A file counts as unchanged while name, size and both time stamps are equal. Files of other names stay in the cache.
 
     Args:
-        paths: Files by names that tell them apart.
+        paths: Files by unique names.
         parent: Folder of the cache; made if missing.
     """
     cache = _read_json(parent / _HASHES)
@@ -167,7 +167,7 @@ def content_hashes(paths: Mapping[str, Path], parent: Path) -> dict[str, str]:
 
 @contextmanager
 def staged(target: Path) -> Iterator[Path]:
-    """Yields a folder beside `target` that takes its name once the block has succeeded.
+    """Yields a folder beside `target`, and renames it to `target` once the block has succeeded.
 
     Raises:
         OutputError: `target` is not empty, or cannot be written.
@@ -189,7 +189,7 @@ def staged(target: Path) -> Iterator[Path]:
 
 
 def _partial(parent: Path, key: str, locked: bool) -> Path:
-    """Returns the folder in which to prepare a store; under the lock, that of a process that was killed."""
+    """Returns the folder in which to prepare a store; with the lock, that of a killed process is reused."""
     if not locked:
         return Path(tempfile.mkdtemp(prefix=f"{key}.partial-", dir=parent))
     for leftover in parent.glob(f"{key}.partial-*"):
@@ -209,25 +209,25 @@ def _prepare(parent: Path, key: str, prepare: Preparation, *, locked: bool) -> N
         _write_json(folder / _FACTS, {"facts": facts, "sizes": writer.sizes})
         _publish(folder, final)
     except BaseException as error:
-        if isinstance(error, Exception) or not locked:  # after an interrupt the next process goes on
+        if isinstance(error, Exception) or not locked:  # after an interrupt the next process resumes
             shutil.rmtree(folder, ignore_errors=True)
         if not isinstance(error, OSError) or _load(final) is None:  # otherwise another process was first
             raise
 
 
 def _publish(folder: Path, final: Path) -> None:
-    """Gives a complete store its name, unless one that is whole has it: its readers keep their files."""
+    """Gives a complete store its name, unless an undamaged store has it, whose readers keep their files."""
     if final.exists() and _load(final) is None:
         damaged = folder.with_name(f"{folder.name}-damaged")
         final.rename(damaged)
-        if _load(damaged) is not None:  # another process was between the two
+        if _load(damaged) is not None:  # another process has just replaced it
             damaged.rename(final)
         shutil.rmtree(damaged, ignore_errors=True)
-    folder.rename(final)  # refused where a store is
+    folder.rename(final)  # fails if a store is there
 
 
 def _load(folder: Path) -> Store | None:
-    """Opens a complete store; None where it is missing, vanishes, or its files do not have their sizes."""
+    """Opens a complete store; None if it is missing, vanishes, or a file does not have its recorded size."""
     written = _read_json(folder / _FACTS)
     if not written:
         return None
@@ -247,7 +247,7 @@ def _load(folder: Path) -> Store | None:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[bool]:
-    """Holds an exclusive lock that dies with the process; yields False where the file system has none."""
+    """Holds an exclusive lock, which the kernel releases with the process; yields False if there are no locks."""
     with path.open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -259,7 +259,7 @@ def _locked(path: Path) -> Iterator[bool]:
 
 @contextmanager
 def _writing(folder: Path) -> Iterator[None]:
-    """Makes `folder` and turns failures to write below it into an `OutputError`."""
+    """Makes `folder`, and turns failures to write below it into an `OutputError`."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         yield
@@ -278,7 +278,7 @@ def _stamp(name: str, path: Path) -> str:
 
 
 def _digest(name: str, path: Path, stamp: str) -> str:
-    """Hashes a file; a file that changed meanwhile is hashed again."""
+    """Hashes a file; hashes it again if it changed meanwhile."""
     while True:
         with path.open("rb") as file:
             content = hashlib.file_digest(file, "sha256").hexdigest()
@@ -301,7 +301,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Replaces a JSON file at once."""
+    """Replaces a JSON file atomically."""
     handle, name = tempfile.mkstemp(prefix=f"{path.name}-", dir=path.parent)
     with os.fdopen(handle, "w") as file:
         json.dump(content, file, sort_keys=True, indent=1)

@@ -1,4 +1,4 @@
-"""What values an array holds: extremes, how many are missing, and which of them cannot be."""
+"""Surveys the values of an array: extremes, number missing, and values out of bounds."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,18 +10,18 @@ from jaxtyping import Bool, Float, Float32, Shaped
 from thalweg.data.bounds import Bounds
 from thalweg.errors import DataError
 
-_ROUNDING = 1e-6  # of arithmetic: a rain of -1e-9 mm is none
+_ROUNDING = 1e-6  # tolerance for rounding errors: -1e-9 mm of rain counts as 0
 
 
 @dataclass(frozen=True)
 class Extremes:
-    """Extremes of the values that are data, and how many are none.
+    """Extremes of the valid values, and how many are missing.
 
     Attributes:
-        low: Smallest value; infinite where there is none.
-        high: Largest value; minus infinite where there is none.
-        num_values: All values.
-        num_missing: Values among these that are no data.
+        low: Smallest value; infinity if there is none.
+        high: Largest value; minus infinity if there is none.
+        num_values: Number of all values.
+        num_missing: Number of those that are missing.
         unit: Their unit.
     """
 
@@ -32,7 +32,7 @@ class Extremes:
     unit: str = ""
 
     def __add__(self, other: Self) -> "Extremes":
-        """Returns those of both."""
+        """Returns the extremes of both together."""
         return Extremes(
             min(self.low, other.low),
             max(self.high, other.high),
@@ -53,18 +53,18 @@ class Extremes:
 
 
 class Survey:
-    """Looks at the values of one quantity in one file, piece after piece.
+    """Surveys the values of one quantity in one file, piece by piece.
 
-    The unit is the declared one, else that of the first bounds that hold the median of the first piece.
+    The unit is the declared one, else that of the first bounds that contain the median of the first piece.
 
     Args:
         name: The quantity.
-        source: Where the values come from, for messages.
+        source: Origin of the values, for messages.
         bounds: Bounds of the quantity in each unit that it may have.
-        place: Returns the words for a place, given its number.
-        way_out: How a file says that a value is none.
+        place: Returns the name of a place, given its number.
+        way_out: How a file marks a missing value, for messages.
         hint: One more way out.
-        units: The declared unit, empty where none is; one that is not known is refused.
+        units: The declared unit, empty if there is none; an unknown one is refused.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Survey:
 
     @property
     def bounds(self) -> tuple[Bounds, ...]:
-        """The bounds in the unit of the values; all of them before there was a value."""
+        """The bounds in the unit of the values; those of all units before the first value."""
         return self._choice if self._bounds is None else (self._bounds,)
 
     @property
@@ -102,7 +102,7 @@ class Survey:
         return self._extremes
 
     def allow(self, precision: float) -> None:
-        """Lets values lie beyond the bounds by what packing has moved them."""
+        """Tolerates values beyond the bounds by the rounding error of packing."""
         self._slack = max(self._slack, precision + _ROUNDING)
 
     def update(
@@ -111,12 +111,12 @@ class Survey:
         known: Bool[np.ndarray, "day place"],
         dates: Sequence[Any] | Shaped[np.ndarray, " day"],
     ) -> None:
-        """Looks at a piece.
+        """Adds a piece.
 
         Args:
             values: The values.
             known: Where they are data.
-            dates: What each day is called; empty where it is none.
+            dates: Name of each row for messages; empty if it is no day.
         """
         num_known = int(np.count_nonzero(known))
         there = values if num_known == values.size else values[known]
@@ -133,7 +133,7 @@ class Survey:
         self._extremes += piece
 
     def settled(self, values: Float32[np.ndarray, "*shape"]) -> Float32[np.ndarray, "*shape"]:
-        """Returns values with those at the bounds that packing has moved beyond them; others stay."""
+        """Returns values, clipping to the bounds those that packing has moved beyond them; others stay."""
         if self._bounds is None or self._slack == _ROUNDING:
             return values
         for bound, beyond in (
@@ -165,7 +165,7 @@ class Survey:
         self._wrong_places |= set(places.tolist())
 
     def raise_if_any(self) -> None:
-        """Refuses what cannot be.
+        """Raises if a value is out of bounds.
 
         Raises:
             DataError: The declared unit is not known, or a value lies beyond the bounds of its unit.

@@ -1,4 +1,4 @@
-"""Folders that are written file by file, and may be gone on with and updated by the same command."""
+"""Folders that are written file by file, and that the same command can resume and update."""
 
 import fcntl
 import filecmp
@@ -12,13 +12,13 @@ from thalweg.errors import OutputError
 
 @contextmanager
 def updated(target: Path, is_own: Callable[[Path], bool]) -> Iterator[Path]:
-    """Yields the folder to write to: `target` where it is there, else one beside it that then takes its name.
+    """Yields the folder to write to: `target` if it exists, else one beside it that is renamed to it at the end.
 
-    What a process that was killed has written beside `target` is there again for the next one.
+    The folder beside `target` of a killed process is reused by the next.
 
     Args:
         target: The folder.
-        is_own: Whether a folder with content is one that this import made.
+        is_own: Returns whether a folder with content was made by this import.
 
     Raises:
         OutputError: `target` has other content, cannot be written, or another process is writing it.
@@ -48,7 +48,7 @@ def updated(target: Path, is_own: Callable[[Path], bool]) -> Iterator[Path]:
 
 
 def replace_file(path: Path, write: Callable[[Path], object]) -> bool:
-    """Replaces a file at once if its content changes; returns whether it did.
+    """Replaces a file atomically if its content changes; returns whether it did.
 
     Args:
         path: The file.
@@ -70,7 +70,7 @@ def new_name(path: Path) -> Path:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Holds a lock on a folder that dies with the process; without one where the file system has none."""
+    """Holds a lock on a folder, which the kernel releases with the process; none if there are no locks."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""Windows of consecutive days: where they start, and gathering them from a day-major array."""
+"""Windows of consecutive days: finds their first days, and gathers them from a day-major array."""
 
 from collections.abc import Iterable, Mapping
 
@@ -9,7 +9,7 @@ from thalweg.contract import SplitName
 
 
 def num_windows(num_days: int, length: int, stride: int) -> int:
-    """Returns how many windows of `length` days fit into `num_days`, one starting every `stride` days."""
+    """Returns how many windows of `length` days fit into `num_days`, if one starts every `stride` days."""
     return max(0, (num_days - length) // stride + 1)
 
 
@@ -19,7 +19,7 @@ def window_starts(
     """Returns the first day of each window, by split; no window leaves its split.
 
     Args:
-        days: The consecutive positions that each split has on the day axis.
+        days: Positions of each split on the day axis.
         length: Days in a window.
         stride: Days between the first days of neighbouring windows.
     """
@@ -32,9 +32,9 @@ def window_starts(
 def gather(
     series: Shaped[np.ndarray, "day modality *item"], starts: Int64[np.ndarray, " window"], length: int
 ) -> Shaped[np.ndarray, "window modality time *item"]:
-    """Copies windows out of a day-major array; each modality's days become contiguous, and the number format stays.
+    """Copies windows out of a day-major array; each modality's days become contiguous, and the dtype stays.
 
-    One strided copy per window costs about what a plain copy of the same bytes does, also from a memory map.
+    A strided copy per window costs about as much as a plain copy of the same bytes, also from a memory map.
     """
     out = np.empty((len(starts), series.shape[1], length, *series.shape[2:]), dtype=series.dtype)
     for window, first in zip(out, starts.tolist(), strict=True):
@@ -45,12 +45,12 @@ def gather(
 def bridged(
     recorded: Bool[np.ndarray, "day modality"], spans: Iterable[range], max_gap: int
 ) -> Bool[np.ndarray, "day modality"]:
-    """Returns where a modality is recorded, or missing for a run of at most `max_gap` days of a split.
+    """Returns the days on which a modality is recorded, or missing for a run of at most `max_gap` days of a split.
 
     Args:
-        recorded: Where something of a modality is data.
-        spans: The consecutive positions that each split has on the day axis.
-        max_gap: Days.
+        recorded: Days on which a modality has any data.
+        spans: Positions of each split on the day axis.
+        max_gap: Longest gap that is bridged, in days.
     """
     present = recorded.copy()
     for span in spans:

@@ -1,10 +1,10 @@
-"""Where a lane's driver and its workers meet: an actor that hands orders to every rank and collects the answers.
+"""The channel between a lane's driver and its workers: an actor that passes commands to all ranks and collects answers.
 
 Ray Train reports arrive with seconds of delay and only in one direction; a call to this actor takes
 milliseconds. Workers wait inside `next`, so an idle lane costs nothing.
 
-A worker group that Ray Train restarts comes back under a new name. Whatever the old group was doing is
-lost, and the driver is told so (`Restarted`) instead of waiting for ever.
+A worker group that Ray Train restarts comes back under a new name. The command of the old group is lost, and
+the driver receives `Restarted` instead of waiting for ever.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from thalweg.training.orders import Refusal, Report, TrialOrder
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """What every rank of a lane does next.
+    """A command to every rank of a lane.
 
     Attributes:
         verb: ``advance`` trains to the next evaluation, ``stop`` ends the lane.
@@ -36,13 +36,13 @@ class Command:
 
 @dataclass(frozen=True, kw_only=True)
 class Ready:
-    """A worker is up and has nothing to do.
+    """A worker is up and idle.
 
     Attributes:
-        process: Process number, for people and for tests.
+        process: Process id, for people and for tests.
         node: Name of the machine.
-        timings: Seconds that its start took, by part.
-        evidence: What there will be to look at when it is gone.
+        timings: Seconds that its start took, by activity.
+        evidence: Data that will help to explain its death.
     """
 
     process: int
@@ -53,12 +53,12 @@ class Ready:
 
 @dataclass(frozen=True, kw_only=True)
 class Restarted:
-    """The worker group died and a new one is up; the command in hand was lost.
+    """The worker group died and a new one is up; the current command was lost.
 
     Attributes:
-        said: What Ray says of the workers that raised or are gone, by rank.
-        before: The workers of the group that died, by rank.
-        after: The workers of the new one, by rank.
+        said: Ray's error text for each worker that raised or is gone, by rank.
+        before: The workers of the old group, by rank.
+        after: The workers of the new group, by rank.
     """
 
     said: Mapping[int, str] = field(default_factory=dict)
@@ -68,11 +68,11 @@ class Restarted:
 
 @dataclass(frozen=True, kw_only=True)
 class Silence:
-    """How long nothing has been heard of a group that works.
+    """Time since the last heartbeat of a worker group.
 
     Attributes:
-        seconds: Since the last sign of life; None while there is nobody to wait for, such as between two groups.
-        longest: Seconds of the longest silence at work that ended with a sign of life.
+        seconds: Seconds since the last heartbeat; None while there is no group, such as between two.
+        longest: Longest time between two heartbeats during work so far, in seconds.
         starting: Whether the group is not up yet.
         workers: Handles of the workers' actors.
     """
@@ -87,11 +87,11 @@ Answer = Ready | Report | Refusal
 
 
 class Channel:
-    """The actor. One command is under way at a time.
+    """The actor. It handles one command at a time.
 
     Args:
         num_workers: Ranks of the lane.
-        clock: Gives seconds that only rise.
+        clock: Monotonic clock, in seconds.
     """
 
     def __init__(self, num_workers: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -115,9 +115,9 @@ class Channel:
         """Takes a rank's answer and waits for the next command.
 
         Args:
-            rank: Who asks.
-            group: Name of the worker group that the rank belongs to; a new name is a restarted group.
-            answer: What came of the last command, `Ready` at first.
+            rank: Rank of the caller.
+            group: Name of the caller's worker group; a new name is a restarted group.
+            answer: Result of the last command; `Ready` at first.
         """
         self._hear()
         if group != self._group:
@@ -163,32 +163,32 @@ class Channel:
             self._collected = {}
 
     async def give_up(self, group: str, refusal: Refusal) -> None:
-        """Takes the reason why a rank leaves its group; it is the answer once the group has been replaced."""
+        """Takes the reason why a rank fails; it becomes the answer once the group has been replaced."""
         if group == self._group and self._busy:
             self._lost = [refusal]
 
     async def enter(self, rank: int, worker: Any) -> None:
-        """Hears that a worker has begun to start.
+        """Registers a worker that begins to start.
 
         Args:
-            rank: Who.
-            worker: Handle of its actor, by which it can be ended.
+            rank: Rank of the worker.
+            worker: Handle of its actor, by which it can be killed.
         """
         self._hear()
         self._entered[rank] = worker
         self._starting = True
 
     async def beat(self) -> None:
-        """Hears that a worker has got on with its work."""
+        """Takes a heartbeat: a worker has made progress."""
         self._hear()
 
     async def lose(self, said: Mapping[int, str]) -> None:
-        """Hears from Ray Train that workers raised or are gone, with what it says of them by rank."""
+        """Takes Ray Train's error texts, by rank, for workers that raised or are gone."""
         self._said = dict(said)
         self._entered = {}
 
     async def silence(self) -> Silence:
-        """Says for how long nobody has given a sign of life."""
+        """Returns the time since the last heartbeat."""
         if not self._entered:
             return Silence(seconds=None, longest=self._longest)
         return Silence(
@@ -204,7 +204,7 @@ class Channel:
             self._longest = max(self._longest, self._heard - was)
 
     async def send(self, command: Command) -> None:
-        """Hands a command to every rank."""
+        """Sends a command to every rank."""
         self._heard = self._clock()
         self._busy = command.verb != "stop"
         for queue in self._commands:

@@ -16,7 +16,7 @@ from thalweg.errors import ConnectionFailed
 from thalweg.lanes import private_ray
 
 _START_S = 300
-"""How long the node and the dashboard of a busy machine may take to start."""
+"""Longest time that the node and the dashboard of a busy machine may take to start."""
 
 # Read when ray is imported or started, so they are set before either.
 _ENVIRONMENT = {
@@ -24,11 +24,11 @@ _ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",  # Tune's own tables; the study prints its own
     "RAY_DASHBOARD_STARTUP_TIMEOUT_S": str(_START_S),
     "RAY_DEDUP_LOGS": "0",
-    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # under `uv run` Ray would install everything anew for its workers
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # under `uv run` Ray would install everything again for its workers
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # how soon a dead worker is seen
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is the search's
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # the search handles Ctrl-C
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # CSV, JSON and TensorBoard double the cost of a result
-    "TUNE_GLOBAL_CHECKPOINT_S": "86400",  # the study's storage is the truth, not Tune's
+    "TUNE_GLOBAL_CHECKPOINT_S": "86400",  # the study resumes from its own storage, not from Tune's
     "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "86400",
 }
 _PACKAGES = ("thalweg", "trainables", "search_spaces")
@@ -47,9 +47,9 @@ def connect(
 
     Args:
         address: Address of a running cluster (``auto`` finds the one of this machine), or None.
-        log: File for what Ray says; nothing of it reaches the terminal.
+        log: File for Ray's messages; none of them reaches the terminal.
         num_cpus: Cores of a local cluster; None takes all.
-        tell: Called with a sentence for people before what may take a while.
+        tell: Called with a sentence for people before a step that may take a while.
 
     Yields:
         The address of the cluster.
@@ -83,11 +83,11 @@ def _start(num_cpus: int | None, temporary: str | None, log: Path) -> None:
     """Starts Ray on this machine.
 
     Raises:
-        ConnectionFailed: It does not start; what it has started ends with this process.
+        ConnectionFailed: It does not start; processes that it has started end with this one.
     """
     import ray
 
-    # Nobody takes this machine back with a notice; a watcher per lane would be a process too many.
+    # A local machine is not preempted; the watcher would cost a process per lane.
     os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
     try:
         with private_ray.patient(_START_S), private_ray.signals_kept():
@@ -116,21 +116,21 @@ def _brief(error: Exception) -> str:
 def _prepare_environment() -> None:
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    # Each worker process would compile torch, DeepSpeed and Ray anew.
+    # Each worker process would compile torch, DeepSpeed and Ray again.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def _short_temp() -> str:
-    """Returns a folder whose path leaves room for Ray's sockets, whose paths end at 107 bytes."""
+    """Returns a folder with a path short enough for Ray's sockets, whose paths may have 107 bytes."""
     folder = tempfile.gettempdir()
     return folder if len(folder) <= 40 else "/tmp"
 
 
 def _check_address(address: str) -> None:
-    """Finds within seconds that nobody listens at ``HOST:PORT``; Ray itself tries for minutes.
+    """Checks within seconds that something listens at ``HOST:PORT``; Ray itself tries for minutes.
 
     Raises:
-        ConnectionFailed: Nobody does.
+        ConnectionFailed: Nothing does.
     """
     host, colon, port = address.rpartition(":")
     if not colon or not port.isdigit() or "/" in host:

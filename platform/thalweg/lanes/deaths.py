@@ -1,8 +1,8 @@
-"""Why the process of a worker ended: what it, the kernel and Ray left behind.
+"""Explains the death of a worker's process from the traces that it, the kernel and Ray leave.
 
-Nobody but the parent of a process learns the signal that ended it, and Ray's node manager, the parent here, tells
-no one. So a worker leaves a trace of the signals that it can still answer to, and what ends it without any trace
-is the one that it cannot: SIGKILL. Lack of memory is named only where somebody counted it.
+Only the parent of a process learns the signal that ended it, and Ray's node manager, the parent here, does not pass
+it on. So a worker writes a trace for every signal that it can handle. Without a trace the signal was the one that it
+cannot handle: SIGKILL. Lack of memory is given as the reason only if the kernel or Ray counted it.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from typing import Any
 
 NO_MEMORY = "its machine ran out of memory"
 WITHOUT_TRACE = f"it was killed without a trace, as by signal {signal.SIGKILL:d} (SIGKILL)"
-LONGEST_REASON = 300
+MAX_REASON_LENGTH = 300
 
-# What faulthandler calls the signals that it answers to.
+# faulthandler's names of the signals that it handles.
 _FATAL = {
     "Segmentation fault": signal.SIGSEGV,
     "Aborted": signal.SIGABRT,
@@ -34,12 +34,12 @@ _VANISHED = "unexpectedly exits with a connection error"
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """What a worker says of itself when it starts, to be looked at when it is gone.
+    """Data that a worker records when it starts, to explain its death later.
 
     Attributes:
         node: Name of its machine.
-        trace: File into which it writes when a signal ends it; empty where no file can be written.
-        num_oom_kills: Processes that the kernel had ended on its machine for lack of memory; None if nobody counts.
+        trace: File into which it writes when a signal ends it; empty if no file can be written.
+        num_oom_kills: Processes that the kernel had ended on its machine for lack of memory; None if not counted.
     """
 
     node: str = ""
@@ -48,19 +48,19 @@ class Evidence:
 
 
 def leave_evidence(trace: Path) -> Evidence:
-    """Makes this process write where it was into a file when a signal ends it.
+    """Makes this process write its traceback into a file when a signal ends it.
 
     Args:
-        trace: The file; where it cannot be made, the traceback goes to Ray's logs only.
+        trace: The file; if it cannot be made, the traceback goes to Ray's logs only.
     """
     node = socket.gethostname()
     try:
         trace.parent.mkdir(parents=True, exist_ok=True)
-        # Open as long as the process lives: a handler of signals can open nothing.
+        # Open as long as the process lives: a signal handler cannot open files.
         file = trace.open("w")
     except OSError:
         return Evidence(node=node, num_oom_kills=num_oom_kills())
-    faulthandler.disable()  # Ray's own handlers came after this one, and do not call it
+    faulthandler.disable()  # Ray's own handlers were installed later, and do not call this one
     faulthandler.enable(file)
     _OPEN.append(file)
     return Evidence(node=node, trace=str(trace), num_oom_kills=num_oom_kills())
@@ -73,8 +73,8 @@ def num_oom_kills(proc: Path = Path("/proc"), mounted: Path = Path("/sys/fs/cgro
     """Returns how many processes the kernel has ended for lack of memory, in this control group or on this machine.
 
     Args:
-        proc: Where the kernel tells of processes.
-        mounted: Where it tells of control groups.
+        proc: Mount point of procfs.
+        mounted: Mount point of the control groups.
     """
     for file in (*_of_control_group(proc, mounted), proc / "vmstat"):
         try:
@@ -108,9 +108,9 @@ def explain(
     """Returns why workers are gone, as part of a sentence.
 
     Args:
-        said: What Ray says of each worker that raised or is gone, by rank.
-        before: Evidence that the workers left, by rank.
-        after: What those in their place found when they started.
+        said: Ray's error text for each worker that raised or is gone, by rank.
+        before: Evidence of the lost workers, by rank.
+        after: Evidence of the workers that replaced them, by rank.
     """
     if traced := [text for text in (_traced(evidence) for evidence in before) if text]:
         return traced[0]
@@ -119,13 +119,13 @@ def explain(
         return NO_MEMORY
     if WITHOUT_TRACE in kinds:
         return NO_MEMORY if _killed_for_memory(before, after) else WITHOUT_TRACE
-    # A worker that lost its connection to another one raises; the other one is the reason.
+    # A worker that lost its connection to a dead one raises; the dead one is the reason.
     gone = [kind for kind, text in zip(kinds, said.values(), strict=True) if "actor" in text.lower()]
     return next(iter(gone or kinds), "its processes are gone")
 
 
 def read(text: str) -> str:
-    """Returns what an error of Ray's says of the end of a process, as part of a sentence."""
+    """Returns the cause of death that a Ray error states, as part of a sentence."""
     if "OutOfMemoryError" in text or re.search("low on memory|out of memory", text):
         return NO_MEMORY
     if "receives a SIGTERM" in text:
@@ -136,7 +136,7 @@ def read(text: str) -> str:
         return "its machine is gone"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     last = lines[-1] if lines else "its process is gone"
-    return last if len(last) <= LONGEST_REASON else f"{last[:LONGEST_REASON]}..."
+    return last if len(last) <= MAX_REASON_LENGTH else f"{last[:MAX_REASON_LENGTH]}..."
 
 
 def in_words(seconds: float) -> str:
@@ -145,7 +145,7 @@ def in_words(seconds: float) -> str:
 
 
 def traceback_of(evidence: Sequence[Evidence | None]) -> str:
-    """Returns what workers wrote when a signal ended them, and deletes their files."""
+    """Returns the tracebacks that workers wrote when a signal ended them, and deletes the files."""
     files = [Path(one.trace) for one in evidence if one is not None and one.trace]
     texts = [_text(file) for file in files]
     for file in files:

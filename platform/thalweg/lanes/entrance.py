@@ -1,4 +1,4 @@
-"""What Ray Train runs and calls for a lane's group, before and after the group's own work."""
+"""Ray Train's entry point of a worker, and its callback for workers that fail."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from ray import train
 
 
 def enter(settings: dict[str, Any]) -> None:
-    """Says that this worker begins, and works; what Ray Train runs on every rank.
+    """Registers this worker with the channel, then serves it; Ray Train runs this on every rank.
 
-    The import of torch and DeepSpeed, which may hang on a machine whose disk does not answer, comes after the word.
+    It registers before it imports torch and DeepSpeed, which may hang on a machine whose disk does not answer.
 
     Args:
         settings: ``channel``, the actor, and what `work` takes.
@@ -26,7 +26,7 @@ def enter(settings: dict[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class Coroner(train.UserCallback):
-    """Tells a lane's channel how Ray Train found its workers; runs where Ray Train's controller does.
+    """Reports failed workers to a lane's channel; runs in the process of Ray Train's controller.
 
     Attributes:
         channel: The lane's channel.
@@ -35,5 +35,5 @@ class Coroner(train.UserCallback):
     channel: Any
 
     def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
-        """Passes on what Ray says of each worker that raised or is gone."""
+        """Passes on Ray's error text for each worker that raised or is gone."""
         self.channel.lose.remote({rank: str(error) for rank, error in worker_exceptions.items()})

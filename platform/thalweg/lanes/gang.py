@@ -1,4 +1,4 @@
-"""What a lane needs from the cluster, counted in whole gangs: all workers of a lane or none."""
+"""Resources of lanes with gang scheduling: a lane gets all of its workers or none."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Gang:
 
     @property
     def bundle(self) -> dict[str, float]:
-        """Resources of one worker, in Ray's words."""
+        """Resources of one worker under Ray's names."""
         wanted = {"CPU": self.cpus, "GPU": self.gpus}
         return {name: amount for name, amount in wanted.items() if amount > 0}
 
@@ -35,7 +35,7 @@ class Gang:
 
 
 def lanes_that_fit(gang: Gang, nodes: Sequence[Mapping[str, float]]) -> int:
-    """Returns how many whole gangs fit on nodes with these resources, placed node by node."""
+    """Returns how many whole gangs fit on nodes with these resources, filled node by node."""
     free = [dict(node) for node in nodes]
     lanes = 0
     while True:
@@ -55,7 +55,7 @@ def _fits(bundle: Mapping[str, float], node: Mapping[str, float]) -> bool:
 
 
 def book(gang: Gang, num_lanes: int | str, wait_s: float) -> int:
-    """Returns how many lanes may run at once, and waits for an autoscaler to bring them up.
+    """Returns how many lanes may run at once; waits for an autoscaler to provide the machines.
 
     Args:
         gang: Workers of one lane.
@@ -77,7 +77,7 @@ def book(gang: Gang, num_lanes: int | str, wait_s: float) -> int:
             time.sleep(1.0)
             nodes = _nodes()
             fitting = lanes_that_fit(gang, nodes)
-        request_resources(bundles=[])  # else an autoscaler would keep the machines when the study is over
+        request_resources(bundles=[])  # else an autoscaler would keep the machines after the study
     if not fitting:
         raise ResourceError(_missing(gang, nodes, wait_s))
     _wait_until_free(gang, deadline)

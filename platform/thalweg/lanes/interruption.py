@@ -1,7 +1,7 @@
-"""Signals that end a process, raised like Ctrl-C: so that what runs is recorded as interrupted, and cleaned up.
+"""Raises terminating signals like Ctrl-C, so that a running study is recorded as interrupted, and cleaned up.
 
-Slurm, Kubernetes and systemd send SIGTERM and wait for half a minute; a terminal that is closed sends SIGHUP. Left
-alone, both end Python where it stands.
+Slurm, Kubernetes and systemd send SIGTERM and wait for half a minute; a terminal that is closed sends SIGHUP. By
+default both end Python at once.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ def signal_of(error: KeyboardInterrupt) -> signal.Signals:
 
 @contextmanager
 def ending_raises() -> Iterator[None]:
-    """Raises `Ended` in the main thread at the first SIGTERM or SIGHUP; those that follow disturb nothing.
+    """Raises `Ended` in the main thread at the first SIGTERM or SIGHUP; later ones are ignored.
 
-    A signal that this process was told to ignore, as `nohup` does, stays ignored.
+    A signal that was ignored before, as under `nohup`, stays ignored.
     """
     with handlers_kept():
         if threading.current_thread() is threading.main_thread():
@@ -48,9 +48,9 @@ def ending_raises() -> Iterator[None]:
 
 @contextmanager
 def handlers_kept() -> Iterator[None]:
-    """Undoes, at its end, what others do to the handlers of the signals that end a process.
+    """Restores, on exit, the handlers of the signals that end a process, if others have changed them.
 
-    In another thread than the main one, to which all signals go, it does nothing.
+    It does nothing outside the main thread, which receives all signals.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -61,7 +61,7 @@ def handlers_kept() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             has_come = handler is _end and signal.getsignal(number) is _already
-            if not has_come and handler is not None:  # None: not Python's
+            if not has_come and handler is not None:  # None: not set by Python
                 signal.signal(number, handler)
 
 

@@ -1,8 +1,8 @@
-"""The Tune trainable that drives one lane: its actor lives as long as the lane, trials pass through it.
+"""The Tune trainable that drives one lane: its actor lives as long as the lane, and runs trial after trial.
 
-Tune creates it for a first trial and hands it the next configuration through `reset_config`; each `step` is one
-evaluation. The worker group is Ray Train's, started once in `setup` and booked as one gang by Ray Train's own
-placement group, so the trainable itself books nothing.
+Tune creates it for a first trial and passes the next configuration to `reset_config`; each `step` is one
+evaluation. Ray Train's worker group is started once in `setup`. Its own placement group books the whole gang, so the
+trainable itself books nothing.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class LaneTrainable(tune.Trainable):
         }
 
     def _keep_details(self, refusal: Refusal) -> str:
-        """Writes a traceback into the study's folder, and returns a reason that says where."""
+        """Writes a traceback into the study's folder, and returns the reason with its path."""
         if not refusal.details:
             return refusal.reason
         folder = Path(self._settings.directory) / FAILURES
@@ -88,21 +88,21 @@ class LaneTrainable(tune.Trainable):
         try:
             folder.mkdir(exist_ok=True)
             file.write_text(refusal.details)
-        except OSError as error:  # the reason counts, and the disk may be full
+        except OSError as error:  # the disk may be full; the reason must still be reported
             return f"{refusal.reason} (no traceback: {error})"
         return f"{refusal.reason} (traceback: {FAILURES}/{file.name})"
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Takes the next trial; the workers stay, and free the last one when they are told of the next."""
+        """Takes the next trial; the workers stay, and free the last trial when they begin the next."""
         self._take(new_config)
         return True
 
     def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
-        """Returns nothing of weight: the workers write the trial's checkpoints themselves."""
+        """Returns the samples reached only: the workers write the trial's checkpoints themselves."""
         return {"reached": self._reached}
 
     def load_checkpoint(self, checkpoint: dict[str, Any] | None) -> None:
-        """Goes on after the last report; the workers find the weights by the trial's name."""
+        """Resumes after the last report; the workers find the weights by the trial's name."""
         self._reached = int((checkpoint or {}).get("reached", 0))
 
     def cleanup(self) -> None:

@@ -36,15 +36,15 @@ from thalweg.training.session import DataCache, Session
 
 _SHARED = (ConfigError, FamilyError, NonFiniteError)
 _BEAT_S = 1.0
-"""How often a worker that gets on says so."""
+"""Seconds between the heartbeats of a worker that makes progress."""
 
 
 def work(settings: dict[str, Any]) -> None:
     """Serves the lane's channel until it says stop; runs on every rank.
 
     Args:
-        settings: ``channel``, the actor, ``num_threads`` per worker, and ``traces``, the folder in which a worker that
-            a signal ends leaves where it was.
+        settings: ``channel``, the actor, ``num_threads`` per worker, and ``traces``, the folder for the traceback of a
+            worker that a signal ends.
     """
     began = time.perf_counter()
     trace = Path(settings["traces"]) / f"trace-{socket.gethostname()}-{os.getpid()}.txt"
@@ -79,17 +79,17 @@ def _serve(channel: Any, crew: Crew, group: str, answer: Answer) -> None:
 
 @contextmanager
 def _heard(channel: Any, world: World) -> Iterator[None]:
-    """Tells the channel now and then that batches are drawn; a thread that still runs would prove nothing."""
+    """Sends heartbeats while batches are drawn; a running thread alone would prove nothing."""
     done = threading.Event()
 
-    def tell() -> None:
-        told = 0
+    def beat() -> None:
+        last = 0
         while not done.wait(_BEAT_S):
-            if world.beats.count != told:
-                told = world.beats.count
+            if world.beats.count != last:
+                last = world.beats.count
                 channel.beat.remote()
 
-    threading.Thread(target=tell, daemon=True, name="beats").start()
+    threading.Thread(target=beat, daemon=True, name="beats").start()
     try:
         yield
     finally:
@@ -105,7 +105,7 @@ def _group_name(world: World) -> str:
 
 def _refusal(error: BaseException, crew: Crew) -> Refusal:
     known = isinstance(error, ThalwegError)
-    # What the code of a family raised is told in one line; whoever mends it wants the others too.
+    # The reason is one line of an error in a family's code; whoever mends it needs the traceback too.
     traced = not known or (isinstance(error, TrialError) and error.__cause__ is not None)
     reason = str(error) if known else f"{type(error).__name__}: {error}"
     full = is_full_disk(error)
@@ -120,7 +120,7 @@ def _refusal(error: BaseException, crew: Crew) -> Refusal:
 
 
 class Crew:
-    """This rank's part in whatever trial the lane trains.
+    """Trains the lane's trials on this rank, one after the other.
 
     Args:
         world: The process group.
@@ -138,7 +138,7 @@ class Crew:
         return last.samples if last else 0
 
     def follow(self, command: Command) -> Answer:
-        """Does what a command says.
+        """Executes a command.
 
         Raises:
             Exception: A failure after which the other ranks of the group cannot go on.
@@ -165,7 +165,7 @@ class Crew:
     def _alike(self, error: Exception) -> bool:
         """Whether every rank has failed in the same way, so that no rank waits for another.
 
-        All ranks share configuration and summed losses; data and folders may be wrong on one machine alone.
+        All ranks share the configuration and the summed losses; data and folders may be wrong on one machine only.
         """
         return self._world.size == 1 or isinstance(error, _SHARED)
 

@@ -1,1 +1,1 @@
-"""One brain: Optuna proposes and stops, its storage is the truth, Ray Tune executes."""
+"""The search: Optuna proposes and prunes trials, its storage is the single source of truth, Ray Tune executes."""

@@ -1,7 +1,7 @@
-"""Looks into the branches of a search space before anything runs.
+"""Checks the branches of a search space before anything runs.
 
-Optuna knows a parameter by its name: all trials of a study ask it with the same choices, or the same kind of range.
-A space that breaks this in one branch only would run until a trial takes that branch.
+Optuna identifies a parameter by its name: all trials of a study must ask it with the same choices, or the same kind
+of range. A space that breaks this in one branch only would run until a trial takes that branch.
 """
 
 from collections import deque
@@ -17,14 +17,14 @@ _MAX_TRIALS = 512
 
 
 def check_branches(function: Callable[[Any], Any], trials: Iterable[RecordedTrial]) -> None:
-    """Holds a space to its laws where each choice, and each end of a range, leads alone.
+    """Checks a space in the branches of each choice, and of each end of a range, one at a time.
 
     Args:
-        function: What users wrote.
-        trials: Trials that the space answered, from which branches are entered.
+        function: The function that the user wrote.
+        trials: Trials that the space has run with, from which branches are entered.
 
     Raises:
-        SpaceError: A question breaks a law, or a name is asked for different things.
+        SpaceError: A question breaks a law, or one name is asked for with different domains.
     """
     known: dict[str, Domain] = {}
     queue = deque(trials)
@@ -35,7 +35,7 @@ def check_branches(function: Callable[[Any], Any], trials: Iterable[RecordedTria
 
 
 def _new_branches(trial: RecordedTrial, known: dict[str, Domain]) -> list[dict[str, Any]]:
-    """Notes what a trial was asked, and returns parameter sets that lead on from questions not seen before."""
+    """Records what a trial was asked, and returns parameter sets that vary the questions not seen before."""
     before: dict[str, Any] = {}
     found = []
     for name, domain in trial.asked.items():
@@ -54,7 +54,7 @@ def _enter(function: Callable[[Any], Any], params: dict[str, Any]) -> RecordedTr
     trial = RecordedTrial(params, strict=False)
     with suppress(
         Exception
-    ):  # a corner may break a law of the family: the search then refuses that trial alone
+    ):  # a corner may break a law of the family: the search then refuses that trial only
         function(trial)
     if isinstance(trial.refusal, SpaceError):
         raise trial.refusal

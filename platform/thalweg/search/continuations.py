@@ -1,4 +1,4 @@
-"""Trials that take the place of others: one that was interrupted goes on under a new number."""
+"""Continuations: an interrupted trial continues as a new trial under a new number."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,8 +9,8 @@ from thalweg.search.records import CONFIG, RESUMES
 from thalweg.search.rungs import CONTINUES
 from thalweg.training.places import relative
 
-CRASHES = "crashes"  # user attribute: how often in a row this parameter set took its process down
-FURTHEST = "furthest"  # user attribute: samples that it had reached when it did so last
+CRASHES = "crashes"  # user attribute: how often in a row this parameter set crashed its process
+FURTHEST = "furthest"  # user attribute: samples that it had reached at the last crash
 
 
 def _reached(trial: FrozenTrial) -> int:
@@ -18,7 +18,7 @@ def _reached(trial: FrozenTrial) -> int:
 
 
 def crashes(trial: FrozenTrial) -> int:
-    """Returns how often a trial's process has died since the trial last got any further."""
+    """Returns how often a trial's process has died since the trial last made progress."""
     earlier: int = trial.user_attrs.get(CRASHES, 0)
     return 0 if _reached(trial) > trial.user_attrs.get(FURTHEST, 0) else earlier
 
@@ -26,13 +26,13 @@ def crashes(trial: FrozenTrial) -> int:
 def continuation(
     trial: FrozenTrial, crashes: int, checkpoint: str | None, samples: int | None = None
 ) -> FrozenTrial:
-    """Returns the trial that takes another one's place.
+    """Returns the trial that continues another one.
 
     Args:
         trial: The trial that was interrupted.
-        crashes: How often its parameters took their process down.
-        checkpoint: Where it goes on; None starts it from nothing, with no curve.
-        samples: Samples at the checkpoint, after which the curve is left out; None keeps all of it.
+        crashes: How often its parameters crashed their process.
+        checkpoint: Checkpoint to resume from; None starts from scratch, without a curve.
+        samples: Samples at the checkpoint, at which the curve is cut; None keeps all of it.
     """
     points = trial.intermediate_values.items()
     curve = {step: value for step, value in points if samples is None or step <= samples}
@@ -45,15 +45,15 @@ def continuation(
         params=trial.params,
         distributions=trial.distributions,
         user_attrs=attributes,
-        system_attrs=trial.system_attrs,  # what was put into the queue, and what the sampler noted
+        system_attrs=trial.system_attrs,  # the enqueued parameters, and the sampler's own data
         intermediate_values=curve if checkpoint else None,
     )
 
 
 def last_begun(trials: Sequence[FrozenTrial], number: int) -> int | None:
-    """Returns the trial that was trained before another one in its place, the last one; None where it is the first.
+    """Returns the last trained trial that another one continues; None if there is none.
 
-    One that was put back to begin earlier than its curve ends was never trained, and nobody has heard of it.
+    A trial that was put back to resume from an older checkpoint was never trained or published, and is skipped.
 
     Args:
         trials: All trials of the study in the order of their numbers.

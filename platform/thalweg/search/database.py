@@ -1,7 +1,7 @@
-"""A study in a database that others use, too: while one of them holds it, the search waits instead of ending.
+"""A study in a shared database: while the database is locked or away, the search retries instead of ending.
 
-SQLite lets one connection write at a time, and a backup or an open browser of tables may hold it for minutes. A server
-may restart. Whatever was to be written is written afterwards, or the search ends with a sentence that says what to do.
+SQLite lets one connection write at a time, and a backup or an open table browser may lock it for minutes. A server
+may restart. The search writes afterwards, or ends with a message that says what to do.
 """
 
 import functools
@@ -23,8 +23,8 @@ NOTICE_S = 3.0
 MAX_WAIT_S = 600.0
 """Seconds after which the search gives up."""
 _PAUSE_S = 0.5
-_SQLITE_S = 1.0  # SQLite's own wait in one attempt; the default of 5 s would come several times before a word
-_METHODS = (  # what Optuna's cache calls, and what they call
+_SQLITE_S = 1.0  # SQLite's own timeout per attempt; several of its default of 5 s would delay the notice
+_METHODS = (  # the methods that Optuna's cache calls, and those that they call
     "create_new_study",
     "delete_study",
     "set_study_user_attr",
@@ -51,30 +51,30 @@ T = TypeVar("T")
 
 
 class Patience:
-    """Repeats what a database refuses only because somebody else holds it.
+    """Retries calls that a database refuses only for the moment.
 
     Args:
         shown: The database's address without its password.
 
     Attributes:
-        tell: Takes a sentence for people.
+        tell: Called with a sentence for people.
     """
 
     def __init__(self, shown: str) -> None:
         self.tell: Callable[[str], None] = _logger.warning
         self._shown = shown
-        self._is_over = False  # one long wait is enough: what follows it only ends the search
+        self._is_over = False  # one long wait is enough: later calls only end the search
 
     def __call__(self, act: Callable[[], T], *, opens: bool = False) -> T:
-        """Returns what a call to the database returns, in the end.
+        """Calls the database, with retries, and returns the result.
 
         Args:
             act: The call.
-            opens: Whether it is the first one: a server that does not answer may have a wrong address, which no
-                patience mends.
+            opens: Whether it is the first call, which is not retried if a server does not answer: its address may be
+                wrong.
 
         Raises:
-            StudyError: The database cannot be used, or was held for too long.
+            StudyError: The database cannot be used, or was locked or away for too long.
         """
         began, said = time.monotonic(), False
         while True:
@@ -108,11 +108,11 @@ class Patience:
 
 
 class PatientStorage(RDBStorage):
-    """Optuna's storage in a database, with patience.
+    """Optuna's storage in a database, with retries.
 
     Args:
-        url: The database, in SQLAlchemy's form.
-        patience: What repeats each call.
+        url: SQLAlchemy URL of the database.
+        patience: Retries each call.
     """
 
     def __init__(self, url: str, patience: Patience) -> None:
@@ -139,7 +139,7 @@ def open_database(url: str) -> Any:
     """Opens the storage of studies in a database.
 
     Raises:
-        StudyError: The database is held for too long.
+        StudyError: The database is locked for too long.
         SQLAlchemyError: It does not answer.
     """
     patience = Patience(without_password(url))
@@ -147,14 +147,14 @@ def open_database(url: str) -> Any:
 
 
 def without_password(url: str) -> str:
-    """Returns a database's address as it may be shown."""
+    """Returns a database's address without its password."""
     return re.sub(r"://([^:/@]+):[^@]+@", r"://\1:***@", url)
 
 
 def _is_held(error: BaseException) -> bool:
-    """Says whether a call fails because of others: a lock of SQLite, or a server that is away for a while."""
+    """Returns whether a call failed only for the moment: SQLite was locked, or a server was away."""
     cause = _operational(error)
-    # SQLite's other operational errors, such as a full disk or a table that is missing, do not pass.
+    # SQLite's other operational errors, such as a full disk or a missing table, are permanent.
     return cause is not None and (_is_locked(error) or "sqlite" not in type(cause.orig).__module__)
 
 

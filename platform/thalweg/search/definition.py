@@ -1,4 +1,4 @@
-"""What a study is: the laws that hold under its name, whoever continues it."""
+"""The definition of a study: what may not change under its name, whoever continues it."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -28,7 +28,7 @@ _LAWS = {  # what may not change while a name is in use, and how to say it
 
 
 def definition_of(space: Space) -> dict[str, Any]:
-    """Returns what the storage keeps about a study: what may not change under its name, and its settings."""
+    """Returns the definition of a study for its storage: what may not change under its name, and its settings."""
     study = space.study
     return {
         "space": space.module_name,
@@ -46,7 +46,7 @@ def open_study(storage: Any, name: str, space: Space) -> optuna.Study:
     """Creates a study in a storage or continues it, with the sampler and the scheduler of its settings.
 
     Raises:
-        StudyError: Its name is used for something else, in which something was trained.
+        StudyError: Its name belongs to a study with another definition, in which trials were trained.
     """
     settings = space.study
     study = optuna.create_study(
@@ -69,13 +69,13 @@ def open_study(storage: Any, name: str, space: Space) -> optuna.Study:
 
 
 def renew(study: optuna.Study, space: Space) -> tuple[optuna.Study, str]:
-    """Begins a study anew where it was defined otherwise and nothing was trained in it.
+    """Recreates a study whose definition has changed, if nothing was trained in it.
 
-    Optuna holds later trials to what earlier ones asked, so the study is made again. Its trials keep their numbers, by
-    which other records know them, and count as interrupted; those that nobody took out of the queue are left out.
+    Optuna holds later trials to the domains of earlier ones, so the study is deleted and made again. Its trials keep
+    their numbers, which other records refer to, and count as interrupted. Trials still in the queue are left out.
 
     Returns:
-        The study, and what was replaced; empty where it is the same study as before.
+        The study, and a sentence about the change; the latter is empty if the study is the same as before.
     """
     stored = study.user_attrs.get(DEFINITION)
     change = _change(study.study_name, stored, definition_of(space)) if stored is not None else ""
@@ -96,22 +96,22 @@ def renew(study: optuna.Study, space: Space) -> tuple[optuna.Study, str]:
 
 
 def write_definition(study: optuna.Study, space: Space) -> None:
-    """Notes what a study is, and queues its first trials where they are new."""
+    """Stores the definition of a study, and enqueues its first trials if they are new."""
     study.set_user_attr(DEFINITION, definition_of(space))
     for params in space.study.first_trials:
         study.enqueue_trial(_recorded(space, params), skip_if_exists=True)
 
 
 def _recorded(space: Space, params: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a parameter set as the space's ranges record it: text that spells a number becomes one."""
+    """Returns a parameter set as the records of its values: text that spells a number becomes one."""
     trial = RecordedTrial(params, strict=False)
-    with suppress(SpaceError, ConfigError):  # the ledger refuses such a trial when it begins, and says why
+    with suppress(SpaceError, ConfigError):  # the ledger refuses such a trial when it begins, with the reason
         space(trial)
     return {name: trial.params.get(name, value) for name, value in params.items()}
 
 
 def _change(name: str, stored: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """Says which law a study broke if it went on as another one; empty where it is the same."""
+    """Returns a sentence on what has changed in a definition; empty if it is the same."""
     for key, what in _LAWS.items():
         if stored.get(key) != now[key]:
             return f"a study keeps its {what}: {name!r} has {stored.get(key)}, got {now[key]}"

@@ -1,7 +1,7 @@
-"""What a search space may ask for: ranges of numbers and sets of choices, and their laws, whoever answers.
+"""Domains of searched parameters, ranges of numbers and sets of choices, and the laws that they must obey.
 
-An answer is kept as its *record*, which JSON holds without loss and by which Optuna, MLflow and people know it: the
-number, or the choice itself, or its text where it is a tuple, a list or a dict. The space gets the value back.
+A value is stored as its *record*, which JSON holds without loss, and which Optuna, MLflow and people see: the
+number, or the choice itself, or its text if it is a tuple, a list or a dict. The space receives the value.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from typing import Any, TypeAlias
 from thalweg.config import plain_scalar
 from thalweg.errors import SpaceError
 
-Number: TypeAlias = float | int  # spelt out: the checker that tests run under takes no int for a float
+Number: TypeAlias = float | int  # spelt out: the type checker of the tests does not accept an int for a float
 Record: TypeAlias = bool | int | float | str | None
 
 
 @dataclass(frozen=True)
 class NumberRange:
-    """A range of numbers that a space asked for; `make` checks its laws."""
+    """A range of numbers that a space asked for; `make` checks it."""
 
     low: Number
     high: Number
@@ -33,7 +33,7 @@ class NumberRange:
 
     @classmethod
     def make(cls, name: str, low: Any, high: Any, step: Any, log: bool, *, whole: bool) -> NumberRange:
-        """Returns the range of a parameter, whose end lies on its grid.
+        """Returns the range of a parameter, its upper end moved to the grid.
 
         Raises:
             SpaceError: It breaks a law.
@@ -62,7 +62,7 @@ class NumberRange:
         return cls(low, high, step, log, whole)
 
     def default(self) -> Number:
-        """Returns the middle of the range, the geometric one of a logarithmic range, on the grid."""
+        """Returns the middle of the range, rounded to the grid; the geometric middle of a logarithmic range."""
         middle = math.sqrt(self.low * self.high) if self.log else (self.low + self.high) / 2
         if self.step:
             middle = self.low + self.step * math.floor((middle - self.low) / self.step)
@@ -86,7 +86,7 @@ class NumberRange:
         return int(number) if self.whole else number
 
     def value(self, record: Any) -> Number:
-        """Returns what the space gets."""
+        """Returns the value that the space receives."""
         return int(record) if self.whole else float(record)
 
     def corners(self) -> tuple[Record, ...]:
@@ -94,7 +94,7 @@ class NumberRange:
         return (self.low, self.high)
 
     def agrees(self, other: Domain) -> bool:
-        """Says whether one study can hold both under one name."""
+        """Returns whether one study can hold both domains under one name."""
         return isinstance(other, NumberRange) and (self.whole, self.log) == (other.whole, other.log)
 
     def __str__(self) -> str:
@@ -104,11 +104,11 @@ class NumberRange:
 
 @dataclass(frozen=True)
 class ChoiceSet:
-    """Values without order that a space asked for; `make` checks their laws.
+    """Unordered choices that a space asked for; `make` checks them.
 
     Attributes:
-        choices: What the space gets.
-        records: How they are recorded, in the same order.
+        choices: The values that the space receives.
+        records: Their records, in the same order.
     """
 
     choices: tuple[Any, ...]
@@ -119,11 +119,11 @@ class ChoiceSet:
         """Returns the choices of a parameter.
 
         Raises:
-            SpaceError: There are none, or some that cannot be recorded or told apart.
+            SpaceError: There are none, or some cannot be recorded or distinguished.
         """
         if isinstance(choices, str) or not isinstance(choices, Iterable):
             raise SpaceError(f"{name!r} must have a tuple of choices, got {choices!r}; try ({choices!r},)")
-        if isinstance(choices, Set):  # another order in every process, and so another study
+        if isinstance(choices, Set):  # its order, and so the study, would differ from process to process
             raise SpaceError(f"the choices of {name!r} must have an order, got a set; use a tuple")
         values = tuple(_plain(name, choice) for choice in choices)
         if not values:
@@ -159,7 +159,7 @@ class ChoiceSet:
         raise ValueError(value)
 
     def value(self, record: Any) -> Any:
-        """Returns what the space gets, a copy of its own."""
+        """Returns a copy of the value for the space."""
         return copy.deepcopy(self.choices[self.records.index(record)])
 
     def corners(self) -> tuple[Record, ...]:
@@ -167,7 +167,7 @@ class ChoiceSet:
         return self.records
 
     def agrees(self, other: Domain) -> bool:
-        """Says whether one study can hold both under one name."""
+        """Returns whether one study can hold both domains under one name."""
         return isinstance(other, ChoiceSet) and self.records == other.records
 
     def __str__(self) -> str:
@@ -178,7 +178,7 @@ Domain: TypeAlias = NumberRange | ChoiceSet
 
 
 def _last_point(low: Number, high: Number, step: Number) -> Number:
-    """Returns the last point of a grid, in decimals as Optuna does: 0.3 lies on the grid of 0.1."""
+    """Returns the last point of a grid, in decimal arithmetic as Optuna does: 0.3 lies on the grid of 0.1."""
     first, last, width = (Decimal(str(number)) for number in (low, high, step))
     rest = (last - first) % width
     return type(high)(last - rest) if rest else high
@@ -198,7 +198,7 @@ def _number(name: str, what: str, value: Any, whole: bool) -> Number:
 
 
 def _plain(name: str, choice: Any) -> Any:
-    """Returns a choice in Python's own types."""
+    """Returns a choice in built-in types."""
     choice = plain_scalar(choice)
     if isinstance(choice, float) and math.isnan(choice):
         raise SpaceError(f"a choice of {name!r} must equal itself, got nan; use None")
@@ -216,12 +216,12 @@ def _plain(name: str, choice: Any) -> Any:
 
 
 def _record(choice: Any) -> Record:
-    """Returns a choice as it is recorded."""
+    """Returns the record of a choice."""
     return repr(choice) if isinstance(choice, tuple | list | dict) else choice
 
 
 def _as_json(value: Any) -> Any:
-    """Returns what JSON keeps of a value: its tuples become lists."""
+    """Returns a value as JSON would return it: tuples become lists."""
     value = plain_scalar(value)
     if isinstance(value, tuple | list):
         return [_as_json(item) for item in value]
@@ -231,5 +231,5 @@ def _as_json(value: Any) -> Any:
 
 
 def _mixed(one: Any, other: Any) -> bool:
-    """Says whether one of two equal values is a bool and the other a number."""
+    """Returns whether one of two equal values is a bool and the other a number."""
     return isinstance(one, bool) != isinstance(other, bool)

@@ -1,4 +1,4 @@
-"""Names what a search space does, so that a changed one is not taken for the same."""
+"""Fingerprints the code of a search space, so that a changed one is not taken for the same."""
 
 import ast
 import hashlib
@@ -6,10 +6,10 @@ from pathlib import Path
 
 
 def fingerprint(file: Path) -> str:
-    """Returns 16 hexadecimal digits that change when the code of a search space does.
+    """Returns 16 hexadecimal digits that change with the code of a search space.
 
-    Comments, layout, docstrings and the settings in ``study = ...`` do not count, nor do modules that the
-    file imports.
+    Comments, formatting, docstrings, the settings in ``study = ...`` and the modules that the file imports do not
+    count.
     """
     tree = ast.parse(file.read_text(encoding="utf-8"))
     for node in ast.walk(tree):

@@ -1,7 +1,7 @@
-"""The journal of a study: Optuna's operations in a file, one JSON document a line, in the order of their happening.
+"""The journal of a study: Optuna's operations in a file, one JSON document a line, in chronological order.
 
-The kernel locks it while somebody appends, and lets go when that process dies: Optuna's own lock files outlive
-``kill -9`` and stall the next run for 30 s. A write that fails is taken back, so that the next one begins a line.
+A writer holds a kernel lock, which is released when it dies: Optuna's own lock files outlive ``kill -9`` and stall
+the next run for 30 s. A failed write is undone, so that the next one begins a new line.
 """
 
 import json
@@ -19,7 +19,7 @@ from thalweg.lines import append
 _START = b'{"op_code":'
 _TRIAL_LINE = re.compile(rb'\{"op_code":([5-9]),"worker_id":"[\w-]+","trial_id":(\d+)[,}]')
 _STUDY_LINE = re.compile(rb'\{"op_code":([23]),"worker_id":"[\w-]+","study_id":\d+[,}]')
-_LOST = {  # Optuna's operations without which the others still mean what they meant
+_LOST = {  # Optuna's operations that may be skipped without changing the meaning of the others
     2: "a note on the study",
     3: "a note on the study",
     5: "a parameter of trial {}",
@@ -32,16 +32,16 @@ _logger = logging.getLogger(__name__)
 
 
 class Journal(BaseJournalBackend):
-    """What Optuna's journal storage reads and appends to.
+    """The backend that Optuna's journal storage reads and appends to.
 
-    A line that cannot be read is skipped where the others mean the same without it. Trials are known by the order in
-    which they were created, so a line that may have created one is not skipped.
+    A line that cannot be read is skipped if that does not change the meaning of the others. Trials are identified by
+    the order in which they were created, so a line that may have created one is not skipped.
 
     Args:
-        file: The journal; made where it is missing.
+        file: The journal; made if missing.
 
     Attributes:
-        losses: What was skipped, a sentence for each line.
+        losses: A sentence for each skipped line.
     """
 
     def __init__(self, file: Path) -> None:
@@ -53,7 +53,7 @@ class Journal(BaseJournalBackend):
 
     @property
     def losses(self) -> tuple[str, ...]:
-        """What was skipped."""
+        """A sentence for each skipped line."""
         return tuple(self._losses.values())
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
@@ -72,7 +72,7 @@ class Journal(BaseJournalBackend):
             ) from error
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
-        """Yields the operations from a number on; half a line at the end is somebody's who writes at this moment.
+        """Yields the operations from a number on, without half a line at the end, which is still being written.
 
         Raises:
             StudyError: A line that cannot be read may have created a trial or the study.
@@ -110,9 +110,9 @@ class Journal(BaseJournalBackend):
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:
-    """Reads a line; of one to which the half of a write that failed is glued, what follows that half.
+    """Reads a line; if the half of a failed write precedes the operation, skips that half.
 
-    The half was never part of the study: whoever wrote it was told that it failed.
+    The half was never part of the study: its writer received an error.
     """
     log = _document(line)
     start = line.rfind(_START)
@@ -130,7 +130,7 @@ def _document(text: bytes) -> dict[str, Any] | None:
 
 
 def _holds_a_whole_one(text: bytes) -> bool:
-    """Says whether an operation was ended properly, and its line break damaged."""
+    """Returns whether the text begins with a whole operation, of which only the line break was damaged."""
     decoded = text.decode(errors="replace")
     try:
         _, end = json.JSONDecoder().raw_decode(decoded)

@@ -1,8 +1,7 @@
-"""The one truth of a study: an Optuna study that proposes, is told, decides, and survives its process.
+"""A study's single source of truth: an Optuna study that proposes, records and prunes trials, and survives its process.
 
-Every trial ends as complete, pruned or failed. One whose process died, or that Ctrl-C stopped, is failed as
-*interrupted* and put back into the queue with the same parameters: a new trial that continues from its
-checkpoint and its curve.
+Every trial ends as complete, pruned or failed. If its process dies or Ctrl-C stops it, it fails as *interrupted*
+and its parameters go back into the queue: a new trial continues from its checkpoint and its curve.
 """
 
 import math
@@ -46,10 +45,10 @@ class Proposal:
 
     Attributes:
         number: Number within the study.
-        params: What the space asked.
-        config: What is to be trained, with what it inherits from other studies.
-        continues: The interrupted trial whose place it takes.
-        checkpoint: Where that trial's state lies; None starts from nothing.
+        params: The searched parameters.
+        config: The configuration to train, with what it inherits from other studies.
+        continues: Number of the interrupted trial that it continues.
+        checkpoint: Checkpoint of that trial; None starts from scratch.
         curve: (samples, objective) that it inherits with the checkpoint.
         notes: Sentences for people about what it could not inherit.
     """
@@ -69,8 +68,8 @@ class Rejection:
 
     Attributes:
         number: Number within the study.
-        params: What the space had asked until then.
-        error: What was raised.
+        params: The parameters that the space had asked for until then.
+        error: The error that was raised.
     """
 
     number: int
@@ -113,14 +112,14 @@ class _Live:
 
 
 class Ledger:
-    """Asks, records and decides; use `open`.
+    """Asks for trials, records them and decides which to prune; use `open`.
 
     Attributes:
         directory: The study's folder.
         space: The search space with the study's settings.
-        sources: The studies that its configurations start from.
-        num_recovered: Trials of an earlier process that were found running and put back.
-        notes: What people should know of the opening: lines that could not be read, a definition that was replaced.
+        sources: The warm start: the studies that its configurations start from.
+        num_recovered: Number of trials that an earlier process left running, and that were put back.
+        notes: Sentences for people from the opening: lines that could not be read, a definition that was replaced.
         is_new: Whether the study has just been created.
         identity: What the study's checkpoints bear.
         protocol: The evaluation protocol that its trials share.
@@ -167,8 +166,8 @@ class Ledger:
         Args:
             directory: The study's folder.
             name: The study's name.
-            space: What is searched, with the settings of the study.
-            storage: A database instead of a journal in the folder, in SQLAlchemy's form.
+            space: The search space with the study's settings.
+            storage: SQLAlchemy URL of a database, instead of a journal in the folder.
             take_over: Whether to drive a study in a database whose driver on another host is gone.
 
         Raises:
@@ -186,7 +185,7 @@ class Ledger:
         return ledger
 
     def _recover(self, died: bool) -> int:
-        """Puts back what the process before left running: it died, or could not write any more when it ended."""
+        """Puts back trials that the last process left running: it died, or could not write when it ended."""
         reason = "interrupted: its process died" if died else "interrupted: the search was stopped"
         ended = [self._queue.frozen(number) for number in self.interrupt_all(reason, crashed=died)]
         return sum(bool(trial.user_attrs[OUTCOME].get("interrupted")) for trial in ended)
@@ -196,7 +195,7 @@ class Ledger:
         tell_waits(private_optuna.storage_of(self._study), tell)
 
     def close(self) -> None:
-        """Lets another process drive the study."""
+        """Releases the study, so that another process may drive it."""
         self._claims.close()
 
     def read(self) -> StudyRecord:
@@ -216,9 +215,9 @@ class Ledger:
         return max(0, self.space.study.num_trials - taken)
 
     def ask(self) -> Proposal | Rejection:
-        """Begins a trial: one that was interrupted, one of the study's first trials, or a new one.
+        """Begins a trial: an interrupted one, one of the study's first trials, or a new one.
 
-        One that was interrupted begins where its newest whole checkpoint is, with the curve until there.
+        An interrupted trial resumes from its newest undamaged checkpoint, with the curve up to it.
         """
         asked = self._ask()
         while asked is None:
@@ -267,11 +266,11 @@ class Ledger:
         """Records an evaluation of a running trial.
 
         Returns:
-            False where the point is known, as after a retry from a checkpoint; nothing is recorded then.
+            False if the point is recorded already, as after a retry from a checkpoint; nothing is recorded then.
 
         Raises:
             NonFiniteError: The objective is not finite.
-            TrialError: It was evaluated at another protocol than the study's.
+            TrialError: It was evaluated under another protocol than the study's.
         """
         live = self._live[number]
         checkpoint = relative(evaluation.checkpoint) if evaluation.checkpoint else None
@@ -293,7 +292,7 @@ class Ledger:
         return True
 
     def should_stop(self, number: int) -> bool:
-        """Says whether the study's scheduler stops a running trial at the point that it reported last."""
+        """Returns whether the study's scheduler stops a running trial at its last evaluation."""
         return self._live[number].trial.should_prune()
 
     def complete(self, number: int) -> None:
@@ -303,11 +302,11 @@ class Ledger:
         self._end(number, TrialState.COMPLETE, value=last.value)
 
     def prune(self, number: int) -> None:
-        """Ends a trial that the scheduler stopped; its curve is kept."""
+        """Ends a trial that the scheduler stopped; keeps its curve."""
         self._end(number, TrialState.PRUNED)
 
     def fail(self, number: int, reason: str) -> None:
-        """Ends a trial that cannot go on."""
+        """Ends a trial as failed."""
         self._end(number, TrialState.FAIL, reason=reason)
 
     def seconds(self, number: int) -> float:
@@ -315,7 +314,7 @@ class Ledger:
         return self._live[number].seconds()
 
     def took_up(self, number: int, seconds_ago: float) -> None:
-        """Corrects when a trial began: its first lane may have needed a while to start."""
+        """Corrects a trial's start time: its first lane may have taken a while to start."""
         live = self._live[number]
         live.began = max(live.began, time.monotonic() - seconds_ago)
 
@@ -324,15 +323,15 @@ class Ledger:
 
         Args:
             reason: Why they were interrupted.
-            crashed: Whether their process died. A parameter set that takes its process down more often than
-                the study retries a trial, without getting any further, is not put back.
+            crashed: Whether their process died. A parameter set that crashes its process more often than the study
+                retries a trial, without making progress, is not put back.
 
         Returns:
             The numbers of the trials.
 
         Raises:
-            OutputError: The storage cannot be written. Those that are still running in it are put back when the study
-                is opened again, and not counted as crashed.
+            OutputError: The storage cannot be written. Trials that it still holds as running are put back when the
+                study is opened again, and not counted as crashed.
         """
         ended = []
         try:

@@ -1,4 +1,4 @@
-"""Answers a search space with Optuna's proposals, under the laws that hold for whoever answers."""
+"""Answers a search space with Optuna's proposals, after the same checks as `recorded`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,11 +11,11 @@ from thalweg.search.recorded import AskedTrial, accept
 
 
 class ProposedTrial(AskedTrial):
-    """Asks Optuna on behalf of a search space.
+    """A trial whose values Optuna proposes.
 
     Args:
         trial: The trial that Optuna began.
-        fixed: Values by name that were put into its queue; like all of them they must lie in their ranges.
+        fixed: Values by name that were enqueued; like all values they must lie in their ranges.
     """
 
     def __init__(self, trial: optuna.Trial, fixed: Mapping[str, Any] | None = None) -> None:
@@ -28,7 +28,7 @@ class ProposedTrial(AskedTrial):
             accept(name, domain, self._fixed[name])
         try:
             record = self._suggest(name, domain)
-        except ValueError as error:  # of Optuna: an earlier trial was asked for something else
+        except ValueError as error:  # from Optuna: an earlier trial asked for another domain under this name
             raise SpaceError(
                 f"a space must ask {name!r} with the same choices, or the same kind of range, in every trial, got "
                 f"{domain} ({error}); use two names"

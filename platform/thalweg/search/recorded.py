@@ -1,4 +1,4 @@
-"""Answers a search space from a parameter set, remembers what it asked, and holds it to the laws of its questions.
+"""Replays a parameter set to a search space, records what the space asked, and checks its questions.
 
 `proposed` answers with Optuna's proposals, and behaves alike.
 """
@@ -13,10 +13,10 @@ from thalweg.search.domains import ChoiceSet, Domain, NumberRange, Record
 
 
 class AskedTrial(ABC):
-    """What a search space asks; a subclass answers.
+    """The trial that a search space asks for values; a subclass answers.
 
     Attributes:
-        asked: Ranges and choices that the space asked, by name, in order.
+        asked: Ranges and choices that the space asked for, by name, in order.
         params: Records of the answers by name, defaults included.
         refusal: The error that a question raised, if one did.
     """
@@ -27,11 +27,11 @@ class AskedTrial(ABC):
         self.refusal: ThalwegError | None = None
 
     def suggest_float(self, name: Any, low: Any, high: Any, *, step: Any = None, log: bool = False) -> float:
-        """Answers with a number in [low, high]; what is no number is refused like any other broken law."""
+        """Answers with a number in [low, high]; an argument that is no number raises a `SpaceError`, too."""
         return float(self._answer(name, low, high, step, log, whole=False))
 
     def suggest_int(self, name: Any, low: Any, high: Any, *, step: Any = 1, log: bool = False) -> int:
-        """Answers with a whole number in [low, high]."""
+        """Answers with an integer in [low, high]."""
         return int(self._answer(name, low, high, step, log, whole=True))
 
     def suggest_categorical(self, name: Any, choices: Any) -> Any:
@@ -43,7 +43,7 @@ class AskedTrial(ABC):
         """Returns the record of the answer to a question that was not asked before.
 
         Raises:
-            ThalwegError: What was given does not fit the question.
+            ThalwegError: The given value does not fit the question.
         """
 
     def _answer(self, name: Any, *terms: Any, **more: Any) -> Any:
@@ -73,7 +73,7 @@ class RecordedTrial(AskedTrial):
 
     Args:
         params: Values by name.
-        strict: Whether `check_all_asked` refuses parameters that the space never asked.
+        strict: Whether `check_all_asked` refuses parameters that the space never asked for.
     """
 
     def __init__(self, params: Mapping[str, Any] | None = None, *, strict: bool = True) -> None:
@@ -82,10 +82,10 @@ class RecordedTrial(AskedTrial):
         self._strict = strict
 
     def check_all_asked(self) -> None:
-        """Refuses parameters that the space never asked.
+        """Refuses parameters that the space never asked for.
 
         Raises:
-            ConfigError: There are some; the message names those that it did ask.
+            ConfigError: There are some; the message names those that it did ask for.
         """
         unknown = sorted(set(self._given) - set(self.asked))
         if self._strict and unknown:
@@ -101,7 +101,7 @@ class RecordedTrial(AskedTrial):
 
 
 def accept(name: str, domain: Domain, value: Any) -> Record:
-    """Returns the record of what was given for a parameter.
+    """Returns the record of the value that was given for a parameter.
 
     Raises:
         ConfigError: It is out of its range, or none of its choices.

@@ -1,4 +1,4 @@
-"""What a study knows about its trials, read from its storage by anyone at any time."""
+"""Records of a study and its trials, read from its storage at any time, also while it runs."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from thalweg.training.orders import CHECKPOINTS, best_of, checkpoint_name, trial
 from thalweg.training.places import resolve
 
 At = Literal["last", "best"]
-"""Which evaluation of a trial: the last one, whose value is the trial's, or its best one."""
+"""Which evaluation of a trial: its last one, whose value counts for the trial, or its best one."""
 RecordStatus = Literal["waiting", "running", "complete", "pruned", "failed"]
 
 DEFINITION = "thalweg"  # user attribute of an Optuna study
-FOLDER = "folder"  # user attribute of a study in a database: where it was last run
+FOLDER = "folder"  # user attribute of a study in a database: its folder when it last ran
 CONFIG, OUTCOME = "config", "outcome"  # user attributes of an Optuna trial
-CHECKPOINT = "checkpoint"  # user attribute: where the trial's own state lies, below the study's folder
+CHECKPOINT = "checkpoint"  # user attribute: the trial's own checkpoint, relative to the study's folder
 RESUMES = "resumes"  # user attribute: the checkpoint from which a continued trial starts
 
 _STATUS: dict[TrialState, RecordStatus] = {
@@ -45,17 +45,17 @@ class TrialRecord:
         number: Number within the study.
         status: How it ended, ``running``, or ``waiting`` for a parameter set that is yet to be tried.
         value: The objective at its last evaluation.
-        params: What the space asked.
-        config: The resolved configuration, as JSON; empty where the space refused the parameters.
+        params: The searched parameters.
+        config: The resolved configuration, as JSON; empty if the space refused the parameters.
         samples: Samples seen at the last evaluation.
-        metrics: Everything that the last evaluation gave.
-        seconds: From the proposal to the end.
+        metrics: All metrics of the last evaluation.
+        seconds: Seconds from the proposal to the end.
         reason: Why it failed.
         curve: (samples, objective) at each evaluation.
-        checkpoint: Where its state lies, its own or the one that it starts from, in the folder that was opened.
+        checkpoint: Its own checkpoint or the one that it starts from, in the folder that was opened.
         protocol: Hash of the evaluation protocol.
-        interrupted: Whether it failed only because the search stopped; another trial takes its place.
-        continues: The interrupted trial whose place it takes.
+        interrupted: Whether it failed only because the search stopped; another trial continues it.
+        continues: Number of the interrupted trial that it continues.
         started: When it began.
         ended: When it ended.
     """
@@ -79,19 +79,19 @@ class TrialRecord:
 
     @property
     def folders(self) -> frozenset[str]:
-        """Names of the folders of checkpoints that it may have: its own, and that of the trial that it continues."""
+        """Names of the folders that may hold its checkpoints: its own, and that of the trial that it continues."""
         found = {trial_name(self.number)}
         return frozenset(found | {Path(self.checkpoint).parent.name} if self.checkpoint else found)
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationRecord:
-    """An evaluation of a trial, with the weights that gave it.
+    """An evaluation of a trial, with the checkpoint of its weights.
 
     Attributes:
         samples: Samples at which it was due.
         value: The objective.
-        checkpoint: Where its checkpoint lies, if it is kept.
+        checkpoint: Path of its checkpoint, if it is kept.
     """
 
     samples: int
@@ -105,7 +105,7 @@ class StudyRecord:
 
     Attributes:
         name: Its name.
-        definition: Space, family, metric, mode, samples and settings with which it was last run.
+        definition: Space, family, metric, mode, samples and settings of its last run.
         trials: All trials in the order of their numbers.
     """
 
@@ -121,15 +121,15 @@ class StudyRecord:
 
     @property
     def keeps_checkpoints(self) -> bool:
-        """Whether the checkpoint of its best trial stays when other trials end."""
+        """Whether the checkpoint of its best trial is kept when other trials end."""
         return bool(self.definition.get("study", {}).get("keep_checkpoints", 1))
 
     def ranking(self) -> list[TrialRecord]:
-        """Returns the complete trials, best first; the earlier of two that are equal."""
+        """Returns the complete trials, best first; of equal ones the earlier first."""
         return ranking(self.trials, self.mode)
 
     def evaluation(self, trial: TrialRecord, at: At = "last") -> EvaluationRecord:
-        """Returns the last evaluation of a trial, which values it, or its best one."""
+        """Returns the last evaluation of a trial, whose value counts for it, or its best one."""
         last = EvaluationRecord(samples=trial.samples, value=trial.value, checkpoint=trial.checkpoint)
         if at == "last" or not trial.curve:
             return last
@@ -147,7 +147,7 @@ class StudyRecord:
 
 
 def read_study(directory: Path, name: str, storage: str | None = None) -> StudyRecord:
-    """Reads a study that may still be running, without touching it.
+    """Reads a study that may still be running, without changing it.
 
     Raises:
         StudyError: There is no such study, or it was not made by Thalweg.
@@ -166,7 +166,7 @@ def read_study(directory: Path, name: str, storage: str | None = None) -> StudyR
 
 
 def _home(study: optuna.Study, directory: Path) -> Path:
-    """Returns where the checkpoints of a study in a database lie, which other folders of studies may share."""
+    """Returns the folder of a study in a database; studies of other output folders may be in the same database."""
     known = study.user_attrs.get(FOLDER)
     return Path(known) if known and not (directory / CHECKPOINTS).is_dir() else directory
 
@@ -176,7 +176,7 @@ def read(study: optuna.Study, directory: Path) -> StudyRecord:
 
     Args:
         study: The study.
-        directory: Its folder, wherever that was when it ran.
+        directory: Its folder at present; it may have been another when it ran.
 
     Raises:
         StudyError: It was not made by Thalweg.
@@ -214,7 +214,7 @@ def record(trial: FrozenTrial, directory: Path) -> TrialRecord:
 
 
 def ranking(trials: Sequence[TrialRecord], mode: Mode) -> list[TrialRecord]:
-    """Returns the complete trials, best first; the earlier of two that are equal."""
+    """Returns the complete trials, best first; of equal ones the earlier first."""
     complete = [(trial.value, trial) for trial in trials if trial.status == "complete"]
     sign = 1.0 if mode == "min" else -1.0
     scored = [(sign * value, trial.number, trial) for value, trial in complete if value is not None]
@@ -222,12 +222,12 @@ def ranking(trials: Sequence[TrialRecord], mode: Mode) -> list[TrialRecord]:
 
 
 def expendable(trials: Sequence[TrialRecord], mode: Mode, keep: int) -> list[TrialRecord]:
-    """Returns the trials whose folders are needed no more.
+    """Returns the trials whose checkpoints may be deleted.
 
-    Kept are the checkpoints of trials that run, of the best ``keep`` complete ones, and of interrupted ones
-    until the trial that continues them has ended.
+    Retention: the checkpoints of running trials, of the best ``keep`` complete ones, and of interrupted ones until
+    the trial that continues them has ended.
     """
     needed = [*ranking(trials, mode)[:keep], *(t for t in trials if t.status in ("running", "waiting"))]
-    # By the trial's folder: the one that continues a trial may have found a newer checkpoint in it.
+    # By the trial's folder: the trial that continues it may have found a newer checkpoint there.
     kept = {name for trial in needed for name in trial.folders}
     return [trial for trial in trials if kept.isdisjoint(trial.folders)]

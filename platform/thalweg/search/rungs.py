@@ -1,9 +1,9 @@
-"""Stops trials early, on samples seen: asynchronous successive halving and Hyperband.
+"""Stops trials early, by samples seen: asynchronous successive halving and Hyperband.
 
-Optuna's pruners keep a trial's rungs as marks beside it. A trial that was interrupted and is continued under
-a new number would then count twice at each rung, and change its Hyperband bracket. These read the curves,
-which are the truth anyway: nothing extra is stored, and a continued trial stands where it stood. On
-studies without interruption successive halving decides exactly as Optuna's does.
+Optuna's pruners store a trial's rungs as attributes of the trial. A trial that was interrupted and is continued under
+a new number would then count twice at each rung, and change its Hyperband bracket. The pruners here read the
+learning curves instead: they store nothing, and a continued trial keeps its place. On studies without
+interruption, successive halving decides exactly as Optuna's does.
 """
 
 import math
@@ -22,12 +22,12 @@ CONTINUES = "continues"  # user attribute: number of the interrupted trial that 
 class SuccessiveHalving(BasePruner):
     """Asynchronous successive halving (Li et al., arXiv:1810.05934, algorithm 2).
 
-    A trial that reaches a rung goes on if it is among the best 1/reduction_factor of all trials that have
-    reached it so far; of fewer trials than that, only the best goes on.
+    A trial that reaches a rung continues if it is among the best 1/reduction_factor of all trials that have
+    reached it so far; if those are fewer than reduction_factor, only the best continues.
 
     Args:
-        rungs: Samples at which trials are judged, rising.
-        reduction_factor: One trial in so many goes on.
+        rungs: Samples at which trials are compared, ascending.
+        reduction_factor: One trial in this many continues.
     """
 
     def __init__(self, rungs: Sequence[int], reduction_factor: int) -> None:
@@ -35,7 +35,7 @@ class SuccessiveHalving(BasePruner):
         self._reduction_factor = reduction_factor
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
-        """Says whether a trial stops at the point that it reported last."""
+        """Returns whether a trial stops at its last evaluation."""
         if not any(trial.last_step == rung for rung in self._rungs):
             return False
         trials = study.get_trials(deepcopy=False)
@@ -58,26 +58,26 @@ class SuccessiveHalving(BasePruner):
 class Hyperband(BasePruner):
     """Hyperband (Li et al., arXiv:1603.06560): brackets of successive halving that start at later rungs.
 
-    Trials are dealt to brackets in the paper's proportions (algorithm 1, line 3) by their numbers, and
-    compete within their bracket. The sampler learns from all of them.
+    Trials are assigned to brackets by number, in the paper's proportions (algorithm 1, line 3), and compete within
+    their bracket. The sampler learns from all of them.
 
     Args:
-        rungs: Samples at which trials of the first bracket are judged, rising.
-        reduction_factor: One trial in so many goes on.
+        rungs: Samples at which trials of the first bracket are compared, ascending.
+        reduction_factor: One trial in this many continues.
     """
 
     def __init__(self, rungs: Sequence[int], reduction_factor: int) -> None:
         self._brackets = [SuccessiveHalving(rungs[skip:], reduction_factor) for skip in range(len(rungs) + 1)]
-        most = len(rungs)
+        num = len(rungs)
         sizes = [
-            math.ceil((most + 1) / (most - skip + 1) * reduction_factor ** (most - skip))
-            for skip in range(most + 1)
+            math.ceil((num + 1) / (num - skip + 1) * reduction_factor ** (num - skip))
+            for skip in range(num + 1)
         ]
         self._shares = [size / sum(sizes) for size in sizes]
 
     def bracket(self, number: int) -> int:
-        """Returns the bracket of the trial that has, or first had, this number."""
-        # Multiples of the golden ratio fill [0, 1) evenly whatever their number.
+        """Returns the bracket of a trial, given its number before it was ever continued."""
+        # Multiples of the golden ratio, modulo 1, are evenly spread in [0, 1), however many there are.
         position = (number + 0.5) * ((math.sqrt(5) - 1) / 2) % 1.0
         for index, share in enumerate(self._shares):
             position -= share
@@ -86,7 +86,7 @@ class Hyperband(BasePruner):
         return len(self._shares) - 1
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
-        """Says whether a trial stops at the point that it reported last."""
+        """Returns whether a trial stops at its last evaluation."""
         trials = study.get_trials(deepcopy=False)
         first = first_numbers(trials)
         own = self.bracket(first[trial.number])
@@ -98,7 +98,7 @@ class Hyperband(BasePruner):
 
 
 def make_pruner(study: Study) -> BasePruner:
-    """Returns what stops trials of a study early."""
+    """Returns the pruner of a study."""
     if study.scheduler == "none" or not study.rungs:
         return NopPruner()
     kinds = {"successive_halving": SuccessiveHalving, "hyperband": Hyperband}
@@ -106,14 +106,14 @@ def make_pruner(study: Study) -> BasePruner:
 
 
 def _lineage_ends(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    """Leaves out interrupted trials that another one continues from where they stood."""
+    """Leaves out interrupted trials that another one continues from their checkpoint."""
     continued = {t.user_attrs.get(CONTINUES) for t in trials if t.intermediate_values}
     return [trial for trial in trials if trial.number not in continued]
 
 
 def first_numbers(trials: Sequence[FrozenTrial]) -> dict[int, int]:
-    """Maps each trial to the first of those that it continues."""
+    """Maps the number of each trial to that of the first trial that it continues, or to its own."""
     first: dict[int, int] = {}
-    for trial in trials:  # in the order of their numbers, so a continued one comes before
+    for trial in trials:  # in the order of their numbers, so a trial comes after the one that it continues
         first[trial.number] = first.get(trial.user_attrs.get(CONTINUES, -1), trial.number)
     return first

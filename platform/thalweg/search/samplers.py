@@ -1,4 +1,4 @@
-"""Who proposes: Optuna's samplers by name.
+"""Optuna's samplers by name, made independent of interruptions.
 
 To add a sampler, write a function like those below, and a line in `SAMPLERS` and in `study.SamplerName`.
 """
@@ -29,8 +29,8 @@ from thalweg.search.study import SamplerName, Study
 class ResumableSampler(BaseSampler):
     """Proposes what the study would propose if it had never been interrupted.
 
-    Each trial has a sampler of its own, seeded by its place among the trials, and sees the others as they would stand
-    then: one that continues an interrupted trial in its place. Nothing but the study goes from trial to trial.
+    Each trial has a sampler of its own, seeded by its position among the trials. It sees a trial that continues an
+    interrupted one at the position of the latter. No state but the study passes from trial to trial.
 
     Args:
         make: Makes the sampler of a seed.
@@ -43,21 +43,21 @@ class ResumableSampler(BaseSampler):
         self._number: int | None = None
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        """Draws the sampler of a trial."""
+        """Makes the sampler of a trial, and prepares it."""
         sampler, view, place = self._enter(study, trial)
         sampler.before_trial(view, place)
 
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """Returns the parameters that are proposed together."""
+        """Returns the parameters that are proposed jointly."""
         sampler, view, place = self._enter(study, trial)
         return sampler.infer_relative_search_space(view, place)
 
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """Proposes parameters together."""
+        """Proposes parameters jointly."""
         sampler, view, place = self._enter(study, trial)
         return sampler.sample_relative(view, place, search_space)
 
@@ -68,14 +68,14 @@ class ResumableSampler(BaseSampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        """Proposes a parameter alone."""
+        """Proposes a single parameter."""
         sampler, view, place = self._enter(study, trial)
         return sampler.sample_independent(view, place, param_name, param_distribution)
 
     def after_trial(
         self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
     ) -> None:
-        """Hears how a trial ends."""
+        """Passes the end of a trial to its sampler."""
         sampler, view, place = self._enter(study, trial)
         sampler.after_trial(view, place, state, values)
 
@@ -99,7 +99,7 @@ class ResumableSampler(BaseSampler):
 
 
 def _as_uninterrupted(study: optuna.Study, places: Mapping[int, int]) -> optuna.Study:
-    """Returns a view of a study in which trials that were interrupted and continued are one."""
+    """Returns a view of a study in which an interrupted trial and those that continue it are one."""
 
     def get_trials(
         deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
@@ -143,8 +143,8 @@ def make_sampler(study: Study) -> BaseSampler:
 
 
 def _tpe(seed: int, num_startup_trials: int) -> BaseSampler:
-    # One joint model per group of parameters that occur together; lanes that still run are guessed to be bad,
-    # so that neighbours do not try the same.
+    # `group`: one joint model per group of parameters that occur together. `constant_liar`: running trials count as
+    # bad, so that other lanes do not try the same.
     return TPESampler(
         seed=seed, n_startup_trials=num_startup_trials, multivariate=True, group=True, constant_liar=True
     )
@@ -159,8 +159,8 @@ def _gp(seed: int, num_startup_trials: int) -> BaseSampler:
 
 
 def _cmaes(seed: int, num_startup_trials: int) -> BaseSampler:
-    # Categorical and conditional parameters are drawn at random beside the CMA-ES of the others. Pruned
-    # trials are left out: Optuna's `consider_pruned_trials` breaks on those without a conditional parameter.
+    # Categorical and conditional parameters are drawn at random, the others by CMA-ES. Pruned trials are
+    # left out: Optuna's `consider_pruned_trials` fails on those without a conditional parameter.
     return CmaEsSampler(seed=seed, n_startup_trials=num_startup_trials, warn_independent_sampling=False)
 
 

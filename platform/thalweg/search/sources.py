@@ -1,7 +1,7 @@
-"""What a study starts from: the best trials of other studies, frozen beside it before they are first used.
+"""Warm start: a study starts from the best trials of other studies, copied to its folder before the first use.
 
 ``STUDY/sources/NAME.pt`` holds the weights, ``NAME.json`` says which trial they are of. Both are written once and
-never changed, so that every trial of a study starts from the same, whatever becomes of the study NAME.
+never changed, so that all trials of a study start from the same weights, whatever becomes of the study NAME.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ class StartingPoint:
     Attributes:
         study: Name of the study.
         trial: Number of the trial.
-        metric: What made it the best.
+        metric: The metric by which it is the best.
         value: The metric at the end of its budget.
         samples: Samples that it was trained on.
         family: Package of the family.
         config: Its configuration as JSON.
-        checkpoint: Where its state lies; below the folder of all studies once the weights are frozen.
-        sha256: Hash of the frozen weights; empty before they are.
+        checkpoint: Path of its checkpoint; relative to the folder of all studies once the weights are frozen.
+        sha256: Hash of the frozen weights; empty until they are frozen.
     """
 
     study: str
@@ -53,12 +53,12 @@ class StartingPoint:
     sha256: str = ""
 
     def sentence(self) -> str:
-        """Says where a study starts, for people."""
+        """Returns a sentence for people about the starting point."""
         return f"starts from {self.study}, trial {self.trial}: {self.metric} {self.value:.4g}"
 
 
 def tags(points: Sequence[StartingPoint]) -> dict[str, str]:
-    """Returns what the records of a study or a trial say about where it starts."""
+    """Returns MLflow tags that describe the starting points of a study or a trial."""
     return {
         f"starts_from/{point.study}": f"trial {point.trial}, {point.metric} {point.value:.4g} "
         f"after {point.samples:,} samples, sha256 {point.sha256[:8]}"
@@ -67,13 +67,13 @@ def tags(points: Sequence[StartingPoint]) -> dict[str, str]:
 
 
 class Sources:
-    """The studies that the configurations of one study, or of a single training, start from.
+    """The starting points of the configurations of one study, or of a single training.
 
     Args:
-        directory: Folder of the study, which gets the frozen copies; None only looks.
-        output: Folder of all studies; None takes the one that holds ``directory``.
-        own: Name of the study, from which it cannot start itself.
-        storage: A database with all studies instead of journals in their folders, in SQLAlchemy's form.
+        directory: Folder of the study, for the frozen copies; None freezes nothing.
+        output: Folder of all studies; None takes the parent of ``directory``.
+        own: Name of the study, which cannot start from itself.
+        storage: SQLAlchemy URL of a database with all studies, instead of journals in their folders.
     """
 
     def __init__(
@@ -92,17 +92,17 @@ class Sources:
         self._frozen: dict[str, StartingPoint] = {}
 
     def preview(self, config: C) -> C:
-        """Returns a configuration with what it inherits, and writes nothing.
+        """Returns a configuration with what it inherits; writes nothing.
 
         Raises:
             StudyError: A study to start from does not exist, has no complete trial or no checkpoint of it, or is of
                 another family.
-            ConfigError: A source does not give what the configuration needs.
+            ConfigError: A starting point does not provide what the configuration needs.
         """
         return inherit(config, self.points(config))
 
     def take(self, config: C) -> C:
-        """Returns a configuration with what it inherits, its sources frozen.
+        """Freezes the starting points of a configuration, and returns it with what it inherits.
 
         Raises:
             StudyError: As `preview`.
@@ -112,15 +112,15 @@ class Sources:
         return inherit(config, self.freeze(config))
 
     def points(self, config: FamilyConfig) -> list[StartingPoint]:
-        """Returns where a configuration starts: as frozen, else the best trials at present."""
+        """Returns the starting points of a configuration: as frozen, else the best trials at present."""
         return [self._known(study) or self._find(study, config) for study in self._studies(config)]
 
     def freeze(self, config: FamilyConfig) -> list[StartingPoint]:
-        """Returns where a configuration starts, after freezing what is not frozen yet."""
+        """Freezes the starting points of a configuration that are not frozen yet, and returns all."""
         return [self._known(study) or self._freeze(study, config) for study in self._studies(config)]
 
     def frozen(self) -> list[StartingPoint]:
-        """Returns all that is frozen, by name."""
+        """Returns all frozen starting points, ordered by name."""
         if self._directory is None:
             return []
         described = sorted((self._directory / SOURCES).glob("*.json"))
@@ -165,20 +165,20 @@ class Sources:
     def _freeze(self, study: str, config: FamilyConfig) -> StartingPoint:
         assert self._directory is not None
         with _alone_in(self._directory / SOURCES):
-            found = self._known(study)  # another process may have been faster
+            found = self._known(study)  # another process may have frozen it meanwhile
             if found is None:
                 found = self._frozen[study] = self._export(self._directory, study, config)
         return found
 
     def _export(self, directory: Path, study: str, config: FamilyConfig) -> StartingPoint:
-        """Freezes the best trial; a study that runs meanwhile may replace it, and delete its checkpoint."""
+        """Freezes the best trial; retries if a running study replaces it and deletes its checkpoint meanwhile."""
         point = self._find(study, config)
         while True:
             try:
                 return _write(directory, point)
             except OutputError:
                 raise
-            except Exception as error:  # DeepSpeed raises whatever it stumbles over
+            except Exception as error:  # DeepSpeed raises many kinds
                 newer = self._find(study, config)
                 if newer == point:
                     raise StudyError(
@@ -189,10 +189,10 @@ class Sources:
 
 
 def inherit(config: C, points: Sequence[StartingPoint]) -> C:
-    """Returns a configuration with what it takes from where it starts.
+    """Returns a configuration with what it inherits from its starting points.
 
     Raises:
-        ConfigError: A source does not give what the configuration needs.
+        ConfigError: A starting point does not provide what the configuration needs.
     """
     if not points:
         return config
@@ -222,7 +222,7 @@ def _read(study: str, output: Path, storage: str | None) -> StudyRecord:
 
 
 def _command(study: str, output: Path) -> str:
-    """Returns the command that searches a study of a space of the same name."""
+    """Returns the command that searches the space of the same name as a study."""
     return f"thalweg search {study}{output_flag(output)}"
 
 
@@ -251,7 +251,7 @@ def _best(record: StudyRecord, output: Path) -> StartingPoint:
 
 
 def _way_out(record: StudyRecord, checkpoint: str | None) -> str:
-    """Says what to do about a checkpoint that is not there: one that was kept can be brought back."""
+    """Returns what to do about a missing checkpoint: one that was kept can be brought back."""
     anew = f"search {record.name!r} anew with keep_checkpoints of at least 1"
     return f"bring back {checkpoint}, or {anew}" if checkpoint and record.keeps_checkpoints else anew
 
@@ -261,7 +261,7 @@ def _weights(directory: Path, study: str) -> Path:
 
 
 def _write(directory: Path, point: StartingPoint) -> StartingPoint:
-    """Writes the weights and then what they are: a reader that finds the latter finds the former."""
+    """Writes the weights and then their description: a reader that finds the latter finds the former."""
     from thalweg.training.export import freeze  # torch and DeepSpeed
 
     file = _weights(directory, point.study)
@@ -280,7 +280,7 @@ def _write(directory: Path, point: StartingPoint) -> StartingPoint:
 
 @contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
-    """Makes a folder and keeps other processes from writing into it; the kernel lets go when one dies."""
+    """Makes a folder and locks it against other writers; the kernel releases the lock if this process dies."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)

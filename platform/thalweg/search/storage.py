@@ -1,6 +1,6 @@
-"""Where a study lives: a journal file in its folder, or a database that a team shares.
+"""The storage of a study: a journal file in its folder, or a database that a team shares.
 
-One process at a time drives a study. Its claim is locked by the kernel (``flock``), which lets go when it dies.
+One process at a time drives a study. It holds a kernel lock (``flock``), which is released when it dies.
 """
 
 import fcntl
@@ -22,23 +22,23 @@ from thalweg.search.journal import Journal
 
 JOURNAL = "journal.log"
 RUNS = Path("thalweg_runs")
-"""Folder of all studies where no other is named."""
+"""Default folder of all studies."""
 _CLAIM = "driver.lock"
 _DRIVER = "driver"  # user attribute of a study in a database
 _logger = logging.getLogger(__name__)
 
 
 def output_flag(output: Path) -> str:
-    """Returns what a command needs to find the studies of a folder, with a blank before it; empty for the usual one."""
+    """Returns the option ``--output`` for a command, with a blank before it; empty for the default folder."""
     return "" if output.absolute() == RUNS.absolute() else f" --output {shlex.quote(str(output))}"
 
 
 class Claim:
-    """The right to drive a study, which one process at a time has.
+    """The exclusive lock on driving a study.
 
     Attributes:
-        owner: Who has it, for people.
-        last_died: Whether trials that the last owner left running took it down, for all that is known.
+        owner: Process and host of the owner, for people.
+        last_died: Whether the last owner died, as far as is known; trials that it left running then count as crashed.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -59,16 +59,16 @@ class Claim:
         self._handle = handle
 
     def release(self) -> None:
-        """Lets another process drive the study."""
+        """Releases the lock, so that another process may drive the study."""
         self._handle.close()
 
     def excuse(self) -> None:
-        """Says that trials which the storage holds as running were interrupted; this fits on a full disk."""
+        """Records that trials which the storage holds as running were interrupted; works on a full disk, too."""
         self._handle.truncate(0)
 
 
 def _lock(handle: IO[bytes], directory: Path) -> bytes:
-    """Takes a claim's lock, and returns what the last owner left in its file."""
+    """Takes a claim's lock, and returns the content that the last owner left in its file."""
     handle.seek(0)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -82,7 +82,7 @@ def _lock(handle: IO[bytes], directory: Path) -> bytes:
 
 
 def is_driven(directory: Path) -> bool:
-    """Says whether a process drives a study now; asks without claiming it."""
+    """Returns whether a process drives a study at present, without claiming it."""
     try:
         with (directory / _CLAIM).open("rb") as handle:
             fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -94,17 +94,17 @@ def is_driven(directory: Path) -> bool:
 
 
 class SharedClaim:
-    """The right to drive a study in a database, which no lock of a file system guards.
+    """The claim on a study in a database, where no file lock can guard it.
 
-    The study itself says who drives it: host, process and when that process began. A process of this
-    host that is gone has lost the right; of one on another host nobody here can tell.
+    The study records its driver: host, process id and start time of the process. The claim of a process that has
+    ended on this host is void; a process on another host cannot be checked.
 
     Args:
         study: The study in the database.
-        take_over: Whether to take the right from a process on another host, which the user knows is gone.
+        take_over: Whether to take over from a process on another host, which the user knows is gone.
 
     Raises:
-        StudyError: Somebody else drives the study.
+        StudyError: Another process drives the study.
     """
 
     def __init__(self, study: optuna.Study, *, take_over: bool = False) -> None:
@@ -118,15 +118,15 @@ class SharedClaim:
         self.move(study)
 
     def move(self, study: optuna.Study) -> None:
-        """Takes the right to another study, which nobody drives."""
+        """Moves the claim to another study, which nobody drives."""
         self._study, pid = study, os.getpid()
         study.set_user_attr(_DRIVER, {"host": socket.gethostname(), "pid": pid, "began": _began(pid)})
 
     def release(self) -> None:
-        """Lets another process drive the study."""
+        """Releases the claim, so that another process may drive the study."""
         try:
             self._study.set_user_attr(_DRIVER, None)
-        except Exception:  # the database may be what ended the search
+        except Exception:  # the search may have ended because of the database
             _logger.warning("the claim on study %r stays in its database", self._study.study_name)
 
 
@@ -135,7 +135,7 @@ def open_storage(directory: Path, url: str | None) -> Any:
 
     Args:
         directory: The study's folder, which holds the journal.
-        url: A database instead, in SQLAlchemy's form; None for the journal.
+        url: SQLAlchemy URL of a database; None for the journal.
 
     Raises:
         StudyError: The database cannot be reached, or the journal cannot be read.
@@ -147,7 +147,7 @@ def open_storage(directory: Path, url: str | None) -> Any:
         return open_database(url)
     except StudyError:
         raise
-    except Exception as error:  # SQLAlchemy and each database driver have trees of their own
+    except Exception as error:  # SQLAlchemy and each database driver have their own exceptions
         shown = without_password(url)
         first = str(error).strip().partition("\n")[0]
         raise StudyError(f"the storage must be a database that answers, got {shown}: {first}") from error
@@ -162,13 +162,13 @@ def close_storage(storage: Any) -> None:
 
 
 def losses(storage: Any) -> tuple[str, ...]:
-    """Returns what could not be read of a journal, a sentence for each line."""
+    """Returns a sentence for each line of a journal that could not be read."""
     journal = getattr(storage, "_backend", None)
     return journal.losses if isinstance(journal, Journal) else ()
 
 
 def tell_waits(storage: Any, tell: Callable[[str], None]) -> None:
-    """Lets somebody hear when a database is waited for."""
+    """Calls `tell` with a sentence for people whenever a database is waited for."""
     backend = getattr(storage, "_backend", None)
     if isinstance(backend, PatientStorage):
         backend.patience.tell = tell
@@ -191,9 +191,9 @@ def _may_live(driver: Mapping[str, Any]) -> bool:
 
 
 def _began(pid: int) -> str | None:
-    """Returns when a process of this machine began, in ticks since boot; None where there is none."""
+    """Returns the start time of a process of this machine, in ticks since boot; None if there is no such process."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
-    return stat.rpartition(")")[2].split()[19]  # field 22 of proc(5); the second one may hold blanks
+    return stat.rpartition(")")[2].split()[19]  # field 22 of proc(5); the second field may hold blanks

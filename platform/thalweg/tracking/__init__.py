@@ -1,1 +1,1 @@
-"""Records studies in MLflow: a spool in the study's folder, and a process of its own that delivers it."""
+"""Records studies in MLflow: a spool in the study's folder, and a separate process that delivers it."""

@@ -1,4 +1,4 @@
-"""Tracking addresses: the default, and a check within seconds and without MLflow that one can be used."""
+"""Tracking addresses: the default, and a quick check without MLflow that an address can be used."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def default_uri() -> str:
 
 
 def resolve_uri(uri: str) -> str:
-    """Returns the address with a relative SQLite path made absolute, so that it holds in any process."""
+    """Returns the address with an absolute SQLite path, so that it is valid in any process."""
     if not uri.startswith(SQLITE):
         return uri
     return f"{SQLITE}{sqlite_path(uri)}"
@@ -43,7 +43,7 @@ def sqlite_path(uri: str) -> Path:
 
 
 def file_identity(uri: str) -> tuple[int, int] | None:
-    """Returns what tells a SQLite file from another of its name; None for other addresses and where there is none."""
+    """Returns device and inode of a SQLite file; None for other addresses, and if there is no file."""
     try:
         found = sqlite_path(uri).stat() if uri.startswith(SQLITE) else None
     except OSError:
@@ -52,9 +52,9 @@ def file_identity(uri: str) -> tuple[int, int] | None:
 
 
 def artifact_folder(uri: str) -> Path | None:
-    """Returns where artifacts lie, None where a server decides.
+    """Returns the folder of artifacts; None if a server decides.
 
-    That is ``mlartifacts`` beside a SQLite file, and in the working directory for other databases.
+    It is ``mlartifacts`` beside a SQLite file, and in the working directory for other databases.
     """
     if uri.startswith(SQLITE):
         return sqlite_path(uri).parent / "mlartifacts"
@@ -62,10 +62,10 @@ def artifact_folder(uri: str) -> Path | None:
 
 
 def check_tracking(uri: str) -> None:
-    """Checks that MLflow can be reached at an address; takes seconds at most and imports no MLflow.
+    """Checks that MLflow can be reached at an address; takes seconds at most and does not import MLflow.
 
     Raises:
-        ConnectionFailed: The address is malformed, or nobody answers there.
+        ConnectionFailed: The address is malformed, or does not answer.
         OutputError: The SQLite file cannot be written.
     """
     scheme = _database(uri)
@@ -134,7 +134,7 @@ def _check_sqlite(uri: str) -> None:
             f"a SQLite tracking URI must be sqlite:///FILE, got {uri!r}; try {DEFAULT_TRACKING_URI}"
         )
     path = sqlite_path(uri)
-    # a file that is not there yet is another process's to make: the check never touches it
+    # the check never makes the file itself: that is left to the process that records
     probe = path if path.exists() else path.with_name(f"{path.name}.{os.getpid()}.check")
     try:
         # a lock for writing shows what permission bits cannot: a full disk, a read-only mount, a broken file

@@ -1,4 +1,4 @@
-"""Collects what several events say about several runs, and sends it in as few requests as MLflow allows."""
+"""Batches metrics, parameters and tags by run, and sends them in as few requests as MLflow allows."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from thalweg.tracking import naming
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-MOST_METRICS = 900  # of 1000 entities in a request; the rest is left to parameters and tags
-MOST_PARAMS = 90  # of 100
-MOST_TAGS = 10
+MAX_METRICS = 900  # of 1000 entities in a request; the rest is left to parameters and tags
+MAX_PARAMS = 90  # of 100
+MAX_TAGS = 10
 
 
 @dataclass
@@ -24,7 +24,7 @@ class _Pile:
 
 
 class Batch:
-    """Metrics, parameters and tags on their way to MLflow, by run."""
+    """Metrics, parameters and tags that are still to be sent to MLflow, by run."""
 
     def __init__(self, client: MlflowClient) -> None:
         self._client = client
@@ -32,7 +32,7 @@ class Batch:
         self._ends: dict[str, tuple[str, int]] = {}
 
     def add_metrics(self, run_id: str, values: Mapping[str, float], step: int, time_ms: int) -> None:
-        """Adds metrics at a number of samples; the names of those that are not finite become a tag."""
+        """Adds metrics at a number of samples; a tag lists the names of those that are not finite."""
         kept, others = naming.finite(values)
         pile = self._pile(run_id)
         names = {name: naming.key(name) for name in kept}
@@ -42,7 +42,7 @@ class Batch:
             pile.tags |= naming.tags({"not_finite": f"{', '.join(others)} at {step} samples"})
 
     def add_params(self, run_id: str, values: Mapping[str, str]) -> None:
-        """Adds parameters, which MLflow does not let change."""
+        """Adds parameters; MLflow does not allow them to change later."""
         self._pile(run_id).params.update(values)
 
     def add_tags(self, run_id: str, values: Mapping[str, str]) -> None:
@@ -54,7 +54,7 @@ class Batch:
         self._ends[run_id] = (status, time_ms)
 
     def send(self) -> None:
-        """Sends everything, then ends runs; what has been sent is forgotten."""
+        """Sends everything, then ends runs, and empties the batch."""
         from mlflow.entities import Metric, Param, RunTag
 
         for run_id, pile in self._piles.items():
@@ -62,8 +62,8 @@ class Batch:
             params = [Param(name, value) for name, value in pile.params.items()]
             tags = [RunTag(name, value) for name, value in pile.tags.items()]
             while metrics or params or tags:
-                self._client.log_batch(run_id, metrics[:MOST_METRICS], params[:MOST_PARAMS], tags[:MOST_TAGS])
-                metrics, params, tags = metrics[MOST_METRICS:], params[MOST_PARAMS:], tags[MOST_TAGS:]
+                self._client.log_batch(run_id, metrics[:MAX_METRICS], params[:MAX_PARAMS], tags[:MAX_TAGS])
+                metrics, params, tags = metrics[MAX_METRICS:], params[MAX_PARAMS:], tags[MAX_TAGS:]
         self._piles.clear()
         for run_id, (status, time_ms) in self._ends.items():
             self._client.set_terminated(run_id, status, end_time=time_ms)

@@ -1,4 +1,4 @@
-"""A client of MLflow, for every part of Thalweg that talks to it."""
+"""The MLflow client that every part of Thalweg uses."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def connect(uri: str) -> MlflowClient:
-    """Returns a client of an address, which `check_tracking` found to answer; makes a new SQLite database.
+    """Returns a client of an address that `check_tracking` accepted; creates a SQLite database if there is none.
 
     Raises:
-        ConnectionFailed: It does not answer any more, or the database is none that MLflow can use.
+        ConnectionFailed: It does not answer any more, or MLflow cannot use the database.
     """
     be_quiet()
     uri = resolve_uri(uri)

@@ -1,4 +1,4 @@
-"""Starts the delivering process, wakes it, and starts it again where it died; never holds up who asks for it."""
+"""Starts the delivering process, wakes it, and restarts it if it died; never blocks the caller."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from contextlib import suppress
 from thalweg.tracking.quiet import PATIENCE, QUIET, environment
 from thalweg.tracking.spool import LOG, Spool
 
-MOST_STARTS = 4
+MAX_STARTS = 4
 CLOSE = b"close\n"
 _WAKE = b"\n"
 
 
 class Courier:
-    """Brings a spool to MLflow, in a process of its own.
+    """Delivers a spool to MLflow, in a separate process.
 
-    A thread starts that process: on a machine under load or a slow file system this takes seconds, in which the spool
-    must go on growing. The process is never killed, for it may be making a database; it ends by itself once the driver
-    is done and MLflow has everything or does not answer.
+    A thread starts that process: on a machine under load or a slow file system this takes seconds, and the spool
+    must go on growing meanwhile. The process is never killed, for it may be making a database. It ends by itself once
+    the driver is done and MLflow has everything or does not answer.
 
     Args:
         spool: What is to be delivered.
         uri: MLflow's address.
-        notify: Takes sentences for people, from threads.
+        tell: Takes sentences for people, from threads.
     """
 
-    def __init__(self, spool: Spool, uri: str, notify: Callable[[str], None]) -> None:
+    def __init__(self, spool: Spool, uri: str, tell: Callable[[str], None]) -> None:
         self._spool = spool
         self._uri = uri
-        self._notify = notify
+        self._tell = tell
         self._words: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._process: subprocess.Popen[bytes] | None = None
         self._listener: threading.Thread | None = None
@@ -46,7 +46,7 @@ class Courier:
 
     @property
     def pid(self) -> int | None:
-        """Number of the delivering process; None before it runs."""
+        """Process id of the delivering process; None before it runs."""
         return self._process.pid if self._process is not None else None
 
     def wake(self) -> None:
@@ -79,20 +79,20 @@ class Courier:
 
     def _say(self, word: bytes) -> None:
         if self._process is None or self._process.poll() is not None:
-            if self._num_starts == MOST_STARTS:
+            if self._num_starts == MAX_STARTS:
                 return
             self._num_starts += 1
             try:
                 self._process = self._start()
             except OSError as error:
-                self._notify(f"MLflow's record waits, for no process can be started: {error}")
+                self._tell(f"MLflow's record waits, for no process can be started: {error}")
                 return
         assert self._process.stdin is not None
-        # It died just now, and the next word starts another; or it has not read for long, and is awake anyway.
+        # Either it has just died, and the next word starts another; or its pipe is full, and it is awake anyway.
         with suppress(BrokenPipeError, BlockingIOError):
             self._process.stdin.write(word)
         if word == CLOSE:
-            self._process.stdin.close()  # says the same where the pipe is full
+            self._process.stdin.close()  # says the same if the pipe is full
 
     def _start(self) -> subprocess.Popen[bytes]:
         if self._process is not None and self._process.stdin is not None:
@@ -123,4 +123,4 @@ class Courier:
                     text = json.loads(line)
                 except ValueError:  # something that MLflow printed
                     continue
-                self._notify(str(text))
+                self._tell(str(text))

@@ -1,10 +1,11 @@
-"""Makes a new SQLite database for MLflow: whole or not at all, whatever kills or locks those who make it.
+"""Creates MLflow's SQLite database atomically, also if the process is killed or several start at once.
 
-MLflow makes its tables and then changes them in some sixty steps that are no transaction. A process that ends in
-between leaves a file that MLflow refuses for ever. Here the tables are made in a draft beside the file, by one process
-at a time, and the finished draft takes the file's name.
+MLflow makes its tables and then migrates them in some sixty steps without a transaction. A process that ends in
+between leaves a file that MLflow refuses for ever. Here one process at a time makes the tables in a draft beside the
+file, and the finished draft takes the file's name.
 
-Run as ``python -m thalweg.tracking.database URI`` by those who start what they may have to end: MLflow's server.
+``python -m thalweg.tracking.database URI`` does the same in a separate process, before MLflow's server, which may be
+killed, is started.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from thalweg.tracking.quiet import be_quiet
 
 MAX_WAIT_S = 120.0
 QUIET_S = 20.0
-"""A database without a run that nobody has changed for so long is being made by nobody."""
+"""If a database without a run has not changed for this long, no process is making it."""
 
 _LOCK, _DRAFT = ".lock", ".draft"
 _COMPANIONS = ("-journal", "-wal", "-shm")
@@ -32,9 +33,9 @@ _VERSION = "alembic_version"
 
 
 def make_whole(uri: str) -> None:
-    """Makes the database of a ``sqlite:///`` address where there is none, or one that was never finished.
+    """Makes the database of a ``sqlite:///`` address if there is none, or if it was never finished.
 
-    A database that holds anything is left as it is, and so are all other addresses.
+    A database that holds anything stays as it is. Other addresses are ignored.
 
     Raises:
         ConnectionFailed: Another process does not finish making it.
@@ -56,7 +57,7 @@ def make_whole(uri: str) -> None:
 
 
 def is_used(uri: str) -> bool:
-    """Says whether a SQLite database holds a run or a study, without importing MLflow."""
+    """Returns whether a SQLite database holds a run or a study, without importing MLflow."""
     path = sqlite_path(uri)
     if not path.exists() or not path.stat().st_size:
         return False
@@ -69,7 +70,7 @@ def is_used(uri: str) -> bool:
 
 @contextmanager
 def _turn(path: Path) -> Iterator[None]:
-    """Waits until nobody else makes this database; the kernel takes the lock from a process that dies."""
+    """Holds the lock for making this database; the kernel releases that of a process that dies."""
     lock, deadline = path.with_name(path.name + _LOCK), time.monotonic() + MAX_WAIT_S
     while (handle := _take(lock)) is None:
         if time.monotonic() > deadline:
@@ -86,7 +87,7 @@ def _turn(path: Path) -> Iterator[None]:
 
 
 def _take(lock: Path) -> int | None:
-    """Returns a locked handle; None where another process has the lock, or has just removed the file."""
+    """Returns a locked handle; None if another process has the lock, or has just removed the file."""
     handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -100,7 +101,7 @@ def _take(lock: Path) -> int | None:
 
 @contextmanager
 def _draft(path: Path) -> Iterator[Path]:
-    """Makes a whole database beside the file; what an earlier process left half made is thrown away."""
+    """Makes a whole database beside the file; an unfinished one of an earlier process is deleted."""
     draft = path.with_name(path.name + _DRAFT)
     _discard(draft)
     be_quiet()
@@ -123,13 +124,13 @@ def _discard(draft: Path) -> None:
 
 
 def _publish(draft: Path, path: Path) -> bool:
-    """Gives a draft its name; False where a file has that name."""
+    """Gives a draft its name; False if a file has that name already."""
     if path.exists():
         return False
     for companion in _COMPANIONS:  # of a file that somebody deleted: SQLite would play them back
         path.with_name(path.name + companion).unlink(missing_ok=True)
     try:
-        os.link(draft, path)  # unlike a renaming it never replaces what another program has just made
+        os.link(draft, path)  # unlike a rename it never replaces what another program has just made
     except FileExistsError:
         return False
     except OSError:  # a file system without hard links
@@ -138,23 +139,23 @@ def _publish(draft: Path, path: Path) -> bool:
 
 
 def _is_unfinished(old: sqlite3.Connection, draft: Path) -> bool:
-    """Says whether a database was never finished, and holds no row that a fresh one does not."""
+    """Returns whether a database was never finished, and holds no more rows than a fresh one."""
     with closing(_open(draft)) as fresh:
         has, wanted = _tables(old), _tables(fresh)
         if wanted <= has and _version(old) == _version(fresh):
             return False
-        most = {table: _count(fresh, table) for table in wanted}
-    return all(_count(old, table) <= most.get(table, 0) for table in has - {_VERSION})
+        limits = {table: _count(fresh, table) for table in wanted}
+    return all(_count(old, table) <= limits.get(table, 0) for table in has - {_VERSION})
 
 
 def _await_quiet(path: Path) -> None:
-    """Waits while a process that knows no turns, such as MLflow's server, may still be making the database."""
+    """Waits while a process that does not use our lock, such as MLflow's server, may be making the database."""
     while (age := time.time() - path.stat().st_mtime) < QUIET_S:
         time.sleep(max(0.1, min(1.0, QUIET_S - age)))
 
 
 def _replace(path: Path, draft: Path) -> None:
-    """Puts the draft in the place of a database that was never finished, which nobody may use meanwhile."""
+    """Replaces a database that was never finished by the draft, under SQLite's exclusive lock."""
     with closing(_open(path)) as old:
         old.execute("BEGIN EXCLUSIVE")
         if _is_unfinished(old, draft):

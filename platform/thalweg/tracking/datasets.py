@@ -1,4 +1,4 @@
-"""Records looks at data sets in MLflow: one run for each content, in an experiment of their own."""
+"""Records explorations of data sets in MLflow: one run per content, in the experiment ``data``."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ NOTE = "mlflow.note.content"
 
 
 def record(uri: str, name: str, folder: Path, found: Exploration) -> str:
-    """Records a look at a data set; a data set whose content is known has a run already, whose files are replaced.
+    """Records the exploration of a data set; a run of the same content is reused, and its files are replaced.
 
     Args:
-        uri: MLflow's address, which `check_tracking` found to answer.
+        uri: MLflow's address, which `check_tracking` accepted.
         name: ``FAMILY/DATASET``, the run's name.
         folder: Its files become the run's artifacts.
         found: What the family found.
@@ -31,7 +31,7 @@ def record(uri: str, name: str, folder: Path, found: Exploration) -> str:
         Address of the run's artifacts below MLflow's own.
 
     Raises:
-        ConnectionFailed: MLflow does not take it.
+        ConnectionFailed: MLflow does not accept it.
     """
     client = connect(uri)
     from mlflow.exceptions import MlflowException
@@ -45,7 +45,7 @@ def record(uri: str, name: str, folder: Path, found: Exploration) -> str:
                 client.log_metric(run, naming.key(fact), number)
             for tag, original in naming.originals({fact: naming.key(fact) for fact in found.facts}).items():
                 client.set_tag(run, tag, original)
-        client.set_tag(run, NOTE, naming.clip(found.report, naming.LONGEST_TAG))
+        client.set_tag(run, NOTE, naming.clip(found.report, naming.MAX_TAG_LENGTH))
         client.log_artifacts(run, str(folder))
         client.set_terminated(run, "FINISHED")
     except (MlflowException, OSError) as error:

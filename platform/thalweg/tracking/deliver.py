@@ -1,10 +1,10 @@
-"""The delivering process: reads a study's spool, tells MLflow, and outlives a driver that is killed.
+"""The delivering process: reads a study's spool, sends it to MLflow, and outlives a driver that is killed.
 
-Started as ``python -m thalweg.tracking.deliver FOLDER SESSION URI``. MLflow takes seconds to import, which
-stops the other threads of its process for up to 0.2 s at a time, and 0.1 s of processor time per trial; here
-that costs the driver nothing. A newline on standard input means that the spool has grown, ``close`` that the
-driver is done, and the end of the input without it that the driver is gone. Reports to people go to
-standard output, one JSON text a line.
+Started as ``python -m thalweg.tracking.deliver FOLDER SESSION URI``. Importing MLflow takes seconds and stops the
+other threads of its process for up to 0.2 s at a time, and each trial takes it 0.1 s of processor time. In a process
+of its own that costs the driver nothing. A newline on standard input means that the spool has grown, ``close`` that
+the driver is done, and the end of the input without it that the driver is gone. Sentences for people go to
+standard output, one JSON string a line.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 
 GATHER_S = 0.5  # events of this time go out together
 FIRST_PAUSE_S = 0.5
-LONGEST_PAUSE_S = 15.0
-GRACE_S = 10.0  # how long a server that does not answer is waited for after the driver is done
+MAX_PAUSE_S = 15.0
+GRACE_S = 10.0  # how long to wait for a server that does not answer, after the driver is done
 
 _log = logging.getLogger("thalweg.tracking.deliver")
 
 
 class RunsLost(Exception):
-    """Runs that the state speaks of are in MLflow no more."""
+    """Runs that the state names are no longer in MLflow."""
 
 
 class Delivery:
@@ -51,7 +51,7 @@ class Delivery:
         self._file: tuple[int, int] | None = None
 
     def run(self) -> None:
-        """Delivers until the driver is done or gone, and everything has arrived or time is up."""
+        """Delivers until the driver is done or gone, and then until everything has arrived or `GRACE_S` is over."""
         deadline = float("inf")
         driver = _Driver()
         while True:
@@ -72,7 +72,7 @@ class Delivery:
             self._finish()
 
     def _deliver(self) -> bool:
-        """Delivers what the spool holds; False where MLflow does not answer."""
+        """Delivers what the spool holds; False if MLflow does not answer."""
         if self._runs is not None and file_identity(self._uri) != self._file:
             _begin_again()
         try:
@@ -101,23 +101,23 @@ class Delivery:
         state.settle(self._spool.folder)
         runs = StudyRuns(client, state, artifact_folder(self._uri), History(self._spool.moments))
         if state.uri != self._uri or not runs.exist():
-            state.restart(self._uri)  # everything that was ever told is told again
+            state.restart(self._uri)  # every event of the study is delivered again
         state.save(self._spool.state_path)
         self._file = file_identity(self._uri)
         return runs
 
     def _apply(self, runs: StudyRuns, lines: list[bytes]) -> None:
-        """Applies lines together; where MLflow refuses one, singly, so that the others arrive."""
+        """Applies lines together; if MLflow refuses one, applies them singly, so that the others arrive."""
         moments = [moment for line in lines if (moment := self._parse(line)) is not None]
         if self._try(runs, moments) is None:
             return
         for moment in moments:
-            # twice: the server may have come back between the failure and the question whether it answers
+            # twice: the server may have come back between the failure and the check that it answers
             if self._try(runs, [moment]) and (error := self._try(runs, [moment])):
                 self._keep_refused(moment.line(), error)
 
     def _try(self, runs: StudyRuns, moments: list[Moment]) -> Exception | None:
-        """Applies moments; returns why they are refused, raises where MLflow does not answer at all."""
+        """Applies moments; returns why MLflow refuses them, and raises if it does not answer at all."""
         try:
             runs.apply(moments)
         except Exception as error:
@@ -142,7 +142,7 @@ class Delivery:
 
     def _fail(self, error: Exception) -> None:
         _log.warning("not delivered", exc_info=error)
-        self._runs = None  # what was half applied is read back from the state and from MLflow
+        self._runs = None  # part of it may have been applied: read again from the state and from MLflow
         if isinstance(error, RunsLost):
             _tell(str(error))
         elif not self._silent:
@@ -151,10 +151,10 @@ class Delivery:
                 f"its record waits in {self._spool.path}"
             )
         self._silent = not isinstance(error, RunsLost)
-        self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
+        self._pause_s = min(2 * self._pause_s, MAX_PAUSE_S)
 
     def _finish(self) -> None:
-        """Ends what still counts as running."""
+        """Ends the runs that still count as running."""
         try:
             if self._runs is not None:
                 self._runs.interrupt(int(time.time() * 1000))
@@ -171,7 +171,7 @@ class _Driver:
         self.gone = False
 
     def wait(self, seconds: float | None) -> None:
-        """Waits for a word, for ever where seconds is None."""
+        """Waits for a word, for ever if seconds is None."""
         if self.done or self.gone or not select.select([0], [], [], seconds)[0]:
             return
         words = os.read(0, 65536)
@@ -180,7 +180,7 @@ class _Driver:
 
 
 def _begin_again() -> None:
-    """Begins anew in the same process: MLflow's open connections would go on writing into a file that was deleted."""
+    """Restarts in the same process: MLflow's open connections would go on writing into a file that was deleted."""
     os.execv(sys.executable, [sys.executable, "-P", "-m", "thalweg.tracking.deliver", *sys.argv[1:]])
 
 

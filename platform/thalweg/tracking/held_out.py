@@ -1,4 +1,4 @@
-"""Adds what a trial reaches on the split ``test`` to its run in MLflow."""
+"""Adds a trial's metrics on the split ``test`` to its run in MLflow."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ PREFIX = "test_"
 def record(
     uri: str, study: str, directory: Path, number: int, metrics: Mapping[str, float], *, samples: int
 ) -> str | None:
-    """Writes metrics as ``test_NAME`` into a trial's run; those that it has already are left as they are.
+    """Writes metrics as ``test_NAME`` into a trial's run; a metric that it has already is not written again.
 
     Args:
-        uri: MLflow's address, which `check_tracking` found to answer.
-        study: Name of the study, which is its experiment's.
+        uri: MLflow's address, which `check_tracking` accepted.
+        study: Name of the study and of its experiment.
         directory: Folder of the study; another study may have had its name.
-        number: The trial.
+        number: Number of the trial.
         metrics: Metrics on the split ``test`` by name.
-        samples: Samples that the checkpoint was trained on: the step.
+        samples: Samples that the checkpoint was trained on, recorded as the step.
 
     Returns:
-        The run's id; None where MLflow has no such run.
+        The run's id; None if MLflow has no such run.
 
     Raises:
-        ConnectionFailed: MLflow does not take them.
+        ConnectionFailed: MLflow does not accept them.
     """
     client = connect(uri)
     from mlflow.exceptions import MlflowException

@@ -1,4 +1,4 @@
-"""What was told of a trial, read again from the spool: by its own number, or by that of the trial it continues."""
+"""Past events of a trial, read again from the spool: its own, or those of the trial that it continues."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from dataclasses import replace
 from thalweg.events import TrialEnded, TrialKept, TrialProgress, TrialStarted
 from thalweg.tracking.spool import Moment
 
-CONTINUES = "continues"  # tag of a trial that takes the place of an interrupted one
+CONTINUES = "continues"  # tag of a trial that continues an interrupted one: its number
 
 
 class History:
-    """Everything that was told of a study's trials.
+    """The events of a study's trials so far.
 
     Args:
         read: Reads the spool from its beginning.
@@ -21,10 +21,10 @@ class History:
 
     def __init__(self, read: Callable[[], Iterable[Moment]]) -> None:
         self._read = read
-        self._told: dict[int, list[TrialProgress]] = {}
+        self._recorded: dict[int, list[TrialProgress]] = {}
 
     def moments(self, numbers: Collection[int]) -> Mapping[int, list[Moment]]:
-        """Returns what was told of some trials, in order."""
+        """Returns the events of some trials, in order."""
         found: defaultdict[int, list[Moment]] = defaultdict(list)
         for moment in self._read():
             event = moment.event
@@ -33,21 +33,21 @@ class History:
         return found
 
     def original(self, inherited: TrialProgress, continues: int) -> TrialProgress:
-        """Returns an evaluation that a trial inherited as it was told when it happened, with all metrics and curves.
+        """Returns the full record of an evaluation that a trial inherited, with all metrics and curves.
 
         Args:
-            inherited: The evaluation under the new trial's number: point and objective.
-            continues: The trial that was interrupted.
+            inherited: The evaluation under the new trial's number: samples and objective only.
+            continues: Number of the trial that was interrupted.
 
         Returns:
-            The evaluation under the new number; ``inherited`` where it was never told.
+            The evaluation under the new number; ``inherited`` if the spool does not hold it.
         """
-        if continues not in self._told:
-            self._told[continues] = self._evaluations(continues)
+        if continues not in self._recorded:
+            self._recorded[continues] = self._evaluations(continues)
         # A batch may have carried the trial beyond the point of the evaluation.
         same = [
             event
-            for event in self._told[continues]
+            for event in self._recorded[continues]
             if event.samples >= inherited.samples and event.value == inherited.value
         ]
         first = min(same, key=lambda event: event.samples, default=inherited)
@@ -66,20 +66,20 @@ class History:
 
 
 def is_inherited(event: TrialProgress) -> bool:
-    """Says whether an evaluation came with a checkpoint: no time was spent on it."""
+    """Returns whether an evaluation came with a checkpoint: such a one has no timings."""
     return not event.timings
 
 
-def completed(kept: TrialKept, told: Iterable[Moment]) -> list[Moment]:
-    """Returns a trial from its beginning to its end: what was told of it, and what only the storage holds.
+def completed(kept: TrialKept, recorded: Iterable[Moment]) -> list[Moment]:
+    """Returns a trial from its start to its end: its events in the spool, and those that only the storage holds.
 
-    How it ended is what the storage says.
+    The storage decides how it ended.
     """
     begun: list[Moment] = []
     points: list[Moment] = []
     ends: list[Moment] = []
     known: list[TrialProgress] = []
-    for moment in told:
+    for moment in recorded:
         if isinstance(moment.event, TrialStarted):
             begun.append(moment)
         elif isinstance(moment.event, TrialProgress):
@@ -97,6 +97,6 @@ def completed(kept: TrialKept, told: Iterable[Moment]) -> list[Moment]:
     return [*begun, *points, *ends]
 
 
-def _same(told: TrialEnded, kept: TrialEnded) -> bool:
-    """Says whether two ends are one; the storage rounds the seconds."""
-    return replace(told, seconds=kept.seconds) == kept
+def _same(recorded: TrialEnded, kept: TrialEnded) -> bool:
+    """Returns whether two records of an end agree; the storage rounds the seconds."""
+    return replace(recorded, seconds=kept.seconds) == kept

@@ -1,10 +1,10 @@
-"""How things are called in MLflow, so that sixteen trials can be compared at a glance.
+"""Names of runs, parameters, metrics and tags in MLflow, chosen so that sixteen trials compare at a glance.
 
-What the space searched keeps its own name, for MLflow shows little of a long one, and comes first: a run's
+Searched parameters keep their short names, for MLflow shows little of a long one. They come first, for a run's
 page lists in the order of recording. The resolved configuration follows as ``with/optimization.lr``.
 
-A name that MLflow takes stays. One that has to be changed ends in a digest of what it was, so that ``lr (max)``
-and ``lr [max]`` stay two, in every session the same two; the tag ``name/...`` says what it was.
+A name that MLflow accepts stays. A changed name ends in a digest of the original, so that ``lr (max)``
+and ``lr [max]`` stay two names, the same in every session. The tag ``name/...`` holds the original.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-LONGEST_KEY = 250
-LONGEST_PARAM = 6000
-LONGEST_TAG = 8000
+MAX_KEY_LENGTH = 250
+MAX_PARAM_LENGTH = 6000
+MAX_TAG_LENGTH = 8000
 
-LONGEST_EXPERIMENT_TAG = 20000
+MAX_EXPERIMENT_TAG_LENGTH = 20000
 
 _CONFIG = "with/"
 _ORIGINAL = "name/"
@@ -30,28 +30,28 @@ _DIGITS = 8
 
 
 def key(name: str, *, taken: bool = False) -> str:
-    """Returns a name that MLflow accepts for a parameter, metric or tag: other names get other ones.
+    """Returns a name that MLflow accepts for a parameter, metric or tag; different names stay different.
 
     Args:
         name: Any name.
-        taken: Whether the name has another meaning already and must be changed for that reason.
+        taken: Whether the name must be changed because it has another meaning already.
     """
     parts = [part for part in _FORBIDDEN.sub("_", name).split("/") if part not in ("", ".", "..")]
     fitting = "/".join(parts)
-    if fitting == name and 0 < len(name) <= LONGEST_KEY and not taken:
+    if fitting == name and 0 < len(name) <= MAX_KEY_LENGTH and not taken:
         return name
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGITS]
-    room = LONGEST_KEY - len(_ORIGINAL) - 1 - _DIGITS
+    room = MAX_KEY_LENGTH - len(_ORIGINAL) - 1 - _DIGITS
     return f"{fitting[:room] or '_'}-{digest}"
 
 
 def searched_key(name: str) -> str:
-    """Returns the name of what the space asked for, which none of the exact configuration has."""
+    """Returns the name of a searched parameter; no parameter of the resolved configuration has it."""
     return key(name, taken=name.startswith(_CONFIG))
 
 
 def family_metrics(values: Mapping[str, float]) -> dict[str, float]:
-    """Names a family's metrics: as they are, unless Thalweg records something else under that name."""
+    """Returns a family's metrics under their own names, unless Thalweg records something else under one."""
     return {
         key(name, taken=True) if name in _OWN_METRICS or name.startswith(_OWN_GROUPS) else name: value
         for name, value in values.items()
@@ -59,22 +59,22 @@ def family_metrics(values: Mapping[str, float]) -> dict[str, float]:
 
 
 def originals(names: Mapping[str, str]) -> dict[str, str]:
-    """Returns tags that say what names were, of those that had to be changed.
+    """Returns tags that hold the original of each changed name.
 
     Args:
-        names: Original names and what became of them.
+        names: MLflow's name by original name.
     """
     return tags({f"{_ORIGINAL}{changed}": name for name, changed in names.items() if name != changed})
 
 
-def clip(value: object, longest: int) -> str:
-    """Returns a value as text that fits; a longer one ends in ``...``."""
+def clip(value: object, max_length: int) -> str:
+    """Returns a value as text of at most `max_length` letters; a longer one is cut and ends in ``...``."""
     text = str(value)
-    return text if len(text) <= longest else f"{text[: longest - 3]}..."
+    return text if len(text) <= max_length else f"{text[: max_length - 3]}..."
 
 
 def quotable(text: str) -> str:
-    """Returns text without the quote that ends a string in MLflow's filters."""
+    """Returns text without the quote that would end a string in MLflow's filters."""
     return text.replace("'", "_")
 
 
@@ -94,27 +94,28 @@ def baseline(name: str) -> str:
 
 
 def params(searched: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, str]:
-    """Returns a trial's parameters: what was searched, rounded for reading, then the exact configuration."""
+    """Returns a trial's parameters: the searched ones, rounded for reading, then the resolved configuration."""
     named = {searched_key(name): number(value) for name, value in searched.items()}
     named |= {key(f"{_CONFIG}{name}"): str(value) for name, value in config.items()}
-    return {name: clip(value, LONGEST_PARAM) for name, value in named.items()}
+    return {name: clip(value, MAX_PARAM_LENGTH) for name, value in named.items()}
 
 
 def changed_params(searched: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, str]:
-    """Returns tags that say what a trial's parameters were called, of those whose name had to be changed."""
+    """Returns tags that hold the original name of each of a trial's parameters that had to be renamed."""
     named = {name: searched_key(name) for name in searched}
     return originals(named | {f"{_CONFIG}{name}": key(f"{_CONFIG}{name}") for name in config})
 
 
 def is_altered(searched: Mapping[str, Any]) -> bool:
-    """Says whether what was searched cannot be read off the parameters: a name was changed or a value cut."""
+    """Returns whether the recorded parameters do not show what was searched: a name was changed or a value cut."""
     return any(
-        searched_key(name) != name or len(number(value)) > LONGEST_PARAM for name, value in searched.items()
+        searched_key(name) != name or len(number(value)) > MAX_PARAM_LENGTH
+        for name, value in searched.items()
     )
 
 
 def nested(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a flat configuration as it is nested, which `thalweg.config.parse` reads."""
+    """Returns a flat configuration nested, in the form that `thalweg.config.parse` reads."""
     tree: dict[str, Any] = {}
     for name, value in config.items():
         *groups, leaf = name.split(".")
@@ -127,26 +128,26 @@ def nested(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def plain_params(values: Mapping[str, Any]) -> dict[str, str]:
     """Returns a study's settings as parameters under their own names."""
-    return {key(name): clip(value, LONGEST_PARAM) for name, value in values.items()}
+    return {key(name): clip(value, MAX_PARAM_LENGTH) for name, value in values.items()}
 
 
 def settings(searched: Mapping[str, Any]) -> str:
-    """Returns what was searched on one line: ``lr=0.0003, batch_size=16``."""
+    """Returns the searched parameters on one line: ``lr=0.0003, batch_size=16``."""
     return ", ".join(f"{name}={number(value)}" for name, value in searched.items())
 
 
 def tags(values: Mapping[str, str]) -> dict[str, str]:
-    """Returns tags with names and values that MLflow accepts; empty values are left out."""
-    return {key(name): clip(value, LONGEST_TAG) for name, value in values.items() if str(value)}
+    """Returns tags with names and values that MLflow accepts, without empty values."""
+    return {key(name): clip(value, MAX_TAG_LENGTH) for name, value in values.items() if str(value)}
 
 
 def curve_metrics(values: Mapping[str, float]) -> dict[str, float]:
-    """Names a point of a training curve: ``loss/precipitation`` as it is, ``lr`` as ``train/lr``."""
+    """Returns a point of a training curve as metrics: ``loss/precipitation`` as it is, ``lr`` as ``train/lr``."""
     return {name if "/" in name else f"train/{name}": value for name, value in values.items()}
 
 
 def time_metrics(timings: Mapping[str, float]) -> dict[str, float]:
-    """Names seconds: ``train`` or ``train_s`` becomes ``time/train_s``."""
+    """Returns seconds as metrics: ``train`` or ``train_s`` becomes ``time/train_s``."""
     return {f"time/{name.removesuffix('_s')}_s": value for name, value in timings.items()}
 
 

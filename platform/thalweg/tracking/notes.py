@@ -1,4 +1,4 @@
-"""The descriptions that people read in MLflow, in Markdown: where to look first, and the leaderboard."""
+"""Descriptions in MLflow, in Markdown: what to look at first, and the leaderboard."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from thalweg.tracking.spool import State
 
 
 def experiment_note(state: State) -> str:
-    """Describes the experiment; folded, MLflow shows only the first line, so that holds the links."""
+    """Describes the experiment. The links are on the first line, the only one that MLflow shows folded."""
     started = state.started
     table, charts = (views.link(state.experiment_id, view) for view in (views.TABLE, views.CHARTS))
     better = "larger" if started["mode"] == "max" else "smaller"

@@ -12,20 +12,20 @@ FOLDER = "pictures"
 
 
 def record(uri: str, study: str, directory: Path, number: int, folder: Path) -> str | None:
-    """Makes the files of a folder artifacts of a trial's run, below ``pictures``.
+    """Uploads the files of a folder as artifacts of a trial's run, below ``pictures``.
 
     Args:
-        uri: MLflow's address, which `check_tracking` found to answer.
-        study: Name of the study, which is its experiment's.
+        uri: MLflow's address, which `check_tracking` accepted.
+        study: Name of the study and of its experiment.
         directory: Folder of the study; another study may have had its name.
-        number: The trial.
-        folder: The pictures.
+        number: Number of the trial.
+        folder: Folder of the pictures.
 
     Returns:
-        The run's id; None where MLflow has no such run.
+        The run's id; None if MLflow has no such run.
 
     Raises:
-        ConnectionFailed: MLflow does not take them.
+        ConnectionFailed: MLflow does not accept them.
     """
     client = connect(uri)
     from mlflow.exceptions import MlflowException

@@ -1,4 +1,4 @@
-"""Settings under which MLflow neither calls home nor writes to the terminal; made before it is imported."""
+"""Environment variables that stop MLflow's telemetry and terminal output; set before it is imported."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ QUIET = {
 """For every process that uses MLflow."""
 
 PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
-"""For the delivering process, which retries by itself and wants to hear soon that nobody answers."""
+"""For the delivering process, which retries by itself and must learn soon that nobody answers."""
 
 
 def environment(*settings: Mapping[str, str]) -> dict[str, str]:
@@ -25,6 +25,6 @@ def environment(*settings: Mapping[str, str]) -> dict[str, str]:
 
 
 def be_quiet() -> None:
-    """Applies the settings to this process, where the user has set no others; call it before MLflow is imported."""
+    """Applies `QUIET` to this process, except what the user has set; call it before MLflow is imported."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)

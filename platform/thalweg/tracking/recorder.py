@@ -1,4 +1,4 @@
-"""Records a study in MLflow without ever holding it up."""
+"""Records a study in MLflow without ever blocking it."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class MLflowRecorder:
     """Records a study's events in MLflow.
 
     `handle` puts an event into a queue. A thread writes it into the spool in the study's folder, and a
-    process of its own delivers the spool to MLflow, however long MLflow needs or is away. What has not
-    arrived when the study ends waits in the spool and is delivered when the study is continued. Nothing is recorded
-    of a study that never started.
+    separate process delivers the spool to MLflow, however long MLflow takes or does not answer. Events that have not
+    arrived when the study ends wait in the spool, and are delivered when the study is continued. A study that never
+    started is not recorded.
 
     Args:
         tracking_uri: MLflow's address, as `check_tracking` accepts it.
@@ -47,9 +47,9 @@ class MLflowRecorder:
         self._queue.put(Moment(int(time.time() * 1000), event))
 
     def close(self, timeout: float = 60.0) -> None:
-        """Waits until MLflow has everything, for ``timeout`` seconds at most; tells what it has not.
+        """Waits until MLflow has everything, for ``timeout`` seconds at most; reports what is missing.
 
-        What has not arrived by then is still being delivered, in a process that outlives this one.
+        The rest is still being delivered, in a process that outlives this one.
         """
         deadline = time.monotonic() + timeout
         self._queue.put(None)

@@ -1,9 +1,9 @@
 """A study's runs in MLflow: an experiment, a parent run, and a child run for each trial and baseline.
 
-The tag ``status`` has the trial's word. MLflow's own status has none for a trial that the study stopped early, and
-shows KILLED as it shows FAILED, in red: complete and pruned are FINISHED, interrupted is KILLED, failed is FAILED.
-Every method may be repeated without harm; the delivering process repeats what a crash or a silent server left in
-doubt. What the study's storage holds is compared with what MLflow holds, and what is missing is written.
+The tag ``status`` holds Thalweg's status of the trial. MLflow's own has no value for a trial that was stopped early,
+and shows KILLED in red, as FAILED: complete and pruned are FINISHED, interrupted is KILLED, failed is FAILED.
+Every method is idempotent: the delivering process repeats what may not have arrived after a crash or an unanswered
+request. The study's storage is compared with MLflow, and what MLflow lacks is written.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ class StudyRuns:
 
     Args:
         client: Client of the tracking address.
-        state: Which runs exist; updated as events are applied.
-        artifact_folder: Where a new experiment keeps its artifacts; None leaves it to the server.
-        history: What was told before; None for nothing.
+        state: The runs that exist; updated as events are applied.
+        artifact_folder: Folder for the artifacts of a new experiment; None leaves it to the server.
+        history: The study's past events; None if there are none.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class StudyRuns:
         self._known = KnownRuns(client, state)
 
     def apply(self, moments: list[Moment]) -> None:
-        """Applies events in their order; metrics go out in few batches."""
+        """Applies events in order; metrics are sent in few batches."""
         batch = Batch(self._client)
         kept: list[TrialKept] = []
         for moment in moments:
@@ -80,7 +80,7 @@ class StudyRuns:
         batch.send()
 
     def exist(self) -> bool:
-        """Says whether MLflow still has the runs of which the state speaks; restores those that were deleted.
+        """Returns whether MLflow still has the runs that the state names; restores those that were deleted.
 
         Raises:
             Exception: MLflow does not answer.
@@ -88,7 +88,7 @@ class StudyRuns:
         return self._known.exist()
 
     def check(self) -> None:
-        """Raises whatever MLflow's client raises where MLflow does not answer."""
+        """Raises whatever MLflow's client raises if MLflow does not answer."""
         self._client.search_experiments(max_results=1)
 
     def interrupt(self, time_ms: int, reason: str = INTERRUPTED) -> None:
@@ -103,7 +103,7 @@ class StudyRuns:
         state.open.clear()
 
     def _compare(self, kept: list[TrialKept], batch: Batch) -> None:
-        """Writes anew what MLflow lacks of trials that have ended; empties the list."""
+        """Writes what MLflow lacks of trials that have ended; empties the list."""
         if not kept:
             return
         batch.send()
@@ -123,7 +123,7 @@ class StudyRuns:
         told = self._history.moments(lacking)
         for number, trial in lacking.items():
             self._state.open.pop(str(number), None)
-            for moment in completed(trial, told.get(number, [])):
+            for moment in completed(trial, events.get(number, [])):
                 self._apply(moment.event, moment.time_ms, batch)
 
     def _apply(self, event: Event, time_ms: int, batch: Batch) -> None:
@@ -199,7 +199,7 @@ class StudyRuns:
         self._state.open[str(event.number)] = run
 
     def _offer_views(self, event: TrialStarted, time_ms: int) -> None:
-        """Sets up the experiment's pages, again where a conditional space asks for something new."""
+        """Sets up the experiment's views, again if a conditional space adds a parameter."""
         new = [name for name in event.params if name not in self._state.searched]
         if new:
             self._state.searched += new
@@ -208,7 +208,7 @@ class StudyRuns:
                 self._client.set_experiment_tag(self._state.experiment_id, name, value)
 
     def _continue(self, number: int, run_id: str, params: dict[str, str], time_ms: int) -> dict[str, float]:
-        """Takes up a run that exists: drops the parameters that it has, returns the seconds spent before."""
+        """Continues a run that exists: drops the parameters that it has, returns the seconds spent before."""
         self._client.update_run(run_id, status="RUNNING")
         data = self._client.get_run(run_id).data
         for name in data.params.keys() & params.keys():
@@ -219,7 +219,7 @@ class StudyRuns:
         for name in data.metrics:
             if name.startswith("time/") and name != TRIAL_SECONDS:
                 points = self._client.get_metric_history(run_id, name)
-                # later points are those of events that are being told again
+                # later points are those of events that are being delivered again
                 before = [(point.timestamp, point.value) for point in points if point.timestamp < time_ms]
                 spent[name] = max(before, default=(0, 0.0))[1]
         return spent
@@ -251,8 +251,8 @@ class StudyRuns:
         tags = {"status": status, "reason": reason}
         if event.status == "complete":  # the study deletes the others'
             tags["checkpoint"] = event.checkpoint or ""
-        told = reason if event.interrupted else f"{status}: {reason}"
-        tags[NOTE] = told if reason else ""
+        note = reason if event.interrupted else f"{status}: {reason}"
+        tags[NOTE] = note if reason else ""
         batch.add_tags(run.run_id, naming.tags(tags))
         batch.end(run.run_id, _MLFLOW_STATUS[status], time_ms)
         state.ended[str(event.number)] = status
@@ -275,12 +275,14 @@ class StudyRuns:
 
     def _write_notes(self) -> None:
         state = self._state
-        note = naming.clip(notes.experiment_note(state), naming.LONGEST_EXPERIMENT_TAG)
+        note = naming.clip(notes.experiment_note(state), naming.MAX_EXPERIMENT_TAG_LENGTH)
         self._client.set_experiment_tag(state.experiment_id, NOTE, note)
-        self._client.set_tag(state.parent_id, NOTE, naming.clip(notes.leaderboard(state), naming.LONGEST_TAG))
+        self._client.set_tag(
+            state.parent_id, NOTE, naming.clip(notes.leaderboard(state), naming.MAX_TAG_LENGTH)
+        )
 
     def _open(self, number: int) -> OpenRun:
-        """Returns a trial's run, also where its beginning was told to another tracking address."""
+        """Returns a trial's run; creates it if the trial's start went to another tracking address."""
         known = self._state.open.get(str(number))
         if known is None:
             known = OpenRun(self._known.child(self._parent(), naming.trial(number), "trial", None))
@@ -317,12 +319,12 @@ def _add_summary(state: State, batch: Batch, time_ms: int) -> None:
 
 
 def word(event: TrialEnded) -> str:
-    """Returns how a trial ended in one word, the value of the tag ``status``."""
+    """Returns the value of the tag ``status``: how a trial ended."""
     return _STOPPED if event.interrupted else event.status
 
 
 def is_whole(kept: TrialKept, run: Run | None) -> bool:
-    """Says whether a run holds a trial to its end, as the study's storage has it."""
+    """Returns whether a run holds a whole trial, in agreement with the study's storage."""
     if run is None or "samples" not in run.data.metrics:
         return False
     status = word(kept.ended)

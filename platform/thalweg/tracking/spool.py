@@ -1,11 +1,11 @@
-"""The spool: every event of a study on disk before MLflow hears of it, so that nothing is lost.
+"""The spool: every event of a study is on disk before it goes to MLflow, so that nothing is lost.
 
-In the study's folder, ``mlflow_spool.SESSION.jsonl`` holds the events that one driver saw, one a line, and
-``mlflow.json`` says how far MLflow has received them and under which runs. A crash between delivering and
-noting it repeats events, which is harmless: an event is stamped when it happens, so the repeated rows are equal.
+In the study's folder, ``mlflow_spool.SESSION.jsonl`` holds the events of one driver, one a line, and
+``mlflow.json`` says how far MLflow has received them and under which runs. A crash between delivering events and
+noting it repeats them. This is harmless: an event is stamped when it happens, so the repeated rows are equal.
 
-Spools stay when they have been delivered: the training curves of a study are held nowhere else, and MLflow's database
-may be deleted or changed for another.
+Delivered spools stay: no other file holds the training curves of a study, and MLflow's database may be deleted or
+replaced by another.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ LOG = "mlflow.log"
 LOCK = "mlflow.lock"
 
 _STEM = "mlflow_spool."
-_MOST_BYTES = 1_000_000
+_MAX_BYTES = 1_000_000
 
 _KINDS: dict[str, type[Event]] = {
     kind.__name__: kind
@@ -99,14 +99,14 @@ def _plain(value: Any) -> Any:
 
 @dataclass
 class OpenRun:
-    """A run of a trial that has not ended, and the seconds it has spent so far by part."""
+    """A run of a trial that has not ended, and the seconds spent so far by activity."""
 
     run_id: str
     seconds: dict[str, float] = field(default_factory=dict)
     searched: str = ""
-    continues: str = ""  # number of the trial whose place it takes
+    continues: str = ""  # number of the interrupted trial that it continues
     reached: int = -1  # samples of the last objective
-    described: bool = False  # whether it is known where it runs
+    described: bool = False  # whether the tags say where it runs
 
 
 @dataclass
@@ -124,7 +124,7 @@ class State:
     """How far MLflow has received a spool, and under which runs."""
 
     uri: str = ""
-    folder: str = ""  # where the study lies; it may be moved or copied
+    folder: str = ""  # the study's folder; it may be moved or copied
     study_id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
     session: int = 0
     offset: int = 0
@@ -139,7 +139,7 @@ class State:
 
     @classmethod
     def load(cls, path: Path) -> State:
-        """Reads a state; an empty one where there is none, or none that can be read."""
+        """Reads a state; returns an empty one if the file is missing or cannot be read."""
         try:
             record = json.loads(path.read_text())
             record["open"] = {number: OpenRun(**run) for number, run in record["open"].items()}
@@ -149,7 +149,7 @@ class State:
             return cls()
 
     def settle(self, folder: Path) -> None:
-        """Takes note of the study's folder; a copy, whose original is still there, becomes a study of its own."""
+        """Records the study's folder; a copy of a study whose original still exists gets an identity of its own."""
         original = self.folder
         self.folder = str(folder)
         if original in ("", self.folder):
@@ -165,7 +165,7 @@ class State:
             setattr(self, part.name, getattr(fresh, part.name))
 
     def save(self, path: Path) -> None:
-        """Writes the state in one step: a reader sees the old or the new one."""
+        """Writes the state atomically: a reader sees the old or the new one."""
         draft = path.with_suffix(".json.tmp")
         draft.write_text(json.dumps(asdict(self)))
         os.replace(draft, path)
@@ -207,7 +207,7 @@ class Spool:
         append(self.path, "".join(f"{line}\n" for line in lines).encode())
 
     def read(self, state: State) -> tuple[list[bytes], int, int]:
-        """Returns the next whole lines after a state, and the session and offset behind them."""
+        """Returns the next whole lines after a state, and the session and offset at which they end."""
         for session in _sessions(self.folder):
             if state.session <= session <= self.session:
                 offset = state.offset if session == state.session else 0
@@ -226,7 +226,7 @@ class Spool:
             num += len(lines)
 
     def moments(self) -> Iterator[Moment]:
-        """Reads everything that was told, from the first session on, delivered or not; skips what is no event."""
+        """Reads all events from the first session on, delivered or not; skips lines that hold no event."""
         state = State()
         while True:
             lines, state.session, state.offset = self.read(state)
@@ -248,8 +248,8 @@ def _sessions(folder: Path) -> list[int]:
 def _read(path: Path, offset: int) -> tuple[list[bytes], int]:
     with path.open("rb") as file:
         file.seek(offset)
-        data = file.read(_MOST_BYTES)
-        while b"\n" not in data and (more := file.read(_MOST_BYTES)):  # a line longer than the limit
+        data = file.read(_MAX_BYTES)
+        while b"\n" not in data and (more := file.read(_MAX_BYTES)):  # a line longer than the limit
             data += more
     whole = data[: data.rfind(b"\n") + 1]
     return whole.splitlines(), offset + len(whole)

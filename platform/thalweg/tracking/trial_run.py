@@ -1,4 +1,4 @@
-"""Finds the run of a trial in MLflow, to add what is learnt about the trial after its study."""
+"""Finds the run of a trial in MLflow, to add results to it after its study."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
 
 
 def find(client: MlflowClient, study: str, directory: Path, number: int) -> Run | None:
-    """Returns the newest run of a trial; None where MLflow has no such run.
+    """Returns the newest run of a trial; None if MLflow has no such run.
 
     Args:
-        client: MLflow.
-        study: Name of the study, which is its experiment's.
+        client: MLflow's client.
+        study: Name of the study and of its experiment.
         directory: Folder of the study; another study may have had its name.
-        number: The trial.
+        number: Number of the trial.
     """
     experiment = client.get_experiment_by_name(study)
     if experiment is None:
         return None
     state = directory / STATE
     own = f"tags.`thalweg.directory` = '{naming.quotable(str(directory))}'"
-    if state.exists():  # holds also where the folder was moved since
+    if state.exists():  # valid also if the folder was moved since
         known = State.load(state)
         known.settle(directory)  # a copy of a study has none of the original's runs
         own = f"tags.`thalweg.id` = '{known.study_id}'"

@@ -31,7 +31,7 @@ from thalweg.tracking.quiet import QUIET, environment
 
 DEFAULT_PORT = 5000
 SECONDS_TO_START = 180.0
-MOST_STUDIES = 8
+MAX_STUDIES = 8
 
 
 def serve_ui(
@@ -41,13 +41,13 @@ def serve_ui(
     port: int = DEFAULT_PORT,
     say: Callable[[str], None] = print,
 ) -> None:
-    """Serves the web interface until Ctrl-C; of a tracking server, which has its own, says the address.
+    """Serves the web interface until Ctrl-C; only names the address of a tracking server, which has its own.
 
     Args:
         tracking_uri: MLflow's address.
-        host: Address to listen on; anything but loopback shows the records to the network.
+        host: Address to listen on; any but loopback exposes the records to the network.
         port: Port to listen on.
-        say: Takes the sentences for people.
+        say: Called with sentences for people.
 
     Raises:
         ConnectionFailed: The tracking address cannot be used, or the interface does not start.
@@ -77,7 +77,7 @@ def serve_ui(
 
 
 def _make_database(uri: str) -> None:
-    """Makes a new SQLite database in a process of its own, which Ctrl-C does not end: the server below is killed."""
+    """Makes a new SQLite database in a process that Ctrl-C does not end; the server itself would be killed."""
     if not uri.startswith(SQLITE) or is_used(uri):
         return
     command = [sys.executable, "-P", "-m", "thalweg.tracking.database", uri]
@@ -96,7 +96,7 @@ def _make_database(uri: str) -> None:
 
 @contextmanager
 def _server(command: list[str], log: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
-    """Runs a server and stops it, with the processes that it started, on the way out."""
+    """Runs a server; on exit stops it and the processes that it started."""
     process = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -121,8 +121,8 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def _studies(address: str) -> list[tuple[str, str]]:
-    """Returns the studies changed last and the addresses of their tables below the interface's."""
-    query = f"max_results={MOST_STUDIES}&order_by=last_update_time+DESC"
+    """Returns the studies changed last and the addresses of their tables, relative to the interface's."""
+    query = f"max_results={MAX_STUDIES}&order_by=last_update_time+DESC"
     with urllib.request.urlopen(
         f"{address}/api/2.0/mlflow/experiments/search?{query}", timeout=10.0
     ) as answer:

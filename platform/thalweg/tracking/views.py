@@ -1,7 +1,7 @@
 """Two saved views of an experiment, offered in the ``Views`` menu of MLflow's run page.
 
 MLflow keeps a saved view as a tag of the experiment, in JSON. Without one the trials are folded under the
-study's run and no column is shown. A version of MLflow that reads these tags otherwise ignores them.
+study's run and no column is shown. A version of MLflow that cannot read these tags ignores them.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from thalweg.tracking import naming
 TABLE = "thalweg-table"
 CHARTS = "thalweg-charts"
 TRAINING = "workflowType=machine_learning"
-"""In an address: MLflow's pages for training, where it otherwise opens those for language models."""
+"""Part of an address: opens MLflow's pages for training instead of those for language models."""
 
 _TAG = "mlflow.sharedViewState."
-_LEAST_WIDTH, _WIDTH_PER_LETTER, _STATUS_WIDTH, _REASON_WIDTH = 90, 8, 115, 400
+_MIN_WIDTH, _WIDTH_PER_LETTER, _STATUS_WIDTH, _REASON_WIDTH = 90, 8, 115, 400
 
 
 def experiment_tags(searched: Sequence[str], mode: str, time_ms: int) -> dict[str, str]:
     """Returns the tags of an experiment that set up its pages: the kind, the main metric, the two views.
 
     Args:
-        searched: Names that the space asked for.
+        searched: Names of the searched parameters.
         mode: ``"min"`` or ``"max"`` of the objective.
         time_ms: When the study began.
     """
     params = [naming.searched_key(name) for name in searched]
     while True:
         found = _tags(params, mode, time_ms)
-        if not params or max(map(len, found.values())) <= naming.LONGEST_EXPERIMENT_TAG:
+        if not params or max(map(len, found.values())) <= naming.MAX_EXPERIMENT_TAG_LENGTH:
             return found
         params.pop()  # the view must fit; every parameter can still be chosen as a column
 
@@ -50,7 +50,7 @@ def _tags(params: Sequence[str], mode: str, time_ms: int) -> dict[str, str]:
 
 
 def link(experiment_id: str, view: str) -> str:
-    """Returns the address of a view below MLflow's own, such as ``#/experiments/1/runs?...``."""
+    """Returns the address of a view relative to MLflow's, such as ``#/experiments/1/runs?...``."""
     mode = "&compareRunsMode=CHART" if view == CHARTS else ""
     return f"#/experiments/{experiment_id}/runs?{TRAINING}&viewStateShareKey={view}{mode}"
 
@@ -63,9 +63,7 @@ def _table(params: Sequence[str]) -> dict[str, Any]:
     columns = {"metrics.`objective`": "objective", "tags.`status`": "status"}
     columns |= {f"params.`{name}`": name for name in params}
     columns |= {"metrics.`samples`": "samples", "metrics.`time/trial_s`": "time/trial_s"}
-    widths = {
-        column: max(_LEAST_WIDTH, 30 + _WIDTH_PER_LETTER * len(name)) for column, name in columns.items()
-    }
+    widths = {column: max(_MIN_WIDTH, 30 + _WIDTH_PER_LETTER * len(name)) for column, name in columns.items()}
     widths["tags.`status`"] = _STATUS_WIDTH
     widths["tags.`reason`"] = _REASON_WIDTH
     return {

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from ray.tune.experiment import Trial
 
-from thalweg.lanes.deaths import LONGEST_REASON
+from thalweg.lanes.deaths import MAX_REASON_LENGTH
 from thalweg.search.director import StudyDirector
 from thalweg.search.scheduler import StudyScheduler
 
@@ -68,7 +68,7 @@ def test_a_lack_of_memory_is_said_in_one_sentence(tmp_path: Path) -> None:
 
 
 def test_an_endless_line_is_cut(tmp_path: Path) -> None:
-    assert len(_heard("x" * 5000, tmp_path)) == LONGEST_REASON + 3
+    assert len(_heard("x" * 5000, tmp_path)) == MAX_REASON_LENGTH + 3
 
 
 def test_nothing_is_said_to_be_tried_again_on_a_full_disk(tmp_path: Path) -> None:
