@@ -149,7 +149,7 @@ def _no_cluster(address: str, reason: str) -> str:
 
 
 def _no_entrance(address: str, reason: str) -> str:
-    """Says what to do where somebody listens who does not let this process in."""
+    """Returns the message for a server that answers but refuses this process."""
     sent = "the one that was sent is another" if private_ray.sends_token() else "none was sent"
     return (
         f"a Ray cluster must answer at --address, got {address!r} ({reason}); if it asks for a token, as a head does "
@@ -178,7 +178,7 @@ def _join(address: str) -> None:
 
 @contextmanager
 def _redirected(log: Path) -> Iterator[None]:
-    """Sends the messages of Ray's libraries and of its node manager to a file."""
+    """Redirects the messages of Ray's libraries and of its node manager to a file."""
     handler = logging.FileHandler(log, delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
     loggers = [logging.getLogger(name) for name in ("ray", "ray.tune", "ray.train", "ray.data", "ray.node")]

@@ -35,10 +35,10 @@ class LaneSettings:
         data_root: Folder of the family's data sets.
         directory: Folder of the study: checkpoints, baselines, Ray Train's own files.
         start_timeout_s: Longest wait for the workers to come up.
-        keep_last: Newest checkpoints of a trial that are kept.
-        max_restarts: Times that workers may die at one evaluation of a trial before the trial is given up.
-        max_silence_s: Seconds without a batch after which workers are ended; None waits for ever.
-        study: Identity of the study, which its checkpoints bear.
+        keep_last: Retention: number of a trial's newest checkpoints that are kept.
+        max_restarts: Times that workers may die at one evaluation of a trial before the trial fails.
+        max_silence_s: Seconds without a batch after which workers are killed; None waits for ever.
+        study: Identity of the study, which its checkpoints record.
     """
 
     gang: Gang
@@ -58,7 +58,7 @@ class Lane:
     """A warm worker group and the channel through which it is driven.
 
     Args:
-        settings: Size of the group and where it keeps its files.
+        settings: Size of the group and its folders.
         name: Name of the lane.
 
     Attributes:
@@ -107,7 +107,7 @@ class Lane:
             self._error = error
 
     def wait_until_ready(self) -> list[Any]:
-        """Waits for the workers and returns what they say of themselves, by rank.
+        """Waits for the workers and returns their `Ready`, by rank.
 
         Raises:
             LaneDiedError: They did not come up.
@@ -116,7 +116,7 @@ class Lane:
         return answers if isinstance(answers, list) else self.wait_until_ready()
 
     def advance(self, order: TrialOrder, reached: int) -> Report | Refusal:
-        """Trains a trial to its next evaluation, over as many restarts of the group as are allowed.
+        """Trains a trial to its next evaluation, with at most `max_restarts` restarts of the group.
 
         Returns:
             The report of rank 0, or the reason why the trial cannot go on.
@@ -178,7 +178,7 @@ class Lane:
                     raise LaneDiedError(f"a lane's workers must get on, got {self._ended} {ended} times")
 
     def _end_if_silent(self) -> bool:
-        """Ends workers of whom nothing has been heard for too long; Ray Train starts others in their place."""
+        """Kills workers that have been silent for too long; Ray Train replaces them."""
         limit = self._settings.max_silence_s
         if limit is None:
             return False

@@ -54,7 +54,7 @@ def local_token(folder: Path, tell: Callable[[str], None]) -> Iterator[None]:
 
 @contextmanager
 def signals_kept() -> Iterator[None]:
-    """Keeps Ray from answering to the signals that end this process, which it does with a stack of C++."""
+    """Keeps Ray from handling the signals that end this process: it would print a C++ stack trace."""
     from ray._private import utils
 
     set_handler: Callable[..., None] = utils.set_sigterm_handler
@@ -91,10 +91,10 @@ def patient(wait_s: float) -> Iterator[None]:
 
 
 def send_token() -> None:
-    """Sends a token of the cluster's where it lies, as a head does that finds one; a client of Ray's own does not.
+    """Turns on token authentication if a token is found, as Ray's head does and its clients do not.
 
     Ray looks into RAY_AUTH_TOKEN, into the file that RAY_AUTH_TOKEN_PATH names, and into ``~/.ray/auth_token``. A
-    cluster that asks for no token takes it and does not mind.
+    cluster without authentication ignores the token.
     """
     from ray._private.authentication import authentication_token_setup
 
@@ -126,10 +126,10 @@ def node_manager_to(logger: logging.Logger) -> Iterator[None]:
 
 
 def name_this_cluster() -> None:
-    """Makes sure that Ray Train's clean-up asks this cluster, however many run on the machine.
+    """Makes Ray Train's clean-up connect to this cluster, however many run on the machine.
 
-    The actor that removes a dead lane's placement group finds its cluster by this variable only, and Ray Train hands
-    its actors no variables but those on a list of its own.
+    The actor that removes a dead lane's placement group finds its cluster by RAY_ADDRESS only. Ray Train passes to
+    its actors only the variables on its own list.
     """
     import ray
     from ray.train.v2._internal import constants

@@ -191,7 +191,7 @@ class Ledger:
         return sum(bool(trial.user_attrs[OUTCOME].get("interrupted")) for trial in ended)
 
     def tell_waits(self, tell: Callable[[str], None]) -> None:
-        """Lets somebody hear when the study's database is waited for."""
+        """Calls `tell` with a sentence for people whenever the search waits for the study's database."""
         tell_waits(private_optuna.storage_of(self._study), tell)
 
     def close(self) -> None:
@@ -225,7 +225,7 @@ class Ledger:
         return asked
 
     def _ask(self) -> Proposal | Rejection | None:
-        """Begins a trial; None where it is put back to begin earlier than its curve ends."""
+        """Begins a trial; None if it was put back to resume from an older checkpoint."""
         trial = self._queue.take()
         attributes = trial.user_attrs
         frozen = self._queue.frozen(trial.number)
@@ -310,7 +310,7 @@ class Ledger:
         self._end(number, TrialState.FAIL, reason=reason)
 
     def seconds(self, number: int) -> float:
-        """Returns for how long a trial has been running, with the time of the one that it continues."""
+        """Returns how long a trial has been running, including the trial that it continues."""
         return self._live[number].seconds()
 
     def took_up(self, number: int, seconds_ago: float) -> None:

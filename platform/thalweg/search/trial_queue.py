@@ -35,14 +35,14 @@ class TrialQueue:
         return self._continued() or self._study.ask()
 
     def _continued(self) -> optuna.Trial | None:
-        """Takes up a trial that was interrupted: those that wait go first, in the order in which they began."""
+        """Begins an interrupted trial, if one waits: the one that began first."""
         for waiting in self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
             if CONTINUES in waiting.user_attrs:
                 return private_optuna.take_up(self._study, waiting)
         return None
 
     def start(self, attributes: Mapping[str, Any], config: Mapping[str, Any]) -> Found:
-        """Finds where a trial goes on that continues another one."""
+        """Finds the checkpoint from which a trial that continues another one resumes."""
         if RESUMES not in attributes:
             return Found()
         folder = resolve(self._directory, attributes[RESUMES]).parent

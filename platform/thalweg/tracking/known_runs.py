@@ -29,7 +29,7 @@ class KnownRuns:
         self._children: dict[str, str] | None = None
 
     def exist(self) -> bool:
-        """Says whether MLflow still has the runs of which the state speaks; restores those that were deleted.
+        """Returns whether MLflow still has the runs that the state names; restores those that were deleted.
 
         Raises:
             Exception: MLflow does not answer.
@@ -52,7 +52,7 @@ class KnownRuns:
         return needed <= {run.info.run_id for run in self.search(self.own())}
 
     def restore(self) -> None:
-        """Restores those of this study's runs that somebody deleted in MLflow's pages."""
+        """Restores the runs of this study that somebody deleted in MLflow's pages."""
         for run in self.search(self.own(), deleted=True):
             self._client.restore_run(run.info.run_id)
             self._children = None

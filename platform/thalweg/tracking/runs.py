@@ -123,7 +123,7 @@ class StudyRuns:
         told = self._history.moments(lacking)
         for number, trial in lacking.items():
             self._state.open.pop(str(number), None)
-            for moment in completed(trial, events.get(number, [])):
+            for moment in completed(trial, told.get(number, [])):
                 self._apply(moment.event, moment.time_ms, batch)
 
     def _apply(self, event: Event, time_ms: int, batch: Batch) -> None:
