@@ -79,6 +79,11 @@ def world() -> World:
 @pytest.fixture
 def order(tmp_path: Path) -> Orders:
     """Builds an order: knobs of the optimizer as ``opt``, others by name."""
+    return build_order(tmp_path)
+
+
+def build_order(folder: Path) -> Orders:
+    """Returns what the fixture `order` is in another folder."""
 
     def build(trial: str = "trial", *, opt: dict[str, Any] | None = None, **knobs: Any) -> TrialOrder:
         optimization = {"lr": 1e-2, "batch_size": 8, "warmup_ratio": 0.1} | (opt or {})
@@ -88,8 +93,8 @@ def order(tmp_path: Path) -> Orders:
             config={"optimization": optimization, **knobs},
             metric="mse",
             evaluations=(64, 128, 192, 256),
-            data_root=str(tmp_path),
-            directory=str(tmp_path / "checkpoints"),
+            data_root=str(folder),
+            directory=str(folder / "checkpoints"),
         )
 
     return build

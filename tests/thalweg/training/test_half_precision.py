@@ -1,5 +1,7 @@
 """What half precision leaves in fp32, on real DeepSpeed at every ZeRO stage, against fp32 and fp64."""
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ from torch import Tensor, nn
 
 from families.toy.config import Toy
 from families.toy.task import ToyTask
-from tests.thalweg.training.conftest import STEP, Orders, Run, step_gradient
+from tests.thalweg.training.conftest import STEP, Orders, Run, build_order, step_gradient
 from thalweg.config import Optimization, Precision
 from thalweg.contract import Stage
 from thalweg.training import checkpoint, engine, half_precision
@@ -40,15 +42,32 @@ def _gradient(world: World, order: Any) -> tuple[Tensor, float]:
     return _flat(gradient), report.curve[-1][1]["grad_norm"]
 
 
+@pytest.fixture(scope="module")
+def exact(world: World, tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Tensor]:
+    """Returns the gradient of the first step in fp32 by the batch size; each is computed once."""
+
+    @functools.cache
+    def gradient(batch_size: int) -> Tensor:
+        folder = tmp_path_factory.mktemp("exact")
+        return _gradient(world, build_order(folder)(opt=STEP | {"batch_size": batch_size}))[0]
+
+    return gradient
+
+
 @every_stage
 @pytest.mark.parametrize("precision", ["fp32", *HALF])
 @pytest.mark.parametrize("clip_norm", [0.0, 0.5])
 def test_the_curve_holds_the_norm_of_the_gradient_before_clipping(
-    precision: str, zero_stage: int, clip_norm: float, order: Orders, world: World
+    precision: str,
+    zero_stage: int,
+    clip_norm: float,
+    order: Orders,
+    world: World,
+    exact: Callable[[int], Tensor],
 ) -> None:
     knobs = {"precision": precision, "zero_stage": zero_stage, "batch_size": 64}
     gradient, norm = _gradient(world, order(opt=STEP | knobs | {"clip_norm": clip_norm}))
-    whole, _ = _gradient(world, order(opt=STEP | {"batch_size": 64}))
+    whole = exact(64)
     assert norm == pytest.approx(float(whole.norm()), rel=5e-3)
     assert float(gradient.norm()) == pytest.approx(clip_norm or norm, rel=5e-3)
 
@@ -57,11 +76,11 @@ def test_the_curve_holds_the_norm_of_the_gradient_before_clipping(
 @every_stage
 @every_half
 def test_gradients_of_many_micro_batches_are_added_in_fp32(
-    precision: str, zero_stage: int, order: Orders, world: World
+    precision: str, zero_stage: int, order: Orders, world: World, exact: Callable[[int], Tensor]
 ) -> None:
     """Of 512 equal addends a sum in bf16 takes 256."""
     knobs = STEP | {"precision": precision, "zero_stage": zero_stage, "batch_size": 512}
-    whole, _ = _gradient(world, order(opt=STEP | {"batch_size": 512}))
+    whole = exact(512)
     many, _ = _gradient(world, order(opt=knobs | {"micro_batch_size": 1}))
     assert float((many - whole).norm() / whole.norm()) < 5e-3
 
@@ -153,10 +172,10 @@ def test_batch_norm_trains_as_in_fp32(precision: str, zero_stage: int, order: Or
 @pytest.mark.slow
 @every_stage
 @every_half
-@pytest.mark.parametrize("knobs", [{"batch_norm": True}, {"stages": "two", "dropout": 0.3}])
 def test_a_trial_in_half_precision_goes_on_from_its_checkpoint_bit_for_bit(
-    precision: str, zero_stage: int, knobs: dict[str, Any], order: Orders, run: Run, world: World
+    precision: str, zero_stage: int, order: Orders, run: Run, world: World
 ) -> None:
+    knobs: dict[str, Any] = {"batch_norm": True, "stages": "two", "dropout": 0.3}
     opt = {"precision": precision, "zero_stage": zero_stage, "batch_size": 4}
     whole = run(order("whole", opt=opt, **knobs))
     first = Session(order("cut", opt=opt, **knobs), world, DataCache())
