@@ -1,5 +1,6 @@
 """An archive of months becomes the data set that was cut into months."""
 
+import fnmatch
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from trainables.water_mae.tables import read_attributes, read_series
 
 KNOBS = DataKnobs(vector_patch_size=4)
 PERIODS = {"train": "2001-01-01:2003-12-31", "val": "2004-01-01:2004-12-31"}
+SHORT = {"train": "2003-10-01:2003-12-31", "val": "2004-01-01:2004-03-31"}
 FOLDERS = {
     "precipitation": "precipitation_processed",
     "soil_moisture": "soil_moisture_processed",
@@ -58,6 +60,19 @@ def changed(archive: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(archive, tmp_path / "changed"))
 
 
+@pytest.fixture
+def changed_tables(archive: Path, tmp_path: Path) -> Path:
+    """A copy with the whole tables, and with the grids of the short periods alone."""
+    short = [f"*_{year}{month:02d}.h5" for year, month in ((2003, 10), (2003, 11), (2003, 12))]
+    short += [f"*_2004{month:02d}.h5" for month in (1, 2, 3)]
+
+    def others(folder: str, names: list[str]) -> list[str]:
+        kept = {name for pattern in short for name in fnmatch.filter(names, pattern)}
+        return [name for name in names if name.endswith(".h5") and name not in kept]
+
+    return Path(shutil.copytree(archive, tmp_path / "changed", ignore=others))
+
+
 def test_the_months_become_the_same_data(archive: Path, tmp_path: Path, tiny: WaterData) -> None:
     report = read(archive, tmp_path / "merged", **PERIODS)
     data = open_data(tmp_path, "merged", KNOBS)
@@ -70,7 +85,7 @@ def test_the_months_become_the_same_data(archive: Path, tmp_path: Path, tiny: Wa
 
 def test_merging_twice_gives_the_same_bytes(archive: Path, tmp_path: Path) -> None:
     for name in ("first", "second"):
-        read(archive, tmp_path / name, **PERIODS)
+        read(archive, tmp_path / name, **SHORT)
     files = sorted(path.name for path in (tmp_path / "first").glob("*.h5"))
     assert len(files) == 6
     for name in files:
@@ -78,7 +93,7 @@ def test_merging_twice_gives_the_same_bytes(archive: Path, tmp_path: Path) -> No
 
 
 def test_a_test_split_is_merged_too(archive: Path, tmp_path: Path) -> None:
-    periods = PERIODS | {"val": "2004-01-01:2004-06-30", "test": "2004-07-01:2004-12-31"}
+    periods = SHORT | {"val": "2004-01-01:2004-06-30", "test": "2004-07-01:2004-12-31"}
     read(archive, tmp_path / "merged", **periods)
     data = open_data(tmp_path, "merged", KNOBS)
     assert (data.num_samples("val"), data.num_samples("test")) == ((182 - 30) // 20 + 1, (184 - 30) // 20 + 1)
@@ -141,12 +156,12 @@ PLAIN: dict[str, Callable[[Path, str], object]] = {
 @pytest.mark.parametrize("flow", ["riverflow", "discharge_vol"])
 @pytest.mark.parametrize("case", PLAIN)
 def test_tables_of_real_archives_give_the_same_series(
-    archive: Path, changed: Path, tmp_path: Path, case: str, flow: str
+    archive: Path, changed_tables: Path, tmp_path: Path, case: str, flow: str
 ) -> None:
     if case in ("semicolons", "UTF-16", "Latin-1"):
-        _change_series(changed, lambda table: table, flow)
-    PLAIN[case](changed, flow)
-    report = read(changed, tmp_path / "merged", **SHORT)
+        _change_series(changed_tables, lambda table: table, flow)
+    PLAIN[case](changed_tables, flow)
+    report = read(changed_tables, tmp_path / "merged", **SHORT)
     (path,) = (tmp_path / "merged").glob("*.parquet")
     assert f"{path.name}: written" in report
     assert path.name == "riverflow_evaporation_48catchments_2001_2004.parquet"
@@ -207,13 +222,15 @@ FAULTY: dict[str, tuple[Callable[[Path, str], object], str]] = {
 
 @pytest.mark.parametrize("flow", ["riverflow", "discharge_vol"])
 @pytest.mark.parametrize("case", FAULTY)
-def test_faulty_tables_are_refused_at_the_import(changed: Path, tmp_path: Path, case: str, flow: str) -> None:
+def test_faulty_tables_are_refused_at_the_import(
+    changed_tables: Path, tmp_path: Path, case: str, flow: str
+) -> None:
     damage, message = FAULTY[case]
     if case in ("empty attributes", "no identifier", "text in the area"):
-        _change_series(changed, lambda table: table, flow)
-    damage(changed, flow)
+        _change_series(changed_tables, lambda table: table, flow)
+    damage(changed_tables, flow)
     with pytest.raises(DataError, match=message):
-        read(changed, tmp_path / "merged", **SHORT)
+        read(changed_tables, tmp_path / "merged", **SHORT)
     assert not (tmp_path / "merged").exists()
 
 
@@ -237,15 +254,15 @@ def test_a_missing_day_is_refused_or_interpolated(changed: Path, tmp_path: Path)
     assert (observed == data.geometry.pixel_valid).all()
 
 
-def test_a_catchment_without_area_keeps_its_cubic_metres_out(changed: Path, tmp_path: Path) -> None:
-    (series,) = changed.glob("*.parquet")
+def test_a_catchment_without_area_keeps_its_cubic_metres_out(changed_tables: Path, tmp_path: Path) -> None:
+    (series,) = changed_tables.glob("*.parquet")
     pd.read_parquet(series).rename(columns={"riverflow": "discharge_vol"}).to_parquet(series)
-    path = changed / "Catchment_attributes" / "Catchment_attributes_nrfa.csv"
+    path = changed_tables / "Catchment_attributes" / "Catchment_attributes_nrfa.csv"
     table = pd.read_csv(path)
     table.loc[table["id"] == 1008, "catchment-area"] = np.nan
     table.to_csv(path, index=False)
     with pytest.raises(DataError, match=r"catchment-area of every catchment .* got none for 1008"):
-        read(changed, tmp_path / "merged", **PERIODS)
+        read(changed_tables, tmp_path / "merged", **SHORT)
 
 
 @pytest.mark.parametrize(
@@ -256,11 +273,11 @@ def test_a_catchment_without_area_keeps_its_cubic_metres_out(changed: Path, tmp_
         ("Catchment_attributes", "must hold one file Catchment_attributes_nrfa.csv, got none"),
     ],
 )
-def test_what_is_missing_is_named(changed: Path, tmp_path: Path, gone: str, match: str) -> None:
-    path = changed / gone
+def test_what_is_missing_is_named(changed_tables: Path, tmp_path: Path, gone: str, match: str) -> None:
+    path = changed_tables / gone
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     with pytest.raises(DataError, match=match):
-        read(changed, tmp_path / "merged", **PERIODS)
+        read(changed_tables, tmp_path / "merged", **SHORT)
 
 
 def test_options_and_targets_are_checked(archive: Path, tmp_path: Path) -> None:
@@ -270,9 +287,6 @@ def test_options_and_targets_are_checked(archive: Path, tmp_path: Path) -> None:
     (tmp_path / "merged" / "mine").write_text("x")
     with pytest.raises(OutputError, match="must be new, empty, or made by the same import"):
         read(archive, tmp_path / "merged", **PERIODS)
-
-
-SHORT = {"train": "2003-10-01:2003-12-31", "val": "2004-01-01:2004-03-31"}
 
 
 def _import(archive: Path, root: Path, periods: dict[str, str]) -> list[str]:
@@ -300,11 +314,11 @@ def _inodes(folder: Path) -> dict[str, int]:
 def test_the_command_line_imports_an_archive_and_twice_finds_everything_there(
     archive: Path, tmp_path: Path
 ) -> None:
-    assert "gaps: none" in _import(archive, tmp_path, PERIODS)[0]
+    assert "gaps: none" in _import(archive, tmp_path, SHORT)[0]
     folder = tmp_path / "water_mae" / "mine"
-    assert open_data(folder.parent, "mine", KNOBS).num_samples("val") == 17
+    assert open_data(folder.parent, "mine", KNOBS).num_samples("val") == 4
     before = _inodes(folder)
-    report = _import(archive, tmp_path, PERIODS)
+    report = _import(archive, tmp_path, SHORT)
     assert sum("there already" in line for line in report) == len(before) == 9
     assert _inodes(folder) == before
 
