@@ -1,4 +1,4 @@
-"""Predictors without training, which an evaluation takes in the place of a model."""
+"""Baselines without training, which an evaluation takes in the place of a model."""
 
 from collections.abc import Mapping
 
@@ -36,7 +36,7 @@ class Same(nn.Module):
     """Gives every scene the same outputs, whatever it shows.
 
     Args:
-        outputs: What it gives, by name, without the axis of the batch.
+        outputs: Its outputs by name, without the axis of the batch.
     """
 
     def __init__(self, outputs: Mapping[str, Tensor]) -> None:
@@ -52,15 +52,15 @@ class Same(nn.Module):
 
 
 class CoarseLikeness(nn.Module):
-    """Takes coarse pictures as embeddings: how bright an image is and how near a scan, in each of 8 x 8 fields.
+    """Uses coarse pictures as embeddings: brightness of the image and nearness of the scan in 8 x 8 fields.
 
-    Pictures are standardised within each scene, which removes its light, and fields over training scenes, which removes
-    what all scenes share.
+    Pictures are standardised within each scene, which removes its light. Fields are standardised over training scenes,
+    which removes what all scenes have in common.
 
     Args:
         inputs: Channels of image and scan.
-        training: Scenes that say what is usual.
-        others: Gives the other outputs.
+        training: Training scenes, for mean and spread of the fields.
+        others: Computes the other outputs.
     """
 
     def __init__(self, inputs: DataKnobs, training: Batch, others: nn.Module) -> None:
@@ -86,7 +86,7 @@ class CoarseLikeness(nn.Module):
 
 
 def nearness(scans: Float[Tensor, "batch channel side side"], inputs: DataKnobs) -> Pictures:
-    """Returns 1 - distance / range, 0 where no ray came back, from scans of any convention."""
+    """Returns 1 - distance / range, 0 where no ray came back, from scans in any representation."""
     lengths = scans[:, :3].norm(dim=1) if inputs.lidar_repr == "xyza" else scans[:, 0]
     ranges = lengths if inputs.lidar_norm == "scaled" else lengths / MAX_RANGE
     return torch.where(ranges > 0, (1 - ranges).clamp(min=0), 0.0)

@@ -1,8 +1,8 @@
 """Knobs of the chain from contrastive pre-training to a classifier that needs no scan.
 
-Stages, each of which trains what the later ones build on: ``cilp`` brings image and scan of a scene together,
-``classifier`` learns the classes from scans, ``projector`` learns from an image's embedding what that classifier makes
-of the scan, and ``finetune`` trains the image's embedder, the projector and the head of that classifier as one.
+Each stage trains parts on which the later ones build. ``cilp`` aligns the embeddings of image and scan of a scene,
+``classifier`` learns the classes from scans, ``projector`` learns to predict that classifier's features from an image's
+embedding, and ``finetune`` trains the image's embedder, the projector and the head of that classifier as one.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ MAKES: Mapping[StageName, frozenset[Part]] = {
     "projector": frozenset({"projector"}),
     "finetune": frozenset(),
 }
-"""Parts of the model that each stage trains from the beginning."""
+"""Parts of the model that each stage trains from scratch."""
 NEEDS: Mapping[StageName, frozenset[Part]] = {
     "cilp": frozenset(),
     "classifier": frozenset(),
@@ -36,31 +36,31 @@ NEEDS: Mapping[StageName, frozenset[Part]] = {
 
 
 class EmbedderKnobs(EncoderKnobs):
-    """The network that gives the embedding of an image, and that of a scan; they share no weights."""
+    """The networks that embed images and scans; they share no weights."""
 
     embedding_dim: int = Field(default=200, ge=1, le=8192)
     """Width of an embedding, which has length 1."""
 
 
 class ClassifierKnobs(EncoderKnobs):
-    """The network that tells spheres from cubes by scans alone."""
+    """The network that classifies scans as cubes or spheres."""
 
     num_logits: Literal[1, 2] = 2
     """One logit, the log-odds of a sphere, or one for each class."""
 
 
 class SimilarityKnobs(Knobs):
-    """How the logits of the contrastive loss follow from the cosine of two embeddings."""
+    """From the cosine of two embeddings to the logit of the contrastive loss."""
 
     temperature: Literal["learnable", "fixed", "none"] = "learnable"
-    """Whether the cosines are divided by a temperature, and whether it learns (CLIP, arXiv:2103.00020)."""
+    """Whether the cosines are divided by a temperature, and whether it is learnable (CLIP, arXiv:2103.00020)."""
     initial_temperature: float = Field(default=0.07, ge=0.01, le=1)
-    """Temperature, or where a learnable one begins; it never falls below 0.01."""
+    """Temperature, or the initial value of a learnable one; it never falls below 0.01."""
     logit_map: Literal["cosine", "half_cosine"] = "cosine"
     """The logit is the cosine, or (cosine + 1) / 2, which needs temperature none."""
 
     def idle(self) -> tuple[str, ...]:
-        """Names the value of a temperature that there is not."""
+        """Returns the names of knobs without effect: the value without a temperature."""
         return ("initial_temperature",) if self.temperature == "none" else ()
 
     @model_validator(mode="after")
@@ -74,7 +74,7 @@ class SimilarityKnobs(Knobs):
 
 
 class ProjectorKnobs(Knobs):
-    """The network from the embedding of an image to what the classifier makes of the scan."""
+    """The network from the embedding of an image to the classifier's features of the scan."""
 
     hidden_dim: int = Field(default=1000, ge=1, le=8192)
     """Width of the first hidden layer; each further one is half as wide."""
@@ -83,12 +83,12 @@ class ProjectorKnobs(Knobs):
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Dropout after each hidden layer."""
     target: Target = "penultimate"
-    """What is learnt: the classifier's last hidden layer after its ReLU, or its maps behind the last block."""
+    """Features to predict: the classifier's last hidden layer after its ReLU, or its maps behind the last block."""
     loss: ProjectionLoss = "mse"
     """Squared error, 1 - cosine, or smooth L1 between projection and target."""
 
     def idle(self) -> tuple[str, ...]:
-        """Names the knobs of hidden layers where there are none."""
+        """Returns the names of knobs without effect: of hidden layers if there are none."""
         return () if self.depth else ("hidden_dim", "dropout")
 
     @property
@@ -98,7 +98,7 @@ class ProjectorKnobs(Knobs):
 
 
 class ShareKnobs(Knobs):
-    """Parts of the budget of each stage; only their ratios count, and only those of stages that there are."""
+    """Parts of the budget of each stage; only the ratios between stages of the trial count."""
 
     cilp: float = Field(default=10.0, gt=0)
     """Parts for contrastive pre-training."""
@@ -124,14 +124,14 @@ class LrScaleKnobs(Knobs):
 
 
 class ChainKnobs(Knobs):
-    """Which stages there are, the networks they train, and how; knobs of parts that no stage uses do nothing."""
+    """Stages, the networks that they train, and their training; knobs of parts that no stage uses have no effect."""
 
     kind: Literal["chain"] = "chain"
     """Contrastive pre-training, projection, and a classifier that needs no scan."""
     stages: tuple[StageName, ...] = Field(default=STAGES, min_length=1)
     """Stages of this trial, in their order; parts that they need come from them or from studies in starts_from."""
     continue_parts: bool = False
-    """Whether stages train on the parts that studies in starts_from have of theirs; else they begin anew."""
+    """Whether stages continue to train their own parts from studies in starts_from; else they start from scratch."""
     embedder: EmbedderKnobs = EmbedderKnobs(downsampling="strided_extra")
     """Embedders of image and scan."""
     similarity: SimilarityKnobs = SimilarityKnobs()
@@ -141,14 +141,14 @@ class ChainKnobs(Knobs):
     projector: ProjectorKnobs = ProjectorKnobs()
     """Projector."""
     finetune_frozen: Literal["nothing", "rgb", "rgb_and_head"] = "nothing"
-    """What fine-tuning leaves alone: nothing, the image's embedder, or also the head of the classifier."""
+    """What fine-tuning keeps frozen: nothing, the image's embedder, or also the head of the classifier."""
     shares: ShareKnobs = ShareKnobs()
     """Shares of the budget."""
     lr_scales: LrScaleKnobs = LrScaleKnobs()
     """Learning rates of the stages."""
 
     def idle(self) -> tuple[str, ...]:
-        """Names the knobs of parts and stages that there are not."""
+        """Returns the names of knobs without effect: of parts and stages that are not in the model."""
         parts = {
             "embedder": {"rgb", "lidar"},
             "similarity": {"lidar"},
@@ -180,17 +180,17 @@ class ChainKnobs(Knobs):
 
     @property
     def made(self) -> frozenset[Part]:
-        """Parts that are trained from the beginning."""
+        """Parts that are trained from scratch."""
         return frozenset[Part]().union(*(MAKES[stage] for stage in self.stages))
 
     @property
     def missing(self) -> frozenset[Part]:
-        """Parts that must come trained from other studies."""
+        """Parts that must be taken, trained, from other studies."""
         return self.parts - self.made
 
     @property
     def taken(self) -> frozenset[Part]:
-        """Parts that come from other studies where these have them, with their knobs."""
+        """Parts that are taken from other studies, if these have them, with their knobs."""
         return self.parts if self.continue_parts else self.missing
 
     @property

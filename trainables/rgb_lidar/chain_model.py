@@ -58,7 +58,7 @@ class Temperature(nn.Module):
 
 
 class ScanClassifier(nn.Module):
-    """Tells spheres from cubes by scans: maps, hidden layers, logits.
+    """Classifies scans as cubes or spheres: maps, hidden layers, logits.
 
     Args:
         knobs: Architecture.
@@ -66,7 +66,7 @@ class ScanClassifier(nn.Module):
         side: Height and width of a scan.
 
     Attributes:
-        dims: Number of values of each layer that a projector may aim at.
+        dims: Number of values of each layer that a projector may predict.
     """
 
     def __init__(self, knobs: ClassifierKnobs, in_dim: int, side: int) -> None:
@@ -94,17 +94,17 @@ class ScanClassifier(nn.Module):
 
 
 def head_parts(target: Target) -> tuple[str, ...]:
-    """Names the children of a `ScanClassifier` behind a layer."""
+    """Returns the names of a `ScanClassifier`'s children behind a layer."""
     return ("neck", "output") if target == "maps" else ("output",)
 
 
 def prefixes(part: Part) -> tuple[str, ...]:
-    """Returns the beginnings of the names of a part's weights; the temperature belongs to the scan's embedder."""
+    """Returns the name prefixes of a part's weights; the temperature belongs to the scan's embedder."""
     return ("lidar.", "temperature.") if part == "lidar" else (f"{part}.",)
 
 
 class ChainNetwork(nn.Module):
-    """The parts that the stages of a chain need; what it computes is in fp32, whatever its weights are in.
+    """The parts that the stages of a chain need; outputs are fp32, whatever the dtype of the weights.
 
     Args:
         knobs: Stages and architecture.
@@ -133,15 +133,15 @@ class ChainNetwork(nn.Module):
             self.projector = dense(width, projector.hidden_widths, out_dim, projector.dropout)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """Computes everything that the parts can tell of scenes.
+        """Computes all outputs of the parts.
 
         Args:
             batch: ``rgb`` (batch, channel, side, side) and ``lidar`` (batch, channel, side, side).
 
         Returns:
-            Where there are the parts: ``rgb_embedding`` and ``lidar_embedding`` (batch, dim); ``lidar_odds`` (batch,),
-            of a sphere by the scan; ``projection`` of the image and its ``target`` (batch, dim), and ``odds`` (batch,)
-            by the image alone.
+            If the model has the parts: ``rgb_embedding`` and ``lidar_embedding`` (batch, dim); ``lidar_odds`` (batch,),
+            log-odds of a sphere by the scan; ``projection`` of the image and its ``target`` (batch, dim), and ``odds``
+            (batch,) by the image alone.
         """
         found: dict[str, Tensor] = {}
         if "rgb" in self._parts:
@@ -170,7 +170,7 @@ class ChainNetwork(nn.Module):
         return log_odds(self.classifier(self._cast(batch["lidar"])).float())
 
     def target(self, batch: Batch) -> Layer:
-        """Returns the layer of the classifier of scans that the projector aims at."""
+        """Returns the layer of the scan classifier that the projector predicts."""
         return self.classifier.layer(self._cast(batch["lidar"]), self._target).float()
 
     def project(self, embedding: Vectors) -> Layer:
@@ -183,7 +183,7 @@ class ChainNetwork(nn.Module):
         return self._odds(self.project(self.rgb_embedding(batch)))
 
     def image_classifier(self) -> ImageClassifier:
-        """Returns embedder, projector and the head of the classifier of scans as one; they share their weights."""
+        """Returns image embedder, projector and the head of the scan classifier as one module that shares weights."""
         head = nn.Sequential(*(self.classifier.get_submodule(part) for part in head_parts(self._target)))
         return ImageClassifier(self.rgb, self.projector, head)
 

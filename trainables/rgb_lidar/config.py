@@ -39,10 +39,10 @@ class RGBLidar(FamilyConfig):
     data: DataKnobs = DataKnobs()
     """Inputs."""
     model: Annotated[FusionKnobs | ChainKnobs, Field(discriminator="kind")] = FusionKnobs()
-    """Architecture: a fusion of both sensors, or the chain to a classifier of images that learnt from scans."""
+    """Architecture: a fusion of both sensors, or the chain to an image classifier that learnt from scans."""
 
     def idle(self) -> tuple[str, ...]:
-        """Names the channels of images that nothing reads, and what is done with parts from studies there are not."""
+        """Returns the names of knobs without effect: image channels that no part reads, `continue_parts` on its own."""
         if not isinstance(self.model, ChainKnobs):
             return ()
         names = [] if "rgb" in self.model.parts else ["data.rgb_channels"]
@@ -137,7 +137,7 @@ def _chain(dataset: str, encoder: EncoderKnobs) -> RGBLidar:
         lr_scales=LrScaleKnobs(projector=1),
     )
     optimization = _TINY_OPTIMIZATION.model_copy(update={"lr": 3e-3})
-    # In metres: numbers as small as those of scaled scans leave all embeddings alike for most of so short a training.
+    # In metres: the small numbers of scaled scans would keep all embeddings alike for most of such a short training.
     data = DataKnobs(lidar_norm="masked")
     return RGBLidar(dataset=dataset, data=data, optimization=optimization, model=model)
 

@@ -28,7 +28,7 @@ FORMAT = 2
 
 @dataclass(frozen=True)
 class RGBLidarData:
-    """Scenes of a data set; images and scans stay in the store until they are drawn.
+    """Scenes of a data set; images and scans stay in the store until they are sampled.
 
     Attributes:
         rgb: Images with opacity.
@@ -39,9 +39,9 @@ class RGBLidarData:
         zenith: Angle of each column of a scan, in radians.
         rows: Scenes of each split.
         unpaired: Files that were left out because their partner is missing, as paths below the data set.
-        zero_scans: Scans that write a ray that did not come back as 0 m.
-        zero_rays: Such rays.
-        fingerprint: Hash of the content of all paired files, whatever share of them is trained on.
+        zero_scans: Number of scans that write a ray that did not come back as 0 m.
+        zero_rays: Number of such rays.
+        fingerprint: Hash of the content of all paired files, whatever `data_fraction` is.
     """
 
     rgb: UInt8[np.ndarray, "scene 4 side side"]

@@ -1,4 +1,4 @@
-"""Data sets of the family that need no files of one's own: synthetic worlds."""
+"""Data sets that the family can make: synthetic worlds."""
 
 from collections.abc import Mapping
 

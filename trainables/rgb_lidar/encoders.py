@@ -1,4 +1,4 @@
-"""Layers that all models of the family are made of: blocks that halve maps, dense layers, embedders."""
+"""Layers of all models of the family: blocks that halve maps, dense layers, embedders."""
 
 import itertools
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ class UnitLength(nn.Module):
     """Scales vectors to length 1."""
 
     def forward(self, vectors: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
-        """Returns the directions of the vectors, computed in fp32: squares leave the range of fp16."""
+        """Returns vectors of length 1, computed in fp32: squares exceed the range of fp16."""
         return nn.functional.normalize(vectors.float(), dim=1).to(vectors.dtype)
 
 
@@ -36,13 +36,13 @@ def block(in_dim: int, out_dim: int, downsampling: Downsampling) -> nn.Sequentia
 
 
 def blocks(widths: Sequence[int], downsampling: Downsampling) -> nn.Sequential:
-    """Returns blocks that lead from each number of channels to the next."""
+    """Returns one block from each number of channels to the next."""
     pairs = itertools.pairwise(widths)
     return nn.Sequential(*(block(before, after, downsampling) for before, after in pairs))
 
 
 def hidden(in_dim: int, widths: Sequence[int], dropout: float) -> nn.Sequential:
-    """Returns linear layers with ReLU and, if there is any, dropout."""
+    """Returns linear layers with ReLU, and dropout if it is not 0."""
     layers: list[nn.Module] = []
     for before, after in itertools.pairwise((in_dim, *widths)):
         layers += [nn.Linear(before, after), nn.ReLU()]
@@ -67,7 +67,7 @@ def flat_dim(knobs: EncoderKnobs, side: int) -> int:
 
 
 def embedder(knobs: EncoderKnobs, in_dim: int, embedding_dim: int, side: int) -> nn.Sequential:
-    """Returns the network that gives an image or a scan an embedding.
+    """Returns the network that embeds an image or a scan.
 
     Args:
         knobs: Its layers.
@@ -87,10 +87,10 @@ def embedder(knobs: EncoderKnobs, in_dim: int, embedding_dim: int, side: int) ->
 
 
 def check_side(side: int, num_halvings: int) -> None:
-    """Refuses maps that cannot be halved so often without remainder.
+    """Refuses maps that cannot be halved this often without remainder.
 
     Raises:
-        ConfigError: The side is not such a multiple.
+        ConfigError: The side is not a multiple of 2^num_halvings.
     """
     if side % 2**num_halvings:
         raise ConfigError(

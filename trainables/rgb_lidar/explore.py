@@ -1,4 +1,4 @@
-"""Shows a data set: class counts, the split of every scene, what is odd, pictures, and a page to look around in."""
+"""Explores a data set: class counts, the split of every scene, unusual scenes, pictures, and an interactive page."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -26,13 +26,13 @@ NAMED = 10
 
 
 def explore(folder: Path, target: Path) -> Exploration:
-    """Shows a data set; the choice of scenes is fixed by the hash that splits them.
+    """Explores a data set; the hash that splits scenes also chooses those that are shown.
 
     Args:
         folder: The data set.
-        target: Gets ``index.html``, ``classes.csv``, ``splits.csv`` (class, number and split of every scene, with the
-            hash of the law), ``scenes.csv``, ``measures.csv``, ``distances.csv``, ``unpaired.csv``, ``samples.png``,
-            ``extremes.png``, ``clouds.png`` and ``measures.png``.
+        target: Folder for ``index.html``, ``classes.csv``, ``splits.csv`` (class, number and split of every scene, with
+            the hash of the splitting rule), ``scenes.csv``, ``measures.csv``, ``distances.csv``, ``unpaired.csv``,
+            ``samples.png``, ``extremes.png``, ``clouds.png`` and ``measures.png``.
 
     Raises:
         DataError: Files are missing or broken.

@@ -1,4 +1,4 @@
-"""Writes a data set into FiftyOne (https://docs.voxel51.com), where scenes can be searched, tagged and turned."""
+"""Exports a data set to FiftyOne (https://docs.voxel51.com), where scenes can be searched, tagged and rotated."""
 
 import importlib
 from dataclasses import dataclass
@@ -20,14 +20,14 @@ BATCH = 200
 
 
 def export_fiftyone(folder: Path, name: str, media: Path) -> str:
-    """Writes a grouped data set: of each scene the slice ``rgb``, the image with its scan as a heat map, and ``lidar``.
+    """Writes a grouped data set with two slices per scene: ``rgb``, image with the scan as a heat map, and ``lidar``.
 
-    Class, split, file number and what is measured of a scene are fields of both; a scene's split is a tag as well.
+    Class, split, file number and measures of a scene are fields of both slices; its split is a tag as well.
 
     Args:
         folder: The data set.
         name: Name in FiftyOne.
-        media: Gets the point clouds; images are left where they are.
+        media: Folder for the point clouds; images are not copied.
 
     Returns:
         A sentence on how to see it.
@@ -69,7 +69,7 @@ def _fiftyone(name: str) -> Any:
         ) from None
     try:
         exists = fiftyone.dataset_exists(name)
-    except Exception as error:  # FiftyOne's own classes, or those of its database's client
+    except Exception as error:  # exceptions of FiftyOne, or of its database client
         raise ConfigError(
             f"FiftyOne must reach its MongoDB, got {type(error).__name__}: {str(error).strip()}; install MongoDB "
             "and set FIFTYONE_DATABASE_URI"
@@ -84,7 +84,7 @@ def _fiftyone(name: str) -> Any:
 
 @dataclass(frozen=True)
 class _Writer:
-    """What the samples of a scene are made from; attributes as in `export_fiftyone`."""
+    """Makes the samples of scenes; attributes as in `export_fiftyone`."""
 
     fiftyone: Any
     data: RGBLidarData
@@ -115,7 +115,7 @@ class _Writer:
         }  # fmt: skip
 
     def _world(self, row: int) -> Path:
-        """Writes the points, and a scene that shows them from where the sensors stand."""
+        """Writes the points, and a 3D scene that shows them from the position of the sensors."""
         fiftyone, scene = self.fiftyone, self.files.scenes[row]
         stem = f"{CLASSES[scene.label]}-{Path(scene.lidar).stem}"
         points, colours = points_of(self.data, row)
@@ -143,7 +143,7 @@ def write_pcd(
     content = np.zeros(len(points), dtype=[("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("rgb", "<u4")])
     content["x"], content["y"], content["z"] = points.T
     red, green, blue = np.round(255 * colours).astype(np.uint32).T
-    content["rgb"] = red << 16 | green << 8 | blue  # the bytes of what the format calls a float
+    content["rgb"] = red << 16 | green << 8 | blue  # the bytes of what the format declares a float
     header = (
         "VERSION 0.7\nFIELDS x y z rgb\nSIZE 4 4 4 4\nTYPE F F F F\nCOUNT 1 1 1 1\n"
         f"WIDTH {len(points)}\nHEIGHT 1\nVIEWPOINT 0 0 0 1 0 0 0\nPOINTS {len(points)}\nDATA binary\n"

@@ -1,4 +1,4 @@
-"""One page that shows a data set without any other file or network: tables, pairs, and point clouds to turn."""
+"""A self-contained HTML page on a data set: tables, pairs of image and scan, and point clouds that can be rotated."""
 
 import base64
 import html
@@ -19,7 +19,7 @@ from trainables.rgb_lidar.explore_pictures import colours_of_distance, distances
 from trainables.rgb_lidar.lidar import MAX_RANGE
 
 NO_RETURN = 65535
-"""In the page a distance is a 16-bit number of millimetres, and this one a ray that did not come back."""
+"""In the page a distance is a 16-bit number of millimetres; this value is a ray that did not come back."""
 
 _TEMPLATE = Path(__file__).with_name("explore_page.html")
 
@@ -40,7 +40,7 @@ def page(
         chart: A picture as PNG.
         data: Opened data.
         scenes: Table of all scenes, in the order of the data.
-        sections: Rows of the scenes that can be looked at, by the title above them.
+        sections: Rows of the scenes to show, by the title above them.
     """
     places = {name: html.escape(text) for name, text in texts.items()}
     places |= {name: _table(table) for name, table in tables.items()}

@@ -1,4 +1,4 @@
-"""Pictures of a data set: pairs of image and scan, point clouds, and what is measured of each scene."""
+"""Pictures of a data set: pairs of image and scan, point clouds, and distributions of the measures."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,15 +23,15 @@ DPI = 110
 
 
 def colours_of_distance() -> Colormap:
-    """Returns the colours of a scan from near to far; rays that did not come back are dark grey."""
+    """Returns the colour map of a scan from near to far; rays that did not come back are dark grey."""
     return colormaps["viridis_r"].with_extremes(bad=LOST)
 
 
 def relief(depth: Float32[np.ndarray, "side side"]) -> Float64[np.ndarray, "side side"]:
     """Scales the distances of a scan to 0 for near and 1 for far; NaN where no ray came back.
 
-    The range is that of the middle 80 %, and a third of it on both sides: a shape would drown in the distance to a few
-    returns before or behind it.
+    The range is that of the middle 80 %, extended by a third on both sides: with the full range, a few returns before
+    or behind a shape would flatten it.
     """
     hit = depth < MAX_RANGE
     if not hit.any():
@@ -44,7 +44,7 @@ def relief(depth: Float32[np.ndarray, "side side"]) -> Float64[np.ndarray, "side
 def points_of(
     data: RGBLidarData, row: int
 ) -> tuple[Float32[np.ndarray, "point 3"], Float64[np.ndarray, "point 3"]]:
-    """Returns the points of the rays that came back as the image shows them, and their colours in it.
+    """Returns the points of the rays that came back, in the orientation of the image, and their colours in it.
 
     Returns:
         Right (-z), forward (y) and up (x) in metres: the rows of an image are azimuths, its columns zeniths. Red,
@@ -64,7 +64,7 @@ def distances(scene: "pd.Series[Any]") -> str:
 
 
 def draw_pairs(data: RGBLidarData, scenes: pd.DataFrame, rows: Sequence[Sequence[int]], title: str) -> Figure:
-    """Draws a line of images above a line of scans for each list of rows."""
+    """Draws for each list of rows a line of images above a line of scans."""
     columns = max(len(line) for line in rows)
     figure = Figure(figsize=(1.45 * columns, 3.5 * len(rows) + 0.5), dpi=DPI, layout="constrained")
     figure.suptitle(
@@ -92,7 +92,7 @@ def _draw_pair(image: Any, distance: Any, data: RGBLidarData, scenes: pd.DataFra
 
 
 def draw_clouds(data: RGBLidarData, rows: Sequence[Sequence[int]]) -> Figure:
-    """Draws the points of scenes in the colours of the image, a line for each list of rows."""
+    """Draws the points of scenes in the colours of the image, one line per list of rows."""
     columns = max(len(line) for line in rows)
     figure = Figure(figsize=(3.4 * columns, 3.6 * len(rows) + 0.4), dpi=DPI)
     figure.suptitle(
@@ -131,7 +131,7 @@ def _draw_cloud(
 
 
 def draw_measures(scenes: pd.DataFrame, returned: pd.DataFrame) -> Figure:
-    """Draws how the measures of scenes and the distances of returns are distributed in each class."""
+    """Draws the distributions of the scenes' measures and of the returns' distances in each class."""
     shown = [name for name in MEASURES if scenes[name].nunique() > 1]
     columns = 4
     lines = -(-(len(shown) + 1) // columns)

@@ -1,4 +1,4 @@
-"""What a data set holds, as tables: every scene with its split and what its files show, classes, distances."""
+"""Tables of a data set: every scene with its split and measures, classes, distances."""
 
 from collections.abc import Iterator, Mapping
 
@@ -23,11 +23,11 @@ MEASURES: Mapping[str, str] = {
     "contrast": "standard deviation of red, green and blue over the image",
     "opacity": "smallest opacity of a pixel, 1 for opaque",
 }
-"""Numbers that are measured of each scene; distances are not numbers where no ray came back."""
+"""Measures of each scene; distances are NaN if no ray came back."""
 
 
 def split_law() -> str:
-    """Returns the hash of what decides which scene belongs to which split."""
+    """Returns the hash of the rule that assigns scenes to splits."""
     return digest({"seed": SPLIT_SEED, "block": BLOCK, "shares": dict(SHARES)})
 
 
@@ -79,7 +79,7 @@ def _measure(
 
 
 def class_table(scenes: pd.DataFrame, unpaired: tuple[str, ...]) -> pd.DataFrame:
-    """Returns the scenes of each class, in all and by split, and its files without a partner."""
+    """Returns for each class the number of scenes, in all and by split, and of files without a partner."""
     counts = pd.crosstab(scenes["class"], scenes["split"]).reindex(index=list(CLASSES), columns=list(SHARES))
     counts = counts.fillna(0).astype(int)
     counts.insert(0, "scenes", counts.sum(axis=1))
@@ -91,10 +91,10 @@ def class_table(scenes: pd.DataFrame, unpaired: tuple[str, ...]) -> pd.DataFrame
 
 
 def measure_table(scenes: pd.DataFrame) -> pd.DataFrame:
-    """Returns for each measure its mean, 5 %, 50 % and 95 % quantile by class, and how well it tells the class.
+    """Returns for each measure its mean, 5 %, 50 % and 95 % quantile by class, and how well it predicts the class.
 
     ``told`` is the area under the ROC curve: the probability that a random sphere has a larger value than a random
-    cube, ties counted half. 0.5 means that the measure tells nothing, 0 or 1 that it gives the class away.
+    cube, ties counted half. 0.5 means that the measure says nothing about the class, 0 or 1 that it determines it.
     """
     rows = []
     for name, meaning in MEASURES.items():
@@ -121,7 +121,7 @@ def told(values: Float64[np.ndarray, " scene"], is_sphere: Bool[np.ndarray, " sc
 
 
 def distance_table(data: RGBLidarData) -> pd.DataFrame:
-    """Returns how many returns of each class lie in each half metre."""
+    """Returns the histogram of the returns' distances by class, in bins of half a metre."""
     edges = np.arange(0, MAX_RANGE + BIN_M / 2, BIN_M)
     counts = np.zeros((len(CLASSES), len(edges) - 1), np.int64)
     for rows in _chunks(len(data.labels)):

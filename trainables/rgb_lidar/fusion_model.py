@@ -1,7 +1,7 @@
 """The fusion classifier for one device: two encoders, a fusion, a head.
 
 Late fusion joins the embeddings of both modalities, intermediate fusion their feature maps. An embedding is
-a map of one place, so that every fusion serves both stages.
+a feature map of size 1 x 1, so that every fusion works for both.
 """
 
 import torch
@@ -14,11 +14,11 @@ from thalweg.nn.map_fusion import FUSIONS, MapFusion
 from trainables.rgb_lidar.encoders import UnitLength, blocks, check_side, dense, embedder
 from trainables.rgb_lidar.knobs import DataKnobs, FusionKnobs
 
-_MOST_WIDTH = 8192
+_MAX_WIDTH = 8192
 
 
 class FusionClassifier(nn.Module):
-    """Tells spheres from cubes by image and scan.
+    """Classifies scenes as cubes or spheres by image and scan.
 
     Args:
         knobs: Architecture.
@@ -26,8 +26,8 @@ class FusionClassifier(nn.Module):
         side: Height and width of image and scan.
 
     Raises:
-        ConfigError: There is no such fusion, it does not suit the stage, the maps cannot be halved so often, or no
-            width gives the number of parameters.
+        ConfigError: There is no such fusion, it does not suit the fusion stage, the maps cannot be halved so often, or
+            no width gives the number of parameters.
     """
 
     def __init__(self, knobs: FusionKnobs, inputs: DataKnobs, side: int) -> None:
@@ -59,7 +59,7 @@ def make_fusion(knobs: FusionKnobs, side: int) -> MapFusion:
     """Returns the fusion that the knobs name, for images and scans of this height and width.
 
     Raises:
-        ConfigError: There is no such fusion, embeddings have no such fusion, or maps of one place have none.
+        ConfigError: There is no such fusion, or it cannot join embeddings or maps of size 1 x 1.
     """
     if knobs.fusion not in FUSIONS:
         raise ConfigError(f"model.fusion must be one of {', '.join(sorted(FUSIONS))}, got {knobs.fusion!r}")
@@ -80,10 +80,10 @@ def make_fusion(knobs: FusionKnobs, side: int) -> MapFusion:
 
 
 def sized(knobs: FusionKnobs, inputs: DataKnobs, side: int) -> FusionKnobs:
-    """Returns the knobs with the width that comes nearest to ``num_parameters``, which is None then.
+    """Returns the knobs with the width that comes nearest to ``num_parameters``, which then becomes None.
 
     Every other width stays, so the number of parameters is linear in that width: two models on torch's meta device
-    tell the line.
+    give the line.
 
     Raises:
         ConfigError: Even the smallest width gives more parameters, or the largest one fewer.
@@ -97,7 +97,7 @@ def sized(knobs: FusionKnobs, inputs: DataKnobs, side: int) -> FusionKnobs:
 
     with torch.device("meta"):
         one, two = (_count(FusionClassifier(with_width(width), inputs, side)) for width in (1, 2))
-    smallest, largest = one, one + (_MOST_WIDTH - 1) * (two - one)
+    smallest, largest = one, one + (_MAX_WIDTH - 1) * (two - one)
     if not smallest <= knobs.num_parameters <= largest:
         raise ConfigError(
             f"model.num_parameters must be within {smallest:,} and {largest:,}, which model.{name} can give here, "
@@ -111,7 +111,7 @@ def _count(model: nn.Module) -> int:
 
 
 def _encoder(knobs: FusionKnobs, in_dim: int, side: int) -> nn.Sequential:
-    """Returns blocks, and for late fusion the layers that make an embedding of their map."""
+    """Returns the blocks, and for late fusion the layers that embed their map."""
     if knobs.fusion_stage == "intermediate":
         return nn.Sequential(blocks((in_dim, *knobs.block_widths), knobs.downsampling))
     layers = embedder(knobs, in_dim, knobs.embedding_dim, side)

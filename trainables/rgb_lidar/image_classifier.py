@@ -1,16 +1,16 @@
-"""What a chain leads to: a classifier of images that learnt from scans and needs none."""
+"""The result of a chain: an image classifier that learnt from scans and needs none."""
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 
 class ImageClassifier(nn.Module):
-    """Tells spheres from cubes by images alone.
+    """Classifies images as cubes or spheres.
 
     Args:
         rgb: Embedder of images.
-        projector: From an embedding to a layer of the classifier of scans.
-        head: What follows that layer.
+        projector: From an embedding to a layer of the scan classifier.
+        head: The layers of the scan classifier behind that layer.
     """
 
     def __init__(self, rgb: nn.Module, projector: nn.Module, head: nn.Module) -> None:

@@ -13,7 +13,7 @@ LidarNorm = Literal["raw", "masked", "scaled"]
 
 
 class DataKnobs(Knobs):
-    """What a model sees of a scene, and of how many scenes; the evaluation asks about the same scenes always."""
+    """Input channels, and the share of training scenes; the evaluation always uses the same scenes."""
 
     rgb_channels: Literal[3, 4] = 4
     """Channels of the image: 3 drops the opacity."""
@@ -34,13 +34,13 @@ class EncoderKnobs(Knobs):
     """A convolutional network for images or scans: blocks that halve their map, then dense layers."""
 
     downsampling: Downsampling = "maxpool"
-    """What halves the maps: a pool, a further convolution (strided_extra), or the block's own (strided_replace)."""
+    """How maps are halved: by a pool, a further convolution (strided_extra), or the block's own (strided_replace)."""
     channels: int = Field(default=25, ge=1, le=1024)
     """Channels of the first block; each further block has twice as many."""
     max_channels: int = Field(default=100, ge=1, le=4096)
-    """Most channels of a block."""
+    """Largest number of channels of a block."""
     depth: int = Field(default=3, ge=1, le=6)
-    """Blocks, each of which halves its map."""
+    """Number of blocks, each of which halves its map."""
     hidden_dim: int = Field(default=1000, ge=0, le=8192)
     """Width of the first layer behind the maps; 0 leaves it out."""
     neck_dim: int = Field(default=100, ge=1, le=8192)
@@ -68,9 +68,9 @@ class EncoderKnobs(Knobs):
 
 
 class FusionKnobs(EncoderKnobs):
-    """Where and how the modalities meet, and the sizes before and after.
+    """Fusion stage, fusion, and the sizes of layers before and after.
 
-    Each modality has blocks of its own. The dense layers follow where they meet late before, else after the fusion.
+    Each modality has blocks of its own. The dense layers come before a late fusion and after an intermediate one.
     """
 
     kind: Literal["fusion"] = "fusion"
@@ -81,7 +81,7 @@ class FusionKnobs(EncoderKnobs):
     """How: concat, add, hadamard, matmul (intermediate only), attention or gated, or what else is in
     `thalweg.nn.map_fusion.FUSIONS`."""
     fused_depth: int = Field(default=0, ge=0, le=5)
-    """Blocks after the maps have met, of as many channels as the fusion gives; 0 for late fusion."""
+    """Number of blocks after an intermediate fusion, with as many channels as its output; 0 for late fusion."""
     embedding_dim: int = Field(default=100, ge=1, le=8192)
     """Width of a modality's embedding; late fusion only."""
     head_dim: int = Field(default=50, ge=1, le=8192)
@@ -91,13 +91,13 @@ class FusionKnobs(EncoderKnobs):
     num_logits: Literal[1, 2] = 2
     """One logit, the log-odds of a sphere, or one for each class."""
     num_parameters: int | None = Field(default=None, ge=1)
-    """Parameters of the whole model, as nearly as one width can give them; None leaves the widths as they are.
+    """Number of parameters of the whole model, as nearly as one width can give it; None leaves the widths as they are.
 
-    It is hidden_dim that follows, or neck_dim where hidden_dim is 0, so that fusions of equal size can be compared.
+    It sets hidden_dim, or neck_dim if hidden_dim is 0, so that fusions of equal size can be compared.
     """
 
     def idle(self) -> tuple[str, ...]:
-        """Names the knobs of the other fusion stage."""
+        """Returns the names of knobs without effect: those of the other fusion stage."""
         if self.fusion_stage == "late":
             return ("fused_depth",)
         return ("embedding_dim", "head_dim", "normalize_embeddings")

@@ -1,4 +1,4 @@
-"""The files of a data set: which there are, which belong together, what they must hold.
+"""The files of a data set: finds, pairs and checks them.
 
 ``{cubes,spheres}/`` each hold ``azimuth.npy`` and ``zenith.npy``, the angles of rows and columns in radians,
 and one scene for each number: ``lidar/NNNN.npy``, distances in metres, and ``rgb/NNNN.png``, an RGBA image.
@@ -17,9 +17,9 @@ from thalweg.errors import DataError
 from trainables.rgb_lidar.config import CLASSES
 from trainables.rgb_lidar.lidar import MAX_RANGE, Angles
 
-_MOST_DIGITS = 18  # of a number that 64 bits hold
+_MAX_DIGITS = 18  # of a number that fits in 64 bits
 _LARGEST_ANGLE = np.pi + 1e-6
-_NAMED = 5  # of many faults of one kind
+_NAMED = 5  # faults of one kind that a message names
 _MAKE = "make a synthetic one with `thalweg data make rgb_lidar`"
 
 
@@ -42,7 +42,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Files:
-    """What a data set's folder holds.
+    """The files in a data set's folder.
 
     Attributes:
         folder: The folder.
@@ -55,7 +55,7 @@ class Files:
     unpaired: tuple[str, ...]
 
     def paths(self) -> Mapping[str, Path]:
-        """Returns the files that samples are made of, by their path below the folder."""
+        """Returns the files of all samples, by their path below the folder."""
         names = [f"{kind}/{angle}.npy" for kind in CLASSES for angle in ("azimuth", "zenith")]
         for scene in self.scenes:
             names += [lidar_name(scene), rgb_name(scene)]
@@ -76,7 +76,7 @@ def find_files(folder: Path) -> Files:
     """Finds the scenes of a data set.
 
     Raises:
-        DataError: A folder is missing, a file is none or its name not a number, or a class has no scene.
+        DataError: A folder is missing, an entry is no file or its name no number, or a class has no scene.
     """
     if not folder.is_dir():
         raise DataError(
@@ -110,9 +110,9 @@ def _names(folder: Path, suffix: str) -> dict[int, str]:
         raise DataError(f"a data set must hold the folder {folder}, got none; copy it there or {_MAKE}")
     paths = sorted(path for path in folder.iterdir() if path.suffix == suffix)
     for path in paths:
-        if not (path.stem.isascii() and path.stem.isdecimal() and len(path.stem) <= _MOST_DIGITS):
+        if not (path.stem.isascii() and path.stem.isdecimal() and len(path.stem) <= _MAX_DIGITS):
             raise DataError(
-                f"scenes must be numbered, with at most {_MOST_DIGITS} digits, got {path}; rename or remove it"
+                f"scenes must be numbered, with at most {_MAX_DIGITS} digits, got {path}; rename or remove it"
             )
         if not path.is_file():
             found = "a link to nothing" if path.is_symlink() else "a folder"
@@ -140,7 +140,7 @@ def read_angles(folder: Path) -> tuple[Angles, Angles]:
 
     Raises:
         DataError: A file is missing or broken or holds no angles in radians, or the classes differ: the angles would
-            tell the class.
+            then leak the class.
     """
     read = {
         angle: [_read_angle(folder / kind / f"{angle}.npy") for kind in CLASSES]
@@ -211,7 +211,7 @@ def read_rgb(path: Path, side: int) -> UInt8[np.ndarray, "4 side side"]:
         with Image.open(path) as image:
             mode, size = image.mode, image.size
             pixels = np.asarray(image)
-    except Exception as error:  # Pillow raises whatever a damaged file makes it stumble over
+    except Exception as error:  # a damaged file makes Pillow raise many kinds
         raise DataError(f"an image must be a complete PNG file, got {path}: {error}; copy it again") from None
     if mode != "RGBA" or size != (side, side):
         raise DataError(
@@ -225,7 +225,7 @@ def _read_array(path: Path, shape: tuple[int, ...] | None) -> Float32[np.ndarray
     try:
         with path.open("rb") as file:
             values = np.lib.format.read_array(file, allow_pickle=False)
-    except Exception as error:  # NumPy parses the header as Python, and raises what that raises
+    except Exception as error:  # NumPy parses the header as Python code, which may raise any kind
         raise DataError(
             f"{path} must be a complete npy file, got {type(error).__name__}: {error}; copy it again"
         ) from None

@@ -1,4 +1,4 @@
-"""Distances of a LiDAR scan as what a model reads."""
+"""Converts the distances of a LiDAR scan to input channels."""
 
 import numpy as np
 from jaxtyping import Float32
@@ -31,7 +31,7 @@ def scan(
     lidar_repr: LidarRepr,
     lidar_norm: LidarNorm,
 ) -> Float32[np.ndarray, "batch channel row column"]:
-    """Turns distances into the channels that a model reads.
+    """Converts distances to the input channels of a model.
 
     A ray came back if its distance is below the range of the sensor, whatever else the scan holds: the
     farthest point of a scan is a point like any other.
@@ -41,7 +41,8 @@ def scan(
         azimuth: Angle of each row, in radians.
         zenith: Angle of each column, in radians.
         lidar_repr: Distances alone, or x, y, z and 1 where a ray came back.
-        lidar_norm: Lengths in metres (raw), 0 where no ray came back (masked), and in ranges (scaled).
+        lidar_norm: Lengths in metres (raw), 0 where no ray came back (masked), or masked and divided by the range
+            (scaled).
     """
     returned = (depth < MAX_RANGE).astype(np.float32)
     lengths = depth if lidar_norm == "raw" else depth * returned

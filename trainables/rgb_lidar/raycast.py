@@ -1,4 +1,4 @@
-"""Where rays from the origin meet cubes and spheres."""
+"""Ray casting: intersects rays from the origin with cubes and spheres."""
 
 from dataclasses import dataclass
 
@@ -44,10 +44,10 @@ def cast(rays: Rays, solids: Solids) -> tuple[Distances, Normals]:
     """
     shape = (len(solids.radius), len(rays))
     distance, normal = np.full(shape, np.inf, np.float32), np.zeros((*shape, 3), np.float32)
-    around = solids.radius * np.where(solids.is_sphere, 1.001, 1.001 * np.sqrt(3))  # a sphere that holds it
+    around = solids.radius * np.where(solids.is_sphere, 1.001, 1.001 * np.sqrt(3))  # of a bounding sphere
     close = (solids.centre @ rays.T) ** 2 >= ((solids.centre**2).sum(1) - around**2)[:, None]
     for scene in range(shape[0]):
-        chosen = np.flatnonzero(close[scene])  # few of all rays: most of the time lies in those that miss
+        chosen = np.flatnonzero(close[scene])  # skips most rays: the great majority miss
         one = solids.only(scene)
         found = (cast_spheres if solids.is_sphere[scene] else cast_cubes)(rays[chosen], one)
         distance[scene, chosen], normal[scene, chosen] = found[0][0], found[1][0]
@@ -56,7 +56,7 @@ def cast(rays: Rays, solids: Solids) -> tuple[Distances, Normals]:
 
 
 def cast_spheres(rays: Rays, solids: Solids) -> tuple[Distances, Normals]:
-    """Treats every solid as a sphere: the nearer root of |t ray - centre| = radius."""
+    """Casts rays at spheres: the nearer root of |t ray - centre| = radius."""
     along = solids.centre @ rays.T
     excess = (solids.centre**2).sum(1) - solids.radius**2
     discriminant = along**2 - excess[:, None]
@@ -68,7 +68,7 @@ def cast_spheres(rays: Rays, solids: Solids) -> tuple[Distances, Normals]:
 
 
 def cast_cubes(rays: Rays, solids: Solids) -> tuple[Distances, Normals]:
-    """Treats every solid as a cube: the last of the three slabs that a ray enters."""
+    """Casts rays at cubes (slab method): a ray hits the cube where it enters the last of the three slabs."""
     origin = -np.einsum("sij,si->sj", solids.rotation, solids.centre)[:, None]
     slope = np.einsum("sij,ri->srj", solids.rotation, rays)
     slope = np.where(np.abs(slope) < 1e-7, np.float32(1e-7), slope)  # parallel to a face

@@ -1,4 +1,4 @@
-"""Scenes as tensors."""
+"""Samples batches of scenes as tensors."""
 
 import torch
 
@@ -9,7 +9,7 @@ from trainables.rgb_lidar.lidar import scan
 
 
 def draw(data: RGBLidarData, split: SplitName, indices: Indices, inputs: DataKnobs) -> Batch:
-    """Draws scenes of a split as they are; nothing about them is random.
+    """Returns scenes of a split as a batch; nothing about it is random.
 
     Returns:
         ``rgb`` (batch, channel, side, side) within 0 and 1, ``lidar`` (batch, channel, side, side), and ``label``

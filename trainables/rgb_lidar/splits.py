@@ -1,7 +1,7 @@
-"""Which scene belongs to which split: a law of class and file number, stored nowhere.
+"""Assigns scenes to splits by hash of class and file number; no assignment is stored.
 
-Each 20 consecutive numbers of a class give 14 to training, 3 to validation and 3 to the test, drawn by hash. So
-every split holds the classes in the same shares, and a file that comes or goes moves no other one.
+Of each 20 consecutive numbers of a class, 14 go to training, 3 to validation and 3 to the test, chosen by hash. So
+all splits have the same shares of the classes, and a file that is added or removed moves no other one.
 """
 
 from collections.abc import Mapping
@@ -54,7 +54,7 @@ def _scores(labels: Labels, numbers: Int64[np.ndarray, "*scene"]) -> UInt64[np.n
 
 
 def _ranks(labels: Labels, numbers: Numbers) -> Int64[np.ndarray, " scene"]:
-    """Returns the place of each number, by hash, among the numbers of its block, whether they exist or not."""
+    """Returns the rank of each number, by hash, among all numbers of its block, existing or not."""
     block = (numbers // BLOCK * BLOCK)[:, None] + np.arange(BLOCK)
     own = _scores(labels, numbers)[:, None]
     return np.asarray((_scores(labels, block) < own).sum(1), dtype=np.int64)

@@ -1,8 +1,8 @@
 """A synthetic world: one cube or sphere among small clutter, seen by a camera and a LiDAR along the same rays.
 
-Each sensor fails in its own scenes: weak light makes images noisy, strong light blinds the scanner to many of its rays.
-A model that weighs both knows more than one that reads either. Cubes and spheres cover nearly equal areas, so that
-size tells next to nothing. As in the real set, some spheres have a scan without an image.
+Each sensor fails in its own scenes: weak light makes images noisy, strong light makes the scanner lose many rays.
+A model that weighs both is better than one that reads either. Cubes and spheres cover nearly equal areas, so that
+size is hardly informative. As in the real set, some spheres have a scan without an image.
 """
 
 from collections.abc import Mapping
@@ -21,14 +21,14 @@ from trainables.rgb_lidar.raycast import Solids, cast
 Surface = tuple[
     Float32[np.ndarray, "scene ray"], Float32[np.ndarray, "scene ray 3"], Float32[np.ndarray, "scene ray 3"]
 ]
-"""Distance, normal and colour of what each ray meets."""
+"""Distance, normal and colour of the surface that each ray hits."""
 
 _CHUNK = 25
 
 
 @dataclass(frozen=True, kw_only=True)
 class Difficulty:
-    """What makes cubes and spheres hard to tell apart.
+    """Settings that make cubes and spheres hard to distinguish.
 
     Attributes:
         min_size: Smallest half edge of the cube, as a share of its distance; a pixel is 0.9 / side.
@@ -36,7 +36,7 @@ class Difficulty:
         max_turn: Largest angle by which a cube is turned around an axis of its own, in radians.
         max_spread: Largest angle between the solid and the middle of the picture, in radians.
         max_backdrop: Brightest colour behind the solids, whose own are 0.3 to 1.
-        max_clutter: Most small cubes and spheres beside, behind and before the one that is asked about.
+        max_clutter: Largest number of small cubes and spheres beside, behind and before the solid to classify.
         min_returns: Share of the rays onto a surface that come back in the strongest light; all do in the weakest.
         max_range_noise: Largest standard deviation of a scan's distances, as a share of them.
         max_image_noise: Largest standard deviation of a pixel in the strongest light, in units of full brightness; it
@@ -58,9 +58,9 @@ class Difficulty:
     def scaled(self, level: float) -> "Difficulty":
         """Returns this difficulty at a level: 0 for bare, clean scenes of one size, 1 for itself, more for harder ones.
 
-        Amounts are multiplied by the level, and ratios of the worst to the best (size, returning rays, light) raised to
-        it; beyond 1 a quarter of the excess counts, for what both sensors see is gone soon. A turn beyond 45 degrees
-        repeats an earlier view of a cube's faces, a spread beyond 0.2 cuts solids off.
+        Amounts are multiplied by the level; ratios of the worst to the best (size, returning rays, light) are raised to
+        its power. Beyond 1 a quarter of the excess counts, for both sensors would soon see nothing. A turn beyond 45
+        degrees repeats an earlier view of a cube's faces, and a spread beyond 0.2 cuts solids off.
         """
         level = min(level, 1) + max(level - 1, 0) / 4
         return Difficulty(
@@ -86,7 +86,7 @@ class Recipe:
         num_unpaired: Scans of spheres without an image.
         side: Height and width of images and scans.
         difficulty: How hard the scenes are.
-        seed: Seed of everything.
+        seed: Seed of all random numbers.
     """
 
     num_per_class: int
@@ -132,7 +132,7 @@ def make_default(folder: Path, **options: str) -> None:
 
 
 def varied(recipe: Recipe, options: Mapping[str, str]) -> Recipe:
-    """Returns a recipe with the options of `OPTIONS` that were given.
+    """Returns a recipe changed by options of `OPTIONS`.
 
     Raises:
         ConfigError: A value is no number, or out of its bounds.
@@ -190,10 +190,10 @@ def render(
     label: int,
     difficulty: Difficulty,
 ) -> tuple[UInt8[np.ndarray, "scene side side 4"], Float32[np.ndarray, "scene side side"]]:
-    """Draws scenes of a class and looks at them.
+    """Samples scenes of a class, and renders their images and scans.
 
     Args:
-        rng: Where everything random comes from.
+        rng: Source of all random numbers.
         rays: Directions of a square of rays, row by row.
         count: Number of scenes.
         label: Number of the class in `CLASSES`.
@@ -230,10 +230,10 @@ def _solids(
     max_spread: float,
     max_turn: float,
 ) -> Solids:
-    """Draws one solid for each scene, 8 to 40 m away.
+    """Samples one solid for each scene, 8 to 40 m away.
 
-    A sphere covers what the cube that was drawn in its place would: 4 half_edge^2 (|x| + |y| + |z|), where x, y, z is
-    the direction of view in the cube's axes, seen from between its front and its centre.
+    A sphere covers the area of a cube sampled in its place: 4 half_edge^2 (|x| + |y| + |z|), with x, y, z the direction
+    of view in the cube's axes, seen from between its front and its centre.
     """
     count = len(is_sphere)
     angles = rng.uniform(-max_spread, max_spread, (2, count)).astype(np.float32)
@@ -253,7 +253,7 @@ def _solids(
 
 
 def _rotations(rng: np.random.Generator, count: int, max_turn: float) -> Float32[np.ndarray, "scene 3 3"]:
-    """Draws turns around axes of any direction (formula of Rodrigues)."""
+    """Samples rotations around axes of any direction (Rodrigues' formula)."""
     axis = rng.standard_normal((count, 3))
     x, y, z = (axis / np.linalg.norm(axis, axis=1, keepdims=True)).T
     zero = np.zeros(count)
@@ -281,7 +281,7 @@ def _paint(
     solids: Solids,
     distance: Float32[np.ndarray, "scene ray"],
 ) -> Float32[np.ndarray, "scene ray 3"]:
-    """Returns the colour of the surface where each ray meets it."""
+    """Returns the colour of the surface at the point that each ray hits."""
     material = _material(rng, solids.radius)
     scene, ray = np.nonzero(np.isfinite(distance))
     point = distance[scene, ray, None] * rays[ray] - solids.centre[scene]
@@ -299,7 +299,7 @@ def _photograph(
     darkness: Float64[np.ndarray, " scene"],
     difficulty: Difficulty,
 ) -> UInt8[np.ndarray, "scene ray 4"]:
-    """Lights the surfaces (Lambert), lays them over a background of two colours, and adds the camera's noise."""
+    """Shades the surfaces (Lambert), lays them over a background of two colours, and adds the camera's noise."""
     distance, normal, colour = surface
     count = len(distance)
     light = rng.standard_normal((count, 3)) - [0, 1.0, 0]  # rather from the camera's side
@@ -312,7 +312,7 @@ def _photograph(
     behind = share * backdrop[:, None, 0] + (1 - share) * backdrop[:, None, 1]
     hit = np.isfinite(distance)[..., None]
     bright = np.where(hit, colour * (0.25 + 0.75 * diffuse), behind)
-    # The camera exposes for the brightest colours, lit or not: for the brightest pixels it would tell the shape.
+    # The exposure is set by the brightest colours, lit or not: set by the brightest pixels it would leak the shape.
     bright /= np.where(hit, colour, behind).max((1, 2), keepdims=True)
     noise = rng.uniform(0, difficulty.max_image_noise, (count, 1, 1)) / strength
     seen: Float64[np.ndarray, "scene ray 3"] = bright + noise * rng.standard_normal(bright.shape)

@@ -1,4 +1,4 @@
-"""Predictors without training, in the model's place: they take its batch and see what it sees."""
+"""Baselines without training: they take the model's batch and see what it sees."""
 
 import numpy as np
 import torch
@@ -56,10 +56,10 @@ class Climatology(nn.Module):
 
 
 class Persistence(nn.Module):
-    """Predicts what the same place showed when it was last visible, else when it is next; else the mean, 0."""
+    """Predicts the last visible value of the same place, else the next one, else the mean, 0."""
 
     def forward(self, batch: Batch) -> Predictions:
-        """Looks for the nearest visible day of each masked patch; takes the same batch as the model."""
+        """Finds the nearest visible day of each masked patch; takes the same batch as the model."""
         predictions = {}
         for name in MODALITIES:
             kind, index = kind_and_index(name)
@@ -75,10 +75,10 @@ class Persistence(nn.Module):
 
 
 class NearestPatch(nn.Module):
-    """Predicts the mean over the nearest patch that is visible on the same day; where none is, the mean, 0.
+    """Predicts the mean over the nearest patch that is visible on the same day; if there is none, the mean, 0.
 
     Args:
-        data: Gives the positions of cells and catchments.
+        data: Provides the positions of cells and catchments.
     """
 
     def __init__(self, data: WaterData) -> None:
@@ -92,7 +92,7 @@ class NearestPatch(nn.Module):
             self.register_buffer(f"{kind}_rank", order.argsort(dim=1), persistent=False)
 
     def forward(self, batch: Batch) -> Predictions:
-        """Looks around each masked patch; takes the same batch as the model."""
+        """Finds the nearest patch of each masked one; takes the same batch as the model."""
         predictions = {}
         for name in MODALITIES:
             kind, index = kind_and_index(name)

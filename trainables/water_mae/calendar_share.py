@@ -1,4 +1,4 @@
-"""How much of a series of catchments is the calendar and one anomaly that all share: what needs no model."""
+"""Share of a series' variance that the calendar and one anomaly common to all catchments explain without a model."""
 
 import numpy as np
 from jaxtyping import Bool, Float, Int16
@@ -6,7 +6,7 @@ from jaxtyping import Bool, Float, Int16
 from thalweg.data.normalization import Climatology
 
 MAX_SHARE = 0.97
-"""Share of the variance beyond which a modality tells little of a model."""
+"""Share of the variance beyond which the skill on a modality says little about a model."""
 
 
 def calendar_share(
@@ -14,9 +14,9 @@ def calendar_share(
     day_of_year: Int16[np.ndarray, " day"],
     known: Bool[np.ndarray, "day catchment"],
 ) -> float:
-    """Returns the share of the variance that is the course of each catchment plus the mean anomaly of each day.
+    """Returns the share of variance explained by each catchment's annual course plus the mean anomaly of each day.
 
-    Only days count on which two catchments have data, for one alone is its own mean; NaN where nothing varies on them.
+    Only days with data of at least two catchments count, for one alone is its own mean. NaN if nothing varies on them.
 
     Args:
         values: A series of catchments.
@@ -37,7 +37,7 @@ def calendar_share(
 
 
 def sentence(share: float) -> str:
-    """Says of evaporation what its share means for a study."""
+    """Returns a sentence on what the share of evaporation means for a study."""
     return (
         f"evaporation: {share:.1%} of its variance over the training split is each catchment's course of the year plus "
         "one anomaly of the day that all share, so its skill says little of a model; evaluation.modalities can leave "

@@ -30,7 +30,7 @@ class Catchments:
         known: True where a value is observed.
         present: False where no catchment has a modality on a day.
         static: Attributes, NaN where unknown.
-        extremes: What the values of all catchments are, kept or not, by modality.
+        extremes: Extremes over all catchments, kept or not, by modality.
     """
 
     ids: Int64[np.ndarray, " catchment"]
@@ -49,7 +49,7 @@ def read_catchments(
 ) -> Catchments:
     """Reads series and attributes, and keeps the catchments with few gaps.
 
-    A catchment is kept where the share of missing days is at most `max_missing_ratio` in each split and
+    A catchment is kept if the share of missing days is at most `max_missing_ratio` in each split and
     modality, counting only days on which any catchment has the modality.
 
     Args:
@@ -93,16 +93,16 @@ def read_catchments(
 def arrange(
     path: Path, table: SeriesTable, dates: Shaped[np.ndarray, " day"]
 ) -> tuple[Int64[np.ndarray, " catchment"], Float32[np.ndarray, "day 2 catchment"], dict[str, Extremes]]:
-    """Lays rows out by day, column and catchment, in the order of the ids; NaN where there is no row.
+    """Pivots rows to day, column and catchment, in the order of the ids; NaN where there is no row.
 
     Args:
-        path: Where the rows were read from.
+        path: File of the rows, for messages.
         table: The rows.
         dates: The days of all splits; rows of other days are left out.
 
     Raises:
-        DataError: A day has no row, or several of one catchment, values are implausible, or a catchment has none; all
-            of it at once.
+        DataError: A day has no row, or several of one catchment; values are implausible; or a catchment has no values.
+            All faults are reported at once.
     """
     found = np.minimum(np.searchsorted(dates, table.days), len(dates) - 1)
     inside = dates[found] == table.days
@@ -126,7 +126,7 @@ def _require_rows(
     ids: Int64[np.ndarray, " catchment"],
     rows: Int64[np.ndarray, " row"],
 ) -> None:
-    """Every day of the splits has rows, and no catchment two of them."""
+    """Requires that every day of the splits has rows, and no catchment two on one day."""
     times = np.bincount(rows, minlength=len(dates) * len(ids)).reshape(len(dates), len(ids))
     missing = np.flatnonzero(~times.any(axis=1))
     if missing.size:

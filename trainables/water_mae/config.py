@@ -55,7 +55,7 @@ PLAUSIBLE: Mapping[str, tuple[Bounds, ...]] = {
     "evaporation": (Bounds("mm/day", -100, 100, _MM_PER_DAY),),
     "river_flow": (Bounds("mm/day", 0, 5000, _MM_PER_DAY),),
 }
-"""What values a modality can have, by unit, the usual one first.
+"""Plausible range of each modality, by unit, the usual one first.
 
 The wettest day on record had 1,825 mm (WMO, Foc-Foc 1966); saturation, field capacity and volume are shares.
 """
@@ -74,8 +74,8 @@ class DataKnobs(Knobs):
     sequence_length: int = Field(default=30, ge=1, le=366, json_schema_extra={"unit": "d"})
     """Days in a window.
 
-    A trial is evaluated in windows of its own length, and longer ones show more of the days around what is hidden:
-    trials of different lengths cannot be ranked, which is why it belongs to the protocol.
+    A trial is evaluated in windows of its own length, and longer ones show more of the days around a masked patch.
+    Trials of different lengths cannot be ranked, so the length belongs to the protocol.
     """
     stride: int = Field(default=20, ge=1, le=366, json_schema_extra={"unit": "d"})
     """Days between the first days of neighbouring training windows; at most `sequence_length`.
@@ -105,25 +105,25 @@ class DataKnobs(Knobs):
     On a missing day it is left out of its vector patch; forecasts start from its last observed day of the window.
     """
     max_common_gap: int = Field(default=7, ge=0, le=366, json_schema_extra={"unit": "d"})
-    """Longest run of days on which nothing of a modality is data, and which a window may still hold.
+    """Longest run of days without any data of a modality that a window may contain.
 
     The modality is not shown on such days. A window that touches a longer run lacks the modality altogether, and so
     does one that such a run could fill.
     """
     fill_precipitation: Filling = "refuse"
-    """What takes the place of land cells without precipitation: 0, or the nearest cell or the median of its own patch.
+    """Fill value of land cells without precipitation: 0, or the nearest cell or the median of the cell's own patch.
 
-    Filled values come from the same day, so that they are hidden with what they were made of. They enter no statistics
-    and count nowhere; a patch without any data on a day is not shown at all.
+    Filled values come from the same day, so that they are masked with what they were made of. They enter no statistics,
+    losses or metrics; a patch without any data on a day is not shown at all.
     """
     fill_soil_moisture: Filling = "refuse"
-    """What takes the place of land cells without soil moisture."""
+    """Fill value of land cells without soil moisture."""
     fill_temperature: Filling = "refuse"
-    """What takes the place of land cells without temperature."""
+    """Fill value of land cells without temperature."""
     stored_as: Literal["float32", "float16"] = "float32"
-    """Number format of the prepared days and of what a batch copies of them.
+    """Number format of the prepared days and of batches.
 
-    float16 halves both and rounds the values, by how much the study says.
+    float16 halves their size and rounds the values; the study reports by how much.
     """
 
     @property
@@ -143,21 +143,21 @@ class DataKnobs(Knobs):
 
 
 class MaskingKnobs(Knobs):
-    """What training hides; the evaluation hides a fixed share whatever these say."""
+    """Masks of training; the evaluation masks a fixed share, whatever these knobs are."""
 
     image_mask_ratio: float = Field(default=0.4, gt=0, lt=1)
-    """Share of the image patches of each day that is hidden."""
+    """Share of the image patches of each day that is masked."""
     vector_mask_ratio: float = Field(default=0.4, gt=0, lt=1)
-    """Share of the vector patches of each day that is hidden."""
+    """Share of the vector patches of each day that is masked."""
     mask_mode: MaskMode = "unified"
     """Whether the image modalities share one mask and the vector modalities another, or each has its own."""
     image_kept_mask_ratio: float | None = Field(default=None, gt=0, lt=1)
-    """Share of all image patches that is reconstructed in training, at most the hidden ones; None takes them all.
+    """Share of all image patches that is reconstructed in training, at most the masked ones; None takes them all.
 
-    CrossMAE's kept mask ratio (arXiv:2401.14391): a cheaper decoder that is shown less. Evaluation predicts all.
+    CrossMAE's kept mask ratio (arXiv:2401.14391): a cheaper decoder with fewer targets. Evaluation predicts all.
     """
     vector_kept_mask_ratio: float | None = Field(default=None, gt=0, lt=1)
-    """Share of all vector patches that is reconstructed in training, at most the hidden ones; None takes them all."""
+    """Share of all vector patches that is reconstructed in training, at most the masked ones; None takes them all."""
 
     @model_validator(mode="after")
     def _only_hidden_patches_are_reconstructed(self) -> Self:
@@ -210,7 +210,7 @@ class ModelKnobs(Knobs):
     feature_map_layers: tuple[int, ...] | None = Field(default=None, min_length=1)
     """Encoder layers, from 0, that are mixed besides the last one; None takes all.
 
-    The map of the last layer is what leaves the encoder and the shared layers, so that fusion is never passed by.
+    The last map is the output of the shared layers, so that fusion is never bypassed.
     """
     feature_map_input: bool = False
     """Whether the tokens before the first encoder layer are mixed too."""
@@ -225,7 +225,7 @@ class ModelKnobs(Knobs):
         return self
 
     def idle(self) -> tuple[str, ...]:
-        """Names the knobs of a cross decoder, of feature maps and of the conditioning where these are off."""
+        """Returns the names of knobs without effect: of a cross decoder, feature maps or conditioning that is off."""
         names = ["decoder_self_attention", "weighted_feature_maps"] if self.decoder_type == "self" else []
         names += [] if self.weighted_feature_maps else ["feature_map_layers", "feature_map_input"]
         names += ["film_scope"] if self.film_mode == "none" else []
@@ -253,12 +253,12 @@ class ModelKnobs(Knobs):
 
 
 def _refuse_idle(knobs: Knobs, names: tuple[str, ...], condition: str) -> None:
-    """Refuses knobs that would change nothing.
+    """Refuses knobs that would have no effect.
 
     Args:
         knobs: A group of knobs.
-        names: Those that act under the condition only.
-        condition: When they act.
+        names: Names of those that have an effect under the condition only.
+        condition: The condition, in words.
     """
     for name in names:
         value, default = getattr(knobs, name), type(knobs).model_fields[name].default
@@ -291,10 +291,10 @@ class LossWeights(Knobs):
 
 
 class LossKnobs(Knobs):
-    """How reconstructions are compared with what was hidden, and what else is asked of the encoders."""
+    """Form of the reconstruction loss, and the contrastive loss beside it."""
 
     norm_target: bool = False
-    """Whether the pattern of a patch counts in units of its own spread, as MAE's normalised pixels do.
+    """Whether the error of a patch's pattern around its mean is divided by its variance, as in MAE's pixel loss.
 
     Predictions stay in the units of the data, in which they are evaluated.
     """
@@ -304,7 +304,7 @@ class LossKnobs(Knobs):
     """Temperature of the contrastive loss."""
 
     def idle(self) -> tuple[str, ...]:
-        """Names the temperature of a contrastive loss that there is not."""
+        """Returns the names of knobs without effect: the temperature without a contrastive loss."""
         return () if self.contrastive_weight else ("contrastive_temperature",)
 
     @model_validator(mode="after")
@@ -315,18 +315,18 @@ class LossKnobs(Knobs):
 
 
 class ForecastKnobs(Knobs):
-    """A linear head on frozen encoders that forecasts river flow: what pre-training is good for."""
+    """Downstream task: a linear head on frozen encoders that forecasts river flow."""
 
     share: float = Field(default=0.0, ge=0, le=1)
-    """Share of the sample budget, at its end, that trains the head alone; 0 for no head.
+    """Share of the sample budget, at its end, that trains the head only; 0 for no head.
 
-    1 takes the encoders as another study left them (`starts_from`), or as chance did.
+    1 leaves the encoders as another study trained them (`starts_from`), or randomly initialised.
     """
     lr_scale: float = Field(default=1.0, gt=0, le=1e3)
     """Factor on the learning rate of the head."""
 
     def idle(self) -> tuple[str, ...]:
-        """Names the learning rate of a head that there is not."""
+        """Returns the names of knobs without effect: the learning rate without a head."""
         return () if self.share else ("lr_scale",)
 
     @model_validator(mode="after")
@@ -337,7 +337,7 @@ class ForecastKnobs(Knobs):
 
 
 class EvaluationKnobs(Knobs):
-    """What a study is after; the same in all of its trials, for results are compared only where it is equal."""
+    """The objective of a study; the same in all of its trials, or their results could not be compared."""
 
     modalities: tuple[Modality, ...] = (
         "precipitation",
@@ -348,8 +348,8 @@ class EvaluationKnobs(Knobs):
     )
     """Modalities of which ``skill`` is the mean, at every mask ratio.
 
-    Each is measured and trained on whether it is named or not. Leave out one that says nothing of a model, such as a
-    derived evaporation that is little but the calendar.
+    The others are trained on and measured, too. Leave out one whose skill says nothing about a model, such as a
+    derived evaporation that hardly differs from its annual course.
     """
 
     @model_validator(mode="after")
@@ -383,10 +383,10 @@ class WaterMAE(FamilyConfig):
     forecast: ForecastKnobs = ForecastKnobs()
     """Downstream task."""
     evaluation: EvaluationKnobs = EvaluationKnobs()
-    """What the objective counts; no search may change it."""
+    """Modalities of the objective; no search may change them."""
 
     def idle(self) -> tuple[str, ...]:
-        """Names masks and loss of a pre-training that there is not; loss weights still enter what is measured."""
+        """Returns the names of knobs without effect: masks and loss without pre-training; metrics use loss weights."""
         return ("masking", "loss") if self.forecast.share == 1 else ()
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""The data of the hydrological masked autoencoder: days of land patches and catchments, served as windows."""
+"""The data of the hydrological masked autoencoder: windows of days of land patches and catchments."""
 
 import math
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ from trainables.water_mae.prepare import FORMAT, prepare
 
 @dataclass(frozen=True)
 class Geometry:
-    """What the model's shapes depend on.
+    """Geometry of the data, on which the model's shapes depend.
 
     Attributes:
         pixel_valid: True on land, for the cells of each kept patch.
@@ -94,20 +94,20 @@ REFERENCE_GEOMETRY = _reference_geometry()
 USUAL_UNITS = tuple(PLAUSIBLE[name][0].unit for name in MODALITIES)
 _SERIES = ("images", "vectors")
 _OF_WINDOWS = {"sequence_length", "stride", "evaluation_stride", "max_common_gap"}
-"""Knobs on which a store does not depend."""
+"""Knobs that do not affect the store."""
 
 
 @dataclass(frozen=True)
 class Resident:
-    """What windows are made of, on a device.
+    """The days on a device, for gathering windows there.
 
     Attributes:
         images: Land patches as the store holds them.
         vectors: Catchments as the store holds them.
         image_valid: True on land.
         vector_valid: False where a vector patch is padded.
-        image_observed: Bits as `WaterData` has them.
-        vector_observed: Where a catchment's value is data; None where all of them are.
+        image_observed: Bits as in `WaterData`.
+        vector_observed: True where a catchment's value is data; None if all are.
     """
 
     images: Float[Tensor, "day 3 patch pixel"]
@@ -129,21 +129,21 @@ class WaterData:
         vector_present: False on days of long runs on which no catchment has a modality, see `gaps.present_days`.
         day_of_year: Days since 1 January, 0 to 365.
         epoch_day: Days since 1970-01-01.
-        mean: What was subtracted from each of the five modalities; river flow is log(mm/day + 1e-6).
-        std: What they were then divided by.
+        mean: Mean of each of the five modalities, for normalisation; river flow is log(mm/day + 1e-6).
+        std: Standard deviation of each, for normalisation.
         catchments: NRFA gauge numbers in the order of vector patches and members.
         member_positions: Position of each catchment in km east and north of a point; an unknown one, and padding, is 0.
         sequence_length: Days in a window.
         starts: First day of each window, by split.
         ends: The day after the last one, by split.
-        fingerprint: Hash of the days, of what statistics come from, and of how evaluations cut splits into windows.
-        notes: What a user of the data should know, such as what was filled.
-        units: Units of the five modalities in the files, declared or told from their values.
-        image_observed: Bits that are 1 where a cell's value is data, not filled, eight pixels to a byte; None where all
-            land is. What is filled comes from the same patch and day, see `thalweg.data.fill`.
-        vector_observed: True where a catchment's value is data, not filled; None where all of them are.
-        image_present: False on days of long runs on which no cell has a modality; None where there are none.
-        resident: The days on the device where `placed` put them.
+        fingerprint: Hash of the days, of the data behind the statistics, and of the windows of evaluations.
+        notes: Sentences for users of the data, such as what was filled.
+        units: Units of the five modalities in the files, declared or inferred from their values.
+        image_observed: Bits that are 1 where a cell's value is data, not filled, eight pixels to a byte; None if all
+            land is. Filled values come from the same patch and day, see `thalweg.data.fill`.
+        vector_observed: True where a catchment's value is data, not filled; None if all are.
+        image_present: False on days of long runs on which no cell has a modality; None if there are none.
+        resident: The days on a device, if `placed` put them there.
     """
 
     geometry: Geometry
@@ -186,7 +186,7 @@ class WaterData:
         )
 
     def placed(self, device: torch.device) -> "WaterData":
-        """Returns the same data with a copy of the days on a device, where `tensors` gathers them."""
+        """Returns the same data with a copy of the days on a device, on which `tensors` gathers them."""
         valid = self.geometry.pixel_valid, self.geometry.member_valid
         days = (upload(each, device) for each in (self.images, self.vectors, *valid))
         marks = (
@@ -195,14 +195,14 @@ class WaterData:
         )
         return replace(self, resident=Resident(*days, *marks))
 
-    def with_training_windows(self, most: int) -> "WaterData":
-        """Returns the same data with at most so many windows of ``train``, spread over it evenly.
+    def with_training_windows(self, max_windows: int) -> "WaterData":
+        """Returns the same data with at most `max_windows` windows of ``train``, evenly spread.
 
-        They do not depend on the stride of training, which a study may search: what an evaluation needs from the
-        training split is taken from such windows.
+        They do not depend on the stride of training, which a study may search. An evaluation that needs the training
+        split uses these windows.
         """
         first, last = int(self.starts["train"][0]), self.ends["train"] - self.sequence_length
-        spread = np.unique(np.linspace(first, last, most).round().astype(np.int64))
+        spread = np.unique(np.linspace(first, last, max_windows).round().astype(np.int64))
         return replace(self, starts={**self.starts, "train": spread})
 
     def num_samples(self, split: SplitName) -> int:
@@ -220,7 +220,7 @@ class WaterData:
             ``images`` (batch, 3, time, patch, pixel), in the number format of the store;
             ``vectors`` (batch, 2, time, vector_patch, member), in the same;
             ``vector_present`` float32 (batch, 2), 1 where the modality is present on every day, and ``image_present``
-            (batch, 3) where it matters;
+            (batch, 3) likewise, if the data set has days without one;
             ``day_of_year`` int64 (batch, time);
             ``window`` uint64 (batch,), the first day as days since 1970-01-01: the same in any batch.
         """
@@ -250,12 +250,12 @@ class WaterData:
         return days
 
     def tensors(self, split: SplitName, indices: Int64[np.ndarray, " batch"]) -> dict[str, Tensor]:
-        """Returns windows as tensors, in the number format of the store, and what of them is valid.
+        """Returns windows as tensors, in the number format of the store, with masks of their valid values.
 
         ``images``, ``vectors``, ``image_valid`` bool (batch, patch, pixel) and ``vector_valid`` bool (batch,
-        vector_patch, member) lie where `placed` put the days, else on the CPU; ``vector_present`` and ``day_of_year``,
+        vector_patch, member) are on the device of `placed`, else on the CPU; ``vector_present`` and ``day_of_year``,
         which are small, always on the CPU. Data with gaps have ``image_observed`` and ``vector_observed`` as in
-        `observed`, where the days lie.
+        `observed`, on the device of the days.
         """
         starts, length, there = self.starts[split][indices], self.sequence_length, self.resident
         if there is None:
@@ -270,7 +270,7 @@ class WaterData:
         return series | calendar | everywhere | self._marks(starts)
 
     def _marks(self, starts: Int64[np.ndarray, " batch"]) -> dict[str, Tensor]:
-        """Returns which values of windows are data, where the days lie; nothing of a kind that is data everywhere."""
+        """Returns which values of windows are data, on the device of the days; leaves out a kind without gaps."""
         there, found = self.resident, {}
         for kind in ("image", "vector"):
             marks = getattr(self if there is None else there, f"{kind}_observed")
@@ -286,7 +286,7 @@ class WaterData:
         return found
 
     def observed(self, split: SplitName, indices: Int64[np.ndarray, " batch"]) -> dict[str, np.ndarray]:
-        """Tells which values of windows are data; only these are worth comparing with.
+        """Returns which values of windows are data; only these enter losses and metrics.
 
         Args:
             split: The split.
@@ -321,7 +321,7 @@ class WaterData:
     def marks(
         self, days: range
     ) -> tuple[Bool[np.ndarray, "day 3 patch"], Bool[np.ndarray, "day 2 vector_patch member"]]:
-        """Tells of which land patches something is data, and which values of catchments are, on some days."""
+        """Returns which land patches have any data, and which values of catchments are data, on some days."""
         images: Bool[np.ndarray, "day 3 patch"] = np.ones((len(days), *self.images.shape[1:3]), bool)
         if self.image_observed is not None:
             images = np.any(self.image_observed[days.start : days.stop], axis=3)
@@ -339,11 +339,11 @@ class WaterData:
         Args:
             split: The split.
             indices: Numbers of windows in the split.
-            days: How many days each lies after the last day of a window.
+            days: Lead times: days after the last day of a window.
 
         Returns:
             The vector modalities on these days, 1 where a modality is present on the day and throughout the window, and
-            which values are data. A day beyond the end of the split has zeros and nothing present.
+            which values are data. A day beyond the end of the split has zeros, and no modality is present.
         """
         starts = self.starts[split][indices]
         where = starts[:, None] + self.sequence_length - 1 + np.array(days)
@@ -359,7 +359,7 @@ class WaterData:
     ) -> tuple[Float32[np.ndarray, "366 3 patch pixel"], Float32[np.ndarray, "366 2 vector_patch member"]]:
         """Returns the training split's mean of each day of the year, smoothed over 15 days on either side.
 
-        Images and vectors, in normalised units: what a predictor without a model can know.
+        Images and vectors, in normalised units.
         """
         return self._climatology
 
@@ -370,7 +370,7 @@ def open_data(root: Path, dataset: str, knobs: DataKnobs) -> WaterData:
     Args:
         root: The family's data folder.
         dataset: Name of a folder below it.
-        knobs: How days become samples.
+        knobs: Windows and patches.
 
     Raises:
         DataError: Files are missing or broken, or a split has no window.

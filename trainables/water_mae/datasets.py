@@ -1,4 +1,4 @@
-"""Data sets of the family that need no files of one's own: synthetic worlds, and public sources."""
+"""Data sets that the family can make or import: synthetic worlds, and public sources."""
 
 from collections.abc import Mapping
 

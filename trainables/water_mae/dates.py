@@ -1,4 +1,4 @@
-"""Days of a table, as archives write them."""
+"""Parses the days of a table in the formats of archives."""
 
 from collections.abc import Iterator
 
@@ -15,17 +15,16 @@ _LAW = "must be dates such as 1990-12-31"
 
 
 def to_days(values: pd.Series) -> Days:
-    """Reads dates, text or numbers as days, dtype datetime64[D].
+    """Parses dates, text or numbers as days, dtype datetime64[D].
 
-    A time that belongs to a zone gives the day that a clock in that zone shows; one after noon is refused. Understood
-    are also yyyy-mm-dd, yyyymmdd, and dd/mm/yyyy or mm/dd/yyyy, whichever of both all rows allow.
+    A time with a zone gives the local day in that zone; one after noon is refused. Text may be yyyy-mm-dd, yyyymmdd,
+    and dd/mm/yyyy or mm/dd/yyyy, whichever of these two fits all rows.
 
     Args:
         values: The column.
 
     Raises:
-        ValueError: Dates are missing, of no known form, or of a form that can be read in two ways. The message is what
-            follows the name of the column.
+        ValueError: Dates are missing, of no known form, or ambiguous. The message continues the name of the column.
     """
     if values.isna().any():
         raise ValueError(f"{_LAW}, got {int(values.isna().sum())} empty ones")
@@ -59,7 +58,7 @@ def _local_days(values: pd.Series) -> Days:
 
 
 def _refuse_late(local: pd.Series, values: pd.Series) -> None:
-    """Refuses times that may be midnight of the next day east of their clock, such as 21:00 UTC."""
+    """Refuses times that may be midnight of the next day in a zone further east, such as 21:00 UTC."""
     late = local - local.dt.normalize() > pd.Timedelta(hours=12)
     if late.any():
         raise ValueError(
@@ -80,7 +79,7 @@ def _parsed(text: pd.Series, first: object) -> Days:
 
 
 def _readings(text: pd.Series) -> Iterator[tuple[str, Days]]:
-    """Yields each way of reading that fits the form of all rows; rows that are no day in it are NaT."""
+    """Yields each interpretation that fits the form of all rows, with NaT for rows that are no day in it."""
     if text.str.fullmatch(_COMPACT).all():
         yield "yyyymmdd", _to_days(text, "%Y%m%d")
     elif text.str.fullmatch(_ISO).all():
@@ -96,7 +95,7 @@ def _to_days(text: pd.Series, form: str) -> Days:
 
 
 def _odd_one(text: pd.Series, readings: list[tuple[str, Days]]) -> str:
-    """Returns the first row that is no day in the form of the others, or not written in it."""
+    """Returns the first row that is no valid day in the form of the others, or of another form."""
     if readings:
         no_day = np.all([np.isnat(days) for _, days in readings], axis=0)
         return str(text[no_day if no_day.any() else np.isnat(readings[0][1])].iloc[0])

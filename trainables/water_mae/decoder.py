@@ -26,11 +26,11 @@ Modality = Float[Tensor, " dim"]
 
 @dataclass(frozen=True, kw_only=True)
 class Targets:
-    """What a decoder predicts, and where.
+    """The target patches of a decoder.
 
     Attributes:
         num_steps: Days in a window.
-        num_places: Places that have a learned position.
+        num_places: Number of places with a learned position.
         places: Place of each patch.
         num_values: Numbers in a patch.
     """
@@ -42,11 +42,11 @@ class Targets:
 
 
 class Decoder(nn.Module, ABC):
-    """What decoders have in common: a query for each masked patch, and what becomes of it in the end.
+    """Base of the decoders: makes the queries of masked patches, and their values from the final tokens.
 
     Args:
         dim: Width of the decoder's tokens.
-        targets: What it predicts.
+        targets: The patches that it predicts.
     """
 
     def __init__(self, dim: int, targets: Targets) -> None:
@@ -69,12 +69,12 @@ class Decoder(nn.Module, ABC):
         Args:
             maps: Feature maps of the modality, the fused one last.
             keep: Visible patches, in the order of the first tokens of each map.
-            masked: Masked to predict.
+            masked: Masked patches to predict.
             modality: Token of the modality.
         """
 
     def queries(self, masked: Masked, modality: Modality) -> Float[Tensor, "batch query dim"]:
-        """Returns a token for each masked patch, day after day: where and when it is, but not what."""
+        """Returns a token for each masked patch, day after day: its place and day, without content."""
         return self.at_places(masked, self.mask_token + modality)
 
     def at_places(
@@ -84,7 +84,7 @@ class Decoder(nn.Module, ABC):
         return encode_places(embedding(self.places, self.position) + token, self.time, patches).flatten(1, 2)
 
     def values(self, x: Float[Tensor, "batch query dim"], masked: Masked) -> Values:
-        """Turns the final tokens of masked patches into their content."""
+        """Maps the final tokens of masked patches to their values."""
         values: Tensor = self.head(self.norm(x))
         return values.reshape(*masked.shape, -1)
 
@@ -97,7 +97,7 @@ class CrossDecoder(Decoder):
         depth: Number of blocks.
         targets: What it predicts.
         context_dim: Width of the encoder's tokens.
-        num_maps: Feature maps that each block mixes for itself; None reads the last one alone.
+        num_maps: Number of feature maps of which each block reads its own mixture; None reads the last one only.
         self_attention: Whether the queries also see each other.
     """
 
@@ -129,7 +129,7 @@ class CrossDecoder(Decoder):
 class SelfDecoder(Decoder):
     """Visible and masked patches attend to each other (MAE, arXiv:2111.06377).
 
-    Tokens of the encoder that belong to no patch come along without a place.
+    Tokens of the encoder that belong to no patch are added without a place.
 
     Args:
         sizes: Sizes of the blocks.

@@ -1,6 +1,6 @@
-"""Encoders of one modality: they see visible patches only, at the place where each was.
+"""Encoders of one modality: they see visible patches only, with their places.
 
-An encoder returns feature maps, each one token per visible patch: those kept on the way, then its output.
+An encoder returns feature maps of one token per visible patch: the chosen intermediate ones, then its output.
 """
 
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ from thalweg.nn.transformer import EncoderLayer, FilmLayer, LayerSizes
 Tokens = Float[Tensor, "batch token dim"]
 
 INPUT = -1
-"""Number of the map that enters the first layer; the others are numbered as the layers that give them."""
+"""Number of the map that enters the first layer; the output of a layer has the layer's number."""
 
 
 def run_layers(
@@ -30,10 +30,10 @@ def run_layers(
         layers: The layers, in order.
         x: Tokens.
         keep_maps: Numbers of the maps to return besides the last one.
-        condition: What each layer takes besides the tokens.
+        condition: Further arguments of each layer.
 
     Returns:
-        The chosen maps in order and, as the last one, what the last layer gives.
+        The chosen maps in order, and at last the output of the last layer.
     """
     maps = [x] if INPUT in keep_maps else []
     for number, layer in enumerate(layers):
@@ -68,9 +68,9 @@ class PatchEmbedding(nn.Module):
         modality: Float[Tensor, " dim"],
         seen: Bool[Tensor, "batch step patch"] | None = None,
     ) -> Tokens:
-        """Returns the tokens of the visible patches, day after day; only these are cast to the model's numbers.
+        """Returns the tokens of the visible patches, day after day; only these are cast to the model's dtype.
 
-        Patches of which nothing is data, which `seen` tells, have a place and a day and no content, which no other has.
+        Patches without any data, False in `seen`, have a place and a day but no content, which no other patch does.
         """
         content: Tensor = self.content(take_patches(patches, keep).to(modality.dtype))
         if seen is not None:
@@ -116,7 +116,7 @@ class ImageEncoder(nn.Module):
         modality: Float[Tensor, " dim"],
         seen: Bool[Tensor, "batch step patch"] | None = None,
     ) -> list[Tokens]:
-        """Returns the feature maps, one token per visible patch; those that `seen` leaves out are without content."""
+        """Returns the feature maps, one token per visible patch; those that are False in `seen` have no content."""
         *maps, x = run_layers(self.layers, self.embedding(images, keep, modality, seen), self.keep_maps)
         return [*maps, self.norm(x)]
 
@@ -124,9 +124,9 @@ class ImageEncoder(nn.Module):
 class VectorEncoder(nn.Module):
     """Encodes catchment series: each patch is the mean of its catchments, conditioned by their attributes.
 
-    Padded catchments count nowhere. One more token, appended at the end, summarises the attributes of all
+    Padded catchments are ignored. One more token, appended at the end, summarises the attributes of all
     catchments: the mean over catchments of a nonlinear projection (arXiv:1703.06114), because the mean of
-    the standardised attributes themselves is zero by construction and would say nothing.
+    the standardised attributes themselves is zero by construction.
 
     Args:
         sizes: Sizes of the layers.
@@ -194,8 +194,8 @@ class VectorEncoder(nn.Module):
     ) -> list[Tokens]:
         """Returns the feature maps, one token per visible patch and one of the attributes.
 
-        Where the modality is absent its tokens start at zero, without content and place, which no
-        present modality does. Patches that `seen` leaves out are without content.
+        If the modality is absent, its tokens start at zero, without content and place, which those of a present
+        modality never do. Patches that are False in `seen` have no content.
         """
         means = (series * self.member_share).sum(-1, keepdim=True)
         tokens = self.embedding(means, keep, modality, seen) * present[:, None, None]
@@ -205,7 +205,7 @@ class VectorEncoder(nn.Module):
         return [*maps, self.norm(x)]
 
     def _condition(self, keep: Int[Tensor, "batch step keep"]) -> tuple[Tensor, ...]:
-        """Returns the attributes that condition each token, or nothing."""
+        """Returns the attributes that condition each token, in a tuple; an empty one without conditioning."""
         if not self.conditioned:
             return ()
         own = embedding(keep.flatten(1), self.condition)

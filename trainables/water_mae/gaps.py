@@ -1,4 +1,4 @@
-"""Which modalities a window lacks, because they have no data for too long, and how many windows lack them."""
+"""Modalities that windows lack because of long gaps in the data."""
 
 from collections.abc import Mapping
 
@@ -11,19 +11,19 @@ from trainables.water_mae.config import DataKnobs
 
 
 def longest_bridged(knobs: DataKnobs) -> int:
-    """Returns the longest run of days without a modality, in days, that a window may hold; some day always remains."""
+    """Returns the longest gap of a modality that a window may contain, in days; at least one day always has data."""
     return min(knobs.max_common_gap, knobs.sequence_length - 1)
 
 
 def present_days(
     recorded: Bool[np.ndarray, "day modality"], spans: Mapping[SplitName, range], knobs: DataKnobs
 ) -> Bool[np.ndarray, "day modality"]:
-    """Returns the days on which a modality is there or missing for a short while only.
+    """Returns the days on which a modality has data or is in a short gap.
 
     Args:
-        recorded: Where something of a modality is data.
+        recorded: Days on which a modality has any data.
         spans: Positions of each split on the day axis.
-        knobs: How long is short.
+        knobs: Longest short gap.
     """
     return bridged(recorded, spans.values(), longest_bridged(knobs))
 
@@ -34,7 +34,7 @@ def lost_windows(
     starts: Mapping[SplitName, Int64[np.ndarray, " window"]],
     knobs: DataKnobs,
 ) -> tuple[str, ...]:
-    """Says how many windows of each split lack a modality; nothing where none does."""
+    """Returns sentences on how many windows of each split lack a modality; none if no window does."""
     lost = {
         split: int((whole(present[:, None], firsts, knobs.sequence_length) == 0).sum())
         for split, firsts in starts.items()

@@ -43,8 +43,8 @@ OPTIONS = {
     "mostly gaps that were filled forward, becomes NaN",
 }
 
-_CORRECTION = 0.06  # per degC: HBV-light's response of evaporation to an unseasonal temperature
-_SPIN_UP = np.timedelta64(730, "D")  # the soil forgets its first guess within two years
+_CORRECTION = 0.06  # per degC: HBV-light's response of evaporation to a temperature anomaly
+_SPIN_UP = np.timedelta64(730, "D")  # the soil forgets its initial state within two years
 _SERIES = {"precipitation": "precipitation", "temperature": "temperature", "riverflow": "river_flow"}
 _COURSES = {"pet_doy_mean": "evaporation", "temperature_doy_mean": "temperature"}
 _BAD_TEMPERATURE = np.datetime64("1994-09-27")  # -21.5 to 38.4 degC upstream, an error
@@ -74,7 +74,7 @@ class Record:
         dates: The days.
         ids: NRFA gauge numbers.
         started: True for gauges whose record covers the training split.
-        precipitation: Catchment mean in mm/day, NaN before a record starts and where the file has none.
+        precipitation: Catchment mean in mm/day, NaN before a record starts and where the file has no value.
         temperature: Catchment mean in degC.
         evaporation: Derived, in mm/day.
         riverflow: Specific discharge in mm/day.
@@ -124,7 +124,7 @@ def read(
 
     Raises:
         ConfigError: An option is not understood, or a period lies outside the record.
-        DataError: A source file is missing or damaged, or values cannot be; of all variables.
+        DataError: A source file is missing or damaged, or values are out of bounds; reported for all variables at once.
         OutputError: `target` is not empty or cannot be written.
     """
     periods = layout.parse_periods({"train": train, "val": val, "test": test}, TRAIN)
@@ -173,9 +173,9 @@ def _require_files(source: Path) -> None:
 
 
 def physical(variable: xr.DataArray) -> Float64[np.ndarray, "*shape"]:
-    """Returns a variable in physical values, NaN where it has none; one that xarray has decoded as it is.
+    """Returns a variable in physical values, NaN for missing data; one that xarray has decoded stays as it is.
 
-    xarray alone would leave valid ranges and netCDF's default fill values as numbers.
+    xarray itself ignores valid ranges and netCDF's default fill values.
     """
     encoding = Encoding.of(variable.attrs, variable.dtype, str(variable.name), is_netcdf=True)
     return encoding.decode_exactly(variable.values)
@@ -188,7 +188,7 @@ def _looked_at(
     places: Sequence[str],
     faults: Faults,
 ) -> Float64[np.ndarray, "*shape"]:
-    """Returns a variable of places, then days, in physical values; adds what cannot be to the faults."""
+    """Returns a variable (place, day) in physical values; adds values out of bounds to the faults."""
     values = physical(variable)
     source = variable.encoding.get("source", "the source")
     survey = Survey(
@@ -239,7 +239,7 @@ def _read_record(daily: xr.Dataset, options: Options, faults: Faults) -> Record:
 def _mended(
     temperature: Float32[np.ndarray, "gauge day"], dates: Shaped[np.ndarray, " day"]
 ) -> Float32[np.ndarray, "gauge day"]:
-    """Replaces the one day that is wrong upstream by the day before, for a later one would tell what is to come."""
+    """Replaces the one day that is wrong upstream by the day before, for a later day would leak the future."""
     for day in np.flatnonzero(dates[1:] == _BAD_TEMPERATURE):
         temperature[:, day + 1] = temperature[:, day]
     return temperature
@@ -248,7 +248,7 @@ def _mended(
 def derive_evaporation(
     daily: xr.Dataset, dates: Shaped[np.ndarray, " day"], temperature: Float32[np.ndarray, "gauge day"]
 ) -> Float32[np.ndarray, "gauge day"]:
-    """Derives daily potential evaporation from its mean course and the unseasonal part of temperature.
+    """Derives daily potential evaporation from its mean annual course and the anomaly of temperature.
 
     E = PETbar(doy) * clip(1 + C (T - Tbar(doy)), 0, 2): Seibert & Vis (2012), HESS 16, 3315-3325, Eq. 5. The
     mean courses are given for each half of a gauge's record; day 366 takes the values of day 365.
@@ -268,7 +268,7 @@ def derive_evaporation(
 
 @dataclass(frozen=True)
 class Terrain:
-    """The grid and where the gauges lie in it.
+    """The grid and the positions of the gauges.
 
     Attributes:
         land: Land mask.
@@ -333,7 +333,7 @@ def _choose(record: Record, table: pd.DataFrame, catchments: str) -> Int64[np.nd
 
 
 def _write_grids(folder: Path, record: Record, terrain: Terrain, options: Options) -> dict[str, Extremes]:
-    """Interpolates from all gauges that have started, whichever are chosen; returns what the cells hold."""
+    """Interpolates the grids from all gauges that have started, chosen or not; returns the extremes of the cells."""
     started = record.started
     interpolate = InverseDistance(terrain.gauges[started], terrain.places)
     anomaly = record.temperature - terrain.map_at_gauges[:, None].astype(np.float32)
@@ -380,7 +380,7 @@ def _interpolated(
 
 
 def _soil_moisture(record: Record) -> Float32[np.ndarray, "gauge day"]:
-    """Runs the HBV soil routine for each catchment; it waits on days without weather, as before a record starts."""
+    """Runs the HBV soil routine for each catchment; its state stays on days without weather, as before a record."""
     soil = SoilBucket(len(record.ids))
     weather = (record.precipitation, record.temperature, record.evaporation)
     out = np.empty_like(record.precipitation)

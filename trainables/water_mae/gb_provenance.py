@@ -1,4 +1,4 @@
-"""What an imported gb-hydrology data set says about itself: sources, licences, what is observed, counts."""
+"""Provenance of an imported gb-hydrology data set: sources, licences, what is observed, counts."""
 
 import hashlib
 import json
@@ -57,14 +57,14 @@ class Provenance:
         land_cells: Land cells of 5 km.
         num_catchments: Catchments with series.
         num_complete: Catchments among these with all attributes.
-        num_gauges: Gauges that the grids are interpolated from.
+        num_gauges: Gauges from which the grids are interpolated.
         spin_up_days: Days that the soil model ran before the first day.
         repeated_ratio: Share of river-flow values within runs of 15 and more equal days.
         num_repeated_catchments: Catchments with more than 5 % such values.
         suspect_flow: Whether these values were kept or made missing.
-        calendar_share: Share of the variance of evaporation over the training split that is the calendar plus one
-            anomaly of the day.
-        mended_days: Days whose temperature is wrong upstream and is that of the day before; grids mark it as no data.
+        calendar_share: Share of the variance of evaporation over the training split that the annual course and one
+            anomaly per day explain.
+        mended_days: Days with a wrong temperature upstream, replaced by that of the day before; marked as no data.
         values: Extremes and missing share of each modality, in words.
     """
 

@@ -1,4 +1,4 @@
-"""From points to a grid: inverse-distance weights of the nearest points."""
+"""Interpolates points to a grid by inverse-distance weighting of the nearest points."""
 
 import numpy as np
 from jaxtyping import Float, Float64
@@ -13,9 +13,9 @@ class InverseDistance:
 
     Args:
         points: Easting and northing of the points in metres.
-        targets: Easting and northing of the places to fill in metres.
-        num_neighbours: Points that a place takes in; fewer where there are fewer points.
-        softening: Metres added to each distance, so that a place at a point also hears its neighbours.
+        targets: Easting and northing of the target places in metres.
+        num_neighbours: Number of nearest points per place; fewer if there are fewer points.
+        softening: Metres added to each distance, so that a place at a point also depends on its neighbours.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class InverseDistance:
     def __call__(self, values: Float[np.ndarray, "point day"]) -> Float64[np.ndarray, "day place"]:
         """Returns the values at the places.
 
-        A point that is NaN on a day does not count on it; a place all of whose points are is NaN.
+        Points that are NaN on a day are left out on that day; a place is NaN if all of its points are.
         """
         known = np.isfinite(values)
         filled: Float64[np.ndarray, "place day"] = self._weights @ np.where(known, values, 0).astype(

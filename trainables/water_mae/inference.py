@@ -1,7 +1,7 @@
-"""What the use of a trained model needs of the data: their geometry, and the way from mm and degrees to its numbers.
+"""The part of the data that inference needs: their geometry, and the normalisation of physical values.
 
 A normalised value is (value - mean) / std of its modality, river flow after ``log(flow + flow_floor)``. Cells of ocean,
-padding and absent days are 0. Static attributes are scores already and belong to the catchments by their order.
+padding and absent days are 0. Static attributes are z-scores already, in the order of the catchments.
 """
 
 from collections.abc import Collection, Mapping
@@ -19,7 +19,7 @@ _ARRAYS = ("pixel_valid", "patch_rows_cols", "member_valid", "static")
 
 
 def facts_of(data: WaterData) -> dict[str, Any]:
-    """Returns what a model is built and fed from, without a day of the data."""
+    """Returns geometry and normalisation, from which a model is built and fed without the data."""
     geometry = data.geometry
     return {
         "modalities": list(MODALITIES),
@@ -35,14 +35,14 @@ def facts_of(data: WaterData) -> dict[str, Any]:
 
 
 def geometry_of(facts: Mapping[str, Any]) -> Geometry:
-    """Returns the geometry that `facts_of` wrote down; its arrays may be tensors."""
+    """Returns the geometry in the facts of `facts_of`; its arrays may be tensors."""
     rows, columns = facts["grid_shape"]
     arrays = {name: np.asarray(facts["geometry"][name]) for name in _ARRAYS}
     return Geometry(grid_shape=(int(rows), int(columns)), **arrays)
 
 
 def only(model: nn.Module, children: Collection[str]) -> nn.Module:
-    """Returns the model without its other children; what needs one of them fails."""
+    """Returns the model with these children only; methods that need another one fail."""
     for name in [name for name, _ in model.named_children() if name not in children]:
         delattr(model, name)
     return model

@@ -1,4 +1,4 @@
-"""The grids of a data set and their checks: headers and dates at once, land cells while they are read."""
+"""The grids of a data set and their checks: headers and dates first, land cells while they are read."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from trainables.water_mae.layout import SENTINEL, SPLITS
 
 @dataclass(frozen=True)
 class Inputs:
-    """The files of a data set, checked as far as their headers go.
+    """The files of a data set, whose headers have been checked.
 
     Attributes:
         grids: The grid files by role (``precipitation_train``, ...).
@@ -42,7 +42,7 @@ class Inputs:
 
 
 def inspect(files: Mapping[str, Path]) -> Inputs:
-    """Reads headers, dates and the land mask, and checks that they belong together.
+    """Reads headers, dates and the land mask, and checks that they are consistent.
 
     Raises:
         DataError: They are broken or contradict each other.
@@ -75,7 +75,7 @@ def inspect(files: Mapping[str, Path]) -> Inputs:
 
 
 def _common_days(grids: list[DailyGrid], first: DailyGrid) -> Shaped[np.ndarray, " day"]:
-    """Returns the days of one split, which all of its files must share, as they share the grid."""
+    """Returns the days of one split; all of its files must have the same days and the same grid."""
     days = grids[0].dates
     for grid in grids:
         if (grid.rows, grid.cols) != (first.rows, first.cols):
@@ -96,7 +96,7 @@ def read_mask(path: Path) -> Bool[np.ndarray, "row col"]:
     """Reads a land mask as numpy or as torch wrote it.
 
     Raises:
-        DataError: It is none.
+        DataError: The file is no land mask.
     """
     try:
         if path.suffix == ".pt":
@@ -119,15 +119,15 @@ def read_mask(path: Path) -> Bool[np.ndarray, "row col"]:
 
 
 class LandCheck:
-    """Finds land values of one file that are not data, and counts them.
+    """Finds and counts missing land values of one file.
 
     Args:
         grid: The file.
 
     Attributes:
-        count: Values that are not data, days that are interpolated apart.
-        num_days: Days on which there were some.
-        cells: Land cells that had some.
+        count: Missing values, without those of interpolated days.
+        num_days: Days with missing values.
+        cells: Land cells with missing values.
     """
 
     def __init__(self, grid: DailyGrid) -> None:
@@ -139,9 +139,9 @@ class LandCheck:
         self._kind = ""
 
     def update(self, first: int, land: Float32[np.ndarray, "day cell"]) -> Bool[np.ndarray, "day cell"]:
-        """Returns which of the land cells of days from number `first` on are data.
+        """Returns which land cells of days from number `first` on are data.
 
-        Days that the file marks as interpolated hold values, but no data.
+        Values on days that the file marks as interpolated are no data.
         """
         sentinel = land == SENTINEL
         wrong = sentinel | ~np.isfinite(land)
@@ -163,7 +163,7 @@ class LandCheck:
         return known
 
     def raise_if_any(self) -> None:
-        """Raises a `DataError` with count and first date if any value was no data."""
+        """Raises a `DataError` with count and first date if any value was missing."""
         if self.count:
             raise DataError(
                 f"land cells of {self._grid.path} must hold data, got {self.count} values without, "

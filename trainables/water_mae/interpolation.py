@@ -1,10 +1,10 @@
-"""Interpolation between what is visible: what a map shows without any model.
+"""Interpolation baseline: predicts masked values from the visible ones, in space, and for river flow in time.
 
-In space a hidden value is the mean over the nearest patches that are visible on the same day, weighted by the inverse
+In space a masked value is the mean over the nearest patches that are visible on the same day, weighted by the inverse
 square of the distance from their centres (Shepard 1968, doi:10.1145/800186.810616). River flow, which changes little
 from day to day, is linear in time between the days on which its catchment is visible, and held before the first and
-after the last; where there is none it is interpolated in space. Number of patches and power are the usual ones, not
-tuned: the import of Great Britain lays its grids out likewise, from gauges.
+after the last; if there is none, it is interpolated in space. Number of patches and power are the usual ones, not
+tuned. The import of Great Britain interpolates its grids from gauges in the same way.
 """
 
 from dataclasses import dataclass
@@ -19,14 +19,14 @@ from trainables.water_mae.data import WaterData
 from trainables.water_mae.model import Batch, Predictions, kind_and_index
 
 NUM_NEIGHBOURS = 6
-_NO_DISTANCE = 1e-6  # squared; places without a known position coincide
+_NO_DISTANCE = 1e-6  # smallest squared distance: places without a known position coincide
 
 Values = Float[Tensor, "batch step patch value"]
 Seen = Bool[Tensor, "batch step patch value"]
 
 
 def seen_values(batch: Batch, modality: str) -> tuple[Values, Seen]:
-    """Returns a modality in fp32 and which of its values are visible; sea, padding and what was filled are not."""
+    """Returns a modality in fp32, and which of its values are visible; sea, padding and filled values are not."""
     kind, index = kind_and_index(modality)
     values = batch[f"{kind}s"][:, index].float()
     keep = batch[f"{kind}_keep"][:, index]
@@ -38,7 +38,7 @@ def seen_values(batch: Batch, modality: str) -> tuple[Values, Seen]:
 
 
 def patch_means(values: Values, seen: Seen) -> Float[Tensor, "batch step patch"]:
-    """Averages over what is seen of each patch; 0 where nothing is."""
+    """Returns the mean over the visible values of each patch; 0 if there are none."""
     return torch.where(seen, values, 0.0).sum(3) / seen.sum(3).clamp(min=1)
 
 
@@ -49,17 +49,17 @@ def nearest_seen(
     masked: Int[Tensor, "batch step masked"],
     count: int,
 ) -> tuple[Int[Tensor, "batch step masked near"], Bool[Tensor, "batch step masked near"]]:
-    """Finds the nearest patches around each hidden one of which something is seen on its day, the nearest first.
+    """Finds for each masked patch the nearest patches with visible values on the same day, nearest first.
 
     Args:
-        rank: Place of each patch among the neighbours of each.
-        order: Neighbours of each patch, the nearest first.
-        seen: What is seen.
-        masked: Hidden patches.
-        count: How many are wanted.
+        rank: Rank of each patch among the neighbours of each.
+        order: Neighbours of each patch, nearest first.
+        seen: Visible values.
+        masked: Masked patches.
+        count: Number of patches to find.
 
     Returns:
-        The patches, and which of them are really seen: there may be fewer.
+        The patches, and which of them are really visible: there may be fewer.
     """
     visible = seen.any(3)[:, :, None]
     ranks = torch.where(visible, rank[masked], len(rank))
@@ -70,12 +70,12 @@ def nearest_seen(
 
 @dataclass(frozen=True)
 class Neighbours:
-    """The patches around hidden values.
+    """The patches around masked values.
 
     Attributes:
-        near: Patches, the nearest first.
-        known: Which of them are seen; there may be fewer than wanted.
-        weights: Share of each in a hidden value; 0 for all where none is seen.
+        near: Patches, nearest first.
+        known: Which of them are visible; there may be fewer than wanted.
+        weights: Weight of each in a masked value; 0 for all if none is visible.
     """
 
     near: Int[Tensor, "batch step masked near"]
@@ -83,24 +83,24 @@ class Neighbours:
     weights: Float[Tensor, "batch step masked value near"]
 
     def take(self, means: Float[Tensor, "batch step patch"]) -> Float[Tensor, "batch step masked near"]:
-        """Returns what the patches have, 0 for those that are not seen."""
+        """Returns the means of the patches, 0 for those that are not visible."""
         found = means[:, :, None].expand(*self.near.shape[:3], -1).gather(3, self.near)
         return torch.where(self.known, found, 0.0)
 
     def interpolate(
         self, means: Float[Tensor, "batch step patch"]
     ) -> Float[Tensor, "batch step masked value"]:
-        """Returns the weighted mean at each hidden value."""
+        """Returns the weighted mean at each masked value."""
         mixed: Tensor = torch.einsum("btkmn,btkn->btkm", self.weights, self.take(means))
         return mixed
 
 
 class Surroundings(nn.Module):
-    """Knows which patches lie around a hidden one.
+    """Finds and weights the patches around masked ones.
 
     Args:
-        positions: Where values lie, on a plane; distances count by their ratios only.
-        valid: Which of them there are.
+        positions: Position of each value on a plane, in any unit of length.
+        valid: False for values that do not exist, such as padding.
     """
 
     def __init__(self, positions: Float[Tensor, "patch value 2"], valid: Bool[Tensor, "patch value"]) -> None:
@@ -114,7 +114,7 @@ class Surroundings(nn.Module):
             self.register_buffer(name, buffer, persistent=False)
 
     def around(self, seen: Seen, masked: Int[Tensor, "batch step masked"]) -> Neighbours:
-        """Finds the neighbours of hidden patches and weighs them by the inverse square of the distance."""
+        """Finds the neighbours of masked patches, and weights them by the inverse square of the distance."""
         rank, order = self.get_buffer("rank"), self.get_buffer("order")
         near, known = nearest_seen(rank, order, seen, masked, NUM_NEIGHBOURS)
         apart = (
@@ -143,11 +143,11 @@ def surroundings(data: WaterData) -> nn.ModuleDict:
 
 @dataclass(frozen=True)
 class Ends:
-    """The days nearest to each on which the same value is seen.
+    """The nearest days before or after each on which the same value is visible.
 
     Attributes:
-        values: What it was then; 0 where there is no such day.
-        days: How far that day is; -1 where there is none.
+        values: The value on that day; 0 if there is no such day.
+        days: Distance to that day; -1 if there is none.
     """
 
     values: Values
@@ -155,7 +155,7 @@ class Ends:
 
 
 def before_and_after(values: Values, seen: Seen) -> tuple[Ends, Ends]:
-    """Returns the last day up to each, and the first from it on, on which a value is seen."""
+    """Returns the last day up to each, and the first from it on, on which a value is visible."""
     num_steps = values.shape[1]
     today = torch.arange(num_steps, device=values.device)[:, None, None].expand(values.shape)
     last = torch.where(seen, today, -1).cummax(dim=1).values
@@ -168,10 +168,10 @@ def before_and_after(values: Values, seen: Seen) -> tuple[Ends, Ends]:
 
 
 def linear_in_time(values: Values, seen: Seen) -> tuple[Values, Seen]:
-    """Interpolates each value between the days on which it is seen, and holds it beyond them.
+    """Interpolates each value between the days on which it is visible, and holds it beyond them.
 
     Returns:
-        The values, and whether there was a day to take them from.
+        The values, and whether there was any visible day.
     """
     before, after = before_and_after(values, seen)
     share = before.days / (before.days + after.days).clamp(min=1)
@@ -182,10 +182,10 @@ def linear_in_time(values: Values, seen: Seen) -> tuple[Values, Seen]:
 
 
 class Interpolation(nn.Module):
-    """Predicts what lies between the visible values in space, of river flow in time.
+    """Predicts masked values by interpolation in space, and river flow in time.
 
     Args:
-        data: Gives the positions of cells and catchments, nothing else.
+        data: Provides the positions of cells and catchments only.
     """
 
     def __init__(self, data: WaterData) -> None:
@@ -193,7 +193,7 @@ class Interpolation(nn.Module):
         self.surroundings = surroundings(data)
 
     def forward(self, batch: Batch) -> Predictions:
-        """Interpolates the hidden patches; takes the same batch as the model."""
+        """Interpolates the masked patches; takes the same batch as the model."""
         predictions = {}
         for name in MODALITIES:
             kind, index = kind_and_index(name)

@@ -46,14 +46,14 @@ PLAUSIBLE_ATTRIBUTES: Mapping[str, Bounds] = {
     "propwet": Bounds("1", 0, 100),
     "bfihost": Bounds("1", 0, 100),
 }
-"""What values an attribute can have; shares may be given in per cent."""
+"""Plausible range of each attribute; shares may be given in per cent."""
 
 _PATTERNS = {
     "series": "riverflow_evaporation_*catchments_*.parquet",
     "attributes": "Catchment_attributes_nrfa.csv",
     "mask": "*mask_*x*.npy",
 }
-# As files of the reference experiment are called.
+# File names of the reference experiment.
 _SHORT = {"soil_moisture": "soil"}
 _ALSO = {"mask": "*mask_*x*.pt"}
 
@@ -61,7 +61,7 @@ _ALSO = {"mask": "*mask_*x*.pt"}
 def find_files(folder: Path) -> dict[str, Path]:
     """Finds the files by role: ``precipitation_train``, ..., ``series``, ``attributes``, ``mask``.
 
-    A data set may have no split ``test``; if it has one, then for all grids.
+    A data set need not have a split ``test``; if one grid has it, all must.
 
     Raises:
         DataError: The folder or a file is missing, or several files fit one role.
@@ -123,10 +123,10 @@ def parse_periods(texts: Mapping[SplitName, str], example: str) -> dict[SplitNam
 
     Args:
         texts: ``YYYY-MM-DD:YYYY-MM-DD`` by split, in the order of `SPLITS`.
-        example: A period to name where one is not understood.
+        example: A period for the error message.
 
     Raises:
-        ConfigError: A period is not understood, or begins before the split before it ends.
+        ConfigError: A period is not understood, or begins before the end of the split before it.
     """
     given = {name: text for name, text in texts.items() if (name, text) != ("test", "none")}
     periods = {name: _parse_period(name, text, example) for name, text in given.items()}
@@ -168,7 +168,7 @@ def write_grid(
         period: Days of the split.
         land: Land mask.
         pieces: Land cells in row-major order, a few days at a time.
-        interpolated: True on days that are no data but come from others; None where all are data.
+        interpolated: True on interpolated days; None if there are none.
     """
     path = folder / f"{modality}_{split}_{period.years}.h5"
     grids = (_on_grid(cells, land) for cells in pieces)

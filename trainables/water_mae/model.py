@@ -1,8 +1,8 @@
 """The masked autoencoder for one device: five encoders, shared layers, five decoders.
 
 CAV-MAE (arXiv:2210.07839) with the decoders of CrossMAE (arXiv:2401.14391): each modality's visible patches
-are encoded apart, all tokens then pass the shared layers together, and each modality's decoder reads its own
-tokens from there. Whatever a decoder knows about other modalities came through the shared layers.
+are encoded separately, all tokens then pass the shared layers together, and each modality's decoder reads its own
+tokens from there. So other modalities reach a decoder through the shared layers only.
 """
 
 from dataclasses import dataclass
@@ -28,12 +28,12 @@ Maps = list[Float[Tensor, "batch token dim"]]
 
 @dataclass(frozen=True)
 class Encoding:
-    """What the encoders and the shared layers made of a batch.
+    """The output of the encoders and the shared layers.
 
     Attributes:
         maps: Feature maps of each modality; the last one, (batch, token, dim), has passed the shared layers. Its
             tokens are those of the visible patches, day after day, and for vectors one of the attributes.
-        summaries: Of each modality the mean token before the shared layers, of length 1, in fp32.
+        summaries: For each modality the mean token before the shared layers, of length 1, in fp32.
     """
 
     maps: dict[str, Maps]
@@ -76,7 +76,7 @@ class MaskedAutoencoder(nn.Module):
     def forward(
         self, batch: Batch, *, summaries: bool = False
     ) -> Predictions | tuple[Predictions, Summaries]:
-        """Predicts what the batch masks.
+        """Predicts the masked patches of a batch.
 
         Args:
             batch: ``images`` (batch, 3, step, patch, pixel), ``vectors`` (batch, 2, step, patch, member),
@@ -93,17 +93,17 @@ class MaskedAutoencoder(nn.Module):
         return (predictions, encoding.summaries) if summaries else predictions
 
     def encode(self, batch: Batch, *, summaries: bool = False) -> Encoding:
-        """Encodes what the batch leaves visible; all that an export of the part ``encoders`` can do.
+        """Encodes the visible patches of a batch; an export of the part ``encoders`` has this method only.
 
         Args:
             batch: ``images`` (batch, 3, step, patch, pixel) and ``vectors`` (batch, 2, step, patch, member), both
-                normalised as `trainables.water_mae.inference` says; ``vector_present`` (batch, 2), 1 where evaporation
-                and flow are there; and the patches to look at in rising order, ``image_keep`` (batch, 3, step, number)
-                and ``vector_keep`` (batch, 2, step, number): all of them where nothing is to be hidden. Where some
-                values are no data, ``image_observed`` and ``vector_observed`` say which, in the shapes of the values:
-                a patch without any on a day gives no content. In other patches such values hold something of the same
-                patch and day: of catchments the mean of the others, of cells what `DataKnobs` fills them with.
-            summaries: Whether to return `Encoding.summaries` too; without there are none.
+                normalised as in `trainables.water_mae.inference`; ``vector_present`` (batch, 2), 1 if evaporation
+                or flow is present; and the visible patches in ascending order, ``image_keep`` (batch, 3, step, number)
+                and ``vector_keep`` (batch, 2, step, number): all of them if nothing is masked. If some values are
+                missing, ``image_observed`` and ``vector_observed`` mark the others, in the shapes of the values: a
+                patch without any data on a day has no content. In other patches missing values must be filled from
+                the same patch and day: catchments with the mean of the others, cells as `DataKnobs` says.
+            summaries: Whether to return `Encoding.summaries` too; else they are empty.
         """
         maps = {name: self._encode(batch, name) for name in MODALITIES}
         means = (
@@ -138,14 +138,14 @@ class MaskedAutoencoder(nn.Module):
 
 
 def kind_and_index(modality: str) -> tuple[str, int]:
-    """Returns where a batch holds a modality: ``image`` or ``vector``, and its number on the second axis."""
+    """Returns the key of a modality in a batch, ``image`` or ``vector``, and its index on the second axis."""
     if modality in IMAGE_MODALITIES:
         return "image", IMAGE_MODALITIES.index(modality)
     return "vector", VECTOR_MODALITIES.index(modality)
 
 
 def seen(batch: Batch, modality: str) -> Bool[Tensor, "batch step patch"] | None:
-    """Returns of which patches something is data, in windows that have the modality; None where this is so of all."""
+    """Returns which patches have any data, in windows that have the modality; None if all have."""
     kind, index = kind_and_index(modality)
     observed, present = (batch.get(f"{kind}_{name}") for name in ("observed", "present"))
     if observed is None:
@@ -155,7 +155,7 @@ def seen(batch: Batch, modality: str) -> Bool[Tensor, "batch step patch"] | None
 
 
 def _keep_maps(knobs: ModelKnobs, depth: int) -> frozenset[int]:
-    """Returns the feature maps that decoders need besides the last one."""
+    """Returns the numbers of the feature maps that decoders need besides the last one."""
     if not knobs.weighted_feature_maps:
         return frozenset()
     layers = range(depth) if knobs.feature_map_layers is None else knobs.feature_map_layers

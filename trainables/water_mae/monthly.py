@@ -1,6 +1,6 @@
-"""Import of archives as they are processed: one HDF5 file per modality and month, one dataset per day.
+"""Import of processed monthly archives: one HDF5 file per modality and month, one dataset per day.
 
-An import may be repeated: files that are there already, made from the same, stay; others are replaced one by one.
+An import may be repeated: it skips files that are up to date, and replaces others one by one.
 """
 
 import shutil
@@ -65,18 +65,19 @@ def read(
 
     Args:
         source: The folder.
-        target: Folder of the data set; one that was imported before is brought up to date.
+        target: Folder of the data set; an earlier import there is updated.
         train: First and last day of the training split.
         val: First and last day of the validation split.
         test: First and last day of the test split, or ``none``.
         missing_days: ``refuse`` or ``interpolate``.
 
     Returns:
-        A report: days, files, gaps, extremes and missing share of each merged file, and what was there already.
+        A report: days, files, gaps, extremes and missing share of each merged file, and which were up to date.
 
     Raises:
         ConfigError: An option is not understood.
-        DataError: A file is missing or damaged, days are missing, or values cannot be; of all modalities.
+        DataError: A file is missing or damaged, days are missing, or values are out of bounds; reported for all
+            modalities at once.
         OutputError: `target` has content that was not imported, or cannot be written.
     """
     if missing_days not in ("refuse", "interpolate"):
@@ -141,16 +142,16 @@ def _merge(
 
 @dataclass(frozen=True)
 class _Tables:
-    """The tables of an archive, checked: the files, the series in mm/day, and what is told of them."""
+    """The checked tables of an archive: the files, the series in mm/day, and lines for the report."""
 
     attributes: Path
     series: Path
     rows: SeriesTable
-    told: str
+    notes: str
 
 
 def _read_tables(source: Path, periods: Mapping[SplitName, Period]) -> _Tables:
-    """Reads series and attributes as a data set is read later, so that an import refuses what training would."""
+    """Reads series and attributes with the checks of training, so that an import refuses what training would."""
     faults = Faults()
     attributes = faults.attempt(lambda: _only(source, "Catchment_attributes_nrfa.csv"))
     series = faults.attempt(lambda: _only(source, "*.parquet"))
@@ -158,11 +159,11 @@ def _read_tables(source: Path, periods: Mapping[SplitName, Period]) -> _Tables:
     assert attributes is not None and series is not None
     rows = faults.attempt(lambda: read_series(series, COLUMNS, {"riverflow": _DISCHARGE}))
     table = faults.attempt(lambda: read_attributes(attributes, ATTRIBUTES))
-    told = ""
+    notes = ""
     if rows is not None:
         dates = np.concatenate([period.dates for period in periods.values()])
         arranged = faults.attempt(partial(arrange, series, rows, dates))
-        told = f"; {values_note(arranged[2])}" if arranged else ""
+        notes = f"; {values_note(arranged[2])}" if arranged else ""
         rows = replace(rows, columns=settled_series(series, rows.columns))
     if table is not None:
         used = table if rows is None else table[table.index.isin(np.unique(rows.gauges))]
@@ -171,12 +172,12 @@ def _read_tables(source: Path, periods: Mapping[SplitName, Period]) -> _Tables:
     if rows is not None and table is not None:
         if _DISCHARGE in rows.columns:
             rows = faults.attempt(partial(_in_millimetres, rows, attributes, table["catchment-area"]))
-            told = f"; discharge in m3/s became mm/day by the catchment areas of {attributes.name}{told}"
+            notes = f"; discharge in m3/s became mm/day by the catchment areas of {attributes.name}{notes}"
         else:
             faults.attempt(partial(require_rows, attributes, table, np.unique(rows.gauges)))
     faults.raise_if_any()
     assert rows is not None
-    return _Tables(attributes, series, rows, told)
+    return _Tables(attributes, series, rows, notes)
 
 
 def _write_tables(tables: _Tables, folder: Path) -> list[str]:
@@ -188,11 +189,11 @@ def _write_tables(tables: _Tables, folder: Path) -> list[str]:
     written = replace_file(target, lambda new: table.to_parquet(new, compression="zstd", index=False))
     others = _remove_others(folder, ("riverflow_evaporation_*.parquet",), {target})
     copied = _copy(tables.attributes, folder / tables.attributes.name)
-    return [copied, _state(target, written) + tables.told, *others]
+    return [copied, _state(target, written) + tables.notes, *others]
 
 
 def _in_millimetres(rows: SeriesTable, path: Path, areas: pd.Series) -> SeriesTable:
-    """Returns the rows with ``riverflow`` in mm/day in place of ``discharge_vol`` in m3/s."""
+    """Returns the rows with ``riverflow`` in mm/day instead of ``discharge_vol`` in m3/s."""
     area = areas.reindex(rows.gauges).to_numpy()
     unknown = np.unique(rows.gauges[~(area > 0)])
     if unknown.size:
@@ -224,7 +225,7 @@ def _state(path: Path, written: bool) -> str:
 
 
 def _remove_others(folder: Path, patterns: tuple[str, ...], kept: set[Path]) -> list[str]:
-    """Removes what an earlier import wrote under another name, which holds its period, and says so."""
+    """Removes files of an earlier import of other periods, which are in their names; returns lines for the report."""
     found = {path for pattern in patterns for path in folder.glob(pattern)} - kept
     others = [path for path in sorted(found) if path.suffix != ".h5" or is_merged(path)]
     for path in others:

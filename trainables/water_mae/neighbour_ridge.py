@@ -1,8 +1,8 @@
-"""A ridge regression of hidden values on what is visible around them: the plain model that a deep one should outdo.
+"""Ridge baseline: regresses masked values on the visible ones around them; a deep model should outdo it.
 
-One regression for each modality and all places rests on the training period's mean of the day of the year, there and
-around, on the six nearest patches that are visible on the same day, and on the same place on the nearest days before
-and after. It is fitted to windows of the training split at the masks of the evaluation, once per study.
+One regression per modality, shared by all places. Its features are the training climatology of the place and of its
+neighbours, the six nearest patches that are visible on the same day, and the same place on the nearest days before
+and after. It is fitted to windows of the training split with the masks of the evaluation, once per study.
 """
 
 from collections.abc import Callable, Iterator
@@ -31,9 +31,9 @@ from trainables.water_mae.model import Batch, Predictions, kind_and_index
 FIT_DAYS = 384
 """Days of the training split, in windows spread over it evenly, that the regression is fitted to."""
 PENALTY = 1e-3
-"""Weight of the squared coefficients beside the mean squared error; the constant is free."""
+"""Weight of the squared coefficients relative to the mean squared error; the constant is not penalised."""
 DAYS_APART = ((0, 1), (2, 3), (4, 366))
-"""Ranges of days for which a day before or after has a weight of its own."""
+"""Ranges of the distance in days; a day before or after has one coefficient per range."""
 
 _FREE = 1e-9
 _BATCH = 8
@@ -42,10 +42,10 @@ Moments = tuple[Float64[Tensor, "feature feature"], Float64[Tensor, " feature"],
 
 
 class NeighbourRidge(nn.Module):
-    """Predicts hidden values, and forecasts nothing.
+    """Predicts masked values; does not forecast.
 
     Args:
-        data: Gives positions and the climatology of the training split.
+        data: Provides positions and the climatology of the training split.
     """
 
     def __init__(self, data: WaterData) -> None:
@@ -57,14 +57,14 @@ class NeighbourRidge(nn.Module):
         self.register_buffer("weights", torch.zeros(len(MODALITIES), num_features), persistent=False)
 
     def forward(self, batch: Batch) -> Predictions:
-        """Regresses the hidden patches; takes the same batch as the model."""
+        """Predicts the masked patches; takes the same batch as the model."""
         weights = self.get_buffer("weights")
         return {name: self.features(batch, name) @ weights[number] for number, name in enumerate(MODALITIES)}
 
     def features(self, batch: Batch, name: str) -> Float[Tensor, "batch step masked value feature"]:
-        """Returns what a modality is regressed on: 1, climatology, interpolation, neighbours, days before and after.
+        """Returns the features of a modality: 1, climatology, interpolation, neighbours, days before and after.
 
-        Neighbours and days count as departures from their climatology, 0 where there is none.
+        Neighbours and days are anomalies from their climatology, 0 if there is no such value.
         """
         kind, index = kind_and_index(name)
         values, seen = seen_values(batch, name)
@@ -89,20 +89,20 @@ def _by_distance(ends: Ends) -> Iterator[Float[Tensor, "batch step patch value"]
         yield torch.where((ends.days >= least) & (ends.days <= most), ends.values, 0.0)
 
 
-def fit(data: WaterData, draw: Callable[[WaterData, Indices], Batch]) -> NeighbourRidge:
+def fit(data: WaterData, sample: Callable[[WaterData, Indices], Batch]) -> NeighbourRidge:
     """Fits the regressions to the training split.
 
     Args:
         data: The data.
-        draw: Draws windows of ``train`` at the masks of the evaluation, with what was observed.
+        sample: Returns windows of ``train`` with the masks of the evaluation and the marks of observed values.
     """
     ridge = NeighbourRidge(data)
-    # drawn where the weights are, on the CPU, also if the days lie on a GPU
+    # sampled on the CPU, where the weights are, also if the days are on a GPU
     part = replace(data, resident=None).with_training_windows(max(_BATCH, FIT_DAYS // data.sequence_length))
     count = part.num_samples("train")
     moments = [_no_moments(ridge.get_buffer("weights").shape[1]) for _ in MODALITIES]
     for first in range(0, count, _BATCH):
-        batch = draw(part, np.arange(first, min(first + _BATCH, count)))
+        batch = sample(part, np.arange(first, min(first + _BATCH, count)))
         for number, name in enumerate(MODALITIES):
             moments[number] = _add(moments[number], *rows(ridge, batch, name))
     ridge.get_buffer("weights").copy_(torch.stack([solve(*each) for each in moments]))
@@ -112,7 +112,7 @@ def fit(data: WaterData, draw: Callable[[WaterData, Indices], Batch]) -> Neighbo
 def rows(
     ridge: NeighbourRidge, batch: Batch, name: str
 ) -> tuple[Float64[Tensor, "row feature"], Float64[Tensor, " row"]]:
-    """Lays out the hidden values of a modality that are data, and what they are regressed on."""
+    """Returns the features and targets of a modality's masked values that are data."""
     target, counts = evaluation.observed_values(batch, name)
     counts = counts & (evaluation.present(batch, name) > 0)[:, None, None, None]
     return ridge.features(batch, name)[counts].double(), target[counts].double()
@@ -131,7 +131,7 @@ def _add(moments: Moments, features: Tensor, target: Tensor) -> Moments:
 def solve(
     square: Float64[Tensor, "feature feature"], product: Float64[Tensor, " feature"], count: int
 ) -> Float[Tensor, " feature"]:
-    """Solves the normal equations; all weights are 0 where there was nothing to fit to."""
+    """Solves the normal equations; all coefficients are 0 if there are no data."""
     penalty = torch.full((len(product),), PENALTY * max(count, 1), dtype=torch.float64)
     penalty[0] = _FREE * max(count, 1)
     weights: Tensor = torch.linalg.solve(square + penalty.diag(), product).float()

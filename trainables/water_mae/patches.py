@@ -1,4 +1,4 @@
-"""Cutting the grid into square patches and keeping those with enough land."""
+"""Cuts the grid into square patches, and keeps those with enough land."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from thalweg.errors import DataError
 
 @dataclass(frozen=True)
 class Patches:
-    """Where the kept land patches lie in the grid; the grid is padded with ocean to whole patches.
+    """Positions of the kept land patches; the grid is padded with ocean to whole patches.
 
     Attributes:
         rows_cols: Position of each kept patch in the patch grid, row-major.

@@ -1,4 +1,4 @@
-"""Pictures of what a trained model does: maps of each modality, and hydrographs of catchments."""
+"""Pictures of a trained model's reconstructions: maps of each modality, and hydrographs of catchments."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,14 +19,14 @@ from trainables.water_mae.evaluation import present
 from trainables.water_mae.model import Batch, Predictions, kind_and_index
 
 NUM_DAYS = 3
-"""Days of a window that maps show."""
-MOST_DAYS = 400
-"""Days of windows that hydrographs are made of; overlaps count twice."""
+"""Number of days of a window that maps show."""
+MAX_DAYS = 400
+"""Number of days of the windows in hydrographs; overlaps count twice."""
 QUANTILES = (0.9, 0.75, 0.5, 0.25, 0.1)
-"""Which catchments hydrographs show, by their NSE."""
+"""Quantiles of the NSE of the catchments that hydrographs show."""
 
 _PANELS = ("input", "truth", "reconstruction", "error")
-_HIDDEN = "0.82"  # grey of what the model does not see
+_HIDDEN = "0.82"  # grey of masked places
 
 Draw = Callable[[Axes, np.ndarray, Normalize | None, str], object]
 Fetch = Callable[[Int64[np.ndarray, " batch"]], Batch]
@@ -34,12 +34,12 @@ Fetch = Callable[[Int64[np.ndarray, " batch"]], Batch]
 
 @dataclass(frozen=True)
 class Days:
-    """Some days of a modality, in data units; NaN where there is nothing.
+    """Some days of a modality, in data units; NaN for missing values.
 
     Attributes:
-        truth: What was seen, (day, patch, value).
-        given: What the model gave where it saw nothing, else the truth.
-        visible: What the model saw, (day, patch).
+        truth: Observed values, (day, patch, value).
+        given: The model's prediction where a patch is masked, else the truth.
+        visible: True for visible patches, (day, patch).
         dates: The days.
     """
 
@@ -55,8 +55,8 @@ def draw_all(model: nn.Module, data: WaterData, fetch: Fetch, folder: Path) -> N
     Args:
         model: The model.
         data: Opened data.
-        fetch: Draws windows of the split ``val`` at the evaluation protocol.
-        folder: Where to write.
+        fetch: Samples windows of the split ``val`` under the evaluation protocol.
+        folder: Folder for the files.
     """
     window = _most_varied(data)
     batch = fetch(np.array([window]))
@@ -70,7 +70,7 @@ def draw_all(model: nn.Module, data: WaterData, fetch: Fetch, folder: Path) -> N
 
 
 def _most_varied(data: WaterData) -> int:
-    """Returns the number of the window whose rain differs most from place to place: a dry one shows nothing."""
+    """Returns the number of the window with the largest spatial variance of rain: a dry one shows nothing."""
     starts = data.starts["val"]
     number = IMAGE_MODALITIES.index("precipitation")
     first, stop = int(starts[0]), int(starts[-1]) + data.sequence_length
@@ -112,7 +112,7 @@ def _in_units(data: WaterData, values: Tensor, name: str) -> Tensor:
 
 
 def _maps(data: WaterData, days: Days, name: str) -> Figure:
-    """Lays out one row per day: what the model saw, what there was, what it gave, and the difference."""
+    """Draws one row per day: input, truth, reconstruction and error."""
     num_days = len(days.dates)
     height, width = np.ptp(data.geometry.patch_rows_cols, axis=0) + 1
     panel = 2.5 * float(np.clip(height / width, 0.6, 1.8))
@@ -143,7 +143,7 @@ def _scale(values: np.ndarray, name: str) -> Normalize:
     known = values[np.isfinite(values)]
     low, high = (float(np.quantile(known, share)) for share in (0.01, 0.99)) if known.size else (0.0, 1.0)
     high = max(high, low + 1e-6)
-    if name in ("precipitation", "river_flow"):  # a few large values would leave the rest one colour
+    if name in ("precipitation", "river_flow"):  # a few large values would give all others one colour
         return SymLogNorm(linthresh=0.1, vmin=max(low, 0.0), vmax=high)
     return Normalize(low, high)
 
@@ -155,7 +155,7 @@ def _symmetric(values: np.ndarray) -> Normalize:
 
 
 def _drawer(data: WaterData, name: str) -> tuple[Draw, Callable[[Axes, np.ndarray], object]]:
-    """Returns what draws the values of a day, and what greys all places where there is something."""
+    """Returns the function that draws the values of a day, and the one that greys all existing places."""
     if name in IMAGE_MODALITIES:
         return _draw_grid(data)
     return _draw_points(data)
@@ -183,7 +183,7 @@ def _draw_grid(data: WaterData) -> tuple[Draw, Callable[[Axes, np.ndarray], obje
 
 
 def _draw_points(data: WaterData) -> tuple[Draw, Callable[[Axes, np.ndarray], object]]:
-    """Draws catchments where they lie: longitude and latitude are their first attributes, as scores."""
+    """Draws catchments at their positions: longitude and latitude are their first attributes, as z-scores."""
     north, east = np.moveaxis(data.geometry.static[..., :2], -1, 0)
 
     def draw(axis: Axes, values: np.ndarray, scale: Normalize | None, colours: str) -> object:
@@ -208,7 +208,7 @@ def _draw_points(data: WaterData) -> tuple[Draw, Callable[[Axes, np.ndarray], ob
 
 
 def _hydrographs(model: nn.Module, data: WaterData, fetch: Fetch) -> Figure | None:
-    """Draws river flow as it was and as the model gave it on hidden days, of catchments from good to bad."""
+    """Draws observed river flow and the predictions on masked days, for catchments from good to bad."""
     truth, given, days = _record(model, data, fetch)
     order, scores = _ranked(truth, given)
     if not len(order):
@@ -230,12 +230,12 @@ def _hydrographs(model: nn.Module, data: WaterData, fetch: Fetch) -> Figure | No
 def _record(
     model: nn.Module, data: WaterData, fetch: Fetch
 ) -> tuple[Float[np.ndarray, "day catchment"], Float[np.ndarray, "day catchment"], np.ndarray]:
-    """Lays the first windows of the split side by side; of days that several windows hide, the first counts.
+    """Joins the first windows of the split; if several windows mask a day, the first counts.
 
     Returns:
-        Flow that was observed (else NaN), flow that was given (NaN on visible days), and the dates.
+        Observed flow (NaN if missing), predicted flow (NaN on visible days), and the dates.
     """
-    num_windows = max(1, min(data.num_samples("val"), MOST_DAYS // data.sequence_length))
+    num_windows = max(1, min(data.num_samples("val"), MAX_DAYS // data.sequence_length))
     starts = data.starts["val"][:num_windows] - data.starts["val"][0]
     num_days = int(starts[-1]) + data.sequence_length
     places = data.geometry.member_valid.size
@@ -265,7 +265,7 @@ def _batches(num_windows: int, size: int = 8) -> Iterator[Int64[np.ndarray, " ba
 
 
 def _flows(data: WaterData, batch: Batch, predictions: Predictions) -> tuple[np.ndarray, np.ndarray]:
-    """Returns flow as observed, NaN where it was not, and as given, NaN where the model saw it.
+    """Returns observed flow, NaN if missing, and predicted flow, NaN where it was visible.
 
     Both are (batch, step, catchment with padding).
     """
@@ -281,7 +281,7 @@ def _flows(data: WaterData, batch: Batch, predictions: Predictions) -> tuple[np.
 def _ranked(
     truth: Float[np.ndarray, "day catchment"], given: Float[np.ndarray, "day catchment"]
 ) -> tuple[Int64[np.ndarray, " ranked"], Float[np.ndarray, " catchment"]]:
-    """Orders catchments by the NSE of hidden days, the worst first; those without one are left out."""
+    """Ranks catchments by the NSE of masked days, worst first; leaves out those without one."""
     hidden = np.isfinite(given) & np.isfinite(truth)
     count = np.maximum(hidden.sum(axis=0), 1)
     seen = np.where(hidden, truth, 0.0)

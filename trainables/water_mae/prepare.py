@@ -1,7 +1,7 @@
-"""From the files of a data set to its store: land patches and catchment series, normalised, day by day.
+"""Prepares the store of a data set from its files: land patches and catchment series, normalised, day by day.
 
-Grids pass through memory in pieces of one modality, so that a full archive needs no more than a sample. Each modality
-is a step: a preparation that was killed goes on after the last one that was done.
+Grids are read in pieces of one modality, so that a full archive needs no more memory than a sample. Each modality
+is a step: a preparation that was killed resumes after the last finished step.
 """
 
 import hashlib
@@ -31,16 +31,16 @@ from trainables.water_mae.patches import Patches, kept_patches
 from trainables.water_mae.values import raise_found, survey_cells, survey_training, values_note
 
 FORMAT = 9
-"""Version of what a store holds; part of its name."""
+"""Version of the store's format; part of its key."""
 _KM_PER_DEGREE = 111.195
-_ROUNDING = 1e-12  # of a sum in double precision, as a share: equal values may differ from their mean by that
+_ROUNDING = 1e-12  # relative error of a sum in double precision: equal values may differ so from their mean
 
 
 def prepare(writer: StoreWriter, files: Mapping[str, Path], knobs: DataKnobs) -> dict[str, Any]:
     """Checks and normalises a data set into a store; returns the facts of the store.
 
     Raises:
-        DataError: The data are broken; what is wrong with each modality is told at once.
+        DataError: The data are broken; the faults of all modalities are reported at once.
     """
     inputs = inspect(files)
     patches = kept_patches(inputs.land, knobs.patch_size, knobs.land_threshold)
@@ -52,7 +52,7 @@ def prepare(writer: StoreWriter, files: Mapping[str, Path], knobs: DataKnobs) ->
     }
     done, faults = {}, Faults()
     for name, work in steps.items():
-        if name == "climatology":  # made of what the other steps have written
+        if name == "climatology":  # made from the arrays of the other steps
             faults.raise_if_any()
         with faults.collected():
             done[name] = writer.step(name, partial(_do, work, writer, knobs.stored_as))
@@ -88,7 +88,7 @@ def _do(work: Callable[["_Content"], dict[str, Any]], writer: StoreWriter, dtype
 
 
 def _rounding_notes(knobs: DataKnobs, rounding: Mapping[str, float]) -> list[str]:
-    """Says how far rounding moved values, where it did."""
+    """Returns sentences on how far rounding moved values, if it did."""
     errors = ", ".join(f"{name} {error:.2g}" for name, error in rounding.items())
     if not any(rounding.values()):
         return []
@@ -96,7 +96,7 @@ def _rounding_notes(knobs: DataKnobs, rounding: Mapping[str, float]) -> list[str
 
 
 class _Content:
-    """Hashes what a step makes samples of, before arithmetic that may differ in the last bit between machines."""
+    """Hashes the inputs of a step, before arithmetic that may differ in the last bit between machines."""
 
     def __init__(self, writer: StoreWriter, dtype: np.dtype[Any]) -> None:
         self.writer = writer
@@ -130,7 +130,7 @@ class _Content:
         self.extend(values)
 
     def extend(self, values: Shaped[np.ndarray, "*shape"]) -> None:
-        """Adds a piece of an array; how it is cut into pieces makes no difference."""
+        """Adds a piece of an array; the hash does not depend on how it is cut into pieces."""
         self._hash.update(np.ascontiguousarray(values).data)
 
     def put(self, name: str, values: Shaped[np.ndarray, "*shape"]) -> None:
@@ -153,7 +153,7 @@ def _write_grid(content: _Content, inputs: Inputs, patches: Patches) -> dict[str
 
 
 def _images(content: _Content, inputs: Inputs, patches: Patches) -> Float[np.ndarray, "day 3 patch pixel"]:
-    """Returns the array that the image modalities share, each writing its own part."""
+    """Returns the array of all image modalities, each of which writes its own part."""
     shape = (len(inputs.dates), len(IMAGE_MODALITIES), *patches.valid.shape)
     return content.writer.create("images", shape, content.dtype)
 
@@ -161,7 +161,7 @@ def _images(content: _Content, inputs: Inputs, patches: Patches) -> Float[np.nda
 def _write_image(
     name: str, inputs: Inputs, patches: Patches, knobs: DataKnobs, content: _Content
 ) -> dict[str, Any]:
-    """Writes one modality, reading the training split twice: its statistics come first."""
+    """Writes one modality; reads the training split twice, first for its statistics."""
     method: Filling = getattr(knobs, f"fill_{name}")
     land = np.flatnonzero(inputs.land)
     grids = {split: inputs.grids[f"{name}_{split}"] for split in inputs.spans}
@@ -212,7 +212,7 @@ def _write_image(
 
 
 def _gap_notes(name: str, checks: Sequence[LandCheck], method: Filling, interpolated: int) -> list[str]:
-    """Says what of an image modality is no data, and what became of it."""
+    """Returns sentences on the missing values of an image modality, and how they were filled."""
     notes = []
     count = sum(check.count for check in checks)
     if count:
@@ -273,7 +273,7 @@ def _write_catchments(
 def _write_vectors(
     content: _Content, inputs: Inputs, catchments: Catchments, source: Path, patch_size: int
 ) -> list[Moments]:
-    """Writes series; statistics come from observed values of the training split."""
+    """Writes the series; statistics come from observed values of the training split."""
     train = slice(inputs.spans["train"].start, inputs.spans["train"].stop)
     content.add("series", catchments.values)
     content.add("known", catchments.known)
@@ -314,7 +314,7 @@ def _note_calendar(
     catchments: Catchments,
     evaporation: Float64[np.ndarray, "day catchment"],
 ) -> None:
-    """Says so where evaporation, which is often derived, holds little but the calendar."""
+    """Adds a note if evaporation, which is often derived, holds little but the calendar."""
     train = slice(inputs.spans["train"].start, inputs.spans["train"].stop)
     share = calendar_share(evaporation, inputs.day_of_year[train], catchments.known[train, 0])
     if share > MAX_SHARE:
@@ -333,7 +333,7 @@ def _write_static(content: _Content, catchments: Catchments, patch_size: int) ->
 def _positions(
     static: Float64[np.ndarray, "catchment attribute"], patch_size: int
 ) -> Float32[np.ndarray, "vector_patch member 2"]:
-    """Returns the positions of catchments in km; an unknown one counts as the mean, which is 0."""
+    """Returns the positions of catchments in km; an unknown one is set to the mean, which is 0."""
     degrees = static[:, [ATTRIBUTES.index(name) for name in ("longitude", "latitude")]]
     degrees = degrees - np.nanmean(degrees, axis=0)
     narrowing = np.cos(np.radians(np.nanmean(static[:, ATTRIBUTES.index("latitude")])))
@@ -353,7 +353,7 @@ def _into_patches(
 def _standardised(
     static: Float64[np.ndarray, "catchment attribute"],
 ) -> Float64[np.ndarray, "catchment attribute"]:
-    """Z-scores each attribute over the catchments; unknown values take the mean, which is 0."""
+    """Z-scores each attribute over the catchments; unknown values are set to the mean, which is 0."""
     spread = np.nanstd(static, axis=0)
     scores = (static - np.nanmean(static, axis=0)) / np.where(spread > 0, spread, 1)
     known: Float64[np.ndarray, "catchment attribute"] = np.nan_to_num(scores, nan=0.0)

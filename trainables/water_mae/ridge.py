@@ -1,8 +1,8 @@
-"""Ridge regression of river flow on the days before: the plain way to forecast, which encoders should outdo.
+"""Ridge baseline of the forecast: regresses river flow on the days before; encoders should outdo it.
 
-Each catchment and lead time has its own regression of the change of normalised log flow, so that a large penalty leaves
-persistence. It rests on the catchment's last days of flow, its evaporation, and the means of all land patches: rain of
-the last days, soil moisture and temperature of the last day. What is missing on a day is as it was last in the window.
+Each catchment and lead time has its own regression of the change of normalised log flow, so that a large penalty gives
+persistence. Its predictors are the catchment's last days of flow, its evaporation, and the means of all land patches:
+rain of the last days, soil moisture and temperature of the last day. Missing values are carried forward in the window.
 """
 
 from collections.abc import Callable
@@ -29,7 +29,7 @@ _RAIN, _SOIL, _AIR = (
 )
 
 Day = Callable[[int], Tensor]
-"""Returns a series as it was some days before each row, (row, ...)."""
+"""Returns the values of a series a number of days before each row, (row, ...)."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Rows:
         shared: Predictors that all catchments have in common; the first is 1.
         own: Predictors of each catchment.
         target: Change of normalised log flow to the days to come.
-        counts: Where the flow of all these days, and of some day of the window, was observed.
+        counts: True if the flow of all these days, and of some day of the window, was observed.
     """
 
     shared: Float64[Tensor, "row shared"]
@@ -54,7 +54,7 @@ class Rows:
 
 
 class Ridge(nn.Module):
-    """Forecasts river flow, and nothing else.
+    """Forecasts river flow only.
 
     Args:
         shared: Weights of the shared predictors.
@@ -90,12 +90,12 @@ class Ridge(nn.Module):
 
 
 def predictors(means: Day, vectors: Day, num_steps: int) -> tuple[Tensor, Tensor]:
-    """Returns what a forecast is regressed on: shared (row, shared) and own (row, *catchment, own).
+    """Returns the predictors of a forecast: shared (row, shared) and own (row, *catchment, own).
 
     Args:
         means: Mean of each modality over each land patch, (row, modality, patch).
         vectors: Evaporation and flow, (row, modality, *catchment).
-        num_steps: Days that are known.
+        num_steps: Number of known days.
     """
     today, here = means(0), vectors(0)
     rain = [means(lag)[:, _RAIN] for lag in range(min(RAIN_DAYS, num_steps))]
@@ -105,7 +105,7 @@ def predictors(means: Day, vectors: Day, num_steps: int) -> tuple[Tensor, Tensor
 
 
 def fit(data: WaterData) -> Ridge:
-    """Fits the regressions to the training split; the penalty is the one that forecasts its last days best."""
+    """Fits the regressions to the training split; chooses the penalty on its last days, as a hold-out."""
     rows = training_rows(data)
     cut = round(len(rows.target) * (1 - HELD_OUT))
     early, late = rows.part(slice(cut)), rows.part(slice(cut, None))
@@ -119,7 +119,7 @@ def fit(data: WaterData) -> Ridge:
 
 
 def training_rows(data: WaterData) -> Rows:
-    """Lays out every day of the training split that has rivers, as have the days before and after that count."""
+    """Returns a row for every day of the training split on which river flow is present, and on the days it needs."""
     first, stop = int(data.starts["train"][0]), data.ends["train"]
     num_steps = data.sequence_length
     valid = torch.tensor(data.geometry.pixel_valid).double()
@@ -153,7 +153,7 @@ def _as_known(
     issued: Int64[Tensor, " row"],
     num_steps: int,
 ) -> Day:
-    """Returns what a window of `num_steps` days that ends on a day knows, as `carried_forward` has it."""
+    """Returns the series as a window of `num_steps` days that ends on a day holds it, after `carried_forward`."""
     last, first = _last(observed), _first(issued, num_steps)[:, None, None]
 
     def before(lag: int) -> Tensor:
@@ -164,7 +164,7 @@ def _as_known(
 
 
 def _last(observed: Bool[Tensor, " day *place"]) -> Int64[Tensor, " day *place"]:
-    """Returns the last day up to each day that was observed, -1 where none was."""
+    """Returns the last observed day up to each day, -1 if there is none."""
     days = torch.arange(len(observed)).reshape(-1, *[1] * (observed.ndim - 1))
     return torch.where(observed, days, -1).cummax(dim=0).values
 
@@ -186,9 +186,9 @@ def solve(
 ) -> tuple[Float64[Tensor, "catchment shared lead"], Float64[Tensor, "catchment own lead"]]:
     """Solves all regressions at once; the constant is not penalised.
 
-    The predictors that catchments share are eliminated first, with one factorisation for all of them: the Schur
-    complement of the normal equations has the size of a catchment's own predictors. Catchments of which some rows do
-    not count have a factorisation of their own.
+    The shared predictors are eliminated first, with one factorisation for all catchments: the Schur complement of the
+    normal equations has the size of a catchment's own predictors. Catchments with rows that do not count need a
+    factorisation of their own.
     """
     num_shared, (_, num_catchments, num_own) = rows.shared.shape[1], rows.own.shape
     ridge = torch.full((num_shared,), penalty, dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""Soil and snow routine of HBV: the state of a soil under daily weather, for any number of places at once."""
+"""Soil and snow routine of HBV: soil moisture under daily weather, for any number of places at once."""
 
 import numpy as np
 from jaxtyping import Float
@@ -6,7 +6,7 @@ from jaxtyping import Float
 FIELD_CAPACITY = 150.0
 """Water that the soil can hold, in mm."""
 BETA = 2.0
-"""Exponent of the share of water that a moist soil passes on as runoff."""
+"""Exponent of saturation in the share of water that becomes runoff."""
 EVAPORATION_LIMIT = 0.7
 """Saturation above which evaporation meets its demand."""
 DEGREE_DAY = 3.0
@@ -19,7 +19,7 @@ class SoilBucket:
     Source: Bergstrom (1992), The HBV model, SMHI RH 4; Seibert & Vis (2012), HESS 16, 3315-3325, Eqs. 1 to 4.
 
     Args:
-        num_places: Places that are computed side by side.
+        num_places: Number of places that are computed at once.
     """
 
     def __init__(self, num_places: int) -> None:
@@ -37,7 +37,7 @@ class SoilBucket:
         temperature: Float[np.ndarray, " place"],
         evaporation: Float[np.ndarray, " place"],
     ) -> Float[np.ndarray, " place"]:
-        """Passes one day; returns the runoff in mm.
+        """Advances the state by one day; returns the runoff in mm.
 
         Args:
             precipitation: Precipitation in mm; snow below 0 degC.

@@ -1,9 +1,9 @@
 """Synthetic hydrology: an island on which weather wets the soil and the soil feeds the rivers.
 
-Nothing is observed here, but the structure is that of the real data: a seasonal cycle, weather systems that
-span two to three patches, last for days and drift eastwards, relief that cools and wets, a soil that
-remembers, and rivers whose response depends on the static attributes of their catchment. So a masked patch
-or river is better known from its neighbours, other modalities and other days than from the calendar.
+The structure is that of the real data: a seasonal cycle, weather systems that span two to three patches, last for
+days and drift eastwards, relief that cools and wets, a soil with memory, and rivers whose response depends on the
+static attributes of their catchment. So a masked patch or river is predicted better from its neighbours, other
+modalities and other days than from the calendar.
 """
 
 from collections.abc import Iterator, Sequence
@@ -29,7 +29,7 @@ _DRIFT = 1  # cells per day eastwards
 _LAPSE = 0.0065  # degC per metre
 _REACH = 9.0  # cells: standard deviation of the kernel that makes a weather system
 _VARIABLES = ("precipitation", "soil_moisture", "temperature", "evaporation", "runoff")
-_DECIMALS = {"precipitation": 2, "soil_moisture": 3, "temperature": 2}  # as the archives have them
+_DECIMALS = {"precipitation": 2, "soil_moisture": 3, "temperature": 2}  # as in the archives
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,7 @@ class Island:
         num_catchments: Catchments before any is dropped.
         train: Days of the training split.
         val: Days of the validation split.
-        test: Days of the test split, on which the others do not depend; None leaves it out.
+        test: Days of the test split; the others do not depend on it. None leaves it out.
         seed: Seed of everything random.
     """
 
@@ -61,7 +61,7 @@ class Island:
 
     @property
     def num_settled(self) -> int:
-        """Days before the test split, which alone decide on places and on how full stores are at first."""
+        """Number of days before the test split; only they decide on places and on the initial fill of stores."""
         return len(Period(self.train.first, self.val.last).dates)
 
 
@@ -84,7 +84,7 @@ SMALL = Island(
 
 
 def write_island(island: Island, target: Path) -> None:
-    """Writes a synthetic data set; the same bytes of data for the same island."""
+    """Writes a synthetic data set; the same island gives the same bytes."""
     with staged(target) as folder:
         _fill(folder, island)
 
@@ -170,7 +170,7 @@ def _weather(
     altitude: Float64[np.ndarray, "row col"],
     rng: np.random.Generator,
 ) -> dict[str, Float32[np.ndarray, "day cell"]]:
-    """Returns the daily weather of the land cells, what it makes of the soil, and the runoff."""
+    """Returns daily weather, soil moisture and runoff of the land cells."""
     dates = island.whole.dates
     winter = np.cos(2 * np.pi * ((dates - dates[0]).astype(int) - 20) / 365.25)  # 1 in January
     height, south = altitude[land], np.argwhere(land)[:, 0] / land.shape[0]
@@ -239,7 +239,7 @@ def _rivers(
 ) -> tuple[Float32[np.ndarray, "catchment day"], Float32[np.ndarray, "catchment day"]]:
     """Returns river flow and evaporation in mm/day.
 
-    The share `bfihost` of the runoff passes a slow store; the rest a quick one, quicker where it is steep.
+    The share `bfihost` of the runoff passes a slow store; the rest a quick one, the quicker the steeper the catchment.
     """
     mean_over = csr_array(basins)
     runoff = mean_over @ weather["runoff"].T.astype(np.float64)
@@ -255,7 +255,7 @@ def _release(
     residence: Float64[np.ndarray, " catchment"],
     num_settled: int,
 ) -> Float64[np.ndarray, "catchment day"]:
-    """Outflow of linear stores with a mean residence in days, at first filled to balance with the settled days."""
+    """Returns the outflow of linear stores with a mean residence in days, at first in balance with the settled days."""
     share = 1 - np.exp(-1 / residence)
     outflow = inflow[:, :num_settled].mean(axis=1)
     out = np.empty_like(inflow)
@@ -268,7 +268,7 @@ def _release(
 def _make_irregular(
     riverflow: Float32[np.ndarray, "catchment day"], attributes: pd.DataFrame, num_train: int
 ) -> None:
-    """Adds what real archives have: late gauges, gaps, a gauge that failed, an attribute row with blanks."""
+    """Adds the faults of real archives: late gauges, gaps, a gauge that failed, an attribute row with blanks."""
     riverflow[:, :30] = np.nan  # no gauge before the end of the first month
     riverflow[3, 100:108] = np.nan
     riverflow[-2, num_train - 2 : num_train + 3] = np.nan  # a gap across the border of the splits

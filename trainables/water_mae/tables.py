@@ -1,7 +1,7 @@
-"""The tables of a data set as archives write them: attributes as CSV, daily series as parquet.
+"""Reads the tables of a data set in the formats of archives: attributes as CSV, daily series as parquet.
 
-What can be read in one way only is read: encodings, separators, decimal commas, other names of the identifier, dates in
-the usual forms. Everything else that is wrong with a file is told at once.
+Unambiguous variants are accepted: encodings, separators, decimal commas, other names of the identifier, dates in
+the usual forms. All other faults of a file are reported at once.
 """
 
 import csv
@@ -58,8 +58,8 @@ def read_attributes(path: Path, columns: Sequence[str]) -> pd.DataFrame:
         Float64 columns, NaN where unknown, indexed by the int64 ``id``.
 
     Raises:
-        DataError: The file is no table, or lacks a column, or holds other things than numbers, or a catchment twice;
-            all of it at once.
+        DataError: The file is no table, lacks a column, holds other things than numbers, or has a catchment twice; all
+            faults at once.
     """
     text = _text(path)
     table = _rows(path, text, columns)
@@ -87,11 +87,11 @@ def read_series(path: Path, columns: Sequence[str], instead: dict[str, str] | No
     Args:
         path: A parquet file with the columns ``date`` and ``ID``, also as its index.
         columns: The columns of numbers.
-        instead: The column that may stand in place of another one, by the name of the latter.
+        instead: Name of the column that may replace another one, by the name of the latter.
 
     Raises:
-        DataError: The file is no table, or lacks a column, or holds other things than days, whole numbers and
-            numbers; all of it at once.
+        DataError: The file is no table, lacks a column, or holds other things than days, integers and numbers; all
+            faults at once.
     """
     table = _parquet(path, {"date", "ID", *columns, *(instead or {}).values()})
     wanted = [_or(table, name, (instead or {}).get(name)) for name in columns]
@@ -122,7 +122,7 @@ def _or(table: pd.DataFrame, name: str, instead: str | None) -> str:
 
 
 def _text(path: Path) -> str:
-    """Decodes a file; Latin-1 is what is left, for it holds any bytes."""
+    """Decodes a file; Latin-1 is tried last, for it accepts any bytes."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -144,7 +144,7 @@ def _text(path: Path) -> str:
 
 
 def _rows(path: Path, text: str, columns: Sequence[str]) -> pd.DataFrame:
-    """Returns the rows as text, with the separator that finds most of the columns and their names as asked for."""
+    """Returns the rows as text under the names in `columns`, with the separator that finds most of them."""
     names = {name.lower(): name for name in columns}
     header = next(iter(text.lstrip().splitlines()), "")
     known = {*names, *_IDENTIFIERS}
@@ -195,7 +195,7 @@ def _ids(path: Path, column: pd.Series) -> Int64[np.ndarray, " row"]:
 
 
 def _numbers(path: Path, name: str, column: pd.Series) -> Float64[np.ndarray, " row"]:
-    """Returns numbers; those written as text may have a decimal comma, where it cannot be one of thousands."""
+    """Returns numbers; those written as text may have a decimal comma, if it cannot be a thousands separator."""
     if pd.api.types.is_bool_dtype(column.dtype):
         raise DataError(f"{name} in {path} must be numbers, got {column.dtype}; write the file again")
     if pd.api.types.is_numeric_dtype(column.dtype):
@@ -222,14 +222,14 @@ def _numbers(path: Path, name: str, column: pd.Series) -> Float64[np.ndarray, " 
 def _physical(
     path: Path, name: str, column: pd.Series, encoding: Encoding | None
 ) -> Float32[np.ndarray, " row"]:
-    """Returns numbers as the metadata of the file say that they are packed; text is not."""
+    """Returns physical values, unpacked by the metadata of the file; text is not packed."""
     if encoding is not None and pd.api.types.is_numeric_dtype(column.dtype):
         return decode_series(column.to_numpy(na_value=np.nan), encoding)
     return _numbers(path, name, column).astype(np.float32)
 
 
 def _plain(column: pd.Series) -> pd.Series:
-    """Returns text, and nothing where it says that nothing is known."""
+    """Returns text, with words for an unknown value made missing."""
     text = column.astype("str").str.strip()
     return text.where(column.notna() & ~text.str.lower().isin(_UNKNOWN))
 

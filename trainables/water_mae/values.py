@@ -1,4 +1,4 @@
-"""What the values of a data set are: extremes and missing shares for people, implausible ones refused by name."""
+"""Surveys the values of a data set: reports extremes and missing shares, refuses implausible values."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,7 +23,7 @@ SERIES = {"evaporation": "evaporation", "riverflow": "river_flow"}
 """Modality of each column of the table of series."""
 _SERIES_COLUMNS = (*SERIES, "discharge_vol")
 DISCHARGE = Bounds("m3/s", 0, 500_000, ("m3 s-1", "cumecs"))
-"""What a discharge can be: the Amazon in flood has 300,000 m3/s."""
+"""Plausible range of a discharge: the Amazon in flood has 300,000 m3/s."""
 
 
 def survey_cells(
@@ -35,8 +35,8 @@ def survey_cells(
         name: The modality.
         path: The file.
         land: Land mask.
-        units: Unit that the file declares, empty where it does not.
-        like: Unit of the modality in the other files, empty where it is not known.
+        units: Unit that the file declares, empty if there is none.
+        like: Unit of the modality in the other files, empty if it is not known.
     """
     rows, cols = np.nonzero(land)
     bounds = [each for each in PLAUSIBLE[name] if each.unit == like] or PLAUSIBLE[name]
@@ -57,12 +57,12 @@ def survey_training(
 
     Args:
         name: The modality.
-        grids: Its files, the training split first; if something is wrong there, the others are looked at too.
+        grids: Its files, the training split first; if that has faults, the others are surveyed too.
         land: Land mask.
         refused: Whether land cells without data are refused.
 
     Raises:
-        DataError: Something is wrong, of all files.
+        DataError: There are faults; those of all files are reported.
     """
     moments, faults, unit = Moments(), Faults(), ""
     for number, grid in enumerate(grids):
@@ -91,7 +91,7 @@ def _look(
 
 
 def raise_found(check: LandCheck | None, survey: Survey, faults: Faults) -> None:
-    """Adds what was found in a file to the faults."""
+    """Adds the findings in a file to the faults."""
     if check is not None:
         with faults.collected():
             check.raise_if_any()
@@ -105,7 +105,7 @@ def values_note(extremes: Mapping[str, Extremes]) -> str:
 
 
 def series_encodings(path: Path, schema: pa.Schema) -> dict[str, Encoding]:
-    """Reads what a parquet file declares about its columns of numbers: metadata of fields, ``attrs`` of pandas.
+    """Reads the encodings of a parquet file's columns of numbers from the metadata of fields or pandas' ``attrs``.
 
     Raises:
         DataError: An attribute is no number.
@@ -124,7 +124,7 @@ def series_encodings(path: Path, schema: pa.Schema) -> dict[str, Encoding]:
 
 
 def decode_series(column: Shaped[np.ndarray, " row"], encoding: Encoding) -> Float32[np.ndarray, " row"]:
-    """Returns a column in physical values; whole numbers with gaps arrive as floating-point ones."""
+    """Returns a column in physical values; a column of integers with gaps arrives as floating-point numbers."""
     if column.dtype == encoding.dtype or column.dtype.kind in "iu":
         return encoding.decode(column)
     known = np.isfinite(column)
@@ -138,10 +138,10 @@ def survey_series(
     dates: Shaped[np.ndarray, " day"],
     ids: Sequence[object] | Shaped[np.ndarray, " catchment"],
 ) -> dict[str, Extremes]:
-    """Looks at series by the names of their columns, NaN where unknown; returns what they are.
+    """Surveys series, given by column with NaN for unknown values; returns their extremes.
 
     Raises:
-        DataError: Values cannot be, of all columns.
+        DataError: Values are out of bounds; reported for all columns at once.
     """
     encodings = series_encodings(path, pq.read_schema(path))
     faults, found = Faults(), {}
@@ -160,7 +160,7 @@ def survey_series(
 def settled_series(
     path: Path, columns: Mapping[str, Float32[np.ndarray, " row"]]
 ) -> dict[str, Float32[np.ndarray, " row"]]:
-    """Returns columns without what packing has moved beyond the bounds: a flow just below 0 is none."""
+    """Returns columns with values that packing has moved beyond the bounds clipped: a flow just below 0 is 0."""
     encodings = series_encodings(path, pq.read_schema(path))
     return {name: _series_survey(name, path, encodings).settled(column) for name, column in columns.items()}
 
@@ -196,10 +196,10 @@ def _require_unit(path: Path, column: str, encodings: Mapping[str, Encoding], bo
 def require_plausible_attributes(
     path: Path, static: Float64[np.ndarray, "catchment attribute"], ids: Shaped[np.ndarray, " catchment"]
 ) -> None:
-    """Refuses attributes that cannot be.
+    """Refuses implausible attributes.
 
     Raises:
-        DataError: Some cannot, of all columns.
+        DataError: Some are; those of all columns are reported.
     """
     faults = Faults()
     for name, values in zip(ATTRIBUTES, static.T, strict=True):
