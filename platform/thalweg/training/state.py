@@ -16,6 +16,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from thalweg import discovery
+from thalweg.config import parse
+from thalweg.errors import ThalwegError
 from thalweg.training.orders import Report
 from thalweg.training.places import relative
 
@@ -72,6 +75,20 @@ class State:
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"it lacks {error}") from error
+
+    def is_of(self, config: Mapping[str, Any]) -> bool:
+        """Says whether the checkpoint is of a configuration; a knob that its version lacked counts as its default.
+
+        Args:
+            config: The configuration as JSON.
+        """
+        if self.config == config:
+            return True
+        try:
+            family = discovery.load_family(self.family)
+            return parse(family.config_type, dict(self.config)).model_dump(mode="json") == config
+        except ThalwegError:  # the family is gone, or the values are none of its own any more
+            return False
 
     def write(self, folder: Path, place: Path) -> None:
         """Completes a checkpoint whose other files are written.
@@ -141,7 +158,7 @@ def newest_whole(trials: Mapping[Path, Collection[str]], config: Mapping[str, An
         except (OSError, ValueError) as error:
             skipped[folder] = f"the checkpoint {name} is damaged ({STATE}: {error})"
             continue
-        if state.config != config:
+        if not state.is_of(config):
             continue
         if state.study not in studies:
             skipped[folder] = f"the checkpoint {name} is of another study with this name"

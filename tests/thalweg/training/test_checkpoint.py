@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from families.toy.config import Toy
 from thalweg.training.checkpoint import tidy
 from thalweg.training.orders import Report, checkpoint_name
 from thalweg.training.state import STATE, State
@@ -67,3 +68,18 @@ def test_what_another_configuration_left_is_deleted(tmp_path: Path) -> None:
     (tmp_path / checkpoint_name(16) / "half").mkdir(parents=True)  # without its state
     tidy(write(tmp_path, 24, 0.5, {"width": 2}), "max", 3)
     assert kept(tmp_path) == [24]
+
+
+def test_a_knob_that_a_checkpoints_version_did_not_know_counts_as_its_default() -> None:
+    config = Toy(width=5).model_dump(mode="json")
+    report = Report(samples=1, samples_seen=1, value=0.0, metrics={})
+
+    def is_of(stored: dict[str, Any], family: str = "families.toy") -> bool:
+        return State(report, stored, family, 0).is_of(config)
+
+    earlier = {name: value for name, value in config.items() if name != "dropout"}
+    assert is_of(config)
+    assert is_of(earlier)
+    assert not is_of({name: value for name, value in config.items() if name != "width"})
+    assert not is_of(earlier | {"depth": 3})
+    assert not is_of(earlier, "families.gone")
