@@ -1,7 +1,6 @@
 """First steps: masks, loss weights, learning rate and batch of a tiny model on a synthetic island, in minutes."""
 
-from thalweg.search.space import Trial
-from thalweg.search.study import Study
+from thalweg.study import Study, Trial
 from trainables.water_mae.config import PRESETS, LossWeights, MaskingKnobs, WaterMAE
 
 study = Study(metric="skill", mode="max", samples=4096, num_trials=18, num_evaluations=8, seed=1)

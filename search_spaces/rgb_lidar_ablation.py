@@ -6,8 +6,7 @@ A cell is 600 steps of 32 scenes as in the original, which saw a tenth of each o
 
 from itertools import product
 
-from thalweg.search.space import Trial
-from thalweg.search.study import Study
+from thalweg.study import Study, Trial
 from trainables.rgb_lidar.config import PRESETS, RGBLidar
 
 FUSIONS = {"late": "first_late", "multiply": "first_hadamard"}

@@ -1,7 +1,6 @@
 """Contrastive pre-training of image and scan, on the tiny synthetic scenes."""
 
-from thalweg.search.space import Trial
-from thalweg.search.study import Study
+from thalweg.study import Study, Trial
 from trainables.rgb_lidar.chain_knobs import ChainKnobs, EmbedderKnobs, SimilarityKnobs
 from trainables.rgb_lidar.config import PRESETS, RGBLidar
 

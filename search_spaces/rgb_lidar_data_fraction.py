@@ -6,8 +6,7 @@ The smallest, 28 scenes, still fills a batch of 16.
 
 from itertools import product
 
-from thalweg.search.space import Trial
-from thalweg.search.study import Study
+from thalweg.study import Study, Trial
 from trainables.rgb_lidar.config import PRESETS, RGBLidar
 
 FRACTIONS = [0.01, 0.03, 0.1, 0.3, 1.0]

@@ -5,8 +5,7 @@
 
 from itertools import product
 
-from thalweg.search.space import Trial
-from thalweg.search.study import Study
+from thalweg.study import Study, Trial
 from trainables.rgb_lidar.config import PRESETS, RGBLidar
 
 MEETINGS = {

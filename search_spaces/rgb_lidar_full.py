@@ -7,8 +7,7 @@ it are shared. Evaluation and metrics are the same whatever a trial reads of a s
 from typing import Any
 
 from thalweg.config import Optimization
-from thalweg.search.space import Trial
-from thalweg.search.study import Study
+from thalweg.study import Study, Trial
 from trainables.rgb_lidar.config import PRESETS, RGBLidar
 
 NUM_BLOCKS = 3

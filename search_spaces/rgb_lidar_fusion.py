@@ -1,7 +1,6 @@
 """Where and how camera and LiDAR should meet, on the tiny synthetic scenes."""
 
-from thalweg.search.space import Trial
-from thalweg.search.study import Study
+from thalweg.study import Study, Trial
 from trainables.rgb_lidar.config import PRESETS, RGBLidar
 
 # Trials are judged late: they leave the plateau of chance after about two epochs, before that all look alike.

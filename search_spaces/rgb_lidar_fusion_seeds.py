@@ -6,8 +6,7 @@ may not at the other: a comparison at one rate would call that a property of the
 
 from itertools import product
 
-from thalweg.search.space import Trial
-from thalweg.search.study import Study
+from thalweg.study import Study, Trial
 from trainables.rgb_lidar.config import PRESETS, RGBLidar
 
 FUSIONS: dict[str, dict[str, str | bool]] = {

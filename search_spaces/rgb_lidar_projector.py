@@ -3,8 +3,7 @@
 No trial is stopped early: before the projector is trained, its cross-entropy says nothing about it.
 """
 
-from thalweg.search.space import Trial
-from thalweg.search.study import Study
+from thalweg.study import Study, Trial
 from trainables.rgb_lidar.chain_knobs import ChainKnobs
 from trainables.rgb_lidar.config import PRESETS, RGBLidar
 

@@ -6,8 +6,7 @@ the real ones copy this file and set ``DATASET`` to ``"cubes-spheres"`` and ``NU
 
 from itertools import product
 
-from thalweg.search.space import Trial
-from thalweg.search.study import Study
+from thalweg.study import Study, Trial
 from trainables.rgb_lidar.config import PRESETS, RGBLidar
 
 DATASET = "default"

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from thalweg.search.space import Trial
-from thalweg.search.study import Study
+from thalweg.study import Study, Trial
 from trainables.water_mae.config import PRESETS, DataKnobs, ModelKnobs, WaterMAE
 
 study = Study(metric="skill", mode="max", samples=2048, num_trials=24, num_evaluations=8, seed=1)

@@ -1,7 +1,6 @@
 """Great Britain: what to hide in pre-training, judged by what frozen encoders know of the river flow to come."""
 
-from thalweg.search.space import Trial
-from thalweg.search.study import Study
+from thalweg.study import Study, Trial
 from trainables.water_mae.config import PRESETS, DataKnobs, ForecastKnobs, MaskingKnobs, WaterMAE
 
 # Before the last quarter the head repeats the last day in every trial, so there is nothing to stop trials by.

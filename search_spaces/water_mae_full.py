@@ -3,8 +3,7 @@
 from typing import Any
 
 from thalweg.config import Optimization
-from thalweg.search.space import Trial
-from thalweg.search.study import Study
+from thalweg.study import Study, Trial
 from trainables.water_mae.config import (
     DataKnobs,
     LossKnobs,

@@ -4,8 +4,7 @@ The bar is high: on validation, plain interpolation has a skill of .909 and a ri
 .936. A trial has found something where its marks beside the best baseline are `+`.
 """
 
-from thalweg.search.space import Trial
-from thalweg.search.study import Study
+from thalweg.study import Study, Trial
 from trainables.water_mae.config import PRESETS, DataKnobs, LossWeights, MaskingKnobs, WaterMAE
 
 study = Study(metric="skill", mode="max", samples=4096, num_trials=24, num_evaluations=8, seed=1)

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from thalweg.search.space import Trial
-from thalweg.search.study import Study
+from thalweg.study import Study, Trial
 from trainables.water_mae.config import PRESETS, DataKnobs, LossKnobs, LossWeights, WaterMAE
 
 MODALITIES = ("precipitation", "soil_moisture", "temperature", "evaporation")

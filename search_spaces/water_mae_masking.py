@@ -1,7 +1,6 @@
 """Great Britain: what to hide in training, and how much of it to reconstruct."""
 
-from thalweg.search.space import Trial
-from thalweg.search.study import Study
+from thalweg.study import Study, Trial
 from trainables.water_mae.config import PRESETS, DataKnobs, MaskingKnobs, WaterMAE
 
 study = Study(metric="skill", mode="max", samples=4096, num_trials=24, num_evaluations=8, seed=1)

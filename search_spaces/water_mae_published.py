@@ -5,8 +5,7 @@ published budgets: `thalweg train water_mae_published --param preset=exp1 --samp
 other two. The published precision is fp16, which needs a GPU.
 """
 
-from thalweg.search.space import Trial
-from thalweg.search.study import Study
+from thalweg.study import Study, Trial
 from trainables.water_mae.config import PRESETS, WaterMAE
 
 SAMPLES = {"reference": 10 * 401, "exp1": 50 * 4_003, "exp2": 10 * 401}

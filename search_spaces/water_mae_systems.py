@@ -7,8 +7,7 @@ seconds and memory beside it, `--by zero_stage` and `--by micro_batch_size` too.
 
 from itertools import product
 
-from thalweg.search.space import Trial
-from thalweg.search.study import Study
+from thalweg.study import Study, Trial
 from trainables.water_mae.config import PRESETS, WaterMAE
 
 PRECISIONS = ["fp32", "bf16", "fp16"]

@@ -72,8 +72,7 @@ def test_loading_a_space_needs_neither_torch_nor_ray_nor_optuna(lab: Callable[[s
     lab(
         "wide",
         """
-        from thalweg.search.space import Trial
-        from thalweg.search.study import Study
+        from thalweg.study import Study, Trial
         from workbench.pond.config import Pond
         study = Study(metric="loss", mode="min", samples=8)
         def space(trial: Trial) -> Pond:
