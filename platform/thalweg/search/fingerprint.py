@@ -7,6 +7,8 @@ from itertools import chain
 from pathlib import Path
 from typing import TypeGuard
 
+from thalweg.discovery import rewritten_spaces
+
 _FIRST_HOMES = {"Study": "thalweg.search.study", "Trial": "thalweg.search.space"}
 """Where the first studies imported these from: that is how they count, so that these studies go on."""
 
@@ -24,6 +26,11 @@ def fingerprint(file: Path) -> str:
             node.body = list(chain.from_iterable(map(_counted, body))) or [ast.Pass()]  # type: ignore[attr-defined]
     # Unparsed text and not ast.dump, which differs between versions of Python.
     return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()[:16]
+
+
+def is_same(stored: str | None, current: str) -> bool:
+    """Says whether two fingerprints are of one text, or of two that ask and return the same."""
+    return stored == current or rewritten_spaces().get(stored or "") == current
 
 
 def _counted(node: ast.AST) -> Iterator[ast.AST]:

@@ -1,7 +1,8 @@
 """Search spaces: a file with ``study = Study(...)`` and one function ``space(trial) -> Config``.
 
-To add a search space, write such a file in ``search_spaces/``; its name is the space's name and the returned
-type names the family. The function may branch on what it was given: only what it asks is searched.
+To add a search space, write such a file in ``search_spaces/FAMILY/``; ``search_spaces/lakes/depth.py`` is the space
+``lakes_depth``. The returned type names the family. The function may branch on what it was given: only what it asks is
+searched.
 """
 
 import inspect
