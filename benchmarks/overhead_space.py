@@ -2,8 +2,7 @@
 
 from families.toy.config import Toy
 from thalweg.config import Optimization
-from thalweg.search.space import Trial
-from thalweg.search.study import Study
+from thalweg.study import Study, Trial
 
 study = Study(
     metric="mse", mode="min", samples=32, num_evaluations=2, scheduler="none", sampler="random", num_lanes=1

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from thalweg import discovery
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = {
     "thalweg": ROOT / "platform/thalweg",
@@ -97,7 +99,7 @@ def test_every_module_has_a_name_that_says_something() -> None:
 
 def test_thalweg_imports_and_selects_no_family_and_no_space_by_name() -> None:
     families = {path.parent.name for path in (ROOT / "trainables").glob("*/__init__.py")}
-    spaces = {path.stem for path in (ROOT / "search_spaces").glob("[!_]*.py")}
+    spaces = set(discovery.names("search_spaces"))
     named = [
         (path.name, name)
         for path in PACKAGES["thalweg"].rglob("*.py")

@@ -2,6 +2,7 @@
 
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,15 +29,29 @@ def test_every_command_exists(words: str) -> None:
     assert result.exit_code == 0, words
 
 
-def test_the_search_space_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (code,) = [block for language, block in BLOCKS if language == "python"]
+SPACE, GRID = (block for language, block in BLOCKS if language == "python")
+
+
+@pytest.fixture
+def rivers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The file of the space ``my_lab.rivers``."""
     (tmp_path / "my_lab").mkdir()
-    (tmp_path / "my_lab" / "rivers.py").write_text(code)
     monkeypatch.syspath_prepend(str(tmp_path))
-    try:
-        space = load_space("my_lab.rivers")
-        assert probe(space).params == {"image_depth": 2}
-        assert space.doc == "Does a deeper encoder pay?"
-    finally:
-        for name in ("my_lab", "my_lab.rivers"):
-            sys.modules.pop(name, None)
+    yield tmp_path / "my_lab" / "rivers.py"
+    for name in ("my_lab", "my_lab.rivers"):
+        sys.modules.pop(name, None)
+
+
+def test_the_search_space_loads(rivers: Path) -> None:
+    rivers.write_text(SPACE)
+    space = load_space("my_lab.rivers")
+    assert probe(space).params == {"image_depth": 2}
+    assert space.doc == "Does a deeper encoder pay?"
+
+
+def test_the_grid_loads(rivers: Path) -> None:
+    imports = [line for line in SPACE.splitlines() if " import " in line]
+    rivers.write_text("\n".join([*imports, "from thalweg.study import grid", GRID]))
+    space = load_space("my_lab.rivers")
+    assert probe(space).params == {"image_depth": 1, "lr": 1e-3, "seed": 1}
+    assert space.study.num_trials == 18

@@ -4,8 +4,9 @@ A family subclasses `FamilyConfig` and nests its own knobs by concern. Every fie
 where there is one, and a sentence (an attribute docstring below the field).
 """
 
-from collections.abc import Mapping
-from typing import Any, Literal, Self, TypeVar
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, Self, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -26,6 +27,23 @@ class Knobs(BaseModel):
         among a trial's parameters, where they would suggest that somebody chose them.
         """
         return ()
+
+    def vary(self, **changes: Any) -> Self:
+        """Returns these knobs with some of them changed, validated at once.
+
+        A group is given as one (``model=ModelKnobs(dim=64)``), which replaces it, or as a mapping of those of its
+        knobs that change (``model={"dim": 64}``), however deep. Where a group is one of several kinds, a mapping that
+        names another kind begins with that kind's defaults.
+
+        Raises:
+            ConfigError: A knob is unknown or out of its bounds.
+        """
+        if unknown := _unknown_changes("", self, changes):
+            raise ConfigError(_no_such_knobs(unknown))
+        try:
+            return type(self).model_validate(_varied(self, changes))
+        except ValidationError as error:
+            raise ConfigError(explain(error)) from None
 
 
 class Optimization(Knobs):
@@ -145,18 +163,67 @@ def check(config: C) -> C:
     Raises:
         ConfigError: A knob is unknown or out of its bounds.
     """
-    if unknown := sorted(_unknown("", config)):
-        raise ConfigError(f"knobs must exist, got {', '.join(unknown)}; `thalweg describe` lists them all")
+    if unknown := _unknown("", config):
+        raise ConfigError(_no_such_knobs(unknown))
     return parse(type(config), config.model_dump(warnings=False))
 
 
-def _unknown(prefix: str, value: Any) -> list[str]:
+def _unknown(prefix: str, value: Any) -> dict[str, str | None]:
+    """Returns the dotted names of what a group holds that is no knob, each with the knob that is named most alike."""
     if not isinstance(value, BaseModel):
-        return []
-    known = type(value).model_fields
-    items = vars(value).items()
-    strange = [f"{prefix}{name}" for name in vars(value) if name not in known]
-    return strange + [name for key, item in items for name in _unknown(f"{prefix}{key}.", item)]
+        return {}
+    found = _strange(prefix, vars(value), type(value))
+    for name, item in vars(value).items():
+        found |= _unknown(f"{prefix}{name}.", item)
+    return found
+
+
+def _unknown_changes(prefix: str, knobs: BaseModel, changes: Mapping[str, Any]) -> dict[str, str | None]:
+    """Returns the same of changes; a group that is replaced is left to the validation."""
+    found = _strange(prefix, changes, type(knobs))
+    for name, change in changes.items():
+        if (group := _merged(knobs, name, change)) is not None:
+            found |= _unknown_changes(f"{prefix}{name}.", group, change)
+    return found
+
+
+def _strange(prefix: str, names: Iterable[str], kind: type[BaseModel]) -> dict[str, str | None]:
+    found: dict[str, str | None] = {}
+    for name in names:
+        if name not in kind.model_fields:
+            close = difflib.get_close_matches(name, kind.model_fields, n=1)
+            found[f"{prefix}{name}"] = f"{prefix}{close[0]}" if close else None
+    return found
+
+
+def _no_such_knobs(unknown: Mapping[str, str | None]) -> str:
+    alike = ", ".join(name for _, name in sorted(unknown.items()) if name)
+    hint = f"did you mean {alike}? " if alike else ""
+    return f"knobs must exist, got {', '.join(sorted(unknown))}; {hint}`thalweg describe` lists them all"
+
+
+def _varied(knobs: BaseModel, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the values of a group with changes, in which groups that do not change stay as they are."""
+    values = {name: getattr(knobs, name) for name in type(knobs).model_fields}
+    for name, change in changes.items():
+        group = _merged(knobs, name, change)
+        values[name] = change if group is None else _varied(group, change)
+    return values
+
+
+def _merged(knobs: BaseModel, name: str, change: Any) -> BaseModel | None:
+    """Returns the group that a change alters; None where it replaces what is there.
+
+    It does so too if it gives another value for a knob that has one only: that of the group's kind.
+    """
+    group = getattr(knobs, name, None)
+    if not isinstance(change, Mapping) or not isinstance(group, BaseModel):
+        return None
+    for knob, field in type(group).model_fields.items():
+        kinds = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
+        if len(kinds) == 1 and change.get(knob, kinds[0]) != kinds[0]:
+            return None
+    return group
 
 
 def explain(error: ValidationError) -> str:

@@ -1,8 +1,9 @@
 """Finds families and search spaces by their names: a folder or file that exists is registered.
 
-A bare name stands for a folder in ``trainables/`` or a file in ``search_spaces/``; a dotted name
-(``my_lab.spaces.rivers``) for any module that can be imported, the working directory included. A family may also be
-a package at the top, whose name has no dot. Listing imports nothing; loading imports the one module that was named.
+A bare name stands for a folder in ``trainables/`` or a file in ``search_spaces/``, where ``lakes_depth`` is
+``lakes_depth.py`` or ``lakes/depth.py``; a dotted name (``my_lab.spaces.rivers``) for any module that can be imported,
+the working directory included. A family may also be a package at the top, whose name has no dot. Listing imports
+nothing; loading imports the one module that was named.
 """
 
 import difflib
@@ -12,7 +13,7 @@ import os
 import pkgutil
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from types import ModuleType
@@ -31,14 +32,48 @@ _PYTHONS = sys.stdlib_module_names | {"test"}
 
 def names(room: Room) -> tuple[str, ...]:
     """Returns what a room holds, sorted, without importing it: folders of families or files of spaces."""
-    package = importlib.import_module(room)
-    return tuple(
-        sorted(
-            module.name
-            for module in pkgutil.iter_modules(package.__path__)
-            if module.ispkg == (room == "trainables") and not module.name.startswith("_")
-        )
-    )
+    if room == "search_spaces":
+        return tuple(sorted(_spaces()))
+    return tuple(sorted(module.name for module in _modules(_places(room)) if module.ispkg))
+
+
+def space_name(module: str) -> str:
+    """Returns the name under which the search space of a module is asked for.
+
+    ``lakes_depth`` for both ``search_spaces.lakes.depth`` and ``search_spaces.lakes_depth``, as studies know a space
+    that lay there before; a dotted name for a module from elsewhere.
+    """
+    room, dot, rest = module.partition(".")
+    return rest.replace(".", "_") if room == "search_spaces" and dot else module
+
+
+def rewritten_spaces() -> Mapping[str, str]:
+    """Returns fingerprints of earlier texts of the search spaces, each with that of the text that does the same."""
+    same: Mapping[str, str] = importlib.import_module("search_spaces._earlier").SAME
+    return same
+
+
+def _places(room: Room) -> list[str]:
+    return list(importlib.import_module(room).__path__)
+
+
+def _modules(places: Iterable[str]) -> list[pkgutil.ModuleInfo]:
+    return [module for module in pkgutil.iter_modules(places) if not module.name.startswith("_")]
+
+
+def _spaces() -> Mapping[str, list[str]]:
+    """Returns the modules that each name of a search space could mean; more than one is an error of who asks."""
+    places = _places("search_spaces")
+    found = [module.name for module in _modules(places) if not module.ispkg]
+    for place in places:
+        for folder in sorted(os.scandir(place), key=lambda entry: entry.name) if os.path.isdir(place) else ():
+            if folder.is_dir() and folder.name.isidentifier() and not folder.name.startswith("_"):
+                inside = _modules([folder.path])
+                found += [f"{folder.name}.{module.name}" for module in inside if not module.ispkg]
+    modules: dict[str, list[str]] = {}
+    for name in dict.fromkeys(found):
+        modules.setdefault(name.replace(".", "_"), []).append(f"search_spaces.{name}")
+    return modules
 
 
 def load_module(room: Room, name: str) -> ModuleType:
@@ -49,15 +84,33 @@ def load_module(room: Room, name: str) -> ModuleType:
         SpaceError: The search space exists and raises while it is imported.
     """
     if name.endswith(".py") or "/" in name:
-        dotted = name.removesuffix(".py").strip("./").replace("/", ".")
+        dotted = space_name(name.removesuffix(".py").strip("./").replace("/", "."))
         raise DiscoveryError(
             f"a module is named with dots and without its suffix, got {name!r}; try {dotted!r}"
         )
     _look_here()
+    if room == "search_spaces" and "." not in space_name(name):
+        return _import(room, _module_of_space(space_name(name)), name)
     if "." in name or (room == "trainables" and _is_family_at_the_top(name)):
         _check_own(name)
         return _import(room, name, name)
     return _import(room, f"{room}.{name}", name)
+
+
+def _module_of_space(name: str) -> str:
+    """Returns the module that a bare name of a search space stands for.
+
+    Raises:
+        DiscoveryError: There is none, or more than one.
+    """
+    modules = _spaces().get(name, [])
+    if len(modules) > 1:
+        raise DiscoveryError(
+            f"a search space's name must stand for one file, got {name!r} for {' and '.join(modules)}; rename one"
+        )
+    if not modules:
+        raise DiscoveryError(_missing("search_spaces", f"search_spaces.{name}", name))
+    return modules[0]
 
 
 def _is_family_at_the_top(name: str) -> bool:
@@ -254,7 +307,9 @@ def _elsewhere(name: str) -> str:
 
 def _missing(room: Room, target: str, name: str) -> str:
     if "." in name:
-        hidden = _elsewhere(name) or "; run where its package lies"
+        asked_as = name.replace(".", "_")
+        hidden = f"; did you mean {asked_as!r}?" if asked_as in names(room) else _elsewhere(name)
+        hidden = hidden or "; run where its package lies"
         return f"a dotted name must be importable from here, got {target!r}{hidden}"
     what = "family" if room == "trainables" else "search space"
     nothing = _nothing(f"{what} {name!r}", f"{room}/", name, names(room))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from search_spaces import water_mae_published
+from search_spaces.water_mae import published
 from thalweg import discovery
 from thalweg.config import flat
 from thalweg.data.windows import num_windows
@@ -194,8 +194,10 @@ def test_the_published_budgets_are_epochs_of_the_published_windows() -> None:
     budgets = {
         name: count * num_windows(num_days, 30, PRESETS[name].data.stride) for name, count in epochs.items()
     }
-    assert budgets == water_mae_published.SAMPLES
     assert budgets == {"reference": 4_010, "exp1": 200_150, "exp2": 4_010}
+    assert published.study.samples == budgets["reference"]
+    assert f"preset=exp1 --samples {budgets['exp1']}" in str(published.__doc__)
+    assert f"{budgets['exp2']} samples for the other two" in " ".join(str(published.__doc__).split())
 
 
 def test_the_published_experiments_are_tried_once_each_and_evaluated_alike() -> None:

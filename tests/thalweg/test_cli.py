@@ -27,7 +27,7 @@ BROKEN_SPACES = {
     "wrong_type": (
         """
 from families.toy.config import Toy
-from thalweg.search.study import Study
+from thalweg.study import Study
 study = Study(metric="mse", mode="min", samples=64)
 def space(trial) -> Toy:
     return {"width": 3}
@@ -37,7 +37,7 @@ def space(trial) -> Toy:
     "wrong_metric": (
         """
 from families.toy.config import Toy
-from thalweg.search.study import Study
+from thalweg.study import Study
 study = Study(metric="loss", mode="min", samples=64)
 def space(trial) -> Toy:
     return Toy()
@@ -47,7 +47,7 @@ def space(trial) -> Toy:
     "wrong_knob": (
         """
 from families.toy.config import Toy
-from thalweg.search.study import Study
+from thalweg.study import Study
 study = Study(metric="mse", mode="min", samples=64)
 def space(trial) -> Toy:
     return Toy(depth=3)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import search_spaces
 from thalweg import discovery
 from thalweg.config import FamilyConfig
 from thalweg.errors import DiscoveryError, SpaceError
@@ -72,8 +73,7 @@ def test_loading_a_space_needs_neither_torch_nor_ray_nor_optuna(lab: Callable[[s
     lab(
         "wide",
         """
-        from thalweg.search.space import Trial
-        from thalweg.search.study import Study
+        from thalweg.study import Study, Trial
         from workbench.pond.config import Pond
         study = Study(metric="loss", mode="min", samples=8)
         def space(trial: Trial) -> Pond:
@@ -92,6 +92,87 @@ def test_an_unknown_space_is_named_with_the_closest_one(monkeypatch: pytest.Monk
     monkeypatch.setattr(discovery, "names", lambda room: ("quickstart", "water_mae_gb"))
     with pytest.raises(DiscoveryError, match=r"no search space 'quikstart'.*did you mean 'quickstart'"):
         discovery.load_module("search_spaces", "quikstart")
+
+
+@pytest.fixture
+def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A room of search spaces that is empty but for the one of a family's folder."""
+    folder = tmp_path / "room"
+    (folder / "lakes").mkdir(parents=True)
+    (folder / "lakes/__init__.py").touch()
+    (folder / "lakes/depth.py").write_text("answer = 42")
+    monkeypatch.setattr(search_spaces, "__path__", [str(folder)])
+    before = set(sys.modules)
+    yield folder
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
+        if name.startswith("search_spaces."):
+            vars(search_spaces).pop(name.split(".")[1], None)
+
+
+def test_spaces_are_files_and_files_in_folders_of_families(room: Path) -> None:
+    for name in ("first.py", "_hidden.py", "notes.txt", "lakes/_hidden.py", "lakes/width.py"):
+        (room / name).touch()
+    for name in ("bare", "__pycache__", ".git", "not-a-name", "lakes/deeper"):
+        (room / name).mkdir()
+        (room / name / "found.py").touch()
+    assert discovery.names("search_spaces") == ("bare_found", "first", "lakes_depth", "lakes_width")
+
+
+@pytest.mark.parametrize("name", ["lakes_depth", "search_spaces.lakes_depth", "search_spaces.lakes.depth"])
+def test_a_space_in_a_folder_is_found_by_its_name_and_by_those_of_its_module(room: Path, name: str) -> None:
+    assert discovery.load_module("search_spaces", name).__name__ == "search_spaces.lakes.depth"
+
+
+def test_a_space_that_is_not_found_is_told_the_one_in_a_folder(room: Path) -> None:
+    for name in ("lakes_dept", "search_spaces.lakes_dept", "lakes_deep"):
+        with pytest.raises(DiscoveryError, match="did you mean 'lakes_depth'"):
+            discovery.load_module("search_spaces", name)
+    with pytest.raises(DiscoveryError, match=r"got 'lakes\.depth'; did you mean 'lakes_depth'\?"):
+        discovery.load_module("search_spaces", "lakes.depth")
+    for file in ("search_spaces/lakes/depth.py", "./search_spaces/lakes/depth"):
+        with pytest.raises(DiscoveryError, match=f"got '{file}'; try 'lakes_depth'"):
+            discovery.load_module("search_spaces", file)
+
+
+@pytest.mark.parametrize("name", ["lakes", "_hidden", "search_spaces._hidden"])
+def test_neither_a_folder_nor_a_hidden_file_is_a_space(room: Path, name: str) -> None:
+    (room / "_hidden.py").touch()
+    with pytest.raises(
+        DiscoveryError, match=r"no search space '.*' in search_spaces/.*\(found: lakes_depth\)"
+    ):
+        discovery.load_module("search_spaces", name)
+
+
+def test_a_name_that_stands_for_two_files_is_refused_with_both(room: Path) -> None:
+    (room / "lakes_depth.py").touch()
+    law = (
+        "one file, got 'lakes_depth' for search_spaces.lakes_depth and search_spaces.lakes.depth; rename one"
+    )
+    with pytest.raises(DiscoveryError, match=law):
+        discovery.load_module("search_spaces", "lakes_depth")
+    assert discovery.names("search_spaces") == ("lakes_depth",)
+
+
+def test_a_broken_space_in_a_folder_is_blamed_with_its_line(room: Path) -> None:
+    file = room / "lakes/broken.py"
+    file.write_text("\nimport a_package_that_is_not_there\n")
+    with pytest.raises(SpaceError, match=rf"{file}:2: ModuleNotFoundError.*a_package_that_is_not_there"):
+        discovery.load_module("search_spaces", "lakes_broken")
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("search_spaces.quickstart", "quickstart"),
+        ("search_spaces.water_mae_masking", "water_mae_masking"),
+        ("search_spaces.water_mae.masking", "water_mae_masking"),
+        ("my_lab.spaces.x", "my_lab.spaces.x"),
+        ("search_spaces", "search_spaces"),
+    ],
+)
+def test_a_module_has_the_name_under_which_its_space_is_asked_for(module: str, name: str) -> None:
+    assert discovery.space_name(module) == name
 
 
 def test_a_file_beside_the_user_is_told_the_way_to_be_found(

@@ -451,3 +451,6 @@ PRESETS: dict[str, WaterMAE] = {
         loss_weights=_EVEN_WEIGHTS,
     ),
 }
+PRESETS["gb_small"] = PRESETS["small"].vary(
+    dataset="gb-hydrology", data={"sequence_length": 4, "stride": 4, "evaluation_stride": 4}
+)

@@ -15,7 +15,7 @@ from rich.text import Text
 from thalweg.analysis.beside import HEAD, LEGEND, Beside
 from thalweg.analysis.wording import clock, near, score
 from thalweg.config import flat, parse
-from thalweg.discovery import Family, load_family
+from thalweg.discovery import Family, load_family, space_name
 from thalweg.errors import StudyError, ThalwegError
 from thalweg.search.prepare import data_root
 from thalweg.search.records import At, StudyRecord, TrialRecord, read_study
@@ -63,7 +63,7 @@ def listing(output: Path) -> RenderableType:
 
 def _space(record: StudyRecord) -> str:
     """Returns the name under which the study's space is asked for."""
-    return str(record.definition["space"]).removeprefix("search_spaces.")
+    return space_name(str(record.definition["space"]))
 
 
 def _counts(record: StudyRecord) -> Counter[str]:

@@ -7,8 +7,9 @@ from typing import Any
 import optuna
 from optuna.trial import TrialState, create_trial
 
+from thalweg.discovery import space_name
 from thalweg.errors import ConfigError, SpaceError, StudyError
-from thalweg.search.fingerprint import fingerprint
+from thalweg.search.fingerprint import fingerprint, is_same
 from thalweg.search.recorded import RecordedTrial
 from thalweg.search.records import CHECKPOINT, DEFINITION, OUTCOME
 from thalweg.search.rungs import make_pruner
@@ -113,9 +114,18 @@ def _recorded(space: Space, params: Mapping[str, Any]) -> dict[str, Any]:
 def _change(name: str, stored: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """Returns a sentence on what has changed in a definition; empty if it is the same."""
     for key, what in _LAWS.items():
-        if stored.get(key) != now[key]:
+        if not _agrees(key, stored.get(key), now[key]):
             return f"a study keeps its {what}: {name!r} has {stored.get(key)}, got {now[key]}"
     return ""
+
+
+def _agrees(key: str, stored: Any, now: Any) -> bool:
+    """Says whether a study may go on with what is said of it: files may move, and be rewritten to the same effect."""
+    if key == "fingerprint":
+        return is_same(stored, now)
+    if key == "space" and isinstance(stored, str):
+        return space_name(stored) == space_name(now)
+    return bool(stored == now)
 
 
 def _any_trained(study: optuna.Study) -> bool:

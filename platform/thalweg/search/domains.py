@@ -16,8 +16,8 @@ from typing import Any, TypeAlias
 
 from thalweg.config import plain_scalar
 from thalweg.errors import SpaceError
+from thalweg.study import Number
 
-Number: TypeAlias = float | int  # spelt out: the type checker of the tests does not accept an int for a float
 Record: TypeAlias = bool | int | float | str | None
 
 

@@ -2,27 +2,69 @@
 
 import ast
 import hashlib
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
+from typing import TypeGuard
+
+from thalweg.discovery import rewritten_spaces
+
+_FIRST_HOMES = {"Study": "thalweg.search.study", "Trial": "thalweg.search.space"}
+"""Where the first studies imported these from: that is how they count, so that these studies go on."""
 
 
 def fingerprint(file: Path) -> str:
     """Returns 16 hexadecimal digits that change with the code of a search space.
 
-    Comments, formatting, docstrings, the settings in ``study = ...`` and the modules that the file imports do not
-    count.
+    Comments, layout, docstrings and the settings in ``study = ...`` do not count, nor do modules that the
+    file imports. A grid that is spelt out in ``study = ...`` counts: it says what the space asks.
     """
     tree = ast.parse(file.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list):
-            node.body = [item for item in body if not _is_silent(item)] or [ast.Pass()]  # type: ignore[attr-defined]
+            node.body = list(chain.from_iterable(map(_counted, body))) or [ast.Pass()]  # type: ignore[attr-defined]
     # Unparsed text and not ast.dump, which differs between versions of Python.
     return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()[:16]
 
 
-def _is_silent(node: ast.AST) -> bool:
-    if isinstance(node, ast.Expr):
-        return isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+def is_same(stored: str | None, current: str) -> bool:
+    """Says whether two fingerprints are of one text, or of two that ask and return the same."""
+    return stored == current or rewritten_spaces().get(stored or "") == current
+
+
+def _counted(node: ast.AST) -> Iterator[ast.AST]:
+    """Yields what counts of a statement."""
+    if isinstance(node, ast.ImportFrom) and node.module == "thalweg.study":
+        yield from _as_at_first(node)
+    elif _is_study(node):
+        settings = node.value.keywords if isinstance(node.value, ast.Call) else []
+        yield from (
+            ast.Expr(setting.value)
+            for setting in settings
+            if setting.arg == "grid" and not isinstance(setting.value, ast.Name)
+        )
+    elif not _is_text(node):
+        yield node
+
+
+def _as_at_first(node: ast.ImportFrom) -> Iterator[ast.ImportFrom]:
+    """Spells an import as the first studies did, one line for each module."""
+    homes = {alias.name: _FIRST_HOMES.get(alias.name, "thalweg.study") for alias in node.names}
+    for home in sorted(set(homes.values())):
+        names = [alias for alias in node.names if homes[alias.name] == home]
+        yield ast.ImportFrom(module=home, names=names, level=0)
+
+
+def _is_text(node: ast.AST) -> bool:
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
+
+
+def _is_study(node: ast.AST) -> TypeGuard[ast.Assign | ast.AnnAssign]:
     targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
     return isinstance(node, ast.Assign | ast.AnnAssign) and any(
         isinstance(target, ast.Name) and target.id == "study" for target in targets

@@ -8,7 +8,7 @@ from thalweg.contract import Metric, Task
 from thalweg.errors import ObjectiveError, ThalwegError
 from thalweg.search.domains import ChoiceSet, NumberRange
 from thalweg.search.space import Space
-from thalweg.search.study import Study
+from thalweg.study import Study
 
 
 def check_objective(

@@ -26,9 +26,9 @@ from thalweg.search.sources import Sources
 from thalweg.search.space import Space
 from thalweg.search.storage import Claim, SharedClaim, close_storage, losses, open_storage, tell_waits
 from thalweg.search.store import private_optuna
-from thalweg.search.study import Study
 from thalweg.search.study_protocol import StudyProtocol
 from thalweg.search.trial_queue import TrialQueue
+from thalweg.study import Study
 from thalweg.training import baselines
 from thalweg.training.orders import CHECKPOINTS
 from thalweg.training.places import relative

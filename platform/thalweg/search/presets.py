@@ -10,8 +10,8 @@ from thalweg.config import FamilyConfig, check
 from thalweg.contract import Metric
 from thalweg.errors import ConfigError, ObjectiveError
 from thalweg.search.datasets import existing
-from thalweg.search.space import Space, Trial
-from thalweg.search.study import Study
+from thalweg.search.space import Space
+from thalweg.study import Study, Trial
 
 NUM_EVALUATIONS = 8
 

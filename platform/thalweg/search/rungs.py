@@ -14,7 +14,7 @@ from optuna.pruners import BasePruner, NopPruner
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
-from thalweg.search.study import Study
+from thalweg.study import Study
 
 CONTINUES = "continues"  # user attribute: number of the interrupted trial that this one continues
 

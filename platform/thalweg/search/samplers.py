@@ -23,7 +23,7 @@ from optuna.samplers import (
 from optuna.trial import FrozenTrial, TrialState
 
 from thalweg.search.rungs import CONTINUES, first_numbers
-from thalweg.search.study import SamplerName, Study
+from thalweg.study import SamplerName, Study
 
 
 class ResumableSampler(BaseSampler):

@@ -16,7 +16,7 @@ from thalweg.hashing import digest
 from thalweg.search.prepare import Prepared, prepare
 from thalweg.search.sources import Sources
 from thalweg.search.space import Space
-from thalweg.search.study import Study
+from thalweg.study import Study
 from thalweg.training.orders import Report, TrialOrder, source_files
 
 FOLDER = "train"

@@ -1,14 +1,15 @@
 """Search spaces: a file with ``study = Study(...)`` and one function ``space(trial) -> Config``.
 
-To add a search space, write such a file in ``search_spaces/``; its name is the space's name and the returned
-type names the family. The function may branch on what it was given: only what it asks is searched.
+To add a search space, write such a file in ``search_spaces/FAMILY/``; ``search_spaces/lakes/depth.py`` is the space
+``lakes_depth``. The returned type names the family. The function may branch on what it was given: only what it asks is
+searched.
 """
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -16,30 +17,8 @@ from thalweg import discovery
 from thalweg.config import FamilyConfig, check, explain
 from thalweg.errors import ConfigError, SpaceError
 from thalweg.search.branches import check_branches
-from thalweg.search.domains import Number
 from thalweg.search.recorded import AskedTrial, RecordedTrial
-from thalweg.search.study import Study
-
-Choice = TypeVar("Choice")
-
-
-class Trial(Protocol):
-    """What a search space asks; Optuna, a recorded parameter set or a test answers.
-
-    Every range is finite, every step positive, and a range has a step or a logarithm. A choice is None, a bool, a
-    number, text, or a tuple, list or dict of these; a parameter has the same choices in every branch.
-    """
-
-    def suggest_float(
-        self, name: str, low: Number, high: Number, *, step: Number | None = None, log: bool = False
-    ) -> float:
-        """Asks for a number in [low, high]: on a grid of ``step``, or evenly in its logarithm."""
-
-    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
-        """Asks for a whole number in [low, high]."""
-
-    def suggest_categorical(self, name: str, choices: Sequence[Choice]) -> Choice:
-        """Asks for one of several values that have no order."""
+from thalweg.study import Study, Trial
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,6 @@
 """The space of a study that an earlier version finished; see tests/fixtures/earlier."""
 
-from thalweg.search.space import Trial
-from thalweg.search.study import Study
+from thalweg.study import Study, Trial
 from trainables.rgb_lidar.config import PRESETS, RGBLidar
 from trainables.rgb_lidar.knobs import FusionKnobs
 

@@ -29,8 +29,7 @@ SPACE = '''
     """A module docstring."""
 
     from lab.config import Toy
-    from thalweg.search.space import Trial
-    from thalweg.search.study import Study
+    from thalweg.study import Study, Trial
 
     study = Study(metric="loss", mode="min", samples=800, num_trials=30)
 

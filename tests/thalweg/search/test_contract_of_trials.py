@@ -25,8 +25,7 @@ Question = Callable[[Any], Any]
 HEAD = """
 import numpy as np
 from lab.config import Toy
-from thalweg.search.space import Trial
-from thalweg.search.study import Study
+from thalweg.study import Study, Trial
 study = Study(metric="loss", mode="min", samples=800, first_trials={first})
 
 

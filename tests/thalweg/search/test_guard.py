@@ -5,7 +5,7 @@ import pytest
 from thalweg.contract import Metric
 from thalweg.errors import ObjectiveError
 from thalweg.search.guard import check_objective
-from thalweg.search.study import Study
+from thalweg.study import Study
 
 METRICS = (
     Metric(name="skill", mode="max", unit="1", search_invariant=True, meaning="Skill against climatology."),

@@ -15,7 +15,7 @@ from kept import keep
 from thalweg.search.ledger import Evaluation, Ledger, Proposal
 from thalweg.search.rungs import Hyperband, SuccessiveHalving, make_pruner
 from thalweg.search.space import Space
-from thalweg.search.study import Study
+from thalweg.study import Study
 
 POINTS = tuple(range(100, 1000, 100))
 RUNGS = (100, 300)  # of a budget of 900, which is no rung

@@ -13,7 +13,7 @@ from thalweg.search.ledger import Evaluation, Ledger, Proposal
 from thalweg.search.records import StudyRecord
 from thalweg.search.samplers import SAMPLERS, make_sampler
 from thalweg.search.space import Space
-from thalweg.search.study import SamplerName, SchedulerName, Study
+from thalweg.study import SamplerName, SchedulerName, Study
 
 
 def run(space: Space, folder: Path) -> StudyRecord:

@@ -16,8 +16,7 @@ from trainables.water_mae.config import PRESETS, WaterMAE
 Write = Callable[[str, str], Path]
 HEAD = """
 from lab.config import Toy
-from thalweg.search.space import Trial
-from thalweg.search.study import Study
+from thalweg.study import Study, Trial
 study = Study(metric="loss", mode="min", samples=800)
 """
 
@@ -70,19 +69,19 @@ def test_first_trials_are_checked_before_anything_runs(make_space: Callable[...,
 
 def test_what_a_space_raises_is_reported_with_file_and_line(lab: Write) -> None:
     file = lab("bad", HEAD + "def space(trial: Trial) -> Toy:\n    return {}['width']\n")
-    with pytest.raises(SpaceError, match=rf"{file}:7: KeyError: 'width'"):
+    with pytest.raises(SpaceError, match=rf"{file}:6: KeyError: 'width'"):
         probe(load_space("lab.bad"))
 
 
 def test_a_configuration_that_breaks_a_law_is_reported_with_the_knob(lab: Write) -> None:
     file = lab("bad", HEAD + "def space(trial: Trial) -> Toy:\n    return Toy(dataset='d', widht=3)\n")
-    with pytest.raises(SpaceError, match=rf"{file}:7: widht: extra inputs are not permitted, got 3"):
+    with pytest.raises(SpaceError, match=rf"{file}:6: widht: extra inputs are not permitted, got 3"):
         probe(load_space("lab.bad"))
 
 
 def test_a_space_that_returns_something_else_is_refused(lab: Write) -> None:
     lab("bad", HEAD + "def space(trial: Trial) -> Toy:\n    return {'x': 1}\n")
-    with pytest.raises(SpaceError, match=r"bad.py:6: space must return Toy, got dict"):
+    with pytest.raises(SpaceError, match=r"bad.py:5: space must return Toy, got dict"):
         probe(load_space("lab.bad"))
 
 

@@ -4,7 +4,7 @@ import sys
 import pytest
 from pydantic import ValidationError
 
-from search_spaces import rgb_lidar_fusion
+from search_spaces.rgb_lidar import fusion as rgb_lidar_fusion
 from thalweg.nn.map_fusion import FUSIONS
 from trainables.rgb_lidar.config import PRESETS, RGBLidar
 from trainables.rgb_lidar.knobs import FusionKnobs
@@ -45,7 +45,7 @@ def test_channels_do_not_shrink() -> None:
     ("modules", "heavy"),
     [
         ("trainables.rgb_lidar.config", ["torch", "numpy", "PIL", "ray"]),
-        ("search_spaces.rgb_lidar_fusion, search_spaces.rgb_lidar_downsampling", ["torch", "PIL", "ray"]),
+        ("search_spaces.rgb_lidar.fusion, search_spaces.rgb_lidar.downsampling", ["torch", "PIL", "ray"]),
     ],
 )
 def test_configurations_and_spaces_import_nothing_heavy(modules: str, heavy: list[str]) -> None:

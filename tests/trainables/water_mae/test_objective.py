@@ -17,7 +17,7 @@ from trainables.water_mae.data import WaterData
 from trainables.water_mae.task import WaterMAETask
 
 SPACE = """
-from thalweg.search.study import Study
+from thalweg.study import Study
 from trainables.water_mae.config import PRESETS, DataKnobs, EvaluationKnobs, WaterMAE
 
 study = Study(metric="skill", mode="max", samples=64)

@@ -1,6 +1,5 @@
 """What the search spaces of the family ask, beyond what every space must keep."""
 
-import importlib
 import random
 from itertools import product
 from typing import Any
@@ -8,17 +7,11 @@ from typing import Any
 import pytest
 import torch
 
-from search_spaces import (
-    rgb_lidar_chain,
-    rgb_lidar_cilp,
-    rgb_lidar_data_fraction,
-    rgb_lidar_downsampling,
-    rgb_lidar_full,
-    rgb_lidar_fusion_seeds,
-    rgb_lidar_projector,
-    rgb_lidar_published,
-    rgb_lidar_published_second,
-)
+from search_spaces.rgb_lidar import chain as rgb_lidar_chain
+from search_spaces.rgb_lidar import cilp as rgb_lidar_cilp
+from search_spaces.rgb_lidar import full as rgb_lidar_full
+from search_spaces.rgb_lidar import fusion_seeds as rgb_lidar_fusion_seeds
+from search_spaces.rgb_lidar import projector as rgb_lidar_projector
 from thalweg import discovery
 from thalweg.config import check
 from thalweg.search.recorded import RecordedTrial
@@ -78,16 +71,20 @@ def test_every_cell_of_a_grid_is_another_valid_configuration_that_can_be_built(n
 
 def test_every_grid_is_tested() -> None:
     names = [name for name in discovery.names("search_spaces") if name.startswith("rgb_lidar")]
-    grids = {name for name in names if hasattr(importlib.import_module(f"search_spaces.{name}"), "GRID")}
+    grids = {name for name in names if load_space(name).study.grid is not None}
     assert grids == set(GRIDS)
 
 
 def test_the_grid_of_downsampling_holds_every_meeting_with_every_way_to_halve_maps() -> None:
-    found = {(cell["meeting"], cell["downsampling"]) for cell in rgb_lidar_downsampling.GRID}
+    space = load_space("rgb_lidar_downsampling")
+    found = {
+        (config.model.fusion_stage, config.model.fusion, config.model.downsampling)
+        for config in (space.replay(cell)[0] for cell in space.study.first_trials)
+        if isinstance(config, RGBLidar) and isinstance(config.model, FusionKnobs)
+    }
+    maps = [("intermediate", fusion) for fusion in ("add", "concat", "hadamard", "matmul")]
     ways = ["maxpool", "avgpool", "strided_extra", "strided_replace"]
-    assert found == set(product(rgb_lidar_downsampling.MEETINGS, ways))
-    fusions = [fusion for _, fusion in rgb_lidar_downsampling.MEETINGS.values()]
-    assert sorted(fusions) == ["add", "concat", "concat", "hadamard", "matmul"]
+    assert found == {(*meeting, way) for meeting, way in product([("late", "concat"), *maps], ways)}
 
 
 def test_the_published_grids_are_the_published_experiments() -> None:
@@ -104,13 +101,13 @@ def test_the_published_grids_are_the_published_experiments() -> None:
     assert set(found[:24]) == set(product([1e-4, 1e-5, 1e-6], ["cosine", "constant"]))
     assert set(found[24:]) == {(1e-4, "constant")}
     assert (first.study.samples, second.study.samples) == (15 * 2800, 20 * 2800)
-    assert len({cell["fusion"] for cell in rgb_lidar_published.GRID}) == 4
-    assert len({cell["fusion"] for cell in rgb_lidar_published_second.GRID}) == 4
+    for space in (first, second):
+        assert len({cell["fusion"] for cell in space.study.first_trials}) == 4
 
 
 def test_the_smallest_share_of_the_default_scenes_still_fills_a_batch() -> None:
-    assert rgb_lidar_data_fraction.FRACTIONS == [0.01, 0.03, 0.1, 0.3, 1.0]
     space = load_space("rgb_lidar_data_fraction")
+    assert {cell["data_fraction"] for cell in space.study.first_trials} == {0.01, 0.03, 0.1, 0.3, 1.0}
     config, _ = space.replay({"data_fraction": 0.01})
     assert config.optimization.batch_size <= 2 * round(0.01 * 1400)
 
@@ -161,7 +158,7 @@ def test_the_grid_holds_every_fusion_with_every_rate_and_seed_once() -> None:
 def test_all_models_of_the_grid_are_of_one_size() -> None:
     space = load_space("rgb_lidar_fusion_seeds")
     asked = rgb_lidar_fusion_seeds.NUM_PARAMETERS
-    for params in rgb_lidar_fusion_seeds.GRID[:12]:
+    for params in rgb_lidar_fusion_seeds.GRID.cells[:12]:
         config, _ = space.replay(params)
         with torch.device("meta"):
             model = RGBLidarTask(config).build(None)  # type: ignore[arg-type]

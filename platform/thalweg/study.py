@@ -1,0 +1,234 @@
+"""What the author of a search space imports: `Study`, the settings of a search, `Trial`, whom a space asks, and `grid`.
+
+A search space is a file with ``study = Study(...)`` and one function ``space(trial: Trial) -> Config``. It asks the
+trial for values, or a grid for the values of one of its cells::
+
+    GRID = grid(fusion=["add", "concat"], lr=[1e-3, 1e-4], seeds=3)
+    study = Study(metric="loss", mode="min", samples=4096, grid=GRID)
+
+    def space(trial: Trial) -> MyConfig:
+        cell = GRID.ask(trial)
+        return MyConfig(fusion=cell["fusion"], lr=cell["lr"], seed=cell["seed"])
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass
+from itertools import product
+from typing import Any, Literal, Protocol, Self, TypeAlias, TypeVar
+
+from pydantic import Field, InstanceOf, field_validator, model_validator
+
+from thalweg.config import Knobs, plain
+from thalweg.contract import Mode
+from thalweg.errors import SpaceError
+
+Choice = TypeVar("Choice")
+Number: TypeAlias = float | int  # spelt out: the checker that tests run under takes no int for a float
+
+
+class Trial(Protocol):
+    """What a search space asks; Optuna, a recorded parameter set or a test answers.
+
+    Every range is finite, every step positive, and a range has a step or a logarithm. A choice is None, a bool, a
+    number, text, or a tuple, list or dict of these; a parameter has the same choices in every branch.
+    """
+
+    def suggest_float(
+        self, name: str, low: Number, high: Number, *, step: Number | None = None, log: bool = False
+    ) -> float:
+        """Asks for a number in [low, high]: on a grid of ``step``, or evenly in its logarithm."""
+
+    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
+        """Asks for a whole number in [low, high]."""
+
+    def suggest_categorical(self, name: str, choices: Sequence[Choice]) -> Choice:
+        """Asks for one of several values that have no order."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """All combinations of some values: one trial for each, in the order of `cells`. `grid` makes it.
+
+    Attributes:
+        axes: Choices by name of a parameter; of a mapping the keys are asked, and `ask` returns what they stand for.
+        seeds: Seeds with which each combination is tried, 0 to seeds - 1; None leaves the seed as it is.
+    """
+
+    axes: Mapping[str, tuple[Any, ...] | Mapping[Any, Any]]
+    seeds: int | None = None
+
+    @property
+    def cells(self) -> tuple[dict[str, Any], ...]:
+        """Parameter sets of the trials: seeds vary most slowly, then the first axis; the last axis varies fastest."""
+        seeds = [] if self.seeds is None else [range(self.seeds)]
+        names = [*("seed" for _ in seeds), *self.axes]
+        return tuple(dict(zip(names, cell, strict=True)) for cell in product(*seeds, *self.axes.values()))
+
+    def ask(self, trial: Trial) -> dict[str, Any]:
+        """Asks a trial for its cell: the axes in their order, then the seed.
+
+        Returns:
+            Values by name of the parameter; the seed under ``"seed"``.
+        """
+        found: dict[str, Any] = {}
+        for name, choices in self.axes.items():
+            choice = trial.suggest_categorical(name, tuple(choices))
+            found[name] = choices[choice] if isinstance(choices, Mapping) else choice
+        if self.seeds is not None:
+            found["seed"] = trial.suggest_int("seed", 0, self.seeds - 1)
+        return found
+
+
+def grid(*, seeds: int | None = None, **axes: Iterable[Any]) -> Grid:
+    """Returns the grid of some parameters.
+
+    Args:
+        seeds: Number of seeds with which each combination is tried; ``seed`` is then a parameter too.
+        axes: Choices by name of a parameter, or a mapping of names to what they stand for.
+
+    Raises:
+        SpaceError: An axis is no list of values, or there is none.
+    """
+    if not axes and seeds is None:
+        raise SpaceError("a grid must have at least one axis, got none; try grid(lr=[1e-3, 1e-4])")
+    if seeds is not None and (seeds < 1 or "seed" in axes):
+        raise SpaceError(
+            f"seeds must be a number of at least 1 without an axis 'seed' beside it, got {seeds} and "
+            f"the axes {', '.join(axes) or 'none'}"
+        )
+    return Grid({name: _axis(name, choices) for name, choices in axes.items()}, seeds)
+
+
+def _axis(name: str, choices: Any) -> tuple[Any, ...] | Mapping[Any, Any]:
+    if isinstance(choices, str | Set) or not isinstance(choices, Iterable):
+        raise SpaceError(
+            f"an axis of a grid must be a list of values, got {choices!r} for {name!r}; try {name}=[...]"
+        )
+    axis = dict(choices) if isinstance(choices, Mapping) else tuple(plain(choice) for choice in choices)
+    if not axis:
+        raise SpaceError(f"an axis of a grid must have at least one value, got none for {name!r}")
+    return axis
+
+
+SamplerName = Literal["tpe", "random", "gp", "cmaes", "nsga2"]
+SchedulerName = Literal["successive_halving", "hyperband", "none"]
+
+
+class Study(Knobs):
+    """One search: its objective, its budget in samples seen, who proposes, who stops, and on what."""
+
+    metric: str = Field(min_length=1)
+    """Metric of the family that decides; it must be declared search-invariant."""
+    mode: Mode
+    """Whether smaller or larger is better."""
+    samples: int = Field(ge=1)
+    """Budget of a trial, in training samples seen."""
+    num_trials: int = Field(default=32, ge=1)
+    """Trials that end as complete, pruned or failed; interrupted ones do not count."""
+    num_evaluations: int = Field(default=8, ge=1)
+    """Evaluations of a trial, equally spaced over its budget; the last one lies at its end."""
+    sampler: SamplerName = "tpe"
+    """Who proposes; `gp`, `cmaes` and `nsga2` learn from complete trials only, `tpe` from pruned ones too."""
+    scheduler: SchedulerName = "successive_halving"
+    """Who stops trials early."""
+    min_samples: int | None = Field(default=None, ge=1)
+    """Samples at the first rung; None takes samples / reduction_factor**2.
+
+    A rung lies at the first evaluation at or above its number of samples.
+    """
+    reduction_factor: int = Field(default=3, ge=2, le=16)
+    """One trial in so many passes a rung; rungs grow by the same factor."""
+    num_lanes: int | Literal["auto"] = Field(default="auto")
+    """Trials that train at the same time; `auto` takes as many as the cluster holds."""
+    num_workers: int = Field(default=1, ge=1)
+    """Processes that train one trial together."""
+    cpus_per_worker: float = Field(default=1.0, ge=0)
+    """CPU cores of a worker."""
+    gpus_per_worker: float = Field(default=0.0, ge=0)
+    """GPUs of a worker."""
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    """Seed of the sampler; the seed of a trial is a knob of its configuration."""
+    num_startup_trials: int | None = Field(default=None, ge=1)
+    """Random trials before the sampler learns; None takes a quarter of the trials, at most 10."""
+    keep_checkpoints: int = Field(default=3, ge=0)
+    """Best trials whose checkpoints are kept: the newest ones and that of the best evaluation."""
+    keep_last: int = Field(default=1, ge=1)
+    """Newest checkpoints of a trial that are kept; that of its best evaluation is kept besides."""
+    max_retries: int = Field(default=2, ge=0)
+    """How often a trial whose lane or search died is tried again; it counts anew once the trial gets further."""
+    max_silence_s: float | None = Field(default=600.0, gt=0)
+    """Seconds without a new batch after which a lane's workers are ended, and others continue its trial.
+
+    A lane that was silent for longer, and then went on, may be so again: ten times its longest silence is waited
+    where that is more. None waits for ever.
+    """
+    first_trials: tuple[dict[str, Any], ...] = ()
+    """Parameter sets that are tried first; a parameter that a set leaves out is sampled."""
+    grid: InstanceOf[Grid] | None = Field(default=None, exclude=True, repr=False)
+    """Grid whose cells are the trials, in its order and none stopped early.
+
+    It gives `first_trials` and `num_trials`, and takes the sampler `random` and no scheduler unless others are named.
+    """
+
+    @model_validator(mode="before")
+    @classmethod
+    def _trials_of_a_grid(cls, settings: Any) -> Any:
+        """Takes from a grid what it says, so that records hold the trials themselves."""
+        if not isinstance(settings, dict) or not isinstance(settings.get("grid"), Grid):
+            return settings
+        for name in ("first_trials", "num_trials"):
+            if name in settings:
+                raise ValueError(f"{name} must be left out where grid gives it, got {settings[name]}")
+        cells = settings["grid"].cells
+        return {"sampler": "random", "scheduler": "none", **settings} | {
+            "first_trials": cells,
+            "num_trials": len(cells),
+        }
+
+    @field_validator("first_trials", mode="before")
+    @classmethod
+    def _without_numpy(cls, trials: Any) -> Any:
+        """Takes numpy's numbers, which JSON does not hold."""
+        return plain(trials)
+
+    @model_validator(mode="after")
+    def _laws(self) -> Self:
+        if isinstance(self.num_lanes, int) and self.num_lanes < 1:
+            raise ValueError(f"num_lanes must be at least 1 or 'auto', got {self.num_lanes}")
+        if not self.cpus_per_worker and not self.gpus_per_worker:
+            raise ValueError(
+                "a worker must book CPU cores or GPUs, got cpus_per_worker=0 and gpus_per_worker=0"
+            )
+        if self.num_evaluations > self.samples:
+            raise ValueError(
+                f"num_evaluations must be at most samples = {self.samples}, got {self.num_evaluations}"
+            )
+        if self.min_samples is not None and self.min_samples > self.samples:
+            raise ValueError(f"min_samples must be at most samples = {self.samples}, got {self.min_samples}")
+        return self
+
+    @property
+    def evaluations(self) -> tuple[int, ...]:
+        """Samples seen at each evaluation, rising, the last one at the budget."""
+        count = self.num_evaluations
+        return tuple(-(-self.samples * index // count) for index in range(1, count + 1))
+
+    @property
+    def rungs(self) -> tuple[int, ...]:
+        """Evaluations at which trials may be stopped, rising; the end of the budget is none."""
+        if self.scheduler == "none":
+            return ()
+        first = self.min_samples or math.ceil(self.samples / self.reduction_factor**2)
+        rungs: list[int] = []
+        while first < self.samples:
+            point = next(point for point in self.evaluations if point >= first)
+            if point < self.samples and point not in rungs:
+                rungs.append(point)
+            first *= self.reduction_factor
+        return tuple(rungs)
+
+    @property
+    def startup_trials(self) -> int:
+        """Random trials before the sampler learns."""
+        return self.num_startup_trials or min(10, max(1, self.num_trials // 4))

@@ -1,0 +1,83 @@
+"""What may be changed of a configuration, and what is refused at once."""
+
+from typing import Any
+
+import pytest
+
+from thalweg.config import Optimization, check
+from thalweg.errors import ConfigError
+from trainables.rgb_lidar.chain_knobs import ChainKnobs
+from trainables.rgb_lidar.config import PRESETS as PAIRS
+from trainables.rgb_lidar.knobs import FusionKnobs
+from trainables.water_mae.config import PRESETS, MaskingKnobs
+
+BASE = PRESETS["small"]
+
+
+def test_a_mapping_changes_some_knobs_of_a_group_and_leaves_the_others() -> None:
+    found = BASE.vary(seed=7, model={"dim": 32}, optimization={"lr": 1e-3})
+    assert (found.seed, found.model.dim, found.optimization.lr) == (7, 32, 1e-3)
+    again = found.vary(
+        seed=BASE.seed, model={"dim": BASE.model.dim}, optimization={"lr": BASE.optimization.lr}
+    )
+    assert again == BASE
+    assert type(found.model) is type(BASE.model)
+
+
+def test_a_group_replaces_the_one_that_is_there() -> None:
+    found = BASE.vary(masking=MaskingKnobs(image_mask_ratio=0.6), optimization=Optimization(lr=0.5))
+    assert found.masking == MaskingKnobs(image_mask_ratio=0.6)
+    assert found.optimization == Optimization(lr=0.5)
+    assert found.model == BASE.model
+
+
+def test_groups_within_groups_are_changed_too_and_can_be_varied_alone() -> None:
+    chain = PAIRS["tiny_chain"]
+    model = chain.vary(model={"stages": ("cilp",), "embedder": {"embedding_dim": 16}}).model
+    assert isinstance(model, ChainKnobs) and isinstance(chain.model, ChainKnobs)
+    assert model == chain.model.vary(stages=("cilp",), embedder={"embedding_dim": 16})
+    assert model.embedder.channels == chain.model.embedder.channels
+    assert model.projector == chain.model.projector
+
+
+def test_a_mapping_that_names_another_kind_of_model_begins_with_its_defaults() -> None:
+    chain = PAIRS["tiny"].vary(model={"kind": "chain", "stages": ("cilp",)})
+    assert chain.model == ChainKnobs(stages=("cilp",))
+    assert chain.vary(model={"kind": "fusion", "neck_dim": 16}).model == FusionKnobs(neck_dim=16)
+    assert PAIRS["tiny"].vary(model={"kind": "fusion"}) == PAIRS["tiny"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"modle": {}}, "knobs must exist, got modle; did you mean model\\? `thalweg describe`"),
+        (
+            {"model": {"image_dept": 2}, "sead": 1},
+            r"got model\.image_dept, sead; did you mean model\.image_depth, seed\?",
+        ),
+        ({"model": {"zzz": 2}}, r"got model\.zzz; `thalweg describe` lists them all"),
+        ({"model": {"image_depth": 0}}, r"model\.image_depth: input should be .* equal to 1, got 0"),
+        ({"data": {"stride": 9}}, "data: stride must be at most sequence_length, got 9 > 8"),
+        ({"seed": "one"}, "seed: .*integer.* got 'one'"),
+    ],
+)
+def test_what_is_unknown_or_out_of_its_bounds_is_refused_at_once(
+    changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        BASE.vary(**changes)
+
+
+def test_a_knob_that_another_kind_lacks_is_refused_with_its_name() -> None:
+    with pytest.raises(ConfigError, match=r"model\.chain\.neck_dim: extra inputs are not permitted"):
+        PAIRS["tiny"].vary(model={"kind": "chain", "neck_dim": 16})
+
+
+def test_laws_between_groups_are_kept() -> None:
+    with pytest.raises(ConfigError, match="must be None when decoder_type is self"):
+        BASE.vary(model={"decoder_type": "self"}, masking={"image_kept_mask_ratio": 0.2})
+
+
+def test_a_copy_with_a_misspelt_knob_is_told_the_one_that_is_meant() -> None:
+    with pytest.raises(ConfigError, match="knobs must exist, got optimisation; did you mean optimization"):
+        check(BASE.model_copy(update={"optimisation": Optimization()}))

@@ -1,0 +1,158 @@
+"""The settings of a study: evaluation points, rungs, laws across fields, and the trials of a grid."""
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from thalweg.errors import SpaceError
+from thalweg.search.recorded import RecordedTrial
+from thalweg.study import Grid, Study, grid
+
+
+def make(**changes: Any) -> Study:
+    return Study(**{"metric": "loss", "mode": "min", "samples": 900, "num_evaluations": 9, **changes})
+
+
+@given(samples=st.integers(1, 10**7), count=st.integers(1, 40))
+def test_evaluations_rise_evenly_to_the_budget(samples: int, count: int) -> None:
+    points = make(samples=samples, num_evaluations=min(count, samples)).evaluations
+    gaps = [after - before for before, after in pairwise((0, *points))]
+    assert points[-1] == samples
+    assert min(gaps) >= 1
+    assert max(gaps) - min(gaps) <= 1
+
+
+@given(
+    samples=st.integers(1, 10**6),
+    count=st.integers(1, 40),
+    factor=st.integers(2, 8),
+    first=st.one_of(st.none(), st.integers(1, 10**6)),
+)
+def test_rungs_are_evaluations_before_the_end_and_rise(
+    samples: int, count: int, factor: int, first: int | None
+) -> None:
+    study = make(
+        samples=samples,
+        num_evaluations=min(count, samples),
+        reduction_factor=factor,
+        min_samples=None if first is None else min(first, samples),
+    )
+    assert set(study.rungs) <= set(study.evaluations[:-1])
+    assert list(study.rungs) == sorted(set(study.rungs))
+
+
+def test_rungs_grow_by_the_reduction_factor() -> None:
+    assert make(min_samples=100).rungs == (100, 300)
+
+
+def test_the_first_rung_is_a_ninth_of_the_budget_by_default() -> None:
+    assert make().rungs == (100, 300)
+    assert make(samples=800, num_evaluations=8).rungs == (100, 300)
+
+
+def test_a_study_without_a_scheduler_has_no_rungs() -> None:
+    assert make(scheduler="none").rungs == ()
+
+
+@pytest.mark.parametrize(("num_trials", "expected"), [(1, 1), (16, 4), (400, 10)])
+def test_a_quarter_of_the_trials_starts_at_random(num_trials: int, expected: int) -> None:
+    assert make(num_trials=num_trials).startup_trials == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "law"),
+    [
+        ({"num_evaluations": 901}, "num_evaluations must be at most samples = 900, got 901"),
+        ({"min_samples": 901}, "min_samples must be at most samples = 900, got 901"),
+        ({"num_lanes": 0}, "num_lanes must be at least 1 or 'auto', got 0"),
+        ({"cpus_per_worker": 0}, "must book CPU cores or GPUs, got cpus_per_worker=0 and gpus_per_worker=0"),
+        ({"sampler": "grid"}, "Input should be 'tpe'"),
+        ({"epochs": 3}, "Extra inputs are not permitted"),
+    ],
+)
+def test_a_study_that_breaks_a_law_is_refused(changes: dict[str, Any], law: str) -> None:
+    with pytest.raises(ValidationError, match=law):
+        make(**changes)
+
+
+def test_every_setting_has_a_sentence() -> None:
+    assert [name for name, field in Study.model_fields.items() if not field.description] == []
+
+
+TWO_RATES = grid(lr=[1e-3, 1e-4], fusion={"late": ("late", 1), "maps": ("intermediate", 2)}, seeds=2)
+
+
+def test_a_grid_holds_each_combination_once_and_its_last_axis_varies_fastest() -> None:
+    assert [tuple(cell.items()) for cell in TWO_RATES.cells] == [
+        (("seed", seed), ("lr", lr), ("fusion", fusion))
+        for seed in (0, 1)
+        for lr in (1e-3, 1e-4)
+        for fusion in ("late", "maps")
+    ]
+
+
+def test_a_space_gets_the_values_of_its_cell_and_what_names_stand_for() -> None:
+    trial = RecordedTrial({"lr": 1e-4, "fusion": "maps", "seed": 1})
+    assert TWO_RATES.ask(trial) == {"lr": 1e-4, "fusion": ("intermediate", 2), "seed": 1}
+    assert trial.params == {"lr": 1e-4, "fusion": "maps", "seed": 1}
+    assert [str(domain) for domain in trial.asked.values()] == [
+        "one of 0.001, 0.0001",
+        "one of late, maps",
+        "in [0, 1]",
+    ]
+
+
+def test_a_grid_of_seeds_alone_repeats_one_configuration() -> None:
+    assert grid(seeds=3).cells == ({"seed": 0}, {"seed": 1}, {"seed": 2})
+
+
+def test_values_of_numpy_become_python_s_own() -> None:
+    (first, second) = grid(lr=np.array([0.5, 0.25])).cells
+    assert (first, second) == ({"lr": 0.5}, {"lr": 0.25})
+    assert type(first["lr"]) is float
+
+
+def test_a_study_of_a_grid_is_a_study_with_its_cells_as_first_trials() -> None:
+    spelt = make(first_trials=TWO_RATES.cells, num_trials=8, sampler="random", scheduler="none")
+    study = make(grid=TWO_RATES)
+    assert study.model_dump() == spelt.model_dump()
+    assert study.model_dump_json() == spelt.model_dump_json()
+    assert study.rungs == ()
+    named = make(grid=TWO_RATES, scheduler="hyperband", sampler="tpe")
+    assert (named.scheduler, named.sampler) == ("hyperband", "tpe")
+
+
+@pytest.mark.parametrize(("name", "value"), [("num_trials", 8), ("first_trials", ({"lr": 1e-3},))])
+def test_what_a_grid_says_is_not_said_twice(name: str, value: Any) -> None:
+    with pytest.raises(ValidationError, match=f"{name} must be left out where grid gives it, got"):
+        make(grid=TWO_RATES, **{name: value})
+
+
+@pytest.mark.parametrize(
+    ("axes", "law"),
+    [
+        ({}, "a grid must have at least one axis, got none"),
+        ({"lr": []}, "must have at least one value, got none for 'lr'"),
+        ({"fusion": "late"}, "must be a list of values, got 'late' for 'fusion'"),
+        ({"fusion": {"late"}}, "must be a list of values, got {'late'} for 'fusion'"),
+        (
+            {"lr": [1.0], "seeds": 0},
+            "seeds must be a number of at least 1 without an axis 'seed' beside it, got 0",
+        ),
+        ({"seed": [1, 2], "seeds": 2}, "without an axis 'seed' beside it, got 2 and the axes seed"),
+    ],
+)
+def test_a_grid_without_a_list_of_values_is_refused(axes: dict[str, Any], law: str) -> None:
+    with pytest.raises(SpaceError, match=law):
+        grid(**axes)
+
+
+def test_a_study_takes_nothing_else_for_a_grid() -> None:
+    assert isinstance(TWO_RATES, Grid)
+    with pytest.raises(ValidationError, match="grid"):
+        make(grid={"lr": [1e-3, 1e-4]})
