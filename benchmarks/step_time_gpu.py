@@ -20,7 +20,7 @@ from thalweg.errors import ConfigError
 from trainables.water_mae.task import WaterMAETask
 
 NUM_ROUNDS, NUM_WARM_UP, NUM_STEPS = 2, 3, 8
-MOST_DIFFERENCE = 5e-5
+MAX_DIFFERENCE = 5e-5
 NUM_CHECKED_DAYS = 10
 SHAPES = ((8192, 8192, 8192), (4096, 4096, 4096), (27360, 256, 1024), (27360, 1024, 256), (126272, 256, 768))
 """Rows, columns and inner sizes: square ones, and those of the layers for 16 windows."""
@@ -120,7 +120,7 @@ def measure(num_days: int, size: int) -> list[dict[str, Any]]:
     device = torch.device("cuda", torch.cuda.current_device())
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     difference = largest_difference(NUM_CHECKED_DAYS, 2, device)
-    if difference >= MOST_DIFFERENCE:
+    if difference >= MAX_DIFFERENCE:
         raise ConfigError(f"the arms must compute the same, got losses that differ by {difference}")
     rates, found = [], dict[str, list[tuple[float, float]]]({arm: [] for arm in ARMS})
     for _ in range(NUM_ROUNDS):

@@ -59,7 +59,7 @@ ERROR: Mapping[Precision, float] = {"fp32": 1e-3, "bf16": 0.02, "fp16": 0.003}
 It may be larger where already the fp32 gradient at rounded weights is another: embeddings of an untrained network that
 are all but alike differ by less than half precision tells apart, and a contrastive loss lives of these differences.
 """
-MOST_AMPLIFIED = 30
+MAX_AMPLIFICATION = 30
 """Roundings of a pass, activations and all, as a multiple of that of the weights alone."""
 SCALE = 128.0
 """Loss scale in fp16."""
@@ -273,7 +273,7 @@ def test_a_preset_trains_in_every_precision_at_every_zero_stage(
     for precision, most in ERROR.items():
         plain = bench.plain(precision)
         if (error := error_of(plain, reference)) >= most:
-            most = MOST_AMPLIFIED * error_of(bench.plain("fp32", rounded=precision), reference)
+            most = MAX_AMPLIFICATION * error_of(bench.plain("fp32", rounded=precision), reference)
             assert error < most, precision
         for zero_stage in range(4):
             found, report = bench.gradient(precision=precision, zero_stage=zero_stage)

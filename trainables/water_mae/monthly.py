@@ -204,12 +204,12 @@ def _in_millimetres(rows: SeriesTable, path: Path, areas: pd.Series) -> SeriesTa
     columns = {name: values for name, values in rows.columns.items() if name != _DISCHARGE}
     discharge = rows.columns[_DISCHARGE]
     flow = (discharge * (_MM_PER_DAY / area)).astype(np.float32)
-    most = PLAUSIBLE["river_flow"][0].high
-    beyond = np.flatnonzero((flow > most) & (discharge <= DISCHARGE.high))
+    bound = PLAUSIBLE["river_flow"][0].high
+    beyond = np.flatnonzero((flow > bound) & (discharge <= DISCHARGE.high))
     if beyond.size:
         row = beyond[0]
         raise DataError(
-            f"riverflow must be at most {most:g} mm/day, got {flow[row]:g} for {rows.gauges[row]} on {rows.days[row]} "
+            f"riverflow must be at most {bound:g} mm/day, got {flow[row]:g} for {rows.gauges[row]} on {rows.days[row]} "
             f"from a {_DISCHARGE} of {discharge[row]:g} m3/s and a catchment-area of {area[row]:g} km2 in {path}, and "
             f"{beyond.size - 1} more; correct the area or the flow"
         )

@@ -150,8 +150,8 @@ def _scale(values: np.ndarray, name: str) -> Normalize:
 
 def _symmetric(values: np.ndarray) -> Normalize:
     known = np.abs(values[np.isfinite(values)])
-    most = float(np.quantile(known, 0.99)) if known.size else 1.0
-    return Normalize(-max(most, 1e-6), max(most, 1e-6))
+    largest = float(np.quantile(known, 0.99)) if known.size else 1.0
+    return Normalize(-max(largest, 1e-6), max(largest, 1e-6))
 
 
 def _drawer(data: WaterData, name: str) -> tuple[Draw, Callable[[Axes, np.ndarray], object]]:
