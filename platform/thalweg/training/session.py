@@ -261,7 +261,7 @@ class Session:
 
     def _train_until(self, due: int) -> tuple[tuple[int, dict[str, float]], ...]:
         curve = Curve(due, max((due - self._samples) // self.order.num_curve_points, 1), self._samples)
-        engine.train_mode(self._module)
+        engine.train_mode(self._module.model, self._plan.stages[self._stage])
         pending: Future[list[Batch]] | None = None
         while self._samples < due:
             self._enter_stage(curve)
@@ -386,7 +386,7 @@ class Session:
         self._stage = number
         self._module = self._wrap(model)
         self._engine = self._start_stage()
-        engine.train_mode(self._module)
+        engine.train_mode(self._module.model, self._plan.stages[self._stage])
 
     def _evaluate(self) -> dict[str, float]:
         self._engine.eval()
