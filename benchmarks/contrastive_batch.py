@@ -201,7 +201,7 @@ def joint_step(scene: Scene, count: int, micro: int) -> tuple[Any, Callable[[], 
     positions = layout.positions(0, 0)
     batches = joint.MicroBatches(
         count=len(positions),
-        draw=lambda number: scene.draw(positions[number], layout.micro_batch_size),
+        draw=lambda number: scene.draw(positions[number].start, len(positions[number])),
         seed=world.seed,
         executor=ThreadPoolExecutor(1),
     )

@@ -127,7 +127,7 @@ def _read(folder: Path) -> State | None:
 
 def _alike(state: State, present: State) -> bool:
     """Whether a checkpoint is of the same trial; those of an earlier version do not name their study."""
-    return state.config == present.config and state.study in (FROM_BEFORE, present.study)
+    return state.is_of(present.config) and state.study in (FROM_BEFORE, present.study)
 
 
 def _link(source: Path, target: Path) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from thalweg.config import Optimization
 from thalweg.contract import ParameterGroup, Progress, Stage, Task
 from thalweg.errors import ConfigError
-from thalweg.training import half_precision
+from thalweg.training import half_precision, sync_batch_norm
 from thalweg.training.deepspeed_json import deepspeed_config
 from thalweg.training.quiet_deepspeed import deepspeed
 from thalweg.training.stream import Layout
@@ -137,6 +137,7 @@ def start(module: TaskModule, stage: Stage, knobs: Optimization, layout: Layout)
     Weights and optimizer state are those that the module and no step give, at every ZeRO stage.
     """
     groups = parameter_groups(module.model, stage, knobs.lr)
+    sync_batch_norm.fit(module.model)
     half_precision.fit(module.model, knobs.precision)
     engine, *_ = deepspeed.initialize(
         model=module,

@@ -20,7 +20,7 @@ from thalweg.contract import Mode, SplitName, Task
 from thalweg.data.finite import first_non_finite
 from thalweg.errors import ConfigError, NonFiniteError
 from thalweg.hashing import splitmix64
-from thalweg.training import baselines, checkpoint, engine, gradient, joint
+from thalweg.training import baselines, buffers, checkpoint, engine, gradient, joint
 from thalweg.training.ahead import drawer, ready_to_travel
 from thalweg.training.arriving import Arriving
 from thalweg.training.curve import Curve
@@ -280,9 +280,9 @@ class Session:
         positions = self._layout.positions(start, self._world.rank)
         return self._prefetch.submit(lambda: [self._draw(position) for position in positions])
 
-    def _draw(self, position: int) -> Batch:
+    def _draw(self, positions: range) -> Batch:
         joint = self._plan.stages[self._stage].joint
-        indices, keys = self._streams[joint].take(position, self._layout.micro_batch_size)
+        indices, keys = self._streams[joint].take(positions.start, len(positions))
         batch = ready_to_travel(self.task.training_batch(self.data, indices, keys), self._world.device)
         self._world.beats.add()
         return batch
@@ -364,8 +364,8 @@ class Session:
         found = first_non_finite(self._draw(position) for position in positions)
         if found is not None:
             joint = self._plan.stages[self._stage].joint
-            position = positions[found.batch]
-            indices, _ = self._streams[joint].take(position, self._layout.micro_batch_size)
+            broken = positions[found.batch]
+            indices, _ = self._streams[joint].take(broken.start, len(broken))
             advice = f"mend the data: {found} (sample {indices[found.index[0]]} of train)"
         else:
             advice = "lower lr, or clip_norm, or the loss weights"
@@ -390,6 +390,7 @@ class Session:
 
     def _evaluate(self) -> dict[str, float]:
         self._engine.eval()
+        buffers.unite(self._module, self._world)  # what is saved after it is what was evaluated
         return self._evaluate_with(lambda batch: self._engine(batch, None))
 
     def _evaluate_with(

@@ -16,6 +16,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from thalweg import discovery
+from thalweg.config import alike
+from thalweg.errors import ThalwegError
 from thalweg.training.orders import Report
 from thalweg.training.places import relative
 
@@ -72,6 +75,16 @@ class State:
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"it lacks {error}") from error
+
+    def is_of(self, config: Mapping[str, Any]) -> bool:
+        """Whether the checkpoint is of a configuration, which may have been recorded by another version."""
+        if self.config == config:
+            return True
+        try:
+            config_type = discovery.load_family(self.family).config_type
+        except ThalwegError:
+            return False
+        return alike(config_type, self.config, config)
 
     def write(self, folder: Path, place: Path) -> None:
         """Completes a checkpoint whose other files are written.
@@ -141,7 +154,7 @@ def newest_whole(trials: Mapping[Path, Collection[str]], config: Mapping[str, An
         except (OSError, ValueError) as error:
             skipped[folder] = f"the checkpoint {name} is damaged ({STATE}: {error})"
             continue
-        if state.config != config:
+        if not state.is_of(config):
             continue
         if state.study not in studies:
             skipped[folder] = f"the checkpoint {name} is of another study with this name"
