@@ -197,11 +197,11 @@ def joint_step(scene: Scene, count: int, micro: int) -> tuple[Any, Callable[[], 
     layout = Layout.of(count, micro, 1)
     module = TaskModule(task, scene.network, joint=True)
     engine = start(module, task.stages()[0], task.config.optimization, layout)
-    train_mode(module)
+    train_mode(module.model, task.stages()[0])
     positions = layout.positions(0, 0)
     batches = joint.MicroBatches(
         count=len(positions),
-        draw=lambda number: scene.draw(positions[number], layout.micro_batch_size),
+        draw=lambda number: scene.draw(positions[number].start, len(positions[number])),
         seed=world.seed,
         executor=ThreadPoolExecutor(1),
     )

@@ -206,7 +206,7 @@ class Bench:
         for weight in model.parameters():
             weight.data = weight.data.to(DTYPES[rounded]).to(DTYPES[precision])
         session._engine = Alone(session._module, SCALE if precision == "fp16" else 1.0)
-        engine.train_mode(session._module)
+        engine.train_mode(session._module.model, session._plan.stages[0])
         session._seed(0)
         if session._plan.stages[0].joint:
             session._joint_backward()

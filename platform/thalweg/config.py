@@ -6,7 +6,7 @@ where there is one, and a sentence (an attribute docstring below the field).
 
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, Self, TypeVar, get_args, get_origin
+from typing import Any, ClassVar, Literal, Self, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -19,6 +19,9 @@ class Knobs(BaseModel):
     """A frozen group of knobs; unknown names are refused, docstrings become descriptions."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+    added: ClassVar[frozenset[str]] = frozenset()
+    """Knobs that came later; at their defaults they do not count in `identity`."""
 
     def idle(self) -> tuple[str, ...]:
         """Names knobs of this group that change nothing in this configuration, such as those of a stage it lacks.
@@ -47,16 +50,23 @@ class Knobs(BaseModel):
 
 
 class Optimization(Knobs):
-    """AdamW, its schedule, and how a global batch is spread over workers."""
+    """The optimizer, its schedule, and how a global batch is spread over workers."""
 
+    added: ClassVar[frozenset[str]] = frozenset({"optimizer", "momentum"})
+
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    """AdamW (Loshchilov & Hutter, arXiv:1711.05101), or stochastic gradient descent with momentum as torch has it."""
     lr: float = Field(1e-4, gt=0, le=1)
     """Peak learning rate."""
     weight_decay: float = Field(0.05, ge=0, le=1)
-    """Decoupled weight decay of AdamW (Loshchilov & Hutter, arXiv:1711.05101)."""
+    """Decoupled weight decay of AdamW; with sgd coupled, that is added to the gradient as an L2 penalty's, so that
+    momentum multiplies it: 1e-4 is usual there."""
+    momentum: float = Field(0.9, ge=0, lt=1)
+    """Share of the last step's direction that sgd keeps; 0 is plain descent."""
     beta1: float = Field(0.9, ge=0, lt=1)
-    """Decay of the first-moment average."""
+    """Decay of AdamW's first-moment average."""
     beta2: float = Field(0.95, ge=0, lt=1)
-    """Decay of the second-moment average."""
+    """Decay of AdamW's second-moment average."""
     eps: float = Field(1e-8, gt=0)
     """Added to the denominator of AdamW."""
     clip_norm: float = Field(1.0, ge=0)
@@ -74,7 +84,8 @@ class Optimization(Knobs):
     """Most samples per worker and forward pass; None takes the worker's whole share of the batch.
 
     Accumulation is derived, so the result does not depend on it beyond rounding, unless a layer draws or averages
-    within a pass, such as dropout or a batch norm.
+    within a pass, such as dropout or a batch norm: in training it normalises by the micro-batch of its worker.
+    Its running statistics are pooled over the workers before each evaluation.
     """
     precision: Precision = "fp32"
     """Number format of forward and backward; losses are computed in fp32."""
@@ -82,12 +93,21 @@ class Optimization(Knobs):
     """DeepSpeed ZeRO stage (arXiv:1910.02054): what is sharded over the workers."""
 
     def idle(self) -> tuple[str, ...]:
-        """Names the last learning rate of a constant one."""
-        return ("min_lr_ratio",) if self.lr_schedule == "constant" else ()
+        """Names the knobs of the other optimizer, and the last learning rate of a constant one."""
+        others = ("momentum",) if self.optimizer == "adamw" else ("beta1", "beta2", "eps")
+        return others + (("min_lr_ratio",) if self.lr_schedule == "constant" else ())
 
     @model_validator(mode="after")
     def _no_knob_is_idle(self) -> Self:
-        if self.idle() and self.min_lr_ratio:
+        fields = type(self).model_fields
+        for name in self.idle():
+            default, value = fields[name].default, getattr(self, name)
+            if name != "min_lr_ratio" and value != default:
+                raise ValueError(
+                    f"{name} must be left at {default:g} with the optimizer {self.optimizer!r}, for it would change "
+                    f"nothing, got {value:g}; leave it out, or take the other optimizer"
+                )
+        if "min_lr_ratio" in self.idle() and self.min_lr_ratio:
             raise ValueError(
                 "min_lr_ratio must be 0 unless lr_schedule falls, for it would change nothing, got "
                 f"{self.min_lr_ratio:g} with 'constant'; leave it out, or take cosine or onecycle"
@@ -155,6 +175,26 @@ def parse(config_type: type[C], values: dict[str, Any]) -> C:
         return config_type.model_validate(values)
     except ValidationError as error:
         raise ConfigError(explain(error)) from None
+
+
+def alike(config_type: type[C], one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two recorded configurations train alike: a knob that an older record lacks has its default."""
+    if one == other:
+        return True
+    try:
+        return parse(config_type, dict(one)) == parse(config_type, dict(other))
+    except ConfigError:  # of a version that knew other knobs
+        return False
+
+
+def identity(config: Knobs) -> dict[str, Any]:
+    """Returns a configuration as JSON by which a training is known, the same before and after knobs were added."""
+    values = config.model_dump(mode="json")
+    for name in type(config).added:
+        if getattr(config, name) == type(config).model_fields[name].default:
+            del values[name]
+    groups = {name: value for name, value in vars(config).items() if isinstance(value, Knobs)}
+    return values | {name: identity(group) for name, group in groups.items()}
 
 
 def check(config: C) -> C:

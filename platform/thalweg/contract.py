@@ -99,12 +99,16 @@ class Stage:
         groups: Which parameters train.
         joint: Whether the loss joins the samples of a global batch: `Task.embed` and `Task.joint_losses` compute
             it instead of `Task.losses`.
+        frozen: Beginnings of the names of modules that stay in evaluation mode, which no group may train. A module
+            without parameters, such as a batch norm without affine ones beside a frozen encoder, is frozen by its name
+            alone.
     """
 
     name: str = "train"
     share: float = 1.0
     groups: tuple[ParameterGroup, ...] = (ParameterGroup(),)
     joint: bool = False
+    frozen: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

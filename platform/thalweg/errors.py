@@ -16,7 +16,7 @@ ThalwegError
     LaneDiedError      a lane whose workers are gone
 
 A message states the law, then the value, then the way out, in lower case and without a full stop:
-``batch_size must be a multiple of the lane's 2 workers, got 7; try 6 or 8``.
+``batch_size must be at least the lane's number of workers, 4, got 3; try 4, or fewer workers``.
 Each class is also the built-in exception that it specialises, so that ``except ValueError`` holds.
 """
 

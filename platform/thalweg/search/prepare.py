@@ -95,7 +95,8 @@ def _prepare(
     make_world(family, folder, config.dataset, tell)
     with torch.device("meta"):
         task.build(None)  # refuses what only the model can know, such as the name of a fusion
-    Layout.of(config.optimization.batch_size, None, space.study.num_workers)
+    knobs = config.optimization
+    Layout.of(knobs.batch_size, knobs.micro_batch_size, space.study.num_workers)
     began = time.perf_counter()
     data = task.open(folder)
     seconds = time.perf_counter() - began

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from thalweg.config import FamilyConfig
+from thalweg.config import FamilyConfig, identity
 from thalweg.errors import OutputError
 from thalweg.hashing import digest
 from thalweg.search.prepare import Prepared, prepare
@@ -89,7 +89,7 @@ def choose(
 def _name(config: FamilyConfig, study: Study, prepared: Prepared, present: Sources) -> str:
     """Names a training by all that its result depends on; one that starts from a better trial is another."""
     facts = {
-        "config": config.model_dump(mode="json"),
+        "config": identity(config),
         "evaluations": study.evaluations,
         "protocol": prepared.facts["protocol_hash"],
     }

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from thalweg.config import Optimization
 from thalweg.contract import ParameterGroup, Progress, Stage, Task
 from thalweg.errors import ConfigError
-from thalweg.training import half_precision
+from thalweg.training import half_precision, sync_batch_norm
 from thalweg.training.deepspeed_json import deepspeed_config
 from thalweg.training.quiet_deepspeed import deepspeed
 from thalweg.training.stream import Layout
@@ -71,10 +71,10 @@ def check_precision(knobs: Optimization) -> None:
 def parameter_groups(model: nn.Module, stage: Stage, lr: float) -> list[dict[str, Any]]:
     """Splits the trainable parameters of a stage into optimizer groups and freezes all others.
 
-    The longest matching prefix decides. Modules whose parameters are all frozen go into evaluation mode.
+    The longest matching prefix decides.
 
     Raises:
-        ConfigError: A prefix matches no parameter.
+        ConfigError: A prefix matches no parameter, or modules that are to be frozen are not there or train.
     """
     groups = {group.prefix: group for group in stage.groups}
     parameters: dict[str, list[nn.Parameter]] = {prefix: [] for prefix in groups}
@@ -86,6 +86,7 @@ def parameter_groups(model: nn.Module, stage: Stage, lr: float) -> list[dict[str
     for prefix, members in parameters.items():
         if not members:
             raise ConfigError(f"stage {stage.name!r} trains no parameter that begins with {prefix!r}")
+    _check_frozen(model, stage)
     return [_group(group, parameters[prefix], lr) for prefix, group in groups.items()]
 
 
@@ -95,13 +96,39 @@ def _group(group: ParameterGroup, parameters: list[nn.Parameter], lr: float) -> 
     return {"params": parameters, "lr": lr * group.lr_scale, "lr_scale": group.lr_scale, **decay}
 
 
-def train_mode(model: nn.Module) -> None:
-    """Puts a model into training mode, but leaves modules that hold only frozen parameters in evaluation mode."""
+def _check_frozen(model: nn.Module, stage: Stage) -> None:
+    """Refuses frozen modules that are not there, or of which a parameter has just been given to a group."""
+    for prefix in stage.frozen:
+        found = _frozen(model, (prefix,))
+        if not found:
+            raise ConfigError(
+                f"frozen modules of a stage must exist, got {prefix!r} in stage {stage.name!r}, with which no module's "
+                "name begins; name one that the model has"
+            )
+        for name, module in found.items():
+            trained = [own for own, weight in module.named_parameters() if weight.requires_grad]
+            if trained:
+                raise ConfigError(
+                    f"frozen modules of a stage must not train, got {prefix!r} in stage {stage.name!r}, where a group "
+                    f"trains {name}.{trained[0]}; name narrower prefixes in groups, or leave it out of frozen"
+                )
+
+
+def _frozen(model: nn.Module, prefixes: tuple[str, ...]) -> dict[str, nn.Module]:
+    """Returns the modules whose names begin with a prefix; one with several names under each of them."""
+    named = model.named_modules(remove_duplicate=False)
+    return {name: module for name, module in named if name and name.startswith(prefixes)}
+
+
+def train_mode(model: nn.Module, stage: Stage) -> None:
+    """Puts a model into training mode, but for modules that are frozen or hold only frozen parameters."""
     model.train()
     for module in model.modules():
         parameters = list(module.parameters())
         if parameters and not any(parameter.requires_grad for parameter in parameters):
             module.eval()
+    for module in _frozen(model, stage.frozen).values():
+        module.eval()
 
 
 def start(module: TaskModule, stage: Stage, knobs: Optimization, layout: Layout) -> DeepSpeedEngine:
@@ -110,6 +137,7 @@ def start(module: TaskModule, stage: Stage, knobs: Optimization, layout: Layout)
     Weights and optimizer state are those that the module and no step give, at every ZeRO stage.
     """
     groups = parameter_groups(module.model, stage, knobs.lr)
+    sync_batch_norm.fit(module.model)
     half_precision.fit(module.model, knobs.precision)
     engine, *_ = deepspeed.initialize(
         model=module,

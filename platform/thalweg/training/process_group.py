@@ -90,6 +90,16 @@ class World:
         dist.all_gather(everyone, padded)
         return tuple(rows[:count] for rows, count in zip(everyone, counts, strict=True))
 
+    def broadcast(self, values: Tensor) -> Tensor:
+        """Copies the first worker's tensor to all, in place, and returns it where it lies.
+
+        Args:
+            values: Any shape, on the worker's device; equal on all workers. Every worker must call.
+        """
+        if self.size > 1:
+            dist.broadcast(values, src=0)
+        return values
+
     def all_agree(self, fine: bool) -> bool:
         """Whether every worker says so: the way to take a decision that all ranks share."""
         return int(self.sum(torch.tensor(int(not fine)))) == 0

@@ -20,7 +20,7 @@ from thalweg.contract import Mode, SplitName, Task
 from thalweg.data.finite import first_non_finite
 from thalweg.errors import ConfigError, NonFiniteError
 from thalweg.hashing import splitmix64
-from thalweg.training import baselines, checkpoint, engine, gradient, joint
+from thalweg.training import baselines, buffers, checkpoint, engine, gradient, joint
 from thalweg.training.ahead import drawer, ready_to_travel
 from thalweg.training.arriving import Arriving
 from thalweg.training.curve import Curve
@@ -261,7 +261,7 @@ class Session:
 
     def _train_until(self, due: int) -> tuple[tuple[int, dict[str, float]], ...]:
         curve = Curve(due, max((due - self._samples) // self.order.num_curve_points, 1), self._samples)
-        engine.train_mode(self._module)
+        engine.train_mode(self._module.model, self._plan.stages[self._stage])
         pending: Future[list[Batch]] | None = None
         while self._samples < due:
             self._enter_stage(curve)
@@ -280,9 +280,9 @@ class Session:
         positions = self._layout.positions(start, self._world.rank)
         return self._prefetch.submit(lambda: [self._draw(position) for position in positions])
 
-    def _draw(self, position: int) -> Batch:
+    def _draw(self, positions: range) -> Batch:
         joint = self._plan.stages[self._stage].joint
-        indices, keys = self._streams[joint].take(position, self._layout.micro_batch_size)
+        indices, keys = self._streams[joint].take(positions.start, len(positions))
         batch = ready_to_travel(self.task.training_batch(self.data, indices, keys), self._world.device)
         self._world.beats.add()
         return batch
@@ -364,8 +364,8 @@ class Session:
         found = first_non_finite(self._draw(position) for position in positions)
         if found is not None:
             joint = self._plan.stages[self._stage].joint
-            position = positions[found.batch]
-            indices, _ = self._streams[joint].take(position, self._layout.micro_batch_size)
+            broken = positions[found.batch]
+            indices, _ = self._streams[joint].take(broken.start, len(broken))
             advice = f"mend the data: {found} (sample {indices[found.index[0]]} of train)"
         else:
             advice = "lower lr, or clip_norm, or the loss weights"
@@ -386,10 +386,11 @@ class Session:
         self._stage = number
         self._module = self._wrap(model)
         self._engine = self._start_stage()
-        engine.train_mode(self._module)
+        engine.train_mode(self._module.model, self._plan.stages[self._stage])
 
     def _evaluate(self) -> dict[str, float]:
         self._engine.eval()
+        buffers.unite(self._module, self._world)  # what is saved after it is what was evaluated
         return self._evaluate_with(lambda batch: self._engine(batch, None))
 
     def _evaluate_with(

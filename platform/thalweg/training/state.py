@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from thalweg import discovery
-from thalweg.config import parse
+from thalweg.config import alike
 from thalweg.errors import ThalwegError
 from thalweg.training.orders import Report
 from thalweg.training.places import relative
@@ -77,18 +77,14 @@ class State:
             raise ValueError(f"it lacks {error}") from error
 
     def is_of(self, config: Mapping[str, Any]) -> bool:
-        """Says whether the checkpoint is of a configuration; a knob that its version lacked counts as its default.
-
-        Args:
-            config: The configuration as JSON.
-        """
+        """Whether the checkpoint is of a configuration, which may have been recorded by another version."""
         if self.config == config:
             return True
         try:
-            family = discovery.load_family(self.family)
-            return parse(family.config_type, dict(self.config)).model_dump(mode="json") == config
-        except ThalwegError:  # the family is gone, or the values are none of its own any more
+            config_type = discovery.load_family(self.family).config_type
+        except ThalwegError:
             return False
+        return alike(config_type, self.config, config)
 
     def write(self, folder: Path, place: Path) -> None:
         """Completes a checkpoint whose other files are written.

@@ -6,6 +6,7 @@ a sampler's whole state is the number of samples seen.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -71,9 +72,11 @@ class SampleStream:
 class Layout:
     """How one global batch is cut: every worker trains ``accumulation`` micro-batches per optimizer step.
 
+    Workers must step alike, so that each has as many micro-batches as any other. Their sizes differ by at most one.
+
     Attributes:
         batch_size: Samples per optimizer step over all workers.
-        micro_batch_size: Samples per worker and forward pass.
+        micro_batch_size: Samples per worker and forward pass, at most.
         accumulation: Forward passes per optimizer step.
         world_size: Number of workers.
     """
@@ -85,23 +88,36 @@ class Layout:
 
     @classmethod
     def of(cls, batch_size: int, most: int | None, world_size: int) -> "Layout":
-        """Derives the largest micro-batch not above ``most`` that divides a worker's share.
+        """Derives the fewest micro-batches of at most ``most`` samples; None takes a worker's share as one.
 
         Raises:
-            ConfigError: The batch cannot be shared equally among the workers.
+            ConfigError: A worker would have less than one sample, or less than one in some micro-batch.
         """
-        share, rest = divmod(batch_size, world_size)
-        if rest or share == 0:
-            near = max(share, 1) * world_size
+        if batch_size < world_size:
             raise ConfigError(
-                f"batch_size must be a multiple of the lane's {world_size} workers, got {batch_size}; "
-                f"try {near} or {near + world_size}, or another number of workers"
+                f"batch_size must be at least the lane's number of workers, {world_size}, got {batch_size}; "
+                f"try {world_size}, or fewer workers"
             )
-        micro = max(size for size in range(1, min(share, most or share) + 1) if share % size == 0)
-        return cls(batch_size, micro, share // micro, world_size)
+        share = -(-batch_size // world_size)
+        accumulation = -(-share // (most or share))
+        if batch_size < accumulation * world_size:
+            near = batch_size // world_size * world_size
+            raise ConfigError(
+                f"batch_size must be a multiple of the lane's {world_size} workers where micro_batch_size is 1, got "
+                f"{batch_size}; try {near} or {near + world_size}, or micro_batch_size 2"
+            )
+        micro = -(-batch_size // (accumulation * world_size))
+        return cls(batch_size, micro, accumulation, world_size)
 
-    def positions(self, start: int, rank: int) -> list[int]:
-        """Returns where in the stream each micro-batch of a worker begins, for the batch that begins at start."""
-        share = self.micro_batch_size * self.accumulation
-        first = start + rank * share
-        return [first + number * self.micro_batch_size for number in range(self.accumulation)]
+    @property
+    def is_uneven(self) -> bool:
+        """Whether some micro-batches are a sample smaller than the others."""
+        return self.micro_batch_size * self.accumulation * self.world_size != self.batch_size
+
+    def positions(self, start: int, rank: int) -> list[range]:
+        """Returns the positions in the stream of each micro-batch of a worker, for the batch that begins at start."""
+        pieces = self.accumulation * self.world_size
+        size, larger = divmod(self.batch_size, pieces)  # the first ones are larger
+        numbers = range(rank * self.accumulation, (rank + 1) * self.accumulation + 1)
+        edges = [start + number * size + min(number, larger) for number in numbers]
+        return [range(first, end) for first, end in pairwise(edges)]

@@ -1,6 +1,7 @@
 """A process group of one and orders for the toy family."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -76,28 +77,26 @@ def world() -> World:
     return join()
 
 
+def order_in(
+    folder: Path, trial: str = "trial", *, opt: dict[str, Any] | None = None, **knobs: Any
+) -> TrialOrder:
+    """Builds an order whose files lie in a folder: knobs of the optimizer as ``opt``, others by name."""
+    optimization = {"lr": 1e-2, "batch_size": 8, "warmup_ratio": 0.1} | (opt or {})
+    return TrialOrder(
+        trial=trial,
+        family="families.toy",
+        config={"optimization": optimization, **knobs},
+        metric="mse",
+        evaluations=(64, 128, 192, 256),
+        data_root=str(folder),
+        directory=str(folder / "checkpoints"),
+    )
+
+
 @pytest.fixture
 def order(tmp_path: Path) -> Orders:
-    """Builds an order: knobs of the optimizer as ``opt``, others by name."""
-    return build_order(tmp_path)
-
-
-def build_order(folder: Path) -> Orders:
-    """Returns what the fixture `order` is in another folder."""
-
-    def build(trial: str = "trial", *, opt: dict[str, Any] | None = None, **knobs: Any) -> TrialOrder:
-        optimization = {"lr": 1e-2, "batch_size": 8, "warmup_ratio": 0.1} | (opt or {})
-        return TrialOrder(
-            trial=trial,
-            family="families.toy",
-            config={"optimization": optimization, **knobs},
-            metric="mse",
-            evaluations=(64, 128, 192, 256),
-            data_root=str(folder),
-            directory=str(folder / "checkpoints"),
-        )
-
-    return build
+    """Builds an order in a folder of its own."""
+    return partial(order_in, tmp_path)
 
 
 @pytest.fixture

@@ -56,6 +56,20 @@ def test_other_formats_need_no_scaler(precision: Precision) -> None:
     assert config.get("bf16") == ({"enabled": True} if precision == "bf16" else None)
 
 
+def test_an_uneven_batch_is_left_to_deepspeed_to_derive() -> None:
+    config = deepspeed_config(Optimization(), Layout.of(127, 32, 2))
+    assert "train_batch_size" not in config
+    assert (config["train_micro_batch_size_per_gpu"], config["gradient_accumulation_steps"]) == (32, 2)
+
+
+def test_descent_is_that_of_torch() -> None:
+    knobs = Optimization(optimizer="sgd", lr=0.1, momentum=0.8, weight_decay=1e-4)
+    config = deepspeed_config(knobs, Layout.of(16, None, 1))
+    params = {"lr": 0.1, "momentum": 0.8, "weight_decay": 1e-4}
+    assert config["optimizer"] == {"type": "SGD", "params": params}
+    assert config["zero_allow_untested_optimizer"] is True
+
+
 def _fp16_is_supported() -> bool:
     return bool(deepspeed.accelerator.get_accelerator().is_fp16_supported())
 

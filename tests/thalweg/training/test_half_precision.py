@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from families.toy.config import Toy
 from families.toy.task import ToyTask
-from tests.thalweg.training.conftest import STEP, Orders, Run, build_order, step_gradient
+from tests.thalweg.training.conftest import STEP, Orders, Run, order_in, step_gradient
 from thalweg.config import Optimization, Precision
 from thalweg.contract import Stage
 from thalweg.training import checkpoint, engine, half_precision
@@ -49,7 +49,7 @@ def exact(world: World, tmp_path_factory: pytest.TempPathFactory) -> Callable[[i
     @functools.cache
     def gradient(batch_size: int) -> Tensor:
         folder = tmp_path_factory.mktemp("exact")
-        return _gradient(world, build_order(folder)(opt=STEP | {"batch_size": batch_size}))[0]
+        return _gradient(world, order_in(folder, opt=STEP | {"batch_size": batch_size}))[0]
 
     return gradient
 

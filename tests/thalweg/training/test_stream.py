@@ -1,5 +1,6 @@
 """The order of samples, and how a batch is cut."""
 
+import hypothesis
 import numpy as np
 import pytest
 from hypothesis import given
@@ -47,26 +48,56 @@ def test_an_empty_split_is_refused() -> None:
         SampleStream(0, 0)
 
 
-@given(st.integers(1, 64), st.one_of(st.none(), st.integers(1, 64)), st.integers(1, 8))
-def test_micro_batches_of_all_workers_tile_the_batch(share: int, most: int | None, world_size: int) -> None:
-    layout = Layout.of(share * world_size, most, world_size)
-    assert most is None or layout.micro_batch_size <= most
-    covered = [
-        position
-        for rank in range(world_size)
-        for start in layout.positions(1000, rank)
-        for position in range(start, start + layout.micro_batch_size)
-    ]
-    assert covered == list(range(1000, 1000 + share * world_size))
+@given(st.integers(1, 300), st.one_of(st.none(), st.integers(2, 64)), st.integers(1, 8))
+def test_micro_batches_of_all_workers_tile_the_batch(
+    batch_size: int, most: int | None, world_size: int
+) -> None:
+    hypothesis.assume(batch_size >= world_size)
+    layout = Layout.of(batch_size, most, world_size)
+    shares = [layout.positions(1000, rank) for rank in range(world_size)]
+    pieces = [piece for share in shares for piece in share]
+    assert [position for piece in pieces for position in piece] == list(range(1000, 1000 + batch_size))
+    assert {len(share) for share in shares} == {layout.accumulation}
+    sizes = {len(piece) for piece in pieces}
+    assert max(sizes) == layout.micro_batch_size <= (most or batch_size)
+    assert min(sizes) >= max(layout.micro_batch_size - 1, 1)
+    assert layout.is_uneven == (len(sizes) > 1)
 
 
-def test_the_largest_fitting_micro_batch_is_taken() -> None:
+@given(st.integers(1, 16), st.integers(1, 16), st.integers(1, 8))
+def test_a_micro_batch_that_divides_a_share_is_taken_as_it_is(
+    micro: int, accumulation: int, world_size: int
+) -> None:
+    batch_size = micro * accumulation * world_size
+    layout = Layout.of(batch_size, micro, world_size)
+    assert layout == Layout(batch_size, micro, accumulation, world_size)
+    found = [piece for rank in range(world_size) for piece in layout.positions(0, rank)]
+    assert found == [range(start, start + micro) for start in range(0, batch_size, micro)]
+
+
+def test_the_fewest_fitting_micro_batches_are_taken() -> None:
     assert Layout.of(24, 7, 2) == Layout(24, 6, 2, 2)
 
 
+@pytest.mark.parametrize(
+    ("workers", "sizes"),
+    [(1, [[32, 32, 32, 31]]), (2, [[32, 32], [32, 31]]), (3, [[22, 21], [21] * 2, [21] * 2])],
+)
+def test_an_odd_batch_is_cut_into_nearly_equal_micro_batches(workers: int, sizes: list[list[int]]) -> None:
+    layout = Layout.of(127, 32, workers)
+    assert [[len(piece) for piece in layout.positions(0, rank)] for rank in range(workers)] == sizes
+
+
 def test_a_batch_that_cannot_be_shared_is_refused_with_a_way_out() -> None:
-    with pytest.raises(ConfigError, match=r"multiple of the lane's 2 workers, got 7; try 6 or 8"):
-        Layout.of(7, None, 2)
+    with pytest.raises(
+        ConfigError, match=r"at least the lane's number of workers, 4, got 3; try 4, or fewer"
+    ):
+        Layout.of(3, None, 4)
+    with pytest.raises(
+        ConfigError,
+        match=r"multiple of the lane's 2 workers where micro_batch_size is 1, got 7; try 6 or 8, or",
+    ):
+        Layout.of(7, 1, 2)
 
 
 @pytest.mark.parametrize(("count", "batch"), [(10, 3), (10, 10), (7, 4), (12, 4)])

@@ -189,7 +189,7 @@ def test_a_frozen_part_has_no_dropout(chain: RGBLidar, data: RGBLidarData) -> No
     batch = scenes(data, config)
     for name, equal in (("classifier", False), ("projector", True)):
         parameter_groups(model, stages[name], 1.0)
-        train_mode(model)
+        train_mode(model, stages[name])
         assert torch.equal(model.target(batch), model.target(batch)) is equal
 
 
