@@ -41,7 +41,9 @@ def _pool(statistics: Sequence[tuple[Tensor, Tensor]], world: World) -> None:
     pooled = world.sum(means.clone()) / world.size
     total = world.sum(variances + (means - pooled).square()) / world.size
     sizes = [len(mean) for mean, _ in statistics]
-    for (mean, variance), *joined in zip(statistics, pooled.split(sizes), total.split(sizes), strict=True):
+    for (mean, variance), *joined in zip(
+        statistics, torch.split(pooled, sizes), torch.split(total, sizes), strict=True
+    ):
         mean.copy_(joined[0])
         variance.copy_(joined[1])
 
@@ -52,5 +54,6 @@ def _take_first(buffers: Sequence[Tensor], world: World) -> None:
         return
     parts = [buffer.detach().to(world.device).reshape(-1).view(torch.uint8) for buffer in buffers]
     message = world.broadcast(torch.cat(parts))
-    for buffer, part in zip(buffers, message.split([len(part) for part in parts]), strict=True):
+    pieces = torch.split(message, [len(part) for part in parts])
+    for buffer, part in zip(buffers, pieces, strict=True):
         buffer.detach().copy_(part.clone().view(buffer.dtype).view(buffer.shape))  # aligned by the clone

@@ -36,9 +36,10 @@ def _forward(module: nn.SyncBatchNorm, native: Callable[[Tensor], Tensor], x: Te
     variance = _Sum.apply(group, centred.square().sum(axes)) / count
     _track(module, mean.detach(), variance.detach() * count / (count - 1))
     result = centred * _like((variance + module.eps).rsqrt(), x)
-    if module.weight is not None:
-        result = result * _like(module.weight, x)
-    return result if module.bias is None else result + _like(module.bias, x)
+    weight, bias = (module._parameters[name] for name in ("weight", "bias"))
+    if weight is not None:
+        result = result * _like(weight, x)
+    return result if bias is None else result + _like(bias, x)
 
 
 def _like(values: Tensor, x: Tensor) -> Tensor:
@@ -48,8 +49,10 @@ def _like(values: Tensor, x: Tensor) -> Tensor:
 
 def _track(module: nn.SyncBatchNorm, mean: Tensor, variance: Tensor) -> None:
     """Moves the running statistics towards those of a batch, whose variance is the unbiased one."""
-    if module.running_mean is None or module.running_var is None or module.num_batches_tracked is None:
+    if not module.track_running_stats:
         return
+    assert module.running_mean is not None and module.running_var is not None
+    assert module.num_batches_tracked is not None
     module.num_batches_tracked.add_(1)
     share = 1 / float(module.num_batches_tracked) if module.momentum is None else module.momentum
     module.running_mean.lerp_(mean, share)
@@ -68,7 +71,7 @@ class _Sum(torch.autograd.Function):
         return total
 
     @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> tuple[None, Tensor]:  # type: ignore[override]
+    def backward(ctx: Any, slope: Tensor) -> tuple[None, Tensor]:
         """Returns the sum of the workers' gradients."""
         total = slope.clone(memory_format=torch.contiguous_format)
         dist.all_reduce(total, group=ctx.group)

@@ -104,9 +104,7 @@ def alone(folder: Path, world: World) -> Callable[..., Result]:
 def _near(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], rtol: float, atol: float) -> None:
     assert set(found) == set(wanted)
     for name, value in wanted.items():
-        torch.testing.assert_close(
-            found[name], value, rtol=rtol, atol=atol, msg=lambda m, n=name: f"{n}: {m}"
-        )
+        torch.testing.assert_close(found[name], value, rtol=rtol, atol=atol, msg=name)
 
 
 every_run = pytest.mark.parametrize("run", [f"{half}-{zero}" for half in HALVES for zero in (1, 3)])

@@ -44,7 +44,7 @@ class Normed(Net):
         # A bias just before a batch norm has no gradient but rounding, which Adam would blow up.
         self.body = nn.Sequential(image, nn.Linear(4, 8, bias=False), *rows, nn.Tanh())
         if kind == "sync":
-            self.body = nn.SyncBatchNorm.convert_sync_batchnorm(self.body)
+            self.body = nn.SyncBatchNorm.convert_sync_batchnorm(self.body)  # type: ignore[no-untyped-call]
         self.register_buffer("counted", torch.zeros((), dtype=torch.int64))
         self.register_buffer("flags", torch.zeros(3, dtype=torch.bool))
 
@@ -115,7 +115,8 @@ def train(run: Run, world: World) -> Result:
 
     with network(run.kind), patch.object(buffers, "unite", watched):
         session = Session(run.order, world, DataCache())
-        reached, metrics = run.reached, []
+        reached = run.reached
+        metrics: list[Mapping[str, float]] = []
         while reached < run.until:
             report = session.advance(reached)
             metrics.append(dict(report.metrics))
