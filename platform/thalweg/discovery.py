@@ -319,8 +319,9 @@ def _missing(room: Room, target: str, name: str) -> str:
 
 
 def _nothing(what: str, where: str, name: str, known: Mapping[str, Any] | tuple[str, ...]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
+    inside = [one for one in known if one.endswith(f"_{name}")]  # `depth` of lakes/depth.py
+    close = inside or difflib.get_close_matches(name, known, n=1)
+    hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
     return f"no {what} in {where}{hint} (found: {', '.join(sorted(known)) or 'none'})"
 
 

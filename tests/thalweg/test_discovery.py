@@ -130,6 +130,9 @@ def test_a_space_that_is_not_found_is_told_the_one_in_a_folder(room: Path) -> No
             discovery.load_module("search_spaces", name)
     with pytest.raises(DiscoveryError, match=r"got 'lakes\.depth'; did you mean 'lakes_depth'\?"):
         discovery.load_module("search_spaces", "lakes.depth")
+    (room / "lakes/old_depth.py").touch()
+    with pytest.raises(DiscoveryError, match=r"'depth'.*mean 'lakes_depth' or 'lakes_old_depth'\?"):
+        discovery.load_module("search_spaces", "depth")
     for file in ("search_spaces/lakes/depth.py", "./search_spaces/lakes/depth"):
         with pytest.raises(DiscoveryError, match=f"got '{file}'; try 'lakes_depth'"):
             discovery.load_module("search_spaces", file)

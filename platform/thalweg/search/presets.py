@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from thalweg import discovery
-from thalweg.config import FamilyConfig, check
+from thalweg.config import FamilyConfig
 from thalweg.contract import Metric
 from thalweg.errors import ConfigError, ObjectiveError
 from thalweg.search.datasets import existing
@@ -50,7 +50,7 @@ def preset_space(
         )
     if dataset is not None:
         existing(family, dataset, root, tell)
-        config = check(config.model_copy(update={"dataset": dataset}))
+        config = config.vary(dataset=dataset)
     chosen = _metric(family, config, metric)
     study = Study(
         metric=chosen.name, mode=chosen.mode, samples=samples, num_evaluations=min(NUM_EVALUATIONS, samples)

@@ -124,6 +124,33 @@ def test_a_file_without_study_or_space_is_refused(lab: Write, old: str, new: str
         load_space("lab.bad")
 
 
+def test_a_grid_gives_a_space_its_trials_and_its_values_and_other_settings_leave_them(lab: Write) -> None:
+    head = HEAD.replace("import Study, Trial", "import Study, Trial, grid")
+    axes = "GRID = grid(kind=['flat', 'bent'], x={'left': -1.0, 'right': 1.0})\n"
+    head = head.replace("study = Study(", axes + "study = Study(grid=GRID, ")
+    text = "def space(trial: Trial) -> Toy:\n    return Toy(dataset='d').vary(**GRID.ask(trial))\n"
+    lab("cells", head + text)
+    space = load_space("lab.cells")
+    assert probe(space).params == {"kind": "flat", "x": "left"}
+    configs = [space.replay(params)[0].model_dump() for params in space.study.first_trials]
+    assert [(config["kind"], config["x"]) for config in configs] == [
+        ("flat", -1.0),
+        ("flat", 1.0),
+        ("bent", -1.0),
+        ("bent", 1.0),
+    ]
+    fewer = space.with_settings(num_trials=2, sampler="tpe").study
+    assert (fewer.num_trials, fewer.sampler, fewer.scheduler) == (2, "tpe", "none")
+    assert fewer.first_trials == space.study.first_trials
+
+
+def test_a_knob_that_is_misspelt_is_reported_with_file_line_and_the_one_that_is_meant(lab: Write) -> None:
+    text = "def space(trial: Trial) -> Toy:\n    return Toy(dataset='d').vary(widht=3)\n"
+    file = lab("bad", HEAD + text)
+    with pytest.raises(SpaceError, match=rf"{file}:6: knobs must exist, got widht; did you mean width\?"):
+        probe(load_space("lab.bad"))
+
+
 @pytest.mark.parametrize(
     ("update", "message"),
     [
