@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.contract import Batch, ParameterGroup, SplitName, Stage
-from thalweg.nn.contrastive import info_nce
+from thalweg.nn.contrastive.info_nce import info_nce
+from thalweg.nn.contrastive.retrieval import recall_at_1
 from trainables.rgb_lidar import classification, inheritance, projection, retrieval
 from trainables.rgb_lidar.approach import Approach
 from trainables.rgb_lidar.baselines import CoarseLikeness, Same
@@ -138,7 +139,7 @@ class Chain(Approach):
             found |= {metric.name: calls[metric.name] for metric in classification.LIDAR_METRICS}
         if self._retrieves:
             rgb, lidar = (sums[name] for name in retrieval.ROWS)
-            found[retrieval.METRIC.name] = retrieval.recall_at_1(rgb, lidar)
+            found[retrieval.METRIC.name] = recall_at_1(rgb, lidar, retrieval.POOL)
         if "target_sum" in sums:
             found[projection.METRIC.name] = projection.projection_error(sums)
         return found

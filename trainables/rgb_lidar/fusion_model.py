@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from thalweg.contract import Batch
 from thalweg.errors import ConfigError
+from thalweg.nn.contrastive.unit_length import UnitLength
 from thalweg.nn.map_fusion import FUSIONS, MapFusion
-from trainables.rgb_lidar.encoders import UnitLength, blocks, check_side, dense, embedder
+from trainables.rgb_lidar.encoders import blocks, check_side, dense, embedder
 from trainables.rgb_lidar.knobs import DataKnobs, FusionKnobs
 
 _MOST_WIDTH = 8192
