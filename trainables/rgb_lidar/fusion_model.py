@@ -51,7 +51,7 @@ class FusionClassifier(nn.Module):
             Two logits for each scene, of cube and sphere, or one, the log-odds of a sphere; in fp32.
         """
         dtype = next(self.parameters()).dtype
-        fused = self.fusion(self.rgb(batch["rgb"].to(dtype)), self.lidar(batch["lidar"].to(dtype)))
+        fused = self.fusion([self.rgb(batch["rgb"].to(dtype)), self.lidar(batch["lidar"].to(dtype))])
         logits: Tensor = self.head(fused)
         return logits.float()
 
