@@ -39,7 +39,7 @@ def inherit(own: FusionKnobs, config: RGBLidar, sources: Mapping[str, RGBLidar])
         if isinstance(source.model, FusionKnobs):
             return _whole(own, config, study, source, tuple(sources))
     givers: Givers[Sensor, RGBLidar] = Givers(sources, _given, _useless)
-    embedder = shared_embedder(givers)
+    embedder = shared_embedder(givers, "encoders")
     if embedder is None:
         return config
     data = config.data

@@ -38,7 +38,7 @@ def inherit(own: ChainKnobs, config: RGBLidar, sources: Mapping[str, RGBLidar]) 
     givers.require(own.missing, f"the stages {own.stages}", _makers)
     if "projector" in own.taken - own.made:
         givers.require_partners("projector", ("rgb", "classifier"), own.made, "projector")
-    shared_embedder(givers)
+    shared_embedder(givers, "embedders")
     data = config.data.model_copy(update=_convention(givers))
     if "rgb" in givers.studies:
         data = taken(data, givers.source("rgb").data, ["rgb_channels"])
@@ -46,8 +46,12 @@ def inherit(own: ChainKnobs, config: RGBLidar, sources: Mapping[str, RGBLidar]) 
     return config.model_copy(update={"model": model, "data": data})
 
 
-def shared_embedder(givers: Givers[Any, RGBLidar]) -> EmbedderKnobs | None:
+def shared_embedder(givers: Givers[Any, RGBLidar], networks: str) -> EmbedderKnobs | None:
     """Returns the knobs of the embedders that studies of chains give; None if they give none.
+
+    Args:
+        givers: The studies.
+        networks: What is made of the embedders, in words.
 
     Raises:
         ConfigError: Those of image and scan come from studies in which they differ.
@@ -55,7 +59,7 @@ def shared_embedder(givers: Givers[Any, RGBLidar]) -> EmbedderKnobs | None:
     return givers.shared(
         ("rgb", "lidar"),
         lambda source: _chain_knobs(source).embedder,
-        law="both embedders share their knobs",
+        law=f"both {networks} share their knobs",
         differ_in="model.embedder",
         way_out="take both from one study",
     )

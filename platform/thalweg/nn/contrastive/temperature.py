@@ -37,6 +37,12 @@ class Temperature(nn.Module):
             return self.fixed * embeddings
         return self.scale() * embeddings
 
+    def on_both_sides(self, embeddings: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch dim"]:
+        """Returns the embeddings times the root of the scale, so that their products with one another are logits."""
+        if self.log_scale is None:
+            return math.sqrt(self.fixed) * embeddings
+        return self.scale().sqrt() * embeddings
+
     def scale(self) -> Float[Tensor, "1"]:
         """Returns the inverse of a learnable temperature, in fp32."""
         assert self.log_scale is not None

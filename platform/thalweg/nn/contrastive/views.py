@@ -47,8 +47,7 @@ def contrast(
         rows: Embeddings, as a rule of length 1.
         positives: Weights with which two rows should be near each other, zero or positive, such as `pairs.same` of
             the samples or the labels of the rows. A row is never its own positive.
-        temperature: Divides the products. A learnable one belongs into the rows, each times the square root of its
-            inverse.
+        temperature: Divides the products. A learnable one belongs into the rows: `Temperature.on_both_sides`.
         log_weights: Logarithms of w for pairs that are no positives (soft negatives); positives weigh 1. None weighs
             all alike.
         present: Rows that there are; the others neither search nor are found, and may hold anything.

@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 
+from thalweg.nn.contrastive.nt_xent import nt_xent
 from thalweg.nn.contrastive.temperature import Temperature
 
 
@@ -11,6 +12,21 @@ def test_embeddings_are_divided_by_the_temperature(initial: float, learnable: bo
     temperature, rows = Temperature(initial, learnable=learnable), torch.randn(4, 3)
     torch.testing.assert_close(temperature(rows), rows / initial)
     assert list(temperature.state_dict()) == (["log_scale"] if learnable else [])
+
+
+@pytest.mark.parametrize("learnable", [True, False])
+def test_rows_of_one_set_carry_half_of_it_each(learnable: bool) -> None:
+    temperature, views = Temperature(0.2, learnable=learnable), torch.randn(4, 2, 3)
+    found = nt_xent(temperature.on_both_sides(views)).total
+    torch.testing.assert_close(found, nt_xent(views, temperature=0.2).total)
+    if learnable:
+        assert temperature.log_scale is not None
+        found.backward()  # type: ignore[no-untyped-call]
+        step = 1e-2
+        above, below = (nt_xent(views, temperature=0.2 * math.exp(-gap)).total for gap in (step, -step))
+        assert temperature.log_scale.grad is not None
+        slope = float(temperature.log_scale.grad)
+        assert slope == pytest.approx(float(above - below) / (2 * step), rel=1e-2, abs=1e-2)
 
 
 def slope(log_scale: float, direction: float) -> tuple[float, float]:
