@@ -11,7 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.contract import Batch, ParameterGroup, SplitName, Stage
-from thalweg.nn.contrastive import info_nce
+from thalweg.nn.contrastive.info_nce import info_nce
+from thalweg.nn.contrastive.retrieval import recall_at_1
+from thalweg.nn.measures.normalised_error import normalised_error, normalised_error_sums
 from trainables.rgb_lidar import classification, inheritance, projection, retrieval
 from trainables.rgb_lidar.approach import Approach
 from trainables.rgb_lidar.baselines import CoarseLikeness, Same
@@ -123,7 +125,7 @@ class Chain(Approach):
         if "lidar_odds" in outputs:
             found |= count_calls(outputs["lidar_odds"], labels, LIDAR)
         if "projection" in outputs:
-            found |= projection.add_up(outputs["projection"], outputs["target"])
+            found |= normalised_error_sums(outputs["projection"], outputs["target"])
         if self._retrieves:
             found |= {name: outputs[name] for name in retrieval.ROWS}
         return found
@@ -138,9 +140,9 @@ class Chain(Approach):
             found |= {metric.name: calls[metric.name] for metric in classification.LIDAR_METRICS}
         if self._retrieves:
             rgb, lidar = (sums[name] for name in retrieval.ROWS)
-            found[retrieval.METRIC.name] = retrieval.recall_at_1(rgb, lidar)
+            found[retrieval.METRIC.name] = recall_at_1(rgb, lidar, retrieval.POOL)
         if "target_sum" in sums:
-            found[projection.METRIC.name] = projection.projection_error(sums)
+            found[projection.METRIC.name] = normalised_error(sums)
         return found
 
     def measured(self) -> tuple[str, ...]:

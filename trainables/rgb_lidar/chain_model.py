@@ -1,60 +1,30 @@
 """The networks of the chain: two embedders, a temperature, a classifier of scans, a projector."""
 
-import math
-
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from thalweg.contract import Batch
+from thalweg.nn.contrastive.temperature import Temperature
+from thalweg.nn.contrastive.unit_length import unit_length
 from trainables.rgb_lidar.chain_knobs import ChainKnobs, ClassifierKnobs, Part, SimilarityKnobs, Target
 from trainables.rgb_lidar.classification import log_odds
 from trainables.rgb_lidar.encoders import blocks, dense, embedder, flat_dim, hidden
 from trainables.rgb_lidar.image_classifier import ImageClassifier
 from trainables.rgb_lidar.knobs import DataKnobs
 
-LARGEST_LOG_SCALE = math.log(100.0)
-
 Vectors = Float[Tensor, "batch dim"]
 Layer = Float[Tensor, "batch value"]
 Maps = Float[Tensor, "batch channel side side"]
 
 
-class Temperature(nn.Module):
-    """Multiplies embeddings by the inverse temperature, so that their products with others are logits.
+def temperature(knobs: SimilarityKnobs) -> Temperature:
+    """Returns what embeddings of images are multiplied by.
 
-    A learnable one is kept as its logarithm. The scale never exceeds 100 (CLIP, arXiv:2103.00020, section 2.5): at this
-    limit its logarithm is reflected, so that a parameter that is pulled beyond is pushed back by the same gradient and
-    cannot drift to where nothing depends on it. Clipping the parameter or its gradient would not do: an optimizer keeps
-    a copy of the one, and what clips the other clips each micro-batch for itself, so that their sum is another. The
-    logit (cosine + 1) / 2 is the half of a cosine, for a softmax ignores the constant.
-
-    Args:
-        knobs: Its kind and its initial value.
+    The logit (cosine + 1) / 2 is the half of a cosine, for a softmax ignores the constant.
     """
-
-    def __init__(self, knobs: SimilarityKnobs) -> None:
-        super().__init__()
-        self.fixed = {"cosine": 1.0, "half_cosine": 0.5}[knobs.logit_map]
-        self.log_scale: nn.Parameter | None = None
-        if knobs.temperature == "fixed":
-            self.fixed = 1 / knobs.initial_temperature
-        elif knobs.temperature == "learnable":
-            # One axis, for DeepSpeed takes no parameter without any.
-            self.log_scale = nn.Parameter(torch.tensor([-math.log(knobs.initial_temperature)]))
-
-    def forward(self, embeddings: Vectors) -> Vectors:
-        """Returns the embeddings, scaled."""
-        if self.log_scale is None:
-            return self.fixed * embeddings
-        return self.scale() * embeddings
-
-    def scale(self) -> Float[Tensor, "1"]:
-        """Returns the inverse of a learnable temperature, in fp32."""
-        assert self.log_scale is not None
-        log_scale = self.log_scale.float()
-        reflected = torch.where(log_scale > LARGEST_LOG_SCALE, 2 * LARGEST_LOG_SCALE - log_scale, log_scale)
-        return reflected.exp()
+    if knobs.temperature == "none":
+        return Temperature({"cosine": 1.0, "half_cosine": 2.0}[knobs.logit_map], learnable=False)
+    return Temperature(knobs.initial_temperature, learnable=knobs.temperature == "learnable")
 
 
 class ScanClassifier(nn.Module):
@@ -124,7 +94,7 @@ class ChainNetwork(nn.Module):
             self.rgb = embedder(knobs.embedder, inputs.rgb_channels, width, side)
         if "lidar" in knobs.parts:
             self.lidar = embedder(knobs.embedder, inputs.lidar_channels, width, side)
-            self.temperature = Temperature(knobs.similarity)
+            self.temperature = temperature(knobs.similarity)
         if "classifier" in knobs.parts:
             self.classifier = ScanClassifier(knobs.classifier, inputs.lidar_channels, side)
         if "projector" in knobs.parts:
@@ -159,11 +129,11 @@ class ChainNetwork(nn.Module):
 
     def rgb_embedding(self, batch: Batch) -> Vectors:
         """Returns the embeddings of images, of length 1."""
-        return _directions(self.rgb(self._cast(batch["rgb"])))
+        return unit_length(self.rgb(self._cast(batch["rgb"])))
 
     def lidar_embedding(self, batch: Batch) -> Vectors:
         """Returns the embeddings of scans, of length 1."""
-        return _directions(self.lidar(self._cast(batch["lidar"])))
+        return unit_length(self.lidar(self._cast(batch["lidar"])))
 
     def lidar_odds(self, batch: Batch) -> Float[Tensor, " batch"]:
         """Returns the log-odds of a sphere by the scan."""
@@ -192,7 +162,3 @@ class ChainNetwork(nn.Module):
 
     def _cast(self, values: Tensor) -> Tensor:
         return values.to(next(self.parameters()).dtype)
-
-
-def _directions(vectors: Tensor) -> Tensor:
-    return nn.functional.normalize(vectors.float(), dim=1)

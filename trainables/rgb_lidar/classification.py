@@ -7,10 +7,13 @@ configurations look alike; the cross-entropy still tells them apart.
 import math
 from collections.abc import Mapping
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from thalweg.contract import Metric
+from thalweg.nn.measures.classification import classification_metrics, confusion_matrices
+from trainables.rgb_lidar.config import CLASSES
 
 
 def _share(name: str, meaning: str) -> Metric:
@@ -71,31 +74,21 @@ def count_calls(
 ) -> dict[str, Tensor]:
     """Sums the cross-entropy and counts right and wrong calls of either class, in fp64."""
     odds = odds.double()
-    sphere, called = labels == 1, odds > 0
+    (rejections, false_alarms), (misses, hits) = confusion_matrices((odds > 0).long(), labels.long(), 2).sum(
+        0
+    )
     return {
         f"{prefix}cross_entropy": cross_entropy(odds, labels.double()).sum(),
-        f"{prefix}true_positive": (called & sphere).double().sum(),
-        f"{prefix}false_positive": (called & ~sphere).double().sum(),
-        f"{prefix}false_negative": (~called & sphere).double().sum(),
-        f"{prefix}true_negative": (~called & ~sphere).double().sum(),
+        f"{prefix}true_positive": hits,
+        f"{prefix}false_positive": false_alarms,
+        f"{prefix}false_negative": misses,
+        f"{prefix}true_negative": rejections,
     }
 
 
 def summarize_calls(sums: Mapping[str, Tensor], prefix: str = "") -> dict[str, float]:
     """Computes the metrics from the counts; a share of nothing is 0."""
-    hits, false_alarms, misses, rejections = (
-        float(sums[prefix + name])
-        for name in ("true_positive", "false_positive", "false_negative", "true_negative")
-    )
-    total = hits + false_alarms + misses + rejections
-    return {
-        f"{prefix}cross_entropy": _ratio(float(sums[f"{prefix}cross_entropy"]), total),
-        f"{prefix}accuracy": _ratio(hits + rejections, total),
-        f"{prefix}precision": _ratio(hits, hits + false_alarms),
-        f"{prefix}recall": _ratio(hits, hits + misses),
-        f"{prefix}f1": _ratio(2 * hits, 2 * hits + false_alarms + misses),
-    }
-
-
-def _ratio(part: float, whole: float) -> float:
-    return part / whole if whole else 0.0
+    counts = (("true_negative", "false_positive"), ("false_negative", "true_positive"))
+    confusion = torch.stack([torch.stack([sums[prefix + name] for name in names]) for names in counts])
+    found = classification_metrics(confusion, float(sums[f"{prefix}cross_entropy"]), CLASSES)
+    return {prefix + metric.name: found[metric.name] for metric in METRICS}

@@ -3,19 +3,10 @@
 import itertools
 from collections.abc import Sequence
 
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
 from thalweg.errors import ConfigError
 from trainables.rgb_lidar.knobs import Downsampling, EncoderKnobs
-
-
-class UnitLength(nn.Module):
-    """Scales vectors to length 1."""
-
-    def forward(self, vectors: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
-        """Returns vectors of length 1, computed in fp32: squares exceed the range of fp16."""
-        return nn.functional.normalize(vectors.float(), dim=1).to(vectors.dtype)
 
 
 def block(in_dim: int, out_dim: int, downsampling: Downsampling) -> nn.Sequential:

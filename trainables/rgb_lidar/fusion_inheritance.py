@@ -5,12 +5,14 @@ and scan, and their layers. A study of fusions gives the whole model, which then
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 from thalweg.errors import ConfigError
-from trainables.rgb_lidar.chain_knobs import ChainKnobs, EmbedderKnobs
+from thalweg.inheritance import Givers, named, taken
+from trainables.rgb_lidar.chain_knobs import ChainKnobs, Part
 from trainables.rgb_lidar.config import RGBLidar
-from trainables.rgb_lidar.knobs import DataKnobs, EncoderKnobs, FusionKnobs
+from trainables.rgb_lidar.inheritance import shared_embedder
+from trainables.rgb_lidar.knobs import EncoderKnobs, FusionKnobs
 
 Sensor = Literal["rgb", "lidar"]
 
@@ -36,16 +38,15 @@ def inherit(own: FusionKnobs, config: RGBLidar, sources: Mapping[str, RGBLidar])
     for study, source in sources.items():
         if isinstance(source.model, FusionKnobs):
             return _whole(own, config, study, source, tuple(sources))
-    givers: dict[Sensor, str] = {}
-    for study, source in sources.items():
-        givers |= dict.fromkeys(_given(study, source), study)
-    if not givers:
+    givers: Givers[Sensor, RGBLidar] = Givers(sources, _given, _useless)
+    embedder = shared_embedder(givers, "encoders")
+    if embedder is None:
         return config
     data = config.data
-    for sensor, study in givers.items():
-        data = _read_alike(data, sources[study].data, _READS[sensor])
-    update = _encoder(own, _embedder(givers, sources))
-    return config.model_copy(update={"model": own.model_copy(update=update), "data": data})
+    for sensor in givers.studies:
+        data = taken(data, givers.source(sensor).data, _READS[sensor])
+    model = taken(own, embedder, _shared_names(own))
+    return config.model_copy(update={"model": model, "data": data})
 
 
 def _whole(
@@ -65,45 +66,33 @@ def _whole(
             f"got {asked!r} where {study!r} has {met!r}; set model.fusion_stage and model.fusion so, or start from a "
             "study of chains, which gives encoders alone"
         )
-    data = _read_alike(config.data, source.data, (*_READS["rgb"], *_READS["lidar"]))
+    data = taken(config.data, source.data, (*_READS["rgb"], *_READS["lidar"]))
     return config.model_copy(update={"model": theirs, "data": data})
 
 
 def _given(study: str, source: RGBLidar) -> list[Sensor]:
-    theirs = source.model
-    assert isinstance(theirs, ChainKnobs)
-    sensors: tuple[Sensor, ...] = ("rgb", "lidar")
-    found = [sensor for sensor in sensors if sensor in theirs.parts]
-    if not found:
-        raise ConfigError(
-            f"a fusion must start from studies with an embedder, got {study!r} with {', '.join(sorted(theirs.parts))}; "
-            "name one that has the stage cilp"
-        )
-    return found
+    return [sensor for sensor in _READS if sensor in _parts(source)]
 
 
-def _embedder(givers: Mapping[Sensor, str], sources: Mapping[str, RGBLidar]) -> EmbedderKnobs:
-    models = [sources[study].model for study in givers.values()]
-    embedders = [model.embedder for model in models if isinstance(model, ChainKnobs)]
-    if embedders[0] != embedders[-1]:
-        raise ConfigError(
-            f"both encoders share their knobs, got rgb from {givers['rgb']!r} and lidar from {givers['lidar']!r}, "
-            "which differ in model.embedder; take both from one study"
-        )
-    return embedders[0]
+def _useless(study: str, source: RGBLidar) -> str:
+    return (
+        f"a fusion must start from studies with an embedder, got {study!r} with {named(_parts(source))}; "
+        "name one that has the stage cilp"
+    )
 
 
-def _encoder(own: FusionKnobs, embedder: EmbedderKnobs) -> dict[str, Any]:
-    """Returns the knobs of the layers that the encoders share with an embedder."""
+def _parts(source: RGBLidar) -> frozenset[Part]:
+    assert isinstance(source.model, ChainKnobs)
+    return source.model.parts
+
+
+def _shared_names(own: FusionKnobs) -> tuple[str, ...]:
+    """Returns the names of the knobs of the layers that the encoders share with an embedder."""
     if own.fusion_stage == "intermediate":
-        return {name: getattr(embedder, name) for name in _BLOCKS}
+        return _BLOCKS
     if own.num_parameters is not None:
         raise ConfigError(
             "model.num_parameters must be None for a late fusion that starts from a chain, for the widths are those of "
             f"the chain's embedders, got {own.num_parameters:,}; leave it out, or set fusion_stage to 'intermediate'"
         )
-    return {name: getattr(embedder, name) for name in (*EncoderKnobs.model_fields, "embedding_dim")}
-
-
-def _read_alike(own: DataKnobs, theirs: DataKnobs, names: tuple[str, ...]) -> DataKnobs:
-    return own.model_copy(update={name: getattr(theirs, name) for name in names})
+    return (*EncoderKnobs.model_fields, "embedding_dim")

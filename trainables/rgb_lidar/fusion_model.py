@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from thalweg.contract import Batch
 from thalweg.errors import ConfigError
+from thalweg.nn.contrastive.unit_length import UnitLength
 from thalweg.nn.map_fusion import FUSIONS, MapFusion
-from trainables.rgb_lidar.encoders import UnitLength, blocks, check_side, dense, embedder
+from trainables.rgb_lidar.encoders import blocks, check_side, dense, embedder
 from trainables.rgb_lidar.knobs import DataKnobs, FusionKnobs
 
 _MAX_WIDTH = 8192
@@ -50,7 +51,7 @@ class FusionClassifier(nn.Module):
             Two logits for each scene, of cube and sphere, or one, the log-odds of a sphere; in fp32.
         """
         dtype = next(self.parameters()).dtype
-        fused = self.fusion(self.rgb(batch["rgb"].to(dtype)), self.lidar(batch["lidar"].to(dtype)))
+        fused = self.fusion([self.rgb(batch["rgb"].to(dtype)), self.lidar(batch["lidar"].to(dtype))])
         logits: Tensor = self.head(fused)
         return logits.float()
 

@@ -3,6 +3,8 @@
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from thalweg.nn.contrastive.unit_length import unit_length
+
 
 class ImageClassifier(nn.Module):
     """Classifies images as cubes or spheres.
@@ -29,6 +31,6 @@ class ImageClassifier(nn.Module):
             Two logits for each image, of cube and sphere, or one, the log-odds of a sphere; in fp32.
         """
         dtype = next(self.parameters()).dtype
-        embedding = nn.functional.normalize(self.rgb(rgb.to(dtype)).float(), dim=1)
+        embedding = unit_length(self.rgb(rgb.to(dtype)))
         logits: Tensor = self.head(self.projector(embedding.to(dtype)))
         return logits.float()

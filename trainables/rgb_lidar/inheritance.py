@@ -6,15 +6,16 @@ trial's own knobs, even where a source has one too. Only with ``continue_parts``
 these go on where the source ended.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from thalweg.errors import ConfigError
-from trainables.rgb_lidar.chain_knobs import MAKES, STAGES, ChainKnobs, Part
+from thalweg.inheritance import Givers, named, taken
+from trainables.rgb_lidar.chain_knobs import MAKES, STAGES, ChainKnobs, EmbedderKnobs, Part
 from trainables.rgb_lidar.config import RGBLidar
-from trainables.rgb_lidar.knobs import DataKnobs
 
-_READS_SCANS: frozenset[Part] = frozenset({"lidar", "classifier"})
+_READS_SCANS: tuple[Part, ...] = ("lidar", "classifier")
+_CONVENTION = ("lidar_repr", "lidar_norm")
 
 
 def inherit(own: ChainKnobs, config: RGBLidar, sources: Mapping[str, RGBLidar]) -> RGBLidar:
@@ -29,100 +30,84 @@ def inherit(own: ChainKnobs, config: RGBLidar, sources: Mapping[str, RGBLidar]) 
         ConfigError: A source is no chain or gives no part, a part is still missing, parts that read scans come from
             sources that read them differently, or a projector comes without the parts that it was trained for.
     """
-    givers: dict[Part, str] = {}
-    for study, source in sources.items():
-        givers |= dict.fromkeys(sorted(_given(study, source, own)), study)
-    if missing := own.missing - set(givers):
-        raise ConfigError(
-            f"studies in starts_from must have trained what the stages {own.stages} need, got none of "
-            f"{', '.join(sources)} with {_named(missing)}; add the stage {_makers(missing)} or a study that has it"
-        )
-    _check_belonging(own, givers, sources)
-    model, data = own, config.data
-    for part, study in givers.items():
-        source = sources[study]
-        model = _take(part, model, source)
-        if part == "rgb":
-            data = data.model_copy(update={"rgb_channels": source.data.rgb_channels})
-    data = data.model_copy(update=_convention({study: sources[study] for study in _scanners(givers)}))
+    givers: Givers[Part, RGBLidar] = Givers(
+        sources,
+        lambda study, source: _chain(study, source).parts & own.taken,
+        lambda study, source: _useless(study, _chain(study, source), own),
+    )
+    givers.require(own.missing, f"the stages {own.stages}", _makers)
+    if "projector" in own.taken - own.made:
+        givers.require_partners("projector", ("rgb", "classifier"), own.made, "projector")
+    shared_embedder(givers, "embedders")
+    data = config.data.model_copy(update=_convention(givers))
+    if "rgb" in givers.studies:
+        data = taken(data, givers.source("rgb").data, ["rgb_channels"])
+    model = own.model_copy(update=givers.knobs(_knobs))
     return config.model_copy(update={"model": model, "data": data})
 
 
-def _check_belonging(own: ChainKnobs, givers: Mapping[Part, str], sources: Mapping[str, RGBLidar]) -> None:
-    """Refuses a projector without the networks that it was trained for, and embedders whose shared knobs differ."""
-    if "projector" in own.taken - own.made:
-        study = givers["projector"]
-        partners: tuple[Part, ...] = ("rgb", "classifier")
-        strangers = {
-            part: "made here" if part in own.made else f"from {givers[part]!r}"
-            for part in partners
-            if part in own.made or givers[part] != study
-        }
-        if strangers:
-            raise ConfigError(
-                f"a projector must come with the networks that it was trained for, got projector from {study!r} and "
-                f"{' and '.join(f'{part} {origin}' for part, origin in strangers.items())}; name that study last in "
-                "starts_from and leave out stages that make these, or train the projector anew with the stage projector"
-            )
-    models = [sources[givers[part]].model for part in ("rgb", "lidar") if part in givers]
-    embedders = [model.embedder for model in models if isinstance(model, ChainKnobs)]
-    if any(embedder != embedders[0] for embedder in embedders):
-        raise ConfigError(
-            f"both embedders share their knobs, got rgb from {givers['rgb']!r} and lidar from {givers['lidar']!r}, "
-            "which differ in model.embedder; take both from one study"
-        )
+def shared_embedder(givers: Givers[Any, RGBLidar], networks: str) -> EmbedderKnobs | None:
+    """Returns the knobs of the embedders that studies of chains give; None if they give none.
+
+    Args:
+        givers: The studies.
+        networks: What is made of the embedders, in words.
+
+    Raises:
+        ConfigError: Those of image and scan come from studies in which they differ.
+    """
+    return givers.shared(
+        ("rgb", "lidar"),
+        lambda source: _chain_knobs(source).embedder,
+        law=f"both {networks} share their knobs",
+        differ_in="model.embedder",
+        way_out="take both from one study",
+    )
 
 
-def _given(study: str, source: RGBLidar, own: ChainKnobs) -> frozenset[Part]:
-    theirs = source.model
-    if not isinstance(theirs, ChainKnobs):
+def _chain(study: str, source: RGBLidar) -> ChainKnobs:
+    if not isinstance(source.model, ChainKnobs):
         raise ConfigError(
             f"a chain must start from studies of chains, got {study!r}, a study of fusions; name another in starts_from"
         )
-    if not theirs.parts & own.taken:
-        made = f" and {', '.join(own.stages)} make {_named(own.made)}" if own.made else ""
-        raise ConfigError(
-            f"a study in starts_from must give a part that this chain takes, got {study!r} with {_named(theirs.parts)} "
-            f"where it takes {_named(own.taken)}{made}; leave it out, change model.stages, or set model.continue_parts "
-            "for stages to go on with its parts"
-        )
-    return theirs.parts & own.taken
+    return source.model
 
 
-def _take(part: Part, model: ChainKnobs, source: RGBLidar) -> ChainKnobs:
-    theirs = source.model
-    assert isinstance(theirs, ChainKnobs)
+def _chain_knobs(source: RGBLidar) -> ChainKnobs:
+    assert isinstance(source.model, ChainKnobs)
+    return source.model
+
+
+def _useless(study: str, theirs: ChainKnobs, own: ChainKnobs) -> str:
+    made = f" and {', '.join(own.stages)} make {named(own.made)}" if own.made else ""
+    return (
+        f"a study in starts_from must give a part that this chain takes, got {study!r} with {named(theirs.parts)} "
+        f"where it takes {named(own.taken)}{made}; leave it out, change model.stages, or set model.continue_parts "
+        "for stages to go on with its parts"
+    )
+
+
+def _knobs(part: Part, source: RGBLidar) -> dict[str, Any]:
+    theirs = _chain_knobs(source)
     knobs: Mapping[Part, dict[str, Any]] = {
         "rgb": {"embedder": theirs.embedder},
         "lidar": {"embedder": theirs.embedder, "similarity": theirs.similarity},
         "classifier": {"classifier": theirs.classifier},
         "projector": {"projector": theirs.projector},
     }
-    return model.model_copy(update=knobs[part])
+    return knobs[part]
 
 
-def _scanners(givers: Mapping[Part, str]) -> list[str]:
-    return [study for part, study in givers.items() if part in _READS_SCANS]
-
-
-def _convention(scanners: Mapping[str, RGBLidar]) -> dict[str, str]:
+def _convention(givers: Givers[Part, RGBLidar]) -> dict[str, str]:
     """Returns how the sources of parts that read scans read them, which must be one way."""
-    ways = {study: _way(source.data) for study, source in scanners.items()}
-    found = list(ways.values())
-    if any(way != found[0] for way in found):
-        raise ConfigError(
-            f"parts that read scans must come from studies that read them alike, got {ways}; "
-            "start from one of these studies, or search the other anew with the same data.lidar_repr and lidar_norm"
-        )
-    return dict(found[0]) if found else {}
-
-
-def _way(data: DataKnobs) -> dict[str, str]:
-    return {"lidar_repr": data.lidar_repr, "lidar_norm": data.lidar_norm}
-
-
-def _named(parts: Iterable[Part]) -> str:
-    return ", ".join(sorted(parts)) or "nothing"
+    way = givers.shared(
+        [part for part in givers.studies if part in _READS_SCANS],
+        lambda source: {name: getattr(source.data, name) for name in _CONVENTION},
+        law="parts that read scans must come from studies that read them alike",
+        way_out="start from one of these studies, or search the other anew with the same data.lidar_repr and "
+        "lidar_norm",
+    )
+    return way or {}
 
 
 def _makers(parts: frozenset[Part]) -> str:

@@ -1,12 +1,10 @@
-"""What a projection loses, and how far it is from its target."""
-
-import math
-from collections.abc import Mapping
+"""What a projection loses, and what its error is called."""
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from thalweg.contract import Metric
+from thalweg.nn.measures.normalised_error import NormalisedError
 from trainables.rgb_lidar.chain_knobs import ProjectionLoss
 
 METRIC = Metric(
@@ -16,6 +14,9 @@ METRIC = Metric(
     search_invariant=False,  # the target is a layer that a search may change, of a classifier that the trial trained
     meaning="mean squared error of the projection over the variance of its target; 1 for the mean of the targets",
 )
+
+PROJECTION_ERROR = NormalisedError(METRIC, prediction="projection", target="target")
+"""Measures it, of the outputs of a model."""
 
 Vectors = Float[Tensor, "batch dim"]
 
@@ -27,23 +28,3 @@ def projection_losses(projection: Vectors, target: Vectors, kind: ProjectionLoss
     if kind == "smooth_l1":
         return nn.functional.smooth_l1_loss(projection, target, reduction="none").mean(1)
     return (projection - target).square().mean(1)
-
-
-def add_up(projection: Vectors, target: Vectors) -> dict[str, Tensor]:
-    """Computes the sums of a batch from which `projection_error` follows, in fp64."""
-    projection, target = projection.double(), target.double()
-    return {
-        "projection_squares": (projection - target).square().sum(),
-        "target_squares": target.square().sum(),
-        "target_sum": target.sum(0),
-        "target_count": target.new_tensor(len(target)),
-    }
-
-
-def projection_error(sums: Mapping[str, Tensor]) -> float:
-    """Computes the mean squared error over the target's variance around its mean; NaN for a target that is constant."""
-    squares = float(sums["target_squares"])
-    variance = squares - float(sums["target_sum"].square().sum() / sums["target_count"])
-    if variance <= 1e-12 * squares:  # what rounding leaves of 0
-        return math.nan
-    return float(sums["projection_squares"]) / variance

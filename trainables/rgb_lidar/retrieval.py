@@ -1,14 +1,7 @@
-"""How often the embedding of an image finds the scan of its scene, and the other way round.
-
-The contrastive loss depends on temperature and batch size, so that it cannot compare trials that differ in them. This
-can: it asks for the nearest among a fixed number of scenes, which are the same in every trial.
-"""
-
-import torch
-from jaxtyping import Float
-from torch import Tensor
+"""How often the embedding of an image finds the scan of its scene, and the other way round."""
 
 from thalweg.contract import Metric
+from thalweg.nn.contrastive.retrieval import Retrieval
 
 POOL = 100
 """Scenes among which one is searched."""
@@ -25,26 +18,5 @@ METRIC = Metric(
     "a split with fewer, as a small data_fraction leaves for training, is one smaller pool, which is easier",
 )
 
-Embeddings = Float[Tensor, "scene dim"]
-
-
-def recall_at_1(rgb: Embeddings, lidar: Embeddings, pool: int = POOL) -> float:
-    """Computes the mean of both directions over pools of consecutive scenes.
-
-    Scenes that do not fill a last pool are left out; fewer than one pool are one smaller pool. Of several equally near
-    scenes the first one counts as found, so that embeddings that are all alike find 1 of a pool.
-
-    Args:
-        rgb: Embeddings of images, of length 1, in the fixed order of the split.
-        lidar: Embeddings of the scans of the same scenes.
-        pool: Scenes of a pool.
-    """
-    size = min(pool, len(rgb))
-    count = len(rgb) // size
-    own = torch.arange(size, device=rgb.device)
-    shares = []
-    pools = (torch.split(rows[: count * size], size) for rows in (rgb, lidar))
-    for images, scans in zip(*pools, strict=True):
-        cosines = images.double() @ scans.double().T
-        shares += [(cosines.argmax(axis) == own).double().mean() for axis in (0, 1)]
-    return float(torch.stack(shares).mean())
+RETRIEVAL = Retrieval(METRIC, *ROWS, pool=POOL)
+"""Measures it, of the outputs of a model or a baseline."""

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from thalweg.contract import Indices, Metric
 from thalweg.nn.masking import take_patches
+from thalweg.nn.measures.skill import mean_squared_error, skill, spread, squared_error_sums
 from trainables.water_mae import metrics
 from trainables.water_mae.config import MODALITIES, MaskingKnobs
 from trainables.water_mae.model import Batch, Predictions, kind_and_index
@@ -221,7 +222,7 @@ def _sums_of_modalities(predictions: Predictions, batch: Batch, counted: Bool[Te
     for name in MODALITIES:
         target, valid = observed_values(batch, name)
         counts = valid & ((present(batch, name) > 0) & counted)[:, None, None, None]
-        found = metrics.squared_error_sums(predictions[name], target, counts)
+        found = squared_error_sums(predictions[name], target, counts)
         sums |= {f"{name}/{part}": value for part, value in found.items()}
     return sums
 
@@ -252,8 +253,8 @@ def _summarize_modalities(
     skills = []
     for name in MODALITIES:
         parts = {part: sums[f"{prefix}{name}/{part}"] for part in ("count", "total", "square", "error")}
-        found |= {f"skill_{name}": metrics.skill(parts), f"mse_{name}": metrics.mean_squared_error(parts)}
-        if name in modalities and metrics.spread(parts) > 0:
+        found |= {f"skill_{name}": skill(parts), f"mse_{name}": mean_squared_error(parts)}
+        if name in modalities and spread(parts) > 0:
             skills.append(found[f"skill_{name}"])
     return {"skill": sum(skills) / len(skills) if skills else float("nan"), **found}
 

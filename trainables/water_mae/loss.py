@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from thalweg.nn.contrastive import info_nce
+from thalweg.nn.contrastive.info_nce import info_nce
 from thalweg.nn.losses import masked_mse, patch_normalised_mse
 from trainables.water_mae import evaluation
 from trainables.water_mae.config import MODALITIES

@@ -1,4 +1,4 @@
-"""What a reconstruction is measured by: sums over hidden values, and the skill, NSE and KGE that they give.
+"""What predicted river flow is measured by: sums over hidden values, and the NSE and KGE that they give.
 
 Sums of batches and workers add up, so that a metric never depends on how a split was cut. They are in float64.
 River flow is measured once more in mm/day, catchment by catchment, as hydrologists do, of predictions that were made
@@ -20,39 +20,6 @@ POOLED_DAYS = 10
 
 _ROUNDING = 1e-12  # of a sum of squares
 _MOMENTS = ("count", "seen", "seen_square", "given", "given_square", "product")
-
-
-def squared_error_sums(
-    prediction: Float[Tensor, "batch step masked value"],
-    target: Float[Tensor, "batch step masked value"],
-    counts: Bool[Tensor, "batch step masked value"],
-) -> dict[str, Tensor]:
-    """Sums number, value, square and squared error of the values that count."""
-    mask, target = counts.double(), target.double()
-    error = prediction.double() - target
-    return {
-        "count": mask.sum(),
-        "total": (target * mask).sum(),
-        "square": (target.square() * mask).sum(),
-        "error": (error.square() * mask).sum(),
-    }
-
-
-def spread(sums: Mapping[str, Tensor]) -> float:
-    """Returns the sum of squares around the mean; 0 where nothing was counted."""
-    count, total, square = (float(sums[name]) for name in ("count", "total", "square"))
-    return square - total**2 / count if count else 0.0
-
-
-def skill(sums: Mapping[str, Tensor]) -> float:
-    """Returns 1 - MSE / variance, NaN where nothing varies."""
-    around = spread(sums)
-    return 1 - float(sums["error"]) / around if around > 0 else float("nan")
-
-
-def mean_squared_error(sums: Mapping[str, Tensor]) -> float:
-    """Returns the mean squared error, NaN where nothing was counted."""
-    return float(sums["error"]) / float(sums["count"]) if sums["count"] else float("nan")
 
 
 def river_flow(

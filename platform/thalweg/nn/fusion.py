@@ -12,6 +12,8 @@ from thalweg.nn.transformer import EncoderLayer, LayerSizes
 class TokenFusion(nn.Module):
     """Layers that the tokens of all modalities pass together (the joint stream of arXiv:2210.07839).
 
+    It takes any number of modalities, one too, and may be given others in each pass.
+
     Args:
         sizes: Sizes of the layers.
         depth: Number of layers; 0 leaves the tokens as they are.

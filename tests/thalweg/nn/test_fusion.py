@@ -38,3 +38,11 @@ def test_every_sequence_hears_of_the_others() -> None:
 def test_fusion_has_the_published_size() -> None:
     fusion = TokenFusion(LayerSizes(dim=256, num_heads=8), 1)
     assert sum(parameter.numel() for parameter in fusion.parameters()) == 790_272
+
+
+def test_three_modalities_or_one_pass_the_same_layers() -> None:
+    fusion = TokenFusion(SIZES, 1)
+    first, second, third = (torch.randn(2, length, 8) for length in (3, 1, 4))
+    whole = torch.cat(fusion([first, second, third]), dim=1)
+    (alone,) = fusion([torch.cat((first, second, third), dim=1)])
+    torch.testing.assert_close(alone, whole)

@@ -2,11 +2,12 @@ import numpy as np
 import pytest
 import torch
 
+from thalweg.nn.contrastive.retrieval import recall_at_1
 from trainables.rgb_lidar.baselines import CoarseLikeness, Same, nearness
 from trainables.rgb_lidar.data import RGBLidarData
 from trainables.rgb_lidar.knobs import DataKnobs, LidarNorm, LidarRepr
 from trainables.rgb_lidar.lidar import MAX_RANGE
-from trainables.rgb_lidar.retrieval import ROWS, recall_at_1
+from trainables.rgb_lidar.retrieval import POOL, ROWS
 from trainables.rgb_lidar.samples import draw
 
 
@@ -38,9 +39,9 @@ def test_pictures_of_the_same_thing_find_each_other() -> None:
     batch = {"rgb": (0.4 * near).repeat(1, 3, 1, 1), "lidar": 1 - near}
     likeness = CoarseLikeness(inputs, {name: part[:30] for name, part in batch.items()}, Same({}))
     found = likeness({name: part[30:] for name, part in batch.items()})
-    assert recall_at_1(*(found[name] for name in ROWS)) == 1.0
+    assert recall_at_1(found[ROWS[0]], found[ROWS[1]], POOL) == 1.0
     strangers = likeness({"rgb": batch["rgb"][30:], "lidar": batch["lidar"][:30]})
-    assert recall_at_1(*(strangers[name] for name in ROWS)) < 0.3
+    assert recall_at_1(strangers[ROWS[0]], strangers[ROWS[1]], POOL) < 0.3
 
 
 def test_outputs_that_are_the_same_keep_their_names() -> None:

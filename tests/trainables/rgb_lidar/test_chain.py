@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from thalweg.contract import Batch, Progress
+from thalweg.nn.contrastive.retrieval import recall_at_1
 from thalweg.training.engine import parameter_groups, train_mode
 from trainables.rgb_lidar.chain_knobs import STAGES, ChainKnobs, SimilarityKnobs
 from trainables.rgb_lidar.chain_model import ChainNetwork
 from trainables.rgb_lidar.classification import log_odds
 from trainables.rgb_lidar.config import RGBLidar
 from trainables.rgb_lidar.data import RGBLidarData
-from trainables.rgb_lidar.retrieval import recall_at_1
+from trainables.rgb_lidar.retrieval import POOL
 from trainables.rgb_lidar.task import RGBLidarTask
 
 KEYS = np.zeros(32, np.uint64)
@@ -236,7 +237,7 @@ def test_what_is_measured_is_what_the_outputs_tell(chain: RGBLidar, data: RGBLid
     scans = (outputs["lidar_odds"] > 0) == (batch["label"] == 1)
     assert metrics["accuracy"] == pytest.approx(float(right.float().mean()))
     assert metrics["lidar_accuracy"] == pytest.approx(float(scans.float().mean()))
-    assert metrics["retrieval_r1"] == recall_at_1(outputs["rgb_embedding"], outputs["lidar_embedding"])
+    assert metrics["retrieval_r1"] == recall_at_1(outputs["rgb_embedding"], outputs["lidar_embedding"], POOL)
     target = outputs["target"].detach()
     error = ((outputs["projection"].detach() - target) ** 2).mean() / target.var(0, correction=0).mean()
     assert metrics["projection_error"] == pytest.approx(float(error), rel=1e-4)

@@ -7,7 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from thalweg.nn.measures.classification import Classification
 from trainables.rgb_lidar.classification import (
+    LIDAR,
+    LIDAR_METRICS,
     METRICS,
     count_calls,
     cross_entropy,
@@ -15,6 +18,7 @@ from trainables.rgb_lidar.classification import (
     log_odds,
     summarize_calls,
 )
+from trainables.rgb_lidar.config import CLASSES
 
 
 def measure(
@@ -82,3 +86,15 @@ def test_one_logit_has_the_binary_and_two_have_the_categorical_cross_entropy() -
 def test_a_guess_has_the_odds_of_the_shares() -> None:
     assert guess((0.25, 0.75)) == pytest.approx(math.log(3), rel=1e-5)
     assert math.isfinite(guess((1.0, 0.0)))
+
+
+@given(scenes=st.lists(st.tuples(st.integers(-40, 40), st.integers(0, 1)), min_size=1, max_size=20))
+def test_two_classes_are_a_case_of_the_shared_measure(scenes: list[tuple[int, int]]) -> None:
+    odds, labels = [value / 4 for value, _ in scenes], [label for _, label in scenes]
+    for metrics, prefix in ((METRICS, ""), (LIDAR_METRICS, LIDAR)):
+        measure_ = Classification(CLASSES, scores="odds", prefix=prefix, metrics=metrics)
+        found = measure_.summarize(
+            measure_.add({"odds": torch.tensor(odds)}, {"label": torch.tensor(labels).float()})
+        )
+        ours = measure(odds, labels, prefix)[1]
+        assert found == pytest.approx({metric.name: ours[metric.name] for metric in metrics}, rel=1e-12)

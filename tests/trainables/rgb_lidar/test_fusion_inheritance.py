@@ -110,7 +110,9 @@ def test_encoders_from_two_studies_share_their_knobs(config: RGBLidar, chain: RG
         "a": pretrained(chain),
         "b": pretrained(chain, stages=("projector",), downsampling="maxpool"),
     }
-    with pytest.raises(ConfigError, match="share their knobs, got rgb from 'b' and lidar from 'a'"):
+    with pytest.raises(
+        ConfigError, match="both encoders share their knobs, got rgb from 'b' and lidar from 'a'"
+    ):
         inherit(own(config, "a", "b"), **sources)
 
 

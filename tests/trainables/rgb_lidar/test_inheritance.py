@@ -209,5 +209,7 @@ def test_embedders_from_two_studies_share_their_knobs(chain: RGBLidar) -> None:
         update={"model": whole.model.model_copy(update={"embedder": pooled, "stages": ("projector",)})}
     )
     own = later(chain, "cilp", "projector", starts_from=("a", "b"), continue_parts=True)
-    with pytest.raises(ConfigError, match="share their knobs, got rgb from 'b' and lidar from 'a'"):
+    with pytest.raises(
+        ConfigError, match="both embedders share their knobs, got rgb from 'b' and lidar from 'a'"
+    ):
         inherit(own, a=wide(chain, "cilp"), b=narrow)

@@ -109,21 +109,3 @@ def test_river_flow_stays_between_nothing_and_a_deluge() -> None:
     flow = metrics.river_flow(torch.tensor([[-1e9, 1e9, math.nan]]), scale)
     assert flow[0, :2].tolist() == [0.0, metrics.MOST_FLOW]
     assert math.isnan(float(flow[0, 2]))
-
-
-@given(st.integers(1, 4), st.integers(0, 1000))
-def test_skill_is_one_minus_error_over_variance(num_samples: int, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    target, prediction = torch.tensor(rng.standard_normal((2, num_samples, 3, 2, 4)))
-    counts = torch.tensor(rng.random(target.shape) < 0.8)
-    counts[0, 0, 0, :2] = True
-    sums = metrics.squared_error_sums(prediction, target, counts)
-    mse = float((prediction - target)[counts].square().mean())
-    assert metrics.mean_squared_error(sums) == pytest.approx(mse)
-    assert metrics.skill(sums) == pytest.approx(1 - mse / float(target[counts].var(correction=0)))
-
-
-def test_nothing_counted_has_no_skill() -> None:
-    values = torch.ones(1, 1, 1, 1)
-    sums = metrics.squared_error_sums(values, values, torch.zeros(1, 1, 1, 1, dtype=torch.bool))
-    assert math.isnan(metrics.skill(sums)) and math.isnan(metrics.mean_squared_error(sums))

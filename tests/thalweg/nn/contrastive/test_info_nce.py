@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from thalweg.nn.contrastive import info_nce
+from thalweg.nn.contrastive.info_nce import info_nce
 
 
 def _plain(first: Tensor, second: Tensor) -> Tensor:

@@ -1,0 +1,71 @@
+"""How often the embedding of a sample finds its other embedding, and the other way round.
+
+A contrastive loss depends on temperature and batch size, so that it cannot compare trials that differ in them. This
+can: it asks for the nearest among a fixed number of samples, which are the same in every trial.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from thalweg.contract import Batch, Metric
+
+Embeddings = Float[Tensor, "sample dim"]
+
+
+def recall_at_1(first: Embeddings, second: Embeddings, pool: int) -> float:
+    """Computes the mean of both directions over pools of consecutive samples.
+
+    Samples that do not fill a last pool are left out; fewer than one pool are one smaller pool. Of several equally near
+    samples the first one counts as found, so that embeddings that are all alike find 1 of a pool.
+
+    Args:
+        first: Embeddings of all samples of a split, of length 1, in its fixed order.
+        second: Embeddings of the other modality or view of the same samples.
+        pool: Samples among which one is searched.
+    """
+    size = min(pool, len(first))
+    count = len(first) // size
+    own = torch.arange(size, device=first.device)
+    shares = []
+    pools = (torch.split(rows[: count * size], size) for rows in (first, second))
+    for ours, theirs in zip(*pools, strict=True):
+        cosines = ours.double() @ theirs.double().T
+        shares += [(cosines.argmax(axis) == own).double().mean() for axis in (0, 1)]
+    return float(torch.stack(shares).mean())
+
+
+class Retrieval:
+    """Recall at 1 between two outputs of a model, as a measure: it keeps the rows of a whole split.
+
+    Args:
+        metric: What is reported.
+        first: Name of one embedding among the outputs.
+        second: Name of the other.
+        pool: Samples among which one is searched.
+
+    Attributes:
+        metrics: The metric.
+        rows: Names in the state that are kept one row for each sample, in the order of the split.
+    """
+
+    def __init__(self, metric: Metric, first: str, second: str, pool: int) -> None:
+        self.metrics = (metric,)
+        self.rows = frozenset({first, second})
+        self._names = (first, second)
+        self._pool = pool
+
+    def add(self, outputs: Mapping[str, Tensor], batch: Batch) -> dict[str, Tensor]:
+        """Returns both embeddings of a batch; nothing if the outputs lack one."""
+        if not self.rows <= outputs.keys():
+            return {}
+        return {name: outputs[name] for name in self._names}
+
+    def summarize(self, state: Mapping[str, Tensor]) -> dict[str, float]:
+        """Computes the metric of a split."""
+        if not self.rows <= state.keys():
+            return {}
+        first, second = (state[name] for name in self._names)
+        return {self.metrics[0].name: recall_at_1(first, second, self._pool)}

@@ -1,0 +1,60 @@
+"""Agreement of the samples of a class."""
+
+from __future__ import annotations
+
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from thalweg.nn.contrastive.pairs import Pairs, same
+from thalweg.nn.contrastive.views import Contrast, as_rows, contrast
+
+
+def supcon(
+    views: Float[Tensor, "sample view dim"],
+    labels: Int[Tensor, " sample"],
+    *,
+    temperature: float = 1.0,
+    ignored: int | None = None,
+    anchor_views: int | None = None,
+    log_weights: Pairs | None = None,
+    present: Bool[Tensor, "sample view"] | None = None,
+    tile: int | None = None,
+) -> Contrast:
+    """Computes the supervised contrastive loss (L_out of Khosla et al., arXiv:2004.11362, Eq. 2).
+
+    Positives of a view are all other views of its class, those of its own sample too. A view without any, the only one
+    of its class in the global batch, does not count. The published code multiplies the loss by
+    ``temperature / base_temperature``; here the two are one.
+
+    Args:
+        views: Embeddings of all views of a global batch, as a rule of length 1.
+        labels: Class of each sample.
+        temperature: Divides the cosines.
+        ignored: Label of samples that take no part: they neither search nor are found. None ignores none.
+        anchor_views: Views that search, the first ones; 1 is ``contrast_mode`` "one" of the published code, None "all".
+        log_weights: Logarithms of the weights of two samples of different class as negatives; None weighs all alike.
+        present: Views that there are; None takes all.
+        tile: Rows and columns of the logits that are computed at once; None takes what suits the device.
+
+    Returns:
+        The sum over views, and the number of views that have a positive in the global batch.
+    """
+    num_samples, num_views, _ = views.shape
+    return contrast(
+        as_rows(views),
+        same(labels).of_views(num_views),
+        temperature=temperature,
+        log_weights=None if log_weights is None else log_weights.of_views(num_views),
+        present=_taking_part(labels, ignored, present, num_views),
+        num_anchors=None if anchor_views is None else anchor_views * num_samples,
+        tile=tile,
+    )
+
+
+def _taking_part(
+    labels: Tensor, ignored: int | None, present: Tensor | None, num_views: int
+) -> Tensor | None:
+    if ignored is None:
+        return None if present is None else as_rows(present)
+    labelled = (labels != ignored).repeat(num_views)
+    return labelled if present is None else labelled & as_rows(present)

@@ -1,0 +1,71 @@
+"""Mean squared error of vectors over the variance of their targets, from sums in fp64 that add up.
+
+The variance is that around the mean of each dimension, so that the mean of the targets has the error 1.
+"""
+
+import math
+from collections.abc import Mapping
+
+from jaxtyping import Float
+from torch import Tensor
+
+from thalweg.contract import Batch, Metric
+
+Vectors = Float[Tensor, "batch dim"]
+
+_ROUNDING = 1e-12  # of a sum of squares
+
+
+def normalised_error_sums(prediction: Vectors, target: Vectors) -> dict[str, Tensor]:
+    """Computes the sums of a batch from which `normalised_error` follows."""
+    prediction, target = prediction.double(), target.double()
+    return {
+        "error_squares": (prediction - target).square().sum(),
+        "target_squares": target.square().sum(),
+        "target_sum": target.sum(0),
+        "target_count": target.new_tensor(len(target)),
+    }
+
+
+def normalised_error(sums: Mapping[str, Tensor]) -> float:
+    """Computes the mean squared error over the target's variance around its mean; NaN for a target that is constant."""
+    squares = float(sums["target_squares"])
+    variance = squares - float(sums["target_sum"].square().sum() / sums["target_count"])
+    if variance <= _ROUNDING * squares:  # what rounding leaves of 0
+        return math.nan
+    return float(sums["error_squares"]) / variance
+
+
+class NormalisedError:
+    """The normalised error of one output against another, as a measure.
+
+    Args:
+        metric: What is reported.
+        prediction: Name of the prediction among the outputs.
+        target: Name of its target among the outputs.
+
+    Attributes:
+        metrics: The metric.
+        rows: Nothing is kept sample by sample.
+    """
+
+    rows: frozenset[str] = frozenset()
+
+    def __init__(self, metric: Metric, *, prediction: str, target: str) -> None:
+        self.metrics = (metric,)
+        self._prediction, self._target = prediction, target
+
+    def add(self, outputs: Mapping[str, Tensor], batch: Batch) -> dict[str, Tensor]:
+        """Computes the sums of a batch; nothing if the outputs lack one of both."""
+        if not {self._prediction, self._target} <= outputs.keys():
+            return {}
+        found = normalised_error_sums(outputs[self._prediction], outputs[self._target])
+        return {f"{self.metrics[0].name}/{part}": value for part, value in found.items()}
+
+    def summarize(self, state: Mapping[str, Tensor]) -> dict[str, float]:
+        """Computes the error of a split."""
+        beginning = f"{self.metrics[0].name}/"
+        sums = {
+            name.removeprefix(beginning): value for name, value in state.items() if name.startswith(beginning)
+        }
+        return {self.metrics[0].name: normalised_error(sums)} if sums else {}

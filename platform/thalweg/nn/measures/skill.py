@@ -1,0 +1,95 @@
+"""Skill: the mean squared error beside that of the mean, from sums in fp64 that add up over batches and workers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from thalweg.contract import Batch, Metric, Mode
+
+_SUMS = ("count", "total", "square", "error")
+
+
+def squared_error_sums(
+    prediction: Float[Tensor, "*axes"], target: Float[Tensor, "*axes"], counts: Bool[Tensor, "*axes"]
+) -> dict[str, Tensor]:
+    """Sums number, value, square and squared error of the values that count; the others may be anything, NaN too."""
+    target = target.double().masked_fill(~counts, 0)
+    error = prediction.double().masked_fill(~counts, 0) - target
+    return {
+        "count": counts.double().sum(),
+        "total": target.sum(),
+        "square": target.square().sum(),
+        "error": error.square().sum(),
+    }
+
+
+def spread(sums: Mapping[str, Tensor]) -> float:
+    """Returns the sum of squares around the mean; 0 where nothing was counted."""
+    count, total, square = (float(sums[name]) for name in ("count", "total", "square"))
+    return square - total**2 / count if count else 0.0
+
+
+def skill(sums: Mapping[str, Tensor]) -> float:
+    """Returns 1 - MSE / variance, NaN where nothing varies."""
+    around = spread(sums)
+    return 1 - float(sums["error"]) / around if around > 0 else math.nan
+
+
+def mean_squared_error(sums: Mapping[str, Tensor]) -> float:
+    """Returns the mean squared error, NaN where nothing was counted."""
+    return float(sums["error"]) / float(sums["count"]) if sums["count"] else math.nan
+
+
+class Skill:
+    """Skill and mean squared error of one output, as a measure: ``skill_NAME`` and ``mse_NAME``.
+
+    Args:
+        name: What is predicted.
+        prediction: Name of the prediction among the outputs.
+        target: Name of the true values in the batch, of the same shape.
+        counts: Name in the batch of a mask of the values that count, of the same shape; None counts all.
+        unit: Unit of the target.
+
+    Attributes:
+        metrics: Both metrics.
+        rows: Nothing is kept sample by sample.
+    """
+
+    rows: frozenset[str] = frozenset()
+
+    def __init__(
+        self, name: str, *, prediction: str, target: str, counts: str | None = None, unit: str = "1"
+    ) -> None:
+        self._name = name
+        self._prediction, self._target, self._counts = prediction, target, counts
+        squared = "1" if unit == "1" else f"({unit})^2"
+        words = name.replace("_", " ")
+        self.metrics = (
+            _metric(f"skill_{name}", "max", "1", f"1 - MSE / variance of the {words}; 1 is perfect"),
+            _metric(f"mse_{name}", "min", squared, f"mean squared error of the {words}"),
+        )
+
+    def add(self, outputs: Mapping[str, Tensor], batch: Batch) -> dict[str, Tensor]:
+        """Sums the errors of a batch; nothing if the outputs lack the prediction."""
+        if self._prediction not in outputs:
+            return {}
+        target = batch[self._target]
+        counts = torch.ones_like(target, dtype=torch.bool) if self._counts is None else batch[self._counts]
+        found = squared_error_sums(outputs[self._prediction], target, counts)
+        return {f"{self._name}/{part}": value for part, value in found.items()}
+
+    def summarize(self, state: Mapping[str, Tensor]) -> dict[str, float]:
+        """Computes both metrics of a split."""
+        if f"{self._name}/count" not in state:
+            return {}
+        sums = {part: state[f"{self._name}/{part}"] for part in _SUMS}
+        return {f"skill_{self._name}": skill(sums), f"mse_{self._name}": mean_squared_error(sums)}
+
+
+def _metric(name: str, mode: Mode, unit: str, meaning: str) -> Metric:
+    return Metric(name=name, mode=mode, unit=unit, search_invariant=True, meaning=meaning)
