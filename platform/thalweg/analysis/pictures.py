@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,8 @@ from pathlib import Path
 from thalweg.analysis.wording import near
 from thalweg.contract import Task
 from thalweg.discovery import Family, load_family
-from thalweg.errors import OutputError, StudyError, TrialError
+from thalweg.errors import StudyError, TrialError
+from thalweg.files import atomic_folder, writing
 from thalweg.search.prepare import data_root
 from thalweg.search.records import StudyRecord, TrialRecord
 from thalweg.search.storage import output_flag
@@ -151,18 +151,9 @@ def _draw(family: Family, trial: TrialRecord, target: Path, root: Path | None) -
     """Draws one trial; the folder appears under its name only when complete."""
     from thalweg.training.export import draw  # torch and DeepSpeed
 
-    partial = target.with_name(f"{target.name}.partial")
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        if not draw(Path(str(trial.checkpoint)), data_root(family, root), partial):
+    with writing("pictures", target, "free space"), atomic_folder(target, overwrite=True) as draft:
+        if not draw(Path(str(trial.checkpoint)), data_root(family, root), draft):
             raise StudyError(
                 f"a family must draw its models to have pictures, {family.name} does not; define draw in its task"
             )
-        shutil.rmtree(target, ignore_errors=True)
-        partial.rename(target)
-    except OSError as error:
-        raise OutputError(f"pictures must be writable, got {error}; free space") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return Drawn(number=trial.number, folder=target, files=sorted(target.glob("*.png")))

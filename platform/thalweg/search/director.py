@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from thalweg.config import active
-from thalweg.errors import OutputError, StudyError, TrialError, is_full_disk
+from thalweg.errors import OutputError, StudyError, TrialError
 from thalweg.events import Event, Notice, TrialEnded, TrialProgress, TrialStarted, TrialStatus
+from thalweg.files import is_full_disk
 from thalweg.search.ledger import Evaluation, Ledger, Proposal, Rejection
 from thalweg.training.places import relative
 

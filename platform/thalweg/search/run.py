@@ -33,6 +33,7 @@ from thalweg.events import (
     TrialProgress,
     TrialStarted,
 )
+from thalweg.files import writing
 from thalweg.lanes.cluster import connect
 from thalweg.lanes.deaths import in_words
 from thalweg.lanes.gang import Gang, book
@@ -433,12 +434,8 @@ def _processor() -> str:
 
 
 def _make_writable(directory: Path) -> None:
-    try:
+    with writing("the study's folder", directory, "choose another with --output"):
         directory.mkdir(parents=True, exist_ok=True)
         probe = directory / ".writable"
         probe.touch()
         probe.unlink()
-    except OSError as error:
-        raise OutputError(
-            f"the study's folder must be writable, got {error}; choose another with --output"
-        ) from error

@@ -6,7 +6,8 @@ from typing import Any
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
-from thalweg.errors import TrialError, is_full_disk
+from thalweg.errors import TrialError
+from thalweg.files import is_full_disk
 from thalweg.lanes.deaths import NO_MEMORY, read
 from thalweg.search.director import Report, StudyDirector
 

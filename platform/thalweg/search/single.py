@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from thalweg.config import FamilyConfig
-from thalweg.errors import OutputError
+from thalweg.files import writing
 from thalweg.hashing import digest
 from thalweg.search.prepare import Prepared, prepare
 from thalweg.search.sources import Sources
@@ -137,9 +137,5 @@ def _with_budget(space: Space, samples: int) -> Study:
 
 
 def _make_folder(folder: Path) -> None:
-    try:
+    with writing("the output folder", folder, "choose another with --output"):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"the output folder must be writable, got {error}; choose another with --output"
-        ) from None

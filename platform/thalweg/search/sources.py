@@ -6,9 +6,7 @@ never changed, so that every trial of a study starts from the same, whatever bec
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -18,6 +16,7 @@ from typing import Any, TypeVar
 from thalweg import discovery
 from thalweg.config import FamilyConfig, check, parse
 from thalweg.errors import ConfigError, OutputError, StudyError
+from thalweg.files import atomic_file, locked, writing
 from thalweg.search.records import StudyRecord, read_study
 from thalweg.search.storage import JOURNAL, output_flag
 from thalweg.training.orders import SOURCES, source_files
@@ -269,27 +268,15 @@ def _write(directory: Path, point: StartingPoint) -> StartingPoint:
     sha256 = freeze(Path(point.checkpoint), file, {name: getattr(point, name) for name in names})
     frozen = replace(point, sha256=sha256, checkpoint=f"{point.study}/{relative(point.checkpoint)}")
     described = file.with_suffix(".json")
-    partial = described.with_suffix(".partial")
-    try:
-        partial.write_text(json.dumps(asdict(frozen), indent=1), encoding="utf-8")
-        partial.replace(described)
-    except OSError as error:
-        raise OutputError(f"the study's folder must be writable, got {error}; free space") from None
+    with writing("the study's folder", described, "free space"), atomic_file(described) as draft:
+        draft.write_text(json.dumps(asdict(frozen), indent=1), encoding="utf-8")
     return frozen
 
 
 @contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
-    """Makes a folder and keeps other processes from writing into it; the kernel lets go when one dies."""
-    try:
+    """Makes a folder and keeps other processes from writing into it."""
+    with writing("the study's folder", folder, "choose another with --output"):
         folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    except OSError as error:
-        raise OutputError(
-            f"the study's folder must be writable, got {error}; choose another with --output"
-        ) from None
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
+        with locked(folder / ".lock"):
+            yield

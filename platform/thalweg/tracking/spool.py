@@ -11,7 +11,6 @@ may be deleted or changed for another.
 from __future__ import annotations
 
 import json
-import os
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -21,6 +20,7 @@ from typing import Any
 
 from thalweg import events
 from thalweg.events import Event
+from thalweg.files import atomic_file
 from thalweg.lines import append
 
 STATE = "mlflow.json"
@@ -166,9 +166,8 @@ class State:
 
     def save(self, path: Path) -> None:
         """Writes the state in one step: a reader sees the old or the new one."""
-        draft = path.with_suffix(".json.tmp")
-        draft.write_text(json.dumps(asdict(self)))
-        os.replace(draft, path)
+        with atomic_file(path) as draft:
+            draft.write_text(json.dumps(asdict(self)))
 
 
 class Spool:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
-from thalweg.training.full_disk import refusal
+from thalweg.files import atomic_file, writing
 
 FILE = "baselines.json"
 
@@ -34,14 +34,7 @@ def write_once(directory: Path, baselines: Baselines) -> None:
     Raises:
         OutputError: They cannot be written.
     """
-    partial = directory / f"{FILE}.{os.getpid()}"
-    try:
+    with writing("baselines", directory, "free space and give the same command again"):
         directory.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(baselines, indent=1))
-        os.link(partial, directory / FILE)
-    except FileExistsError:
-        return
-    except OSError as error:
-        raise refusal("baselines", directory, error, "free space and give the same command again") from error
-    finally:
-        partial.unlink(missing_ok=True)
+        with suppress(FileExistsError), atomic_file(directory / FILE, overwrite=False) as draft:
+            draft.write_text(json.dumps(baselines, indent=1))

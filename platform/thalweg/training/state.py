@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import zipfile
 import zlib
 from collections.abc import Collection, Iterator, Mapping
@@ -16,6 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from thalweg.files import drafts
 from thalweg.training.orders import Report
 from thalweg.training.places import relative
 
@@ -23,7 +23,6 @@ STATE = "state.json"
 FROM_BEFORE = ""
 """Identity of the study in checkpoints of a version that did not know it."""
 _OWN = "sha256"  # of the state itself
-_PARTIAL = ".{}.partial"
 # What zipfile raises for damaged names, flags, methods and offsets, beside its own.
 _NO_ARCHIVE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError)
 
@@ -87,10 +86,7 @@ class State:
         report = replace(self.report, checkpoint=relative(place))
         values = json.loads(json.dumps(asdict(replace(self, report=report, files=files))))
         text = json.dumps(values | {_OWN: _sha256_of(values)}, indent=1)
-        with (folder / STATE).open("w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())  # else a power cut could leave a name without its content
+        (folder / STATE).write_text(text)
 
 
 @dataclass(frozen=True)
@@ -116,12 +112,7 @@ def complete(trial: Path) -> list[Path]:
 def incomplete(trial: Path) -> list[Path]:
     """Returns what was left of checkpoints whose writing came to no end."""
     half = [folder for folder in trial.glob("samples-*") if not (folder / STATE).exists()]
-    return sorted([*half, *trial.glob(_PARTIAL.format("*"))])
-
-
-def partial_of(folder: Path) -> Path:
-    """Returns the name under which a checkpoint is written before it gets its own."""
-    return folder.with_name(_PARTIAL.format(folder.name))
+    return sorted([*half, *drafts(trial)])
 
 
 def newest_whole(trials: Mapping[Path, Collection[str]], config: Mapping[str, Any]) -> Found:
