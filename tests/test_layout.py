@@ -147,6 +147,20 @@ def test_names_locks_and_the_wait_for_the_disk_have_one_home() -> None:
     assert found.keys() == DISK.keys()
 
 
+def test_ownbelow_a_studys_folder_are_spelled_once() -> None:
+    own = (
+        r"journal\.log|driver\.lock|baselines\.json|mlflow\.(json|lock|log)|mlflow_(spool|refused).*|ray\.log"
+    )
+    spelled = re.compile(rf"f?['\"]({own}|trial[- ]\{{.*:0\dd\}}.*|samples-\{{.*)['\"]")
+    found = {
+        (path.name, ast.unparse(node))
+        for path in PACKAGES["thalweg"].rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.JoinedStr | ast.Constant) and spelled.fullmatch(ast.unparse(node))
+    }
+    assert {name for name, _ in found} == {"study_folder.py"}, found
+
+
 def test_code_is_ascii() -> None:
     files = [*sources(), *ROOT.glob("*.toml"), *ROOT.glob("*.y*ml"), *ROOT.glob(".*.yaml"), ROOT / ".ci/run"]
     assert [path for path in files if not path.read_text(encoding="utf-8").isascii()] == []

@@ -50,7 +50,7 @@ class TrialStarted:
     params: Mapping[str, Any]  # what the space asked for
     config: Mapping[str, Any]  # the resolved configuration, flat, without knobs that change nothing in it
     tags: Mapping[str, str] = field(default_factory=dict)  # seed, protocol hash, data fingerprint, lane, ...
-    documents: Mapping[str, str] = field(default_factory=dict)  # file name -> text, e.g. deepspeed.json
+    documents: Mapping[str, str] = field(default_factory=dict)  # file name -> text: config.json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +66,7 @@ class TrialProgress:
     ] = ()  # (samples, loss parts, lr, ...) since the last one
     timings: Mapping[str, float] = field(default_factory=dict)  # seconds: train, evaluate, checkpoint, wait
     facts: Mapping[str, str] = field(default_factory=dict)  # device, host, lane, number of parameters, ...
+    documents: Mapping[str, str] = field(default_factory=dict)  # file name -> text: deepspeed.json; told once
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,10 +15,10 @@ from thalweg.files import atomic_folder, writing
 from thalweg.search.prepare import data_root
 from thalweg.search.records import StudyRecord, TrialRecord
 from thalweg.search.storage import output_flag
+from thalweg.study_folder import StudyFolder
 from thalweg.tracking import pictures as shelf
 from thalweg.tracking.address import check_tracking
 
-FOLDER = "pictures"
 MOST = 3
 """Trials that are drawn at the end of a search."""
 SHARE = 0.02
@@ -144,7 +144,7 @@ def _kept(record: StudyRecord) -> Sequence[TrialRecord]:
 
 
 def _target(directory: Path, trial: TrialRecord) -> Path:
-    return directory / FOLDER / f"trial-{trial.number:05d}"
+    return StudyFolder(directory).pictures(trial.number)
 
 
 def _draw(family: Family, trial: TrialRecord, target: Path, root: Path | None) -> Drawn:

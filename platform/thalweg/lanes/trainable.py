@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,11 @@ from thalweg.lanes import deaths
 from thalweg.lanes.channel import Channel, Command, Restarted, Silence
 from thalweg.lanes.entrance import Coroner, enter
 from thalweg.lanes.gang import Gang
-from thalweg.training.orders import CHECKPOINTS, Refusal, Report, TrialOrder, source_files, trial_name
+from thalweg.study_folder import StudyFolder, trial_name
+from thalweg.training.orders import Refusal, Report, TrialOrder
 
-FAILURES = "failures"
-"""Folder of the tracebacks of failed trials, below the study's."""
+ANSWER = "answer"
+"""Key of a Tune result under which a lane's answer travels whole."""
 _NO_NEWS = "there was no news of them"
 _LONGER = 10
 """A lane is silent when it has been so for this many times its longest silence so far, and for the study's limit."""
@@ -61,6 +62,11 @@ class LaneSettings:
     max_restarts: int = 2
     max_silence_s: float | None = 600.0
     study: str = ""
+
+    @property
+    def folder(self) -> StudyFolder:
+        """The names below the study's folder."""
+        return StudyFolder(Path(self.directory))
 
 
 def _name_this_cluster() -> None:
@@ -106,7 +112,7 @@ class Lane:
             train_loop_config={
                 "channel": self._channel,
                 "num_threads": max(int(gang.cpus), 1),
-                "traces": str(Path(self._settings.directory) / "lanes" / name),
+                "traces": str(self._settings.folder.lanes / name),
             },
             torch_config=TorchConfig(backend="nccl" if gang.gpus else "gloo"),
             scaling_config=train.ScalingConfig(
@@ -114,7 +120,7 @@ class Lane:
             ),
             run_config=train.RunConfig(
                 name=name,
-                storage_path=str(Path(self._settings.directory) / "lanes"),
+                storage_path=str(self._settings.folder.lanes),
                 # `advance` counts per trial; a lane that lasts for a study may lose many groups, one by one.
                 failure_config=train.FailureConfig(max_failures=-1),
                 callbacks=[Coroner(self._channel)],  # type: ignore[list-item] # typed as for Ray Train's first version
@@ -222,9 +228,8 @@ class Lane:
 class LaneTrainable(tune.Trainable):
     """A lane as Tune sees it. `setup` takes ``settings`` from ``tune.with_parameters``.
 
-    A Tune configuration is ``{"number", "config", "checkpoint"}``; a result is what the study's director reads:
-    ``samples``, ``value``, ``metrics``, ``curves``, ``timings``, ``protocol``, ``facts``, ``checkpoint``, ``deaths``,
-    ``notes``, ``status``, ``reason``.
+    A Tune configuration is ``{"number", "config", "checkpoint"}``; a result holds a `Report` or a `Refusal` under
+    `ANSWER`, and Tune's own ``done``.
     """
 
     def setup(self, config: dict[str, Any], settings: LaneSettings | None = None) -> None:
@@ -244,11 +249,11 @@ class LaneTrainable(tune.Trainable):
             metric=settings.metric,
             evaluations=settings.evaluations,
             data_root=settings.data_root,
-            directory=str(Path(settings.directory) / CHECKPOINTS),
+            directory=str(settings.folder.checkpoints),
             resumes=config.get("checkpoint"),
             baselines=True,
             keep_last=settings.keep_last,
-            sources=source_files(Path(settings.directory), config["config"].get("starts_from", ())),
+            sources=settings.folder.source_files(config["config"].get("starts_from", ())),
             study=settings.study,
         )
         self._reached = 0
@@ -259,37 +264,27 @@ class LaneTrainable(tune.Trainable):
         answer = self._lane.advance(self._order, self._reached)
         self._reached = answer.samples
         if isinstance(answer, Refusal):
-            reason = self._keep_details(answer)
-            status = "stopped" if answer.kind == "study" else "failed"
-            return {"samples": answer.samples, "status": status, "reason": reason, "done": True}
+            return {ANSWER: replace(answer, reason=self._keep_details(answer)), "done": True}
         busy = sum(seconds for name, seconds in answer.timings.items() if name != "prepare_s")
-        return {
-            "samples": answer.samples,
-            "value": answer.value,
-            "metrics": {**answer.metrics, **{f"cost/{name}": value for name, value in answer.costs.items()}},
-            "curves": answer.curve,
-            "timings": {**answer.timings, "lane_s": time.perf_counter() - began - busy},
-            "protocol": answer.facts.get("protocol_hash"),
-            "facts": {name: str(value) for name, value in answer.facts.items()} | {"lane": self._lane.name},
-            "checkpoint": answer.checkpoint,
-            "deaths": self._lane.deaths,
-            "notes": answer.notes,
-            "status": "finished" if answer.done else "running",
-            "done": answer.done,
-        }
+        report = replace(
+            answer,
+            timings={**answer.timings, "lane_s": time.perf_counter() - began - busy},
+            facts={**answer.facts, "lane": self._lane.name},
+            deaths=tuple(self._lane.deaths),
+        )
+        return {ANSWER: report, "done": report.done}
 
     def _keep_details(self, refusal: Refusal) -> str:
         """Writes a traceback into the study's folder, and returns a reason that says where."""
         if not refusal.details:
             return refusal.reason
-        folder = Path(self._settings.directory) / FAILURES
-        file = folder / f"{self._order.trial}.txt"
+        file = self._settings.folder.failure(self._order.trial)
         try:
-            folder.mkdir(exist_ok=True)
+            file.parent.mkdir(exist_ok=True)
             file.write_text(refusal.details)
         except OSError as error:  # the reason counts, and the disk may be full
             return f"{refusal.reason} (no traceback: {error})"
-        return f"{refusal.reason} (traceback: {FAILURES}/{file.name})"
+        return f"{refusal.reason} (traceback: {file.parent.name}/{file.name})"
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Takes the next trial; the workers stay, and free the last one when they are told of the next."""

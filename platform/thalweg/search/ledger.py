@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,9 @@ from thalweg.search.rungs import CONTINUES
 from thalweg.search.sources import Sources
 from thalweg.search.space import Space
 from thalweg.search.storage import Claim, SharedClaim, close_storage, losses, open_storage, tell_waits
+from thalweg.study_folder import StudyFolder
 from thalweg.training import baselines
-from thalweg.training.orders import CHECKPOINTS
+from thalweg.training.orders import Report
 from thalweg.training.places import relative, resolve
 from thalweg.training.state import FROM_BEFORE, Found, newest_whole
 
@@ -77,27 +78,6 @@ class Rejection:
     error: ThalwegError
 
 
-@dataclass(frozen=True, kw_only=True)
-class Evaluation:
-    """What a trial reports at an evaluation.
-
-    Attributes:
-        samples: Samples seen.
-        value: The objective.
-        metrics: Everything that the evaluation gave.
-        protocol: Hash of the protocol at which it was done.
-        checkpoint: Where the trial's state lies.
-        final: Whether it ends the budget.
-    """
-
-    samples: int
-    value: float
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    protocol: str | None = None
-    checkpoint: str | None = None
-    final: bool = False
-
-
 @dataclass
 class _Live:
     trial: optuna.Trial
@@ -105,7 +85,7 @@ class _Live:
     steps: set[int]
     checkpoint: str | None
     earlier: float = 0.0  # seconds of the trial that it continues
-    last: Evaluation | None = None
+    last: Report | None = None
 
 
 class Ledger:
@@ -182,7 +162,7 @@ class Ledger:
                 claims.callback(shared.release)
             study, change = renew(study, space)
             if change:
-                baselines.forget(directory / CHECKPOINTS)
+                baselines.forget(StudyFolder(directory).checkpoints)
             if storage is not None:
                 if change:
                     shared.move(study)
@@ -312,7 +292,7 @@ class Ledger:
         note = f"trial {before} is continued {where}: {why}"
         self._notes += [note] if note not in self._notes else []  # the trial in its place finds the same
 
-    def report(self, number: int, evaluation: Evaluation) -> bool:
+    def report(self, number: int, report: Report) -> bool:
         """Records an evaluation of a running trial.
 
         Returns:
@@ -323,22 +303,21 @@ class Ledger:
             TrialError: It was evaluated at another protocol than the study's.
         """
         live = self._live[number]
-        checkpoint = relative(evaluation.checkpoint) if evaluation.checkpoint else None
+        checkpoint = relative(report.checkpoint) if report.checkpoint else None
         if checkpoint not in (None, live.checkpoint):
             live.trial.set_user_attr(CHECKPOINT, checkpoint)
             live.checkpoint = checkpoint
-        if not math.isfinite(evaluation.value):
+        if not math.isfinite(report.value):
             raise NonFiniteError(
-                f"{self.space.study.metric} must be finite, got {evaluation.value} "
-                f"after {evaluation.samples} samples"
+                f"{self.space.study.metric} must be finite, got {report.value} after {report.samples} samples"
             )
-        self._check_protocol(number, evaluation.protocol)
-        live.last = evaluation
-        step = self._step(evaluation)
+        self._check_protocol(number, report.protocol)
+        live.last = report
+        step = self._step(report)
         if step in live.steps:
             return False
         live.steps.add(step)
-        live.trial.report(evaluation.value, step)
+        live.trial.report(report.value, step)
         return True
 
     def check_protocol(self, protocol: str) -> None:
@@ -427,12 +406,12 @@ class Ledger:
     def _frozen(self, number: int) -> FrozenTrial:
         return self._study.get_trials(deepcopy=False)[number]
 
-    def _step(self, evaluation: Evaluation) -> int:
+    def _step(self, report: Report) -> int:
         """Names the evaluation point: a batch may carry a trial beyond it, but rungs compare equal points."""
         study = self.space.study
-        if evaluation.final:
+        if report.done:
             return study.samples
-        return max((p for p in study.evaluations if p <= evaluation.samples), default=evaluation.samples)
+        return max((p for p in study.evaluations if p <= report.samples), default=report.samples)
 
     def _check_protocol(self, number: int, protocol: str | None) -> None:
         if protocol is None:
@@ -462,7 +441,7 @@ class Ledger:
             "reason": reason,
         }
         if last is not None:
-            finite = {name: number for name, number in last.metrics.items() if math.isfinite(number)}
+            finite = {name: number for name, number in last.measured.items() if math.isfinite(number)}
             outcome |= {"samples": last.samples, "metrics": finite, "protocol": last.protocol}
         if interrupted:
             outcome["interrupted"] = True

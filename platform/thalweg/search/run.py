@@ -44,11 +44,9 @@ from thalweg.search.prepare import Prepared
 from thalweg.search.records import StudyRecord, TrialRecord, expendable
 from thalweg.search.sources import Sources, tags
 from thalweg.search.storage import RUNS
+from thalweg.study_folder import StudyFolder, checkpoints_of
 from thalweg.training import baselines
-from thalweg.training.deepspeed_json import deepspeed_config
-from thalweg.training.orders import CHECKPOINTS
 from thalweg.training.places import lies_in, relative, remove
-from thalweg.training.stream import Layout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,8 +105,7 @@ class Broadcast:
     def __init__(self, ledger: Ledger, listeners: Sequence[Listener], directory: Path) -> None:
         self._ledger = ledger
         self._listeners = listeners
-        self._directory = directory
-        self._checkpoints = directory / CHECKPOINTS
+        self._folder = StudyFolder(directory)
         self._baselines_told = False
         self.any_trained = False
 
@@ -136,7 +133,7 @@ class Broadcast:
 
     def tell_baselines(self) -> None:
         """Publishes the baselines once they are known."""
-        found = baselines.read(self._checkpoints)
+        found = baselines.read(self._folder.checkpoints)
         if found is None:
             return
         self._baselines_told = True
@@ -152,7 +149,7 @@ class Broadcast:
         study = self._ledger.space.study
         for trial in expendable(self._ledger.trials(), study.mode, study.keep_checkpoints):
             for name in trial.folders:
-                remove(self._checkpoints / name, self._directory)
+                remove(self._folder.trial(name), self._folder.path)
 
 
 def search(prepared: Prepared, options: Options, listeners: Sequence[Listener]) -> StudyRecord:
@@ -182,7 +179,7 @@ def _search(prepared: Prepared, options: Options, listeners: Sequence[Listener])
         take_over=options.take_over,
     )
     if ledger.is_new:
-        baselines.forget(options.directory / CHECKPOINTS)  # of an earlier study with this name
+        baselines.forget(StudyFolder(options.directory).checkpoints)  # of an earlier study with this name
     broadcast = Broadcast(ledger, listeners, options.directory)
     ledger.tell_waits(lambda text: broadcast(Notice(text=text)))
     began = time.monotonic()
@@ -217,7 +214,7 @@ def _run(prepared: Prepared, options: Options, ledger: Ledger, broadcast: Broadc
     study = prepared.space.study
     gang = Gang(study.num_workers, study.cpus_per_worker, study.gpus_per_worker)
     ledger.sources.freeze(prepared.config)  # before anything is booked
-    log = options.directory / "ray.log"
+    log = StudyFolder(options.directory).ray_log
     with connect(options.address, log, tell=lambda text: broadcast(Notice(text=text))):
         num_lanes = min(book(gang, study.num_lanes, options.wait_s), ledger.num_open())
         broadcast(_started(prepared, options, ledger, num_lanes))
@@ -227,7 +224,7 @@ def _run(prepared: Prepared, options: Options, ledger: Ledger, broadcast: Broadc
             ledger,
             broadcast,
             num_lanes=num_lanes,
-            describe=lambda proposal: _describe(prepared, proposal, ledger.sources),
+            describe=lambda proposal: describe(prepared, proposal, ledger.sources),
         )
         if ledger.num_recovered:
             text = f"trials that an earlier session left running and that go on: {ledger.num_recovered}"
@@ -248,10 +245,10 @@ def _run(prepared: Prepared, options: Options, ledger: Ledger, broadcast: Broadc
 
 def _left_behind(ledger: Ledger) -> Iterator[str]:
     """Says what lies in a study's folder that is not its own, or will stay there."""
-    folder = ledger.directory / CHECKPOINTS
+    folder = StudyFolder(ledger.directory).checkpoints
     if not folder.exists():
         return
-    if ledger.is_new and any(folder.glob("*/samples-*")):
+    if ledger.is_new and any(map(checkpoints_of, folder.iterdir())):
         yield f"checkpoints of an earlier study with this name lie in {folder}; its trials do not go on from them"
     if not lies_in(folder, ledger.directory):
         yield f"nothing is deleted outside of the study's folder, and {folder} is a link that leads out of it"
@@ -290,7 +287,7 @@ def _tune(prepared: Prepared, options: Options, director: StudyDirector, gang: G
     from thalweg.search.scheduler import StudyScheduler
     from thalweg.search.searcher import StudySearcher
 
-    study = prepared.space.study
+    study, folder = prepared.space.study, StudyFolder(options.directory)
     settings = LaneSettings(
         gang=gang,
         family=prepared.family,
@@ -317,8 +314,8 @@ def _tune(prepared: Prepared, options: Options, director: StudyDirector, gang: G
             max_concurrent_trials=num_lanes,  # and as many lanes may start at once
         ),
         run_config=tune.RunConfig(
-            name="tune",
-            storage_path=str(options.directory),
+            name=folder.tune.name,
+            storage_path=str(folder.path),
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=study.max_retries),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
@@ -327,20 +324,14 @@ def _tune(prepared: Prepared, options: Options, director: StudyDirector, gang: G
     tuner.fit()
 
 
-def _describe(
+def describe(
     prepared: Prepared, proposal: Proposal, sources: Sources
 ) -> tuple[Mapping[str, str], Mapping[str, str]]:
-    knobs = proposal.config.optimization
+    """Returns what the records of a beginning trial hold: tags, and documents by name."""
     facts = {name: prepared.facts[name] for name in ("data_fingerprint", "protocol_hash")}
     facts |= tags(sources.points(proposal.config))
     documents = {"config.json": json.dumps(proposal.config.model_dump(mode="json"), indent=2)}
-    try:
-        layout = Layout.of(knobs.batch_size, knobs.micro_batch_size, prepared.space.study.num_workers)
-    except ConfigError:  # the lane refuses the trial with this error
-        return facts, documents
-    documents["deepspeed.json"] = json.dumps(deepspeed_config(knobs, layout), indent=2)
-    sizes = {"micro_batch_size": layout.micro_batch_size, "accumulation": layout.accumulation}
-    return facts | {name: str(size) for name, size in sizes.items()}, documents
+    return facts, documents
 
 
 def _started(prepared: Prepared, options: Options, ledger: Ledger, num_lanes: int) -> StudyStarted:

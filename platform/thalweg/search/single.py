@@ -17,7 +17,8 @@ from thalweg.search.prepare import Prepared, prepare
 from thalweg.search.sources import Sources
 from thalweg.search.space import Space
 from thalweg.search.study import Study
-from thalweg.training.orders import Report, TrialOrder, source_files
+from thalweg.study_folder import StudyFolder
+from thalweg.training.orders import Report, TrialOrder
 
 FOLDER = "train"
 
@@ -80,7 +81,7 @@ def choose(
         data_root=str(prepared.data_root),
         directory=str(directory),
         baselines=True,
-        sources=source_files(directory, config.starts_from),
+        sources=StudyFolder(directory).source_files(config.starts_from),
         keep_last=study.keep_last,
     )
     return Single(order=order, params=trial.params, config=config)

@@ -18,8 +18,8 @@ from thalweg.config import FamilyConfig, check, parse
 from thalweg.errors import ConfigError, OutputError, StudyError
 from thalweg.files import atomic_file, locked, writing
 from thalweg.search.records import StudyRecord, read_study
-from thalweg.search.storage import JOURNAL, output_flag
-from thalweg.training.orders import SOURCES, source_files
+from thalweg.search.storage import output_flag
+from thalweg.study_folder import StudyFolder, studies_in
 from thalweg.training.places import relative
 
 C = TypeVar("C", bound=FamilyConfig)
@@ -122,8 +122,7 @@ class Sources:
         """Returns all that is frozen, by name."""
         if self._directory is None:
             return []
-        described = sorted((self._directory / SOURCES).glob("*.json"))
-        found = [self._known(file.stem) for file in described]
+        found = [self._known(study) for study in StudyFolder(self._directory).frozen_studies()]
         return [point for point in found if point is not None]
 
     def _studies(self, config: FamilyConfig) -> tuple[str, ...]:
@@ -137,9 +136,10 @@ class Sources:
     def _known(self, study: str) -> StartingPoint | None:
         if self._directory is None or study in self._frozen:
             return self._frozen.get(study)
-        weights = _weights(self._directory, study)
+        folder = StudyFolder(self._directory)
+        weights = folder.source(study)
         try:
-            facts = json.loads(weights.with_suffix(".json").read_text(encoding="utf-8"))
+            facts = json.loads(folder.source_facts(study).read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError):
             return None
         if not weights.exists():
@@ -163,7 +163,7 @@ class Sources:
 
     def _freeze(self, study: str, config: FamilyConfig) -> StartingPoint:
         assert self._directory is not None
-        with _alone_in(self._directory / SOURCES):
+        with _alone_in(StudyFolder(self._directory)):
             found = self._known(study)  # another process may have been faster
             if found is None:
                 found = self._frozen[study] = self._export(self._directory, study, config)
@@ -211,8 +211,8 @@ def inherit(config: C, points: Sequence[StartingPoint]) -> C:
 
 def _read(study: str, output: Path, storage: str | None) -> StudyRecord:
     first = f"run `{_command(study, output)}` first"
-    if Path(study).name != study or (storage is None and not (output / study / JOURNAL).exists()):
-        known = ", ".join(sorted(journal.parent.name for journal in output.glob(f"*/{JOURNAL}"))) or "none"
+    if Path(study).name != study or (storage is None and not StudyFolder(output / study).journal.exists()):
+        known = ", ".join(found.path.name for found in studies_in(output)) or "none"
         raise StudyError(f"no study {study!r} in {output} to start from (found: {known}); {first}")
     try:
         return read_study(output / study, study, storage)
@@ -255,28 +255,26 @@ def _way_out(record: StudyRecord, checkpoint: str | None) -> str:
     return f"bring back {checkpoint}, or {anew}" if checkpoint and record.keeps_checkpoints else anew
 
 
-def _weights(directory: Path, study: str) -> Path:
-    return Path(source_files(directory, [study])[study])
-
-
 def _write(directory: Path, point: StartingPoint) -> StartingPoint:
     """Writes the weights and then what they are: a reader that finds the latter finds the former."""
     from thalweg.training.export import freeze  # torch and DeepSpeed
 
-    file = _weights(directory, point.study)
+    folder = StudyFolder(directory)
     names = ("study", "trial", "metric", "value")
-    sha256 = freeze(Path(point.checkpoint), file, {name: getattr(point, name) for name in names})
+    sha256 = freeze(
+        Path(point.checkpoint), folder.source(point.study), {name: getattr(point, name) for name in names}
+    )
     frozen = replace(point, sha256=sha256, checkpoint=f"{point.study}/{relative(point.checkpoint)}")
-    described = file.with_suffix(".json")
+    described = folder.source_facts(point.study)
     with writing("the study's folder", described, "free space"), atomic_file(described) as draft:
         draft.write_text(json.dumps(asdict(frozen), indent=1), encoding="utf-8")
     return frozen
 
 
 @contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Makes a folder and keeps other processes from writing into it."""
-    with writing("the study's folder", folder, "choose another with --output"):
-        folder.mkdir(parents=True, exist_ok=True)
-        with locked(folder / ".lock"):
+def _alone_in(folder: StudyFolder) -> Iterator[None]:
+    """Makes the folder of weights and keeps other processes from writing into it."""
+    with writing("the study's folder", folder.sources, "choose another with --output"):
+        folder.sources.mkdir(parents=True, exist_ok=True)
+        with locked(folder.sources_lock):
             yield

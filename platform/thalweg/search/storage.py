@@ -19,11 +19,10 @@ from thalweg.errors import OutputError, StudyError
 from thalweg.files import LockHeld, lock, writing
 from thalweg.search.database import PatientStorage, open_database, without_password
 from thalweg.search.journal import Journal
+from thalweg.study_folder import StudyFolder
 
-JOURNAL = "journal.log"
 RUNS = Path("thalweg_runs")
 """Folder of all studies where no other is named."""
-_CLAIM = "driver.lock"
 _DRIVER = "driver"  # user attribute of a study in a database
 _logger = logging.getLogger(__name__)
 
@@ -46,8 +45,9 @@ class Claim:
         with ExitStack() as opened:  # closed if anything fails
             with writing("the folder of a study", directory, "choose another with --output"):
                 directory.mkdir(parents=True, exist_ok=True)
-                known = (directory / _CLAIM).exists()
-                handle = opened.enter_context((directory / _CLAIM).open("a+b", buffering=0))
+                file = StudyFolder(directory).claim
+                known = file.exists()
+                handle = opened.enter_context(file.open("a+b", buffering=0))
                 self.last_died = bool(_lock(handle, directory)) or not known
                 handle.truncate(0)
                 handle.write(f"{self.owner}\n".encode())
@@ -80,7 +80,7 @@ def _lock(handle: IO[bytes], directory: Path) -> bytes:
 def is_driven(directory: Path) -> bool:
     """Says whether a process drives a study now; asks without claiming it."""
     try:
-        with (directory / _CLAIM).open("rb") as handle:
+        with StudyFolder(directory).claim.open("rb") as handle:
             lock(handle, wait=False, shared=True)
     except FileNotFoundError:
         return False
@@ -138,7 +138,7 @@ def open_storage(directory: Path, url: str | None) -> Any:
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # its INFO lines would tear the live display
     if url is None:
-        return _open_journal(directory / JOURNAL)
+        return _open_journal(StudyFolder(directory).journal)
     try:
         return open_database(url)
     except StudyError:

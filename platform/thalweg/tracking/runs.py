@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import getpass
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from thalweg.events import (
     TrialProgress,
     TrialStarted,
 )
+from thalweg.study_folder import trial_title
 from thalweg.tracking import naming, notes, views
 from thalweg.tracking.batch import Batch
 from thalweg.tracking.history import CONTINUES, History, completed, is_inherited
@@ -135,7 +137,7 @@ class StudyRuns:
         lacking = {
             trial.began.number: trial
             for trial in kept
-            if not is_whole(trial, runs.get(naming.trial(trial.began.number)))
+            if not is_whole(trial, runs.get(trial_title(trial.began.number)))
         }
         kept.clear()
         if not lacking:
@@ -226,7 +228,7 @@ class StudyRuns:
         batch.end(run_id, "FINISHED", time_ms)
 
     def _start_trial(self, event: TrialStarted, time_ms: int, batch: Batch) -> None:
-        name, tags = naming.trial(event.number), naming.tags({**event.tags, "status": "running"})
+        name, tags = trial_title(event.number), naming.tags({**event.tags, "status": "running"})
         known = name in self._known_children()
         run_id = self._child(name, "trial", time_ms, tags)
         values = naming.params(event.params, event.config)
@@ -238,15 +240,17 @@ class StudyRuns:
         batch.add_params(run_id, values)
         batch.add_tags(run_id, naming.changed_params(event.params, event.config))
         self._offer_views(event, time_ms)
-        config = json.dumps(naming.nested(event.config), indent=2, default=str)
-        documents = {"config.json": config, **event.documents}
+        documents = dict(event.documents)
         if naming.is_altered(event.params):
             documents["searched.json"] = json.dumps(
                 dict(event.params), indent=2, ensure_ascii=False, default=str
             )
+        self._keep_documents(run_id, documents)
+        self._state.open[str(event.number)] = run
+
+    def _keep_documents(self, run_id: str, documents: Mapping[str, str]) -> None:
         for file, text in documents.items():
             self._client.log_text(run_id, text, file)
-        self._state.open[str(event.number)] = run
 
     def _offer_views(self, event: TrialStarted, time_ms: int) -> None:
         """Sets up the experiment's pages, again where a conditional space asks for something new."""
@@ -281,6 +285,7 @@ class StudyRuns:
         if event.facts and not run.described:
             batch.add_tags(run.run_id, naming.tags(event.facts))
             run.described = True
+        self._keep_documents(run.run_id, event.documents)
         for name, value in naming.time_metrics(event.timings).items():
             run.seconds[name] = run.seconds.get(name, 0.0) + value
         values = {OBJECTIVE: event.value, **naming.family_metrics(event.metrics), **run.seconds}
@@ -342,7 +347,7 @@ class StudyRuns:
         }
         if state.leaders:
             values["best_objective"] = state.leaders[0].value
-            batch.add_tags(state.parent_id, {"best_trial": naming.trial(state.leaders[0].number)})
+            batch.add_tags(state.parent_id, {"best_trial": trial_title(state.leaders[0].number)})
         batch.add_metrics(state.parent_id, values, len(statuses), time_ms)
 
     def _write_notes(self) -> None:
@@ -370,7 +375,7 @@ class StudyRuns:
         """Returns a trial's run, also where its beginning was told to another tracking address."""
         known = self._state.open.get(str(number))
         if known is None:
-            known = OpenRun(self._child(naming.trial(number), "trial", None))
+            known = OpenRun(self._child(trial_title(number), "trial", None))
             self._state.open[str(number)] = known
         return known
 

@@ -22,13 +22,8 @@ from thalweg import events
 from thalweg.events import Event
 from thalweg.files import atomic_file
 from thalweg.lines import append
+from thalweg.study_folder import StudyFolder
 
-STATE = "mlflow.json"
-REFUSED = "mlflow_refused.jsonl"
-LOG = "mlflow.log"
-LOCK = "mlflow.lock"
-
-_STEM = "mlflow_spool."
 _MOST_BYTES = 1_000_000
 
 _KINDS: dict[str, type[Event]] = {
@@ -154,7 +149,7 @@ class State:
         self.folder = str(folder)
         if original in ("", self.folder):
             return
-        if State.load(Path(original) / STATE).study_id == self.study_id:
+        if State.load(StudyFolder(Path(original)).mlflow_state).study_id == self.study_id:
             self.study_id = State().study_id
             self.restart("")
 
@@ -176,13 +171,19 @@ class Spool:
     Args:
         folder: The study's folder.
         session: Number of the session, larger than those before it.
+
+    Attributes:
+        names: The names below the folder.
+        path: The spool of the session.
+        state_path: How far MLflow has received the spools.
     """
 
     def __init__(self, folder: Path, session: int) -> None:
         self.folder = folder
+        self.names = StudyFolder(folder)
         self.session = session
-        self.path = self._path(session)
-        self.state_path = folder / STATE
+        self.path = self.names.spool(session)
+        self.state_path = self.names.mlflow_state
 
     @classmethod
     def begin(cls, folder: Path, time_ms: int) -> Spool:
@@ -192,7 +193,8 @@ class Spool:
             OSError: The folder cannot be written.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        last = max([*_sessions(folder), State.load(folder / STATE).session])
+        names = StudyFolder(folder)
+        last = max([*names.sessions(), State.load(names.mlflow_state).session])
         spool = cls(folder, max(time_ms, last + 1))
         spool.path.touch()
         return spool
@@ -207,10 +209,10 @@ class Spool:
 
     def read(self, state: State) -> tuple[list[bytes], int, int]:
         """Returns the next whole lines after a state, and the session and offset behind them."""
-        for session in _sessions(self.folder):
+        for session in self.names.sessions():
             if state.session <= session <= self.session:
                 offset = state.offset if session == state.session else 0
-                lines, end = _read(self._path(session), offset)
+                lines, end = _read(self.names.spool(session), offset)
                 if lines:
                     return lines, session, end
         return [], state.session, state.offset
@@ -234,14 +236,6 @@ class Spool:
             for line in lines:
                 with suppress(ValueError):
                     yield Moment.parse(line)
-
-    def _path(self, session: int) -> Path:
-        return self.folder / f"{_STEM}{session:013d}.jsonl"
-
-
-def _sessions(folder: Path) -> list[int]:
-    names = (path.name.removeprefix(_STEM).removesuffix(".jsonl") for path in folder.glob(f"{_STEM}*.jsonl"))
-    return sorted(int(name) for name in names if name.isdigit())
 
 
 def _read(path: Path, offset: int) -> tuple[list[bytes], int]:

@@ -8,8 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from thalweg.files import atomic_file, writing
-
-FILE = "baselines.json"
+from thalweg.study_folder import BASELINES
 
 Baselines = Mapping[str, Mapping[str, float]]
 
@@ -17,7 +16,7 @@ Baselines = Mapping[str, Mapping[str, float]]
 def read(directory: Path) -> Baselines | None:
     """Returns the metrics of each baseline; None before they are known."""
     try:
-        found: Baselines = json.loads((directory / FILE).read_text())
+        found: Baselines = json.loads((directory / BASELINES).read_text())
     except FileNotFoundError:
         return None
     return found
@@ -25,7 +24,7 @@ def read(directory: Path) -> Baselines | None:
 
 def forget(directory: Path) -> None:
     """Deletes the baselines, so that the first trial evaluates them anew."""
-    (directory / FILE).unlink(missing_ok=True)
+    (directory / BASELINES).unlink(missing_ok=True)
 
 
 def write_once(directory: Path, baselines: Baselines) -> None:
@@ -36,5 +35,5 @@ def write_once(directory: Path, baselines: Baselines) -> None:
     """
     with writing("baselines", directory, "free space and give the same command again"):
         directory.mkdir(parents=True, exist_ok=True)
-        with suppress(FileExistsError), atomic_file(directory / FILE, overwrite=False) as draft:
+        with suppress(FileExistsError), atomic_file(directory / BASELINES, overwrite=False) as draft:
             draft.write_text(json.dumps(baselines, indent=1))

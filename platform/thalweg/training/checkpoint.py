@@ -25,9 +25,10 @@ from thalweg.files import (
     sync,
     writing,
 )
+from thalweg.study_folder import checkpoint_name, checkpoints_of
 from thalweg.training import reshard
 from thalweg.training.half_precision import saved_masters
-from thalweg.training.orders import best_of, checkpoint_name
+from thalweg.training.orders import best_of
 from thalweg.training.places import remove
 from thalweg.training.process_group import World
 from thalweg.training.state import FROM_BEFORE, STATE, State, complete, damage, incomplete
@@ -103,7 +104,7 @@ def tidy(
     for name in kept:
         if found[name].parent != trial:
             _link(found[name], trial / name)
-    for folder in trial.glob("samples-*"):
+    for folder in checkpoints_of(trial):
         if folder.name not in kept:
             remove(folder, home or trial.parent)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from thalweg.files import discard
-from thalweg.training.orders import CHECKPOINTS
+from thalweg.study_folder import CHECKPOINTS
 
 
 def relative(checkpoint: str | Path) -> str:

@@ -16,12 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from thalweg.files import drafts
+from thalweg.study_folder import checkpoints_of
 from thalweg.training.orders import Report
 from thalweg.training.places import relative
 
 STATE = "state.json"
 FROM_BEFORE = ""
 """Identity of the study in checkpoints of a version that did not know it."""
+_ON_THE_WAY = ("documents", "notes", "deaths")
+"""What a report says to those who hear it, and is not part of where a trial stands."""
 _OWN = "sha256"  # of the state itself
 # What zipfile raises for damaged names, flags, methods and offsets, beside its own.
 _NO_ARCHIVE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError)
@@ -60,7 +63,8 @@ class State:
             if _OWN in values and values.pop(_OWN) != _sha256_of(values):
                 raise ValueError("it has changed since it was written")
             report = values["report"] | {"checkpoint": str(folder)}
-            report.pop("notes", None)
+            for name in _ON_THE_WAY:
+                report.pop(name, None)
             report["curve"] = tuple((samples, point) for samples, point in report["curve"])
             known = {name: values[name] for name in ("config", "family", "stage")}
             return cls(
@@ -85,6 +89,8 @@ class State:
         files = {str(file.relative_to(folder)): _sha256(file) for file in _files(folder)}
         report = replace(self.report, checkpoint=relative(place))
         values = json.loads(json.dumps(asdict(replace(self, report=report, files=files))))
+        for name in _ON_THE_WAY:
+            del values["report"][name]
         text = json.dumps(values | {_OWN: _sha256_of(values)}, indent=1)
         (folder / STATE).write_text(text)
 
@@ -106,12 +112,12 @@ class Found:
 
 def complete(trial: Path) -> list[Path]:
     """Returns the complete checkpoints in a trial's folder, in the order of their samples."""
-    return [state.parent for state in sorted(trial.glob(f"samples-*/{STATE}"))]
+    return [folder for folder in checkpoints_of(trial) if (folder / STATE).exists()]
 
 
 def incomplete(trial: Path) -> list[Path]:
     """Returns what was left of checkpoints whose writing came to no end."""
-    half = [folder for folder in trial.glob("samples-*") if not (folder / STATE).exists()]
+    half = [folder for folder in checkpoints_of(trial) if not (folder / STATE).exists()]
     return sorted([*half, *drafts(trial)])
 
 

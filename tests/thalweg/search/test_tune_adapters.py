@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kept import evaluated
 from ray import tune
 
 from thalweg.events import Event, Notice, TrialEnded
+from thalweg.lanes.trainable import ANSWER
 from thalweg.search.director import StudyDirector
 from thalweg.search.ledger import Ledger
 from thalweg.search.scheduler import StudyScheduler
 from thalweg.search.searcher import StudySearcher
 from thalweg.search.space import Space
+from thalweg.training.orders import Refusal
 
 pytestmark = [
     pytest.mark.slow,
@@ -50,11 +53,11 @@ class Lane(tune.Trainable):
             os._exit(1)
         self._die_at_each_of_two_points()
         if mood == "give_up":
-            return {"samples": 200, "status": "failed", "reason": "out of memory", "done": True}
+            return {ANSWER: Refusal(kind="trial", samples=200, reason="out of memory"), "done": True}
         loss = math.nan if mood == "nan" else self.proposal["config"]["x"] ** 2 + number
         done = self.samples == 800
-        status = "finished" if done else "running"
-        return {"samples": self.samples, "metrics": {"loss": loss}, "status": status, "done": done}
+        report = evaluated(samples=self.samples, value=loss, metrics={"loss": loss}, final=done)
+        return {ANSWER: report, "done": done}
 
     def _die_at_each_of_two_points(self) -> None:
         mark = self.marks / f"{self.proposal['number']}-{self.samples}"
