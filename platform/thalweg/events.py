@@ -32,6 +32,8 @@ class StudyStarted:
     tags: Mapping[str, str] = field(default_factory=dict)  # code version, data fingerprint, hardware, ...
     source_file: str | None = None  # the search space, recorded as an artifact
     finished_trials: int = 0  # trials of an earlier run of the same study
+    identity: str = ""  # of the study, by which its records are told from those of another in the same folder
+    is_new: bool = False  # whether it has just been created
 
 
 @dataclass(frozen=True, kw_only=True)

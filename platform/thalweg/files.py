@@ -194,8 +194,8 @@ def lock(handle: int | IO[bytes], *, wait: bool = True, shared: bool = False) ->
     how = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB)
     try:
         fcntl.flock(handle, how)
-    except BlockingIOError as error:
-        raise LockHeld(*error.args) from None
+    except BlockingIOError:
+        raise LockHeld(errno.EAGAIN, "another process holds the lock") from None
 
 
 @contextmanager

@@ -139,6 +139,10 @@ class StudyFolder:
         """What the delivering process holds locked."""
         return self.path / "mlflow.lock"
 
+    def mlflow_aside(self, record: str) -> StudyFolder:
+        """Returns where the record of a study lies whose folder another study has taken over."""
+        return StudyFolder(self.path / f"mlflow_of_{record}")
+
     def spool(self, session: int) -> Path:
         """Returns the file with the events of a session."""
         return self.path / f"{_SPOOL}{session:013d}.jsonl"

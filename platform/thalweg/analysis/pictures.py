@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from thalweg.contract import Task
 from thalweg.discovery import Family, load_family
 from thalweg.errors import StudyError, TrialError
 from thalweg.files import atomic_folder, writing
+from thalweg.lanes.interruption import signal_of
 from thalweg.search.prepare import data_root
 from thalweg.search.records import StudyRecord, TrialRecord
 from thalweg.search.storage import output_flag
@@ -104,6 +106,9 @@ def draw_new(
         uri: MLflow's address.
         tell: Takes a sentence for people.
         root: Folder of all data.
+
+    Raises:
+        Ended: A signal other than that of Ctrl-C asked the process to end.
     """
     family = _family(record)
     later = f"thalweg best {record.name}{output_flag(directory.parent)} --pictures draws them"
@@ -123,8 +128,10 @@ def draw_new(
                 continue
             check_tracking(uri)
             tell(sentence(drawn, uri, shelf.record(uri, record.name, directory, drawn.number, drawn.folder)))
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         tell(f"stopped drawing pictures; {later}")
+        if signal_of(error) != signal.SIGINT:  # that ends the drawing alone
+            raise
     except Exception as error:  # the study has succeeded, whatever a family's drawing does
         tell(f"pictures could not be drawn: {type(error).__name__}: {error}; {later}")
 

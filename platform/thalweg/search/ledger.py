@@ -20,7 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 from thalweg.config import FamilyConfig
 from thalweg.errors import ConfigError, NonFiniteError, SpaceError, StudyError, ThalwegError, TrialError
 from thalweg.search import continuations, records
-from thalweg.search.definition import open_study, renew, write_definition
+from thalweg.search.definition import IDENTITY, RECORD, open_study, renew, write_definition
 from thalweg.search.proposed import ProposedTrial
 from thalweg.search.records import CHECKPOINT, CONFIG, FOLDER, OUTCOME, RESUMES, StudyRecord, TrialRecord
 from thalweg.search.rungs import CONTINUES
@@ -34,9 +34,6 @@ from thalweg.training.places import relative, resolve
 from thalweg.training.state import FROM_BEFORE, Found, newest_whole
 
 _FIXED = "fixed_params"  # where Optuna keeps what `enqueue_trial` was given
-_IDENTITY = (
-    "identity"  # user attribute of the study: what its checkpoints bear, wherever it is moved or copied
-)
 _PROTOCOL = "protocol"  # user attribute of the study: [hash, number of the first trial]
 
 
@@ -99,6 +96,7 @@ class Ledger:
         notes: What people should know of the opening: lines that could not be read, a definition that was replaced.
         is_new: Whether the study has just been created.
         identity: What the study's checkpoints bear.
+        record_identity: What its records bear, which it keeps when it is defined anew.
     """
 
     def __init__(
@@ -111,10 +109,11 @@ class Ledger:
         claims: ExitStack,
     ) -> None:
         known = (trial.state != TrialState.WAITING for trial in study.get_trials(deepcopy=False))
-        self.is_new = _IDENTITY not in study.user_attrs and not any(known)
-        if _IDENTITY not in study.user_attrs:
-            study.set_user_attr(_IDENTITY, uuid.uuid4().hex)
-        self.identity: str = study.user_attrs[_IDENTITY]
+        self.is_new = IDENTITY not in study.user_attrs and not any(known)
+        if IDENTITY not in study.user_attrs:
+            study.set_user_attr(IDENTITY, uuid.uuid4().hex)
+        self.identity: str = study.user_attrs[IDENTITY]
+        self.record_identity: str = study.user_attrs.get(RECORD, self.identity)
         self.directory = directory
         self.space = space
         self.sources = sources

@@ -352,6 +352,8 @@ def _started(prepared: Prepared, options: Options, ledger: Ledger, num_lanes: in
         tags={**prepared.facts, **provenance(), **tags(ledger.sources.frozen())},
         source_file=str(space.file),
         finished_trials=sum(not trial.interrupted for trial in finished),
+        identity=ledger.record_identity,
+        is_new=ledger.is_new,
     )
 
 

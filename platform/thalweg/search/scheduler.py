@@ -43,6 +43,7 @@ class StudyScheduler(FIFOScheduler):
         reason = _reason(trial)
         if is_full_disk(reason):
             self._director.halt(TrialError(reason))
+            tune_controller.request_stop_trial(trial)  # else it would start a lane only to be stopped
         elif trial.status == Trial.ERROR:  # Tune marks it so before it queues the trial again
             self._director.retry(trial.config["number"], reason)
         else:

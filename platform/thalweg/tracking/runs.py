@@ -168,6 +168,7 @@ class StudyRuns:
     def _start_study(self, event: StudyStarted, time_ms: int) -> None:
         state, client, batch = self._state, self._client, Batch(self._client)
         state.started = json.loads(Moment(time_ms, event).line())["event"]
+        state.identity = event.identity or state.identity
         self._ensure_experiment(event)
         parent = self._find_parent(event, time_ms)
         self.interrupt(time_ms)
@@ -211,11 +212,16 @@ class StudyRuns:
             folder = naming.quotable(self._state.folder or event.directory)
             here = f"tags.`thalweg.kind` = 'study' and tags.`thalweg.directory` = '{folder}'"
             began = "" if event.finished_trials else f" and attributes.start_time = {time_ms}"
-            found = self._search(here + began)
+            found = [run for run in self._search(here + began) if self._may_be_own(run)]
         if not found:
             return None
         self._state.study_id = found[0].data.tags["thalweg.id"]
         return str(found[0].info.run_id)
+
+    def _may_be_own(self, run: Run) -> bool:
+        """Says whether a run in the study's folder is not known to be of another study; earlier versions name none."""
+        known, own = run.data.tags.get("thalweg.identity"), self._state.identity
+        return not known or not own or known == own
 
     def _record_baseline(self, event: BaselineEvaluated, time_ms: int, batch: Batch) -> None:
         run_id = self._child(naming.baseline(event.name), "baseline", time_ms)
@@ -362,6 +368,7 @@ class StudyRuns:
             "thalweg.study": started["study"],
             "thalweg.kind": kind,
             "thalweg.id": self._state.study_id,
+            "thalweg.identity": self._state.identity,
             "thalweg.directory": naming.quotable(self._state.folder or started["directory"]),
             "mlflow.source.name": started["space"],
             "mlflow.source.type": "LOCAL",

@@ -19,12 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from thalweg import events
-from thalweg.events import Event
-from thalweg.files import atomic_file
+from thalweg.events import Event, StudyStarted
+from thalweg.files import atomic_file, locked, move
 from thalweg.lines import append
 from thalweg.study_folder import StudyFolder
 
 _MOST_BYTES = 1_000_000
+MAX_WAIT_S = 30.0
+"""Longest wait for a process that delivers the record of another study in the same folder."""
 
 _KINDS: dict[str, type[Event]] = {
     kind.__name__: kind
@@ -121,6 +123,7 @@ class State:
     uri: str = ""
     folder: str = ""  # where the study lies; it may be moved or copied
     study_id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
+    identity: str = ""  # what the study calls itself; unknown to earlier versions
     session: int = 0
     offset: int = 0
     started: dict[str, Any] = field(default_factory=dict)
@@ -155,7 +158,7 @@ class State:
 
     def restart(self, uri: str) -> None:
         """Goes back to the beginning, for an address that holds nothing of this study."""
-        fresh = State(uri=uri, folder=self.folder, study_id=self.study_id)
+        fresh = State(uri=uri, folder=self.folder, study_id=self.study_id, identity=self.identity)
         for part in fields(fresh):
             setattr(self, part.name, getattr(fresh, part.name))
 
@@ -163,6 +166,41 @@ class State:
         """Writes the state in one step: a reader sees the old or the new one."""
         with atomic_file(path) as draft:
             draft.write_text(json.dumps(asdict(self)))
+
+
+def set_aside_other(folder: Path, started: StudyStarted) -> Path | None:
+    """Moves the record of another study out of the way, whose folder this one has taken over.
+
+    Nothing of it is overwritten, here or in MLflow.
+
+    Args:
+        folder: The study's folder.
+        started: What begins.
+
+    Returns:
+        Where the record lies now; None if there was none of another study.
+
+    Raises:
+        OSError: It cannot be moved, or a process goes on delivering it.
+    """
+    names = StudyFolder(folder)
+    if not _is_of_another(names, started):
+        return None
+    with locked(names.mlflow_lock, max_wait_s=MAX_WAIT_S):
+        aside = names.mlflow_aside(State.load(names.mlflow_state).study_id)
+        aside.path.mkdir(exist_ok=True)
+        for session in names.sessions():
+            move(names.spool(session), aside.spool(session))
+        if names.mlflow_state.exists():  # last: until it is moved the record counts as that of another study
+            move(names.mlflow_state, aside.mlflow_state)
+    return aside.path
+
+
+def _is_of_another(names: StudyFolder, started: StudyStarted) -> bool:
+    known = State.load(names.mlflow_state).identity
+    if known and started.identity:
+        return known != started.identity
+    return started.is_new and (names.mlflow_state.exists() or bool(names.sessions()))
 
 
 class Spool:

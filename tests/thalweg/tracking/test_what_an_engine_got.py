@@ -3,11 +3,11 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from ray.tune.experiment import Trial
+from ray.tune.experiment.trial import _TrainingRunMetadata
 
 from thalweg.config import parse
 from thalweg.events import Event, StudyEnded, TrialProgress
@@ -22,7 +22,7 @@ from thalweg.search.searcher import StudySearcher
 from thalweg.search.space import load_space
 from thalweg.tracking.runs import StudyRuns
 from thalweg.tracking.spool import Moment, State
-from thalweg.training import engine
+from thalweg.training import deepspeed_json, engine
 from thalweg.training.orders import Report, TrialOrder
 from thalweg.training.process_group import join
 from thalweg.training.session import DataCache, Session
@@ -43,13 +43,18 @@ class HereLane(Lane):
         self._session = self._session or Session(order, join(), DataCache())
         return self._session.advance(reached)
 
+    def stop(self) -> None:
+        """Frees the trial."""
+        if self._session is not None:
+            self._session.close()
+
 
 class HereTrial(Trial):
     """A trial as Tune hands it to a scheduler."""
 
     def __init__(self, config: dict[str, Any]) -> None:
         self.trial_id, self.config = "here", config
-        self.run_metadata = SimpleNamespace(num_failures=0)
+        self.run_metadata = _TrainingRunMetadata()
 
 
 def searched(folder: Path) -> list[Event]:
@@ -81,7 +86,7 @@ def searched(folder: Path) -> list[Event]:
         result = lane.step()
         scheduler.on_trial_result(None, HereTrial(config), result)
         done = result["done"]
-    lane._lane._session.close()
+    lane._lane.stop()
     director.close()
     ledger.close()
     return events
@@ -94,7 +99,7 @@ def test_mlflow_holds_the_json_that_the_engine_was_given(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    true = engine.deepspeed_config
+    true = deepspeed_json.deepspeed_config
     monkeypatch.setattr(engine, "deepspeed_config", lambda *given: {**true(*given), "steps_per_print": 4321})
     events = searched(tmp_path)
     lines = [Moment(2_000 + number, event).line() for number, event in enumerate(events)]
