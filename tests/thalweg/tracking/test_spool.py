@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import math
 import shutil
 from pathlib import Path
@@ -165,3 +166,16 @@ def test_a_record_that_is_being_delivered_is_not_moved(
     with locked(tmp_path / "mlflow.lock"), pytest.raises(LockHeld, match="another process holds the lock"):
         set_aside_other(tmp_path, make.started(identity="b"))
     assert State.load(tmp_path / "mlflow.json").identity == "a"
+
+
+def test_spools_and_states_of_earlier_versions_are_read(make: Any, tmp_path: Path) -> None:
+    unknown = ("identity", "is_new", "documents")
+    for event in (make.started(), make.progress(3, 256, 0.5)):
+        line = json.loads(Moment(7, event).line())
+        line["event"] = {name: value for name, value in line["event"].items() if name not in unknown}
+        assert Moment.parse(json.dumps(line)) == Moment(7, event)
+    state = dataclasses.asdict(State(uri="sqlite:///x.db", parent_id="p", session=5))
+    del state["identity"]
+    (tmp_path / "mlflow.json").write_text(json.dumps(state))
+    known = State.load(tmp_path / "mlflow.json")
+    assert (known.study_id, known.session, known.identity) == (state["study_id"], 5, "")

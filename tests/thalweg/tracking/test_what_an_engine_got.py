@@ -3,11 +3,11 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from ray.tune.experiment import Trial
-from ray.tune.experiment.trial import _TrainingRunMetadata
 
 from thalweg.config import parse
 from thalweg.events import Event, StudyEnded, TrialProgress
@@ -54,7 +54,8 @@ class HereTrial(Trial):
 
     def __init__(self, config: dict[str, Any]) -> None:
         self.trial_id, self.config = "here", config
-        self.run_metadata = _TrainingRunMetadata()
+        run_metadata: Any = SimpleNamespace(num_failures=0)
+        self.run_metadata = run_metadata
 
 
 def searched(folder: Path) -> list[Event]:
