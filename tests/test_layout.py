@@ -23,6 +23,10 @@ PACKAGES = {
 CODE = (*PACKAGES.values(), ROOT / "tests", ROOT / "benchmarks")
 MAX_MODULE_LINES = 500
 MAX_FUNCTION_LINES = 60
+DISK = {
+    "platform/thalweg/files.py": "the one home of drafts, names and locks",
+    "platform/thalweg/lines.py": "appends to a file under the file's own lock, and waits for the disk",
+}
 NAMELESS = {"base", "common", "core", "helpers", "manager", "misc", "util", "utils"}
 
 
@@ -108,6 +112,55 @@ def test_thalweg_imports_and_selects_no_family_and_no_space_by_name() -> None:
         if (families | spaces) & set(name.split("."))
     ]
     assert named == []
+
+
+def disk_calls(node: ast.AST) -> Iterator[str]:
+    """Yields what of a node renames, locks or waits for the disk by itself."""
+    match node:
+        case ast.Import(names=aliases):
+            yield from (alias.name for alias in aliases if alias.name == "fcntl")
+        case ast.ImportFrom(module="fcntl" | "os" as module, names=aliases):
+            yield from (f"{module}.{alias.name}" for alias in aliases if alias.name not in ("PathLike",))
+        case ast.Attribute(
+            value=ast.Name("os"), attr="replace" | "rename" | "renames" | "link" | "fsync" as name
+        ):
+            yield f"os.{name}"
+        case ast.Attribute(value=ast.Name("shutil"), attr="move"):
+            yield "shutil.move"
+        # text is replaced by two arguments, and what dataclasses and pandas replace and rename is named by keywords
+        case ast.Call(
+            func=ast.Attribute(attr="rename" | "replace" | "hardlink_to" as name), args=[_], keywords=[]
+        ):
+            yield f"Path.{name}"
+
+
+def test_names_locks_and_the_wait_for_the_disk_have_one_home() -> None:
+    files = [path for package in PACKAGES.values() for path in package.rglob("*.py")]
+    found = {
+        path.relative_to(ROOT).as_posix(): sorted(calls)
+        for path in files
+        if (
+            calls := {
+                call for node in ast.walk(ast.parse(path.read_text("utf-8"))) for call in disk_calls(node)
+            }
+        )
+    }
+    assert {name: calls for name, calls in found.items() if name not in DISK} == {}
+    assert found.keys() == DISK.keys()
+
+
+def test_ownbelow_a_studys_folder_are_spelled_once() -> None:
+    own = (
+        r"journal\.log|driver\.lock|baselines\.json|mlflow\.(json|lock|log)|mlflow_(spool|refused).*|ray\.log"
+    )
+    spelled = re.compile(rf"f?['\"]({own}|trial[- ]\{{.*:0\dd\}}.*|samples-\{{.*)['\"]")
+    found = {
+        (path.name, ast.unparse(node))
+        for path in PACKAGES["thalweg"].rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.JoinedStr | ast.Constant) and spelled.fullmatch(ast.unparse(node))
+    }
+    assert {name for name, _ in found} == {"study_folder.py"}, found
 
 
 def test_code_is_ascii() -> None:

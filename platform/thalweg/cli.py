@@ -15,7 +15,8 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from thalweg.errors import ConfigError, ThalwegError, is_full_disk
+from thalweg.errors import ConfigError, ThalwegError
+from thalweg.files import is_full_disk
 from thalweg.lanes.interruption import ending_raises, signal_of
 from thalweg.tracking.address import DEFAULT_TRACKING_URI
 

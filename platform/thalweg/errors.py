@@ -20,11 +20,6 @@ A message states the law, then the value, then the way out, in lower case and wi
 Each class is also the built-in exception that it specialises, so that ``except ValueError`` holds.
 """
 
-import errno
-import os
-
-_FULL = (errno.ENOSPC, errno.EDQUOT)
-
 
 class ThalwegError(Exception):
     """Anything that Thalweg reports to its user without a traceback."""
@@ -80,17 +75,3 @@ class NonFiniteError(TrialError, ArithmeticError):
 
 class LaneDiedError(TrialError):
     """The workers of a lane are gone."""
-
-
-def is_full_disk(error: BaseException | str) -> bool:
-    """Returns whether an error, one of its causes, or the text of an error means a full disk."""
-    if isinstance(error, str):
-        return any(os.strerror(number) in error for number in _FULL)
-    seen: set[int] = set()
-    link: BaseException | None = error
-    while link is not None and id(link) not in seen:
-        if getattr(link, "errno", None) in _FULL or is_full_disk(str(link)):
-            return True
-        seen.add(id(link))
-        link = link.__cause__ or link.__context__
-    return False

@@ -32,6 +32,8 @@ class StudyStarted:
     tags: Mapping[str, str] = field(default_factory=dict)  # code version, data fingerprint, hardware, ...
     source_file: str | None = None  # the search space, recorded as an artifact
     finished_trials: int = 0  # trials of an earlier run of the same study
+    identity: str = ""  # of the study, by which its records are told from those of another in the same folder
+    is_new: bool = False  # whether it has just been created
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +52,7 @@ class TrialStarted:
     params: Mapping[str, Any]  # the searched parameters
     config: Mapping[str, Any]  # the resolved configuration, flat, without knobs that have no effect in it
     tags: Mapping[str, str] = field(default_factory=dict)  # seed, protocol hash, data fingerprint, lane, ...
-    documents: Mapping[str, str] = field(default_factory=dict)  # file name -> text, e.g. deepspeed.json
+    documents: Mapping[str, str] = field(default_factory=dict)  # file name -> text: config.json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +68,7 @@ class TrialProgress:
     ] = ()  # (samples, loss parts, lr, ...) since the last one
     timings: Mapping[str, float] = field(default_factory=dict)  # seconds: train, evaluate, checkpoint, wait
     facts: Mapping[str, str] = field(default_factory=dict)  # device, host, lane, number of parameters, ...
+    documents: Mapping[str, str] = field(default_factory=dict)  # file name -> text: deepspeed.json; told once
 
 
 @dataclass(frozen=True, kw_only=True)

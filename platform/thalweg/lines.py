@@ -4,10 +4,11 @@ Python's buffered files cannot undo a write that a full disk cut short: truncati
 this module uses system calls only.
 """
 
-import fcntl
 import os
 from contextlib import suppress
 from pathlib import Path
+
+from thalweg.files import lock
 
 _BLOCK = 4096
 
@@ -28,7 +29,7 @@ def append(file: Path, lines: bytes, *, locked: bool = False) -> None:
     handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
         if locked:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            lock(handle)
         end = _cut_half_line(handle)
         try:
             _write(handle, lines, end)

@@ -1,5 +1,6 @@
 """Whole studies on real Ray Tune, Ray Train, DeepSpeed and Optuna."""
 
+import json
 import os
 import signal
 import time
@@ -123,6 +124,21 @@ def test_the_study_says_what_it_is(finished: Finished) -> None:
     hashes = {event.tags["protocol_hash"] for event in watcher.of(TrialStarted)}
     assert hashes == {started.tags["protocol_hash"]}
     assert {trial.protocol for trial in finished[0].trials if trial.curve} == hashes
+
+
+def test_each_trial_tells_once_what_its_engine_was_given(finished: Finished) -> None:
+    _, watcher, _ = finished
+    told = [
+        (event.number, document)
+        for event in watcher.of(TrialProgress)
+        for document in event.documents.items()
+    ]
+    assert Counter(number for number, _ in told) == Counter(
+        {event.number for event in watcher.of(TrialProgress)}
+    )
+    assert {name for _, (name, _) in told} == {"deepspeed.json"}
+    sizes = {json.loads(text)["train_batch_size"] for _, (_, text) in told}
+    assert sizes <= {7, 8} and 8 in sizes
 
 
 def test_only_the_best_trials_keep_their_checkpoints(finished: Finished) -> None:

@@ -1,10 +1,11 @@
-"""Checkpoints as a trial leaves them, with a text in place of weights."""
+"""What a trial leaves and says: checkpoints with a text in place of weights, and reports."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from thalweg.training.orders import Report, checkpoint_name, trial_name
+from thalweg.study_folder import checkpoint_name, trial_name
+from thalweg.training.orders import Report
 from thalweg.training.state import State
 
 
@@ -24,3 +25,27 @@ def keep(
     report = Report(samples=samples, samples_seen=samples, value=value, metrics={})
     State(report, config, "lab", 0, study).write(folder, folder)
     return str(folder)
+
+
+def evaluated(
+    samples: int,
+    value: float,
+    *,
+    metrics: Mapping[str, float] | None = None,
+    protocol: str | None = None,
+    checkpoint: str | None = None,
+    final: bool = False,
+    **more: Any,
+) -> Report:
+    """Returns what a group answers at an evaluation; ``final`` is that at the end of the budget."""
+    facts = {**({"protocol_hash": protocol} if protocol else {}), **more.pop("facts", {})}
+    return Report(
+        samples=samples,
+        samples_seen=samples,
+        value=value,
+        metrics=metrics or {},
+        facts=facts,
+        checkpoint=checkpoint,
+        done=final,
+        **more,
+    )

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kept import evaluated
 from typer.testing import CliRunner, Result
 
 from families.toy.config import Toy
 from thalweg import cli, discovery
-from thalweg.search.ledger import Evaluation, Ledger, Proposal
+from thalweg.search.ledger import Ledger, Proposal
 from thalweg.search.single import Single, choose, train
 from thalweg.search.space import load_space
 from thalweg.training.held_out import evaluate
@@ -261,7 +262,7 @@ def test_a_study_name_of_another_space_is_refused_before_ray_starts(
     ledger = Ledger.open(tmp_path / "thalweg_runs" / "mine", "mine", space.with_settings(samples=512))
     proposal = ledger.ask()
     assert isinstance(proposal, Proposal)
-    ledger.report(proposal.number, Evaluation(samples=128, value=0.5))
+    ledger.report(proposal.number, evaluated(samples=128, value=0.5))
     ledger.close()
     message = refusal(run("search", "spaces.toys", "--study", "mine"))
     assert "'mine' has 512, got 256" in message
@@ -274,7 +275,7 @@ def complete_study(folder: Path, name: str) -> None:
     ledger = Ledger.open(folder / "thalweg_runs" / name, name, space)
     proposal = ledger.ask()
     assert isinstance(proposal, Proposal)
-    ledger.report(proposal.number, Evaluation(samples=256, value=0.125, metrics={"mse": 0.125}, final=True))
+    ledger.report(proposal.number, evaluated(samples=256, value=0.125, metrics={"mse": 0.125}, final=True))
     ledger.complete(proposal.number)
     ledger.close()
 
@@ -349,7 +350,7 @@ def test_the_best_trial_is_reported_on_the_split_that_selected_nothing(
     proposal = ledger.ask()
     assert isinstance(proposal, Proposal)
     for samples, value in ((128, 0.01), (256, last.value)):
-        evaluation = Evaluation(
+        evaluation = evaluated(
             samples=samples, value=value, checkpoint=checkpoints[samples], final=samples == 256
         )
         ledger.report(proposal.number, evaluation)

@@ -7,7 +7,7 @@ import typer
 from typer.testing import CliRunner
 
 from thalweg.cli import Commands
-from thalweg.errors import is_full_disk
+from thalweg.files import is_full_disk
 
 app = typer.Typer(cls=Commands, pretty_exceptions_enable=False)
 

@@ -22,8 +22,8 @@ from thalweg.analysis.wording import clock, counted, number, score
 from thalweg.contract import Metric
 from thalweg.discovery import load_family
 from thalweg.search.records import StudyRecord, TrialRecord
+from thalweg.study_folder import StudyFolder
 from thalweg.training import baselines
-from thalweg.training.orders import CHECKPOINTS
 
 GAP = 2
 MOST_TRIALS = 8
@@ -191,7 +191,7 @@ def of_study(record: StudyRecord, folder: Path) -> Leaderboard:
     family = load_family(str(record.definition["family"]).removeprefix("trainables."))
     return Leaderboard(
         record=record,
-        baselines=baselines.read(folder / CHECKPOINTS) or {},
+        baselines=baselines.read(StudyFolder(folder).checkpoints) or {},
         metrics=family.task_type.metrics,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,14 +11,16 @@ from pathlib import Path
 from thalweg.analysis.wording import near
 from thalweg.contract import Task
 from thalweg.discovery import Family, load_family
-from thalweg.errors import OutputError, StudyError, TrialError
+from thalweg.errors import StudyError, TrialError
+from thalweg.files import atomic_folder, writing
+from thalweg.lanes.interruption import signal_of
 from thalweg.search.prepare import data_root
 from thalweg.search.records import StudyRecord, TrialRecord
 from thalweg.search.storage import output_flag
+from thalweg.study_folder import StudyFolder
 from thalweg.tracking import pictures as shelf
 from thalweg.tracking.address import check_tracking
 
-FOLDER = "pictures"
 MOST = 3
 """Trials that are drawn at the end of a search."""
 SHARE = 0.02
@@ -104,6 +106,9 @@ def draw_new(
         uri: MLflow's address.
         tell: Takes a sentence for people.
         root: Folder of all data.
+
+    Raises:
+        Ended: A signal other than that of Ctrl-C asked the process to end.
     """
     family = _family(record)
     later = f"thalweg best {record.name}{output_flag(directory.parent)} --pictures draws them"
@@ -123,8 +128,10 @@ def draw_new(
                 continue
             check_tracking(uri)
             tell(sentence(drawn, uri, shelf.record(uri, record.name, directory, drawn.number, drawn.folder)))
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         tell(f"stopped drawing pictures; {later}")
+        if signal_of(error) != signal.SIGINT:  # that ends the drawing alone
+            raise
     except Exception as error:  # the study has succeeded, whatever a family's drawing does
         tell(f"pictures could not be drawn: {type(error).__name__}: {error}; {later}")
 
@@ -144,25 +151,16 @@ def _kept(record: StudyRecord) -> Sequence[TrialRecord]:
 
 
 def _target(directory: Path, trial: TrialRecord) -> Path:
-    return directory / FOLDER / f"trial-{trial.number:05d}"
+    return StudyFolder(directory).pictures(trial.number)
 
 
 def _draw(family: Family, trial: TrialRecord, target: Path, root: Path | None) -> Drawn:
     """Draws one trial; the folder appears under its name only when complete."""
     from thalweg.training.export import draw  # torch and DeepSpeed
 
-    partial = target.with_name(f"{target.name}.partial")
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        if not draw(Path(str(trial.checkpoint)), data_root(family, root), partial):
+    with writing("pictures", target, "free space"), atomic_folder(target, overwrite=True) as draft:
+        if not draw(Path(str(trial.checkpoint)), data_root(family, root), draft):
             raise StudyError(
                 f"a family must draw its models to have pictures, {family.name} does not; define draw in its task"
             )
-        shutil.rmtree(target, ignore_errors=True)
-        partial.rename(target)
-    except OSError as error:
-        raise OutputError(f"pictures must be writable, got {error}; free space") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return Drawn(number=trial.number, folder=target, files=sorted(target.glob("*.png")))

@@ -20,15 +20,15 @@ from thalweg.errors import StudyError, ThalwegError
 from thalweg.search.prepare import data_root
 from thalweg.search.records import At, StudyRecord, TrialRecord, read_study
 from thalweg.search.run import Options
-from thalweg.search.storage import JOURNAL, RUNS, is_driven, output_flag
+from thalweg.search.storage import RUNS, is_driven, output_flag
+from thalweg.study_folder import StudyFolder, studies_in
 from thalweg.training import baselines
 from thalweg.training.baselines import Baselines
-from thalweg.training.orders import CHECKPOINTS
 
 
 def folders(output: Path) -> list[Path]:
     """Returns the folders of studies below an output folder, by name."""
-    return sorted(path.parent for path in output.glob(f"*/{JOURNAL}"))
+    return [study.path for study in studies_in(output)]
 
 
 def listing(output: Path) -> RenderableType:
@@ -86,7 +86,7 @@ def find(output: Path, name: str, storage: str | None = None) -> StudyRecord:
     Raises:
         StudyError: There is none of this name; the message names those that there are.
     """
-    if storage is None and not (output / name / JOURNAL).exists():
+    if storage is None and not StudyFolder(output / name).journal.exists():
         known = ", ".join(folder.name for folder in folders(output)) or "none"
         raise StudyError(f"no study {name!r} in {output} (found: {known}); --output names another folder")
     return read_study(output / name, name, storage)
@@ -132,7 +132,7 @@ def show_best(record: StudyRecord, folder: Path, console: Console) -> None:
         StudyError: No trial is complete.
     """
     trial = best_trial(record)
-    known = baselines.read(folder / CHECKPOINTS) or {}
+    known = baselines.read(StudyFolder(folder).checkpoints) or {}
     metric = record.definition["metric"]
     title = Text.assemble(
         (f"{record.name}, trial {trial.number}", "bold"), f"  {metric} {score(trial.value)}"

@@ -14,8 +14,8 @@ from thalweg.data.encoding import Encoding
 from thalweg.data.hdf5 import CHUNK_DAYS, unreadable, write_daily
 from thalweg.data.store import content_hashes, key_of
 from thalweg.data.survey import Extremes, Survey
-from thalweg.data.updating import new_name
-from thalweg.errors import DataError, OutputError
+from thalweg.errors import DataError
+from thalweg.files import atomic_file, writing
 
 MissingDays = Literal["refuse", "interpolate"]
 
@@ -201,7 +201,6 @@ def _write(
     sentinel: float,
     look: Look | None,
 ) -> None:
-    partial = new_name(target)
     units = days.units or ""
     survey = look.survey(units) if look else None
 
@@ -212,17 +211,13 @@ def _write(
         pieces = _pieces(days, known, sentinel)
         if look and survey:
             pieces = _looked_at(pieces, days, known, sentinel, survey, look.land)
-        write_daily(
-            partial, days.dates, days.shape, pieces, attributes, None if known.all() else ~known, units
-        )
-        if survey:
-            survey.raise_if_any()
-        partial.replace(target)
-    except OSError as error:
-        raise OutputError(f"a merged file must be writable, got {error}; choose another folder") from None
+        missing = None if known.all() else ~known
+        with writing("a merged file", target, "choose another folder"), atomic_file(target) as draft:
+            write_daily(draft, days.dates, days.shape, pieces, attributes, missing, units)
+            if survey:
+                survey.raise_if_any()
     finally:
         days.close()
-        partial.unlink(missing_ok=True)
 
 
 def _pieces(

@@ -8,11 +8,9 @@ whose files have lost bytes is prepared again. Readers share one copy through th
 """
 
 import errno
-import fcntl
 import hashlib
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -25,6 +23,7 @@ import numpy.typing as npt
 
 from thalweg.data.journal import Journal
 from thalweg.errors import OutputError
+from thalweg.files import atomic_file, atomic_folder, discard, locked, move, publish, sync, writing
 from thalweg.hashing import digest
 
 _FACTS = "facts.json"
@@ -105,8 +104,7 @@ class StoreWriter:
 
     def _sync(self, names: Iterable[str]) -> None:
         for name in names:
-            with self._path(name).open("r+b") as file:
-                os.fsync(file.fileno())
+            sync(self._path(name))
 
 
 Preparation = Callable[[StoreWriter], Mapping[str, Any]]
@@ -132,10 +130,10 @@ def open_store(parent: Path, key: str, prepare: Preparation) -> Store:
     found = _load(parent / key)
     if found is not None:
         return found
-    with _writing(parent), _locked(parent / f"{key}.lock") as locked:
+    with _writing(parent), locked(parent / f"{key}.lock") as alone:
         found = _load(parent / key)
         if found is None:
-            _prepare(parent, key, prepare, locked=locked)
+            _prepare(parent, key, prepare, alone=alone)
             found = _load(parent / key)
     if found is None:
         raise OutputError(f"a prepared store must stay in place, got none at {parent / key}; start again")
@@ -178,29 +176,23 @@ def staged(target: Path) -> Iterator[Path]:
                 f"the folder must be new or empty, got {target} with content; "
                 "remove it or choose another name"
             )
-        folder = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-        try:
-            yield folder
-            folder.chmod(0o755)
-            folder.rename(target)
-        except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
+        with atomic_folder(target) as draft:
+            yield draft
 
 
-def _partial(parent: Path, key: str, locked: bool) -> Path:
-    """Returns the folder in which to prepare a store; with the lock, that of a killed process is reused."""
-    if not locked:
+def _partial(parent: Path, key: str, alone: bool) -> Path:
+    """Returns the folder in which to prepare a store; under the lock, that of a process that was killed."""
+    if not alone:
         return Path(tempfile.mkdtemp(prefix=f"{key}.partial-", dir=parent))
     for leftover in parent.glob(f"{key}.partial-*"):
-        shutil.rmtree(leftover, ignore_errors=True)
+        discard(leftover)
     folder = parent / f"{key}.partial"
     folder.mkdir(exist_ok=True)
     return folder
 
 
-def _prepare(parent: Path, key: str, prepare: Preparation, *, locked: bool) -> None:
-    folder, final = _partial(parent, key, locked), parent / key
+def _prepare(parent: Path, key: str, prepare: Preparation, *, alone: bool) -> None:
+    folder, final = _partial(parent, key, alone), parent / key
     try:
         folder.chmod(0o755)
         writer = StoreWriter(folder)
@@ -209,8 +201,8 @@ def _prepare(parent: Path, key: str, prepare: Preparation, *, locked: bool) -> N
         _write_json(folder / _FACTS, {"facts": facts, "sizes": writer.sizes})
         _publish(folder, final)
     except BaseException as error:
-        if isinstance(error, Exception) or not locked:  # after an interrupt the next process resumes
-            shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(error, Exception) or not alone:  # after an interrupt the next process goes on
+            discard(folder)
         if not isinstance(error, OSError) or _load(final) is None:  # otherwise another process was first
             raise
 
@@ -219,11 +211,11 @@ def _publish(folder: Path, final: Path) -> None:
     """Gives a complete store its name, unless an undamaged store has it, whose readers keep their files."""
     if final.exists() and _load(final) is None:
         damaged = folder.with_name(f"{folder.name}-damaged")
-        final.rename(damaged)
-        if _load(damaged) is not None:  # another process has just replaced it
-            damaged.rename(final)
-        shutil.rmtree(damaged, ignore_errors=True)
-    folder.rename(final)  # fails if a store is there
+        move(final, damaged)
+        if _load(damaged) is not None:  # another process was between the two
+            move(damaged, final)
+        discard(damaged)
+    publish(folder, final)  # refused where a store is
 
 
 def _load(folder: Path) -> Store | None:
@@ -246,30 +238,11 @@ def _load(folder: Path) -> Store | None:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[bool]:
-    """Holds an exclusive lock, which the kernel releases with the process; yields False if there are no locks."""
-    with path.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX)
-        except OSError:
-            yield False
-            return
-        yield True
-
-
-@contextmanager
 def _writing(folder: Path) -> Iterator[None]:
-    """Makes `folder`, and turns failures to write below it into an `OutputError`."""
-    try:
+    """Makes `folder` and turns failures to write below it into an `OutputError`."""
+    with writing("data", folder, "free space there, change its permissions or set THALWEG_DATA"):
         folder.mkdir(parents=True, exist_ok=True)
         yield
-    except OutputError:
-        raise
-    except OSError as error:
-        raise OutputError(
-            f"{folder} must be a folder that can be written, got {error.strerror or error}; "
-            "free space there, change its permissions or set THALWEG_DATA"
-        ) from None
 
 
 def _stamp(name: str, path: Path) -> str:
@@ -301,11 +274,6 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Replaces a JSON file atomically."""
-    handle, name = tempfile.mkstemp(prefix=f"{path.name}-", dir=path.parent)
-    with os.fdopen(handle, "w") as file:
-        json.dump(content, file, sort_keys=True, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    Path(name).chmod(0o644)
-    Path(name).replace(path)
+    """Replaces a JSON file at once."""
+    with atomic_file(path) as draft:
+        draft.write_text(json.dumps(content, sort_keys=True, indent=1))

@@ -1,13 +1,12 @@
 """Folders that are written file by file, and that the same command can resume and update."""
 
-import fcntl
 import filecmp
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from thalweg.errors import OutputError
+from thalweg.files import LockHeld, discard, draft_of, drafts, locked, publish, writing
 
 
 @contextmanager
@@ -29,22 +28,15 @@ def updated(target: Path, is_own: Callable[[Path], bool]) -> Iterator[Path]:
             f"the folder must be new, empty, or made by the same import, got {target} with other content; "
             "remove it or choose another name"
         )
-    folder = target if there else target.with_name(f".{target.name}.partial")
-    try:
+    folder = target if there else draft_of(target)
+    with writing("data", folder, "free space there or change its permissions"):
         folder.mkdir(parents=True, exist_ok=True)
         with _alone(folder):
-            for leftover in folder.glob(".*.new"):
-                leftover.unlink()
+            for leftover in drafts(folder):
+                discard(leftover)
             yield folder
             if not there:
-                folder.rename(target)
-    except OutputError:
-        raise
-    except OSError as error:
-        raise OutputError(
-            f"{folder} must be a folder that can be written, got {error.strerror or error}; "
-            "free space there or change its permissions"
-        ) from None
+                publish(folder, target)
 
 
 def replace_file(path: Path, write: Callable[[Path], object]) -> bool:
@@ -54,34 +46,23 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> bool:
         path: The file.
         write: Writes the content to the path that it is given.
     """
-    new = new_name(path)
-    write(new)
-    if path.exists() and filecmp.cmp(path, new, shallow=False):
-        new.unlink()
-        return False
-    new.replace(path)
-    return True
-
-
-def new_name(path: Path) -> Path:
-    """Returns the path beside a file at which its replacement is written."""
-    return path.with_name(f".{path.name}.{os.getpid()}.new")
+    draft = draft_of(path, own=True)
+    write(draft)
+    changes = not path.exists() or not filecmp.cmp(path, draft, shallow=False)
+    if changes:
+        publish(draft, path, overwrite=True)
+    else:
+        discard(draft)
+    return changes
 
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Holds a lock on a folder, which the kernel releases with the process; none if there are no locks."""
-    handle = os.open(folder, os.O_RDONLY)
+    """Holds a lock on a folder that dies with the process; without one where the file system has none."""
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
+        with locked(folder, max_wait_s=0.0):
+            yield
+    except LockHeld:
         raise OutputError(
             f"one process at a time may write {folder}, got a second one; wait for the first"
         ) from None
-    except OSError:
-        pass
-    try:
-        yield
-    finally:
-        os.close(handle)

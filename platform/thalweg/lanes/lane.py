@@ -16,6 +16,7 @@ from thalweg.lanes import deaths, private_ray
 from thalweg.lanes.channel import Channel, Command, Restarted, Silence
 from thalweg.lanes.entrance import Coroner, enter
 from thalweg.lanes.gang import Gang
+from thalweg.study_folder import StudyFolder
 from thalweg.training.orders import Refusal, Report, TrialOrder
 
 _NO_NEWS = "there was no news of them"
@@ -53,6 +54,11 @@ class LaneSettings:
     max_silence_s: float | None = 600.0
     study: str = ""
 
+    @property
+    def folder(self) -> StudyFolder:
+        """The names below the study's folder."""
+        return StudyFolder(Path(self.directory))
+
 
 class Lane:
     """A warm worker group and the channel through which it is driven.
@@ -85,7 +91,7 @@ class Lane:
             train_loop_config={
                 "channel": self._channel,
                 "num_threads": max(int(gang.cpus), 1),
-                "traces": str(Path(self._settings.directory) / "lanes" / name),
+                "traces": str(self._settings.folder.lanes / name),
             },
             torch_config=TorchConfig(backend="nccl" if gang.gpus else "gloo"),
             scaling_config=train.ScalingConfig(
@@ -93,7 +99,7 @@ class Lane:
             ),
             run_config=train.RunConfig(
                 name=name,
-                storage_path=str(Path(self._settings.directory) / "lanes"),
+                storage_path=str(self._settings.folder.lanes),
                 # `advance` counts per trial; a lane that lasts for a study may lose many groups, one by one.
                 failure_config=train.FailureConfig(max_failures=-1),
                 callbacks=[Coroner(self._channel)],  # type: ignore[list-item] # typed as for Ray Train's first version

@@ -8,24 +8,24 @@ trainable itself books nothing.
 from __future__ import annotations
 
 import time
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 from ray import tune
 
 from thalweg.lanes.lane import Lane, LaneSettings
-from thalweg.training.orders import CHECKPOINTS, Refusal, TrialOrder, source_files, trial_name
+from thalweg.study_folder import trial_name
+from thalweg.training.orders import Refusal, TrialOrder
 
-FAILURES = "failures"
-"""Folder of the tracebacks of failed trials, below the study's."""
+ANSWER = "answer"
+"""Key of a Tune result under which a lane's answer travels whole."""
 
 
 class LaneTrainable(tune.Trainable):
     """A lane as Tune sees it. `setup` takes ``settings`` from ``tune.with_parameters``.
 
-    A Tune configuration is ``{"number", "config", "checkpoint"}``; a result is what the study's director reads:
-    ``samples``, ``value``, ``metrics``, ``curves``, ``timings``, ``protocol``, ``facts``, ``checkpoint``, ``deaths``,
-    ``notes``, ``status``, ``reason``.
+    A Tune configuration is ``{"number", "config", "checkpoint"}``; a result holds a `Report` or a `Refusal` under
+    `ANSWER`, and Tune's own ``done``.
     """
 
     def setup(self, config: dict[str, Any], settings: LaneSettings | None = None) -> None:
@@ -45,11 +45,11 @@ class LaneTrainable(tune.Trainable):
             metric=settings.metric,
             evaluations=settings.evaluations,
             data_root=settings.data_root,
-            directory=str(Path(settings.directory) / CHECKPOINTS),
+            directory=str(settings.folder.checkpoints),
             resumes=config.get("checkpoint"),
             baselines=True,
             keep_last=settings.keep_last,
-            sources=source_files(Path(settings.directory), config["config"].get("starts_from", ())),
+            sources=settings.folder.source_files(config["config"].get("starts_from", ())),
             study=settings.study,
         )
         self._reached = 0
@@ -60,37 +60,27 @@ class LaneTrainable(tune.Trainable):
         answer = self._lane.advance(self._order, self._reached)
         self._reached = answer.samples
         if isinstance(answer, Refusal):
-            reason = self._keep_details(answer)
-            status = "stopped" if answer.kind == "study" else "failed"
-            return {"samples": answer.samples, "status": status, "reason": reason, "done": True}
+            return {ANSWER: replace(answer, reason=self._keep_details(answer)), "done": True}
         busy = sum(seconds for name, seconds in answer.timings.items() if name != "prepare_s")
-        return {
-            "samples": answer.samples,
-            "value": answer.value,
-            "metrics": {**answer.metrics, **{f"cost/{name}": value for name, value in answer.costs.items()}},
-            "curves": answer.curve,
-            "timings": {**answer.timings, "lane_s": time.perf_counter() - began - busy},
-            "protocol": answer.facts.get("protocol_hash"),
-            "facts": {name: str(value) for name, value in answer.facts.items()} | {"lane": self._lane.name},
-            "checkpoint": answer.checkpoint,
-            "deaths": self._lane.deaths,
-            "notes": answer.notes,
-            "status": "finished" if answer.done else "running",
-            "done": answer.done,
-        }
+        report = replace(
+            answer,
+            timings={**answer.timings, "lane_s": time.perf_counter() - began - busy},
+            facts={**answer.facts, "lane": self._lane.name},
+            deaths=tuple(self._lane.deaths),
+        )
+        return {ANSWER: report, "done": report.done}
 
     def _keep_details(self, refusal: Refusal) -> str:
         """Writes a traceback into the study's folder, and returns the reason with its path."""
         if not refusal.details:
             return refusal.reason
-        folder = Path(self._settings.directory) / FAILURES
-        file = folder / f"{self._order.trial}.txt"
+        file = self._settings.folder.failure(self._order.trial)
         try:
-            folder.mkdir(exist_ok=True)
+            file.parent.mkdir(exist_ok=True)
             file.write_text(refusal.details)
         except OSError as error:  # the disk may be full; the reason must still be reported
             return f"{refusal.reason} (no traceback: {error})"
-        return f"{refusal.reason} (traceback: {FAILURES}/{file.name})"
+        return f"{refusal.reason} (traceback: {file.parent.name}/{file.name})"
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Takes the next trial; the workers stay, and free the last trial when they begin the next."""

@@ -25,8 +25,8 @@ from thalweg.errors import (
     OutputError,
     ThalwegError,
     TrialError,
-    is_full_disk,
 )
+from thalweg.files import is_full_disk
 from thalweg.lanes.channel import Answer, Command, Ready
 from thalweg.lanes.deaths import leave_evidence
 from thalweg.training import engine

@@ -17,6 +17,9 @@ from thalweg.search.samplers import make_sampler
 from thalweg.search.space import Space
 from thalweg.search.store import private_optuna
 
+IDENTITY = "identity"  # user attribute: what the checkpoints bear, wherever the study is moved or copied
+RECORD = "record"  # user attribute: the identity that it had before it was defined anew
+
 _LAWS = {  # what may not change while a name is in use, and how to say it
     "space": "search space",
     "family": "family",
@@ -82,13 +85,15 @@ def renew(study: optuna.Study, space: Space) -> tuple[optuna.Study, str]:
     change = _change(study.study_name, stored, definition_of(space)) if stored is not None else ""
     if not change:
         return study, ""
-    trials = study.get_trials()
+    trials, record = study.get_trials(), study.user_attrs.get(RECORD, study.user_attrs.get(IDENTITY))
     while trials and trials[-1].state == TrialState.WAITING:
         trials.pop()
     storage = private_optuna.storage_of(study)
     optuna.delete_study(study_name=study.study_name, storage=storage)
     anew = open_study(storage, study.study_name, space)
     anew.set_user_attr(DEFINITION, definition_of(space))  # first: a study without one is refused for ever
+    if record:
+        anew.set_user_attr(RECORD, record)
     for trial in trials:
         outcome = {"reason": "interrupted: its study was defined anew", "seconds": 0.0}
         outcome |= {**trial.user_attrs.get(OUTCOME, {}), "interrupted": True}

@@ -6,72 +6,20 @@ The adapters for Ray Tune (`searcher`, `scheduler`) only translate; a test drive
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from thalweg.config import active
-from thalweg.errors import OutputError, StudyError, TrialError, is_full_disk
+from thalweg.errors import OutputError, StudyError, TrialError
 from thalweg.events import Event, Notice, TrialEnded, TrialProgress, TrialStarted, TrialStatus
-from thalweg.search.ledger import Evaluation, Ledger, Proposal, Rejection
+from thalweg.files import is_full_disk
+from thalweg.search.ledger import Ledger, Proposal, Rejection
+from thalweg.training.orders import Refusal, Report
 from thalweg.training.places import relative
 
 _logger = logging.getLogger(__name__)
 
 NUM_REJECTIONS = 3
 """A search stops when its space refuses so many trials in a row, or its very first."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Report:
-    """A result of a trial, as the trainable returns it to Tune.
-
-    Attributes:
-        samples: Samples seen.
-        metrics: Everything that the evaluation gave; empty where nothing was evaluated.
-        value: The objective; None takes it from the metrics.
-        status: Whether the trial goes on, reached the end of its budget, cannot go on, or was stopped by what stops
-            the study, such as a full disk.
-        reason: Why it cannot.
-        protocol: Hash of the evaluation protocol.
-        checkpoint: Where the trial's state lies.
-        curves: (samples, loss parts, learning rate, ...) since the last report.
-        timings: Seconds by what they were spent on.
-        facts: What is known about the trial once it runs: device, host, lane, number of parameters, ...
-        deaths: Why workers were replaced since the last report.
-        notes: Sentences for people about how the trial came to be here.
-    """
-
-    samples: int
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    value: float | None = None
-    status: Literal["running", "finished", "failed", "stopped"] = "running"
-    reason: str = ""
-    protocol: str | None = None
-    checkpoint: str | None = None
-    curves: tuple[tuple[int, Mapping[str, float]], ...] = ()
-    timings: Mapping[str, float] = field(default_factory=dict)
-    facts: Mapping[str, str] = field(default_factory=dict)
-    deaths: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-
-    @classmethod
-    def from_result(cls, result: Mapping[str, Any]) -> "Report":
-        """Reads a Tune result, whose nested keys Tune may have joined with slashes."""
-        curves = tuple((int(samples), dict(point)) for samples, point in result.get("curves") or ())
-        return cls(
-            samples=int(result.get("samples") or 0),
-            metrics=_nested(result, "metrics"),
-            value=None if result.get("value") is None else float(result["value"]),
-            status=result.get("status", "running"),
-            reason=result.get("reason") or "",
-            protocol=result.get("protocol"),
-            checkpoint=result.get("checkpoint"),
-            curves=curves,
-            timings=_nested(result, "timings"),
-            facts=_nested(result, "facts", str),
-            deaths=tuple(result.get("deaths") or ()),
-            notes=tuple(result.get("notes") or ()),
-        )
 
 
 class StudyDirector:
@@ -103,7 +51,8 @@ class StudyDirector:
         self._publish = publish
         self._num_lanes = num_lanes
         self._describe = describe or (lambda proposal: ({}, {}))
-        self._running: dict[int, Report | None] = {}  # last report by number
+        self._running: dict[int, Report | Refusal | None] = {}  # last answer by number
+        self._described: set[int] = set()  # of whom the documents have been told
         self._heard_at: dict[int, float] = {}
         self._num_rejections = 0
         self._any_began = False
@@ -146,22 +95,22 @@ class StudyDirector:
             self._keep(error)
             return "finished"
 
-    def observe(self, number: int, report: Report) -> bool:
-        """Hears a report; returns whether the trial stops."""
+    def observe(self, number: int, answer: Report | Refusal) -> bool:
+        """Hears a lane's answer; returns whether the trial stops."""
         if number not in self._running:
             return True
         try:
-            return self._observe(number, report) or self._ending
+            return self._observe(number, answer) or self._ending
         except Exception as error:
             self._keep(error)
             return True
 
-    def conclude(self, number: int, report: Report | None) -> None:
-        """Hears that a trial stopped, with its last report, which may have been observed."""
+    def conclude(self, number: int, answer: Report | Refusal | None) -> None:
+        """Hears that a trial stopped, with its last answer, which may have been observed."""
         if number not in self._running:
             return
-        if report is not None and (report.status != "running" or report.samples > self._seen(number)):
-            self.observe(number, report)
+        if answer is not None and (_is_last(answer) or answer.samples > self._seen(number)):
+            self.observe(number, answer)
         if number in self._running and not self._ending:
             self.fail(number, "the trial stopped before the end of its budget")
 
@@ -238,21 +187,26 @@ class StudyDirector:
         if self._num_rejections >= NUM_REJECTIONS or not self._any_began:
             raise rejection.error
 
-    def _observe(self, number: int, report: Report) -> bool:
-        if self._running[number] is None and report.timings:
-            self._ledger.took_up(number, sum(report.timings.values()))
-        self._running[number] = report
+    def _observe(self, number: int, answer: Report | Refusal) -> bool:
+        before, self._running[number] = self._running[number], answer
         self._heard_at[number] = time.monotonic()
-        for death in report.deaths:
+        if isinstance(answer, Refusal):
+            if answer.kind == "study":
+                raise StudyError(f"{answer.reason}; the study goes on where it stood")
+            self._end(number, "failed", answer.reason)
+            return True
+        if before is None and answer.timings:
+            self._ledger.took_up(number, sum(answer.timings.values()))
+        for death in answer.deaths:
             self._tell(Notice(text=f"trial {number} went on in new workers: {death}"))
-        for note in report.notes:
+        for note in answer.notes:
             self._tell(Notice(text=note))
         try:
-            is_new = self._heard(number, report)
+            is_new = self._heard(number, answer)
         except TrialError as error:
             self._end(number, "failed", str(error))
             return True
-        if report.status == "finished":
+        if answer.done:
             self._end(number, "complete")
             return True
         if is_new and self._ledger.should_stop(number):
@@ -262,36 +216,21 @@ class StudyDirector:
 
     def _heard(self, number: int, report: Report) -> bool:
         """Records a report; returns whether it brought a new evaluation."""
-        if report.status == "stopped":
-            raise StudyError(f"{report.reason}; the study goes on where it stood")
-        if report.status == "failed":
-            raise TrialError(report.reason or "the trial failed without a reason")
-        value = self._value(report)
-        if value is None:
-            if report.status == "finished":
-                raise TrialError("the trial finished without an evaluation")
-            return False
-        evaluation = Evaluation(
-            samples=report.samples,
-            value=value,
-            metrics=report.metrics,
-            protocol=report.protocol,
-            checkpoint=report.checkpoint,
-            final=report.status == "finished",
-        )
-        if not self._ledger.report(number, evaluation):
+        if not self._ledger.report(number, report):
             return False
         self._tell(
             TrialProgress(
                 number=number,
                 samples=report.samples,
-                value=value,
-                metrics=report.metrics,
-                curves=report.curves,
+                value=report.value,
+                metrics=report.measured,
+                curves=report.curve,
                 timings=report.timings,
-                facts=report.facts,
+                facts={name: str(fact) for name, fact in report.facts.items()},
+                documents={} if number in self._described else report.documents,
             )
         )
+        self._described.add(number)
         return True
 
     def _end(self, number: int, status: TrialStatus, reason: str = "") -> None:
@@ -305,25 +244,21 @@ class StudyDirector:
         self._tell(self._ended(number, status, seconds, reason))
 
     def _ended(self, number: int, status: TrialStatus, seconds: float, reason: str) -> TrialEnded:
-        report = self._running.pop(number, None) or Report(samples=0)
+        answer = self._running.pop(number, None)
+        report = answer if isinstance(answer, Report) else None
         return TrialEnded(
             number=number,
             status=status,
-            value=self._value(report),
-            samples=report.samples,
+            value=report.value if report else None,
+            samples=answer.samples if answer else 0,
             seconds=seconds,
             reason=reason,
-            checkpoint=relative(report.checkpoint) if report.checkpoint else None,
+            checkpoint=relative(report.checkpoint) if report and report.checkpoint else None,
         )
 
-    def _value(self, report: Report) -> float | None:
-        if report.value is not None:
-            return report.value
-        return report.metrics.get(self._ledger.space.study.metric)
-
     def _seen(self, number: int) -> int:
-        report = self._running[number]
-        return -1 if report is None else report.samples
+        answer = self._running[number]
+        return -1 if answer is None else answer.samples
 
     @property
     def _ending(self) -> bool:
@@ -339,9 +274,6 @@ class StudyDirector:
             _logger.warning("a listener failed on %s", type(event).__name__, exc_info=True)
 
 
-def _nested(result: Mapping[str, Any], key: str, convert: Callable[[Any], Any] = float) -> dict[str, Any]:
-    whole = result.get(key)
-    if not isinstance(whole, Mapping):
-        prefix = f"{key}/"
-        whole = {name.removeprefix(prefix): result[name] for name in result if name.startswith(prefix)}
-    return {name: convert(value) for name, value in whole.items()}
+def _is_last(answer: Report | Refusal) -> bool:
+    """Says whether a trial has nothing to tell after an answer."""
+    return isinstance(answer, Refusal) or answer.done

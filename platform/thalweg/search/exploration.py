@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,11 +11,11 @@ from pathlib import Path
 from thalweg import discovery
 from thalweg.contract import Exploration
 from thalweg.discovery import Family
-from thalweg.errors import ConfigError, DiscoveryError, OutputError
+from thalweg.errors import ConfigError, DiscoveryError, ThalwegError
+from thalweg.files import atomic_folder, is_full_disk, refusal
 from thalweg.search.datasets import existing
 
 Tell = Callable[[str], None]
-_FULL = (errno.ENOSPC, errno.EDQUOT)  # which name no file, and befall nobody who reads
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +67,7 @@ def show(
         )
     source = existing(family, dataset, root, tell)
     target = output / "data" / f"{_short(family)}-{source.name}"
-    with _replacing(target) as draft:
+    with _writing(target), atomic_folder(target, overwrite=True) as draft:
         found = family.explore(source, draft)
     return Shown(name=f"{_short(family)}/{source.name}", found=found, folder=target)
 
@@ -123,35 +121,17 @@ def _short(family: Family) -> str:
 
 
 @contextmanager
-def _replacing(target: Path) -> Iterator[Path]:
-    """Yields an empty folder that takes the target's place once the block has succeeded."""
-    partial = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        with _writing(partial):
-            partial.mkdir(parents=True)
-            yield partial
-            shutil.rmtree(target, ignore_errors=True)
-            partial.rename(target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-@contextmanager
 def _writing(folder: Path) -> Iterator[None]:
     """Reports what goes wrong in writing a folder; an error about another file, such as one of the data, passes."""
     try:
         yield
-    except OutputError:
+    except ThalwegError:
         raise
     except OSError as error:
-        ours = error.errno in _FULL or any(
-            _is_about(name, folder) for name in (error.filename, error.filename2)
-        )
-        if not ours:
+        ours = any(_is_about(name, folder.parent) for name in (error.filename, error.filename2))
+        if not ours and not is_full_disk(error):  # which names no file, and befalls nobody who reads
             raise
-        raise OutputError(
-            f"the output folder must be writable, got {error}; choose another with --output"
-        ) from error
+        raise refusal("the output folder", folder, error, "choose another with --output") from error
 
 
 def _is_about(name: object, folder: Path) -> bool:

@@ -13,7 +13,8 @@ from typing import Any
 
 from optuna.storages.journal import BaseJournalBackend
 
-from thalweg.errors import OutputError, StudyError
+from thalweg.errors import StudyError
+from thalweg.files import writing
 from thalweg.lines import append
 
 _START = b'{"op_code":'
@@ -63,13 +64,9 @@ class Journal(BaseJournalBackend):
             OutputError: The file cannot be written.
         """
         text = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
-        try:
+        way_out = "mend that and run the same command again: the study goes on where it stood"
+        with writing("the journal of a study", self._file, way_out):
             append(self._file, text.encode(), locked=True)
-        except OSError as error:
-            raise OutputError(
-                f"the journal of a study must be writable, got {error.strerror} for {self._file}; mend that and run "
-                "the same command again: the study goes on where it stood"
-            ) from error
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
         """Yields the operations from a number on, without half a line at the end, which is still being written.

@@ -9,7 +9,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from optuna.trial import TrialState
 from thalweg.config import FamilyConfig
 from thalweg.errors import ConfigError, NonFiniteError, SpaceError, StudyError, ThalwegError
 from thalweg.search import continuations, records
-from thalweg.search.definition import open_study, renew, write_definition
+from thalweg.search.definition import IDENTITY, RECORD, open_study, renew, write_definition
 from thalweg.search.proposed import ProposedTrial
 from thalweg.search.records import CHECKPOINT, CONFIG, FOLDER, OUTCOME, RESUMES, StudyRecord, TrialRecord
 from thalweg.search.sources import Sources
@@ -29,14 +29,12 @@ from thalweg.search.store import private_optuna
 from thalweg.search.study_protocol import StudyProtocol
 from thalweg.search.trial_queue import TrialQueue
 from thalweg.study import Study
+from thalweg.study_folder import StudyFolder
 from thalweg.training import baselines
-from thalweg.training.orders import CHECKPOINTS
+from thalweg.training.orders import Report
 from thalweg.training.places import relative
 
 _FIXED = "fixed_params"  # where Optuna keeps what `enqueue_trial` was given
-_IDENTITY = (
-    "identity"  # user attribute of the study: what its checkpoints bear, wherever it is moved or copied
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,27 +75,6 @@ class Rejection:
     error: ThalwegError
 
 
-@dataclass(frozen=True, kw_only=True)
-class Evaluation:
-    """What a trial reports at an evaluation.
-
-    Attributes:
-        samples: Samples seen.
-        value: The objective.
-        metrics: Everything that the evaluation gave.
-        protocol: Hash of the protocol at which it was done.
-        checkpoint: Where the trial's state lies.
-        final: Whether it ends the budget.
-    """
-
-    samples: int
-    value: float
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    protocol: str | None = None
-    checkpoint: str | None = None
-    final: bool = False
-
-
 @dataclass
 class _Live:
     trial: optuna.Trial
@@ -105,7 +82,7 @@ class _Live:
     steps: set[int]
     checkpoint: str | None
     earlier: float = 0.0  # seconds of the trial that it continues
-    last: Evaluation | None = None
+    last: Report | None = None
 
     def seconds(self) -> float:
         return self.earlier + time.monotonic() - self.began
@@ -122,6 +99,7 @@ class Ledger:
         notes: Sentences for people from the opening: lines that could not be read, a definition that was replaced.
         is_new: Whether the study has just been created.
         identity: What the study's checkpoints bear.
+        record_identity: What its records bear, which it keeps when it is defined anew.
         protocol: The evaluation protocol that its trials share.
     """
 
@@ -135,10 +113,11 @@ class Ledger:
         claims: ExitStack,
     ) -> None:
         known = (trial.state != TrialState.WAITING for trial in study.get_trials(deepcopy=False))
-        self.is_new = _IDENTITY not in study.user_attrs and not any(known)
-        if _IDENTITY not in study.user_attrs:
-            study.set_user_attr(_IDENTITY, uuid.uuid4().hex)
-        self.identity: str = study.user_attrs[_IDENTITY]
+        self.is_new = IDENTITY not in study.user_attrs and not any(known)
+        if IDENTITY not in study.user_attrs:
+            study.set_user_attr(IDENTITY, uuid.uuid4().hex)
+        self.identity: str = study.user_attrs[IDENTITY]
+        self.record_identity: str = study.user_attrs.get(RECORD, self.identity)
         self.directory = directory
         self.space = space
         self.sources = sources
@@ -262,7 +241,7 @@ class Ledger:
             notes=self._queue.notes(),
         )
 
-    def report(self, number: int, evaluation: Evaluation) -> bool:
+    def report(self, number: int, report: Report) -> bool:
         """Records an evaluation of a running trial.
 
         Returns:
@@ -273,22 +252,21 @@ class Ledger:
             TrialError: It was evaluated under another protocol than the study's.
         """
         live = self._live[number]
-        checkpoint = relative(evaluation.checkpoint) if evaluation.checkpoint else None
+        checkpoint = relative(report.checkpoint) if report.checkpoint else None
         if checkpoint not in (None, live.checkpoint):
             live.trial.set_user_attr(CHECKPOINT, checkpoint)
             live.checkpoint = checkpoint
-        if not math.isfinite(evaluation.value):
+        if not math.isfinite(report.value):
             raise NonFiniteError(
-                f"{self.space.study.metric} must be finite, got {evaluation.value} "
-                f"after {evaluation.samples} samples"
+                f"{self.space.study.metric} must be finite, got {report.value} after {report.samples} samples"
             )
-        self.protocol.keep(number, evaluation.protocol)
-        live.last = evaluation
-        step = _step(self.space.study, evaluation)
+        self.protocol.keep(number, report.protocol)
+        live.last = report
+        step = _step(self.space.study, report)
         if step in live.steps:
             return False
         live.steps.add(step)
-        live.trial.report(evaluation.value, step)
+        live.trial.report(report.value, step)
         return True
 
     def should_stop(self, number: int) -> bool:
@@ -375,7 +353,7 @@ def _opened(
         claims.callback(shared.release)
     study, change = renew(study, space)
     if change:
-        baselines.forget(directory / CHECKPOINTS)
+        baselines.forget(StudyFolder(directory).checkpoints)
     if storage is not None:
         if change:
             shared.move(study)
@@ -389,13 +367,13 @@ def _outcome(live: _Live | None, reason: str) -> dict[str, Any]:
     last = live.last if live else None
     outcome: dict[str, Any] = {"seconds": round(live.seconds(), 3) if live else 0.0, "reason": reason}
     if last is not None:
-        finite = {name: number for name, number in last.metrics.items() if math.isfinite(number)}
+        finite = {name: number for name, number in last.measured.items() if math.isfinite(number)}
         outcome |= {"samples": last.samples, "metrics": finite, "protocol": last.protocol}
     return outcome
 
 
-def _step(study: Study, evaluation: Evaluation) -> int:
+def _step(study: Study, report: Report) -> int:
     """Names the evaluation point: a batch may carry a trial beyond it, but rungs compare equal points."""
-    if evaluation.final:
+    if report.done:
         return study.samples
-    return max((p for p in study.evaluations if p <= evaluation.samples), default=evaluation.samples)
+    return max((p for p in study.evaluations if p <= report.samples), default=report.samples)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,7 +14,8 @@ import torch
 from thalweg import discovery
 from thalweg.config import FamilyConfig
 from thalweg.contract import Metric, Task
-from thalweg.errors import OutputError, StudyError
+from thalweg.errors import StudyError, ThalwegError
+from thalweg.files import atomic_folder, refusal
 from thalweg.search.guard import check_objective, check_protocol
 from thalweg.search.recorded import RecordedTrial
 from thalweg.search.sources import Sources
@@ -157,17 +157,13 @@ def write_data_set(
         OutputError: The data folder cannot be written.
     """
     began = time.perf_counter()
-    partial = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        partial.mkdir(parents=True)
-        make(partial)
-        partial.rename(target)
+        with atomic_folder(target) as draft:
+            make(draft)
     except OSError as error:
         if target.exists():  # another process was faster
             return
-        raise OutputError(
-            f"the data folder must be writable, got {error}; set {DATA_VARIABLE} to a folder that is"
-        ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        if isinstance(error, ThalwegError):
+            raise
+        raise refusal("the data folder", target, error, f"set {DATA_VARIABLE} to a folder that is") from error
     tell(f"made synthetic data set {target.name} in {time.perf_counter() - began:.0f} s: {target}")

@@ -14,8 +14,9 @@ from optuna.trial import FrozenTrial, TrialState
 from thalweg.contract import Mode
 from thalweg.errors import StudyError
 from thalweg.search.rungs import CONTINUES
-from thalweg.search.storage import JOURNAL, close_storage, open_storage
-from thalweg.training.orders import CHECKPOINTS, best_of, checkpoint_name, trial_name
+from thalweg.search.storage import close_storage, open_storage
+from thalweg.study_folder import StudyFolder, checkpoint_name, trial_name
+from thalweg.training.orders import best_of
 from thalweg.training.places import resolve
 
 At = Literal["last", "best"]
@@ -152,8 +153,11 @@ def read_study(directory: Path, name: str, storage: str | None = None) -> StudyR
     Raises:
         StudyError: There is no such study, or it was not made by Thalweg.
     """
-    if storage is None and not (directory / JOURNAL).exists():
-        raise StudyError(f"a study's folder must hold {JOURNAL}, got {directory}; name a study that was run")
+    journal = StudyFolder(directory).journal
+    if storage is None and not journal.exists():
+        raise StudyError(
+            f"a study's folder must hold {journal.name}, got {directory}; name a study that was run"
+        )
     opened = open_storage(directory, storage)
     try:
         study = optuna.load_study(study_name=name, storage=opened)
@@ -168,7 +172,7 @@ def read_study(directory: Path, name: str, storage: str | None = None) -> StudyR
 def _home(study: optuna.Study, directory: Path) -> Path:
     """Returns the folder of a study in a database; studies of other output folders may be in the same database."""
     known = study.user_attrs.get(FOLDER)
-    return Path(known) if known and not (directory / CHECKPOINTS).is_dir() else directory
+    return Path(known) if known and not StudyFolder(directory).checkpoints.is_dir() else directory
 
 
 def read(study: optuna.Study, directory: Path) -> StudyRecord:

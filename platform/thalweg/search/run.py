@@ -29,6 +29,7 @@ from thalweg.events import (
     TrialProgress,
     TrialStarted,
 )
+from thalweg.files import writing
 from thalweg.lanes.cluster import connect
 from thalweg.lanes.deaths import in_words
 from thalweg.lanes.gang import Gang, book
@@ -40,11 +41,9 @@ from thalweg.search.provenance import provenance
 from thalweg.search.records import StudyRecord, TrialRecord, expendable
 from thalweg.search.sources import Sources, tags
 from thalweg.search.storage import RUNS
+from thalweg.study_folder import StudyFolder, checkpoints_of
 from thalweg.training import baselines
-from thalweg.training.deepspeed_json import deepspeed_config
-from thalweg.training.orders import CHECKPOINTS
 from thalweg.training.places import lies_in, relative, remove
-from thalweg.training.stream import Layout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,8 +102,7 @@ class Broadcast:
     def __init__(self, ledger: Ledger, listeners: Sequence[Listener], directory: Path) -> None:
         self._ledger = ledger
         self._listeners = listeners
-        self._directory = directory
-        self._checkpoints = directory / CHECKPOINTS
+        self._folder = StudyFolder(directory)
         self._baselines_told = False
         self.any_trained = False
 
@@ -132,7 +130,7 @@ class Broadcast:
 
     def tell_baselines(self) -> None:
         """Publishes the baselines once they are known."""
-        found = baselines.read(self._checkpoints)
+        found = baselines.read(self._folder.checkpoints)
         if found is None:
             return
         self._baselines_told = True
@@ -148,7 +146,7 @@ class Broadcast:
         study = self._ledger.space.study
         for trial in expendable(self._ledger.trials(), study.mode, study.keep_checkpoints):
             for name in trial.folders:
-                remove(self._checkpoints / name, self._directory)
+                remove(self._folder.trial(name), self._folder.path)
 
 
 def search(prepared: Prepared, options: Options, listeners: Sequence[Listener]) -> StudyRecord:
@@ -178,7 +176,7 @@ def _search(prepared: Prepared, options: Options, listeners: Sequence[Listener])
         take_over=options.take_over,
     )
     if ledger.is_new:
-        baselines.forget(options.directory / CHECKPOINTS)  # of an earlier study with this name
+        baselines.forget(StudyFolder(options.directory).checkpoints)  # of an earlier study with this name
     broadcast = Broadcast(ledger, listeners, options.directory)
     ledger.tell_waits(lambda text: broadcast(Notice(text=text)))
     began = time.monotonic()
@@ -213,7 +211,7 @@ def _run(prepared: Prepared, options: Options, ledger: Ledger, broadcast: Broadc
     study = prepared.space.study
     gang = Gang(study.num_workers, study.cpus_per_worker, study.gpus_per_worker)
     ledger.sources.freeze(prepared.config)  # before anything is booked
-    log = options.directory / "ray.log"
+    log = StudyFolder(options.directory).ray_log
     with connect(options.address, log, tell=lambda text: broadcast(Notice(text=text))):
         num_lanes = min(book(gang, study.num_lanes, options.wait_s), ledger.num_open())
         broadcast(_started(prepared, options, ledger, num_lanes))
@@ -223,7 +221,7 @@ def _run(prepared: Prepared, options: Options, ledger: Ledger, broadcast: Broadc
             ledger,
             broadcast,
             num_lanes=num_lanes,
-            describe=lambda proposal: _describe(prepared, proposal, ledger.sources),
+            describe=lambda proposal: describe(prepared, proposal, ledger.sources),
         )
         if ledger.num_recovered:
             text = f"trials that an earlier session left running and that go on: {ledger.num_recovered}"
@@ -244,10 +242,10 @@ def _run(prepared: Prepared, options: Options, ledger: Ledger, broadcast: Broadc
 
 def _left_behind(ledger: Ledger) -> Iterator[str]:
     """Says what lies in a study's folder that is not its own, or will stay there."""
-    folder = ledger.directory / CHECKPOINTS
+    folder = StudyFolder(ledger.directory).checkpoints
     if not folder.exists():
         return
-    if ledger.is_new and any(folder.glob("*/samples-*")):
+    if ledger.is_new and any(map(checkpoints_of, folder.iterdir())):
         yield f"checkpoints of an earlier study with this name lie in {folder}; its trials do not go on from them"
     if not lies_in(folder, ledger.directory):
         yield f"nothing is deleted outside of the study's folder, and {folder} is a link that leads out of it"
@@ -287,7 +285,7 @@ def _tune(prepared: Prepared, options: Options, director: StudyDirector, gang: G
     from thalweg.search.scheduler import StudyScheduler
     from thalweg.search.searcher import StudySearcher
 
-    study = prepared.space.study
+    study, folder = prepared.space.study, StudyFolder(options.directory)
     settings = LaneSettings(
         gang=gang,
         family=prepared.family,
@@ -314,8 +312,8 @@ def _tune(prepared: Prepared, options: Options, director: StudyDirector, gang: G
             max_concurrent_trials=num_lanes,  # and as many lanes may start at once
         ),
         run_config=tune.RunConfig(
-            name="tune",
-            storage_path=str(options.directory),
+            name=folder.tune.name,
+            storage_path=str(folder.path),
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=study.max_retries),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
@@ -324,20 +322,14 @@ def _tune(prepared: Prepared, options: Options, director: StudyDirector, gang: G
     tuner.fit()
 
 
-def _describe(
+def describe(
     prepared: Prepared, proposal: Proposal, sources: Sources
 ) -> tuple[Mapping[str, str], Mapping[str, str]]:
-    knobs = proposal.config.optimization
+    """Returns what the records of a beginning trial hold: tags, and documents by name."""
     facts = {name: prepared.facts[name] for name in ("data_fingerprint", "protocol_hash")}
     facts |= tags(sources.points(proposal.config))
     documents = {"config.json": json.dumps(proposal.config.model_dump(mode="json"), indent=2)}
-    try:
-        layout = Layout.of(knobs.batch_size, knobs.micro_batch_size, prepared.space.study.num_workers)
-    except ConfigError:  # the lane refuses the trial with this error
-        return facts, documents
-    documents["deepspeed.json"] = json.dumps(deepspeed_config(knobs, layout), indent=2)
-    sizes = {"micro_batch_size": layout.micro_batch_size, "accumulation": layout.accumulation}
-    return facts | {name: str(size) for name, size in sizes.items()}, documents
+    return facts, documents
 
 
 def _started(prepared: Prepared, options: Options, ledger: Ledger, num_lanes: int) -> StudyStarted:
@@ -358,6 +350,8 @@ def _started(prepared: Prepared, options: Options, ledger: Ledger, num_lanes: in
         tags={**prepared.facts, **provenance(), **tags(ledger.sources.frozen())},
         source_file=str(space.file),
         finished_trials=sum(not trial.interrupted for trial in finished),
+        identity=ledger.record_identity,
+        is_new=ledger.is_new,
     )
 
 
@@ -405,12 +399,8 @@ def _milliseconds(moment: datetime | None) -> int:
 
 
 def _make_writable(directory: Path) -> None:
-    try:
+    with writing("the study's folder", directory, "choose another with --output"):
         directory.mkdir(parents=True, exist_ok=True)
         probe = directory / ".writable"
         probe.touch()
         probe.unlink()
-    except OSError as error:
-        raise OutputError(
-            f"the study's folder must be writable, got {error}; choose another with --output"
-        ) from error

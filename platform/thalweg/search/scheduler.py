@@ -6,9 +6,12 @@ from typing import Any
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
-from thalweg.errors import TrialError, is_full_disk
+from thalweg.errors import TrialError
+from thalweg.files import is_full_disk
 from thalweg.lanes.deaths import NO_MEMORY, read
-from thalweg.search.director import Report, StudyDirector
+from thalweg.lanes.trainable import ANSWER
+from thalweg.search.director import StudyDirector
+from thalweg.training.orders import Refusal, Report
 
 _MORE_MEMORY = "run fewer --lanes, lower optimization.micro_batch_size, or end what else runs there"
 
@@ -28,10 +31,10 @@ class StudyScheduler(FIFOScheduler):
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Hears a result; Tune calls this for every one that is not marked as done."""
-        report = Report.from_result(result)
-        stops = self._director.observe(trial.config["number"], report)
-        if report.samples > self._furthest.get(trial.trial_id, 0):
-            self._furthest[trial.trial_id] = report.samples
+        answer: Report | Refusal = result[ANSWER]
+        stops = self._director.observe(trial.config["number"], answer)
+        if answer.samples > self._furthest.get(trial.trial_id, 0):
+            self._furthest[trial.trial_id] = answer.samples
             trial.run_metadata.num_failures = 0  # a trial that gets on is never given up
         return str(TrialScheduler.STOP if stops else TrialScheduler.CONTINUE)
 
@@ -40,6 +43,7 @@ class StudyScheduler(FIFOScheduler):
         reason = _reason(trial)
         if is_full_disk(reason):
             self._director.halt(TrialError(reason))
+            tune_controller.request_stop_trial(trial)  # else it would start a lane only to be stopped
         elif trial.status == Trial.ERROR:  # Tune marks it so before it queues the trial again
             self._director.retry(trial.config["number"], reason)
         else:

@@ -4,13 +4,14 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
-from thalweg.search.director import Report, StudyDirector
+from thalweg.lanes.trainable import ANSWER
+from thalweg.search.director import StudyDirector
 
 
 class StudySearcher(Searcher):
     """Hands Tune the director's proposals, and tells it which trials ended.
 
-    Each proposal is a dict ``{"number", "config", "continues", "checkpoint"}``. Give Tune ``num_samples=-1``:
+    Each proposal is a dict ``{"number", "config", "checkpoint"}``. Give Tune ``num_samples=-1``:
     the director knows when the study is full. It also keeps to the number of lanes, so that a configuration
     is chosen when a lane is free for it and not before.
     """
@@ -31,7 +32,6 @@ class StudySearcher(Searcher):
         return {
             "number": proposal.number,
             "config": proposal.config.model_dump(mode="json"),
-            "continues": proposal.continues,
             "checkpoint": proposal.checkpoint,
         }
 
@@ -45,7 +45,7 @@ class StudySearcher(Searcher):
         if error:
             self._director.fail(number, "its lane died, and so did those of its retries")
         else:
-            self._director.conclude(number, Report.from_result(result) if result else None)
+            self._director.conclude(number, result.get(ANSWER) if result else None)
 
     def save(self, checkpoint_path: str) -> None:
         """Writes nothing: the study's storage is the truth, and Tune's own restore is not used."""

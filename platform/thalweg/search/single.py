@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from thalweg.config import FamilyConfig, identity
-from thalweg.errors import OutputError
+from thalweg.files import writing
 from thalweg.hashing import digest
 from thalweg.search.prepare import Prepared, prepare
 from thalweg.search.sources import Sources
 from thalweg.search.space import Space
 from thalweg.study import Study
-from thalweg.training.orders import Report, TrialOrder, source_files
+from thalweg.study_folder import StudyFolder
+from thalweg.training.orders import Report, TrialOrder
 
 FOLDER = "train"
 
@@ -80,7 +81,7 @@ def choose(
         data_root=str(prepared.data_root),
         directory=str(directory),
         baselines=True,
-        sources=source_files(directory, config.starts_from),
+        sources=StudyFolder(directory).source_files(config.starts_from),
         keep_last=study.keep_last,
     )
     return Single(order=order, params=trial.params, config=config)
@@ -137,9 +138,5 @@ def _with_budget(space: Space, samples: int) -> Study:
 
 
 def _make_folder(folder: Path) -> None:
-    try:
+    with writing("the output folder", folder, "choose another with --output"):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"the output folder must be writable, got {error}; choose another with --output"
-        ) from None

@@ -6,9 +6,7 @@ never changed, so that all trials of a study start from the same weights, whatev
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -18,9 +16,10 @@ from typing import Any, TypeVar
 from thalweg import discovery
 from thalweg.config import FamilyConfig, check, parse
 from thalweg.errors import ConfigError, OutputError, StudyError
+from thalweg.files import atomic_file, locked, writing
 from thalweg.search.records import StudyRecord, read_study
-from thalweg.search.storage import JOURNAL, output_flag
-from thalweg.training.orders import SOURCES, source_files
+from thalweg.search.storage import output_flag
+from thalweg.study_folder import StudyFolder, studies_in
 from thalweg.training.places import relative
 
 C = TypeVar("C", bound=FamilyConfig)
@@ -123,8 +122,7 @@ class Sources:
         """Returns all frozen starting points, ordered by name."""
         if self._directory is None:
             return []
-        described = sorted((self._directory / SOURCES).glob("*.json"))
-        found = [self._known(file.stem) for file in described]
+        found = [self._known(study) for study in StudyFolder(self._directory).frozen_studies()]
         return [point for point in found if point is not None]
 
     def _studies(self, config: FamilyConfig) -> tuple[str, ...]:
@@ -138,9 +136,10 @@ class Sources:
     def _known(self, study: str) -> StartingPoint | None:
         if self._directory is None or study in self._frozen:
             return self._frozen.get(study)
-        weights = _weights(self._directory, study)
+        folder = StudyFolder(self._directory)
+        weights = folder.source(study)
         try:
-            facts = json.loads(weights.with_suffix(".json").read_text(encoding="utf-8"))
+            facts = json.loads(folder.source_facts(study).read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError):
             return None
         if not weights.exists():
@@ -164,8 +163,8 @@ class Sources:
 
     def _freeze(self, study: str, config: FamilyConfig) -> StartingPoint:
         assert self._directory is not None
-        with _alone_in(self._directory / SOURCES):
-            found = self._known(study)  # another process may have frozen it meanwhile
+        with _alone_in(StudyFolder(self._directory)):
+            found = self._known(study)  # another process may have been faster
             if found is None:
                 found = self._frozen[study] = self._export(self._directory, study, config)
         return found
@@ -212,8 +211,8 @@ def inherit(config: C, points: Sequence[StartingPoint]) -> C:
 
 def _read(study: str, output: Path, storage: str | None) -> StudyRecord:
     first = f"run `{_command(study, output)}` first"
-    if Path(study).name != study or (storage is None and not (output / study / JOURNAL).exists()):
-        known = ", ".join(sorted(journal.parent.name for journal in output.glob(f"*/{JOURNAL}"))) or "none"
+    if Path(study).name != study or (storage is None and not StudyFolder(output / study).journal.exists()):
+        known = ", ".join(found.path.name for found in studies_in(output)) or "none"
         raise StudyError(f"no study {study!r} in {output} to start from (found: {known}); {first}")
     try:
         return read_study(output / study, study, storage)
@@ -256,40 +255,26 @@ def _way_out(record: StudyRecord, checkpoint: str | None) -> str:
     return f"bring back {checkpoint}, or {anew}" if checkpoint and record.keeps_checkpoints else anew
 
 
-def _weights(directory: Path, study: str) -> Path:
-    return Path(source_files(directory, [study])[study])
-
-
 def _write(directory: Path, point: StartingPoint) -> StartingPoint:
     """Writes the weights and then their description: a reader that finds the latter finds the former."""
     from thalweg.training.export import freeze  # torch and DeepSpeed
 
-    file = _weights(directory, point.study)
+    folder = StudyFolder(directory)
     names = ("study", "trial", "metric", "value")
-    sha256 = freeze(Path(point.checkpoint), file, {name: getattr(point, name) for name in names})
+    sha256 = freeze(
+        Path(point.checkpoint), folder.source(point.study), {name: getattr(point, name) for name in names}
+    )
     frozen = replace(point, sha256=sha256, checkpoint=f"{point.study}/{relative(point.checkpoint)}")
-    described = file.with_suffix(".json")
-    partial = described.with_suffix(".partial")
-    try:
-        partial.write_text(json.dumps(asdict(frozen), indent=1), encoding="utf-8")
-        partial.replace(described)
-    except OSError as error:
-        raise OutputError(f"the study's folder must be writable, got {error}; free space") from None
+    described = folder.source_facts(point.study)
+    with writing("the study's folder", described, "free space"), atomic_file(described) as draft:
+        draft.write_text(json.dumps(asdict(frozen), indent=1), encoding="utf-8")
     return frozen
 
 
 @contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Makes a folder and locks it against other writers; the kernel releases the lock if this process dies."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    except OSError as error:
-        raise OutputError(
-            f"the study's folder must be writable, got {error}; choose another with --output"
-        ) from None
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
+def _alone_in(folder: StudyFolder) -> Iterator[None]:
+    """Makes the folder of weights and keeps other processes from writing into it."""
+    with writing("the study's folder", folder.sources, "choose another with --output"):
+        folder.sources.mkdir(parents=True, exist_ok=True)
+        with locked(folder.sources_lock):
+            yield

@@ -3,7 +3,6 @@
 One process at a time drives a study. It holds a kernel lock (``flock``), which is released when it dies.
 """
 
-import fcntl
 import logging
 import os
 import shlex
@@ -17,13 +16,13 @@ import optuna
 from optuna.storages.journal import JournalStorage
 
 from thalweg.errors import OutputError, StudyError
+from thalweg.files import LockHeld, lock, writing
 from thalweg.search.database import PatientStorage, open_database, without_password
 from thalweg.search.journal import Journal
+from thalweg.study_folder import StudyFolder
 
-JOURNAL = "journal.log"
 RUNS = Path("thalweg_runs")
 """Default folder of all studies."""
-_CLAIM = "driver.lock"
 _DRIVER = "driver"  # user attribute of a study in a database
 _logger = logging.getLogger(__name__)
 
@@ -44,17 +43,14 @@ class Claim:
     def __init__(self, directory: Path) -> None:
         self.owner = f"process {os.getpid()} on {socket.gethostname()}"
         with ExitStack() as opened:  # closed if anything fails
-            try:
+            with writing("the folder of a study", directory, "choose another with --output"):
                 directory.mkdir(parents=True, exist_ok=True)
-                known = (directory / _CLAIM).exists()
-                handle = opened.enter_context((directory / _CLAIM).open("a+b", buffering=0))
+                file = StudyFolder(directory).claim
+                known = file.exists()
+                handle = opened.enter_context(file.open("a+b", buffering=0))
                 self.last_died = bool(_lock(handle, directory)) or not known
                 handle.truncate(0)
                 handle.write(f"{self.owner}\n".encode())
-            except OSError as error:
-                raise OutputError(
-                    f"the folder of a study must be writable, got {directory}: {error.strerror}"
-                ) from error
             opened.pop_all()
         self._handle = handle
 
@@ -71,8 +67,8 @@ def _lock(handle: IO[bytes], directory: Path) -> bytes:
     """Takes a claim's lock, and returns the content that the last owner left in its file."""
     handle.seek(0)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        lock(handle, wait=False)
+    except LockHeld:
         other = handle.read().decode(errors="replace").strip() or "another process"
         raise StudyError(
             f"one process at a time drives a study, got {directory}, which {other} drives; "
@@ -84,8 +80,8 @@ def _lock(handle: IO[bytes], directory: Path) -> bytes:
 def is_driven(directory: Path) -> bool:
     """Returns whether a process drives a study at present, without claiming it."""
     try:
-        with (directory / _CLAIM).open("rb") as handle:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        with StudyFolder(directory).claim.open("rb") as handle:
+            lock(handle, wait=False, shared=True)
     except FileNotFoundError:
         return False
     except OSError:
@@ -142,7 +138,7 @@ def open_storage(directory: Path, url: str | None) -> Any:
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # its INFO lines would tear the live display
     if url is None:
-        return _open_journal(directory / JOURNAL)
+        return _open_journal(StudyFolder(directory).journal)
     try:
         return open_database(url)
     except StudyError:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from thalweg.tracking.quiet import PATIENCE, QUIET, environment
-from thalweg.tracking.spool import LOG, Spool
+from thalweg.tracking.spool import Spool
 
 MAX_STARTS = 4
 CLOSE = b"close\n"
@@ -99,7 +99,7 @@ class Courier:
             self._process.stdin.close()
         command = [sys.executable, "-P", "-m", "thalweg.tracking.deliver"]
         command += [str(self._spool.folder), str(self._spool.session), self._uri]
-        with (self._spool.folder / LOG).open("ab") as log:
+        with self._spool.names.mlflow_log.open("ab") as log:
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,

@@ -10,8 +10,6 @@ killed, is started.
 
 from __future__ import annotations
 
-import fcntl
-import os
 import sqlite3
 import sys
 import time
@@ -20,6 +18,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from thalweg.errors import ConnectionFailed
+from thalweg.files import LockHeld, locked, publish
 from thalweg.tracking.address import SQLITE, resolve_uri, sqlite_path
 from thalweg.tracking.quiet import be_quiet
 
@@ -70,33 +69,16 @@ def is_used(uri: str) -> bool:
 
 @contextmanager
 def _turn(path: Path) -> Iterator[None]:
-    """Holds the lock for making this database; the kernel releases that of a process that dies."""
-    lock, deadline = path.with_name(path.name + _LOCK), time.monotonic() + MAX_WAIT_S
-    while (handle := _take(lock)) is None:
-        if time.monotonic() > deadline:
-            raise ConnectionFailed(
-                f"a tracking database must be made within {MAX_WAIT_S:.0f} s, got {path}, which another process "
-                f"has been making for longer; end the process that holds {lock}, or choose another --tracking-uri"
-            )
-        time.sleep(0.1)
+    """Waits until nobody else makes this database; the kernel takes the lock from a process that dies."""
+    lock = path.with_name(path.name + _LOCK)
     try:
-        yield
-    finally:
-        lock.unlink(missing_ok=True)
-        os.close(handle)
-
-
-def _take(lock: Path) -> int | None:
-    """Returns a locked handle; None if another process has the lock, or has just removed the file."""
-    handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.path.samestat(os.fstat(handle), os.stat(lock)):
-            return handle
-    except (BlockingIOError, FileNotFoundError):
-        pass
-    os.close(handle)
-    return None
+        with locked(lock, max_wait_s=MAX_WAIT_S, temporary=True):
+            yield
+    except LockHeld:
+        raise ConnectionFailed(
+            f"a tracking database must be made within {MAX_WAIT_S:.0f} s, got {path}, which another process "
+            f"has been making for longer; end the process that holds {lock}, or choose another --tracking-uri"
+        ) from None
 
 
 @contextmanager
@@ -111,8 +93,6 @@ def _draft(path: Path) -> Iterator[Path]:
     try:
         made = SqlAlchemyStore(f"{SQLITE}{draft}", DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH)  # type: ignore[no-untyped-call]
         made.engine.dispose()
-        with draft.open("rb") as file:
-            os.fsync(file.fileno())
         yield draft
     finally:
         _discard(draft)
@@ -130,11 +110,9 @@ def _publish(draft: Path, path: Path) -> bool:
     for companion in _COMPANIONS:  # of a file that somebody deleted: SQLite would play them back
         path.with_name(path.name + companion).unlink(missing_ok=True)
     try:
-        os.link(draft, path)  # unlike a rename it never replaces what another program has just made
+        publish(draft, path)  # never in the place of what another program has just made
     except FileExistsError:
         return False
-    except OSError:  # a file system without hard links
-        os.rename(draft, path)
     return True
 
 
@@ -159,7 +137,7 @@ def _replace(path: Path, draft: Path) -> None:
     with closing(_open(path)) as old:
         old.execute("BEGIN EXCLUSIVE")
         if _is_unfinished(old, draft):
-            os.replace(draft, path)
+            publish(draft, path, overwrite=True)
 
 
 def _open(path: Path) -> sqlite3.Connection:

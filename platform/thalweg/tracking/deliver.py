@@ -9,7 +9,6 @@ standard output, one JSON string a line.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import os
@@ -19,9 +18,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from thalweg.files import locked
+from thalweg.lines import append
 from thalweg.tracking.address import artifact_folder, file_identity
 from thalweg.tracking.history import History
-from thalweg.tracking.spool import LOCK, REFUSED, Moment, Spool, State
+from thalweg.tracking.spool import Moment, Spool, State
 
 if TYPE_CHECKING:
     from thalweg.tracking.runs import StudyRuns
@@ -136,9 +137,10 @@ class Delivery:
 
     def _keep_refused(self, line: str, error: Exception) -> None:
         _log.error("refused: %s", line[:500], exc_info=error)
-        with (self._spool.folder / REFUSED).open("a") as file:
-            file.write(f"{line}\n")
-        _tell(f"MLflow refuses an event, which is kept in {self._spool.folder / REFUSED}: {_brief(error)}")
+        append(self._spool.names.mlflow_refused, f"{line}\n".encode())
+        _tell(
+            f"MLflow refuses an event, which is kept in {self._spool.names.mlflow_refused}: {_brief(error)}"
+        )
 
     def _fail(self, error: Exception) -> None:
         _log.warning("not delivered", exc_info=error)
@@ -200,8 +202,7 @@ def main() -> None:
     spool, uri = Spool(Path(sys.argv[1]), int(sys.argv[2])), sys.argv[3]
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
     os.nice(5)
-    with (spool.folder / LOCK).open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(spool.names.mlflow_lock):
         Delivery(spool, uri).run()
 
 

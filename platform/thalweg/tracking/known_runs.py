@@ -80,11 +80,16 @@ class KnownRuns:
             folder = naming.quotable(self._state.folder or event.directory)
             here = f"tags.`thalweg.kind` = 'study' and tags.`thalweg.directory` = '{folder}'"
             began = "" if event.finished_trials else f" and attributes.start_time = {time_ms}"
-            found = self.search(here + began)
+            found = [run for run in self.search(here + began) if self._may_be_own(run)]
         if not found:
             return None
         self._state.study_id = found[0].data.tags["thalweg.id"]
         return str(found[0].info.run_id)
+
+    def _may_be_own(self, run: Run) -> bool:
+        """Returns whether a run in the study's folder may be this study's; earlier versions name no identity."""
+        known, own = run.data.tags.get("thalweg.identity"), self._state.identity
+        return not known or not own or known == own
 
     def identity(self, kind: str) -> dict[str, str]:
         """Returns the tags that say to which study a run belongs, and as what."""
@@ -93,6 +98,7 @@ class KnownRuns:
             "thalweg.study": started["study"],
             "thalweg.kind": kind,
             "thalweg.id": self._state.study_id,
+            "thalweg.identity": self._state.identity,
             "thalweg.directory": naming.quotable(self._state.folder or started["directory"]),
             "mlflow.source.name": started["space"],
             "mlflow.source.type": "LOCAL",

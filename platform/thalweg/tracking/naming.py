@@ -83,11 +83,6 @@ def number(value: object) -> str:
     return f"{value:.5g}" if isinstance(value, float) else str(value)
 
 
-def trial(num: int) -> str:
-    """Returns the run name of a trial: ``trial 007``."""
-    return f"trial {num:03d}"
-
-
 def baseline(name: str) -> str:
     """Returns the run name of a baseline: ``baseline: climatology``."""
     return f"baseline: {name}"
@@ -112,18 +107,6 @@ def is_altered(searched: Mapping[str, Any]) -> bool:
         searched_key(name) != name or len(number(value)) > MAX_PARAM_LENGTH
         for name, value in searched.items()
     )
-
-
-def nested(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a flat configuration nested, in the form that `thalweg.config.parse` reads."""
-    tree: dict[str, Any] = {}
-    for name, value in config.items():
-        *groups, leaf = name.split(".")
-        branch = tree
-        for group in groups:
-            branch = branch.setdefault(group, {})
-        branch[leaf] = value
-    return tree
 
 
 def plain_params(values: Mapping[str, Any]) -> dict[str, str]:

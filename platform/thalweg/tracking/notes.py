@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from thalweg.study_folder import trial_title
 from thalweg.tracking import naming, views
 from thalweg.tracking.spool import State
 
@@ -36,7 +37,7 @@ def experiment_note(state: State) -> str:
 
 def leaderboard(state: State) -> str:
     """Returns the best complete trials and the baselines, best first, as a list."""
-    rows = [(row.value, naming.trial(row.number), row.searched, row.run_id) for row in state.leaders]
+    rows = [(row.value, trial_title(row.number), row.searched, row.run_id) for row in state.leaders]
     rows += [(value, naming.baseline(name), "", "") for name, value in state.baselines.items()]
     rows.sort(key=lambda row: row[0], reverse=state.started["mode"] == "max")
     if not rows:

@@ -11,7 +11,7 @@ from pathlib import Path
 from thalweg.events import Event, StudyStarted
 from thalweg.tracking.address import DEFAULT_TRACKING_URI, resolve_uri
 from thalweg.tracking.courier import Courier
-from thalweg.tracking.spool import Moment, Spool
+from thalweg.tracking.spool import Moment, Spool, set_aside_other
 
 
 class MLflowRecorder:
@@ -87,7 +87,7 @@ class MLflowRecorder:
             for moment in moments:
                 self._unwritten += self._line(moment)
                 if isinstance(moment.event, StudyStarted) and self._spool is None:
-                    self._spool = Spool.begin(Path(moment.event.directory).absolute(), moment.time_ms)
+                    self._spool = self._begin(moment.event, moment.time_ms)
             if self._spool is None:
                 return
             self._spool.append(self._unwritten)
@@ -101,6 +101,12 @@ class MLflowRecorder:
         if self._courier is None:
             self._courier = Courier(self._spool, self.tracking_uri, self._notify)
         self._courier.wake()
+
+    def _begin(self, started: StudyStarted, time_ms: int) -> Spool:
+        folder = Path(started.directory).absolute()
+        if aside := set_aside_other(folder, started):
+            self._notify(f"the MLflow record of another study in {folder} is set aside in {aside.name}")
+        return Spool.begin(folder, time_ms)
 
     def _line(self, moment: Moment) -> list[str]:
         try:

@@ -9,6 +9,7 @@ request. The study's storage is compared with MLflow, and what MLflow lacks is w
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from thalweg.events import (
     TrialProgress,
     TrialStarted,
 )
+from thalweg.study_folder import trial_title
 from thalweg.tracking import naming, notes, views
 from thalweg.tracking.batch import Batch
 from thalweg.tracking.history import CONTINUES, History, completed, is_inherited
@@ -114,7 +116,7 @@ class StudyRuns:
         lacking = {
             trial.began.number: trial
             for trial in kept
-            if not is_whole(trial, runs.get(naming.trial(trial.began.number)))
+            if not is_whole(trial, runs.get(trial_title(trial.began.number)))
         }
         kept.clear()
         if not lacking:
@@ -145,6 +147,7 @@ class StudyRuns:
     def _start_study(self, event: StudyStarted, time_ms: int) -> None:
         state, client, batch = self._state, self._client, Batch(self._client)
         state.started = json.loads(Moment(time_ms, event).line())["event"]
+        state.identity = event.identity or state.identity
         self._known.open_experiment(event, self._artifact_folder)
         parent = self._known.parent(event, time_ms)
         self.interrupt(time_ms)
@@ -176,7 +179,7 @@ class StudyRuns:
         batch.end(run_id, "FINISHED", time_ms)
 
     def _start_trial(self, event: TrialStarted, time_ms: int, batch: Batch) -> None:
-        name, tags = naming.trial(event.number), naming.tags({**event.tags, "status": "running"})
+        name, tags = trial_title(event.number), naming.tags({**event.tags, "status": "running"})
         known = name in self._known.children(self._parent())
         run_id = self._known.child(self._parent(), name, "trial", time_ms, tags)
         values = naming.params(event.params, event.config)
@@ -188,15 +191,17 @@ class StudyRuns:
         batch.add_params(run_id, values)
         batch.add_tags(run_id, naming.changed_params(event.params, event.config))
         self._offer_views(event, time_ms)
-        config = json.dumps(naming.nested(event.config), indent=2, default=str)
-        documents = {"config.json": config, **event.documents}
+        documents = dict(event.documents)
         if naming.is_altered(event.params):
             documents["searched.json"] = json.dumps(
                 dict(event.params), indent=2, ensure_ascii=False, default=str
             )
+        self._keep_documents(run_id, documents)
+        self._state.open[str(event.number)] = run
+
+    def _keep_documents(self, run_id: str, documents: Mapping[str, str]) -> None:
         for file, text in documents.items():
             self._client.log_text(run_id, text, file)
-        self._state.open[str(event.number)] = run
 
     def _offer_views(self, event: TrialStarted, time_ms: int) -> None:
         """Sets up the experiment's views, again if a conditional space adds a parameter."""
@@ -231,6 +236,7 @@ class StudyRuns:
         if event.facts and not run.described:
             batch.add_tags(run.run_id, naming.tags(event.facts))
             run.described = True
+        self._keep_documents(run.run_id, event.documents)
         for name, value in naming.time_metrics(event.timings).items():
             run.seconds[name] = run.seconds.get(name, 0.0) + value
         values = {OBJECTIVE: event.value, **naming.family_metrics(event.metrics), **run.seconds}
@@ -285,7 +291,7 @@ class StudyRuns:
         """Returns a trial's run; creates it if the trial's start went to another tracking address."""
         known = self._state.open.get(str(number))
         if known is None:
-            known = OpenRun(self._known.child(self._parent(), naming.trial(number), "trial", None))
+            known = OpenRun(self._known.child(self._parent(), trial_title(number), "trial", None))
             self._state.open[str(number)] = known
         return known
 
@@ -314,7 +320,7 @@ def _add_summary(state: State, batch: Batch, time_ms: int) -> None:
     }
     if state.leaders:
         values["best_objective"] = state.leaders[0].value
-        batch.add_tags(state.parent_id, {"best_trial": naming.trial(state.leaders[0].number)})
+        batch.add_tags(state.parent_id, {"best_trial": trial_title(state.leaders[0].number)})
     batch.add_metrics(state.parent_id, values, len(statuses), time_ms)
 
 

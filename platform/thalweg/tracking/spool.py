@@ -11,7 +11,6 @@ replaced by another.
 from __future__ import annotations
 
 import json
-import os
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -20,16 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from thalweg import events
-from thalweg.events import Event
+from thalweg.events import Event, StudyStarted
+from thalweg.files import atomic_file, locked, move
 from thalweg.lines import append
+from thalweg.study_folder import StudyFolder
 
-STATE = "mlflow.json"
-REFUSED = "mlflow_refused.jsonl"
-LOG = "mlflow.log"
-LOCK = "mlflow.lock"
-
-_STEM = "mlflow_spool."
 _MAX_BYTES = 1_000_000
+MAX_WAIT_S = 30.0
+"""Longest wait for a process that delivers the record of another study in the same folder."""
 
 _KINDS: dict[str, type[Event]] = {
     kind.__name__: kind
@@ -126,6 +123,7 @@ class State:
     uri: str = ""
     folder: str = ""  # the study's folder; it may be moved or copied
     study_id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
+    identity: str = ""  # what the study calls itself; unknown to earlier versions
     session: int = 0
     offset: int = 0
     started: dict[str, Any] = field(default_factory=dict)
@@ -154,21 +152,55 @@ class State:
         self.folder = str(folder)
         if original in ("", self.folder):
             return
-        if State.load(Path(original) / STATE).study_id == self.study_id:
+        if State.load(StudyFolder(Path(original)).mlflow_state).study_id == self.study_id:
             self.study_id = State().study_id
             self.restart("")
 
     def restart(self, uri: str) -> None:
         """Goes back to the beginning, for an address that holds nothing of this study."""
-        fresh = State(uri=uri, folder=self.folder, study_id=self.study_id)
+        fresh = State(uri=uri, folder=self.folder, study_id=self.study_id, identity=self.identity)
         for part in fields(fresh):
             setattr(self, part.name, getattr(fresh, part.name))
 
     def save(self, path: Path) -> None:
-        """Writes the state atomically: a reader sees the old or the new one."""
-        draft = path.with_suffix(".json.tmp")
-        draft.write_text(json.dumps(asdict(self)))
-        os.replace(draft, path)
+        """Writes the state in one step: a reader sees the old or the new one."""
+        with atomic_file(path) as draft:
+            draft.write_text(json.dumps(asdict(self)))
+
+
+def set_aside_other(folder: Path, started: StudyStarted) -> Path | None:
+    """Moves the record of another study out of the way, whose folder this one has taken over.
+
+    Nothing of it is overwritten, here or in MLflow.
+
+    Args:
+        folder: The study's folder.
+        started: What begins.
+
+    Returns:
+        Where the record lies now; None if there was none of another study.
+
+    Raises:
+        OSError: It cannot be moved, or a process goes on delivering it.
+    """
+    names = StudyFolder(folder)
+    if not _is_of_another(names, started):
+        return None
+    with locked(names.mlflow_lock, max_wait_s=MAX_WAIT_S):
+        aside = names.mlflow_aside(State.load(names.mlflow_state).study_id)
+        aside.path.mkdir(exist_ok=True)
+        for session in names.sessions():
+            move(names.spool(session), aside.spool(session))
+        if names.mlflow_state.exists():  # last: until it is moved the record counts as that of another study
+            move(names.mlflow_state, aside.mlflow_state)
+    return aside.path
+
+
+def _is_of_another(names: StudyFolder, started: StudyStarted) -> bool:
+    known = State.load(names.mlflow_state).identity
+    if known and started.identity:
+        return known != started.identity
+    return started.is_new and (names.mlflow_state.exists() or bool(names.sessions()))
 
 
 class Spool:
@@ -177,13 +209,19 @@ class Spool:
     Args:
         folder: The study's folder.
         session: Number of the session, larger than those before it.
+
+    Attributes:
+        names: The names below the folder.
+        path: The spool of the session.
+        state_path: How far MLflow has received the spools.
     """
 
     def __init__(self, folder: Path, session: int) -> None:
         self.folder = folder
+        self.names = StudyFolder(folder)
         self.session = session
-        self.path = self._path(session)
-        self.state_path = folder / STATE
+        self.path = self.names.spool(session)
+        self.state_path = self.names.mlflow_state
 
     @classmethod
     def begin(cls, folder: Path, time_ms: int) -> Spool:
@@ -193,7 +231,8 @@ class Spool:
             OSError: The folder cannot be written.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        last = max([*_sessions(folder), State.load(folder / STATE).session])
+        names = StudyFolder(folder)
+        last = max([*names.sessions(), State.load(names.mlflow_state).session])
         spool = cls(folder, max(time_ms, last + 1))
         spool.path.touch()
         return spool
@@ -207,11 +246,11 @@ class Spool:
         append(self.path, "".join(f"{line}\n" for line in lines).encode())
 
     def read(self, state: State) -> tuple[list[bytes], int, int]:
-        """Returns the next whole lines after a state, and the session and offset at which they end."""
-        for session in _sessions(self.folder):
+        """Returns the next whole lines after a state, and the session and offset behind them."""
+        for session in self.names.sessions():
             if state.session <= session <= self.session:
                 offset = state.offset if session == state.session else 0
-                lines, end = _read(self._path(session), offset)
+                lines, end = _read(self.names.spool(session), offset)
                 if lines:
                     return lines, session, end
         return [], state.session, state.offset
@@ -235,14 +274,6 @@ class Spool:
             for line in lines:
                 with suppress(ValueError):
                     yield Moment.parse(line)
-
-    def _path(self, session: int) -> Path:
-        return self.folder / f"{_STEM}{session:013d}.jsonl"
-
-
-def _sessions(folder: Path) -> list[int]:
-    names = (path.name.removeprefix(_STEM).removesuffix(".jsonl") for path in folder.glob(f"{_STEM}*.jsonl"))
-    return sorted(int(name) for name in names if name.isdigit())
 
 
 def _read(path: Path, offset: int) -> tuple[list[bytes], int]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from thalweg.study_folder import StudyFolder, trial_title
 from thalweg.tracking import naming
-from thalweg.tracking.spool import STATE, State
+from thalweg.tracking.spool import State
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -25,7 +26,7 @@ def find(client: MlflowClient, study: str, directory: Path, number: int) -> Run 
     experiment = client.get_experiment_by_name(study)
     if experiment is None:
         return None
-    state = directory / STATE
+    state = StudyFolder(directory).mlflow_state
     own = f"tags.`thalweg.directory` = '{naming.quotable(str(directory))}'"
     if state.exists():  # valid also if the folder was moved since
         known = State.load(state)
@@ -34,7 +35,7 @@ def find(client: MlflowClient, study: str, directory: Path, number: int) -> Run 
     mine = [
         "tags.`thalweg.kind` = 'trial'",
         own,
-        f"attributes.run_name = '{naming.trial(number)}'",
+        f"attributes.run_name = '{trial_title(number)}'",
     ]
     runs = client.search_runs(
         [experiment.experiment_id], " and ".join(mine), order_by=["start_time DESC"], max_results=1

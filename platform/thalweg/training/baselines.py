@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
-from thalweg.training.full_disk import refusal
-
-FILE = "baselines.json"
+from thalweg.files import atomic_file, writing
+from thalweg.study_folder import BASELINES
 
 Baselines = Mapping[str, Mapping[str, float]]
 
@@ -17,7 +16,7 @@ Baselines = Mapping[str, Mapping[str, float]]
 def read(directory: Path) -> Baselines | None:
     """Returns the metrics of each baseline; None before they are known."""
     try:
-        found: Baselines = json.loads((directory / FILE).read_text())
+        found: Baselines = json.loads((directory / BASELINES).read_text())
     except FileNotFoundError:
         return None
     return found
@@ -25,7 +24,7 @@ def read(directory: Path) -> Baselines | None:
 
 def forget(directory: Path) -> None:
     """Deletes the baselines, so that the first trial evaluates them anew."""
-    (directory / FILE).unlink(missing_ok=True)
+    (directory / BASELINES).unlink(missing_ok=True)
 
 
 def write_once(directory: Path, baselines: Baselines) -> None:
@@ -34,14 +33,7 @@ def write_once(directory: Path, baselines: Baselines) -> None:
     Raises:
         OutputError: They cannot be written.
     """
-    partial = directory / f"{FILE}.{os.getpid()}"
-    try:
+    with writing("baselines", directory, "free space and give the same command again"):
         directory.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(baselines, indent=1))
-        os.link(partial, directory / FILE)
-    except FileExistsError:
-        return
-    except OSError as error:
-        raise refusal("baselines", directory, error, "free space and give the same command again") from error
-    finally:
-        partial.unlink(missing_ok=True)
+        with suppress(FileExistsError), atomic_file(directory / BASELINES, overwrite=False) as draft:
+            draft.write_text(json.dumps(baselines, indent=1))

@@ -8,20 +8,30 @@ seed and the number of samples seen, so there is no generator state to save.
 from __future__ import annotations
 
 import os
-import shutil
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thalweg.contract import Mode
 from thalweg.errors import TrialError
+from thalweg.files import (
+    atomic_folder,
+    cause_of,
+    copy_folder,
+    discard,
+    draft_of,
+    publish,
+    refusal,
+    sync,
+    writing,
+)
+from thalweg.study_folder import checkpoint_name, checkpoints_of
 from thalweg.training import reshard
-from thalweg.training.full_disk import cause_of, refusal
 from thalweg.training.half_precision import saved_masters
-from thalweg.training.orders import best_of, checkpoint_name
+from thalweg.training.orders import best_of
 from thalweg.training.places import remove
 from thalweg.training.process_group import World
-from thalweg.training.state import FROM_BEFORE, STATE, State, complete, damage, incomplete, partial_of
+from thalweg.training.state import FROM_BEFORE, STATE, State, complete, damage, incomplete
 
 if TYPE_CHECKING:
     from deepspeed.runtime.engine import DeepSpeedEngine
@@ -30,6 +40,8 @@ if TYPE_CHECKING:
 _TAG = "weights"
 _MODEL_STATES = "mp_rank_00_model_states.pt"
 _OPTIMIZER_SHARDS = "*zero_pp_rank_*optim_states.pt"
+_WHAT = "checkpoints"
+_WAY_OUT = "free space and give the same command again"
 
 
 def clear(trial: Path, home: Path) -> None:
@@ -44,47 +56,26 @@ def save(engine: DeepSpeedEngine, folder: Path, state: State, world: World) -> N
     Raises:
         OutputError: The folder cannot be written; ``errno`` is that of the system.
     """
-    partial = partial_of(folder)
+    draft = draft_of(folder)
     try:
         if world.rank == 0:
-            shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir(parents=True)
+            discard(draft)
+            draft.mkdir(parents=True)
         world.barrier()
-        engine.save_checkpoint(str(partial), tag=_TAG, save_latest=True)
-        _sync(partial)
+        engine.save_checkpoint(str(draft), tag=_TAG, save_latest=True)
+        sync(draft)  # each rank what it wrote itself, on a machine of its own
         world.barrier()
         if world.rank == 0:
-            state.write(partial, folder)
-            shutil.rmtree(folder, ignore_errors=True)  # one that was damaged
-            partial.rename(folder)
-            _sync_path(folder.parent)
+            state.write(draft, folder)
+            publish(draft, folder, overwrite=True)  # of one that was damaged
     except BaseException as error:
         failed = isinstance(error, Exception)  # not a Ctrl-C, whatever error it fell upon
-        cause = cause_of(error, partial if partial.exists() else folder.parent) if failed else None
+        cause = cause_of(error, draft if draft.exists() else folder.parent) if failed else None
         if world.rank == 0:
-            shutil.rmtree(partial, ignore_errors=True)
+            discard(draft)
         if cause is None:
             raise
-        raise _refusal(folder, cause) from error
-
-
-def _refusal(place: Path, cause: OSError) -> Exception:
-    return refusal("checkpoints", place, cause, "free space and give the same command again")
-
-
-def _sync(folder: Path) -> None:
-    """Waits until all that lies in a folder is on the disk, the names too."""
-    for file in folder.rglob("*"):
-        _sync_path(file)
-    _sync_path(folder)
-
-
-def _sync_path(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        raise refusal(_WHAT, folder, cause, _WAY_OUT) from error
 
 
 def tidy(
@@ -113,7 +104,7 @@ def tidy(
     for name in kept:
         if found[name].parent != trial:
             _link(found[name], trial / name)
-    for folder in trial.glob("samples-*"):
+    for folder in checkpoints_of(trial):
         if folder.name not in kept:
             remove(folder, home or trial.parent)
 
@@ -132,21 +123,8 @@ def _alike(state: State, present: State) -> bool:
 
 def _link(source: Path, target: Path) -> None:
     """Makes a folder with the same content, without its bytes where the file system can."""
-    partial = partial_of(target)
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
-        shutil.copytree(source, partial, copy_function=_link_or_copy)
-        partial.rename(target)
-    except OSError as error:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise _refusal(target, error) from error
-
-
-def _link_or_copy(source: str, target: str) -> None:
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
+    with writing(_WHAT, target, _WAY_OUT), atomic_folder(target) as draft:
+        copy_folder(source, draft)
 
 
 def require_loadable(folder: Path, zero_stage: int, world: World) -> None:

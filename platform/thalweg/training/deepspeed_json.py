@@ -1,4 +1,4 @@
-"""DeepSpeed's JSON for a configuration; imports no DeepSpeed, so that a study's driver can record it."""
+"""DeepSpeed's JSON for a configuration."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from thalweg.training.stream import Layout
 
 
 def deepspeed_config(knobs: Optimization, layout: Layout) -> dict[str, Any]:
-    """Returns DeepSpeed's JSON for a configuration: what MLflow records and the engine gets.
+    """Returns DeepSpeed's JSON for a configuration: what the engine gets, and says that it got (`engine.given`).
 
     fp16 uses dynamic loss scaling from 2**16 with window 1000, hysteresis 2 and minimum 1. In half precision gradients
     are added up over micro-batches and workers in fp32. At ZeRO 0 DeepSpeed refuses to be told so for micro-batches,

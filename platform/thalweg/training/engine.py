@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -147,6 +148,11 @@ def start(module: TaskModule, stage: Stage, knobs: Optimization, layout: Layout)
     )
     half_precision.settle(engine)
     return engine
+
+
+def given(engine: DeepSpeedEngine) -> str:
+    """Returns the JSON that an engine was given, for people."""
+    return json.dumps(engine.config, indent=2, default=str)
 
 
 def step(engine: DeepSpeedEngine) -> Tensor | float | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,10 @@ from torch import Tensor, nn
 
 from thalweg.contract import Data, Task
 from thalweg.errors import DataError
+from thalweg.files import atomic_file, cause_of, refusal
 from thalweg.training import checkpoint
 from thalweg.training.exported import as_tensors, take_part
 from thalweg.training.family_code import blaming
-from thalweg.training.full_disk import cause_of, refusal
 from thalweg.training.protocol import protocol_of
 from thalweg.training.session import make_task
 from thalweg.training.state import State
@@ -57,11 +56,7 @@ def export(folder: Path, data_root: Path, file: Path, part: str | None = None) -
             "data_fingerprint": data.fingerprint,
             "protocol": dict(protocol_of(state.family, task, data)),
         }
-    try:
-        torch.save(content, file)
-    except (OSError, RuntimeError) as error:  # torch reports a missing folder as RuntimeError
-        cause = cause_of(error, file.parent) or OSError(str(error))
-        raise refusal("the exported file", file, cause, "free space or name another file") from None
+    _save(content, file, "the exported file", "free space or name another file")
     return {"tensors": len(weights), "values": sum(tensor.numel() for tensor in weights.values())}
 
 
@@ -104,20 +99,18 @@ def freeze(folder: Path, file: Path, facts: Mapping[str, Any]) -> str:
     """
     state, gathered = checkpoint.whole(folder)
     weights = {name: gathered[name].clone() for name in sorted(gathered)}  # DeepSpeed's share one storage
-    partial = file.with_suffix(".partial")
-    try:
-        with partial.open("wb") as target:
-            torch.save({**_content(state, weights), **facts}, target)
-            target.flush()
-            os.fsync(target.fileno())  # else a power cut could leave a name without its content
-        partial.replace(file)
-    except (OSError, RuntimeError) as error:
-        cause = cause_of(error, file.parent) or OSError(str(error))
-        partial.unlink(missing_ok=True)
-        raise refusal(
-            "weights to start from", file, cause, "free space and give the same command again"
-        ) from None
+    content = {**_content(state, weights), **facts}
+    _save(content, file, "weights to start from", "free space and give the same command again")
     return _sha256(weights)
+
+
+def _save(content: Mapping[str, Any], file: Path, what: str, way_out: str) -> None:
+    try:
+        with atomic_file(file) as draft, draft.open("wb") as target:
+            torch.save(content, target)
+    except (OSError, RuntimeError) as error:  # of torch's writer
+        cause = cause_of(error, file.parent) or OSError(str(error))
+        raise refusal(what, file, cause, way_out) from None
 
 
 def _require_same(data: Data, state: State) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import torch
 
-from thalweg.errors import ThalwegError, TrialError, is_full_disk
+from thalweg.errors import ThalwegError, TrialError
+from thalweg.files import is_full_disk
 from thalweg.training.process_group import is_group_fault
 
 _MOST_LETTERS = 300

@@ -2,33 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from thalweg.contract import Mode
-
-CHECKPOINTS = "checkpoints"
-"""Folder of a study's checkpoints and baselines, below the study's own."""
-
-SOURCES = "sources"
-"""Folder of the weights that trials of a study start from, below the study's own."""
-
-
-def source_files(directory: Path, studies: Iterable[str]) -> dict[str, str]:
-    """Returns the file with the weights of each study that a trial starts from, in their order.
-
-    Args:
-        directory: Folder of the trial's own study.
-        studies: Names of the others.
-    """
-    return {study: str(directory / SOURCES / f"{study}.pt") for study in studies}
-
-
-def checkpoint_name(samples: int) -> str:
-    """Returns the name of the checkpoint's folder at an evaluation, below the trial's own."""
-    return f"samples-{samples:012d}"
+from thalweg.study_folder import CHECKPOINTS
 
 
 def best_of(curve: Sequence[tuple[int, float]], mode: Mode) -> tuple[int, float]:
@@ -40,11 +20,6 @@ def best_of(curve: Sequence[tuple[int, float]], mode: Mode) -> tuple[int, float]
     """
     sign = 1.0 if mode == "max" else -1.0
     return max(curve, key=lambda point: (sign * point[1], point[0]))
-
-
-def trial_name(number: int) -> str:
-    """Returns the name of a trial's folder of checkpoints."""
-    return f"trial-{number:05d}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,10 +88,12 @@ class Report:
         timings: Seconds of the parts of this answer.
         costs: What the trial takes: ``num_parameters``, ``epoch_s`` (seconds of training per pass over the split) and
             ``peak_memory_mib`` of this worker.
-        facts: What is known about the trial once it runs: protocol hash, data fingerprint, DeepSpeed JSON, ...
+        facts: What is known about the trial once it runs: protocol hash, data fingerprint, device, host, lane, ...
+        documents: Files by name that say more of it, such as the ``deepspeed.json`` that the engine was given.
         checkpoint: Folder of the checkpoint written at this evaluation.
         done: Whether the budget is spent.
         notes: Sentences for people about how the trial came to be here.
+        deaths: Why groups of workers were replaced since the last report.
     """
 
     samples: int
@@ -127,9 +104,21 @@ class Report:
     timings: Mapping[str, float] = field(default_factory=dict)
     costs: Mapping[str, float] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
+    documents: Mapping[str, str] = field(default_factory=dict)
     checkpoint: str | None = None
     done: bool = False
     notes: tuple[str, ...] = ()
+    deaths: tuple[str, ...] = ()
+
+    @property
+    def protocol(self) -> str | None:
+        """Hash of the evaluation protocol, if it is known."""
+        return self.facts.get("protocol_hash")
+
+    @property
+    def measured(self) -> dict[str, float]:
+        """Metrics and costs as a study records them, ``cost/epoch_s`` among them."""
+        return {**self.metrics, **{f"cost/{name}": value for name, value in self.costs.items()}}
 
 
 @dataclass(frozen=True, kw_only=True)

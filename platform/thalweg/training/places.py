@@ -6,10 +6,10 @@ which only these last parts count: the folder that was opened says the rest.
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
-from thalweg.training.orders import CHECKPOINTS
+from thalweg.files import discard
+from thalweg.study_folder import CHECKPOINTS
 
 
 def relative(checkpoint: str | Path) -> str:
@@ -45,4 +45,4 @@ def remove(folder: Path, home: Path) -> None:
         home: Folder of the study.
     """
     if lies_in(folder, home):
-        shutil.rmtree(folder, ignore_errors=True)
+        discard(folder)

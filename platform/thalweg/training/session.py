@@ -20,6 +20,7 @@ from thalweg.contract import Mode, SplitName, Task
 from thalweg.data.finite import first_non_finite
 from thalweg.errors import ConfigError, NonFiniteError
 from thalweg.hashing import splitmix64
+from thalweg.study_folder import checkpoint_name
 from thalweg.training import baselines, buffers, checkpoint, engine, gradient, joint
 from thalweg.training.ahead import drawer, ready_to_travel
 from thalweg.training.arriving import Arriving
@@ -28,7 +29,7 @@ from thalweg.training.evaluation import evaluate_split
 from thalweg.training.family_code import blaming
 from thalweg.training.joint import MicroBatches
 from thalweg.training.memory import PeakMemory
-from thalweg.training.orders import Report, TrialOrder, checkpoint_name
+from thalweg.training.orders import Report, TrialOrder
 from thalweg.training.process_group import FP32_PRECISION, World
 from thalweg.training.protocol import protocol_hash
 from thalweg.training.schedule import Plan, lr_factor
@@ -203,7 +204,7 @@ class Session:
     def _advance(self, reached: int) -> Report:
         notes, self._notes = self._notes, ()
         if self.last is not None and self.last.samples > reached:
-            return replace(self.last, facts=self._facts, notes=notes)
+            return replace(self.last, facts=self._facts, documents=self._documents(), notes=notes)
         due = next(samples for samples in self.order.evaluations if samples > reached)
         began = time.perf_counter()
         curve = self._train_until(due)
@@ -229,7 +230,7 @@ class Session:
         if self.order.checkpoints:
             self._save()
         self._timings = {}
-        return replace(self.last, notes=notes)
+        return replace(self.last, documents=self._documents(), notes=notes)
 
     def _save(self) -> None:
         assert self.last is not None
@@ -427,6 +428,9 @@ class Session:
         if self._world.rank == 0:
             baselines.write_once(directory, found)
 
+    def _documents(self) -> dict[str, str]:
+        return {"deepspeed.json": engine.given(self._engine)}
+
     def _describe(self) -> dict[str, Any]:
         device = self._world.device
         name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
@@ -435,6 +439,8 @@ class Session:
             "data_fingerprint": self.data.fingerprint,
             "num_parameters": self.num_parameters,
             "world_size": self._world.size,
+            "micro_batch_size": self._layout.micro_batch_size,
+            "accumulation": self._layout.accumulation,
             "device": name,
             "fp32_precision": FP32_PRECISION,
             "host": socket.gethostname(),

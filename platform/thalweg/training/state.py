@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import zipfile
 import zlib
 from collections.abc import Collection, Iterator, Mapping
@@ -19,14 +18,17 @@ from typing import Any
 from thalweg import discovery
 from thalweg.config import alike
 from thalweg.errors import ThalwegError
+from thalweg.files import drafts
+from thalweg.study_folder import checkpoints_of
 from thalweg.training.orders import Report
 from thalweg.training.places import relative
 
 STATE = "state.json"
 FROM_BEFORE = ""
 """Identity of the study in checkpoints of a version that did not know it."""
+_ON_THE_WAY = ("documents", "notes", "deaths")
+"""What a report says to those who hear it, and is not part of where a trial stands."""
 _OWN = "sha256"  # of the state itself
-_PARTIAL = ".{}.partial"
 # What zipfile raises for damaged names, flags, methods and offsets, beside its own.
 _NO_ARCHIVE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError)
 
@@ -64,7 +66,8 @@ class State:
             if _OWN in values and values.pop(_OWN) != _sha256_of(values):
                 raise ValueError("it has changed since it was written")
             report = values["report"] | {"checkpoint": str(folder)}
-            report.pop("notes", None)
+            for name in _ON_THE_WAY:
+                report.pop(name, None)
             report["curve"] = tuple((samples, point) for samples, point in report["curve"])
             known = {name: values[name] for name in ("config", "family", "stage")}
             return cls(
@@ -99,11 +102,10 @@ class State:
         files = {str(file.relative_to(folder)): _sha256(file) for file in _files(folder)}
         report = replace(self.report, checkpoint=relative(place))
         values = json.loads(json.dumps(asdict(replace(self, report=report, files=files))))
+        for name in _ON_THE_WAY:
+            del values["report"][name]
         text = json.dumps(values | {_OWN: _sha256_of(values)}, indent=1)
-        with (folder / STATE).open("w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())  # else a power cut could leave a name without its content
+        (folder / STATE).write_text(text)
 
 
 @dataclass(frozen=True)
@@ -123,18 +125,13 @@ class Found:
 
 def complete(trial: Path) -> list[Path]:
     """Returns the complete checkpoints in a trial's folder, in the order of their samples."""
-    return [state.parent for state in sorted(trial.glob(f"samples-*/{STATE}"))]
+    return [folder for folder in checkpoints_of(trial) if (folder / STATE).exists()]
 
 
 def incomplete(trial: Path) -> list[Path]:
     """Returns what was left of checkpoints whose writing came to no end."""
-    half = [folder for folder in trial.glob("samples-*") if not (folder / STATE).exists()]
-    return sorted([*half, *trial.glob(_PARTIAL.format("*"))])
-
-
-def partial_of(folder: Path) -> Path:
-    """Returns the name under which a checkpoint is written before it gets its own."""
-    return folder.with_name(_PARTIAL.format(folder.name))
+    half = [folder for folder in checkpoints_of(trial) if not (folder / STATE).exists()]
+    return sorted([*half, *drafts(trial)])
 
 
 def newest_whole(trials: Mapping[Path, Collection[str]], config: Mapping[str, Any]) -> Found:

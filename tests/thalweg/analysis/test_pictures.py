@@ -1,5 +1,6 @@
 """The best trials are drawn from the checkpoints that were kept."""
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from families.toy.task import ToyTask
 from thalweg.analysis import pictures
 from thalweg.analysis.pictures import draw_best, draw_new
 from thalweg.errors import ConnectionFailed, StudyError
+from thalweg.lanes.interruption import Ended
 from thalweg.search.records import StudyRecord, TrialRecord
 from thalweg.tracking import pictures as shelf
 from thalweg.training import export
@@ -147,6 +149,21 @@ def test_a_drawing_that_fails_is_told_and_leaves_nothing_behind(
     monkeypatch.setattr(export, "draw", draw)
     (told,) = end_search()
     assert told.startswith(sentence)
+    assert drawn_trials(tmp_path) == []
+
+
+def test_a_signal_that_ends_the_process_ends_more_than_the_drawing(
+    make_record: Record, make_trial: Make, end_search: Search, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def draw(folder: Path, data_root: Path, target: Path) -> list[Path]:
+        raise Ended(signal.SIGTERM)
+
+    monkeypatch.setattr(export, "draw", draw)
+    told: list[str] = []
+    study = make_record(make_trial(0, 0.5, checkpoint=str(tmp_path)))
+    with pytest.raises(Ended):
+        draw_new(study, tmp_path / "study", f"sqlite:///{tmp_path}/mlflow.db", told.append, tmp_path)
+    assert [text.partition(";")[0] for text in told] == ["stopped drawing pictures"]
     assert drawn_trials(tmp_path) == []
 
 

@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kept import evaluated
 from rich.console import Console
 
 from thalweg.analysis import studies
 from thalweg.errors import StudyError
-from thalweg.search.ledger import Evaluation, Ledger, Proposal
+from thalweg.search.ledger import Ledger, Proposal
 from thalweg.search.records import EvaluationRecord, StudyRecord, TrialRecord
 from thalweg.search.run import Options
 from thalweg.search.space import load_space
-from thalweg.training.orders import checkpoint_name
+from thalweg.study_folder import checkpoint_name
 
 Page = Callable[..., tuple[Console, StringIO]]
 Record = Callable[..., StudyRecord]
@@ -35,7 +36,7 @@ def run_study() -> Callable[..., None]:
             proposal = ledger.ask()
             assert isinstance(proposal, Proposal)
             metrics = {"mse": value, "mse_first": value, "loss": 9.0}
-            evaluation = Evaluation(samples=256, value=value, metrics=metrics, final=True)
+            evaluation = evaluated(samples=256, value=value, metrics=metrics, final=True)
             ledger.report(proposal.number, evaluation)
             ledger.complete(proposal.number)
         ledger.close()

@@ -175,5 +175,5 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
 def test_a_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     days = find_days(write_months(tmp_path))
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="must be a folder that can be written"):
+    with pytest.raises(OutputError, match="must be writable, got"):
         merge(days, DATES, tmp_path / "file" / "merged.h5")

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from thalweg.data.updating import new_name, replace_file, updated
+from thalweg.data.updating import replace_file, updated
 from thalweg.errors import DataError, OutputError
+from thalweg.files import draft_of
 
 
 def _own(folder: Path) -> bool:
@@ -34,7 +35,7 @@ def test_what_was_written_before_a_failure_is_there_again(tmp_path: Path) -> Non
     target = tmp_path / "set"
     with pytest.raises(DataError), updated(target, _own) as folder:
         (folder / "mark").write_text("x")
-        new_name(folder / "half").write_text("x")
+        draft_of(folder / "half", own=True).write_text("x")
         raise DataError("broken")
     assert not target.exists()
     with updated(target, _own) as folder:

@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from kept import keep
+from kept import evaluated, keep
 
-from thalweg.search.ledger import Evaluation, Ledger, Proposal
+from thalweg.search.ledger import Ledger, Proposal
 from thalweg.search.space import Space
 from thalweg.training.state import STATE, State
 
@@ -28,7 +28,7 @@ def _interrupted(ledger: Ledger, *samples: int) -> Path:
     config = proposal.config.model_dump(mode="json")
     for point in samples:
         place = keep(ledger.directory, proposal.number, point, config, study=ledger.identity)
-        ledger.report(proposal.number, Evaluation(samples=point, value=1 / point, checkpoint=place))
+        ledger.report(proposal.number, evaluated(samples=point, value=1 / point, checkpoint=place))
     ledger.interrupt_all()
     return Path(place).parent
 
@@ -77,7 +77,7 @@ def test_a_curve_ends_where_the_checkpoint_is_that_a_trial_goes_on_from(
     assert note.startswith(f"trial 0 is continued {where}: the checkpoint ")
     assert ("all.pt has changed since it was written" if loss == "damaged" else " is gone") in note
     for samples in (300, 400):
-        assert ledger.report(resumed.number, Evaluation(samples=samples, value=1.0))
+        assert ledger.report(resumed.number, evaluated(samples=samples, value=1.0))
     assert [trial.interrupted for trial in ledger.trials()] == [True, True, False]
     assert ledger.num_open() == ledger.space.study.num_trials - 1
 
@@ -154,7 +154,7 @@ def test_a_trial_that_gets_further_each_time_is_never_given_up(
         assert bool(done) == (is_kept and samples > 100)
         for point in range(done + 100, samples + 1, 100):
             place = keep(ledger.directory, proposal.number, point, config, study=ledger.identity)
-            ledger.report(proposal.number, Evaluation(samples=point, value=1.0, checkpoint=place))
+            ledger.report(proposal.number, evaluated(samples=point, value=1.0, checkpoint=place))
         ledger.close()
         if not is_kept:  # so that the next one begins earlier, and must come further than this one
             shutil.rmtree(ledger.directory / "checkpoints")

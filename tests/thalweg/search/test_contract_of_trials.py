@@ -227,12 +227,14 @@ def test_a_space_in_which_nothing_was_trained_may_be_mended(
     bad = "trial.suggest_categorical('c', ['a', 'b'])\nreturn {}['x']"
     ledger = open_ledger(_space(lab, "mended", bad, '({"c": "b"},)'))
     assert isinstance(ledger.ask(), Rejection)
-    num_open = ledger.num_open()
+    num_open, identity = ledger.num_open(), ledger.identity
+    assert ledger.record_identity == identity
     ledger.close()
     baselines.write_once(tmp_path / "study" / "checkpoints", {"untrained": {"loss": 1.0}})
     mended = "c = trial.suggest_categorical('c', ['a', 'z'])\nreturn Toy(dataset='d', kind=c)"
     ledger = open_ledger(_space(lab, "mended_2", mended))
     assert [note for note in ledger.notes if "nothing was trained in it" in note]
+    assert ledger.identity != identity == ledger.record_identity  # no checkpoint of before, but the same runs
     assert baselines.read(tmp_path / "study" / "checkpoints") is None
     assert ledger.num_open() == num_open + 1  # the one that was refused counts no more
     proposals = [ledger.ask() for _ in range(4)]

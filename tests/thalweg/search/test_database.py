@@ -8,12 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from kept import evaluated
 
 from thalweg.errors import StudyError
 from thalweg.events import Event
 from thalweg.search import database, storage
-from thalweg.search.director import Report, StudyDirector
-from thalweg.search.ledger import Evaluation, Ledger, Proposal
+from thalweg.search.director import StudyDirector
+from thalweg.search.ledger import Ledger, Proposal
 from thalweg.search.records import read_study
 from thalweg.search.space import Space
 
@@ -55,7 +56,7 @@ def test_a_search_waits_for_its_database_says_so_and_loses_nothing(ledger: Ledge
     said: list[str] = []
     number = ask(ledger).number
     for act in (
-        lambda: ledger.report(number, Evaluation(samples=100, value=0.5)),
+        lambda: ledger.report(number, evaluated(samples=100, value=0.5)),
         lambda: ledger.complete(number),
         lambda: ledger.read(),
     ):
@@ -101,7 +102,7 @@ def test_a_database_that_is_held_for_good_ends_the_search_and_blames_no_trial(
     proposal = director.propose()
     assert isinstance(proposal, Proposal)
     with held(tmp_path / "team.db"):
-        assert director.observe(proposal.number, Report(samples=100, metrics={"loss": 0.5}))
+        assert director.observe(proposal.number, evaluated(samples=100, value=0.5))
         monkeypatch.setattr(database, "MAX_WAIT_S", 1e9)
         director.close()  # does not wait a second time
         ledger.close()

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kept import keep
+from kept import evaluated, keep
 
 from thalweg.errors import OutputError, SpaceError, StudyError
 from thalweg.events import Event, Notice, TrialEnded, TrialProgress, TrialStarted
-from thalweg.search.director import Report, StudyDirector
+from thalweg.search.director import StudyDirector
 from thalweg.search.ledger import Ledger, Proposal
 from thalweg.search.space import Space, load_space
+from thalweg.training.orders import Refusal
 
 Make = Callable[..., Space]
 Open = Callable[..., Ledger]
@@ -34,10 +35,11 @@ class Stage:
         return proposal.number
 
     def report(self, number: int, samples: int, loss: float = 0.5, **more: Any) -> bool:
-        return self.director.observe(number, Report(samples=samples, metrics={"loss": loss}, **more))
+        report = evaluated(samples=samples, value=loss, metrics={"loss": loss}, **more)
+        return self.director.observe(number, report)
 
     def finish(self, number: int, loss: float = 0.5) -> bool:
-        return self.report(number, 800, loss, status="finished")
+        return self.report(number, 800, loss, final=True)
 
     def of(self, kind: type[Event]) -> list[Any]:
         return [event for event in self.events if isinstance(event, kind)]
@@ -91,7 +93,7 @@ def test_a_value_that_is_not_finite_fails_the_trial_at_once(stage: Stage, loss: 
 
 def test_a_trial_that_says_why_it_failed_is_quoted(stage: Stage) -> None:
     number = stage.begin()
-    assert stage.director.observe(number, Report(samples=100, status="failed", reason="out of memory"))
+    assert stage.director.observe(number, Refusal(kind="trial", samples=100, reason="out of memory"))
     assert stage.ledger.trials()[0].reason == "out of memory"
 
 
@@ -106,28 +108,34 @@ def test_another_protocol_fails_the_trial_and_not_the_study(stage: Stage) -> Non
 def test_a_trial_that_stops_before_its_end_has_failed(stage: Stage) -> None:
     number = stage.begin()
     stage.report(number, 200)
-    stage.director.conclude(number, Report(samples=200, metrics={"loss": 0.5}))
+    stage.director.conclude(number, evaluated(samples=200, value=0.5))
     assert stage.ledger.trials()[0].reason == "the trial stopped before the end of its budget"
 
 
 def test_a_last_report_that_only_the_end_brings_is_heard(stage: Stage) -> None:
     number = stage.begin()
     stage.report(number, 700)
-    stage.director.conclude(number, Report(samples=800, metrics={"loss": 0.125}, status="finished"))
+    stage.director.conclude(number, evaluated(samples=800, value=0.125, final=True))
     assert stage.ledger.trials()[0].value == 0.125
     assert stage.statuses() == ["complete"]
 
 
-def test_a_trial_that_finishes_without_an_evaluation_has_failed(stage: Stage) -> None:
-    stage.director.observe(stage.begin(), Report(samples=800, status="finished"))
-    assert stage.ledger.trials()[0].reason == "the trial finished without an evaluation"
+@pytest.mark.parametrize("kind", ["trial", "group"])
+def test_a_refusal_that_only_the_end_brings_is_heard(stage: Stage, kind: Any) -> None:
+    number = stage.begin()
+    stage.report(number, 200)
+    stage.director.conclude(number, Refusal(kind=kind, samples=200, reason="out of memory"))
+    (ended,) = stage.of(TrialEnded)
+    assert (ended.status, ended.value, ended.samples, ended.reason) == ("failed", None, 200, "out of memory")
+    assert stage.ledger.trials()[0].curve == ((200, 0.5),)
+    assert stage.director.failure is None
 
 
 def test_a_trial_ends_once(stage: Stage) -> None:
     number = stage.begin()
     stage.finish(number)
     assert stage.report(number, 100)
-    stage.director.conclude(number, Report(samples=900, status="failed"))
+    stage.director.conclude(number, Refusal(kind="trial", samples=900, reason="late"))
     stage.director.fail(number, "late")
     stage.director.close()
     assert stage.statuses() == ["complete"]
@@ -152,9 +160,10 @@ def test_a_study_is_finished_when_its_trials_have_begun(stage: Stage) -> None:
 
 def test_progress_carries_metrics_curves_and_timings(stage: Stage) -> None:
     number = stage.begin()
-    stage.report(number, 100, curves=((50, {"lr": 0.1}),), timings={"train": 2.0})
+    stage.report(number, 100, curve=((50, {"lr": 0.1}),), timings={"train": 2.0}, costs={"epoch_s": 7.0})
     (progress,) = stage.of(TrialProgress)
-    assert (progress.samples, progress.value, progress.metrics) == (100, 0.5, {"loss": 0.5})
+    assert (progress.samples, progress.value) == (100, 0.5)
+    assert progress.metrics == {"loss": 0.5, "cost/epoch_s": 7.0}
     assert progress.curves == ((50, {"lr": 0.1}),)
     assert progress.timings == {"train": 2.0}
 
@@ -193,7 +202,7 @@ def test_what_runs_when_the_search_stops_is_interrupted_and_continued(
     stage.report(number, 100, checkpoint=places[0])
     stage.director.stop()
     assert stage.report(number, 200, 0.4, checkpoint=places[1])
-    stage.director.conclude(number, Report(samples=200, metrics={"loss": 0.4}))
+    stage.director.conclude(number, evaluated(samples=200, value=0.4))
     assert stage.director.propose() == "finished"
     stage.director.close()
     assert stage.statuses() == ["failed", "waiting"]
@@ -258,7 +267,7 @@ def test_a_listener_that_raises_does_not_harm_the_search(
     director = StudyDirector(ledger, listen, num_lanes=1)
     proposal = director.propose()
     assert isinstance(proposal, Proposal)
-    director.observe(proposal.number, Report(samples=800, value=0.5, status="finished"))
+    director.observe(proposal.number, evaluated(samples=800, value=0.5, final=True))
     assert ledger.trials()[0].status == "complete"
     assert director.failure is None
     assert "a listener failed on TrialStarted" in caplog.text
@@ -308,31 +317,22 @@ def test_a_space_that_refuses_three_trials_in_a_row_ends_the_search(
     assert stage.statuses() == ["failed"] * 4 + ["waiting"] * 2
 
 
-def test_a_result_is_read_nested_or_with_joined_keys() -> None:
-    nested = {
-        "samples": 100,
-        "value": 1,
-        "metrics": {"loss": 1, "skill/river_flow": 0.5},
-        "timings": {"train": 2},
-        "curves": [(50, {"lr": 0.1})],
-        "status": "finished",
-        "protocol": "aaa",
-        "checkpoint": "/kept/0",
-        "time_total_s": 3.0,
-    }
-    joined = {key: value for key, value in nested.items() if key not in ("metrics", "timings")}
-    joined |= {"metrics/loss": 1, "metrics/skill/river_flow": 0.5, "timings/train": 2}
-    report = Report.from_result(nested)
-    assert report == Report.from_result(joined)
-    assert report.metrics == {"loss": 1.0, "skill/river_flow": 0.5}
-    assert (report.value, report.status, report.curves) == (1.0, "finished", ((50, {"lr": 0.1}),))
+def test_facts_are_told_as_text_and_documents_once(stage: Stage) -> None:
+    number = stage.begin()
+    said: dict[str, Any] = {"facts": {"world_size": 2, "host": "a"}, "documents": {"deepspeed.json": "{}"}}
+    stage.report(number, 100, **said)
+    stage.report(number, 100, **said)  # again after a retry
+    stage.report(number, 200, **said)
+    first, second = stage.of(TrialProgress)
+    assert first.facts == second.facts == {"world_size": "2", "host": "a"}
+    assert (first.documents, second.documents) == ({"deepspeed.json": "{}"}, {})
 
 
 def test_what_stops_the_study_is_no_trials_fault(stage: Stage) -> None:
     first, second = stage.begin(), stage.begin()
     stage.report(first, 100)
     reason = "checkpoints must be writable, got No space left on device; free space and give the same command again"
-    stage.director.conclude(first, Report(samples=100, status="stopped", reason=reason))
+    stage.director.conclude(first, Refusal(kind="study", samples=100, reason=reason))
     assert stage.report(second, 100)
     stage.director.fail(second, "its lane died of the same")
     stage.director.close()
@@ -370,8 +370,7 @@ def test_trials_without_news_are_named_with_the_time_since_their_last_evaluation
 def test_workers_that_were_replaced_are_told(make_space: Make, open_ledger: Open) -> None:
     stage = Stage(open_ledger(make_space()))
     number = stage.begin()
-    report = Report.from_result({"samples": 100, "metrics": {"loss": 1.0}, "deaths": ["it was no more"]})
-    stage.director.observe(number, report)
+    stage.report(number, 100, deaths=("it was no more",))
     assert [notice.text for notice in stage.of(Notice)] == [
         f"trial {number} went on in new workers: it was no more"
     ]

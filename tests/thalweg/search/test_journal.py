@@ -6,14 +6,16 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
+from kept import evaluated
 
 from thalweg.errors import OutputError, StudyError
 from thalweg.events import Event, TrialEnded
-from thalweg.search.director import Report, StudyDirector
-from thalweg.search.ledger import Evaluation, Ledger, Proposal
+from thalweg.search.director import StudyDirector
+from thalweg.search.ledger import Ledger, Proposal
 from thalweg.search.records import read_study
 from thalweg.search.space import Space
-from thalweg.search.storage import JOURNAL
+
+JOURNAL = "journal.log"
 
 Make = Callable[..., Space]
 Open = Callable[..., Ledger]
@@ -29,7 +31,7 @@ def ask(ledger: Ledger) -> Proposal:
 
 def evaluate(ledger: Ledger, number: int, *points: int) -> None:
     for samples in points:
-        ledger.report(number, Evaluation(samples=samples, value=1 / samples))
+        ledger.report(number, evaluated(samples=samples, value=1 / samples))
 
 
 def size_of(folder: Path) -> int:
@@ -72,9 +74,9 @@ def test_a_full_disk_interrupts_the_trials_and_blames_none(
     ledger = open_ledger(space)
     director = StudyDirector(ledger, events.append, num_lanes=2)
     numbers = [proposal.number for _ in range(2) if isinstance(proposal := director.propose(), Proposal)]
-    director.observe(numbers[0], Report(samples=100, metrics={"loss": 0.5}))
+    director.observe(numbers[0], evaluated(samples=100, value=0.5))
     with room(size_of(tmp_path / "study") + 40):
-        assert director.observe(numbers[1], Report(samples=100, metrics={"loss": 0.5}))
+        assert director.observe(numbers[1], evaluated(samples=100, value=0.5))
         director.close()
         ledger.close()
     assert "journal of a study must be writable" in str(director.failure)

@@ -11,13 +11,15 @@ from typing import Any
 
 import optuna
 import pytest
-from kept import keep
+from kept import evaluated, keep
 
 from thalweg.errors import NonFiniteError, SpaceError, StudyError, TrialError
-from thalweg.search.ledger import Evaluation, Ledger, Proposal, Rejection
+from thalweg.search.ledger import Ledger, Proposal, Rejection
 from thalweg.search.records import expendable, read_study
 from thalweg.search.space import Space, load_space
-from thalweg.search.storage import JOURNAL, close_storage, open_storage
+from thalweg.search.storage import close_storage, open_storage
+
+JOURNAL = "journal.log"
 
 Make = Callable[..., Space]
 Open = Callable[..., Ledger]
@@ -26,19 +28,19 @@ Write = Callable[[str, str], Path]
 DRIVER = """
 import sys, time
 from pathlib import Path
-from kept import keep
-from thalweg.search.ledger import Evaluation, Ledger
+from kept import evaluated, keep
+from thalweg.search.ledger import Ledger
 from thalweg.search.space import load_space
 ledger = Ledger.open(Path(sys.argv[1]), "s", load_space("lab.toy"))
 done = ledger.ask()
 for samples in ledger.space.study.evaluations:
-    ledger.report(done.number, Evaluation(samples=samples, value=1.0))
+    ledger.report(done.number, evaluated(samples=samples, value=1.0))
 ledger.complete(done.number)
 kept, bare = ledger.ask(), ledger.ask()
 for samples in (100, 200):
     folder = keep(Path(sys.argv[1]), 1, samples, kept.config.model_dump(mode="json"), study=ledger.identity)
-    ledger.report(kept.number, Evaluation(samples=samples, value=1 / samples, checkpoint=folder))
-ledger.report(bare.number, Evaluation(samples=100, value=0.5))
+    ledger.report(kept.number, evaluated(samples=samples, value=1 / samples, checkpoint=folder))
+ledger.report(bare.number, evaluated(samples=100, value=0.5))
 print(kept.config.model_dump_json(), flush=True)
 time.sleep(60)
 """
@@ -48,7 +50,7 @@ def run_trial(ledger: Ledger, *, value: float = 0.5, until: int = 8) -> Proposal
     proposal = ledger.ask()
     assert isinstance(proposal, Proposal)
     for samples in ledger.space.study.evaluations[:until]:
-        ledger.report(proposal.number, Evaluation(samples=samples, value=value, metrics={"loss": value}))
+        ledger.report(proposal.number, evaluated(samples=samples, value=value, metrics={"loss": value}))
     return proposal
 
 
@@ -103,30 +105,30 @@ def test_optuna_has_the_same_states(ledger: Ledger, tmp_path: Path) -> None:
 def test_a_value_that_is_not_finite_is_an_error_at_the_first_report(ledger: Ledger, value: float) -> None:
     proposal = ask(ledger)
     with pytest.raises(NonFiniteError, match=r"loss must be finite, got .* after 100 samples"):
-        ledger.report(proposal.number, Evaluation(samples=100, value=value))
+        ledger.report(proposal.number, evaluated(samples=100, value=value))
     assert ledger.trials()[0].curve == ()
 
 
 def test_another_protocol_is_refused_with_both_hashes(ledger: Ledger) -> None:
     first, second = ask(ledger), ask(ledger)
-    assert ledger.report(first.number, Evaluation(samples=100, value=1.0, protocol="aaa"))
+    assert ledger.report(first.number, evaluated(samples=100, value=1.0, protocol="aaa"))
     with pytest.raises(TrialError, match="at one protocol, got bbb where trial 0 has aaa"):
-        ledger.report(second.number, Evaluation(samples=100, value=1.0, protocol="bbb"))
+        ledger.report(second.number, evaluated(samples=100, value=1.0, protocol="bbb"))
 
 
 def test_the_protocol_stays_pinned_when_a_study_is_continued(make_space: Make, open_ledger: Open) -> None:
     ledger = open_ledger(make_space())
-    ledger.report(ask(ledger).number, Evaluation(samples=100, value=1.0, protocol="aaa"))
+    ledger.report(ask(ledger).number, evaluated(samples=100, value=1.0, protocol="aaa"))
     ledger.close()
     ledger = open_ledger(make_space())
     with pytest.raises(TrialError, match="got bbb where trial 0 has aaa"):
-        ledger.report(ask(ledger).number, Evaluation(samples=100, value=1.0, protocol="bbb"))
+        ledger.report(ask(ledger).number, evaluated(samples=100, value=1.0, protocol="bbb"))
 
 
 def test_a_study_is_not_continued_at_another_protocol(make_space: Make, open_ledger: Open) -> None:
     ledger = open_ledger(make_space())
     ledger.protocol.check("bbb")
-    ledger.report(ask(ledger).number, Evaluation(samples=100, value=1.0, protocol="aaa"))
+    ledger.report(ask(ledger).number, evaluated(samples=100, value=1.0, protocol="aaa"))
     ledger.close()
     ledger = open_ledger(make_space())
     ledger.protocol.check("aaa")
@@ -136,9 +138,9 @@ def test_a_study_is_not_continued_at_another_protocol(make_space: Make, open_led
 
 def test_a_batch_that_overshoots_an_evaluation_is_recorded_at_its_point(ledger: Ledger) -> None:
     proposal = ask(ledger)
-    ledger.report(proposal.number, Evaluation(samples=112, value=1.0))
-    ledger.report(proposal.number, Evaluation(samples=208, value=1.0))
-    ledger.report(proposal.number, Evaluation(samples=792, value=1.0, final=True))
+    ledger.report(proposal.number, evaluated(samples=112, value=1.0))
+    ledger.report(proposal.number, evaluated(samples=208, value=1.0))
+    ledger.report(proposal.number, evaluated(samples=792, value=1.0, final=True))
     ledger.complete(proposal.number)
     (trial,) = ledger.trials()
     assert [samples for samples, _ in trial.curve] == [100, 200, 800]
@@ -147,15 +149,15 @@ def test_a_batch_that_overshoots_an_evaluation_is_recorded_at_its_point(ledger: 
 
 def test_a_point_that_is_known_is_not_recorded_again(ledger: Ledger) -> None:
     proposal = ask(ledger)
-    assert ledger.report(proposal.number, Evaluation(samples=100, value=1.0))
-    assert not ledger.report(proposal.number, Evaluation(samples=100, value=2.0))
+    assert ledger.report(proposal.number, evaluated(samples=100, value=1.0))
+    assert not ledger.report(proposal.number, evaluated(samples=100, value=2.0))
     assert ledger.trials()[0].curve == ((100, 1.0),)
 
 
 def test_metrics_that_are_not_finite_are_left_out_of_the_record(ledger: Ledger) -> None:
     proposal = ask(ledger)
     metrics = {"loss": 1.0, "skill": math.nan}
-    ledger.report(proposal.number, Evaluation(samples=100, value=1.0, metrics=metrics))
+    ledger.report(proposal.number, evaluated(samples=100, value=1.0, metrics=metrics))
     ledger.prune(proposal.number)
     assert ledger.trials()[0].metrics == {"loss": 1.0}
 
@@ -240,7 +242,7 @@ def test_interrupted_trials_do_not_use_up_the_study(make_space: Make, open_ledge
 def test_a_trial_that_is_interrupted_again_continues_the_last_checkpoint(ledger: Ledger) -> None:
     first = ask(ledger)
     folder = keep(ledger.directory, 0, 100, first.config.model_dump(mode="json"), study=ledger.identity)
-    ledger.report(first.number, Evaluation(samples=100, value=1.0, checkpoint=folder))
+    ledger.report(first.number, evaluated(samples=100, value=1.0, checkpoint=folder))
     ledger.interrupt_all()
     ask(ledger)
     ledger.interrupt_all()
@@ -261,14 +263,14 @@ def test_a_continued_trial_has_taken_the_time_of_both_unless_it_begins_anew(
         if number == 0:
             config = proposal.config.model_dump(mode="json")
             folder = keep(ledger.directory, 0, 100, config, study=ledger.identity) if kept else None
-            ledger.report(0, Evaluation(samples=100, value=1.0, checkpoint=folder))
+            ledger.report(0, evaluated(samples=100, value=1.0, checkpoint=folder))
         now += 90.0
         ledger.took_up(number, 60.0)
         if number < 2:
             ledger.interrupt_all()
     total = 180.0 if kept else 60.0
     assert ledger.seconds(2) == pytest.approx(total)
-    ledger.report(2, Evaluation(samples=800, value=1.0, final=True))
+    ledger.report(2, evaluated(samples=800, value=1.0, final=True))
     ledger.complete(2)
     assert [trial.seconds for trial in ledger.trials()] == pytest.approx(
         [60.0, total * 2 / 3 if kept else 60.0, total]
@@ -365,7 +367,7 @@ def test_a_database_holds_a_study_as_well_as_a_journal(
     ledger.complete(run_trial(ledger, value=0.5).number)
     cut = ask(ledger)
     folder = keep(ledger.directory, 1, 100, cut.config.model_dump(mode="json"), study=ledger.identity)
-    ledger.report(cut.number, Evaluation(samples=100, value=1.0, checkpoint=folder))
+    ledger.report(cut.number, evaluated(samples=100, value=1.0, checkpoint=folder))
     ledger.close()
     ledger = open_ledger(make_space(), storage=url)
     assert [trial.status for trial in ledger.trials()] == ["complete", "failed", "waiting"]
@@ -403,12 +405,12 @@ def test_the_best_is_the_smallest_or_the_largest(make_space: Make, open_ledger: 
 def test_checkpoints_of_the_best_and_of_the_unfinished_are_kept(ledger: Ledger) -> None:
     for value in (0.3, 0.1, 0.2):
         number = ask(ledger).number
-        point = Evaluation(samples=800, value=value, checkpoint=f"/kept/{number}/samples-1", final=True)
+        point = evaluated(samples=800, value=value, checkpoint=f"/kept/{number}/samples-1", final=True)
         ledger.report(number, point)
         ledger.complete(number)
     cut = ask(ledger)
     folder = keep(ledger.directory, 3, 100, cut.config.model_dump(mode="json"), study=ledger.identity)
-    ledger.report(cut.number, Evaluation(samples=100, value=0.9, checkpoint=folder))
+    ledger.report(cut.number, evaluated(samples=100, value=0.9, checkpoint=folder))
     ledger.interrupt_all()
     assert [trial.checkpoint for trial in expendable(ledger.trials(), "min", 2)] == ["/kept/0/samples-1"]
     again = ask(ledger)
@@ -418,10 +420,10 @@ def test_checkpoints_of_the_best_and_of_the_unfinished_are_kept(ledger: Ledger) 
 
 
 def test_a_trials_folder_is_kept_while_its_successor_lives_on_a_newer_checkpoint(ledger: Ledger) -> None:
-    ledger.report(ask(ledger).number, Evaluation(samples=100, value=0.9, checkpoint="/kept/0/samples-1"))
+    ledger.report(ask(ledger).number, evaluated(samples=100, value=0.9, checkpoint="/kept/0/samples-1"))
     ledger.interrupt_all()
     again = ask(ledger)
-    ledger.report(again.number, Evaluation(samples=200, value=0.8, checkpoint="/kept/0/samples-2"))
+    ledger.report(again.number, evaluated(samples=200, value=0.8, checkpoint="/kept/0/samples-2"))
     assert expendable(ledger.trials(), "min", 1) == []
 
 
@@ -433,7 +435,7 @@ def test_a_database_study_that_is_driven_elsewhere_is_refused(
     running = ask(first)
     with pytest.raises(StudyError, match=r"'s', which process .* drives; stop that one first"):
         open_ledger(make_space(), "two", storage=url)
-    first.report(running.number, Evaluation(samples=100, value=1.0))
+    first.report(running.number, evaluated(samples=100, value=1.0))
     assert [trial.status for trial in first.trials()] == ["running"]
     first.close()
     assert open_ledger(make_space(), "two", storage=url).num_recovered == 1

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kept import keep
+from kept import evaluated, keep
 
 from thalweg.errors import StudyError
 from thalweg.events import Event, Notice, StudyEnded, StudyStarted, TrialEnded, TrialKept, TrialProgress
 from thalweg.search import run
 from thalweg.search.director import StudyDirector
-from thalweg.search.ledger import Evaluation, Ledger, Proposal
+from thalweg.search.ledger import Ledger, Proposal
 from thalweg.search.prepare import Prepared, prepare
 from thalweg.search.records import CHECKPOINT
 from thalweg.search.run import Broadcast, Options, search
@@ -30,7 +30,7 @@ def test_a_study_on_data_that_have_changed_does_not_start(tmp_path: Path) -> Non
     ledger = Ledger.open(options.directory, options.name, prepared.space)
     trial = ledger.ask()
     assert isinstance(trial, Proposal)
-    ledger.report(trial.number, Evaluation(samples=16, value=1.0, protocol=prepared.facts["protocol_hash"]))
+    ledger.report(trial.number, evaluated(samples=16, value=1.0, protocol=prepared.facts["protocol_hash"]))
     ledger.fail(trial.number, "why")
     ledger.close()
     changed = replace(prepared, facts={**prepared.facts, "protocol_hash": "other"})
@@ -107,7 +107,7 @@ def ended_untold(tmp_path: Path) -> tuple[Prepared, Options]:
             value = 0.5 + trial.number + samples / 1024
             ledger.report(
                 trial.number,
-                Evaluation(samples=samples, value=value, metrics={"extra": value}, protocol=protocol),
+                evaluated(samples=samples, value=value, metrics={"extra": value}, protocol=protocol),
             )
         end(trial.number)
     ledger.close()
@@ -194,7 +194,7 @@ def _complete(directory: Path, value: float, *, earlier_version: bool = False) -
     trial = ledger.ask()
     assert isinstance(trial, Proposal)
     place = keep(directory, trial.number, 256, trial.config.model_dump(mode="json"), study=ledger.identity)
-    ledger.report(trial.number, Evaluation(samples=256, value=value, checkpoint=place, final=True))
+    ledger.report(trial.number, evaluated(samples=256, value=value, checkpoint=place, final=True))
     if earlier_version:  # which recorded where the checkpoint lay on the machine
         storage, number = ledger._study._storage, ledger._queue.frozen(trial.number)._trial_id
         storage.set_trial_user_attr(number, CHECKPOINT, place)

@@ -10,9 +10,9 @@ import optuna
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kept import keep
+from kept import evaluated, keep
 
-from thalweg.search.ledger import Evaluation, Ledger, Proposal
+from thalweg.search.ledger import Ledger, Proposal
 from thalweg.search.rungs import Hyperband, SuccessiveHalving, make_pruner
 from thalweg.search.space import Space
 from thalweg.study import Study
@@ -116,7 +116,7 @@ def settle(
         for samples in POINTS[known:]:
             value = abs(x) + random.Random(f"{x} {samples}").random() / 4
             place = keep(folder, number, samples, proposal.config.model_dump(mode="json"))
-            point = Evaluation(samples=samples, value=value, checkpoint=place, final=samples == 900)
+            point = evaluated(samples=samples, value=value, checkpoint=place, final=samples == 900)
             ledger.report(number, point)
             if samples == 900:
                 ledger.complete(number)

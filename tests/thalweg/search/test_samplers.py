@@ -7,9 +7,9 @@ from statistics import mean
 from typing import get_args
 
 import pytest
-from kept import keep
+from kept import evaluated, keep
 
-from thalweg.search.ledger import Evaluation, Ledger, Proposal
+from thalweg.search.ledger import Ledger, Proposal
 from thalweg.search.records import StudyRecord
 from thalweg.search.samplers import SAMPLERS, make_sampler
 from thalweg.search.space import Space
@@ -26,7 +26,7 @@ def run(space: Space, folder: Path) -> StudyRecord:
         depth = (params["x"] - 0.3) ** 2 + params["width"] / 64 + params.get("bend", 0.0) / 100
         for samples in space.study.evaluations:
             value = depth + 10 / samples
-            ledger.report(proposal.number, Evaluation(samples=samples, value=value))
+            ledger.report(proposal.number, evaluated(samples=samples, value=value))
             if samples == space.study.samples:
                 ledger.complete(proposal.number)
             elif ledger.should_stop(proposal.number):
@@ -100,7 +100,7 @@ def drive(ledger: Ledger, lanes: int, evaluations: int) -> None:
         place = keep(
             ledger.directory, number, samples, proposal.config.model_dump(mode="json"), study=ledger.identity
         )
-        ledger.report(number, Evaluation(samples=samples, value=depth + 10 / samples, checkpoint=place))
+        ledger.report(number, evaluated(samples=samples, value=depth + 10 / samples, checkpoint=place))
         evaluations -= 1
         if not left[1:]:
             ledger.complete(number)

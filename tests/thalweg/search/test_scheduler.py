@@ -1,6 +1,7 @@
 """What a study hears of trials that Tune lost."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -74,7 +75,8 @@ def test_an_endless_line_is_cut(tmp_path: Path) -> None:
 def test_nothing_is_said_to_be_tried_again_on_a_full_disk(tmp_path: Path) -> None:
     file = tmp_path / "error.txt"
     file.write_text("Traceback\nOSError: [Errno 28] No space left on device: '/tmp/ray'\n")
-    ears = Ears()
-    StudyScheduler(ears).on_trial_error(None, LostTrial(str(file)))
+    ears, trial, stopped = Ears(), LostTrial(str(file)), list[Trial]()
+    StudyScheduler(ears).on_trial_error(SimpleNamespace(request_stop_trial=stopped.append), trial)
+    assert stopped == [trial]
     assert [str(error).startswith("OSError: ") for error in ears.halted] == [True]
     assert ears.heard == []

@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 import torch
+from kept import evaluated
 from rich.console import Console
 
 from families.toy.config import Toy
 from thalweg.analysis.studies import export_best, find, show_best
 from thalweg.errors import ConfigError, OutputError, StudyError
-from thalweg.search.ledger import Evaluation, Ledger, Proposal, Rejection
+from thalweg.search.ledger import Ledger, Proposal, Rejection
 from thalweg.search.prepare import prepare
 from thalweg.search.single import choose, train
 from thalweg.search.sources import Sources, inherit, tags
@@ -53,7 +54,7 @@ def finish(trained: Report, tmp_path: Path) -> Finish:
         metrics = {"mse": value}
         ledger.report(
             proposal.number,
-            Evaluation(samples=256, value=value, metrics=metrics, checkpoint=str(folder), final=True),
+            evaluated(samples=256, value=value, metrics=metrics, checkpoint=str(folder), final=True),
         )
         ledger.complete(proposal.number)
         ledger.close()
@@ -424,7 +425,7 @@ def test_the_best_trial_is_shown_with_where_it_started(finish: Finish, tmp_path:
     finish()
     ledger = Ledger.open(tmp_path / "again", "again", again())
     number = ask(ledger).number
-    ledger.report(number, Evaluation(samples=128, value=0.5, metrics={"mse": 0.5}, final=True))
+    ledger.report(number, evaluated(samples=128, value=0.5, metrics={"mse": 0.5}, final=True))
     ledger.complete(number)
     text = io.StringIO()
     show_best(ledger.read(), tmp_path / "again", Console(file=text, width=200))

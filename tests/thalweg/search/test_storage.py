@@ -11,7 +11,9 @@ import optuna
 import pytest
 
 from thalweg.errors import OutputError, StudyError
-from thalweg.search.storage import JOURNAL, Claim, open_storage
+from thalweg.search.storage import Claim, open_storage
+
+JOURNAL = "journal.log"
 
 WRITER = """
 import sys, optuna

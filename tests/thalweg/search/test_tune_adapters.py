@@ -1,20 +1,26 @@
 """The searcher and the scheduler on real Ray Tune: every way in which a trial can end."""
 
+import errno
 import math
 import os
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from kept import evaluated
 from ray import tune
 
+from thalweg.errors import OutputError
 from thalweg.events import Event, Notice, TrialEnded
+from thalweg.lanes.trainable import ANSWER
 from thalweg.search.director import StudyDirector
 from thalweg.search.ledger import Ledger
 from thalweg.search.scheduler import StudyScheduler
 from thalweg.search.searcher import StudySearcher
 from thalweg.search.space import Space
+from thalweg.training.orders import Refusal
 
 pytestmark = [
     pytest.mark.slow,
@@ -33,6 +39,7 @@ class Lane(tune.Trainable):
     def setup(self, config: dict[str, Any], **lane: Any) -> None:
         self.marks: Path = lane["marks"]
         self.moods: dict[int, str] = lane["moods"]
+        (self.marks / f"lane-{uuid.uuid4().hex}").touch()
         self.reset_config(config)
 
     def reset_config(self, config: dict[str, Any]) -> bool:
@@ -43,6 +50,8 @@ class Lane(tune.Trainable):
         self.samples += 100
         number = self.proposal["number"]
         mood = self.moods.get(number) if self.samples == 200 else None
+        if mood == "full":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         if mood == "raise":
             raise RuntimeError("the sensor is broken")
         if mood == "die_once" and not (self.marks / str(number)).exists():
@@ -50,11 +59,11 @@ class Lane(tune.Trainable):
             os._exit(1)
         self._die_at_each_of_two_points()
         if mood == "give_up":
-            return {"samples": 200, "status": "failed", "reason": "out of memory", "done": True}
+            return {ANSWER: Refusal(kind="trial", samples=200, reason="out of memory"), "done": True}
         loss = math.nan if mood == "nan" else self.proposal["config"]["x"] ** 2 + number
         done = self.samples == 800
-        status = "finished" if done else "running"
-        return {"samples": self.samples, "metrics": {"loss": loss}, "status": status, "done": done}
+        report = evaluated(samples=self.samples, value=loss, metrics={"loss": loss}, final=done)
+        return {ANSWER: report, "done": done}
 
     def _die_at_each_of_two_points(self) -> None:
         mark = self.marks / f"{self.proposal['number']}-{self.samples}"
@@ -136,6 +145,16 @@ def test_a_scheduler_stops_trials_and_tune_obeys(run_study: Callable[..., Run]) 
     assert [trial.status for trial in trials].count("pruned") >= 7
     assert {trial.curve[-1][0] for trial in trials if trial.status == "pruned"} == {100}
     assert run.results.num_errors == 0
+
+
+def test_a_full_disk_ends_the_study_and_starts_no_lane_anew(
+    run_study: Callable[..., Run], tmp_path: Path
+) -> None:
+    run = run_study({0: "full"}, num_trials=2, scheduler="none")
+    assert isinstance(run.director.failure, OutputError)
+    assert "No space left on device" in str(run.director.failure)
+    assert [trial.interrupted for trial in run.ledger.trials()[:2]] == [True, True]
+    assert len(list((tmp_path / "marks").glob("lane-*"))) == 2
 
 
 def test_a_storage_that_breaks_in_the_middle_ends_tune_in_order(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import warnings
 from collections.abc import Callable
@@ -72,7 +73,7 @@ class Events:
             params={"lr": lr},
             config={"dataset": "tiny", "optimization.lr": lr, "optimization.batch_size": 16},
             tags={"seed": "3", "protocol": "abc"},
-            documents={"deepspeed.json": '{"train_batch_size": 16}'},
+            documents={"config.json": json.dumps({"dataset": "tiny", "optimization": {"lr": lr}})},
         )
 
     def progress(self, number: int, samples: int, value: float) -> TrialProgress:

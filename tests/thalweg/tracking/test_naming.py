@@ -4,7 +4,6 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thalweg.config import FamilyConfig, flat, parse
 from thalweg.tracking import naming
 
 
@@ -54,8 +53,3 @@ def test_names_of_times_end_in_their_unit_once() -> None:
 def test_metrics_that_are_not_finite_are_set_apart() -> None:
     kept, others = naming.finite({"a": 1.0, "b": math.nan, "c": math.inf})
     assert (kept, others) == ({"a": 1.0}, ["b", "c"])
-
-
-def test_a_trial_can_be_rebuilt_from_its_recorded_configuration() -> None:
-    config = FamilyConfig(dataset="tiny", seed=7)
-    assert parse(FamilyConfig, naming.nested(flat(config))) == config

@@ -1,5 +1,6 @@
 """The recorder with its delivering process, on real databases and real servers."""
 
+import json
 import os
 import signal
 import socket
@@ -107,6 +108,27 @@ def test_nothing_reaches_the_terminal(uri: str, make: Any, tmp_path: Path) -> No
     done = subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, capture_output=True)
     assert (done.stdout, done.stderr) == (b"", b"")
     assert (tmp_path / "new.db").stat().st_size > 0
+
+
+def test_a_new_study_in_the_folder_of_another_leaves_the_runs_of_that_alone(
+    uri: str, client: "MlflowClient", make: Any, study: str
+) -> None:
+    said: list[str] = []
+    for identity, value in (("first", 0.5), ("second", 0.25), ("second", 0.25)):
+        started = make.started(identity=identity, is_new=not said)
+        record(uri, started, *make.whole(0, value), StudyEnded(end="finished"), notify=said.append)
+    experiment = client.get_experiment_by_name(study)
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id], order_by=["start_time"])
+    trials = [run for run in runs if run.info.run_name == "trial 000"]
+    assert [run.data.metrics["objective"] for run in trials] == [0.5, 0.25]
+    assert [run.data.tags["thalweg.identity"] for run in trials] == ["first", "second"]
+    assert len({run.data.tags["mlflow.parentRunId"] for run in trials}) == 2
+    (told,) = said
+    (aside,) = make.folder.glob("mlflow_of_*")
+    assert told == f"the MLflow record of another study in {make.folder} is set aside in {aside.name}"
+    assert len(list(aside.glob("mlflow_spool.*.jsonl"))) == 1
+    assert json.loads((aside / "mlflow.json").read_text())["identity"] == "first"
 
 
 def test_an_event_that_mlflow_refuses_is_kept_and_the_others_arrive(

@@ -109,7 +109,8 @@ def test_seconds_are_added_up_over_a_trial(teller: Teller, make: Any, recorded: 
 def test_a_trial_can_be_rebuilt_from_its_artifact(
     teller: Teller, make: Any, recorded: Recorded, tmp_path: Path
 ) -> None:
-    teller.tell(make.started(), make.trial(0, lr=0.00012345678))
+    said = replace(make.progress(0, 256, 0.3), documents={"deepspeed.json": '{"train_batch_size": 16}'})
+    teller.tell(make.started(), make.trial(0, lr=0.00012345678), said)
     run_id = recorded()["trial 000"].info.run_id
     config = Path(teller.client.download_artifacts(run_id, "config.json", str(tmp_path))).read_text()
     assert parse(FamilyConfig, json.loads(config)).optimization.lr == 0.00012345678

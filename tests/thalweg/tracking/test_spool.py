@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import math
 import shutil
 from pathlib import Path
@@ -9,7 +10,9 @@ import numpy as np
 import pytest
 
 from thalweg.events import BaselineEvaluated, Notice, StudyEnded, TrialStarted
-from thalweg.tracking.spool import Leader, Moment, OpenRun, Spool, State
+from thalweg.files import LockHeld, locked
+from thalweg.tracking import spool
+from thalweg.tracking.spool import Leader, Moment, OpenRun, Spool, State, set_aside_other
 
 
 def notices(*texts: str) -> list[str]:
@@ -126,3 +129,53 @@ def test_a_copied_study_gets_an_identity_of_its_own_and_a_moved_one_keeps_it(tmp
     moved = State.load(tmp_path / "moved" / "mlflow.json")
     moved.settle(tmp_path / "moved")
     assert (moved.study_id, moved.uri, moved.session) == (state.study_id, "sqlite:///x", 3)
+
+
+@pytest.mark.parametrize(
+    ("known", "identity", "is_new", "is_other"),
+    [
+        ("a", "a", False, False),
+        ("a", "b", False, True),
+        ("a", "b", True, True),
+        ("a", "", True, True),
+        ("", "b", True, True),  # of an earlier version, which noted no identity
+        ("", "b", False, False),
+        (None, "b", True, False),
+    ],
+)
+def test_a_record_is_set_aside_if_it_is_of_another_study(
+    make: Any, tmp_path: Path, known: str | None, identity: str, is_new: bool, is_other: bool
+) -> None:
+    if known is not None:
+        Spool.begin(tmp_path, 5).append(["{}"])
+        State(study_id="abc", identity=known, session=5).save(tmp_path / "mlflow.json")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    found = set_aside_other(tmp_path, make.started(identity=identity, is_new=is_new))
+    aside = tmp_path / "mlflow_of_abc"
+    assert found == (aside if is_other else None)
+    home = aside if is_other else tmp_path
+    assert {path.name: path.read_bytes() for path in home.iterdir() if path.is_file()} == before
+    assert {path.name for path in tmp_path.iterdir()} <= {*before, aside.name, "mlflow.lock"}
+
+
+def test_a_record_that_is_being_delivered_is_not_moved(
+    make: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spool, "MAX_WAIT_S", 0.0)
+    State(identity="a").save(tmp_path / "mlflow.json")
+    with locked(tmp_path / "mlflow.lock"), pytest.raises(LockHeld, match="another process holds the lock"):
+        set_aside_other(tmp_path, make.started(identity="b"))
+    assert State.load(tmp_path / "mlflow.json").identity == "a"
+
+
+def test_spools_and_states_of_earlier_versions_are_read(make: Any, tmp_path: Path) -> None:
+    unknown = ("identity", "is_new", "documents")
+    for event in (make.started(), make.progress(3, 256, 0.5)):
+        line = json.loads(Moment(7, event).line())
+        line["event"] = {name: value for name, value in line["event"].items() if name not in unknown}
+        assert Moment.parse(json.dumps(line)) == Moment(7, event)
+    state = dataclasses.asdict(State(uri="sqlite:///x.db", parent_id="p", session=5))
+    del state["identity"]
+    (tmp_path / "mlflow.json").write_text(json.dumps(state))
+    known = State.load(tmp_path / "mlflow.json")
+    assert (known.study_id, known.session, known.identity) == (state["study_id"], 5, "")

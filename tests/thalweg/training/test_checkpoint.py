@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from families.toy.config import Toy
+from thalweg.study_folder import checkpoint_name
 from thalweg.training.checkpoint import tidy
-from thalweg.training.orders import Report, checkpoint_name
+from thalweg.training.orders import Report
 from thalweg.training.state import STATE, State
 
 

@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from tests.thalweg.training.conftest import Orders, Run
+from thalweg import files
 from thalweg.errors import OutputError, TrialError
-from thalweg.training import checkpoint
+from thalweg.files import cause_of
 from thalweg.training.export import draw, export
-from thalweg.training.full_disk import cause_of
 from thalweg.training.held_out import evaluate
 from thalweg.training.orders import Report, TrialOrder
 from thalweg.training.process_group import World
@@ -255,7 +255,7 @@ def test_a_ctrl_c_in_a_checkpoint_stays_one_and_leaves_nothing(
 
     session = Session(order, world, DataCache())
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(checkpoint, "_sync_path", interrupted)
+        patch.setattr(files, "_sync_path", interrupted)
         session.advance(192)
     session.close()
     assert incomplete(folder) == []
@@ -290,17 +290,17 @@ def test_a_checkpoint_is_on_the_disk_before_it_has_its_name(
     order: Orders, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced: list[Path] = []
-    true = checkpoint._sync_path
+    true = files._sync_path
 
     def sync(path: Path) -> None:
         synced.append(path)
         true(path)
 
-    monkeypatch.setattr(checkpoint, "_sync_path", sync)
+    monkeypatch.setattr(files, "_sync_path", sync)
     place = Path(str(run(replace(order(), evaluations=(64,)))[-1].checkpoint))
-    partial = place.with_name(f".{place.name}.partial")
-    files = {partial / file.relative_to(place) for file in place.rglob("*") if file.name != STATE}
-    assert files | {partial} <= set(synced)
+    draft = place.with_name(f".{place.name}.partial")
+    written = {draft / file.relative_to(place) for file in place.rglob("*")}
+    assert written | {draft} <= set(synced)
     assert synced[-1] == place.parent
 
 

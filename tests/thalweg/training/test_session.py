@@ -15,7 +15,8 @@ from tests.thalweg.training.conftest import Orders, Run
 from thalweg.config import Optimization
 from thalweg.contract import ParameterGroup, Progress, Stage
 from thalweg.errors import ConfigError, NonFiniteError
-from thalweg.training import baselines, checkpoint
+from thalweg.study_folder import BASELINES
+from thalweg.training import checkpoint
 from thalweg.training.process_group import World
 from thalweg.training.schedule import lr_factor
 from thalweg.training.session import DataCache, Session
@@ -291,7 +292,7 @@ def test_baselines_are_recorded_once(order: Orders, world: World, tmp_path: Path
         session = Session(replace(order(trial, width=width), baselines=True), world, DataCache())
         session.advance(0)
         session.close()
-        recorded = json.loads((directory / baselines.FILE).read_text())
+        recorded = json.loads((directory / BASELINES).read_text())
         if trial == "a":
             first = recorded
     assert recorded == first

@@ -1,0 +1,153 @@
+"""A study's folder: every name below it, and the names of its trials and their checkpoints.
+
+The names are what studies on disk and runs in MLflow bear; a study is found again by them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+CHECKPOINTS = "checkpoints"
+BASELINES = "baselines.json"
+_JOURNAL = "journal.log"
+_SPOOL = "mlflow_spool."
+_SAMPLES = "samples-"
+
+
+def trial_name(number: int) -> str:
+    """Returns the name of a trial's own folders and files: ``trial-00007``."""
+    return f"trial-{number:05d}"
+
+
+def trial_title(number: int) -> str:
+    """Returns the name of a trial's run in MLflow: ``trial 007``."""
+    return f"trial {number:03d}"
+
+
+def checkpoint_name(samples: int) -> str:
+    """Returns the name of the checkpoint's folder at an evaluation, below the trial's own."""
+    return f"{_SAMPLES}{samples:012d}"
+
+
+def checkpoints_of(trial: Path) -> list[Path]:
+    """Returns what bears the name of a checkpoint in a trial's folder, in the order of their samples."""
+    return sorted(trial.glob(f"{_SAMPLES}*"))
+
+
+def studies_in(output: Path) -> list[StudyFolder]:
+    """Returns the studies with a journal in the folder of all studies, by name."""
+    return [StudyFolder(journal.parent) for journal in sorted(output.glob(f"*/{_JOURNAL}"))]
+
+
+@dataclass(frozen=True)
+class StudyFolder:
+    """The names below a study's folder, none of which need exist.
+
+    Attributes:
+        path: The folder.
+    """
+
+    path: Path
+
+    @property
+    def journal(self) -> Path:
+        """The journal of a study that is in no database."""
+        return self.path / _JOURNAL
+
+    @property
+    def claim(self) -> Path:
+        """What the process that drives the study holds locked."""
+        return self.path / "driver.lock"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the checkpoints of all trials, and of the baselines."""
+        return self.path / CHECKPOINTS
+
+    def trial(self, name: str) -> Path:
+        """Returns the folder of a trial's checkpoints."""
+        return self.checkpoints / name
+
+    @property
+    def sources(self) -> Path:
+        """Folder of the weights that trials start from."""
+        return self.path / "sources"
+
+    @property
+    def sources_lock(self) -> Path:
+        """What the process that freezes weights holds locked."""
+        return self.sources / ".lock"
+
+    def source(self, study: str) -> Path:
+        """Returns the file with the weights of a study that trials start from."""
+        return self.sources / f"{study}.pt"
+
+    def source_facts(self, study: str) -> Path:
+        """Returns the file that says which trial the weights of a study are of."""
+        return self.source(study).with_suffix(".json")
+
+    def source_files(self, studies: Iterable[str]) -> dict[str, str]:
+        """Returns the file with the weights of each study that a trial starts from, in their order."""
+        return {study: str(self.source(study)) for study in studies}
+
+    def frozen_studies(self) -> list[str]:
+        """Returns the names of the studies whose weights are described, in their order."""
+        return [file.stem for file in sorted(self.sources.glob("*.json"))]
+
+    @property
+    def lanes(self) -> Path:
+        """Folder of Ray Train's files, and of what workers write when a signal ends them."""
+        return self.path / "lanes"
+
+    @property
+    def tune(self) -> Path:
+        """Folder of Ray Tune's files."""
+        return self.path / "tune"
+
+    @property
+    def ray_log(self) -> Path:
+        """What Ray prints."""
+        return self.path / "ray.log"
+
+    def failure(self, trial: str) -> Path:
+        """Returns the file with the traceback of a failed trial."""
+        return self.path / "failures" / f"{trial}.txt"
+
+    def pictures(self, number: int) -> Path:
+        """Returns the folder of a trial's pictures."""
+        return self.path / "pictures" / trial_name(number)
+
+    @property
+    def mlflow_state(self) -> Path:
+        """How far MLflow has received the spools."""
+        return self.path / "mlflow.json"
+
+    @property
+    def mlflow_refused(self) -> Path:
+        """Events that MLflow refuses."""
+        return self.path / "mlflow_refused.jsonl"
+
+    @property
+    def mlflow_log(self) -> Path:
+        """What the delivering process prints."""
+        return self.path / "mlflow.log"
+
+    @property
+    def mlflow_lock(self) -> Path:
+        """What the delivering process holds locked."""
+        return self.path / "mlflow.lock"
+
+    def mlflow_aside(self, record: str) -> StudyFolder:
+        """Returns where the record of a study lies whose folder another study has taken over."""
+        return StudyFolder(self.path / f"mlflow_of_{record}")
+
+    def spool(self, session: int) -> Path:
+        """Returns the file with the events of a session."""
+        return self.path / f"{_SPOOL}{session:013d}.jsonl"
+
+    def sessions(self) -> list[int]:
+        """Returns the numbers of the sessions that have a spool, in their order."""
+        names = (path.name[len(_SPOOL) : -len(".jsonl")] for path in self.path.glob(f"{_SPOOL}*.jsonl"))
+        return sorted(int(name) for name in names if name.isdigit())
