@@ -56,6 +56,7 @@ class Days:
     """Windows of days, cut from one series of fields; each split has its own years."""
 
     fingerprint = "days"
+    notes: tuple[str, ...] = ()
 
     def __init__(self) -> None:
         generator = np.random.default_rng(0)
