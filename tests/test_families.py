@@ -1,6 +1,6 @@
 """What every family and every search space must keep: found by convention, tested alike."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, get_args
@@ -16,10 +16,10 @@ from thalweg.errors import ConfigError
 from thalweg.search.guard import check_objective
 from thalweg.search.prepare import make_world
 from thalweg.search.space import load_space, probe
+from thalweg.testing.suite import CHECKS, Subject
 from thalweg.training.engine import TaskModule, parameter_groups
 from thalweg.training.evaluation import evaluate_split
 from thalweg.training.process_group import World
-from thalweg.training.protocol import protocol_hash
 
 FAMILIES = discovery.names("trainables")
 SPACES = discovery.names("search_spaces")
@@ -83,21 +83,13 @@ def _training(
     return task.training_batch(data, np.array(indices), np.array(keys, dtype=np.uint64))
 
 
-def test_presets_survive_json(family: discovery.Family) -> None:
-    assert family.presets
-    for preset in family.presets.values():
-        assert parse(family.config_type, preset.model_dump(mode="json")) == preset
-
-
-def test_every_knob_has_a_sentence(family: discovery.Family) -> None:
-    def check(knobs: type[Any], where: str) -> None:
-        for name, field in knobs.model_fields.items():
-            assert field.description, f"{where}{name} has no docstring"
-            for kind in (field.annotation, *get_args(field.annotation)):
-                if hasattr(kind, "model_fields"):
-                    check(kind, f"{where}{name}.")
-
-    check(family.config_type, "")
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_it_passes_the_checks_of_every_family(
+    check: Callable[[Subject], None], opened: Opened, root: Path
+) -> None:
+    task, data = opened
+    family = discovery.load_family(type(task.config))
+    check(Subject(family, task, data, root / family.name))
 
 
 def test_a_model_is_built_without_data_and_without_memory(family: discovery.Family) -> None:
@@ -116,25 +108,6 @@ def test_metrics_are_declared_once_and_one_of_them_can_be_searched(family: disco
 
 def test_stages_share_the_whole_budget(opened: Opened) -> None:
     assert sum(stage.share for stage in opened[0].stages()) == pytest.approx(1.0)
-
-
-def test_opening_twice_gives_equal_data(opened: Opened, root: Path) -> None:
-    task, data = opened
-    family = discovery.load_family(type(task.config))
-    again = family.task_type(task.config)
-    assert again.data_key() == task.data_key()
-    assert data.num_samples("train") > 0
-    assert data.num_samples("val") > 0
-    assert protocol_hash(family.package, again, data) == protocol_hash(family.package, task, data)
-    assert again.open(root / family.name).fingerprint == data.fingerprint
-
-
-def test_a_training_sample_depends_on_its_index_and_key_alone(opened: Opened) -> None:
-    task, data = opened
-    whole = _training(task, data, [0, 1, 2], [7, 8, 9])
-    alone = _training(task, data, [1], [8])
-    for name, tensor in alone.items():
-        assert torch.equal(whole[name][1:2], tensor), name
 
 
 def test_parts_counts_and_weights_name_the_same_things(opened: Opened) -> None:

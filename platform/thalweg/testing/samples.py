@@ -1,0 +1,69 @@
+"""Checks what opening the data gives, and what a training sample depends on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from thalweg.contract import Data, SplitName, Task
+from thalweg.errors import FamilyError
+from thalweg.training.protocol import protocol_hash
+
+
+def check_opening(task: Task[Any, Any], data: Data, root: Path) -> None:
+    """Checks that data opened again are the same, and that there is something to train on and to evaluate.
+
+    Args:
+        task: Opens the data.
+        data: What it opened.
+        root: The family's data folder.
+
+    Raises:
+        FamilyError: They are not.
+    """
+    splits: tuple[SplitName, ...] = ("train", "val")
+    for split in splits:
+        if data.num_samples(split) < 1:
+            raise FamilyError(
+                f"the split {split!r} must hold samples, got {data.num_samples(split)}; "
+                "let open raise a DataError where data are too few"
+            )
+    again = type(task)(task.config)
+    opened = again.open(root)
+    package = type(task.config).__module__.rpartition(".")[0]
+    for what, first, second in (
+        ("data_key", task.data_key(), again.data_key()),
+        ("fingerprint", data.fingerprint, opened.fingerprint),
+        ("protocol", protocol_hash(package, task, data), protocol_hash(package, again, opened)),
+    ):
+        if first != second:
+            raise FamilyError(
+                f"{what} must be the same for equal configurations and data, got {first!r} and then {second!r}; "
+                "derive it from nothing else"
+            )
+
+
+def check_training_samples(task: Task[Any, Any], data: Data) -> None:
+    """Checks that a training sample depends on its index and its key alone, not on the batch that it is drawn in.
+
+    Args:
+        task: Draws the samples.
+        data: What the task opened.
+
+    Raises:
+        FamilyError: It depends on something else.
+    """
+    indices, keys = np.arange(min(3, data.num_samples("train"))), np.array([7, 8, 9], np.uint64)
+    keys = keys[: len(indices)]
+    whole = task.training_batch(data, indices, keys)
+    for place in reversed(range(len(indices))):
+        alone = task.training_batch(data, indices[place : place + 1], keys[place : place + 1])
+        for name, tensor in alone.items():
+            if not torch.equal(whole[name][place : place + 1], tensor):
+                raise FamilyError(
+                    f"a training sample must depend on its index and key alone, got {name!r} of sample {place} that "
+                    "differs in another batch; draw what is random about it from its key"
+                )

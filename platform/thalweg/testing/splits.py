@@ -1,0 +1,167 @@
+"""Checks, by drawing all samples, that training and evaluation have no sample in common."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import torch
+
+from thalweg.contract import Data, SplitName
+from thalweg.errors import FamilyError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from thalweg.contract import Batch, Indices, Keys
+
+WHOLE = 0
+"""Axis of a piece that is the whole row of a sample; other axes count from 1."""
+MIN_CHANGES = 8
+"""Values of a slice that must differ from the one before and from 0 and 1; of a whole row one is enough."""
+_CHUNK = 32
+
+Piece = tuple[str, int, bytes]  # tensor, axis, hash
+Places = dict[Piece, tuple[int, int]]  # sample and place where a piece was first seen
+
+
+class Draws(Protocol):
+    """The part of `thalweg.contract.Task` that draws samples."""
+
+    def training_batch(self, data: Any, indices: Indices, keys: Keys) -> Batch:
+        """Draws training samples."""
+
+    def evaluation_batch(self, data: Any, split: SplitName, indices: Indices) -> Batch:
+        """Draws samples of a split."""
+
+
+def check_splits(task: Draws, data: Data, ignore: frozenset[str] = frozenset()) -> None:
+    """Draws all samples and checks that no split holds anything of another one.
+
+    Samples are known by *pieces* of the tensors that `training_batch` and `evaluation_batch` give under the same name:
+    the row of a sample, and each slice of it at one place of one axis, such as a day of a window. So windows that
+    overlap by one day have this day in common. Two pieces are the same if all of their values are equal, bit by bit in
+    fp32. A piece says which sample it is, if
+
+    - its tensor holds fractions or bytes, for whole numbers and truths are classes, masks and dates;
+    - it is the same under two keys, for what the key draws (masks, noise, crops) is not the sample's own;
+    - its values are no pattern of few: at least `MIN_CHANGES` of a slice, and one of a whole row, differ from the value
+      before it and are neither 0 nor 1;
+    - no two samples that `evaluation_batch` draws from one split have it at the same place, and no sample has it twice,
+      as they have the sky, the sea and static attributes.
+
+    What training changes in every value, such as other units or noise everywhere, cannot be compared.
+
+    Args:
+        task: Draws the samples.
+        data: What the task opened.
+        ignore: Tensors whose equal values do not make samples the same, such as the time of the year.
+
+    Raises:
+        FamilyError: Training draws a piece of ``val`` or ``test``, these two have one in common, or no piece of a
+            training sample is found among those that `evaluation_batch` draws from ``train``.
+    """
+    trained, names = _drawn_for_training(task, data, ignore)
+    evaluated: dict[str, Places] = {}
+    common: set[Piece] = set()
+    splits: tuple[SplitName, ...] = ("train", "val", "test")
+    for split in splits:
+        evaluated[split], repeated = _drawn_for_evaluation(task, data, split, names)
+        common |= repeated
+    pairs: tuple[tuple[str, Places, SplitName], ...] = (
+        ("training_batch", trained, "val"),
+        ("training_batch", trained, "test"),
+        ("evaluation_batch of val", evaluated["val"], "test"),
+    )
+    for drawn_by, pieces, other in pairs:
+        if shared := (pieces.keys() & evaluated[other].keys()) - common:
+            raise FamilyError(_leak(drawn_by, pieces, other, evaluated[other], shared))
+    if not (trained.keys() & evaluated["train"].keys()) - common:
+        raise FamilyError(
+            "training samples must be known again in evaluation_batch of train, got no value in common in "
+            f"{', '.join(sorted(names)) or 'any tensor'}; draw them from the same split, or give both batches a tensor "
+            "that the key does not change"
+        )
+
+
+def _leak(drawn_by: str, pieces: Places, split: str, others: Places, shared: set[Piece]) -> str:
+    first = min(shared, key=lambda piece: (pieces[piece][0], piece[0], piece[1]))
+    name, axis, _ = first
+    (sample, place), (other, there) = pieces[first], others[first]
+    here, yonder = ("", "") if axis == WHOLE else (f" at place {place} of axis {axis}", f" at place {there}")
+    return (
+        f"splits must have nothing in common, got {name!r} of sample {sample}{here} from {drawn_by}, which is that of "
+        f"sample {other} of {split}{yonder}; draw each split from its own rows, or name {name!r} in ignore if equal "
+        "values do not make samples the same"
+    )
+
+
+def _drawn_for_training(task: Draws, data: Data, ignore: frozenset[str]) -> tuple[Places, frozenset[str]]:
+    """Returns the pieces of all training samples that no key changes, and the tensors that were looked at."""
+    found: Places = {}
+    names: set[str] = set()
+    for indices in _chunks(data.num_samples("train")):
+        keys = indices.astype(np.uint64)
+        batch = task.training_batch(data, indices, keys)
+        other = task.training_batch(data, indices, keys + np.uint64(1_000_003))
+        for name, tensor in batch.items():
+            if name in ignore or not _measures(tensor):
+                continue
+            names.add(name)
+            for piece, sample, place in _pieces(name, tensor, other[name]):
+                found.setdefault(piece, (int(indices[sample]), place))
+    return found, frozenset(names)
+
+
+def _drawn_for_evaluation(
+    task: Draws, data: Data, split: SplitName, names: frozenset[str]
+) -> tuple[Places, set[Piece]]:
+    """Returns the pieces of all samples of a split, and those that say nothing because several samples have them."""
+    found: Places = {}
+    seen: set[tuple[Piece, bool, int]] = set()
+    common: set[Piece] = set()
+    for indices in _chunks(data.num_samples(split)):
+        batch = task.evaluation_batch(data, split, indices)
+        for name in sorted(names & batch.keys()):
+            for piece, row, place in _pieces(name, batch[name], batch[name]):
+                sample = int(indices[row])
+                marks = {(piece, True, sample), (piece, False, place)}
+                if marks & seen:
+                    common.add(piece)
+                seen |= marks
+                found.setdefault(piece, (sample, place))
+    return found, common
+
+
+def _chunks(count: int) -> Iterator[Indices]:
+    return iter(np.array_split(np.arange(count), range(_CHUNK, count, _CHUNK)) if count else ())
+
+
+def _measures(tensor: Tensor) -> bool:
+    return tensor.is_floating_point() or tensor.dtype == torch.uint8
+
+
+def _pieces(name: str, tensor: Tensor, other: Tensor) -> Iterator[tuple[Piece, int, int]]:
+    """Yields the pieces of a tensor (batch, ...) that say something and are the same in the other, with places."""
+    values = tensor.detach().cpu().float().numpy() + np.float32(0)  # -0 is 0
+    same = (tensor == other).cpu().numpy()
+    yield from _hashed(name, WHOLE, values[:, None], same[:, None], min_changes=1)
+    for axis in range(1, values.ndim if values.ndim > 2 else 1):
+        yield from _hashed(
+            name, axis, np.moveaxis(values, axis, 1), np.moveaxis(same, axis, 1), min_changes=MIN_CHANGES
+        )
+
+
+def _hashed(
+    name: str, axis: int, values: np.ndarray, same: np.ndarray, *, min_changes: int
+) -> Iterator[tuple[Piece, int, int]]:
+    """Yields pieces of values (batch, place, ...)."""
+    rows = np.ascontiguousarray(values.reshape(*values.shape[:2], -1))
+    later = rows[..., 1:]
+    changes = ((later != rows[..., :-1]) & (later != 0) & (later != 1)).sum(-1)
+    kept = (changes >= min_changes) & same.reshape(rows.shape).all(-1)
+    for sample, place in np.argwhere(kept):
+        digest = hashlib.blake2b(rows[sample, place].tobytes(), digest_size=16).digest()
+        yield (name, axis, digest), int(sample), int(place)

@@ -1,0 +1,84 @@
+"""All checks of a family, one after the other, for the tests of a family that lies elsewhere.
+
+For example, with pytest::
+
+    SUBJECT = Subject.open(MyTask(PRESETS["tiny"]), Path("data/my_family"))
+
+    @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+    def test_my_family_keeps_the_contract(check): check(SUBJECT)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from thalweg.contract import Data, Task
+from thalweg.discovery import Family, load_family
+from thalweg.testing import configs, samples, splits
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A family with one configuration on its data.
+
+    Attributes:
+        family: The family.
+        task: The configuration's task.
+        data: What the task opened.
+        root: The family's data folder.
+        ignore: Tensors whose equal values do not make samples the same; see `splits.check_splits`.
+    """
+
+    family: Family
+    task: Task[Any, Any]
+    data: Data
+    root: Path
+    ignore: frozenset[str] = frozenset()
+
+    @classmethod
+    def open(cls, task: Task[Any, Any], root: Path, ignore: frozenset[str] = frozenset()) -> Subject:
+        """Opens the data of a task.
+
+        Args:
+            task: The task of a configuration, the smallest that shows everything.
+            root: The family's data folder.
+            ignore: Tensors whose equal values do not make samples the same.
+        """
+        return cls(load_family(type(task.config)), task, task.open(root), root, ignore)
+
+
+def presets_survive_json(subject: Subject) -> None:
+    """Checks `configs.check_presets`."""
+    configs.check_presets(subject.family)
+
+
+def every_knob_has_a_sentence(subject: Subject) -> None:
+    """Checks `configs.check_sentences`."""
+    configs.check_sentences(subject.family)
+
+
+def opening_twice_gives_equal_data(subject: Subject) -> None:
+    """Checks `samples.check_opening`."""
+    samples.check_opening(subject.task, subject.data, subject.root)
+
+
+def a_training_sample_depends_on_its_index_and_key_alone(subject: Subject) -> None:
+    """Checks `samples.check_training_samples`."""
+    samples.check_training_samples(subject.task, subject.data)
+
+
+def splits_have_nothing_in_common(subject: Subject) -> None:
+    """Checks `splits.check_splits`."""
+    splits.check_splits(subject.task, subject.data, subject.ignore)
+
+
+CHECKS: tuple[Callable[[Subject], None], ...] = (
+    presets_survive_json,
+    every_knob_has_a_sentence,
+    opening_twice_gives_equal_data,
+    a_training_sample_depends_on_its_index_and_key_alone,
+    splits_have_nothing_in_common,
+)
