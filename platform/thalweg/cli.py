@@ -384,7 +384,7 @@ def describe(
 def list_data(data: Data = None) -> None:
     """Lists the data sets of all families, those that exist and those that could."""
     from thalweg.analysis import listing
-    from thalweg.search.datasets import data_sets
+    from thalweg.datasets.catalogue import data_sets
 
     _console().print(listing.data_sets(data_sets(data)))
 
@@ -403,7 +403,7 @@ def make_data(
 
     `thalweg describe FAMILY` explains the options.
     """
-    from thalweg.search.datasets import make, make_variant
+    from thalweg.datasets.making import make, make_variant
 
     tell = _tell(_console())
     if not (option or name):
@@ -436,7 +436,7 @@ def show_data(
 
     Example: `thalweg data show rgb_lidar tiny`, then `thalweg ui`
     """
-    from thalweg.search.exploration import export_fiftyone, show
+    from thalweg.datasets.showing import export_fiftyone, show
     from thalweg.tracking.address import check_tracking, default_uri
     from thalweg.tracking.datasets import EXPERIMENT, record
 
@@ -466,7 +466,7 @@ def import_data(
 
     `thalweg describe FAMILY` explains the options.
     """
-    from thalweg.search.datasets import import_source
+    from thalweg.datasets.importing import import_source
 
     tell = _tell(_console())
     target, report = import_source(source, folder, name=name, options=_assignments(option or []), root=data)

@@ -12,8 +12,8 @@ from rich.text import Text
 from thalweg.analysis.beside import HEAD, LEGEND, Beside
 from thalweg.analysis.studies import best_trial
 from thalweg.analysis.wording import counted, score
+from thalweg.datasets.catalogue import data_root
 from thalweg.discovery import load_family
-from thalweg.search.prepare import data_root
 from thalweg.search.records import At, StudyRecord
 from thalweg.tracking import held_out as tracked
 

@@ -14,7 +14,7 @@ from thalweg.errors import ThalwegError
 from thalweg.search.space import load_space
 
 if TYPE_CHECKING:
-    from thalweg.search.datasets import DataSet
+    from thalweg.datasets.catalogue import DataSet
 
 
 def spaces() -> RenderableType:

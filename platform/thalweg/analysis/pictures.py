@@ -10,9 +10,9 @@ from pathlib import Path
 
 from thalweg.analysis.wording import near
 from thalweg.contract import Task
+from thalweg.datasets.catalogue import data_root
 from thalweg.discovery import Family, load_family
 from thalweg.errors import OutputError, StudyError, TrialError
-from thalweg.search.prepare import data_root
 from thalweg.search.records import StudyRecord, TrialRecord
 from thalweg.search.storage import output_flag
 from thalweg.tracking import pictures as shelf

@@ -15,9 +15,9 @@ from rich.text import Text
 from thalweg.analysis.beside import HEAD, LEGEND, Beside
 from thalweg.analysis.wording import clock, near, score
 from thalweg.config import flat, parse
+from thalweg.datasets.catalogue import data_root
 from thalweg.discovery import Family, load_family
 from thalweg.errors import StudyError, ThalwegError
-from thalweg.search.prepare import data_root
 from thalweg.search.records import At, StudyRecord, TrialRecord, read_study
 from thalweg.search.run import Options
 from thalweg.search.storage import JOURNAL, RUNS, is_driven, output_flag

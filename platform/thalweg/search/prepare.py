@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,7 +13,9 @@ import torch
 from thalweg import discovery
 from thalweg.config import FamilyConfig
 from thalweg.contract import Metric, Task
-from thalweg.errors import OutputError, StudyError
+from thalweg.datasets.catalogue import data_root
+from thalweg.datasets.making import make_world
+from thalweg.errors import StudyError
 from thalweg.search.guard import check_objective, check_protocol
 from thalweg.search.recorded import RecordedTrial
 from thalweg.search.sources import Sources
@@ -23,8 +23,6 @@ from thalweg.search.space import Space, probe
 from thalweg.training.family_code import blaming
 from thalweg.training.protocol import protocol_hash
 from thalweg.training.stream import Layout
-
-DATA_VARIABLE = "THALWEG_DATA"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,12 +46,6 @@ class Prepared:
     config: FamilyConfig
     data_root: Path
     facts: Mapping[str, str]
-
-
-def data_root(family: discovery.Family, root: Path | None = None) -> Path:
-    """Returns the folder of a family's data sets: below ``root``, ``THALWEG_DATA`` or ``data/``."""
-    base = root or Path(os.environ.get(DATA_VARIABLE, "data"))
-    return base.absolute() / family.name.rpartition(".")[2]
 
 
 def prepare(
@@ -129,44 +121,3 @@ def _inherited(config: FamilyConfig, sources: Sources | None) -> FamilyConfig:
             f"a configuration that starts from other studies needs their folder, got none for {config.starts_from}"
         )
     return config
-
-
-def make_world(
-    family: discovery.Family, folder: Path, dataset: str, tell: Callable[[str], None] = lambda text: None
-) -> Path:
-    """Makes a synthetic data set where it is missing; leaves everything else alone.
-
-    Raises:
-        OutputError: The data folder cannot be written.
-    """
-    target = folder / dataset
-    world = family.worlds.get(dataset)
-    if world is not None and not target.exists():
-        tell(f"making synthetic data set {dataset}, once")
-        write_data_set(target, world.make, tell)
-    return target
-
-
-def write_data_set(
-    target: Path, make: Callable[[Path], None], tell: Callable[[str], None] = lambda text: None
-) -> None:
-    """Makes a synthetic data set; it appears under its name only when complete.
-
-    Raises:
-        OutputError: The data folder cannot be written.
-    """
-    began = time.perf_counter()
-    partial = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        partial.mkdir(parents=True)
-        make(partial)
-        partial.rename(target)
-    except OSError as error:
-        if target.exists():  # another process was faster
-            return
-        raise OutputError(
-            f"the data folder must be writable, got {error}; set {DATA_VARIABLE} to a folder that is"
-        ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    tell(f"made synthetic data set {target.name} in {time.perf_counter() - began:.0f} s: {target}")

@@ -8,8 +8,8 @@ from pathlib import Path
 from thalweg import discovery
 from thalweg.config import FamilyConfig, check
 from thalweg.contract import Metric
+from thalweg.datasets.making import existing
 from thalweg.errors import ConfigError, ObjectiveError
-from thalweg.search.datasets import existing
 from thalweg.search.space import Space, Trial
 from thalweg.search.study import Study
 

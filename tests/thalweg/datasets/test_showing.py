@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from thalweg.datasets.showing import export_fiftyone, show
 from thalweg.errors import ConfigError, DataError, DiscoveryError, OutputError
-from thalweg.search.exploration import export_fiftyone, show
 
 CONFIG = """
     from thalweg.config import FamilyConfig
@@ -16,16 +16,19 @@ CONFIG = """
         pass
 """
 DATASETS = """
-    from thalweg.contract import World
+    from thalweg.dataset_contract import SyntheticDataset
 
     def make(folder):
         (folder / "waves.txt").write_text("made")
 
-    WORLDS = {"calm": World(meaning="Still water.", make=make), "storm": World(meaning="Waves.", make=make)}
+    WORLDS = {
+        "calm": SyntheticDataset(meaning="Still water.", make=make),
+        "storm": SyntheticDataset(meaning="Waves.", make=make),
+    }
     SOURCES = {}
 """
 EXPLORE = """
-    from thalweg.contract import Exploration
+    from thalweg.dataset_contract import Exploration
     from thalweg.errors import ConfigError, DataError
 
     def explore(folder, target):
@@ -108,7 +111,7 @@ def test_a_family_that_shows_nothing_is_refused_with_the_way_out(
 ) -> None:
     write_family(code, **files)
     with pytest.raises(
-        DiscoveryError, match=r"explore in trainables\.buoys\.explore.*thalweg\.contract\.Explore"
+        DiscoveryError, match=r"explore in trainables\.buoys\.explore.*thalweg\.dataset_contract\.Explore"
     ):
         show("buoys", "calm", tmp_path / "runs", tmp_path)
     with pytest.raises(DiscoveryError, match=r"export_fiftyone in trainables\.buoys\.explore.*Export"):

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from thalweg import discovery
-from thalweg.contract import Exploration
+from thalweg.dataset_contract import Exploration
+from thalweg.datasets.making import existing
 from thalweg.discovery import Family
 from thalweg.errors import ConfigError, DiscoveryError, OutputError
-from thalweg.search.datasets import existing
 
 Tell = Callable[[str], None]
 _FULL = (errno.ENOSPC, errno.EDQUOT)  # which name no file, and befall nobody who reads
@@ -65,7 +65,7 @@ def show(
     if family.explore is None:
         raise DiscoveryError(
             f"{_short(family)} must know how to show its data, got no function explore in {family.package}.explore; "
-            "take another family, or write one as thalweg.contract.Explore says"
+            "take another family, or write one as thalweg.dataset_contract.Explore says"
         )
     source = existing(family, dataset, root, tell)
     target = output / "data" / f"{_short(family)}-{source.name}"
@@ -105,7 +105,7 @@ def export_fiftyone(
     if family.export_fiftyone is None:
         raise DiscoveryError(
             f"{_short(family)} must know how to export its data, got no function export_fiftyone in "
-            f"{family.package}.explore; take another family, or write one as thalweg.contract.Export says"
+            f"{family.package}.explore; take another family, or write one as thalweg.dataset_contract.Export says"
         )
     if name != Path(name).name or name.startswith("."):
         raise ConfigError(
