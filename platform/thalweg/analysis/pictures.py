@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from thalweg.analysis.wording import near
+from thalweg.analysis.declared import family_of
+from thalweg.analysis.next_steps import near
 from thalweg.contract import Task
 from thalweg.datasets.catalogue import data_root
-from thalweg.discovery import Family, load_family
+from thalweg.discovery import Family
 from thalweg.errors import OutputError, StudyError, TrialError
 from thalweg.search.records import StudyRecord, TrialRecord
 from thalweg.search.storage import output_flag
@@ -61,7 +62,7 @@ def draw_best(record: StudyRecord, directory: Path, root: Path | None = None) ->
             f"a complete trial must have its checkpoint to be drawn, none has among {len(record.trials)} of "
             f"{record.name!r}; {_way_out(record)}"
         )
-    return _draw_all(_family(record), kept, directory, root)
+    return _draw_all(family_of(record), kept, directory, root)
 
 
 def _draw_all(
@@ -105,7 +106,7 @@ def draw_new(
         tell: Takes a sentence for people.
         root: Folder of all data.
     """
-    family = _family(record)
+    family = family_of(record)
     later = f"thalweg best {record.name}{output_flag(directory.parent)} --pictures draws them"
     left = [trial for trial in _kept(record)[:MOST] if not _target(directory, trial).exists()]
     if family.task_type.draw is Task.draw or not left:
@@ -133,10 +134,6 @@ def sentence(drawn: Drawn, uri: str, run: str | None) -> str:
     """Says where the pictures of a trial are; ``run`` is its run in MLflow."""
     where = "and in MLflow" if run else f"not in MLflow, for {uri} does not know the trial"
     return f"trial {drawn.number}: {len(drawn.files)} pictures in {near(drawn.folder)}, {where}"
-
-
-def _family(record: StudyRecord) -> Family:
-    return load_family(str(record.definition["family"]).removeprefix("trainables."))
 
 
 def _kept(record: StudyRecord) -> Sequence[TrialRecord]:

@@ -11,8 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from optuna.storages.journal import BaseJournalBackend
-
 from thalweg.errors import OutputError, StudyError
 from thalweg.lines import append
 
@@ -31,8 +29,10 @@ _LOST = {  # Optuna's operations without which the others still mean what they m
 _logger = logging.getLogger(__name__)
 
 
-class Journal(BaseJournalBackend):
-    """What Optuna's journal storage reads and appends to.
+class Journal:
+    """What Optuna's journal storage reads and appends to: a `BaseJournalBackend` in all but name.
+
+    It inherits nothing of Optuna's, so that `thalweg.search.store.journal_reader` reads it without importing Optuna.
 
     A line that cannot be read is skipped where the others mean the same without it. Trials are known by the order in
     which they were created, so a line that may have created one is not skipped.

@@ -8,9 +8,9 @@ checkpoint and its curve.
 import math
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,22 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from thalweg.config import FamilyConfig
+from thalweg.contract import Metric
 from thalweg.errors import ConfigError, NonFiniteError, SpaceError, StudyError, ThalwegError, TrialError
 from thalweg.search import continuations, records
 from thalweg.search.definition import open_study, renew, write_definition
 from thalweg.search.proposed import ProposedTrial
-from thalweg.search.records import CHECKPOINT, CONFIG, FOLDER, OUTCOME, RESUMES, StudyRecord, TrialRecord
-from thalweg.search.rungs import CONTINUES
+from thalweg.search.records import (
+    CHECKPOINT,
+    CONFIG,
+    CONTINUES,
+    FOLDER,
+    METRICS,
+    OUTCOME,
+    RESUMES,
+    StudyRecord,
+    TrialRecord,
+)
 from thalweg.search.sources import Sources
 from thalweg.search.space import Space
 from thalweg.search.storage import Claim, SharedClaim, close_storage, losses, open_storage, tell_waits
@@ -204,6 +214,12 @@ class Ledger:
     def tell_waits(self, tell: Callable[[str], None]) -> None:
         """Lets somebody hear when the study's database is waited for."""
         tell_waits(self._study._storage, tell)
+
+    def declare(self, metrics: Sequence[Metric]) -> None:
+        """Records what the family of the study declares, for a look at it that does not import the family."""
+        declared = [asdict(metric) for metric in metrics]
+        if declared != self._study.user_attrs.get(METRICS):
+            self._study.set_user_attr(METRICS, declared)
 
     def close(self) -> None:
         """Lets another process drive the study."""

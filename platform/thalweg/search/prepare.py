@@ -33,6 +33,7 @@ class Prepared:
         space: Search space with the study's settings.
         family: Package of the family.
         metric: The objective.
+        metrics: Everything that the family declares.
         middle: The space's trial in the middle of its ranges, which holds what it asked.
         config: Configuration of that trial, with what it inherits from other studies.
         data_root: Folder of the family's data sets.
@@ -42,6 +43,7 @@ class Prepared:
     space: Space
     family: str
     metric: Metric
+    metrics: tuple[Metric, ...]
     middle: RecordedTrial
     config: FamilyConfig
     data_root: Path
@@ -106,6 +108,7 @@ def _prepare(
         space=space,
         family=family.package,
         metric=metric,
+        metrics=task.metrics,
         middle=middle,
         config=config,
         data_root=folder,

@@ -6,34 +6,38 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import optuna
-from optuna.trial import FrozenTrial, TrialState
-
-from thalweg.contract import Mode
+from thalweg.contract import Metric, Mode
 from thalweg.errors import StudyError
-from thalweg.search.rungs import CONTINUES
 from thalweg.search.storage import JOURNAL, close_storage, open_storage
+from thalweg.search.store import journal_reader
+from thalweg.search.store.journal_reader import StoredStudy, StoredTrial
 from thalweg.training.orders import CHECKPOINTS, best_of, checkpoint_name, trial_name
 from thalweg.training.places import resolve
+
+if TYPE_CHECKING:  # what only looks at a study does not wait for it
+    import optuna
+    from optuna.trial import FrozenTrial
 
 At = Literal["last", "best"]
 """Which evaluation of a trial: the last one, whose value is the trial's, or its best one."""
 RecordStatus = Literal["waiting", "running", "complete", "pruned", "failed"]
 
 DEFINITION = "thalweg"  # user attribute of an Optuna study
+METRICS = "metrics"  # user attribute of a study: what its family declares
 FOLDER = "folder"  # user attribute of a study in a database: where it was last run
 CONFIG, OUTCOME = "config", "outcome"  # user attributes of an Optuna trial
+CONTINUES = "continues"  # user attribute: number of the interrupted trial that this one continues
 CHECKPOINT = "checkpoint"  # user attribute: where the trial's own state lies, below the study's folder
 RESUMES = "resumes"  # user attribute: the checkpoint from which a continued trial starts
 
-_STATUS: dict[TrialState, RecordStatus] = {
-    TrialState.WAITING: "waiting",
-    TrialState.RUNNING: "running",
-    TrialState.COMPLETE: "complete",
-    TrialState.PRUNED: "pruned",
-    TrialState.FAIL: "failed",
+_STATUS: Mapping[int, RecordStatus] = {  # Optuna's states are whole numbers
+    journal_reader.WAITING: "waiting",
+    journal_reader.RUNNING: "running",
+    journal_reader.COMPLETE: "complete",
+    journal_reader.PRUNED: "pruned",
+    journal_reader.FAIL: "failed",
 }
 
 
@@ -107,11 +111,13 @@ class StudyRecord:
         name: Its name.
         definition: Space, family, metric, mode, samples and settings with which it was last run.
         trials: All trials in the order of their numbers.
+        metrics: What its family declared when it was last run; empty if an earlier version of Thalweg ran it.
     """
 
     name: str
     definition: Mapping[str, Any] = field(default_factory=dict)
     trials: tuple[TrialRecord, ...] = ()
+    metrics: tuple[Metric, ...] = ()
 
     @property
     def mode(self) -> Mode:
@@ -154,13 +160,17 @@ def read_study(directory: Path, name: str, storage: str | None = None) -> StudyR
     """
     if storage is None and not (directory / JOURNAL).exists():
         raise StudyError(f"a study's folder must hold {JOURNAL}, got {directory}; name a study that was run")
+    if storage is None:
+        return read(journal_reader.read_journal(directory / JOURNAL, name), directory)
+    import optuna
+
     opened = open_storage(directory, storage)
     try:
         study = optuna.load_study(study_name=name, storage=opened)
-        return read(study, directory if storage is None else _home(study, directory))
+        return read(study, _home(study, directory))
     except KeyError:
         known = ", ".join(sorted(optuna.get_all_study_names(opened))) or "none"
-        raise StudyError(f"no study {name!r} in {storage or directory} (found: {known})") from None
+        raise StudyError(f"no study {name!r} in {storage} (found: {known})") from None
     finally:
         close_storage(opened)
 
@@ -171,8 +181,8 @@ def _home(study: optuna.Study, directory: Path) -> Path:
     return Path(known) if known and not (directory / CHECKPOINTS).is_dir() else directory
 
 
-def read(study: optuna.Study, directory: Path) -> StudyRecord:
-    """Turns an Optuna study into records.
+def read(study: optuna.Study | StoredStudy, directory: Path) -> StudyRecord:
+    """Turns a study into records.
 
     Args:
         study: The study.
@@ -184,12 +194,14 @@ def read(study: optuna.Study, directory: Path) -> StudyRecord:
     definition = study.user_attrs.get(DEFINITION)
     if definition is None:
         raise StudyError(f"study {study.study_name!r} was not made by thalweg; give this one another name")
-    trials = tuple(record(trial, directory) for trial in study.get_trials(deepcopy=False))
-    return StudyRecord(name=study.study_name, definition=definition, trials=trials)
+    stored = study.trials if isinstance(study, StoredStudy) else study.get_trials(deepcopy=False)
+    trials = tuple(record(trial, directory) for trial in stored)
+    metrics = tuple(Metric(**known) for known in study.user_attrs.get(METRICS, ()))
+    return StudyRecord(name=study.study_name, definition=definition, trials=trials, metrics=metrics)
 
 
-def record(trial: FrozenTrial, directory: Path) -> TrialRecord:
-    """Turns an Optuna trial into a record."""
+def record(trial: FrozenTrial | StoredTrial, directory: Path) -> TrialRecord:
+    """Turns a trial into a record."""
     checkpoint = trial.user_attrs.get(CHECKPOINT, trial.user_attrs.get(RESUMES))
     outcome = trial.user_attrs.get(OUTCOME, {})
     curve = tuple(sorted(trial.intermediate_values.items()))

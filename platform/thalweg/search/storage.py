@@ -3,6 +3,8 @@
 One process at a time drives a study. Its claim is locked by the kernel (``flock``), which lets go when it dies.
 """
 
+from __future__ import annotations
+
 import fcntl
 import logging
 import os
@@ -11,14 +13,14 @@ import socket
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Any
-
-import optuna
-from optuna.storages.journal import JournalStorage
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from thalweg.errors import OutputError, StudyError
-from thalweg.search.database import PatientStorage, open_database, without_password
 from thalweg.search.journal import Journal
+
+if TYPE_CHECKING:  # what only looks at a study waits for neither
+    import optuna
+    from optuna.storages.journal import BaseJournalBackend, JournalStorage
 
 JOURNAL = "journal.log"
 RUNS = Path("thalweg_runs")
@@ -140,9 +142,13 @@ def open_storage(directory: Path, url: str | None) -> Any:
     Raises:
         StudyError: The database cannot be reached, or the journal cannot be read.
     """
+    import optuna
+
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # its INFO lines would tear the live display
     if url is None:
         return _open_journal(directory / JOURNAL)
+    from thalweg.search.database import open_database, without_password
+
     try:
         return open_database(url)
     except StudyError:
@@ -169,14 +175,18 @@ def losses(storage: Any) -> tuple[str, ...]:
 
 def tell_waits(storage: Any, tell: Callable[[str], None]) -> None:
     """Lets somebody hear when a database is waited for."""
+    from thalweg.search.database import PatientStorage
+
     backend = getattr(storage, "_backend", None)
     if isinstance(backend, PatientStorage):
         backend.patience.tell = tell
 
 
 def _open_journal(file: Path) -> JournalStorage:
+    from optuna.storages.journal import JournalStorage
+
     try:
-        return JournalStorage(Journal(file))
+        return JournalStorage(cast("BaseJournalBackend", Journal(file)))
     except (ValueError, KeyError, AssertionError) as error:
         raise StudyError(
             f"a journal must hold one JSON document per line, got {file}: {error}; "

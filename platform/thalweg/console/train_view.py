@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from thalweg.analysis.wording import clock, pairs, score, sparkline
+from thalweg.console.formatting import clock, pairs, score, sparkline
 from thalweg.search.single import Single
 from thalweg.training import baselines
 from thalweg.training.orders import Report

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 BLOCKS = "\u2581\u2582\u2583\u2584\u2585\u2586\u2587\u2588"
@@ -36,11 +35,6 @@ def score(value: float | None) -> str:
     return f"{value:.3g}"
 
 
-def near(path: Path) -> str:
-    """Writes a path relative to the working directory where it lies below it."""
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
-
-
 def pairs(values: Mapping[str, Any]) -> str:
     """Writes ``name=value`` pairs, each without a space in it."""
     return "  ".join(f"{name}={number(value)}".replace(" ", "\u00a0") for name, value in values.items())
@@ -49,6 +43,18 @@ def pairs(values: Mapping[str, Any]) -> str:
 def counted(count: int, noun: str) -> str:
     """Writes ``1 trial`` or ``2 trials``."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def cost(name: str, value: float | None) -> str:
+    """Writes what a trial takes: whole numbers but for seconds."""
+    if value is None:
+        return "-"
+    return f"{value:.2f}" if name.endswith("_s") else f"{value:,.0f}"
+
+
+def listed(values: Iterable[tuple[str, float]]) -> str:
+    """Writes names with their metrics: ``ridge 0.9363, climatology 0.4686``."""
+    return ", ".join(f"{name} {score(value)}" for name, value in values)
 
 
 def sparkline(values: Sequence[float], width: int, *, ascii_only: bool = False) -> str:

@@ -13,7 +13,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from families.toy.config import Toy
-from thalweg import cli, discovery
+from thalweg import discovery
+from thalweg.cli.app import app
 from thalweg.search.ledger import Evaluation, Ledger, Proposal
 from thalweg.search.single import Single, choose, train
 from thalweg.search.space import load_space
@@ -65,7 +66,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
 
     def run(*words: str) -> Result:
-        return CliRunner().invoke(cli.app, list(words))
+        return CliRunner().invoke(app, list(words))
 
     return run
 
@@ -102,7 +103,7 @@ def test_every_command_explains_itself(run: Callable[..., Result], words: list[s
 @pytest.mark.parametrize("words", [["--help"], ["spaces"], ["families"]], ids=" ".join)
 def test_light_commands_import_nothing_heavy(words: list[str], tmp_path: Path) -> None:
     code = (
-        "import sys\nfrom thalweg.cli import app\n"
+        "import sys\nfrom thalweg.cli.app import app\n"
         f"try:\n    app({words})\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
         f"heavy = [name for name in {HEAVY} if name in sys.modules]\nassert not heavy, heavy"
     )
@@ -221,7 +222,7 @@ def test_another_error_keeps_its_traceback(
     def crash() -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr("thalweg.analysis.listing.spaces", crash)
+    monkeypatch.setattr("thalweg.console.listings.spaces", crash)
     assert isinstance(run("spaces").exception, ZeroDivisionError)
 
 
@@ -231,17 +232,17 @@ def test_ctrl_c_ends_a_command_with_code_130(
     def interrupt() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("thalweg.analysis.listing.spaces", interrupt)
+    monkeypatch.setattr("thalweg.console.listings.spaces", interrupt)
     result = run("spaces")
     assert (result.exit_code, result.stderr) == (130, "stopped\n")
 
 
 _TRAINS = """
 import os, signal
-from thalweg import cli
-from thalweg.analysis.curves import CurveView
+from thalweg.cli.app import main
+from thalweg.console.train_view import CurveView
 CurveView.report = lambda self, report: os.kill(os.getpid(), signal.SIGTERM)
-cli.main()
+main()
 """
 
 
@@ -330,7 +331,7 @@ def test_only_the_first_of_several_workers_speaks(
 
 
 def test_importing_the_command_line_changes_no_environment() -> None:
-    code = "import os\nbefore = dict(os.environ)\nimport thalweg.cli\nassert dict(os.environ) == before"
+    code = "import os\nbefore = dict(os.environ)\nimport thalweg.cli.app\nassert dict(os.environ) == before"
     environment: dict[str, Any] = dict(os.environ)
     subprocess.run([sys.executable, "-c", code], env=environment, check=True)
 
@@ -417,6 +418,7 @@ def test_pictures_of_the_best_trials_are_told_with_where_they_are(
     run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known: bool
 ) -> None:
     from thalweg.analysis import pictures, studies
+    from thalweg.console import best_view
     from thalweg.tracking import pictures as shelf
 
     asked = []
@@ -430,7 +432,7 @@ def test_pictures_of_the_best_trials_are_told_with_where_they_are(
         return "run" if known else None
 
     monkeypatch.setattr(studies, "find", lambda *arguments: None)
-    monkeypatch.setattr(studies, "show_best", lambda *arguments: None)
+    monkeypatch.setattr(best_view, "show_best", lambda *arguments: None)
     monkeypatch.setattr(pictures, "draw_best", draw)
     monkeypatch.setattr(shelf, "record", shelve)
     uri = f"sqlite:///{tmp_path}/mlflow.db"

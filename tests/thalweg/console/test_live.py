@@ -7,8 +7,9 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from thalweg.analysis.standing import Standing
-from thalweg.analysis.terminal import QUIET_S, Frame, LiveView, PlainView, make_view
+from thalweg.analysis.progress import Standing
+from thalweg.console.frame import Frame
+from thalweg.console.live import QUIET_S, LiveView, PlainView, make_view
 from thalweg.events import (
     BaselineEvaluated,
     Event,

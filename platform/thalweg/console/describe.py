@@ -14,8 +14,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from thalweg.analysis.wording import number
 from thalweg.config import FamilyConfig
+from thalweg.console.formatting import number
 from thalweg.contract import Metric
 from thalweg.discovery import Family
 

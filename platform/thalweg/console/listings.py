@@ -1,20 +1,23 @@
-"""Lists what there is to choose from: search spaces, families, data sets. Imports nothing heavy."""
+"""Lists what there is to choose from: search spaces, families, data sets, studies. Imports nothing heavy."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from thalweg import discovery
+from thalweg.analysis.studies import Unreadable, summaries
+from thalweg.console.formatting import score
+from thalweg.console.tables import plain_table
+from thalweg.datasets.catalogue import DataSet
 from thalweg.errors import ThalwegError
 from thalweg.search.space import load_space
 
-if TYPE_CHECKING:
-    from thalweg.datasets.catalogue import DataSet
+_STATES = {"running": "cyan", "complete": "green", "stopped": "yellow"}
 
 
 def spaces() -> RenderableType:
@@ -73,8 +76,30 @@ def _size(num_bytes: int) -> str:
     return f"{value:.3g} TB"
 
 
+def studies(output: Path) -> RenderableType:
+    """Lists the studies of an output folder; one that cannot be read with the reason."""
+    table = plain_table()
+    for name in ("study", "state", "trials", "complete", "pruned", "failed", "best", "space"):
+        left = name in ("study", "state", "space")
+        table.add_column(name, justify="left" if left else "right", no_wrap=name in ("study", "best"))
+    for row in summaries(output):
+        if isinstance(row, Unreadable):
+            table.add_row(Text(row.name, style="red"), Text(f"unreadable: {row.reason}", style="red"))
+            continue
+        table.add_row(
+            Text(row.name, style="cyan"),
+            Text(row.state, style=_STATES[row.state]),
+            f"{row.num_ended}/{row.num_trials}",
+            *(str(row.counts[status]) for status in ("complete", "pruned", "failed")),
+            "-" if row.best is None else f"{row.metric} {score(row.best)}",
+            row.space,
+        )
+    nothing = Text(f"no studies in {output}; start one with thalweg search quickstart")
+    return table if table.row_count else nothing
+
+
 def _table(*columns: str) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table = plain_table()
     for name in columns:
         table.add_column(name, justify="right" if name in ("trials", "size") else "left")
     return table

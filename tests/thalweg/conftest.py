@@ -1,14 +1,17 @@
-"""Studies and events without Ray, storage or training."""
+"""Studies and events without Ray, storage or training, and pages to draw them on."""
 
 from collections.abc import Callable
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
 from thalweg.events import StudyStarted
+from thalweg.search.ledger import Evaluation, Ledger, Proposal
 from thalweg.search.records import StudyRecord, TrialRecord
+from thalweg.search.space import load_space
 
 
 @pytest.fixture
@@ -84,3 +87,41 @@ def page() -> Callable[..., tuple[Console, StringIO]]:
         return Console(file=text, width=width, height=40, highlight=False, **options), text
 
     return make
+
+
+@pytest.fixture
+def fusions(make_trial: Callable[..., TrialRecord], make_record: Callable[..., StudyRecord]) -> StudyRecord:
+    """A study of three fusions with several seeds, one failed trial and one pruned trial."""
+    trials: list[TrialRecord] = []
+    values_of = {"add": [0.5, 0.7, 0.9], "concat": [0.6, 0.9, 0.9], "gated": [0.1]}
+    for fusion, values in values_of.items():
+        for seed, value in enumerate(values):
+            metrics = {"skill": value, "skill_rain": value / 2, "cost/num_parameters": 1000.0 * (seed + 1)}
+            config = {"model": {"fusion": fusion}, "seed": seed}
+            params = {"fusion": fusion, "seed": seed}
+            trials.append(make_trial(len(trials), value, params=params, metrics=metrics, config=config))
+    known: dict[str, Any] = {
+        "params": {"fusion": "add", "seed": 0},
+        "config": {"model": {"fusion": "add"}, "seed": 0},
+    }
+    trials.append(make_trial(7, 0.99, status="pruned", **known))
+    return make_record(*trials, make_trial(8, None, status="failed", **known))
+
+
+@pytest.fixture
+def run_study() -> Callable[..., None]:
+    """Leaves a study of ``spaces.toys`` with some complete trials in a folder."""
+
+    def run(output: Path, name: str, values: list[float], **settings: Any) -> None:
+        space = load_space("spaces.toys").with_settings(first_trials=(), **settings)
+        ledger = Ledger.open(output / name, name, space)
+        for value in values:
+            proposal = ledger.ask()
+            assert isinstance(proposal, Proposal)
+            metrics = {"mse": value, "mse_first": value, "loss": 9.0}
+            evaluation = Evaluation(samples=256, value=value, metrics=metrics, final=True)
+            ledger.report(proposal.number, evaluation)
+            ledger.complete(proposal.number)
+        ledger.close()
+
+    return run

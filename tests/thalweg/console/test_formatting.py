@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from thalweg.analysis.wording import ASCII_BLOCKS, BLOCKS, clock, counted, number, pairs, score, sparkline
+from thalweg.console.formatting import ASCII_BLOCKS, BLOCKS, clock, counted, number, pairs, score, sparkline
 
 
 @pytest.mark.parametrize(

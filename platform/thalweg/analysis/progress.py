@@ -7,8 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from thalweg.analysis import beside
-from thalweg.analysis.wording import score
+from thalweg.analysis.comparison import BestBaseline, Comparison
 from thalweg.events import (
     BaselineEvaluated,
     Event,
@@ -151,22 +150,19 @@ class Standing:
         curved = [trial for trial in self.running.values() if trial.curve]
         return min(curved, key=lambda trial: self._loss(trial.curve[-1])) if curved else None
 
-    def best_baseline(self) -> beside.Best | None:
+    def best_baseline(self) -> BestBaseline | None:
         """Returns the best baseline by the objective; None before one is known."""
-        return None if self.study is None else self._beside().best(self.study.metric)
+        return None if self.study is None else self._comparison().best(self.study.metric)
 
-    def known_baselines(self) -> str:
-        """Lists the baselines by the objective, the best first; nothing before one is known."""
-        if self.study is None:
-            return ""
-        ordered = self._beside().ordered(self.study.metric)
-        return ", ".join(f"{name} {score(self.baselines[name])}" for name in ordered)
+    def known_baselines(self) -> list[tuple[str, float]]:
+        """Returns the baselines with their objective, the best first; none before one is known."""
+        return [] if self.study is None else self._comparison().ordered(self.study.metric)
 
-    def _beside(self) -> beside.Beside:
+    def _comparison(self) -> Comparison:
         assert self.study is not None
         metric, mode = self.study.metric, self.study.mode
         values = {name: {metric: value} for name, value in self.baselines.items()}
-        return beside.Beside(values, (), metric, "min" if mode == "min" else "max")
+        return Comparison(values, (), metric, "min" if mode == "min" else "max")
 
     def observe(self, event: Event) -> bool:
         """Takes an event in; returns whether it brought a new best trial."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from thalweg.analysis.standing import Standing
+from thalweg.analysis.progress import Standing
 from thalweg.events import BaselineEvaluated, Event, StudyStarted, TrialEnded, TrialProgress, TrialStarted
 from thalweg.search.records import TrialRecord
 
@@ -215,4 +215,4 @@ def test_the_best_baseline_is_known_by_the_direction(
         standing.observe(BaselineEvaluated(name=baseline, metrics={"skill": value}))
     best = standing.best_baseline()
     assert best is not None and best.name == name and best.mark(0.5) == mark
-    assert standing.known_baselines().startswith(name)
+    assert standing.known_baselines()[0] == (name, {"climatology": 0.2, "ridge": 0.9}[name])

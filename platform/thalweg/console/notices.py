@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from thalweg.analysis.beside import LOSS, TIE, WIN
-from thalweg.analysis.standing import Standing
-from thalweg.analysis.wording import clock, counted, score
+from thalweg.analysis.comparison import LOSS, TIE, WIN
+from thalweg.analysis.progress import Standing
+from thalweg.console.formatting import clock, counted, score
 from thalweg.events import (
     BaselineEvaluated,
     Event,
@@ -17,7 +17,7 @@ from thalweg.events import (
     TrialStarted,
 )
 
-MOST_RUNNING = 4  # trials that a line has room for
+MAX_RUNNING = 4  # trials that a line has room for
 STYLES = {"complete": "green", "pruned": "yellow", "failed": "red", "running": "cyan"}
 
 
@@ -61,10 +61,10 @@ def whereabouts(standing: Standing) -> str:
     if standing.study is None:
         return ""
     parts = [f"{standing.progress:.0%} done", time_left(standing)]
-    for trial in list(standing.running.values())[:MOST_RUNNING]:
+    for trial in list(standing.running.values())[:MAX_RUNNING]:
         value = f", {standing.study.metric} {score(trial.curve[-1])}" if trial.curve else ""
         parts.append(f"trial {trial.number} at {counted(trial.samples, 'sample')}{value}")
-    hidden = len(standing.running) - MOST_RUNNING
+    hidden = len(standing.running) - MAX_RUNNING
     return "; ".join(filter(None, [*parts, f"{hidden} more run" if hidden > 0 else ""]))
 
 

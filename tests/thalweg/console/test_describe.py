@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from families.toy.task import Net
 from thalweg import discovery
-from thalweg.analysis import describe
 from thalweg.config import Knobs, flat
+from thalweg.console import describe
 from thalweg.errors import DiscoveryError
 
 Page = Callable[..., tuple[Console, StringIO]]
