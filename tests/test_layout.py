@@ -108,6 +108,18 @@ def test_thalweg_imports_and_selects_no_family_and_no_space_by_name() -> None:
     assert named == []
 
 
+def test_only_the_console_and_the_command_line_draw() -> None:
+    drawers = {
+        path.relative_to(PACKAGES["thalweg"]).parts[0]
+        for path in PACKAGES["thalweg"].rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in names(node)
+        if name.partition(".")[0] == "rich"
+    }
+    assert drawers == {"console", "cli"}
+
+
 def test_code_is_ascii() -> None:
     files = [*sources(), *ROOT.glob("*.toml"), *ROOT.glob("*.y*ml"), *ROOT.glob(".*.yaml"), ROOT / ".ci/run"]
     assert [path for path in files if not path.read_text(encoding="utf-8").isascii()] == []

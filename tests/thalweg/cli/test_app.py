@@ -20,8 +20,6 @@ from thalweg.search.single import Single, choose, train
 from thalweg.search.space import load_space
 from thalweg.training.held_out import evaluate
 
-HEAVY = ("torch", "ray", "optuna", "mlflow", "pandas", "deepspeed")
-
 BROKEN_SPACES = {
     "raises": ("raise RuntimeError('boom')", "boom"),
     "no_study": ("def space(trial): ...", "must define study"),
@@ -98,19 +96,6 @@ def test_every_command_explains_itself(run: Callable[..., Result], words: list[s
     result = run(*words, "--help")
     assert result.exit_code == 0
     assert "Example" in result.output or "Next" in result.output or words == ["data", "list"]
-
-
-@pytest.mark.parametrize("words", [["--help"], ["spaces"], ["families"]], ids=" ".join)
-def test_light_commands_import_nothing_heavy(words: list[str], tmp_path: Path) -> None:
-    code = (
-        "import sys\nfrom thalweg.cli.app import app\n"
-        f"try:\n    app({words})\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
-        f"heavy = [name for name in {HEAVY} if name in sys.modules]\nassert not heavy, heavy"
-    )
-    result = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert result.returncode == 0, result.stderr
 
 
 def test_it_runs_as_a_module(tmp_path: Path) -> None:
