@@ -12,9 +12,9 @@ import torch
 from thalweg import discovery
 from thalweg.config import FamilyConfig, active, flat, idle_knobs, parse
 from thalweg.contract import Batch, Progress, Stage, Task
+from thalweg.datasets.making import make_world
 from thalweg.errors import ConfigError
 from thalweg.search.guard import check_objective
-from thalweg.search.prepare import make_world
 from thalweg.search.space import load_space, probe
 from thalweg.testing.suite import CHECKS, Subject
 from thalweg.training.engine import TaskModule, parameter_groups

@@ -20,7 +20,7 @@ from tests.thalweg.training.conftest import STEP, step_gradient
 from thalweg import discovery
 from thalweg.config import FamilyConfig, Precision, nested_leaves
 from thalweg.contract import SplitName, Task
-from thalweg.search.prepare import make_world
+from thalweg.datasets.making import make_world
 from thalweg.training import engine, half_precision
 from thalweg.training.half_precision import DTYPES
 from thalweg.training.orders import Report, TrialOrder

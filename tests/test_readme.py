@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from thalweg import cli
+from thalweg.cli.app import app
 from thalweg.search.space import load_space, probe
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
@@ -25,7 +25,7 @@ def test_each_of_the_two_commands_stands_alone_in_a_block(command: str) -> None:
 @pytest.mark.parametrize("words", COMMANDS)
 def test_every_command_exists(words: str) -> None:
     name, _, sub = words.partition(" ")
-    result = CliRunner().invoke(cli.app, [name, *([sub] if name == "data" else []), "--help"])
+    result = CliRunner().invoke(app, [name, *([sub] if name == "data" else []), "--help"])
     assert result.exit_code == 0, words
 
 

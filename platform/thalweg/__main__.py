@@ -1,5 +1,5 @@
 """Runs the command line: ``python -m thalweg``."""
 
-from thalweg.cli import main
+from thalweg.cli.app import main
 
 main()

@@ -7,7 +7,8 @@ A family is a folder ``trainables/NAME/`` with
 - ``task.py``: one subclass of `Task` for that configuration;
 - ``datasets.py``: ``WORLDS``, synthetic data sets by name, and ``SOURCES``, public data sets that can be
   imported; both may be empty;
-- ``explore.py``, if it likes: ``explore``, an `Explore` that shows a data set, and ``export_fiftyone``, an `Export`.
+- ``explore.py``, if it likes: ``explore`` and ``export_fiftyone``; `thalweg.dataset_contract` says what they and
+  ``datasets.py`` hold.
 
 The platform owns everything else: processes, DeepSpeed, the loop, the optimizer, checkpoints, early stopping,
 records. It knows no family by name.
@@ -29,7 +30,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeAlias, TypeVar
 
@@ -317,62 +318,3 @@ class Task(ABC, Generic[C, D]):
             data: Opened data.
             folder: The folder.
         """
-
-
-@dataclass(frozen=True, kw_only=True)
-class World:
-    """A synthetic data set, in exactly the layout and with the irregularities of the real one.
-
-    Attributes:
-        meaning: One sentence for people.
-        make: Writes the data set into an empty folder; deterministic.
-        options: Names and sentences of the keyword arguments that ``make`` takes as strings.
-    """
-
-    meaning: str
-    make: Callable[..., None]
-    options: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Source:
-    """A public data set that a family can import.
-
-    Attributes:
-        meaning: One sentence for people: what is observed, what is derived.
-        read: Reads the folder ``source`` and writes the family's layout into ``target``; returns a report.
-        options: Names and sentences of the keyword arguments that ``read`` takes as strings.
-        updates: Whether ``read`` may be given a target that exists: it then goes on with an import that was cut off, or
-            brings one up to date, and refuses a folder that is not its own with an `OutputError`.
-    """
-
-    meaning: str
-    read: Callable[..., str]
-    options: Mapping[str, str] = field(default_factory=dict)
-    updates: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Exploration:
-    """What a look at a data set found.
-
-    Attributes:
-        fingerprint: Hash of the content, as `Data.fingerprint`.
-        report: Markdown that reads well as plain text, a few lines: what the data set holds and what is odd about it.
-        facts: Numbers by which data sets are compared, such as the scenes of each class and split.
-        page: Name of the file to open first.
-    """
-
-    fingerprint: str
-    report: str
-    facts: Mapping[str, float]
-    page: str
-
-
-Explore: TypeAlias = Callable[[Path, Path], Exploration]
-"""Reads a data set's folder and writes pictures (PNG), tables (CSV) and pages (HTML, without any other file or network)
-into an empty folder."""
-
-Export: TypeAlias = Callable[[Path, str, Path], str]
-"""Reads a data set's folder, writes a data set of a name into another tool, and what that tool should find on disk into
-a folder that stays; returns a sentence on how to see it."""

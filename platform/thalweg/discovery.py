@@ -22,7 +22,8 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from thalweg.config import FamilyConfig, explain
-from thalweg.contract import Explore, Export, Source, Task, World
+from thalweg.contract import Task
+from thalweg.dataset_contract import Explore, Export, PublicDataset, SyntheticDataset
 from thalweg.errors import DiscoveryError, SpaceError, ThalwegError
 
 Room = Literal["trainables", "search_spaces"]
@@ -156,15 +157,15 @@ class Family:
     presets: Mapping[str, FamilyConfig]
 
     @cached_property
-    def worlds(self) -> Mapping[str, World]:
+    def worlds(self) -> Mapping[str, SyntheticDataset]:
         """Synthetic data sets by name."""
-        worlds: Mapping[str, World] = self._part("datasets").WORLDS
+        worlds: Mapping[str, SyntheticDataset] = self._part("datasets").WORLDS
         return worlds
 
     @cached_property
-    def sources(self) -> Mapping[str, Source]:
+    def sources(self) -> Mapping[str, PublicDataset]:
         """Public data sets that can be imported, by name."""
-        sources: Mapping[str, Source] = self._part("datasets").SOURCES
+        sources: Mapping[str, PublicDataset] = self._part("datasets").SOURCES
         return sources
 
     @cached_property

@@ -10,7 +10,7 @@ import pytest
 import torch
 from typer.testing import CliRunner, Result
 
-from thalweg import cli
+from thalweg.cli.app import app
 from thalweg.search.records import read_study
 from trainables.rgb_lidar.synthetic import make, small_recipe
 
@@ -49,7 +49,7 @@ def command(earlier: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
     monkeypatch.setenv("COLUMNS", "200")
 
     def run(*words: str) -> Result:
-        return CliRunner().invoke(cli.app, [*words, "--output", "runs"])
+        return CliRunner().invoke(app, [*words, "--output", "runs"])
 
     return run
 

@@ -6,7 +6,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from thalweg.cli import Commands
+from thalweg.cli.app import Commands
 from thalweg.files import is_full_disk
 
 app = typer.Typer(cls=Commands, pretty_exceptions_enable=False)

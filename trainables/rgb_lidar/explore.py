@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from thalweg.contract import Exploration
+from thalweg.dataset_contract import Exploration
 from trainables.rgb_lidar import explore_pictures as pictures
 from trainables.rgb_lidar import explore_tables as tables
 from trainables.rgb_lidar.config import CLASSES

@@ -1,34 +1,63 @@
-"""Data sets that the family can make or import: synthetic worlds, and public sources."""
+"""Data sets of the family that need no files of one's own: synthetic worlds, and public sources.
+
+What makes and reads them is imported when that happens: a list of data sets must not wait for pandas and torch.
+"""
 
 from collections.abc import Mapping
+from pathlib import Path
 
-from thalweg.contract import Source, World
-from trainables.water_mae import gb_hydrology, monthly, synthetic
+from thalweg.dataset_contract import PublicDataset, SyntheticDataset
+from trainables.water_mae.importing.options import GB_HYDROLOGY, MONTHLY
 
-WORLDS: Mapping[str, World] = {
-    "tiny": World(
+
+def _make_tiny(folder: Path) -> None:
+    from trainables.water_mae.synthetic import make_tiny
+
+    make_tiny(folder)
+
+
+def _make_small(folder: Path) -> None:
+    from trainables.water_mae.synthetic import make_small
+
+    make_small(folder)
+
+
+def _read_gb_hydrology(source: Path, target: Path, **options: str) -> str:
+    from trainables.water_mae.gb_hydrology import read
+
+    return read(source, target, **options)
+
+
+def _read_monthly(source: Path, target: Path, **options: str) -> str:
+    from trainables.water_mae.monthly import read
+
+    return read(source, target, **options)
+
+
+WORLDS: Mapping[str, SyntheticDataset] = {
+    "tiny": SyntheticDataset(
         meaning="an island of 40 x 40 cells with 48 catchments, three years to train on, one to validate, one to test: "
         "for tests and first steps (vector_patch_size 4 fits)",
-        make=synthetic.make_tiny,
+        make=_make_tiny,
     ),
-    "small": World(
+    "small": SyntheticDataset(
         meaning="an island of 100 x 80 cells with 200 catchments, four years to train on, one to validate, one to test",
-        make=synthetic.make_small,
+        make=_make_small,
     ),
 }
-SOURCES: Mapping[str, Source] = {
-    "gb-hydrology": Source(
+SOURCES: Mapping[str, PublicDataset] = {
+    "gb-hydrology": PublicDataset(
         meaning="Great Britain, 5 km and daily: observed river flow of CAMELS-GB; precipitation and "
         "temperature interpolated from its catchment means, evaporation derived, soil moisture a model state",
-        read=gb_hydrology.read,
-        options=gb_hydrology.OPTIONS,
+        read=_read_gb_hydrology,
+        options=GB_HYDROLOGY,
     ),
-    "monthly-hydrology": Source(
+    "monthly-hydrology": PublicDataset(
         meaning="one's own archive of the reference experiment's kind: an HDF5 file per modality and month with a "
         "dataset per day, series of catchments, attributes, land mask; months are merged, gaps told; "
         "again, it takes in what was added or changed",
-        read=monthly.read,
-        options=monthly.OPTIONS,
+        read=_read_monthly,
+        options=MONTHLY,
         updates=True,
     ),
 }

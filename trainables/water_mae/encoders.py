@@ -177,7 +177,8 @@ class VectorEncoder(nn.Module):
             ("condition", condition.contiguous()),
             ("overall", overall),
         ):
-            self.register_buffer(name, tensor, persistent=False)
+            # Computed on the CPU: arithmetic on the meta device imports torch._dynamo.
+            self.register_buffer(name, tensor.to(torch.get_default_device()), persistent=False)
         self.static: Tensor
         self.member_weight: Tensor  # sums to 1 over all catchments
         self.member_share: Tensor  # sums to 1 over the catchments of each patch

@@ -26,22 +26,13 @@ from trainables.water_mae.calendar_share import calendar_share
 from trainables.water_mae.config import PLAUSIBLE
 from trainables.water_mae.gb_provenance import Provenance, write_provenance
 from trainables.water_mae.gridding import InverseDistance
+from trainables.water_mae.importing.options import GB_TRAIN, GB_VAL
 from trainables.water_mae.layout import ATTRIBUTES, Period
 from trainables.water_mae.soil import SoilBucket
 from trainables.water_mae.tables import read_attributes
 from trainables.water_mae.values import require_plausible_attributes, survey_cells, survey_series
 
 DAILY, GRID, TABLE = "camels_gb_daily.nc", "gb_grid_5km_290x180.nc", "attributes_merged.csv"
-TRAIN, VAL = "2001-01-01:2010-12-31", "2011-01-01:2013-12-31"
-OPTIONS = {
-    "train": f"first and last day of the training split, YYYY-MM-DD:YYYY-MM-DD (default {TRAIN})",
-    "val": f"first and last day of the validation split (default {VAL})",
-    "test": "first and last day of a test split, or none (default)",
-    "catchments": "complete (all 11 attributes known; default), all, or how many of the complete ones",
-    "mask": "land to keep: gb (Great Britain and Man; default) or uk (and Northern Ireland)",
-    "suspect_flow": "keep (default), or missing: river flow in runs of 15 and more equal days, which are "
-    "mostly gaps that were filled forward, becomes NaN",
-}
 
 _CORRECTION = 0.06  # per degC: HBV-light's response of evaporation to a temperature anomaly
 _SPIN_UP = np.timedelta64(730, "D")  # the soil forgets its initial state within two years
@@ -52,7 +43,7 @@ _BAD_TEMPERATURE = np.datetime64("1994-09-27")  # -21.5 to 38.4 degC upstream, a
 
 @dataclass(frozen=True)
 class Options:
-    """What to import; see `OPTIONS`."""
+    """What to import; see `GB_HYDROLOGY`."""
 
     periods: Mapping[SplitName, Period]
     catchments: str
@@ -100,8 +91,8 @@ def read(
     source: Path,
     target: Path,
     *,
-    train: str = TRAIN,
-    val: str = VAL,
+    train: str = GB_TRAIN,
+    val: str = GB_VAL,
     test: str = "none",
     catchments: str = "complete",
     mask: str = "gb",
@@ -127,7 +118,7 @@ def read(
         DataError: A source file is missing or damaged, or values are out of bounds; reported for all variables at once.
         OutputError: `target` is not empty or cannot be written.
     """
-    periods = layout.parse_periods({"train": train, "val": val, "test": test}, TRAIN)
+    periods = layout.parse_periods({"train": train, "val": val, "test": test}, GB_TRAIN)
     options = _parse(periods, catchments, mask, suspect_flow)
     _require_files(source)
     faults = Faults()

@@ -180,8 +180,8 @@ def _vector_encoder(
         sizes,
         knobs.vector_depth,
         num_steps=num_steps,
-        static=torch.tensor(geometry.static),
-        member_valid=torch.tensor(geometry.member_valid),
+        static=torch.tensor(geometry.static, device="cpu"),
+        member_valid=torch.tensor(geometry.member_valid, device="cpu"),
         film_mode=None if knobs.film_mode == "none" else knobs.film_mode,
         film_per_patch=knobs.film_scope == "per_patch",
         keep_maps=_keep_maps(knobs, knobs.vector_depth),
@@ -219,4 +219,7 @@ def _targets(name: str, geometry: Geometry, num_steps: int) -> Targets:
 
 
 def _modality_tokens(dim: int) -> nn.ParameterDict:
-    return nn.ParameterDict({name: nn.Parameter(torch.randn(dim) * 0.02) for name in MODALITIES})
+    # Drawn on the CPU: on the meta device, where models are only counted, randn imports sympy.
+    drawn = {name: torch.randn(dim, device="cpu").mul_(0.02) for name in MODALITIES}
+    device = torch.get_default_device()
+    return nn.ParameterDict({name: nn.Parameter(token.to(device)) for name, token in drawn.items()})

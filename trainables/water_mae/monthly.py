@@ -21,6 +21,7 @@ from thalweg.errors import ConfigError, DataError
 from trainables.water_mae import layout
 from trainables.water_mae.catchments import COLUMNS, arrange, require_rows
 from trainables.water_mae.config import IMAGE_MODALITIES, PLAUSIBLE
+from trainables.water_mae.importing.options import MONTHLY_TRAIN, MONTHLY_VAL
 from trainables.water_mae.inputs import read_mask
 from trainables.water_mae.layout import ATTRIBUTES, SENTINEL, Period
 from trainables.water_mae.tables import SeriesTable, read_attributes, read_series
@@ -32,15 +33,6 @@ from trainables.water_mae.values import (
     values_note,
 )
 
-TRAIN, VAL = "1989-01-01:2010-12-31", "2011-01-01:2015-12-30"
-OPTIONS = {
-    "train": f"first and last day of the training split, YYYY-MM-DD:YYYY-MM-DD (default {TRAIN})",
-    "val": f"first and last day of the validation split (default {VAL})",
-    "test": "first and last day of a test split, or none (default)",
-    "missing_days": "refuse (default), or interpolate: days that no file holds are interpolated and marked, "
-    "not shown to a model and not counted",
-}
-
 _WORDS = {"precipitation": "precip", "soil_moisture": "soil", "temperature": "temp"}
 _MASKS = ("*mask_*x*.npy", "*mask_*x*.pt")
 _DISCHARGE = "discharge_vol"
@@ -51,8 +43,8 @@ def read(
     source: Path,
     target: Path,
     *,
-    train: str = TRAIN,
-    val: str = VAL,
+    train: str = MONTHLY_TRAIN,
+    val: str = MONTHLY_VAL,
     test: str = "none",
     missing_days: str = "refuse",
 ) -> str:
@@ -82,7 +74,7 @@ def read(
     """
     if missing_days not in ("refuse", "interpolate"):
         raise ConfigError(f"missing_days must be refuse or interpolate, got {missing_days!r}; try refuse")
-    periods = layout.parse_periods({"train": train, "val": val, "test": test}, TRAIN)
+    periods = layout.parse_periods({"train": train, "val": val, "test": test}, MONTHLY_TRAIN)
     missing: MissingDays = "refuse" if missing_days == "refuse" else "interpolate"
     with updated(target, lambda folder: any(map(is_merged, folder.glob("*.h5")))) as folder:
         mask = _only(source, *_MASKS)

@@ -1,1 +1,1 @@
-"""Shows what studies found: the live view, the leaderboard, descriptions and listings."""
+"""Numbers about finished and running studies: progress, leaderboard, groups, the best trial. Draws nothing."""

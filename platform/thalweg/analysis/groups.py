@@ -7,11 +7,6 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from rich.console import RenderableType
-from rich.table import Table
-from rich.text import Text
-
-from thalweg.analysis.wording import counted, score
 from thalweg.config import nested_leaves
 from thalweg.errors import StudyError
 from thalweg.search.records import StudyRecord, TrialRecord
@@ -22,7 +17,6 @@ COSTS: Mapping[str, str] = {
     "cost/peak_memory_mib": "MiB",
 }
 """What a trial takes: names among its metrics, and how they are headed."""
-GAP = 2  # blanks between columns
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +80,7 @@ def groups(record: StudyRecord, names: Sequence[str]) -> list[Group]:
     complete = record.ranking()
     if not complete:
         raise StudyError(f"a study must have complete trials to be grouped, {record.name!r} has none yet")
-    trials = [*complete, *_stopped(record)]
+    trials = [*complete, *stopped(record)]
     settings = [nested_leaves(trial.config) | dict(trial.params) for trial in trials]
     known = dict.fromkeys(name for values in settings for name in values)
     names = [_known(name, known, record) for name in names]
@@ -102,74 +96,8 @@ def groups(record: StudyRecord, names: Sequence[str]) -> list[Group]:
     return sorted(made, key=lambda group: math.inf if group.mean is None else sign * group.mean)
 
 
-def _stopped(record: StudyRecord) -> list[TrialRecord]:
+def stopped(record: StudyRecord) -> list[TrialRecord]:
+    """Returns the trials that ended early, pruned or failed."""
     return [
         trial for trial in record.trials if trial.status in ("pruned", "failed") and not trial.interrupted
     ]
-
-
-def draw(record: StudyRecord, names: Sequence[str], others: Sequence[str], width: int) -> RenderableType:
-    """Lays groups out, one per line; what does not fit beside mean and cost is left out.
-
-    Args:
-        record: The study.
-        names: What to group by.
-        others: Metrics beside the objective whose mean is shown.
-        width: Characters of a line.
-    """
-    found = groups(record, names)
-    columns = {
-        name.rpartition(".")[2]: [group.key[place] for group in found] for place, name in enumerate(names)
-    }
-    columns["trials"] = [str(len(group.trials)) for group in found]
-    if any(group.num_stopped for group in found):
-        columns["stopped"] = [str(group.num_stopped) for group in found]
-    columns[str(record.definition["metric"])] = [
-        score(group.mean) + ("" if group.spread is None else f" +- {score(group.spread)}") for group in found
-    ]
-    for name, column in _optional(found, others, record.mode).items():
-        if _width({**columns, name: column}) <= width:
-            columns[name] = column
-    table = Table(box=None, padding=(0, GAP, 0, 0), header_style="bold")
-    for place, head in enumerate(columns):
-        is_key = place < len(names)
-        table.add_column(
-            head, justify="left" if is_key else "right", style="cyan" if is_key else "", no_wrap=True
-        )
-    for row in zip(*columns.values(), strict=True):
-        table.add_row(*map(Text, row))
-    return table
-
-
-def footnote(record: StudyRecord) -> str:
-    """Says what a table of groups shows and what it leaves out."""
-    left = len(_stopped(record))
-    beside = f"; stopped, and in no mean: {counted(left, 'trial')} pruned or failed" if left else ""
-    return f"means over complete trials +- standard deviation{beside}"
-
-
-def _optional(found: Sequence[Group], others: Sequence[str], mode: str) -> dict[str, list[str]]:
-    """Returns columns in the order in which they are wanted: costs, extremes with the better first, other metrics."""
-    columns = {
-        head: [cost(name, group.metric(name)) for group in found]
-        for name, head in COSTS.items()
-        if any(group.metric(name) is not None for group in found)
-    }
-    extremes = {
-        "lowest": [score(min(group.values, default=None)) for group in found],
-        "highest": [score(max(group.values, default=None)) for group in found],
-    }
-    for name in sorted(extremes, reverse=mode == "min"):
-        columns[name] = extremes[name]
-    return columns | {name: [score(group.metric(name)) for group in found] for name in others}
-
-
-def _width(columns: Mapping[str, Sequence[str]]) -> int:
-    return sum(max(len(cell) for cell in (head, *cells)) + GAP for head, cells in columns.items())
-
-
-def cost(name: str, value: float | None) -> str:
-    """Writes what a trial takes: whole numbers but for seconds."""
-    if value is None:
-        return "-"
-    return f"{value:.2f}" if name.endswith("_s") else f"{value:,.0f}"

@@ -1,19 +1,14 @@
-"""Reports a study's best trial on the split that it was not selected by."""
+"""A study's best trial on the split that it was not selected by."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
-from thalweg.analysis.beside import HEAD, LEGEND, Beside
-from thalweg.analysis.studies import best_trial
-from thalweg.analysis.wording import counted, score
-from thalweg.discovery import load_family
-from thalweg.search.prepare import data_root
+from thalweg.analysis.best import best_trial
+from thalweg.analysis.comparison import Comparison
+from thalweg.analysis.declared import comparable, family_of, metrics_of
+from thalweg.datasets.catalogue import data_root
 from thalweg.search.records import At, StudyRecord
 from thalweg.tracking import held_out as tracked
 
@@ -34,38 +29,19 @@ def evaluate_best(record: StudyRecord, root: Path | None = None, at: At = "last"
     """
     from thalweg.training.held_out import evaluate  # torch and DeepSpeed
 
-    family = load_family(str(record.definition["family"]).removeprefix("trainables."))
     folder = record.evaluation(best_trial(record), at).checkpoint
-    return evaluate(Path(folder or "none"), data_root(family, root))
+    return evaluate(Path(folder or "none"), data_root(family_of(record), root))
 
 
 def invariant(record: StudyRecord, found: HeldOut) -> dict[str, float]:
     """Returns the metrics on ``test`` that mean the same for every trial, the objective first."""
-    family = load_family(str(record.definition["family"]).removeprefix("trainables."))
-    objective = str(record.definition["metric"])
-    fit = [metric.name for metric in family.task_type.metrics if metric.search_invariant]
-    names = [objective, *(name for name in fit if name != objective)]
-    return {name: found.test[name] for name in names if name in found.test}
+    return {name: found.test[name] for name in comparable(record) if name in found.test}
 
 
-def show(record: StudyRecord, found: HeldOut, console: Console) -> None:
-    """Prints both splits side by side, with the best baseline on ``test``."""
-    family = load_family(str(record.definition["family"]).removeprefix("trainables."))
+def comparison(record: StudyRecord, found: HeldOut) -> Comparison:
+    """Returns the baselines on ``test``."""
     objective = str(record.definition["metric"])
-    beside = Beside(found.baselines, family.task_type.metrics, objective, record.mode)
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    title = f"trial {best_trial(record).number} after {counted(found.samples, 'sample')}"
-    table.add_column(title)
-    for name in ("val", "test  " if found.baselines else "test"):
-        table.add_column(name, justify="right", no_wrap=True)
-    if found.baselines:
-        table.add_column(HEAD, no_wrap=True)
-    for name, value in invariant(record, found).items():
-        marked = beside.marked(name, value, "bold")
-        table.add_row(name, score(found.val.get(name)), marked, beside.cell(name))
-    console.print("", Text("on the split test, which selected nothing", style="bold"), table, sep="\n")
-    if (line := beside.line()) is not None:
-        console.print(Text(f"{LEGEND}; baselines on test as well", style="dim"), line, sep="\n")
+    return Comparison(found.baselines, metrics_of(record), objective, record.mode)
 
 
 def track(record: StudyRecord, found: HeldOut, directory: Path, uri: str) -> str:

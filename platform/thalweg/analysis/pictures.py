@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from thalweg.analysis.wording import near
+from thalweg.analysis.declared import family_of
+from thalweg.analysis.next_steps import near
 from thalweg.contract import Task
-from thalweg.discovery import Family, load_family
+from thalweg.datasets.catalogue import data_root
+from thalweg.discovery import Family
 from thalweg.errors import StudyError, TrialError
 from thalweg.files import atomic_folder, writing
 from thalweg.lanes.interruption import signal_of
-from thalweg.search.prepare import data_root
 from thalweg.search.records import StudyRecord, TrialRecord
 from thalweg.search.storage import output_flag
 from thalweg.study_folder import StudyFolder
@@ -63,7 +64,7 @@ def draw_best(record: StudyRecord, directory: Path, root: Path | None = None) ->
             f"a complete trial must have its checkpoint to be drawn, none has among {len(record.trials)} of "
             f"{record.name!r}; {_way_out(record)}"
         )
-    return _draw_all(_family(record), kept, directory, root)
+    return _draw_all(family_of(record), kept, directory, root)
 
 
 def _draw_all(
@@ -110,7 +111,7 @@ def draw_new(
     Raises:
         Ended: A signal other than that of Ctrl-C asked the process to end.
     """
-    family = _family(record)
+    family = family_of(record)
     later = f"thalweg best {record.name}{output_flag(directory.parent)} --pictures draws them"
     left = [trial for trial in _kept(record)[:MOST] if not _target(directory, trial).exists()]
     if family.task_type.draw is Task.draw or not left:
@@ -140,10 +141,6 @@ def sentence(drawn: Drawn, uri: str, run: str | None) -> str:
     """Says where the pictures of a trial are; ``run`` is its run in MLflow."""
     where = "and in MLflow" if run else f"not in MLflow, for {uri} does not know the trial"
     return f"trial {drawn.number}: {len(drawn.files)} pictures in {near(drawn.folder)}, {where}"
-
-
-def _family(record: StudyRecord) -> Family:
-    return load_family(str(record.definition["family"]).removeprefix("trainables."))
 
 
 def _kept(record: StudyRecord) -> Sequence[TrialRecord]:

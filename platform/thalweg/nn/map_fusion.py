@@ -140,7 +140,7 @@ class Attention(MapFusion):
     def __init__(self, dim: int, num_maps: int = 2) -> None:
         super().__init__(dim, num_maps)
         self.num_heads = next(heads for heads in (4, 2, 1) if dim % heads == 0)
-        self.modality_tokens = nn.Parameter(0.02 * torch.randn(num_maps, dim))
+        self.modality_tokens = nn.Parameter(torch.randn(num_maps, dim).mul_(0.02))
         self.norm = nn.LayerNorm(dim)
         self.queries_keys_values = nn.Linear(dim, 3 * dim)
         self.output = nn.Linear(dim, dim)

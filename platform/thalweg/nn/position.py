@@ -18,9 +18,12 @@ def sinusoidal(num_positions: int, dim: int) -> Float[Tensor, "position dim"]:
         dim: Width; even.
     """
     half = dim // 2
-    frequency = torch.exp(-math.log(10000.0) * torch.arange(half, dtype=torch.float64) / half)
-    angle = torch.arange(num_positions, dtype=torch.float64)[:, None] * frequency
-    return torch.cat((angle.sin(), angle.cos()), dim=-1).float()
+    # Arithmetic on the meta device, where models are counted and checked, would import torch._dynamo: over a second.
+    steps = torch.arange(half, dtype=torch.float64, device="cpu")
+    frequency = torch.exp(-math.log(10000.0) * steps / half)
+    angle = torch.arange(num_positions, dtype=torch.float64, device="cpu")[:, None] * frequency
+    table = torch.cat((angle.sin(), angle.cos()), dim=-1).float()
+    return table.to(torch.get_default_device())
 
 
 def encode_places(

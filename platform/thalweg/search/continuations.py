@@ -5,8 +5,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from thalweg.search.records import CONFIG, RESUMES
-from thalweg.search.rungs import CONTINUES
+from thalweg.search.records import CONFIG, CONTINUES, RESUMES
 from thalweg.training.places import relative
 
 CRASHES = "crashes"  # user attribute: how often in a row this parameter set crashed its process

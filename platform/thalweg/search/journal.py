@@ -11,8 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from optuna.storages.journal import BaseJournalBackend
-
 from thalweg.errors import StudyError
 from thalweg.files import writing
 from thalweg.lines import append
@@ -32,8 +30,10 @@ _LOST = {  # Optuna's operations that may be skipped without changing the meanin
 _logger = logging.getLogger(__name__)
 
 
-class Journal(BaseJournalBackend):
-    """The backend that Optuna's journal storage reads and appends to.
+class Journal:
+    """What Optuna's journal storage reads and appends to: a `BaseJournalBackend` in all but name.
+
+    It inherits nothing of Optuna's, so that `thalweg.search.store.journal_reader` reads it without importing Optuna.
 
     A line that cannot be read is skipped if that does not change the meaning of the others. Trials are identified by
     the order in which they were created, so a line that may have created one is not skipped.

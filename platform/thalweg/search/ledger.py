@@ -7,9 +7,9 @@ and its parameters go back into the queue: a new trial continues from its checkp
 import math
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,21 @@ import optuna
 from optuna.trial import TrialState
 
 from thalweg.config import FamilyConfig
+from thalweg.contract import Metric
 from thalweg.errors import ConfigError, NonFiniteError, SpaceError, StudyError, ThalwegError
 from thalweg.search import continuations, records
 from thalweg.search.definition import IDENTITY, RECORD, open_study, renew, write_definition
 from thalweg.search.proposed import ProposedTrial
-from thalweg.search.records import CHECKPOINT, CONFIG, FOLDER, OUTCOME, RESUMES, StudyRecord, TrialRecord
+from thalweg.search.records import (
+    CHECKPOINT,
+    CONFIG,
+    FOLDER,
+    METRICS,
+    OUTCOME,
+    RESUMES,
+    StudyRecord,
+    TrialRecord,
+)
 from thalweg.search.sources import Sources
 from thalweg.search.space import Space
 from thalweg.search.storage import Claim, SharedClaim, close_storage, losses, open_storage, tell_waits
@@ -172,6 +182,12 @@ class Ledger:
     def tell_waits(self, tell: Callable[[str], None]) -> None:
         """Calls `tell` with a sentence for people whenever the search waits for the study's database."""
         tell_waits(private_optuna.storage_of(self._study), tell)
+
+    def declare(self, metrics: Sequence[Metric]) -> None:
+        """Records what the family of the study declares, for a look at it that does not import the family."""
+        declared = [asdict(metric) for metric in metrics]
+        if declared != self._study.user_attrs.get(METRICS):
+            self._study.set_user_attr(METRICS, declared)
 
     def close(self) -> None:
         """Releases the study, so that another process may drive it."""

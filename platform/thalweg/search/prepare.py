@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,8 +13,9 @@ import torch
 from thalweg import discovery
 from thalweg.config import FamilyConfig
 from thalweg.contract import Metric, Task
-from thalweg.errors import StudyError, ThalwegError
-from thalweg.files import atomic_folder, refusal
+from thalweg.datasets.catalogue import data_root
+from thalweg.datasets.making import make_world
+from thalweg.errors import StudyError
 from thalweg.search.guard import check_objective, check_protocol
 from thalweg.search.recorded import RecordedTrial
 from thalweg.search.sources import Sources
@@ -23,8 +23,6 @@ from thalweg.search.space import Space, probe
 from thalweg.training.family_code import blaming
 from thalweg.training.protocol import protocol_hash
 from thalweg.training.stream import Layout
-
-DATA_VARIABLE = "THALWEG_DATA"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +33,7 @@ class Prepared:
         space: Search space with the study's settings.
         family: Package of the family.
         metric: The objective.
+        metrics: Everything that the family declares.
         middle: The space's trial in the middle of its ranges, which holds what it asked.
         config: Configuration of that trial, with what it inherits from other studies.
         data_root: Folder of the family's data sets.
@@ -44,16 +43,11 @@ class Prepared:
     space: Space
     family: str
     metric: Metric
+    metrics: tuple[Metric, ...]
     middle: RecordedTrial
     config: FamilyConfig
     data_root: Path
     facts: Mapping[str, str]
-
-
-def data_root(family: discovery.Family, root: Path | None = None) -> Path:
-    """Returns the folder of a family's data sets: below ``root``, ``THALWEG_DATA`` or ``data/``."""
-    base = root or Path(os.environ.get(DATA_VARIABLE, "data"))
-    return base.absolute() / family.name.rpartition(".")[2]
 
 
 def prepare(
@@ -115,6 +109,7 @@ def _prepare(
         space=space,
         family=family.package,
         metric=metric,
+        metrics=task.metrics,
         middle=middle,
         config=config,
         data_root=folder,
@@ -130,40 +125,3 @@ def _inherited(config: FamilyConfig, sources: Sources | None) -> FamilyConfig:
             f"a configuration that starts from other studies needs their folder, got none for {config.starts_from}"
         )
     return config
-
-
-def make_world(
-    family: discovery.Family, folder: Path, dataset: str, tell: Callable[[str], None] = lambda text: None
-) -> Path:
-    """Makes a synthetic data set where it is missing; leaves everything else alone.
-
-    Raises:
-        OutputError: The data folder cannot be written.
-    """
-    target = folder / dataset
-    world = family.worlds.get(dataset)
-    if world is not None and not target.exists():
-        tell(f"making synthetic data set {dataset}, once")
-        write_data_set(target, world.make, tell)
-    return target
-
-
-def write_data_set(
-    target: Path, make: Callable[[Path], None], tell: Callable[[str], None] = lambda text: None
-) -> None:
-    """Makes a synthetic data set; it appears under its name only when complete.
-
-    Raises:
-        OutputError: The data folder cannot be written.
-    """
-    began = time.perf_counter()
-    try:
-        with atomic_folder(target) as draft:
-            make(draft)
-    except OSError as error:
-        if target.exists():  # another process was faster
-            return
-        if isinstance(error, ThalwegError):
-            raise
-        raise refusal("the data folder", target, error, f"set {DATA_VARIABLE} to a folder that is") from error
-    tell(f"made synthetic data set {target.name} in {time.perf_counter() - began:.0f} s: {target}")

@@ -8,8 +8,8 @@ from pathlib import Path
 from thalweg import discovery
 from thalweg.config import FamilyConfig
 from thalweg.contract import Metric
+from thalweg.datasets.making import existing
 from thalweg.errors import ConfigError, ObjectiveError
-from thalweg.search.datasets import existing
 from thalweg.search.space import Space
 from thalweg.study import Study, Trial
 

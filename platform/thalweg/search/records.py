@@ -6,18 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import optuna
-from optuna.trial import FrozenTrial, TrialState
-
-from thalweg.contract import Mode
+from thalweg.contract import Metric, Mode
 from thalweg.errors import StudyError
-from thalweg.search.rungs import CONTINUES
 from thalweg.search.storage import close_storage, open_storage
+from thalweg.search.store import journal_reader
+from thalweg.search.store.journal_reader import StoredStudy, StoredTrial
 from thalweg.study_folder import StudyFolder, checkpoint_name, trial_name
 from thalweg.training.orders import best_of
 from thalweg.training.places import resolve
+
+if TYPE_CHECKING:  # what only looks at a study does not wait for it
+    import optuna
+    from optuna.trial import FrozenTrial
 
 At = Literal["last", "best"]
 """Which evaluation of a trial: its last one, whose value counts for the trial, or its best one."""
@@ -27,14 +29,16 @@ DEFINITION = "thalweg"  # user attribute of an Optuna study
 FOLDER = "folder"  # user attribute of a study in a database: its folder when it last ran
 CONFIG, OUTCOME = "config", "outcome"  # user attributes of an Optuna trial
 CHECKPOINT = "checkpoint"  # user attribute: the trial's own checkpoint, relative to the study's folder
+METRICS = "metrics"  # user attribute of a study: what its family declares
+CONTINUES = "continues"  # user attribute: number of the interrupted trial that this one continues
 RESUMES = "resumes"  # user attribute: the checkpoint from which a continued trial starts
 
-_STATUS: dict[TrialState, RecordStatus] = {
-    TrialState.WAITING: "waiting",
-    TrialState.RUNNING: "running",
-    TrialState.COMPLETE: "complete",
-    TrialState.PRUNED: "pruned",
-    TrialState.FAIL: "failed",
+_STATUS: Mapping[int, RecordStatus] = {  # Optuna's states are whole numbers
+    journal_reader.WAITING: "waiting",
+    journal_reader.RUNNING: "running",
+    journal_reader.COMPLETE: "complete",
+    journal_reader.PRUNED: "pruned",
+    journal_reader.FAIL: "failed",
 }
 
 
@@ -108,11 +112,13 @@ class StudyRecord:
         name: Its name.
         definition: Space, family, metric, mode, samples and settings of its last run.
         trials: All trials in the order of their numbers.
+        metrics: What its family declared when it was last run; empty if an earlier version of Thalweg ran it.
     """
 
     name: str
     definition: Mapping[str, Any] = field(default_factory=dict)
     trials: tuple[TrialRecord, ...] = ()
+    metrics: tuple[Metric, ...] = ()
 
     @property
     def mode(self) -> Mode:
@@ -158,13 +164,17 @@ def read_study(directory: Path, name: str, storage: str | None = None) -> StudyR
         raise StudyError(
             f"a study's folder must hold {journal.name}, got {directory}; name a study that was run"
         )
+    if storage is None:
+        return read(journal_reader.read_journal(journal, name), directory)
+    import optuna
+
     opened = open_storage(directory, storage)
     try:
         study = optuna.load_study(study_name=name, storage=opened)
-        return read(study, directory if storage is None else _home(study, directory))
+        return read(study, _home(study, directory))
     except KeyError:
         known = ", ".join(sorted(optuna.get_all_study_names(opened))) or "none"
-        raise StudyError(f"no study {name!r} in {storage or directory} (found: {known})") from None
+        raise StudyError(f"no study {name!r} in {storage} (found: {known})") from None
     finally:
         close_storage(opened)
 
@@ -175,8 +185,8 @@ def _home(study: optuna.Study, directory: Path) -> Path:
     return Path(known) if known and not StudyFolder(directory).checkpoints.is_dir() else directory
 
 
-def read(study: optuna.Study, directory: Path) -> StudyRecord:
-    """Turns an Optuna study into records.
+def read(study: optuna.Study | StoredStudy, directory: Path) -> StudyRecord:
+    """Turns a study into records.
 
     Args:
         study: The study.
@@ -188,12 +198,14 @@ def read(study: optuna.Study, directory: Path) -> StudyRecord:
     definition = study.user_attrs.get(DEFINITION)
     if definition is None:
         raise StudyError(f"study {study.study_name!r} was not made by thalweg; give this one another name")
-    trials = tuple(record(trial, directory) for trial in study.get_trials(deepcopy=False))
-    return StudyRecord(name=study.study_name, definition=definition, trials=trials)
+    stored = study.trials if isinstance(study, StoredStudy) else study.get_trials(deepcopy=False)
+    trials = tuple(record(trial, directory) for trial in stored)
+    metrics = tuple(Metric(**known) for known in study.user_attrs.get(METRICS, ()))
+    return StudyRecord(name=study.study_name, definition=definition, trials=trials, metrics=metrics)
 
 
-def record(trial: FrozenTrial, directory: Path) -> TrialRecord:
-    """Turns an Optuna trial into a record."""
+def record(trial: FrozenTrial | StoredTrial, directory: Path) -> TrialRecord:
+    """Turns a trial into a record."""
     checkpoint = trial.user_attrs.get(CHECKPOINT, trial.user_attrs.get(RESUMES))
     outcome = trial.user_attrs.get(OUTCOME, {})
     curve = tuple(sorted(trial.intermediate_values.items()))

@@ -183,6 +183,7 @@ def _search(prepared: Prepared, options: Options, listeners: Sequence[Listener])
     ended = StudyEnded(end="failed", reason="the search stopped unexpectedly")
     try:
         ledger.protocol.check(prepared.facts["protocol_hash"])
+        ledger.declare(prepared.metrics)
         if ledger.num_open():
             ended = _run(prepared, options, ledger, broadcast)
         else:

@@ -14,9 +14,8 @@ from optuna.pruners import BasePruner, NopPruner
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
+from thalweg.search.records import CONTINUES
 from thalweg.study import Study
-
-CONTINUES = "continues"  # user attribute: number of the interrupted trial that this one continues
 
 
 class SuccessiveHalving(BasePruner):

@@ -22,7 +22,8 @@ from optuna.samplers import (
 )
 from optuna.trial import FrozenTrial, TrialState
 
-from thalweg.search.rungs import CONTINUES, first_numbers
+from thalweg.search.records import CONTINUES
+from thalweg.search.rungs import first_numbers
 from thalweg.study import SamplerName, Study
 
 

@@ -3,6 +3,8 @@
 One process at a time drives a study. It holds a kernel lock (``flock``), which is released when it dies.
 """
 
+from __future__ import annotations
+
 import logging
 import os
 import shlex
@@ -10,16 +12,16 @@ import socket
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Any
-
-import optuna
-from optuna.storages.journal import JournalStorage
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from thalweg.errors import OutputError, StudyError
 from thalweg.files import LockHeld, lock, writing
-from thalweg.search.database import PatientStorage, open_database, without_password
 from thalweg.search.journal import Journal
 from thalweg.study_folder import StudyFolder
+
+if TYPE_CHECKING:  # what only looks at a study waits for neither
+    import optuna
+    from optuna.storages.journal import BaseJournalBackend, JournalStorage
 
 RUNS = Path("thalweg_runs")
 """Default folder of all studies."""
@@ -136,9 +138,13 @@ def open_storage(directory: Path, url: str | None) -> Any:
     Raises:
         StudyError: The database cannot be reached, or the journal cannot be read.
     """
+    import optuna
+
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # its INFO lines would tear the live display
     if url is None:
         return _open_journal(StudyFolder(directory).journal)
+    from thalweg.search.database import open_database, without_password
+
     try:
         return open_database(url)
     except StudyError:
@@ -165,14 +171,18 @@ def losses(storage: Any) -> tuple[str, ...]:
 
 def tell_waits(storage: Any, tell: Callable[[str], None]) -> None:
     """Calls `tell` with a sentence for people whenever a database is waited for."""
+    from thalweg.search.database import PatientStorage
+
     backend = getattr(storage, "_backend", None)
     if isinstance(backend, PatientStorage):
         backend.patience.tell = tell
 
 
 def _open_journal(file: Path) -> JournalStorage:
+    from optuna.storages.journal import JournalStorage
+
     try:
-        return JournalStorage(Journal(file))
+        return JournalStorage(cast("BaseJournalBackend", Journal(file)))
     except (ValueError, KeyError, AssertionError) as error:
         raise StudyError(
             f"a journal must hold one JSON document per line, got {file}: {error}; "

@@ -8,8 +8,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from thalweg.search import continuations
-from thalweg.search.records import CHECKPOINT, OUTCOME, RESUMES
-from thalweg.search.rungs import CONTINUES
+from thalweg.search.records import CHECKPOINT, CONTINUES, OUTCOME, RESUMES
 from thalweg.search.store import private_optuna
 from thalweg.training.places import relative, resolve
 from thalweg.training.state import FROM_BEFORE, Found, newest_whole

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from thalweg.contract import Exploration
+from thalweg.dataset_contract import Exploration
 from thalweg.errors import ConnectionFailed
 from thalweg.tracking import naming, views
 from thalweg.tracking.address import artifact_folder

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-import trainables
 from thalweg.search.ledger import Ledger
 from thalweg.search.space import Space, load_space
 
@@ -45,19 +44,6 @@ SPACE = '''
         bend = trial.suggest_float("bend", 0.1, 10.0, log=True) if kind == "bent" else 0.0
         return Toy(dataset="none", x=x, width=width, kind=kind, bend=bend)
 '''
-
-
-@pytest.fixture
-def code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The folder of all families, empty; what is imported from it is forgotten after the test."""
-    folder = tmp_path / "code"
-    folder.mkdir()
-    monkeypatch.setattr(trainables, "__path__", [str(folder)])
-    before = set(sys.modules)
-    yield folder
-    for name in set(sys.modules) - before:
-        if name.startswith("trainables."):
-            del sys.modules[name]
 
 
 @pytest.fixture

@@ -15,7 +15,9 @@ from kept import evaluated
 from rich.console import Console
 
 from families.toy.config import Toy
-from thalweg.analysis.studies import export_best, find, show_best
+from thalweg.analysis.best import export_best
+from thalweg.analysis.studies import find
+from thalweg.console.best_view import show_best
 from thalweg.errors import ConfigError, OutputError, StudyError
 from thalweg.search.ledger import Ledger, Proposal, Rejection
 from thalweg.search.prepare import prepare

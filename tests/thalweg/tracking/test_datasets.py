@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from thalweg.contract import Exploration
+from thalweg.dataset_contract import Exploration
 from thalweg.errors import ConnectionFailed
 from thalweg.tracking.datasets import EXPERIMENT, record
 

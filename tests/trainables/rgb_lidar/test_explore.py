@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from thalweg.contract import Exploration
+from thalweg.dataset_contract import Exploration
 from trainables.rgb_lidar.config import CLASSES
 from trainables.rgb_lidar.data import RGBLidarData, open_data
 from trainables.rgb_lidar.explore import explore

@@ -14,7 +14,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from thalweg import cli
+from thalweg.cli.app import app
 from thalweg.errors import ConfigError, DataError, OutputError
 from trainables.water_mae.config import IMAGE_MODALITIES, DataKnobs
 from trainables.water_mae.data import WaterData, open_data
@@ -293,7 +293,7 @@ def _import(archive: Path, root: Path, periods: dict[str, str]) -> list[str]:
     """Runs the command; returns its report."""
     options = [word for name, text in periods.items() for word in ("--option", f"{name}={text}")]
     command = ["data", "import", "monthly-hydrology", str(archive), *options, "--as", "mine"]
-    result = CliRunner().invoke(cli.app, [*command, "--data", str(root)], env={"COLUMNS": "400"})
+    result = CliRunner().invoke(app, [*command, "--data", str(root)], env={"COLUMNS": "400"})
     assert result.exit_code == 0, result.output
     return list(result.output.splitlines())
 

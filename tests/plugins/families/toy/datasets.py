@@ -1,6 +1,6 @@
 """No data sets on disk: the toy family makes its data in memory."""
 
-from thalweg.contract import Source, World
+from thalweg.dataset_contract import PublicDataset, SyntheticDataset
 
-WORLDS: dict[str, World] = {}
-SOURCES: dict[str, Source] = {}
+WORLDS: dict[str, SyntheticDataset] = {}
+SOURCES: dict[str, PublicDataset] = {}

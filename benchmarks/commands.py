@@ -1,0 +1,272 @@
+"""What commands that only look cost, beside the build of an earlier commit, in one run and one environment.
+
+The earlier build is checked out into a temporary folder. Both builds then run each command on the same study, in turn,
+round after round; first their outputs must be equal. Processor time of the child (user + system) is what the goals are
+about, for it is hardly changed by what else the machine does; wall time is told beside it. The interpreter with torch
+imported is a build of its own: `describe` builds a model to count its weights and cannot be quicker.
+
+A second part reads a long journal with Optuna's replay and without, in one process, and checks that the records agree.
+
+Run:  python benchmarks/commands.py [--quick] [--rounds N] [--commit COMMIT] [--json FILE]
+"""
+
+import argparse
+import json
+import os
+import random
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+COMMIT = "1fe89fc"
+STUDY = "quickstart"
+FAMILY = "water_mae"
+COMMANDS = {
+    "--help": ["--help"],
+    "spaces": ["spaces"],
+    "families": ["families"],
+    "studies": ["studies"],
+    "show": ["show", STUDY],
+    "best": ["best", STUDY],
+    "data list": ["data", "list"],
+    "describe": ["describe", FAMILY],
+}
+GOAL = {name: 1 / 3 for name in ("studies", "show", "best", "data list", "describe")}
+EQUAL = ("studies", "data list")
+SAME_NUMBERS = (
+    "show",
+    "best",
+    "describe",
+)  # their tables are laid out otherwise, without other numbers in them
+NUMBER = re.compile(r"\d+\.\d+|\d[\d,]*,\d{3}")
+SPEEDUP = 5.0
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds of one run of a command.
+
+    Attributes:
+        cpu: Of the processor, in the process and its children.
+        wall: Of the clock.
+    """
+
+    cpu: float
+    wall: float
+
+
+@contextmanager
+def checked_out(commit: str) -> Iterator[Path]:
+    """Yields a folder with the files of a commit; takes it away afterwards."""
+    with tempfile.TemporaryDirectory(prefix="thalweg-") as folder:
+        target = Path(folder) / "build"
+        git = ["git", "-C", str(ROOT), "worktree"]
+        subprocess.run([*git, "add", "--quiet", "--detach", str(target), commit], check=True)
+        try:
+            yield target
+        finally:
+            subprocess.run([*git, "remove", "--force", str(target)], check=True)
+
+
+def write_study(output: Path, num_trials: int) -> None:
+    """Leaves a study with baselines in a folder, as a search of so many trials would; nothing is trained."""
+    from thalweg.discovery import load_family
+    from thalweg.search.ledger import Ledger, Proposal
+    from thalweg.search.space import load_space
+    from thalweg.study_folder import StudyFolder
+    from thalweg.training import baselines
+    from thalweg.training.orders import Report
+
+    space = load_space(STUDY).with_settings(num_trials=num_trials, sampler="random", scheduler="none")
+    metrics = load_family(FAMILY).task_type.metrics
+    draw = random.Random(0)
+    ledger = Ledger.open(output / STUDY, STUDY, space)
+    ledger.declare(metrics)
+    for number in range(num_trials):
+        proposal = ledger.ask()
+        assert isinstance(proposal, Proposal)
+        for samples in space.study.evaluations[: 2 if number % 3 else None]:
+            values = {metric.name: draw.uniform(0.1, 0.9) for metric in metrics}
+            final = samples == space.study.samples
+            value = values[space.study.metric]
+            ledger.report(
+                number,
+                Report(
+                    samples=samples,
+                    samples_seen=samples,
+                    value=value,
+                    metrics=values,
+                    facts={"protocol_hash": "p"},
+                    done=final,
+                ),
+            )
+        if number % 3:
+            ledger.prune(number)
+        else:
+            ledger.complete(number)
+    ledger.close()
+    known = {name: {metric.name: draw.uniform(0.1, 0.9) for metric in metrics} for name in ("ridge", "mean")}
+    baselines.write_once(StudyFolder(output / STUDY).checkpoints, known)
+
+
+def run(words: Sequence[str], root: Path, folder: Path) -> tuple[str, Cost]:
+    """Runs Python with a build on its path; returns what it printed, and its cost."""
+    path = os.pathsep.join(map(str, (root / "platform", root)))
+    environment = os.environ | {"PYTHONPATH": path, "COLUMNS": "120", "OMP_NUM_THREADS": "1"}
+    began = time.perf_counter()
+    with tempfile.TemporaryFile("w+") as printed:
+        child = subprocess.Popen([sys.executable, *words], cwd=folder, env=environment, stdout=printed)
+        _, status, used = os.wait4(child.pid, 0)
+        wall = time.perf_counter() - began
+        child.returncode = os.waitstatus_to_exitcode(status)
+        if child.returncode:
+            raise SystemExit(f"{' '.join(words)} of {root} ended with code {child.returncode}")
+        printed.seek(0)
+        return printed.read(), Cost(used.ru_utime + used.ru_stime, wall)
+
+
+def check_equal(builds: Mapping[str, Path], folder: Path) -> None:
+    """Ends the benchmark if two builds print something else."""
+    for name in (*EQUAL, *SAME_NUMBERS):
+        words = ["-m", "thalweg", *COMMANDS[name]]
+        before, now = (run(words, builds[build], folder)[0] for build in ("before", "now"))
+        new = set(NUMBER.findall(now)) - set(NUMBER.findall(before))
+        if new or (name in EQUAL and before != now):
+            raise SystemExit(f"{name} prints something else ({', '.join(new)}):\n{before}\n{now}")
+
+
+def measure(builds: Mapping[str, Path], folder: Path, rounds: int) -> dict[tuple[str, str], list[Cost]]:
+    """Runs every command of every build in turn."""
+    costs: dict[tuple[str, str], list[Cost]] = defaultdict(list)
+    for _ in range(rounds):
+        for name, words in COMMANDS.items():
+            for build, root in builds.items():
+                costs[build, name].append(run(["-m", "thalweg", *words], root, folder)[1])
+        costs["torch", "import"].append(run(["-c", "import torch"], ROOT, folder)[1])
+    return costs
+
+
+def write_long_journal(file: Path, num_trials: int) -> None:
+    """Writes a journal of trials with 8 evaluations each, in Optuna's operations."""
+    asked = json.dumps(
+        {"name": "FloatDistribution", "attributes": {"step": None, "low": 0.0, "high": 1.0, "log": False}}
+    )
+    moment = {"datetime_start": "2026-01-01T00:00:00.000000"}
+    definition = {"mode": "min", "metric": "loss"}
+    logs: list[dict[str, Any]] = [
+        {"op_code": 0, "study_name": "s", "directions": [1]},
+        {"op_code": 2, "study_id": 0, "user_attr": {"thalweg": definition}},
+    ]
+    for number in range(num_trials):
+        of = {"trial_id": number}
+        logs.append({"op_code": 4, "study_id": 0} | moment)
+        for name in ("lr", "width", "depth", "dropout"):
+            answer = {"param_name": name, "param_value_internal": 0.5, "distribution": asked}
+            logs.append({"op_code": 5} | of | answer)
+        logs.append({"op_code": 8} | of | {"user_attr": {"config": {"model": {"width": 8, "depth": 2}}}})
+        for step in range(1, 9):
+            logs.append({"op_code": 7} | of | {"step": step, "intermediate_value": 1 / step})
+        logs.append(
+            {"op_code": 8} | of | {"user_attr": {"outcome": {"samples": 8, "metrics": {"loss": 0.125}}}}
+        )
+        ended = {"state": 1, "values": [0.125], "datetime_complete": "2026-01-01T00:01:00.000000"}
+        logs.append({"op_code": 6} | of | ended)
+    file.write_text("".join(json.dumps(log | {"worker_id": "w"}) + "\n" for log in logs))
+
+
+def read_long(folder: Path, rounds: int) -> tuple[float, float]:
+    """Returns the processor seconds of reading a long journal with and without Optuna."""
+    import optuna
+
+    from thalweg.search.records import read, read_study
+    from thalweg.search.storage import open_storage
+
+    theirs: list[float] = []
+    ours: list[float] = []
+    for _ in range(rounds):
+        began = time.process_time()
+        expected = read(optuna.load_study(study_name="s", storage=open_storage(folder, None)), folder)
+        theirs.append(time.process_time() - began)
+        began = time.process_time()
+        found = read_study(folder, "s")
+        ours.append(time.process_time() - began)
+        if found != expected:
+            raise SystemExit("the records of a long journal differ")
+    return statistics.median(theirs), statistics.median(ours)
+
+
+def figures(
+    costs: Mapping[tuple[str, str], list[Cost]], long: tuple[float, float], trials: int
+) -> list[dict[str, Any]]:
+    """Returns the figures, those with a goal first."""
+    cpu = {key: statistics.median(cost.cpu for cost in found) for key, found in costs.items()}
+    wall = {key: statistics.median(cost.wall for cost in found) for key, found in costs.items()}
+    rows: list[dict[str, Any]] = []
+
+    def row(name: str, value: float, unit: str, goal: str | None = None, met: bool | None = None) -> None:
+        rows.append({"name": name, "value": round(value, 4), "unit": unit, "goal": goal, "met": met})
+
+    for name in COMMANDS:
+        share = cpu["now", name] / cpu["before", name]
+        met = share <= GOAL[name] if name in GOAL else None
+        goal = f"<= {GOAL[name]:.3f}" if name in GOAL else None
+        row(f"{name}: processor time, share of {COMMIT}'s", share, "1", goal, met)
+    speedup = long[0] / long[1]
+    row(
+        f"journal of {trials:,} trials: Optuna's replay over ours",
+        speedup,
+        "1",
+        f">= {SPEEDUP:g}",
+        speedup >= SPEEDUP,
+    )
+    row(
+        f"describe: import of torch alone, share of {COMMIT}'s",
+        cpu["torch", "import"] / cpu["before", "describe"],
+        "1",
+    )
+    for name in COMMANDS:
+        for build in ("before", "now"):
+            row(f"{name}, {build}: processor", cpu[build, name], "s")
+            row(f"{name}, {build}: wall", wall[build, name], "s")
+    return rows
+
+
+def main() -> None:
+    """Measures both builds in turn and prints the figures."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="one round, a short study")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--commit", default=COMMIT, help="the earlier build")
+    parser.add_argument("--json", type=Path, help="write the figures here")
+    args = parser.parse_args()
+    rounds, trials, long_trials = (1, 12, 1000) if args.quick else (args.rounds, 60, 10_000)
+    with checked_out(args.commit) as before, tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_study(folder / "thalweg_runs", trials)
+        builds = {"before": before, "now": ROOT}
+        check_equal(builds, folder)
+        costs = measure(builds, folder, rounds)
+        (folder / "long").mkdir()
+        write_long_journal(folder / "long" / "journal.log", long_trials)
+        rows = figures(costs, read_long(folder / "long", min(rounds, 3)), long_trials)
+    for row in rows:
+        verdict = "" if row["met"] is None else f"  goal {row['goal']}: {'met' if row['met'] else 'MISSED'}"
+        print(f"{row['name']:<62} {row['value']:>10.4g} {row['unit']}{verdict}")
+    if args.json:
+        args.json.write_text(json.dumps({"figures": rows}, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""Trials beside the baselines: the best baseline by each metric, and whether a trial wins or loses there."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from thalweg.contract import Metric, Mode
+
+WIN, LOSS, TIE = "+", "-", "="
+"""Plain characters, which need no colour."""
+
+
+@dataclass(frozen=True)
+class BestBaseline:
+    """The best baseline by one metric.
+
+    Attributes:
+        name: The baseline.
+        value: What it reaches.
+        mode: Whether smaller or larger is better.
+    """
+
+    name: str
+    value: float
+    mode: Mode
+
+    def mark(self, value: float | None) -> str:
+        """Returns whether a trial's value is better, worse or equal; nothing if it has none."""
+        if value is None or math.isnan(value):
+            return ""
+        if value == self.value:
+            return TIE
+        return WIN if (value > self.value) == (self.mode == "max") else LOSS
+
+
+class Comparison:
+    """Baselines to compare trials with.
+
+    Args:
+        baselines: Metrics of each baseline.
+        metrics: What the family declares.
+        objective: Name of the study's metric.
+        mode: Its direction; that of others is declared.
+    """
+
+    def __init__(
+        self,
+        baselines: Mapping[str, Mapping[str, float]],
+        metrics: Sequence[Metric],
+        objective: str,
+        mode: Mode,
+    ) -> None:
+        self.baselines = baselines
+        self.objective = objective
+        self._modes: dict[str, Mode] = {metric.name: metric.mode for metric in metrics} | {objective: mode}
+
+    def best(self, metric: str) -> BestBaseline | None:
+        """Returns the best baseline by a metric; None if no baseline has it."""
+        mode = self._modes.get(metric)
+        found = self.ordered(metric)
+        return BestBaseline(*found[0], mode) if mode and found else None
+
+    def ordered(self, metric: str) -> list[tuple[str, float]]:
+        """Returns the baselines that have a metric with their values, the best first."""
+        known = {name: values[metric] for name, values in self.baselines.items() if _has(values, metric)}
+        return sorted(known.items(), key=lambda item: item[1], reverse=self._modes.get(metric) == "max")
+
+    def unbeaten(self, value: float) -> list[str]:
+        """Names the baselines that are as good by the objective as a value, or better, the best first."""
+        sign = -1.0 if self._modes[self.objective] == "max" else 1.0
+        return [name for name, other in self.ordered(self.objective) if sign * other <= sign * value]
+
+
+def _has(values: Mapping[str, float], metric: str) -> bool:
+    return not math.isnan(values.get(metric, math.nan))

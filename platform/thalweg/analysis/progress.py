@@ -1,0 +1,222 @@
+"""Where a search stands, computed from its events: what every view of a running search shows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from thalweg.analysis.comparison import BestBaseline, Comparison
+from thalweg.events import (
+    BaselineEvaluated,
+    Event,
+    StudyEnded,
+    StudyStarted,
+    TrialEnded,
+    TrialProgress,
+    TrialStarted,
+)
+from thalweg.search.records import TrialRecord, ranking
+
+
+@dataclass
+class Running:
+    """A trial that a lane trains now.
+
+    Attributes:
+        number: Number within the study.
+        params: What the space asked.
+        began: When a lane took it up, on the standing's clock.
+        samples: Samples at the last evaluation.
+        curve: The objective at each evaluation.
+        trained: Whether it was evaluated in this session; a continued trial inherits its curve.
+        inherited: Samples that it inherits with the curve.
+    """
+
+    number: int
+    params: Mapping[str, Any]
+    began: float
+    samples: int = 0
+    curve: list[float] = field(default_factory=list)
+    trained: bool = False
+    inherited: int = 0
+
+    @property
+    def own(self) -> int:
+        """Samples trained in this session."""
+        return self.samples - self.inherited
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best complete trial."""
+
+    number: int
+    value: float
+    params: Mapping[str, Any]
+
+
+class Standing:
+    """Counts, best trial, progress and time left of a search.
+
+    Args:
+        earlier: Trials of earlier sessions of the study, which no event tells.
+        clock: Seconds that only rise.
+
+    Attributes:
+        study: The study as it started; None before that.
+        ended: How the search ended; None before that.
+        running: Trials in training by number.
+        counts: Trials that ended as complete, pruned and failed, those of earlier sessions included.
+        reasons: Why trials failed.
+        num_interrupted: Trials that were stopped with the search; they are continued with it.
+        baselines: The objective of each baseline.
+        best: The best complete trial.
+    """
+
+    def __init__(
+        self, earlier: Sequence[TrialRecord] = (), clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._clock = clock
+        self._began = clock()
+        self._earlier = earlier
+        self._seconds: list[float] = []  # of trials that ended in this session
+        self.study: StudyStarted | None = None
+        self.ended: StudyEnded | None = None
+        self.running: dict[int, Running] = {}
+        self.counts = {"complete": 0, "pruned": 0, "failed": 0}
+        self.num_interrupted = 0
+        self.baselines: dict[str, float] = {}
+        self.best: Best | None = None
+        self.any_trained = False
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds of this session."""
+        return self._clock() - self._began
+
+    def since(self, moment: float) -> float:
+        """Returns the seconds since a moment of this standing's clock."""
+        return self._clock() - moment
+
+    @property
+    def num_ended(self) -> int:
+        """Trials of the study that have ended for good."""
+        return sum(self.counts.values())
+
+    @property
+    def progress(self) -> float:
+        """Share of the study that is done, in [0, 1].
+
+        Counted in trials, for early stopping makes the samples that will be used unknowable; a running trial
+        counts by the share of its budget.
+        """
+        if self.study is None:
+            return 0.0
+        shares = sum(trial.samples / self.study.samples for trial in self.running.values())
+        return min(1.0, (self.num_ended + shares) / self.study.num_trials)
+
+    def seconds_left(self) -> tuple[float, bool] | None:
+        """Estimates the seconds to the end of the study; None while nothing is known.
+
+        Returns:
+            The seconds, and whether they are an upper bound: until a trial has ended, early stopping unknown.
+        """
+        if self.study is None or not self.any_trained:
+            return None
+        lanes = max(1, len(self.running), self.study.num_lanes)
+        now = self._clock()
+        waiting = max(0, self.study.num_trials - self.num_ended - len(self.running))
+        if self._seconds:
+            mean = sum(self._seconds) / len(self._seconds)
+            left = [self._seconds_left(trial, mean) for trial in self.running.values()]
+            return max([(sum(left) + waiting * mean) / lanes, *left]), False
+        rates = [(now - t.began) / t.own for t in self.running.values() if t.own and t.trained]
+        if not rates:
+            return None
+        samples = sum(self.study.samples - t.samples for t in self.running.values())
+        return (samples + waiting * self.study.samples) * max(rates) / lanes, True
+
+    def _seconds_left(self, trial: Running, mean: float) -> float:
+        """Takes a trial to be like the others, until it has survived them: then it will probably finish."""
+        spent = self._clock() - trial.began
+        if spent < mean or not (trial.own and self.study):
+            return max(0.0, mean - spent)
+        return spent / trial.own * max(0, self.study.samples - trial.samples)
+
+    def leader(self) -> Running | None:
+        """Returns the running trial with the best last value; None before there is one."""
+        curved = [trial for trial in self.running.values() if trial.curve]
+        return min(curved, key=lambda trial: self._loss(trial.curve[-1])) if curved else None
+
+    def best_baseline(self) -> BestBaseline | None:
+        """Returns the best baseline by the objective; None before one is known."""
+        return None if self.study is None else self._comparison().best(self.study.metric)
+
+    def known_baselines(self) -> list[tuple[str, float]]:
+        """Returns the baselines with their objective, the best first; none before one is known."""
+        return [] if self.study is None else self._comparison().ordered(self.study.metric)
+
+    def _comparison(self) -> Comparison:
+        assert self.study is not None
+        metric, mode = self.study.metric, self.study.mode
+        values = {name: {metric: value} for name, value in self.baselines.items()}
+        return Comparison(values, (), metric, "min" if mode == "min" else "max")
+
+    def observe(self, event: Event) -> bool:
+        """Takes an event in; returns whether it brought a new best trial."""
+        if isinstance(event, StudyStarted):
+            self.study = event
+            self._recall()
+        elif isinstance(event, StudyEnded):
+            self.ended = event
+        elif isinstance(event, BaselineEvaluated) and self.study is not None:
+            self.baselines[event.name] = event.metrics.get(self.study.metric, float("nan"))
+        elif isinstance(event, TrialStarted):
+            self.running[event.number] = Running(event.number, event.params, self._clock())
+        elif isinstance(event, TrialProgress):
+            self._progress(event)
+        elif isinstance(event, TrialEnded):
+            return self._end(event)
+        return False
+
+    def _recall(self) -> None:
+        assert self.study is not None
+        for trial in self._earlier:
+            if trial.status in self.counts and not trial.interrupted:
+                self.counts[trial.status] += 1
+        for trial in ranking(self._earlier, "min" if self.study.mode == "min" else "max")[:1]:
+            if trial.value is not None:
+                self.best = Best(trial.number, trial.value, trial.params)
+
+    def _progress(self, event: TrialProgress) -> None:
+        trial = self.running[event.number]
+        trial.samples = event.samples
+        trial.curve.append(event.value)
+        if event.timings:
+            if not trial.trained:  # before it came the start of a lane, which is no part of a trial's pace
+                spent = sum(event.timings.values())
+                trial.began = max(trial.began, self._clock() - spent)
+            trial.trained = self.any_trained = True
+        elif not trial.trained:
+            trial.inherited = event.samples
+
+    def _end(self, event: TrialEnded) -> bool:
+        trial = self.running.pop(event.number, None)
+        if event.interrupted:
+            self.num_interrupted += 1
+            return False
+        self.counts[event.status] += 1
+        if trial is not None and trial.trained:
+            self._seconds.append(self._clock() - trial.began)
+        better = event.value is not None and (
+            self.best is None or self._loss(event.value) < self._loss(self.best.value)
+        )
+        if event.status != "complete" or event.value is None or not better:
+            return False
+        self.best = Best(event.number, event.value, trial.params if trial else {})
+        return True
+
+    def _loss(self, value: float) -> float:
+        return value if self.study is not None and self.study.mode == "min" else -value

@@ -1,0 +1,82 @@
+"""The command line as a whole: which commands there are, and how one ends.
+
+What a command needs is imported when it runs, so that ``thalweg --help`` answers at once: torch, Ray, Optuna
+and MLflow take seconds.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from thalweg.cli import data, look, results, search, train
+from thalweg.errors import ThalwegError
+from thalweg.files import is_full_disk
+from thalweg.lanes.interruption import ending_raises, signal_of
+
+
+class Commands(TyperGroup):
+    """Reports what a user can mend in one line; any other error keeps its traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs a command; exit code 2 for a user's error, 130 after Ctrl-C, 143 after SIGTERM."""
+        try:
+            with ending_raises():
+                return super().invoke(ctx)
+        except ThalwegError as error:
+            print(f"error: {error}", file=sys.stderr)
+            raise typer.Exit(2) from None
+        except KeyboardInterrupt as error:
+            print("stopped", file=sys.stderr)
+            raise typer.Exit(128 + signal_of(error)) from None
+        except Exception as error:
+            if not is_full_disk(error):
+                raise
+            text = f"error: a disk must have space, got {error}; free some and run the same command again"
+            print(text, file=sys.stderr)
+            raise typer.Exit(2) from None
+
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+data_app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
+app.add_typer(data_app, name="data", help="Make, import and list data sets.", rich_help_panel="Look around")
+
+
+@app.callback()
+def thalweg() -> None:
+    """Searches the hyperparameters of multimodal geoscience models, on a laptop or a Ray cluster.
+
+    Start with `thalweg search quickstart`; then `thalweg ui`.
+    """
+
+
+_PANELS: Mapping[str, Sequence[Callable[..., None]]] = {
+    "Search": (search.search, train.train, results.best, results.ui, results.show),
+    "Look around": (look.studies, look.spaces, look.families, look.describe),
+}
+_DATA: Mapping[str, Callable[..., None]] = {
+    "list": data.list_data,
+    "make": data.make_data,
+    "show": data.show_data,
+    "import": data.import_data,
+}
+for _panel, _commands in _PANELS.items():
+    for _command in _commands:
+        app.command(rich_help_panel=_panel)(_command)
+for _name, _command in _DATA.items():
+    data_app.command(_name)(_command)
+
+
+def main() -> None:
+    """Runs the command that was typed."""
+    app()

@@ -1,0 +1,100 @@
+"""Commands about data sets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from thalweg.cli.options import RUNS, Data, Output, Tracking, assignments, teller, terminal
+from thalweg.errors import ConfigError
+
+
+def list_data(data: Data = None) -> None:
+    """Lists the data sets of all families, those that exist and those that could."""
+    from thalweg.console import listings
+    from thalweg.datasets.catalogue import data_sets
+
+    terminal().print(listings.data_sets(data_sets(data)))
+
+
+def make_data(
+    family: Annotated[str, typer.Argument(help="A family with synthetic data sets.")],
+    world: Annotated[str | None, typer.Argument(help="One of them. \\[default: all]")] = None,
+    option: Annotated[list[str] | None, typer.Option(help="An option of the world as name=value.")] = None,
+    name: Annotated[str | None, typer.Option("--as", help="Name of a data set with options.")] = None,
+    data: Data = None,
+) -> None:
+    """Makes synthetic data sets, in the layout and with the irregularities of the real ones.
+
+    Example: `thalweg data make rgb_lidar default --option difficulty=0.5 --as easy`
+
+    `thalweg describe FAMILY` explains the options.
+    """
+    from thalweg.datasets.making import make, make_variant
+
+    tell = teller(terminal())
+    if not (option or name):
+        made = make(family, world, data, tell)
+    elif world and name:
+        made = [make_variant(family, world, name, assignments(option or []), data, tell)]
+    else:
+        raise ConfigError(
+            "a world with options must be named and get a name of its own, "
+            f"got {world or 'all worlds'} and {name or 'no name'}; add --as NAME"
+        )
+    for folder in made:
+        tell(str(folder))
+
+
+def show_data(
+    family: Annotated[str, typer.Argument(help="A family that shows its data.")],
+    dataset: Annotated[
+        str | None, typer.Argument(help="A data set. \\[default: the first synthetic one]")
+    ] = None,
+    fiftyone: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Write it into FiftyOne under this name instead.")
+    ] = None,
+    output: Output = RUNS,
+    data: Data = None,
+    tracking_uri: Tracking = None,
+) -> None:
+    """Shows a data set: counts, pictures, tables and one page that needs no network, in a folder and in MLflow.
+
+    Example: `thalweg data show rgb_lidar tiny`, then `thalweg ui`
+    """
+    from thalweg.datasets.showing import export_fiftyone, show
+    from thalweg.tracking.address import check_tracking, default_uri
+    from thalweg.tracking.datasets import EXPERIMENT, record
+
+    tell = teller(terminal())
+    if fiftyone is not None:
+        tell(export_fiftyone(family, dataset, fiftyone, output, data, tell))
+        return
+    uri = tracking_uri or default_uri()
+    check_tracking(uri)
+    shown = show(family, dataset, output, data, tell)
+    tell(f"{shown.found.report}\n\npage    {shown.page}\nfolder  {shown.folder}")
+    record(uri, shown.name, shown.folder, shown.found)
+    tell(f"MLflow  {uri}, experiment {EXPERIMENT}, run {shown.name}: thalweg ui")
+
+
+def import_data(
+    source: Annotated[str, typer.Argument(help="A public data set; `thalweg data list` names them.")],
+    folder: Annotated[Path, typer.Argument(help="Folder with the files as they were downloaded.")],
+    option: Annotated[list[str] | None, typer.Option(help="An option of the source as name=value.")] = None,
+    name: Annotated[str | None, typer.Option("--as", help="Name of the new data set.")] = None,
+    data: Data = None,
+) -> None:
+    """Turns a public data set into the layout of its family, and says what is observed and what derived.
+
+    Example: `thalweg data import gb-hydrology DOWNLOADS/gb_hydrology --option catchments=100 --as gb-small`
+
+    `thalweg describe FAMILY` explains the options.
+    """
+    from thalweg.datasets.importing import import_source
+
+    tell = teller(terminal())
+    target, report = import_source(source, folder, name=name, options=assignments(option or []), root=data)
+    tell(f"{report}\n{target}")

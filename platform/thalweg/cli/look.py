@@ -1,0 +1,46 @@
+"""Commands that show what there is: studies, spaces, families."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from thalweg.cli.options import RUNS, Output, terminal
+
+
+def studies(output: Output = RUNS) -> None:
+    """Lists the studies that were run here. Next: `thalweg best STUDY`."""
+    from thalweg.console import listings
+
+    terminal().print(listings.studies(output))
+
+
+def spaces() -> None:
+    """Lists the search spaces. Next: `thalweg search SPACE`."""
+    from thalweg.console import listings
+
+    terminal().print(listings.spaces())
+
+
+def families() -> None:
+    """Lists the model families. Next: `thalweg describe FAMILY`."""
+    from thalweg.console import listings
+
+    terminal().print(listings.families())
+
+
+def describe(
+    family: Annotated[
+        str, typer.Argument(metavar="FAMILY", help="A folder in trainables/, or a dotted name.")
+    ],
+    preset: Annotated[str | None, typer.Option(help="Named configuration whose values are shown.")] = None,
+) -> None:
+    """Describes a family: every knob, the parameters of each part, metrics and data sets.
+
+    Example: `thalweg describe water_mae --preset tiny`
+    """
+    from thalweg.console.describe import show_family
+    from thalweg.discovery import load_family
+
+    show_family(load_family(family), preset, terminal())

@@ -1,0 +1,54 @@
+"""What several commands share: their options, the terminal, and what is read of ``name=value``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from thalweg.errors import ConfigError
+from thalweg.tracking.address import DEFAULT_TRACKING_URI
+
+Space = Annotated[str, typer.Argument(metavar="SPACE", help="A file in search_spaces/, or a dotted name.")]
+Output = Annotated[Path, typer.Option(help="Folder of all studies.")]
+Data = Annotated[Path | None, typer.Option(help="Folder of all data. \\[default: $THALWEG_DATA, or data]")]
+Storage = Annotated[
+    str | None, typer.Option(help="Database of the study instead of a file, as SQLAlchemy URL.")
+]
+Tracking = Annotated[
+    str | None,
+    typer.Option(help=f"Where MLflow records. \\[default: $MLFLOW_TRACKING_URI, or {DEFAULT_TRACKING_URI}]"),
+]
+Lanes = Annotated[int | None, typer.Option(min=1, help="Trials that train at the same time.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Processes that train one trial together.")]
+Gpus = Annotated[float | None, typer.Option(min=0, help="GPUs of each worker.")]
+TakeOver = Annotated[bool, typer.Option("--take-over", help="Continue a shared study whose machine is gone.")]
+StudyName = Annotated[str | None, typer.Option(help="Name of the study. \\[default: the space's name]")]
+Plain = Annotated[bool, typer.Option("--plain", help="One line per event instead of a live view.")]
+RUNS = Path("thalweg_runs")
+
+
+def terminal() -> Console:
+    """Returns the terminal; silent on all but the first of several workers."""
+    return Console(quiet=os.environ.get("RANK", "0") != "0", highlight=False)
+
+
+def teller(console: Console) -> Callable[[str], None]:
+    """Returns what prints a sentence as it is."""
+    return lambda text: console.print(text, markup=False, soft_wrap=True)
+
+
+def assignments(values: list[str]) -> dict[str, str]:
+    """Reads ``name=value`` options.
+
+    Raises:
+        ConfigError: One is something else.
+    """
+    pairs = [value.partition("=") for value in values]
+    if broken := [name for name, sign, _ in pairs if not (name and sign)]:
+        raise ConfigError(f"an option must be name=value, got {broken[0]!r}")
+    return {name.strip(): value for name, _, value in pairs}

@@ -1,0 +1,117 @@
+"""Commands that show what studies found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from thalweg.cli.options import RUNS, Data, Output, Storage, Tracking, teller, terminal
+from thalweg.errors import ConfigError
+
+
+def best(
+    study: Annotated[
+        str, typer.Argument(metavar="STUDY", help="Name of a study; `thalweg studies` lists them.")
+    ],
+    output: Output = RUNS,
+    storage: Storage = None,
+    data: Data = None,
+    export: Annotated[Path | None, typer.Option(help="Write the model to this file.")] = None,
+    part: Annotated[
+        str | None, typer.Option(help="Export this part: `encoders` of water_mae, `images` of rgb_lidar.")
+    ] = None,
+    pictures: Annotated[
+        bool, typer.Option("--pictures", help="Draw what the best trials do, also into MLflow.")
+    ] = False,
+    test: Annotated[
+        bool, typer.Option("--test", help="Evaluate it and baselines on the test split, also into MLflow.")
+    ] = False,
+    at: Annotated[
+        Literal["last", "best"], typer.Option(help="Evaluation whose weights --export and --test take.")
+    ] = "last",
+    tracking_uri: Tracking = None,
+) -> None:
+    """Shows the best trial of a study: metrics, configuration, checkpoint, and the command to train it again.
+
+    Example: `thalweg best quickstart --export best.pt --test --pictures`
+
+    The value of a trial is that of its last evaluation; where an earlier one was better, its weights are kept too.
+    The exported file holds weights, configuration and what is needed of the data: `torch.load("best.pt",
+    weights_only=True)`; `thalweg.training.exported.load` builds the model from it. Pictures are those of all complete
+    trials whose checkpoint is kept.
+    """
+    from thalweg.analysis import held_out, studies
+    from thalweg.analysis.best import export_best
+    from thalweg.analysis.pictures import draw_best, sentence
+    from thalweg.console import best_view
+    from thalweg.tracking import pictures as shelf
+    from thalweg.tracking.address import check_tracking, default_uri
+
+    _goes_somewhere(at, part, export, test)
+    console = terminal()
+    tell = teller(console)
+    record = studies.find(output, study, storage)
+    written = None if export is None else export_best(record, export, data, at, part)
+    best_view.show_best(record, output / study, console)
+    if written is not None:
+        tell(best_view.export_sentence(written))
+    uri = tracking_uri or default_uri()
+    if test or pictures:
+        check_tracking(uri)
+    directory = (output / study).absolute()
+    for drawn in draw_best(record, directory, data) if pictures else ():
+        if drawn.trouble:
+            tell(f"trial {drawn.number} has no pictures: {drawn.trouble}")
+            continue
+        run = shelf.record(uri, study, directory, drawn.number, drawn.folder)
+        tell(sentence(drawn, uri, run))
+    if test:
+        found = held_out.evaluate_best(record, data, at)
+        best_view.show_held_out(record, found, console)
+        tell(held_out.track(record, found, directory, uri))
+
+
+def _goes_somewhere(at: str, part: str | None, export: Path | None, test: bool) -> None:
+    if at == "best" and export is None and not test:
+        raise ConfigError("--at chooses the weights of --export and --test, got neither; add one of them")
+    if part is not None and export is None:
+        raise ConfigError(
+            f"a part of the best model must have a file to go to, got {part!r}; add --export FILE"
+        )
+
+
+def ui(
+    tracking_uri: Tracking = None,
+    port: Annotated[int, typer.Option(help="Port on this machine.")] = 5000,
+) -> None:
+    """Opens MLflow's pages on this machine, to compare the trials of all studies.
+
+    Example: `thalweg ui`, then http://127.0.0.1:5000 in a browser. Ctrl-C stops it.
+    """
+    from thalweg.tracking.address import default_uri
+    from thalweg.tracking.ui import serve_ui
+
+    serve_ui(tracking_uri or default_uri(), port=port, say=teller(terminal()))
+
+
+def show(
+    study: Annotated[list[str], typer.Argument(metavar="STUDY...", help="Names of studies.")],
+    by: Annotated[
+        list[str] | None, typer.Option(help="Group trials by a parameter or knob; repeat it for several.")
+    ] = None,
+    output: Output = RUNS,
+    storage: Storage = None,
+) -> None:
+    """Shows what studies found, without running anything: their leaderboards, or means over groups of trials.
+
+    Example: `thalweg show rgb_lidar_fusion_seeds --by fusion`
+    """
+    from thalweg.analysis import leaderboard, studies
+    from thalweg.console import board
+
+    console = terminal()
+    for name in study:
+        found = leaderboard.of_study(studies.find(output, name, storage), output / name)
+        board.show(found, console, by or ())

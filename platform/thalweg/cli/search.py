@@ -1,0 +1,87 @@
+"""The command that searches a space."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from thalweg.cli.options import (
+    RUNS,
+    Data,
+    Gpus,
+    Lanes,
+    Output,
+    Plain,
+    Space,
+    Storage,
+    StudyName,
+    TakeOver,
+    Tracking,
+    Workers,
+    teller,
+    terminal,
+)
+
+
+def search(
+    space: Space,
+    study: StudyName = None,
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="Trials, those of earlier sessions included.")
+    ] = None,
+    lanes: Lanes = None,
+    workers: Workers = None,
+    gpus: Gpus = None,
+    output: Output = RUNS,
+    data: Data = None,
+    tracking_uri: Tracking = None,
+    address: Annotated[str | None, typer.Option(help="Ray cluster; `auto` finds this machine's.")] = None,
+    storage: Storage = None,
+    take_over: TakeOver = False,
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for resources.")] = 30.0,
+    plain: Plain = False,
+    pictures: Annotated[bool, typer.Option(help="Draw what the best trials do, in the end.")] = True,
+) -> None:
+    """Searches a space, shows it live, and ends with a leaderboard: `thalweg search quickstart`.
+
+    The same command again continues a study that was stopped; `--trials` with a larger number prolongs one
+    that is complete. Ctrl-C lets each running trial reach its next evaluation, twice stops at once.
+
+    Next: `thalweg ui`, `thalweg best STUDY`.
+    """
+    from thalweg.analysis import leaderboard, next_steps, studies
+    from thalweg.analysis.pictures import draw_new
+    from thalweg.console import board
+    from thalweg.console.live import make_view
+    from thalweg.events import Notice
+    from thalweg.search import run
+    from thalweg.search.prepare import prepare
+    from thalweg.search.space import load_space
+    from thalweg.tracking.address import check_tracking, default_uri
+    from thalweg.tracking.recorder import MLflowRecorder
+
+    console = terminal()
+    uri = tracking_uri or default_uri()
+    check_tracking(uri)
+    chosen = load_space(space).with_settings(
+        num_trials=trials, num_lanes=lanes, num_workers=workers, gpus_per_worker=gpus
+    )
+    options = run.Options(
+        name=study or space, output=output, storage=storage, address=address, wait_s=wait, take_over=take_over
+    )
+    prepared = prepare(chosen, data, teller(console), options.sources)
+    view = make_view(console, studies.earlier_trials(options), plain=plain)
+    recorder = MLflowRecorder(uri, notify=lambda text: view.handle(Notice(text=text)))
+    record = run.search(prepared, options, [recorder, view])
+    board.show(leaderboard.of_study(record, options.directory), console)
+    flags = {"--data": data, "--tracking-uri": tracking_uri}
+    ended = view.standing.ended
+    number = 0 if ended is None else ended.signal  # of what interrupted the search
+    more = chosen.study.num_trials * (1 if number else 2)
+    commands = next_steps.next_commands(space, options, more, flags, has_best=record.best() is not None)
+    board.guide(next_steps.places(options, record, uri), commands, console)
+    if pictures and not number:
+        draw_new(record, options.directory, uri, teller(console), data)
+    if code := 128 + number if number else int(record.best() is None):
+        raise typer.Exit(code)

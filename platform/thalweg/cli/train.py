@@ -1,0 +1,78 @@
+"""The command that trains one configuration."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from thalweg.cli.options import RUNS, Data, Output, Storage, assignments, teller, terminal
+from thalweg.errors import ConfigError
+
+
+def train(
+    space: Annotated[
+        str, typer.Argument(metavar="SPACE", help="A search space or, with --preset, a family.")
+    ],
+    param: Annotated[
+        list[str] | None, typer.Option(help="A searched parameter as name=value; repeat it.")
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="Named configuration of a family, instead of a space.")
+    ] = None,
+    dataset: Annotated[str | None, typer.Option(help="Another data set than the preset's.")] = None,
+    metric: Annotated[
+        str | None, typer.Option(help="Metric to follow with a preset. \\[default: the family's first]")
+    ] = None,
+    samples: Annotated[int | None, typer.Option(min=1, help="Training samples, else the study's.")] = None,
+    output: Output = RUNS,
+    storage: Storage = None,
+    data: Data = None,
+) -> None:
+    """Trains one configuration of a space, or a preset of a family, in this process, without a search.
+
+    Examples: `thalweg train quickstart --param lr=0.003 --param batch_size=16`,
+    `thalweg train water_mae --preset tiny --samples 2048`
+
+    Parameters that are left out take the middle of their range. The same command again continues where it was
+    stopped. It is no study: neither MLflow nor `thalweg studies` lists it. Several workers:
+    `torchrun --nproc-per-node 2 -m thalweg train quickstart`.
+    """
+    from thalweg.console.train_view import CurveView
+    from thalweg.search.single import choose
+    from thalweg.search.single import train as run
+    from thalweg.search.space import load_space
+
+    console = terminal()
+    tell = teller(console)
+    if preset is None:
+        _only_with_preset({"--dataset": dataset, "--metric": metric})
+        asked = load_space(space)
+    else:
+        from thalweg.search.presets import preset_space
+
+        if param:
+            raise ConfigError(
+                f"a preset asks no parameter, got --param {param[0]}; leave it out, or write a search space"
+            )
+        asked = preset_space(space, preset, samples, dataset=dataset, metric=metric, root=data, tell=tell)
+        tell(asked.doc)
+    chosen = choose(
+        asked,
+        assignments(param or []),
+        output=output,
+        storage=storage,
+        root=data,
+        samples=samples,
+        tell=tell,
+    )
+    view = CurveView(chosen, console)
+    view.close(run(chosen, view.report))
+
+
+def _only_with_preset(options: dict[str, str | None]) -> None:
+    if given := [f"{name} {value}" for name, value in options.items() if value is not None]:
+        raise ConfigError(
+            f"{given[0].partition(' ')[0]} goes with a preset of a family, got {given[0]} for a search space, "
+            "which settles it; add --preset NAME"
+        )

@@ -1,0 +1,120 @@
+"""The best trial of a study: metrics beside the baselines, configuration, command, checkpoint, held-out metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from thalweg.analysis import held_out
+from thalweg.analysis.best import Exported, best_trial, checkpoint_place
+from thalweg.analysis.comparison import Comparison
+from thalweg.analysis.declared import comparable, family_of, metrics_of
+from thalweg.analysis.next_steps import train_command
+from thalweg.analysis.studies import space_name
+from thalweg.config import flat, parse
+from thalweg.console.formatting import clock, counted, score
+from thalweg.console.tables import HEAD, LEGEND, baselines_line, best_cell, marked_cell, plain_table
+from thalweg.search.records import StudyRecord, TrialRecord
+from thalweg.study_folder import StudyFolder
+from thalweg.training import baselines
+from thalweg.training.baselines import Baselines
+
+if TYPE_CHECKING:
+    from thalweg.training.held_out import HeldOut
+
+
+def show_best(record: StudyRecord, folder: Path, console: Console) -> None:
+    """Prints the best trial: metrics beside the baselines, configuration, command, checkpoint.
+
+    Args:
+        record: The study.
+        folder: Its folder, which holds the baselines.
+        console: Where to print.
+
+    Raises:
+        StudyError: No trial is complete.
+    """
+    trial = best_trial(record)
+    known = baselines.read(StudyFolder(folder).checkpoints) or {}
+    metric = record.definition["metric"]
+    title = Text.assemble(
+        (f"{record.name}, trial {trial.number}", "bold"), f"  {metric} {score(trial.value)}"
+    )
+    title.append(f"  after {trial.samples:,} samples in {clock(trial.seconds)}")
+    console.print(title, "", _metrics(record, trial, known), "", _config(record, trial), sep="\n")
+    console.print("\n[bold]train it again[/]")
+    for line in train_command(space_name(record), trial.params, folder.parent).splitlines():
+        console.print(Text(f"  {line}", style="cyan"), soft_wrap=True)
+    console.print("\n[bold]checkpoint[/]")
+    console.print(Text(f"  {checkpoint_place(record, trial.checkpoint)}"), soft_wrap=True)
+    best = record.evaluation(trial, "best")
+    if best.samples != trial.samples:
+        console.print(
+            f"\n[bold]best evaluation[/]  {metric} {score(best.value)} after {best.samples:,} samples"
+        )
+        console.print(Text(f"  {checkpoint_place(record, best.checkpoint)}"), soft_wrap=True)
+
+
+def _metrics(record: StudyRecord, trial: TrialRecord, known: Baselines) -> RenderableType:
+    """Lists the metrics of a trial: those that mean the same for a baseline beside it, then its own."""
+    fit = comparable(record)
+    objective = fit[0]
+    comparison = Comparison(known, metrics_of(record), objective, record.mode)
+    table = plain_table()
+    table.add_column("metrics")
+    table.add_column(f"trial {trial.number}{'  ' if known else ''}", justify="right", no_wrap=True)
+    if known:
+        table.add_column(HEAD, no_wrap=True)
+    for name in (objective, *(name for name in fit[1:] if name in trial.metrics)):
+        table.add_row(
+            name, marked_cell(comparison, name, trial.metrics.get(name)), best_cell(comparison, name)
+        )
+    _add_own(table, trial, fit)
+    line = baselines_line(comparison)
+    return table if line is None else Group(table, Text(LEGEND, style="dim"), line)
+
+
+def _add_own(table: Table, trial: TrialRecord, fit: Sequence[str]) -> None:
+    """Adds the metrics of a trial that mean something else in every one."""
+    if own := [name for name in trial.metrics if name not in fit and "/" not in name]:
+        table.add_row(Text("not comparable between trials", style="dim"))
+        for name in own:
+            table.add_row(Text(name, style="dim"), Text(score(trial.metrics[name]), style="dim"))
+
+
+def _config(record: StudyRecord, trial: TrialRecord) -> RenderableType:
+    table = Table.grid(padding=(0, 2))
+    for name, value in flat(parse(family_of(record).config_type, dict(trial.config))).items():
+        table.add_row(name, Text(str(value), style="green"))
+    return Group(Text("configuration", style="bold"), table)
+
+
+def export_sentence(exported: Exported) -> str:
+    """Says what was written to the file of a model."""
+    return (
+        f"wrote {exported.file}: {exported.num_values:,} fp32 weights in {exported.num_tensors} tensors, the "
+        f"configuration, and what is needed of the data; {exported.metric} {score(exported.evaluation.value)} after "
+        f"{exported.evaluation.samples:,} samples"
+    )
+
+
+def show_held_out(record: StudyRecord, found: HeldOut, console: Console) -> None:
+    """Prints both splits side by side, with the best baseline on ``test``."""
+    comparison = held_out.comparison(record, found)
+    table = plain_table()
+    table.add_column(f"trial {best_trial(record).number} after {counted(found.samples, 'sample')}")
+    for name in ("val", "test  " if found.baselines else "test"):
+        table.add_column(name, justify="right", no_wrap=True)
+    if found.baselines:
+        table.add_column(HEAD, no_wrap=True)
+    for name, value in held_out.invariant(record, found).items():
+        marked = marked_cell(comparison, name, value, "bold")
+        table.add_row(name, score(found.val.get(name)), marked, best_cell(comparison, name))
+    console.print("", Text("on the split test, which selected nothing", style="bold"), table, sep="\n")
+    if (line := baselines_line(comparison)) is not None:
+        console.print(Text(f"{LEGEND}; baselines on test as well", style="dim"), line, sep="\n")

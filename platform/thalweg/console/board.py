@@ -1,0 +1,166 @@
+"""The end of a search: its best trials beside the baselines, how the others ended, where everything is."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from thalweg.analysis.groups import COSTS
+from thalweg.analysis.leaderboard import Leaderboard, failures
+from thalweg.console import group_table
+from thalweg.console.formatting import clock, cost, counted, number, score
+from thalweg.console.notices import STYLES
+from thalweg.console.tables import (
+    GAP,
+    HEAD,
+    LEGEND,
+    baselines_line,
+    baselines_width,
+    best_cell,
+    marked_cell,
+    plain_table,
+)
+from thalweg.search.records import TrialRecord
+
+MAX_TRIALS = 8
+
+
+def show(board: Leaderboard, console: Console, by: Sequence[str] = ()) -> None:
+    """Prints a leaderboard, or that there is nothing to show yet.
+
+    Args:
+        board: The leaderboard.
+        console: Where to print.
+        by: Parameters or knobs; if there are some, groups of trials are shown instead of single ones.
+
+    Raises:
+        StudyError: Trials cannot be grouped so.
+    """
+    title = Text(f"{board.record.name}  ", style="bold")
+    title.append(f"{board.objective} ({board.record.mode})  {board.record.definition['space']}", "not bold")
+    console.print("", title, "", sep="\n")
+    if by:
+        console.print(group_table.draw(board.record, by, board.kin(), console.width))
+        console.print("", Text(group_table.footnote(board.record), style="dim"), *_baselines(board), sep="\n")
+    elif board.ranked() or board.ended():
+        console.print(draw(board, console.width))
+    else:
+        console.print("no trial has ended yet")
+
+
+def guide(places: Mapping[str, str], commands: Mapping[str, str], console: Console) -> None:
+    """Prints where everything is and what to type next, each on one line that can be copied.
+
+    Args:
+        places: What it is and where, such as ``{"study folder": "thalweg_runs/quickstart"}``.
+        commands: What is to be had, and the command for it.
+        console: Where to print.
+    """
+    for table, style in ((places, ""), (commands, "bold cyan")):
+        console.print()
+        width = max(map(len, table), default=0) + 2
+        for name, text in table.items():
+            console.print(Text.assemble((name.ljust(width), "dim"), (text, style)), soft_wrap=True)
+
+
+def draw(board: Leaderboard, width: int) -> RenderableType:
+    """Lays the board out: one column per trial, for parameters are many, and one for the best baselines."""
+    trials = board.ranked()
+    shown = [board.objective, *board.kin()]
+    names = [*shown, "samples", *_params(trials)]
+    taken = baselines_width(board.comparison, shown)
+    room = width - max(map(len, names), default=0) - GAP - (taken + GAP if taken else 0)
+    ends = itertools.accumulate(_width(board, trial, shown) for trial in trials[:MAX_TRIALS])
+    trials = trials[: max(1, sum(end <= room for end in ends))]
+    table = plain_table()
+    table.add_column("", no_wrap=True)
+    for place, trial in enumerate(trials, 1):
+        mark = "  " if taken else ""  # heads stand above the numbers, not above the marks
+        style = "bold" if place == 1 else ""
+        table.add_column(f"trial {trial.number}{mark}", justify="right", style=style, no_wrap=True)
+    if taken:
+        table.add_column(HEAD, no_wrap=True)
+    _fill_metrics(table, board, trials, shown)
+    _fill_others(table, board, trials)
+    legend = [Text(LEGEND, style="dim")] if taken else []
+    return Group(table, *legend, *_baselines(board), *_endings(board))
+
+
+def _width(board: Leaderboard, trial: TrialRecord, shown: Sequence[str]) -> int:
+    """Returns the characters of a trial's column with its padding."""
+    blank = 2 if board.baselines else 0
+    scores = [score(trial.metrics.get(name)) for name in shown] + [score(trial.value)]
+    others = [number(value) for value in trial.params.values()]
+    costs = [cost(name, trial.metrics.get(name)) for name in COSTS]
+    plain = [trial.status, number(trial.samples), clock(trial.seconds), f"trial {trial.number}"]
+    return max(map(len, [*scores, *others, *costs, *plain])) + blank + GAP
+
+
+def _fill_metrics(
+    table: Table, board: Leaderboard, trials: Sequence[TrialRecord], shown: Sequence[str]
+) -> None:
+    for name in shown:
+        values = [trial.value if name == board.objective else trial.metrics.get(name) for trial in trials]
+        cells = [marked_cell(board.comparison, name, value) for value in values]
+        head = Text(name, style="bold" if name == board.objective else "")
+        table.add_row(head, *cells, best_cell(board.comparison, name))
+    table.add_section()
+    table.add_row("")
+
+
+def _fill_others(table: Table, board: Leaderboard, trials: Sequence[TrialRecord]) -> None:
+    """Lists what trials took and what they asked, under the numbers that are marked."""
+    blank = "  " if board.baselines else ""
+    if any(trial.status != "complete" for trial in trials):
+        table.add_row(
+            "ended as", *(Text(trial.status + blank, style=STYLES[trial.status]) for trial in trials)
+        )
+    table.add_row("samples", *(number(trial.samples) + blank for trial in trials))
+    table.add_row("time", *(clock(trial.seconds) + blank for trial in trials))
+    for name, head in COSTS.items():
+        if any(name in trial.metrics for trial in trials):
+            table.add_row(head, *(cost(name, trial.metrics.get(name)) + blank for trial in trials))
+    table.add_row("")
+    for name in _params(trials):
+        row = [number(trial.params[name]) if name in trial.params else "-" for trial in trials]
+        table.add_row(name, *(cell + blank for cell in row), style="cyan")
+
+
+def _baselines(board: Leaderboard) -> list[RenderableType]:
+    """Says how all baselines stand by the objective, and which of them no trial beats."""
+    line = baselines_line(board.comparison)
+    lines: list[RenderableType] = [] if line is None else [line]
+    unbeaten = board.unbeaten()
+    return lines + ([Text(f"no trial beats {', '.join(unbeaten)}", style="yellow")] if unbeaten else [])
+
+
+def _endings(board: Leaderboard) -> list[RenderableType]:
+    ended, saved = board.ended(), board.saved()
+    counts = Counter(trial.status for trial in ended)
+    text = Text("\n")
+    text.append(counted(len(ended), "trial") + ": ", style="bold")
+    for status in ("complete", "pruned", "failed"):
+        text.append(f"{counts[status]} {status}", style=STYLES[status] if counts[status] else "dim")
+        text.append(", " if status != "failed" else "")
+    if saved is not None:
+        text.append(f"; early stopping saved {saved:.0%} of samples")
+    return [text, *(Text(f"  {line}", style="red") for line in reasons(ended))]
+
+
+def reasons(trials: Sequence[TrialRecord]) -> list[str]:
+    """Writes a line for each reason why trials failed, the most frequent first."""
+    return [
+        f"{counted(len(group), 'trial')} failed ({', '.join(f'{trial.number}' for trial in group[:8])}"
+        f"{', ...' if len(group) > 8 else ''}): {group[0].reason}"
+        for group in failures(trials)
+    ]
+
+
+def _params(trials: Sequence[TrialRecord]) -> list[str]:
+    """Names all parameters of trials in the order in which they were asked."""
+    return list(dict.fromkeys(name for trial in trials for name in trial.params))

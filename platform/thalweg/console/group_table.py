@@ -1,0 +1,73 @@
+"""Groups of trials, one per line: mean, spread and cost of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from thalweg.analysis.groups import COSTS, Group, groups, stopped
+from thalweg.console.formatting import cost, counted, score
+from thalweg.console.tables import GAP, plain_table
+from thalweg.search.records import StudyRecord
+
+
+def draw(record: StudyRecord, names: Sequence[str], others: Sequence[str], width: int) -> RenderableType:
+    """Lays groups out, one per line; what does not fit beside mean and cost is left out.
+
+    Args:
+        record: The study.
+        names: What to group by.
+        others: Metrics beside the objective whose mean is shown.
+        width: Characters of a line.
+    """
+    found = groups(record, names)
+    columns = {
+        name.rpartition(".")[2]: [group.key[place] for group in found] for place, name in enumerate(names)
+    }
+    columns["trials"] = [str(len(group.trials)) for group in found]
+    if any(group.num_stopped for group in found):
+        columns["stopped"] = [str(group.num_stopped) for group in found]
+    columns[str(record.definition["metric"])] = [
+        score(group.mean) + ("" if group.spread is None else f" +- {score(group.spread)}") for group in found
+    ]
+    for name, column in _optional(found, others, record.mode).items():
+        if _width({**columns, name: column}) <= width:
+            columns[name] = column
+    table = plain_table()
+    for place, head in enumerate(columns):
+        is_key = place < len(names)
+        table.add_column(
+            head, justify="left" if is_key else "right", style="cyan" if is_key else "", no_wrap=True
+        )
+    for row in zip(*columns.values(), strict=True):
+        table.add_row(*map(Text, row))
+    return table
+
+
+def footnote(record: StudyRecord) -> str:
+    """Says what a table of groups shows and what it leaves out."""
+    left = len(stopped(record))
+    beside = f"; stopped, and in no mean: {counted(left, 'trial')} pruned or failed" if left else ""
+    return f"means over complete trials +- standard deviation{beside}"
+
+
+def _optional(found: Sequence[Group], others: Sequence[str], mode: str) -> dict[str, list[str]]:
+    """Returns columns in the order in which they are wanted: costs, extremes with the better first, other metrics."""
+    columns = {
+        head: [cost(name, group.metric(name)) for group in found]
+        for name, head in COSTS.items()
+        if any(group.metric(name) is not None for group in found)
+    }
+    extremes = {
+        "lowest": [score(min(group.values, default=None)) for group in found],
+        "highest": [score(max(group.values, default=None)) for group in found],
+    }
+    for name in sorted(extremes, reverse=mode == "min"):
+        columns[name] = extremes[name]
+    return columns | {name: [score(group.metric(name)) for group in found] for name in others}
+
+
+def _width(columns: Mapping[str, Sequence[str]]) -> int:
+    return sum(max(len(cell) for cell in (head, *cells)) + GAP for head, cells in columns.items())

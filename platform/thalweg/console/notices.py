@@ -1,0 +1,103 @@
+"""Says in words what happens in a search."""
+
+from __future__ import annotations
+
+from rich.text import Text
+
+from thalweg.analysis.comparison import LOSS, TIE, WIN
+from thalweg.analysis.progress import Standing
+from thalweg.console.formatting import clock, counted, score
+from thalweg.events import (
+    BaselineEvaluated,
+    Event,
+    Notice,
+    StudyEnded,
+    StudyStarted,
+    TrialEnded,
+    TrialStarted,
+)
+
+MAX_RUNNING = 4  # trials that a line has room for
+STYLES = {"complete": "green", "pruned": "yellow", "failed": "red", "running": "cyan"}
+
+
+def sentences(event: Event, standing: Standing, new_best: bool) -> list[Text]:
+    """Says in words what happened; nothing for what happens too often to be told."""
+    if isinstance(event, StudyStarted):
+        return [Text(text) for text in _opening(event, standing)]
+    if isinstance(event, TrialStarted) and "continues" in event.tags:
+        return [
+            Text(f"trial {event.number} continues trial {event.tags['continues']}, which was interrupted")
+        ]
+    if isinstance(event, TrialEnded):
+        return [_ending(event, standing, new_best)]
+    if isinstance(event, Notice):
+        return [Text(event.text, style="yellow")]
+    if isinstance(event, BaselineEvaluated) and standing.study is not None:
+        metric = standing.study.metric
+        return [Text(f"baseline {event.name}: {metric} {score(standing.baselines[event.name])}")]
+    if isinstance(event, StudyEnded):
+        return [Text(f"{event.end}{f': {event.reason}' if event.reason else ''}")]
+    return []
+
+
+def starting(study: StudyStarted) -> str:
+    """Says what the first trials wait for."""
+    lanes = f"{counted(study.num_lanes, 'lane')} of {counted(study.num_workers, 'worker')}"
+    return f"starting {lanes}, once for all trials: a minute or, on a busy machine, a few"
+
+
+def time_left(standing: Standing) -> str:
+    """Says how long the search will take; nothing while that cannot be known."""
+    left = standing.seconds_left()
+    if left is None:
+        return ""
+    seconds, is_bound = left
+    return f"{'at most' if is_bound else 'about'} {clock(seconds)} left"
+
+
+def whereabouts(standing: Standing) -> str:
+    """Says in a line how far the search and its running trials are."""
+    if standing.study is None:
+        return ""
+    parts = [f"{standing.progress:.0%} done", time_left(standing)]
+    for trial in list(standing.running.values())[:MAX_RUNNING]:
+        value = f", {standing.study.metric} {score(trial.curve[-1])}" if trial.curve else ""
+        parts.append(f"trial {trial.number} at {counted(trial.samples, 'sample')}{value}")
+    hidden = len(standing.running) - MAX_RUNNING
+    return "; ".join(filter(None, [*parts, f"{hidden} more run" if hidden > 0 else ""]))
+
+
+def _opening(event: StudyStarted, standing: Standing) -> list[str]:
+    lines = [
+        f"study {event.study}: {counted(event.num_trials, 'trial')} of at most "
+        f"{counted(event.samples, 'sample')}, {event.metric} ({event.mode})"
+    ]
+    if standing.num_ended:
+        lines.append(f"continued: {counted(standing.num_ended, 'trial')} had ended before")
+    if event.num_lanes:
+        lines.append(starting(event))
+    return lines
+
+
+def _ending(event: TrialEnded, standing: Standing, new_best: bool) -> Text:
+    status = "interrupted" if event.interrupted else event.status
+    text = Text(f"trial {event.number} ")
+    text.append(status, style=STYLES.get(status, "yellow"))
+    if status == "failed":
+        return text.append(f" after {counted(event.samples, 'sample')}: {event.reason}")
+    metric = standing.study.metric if standing.study is not None else "value"
+    if event.value is not None:
+        text.append(f": {metric} {score(event.value)}")
+    text.append(f" after {counted(event.samples, 'sample')}, {clock(event.seconds)}")
+    return text.append("  new best", style="bold green") if new_best else text
+
+
+def compared(standing: Standing, value: float | None) -> str:
+    """Says how a value stands to the best baseline: ``(- worse than ridge 0.9363)``; nothing where none is known."""
+    best = standing.best_baseline()
+    mark = "" if best is None else best.mark(value)
+    if best is None or not mark:
+        return ""
+    words = {WIN: "better than", LOSS: "worse than", TIE: "equal to"}[mark]
+    return f"({mark} {words} {best.name} {score(best.value)})"

@@ -1,0 +1,49 @@
+"""What tables share: their plain look, and the column of the best baselines beside the columns of trials."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.table import Table
+from rich.text import Text
+
+from thalweg.analysis.comparison import LOSS, TIE, WIN, Comparison
+from thalweg.console.formatting import listed, score
+
+GAP = 2
+"""Blanks between columns."""
+HEAD = "best baseline"
+LEGEND = f"{WIN} better and {LOSS} worse than the best baseline by that metric"
+_STYLES = {WIN: "green", LOSS: "yellow", TIE: "dim"}
+
+
+def plain_table() -> Table:
+    """Returns an empty table without lines."""
+    return Table(box=None, padding=(0, GAP, 0, 0), header_style="bold")
+
+
+def best_cell(comparison: Comparison, metric: str) -> Text:
+    """Writes value and name of the best baseline by a metric."""
+    best = comparison.best(metric)
+    return Text("-" if best is None else f"{score(best.value)} {best.name}", style="dim")
+
+
+def marked_cell(comparison: Comparison, metric: str, value: float | None, style: str = "") -> Text:
+    """Writes a trial's value with its mark, aligned with values that have none."""
+    best = comparison.best(metric)
+    mark = "" if best is None else best.mark(value)
+    if not comparison.baselines:
+        return Text(score(value), style=style)
+    return Text.assemble((score(value), style), " ", (mark or " ", _STYLES.get(mark, "")))
+
+
+def baselines_line(comparison: Comparison) -> Text | None:
+    """Lists all baselines by the objective, the best first; None if there is none."""
+    found = listed(comparison.ordered(comparison.objective))
+    return Text(f"baselines by {comparison.objective}: {found}", style="dim") if found else None
+
+
+def baselines_width(comparison: Comparison, metrics: Sequence[str]) -> int:
+    """Returns the characters that the column of best baselines takes, 0 if there are none."""
+    cells = [len(best_cell(comparison, metric)) for metric in metrics]
+    return max(len(HEAD), *cells) if comparison.baselines and cells else 0

@@ -1,0 +1,1 @@
+"""The data sets of all families: made, imported, listed, shown."""

@@ -1,0 +1,47 @@
+"""Reads public data sets into the layout of their families."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from thalweg.datasets.catalogue import check_options, family_of_source, folder_of, new_folder
+from thalweg.errors import ConfigError, OutputError
+
+
+def import_source(
+    source: str, folder: Path, *, name: str | None = None, options: Mapping[str, str] | None = None,
+    root: Path | None = None,
+) -> tuple[Path, str]:  # fmt: skip
+    """Reads a public data set into its family's layout, or brings one up to date where the source can.
+
+    Args:
+        source: Name of the source; it finds the family.
+        folder: What was downloaded.
+        name: Name of the data set; None takes the source's.
+        options: What the source's reader takes.
+        root: Folder of all data.
+
+    Returns:
+        The data set's folder and the reader's report.
+
+    Raises:
+        DiscoveryError: No family has such a source.
+        ConfigError: The reader has no such option, or the folder does not exist.
+        OutputError: A data set of this name exists, and the source cannot update it.
+    """
+    family = family_of_source(source)
+    reader = family.sources[source]
+    check_options(source, reader.options, options or {})
+    if not folder.is_dir():
+        raise ConfigError(
+            f"the folder of the source must exist, got {folder}; name the one that holds its files"
+        )
+    target = (folder_of if reader.updates else new_folder)(family, root, name or source)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"the data folder must be writable, got {error}; choose another with --data"
+        ) from None
+    return target, reader.read(folder, target, **(options or {}))

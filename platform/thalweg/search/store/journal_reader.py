@@ -1,0 +1,219 @@
+"""Reads the journal of a study without Optuna: a look at a study must not wait for a framework to be imported.
+
+Follows `optuna.storages.journal._storage.JournalStorageReplayResult` (Optuna 5.0) as one who only reads: an operation
+that Optuna refuses to whoever wrote it changes nothing. Keeps what `thalweg.search.records` asks, and no more.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from thalweg.errors import OutputError, StudyError
+from thalweg.search.journal import Journal
+
+RUNNING, COMPLETE, PRUNED, FAIL, WAITING = range(5)
+"""States of a trial, the numbers of Optuna's `TrialState`."""
+
+
+@dataclass
+class StoredTrial:
+    """A trial with the attributes of Optuna's `FrozenTrial`; ``study`` holds it."""
+
+    study: StoredStudy = field(repr=False)
+    number: int
+    state: int
+    params: dict[str, Any]
+    user_attrs: dict[str, Any]
+    intermediate_values: dict[int, float]
+    datetime_start: datetime | None
+    datetime_complete: datetime | None
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it has ended; nothing changes it any more."""
+        return self.state not in (RUNNING, WAITING)
+
+
+@dataclass
+class StoredStudy:
+    """A study with the attributes of Optuna's `Study`.
+
+    Attributes:
+        study_name: Its name.
+        user_attrs: What is noted on it.
+        trials: Its trials in the order of their numbers.
+        kinds: What the values of each parameter have in common.
+    """
+
+    study_name: str
+    user_attrs: dict[str, Any] = field(default_factory=dict)
+    trials: list[StoredTrial] = field(default_factory=list)
+    kinds: dict[str, Kind] = field(default_factory=dict)
+
+
+class Kind(NamedTuple):
+    """What all values of a parameter have in common within a study."""
+
+    name: str
+    law: Any
+
+
+class _Range(NamedTuple):
+    kind: Kind
+    external: Callable[[float], Any]
+
+
+class Replay:
+    """The studies and trials that the operations of a journal make."""
+
+    def __init__(self) -> None:
+        self.studies: dict[int, StoredStudy] = {}
+        self._num_studies = 0
+        self._trials: list[StoredTrial] = []
+        self._acts: Mapping[int, Callable[[Mapping[str, Any]], None]] = {
+            0: self._create_study,
+            1: lambda log: self._forget_study(log["study_id"]),
+            2: self._note_on_study,
+            3: lambda log: None,  # Optuna's own notes on a study
+            4: self._create_trial,
+            5: self._set_param,
+            6: self._set_state,
+            7: self._evaluate,
+            8: self._note_on_trial,
+            9: lambda log: None,  # Optuna's own notes on a trial
+            10: lambda log: None,  # discards what other storages keep
+        }
+
+    def apply(self, log: Mapping[str, Any]) -> None:
+        """Applies one operation.
+
+        Raises:
+            LookupError, TypeError, ValueError: It is none of Optuna's.
+        """
+        self._acts[log["op_code"]](log)
+
+    def _create_study(self, log: Mapping[str, Any]) -> None:
+        name = log["study_name"]
+        if all(study.study_name != name for study in self.studies.values()):
+            self.studies[self._num_studies] = StoredStudy(name)
+            self._num_studies += 1
+
+    def _forget_study(self, number: int) -> None:
+        self.studies.pop(number, None)
+
+    def _note_on_study(self, log: Mapping[str, Any]) -> None:
+        if study := self.studies.get(log["study_id"]):
+            study.user_attrs.update(log["user_attr"])
+
+    def _create_trial(self, log: Mapping[str, Any]) -> None:
+        study = self.studies.get(log["study_id"])
+        if study is None:
+            return
+        trial = StoredTrial(
+            study=study,
+            number=len(study.trials),
+            state=log.get("state", RUNNING),
+            params={},
+            user_attrs=dict(log.get("user_attrs", {})),
+            intermediate_values={
+                int(step): value for step, value in log.get("intermediate_values", {}).items()
+            },
+            datetime_start=_moment(log["datetime_start"]),
+            datetime_complete=_moment(log.get("datetime_complete")),
+        )
+        ranges = log.get("distributions", {})
+        for name, value in log.get("params", {}).items():
+            _answer(trial, name, value, _range_of(ranges[name]))
+        study.trials.append(trial)
+        self._trials.append(trial)
+
+    def _set_param(self, log: Mapping[str, Any]) -> None:
+        if trial := self._open_trial(log):
+            name, asked = log["param_name"], _range_of(log["distribution"])
+            if trial.study.kinds.get(name, asked.kind) == asked.kind:
+                _answer(trial, name, log["param_value_internal"], asked)
+
+    def _set_state(self, log: Mapping[str, Any]) -> None:
+        trial, state = self._open_trial(log), log["state"]
+        if trial is None or state == trial.state == RUNNING:
+            return
+        if state == RUNNING:
+            trial.datetime_start = _moment(log["datetime_start"])
+        elif state != WAITING:
+            trial.datetime_complete = _moment(log["datetime_complete"])
+        trial.state = state
+
+    def _evaluate(self, log: Mapping[str, Any]) -> None:
+        if trial := self._open_trial(log):
+            trial.intermediate_values[log["step"]] = log["intermediate_value"]
+
+    def _note_on_trial(self, log: Mapping[str, Any]) -> None:
+        if trial := self._open_trial(log):
+            trial.user_attrs.update(log["user_attr"])
+
+    def _open_trial(self, log: Mapping[str, Any]) -> StoredTrial | None:
+        """Returns the trial that an operation is about; None if it is unknown or has ended."""
+        number: int = log["trial_id"]
+        if not 0 <= number < len(self._trials) or self._trials[number].is_finished:
+            return None
+        return self._trials[number]
+
+
+def read_journal(file: Path, name: str) -> StoredStudy:
+    """Reads a study from its journal.
+
+    Args:
+        file: The journal.
+        name: The study's name.
+
+    Raises:
+        StudyError: A line cannot be read, or there is no such study; the message names those that there are.
+        OutputError: The file cannot be read.
+    """
+    replay = Replay()
+    try:
+        for log in Journal(file).read_logs(0):
+            replay.apply(log)
+    except (LookupError, TypeError, ValueError) as error:
+        raise StudyError(
+            f"a journal must hold one JSON document per line, got {file}: {error}; "
+            "restore the file, or give the study another name"
+        ) from error
+    except OSError as error:
+        raise OutputError(f"a journal must be readable and writable, got {file}: {error.strerror}") from None
+    found = {study.study_name: study for study in replay.studies.values()}
+    if name not in found:
+        raise StudyError(f"no study {name!r} in {file.parent} (found: {', '.join(sorted(found)) or 'none'})")
+    return found[name]
+
+
+def _answer(trial: StoredTrial, name: str, value: float, asked: _Range) -> None:
+    trial.params[name] = asked.external(value)
+    trial.study.kinds.setdefault(name, asked.kind)
+
+
+@cache
+def _range_of(text: str) -> _Range:
+    """Reads a distribution as Optuna writes it: what its values are, and how a stored number becomes one."""
+    document = json.loads(text)
+    name, laws = document["name"], document["attributes"]
+    if name == "CategoricalDistribution":
+        choices = tuple(laws["choices"])
+        return _Range(Kind(name, choices), lambda value: choices[int(value)])
+    whole = name.startswith("Int")
+    return _Range(Kind(name, laws.get("log")), int if whole else _same)
+
+
+def _same(value: float) -> float:
+    return value
+
+
+def _moment(text: str | None) -> datetime | None:
+    """Reads a moment as Optuna does: local time, without a zone."""
+    return None if text is None else datetime.fromisoformat(text).astimezone().replace(tzinfo=None)

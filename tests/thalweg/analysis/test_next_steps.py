@@ -1,0 +1,34 @@
+"""What to type next."""
+
+import shlex
+from pathlib import Path
+
+from thalweg.analysis.next_steps import next_commands, train_command
+from thalweg.search.run import Options
+
+
+def test_the_command_survives_a_shell_and_gives_the_parameters_back() -> None:
+    params = {"lr": 0.020722454850117554, "fusion": "late mean; rm -rf", "on": True}
+    words = shlex.split(train_command("my_lab.rivers", params).replace("\\\n", " "))
+    assert words[:3] == ["thalweg", "train", "my_lab.rivers"]
+    assert [word for word in words[3:] if word != "--param"] == [f"{k}={v}" for k, v in params.items()]
+
+
+def test_the_next_commands_repeat_what_differs_from_the_defaults() -> None:
+    options = Options(name="mine", output=Path("/runs here"))
+    found = next_commands("rivers", options, 20, {"--data": None, "--tracking-uri": "http://host:5000"})
+    assert found == {
+        "compare trials": "thalweg ui --tracking-uri http://host:5000",
+        "use the best": "thalweg best mine --output '/runs here'",
+        "carry on": "thalweg search rivers --trials 20 --study mine --output '/runs here' "
+        "--tracking-uri http://host:5000",
+    }
+
+
+def test_the_next_commands_are_short_where_everything_is_as_usual() -> None:
+    found = next_commands("rivers", Options(name="rivers"), 20, {"--data": None})
+    assert list(found.values()) == [
+        "thalweg ui",
+        "thalweg best rivers",
+        "thalweg search rivers --trials 20",
+    ]

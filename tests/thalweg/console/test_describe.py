@@ -1,0 +1,125 @@
+"""The description of a family."""
+
+from collections.abc import Callable
+from io import StringIO
+from typing import Literal
+
+import pytest
+import torch
+from pydantic import Field
+from rich.console import Console
+from torch import Tensor, nn
+
+from families.toy.task import Net
+from thalweg import discovery
+from thalweg.config import Knobs, flat
+from thalweg.console import describe
+from thalweg.errors import DiscoveryError
+
+Page = Callable[..., tuple[Console, StringIO]]
+
+
+class Inner(Knobs):
+    """Knobs below others."""
+
+    share: float = Field(0.5, gt=0, le=1)
+    """Share of it."""
+    width: int = Field(64, ge=8, le=4096, multiple_of=8)
+    """Width of tokens, which
+    spans two lines."""
+    most: int | None = Field(None, ge=1)
+    """Most of them."""
+
+
+class Outer(Knobs):
+    """Knobs of every kind."""
+
+    kind: Literal["mean", "concat"] = "mean"
+    """How."""
+    gauge: float = Field(1.5, ge=0, json_schema_extra={"unit": "m"})
+    """Depth of water."""
+    on: bool = False
+    """Whether."""
+    steps: tuple[Literal["up", "down"], ...] = ("up", "down")
+    """Which."""
+    inner: Inner = Inner()
+    """What is below."""
+
+
+def test_every_knob_is_described_with_its_law() -> None:
+    found = [(knob.name, knob.kind, knob.bounds, knob.unit, knob.value) for knob in describe.knobs(Outer())]
+    assert found == [
+        ("kind", "mean | concat", "", "", "mean"),
+        ("gauge", "number", ">= 0", "m", 1.5),
+        ("on", "true or false", "", "", False),
+        ("steps", "list of up | down", "", "", ("up", "down")),
+        ("inner.share", "number", "in (0, 1]", "", 0.5),
+        ("inner.width", "whole number", "in [8, 4,096], multiple of 8", "", 64),
+        ("inner.most", "whole number or none", ">= 1", "", None),
+    ]
+
+
+def test_a_sentence_of_two_lines_becomes_one() -> None:
+    sentences = {knob.name: knob.sentence for knob in describe.knobs(Outer())}
+    assert sentences["inner.width"] == "Width of tokens, which spans two lines."
+
+
+@pytest.mark.parametrize("name", discovery.names("trainables"))
+def test_every_family_describes_every_knob_of_every_preset(name: str) -> None:
+    for config in discovery.load_family(name).presets.values():
+        found = list(describe.knobs(config))
+        assert {knob.name for knob in found if knob.value not in (None, ())} == set(flat(config))
+        assert [knob.name for knob in found if not knob.sentence] == []
+
+
+def test_parts_are_the_children_of_the_model_and_nothing_is_allocated() -> None:
+    family = discovery.load_family("families.toy")
+    counts = describe.parts(family, family.preset("wide"))
+    net = Net(32, 0.0)
+    assert counts == {
+        name: sum(p.numel() for p in child.parameters()) for name, child in net.named_children()
+    }
+
+
+class Tied(nn.Module):
+    """A model with a weight of its own, and one that two parts share."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.token = nn.Parameter(torch.zeros(3))
+        self.first = nn.Linear(4, 4, bias=False)
+        self.second = nn.Linear(4, 4, bias=True)
+        self.second.weight = self.first.weight
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Does nothing."""
+        return inputs
+
+
+def test_a_shared_weight_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    family = discovery.load_family("families.toy")
+    monkeypatch.setattr(family.task_type, "build", lambda task, data: Tied())
+    counts = describe.parts(family, family.preset("default"))
+    assert counts == {"(own)": 3, "first": 16, "second": 4}
+
+
+def test_a_description_names_knobs_metrics_and_totals(page: Page) -> None:
+    console, text = page()
+    describe.show_family(discovery.load_family("families.toy"), "wide", console)
+    lines = text.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    page_text = " ".join(text.getvalue().split())
+    for words in (
+        "width 32 whole number, >= 1",
+        "starts_from none list of text",
+        "Hidden units.",
+        "mse min 1 Mean squared error",
+        "total 226",
+    ):
+        assert words in page_text
+    assert "loss min 1 Depends on searched knobs: no objective." in page_text
+
+
+def test_a_preset_that_does_not_exist_is_refused(page: Page) -> None:
+    with pytest.raises(DiscoveryError, match="default"):
+        describe.show_family(discovery.load_family("families.toy"), "huge", page()[0])
