@@ -134,8 +134,7 @@ class _PairSums(torch.autograd.Function):
         """Streams the log-sum-exp of rows and columns, and the sums over positives."""
         rows = anchors.new_full((len(anchors),), -torch.inf)
         columns = anchors.new_full((len(candidates) if relation.both_ways else 0,), -torch.inf)
-        pulls = (anchors * candidates).sum(1) if relation.paired else torch.zeros_like(rows)
-        masses = torch.full_like(rows, float(relation.paired))
+        pulls, masses = torch.zeros_like(rows), torch.zeros_like(rows)
         with without_autocast(anchors.device):
             for down, across in _tiles(anchors, candidates, relation):
                 logits = anchors[down] @ candidates[across].T
@@ -147,6 +146,8 @@ class _PairSums(torch.autograd.Function):
                 rows[down] = torch.logaddexp(rows[down], terms.logsumexp(1))
                 if relation.both_ways:
                     columns[across] = torch.logaddexp(columns[across], terms.logsumexp(0))
+        if relation.paired:
+            pulls, masses = (anchors * candidates).sum(1), torch.ones_like(rows)
         ctx.save_for_backward(anchors, candidates, rows, columns)
         ctx.relation = relation
         ctx.mark_non_differentiable(masses)
