@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from thalweg.nn.contrastive.pair_sums import without_autocast
 from thalweg.nn.contrastive.views import Contrast
 
 EPSILON = 1e-5
@@ -39,7 +40,7 @@ def barlow(
     wide = torch.promote_types(first.dtype, torch.float32)
     mask = first.new_ones(len(first), dtype=wide) if counted is None else counted.to(wide)
     count = mask.sum()
-    with torch.autocast(first.device.type, enabled=False):
+    with without_autocast(first.device):
         one, other = (_standardised(rows.to(wide), mask, count) for rows in (first, second))
         correlation = one.T @ other / count.clamp(min=1)
     diagonal = correlation.diagonal()

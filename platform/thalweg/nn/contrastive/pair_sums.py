@@ -6,6 +6,7 @@ The logits ``anchors @ candidates.T`` are computed tile by tile, forward and bac
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -118,6 +119,13 @@ def in_fp32(
     return rows if present is None else rows.masked_fill(~present[:, None], 0)
 
 
+def without_autocast(device: torch.device) -> AbstractContextManager[Any]:
+    """Keeps products in the type of their factors; autocast itself refuses devices that have none, such as meta."""
+    if not torch.amp.is_autocast_available(device.type):
+        return nullcontext()
+    return torch.autocast(device.type, enabled=False)
+
+
 class _PairSums(torch.autograd.Function):
     """Two passes over the tiles of the logits; neither keeps one."""
 
@@ -126,9 +134,8 @@ class _PairSums(torch.autograd.Function):
         """Streams the log-sum-exp of rows and columns, and the sums over positives."""
         rows = anchors.new_full((len(anchors),), -torch.inf)
         columns = anchors.new_full((len(candidates) if relation.both_ways else 0,), -torch.inf)
-        pulls = (anchors * candidates).sum(1) if relation.paired else torch.zeros_like(rows)
-        masses = torch.full_like(rows, float(relation.paired))
-        with torch.autocast(anchors.device.type, enabled=False):
+        pulls, masses = torch.zeros_like(rows), torch.zeros_like(rows)
+        with without_autocast(anchors.device):
             for down, across in _tiles(anchors, candidates, relation):
                 logits = anchors[down] @ candidates[across].T
                 weights = relation.weights(down, across, logits)
@@ -139,6 +146,8 @@ class _PairSums(torch.autograd.Function):
                 rows[down] = torch.logaddexp(rows[down], terms.logsumexp(1))
                 if relation.both_ways:
                     columns[across] = torch.logaddexp(columns[across], terms.logsumexp(0))
+        if relation.paired:
+            pulls, masses = (anchors * candidates).sum(1), torch.ones_like(rows)
         ctx.save_for_backward(anchors, candidates, rows, columns)
         ctx.relation = relation
         ctx.mark_non_differentiable(masses)
@@ -157,7 +166,7 @@ class _PairSums(torch.autograd.Function):
             to_anchors, to_candidates = candidates * of_pulls[:, None], anchors * of_pulls[:, None]
         else:
             to_anchors, to_candidates = torch.zeros_like(anchors), torch.zeros_like(candidates)
-        with torch.autocast(anchors.device.type, enabled=False):
+        with without_autocast(anchors.device):
             for down, across in _tiles(anchors, candidates, relation):
                 logits = anchors[down] @ candidates[across].T
                 weights = relation.weights(down, across, logits)

@@ -150,15 +150,19 @@ class Classification:
 
     def add(self, outputs: Mapping[str, Tensor], batch: Batch) -> dict[str, Tensor]:
         """Sums confusion and cross-entropy of a batch; nothing if the outputs lack the scores."""
+        return {name: values.sum(0) for name, values in self.per_sample(outputs, batch).items()}
+
+    def per_sample(self, outputs: Mapping[str, Tensor], batch: Batch) -> dict[str, Tensor]:
+        """Returns confusion (batch, class, class) and cross-entropy (batch,), which `add` sums over the batch."""
         if self._scores not in outputs:
             return {}
         logits = _logits(outputs[self._scores])
         labels = batch[self._labels].long()
         counted = None if self._ignored is None else labels != self._ignored
-        matrices = confusion_matrices(logits.argmax(1), labels, len(self._classes), counted)
+        called = logits.argmax(1)
         return {
-            f"{self._prefix}confusion": matrices.sum(0),
-            f"{self._prefix}cross_entropy": cross_entropies(logits, labels, counted).sum(),
+            f"{self._prefix}confusion": confusion_matrices(called, labels, len(self._classes), counted),
+            f"{self._prefix}cross_entropy": cross_entropies(logits, labels, counted),
         }
 
     def summarize(self, state: Mapping[str, Tensor]) -> dict[str, float]:

@@ -18,12 +18,17 @@ _ROUNDING = 1e-12  # of a sum of squares
 
 def normalised_error_sums(prediction: Vectors, target: Vectors) -> dict[str, Tensor]:
     """Computes the sums of a batch from which `normalised_error` follows."""
+    return {name: values.sum(0) for name, values in normalised_errors(prediction, target).items()}
+
+
+def normalised_errors(prediction: Vectors, target: Vectors) -> dict[str, Tensor]:
+    """Returns one line of these sums for each sample."""
     prediction, target = prediction.double(), target.double()
     return {
-        "error_squares": (prediction - target).square().sum(),
-        "target_squares": target.square().sum(),
-        "target_sum": target.sum(0),
-        "target_count": target.new_tensor(len(target)),
+        "error_squares": (prediction - target).square().sum(1),
+        "target_squares": target.square().sum(1),
+        "target_sum": target,
+        "target_count": target.new_ones(len(target)),
     }
 
 
@@ -57,9 +62,13 @@ class NormalisedError:
 
     def add(self, outputs: Mapping[str, Tensor], batch: Batch) -> dict[str, Tensor]:
         """Computes the sums of a batch; nothing if the outputs lack one of both."""
+        return {name: values.sum(0) for name, values in self.per_sample(outputs, batch).items()}
+
+    def per_sample(self, outputs: Mapping[str, Tensor], batch: Batch) -> dict[str, Tensor]:
+        """Returns the lines of all samples, which `add` sums over the batch."""
         if not {self._prediction, self._target} <= outputs.keys():
             return {}
-        found = normalised_error_sums(outputs[self._prediction], outputs[self._target])
+        found = normalised_errors(outputs[self._prediction], outputs[self._target])
         return {f"{self.metrics[0].name}/{part}": value for part, value in found.items()}
 
     def summarize(self, state: Mapping[str, Tensor]) -> dict[str, float]:

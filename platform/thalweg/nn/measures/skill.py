@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
 from thalweg.contract import Batch, Metric, Mode
@@ -18,14 +18,23 @@ def squared_error_sums(
     prediction: Float[Tensor, "*axes"], target: Float[Tensor, "*axes"], counts: Bool[Tensor, "*axes"]
 ) -> dict[str, Tensor]:
     """Sums number, value, square and squared error of the values that count; the others may be anything, NaN too."""
+    return {name: values.sum() for name, values in _terms(prediction, target, counts).items()}
+
+
+def squared_errors(
+    prediction: Float[Tensor, " batch *axes"],
+    target: Float[Tensor, " batch *axes"],
+    counts: Bool[Tensor, " batch *axes"],
+) -> dict[str, Float64[Tensor, " batch"]]:
+    """Returns the same sums for each sample."""
+    terms = _terms(prediction, target, counts)
+    return {name: values.reshape(len(values), -1).sum(1) for name, values in terms.items()}
+
+
+def _terms(prediction: Tensor, target: Tensor, counts: Tensor) -> dict[str, Tensor]:
     target = target.double().masked_fill(~counts, 0)
     error = prediction.double().masked_fill(~counts, 0) - target
-    return {
-        "count": counts.double().sum(),
-        "total": target.sum(),
-        "square": target.square().sum(),
-        "error": error.square().sum(),
-    }
+    return dict(zip(_SUMS, (counts.double(), target, target.square(), error.square()), strict=True))
 
 
 def spread(sums: Mapping[str, Tensor]) -> float:
@@ -76,11 +85,15 @@ class Skill:
 
     def add(self, outputs: Mapping[str, Tensor], batch: Batch) -> dict[str, Tensor]:
         """Sums the errors of a batch; nothing if the outputs lack the prediction."""
+        return {name: values.sum(0) for name, values in self.per_sample(outputs, batch).items()}
+
+    def per_sample(self, outputs: Mapping[str, Tensor], batch: Batch) -> dict[str, Tensor]:
+        """Returns the sums of each sample (batch,), which `add` sums over the batch."""
         if self._prediction not in outputs:
             return {}
         target = batch[self._target]
         counts = torch.ones_like(target, dtype=torch.bool) if self._counts is None else batch[self._counts]
-        found = squared_error_sums(outputs[self._prediction], target, counts)
+        found = squared_errors(outputs[self._prediction], target, counts)
         return {f"{self._name}/{part}": value for part, value in found.items()}
 
     def summarize(self, state: Mapping[str, Tensor]) -> dict[str, float]:

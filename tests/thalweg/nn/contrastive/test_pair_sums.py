@@ -5,9 +5,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from thalweg.nn.contrastive.barlow import barlow
 from thalweg.nn.contrastive.info_nce import info_nce
 from thalweg.nn.contrastive.pair_sums import Relation, in_fp32, pair_sums
 from thalweg.nn.contrastive.pairs import Pairs, matrix
+from thalweg.nn.contrastive.supcon import supcon
 
 
 @settings(deadline=None, max_examples=40)
@@ -103,3 +105,10 @@ def test_samples_that_do_not_count_may_hold_anything() -> None:
     torch.testing.assert_close(loss, info_nce(first[counted], second[counted]))
     (slope,) = torch.autograd.grad(loss, first)
     assert torch.isfinite(slope).all() and not slope[1].any()
+
+
+def test_losses_have_shapes_on_the_meta_device() -> None:
+    views, labels = torch.empty(6, 2, 3, device="meta"), torch.empty(6, device="meta", dtype=torch.int64)
+    first, second = views.unbind(1)
+    found = (info_nce(first, second), supcon(views, labels, ignored=3).total, barlow(first, second).total)
+    assert all(loss.device.type == "meta" and loss.shape == () for loss in found)

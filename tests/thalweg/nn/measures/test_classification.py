@@ -96,6 +96,15 @@ def test_confusion_matrices_of_units_are_measured_side_by_side() -> None:
     torch.testing.assert_close(macro(f1(units), units)[1], macro(f1(units[1]), units[1]))
 
 
+def test_sums_can_be_kept_apart_by_unit() -> None:
+    measure = Classification(CLASSES, scores="logits", ignored=255)
+    logits, labels = torch.randn(6, 3), torch.tensor([0, 1, 255, 2, 1, 0])
+    lines = measure.per_sample({"logits": logits}, {"label": labels})
+    unit = torch.tensor([0, 2, 4])
+    found = measure.summarize({name: values[unit].sum(0) for name, values in lines.items()})
+    assert found == pytest.approx(measured(measure, logits[unit], labels[unit]))
+
+
 def test_rows_are_labels_and_columns_are_calls() -> None:
     counted = torch.tensor([True, True, False])
     matrices = confusion_matrices(torch.tensor([2, 1, 0]), torch.tensor([0, 1, 99]), 3, counted)

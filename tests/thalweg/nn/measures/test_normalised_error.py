@@ -65,3 +65,13 @@ def test_outputs_without_prediction_are_not_measured() -> None:
     measure = NormalisedError(metric, prediction="given", target="wanted")
     assert measure.add({"wanted": torch.ones(2, 2)}, {}) == {}
     assert measure.summarize({}) == {}
+
+
+def test_sums_can_be_kept_apart_by_unit() -> None:
+    metric = Metric(name="far", mode="min", unit="1", search_invariant=True, meaning="how far it is")
+    measure = NormalisedError(metric, prediction="given", target="wanted")
+    prediction, target = vectors(0, count=6)
+    lines = measure.per_sample({"given": prediction, "wanted": target}, {})
+    unit = torch.tensor([0, 2, 5])
+    found = measure.summarize({name: values[unit].sum(0) for name, values in lines.items()})
+    assert found == {"far": pytest.approx(error(prediction[unit], target[unit]))}

@@ -67,3 +67,14 @@ def test_outputs_without_prediction_are_not_measured() -> None:
     measure = Skill("rain", prediction="rain", target="rain")
     assert measure.add({}, {"rain": torch.ones(2)}) == {}
     assert measure.summarize({}) == {}
+
+
+def test_sums_can_be_kept_apart_by_unit() -> None:
+    measure = Skill("rain", prediction="rain", target="seen", counts="valid")
+    prediction, target = torch.randn(2, 6, 4).unbind()
+    valid, winter = torch.rand(6, 4) < 0.7, torch.tensor([0, 2, 5])
+    lines = measure.per_sample({"rain": prediction}, {"seen": target, "valid": valid})
+    assert all(len(values) == 6 and values.dtype == torch.float64 for values in lines.values())
+    found = measure.summarize({name: values[winter].sum(0) for name, values in lines.items()})
+    alone = measure.add({"rain": prediction[winter]}, {"seen": target[winter], "valid": valid[winter]})
+    assert found == pytest.approx(measure.summarize(alone))
