@@ -231,6 +231,9 @@ class Task(ABC, Generic[C, D]):
         Normalisations and embeddings then compute in fp32 by themselves. The model casts its inputs to the type of its
         weights. What a loss is made of is in fp32.
 
+        A batch norm normalises by the micro-batch of its worker. Before each evaluation the running statistics of
+        normalisations are pooled over the workers; of other buffers all workers take the first one's.
+
         Args:
             data: Opened data, which give the geometry; None builds at the family's reference geometry.
         """
