@@ -344,16 +344,13 @@ def test_a_folder_named_like_a_module_of_pythons_is_refused(
 
 
 def test_a_folder_that_an_installed_package_hides_is_told_where_that_lies(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    lab: Callable[[str, str], Path], tmp_path: Path
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
     (tmp_path / "pytest").mkdir()
     (tmp_path / "pytest" / "rivers.py").touch()
-    (tmp_path / "lab").mkdir()
-    (tmp_path / "lab" / "lakes.py").write_text("from pytest.rivers import Rivers\n")
+    lab("lakes", "from pytest.rivers import Rivers\n")
     hidden = rf"the folder pytest/ here is hidden by {pytest.__file__}: rename it, for instance lab_pytest"
     with pytest.raises(DiscoveryError, match=hidden):
         discovery.load_module("search_spaces", "pytest.rivers")
     with pytest.raises(SpaceError, match=hidden):
-        discovery.load_module("search_spaces", "lab.lakes")
+        discovery.load_module("search_spaces", "workbench.lakes")
