@@ -28,6 +28,7 @@ class StudyScheduler(FIFOScheduler):
         super().__init__()  # type: ignore[no-untyped-call]
         self._director = director
         self._furthest: dict[str, int] = {}
+        self._given_up: set[str] = set()
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Hears a result; Tune calls this for every one that is not marked as done."""
@@ -43,16 +44,18 @@ class StudyScheduler(FIFOScheduler):
         reason = _reason(trial)
         if is_full_disk(reason):
             self._director.halt(TrialError(reason))
-            tune_controller.request_stop_trial(trial)  # else it would start a lane only to be stopped
+            self._given_up.add(trial.trial_id)
         elif trial.status == Trial.ERROR:  # Tune marks it so before it queues the trial again
             self._director.retry(trial.config["number"], reason)
         else:
             self._director.fail(trial.config["number"], reason)
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
-        """Returns the next trial in line; first ends those that Tune gave up without telling anybody."""
+        """Returns the next trial in line; first ends those that Tune gave up, or should not have queued again."""
         running = set(self._director.running)
         for trial in tune_controller.get_trials():
+            if trial.status == Trial.PENDING and trial.trial_id in self._given_up:
+                tune_controller.stop_trial(trial)  # else it would start a lane only to be stopped
             if trial.status == Trial.ERROR and trial.config.get("number") in running:
                 self._director.fail(trial.config["number"], _reason(trial))
         return super().choose_trial_to_run(tune_controller)

@@ -1,7 +1,6 @@
 """What a study hears of trials that Tune lost."""
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,6 +17,7 @@ class Ears(StudyDirector):
     def __init__(self) -> None:
         self.heard: list[tuple[int, str]] = []
         self.halted: list[Exception] = []
+        self._running = {}
 
     def retry(self, number: int, reason: str) -> None:
         """Hears of a retry."""
@@ -34,9 +34,30 @@ class LostTrial(Trial):
     error_file = ""
 
     def __init__(self, file: str) -> None:
+        self.trial_id = file
         self.config: dict[str, Any] = {"number": 3}
         self.status = Trial.ERROR
         self.error_file = file
+
+
+class Waiting(LostTrial):
+    """A trial that is in line and may be started."""
+
+    def __init__(self, file: str) -> None:
+        super().__init__(file)
+        self.status = Trial.PENDING
+
+
+class Controller:
+    """The part of Tune's controller that a scheduler asks."""
+
+    def __init__(self, trials: list[Trial], stopped: list[Trial]) -> None:
+        self.trials = trials
+        self.stop_trial = stopped.append
+
+    def get_trials(self) -> list[Trial]:
+        """All trials."""
+        return self.trials
 
 
 def _heard(text: str | None, folder: Path) -> str:
@@ -76,7 +97,10 @@ def test_nothing_is_said_to_be_tried_again_on_a_full_disk(tmp_path: Path) -> Non
     file = tmp_path / "error.txt"
     file.write_text("Traceback\nOSError: [Errno 28] No space left on device: '/tmp/ray'\n")
     ears, trial, stopped = Ears(), LostTrial(str(file)), list[Trial]()
-    StudyScheduler(ears).on_trial_error(SimpleNamespace(request_stop_trial=stopped.append), trial)
+    scheduler = StudyScheduler(ears)
+    scheduler.on_trial_error(None, trial)
+    trial.status = Trial.PENDING  # Tune queues it again
+    scheduler.choose_trial_to_run(Controller([trial, Waiting("")], stopped))
     assert stopped == [trial]
     assert [str(error).startswith("OSError: ") for error in ears.halted] == [True]
     assert ears.heard == []
