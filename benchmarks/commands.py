@@ -21,9 +21,9 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,13 @@ SAME_NUMBERS = (
 )  # their tables are laid out otherwise, without other numbers in them
 NUMBER = re.compile(r"\d+\.\d+|\d[\d,]*,\d{3}")
 SPEEDUP = 5.0
+LONG_TRIAL = {
+    "params": {"lr": 0.5, "width": 0.5, "depth": 0.5, "dropout": 0.5},
+    "config": {"model": {"width": 8, "depth": 2}},
+    "curve": [(step, 1 / step) for step in range(1, 9)],
+    "metrics": {"loss": 0.125},
+    "state": 1,
+}
 
 
 @dataclass(frozen=True)
@@ -78,45 +85,76 @@ def checked_out(commit: str) -> Iterator[Path]:
             subprocess.run([*git, "remove", "--force", str(target)], check=True)
 
 
-def write_study(output: Path, num_trials: int) -> None:
-    """Leaves a study with baselines in a folder, as a search of so many trials would; nothing is trained."""
-    from thalweg.discovery import load_family
-    from thalweg.search.ledger import Ledger, Proposal
-    from thalweg.search.space import load_space
-    from thalweg.study_folder import StudyFolder
-    from thalweg.training import baselines
-    from thalweg.training.orders import Report
+def journal(
+    name: str, definition: Mapping[str, Any], trials: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Returns Optuna's operations that make a study of trials, each with params, config, curve, metrics and state."""
+    asked = json.dumps(
+        {"name": "FloatDistribution", "attributes": {"step": None, "low": 0.0, "high": 1.0, "log": False}}
+    )
+    logs: list[dict[str, Any]] = [
+        {"op_code": 0, "study_name": name, "directions": [1]},
+        {"op_code": 2, "study_id": 0, "user_attr": {"thalweg": definition}},
+    ]
+    for number, trial in enumerate(trials):
+        of = {"trial_id": number}
+        logs.append({"op_code": 4, "study_id": 0, "datetime_start": "2026-01-01T00:00:00.000000"})
+        for param, value in trial["params"].items():
+            answer = {"param_name": param, "param_value_internal": value, "distribution": asked}
+            logs.append({"op_code": 5} | of | answer)
+        logs.append({"op_code": 8} | of | {"user_attr": {"config": trial["config"]}})
+        for step, value in trial["curve"]:
+            logs.append({"op_code": 7} | of | {"step": step, "intermediate_value": value})
+        outcome = {
+            "samples": trial["curve"][-1][0],
+            "metrics": trial["metrics"],
+            "seconds": 60.0,
+            "reason": "",
+        }
+        logs.append({"op_code": 8} | of | {"user_attr": {"outcome": outcome}})
+        ended = {"values": [0.5], "datetime_complete": "2026-01-01T00:01:00.000000"}
+        logs.append({"op_code": 6} | of | {"state": trial["state"]} | ended)
+    return logs
 
-    space = load_space(STUDY).with_settings(num_trials=num_trials, sampler="random", scheduler="none")
-    metrics = load_family(FAMILY).task_type.metrics
+
+def write(folder: Path, logs: Iterable[Mapping[str, Any]]) -> None:
+    """Adds operations to the journal in a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "journal.log").open("a", encoding="utf-8") as file:
+        file.writelines(json.dumps({**log, "worker_id": "w"}) + "\n" for log in logs)
+
+
+def write_study(folder: Path, num_trials: int) -> None:
+    """Leaves a study with baselines in a folder that both builds can read, as a search would; nothing is trained."""
+    from thalweg.analysis.declared import metrics_of
+    from thalweg.search.records import read_study
+
+    definition = {
+        "space": f"search_spaces.{STUDY}", "family": f"trainables.{FAMILY}", "metric": "skill", "mode": "max",
+        "samples": 4096, "num_evaluations": 8, "fingerprint": "", "study": {"num_trials": num_trials},
+    }  # fmt: skip
+    write(folder, journal(STUDY, definition, [])[:2])
+    metrics = metrics_of(read_study(folder, STUDY))
     draw = random.Random(0)
-    ledger = Ledger.open(output / STUDY, STUDY, space)
-    ledger.declare(metrics)
+    trials = []
     for number in range(num_trials):
-        proposal = ledger.ask()
-        assert isinstance(proposal, Proposal)
-        for samples in space.study.evaluations[: 2 if number % 3 else None]:
-            values = {metric.name: draw.uniform(0.1, 0.9) for metric in metrics}
-            final = samples == space.study.samples
-            value = values[space.study.metric]
-            ledger.report(
-                number,
-                Report(
-                    samples=samples,
-                    samples_seen=samples,
-                    value=value,
-                    metrics=values,
-                    facts={"protocol_hash": "p"},
-                    done=final,
-                ),
-            )
-        if number % 3:
-            ledger.prune(number)
-        else:
-            ledger.complete(number)
-    ledger.close()
+        values = {metric.name: round(draw.uniform(0.1, 0.9), 4) for metric in metrics}
+        lr = draw.uniform(0.0001, 0.01)
+        trials.append(
+            {
+                "params": {"lr": lr, "image_mask_ratio": draw.uniform(0.1, 0.9)},
+                "config": {"dataset": "tiny", "optimization": {"lr": lr}},
+                "curve": [(512 * n, values["skill"]) for n in range(1, 3 if number % 3 else 9)],
+                "metrics": values,
+                "state": 2 if number % 3 else 1,
+            }
+        )
+    write(folder, journal(STUDY, definition, trials)[2:])
+    declared = [asdict(metric) for metric in metrics]
+    write(folder, [{"op_code": 2, "study_id": 0, "user_attr": {"metrics": declared}}])
     known = {name: {metric.name: draw.uniform(0.1, 0.9) for metric in metrics} for name in ("ridge", "mean")}
-    baselines.write_once(StudyFolder(output / STUDY).checkpoints, known)
+    (folder / "checkpoints").mkdir()
+    (folder / "checkpoints" / "baselines.json").write_text(json.dumps(known))
 
 
 def run(words: Sequence[str], root: Path, folder: Path) -> tuple[str, Cost]:
@@ -154,34 +192,6 @@ def measure(builds: Mapping[str, Path], folder: Path, rounds: int) -> dict[tuple
                 costs[build, name].append(run(["-m", "thalweg", *words], root, folder)[1])
         costs["torch", "import"].append(run(["-c", "import torch"], ROOT, folder)[1])
     return costs
-
-
-def write_long_journal(file: Path, num_trials: int) -> None:
-    """Writes a journal of trials with 8 evaluations each, in Optuna's operations."""
-    asked = json.dumps(
-        {"name": "FloatDistribution", "attributes": {"step": None, "low": 0.0, "high": 1.0, "log": False}}
-    )
-    moment = {"datetime_start": "2026-01-01T00:00:00.000000"}
-    definition = {"mode": "min", "metric": "loss"}
-    logs: list[dict[str, Any]] = [
-        {"op_code": 0, "study_name": "s", "directions": [1]},
-        {"op_code": 2, "study_id": 0, "user_attr": {"thalweg": definition}},
-    ]
-    for number in range(num_trials):
-        of = {"trial_id": number}
-        logs.append({"op_code": 4, "study_id": 0} | moment)
-        for name in ("lr", "width", "depth", "dropout"):
-            answer = {"param_name": name, "param_value_internal": 0.5, "distribution": asked}
-            logs.append({"op_code": 5} | of | answer)
-        logs.append({"op_code": 8} | of | {"user_attr": {"config": {"model": {"width": 8, "depth": 2}}}})
-        for step in range(1, 9):
-            logs.append({"op_code": 7} | of | {"step": step, "intermediate_value": 1 / step})
-        logs.append(
-            {"op_code": 8} | of | {"user_attr": {"outcome": {"samples": 8, "metrics": {"loss": 0.125}}}}
-        )
-        ended = {"state": 1, "values": [0.125], "datetime_complete": "2026-01-01T00:01:00.000000"}
-        logs.append({"op_code": 6} | of | ended)
-    file.write_text("".join(json.dumps(log | {"worker_id": "w"}) + "\n" for log in logs))
 
 
 def read_long(folder: Path, rounds: int) -> tuple[float, float]:
@@ -254,12 +264,11 @@ def main() -> None:
     rounds, trials, long_trials = (1, 12, 1000) if args.quick else (args.rounds, 60, 10_000)
     with checked_out(args.commit) as before, tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_study(folder / "thalweg_runs", trials)
+        write_study(folder / "thalweg_runs" / STUDY, trials)
         builds = {"before": before, "now": ROOT}
         check_equal(builds, folder)
         costs = measure(builds, folder, rounds)
-        (folder / "long").mkdir()
-        write_long_journal(folder / "long" / "journal.log", long_trials)
+        write(folder / "long", journal("s", {"mode": "min", "metric": "loss"}, [LONG_TRIAL] * long_trials))
         rows = figures(costs, read_long(folder / "long", min(rounds, 3)), long_trials)
     for row in rows:
         verdict = "" if row["met"] is None else f"  goal {row['goal']}: {'met' if row['met'] else 'MISSED'}"
