@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from thalweg.contract import Metric
+from thalweg.contract import Batch, Measure, Metric, Outputs, State
 
 
 def _share(name: str, meaning: str) -> Metric:
@@ -99,3 +99,32 @@ def summarize_calls(sums: Mapping[str, Tensor], prefix: str = "") -> dict[str, f
 
 def _ratio(part: float, whole: float) -> float:
     return part / whole if whole else 0.0
+
+
+class Classification(Measure):
+    """How well scenes are classified; the state keeps log-odds and label of each."""
+
+    metrics: tuple[Metric, ...] = METRICS
+    rows = frozenset({"odds", "label"})
+    output = "odds"
+    prefix = ""
+
+    def add(self, outputs: Outputs, batch: Batch) -> State:
+        """Keeps log-odds and labels; nothing for a predictor without such log-odds."""
+        if self.output not in outputs:
+            return {}
+        return {"odds": outputs[self.output].double(), "label": batch["label"]}
+
+    def summarize(self, state: State) -> dict[str, float]:
+        """Computes the metrics over all scenes."""
+        odds, labels = state["odds"], state["label"]
+        found = summarize_calls(count_calls(odds, labels, self.prefix), self.prefix)
+        return {metric.name: found[metric.name] for metric in self.metrics}
+
+
+class ScanClassification(Classification):
+    """How well the classifier that sees scans alone classifies."""
+
+    metrics = LIDAR_METRICS
+    output = "lidar_odds"
+    prefix = LIDAR

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from thalweg.contract import Metric
+from thalweg.contract import Batch, Measure, Metric, Outputs, State
 from trainables.rgb_lidar.chain_knobs import ProjectionLoss
 
 METRIC = Metric(
@@ -47,3 +47,17 @@ def projection_error(sums: Mapping[str, Tensor]) -> float:
     if variance <= 1e-12 * squares:  # what rounding leaves of 0
         return math.nan
     return float(sums["projection_squares"]) / variance
+
+
+class ProjectionError(Measure):
+    """How far projections are from their targets."""
+
+    metrics = (METRIC,)
+
+    def add(self, outputs: Outputs, batch: Batch) -> State:
+        """Sums squares; nothing for a predictor that projects nothing."""
+        return add_up(outputs["projection"], outputs["target"]) if "projection" in outputs else {}
+
+    def summarize(self, state: State) -> dict[str, float]:
+        """Computes the normalised error."""
+        return {METRIC.name: projection_error(state)}

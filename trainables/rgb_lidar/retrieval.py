@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from thalweg.contract import Metric
+from thalweg.contract import Batch, Measure, Metric, Outputs, State
 
 POOL = 100
 """Scenes among which one is searched."""
@@ -48,3 +48,19 @@ def recall_at_1(rgb: Embeddings, lidar: Embeddings, pool: int = POOL) -> float:
         cosines = images.double() @ scans.double().T
         shares += [(cosines.argmax(axis) == own).double().mean() for axis in (0, 1)]
     return float(torch.stack(shares).mean())
+
+
+class Retrieval(Measure):
+    """How often embeddings find each other; the state keeps those of all scenes."""
+
+    metrics = (METRIC,)
+    rows = frozenset(ROWS)
+
+    def add(self, outputs: Outputs, batch: Batch) -> State:
+        """Keeps the embeddings; nothing for a predictor that has none."""
+        return {name: outputs[name] for name in ROWS} if self.rows <= set(outputs) else {}
+
+    def summarize(self, state: State) -> dict[str, float]:
+        """Searches among the scenes of each pool."""
+        rgb, lidar = (state[name] for name in ROWS)
+        return {METRIC.name: recall_at_1(rgb, lidar)}

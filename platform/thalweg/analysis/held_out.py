@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from thalweg.analysis.beside import HEAD, LEGEND, Beside
+from thalweg.analysis.declared import declared
 from thalweg.analysis.studies import best_trial
 from thalweg.analysis.wording import counted, score
 from thalweg.discovery import load_family
@@ -41,18 +42,16 @@ def evaluate_best(record: StudyRecord, root: Path | None = None, at: At = "last"
 
 def invariant(record: StudyRecord, found: HeldOut) -> dict[str, float]:
     """Returns the metrics on ``test`` that mean the same for every trial, the objective first."""
-    family = load_family(str(record.definition["family"]).removeprefix("trainables."))
     objective = str(record.definition["metric"])
-    fit = [metric.name for metric in family.task_type.metrics if metric.search_invariant]
+    fit = [metric.name for metric in declared(record) if metric.search_invariant]
     names = [objective, *(name for name in fit if name != objective)]
     return {name: found.test[name] for name in names if name in found.test}
 
 
 def show(record: StudyRecord, found: HeldOut, console: Console) -> None:
     """Prints both splits side by side, with the best baseline on ``test``."""
-    family = load_family(str(record.definition["family"]).removeprefix("trainables."))
     objective = str(record.definition["metric"])
-    beside = Beside(found.baselines, family.task_type.metrics, objective, record.mode)
+    beside = Beside(found.baselines, declared(record), objective, record.mode)
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     title = f"trial {best_trial(record).number} after {counted(found.samples, 'sample')}"
     table.add_column(title)

@@ -16,11 +16,11 @@ from rich.text import Text
 
 from thalweg.analysis import groups
 from thalweg.analysis.beside import HEAD, LEGEND, Beside
+from thalweg.analysis.declared import declared
 from thalweg.analysis.groups import COSTS, cost
 from thalweg.analysis.narration import STYLES
 from thalweg.analysis.wording import clock, counted, number, score
 from thalweg.contract import Metric
-from thalweg.discovery import load_family
 from thalweg.search.records import StudyRecord, TrialRecord
 from thalweg.training import baselines
 from thalweg.training.orders import CHECKPOINTS
@@ -188,11 +188,10 @@ def guide(places: Mapping[str, str], commands: Mapping[str, str], console: Conso
 
 def of_study(record: StudyRecord, folder: Path) -> Leaderboard:
     """Returns the leaderboard of a study whose folder holds its baselines."""
-    family = load_family(str(record.definition["family"]).removeprefix("trainables."))
     return Leaderboard(
         record=record,
         baselines=baselines.read(folder / CHECKPOINTS) or {},
-        metrics=family.task_type.metrics,
+        metrics=declared(record),
     )
 
 

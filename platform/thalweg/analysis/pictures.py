@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from thalweg.analysis.wording import near
+from thalweg.config import parse
 from thalweg.contract import Task
 from thalweg.discovery import Family, load_family
 from thalweg.errors import OutputError, StudyError, TrialError
@@ -108,7 +109,7 @@ def draw_new(
     family = _family(record)
     later = f"thalweg best {record.name}{output_flag(directory.parent)} --pictures draws them"
     left = [trial for trial in _kept(record)[:MOST] if not _target(directory, trial).exists()]
-    if family.task_type.draw is Task.draw or not left:
+    if not left or not _draws(family, left[0]):
         return
     deadline = time.monotonic() + SHARE * sum(trial.seconds for trial in record.trials)
     try:
@@ -137,6 +138,12 @@ def sentence(drawn: Drawn, uri: str, run: str | None) -> str:
 
 def _family(record: StudyRecord) -> Family:
     return load_family(str(record.definition["family"]).removeprefix("trainables."))
+
+
+def _draws(family: Family, trial: TrialRecord) -> bool:
+    """Whether the task of a trial draws anything."""
+    task = family.task(parse(family.config_type, dict(trial.config)))
+    return type(task).draw is not Task.draw
 
 
 def _kept(record: StudyRecord) -> Sequence[TrialRecord]:

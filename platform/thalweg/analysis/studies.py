@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from thalweg.analysis.beside import HEAD, LEGEND, Beside
+from thalweg.analysis.declared import declared
 from thalweg.analysis.wording import clock, near, score
 from thalweg.config import flat, parse
 from thalweg.discovery import Family, load_family
@@ -161,7 +162,7 @@ def _kept(record: StudyRecord, checkpoint: str | None) -> str:
 
 def _metrics(record: StudyRecord, trial: TrialRecord, known: Baselines) -> RenderableType:
     """Lists the metrics of a trial: those that mean the same for a baseline beside it, then its own."""
-    metrics = _family(record).task_type.metrics
+    metrics = declared(record)
     fit = [metric.name for metric in metrics if metric.search_invariant]
     objective = str(record.definition["metric"])
     beside = Beside(known, metrics, objective, record.mode)
