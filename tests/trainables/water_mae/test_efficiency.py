@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from tests import tasks
 from thalweg.contract import Progress
 from thalweg.training import gradient, joint
 from thalweg.training.engine import TaskModule
@@ -68,11 +69,13 @@ def watched_step(config: WaterMAE, data: WaterData) -> tuple[Watch, Batch]:
     """Takes one training step without the optimizer, in the way the platform does."""
     task = WaterMAETask(config)
     torch.manual_seed(0)
-    model = task.build(data).train()
+    model = task.build(task.facts(data)).train()
     batch = task.training_batch(data, np.array([10]), np.array([7], np.uint64))
     with Watch() as watch:
-        parts = task.losses(model, batch, NOW)
-        torch.stack([weight * parts[name] for name, weight in task.weights(NOW).items()]).sum().backward()  # type: ignore[no-untyped-call]
+        parts = tasks.losses(task, model, batch, NOW)
+        torch.stack(
+            [weight * parts[name] for name, weight in tasks.weights(task, NOW).items()]
+        ).sum().backward()  # type: ignore[no-untyped-call]
     return watch, batch
 
 
@@ -141,7 +144,7 @@ def test_the_gradient_of_a_global_batch_reads_nothing_from_the_device(
     """The device `meta` holds no values: whoever reads one, or copies to the CPU, fails."""
     device = torch.device("meta")
     task = WaterMAETask(with_model(config, variant).model_copy(update={"data": config.data}))
-    module = TaskModule(task, task.build(data).to(device).train(), joint=variant == CONTRASTIVE)
+    module = TaskModule(task, task.build(task.facts(data)).to(device).train(), joint=variant == CONTRASTIVE)
     engine, world, placed = PlainEngine(module), World(0, 1, device), data.placed(device)
 
     def draw(number: int) -> Batch:
@@ -175,4 +178,4 @@ def test_the_loss_is_summed_in_fp32(config: WaterMAE, wide_data: WaterData) -> N
     task = WaterMAETask(with_model(config, CONTRASTIVE))
     model = task.build(wide_data).to(torch.bfloat16)
     batch = task.training_batch(wide_data, np.array([10]), np.array([7], np.uint64))
-    assert {part.dtype for part in task.losses(model, batch, NOW).values()} == {torch.float32}
+    assert {part.dtype for part in tasks.losses(task, model, batch, NOW).values()} == {torch.float32}

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests import tasks
 from trainables.water_mae import evaluation, forecast, metrics
 from trainables.water_mae.baselines import Climatology, Persistence
 from trainables.water_mae.config import ForecastKnobs, WaterMAE
@@ -41,7 +42,7 @@ def lognormal(make_data: Callable[..., WaterData]) -> WaterData:
 
 def everything(task: WaterMAETask, data: WaterData) -> dict[str, torch.Tensor]:
     batch = task.evaluation_batch(data, "val", np.arange(data.num_samples("val")))
-    return dict(task.evaluate(MeanLog(data), batch))
+    return dict(tasks.evaluate(task, MeanLog(data), batch))
 
 
 def test_the_mean_of_a_lognormal_has_nse_zero_and_no_bias(config: WaterMAE, lognormal: WaterData) -> None:
@@ -49,7 +50,7 @@ def test_the_mean_of_a_lognormal_has_nse_zero_and_no_bias(config: WaterMAE, logn
     sums = everything(task, lognormal)
     factor = metrics.mean_factor(evaluation.named(sums, "flow_train"))
     assert float(factor.mean()) == pytest.approx(math.exp(SIGMA**2 / 2), rel=0.1)
-    found = task.summarize(sums)
+    found = tasks.summarize(task, sums)
     assert found["nse_river_flow"] == pytest.approx(0, abs=0.03)
     # No correlation, no variability, no bias: Knoben et al. (2019), doi:10.5194/hess-23-4323-2019, Eq. 4.
     assert found["kge_river_flow"] == pytest.approx(1 - math.sqrt(2), abs=0.03)
@@ -60,7 +61,7 @@ def test_the_mean_of_a_lognormal_has_nse_zero_and_no_bias(config: WaterMAE, logn
 
 def test_forecasts_are_means_too(config: WaterMAE, lognormal: WaterData) -> None:
     task = WaterMAETask(config.model_copy(update={"forecast": ForecastKnobs(share=0.5)}))
-    found = task.summarize(everything(task, lognormal))
+    found = tasks.summarize(task, everything(task, lognormal))
     for days in forecast.LEAD_DAYS:
         assert found[f"nse_forecast_{days}d"] == pytest.approx(0, abs=0.03)
 
@@ -121,9 +122,11 @@ def test_the_factor_does_not_follow_a_searched_knob(config: WaterMAE, lognormal:
 def test_batches_and_their_order_change_no_sum(config: WaterMAE, lognormal: WaterData) -> None:
     task, predictor = WaterMAETask(config), Persistence()
     count = lognormal.num_samples("val")
-    whole = task.evaluate(predictor, task.evaluation_batch(lognormal, "val", np.arange(count)))
+    whole = tasks.evaluate(task, predictor, task.evaluation_batch(lognormal, "val", np.arange(count)))
     summed: dict[str, torch.Tensor] = {}
     for part in np.array_split(np.arange(count), 9):
-        for name, value in task.evaluate(predictor, task.evaluation_batch(lognormal, "val", part)).items():
+        for name, value in tasks.evaluate(
+            task, predictor, task.evaluation_batch(lognormal, "val", part)
+        ).items():
             summed[name] = summed[name] + value if name in summed else value
     assert all(torch.allclose(whole[name], summed[name]) for name in whole)
