@@ -1,12 +1,13 @@
 """What a task loses and measures on a batch, as the platform puts it together."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from thalweg.contract import Batch, JointLoss, Loss, Progress, Rows, Stage, StageLoss, State, Task, metrics_of
+from thalweg.per_unit import PerUnit
 
 AnyTask = Task[Any, Any]
 
@@ -90,6 +91,26 @@ def evaluate(task: AnyTask, model: nn.Module, batch: Batch) -> dict[str, Any]:
             for measure in task.measures()
             for name, value in measure.add(outputs, batch).items()
         }
+
+
+def added(states: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """States without rows, added up."""
+    whole: dict[str, Any] = {}
+    for state in states:
+        for name, value in state.items():
+            whole[name] = whole[name] + value if name in whole else value
+    return whole
+
+
+def tensors(states: Mapping[str, Any]) -> dict[str, Tensor]:
+    """All tensors of states; those of a table of units are its keys and values."""
+    found: dict[str, Tensor] = {}
+    for name, value in states.items():
+        if isinstance(value, PerUnit):
+            found |= {f"{name}.keys": value.keys, f"{name}.values": value.values}
+        else:
+            found[name] = value
+    return found
 
 
 def summarize(task: AnyTask, states: Mapping[str, Any]) -> dict[str, float]:

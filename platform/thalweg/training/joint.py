@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.contract import Joined, JointLoss, Progress, Rows
+from thalweg.errors import FamilyError
 from thalweg.training.ahead import each_ahead
 from thalweg.training.evaluation import move
 from thalweg.training.gradient import Sums, weighted
@@ -104,7 +105,7 @@ def _slopes(
     Every worker computes the loss of the whole batch, so that gradients need not travel: of those by all
     embeddings each worker needs those by its own.
     """
-    own = {name: values.requires_grad_() for name, values in _stacked(rows, "embeddings").items()}
+    own = {name: values.requires_grad_() for name, values in _checked(_stacked(rows, "embeddings"))}
     companions = {
         name: torch.cat(world.gather(values)) for name, values in _stacked(rows, "companions").items()
     }
@@ -122,6 +123,21 @@ def _stacked(rows: Sequence[Rows], kind: Literal["embeddings", "companions"]) ->
     """Lays the rows of micro-batches one after the other, without their graphs."""
     parts = [getattr(part, kind) for part in rows]
     return {name: torch.cat([part[name].detach() for part in parts]) for name in parts[0]}
+
+
+def _checked(embeddings: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+    """Yields embeddings.
+
+    Raises:
+        FamilyError: One cannot have a gradient.
+    """
+    for name, values in embeddings.items():
+        if not values.is_floating_point():
+            raise FamilyError(
+                f"embeddings of a joint loss must be floating-point numbers, got {name} of {values.dtype}; put it into "
+                "companions, which travel without a gradient"
+            )
+        yield name, values
 
 
 def _factor(weight: float, count: Tensor | float) -> Tensor | float:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from families.toy.config import PRESETS
-from families.toy.task import Waves
+from families.toy.task import Errors, Waves
 from thalweg.contract import Metric
 from thalweg.errors import ConfigError, DiscoveryError, ObjectiveError
 from thalweg.search.presets import preset_space

@@ -66,12 +66,7 @@ def test_an_optimizer_that_took_no_step_is_loaded(zero_stage: int, world: World,
     knobs = Optimization(zero_stage=zero_stage, precision="bf16", batch_size=4)
     stage = Stage(loss=SquaredErrors(Toy()))
     begun, other = (
-        engine.start(
-            engine.TaskModule(task, task.build(None)),
-            Stage(loss=SquaredErrors(Toy())),
-            knobs,
-            Layout.of(4, None, 1),
-        )
+        engine.start(engine.TaskModule(task, task.build(None)), stage, knobs, Layout.of(4, None, 1))
         for _ in range(2)
     )
     begun.save_checkpoint(str(tmp_path), tag="weights")

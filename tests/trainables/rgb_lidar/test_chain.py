@@ -11,14 +11,16 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from tests import tasks
-from thalweg.contract import Batch, Progress
+from thalweg.contract import Batch, Progress, Rows
 from thalweg.training.engine import parameter_groups, train_mode
+from trainables.rgb_lidar import projection, retrieval
 from trainables.rgb_lidar.chain_knobs import STAGES, ChainKnobs, SimilarityKnobs
 from trainables.rgb_lidar.chain_model import ChainNetwork
-from trainables.rgb_lidar.classification import log_odds
+from trainables.rgb_lidar.classification import LIDAR_METRICS, METRICS, log_odds
 from trainables.rgb_lidar.config import RGBLidar
 from trainables.rgb_lidar.data import RGBLidarData
 from trainables.rgb_lidar.retrieval import recall_at_1
+from trainables.rgb_lidar.scene_task import SceneTask
 from trainables.rgb_lidar.task import task_for
 
 KEYS = np.zeros(32, np.uint64)
@@ -32,10 +34,10 @@ def changed(chain: RGBLidar, **knobs: Any) -> RGBLidar:
     return chain.model_copy(update={"model": chain.model.model_copy(update=knobs)})
 
 
-def build(config: RGBLidar, data: RGBLidarData | None = None) -> tuple[task_for, ChainNetwork]:
+def build(config: RGBLidar, data: RGBLidarData | None = None) -> tuple[SceneTask, ChainNetwork]:
     torch.manual_seed(0)
     task = task_for(config)
-    model = task.build(task.facts(data))
+    model = task.build(None if data is None else task.facts(data))
     assert isinstance(model, ChainNetwork)
     return task, model.eval()
 
@@ -71,7 +73,8 @@ def test_the_contrastive_loss_is_the_published_one(
     outputs = model(batch)
     expected = clip(outputs["rgb_embedding"], outputs["lidar_embedding"], scale, offset)
     assert float(loss.detach()) == pytest.approx(expected, rel=1e-5)
-    assert tasks.counts(task, batch, now("cilp")) == {"info_nce": 12.0}
+    rows = tasks.embed(task, model, batch, now("cilp"))
+    assert tasks.joint_counts(task, rows, now("cilp")) == {"info_nce": 12.0}
 
 
 @given(seed=st.integers(0, 999), spread=st.sampled_from([0.0, 0.3, 3.0]))
@@ -87,7 +90,7 @@ def test_half_cosines_stay_within_the_published_bounds(seed: int, spread: float)
 
 def joint(embeddings: dict[str, Tensor]) -> Tensor:
     task = task_for(RGBLidar(model=ChainKnobs()))
-    return tasks.joint_losses(task, embeddings, now("cilp"))["info_nce"]
+    return tasks.joint_losses(task, Rows(embeddings=embeddings), now("cilp"))["info_nce"]
 
 
 def test_the_bounds_of_the_second_experiment_are_reached() -> None:
@@ -104,12 +107,12 @@ def test_the_contrastive_loss_takes_any_number_of_scenes(
 ) -> None:
     task, model = build(chain, data)
     batch = scenes(data, chain, count)
-    embeddings = tasks.embed(task, model, batch, now("cilp"))
-    assert {name: tuple(rows.shape) for name, rows in embeddings.items()} == {
+    rows = tasks.embed(task, model, batch, now("cilp"))
+    assert {name: tuple(values.shape) for name, values in rows.embeddings.items()} == {
         "rgb": (count, 6),
         "lidar": (count, 6),
     }
-    loss = float(tasks.joint_losses(task, embeddings, now("cilp"))["info_nce"].detach())
+    loss = float(tasks.joint_losses(task, rows, now("cilp"))["info_nce"].detach())
     assert loss >= 0 if count > 1 else loss == pytest.approx(0, abs=1e-6)
 
 
@@ -198,7 +201,7 @@ def test_the_budget_goes_to_the_stages_that_there_are(chain: RGBLidar) -> None:
     stages = task_for(chain).stages()
     assert [stage.name for stage in stages] == list(STAGES)
     assert [stage.share * 35 for stage in stages] == pytest.approx([10, 5, 15, 5])
-    assert [stage.joint for stage in stages] == [True, False, False, False]
+    assert [stage.is_joint for stage in stages] == [True, False, False, False]
     assert [{group.lr_scale for group in stage.groups} for stage in stages] == [{1.0}, {1.0}, {5.0}, {1.0}]
     later = changed(chain, stages=("projector", "finetune")).model_copy(update={"starts_from": ("a",)})
     assert [stage.share for stage in task_for(later).stages()] == pytest.approx([0.75, 0.25])
@@ -226,7 +229,9 @@ def test_what_is_measured_depends_on_the_parts(chain: RGBLidar, data: RGBLidarDa
     task, model = build(config, data)
     metrics = tasks.metrics(task, model, task.evaluation_batch(data, "val", np.arange(12)))
     assert set(metrics) == set(tasks.names(task)) == MEASURED[stages]
-    assert set(tasks.names(task_for(chain))) == {metric.name for metric in task.metrics}
+    assert set(tasks.names(task_for(chain))) == {
+        metric.name for metric in (*METRICS, *LIDAR_METRICS, retrieval.METRIC, projection.METRIC)
+    }
 
 
 def test_what_is_measured_is_what_the_outputs_tell(chain: RGBLidar, data: RGBLidarData) -> None:

@@ -94,10 +94,9 @@ def test_the_majority_class_knows_the_shares_of_training_only(config: RGBLidar, 
 
 
 def test_unpaired_files_are_told_by_name(config: RGBLidar, root: Path, data: RGBLidarData) -> None:
-    task = task_for(config)
-    (note,) = task.notes(data)
+    (note,) = data.notes
     assert note.startswith("3 files of mini have no partner of the other sensor and are left out: ")
     assert all(name in note for name in data.unpaired)
     many = RGBLidarData(**{**vars(data), "unpaired": tuple(f"spheres/lidar/{n:04d}.npy" for n in range(41))})
-    assert task.notes(many)[0].endswith("spheres/lidar/0039.npy and 1 more")
-    assert task.notes(RGBLidarData(**{**vars(data), "unpaired": ()})) == ()
+    assert many.notes[0].endswith("spheres/lidar/0039.npy and 1 more")
+    assert RGBLidarData(**{**vars(data), "unpaired": ()}).notes == ()

@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from tests import tasks
-from thalweg.contract import Progress
+from thalweg.contract import JointLoss, Loss, Progress
 from thalweg.training import gradient, joint
 from thalweg.training.engine import TaskModule
 from thalweg.training.process_group import World
@@ -144,23 +144,27 @@ def test_the_gradient_of_a_global_batch_reads_nothing_from_the_device(
     """The device `meta` holds no values: whoever reads one, or copies to the CPU, fails."""
     device = torch.device("meta")
     task = WaterMAETask(with_model(config, variant).model_copy(update={"data": config.data}))
-    module = TaskModule(task, task.build(task.facts(data)).to(device).train(), joint=variant == CONTRASTIVE)
+    loss = task.stages()[0].loss
+    module = TaskModule(task, task.build(task.facts(data)).to(device).train(), loss)
     engine, world, placed = PlainEngine(module), World(0, 1, device), data.placed(device)
 
     def draw(number: int) -> Batch:
         return task.training_batch(placed, np.array([10, number]), np.array([7, number], np.uint64))
 
-    if variant == CONTRASTIVE:
+    if isinstance(loss, JointLoss):
         with ThreadPoolExecutor(1) as executor:
             micro_batches = joint.MicroBatches(
                 count=num_micro_batches, draw=draw, seed=lambda number: None, executor=executor
             )
-            sums, counts = joint.backward(engine, task, world, micro_batches, NOW)
+            sums, counts = joint.backward(engine, loss, world, micro_batches, NOW)
+        assert {count.device.type for count in counts.values() if isinstance(count, Tensor)} == {"meta"}
     else:
+        assert isinstance(loss, Loss)
         batches = [draw(number) for number in range(num_micro_batches)]
-        sums, counts = gradient.backward(engine, task, world, batches, NOW)
+        sums, counts = gradient.backward(engine, loss, world, batches, NOW)
+        assert counts["precipitation"] == 2 * num_micro_batches
     assert {value.device.type for value in sums.values()} == {"meta"}
-    assert counts["precipitation"] == 2 * num_micro_batches
+    assert set(counts) == set(sums)
     assert all(weight.grad is not None for weight in module.parameters() if weight.requires_grad)
     with pytest.raises(RuntimeError, match="meta"):
         float(sums["precipitation"])

@@ -49,12 +49,11 @@ def model(task: WaterMAETask, data: WaterData) -> ForecastingAutoencoder:
 
 def evaluate(task: WaterMAETask, model: torch.nn.Module, data: WaterData, size: int = 4) -> dict[str, float]:
     indices = np.arange(data.num_samples("val"))
-    sums: dict[str, Tensor] = {}
-    for start in range(0, len(indices), size):
-        batch = task.evaluation_batch(data, "val", indices[start : start + size])
-        for name, value in tasks.evaluate(task, model, batch).items():
-            sums[name] = sums.get(name, torch.zeros(())) + value
-    return tasks.summarize(task, sums)
+    states = (
+        tasks.evaluate(task, model, task.evaluation_batch(data, "val", indices[start : start + size]))
+        for start in range(0, len(indices), size)
+    )
+    return tasks.summarize(task, tasks.added(states))
 
 
 def slow_targets(data: WaterData, batch_of: np.ndarray) -> dict[tuple[int, int], np.ndarray]:

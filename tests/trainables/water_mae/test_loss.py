@@ -80,7 +80,8 @@ def test_the_contrastive_loss_follows_the_slow_definition(
     means = {name: tokens.mean(1) for name, tokens in encoders.items()}
     assert float(found) == pytest.approx(slow_contrastive(means, present, temperature), rel=1e-4)
     # Ten pairs of five modalities; four of them include rivers, which one window lacks.
-    assert tasks.counts(task, batch, NOW)["contrastive"] == 6 * 4 + 4 * 3
+    counts = tasks.joint_counts(task, tasks.embed(task, model, batch, NOW), NOW)
+    assert counts == dict.fromkeys(MODALITIES, 4.0) | {"river_flow": 3.0, "contrastive": 6 * 4 + 4 * 3}
 
 
 def test_without_a_weight_nothing_is_contrasted(config: WaterMAE, data: WaterData) -> None:
@@ -92,8 +93,8 @@ def test_without_a_weight_nothing_is_contrasted(config: WaterMAE, data: WaterDat
         tasks.weights(task, NOW),
     ):
         assert tuple(answer) == MODALITIES
-    assert [stage.joint for stage in task.stages()] == [False]
-    assert [stage.joint for stage in contrasting.stages()] == [True]
+    assert [stage.is_joint for stage in task.stages()] == [False]
+    assert [stage.is_joint for stage in contrasting.stages()] == [True]
     plain, more = tasks.losses(task, model, batch, NOW), tasks.losses(contrasting, model, batch, NOW)
     assert all(torch.equal(plain[name], more[name]) for name in MODALITIES)
 
@@ -102,17 +103,18 @@ def test_an_absent_modality_is_contrasted_with_nothing(config: WaterMAE, data: W
     task = with_loss(config, contrastive_weight=0.1)
     batch, model = training_batch(task, data), build(task, data).requires_grad_(False)
     nobody = batch | {"vector_present": torch.tensor([[1.0, 0.0]]).expand(4, 2)}
-    rows = dict(tasks.embed(task, model, nobody, NOW))
-    assert not rows["summary/river_flow"].any()
+    embedded = tasks.embed(task, model, nobody, NOW)
+    rows = embedded.embeddings
+    assert embedded.companions["present"].all(0).tolist() == [True, True, True, True, False]
     rows["summary/river_flow"].requires_grad_()
-    contrastive = tasks.joint_losses(task, rows, NOW)["contrastive"]
+    contrastive = tasks.joint_losses(task, embedded, NOW)["contrastive"]
     torch.autograd.backward(contrastive)
     assert rows["summary/river_flow"].grad is not None
     assert not rows["summary/river_flow"].grad.any()
     present = {name: evaluation.present(nobody, name) for name in MODALITIES}
     means = {name: rows[f"summary/{name}"].detach() for name in MODALITIES}
     assert float(contrastive.detach()) == pytest.approx(slow_contrastive(means, present, 0.05), rel=1e-4)
-    assert tasks.counts(task, nobody, NOW)["contrastive"] == 6 * 4
+    assert tasks.joint_counts(task, embedded, NOW)["contrastive"] == 6 * 4
 
 
 def test_embeddings_of_parts_of_a_batch_join_to_the_loss_of_the_whole(
@@ -122,7 +124,7 @@ def test_embeddings_of_parts_of_a_batch_join_to_the_loss_of_the_whole(
     whole, model = training_batch(task, data), build(task, data).requires_grad_(False)
     parts = [{name: values[part] for name, values in whole.items()} for part in (slice(3), slice(3, 4))]
     rows = [tasks.embed(task, model, part, NOW) for part in parts]
-    joined = tasks.joint_losses(task, {name: torch.cat([row[name] for row in rows]) for name in rows[0]}, NOW)
+    joined = tasks.joint_losses(task, tasks.cat(*rows), NOW)
     for name, part in tasks.losses(task, model, whole, NOW).items():
         assert float(joined[name]) == pytest.approx(float(part), rel=1e-4)
     apart = sum(float(tasks.losses(task, model, part, NOW)["contrastive"]) for part in parts)
@@ -163,7 +165,7 @@ def test_every_knob_of_the_loss_changes_the_gradient_and_no_evaluation(
     slopes = gradient(task, model, batch), gradient(other, model, batch)
     assert float((slopes[0] - slopes[1]).norm()) > 1e-6 * float(slopes[0].norm())
     window = task.evaluation_batch(data, "val", np.array([0, 3]))
-    measured = tasks.evaluate(task, model, window), tasks.evaluate(other, model, window)
+    measured = [tasks.tensors(tasks.evaluate(each, model, window)) for each in (task, other)]
     assert all(torch.equal(measured[0][name], measured[1][name]) for name in measured[0])
     assert task.protocol() == other.protocol()
 
@@ -176,7 +178,7 @@ def test_embeddings_of_half_precision_models_are_fp32(
     batch, model = training_batch(task, data), build(task, data).requires_grad_(False)
     exact = tasks.losses(task, model, batch, NOW)
     rows = tasks.embed(task, model.to(dtype), batch, NOW)
-    assert {values.dtype for values in rows.values()} == {torch.float32}
+    assert {values.dtype for values in rows.embeddings.values()} == {torch.float32}
     for name, part in tasks.joint_losses(task, rows, NOW).items():
         assert float(part) == pytest.approx(float(exact[name]), rel=0.05)
 

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from torch import Tensor
 
 from tests import tasks
 from thalweg.contract import Progress
@@ -37,8 +36,7 @@ def _metrics(task: WaterMAETask, data: WaterData) -> dict[str, float]:
     """Evaluates a predictor that sees nothing."""
     model = Climatology(*map(torch.tensor, data.climatology()))
     batch = task.evaluation_batch(data, "val", np.arange(data.num_samples("val")))
-    sums: dict[str, Tensor] = dict(tasks.evaluate(task, model, batch))
-    return tasks.summarize(task, sums)
+    return tasks.metrics(task, model, batch)
 
 
 def test_what_was_filled_changes_no_metric_whatever_it_is(task: WaterMAETask, partly: WaterData) -> None:

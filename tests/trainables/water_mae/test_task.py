@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from tests import tasks
-from thalweg.contract import Progress
+from thalweg.contract import Progress, metrics_of
 from thalweg.hashing import splitmix64
-from trainables.water_mae import evaluation
+from trainables.water_mae import evaluation, metrics
 from trainables.water_mae.config import (
     MODALITIES,
     PRESETS,
@@ -62,13 +62,12 @@ def build(task: WaterMAETask, data: WaterData) -> nn.Module:
 
 def evaluate(task: WaterMAETask, model: nn.Module, data: WaterData, size: int) -> dict[str, float]:
     indices = np.arange(data.num_samples("val"))
-    sums: dict[str, Tensor] = {}
-    for start in range(0, len(indices), size):
-        batch = task.evaluation_batch(data, "val", indices[start : start + size])
-        for name, value in tasks.evaluate(task, model, batch).items():
-            assert value.dtype == torch.float64
-            sums[name] = sums.get(name, torch.zeros(())) + value
-    return tasks.summarize(task, sums)
+    states = [
+        tasks.evaluate(task, model, task.evaluation_batch(data, "val", indices[start : start + size]))
+        for start in range(0, len(indices), size)
+    ]
+    assert {table.values.dtype for state in states for table in state.values()} == {torch.float64}
+    return tasks.summarize(task, tasks.added(states))
 
 
 def test_evaluation_does_not_depend_on_batch_or_order(config: WaterMAE, data: WaterData) -> None:
@@ -168,7 +167,9 @@ def test_sea_and_padding_do_not_count(config: WaterMAE, data: WaterData) -> None
     loud = filled(task.training_batch(data, FIRST_WITHOUT_RIVERS, KEYS), 50.0)
     assert all(float(loss) == 0 for loss in tasks.losses(task, Quiet(), loud, NOW).values())
     sums = tasks.evaluate(task, Quiet(), filled(task.evaluation_batch(data, "val", np.arange(4)), 50.0))
-    assert all(float(value) == 0 for name, value in sums.items() if name.endswith("/error"))
+    tables = [table for name, table in sums.items() if name.startswith(("Skill", "SquaredErrors"))]
+    assert len(tables) == 5 * (2 + len(evaluation.OTHER_RATIOS))
+    assert not any(table.values[:, metrics.ERRORS.index("error")].any() for table in tables)
 
 
 def test_losses_of_parts_of_a_batch_add_up(config: WaterMAE, data: WaterData) -> None:
@@ -213,7 +214,9 @@ def test_days_stored_in_half_the_bytes_stay_that_until_patches_are_chosen_and_co
     assert losses[0].keys() == losses[1].keys() == set(MODALITIES)
     assert all(losses[0][name] == losses[1][name] for name in MODALITIES)
     for name, predictor in {"model": model, **task.baselines(half)}.items():
-        found, expected = (tasks.evaluate(task, predictor, each) for each in (evaluated, in_fp32(evaluated)))
+        found, expected = (
+            tasks.tensors(tasks.evaluate(task, predictor, each)) for each in (evaluated, in_fp32(evaluated))
+        )
         assert found.keys() == expected.keys()
         assert all(torch.equal(found[key], expected[key]) for key in expected), name
 
@@ -328,8 +331,13 @@ def test_a_batch_without_chosen_windows_adds_nothing_at_other_ratios(
     nobody = batch | {"at_other_ratios": torch.zeros(2, dtype=torch.bool)}
     sums = tasks.evaluate(task, Watched(0.1), nobody)
     assert calls == [2, 1, 1, 1, 1]  # the training split last; equally often on each rank, whatever it holds
-    assert all(not value.any() for name, value in sums.items() if name.startswith(("at_", "flow_train/")))
-    assert float(tasks.evaluate(task, Watched(0.1), batch)["at_30/precipitation/count"]) > 0
+    elsewhere = [
+        name for name in sums if name.startswith("SkillAtOtherRatios") or name == "Efficiency.training"
+    ]
+    assert len(elsewhere) == 5 * len(evaluation.OTHER_RATIOS) + 1
+    assert not any(sums[name].values.any() for name in elsewhere)
+    counted = tasks.evaluate(task, Watched(0.1), batch)["SkillAtOtherRatios.at_30/precipitation"]
+    assert float(counted.total()[metrics.ERRORS.index("count")]) > 0
 
 
 def test_river_flow_is_measured_in_mm_per_day_by_catchment(config: WaterMAE, data: WaterData) -> None:
@@ -379,7 +387,9 @@ def _pairs_of_flow(
 def test_metrics_are_those_that_are_declared(config: WaterMAE, data: WaterData) -> None:
     task = WaterMAETask(config)
     metrics = evaluate(task, Truth(0.1), data, size=4)
-    assert set(metrics) == set(tasks.names(task)) < {metric.name for metric in task.metrics}
+    ahead = WaterMAETask(config.model_copy(update={"forecast": ForecastKnobs(share=0.5)}))
+    assert tuple(metrics) == tasks.names(task) == tasks.names(ahead)[4:]
+    assert tasks.names(ahead)[:2] == ("nse_forecast", "nse_forecast_1d")
 
 
 def test_only_the_weighted_loss_changes_with_the_loss_weights(config: WaterMAE, data: WaterData) -> None:
@@ -387,7 +397,7 @@ def test_only_the_weighted_loss_changes_with_the_loss_weights(config: WaterMAE, 
     task, other = WaterMAETask(config), WaterMAETask(config.model_copy(update={"loss_weights": weights}))
     before, after = (evaluate(each, Truth(0.1), data, size=4) for each in (task, other))
     assert {name for name in before if before[name] != after[name]} == {"weighted_loss"}
-    assert {metric.name for metric in task.metrics if not metric.search_invariant} == {"weighted_loss"}
+    assert {metric.name for metric in metrics_of(task) if not metric.search_invariant} == {"weighted_loss"}
     assert after["weighted_loss"] == pytest.approx((3 + 2 + 10 + 1 + 1) * 0.01, rel=1e-5)
 
 
