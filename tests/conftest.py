@@ -34,6 +34,13 @@ hypothesis.settings.load_profile("thalweg")
 _FOREIGN = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_RUN_ID", "RAY_ADDRESS", "THALWEG_DATA")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds the one way to write the golden numbers of tests/test_golden.py anew."""
+    parser.addoption(
+        "--write-golden", action="store_true", help="write tests/golden anew and compare nothing"
+    )
+
+
 def pytest_configure() -> None:
     """Sets what must be known before torch, Ray or MLflow are imported, here and in their workers."""
     for name in _FOREIGN:

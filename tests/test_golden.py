@@ -1,0 +1,198 @@
+"""Five steps of each family give the numbers in ``tests/golden``: no change of shape may change one of them.
+
+``python -m pytest -n0 tests/test_golden.py --write-golden`` writes them anew, if a change is meant to change them.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from thalweg import discovery
+from thalweg.training.orders import Report, TrialOrder
+from thalweg.training.process_group import join
+from thalweg.training.session import DataCache, Session
+from trainables.rgb_lidar import synthetic as scenes
+from trainables.water_mae import synthetic as islands
+from trainables.water_mae.layout import Period
+
+FOLDER = Path(__file__).parent / "golden"
+BATCH = 8
+RELATIVE, ABSOLUTE = 1e-5, 1e-6
+"""How far a number may be from the golden one, of which seven digits are written.
+
+Other instruction sets (torch, oneDNN and MKL without AVX) change these numbers by 4e-6 at most, most by less than 3e-7;
+a second thread changes them by less than 1e-5.
+"""
+
+Knobs = Mapping[str, Any]
+Rows = list[tuple[int, str, float]]
+
+COMMON = {"seed": 7, "optimization.batch_size": BATCH, "optimization.min_lr_ratio": 0.1}
+HALVES = {"optimization.micro_batch_size": BATCH // 2}
+OTHER = {
+    "data.lidar_repr": "depth",
+    "model.similarity.temperature": "none",
+    "model.similarity.logit_map": "half_cosine",
+    "model.classifier.num_logits": 1,
+    "model.projector.target": "maps",
+    "model.finetune_frozen": "rgb",
+}
+"""What a chain can have else: inputs, logits, target and frozen parts."""
+TRIALS: dict[str, tuple[str, str, str, int, dict[str, Knobs]]] = {
+    "toy": (
+        "families.toy",
+        "default",
+        "mse",
+        5,
+        {
+            "one": {"dropout": 0.1},
+            "one stage, micro-batches": HALVES,
+            "two stages": {"stages": "two"},
+            "joint stage, micro-batches": {"stages": "joint", **HALVES},
+            "batch norm": {"stages": "two", "batch_norm": True},
+        },
+    ),
+    "water_mae": (
+        "trainables.water_mae",
+        "tiny",
+        "skill",
+        5,
+        {
+            "plain": {},
+            "contrastive, micro-batches": {"loss.contrastive_weight": 0.1, **HALVES},
+            "forecast": {"forecast.share": 0.4, "loss.norm_target": True},
+        },
+    ),
+    "rgb_lidar": (
+        "trainables.rgb_lidar",
+        "tiny",
+        "cross_entropy",
+        5,
+        {
+            "late": {},
+            "intermediate, micro-batches": {
+                "model.fusion_stage": "intermediate",
+                "model.fusion": "hadamard",
+                **HALVES,
+            },
+        },
+    ),
+    "rgb_lidar_chain": (
+        "trainables.rgb_lidar",
+        "tiny_chain",
+        "cross_entropy",
+        7,  # 3 contrastive, 1 of the classifier, 2 of the projector, 1 of fine-tuning
+        {"default, micro-batches": HALVES, "other": OTHER},
+    ),
+}
+"""By file: a family, a preset, the objective, the number of steps, and the knobs of each block of the file."""
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Small synthetic worlds in the data folders of all families, under the name that their presets give."""
+    folder = tmp_path_factory.mktemp("golden")
+    train, val = (
+        Period(np.datetime64(f"2001-{months[0]}"), np.datetime64(f"2001-{months[1]}"))
+        for months in (("01-01", "04-30"), ("05-01", "06-30"))
+    )
+    islands.write_island(
+        replace(islands.TINY, train=train, val=val, test=None), folder / "water_mae" / "tiny"
+    )
+    (folder / "rgb_lidar" / "tiny").mkdir(parents=True)
+    scenes.make(folder / "rgb_lidar" / "tiny", scenes.small_recipe(40, side=16))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def _config(family: str, preset: str, knobs: Knobs) -> dict[str, Any]:
+    """Returns a preset with knobs changed by their dotted names, as JSON."""
+    config = discovery.load_family(family).presets[preset].model_dump(mode="json")
+    for name, value in (COMMON | dict(knobs)).items():
+        *groups, knob = name.split(".")
+        group = config
+        for part in groups:
+            group = group[part]
+        assert knob in group
+        group[knob] = value
+    return config
+
+
+def _train(name: str, knobs: Knobs, root: Path) -> Report:
+    """Trains to the only evaluation, with a point of the curve for each step."""
+    family, preset, metric, steps, _ = TRIALS[name]
+    order = TrialOrder(
+        trial="golden",
+        family=family,
+        config=_config(family, preset, knobs),
+        metric=metric,
+        evaluations=(steps * BATCH,),
+        data_root=str(root / family.rpartition(".")[2]),
+        directory=str(root / "checkpoints"),
+        checkpoints=False,
+        num_curve_points=steps,
+    )
+    session = Session(order, join(), DataCache())
+    report = session.advance()
+    session.close()
+    assert report.done
+    return report
+
+
+def _rows(report: Report) -> Rows:
+    """Returns samples, name and value of all points of the curve and then of all metrics."""
+    points = [*report.curve, (report.samples, dict(report.metrics))]
+    return [(samples, name, float(values[name])) for samples, values in points for name in sorted(values)]
+
+
+def _write(path: Path, blocks: Mapping[str, Rows]) -> None:
+    lines = []
+    for block, rows in blocks.items():
+        lines += [
+            f"[{block}]",
+            *(f"{samples:3d}  {name:32s}  {value:.7g}" for samples, name, value in rows),
+            "",
+        ]
+    path.write_text("\n".join(lines[:-1]) + "\n", encoding="utf-8")
+
+
+def _read(path: Path) -> dict[str, Rows]:
+    blocks: dict[str, Rows] = {}
+    for line in filter(None, path.read_text(encoding="utf-8").splitlines()):
+        if line.startswith("["):
+            rows = blocks.setdefault(line[1:-1], [])
+        else:
+            samples, name, value = line.split()
+            rows.append((int(samples), name, float(value)))
+    return blocks
+
+
+@pytest.mark.parametrize("name", TRIALS)
+def test_steps_and_metrics_are_the_golden_ones(name: str, root: Path, request: pytest.FixtureRequest) -> None:
+    found = {block: _rows(_train(name, knobs, root)) for block, knobs in TRIALS[name][-1].items()}
+    path = FOLDER / f"{name}.txt"
+    if request.config.getoption("--write-golden"):
+        _write(path, found)
+        pytest.skip(f"{path.name} was written")
+    golden = _read(path)
+    assert found.keys() == golden.keys()
+    for block, rows in golden.items():
+        assert [row[:2] for row in found[block]] == [row[:2] for row in rows], block
+        other = [
+            f"{samples} {name}: {value:.7g} where {expected:.7g} is golden"
+            for (samples, name, value), (_, _, expected) in zip(found[block], rows, strict=True)
+            if value != pytest.approx(expected, rel=RELATIVE, abs=ABSOLUTE, nan_ok=True)
+        ]
+        assert not other, block
