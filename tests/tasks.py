@@ -65,6 +65,13 @@ def losses(task: AnyTask, model: nn.Module, batch: Batch, now: Progress) -> Mapp
     return loss.parts(model, batch, now)
 
 
+def counts_of(task: AnyTask, model: nn.Module, batch: Batch, now: Progress) -> Mapping[str, float]:
+    """The counts of a loss of either kind; of a joint one those of the batch as a whole."""
+    if isinstance(loss_of(task, now), JointLoss):
+        return joint_counts(task, embed(task, model, batch, now), now)
+    return counts(task, batch, now)
+
+
 def counts(task: AnyTask, batch: Batch, now: Progress) -> Mapping[str, float]:
     """The counts of a loss that is a sum over samples."""
     loss = loss_of(task, now)

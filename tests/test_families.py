@@ -130,11 +130,8 @@ def test_parts_counts_and_weights_name_the_same_things(opened: Opened) -> None:
     for stage in task.stages():
         now = tasks.progress_in(stage)
         parts = tasks.losses(task, model, batch, now)
-        if isinstance(stage.loss, JointLoss):
-            counts = set(tasks.joint_counts(task, tasks.embed(task, model, batch, now), now))
-        else:
-            counts = set(tasks.counts(task, batch, now))
-        assert set(parts) == counts == set(tasks.weights(task, now))
+        counts = tasks.counts_of(task, model, batch, now)
+        assert set(parts) == set(counts) == set(tasks.weights(task, now))
         for name, part in parts.items():
             assert part.shape == ()
             assert part.dtype == torch.float32, name

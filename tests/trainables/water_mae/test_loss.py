@@ -42,7 +42,7 @@ def gradient(task: WaterMAETask, model: MaskedAutoencoder, batch: Batch) -> Tens
     """Returns the gradient of the weighted loss as one vector."""
     parts, counts, weights = (
         tasks.losses(task, model, batch, NOW),
-        tasks.counts(task, batch, NOW),
+        tasks.counts_of(task, model, batch, NOW),
         tasks.weights(task, NOW),
     )
     total = torch.stack([weights[name] * parts[name] / counts[name] for name in parts]).sum()
