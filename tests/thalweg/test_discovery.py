@@ -28,6 +28,11 @@ METHODS = "".join(
 """All that a task must define, and nothing in it."""
 
 
+def indented(lines: str) -> str:
+    """Lines as those of a class in the texts below are indented."""
+    return textwrap.indent(lines, " " * 8)[8:]  # after the blanks before closing quotes
+
+
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], Path]]:
     """Writes modules of an importable package ``workbench`` in the working directory."""
@@ -68,7 +73,7 @@ def write_family(write: Callable[[str, str], Path]) -> None:
         class PondTask(Task):
             config_type = Pond
         """
-        + METHODS.replace("    def", "            def"),
+        + indented(METHODS),
     )
 
 
@@ -214,7 +219,7 @@ def test_a_family_may_choose_among_tasks(lab: Callable[[str, str], Path]) -> Non
         from thalweg.contract import Task
         class Shallow(Task):
         """
-        + METHODS.replace("    def", "            def")
+        + indented(METHODS)
         + """
         class Deep(Shallow): ...
         def task_for(config):

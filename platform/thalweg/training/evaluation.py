@@ -166,7 +166,8 @@ def _summarized(measures: Sequence[Measure], states: Sequence[State], *, partial
         if fault:
             wrong.append(fault)
         else:
-            metrics |= {name: float(_number(value)) for name, value in found.items()}
+            names = [metric.name for metric in measure.metrics if metric.name in found]
+            metrics |= {name: float(_number(found[name])) for name in names}
     if wrong:
         raise FamilyError("; ".join(wrong))
     return metrics

@@ -104,9 +104,7 @@ def test_zero_and_infinity_are_rays_that_did_not_come_back(
     marked = open_data(copy.parent, copy.name, 1.0)
     np.testing.assert_array_equal(marked.depth, data.depth)
     told = [note for note in marked.notes if "0 m" in note]
-    expected = (
-        f"{num_rays:,} rays of 2 scans of mini are written as 0 m and read as rays that did not come back"
-    )
+    expected = f"{num_rays:,} rays of 2 scans of {copy.name} are written as 0 m and read as rays that did not come back"
     assert num_rays > 0
     assert told == ([expected] if mark == 0 else [])
 

@@ -180,6 +180,6 @@ def test_a_dense_attention_would_be_noticed() -> None:
 
 def test_the_loss_is_summed_in_fp32(config: WaterMAE, wide_data: WaterData) -> None:
     task = WaterMAETask(with_model(config, CONTRASTIVE))
-    model = task.build(wide_data).to(torch.bfloat16)
+    model = task.build(task.facts(wide_data)).to(torch.bfloat16)
     batch = task.training_batch(wide_data, np.array([10]), np.array([7], np.uint64))
     assert {part.dtype for part in tasks.losses(task, model, batch, NOW).values()} == {torch.float32}
