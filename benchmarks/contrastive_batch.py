@@ -40,8 +40,8 @@ import psutil
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from thalweg.contract import Batch
-    from trainables.rgb_lidar.task import RGBLidarTask
+    from thalweg.contract import Batch, JointLoss
+    from trainables.rgb_lidar.scene_task import SceneTask
 
 ROOT = Path(__file__).resolve().parent.parent
 ARMS = ("plain", "thalweg", "whole", "control", "plain_kept", "thalweg_kept", "whole_kept")
@@ -82,19 +82,32 @@ class Scene:
         import torch
 
         from thalweg.training.stream import SampleStream
-        from trainables.rgb_lidar.task import RGBLidarTask
+        from trainables.rgb_lidar.task import task_for
 
         torch.set_num_threads(1)
         torch.manual_seed(0)
-        self.task: RGBLidarTask = RGBLidarTask(configuration(model))
+        self.task: SceneTask = task_for(configuration(model))
         self.data = self.task.open(folder)
-        self.network: nn.Module = self.task.build(self.data)
+        self.network: nn.Module = self.task.build(self.task.facts(self.data))
         self.progress = _progress(self.task)
         self._stream = SampleStream(self.data.num_samples("train"), 0)
 
     def draw(self, start: int, count: int) -> "Batch":
         """Returns training scenes."""
         return self.task.training_batch(self.data, *self._stream.take(start, count))
+
+    @property
+    def loss(self) -> "JointLoss":
+        """The loss of the first stage."""
+        from thalweg.contract import JointLoss
+
+        loss = self.task.stages()[0].loss
+        assert isinstance(loss, JointLoss)
+        return loss
+
+    def embed(self, batch: "Batch") -> "Mapping[str, Tensor]":
+        """Returns the embeddings of scenes."""
+        return self.loss.embed(self.network, batch, self.progress).embeddings
 
     def whole(self, count: int) -> "Batch":
         """Returns many scenes, with no more memory on the way than they take."""
@@ -122,7 +135,7 @@ def configuration(model: str) -> Any:
     return preset.model_copy(update={"model": chain, "dataset": WORLD})
 
 
-def _progress(task: "RGBLidarTask") -> Any:
+def _progress(task: "SceneTask") -> Any:
     from thalweg.contract import Progress
 
     return Progress(samples=0, total_samples=SIZES[-1], stage=task.stages()[0].name, stage_ratio=0.0)
@@ -133,7 +146,7 @@ def plain_loss(scene: Scene, batch: "Batch") -> "Tensor":
     import torch
     from torch.nn import functional
 
-    embeddings = scene.task.embed(scene.network, batch, scene.progress)
+    embeddings = scene.embed(batch)
     logits = embeddings["rgb"] @ embeddings["lidar"].T
     right = torch.arange(len(logits))
     return (functional.cross_entropy(logits, right) + functional.cross_entropy(logits.T, right)) / 2
@@ -171,7 +184,7 @@ def control(scene: Scene, count: int, micro: int) -> Iterator[None]:
         yield
         adam.zero_grad()
         for start in range(0, count, micro):
-            found = scene.task.embed(scene.network, scene.draw(start, micro), scene.progress)
+            found = scene.embed(scene.draw(start, micro))
             (found["rgb"] * found["lidar"]).sum().backward()  # type: ignore[no-untyped-call]
         adam.step()
 
@@ -195,7 +208,7 @@ def joint_step(scene: Scene, count: int, micro: int) -> tuple[Any, Callable[[], 
 
     world, task = join(), scene.task
     layout = Layout.of(count, micro, 1)
-    module = TaskModule(task, scene.network, joint=True)
+    module = TaskModule(task, scene.network, scene.loss)
     engine = start(module, task.stages()[0], task.config.optimization, layout)
     train_mode(module.model, task.stages()[0])
     positions = layout.positions(0, 0)
@@ -207,8 +220,8 @@ def joint_step(scene: Scene, count: int, micro: int) -> tuple[Any, Callable[[], 
     )
 
     def backward() -> Mapping[str, float]:
-        sums, counts = joint.backward(engine, task, world, batches, scene.progress)
-        return {name: float(sums[name]) / counts[name] for name in sums}
+        sums, counts = joint.backward(engine, scene.loss, world, batches, scene.progress)
+        return {name: float(sums[name]) / float(counts[name]) for name in sums}
 
     return engine, backward
 

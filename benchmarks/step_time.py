@@ -115,6 +115,15 @@ def build(config: Any) -> Any:
     return model
 
 
+def reconstruction(task: Any) -> Any:
+    """Returns the loss of pre-training."""
+    from thalweg.contract import Loss
+
+    loss = task.stages()[0].loss
+    assert isinstance(loss, Loss)
+    return loss
+
+
 def loss_of(arm: str, config: Any) -> tuple[Any, Callable[[], dict[str, Any]]]:
     """Returns the module of an arm, and what computes its loss parts."""
     from benchmarks.published_mae import PublishedAutoencoder, full_grids
@@ -127,7 +136,7 @@ def loss_of(arm: str, config: Any) -> tuple[Any, Callable[[], dict[str, Any]]]:
         full = full_grids(model, batch)
         return published, lambda: published(full)
     now = Progress(samples=0, total_samples=1, stage="train", stage_ratio=0.0)
-    return model, lambda: dict(task.losses(model, batch, now))
+    return model, lambda: dict(reconstruction(task).parts(model, batch, now))
 
 
 def weighted(config: Any, parts: dict[str, Any]) -> Any:
@@ -272,7 +281,7 @@ def products(num_days: int) -> dict[str, float]:
     batch = {name: values.to("meta") for name, values in training_batch(config).items()}
     now = Progress(samples=0, total_samples=1, stage="train", stage_ratio=0.0)
     with FlopCounterMode(display=False) as counter, Batched():  # type: ignore[no-untyped-call]
-        weighted(config, dict(task.losses(model, batch, now))).backward()
+        weighted(config, dict(reconstruction(task).parts(model, batch, now))).backward()
     return found | {"": float(counter.get_total_flops()) / 1e9}
 
 

@@ -14,7 +14,16 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.published_mae import PublishedAutoencoder, full_grids
-from benchmarks.step_time import ARMS, adamw, build, configuration, products, training_batch, weighted
+from benchmarks.step_time import (
+    ARMS,
+    adamw,
+    build,
+    configuration,
+    products,
+    reconstruction,
+    training_batch,
+    weighted,
+)
 from thalweg.contract import Progress
 from thalweg.errors import ConfigError
 from trainables.water_mae.task import WaterMAETask
@@ -40,7 +49,9 @@ def loss_of(arm: str, config: Any, size: int, device: torch.device, dtype: torch
     if arm == "published":
         return module, lambda: module(there)
     now = Progress(samples=0, total_samples=1, stage="train", stage_ratio=0.0)
-    return module, lambda: {name: part / size for name, part in task.losses(model, there, now).items()}
+    return module, lambda: {
+        name: part / size for name, part in reconstruction(task).parts(model, there, now).items()
+    }
 
 
 @torch.no_grad()

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from tests import tasks
 from thalweg import discovery
 from thalweg.config import FamilyConfig, active, flat, idle_knobs, parse
-from thalweg.contract import Batch, Progress, Stage, Task
+from thalweg.contract import JointLoss, Loss, Task, metrics_of
 from thalweg.datasets.making import make_world
 from thalweg.errors import ConfigError
 from thalweg.search.guard import check_objective
@@ -52,29 +53,13 @@ def opened(request: pytest.FixtureRequest, root: Path) -> Opened:
     family = discovery.load_family(request.param[0])
     config = family.preset(request.param[1])
     make_world(family, root / family.name, config.dataset)
-    task = family.task_type(config)
+    task = family.task(config)
     return task, task.open(root / family.name)
-
-
-def _start(stage: Stage) -> Progress:
-    return Progress(samples=0, total_samples=1000, stage=stage.name, stage_ratio=0.0)
-
-
-def _parts(
-    task: Task[Any, Any], model: torch.nn.Module, batch: Batch, stage: Stage
-) -> Mapping[str, torch.Tensor]:
-    """Returns the loss parts of a stage, of a joint one for the batch as a whole."""
-    now = _start(stage)
-    return (
-        task.joint_losses(task.embed(model, batch, now), now)
-        if stage.joint
-        else task.losses(model, batch, now)
-    )
 
 
 def _model(task: Task[Any, Any], data: Any) -> torch.nn.Module:
     torch.manual_seed(task.config.seed)
-    return task.build(data).eval()
+    return task.build(task.facts(data)).eval()
 
 
 def _training(
@@ -95,15 +80,17 @@ def test_it_passes_the_checks_of_every_family(
 def test_a_model_is_built_without_data_and_without_memory(family: discovery.Family) -> None:
     for preset in family.presets.values():
         with torch.device("meta"):
-            model = family.task_type(preset).build(None)
+            model = family.task(preset).build(None)
         assert dict(model.named_children())
         assert all(parameter.is_meta for parameter in model.parameters())
 
 
 def test_metrics_are_declared_once_and_one_of_them_can_be_searched(family: discovery.Family) -> None:
-    names = [metric.name for metric in family.task_type.metrics]
-    assert len(names) == len(set(names))
-    assert any(metric.search_invariant for metric in family.task_type.metrics)
+    for preset in family.presets.values():
+        metrics = metrics_of(family.task(preset))
+        names = [metric.name for metric in metrics]
+        assert len(names) == len(set(names))
+        assert any(metric.search_invariant for metric in metrics)
 
 
 def test_stages_share_the_whole_budget(opened: Opened) -> None:
@@ -114,8 +101,10 @@ def test_parts_counts_and_weights_name_the_same_things(opened: Opened) -> None:
     task, data = opened
     batch, model = _training(task, data, [0, 1, 2, 3], [1, 2, 3, 4]), _model(task, data)
     for stage in task.stages():
-        parts, now = _parts(task, model, batch, stage), _start(stage)
-        assert set(parts) == set(task.counts(batch, now)) == set(task.weights(now))
+        now = tasks.progress_in(stage)
+        parts = tasks.losses(task, model, batch, now)
+        counts = tasks.counts_of(task, model, batch, now)
+        assert set(parts) == set(counts) == set(tasks.weights(task, now))
         for name, part in parts.items():
             assert part.shape == ()
             assert part.dtype == torch.float32, name
@@ -128,17 +117,19 @@ def test_loss_sums_embeddings_and_counts_add_up_over_micro_batches(opened: Opene
     whole = _training(task, data, [0, 1, 2, 3], [1, 2, 3, 4])
     halves = [_training(task, data, [0, 1], [1, 2]), _training(task, data, [2, 3], [3, 4])]
     for stage in task.stages():
-        now = _start(stage)
-        counts = [task.counts(half, now) for half in halves]
-        for name, count in task.counts(whole, now).items():
-            assert sum(half[name] for half in counts) == count
-        if stage.joint:
-            embeddings = [task.embed(model, half, now) for half in halves]
-            for name, rows in task.embed(model, whole, now).items():
-                torch.testing.assert_close(torch.cat([half[name] for half in embeddings]), rows)
+        now = tasks.progress_in(stage)
+        if isinstance(stage.loss, JointLoss):
+            joined = tasks.cat(*(tasks.embed(task, model, half, now) for half in halves))
+            rows = tasks.embed(task, model, whole, now)
+            torch.testing.assert_close(joined.embeddings, rows.embeddings)
+            torch.testing.assert_close(joined.companions, rows.companions, rtol=0, atol=0)
             continue
-        sums = [task.losses(model, half, now) for half in halves]
-        for name, part in task.losses(model, whole, now).items():
+        assert isinstance(stage.loss, Loss)
+        counts = [tasks.counts(task, half, now) for half in halves]
+        for name, count in tasks.counts(task, whole, now).items():
+            assert sum(half[name] for half in counts) == count
+        sums = [tasks.losses(task, model, half, now) for half in halves]
+        for name, part in tasks.losses(task, model, whole, now).items():
             total = float(sum(half[name].detach() for half in sums))
             assert total == pytest.approx(float(part.detach()), rel=1e-4)
 
@@ -149,7 +140,8 @@ def test_every_weight_that_a_stage_trains_gets_a_gradient(opened: Opened) -> Non
     for stage in task.stages():
         model = _model(task, data).train()
         parameter_groups(model, stage, 1.0)
-        torch.stack(list(_parts(task, model, batch, stage).values())).sum().backward()  # type: ignore[no-untyped-call]
+        parts = tasks.losses(task, model, batch, tasks.progress_in(stage))
+        torch.stack(list(parts.values())).sum().backward()  # type: ignore[no-untyped-call]
         weights = dict(model.named_parameters())
         silent = [name for name, weight in weights.items() if weight.requires_grad and weight.grad is None]
         assert not silent, stage.name
@@ -215,17 +207,18 @@ def test_a_knob_that_no_record_shows_changes_nothing(
     other, changed = _all_idle_changed(config)
     assert changed
     make_world(family, root / family.name, config.dataset)
-    tasks = [family.task_type(each) for each in (config, other)]
-    assert tasks[0].stages() == tasks[1].stages()
-    data = tasks[0].open(root / family.name)
-    for stage in tasks[0].stages():
+    pair = [family.task(each) for each in (config, other)]
+    assert pair[0].stages() == pair[1].stages()
+    data = pair[0].open(root / family.name)
+    for stage in pair[0].stages():
         results = []
-        for task in tasks:
+        for task in pair:
             model, batch = _model(task, data), _training(task, data, list(range(8)), list(range(8)))
-            parts = _parts(task, model, batch, stage)
+            now = tasks.progress_in(stage)
+            parts = tasks.losses(task, model, batch, now)
             torch.stack(list(parts.values())).sum().backward()  # type: ignore[no-untyped-call]
             gradients = [weight.grad for weight in model.parameters()]
-            results.append((parts, gradients, task.weights(_start(stage)), _metrics(task, data, model, 32)))
+            results.append((parts, gradients, tasks.weights(task, now), _metrics(task, data, model, 32)))
         (parts, gradients, weights, metrics), (parts_2, gradients_2, weights_2, metrics_2) = results
         assert all(torch.equal(part, parts_2[name]) for name, part in parts.items())
         assert parts.keys() == parts_2.keys()
@@ -249,18 +242,18 @@ def test_an_evaluation_is_the_same_for_every_batch_size(opened: Opened) -> None:
     model = _model(task, data)
     small, large = _metrics(task, data, model, 7), _metrics(task, data, model, 64)
     assert small == pytest.approx(large, rel=1e-4, abs=1e-6)
-    assert set(task.measured()) <= set(small)
+    assert set(tasks.names(task)) <= set(small)
 
 
 def test_search_invariant_metrics_ignore_everything_but_the_predictions(opened: Opened) -> None:
     task, data = opened
     config, family = task.config, discovery.load_family(type(task.config))
     louder = config.optimization.model_copy(update={"lr": config.optimization.lr / 2, "batch_size": 4})
-    other = family.task_type(config.model_copy(update={"optimization": louder, "seed": config.seed + 1}))
+    other = family.task(config.model_copy(update={"optimization": louder, "seed": config.seed + 1}))
     model = _model(task, data)
     ours, theirs = _metrics(task, data, model, 32), _metrics(other, data, model, 32)
-    for metric in task.metrics:
-        if metric.search_invariant and metric.name in task.measured():
+    for metric in metrics_of(task):
+        if metric.search_invariant and metric.name in tasks.names(task):
             assert ours[metric.name] == theirs[metric.name], metric.name
 
 
@@ -269,8 +262,8 @@ def test_baselines_are_evaluated_like_models(opened: Opened) -> None:
     baselines = task.baselines(data)
     assert baselines
     for baseline in baselines.values():
-        fit = {metric.name for metric in task.metrics if metric.search_invariant}
-        assert fit & set(task.measured()) <= set(_metrics(task, data, baseline, 32, is_baseline=True))
+        fit = {metric.name for metric in metrics_of(task) if metric.search_invariant}
+        assert fit & set(tasks.names(task)) <= set(_metrics(task, data, baseline, 32, is_baseline=True))
 
 
 @pytest.mark.parametrize("name", SPACES)
@@ -287,7 +280,8 @@ def test_a_space_asks_something_and_returns_its_familys_configuration(name: str)
 def test_a_spaces_objective_means_the_same_in_every_trial(name: str) -> None:
     space = load_space(name)
     family = discovery.load_family(space.config_type)
-    assert check_objective(space.study, family.task_type.metrics, family.name).search_invariant
+    metrics = metrics_of(family.task(space.replay({})[0]))
+    assert check_objective(space.study, metrics, family.name).search_invariant
 
 
 def test_the_folders_hold_something(tmp_path: Path) -> None:

@@ -16,10 +16,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests import tasks
 from tests.thalweg.training.conftest import STEP, step_gradient
 from thalweg import discovery
 from thalweg.config import FamilyConfig, Precision, nested_leaves
-from thalweg.contract import SplitName, Task
+from thalweg.contract import JointLoss, Loss, SplitName, Task
 from thalweg.datasets.making import make_world
 from thalweg.training import engine, half_precision
 from thalweg.training.half_precision import DTYPES
@@ -163,7 +164,7 @@ class Bench:
         self.family, self.root, self.world, self.opened = family, root, world, opened
         self.directory = directory
         self.config: FamilyConfig = family.config_type.model_validate(self.values)
-        self.task = family.task_type(self.config)
+        self.task = family.task(self.config)
 
     def start(self, **optimization: Any) -> Session:
         """Begins a trial with one step in each stage; the first one is evaluated too."""
@@ -172,7 +173,7 @@ class Bench:
             trial="trial",
             family=self.family.package,
             config=self.values | {"optimization": STEP | {"batch_size": BATCH} | optimization},
-            metric=self.task.measured()[0],
+            metric=tasks.names(self.task)[0],
             evaluations=tuple(sorted({BATCH, steps * BATCH})),
             data_root=str(self.root),
             directory=str(self.directory),
@@ -201,24 +202,24 @@ class Bench:
             rounded: Precision that the weights are rounded to before.
         """
         session = self.start(precision="fp32", zero_stage=0)
-        model, started = session._module.model, session._engine
+        model = session._module.model
         half_precision.fit(model, precision)
         for weight in model.parameters():
             weight.data = weight.data.to(DTYPES[rounded]).to(DTYPES[precision])
-        session._engine = Alone(session._module, SCALE if precision == "fp16" else 1.0)
+        alone = Alone(session._module, SCALE if precision == "fp16" else 1.0)
         engine.train_mode(session._module.model, session._plan.stages[0])
-        session._seed(0)
-        if session._plan.stages[0].joint:
-            session._joint_backward()
+        loop, loss = session._loop, session._plan.stages[0].loss
+        loop._seed(0)
+        if isinstance(loss, JointLoss):
+            loop._joint_backward(alone, loss)
         else:
-            session._backward(session._fetch(0).result())
-        scale = session._engine.scale
+            assert isinstance(loss, Loss)
+            loop._backward(alone, loss, loop._fetch(0).result())
         gradient = {
-            name: torch.zeros(weight.shape) if weight.grad is None else weight.grad.float() / scale
+            name: torch.zeros(weight.shape) if weight.grad is None else weight.grad.float() / alone.scale
             for name, weight in model.named_parameters()
             if weight.requires_grad
         }
-        session._engine = started
         session.close()
         return gradient
 
@@ -278,7 +279,7 @@ def test_a_preset_trains_in_every_precision_at_every_zero_stage(
         for zero_stage in range(4):
             found, report = bench.gradient(precision=precision, zero_stage=zero_stage)
             assert error_of(found, plain) < SAME[precision], (precision, zero_stage)
-            assert set(bench.task.measured()) <= set(report.metrics), (precision, zero_stage)
+            assert set(tasks.names(bench.task)) <= set(report.metrics), (precision, zero_stage)
         if not draws_at_random(bench.values):
             micro, _ = bench.gradient(precision=precision, zero_stage=2, micro_batch_size=MICRO)
             assert error_of(micro, plain) < most, precision

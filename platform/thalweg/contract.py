@@ -4,7 +4,8 @@ A family is a folder ``trainables/NAME/`` with
 
 - ``config.py``: one subclass of `thalweg.config.FamilyConfig` and ``PRESETS``, named instances of it;
   imports nothing heavy, for a search space imports it;
-- ``task.py``: one subclass of `Task` for that configuration;
+- ``task.py``: one subclass of `Task` for that configuration, or a function ``task_for(config)`` that chooses among
+  several (one for each variant of the model);
 - ``datasets.py``: ``WORLDS``, synthetic data sets by name, and ``SOURCES``, public data sets that can be
   imported; both may be empty;
 - ``explore.py``, if it likes: ``explore`` and ``export_fiftyone``; `thalweg.dataset_contract` says what they and
@@ -13,16 +14,75 @@ A family is a folder ``trainables/NAME/`` with
 The platform owns everything else: processes, DeepSpeed, the loop, the optimizer, checkpoints, early stopping,
 records. It knows no family by name.
 
+A task joins three kinds of parts:
+
+- *Stages.* Training is a sequence of `Stage` objects. Each names the parameters that it trains, the modules that it
+  freezes, and owns its `Loss`, or its `JointLoss` if samples of a batch are compared with one another.
+- *Measures.* Each `Measure` turns predictions into sums that add up over batches and workers, and the sums of a split
+  into metrics.
+- *Data.* `Task.open` opens a data set, and two methods draw samples from it: for training and for evaluation.
+
+A whole task may be as short as this::
+
+    class SquaredError(Loss):
+        def parts(self, model, batch, progress):
+            return {"mse": (model(batch)["rain"] - batch["rain"]).square().sum()}
+
+        def counts(self, batch, progress):
+            return {"mse": float(len(batch["rain"]))}
+
+        def weights(self, progress):
+            return {"mse": 1.0}
+
+
+    class MeanSquaredError(Measure):
+        metrics = (Metric(name="mse", mode="min", unit="mm2", search_invariant=True, meaning="mean squared error"),)
+
+        def add(self, outputs, batch):
+            errors = (outputs["rain"] - batch["rain"]).double().square()
+            return {"error": errors.sum(), "count": errors.new_tensor(len(errors))}
+
+        def summarize(self, state):
+            return {"mse": float(state["error"] / state["count"])}
+
+
+    class RainTask(Task[RainConfig, RainData]):
+        config_type = RainConfig
+
+        def data_key(self):
+            return self.config.dataset
+
+        def open(self, root):
+            return RainData(root / self.config.dataset)
+
+        def training_batch(self, data, indices, keys):
+            return data.batch("train", indices)
+
+        def evaluation_batch(self, data, split, indices):
+            return data.batch(split, indices)
+
+        def build(self, facts):
+            return RainNet(self.config.width)
+
+        def stages(self):
+            return (Stage(loss=SquaredError()),)
+
+        def measures(self):
+            return (MeanSquaredError(),)
+
+        def protocol(self):
+            return {}
+
 Four rules make trials comparable and results independent of the machine:
 
 - *Randomness belongs to the sample.* Everything random about a sample (mask, crop, noise) is drawn from the key
   that comes with it, never from a global generator: batch size, ranks and loaders cannot change it.
-- *Losses are sums with counts.* `Task.losses` returns sums, `Task.counts` their denominators: means over a
+- *Losses are sums with counts.* `Loss.parts` returns sums, `Loss.counts` their denominators: means over a
   global batch are exact over micro-batches and ranks, with absent modalities and ragged last batches.
-- *A loss that joins samples is exact too.* In a stage that is ``joint``, such as a contrastive one, `Task.embed` and
-  `Task.joint_losses` take the place of `Task.losses`: the platform gathers the embeddings of the whole global batch
-  over micro-batches and ranks, so that the batch size means the same on every machine.
-- *Metrics are evaluated at a fixed protocol.* What `Task.evaluation_batch` draws and what `Task.summarize`
+- *A loss that joins samples is exact too.* For a `JointLoss`, such as a contrastive one, the platform gathers the
+  embeddings of the whole global batch over micro-batches and ranks, so that the batch size means the same on every
+  machine.
+- *Metrics are evaluated at a fixed protocol.* What `Task.evaluation_batch` draws and what a `Measure`
   computes may not depend on a searched knob; `Task.protocol` names what they do depend on.
 """
 
@@ -30,7 +90,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeAlias, TypeVar
 
@@ -44,6 +104,10 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 Batch: TypeAlias = "dict[str, Tensor]"
+Outputs: TypeAlias = "Mapping[str, Tensor]"
+"""What a model or a baseline predicts for a batch, by name; the first axis is the batch unless a family says else."""
+State: TypeAlias = "Mapping[str, Any]"
+"""What a `Measure` keeps of one batch or of many: tensors and `thalweg.per_unit.PerUnit` tables by name."""
 Indices: TypeAlias = npt.NDArray[np.int64]
 Keys: TypeAlias = npt.NDArray[np.uint64]
 
@@ -53,10 +117,10 @@ SplitName = Literal["train", "val", "test"]
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """A number that `Task.summarize` returns.
+    """A number that a `Measure` returns.
 
     Attributes:
-        name: Key in the result of `Task.summarize` and in MLflow.
+        name: Key in the result of `Measure.summarize` and in MLflow.
         mode: Whether smaller or larger is better.
         unit: Unit, ``"1"`` for a dimensionless number.
         search_invariant: Whether the number means the same in every trial: unweighted, in data space, at the
@@ -71,45 +135,54 @@ class Metric:
     meaning: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class ParameterGroup:
-    """Parameters that train in a stage.
+class Measure(ABC):
+    """Metrics that follow from sums over samples.
+
+    A state is what the sums are after some samples. States add up: the platform adds those of batches and of workers,
+    so that a metric never depends on how a split was cut. Entries of a state are
+
+    - tensors of any shape, which are added in float64; keep sums and counts, never means;
+    - `thalweg.per_unit.PerUnit` tables, sums that are kept apart by unit (catchment and year, scene, season) and added
+      where the units are equal. Prefer them to plain sums: comparisons of models over places and years need them;
+    - the names in `rows`: tensors (batch, ...) with one row for each sample, which are concatenated in the order of the
+      split, such as the embeddings of a retrieval.
 
     Attributes:
-        prefix: Beginning of their names in the model, ``""`` for all. The longest matching prefix wins.
-        lr_scale: Factor on the learning rate.
-        decay: Whether weight decay applies; it should not to numbers for which 0 is no natural value.
+        metrics: Metrics that `summarize` returns. No two measures of a task return one of the same name.
+        rows: Names in the state that hold one row for each sample.
     """
 
-    prefix: str = ""
-    lr_scale: float = 1.0
-    decay: bool = True
+    metrics: tuple[Metric, ...]
+    rows: frozenset[str] = frozenset()
+
+    @abstractmethod
+    def add(self, outputs: Outputs, batch: Batch) -> State:
+        """Returns the state of one batch.
+
+        Args:
+            outputs: What `Task.predict` returned, of the model or of a baseline.
+            batch: What `Task.evaluation_batch` drew, on the device.
+
+        Returns:
+            The same names for every batch; nothing if the outputs lack what is measured, as those of a baseline may
+            that does one of several tasks.
+        """
+
+    @abstractmethod
+    def summarize(self, state: State) -> dict[str, float]:
+        """Computes the metrics.
+
+        Args:
+            state: That of a whole split, on the CPU; never empty.
+
+        Returns:
+            Every name in `metrics`; NaN for a metric that the split does not give.
+        """
 
 
-@dataclass(frozen=True, kw_only=True)
-class Stage:
-    """A part of training with its own parameters; the learning-rate schedule starts anew in each.
-
-    Parameters that no group names are frozen: no gradient, and modules that hold only frozen parameters
-    are in evaluation mode, so that normalisation statistics stay as they are. In 16-bit training a part that is frozen
-    is rounded to that precision once; after that it does not change.
-
-    Attributes:
-        name: What the stage is called in records.
-        share: Share of the trial's sample budget in (0, 1]; the shares of a task add up to 1.
-        groups: Which parameters train.
-        joint: Whether the loss joins the samples of a global batch: `Task.embed` and `Task.joint_losses` compute
-            it instead of `Task.losses`.
-        frozen: Beginnings of the names of modules that stay in evaluation mode, which no group may train. A module
-            without parameters, such as a batch norm without affine ones beside a frozen encoder, is frozen by its name
-            alone.
-    """
-
-    name: str = "train"
-    share: float = 1.0
-    groups: tuple[ParameterGroup, ...] = (ParameterGroup(),)
-    joint: bool = False
-    frozen: tuple[str, ...] = ()
+def metrics_of(task: Task[Any, Any]) -> tuple[Metric, ...]:
+    """Returns all metrics that a task's measures give, in their order."""
+    return tuple(metric for measure in task.measures() for metric in measure.metrics)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,6 +202,144 @@ class Progress:
     stage_ratio: float
 
 
+class StageLoss(ABC):
+    """What the two kinds of losses have in common; a family derives from `Loss` or `JointLoss`.
+
+    A loss consists of named parts. Each part is a sum with a count, and the loss of a global batch is
+    sum(weight * sum / count) over the parts. A part that nothing in the batch carries has the count 0 and is left out.
+    """
+
+    @abstractmethod
+    def weights(self, progress: Progress) -> Mapping[str, float]:
+        """Returns the weight of each part now."""
+
+
+class Loss(StageLoss):
+    """A loss that is a sum over samples, such as a squared error or a cross-entropy."""
+
+    @abstractmethod
+    def parts(self, model: nn.Module, batch: Batch, progress: Progress) -> Mapping[str, Tensor]:
+        """Computes the unweighted parts of the loss, each a fp32 scalar *summed* over the batch.
+
+        Args:
+            model: The model in training mode, in the precision of training.
+            batch: A micro-batch, on the device.
+            progress: Where training stands.
+        """
+
+    @abstractmethod
+    def counts(self, batch: Batch, progress: Progress) -> Mapping[str, float]:
+        """Returns the denominator of each part, from the batch as it was drawn; 0 if no sample carries the part.
+
+        Args:
+            batch: A micro-batch as `Task.training_batch` returned it; what is read here should lie on the CPU.
+            progress: Where training stands.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """What a `JointLoss` needs of each sample; one row for each.
+
+    Attributes:
+        embeddings: fp32 tensors (batch, ...) that depend on the model. Gradients flow back through all of them; one
+            that the loss leaves unused gets a gradient of 0.
+        companions: Tensors (batch, ...) of any type that travel beside the embeddings without a gradient: labels,
+            masks of what is present or ignored, times or places that weights are computed from.
+    """
+
+    embeddings: Mapping[str, Tensor]
+    companions: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Joined:
+    """A joint loss of a whole global batch.
+
+    Attributes:
+        sums: Unweighted parts, each a fp32 scalar summed over the global batch.
+        counts: Denominator of each part over the global batch, such as the anchors that have a positive; 0 if
+            nothing carries the part. A count that follows from companions may stay a tensor on the device, so that no
+            step waits for it.
+    """
+
+    sums: Mapping[str, Tensor]
+    counts: Mapping[str, Tensor | float]
+
+
+class JointLoss(StageLoss):
+    """A loss that compares the samples of a global batch with one another, such as a contrastive one.
+
+    The samples of a batch may be spread over micro-batches and workers. The platform embeds all of them, gathers the
+    rows, and sends the gradient of each row back through the model (GradCache, arXiv:2101.06983): the result is that
+    of one big batch, in the memory of one micro-batch. A global batch never holds a sample twice.
+    """
+
+    @abstractmethod
+    def embed(self, model: nn.Module, batch: Batch, progress: Progress) -> Rows:
+        """Computes the rows of a micro-batch.
+
+        Args:
+            model: The model in training mode, in the precision of training.
+            batch: A micro-batch, on the device.
+            progress: Where training stands.
+        """
+
+    @abstractmethod
+    def parts(self, rows: Rows, progress: Progress) -> Joined:
+        """Computes the parts of the loss and their counts.
+
+        Args:
+            rows: Those of all samples of the global batch, in their order; the same on all workers.
+            progress: Where training stands.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParameterGroup:
+    """Parameters that train in a stage.
+
+    Attributes:
+        prefix: Beginning of their names in the model, ``""`` for all. The longest matching prefix wins.
+        lr_scale: Factor on the learning rate.
+        decay: Whether weight decay applies; it should not to numbers for which 0 is no natural value.
+    """
+
+    prefix: str = ""
+    lr_scale: float = 1.0
+    decay: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """A part of training with its own loss and parameters; the learning-rate schedule starts anew in each.
+
+    Parameters that no group names are frozen: no gradient, and modules that hold only frozen parameters
+    are in evaluation mode, so that normalisation statistics stay as they are. In 16-bit training a part that is frozen
+    is rounded to that precision once; after that it does not change.
+
+    Attributes:
+        loss: What is minimised. Two stages that differ in nothing else are equal.
+        name: What the stage is called in records.
+        share: Share of the trial's sample budget in (0, 1]; the shares of a task add up to 1.
+        groups: Which parameters train.
+        frozen: Beginnings of the names of modules that stay in evaluation mode, which no group may train. A module
+            without parameters, such as a batch norm without affine ones beside a frozen encoder, is frozen by its name
+            alone.
+    """
+
+    loss: StageLoss = field(compare=False)
+    name: str = "train"
+    share: float = 1.0
+    groups: tuple[ParameterGroup, ...] = (ParameterGroup(),)
+    frozen: tuple[str, ...] = ()
+
+    @property
+    def is_joint(self) -> bool:
+        """Whether the loss compares the samples of a global batch."""
+        return isinstance(self.loss, JointLoss)
+
+
 class Data(Protocol):
     """Data that a task opened. A lane keeps them for all trials with the same `Task.data_key`."""
 
@@ -136,8 +347,12 @@ class Data(Protocol):
     def fingerprint(self) -> str:
         """Hash of the content that samples are made of; equal data have equal fingerprints anywhere."""
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences that a user of the data should read, such as which files were left out; often none."""
+
     def num_samples(self, split: SplitName) -> int:
-        """Number of samples in a split; 0 where the data set has no such split."""
+        """Number of samples in a split; 0 if the data set has no such split."""
 
 
 C = TypeVar("C", bound=FamilyConfig)
@@ -147,18 +362,15 @@ D = TypeVar("D", bound=Data)
 class Task(ABC, Generic[C, D]):
     """One configuration of a family, as the platform trains it.
 
-    A task holds no tensors and no state beyond its configuration: building it is free.
+    A task holds no tensors and no state beyond its configuration: building it is free. Eight methods are required;
+    the other nine have defaults that suit a family that needs nothing special. Variants of a model are subclasses of
+    one another or of a shared one, among which ``task_for`` of the family's ``task.py`` chooses.
 
     Attributes:
         config_type: The family's configuration.
-        metrics: Everything that some configuration of the family is measured by.
-        rows: Names in the result of `evaluate` that hold one row for each sample, (batch, ...): they are laid one
-            after the other in the order of the samples instead of being added.
     """
 
     config_type: ClassVar[type[FamilyConfig]]
-    metrics: ClassVar[tuple[Metric, ...]]
-    rows: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, config: C) -> None:
         self.config = config
@@ -175,16 +387,69 @@ class Task(ABC, Generic[C, D]):
             DataError: Data are missing or broken; the message names the file and the way out.
         """
 
+    @abstractmethod
+    def training_batch(self, data: D, indices: Indices, keys: Keys) -> Batch:
+        """Draws training samples.
+
+        Args:
+            data: What `open` returned.
+            indices: Sample numbers in the split ``train``, shape (batch,).
+            keys: One key per sample and visit, shape (batch,): the seed of everything random about it.
+
+        Returns:
+            Tensors whose first axis is the batch: on the CPU, or already where `place` put what they are made of. What
+            `Loss.counts` reads stays on the CPU, so that no step waits for a GPU.
+        """
+
+    @abstractmethod
+    def evaluation_batch(self, data: D, split: SplitName, indices: Indices) -> Batch:
+        """Draws samples of a split at the fixed evaluation protocol, the same for every configuration."""
+
+    @abstractmethod
+    def build(self, facts: Mapping[str, Any] | None) -> nn.Module:
+        """Builds the model for one device, with weights drawn from torch's global generator.
+
+        The names of its direct children are the parts that ``thalweg describe`` counts. Weights are in fp32; in
+        half precision they and buffers in fp32 are cast before training, but for statistics of normalisations.
+        Normalisations and embeddings then compute in fp32 by themselves. The model casts its inputs to the type of its
+        weights. What a loss is made of is in fp32.
+
+        Args:
+            facts: What `facts` returned of the data, which give the geometry; arrays may come as tensors. None builds
+                at the family's reference geometry.
+        """
+
+    @abstractmethod
+    def stages(self) -> tuple[Stage, ...]:
+        """Returns the stages of training in order; most families have one."""
+
+    @abstractmethod
+    def measures(self) -> tuple[Measure, ...]:
+        """Returns what this configuration is measured by; the order of metrics is that in which people see them."""
+
+    @abstractmethod
+    def protocol(self) -> Mapping[str, Any]:
+        """Names what metrics depend on besides weights and data (reference ratios, mask seed, ...), as JSON.
+
+        Results are compared only if the protocols are equal.
+        """
+
+    def predict(self, model: nn.Module, batch: Batch) -> Outputs:
+        """Predicts what the measures need, without gradients; by default what ``model(batch)`` returns.
+
+        Args:
+            model: The model in evaluation mode, or one of the `baselines`, which may do one of several tasks alone.
+            batch: What `evaluation_batch` drew, on the device.
+        """
+        outputs: Outputs = model(batch)
+        return outputs
+
     def place(self, data: D, device: torch.device) -> D:
         """Returns opened data whose batches are drawn on the device that trains; as they are, unless a family can.
 
         Called once when a lane opens the data, not in every trial. What the device has no room for stays as it is.
         """
         return data
-
-    def notes(self, data: D) -> tuple[str, ...]:
-        """Returns sentences that a user of the data should read, such as which files were left out."""
-        return ()
 
     def inherit(self, sources: Mapping[str, FamilyConfig]) -> C:
         """Returns the configuration with the knobs of all parts that start from other studies taken from there.
@@ -204,88 +469,6 @@ class Task(ABC, Generic[C, D]):
         """
         return ("",)
 
-    @abstractmethod
-    def training_batch(self, data: D, indices: Indices, keys: Keys) -> Batch:
-        """Draws training samples.
-
-        Args:
-            data: What `open` returned.
-            indices: Sample numbers in the split ``train``, shape (batch,).
-            keys: One key per sample and visit, shape (batch,): the seed of everything random about it.
-
-        Returns:
-            Tensors whose first axis is the batch: on the CPU, or already where `place` put what they are made of. What
-            `counts` reads stays on the CPU, so that no step waits for a GPU.
-        """
-
-    @abstractmethod
-    def evaluation_batch(self, data: D, split: SplitName, indices: Indices) -> Batch:
-        """Draws samples of a split at the fixed evaluation protocol, the same for every configuration."""
-
-    @abstractmethod
-    def build(self, data: D | None) -> nn.Module:
-        """Builds the model for one device, with weights drawn from torch's global generator.
-
-        The names of its direct children are the parts that ``thalweg describe`` counts. Weights are in fp32; in
-        half precision they and buffers in fp32 are cast before training, but for statistics of normalisations.
-        Normalisations and embeddings then compute in fp32 by themselves. The model casts its inputs to the type of its
-        weights. What a loss is made of is in fp32.
-
-        A batch norm normalises by the micro-batch of its worker. Before each evaluation the running statistics of
-        normalisations are pooled over the workers; of other buffers all workers take the first one's.
-
-        Args:
-            data: Opened data, which give the geometry; None builds at the family's reference geometry.
-        """
-
-    def stages(self) -> tuple[Stage, ...]:
-        """Returns the stages in order; one that trains everything unless a family says otherwise."""
-        return (Stage(),)
-
-    @abstractmethod
-    def losses(self, model: nn.Module, batch: Batch, progress: Progress) -> Mapping[str, Tensor]:
-        """Computes the unweighted parts of the loss, each a fp32 scalar *summed* over the batch."""
-
-    def embed(self, model: nn.Module, batch: Batch, progress: Progress) -> Mapping[str, Tensor]:
-        """Computes what the loss of a joint stage needs of each sample, fp32 tensors (batch, ...)."""
-        raise NotImplementedError(f"{type(self).__name__} has a joint stage and must define embed")
-
-    def joint_losses(self, embeddings: Mapping[str, Tensor], progress: Progress) -> Mapping[str, Tensor]:
-        """Computes the unweighted parts of a joint stage's loss, each a fp32 scalar summed over the global batch.
-
-        Args:
-            embeddings: What `embed` gave, of all samples of the global batch in their order.
-            progress: Where training stands.
-        """
-        raise NotImplementedError(f"{type(self).__name__} has a joint stage and must define joint_losses")
-
-    @abstractmethod
-    def counts(self, batch: Batch, progress: Progress) -> Mapping[str, float]:
-        """Returns the denominator of each part, from the batch as it was drawn; 0 where no sample carries the part."""
-
-    @abstractmethod
-    def weights(self, progress: Progress) -> Mapping[str, float]:
-        """Returns the weight of each part now; the loss is sum(weight * sum / count) over the parts."""
-
-    @abstractmethod
-    def evaluate(self, model: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
-        """Computes what `summarize` needs: float64 sums and counts, added over batches and ranks, and `rows`."""
-
-    @abstractmethod
-    def summarize(self, sums: Mapping[str, Tensor]) -> dict[str, float]:
-        """Turns the joined results of `evaluate` over a split into metrics; holds every name in `measured`."""
-
-    @abstractmethod
-    def protocol(self) -> Mapping[str, Any]:
-        """Names what metrics depend on besides weights and data (reference ratios, mask seed, ...), as JSON.
-
-        Results are compared only where the protocols are equal.
-        """
-
-    def measured(self) -> tuple[str, ...]:
-        """Returns the names of the metrics that this configuration gives; all unless a family says otherwise."""
-        return tuple(metric.name for metric in self.metrics)
-
     def evaluated_splits(self) -> tuple[SplitName, ...]:
         """Returns the splits of each evaluation.
 
@@ -295,7 +478,7 @@ class Task(ABC, Generic[C, D]):
         return ("val",)
 
     def baselines(self, data: D) -> Mapping[str, nn.Module]:
-        """Returns predictors without training that `evaluate` accepts in the model's place."""
+        """Returns predictors without training that `predict` accepts in the model's place."""
         return {}
 
     def parts(self) -> Mapping[str, Callable[[nn.Module], nn.Module]]:
@@ -303,15 +486,12 @@ class Task(ABC, Generic[C, D]):
         return {}
 
     def facts(self, data: D) -> Mapping[str, Any]:
-        """Returns what the use of a trained model needs of the data, as plain values and arrays of numpy.
+        """Returns what a model needs of the data, as plain values and arrays of numpy.
 
-        Geometry, statistics of the normalisation, units, names: an exported model is built and fed from these alone.
+        Geometry, statistics of the normalisation, units, names: the model is built from these alone, and an exported
+        one carries them with it.
         """
         return {}
-
-    def rebuild(self, facts: Mapping[str, Any]) -> nn.Module:
-        """Builds the model without the data, from what `facts` returned; arrays come as tensors."""
-        return self.build(None)
 
     def draw(self, model: nn.Module, data: D, folder: Path) -> None:
         """Draws what a trained model does with the split ``val``, as PNG files into an empty folder; or nothing.

@@ -13,7 +13,7 @@ import os
 import pkgutil
 import sys
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from types import ModuleType
@@ -168,21 +168,26 @@ class Family:
         sources: Mapping[str, PublicDataset] = self._part("datasets").SOURCES
         return sources
 
-    @cached_property
-    def task_type(self) -> type[Task[Any, Any]]:
-        """The family's task; importing it imports torch.
+    def task(self, config: FamilyConfig) -> Task[Any, Any]:
+        """Returns the task of a configuration; the first call imports torch.
 
         Raises:
-            DiscoveryError: ``task.py`` holds no task for the family's configuration.
+            DiscoveryError: ``task.py`` holds neither ``task_for`` nor one task for the family's configuration.
         """
+        return self._make_task(config)
+
+    @cached_property
+    def _make_task(self) -> Callable[[FamilyConfig], Task[Any, Any]]:
+        module = self._part("task")
+        chosen: Callable[[FamilyConfig], Task[Any, Any]] | None = vars(module).get("task_for")
+        if chosen is not None:
+            return chosen
         found = [
-            task
-            for task in _classes(self._part("task"), Task)
-            if getattr(task, "config_type", None) is self.config_type
+            task for task in _classes(module, Task) if getattr(task, "config_type", None) is self.config_type
         ]
         if len(found) != 1:
             raise DiscoveryError(
-                f"{self.package}.task must define one subclass of Task whose config_type is "
+                f"{self.package}.task must define task_for, or one subclass of Task whose config_type is "
                 f"{self.config_type.__name__}, got {len(found)}"
             )
         return found[0]
@@ -259,11 +264,6 @@ def _package_of(config_type: type[FamilyConfig]) -> str:
         )
     _check_own(package)
     return package
-
-
-def task_type(config_type: type[FamilyConfig]) -> type[Task[Any, Any]]:
-    """Returns the task of the family that a configuration belongs to."""
-    return load_family(config_type).task_type
 
 
 def blame(error: BaseException, file: str) -> str:

@@ -14,12 +14,13 @@ from search_spaces.rgb_lidar import fusion_seeds as rgb_lidar_fusion_seeds
 from search_spaces.rgb_lidar import projector as rgb_lidar_projector
 from thalweg import discovery
 from thalweg.config import check
+from thalweg.contract import metrics_of
 from thalweg.search.recorded import RecordedTrial
 from thalweg.search.space import load_space
 from trainables.rgb_lidar.chain_knobs import ChainKnobs
 from trainables.rgb_lidar.config import PRESETS, RGBLidar
 from trainables.rgb_lidar.knobs import FusionKnobs
-from trainables.rgb_lidar.task import RGBLidarTask
+from trainables.rgb_lidar.task import task_for
 
 GRIDS = {
     "rgb_lidar_ablation": 16,
@@ -53,7 +54,7 @@ class Dice:
 
 def build(config: Any) -> torch.nn.Module:
     with torch.device("meta"):
-        return RGBLidarTask(config).build(None)
+        return task_for(config).build(None)
 
 
 @pytest.mark.parametrize("name", sorted(GRIDS))
@@ -161,7 +162,7 @@ def test_all_models_of_the_grid_are_of_one_size() -> None:
     for params in rgb_lidar_fusion_seeds.GRID.cells[:12]:
         config, _ = space.replay(params)
         with torch.device("meta"):
-            model = RGBLidarTask(config).build(None)  # type: ignore[arg-type]
+            model = task_for(config).build(None)  # type: ignore[arg-type]
         count = sum(parameter.numel() for parameter in model.parameters())
         assert count == pytest.approx(asked, rel=0.01), params
 
@@ -181,7 +182,7 @@ def test_the_projector_s_space_starts_from_what_the_contrastive_one_found() -> N
     best = rgb_lidar_cilp.space(RecordedTrial({"embedding_dim": 16, "downsampling": "strided_extra"}))
     config = rgb_lidar_projector.space(RecordedTrial({"target": "maps"}))
     assert config.starts_from == ("rgb_lidar_cilp",)
-    found = RGBLidarTask(config).inherit({"rgb_lidar_cilp": best})
+    found = task_for(config).inherit({"rgb_lidar_cilp": best})
     assert isinstance(found.model, ChainKnobs)
     assert (found.model.embedder.embedding_dim, found.model.embedder.downsampling) == (16, "strided_extra")
     assert found.model.projector.target == "maps"
@@ -195,14 +196,14 @@ def test_no_trial_is_judged_before_its_projector_is_trained(space: object) -> No
 @pytest.mark.parametrize("target", ["penultimate", "maps"])
 def test_every_target_has_one_protocol(target: str) -> None:
     tasks = [
-        RGBLidarTask(rgb_lidar_projector.space(RecordedTrial({"target": each}))) for each in ("maps", target)
+        task_for(rgb_lidar_projector.space(RecordedTrial({"target": each}))) for each in ("maps", target)
     ]
     assert tasks[0].protocol() == tasks[1].protocol()
-    assert "cross_entropy" in tasks[1].measured()
+    assert "cross_entropy" in [metric.name for metric in metrics_of(tasks[1])]
 
 
 def test_spaces_return_what_can_be_built() -> None:
     for space in (rgb_lidar_cilp, rgb_lidar_chain, rgb_lidar_projector):
         config: RGBLidar = space.space(RecordedTrial({}))
         with torch.device("meta"):
-            assert dict(RGBLidarTask(config).build(None).named_children())
+            assert dict(task_for(config).build(None).named_children())

@@ -13,6 +13,26 @@ from thalweg import discovery
 from thalweg.config import FamilyConfig
 from thalweg.errors import DiscoveryError, SpaceError
 
+METHODS = "".join(
+    f"    def {name}(self, *given): ...\n"
+    for name in (
+        "data_key",
+        "open",
+        "training_batch",
+        "evaluation_batch",
+        "build",
+        "stages",
+        "measures",
+        "protocol",
+    )
+)
+"""All that a task must define, and nothing in it."""
+
+
+def indented(lines: str) -> str:
+    """Lines as those of a class in the texts below are indented."""
+    return textwrap.indent(lines, " " * 8)[8:]  # after the blanks before closing quotes
+
 
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], Path]]:
@@ -53,8 +73,8 @@ def write_family(write: Callable[[str, str], Path]) -> None:
         from workbench.pond.config import Pond
         class PondTask(Task):
             config_type = Pond
-            metrics = ()
-        """,
+        """
+        + indented(METHODS),
     )
 
 
@@ -240,7 +260,7 @@ def test_a_family_is_found_from_its_configuration(lab: Callable[[str, str], Path
 def test_a_family_gives_its_task_and_its_data_sets(lab: Callable[[str, str], Path]) -> None:
     write_family(lab)
     family = discovery.load_family("workbench.pond")
-    assert discovery.task_type(family.config_type).__name__ == "PondTask"
+    assert type(family.task(family.preset("deep"))).__name__ == "PondTask"
     assert family.worlds == {}
     assert family.sources == {}
 
@@ -269,9 +289,31 @@ def test_a_family_with_two_configurations_is_refused(lab: Callable[[str, str], P
 
 def test_a_task_for_another_configuration_is_not_the_familys(lab: Callable[[str, str], Path]) -> None:
     write_family(lab)
-    lab("pond/task", "from thalweg.contract import Task\nclass Other(Task):\n    metrics = ()\n")
+    lab("pond/task", "from thalweg.contract import Task\nclass Other(Task): ...\n")
     with pytest.raises(DiscoveryError, match="one subclass of Task whose config_type is Pond, got 0"):
-        _ = discovery.load_family("workbench.pond").task_type
+        family = discovery.load_family("workbench.pond")
+        family.task(family.preset("deep"))
+
+
+def test_a_family_may_choose_among_tasks(lab: Callable[[str, str], Path]) -> None:
+    write_family(lab)
+    lab(
+        "pond/task",
+        """
+        from thalweg.contract import Task
+        class Shallow(Task):
+        """
+        + indented(METHODS)
+        + """
+        class Deep(Shallow): ...
+        def task_for(config):
+            return (Deep if config.depth > 5 else Shallow)(config)
+        """,
+    )
+    family = discovery.load_family("workbench.pond")
+    tasks = [family.task(config) for config in (family.preset("deep"), family.config_type(dataset="none"))]
+    assert [type(task).__name__ for task in tasks] == ["Deep", "Shallow"]
+    assert tasks[0].config == family.preset("deep")
 
 
 @pytest.mark.parametrize("name", discovery.names("trainables"))
@@ -297,7 +339,7 @@ def brook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     )
     (folder / "task.py").write_text(
         "from brook.config import Brook\nfrom thalweg.contract import Task\n"
-        "class BrookTask(Task):\n    config_type = Brook\n    metrics = ()\n"
+        f"class BrookTask(Task):\n    config_type = Brook\n{METHODS}"
     )
     yield "brook"
     for module in [name for name in sys.modules if name.partition(".")[0] == "brook"]:
@@ -307,7 +349,7 @@ def brook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def test_a_family_may_be_a_package_at_the_top(brook: str) -> None:
     family = discovery.load_family(brook)
     assert (family.name, family.package, set(family.presets)) == ("brook", "brook", {"tiny"})
-    assert discovery.load_family(family.config_type).task_type.__name__ == "BrookTask"
+    assert type(discovery.load_family(family.config_type).task(family.preset("tiny"))).__name__ == "BrookTask"
     # As a worker finds it, which knows the package's name and no more.
     again = discovery.load_family(discovery.load_family(family.config_type).package)
     assert again.config_type is family.config_type

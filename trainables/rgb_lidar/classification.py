@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from thalweg.contract import Metric
+from thalweg.contract import Batch, Measure, Metric, Outputs, State
 from thalweg.nn.measures.classification import classification_metrics, confusion_matrices
 from trainables.rgb_lidar.config import CLASSES
 
@@ -92,3 +92,32 @@ def summarize_calls(sums: Mapping[str, Tensor], prefix: str = "") -> dict[str, f
     confusion = torch.stack([torch.stack([sums[prefix + name] for name in names]) for names in counts])
     found = classification_metrics(confusion, float(sums[f"{prefix}cross_entropy"]), CLASSES)
     return {prefix + metric.name: found[metric.name] for metric in METRICS}
+
+
+class Classification(Measure):
+    """How well scenes are classified; the state keeps log-odds and label of each."""
+
+    metrics: tuple[Metric, ...] = METRICS
+    rows = frozenset({"odds", "label"})
+    output = "odds"
+    prefix = ""
+
+    def add(self, outputs: Outputs, batch: Batch) -> State:
+        """Keeps log-odds and labels; nothing for a predictor without such log-odds."""
+        if self.output not in outputs:
+            return {}
+        return {"odds": outputs[self.output].double(), "label": batch["label"]}
+
+    def summarize(self, state: State) -> dict[str, float]:
+        """Computes the metrics over all scenes."""
+        odds, labels = state["odds"], state["label"]
+        found = summarize_calls(count_calls(odds, labels, self.prefix), self.prefix)
+        return {metric.name: found[metric.name] for metric in self.metrics}
+
+
+class ScanClassification(Classification):
+    """How well the classifier that sees scans alone classifies."""
+
+    metrics = LIDAR_METRICS
+    output = "lidar_odds"
+    prefix = LIDAR

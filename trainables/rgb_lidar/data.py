@@ -24,6 +24,7 @@ from trainables.rgb_lidar.lidar import Angles
 from trainables.rgb_lidar.splits import Rows, split_rows
 
 FORMAT = 2
+_MAX_NAMED = 40
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class RGBLidarData:
         zero_scans: Number of scans that write a ray that did not come back as 0 m.
         zero_rays: Number of such rays.
         fingerprint: Hash of the content of all paired files, whatever `data_fraction` is.
+        dataset: Name of the data set.
     """
 
     rgb: UInt8[np.ndarray, "scene 4 side side"]
@@ -55,6 +57,24 @@ class RGBLidarData:
     zero_scans: int
     zero_rays: int
     fingerprint: str
+    dataset: str
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The files that were left out, and the number of rays that were written as 0 m."""
+        notes = []
+        if self.unpaired:
+            more = len(self.unpaired) - _MAX_NAMED
+            notes.append(
+                f"{len(self.unpaired)} files of {self.dataset} have no partner of the other sensor and are left "
+                f"out: {', '.join(self.unpaired[:_MAX_NAMED])}{f' and {more} more' if more > 0 else ''}"
+            )
+        if self.zero_scans:
+            notes.append(
+                f"{self.zero_rays:,} rays of {self.zero_scans:,} scans of {self.dataset} are written as 0 m "
+                "and read as rays that did not come back"
+            )
+        return tuple(notes)
 
     @property
     def side(self) -> int:
@@ -104,6 +124,7 @@ def open_data(root: Path, dataset: str, data_fraction: float) -> RGBLidarData:
         zero_scans=store.facts["zero_scans"],
         zero_rays=store.facts["zero_rays"],
         fingerprint=key,
+        dataset=dataset,
     )
 
 

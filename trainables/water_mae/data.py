@@ -249,6 +249,16 @@ class WaterData:
         days: UInt64[np.ndarray, " batch"] = self.epoch_day[self.starts[split][indices]].astype(np.uint64)
         return days
 
+    def years(
+        self, split: SplitName, indices: Int64[np.ndarray, " batch"]
+    ) -> Int64[np.ndarray, "batch time"]:
+        """Returns the calendar year of each day of windows."""
+        days = self.epoch_day[self.starts[split][indices][:, None] + np.arange(self.sequence_length)]
+        years: Int64[np.ndarray, "batch time"] = (
+            days.astype("datetime64[D]").astype("datetime64[Y]").astype(np.int64)
+        )
+        return years + 1970
+
     def tensors(self, split: SplitName, indices: Int64[np.ndarray, " batch"]) -> dict[str, Tensor]:
         """Returns windows as tensors, in the number format of the store, with masks of their valid values.
 

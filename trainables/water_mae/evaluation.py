@@ -8,7 +8,7 @@ River flow is predicted as a logarithm. What makes a mean in mm/day of it is lea
 one for each that is evaluated at the other ratios, hidden as they are; see `metrics.mean_factor`.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -16,11 +16,10 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
-from thalweg.contract import Indices, Metric
+from thalweg.contract import Indices
 from thalweg.nn.masking import take_patches
-from thalweg.nn.measures.skill import mean_squared_error, skill, spread, squared_error_sums
 from trainables.water_mae import metrics
-from trainables.water_mae.config import MODALITIES, MaskingKnobs
+from trainables.water_mae.config import MaskingKnobs
 from trainables.water_mae.model import Batch, Predictions, kind_and_index
 
 MASKING = MaskingKnobs(image_mask_ratio=0.5, vector_mask_ratio=0.5, mask_mode="unified")
@@ -28,11 +27,11 @@ MASK_SEED = 20_240
 OTHER_RATIOS = (0.3, 0.6, 0.75)
 OF_TRAINING = "_of_training"
 """Ends the names under which a batch holds windows of the training split."""
+TRAINING = "of_training"
+"""Begins the names of predictions of such windows."""
 
 _MOST_APART = 4  # windows between two that are evaluated at the other ratios
 _FEWEST = 16  # of them, where the split has so many
-
-Sums = dict[str, Tensor]
 
 
 def suffix(ratio: float) -> str:
@@ -110,36 +109,27 @@ def reconstructed(batch: Batch, modality: str) -> Tensor:
     return carried * counts.flatten(1).any(1)
 
 
-def evaluate(model: nn.Module, batch: Batch) -> Sums:
-    """Sums what `summarize` needs, at the reference ratio and at the others."""
-    everything = torch.ones_like(batch["at_other_ratios"])
-    predictions = model(batch)
-    sums = _sums_of_modalities(predictions, batch, everything)
-    sums |= _named("flow", _sums_of_catchments(predictions, batch, everything))
-    sums |= _named("flow_train", training_flow(model, batch))
-    for ratio in OTHER_RATIOS:
-        part, counted = _at(batch, ratio)
-        found = _sums_of_modalities(model(part), part, counted)
-        sums |= {f"{suffix(ratio)}/{name}": value for name, value in found.items()}
-    return sums
+def predict(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+    """Predicts what is hidden: at the reference ratio, in windows of the training split, and at the other ratios.
 
-
-def summarize(sums: Mapping[str, Tensor], modalities: Collection[str] = MODALITIES) -> dict[str, float]:
-    """Turns the sums of a split into metrics; those of a modality that it lacks, or that is constant, are NaN.
-
-    Such a modality does not enter the mean skill.
-
-    Args:
-        sums: What `evaluate` returned, added up.
-        modalities: Those that the mean skill is of.
+    Returns:
+        Predictions by modality; those of training windows and other ratios under ``of_training/`` and ``at_30/``.
     """
-    found = _summarize_modalities(sums, "", modalities)
+    training, _ = training_part(batch)
+    found = dict(model(batch)) | _prefixed(TRAINING, model(training))
     for ratio in OTHER_RATIOS:
-        found |= _at_ratio(sums, ratio, modalities)
-    moments = metrics.scaled(named(sums, "flow"), metrics.mean_factor(named(sums, "flow_train")))
-    found["nse_river_flow"] = metrics.median(metrics.nse(moments))
-    found["kge_river_flow"] = metrics.median(metrics.kge(moments))
+        part, _ = at_ratio(batch, ratio)
+        found |= _prefixed(suffix(ratio), model(part))
     return found
+
+
+def _prefixed(prefix: str, predictions: Predictions) -> dict[str, Tensor]:
+    return {f"{prefix}/{name}": value for name, value in predictions.items()}
+
+
+def everything(batch: Batch) -> Bool[Tensor, " batch"]:
+    """Says of each window that it counts."""
+    return torch.ones_like(batch["at_other_ratios"])
 
 
 def training_part(batch: Batch) -> tuple[Batch, Bool[Tensor, " batch"]]:
@@ -153,52 +143,7 @@ def training_part(batch: Batch) -> tuple[Batch, Bool[Tensor, " batch"]]:
     return windows | {"river_flow_scale": batch["river_flow_scale"][rows]}, counted
 
 
-def training_flow(model: nn.Module, batch: Batch) -> Sums:
-    """Sums the moments of hidden flow in the windows of the training split that go with a batch."""
-    part, counted = training_part(batch)
-    return _sums_of_catchments(model(part), part, counted)
-
-
-def named(sums: Mapping[str, Tensor], prefix: str) -> Sums:
-    """Returns the sums whose names begin with ``prefix/``, without it."""
-    return {
-        name.removeprefix(f"{prefix}/"): value
-        for name, value in sums.items()
-        if name.startswith(f"{prefix}/")
-    }
-
-
-def _named(prefix: str, sums: Mapping[str, Tensor]) -> Sums:
-    return {f"{prefix}/{name}": value for name, value in sums.items()}
-
-
-def declared() -> tuple[Metric, ...]:
-    """Declares what `summarize` returns, the most telling first."""
-    reference = [_skill("", f"hidden {_words(name)}", name) for name in MODALITIES]
-    squared = [
-        _metric(
-            f"mse_{name}",
-            f"mean squared error of the hidden {_words(name)}, in variances of the training split",
-            mode="min",
-        )
-        for name in MODALITIES
-    ]
-    efficiencies = [
-        _metric(
-            f"{name}_river_flow", f"{words} efficiency of hidden river flow in mm/day, median of catchments"
-        )
-        for name, words in (("nse", "Nash-Sutcliffe"), ("kge", "Kling-Gupta"))
-    ]
-    means = [_skill(f"_{suffix(ratio)}", f"values, {ratio:.0%} hidden") for ratio in OTHER_RATIOS]
-    others = [
-        _skill(f"_{suffix(ratio)}", f"{_words(name)}, {ratio:.0%} hidden", name)
-        for ratio in OTHER_RATIOS
-        for name in MODALITIES
-    ]
-    return (_skill("", "hidden values"), *reference, *efficiencies, *means, *others, *squared)
-
-
-def _at(batch: Batch, ratio: float) -> tuple[Batch, Bool[Tensor, " batch"]]:
+def at_ratio(batch: Batch, ratio: float) -> tuple[Batch, Bool[Tensor, " batch"]]:
     """Returns the chosen windows with the masks of a ratio, and which of them count."""
     rows, counted = _chosen(batch)
     ending = f"_{suffix(ratio)}"
@@ -215,59 +160,3 @@ def _chosen(batch: Batch) -> tuple[Int[Tensor, " chosen"], Bool[Tensor, " chosen
     chosen = batch["at_other_ratios"]
     rows = chosen.nonzero()[:, 0] if chosen.any() else torch.zeros_like(chosen[:1], dtype=torch.int64)
     return rows, chosen[rows]
-
-
-def _sums_of_modalities(predictions: Predictions, batch: Batch, counted: Bool[Tensor, " batch"]) -> Sums:
-    sums: Sums = {}
-    for name in MODALITIES:
-        target, valid = observed_values(batch, name)
-        counts = valid & ((present(batch, name) > 0) & counted)[:, None, None, None]
-        found = squared_error_sums(predictions[name], target, counts)
-        sums |= {f"{name}/{part}": value for part, value in found.items()}
-    return sums
-
-
-def _sums_of_catchments(predictions: Predictions, batch: Batch, counted: Bool[Tensor, " batch"]) -> Sums:
-    name = "river_flow"
-    kind, index = kind_and_index(name)
-    target, valid = observed_values(batch, name)
-    scale = batch["river_flow_scale"]
-    return metrics.catchment_sums(
-        metrics.river_flow(predictions[name], scale),
-        metrics.river_flow(target, scale),
-        valid & ((present(batch, name) > 0) & counted)[:, None, None, None],
-        batch[f"{kind}_masked"][:, index],
-        batch[f"{kind}s"].shape[3],
-    )
-
-
-def _at_ratio(sums: Mapping[str, Tensor], ratio: float, modalities: Collection[str]) -> dict[str, float]:
-    found = _summarize_modalities(sums, f"{suffix(ratio)}/", modalities)
-    return {f"{name}_{suffix(ratio)}": value for name, value in found.items() if name.startswith("skill")}
-
-
-def _summarize_modalities(
-    sums: Mapping[str, Tensor], prefix: str, modalities: Collection[str]
-) -> dict[str, float]:
-    found: dict[str, float] = {}
-    skills = []
-    for name in MODALITIES:
-        parts = {part: sums[f"{prefix}{name}/{part}"] for part in ("count", "total", "square", "error")}
-        found |= {f"skill_{name}": skill(parts), f"mse_{name}": mean_squared_error(parts)}
-        if name in modalities and spread(parts) > 0:
-            skills.append(found[f"skill_{name}"])
-    return {"skill": sum(skills) / len(skills) if skills else float("nan"), **found}
-
-
-def _words(modality: str) -> str:
-    return "log river flow" if modality == "river_flow" else modality.replace("_", " ")
-
-
-def _skill(ending: str, what: str, modality: str | None = None) -> Metric:
-    name = f"skill_{modality}{ending}" if modality else f"skill{ending}"
-    over = "" if modality else "mean over evaluation.modalities of "
-    return _metric(name, f"{over}1 - MSE / variance of the {what}; 1 is perfect")
-
-
-def _metric(name: str, meaning: str, *, mode: Any = "max") -> Metric:
-    return Metric(name=name, mode=mode, unit="1", search_invariant=True, meaning=meaning)

@@ -13,13 +13,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from thalweg.contract import Indices, Metric, SplitName
+from thalweg.contract import Indices, Loss, Measure, Metric, Outputs, Progress, SplitName, State
 from thalweg.data.fill import carried_forward
 from thalweg.nn.losses import masked_mse
+from thalweg.per_unit import PerUnit
 from trainables.water_mae import evaluation, metrics
 from trainables.water_mae.config import VECTOR_MODALITIES, ModelKnobs
 from trainables.water_mae.data import Geometry, WaterData
 from trainables.water_mae.model import Batch, MaskedAutoencoder
+from trainables.water_mae.reconstruction import means_in_mm
 
 LEAD_DAYS = (1, 3, 7)
 STAGE = "forecast"
@@ -120,46 +122,30 @@ def loss(forecast: Forecast, batch: Batch) -> Float[Tensor, " batch"]:
     return masked_mse(forecast, batch["forecast_target"], _known(batch))
 
 
-def sums(forecast: Forecast, batch: Batch, stage: str = STAGE) -> dict[str, Tensor]:
-    """Sums the moments of flow in mm/day of each catchment and lead time.
+class ForecastError(Loss):
+    """The mean squared error of forecasts of normalised log flow."""
 
-    Args:
-        forecast: Normalised log flow.
-        batch: What it was issued from, with what came.
-        stage: `STAGE` for what is evaluated, `OF_TRAINING` for what only tells how logarithms become means.
-    """
-    scale, known = batch["river_flow_scale"], _known(batch)
-    given = metrics.river_flow(forecast, scale)
-    seen = metrics.river_flow(batch["forecast_target"], scale)
-    num_patches = known.shape[2]
-    everywhere = torch.arange(num_patches, device=known.device).expand(len(known), 1, num_patches)
-    found: dict[str, Tensor] = {}
-    for number, days in enumerate(LEAD_DAYS):
-        one = slice(number, number + 1)
-        moments = metrics.catchment_sums(given[:, one], seen[:, one], known[:, one], everywhere, num_patches)
-        found |= {f"{stage}_{days}d/{name}": value for name, value in moments.items()}
-    return found
+    def parts(self, model: nn.Module, batch: Batch, progress: Progress) -> Mapping[str, Tensor]:
+        """Sums over samples the mean squared error of their forecasts."""
+        assert isinstance(model, ForecastingAutoencoder)
+        return {STAGE: loss(model.forecast(batch), batch).sum()}
+
+    def counts(self, batch: Batch, progress: Progress) -> Mapping[str, float]:
+        """Counts the samples from which some day can be forecast."""
+        return {STAGE: float(counted(batch).sum())}
+
+    def weights(self, progress: Progress) -> Mapping[str, float]:
+        """Returns 1."""
+        return {STAGE: 1.0}
 
 
-def all_sums(model: Forecaster, batch: Batch) -> dict[str, Tensor]:
-    """Sums the moments of the forecasts that are evaluated, and of those from windows of the training split."""
-    part, counted = evaluation.training_part(batch)
-    part["forecast_present"] = part["forecast_present"] * counted[:, None]
-    return sums(model.forecast(batch), batch) | sums(model.forecast(part), part, OF_TRAINING)
+def predict(model: Forecaster, batch: Batch) -> dict[str, Tensor]:
+    """Forecasts from the windows that are evaluated, and from those of the training split that go with them."""
+    part, _ = evaluation.training_part(batch)
+    return {STAGE: model.forecast(batch), OF_TRAINING: model.forecast(part)}
 
 
-def summarize(found: Mapping[str, Tensor]) -> dict[str, float]:
-    """Turns the sums into the median NSE of each lead time, and their mean."""
-    efficiencies = {}
-    for days in LEAD_DAYS:
-        moments, training = (evaluation.named(found, f"{stage}_{days}d") for stage in (STAGE, OF_TRAINING))
-        means = metrics.scaled(moments, metrics.mean_factor(training))
-        efficiencies[f"nse_forecast_{days}d"] = metrics.median(metrics.nse(means))
-    return {"nse_forecast": sum(efficiencies.values()) / len(LEAD_DAYS), **efficiencies}
-
-
-def declared() -> tuple[Metric, ...]:
-    """Declares what `summarize` returns."""
+def _declared() -> tuple[Metric, ...]:
     each = "Nash-Sutcliffe efficiency of river flow in mm/day, median of catchments, forecast"
     leads = ", ".join(map(str, LEAD_DAYS))
     meanings = {"nse_forecast": f"mean over {leads} days ahead of the {each.removesuffix(', forecast')}"}
@@ -168,6 +154,47 @@ def declared() -> tuple[Metric, ...]:
         Metric(name=name, mode="max", unit="1", search_invariant=True, meaning=meaning)
         for name, meaning in meanings.items()
     )
+
+
+class ForecastEfficiency(Measure):
+    """Median Nash-Sutcliffe efficiency of forecasts at each lead time, and the mean over lead times."""
+
+    metrics = _declared()
+
+    def add(self, outputs: Outputs, batch: Batch) -> State:
+        """Sums the moments of flow in mm/day by catchment and the year in which a forecast was issued."""
+        if STAGE not in outputs:
+            return {}
+        part, chosen = evaluation.training_part(batch)
+        part["forecast_present"] = part["forecast_present"] * chosen[:, None]
+        return {
+            **_moments(STAGE, outputs[STAGE], batch),
+            **_moments(OF_TRAINING, outputs[OF_TRAINING], part),
+        }
+
+    def summarize(self, state: State) -> dict[str, float]:
+        """Computes the efficiencies of flows that were made means."""
+        efficiencies = {}
+        for days in LEAD_DAYS:
+            means = means_in_mm(state[f"{STAGE}_{days}d"], state[f"{OF_TRAINING}_{days}d"])
+            efficiencies[f"nse_forecast_{days}d"] = metrics.median(metrics.nse(means))
+        return {"nse_forecast": sum(efficiencies.values()) / len(LEAD_DAYS), **efficiencies}
+
+
+def _moments(stage: str, forecast: Forecast, batch: Batch) -> dict[str, PerUnit]:
+    scale, known = batch["river_flow_scale"], _known(batch)
+    moments = metrics.flow_moments(
+        metrics.river_flow(forecast, scale), metrics.river_flow(batch["forecast_target"], scale), known
+    )
+    num_patches = known.shape[2]
+    everywhere = torch.arange(num_patches, device=known.device).expand(len(known), 1, num_patches)
+    issued = batch["year"][:, -1:]
+    return {
+        f"{stage}_{days}d": metrics.by_place_and_year(
+            moments[:, number, None], everywhere, num_patches, issued
+        )
+        for number, days in enumerate(LEAD_DAYS)
+    }
 
 
 def _known(batch: Batch) -> Tensor:

@@ -8,8 +8,10 @@ means in mm/day; NSE and KGE do not change with the area by which a flow in m3/s
 from collections.abc import Mapping
 
 import torch
-from jaxtyping import Bool, Float, Float64, Int
+from jaxtyping import Bool, Float, Float64, Int, Shaped
 from torch import Tensor
+
+from thalweg.per_unit import PerUnit
 
 FLOW_FLOOR = 1e-6
 """mm/day that was added to river flow before its logarithm, so that a dry day stays finite."""
@@ -19,7 +21,43 @@ POOLED_DAYS = 10
 """Days for which the factor of all catchments counts beside the own one of a catchment."""
 
 _ROUNDING = 1e-12  # of a sum of squares
-_MOMENTS = ("count", "seen", "seen_square", "given", "given_square", "product")
+
+ERRORS = ("count", "total", "square", "error")
+"""Number, value, square and squared error."""
+MOMENTS = ("count", "seen", "seen_square", "given", "given_square", "product")
+
+
+def named(sums: Shaped[Tensor, "*unit term"], names: tuple[str, ...]) -> dict[str, Tensor]:
+    """Returns each term of sums, `ERRORS` or `MOMENTS`, by its name."""
+    return dict(zip(names, sums.unbind(-1), strict=True))
+
+
+def squared_error_terms(
+    prediction: Float[Tensor, "batch step masked value"],
+    target: Float[Tensor, "batch step masked value"],
+    counts: Bool[Tensor, "batch step masked value"],
+) -> Float64[Tensor, "batch step masked value 4"]:
+    """Returns the `ERRORS` of each value; 0 for one that does not count."""
+    mask, target = counts.double(), target.double()
+    error = prediction.double() - target
+    return torch.stack([mask, target * mask, target.square() * mask, error.square() * mask], dim=-1)
+
+
+def spread(sums: Mapping[str, Tensor]) -> float:
+    """Returns the sum of squares around the mean; 0 where nothing was counted."""
+    count, total, square = (float(sums[name]) for name in ("count", "total", "square"))
+    return square - total**2 / count if count else 0.0
+
+
+def skill(sums: Mapping[str, Tensor]) -> float:
+    """Returns 1 - MSE / variance, NaN where nothing varies."""
+    around = spread(sums)
+    return 1 - float(sums["error"]) / around if around > 0 else float("nan")
+
+
+def mean_squared_error(sums: Mapping[str, Tensor]) -> float:
+    """Returns the mean squared error, NaN where nothing was counted."""
+    return float(sums["error"]) / float(sums["count"]) if sums["count"] else float("nan")
 
 
 def river_flow(
@@ -37,37 +75,58 @@ def river_flow(
     return flow.clamp(0.0, MOST_FLOW)
 
 
-def catchment_sums(
+def flow_moments(
     prediction: Float64[Tensor, "batch step masked member"],
     target: Float64[Tensor, "batch step masked member"],
     counts: Bool[Tensor, "batch step masked member"],
-    patches: Int[Tensor, "batch step masked"],
-    num_patches: int,
-) -> dict[str, Float64[Tensor, "patch member"]]:
-    """Sums the moments of seen and given flow of each catchment.
+) -> Float64[Tensor, "batch step masked member 6"]:
+    """Returns the `MOMENTS` of seen and given flow of each day; 0 for one that does not count.
 
     Args:
         prediction: Flow that a model gave.
         target: Flow that was seen.
         counts: What counts.
-        patches: Vector patch of each value.
-        num_patches: Number of vector patches.
     """
     zero = target.new_zeros(())
     seen, given = torch.where(counts, target, zero), torch.where(counts, prediction, zero)
-    moments = (counts.double(), seen, seen.square(), given, given.square(), seen * given)
-    place = patches.reshape(-1)
-    return {
-        name: target.new_zeros(num_patches, target.shape[-1]).index_add_(
-            0, place, values.reshape(len(place), -1)
+    return torch.stack([counts.double(), seen, seen.square(), given, given.square(), seen * given], dim=-1)
+
+
+def by_place_and_year(
+    terms: Float64[Tensor, "batch step masked value term"],
+    patches: Int[Tensor, "batch step masked"],
+    num_patches: int,
+    years: Int[Tensor, "batch step"],
+) -> PerUnit:
+    """Sums over the days of each year at each place.
+
+    Each hidden patch is put in its place and the places are summed, which gives the same bits in every run on a GPU as
+    well; adding each where it belongs would not.
+
+    Args:
+        terms: `squared_error_terms` or `flow_moments`.
+        patches: Patch of each value; none twice on a day.
+        num_patches: Number of patches.
+        years: Year of each step.
+
+    Returns:
+        Sums (unit, term) by (place, year): a place is a value of a patch, ``patch * values + value``.
+    """
+    *_, num_values, num_terms = terms.shape
+    placed = terms.new_zeros(*years.shape, num_patches, num_values, num_terms)
+    placed.scatter_(2, patches[..., None, None].expand_as(terms), terms)
+    places = torch.arange(num_patches * num_values, device=terms.device)
+    tables = [
+        PerUnit(
+            torch.stack([places, torch.full_like(places, year)], dim=1),
+            placed[years == year].sum(0).flatten(0, 1),
         )
-        for name, values in zip(_MOMENTS, moments, strict=True)
-    }
+        for year in torch.unique(years).tolist()
+    ]
+    return PerUnit.joined(tables)
 
 
-def mean_factor(
-    training: Mapping[str, Tensor],
-) -> Float64[Tensor, "patch member"]:
+def mean_factor(training: Mapping[str, Tensor]) -> Float64[Tensor, " *catchment"]:
     """Returns by what predicted flow of each catchment is multiplied, so that it is a mean in mm/day.
 
     The exponential of a mean logarithm is below the mean: by exp(variance / 2) where what a model leaves is normal. The
@@ -78,7 +137,7 @@ def mean_factor(
     (1983), doi:10.1080/01621459.1983.10478017, a mean of ratios that a few low flows govern.
 
     Args:
-        training: What `catchment_sums` gave of the training split.
+        training: `MOMENTS` of each catchment in the training split.
     """
     count, seen, given = (training[name] for name in ("count", "seen", "given"))
     pooled = _ratio(seen.sum(), given.sum(), torch.ones_like(seen.sum()))
@@ -92,7 +151,7 @@ def _ratio(seen: Tensor, given: Tensor, otherwise: Tensor) -> Tensor:
     return torch.where(known, seen / torch.where(known, given, 1.0), otherwise)
 
 
-def scaled(sums: Mapping[str, Tensor], factor: Float64[Tensor, "patch member"]) -> dict[str, Tensor]:
+def scaled(sums: Mapping[str, Tensor], factor: Float64[Tensor, " *catchment"]) -> dict[str, Tensor]:
     """Returns the moments of given flow times a factor."""
     powers = {"given": 1, "given_square": 2, "product": 1}
     return {name: value * factor ** powers.get(name, 0) for name, value in sums.items()}
@@ -132,6 +191,6 @@ def median(values: Float64[Tensor, " catchment"]) -> float:
 
 def _varying(sums: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
     """Returns the moments of the catchments whose seen flows differ by more than the rounding of their sums."""
-    count, seen, square = (sums[name] for name in _MOMENTS[:3])
+    count, seen, square = (sums[name] for name in MOMENTS[:3])
     varies = (count >= 2) & (square - seen.square() / count.clamp(min=1) > _ROUNDING * square)
-    return tuple(sums[name][varies] for name in _MOMENTS)
+    return tuple(sums[name][varies] for name in MOMENTS)

@@ -12,11 +12,13 @@ from matplotlib.colors import Normalize, SymLogNorm
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
+from thalweg.per_unit import PerUnit
 from trainables.water_mae import evaluation, metrics
 from trainables.water_mae.config import IMAGE_MODALITIES, MODALITIES
 from trainables.water_mae.data import WaterData
 from trainables.water_mae.evaluation import present
 from trainables.water_mae.model import Batch, Predictions, kind_and_index
+from trainables.water_mae.reconstruction import flow_by_catchment
 
 NUM_DAYS = 3
 """Number of days of a window that maps show."""
@@ -240,19 +242,20 @@ def _record(
     num_days = int(starts[-1]) + data.sequence_length
     places = data.geometry.member_valid.size
     truth, given = np.full((2, num_days, places), np.nan)
-    training: dict[str, Tensor] = {}
+    training: list[PerUnit] = []
     for numbers in _batches(num_windows):
         batch = fetch(numbers)
         flows = _flows(data, batch, model(batch))
-        for name, value in evaluation.training_flow(model, batch).items():
-            training[name] = training[name] + value if name in training else value
+        windows, counted = evaluation.training_part(batch)
+        training.append(flow_by_catchment(model(windows)["river_flow"], windows, counted))
         present = batch["vector_present"][:, 1].numpy() > 0
         for here, number in enumerate(numbers):
             days = slice(int(starts[number]), int(starts[number]) + data.sequence_length)
             if present[here]:
                 truth[days] = flows[0][here]
                 given[days] = np.where(np.isnan(given[days]), flows[1][here], given[days])
-    given *= metrics.mean_factor(training).flatten().numpy()
+    by_catchment = PerUnit.joined(training).by(0).values
+    given *= metrics.mean_factor(metrics.named(by_catchment, metrics.MOMENTS)).numpy()
     valid = data.geometry.member_valid.ravel()
     first = int(data.starts["val"][0])
     dates = data.epoch_day[first : first + num_days].astype("datetime64[D]")

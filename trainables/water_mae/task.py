@@ -17,18 +17,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from thalweg.config import FamilyConfig
-from thalweg.contract import Indices, Keys, Metric, ParameterGroup, Progress, SplitName, Stage, Task
+from thalweg.contract import Indices, Keys, Measure, Outputs, ParameterGroup, SplitName, Stage, Task
 from thalweg.data.placement import fits
 from thalweg.hashing import digest, splitmix64
 from thalweg.nn.masking import num_masked, random_masks
-from trainables.water_mae import evaluation, forecast, inference, loss, neighbour_ridge, ridge
+from trainables.water_mae import evaluation, forecast, inference, neighbour_ridge, ridge
 from trainables.water_mae.baselines import all_baselines
 from trainables.water_mae.config import MODALITIES, MaskingKnobs, WaterMAE
 from trainables.water_mae.data import REFERENCE_GEOMETRY, Geometry, WaterData, open_data
+from trainables.water_mae.loss import ContrastiveReconstruction, Reconstruction
 from trainables.water_mae.model import Batch, MaskedAutoencoder
+from trainables.water_mae.reconstruction import Efficiency, Skill, SkillAtOtherRatios, SquaredErrors
 from trainables.water_mae.ridge import Ridge
 
 _logger = logging.getLogger(__name__)
@@ -40,17 +42,6 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
     """Trains a masked autoencoder and evaluates it at a fixed mask ratio of one half."""
 
     config_type = WaterMAE
-    metrics = (
-        *forecast.declared(),
-        *evaluation.declared(),
-        Metric(
-            name="weighted_loss",
-            mode="min",
-            unit="1",
-            search_invariant=False,
-            meaning="sum of the mean squared errors times the trial's own loss weights",
-        ),
-    )
 
     def data_key(self) -> str:
         """Names the data set and the data knobs."""
@@ -69,19 +60,10 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
             _logger.warning("%s has no room for the days (%s): each batch is copied there", device, size)
         return data
 
-    def notes(self, data: WaterData) -> tuple[str, ...]:
-        """Tells what was filled or rounded, and how many windows lack a modality."""
-        return data.notes
-
     def inherit(self, sources: Mapping[str, FamilyConfig]) -> WaterMAE:
         """Takes the architecture of the last source."""
         found = [source for source in sources.values() if isinstance(source, WaterMAE)]
         return self.config.model_copy(update={"model": found[-1].model})
-
-    def measured(self) -> tuple[str, ...]:
-        """Returns all metrics, those of forecasts only with a head."""
-        left_out = () if self._forecasts else tuple(metric.name for metric in forecast.declared())
-        return tuple(metric.name for metric in self.metrics if metric.name not in left_out)
 
     def training_batch(self, data: WaterData, indices: Indices, keys: Keys) -> Batch:
         """Draws windows of the training split with masks from their keys, and the days that follow for a head."""
@@ -118,11 +100,14 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
         if self._forecasts:
             batch |= forecast.targets(data, split, indices)
         observed = {name: torch.from_numpy(array) for name, array in data.observed(split, indices).items()}
+        batch["year"] = torch.from_numpy(data.years(split, indices))
         return batch | {name: marks for name, marks in observed.items() if name not in batch}
 
-    def build(self, data: WaterData | None) -> nn.Module:
-        """Builds the model for the geometry of the data."""
-        return self._build(_reference_geometry() if data is None else data.geometry)
+    def build(self, facts: Mapping[str, Any] | None) -> nn.Module:
+        """Builds the model for the geometry of the data, as `facts` wrote it down."""
+        geometry = _reference_geometry() if facts is None else inference.geometry_of(facts)
+        model_type = forecast.ForecastingAutoencoder if self._forecasts else MaskedAutoencoder
+        return model_type(self.config.model, geometry, self.config.data.sequence_length)
 
     def parts(self) -> Mapping[str, Callable[[nn.Module], nn.Module]]:
         """Names what encodes, `MaskedAutoencoder.encode`, and with a head what forecasts."""
@@ -136,25 +121,19 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
         """Returns geometry, static attributes, statistics and units; see `inference`."""
         return inference.facts_of(data)
 
-    def rebuild(self, facts: Mapping[str, Any]) -> nn.Module:
-        """Builds the model for the geometry that `facts` wrote down."""
-        return self._build(inference.geometry_of(facts))
-
-    def _build(self, geometry: Geometry) -> nn.Module:
-        model_type = forecast.ForecastingAutoencoder if self._forecasts else MaskedAutoencoder
-        return model_type(self.config.model, geometry, self.config.data.sequence_length)
-
     def stages(self) -> tuple[Stage, ...]:
         """Returns pre-training, whose contrastive loss joins the samples of a batch, and then the head's stage."""
         share = self.config.forecast.share
         head = ParameterGroup(prefix=forecast.HEAD, lr_scale=self.config.forecast.lr_scale)
-        downstream = Stage(name=forecast.STAGE, share=share, groups=(head,))
+        downstream = Stage(name=forecast.STAGE, share=share, groups=(head,), loss=forecast.ForecastError())
         if share == 1:
             return (downstream,)
+        kind = ContrastiveReconstruction if self.config.loss.contrastive_weight > 0 else Reconstruction
+        reconstruction = kind(self.config.loss, self.config.loss_weights.model_dump())
         if not share:
-            return (Stage(joint=self._contrasts),)
+            return (Stage(loss=reconstruction),)
         rest = tuple(ParameterGroup(prefix=prefix) for prefix in self._pretrained())
-        return (Stage(share=1 - share, groups=rest, joint=self._contrasts), downstream)
+        return (Stage(share=1 - share, groups=rest, loss=reconstruction), downstream)
 
     def _pretrained(self) -> list[str]:
         """Names the parts of the model that pre-training trains."""
@@ -166,74 +145,23 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
     def _forecasts(self) -> bool:
         return self.config.forecast.share > 0
 
-    @property
-    def _contrasts(self) -> bool:
-        return self.config.loss.contrastive_weight > 0
+    def measures(self) -> tuple[Measure, ...]:
+        """Returns the measures of reconstruction, and with a head those of forecasts before them."""
+        modalities = self.config.evaluation.modalities
+        return (
+            *((forecast.ForecastEfficiency(),) if self._forecasts else ()),
+            Skill(modalities),
+            Efficiency(),
+            SkillAtOtherRatios(modalities),
+            SquaredErrors(self.config.loss_weights.model_dump()),
+        )
 
-    def losses(self, model: nn.Module, batch: Batch, progress: Progress) -> Mapping[str, Tensor]:
-        """Sums over samples the mean squared error of what is hidden, per modality, or of forecasts."""
-        if progress.stage == forecast.STAGE:
-            assert isinstance(model, forecast.ForecastingAutoencoder)
-            return {forecast.STAGE: forecast.loss(model.forecast(batch), batch).sum()}
-        return self.joint_losses(self.embed(model, batch, progress), progress)
-
-    def embed(self, model: nn.Module, batch: Batch, progress: Progress) -> Mapping[str, Tensor]:
-        """Computes the error of each sample by modality and, for the contrastive loss, ``summary/MODALITY``."""
-        norm_target = self.config.loss.norm_target
-        if not self._contrasts:
-            return loss.reconstruction(model(batch), batch, norm_target=norm_target)
-        predictions, summaries = model(batch, summaries=True)
-        summaries = loss.of_present(summaries, batch)
-        errors = loss.reconstruction(predictions, batch, norm_target=norm_target)
-        return errors | {f"summary/{name}": summary for name, summary in summaries.items()}
-
-    def joint_losses(self, embeddings: Mapping[str, Tensor], progress: Progress) -> Mapping[str, Tensor]:
-        """Sums the errors of a global batch and contrasts its windows."""
-        parts = {name: embeddings[name].sum() for name in MODALITIES}
-        if self._contrasts:
-            summaries = {name: embeddings[f"summary/{name}"] for name in MODALITIES}
-            parts["contrastive"] = loss.contrastive(summaries, self.config.loss.contrastive_temperature)
-        return parts
-
-    def counts(self, batch: Batch, progress: Progress) -> Mapping[str, float]:
-        """Counts the samples of which each modality is reconstructed, and pairs that are contrasted; or forecasts."""
-        if progress.stage == forecast.STAGE:
-            return {forecast.STAGE: float(forecast.counted(batch).sum())}
-        counts = {name: float(evaluation.reconstructed(batch, name).sum()) for name in MODALITIES}
-        return counts | ({"contrastive": loss.num_contrasted(batch)} if self._contrasts else {})
-
-    def weights(self, progress: Progress) -> Mapping[str, float]:
-        """Returns the loss weights, the same throughout a stage."""
-        if progress.stage == forecast.STAGE:
-            return {forecast.STAGE: 1.0}
-        weights = self.config.loss_weights.model_dump()
-        return weights | ({"contrastive": self.config.loss.contrastive_weight} if self._contrasts else {})
-
-    @torch.no_grad()
-    def evaluate(self, model: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
-        """Sums what the metrics need, at all ratios of the protocol; a predictor may do one of the two tasks alone."""
-        sums = {} if isinstance(model, Ridge) else evaluation.evaluate(model, batch)
+    def predict(self, model: nn.Module, batch: Batch) -> Outputs:
+        """Predicts what is hidden and what follows; a predictor may do one of the two alone."""
+        found = {} if isinstance(model, Ridge) else evaluation.predict(model, batch)
         if self._forecasts and isinstance(model, forecast.Forecaster):
-            sums |= forecast.all_sums(model, batch)
-        return sums
-
-    def summarize(self, sums: Mapping[str, Tensor]) -> dict[str, float]:
-        """Computes the metrics; those of a modality that the split lacks, or that is constant, are NaN.
-
-        Such a modality does not enter the mean skill and ``weighted_loss``.
-        """
-        forecasts = any(name.startswith(forecast.STAGE) for name in sums)
-        metrics = forecast.summarize(sums) if forecasts else {}
-        if all(name.startswith(forecast.STAGE) for name in sums):
-            return metrics
-        metrics |= evaluation.summarize(sums, self.config.evaluation.modalities)
-        weights = self.config.loss_weights.model_dump()
-        parts = [
-            weights[name] * metrics[f"mse_{name}"]
-            for name in MODALITIES
-            if not np.isnan(metrics[f"skill_{name}"])
-        ]
-        return metrics | {"weighted_loss": sum(parts) if parts else float("nan")}
+            found |= forecast.predict(model, batch)
+        return found
 
     def protocol(self) -> Mapping[str, Any]:
         """Names the masks of the evaluation, the windows and patches that they hide, and the modalities that count."""

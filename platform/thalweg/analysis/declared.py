@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from thalweg import contract
+from thalweg.config import FamilyConfig, parse
 from thalweg.contract import Metric
 from thalweg.discovery import Family, load_family
+from thalweg.errors import ConfigError
 from thalweg.search.records import StudyRecord
 
 
@@ -19,13 +24,40 @@ def family_of(record: StudyRecord) -> Family:
 def metrics_of(record: StudyRecord) -> tuple[Metric, ...]:
     """Returns the metrics that the family of a study declares, its objective among them.
 
-    They are those with which the study was last run; of a study of an earlier version, which did not record them, what
-    the family declares now. That imports the family's task, and with it torch.
+    They are those with which the study was last run. A study of an earlier version did not record them: its best trial
+    and the presets of its family are asked, which imports the family's task, and with it torch.
 
     Raises:
         DiscoveryError: The study did not record them, and the family cannot be found from here.
     """
-    return record.metrics or family_of(record).task_type.metrics
+    return record.metrics or _metrics_of_family(family_of(record), record)
+
+
+def _metrics_of_family(family: Family, record: StudyRecord) -> tuple[Metric, ...]:
+    """Returns the metrics of the best trial in their order, then any other that a preset is measured by.
+
+    The presets stand in for trials of an earlier version, whose configurations may no longer be valid, and for the
+    branches of a space that the best trial did not take.
+    """
+    found: dict[str, Metric] = {}
+    for config in [*_configs(family, record), *family.presets.values()]:
+        found |= {
+            metric.name: metric
+            for metric in contract.metrics_of(family.task(config))
+            if metric.name not in found
+        }
+    return tuple(found.values())
+
+
+def _configs(family: Family, record: StudyRecord) -> Iterator[FamilyConfig]:
+    """Yields the configuration of the best trial, or of the first one without any best."""
+    for trial in (record.best(), *record.trials[:1]):
+        if trial is not None and trial.config:
+            try:
+                yield parse(family.config_type, dict(trial.config))
+            except ConfigError:
+                continue
+            return
 
 
 def comparable(record: StudyRecord) -> list[str]:

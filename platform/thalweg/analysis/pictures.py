@@ -10,6 +10,7 @@ from pathlib import Path
 
 from thalweg.analysis.declared import family_of
 from thalweg.analysis.next_steps import near
+from thalweg.config import parse
 from thalweg.contract import Task
 from thalweg.datasets.catalogue import data_root
 from thalweg.discovery import Family
@@ -114,7 +115,7 @@ def draw_new(
     family = family_of(record)
     later = f"thalweg best {record.name}{output_flag(directory.parent)} --pictures draws them"
     left = [trial for trial in _kept(record)[:MOST] if not _target(directory, trial).exists()]
-    if family.task_type.draw is Task.draw or not left:
+    if not left or not _draws(family, left[0]):
         return
     deadline = time.monotonic() + SHARE * sum(trial.seconds for trial in record.trials)
     try:
@@ -141,6 +142,12 @@ def sentence(drawn: Drawn, uri: str, run: str | None) -> str:
     """Says where the pictures of a trial are; ``run`` is its run in MLflow."""
     where = "and in MLflow" if run else f"not in MLflow, for {uri} does not know the trial"
     return f"trial {drawn.number}: {len(drawn.files)} pictures in {near(drawn.folder)}, {where}"
+
+
+def _draws(family: Family, trial: TrialRecord) -> bool:
+    """Returns whether the task of a trial draws anything."""
+    task = family.task(parse(family.config_type, dict(trial.config)))
+    return type(task).draw is not Task.draw
 
 
 def _kept(record: StudyRecord) -> Sequence[TrialRecord]:

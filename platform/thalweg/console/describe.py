@@ -16,7 +16,7 @@ from rich.text import Text
 
 from thalweg.config import FamilyConfig
 from thalweg.console.formatting import number
-from thalweg.contract import Metric
+from thalweg.contract import Metric, metrics_of
 from thalweg.discovery import Family
 
 _RELATIONS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<=", "multiple_of": "multiple of"}
@@ -94,7 +94,7 @@ def parts(family: Family, config: FamilyConfig) -> dict[str, int]:
     import torch
 
     with torch.device("meta"):
-        model = family.task_type(config).build(None)
+        model = family.task(config).build(None)
     seen: set[int] = set()
     counts: dict[str, int] = {}
     children = {"(own)": dict(model.named_parameters(recurse=False))}
@@ -124,7 +124,7 @@ def show_family(family: Family, preset: str | None, console: Console) -> None:
     counts = parts(family, config)
     total = {"total": sum(counts.values())}
     _section(console, "parameters, at the reference geometry", _table(counts | total))
-    _section(console, "metrics", _metric_lines(family.task_type.metrics))
+    _section(console, "metrics", _metric_lines(metrics_of(family.task(config))))
     _section(console, "synthetic data sets (thalweg data make)", _meanings(family.worlds))
     _section(console, "public data sets (thalweg data import)", _meanings(family.sources))
 

@@ -1,51 +1,42 @@
 """Keeps a study from optimising a number that means something else in every trial."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from thalweg.config import FamilyConfig
-from thalweg.contract import Metric, Task
+from thalweg.contract import Metric
+from thalweg.discovery import Family
 from thalweg.errors import ObjectiveError, ThalwegError
 from thalweg.search.domains import ChoiceSet, NumberRange
 from thalweg.search.space import Space
 from thalweg.study import Study
 
 
-def check_objective(
-    study: Study, metrics: Sequence[Metric], family: str, measured: Collection[str] | None = None
-) -> Metric:
+def check_objective(study: Study, metrics: Sequence[Metric], family: str) -> Metric:
     """Returns the metric that a study optimises.
 
     Args:
         study: The study.
-        metrics: What the family declares.
+        metrics: What the space's configurations are measured by.
         family: Name of the family, for the message.
-        measured: Names of the metrics that the space's configurations give; None for all.
 
     Raises:
-        ObjectiveError: The metric is not declared or not measured, not search-invariant, or better in the other
-            direction.
+        ObjectiveError: The metric is not measured, not search-invariant, or better in the other direction.
     """
     declared = {metric.name: metric for metric in metrics}
     invariant = ", ".join(f"{m.name} ({m.mode})" for m in metrics if m.search_invariant) or "none"
     metric = declared.get(study.metric)
     if metric is None:
         raise ObjectiveError(
-            f"a study's metric must be declared by its family, got {study.metric!r}; {family} declares "
-            f"{', '.join(declared) or 'none'}; fit to be an objective: {invariant}"
-        )
-    if measured is not None and metric.name not in measured:
-        fit = ", ".join(f"{m.name} ({m.mode})" for m in metrics if m.search_invariant and m.name in measured)
-        raise ObjectiveError(
             f"a study's metric must be measured by its configurations, got {study.metric!r}; those of this space "
-            f"measure as search-invariant: {fit or 'none'}"
+            f"({family}) measure {', '.join(declared) or 'nothing'}; fit to be an objective: {invariant}"
         )
     if not metric.search_invariant:
         raise ObjectiveError(
             f"a study's metric must mean the same in every trial, got {study.metric!r}: it depends on knobs "
             "that a search changes (loss weights, mask ratios, temperature), so that a trial would win by "
             "choosing small weights or an easy task instead of a good model; "
-            f"{family} declares as search-invariant: {invariant}"
+            f"search-invariant in {family}: {invariant}"
         )
     if metric.mode != study.mode:
         raise ObjectiveError(
@@ -55,7 +46,7 @@ def check_objective(
     return metric
 
 
-def check_protocol(space: Space, task_type: type[Task[Any, Any]]) -> None:
+def check_protocol(space: Space, family: Family) -> None:
     """Refuses a space that changes what its trials are measured with.
 
     Each parameter is set to its ends, or to each of its choices, with the others in the middle; so are the first
@@ -63,20 +54,20 @@ def check_protocol(space: Space, task_type: type[Task[Any, Any]]) -> None:
 
     Args:
         space: Search space.
-        task_type: The family's task.
+        family: The family of its configurations.
 
     Raises:
         ObjectiveError: A parameter changes the data set or the evaluation protocol.
     """
     config, middle = space.replay({})
-    expected = _protocol(task_type, config)
+    expected = _protocol(family, config)
     changes = [{name: value} for name, domain in middle.asked.items() for value in _extremes(domain)]
     for params in (*changes, *space.study.first_trials):
         try:
             other, _ = space.replay(params)
         except ThalwegError:
             continue  # a combination that the space refuses, as a trial would
-        found = _protocol(task_type, other)
+        found = _protocol(family, other)
         if differing := [name for name, value in found.items() if expected.get(name) != value]:
             raise ObjectiveError(
                 f"trials of a study must be measured alike, but {_written(params)} changes {differing[0]} from "
@@ -85,8 +76,8 @@ def check_protocol(space: Space, task_type: type[Task[Any, Any]]) -> None:
             )
 
 
-def _protocol(task_type: type[Task[Any, Any]], config: FamilyConfig) -> Mapping[str, Any]:
-    return {"dataset": config.dataset, **task_type(config).protocol()}
+def _protocol(family: Family, config: FamilyConfig) -> Mapping[str, Any]:
+    return {"dataset": config.dataset, **family.task(config).protocol()}
 
 
 def _extremes(domain: NumberRange | ChoiceSet) -> Iterator[Any]:

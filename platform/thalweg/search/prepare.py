@@ -6,13 +6,12 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from thalweg import discovery
 from thalweg.config import FamilyConfig
-from thalweg.contract import Metric, Task
+from thalweg.contract import Metric, metrics_of
 from thalweg.datasets.catalogue import data_root
 from thalweg.datasets.making import make_world
 from thalweg.errors import StudyError
@@ -82,9 +81,9 @@ def _prepare(
     sources: Sources | None,
 ) -> Prepared:
     config = _inherited(space.replay({})[0], sources)
-    task: Task[Any, Any] = family.task_type(config)
-    metric = check_objective(space.study, task.metrics, family.name, task.measured())
-    check_protocol(space, family.task_type)
+    task = family.task(config)
+    metric = check_objective(space.study, metrics_of(task), family.name)
+    check_protocol(space, family)
     folder = data_root(family, root)
     make_world(family, folder, config.dataset, tell)
     with torch.device("meta"):
@@ -96,7 +95,7 @@ def _prepare(
     seconds = time.perf_counter() - began
     if seconds > 2.0:
         tell(f"prepared data set {config.dataset} in {seconds:.0f} s; later starts reuse it")
-    for note in task.notes(data):
+    for note in data.notes:
         tell(note)
     facts = {
         "data_set": config.dataset,
@@ -109,7 +108,7 @@ def _prepare(
         space=space,
         family=family.package,
         metric=metric,
-        metrics=task.metrics,
+        metrics=metrics_of(task),
         middle=middle,
         config=config,
         data_root=folder,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from thalweg import discovery
 from thalweg.config import FamilyConfig
-from thalweg.contract import Metric
+from thalweg.contract import Metric, metrics_of
 from thalweg.datasets.making import existing
 from thalweg.errors import ConfigError, ObjectiveError
 from thalweg.search.space import Space
@@ -73,9 +73,7 @@ def preset_space(
 
 def _metric(family: discovery.Family, config: FamilyConfig, name: str | None) -> Metric:
     """Returns the metric of a name, or the first one that is fit to be an objective."""
-    task = family.task_type(config)
-    measured = task.measured()
-    fit = [metric for metric in task.metrics if metric.search_invariant and metric.name in measured]
+    fit = [metric for metric in metrics_of(family.task(config)) if metric.search_invariant]
     found = next((metric for metric in fit if name in (None, metric.name)), None)
     if found is None:
         raise ObjectiveError(

@@ -205,7 +205,7 @@ def inherit(config: C, points: Sequence[StartingPoint]) -> C:
                 f"trial {point.trial} of {point.study!r} must be a configuration of {family.name} as it is now, "
                 f"got {error}; search {point.study!r} anew under another name"
             ) from None
-    inherited: C = check(family.task_type(config).inherit(given))
+    inherited: C = check(family.task(config).inherit(given))
     return inherited
 
 

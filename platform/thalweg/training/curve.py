@@ -22,7 +22,7 @@ class Curve:
         self._spacing = spacing
         self._next = start + spacing
         self._sums: dict[str, Tensor | float] = {}
-        self._counts: dict[str, float] = {}
+        self._counts: dict[str, Tensor | float] = {}
         # The step since the last point.
         self._last: tuple[int, Mapping[str, float], float, Tensor | float | None] | None = None
         self._points: list[tuple[int, dict[str, float]]] = []
@@ -31,16 +31,16 @@ class Curve:
         self,
         samples: int,
         sums: Mapping[str, Tensor | float],
-        counts: Mapping[str, float],
+        counts: Mapping[str, Tensor | float],
         weights: Mapping[str, float],
         lr: float,
         norm: Tensor | float | None,
     ) -> None:
         """Adds a step: the loss parts as sums with counts, the weights used, the learning rate, the gradient's norm.
 
-        Sums and norm may lie on a GPU; they are read when a point is closed. A learning rate is that of the optimizer
-        at the step; the largest where parameter groups have different ones. A point holds the norm of its last step,
-        if that is finite.
+        Sums, counts and norm may lie on a GPU; they are read when a point is closed. A learning rate is that of the
+        optimizer at the step; the largest where parameter groups have different ones. A point holds the norm of its
+        last step, if that is finite.
         """
         for name, value in sums.items():
             self._sums[name] = self._sums.get(name, 0.0) + value
@@ -53,7 +53,8 @@ class Curve:
         if self._last is None:
             return
         samples, weights, lr, norm = self._last
-        parts = {name: float(self._sums[name]) / count for name, count in self._counts.items() if count > 0}
+        counts = {name: float(count) for name, count in self._counts.items()}
+        parts = {name: float(self._sums[name]) / count for name, count in counts.items() if count > 0}
         point = {f"loss/{name}": value for name, value in parts.items()}
         point |= {f"weight/{name}": float(weight) for name, weight in weights.items()}
         point["loss/weighted"] = sum(weights[name] * value for name, value in parts.items())

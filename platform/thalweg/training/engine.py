@@ -5,14 +5,13 @@ from __future__ import annotations
 import atexit
 import gc
 import json
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from thalweg.config import Optimization
-from thalweg.contract import ParameterGroup, Progress, Stage, Task
+from thalweg.contract import JointLoss, Loss, ParameterGroup, Progress, Stage, StageLoss, Task
 from thalweg.errors import ConfigError
 from thalweg.training import half_precision, sync_batch_norm
 from thalweg.training.deepspeed_json import deepspeed_config
@@ -29,30 +28,34 @@ half_precision.take_one_optimizer()
 
 
 class TaskModule(nn.Module):
-    """Model and task as one module: DeepSpeed wants every use of the weights inside its own forward.
+    """Task, model and the loss of a stage as one module: DeepSpeed wants every use of the weights in its own forward.
 
     Args:
         task: The task.
         model: Its model.
-        joint: Whether the present stage joins samples.
+        loss: The loss of the present stage; None for a module that only predicts.
     """
 
-    def __init__(self, task: Task[Any, Any], model: nn.Module, *, joint: bool = False) -> None:
+    def __init__(self, task: Task[Any, Any], model: nn.Module, loss: StageLoss | None = None) -> None:
         super().__init__()
         self.model = model
         self._task = task
-        self._joint = joint
+        self._loss = loss
 
-    def forward(self, batch: Batch, progress: Progress | None) -> Mapping[str, Tensor]:
-        """Computes the loss parts or, in a joint stage, the embeddings of a training batch.
+    def forward(self, batch: Batch, progress: Progress | None) -> dict[str, Any]:
+        """Computes the parts of the loss of a training batch or, for a joint loss, the fields of its `Rows`.
 
-        Without progress it computes the sums and rows of an evaluation batch.
+        Without progress it predicts an evaluation batch. All results are dictionaries of tensors, in which DeepSpeed
+        finds what it hangs its hooks on.
         """
         if progress is None:
-            return self._task.evaluate(self.model, batch)
-        if self._joint:
-            return self._task.embed(self.model, batch, progress)
-        return self._task.losses(self.model, batch, progress)
+            with torch.no_grad():
+                return dict(self._task.predict(self.model, batch))
+        if isinstance(self._loss, JointLoss):
+            rows = self._loss.embed(self.model, batch, progress)
+            return {"embeddings": dict(rows.embeddings), "companions": dict(rows.companions)}
+        assert isinstance(self._loss, Loss)
+        return dict(self._loss.parts(self.model, batch, progress))
 
 
 def check_precision(knobs: Optimization) -> None:

@@ -1,8 +1,8 @@
-"""Evaluation of a whole split: sums over batches and ranks, so that every mean is exact."""
+"""Evaluation of a whole split: states of measures over batches and ranks, so that every mean is exact."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,22 +10,23 @@ import torch
 from torch import Tensor
 
 from thalweg.config import plain_scalar
-from thalweg.contract import SplitName, Task
+from thalweg.contract import Measure, Outputs, SplitName, State, Task
 from thalweg.data.placement import send
 from thalweg.errors import DataError, FamilyError
+from thalweg.per_unit import PerUnit
 from thalweg.training.ahead import drawer, each_ahead, ready_to_travel
 from thalweg.training.process_group import World
 
 if TYPE_CHECKING:
     from thalweg.contract import Batch, Data
 
-Evaluate = Callable[["Batch"], Mapping[str, Tensor]]
+Predict = Callable[["Batch"], Outputs]
 
 
 def evaluate_split(
     task: Task[Any, Any],
     data: Data,
-    evaluate: Evaluate,
+    predict: Predict,
     world: World,
     *,
     split: SplitName,
@@ -36,9 +37,9 @@ def evaluate_split(
     """Evaluates every sample of a split exactly once, whatever the number of workers.
 
     Args:
-        task: Draws the batches and summarizes the sums and rows.
+        task: Draws the batches and measures the predictions.
         data: Opened data.
-        evaluate: Model, engine or baseline applied to a batch; returns what `Task.evaluate` returns.
+        predict: Model, engine or baseline applied to a batch; returns what `Task.predict` returns.
         world: Workers that share the split. Every one must call.
         split: Name of the split.
         batch_size: Samples per forward pass.
@@ -53,6 +54,26 @@ def evaluate_split(
         DataError: The split is empty.
         FamilyError: A metric is no number, is missing or is not declared; on all ranks alike.
     """
+    measures = task.measures()
+    states = states_of_split(
+        task, measures, data, predict, world, split=split, batch_size=batch_size, most=most
+    )
+    metrics = _summarized(measures, states, partial=is_baseline)
+    return {name: value for name, value in metrics.items() if np.isfinite(value)}
+
+
+def states_of_split(
+    task: Task[Any, Any],
+    measures: Sequence[Measure],
+    data: Data,
+    predict: Predict,
+    world: World,
+    *,
+    split: SplitName,
+    batch_size: int,
+    most: int | None = None,
+) -> list[State]:
+    """Returns the state of each measure over a split, on the CPU, equal on all ranks; see `evaluate_split`."""
     count = min(data.num_samples(split), most or data.num_samples(split))
     if count < 1:
         raise DataError(f"the split {split!r} must hold at least 1 sample, got 0; lengthen its period")
@@ -68,65 +89,117 @@ def evaluate_split(
         world.beats.add()
         return batch
 
-    sums: dict[str, Tensor] = {}
-    rows: dict[str, list[Tensor]] = {}
+    found = [_Accumulated(measure) for measure in measures]
     with torch.no_grad(), drawer(world.device) as executor:
-        batches = each_ahead(executor, draw, range(rounds))
-        for chosen, batch in zip(chunks, batches, strict=True):
-            for name, value in evaluate(move(batch, world.device)).items():
-                if name in task.rows:
-                    rows.setdefault(name, []).append(value[: len(chosen)])
-                    continue
-                value = value if len(chosen) else torch.zeros_like(value)
-                sums[name] = sums[name] + value if name in sums else value
-    joined = {name: torch.cat(world.gather(torch.cat(parts))).cpu() for name, parts in sorted(rows.items())}
-    metrics = _as_declared(task, task.summarize(_over_ranks(sums, world) | joined), partial=is_baseline)
-    return {name: value for name, value in metrics.items() if np.isfinite(value)}
+        for chosen, batch in zip(chunks, each_ahead(executor, draw, range(rounds)), strict=True):
+            batch = move(batch, world.device)
+            outputs = predict(batch)
+            for each in found:
+                each.add(outputs, batch, len(chosen))
+    return [each.over_ranks(world) for each in found]
 
 
-def _as_declared(task: Task[Any, Any], found: Any, *, partial: bool) -> dict[str, float]:
-    """Returns what a family calls its metrics as floats; numbers of numpy and torch are taken.
+class _Accumulated:
+    """The state of a measure, added up over batches.
 
-    Raises:
-        FamilyError: It gave something else than it declares.
+    Args:
+        measure: The measure.
     """
-    where = f"{type(task).__module__}.{type(task).__qualname__}"
-    if not isinstance(found, Mapping):
-        raise FamilyError(f"{where}.summarize must return a dict of metrics, got {type(found).__name__}")
-    numbers = {
-        name: float("nan") if value is np.ma.masked else plain_scalar(value)  # its item is 0
-        for name, value in found.items()
-    }
-    odd = [
-        f"{name} = {numbers[name]!r:.60} ({type(value).__name__})"
-        for name, value in found.items()
-        if isinstance(numbers[name], bool) or not isinstance(numbers[name], int | float)
-    ]
-    if odd:
-        raise FamilyError(
-            f"metrics of {where}.summarize must be numbers, got {', '.join(odd)}; return floats"
-        )
-    missing = [name for name in task.measured() if name not in numbers]
-    if missing and not partial:
-        raise FamilyError(
-            f"{where}.summarize must give every metric of `measured`, got no {', '.join(missing)}; return nan where "
-            "there is none"
-        )
-    unknown = sorted(set(numbers) - {metric.name for metric in task.metrics})
-    if unknown:
-        raise FamilyError(
-            f"{where}.summarize must give declared metrics, got {', '.join(unknown)}; declare a Metric"
-        )
-    return {name: float(number) for name, number in numbers.items()}
+
+    def __init__(self, measure: Measure) -> None:
+        self._measure = measure
+        self._sums: dict[str, Tensor] = {}
+        self._tables: dict[str, PerUnit] = {}
+        self._rows: dict[str, list[Tensor]] = {}
+
+    def add(self, outputs: Outputs, batch: Batch, num_samples: int) -> None:
+        """Adds a batch, of which the first samples count; none where a rank has no more of its own."""
+        for name, value in self._measure.add(outputs, batch).items():
+            if isinstance(value, PerUnit):
+                table = value if num_samples else value.empty()
+                self._tables[name] = self._tables[name] + table if name in self._tables else table
+            elif name in self._measure.rows:
+                self._rows.setdefault(name, []).append(value[:num_samples])
+            else:
+                value = value if num_samples else torch.zeros_like(value)
+                self._sums[name] = self._sums[name] + value if name in self._sums else value
+
+    def over_ranks(self, world: World) -> State:
+        """Returns the state over all workers, on the CPU. Every one must call."""
+        rows = {
+            name: torch.cat(world.gather(torch.cat(parts))).cpu()
+            for name, parts in sorted(self._rows.items())
+        }
+        return {
+            **_sums_over_ranks(self._sums, world),
+            **dict(_tables_over_ranks(self._tables, world)),
+            **rows,
+        }
 
 
-def _over_ranks(sums: dict[str, Tensor], world: World) -> dict[str, Tensor]:
+def _sums_over_ranks(sums: Mapping[str, Tensor], world: World) -> dict[str, Tensor]:
     if not sums:
         return {}
     names = sorted(sums)
     packed = world.sum(torch.cat([sums[name].double().reshape(-1) for name in names])).cpu()
     parts = torch.split(packed, [sums[name].numel() for name in names])
     return {name: part.reshape(sums[name].shape) for name, part in zip(names, parts, strict=True)}
+
+
+def _tables_over_ranks(tables: Mapping[str, PerUnit], world: World) -> Iterator[tuple[str, PerUnit]]:
+    for name, table in sorted(tables.items()):
+        gathered = zip(world.gather(table.keys), world.gather(table.values), strict=True)
+        yield name, PerUnit.joined([PerUnit(*each) for each in gathered]).to("cpu")
+
+
+def _summarized(measures: Sequence[Measure], states: Sequence[State], *, partial: bool) -> dict[str, float]:
+    """Returns what measures call their metrics as floats; numbers of numpy and torch are taken.
+
+    Raises:
+        FamilyError: One gave something else than it declares; all that is wrong is named.
+    """
+    metrics: dict[str, float] = {}
+    wrong: list[str] = []
+    for measure, state in zip(measures, states, strict=True):
+        found = measure.summarize(state) if state else {}
+        fault = _fault(measure, found, partial=partial)
+        if fault:
+            wrong.append(fault)
+        else:
+            names = [metric.name for metric in measure.metrics if metric.name in found]
+            metrics |= {name: float(_number(found[name])) for name in names}
+    if wrong:
+        raise FamilyError("; ".join(wrong))
+    return metrics
+
+
+def _fault(measure: Measure, found: Any, *, partial: bool) -> str:
+    """Says what is wrong with what a measure returned; empty if nothing is."""
+    where = f"{type(measure).__module__}.{type(measure).__qualname__}"
+    if not isinstance(found, Mapping):
+        return f"{where}.summarize must return a dict of metrics, got {type(found).__name__}"
+    odd = [
+        f"{name} = {_number(value)!r:.60} ({type(value).__name__})"
+        for name, value in found.items()
+        if isinstance(_number(value), bool) or not isinstance(_number(value), int | float)
+    ]
+    if odd:
+        return f"metrics of {where}.summarize must be numbers, got {', '.join(odd)}; return floats"
+    declared = [metric.name for metric in measure.metrics]
+    missing = [name for name in declared if name not in found]
+    if missing and not partial:
+        return (
+            f"{where} must give every metric that it declares, got no {', '.join(missing)}; return nan where there "
+            "is none"
+        )
+    unknown = sorted(set(found) - set(declared))
+    if unknown:
+        return f"{where}.summarize must give declared metrics, got {', '.join(unknown)}; declare a Metric"
+    return ""
+
+
+def _number(value: Any) -> Any:
+    return float("nan") if value is np.ma.masked else plain_scalar(value)  # the item of masked is 0
 
 
 def move(batch: Batch, device: torch.device) -> Batch:

@@ -123,7 +123,7 @@ def _require_same(data: Data, state: State) -> None:
 
 
 def _model(task: Task[Any, Any], data: Data, weights: Mapping[str, Tensor]) -> nn.Module:
-    model = task.build(data)
+    model = task.build(task.facts(data))
     model.load_state_dict(weights)
     return model
 

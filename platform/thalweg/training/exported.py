@@ -66,9 +66,8 @@ def load(file: Path) -> Exported:
             f"an exported model must be a file of thalweg best --export, got {file}: {reason}; export it again"
         ) from None
     family = load_family(package)
-    task: Task[Any, Any] = family.task_type(parse(family.config_type, values))
-    model = task.rebuild(facts)
-    model = take_part(task, model, part)
+    task = family.task(parse(family.config_type, values))
+    model = take_part(task, task.build(facts), part)
     model.load_state_dict(content["weights"])
     return Exported(model=model.eval(), task=task, facts=facts, content=content)
 

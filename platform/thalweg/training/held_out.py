@@ -69,12 +69,12 @@ def _evaluate(state: State, weights: Mapping[str, Tensor], data_root: Path) -> H
     world = World(0, 1, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
 
     def metrics(model: nn.Module, is_baseline: bool = False) -> dict[str, float]:
-        predict = partial(task.evaluate, model.to(world.device).eval())
+        predict = partial(task.predict, model.to(world.device).eval())
         return evaluate_split(
             task, data, predict, world, split=SPLIT, batch_size=BATCH_SIZE, is_baseline=is_baseline
         )
 
-    model = task.build(data)
+    model = task.build(task.facts(data))
     model.load_state_dict(weights)
     return HeldOut(
         samples=state.report.samples,

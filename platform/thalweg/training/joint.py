@@ -14,22 +14,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from thalweg.contract import Progress, Task
+from thalweg.contract import Joined, JointLoss, Progress, Rows
+from thalweg.errors import FamilyError
 from thalweg.training.ahead import each_ahead
 from thalweg.training.evaluation import move
-from thalweg.training.gradient import Parts, Sums, factors_of, total_counts, weighted
+from thalweg.training.gradient import Sums, weighted
 from thalweg.training.half_precision import loss_scale
 from thalweg.training.process_group import World
 
 if TYPE_CHECKING:
     from thalweg.contract import Batch
-
-Embeddings = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,67 +55,104 @@ class MicroBatches:
 
 
 def backward(
-    engine: Any, task: Task[Any, Any], world: World, batches: MicroBatches, progress: Progress
-) -> tuple[Sums, Parts]:
+    engine: Any, loss: JointLoss, world: World, batches: MicroBatches, progress: Progress
+) -> tuple[Sums, Mapping[str, Tensor | float]]:
     """Accumulates the gradient of a joint loss over a global batch in the engine.
 
     Args:
-        engine: DeepSpeed engine around a joint `TaskModule`.
-        task: Gives counts, weights and the joint loss.
+        engine: DeepSpeed engine around a `TaskModule` with the same loss.
+        loss: The loss of the stage.
         world: Workers, each of which holds some micro-batches. Every one must call.
         batches: This worker's micro-batches.
         progress: Where training stands.
 
     Returns:
-        Sums and counts of the loss parts over the global batch, as `gradient.backward` gives them.
+        Sums and counts of the loss parts over the global batch, as `gradient.backward` gives them; a count that the
+        loss left on the device lies there.
     """
     before = _buffers(engine.module)
-    rows, counts = _embed_all(engine, task, world, batches, progress)
+    rows = _embed_all(engine, world, batches, progress)
     after = _buffers(engine.module)
-    totals = total_counts(counts, world)
-    sums, slopes = _slopes(task, world, rows, factors_of(task.weights(progress), totals), progress)
+    joined, slopes = _slopes(loss, world, rows, progress)
     # The last graph first: it is alive, and the others need its memory.
-    _send(engine, world, rows.pop(), {name: slope.pop() for name, slope in slopes.items()})
+    _send(engine, world, rows.pop().embeddings, {name: slope.pop() for name, slope in slopes.items()})
     if batches.count > 1:
         _restore(engine.module, before)
         for number, batch in enumerate(batches.each(range(batches.count - 1))):
             engine.step()
-            again = engine(move(batch, world.device), progress)
-            _send(engine, world, again, {name: slope[number] for name, slope in slopes.items()})
+            again = Rows(**engine(move(batch, world.device), progress))
+            _send(engine, world, again.embeddings, {name: slope[number] for name, slope in slopes.items()})
         _restore(engine.module, after)
-    return sums, totals
+    names = sorted(joined.counts)
+    sums = {name: joined.sums[name].detach().double() for name in names}
+    return sums, {name: joined.counts[name] for name in names}
 
 
-def _embed_all(
-    engine: Any, task: Task[Any, Any], world: World, batches: MicroBatches, progress: Progress
-) -> tuple[list[Embeddings], list[Mapping[str, float]]]:
+def _embed_all(engine: Any, world: World, batches: MicroBatches, progress: Progress) -> list[Rows]:
     """Embeds this worker's micro-batches, the last one with its graph."""
-    rows, counts = [], []
+    rows = []
     for number, batch in enumerate(batches.each(range(batches.count))):
         with torch.set_grad_enabled(number == batches.count - 1):
-            rows.append(engine(move(batch, world.device), progress))
-        counts.append(task.counts(batch, progress))
-    return rows, counts
+            rows.append(Rows(**engine(move(batch, world.device), progress)))
+    return rows
 
 
 def _slopes(
-    task: Task[Any, Any],
-    world: World,
-    rows: Sequence[Embeddings],
-    factors: Mapping[str, float],
-    progress: Progress,
-) -> tuple[Sums, dict[str, list[Tensor]]]:
-    """Returns the sums of the loss parts, and the gradient of the loss by the embeddings of each micro-batch.
+    loss: JointLoss, world: World, rows: Sequence[Rows], progress: Progress
+) -> tuple[Joined, dict[str, list[Tensor]]]:
+    """Returns the loss parts of the global batch, and the gradient of the loss by the embeddings of each micro-batch.
 
     Every worker computes the loss of the whole batch, so that gradients need not travel: of those by all
     embeddings each worker needs those by its own.
     """
-    sizes = [len(next(iter(part.values()))) for part in rows]
-    own = {name: torch.cat([part[name].detach() for part in rows]).requires_grad_() for name in rows[0]}
-    parts = task.joint_losses({name: _around(values, world) for name, values in own.items()}, progress)
-    gradients = torch.autograd.grad(weighted(parts, factors), list(own.values()))
+    own = {name: values.requires_grad_() for name, values in _checked(_stacked(rows, "embeddings"))}
+    companions = {
+        name: torch.cat(world.gather(values)) for name, values in _stacked(rows, "companions").items()
+    }
+    embeddings = {name: _around(values, world) for name, values in own.items()}
+    joined = loss.parts(Rows(embeddings=embeddings, companions=companions), progress)
+    weights = loss.weights(progress)
+    factors = {name: _factor(weights[name], joined.counts[name]) for name in sorted(joined.counts)}
+    gradients = _gradients(weighted(joined.sums, factors), list(own.values()))
+    sizes = [len(next(iter(part.embeddings.values()))) for part in rows]
     slopes = {name: list(torch.split(gradient, sizes)) for name, gradient in zip(own, gradients, strict=True)}
-    return {name: parts[name].detach().double() for name in factors}, slopes
+    return joined, slopes
+
+
+def _stacked(rows: Sequence[Rows], kind: Literal["embeddings", "companions"]) -> dict[str, Tensor]:
+    """Lays the rows of micro-batches one after the other, without their graphs."""
+    parts = [getattr(part, kind) for part in rows]
+    return {name: torch.cat([part[name].detach() for part in parts]) for name in parts[0]}
+
+
+def _checked(embeddings: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+    """Yields embeddings.
+
+    Raises:
+        FamilyError: One cannot have a gradient.
+    """
+    for name, values in embeddings.items():
+        if not values.is_floating_point():
+            raise FamilyError(
+                f"embeddings of a joint loss must be floating-point numbers, got {name} of {values.dtype}; put it into "
+                "companions, which travel without a gradient"
+            )
+        yield name, values
+
+
+def _factor(weight: float, count: Tensor | float) -> Tensor | float:
+    """Returns what the sum of a part is multiplied by; 0 for a part that nothing carries. No device is waited for."""
+    if isinstance(count, Tensor):
+        count = count.detach().double()
+        return torch.where(count > 0, weight / count.clamp(min=1e-300), 0.0).float()
+    return weight / count if count > 0 else 0.0
+
+
+def _gradients(loss: Tensor, embeddings: list[Tensor]) -> Sequence[Tensor]:
+    """Returns the gradient by each embedding, 0 where the loss does not depend on it."""
+    if not loss.requires_grad:  # no sample of the batch has anything to be compared with
+        return [torch.zeros_like(values) for values in embeddings]
+    return torch.autograd.grad(loss, embeddings, materialize_grads=True)
 
 
 def _around(own: Tensor, world: World) -> Tensor:
@@ -128,7 +164,7 @@ def _around(own: Tensor, world: World) -> Tensor:
     return torch.cat(everyone)
 
 
-def _send(engine: Any, world: World, rows: Embeddings, slopes: Mapping[str, Tensor]) -> None:
+def _send(engine: Any, world: World, rows: Mapping[str, Tensor], slopes: Mapping[str, Tensor]) -> None:
     # DeepSpeed averages gradients over the workers; each sends those of its own samples.
     surrogate = torch.stack([(rows[name] * slope).sum() for name, slope in slopes.items()]).sum()
     engine.backward(world.size * loss_scale(engine) * surrogate, scale_wrt_gas=False)

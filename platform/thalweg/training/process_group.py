@@ -77,7 +77,8 @@ class World:
         """Returns the tensors of all workers by rank, on this worker's device.
 
         Args:
-            values: Shape (row, ...); the number of rows may differ between workers. Every worker must call.
+            values: Shape (row, ...), of any type; the number of rows may differ between workers. Every worker must
+                call.
         """
         if self.size == 1:
             return (values,)
@@ -86,9 +87,12 @@ class World:
         counts = [int(count) for count in self.sum(lengths)]
         padded = values.new_zeros((max(counts), *values.shape[1:]))
         padded[: len(values)] = values
-        everyone = [torch.empty_like(padded) for _ in counts]
-        dist.all_gather(everyone, padded)
-        return tuple(rows[:count] for rows, count in zip(everyone, counts, strict=True))
+        # As bytes: neither Gloo nor NCCL joins all types, such as int16.
+        sent = padded[..., None].view(torch.uint8)
+        everyone = [torch.empty_like(sent) for _ in counts]
+        dist.all_gather(everyone, sent, group=self.host if sent.device.type == "cpu" else None)
+        received = (rows.view(values.dtype)[..., 0] for rows in everyone)
+        return tuple(rows[:count] for rows, count in zip(received, counts, strict=True))
 
     def broadcast(self, values: Tensor) -> Tensor:
         """Copies the first worker's tensor to all, in place, and returns it where it lies.

@@ -5,44 +5,37 @@ from __future__ import annotations
 import os
 import socket
 import time
-from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 from thalweg import discovery
 from thalweg.config import parse
-from thalweg.contract import Mode, SplitName, Task
-from thalweg.data.finite import first_non_finite
-from thalweg.errors import ConfigError, NonFiniteError
-from thalweg.hashing import splitmix64
+from thalweg.contract import Mode, SplitName, Stage, Task, metrics_of
+from thalweg.errors import NonFiniteError
 from thalweg.study_folder import checkpoint_name
-from thalweg.training import baselines, buffers, checkpoint, engine, gradient, joint
-from thalweg.training.ahead import drawer, ready_to_travel
-from thalweg.training.arriving import Arriving
+from thalweg.training import baselines, buffers, checkpoint, engine
 from thalweg.training.curve import Curve
 from thalweg.training.evaluation import evaluate_split
 from thalweg.training.family_code import blaming
-from thalweg.training.joint import MicroBatches
+from thalweg.training.loop import Loop
 from thalweg.training.memory import PeakMemory
 from thalweg.training.orders import Report, TrialOrder
 from thalweg.training.process_group import FP32_PRECISION, World
 from thalweg.training.protocol import protocol_hash
-from thalweg.training.schedule import Plan, lr_factor
+from thalweg.training.schedule import Plan
 from thalweg.training.sources import load_sources
 from thalweg.training.state import FROM_BEFORE, Found, State, newest_whole
-from thalweg.training.stream import Layout, SampleStream
+from thalweg.training.stream import Layout
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
-    from torch import Tensor
-
-    from thalweg.contract import Batch, Data
+    from thalweg.contract import Data
+    from thalweg.training.evaluation import Predict
 
 
 class DataCache:
@@ -64,23 +57,8 @@ class DataCache:
 
 def make_task(family: str, config: Mapping[str, Any]) -> Task[Any, Any]:
     """Builds the task of a recorded configuration."""
-    config_type = discovery.load_family(family).config_type
-    return discovery.task_type(config_type)(parse(config_type, dict(config)))
-
-
-@dataclass(frozen=True)
-class Taken:
-    """A step that was taken and whose loss nobody has looked at.
-
-    Attributes:
-        start: Samples seen before the step.
-        sums: Sums of its loss parts.
-        excused: Whether the loss scaler of fp16 sees to a loss that is not finite.
-    """
-
-    start: int
-    sums: Arriving
-    excused: bool
+    found = discovery.load_family(family)
+    return found.task(parse(found.config_type, dict(config)))
 
 
 class Session:
@@ -107,16 +85,13 @@ class Session:
         self._knobs = self.task.config.optimization
         engine.check_precision(self._knobs)
         self.data = cache.open(self.task, Path(order.data_root), world.device)
+        self._data_facts = self.task.facts(self.data)
         self._layout = Layout.of(self._knobs.batch_size, self._knobs.micro_batch_size, world.size)
         self._plan = Plan.lay(self.task.stages(), order.total_samples)
         self._plan.check_steps(self._knobs.batch_size)
-        self._streams = self._make_streams()
-        self._prefetch = drawer(world.device)
-        self._taken: Taken | None = None
+        self._loop = Loop(self.task, self.data, world, self._plan, self._layout)
         self._timings = {"prepare_s": 0.0}
         self._memory = PeakMemory(world.device)
-        self._trained = (0, 0.0)  # samples and seconds in this process
-        self._samples = 0
         self.last: Report | None = None
         self._resume_or_begin()
         self._timings["prepare_s"] = time.perf_counter() - began
@@ -125,13 +100,12 @@ class Session:
         start = self._checkpoint()
         found = start.folder
         torch.manual_seed(self.task.config.seed)
-        model = self.task.build(self.data).to(self._world.device)
-        self._stage = 0
+        model = self._build()
         if found is not None:
             checkpoint.require_loadable(found, self._knobs.zero_stage, self._world)
             state = State.read(found)
-            self._stage, self.last = state.stage, state.report
-            self._samples = state.report.samples_seen
+            self.last = state.report
+            self._loop.stage, self._loop.samples = state.stage, state.report.samples_seen
         else:
             load_sources(model, self.order.sources, self.task.starting_weights())
         self._module = self._wrap(model)
@@ -168,24 +142,18 @@ class Session:
         )
         return found
 
-    def _make_streams(self) -> dict[bool, SampleStream]:
-        """Returns the streams of stages that do not and do join samples; a joint batch holds no sample twice."""
-        count, seed = self.data.num_samples("train"), self.task.config.seed
-        streams = {False: SampleStream(count, seed)}
-        if any(stage.joint for stage in self._plan.stages):
-            if self._knobs.batch_size < 2:
-                raise ConfigError(
-                    "a batch whose loss joins its samples must hold at least 2, got optimization.batch_size "
-                    f"{self._knobs.batch_size}; raise it"
-                )
-            streams[True] = SampleStream(count, seed, whole_batches_of=self._knobs.batch_size)
-        return streams
+    def _build(self) -> torch.nn.Module:
+        return self.task.build(self._data_facts).to(self._world.device)
 
     def _wrap(self, model: torch.nn.Module) -> engine.TaskModule:
-        return engine.TaskModule(self.task, model, joint=self._plan.stages[self._stage].joint)
+        return engine.TaskModule(self.task, model, self._stage.loss)
+
+    @property
+    def _stage(self) -> Stage:
+        return self._plan.stages[self._loop.stage]
 
     def _start_stage(self) -> Any:
-        return engine.start(self._module, self._plan.stages[self._stage], self._knobs, self._layout)
+        return engine.start(self._module, self._stage, self._knobs, self._layout)
 
     def advance(self, reached: int = 0) -> Report:
         """Trains to the next evaluation after ``reached`` and evaluates.
@@ -212,13 +180,13 @@ class Session:
         metrics = self._evaluate()
         if self.order.metric not in metrics:
             raise NonFiniteError(
-                f"{self.order.metric} must be finite, got another value after {self._samples} samples; lower lr"
+                f"{self.order.metric} must be finite, got another value after {self._loop.samples} samples; lower lr"
             )
         evaluated = time.perf_counter()
         timings = self._timings | {"train_s": trained - began, "evaluate_s": evaluated - trained}
         self.last = Report(
             samples=due,
-            samples_seen=self._samples,
+            samples_seen=self._loop.samples,
             value=metrics[self.order.metric],
             metrics=metrics,
             curve=curve,
@@ -237,7 +205,7 @@ class Session:
         began = time.perf_counter()
         folder = self._own / checkpoint_name(self.last.samples)
         self.last = replace(self.last, checkpoint=str(folder))
-        state = State(self.last, self.order.config, self.order.family, self._stage, self.order.study)
+        state = State(self.last, self.order.config, self.order.family, self._loop.stage, self.order.study)
         checkpoint.save(self._engine, folder, state, self._world)
         if self._world.rank == 0:
             checkpoint.tidy(folder, self._mode(), self.order.keep_last, self._earlier, self.order.home)
@@ -246,7 +214,7 @@ class Session:
         self.last = replace(self.last, timings=timings)
 
     def _mode(self) -> Mode:
-        declared = {metric.name: metric.mode for metric in self.task.metrics}
+        declared = {metric.name: metric.mode for metric in metrics_of(self.task)}
         return declared[self.order.metric]
 
     def _costs(self) -> dict[str, float]:
@@ -254,155 +222,50 @@ class Session:
 
         Time and memory are those of this process: a trial that was continued counts from there on.
         """
-        samples, seconds = self._trained
+        samples, seconds = self._loop.trained
         costs = {"num_parameters": float(self.num_parameters)}
         costs["epoch_s"] = seconds / max(samples, 1) * self.data.num_samples("train")
         peak = self._world.largest(self._memory.mib() or 0.0)
         return costs | {"peak_memory_mib": peak} if peak else costs
 
     def _train_until(self, due: int) -> tuple[tuple[int, dict[str, float]], ...]:
-        curve = Curve(due, max((due - self._samples) // self.order.num_curve_points, 1), self._samples)
-        engine.train_mode(self._module.model, self._plan.stages[self._stage])
-        pending: Future[list[Batch]] | None = None
-        while self._samples < due:
+        loop = self._loop
+        curve = Curve(due, max((due - loop.samples) // self.order.num_curve_points, 1), loop.samples)
+        engine.train_mode(self._module.model, self._stage)
+        while loop.samples < due:
             self._enter_stage(curve)
-            if self._plan.stages[self._stage].joint:
-                pending = None
-                self._step(self._joint_backward, curve)
-                continue
-            batches = (pending or self._fetch(self._samples)).result()
-            following = self._samples + self._layout.batch_size
-            pending = self._fetch(following) if following < due else None
-            self._step(partial(self._backward, batches), curve)
-        self._settle()
+            loop.run(self._engine, due, curve)
+        loop.settle()
         return curve.points()
 
-    def _fetch(self, start: int) -> Future[list[Batch]]:
-        positions = self._layout.positions(start, self._world.rank)
-        return self._prefetch.submit(lambda: [self._draw(position) for position in positions])
-
-    def _draw(self, positions: range) -> Batch:
-        joint = self._plan.stages[self._stage].joint
-        indices, keys = self._streams[joint].take(positions.start, len(positions))
-        batch = ready_to_travel(self.task.training_batch(self.data, indices, keys), self._world.device)
-        self._world.beats.add()
-        return batch
-
-    def _step(
-        self, backward: Callable[[], tuple[Mapping[str, Tensor], Mapping[str, float]]], curve: Curve
-    ) -> None:
-        """Takes one optimizer step on one global batch, of which this rank holds some micro-batches."""
-        began = time.perf_counter()
-        progress = self._plan.progress(self._samples)
-        self._seed(0)
-        after = self._samples + self._layout.batch_size
-        scale = lr_factor(self._knobs, self._stage_ratio(after))
-        for group in self._engine.optimizer.param_groups:
-            group["lr"] = self._knobs.lr * group["lr_scale"] * scale
-        lr = max(group["lr"] for group in self._engine.optimizer.param_groups)
-        sums, counts = backward()
-        earlier, self._taken = self._taken, Taken(self._samples, Arriving(sums), self._scale_can_fall())
-        norm = engine.step(self._engine)
-        # A step late: the GPU has work while the host waits for what the step before gave.
-        self._check(earlier)
-        self._samples = after
-        curve.add(after, sums, counts, self.task.weights(progress), lr, norm)
-        samples, seconds = self._trained
-        self._trained = (samples + self._layout.batch_size, seconds + time.perf_counter() - began)
-
-    def _seed(self, micro_batch: int) -> None:
-        """Seeds what is random about a step: a function of the samples seen, so that there is no state to save."""
-        seed = splitmix64(splitmix64(np.uint64(self.task.config.seed)) + np.uint64(self._samples))
-        number = micro_batch * self._world.size + self._world.rank
-        self._world.seed((int(seed) + number) % 2**63)
-
-    def _stage_ratio(self, samples: int) -> float:
-        end = self._plan.ends[self._stage]
-        start = self._plan.ends[self._stage - 1] if self._stage else 0
-        return min((samples - start) / max(end - start, 1), 1.0)
-
-    def _backward(self, batches: list[Batch]) -> tuple[gradient.Sums, gradient.Parts]:
-        progress = self._plan.progress(self._samples)
-        return gradient.backward(self._engine, self.task, self._world, batches, progress)
-
-    def _joint_backward(self) -> tuple[gradient.Sums, gradient.Parts]:
-        positions = self._layout.positions(self._samples, self._world.rank)
-        batches = MicroBatches(
-            count=len(positions),
-            draw=lambda number: self._draw(positions[number]),
-            seed=self._seed,
-            executor=self._prefetch,
-        )
-        progress = self._plan.progress(self._samples)
-        return joint.backward(self._engine, self.task, self._world, batches, progress)
-
-    def _scale_can_fall(self) -> bool:
-        """Whether an overflow is the business of fp16's loss scaler."""
-        return self._knobs.precision == "fp16" and bool(self._engine.optimizer.loss_scale > 1)
-
-    def _settle(self) -> None:
-        """Looks at the last step: nothing is evaluated or saved after a loss that is not finite."""
-        began = time.perf_counter()
-        last, self._taken = self._taken, None
-        self._check(last)
-        samples, seconds = self._trained
-        self._trained = (samples, seconds + time.perf_counter() - began)
-
-    def _check(self, taken: Taken | None) -> None:
-        """Stops the trial at a loss that is not finite; the sums are equal on all ranks, so all stop."""
-        if taken is None:
-            return
-        broken = {name: value for name, value in taken.sums.read().items() if not np.isfinite(value)}
-        if broken and not taken.excused:
-            raise NonFiniteError(
-                f"the loss must stay finite, got {broken} after {taken.start} samples; "
-                f"{self._way_out(taken.start)}"
-            )
-
-    def _way_out(self, start: int) -> str:
-        """Says what to mend: the data of a batch, where they are not finite, else the knobs; all ranks call."""
-        positions = self._layout.positions(start, self._world.rank)
-        found = first_non_finite(self._draw(position) for position in positions)
-        if found is not None:
-            joint = self._plan.stages[self._stage].joint
-            broken = positions[found.batch]
-            indices, _ = self._streams[joint].take(broken.start, len(broken))
-            advice = f"mend the data: {found} (sample {indices[found.index[0]]} of train)"
-        else:
-            advice = "lower lr, or clip_norm, or the loss weights"
-        if not self._world.all_agree(found is None) and found is None:
-            advice = "mend the data, which are not finite on another worker"
-        return advice
-
     def _enter_stage(self, curve: Curve) -> None:
-        number = self._plan.index(self._samples)
-        if number == self._stage:
+        """Builds the model anew for the stage that trains now, with the weights of the one before; or goes on."""
+        number = self._plan.index(self._loop.samples)
+        if number == self._loop.stage:
             return
-        self._settle()
-        curve.end_stage(self._samples, self._plan.stages[self._stage].name, self._evaluate())
+        self._loop.settle()
+        curve.end_stage(self._loop.samples, self._stage.name, self._evaluate())
         weights = engine.full_weights(self._engine)
         engine.release(self._engine)
-        model = self.task.build(self.data).to(self._world.device)
+        model = self._build()
         model.load_state_dict(weights)
-        self._stage = number
+        self._loop.stage = number
         self._module = self._wrap(model)
         self._engine = self._start_stage()
-        engine.train_mode(self._module.model, self._plan.stages[self._stage])
+        engine.train_mode(self._module.model, self._stage)
 
     def _evaluate(self) -> dict[str, float]:
         self._engine.eval()
         buffers.unite(self._module, self._world)  # what is saved after it is what was evaluated
         return self._evaluate_with(lambda batch: self._engine(batch, None))
 
-    def _evaluate_with(
-        self, evaluate: Callable[[Batch], Mapping[str, Tensor]], is_baseline: bool = False
-    ) -> dict[str, float]:
+    def _evaluate_with(self, predict: Predict, is_baseline: bool = False) -> dict[str, float]:
         metrics: dict[str, float] = {}
         for split in self.task.evaluated_splits():
             found = evaluate_split(
                 self.task,
                 self.data,
-                evaluate,
+                predict,
                 self._world,
                 split=split,
                 batch_size=max(self._layout.micro_batch_size, 8),
@@ -421,7 +284,7 @@ class Session:
         predictors = {start: self._module.model.eval(), **self.task.baselines(self.data)}
         found = {
             name: self._evaluate_with(
-                partial(self.task.evaluate, predictor.to(self._world.device)), is_baseline=name != start
+                partial(self.task.predict, predictor.to(self._world.device)), is_baseline=name != start
             )
             for name, predictor in predictors.items()
         }
@@ -449,7 +312,7 @@ class Session:
 
     def close(self) -> None:
         """Frees the trial's memory; the data stay open for the next."""
-        self._prefetch.shutdown(wait=True, cancel_futures=True)
+        self._loop.close()
         engine.release(self._engine)
         del self._engine, self._module
 

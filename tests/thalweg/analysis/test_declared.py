@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from families.toy.task import ToyTask
 from thalweg.analysis.declared import comparable, family_of, metrics_of
 from thalweg.contract import Metric
 from thalweg.search.ledger import Ledger
@@ -16,11 +15,11 @@ RECORDED = Metric(name="depth", mode="max", unit="m", search_invariant=True, mea
 
 def test_the_metrics_are_those_with_which_the_study_was_run(tmp_path: Path) -> None:
     ledger = Ledger.open(tmp_path / "toys", "toys", load_space("spaces.toys"))
-    for metrics in ((RECORDED,), (RECORDED, *ToyTask.metrics)):
+    for metrics in ((RECORDED,), (RECORDED, *contract.metrics_of(ToyTask(Toy())))):
         ledger.declare(metrics)
         assert metrics_of(ledger.read()) == metrics_of(read_study(tmp_path / "toys", "toys")) == metrics
     size = (tmp_path / "toys" / "journal.log").stat().st_size
-    ledger.declare((RECORDED, *ToyTask.metrics))
+    ledger.declare((RECORDED, *contract.metrics_of(ToyTask(Toy()))))
     assert (tmp_path / "toys" / "journal.log").stat().st_size == size
     ledger.close()
 
@@ -29,7 +28,7 @@ def test_a_study_that_recorded_none_takes_them_from_its_family(
     make_record: Callable[..., StudyRecord],
 ) -> None:
     record = make_record()
-    assert metrics_of(record) == ToyTask.metrics
+    assert metrics_of(record) == contract.metrics_of(ToyTask(Toy()))
     assert family_of(record).name == "families.toy"
 
 

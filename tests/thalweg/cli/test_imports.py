@@ -7,8 +7,7 @@ from pathlib import Path
 
 from kept import evaluated
 
-from families.toy.task import ToyTask
-from thalweg import discovery
+from thalweg import contract, discovery
 from thalweg.search.ledger import Ledger, Proposal
 from thalweg.search.space import load_space
 
@@ -50,7 +49,7 @@ def imported(commands: list[list[str]], modules: tuple[str, ...], folder: Path) 
 def test_commands_that_only_look_import_no_framework(tmp_path: Path) -> None:
     space = load_space("spaces.toys").with_settings(num_trials=1)
     ledger = Ledger.open(tmp_path / "thalweg_runs" / "toys", "toys", space)
-    ledger.declare(ToyTask.metrics)
+    ledger.declare(contract.metrics_of(ToyTask(Toy())))
     proposal = ledger.ask()
     assert isinstance(proposal, Proposal)
     ledger.report(proposal.number, evaluated(samples=256, value=0.125, metrics={"mse": 0.125}, final=True))

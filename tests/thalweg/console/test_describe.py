@@ -98,7 +98,7 @@ class Tied(nn.Module):
 
 def test_a_shared_weight_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
     family = discovery.load_family("families.toy")
-    monkeypatch.setattr(family.task_type, "build", lambda task, data: Tied())
+    monkeypatch.setattr(type(family.task(family.preset("default"))), "build", lambda task, facts: Tied())
     counts = describe.parts(family, family.preset("default"))
     assert counts == {"(own)": 3, "first": 16, "second": 4}
 

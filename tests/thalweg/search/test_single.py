@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from families.toy.config import PRESETS
-from families.toy.task import ToyTask, Waves
+from families.toy.task import Errors, Waves
 from thalweg.contract import Metric
 from thalweg.errors import ConfigError, DiscoveryError, ObjectiveError
 from thalweg.search.presets import preset_space
@@ -95,9 +95,8 @@ def test_a_preset_is_measured_by_the_first_metric_that_is_fit_and_that_it_gives(
     def metric(name: str, fit: bool = True) -> Metric:
         return Metric(name=name, mode="min", unit="1", search_invariant=fit, meaning="A number.")
 
-    metrics = (metric("absent"), metric("loss", fit=False), metric("mse_first"), metric("mse"))
-    monkeypatch.setattr(ToyTask, "metrics", metrics)
-    monkeypatch.setattr(ToyTask, "measured", lambda self: ("loss", "mse_first", "mse"))
+    metrics = (metric("loss", fit=False), metric("mse_first"), metric("mse"))
+    monkeypatch.setattr(Errors, "metrics", metrics)
     assert from_preset(tmp_path).order.metric == "mse_first"
     assert from_preset(tmp_path, metric="mse").order.metric == "mse"
     with pytest.raises(

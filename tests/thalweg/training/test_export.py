@@ -10,6 +10,7 @@ import torch
 
 from families.toy.config import Toy
 from families.toy.task import Net, ToyTask, Waves
+from tests import tasks
 from thalweg.errors import OutputError, TrialError
 from thalweg.search.single import choose, train
 from thalweg.search.space import load_space
@@ -35,8 +36,8 @@ def test_exported_weights_give_the_recorded_metric(checkpoint: Path, tmp_path: P
     assert sizes == {"tensors": 4, "values": sum(p.numel() for p in net.parameters())}
     task = ToyTask(config)
     data = task.open(tmp_path)
-    sums = task.evaluate(net.eval(), task.evaluation_batch(data, "val", np.arange(21)))
-    assert task.summarize(sums)["mse"] == pytest.approx(content["metrics"]["mse"], rel=1e-6)
+    sums = tasks.evaluate(task, net.eval(), task.evaluation_batch(data, "val", np.arange(21)))
+    assert tasks.summarize(task, sums)["mse"] == pytest.approx(content["metrics"]["mse"], rel=1e-6)
 
 
 def test_exporting_is_quiet(checkpoint: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from families.toy.task import ToyTask
+from families.toy.task import SquaredErrors, ToyTask
 from tests.thalweg.training.conftest import Orders, Run
 from thalweg.errors import ConfigError, TrialError
 from thalweg.training.family_code import blaming
@@ -18,7 +18,7 @@ from thalweg.training.session import DataCache, Session
 
 
 @pytest.mark.parametrize(
-    "place", ["build", "open", "training_batch", "evaluation_batch", "evaluate", "baselines"]
+    "place", ["build", "open", "training_batch", "evaluation_batch", "predict", "baselines"]
 )
 @pytest.mark.parametrize("zero_stage", [0, 3])
 def test_an_error_in_a_family_names_place_and_cause(
@@ -38,7 +38,7 @@ def test_an_error_of_torch_in_a_loss_names_the_line_of_the_family(
     order: Orders, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ToyTask, "_batch", lambda self, data, rows: {"inputs": torch.zeros(len(rows), 5)})
-    monkeypatch.setattr(ToyTask, "counts", lambda self, batch, progress: {"first": 1.0})
+    monkeypatch.setattr(SquaredErrors, "counts", lambda self, batch, progress: {"first": 1.0})
     with pytest.raises(
         TrialError, match=r"RuntimeError: .*mat1 and mat2 .* in families/toy/task\.py:\d+ forward"
     ):
@@ -61,7 +61,7 @@ def test_an_error_on_the_way_back_says_so(order: Orders, run: Run) -> None:
 def test_too_little_memory_is_no_fault_of_the_family(
     ask: Callable[[], Any], order: Orders, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ToyTask, "losses", lambda self, model, batch, progress: ask())
+    monkeypatch.setattr(SquaredErrors, "parts", lambda self, model, batch, progress: ask())
     with pytest.raises(
         TrialError, match=r"^the memory of a worker must hold .*; lower optimization\.micro_"
     ) as told:

@@ -56,7 +56,7 @@ def test_nothing_is_evaluated_or_saved_after_a_last_step_whose_loss_is_not_finit
     real = session._evaluate
 
     def evaluate() -> dict[str, float]:
-        evaluations.append(session._samples)
+        evaluations.append(session._loop.samples)
         return real()
 
     monkeypatch.setattr(session, "_evaluate", evaluate)

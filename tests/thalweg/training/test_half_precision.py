@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from families.toy.config import Toy
-from families.toy.task import ToyTask
+from families.toy.task import SquaredErrors, ToyTask
 from tests.thalweg.training.conftest import STEP, Orders, Run, order_in, step_gradient
 from thalweg.config import Optimization, Precision
 from thalweg.contract import Stage
@@ -94,7 +94,7 @@ def test_no_step_hides_in_the_start_of_an_engine(precision: Precision, zero_stag
     before = {name: weight.detach().to(dtype).float() for name, weight in model.named_parameters()}
     knobs = Optimization(lr=0.5, weight_decay=1.0, zero_stage=zero_stage, precision=precision, batch_size=4)
     module = engine.TaskModule(task, model)
-    started = engine.start(module, Stage(), knobs, Layout.of(4, None, 1))
+    started = engine.start(module, Stage(loss=SquaredErrors(Toy())), knobs, Layout.of(4, None, 1))
     weights = engine.full_weights(started)
     assert all(torch.equal(weights[name], value) for name, value in before.items())
     if precision == "fp16":
@@ -119,7 +119,9 @@ def test_what_no_sample_reaches_has_a_gradient_of_zero(
     dtype = half_precision.DTYPES[precision]
     before = idle.weight.detach().clone().to(dtype).float()
     knobs = Optimization(lr=0.5, weight_decay=0.5, zero_stage=zero_stage, precision=precision, batch_size=4)
-    started = engine.start(engine.TaskModule(task, model), Stage(), knobs, Layout.of(4, 2, 1))
+    started = engine.start(
+        engine.TaskModule(task, model), Stage(loss=SquaredErrors(Toy())), knobs, Layout.of(4, 2, 1)
+    )
     if precision == "fp16":
         started.optimizer.loss_scale = 128.0
     for _ in range(2):

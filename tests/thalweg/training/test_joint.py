@@ -10,6 +10,7 @@ import torch
 
 from families.toy.config import Toy
 from families.toy.task import Net, ToyTask, Waves
+from tests import tasks
 from thalweg.config import Optimization
 from thalweg.contract import Progress
 from thalweg.errors import ConfigError
@@ -36,7 +37,7 @@ def _by_hand(config: Toy, micro: int) -> Net:
     """Trains the joint stage in plain torch: every micro-batch keeps its graph, the loss sees all of them."""
     task, data, knobs = ToyTask(config), Waves(), config.optimization
     torch.manual_seed(config.seed)
-    model = task.build(data)
+    model = task.build(task.facts(data))
     assert isinstance(model, Net)
     adam = torch.optim.AdamW(
         model.body.parameters(),
@@ -53,10 +54,9 @@ def _by_hand(config: Toy, micro: int) -> Net:
         for number, position in enumerate(range(start, start + BATCH, micro)):
             torch.default_generator.manual_seed((seed + number) % 2**63)
             batch = task.training_batch(data, *stream.take(position, micro))
-            parts.append(task.embed(model, batch, progress))
-        whole = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+            parts.append(tasks.embed(task, model, batch, progress))
         adam.zero_grad()
-        (task.joint_losses(whole, progress)["alignment"] / BATCH).backward()  # type: ignore[no-untyped-call]
+        (tasks.joint_losses(task, tasks.cat(*parts), progress)["alignment"] / BATCH).backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.body.parameters(), knobs.clip_norm)
         adam.step()
     return model

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from families.toy.task import Mean, ToyTask
+from families.toy.task import Errors, Mean, ToyTask
 from tests.thalweg.training.conftest import Orders, Run
+from thalweg.contract import Batch, Measure, Metric, Outputs, State
 from thalweg.errors import FamilyError
 from thalweg.lanes.channel import Command
 from thalweg.lanes.worker import Crew
@@ -22,14 +23,14 @@ from thalweg.training.session import DataCache, Session
 
 def change(monkeypatch: pytest.MonkeyPatch, **metrics: Any) -> None:
     """Lets the toy call its metrics something else; `...` leaves one out."""
-    original = ToyTask.summarize
+    original = Errors.summarize
 
-    def summarize(self: ToyTask, sums: Any) -> Any:
+    def summarize(self: Errors, state: Any) -> Any:
         return {
-            name: value for name, value in {**original(self, sums), **metrics}.items() if value is not ...
+            name: value for name, value in {**original(self, state), **metrics}.items() if value is not ...
         }
 
-    monkeypatch.setattr(ToyTask, "summarize", summarize)
+    monkeypatch.setattr(Errors, "summarize", summarize)
 
 
 def first_trial(order: TrialOrder) -> TrialOrder:
@@ -68,7 +69,7 @@ WRONG = {
     "text": ("0.5", r"got mse = '0.5' \(str\)"),
     "array": (np.zeros(1), r"got mse = array\(\[0.\]\) \(ndarray\)"),
     "tensor": (torch.zeros(2), r"got mse = tensor\(.*\(Tensor\)"),
-    "missing": (..., "must give every metric of `measured`, got no mse; return nan"),
+    "missing": (..., "must give every metric that it declares, got no mse; return nan"),
 }
 
 
@@ -81,7 +82,7 @@ def test_what_is_no_number_is_named_before_the_first_step(
     monkeypatch.setattr(engine, "start", lambda *terms: pytest.fail("training began"))
     with pytest.raises(FamilyError, match=message) as caught:
         Session(first_trial(order()), world, DataCache())
-    assert "families.toy.task.ToyTask.summarize" in str(caught.value)
+    assert "families.toy.task.Errors" in str(caught.value)
 
 
 def test_a_metric_that_is_not_declared_is_named(
@@ -106,18 +107,50 @@ def test_all_that_is_wrong_is_named_at_once_and_stops_the_study(
 def test_a_baseline_may_do_a_part_of_the_tasks(
     order: Orders, world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    evaluate, summarize = ToyTask.evaluate, ToyTask.summarize
+    measures, predict = ToyTask.measures, ToyTask.predict
 
-    def marked(self: ToyTask, model: torch.nn.Module, batch: Any) -> Any:
-        alone = {"alone": torch.ones(1).double()} if isinstance(model, Mean) else {}
-        return {**evaluate(self, model, batch), **alone}
+    class Bias(Measure):
+        metrics = (
+            Metric(name="bias", mode="min", unit="1", search_invariant=False, meaning="Mean of the first."),
+        )
 
-    def partly(self: ToyTask, sums: Any) -> Any:
-        found = summarize(self, sums)
-        return {"mse": found["mse"]} if "alone" in sums else found
+        def add(self, outputs: Outputs, batch: Batch) -> State:
+            return {"sum": outputs["bias"].sum()} if "bias" in outputs else {}
 
-    monkeypatch.setattr(ToyTask, "evaluate", marked)
-    monkeypatch.setattr(ToyTask, "summarize", partly)
+        def summarize(self, state: State) -> dict[str, float]:
+            return {"bias": float(state["sum"])}
+
+    def both(self: ToyTask, model: torch.nn.Module, batch: Batch) -> Outputs:
+        found = predict(self, model, batch)
+        return found if isinstance(model, Mean) else {**found, "bias": found["targets"][:, 0]}
+
+    monkeypatch.setattr(ToyTask, "measures", lambda task: (Bias(), *measures(task)))
+    monkeypatch.setattr(ToyTask, "predict", both)
+    Session(first_trial(order()), world, DataCache()).close()
+    found = json.loads((tmp_path / "checkpoints" / "baselines.json").read_text())
+    assert (len(found["zero"]), len(found["untrained"])) == (5, 6)
+    assert "bias" not in found["zero"]
+
+
+def test_a_baseline_may_give_some_metrics_of_a_measure(
+    order: Orders, world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    add, summarize, predict = Errors.add, Errors.summarize, ToyTask.predict
+
+    def marked(self: ToyTask, model: torch.nn.Module, batch: Batch) -> Outputs:
+        alone = {"alone": torch.ones(1)} if isinstance(model, Mean) else {}
+        return {**predict(self, model, batch), **alone}
+
+    def added(self: Errors, outputs: Outputs, batch: Batch) -> State:
+        return {**add(self, outputs, batch), **({"alone": outputs["alone"]} if "alone" in outputs else {})}
+
+    def partly(self: Errors, state: State) -> dict[str, float]:
+        found = summarize(self, state)
+        return {"mse": found["mse"]} if "alone" in state else found
+
+    monkeypatch.setattr(ToyTask, "predict", marked)
+    monkeypatch.setattr(Errors, "add", added)
+    monkeypatch.setattr(Errors, "summarize", partly)
     Session(first_trial(order()), world, DataCache()).close()
     found = json.loads((tmp_path / "checkpoints" / "baselines.json").read_text())
     assert (list(found["zero"]), len(found["untrained"])) == (["mse"], 5)

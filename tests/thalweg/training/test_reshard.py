@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from families.toy.config import Toy
-from families.toy.task import ToyTask
+from families.toy.task import SquaredErrors, ToyTask
 from tests.thalweg.training.conftest import Orders, Run
 from thalweg.config import Optimization
 from thalweg.contract import Stage
@@ -64,8 +64,9 @@ def test_an_optimizer_that_took_no_step_is_loaded(zero_stage: int, world: World,
     """In fp16 the loss scale may fall for as many steps as an evaluation takes."""
     task = ToyTask(Toy())
     knobs = Optimization(zero_stage=zero_stage, precision="bf16", batch_size=4)
+    stage = Stage(loss=SquaredErrors(Toy()))
     begun, other = (
-        engine.start(engine.TaskModule(task, task.build(None)), Stage(), knobs, Layout.of(4, None, 1))
+        engine.start(engine.TaskModule(task, task.build(None)), stage, knobs, Layout.of(4, None, 1))
         for _ in range(2)
     )
     begun.save_checkpoint(str(tmp_path), tag="weights")

@@ -6,10 +6,13 @@ import pytest
 import torch
 
 from families.toy.config import Toy
+from families.toy.task import SquaredErrors
 from thalweg.config import Optimization, parse
 from thalweg.contract import Stage
 from thalweg.errors import ConfigError
 from thalweg.training.schedule import Plan, lr_factor
+
+LOSS = SquaredErrors(Toy())
 
 
 def test_the_learning_rate_rises_linearly_and_falls_as_a_half_cosine() -> None:
@@ -58,7 +61,7 @@ def test_no_warm_up_begins_at_the_peak() -> None:
 
 
 def test_stages_are_laid_over_the_budget() -> None:
-    plan = Plan.lay((Stage(name="a", share=0.25), Stage(name="b", share=0.75)), 1000)
+    plan = Plan.lay((Stage(name="a", share=0.25, loss=LOSS), Stage(name="b", share=0.75, loss=LOSS)), 1000)
     assert plan.ends == (250, 1000)
     assert plan.progress(0).stage == "a"
     assert plan.progress(249).stage_ratio == pytest.approx(249 / 250)
@@ -69,4 +72,4 @@ def test_stages_are_laid_over_the_budget() -> None:
 @pytest.mark.parametrize("shares", [(0.5, 0.4), (1.5, -0.5)])
 def test_shares_must_be_positive_and_add_up_to_one(shares: tuple[float, ...]) -> None:
     with pytest.raises(ConfigError, match="add up to 1"):
-        Plan.lay(tuple(Stage(share=share) for share in shares), 10)
+        Plan.lay(tuple(Stage(share=share, loss=LOSS) for share in shares), 10)

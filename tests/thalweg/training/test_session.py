@@ -2,15 +2,18 @@
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from families.toy.config import Toy
-from families.toy.task import ToyTask, Waves
+from families.toy.task import Errors, SquaredErrors, ToyTask, Waves
+from tests import tasks
 from tests.thalweg.training.conftest import Orders, Run
 from thalweg.config import Optimization
 from thalweg.contract import ParameterGroup, Progress, Stage
@@ -28,7 +31,7 @@ def _by_hand(config: Toy, num_samples: int) -> torch.nn.Module:
     """Trains the toy with plain torch: one sample after another, gradients of the exact mean."""
     task, data, knobs = ToyTask(config), Waves(), config.optimization
     torch.manual_seed(config.seed)
-    model = task.build(data)
+    model = task.build(task.facts(data))
     adam = torch.optim.AdamW(
         model.parameters(),
         lr=knobs.lr,
@@ -43,13 +46,15 @@ def _by_hand(config: Toy, num_samples: int) -> torch.nn.Module:
         totals = {"first": 0.0, "second": 0.0}
         for position in range(start, start + knobs.batch_size):
             batch = task.training_batch(data, *stream.take(position, 1))
-            totals = {name: totals[name] + count for name, count in task.counts(batch, progress).items()}
+            totals = {
+                name: totals[name] + count for name, count in tasks.counts(task, batch, progress).items()
+            }
         adam.zero_grad()
         for position in range(start, start + knobs.batch_size):
             batch = task.training_batch(data, *stream.take(position, 1))
-            for name, value in task.losses(model, batch, progress).items():
+            for name, value in tasks.losses(task, model, batch, progress).items():
                 if totals[name]:
-                    (task.weights(progress)[name] * value / totals[name]).backward(retain_graph=True)  # type: ignore[no-untyped-call]
+                    (tasks.weights(task, progress)[name] * value / totals[name]).backward(retain_graph=True)  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), knobs.clip_norm)
         adam.step()
     return model
@@ -57,8 +62,8 @@ def _by_hand(config: Toy, num_samples: int) -> torch.nn.Module:
 
 def _mse(model: torch.nn.Module) -> float:
     task, data = ToyTask(Toy()), Waves()
-    sums = task.evaluate(model, task.evaluation_batch(data, "val", np.arange(data.num_samples("val"))))
-    return task.summarize(sums)["mse"]
+    sums = tasks.evaluate(task, model, task.evaluation_batch(data, "val", np.arange(data.num_samples("val"))))
+    return tasks.summarize(task, sums)["mse"]
 
 
 @pytest.mark.parametrize("zero_stage", [0, 1, 2, 3])
@@ -148,13 +153,13 @@ def test_a_checkpoint_of_another_configuration_is_left_alone(order: Orders, run:
 
 def _worse_after(monkeypatch: pytest.MonkeyPatch, samples: int) -> None:
     """Makes the toy's evaluations worse from the next one on, without a change to training."""
-    true, calls = ToyTask.summarize, iter(range(64, 10**6, 64))
+    true, calls = Errors.summarize, iter(range(64, 10**6, 64))
 
-    def summarize(self: ToyTask, sums: dict[str, torch.Tensor]) -> dict[str, float]:
-        metrics = true(self, sums)
+    def summarize(self: Errors, state: Mapping[str, Any]) -> dict[str, float]:
+        metrics = true(self, state)
         return metrics | {"mse": metrics["mse"] + (1.0 if next(calls) > samples else 0.0)}
 
-    monkeypatch.setattr(ToyTask, "summarize", summarize)
+    monkeypatch.setattr(Errors, "summarize", summarize)
 
 
 def test_the_newest_and_the_best_checkpoint_are_kept(
@@ -260,7 +265,9 @@ def test_of_several_learning_rates_the_curve_holds_the_largest(
     order: Orders, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     groups = (ParameterGroup(prefix="body", lr_scale=0.1), ParameterGroup(prefix="head", lr_scale=3.0))
-    monkeypatch.setattr(ToyTask, "stages", lambda self: (Stage(groups=groups),))
+    monkeypatch.setattr(
+        ToyTask, "stages", lambda self: (Stage(loss=SquaredErrors(self.config), groups=groups),)
+    )
     reports = run(order(opt={"lr_schedule": "constant", "warmup_ratio": 0.0}))
     rates = [point["lr"] for report in reports for _, point in report.curve]
     assert rates == pytest.approx([3e-2] * len(rates))
@@ -270,7 +277,7 @@ def test_absent_targets_do_not_thin_the_mean(order: Orders, run: Run) -> None:
     point = run(order(opt={"lr": 1e-9, "batch_size": 64}))[0].curve[0][1]
     task, data = ToyTask(Toy()), Waves()
     torch.manual_seed(0)
-    model = task.build(data)
+    model = task.build(task.facts(data))
     indices, keys = SampleStream(96, 0).take(0, 64)
     errors = []
     for index, key in zip(indices, keys, strict=True):
@@ -316,7 +323,7 @@ def test_rows_reach_the_summary_in_the_order_of_the_samples(order: Orders, run: 
     report = run(order(opt={"lr": 1e-12}))[0]
     task, data = ToyTask(Toy()), Waves()
     torch.manual_seed(0)
-    model = task.build(data).eval()
+    model = task.build(task.facts(data)).eval()
     batch = task.evaluation_batch(data, "val", np.arange(data.num_samples("val")))
     errors = (model(batch["inputs"])[:, 0] - batch["targets"][:, 0]).detach().square().double()
     steps = float((errors.diff() * torch.arange(1, len(errors))).mean())
@@ -331,8 +338,8 @@ def test_the_training_split_is_evaluated_where_a_task_asks(
     task, data = ToyTask(Toy()), Waves()
     torch.manual_seed(0)
     batch = task.evaluation_batch(data, "train", np.arange(data.num_samples("val")))
-    expected = {name: part.detach() for name, part in task.evaluate(task.build(data).eval(), batch).items()}
+    expected = tasks.evaluate(task, task.build(task.facts(data)).eval(), batch)
     assert metrics["train_mse_first"] == pytest.approx(
-        float(expected["first"][0] / expected["first"][1]), rel=1e-4
+        float(expected["Errors.first"][0] / expected["Errors.first"][1]), rel=1e-4
     )
     assert metrics["train_mse_first"] != metrics["mse_first"]

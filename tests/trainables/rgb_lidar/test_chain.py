@@ -10,16 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from thalweg.contract import Batch, Progress
+from tests import tasks
+from thalweg.contract import Batch, Progress, Rows
 from thalweg.nn.contrastive.retrieval import recall_at_1
 from thalweg.training.engine import parameter_groups, train_mode
+from trainables.rgb_lidar import projection, retrieval
 from trainables.rgb_lidar.chain_knobs import STAGES, ChainKnobs, SimilarityKnobs
 from trainables.rgb_lidar.chain_model import ChainNetwork
-from trainables.rgb_lidar.classification import log_odds
+from trainables.rgb_lidar.classification import LIDAR_METRICS, METRICS, log_odds
 from trainables.rgb_lidar.config import RGBLidar
 from trainables.rgb_lidar.data import RGBLidarData
 from trainables.rgb_lidar.retrieval import POOL
-from trainables.rgb_lidar.task import RGBLidarTask
+from trainables.rgb_lidar.scene_task import SceneTask
+from trainables.rgb_lidar.task import task_for
 
 KEYS = np.zeros(32, np.uint64)
 
@@ -32,16 +35,16 @@ def changed(chain: RGBLidar, **knobs: Any) -> RGBLidar:
     return chain.model_copy(update={"model": chain.model.model_copy(update=knobs)})
 
 
-def build(config: RGBLidar, data: RGBLidarData | None = None) -> tuple[RGBLidarTask, ChainNetwork]:
+def build(config: RGBLidar, data: RGBLidarData | None = None) -> tuple[SceneTask, ChainNetwork]:
     torch.manual_seed(0)
-    task = RGBLidarTask(config)
-    model = task.build(data)
+    task = task_for(config)
+    model = task.build(None if data is None else task.facts(data))
     assert isinstance(model, ChainNetwork)
     return task, model.eval()
 
 
 def scenes(data: RGBLidarData, config: RGBLidar, count: int = 12) -> Batch:
-    return RGBLidarTask(config).training_batch(data, np.arange(count), KEYS[:count])
+    return task_for(config).training_batch(data, np.arange(count), KEYS[:count])
 
 
 def clip(rgb: Tensor, lidar: Tensor, scale: float, offset: float = 0.0) -> float:
@@ -67,11 +70,12 @@ def test_the_contrastive_loss_is_the_published_one(
     config = changed(chain, similarity=similarity)
     task, model = build(config, data)
     batch = scenes(data, config)
-    loss = task.joint_losses(task.embed(model, batch, now("cilp")), now("cilp"))["info_nce"]
+    loss = tasks.joint_losses(task, tasks.embed(task, model, batch, now("cilp")), now("cilp"))["info_nce"]
     outputs = model(batch)
     expected = clip(outputs["rgb_embedding"], outputs["lidar_embedding"], scale, offset)
     assert float(loss.detach()) == pytest.approx(expected, rel=1e-5)
-    assert task.counts(batch, now("cilp")) == {"info_nce": 12.0}
+    rows = tasks.embed(task, model, batch, now("cilp"))
+    assert tasks.joint_counts(task, rows, now("cilp")) == {"info_nce": 12.0}
 
 
 @given(seed=st.integers(0, 999), spread=st.sampled_from([0.0, 0.3, 3.0]))
@@ -86,8 +90,8 @@ def test_half_cosines_stay_within_the_published_bounds(seed: int, spread: float)
 
 
 def joint(embeddings: dict[str, Tensor]) -> Tensor:
-    task = RGBLidarTask(RGBLidar(model=ChainKnobs()))
-    return task.joint_losses(embeddings, now("cilp"))["info_nce"]
+    task = task_for(RGBLidar(model=ChainKnobs()))
+    return tasks.joint_losses(task, Rows(embeddings=embeddings), now("cilp"))["info_nce"]
 
 
 def test_the_bounds_of_the_second_experiment_are_reached() -> None:
@@ -104,12 +108,12 @@ def test_the_contrastive_loss_takes_any_number_of_scenes(
 ) -> None:
     task, model = build(chain, data)
     batch = scenes(data, chain, count)
-    embeddings = task.embed(model, batch, now("cilp"))
-    assert {name: tuple(rows.shape) for name, rows in embeddings.items()} == {
+    rows = tasks.embed(task, model, batch, now("cilp"))
+    assert {name: tuple(values.shape) for name, values in rows.embeddings.items()} == {
         "rgb": (count, 6),
         "lidar": (count, 6),
     }
-    loss = float(task.joint_losses(embeddings, now("cilp"))["info_nce"].detach())
+    loss = float(tasks.joint_losses(task, rows, now("cilp"))["info_nce"].detach())
     assert loss >= 0 if count > 1 else loss == pytest.approx(0, abs=1e-6)
 
 
@@ -121,12 +125,12 @@ def test_classifying_stages_lose_the_sum_of_what_their_metric_averages(
 ) -> None:
     task, model = build(chain, data)
     batch = scenes(data, chain)
-    (part,) = task.losses(model, batch, now(stage)).items()
+    (part,) = tasks.losses(task, model, batch, now(stage)).items()
     odds = model(batch)[output]
     expected = nn.functional.binary_cross_entropy_with_logits(odds, batch["label"], reduction="sum")
     assert part[0] == f"{name}cross_entropy"
     torch.testing.assert_close(part[1], expected)
-    metrics = task.summarize(task.evaluate(model, batch))
+    metrics = tasks.metrics(task, model, batch)
     assert float(expected.detach()) / 12 == pytest.approx(metrics[f"{name}cross_entropy"], rel=1e-5)
 
 
@@ -136,7 +140,7 @@ def test_the_projector_loses_the_mean_over_the_target_s_values(chain: RGBLidar, 
         config = changed(chain, projector=ChainKnobs().projector.model_copy(update={"loss": kind}))
         task, model = build(config, data)
         batch = scenes(data, config)
-        losses[kind] = float(task.losses(model, batch, now("projector"))["projection"].detach())
+        losses[kind] = float(tasks.losses(task, model, batch, now("projector"))["projection"].detach())
         outputs = model(batch)
     square = float(((outputs["projection"] - outputs["target"]) ** 2).mean(1).sum().detach())
     assert losses["mse"] == pytest.approx(square, rel=1e-5)
@@ -162,7 +166,7 @@ def test_each_stage_trains_its_parts_and_nothing_else(chain: RGBLidar, frozen: s
         "projector": {"projector"},
         "finetune": TRAINED[frozen] | head,
     }
-    for stage in RGBLidarTask(config).stages():
+    for stage in task_for(config).stages():
         _, model = build(config)
         parameter_groups(model, stage, 1.0)
         names = [name for name, weight in model.named_parameters() if weight.requires_grad]
@@ -173,11 +177,11 @@ def test_each_stage_trains_its_parts_and_nothing_else(chain: RGBLidar, frozen: s
 def test_only_a_learnable_temperature_is_trained(chain: RGBLidar) -> None:
     for kind, count in (("learnable", 3), ("fixed", 2), ("none", 2)):
         config = changed(chain, similarity=SimilarityKnobs(temperature=kind))
-        assert len(RGBLidarTask(config).stages()[0].groups) == count
+        assert len(task_for(config).stages()[0].groups) == count
 
 
 def test_weight_decay_spares_the_temperature_alone(chain: RGBLidar) -> None:
-    groups = [group for stage in RGBLidarTask(chain).stages() for group in stage.groups]
+    groups = [group for stage in task_for(chain).stages() for group in stage.groups]
     assert {group.prefix for group in groups if not group.decay} == {"temperature."}
     assert len(groups) > 4
 
@@ -195,13 +199,13 @@ def test_a_frozen_part_has_no_dropout(chain: RGBLidar, data: RGBLidarData) -> No
 
 
 def test_the_budget_goes_to_the_stages_that_there_are(chain: RGBLidar) -> None:
-    stages = RGBLidarTask(chain).stages()
+    stages = task_for(chain).stages()
     assert [stage.name for stage in stages] == list(STAGES)
     assert [stage.share * 35 for stage in stages] == pytest.approx([10, 5, 15, 5])
-    assert [stage.joint for stage in stages] == [True, False, False, False]
+    assert [stage.is_joint for stage in stages] == [True, False, False, False]
     assert [{group.lr_scale for group in stage.groups} for stage in stages] == [{1.0}, {1.0}, {5.0}, {1.0}]
     later = changed(chain, stages=("projector", "finetune")).model_copy(update={"starts_from": ("a",)})
-    assert [stage.share for stage in RGBLidarTask(later).stages()] == pytest.approx([0.75, 0.25])
+    assert [stage.share for stage in task_for(later).stages()] == pytest.approx([0.75, 0.25])
 
 
 MEASURED = {
@@ -224,15 +228,17 @@ MEASURED = {
 def test_what_is_measured_depends_on_the_parts(chain: RGBLidar, data: RGBLidarData, stages: Any) -> None:
     config = changed(chain, stages=stages)
     task, model = build(config, data)
-    metrics = task.summarize(task.evaluate(model, task.evaluation_batch(data, "val", np.arange(12))))
-    assert set(metrics) == set(task.measured()) == MEASURED[stages]
-    assert set(RGBLidarTask(chain).measured()) == {metric.name for metric in task.metrics}
+    metrics = tasks.metrics(task, model, task.evaluation_batch(data, "val", np.arange(12)))
+    assert set(metrics) == set(tasks.names(task)) == MEASURED[stages]
+    assert set(tasks.names(task_for(chain))) == {
+        metric.name for metric in (*METRICS, *LIDAR_METRICS, retrieval.METRIC, projection.METRIC)
+    }
 
 
 def test_what_is_measured_is_what_the_outputs_tell(chain: RGBLidar, data: RGBLidarData) -> None:
     task, model = build(chain, data)
     batch = task.evaluation_batch(data, "val", np.arange(12))
-    metrics, outputs = task.summarize(task.evaluate(model, batch)), model(batch)
+    metrics, outputs = tasks.metrics(task, model, batch), model(batch)
     right = (outputs["odds"] > 0) == (batch["label"] == 1)
     scans = (outputs["lidar_odds"] > 0) == (batch["label"] == 1)
     assert metrics["accuracy"] == pytest.approx(float(right.float().mean()))
@@ -248,25 +254,22 @@ def test_metrics_do_not_depend_on_temperature_loss_or_batch(chain: RGBLidar, dat
     found = []
     for similarity in (SimilarityKnobs(), SimilarityKnobs(temperature="fixed", initial_temperature=0.5)):
         projector = ChainKnobs().projector.model_copy(update={"loss": "cosine"})
-        task = RGBLidarTask(changed(chain, similarity=similarity, projector=projector))
+        task = task_for(changed(chain, similarity=similarity, projector=projector))
         batch = task.evaluation_batch(data, "val", np.arange(12))
-        found.append(task.summarize(task.evaluate(model, batch)))
+        found.append(tasks.metrics(task, model, batch))
     assert found[0] == found[1]
 
 
 def test_fusion_and_chain_have_one_protocol(config: RGBLidar, chain: RGBLidar) -> None:
-    assert RGBLidarTask(chain).protocol() == RGBLidarTask(config).protocol()
+    assert task_for(chain).protocol() == task_for(config).protocol()
     maps = ChainKnobs().projector.model_copy(update={"target": "maps"})
-    assert RGBLidarTask(changed(chain, projector=maps)).protocol() == RGBLidarTask(chain).protocol()
+    assert task_for(changed(chain, projector=maps)).protocol() == task_for(chain).protocol()
 
 
 def test_what_knows_nothing_retrieves_by_chance(chain: RGBLidar, data: RGBLidarData) -> None:
-    task = RGBLidarTask(chain)
+    task = task_for(chain)
     batch = task.evaluation_batch(data, "val", np.arange(12))
-    found = {
-        name: task.summarize(task.evaluate(baseline, batch))
-        for name, baseline in task.baselines(data).items()
-    }
+    found = {name: tasks.metrics(task, baseline, batch) for name, baseline in task.baselines(data).items()}
     assert set(found) == {"majority_class", "coarse_likeness"}
     assert found["majority_class"]["retrieval_r1"] == pytest.approx(1 / 12)
     assert found["majority_class"]["lidar_cross_entropy"] == pytest.approx(math.log(2), rel=1e-3)
@@ -274,11 +277,11 @@ def test_what_knows_nothing_retrieves_by_chance(chain: RGBLidar, data: RGBLidarD
 
 
 def test_where_nothing_is_classified_chance_is_called_so(chain: RGBLidar, data: RGBLidarData) -> None:
-    task = RGBLidarTask(changed(chain, stages=("cilp",)))
+    task = task_for(changed(chain, stages=("cilp",)))
     batch = task.evaluation_batch(data, "val", np.arange(12))
     found = task.baselines(data)
     assert set(found) == {"chance", "coarse_likeness"}
-    assert task.summarize(task.evaluate(found["chance"], batch))["retrieval_r1"] == pytest.approx(1 / 12)
+    assert tasks.metrics(task, found["chance"], batch)["retrieval_r1"] == pytest.approx(1 / 12)
 
 
 @pytest.mark.parametrize("target", ["penultimate", "maps"])
@@ -310,5 +313,5 @@ def test_what_is_exported_tells_the_same_from_images_alone(
 
 
 def test_what_does_not_classify_images_has_no_such_part(chain: RGBLidar, config: RGBLidar) -> None:
-    assert not RGBLidarTask(changed(chain, stages=("cilp",))).parts()
-    assert not RGBLidarTask(config).parts()
+    assert not task_for(changed(chain, stages=("cilp",))).parts()
+    assert not task_for(config).parts()

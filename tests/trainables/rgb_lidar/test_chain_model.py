@@ -12,12 +12,12 @@ from trainables.rgb_lidar.chain_knobs import STAGES, ChainKnobs, SimilarityKnobs
 from trainables.rgb_lidar.chain_model import ChainNetwork, ScanClassifier, temperature
 from trainables.rgb_lidar.config import PRESETS
 from trainables.rgb_lidar.knobs import DataKnobs
-from trainables.rgb_lidar.task import RGBLidarTask
+from trainables.rgb_lidar.task import task_for
 
 
 def counts(preset: str) -> dict[str, int]:
     with torch.device("meta"):
-        model = RGBLidarTask(PRESETS[preset]).build(None)
+        model = task_for(PRESETS[preset]).build(None)
     return {
         name: sum(weight.numel() for weight in part.parameters()) for name, part in model.named_children()
     }

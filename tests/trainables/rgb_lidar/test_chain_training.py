@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests import tasks
 from thalweg.config import Optimization, check
 from thalweg.training import checkpoint
 from thalweg.training.orders import Report, TrialOrder
@@ -16,7 +17,7 @@ from thalweg.training.process_group import World
 from thalweg.training.session import DataCache, Session
 from trainables.rgb_lidar.chain_knobs import ChainKnobs, LrScaleKnobs, ShareKnobs
 from trainables.rgb_lidar.config import RGBLidar
-from trainables.rgb_lidar.task import RGBLidarTask
+from trainables.rgb_lidar.task import task_for
 
 SAMPLES = 64  # of each stage
 DECAY = 0.1  # would move a weight that an optimizer holds without a gradient
@@ -52,7 +53,7 @@ def train(
             trial="trial",
             family="trainables.rgb_lidar",
             config=check(config).model_dump(mode="json"),
-            metric=RGBLidarTask(config).measured()[0],
+            metric=tasks.names(task_for(config))[0],
             evaluations=tuple(SAMPLES * (number + 1) for number in range(len(model.stages))),
             data_root=str(root),
             directory=str(tmp_path_factory.mktemp("run")),

@@ -10,7 +10,7 @@ from thalweg.training.sources import load_sources
 from trainables.rgb_lidar.chain_knobs import ChainKnobs
 from trainables.rgb_lidar.config import RGBLidar
 from trainables.rgb_lidar.knobs import DataKnobs, FusionKnobs
-from trainables.rgb_lidar.task import RGBLidarTask
+from trainables.rgb_lidar.task import task_for
 
 OTHER_INPUTS = DataKnobs(rgb_channels=3, lidar_repr="depth", lidar_norm="raw")
 
@@ -33,7 +33,7 @@ def own(config: RGBLidar, *studies: str, **knobs: Any) -> RGBLidar:
 
 
 def inherit(config: RGBLidar, **sources: RGBLidar) -> RGBLidar:
-    return check(RGBLidarTask(config).inherit(sources))
+    return check(task_for(config).inherit(sources))
 
 
 @pytest.mark.parametrize("stage", ["late", "intermediate"])
@@ -43,9 +43,9 @@ def test_encoders_of_a_chain_read_and_compute_as_they_were_trained_to(
     source = pretrained(chain)
     found = inherit(own(config, "a", fusion_stage=stage), a=source)
     assert found.data == OTHER_INPUTS.model_copy(update={"data_fraction": 0.5})
-    trained = RGBLidarTask(source).build(None)
+    trained = task_for(source).build(None)
     torch.save({"weights": trained.state_dict()}, tmp_path / "a.pt")
-    model = RGBLidarTask(found).build(None)
+    model = task_for(found).build(None)
     load_sources(model, {"a": str(tmp_path / "a.pt")})
     images, scans = torch.rand(2, 3, 64, 64), torch.rand(2, 1, 64, 64)
     for name, inputs in (("rgb", images), ("lidar", scans)):

@@ -12,7 +12,7 @@ from trainables.rgb_lidar.classification import log_odds
 from trainables.rgb_lidar.config import PRESETS
 from trainables.rgb_lidar.fusion_model import FusionClassifier, sized
 from trainables.rgb_lidar.knobs import DataKnobs, Downsampling, FusionKnobs
-from trainables.rgb_lidar.task import RGBLidarTask
+from trainables.rgb_lidar.task import task_for
 
 PUBLISHED = {
     "first_late": 13_147_202,
@@ -37,7 +37,7 @@ def num_parameters(preset: str, downsampling: Downsampling) -> int:
     config = PRESETS[preset]
     model = config.model.model_copy(update={"downsampling": downsampling})
     with torch.device("meta"):
-        built = RGBLidarTask(config.model_copy(update={"model": model})).build(None)
+        built = task_for(config.model_copy(update={"model": model})).build(None)
     return sum(parameter.numel() for parameter in built.parameters())
 
 

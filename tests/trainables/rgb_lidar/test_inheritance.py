@@ -10,7 +10,7 @@ from thalweg.training.sources import load_sources
 from trainables.rgb_lidar.chain_knobs import ChainKnobs, Part, SimilarityKnobs, StageName
 from trainables.rgb_lidar.config import RGBLidar
 from trainables.rgb_lidar.knobs import DataKnobs
-from trainables.rgb_lidar.task import RGBLidarTask
+from trainables.rgb_lidar.task import task_for
 
 
 def wide(
@@ -38,7 +38,7 @@ def later(chain: RGBLidar, *stages: StageName, starts_from: tuple[str, ...], **k
 
 
 def inherit(config: RGBLidar, **sources: RGBLidar) -> RGBLidar:
-    return check(RGBLidarTask(config).inherit(sources))
+    return check(task_for(config).inherit(sources))
 
 
 def test_a_contrastive_source_gives_the_image_s_embedder_and_its_channels(chain: RGBLidar) -> None:
@@ -100,9 +100,9 @@ def test_parts_that_are_taken_begin_with_the_weights_of_the_source_and_no_others
     given = wide(chain, *source, sources=("before",))
     own = later(chain, *stages, starts_from=("a",), continue_parts=goes_on)
     config = inherit(own, a=given)
-    weights = RGBLidarTask(given).build(None).state_dict()
+    weights = task_for(given).build(None).state_dict()
     torch.save({"weights": weights}, tmp_path / "a.pt")
-    task = RGBLidarTask(config)
+    task = task_for(config)
     model = task.build(None)
     drawn = {name: weight.clone() for name, weight in model.state_dict().items()}
     assert load_sources(model, {"a": str(tmp_path / "a.pt")}, task.starting_weights())["a"] > 0
@@ -116,9 +116,9 @@ def test_parts_that_are_taken_begin_with_the_weights_of_the_source_and_no_others
 
 def test_a_temperature_comes_with_the_embedder_of_scans(chain: RGBLidar, tmp_path: Path) -> None:
     own = later(chain, "cilp", starts_from=("a",), continue_parts=True)
-    model = RGBLidarTask(own).build(None)
+    model = task_for(own).build(None)
     torch.save({"weights": {"temperature.log_scale": torch.tensor([1.5])}}, tmp_path / "a.pt")
-    load_sources(model, {"a": str(tmp_path / "a.pt")}, RGBLidarTask(own).starting_weights())
+    load_sources(model, {"a": str(tmp_path / "a.pt")}, task_for(own).starting_weights())
     assert model.state_dict()["temperature.log_scale"].tolist() == [1.5]
 
 

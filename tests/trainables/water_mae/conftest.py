@@ -12,7 +12,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
+from torch import Tensor
 
+from trainables.water_mae import metrics
 from trainables.water_mae.config import IMAGE_MODALITIES, DataKnobs, ModelKnobs, WaterMAE
 from trainables.water_mae.data import Geometry, WaterData, open_data
 from trainables.water_mae.layout import Period
@@ -178,3 +181,14 @@ def with_metadata(table: pd.DataFrame, column: str, **attributes: str) -> pa.Tab
 def change_series(folder: Path, change: Callable[[pd.DataFrame], pa.Table]) -> None:
     (series,) = folder.glob("*.parquet")
     pq.write_table(change(pd.read_parquet(series)), series)
+
+
+def catchment_sums(
+    prediction: Tensor, target: Tensor, counts: Tensor, patches: Tensor, num_patches: int
+) -> dict[str, Tensor]:
+    """Sums the moments of flow of each catchment, (patch, member), of days of one year."""
+    moments = metrics.flow_moments(prediction, target, counts)
+    years = torch.zeros(counts.shape[:2], dtype=torch.int64)
+    table = metrics.by_place_and_year(moments, patches, num_patches, years)
+    sums = metrics.named(table.values, metrics.MOMENTS)
+    return {name: value.reshape(num_patches, -1) for name, value in sums.items()}

@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from thalweg.contract import Progress
+from tests import tasks
+from thalweg.contract import JointLoss, Loss, Progress
 from thalweg.training import gradient, joint
 from thalweg.training.engine import TaskModule
 from thalweg.training.process_group import World
@@ -68,11 +69,13 @@ def watched_step(config: WaterMAE, data: WaterData) -> tuple[Watch, Batch]:
     """Takes one training step without the optimizer, in the way the platform does."""
     task = WaterMAETask(config)
     torch.manual_seed(0)
-    model = task.build(data).train()
+    model = task.build(task.facts(data)).train()
     batch = task.training_batch(data, np.array([10]), np.array([7], np.uint64))
     with Watch() as watch:
-        parts = task.losses(model, batch, NOW)
-        torch.stack([weight * parts[name] for name, weight in task.weights(NOW).items()]).sum().backward()  # type: ignore[no-untyped-call]
+        parts = tasks.losses(task, model, batch, NOW)
+        torch.stack(
+            [weight * parts[name] for name, weight in tasks.weights(task, NOW).items()]
+        ).sum().backward()  # type: ignore[no-untyped-call]
     return watch, batch
 
 
@@ -141,23 +144,27 @@ def test_the_gradient_of_a_global_batch_reads_nothing_from_the_device(
     """The device `meta` holds no values: whoever reads one, or copies to the CPU, fails."""
     device = torch.device("meta")
     task = WaterMAETask(with_model(config, variant).model_copy(update={"data": config.data}))
-    module = TaskModule(task, task.build(data).to(device).train(), joint=variant == CONTRASTIVE)
+    loss = task.stages()[0].loss
+    module = TaskModule(task, task.build(task.facts(data)).to(device).train(), loss)
     engine, world, placed = PlainEngine(module), World(0, 1, device), data.placed(device)
 
     def draw(number: int) -> Batch:
         return task.training_batch(placed, np.array([10, number]), np.array([7, number], np.uint64))
 
-    if variant == CONTRASTIVE:
+    if isinstance(loss, JointLoss):
         with ThreadPoolExecutor(1) as executor:
             micro_batches = joint.MicroBatches(
                 count=num_micro_batches, draw=draw, seed=lambda number: None, executor=executor
             )
-            sums, counts = joint.backward(engine, task, world, micro_batches, NOW)
+            sums, counts = joint.backward(engine, loss, world, micro_batches, NOW)
+        assert {count.device.type for count in counts.values() if isinstance(count, Tensor)} == {"meta"}
     else:
+        assert isinstance(loss, Loss)
         batches = [draw(number) for number in range(num_micro_batches)]
-        sums, counts = gradient.backward(engine, task, world, batches, NOW)
+        sums, counts = gradient.backward(engine, loss, world, batches, NOW)
+        assert counts["precipitation"] == 2 * num_micro_batches
     assert {value.device.type for value in sums.values()} == {"meta"}
-    assert counts["precipitation"] == 2 * num_micro_batches
+    assert set(counts) == set(sums)
     assert all(weight.grad is not None for weight in module.parameters() if weight.requires_grad)
     with pytest.raises(RuntimeError, match="meta"):
         float(sums["precipitation"])
@@ -173,6 +180,6 @@ def test_a_dense_attention_would_be_noticed() -> None:
 
 def test_the_loss_is_summed_in_fp32(config: WaterMAE, wide_data: WaterData) -> None:
     task = WaterMAETask(with_model(config, CONTRASTIVE))
-    model = task.build(wide_data).to(torch.bfloat16)
+    model = task.build(task.facts(wide_data)).to(torch.bfloat16)
     batch = task.training_batch(wide_data, np.array([10]), np.array([7], np.uint64))
-    assert {part.dtype for part in task.losses(model, batch, NOW).values()} == {torch.float32}
+    assert {part.dtype for part in tasks.losses(task, model, batch, NOW).values()} == {torch.float32}

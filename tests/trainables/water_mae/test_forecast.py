@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests import tasks
 from thalweg.contract import Progress
 from thalweg.training.engine import parameter_groups
 from thalweg.training.orders import TrialOrder
@@ -39,7 +40,7 @@ def task(config: WaterMAE) -> WaterMAETask:
 @pytest.fixture
 def model(task: WaterMAETask, data: WaterData) -> ForecastingAutoencoder:
     torch.manual_seed(0)
-    found = task.build(data).eval()
+    found = task.build(task.facts(data)).eval()
     assert isinstance(found, ForecastingAutoencoder)
     torch.nn.init.normal_(found.forecast_head.weight)
     torch.nn.init.normal_(found.forecast_head.bias)
@@ -48,12 +49,11 @@ def model(task: WaterMAETask, data: WaterData) -> ForecastingAutoencoder:
 
 def evaluate(task: WaterMAETask, model: torch.nn.Module, data: WaterData, size: int = 4) -> dict[str, float]:
     indices = np.arange(data.num_samples("val"))
-    sums: dict[str, Tensor] = {}
-    for start in range(0, len(indices), size):
-        batch = task.evaluation_batch(data, "val", indices[start : start + size])
-        for name, value in task.evaluate(model, batch).items():
-            sums[name] = sums.get(name, torch.zeros(())) + value
-    return task.summarize(sums)
+    states = (
+        tasks.evaluate(task, model, task.evaluation_batch(data, "val", indices[start : start + size]))
+        for start in range(0, len(indices), size)
+    )
+    return tasks.summarize(task, tasks.added(states))
 
 
 def slow_targets(data: WaterData, batch_of: np.ndarray) -> dict[tuple[int, int], np.ndarray]:
@@ -114,7 +114,7 @@ def test_a_forecast_does_not_see_the_masks_nor_the_days_to_come(
 
 def test_a_new_head_repeats_the_last_day_like_persistence(task: WaterMAETask, data: WaterData) -> None:
     batch = task.evaluation_batch(data, "val", np.arange(4))
-    fresh = task.build(data).eval()
+    fresh = task.build(task.facts(data)).eval()
     persistence = task.baselines(data)["persistence"]
     with torch.no_grad():
         assert torch.equal(fresh.forecast(batch), persistence.forecast(batch))  # type: ignore[operator]
@@ -147,14 +147,14 @@ def test_the_loss_follows_the_slow_definition(
         ]
         expected += float(np.mean(errors)) if errors else 0.0
         count += bool(errors)
-    losses = task.losses(model, batch, DOWNSTREAM)
+    losses = tasks.losses(task, model, batch, DOWNSTREAM)
     assert {name: float(value) for name, value in losses.items()} == {
         "forecast": pytest.approx(expected, rel=1e-5)
     }
     assert 0 < count < len(indices)
-    assert task.counts(batch, DOWNSTREAM) == {"forecast": count}
-    assert task.weights(DOWNSTREAM) == {"forecast": 1.0}
-    assert set(task.weights(PRETRAINING)) == set(task.losses(model, batch, PRETRAINING))
+    assert tasks.counts(task, batch, DOWNSTREAM) == {"forecast": count}
+    assert tasks.weights(task, DOWNSTREAM) == {"forecast": 1.0}
+    assert set(tasks.weights(task, PRETRAINING)) == set(tasks.losses(task, model, batch, PRETRAINING))
 
 
 @pytest.mark.parametrize("size", [1, 3, 100])
@@ -188,13 +188,13 @@ def test_metrics_are_the_median_nse_of_flow_by_lead(
         medians.append(float(np.median(efficiencies)))
         assert metrics[f"nse_forecast_{lead}d"] == pytest.approx(medians[-1], rel=1e-5)
     assert metrics["nse_forecast"] == pytest.approx(np.mean(medians), rel=1e-5)
-    assert set(metrics) == set(task.measured())
+    assert set(metrics) == set(tasks.names(task))
 
 
 def test_without_a_head_nothing_is_forecast(config: WaterMAE, data: WaterData) -> None:
     task = WaterMAETask(config)
-    assert type(task.build(data)) is MaskedAutoencoder
-    assert not any("forecast" in name for name in task.measured())
+    assert type(task.build(task.facts(data))) is MaskedAutoencoder
+    assert not any("forecast" in name for name in tasks.names(task))
     assert not any("forecast" in name for name in task.evaluation_batch(data, "val", np.arange(2)))
     assert "forecast_ridge" not in task.baselines(data)
     assert WaterMAETask(with_head(config)).protocol() == task.protocol()
@@ -207,7 +207,7 @@ def test_stages_train_the_encoders_or_the_head(
     config: WaterMAE, data: WaterData, share: float, stages: list[str]
 ) -> None:
     task = WaterMAETask(with_head(config, share))
-    model = task.build(data)
+    model = task.build(task.facts(data))
     assert [stage.name for stage in task.stages()] == stages
     assert sum(stage.share for stage in task.stages()) == 1
     for stage in task.stages():
@@ -220,7 +220,7 @@ def test_a_model_without_shared_layers_can_be_staged(config: WaterMAE, data: Wat
     knobs = config.model.model_copy(update={"shared_depth": 0})
     task = WaterMAETask(with_head(config).model_copy(update={"model": knobs}))
     for stage in task.stages():
-        parameter_groups(task.build(data), stage, 1e-3)
+        parameter_groups(task.build(task.facts(data)), stage, 1e-3)
 
 
 def test_the_architecture_is_that_of_the_study_it_starts_from(config: WaterMAE, data: WaterData) -> None:
@@ -234,9 +234,9 @@ def test_the_encoders_of_another_study_are_taken_and_the_head_is_new(
     config: WaterMAE, data: WaterData, tmp_path: Path
 ) -> None:
     torch.manual_seed(1)
-    pretrained = WaterMAETask(config).build(data)
+    pretrained = WaterMAETask(config).build(WaterMAETask(config).facts(data))
     torch.save({"weights": pretrained.state_dict()}, tmp_path / "first.pt")
-    model = WaterMAETask(with_head(config, 1.0)).build(data)
+    model = WaterMAETask(with_head(config, 1.0)).build(WaterMAETask(with_head(config, 1.0)).facts(data))
     load_sources(model, {"first": str(tmp_path / "first.pt")})
     own = dict(model.named_parameters())
     assert all(torch.equal(own[name], weight) for name, weight in pretrained.named_parameters())

@@ -81,7 +81,7 @@ def test_decoders_have_a_position_for_each_patch_of_the_grid(imported: tuple[Pat
     assert data.geometry.grid_shape == (29, 18)
     assert tuple(data.geometry.patch_rows_cols.max(axis=0)) == (23, 16)  # beyond lies ocean
     with torch.device("meta"):
-        model = WaterMAETask(PRESETS["reference"]).build(data)
+        model = WaterMAETask(PRESETS["reference"]).build(WaterMAETask(PRESETS["reference"]).facts(data))
     for name in IMAGE_MODALITIES:
         assert model.get_parameter(f"{name}_decoder.position").shape == (522, 128)
 

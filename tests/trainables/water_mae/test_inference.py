@@ -56,7 +56,7 @@ def trained(checkpoint: Path, tiny_root: Path) -> tuple[WaterMAETask, MaskedAuto
     task = make_task(state.family, state.config)
     assert isinstance(task, WaterMAETask)
     data = task.open(tiny_root)
-    model = task.build(data)
+    model = task.build(task.facts(data))
     assert isinstance(model, MaskedAutoencoder)
     model.load_state_dict(fp32_weights(checkpoint))
     return task, model.eval(), task.evaluation_batch(data, "val", np.arange(3))
@@ -129,7 +129,7 @@ def test_a_head_is_exported_with_its_encoders(data: WaterData, config: WaterMAE)
     assert set(WaterMAETask(config).parts()) == {"encoders"}
     task = WaterMAETask(with_head)
     kept = {
-        part: {name for name, _ in take(task.build(data)).named_children()}
+        part: {name for name, _ in take(task.build(task.facts(data))).named_children()}
         for part, take in task.parts().items()
     }
     assert kept["forecast"] - kept["encoders"] == {"forecast_head"}

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests import tasks
 from thalweg.contract import Progress
 from trainables.water_mae.config import MODALITIES, WaterMAE
 from trainables.water_mae.data import WaterData
@@ -98,7 +99,7 @@ def test_every_masking_knob_changes_training(config: WaterMAE, data: WaterData, 
 
 @pytest.mark.parametrize("knob", [name for name in ALTERNATIVES if name.startswith("loss_weights.")])
 def test_every_loss_weight_reaches_its_part(config: WaterMAE, knob: str) -> None:
-    before = WaterMAETask(config).weights(NOW)
-    after = WaterMAETask(altered(config, knob)).weights(NOW)
+    before = tasks.weights(WaterMAETask(config), NOW)
+    after = tasks.weights(WaterMAETask(altered(config, knob)), NOW)
     assert tuple(before) == MODALITIES
     assert {name for name in MODALITIES if before[name] != after[name]} == {knob.split(".")[1]}

@@ -264,7 +264,7 @@ def test_no_input_and_no_prediction_depends_on_what_is_hidden_or_later(
         assert np.array_equal(shown, shown_after), name
         assert not torch.equal(before[f"{kind}s"][:, index], after[f"{kind}s"][:, index])
     torch.manual_seed(0)
-    model = task.build(data).eval()
+    model = task.build(task.facts(data)).eval()
     torch.nn.init.normal_(model.get_parameter("forecast_head.weight"))
     with torch.no_grad():
         for name, predictor in {"model": model, **task.baselines(data)}.items():
@@ -285,7 +285,7 @@ def test_no_forecast_depends_on_later_days(root: Path, tmp_path: Path, method: F
     assert torch.equal(before["vectors"], after["vectors"])
     assert not torch.equal(before["forecast_target"], after["forecast_target"])
     torch.manual_seed(0)
-    model = task.build(data).eval()
+    model = task.build(task.facts(data)).eval()
     assert isinstance(model, ForecastingAutoencoder)
     torch.nn.init.normal_(model.forecast_head.weight)
     baselines = task.baselines(data)

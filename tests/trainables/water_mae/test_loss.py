@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
+from tests import tasks
 from thalweg.contract import Progress
 from thalweg.nn.losses import patch_normalised_mse
 from trainables.water_mae import evaluation, loss
@@ -32,14 +33,18 @@ def training_batch(task: WaterMAETask, data: WaterData) -> Batch:
 
 def build(task: WaterMAETask, data: WaterData) -> MaskedAutoencoder:
     torch.manual_seed(0)
-    model = task.build(data)
+    model = task.build(task.facts(data))
     assert isinstance(model, MaskedAutoencoder)
     return model
 
 
 def gradient(task: WaterMAETask, model: MaskedAutoencoder, batch: Batch) -> Tensor:
     """Returns the gradient of the weighted loss as one vector."""
-    parts, counts, weights = task.losses(model, batch, NOW), task.counts(batch, NOW), task.weights(NOW)
+    parts, counts, weights = (
+        tasks.losses(task, model, batch, NOW),
+        tasks.counts_of(task, model, batch, NOW),
+        tasks.weights(task, NOW),
+    )
     total = torch.stack([weights[name] * parts[name] / counts[name] for name in parts]).sum()
     found = torch.autograd.grad(total, list(model.parameters()))
     return torch.cat([tensor.flatten() for tensor in found])
@@ -71,21 +76,26 @@ def test_the_contrastive_loss_follows_the_slow_definition(
     model.fusion.register_forward_pre_hook(
         lambda _, inputs: encoders.update(zip(MODALITIES, inputs[0], strict=True))
     )
-    found = task.losses(model, batch, NOW)["contrastive"]
+    found = tasks.losses(task, model, batch, NOW)["contrastive"]
     means = {name: tokens.mean(1) for name, tokens in encoders.items()}
     assert float(found) == pytest.approx(slow_contrastive(means, present, temperature), rel=1e-4)
     # Ten pairs of five modalities; four of them include rivers, which one window lacks.
-    assert task.counts(batch, NOW)["contrastive"] == 6 * 4 + 4 * 3
+    counts = tasks.joint_counts(task, tasks.embed(task, model, batch, NOW), NOW)
+    assert counts == dict.fromkeys(MODALITIES, 4.0) | {"river_flow": 3.0, "contrastive": 6 * 4 + 4 * 3}
 
 
 def test_without_a_weight_nothing_is_contrasted(config: WaterMAE, data: WaterData) -> None:
     task, contrasting = WaterMAETask(config), with_loss(config, contrastive_weight=0.1)
     batch, model = training_batch(task, data), build(task, data).requires_grad_(False)
-    for answer in (task.losses(model, batch, NOW), task.counts(batch, NOW), task.weights(NOW)):
+    for answer in (
+        tasks.losses(task, model, batch, NOW),
+        tasks.counts(task, batch, NOW),
+        tasks.weights(task, NOW),
+    ):
         assert tuple(answer) == MODALITIES
-    assert [stage.joint for stage in task.stages()] == [False]
-    assert [stage.joint for stage in contrasting.stages()] == [True]
-    plain, more = task.losses(model, batch, NOW), contrasting.losses(model, batch, NOW)
+    assert [stage.is_joint for stage in task.stages()] == [False]
+    assert [stage.is_joint for stage in contrasting.stages()] == [True]
+    plain, more = tasks.losses(task, model, batch, NOW), tasks.losses(contrasting, model, batch, NOW)
     assert all(torch.equal(plain[name], more[name]) for name in MODALITIES)
 
 
@@ -93,17 +103,18 @@ def test_an_absent_modality_is_contrasted_with_nothing(config: WaterMAE, data: W
     task = with_loss(config, contrastive_weight=0.1)
     batch, model = training_batch(task, data), build(task, data).requires_grad_(False)
     nobody = batch | {"vector_present": torch.tensor([[1.0, 0.0]]).expand(4, 2)}
-    rows = dict(task.embed(model, nobody, NOW))
-    assert not rows["summary/river_flow"].any()
+    embedded = tasks.embed(task, model, nobody, NOW)
+    rows = embedded.embeddings
+    assert embedded.companions["present"].all(0).tolist() == [True, True, True, True, False]
     rows["summary/river_flow"].requires_grad_()
-    contrastive = task.joint_losses(rows, NOW)["contrastive"]
+    contrastive = tasks.joint_losses(task, embedded, NOW)["contrastive"]
     torch.autograd.backward(contrastive)
     assert rows["summary/river_flow"].grad is not None
     assert not rows["summary/river_flow"].grad.any()
     present = {name: evaluation.present(nobody, name) for name in MODALITIES}
     means = {name: rows[f"summary/{name}"].detach() for name in MODALITIES}
     assert float(contrastive.detach()) == pytest.approx(slow_contrastive(means, present, 0.05), rel=1e-4)
-    assert task.counts(nobody, NOW)["contrastive"] == 6 * 4
+    assert tasks.joint_counts(task, embedded, NOW)["contrastive"] == 6 * 4
 
 
 def test_embeddings_of_parts_of_a_batch_join_to_the_loss_of_the_whole(
@@ -112,11 +123,11 @@ def test_embeddings_of_parts_of_a_batch_join_to_the_loss_of_the_whole(
     task = with_loss(config, contrastive_weight=0.1, norm_target=True)
     whole, model = training_batch(task, data), build(task, data).requires_grad_(False)
     parts = [{name: values[part] for name, values in whole.items()} for part in (slice(3), slice(3, 4))]
-    rows = [task.embed(model, part, NOW) for part in parts]
-    joined = task.joint_losses({name: torch.cat([row[name] for row in rows]) for name in rows[0]}, NOW)
-    for name, part in task.losses(model, whole, NOW).items():
+    rows = [tasks.embed(task, model, part, NOW) for part in parts]
+    joined = tasks.joint_losses(task, tasks.cat(*rows), NOW)
+    for name, part in tasks.losses(task, model, whole, NOW).items():
         assert float(joined[name]) == pytest.approx(float(part), rel=1e-4)
-    apart = sum(float(task.losses(model, part, NOW)["contrastive"]) for part in parts)
+    apart = sum(float(tasks.losses(task, model, part, NOW)["contrastive"]) for part in parts)
     assert abs(apart - float(joined["contrastive"])) > 0.1  # negatives are those of the global batch
 
 
@@ -124,7 +135,7 @@ def test_normalised_targets_follow_their_definition(config: WaterMAE, data: Wate
     task = with_loss(config, norm_target=True)
     batch, model = training_batch(task, data), build(task, data).requires_grad_(False)
     predictions = model(batch)
-    for name, part in task.losses(model, batch, NOW).items():
+    for name, part in tasks.losses(task, model, batch, NOW).items():
         rows = patch_normalised_mse(predictions[name], *evaluation.hidden_values(batch, name))
         expected = sum(
             float(row) for row, here in zip(rows, evaluation.present(batch, name), strict=True) if here
@@ -154,7 +165,7 @@ def test_every_knob_of_the_loss_changes_the_gradient_and_no_evaluation(
     slopes = gradient(task, model, batch), gradient(other, model, batch)
     assert float((slopes[0] - slopes[1]).norm()) > 1e-6 * float(slopes[0].norm())
     window = task.evaluation_batch(data, "val", np.array([0, 3]))
-    measured = task.evaluate(model, window), other.evaluate(model, window)
+    measured = [tasks.tensors(tasks.evaluate(each, model, window)) for each in (task, other)]
     assert all(torch.equal(measured[0][name], measured[1][name]) for name in measured[0])
     assert task.protocol() == other.protocol()
 
@@ -165,10 +176,10 @@ def test_embeddings_of_half_precision_models_are_fp32(
 ) -> None:
     task = with_loss(config, contrastive_weight=0.1, norm_target=True)
     batch, model = training_batch(task, data), build(task, data).requires_grad_(False)
-    exact = task.losses(model, batch, NOW)
-    rows = task.embed(model.to(dtype), batch, NOW)
-    assert {values.dtype for values in rows.values()} == {torch.float32}
-    for name, part in task.joint_losses(rows, NOW).items():
+    exact = tasks.losses(task, model, batch, NOW)
+    rows = tasks.embed(task, model.to(dtype), batch, NOW)
+    assert {values.dtype for values in rows.embeddings.values()} == {torch.float32}
+    for name, part in tasks.joint_losses(task, rows, NOW).items():
         assert float(part) == pytest.approx(float(exact[name]), rel=0.05)
 
 

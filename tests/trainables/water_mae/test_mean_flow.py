@@ -3,12 +3,15 @@
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from trainables.water_mae import evaluation, forecast, metrics
+from tests import tasks
+from tests.trainables.water_mae.conftest import catchment_sums
+from trainables.water_mae import forecast, metrics
 from trainables.water_mae.baselines import Climatology, Persistence
 from trainables.water_mae.config import ForecastKnobs, WaterMAE
 from trainables.water_mae.data import WaterData
@@ -39,28 +42,33 @@ def lognormal(make_data: Callable[..., WaterData]) -> WaterData:
     )
 
 
-def everything(task: WaterMAETask, data: WaterData) -> dict[str, torch.Tensor]:
+def moments(sums: dict[str, Any], name: str) -> dict[str, torch.Tensor]:
+    """Those of each catchment over all years."""
+    return metrics.named(sums[f"Efficiency.{name}"].by(0).values, metrics.MOMENTS)
+
+
+def everything(task: WaterMAETask, data: WaterData) -> dict[str, Any]:
     batch = task.evaluation_batch(data, "val", np.arange(data.num_samples("val")))
-    return dict(task.evaluate(MeanLog(data), batch))
+    return dict(tasks.evaluate(task, MeanLog(data), batch))
 
 
 def test_the_mean_of_a_lognormal_has_nse_zero_and_no_bias(config: WaterMAE, lognormal: WaterData) -> None:
     task = WaterMAETask(config)
     sums = everything(task, lognormal)
-    factor = metrics.mean_factor(evaluation.named(sums, "flow_train"))
+    factor = metrics.mean_factor(moments(sums, "training"))
     assert float(factor.mean()) == pytest.approx(math.exp(SIGMA**2 / 2), rel=0.1)
-    found = task.summarize(sums)
+    found = tasks.summarize(task, sums)
     assert found["nse_river_flow"] == pytest.approx(0, abs=0.03)
     # No correlation, no variability, no bias: Knoben et al. (2019), doi:10.5194/hess-23-4323-2019, Eq. 4.
     assert found["kge_river_flow"] == pytest.approx(1 - math.sqrt(2), abs=0.03)
-    plain = evaluation.named(sums, "flow")
+    plain = moments(sums, "flow")
     assert metrics.median(metrics.nse(plain)) < -0.05
     assert metrics.median(metrics.kge(plain)) < 1 - math.sqrt(2) - 0.05
 
 
 def test_forecasts_are_means_too(config: WaterMAE, lognormal: WaterData) -> None:
     task = WaterMAETask(config.model_copy(update={"forecast": ForecastKnobs(share=0.5)}))
-    found = task.summarize(everything(task, lognormal))
+    found = tasks.summarize(task, everything(task, lognormal))
     for days in forecast.LEAD_DAYS:
         assert found[f"nse_forecast_{days}d"] == pytest.approx(0, abs=0.03)
 
@@ -72,7 +80,7 @@ def test_the_factor_is_the_ratio_of_seen_to_given_water_with_ten_pooled_days() -
     counts[:, 4] = False  # two catchments that were never hidden
     patches = torch.arange(5).expand(1, 7, 5)
     there = torch.tensor(counts)[None]
-    sums = metrics.catchment_sums(torch.tensor(given)[None], torch.tensor(seen)[None], there, patches, 5)
+    sums = catchment_sums(torch.tensor(given)[None], torch.tensor(seen)[None], there, patches, 5)
     factor = metrics.mean_factor(sums)
     pooled = seen[counts].sum() / given[counts].sum()
     for patch, member in np.ndindex(5, 2):
@@ -82,7 +90,7 @@ def test_the_factor_is_the_ratio_of_seen_to_given_water_with_ten_pooled_days() -
         expected = (count * own + 10 * pooled) / (count + 10)
         assert float(factor[patch, member]) == pytest.approx(expected)
     both = metrics.scaled(sums, factor)
-    again = metrics.catchment_sums(
+    again = catchment_sums(
         (torch.tensor(given) * factor)[None], torch.tensor(seen)[None], torch.tensor(counts)[None], patches, 5
     )
     assert all(torch.allclose(both[name], again[name]) for name in again)
@@ -105,8 +113,7 @@ def test_the_factor_knows_the_training_split_alone(config: WaterMAE, lognormal: 
     late = np.arange(len(lognormal.vectors))[:, None, None, None] >= 700
     other = replace(lognormal, vectors=np.where(late, np.float32(2), lognormal.vectors))
     first, second = (
-        metrics.mean_factor(evaluation.named(everything(task, each), "flow_train"))
-        for each in (lognormal, other)
+        metrics.mean_factor(moments(everything(task, each), "training")) for each in (lognormal, other)
     )
     assert torch.equal(first, second)
 
@@ -114,16 +121,18 @@ def test_the_factor_knows_the_training_split_alone(config: WaterMAE, lognormal: 
 def test_the_factor_does_not_follow_a_searched_knob(config: WaterMAE, lognormal: WaterData) -> None:
     task = WaterMAETask(config)
     other = replace(lognormal, starts=lognormal.starts | {"train": lognormal.starts["train"][::5]})
-    first, second = (everything(task, each) for each in (lognormal, other))
+    first, second = (tasks.tensors(everything(task, each)) for each in (lognormal, other))
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 def test_batches_and_their_order_change_no_sum(config: WaterMAE, lognormal: WaterData) -> None:
     task, predictor = WaterMAETask(config), Persistence()
     count = lognormal.num_samples("val")
-    whole = task.evaluate(predictor, task.evaluation_batch(lognormal, "val", np.arange(count)))
-    summed: dict[str, torch.Tensor] = {}
-    for part in np.array_split(np.arange(count), 9):
-        for name, value in task.evaluate(predictor, task.evaluation_batch(lognormal, "val", part)).items():
-            summed[name] = summed[name] + value if name in summed else value
-    assert all(torch.allclose(whole[name], summed[name]) for name in whole)
+    batches = [
+        task.evaluation_batch(lognormal, "val", part)
+        for part in (np.arange(count), *np.array_split(np.arange(count), 9)[::-1])
+    ]
+    whole, *parts = (tasks.evaluate(task, predictor, batch) for batch in batches)
+    summed = tasks.tensors(tasks.added(parts))
+    for name, value in tasks.tensors(whole).items():
+        torch.testing.assert_close(summed[name], value)

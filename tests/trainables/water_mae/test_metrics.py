@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from tests.trainables.water_mae.conftest import catchment_sums
 from trainables.water_mae import metrics
 
 
@@ -26,7 +27,7 @@ def slow_kge(seen: np.ndarray, given: np.ndarray) -> float:
 def sums_of(seen: np.ndarray, given: np.ndarray) -> dict[str, Tensor]:
     """Sums of catchments as columns."""
     num_days, num_catchments = seen.shape
-    return metrics.catchment_sums(
+    return catchment_sums(
         torch.tensor(given).double().reshape(1, num_days, num_catchments, 1),
         torch.tensor(seen).double().reshape(1, num_days, num_catchments, 1),
         torch.ones(1, num_days, num_catchments, 1, dtype=torch.bool),
@@ -89,7 +90,7 @@ def test_values_that_do_not_count_change_nothing_and_patches_are_kept_apart() ->
     seen, given = torch.tensor(rng.lognormal(size=(2, 3, 4, 2, 3)))
     counts = torch.tensor(rng.random((3, 4, 2, 3)) < 0.6)
     patches = torch.tensor(rng.permuted(np.tile(np.arange(5), (3, 4, 1)), axis=2)[:, :, :2].copy())
-    found = metrics.catchment_sums(given.masked_fill(~counts, math.nan), seen, counts, patches, 5)
+    found = catchment_sums(given.masked_fill(~counts, math.nan), seen, counts, patches, 5)
     for patch, member in np.ndindex(5, 3):
         here = counts[..., member] & (patches == patch)
         expected = seen[..., member][here] * given[..., member][here]
@@ -109,3 +110,40 @@ def test_river_flow_stays_between_nothing_and_a_deluge() -> None:
     flow = metrics.river_flow(torch.tensor([[-1e9, 1e9, math.nan]]), scale)
     assert flow[0, :2].tolist() == [0.0, metrics.MOST_FLOW]
     assert math.isnan(float(flow[0, 2]))
+
+
+@given(st.integers(1, 4), st.integers(0, 1000))
+def test_skill_is_one_minus_error_over_variance(num_samples: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    target, prediction = torch.tensor(rng.standard_normal((2, num_samples, 3, 2, 4)))
+    counts = torch.tensor(rng.random(target.shape) < 0.8)
+    counts[0, 0, 0, :2] = True
+    terms = metrics.squared_error_terms(prediction, target, counts)
+    sums = metrics.named(terms.sum((0, 1, 2, 3)), metrics.ERRORS)
+    mse = float((prediction - target)[counts].square().mean())
+    assert metrics.mean_squared_error(sums) == pytest.approx(mse)
+    assert metrics.skill(sums) == pytest.approx(1 - mse / float(target[counts].var(correction=0)))
+
+
+def test_nothing_counted_has_no_skill() -> None:
+    values = torch.ones(1, 1, 1, 1)
+    terms = metrics.squared_error_terms(values, values, torch.zeros(1, 1, 1, 1, dtype=torch.bool))
+    sums = metrics.named(terms.sum((0, 1, 2, 3)), metrics.ERRORS)
+    assert math.isnan(metrics.skill(sums)) and math.isnan(metrics.mean_squared_error(sums))
+
+
+def test_sums_are_kept_by_catchment_and_year() -> None:
+    rng = np.random.default_rng(0)
+    seen, given = torch.tensor(rng.lognormal(size=(2, 3, 4, 2, 3)))
+    counts = torch.tensor(rng.random((3, 4, 2, 3)) < 0.6)
+    patches = torch.tensor(rng.permuted(np.tile(np.arange(5), (3, 4, 1)), axis=2)[:, :, :2].copy())
+    years = torch.tensor([[1999, 1999, 2000, 2000], [2000] * 4, [2003] * 4])
+    moments = metrics.flow_moments(given, seen, counts)
+    table = metrics.by_place_and_year(moments, patches, 5, years)
+    assert table.keys.tolist() == sorted([place, year] for place in range(15) for year in (1999, 2000, 2003))
+    for (place, year), values in zip(table.keys.tolist(), table.values, strict=True):
+        patch, member = divmod(place, 3)
+        here = counts[..., member] & (patches == patch) & (years[..., None] == year)
+        expected = (seen[..., member][here] * given[..., member][here]).sum()
+        assert float(values[metrics.MOMENTS.index("product")]) == pytest.approx(float(expected))
+        assert float(values[0]) == int(here.sum())

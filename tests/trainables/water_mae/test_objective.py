@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests import tasks
 from thalweg.errors import ObjectiveError
 from thalweg.search.prepare import prepare
 from thalweg.search.space import load_space
@@ -45,8 +46,8 @@ def leaving_out_evaporation(config: WaterMAE) -> WaterMAE:
 def test_skill_is_the_mean_of_the_modalities_that_a_study_names(config: WaterMAE, data: WaterData) -> None:
     whole, part = WaterMAETask(config), WaterMAETask(leaving_out_evaporation(config))
     batch = whole.evaluation_batch(data, "val", np.arange(data.num_samples("val")))
-    sums = whole.evaluate(Persistence(), batch)
-    before, after = whole.summarize(sums), part.summarize(sums)
+    sums = tasks.evaluate(whole, Persistence(), batch)
+    before, after = tasks.summarize(whole, sums), tasks.summarize(part, sums)
     for ending in ("", *(f"_{evaluation.suffix(ratio)}" for ratio in evaluation.OTHER_RATIOS)):
         kept = [after[f"skill_{name}{ending}"] for name in MODALITIES if name != "evaporation"]
         assert after[f"skill{ending}"] == pytest.approx(float(np.mean(kept)))
@@ -96,6 +97,6 @@ def test_a_modality_that_is_constant_leaves_the_mean_of_the_others(config: Water
     images[:, 0] = 0
     flat = replace(data, images=images)
     batch = task.evaluation_batch(flat, "val", np.arange(flat.num_samples("val")))
-    found = task.summarize(task.evaluate(Persistence(), batch))
+    found = tasks.metrics(task, Persistence(), batch)
     kept = [found[f"skill_{name}"] for name in ("soil_moisture", "temperature", "river_flow")]
     assert found["skill"] == pytest.approx(float(np.mean(kept)))

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from torch import Tensor
 
+from tests import tasks
 from thalweg.contract import Progress
 from trainables.water_mae import loss
 from trainables.water_mae.baselines import Climatology
@@ -36,8 +36,7 @@ def _metrics(task: WaterMAETask, data: WaterData) -> dict[str, float]:
     """Evaluates a predictor that sees nothing."""
     model = Climatology(*map(torch.tensor, data.climatology()))
     batch = task.evaluation_batch(data, "val", np.arange(data.num_samples("val")))
-    sums: dict[str, Tensor] = dict(task.evaluate(model, batch))
-    return task.summarize(sums)
+    return tasks.metrics(task, model, batch)
 
 
 def test_what_was_filled_changes_no_metric_whatever_it_is(task: WaterMAETask, partly: WaterData) -> None:
@@ -51,7 +50,7 @@ def test_what_was_filled_changes_no_metric_whatever_it_is(task: WaterMAETask, pa
         vectors=np.where(partly.vector_observed, partly.vectors, np.float32(3)),
     )
     expected = _metrics(task, partly)
-    assert set(expected) == set(task.measured())
+    assert set(expected) == set(tasks.names(task))
     assert _metrics(task, other) == pytest.approx(expected, nan_ok=True)
     everything = replace(other, image_observed=None, vector_observed=None)
     for name, value in _metrics(task, everything).items():
@@ -85,7 +84,7 @@ def test_a_sample_of_which_nothing_hidden_is_data_does_not_count(task: WaterMAET
     gappy = replace(data, vector_observed=vectors & data.geometry.member_valid)
     indices = np.array([8, 10])  # windows of 3 days that begin on days 16 and 20
     batch = task.training_batch(gappy, indices, indices.astype(np.uint64))
-    counts = task.counts(batch, Progress(samples=0, total_samples=100, stage="train", stage_ratio=0.0))
+    counts = tasks.counts(task, batch, Progress(samples=0, total_samples=100, stage="train", stage_ratio=0.0))
     assert counts["river_flow"] == 1
     assert counts["evaporation"] == counts["temperature"] == 2
 
@@ -103,7 +102,7 @@ def test_a_patch_without_data_shows_nothing_but_its_place(task: WaterMAETask, da
         vectors=np.where(without[1], np.float32(3), data.vectors),
     )
     torch.manual_seed(0)
-    model = task.build(data).eval()
+    model = task.build(task.facts(data)).eval()
     indices = np.arange(8, 12)
     given = [
         model(task.training_batch(each, indices, indices.astype(np.uint64))) for each in (gappy, other, data)
@@ -122,7 +121,7 @@ def test_a_window_that_lacks_a_field_for_long_neither_shows_nor_counts_it(
     gappy = replace(data, image_present=present, image_observed=marks)
     indices = np.array([8, 10])
     batch = task.training_batch(gappy, indices, indices.astype(np.uint64))
-    counts = task.counts(batch, Progress(samples=0, total_samples=100, stage="train", stage_ratio=0.0))
+    counts = tasks.counts(task, batch, Progress(samples=0, total_samples=100, stage="train", stage_ratio=0.0))
     assert counts["temperature"] == 1
     shown = seen(batch, "temperature")
     assert shown is not None

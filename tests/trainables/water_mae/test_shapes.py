@@ -84,7 +84,7 @@ def test_shapes_follow_the_knobs_and_every_weight_learns(
     data = make_data(num_patches=num_patches, num_catchments=num_catchments)
     task = WaterMAETask(config.model_copy(update={"model": model, "masking": masking}))
     batch = task.training_batch(data, np.arange(batch_size), np.arange(batch_size, dtype=np.uint64))
-    network = task.build(data)
+    network = task.build(task.facts(data))
     assert isinstance(network, MaskedAutoencoder)
     predictions = network(batch)
     for name in MODALITIES:
@@ -108,7 +108,7 @@ def test_a_single_visible_or_hidden_patch_is_enough(
     batch = task.training_batch(data, np.array([0]), np.array([3], np.uint64))
     few = batch["image_keep" if share > 0.5 else "image_masked"]
     assert few.shape[-1] == 1
-    network = task.build(data)
+    network = task.build(task.facts(data))
     torch.autograd.backward([value.square().mean() for value in network(batch).values()])
     gradients = [parameter.grad for parameter in network.parameters()]
     assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients)

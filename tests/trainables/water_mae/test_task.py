@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from thalweg.contract import Progress
+from tests import tasks
+from thalweg.contract import Progress, metrics_of
 from thalweg.hashing import splitmix64
-from trainables.water_mae import evaluation
+from trainables.water_mae import evaluation, metrics
 from trainables.water_mae.config import (
     MODALITIES,
     PRESETS,
@@ -56,18 +57,17 @@ def slow_hidden(batch: Batch, name: str) -> tuple[Tensor, Tensor]:
 
 def build(task: WaterMAETask, data: WaterData) -> nn.Module:
     torch.manual_seed(0)
-    return task.build(data)
+    return task.build(task.facts(data))
 
 
 def evaluate(task: WaterMAETask, model: nn.Module, data: WaterData, size: int) -> dict[str, float]:
     indices = np.arange(data.num_samples("val"))
-    sums: dict[str, Tensor] = {}
-    for start in range(0, len(indices), size):
-        batch = task.evaluation_batch(data, "val", indices[start : start + size])
-        for name, value in task.evaluate(model, batch).items():
-            assert value.dtype == torch.float64
-            sums[name] = sums.get(name, torch.zeros(())) + value
-    return task.summarize(sums)
+    states = [
+        tasks.evaluate(task, model, task.evaluation_batch(data, "val", indices[start : start + size]))
+        for start in range(0, len(indices), size)
+    ]
+    assert {table.values.dtype for state in states for table in state.values()} == {torch.float64}
+    return tasks.summarize(task, tasks.added(states))
 
 
 def test_evaluation_does_not_depend_on_batch_or_order(config: WaterMAE, data: WaterData) -> None:
@@ -113,7 +113,7 @@ def test_losses_follow_the_slow_definition(config: WaterMAE, data: WaterData) ->
     batch = task.training_batch(data, FIRST_WITHOUT_RIVERS, KEYS)
     model = build(task, data).requires_grad_(False)
     predictions = model(batch)
-    losses = task.losses(model, batch, NOW)
+    losses = tasks.losses(task, model, batch, NOW)
     assert tuple(losses) == MODALITIES
     for name in MODALITIES:
         target, valid = slow_hidden(batch, name)
@@ -130,17 +130,17 @@ def test_losses_follow_the_slow_definition(config: WaterMAE, data: WaterData) ->
 def test_counts_are_the_samples_that_carry_a_modality(config: WaterMAE, data: WaterData) -> None:
     task = WaterMAETask(config)
     batch = task.training_batch(data, FIRST_WITHOUT_RIVERS, KEYS)
-    assert task.counts(batch, NOW) == dict.fromkeys(MODALITIES, 3.0) | {"river_flow": 2.0}
+    assert tasks.counts(task, batch, NOW) == dict.fromkeys(MODALITIES, 3.0) | {"river_flow": 2.0}
 
 
 def test_an_absent_modality_contributes_no_loss_and_no_gradient(config: WaterMAE, data: WaterData) -> None:
     task = WaterMAETask(config)
     batch = task.training_batch(data, FIRST_WITHOUT_RIVERS[:1], KEYS[:1])
     model = build(task, data)
-    loss = task.losses(model, batch, NOW)["river_flow"]
+    loss = tasks.losses(task, model, batch, NOW)["river_flow"]
     torch.autograd.backward(loss)
     assert float(loss.detach()) == 0
-    assert task.counts(batch, NOW)["river_flow"] == 0
+    assert tasks.counts(task, batch, NOW)["river_flow"] == 0
     gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
     assert gradients["river_flow_decoder.head.weight"] is not None
     assert not any(gradient.any() for gradient in gradients.values() if gradient is not None)
@@ -165,9 +165,11 @@ def test_sea_and_padding_do_not_count(config: WaterMAE, data: WaterData) -> None
             return super().forward(filled(batch, 0.0))
 
     loud = filled(task.training_batch(data, FIRST_WITHOUT_RIVERS, KEYS), 50.0)
-    assert all(float(loss) == 0 for loss in task.losses(Quiet(), loud, NOW).values())
-    sums = task.evaluate(Quiet(), filled(task.evaluation_batch(data, "val", np.arange(4)), 50.0))
-    assert all(float(value) == 0 for name, value in sums.items() if name.endswith("/error"))
+    assert all(float(loss) == 0 for loss in tasks.losses(task, Quiet(), loud, NOW).values())
+    sums = tasks.evaluate(task, Quiet(), filled(task.evaluation_batch(data, "val", np.arange(4)), 50.0))
+    tables = [table for name, table in sums.items() if name.startswith(("Skill", "SquaredErrors"))]
+    assert len(tables) == 5 * (2 + len(evaluation.OTHER_RATIOS))
+    assert not any(table.values[:, metrics.ERRORS.index("error")].any() for table in tables)
 
 
 def test_losses_of_parts_of_a_batch_add_up(config: WaterMAE, data: WaterData) -> None:
@@ -175,10 +177,12 @@ def test_losses_of_parts_of_a_batch_add_up(config: WaterMAE, data: WaterData) ->
     model = build(task, data).requires_grad_(False)
     whole = task.training_batch(data, FIRST_WITHOUT_RIVERS, KEYS)
     parts = [{name: values[part] for name, values in whole.items()} for part in (slice(2), slice(2, 3))]
-    for name, loss in task.losses(model, whole, NOW).items():
-        total = sum(float(task.losses(model, part, NOW)[name]) for part in parts)
+    for name, loss in tasks.losses(task, model, whole, NOW).items():
+        total = sum(float(tasks.losses(task, model, part, NOW)[name]) for part in parts)
         assert float(loss) == pytest.approx(total, rel=1e-5)
-        assert task.counts(whole, NOW)[name] == sum(task.counts(part, NOW)[name] for part in parts)
+        assert tasks.counts(task, whole, NOW)[name] == sum(
+            tasks.counts(task, part, NOW)[name] for part in parts
+        )
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -188,8 +192,8 @@ def test_losses_of_half_precision_models_are_fp32(
     task = WaterMAETask(config)
     batch = task.training_batch(data, FIRST_WITHOUT_RIVERS, KEYS)
     model = build(task, data).requires_grad_(False)
-    exact = task.losses(model, batch, NOW)
-    for name, loss in task.losses(model.to(dtype), batch, NOW).items():
+    exact = tasks.losses(task, model, batch, NOW)
+    for name, loss in tasks.losses(task, model.to(dtype), batch, NOW).items():
         assert loss.dtype == torch.float32
         assert float(loss) == pytest.approx(float(exact[name]), rel=0.05)
 
@@ -206,11 +210,13 @@ def test_days_stored_in_half_the_bytes_stay_that_until_patches_are_chosen_and_co
         torch.float16
     }
     model = build(task, half).requires_grad_(False)
-    losses = [task.losses(model, each, NOW) for each in (trained, in_fp32(trained))]
+    losses = [tasks.losses(task, model, each, NOW) for each in (trained, in_fp32(trained))]
     assert losses[0].keys() == losses[1].keys() == set(MODALITIES)
     assert all(losses[0][name] == losses[1][name] for name in MODALITIES)
     for name, predictor in {"model": model, **task.baselines(half)}.items():
-        found, expected = (task.evaluate(predictor, each) for each in (evaluated, in_fp32(evaluated)))
+        found, expected = (
+            tasks.tensors(tasks.evaluate(task, predictor, each)) for each in (evaluated, in_fp32(evaluated))
+        )
         assert found.keys() == expected.keys()
         assert all(torch.equal(found[key], expected[key]) for key in expected), name
 
@@ -323,10 +329,15 @@ def test_a_batch_without_chosen_windows_adds_nothing_at_other_ratios(
             return super().forward(batch)
 
     nobody = batch | {"at_other_ratios": torch.zeros(2, dtype=torch.bool)}
-    sums = task.evaluate(Watched(0.1), nobody)
+    sums = tasks.evaluate(task, Watched(0.1), nobody)
     assert calls == [2, 1, 1, 1, 1]  # the training split last; equally often on each rank, whatever it holds
-    assert all(not value.any() for name, value in sums.items() if name.startswith(("at_", "flow_train/")))
-    assert float(task.evaluate(Watched(0.1), batch)["at_30/precipitation/count"]) > 0
+    elsewhere = [
+        name for name in sums if name.startswith("SkillAtOtherRatios") or name == "Efficiency.training"
+    ]
+    assert len(elsewhere) == 5 * len(evaluation.OTHER_RATIOS) + 1
+    assert not any(sums[name].values.any() for name in elsewhere)
+    counted = tasks.evaluate(task, Watched(0.1), batch)["SkillAtOtherRatios.at_30/precipitation"]
+    assert float(counted.total()[metrics.ERRORS.index("count")]) > 0
 
 
 def test_river_flow_is_measured_in_mm_per_day_by_catchment(config: WaterMAE, data: WaterData) -> None:
@@ -376,7 +387,10 @@ def _pairs_of_flow(
 def test_metrics_are_those_that_are_declared(config: WaterMAE, data: WaterData) -> None:
     task = WaterMAETask(config)
     metrics = evaluate(task, Truth(0.1), data, size=4)
-    assert set(metrics) == set(task.measured()) < {metric.name for metric in task.metrics}
+    ahead = WaterMAETask(config.model_copy(update={"forecast": ForecastKnobs(share=0.5)}))
+    assert set(metrics) == set(tasks.names(task))
+    assert tasks.names(task) == tasks.names(ahead)[4:]
+    assert tasks.names(ahead)[:2] == ("nse_forecast", "nse_forecast_1d")
 
 
 def test_only_the_weighted_loss_changes_with_the_loss_weights(config: WaterMAE, data: WaterData) -> None:
@@ -384,7 +398,7 @@ def test_only_the_weighted_loss_changes_with_the_loss_weights(config: WaterMAE, 
     task, other = WaterMAETask(config), WaterMAETask(config.model_copy(update={"loss_weights": weights}))
     before, after = (evaluate(each, Truth(0.1), data, size=4) for each in (task, other))
     assert {name for name in before if before[name] != after[name]} == {"weighted_loss"}
-    assert {metric.name for metric in task.metrics if not metric.search_invariant} == {"weighted_loss"}
+    assert {metric.name for metric in metrics_of(task) if not metric.search_invariant} == {"weighted_loss"}
     assert after["weighted_loss"] == pytest.approx((3 + 2 + 10 + 1 + 1) * 0.01, rel=1e-5)
 
 
@@ -440,12 +454,12 @@ def test_a_few_steps_lower_every_part(data: WaterData) -> None:
     model = build(task, data)
     batch = task.training_batch(data, FIRST_WITHOUT_RIVERS, KEYS)
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
-    first = {name: float(loss.detach()) for name, loss in task.losses(model, batch, NOW).items()}
+    first = {name: float(loss.detach()) for name, loss in tasks.losses(task, model, batch, NOW).items()}
     for _ in range(40):
         optimizer.zero_grad()
-        torch.autograd.backward(list(task.losses(model, batch, NOW).values()))
+        torch.autograd.backward(list(tasks.losses(task, model, batch, NOW).values()))
         optimizer.step()
-    last = task.losses(model, batch, NOW)
+    last = tasks.losses(task, model, batch, NOW)
     assert all(float(last[name].detach()) < 0.8 * first[name] for name in MODALITIES)
 
 
@@ -462,7 +476,7 @@ def test_the_tiny_preset_beats_climatology_within_80_steps(tiny_root: Path) -> N
         indices = rng.integers(data.num_samples("train"), size=8)
         batch = task.training_batch(data, indices, np.arange(8, dtype=np.uint64) + np.uint64(8 * step))
         optimizer.zero_grad()
-        torch.autograd.backward(list(task.losses(model, batch, NOW).values()))
+        torch.autograd.backward(list(tasks.losses(task, model, batch, NOW).values()))
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
     trained = evaluate(task, model, data, size=32)

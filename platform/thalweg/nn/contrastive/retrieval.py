@@ -4,13 +4,11 @@ A contrastive loss depends on temperature and batch size, so that it cannot comp
 can: it asks for the nearest among a fixed number of samples, which are the same in every trial.
 """
 
-from collections.abc import Mapping
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from thalweg.contract import Batch, Metric
+from thalweg.contract import Batch, Measure, Metric, Outputs, State
 
 Embeddings = Float[Tensor, "sample dim"]
 
@@ -37,7 +35,7 @@ def recall_at_1(first: Embeddings, second: Embeddings, pool: int) -> float:
     return float(torch.stack(shares).mean())
 
 
-class Retrieval:
+class Retrieval(Measure):
     """Recall at 1 between two outputs of a model, as a measure: it keeps the rows of a whole split.
 
     Args:
@@ -57,13 +55,13 @@ class Retrieval:
         self._names = (first, second)
         self._pool = pool
 
-    def add(self, outputs: Mapping[str, Tensor], batch: Batch) -> dict[str, Tensor]:
+    def add(self, outputs: Outputs, batch: Batch) -> State:
         """Returns both embeddings of a batch; nothing if the outputs lack one."""
         if not self.rows <= outputs.keys():
             return {}
         return {name: outputs[name] for name in self._names}
 
-    def summarize(self, state: Mapping[str, Tensor]) -> dict[str, float]:
+    def summarize(self, state: State) -> dict[str, float]:
         """Computes the metric of a split."""
         if not self.rows <= state.keys():
             return {}

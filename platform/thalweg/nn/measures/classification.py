@@ -10,13 +10,13 @@ for all models, and a class that is ignored or missing does not count as 0.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor, nn
 
-from thalweg.contract import Batch, Metric
+from thalweg.contract import Batch, Measure, Metric, Outputs, State
 
 Confusion = Float64[Tensor, "*units label called"]
 PerClass = Float64[Tensor, "*units class_"]
@@ -113,7 +113,7 @@ def classification_metrics(
     return found
 
 
-class Classification:
+class Classification(Measure):
     """A classifier of samples, as a measure.
 
     Args:
@@ -148,11 +148,11 @@ class Classification:
         self._prefix = prefix
         self.metrics = described(classes, prefix) if metrics is None else tuple(metrics)
 
-    def add(self, outputs: Mapping[str, Tensor], batch: Batch) -> dict[str, Tensor]:
+    def add(self, outputs: Outputs, batch: Batch) -> State:
         """Sums confusion and cross-entropy of a batch; nothing if the outputs lack the scores."""
         return {name: values.sum(0) for name, values in self.per_sample(outputs, batch).items()}
 
-    def per_sample(self, outputs: Mapping[str, Tensor], batch: Batch) -> dict[str, Tensor]:
+    def per_sample(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
         """Returns confusion (batch, class, class) and cross-entropy (batch,), which `add` sums over the batch."""
         if self._scores not in outputs:
             return {}
@@ -165,7 +165,7 @@ class Classification:
             f"{self._prefix}cross_entropy": cross_entropies(logits, labels, counted),
         }
 
-    def summarize(self, state: Mapping[str, Tensor]) -> dict[str, float]:
+    def summarize(self, state: State) -> dict[str, float]:
         """Computes the metrics of a split."""
         if f"{self._prefix}confusion" not in state:
             return {}

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from jaxtyping import Float
 from torch import Tensor
 
-from thalweg.contract import Batch, Metric
+from thalweg.contract import Batch, Measure, Metric, Outputs, State
 
 Vectors = Float[Tensor, "batch dim"]
 
@@ -41,7 +41,7 @@ def normalised_error(sums: Mapping[str, Tensor]) -> float:
     return float(sums["error_squares"]) / variance
 
 
-class NormalisedError:
+class NormalisedError(Measure):
     """The normalised error of one output against another, as a measure.
 
     Args:
@@ -60,18 +60,18 @@ class NormalisedError:
         self.metrics = (metric,)
         self._prediction, self._target = prediction, target
 
-    def add(self, outputs: Mapping[str, Tensor], batch: Batch) -> dict[str, Tensor]:
+    def add(self, outputs: Outputs, batch: Batch) -> State:
         """Computes the sums of a batch; nothing if the outputs lack one of both."""
         return {name: values.sum(0) for name, values in self.per_sample(outputs, batch).items()}
 
-    def per_sample(self, outputs: Mapping[str, Tensor], batch: Batch) -> dict[str, Tensor]:
+    def per_sample(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
         """Returns the lines of all samples, which `add` sums over the batch."""
         if not {self._prediction, self._target} <= outputs.keys():
             return {}
         found = normalised_errors(outputs[self._prediction], outputs[self._target])
         return {f"{self.metrics[0].name}/{part}": value for part, value in found.items()}
 
-    def summarize(self, state: Mapping[str, Tensor]) -> dict[str, float]:
+    def summarize(self, state: State) -> dict[str, float]:
         """Computes the error of a split."""
         beginning = f"{self.metrics[0].name}/"
         sums = {

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
-from thalweg.contract import Batch, Metric, Mode
+from thalweg.contract import Batch, Measure, Metric, Mode, Outputs, State
 
 _SUMS = ("count", "total", "square", "error")
 
@@ -54,7 +54,7 @@ def mean_squared_error(sums: Mapping[str, Tensor]) -> float:
     return float(sums["error"]) / float(sums["count"]) if sums["count"] else math.nan
 
 
-class Skill:
+class Skill(Measure):
     """Skill and mean squared error of one output, as a measure: ``skill_NAME`` and ``mse_NAME``.
 
     Args:
@@ -83,11 +83,11 @@ class Skill:
             _metric(f"mse_{name}", "min", squared, f"mean squared error of the {words}"),
         )
 
-    def add(self, outputs: Mapping[str, Tensor], batch: Batch) -> dict[str, Tensor]:
+    def add(self, outputs: Outputs, batch: Batch) -> State:
         """Sums the errors of a batch; nothing if the outputs lack the prediction."""
         return {name: values.sum(0) for name, values in self.per_sample(outputs, batch).items()}
 
-    def per_sample(self, outputs: Mapping[str, Tensor], batch: Batch) -> dict[str, Tensor]:
+    def per_sample(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
         """Returns the sums of each sample (batch,), which `add` sums over the batch."""
         if self._prediction not in outputs:
             return {}
@@ -96,7 +96,7 @@ class Skill:
         found = squared_errors(outputs[self._prediction], target, counts)
         return {f"{self._name}/{part}": value for part, value in found.items()}
 
-    def summarize(self, state: Mapping[str, Tensor]) -> dict[str, float]:
+    def summarize(self, state: State) -> dict[str, float]:
         """Computes both metrics of a split."""
         if f"{self._name}/count" not in state:
             return {}

@@ -34,7 +34,7 @@ class Toy(FamilyConfig):
     fails_at: int = Field(-1, ge=-1)
     """Samples after which the loss raises; -1 never."""
     fails_in: Literal[
-        "", "build", "open", "training_batch", "evaluation_batch", "evaluate", "baselines", "backward"
+        "", "build", "open", "training_batch", "evaluation_batch", "predict", "baselines", "backward"
     ] = ""
     """What of the task raises at once; nothing if empty."""
     stuck: Literal["no", "loss", "last_rank", "data", "evaluation"] = "no"

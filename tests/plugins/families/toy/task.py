@@ -4,21 +4,40 @@ import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from families.toy.config import Toy
+from families.toy.config import LossWeights, Toy
 from thalweg.config import FamilyConfig
-from thalweg.contract import Batch, Indices, Keys, Metric, ParameterGroup, Progress, SplitName, Stage, Task
+from thalweg.contract import (
+    Batch,
+    Indices,
+    Joined,
+    JointLoss,
+    Keys,
+    Loss,
+    Measure,
+    Metric,
+    Outputs,
+    ParameterGroup,
+    Progress,
+    Rows,
+    SplitName,
+    Stage,
+    State,
+    Task,
+)
+from thalweg.per_unit import PerUnit
 
 
 class Waves:
     """Inputs (sample, 4) and two targets; every third sample lacks the second."""
 
     fingerprint = "waves-1"
+    notes = ()
 
     def __init__(self) -> None:
         generator = np.random.default_rng(0)
@@ -71,12 +90,116 @@ class Mean(nn.Module):
         return torch.zeros(len(inputs), 2)
 
 
-class ToyTask(Task[Toy, Waves]):
-    """Two regressions with one body."""
+class Trouble:
+    """What the configuration lets go wrong.
 
-    config_type = Toy
+    Args:
+        config: The configuration.
+    """
+
+    def __init__(self, config: Toy) -> None:
+        self._config = config
+
+    def may_fail(self, where: str) -> None:
+        """Raises if the configuration says so."""
+        if self._config.fails_in == where:
+            raise KeyError(where)
+
+    def hang(self, where: str) -> None:
+        """Sleeps if the configuration says so."""
+        if self._config.stuck == where and self._is_due():
+            time.sleep(3600)
+
+    def _is_due(self) -> bool:
+        """Whether the trouble that happens once is still to come."""
+        if not self._config.once:
+            return True
+        try:
+            Path(self._config.once).touch(exist_ok=False)
+        except FileExistsError:
+            return False
+        return True
+
+    def in_loss(self, progress: Progress) -> None:
+        """Fails, ends its process or hangs as a loss may."""
+        if 0 <= self._config.fails_at <= progress.samples:
+            raise RuntimeError("the toy is broken")
+        if progress.samples < self._config.trouble_at:
+            return
+        if self._config.signal and self._is_due():
+            os.kill(os.getpid(), self._config.signal)
+            time.sleep(3600)
+        self.hang("loss")
+        alone = self._config.stuck == "last_rank"
+        if alone and torch.distributed.get_rank() == torch.distributed.get_world_size() - 1:
+            self.hang("last_rank")
+
+
+class SquaredErrors(Loss):
+    """Squared errors of both targets.
+
+    Args:
+        config: The configuration.
+    """
+
+    def __init__(self, config: Toy) -> None:
+        self._config = config
+        self._trouble = Trouble(config)
+
+    def parts(self, model: nn.Module, batch: Batch, progress: Progress) -> Mapping[str, Tensor]:
+        """Squared errors, summed."""
+        self._trouble.in_loss(progress)
+        outputs = model(batch["inputs"])
+        if self._config.fails_in == "backward":
+            outputs = Torn.apply(outputs)
+        errors = (outputs - batch["targets"]).square()
+        if 0 <= self._config.breaks_at <= progress.samples:
+            errors = errors * float("nan")
+        return {"first": errors[:, 0].sum(), "second": (errors[:, 1] * batch["present"]).sum()}
+
+    def counts(self, batch: Batch, progress: Progress) -> Mapping[str, float]:
+        """Samples that carry each part."""
+        return {"first": float(len(batch["inputs"])), "second": float(batch["present"].sum())}
+
+    def weights(self, progress: Progress) -> Mapping[str, float]:
+        """Weights of the configuration."""
+        return {"first": self._config.loss_weights.first, "second": self._config.loss_weights.second}
+
+
+def hidden(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+    """The hidden layer of a sample and of its mirror image, each (batch, width), in fp32."""
+    assert isinstance(model, Net)
+    inputs = batch["inputs"].to(model.head.weight.dtype)
+    return {"sample": model.body(inputs).float(), "mirrored": model.body(inputs.flip(1)).float()}
+
+
+class Alignment(JointLoss):
+    """Cross-entropy of finding each sample's mirror image among all."""
+
+    def embed(self, model: nn.Module, batch: Batch, progress: Progress) -> Rows:
+        """The hidden layers of both images."""
+        return Rows(embeddings=hidden(model, batch))
+
+    def parts(self, rows: Rows, progress: Progress) -> Joined:
+        """The sum over samples, which all count."""
+        logits = rows.embeddings["sample"] @ rows.embeddings["mirrored"].T
+        loss = nn.functional.cross_entropy(logits, torch.arange(len(logits)), reduction="sum")
+        return Joined(sums={"alignment": loss}, counts={"alignment": float(len(logits))})
+
+    def weights(self, progress: Progress) -> Mapping[str, float]:
+        """One part."""
+        return {"alignment": 1.0}
+
+
+class Errors(Measure):
+    """Mean squared errors, kept apart by the tenth of the split that a sample lies in.
+
+    Args:
+        weights: Weights of the loss.
+    """
+
     rows = frozenset({"errors"})
-    metrics: ClassVar[tuple[Metric, ...]] = (
+    metrics = (
         Metric(name="mse", mode="min", unit="1", search_invariant=True, meaning="Mean squared error."),
         Metric(name="loss", mode="min", unit="1", search_invariant=False, meaning="Weighted loss."),
         Metric(
@@ -92,9 +215,42 @@ class ToyTask(Task[Toy, Waves]):
         Metric(name="steps", mode="min", unit="1", search_invariant=False, meaning="Whether errors rise."),
     )
 
-    def _may_fail(self, where: str) -> None:
-        if self.config.fails_in == where:
-            raise KeyError(where)
+    def __init__(self, weights: LossWeights) -> None:
+        self._weights = weights
+
+    def add(self, outputs: Outputs, batch: Batch) -> State:
+        """Sums of squared errors and their counts."""
+        errors = (outputs["targets"] - batch["targets"]).double().square()
+        present = batch["present"].double()
+        second = torch.stack([errors[:, 1] * present, present], dim=1)
+        return {
+            "first": torch.stack([errors[:, 0].sum(), torch.tensor(len(errors)).double()]),
+            "second": PerUnit.of(batch["tenth"], second),
+            "errors": errors[:, 0],
+        }
+
+    def summarize(self, state: State) -> dict[str, float]:
+        """Mean squared errors, and whether errors rise or fall from one sample to the next, which needs their order."""
+        errors, first, table = state["errors"], state["first"], state["second"]
+        steps = float((errors.diff() * torch.arange(1, len(errors))).mean())
+        means = {"first": float(first[0] / first[1]), "second": float(table.total()[0] / table.total()[1])}
+        return {
+            "mse": (means["first"] + means["second"]) / 2,
+            "mse_first": means["first"],
+            "mse_second": means["second"],
+            "steps": steps,
+            "loss": self._weights.first * means["first"] + self._weights.second * means["second"],
+        }
+
+
+class ToyTask(Task[Toy, Waves]):
+    """Two regressions with one body."""
+
+    config_type = Toy
+
+    def __init__(self, config: Toy) -> None:
+        super().__init__(config)
+        self._trouble = Trouble(config)
 
     def data_key(self) -> str:
         """Everything shares one data set."""
@@ -102,7 +258,7 @@ class ToyTask(Task[Toy, Waves]):
 
     def open(self, root: Path) -> Waves:
         """Makes the data."""
-        self._may_fail("open")
+        self._trouble.may_fail("open")
         return Waves()
 
     def inherit(self, sources: Mapping[str, FamilyConfig]) -> Toy:
@@ -115,127 +271,54 @@ class ToyTask(Task[Toy, Waves]):
             "inputs": torch.from_numpy(data.inputs[rows]),
             "targets": torch.from_numpy(np.concatenate([data.first[rows], data.second[rows]], axis=1)),
             "present": torch.from_numpy((rows % 3 != 0).astype(np.float32)),
+            "tenth": torch.from_numpy(rows // 10),
         }
-
-    def _hang(self, where: str) -> None:
-        if self.config.stuck == where and self._is_due():
-            time.sleep(3600)
-
-    def _is_due(self) -> bool:
-        """Whether the trouble that happens once is still to come."""
-        if not self.config.once:
-            return True
-        try:
-            Path(self.config.once).touch(exist_ok=False)
-        except FileExistsError:
-            return False
-        return True
-
-    def _trouble(self) -> None:
-        if self.config.signal and self._is_due():
-            os.kill(os.getpid(), self.config.signal)
-            time.sleep(3600)
-        self._hang("loss")
-        alone = self.config.stuck == "last_rank"
-        if alone and torch.distributed.get_rank() == torch.distributed.get_world_size() - 1:
-            self._hang("last_rank")
 
     def training_batch(self, data: Waves, indices: Indices, keys: Keys) -> Batch:
         """Adds noise that depends on the key alone."""
-        self._hang("data")
-        self._may_fail("training_batch")
+        self._trouble.hang("data")
+        self._trouble.may_fail("training_batch")
         batch = self._batch(data, indices)
         noise = (keys % np.uint64(1000)).astype(np.float32)[:, None] / 1e4
         return batch | {"inputs": batch["inputs"] + torch.from_numpy(noise)}
 
     def evaluation_batch(self, data: Waves, split: SplitName, indices: Indices) -> Batch:
         """Draws without noise."""
-        self._hang("evaluation")
-        self._may_fail("evaluation_batch")
+        self._trouble.hang("evaluation")
+        self._trouble.may_fail("evaluation_batch")
         start = {"train": 0, "val": 96, "test": 117}[split]
         return self._batch(data, indices + start)
 
-    def build(self, data: Waves | None) -> nn.Module:
+    def build(self, facts: Mapping[str, Any] | None) -> nn.Module:
         """Builds the network."""
-        self._may_fail("build")
+        self._trouble.may_fail("build")
         return Net(self.config.width, self.config.dropout, self.config.batch_norm)
 
     def stages(self) -> tuple[Stage, ...]:
         """One stage, or the head alone in a second one."""
+        fit = SquaredErrors(self.config)
         if self.config.stages == "one":
-            return (Stage(),)
+            return (Stage(loss=fit),)
         if self.config.stages == "joint":
+            body = (ParameterGroup(prefix="body"),)
             return (
-                Stage(name="align", share=0.5, groups=(ParameterGroup(prefix="body"),), joint=True),
-                Stage(name="fit", share=0.5),
+                Stage(name="align", share=0.5, groups=body, loss=Alignment()),
+                Stage(name="fit", share=0.5, loss=fit),
             )
+        head = (ParameterGroup(prefix="head", lr_scale=0.5),)
         return (
-            Stage(name="all", share=0.5),
-            Stage(name="head", share=0.5, groups=(ParameterGroup(prefix="head", lr_scale=0.5),)),
+            Stage(name="all", share=0.5, loss=fit),
+            Stage(name="head", share=0.5, groups=head, loss=fit),
         )
 
-    def embed(self, model: nn.Module, batch: Batch, progress: Progress) -> Mapping[str, Tensor]:
-        """The hidden layer of a sample and of its mirror image, each (batch, width)."""
-        assert isinstance(model, Net)
-        inputs = batch["inputs"].to(model.head.weight.dtype)
-        return {"sample": model.body(inputs).float(), "mirrored": model.body(inputs.flip(1)).float()}
+    def measures(self) -> tuple[Measure, ...]:
+        """Squared errors."""
+        return (Errors(self.config.loss_weights),)
 
-    def joint_losses(self, embeddings: Mapping[str, Tensor], progress: Progress) -> Mapping[str, Tensor]:
-        """Cross-entropy of finding each sample's mirror image among all."""
-        logits = embeddings["sample"] @ embeddings["mirrored"].T
-        return {"alignment": nn.functional.cross_entropy(logits, torch.arange(len(logits)), reduction="sum")}
-
-    def losses(self, model: nn.Module, batch: Batch, progress: Progress) -> Mapping[str, Tensor]:
-        """Squared errors, summed."""
-        if 0 <= self.config.fails_at <= progress.samples:
-            raise RuntimeError("the toy is broken")
-        if progress.samples >= self.config.trouble_at:
-            self._trouble()
-        outputs = model(batch["inputs"])
-        if self.config.fails_in == "backward":
-            outputs = Torn.apply(outputs)
-        errors = (outputs - batch["targets"]).square()
-        if 0 <= self.config.breaks_at <= progress.samples:
-            errors = errors * float("nan")
-        return {"first": errors[:, 0].sum(), "second": (errors[:, 1] * batch["present"]).sum()}
-
-    def counts(self, batch: Batch, progress: Progress) -> Mapping[str, float]:
-        """Samples that carry each part."""
-        if progress.stage == "align":
-            return {"alignment": float(len(batch["inputs"]))}
-        return {"first": float(len(batch["inputs"])), "second": float(batch["present"].sum())}
-
-    def weights(self, progress: Progress) -> Mapping[str, float]:
-        """Weights of the configuration."""
-        if progress.stage == "align":
-            return {"alignment": 1.0}
-        return {"first": self.config.loss_weights.first, "second": self.config.loss_weights.second}
-
-    def evaluate(self, model: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
-        """Sums of squared errors and their counts."""
-        self._may_fail("evaluate")
-        errors = (model(batch["inputs"]) - batch["targets"]).double().square()
-        present = batch["present"].double()
-        return {
-            "first": torch.stack([errors[:, 0].sum(), torch.tensor(len(errors)).double()]),
-            "second": torch.stack([(errors[:, 1] * present).sum(), present.sum()]),
-            "errors": errors[:, 0],
-        }
-
-    def summarize(self, sums: Mapping[str, Tensor]) -> dict[str, float]:
-        """Mean squared errors, and whether errors rise or fall from one sample to the next, which needs their order."""
-        errors = sums["errors"]
-        steps = float((errors.detach().diff() * torch.arange(1, len(errors))).mean())
-        totals = {name: sums[name] for name in ("first", "second")}
-        means = {name: float((total / count).detach()) for name, (total, count) in totals.items()}
-        weights = self.config.loss_weights
-        return {
-            "mse": (means["first"] + means["second"]) / 2,
-            "mse_first": means["first"],
-            "mse_second": means["second"],
-            "steps": steps,
-            "loss": weights.first * means["first"] + weights.second * means["second"],
-        }
+    def predict(self, model: nn.Module, batch: Batch) -> Outputs:
+        """Both targets."""
+        self._trouble.may_fail("predict")
+        return {"targets": model(batch["inputs"])}
 
     def protocol(self) -> Mapping[str, Any]:
         """Nothing but the data."""
@@ -243,5 +326,5 @@ class ToyTask(Task[Toy, Waves]):
 
     def baselines(self, data: Waves) -> Mapping[str, nn.Module]:
         """Zero."""
-        self._may_fail("baselines")
+        self._trouble.may_fail("baselines")
         return {"zero": Mean()}

@@ -1,0 +1,77 @@
+"""States of measures over batches and workers."""
+
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from families.toy.config import Toy
+from families.toy.task import ToyTask, Waves
+from thalweg.contract import SplitName, State
+from thalweg.per_unit import PerUnit
+from thalweg.training.evaluation import states_of_split
+from thalweg.training.process_group import World
+
+
+def states(world: World, batch_size: int, split: SplitName = "val") -> State:
+    """The state of the toy's only measure; a worker may have no sample of `test`, which holds 3."""
+    task, data = ToyTask(Toy()), Waves()
+    torch.manual_seed(0)
+    model = task.build(None).eval()
+    (state,) = states_of_split(
+        task,
+        task.measures(),
+        data,
+        lambda batch: task.predict(model, batch),
+        world,
+        split=split,
+        batch_size=batch_size,
+    )
+    return state
+
+
+def same(found: State, expected: State) -> None:
+    """Compares sums, tables and rows."""
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        if isinstance(value, PerUnit):
+            assert torch.equal(found[name].keys, value.keys)
+            torch.testing.assert_close(found[name].values, value.values, rtol=1e-5, atol=1e-6)
+        else:
+            torch.testing.assert_close(found[name], value, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 21])
+def test_batches_change_no_state(batch_size: int, world: World) -> None:
+    state = states(world, batch_size)
+    same(state, states(world, 100))
+    assert state["second"].keys.flatten().tolist() == [9, 10, 11]  # samples 96 to 116
+    assert float(state["second"].values[:, 1].sum()) == sum(number % 3 != 0 for number in range(96, 117))
+    assert len(state["errors"]) == 21
+
+
+WORKERS = """
+import pickle, sys
+from tests.thalweg.training.test_evaluation import states
+from thalweg.training.process_group import join
+world = join()
+found = [states(world, size, split) for size, split in ((4, "val"), (2, "test"))]
+pickle.dump(found, open(f"{sys.argv[1]}-{world.rank}", "wb"))
+"""
+
+
+@pytest.mark.slow
+def test_workers_change_no_state_even_if_one_has_no_sample(world: World, tmp_path: Path) -> None:
+    """Four workers share 21 samples, then 3; their tables hold different units."""
+    (tmp_path / "workers.py").write_text(WORKERS)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "4"]
+    subprocess.run([*launch, str(tmp_path / "workers.py"), str(tmp_path / "found")], check=True, timeout=300)
+    expected: list[Any] = [states(world, 100), states(world, 100, "test")]
+    for rank in range(4):
+        found = pickle.loads((tmp_path / f"found-{rank}").read_bytes())
+        for one, other in zip(found, expected, strict=True):
+            same(one, other)

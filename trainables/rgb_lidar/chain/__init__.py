@@ -1,0 +1,1 @@
+"""A classifier of images learns from scans, in stages."""

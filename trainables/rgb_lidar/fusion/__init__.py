@@ -1,0 +1,1 @@
+"""Image and scan together tell the class, in one stage."""

@@ -1,0 +1,60 @@
+"""The task of fusion: image and scan together tell the class, in one stage."""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from torch import Tensor, nn
+
+from thalweg.config import FamilyConfig
+from thalweg.contract import Batch, Measure, Outputs, Progress, Stage
+from trainables.rgb_lidar import fusion_inheritance
+from trainables.rgb_lidar.baselines import Constant
+from trainables.rgb_lidar.classification import Classification, cross_entropy, guess, log_odds
+from trainables.rgb_lidar.config import RGBLidar
+from trainables.rgb_lidar.data import RGBLidarData
+from trainables.rgb_lidar.fusion_model import FusionClassifier
+from trainables.rgb_lidar.knobs import FusionKnobs
+from trainables.rgb_lidar.scene_task import SceneLoss, SceneTask, side_of
+
+
+class CrossEntropy(SceneLoss):
+    """The cross-entropy of image and scan together."""
+
+    name = "cross_entropy"
+
+    def parts(self, model: nn.Module, batch: Batch, progress: Progress) -> Mapping[str, Tensor]:
+        """Sums the cross-entropy over scenes."""
+        return {self.name: cross_entropy(log_odds(model(batch)), batch["label"]).sum()}
+
+
+class FusionTask(SceneTask):
+    """Trains a classifier of image and scan by its cross-entropy."""
+
+    @property
+    def _knobs(self) -> FusionKnobs:
+        assert isinstance(self.config.model, FusionKnobs)
+        return self.config.model
+
+    def inherit(self, sources: Mapping[str, FamilyConfig]) -> RGBLidar:
+        """Takes the knobs of all that the sources give; see `fusion_inheritance.inherit` for what is refused."""
+        return fusion_inheritance.inherit(self._knobs, self.config, cast(Mapping[str, RGBLidar], sources))
+
+    def build(self, facts: Mapping[str, Any] | None) -> nn.Module:
+        """Builds the classifier for the size of the images, 64 x 64 without data."""
+        return FusionClassifier(self._knobs, self.config.data, side_of(facts))
+
+    def stages(self) -> tuple[Stage, ...]:
+        """Returns one stage, which trains everything."""
+        return (Stage(loss=CrossEntropy()),)
+
+    def measures(self) -> tuple[Measure, ...]:
+        """Returns what is known of one classifier."""
+        return (Classification(),)
+
+    def predict(self, model: nn.Module, batch: Batch) -> Outputs:
+        """Predicts the log-odds of a sphere."""
+        return {"odds": log_odds(model(batch))}
+
+    def baselines(self, data: RGBLidarData) -> Mapping[str, nn.Module]:
+        """Returns the shares of the classes in the training split, as log-odds for every scene."""
+        return {"majority_class": Constant(guess(data.class_shares("train")))}

@@ -1,0 +1,67 @@
+"""What fusion and chain have in common: data, batches, protocol."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from thalweg.contract import Batch, Indices, Keys, Loss, Progress, SplitName, Task
+from trainables.rgb_lidar import retrieval
+from trainables.rgb_lidar.config import CLASSES, RGBLidar
+from trainables.rgb_lidar.data import RGBLidarData, open_data
+from trainables.rgb_lidar.samples import draw
+from trainables.rgb_lidar.splits import BLOCK, SHARES, SPLIT_SEED
+
+_REFERENCE_SIDE = 64
+
+
+class SceneTask(Task[RGBLidar, RGBLidarData]):
+    """Trains a classifier of scenes and evaluates it on all scenes of a split."""
+
+    config_type = RGBLidar
+
+    def data_key(self) -> str:
+        """Names the data set and the share that is trained on."""
+        return f"{self.config.dataset}-{self.config.data.data_fraction!r}"
+
+    def open(self, root: Path) -> RGBLidarData:
+        """Opens the data set; see `open_data` for what is refused."""
+        return open_data(root, self.config.dataset, self.config.data.data_fraction)
+
+    def training_batch(self, data: RGBLidarData, indices: Indices, keys: Keys) -> Batch:
+        """Draws training scenes as they are; nothing about them is random."""
+        return draw(data, "train", indices, self.config.data)
+
+    def evaluation_batch(self, data: RGBLidarData, split: SplitName, indices: Indices) -> Batch:
+        """Draws scenes of a split."""
+        return draw(data, split, indices, self.config.data)
+
+    def facts(self, data: RGBLidarData) -> Mapping[str, Any]:
+        """Returns the size of the images and the names of the classes."""
+        return {"side": data.side, "classes": list(CLASSES)}
+
+    def protocol(self) -> Mapping[str, Any]:
+        """Names the classes, the law of the splits and the pools; what a model sees of a scene is its own affair."""
+        return {
+            "positive": CLASSES[1],
+            "split": {"seed": SPLIT_SEED, "block": BLOCK, "shares": dict(SHARES)},
+            "retrieval": {"pool": retrieval.POOL, "order": "consecutive scenes of the split"},
+        }
+
+
+class SceneLoss(Loss):
+    """A loss with one part, a mean over scenes."""
+
+    name: str
+
+    def counts(self, batch: Batch, progress: Progress) -> Mapping[str, float]:
+        """Counts the scenes."""
+        return {self.name: float(len(batch["label"]))}
+
+    def weights(self, progress: Progress) -> Mapping[str, float]:
+        """Returns 1."""
+        return {self.name: 1.0}
+
+
+def side_of(facts: Mapping[str, Any] | None) -> int:
+    """Returns the height and width of images and scans, 64 without data."""
+    return _REFERENCE_SIDE if facts is None else int(facts["side"])
