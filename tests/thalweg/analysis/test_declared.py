@@ -4,6 +4,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from families.toy.config import Toy
+from families.toy.task import ToyTask
+from thalweg import contract
 from thalweg.analysis.declared import comparable, family_of, metrics_of
 from thalweg.contract import Metric
 from thalweg.search.ledger import Ledger

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from kept import evaluated
 
+from families.toy.config import Toy
+from families.toy.task import ToyTask
 from thalweg import contract, discovery
 from thalweg.search.ledger import Ledger, Proposal
 from thalweg.search.space import load_space
