@@ -127,7 +127,7 @@ def write(folder: Path, logs: Iterable[Mapping[str, Any]]) -> None:
 def write_study(folder: Path, num_trials: int) -> None:
     """Leaves a study with baselines in a folder that both builds can read, as a search would; nothing is trained."""
     from thalweg.analysis.declared import metrics_of
-    from thalweg.search.records import read_study
+    from thalweg.search.store.records import read_study
 
     definition = {
         "space": f"search_spaces.{STUDY}", "family": f"trainables.{FAMILY}", "metric": "skill", "mode": "max",
@@ -198,8 +198,8 @@ def read_long(folder: Path, rounds: int) -> tuple[float, float]:
     """Returns the processor seconds of reading a long journal with and without Optuna."""
     import optuna
 
-    from thalweg.search.records import read, read_study
-    from thalweg.search.storage import open_storage
+    from thalweg.search.store.records import read, read_study
+    from thalweg.search.store.storage import open_storage
 
     theirs: list[float] = []
     ours: list[float] = []

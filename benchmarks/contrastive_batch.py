@@ -81,7 +81,7 @@ class Scene:
     def __init__(self, model: str, folder: Path) -> None:
         import torch
 
-        from thalweg.training.stream import SampleStream
+        from thalweg.training.sampling import SampleStream
         from trainables.rgb_lidar.task import task_for
 
         torch.set_num_threads(1)
@@ -123,7 +123,7 @@ class Scene:
 
 def configuration(model: str) -> Any:
     """Returns contrastive pre-training alone, of the first published embedders or of tiny ones without pools."""
-    from trainables.rgb_lidar.chain_knobs import ChainKnobs
+    from trainables.rgb_lidar.chain.knobs import ChainKnobs
     from trainables.rgb_lidar.config import PRESETS
 
     preset = PRESETS[{"published": "first_chain", "tiny": "tiny_chain"}[model]]
@@ -201,10 +201,10 @@ def thalweg(scene: Scene, count: int, micro: int) -> Iterator[None]:
 
 def joint_step(scene: Scene, count: int, micro: int) -> tuple[Any, Callable[[], Mapping[str, float]]]:
     """Returns the engine of a joint stage, and what accumulates one batch's gradient in it and returns the losses."""
-    from thalweg.training import joint
-    from thalweg.training.engine import TaskModule, start, train_mode
+    from thalweg.training import gradcache
+    from thalweg.training.engine.engine import TaskModule, start, train_mode
     from thalweg.training.process_group import join
-    from thalweg.training.stream import Layout
+    from thalweg.training.sampling import Layout
 
     world, task = join(), scene.task
     layout = Layout.of(count, micro, 1)
@@ -212,7 +212,7 @@ def joint_step(scene: Scene, count: int, micro: int) -> tuple[Any, Callable[[], 
     engine = start(module, task.stages()[0], task.config.optimization, layout)
     train_mode(module.model, task.stages()[0])
     positions = layout.positions(0, 0)
-    batches = joint.MicroBatches(
+    batches = gradcache.MicroBatches(
         count=len(positions),
         draw=lambda number: scene.draw(positions[number].start, len(positions[number])),
         seed=world.seed,
@@ -220,7 +220,7 @@ def joint_step(scene: Scene, count: int, micro: int) -> tuple[Any, Callable[[], 
     )
 
     def backward() -> Mapping[str, float]:
-        sums, counts = joint.backward(engine, scene.loss, world, batches, scene.progress)
+        sums, counts = gradcache.backward(engine, scene.loss, world, batches, scene.progress)
         return {name: float(sums[name]) / float(counts[name]) for name in sums}
 
     return engine, backward

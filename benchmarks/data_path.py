@@ -53,8 +53,8 @@ def make_world(folder: Path, years: int) -> None:
     """Writes a data set of the reference size in the family's layout, and its grids in other containers."""
     import pandas as pd
 
-    from trainables.water_mae import layout
-    from trainables.water_mae.layout import ATTRIBUTES, Period
+    from trainables.water_mae.data import layout
+    from trainables.water_mae.data.layout import ATTRIBUTES, Period
 
     rng = np.random.default_rng(0)
     land = land_mask()
@@ -120,8 +120,8 @@ class Windows:
 
     def __init__(self, arm: str, folder: Path) -> None:
         from trainables.water_mae.config import DataKnobs
-        from trainables.water_mae.data import open_data
-        from trainables.water_mae.patches import kept_patches
+        from trainables.water_mae.data.patches import kept_patches
+        from trainables.water_mae.data.windows import open_data
 
         self._arm = arm
         self._folder = folder
@@ -239,7 +239,7 @@ def time_arm(arm: str, folder: Path, seconds: float) -> dict[str, float]:
 
 def private_memory(arm: str, folder: Path) -> None:
     """Opens an arm, reads every window and prints USS beyond that of the imports in MB; speaks and waits in turns."""
-    import trainables.water_mae.data  # noqa: F401
+    import trainables.water_mae.data.windows  # noqa: F401
 
     process = psutil.Process()
     before = process.memory_full_info().uss

@@ -16,7 +16,7 @@ from torch.nn.functional import relu
 
 from thalweg.nn.transformer import CrossLayer, FilmLayer
 from trainables.water_mae.config import IMAGE_MODALITIES, MODALITIES
-from trainables.water_mae.model import Batch, MaskedAutoencoder, kind_and_index
+from trainables.water_mae.model.autoencoder import Batch, MaskedAutoencoder, kind_and_index
 
 
 def transformer_layer(ours: Any, dropout: float) -> nn.TransformerEncoderLayer:

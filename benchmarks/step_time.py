@@ -76,7 +76,7 @@ def training_batch(config: Any, size: int = 1) -> Any:
     import torch
 
     from thalweg.nn.masking import num_masked, random_masks
-    from trainables.water_mae.data import REFERENCE_GEOMETRY as geometry
+    from trainables.water_mae.data.windows import REFERENCE_GEOMETRY as geometry
 
     generator = torch.Generator().manual_seed(1)
     num_days, key = config.data.sequence_length, np.arange(7, 7 + size).astype(np.uint64)

@@ -87,7 +87,7 @@ class Meter:
 
 def order(number: int, folder: str, evaluations: tuple[int, ...] = EVALUATIONS) -> Any:
     """Returns the trial with this number."""
-    from thalweg.training.orders import TrialOrder
+    from thalweg.training.messages import TrialOrder
 
     return TrialOrder(
         trial=f"trial-{number}",
@@ -119,7 +119,7 @@ def train(number: int, folder: str, world: Any, cache: Any) -> float:
 
 def control(num_trials: int, folder: str) -> Timing:
     """Trains in a loop of one process."""
-    from thalweg.training import engine
+    from thalweg.training.engine import engine
     from thalweg.training.process_group import join
     from thalweg.training.session import DataCache
 
@@ -238,7 +238,7 @@ def thalweg(
 ) -> Timing:
     """Runs a study."""
     from thalweg.events import Event, StudyStarted, TrialEnded, TrialProgress
-    from thalweg.search.prepare import prepare
+    from thalweg.search.preflight import prepare
     from thalweg.search.run import Options, search
     from thalweg.search.space import load_space
 

@@ -114,7 +114,7 @@ def room() -> Callable[[int], AbstractContextManager[None]]:
 @pytest.fixture(scope="module")
 def fp16_everywhere() -> Iterator[None]:
     """Lets processors without arithmetic in fp16 take torch's slower kernels, which round alike."""
-    from thalweg.training.quiet_deepspeed import deepspeed
+    from thalweg.training.engine.quiet_deepspeed import deepspeed
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(deepspeed.accelerator.get_accelerator(), "is_fp16_supported", lambda: True)

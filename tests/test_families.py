@@ -15,10 +15,10 @@ from thalweg.config import FamilyConfig, active, flat, idle_knobs, parse
 from thalweg.contract import JointLoss, Loss, Task, metrics_of
 from thalweg.datasets.making import make_world
 from thalweg.errors import ConfigError
-from thalweg.search.guard import check_objective
+from thalweg.search.objective import check_objective
 from thalweg.search.space import load_space, probe
 from thalweg.testing.suite import CHECKS, Subject
-from thalweg.training.engine import TaskModule, parameter_groups
+from thalweg.training.engine.engine import TaskModule, parameter_groups
 from thalweg.training.evaluation import evaluate_split
 from thalweg.training.process_group import World
 

@@ -13,12 +13,12 @@ import pytest
 import torch
 
 from thalweg import discovery
-from thalweg.training.orders import Report, TrialOrder
+from thalweg.training.messages import Report, TrialOrder
 from thalweg.training.process_group import join
 from thalweg.training.session import DataCache, Session
-from trainables.rgb_lidar import synthetic as scenes
-from trainables.water_mae import synthetic as islands
-from trainables.water_mae.layout import Period
+from trainables.rgb_lidar.worlds import synthetic as scenes
+from trainables.water_mae.data.layout import Period
+from trainables.water_mae.worlds import synthetic as islands
 
 FOLDER = Path(__file__).parent / "golden"
 BATCH = 8

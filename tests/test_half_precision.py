@@ -22,9 +22,9 @@ from thalweg import discovery
 from thalweg.config import FamilyConfig, Precision, nested_leaves
 from thalweg.contract import JointLoss, Loss, SplitName, Task
 from thalweg.datasets.making import make_world
-from thalweg.training import engine, half_precision
-from thalweg.training.half_precision import DTYPES
-from thalweg.training.orders import Report, TrialOrder
+from thalweg.training.engine import engine, half_precision
+from thalweg.training.engine.half_precision import DTYPES
+from thalweg.training.messages import Report, TrialOrder
 from thalweg.training.process_group import World, join
 from thalweg.training.session import DataCache, Session
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from thalweg.search.records import StudyRecord, read_study
+from thalweg.search.store.records import StudyRecord, read_study
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]
 

@@ -11,8 +11,8 @@ import torch
 from typer.testing import CliRunner, Result
 
 from thalweg.cli.app import app
-from thalweg.search.records import read_study
-from trainables.rgb_lidar.synthetic import make, small_recipe
+from thalweg.search.store.records import read_study
+from trainables.rgb_lidar.worlds.synthetic import make, small_recipe
 
 pytestmark = [
     pytest.mark.integration,

@@ -15,9 +15,9 @@ from typing import Any
 import psutil
 import pytest
 
-from thalweg.lanes.gang import Gang
 from thalweg.lanes.lane import Lane, LaneSettings
-from thalweg.training.orders import Refusal, Report, TrialOrder
+from thalweg.lanes.resources import Gang
+from thalweg.training.messages import Refusal, Report, TrialOrder
 
 # Ray warns of its own deprecations while it starts a trainer, which happens in this process here.
 pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore:::ray")]
@@ -79,7 +79,7 @@ def double(ray_address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 _FRESH = """
 import json, sys
-from thalweg.training.orders import TrialOrder
+from thalweg.training.messages import TrialOrder
 from thalweg.training.process_group import join
 from thalweg.training.session import DataCache, Session
 values = json.loads(sys.argv[1])

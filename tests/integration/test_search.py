@@ -23,10 +23,10 @@ from thalweg.events import (
     TrialProgress,
     TrialStarted,
 )
-from thalweg.search.prepare import prepare
-from thalweg.search.records import StudyRecord
+from thalweg.search.preflight import prepare
 from thalweg.search.run import Options, search
 from thalweg.search.space import Space, load_space
+from thalweg.search.store.records import StudyRecord
 
 pytestmark = [
     pytest.mark.integration,

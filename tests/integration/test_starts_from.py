@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from thalweg.events import BaselineEvaluated, Event, Notice, StudyStarted, TrialStarted
-from thalweg.search.prepare import prepare
-from thalweg.search.records import StudyRecord, TrialRecord
+from thalweg.search.preflight import prepare
 from thalweg.search.run import Options, search
 from thalweg.search.space import Space, load_space
+from thalweg.search.store.records import StudyRecord, TrialRecord
 from thalweg.training import baselines
-from trainables.rgb_lidar.synthetic import make, small_recipe
+from trainables.rgb_lidar.worlds.synthetic import make, small_recipe
 
 pytestmark = [
     pytest.mark.integration,

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from thalweg.study_folder import checkpoint_name, trial_name
-from thalweg.training.orders import Report
-from thalweg.training.state import State
+from thalweg.training.checkpoints.state import State
+from thalweg.training.messages import Report
 
 
 def keep(

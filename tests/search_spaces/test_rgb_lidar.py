@@ -15,9 +15,9 @@ from search_spaces.rgb_lidar import projector as rgb_lidar_projector
 from thalweg import discovery
 from thalweg.config import check
 from thalweg.contract import metrics_of
-from thalweg.search.recorded import RecordedTrial
+from thalweg.search.replay import RecordedTrial
 from thalweg.search.space import load_space
-from trainables.rgb_lidar.chain_knobs import ChainKnobs
+from trainables.rgb_lidar.chain.knobs import ChainKnobs
 from trainables.rgb_lidar.config import PRESETS, RGBLidar
 from trainables.rgb_lidar.knobs import FusionKnobs
 from trainables.rgb_lidar.task import task_for

@@ -20,12 +20,12 @@ from optuna.trial import TrialState, create_trial
 from search_spaces._earlier import SAME
 from thalweg import discovery
 from thalweg.errors import StudyError
-from thalweg.search.definition import definition_of, open_study
 from thalweg.search.domains import ChoiceSet, Domain, Record
-from thalweg.search.fingerprint import fingerprint
-from thalweg.search.recorded import AskedTrial, RecordedTrial
-from thalweg.search.records import DEFINITION
+from thalweg.search.replay import AskedTrial, RecordedTrial
 from thalweg.search.space import Space, load_space
+from thalweg.search.store.definition import definition_of, open_study
+from thalweg.search.store.fingerprint import fingerprint
+from thalweg.search.store.records import DEFINITION
 
 GOLDEN = {
     name: (fingerprint_, hashes)

@@ -10,9 +10,9 @@ from kept import evaluated
 from rich.console import Console
 
 from thalweg.events import StudyStarted
-from thalweg.search.ledger import Ledger, Proposal
-from thalweg.search.records import StudyRecord, TrialRecord
 from thalweg.search.space import load_space
+from thalweg.search.store.optuna_study import Ledger, Proposal
+from thalweg.search.store.records import StudyRecord, TrialRecord
 
 
 @pytest.fixture

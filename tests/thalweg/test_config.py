@@ -6,7 +6,7 @@ import pytest
 
 from thalweg.config import Optimization, check
 from thalweg.errors import ConfigError
-from trainables.rgb_lidar.chain_knobs import ChainKnobs
+from trainables.rgb_lidar.chain.knobs import ChainKnobs
 from trainables.rgb_lidar.config import PRESETS as PAIRS
 from trainables.rgb_lidar.knobs import FusionKnobs
 from trainables.water_mae.config import PRESETS, MaskingKnobs

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from thalweg.errors import SpaceError
-from thalweg.search.recorded import RecordedTrial
+from thalweg.search.replay import RecordedTrial
 from thalweg.study import Grid, Study, grid
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from thalweg.config import FamilyConfig, Optimization
-from trainables.rgb_lidar.chain_knobs import (
+from trainables.rgb_lidar.chain.knobs import (
     MAKES,
     STAGES,
     ChainKnobs,

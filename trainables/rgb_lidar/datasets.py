@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from thalweg.dataset_contract import PublicDataset, SyntheticDataset
-from trainables.rgb_lidar import synthetic
+from trainables.rgb_lidar.worlds import synthetic
 
 WORLDS: Mapping[str, SyntheticDataset] = {
     "tiny": SyntheticDataset(

@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 
 from thalweg.dataset_contract import Exploration
-from trainables.rgb_lidar import explore_pictures as pictures
-from trainables.rgb_lidar import explore_tables as tables
 from trainables.rgb_lidar.config import CLASSES
-from trainables.rgb_lidar.data import RGBLidarData, open_data
-from trainables.rgb_lidar.explore_fiftyone import export_fiftyone
-from trainables.rgb_lidar.explore_page import page
+from trainables.rgb_lidar.data.scenes import RGBLidarData, open_data
+from trainables.rgb_lidar.exploring import pictures as pictures
+from trainables.rgb_lidar.exploring import tables as tables
+from trainables.rgb_lidar.exploring.fiftyone import export_fiftyone
+from trainables.rgb_lidar.exploring.page import page
 
 __all__ = ["explore", "export_fiftyone"]
 

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from thalweg.contract import Batch, Indices, Keys, Loss, Progress, SplitName, Task
-from trainables.rgb_lidar import retrieval
 from trainables.rgb_lidar.config import CLASSES, RGBLidar
-from trainables.rgb_lidar.data import RGBLidarData, open_data
-from trainables.rgb_lidar.samples import draw
-from trainables.rgb_lidar.splits import BLOCK, SHARES, SPLIT_SEED
+from trainables.rgb_lidar.data.samples import draw
+from trainables.rgb_lidar.data.scenes import RGBLidarData, open_data
+from trainables.rgb_lidar.data.splits import BLOCK, SHARES, SPLIT_SEED
+from trainables.rgb_lidar.evaluation import retrieval
 
 _REFERENCE_SIDE = 64
 

@@ -11,25 +11,25 @@ from trainables.water_mae.importing.options import GB_HYDROLOGY, MONTHLY
 
 
 def _make_tiny(folder: Path) -> None:
-    from trainables.water_mae.synthetic import make_tiny
+    from trainables.water_mae.worlds.synthetic import make_tiny
 
     make_tiny(folder)
 
 
 def _make_small(folder: Path) -> None:
-    from trainables.water_mae.synthetic import make_small
+    from trainables.water_mae.worlds.synthetic import make_small
 
     make_small(folder)
 
 
 def _read_gb_hydrology(source: Path, target: Path, **options: str) -> str:
-    from trainables.water_mae.gb_hydrology import read
+    from trainables.water_mae.importing.gb_hydrology import read
 
     return read(source, target, **options)
 
 
 def _read_monthly(source: Path, target: Path, **options: str) -> str:
-    from trainables.water_mae.monthly import read
+    from trainables.water_mae.importing.monthly import read
 
     return read(source, target, **options)
 

@@ -24,14 +24,22 @@ from thalweg.contract import Indices, Keys, Measure, Outputs, ParameterGroup, Sp
 from thalweg.data.placement import fits
 from thalweg.hashing import digest, splitmix64
 from thalweg.nn.masking import num_masked, random_masks
-from trainables.water_mae import evaluation, forecast, inference, neighbour_ridge, ridge
-from trainables.water_mae.baselines import all_baselines
+from trainables.water_mae.baselines import neighbour_ridge
+from trainables.water_mae.baselines.simple import all_baselines
 from trainables.water_mae.config import MODALITIES, MaskingKnobs, WaterMAE
-from trainables.water_mae.data import REFERENCE_GEOMETRY, Geometry, WaterData, open_data
-from trainables.water_mae.loss import ContrastiveReconstruction, Reconstruction
-from trainables.water_mae.model import Batch, MaskedAutoencoder
-from trainables.water_mae.reconstruction import Efficiency, Skill, SkillAtOtherRatios, SquaredErrors
-from trainables.water_mae.ridge import Ridge
+from trainables.water_mae.data.windows import REFERENCE_GEOMETRY, Geometry, WaterData, open_data
+from trainables.water_mae.evaluation import protocol
+from trainables.water_mae.evaluation.reconstruction import (
+    Efficiency,
+    Skill,
+    SkillAtOtherRatios,
+    SquaredErrors,
+)
+from trainables.water_mae.forecast import forecast, ridge
+from trainables.water_mae.forecast.ridge import Ridge
+from trainables.water_mae.model import inference
+from trainables.water_mae.model.autoencoder import Batch, MaskedAutoencoder
+from trainables.water_mae.model.loss import ContrastiveReconstruction, Reconstruction
 
 _logger = logging.getLogger(__name__)
 
@@ -74,10 +82,10 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
         """Draws windows with masks that depend on their first day only."""
         keys = _evaluation_keys(data, split, indices)
         batch = self._observed_batch(data, split, indices)
-        for ratio in evaluation.OTHER_RATIOS:
-            masks = _masks(batch, keys, evaluation.masking_at(ratio))
-            batch |= {f"{name}_{evaluation.suffix(ratio)}": mask for name, mask in masks.items()}
-        chosen = evaluation.at_other_ratios(indices, data.num_samples(split))
+        for ratio in protocol.OTHER_RATIOS:
+            masks = _masks(batch, keys, protocol.masking_at(ratio))
+            batch |= {f"{name}_{protocol.suffix(ratio)}": mask for name, mask in masks.items()}
+        chosen = protocol.at_other_ratios(indices, data.num_samples(split))
         flow = MODALITIES.index("river_flow")
         scale = torch.tensor([data.mean[flow], data.std[flow]], dtype=torch.float64)
         return batch | {
@@ -91,12 +99,12 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
         count = data.num_samples(split)
         part = data.with_training_windows(count)
         batch = self._observed_batch(part, "train", indices * part.num_samples("train") // count)
-        return {f"{name}{evaluation.OF_TRAINING}": value for name, value in batch.items()}
+        return {f"{name}{protocol.OF_TRAINING}": value for name, value in batch.items()}
 
     def _observed_batch(self, data: WaterData, split: SplitName, indices: Indices) -> Batch:
         """Draws windows with the masks of the reference ratio and what of them is data."""
         keys = _evaluation_keys(data, split, indices)
-        batch = _batch(data, split, indices, keys, evaluation.MASKING)
+        batch = _batch(data, split, indices, keys, protocol.MASKING)
         if self._forecasts:
             batch |= forecast.targets(data, split, indices)
         observed = {name: torch.from_numpy(array) for name, array in data.observed(split, indices).items()}
@@ -158,7 +166,7 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
 
     def predict(self, model: nn.Module, batch: Batch) -> Outputs:
         """Predicts what is hidden and what follows; a predictor may do one of the two alone."""
-        found = {} if isinstance(model, Ridge) else evaluation.predict(model, batch)
+        found = {} if isinstance(model, Ridge) else protocol.predict(model, batch)
         if self._forecasts and isinstance(model, forecast.Forecaster):
             found |= forecast.predict(model, batch)
         return found
@@ -168,7 +176,7 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
         ahead = {"lead_days": list(forecast.LEAD_DAYS)}
         knobs = self.config.data
         days = knobs.model_dump(exclude={"stride"}) | {"evaluation_stride": knobs.evaluated_every}
-        return {**evaluation.protocol(self.config.evaluation.modalities), **ahead, "data": days}
+        return {**protocol.protocol(self.config.evaluation.modalities), **ahead, "data": days}
 
     def baselines(self, data: WaterData) -> Mapping[str, nn.Module]:
         """Returns the mean seasonal cycle, persistence, the nearest visible patch, interpolation and regressions."""
@@ -178,7 +186,9 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
 
     def draw(self, model: nn.Module, data: WaterData, folder: Path) -> None:
         """Draws maps of each modality and hydrographs."""
-        from trainables.water_mae.pictures import draw_all  # matplotlib, which training does not need
+        from trainables.water_mae.exploring.pictures import (
+            draw_all,  # matplotlib, which training does not need
+        )
 
         draw_all(model, data, lambda indices: self.evaluation_batch(data, "val", indices), folder)
 
@@ -192,7 +202,7 @@ def _reference_geometry() -> Geometry:
 
 
 def _evaluation_keys(data: WaterData, split: SplitName, indices: Indices) -> Keys:
-    keys: Keys = splitmix64(splitmix64(np.uint64(evaluation.MASK_SEED)) ^ data.first_days(split, indices))
+    keys: Keys = splitmix64(splitmix64(np.uint64(protocol.MASK_SEED)) ^ data.first_days(split, indices))
     return keys
 
 

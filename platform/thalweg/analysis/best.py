@@ -9,7 +9,7 @@ from thalweg.analysis.declared import family_of
 from thalweg.analysis.studies import ended
 from thalweg.datasets.catalogue import data_root
 from thalweg.errors import StudyError
-from thalweg.search.records import At, EvaluationRecord, StudyRecord, TrialRecord
+from thalweg.search.store.records import At, EvaluationRecord, StudyRecord, TrialRecord
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +69,7 @@ def export_best(
     Raises:
         ThalwegError: There is no best trial, its checkpoint is gone, or the file cannot be written.
     """
-    from thalweg.training.export import export  # torch and DeepSpeed
+    from thalweg.training.checkpoints.export import export  # torch and DeepSpeed
 
     evaluation = record.evaluation(best_trial(record), at)
     folder = Path(evaluation.checkpoint or "none")

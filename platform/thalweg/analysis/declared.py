@@ -9,7 +9,7 @@ from thalweg.config import FamilyConfig, parse
 from thalweg.contract import Metric
 from thalweg.discovery import Family, load_family
 from thalweg.errors import ConfigError
-from thalweg.search.records import StudyRecord
+from thalweg.search.store.records import StudyRecord
 
 
 def family_of(record: StudyRecord) -> Family:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from thalweg.config import nested_leaves
 from thalweg.errors import StudyError
-from thalweg.search.records import StudyRecord, TrialRecord
+from thalweg.search.store.records import StudyRecord, TrialRecord
 
 COSTS: Mapping[str, str] = {
     "cost/num_parameters": "parameters",

@@ -9,11 +9,11 @@ from thalweg.analysis.best import best_trial
 from thalweg.analysis.comparison import Comparison
 from thalweg.analysis.declared import comparable, family_of, metrics_of
 from thalweg.datasets.catalogue import data_root
-from thalweg.search.records import At, StudyRecord
+from thalweg.search.store.records import At, StudyRecord
 from thalweg.tracking import held_out as tracked
 
 if TYPE_CHECKING:
-    from thalweg.training.held_out import HeldOut
+    from thalweg.training.hold_out import HeldOut
 
 
 def evaluate_best(record: StudyRecord, root: Path | None = None, at: At = "last") -> HeldOut:
@@ -27,7 +27,7 @@ def evaluate_best(record: StudyRecord, root: Path | None = None, at: At = "last"
     Raises:
         ThalwegError: There is no best trial, its checkpoint is gone, or the data have no such split.
     """
-    from thalweg.training.held_out import evaluate  # torch and DeepSpeed
+    from thalweg.training.hold_out import evaluate  # torch and DeepSpeed
 
     folder = record.evaluation(best_trial(record), at).checkpoint
     return evaluate(Path(folder or "none"), data_root(family_of(record), root))

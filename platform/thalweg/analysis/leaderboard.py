@@ -12,7 +12,7 @@ from pathlib import Path
 from thalweg.analysis.comparison import Comparison
 from thalweg.analysis.declared import metrics_of
 from thalweg.contract import Metric
-from thalweg.search.records import StudyRecord, TrialRecord
+from thalweg.search.store.records import StudyRecord, TrialRecord
 from thalweg.study_folder import StudyFolder
 from thalweg.training import baselines
 

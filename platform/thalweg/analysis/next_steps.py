@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thalweg.search.records import StudyRecord
-from thalweg.search.storage import RUNS, output_flag
+from thalweg.search.store.records import StudyRecord
+from thalweg.search.store.storage import RUNS, output_flag
 
 if TYPE_CHECKING:
     from thalweg.search.run import Options

@@ -17,8 +17,8 @@ from thalweg.discovery import Family
 from thalweg.errors import StudyError, TrialError
 from thalweg.files import atomic_folder, writing
 from thalweg.lanes.interruption import signal_of
-from thalweg.search.records import StudyRecord, TrialRecord
-from thalweg.search.storage import output_flag
+from thalweg.search.store.records import StudyRecord, TrialRecord
+from thalweg.search.store.storage import output_flag
 from thalweg.study_folder import StudyFolder
 from thalweg.tracking import pictures as shelf
 from thalweg.tracking.address import check_tracking
@@ -160,7 +160,7 @@ def _target(directory: Path, trial: TrialRecord) -> Path:
 
 def _draw(family: Family, trial: TrialRecord, target: Path, root: Path | None) -> Drawn:
     """Draws one trial; the folder appears under its name only when complete."""
-    from thalweg.training.export import draw  # torch and DeepSpeed
+    from thalweg.training.checkpoints.export import draw  # torch and DeepSpeed
 
     with writing("pictures", target, "free space"), atomic_folder(target, overwrite=True) as draft:
         if not draw(Path(str(trial.checkpoint)), data_root(family, root), draft):

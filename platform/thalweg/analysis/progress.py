@@ -17,7 +17,7 @@ from thalweg.events import (
     TrialProgress,
     TrialStarted,
 )
-from thalweg.search.records import TrialRecord, ranking
+from thalweg.search.store.records import TrialRecord, ranking
 
 
 @dataclass

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Literal
 from thalweg import discovery
 from thalweg.analysis.leaderboard import is_over
 from thalweg.errors import StudyError, ThalwegError
-from thalweg.search.records import StudyRecord, TrialRecord, read_study
-from thalweg.search.storage import is_driven
+from thalweg.search.store.records import StudyRecord, TrialRecord, read_study
+from thalweg.search.store.storage import is_driven
 from thalweg.study_folder import StudyFolder, studies_in
 
 if TYPE_CHECKING:

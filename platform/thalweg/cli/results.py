@@ -39,7 +39,7 @@ def best(
 
     The value of a trial is that of its last evaluation; where an earlier one was better, its weights are kept too.
     The exported file holds weights, configuration and what is needed of the data: `torch.load("best.pt",
-    weights_only=True)`; `thalweg.training.exported.load` builds the model from it. Pictures are those of all complete
+    weights_only=True)`; `thalweg.inference.load` builds the model from it. Pictures are those of all complete
     trials whose checkpoint is kept.
     """
     from thalweg.analysis import held_out, studies

@@ -56,7 +56,7 @@ def search(
     from thalweg.console.live import make_view
     from thalweg.events import Notice
     from thalweg.search import run
-    from thalweg.search.prepare import prepare
+    from thalweg.search.preflight import prepare
     from thalweg.search.space import load_space
     from thalweg.tracking.address import check_tracking, default_uri
     from thalweg.tracking.recorder import MLflowRecorder

@@ -39,9 +39,9 @@ def train(
     `torchrun --nproc-per-node 2 -m thalweg train quickstart`.
     """
     from thalweg.console.train_view import CurveView
-    from thalweg.search.single import choose
-    from thalweg.search.single import train as run
     from thalweg.search.space import load_space
+    from thalweg.search.train_one import choose
+    from thalweg.search.train_one import train as run
 
     console = terminal()
     tell = teller(console)

@@ -19,13 +19,13 @@ from thalweg.analysis.studies import space_name
 from thalweg.config import flat, parse
 from thalweg.console.formatting import clock, counted, score
 from thalweg.console.tables import HEAD, LEGEND, baselines_line, best_cell, marked_cell, plain_table
-from thalweg.search.records import StudyRecord, TrialRecord
+from thalweg.search.store.records import StudyRecord, TrialRecord
 from thalweg.study_folder import StudyFolder
 from thalweg.training import baselines
 from thalweg.training.baselines import Baselines
 
 if TYPE_CHECKING:
-    from thalweg.training.held_out import HeldOut
+    from thalweg.training.hold_out import HeldOut
 
 
 def show_best(record: StudyRecord, folder: Path, console: Console) -> None:

@@ -25,7 +25,7 @@ from thalweg.console.tables import (
     marked_cell,
     plain_table,
 )
-from thalweg.search.records import TrialRecord
+from thalweg.search.store.records import TrialRecord
 
 MAX_TRIALS = 8
 

@@ -10,7 +10,7 @@ from rich.text import Text
 from thalweg.analysis.groups import COSTS, Group, groups, stopped
 from thalweg.console.formatting import cost, counted, score
 from thalweg.console.tables import GAP, plain_table
-from thalweg.search.records import StudyRecord
+from thalweg.search.store.records import StudyRecord
 
 
 def draw(record: StudyRecord, names: Sequence[str], others: Sequence[str], width: int) -> RenderableType:

@@ -17,7 +17,7 @@ from thalweg.console.formatting import clock
 from thalweg.console.frame import Frame
 from thalweg.console.notices import compared, sentences, whereabouts
 from thalweg.events import BaselineEvaluated, Event, Notice, StudyEnded, StudyStarted, TrialProgress
-from thalweg.search.records import TrialRecord
+from thalweg.search.store.records import TrialRecord
 
 REFRESHES_PER_SECOND = 2
 NUM_LINES = 6

@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.text import Text
 
 from thalweg.console.formatting import clock, pairs, score, sparkline
-from thalweg.search.single import Single
+from thalweg.search.train_one import Single
 from thalweg.training import baselines
-from thalweg.training.orders import Report
+from thalweg.training.messages import Report
 
 
 class CurveView:

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from thalweg.data.journal import Journal
+from thalweg.data.preparation import Journal
 from thalweg.errors import OutputError
 from thalweg.files import atomic_file, atomic_folder, discard, locked, move, publish, sync, writing
 from thalweg.hashing import digest

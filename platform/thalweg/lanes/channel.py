@@ -15,8 +15,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from thalweg.lanes.deaths import Evidence
-from thalweg.training.orders import Refusal, Report, TrialOrder
+from thalweg.lanes.causes_of_death import Evidence
+from thalweg.training.messages import Refusal, Report, TrialOrder
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,12 +12,12 @@ from ray import train
 from ray.train.torch import TorchConfig, TorchTrainer
 
 from thalweg.errors import LaneDiedError
-from thalweg.lanes import deaths, private_ray
+from thalweg.lanes import causes_of_death, private_ray
 from thalweg.lanes.channel import Channel, Command, Restarted, Silence
 from thalweg.lanes.entrance import Coroner, enter
-from thalweg.lanes.gang import Gang
+from thalweg.lanes.resources import Gang
 from thalweg.study_folder import StudyFolder
-from thalweg.training.orders import Refusal, Report, TrialOrder
+from thalweg.training.messages import Refusal, Report, TrialOrder
 
 _NO_NEWS = "there was no news of them"
 _LONGER = 10
@@ -148,15 +148,15 @@ class Lane:
 
     def _bury(self, lost: Restarted) -> None:
         before, after = ([ready.evidence for ready in group] for group in (lost.before, lost.after))
-        self.deaths.append(self._ended or deaths.explain(lost.said, before, after))
+        self.deaths.append(self._ended or causes_of_death.explain(lost.said, before, after))
         self._ended = ""
-        self._details = deaths.traceback_of(before) or self._details
+        self._details = causes_of_death.traceback_of(before) or self._details
 
     def _how_often(self) -> str:
         return f" {len(self.deaths)} times" if len(self.deaths) > 1 else ""
 
     def _way_out(self) -> str:
-        if deaths.NO_MEMORY in self.deaths:
+        if causes_of_death.NO_MEMORY in self.deaths:
             return "; lower optimization.micro_batch_size, or run fewer --lanes"
         if any(death.startswith(_NO_NEWS) for death in self.deaths):
             return "; if a batch may take so long, raise max_silence_s of the study"
@@ -192,7 +192,7 @@ class Lane:
         patience = self._settings.start_timeout_s if silence.starting else _LONGER * silence.longest
         if silence.seconds is None or silence.seconds < max(limit, patience):
             return False
-        self._ended = f"{_NO_NEWS} for {deaths.in_words(silence.seconds)}"
+        self._ended = f"{_NO_NEWS} for {causes_of_death.in_words(silence.seconds)}"
         ray.get(self._channel.lose.remote({}))
         for worker in silence.workers:
             ray.kill(worker)

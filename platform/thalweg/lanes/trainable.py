@@ -15,7 +15,7 @@ from ray import tune
 
 from thalweg.lanes.lane import Lane, LaneSettings
 from thalweg.study_folder import trial_name
-from thalweg.training.orders import Refusal, TrialOrder
+from thalweg.training.messages import Refusal, TrialOrder
 
 ANSWER = "answer"
 """Key of a Tune result under which a lane's answer travels whole."""

@@ -27,10 +27,10 @@ from thalweg.errors import (
     TrialError,
 )
 from thalweg.files import is_full_disk
+from thalweg.lanes.causes_of_death import leave_evidence
 from thalweg.lanes.channel import Answer, Command, Ready
-from thalweg.lanes.deaths import leave_evidence
-from thalweg.training import engine
-from thalweg.training.orders import Refusal, Report, TrialOrder
+from thalweg.training.engine import engine
+from thalweg.training.messages import Refusal, Report, TrialOrder
 from thalweg.training.process_group import World, is_group_fault, join
 from thalweg.training.session import DataCache, Session
 

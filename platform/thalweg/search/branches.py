@@ -11,7 +11,7 @@ from typing import Any
 
 from thalweg.errors import SpaceError
 from thalweg.search.domains import Domain
-from thalweg.search.recorded import RecordedTrial
+from thalweg.search.replay import RecordedTrial
 
 _MAX_TRIALS = 512
 

@@ -30,20 +30,20 @@ from thalweg.events import (
     TrialStarted,
 )
 from thalweg.files import writing
+from thalweg.lanes.causes_of_death import in_words
 from thalweg.lanes.cluster import connect
-from thalweg.lanes.deaths import in_words
-from thalweg.lanes.gang import Gang, book
 from thalweg.lanes.interruption import ending_raises, signal_of
-from thalweg.search.director import StudyDirector
-from thalweg.search.ledger import Ledger, Proposal
-from thalweg.search.prepare import Prepared
+from thalweg.lanes.resources import Gang, book
+from thalweg.search.controller import StudyDirector
+from thalweg.search.preflight import Prepared
 from thalweg.search.provenance import provenance
-from thalweg.search.records import StudyRecord, TrialRecord, expendable
-from thalweg.search.sources import Sources, tags
-from thalweg.search.storage import RUNS
+from thalweg.search.store.optuna_study import Ledger, Proposal
+from thalweg.search.store.records import StudyRecord, TrialRecord, expendable
+from thalweg.search.store.storage import RUNS
+from thalweg.search.store.warm_start import Sources, tags
 from thalweg.study_folder import StudyFolder, checkpoints_of
 from thalweg.training import baselines
-from thalweg.training.places import lies_in, relative, remove
+from thalweg.training.checkpoints.places import lies_in, relative, remove
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,10 +8,10 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from thalweg.errors import TrialError
 from thalweg.files import is_full_disk
-from thalweg.lanes.deaths import NO_MEMORY, read
+from thalweg.lanes.causes_of_death import NO_MEMORY, read
 from thalweg.lanes.trainable import ANSWER
-from thalweg.search.director import StudyDirector
-from thalweg.training.orders import Refusal, Report
+from thalweg.search.controller import StudyDirector
+from thalweg.training.messages import Refusal, Report
 
 _MORE_MEMORY = "run fewer --lanes, lower optimization.micro_batch_size, or end what else runs there"
 

@@ -5,7 +5,7 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from thalweg.lanes.trainable import ANSWER
-from thalweg.search.director import StudyDirector
+from thalweg.search.controller import StudyDirector
 
 
 class StudySearcher(Searcher):

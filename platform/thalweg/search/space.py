@@ -17,7 +17,7 @@ from thalweg import discovery
 from thalweg.config import FamilyConfig, check, explain
 from thalweg.errors import ConfigError, SpaceError
 from thalweg.search.branches import check_branches
-from thalweg.search.recorded import AskedTrial, RecordedTrial
+from thalweg.search.replay import AskedTrial, RecordedTrial
 from thalweg.study import Study, Trial
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from thalweg.errors import ConnectionFailed
 from thalweg.tracking.address import SQLITE, resolve_uri, sqlite_path
-from thalweg.tracking.database import is_used, make_whole
-from thalweg.tracking.quiet import be_quiet
+from thalweg.tracking.environment import be_quiet
+from thalweg.tracking.new_database import is_used, make_whole
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from thalweg.tracking.quiet import PATIENCE, QUIET, environment
+from thalweg.tracking.environment import PATIENCE, QUIET, environment
 from thalweg.tracking.spool import Spool
 
 MAX_STARTS = 4
@@ -97,7 +97,7 @@ class Courier:
     def _start(self) -> subprocess.Popen[bytes]:
         if self._process is not None and self._process.stdin is not None:
             self._process.stdin.close()
-        command = [sys.executable, "-P", "-m", "thalweg.tracking.deliver"]
+        command = [sys.executable, "-P", "-m", "thalweg.tracking.delivery"]
         command += [str(self._spool.folder), str(self._spool.session), self._uri]
         with self._spool.names.mlflow_log.open("ab") as log:
             process = subprocess.Popen(

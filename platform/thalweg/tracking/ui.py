@@ -26,8 +26,8 @@ from thalweg.tracking.address import (
     check_tracking,
     resolve_uri,
 )
-from thalweg.tracking.database import is_used
-from thalweg.tracking.quiet import QUIET, environment
+from thalweg.tracking.environment import QUIET, environment
+from thalweg.tracking.new_database import is_used
 
 DEFAULT_PORT = 5000
 SECONDS_TO_START = 180.0
@@ -80,7 +80,7 @@ def _make_database(uri: str) -> None:
     """Makes a new SQLite database in a process that Ctrl-C does not end; the server itself would be killed."""
     if not uri.startswith(SQLITE) or is_used(uri):
         return
-    command = [sys.executable, "-P", "-m", "thalweg.tracking.database", uri]
+    command = [sys.executable, "-P", "-m", "thalweg.tracking.new_database", uri]
     with tempfile.TemporaryFile() as log:
         # not subprocess.run, which kills what it started when Ctrl-C arrives
         quiet, env = subprocess.DEVNULL, environment(QUIET)

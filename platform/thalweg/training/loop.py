@@ -17,14 +17,15 @@ from thalweg.contract import JointLoss, Loss, Task
 from thalweg.data.finite import first_non_finite
 from thalweg.errors import ConfigError, NonFiniteError
 from thalweg.hashing import splitmix64
-from thalweg.training import engine, gradient, joint
+from thalweg.training import accumulation, gradcache
 from thalweg.training.ahead import drawer, ready_to_travel
 from thalweg.training.arriving import Arriving
 from thalweg.training.curve import Curve
-from thalweg.training.joint import MicroBatches
+from thalweg.training.engine import engine
+from thalweg.training.gradcache import MicroBatches
 from thalweg.training.process_group import World
+from thalweg.training.sampling import Layout, SampleStream
 from thalweg.training.schedule import Plan, lr_factor
-from thalweg.training.stream import Layout, SampleStream
 
 if TYPE_CHECKING:
     from thalweg.contract import Batch, Data
@@ -167,13 +168,13 @@ class Loop:
 
     def _backward(
         self, running: Any, loss: Loss, batches: list[Batch]
-    ) -> tuple[gradient.Sums, Mapping[str, float]]:
+    ) -> tuple[accumulation.Sums, Mapping[str, float]]:
         progress = self._plan.progress(self.samples)
-        return gradient.backward(running, loss, self._world, batches, progress)
+        return accumulation.backward(running, loss, self._world, batches, progress)
 
     def _joint_backward(
         self, running: Any, loss: JointLoss
-    ) -> tuple[gradient.Sums, Mapping[str, Tensor | float]]:
+    ) -> tuple[accumulation.Sums, Mapping[str, Tensor | float]]:
         positions = self._layout.positions(self.samples, self._world.rank)
         batches = MicroBatches(
             count=len(positions),
@@ -181,7 +182,7 @@ class Loop:
             seed=self._seed,
             executor=self._prefetch,
         )
-        return joint.backward(running, loss, self._world, batches, self._plan.progress(self.samples))
+        return gradcache.backward(running, loss, self._world, batches, self._plan.progress(self.samples))
 
     def settle(self) -> None:
         """Looks at the last step: nothing is evaluated or saved after a loss that is not finite.

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.distributed import FileStore  # type: ignore[attr-defined]
 
 from thalweg.errors import ThalwegError
-from thalweg.training.quiet_deepspeed import deepspeed
+from thalweg.training.engine.quiet_deepspeed import deepspeed
 
 _TORCH_FAULTS = ("gloo", "nccl", "cuda error", "connection reset", "connection closed")
 

@@ -8,7 +8,7 @@ import pytest
 from thalweg.analysis.best import best_trial, export_best
 from thalweg.console.best_view import export_sentence
 from thalweg.errors import StudyError
-from thalweg.search.records import StudyRecord, TrialRecord
+from thalweg.search.store.records import StudyRecord, TrialRecord
 from thalweg.study_folder import checkpoint_name
 
 Record = Callable[..., StudyRecord]
@@ -30,7 +30,7 @@ def test_the_weights_of_the_asked_evaluation_are_exported(
         asked.append((folder.name, part))
         return {"tensors": 1, "values": 2}
 
-    monkeypatch.setattr("thalweg.training.export.export", export)
+    monkeypatch.setattr("thalweg.training.checkpoints.export.export", export)
     curve = ((400, 0.8), (800, 0.5))
     record = make_record(make_trial(0, 0.5, checkpoint=str(tmp_path / checkpoint_name(800)), curve=curve))
     assert "skill 0.5000 after 800 samples" in export_sentence(export_best(record, tmp_path / "x.pt"))

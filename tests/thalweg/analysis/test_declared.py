@@ -9,9 +9,9 @@ from families.toy.task import ToyTask
 from thalweg import contract
 from thalweg.analysis.declared import comparable, family_of, metrics_of
 from thalweg.contract import Metric
-from thalweg.search.ledger import Ledger
-from thalweg.search.records import StudyRecord, read_study
 from thalweg.search.space import load_space
+from thalweg.search.store.optuna_study import Ledger
+from thalweg.search.store.records import StudyRecord, read_study
 
 RECORDED = Metric(name="depth", mode="max", unit="m", search_invariant=True, meaning="Water above the bed.")
 

@@ -7,7 +7,7 @@ import pytest
 
 from thalweg.analysis import groups
 from thalweg.errors import StudyError
-from thalweg.search.records import StudyRecord, TrialRecord
+from thalweg.search.store.records import StudyRecord, TrialRecord
 
 VALUES = {"add": [0.5, 0.7, 0.9], "concat": [0.6, 0.9, 0.9], "gated": [0.1]}
 

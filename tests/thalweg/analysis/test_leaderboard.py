@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from thalweg.analysis.leaderboard import Leaderboard
-from thalweg.search.records import StudyRecord, TrialRecord
+from thalweg.search.store.records import StudyRecord, TrialRecord
 
 Record = Callable[..., StudyRecord]
 Make = Callable[..., TrialRecord]

@@ -11,9 +11,9 @@ from thalweg.analysis import pictures
 from thalweg.analysis.pictures import draw_best, draw_new
 from thalweg.errors import ConnectionFailed, StudyError
 from thalweg.lanes.interruption import Ended
-from thalweg.search.records import StudyRecord, TrialRecord
+from thalweg.search.store.records import StudyRecord, TrialRecord
 from thalweg.tracking import pictures as shelf
-from thalweg.training import export
+from thalweg.training.checkpoints import export
 
 Record = Callable[..., StudyRecord]
 Make = Callable[..., TrialRecord]

@@ -7,7 +7,7 @@ import pytest
 
 from thalweg.analysis.progress import Standing
 from thalweg.events import BaselineEvaluated, Event, StudyStarted, TrialEnded, TrialProgress, TrialStarted
-from thalweg.search.records import TrialRecord
+from thalweg.search.store.records import TrialRecord
 
 Started = Callable[..., StudyStarted]
 

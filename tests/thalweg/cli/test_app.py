@@ -16,10 +16,10 @@ from typer.testing import CliRunner, Result
 from families.toy.config import Toy
 from thalweg import discovery
 from thalweg.cli.app import app
-from thalweg.search.ledger import Ledger, Proposal
-from thalweg.search.single import Single, choose, train
 from thalweg.search.space import load_space
-from thalweg.training.held_out import evaluate
+from thalweg.search.store.optuna_study import Ledger, Proposal
+from thalweg.search.train_one import Single, choose, train
+from thalweg.training.hold_out import evaluate
 
 BROKEN_SPACES = {
     "raises": ("raise RuntimeError('boom')", "boom"),
@@ -294,7 +294,7 @@ def test_an_error_inside_a_family_is_told_in_one_line(run: Callable[..., Result]
     result = run("train", "spaces.toys", "--samples", "64", "--param", "trouble=bug")
     assert result.exit_code == 2
     told = (
-        r"error: .*got RuntimeError: the toy is broken in families/toy/task\.py:\d+ losses; mend it there\n"
+        r"error: .*got RuntimeError: the toy is broken in families/toy/task\.py:\d+ in_loss; mend it there\n"
     )
     assert re.fullmatch(told, result.stderr), result.stderr
 

@@ -10,8 +10,8 @@ from kept import evaluated
 from families.toy.config import Toy
 from families.toy.task import ToyTask
 from thalweg import contract, discovery
-from thalweg.search.ledger import Ledger, Proposal
 from thalweg.search.space import load_space
+from thalweg.search.store.optuna_study import Ledger, Proposal
 
 HEAVY = ("torch", "ray", "optuna", "mlflow", "pandas", "deepspeed", "sqlalchemy")
 LIGHT = (

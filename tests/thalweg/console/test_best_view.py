@@ -10,7 +10,7 @@ from rich.console import Console
 
 from thalweg.analysis.studies import find
 from thalweg.console.best_view import show_best
-from thalweg.search.records import EvaluationRecord
+from thalweg.search.store.records import EvaluationRecord
 from thalweg.study_folder import checkpoint_name
 
 Page = Callable[..., tuple[Console, StringIO]]

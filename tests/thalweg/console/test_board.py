@@ -9,7 +9,7 @@ from rich.console import Console
 from thalweg.analysis.leaderboard import Leaderboard
 from thalweg.console.board import guide, reasons, show
 from thalweg.contract import Metric
-from thalweg.search.records import StudyRecord, TrialRecord
+from thalweg.search.store.records import StudyRecord, TrialRecord
 
 Page = Callable[..., tuple[Console, StringIO]]
 Record = Callable[..., StudyRecord]

@@ -11,7 +11,7 @@ from thalweg.analysis.groups import groups
 from thalweg.analysis.leaderboard import Leaderboard
 from thalweg.console.board import show
 from thalweg.console.group_table import draw
-from thalweg.search.records import StudyRecord, TrialRecord
+from thalweg.search.store.records import StudyRecord, TrialRecord
 
 
 def test_the_table_shows_mean_spread_and_cost(

@@ -7,8 +7,8 @@ from pathlib import Path
 from rich.console import Console
 
 from thalweg.console import listings
-from thalweg.search.ledger import Ledger
 from thalweg.search.space import load_space
+from thalweg.search.store.optuna_study import Ledger
 
 Page = Callable[..., tuple[Console, StringIO]]
 

@@ -5,7 +5,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from thalweg.lanes.channel import Channel, Command, Ready, Restarted, Silence
-from thalweg.training.orders import Refusal, Report
+from thalweg.training.messages import Refusal, Report
 
 READY = Ready(process=1, node="here", timings={})
 

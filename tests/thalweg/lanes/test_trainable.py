@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from thalweg.lanes.gang import Gang
 from thalweg.lanes.lane import LaneSettings
+from thalweg.lanes.resources import Gang
 from thalweg.lanes.trainable import LaneTrainable
 
 

@@ -9,7 +9,7 @@ import torch
 from thalweg.errors import ConfigError, DataError, NonFiniteError, OutputError
 from thalweg.lanes.channel import Command
 from thalweg.lanes.worker import Crew
-from thalweg.training.orders import Refusal, Report, TrialOrder
+from thalweg.training.messages import Refusal, Report, TrialOrder
 from thalweg.training.process_group import World
 
 ORDER = TrialOrder(

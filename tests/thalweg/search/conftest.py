@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from thalweg.search.ledger import Ledger
 from thalweg.search.space import Space, load_space
+from thalweg.search.store.optuna_study import Ledger
 
 CONFIG = """
     from thalweg.config import FamilyConfig

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from kept import evaluated, keep
 
-from thalweg.search.ledger import Ledger, Proposal
 from thalweg.search.space import Space
-from thalweg.training.state import STATE, State
+from thalweg.search.store.optuna_study import Ledger, Proposal
+from thalweg.training.checkpoints.state import STATE, State
 
 Make = Callable[..., Space]
 Open = Callable[..., Ledger]

@@ -13,11 +13,11 @@ import optuna
 import pytest
 
 from thalweg.errors import ConfigError, SpaceError, ThalwegError
-from thalweg.search.ledger import Ledger, Proposal, Rejection
-from thalweg.search.proposed import ProposedTrial
-from thalweg.search.recorded import AskedTrial, RecordedTrial
+from thalweg.search.replay import AskedTrial, RecordedTrial
 from thalweg.search.space import Space, load_space, probe
-from thalweg.search.storage import open_storage
+from thalweg.search.store.optuna_study import Ledger, Proposal, Rejection
+from thalweg.search.store.proposals import ProposedTrial
+from thalweg.search.store.storage import open_storage
 from thalweg.training import baselines
 
 Write = Callable[[str, str], Path]
@@ -258,7 +258,7 @@ def test_a_study_that_was_being_defined_anew_when_its_process_died_is_opened(
 
     mended = _space(lab, "mended_2", "return Toy(dataset='d')")
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr("thalweg.search.ledger.write_definition", die)
+        patched.setattr("thalweg.search.store.optuna_study.write_definition", die)
         open_ledger(mended)
     ledger = open_ledger(mended)
     assert [trial.interrupted for trial in ledger.trials()] == [True]  # what was queued is no trial

@@ -15,12 +15,12 @@ from kept import evaluated, keep
 from thalweg.errors import StudyError
 from thalweg.events import Event, Notice, StudyEnded, StudyStarted, TrialEnded, TrialKept, TrialProgress
 from thalweg.search import run
-from thalweg.search.director import StudyDirector
-from thalweg.search.ledger import Ledger, Proposal
-from thalweg.search.prepare import Prepared, prepare
-from thalweg.search.records import CHECKPOINT
+from thalweg.search.controller import StudyDirector
+from thalweg.search.preflight import Prepared, prepare
 from thalweg.search.run import Broadcast, Options, search
 from thalweg.search.space import load_space
+from thalweg.search.store.optuna_study import Ledger, Proposal
+from thalweg.search.store.records import CHECKPOINT
 from thalweg.tracking.recorder import MLflowRecorder
 
 

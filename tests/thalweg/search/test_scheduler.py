@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from ray.tune.experiment import Trial
 
-from thalweg.lanes.deaths import MAX_REASON_LENGTH
-from thalweg.search.director import StudyDirector
+from thalweg.lanes.causes_of_death import MAX_REASON_LENGTH
+from thalweg.search.controller import StudyDirector
 from thalweg.search.scheduler import StudyScheduler
 
 

@@ -15,12 +15,12 @@ from ray import tune
 from thalweg.errors import OutputError
 from thalweg.events import Event, Notice, TrialEnded
 from thalweg.lanes.trainable import ANSWER
-from thalweg.search.director import StudyDirector
-from thalweg.search.ledger import Ledger
+from thalweg.search.controller import StudyDirector
 from thalweg.search.scheduler import StudyScheduler
 from thalweg.search.searcher import StudySearcher
 from thalweg.search.space import Space
-from thalweg.training.orders import Refusal
+from thalweg.search.store.optuna_study import Ledger
+from thalweg.training.messages import Refusal
 
 pytestmark = [
     pytest.mark.slow,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from thalweg.events import Event, StudyStarted, TrialEnded, TrialKept, TrialProgress, TrialStarted
-from thalweg.tracking.quiet import QUIET
+from thalweg.tracking.environment import QUIET
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

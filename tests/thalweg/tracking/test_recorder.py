@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from thalweg.events import Event, StudyEnded, TrialStarted
-from thalweg.tracking.quiet import QUIET, environment
+from thalweg.tracking.environment import QUIET, environment
 from thalweg.tracking.recorder import MLflowRecorder
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def deliveries(folder: Path) -> list[int]:
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             words = (process / "cmdline").read_bytes().split(b"\0")
-            if b"thalweg.tracking.deliver" in words and str(folder).encode() in words:
+            if b"thalweg.tracking.delivery" in words and str(folder).encode() in words:
                 found.append(int(process.name))
     return found
 

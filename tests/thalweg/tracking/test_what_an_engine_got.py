@@ -11,20 +11,20 @@ from ray.tune.experiment import Trial
 
 from thalweg.config import parse
 from thalweg.events import Event, StudyEnded, TrialProgress
-from thalweg.lanes.gang import Gang
 from thalweg.lanes.lane import Lane, LaneSettings
+from thalweg.lanes.resources import Gang
 from thalweg.lanes.trainable import LaneTrainable
-from thalweg.search.director import StudyDirector
-from thalweg.search.ledger import Ledger
-from thalweg.search.prepare import prepare
+from thalweg.search.controller import StudyDirector
+from thalweg.search.preflight import prepare
 from thalweg.search.run import describe
 from thalweg.search.scheduler import StudyScheduler
 from thalweg.search.searcher import StudySearcher
 from thalweg.search.space import load_space
+from thalweg.search.store.optuna_study import Ledger
 from thalweg.tracking.runs import StudyRuns
 from thalweg.tracking.spool import Moment, State
-from thalweg.training import deepspeed_json, engine
-from thalweg.training.orders import Report, TrialOrder
+from thalweg.training.engine import deepspeed_config, engine
+from thalweg.training.messages import Report, TrialOrder
 from thalweg.training.process_group import join
 from thalweg.training.session import DataCache, Session
 
@@ -101,7 +101,7 @@ def test_mlflow_holds_the_json_that_the_engine_was_given(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    true = deepspeed_json.deepspeed_config
+    true = deepspeed_config.deepspeed_config
     monkeypatch.setattr(engine, "deepspeed_config", lambda *given: {**true(*given), "steps_per_print": 4321})
     events = searched(tmp_path)
     lines = [Moment(2_000 + number, event).line() for number, event in enumerate(events)]

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from thalweg.training import engine, half_precision
-from thalweg.training.orders import Report, TrialOrder
+from thalweg.training.engine import engine, half_precision
+from thalweg.training.messages import Report, TrialOrder
 from thalweg.training.process_group import World, join
 from thalweg.training.session import DataCache, Session
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from tests.thalweg.training.conftest import Orders
 from tests.thalweg.training.two_workers import Kind, network
-from thalweg.training import engine
+from thalweg.training.engine import engine
 from thalweg.training.process_group import World
 from thalweg.training.session import DataCache, Session
 

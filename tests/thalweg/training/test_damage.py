@@ -16,12 +16,20 @@ from tests.thalweg.training.conftest import Orders, Run
 from thalweg import files
 from thalweg.errors import OutputError, TrialError
 from thalweg.files import cause_of
-from thalweg.training.export import draw, export
-from thalweg.training.held_out import evaluate
-from thalweg.training.orders import Report, TrialOrder
+from thalweg.training.checkpoints.export import draw, export
+from thalweg.training.checkpoints.state import (
+    FROM_BEFORE,
+    STATE,
+    State,
+    complete,
+    damage,
+    incomplete,
+    newest_whole,
+)
+from thalweg.training.hold_out import evaluate
+from thalweg.training.messages import Report, TrialOrder
 from thalweg.training.process_group import World
 from thalweg.training.session import DataCache, Session
-from thalweg.training.state import FROM_BEFORE, STATE, State, complete, damage, incomplete, newest_whole
 
 Damage = Callable[[Path], None]
 WEIGHTS = "weights/mp_rank_00_model_states.pt"

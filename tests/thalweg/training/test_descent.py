@@ -13,12 +13,13 @@ from families.toy.task import Net, ToyTask, Waves
 from tests.thalweg.training.conftest import Orders, Run
 from thalweg.config import Optimization, active, alike, identity, parse
 from thalweg.errors import ConfigError
-from thalweg.training import checkpoint, engine
+from thalweg.training.checkpoints import checkpoint
+from thalweg.training.checkpoints.state import State
+from thalweg.training.engine import engine
 from thalweg.training.process_group import World
+from thalweg.training.sampling import SampleStream
 from thalweg.training.schedule import lr_factor
 from thalweg.training.session import DataCache, Session
-from thalweg.training.state import State
-from thalweg.training.stream import SampleStream
 
 SGD: dict[str, Any] = {"optimizer": "sgd", "lr": 0.1, "momentum": 0.8, "weight_decay": 0.01, "clip_norm": 0.5}
 STEPS = (8, 16, 24, 32)

@@ -91,7 +91,7 @@ import torch
 import torch.distributed as dist
 
 from thalweg.errors import NonFiniteError
-from thalweg.training.orders import TrialOrder
+from thalweg.training.messages import TrialOrder
 from thalweg.training.process_group import World, join
 from thalweg.training.session import DataCache, Session
 

@@ -12,7 +12,7 @@ from families.toy.task import Net, ToyTask
 from tests.thalweg.training.conftest import Orders
 from thalweg.contract import ParameterGroup, Stage
 from thalweg.errors import ConfigError
-from thalweg.training import engine
+from thalweg.training.engine import engine
 from thalweg.training.process_group import World
 from thalweg.training.session import DataCache, Session
 

@@ -18,11 +18,13 @@ from families.toy.task import ToyTask, Waves
 from tests.thalweg.training.conftest import STEP, Orders
 from thalweg.contract import Progress
 from thalweg.errors import FamilyError
-from thalweg.training import checkpoint, half_precision, joint
-from thalweg.training.orders import TrialOrder
+from thalweg.training import gradcache
+from thalweg.training.checkpoints import checkpoint
+from thalweg.training.engine import half_precision
+from thalweg.training.messages import TrialOrder
 from thalweg.training.process_group import World
+from thalweg.training.sampling import SampleStream
 from thalweg.training.session import DataCache, Session
-from thalweg.training.stream import SampleStream
 
 BATCH = 24
 Loss = tuple[dict[str, float], dict[str, float]]
@@ -64,7 +66,7 @@ def at_once(name: str, precision: str = "fp32") -> tuple[Loss, dict[str, Tensor]
 def take_step(order: TrialOrder, world: World) -> tuple[Loss, dict[str, Tensor]]:
     """Loss and weights after the step by a session."""
     told: list[Loss] = []
-    backward = joint.backward
+    backward = gradcache.backward
 
     def listen(*terms: Any) -> Any:
         sums, counts = backward(*terms)
@@ -72,7 +74,7 @@ def take_step(order: TrialOrder, world: World) -> tuple[Loss, dict[str, Tensor]]
         return sums, counts
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(joint, "backward", listen)
+        patch.setattr(gradcache, "backward", listen)
         patch.setattr(toy_task, "Alignment", LOSSES[order.trial.partition("-")[0]])
         session = Session(order, world, DataCache())
         report = session.advance()

@@ -15,8 +15,8 @@ from thalweg.contract import Batch, Measure, Metric, Outputs, State
 from thalweg.errors import FamilyError
 from thalweg.lanes.channel import Command
 from thalweg.lanes.worker import Crew
-from thalweg.training import engine
-from thalweg.training.orders import Refusal, TrialOrder
+from thalweg.training.engine import engine
+from thalweg.training.messages import Refusal, TrialOrder
 from thalweg.training.process_group import World
 from thalweg.training.session import DataCache, Session
 

@@ -41,7 +41,7 @@ class Absent:
 
 
 sys.meta_path.insert(0, Absent())
-from thalweg.training.orders import TrialOrder
+from thalweg.training.messages import TrialOrder
 from thalweg.training.process_group import join
 from thalweg.training.session import DataCache, Session
 

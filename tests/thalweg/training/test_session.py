@@ -19,12 +19,12 @@ from thalweg.config import Optimization
 from thalweg.contract import ParameterGroup, Progress, Stage
 from thalweg.errors import ConfigError, NonFiniteError
 from thalweg.study_folder import BASELINES
-from thalweg.training import checkpoint
+from thalweg.training.checkpoints import checkpoint
+from thalweg.training.checkpoints.state import State, complete
 from thalweg.training.process_group import World
+from thalweg.training.sampling import SampleStream
 from thalweg.training.schedule import lr_factor
 from thalweg.training.session import DataCache, Session
-from thalweg.training.state import State, complete
-from thalweg.training.stream import SampleStream
 
 
 def _by_hand(config: Toy, num_samples: int) -> torch.nn.Module:

@@ -18,8 +18,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from families.toy.task import Net, ToyTask
-from thalweg.training import buffers, engine
-from thalweg.training.orders import TrialOrder
+from thalweg.training.engine import buffers, engine
+from thalweg.training.messages import TrialOrder
 from thalweg.training.process_group import World, join
 from thalweg.training.session import DataCache, Session
 

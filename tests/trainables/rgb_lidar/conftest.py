@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from thalweg.training.process_group import World, join
-from trainables.rgb_lidar.chain_knobs import ChainKnobs, ClassifierKnobs, EmbedderKnobs, ProjectorKnobs
+from trainables.rgb_lidar.chain.knobs import ChainKnobs, ClassifierKnobs, EmbedderKnobs, ProjectorKnobs
 from trainables.rgb_lidar.config import RGBLidar
-from trainables.rgb_lidar.data import RGBLidarData, open_data
+from trainables.rgb_lidar.data.scenes import RGBLidarData, open_data
 from trainables.rgb_lidar.knobs import FusionKnobs
-from trainables.rgb_lidar.synthetic import make, small_recipe
+from trainables.rgb_lidar.worlds.synthetic import make, small_recipe
 
 
 @pytest.fixture(scope="session")

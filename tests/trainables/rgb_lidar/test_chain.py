@@ -13,14 +13,15 @@ from torch import Tensor, nn
 from tests import tasks
 from thalweg.contract import Batch, Progress, Rows
 from thalweg.nn.contrastive.retrieval import recall_at_1
-from thalweg.training.engine import parameter_groups, train_mode
-from trainables.rgb_lidar import projection, retrieval
-from trainables.rgb_lidar.chain_knobs import STAGES, ChainKnobs, SimilarityKnobs
-from trainables.rgb_lidar.chain_model import ChainNetwork
-from trainables.rgb_lidar.classification import LIDAR_METRICS, METRICS, log_odds
+from thalweg.training.engine.engine import parameter_groups, train_mode
+from trainables.rgb_lidar.chain import projection
+from trainables.rgb_lidar.chain.knobs import STAGES, ChainKnobs, SimilarityKnobs
+from trainables.rgb_lidar.chain.model import ChainNetwork
 from trainables.rgb_lidar.config import RGBLidar
-from trainables.rgb_lidar.data import RGBLidarData
-from trainables.rgb_lidar.retrieval import POOL
+from trainables.rgb_lidar.data.scenes import RGBLidarData
+from trainables.rgb_lidar.evaluation import retrieval
+from trainables.rgb_lidar.evaluation.classification import LIDAR_METRICS, METRICS, log_odds
+from trainables.rgb_lidar.evaluation.retrieval import POOL
 from trainables.rgb_lidar.scene_task import SceneTask
 from trainables.rgb_lidar.task import task_for
 

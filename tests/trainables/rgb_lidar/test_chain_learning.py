@@ -6,12 +6,12 @@ from dataclasses import replace
 import pytest
 
 from thalweg.config import check
-from thalweg.training.orders import Report, TrialOrder
+from thalweg.training.messages import Report, TrialOrder
 from thalweg.training.process_group import World
 from thalweg.training.session import DataCache, Session
-from trainables.rgb_lidar.chain_knobs import ShareKnobs
+from trainables.rgb_lidar.chain.knobs import ShareKnobs
 from trainables.rgb_lidar.config import PRESETS, RGBLidar
-from trainables.rgb_lidar.synthetic import Difficulty, make, small_recipe
+from trainables.rgb_lidar.worlds.synthetic import Difficulty, make, small_recipe
 
 SAMPLES = 32_000
 ENDS = (0.4, 0.5, 0.9, 1.0)  # of contrastive pre-training, classifier, projector, fine-tuning

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from tests import tasks
 from thalweg.config import Optimization, check
-from thalweg.training import checkpoint
-from thalweg.training.orders import Report, TrialOrder
+from thalweg.training.checkpoints import checkpoint
+from thalweg.training.messages import Report, TrialOrder
 from thalweg.training.process_group import World
 from thalweg.training.session import DataCache, Session
-from trainables.rgb_lidar.chain_knobs import ChainKnobs, LrScaleKnobs, ShareKnobs
+from trainables.rgb_lidar.chain.knobs import ChainKnobs, LrScaleKnobs, ShareKnobs
 from trainables.rgb_lidar.config import RGBLidar
 from trainables.rgb_lidar.task import task_for
 

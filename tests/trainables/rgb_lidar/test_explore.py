@@ -15,12 +15,12 @@ from PIL import Image
 
 from thalweg.dataset_contract import Exploration
 from trainables.rgb_lidar.config import CLASSES
-from trainables.rgb_lidar.data import RGBLidarData, open_data
+from trainables.rgb_lidar.data.lidar import MAX_RANGE
+from trainables.rgb_lidar.data.scenes import RGBLidarData, open_data
 from trainables.rgb_lidar.explore import explore
-from trainables.rgb_lidar.explore_page import NO_RETURN
-from trainables.rgb_lidar.explore_pictures import draw_clouds, draw_pairs, points_of, relief
-from trainables.rgb_lidar.explore_tables import scene_table, split_law
-from trainables.rgb_lidar.lidar import MAX_RANGE
+from trainables.rgb_lidar.exploring.page import NO_RETURN
+from trainables.rgb_lidar.exploring.pictures import draw_clouds, draw_pairs, points_of, relief
+from trainables.rgb_lidar.exploring.tables import scene_table, split_law
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import torch
 from tests import tasks
 from thalweg.contract import Progress
 from trainables.rgb_lidar.config import RGBLidar
-from trainables.rgb_lidar.data import RGBLidarData
+from trainables.rgb_lidar.data.scenes import RGBLidarData
 from trainables.rgb_lidar.knobs import DataKnobs
 from trainables.rgb_lidar.task import task_for
 

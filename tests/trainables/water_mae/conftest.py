@@ -15,11 +15,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainables.water_mae import metrics
 from trainables.water_mae.config import IMAGE_MODALITIES, DataKnobs, ModelKnobs, WaterMAE
-from trainables.water_mae.data import Geometry, WaterData, open_data
-from trainables.water_mae.layout import Period
-from trainables.water_mae.synthetic import TINY, Island, write_island
+from trainables.water_mae.data.layout import Period
+from trainables.water_mae.data.windows import Geometry, WaterData, open_data
+from trainables.water_mae.evaluation import metrics
+from trainables.water_mae.worlds.synthetic import TINY, Island, write_island
 
 TINY_KNOBS = DataKnobs(vector_patch_size=4)
 KNOBS = DataKnobs(vector_patch_size=4, sequence_length=10, stride=10)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from trainables.water_mae.data import WaterData
+from trainables.water_mae.data.windows import WaterData
 
 _TRAIN = """
 import json
@@ -18,7 +18,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from thalweg.training.orders import TrialOrder
+from thalweg.training.messages import TrialOrder
 from thalweg.training.process_group import join
 from thalweg.training.session import DataCache, Session
 from trainables.water_mae import task as task_module

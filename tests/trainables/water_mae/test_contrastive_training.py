@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from thalweg.training.orders import Report, TrialOrder
+from thalweg.training.messages import Report, TrialOrder
 from thalweg.training.process_group import join
 from thalweg.training.session import DataCache, Session
 from trainables.water_mae.config import MODALITIES, PRESETS, LossKnobs
-from trainables.water_mae.data import WaterData
+from trainables.water_mae.data.windows import WaterData
 
 BATCH_SIZE, NUM_STEPS = 6, 3
 

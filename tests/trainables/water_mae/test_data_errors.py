@@ -12,7 +12,7 @@ import torch
 
 from thalweg.errors import DataError
 from trainables.water_mae.config import DataKnobs
-from trainables.water_mae.data import open_data
+from trainables.water_mae.data.windows import open_data
 
 _KNOBS = DataKnobs(vector_patch_size=4)
 

@@ -13,12 +13,12 @@ from torch.utils._pytree import tree_leaves
 
 from tests import tasks
 from thalweg.contract import JointLoss, Loss, Progress
-from thalweg.training import gradient, joint
-from thalweg.training.engine import TaskModule
+from thalweg.training import accumulation, gradcache
+from thalweg.training.engine.engine import TaskModule
 from thalweg.training.process_group import World
 from trainables.water_mae.config import DataKnobs, LossKnobs, ModelKnobs, WaterMAE
-from trainables.water_mae.data import WaterData
-from trainables.water_mae.model import Batch
+from trainables.water_mae.data.windows import WaterData
+from trainables.water_mae.model.autoencoder import Batch
 from trainables.water_mae.task import WaterMAETask
 
 NOW = Progress(samples=0, total_samples=100, stage="train", stage_ratio=0.0)
@@ -153,15 +153,15 @@ def test_the_gradient_of_a_global_batch_reads_nothing_from_the_device(
 
     if isinstance(loss, JointLoss):
         with ThreadPoolExecutor(1) as executor:
-            micro_batches = joint.MicroBatches(
+            micro_batches = gradcache.MicroBatches(
                 count=num_micro_batches, draw=draw, seed=lambda number: None, executor=executor
             )
-            sums, counts = joint.backward(engine, loss, world, micro_batches, NOW)
+            sums, counts = gradcache.backward(engine, loss, world, micro_batches, NOW)
         assert {count.device.type for count in counts.values() if isinstance(count, Tensor)} == {"meta"}
     else:
         assert isinstance(loss, Loss)
         batches = [draw(number) for number in range(num_micro_batches)]
-        sums, counts = gradient.backward(engine, loss, world, batches, NOW)
+        sums, counts = accumulation.backward(engine, loss, world, batches, NOW)
         assert counts["precipitation"] == 2 * num_micro_batches
     assert {value.device.type for value in sums.values()} == {"meta"}
     assert set(counts) == set(sums)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from trainables.water_mae.config import IMAGE_MODALITIES, DataKnobs
-from trainables.water_mae.data import WaterData, open_data
+from trainables.water_mae.data.windows import WaterData, open_data
 
 _KNOBS = DataKnobs(vector_patch_size=4)
 

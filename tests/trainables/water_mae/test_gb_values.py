@@ -11,11 +11,11 @@ import pytest
 import xarray as xr
 
 from thalweg.errors import DataError
-from trainables.water_mae import gb_hydrology
 from trainables.water_mae.config import DataKnobs
-from trainables.water_mae.data import open_data
-from trainables.water_mae.gb_hydrology import DAILY, GRID, TABLE, read
-from trainables.water_mae.layout import ATTRIBUTES
+from trainables.water_mae.data.layout import ATTRIBUTES
+from trainables.water_mae.data.windows import open_data
+from trainables.water_mae.importing import gb_hydrology
+from trainables.water_mae.importing.gb_hydrology import DAILY, GRID, TABLE, read
 
 PERIODS = {"train": "2001-03-01:2001-04-30", "val": "2001-05-01:2001-06-10"}
 DATES = np.arange("2001-01-01", "2001-07-01", dtype="datetime64[D]")

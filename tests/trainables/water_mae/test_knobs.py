@@ -10,7 +10,7 @@ import torch
 from tests import tasks
 from thalweg.contract import Progress
 from trainables.water_mae.config import MODALITIES, WaterMAE
-from trainables.water_mae.data import WaterData
+from trainables.water_mae.data.windows import WaterData
 from trainables.water_mae.task import WaterMAETask
 
 NOW = Progress(samples=0, total_samples=100, stage="train", stage_ratio=0.0)

@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from thalweg.contract import SplitName
-from trainables.water_mae import ridge
 from trainables.water_mae.config import (
     IMAGE_MODALITIES,
     MODALITIES,
@@ -21,11 +20,12 @@ from trainables.water_mae.config import (
     ModelKnobs,
     WaterMAE,
 )
-from trainables.water_mae.data import WaterData
-from trainables.water_mae.forecast import ForecastingAutoencoder
-from trainables.water_mae.layout import ATTRIBUTES, SENTINEL, write_attributes
-from trainables.water_mae.model import Batch, kind_and_index
-from trainables.water_mae.monthly import read
+from trainables.water_mae.data.layout import ATTRIBUTES, SENTINEL, write_attributes
+from trainables.water_mae.data.windows import WaterData
+from trainables.water_mae.forecast import ridge
+from trainables.water_mae.forecast.forecast import ForecastingAutoencoder
+from trainables.water_mae.importing.monthly import read
+from trainables.water_mae.model.autoencoder import Batch, kind_and_index
 from trainables.water_mae.task import WaterMAETask
 
 SIDE, PATCH, CATCHMENTS, MEMBERS = 12, 4, 40, 8

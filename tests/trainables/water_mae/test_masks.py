@@ -8,7 +8,7 @@ import torch
 
 from thalweg.errors import ConfigError
 from trainables.water_mae.config import PRESETS, MaskingKnobs, WaterMAE
-from trainables.water_mae.data import WaterData
+from trainables.water_mae.data.windows import WaterData
 from trainables.water_mae.task import WaterMAETask
 
 KEYS = np.array([5, 6, 7], np.uint64)

@@ -11,10 +11,11 @@ import torch
 
 from tests import tasks
 from tests.trainables.water_mae.conftest import catchment_sums
-from trainables.water_mae import forecast, metrics
-from trainables.water_mae.baselines import Climatology, Persistence
+from trainables.water_mae.baselines.simple import Climatology, Persistence
 from trainables.water_mae.config import ForecastKnobs, WaterMAE
-from trainables.water_mae.data import WaterData
+from trainables.water_mae.data.windows import WaterData
+from trainables.water_mae.evaluation import metrics
+from trainables.water_mae.forecast import forecast
 from trainables.water_mae.task import WaterMAETask
 
 SIGMA = 1.2

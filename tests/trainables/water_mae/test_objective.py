@@ -9,12 +9,12 @@ import pytest
 
 from tests import tasks
 from thalweg.errors import ObjectiveError
-from thalweg.search.prepare import prepare
+from thalweg.search.preflight import prepare
 from thalweg.search.space import load_space
-from trainables.water_mae import evaluation
-from trainables.water_mae.baselines import Persistence
+from trainables.water_mae.baselines.simple import Persistence
 from trainables.water_mae.config import MODALITIES, EvaluationKnobs, WaterMAE
-from trainables.water_mae.data import WaterData
+from trainables.water_mae.data.windows import WaterData
+from trainables.water_mae.evaluation import protocol
 from trainables.water_mae.task import WaterMAETask
 
 SPACE = """
@@ -48,7 +48,7 @@ def test_skill_is_the_mean_of_the_modalities_that_a_study_names(config: WaterMAE
     batch = whole.evaluation_batch(data, "val", np.arange(data.num_samples("val")))
     sums = tasks.evaluate(whole, Persistence(), batch)
     before, after = tasks.summarize(whole, sums), tasks.summarize(part, sums)
-    for ending in ("", *(f"_{evaluation.suffix(ratio)}" for ratio in evaluation.OTHER_RATIOS)):
+    for ending in ("", *(f"_{protocol.suffix(ratio)}" for ratio in protocol.OTHER_RATIOS)):
         kept = [after[f"skill_{name}{ending}"] for name in MODALITIES if name != "evaporation"]
         assert after[f"skill{ending}"] == pytest.approx(float(np.mean(kept)))
         assert after[f"skill{ending}"] != pytest.approx(before[f"skill{ending}"])

@@ -10,11 +10,11 @@ import torch
 
 from tests import tasks
 from thalweg.contract import Progress
-from trainables.water_mae import loss
-from trainables.water_mae.baselines import Climatology
+from trainables.water_mae.baselines.simple import Climatology
 from trainables.water_mae.config import MODALITIES, ForecastKnobs, WaterMAE
-from trainables.water_mae.data import WaterData
-from trainables.water_mae.model import seen
+from trainables.water_mae.data.windows import WaterData
+from trainables.water_mae.model import loss
+from trainables.water_mae.model.autoencoder import seen
 from trainables.water_mae.task import WaterMAETask
 
 

@@ -15,8 +15,8 @@ from thalweg.contract import SplitName
 from thalweg.data import placement
 from thalweg.training.session import DataCache
 from trainables.water_mae.config import ForecastKnobs, WaterMAE
-from trainables.water_mae.data import WaterData
-from trainables.water_mae.model import Batch
+from trainables.water_mae.data.windows import WaterData
+from trainables.water_mae.model.autoencoder import Batch
 from trainables.water_mae.task import WaterMAETask
 
 CPU = torch.device("cpu")
@@ -95,7 +95,7 @@ def test_a_second_trial_of_a_lane_uploads_nothing(
         uploads.append(array.nbytes)
         return placement.upload(array, device)
 
-    monkeypatch.setattr("trainables.water_mae.data.upload", upload)
+    monkeypatch.setattr("trainables.water_mae.data.windows.upload", upload)
     cache = DataCache()
     first = cache.open(WaterMAETask(config), tmp_path, CPU)
     assert isinstance(first, WaterData) and first.resident is not None

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from trainables.water_mae.config import MODALITIES, MaskingKnobs, ModelKnobs, WaterMAE
-from trainables.water_mae.data import WaterData
-from trainables.water_mae.model import MaskedAutoencoder, kind_and_index
+from trainables.water_mae.data.windows import WaterData
+from trainables.water_mae.model.autoencoder import MaskedAutoencoder, kind_and_index
 from trainables.water_mae.task import WaterMAETask
 
 ANY_DATA = settings(

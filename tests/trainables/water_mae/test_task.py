@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from tests import tasks
 from thalweg.contract import Progress, metrics_of
 from thalweg.hashing import splitmix64
-from trainables.water_mae import evaluation, metrics
 from trainables.water_mae.config import (
     MODALITIES,
     PRESETS,
@@ -23,8 +22,9 @@ from trainables.water_mae.config import (
     ModelKnobs,
     WaterMAE,
 )
-from trainables.water_mae.data import WaterData
-from trainables.water_mae.model import Batch, Predictions, kind_and_index
+from trainables.water_mae.data.windows import WaterData
+from trainables.water_mae.evaluation import metrics, protocol
+from trainables.water_mae.model.autoencoder import Batch, Predictions, kind_and_index
 from trainables.water_mae.task import WaterMAETask
 
 NOW = Progress(samples=0, total_samples=100, stage="train", stage_ratio=0.0)
@@ -168,7 +168,7 @@ def test_sea_and_padding_do_not_count(config: WaterMAE, data: WaterData) -> None
     assert all(float(loss) == 0 for loss in tasks.losses(task, Quiet(), loud, NOW).values())
     sums = tasks.evaluate(task, Quiet(), filled(task.evaluation_batch(data, "val", np.arange(4)), 50.0))
     tables = [table for name, table in sums.items() if name.startswith(("Skill", "SquaredErrors"))]
-    assert len(tables) == 5 * (2 + len(evaluation.OTHER_RATIOS))
+    assert len(tables) == 5 * (2 + len(protocol.OTHER_RATIOS))
     assert not any(table.values[:, metrics.ERRORS.index("error")].any() for table in tables)
 
 
@@ -281,7 +281,7 @@ def test_skill_at_another_ratio_follows_the_slow_definition(
     windows = data.windows("val", np.arange(data.num_samples("val")))
     masking = {"image_mask_ratio": ratio, "vector_mask_ratio": ratio, "mask_mode": "unified"}
     other = WaterMAETask(config.model_copy(update={"masking": MaskingKnobs.model_validate(masking)}))
-    keys = splitmix64(splitmix64(np.uint64(evaluation.MASK_SEED)) ^ windows["window"])
+    keys = splitmix64(splitmix64(np.uint64(protocol.MASK_SEED)) ^ windows["window"])
     moved = replace(data, starts={"train": data.starts["val"]})
     batch = other.training_batch(moved, np.arange(data.num_samples("val")), keys)
     ending = f"at_{100 * ratio:.0f}"
@@ -309,11 +309,11 @@ def test_masks_of_the_ratios_are_nested(config: WaterMAE, make_data: Callable[..
 
 @pytest.mark.parametrize(("num_windows", "chosen"), [(3, 3), (31, 31), (54, 18), (90, 23), (898, 225)])
 def test_other_ratios_are_evaluated_on_windows_of_all_seasons(num_windows: int, chosen: int) -> None:
-    flags = evaluation.at_other_ratios(np.arange(num_windows), num_windows)
+    flags = protocol.at_other_ratios(np.arange(num_windows), num_windows)
     assert flags.sum() == chosen
     assert np.ptp(np.diff(np.flatnonzero(flags))) == 0
     part = np.array([4, num_windows - 1])[: num_windows // 2]
-    assert np.array_equal(evaluation.at_other_ratios(part, num_windows), flags[part % num_windows])
+    assert np.array_equal(protocol.at_other_ratios(part, num_windows), flags[part % num_windows])
 
 
 def test_a_batch_without_chosen_windows_adds_nothing_at_other_ratios(
@@ -334,7 +334,7 @@ def test_a_batch_without_chosen_windows_adds_nothing_at_other_ratios(
     elsewhere = [
         name for name in sums if name.startswith("SkillAtOtherRatios") or name == "Efficiency.training"
     ]
-    assert len(elsewhere) == 5 * len(evaluation.OTHER_RATIOS) + 1
+    assert len(elsewhere) == 5 * len(protocol.OTHER_RATIOS) + 1
     assert not any(sums[name].values.any() for name in elsewhere)
     counted = tasks.evaluate(task, Watched(0.1), batch)["SkillAtOtherRatios.at_30/precipitation"]
     assert float(counted.total()[metrics.ERRORS.index("count")]) > 0

@@ -22,8 +22,8 @@ from tests.trainables.water_mae.conftest import (
     with_metadata,
 )
 from thalweg.errors import DataError
-from trainables.water_mae.data import WaterData
-from trainables.water_mae.monthly import read
+from trainables.water_mae.data.windows import WaterData
+from trainables.water_mae.importing.monthly import read
 
 PERIODS = {"train": TRAIN, "val": VAL}
 

@@ -6,10 +6,10 @@ from torch import Tensor, nn
 
 from thalweg.contract import Batch, Joined, JointLoss, Progress, Rows, StageLoss
 from thalweg.nn.contrastive.info_nce import info_nce
-from trainables.rgb_lidar.chain_knobs import ChainKnobs, ProjectionLoss, StageName
-from trainables.rgb_lidar.chain_model import ChainNetwork
-from trainables.rgb_lidar.classification import cross_entropy
-from trainables.rgb_lidar.projection import projection_losses
+from trainables.rgb_lidar.chain.knobs import ChainKnobs, ProjectionLoss, StageName
+from trainables.rgb_lidar.chain.model import ChainNetwork
+from trainables.rgb_lidar.chain.projection import projection_losses
+from trainables.rgb_lidar.evaluation.classification import cross_entropy
 from trainables.rgb_lidar.scene_task import SceneLoss
 
 

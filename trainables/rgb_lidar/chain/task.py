@@ -13,17 +13,17 @@ from torch import nn
 
 from thalweg.config import FamilyConfig
 from thalweg.contract import Measure, ParameterGroup, SplitName, Stage
-from trainables.rgb_lidar import inheritance
-from trainables.rgb_lidar.baselines import CoarseLikeness, Same
+from trainables.rgb_lidar.chain import inheritance
+from trainables.rgb_lidar.chain.knobs import ChainKnobs, StageName
 from trainables.rgb_lidar.chain.losses import loss_of
-from trainables.rgb_lidar.chain_knobs import ChainKnobs, StageName
-from trainables.rgb_lidar.chain_model import ChainNetwork, head_parts, prefixes
-from trainables.rgb_lidar.classification import Classification, ScanClassification, guess
+from trainables.rgb_lidar.chain.model import ChainNetwork, head_parts, prefixes
+from trainables.rgb_lidar.chain.projection import PROJECTION_ERROR
 from trainables.rgb_lidar.config import RGBLidar
-from trainables.rgb_lidar.data import RGBLidarData
-from trainables.rgb_lidar.projection import PROJECTION_ERROR
-from trainables.rgb_lidar.retrieval import RETRIEVAL, ROWS
-from trainables.rgb_lidar.samples import draw
+from trainables.rgb_lidar.data.samples import draw
+from trainables.rgb_lidar.data.scenes import RGBLidarData
+from trainables.rgb_lidar.evaluation.baselines import CoarseLikeness, Same
+from trainables.rgb_lidar.evaluation.classification import Classification, ScanClassification, guess
+from trainables.rgb_lidar.evaluation.retrieval import RETRIEVAL, ROWS
 from trainables.rgb_lidar.scene_task import SceneTask, side_of
 
 _TEMPERATURE = "temperature."

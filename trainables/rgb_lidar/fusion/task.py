@@ -7,12 +7,12 @@ from torch import Tensor, nn
 
 from thalweg.config import FamilyConfig
 from thalweg.contract import Batch, Measure, Outputs, Progress, Stage
-from trainables.rgb_lidar import fusion_inheritance
-from trainables.rgb_lidar.baselines import Constant
-from trainables.rgb_lidar.classification import Classification, cross_entropy, guess, log_odds
 from trainables.rgb_lidar.config import RGBLidar
-from trainables.rgb_lidar.data import RGBLidarData
-from trainables.rgb_lidar.fusion_model import FusionClassifier
+from trainables.rgb_lidar.data.scenes import RGBLidarData
+from trainables.rgb_lidar.evaluation.baselines import Constant
+from trainables.rgb_lidar.evaluation.classification import Classification, cross_entropy, guess, log_odds
+from trainables.rgb_lidar.fusion import inheritance
+from trainables.rgb_lidar.fusion.model import FusionClassifier
 from trainables.rgb_lidar.knobs import FusionKnobs
 from trainables.rgb_lidar.scene_task import SceneLoss, SceneTask, side_of
 
@@ -36,8 +36,8 @@ class FusionTask(SceneTask):
         return self.config.model
 
     def inherit(self, sources: Mapping[str, FamilyConfig]) -> RGBLidar:
-        """Takes the knobs of all that the sources give; see `fusion_inheritance.inherit` for what is refused."""
-        return fusion_inheritance.inherit(self._knobs, self.config, cast(Mapping[str, RGBLidar], sources))
+        """Takes the knobs of all that the sources give; see `inheritance.inherit` for what is refused."""
+        return inheritance.inherit(self._knobs, self.config, cast(Mapping[str, RGBLidar], sources))
 
     def build(self, facts: Mapping[str, Any] | None) -> nn.Module:
         """Builds the classifier for the size of the images, 64 x 64 without data."""

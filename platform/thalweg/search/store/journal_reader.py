@@ -1,7 +1,7 @@
 """Reads the journal of a study without Optuna: a look at a study must not wait for a framework to be imported.
 
 Follows `optuna.storages.journal._storage.JournalStorageReplayResult` (Optuna 5.0) as one who only reads: an operation
-that Optuna refuses to whoever wrote it changes nothing. Keeps what `thalweg.search.records` asks, and no more.
+that Optuna refuses to whoever wrote it changes nothing. Keeps what `thalweg.search.store.records` asks, and no more.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from thalweg.errors import OutputError, StudyError
-from thalweg.search.journal import Journal
+from thalweg.search.store.journal import Journal
 
 RUNNING, COMPLETE, PRUNED, FAIL, WAITING = range(5)
 """States of a trial, the numbers of Optuna's `TrialState`."""

@@ -20,10 +20,18 @@ from optuna.distributions import (
 )
 
 from thalweg.errors import StudyError
-from thalweg.search.ledger import Ledger, Proposal
-from thalweg.search.records import CHECKPOINT, CONTINUES, DEFINITION, OUTCOME, StudyRecord, read, read_study
 from thalweg.search.space import Space
-from thalweg.search.storage import open_storage
+from thalweg.search.store.optuna_study import Ledger, Proposal
+from thalweg.search.store.records import (
+    CHECKPOINT,
+    CONTINUES,
+    DEFINITION,
+    OUTCOME,
+    StudyRecord,
+    read,
+    read_study,
+)
+from thalweg.search.store.storage import open_storage
 from thalweg.study_folder import StudyFolder
 
 Make = Callable[..., Space]

@@ -1,0 +1,279 @@
+"""Decides how each trial ends, in one place, whatever executes it.
+
+The adapters for Ray Tune (`searcher`, `scheduler`) only translate; a test drives the director without Ray.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+from thalweg.config import active
+from thalweg.errors import OutputError, StudyError, TrialError
+from thalweg.events import Event, Notice, TrialEnded, TrialProgress, TrialStarted, TrialStatus
+from thalweg.files import is_full_disk
+from thalweg.search.store.optuna_study import Ledger, Proposal, Rejection
+from thalweg.training.checkpoints.places import relative
+from thalweg.training.messages import Refusal, Report
+
+_logger = logging.getLogger(__name__)
+
+NUM_REJECTIONS = 3
+"""A search stops when its space refuses so many trials in a row, or its very first."""
+
+
+class StudyDirector:
+    """Begins trials, hears their reports, ends each of them once, and tells listeners.
+
+    Nothing that goes wrong here is raised into Tune, which would tear down the whole run: the first
+    exception is kept in `failure`, no trial begins any more, and those that run stop at their next report.
+
+    Args:
+        ledger: The study.
+        publish: Takes each event.
+        num_lanes: Trials that run at the same time.
+        describe: Adds what the records of a beginning trial should hold: ``(tags, documents)``.
+
+    Attributes:
+        failure: What ended the search before its time, if anything did.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        publish: Callable[[Event], None],
+        *,
+        num_lanes: int,
+        describe: Callable[[Proposal], tuple[Mapping[str, str], Mapping[str, str]]] | None = None,
+    ) -> None:
+        self.failure: Exception | None = None
+        self._ledger = ledger
+        self._publish = publish
+        self._num_lanes = num_lanes
+        self._describe = describe or (lambda proposal: ({}, {}))
+        self._running: dict[int, Report | Refusal | None] = {}  # last answer by number
+        self._described: set[int] = set()  # of whom the documents have been told
+        self._heard_at: dict[int, float] = {}
+        self._num_rejections = 0
+        self._any_began = False
+        self._stopping = False
+
+    @property
+    def running(self) -> tuple[int, ...]:
+        """Numbers of the trials that have begun and not ended."""
+        return tuple(self._running)
+
+    @property
+    def study(self) -> str:
+        """Identity of the study."""
+        return self._ledger.identity
+
+    def silent(self, at_least_s: float = 60.0) -> dict[int, float]:
+        """Returns for how many seconds running trials have brought no evaluation, where it is so long."""
+        now = time.monotonic()
+        seconds = {number: now - self._heard_at.get(number, now) for number in self._running}
+        return {number: past for number, past in seconds.items() if past >= at_least_s}
+
+    def stop(self) -> None:
+        """Begins no more trials, and stops those that run at their next report."""
+        self._stopping = True
+
+    def halt(self, error: Exception) -> None:
+        """Stops the study for a reason that lies outside its trials, which end as interrupted."""
+        if is_full_disk(error):
+            error = OutputError(
+                f"a study needs space on its disks, got {error}; free some and run the same command again: "
+                "it goes on where it stood"
+            )
+        self._keep(error)
+
+    def propose(self) -> Proposal | Literal["wait", "finished"]:
+        """Begins a trial; waits while every lane is busy; finished when no trial will begin any more."""
+        try:
+            return self._propose()
+        except Exception as error:
+            self._keep(error)
+            return "finished"
+
+    def observe(self, number: int, answer: Report | Refusal) -> bool:
+        """Hears a lane's answer; returns whether the trial stops."""
+        if number not in self._running:
+            return True
+        try:
+            return self._observe(number, answer) or self._ending
+        except Exception as error:
+            self._keep(error)
+            return True
+
+    def conclude(self, number: int, answer: Report | Refusal | None) -> None:
+        """Hears that a trial stopped, with its last answer, which may have been observed."""
+        if number not in self._running:
+            return
+        if answer is not None and (_is_last(answer) or answer.samples > self._seen(number)):
+            self.observe(number, answer)
+        if number in self._running and not self._ending:
+            self.fail(number, "the trial stopped before the end of its budget")
+
+    def fail(self, number: int, reason: str) -> None:
+        """Hears that a trial cannot go on, its retries included."""
+        if (
+            number not in self._running or self.failure is not None
+        ):  # it may have failed of what stops the study
+            return
+        try:
+            self._end(number, "failed", reason)
+        except Exception as error:
+            self._keep(error)
+
+    def retry(self, number: int, reason: str) -> None:
+        """Hears that a trial is tried again."""
+        self._tell(Notice(text=f"trial {number} is tried again: {reason}"))
+
+    def close(self, reason: str = "interrupted: the search was stopped") -> None:
+        """Ends what still runs as interrupted, to be continued later; the storage stays claimed.
+
+        Call it once, after Tune has returned or raised.
+        """
+        seconds = {number: self._ledger.seconds(number) for number in self._running}
+        try:
+            ended = self._ledger.interrupt_all(reason)
+        except Exception as error:  # the next opening of the study puts them back
+            self._keep(error)
+            ended = list(self._running)
+        for number in ended:
+            self._tell(self._ended(number, "failed", seconds.get(number, 0.0), reason))
+
+    def _propose(self) -> Proposal | Literal["wait", "finished"]:
+        while True:
+            if self._ending or not self._ledger.num_open():
+                return "finished"
+            if len(self._running) >= self._num_lanes:
+                return "wait"
+            proposal = self._ledger.ask()
+            if isinstance(proposal, Proposal):
+                self._begin(proposal)
+                return proposal
+            self._reject(proposal)
+
+    def _begin(self, proposal: Proposal) -> None:
+        self._num_rejections, self._any_began = 0, True
+        self._running[proposal.number] = None
+        self._heard_at[proposal.number] = time.monotonic()
+        for note in proposal.notes:
+            self._tell(Notice(text=note))
+        tags, documents = self._describe(proposal)
+        tags = {"seed": str(proposal.config.seed), **tags}
+        if proposal.continues is not None:
+            tags["continues"] = str(proposal.continues)
+        self._tell(
+            TrialStarted(
+                number=proposal.number,
+                params=proposal.params,
+                config=active(proposal.config),
+                tags=tags,
+                documents=documents,
+            )
+        )
+        metric = self._ledger.space.study.metric
+        for samples, value in proposal.curve:
+            self._tell(
+                TrialProgress(number=proposal.number, samples=samples, value=value, metrics={metric: value})
+            )
+
+    def _reject(self, rejection: Rejection) -> None:
+        self._num_rejections += 1
+        self._tell(TrialStarted(number=rejection.number, params=rejection.params, config={}))
+        self._tell(self._ended(rejection.number, "failed", 0.0, str(rejection.error)))
+        if self._num_rejections >= NUM_REJECTIONS or not self._any_began:
+            raise rejection.error
+
+    def _observe(self, number: int, answer: Report | Refusal) -> bool:
+        before, self._running[number] = self._running[number], answer
+        self._heard_at[number] = time.monotonic()
+        if isinstance(answer, Refusal):
+            if answer.kind == "study":
+                raise StudyError(f"{answer.reason}; the study goes on where it stood")
+            self._end(number, "failed", answer.reason)
+            return True
+        if before is None and answer.timings:
+            self._ledger.took_up(number, sum(answer.timings.values()))
+        for death in answer.deaths:
+            self._tell(Notice(text=f"trial {number} went on in new workers: {death}"))
+        for note in answer.notes:
+            self._tell(Notice(text=note))
+        try:
+            is_new = self._heard(number, answer)
+        except TrialError as error:
+            self._end(number, "failed", str(error))
+            return True
+        if answer.done:
+            self._end(number, "complete")
+            return True
+        if is_new and self._ledger.should_stop(number):
+            self._end(number, "pruned")
+            return True
+        return False
+
+    def _heard(self, number: int, report: Report) -> bool:
+        """Records a report; returns whether it brought a new evaluation."""
+        if not self._ledger.report(number, report):
+            return False
+        self._tell(
+            TrialProgress(
+                number=number,
+                samples=report.samples,
+                value=report.value,
+                metrics=report.measured,
+                curves=report.curve,
+                timings=report.timings,
+                facts={name: str(fact) for name, fact in report.facts.items()},
+                documents={} if number in self._described else report.documents,
+            )
+        )
+        self._described.add(number)
+        return True
+
+    def _end(self, number: int, status: TrialStatus, reason: str = "") -> None:
+        seconds = self._ledger.seconds(number)
+        if status == "complete":
+            self._ledger.complete(number)
+        elif status == "pruned":
+            self._ledger.prune(number)
+        else:
+            self._ledger.fail(number, reason)
+        self._tell(self._ended(number, status, seconds, reason))
+
+    def _ended(self, number: int, status: TrialStatus, seconds: float, reason: str) -> TrialEnded:
+        answer = self._running.pop(number, None)
+        report = answer if isinstance(answer, Report) else None
+        return TrialEnded(
+            number=number,
+            status=status,
+            value=report.value if report else None,
+            samples=answer.samples if answer else 0,
+            seconds=seconds,
+            reason=reason,
+            checkpoint=relative(report.checkpoint) if report and report.checkpoint else None,
+        )
+
+    def _seen(self, number: int) -> int:
+        answer = self._running[number]
+        return -1 if answer is None else answer.samples
+
+    @property
+    def _ending(self) -> bool:
+        return self._stopping or self.failure is not None
+
+    def _keep(self, error: Exception) -> None:
+        self.failure = self.failure or error
+
+    def _tell(self, event: Event) -> None:
+        try:
+            self._publish(event)
+        except Exception:  # a listener's trouble is not the study's
+            _logger.warning("a listener failed on %s", type(event).__name__, exc_info=True)
+
+
+def _is_last(answer: Report | Refusal) -> bool:
+    """Says whether a trial has nothing to tell after an answer."""
+    return isinstance(answer, Refusal) or answer.done

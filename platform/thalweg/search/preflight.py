@@ -1,0 +1,126 @@
+"""What is settled before anything is booked: objective, space, data, protocol, batch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from thalweg import discovery
+from thalweg.config import FamilyConfig
+from thalweg.contract import Metric, metrics_of
+from thalweg.datasets.catalogue import data_root
+from thalweg.datasets.making import make_world
+from thalweg.errors import StudyError
+from thalweg.search.objective import check_objective, check_protocol
+from thalweg.search.replay import RecordedTrial
+from thalweg.search.space import Space, probe
+from thalweg.search.store.warm_start import Sources
+from thalweg.training.family_code import blaming
+from thalweg.training.protocol import protocol_hash
+from thalweg.training.sampling import Layout
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A study that may start.
+
+    Attributes:
+        space: Search space with the study's settings.
+        family: Package of the family.
+        metric: The objective.
+        metrics: Everything that the family declares.
+        middle: The space's trial in the middle of its ranges, which holds what it asked.
+        config: Configuration of that trial, with what it inherits from other studies.
+        data_root: Folder of the family's data sets.
+        facts: Data fingerprint, protocol hash and sizes, for the records.
+    """
+
+    space: Space
+    family: str
+    metric: Metric
+    metrics: tuple[Metric, ...]
+    middle: RecordedTrial
+    config: FamilyConfig
+    data_root: Path
+    facts: Mapping[str, str]
+
+
+def prepare(
+    space: Space,
+    root: Path | None = None,
+    tell: Callable[[str], None] = lambda text: None,
+    sources: Sources | None = None,
+) -> Prepared:
+    """Checks all that can be checked on one machine without workers.
+
+    Args:
+        space: What is to be searched.
+        root: Folder of all data; None takes ``THALWEG_DATA`` or ``data/``.
+        tell: Takes a sentence about what takes a while.
+        sources: Where to find the studies that configurations start from; None refuses such configurations.
+
+    Raises:
+        ThalwegError: Whatever is wrong, as the error that says so.
+    """
+    middle = probe(space)
+    family = discovery.load_family(space.config_type)
+    with blaming(family.package):
+        return _prepare(space, family, middle, root, tell, sources)
+
+
+def _prepare(
+    space: Space,
+    family: discovery.Family,
+    middle: RecordedTrial,
+    root: Path | None,
+    tell: Callable[[str], None],
+    sources: Sources | None,
+) -> Prepared:
+    config = _inherited(space.replay({})[0], sources)
+    task = family.task(config)
+    metric = check_objective(space.study, metrics_of(task), family.name)
+    check_protocol(space, family)
+    folder = data_root(family, root)
+    make_world(family, folder, config.dataset, tell)
+    with torch.device("meta"):
+        task.build(None)  # refuses what only the model can know, such as the name of a fusion
+    knobs = config.optimization
+    Layout.of(knobs.batch_size, knobs.micro_batch_size, space.study.num_workers)
+    began = time.perf_counter()
+    data = task.open(folder)
+    seconds = time.perf_counter() - began
+    if seconds > 2.0:
+        tell(f"prepared data set {config.dataset} in {seconds:.0f} s; later starts reuse it")
+    for note in data.notes:
+        tell(note)
+    facts = {
+        "data_set": config.dataset,
+        "data_fingerprint": data.fingerprint,
+        "protocol_hash": protocol_hash(family.package, task, data),
+        "num_train_samples": str(data.num_samples("train")),
+        "num_val_samples": str(data.num_samples("val")),
+    }
+    return Prepared(
+        space=space,
+        family=family.package,
+        metric=metric,
+        metrics=metrics_of(task),
+        middle=middle,
+        config=config,
+        data_root=folder,
+        facts=facts,
+    )
+
+
+def _inherited(config: FamilyConfig, sources: Sources | None) -> FamilyConfig:
+    if sources is not None:
+        return sources.preview(config)
+    if config.starts_from:
+        raise StudyError(
+            f"a configuration that starts from other studies needs their folder, got none for {config.starts_from}"
+        )
+    return config

@@ -1,0 +1,118 @@
+"""Stops trials early, by samples seen: asynchronous successive halving and Hyperband.
+
+Optuna's pruners store a trial's rungs as attributes of the trial. A trial that was interrupted and is continued under
+a new number would then count twice at each rung, and change its Hyperband bracket. The pruners here read the
+learning curves instead: they store nothing, and a continued trial keeps its place. On studies without
+interruption, successive halving decides exactly as Optuna's does.
+"""
+
+import math
+from collections.abc import Sequence
+
+import optuna
+from optuna.pruners import BasePruner, NopPruner
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial
+
+from thalweg.search.store.records import CONTINUES
+from thalweg.study import Study
+
+
+class SuccessiveHalving(BasePruner):
+    """Asynchronous successive halving (Li et al., arXiv:1810.05934, algorithm 2).
+
+    A trial that reaches a rung continues if it is among the best 1/reduction_factor of all trials that have
+    reached it so far; if those are fewer than reduction_factor, only the best continues.
+
+    Args:
+        rungs: Samples at which trials are compared, ascending.
+        reduction_factor: One trial in this many continues.
+    """
+
+    def __init__(self, rungs: Sequence[int], reduction_factor: int) -> None:
+        self._rungs = tuple(rungs)
+        self._reduction_factor = reduction_factor
+
+    def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
+        """Returns whether a trial stops at its last evaluation."""
+        if not any(trial.last_step == rung for rung in self._rungs):
+            return False
+        trials = study.get_trials(deepcopy=False)
+        return self._stops(trial, _lineage_ends(trials), study.direction)
+
+    def _stops(self, trial: FrozenTrial, rivals: Sequence[FrozenTrial], direction: StudyDirection) -> bool:
+        rung = trial.last_step
+        assert rung is not None
+        sign = 1.0 if direction == StudyDirection.MINIMIZE else -1.0
+        scores = sorted(
+            sign * rival.intermediate_values[rung]
+            for rival in rivals
+            if rung in rival.intermediate_values and rival.number != trial.number
+        )
+        score = sign * trial.intermediate_values[rung]
+        num_better = sum(other < score for other in scores)
+        return num_better >= max(1, (len(scores) + 1) // self._reduction_factor)
+
+
+class Hyperband(BasePruner):
+    """Hyperband (Li et al., arXiv:1603.06560): brackets of successive halving that start at later rungs.
+
+    Trials are assigned to brackets by number, in the paper's proportions (algorithm 1, line 3), and compete within
+    their bracket. The sampler learns from all of them.
+
+    Args:
+        rungs: Samples at which trials of the first bracket are compared, ascending.
+        reduction_factor: One trial in this many continues.
+    """
+
+    def __init__(self, rungs: Sequence[int], reduction_factor: int) -> None:
+        self._brackets = [SuccessiveHalving(rungs[skip:], reduction_factor) for skip in range(len(rungs) + 1)]
+        num = len(rungs)
+        sizes = [
+            math.ceil((num + 1) / (num - skip + 1) * reduction_factor ** (num - skip))
+            for skip in range(num + 1)
+        ]
+        self._shares = [size / sum(sizes) for size in sizes]
+
+    def bracket(self, number: int) -> int:
+        """Returns the bracket of a trial, given its number before it was ever continued."""
+        # Multiples of the golden ratio, modulo 1, are evenly spread in [0, 1), however many there are.
+        position = (number + 0.5) * ((math.sqrt(5) - 1) / 2) % 1.0
+        for index, share in enumerate(self._shares):
+            position -= share
+            if position < 0:
+                return index
+        return len(self._shares) - 1
+
+    def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
+        """Returns whether a trial stops at its last evaluation."""
+        trials = study.get_trials(deepcopy=False)
+        first = first_numbers(trials)
+        own = self.bracket(first[trial.number])
+        pruner = self._brackets[own]
+        if not any(trial.last_step == rung for rung in pruner._rungs):
+            return False
+        rivals = [t for t in _lineage_ends(trials) if self.bracket(first[t.number]) == own]
+        return pruner._stops(trial, rivals, study.direction)
+
+
+def make_pruner(study: Study) -> BasePruner:
+    """Returns the pruner of a study."""
+    if study.scheduler == "none" or not study.rungs:
+        return NopPruner()
+    kinds = {"successive_halving": SuccessiveHalving, "hyperband": Hyperband}
+    return kinds[study.scheduler](study.rungs, study.reduction_factor)
+
+
+def _lineage_ends(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """Leaves out interrupted trials that another one continues from their checkpoint."""
+    continued = {t.user_attrs.get(CONTINUES) for t in trials if t.intermediate_values}
+    return [trial for trial in trials if trial.number not in continued]
+
+
+def first_numbers(trials: Sequence[FrozenTrial]) -> dict[int, int]:
+    """Maps the number of each trial to that of the first trial that it continues, or to its own."""
+    first: dict[int, int] = {}
+    for trial in trials:  # in the order of their numbers, so a trial comes after the one that it continues
+        first[trial.number] = first.get(trial.user_attrs.get(CONTINUES, -1), trial.number)
+    return first

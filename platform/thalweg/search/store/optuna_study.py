@@ -1,0 +1,394 @@
+"""A study's single source of truth: an Optuna study that proposes, records and prunes trials, and survives its process.
+
+Every trial ends as complete, pruned or failed. If its process dies or Ctrl-C stops it, it fails as *interrupted*
+and its parameters go back into the queue: a new trial continues from its checkpoint and its curve.
+"""
+
+import math
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import TrialState
+
+from thalweg.config import FamilyConfig
+from thalweg.contract import Metric
+from thalweg.errors import ConfigError, NonFiniteError, SpaceError, StudyError, ThalwegError
+from thalweg.search.space import Space
+from thalweg.search.store import continuations, private_optuna, records
+from thalweg.search.store.definition import IDENTITY, RECORD, open_study, renew, write_definition
+from thalweg.search.store.proposals import ProposedTrial
+from thalweg.search.store.records import (
+    CHECKPOINT,
+    CONFIG,
+    FOLDER,
+    METRICS,
+    OUTCOME,
+    RESUMES,
+    StudyRecord,
+    TrialRecord,
+)
+from thalweg.search.store.storage import Claim, SharedClaim, close_storage, losses, open_storage, tell_waits
+from thalweg.search.store.study_protocol import StudyProtocol
+from thalweg.search.store.trial_queue import TrialQueue
+from thalweg.search.store.warm_start import Sources
+from thalweg.study import Study
+from thalweg.study_folder import StudyFolder
+from thalweg.training import baselines
+from thalweg.training.checkpoints.places import relative
+from thalweg.training.messages import Report
+
+_FIXED = "fixed_params"  # where Optuna keeps what `enqueue_trial` was given
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposal:
+    """A trial that begins.
+
+    Attributes:
+        number: Number within the study.
+        params: The searched parameters.
+        config: The configuration to train, with what it inherits from other studies.
+        continues: Number of the interrupted trial that it continues.
+        checkpoint: Checkpoint of that trial; None starts from scratch.
+        curve: (samples, objective) that it inherits with the checkpoint.
+        notes: Sentences for people about what it could not inherit.
+    """
+
+    number: int
+    params: Mapping[str, Any]
+    config: FamilyConfig
+    continues: int | None = None
+    checkpoint: str | None = None
+    curve: tuple[tuple[int, float], ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rejection:
+    """A trial that failed before it began: the space refused its parameters, or a study to start from is missing.
+
+    Attributes:
+        number: Number within the study.
+        params: The parameters that the space had asked for until then.
+        error: The error that was raised.
+    """
+
+    number: int
+    params: Mapping[str, Any]
+    error: ThalwegError
+
+
+@dataclass
+class _Live:
+    trial: optuna.Trial
+    began: float
+    steps: set[int]
+    checkpoint: str | None
+    earlier: float = 0.0  # seconds of the trial that it continues
+    last: Report | None = None
+
+    def seconds(self) -> float:
+        return self.earlier + time.monotonic() - self.began
+
+
+class Ledger:
+    """Asks for trials, records them and decides which to prune; use `open`.
+
+    Attributes:
+        directory: The study's folder.
+        space: The search space with the study's settings.
+        sources: The warm start: the studies that its configurations start from.
+        num_recovered: Number of trials that an earlier process left running, and that were put back.
+        notes: Sentences for people from the opening: lines that could not be read, a definition that was replaced.
+        is_new: Whether the study has just been created.
+        identity: What the study's checkpoints bear.
+        record_identity: What its records bear, which it keeps when it is defined anew.
+        protocol: The evaluation protocol that its trials share.
+    """
+
+    def __init__(
+        self,
+        study: optuna.Study,
+        directory: Path,
+        space: Space,
+        sources: Sources,
+        claim: Claim,
+        claims: ExitStack,
+    ) -> None:
+        known = (trial.state != TrialState.WAITING for trial in study.get_trials(deepcopy=False))
+        self.is_new = IDENTITY not in study.user_attrs and not any(known)
+        if IDENTITY not in study.user_attrs:
+            study.set_user_attr(IDENTITY, uuid.uuid4().hex)
+        self.identity: str = study.user_attrs[IDENTITY]
+        self.record_identity: str = study.user_attrs.get(RECORD, self.identity)
+        self.directory = directory
+        self.space = space
+        self.sources = sources
+        self.num_recovered = 0
+        self.notes: tuple[str, ...] = ()
+        self._study = study
+        self._claim = claim
+        self._claims = claims
+        self._live: dict[int, _Live] = {}
+        self._queue = TrialQueue(study, directory, self.identity)
+        self.protocol = StudyProtocol(study)
+
+    @classmethod
+    def open(
+        cls,
+        directory: Path,
+        name: str,
+        space: Space,
+        *,
+        storage: str | None = None,
+        take_over: bool = False,
+    ) -> "Ledger":
+        """Creates a study or continues it; trials that an earlier process left running are put back.
+
+        Args:
+            directory: The study's folder.
+            name: The study's name.
+            space: The search space with the study's settings.
+            storage: SQLAlchemy URL of a database, instead of a journal in the folder.
+            take_over: Whether to drive a study in a database whose driver on another host is gone.
+
+        Raises:
+            StudyError: Another process drives the study, its name is used for something else, or its storage
+                cannot be opened.
+            OutputError: The folder cannot be written.
+        """
+        with ExitStack() as claims:  # given back here if anything fails, else by `close`
+            study, claim, notes = _opened(directory, name, space, storage, take_over, claims)
+            sources = Sources(directory, own=name, storage=storage)
+            ledger = cls(study, directory, space, sources, claim, claims)
+            ledger.num_recovered = ledger._recover(claim.last_died)
+            ledger.notes = notes
+            ledger._claims = claims.pop_all()
+        return ledger
+
+    def _recover(self, died: bool) -> int:
+        """Puts back trials that the last process left running: it died, or could not write when it ended."""
+        reason = "interrupted: its process died" if died else "interrupted: the search was stopped"
+        ended = [self._queue.frozen(number) for number in self.interrupt_all(reason, crashed=died)]
+        return sum(bool(trial.user_attrs[OUTCOME].get("interrupted")) for trial in ended)
+
+    def tell_waits(self, tell: Callable[[str], None]) -> None:
+        """Calls `tell` with a sentence for people whenever the search waits for the study's database."""
+        tell_waits(private_optuna.storage_of(self._study), tell)
+
+    def declare(self, metrics: Sequence[Metric]) -> None:
+        """Records what the family of the study declares, for a look at it that does not import the family."""
+        declared = [asdict(metric) for metric in metrics]
+        if declared != self._study.user_attrs.get(METRICS):
+            self._study.set_user_attr(METRICS, declared)
+
+    def close(self) -> None:
+        """Releases the study, so that another process may drive it."""
+        self._claims.close()
+
+    def read(self) -> StudyRecord:
+        """Returns everything that the storage holds."""
+        return records.read(self._study, self.directory)
+
+    def trials(self) -> list[TrialRecord]:
+        """Returns all trials in the order of their numbers."""
+        return list(self.read().trials)
+
+    def num_open(self) -> int:
+        """Returns how many trials may still begin: interrupted and waiting ones do not count."""
+        taken = sum(
+            trial.state != TrialState.WAITING and not trial.user_attrs.get(OUTCOME, {}).get("interrupted")
+            for trial in self._study.get_trials(deepcopy=False)
+        )
+        return max(0, self.space.study.num_trials - taken)
+
+    def ask(self) -> Proposal | Rejection:
+        """Begins a trial: an interrupted one, one of the study's first trials, or a new one.
+
+        An interrupted trial resumes from its newest undamaged checkpoint, with the curve up to it.
+        """
+        asked = self._ask()
+        while asked is None:
+            asked = self._ask()
+        return asked
+
+    def _ask(self) -> Proposal | Rejection | None:
+        """Begins a trial; None if it was put back to resume from an older checkpoint."""
+        trial = self._queue.take()
+        attributes = trial.user_attrs
+        frozen = self._queue.frozen(trial.number)
+        curve = tuple(sorted(frozen.intermediate_values.items()))
+        self._live[trial.number] = _Live(
+            trial,
+            time.monotonic(),
+            {step for step, _ in curve},
+            attributes.get(RESUMES),
+            self._queue.seconds_before(attributes),
+        )
+        try:
+            config = self.sources.take(self.space(ProposedTrial(trial, frozen.system_attrs.get(_FIXED))))
+        except (SpaceError, StudyError, ConfigError) as error:
+            self.fail(trial.number, str(error))
+            return Rejection(number=trial.number, params=trial.params, error=error)
+        document = config.model_dump(mode="json")
+        found = self._queue.start(attributes, document)
+        if curve and found.samples < curve[-1][0]:
+            why = self._queue.put_back_earlier(trial.number, found)
+            self._end(trial.number, TrialState.FAIL, reason=f"interrupted: {why}", interrupted=True)
+            return None
+        trial.set_user_attr(CONFIG, document)
+        if found.skipped:
+            self._queue.note_start(trial.number, found, "; ".join(found.skipped.values()))
+        trials = self._study.get_trials(deepcopy=False)
+        return Proposal(
+            number=trial.number,
+            params=trial.params,
+            config=config,
+            continues=continuations.last_begun(trials, trial.number),
+            checkpoint=str(found.folder) if found.folder else None,
+            curve=curve,
+            notes=self._queue.notes(),
+        )
+
+    def report(self, number: int, report: Report) -> bool:
+        """Records an evaluation of a running trial.
+
+        Returns:
+            False if the point is recorded already, as after a retry from a checkpoint; nothing is recorded then.
+
+        Raises:
+            NonFiniteError: The objective is not finite.
+            TrialError: It was evaluated under another protocol than the study's.
+        """
+        live = self._live[number]
+        checkpoint = relative(report.checkpoint) if report.checkpoint else None
+        if checkpoint not in (None, live.checkpoint):
+            live.trial.set_user_attr(CHECKPOINT, checkpoint)
+            live.checkpoint = checkpoint
+        if not math.isfinite(report.value):
+            raise NonFiniteError(
+                f"{self.space.study.metric} must be finite, got {report.value} after {report.samples} samples"
+            )
+        self.protocol.keep(number, report.protocol)
+        live.last = report
+        step = _step(self.space.study, report)
+        if step in live.steps:
+            return False
+        live.steps.add(step)
+        live.trial.report(report.value, step)
+        return True
+
+    def should_stop(self, number: int) -> bool:
+        """Returns whether the study's scheduler stops a running trial at its last evaluation."""
+        return self._live[number].trial.should_prune()
+
+    def complete(self, number: int) -> None:
+        """Ends a trial at the end of its budget."""
+        last = self._live[number].last
+        assert last is not None
+        self._end(number, TrialState.COMPLETE, value=last.value)
+
+    def prune(self, number: int) -> None:
+        """Ends a trial that the scheduler stopped; keeps its curve."""
+        self._end(number, TrialState.PRUNED)
+
+    def fail(self, number: int, reason: str) -> None:
+        """Ends a trial as failed."""
+        self._end(number, TrialState.FAIL, reason=reason)
+
+    def seconds(self, number: int) -> float:
+        """Returns how long a trial has been running, including the trial that it continues."""
+        return self._live[number].seconds()
+
+    def took_up(self, number: int, seconds_ago: float) -> None:
+        """Corrects a trial's start time: its first lane may have taken a while to start."""
+        live = self._live[number]
+        live.began = max(live.began, time.monotonic() - seconds_ago)
+
+    def interrupt_all(self, reason: str = "interrupted", *, crashed: bool = False) -> list[int]:
+        """Ends every running trial as interrupted, and puts its parameters back into the queue.
+
+        Args:
+            reason: Why they were interrupted.
+            crashed: Whether their process died. A parameter set that crashes its process more often than the study
+                retries a trial, without making progress, is not put back.
+
+        Returns:
+            The numbers of the trials.
+
+        Raises:
+            OutputError: The storage cannot be written. Trials that it still holds as running are put back when the
+                study is opened again, and not counted as crashed.
+        """
+        ended = []
+        try:
+            for number, why, goes_on in self._queue.interrupt(reason, crashed, self.space.study.max_retries):
+                self._end(number, TrialState.FAIL, reason=why, interrupted=goes_on)
+                ended.append(number)
+        except Exception:
+            if not crashed:
+                self._claim.excuse()
+            raise
+        return ended
+
+    def _end(
+        self,
+        number: int,
+        state: TrialState,
+        *,
+        value: float | None = None,
+        reason: str = "",
+        interrupted: bool = False,
+    ) -> None:
+        outcome = _outcome(self._live.get(number), reason)
+        if interrupted:
+            outcome["interrupted"] = True
+        private_optuna.set_user_attr(self._study, self._queue.frozen(number), OUTCOME, outcome)
+        self._study.tell(number, value, state=state)
+        self._live.pop(number, None)
+
+
+def _opened(
+    directory: Path, name: str, space: Space, storage: str | None, take_over: bool, claims: ExitStack
+) -> tuple[optuna.Study, Claim, tuple[str, ...]]:
+    """Opens a study's storage for this process alone; returns what people should know of it, too."""
+    claim = Claim(directory)
+    claims.callback(claim.release)
+    opened = open_storage(directory, storage)
+    claims.callback(close_storage, opened)
+    study = open_study(opened, name, space)
+    if storage is not None:
+        shared = SharedClaim(study, take_over=take_over)
+        claims.callback(shared.release)
+    study, change = renew(study, space)
+    if change:
+        baselines.forget(StudyFolder(directory).checkpoints)
+    if storage is not None:
+        if change:
+            shared.move(study)
+        study.set_user_attr(FOLDER, str(directory.absolute()))
+    write_definition(study, space)
+    return study, claim, (*losses(opened), *([change] if change else []))
+
+
+def _outcome(live: _Live | None, reason: str) -> dict[str, Any]:
+    """Returns what is recorded of a trial that ends: how long it ran, why it ended, its last evaluation."""
+    last = live.last if live else None
+    outcome: dict[str, Any] = {"seconds": round(live.seconds(), 3) if live else 0.0, "reason": reason}
+    if last is not None:
+        finite = {name: number for name, number in last.measured.items() if math.isfinite(number)}
+        outcome |= {"samples": last.samples, "metrics": finite, "protocol": last.protocol}
+    return outcome
+
+
+def _step(study: Study, report: Report) -> int:
+    """Names the evaluation point: a batch may carry a trial beyond it, but rungs compare equal points."""
+    if report.done:
+        return study.samples
+    return max((p for p in study.evaluations if p <= report.samples), default=report.samples)

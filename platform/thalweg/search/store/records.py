@@ -1,0 +1,249 @@
+"""Records of a study and its trials, read from its storage at any time, also while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from thalweg.contract import Metric, Mode
+from thalweg.errors import StudyError
+from thalweg.search.store import journal_reader
+from thalweg.search.store.journal_reader import StoredStudy, StoredTrial
+from thalweg.search.store.storage import close_storage, open_storage
+from thalweg.study_folder import StudyFolder, checkpoint_name, trial_name
+from thalweg.training.checkpoints.places import resolve
+from thalweg.training.messages import best_of
+
+if TYPE_CHECKING:  # what only looks at a study does not wait for it
+    import optuna
+    from optuna.trial import FrozenTrial
+
+At = Literal["last", "best"]
+"""Which evaluation of a trial: its last one, whose value counts for the trial, or its best one."""
+RecordStatus = Literal["waiting", "running", "complete", "pruned", "failed"]
+
+DEFINITION = "thalweg"  # user attribute of an Optuna study
+FOLDER = "folder"  # user attribute of a study in a database: its folder when it last ran
+CONFIG, OUTCOME = "config", "outcome"  # user attributes of an Optuna trial
+CHECKPOINT = "checkpoint"  # user attribute: the trial's own checkpoint, relative to the study's folder
+METRICS = "metrics"  # user attribute of a study: what its family declares
+CONTINUES = "continues"  # user attribute: number of the interrupted trial that this one continues
+RESUMES = "resumes"  # user attribute: the checkpoint from which a continued trial starts
+
+_STATUS: Mapping[int, RecordStatus] = {  # Optuna's states are whole numbers
+    journal_reader.WAITING: "waiting",
+    journal_reader.RUNNING: "running",
+    journal_reader.COMPLETE: "complete",
+    journal_reader.PRUNED: "pruned",
+    journal_reader.FAIL: "failed",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRecord:
+    """One trial as the storage holds it.
+
+    Attributes:
+        number: Number within the study.
+        status: How it ended, ``running``, or ``waiting`` for a parameter set that is yet to be tried.
+        value: The objective at its last evaluation.
+        params: The searched parameters.
+        config: The resolved configuration, as JSON; empty if the space refused the parameters.
+        samples: Samples seen at the last evaluation.
+        metrics: All metrics of the last evaluation.
+        seconds: Seconds from the proposal to the end.
+        reason: Why it failed.
+        curve: (samples, objective) at each evaluation.
+        checkpoint: Its own checkpoint or the one that it starts from, in the folder that was opened.
+        protocol: Hash of the evaluation protocol.
+        interrupted: Whether it failed only because the search stopped; another trial continues it.
+        continues: Number of the interrupted trial that it continues.
+        started: When it began.
+        ended: When it ended.
+    """
+
+    number: int
+    status: RecordStatus
+    value: float | None
+    params: Mapping[str, Any]
+    config: Mapping[str, Any]
+    samples: int
+    metrics: Mapping[str, float]
+    seconds: float
+    reason: str
+    curve: tuple[tuple[int, float], ...]
+    checkpoint: str | None
+    protocol: str | None = None
+    interrupted: bool = False
+    continues: int | None = None
+    started: datetime | None = None
+    ended: datetime | None = None
+
+    @property
+    def folders(self) -> frozenset[str]:
+        """Names of the folders that may hold its checkpoints: its own, and that of the trial that it continues."""
+        found = {trial_name(self.number)}
+        return frozenset(found | {Path(self.checkpoint).parent.name} if self.checkpoint else found)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationRecord:
+    """An evaluation of a trial, with the checkpoint of its weights.
+
+    Attributes:
+        samples: Samples at which it was due.
+        value: The objective.
+        checkpoint: Path of its checkpoint, if it is kept.
+    """
+
+    samples: int
+    value: float | None
+    checkpoint: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyRecord:
+    """A study as its storage holds it.
+
+    Attributes:
+        name: Its name.
+        definition: Space, family, metric, mode, samples and settings of its last run.
+        trials: All trials in the order of their numbers.
+        metrics: What its family declared when it was last run; empty if an earlier version of Thalweg ran it.
+    """
+
+    name: str
+    definition: Mapping[str, Any] = field(default_factory=dict)
+    trials: tuple[TrialRecord, ...] = ()
+    metrics: tuple[Metric, ...] = ()
+
+    @property
+    def mode(self) -> Mode:
+        """Whether smaller or larger is better."""
+        mode: Mode = self.definition["mode"]
+        return mode
+
+    @property
+    def keeps_checkpoints(self) -> bool:
+        """Whether the checkpoint of its best trial is kept when other trials end."""
+        return bool(self.definition.get("study", {}).get("keep_checkpoints", 1))
+
+    def ranking(self) -> list[TrialRecord]:
+        """Returns the complete trials, best first; of equal ones the earlier first."""
+        return ranking(self.trials, self.mode)
+
+    def evaluation(self, trial: TrialRecord, at: At = "last") -> EvaluationRecord:
+        """Returns the last evaluation of a trial, whose value counts for it, or its best one."""
+        last = EvaluationRecord(samples=trial.samples, value=trial.value, checkpoint=trial.checkpoint)
+        if at == "last" or not trial.curve:
+            return last
+        samples, value = best_of(trial.curve, self.mode)
+        if samples == trial.curve[-1][0]:
+            return last
+        beside = Path(trial.checkpoint).with_name(checkpoint_name(samples)) if trial.checkpoint else None
+        return EvaluationRecord(
+            samples=samples, value=value, checkpoint=None if beside is None else str(beside)
+        )
+
+    def best(self) -> TrialRecord | None:
+        """Returns the best complete trial; None before there is one."""
+        return next(iter(self.ranking()), None)
+
+
+def read_study(directory: Path, name: str, storage: str | None = None) -> StudyRecord:
+    """Reads a study that may still be running, without changing it.
+
+    Raises:
+        StudyError: There is no such study, or it was not made by Thalweg.
+    """
+    journal = StudyFolder(directory).journal
+    if storage is None and not journal.exists():
+        raise StudyError(
+            f"a study's folder must hold {journal.name}, got {directory}; name a study that was run"
+        )
+    if storage is None:
+        return read(journal_reader.read_journal(journal, name), directory)
+    import optuna
+
+    opened = open_storage(directory, storage)
+    try:
+        study = optuna.load_study(study_name=name, storage=opened)
+        return read(study, _home(study, directory))
+    except KeyError:
+        known = ", ".join(sorted(optuna.get_all_study_names(opened))) or "none"
+        raise StudyError(f"no study {name!r} in {storage} (found: {known})") from None
+    finally:
+        close_storage(opened)
+
+
+def _home(study: optuna.Study, directory: Path) -> Path:
+    """Returns the folder of a study in a database; studies of other output folders may be in the same database."""
+    known = study.user_attrs.get(FOLDER)
+    return Path(known) if known and not StudyFolder(directory).checkpoints.is_dir() else directory
+
+
+def read(study: optuna.Study | StoredStudy, directory: Path) -> StudyRecord:
+    """Turns a study into records.
+
+    Args:
+        study: The study.
+        directory: Its folder at present; it may have been another when it ran.
+
+    Raises:
+        StudyError: It was not made by Thalweg.
+    """
+    definition = study.user_attrs.get(DEFINITION)
+    if definition is None:
+        raise StudyError(f"study {study.study_name!r} was not made by thalweg; give this one another name")
+    stored = study.trials if isinstance(study, StoredStudy) else study.get_trials(deepcopy=False)
+    trials = tuple(record(trial, directory) for trial in stored)
+    metrics = tuple(Metric(**known) for known in study.user_attrs.get(METRICS, ()))
+    return StudyRecord(name=study.study_name, definition=definition, trials=trials, metrics=metrics)
+
+
+def record(trial: FrozenTrial | StoredTrial, directory: Path) -> TrialRecord:
+    """Turns a trial into a record."""
+    checkpoint = trial.user_attrs.get(CHECKPOINT, trial.user_attrs.get(RESUMES))
+    outcome = trial.user_attrs.get(OUTCOME, {})
+    curve = tuple(sorted(trial.intermediate_values.items()))
+    return TrialRecord(
+        number=trial.number,
+        status=_STATUS[trial.state],
+        value=curve[-1][1] if curve else None,
+        params=dict(trial.params),
+        config=trial.user_attrs.get(CONFIG, {}),
+        samples=outcome.get("samples", curve[-1][0] if curve else 0),
+        metrics=outcome.get("metrics", {}),
+        seconds=outcome.get("seconds", 0.0),
+        reason=outcome.get("reason", ""),
+        curve=curve,
+        checkpoint=str(resolve(directory, checkpoint)) if checkpoint else None,
+        protocol=outcome.get("protocol"),
+        interrupted=outcome.get("interrupted", False),
+        continues=trial.user_attrs.get(CONTINUES),
+        started=trial.datetime_start,
+        ended=trial.datetime_complete,
+    )
+
+
+def ranking(trials: Sequence[TrialRecord], mode: Mode) -> list[TrialRecord]:
+    """Returns the complete trials, best first; of equal ones the earlier first."""
+    complete = [(trial.value, trial) for trial in trials if trial.status == "complete"]
+    sign = 1.0 if mode == "min" else -1.0
+    scored = [(sign * value, trial.number, trial) for value, trial in complete if value is not None]
+    return [trial for *_, trial in sorted(scored, key=lambda item: item[:2])]
+
+
+def expendable(trials: Sequence[TrialRecord], mode: Mode, keep: int) -> list[TrialRecord]:
+    """Returns the trials whose checkpoints may be deleted.
+
+    Retention: the checkpoints of running trials, of the best ``keep`` complete ones, and of interrupted ones until
+    the trial that continues them has ended.
+    """
+    needed = [*ranking(trials, mode)[:keep], *(t for t in trials if t.status in ("running", "waiting"))]
+    # By the trial's folder: the trial that continues it may have found a newer checkpoint there.
+    kept = {name for trial in needed for name in trial.folders}
+    return [trial for trial in trials if kept.isdisjoint(trial.folders)]

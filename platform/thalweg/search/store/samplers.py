@@ -1,0 +1,179 @@
+"""Optuna's samplers by name, made independent of interruptions.
+
+To add a sampler, write a function like those below, and a line in `SAMPLERS` and in `study.SamplerName`.
+"""
+
+import copy
+import warnings
+from collections.abc import Callable, Container, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import (
+    BaseSampler,
+    CmaEsSampler,
+    GPSampler,
+    NSGAIISampler,
+    RandomSampler,
+    TPESampler,
+)
+from optuna.trial import FrozenTrial, TrialState
+
+from thalweg.search.store.early_stopping import first_numbers
+from thalweg.search.store.records import CONTINUES
+from thalweg.study import SamplerName, Study
+
+
+class ResumableSampler(BaseSampler):
+    """Proposes what the study would propose if it had never been interrupted.
+
+    Each trial has a sampler of its own, seeded by its position among the trials. It sees a trial that continues an
+    interrupted one at the position of the latter. No state but the study passes from trial to trial.
+
+    Args:
+        make: Makes the sampler of a seed.
+        seed: Seed of the study.
+    """
+
+    def __init__(self, make: Callable[[int], BaseSampler], seed: int) -> None:
+        self._make = make
+        self._seed = seed
+        self._number: int | None = None
+
+    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        """Makes the sampler of a trial, and prepares it."""
+        sampler, view, place = self._enter(study, trial)
+        sampler.before_trial(view, place)
+
+    def infer_relative_search_space(
+        self, study: optuna.Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """Returns the parameters that are proposed jointly."""
+        sampler, view, place = self._enter(study, trial)
+        return sampler.infer_relative_search_space(view, place)
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Proposes parameters jointly."""
+        sampler, view, place = self._enter(study, trial)
+        return sampler.sample_relative(view, place, search_space)
+
+    def sample_independent(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """Proposes a single parameter."""
+        sampler, view, place = self._enter(study, trial)
+        return sampler.sample_independent(view, place, param_name, param_distribution)
+
+    def after_trial(
+        self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
+    ) -> None:
+        """Passes the end of a trial to its sampler."""
+        sampler, view, place = self._enter(study, trial)
+        sampler.after_trial(view, place, state, values)
+
+    def _enter(
+        self, study: optuna.Study, trial: FrozenTrial
+    ) -> tuple[BaseSampler, optuna.Study, FrozenTrial]:
+        """Returns the sampler of a trial, the study as it sees it, and the trial in its place."""
+        if trial.number != self._number:
+            trials = study.get_trials(deepcopy=False)
+            first = first_numbers(trials)
+            places = {number: place for place, number in enumerate(sorted(set(first.values())))}
+            self._place = places[first[trial.number]]
+            self._view = _as_uninterrupted(study, {number: places[first[number]] for number in first})
+            self._sampler = self._make(_mixed(self._seed, self._place))
+            self._number = trial.number
+        return self._sampler, self._view, _placed(trial, self._place)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Keeps what belongs to one trial out of a copy."""
+        return {"_make": self._make, "_seed": self._seed, "_number": None}
+
+
+def _as_uninterrupted(study: optuna.Study, places: Mapping[int, int]) -> optuna.Study:
+    """Returns a view of a study in which an interrupted trial and those that continue it are one."""
+
+    def get_trials(
+        deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
+    ) -> list[FrozenTrial]:
+        trials = study.get_trials(deepcopy=False)
+        continued = {trial.user_attrs.get(CONTINUES) for trial in trials}
+        chosen = [
+            _placed(trial, places[trial.number])
+            for trial in trials
+            if trial.number in places
+            and trial.number not in continued
+            and (states is None or trial.state in states)
+        ]
+        return sorted(chosen, key=lambda trial: trial.number)
+
+    view = copy.copy(study)
+    view._get_trials = get_trials  # type: ignore[method-assign]
+    return view
+
+
+def _placed(trial: FrozenTrial, place: int) -> FrozenTrial:
+    moved = copy.copy(trial)
+    moved.number = place
+    return moved
+
+
+def _mixed(*seeds: int) -> int:
+    return int(np.random.SeedSequence(seeds).generate_state(1)[0])
+
+
+def make_sampler(study: Study) -> BaseSampler:
+    """Returns the sampler of a study; study settings name it, its seed and its random start."""
+
+    def make(seed: int) -> BaseSampler:
+        with warnings.catch_warnings():
+            # `group` of TPE is experimental and wanted; Optuna's major version is pinned.
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            return SAMPLERS[study.sampler](seed, study.startup_trials)
+
+    return ResumableSampler(make, study.seed)
+
+
+def _tpe(seed: int, num_startup_trials: int) -> BaseSampler:
+    # `group`: one joint model per group of parameters that occur together. `constant_liar`: running trials count as
+    # bad, so that other lanes do not try the same.
+    return TPESampler(
+        seed=seed, n_startup_trials=num_startup_trials, multivariate=True, group=True, constant_liar=True
+    )
+
+
+def _random(seed: int, num_startup_trials: int) -> BaseSampler:
+    return RandomSampler(seed=seed)
+
+
+def _gp(seed: int, num_startup_trials: int) -> BaseSampler:
+    return GPSampler(seed=seed, n_startup_trials=num_startup_trials, warn_independent_sampling=False)
+
+
+def _cmaes(seed: int, num_startup_trials: int) -> BaseSampler:
+    # Categorical and conditional parameters are drawn at random, the others by CMA-ES. Pruned trials are
+    # left out: Optuna's `consider_pruned_trials` fails on those without a conditional parameter.
+    return CmaEsSampler(seed=seed, n_startup_trials=num_startup_trials, warn_independent_sampling=False)
+
+
+def _nsga2(seed: int, num_startup_trials: int) -> BaseSampler:
+    # The first generation is random: Optuna's 50 would make most studies a random search.
+    return NSGAIISampler(seed=seed, population_size=max(4, num_startup_trials))
+
+
+SAMPLERS: dict[SamplerName, Callable[[int, int], BaseSampler]] = {
+    "tpe": _tpe,
+    "random": _random,
+    "gp": _gp,
+    "cmaes": _cmaes,
+    "nsga2": _nsga2,
+}

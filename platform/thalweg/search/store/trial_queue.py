@@ -1,0 +1,108 @@
+"""The trials of a study that wait: those that were interrupted go on before new ones begin."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from thalweg.search.store import continuations, private_optuna
+from thalweg.search.store.records import CHECKPOINT, CONTINUES, OUTCOME, RESUMES
+from thalweg.training.checkpoints.places import relative, resolve
+from thalweg.training.checkpoints.state import FROM_BEFORE, Found, newest_whole
+
+
+class TrialQueue:
+    """Takes up what was interrupted, finds the checkpoint where it goes on, and puts trials back.
+
+    Args:
+        study: The study.
+        directory: Its folder.
+        identity: What its checkpoints bear.
+    """
+
+    def __init__(self, study: optuna.Study, directory: Path, identity: str) -> None:
+        self._study = study
+        self._directory = directory
+        self._identity = identity
+        self._notes: list[str] = []
+
+    def take(self) -> optuna.Trial:
+        """Begins a trial: one that was interrupted, one of the study's first trials, or a new one."""
+        return self._continued() or self._study.ask()
+
+    def _continued(self) -> optuna.Trial | None:
+        """Begins an interrupted trial, if one waits: the one that began first."""
+        for waiting in self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+            if CONTINUES in waiting.user_attrs:
+                return private_optuna.take_up(self._study, waiting)
+        return None
+
+    def start(self, attributes: Mapping[str, Any], config: Mapping[str, Any]) -> Found:
+        """Finds the checkpoint from which a trial that continues another one resumes."""
+        if RESUMES not in attributes:
+            return Found()
+        folder = resolve(self._directory, attributes[RESUMES]).parent
+        return newest_whole({folder: {self._identity, FROM_BEFORE}}, config)
+
+    def interrupt(self, reason: str, crashed: bool, max_retries: int) -> Iterator[tuple[int, str, bool]]:
+        """Puts every running trial back into the queue, to go on from its newest checkpoint.
+
+        Args:
+            reason: Why they were interrupted.
+            crashed: Whether their process died.
+            max_retries: Crashes, without getting any further, after which a trial is not put back.
+
+        Yields:
+            Number of a trial that is to be ended, why, and whether it is interrupted rather than given up.
+        """
+        trials = self._study.get_trials(deepcopy=False)
+        continued = {trial.user_attrs.get(CONTINUES) for trial in trials}
+        for trial in [trial for trial in trials if trial.state == TrialState.RUNNING]:
+            crashes = continuations.crashes(trial) + int(crashed)
+            goes_on = crashes <= max_retries
+            if trial.number not in continued and goes_on:
+                checkpoint = trial.user_attrs.get(CHECKPOINT, trial.user_attrs.get(RESUMES))
+                self._study.add_trial(continuations.continuation(trial, crashes, checkpoint))
+            # Queued first: a process that dies between the two only ends the trial when it is repeated.
+            yield trial.number, reason if goes_on else f"{reason} {crashes} times", goes_on
+
+    def put_back_earlier(self, number: int, found: Found) -> str:
+        """Puts a trial back whose checkpoint is gone or damaged, with what its older one leaves of the curve.
+
+        Returns:
+            Why the checkpoint could not be used.
+        """
+        trial = self.frozen(number)
+        place = relative(trial.user_attrs[RESUMES])
+        is_there = resolve(self._directory, place).exists()
+        lost = f"the checkpoint {place} is {'of another configuration' if is_there else 'gone'}"
+        why = "; ".join(found.skipped.values()) or lost
+        self.note_start(number, found, why)
+        checkpoint = relative(found.folder) if found.folder else None
+        crashes = trial.user_attrs.get(continuations.CRASHES, 0)
+        self._study.add_trial(continuations.continuation(trial, crashes, checkpoint, found.samples))
+        return why
+
+    def note_start(self, number: int, found: Found, why: str) -> None:
+        """Keeps a sentence for people on where a continued trial goes on, and why not later."""
+        where = f"after {found.samples:,} samples" if found.folder else "from the start"
+        before = continuations.last_begun(self._study.get_trials(deepcopy=False), number)
+        note = f"trial {before} is continued {where}: {why}"
+        self._notes += [note] if note not in self._notes else []  # the trial in its place finds the same
+
+    def notes(self) -> tuple[str, ...]:
+        """Returns what was noted since the last call."""
+        notes, self._notes = self._notes, []
+        return tuple(notes)
+
+    def seconds_before(self, attributes: Mapping[str, Any]) -> float:
+        """Returns the seconds of the trial that another continues; 0 if its process died and told none."""
+        if RESUMES not in attributes or CONTINUES not in attributes:
+            return 0.0
+        return float(self.frozen(attributes[CONTINUES]).user_attrs.get(OUTCOME, {}).get("seconds", 0.0))
+
+    def frozen(self, number: int) -> FrozenTrial:
+        """Returns a trial as the storage holds it."""
+        return self._study.get_trials(deepcopy=False)[number]

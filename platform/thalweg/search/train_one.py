@@ -1,0 +1,142 @@
+"""One configuration of a search space, trained in this process: no search, no Ray.
+
+It also runs as one of several workers: ``torchrun --nproc-per-node 2 -m thalweg train SPACE``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from thalweg.config import FamilyConfig, identity
+from thalweg.files import writing
+from thalweg.hashing import digest
+from thalweg.search.preflight import Prepared, prepare
+from thalweg.search.space import Space
+from thalweg.search.store.warm_start import Sources
+from thalweg.study import Study
+from thalweg.study_folder import StudyFolder
+from thalweg.training.messages import Report, TrialOrder
+
+FOLDER = "train"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Single:
+    """A configuration that may be trained.
+
+    Attributes:
+        order: What to train.
+        params: What the space asked, defaults included.
+        config: The configuration.
+    """
+
+    order: TrialOrder
+    params: Mapping[str, Any]
+    config: FamilyConfig
+
+
+def choose(
+    space: Space,
+    params: Mapping[str, Any],
+    *,
+    output: Path,
+    storage: str | None = None,
+    root: Path | None = None,
+    samples: int | None = None,
+    tell: Callable[[str], None] = lambda text: None,
+) -> Single:
+    """Settles what is trained: the space's answer to a parameter set.
+
+    Args:
+        space: Search space; its study gives metric, budget and evaluations.
+        params: Values by name; one that is left out takes the middle of its range.
+        output: Folder of all studies.
+        storage: A database with the studies to start from instead, in SQLAlchemy's form.
+        root: Folder of all data; None takes ``THALWEG_DATA`` or ``data/``.
+        samples: Another budget than the study's.
+        tell: Takes a sentence about what takes a while.
+
+    Raises:
+        ThalwegError: A parameter is unknown or out of its range, or the study could not start either.
+    """
+    asked, trial = space.replay(params)
+    study = space.study if samples is None else _with_budget(space, samples)
+    output = output.absolute()
+    present = Sources(None, output=output, storage=storage)
+    prepared = prepare(space, root, tell, present)
+    directory = output / FOLDER / f"{space.name}-{_name(asked, study, prepared, present)}"
+    sources = Sources(directory, output=output, storage=storage)
+    config = sources.take(asked)
+    for point in sources.points(config):
+        tell(point.sentence())
+    order = TrialOrder(
+        trial="trial",
+        family=prepared.family,
+        config=config.model_dump(mode="json"),
+        metric=study.metric,
+        evaluations=study.evaluations,
+        data_root=str(prepared.data_root),
+        directory=str(directory),
+        baselines=True,
+        sources=StudyFolder(directory).source_files(config.starts_from),
+        keep_last=study.keep_last,
+    )
+    return Single(order=order, params=trial.params, config=config)
+
+
+def _name(config: FamilyConfig, study: Study, prepared: Prepared, present: Sources) -> str:
+    """Names a training by all that its result depends on; one that starts from a better trial is another."""
+    facts = {
+        "config": identity(config),
+        "evaluations": study.evaluations,
+        "protocol": prepared.facts["protocol_hash"],
+    }
+    points = [(point.study, point.trial, point.samples, point.value) for point in present.points(config)]
+    return digest(facts | ({"sources": points} if points else {}))
+
+
+def train(single: Single, tell: Callable[[Report], None]) -> Report:
+    """Trains to the end of the budget, from the checkpoint that an earlier call may have left.
+
+    Args:
+        single: What to train.
+        tell: Takes the report of each evaluation; on the first worker only.
+
+    Returns:
+        The last report.
+
+    Raises:
+        ThalwegError: The trial cannot go on, or its folder cannot be written.
+    """
+    from thalweg.training.process_group import join
+    from thalweg.training.session import DataCache, Session
+
+    _make_folder(Path(single.order.directory))
+    world = join()
+    session = Session(single.order, world, DataCache())
+    reached, done = 0, False
+    try:
+        while not done:
+            report = session.advance(reached)
+            reached, done = report.samples, report.done
+            if world.rank == 0:
+                tell(report)
+    finally:
+        session.close()
+    return report
+
+
+def _with_budget(space: Space, samples: int) -> Study:
+    study = space.study
+    changed = {"samples": samples, "num_evaluations": min(study.num_evaluations, samples)}
+    if study.min_samples is not None:
+        changed["min_samples"] = min(study.min_samples, samples)
+    return space.with_settings(**changed).study
+
+
+def _make_folder(folder: Path) -> None:
+    with writing("the output folder", folder, "choose another with --output"):
+        folder.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,1 @@
+"""Checkpoints of trials: written, found, read, exported, and taken as weights to start from."""

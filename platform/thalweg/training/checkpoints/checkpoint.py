@@ -1,0 +1,186 @@
+"""Checkpoints of a trial: one folder per evaluation, complete or absent; the newest and the best are kept.
+
+``DIRECTORY/TRIAL/samples-000002048/`` holds DeepSpeed's files (weights, optimizer, loss scaler, of every rank)
+and ``state.json`` (counters, report, configuration, digests). The order of samples, masks and dropout follow from the
+seed and the number of samples seen, so there is no generator state to save.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from thalweg.contract import Mode
+from thalweg.errors import TrialError
+from thalweg.files import (
+    atomic_folder,
+    cause_of,
+    copy_folder,
+    discard,
+    draft_of,
+    publish,
+    refusal,
+    sync,
+    writing,
+)
+from thalweg.study_folder import checkpoint_name, checkpoints_of
+from thalweg.training.checkpoints import resharding
+from thalweg.training.checkpoints.places import remove
+from thalweg.training.checkpoints.state import FROM_BEFORE, STATE, State, complete, damage, incomplete
+from thalweg.training.engine.half_precision import saved_masters
+from thalweg.training.messages import best_of
+from thalweg.training.process_group import World
+
+if TYPE_CHECKING:
+    from deepspeed.runtime.engine import DeepSpeedEngine
+    from torch import Tensor
+
+_TAG = "weights"
+_MODEL_STATES = "mp_rank_00_model_states.pt"
+_OPTIMIZER_SHARDS = "*zero_pp_rank_*optim_states.pt"
+_WHAT = "checkpoints"
+_WAY_OUT = "free space and give the same command again"
+
+
+def clear(trial: Path, home: Path) -> None:
+    """Deletes what processes that died, or a full disk, left half written in a trial's folder."""
+    for folder in incomplete(trial):
+        remove(folder, home)
+
+
+def save(engine: DeepSpeedEngine, folder: Path, state: State, world: World) -> None:
+    """Writes a checkpoint, whole or not at all. Every rank must call.
+
+    Raises:
+        OutputError: The folder cannot be written; ``errno`` is that of the system.
+    """
+    draft = draft_of(folder)
+    try:
+        if world.rank == 0:
+            discard(draft)
+            draft.mkdir(parents=True)
+        world.barrier()
+        engine.save_checkpoint(str(draft), tag=_TAG, save_latest=True)
+        sync(draft)  # each rank what it wrote itself, on a machine of its own
+        world.barrier()
+        if world.rank == 0:
+            state.write(draft, folder)
+            publish(draft, folder, overwrite=True)  # of one that was damaged
+    except BaseException as error:
+        failed = isinstance(error, Exception)  # not a Ctrl-C, whatever error it fell upon
+        cause = cause_of(error, draft if draft.exists() else folder.parent) if failed else None
+        if world.rank == 0:
+            discard(draft)
+        if cause is None:
+            raise
+        raise refusal(_WHAT, folder, cause, _WAY_OUT) from error
+
+
+def tidy(
+    newest: Path, mode: Mode, keep_last: int, earlier: Path | None = None, home: Path | None = None
+) -> None:
+    """Deletes a trial's checkpoints but the newest ones and that of its best evaluation.
+
+    Args:
+        newest: The checkpoint that was written last, in the trial's folder.
+        mode: Whether a smaller or a larger objective is better.
+        keep_last: Newest checkpoints that are kept.
+        earlier: Folder of the interrupted trial that this one continues and that will be deleted; what is to be kept
+            comes over.
+        home: Folder outside of which nothing is deleted; None takes the one that holds the trial's.
+
+    Raises:
+        OutputError: A checkpoint cannot come over.
+    """
+    trial, present = newest.parent, State.read(newest)
+    places = [place for place in (earlier, trial) if place is not None]
+    found = {folder.name: folder for place in places for folder in complete(place)}
+    states = {name: _read(folder) for name, folder in found.items() if name <= newest.name}
+    mine = {name: state for name, state in states.items() if state is not None and _alike(state, present)}
+    curve = [(state.report.samples, state.report.value) for state in mine.values()]
+    kept = {*sorted(mine)[-keep_last:], checkpoint_name(best_of(curve, mode)[0])}
+    for name in kept:
+        if found[name].parent != trial:
+            _link(found[name], trial / name)
+    for folder in checkpoints_of(trial):
+        if folder.name not in kept:
+            remove(folder, home or trial.parent)
+
+
+def _read(folder: Path) -> State | None:
+    try:
+        return State.read(folder)
+    except (OSError, ValueError):
+        return None  # damaged: of no use to anybody
+
+
+def _alike(state: State, present: State) -> bool:
+    """Whether a checkpoint is of the same trial; those of an earlier version do not name their study."""
+    return state.is_of(present.config) and state.study in (FROM_BEFORE, present.study)
+
+
+def _link(source: Path, target: Path) -> None:
+    """Makes a folder with the same content, without its bytes where the file system can."""
+    with writing(_WHAT, target, _WAY_OUT), atomic_folder(target) as draft:
+        copy_folder(source, draft)
+
+
+def require_loadable(folder: Path, zero_stage: int, world: World) -> None:
+    """Refuses a checkpoint that this number of workers cannot load.
+
+    Raises:
+        ConfigError: At ZeRO stage 3 another number wrote it.
+    """
+    resharding.require_loadable(folder / _TAG, zero_stage, world.size)
+
+
+def load(engine: DeepSpeedEngine, folder: Path, world: World) -> None:
+    """Restores weights, optimizer and loss scaler of the present stage, whatever the workers that wrote it.
+
+    Every rank must call.
+    """
+    alike = len(resharding.shards(folder / _TAG)) in (0, world.size)
+    engine.load_checkpoint(str(folder), tag=_TAG, load_optimizer_states=alike)
+    if not alike:
+        resharding.load(engine, folder / _TAG, world.rank, world.size)
+
+
+def fp32_weights(folder: Path) -> dict[str, Tensor]:
+    """Returns weights and buffers of a checkpoint in fp32, gathered from the shards of all ranks, frozen ones too."""
+    import torch
+    from deepspeed.utils.zero_to_fp32 import get_fp32_state_dict_from_zero_checkpoint
+
+    weights: dict[str, Tensor] = {}
+    states = folder / _TAG / _MODEL_STATES
+    # Everything but at stage 3, rounded to the precision of training; the file is our own.
+    if states.exists():
+        content = torch.load(states, map_location="cpu", weights_only=False)
+        weights = {name: tensor.float() for name, tensor in content["module"].items()}
+        weights |= saved_masters(content)
+    if any((folder / _TAG).glob(_OPTIMIZER_SHARDS)):  # what was trained, unrounded; all of it at stage 3
+        weights |= get_fp32_state_dict_from_zero_checkpoint(str(folder), tag=_TAG)
+    return {name.removeprefix("model."): tensor for name, tensor in weights.items()}
+
+
+def whole(folder: Path) -> tuple[State, dict[str, Tensor]]:
+    """Returns state and fp32 weights of a checkpoint, without DeepSpeed's chatter.
+
+    Raises:
+        TrialError: The checkpoint is gone or damaged, or holds no weights.
+    """
+    if not (folder / STATE).exists():
+        raise TrialError(
+            f"a checkpoint must exist to be read, got {folder}; bring it back if it was moved, else train the trial "
+            "again, with keep_checkpoints high enough in a search"
+        )
+    if not any((folder / _TAG).glob("*.pt")):
+        raise TrialError(f"a checkpoint must hold weights to be read, got none in {folder}")
+    if reason := damage(folder):
+        raise TrialError(
+            f"a checkpoint must be whole to be read, got {folder}, which is damaged ({reason}); restore it from a "
+            "copy, take another evaluation's (--at), or train the trial again"
+        )
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+        return State.read(folder), fp32_weights(folder)

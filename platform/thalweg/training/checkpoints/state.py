@@ -1,0 +1,210 @@
+"""What a checkpoint says of itself, and whether it is whole: plain files that need no torch to be judged.
+
+``state.json`` is written last and names the SHA-256 of every other file and of itself. Checkpoints of an earlier
+version have none of these; the checksums that torch's archives carry stand in for them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+import zlib
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from thalweg import discovery
+from thalweg.config import alike
+from thalweg.errors import ThalwegError
+from thalweg.files import drafts
+from thalweg.study_folder import checkpoints_of
+from thalweg.training.checkpoints.places import relative
+from thalweg.training.messages import Report
+
+STATE = "state.json"
+FROM_BEFORE = ""
+"""Identity of the study in checkpoints of a version that did not know it."""
+_ON_THE_WAY = ("documents", "notes", "deaths")
+"""What a report says to those who hear it, and is not part of where a trial stands."""
+_OWN = "sha256"  # of the state itself
+# What zipfile raises for damaged names, flags, methods and offsets, beside its own.
+_NO_ARCHIVE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError)
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a trial stood at a checkpoint.
+
+    Attributes:
+        report: What was reported at this evaluation.
+        config: The configuration as JSON.
+        family: Package of the family.
+        stage: Number of the stage that was training.
+        study: Identity of the study that the trial belongs to; empty outside of studies and in earlier versions.
+        files: SHA-256 of every other file, by its path below the checkpoint.
+    """
+
+    report: Report
+    config: Mapping[str, Any]
+    family: str
+    stage: int
+    study: str = FROM_BEFORE
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, folder: Path) -> State:
+        """Reads the state of a complete checkpoint, wherever it was written.
+
+        Raises:
+            OSError: It cannot be read.
+            ValueError: It is no state, or not the one that was written.
+        """
+        values = json.loads((folder / STATE).read_text())
+        try:
+            if _OWN in values and values.pop(_OWN) != _sha256_of(values):
+                raise ValueError("it has changed since it was written")
+            report = values["report"] | {"checkpoint": str(folder)}
+            for name in _ON_THE_WAY:
+                report.pop(name, None)
+            report["curve"] = tuple((samples, point) for samples, point in report["curve"])
+            known = {name: values[name] for name in ("config", "family", "stage")}
+            return cls(
+                Report(**report),
+                **known,
+                study=values.get("study", FROM_BEFORE),
+                files=values.get("files", {}),
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"it lacks {error}") from error
+
+    def is_of(self, config: Mapping[str, Any]) -> bool:
+        """Whether the checkpoint is of a configuration, which may have been recorded by another version."""
+        if self.config == config:
+            return True
+        try:
+            config_type = discovery.load_family(self.family).config_type
+        except ThalwegError:
+            return False
+        return alike(config_type, self.config, config)
+
+    def write(self, folder: Path, place: Path) -> None:
+        """Completes a checkpoint whose other files are written.
+
+        Args:
+            folder: Where the files lie at present.
+            place: Where they will lie.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        files = {str(file.relative_to(folder)): _sha256(file) for file in _files(folder)}
+        report = replace(self.report, checkpoint=relative(place))
+        values = json.loads(json.dumps(asdict(replace(self, report=report, files=files))))
+        for name in _ON_THE_WAY:
+            del values["report"][name]
+        text = json.dumps(values | {_OWN: _sha256_of(values)}, indent=1)
+        (folder / STATE).write_text(text)
+
+
+@dataclass(frozen=True)
+class Found:
+    """The checkpoint that a trial goes on from.
+
+    Attributes:
+        folder: Where it lies; None starts from nothing.
+        samples: Samples at which it was written, 0 without one.
+        skipped: What is wrong with each newer one that could not be taken, by its folder.
+    """
+
+    folder: Path | None = None
+    samples: int = 0
+    skipped: Mapping[Path, str] = field(default_factory=dict)
+
+
+def complete(trial: Path) -> list[Path]:
+    """Returns the complete checkpoints in a trial's folder, in the order of their samples."""
+    return [folder for folder in checkpoints_of(trial) if (folder / STATE).exists()]
+
+
+def incomplete(trial: Path) -> list[Path]:
+    """Returns what was left of checkpoints whose writing came to no end."""
+    half = [folder for folder in checkpoints_of(trial) if not (folder / STATE).exists()]
+    return sorted([*half, *drafts(trial)])
+
+
+def newest_whole(trials: Mapping[Path, Collection[str]], config: Mapping[str, Any]) -> Found:
+    """Finds the newest checkpoint of a configuration that is whole and belongs to the study.
+
+    Args:
+        trials: Folders of trials, each with the identities of the studies whose checkpoints count there. Of equal
+            samples those of the first folder are taken.
+        config: The configuration as JSON; what others left under the same name does not count.
+    """
+    folders = [(folder, studies) for trial, studies in trials.items() for folder in complete(trial)]
+    skipped: dict[Path, str] = {}
+    for folder, studies in sorted(folders, key=lambda pair: pair[0].name, reverse=True):
+        name = f"{folder.parent.name}/{folder.name}"
+        try:
+            state = State.read(folder)
+        except (OSError, ValueError) as error:
+            skipped[folder] = f"the checkpoint {name} is damaged ({STATE}: {error})"
+            continue
+        if not state.is_of(config):
+            continue
+        if state.study not in studies:
+            skipped[folder] = f"the checkpoint {name} is of another study with this name"
+        elif reason := _damage(folder, state):
+            skipped[folder] = f"the checkpoint {name} is damaged ({reason})"
+        else:
+            return Found(folder, state.report.samples, skipped)
+    return Found(skipped=skipped)
+
+
+def damage(folder: Path) -> str:
+    """Says what is wrong with a complete checkpoint; empty where it is whole. Reads all of it."""
+    try:
+        return _damage(folder, State.read(folder))
+    except (OSError, ValueError) as error:
+        return f"{STATE}: {error}"
+
+
+def _damage(folder: Path, state: State) -> str:
+    try:
+        if not state.files:
+            return _damaged_archive(folder)
+        for name, digest in state.files.items():
+            if _sha256(folder / name) != digest:
+                return f"{name} has changed since it was written"
+    except FileNotFoundError as error:
+        return f"{Path(str(error.filename)).name} is gone"
+    except OSError as error:
+        return f"it cannot be read: {error}"
+    return ""
+
+
+def _damaged_archive(folder: Path) -> str:
+    """Reads what torch wrote against the checksums within it."""
+    for file in folder.rglob("*.pt"):
+        name = file.relative_to(folder)
+        try:
+            with zipfile.ZipFile(file) as archive:
+                if archive.testzip() is not None:
+                    return f"{name} has changed since it was written"
+        except _NO_ARCHIVE as error:
+            return f"{name}: {error}"
+    return ""
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (file for file in sorted(folder.rglob("*")) if file.is_file() and file.name != STATE)
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def _sha256_of(values: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,180 @@
+"""The gradient of one global batch whose loss joins its samples, in the memory of one micro-batch.
+
+Cached gradients (GradCache, Gao et al., arXiv:2101.06983): every micro-batch is embedded without a graph, the loss
+of all embeddings gives the gradient of each, and every micro-batch is embedded again with a graph that this gradient
+is sent through. Loss and gradient are those of the whole batch at once, to rounding. The last micro-batch keeps its
+graph instead of being embedded twice, so that a batch that fits is trained as plainly as any other.
+
+Both passes see the same network: dropout is seeded by the number of the micro-batch, and buffers, such as
+the running statistics of a batch norm, are put back before the second pass and end as the first one left them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from thalweg.contract import Joined, JointLoss, Progress, Rows
+from thalweg.errors import FamilyError
+from thalweg.training.accumulation import Sums, weighted
+from thalweg.training.ahead import each_ahead
+from thalweg.training.engine.half_precision import loss_scale
+from thalweg.training.evaluation import move
+from thalweg.training.process_group import World
+
+if TYPE_CHECKING:
+    from thalweg.contract import Batch
+
+
+@dataclass(frozen=True, kw_only=True)
+class MicroBatches:
+    """This worker's share of a global batch, drawn when it is needed and never held as a whole.
+
+    Attributes:
+        count: Number of micro-batches.
+        draw: Returns one of them by its number, the same each time.
+        seed: Seeds the generators for one of them.
+        executor: Draws the next one while the present one is computed.
+    """
+
+    count: int
+    draw: Callable[[int], Batch]
+    seed: Callable[[int], None]
+    executor: ThreadPoolExecutor
+
+    def each(self, numbers: Sequence[int]) -> Iterator[Batch]:
+        """Yields micro-batches as they are drawn, with the generators seeded for each."""
+        for number, batch in zip(numbers, each_ahead(self.executor, self.draw, numbers), strict=True):
+            self.seed(number)
+            yield batch
+
+
+def backward(
+    engine: Any, loss: JointLoss, world: World, batches: MicroBatches, progress: Progress
+) -> tuple[Sums, Mapping[str, Tensor | float]]:
+    """Accumulates the gradient of a joint loss over a global batch in the engine.
+
+    Args:
+        engine: DeepSpeed engine around a `TaskModule` with the same loss.
+        loss: The loss of the stage.
+        world: Workers, each of which holds some micro-batches. Every one must call.
+        batches: This worker's micro-batches.
+        progress: Where training stands.
+
+    Returns:
+        Sums and counts of the loss parts over the global batch, as `gradient.backward` gives them; a count that the
+        loss left on the device lies there.
+    """
+    before = _buffers(engine.module)
+    rows = _embed_all(engine, world, batches, progress)
+    after = _buffers(engine.module)
+    joined, slopes = _slopes(loss, world, rows, progress)
+    # The last graph first: it is alive, and the others need its memory.
+    _send(engine, world, rows.pop().embeddings, {name: slope.pop() for name, slope in slopes.items()})
+    if batches.count > 1:
+        _restore(engine.module, before)
+        for number, batch in enumerate(batches.each(range(batches.count - 1))):
+            engine.step()
+            again = Rows(**engine(move(batch, world.device), progress))
+            _send(engine, world, again.embeddings, {name: slope[number] for name, slope in slopes.items()})
+        _restore(engine.module, after)
+    names = sorted(joined.counts)
+    sums = {name: joined.sums[name].detach().double() for name in names}
+    return sums, {name: joined.counts[name] for name in names}
+
+
+def _embed_all(engine: Any, world: World, batches: MicroBatches, progress: Progress) -> list[Rows]:
+    """Embeds this worker's micro-batches, the last one with its graph."""
+    rows = []
+    for number, batch in enumerate(batches.each(range(batches.count))):
+        with torch.set_grad_enabled(number == batches.count - 1):
+            rows.append(Rows(**engine(move(batch, world.device), progress)))
+    return rows
+
+
+def _slopes(
+    loss: JointLoss, world: World, rows: Sequence[Rows], progress: Progress
+) -> tuple[Joined, dict[str, list[Tensor]]]:
+    """Returns the loss parts of the global batch, and the gradient of the loss by the embeddings of each micro-batch.
+
+    Every worker computes the loss of the whole batch, so that gradients need not travel: of those by all
+    embeddings each worker needs those by its own.
+    """
+    own = {name: values.requires_grad_() for name, values in _checked(_stacked(rows, "embeddings"))}
+    companions = {
+        name: torch.cat(world.gather(values)) for name, values in _stacked(rows, "companions").items()
+    }
+    embeddings = {name: _around(values, world) for name, values in own.items()}
+    joined = loss.parts(Rows(embeddings=embeddings, companions=companions), progress)
+    weights = loss.weights(progress)
+    factors = {name: _factor(weights[name], joined.counts[name]) for name in sorted(joined.counts)}
+    gradients = _gradients(weighted(joined.sums, factors), list(own.values()))
+    sizes = [len(next(iter(part.embeddings.values()))) for part in rows]
+    slopes = {name: list(torch.split(gradient, sizes)) for name, gradient in zip(own, gradients, strict=True)}
+    return joined, slopes
+
+
+def _stacked(rows: Sequence[Rows], kind: Literal["embeddings", "companions"]) -> dict[str, Tensor]:
+    """Lays the rows of micro-batches one after the other, without their graphs."""
+    parts = [getattr(part, kind) for part in rows]
+    return {name: torch.cat([part[name].detach() for part in parts]) for name in parts[0]}
+
+
+def _checked(embeddings: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+    """Yields embeddings.
+
+    Raises:
+        FamilyError: One cannot have a gradient.
+    """
+    for name, values in embeddings.items():
+        if not values.is_floating_point():
+            raise FamilyError(
+                f"embeddings of a joint loss must be floating-point numbers, got {name} of {values.dtype}; put it into "
+                "companions, which travel without a gradient"
+            )
+        yield name, values
+
+
+def _factor(weight: float, count: Tensor | float) -> Tensor | float:
+    """Returns what the sum of a part is multiplied by; 0 for a part that nothing carries. No device is waited for."""
+    if isinstance(count, Tensor):
+        count = count.detach().double()
+        return torch.where(count > 0, weight / count.clamp(min=1e-300), 0.0).float()
+    return weight / count if count > 0 else 0.0
+
+
+def _gradients(loss: Tensor, embeddings: list[Tensor]) -> Sequence[Tensor]:
+    """Returns the gradient by each embedding, 0 where the loss does not depend on it."""
+    if not loss.requires_grad:  # no sample of the batch has anything to be compared with
+        return [torch.zeros_like(values) for values in embeddings]
+    return torch.autograd.grad(loss, embeddings, materialize_grads=True)
+
+
+def _around(own: Tensor, world: World) -> Tensor:
+    """Returns the embeddings of all workers in the order of the samples; the own ones carry gradients."""
+    if world.size == 1:
+        return own
+    everyone = list(world.gather(own.detach()))
+    everyone[world.rank] = own
+    return torch.cat(everyone)
+
+
+def _send(engine: Any, world: World, rows: Mapping[str, Tensor], slopes: Mapping[str, Tensor]) -> None:
+    # DeepSpeed averages gradients over the workers; each sends those of its own samples.
+    surrogate = torch.stack([(rows[name] * slope).sum() for name, slope in slopes.items()]).sum()
+    engine.backward(world.size * loss_scale(engine) * surrogate, scale_wrt_gas=False)
+
+
+def _buffers(module: nn.Module) -> dict[str, Tensor]:
+    return {name: buffer.detach().clone() for name, buffer in module.named_buffers()}
+
+
+def _restore(module: nn.Module, values: Mapping[str, Tensor]) -> None:
+    with torch.no_grad():
+        for name, buffer in module.named_buffers():
+            buffer.copy_(values[name])

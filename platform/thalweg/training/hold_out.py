@@ -1,0 +1,84 @@
+"""Evaluates a checkpoint on the split ``test``, which no trial sees: what a study reports, never what it selects by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from thalweg.contract import SplitName
+from thalweg.errors import DataError
+from thalweg.training.checkpoints import checkpoint
+from thalweg.training.checkpoints.state import State
+from thalweg.training.evaluation import evaluate_split
+from thalweg.training.family_code import blaming
+from thalweg.training.process_group import World
+from thalweg.training.session import make_task
+
+SPLIT: SplitName = "test"
+BATCH_SIZE = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOut:
+    """Metrics of one checkpoint on two splits.
+
+    Attributes:
+        samples: Samples that it was trained on.
+        val: Metrics by which it was selected, as they were recorded.
+        test: Metrics on the split ``test``.
+        baselines: Metrics on the split ``test`` of each baseline.
+    """
+
+    samples: int
+    val: Mapping[str, float]
+    test: Mapping[str, float]
+    baselines: Mapping[str, Mapping[str, float]]
+
+
+def evaluate(folder: Path, data_root: Path) -> HeldOut:
+    """Evaluates a checkpoint and the family's baselines on the split ``test`` at the protocol of every evaluation.
+
+    Weights are fp32, as those of an export; the trial may have been evaluated in 16 bits.
+
+    Args:
+        folder: The checkpoint.
+        data_root: Folder of the family's data sets.
+
+    Raises:
+        TrialError: The checkpoint is gone, or the family's code raises.
+        DataError: The data set has no split ``test``.
+    """
+    state, weights = checkpoint.whole(folder)
+    with blaming(state.family):
+        return _evaluate(state, weights, data_root)
+
+
+def _evaluate(state: State, weights: Mapping[str, Tensor], data_root: Path) -> HeldOut:
+    task = make_task(state.family, state.config)
+    data = task.open(data_root)
+    if data.num_samples(SPLIT) < 1:
+        raise DataError(
+            f"a data set must have a split {SPLIT} to be reported on, got none in {task.config.dataset!r}; "
+            "make or import it again with one (`thalweg data import --help`), or report on other data"
+        )
+    world = World(0, 1, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+
+    def metrics(model: nn.Module, is_baseline: bool = False) -> dict[str, float]:
+        predict = partial(task.predict, model.to(world.device).eval())
+        return evaluate_split(
+            task, data, predict, world, split=SPLIT, batch_size=BATCH_SIZE, is_baseline=is_baseline
+        )
+
+    model = task.build(task.facts(data))
+    model.load_state_dict(weights)
+    return HeldOut(
+        samples=state.report.samples,
+        val=state.report.metrics,
+        test=metrics(model),
+        baselines={name: metrics(baseline, True) for name, baseline in task.baselines(data).items()},
+    )

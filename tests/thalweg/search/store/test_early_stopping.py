@@ -1,0 +1,200 @@
+"""Who is stopped at a rung: against a slow re-implementation, against Optuna, and across interruptions."""
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import optuna
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kept import evaluated, keep
+
+from thalweg.search.space import Space
+from thalweg.search.store.early_stopping import Hyperband, SuccessiveHalving, make_pruner
+from thalweg.search.store.optuna_study import Ledger, Proposal
+from thalweg.study import Study
+
+POINTS = tuple(range(100, 1000, 100))
+RUNGS = (100, 300)  # of a budget of 900, which is no rung
+
+Curves = list[list[float]]
+Direction = Literal["minimize", "maximize"]
+curves_of_trials = st.lists(
+    st.lists(st.integers(0, 12).map(float), min_size=9, max_size=9), min_size=1, max_size=24
+)
+
+
+def run(
+    pruner: optuna.pruners.BasePruner, curves: Curves, direction: Direction, seed: int, num_lanes: int = 3
+) -> dict[int, int]:
+    """Runs trials side by side in a random order; returns the samples at which each was stopped."""
+    study = optuna.create_study(
+        direction=direction, pruner=pruner, sampler=optuna.samplers.RandomSampler(seed=0)
+    )
+    order, waiting = random.Random(seed), list(range(len(curves)))
+    running: dict[int, optuna.Trial] = {}
+    stopped: dict[int, int] = {}
+    done: Counter[int] = Counter()
+    while waiting or running:
+        if waiting and len(running) < num_lanes:
+            trial = study.ask()
+            running[waiting.pop(0)] = trial
+            continue
+        index = order.choice(sorted(running))
+        samples, value = POINTS[done[index]], curves[index][done[index]]
+        done[index] += 1
+        running[index].report(value, samples)
+        if samples == POINTS[-1]:
+            study.tell(running.pop(index), value)
+        elif running[index].should_prune():
+            stopped[index] = samples
+            study.tell(running.pop(index), state=optuna.trial.TrialState.PRUNED)
+    return stopped
+
+
+class SlowHalving(optuna.pruners.BasePruner):
+    """Asynchronous successive halving as a list of arrivals per rung."""
+
+    def __init__(self, factor: int) -> None:
+        self.arrivals: dict[int, list[float]] = {rung: [] for rung in RUNGS}
+        self.factor = factor
+
+    def prune(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> bool:
+        assert trial.last_step is not None
+        if trial.last_step not in RUNGS:
+            return False
+        value = trial.intermediate_values[trial.last_step]
+        if study.direction == optuna.study.StudyDirection.MAXIMIZE:
+            value = -value
+        arrived = self.arrivals[trial.last_step]
+        arrived.append(value)
+        places = len(arrived) // self.factor or 1
+        winners = sorted(arrived)[:places]
+        return value > winners[-1]
+
+
+@settings(max_examples=60, deadline=None)
+@given(curves=curves_of_trials, seed=st.integers(0, 99), direction=st.sampled_from(["minimize", "maximize"]))
+def test_halving_stops_whom_the_slow_one_stops(curves: Curves, seed: int, direction: Direction) -> None:
+    ours = run(SuccessiveHalving(RUNGS, 3), curves, direction, seed)
+    assert ours == run(SlowHalving(3), curves, direction, seed)
+
+
+@settings(max_examples=60, deadline=None)
+@given(curves=curves_of_trials, seed=st.integers(0, 99), direction=st.sampled_from(["minimize", "maximize"]))
+def test_halving_stops_whom_optuna_stops(curves: Curves, seed: int, direction: Direction) -> None:
+    theirs = optuna.pruners.SuccessiveHalvingPruner(min_resource=100, reduction_factor=3)
+    assert run(SuccessiveHalving(RUNGS, 3), curves, direction, seed) == run(theirs, curves, direction, seed)
+
+
+def test_who_is_better_than_all_before_is_never_stopped() -> None:
+    curves = [[float(-index)] * 9 for index in range(30)]
+    assert run(SuccessiveHalving(RUNGS, 3), curves, "minimize", 0, num_lanes=1) == {}
+
+
+def test_who_is_worse_than_all_before_is_stopped_at_the_first_rung() -> None:
+    curves = [[float(index)] * 9 for index in range(30)]
+    stopped = run(SuccessiveHalving(RUNGS, 3), curves, "minimize", 0, num_lanes=1)
+    assert stopped == dict.fromkeys(range(1, 30), 100)
+
+
+def settle(
+    make_space: Callable[..., Space], folder: Path, scheduler: str, interrupt_at: dict[str, int]
+) -> dict[float, tuple[str, Any]]:
+    """Runs 20 trials one after another, whose values follow from their parameters; returns how they ended."""
+    space = make_space(samples=900, num_evaluations=9, num_trials=20, sampler="random", scheduler=scheduler)
+    ledger = Ledger.open(folder, "s", space)
+    left = dict(interrupt_at)
+    while ledger.num_open():
+        proposal = ledger.ask()
+        assert isinstance(proposal, Proposal)
+        x, number = proposal.params["x"], proposal.number
+        known = len(proposal.curve)
+        for samples in POINTS[known:]:
+            value = abs(x) + random.Random(f"{x} {samples}").random() / 4
+            place = keep(folder, number, samples, proposal.config.model_dump(mode="json"))
+            point = evaluated(samples=samples, value=value, checkpoint=place, final=samples == 900)
+            ledger.report(number, point)
+            if samples == 900:
+                ledger.complete(number)
+            elif ledger.should_stop(number):
+                ledger.prune(number)
+            elif left.get(f"{x:.6f}") == samples:
+                del left[f"{x:.6f}"]
+                ledger.interrupt_all()
+            else:
+                continue
+            break
+    ended = [trial for trial in ledger.trials() if not trial.interrupted]
+    ledger.close()
+    assert not left
+    assert len(ended) == 20
+    return {trial.params["x"]: (trial.status, trial.curve) for trial in ended}
+
+
+def test_interruptions_do_not_change_who_is_stopped(make_space: Callable[..., Space], tmp_path: Path) -> None:
+    plain = settle(make_space, tmp_path / "plain", "successive_halving", {})
+    assert {status for status, _ in plain.values()} == {"complete", "pruned"}
+    survivors = [(x, curve) for x, (_, curve) in plain.items() if len(curve) > 1]
+    cuts = {f"{x:.6f}": curve[len(curve) // 2 - 1][0] for x, curve in survivors}
+    assert len(cuts) > 3
+    assert settle(make_space, tmp_path / "cut", "successive_halving", cuts) == plain
+
+
+def test_hyperband_deals_trials_to_brackets_in_the_papers_proportions() -> None:
+    hyperband = Hyperband(RUNGS, 3)  # s = 2, 1, 0: n = 9, 5, 3 of 17
+    dealt = Counter(hyperband.bracket(number) for number in range(1700))
+    assert [dealt[bracket] for bracket in range(3)] == pytest.approx([900, 500, 300], abs=10)
+    assert {hyperband.bracket(number) for number in range(8)} == {0, 1, 2}
+
+
+def test_a_bracket_stops_at_its_own_rungs_against_its_own_trials() -> None:
+    hyperband = Hyperband(RUNGS, 3)
+    curves = [[float(index)] * 9 for index in range(40)]
+    stopped = run(hyperband, curves, "minimize", 3)
+    firsts = {0: {100, 300}, 1: {300}, 2: set()}
+    for index, samples in stopped.items():
+        assert samples in firsts[hyperband.bracket(index)]
+    assert len({hyperband.bracket(index) for index in stopped}) == 2
+
+
+def test_a_continued_trial_keeps_its_bracket() -> None:
+    study = optuna.create_study(direction="minimize", pruner=Hyperband(RUNGS, 3))
+    hyperband = Hyperband(RUNGS, 3)
+    early = next(number for number in range(9) if hyperband.bracket(number) == 0)
+    for number in range(40):
+        trial = study.ask()
+        if number == early:
+            trial.report(0.0, 100)
+    late = next(number for number in range(40, 80) if hyperband.bracket(number) == 2)
+    while True:
+        trial = study.ask()
+        if trial.number == late:
+            break
+    trial.report(1.0, 100)
+    assert not trial.should_prune()  # bracket 2 has no rungs
+    trial.set_user_attr("continues", early + 0)
+    rival = study.trials[early]
+    assert rival.intermediate_values == {100: 0.0}
+    # Now it stands for the early trial, in bracket 0, where it is alone: the early one is left out.
+    assert not trial.should_prune()
+    other = next(n for n in range(9) if hyperband.bracket(n) == 0 and n != early)
+    optuna.trial.Trial(study, study.trials[other]._trial_id).report(0.5, 100)
+    assert trial.should_prune()
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind"),
+    [
+        ({}, SuccessiveHalving),
+        ({"scheduler": "hyperband"}, Hyperband),
+        ({"scheduler": "none"}, optuna.pruners.NopPruner),
+        ({"min_samples": 900}, optuna.pruners.NopPruner),
+    ],
+)
+def test_schedulers_are_made_by_name(changes: dict[str, Any], kind: type) -> None:
+    settings = {"metric": "loss", "mode": "min", "samples": 900, "num_evaluations": 9, **changes}
+    assert type(make_pruner(Study(**settings))) is kind

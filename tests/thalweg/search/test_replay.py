@@ -1,0 +1,84 @@
+"""Replaying a parameter set: defaults, text, ranges."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from thalweg.errors import ConfigError, SpaceError
+from thalweg.search.replay import RecordedTrial
+
+
+@given(low=st.floats(1e-6, 1e3), factor=st.floats(1, 1e6))
+def test_the_default_of_a_logarithmic_range_is_its_geometric_middle(low: float, factor: float) -> None:
+    value = RecordedTrial().suggest_float("lr", low, low * factor, log=True)
+    assert value == pytest.approx(low * math.sqrt(factor))
+
+
+@given(low=st.integers(-50, 50), steps=st.integers(0, 20), step=st.integers(1, 9))
+def test_the_default_of_a_grid_lies_on_it(low: int, steps: int, step: int) -> None:
+    value = RecordedTrial().suggest_int("n", low, low + steps * step, step=step)
+    assert value in range(low, low + steps * step + 1, step)
+
+
+@given(value=st.integers(-20, 20))
+def test_a_grid_holds_its_points_and_nothing_else(value: int) -> None:
+    trial = RecordedTrial({"n": value})
+    if value in range(-9, 13, 3):
+        assert trial.suggest_int("n", -9, 12, step=3) == value
+    else:
+        with pytest.raises(ConfigError, match="n must be in"):
+            trial.suggest_int("n", -9, 12, step=3)
+
+
+def test_text_stands_for_the_value_that_it_spells() -> None:
+    trial = RecordedTrial({"lr": "1e-3", "heads": "8", "fusion": "add", "flag": "True", "size": "16"})
+    assert trial.suggest_float("lr", 1e-4, 1e-1, log=True) == 1e-3
+    assert trial.suggest_int("heads", 1, 16) == 8
+    assert trial.suggest_categorical("fusion", ("mean", "add")) == "add"
+    assert trial.suggest_categorical("flag", (False, True)) is True
+    assert trial.suggest_categorical("size", (8, 16)) == 16
+
+
+def test_none_may_be_a_choice() -> None:
+    assert RecordedTrial({"cap": None}).suggest_categorical("cap", (1, None)) is None
+
+
+@pytest.mark.parametrize("value", ["many", None, True, 2.5, math.nan])
+def test_what_is_no_whole_number_is_refused(value: object) -> None:
+    with pytest.raises(ConfigError, match=r"heads must be in \[1, 16\]"):
+        RecordedTrial({"heads": value}).suggest_int("heads", 1, 16)
+
+
+def test_an_unknown_choice_is_refused_with_the_choices() -> None:
+    with pytest.raises(ConfigError, match="fusion must be one of mean, add, got 'sum'"):
+        RecordedTrial({"fusion": "sum"}).suggest_categorical("fusion", ("mean", "add"))
+
+
+def test_one_name_with_two_ranges_is_refused() -> None:
+    trial = RecordedTrial()
+    trial.suggest_float("x", 0, 1)
+    with pytest.raises(SpaceError, match="ask 'x' with one range"):
+        trial.suggest_float("x", 0, 2)
+
+
+def test_one_name_asked_twice_has_one_answer() -> None:
+    trial = RecordedTrial({"x": 0.25})
+    assert trial.suggest_float("x", 0, 1) == trial.suggest_float("x", 0, 1) == 0.25
+
+
+def test_a_lenient_trial_ignores_what_was_not_asked() -> None:
+    RecordedTrial({"old": 1}, strict=False).check_all_asked()
+    with pytest.raises(ConfigError, match=r"got 'old'; with .* it asks nothing"):
+        RecordedTrial({"old": 1}).check_all_asked()
+
+
+def test_a_logarithmic_range_must_be_positive() -> None:
+    with pytest.raises(SpaceError, match="low must be positive for 'lr'"):
+        RecordedTrial().suggest_float("lr", 0, 1, log=True)
+
+
+def test_an_empty_set_of_choices_is_refused() -> None:
+    with pytest.raises(SpaceError, match="at least one choice"):
+        RecordedTrial().suggest_categorical("fusion", ())

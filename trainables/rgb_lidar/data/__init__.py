@@ -1,0 +1,1 @@
+"""From files to scenes: layout, splits, the prepared store, tensors."""

@@ -1,0 +1,158 @@
+"""The data of the RGB and LiDAR family: decoded scenes in a store that all processes share."""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32, Int64, UInt8
+
+from thalweg.contract import SplitName
+from thalweg.data.store import StoreWriter, content_hashes, key_of, open_store
+from thalweg.errors import DataError, OutputError
+from trainables.rgb_lidar.data.layout import (
+    Files,
+    find_files,
+    lidar_name,
+    read_angles,
+    read_depth,
+    read_rgb,
+    rgb_name,
+)
+from trainables.rgb_lidar.data.lidar import Angles
+from trainables.rgb_lidar.data.splits import Rows, split_rows
+
+FORMAT = 2
+_MAX_NAMED = 40
+
+
+@dataclass(frozen=True)
+class RGBLidarData:
+    """Scenes of a data set; images and scans stay in the store until they are sampled.
+
+    Attributes:
+        rgb: Images with opacity.
+        depth: Distances in metres, 50 where no ray came back.
+        labels: 0 for a cube, 1 for a sphere.
+        numbers: Number of each scene's files.
+        azimuth: Angle of each row of a scan, in radians.
+        zenith: Angle of each column of a scan, in radians.
+        rows: Scenes of each split.
+        unpaired: Files that were left out because their partner is missing, as paths below the data set.
+        zero_scans: Number of scans that write a ray that did not come back as 0 m.
+        zero_rays: Number of such rays.
+        fingerprint: Hash of the content of all paired files, whatever `data_fraction` is.
+        dataset: Name of the data set.
+    """
+
+    rgb: UInt8[np.ndarray, "scene 4 side side"]
+    depth: Float32[np.ndarray, "scene side side"]
+    labels: Int64[np.ndarray, " scene"]
+    numbers: Int64[np.ndarray, " scene"]
+    azimuth: Angles
+    zenith: Angles
+    rows: dict[SplitName, Rows]
+    unpaired: tuple[str, ...]
+    zero_scans: int
+    zero_rays: int
+    fingerprint: str
+    dataset: str
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The files that were left out, and the number of rays that were written as 0 m."""
+        notes = []
+        if self.unpaired:
+            more = len(self.unpaired) - _MAX_NAMED
+            notes.append(
+                f"{len(self.unpaired)} files of {self.dataset} have no partner of the other sensor and are left "
+                f"out: {', '.join(self.unpaired[:_MAX_NAMED])}{f' and {more} more' if more > 0 else ''}"
+            )
+        if self.zero_scans:
+            notes.append(
+                f"{self.zero_rays:,} rays of {self.zero_scans:,} scans of {self.dataset} are written as 0 m "
+                "and read as rays that did not come back"
+            )
+        return tuple(notes)
+
+    @property
+    def side(self) -> int:
+        """Height and width of images and scans."""
+        return int(self.depth.shape[1])
+
+    def num_samples(self, split: SplitName) -> int:
+        """Returns the number of scenes of a split."""
+        return len(self.rows[split])
+
+    def class_shares(self, split: SplitName) -> tuple[float, float]:
+        """Returns the shares of cubes and spheres in a split."""
+        spheres = float(self.labels[self.rows[split]].mean())
+        return 1 - spheres, spheres
+
+
+def open_data(root: Path, dataset: str, data_fraction: float) -> RGBLidarData:
+    """Opens a data set; the first time, checks and decodes every scene.
+
+    Args:
+        root: The family's data folder.
+        dataset: Name of a folder below it.
+        data_fraction: Share of the training scenes of each class that is used.
+
+    Raises:
+        DataError: Files are missing or broken, or a split has no scene.
+        OutputError: The store cannot be written.
+    """
+    folder = root / dataset
+    files = find_files(folder)
+    stores = folder / ".store"
+    key = key_of({"format": FORMAT, "files": _hashes(files, stores)})
+    store = open_store(stores, key, partial(_prepare, files))
+    arrays = store.arrays
+    labels, numbers = arrays["labels"], arrays["numbers"]
+    rows = split_rows(np.asarray(labels), np.asarray(numbers), data_fraction)
+    empty = [split for split in ("train", "val") if not len(rows[split])]
+    if empty:
+        raise DataError(
+            f"{folder} must hold a scene for each split, got none for {' and '.join(empty)} "
+            f"of {len(labels)} scenes; about 40 of each class are enough"
+        )
+    return RGBLidarData(
+        **{name: arrays[name] for name in ("rgb", "depth", "labels", "numbers", "azimuth", "zenith")},
+        rows=rows,
+        unpaired=files.unpaired,
+        zero_scans=store.facts["zero_scans"],
+        zero_rays=store.facts["zero_rays"],
+        fingerprint=key,
+        dataset=dataset,
+    )
+
+
+def _hashes(files: Files, stores: Path) -> dict[str, str]:
+    try:
+        return content_hashes(files.paths(), stores)
+    except OutputError:
+        raise
+    except OSError as error:
+        raise DataError(f"files of a data set must be readable, got {error}; copy it again") from None
+
+
+def _prepare(files: Files, writer: StoreWriter) -> dict[str, Any]:
+    azimuth, zenith = read_angles(files.folder)
+    count, side = len(files.scenes), len(azimuth)
+    rgb = writer.create("rgb", (count, 4, side, side), np.uint8)
+    depth = writer.create("depth", (count, side, side), np.float32)
+    num_zero = np.zeros(count, np.int64)
+    for row, scene in enumerate(files.scenes):
+        depth[row], num_zero[row] = read_depth(files.folder / lidar_name(scene), side)
+        rgb[row] = read_rgb(files.folder / rgb_name(scene), side)
+    writer.put("labels", np.array([scene.label for scene in files.scenes], np.int64))
+    writer.put("numbers", np.array([scene.number for scene in files.scenes], np.int64))
+    writer.put("azimuth", azimuth)
+    writer.put("zenith", zenith)
+    return {
+        "num_scenes": count,
+        "unpaired": list(files.unpaired),
+        "zero_scans": int((num_zero > 0).sum()),
+        "zero_rays": int(num_zero.sum()),
+    }

@@ -1,0 +1,1 @@
+"""Metrics and predictors without training."""

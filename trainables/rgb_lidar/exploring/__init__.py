@@ -1,0 +1,1 @@
+"""A look at a data set: tables, pictures, a page, FiftyOne."""

@@ -1,0 +1,90 @@
+"""A self-contained HTML page on a data set: tables, pairs of image and scan, and point clouds that can be rotated."""
+
+import base64
+import html
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.colors import to_hex
+from PIL import Image
+
+from trainables.rgb_lidar.config import CLASSES
+from trainables.rgb_lidar.data.lidar import MAX_RANGE
+from trainables.rgb_lidar.data.scenes import RGBLidarData
+from trainables.rgb_lidar.exploring.pictures import colours_of_distance, distances
+
+NO_RETURN = 65535
+"""In the page a distance is a 16-bit number of millimetres; this value is a ray that did not come back."""
+
+_TEMPLATE = Path(__file__).with_name("explore_page.html")
+
+
+def page(
+    texts: Mapping[str, str],
+    tables: Mapping[str, pd.DataFrame],
+    chart: bytes,
+    data: RGBLidarData,
+    scenes: pd.DataFrame,
+    sections: Mapping[str, Sequence[int]],
+) -> str:
+    """Returns the page.
+
+    Args:
+        texts: Plain text for the places ``title``, ``summary``, ``law``, ``unpaired`` and ``told``.
+        tables: Tables for the places ``classes`` and ``measures``.
+        chart: A picture as PNG.
+        data: Opened data.
+        scenes: Table of all scenes, in the order of the data.
+        sections: Rows of the scenes to show, by the title above them.
+    """
+    places = {name: html.escape(text) for name, text in texts.items()}
+    places |= {name: _table(table) for name, table in tables.items()}
+    places |= {"chart": _uri(chart), "side": str(data.side), "data": _script_data(data, scenes, sections)}
+    text = _TEMPLATE.read_text()
+    for name, value in places.items():
+        text = text.replace(f"{{{{{name}}}}}", value)
+    return text
+
+
+def _table(table: pd.DataFrame) -> str:
+    return str(table.to_html(index=False, border=0, float_format=lambda value: f"{value:.4g}", na_rep="-"))
+
+
+def _script_data(data: RGBLidarData, scenes: pd.DataFrame, sections: Mapping[str, Sequence[int]]) -> str:
+    chosen = sorted({row for rows in sections.values() for row in rows})
+    content = {
+        "side": data.side,
+        "azimuth": [round(float(angle), 6) for angle in data.azimuth],
+        "zenith": [round(float(angle), 6) for angle in data.zenith],
+        "colours": [to_hex(colour) for colour in colours_of_distance()(np.linspace(0, 1, 64))],
+        "scenes": {str(row): _scene(data, scenes, row) for row in chosen},
+        "sections": [
+            {"title": title, "scenes": [str(row) for row in rows]}
+            for title, rows in sections.items()
+            if len(rows)
+        ],
+    }
+    return json.dumps(content, separators=(",", ":")).replace("</", "<\\/")  # a script ends at the first </
+
+
+def _scene(data: RGBLidarData, scenes: pd.DataFrame, row: int) -> dict[str, Any]:
+    scene = scenes.iloc[row]
+    depth = data.depth[row]
+    millimetres = np.where(depth < MAX_RANGE, np.round(depth * 1000), NO_RETURN).astype("<u2")
+    stream = io.BytesIO()
+    Image.fromarray(data.rgb[row].transpose(1, 2, 0)).save(stream, "PNG")
+    return {
+        "name": f"{CLASSES[data.labels[row]]} {scene['number']:04d}, {scene['split']}",
+        "facts": f"{scene['returns']:.1%} of rays came back, {distances(scene)}; brightness {scene['brightness']:.2f}",
+        "rgb": _uri(stream.getvalue()),
+        "depth": base64.b64encode(millimetres.tobytes()).decode(),
+    }
+
+
+def _uri(png: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"

@@ -1,0 +1,98 @@
+"""What a fusion takes from the study that it starts from.
+
+A study of chains gives the encoders that it has, and with them the knobs they were trained with: how they read image
+and scan, and their layers. A study of fusions gives the whole model, which then trains on.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from thalweg.errors import ConfigError
+from thalweg.inheritance import Givers, named, taken
+from trainables.rgb_lidar.chain.inheritance import shared_embedder
+from trainables.rgb_lidar.chain.knobs import ChainKnobs, Part
+from trainables.rgb_lidar.config import RGBLidar
+from trainables.rgb_lidar.knobs import EncoderKnobs, FusionKnobs
+
+Sensor = Literal["rgb", "lidar"]
+
+_READS: Mapping[Sensor, tuple[str, ...]] = {
+    "rgb": ("rgb_channels",),
+    "lidar": ("lidar_repr", "lidar_norm"),
+}
+_BLOCKS = ("downsampling", "channels", "max_channels", "depth")
+
+
+def inherit(own: FusionKnobs, config: RGBLidar, sources: Mapping[str, RGBLidar]) -> RGBLidar:
+    """Returns a configuration with the knobs of all that its sources give; of two, the later one's.
+
+    Args:
+        own: Its knobs of the fusion.
+        config: The configuration.
+        sources: Configurations of the best trials of the studies that it starts from.
+
+    Raises:
+        ConfigError: A fusion is not the only source or meets in another way, a chain has no embedder, both encoders
+            come from embedders of different knobs, or the knobs that a source gives leave no width to match a size.
+    """
+    for study, source in sources.items():
+        if isinstance(source.model, FusionKnobs):
+            return _whole(own, config, study, source, tuple(sources))
+    givers: Givers[Sensor, RGBLidar] = Givers(sources, _given, _useless)
+    embedder = shared_embedder(givers, "encoders")
+    if embedder is None:
+        return config
+    data = config.data
+    for sensor in givers.studies:
+        data = taken(data, givers.source(sensor).data, _READS[sensor])
+    model = taken(own, embedder, _shared_names(own))
+    return config.model_copy(update={"model": model, "data": data})
+
+
+def _whole(
+    own: FusionKnobs, config: RGBLidar, study: str, source: RGBLidar, studies: tuple[str, ...]
+) -> RGBLidar:
+    theirs = source.model
+    assert isinstance(theirs, FusionKnobs)
+    if len(studies) > 1:
+        raise ConfigError(
+            "encoders and head of a fusion belong together, so a study of fusions must be the only one in "
+            f"starts_from, got {', '.join(studies)}; name {study!r} alone, or studies of chains"
+        )
+    asked, met = (f"{knobs.fusion_stage} {knobs.fusion}" for knobs in (own, theirs))
+    if asked != met:
+        raise ConfigError(
+            "a fusion must meet as in the study of fusions that it starts from, for its head was trained for that, "
+            f"got {asked!r} where {study!r} has {met!r}; set model.fusion_stage and model.fusion so, or start from a "
+            "study of chains, which gives encoders alone"
+        )
+    data = taken(config.data, source.data, (*_READS["rgb"], *_READS["lidar"]))
+    return config.model_copy(update={"model": theirs, "data": data})
+
+
+def _given(study: str, source: RGBLidar) -> list[Sensor]:
+    return [sensor for sensor in _READS if sensor in _parts(source)]
+
+
+def _useless(study: str, source: RGBLidar) -> str:
+    return (
+        f"a fusion must start from studies with an embedder, got {study!r} with {named(_parts(source))}; "
+        "name one that has the stage cilp"
+    )
+
+
+def _parts(source: RGBLidar) -> frozenset[Part]:
+    assert isinstance(source.model, ChainKnobs)
+    return source.model.parts
+
+
+def _shared_names(own: FusionKnobs) -> tuple[str, ...]:
+    """Returns the names of the knobs of the layers that the encoders share with an embedder."""
+    if own.fusion_stage == "intermediate":
+        return _BLOCKS
+    if own.num_parameters is not None:
+        raise ConfigError(
+            "model.num_parameters must be None for a late fusion that starts from a chain, for the widths are those of "
+            f"the chain's embedders, got {own.num_parameters:,}; leave it out, or set fusion_stage to 'intermediate'"
+        )
+    return (*EncoderKnobs.model_fields, "embedding_dim")

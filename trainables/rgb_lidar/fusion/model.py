@@ -1,0 +1,133 @@
+"""The fusion classifier for one device: two encoders, a fusion, a head.
+
+Late fusion joins the embeddings of both modalities, intermediate fusion their feature maps. An embedding is
+a feature map of size 1 x 1, so that every fusion works for both.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from thalweg.contract import Batch
+from thalweg.errors import ConfigError
+from thalweg.nn.contrastive.unit_length import UnitLength
+from thalweg.nn.map_fusion import FUSIONS, MapFusion
+from trainables.rgb_lidar.knobs import DataKnobs, FusionKnobs
+from trainables.rgb_lidar.model.encoders import blocks, check_side, dense, embedder
+
+_MAX_WIDTH = 8192
+
+
+class FusionClassifier(nn.Module):
+    """Classifies scenes as cubes or spheres by image and scan.
+
+    Args:
+        knobs: Architecture.
+        inputs: Channels of image and scan.
+        side: Height and width of image and scan.
+
+    Raises:
+        ConfigError: There is no such fusion, it does not suit the fusion stage, the maps cannot be halved so often, or
+            no width gives the number of parameters.
+    """
+
+    def __init__(self, knobs: FusionKnobs, inputs: DataKnobs, side: int) -> None:
+        super().__init__()
+        check_side(side, knobs.depth + knobs.fused_depth)
+        knobs = sized(knobs, inputs, side)
+        late = knobs.fusion_stage == "late"
+        self.rgb = _encoder(knobs, inputs.rgb_channels, side)
+        self.lidar = _encoder(knobs, inputs.lidar_channels, side)
+        self.fusion = make_fusion(knobs, side)
+        self.head = _late_head(knobs, self.fusion) if late else _map_head(knobs, self.fusion, side)
+
+    def forward(self, batch: Batch) -> Float[Tensor, "batch logit"]:
+        """Computes the logits.
+
+        Args:
+            batch: ``rgb`` (batch, channel, side, side) and ``lidar`` (batch, channel, side, side).
+
+        Returns:
+            Two logits for each scene, of cube and sphere, or one, the log-odds of a sphere; in fp32.
+        """
+        dtype = next(self.parameters()).dtype
+        fused = self.fusion([self.rgb(batch["rgb"].to(dtype)), self.lidar(batch["lidar"].to(dtype))])
+        logits: Tensor = self.head(fused)
+        return logits.float()
+
+
+def make_fusion(knobs: FusionKnobs, side: int) -> MapFusion:
+    """Returns the fusion that the knobs name, for images and scans of this height and width.
+
+    Raises:
+        ConfigError: There is no such fusion, or it cannot join embeddings or maps of size 1 x 1.
+    """
+    if knobs.fusion not in FUSIONS:
+        raise ConfigError(f"model.fusion must be one of {', '.join(sorted(FUSIONS))}, got {knobs.fusion!r}")
+    chosen = FUSIONS[knobs.fusion]
+    if chosen.needs_square and knobs.fusion_stage == "late":
+        others = ", ".join(sorted(name for name, kind in FUSIONS.items() if not kind.needs_square))
+        raise ConfigError(
+            f"model.fusion {knobs.fusion!r} needs maps, got fusion_stage 'late'; "
+            f"set fusion_stage to 'intermediate' or fusion to one of {others}"
+        )
+    if chosen.needs_square and side == 2**knobs.depth:
+        raise ConfigError(
+            f"model.fusion {knobs.fusion!r} needs maps of more than one place, where it is no product of numbers, got "
+            f"maps of side 1 behind {knobs.depth} blocks for images of side {side}; lower model.depth, or set fusion "
+            "to 'hadamard', which is the same there"
+        )
+    return chosen(knobs.embedding_dim if knobs.fusion_stage == "late" else knobs.block_widths[-1])
+
+
+def sized(knobs: FusionKnobs, inputs: DataKnobs, side: int) -> FusionKnobs:
+    """Returns the knobs with the width that comes nearest to ``num_parameters``, which then becomes None.
+
+    Every other width stays, so the number of parameters is linear in that width: two models on torch's meta device
+    give the line.
+
+    Raises:
+        ConfigError: Even the smallest width gives more parameters, or the largest one fewer.
+    """
+    if knobs.num_parameters is None:
+        return knobs
+    name = "hidden_dim" if knobs.hidden_dim else "neck_dim"
+
+    def with_width(width: int) -> FusionKnobs:
+        return knobs.model_copy(update={name: width, "num_parameters": None})
+
+    with torch.device("meta"):
+        one, two = (_count(FusionClassifier(with_width(width), inputs, side)) for width in (1, 2))
+    smallest, largest = one, one + (_MAX_WIDTH - 1) * (two - one)
+    if not smallest <= knobs.num_parameters <= largest:
+        raise ConfigError(
+            f"model.num_parameters must be within {smallest:,} and {largest:,}, which model.{name} can give here, "
+            f"got {knobs.num_parameters:,}; choose another, or change channels and depth"
+        )
+    return with_width(1 + round((knobs.num_parameters - one) / (two - one)))
+
+
+def _count(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def _encoder(knobs: FusionKnobs, in_dim: int, side: int) -> nn.Sequential:
+    """Returns the blocks, and for late fusion the layers that embed their map."""
+    if knobs.fusion_stage == "intermediate":
+        return nn.Sequential(blocks((in_dim, *knobs.block_widths), knobs.downsampling))
+    layers = embedder(knobs, in_dim, knobs.embedding_dim, side)
+    if knobs.normalize_embeddings:
+        layers.append(UnitLength())
+    return layers.append(nn.Unflatten(1, (knobs.embedding_dim, 1, 1)))
+
+
+def _late_head(knobs: FusionKnobs, fusion: MapFusion) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Flatten(), dense(fusion.out_dim, [knobs.head_dim], knobs.num_logits, knobs.dropout)
+    )
+
+
+def _map_head(knobs: FusionKnobs, fusion: MapFusion, side: int) -> nn.Sequential:
+    maps = blocks([fusion.out_dim] * (knobs.fused_depth + 1), knobs.downsampling)
+    flat = fusion.out_dim * (side // 2 ** (knobs.depth + knobs.fused_depth)) ** 2
+    return nn.Sequential(maps, nn.Flatten(), dense(flat, knobs.dense_widths, knobs.num_logits, knobs.dropout))

@@ -1,0 +1,1 @@
+"""From files to windows: layout, checks, the prepared store, the windows of a split."""

@@ -1,0 +1,172 @@
+"""The grids of a data set and their checks: headers and dates first, land cells while they are read."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from pickle import UnpicklingError
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float32, Int16, Shaped
+
+from thalweg.contract import SplitName
+from thalweg.data.hdf5 import DailyGrid, open_daily
+from thalweg.errors import DataError
+from trainables.water_mae.config import IMAGE_MODALITIES
+from trainables.water_mae.data.layout import SENTINEL, SPLITS
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The files of a data set, whose headers have been checked.
+
+    Attributes:
+        grids: The grid files by role (``precipitation_train``, ...).
+        land: Land mask.
+        dates: The days of all splits, one split after the other.
+        spans: Positions of each split on the day axis.
+    """
+
+    grids: Mapping[str, DailyGrid]
+    land: Bool[np.ndarray, "row col"]
+    dates: Shaped[np.ndarray, " day"]
+    spans: Mapping[SplitName, range]
+
+    @property
+    def day_of_year(self) -> Int16[np.ndarray, " day"]:
+        """Days since 1 January, 0 to 365."""
+        new_year = self.dates.astype("datetime64[Y]").astype("datetime64[D]")
+        days: Int16[np.ndarray, " day"] = (self.dates - new_year).astype(np.int16)
+        return days
+
+
+def inspect(files: Mapping[str, Path]) -> Inputs:
+    """Reads headers, dates and the land mask, and checks that they are consistent.
+
+    Raises:
+        DataError: They are broken or contradict each other.
+    """
+    splits = [split for split in SPLITS if f"{IMAGE_MODALITIES[0]}_{split}" in files]
+    roles = [f"{name}_{split}" for name in IMAGE_MODALITIES for split in splits]
+    grids = {role: open_daily(files[role]) for role in roles}
+    first = grids[f"{IMAGE_MODALITIES[0]}_{SPLITS[0]}"]
+    land = read_mask(files["mask"])
+    if land.shape != (first.rows, first.cols):
+        raise DataError(
+            f"the land mask must have the shape of the grids, got {land.shape} in {files['mask']} for "
+            f"{(first.rows, first.cols)} in {first.path}; use the mask of this grid"
+        )
+    spans: dict[SplitName, range] = {}
+    dates: list[Shaped[np.ndarray, " day"]] = []
+    for split in splits:
+        days = _common_days([grids[f"{name}_{split}"] for name in IMAGE_MODALITIES], first)
+        start = sum(map(len, dates))
+        spans[split] = range(start, start + len(days))
+        dates.append(days)
+    for before, after in pairwise(splits):
+        ends, begins = dates[splits.index(before)][-1], dates[splits.index(after)][0]
+        if begins <= ends:
+            raise DataError(
+                f"the split {after} must begin after {before} ends, got {begins} and {ends} "
+                f"in {first.path.parent}; move the overlap to one of them"
+            )
+    return Inputs(grids=grids, land=land, dates=np.concatenate(dates), spans=spans)
+
+
+def _common_days(grids: list[DailyGrid], first: DailyGrid) -> Shaped[np.ndarray, " day"]:
+    """Returns the days of one split; all of its files must have the same days and the same grid."""
+    days = grids[0].dates
+    for grid in grids:
+        if (grid.rows, grid.cols) != (first.rows, first.cols):
+            raise DataError(
+                f"all grids must have one shape, got {(grid.rows, grid.cols)} in {grid.path} and "
+                f"{(first.rows, first.cols)} in {first.path}; write them on one grid"
+            )
+        if not np.array_equal(grid.dates, days):
+            raise DataError(
+                "the modalities of a split must cover the same days, "
+                f"got {grid.dates[0]} to {grid.dates[-1]} in {grid.path} and {days[0]} to {days[-1]} "
+                f"in {grids[0].path}; write the days that all have"
+            )
+    return days
+
+
+def read_mask(path: Path) -> Bool[np.ndarray, "row col"]:
+    """Reads a land mask as numpy or as torch wrote it.
+
+    Raises:
+        DataError: The file is no land mask.
+    """
+    try:
+        if path.suffix == ".pt":
+            mask = np.asarray(torch.load(path, map_location="cpu", weights_only=True))
+        else:
+            mask = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError, RuntimeError, UnpicklingError) as error:
+        raise DataError(
+            f"{path} must be an array of numpy or torch, got {error}; copy or write the file again"
+        ) from None
+    if mask.ndim != 2 or not np.isin(mask, (0, 1)).all():
+        raise DataError(
+            f"{path} must be a 2-D array of 0 (ocean) and 1 (land), got {mask.dtype} {mask.shape}; "
+            "write the file again"
+        )
+    if not mask.any():
+        raise DataError(f"{path} must have land, got none; use the mask of this grid")
+    land: Bool[np.ndarray, "row col"] = mask.astype(bool)
+    return land
+
+
+class LandCheck:
+    """Finds and counts missing land values of one file.
+
+    Args:
+        grid: The file.
+
+    Attributes:
+        count: Missing values, without those of interpolated days.
+        num_days: Days with missing values.
+        cells: Land cells with missing values.
+    """
+
+    def __init__(self, grid: DailyGrid) -> None:
+        self.count = 0
+        self.num_days = 0
+        self.cells: Bool[np.ndarray, " cell"] | None = None
+        self._grid = grid
+        self._first = ""
+        self._kind = ""
+
+    def update(self, first: int, land: Float32[np.ndarray, "day cell"]) -> Bool[np.ndarray, "day cell"]:
+        """Returns which land cells of days from number `first` on are data.
+
+        Values on days that the file marks as interpolated are no data.
+        """
+        sentinel = land == SENTINEL
+        wrong = sentinel | ~np.isfinite(land)
+        if self.cells is None:
+            self.cells = np.zeros(land.shape[1], bool)
+        if wrong.any():
+            if not self.count:
+                day = int(np.flatnonzero(wrong.any(axis=1))[0])
+                self._first = str(self._grid.dates[first + day])
+                self._kind = (
+                    f"the sentinel {SENTINEL:g}" if sentinel[day].any() else "NaN, infinity or a fill value"
+                )
+            self.count += int(wrong.sum())
+            self.num_days += int(wrong.any(axis=1).sum())
+            self.cells |= wrong.any(axis=0)
+        known: Bool[np.ndarray, "day cell"] = (
+            ~wrong & ~self._grid.interpolated[first : first + len(land), None]
+        )
+        return known
+
+    def raise_if_any(self) -> None:
+        """Raises a `DataError` with count and first date if any value was missing."""
+        if self.count:
+            raise DataError(
+                f"land cells of {self._grid.path} must hold data, got {self.count} values without, "
+                f"first {self._kind} on {self._first}; fill them (data.fill_precipitation and its like), "
+                "or mark cells that never have data as ocean in the land mask"
+            )

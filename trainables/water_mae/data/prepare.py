@@ -1,0 +1,360 @@
+"""Prepares the store of a data set from its files: land patches and catchment series, normalised, day by day.
+
+Grids are read in pieces of one modality, so that a full archive needs no more memory than a sample. Each modality
+is a step: a preparation that was killed resumes after the last finished step.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Float32, Float64, Shaped
+
+from thalweg.data.faults import Faults
+from thalweg.data.fill import fill_members, fill_pixels
+from thalweg.data.hdf5 import CHUNK_DAYS, read_days
+from thalweg.data.normalization import DAYS_OF_YEAR, Climatology, Moments
+from thalweg.data.store import StoreWriter, key_of
+from thalweg.data.survey import Extremes
+from thalweg.errors import DataError
+from trainables.water_mae.config import IMAGE_MODALITIES, VECTOR_MODALITIES, DataKnobs, Filling
+from trainables.water_mae.data.calendar_share import MAX_SHARE, calendar_share, sentence
+from trainables.water_mae.data.catchments import Catchments, read_catchments
+from trainables.water_mae.data.grids import Inputs, LandCheck, inspect
+from trainables.water_mae.data.layout import ATTRIBUTES
+from trainables.water_mae.data.patches import Patches, kept_patches
+from trainables.water_mae.data.values import raise_found, survey_cells, survey_training, values_note
+from trainables.water_mae.evaluation.metrics import FLOW_FLOOR
+
+FORMAT = 9
+"""Version of the store's format; part of its key."""
+_KM_PER_DEGREE = 111.195
+_ROUNDING = 1e-12  # relative error of a sum in double precision: equal values may differ so from their mean
+
+
+def prepare(writer: StoreWriter, files: Mapping[str, Path], knobs: DataKnobs) -> dict[str, Any]:
+    """Checks and normalises a data set into a store; returns the facts of the store.
+
+    Raises:
+        DataError: The data are broken; the faults of all modalities are reported at once.
+    """
+    inputs = inspect(files)
+    patches = kept_patches(inputs.land, knobs.patch_size, knobs.land_threshold)
+    steps: dict[str, Callable[[_Content], dict[str, Any]]] = {
+        "grid": lambda content: _write_grid(content, inputs, patches),
+        "catchments": lambda content: _write_catchments(content, inputs, files, knobs),
+        **{name: partial(_write_image, name, inputs, patches, knobs) for name in IMAGE_MODALITIES},
+        "climatology": lambda content: _write_image_climatology(content, inputs, patches),
+    }
+    done, faults = {}, Faults()
+    for name, work in steps.items():
+        if name == "climatology":  # made from the arrays of the other steps
+            faults.raise_if_any()
+        with faults.collected():
+            done[name] = writer.step(name, partial(_do, work, writer, knobs.stored_as))
+    faults.raise_if_any()
+    of_modalities = [*(done[name] for name in IMAGE_MODALITIES), done["catchments"]]
+    rounding = {name: error for facts in of_modalities for name, error in facts["rounding"].items()}
+    return {
+        "notes": [note for facts in of_modalities for note in facts["notes"]]
+        + _rounding_notes(knobs, rounding)
+        + [
+            values_note(
+                {name: Extremes(**each) for facts in of_modalities for name, each in facts["values"].items()}
+            )
+        ],
+        "content": key_of({name: facts["content"] for name, facts in done.items()}),
+        "mean": [mean for facts in of_modalities for mean in facts["mean"]],
+        "std": [std for facts in of_modalities for std in facts["std"]],
+        "units": [each["unit"] for facts in of_modalities for each in facts["values"].values()],
+        "grid_shape": [-(-size // knobs.patch_size) for size in inputs.land.shape],
+        "spans": {split: [span.start, span.stop] for split, span in inputs.spans.items()},
+        "ids": done["catchments"]["ids"],
+        "whole": {
+            "image": all(done[name]["whole"] for name in IMAGE_MODALITIES),
+            "vector": done["catchments"]["whole"],
+        },
+    }
+
+
+def _do(work: Callable[["_Content"], dict[str, Any]], writer: StoreWriter, dtype: str) -> dict[str, Any]:
+    content = _Content(writer, np.dtype(dtype))
+    facts = work(content)
+    return facts | {"content": content.digest(), "notes": content.notes, "rounding": content.rounding}
+
+
+def _rounding_notes(knobs: DataKnobs, rounding: Mapping[str, float]) -> list[str]:
+    """Returns sentences on how far rounding moved values, if it did."""
+    errors = ", ".join(f"{name} {error:.2g}" for name, error in rounding.items())
+    if not any(rounding.values()):
+        return []
+    return [f"days are stored as {knobs.stored_as}; largest error in standard deviations: {errors}"]
+
+
+class _Content:
+    """Hashes the inputs of a step, before arithmetic that may differ in the last bit between machines."""
+
+    def __init__(self, writer: StoreWriter, dtype: np.dtype[Any]) -> None:
+        self.writer = writer
+        self.dtype = dtype
+        self.notes: list[str] = []
+        self._hash = hashlib.sha256()
+        self.rounding: dict[str, float] = {}
+
+    def rounded(self, name: str, values: Float32[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+        """Returns normalised values in the store's number format and keeps their largest error.
+
+        Raises:
+            DataError: A value is beyond the format's range.
+        """
+        if self.dtype == np.float32:
+            return values
+        with np.errstate(over="ignore"):
+            stored: Float[np.ndarray, "*shape"] = values.astype(self.dtype)
+        error = float(np.abs(stored.astype(np.float32) - values).max(initial=0))
+        if not np.isfinite(error):
+            raise DataError(
+                f"normalised {name} must fit into {self.dtype}, got {np.abs(values).max():g} standard deviations; "
+                "set data.stored_as to float32"
+            )
+        self.rounding[name] = max(error, self.rounding.get(name, 0.0))
+        return stored
+
+    def add(self, name: str, values: Shaped[np.ndarray, "*shape"]) -> None:
+        """Adds an array."""
+        self._hash.update(f"{name}:{values.dtype.str}:{values.shape};".encode())
+        self.extend(values)
+
+    def extend(self, values: Shaped[np.ndarray, "*shape"]) -> None:
+        """Adds a piece of an array; the hash does not depend on how it is cut into pieces."""
+        self._hash.update(np.ascontiguousarray(values).data)
+
+    def put(self, name: str, values: Shaped[np.ndarray, "*shape"]) -> None:
+        """Adds an array and stores it."""
+        self.add(name, values)
+        self.writer.put(name, values)
+
+    def digest(self) -> str:
+        """Returns the hash of everything added."""
+        return self._hash.hexdigest()
+
+
+def _write_grid(content: _Content, inputs: Inputs, patches: Patches) -> dict[str, Any]:
+    content.add("land", inputs.land)  # cells outside the kept patches too: statistics and filling use them
+    content.put("pixel_valid", patches.valid)
+    content.put("patch_rows_cols", patches.rows_cols)
+    content.put("epoch_day", inputs.dates.astype(np.int64))
+    content.writer.put("day_of_year", inputs.day_of_year)
+    return {}
+
+
+def _images(content: _Content, inputs: Inputs, patches: Patches) -> Float[np.ndarray, "day 3 patch pixel"]:
+    """Returns the array of all image modalities, each of which writes its own part."""
+    shape = (len(inputs.dates), len(IMAGE_MODALITIES), *patches.valid.shape)
+    return content.writer.create("images", shape, content.dtype)
+
+
+def _write_image(
+    name: str, inputs: Inputs, patches: Patches, knobs: DataKnobs, content: _Content
+) -> dict[str, Any]:
+    """Writes one modality; reads the training split twice, first for its statistics."""
+    method: Filling = getattr(knobs, f"fill_{name}")
+    land = np.flatnonzero(inputs.land)
+    grids = {split: inputs.grids[f"{name}_{split}"] for split in inputs.spans}
+    moments, unit = survey_training(name, list(grids.values()), inputs.land, refused=method == "refuse")
+    _require_spread(moments, name, grids["train"].path)
+    mean, std = np.float32(moments.mean), np.float32(moments.std)
+    number = IMAGE_MODALITIES.index(name)
+    images = _images(content, inputs, patches)
+    observed = content.writer.create(
+        "image_observed", (*images.shape[:3], -(-images.shape[3] // 8)), np.uint8
+    )
+    recorded = content.writer.create("image_recorded", images.shape[:2], bool)
+    faults, extremes, checks = Faults(), Extremes(), []
+    for split, span in inputs.spans.items():
+        grid = grids[split]
+        checks.append(LandCheck(grid))
+        survey = survey_cells(name, grid.path, inputs.land, grid.encoding.units, like=unit)
+        survey.allow(grid.encoding.precision)
+        for first, days in read_days(grid):
+            flat = days.reshape(len(days), -1)
+            known = checks[-1].update(first, flat[:, land])
+            survey.update(flat[:, land], known, grid.dates[first : first + len(days)])
+            content.extend(np.where(known, flat[:, land], np.float32(np.nan)))
+            values = flat[:, patches.cells]
+            flat[:, land] = known
+            seen = patches.valid & (flat[:, patches.cells] > 0)
+            values = fill_pixels(
+                values, seen, patches.valid & ~seen, None if method == "refuse" else method, moments.mean
+            )
+            scaled = np.where(patches.valid, (values - mean) / std, np.float32(0))
+            there = slice(span.start + first, span.start + first + len(days))
+            images[there, number] = content.rounded(name, scaled)
+            observed[there, number] = np.packbits(seen, axis=-1)
+            recorded[there, number] = seen.any(axis=(1, 2))
+        raise_found(checks[-1] if method == "refuse" else None, survey, faults)
+        extremes += survey.extremes
+    faults.raise_if_any()
+    interpolated = sum(int(grid.interpolated.sum()) for grid in grids.values())
+    content.notes += _gap_notes(name, checks, method, interpolated)
+    if content.notes:
+        content.add("filled", np.array(f"{method} in the patch"))
+    return {
+        "mean": [moments.mean],
+        "std": [moments.std],
+        "whole": not content.notes,
+        "values": {name: asdict(extremes)},
+    }
+
+
+def _gap_notes(name: str, checks: Sequence[LandCheck], method: Filling, interpolated: int) -> list[str]:
+    """Returns sentences on the missing values of an image modality, and how they were filled."""
+    notes = []
+    count = sum(check.count for check in checks)
+    if count:
+        num_cells = np.logical_or.reduce([check.cells for check in checks if check.cells is not None]).sum()
+        notes.append(
+            f"{name}: {count:,} values of {num_cells:,} land cells on {sum(check.num_days for check in checks):,} "
+            f"days had no data and were filled by {method} from the same patch and day; they count nowhere, and a "
+            "patch without any data on a day is not shown"
+        )
+    if interpolated:
+        notes.append(
+            f"{name}: {interpolated:,} days were interpolated at the import from days around them; "
+            "they are not shown and count nowhere"
+        )
+    return notes
+
+
+def _require_spread(moments: Moments, name: str, source: Path) -> None:
+    if not moments.std > _ROUNDING * abs(moments.mean):
+        raise DataError(
+            f"{name} must vary over the training split, got {moments.mean:g} everywhere in {source}; "
+            "write the file again"
+        )
+
+
+def _write_image_climatology(content: _Content, inputs: Inputs, patches: Patches) -> dict[str, Any]:
+    images = _images(content, inputs, patches)
+    num_pixels = images.shape[3]
+    observed = content.writer.create("image_observed", (*images.shape[:3], -(-num_pixels // 8)), np.uint8)
+    train = inputs.spans["train"]
+    out = content.writer.create("climatology_images", (DAYS_OF_YEAR, *images.shape[1:]), np.float32)
+    for number in range(images.shape[1]):  # one modality at a time bounds the memory
+        climatology = Climatology((1, *images.shape[2:]))
+        for first in range(train.start, train.stop, CHUNK_DAYS):
+            days = slice(first, min(first + CHUNK_DAYS, train.stop))
+            piece = images[days, number : number + 1].astype(np.float32)
+            seen = np.unpackbits(observed[days, number : number + 1], axis=-1, count=num_pixels)
+            climatology.update(piece, inputs.day_of_year[days], seen.view(bool))
+        out[:, number] = climatology.smoothed()[:, 0]
+    return {}
+
+
+def _write_catchments(
+    content: _Content, inputs: Inputs, files: Mapping[str, Path], knobs: DataKnobs
+) -> dict[str, Any]:
+    catchments = read_catchments(files, inputs.dates, inputs.spans, knobs.max_missing_ratio)
+    moments = _write_vectors(content, inputs, catchments, files["series"], knobs.vector_patch_size)
+    _write_static(content, catchments, knobs.vector_patch_size)
+    return {
+        "mean": [item.mean for item in moments],
+        "std": [item.std for item in moments],
+        "ids": catchments.ids.tolist(),
+        "values": {name: asdict(found) for name, found in catchments.extremes.items()},
+        "whole": bool(catchments.known.all()),
+    }
+
+
+def _write_vectors(
+    content: _Content, inputs: Inputs, catchments: Catchments, source: Path, patch_size: int
+) -> list[Moments]:
+    """Writes the series; statistics come from observed values of the training split."""
+    train = slice(inputs.spans["train"].start, inputs.spans["train"].stop)
+    content.add("series", catchments.values)
+    content.add("known", catchments.known)
+    values = catchments.values.astype(np.float64)
+    values[:, 1] = np.log(values[:, 1] + FLOW_FLOOR)
+    moments = []
+    for number, name in enumerate(VECTOR_MODALITIES):
+        item = Moments()
+        item.update(values[train, number][catchments.known[train, number]])
+        if not item.count:
+            raise DataError(
+                f"{name} must be known on some day of the training split, got none in {source}; "
+                "add it, or move the split"
+            )
+        _require_spread(item, name, source)
+        values[:, number] = (values[:, number] - item.mean) / item.std
+        moments.append(item)
+    _note_calendar(content, inputs, catchments, values[train, 0])
+    values[~catchments.known] = 0
+    known = _into_patches(catchments.known, patch_size)
+    gaps = _into_patches(~catchments.known, patch_size)
+    filled = fill_members(_into_patches(values.astype(np.float32), patch_size), known, gaps)
+    vectors = np.stack(
+        [content.rounded(name, filled[:, number]) for number, name in enumerate(VECTOR_MODALITIES)], axis=1
+    )
+    content.writer.put("vectors", vectors)
+    content.put("vector_present", catchments.present)
+    content.writer.put("vector_observed", known)
+    climatology = Climatology(vectors.shape[1:])
+    climatology.update(vectors[train].astype(np.float32), inputs.day_of_year[train], known[train])
+    content.writer.put("climatology_vectors", climatology.smoothed())
+    return moments
+
+
+def _note_calendar(
+    content: _Content,
+    inputs: Inputs,
+    catchments: Catchments,
+    evaporation: Float64[np.ndarray, "day catchment"],
+) -> None:
+    """Adds a note if evaporation, which is often derived, holds little but the calendar."""
+    train = slice(inputs.spans["train"].start, inputs.spans["train"].stop)
+    share = calendar_share(evaporation, inputs.day_of_year[train], catchments.known[train, 0])
+    if share > MAX_SHARE:
+        content.notes.append(sentence(share))
+
+
+def _write_static(content: _Content, catchments: Catchments, patch_size: int) -> None:
+    content.add("ids", catchments.ids)
+    content.add("attributes", catchments.static)
+    static = _into_patches(_standardised(catchments.static).T, patch_size)
+    content.writer.put("static", np.moveaxis(static, 0, -1).astype(np.float32))
+    content.put("member_valid", _into_patches(np.ones(len(catchments.ids), bool), patch_size))
+    content.writer.put("member_positions", _positions(catchments.static, patch_size))
+
+
+def _positions(
+    static: Float64[np.ndarray, "catchment attribute"], patch_size: int
+) -> Float32[np.ndarray, "vector_patch member 2"]:
+    """Returns the positions of catchments in km; an unknown one is set to the mean, which is 0."""
+    degrees = static[:, [ATTRIBUTES.index(name) for name in ("longitude", "latitude")]]
+    degrees = degrees - np.nanmean(degrees, axis=0)
+    narrowing = np.cos(np.radians(np.nanmean(static[:, ATTRIBUTES.index("latitude")])))
+    km = np.nan_to_num(degrees) * _KM_PER_DEGREE * np.array([narrowing, 1.0])
+    return np.moveaxis(_into_patches(km.T, patch_size), 0, -1).astype(np.float32)
+
+
+def _into_patches(
+    values: Shaped[np.ndarray, "*item catchment"], size: int
+) -> Shaped[np.ndarray, "*item vector_patch member"]:
+    """Groups neighbours in the order of ids; the last patch is padded with zeros."""
+    lead = values.shape[:-1]
+    padded = np.pad(values, [(0, 0)] * len(lead) + [(0, -values.shape[-1] % size)])
+    return padded.reshape(*lead, -1, size)
+
+
+def _standardised(
+    static: Float64[np.ndarray, "catchment attribute"],
+) -> Float64[np.ndarray, "catchment attribute"]:
+    """Z-scores each attribute over the catchments; unknown values are set to the mean, which is 0."""
+    spread = np.nanstd(static, axis=0)
+    scores = (static - np.nanmean(static, axis=0)) / np.where(spread > 0, spread, 1)
+    known: Float64[np.ndarray, "catchment attribute"] = np.nan_to_num(scores, nan=0.0)
+    return known

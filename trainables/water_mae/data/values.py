@@ -1,0 +1,216 @@
+"""Surveys the values of a data set: reports extremes and missing shares, refuses implausible values."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from jaxtyping import Bool, Float32, Float64, Int64, Shaped
+
+from thalweg.data.bounds import Bounds
+from thalweg.data.encoding import Encoding
+from thalweg.data.faults import Faults
+from thalweg.data.hdf5 import DailyGrid, read_days
+from thalweg.data.normalization import Moments
+from thalweg.data.survey import Extremes, Survey
+from thalweg.errors import DataError
+from trainables.water_mae.config import PLAUSIBLE
+from trainables.water_mae.data.grids import LandCheck
+from trainables.water_mae.data.layout import ATTRIBUTES, PLAUSIBLE_ATTRIBUTES
+
+SERIES = {"evaporation": "evaporation", "riverflow": "river_flow"}
+"""Modality of each column of the table of series."""
+_SERIES_COLUMNS = (*SERIES, "discharge_vol")
+DISCHARGE = Bounds("m3/s", 0, 500_000, ("m3 s-1", "cumecs"))
+"""Plausible range of a discharge: the Amazon in flood has 300,000 m3/s."""
+
+
+def survey_cells(
+    name: str, path: Path, land: Bool[np.ndarray, "row col"], units: str, *, like: str = ""
+) -> Survey:
+    """Returns the survey for the land cells of one file.
+
+    Args:
+        name: The modality.
+        path: The file.
+        land: Land mask.
+        units: Unit that the file declares, empty if there is none.
+        like: Unit of the modality in the other files, empty if it is not known.
+    """
+    rows, cols = np.nonzero(land)
+    bounds = [each for each in PLAUSIBLE[name] if each.unit == like] or PLAUSIBLE[name]
+    return Survey(
+        name,
+        path,
+        bounds,
+        place=lambda number: f"in cell [{rows[number]}, {cols[number]}]",
+        hint="other units are taken where the attribute units declares them",
+        units=units,
+    )
+
+
+def survey_training(
+    name: str, grids: Sequence[DailyGrid], land: Bool[np.ndarray, "row col"], *, refused: bool
+) -> tuple[Moments, str]:
+    """Returns the statistics of all land cells with data of the first file, and the unit.
+
+    Args:
+        name: The modality.
+        grids: Its files, the training split first; if that has faults, the others are surveyed too.
+        land: Land mask.
+        refused: Whether land cells without data are refused.
+
+    Raises:
+        DataError: There are faults; those of all files are reported.
+    """
+    moments, faults, unit = Moments(), Faults(), ""
+    for number, grid in enumerate(grids):
+        if number and not faults:
+            break
+        survey = survey_cells(name, grid.path, land, grid.encoding.units, like=unit)
+        with faults.collected():
+            _look(grid, survey, np.flatnonzero(land), Moments() if number else moments, refused=refused)
+        unit = unit or survey.extremes.unit
+    faults.raise_if_any()
+    return moments, unit
+
+
+def _look(
+    grid: DailyGrid, survey: Survey, land: Int64[np.ndarray, " cell"], moments: Moments, *, refused: bool
+) -> None:
+    check, faults = LandCheck(grid), Faults()
+    survey.allow(grid.encoding.precision)
+    for first, days in read_days(grid):
+        values = days.reshape(len(days), -1)[:, land]
+        known = check.update(first, values)
+        moments.update(values[known])
+        survey.update(values, known, grid.dates[first : first + len(days)])
+    raise_found(check if refused else None, survey, faults)
+    faults.raise_if_any()
+
+
+def raise_found(check: LandCheck | None, survey: Survey, faults: Faults) -> None:
+    """Adds the findings in a file to the faults."""
+    if check is not None:
+        with faults.collected():
+            check.raise_if_any()
+    with faults.collected():
+        survey.raise_if_any()
+
+
+def values_note(extremes: Mapping[str, Extremes]) -> str:
+    """Returns the extremes and missing shares of modalities as one line."""
+    return "; ".join(f"{name} {found}" for name, found in extremes.items())
+
+
+def series_encodings(path: Path, schema: pa.Schema) -> dict[str, Encoding]:
+    """Reads the encodings of a parquet file's columns of numbers from the metadata of fields or pandas' ``attrs``.
+
+    Raises:
+        DataError: An attribute is no number.
+    """
+    frame = (schema.pandas_metadata or {}).get("attributes") or {}
+    found = {}
+    for field in schema:
+        if pa.types.is_integer(field.type) or pa.types.is_floating(field.type):
+            own = {name.decode(): value for name, value in (field.metadata or {}).items()}
+            of_frame = frame.get(field.name)
+            attributes = (of_frame if isinstance(of_frame, dict) else {}) | own
+            found[field.name] = Encoding.of(
+                attributes, field.type.to_pandas_dtype(), f"{field.name} in {path}"
+            )
+    return found
+
+
+def decode_series(column: Shaped[np.ndarray, " row"], encoding: Encoding) -> Float32[np.ndarray, " row"]:
+    """Returns a column in physical values; a column of integers with gaps arrives as floating-point numbers."""
+    if column.dtype == encoding.dtype or column.dtype.kind in "iu":
+        return encoding.decode(column)
+    known = np.isfinite(column)
+    stored = np.where(known, column, 0).astype(encoding.dtype)
+    return np.where(known, encoding.decode(stored), np.float32(np.nan))
+
+
+def survey_series(
+    path: Path,
+    values: Mapping[str, Float32[np.ndarray, "day catchment"]],
+    dates: Shaped[np.ndarray, " day"],
+    ids: Sequence[object] | Shaped[np.ndarray, " catchment"],
+) -> dict[str, Extremes]:
+    """Surveys series, given by column with NaN for unknown values; returns their extremes.
+
+    Raises:
+        DataError: Values are out of bounds; reported for all columns at once.
+    """
+    encodings = series_encodings(path, pq.read_schema(path))
+    faults, found = Faults(), {}
+    for column, of_column in values.items():
+        survey = _series_survey(column, path, encodings, ids)
+        with faults.collected():
+            _require_unit(path, column, encodings, survey.bounds[0])
+        survey.update(of_column, ~np.isnan(of_column), dates)
+        with faults.collected():
+            survey.raise_if_any()
+        found[SERIES.get(column, column)] = survey.extremes
+    faults.raise_if_any()
+    return found
+
+
+def settled_series(
+    path: Path, columns: Mapping[str, Float32[np.ndarray, " row"]]
+) -> dict[str, Float32[np.ndarray, " row"]]:
+    """Returns columns with values that packing has moved beyond the bounds clipped: a flow just below 0 is 0."""
+    encodings = series_encodings(path, pq.read_schema(path))
+    return {name: _series_survey(name, path, encodings).settled(column) for name, column in columns.items()}
+
+
+def _series_survey(
+    column: str,
+    path: Path,
+    encodings: Mapping[str, Encoding],
+    ids: Sequence[object] | Shaped[np.ndarray, " catchment"] = (),
+) -> Survey:
+    survey = Survey(
+        column,
+        path,
+        (DISCHARGE,) if column == "discharge_vol" else PLAUSIBLE[SERIES[column]],
+        place=lambda number: f"at {ids[number]}",
+        way_out="declare it as _FillValue in the metadata of the field",
+    )
+    if column in encodings:
+        survey.allow(encodings[column].precision)
+    return survey
+
+
+def _require_unit(path: Path, column: str, encodings: Mapping[str, Encoding], bounds: Bounds) -> None:
+    declared = encodings[column].units if column in encodings else ""
+    if declared and not bounds.is_called(declared):
+        cubic = column == "riverflow" and DISCHARGE.is_called(declared)
+        raise DataError(
+            f"{column} in {path} must be in {bounds.unit}, got the declared unit {declared!r}; "
+            f"{'name the column discharge_vol' if cubic else 'convert it, or correct the metadata of the field'}"
+        )
+
+
+def require_plausible_attributes(
+    path: Path, static: Float64[np.ndarray, "catchment attribute"], ids: Shaped[np.ndarray, " catchment"]
+) -> None:
+    """Refuses implausible attributes.
+
+    Raises:
+        DataError: Some are; those of all columns are reported.
+    """
+    faults = Faults()
+    for name, values in zip(ATTRIBUTES, static.T, strict=True):
+        survey = Survey(
+            name,
+            path,
+            (PLAUSIBLE_ATTRIBUTES[name],),
+            place=lambda number: f"at {ids[number]}",
+            way_out="leave the field empty",
+        )
+        survey.update(values[None], np.isfinite(values[None]), [""])
+        with faults.collected():
+            survey.raise_if_any()
+    faults.raise_if_any()

@@ -1,0 +1,1 @@
+"""The fixed evaluation protocol and its metrics."""

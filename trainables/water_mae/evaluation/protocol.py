@@ -1,0 +1,162 @@
+"""The fixed evaluation protocol: which patches are hidden, from which windows, and what is measured there.
+
+Every window is evaluated with half of the patches hidden; about every fourth one (all of them in a short split) also at
+other ratios, whose masks are nested in one another: a patch that is hidden at .3 is hidden at .5 too. Values that
+were filled count nowhere, and come from their own patch and day, with which they are hidden.
+
+River flow is predicted as a logarithm. What makes a mean in mm/day of it is learnt from windows of the training split,
+one for each that is evaluated at the other ratios, hidden as they are; see `metrics.mean_factor`.
+"""
+
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor, nn
+
+from thalweg.contract import Indices
+from thalweg.nn.masking import take_patches
+from trainables.water_mae.config import MaskingKnobs
+from trainables.water_mae.evaluation import metrics
+from trainables.water_mae.model.autoencoder import Batch, Predictions, kind_and_index
+
+MASKING = MaskingKnobs(image_mask_ratio=0.5, vector_mask_ratio=0.5, mask_mode="unified")
+MASK_SEED = 20_240
+OTHER_RATIOS = (0.3, 0.6, 0.75)
+OF_TRAINING = "_of_training"
+"""Ends the names under which a batch holds windows of the training split."""
+TRAINING = "of_training"
+"""Begins the names of predictions of such windows."""
+
+_MOST_APART = 4  # windows between two that are evaluated at the other ratios
+_FEWEST = 16  # of them, where the split has so many
+
+
+def suffix(ratio: float) -> str:
+    """Names a ratio in metrics and batches: ``at_30``."""
+    return f"at_{round(100 * ratio)}"
+
+
+def masking_at(ratio: float) -> MaskingKnobs:
+    """Returns the masking of one of the other ratios."""
+    return MaskingKnobs(image_mask_ratio=ratio, vector_mask_ratio=ratio, mask_mode="unified")
+
+
+def at_other_ratios(indices: Indices, num_windows: int) -> Bool[np.ndarray, " batch"]:
+    """Returns which windows of a split are evaluated at the other ratios too.
+
+    Args:
+        indices: Numbers of windows in the split.
+        num_windows: Windows of the split.
+    """
+    apart = min(_MOST_APART, max(1, num_windows // _FEWEST))
+    chosen: Bool[np.ndarray, " batch"] = indices % apart == 0
+    return chosen
+
+
+def protocol(modalities: Collection[str]) -> dict[str, Any]:
+    """Names what the metrics depend on besides weights and data; `modalities` are those of the mean skill."""
+    return {
+        "modalities": list(modalities),
+        "masking": MASKING.model_dump(),
+        "mask_seed": MASK_SEED,
+        "other_ratios": list(OTHER_RATIOS),
+        "other_windows": [_MOST_APART, _FEWEST],
+        "most_flow": metrics.MOST_FLOW,
+        "counted": "observed",
+        "mean_flow": ["ratio over train", metrics.POOLED_DAYS],
+    }
+
+
+def hidden_values(batch: Batch, modality: str) -> tuple[Tensor, Tensor]:
+    """Returns what a model is to predict, in fp32, and which of it counts, both (batch, step, masked, value).
+
+    Cells in the sea and padded catchments do not count.
+    """
+    kind, index = kind_and_index(modality)
+    values = batch[f"{kind}s"][:, index]
+    masked = batch[f"{kind}_masked"][:, index]
+    valid = batch[f"{kind}_valid"][:, None].expand(values.shape)
+    return take_patches(values, masked).float(), take_patches(valid, masked)
+
+
+def observed_values(batch: Batch, modality: str) -> tuple[Tensor, Tensor]:
+    """Returns what `hidden_values` does; of what was filled nothing counts. A batch without gaps need not say so."""
+    target, valid = hidden_values(batch, modality)
+    kind, index = kind_and_index(modality)
+    observed = batch.get(f"{kind}_observed")
+    if observed is None:
+        return target, valid
+    return target, valid & take_patches(observed[:, index], batch[f"{kind}_masked"][:, index])
+
+
+def present(batch: Batch, modality: str) -> Tensor:
+    """Returns 1 for the samples that carry a modality, else 0, (batch,)."""
+    kind, index = kind_and_index(modality)
+    if f"{kind}_present" in batch:
+        return batch[f"{kind}_present"][:, index]
+    return torch.ones_like(batch["vector_present"][:, 0])
+
+
+def reconstructed(batch: Batch, modality: str) -> Tensor:
+    """Returns 1 for the samples that carry a modality of which something hidden is data, else 0, (batch,)."""
+    carried = present(batch, modality)
+    if f"{kind_and_index(modality)[0]}_observed" not in batch:
+        return carried
+    _, counts = observed_values(batch, modality)
+    return carried * counts.flatten(1).any(1)
+
+
+def predict(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+    """Predicts what is hidden: at the reference ratio, in windows of the training split, and at the other ratios.
+
+    Returns:
+        Predictions by modality; those of training windows and other ratios under ``of_training/`` and ``at_30/``.
+    """
+    training, _ = training_part(batch)
+    found = dict(model(batch)) | _prefixed(TRAINING, model(training))
+    for ratio in OTHER_RATIOS:
+        part, _ = at_ratio(batch, ratio)
+        found |= _prefixed(suffix(ratio), model(part))
+    return found
+
+
+def _prefixed(prefix: str, predictions: Predictions) -> dict[str, Tensor]:
+    return {f"{prefix}/{name}": value for name, value in predictions.items()}
+
+
+def everything(batch: Batch) -> Bool[Tensor, " batch"]:
+    """Says of each window that it counts."""
+    return torch.ones_like(batch["at_other_ratios"])
+
+
+def training_part(batch: Batch) -> tuple[Batch, Bool[Tensor, " batch"]]:
+    """Returns the windows of the training split that go with a batch, and which of them count."""
+    rows, counted = _chosen(batch)
+    windows = {
+        name.removesuffix(OF_TRAINING): value[rows]
+        for name, value in batch.items()
+        if name.endswith(OF_TRAINING)
+    }
+    return windows | {"river_flow_scale": batch["river_flow_scale"][rows]}, counted
+
+
+def at_ratio(batch: Batch, ratio: float) -> tuple[Batch, Bool[Tensor, " batch"]]:
+    """Returns the chosen windows with the masks of a ratio, and which of them count."""
+    rows, counted = _chosen(batch)
+    ending = f"_{suffix(ratio)}"
+    masks = {name.removesuffix(ending): value for name, value in batch.items() if name.endswith(ending)}
+    own = {name: value for name, value in batch.items() if not name.endswith(OF_TRAINING)}
+    return {name: value[rows] for name, value in (own | masks).items()}, counted
+
+
+def _chosen(batch: Batch) -> tuple[Int[Tensor, " chosen"], Bool[Tensor, " chosen"]]:
+    """Returns the numbers of the windows that are evaluated at the other ratios, and whether they count.
+
+    There is always a window: ranks that share sharded weights must call the model equally often.
+    """
+    chosen = batch["at_other_ratios"]
+    rows = chosen.nonzero()[:, 0] if chosen.any() else torch.zeros_like(chosen[:1], dtype=torch.int64)
+    return rows, chosen[rows]

@@ -1,0 +1,1 @@
+"""Forecasts of river flow on frozen encoders, and the regression beside them."""

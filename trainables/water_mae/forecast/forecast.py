@@ -1,0 +1,202 @@
+"""What the encoders know of the days to come: a linear head on frozen encoders that forecasts river flow.
+
+A forecast is issued on the last day of a window, with everything in the window visible and nothing after it. The head
+adds to that day's flow, or to the last one observed in the window, a linear function of the token in which the encoders
+and the shared layers have put what they know of a vector patch on that day; before it is trained it repeats the flow.
+Days beyond the split, and flows that were not observed, count nowhere.
+"""
+
+from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from thalweg.contract import Indices, Loss, Measure, Metric, Outputs, Progress, SplitName, State
+from thalweg.data.fill import carried_forward
+from thalweg.nn.losses import masked_mse
+from thalweg.per_unit import PerUnit
+from trainables.water_mae.config import VECTOR_MODALITIES, ModelKnobs
+from trainables.water_mae.data.windows import Geometry, WaterData
+from trainables.water_mae.evaluation import metrics, protocol
+from trainables.water_mae.evaluation.reconstruction import means_in_mm
+from trainables.water_mae.model.autoencoder import Batch, MaskedAutoencoder
+
+LEAD_DAYS = (1, 3, 7)
+STAGE = "forecast"
+OF_TRAINING = "forecast_of_training"
+HEAD = "forecast_head"
+RIVER_FLOW = VECTOR_MODALITIES.index("river_flow")
+
+Forecast = Float[Tensor, "batch lead patch member"]
+
+
+@runtime_checkable
+class Forecaster(Protocol):
+    """A model or baseline that forecasts."""
+
+    def forecast(self, batch: Batch) -> Forecast:
+        """Forecasts normalised log flow from a batch."""
+
+
+class ForecastHead(nn.Module):
+    """One linear function for each catchment and lead time; it begins as zero.
+
+    Args:
+        dim: Width of a token.
+        num_patches: Vector patches.
+        num_members: Catchments in a vector patch.
+    """
+
+    def __init__(self, dim: int, num_patches: int, num_members: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(len(LEAD_DAYS), num_patches, num_members, dim))
+        self.bias = nn.Parameter(torch.zeros(len(LEAD_DAYS), num_patches, num_members))
+
+    def forward(self, tokens: Float[Tensor, "batch patch dim"]) -> Forecast:
+        """Returns the change of normalised log flow since the day of the tokens."""
+        return torch.einsum("bpd,lpmd->blpm", tokens, self.weight) + self.bias
+
+
+class ForecastingAutoencoder(MaskedAutoencoder):
+    """A masked autoencoder with one more child, ``forecast_head``."""
+
+    def __init__(self, knobs: ModelKnobs, geometry: Geometry, num_steps: int) -> None:
+        super().__init__(knobs, geometry, num_steps)
+        self.forecast_head = ForecastHead(knobs.dim, geometry.num_vector_patches, geometry.num_members)
+
+    def forecast(self, batch: Batch) -> Forecast:
+        """Forecasts normalised log flow from windows of which everything is visible."""
+        visible = dict(batch)
+        for kind in ("image", "vector"):
+            size, modalities, steps, patches, _ = batch[f"{kind}s"].shape
+            every = torch.arange(patches, device=batch[f"{kind}s"].device)
+            visible[f"{kind}_keep"] = every.expand(size, modalities, steps, patches)
+        tokens = self.encode(visible).maps["river_flow"][-1]
+        num_patches = batch["vectors"].shape[3]
+        change = self.forecast_head(
+            tokens[:, -num_patches - 1 : -1]
+        )  # the token of the attributes comes last
+        forecast: Tensor = last_flow(batch) + change.float()
+        return forecast
+
+
+def last_flow(batch: Batch) -> Float[Tensor, "batch 1 patch member"]:
+    """Returns the normalised log flow of each catchment that was observed last in each window, in fp32.
+
+    A catchment without any in the window has what stands for it on the last day.
+    """
+    return known_vectors(batch)[:, RIVER_FLOW, -1][:, None]
+
+
+def known_vectors(batch: Batch) -> Float[Tensor, "batch 2 step patch member"]:
+    """Returns the vector modalities in fp32, those that were not observed as they were last in the window."""
+    values, observed = batch["vectors"].float(), batch.get("vector_observed")
+    return values if observed is None else carried_forward(values, observed)
+
+
+def targets(data: WaterData, split: SplitName, indices: Indices) -> Batch:
+    """Draws the days that are to be forecast from windows of a split.
+
+    Returns:
+        ``forecast_target`` fp32 (batch, lead, patch, member), normalised log flow;
+        ``forecast_present`` fp32 (batch, lead), 1 where the day lies in the split and has rivers, as the window has;
+        ``forecast_observed`` bool (batch, lead, patch, member), where the flow is data.
+    """
+    values, present, observed = data.after(split, indices, LEAD_DAYS)
+    return {
+        "forecast_target": torch.from_numpy(values[:, :, RIVER_FLOW]),
+        "forecast_present": torch.from_numpy(present[:, :, RIVER_FLOW]),
+        "forecast_observed": torch.from_numpy(observed[:, :, RIVER_FLOW]),
+    }
+
+
+def counted(batch: Batch) -> Float[Tensor, " batch"]:
+    """Returns 1 for the samples from which some day can be forecast, else 0."""
+    return batch["forecast_present"].amax(1)
+
+
+def loss(forecast: Forecast, batch: Batch) -> Float[Tensor, " batch"]:
+    """Computes the mean squared error of each sample over catchments and lead times, 0 where nothing is known."""
+    return masked_mse(forecast, batch["forecast_target"], _known(batch))
+
+
+class ForecastError(Loss):
+    """The mean squared error of forecasts of normalised log flow."""
+
+    def parts(self, model: nn.Module, batch: Batch, progress: Progress) -> Mapping[str, Tensor]:
+        """Sums over samples the mean squared error of their forecasts."""
+        assert isinstance(model, ForecastingAutoencoder)
+        return {STAGE: loss(model.forecast(batch), batch).sum()}
+
+    def counts(self, batch: Batch, progress: Progress) -> Mapping[str, float]:
+        """Counts the samples from which some day can be forecast."""
+        return {STAGE: float(counted(batch).sum())}
+
+    def weights(self, progress: Progress) -> Mapping[str, float]:
+        """Returns 1."""
+        return {STAGE: 1.0}
+
+
+def predict(model: Forecaster, batch: Batch) -> dict[str, Tensor]:
+    """Forecasts from the windows that are evaluated, and from those of the training split that go with them."""
+    part, _ = protocol.training_part(batch)
+    return {STAGE: model.forecast(batch), OF_TRAINING: model.forecast(part)}
+
+
+def _declared() -> tuple[Metric, ...]:
+    each = "Nash-Sutcliffe efficiency of river flow in mm/day, median of catchments, forecast"
+    leads = ", ".join(map(str, LEAD_DAYS))
+    meanings = {"nse_forecast": f"mean over {leads} days ahead of the {each.removesuffix(', forecast')}"}
+    meanings |= {f"nse_forecast_{days}d": f"{each} {days} day{'s' * (days > 1)} ahead" for days in LEAD_DAYS}
+    return tuple(
+        Metric(name=name, mode="max", unit="1", search_invariant=True, meaning=meaning)
+        for name, meaning in meanings.items()
+    )
+
+
+class ForecastEfficiency(Measure):
+    """Median Nash-Sutcliffe efficiency of forecasts at each lead time, and the mean over lead times."""
+
+    metrics = _declared()
+
+    def add(self, outputs: Outputs, batch: Batch) -> State:
+        """Sums the moments of flow in mm/day by catchment and the year in which a forecast was issued."""
+        if STAGE not in outputs:
+            return {}
+        part, chosen = protocol.training_part(batch)
+        part["forecast_present"] = part["forecast_present"] * chosen[:, None]
+        return {
+            **_moments(STAGE, outputs[STAGE], batch),
+            **_moments(OF_TRAINING, outputs[OF_TRAINING], part),
+        }
+
+    def summarize(self, state: State) -> dict[str, float]:
+        """Computes the efficiencies of flows that were made means."""
+        efficiencies = {}
+        for days in LEAD_DAYS:
+            means = means_in_mm(state[f"{STAGE}_{days}d"], state[f"{OF_TRAINING}_{days}d"])
+            efficiencies[f"nse_forecast_{days}d"] = metrics.median(metrics.nse(means))
+        return {"nse_forecast": sum(efficiencies.values()) / len(LEAD_DAYS), **efficiencies}
+
+
+def _moments(stage: str, forecast: Forecast, batch: Batch) -> dict[str, PerUnit]:
+    scale, known = batch["river_flow_scale"], _known(batch)
+    moments = metrics.flow_moments(
+        metrics.river_flow(forecast, scale), metrics.river_flow(batch["forecast_target"], scale), known
+    )
+    num_patches = known.shape[2]
+    everywhere = torch.arange(num_patches, device=known.device).expand(len(known), 1, num_patches)
+    issued = batch["year"][:, -1:]
+    return {
+        f"{stage}_{days}d": metrics.by_place_and_year(
+            moments[:, number, None], everywhere, num_patches, issued
+        )
+        for number, days in enumerate(LEAD_DAYS)
+    }
+
+
+def _known(batch: Batch) -> Tensor:
+    present = batch["forecast_present"][..., None, None] > 0
+    return present & batch["vector_valid"][:, None] & batch["forecast_observed"]

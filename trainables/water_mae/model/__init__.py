@@ -1,0 +1,1 @@
+"""The masked autoencoder for one device, and its losses."""

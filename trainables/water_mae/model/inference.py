@@ -1,0 +1,48 @@
+"""The part of the data that inference needs: their geometry, and the normalisation of physical values.
+
+A normalised value is (value - mean) / std of its modality, river flow after ``log(flow + flow_floor)``. Cells of ocean,
+padding and absent days are 0. Static attributes are z-scores already, in the order of the catchments.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from trainables.water_mae.config import MODALITIES
+from trainables.water_mae.data.layout import ATTRIBUTES
+from trainables.water_mae.data.windows import Geometry, WaterData
+from trainables.water_mae.evaluation.metrics import FLOW_FLOOR
+
+_ARRAYS = ("pixel_valid", "patch_rows_cols", "member_valid", "static")
+
+
+def facts_of(data: WaterData) -> dict[str, Any]:
+    """Returns geometry and normalisation, from which a model is built and fed without the data."""
+    geometry = data.geometry
+    return {
+        "modalities": list(MODALITIES),
+        "units": dict(zip(MODALITIES, data.units, strict=True)),
+        "mean": data.mean,
+        "std": data.std,
+        "flow_floor": FLOW_FLOOR,
+        "geometry": {name: np.asarray(getattr(geometry, name)) for name in _ARRAYS},
+        "grid_shape": list(geometry.grid_shape),
+        "attributes": list(ATTRIBUTES),
+        "catchments": list(data.catchments),
+    }
+
+
+def geometry_of(facts: Mapping[str, Any]) -> Geometry:
+    """Returns the geometry in the facts of `facts_of`; its arrays may be tensors."""
+    rows, columns = facts["grid_shape"]
+    arrays = {name: np.asarray(facts["geometry"][name]) for name in _ARRAYS}
+    return Geometry(grid_shape=(int(rows), int(columns)), **arrays)
+
+
+def only(model: nn.Module, children: Collection[str]) -> nn.Module:
+    """Returns the model with these children only; methods that need another one fail."""
+    for name in [name for name, _ in model.named_children() if name not in children]:
+        delattr(model, name)
+    return model

@@ -1,0 +1,1 @@
+"""Synthetic data sets in the family's layout."""
