@@ -230,7 +230,7 @@ def measure(arm: str, scene: Scene, count: int, micro: int) -> Step:
     """Takes two steps: peak memory of both, time of the second."""
     import torch
 
-    from thalweg.training.memory import PeakMemory
+    from thalweg.training.telemetry import PeakMemory
 
     arms = {"plain": plain, "thalweg": thalweg, "whole": thalweg, "control": control}
     kind = arm.removesuffix("_kept")

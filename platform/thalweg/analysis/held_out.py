@@ -10,7 +10,7 @@ from thalweg.analysis.comparison import Comparison
 from thalweg.analysis.declared import comparable, family_of, metrics_of
 from thalweg.datasets.catalogue import data_root
 from thalweg.search.store.records import At, StudyRecord
-from thalweg.tracking import held_out as tracked
+from thalweg.tracking import additions
 
 if TYPE_CHECKING:
     from thalweg.training.hold_out import HeldOut
@@ -47,6 +47,6 @@ def comparison(record: StudyRecord, found: HeldOut) -> Comparison:
 def track(record: StudyRecord, found: HeldOut, directory: Path, uri: str) -> str:
     """Writes the metrics on ``test`` into MLflow and says so; ``directory`` is the study's folder."""
     number, metrics = best_trial(record).number, invariant(record, found)
-    run = tracked.record(uri, record.name, directory, number, metrics, samples=found.samples)
+    run = additions.add_hold_out(uri, record.name, directory, number, metrics, samples=found.samples)
     where = "in MLflow" if run else f"not in MLflow, for {uri} does not know the trial"
     return f"trial {number}: test metrics {where}"

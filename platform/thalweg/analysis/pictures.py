@@ -20,7 +20,7 @@ from thalweg.lanes.interruption import signal_of
 from thalweg.search.store.records import StudyRecord, TrialRecord
 from thalweg.search.store.storage import output_flag
 from thalweg.study_folder import StudyFolder
-from thalweg.tracking import pictures as shelf
+from thalweg.tracking import additions
 from thalweg.tracking.address import check_tracking
 
 MOST = 3
@@ -129,7 +129,13 @@ def draw_new(
                 tell(f"trial {trial.number} has no pictures: {error}")
                 continue
             check_tracking(uri)
-            tell(sentence(drawn, uri, shelf.record(uri, record.name, directory, drawn.number, drawn.folder)))
+            tell(
+                sentence(
+                    drawn,
+                    uri,
+                    additions.add_pictures(uri, record.name, directory, drawn.number, drawn.folder),
+                )
+            )
     except KeyboardInterrupt as error:
         tell(f"stopped drawing pictures; {later}")
         if signal_of(error) != signal.SIGINT:  # that ends the drawing alone

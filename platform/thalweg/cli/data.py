@@ -65,8 +65,8 @@ def show_data(
     Example: `thalweg data show rgb_lidar tiny`, then `thalweg ui`
     """
     from thalweg.datasets.showing import export_fiftyone, show
+    from thalweg.tracking.additions import EXPERIMENT, record_look
     from thalweg.tracking.address import check_tracking, default_uri
-    from thalweg.tracking.datasets import EXPERIMENT, record
 
     tell = teller(terminal())
     if fiftyone is not None:
@@ -76,7 +76,7 @@ def show_data(
     check_tracking(uri)
     shown = show(family, dataset, output, data, tell)
     tell(f"{shown.found.report}\n\npage    {shown.page}\nfolder  {shown.folder}")
-    record(uri, shown.name, shown.folder, shown.found)
+    record_look(uri, shown.name, shown.folder, shown.found)
     tell(f"MLflow  {uri}, experiment {EXPERIMENT}, run {shown.name}: thalweg ui")
 
 

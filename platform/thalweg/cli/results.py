@@ -46,7 +46,7 @@ def best(
     from thalweg.analysis.best import export_best
     from thalweg.analysis.pictures import draw_best, sentence
     from thalweg.console import best_view
-    from thalweg.tracking import pictures as shelf
+    from thalweg.tracking import additions
     from thalweg.tracking.address import check_tracking, default_uri
 
     _goes_somewhere(at, part, export, test)
@@ -65,7 +65,7 @@ def best(
         if drawn.trouble:
             tell(f"trial {drawn.number} has no pictures: {drawn.trouble}")
             continue
-        run = shelf.record(uri, study, directory, drawn.number, drawn.folder)
+        run = additions.add_pictures(uri, study, directory, drawn.number, drawn.folder)
         tell(sentence(drawn, uri, run))
     if test:
         found = held_out.evaluate_best(record, data, at)

@@ -24,7 +24,7 @@ from thalweg.events import (
     TrialStarted,
 )
 from thalweg.study_folder import trial_title
-from thalweg.tracking import naming, notes, views
+from thalweg.tracking import naming, pages
 from thalweg.tracking.batch import Batch
 from thalweg.tracking.history import CONTINUES, History, completed, is_inherited
 from thalweg.tracking.known_runs import KnownRuns
@@ -209,7 +209,7 @@ class StudyRuns:
         if new:
             self._state.searched += new
             mode = self._state.started["mode"]
-            for name, value in views.experiment_tags(self._state.searched, mode, time_ms).items():
+            for name, value in pages.experiment_tags(self._state.searched, mode, time_ms).items():
                 self._client.set_experiment_tag(self._state.experiment_id, name, value)
 
     def _continue(self, number: int, run_id: str, params: dict[str, str], time_ms: int) -> dict[str, float]:
@@ -281,10 +281,10 @@ class StudyRuns:
 
     def _write_notes(self) -> None:
         state = self._state
-        note = naming.clip(notes.experiment_note(state), naming.MAX_EXPERIMENT_TAG_LENGTH)
+        note = naming.clip(pages.experiment_note(state), naming.MAX_EXPERIMENT_TAG_LENGTH)
         self._client.set_experiment_tag(state.experiment_id, NOTE, note)
         self._client.set_tag(
-            state.parent_id, NOTE, naming.clip(notes.leaderboard(state), naming.MAX_TAG_LENGTH)
+            state.parent_id, NOTE, naming.clip(pages.leaderboard(state), naming.MAX_TAG_LENGTH)
         )
 
     def _open(self, number: int) -> OpenRun:

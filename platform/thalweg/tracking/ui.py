@@ -18,7 +18,7 @@ from types import FrameType
 from typing import IO
 
 from thalweg.errors import ConnectionFailed, ResourceError
-from thalweg.tracking import views
+from thalweg.tracking import pages
 from thalweg.tracking.address import (
     DEFAULT_TRACKING_URI,
     SQLITE,
@@ -65,7 +65,7 @@ def serve_ui(
     with tempfile.TemporaryFile() as log, _server(_command(uri, host, port), log) as process:
         try:
             _await_answer(process, address)
-            say(f"MLflow's interface is at {address}/#/experiments?{views.TRAINING} (Ctrl-C stops it)")
+            say(f"MLflow's interface is at {address}/#/experiments?{pages.TRAINING} (Ctrl-C stops it)")
             for name, link in _studies(address):
                 say(f"  {name}: {address}/{link}")
             process.wait()
@@ -128,9 +128,9 @@ def _studies(address: str) -> list[tuple[str, str]]:
     ) as answer:
         experiments = json.load(answer).get("experiments", [])
     return [
-        (experiment["name"], views.link(experiment["experiment_id"], views.TABLE))
+        (experiment["name"], pages.link(experiment["experiment_id"], pages.TABLE))
         for experiment in experiments
-        if any(tag["key"].endswith(views.TABLE) for tag in experiment.get("tags", []))
+        if any(tag["key"].endswith(pages.TABLE) for tag in experiment.get("tags", []))
     ]
 
 

@@ -14,8 +14,8 @@ from thalweg.contract import Measure, Outputs, SplitName, State, Task
 from thalweg.data.placement import send
 from thalweg.errors import DataError, FamilyError
 from thalweg.per_unit import PerUnit
-from thalweg.training.ahead import drawer, each_ahead, ready_to_travel
 from thalweg.training.process_group import World
+from thalweg.training.transfer import drawer, each_ahead, ready_to_travel
 
 if TYPE_CHECKING:
     from thalweg.contract import Batch, Data

@@ -22,10 +22,10 @@ from torch import Tensor, nn
 from thalweg.contract import Joined, JointLoss, Progress, Rows
 from thalweg.errors import FamilyError
 from thalweg.training.accumulation import Sums, weighted
-from thalweg.training.ahead import each_ahead
 from thalweg.training.engine.half_precision import loss_scale
 from thalweg.training.evaluation import move
 from thalweg.training.process_group import World
+from thalweg.training.transfer import each_ahead
 
 if TYPE_CHECKING:
     from thalweg.contract import Batch

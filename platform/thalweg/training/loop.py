@@ -18,14 +18,13 @@ from thalweg.data.finite import first_non_finite
 from thalweg.errors import ConfigError, NonFiniteError
 from thalweg.hashing import splitmix64
 from thalweg.training import accumulation, gradcache
-from thalweg.training.ahead import drawer, ready_to_travel
-from thalweg.training.arriving import Arriving
-from thalweg.training.curve import Curve
 from thalweg.training.engine import engine
 from thalweg.training.gradcache import MicroBatches
 from thalweg.training.process_group import World
 from thalweg.training.sampling import Layout, SampleStream
 from thalweg.training.schedule import Plan, lr_factor
+from thalweg.training.telemetry import Curve
+from thalweg.training.transfer import Arriving, drawer, ready_to_travel
 
 if TYPE_CHECKING:
     from thalweg.contract import Batch, Data

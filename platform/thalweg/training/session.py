@@ -21,17 +21,16 @@ from thalweg.training import baselines
 from thalweg.training.checkpoints import checkpoint
 from thalweg.training.checkpoints.frozen_weights import load_sources
 from thalweg.training.checkpoints.state import FROM_BEFORE, Found, State, newest_whole
-from thalweg.training.curve import Curve
 from thalweg.training.engine import buffers, engine
 from thalweg.training.evaluation import evaluate_split
 from thalweg.training.family_code import blaming
 from thalweg.training.loop import Loop
-from thalweg.training.memory import PeakMemory
 from thalweg.training.messages import Report, TrialOrder
 from thalweg.training.process_group import FP32_PRECISION, World
 from thalweg.training.protocol import protocol_hash
 from thalweg.training.sampling import Layout
 from thalweg.training.schedule import Plan
+from thalweg.training.telemetry import Curve, PeakMemory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

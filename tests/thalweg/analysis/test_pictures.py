@@ -12,7 +12,7 @@ from thalweg.analysis.pictures import draw_best, draw_new
 from thalweg.errors import ConnectionFailed, StudyError
 from thalweg.lanes.interruption import Ended
 from thalweg.search.store.records import StudyRecord, TrialRecord
-from thalweg.tracking import pictures as shelf
+from thalweg.tracking import additions
 from thalweg.training.checkpoints import export
 
 Record = Callable[..., StudyRecord]
@@ -82,7 +82,7 @@ def end_search(record: StudyRecord, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(ToyTask, "draw", lambda *arguments: None)
     monkeypatch.setattr(export, "draw", draw)
-    monkeypatch.setattr(shelf, "record", lambda *arguments: "run")
+    monkeypatch.setattr(additions, "add_pictures", lambda *arguments: "run")
 
     def end(share: float = 60.0) -> list[str]:
         told: list[str] = []
@@ -173,7 +173,7 @@ def test_an_mlflow_that_does_not_take_pictures_is_told(
     def refuse(*arguments: object) -> str:
         raise ConnectionFailed("MLflow must take the pictures, got no answer")
 
-    monkeypatch.setattr(shelf, "record", refuse)
+    monkeypatch.setattr(additions, "add_pictures", refuse)
     (told,) = end_search()
     assert "MLflow must take the pictures, got no answer" in told
     assert drawn_trials(tmp_path) == ["trial-00001"]

@@ -348,7 +348,7 @@ def test_the_best_trial_is_reported_on_the_split_that_selected_nothing(
         asked.update(place=place, **values)
         return "run" if at == "last" else None
 
-    monkeypatch.setattr("thalweg.tracking.held_out.record", record)
+    monkeypatch.setattr("thalweg.tracking.additions.add_hold_out", record)
     uri = f"sqlite:///{tmp_path}/m.db"
     result = run("best", "toys", "--test", "--at", at, "--tracking-uri", uri)
     assert result.exit_code == 0, result.output
@@ -405,7 +405,7 @@ def test_pictures_of_the_best_trials_are_told_with_where_they_are(
 ) -> None:
     from thalweg.analysis import pictures, studies
     from thalweg.console import best_view
-    from thalweg.tracking import pictures as shelf
+    from thalweg.tracking import additions
 
     asked = []
 
@@ -420,7 +420,7 @@ def test_pictures_of_the_best_trials_are_told_with_where_they_are(
     monkeypatch.setattr(studies, "find", lambda *arguments: None)
     monkeypatch.setattr(best_view, "show_best", lambda *arguments: None)
     monkeypatch.setattr(pictures, "draw_best", draw)
-    monkeypatch.setattr(shelf, "record", shelve)
+    monkeypatch.setattr(additions, "add_pictures", shelve)
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     result = run("best", "rivers", "--pictures", "--tracking-uri", uri)
     assert result.exit_code == 0, result.output

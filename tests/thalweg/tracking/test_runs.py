@@ -11,10 +11,10 @@ import pytest
 
 from thalweg.config import FamilyConfig, parse
 from thalweg.events import BaselineEvaluated, Event, StudyEnded, TrialProgress, TrialStarted
+from thalweg.tracking.additions import find_trial
 from thalweg.tracking.history import History
 from thalweg.tracking.runs import StudyRuns
 from thalweg.tracking.spool import Moment, State
-from thalweg.tracking.trial_run import find
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -327,9 +327,9 @@ def test_the_run_of_a_trial_is_found_from_a_folder_that_was_moved(
     teller.tell(make.started(), *make.whole(0, 0.1))
     moved = tmp_path / "moved"
     moved.mkdir()
-    assert find(client, study, moved, 0) is None
+    assert find_trial(client, study, moved, 0) is None
     teller.state.save(moved / "mlflow.json")
-    assert find(client, study, moved, 0) is not None
+    assert find_trial(client, study, moved, 0) is not None
 
 
 def test_the_run_of_an_original_is_not_that_of_its_copys_trial(
@@ -340,8 +340,8 @@ def test_the_run_of_an_original_is_not_that_of_its_copys_trial(
     for folder in (make.folder, tmp_path / "copy"):
         folder.mkdir()
         teller.state.save(folder / "mlflow.json")
-    assert find(client, study, make.folder, 0) is not None
-    assert find(client, study, tmp_path / "copy", 0) is None
+    assert find_trial(client, study, make.folder, 0) is not None
+    assert find_trial(client, study, tmp_path / "copy", 0) is None
 
 
 def test_a_copied_study_leaves_the_runs_of_its_original_alone(

@@ -12,9 +12,9 @@ import torch
 
 from tests.thalweg.training.conftest import Orders
 from thalweg.errors import NonFiniteError
-from thalweg.training.arriving import Arriving
 from thalweg.training.process_group import World
 from thalweg.training.session import DataCache, Session
+from thalweg.training.transfer import Arriving
 
 
 def test_numbers_arrive_as_they_were() -> None:

@@ -5,7 +5,7 @@ import gc
 import pytest
 import torch
 
-from thalweg.training.memory import PeakMemory
+from thalweg.training.telemetry import PeakMemory
 
 CPU = torch.device("cpu")
 

@@ -1,8 +1,4 @@
-"""Two saved views of an experiment, offered in the ``Views`` menu of MLflow's run page.
-
-MLflow keeps a saved view as a tag of the experiment, in JSON. Without one the trials are folded under the
-study's run and no column is shown. A version of MLflow that cannot read these tags ignores them.
-"""
+"""Pages that people read in MLflow: descriptions in Markdown, and two saved views of an experiment."""
 
 from __future__ import annotations
 
@@ -10,7 +6,9 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from thalweg.study_folder import trial_title
 from thalweg.tracking import naming
+from thalweg.tracking.spool import State
 
 TABLE = "thalweg-table"
 CHARTS = "thalweg-charts"
@@ -135,3 +133,46 @@ def _line(metric: str) -> dict[str, Any]:
         "useGlobalLineSmoothing": True,
         **axes,
     }
+
+
+def experiment_note(state: State) -> str:
+    """Describes the experiment. The links are on the first line, the only one that MLflow shows folded."""
+    started = state.started
+    table, charts = (link(state.experiment_id, view) for view in (TABLE, CHARTS))
+    better = "larger" if started["mode"] == "max" else "smaller"
+    return "\n".join(
+        [
+            f"**{started['study']}**: [trials, best first]({table}) - [what good trials share]({charts})",
+            "",
+            f"{started['num_trials']} trials of `{started['family']}` from the space `{started['space']}`, "
+            f"each trained on at most {started['samples']:,} samples.",
+            "",
+            f"- `objective` is **{started['metric']}** ({better} is better), the same measurement in every "
+            "trial. The training loss is not: its weights may be searched.",
+            "- A parameter with a bare name is what the space asked for, rounded for reading. `with/...` is "
+            "the exact configuration; the artifact `config.json` holds it whole.",
+            "- `loss/...` is the training loss by part, unweighted; `weight/...` are the weights in use.",
+            "- `time/..._s` are seconds, added up over the trial. Every curve runs over samples seen.",
+            "- The tag `status` says how a trial ended: complete, pruned (stopped early), interrupted or failed; "
+            "`reason` says why. MLflow's own status is FINISHED for the first two, KILLED and FAILED for the others.",
+            "- Knobs that change nothing in a trial, such as those of a stage that it lacks, are in `config.json` "
+            "alone.",
+            "",
+            leaderboard(state),
+        ]
+    )
+
+
+def leaderboard(state: State) -> str:
+    """Returns the best complete trials and the baselines, best first, as a list."""
+    rows = [(row.value, trial_title(row.number), row.searched, row.run_id) for row in state.leaders]
+    rows += [(value, naming.baseline(name), "", "") for name, value in state.baselines.items()]
+    rows.sort(key=lambda row: row[0], reverse=state.started["mode"] == "max")
+    if not rows:
+        return "No trial is complete yet."
+    lines = [f"Best first, by **{state.started['metric']}**:", ""]
+    for value, name, searched, run_id in rows:
+        address = f"#/experiments/{state.experiment_id}/runs/{run_id}?{TRAINING}"
+        line = f"1. **{value:.5g}** {f'[{name}]({address})' if run_id else name}"
+        lines.append(f"{line}: {searched}" if searched else line)
+    return "\n".join(lines)

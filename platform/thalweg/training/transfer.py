@@ -1,13 +1,14 @@
-"""Batches drawn in a thread of their own, while the one before them is computed."""
+"""Batches and numbers on their way between threads and devices: drawn ahead (prefetch), read later."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from thalweg.data.placement import pin
 
@@ -35,3 +36,28 @@ def each_ahead(
 def ready_to_travel(batch: Batch, device: torch.device) -> Batch:
     """Returns a batch whose copy to a GPU can be queued: what is on the CPU in page-locked memory."""
     return {name: pin(values, device) for name, values in batch.items()}
+
+
+class Arriving:
+    """Scalars on their way to the host.
+
+    The copy is queued behind the step that computed them. Reading waits for that step, not for those queued since.
+
+    Args:
+        values: fp64 scalars by name, on one device.
+    """
+
+    def __init__(self, values: Mapping[str, Tensor]) -> None:
+        self._names = tuple(values)
+        together = torch.stack(list(values.values()))
+        self._copy = together.to("cpu", non_blocking=True)
+        self._event: torch.cuda.Event | None = None
+        if together.device.type == "cuda":
+            self._event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            self._event.record()
+
+    def read(self) -> dict[str, float]:
+        """Returns the numbers once they are here."""
+        if self._event is not None:
+            self._event.synchronize()
+        return dict(zip(self._names, self._copy.tolist(), strict=True))

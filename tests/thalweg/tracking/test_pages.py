@@ -1,7 +1,7 @@
 import json
 from typing import Any
 
-from thalweg.tracking import notes, views
+from thalweg.tracking import pages
 from thalweg.tracking.spool import Leader, State, plain
 
 
@@ -13,7 +13,7 @@ def test_the_leaderboard_puts_trials_and_baselines_in_one_order(make: Any) -> No
     study = state(make)
     study.leaders = [Leader(4, 0.5, "run4", "lr=1"), Leader(2, -0.5, "run2", "lr=2")]
     study.baselines = {"climatology": 0.0}
-    lines = notes.leaderboard(study).splitlines()[2:]
+    lines = pages.leaderboard(study).splitlines()[2:]
     assert ["trial 004" in lines[0], "climatology" in lines[1], "trial 002" in lines[2]] == [True] * 3
 
 
@@ -21,43 +21,43 @@ def test_the_leaderboard_begins_with_the_smallest_where_smaller_is_better(make: 
     study = state(make, mode="min")
     study.leaders = [Leader(4, 0.1, "run4", ""), Leader(2, 0.2, "run2", "")]
     study.baselines = {"climatology": 0.3}
-    assert "climatology" in notes.leaderboard(study).splitlines()[-1]
+    assert "climatology" in pages.leaderboard(study).splitlines()[-1]
 
 
 def test_the_first_line_of_a_description_links_to_the_views(make: Any) -> None:
-    first = notes.experiment_note(state(make)).splitlines()[0]
-    assert views.link("7", views.TABLE) in first
-    assert views.link("7", views.CHARTS) in first
+    first = pages.experiment_note(state(make)).splitlines()[0]
+    assert pages.link("7", pages.TABLE) in first
+    assert pages.link("7", pages.CHARTS) in first
 
 
 def saved(view: str, mode: str) -> dict[str, Any]:
-    tag = views.experiment_tags(["lr", "batch_size"], mode, 5)[f"mlflow.sharedViewState.{view}"]
+    tag = pages.experiment_tags(["lr", "batch_size"], mode, 5)[f"mlflow.sharedViewState.{view}"]
     content: dict[str, Any] = json.loads(json.loads(tag)["state"])
     return content
 
 
 def test_the_table_begins_with_the_best_trial() -> None:
-    assert saved(views.TABLE, "max")["orderByAsc"] is False
-    assert saved(views.TABLE, "min")["orderByAsc"] is True
+    assert saved(pages.TABLE, "max")["orderByAsc"] is False
+    assert saved(pages.TABLE, "min")["orderByAsc"] is True
 
 
 def test_the_table_shows_what_was_searched_and_why_a_trial_ended() -> None:
-    columns = saved(views.TABLE, "max")["selectedColumns"]
+    columns = saved(pages.TABLE, "max")["selectedColumns"]
     assert {"metrics.`objective`", "params.`lr`", "params.`batch_size`", "tags.`reason`"} <= set(columns)
 
 
 def test_the_parallel_coordinates_join_what_was_searched_with_the_objective() -> None:
-    parallel = saved(views.CHARTS, "max")["compareRunCharts"][0]
+    parallel = saved(pages.CHARTS, "max")["compareRunCharts"][0]
     assert parallel["selectedParams"] == ["lr", "batch_size"]
     assert parallel["selectedMetrics"] == ["objective"]
 
 
 def test_every_chart_stands_in_a_section() -> None:
-    content = saved(views.CHARTS, "max")
+    content = saved(pages.CHARTS, "max")
     sections = {section["uuid"] for section in content["compareRunSections"]}
     assert {chart["metricSectionId"] for chart in content["compareRunCharts"]} == sections
 
 
 def test_a_saved_view_of_many_settings_fits_into_a_tag() -> None:
     names = [f"a_rather_long_name_of_a_setting_{number}" for number in range(30)]
-    assert max(map(len, views.experiment_tags(names, "max", 0).values())) < 20_000
+    assert max(map(len, pages.experiment_tags(names, "max", 0).values())) < 20_000

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from thalweg.contract import Batch
-from thalweg.training.ahead import drawer, each_ahead
+from thalweg.training.transfer import drawer, each_ahead
 
 CPU = torch.device("cpu")
 

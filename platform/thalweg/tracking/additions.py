@@ -1,0 +1,190 @@
+"""What is added to MLflow after a study, or beside it: pictures, metrics on the hold-out split, looks at data sets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from thalweg.dataset_contract import Exploration
+from thalweg.errors import ConnectionFailed
+from thalweg.study_folder import StudyFolder, trial_title
+from thalweg.tracking import naming, pages
+from thalweg.tracking.address import artifact_folder
+from thalweg.tracking.client import connect
+from thalweg.tracking.spool import State
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+
+def find_trial(client: MlflowClient, study: str, directory: Path, number: int) -> Run | None:
+    """Returns the newest run of a trial; None if MLflow has no such run.
+
+    Args:
+        client: MLflow's client.
+        study: Name of the study and of its experiment.
+        directory: Folder of the study; another study may have had its name.
+        number: Number of the trial.
+    """
+    experiment = client.get_experiment_by_name(study)
+    if experiment is None:
+        return None
+    state = StudyFolder(directory).mlflow_state
+    own = f"tags.`thalweg.directory` = '{naming.quotable(str(directory))}'"
+    if state.exists():  # valid also if the folder was moved since
+        known = State.load(state)
+        known.settle(directory)  # a copy of a study has none of the original's runs
+        own = f"tags.`thalweg.id` = '{known.study_id}'"
+    mine = [
+        "tags.`thalweg.kind` = 'trial'",
+        own,
+        f"attributes.run_name = '{trial_title(number)}'",
+    ]
+    runs = client.search_runs(
+        [experiment.experiment_id], " and ".join(mine), order_by=["start_time DESC"], max_results=1
+    )
+    return runs[0] if runs else None
+
+
+PICTURES = "pictures"
+
+
+def add_pictures(uri: str, study: str, directory: Path, number: int, folder: Path) -> str | None:
+    """Uploads the files of a folder as artifacts of a trial's run, below ``pictures``.
+
+    Args:
+        uri: MLflow's address, which `check_tracking` accepted.
+        study: Name of the study and of its experiment.
+        directory: Folder of the study; another study may have had its name.
+        number: Number of the trial.
+        folder: Folder of the pictures.
+
+    Returns:
+        The run's id; None if MLflow has no such run.
+
+    Raises:
+        ConnectionFailed: MLflow does not accept them.
+    """
+    client = connect(uri)
+    from mlflow.exceptions import MlflowException
+
+    try:
+        run = find_trial(client, study, directory, number)
+        if run is None:
+            return None
+        client.log_artifacts(run.info.run_id, str(folder), PICTURES)
+        return str(run.info.run_id)
+    except (MlflowException, OSError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ConnectionFailed(
+            f"MLflow must take the pictures, got {reason}; they lie in {folder}, or choose another --tracking-uri"
+        ) from error
+
+
+HOLD_OUT_PREFIX = "test_"
+
+
+def add_hold_out(
+    uri: str, study: str, directory: Path, number: int, metrics: Mapping[str, float], *, samples: int
+) -> str | None:
+    """Writes metrics as ``test_NAME`` into a trial's run; a metric that it has already is not written again.
+
+    Args:
+        uri: MLflow's address, which `check_tracking` accepted.
+        study: Name of the study and of its experiment.
+        directory: Folder of the study; another study may have had its name.
+        number: Number of the trial.
+        metrics: Metrics on the split ``test`` by name.
+        samples: Samples that the checkpoint was trained on, recorded as the step.
+
+    Returns:
+        The run's id; None if MLflow has no such run.
+
+    Raises:
+        ConnectionFailed: MLflow does not accept them.
+    """
+    client = connect(uri)
+    from mlflow.exceptions import MlflowException
+
+    try:
+        run = find_trial(client, study, directory, number)
+        if run is None:
+            return None
+        for name, value in metrics.items():
+            key = naming.key(f"{HOLD_OUT_PREFIX}{name}")
+            known = {(point.step, point.value) for point in client.get_metric_history(run.info.run_id, key)}
+            if (samples, value) not in known:
+                client.log_metric(run.info.run_id, key, value, step=samples)
+        return str(run.info.run_id)
+    except MlflowException as error:
+        reason = str(error).partition("\n")[0]
+        raise ConnectionFailed(
+            f"MLflow must take the metrics, got {reason}; choose another --tracking-uri"
+        ) from error
+
+
+EXPERIMENT = "data"
+NOTE = "mlflow.note.content"
+
+
+def record_look(uri: str, name: str, folder: Path, found: Exploration) -> str:
+    """Records the exploration of a data set; a run of the same content is reused, and its files are replaced.
+
+    Args:
+        uri: MLflow's address, which `check_tracking` accepted.
+        name: ``FAMILY/DATASET``, the run's name.
+        folder: Its files become the run's artifacts.
+        found: What the family found.
+
+    Returns:
+        Address of the run's artifacts below MLflow's own.
+
+    Raises:
+        ConnectionFailed: MLflow does not accept it.
+    """
+    client = connect(uri)
+    from mlflow.exceptions import MlflowException
+
+    try:
+        experiment = _experiment_of_looks(client, artifact_folder(uri))
+        run = _known_look(client, experiment, name, found.fingerprint)
+        if run is None:
+            run = client.create_run(experiment, run_name=name, tags=_tags_of_look(name, found)).info.run_id
+            for fact, number in naming.finite(found.facts)[0].items():
+                client.log_metric(run, naming.key(fact), number)
+            for tag, original in naming.originals({fact: naming.key(fact) for fact in found.facts}).items():
+                client.set_tag(run, tag, original)
+        client.set_tag(run, NOTE, naming.clip(found.report, naming.MAX_TAG_LENGTH))
+        client.log_artifacts(run, str(folder))
+        client.set_terminated(run, "FINISHED")
+    except (MlflowException, OSError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ConnectionFailed(
+            f"MLflow must take the files, got {reason}; they lie in {folder}, or choose another --tracking-uri"
+        ) from error
+    return f"#/experiments/{experiment}/runs/{run}/artifacts?{pages.TRAINING}"
+
+
+def _experiment_of_looks(client: MlflowClient, folder: Path | None) -> str:
+    found = client.get_experiment_by_name(EXPERIMENT)
+    if found is None:
+        location = None if folder is None else (folder / EXPERIMENT).as_uri()
+        tags = {"mlflow.experimentKind": "custom_model_development"}
+        return client.create_experiment(EXPERIMENT, artifact_location=location, tags=tags)
+    if found.lifecycle_stage == "deleted":
+        client.restore_experiment(found.experiment_id)
+    return str(found.experiment_id)
+
+
+def _known_look(client: MlflowClient, experiment: str, name: str, fingerprint: str) -> str | None:
+    same = client.search_runs([experiment], f"tags.`thalweg.fingerprint` = '{fingerprint}'")
+    # compared here: a filter takes no name with both kinds of quotes
+    return next((str(run.info.run_id) for run in same if run.info.run_name == name), None)
+
+
+def _tags_of_look(name: str, found: Exploration) -> dict[str, str]:
+    return naming.tags(
+        {"thalweg.kind": "data", "thalweg.data_set": name, "thalweg.fingerprint": found.fingerprint}
+    )
