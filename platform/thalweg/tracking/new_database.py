@@ -4,8 +4,8 @@ MLflow makes its tables and then migrates them in some sixty steps without a tra
 between leaves a file that MLflow refuses for ever. Here one process at a time makes the tables in a draft beside the
 file, and the finished draft takes the file's name.
 
-``python -m thalweg.tracking.new_database URI`` does the same in a process of its own, before MLflow's server is started,
-which may be killed.
+``python -m thalweg.tracking.new_database URI`` does the same in a process of its own, which may be killed, before
+MLflow's server is started.
 """
 
 from __future__ import annotations
