@@ -16,6 +16,7 @@ from families.toy.config import Toy
 from thalweg import discovery
 from thalweg.cli.app import app
 from thalweg.search.ledger import Evaluation, Ledger, Proposal
+from thalweg.search.records import StudyRecord
 from thalweg.search.single import Single, choose, train
 from thalweg.search.space import load_space
 from thalweg.training.held_out import evaluate
@@ -416,7 +417,7 @@ def test_pictures_of_the_best_trials_are_told_with_where_they_are(
         asked.append(arguments)
         return "run" if known else None
 
-    monkeypatch.setattr(studies, "find", lambda *arguments: None)
+    monkeypatch.setattr(studies, "find", lambda *arguments: StudyRecord(name="rivers"))
     monkeypatch.setattr(best_view, "show_best", lambda *arguments: None)
     monkeypatch.setattr(pictures, "draw_best", draw)
     monkeypatch.setattr(shelf, "record", shelve)
