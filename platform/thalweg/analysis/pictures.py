@@ -68,6 +68,28 @@ def draw_best(record: StudyRecord, directory: Path, root: Path | None = None) ->
     return _draw_all(family_of(record), kept, directory, root)
 
 
+def pictures_of_best(
+    record: StudyRecord, directory: Path, uri: str, root: Path | None = None
+) -> Iterator[str]:
+    """Draws each complete trial whose checkpoint is kept, also into MLflow; yields where its pictures are.
+
+    Args:
+        record: The study.
+        directory: Its folder, absolute.
+        uri: MLflow's address.
+        root: Folder of all data.
+
+    Raises:
+        ThalwegError: As `draw_best`, or MLflow takes no pictures.
+    """
+    for drawn in draw_best(record, directory, root):
+        if drawn.trouble:
+            yield f"trial {drawn.number} has no pictures: {drawn.trouble}"
+        else:
+            run = additions.add_pictures(uri, record.name, directory, drawn.number, drawn.folder)
+            yield sentence(drawn, uri, run)
+
+
 def _draw_all(
     family: Family, trials: Sequence[TrialRecord], directory: Path, root: Path | None
 ) -> Iterator[Drawn]:

@@ -101,6 +101,11 @@ class Standing:
         return self._clock() - moment
 
     @property
+    def signal(self) -> int:
+        """Number of the signal that interrupted the search; 0 if none did."""
+        return 0 if self.ended is None else self.ended.signal
+
+    @property
     def num_ended(self) -> int:
         """Trials of the study that have ended for good."""
         return sum(self.counts.values())

@@ -44,9 +44,8 @@ def best(
     """
     from thalweg.analysis import held_out, studies
     from thalweg.analysis.best import export_best
-    from thalweg.analysis.pictures import draw_best, sentence
+    from thalweg.analysis.pictures import pictures_of_best
     from thalweg.console import best_view
-    from thalweg.tracking import additions
     from thalweg.tracking.address import check_tracking, default_uri
 
     _goes_somewhere(at, part, export, test)
@@ -61,12 +60,9 @@ def best(
     if test or pictures:
         check_tracking(uri)
     directory = (output / study).absolute()
-    for drawn in draw_best(record, directory, data) if pictures else ():
-        if drawn.trouble:
-            tell(f"trial {drawn.number} has no pictures: {drawn.trouble}")
-            continue
-        run = additions.add_pictures(uri, study, directory, drawn.number, drawn.folder)
-        tell(sentence(drawn, uri, run))
+    if pictures:
+        for sentence in pictures_of_best(record, directory, uri, data):
+            tell(sentence)
     if test:
         found = held_out.evaluate_best(record, data, at)
         best_view.show_held_out(record, found, console)

@@ -76,8 +76,7 @@ def search(
     record = run.search(prepared, options, [recorder, view])
     board.show(leaderboard.of_study(record, options.directory), console)
     flags = {"--data": data, "--tracking-uri": tracking_uri}
-    ended = view.standing.ended
-    number = 0 if ended is None else ended.signal  # of what interrupted the search
+    number = view.standing.signal
     more = chosen.study.num_trials * (1 if number else 2)
     commands = next_steps.next_commands(space, options, more, flags, has_best=record.best() is not None)
     board.guide(next_steps.places(options, record, uri), commands, console)

@@ -18,6 +18,7 @@ from thalweg import discovery
 from thalweg.cli.app import app
 from thalweg.search.space import load_space
 from thalweg.search.store.optuna_study import Ledger, Proposal
+from thalweg.search.store.records import StudyRecord
 from thalweg.search.train_one import Single, choose, train
 from thalweg.training.hold_out import evaluate
 
@@ -417,7 +418,7 @@ def test_pictures_of_the_best_trials_are_told_with_where_they_are(
         asked.append(arguments)
         return "run" if known else None
 
-    monkeypatch.setattr(studies, "find", lambda *arguments: None)
+    monkeypatch.setattr(studies, "find", lambda *arguments: StudyRecord(name="rivers"))
     monkeypatch.setattr(best_view, "show_best", lambda *arguments: None)
     monkeypatch.setattr(pictures, "draw_best", draw)
     monkeypatch.setattr(additions, "add_pictures", shelve)

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import from_json
+
 from thalweg.errors import StudyError
 from thalweg.files import writing
 from thalweg.lines import append
@@ -120,9 +122,12 @@ def _parse(line: bytes) -> dict[str, Any] | None:
 
 def _document(text: bytes) -> dict[str, Any] | None:
     try:
-        log = json.loads(text)
+        log = from_json(text)  # several times as fast as json
     except ValueError:
-        return None
+        try:
+            log = json.loads(text)  # which takes halves of surrogate pairs, too
+        except ValueError:
+            return None
     return log if isinstance(log, dict) and "op_code" in log else None
 
 
