@@ -40,7 +40,8 @@ import psutil
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from thalweg.contract import Batch, JointLoss
+    from thalweg.contract import Batch
+    from thalweg.stage_contract import JointLoss
     from trainables.rgb_lidar.scene_task import SceneTask
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -99,7 +100,7 @@ class Scene:
     @property
     def loss(self) -> "JointLoss":
         """The loss of the first stage."""
-        from thalweg.contract import JointLoss
+        from thalweg.stage_contract import JointLoss
 
         loss = self.task.stages()[0].loss
         assert isinstance(loss, JointLoss)
@@ -136,7 +137,7 @@ def configuration(model: str) -> Any:
 
 
 def _progress(task: "SceneTask") -> Any:
-    from thalweg.contract import Progress
+    from thalweg.stage_contract import Progress
 
     return Progress(samples=0, total_samples=SIZES[-1], stage=task.stages()[0].name, stage_ratio=0.0)
 

@@ -117,7 +117,7 @@ def build(config: Any) -> Any:
 
 def reconstruction(task: Any) -> Any:
     """Returns the loss of pre-training."""
-    from thalweg.contract import Loss
+    from thalweg.stage_contract import Loss
 
     loss = task.stages()[0].loss
     assert isinstance(loss, Loss)
@@ -127,7 +127,7 @@ def reconstruction(task: Any) -> Any:
 def loss_of(arm: str, config: Any) -> tuple[Any, Callable[[], dict[str, Any]]]:
     """Returns the module of an arm, and what computes its loss parts."""
     from benchmarks.published_mae import PublishedAutoencoder, full_grids
-    from thalweg.contract import Progress
+    from thalweg.stage_contract import Progress
     from trainables.water_mae.task import WaterMAETask
 
     model, batch, task = build(config), training_batch(config), WaterMAETask(config)
@@ -259,7 +259,7 @@ def products(num_days: int) -> dict[str, float]:
     from torch.utils._python_dispatch import TorchDispatchMode
     from torch.utils.flop_counter import FlopCounterMode
 
-    from thalweg.contract import Progress
+    from thalweg.stage_contract import Progress
     from trainables.water_mae.task import WaterMAETask
 
     found: dict[str, float] = {}

@@ -24,8 +24,8 @@ from benchmarks.step_time import (
     training_batch,
     weighted,
 )
-from thalweg.contract import Progress
 from thalweg.errors import ConfigError
+from thalweg.stage_contract import Progress
 from trainables.water_mae.task import WaterMAETask
 
 NUM_ROUNDS, NUM_WARM_UP, NUM_STEPS = 2, 3, 8

@@ -6,8 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from thalweg.contract import Batch, JointLoss, Loss, Progress, Rows, Stage, StageLoss, State, Task, metrics_of
+from thalweg.contract import Batch, State, Task, metrics_of
 from thalweg.per_unit import PerUnit
+from thalweg.stage_contract import JointLoss, Loss, Progress, Rows, Stage, StageLoss
 
 AnyTask = Task[Any, Any]
 

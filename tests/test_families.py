@@ -12,11 +12,12 @@ import torch
 from tests import tasks
 from thalweg import discovery
 from thalweg.config import FamilyConfig, active, flat, idle_knobs, parse
-from thalweg.contract import JointLoss, Loss, Task, metrics_of
+from thalweg.contract import Task, metrics_of
 from thalweg.datasets.making import make_world
 from thalweg.errors import ConfigError
 from thalweg.search.objective import check_objective
 from thalweg.search.space import load_space, probe
+from thalweg.stage_contract import JointLoss, Loss
 from thalweg.testing.suite import CHECKS, Subject
 from thalweg.training.engine.engine import TaskModule, parameter_groups
 from thalweg.training.evaluation import evaluate_split

@@ -20,8 +20,9 @@ from tests import tasks
 from tests.thalweg.training.conftest import STEP, step_gradient
 from thalweg import discovery
 from thalweg.config import FamilyConfig, Precision, nested_leaves
-from thalweg.contract import JointLoss, Loss, SplitName, Task
+from thalweg.contract import SplitName, Task
 from thalweg.datasets.making import make_world
+from thalweg.stage_contract import JointLoss, Loss
 from thalweg.training.engine import engine, half_precision
 from thalweg.training.engine.half_precision import DTYPES
 from thalweg.training.messages import Report, TrialOrder

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from thalweg.contract import Batch, Indices, Keys, Loss, Progress, SplitName, Task
+from thalweg.contract import Batch, Indices, Keys, SplitName, Task
+from thalweg.stage_contract import Loss, Progress
 from trainables.rgb_lidar.config import CLASSES, RGBLidar
 from trainables.rgb_lidar.data.samples import draw
 from trainables.rgb_lidar.data.scenes import RGBLidarData, open_data

@@ -20,10 +20,11 @@ import torch
 from torch import nn
 
 from thalweg.config import FamilyConfig
-from thalweg.contract import Indices, Keys, Measure, Outputs, ParameterGroup, SplitName, Stage, Task
+from thalweg.contract import Indices, Keys, Measure, Outputs, SplitName, Task
 from thalweg.data.placement import fits
 from thalweg.hashing import digest, splitmix64
 from thalweg.nn.masking import num_masked, random_masks
+from thalweg.stage_contract import ParameterGroup, Stage
 from trainables.water_mae.baselines import neighbour_ridge
 from trainables.water_mae.baselines.simple import all_baselines
 from trainables.water_mae.config import MODALITIES, MaskingKnobs, WaterMAE

@@ -279,14 +279,11 @@ def _stoppable(director: StudyDirector, broadcast: Broadcast) -> Iterator[None]:
 
 
 def _tune(prepared: Prepared, options: Options, director: StudyDirector, gang: Gang, num_lanes: int) -> None:
-    from ray import tune
-
+    # Ray reads its environment when it is imported, so not before `connect` has set it.
     from thalweg.lanes.lane import LaneSettings
-    from thalweg.lanes.trainable import LaneTrainable
-    from thalweg.search.scheduler import StudyScheduler
-    from thalweg.search.searcher import StudySearcher
+    from thalweg.search.tune_adapters import run_tune
 
-    study, folder = prepared.space.study, StudyFolder(options.directory)
+    study = prepared.space.study
     settings = LaneSettings(
         gang=gang,
         family=prepared.family,
@@ -298,29 +295,7 @@ def _tune(prepared: Prepared, options: Options, director: StudyDirector, gang: G
         max_silence_s=study.max_silence_s,
         study=director.study,
     )
-    trainable = tune.with_resources(
-        tune.with_parameters(LaneTrainable, settings=settings),
-        # The lane's workers book their gang themselves; Tune refuses a trial that books nothing at all.
-        tune.PlacementGroupFactory([{"memory": 1}]),
-    )
-    tuner = tune.Tuner(
-        trainable,
-        tune_config=tune.TuneConfig(
-            search_alg=StudySearcher(director),
-            scheduler=StudyScheduler(director),
-            num_samples=-1,
-            reuse_actors=True,
-            max_concurrent_trials=num_lanes,  # and as many lanes may start at once
-        ),
-        run_config=tune.RunConfig(
-            name=folder.tune.name,
-            storage_path=str(folder.path),
-            verbose=0,
-            failure_config=tune.FailureConfig(max_failures=study.max_retries),
-            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-        ),
-    )
-    tuner.fit()
+    run_tune(director, settings, study, num_lanes)
 
 
 def describe(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from thalweg.contract import Loss, Progress
+from thalweg.stage_contract import Loss, Progress
 from thalweg.training.engine.half_precision import loss_scale
 from thalweg.training.evaluation import move
 from thalweg.training.process_group import World

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor, nn
 
-from thalweg.contract import Joined, JointLoss, Progress, Rows
 from thalweg.errors import FamilyError
+from thalweg.stage_contract import Joined, JointLoss, Progress, Rows
 from thalweg.training.accumulation import Sums, weighted
 from thalweg.training.engine.half_precision import loss_scale
 from thalweg.training.evaluation import move

@@ -13,10 +13,11 @@ import numpy as np
 from torch import Tensor
 
 from thalweg.config import Optimization
-from thalweg.contract import JointLoss, Loss, Task
+from thalweg.contract import Task
 from thalweg.data.finite import first_non_finite
 from thalweg.errors import ConfigError, NonFiniteError
 from thalweg.hashing import splitmix64
+from thalweg.stage_contract import JointLoss, Loss
 from thalweg.training import accumulation, gradcache
 from thalweg.training.engine import engine
 from thalweg.training.gradcache import MicroBatches

@@ -4,8 +4,8 @@ import math
 from dataclasses import dataclass
 
 from thalweg.config import Optimization
-from thalweg.contract import Progress, Stage
 from thalweg.errors import ConfigError
+from thalweg.stage_contract import Progress, Stage
 
 ONECYCLE_START = 1 / 25
 """Learning rate at the beginning of one cycle, as a share of the peak."""

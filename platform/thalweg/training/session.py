@@ -14,8 +14,9 @@ import torch
 
 from thalweg import discovery
 from thalweg.config import parse
-from thalweg.contract import Mode, SplitName, Stage, Task, metrics_of
+from thalweg.contract import Mode, SplitName, Task, metrics_of
 from thalweg.errors import NonFiniteError
+from thalweg.stage_contract import Stage
 from thalweg.study_folder import checkpoint_name
 from thalweg.training import baselines
 from thalweg.training.checkpoints import checkpoint

@@ -8,7 +8,7 @@ from ray.tune.experiment import Trial
 
 from thalweg.lanes.causes_of_death import MAX_REASON_LENGTH
 from thalweg.search.controller import StudyDirector
-from thalweg.search.scheduler import StudyScheduler
+from thalweg.search.tune_adapters import StudyScheduler
 
 
 class Ears(StudyDirector):

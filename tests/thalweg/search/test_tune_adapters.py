@@ -16,10 +16,9 @@ from thalweg.errors import OutputError
 from thalweg.events import Event, Notice, TrialEnded
 from thalweg.lanes.trainable import ANSWER
 from thalweg.search.controller import StudyDirector
-from thalweg.search.scheduler import StudyScheduler
-from thalweg.search.searcher import StudySearcher
 from thalweg.search.space import Space
 from thalweg.search.store.optuna_study import Ledger
+from thalweg.search.tune_adapters import StudyScheduler, StudySearcher
 from thalweg.training.messages import Refusal
 
 pytestmark = [

@@ -17,10 +17,9 @@ from thalweg.lanes.trainable import LaneTrainable
 from thalweg.search.controller import StudyDirector
 from thalweg.search.preflight import prepare
 from thalweg.search.run import describe
-from thalweg.search.scheduler import StudyScheduler
-from thalweg.search.searcher import StudySearcher
 from thalweg.search.space import load_space
 from thalweg.search.store.optuna_study import Ledger
+from thalweg.search.tune_adapters import StudyScheduler, StudySearcher
 from thalweg.tracking.runs import StudyRuns
 from thalweg.tracking.spool import Moment, State
 from thalweg.training.engine import deepspeed_config, engine

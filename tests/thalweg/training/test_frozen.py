@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from families.toy.task import Net, ToyTask
 from tests.thalweg.training.conftest import Orders
-from thalweg.contract import ParameterGroup, Stage
 from thalweg.errors import ConfigError
+from thalweg.stage_contract import ParameterGroup, Stage
 from thalweg.training.engine import engine
 from thalweg.training.process_group import World
 from thalweg.training.session import DataCache, Session

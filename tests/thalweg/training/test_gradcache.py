@@ -12,9 +12,9 @@ from families.toy.config import Toy
 from families.toy.task import Net, ToyTask, Waves
 from tests import tasks
 from thalweg.config import Optimization
-from thalweg.contract import Progress
 from thalweg.errors import ConfigError
 from thalweg.hashing import splitmix64
+from thalweg.stage_contract import Progress
 from thalweg.training.checkpoints import checkpoint
 from thalweg.training.process_group import World
 from thalweg.training.sampling import SampleStream

@@ -16,8 +16,8 @@ from families.toy.config import Toy
 from families.toy.joint_losses import LOSSES, SupCon
 from families.toy.task import ToyTask, Waves
 from tests.thalweg.training.conftest import STEP, Orders
-from thalweg.contract import Progress
 from thalweg.errors import FamilyError
+from thalweg.stage_contract import Progress
 from thalweg.training import gradcache
 from thalweg.training.checkpoints import checkpoint
 from thalweg.training.engine import half_precision

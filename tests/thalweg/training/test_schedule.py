@@ -8,8 +8,8 @@ import torch
 from families.toy.config import Toy
 from families.toy.task import SquaredErrors
 from thalweg.config import Optimization, parse
-from thalweg.contract import Stage
 from thalweg.errors import ConfigError
+from thalweg.stage_contract import Stage
 from thalweg.training.schedule import Plan, lr_factor
 
 LOSS = SquaredErrors(Toy())

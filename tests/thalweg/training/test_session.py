@@ -16,8 +16,8 @@ from families.toy.task import Errors, SquaredErrors, ToyTask, Waves
 from tests import tasks
 from tests.thalweg.training.conftest import Orders, Run
 from thalweg.config import Optimization
-from thalweg.contract import ParameterGroup, Progress, Stage
 from thalweg.errors import ConfigError, NonFiniteError
+from thalweg.stage_contract import ParameterGroup, Progress, Stage
 from thalweg.study_folder import BASELINES
 from thalweg.training.checkpoints import checkpoint
 from thalweg.training.checkpoints.state import State, complete

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from tests import tasks
-from thalweg.contract import Batch, Progress, Rows
+from thalweg.contract import Batch
 from thalweg.nn.contrastive.retrieval import recall_at_1
+from thalweg.stage_contract import Progress, Rows
 from thalweg.training.engine.engine import parameter_groups, train_mode
 from trainables.rgb_lidar.chain import projection
 from trainables.rgb_lidar.chain.knobs import STAGES, ChainKnobs, SimilarityKnobs

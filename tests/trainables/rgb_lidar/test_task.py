@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests import tasks
-from thalweg.contract import Progress
+from thalweg.stage_contract import Progress
 from trainables.rgb_lidar.config import RGBLidar
 from trainables.rgb_lidar.data.scenes import RGBLidarData
 from trainables.rgb_lidar.knobs import DataKnobs

@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from tests import tasks
-from thalweg.contract import JointLoss, Loss, Progress
+from thalweg.stage_contract import JointLoss, Loss, Progress
 from thalweg.training import accumulation, gradcache
 from thalweg.training.engine.engine import TaskModule
 from thalweg.training.process_group import World

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests import tasks
-from thalweg.contract import Progress
+from thalweg.stage_contract import Progress
 from trainables.water_mae.config import MODALITIES, WaterMAE
 from trainables.water_mae.data.windows import WaterData
 from trainables.water_mae.task import WaterMAETask

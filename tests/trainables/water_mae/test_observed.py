@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests import tasks
-from thalweg.contract import Progress
+from thalweg.stage_contract import Progress
 from trainables.water_mae.baselines.simple import Climatology
 from trainables.water_mae.config import MODALITIES, ForecastKnobs, WaterMAE
 from trainables.water_mae.data.windows import WaterData

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from tests import tasks
-from thalweg.contract import Progress, metrics_of
+from thalweg.contract import metrics_of
 from thalweg.hashing import splitmix64
+from thalweg.stage_contract import Progress
 from trainables.water_mae.config import (
     MODALITIES,
     PRESETS,

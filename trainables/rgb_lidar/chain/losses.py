@@ -4,8 +4,9 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from thalweg.contract import Batch, Joined, JointLoss, Progress, Rows, StageLoss
+from thalweg.contract import Batch
 from thalweg.nn.contrastive.info_nce import info_nce
+from thalweg.stage_contract import Joined, JointLoss, Progress, Rows, StageLoss
 from trainables.rgb_lidar.chain.knobs import ChainKnobs, ProjectionLoss, StageName
 from trainables.rgb_lidar.chain.model import ChainNetwork
 from trainables.rgb_lidar.chain.projection import projection_losses

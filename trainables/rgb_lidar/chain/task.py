@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from thalweg.config import FamilyConfig
-from thalweg.contract import Measure, ParameterGroup, SplitName, Stage
+from thalweg.contract import Measure, SplitName
+from thalweg.stage_contract import ParameterGroup, Stage
 from trainables.rgb_lidar.chain import inheritance
 from trainables.rgb_lidar.chain.knobs import ChainKnobs, StageName
 from trainables.rgb_lidar.chain.losses import loss_of

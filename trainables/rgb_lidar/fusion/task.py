@@ -6,7 +6,8 @@ from typing import Any, cast
 from torch import Tensor, nn
 
 from thalweg.config import FamilyConfig
-from thalweg.contract import Batch, Measure, Outputs, Progress, Stage
+from thalweg.contract import Batch, Measure, Outputs
+from thalweg.stage_contract import Progress, Stage
 from trainables.rgb_lidar.config import RGBLidar
 from trainables.rgb_lidar.data.scenes import RGBLidarData
 from trainables.rgb_lidar.evaluation.baselines import Constant

@@ -13,10 +13,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from thalweg.contract import Indices, Loss, Measure, Metric, Outputs, Progress, SplitName, State
+from thalweg.contract import Indices, Measure, Metric, Outputs, SplitName, State
 from thalweg.data.fill import carried_forward
 from thalweg.nn.losses import masked_mse
 from thalweg.per_unit import PerUnit
+from thalweg.stage_contract import Loss, Progress
 from trainables.water_mae.config import VECTOR_MODALITIES, ModelKnobs
 from trainables.water_mae.data.windows import Geometry, WaterData
 from trainables.water_mae.evaluation import metrics, protocol

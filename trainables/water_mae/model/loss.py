@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from thalweg.contract import Joined, JointLoss, Loss, Progress, Rows
 from thalweg.nn.contrastive.info_nce import info_nce
 from thalweg.nn.losses import masked_mse, patch_normalised_mse
+from thalweg.stage_contract import Joined, JointLoss, Loss, Progress, Rows
 from trainables.water_mae.config import MODALITIES, LossKnobs
 from trainables.water_mae.evaluation import protocol
 from trainables.water_mae.model.autoencoder import Batch, Predictions

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.config import Optimization
-from thalweg.contract import JointLoss, Loss, ParameterGroup, Progress, Stage, StageLoss, Task
+from thalweg.contract import Task
 from thalweg.errors import ConfigError
+from thalweg.stage_contract import JointLoss, Loss, ParameterGroup, Progress, Stage, StageLoss
 from thalweg.training.engine import half_precision, sync_batch_norm
 from thalweg.training.engine.deepspeed_config import deepspeed_config
 from thalweg.training.engine.quiet_deepspeed import deepspeed

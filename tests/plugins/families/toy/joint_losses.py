@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from families.toy.task import hidden
-from thalweg.contract import Batch, Joined, JointLoss, Progress, Rows
+from thalweg.contract import Batch
+from thalweg.stage_contract import Joined, JointLoss, Progress, Rows
 
 TEMPERATURE = 0.5
 

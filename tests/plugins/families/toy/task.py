@@ -12,25 +12,9 @@ from torch import Tensor, nn
 
 from families.toy.config import LossWeights, Toy
 from thalweg.config import FamilyConfig
-from thalweg.contract import (
-    Batch,
-    Indices,
-    Joined,
-    JointLoss,
-    Keys,
-    Loss,
-    Measure,
-    Metric,
-    Outputs,
-    ParameterGroup,
-    Progress,
-    Rows,
-    SplitName,
-    Stage,
-    State,
-    Task,
-)
+from thalweg.contract import Batch, Indices, Keys, Measure, Metric, Outputs, SplitName, State, Task
 from thalweg.per_unit import PerUnit
+from thalweg.stage_contract import Joined, JointLoss, Loss, ParameterGroup, Progress, Rows, Stage
 
 
 class Waves:

@@ -13,8 +13,8 @@ from families.toy.config import Toy
 from families.toy.task import SquaredErrors, ToyTask
 from tests.thalweg.training.conftest import Orders, Run
 from thalweg.config import Optimization
-from thalweg.contract import Stage
 from thalweg.errors import ConfigError
+from thalweg.stage_contract import Stage
 from thalweg.training.checkpoints import resharding
 from thalweg.training.engine import engine
 from thalweg.training.process_group import World

@@ -10,8 +10,8 @@ from torch import nn
 from families.toy.config import Toy
 from families.toy.task import SquaredErrors, ToyTask
 from thalweg.config import Optimization
-from thalweg.contract import ParameterGroup, Progress, Stage
 from thalweg.errors import ConfigError
+from thalweg.stage_contract import ParameterGroup, Progress, Stage
 from thalweg.training.engine import engine
 from thalweg.training.process_group import World
 from thalweg.training.sampling import Layout

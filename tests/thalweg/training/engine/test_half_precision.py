@@ -13,7 +13,7 @@ from families.toy.config import Toy
 from families.toy.task import SquaredErrors, ToyTask
 from tests.thalweg.training.conftest import STEP, Orders, Run, order_in, step_gradient
 from thalweg.config import Optimization, Precision
-from thalweg.contract import Stage
+from thalweg.stage_contract import Stage
 from thalweg.training.checkpoints import checkpoint
 from thalweg.training.engine import engine, half_precision
 from thalweg.training.process_group import World

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tests import tasks
-from thalweg.contract import Progress
+from thalweg.stage_contract import Progress
 from thalweg.training.checkpoints.frozen_weights import load_sources
 from thalweg.training.engine.engine import parameter_groups
 from thalweg.training.messages import TrialOrder

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from tests import tasks
-from thalweg.contract import Progress
 from thalweg.nn.losses import patch_normalised_mse
+from thalweg.stage_contract import Progress
 from trainables.water_mae.config import MODALITIES, LossKnobs, MaskingKnobs, WaterMAE
 from trainables.water_mae.data.windows import WaterData
 from trainables.water_mae.evaluation import protocol

@@ -1,0 +1,172 @@
+"""Stages of training, and the loss that each of them owns.
+
+A stage says which parameters train for which share of the budget, and what is minimised: a `Loss`, which is a sum over
+samples, or a `JointLoss`, which compares the samples of a global batch with one another.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from thalweg.contract import Batch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """Where training stands before a step.
+
+    Attributes:
+        samples: Samples seen since the trial began.
+        total_samples: The trial's budget.
+        stage: Name of the present stage.
+        stage_ratio: Share of the present stage that is done, in [0, 1).
+    """
+
+    samples: int
+    total_samples: int
+    stage: str
+    stage_ratio: float
+
+
+class StageLoss(ABC):
+    """What the two kinds of losses have in common; a family derives from `Loss` or `JointLoss`.
+
+    A loss consists of named parts. Each part is a sum with a count, and the loss of a global batch is
+    sum(weight * sum / count) over the parts. A part that nothing in the batch carries has the count 0 and is left out.
+    """
+
+    @abstractmethod
+    def weights(self, progress: Progress) -> Mapping[str, float]:
+        """Returns the weight of each part now."""
+
+
+class Loss(StageLoss):
+    """A loss that is a sum over samples, such as a squared error or a cross-entropy."""
+
+    @abstractmethod
+    def parts(self, model: nn.Module, batch: Batch, progress: Progress) -> Mapping[str, Tensor]:
+        """Computes the unweighted parts of the loss, each a fp32 scalar *summed* over the batch.
+
+        Args:
+            model: The model in training mode, in the precision of training.
+            batch: A micro-batch, on the device.
+            progress: Where training stands.
+        """
+
+    @abstractmethod
+    def counts(self, batch: Batch, progress: Progress) -> Mapping[str, float]:
+        """Returns the denominator of each part, from the batch as it was drawn; 0 if no sample carries the part.
+
+        Args:
+            batch: A micro-batch as `Task.training_batch` returned it; what is read here should lie on the CPU.
+            progress: Where training stands.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """What a `JointLoss` needs of each sample; one row for each.
+
+    Attributes:
+        embeddings: fp32 tensors (batch, ...) that depend on the model. Gradients flow back through all of them; one
+            that the loss leaves unused gets a gradient of 0.
+        companions: Tensors (batch, ...) of any type that travel beside the embeddings without a gradient: labels,
+            masks of what is present or ignored, times or places that weights are computed from.
+    """
+
+    embeddings: Mapping[str, Tensor]
+    companions: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Joined:
+    """A joint loss of a whole global batch.
+
+    Attributes:
+        sums: Unweighted parts, each a fp32 scalar summed over the global batch.
+        counts: Denominator of each part over the global batch, such as the anchors that have a positive; 0 if
+            nothing carries the part. A count that follows from companions may stay a tensor on the device, so that no
+            step waits for it.
+    """
+
+    sums: Mapping[str, Tensor]
+    counts: Mapping[str, Tensor | float]
+
+
+class JointLoss(StageLoss):
+    """A loss that compares the samples of a global batch with one another, such as a contrastive one.
+
+    The samples of a batch may be spread over micro-batches and workers. The platform embeds all of them, gathers the
+    rows, and sends the gradient of each row back through the model (GradCache, arXiv:2101.06983): the result is that
+    of one big batch, in the memory of one micro-batch. A global batch never holds a sample twice.
+    """
+
+    @abstractmethod
+    def embed(self, model: nn.Module, batch: Batch, progress: Progress) -> Rows:
+        """Computes the rows of a micro-batch.
+
+        Args:
+            model: The model in training mode, in the precision of training.
+            batch: A micro-batch, on the device.
+            progress: Where training stands.
+        """
+
+    @abstractmethod
+    def parts(self, rows: Rows, progress: Progress) -> Joined:
+        """Computes the parts of the loss and their counts.
+
+        Args:
+            rows: Those of all samples of the global batch, in their order; the same on all workers.
+            progress: Where training stands.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParameterGroup:
+    """Parameters that train in a stage.
+
+    Attributes:
+        prefix: Beginning of their names in the model, ``""`` for all. The longest matching prefix wins.
+        lr_scale: Factor on the learning rate.
+        decay: Whether weight decay applies; it should not to numbers for which 0 is no natural value.
+    """
+
+    prefix: str = ""
+    lr_scale: float = 1.0
+    decay: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """A part of training with its own loss and parameters; the learning-rate schedule starts anew in each.
+
+    Parameters that no group names are frozen: no gradient, and modules that hold only frozen parameters
+    are in evaluation mode, so that normalisation statistics stay as they are. In 16-bit training a part that is frozen
+    is rounded to that precision once; after that it does not change.
+
+    Attributes:
+        loss: What is minimised. Two stages that differ in nothing else are equal.
+        name: What the stage is called in records.
+        share: Share of the trial's sample budget in (0, 1]; the shares of a task add up to 1.
+        groups: Which parameters train.
+        frozen: Beginnings of the names of modules that stay in evaluation mode, which no group may train. A module
+            without parameters, such as a batch norm without affine ones beside a frozen encoder, is frozen by its name
+            alone.
+    """
+
+    loss: StageLoss = field(compare=False)
+    name: str = "train"
+    share: float = 1.0
+    groups: tuple[ParameterGroup, ...] = (ParameterGroup(),)
+    frozen: tuple[str, ...] = ()
+
+    @property
+    def is_joint(self) -> bool:
+        """Whether the loss compares the samples of a global batch."""
+        return isinstance(self.loss, JointLoss)
