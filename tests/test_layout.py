@@ -199,7 +199,7 @@ def test_wheel_holds_exactly_the_three_packages(wheel: Path) -> None:
         f"{package}/{path.relative_to(folder).as_posix()}"
         for package, folder in PACKAGES.items()
         for path in folder.rglob("*")
-        if path.suffix in (".py", ".html") or path.name == "py.typed"
+        if path.suffix in (".py", ".html", ".md") or path.name == "py.typed"
     }
     modules = {name for name in names if not name.split("/")[0].endswith(".dist-info")}
     assert modules == expected

@@ -16,8 +16,9 @@ records. It knows no family by name.
 
 A task joins three kinds of parts:
 
-- *Stages* (`thalweg.stage_contract`). Training is a sequence of `Stage` objects. Each names the parameters that it trains, the modules that it
-  freezes, and owns its `Loss`, or its `JointLoss` if samples of a batch are compared with one another.
+- *Stages* (`thalweg.stage_contract`). Training is a sequence of `Stage` objects. Each names the parameters that it
+  trains, the modules that it freezes, and owns its `Loss`, or its `JointLoss` if samples of a batch are compared with
+  one another.
 - *Measures.* Each `Measure` turns predictions into sums that add up over batches and workers, and the sums of a split
   into metrics.
 - *Data.* `Task.open` opens a data set, and two methods draw samples from it: for training and for evaluation.
