@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +24,60 @@ PACKAGES = {
 CODE = (*PACKAGES.values(), ROOT / "tests", ROOT / "benchmarks")
 MAX_MODULE_LINES = 500
 MAX_FUNCTION_LINES = 60
+MAX_CLASS_LINES = 250
+MAX_MODULES_OF_A_FOLDER = 16
+TESTED_BY = {
+    "accumulation": "test_gradcache",
+    "batch": "test_runs",
+    "bounds": "test_values",
+    "branches": "test_contract_of_trials",
+    "buffers": "test_two_workers",
+    "client": "test_new_database",
+    "comparison": "test_leaderboard",
+    "continuations": "test_continuing",
+    "contract": "test_families",
+    "courier": "test_recorder",
+    "data": "test_app",
+    "dataset_contract": "test_showing",
+    "definition": "test_optuna_study",
+    "delivery": "test_recorder",
+    "domains": "test_contract_of_trials",
+    "entrance": "test_lane",
+    "environment": "test_recorder",
+    "errors": "test_app",
+    "events": "test_controller",
+    "faults": "test_tables",
+    "frame": "test_live",
+    "hashing": "test_sampling",
+    "held_out": "test_hold_out",
+    "history": "test_recorder",
+    "known_runs": "test_runs",
+    "look": "test_app",
+    "loop": "test_session",
+    "messages": "test_session",
+    "notices": "test_live",
+    "options": "test_app",
+    "places": "test_continuing",
+    "preflight": "test_objective",
+    "preparation": "test_store",
+    "presets": "test_train_one",
+    "private_optuna": "test_optuna_study",
+    "proposals": "test_contract_of_trials",
+    "protocol": "test_metrics_of_families",
+    "provenance": "test_run",
+    "quiet_deepspeed": "test_deepspeed_config",
+    "records": "test_optuna_study",
+    "results": "test_app",
+    "stage_contract": "test_families",
+    "state": "test_damage",
+    "study_protocol": "test_optuna_study",
+    "survey": "test_values",
+    "sync_batch_norm": "test_batch_norm",
+    "train": "test_app",
+    "train_view": "test_app",
+    "trial_queue": "test_continuing",
+}
+"""Modules of thalweg without a test of their own name, and the one that covers each."""
 DISK = {
     "platform/thalweg/files.py": "the one home of drafts, names and locks",
     "platform/thalweg/lines.py": "appends to a file under the file's own lock, and waits for the disk",
@@ -47,6 +102,30 @@ def functions(path: Path) -> Iterator[tuple[str, int]]:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             end = node.end_lineno or node.lineno
             yield f"{path.relative_to(ROOT)}:{node.lineno} {node.name}", end - node.lineno + 1
+
+
+def classes(path: Path) -> Iterator[tuple[str, int]]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ClassDef):
+            yield node.name, (node.end_lineno or node.lineno) - node.lineno + 1
+
+
+def of_packages() -> list[Path]:
+    return [path for folder in PACKAGES.values() for path in sorted(folder.rglob("*.py"))]
+
+
+def of_thalweg() -> list[Path]:
+    return sorted(PACKAGES["thalweg"].rglob("*.py"))
+
+
+def users_of(library: re.Pattern[str]) -> set[str]:
+    """Returns the modules of thalweg that import something whose dotted name begins so, wherever in them."""
+    return {
+        ".".join(path.relative_to(PACKAGES["thalweg"]).with_suffix("").parts)
+        for path in of_thalweg()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Import | ast.ImportFrom) and any(map(library.match, names(node)))
+    }
 
 
 def names(node: ast.AST) -> list[str]:
@@ -79,11 +158,13 @@ def test_tests_hold_no_packages_that_could_hide_the_real_ones() -> None:
     assert list((ROOT / "tests").rglob("__init__.py")) == []
 
 
-def test_every_package_is_typed_and_its_init_holds_only_a_docstring() -> None:
+def test_every_package_is_typed_and_every_init_holds_only_a_docstring() -> None:
     for folder in PACKAGES.values():
         assert (folder / "py.typed").exists(), folder
-        body = ast.parse((folder / "__init__.py").read_text(encoding="utf-8")).body
-        assert len(body) == 1 and isinstance(body[0], ast.Expr), folder
+        assert [path for path in folder.rglob("*.py") if not (path.parent / "__init__.py").exists()] == []
+        for init in folder.rglob("__init__.py"):
+            body = ast.parse(init.read_text(encoding="utf-8")).body
+            assert len(body) == 1 and isinstance(body[0], ast.Expr), init
 
 
 def test_no_module_is_longer_than_500_lines() -> None:
@@ -95,6 +176,55 @@ def test_no_function_is_longer_than_60_lines() -> None:
     assert [
         where for path in sources() for where, lines in functions(path) if lines > MAX_FUNCTION_LINES
     ] == []
+
+
+def test_no_class_of_the_product_is_longer_than_250_lines() -> None:
+    sizes = [(path.name, name, lines) for path in of_packages() for name, lines in classes(path)]
+    assert [size for size in sizes if size[2] > MAX_CLASS_LINES] == []
+
+
+def test_no_folder_holds_more_than_16_modules() -> None:
+    counts = Counter(path.parent for path in of_packages() if not path.name.startswith("_"))
+    assert {folder: count for folder, count in counts.items() if count > MAX_MODULES_OF_A_FOLDER} == {}
+
+
+def test_no_two_modules_of_thalweg_have_one_name() -> None:
+    stems = Counter(path.stem for path in of_thalweg() if path.stem != "__init__")
+    assert [stem for stem, count in stems.items() if count > 1] == []
+
+
+def test_no_two_public_classes_of_thalweg_have_one_name() -> None:
+    public = Counter(name for path in of_thalweg() for name, _ in classes(path) if not name.startswith("_"))
+    assert [name for name, count in public.items() if count > 1] == []
+
+
+def test_only_the_console_and_the_command_line_draw() -> None:
+    assert {name.partition(".")[0] for name in users_of(re.compile(r"rich\b"))} == {"console", "cli"}
+
+
+def test_only_the_store_of_searches_knows_optuna() -> None:
+    assert [name for name in users_of(re.compile(r"optuna\b")) if not name.startswith("search.store.")] == []
+
+
+def test_only_lanes_and_two_modules_of_the_search_know_ray() -> None:
+    outside = {name for name in users_of(re.compile(r"ray\b")) if not name.startswith("lanes.")}
+    assert outside <= {"search.run", "search.tune_adapters"}
+
+
+def test_private_interfaces_of_ray_and_optuna_are_reached_for_in_one_module_each() -> None:
+    assert users_of(re.compile(r"ray(\.\w+)*\._")) == {"lanes.private_ray"}
+    assert users_of(re.compile(r"optuna(\.\w+)*\._")) == set()
+    inside = re.compile(r"(?<!self)\._(storage|trial_id|study_id|thread_local)\b")
+    users = {path.name for path in of_thalweg() if inside.search(path.read_text(encoding="utf-8"))}
+    assert users == {"private_optuna.py"}
+
+
+def test_every_module_of_thalweg_has_a_test_of_its_name_or_one_that_is_named_here() -> None:
+    tests = {path.stem for path in (ROOT / "tests").rglob("test_*.py")}
+    modules = {path.stem for path in of_thalweg()} - {"__init__", "__main__"}
+    assert sorted(stem for stem in modules - set(TESTED_BY) if f"test_{stem}" not in tests) == []
+    assert sorted(stem for stem in TESTED_BY if stem not in modules or f"test_{stem}" in tests) == []
+    assert sorted(test for test in TESTED_BY.values() if test not in tests) == []
 
 
 def test_every_module_has_a_name_that_says_something() -> None:

@@ -13,7 +13,7 @@ from thalweg.search.store.records import At, EvaluationRecord, StudyRecord, Tria
 
 
 @dataclass(frozen=True, kw_only=True)
-class Exported:
+class WrittenModel:
     """A model in one file.
 
     Attributes:
@@ -56,7 +56,7 @@ def checkpoint_place(record: StudyRecord, checkpoint: str | None) -> str:
 
 def export_best(
     record: StudyRecord, file: Path, root: Path | None = None, at: At = "last", part: str | None = None
-) -> Exported:
+) -> WrittenModel:
     """Writes the best trial's model, or a part of it, to one file.
 
     Args:
@@ -74,7 +74,7 @@ def export_best(
     evaluation = record.evaluation(best_trial(record), at)
     folder = Path(evaluation.checkpoint or "none")
     sizes = export(folder, data_root(family_of(record), root), file, part)
-    return Exported(
+    return WrittenModel(
         file=file,
         num_values=sizes["values"],
         num_tensors=sizes["tensors"],

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from thalweg.analysis import held_out
-from thalweg.analysis.best import Exported, best_trial, checkpoint_place
+from thalweg.analysis.best import WrittenModel, best_trial, checkpoint_place
 from thalweg.analysis.comparison import Comparison
 from thalweg.analysis.declared import comparable, family_of, metrics_of
 from thalweg.analysis.next_steps import train_command
@@ -94,7 +94,7 @@ def _config(record: StudyRecord, trial: TrialRecord) -> RenderableType:
     return Group(Text("configuration", style="bold"), table)
 
 
-def export_sentence(exported: Exported) -> str:
+def export_sentence(exported: WrittenModel) -> str:
     """Says what was written to the file of a model."""
     return (
         f"wrote {exported.file}: {exported.num_values:,} fp32 weights in {exported.num_tensors} tensors, the "

@@ -12,7 +12,7 @@ from thalweg.lines import append
 _FILE = "journal.jsonl"
 
 
-class Journal:
+class PreparationJournal:
     """The finished steps of a preparation, in a file with one line per step.
 
     A step is recorded after its arrays are durable. Their headers and sizes then show whether they are still what the

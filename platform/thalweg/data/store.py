@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from thalweg.data.preparation import Journal
+from thalweg.data.preparation import PreparationJournal
 from thalweg.errors import OutputError
 from thalweg.files import atomic_file, atomic_folder, discard, locked, move, publish, sync, writing
 from thalweg.hashing import digest
@@ -57,7 +57,7 @@ class StoreWriter:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._journal = Journal(folder)
+        self._journal = PreparationJournal(folder)
         self._touched: set[str] = set()
         self.sizes = {name: self._path(name).stat().st_size for name in self._journal.arrays}
 

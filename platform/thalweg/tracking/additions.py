@@ -12,7 +12,7 @@ from thalweg.study_folder import StudyFolder, trial_title
 from thalweg.tracking import naming, pages
 from thalweg.tracking.address import artifact_folder
 from thalweg.tracking.client import connect
-from thalweg.tracking.spool import State
+from thalweg.tracking.spool import DeliveryState
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -34,7 +34,7 @@ def find_trial(client: MlflowClient, study: str, directory: Path, number: int) -
     state = StudyFolder(directory).mlflow_state
     own = f"tags.`thalweg.directory` = '{naming.quotable(str(directory))}'"
     if state.exists():  # valid also if the folder was moved since
-        known = State.load(state)
+        known = DeliveryState.load(state)
         known.settle(directory)  # a copy of a study has none of the original's runs
         own = f"tags.`thalweg.id` = '{known.study_id}'"
     mine = [

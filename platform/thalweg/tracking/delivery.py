@@ -22,7 +22,7 @@ from thalweg.files import locked
 from thalweg.lines import append
 from thalweg.tracking.address import artifact_folder, file_identity
 from thalweg.tracking.history import History
-from thalweg.tracking.spool import Moment, Spool, State
+from thalweg.tracking.spool import DeliveryState, Moment, Spool
 
 if TYPE_CHECKING:
     from thalweg.tracking.runs import StudyRuns
@@ -45,7 +45,7 @@ class Delivery:
     def __init__(self, spool: Spool, uri: str) -> None:
         self._spool = spool
         self._uri = uri
-        self._state = State()
+        self._state = DeliveryState()
         self._runs: StudyRuns | None = None
         self._silent = False
         self._pause_s = FIRST_PAUSE_S
@@ -97,11 +97,11 @@ class Delivery:
         from thalweg.tracking.client import connect
         from thalweg.tracking.runs import StudyRuns
 
-        client, state = connect(self._uri), State.load(self._spool.state_path)
+        client, state = connect(self._uri), DeliveryState.load(self._spool.state_path)
         self._state = state
         state.settle(self._spool.folder)
         runs = StudyRuns(client, state, artifact_folder(self._uri), History(self._spool.moments))
-        if state.uri != self._uri or not runs.exist():
+        if state.uri != self._uri or not runs.known.exist():
             state.restart(self._uri)  # every event of the study is delivered again
         state.save(self._spool.state_path)
         self._file = file_identity(self._uri)
@@ -123,7 +123,7 @@ class Delivery:
             runs.apply(moments)
         except Exception as error:
             runs.check()
-            if not runs.exist():
+            if not runs.known.exist():
                 raise RunsLost("runs of this study are gone from MLflow and are written anew") from error
             return error
         return None

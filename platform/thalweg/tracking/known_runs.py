@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from thalweg.events import StudyStarted
 from thalweg.tracking import naming
-from thalweg.tracking.spool import State
+from thalweg.tracking.spool import DeliveryState
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -23,7 +23,7 @@ class KnownRuns:
         state: Which runs exist; its experiment and its study's identity are set here.
     """
 
-    def __init__(self, client: MlflowClient, state: State) -> None:
+    def __init__(self, client: MlflowClient, state: DeliveryState) -> None:
         self._client = client
         self._state = state
         self._children: dict[str, str] | None = None

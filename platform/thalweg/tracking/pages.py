@@ -8,7 +8,7 @@ from typing import Any
 
 from thalweg.study_folder import trial_title
 from thalweg.tracking import naming
-from thalweg.tracking.spool import State
+from thalweg.tracking.spool import DeliveryState
 
 TABLE = "thalweg-table"
 CHARTS = "thalweg-charts"
@@ -135,7 +135,7 @@ def _line(metric: str) -> dict[str, Any]:
     }
 
 
-def experiment_note(state: State) -> str:
+def experiment_note(state: DeliveryState) -> str:
     """Describes the experiment. The links are on the first line, the only one that MLflow shows folded."""
     started = state.started
     table, charts = (link(state.experiment_id, view) for view in (TABLE, CHARTS))
@@ -163,7 +163,7 @@ def experiment_note(state: State) -> str:
     )
 
 
-def leaderboard(state: State) -> str:
+def leaderboard(state: DeliveryState) -> str:
     """Returns the best complete trials and the baselines, best first, as a list."""
     rows = [(row.value, trial_title(row.number), row.searched, row.run_id) for row in state.leaders]
     rows += [(value, naming.baseline(name), "", "") for name, value in state.baselines.items()]

@@ -28,7 +28,7 @@ from thalweg.tracking import naming, pages
 from thalweg.tracking.batch import Batch
 from thalweg.tracking.history import CONTINUES, History, completed, is_inherited
 from thalweg.tracking.known_runs import KnownRuns
-from thalweg.tracking.spool import Leader, Moment, OpenRun, State, event_from
+from thalweg.tracking.spool import DeliveryState, Leader, Moment, OpenRun, event_from
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -53,12 +53,15 @@ class StudyRuns:
         state: The runs that exist; updated as events are applied.
         artifact_folder: Folder for the artifacts of a new experiment; None leaves it to the server.
         history: The study's past events; None if there are none.
+
+    Attributes:
+        known: What MLflow has of the study.
     """
 
     def __init__(
         self,
         client: MlflowClient,
-        state: State,
+        state: DeliveryState,
         artifact_folder: Path | None,
         history: History | None = None,
     ) -> None:
@@ -66,7 +69,7 @@ class StudyRuns:
         self._client = client
         self._state = state
         self._artifact_folder = artifact_folder
-        self._known = KnownRuns(client, state)
+        self.known = KnownRuns(client, state)
 
     def apply(self, moments: list[Moment]) -> None:
         """Applies events in order; metrics are sent in few batches."""
@@ -81,14 +84,6 @@ class StudyRuns:
         self._compare(kept, batch)
         batch.send()
 
-    def exist(self) -> bool:
-        """Returns whether MLflow still has the runs that the state names; restores those that were deleted.
-
-        Raises:
-            Exception: MLflow does not answer.
-        """
-        return self._known.exist()
-
     def check(self) -> None:
         """Raises whatever MLflow's client raises if MLflow does not answer."""
         self._client.search_experiments(max_results=1)
@@ -98,7 +93,7 @@ class StudyRuns:
         state, batch = self._state, Batch(self._client)
         if not state.experiment_id:
             return
-        for run in self._known.search(f"attributes.status = 'RUNNING' and {self._known.own()}"):
+        for run in self.known.search(f"attributes.status = 'RUNNING' and {self.known.own()}"):
             batch.add_tags(run.info.run_id, naming.tags({"status": _STOPPED, "reason": reason}))
             batch.end(run.info.run_id, "KILLED", time_ms)
         batch.send()
@@ -110,9 +105,9 @@ class StudyRuns:
             return
         batch.send()
         self._parent()
-        self._known.restore()
-        own = f"tags.`thalweg.kind` = 'trial' and {self._known.own()}"
-        runs = {run.info.run_name: run for run in self._known.search(own)}
+        self.known.restore()
+        own = f"tags.`thalweg.kind` = 'trial' and {self.known.own()}"
+        runs = {run.info.run_name: run for run in self.known.search(own)}
         lacking = {
             trial.began.number: trial
             for trial in kept
@@ -121,7 +116,7 @@ class StudyRuns:
         kept.clear()
         if not lacking:
             return
-        self._known.forget_children()  # one of them may be gone for good
+        self.known.forget_children()  # one of them may be gone for good
         told = self._history.moments(lacking)
         for number, trial in lacking.items():
             self._state.open.pop(str(number), None)
@@ -148,10 +143,10 @@ class StudyRuns:
         state, client, batch = self._state, self._client, Batch(self._client)
         state.started = json.loads(Moment(time_ms, event).line())["event"]
         state.identity = event.identity or state.identity
-        self._known.open_experiment(event, self._artifact_folder)
-        parent = self._known.parent(event, time_ms)
+        self.known.open_experiment(event, self._artifact_folder)
+        parent = self.known.parent(event, time_ms)
         self.interrupt(time_ms)
-        tags = {**event.tags, **self._known.identity("study"), "space": event.space, "family": event.family}
+        tags = {**event.tags, **self.known.identity("study"), "space": event.space, "family": event.family}
         tags |= {"metric": event.metric, "mode": event.mode, "status": "running"}
         if parent is None:
             name = f"study {event.study}"
@@ -169,7 +164,7 @@ class StudyRuns:
         self._write_notes()
 
     def _record_baseline(self, event: BaselineEvaluated, time_ms: int, batch: Batch) -> None:
-        run_id = self._known.child(self._parent(), naming.baseline(event.name), "baseline", time_ms)
+        run_id = self.known.child(self._parent(), naming.baseline(event.name), "baseline", time_ms)
         value = event.metrics.get(self._state.started["metric"])
         if value is not None:
             batch.add_metrics(run_id, {OBJECTIVE: value}, 0, time_ms)
@@ -180,8 +175,8 @@ class StudyRuns:
 
     def _start_trial(self, event: TrialStarted, time_ms: int, batch: Batch) -> None:
         name, tags = trial_title(event.number), naming.tags({**event.tags, "status": "running"})
-        known = name in self._known.children(self._parent())
-        run_id = self._known.child(self._parent(), name, "trial", time_ms, tags)
+        known = name in self.known.children(self._parent())
+        run_id = self.known.child(self._parent(), name, "trial", time_ms, tags)
         values = naming.params(event.params, event.config)
         run = OpenRun(run_id, searched=naming.settings(event.params), continues=tags.get(CONTINUES, ""))
         if known:
@@ -283,15 +278,14 @@ class StudyRuns:
         state = self._state
         note = naming.clip(pages.experiment_note(state), naming.MAX_EXPERIMENT_TAG_LENGTH)
         self._client.set_experiment_tag(state.experiment_id, NOTE, note)
-        self._client.set_tag(
-            state.parent_id, NOTE, naming.clip(pages.leaderboard(state), naming.MAX_TAG_LENGTH)
-        )
+        table = naming.clip(pages.leaderboard(state), naming.MAX_TAG_LENGTH)
+        self._client.set_tag(state.parent_id, NOTE, table)
 
     def _open(self, number: int) -> OpenRun:
         """Returns a trial's run; creates it if the trial's start went to another tracking address."""
         known = self._state.open.get(str(number))
         if known is None:
-            known = OpenRun(self._known.child(self._parent(), trial_title(number), "trial", None))
+            known = OpenRun(self.known.child(self._parent(), trial_title(number), "trial", None))
             self._state.open[str(number)] = known
         return known
 
@@ -303,7 +297,7 @@ class StudyRuns:
         return self._state.parent_id
 
 
-def _rank(state: State, event: TrialEnded, run: OpenRun) -> None:
+def _rank(state: DeliveryState, event: TrialEnded, run: OpenRun) -> None:
     """Puts a complete trial into the leaderboard; an early-stopped one saw fewer samples."""
     rest = [leader for leader in state.leaders if leader.number != event.number]
     if event.status == "complete" and event.value is not None:
@@ -312,7 +306,7 @@ def _rank(state: State, event: TrialEnded, run: OpenRun) -> None:
     state.leaders = sorted(rest, key=lambda leader: sign * leader.value)[:NUM_LEADERS]
 
 
-def _add_summary(state: State, batch: Batch, time_ms: int) -> None:
+def _add_summary(state: DeliveryState, batch: Batch, time_ms: int) -> None:
     """Counts how trials ended, and names the best one, in the study's run."""
     statuses = list(state.ended.values())
     values = {

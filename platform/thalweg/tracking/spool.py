@@ -117,7 +117,7 @@ class Leader:
 
 
 @dataclass
-class State:
+class DeliveryState:
     """How far MLflow has received a spool, and under which runs."""
 
     uri: str = ""
@@ -136,7 +136,7 @@ class State:
     baselines: dict[str, float] = field(default_factory=dict)
 
     @classmethod
-    def load(cls, path: Path) -> State:
+    def load(cls, path: Path) -> DeliveryState:
         """Reads a state; returns an empty one if the file is missing or cannot be read."""
         try:
             record = json.loads(path.read_text())
@@ -152,13 +152,13 @@ class State:
         self.folder = str(folder)
         if original in ("", self.folder):
             return
-        if State.load(StudyFolder(Path(original)).mlflow_state).study_id == self.study_id:
-            self.study_id = State().study_id
+        if DeliveryState.load(StudyFolder(Path(original)).mlflow_state).study_id == self.study_id:
+            self.study_id = DeliveryState().study_id
             self.restart("")
 
     def restart(self, uri: str) -> None:
         """Goes back to the beginning, for an address that holds nothing of this study."""
-        fresh = State(uri=uri, folder=self.folder, study_id=self.study_id, identity=self.identity)
+        fresh = DeliveryState(uri=uri, folder=self.folder, study_id=self.study_id, identity=self.identity)
         for part in fields(fresh):
             setattr(self, part.name, getattr(fresh, part.name))
 
@@ -187,7 +187,7 @@ def set_aside_other(folder: Path, started: StudyStarted) -> Path | None:
     if not _is_of_another(names, started):
         return None
     with locked(names.mlflow_lock, max_wait_s=MAX_WAIT_S):
-        aside = names.mlflow_aside(State.load(names.mlflow_state).study_id)
+        aside = names.mlflow_aside(DeliveryState.load(names.mlflow_state).study_id)
         aside.path.mkdir(exist_ok=True)
         for session in names.sessions():
             move(names.spool(session), aside.spool(session))
@@ -197,7 +197,7 @@ def set_aside_other(folder: Path, started: StudyStarted) -> Path | None:
 
 
 def _is_of_another(names: StudyFolder, started: StudyStarted) -> bool:
-    known = State.load(names.mlflow_state).identity
+    known = DeliveryState.load(names.mlflow_state).identity
     if known and started.identity:
         return known != started.identity
     return started.is_new and (names.mlflow_state.exists() or bool(names.sessions()))
@@ -232,7 +232,7 @@ class Spool:
         """
         folder.mkdir(parents=True, exist_ok=True)
         names = StudyFolder(folder)
-        last = max([*names.sessions(), State.load(names.mlflow_state).session])
+        last = max([*names.sessions(), DeliveryState.load(names.mlflow_state).session])
         spool = cls(folder, max(time_ms, last + 1))
         spool.path.touch()
         return spool
@@ -245,7 +245,7 @@ class Spool:
         """
         append(self.path, "".join(f"{line}\n" for line in lines).encode())
 
-    def read(self, state: State) -> tuple[list[bytes], int, int]:
+    def read(self, state: DeliveryState) -> tuple[list[bytes], int, int]:
         """Returns the next whole lines after a state, and the session and offset behind them."""
         for session in self.names.sessions():
             if state.session <= session <= self.session:
@@ -257,7 +257,7 @@ class Spool:
 
     def num_waiting(self) -> int:
         """Number of events that MLflow has not received."""
-        num, state = 0, State.load(self.state_path)
+        num, state = 0, DeliveryState.load(self.state_path)
         while True:
             lines, state.session, state.offset = self.read(state)
             if not lines:
@@ -266,7 +266,7 @@ class Spool:
 
     def moments(self) -> Iterator[Moment]:
         """Reads all events from the first session on, delivered or not; skips lines that hold no event."""
-        state = State()
+        state = DeliveryState()
         while True:
             lines, state.session, state.offset = self.read(state)
             if not lines:

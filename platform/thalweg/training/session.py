@@ -112,7 +112,7 @@ class Session:
             load_sources(model, self.order.sources, self.task.starting_weights())
         self._module = self._wrap(model)
         self.num_parameters = sum(parameter.numel() for parameter in model.parameters())
-        self._facts = self._describe()
+        self._facts = self._machine() | _identity(self.order, self.task, self.data)
         if self.last is None and self.order.baselines:
             self._record_baselines()
         self._engine = self._start_stage()
@@ -296,20 +296,13 @@ class Session:
     def _documents(self) -> dict[str, str]:
         return {"deepspeed.json": engine.given(self._engine)}
 
-    def _describe(self) -> dict[str, Any]:
-        device = self._world.device
-        name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+    def _machine(self) -> dict[str, Any]:
         return {
-            "protocol_hash": protocol_hash(self.order.family, self.task, self.data),
-            "data_fingerprint": self.data.fingerprint,
             "num_parameters": self.num_parameters,
             "world_size": self._world.size,
             "micro_batch_size": self._layout.micro_batch_size,
             "accumulation": self._layout.accumulation,
-            "device": name,
-            "fp32_precision": FP32_PRECISION,
-            "host": socket.gethostname(),
-            "process": os.getpid(),
+            "device": device_name(self._world.device),
         }
 
     def close(self) -> None:
@@ -321,3 +314,19 @@ class Session:
 
 def _metric_name(split: SplitName, name: str) -> str:
     return name if split == "val" else f"{split}_{name}"
+
+
+def _identity(order: TrialOrder, task: Task[Any, Any], data: Data) -> dict[str, Any]:
+    """Returns what a trial is comparable by, and the process that it runs in."""
+    return {
+        "protocol_hash": protocol_hash(order.family, task, data),
+        "data_fingerprint": data.fingerprint,
+        "fp32_precision": FP32_PRECISION,
+        "host": socket.gethostname(),
+        "process": os.getpid(),
+    }
+
+
+def device_name(device: torch.device) -> str:
+    """Returns what people call a device."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"

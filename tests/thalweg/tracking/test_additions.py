@@ -12,7 +12,7 @@ from thalweg.dataset_contract import Exploration
 from thalweg.errors import ConnectionFailed
 from thalweg.tracking.additions import EXPERIMENT, add_hold_out, add_pictures, record_look
 from thalweg.tracking.runs import StudyRuns
-from thalweg.tracking.spool import Moment, State
+from thalweg.tracking.spool import DeliveryState, Moment
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -31,7 +31,9 @@ def folder(tmp_path: Path) -> Path:
 
 def tell(client: MlflowClient, make: Any, folder: Path, *numbers: int) -> None:
     events = [make.started(), *(event for number in numbers for event in make.whole(number, 0.5))]
-    StudyRuns(client, State(), folder).apply([Moment(1_000 + n, event) for n, event in enumerate(events)])
+    StudyRuns(client, DeliveryState(), folder).apply(
+        [Moment(1_000 + n, event) for n, event in enumerate(events)]
+    )
 
 
 def test_pictures_are_artifacts_of_their_trial(
@@ -78,7 +80,7 @@ def test_artifacts_that_cannot_be_written_are_reported_with_their_folder(
 ) -> None:
     (tmp_path / "artifacts").write_text("a file where a folder should be")
     tell_nothing = make.started()
-    StudyRuns(client, State(), tmp_path / "elsewhere").apply(
+    StudyRuns(client, DeliveryState(), tmp_path / "elsewhere").apply(
         [Moment(1, tell_nothing), *[Moment(2 + n, event) for n, event in enumerate(make.whole(0, 0.5))]]
     )
     (tmp_path / "elsewhere").rename(tmp_path / "moved")

@@ -2,11 +2,11 @@ import json
 from typing import Any
 
 from thalweg.tracking import pages
-from thalweg.tracking.spool import Leader, State, plain
+from thalweg.tracking.spool import DeliveryState, Leader, plain
 
 
-def state(make: Any, **changes: Any) -> State:
-    return State(experiment_id="7", started=plain(make.started(**changes)))
+def state(make: Any, **changes: Any) -> DeliveryState:
+    return DeliveryState(experiment_id="7", started=plain(make.started(**changes)))
 
 
 def test_the_leaderboard_puts_trials_and_baselines_in_one_order(make: Any) -> None:

@@ -14,7 +14,7 @@ from thalweg.events import BaselineEvaluated, Event, StudyEnded, TrialProgress, 
 from thalweg.tracking.additions import find_trial
 from thalweg.tracking.history import History
 from thalweg.tracking.runs import StudyRuns
-from thalweg.tracking.spool import Moment, State
+from thalweg.tracking.spool import DeliveryState, Moment
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -29,7 +29,7 @@ class Teller:
     def __init__(self, client: "MlflowClient", folder: Path) -> None:
         self.client = client
         self.folder = folder
-        self.state = State()
+        self.state = DeliveryState()
         self.moments: list[Moment] = []
         self.runs = StudyRuns(client, self.state, folder, History(lambda: self.moments))
 
@@ -283,7 +283,7 @@ def test_a_continued_study_is_found_by_its_folder_where_the_state_is_lost(
 ) -> None:
     teller.tell(make.started(), *make.whole(0, 0.1), StudyEnded(end="interrupted"))
     before = recorded()[f"study {study}"].info.run_id
-    teller.state = State()
+    teller.state = DeliveryState()
     teller.forget()
     teller.tell(make.started(finished_trials=1))
     assert recorded()[f"study {study}"].info.run_id == before
@@ -294,7 +294,7 @@ def test_a_study_begun_anew_under_the_same_name_gets_a_parent_of_its_own(
 ) -> None:
     teller.tell(make.started(), *make.whole(0, 0.1), StudyEnded(end="finished"))
     first = teller.state.parent_id
-    teller.state = State()
+    teller.state = DeliveryState()
     teller.forget()
     teller.tell(make.started(), *make.whole(0, 0.9))
     assert teller.state.parent_id != first
@@ -352,7 +352,7 @@ def test_a_copied_study_leaves_the_runs_of_its_original_alone(
     make.folder.mkdir()
     teller.state.save(make.folder / "mlflow.json")
     copy = Teller(client, teller.folder)
-    copy.state = State.load(make.folder / "mlflow.json")
+    copy.state = DeliveryState.load(make.folder / "mlflow.json")
     copy.state.settle(tmp_path / "copy")
     copy.forget()
     copy.runs.apply(teller.moments)  # the copied spool
@@ -442,7 +442,7 @@ def test_a_run_that_somebody_deleted_is_back_and_ends_as_the_storage_says(
     teller.tell(make.started(), make.trial(0), make.progress(0, 256, 0.3))
     name = f"study {study}" if what == "study" else what
     teller.client.delete_run(recorded()[name].info.run_id)
-    assert teller.runs.exist()
+    assert teller.runs.known.exist()
     teller.tell(make.progress(0, 512, 0.5), make.ended(0, 0.5))
     teller.client.delete_run(recorded()[name].info.run_id)
     teller.tell(make.kept(0, ((256, 0.3), (512, 0.5))), StudyEnded(end="finished"))

@@ -12,7 +12,7 @@ import pytest
 from thalweg.events import BaselineEvaluated, Notice, StudyEnded, TrialStarted
 from thalweg.files import LockHeld, locked
 from thalweg.tracking import spool
-from thalweg.tracking.spool import Leader, Moment, OpenRun, Spool, State, set_aside_other
+from thalweg.tracking.spool import DeliveryState, Leader, Moment, OpenRun, Spool, set_aside_other
 
 
 def notices(*texts: str) -> list[str]:
@@ -56,11 +56,11 @@ def test_half_a_line_is_not_read(tmp_path: Path) -> None:
     spool.append(notices("whole"))
     with spool.path.open("ab") as file:
         file.write(b'{"time_ms": 1, "ki')
-    assert texts(spool.read(State())[0]) == ["whole"]
+    assert texts(spool.read(DeliveryState())[0]) == ["whole"]
 
 
 def test_a_spool_is_read_on_where_it_was_left(tmp_path: Path) -> None:
-    spool, state = Spool.begin(tmp_path, 1), State()
+    spool, state = Spool.begin(tmp_path, 1), DeliveryState()
     spool.append(notices("first"))
     _, state.session, state.offset = spool.read(state)
     spool.append(notices("second"))
@@ -70,7 +70,7 @@ def test_a_spool_is_read_on_where_it_was_left(tmp_path: Path) -> None:
 def test_earlier_sessions_are_read_before_the_present_one(tmp_path: Path) -> None:
     first = Spool.begin(tmp_path, 10)
     first.append(notices("left over"))
-    second, state, got = Spool.begin(tmp_path, 20), State(), []
+    second, state, got = Spool.begin(tmp_path, 20), DeliveryState(), []
     second.append(notices("new"))
     for _ in range(2):
         lines, state.session, state.offset = second.read(state)
@@ -82,7 +82,7 @@ def test_a_process_of_an_earlier_session_leaves_later_ones_alone(tmp_path: Path)
     first = Spool.begin(tmp_path, 10)
     second = Spool.begin(tmp_path, 20)
     second.append(notices("new"))
-    assert first.read(State())[0] == []
+    assert first.read(DeliveryState())[0] == []
     assert second.num_waiting() == 1
 
 
@@ -92,7 +92,7 @@ def test_sessions_follow_each_other_although_the_clock_goes_back(tmp_path: Path)
 
 
 def test_what_was_delivered_stays_to_be_read_again(tmp_path: Path) -> None:
-    spool, state = Spool.begin(tmp_path, 1), State()
+    spool, state = Spool.begin(tmp_path, 1), DeliveryState()
     spool.append(notices("a", "b"))
     assert spool.num_waiting() == 2
     _, state.session, state.offset = spool.read(state)
@@ -104,29 +104,29 @@ def test_what_was_delivered_stays_to_be_read_again(tmp_path: Path) -> None:
 
 
 def test_a_state_is_read_as_it_was_saved(tmp_path: Path) -> None:
-    state = State(uri="sqlite:///x", open={"3": OpenRun("run", {"time/train_s": 1.5}, "lr=1")})
+    state = DeliveryState(uri="sqlite:///x", open={"3": OpenRun("run", {"time/train_s": 1.5}, "lr=1")})
     state.leaders.append(Leader(number=3, value=0.5, run_id="run", searched="lr=1"))
     state.save(tmp_path / "mlflow.json")
-    assert State.load(tmp_path / "mlflow.json") == state
+    assert DeliveryState.load(tmp_path / "mlflow.json") == state
 
 
 def test_a_state_that_cannot_be_read_is_begun_anew(tmp_path: Path) -> None:
     (tmp_path / "mlflow.json").write_text('{"uri": ')
-    state = State.load(tmp_path / "mlflow.json")
-    assert dataclasses.replace(state, study_id="") == State(study_id="")
+    state = DeliveryState.load(tmp_path / "mlflow.json")
+    assert dataclasses.replace(state, study_id="") == DeliveryState(study_id="")
 
 
 def test_a_copied_study_gets_an_identity_of_its_own_and_a_moved_one_keeps_it(tmp_path: Path) -> None:
-    state, original = State(uri="sqlite:///x", session=3), tmp_path / "original"
+    state, original = DeliveryState(uri="sqlite:///x", session=3), tmp_path / "original"
     original.mkdir()
     state.settle(original)
     state.save(original / "mlflow.json")
     shutil.copytree(original, tmp_path / "copy")
-    copied = State.load(tmp_path / "copy" / "mlflow.json")
+    copied = DeliveryState.load(tmp_path / "copy" / "mlflow.json")
     copied.settle(tmp_path / "copy")
     assert (copied.study_id != state.study_id, copied.uri, copied.session) == (True, "", 0)
     original.rename(tmp_path / "moved")
-    moved = State.load(tmp_path / "moved" / "mlflow.json")
+    moved = DeliveryState.load(tmp_path / "moved" / "mlflow.json")
     moved.settle(tmp_path / "moved")
     assert (moved.study_id, moved.uri, moved.session) == (state.study_id, "sqlite:///x", 3)
 
@@ -148,7 +148,7 @@ def test_a_record_is_set_aside_if_it_is_of_another_study(
 ) -> None:
     if known is not None:
         Spool.begin(tmp_path, 5).append(["{}"])
-        State(study_id="abc", identity=known, session=5).save(tmp_path / "mlflow.json")
+        DeliveryState(study_id="abc", identity=known, session=5).save(tmp_path / "mlflow.json")
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     found = set_aside_other(tmp_path, make.started(identity=identity, is_new=is_new))
     aside = tmp_path / "mlflow_of_abc"
@@ -162,10 +162,10 @@ def test_a_record_that_is_being_delivered_is_not_moved(
     make: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(spool, "MAX_WAIT_S", 0.0)
-    State(identity="a").save(tmp_path / "mlflow.json")
+    DeliveryState(identity="a").save(tmp_path / "mlflow.json")
     with locked(tmp_path / "mlflow.lock"), pytest.raises(LockHeld, match="another process holds the lock"):
         set_aside_other(tmp_path, make.started(identity="b"))
-    assert State.load(tmp_path / "mlflow.json").identity == "a"
+    assert DeliveryState.load(tmp_path / "mlflow.json").identity == "a"
 
 
 def test_spools_and_states_of_earlier_versions_are_read(make: Any, tmp_path: Path) -> None:
@@ -174,8 +174,8 @@ def test_spools_and_states_of_earlier_versions_are_read(make: Any, tmp_path: Pat
         line = json.loads(Moment(7, event).line())
         line["event"] = {name: value for name, value in line["event"].items() if name not in unknown}
         assert Moment.parse(json.dumps(line)) == Moment(7, event)
-    state = dataclasses.asdict(State(uri="sqlite:///x.db", parent_id="p", session=5))
+    state = dataclasses.asdict(DeliveryState(uri="sqlite:///x.db", parent_id="p", session=5))
     del state["identity"]
     (tmp_path / "mlflow.json").write_text(json.dumps(state))
-    known = State.load(tmp_path / "mlflow.json")
+    known = DeliveryState.load(tmp_path / "mlflow.json")
     assert (known.study_id, known.session, known.identity) == (state["study_id"], 5, "")

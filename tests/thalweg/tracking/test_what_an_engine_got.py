@@ -21,7 +21,7 @@ from thalweg.search.space import load_space
 from thalweg.search.store.optuna_study import Ledger
 from thalweg.search.tune_adapters import StudyScheduler, StudySearcher
 from thalweg.tracking.runs import StudyRuns
-from thalweg.tracking.spool import Moment, State
+from thalweg.tracking.spool import DeliveryState, Moment
 from thalweg.training.engine import deepspeed_config, engine
 from thalweg.training.messages import Report, TrialOrder
 from thalweg.training.process_group import join
@@ -106,7 +106,7 @@ def test_mlflow_holds_the_json_that_the_engine_was_given(
     lines = [Moment(2_000 + number, event).line() for number, event in enumerate(events)]
     started = make.started(metric="mse", mode="min")
     moments = [Moment(1_000, started), *map(Moment.parse, lines), Moment(9_000, StudyEnded(end="finished"))]
-    StudyRuns(client, State(), tmp_path / "mlartifacts").apply(moments)
+    StudyRuns(client, DeliveryState(), tmp_path / "mlartifacts").apply(moments)
 
     run = recorded()["trial 000"]
 

@@ -228,19 +228,9 @@ class WaterData:
         return {
             "images": gather(self.images, starts, length),
             "vectors": gather(self.vectors, starts, length),
-            **self._calendar(starts),
+            **_calendar(self, starts),
             "window": self.first_days(split, indices),
         }
-
-    def _calendar(self, starts: Int64[np.ndarray, " batch"]) -> dict[str, np.ndarray]:
-        days = starts[:, None] + np.arange(self.sequence_length)
-        found = {
-            "vector_present": whole(self.vector_present, starts, self.sequence_length),
-            "day_of_year": self.day_of_year[days].astype(np.int64),
-        }
-        if self.image_present is not None:
-            found["image_present"] = whole(self.image_present, starts, self.sequence_length)
-        return found
 
     def first_days(
         self, split: SplitName, indices: Int64[np.ndarray, " batch"]
@@ -274,7 +264,7 @@ class WaterData:
         else:
             series = {name: gather_there(getattr(there, name), starts, length) for name in _SERIES}
             valid = (each for each in (there.image_valid, there.vector_valid))
-        calendar = {name: torch.from_numpy(values) for name, values in self._calendar(starts).items()}
+        calendar = {name: torch.from_numpy(values) for name, values in _calendar(self, starts).items()}
         names = ("image_valid", "vector_valid")
         everywhere = {name: each.expand(len(starts), -1, -1) for name, each in zip(names, valid, strict=True)}
         return series | calendar | everywhere | self._marks(starts)
@@ -372,6 +362,17 @@ class WaterData:
         Images and vectors, in normalised units.
         """
         return self._climatology
+
+
+def _calendar(data: WaterData, starts: Int64[np.ndarray, " batch"]) -> dict[str, np.ndarray]:
+    days = starts[:, None] + np.arange(data.sequence_length)
+    found = {
+        "vector_present": whole(data.vector_present, starts, data.sequence_length),
+        "day_of_year": data.day_of_year[days].astype(np.int64),
+    }
+    if data.image_present is not None:
+        found["image_present"] = whole(data.image_present, starts, data.sequence_length)
+    return found
 
 
 def open_data(root: Path, dataset: str, knobs: DataKnobs) -> WaterData:

@@ -1,6 +1,6 @@
 """Reads the journal of a study without Optuna: a look at a study must not wait for a framework to be imported.
 
-Follows `optuna.storages.journal._storage.JournalStorageReplayResult` (Optuna 5.0) as one who only reads: an operation
+Follows Optuna's `JournalStorageReplayResult` (version 5.0) as one who only reads: an operation
 that Optuna refuses to whoever wrote it changes nothing. Keeps what `thalweg.search.store.records` asks, and no more.
 """
 

@@ -167,16 +167,10 @@ class Ledger:
             study, claim, notes = _opened(directory, name, space, storage, take_over, claims)
             sources = Sources(directory, own=name, storage=storage)
             ledger = cls(study, directory, space, sources, claim, claims)
-            ledger.num_recovered = ledger._recover(claim.last_died)
+            ledger.num_recovered = _recover(ledger, claim.last_died)
             ledger.notes = notes
             ledger._claims = claims.pop_all()
         return ledger
-
-    def _recover(self, died: bool) -> int:
-        """Puts back trials that the last process left running: it died, or could not write when it ended."""
-        reason = "interrupted: its process died" if died else "interrupted: the search was stopped"
-        ended = [self._queue.frozen(number) for number in self.interrupt_all(reason, crashed=died)]
-        return sum(bool(trial.user_attrs[OUTCOME].get("interrupted")) for trial in ended)
 
     def tell_waits(self, tell: Callable[[str], None]) -> None:
         """Calls `tell` with a sentence for people whenever the search waits for the study's database."""
@@ -202,11 +196,7 @@ class Ledger:
 
     def num_open(self) -> int:
         """Returns how many trials may still begin: interrupted and waiting ones do not count."""
-        taken = sum(
-            trial.state != TrialState.WAITING and not trial.user_attrs.get(OUTCOME, {}).get("interrupted")
-            for trial in self._study.get_trials(deepcopy=False)
-        )
-        return max(0, self.space.study.num_trials - taken)
+        return max(0, self.space.study.num_trials - self._queue.num_taken())
 
     def ask(self) -> Proposal | Rejection:
         """Begins a trial: an interrupted one, one of the study's first trials, or a new one.
@@ -352,6 +342,13 @@ class Ledger:
         private_optuna.set_user_attr(self._study, self._queue.frozen(number), OUTCOME, outcome)
         self._study.tell(number, value, state=state)
         self._live.pop(number, None)
+
+
+def _recover(ledger: Ledger, died: bool) -> int:
+    """Puts back trials that the last process left running: it died, or could not write when it ended."""
+    reason = "interrupted: its process died" if died else "interrupted: the search was stopped"
+    ended = [ledger._queue.frozen(number) for number in ledger.interrupt_all(reason, crashed=died)]
+    return sum(bool(trial.user_attrs[OUTCOME].get("interrupted")) for trial in ended)
 
 
 def _opened(

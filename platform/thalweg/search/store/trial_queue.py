@@ -103,6 +103,13 @@ class TrialQueue:
             return 0.0
         return float(self.frozen(attributes[CONTINUES]).user_attrs.get(OUTCOME, {}).get("seconds", 0.0))
 
+    def num_taken(self) -> int:
+        """Returns how many trials have begun for good: interrupted and waiting ones do not count."""
+        return sum(
+            trial.state != TrialState.WAITING and not trial.user_attrs.get(OUTCOME, {}).get("interrupted")
+            for trial in self._study.get_trials(deepcopy=False)
+        )
+
     def frozen(self, number: int) -> FrozenTrial:
         """Returns a trial as the storage holds it."""
         return self._study.get_trials(deepcopy=False)[number]
