@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import inspect
 import os
 import re
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from thalweg import discovery
+from thalweg.contract import Task
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = {
@@ -225,6 +227,19 @@ def test_every_module_of_thalweg_has_a_test_of_its_name_or_one_that_is_named_her
     assert sorted(stem for stem in modules - set(TESTED_BY) if f"test_{stem}" not in tests) == []
     assert sorted(stem for stem in TESTED_BY if stem not in modules or f"test_{stem}" in tests) == []
     assert sorted(test for test in TESTED_BY.values() if test not in tests) == []
+
+
+def test_the_root_of_a_family_holds_what_discovery_reads_and_what_its_variants_share() -> None:
+    root = re.compile(r"__init__|config|task|\w+_task|datasets|explore|knobs")
+    paths = (ROOT / "trainables").glob("*/*.py")
+    assert [path for path in paths if not root.fullmatch(path.stem)] == []
+
+
+def test_a_family_writes_at_most_17_methods_of_which_8_are_required() -> None:
+    methods = {name: value for name, value in vars(Task).items() if inspect.isfunction(value)}
+    public = [value for name, value in methods.items() if not name.startswith("_")]
+    assert len(public) <= 17
+    assert sum(getattr(method, "__isabstractmethod__", False) for method in public) <= 8
 
 
 def test_every_module_has_a_name_that_says_something() -> None:
