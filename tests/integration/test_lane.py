@@ -141,7 +141,7 @@ def test_a_trial_that_fails_leaves_the_lane_warm(single: tuple[Lane, list[int]],
     assert "loss must stay finite" in nan.reason
     assert nan.samples == 64
     assert bug.reason.startswith(BROKEN)
-    assert "losses" in bug.details
+    assert "in_loss" in bug.details
     assert "widht" in knob.reason
     assert _train(lane, _order(tmp_path, "good"))[-1].done
     assert psutil.pid_exists(processes[0])
@@ -278,4 +278,4 @@ def test_a_trial_that_dies_by_a_signal_says_which(
     monkeypatch.setattr(lane, "_settings", replace(lane._settings, max_restarts=0))
     refusal = _refusal(lane, _order(tmp_path, "dies", signal=int(number), trouble_at=70))
     assert refusal.reason == f"its workers were lost after 64 samples: {said}"
-    assert ("_trouble" in refusal.details) == (number == signal.SIGSEGV)
+    assert ("in_loss" in refusal.details) == (number == signal.SIGSEGV)

@@ -92,7 +92,7 @@ def test_failed_trials_say_why(finished: Finished) -> None:
     assert "loss must stay finite" in by_trouble["nan"].reason
     assert by_trouble["nan"].status == by_trouble["bug"].status == "failed"
     assert by_trouble["nan"].curve == ()
-    assert "losses" in (output / "runs" / "toys" / "failures" / "trial-00002.txt").read_text()
+    assert "in_loss" in (output / "runs" / "toys" / "failures" / "trial-00002.txt").read_text()
     assert "the toy is broken" in by_trouble["bug"].reason
     assert by_trouble["batch"].status in ("complete", "pruned")  # one worker shares a batch of 7
 

@@ -66,7 +66,7 @@ def test_the_interface_shows_studies_and_their_artifacts_until_it_is_stopped(
         assert study in second
         run_id = find_run(port, "trial 000", study)
         config = fetch(port, f"get-artifact?path=config.json&run_uuid={run_id}")
-        assert '"batch_size": 16' in config
+        assert '"lr": 0.00012345678' in config
     finally:
         process.send_signal(stop)
         out, err = process.communicate(timeout=30)

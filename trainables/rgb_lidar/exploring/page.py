@@ -21,7 +21,7 @@ from trainables.rgb_lidar.exploring.pictures import colours_of_distance, distanc
 NO_RETURN = 65535
 """In the page a distance is a 16-bit number of millimetres; this value is a ray that did not come back."""
 
-_TEMPLATE = Path(__file__).with_name("explore_page.html")
+_TEMPLATE = Path(__file__).with_name("page.html")
 
 
 def page(

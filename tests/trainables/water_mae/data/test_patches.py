@@ -11,7 +11,7 @@ from thalweg.errors import DataError
 from trainables.water_mae.data.patches import kept_patches
 from trainables.water_mae.importing.gb_hydrology import GRID
 
-_SHARED = Path(__file__).parents[3].parent / "shared" / "data"
+_SHARED = Path(__file__).parents[4].parent / "shared" / "data"
 _GRID = Path(os.environ.get("THALWEG_TEST_DATA", _SHARED)) / "gb_hydrology" / GRID
 
 
