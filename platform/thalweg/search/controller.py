@@ -1,6 +1,6 @@
 """Decides how each trial ends, in one place, whatever executes it.
 
-The adapters for Ray Tune (`searcher`, `scheduler`) only translate; a test drives the director without Ray.
+The adapters for Ray Tune (`tune_adapters`) only translate; a test drives the controller without Ray.
 """
 
 import logging

@@ -67,7 +67,7 @@ def backward(
         progress: Where training stands.
 
     Returns:
-        Sums and counts of the loss parts over the global batch, as `gradient.backward` gives them; a count that the
+        Sums and counts of the loss parts over the global batch, as `accumulation.backward` gives them; a count that the
         loss left on the device lies there.
     """
     before = _buffers(engine.module)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from tests import tasks
 from thalweg.contract import metrics_of
 from thalweg.hashing import splitmix64
+from thalweg.nn.measures.skill import ERRORS
 from thalweg.stage_contract import Progress
 from trainables.water_mae.config import (
     MODALITIES,
@@ -24,7 +25,7 @@ from trainables.water_mae.config import (
     WaterMAE,
 )
 from trainables.water_mae.data.windows import WaterData
-from trainables.water_mae.evaluation import metrics, protocol
+from trainables.water_mae.evaluation import protocol
 from trainables.water_mae.model.autoencoder import Batch, Predictions, kind_and_index
 from trainables.water_mae.task import WaterMAETask
 
@@ -170,7 +171,7 @@ def test_sea_and_padding_do_not_count(config: WaterMAE, data: WaterData) -> None
     sums = tasks.evaluate(task, Quiet(), filled(task.evaluation_batch(data, "val", np.arange(4)), 50.0))
     tables = [table for name, table in sums.items() if name.startswith(("Skill", "SquaredErrors"))]
     assert len(tables) == 5 * (2 + len(protocol.OTHER_RATIOS))
-    assert not any(table.values[:, metrics.ERRORS.index("error")].any() for table in tables)
+    assert not any(table.values[:, ERRORS.index("error")].any() for table in tables)
 
 
 def test_losses_of_parts_of_a_batch_add_up(config: WaterMAE, data: WaterData) -> None:
@@ -338,7 +339,7 @@ def test_a_batch_without_chosen_windows_adds_nothing_at_other_ratios(
     assert len(elsewhere) == 5 * len(protocol.OTHER_RATIOS) + 1
     assert not any(sums[name].values.any() for name in elsewhere)
     counted = tasks.evaluate(task, Watched(0.1), batch)["SkillAtOtherRatios.at_30/precipitation"]
-    assert float(counted.total()[metrics.ERRORS.index("count")]) > 0
+    assert float(counted.total()[ERRORS.index("count")]) > 0
 
 
 def test_river_flow_is_measured_in_mm_per_day_by_catchment(config: WaterMAE, data: WaterData) -> None:

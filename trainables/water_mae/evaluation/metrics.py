@@ -22,42 +22,12 @@ POOLED_DAYS = 10
 
 _ROUNDING = 1e-12  # of a sum of squares
 
-ERRORS = ("count", "total", "square", "error")
-"""Number, value, square and squared error."""
 MOMENTS = ("count", "seen", "seen_square", "given", "given_square", "product")
 
 
 def named(sums: Shaped[Tensor, "*unit term"], names: tuple[str, ...]) -> dict[str, Tensor]:
-    """Returns each term of sums, `ERRORS` or `MOMENTS`, by its name."""
+    """Returns each term of sums by its name, such as `MOMENTS`."""
     return dict(zip(names, sums.unbind(-1), strict=True))
-
-
-def squared_error_terms(
-    prediction: Float[Tensor, "batch step masked value"],
-    target: Float[Tensor, "batch step masked value"],
-    counts: Bool[Tensor, "batch step masked value"],
-) -> Float64[Tensor, "batch step masked value 4"]:
-    """Returns the `ERRORS` of each value; 0 for one that does not count."""
-    mask, target = counts.double(), target.double()
-    error = prediction.double() - target
-    return torch.stack([mask, target * mask, target.square() * mask, error.square() * mask], dim=-1)
-
-
-def spread(sums: Mapping[str, Tensor]) -> float:
-    """Returns the sum of squares around the mean; 0 where nothing was counted."""
-    count, total, square = (float(sums[name]) for name in ("count", "total", "square"))
-    return square - total**2 / count if count else 0.0
-
-
-def skill(sums: Mapping[str, Tensor]) -> float:
-    """Returns 1 - MSE / variance, NaN where nothing varies."""
-    around = spread(sums)
-    return 1 - float(sums["error"]) / around if around > 0 else float("nan")
-
-
-def mean_squared_error(sums: Mapping[str, Tensor]) -> float:
-    """Returns the mean squared error, NaN where nothing was counted."""
-    return float(sums["error"]) / float(sums["count"]) if sums["count"] else float("nan")
 
 
 def river_flow(

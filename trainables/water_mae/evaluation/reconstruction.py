@@ -6,10 +6,12 @@ Sums are kept by place and calendar year. A place is a patch of images or a catc
 from collections.abc import Collection, Mapping
 from typing import Any
 
+import torch
 from jaxtyping import Bool
 from torch import Tensor
 
 from thalweg.contract import Batch, Measure, Metric, Outputs, State
+from thalweg.nn.measures.skill import ERRORS, mean_squared_error, skill, spread, squared_error_terms
 from thalweg.per_unit import PerUnit
 from trainables.water_mae.config import MODALITIES
 from trainables.water_mae.evaluation import metrics, protocol
@@ -155,11 +157,11 @@ class SquaredErrors(Measure):
     def summarize(self, state: State) -> dict[str, float]:
         """Computes the errors; a modality that is absent or constant does not enter ``weighted_loss``."""
         totals = {name: _total(state[name]) for name in MODALITIES}
-        errors = {name: metrics.mean_squared_error(total) for name, total in totals.items()}
+        errors = {name: mean_squared_error(total) for name, total in totals.items()}
         parts = [
             self._weights[name] * errors[name]
             for name, total in totals.items()
-            if metrics.skill(total) == metrics.skill(total)  # no NaN
+            if skill(total) == skill(total)  # no NaN
         ]
         found = {f"mse_{name}": error for name, error in errors.items()}
         return found | {"weighted_loss": sum(parts) if parts else float("nan")}
@@ -208,8 +210,9 @@ def _errors(
             return {}
         kind, index = kind_and_index(name)
         target, valid = protocol.observed_values(batch, name)
-        terms = metrics.squared_error_terms(
-            outputs[f"{prefix}{name}"], target, valid & _windows(batch, name, counted)
+        counts = valid & _windows(batch, name, counted)
+        terms = torch.stack(
+            list(squared_error_terms(outputs[f"{prefix}{name}"], target, counts).values()), dim=-1
         )
         if kind == "image":
             terms = terms.sum(3, keepdim=True)  # a place is a patch
@@ -224,14 +227,12 @@ def _windows(batch: Batch, modality: str, counted: Bool[Tensor, " batch"]) -> Bo
 
 
 def _total(table: PerUnit) -> dict[str, Tensor]:
-    return metrics.named(table.total(), metrics.ERRORS)
+    return metrics.named(table.total(), ERRORS)
 
 
 def _skills(state: State, prefix: str, modalities: Collection[str]) -> dict[str, float]:
     totals = {name: _total(state[f"{prefix}{name}"]) for name in MODALITIES}
-    found = {name: metrics.skill(total) for name, total in totals.items()}
-    entering = [
-        found[name] for name, total in totals.items() if name in modalities and metrics.spread(total) > 0
-    ]
+    found = {name: skill(total) for name, total in totals.items()}
+    entering = [found[name] for name, total in totals.items() if name in modalities and spread(total) > 0]
     mean = sum(entering) / len(entering) if entering else float("nan")
     return {"skill": mean, **{f"skill_{name}": value for name, value in found.items()}}

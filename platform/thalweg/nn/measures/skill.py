@@ -11,14 +11,15 @@ from torch import Tensor
 
 from thalweg.contract import Batch, Measure, Metric, Mode, Outputs, State
 
-_SUMS = ("count", "total", "square", "error")
+ERRORS = ("count", "total", "square", "error")
+"""Number, value, square and squared error."""
 
 
 def squared_error_sums(
     prediction: Float[Tensor, "*axes"], target: Float[Tensor, "*axes"], counts: Bool[Tensor, "*axes"]
 ) -> dict[str, Tensor]:
     """Sums number, value, square and squared error of the values that count; the others may be anything, NaN too."""
-    return {name: values.sum() for name, values in _terms(prediction, target, counts).items()}
+    return {name: values.sum() for name, values in squared_error_terms(prediction, target, counts).items()}
 
 
 def squared_errors(
@@ -27,14 +28,17 @@ def squared_errors(
     counts: Bool[Tensor, " batch *axes"],
 ) -> dict[str, Float64[Tensor, " batch"]]:
     """Returns the same sums for each sample."""
-    terms = _terms(prediction, target, counts)
+    terms = squared_error_terms(prediction, target, counts)
     return {name: values.reshape(len(values), -1).sum(1) for name, values in terms.items()}
 
 
-def _terms(prediction: Tensor, target: Tensor, counts: Tensor) -> dict[str, Tensor]:
+def squared_error_terms(
+    prediction: Float[Tensor, "*axes"], target: Float[Tensor, "*axes"], counts: Bool[Tensor, "*axes"]
+) -> dict[str, Float64[Tensor, "*axes"]]:
+    """Returns the `ERRORS` of each value, 0 for one that does not count."""
     target = target.double().masked_fill(~counts, 0)
     error = prediction.double().masked_fill(~counts, 0) - target
-    return dict(zip(_SUMS, (counts.double(), target, target.square(), error.square()), strict=True))
+    return dict(zip(ERRORS, (counts.double(), target, target.square(), error.square()), strict=True))
 
 
 def spread(sums: Mapping[str, Tensor]) -> float:
@@ -100,7 +104,7 @@ class Skill(Measure):
         """Computes both metrics of a split."""
         if f"{self._name}/count" not in state:
             return {}
-        sums = {part: state[f"{self._name}/{part}"] for part in _SUMS}
+        sums = {part: state[f"{self._name}/{part}"] for part in ERRORS}
         return {f"skill_{self._name}": skill(sums), f"mse_{self._name}": mean_squared_error(sums)}
 
 

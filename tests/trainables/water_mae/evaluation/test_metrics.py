@@ -112,26 +112,6 @@ def test_river_flow_stays_between_nothing_and_a_deluge() -> None:
     assert math.isnan(float(flow[0, 2]))
 
 
-@given(st.integers(1, 4), st.integers(0, 1000))
-def test_skill_is_one_minus_error_over_variance(num_samples: int, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    target, prediction = torch.tensor(rng.standard_normal((2, num_samples, 3, 2, 4)))
-    counts = torch.tensor(rng.random(target.shape) < 0.8)
-    counts[0, 0, 0, :2] = True
-    terms = metrics.squared_error_terms(prediction, target, counts)
-    sums = metrics.named(terms.sum((0, 1, 2, 3)), metrics.ERRORS)
-    mse = float((prediction - target)[counts].square().mean())
-    assert metrics.mean_squared_error(sums) == pytest.approx(mse)
-    assert metrics.skill(sums) == pytest.approx(1 - mse / float(target[counts].var(correction=0)))
-
-
-def test_nothing_counted_has_no_skill() -> None:
-    values = torch.ones(1, 1, 1, 1)
-    terms = metrics.squared_error_terms(values, values, torch.zeros(1, 1, 1, 1, dtype=torch.bool))
-    sums = metrics.named(terms.sum((0, 1, 2, 3)), metrics.ERRORS)
-    assert math.isnan(metrics.skill(sums)) and math.isnan(metrics.mean_squared_error(sums))
-
-
 def test_sums_are_kept_by_catchment_and_year() -> None:
     rng = np.random.default_rng(0)
     seen, given = torch.tensor(rng.lognormal(size=(2, 3, 4, 2, 3)))
