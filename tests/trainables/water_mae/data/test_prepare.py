@@ -22,7 +22,7 @@ _KNOBS = DataKnobs(vector_patch_size=4)
 _DIE = """
 import os, sys
 from pathlib import Path
-from trainables.water_mae import prepare
+from trainables.water_mae.data import prepare
 from trainables.water_mae.config import DataKnobs
 from trainables.water_mae.data.windows import open_data
 
