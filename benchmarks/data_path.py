@@ -53,7 +53,7 @@ def make_world(folder: Path, years: int) -> None:
     """Writes a data set of the reference size in the family's layout, and its grids in other containers."""
     import pandas as pd
 
-    from trainables.water_mae.data import layout
+    from trainables.water_mae.data import writing
     from trainables.water_mae.data.layout import ATTRIBUTES, Period
 
     rng = np.random.default_rng(0)
@@ -61,20 +61,20 @@ def make_world(folder: Path, years: int) -> None:
     train = Period(np.datetime64("1989-01-01"), np.datetime64(f"{1989 + years - 1}-12-31"))
     val = Period(train.last + 1, train.last + 60)
     whole = Period(train.first, val.last)
-    layout.write_mask(folder, land)
+    writing.write_mask(folder, land)
     for name in MODALITIES:
         for split, period in (("train", train), ("val", val)):
             pieces = (
                 weather(len(period.dates), first, land, rng) for first in range(0, len(period.dates), 30)
             )
-            path = layout.write_grid(folder, name, split, period, land=land, pieces=pieces)  # type: ignore[arg-type]
+            path = writing.write_grid(folder, name, split, period, land=land, pieces=pieces)  # type: ignore[arg-type]
             if split == "train":
                 unpack(path, folder / f"{name}.raw")
     ids = np.arange(1, NUM_CATCHMENTS + 1)
     series = rng.gamma(2.0, size=(2, NUM_CATCHMENTS, len(whole.dates))).astype(np.float32)
-    layout.write_series(folder, whole, ids, evaporation=series[0], riverflow=series[1])
+    writing.write_series(folder, whole, ids, evaporation=series[0], riverflow=series[1])
     attributes = pd.DataFrame(rng.standard_normal((NUM_CATCHMENTS, len(ATTRIBUTES))), ids, list(ATTRIBUTES))
-    layout.write_attributes(folder, attributes)
+    writing.write_attributes(folder, attributes)
 
 
 def land_mask() -> npt.NDArray[np.bool_]:

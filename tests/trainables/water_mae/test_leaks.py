@@ -20,8 +20,9 @@ from trainables.water_mae.config import (
     ModelKnobs,
     WaterMAE,
 )
-from trainables.water_mae.data.layout import ATTRIBUTES, SENTINEL, write_attributes
+from trainables.water_mae.data.layout import ATTRIBUTES, SENTINEL
 from trainables.water_mae.data.windows import WaterData
+from trainables.water_mae.data.writing import write_attributes
 from trainables.water_mae.forecast import ridge
 from trainables.water_mae.forecast.forecast import ForecastingAutoencoder
 from trainables.water_mae.importing.monthly import read

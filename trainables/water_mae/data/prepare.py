@@ -30,8 +30,6 @@ from trainables.water_mae.data.patches import Patches, kept_patches
 from trainables.water_mae.data.values import raise_found, survey_cells, survey_training, values_note
 from trainables.water_mae.evaluation.metrics import FLOW_FLOOR
 
-FORMAT = 9
-"""Version of the store's format; part of its key."""
 _KM_PER_DEGREE = 111.195
 _ROUNDING = 1e-12  # relative error of a sum in double precision: equal values may differ so from their mean
 

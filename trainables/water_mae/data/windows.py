@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from thalweg.contract import SplitName
 from thalweg.data.placement import gather_there, unpacked, upload
-from thalweg.data.store import Store, content_hashes, key_of, open_store
+from thalweg.data.store import Store, StoreWriter, content_hashes, key_of, open_store
 from thalweg.data.windows import gather, whole, window_starts
 from thalweg.errors import DataError
 from trainables.water_mae.config import (
@@ -25,7 +25,9 @@ from trainables.water_mae.config import (
 )
 from trainables.water_mae.data.gaps import lost_windows, present_days
 from trainables.water_mae.data.layout import ATTRIBUTES, find_files
-from trainables.water_mae.data.prepare import FORMAT, prepare
+
+FORMAT = 9
+"""Version of the store's format, which `prepare` writes; part of its key."""
 
 
 @dataclass(frozen=True)
@@ -397,7 +399,15 @@ def open_data(root: Path, dataset: str, knobs: DataKnobs) -> WaterData:
             "knobs": knobs.model_dump(exclude=_OF_WINDOWS),
         }
     )
-    store = open_store(stores, key, lambda writer: prepare(writer, files, knobs))
+
+    def fill(writer: StoreWriter) -> dict[str, Any]:
+        from trainables.water_mae.data.prepare import (
+            prepare,  # reads tables: what opens a store needs no pandas
+        )
+
+        return prepare(writer, files, knobs)
+
+    store = open_store(stores, key, fill)
     return _serve(store, folder, knobs)
 
 

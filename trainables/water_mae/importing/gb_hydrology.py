@@ -22,7 +22,7 @@ from thalweg.data.store import staged
 from thalweg.data.survey import Extremes, Survey
 from thalweg.errors import ConfigError, DataError
 from trainables.water_mae.config import PLAUSIBLE
-from trainables.water_mae.data import layout
+from trainables.water_mae.data import layout, writing
 from trainables.water_mae.data.calendar_share import calendar_share
 from trainables.water_mae.data.layout import ATTRIBUTES, Period
 from trainables.water_mae.data.soil import SoilBucket
@@ -340,12 +340,12 @@ def _write_grids(folder: Path, record: Record, terrain: Terrain, options: Option
             survey = survey_cells(name, folder, terrain.land, PLAUSIBLE[name][0].unit)
             pieces = _seen(_interpolated(interpolate, days, base, decimals), survey, period)
             carried = (period.dates == _BAD_TEMPERATURE) & (name == "temperature")
-            layout.write_grid(
+            writing.write_grid(
                 folder, name, split, period, land=terrain.land, pieces=pieces, interpolated=carried
             )
             survey.raise_if_any()
             extremes[name] = extremes.get(name, Extremes()) + survey.extremes
-    layout.write_mask(folder, terrain.land)
+    writing.write_mask(folder, terrain.land)
     return extremes
 
 
@@ -392,8 +392,8 @@ def _write_catchments(
         riverflow = np.where(record.repeated[chosen, span], np.float32(np.nan), riverflow)
     evaporation = record.evaporation[chosen, span].round(3)
     ids = record.ids[chosen]
-    path = layout.write_series(folder, period, ids, evaporation=evaporation, riverflow=riverflow)
-    layout.write_attributes(folder, table.loc[ids])
+    path = writing.write_series(folder, period, ids, evaporation=evaporation, riverflow=riverflow)
+    writing.write_attributes(folder, table.loc[ids])
     return survey_series(path, {"evaporation": evaporation.T, "riverflow": riverflow.T}, period.dates, ids)
 
 

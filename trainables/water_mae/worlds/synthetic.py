@@ -20,7 +20,7 @@ from scipy.sparse import csr_array
 from thalweg.contract import SplitName
 from thalweg.data.hdf5 import CHUNK_DAYS
 from thalweg.data.store import staged
-from trainables.water_mae.data import layout
+from trainables.water_mae.data import writing
 from trainables.water_mae.data.layout import Period
 from trainables.water_mae.data.soil import SoilBucket
 
@@ -98,9 +98,9 @@ def _fill(folder: Path, island: Island) -> None:
     ids, basins, attributes = _catchments(island, land, altitude, wetness, rng)
     riverflow, evaporation = _rivers(weather, basins, attributes, island.num_settled)
     _make_irregular(riverflow, attributes, len(island.train.dates))
-    layout.write_mask(folder, land)
-    layout.write_series(folder, whole, ids, evaporation=evaporation.round(3), riverflow=riverflow.round(3))
-    layout.write_attributes(folder, attributes)
+    writing.write_mask(folder, land)
+    writing.write_series(folder, whole, ids, evaporation=evaporation.round(3), riverflow=riverflow.round(3))
+    writing.write_attributes(folder, attributes)
     splits: dict[SplitName, Period | None] = {"train": island.train, "val": island.val, "test": island.test}
     for split, period in splits.items():
         if period is None:
@@ -109,7 +109,7 @@ def _fill(folder: Path, island: Island) -> None:
         for name, decimals in _DECIMALS.items():
             days = weather[name][first : first + len(period.dates)].round(decimals)
             pieces = (days[piece : piece + CHUNK_DAYS] for piece in range(0, len(days), CHUNK_DAYS))
-            layout.write_grid(folder, name, split, period, land=land, pieces=pieces)
+            writing.write_grid(folder, name, split, period, land=land, pieces=pieces)
 
 
 make_tiny = partial(write_island, TINY)

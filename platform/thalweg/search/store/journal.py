@@ -113,11 +113,10 @@ def _parse(line: bytes) -> dict[str, Any] | None:
 
     The half was never part of the study: its writer received an error.
     """
-    log = _document(line)
+    if (log := _document(line)) is not None:
+        return log
     start = line.rfind(_START)
-    if log is None and start > 0 and not _holds_a_whole_one(line[:start]):
-        log = _document(line[start:])
-    return log
+    return _document(line[start:]) if start > 0 and not _holds_a_whole_one(line[:start]) else None
 
 
 def _document(text: bytes) -> dict[str, Any] | None:

@@ -21,7 +21,7 @@ RUNNING, COMPLETE, PRUNED, FAIL, WAITING = range(5)
 """States of a trial, the numbers of Optuna's `TrialState`."""
 
 
-@dataclass
+@dataclass(slots=True)
 class StoredTrial:
     """A trial with the attributes of Optuna's `FrozenTrial`; ``study`` holds it."""
 
@@ -160,9 +160,10 @@ class Replay:
     def _open_trial(self, log: Mapping[str, Any]) -> StoredTrial | None:
         """Returns the trial that an operation is about; None if it is unknown or has ended."""
         number: int = log["trial_id"]
-        if not 0 <= number < len(self._trials) or self._trials[number].is_finished:
+        if not 0 <= number < len(self._trials):
             return None
-        return self._trials[number]
+        trial = self._trials[number]
+        return trial if trial.state == RUNNING or trial.state == WAITING else None
 
 
 def read_journal(file: Path, name: str) -> StoredStudy:

@@ -8,7 +8,8 @@ import pytest
 
 from thalweg.contract import SplitName
 from trainables.water_mae.data.catchments import Catchments, read_catchments
-from trainables.water_mae.data.layout import ATTRIBUTES, write_attributes
+from trainables.water_mae.data.layout import ATTRIBUTES
+from trainables.water_mae.data.writing import write_attributes
 
 _SPANS: dict[SplitName, range] = {"train": range(60), "val": range(60, 100), "test": range(100, 120)}
 _DATES = np.datetime64("2001-01-01") + np.arange(120)

@@ -8,15 +8,9 @@ import pytest
 
 from thalweg.contract import SplitName
 from trainables.water_mae.config import DataKnobs
-from trainables.water_mae.data.layout import (
-    ATTRIBUTES,
-    Period,
-    write_attributes,
-    write_grid,
-    write_mask,
-    write_series,
-)
+from trainables.water_mae.data.layout import ATTRIBUTES, Period
 from trainables.water_mae.data.windows import WaterData, open_data
+from trainables.water_mae.data.writing import write_attributes, write_grid, write_mask, write_series
 
 TRAIN = Period(np.datetime64("2001-01-01"), np.datetime64("2001-12-31"))
 VAL = Period(np.datetime64("2002-01-01"), np.datetime64("2002-04-10"))

@@ -1,0 +1,85 @@
+"""Writes the files of a data set folder.
+
+Every writer of the layout (synthetic worlds, imports) goes through here, so that all data sets look alike.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float32, Int64
+
+from thalweg.contract import SplitName
+from thalweg.data.hdf5 import write_daily
+from trainables.water_mae.config import PLAUSIBLE
+from trainables.water_mae.data.layout import ATTRIBUTES, SENTINEL, Period
+
+
+def write_grid(
+    folder: Path,
+    modality: str,
+    split: SplitName,
+    period: Period,
+    *,
+    land: Bool[np.ndarray, "row col"],
+    pieces: Iterable[Float32[np.ndarray, "day cell"]],
+    interpolated: Bool[np.ndarray, " day"] | None = None,
+) -> Path:
+    """Writes one modality of one split in its usual unit; cells outside the land mask hold the sentinel.
+
+    Args:
+        folder: Data set folder.
+        modality: One of the image modalities.
+        split: The split.
+        period: Days of the split.
+        land: Land mask.
+        pieces: Land cells in row-major order, a few days at a time.
+        interpolated: True on interpolated days; None if there are none.
+    """
+    path = folder / f"{modality}_{split}_{period.years}.h5"
+    grids = (_on_grid(cells, land) for cells in pieces)
+    marks = interpolated if interpolated is not None and interpolated.any() else None
+    write_daily(path, period.dates, land.shape, grids, interpolated=marks, units=PLAUSIBLE[modality][0].unit)
+    return path
+
+
+def _on_grid(
+    cells: Float32[np.ndarray, "day cell"], land: Bool[np.ndarray, "row col"]
+) -> Float32[np.ndarray, "day row col"]:
+    grid = np.full((len(cells), *land.shape), SENTINEL, np.float32)
+    grid[:, land] = cells
+    return grid
+
+
+def write_mask(folder: Path, land: Bool[np.ndarray, "row col"]) -> None:
+    """Writes the land mask as uint8, 1 = land."""
+    np.save(folder / f"land_mask_{land.shape[0]}x{land.shape[1]}.npy", land.astype(np.uint8))
+
+
+def write_series(
+    folder: Path,
+    period: Period,
+    ids: Int64[np.ndarray, " catchment"],
+    *,
+    evaporation: Float32[np.ndarray, "catchment day"],
+    riverflow: Float32[np.ndarray, "catchment day"],
+) -> Path:
+    """Writes the daily series as one table ``date, ID, evaporation, riverflow`` in mm/day; returns its path."""
+    dates = period.dates
+    table = pd.DataFrame(
+        {
+            "date": np.tile(dates.astype("datetime64[ms]"), len(ids)),
+            "ID": np.repeat(ids.astype(np.int32), len(dates)),
+            "evaporation": evaporation.ravel(),
+            "riverflow": riverflow.ravel(),
+        }
+    )
+    path = folder / f"riverflow_evaporation_{len(ids)}catchments_{period.years}.parquet"
+    table.to_parquet(path, compression="zstd", index=False)
+    return path
+
+
+def write_attributes(folder: Path, table: pd.DataFrame) -> None:
+    """Writes the static attributes; `table` is indexed by catchment and holds `ATTRIBUTES`."""
+    table.loc[:, list(ATTRIBUTES)].to_csv(folder / "Catchment_attributes_nrfa.csv", index_label="id")
