@@ -256,7 +256,7 @@ def error_of(gradient: Mapping[str, Tensor], reference: Mapping[str, Tensor]) ->
 @pytest.fixture(scope="module")
 def opened() -> FewCache:
     """Keeps the data of all presets open."""
-    return FewCache(most=100)
+    return FewCache(max_open=100)
 
 
 @pytest.mark.slow

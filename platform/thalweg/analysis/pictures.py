@@ -23,7 +23,7 @@ from thalweg.study_folder import StudyFolder
 from thalweg.tracking import additions
 from thalweg.tracking.address import check_tracking
 
-MOST = 3
+MAX_DRAWN = 3
 """Trials that are drawn at the end of a search."""
 SHARE = 0.02
 """Share of the time of a study's trials that the pictures at its end may take before another trial is begun."""
@@ -119,10 +119,10 @@ def draw_new(
     tell: Callable[[str], None],
     root: Path | None = None,
 ) -> None:
-    """Draws the best trials of a search that has ended, also into MLflow; what goes wrong is told and ends it.
+    """Draws the best trials of a search that has ended, also into MLflow; errors are reported, not raised.
 
-    Of the `MOST` best trials those are drawn that have a checkpoint and no pictures yet: one at least, others while the
-    pictures take no more than `SHARE` of the time that the study's trials took.
+    Of the `MAX_DRAWN` best trials those are drawn that have a checkpoint and no pictures yet: one at least, others if
+    the pictures take no more than `SHARE` of the time that the study's trials took.
 
     Args:
         record: The study.
@@ -136,7 +136,7 @@ def draw_new(
     """
     family = family_of(record)
     later = f"thalweg best {record.name}{output_flag(directory.parent)} --pictures draws them"
-    left = [trial for trial in _kept(record)[:MOST] if not _target(directory, trial).exists()]
+    left = [trial for trial in _kept(record)[:MAX_DRAWN] if not _target(directory, trial).exists()]
     if not left or not _draws(family, left[0]):
         return
     deadline = time.monotonic() + SHARE * sum(trial.seconds for trial in record.trials)

@@ -89,7 +89,7 @@ def ui(
     from thalweg.tracking.address import default_uri
     from thalweg.tracking.ui import serve_ui
 
-    serve_ui(tracking_uri or default_uri(), port=port, say=teller(terminal()))
+    serve_ui(tracking_uri or default_uri(), port=port, tell=teller(terminal()))
 
 
 def show(

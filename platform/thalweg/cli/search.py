@@ -72,7 +72,7 @@ def search(
     )
     prepared = prepare(chosen, data, teller(console), options.sources)
     view = make_view(console, studies.earlier_trials(options), plain=plain)
-    recorder = MLflowRecorder(uri, notify=lambda text: view.handle(Notice(text=text)))
+    recorder = MLflowRecorder(uri, tell=lambda text: view.handle(Notice(text=text)))
     record = run.search(prepared, options, [recorder, view])
     board.show(leaderboard.of_study(record, options.directory), console)
     flags = {"--data": data, "--tracking-uri": tracking_uri}

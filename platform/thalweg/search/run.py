@@ -123,7 +123,7 @@ class Broadcast:
             self.tell_baselines()  # those of an earlier session
             self._tell_kept()
 
-    def notify(self, sentences: Iterable[str]) -> None:
+    def tell(self, sentences: Iterable[str]) -> None:
         """Publishes what people should know."""
         for text in sentences:
             self(Notice(text=text))
@@ -188,7 +188,7 @@ def _search(prepared: Prepared, options: Options, listeners: Sequence[Listener])
             ended = _run(prepared, options, ledger, broadcast)
         else:
             broadcast(_started(prepared, options, ledger, num_lanes=0))
-            broadcast.notify(ledger.notes)
+            broadcast.tell(ledger.notes)
             ended = StudyEnded(end="finished", reason="all trials had ended before")
     except KeyboardInterrupt as error:
         number = signal_of(error)
@@ -217,7 +217,7 @@ def _run(prepared: Prepared, options: Options, ledger: Ledger, broadcast: Broadc
         num_lanes = min(book(gang, study.num_lanes, options.wait_s), ledger.num_open())
         broadcast(_started(prepared, options, ledger, num_lanes))
         starts = [point.sentence() for point in ledger.sources.frozen()]
-        broadcast.notify([*starts, *_left_behind(ledger), *ledger.notes])
+        broadcast.tell([*starts, *_left_behind(ledger), *ledger.notes])
         director = StudyDirector(
             ledger,
             broadcast,

@@ -24,14 +24,14 @@ class MLflowRecorder:
 
     Args:
         tracking_uri: MLflow's address, as `check_tracking` accepts it.
-        notify: Called from a thread with a sentence for people, when MLflow does not answer or answers again.
+        tell: Called from a thread with a sentence for people, when MLflow does not answer or answers again.
     """
 
     def __init__(
-        self, tracking_uri: str = DEFAULT_TRACKING_URI, *, notify: Callable[[str], None] | None = None
+        self, tracking_uri: str = DEFAULT_TRACKING_URI, *, tell: Callable[[str], None] | None = None
     ) -> None:
         self.tracking_uri = resolve_uri(tracking_uri)
-        self._notify = notify or (lambda text: None)
+        self._tell = tell or (lambda text: None)
         self._queue: queue.SimpleQueue[Moment | None] = queue.SimpleQueue()
         self._spool: Spool | None = None
         self._unwritten: list[str] = []
@@ -58,12 +58,12 @@ class MLflowRecorder:
         num = self.num_undelivered
         if num and self._spool is not None:
             later = "" if ended else "still being delivered, or "
-            self._notify(
+            self._tell(
                 f"MLflow at {self.tracking_uri} has not received {num} events of this study; they are in "
                 f"{self._spool.path}, {later}delivered when the study is continued"
             )
         elif num and self._told_unwritable:
-            self._notify(f"MLflow at {self.tracking_uri} will not receive {num} events of this study")
+            self._tell(f"MLflow at {self.tracking_uri} will not receive {num} events of this study")
 
     @property
     def num_undelivered(self) -> int:
@@ -93,25 +93,25 @@ class MLflowRecorder:
             self._spool.append(self._unwritten)
         except OSError as error:
             if not self._told_unwritable:
-                self._notify(f"the study's folder must be writable, got {error}; the record waits in memory")
+                self._tell(f"the study's folder must be writable, got {error}; the record waits in memory")
             self._told_unwritable = True
             return
         self._num_spooled += len(self._unwritten)
         self._unwritten, self._told_unwritable = [], False
         if self._courier is None:
-            self._courier = Courier(self._spool, self.tracking_uri, self._notify)
+            self._courier = Courier(self._spool, self.tracking_uri, self._tell)
         self._courier.wake()
 
     def _begin(self, started: StudyStarted, time_ms: int) -> Spool:
         folder = Path(started.directory).absolute()
         if aside := set_aside_other(folder, started):
-            self._notify(f"the MLflow record of another study in {folder} is set aside in {aside.name}")
+            self._tell(f"the MLflow record of another study in {folder} is set aside in {aside.name}")
         return Spool.begin(folder, time_ms)
 
     def _line(self, moment: Moment) -> list[str]:
         try:
             return [moment.line()]
         except (TypeError, ValueError) as error:
-            self._notify(f"an event must be JSON to be recorded, got {moment.event}: {error}")
+            self._tell(f"an event must be JSON to be recorded, got {moment.event}: {error}")
             self._num_spooled += 1
             return []

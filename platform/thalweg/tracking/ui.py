@@ -39,7 +39,7 @@ def serve_ui(
     *,
     host: str = "127.0.0.1",
     port: int = DEFAULT_PORT,
-    say: Callable[[str], None] = print,
+    tell: Callable[[str], None] = print,
 ) -> None:
     """Serves the web interface until Ctrl-C; only names the address of a tracking server, which has its own.
 
@@ -47,7 +47,7 @@ def serve_ui(
         tracking_uri: MLflow's address.
         host: Address to listen on; any but loopback exposes the records to the network.
         port: Port to listen on.
-        say: Called with sentences for people.
+        tell: Called with sentences for people.
 
     Raises:
         ConnectionFailed: The tracking address cannot be used, or the interface does not start.
@@ -57,7 +57,7 @@ def serve_ui(
     uri = resolve_uri(tracking_uri)
     check_tracking(uri)
     if uri.startswith(("http://", "https://")):
-        say(f"MLflow's interface is at {uri}")
+        tell(f"MLflow's interface is at {uri}")
         return
     check_port(host, port)
     _make_database(uri)
@@ -65,12 +65,12 @@ def serve_ui(
     with tempfile.TemporaryFile() as log, _server(_command(uri, host, port), log) as process:
         try:
             _await_answer(process, address)
-            say(f"MLflow's interface is at {address}/#/experiments?{pages.TRAINING} (Ctrl-C stops it)")
+            tell(f"MLflow's interface is at {address}/#/experiments?{pages.TRAINING} (Ctrl-C stops it)")
             for name, link in _studies(address):
-                say(f"  {name}: {address}/{link}")
+                tell(f"  {name}: {address}/{link}")
             process.wait()
         except KeyboardInterrupt:
-            say("stopped")
+            tell("stopped")
             return
         log.seek(0)
         raise ConnectionFailed(_ended(log.read()))

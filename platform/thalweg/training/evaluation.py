@@ -31,7 +31,7 @@ def evaluate_split(
     *,
     split: SplitName,
     batch_size: int,
-    most: int | None = None,
+    max_samples: int | None = None,
     is_baseline: bool = False,
 ) -> dict[str, float]:
     """Evaluates every sample of a split exactly once, whatever the number of workers.
@@ -43,7 +43,7 @@ def evaluate_split(
         world: Workers that share the split. Every one must call.
         split: Name of the split.
         batch_size: Samples per forward pass.
-        most: Samples of the split that are evaluated, the first ones; None takes all.
+        max_samples: Samples of the split that are evaluated, the first ones; None takes all.
         is_baseline: Whether it is a predictor of the family, which may do some of the family's tasks alone.
 
     Returns:
@@ -56,7 +56,7 @@ def evaluate_split(
     """
     measures = task.measures()
     states = states_of_split(
-        task, measures, data, predict, world, split=split, batch_size=batch_size, most=most
+        task, measures, data, predict, world, split=split, batch_size=batch_size, max_samples=max_samples
     )
     metrics = _summarized(measures, states, partial=is_baseline)
     return {name: value for name, value in metrics.items() if np.isfinite(value)}
@@ -71,10 +71,10 @@ def states_of_split(
     *,
     split: SplitName,
     batch_size: int,
-    most: int | None = None,
+    max_samples: int | None = None,
 ) -> list[State]:
     """Returns the state of each measure over a split, on the CPU, equal on all ranks; see `evaluate_split`."""
-    count = min(data.num_samples(split), most or data.num_samples(split))
+    count = min(data.num_samples(split), max_samples or data.num_samples(split))
     if count < 1:
         raise DataError(f"the split {split!r} must hold at least 1 sample, got 0; lengthen its period")
     shares = np.array_split(np.arange(count), world.size)

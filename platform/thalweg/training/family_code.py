@@ -14,7 +14,7 @@ from thalweg.errors import ThalwegError, TrialError
 from thalweg.files import is_full_disk
 from thalweg.training.process_group import is_group_fault
 
-_MOST_LETTERS = 300
+_MAX_LETTERS = 300
 _BACKWARD = str(Path("torch", "autograd"))
 
 
@@ -72,6 +72,6 @@ def _place(package: str, error: Exception) -> str | None:
 def _told(error: Exception) -> str:
     """Returns kind and first line of an error."""
     first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
-    if len(first) > _MOST_LETTERS:
-        first = f"{first[:_MOST_LETTERS]}..."
+    if len(first) > _MAX_LETTERS:
+        first = f"{first[:_MAX_LETTERS]}..."
     return f"{type(error).__name__}: {first}" if first else type(error).__name__

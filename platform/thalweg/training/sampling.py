@@ -87,8 +87,8 @@ class Layout:
     world_size: int
 
     @classmethod
-    def of(cls, batch_size: int, most: int | None, world_size: int) -> "Layout":
-        """Derives the fewest micro-batches of at most ``most`` samples; None takes a worker's share as one.
+    def of(cls, batch_size: int, max_size: int | None, world_size: int) -> "Layout":
+        """Derives the fewest micro-batches of at most ``max_size`` samples; None takes a worker's share as one.
 
         Raises:
             ConfigError: A worker would have less than one sample, or less than one in some micro-batch.
@@ -99,7 +99,7 @@ class Layout:
                 f"try {world_size}, or fewer workers"
             )
         share = -(-batch_size // world_size)
-        accumulation = -(-share // (most or share))
+        accumulation = -(-share // (max_size or share))
         if batch_size < accumulation * world_size:
             near = batch_size // world_size * world_size
             raise ConfigError(

@@ -43,15 +43,15 @@ if TYPE_CHECKING:
 class DataCache:
     """Opened data that stay open from trial to trial; the newest few."""
 
-    def __init__(self, most: int = 2) -> None:
-        self._most = most
+    def __init__(self, max_open: int = 2) -> None:
+        self._max_open = max_open
         self._opened: dict[tuple[str, str, str], Data] = {}
 
     def open(self, task: Task[Any, Any], root: Path, device: torch.device) -> Data:
         """Returns the task's data, opened and placed on the device now or by an earlier trial."""
         key = (str(root), task.data_key(), str(device))
         if key not in self._opened:
-            while len(self._opened) >= self._most:
+            while len(self._opened) >= self._max_open:
                 del self._opened[next(iter(self._opened))]
             self._opened[key] = task.place(task.open(root), device)
         return self._opened[key]
@@ -271,7 +271,7 @@ class Session:
                 self._world,
                 split=split,
                 batch_size=max(self._layout.micro_batch_size, 8),
-                most=self.data.num_samples("val") if split == "train" else None,
+                max_samples=self.data.num_samples("val") if split == "train" else None,
                 is_baseline=is_baseline,
             )
             metrics |= {_metric_name(split, name): value for name, value in found.items()}

@@ -55,7 +55,7 @@ def kill_while_making(code: str, folder: Path) -> None:
 
 def record(uri: str, make: Any) -> list[str]:
     said: list[str] = []
-    recorder = MLflowRecorder(uri, notify=said.append)
+    recorder = MLflowRecorder(uri, tell=said.append)
     for event in [make.started(), *make.whole(0, 0.5), StudyEnded(end="finished")]:
         recorder.handle(event)
     recorder.close(timeout=300.0)

@@ -30,8 +30,8 @@ pytestmark = [pytest.mark.integration, pytest.mark.slow]
 Recorded = Callable[[], dict[str, "Run"]]
 
 
-def record(uri: str, *told: Event, notify: Callable[[str], None] | None = None) -> MLflowRecorder:
-    recorder = MLflowRecorder(uri, notify=notify)
+def record(uri: str, *told: Event, tell: Callable[[str], None] | None = None) -> MLflowRecorder:
+    recorder = MLflowRecorder(uri, tell=tell)
     for event in told:
         recorder.handle(event)
     recorder.close(timeout=300.0)
@@ -59,7 +59,7 @@ def deliveries(folder: Path) -> list[int]:
 def test_a_study_is_delivered_whole(uri: str, make: Any, recorded: Recorded) -> None:
     said: list[str] = []
     told = [make.started(), *make.whole(0, 0.5), StudyEnded(end="finished")]
-    recorder = record(uri, *told, notify=said.append)
+    recorder = record(uri, *told, tell=said.append)
     assert recorded()["trial 000"].data.metrics["objective"] == 0.5
     assert (recorder.num_undelivered, said) == (0, [])
     assert (make.folder / "mlflow.log").read_text() == ""
@@ -99,7 +99,7 @@ def test_nothing_reaches_the_terminal(uri: str, make: Any, tmp_path: Path) -> No
     code = (
         "from thalweg.events import StudyStarted, StudyEnded\n"
         "from thalweg.tracking.recorder import MLflowRecorder\n"
-        f"recorder = MLflowRecorder('sqlite:///{tmp_path}/new.db', notify=print)\n"
+        f"recorder = MLflowRecorder('sqlite:///{tmp_path}/new.db', tell=print)\n"
         f"recorder.handle(StudyStarted(study='quiet', space='s', family='f', metric='m', mode='min',"
         f" num_trials=1, samples=1, num_lanes=1, num_workers=1, directory={str(tmp_path / 'study')!r}))\n"
         "recorder.handle(StudyEnded(end='finished'))\n"
@@ -116,7 +116,7 @@ def test_a_new_study_in_the_folder_of_another_leaves_the_runs_of_that_alone(
     said: list[str] = []
     for identity, value in (("first", 0.5), ("second", 0.25), ("second", 0.25)):
         started = make.started(identity=identity, is_new=not said)
-        record(uri, started, *make.whole(0, value), StudyEnded(end="finished"), notify=said.append)
+        record(uri, started, *make.whole(0, value), StudyEnded(end="finished"), tell=said.append)
     experiment = client.get_experiment_by_name(study)
     assert experiment is not None
     runs = client.search_runs([experiment.experiment_id], order_by=["start_time"])
@@ -136,7 +136,7 @@ def test_an_event_that_mlflow_refuses_is_kept_and_the_others_arrive(
 ) -> None:
     said: list[str] = []
     refused = TrialStarted(number=1, params={}, config={"x": 1}, documents={"../outside.json": "{}"})
-    record(uri, make.started(), *make.whole(0, 0.5), refused, *make.whole(2, 0.6), notify=said.append)
+    record(uri, make.started(), *make.whole(0, 0.5), refused, *make.whole(2, 0.6), tell=said.append)
     assert {"trial 000", "trial 002"} <= set(recorded())
     assert "outside.json" in (make.folder / "mlflow_refused.jsonl").read_text()
     assert len(said) == 1
@@ -148,7 +148,7 @@ def test_a_folder_that_cannot_be_written_does_not_disturb_the_study(
 ) -> None:
     make.folder.write_text("a file where the folder should be")
     said: list[str] = []
-    recorder = record(uri, make.started(), make.trial(0), notify=said.append)
+    recorder = record(uri, make.started(), make.trial(0), tell=said.append)
     assert recorder.num_undelivered == 2
     assert "must be writable" in said[0]
 
@@ -195,7 +195,7 @@ def test_runs_that_are_deleted_while_the_study_runs_do_not_turn_its_trials_into_
     uri: str, make: Any, recorded: Recorded, client: "MlflowClient", study: str
 ) -> None:
     said: list[str] = []
-    recorder = MLflowRecorder(uri, notify=said.append)
+    recorder = MLflowRecorder(uri, tell=said.append)
     for event in [make.started(), make.trial(0), make.progress(0, 256, 0.4), make.trial(1)]:
         recorder.handle(event)
     until(lambda: recorder.num_undelivered == 0)
@@ -232,7 +232,7 @@ def test_a_process_that_is_still_delivering_when_the_driver_ends_is_left_to_fini
 ) -> None:
     said: list[str] = []
     database = tmp_path / "new.db"
-    recorder = MLflowRecorder(f"sqlite:///{database}", notify=said.append)
+    recorder = MLflowRecorder(f"sqlite:///{database}", tell=said.append)
     for event in [make.started(), *make.whole(0, 0.5), StudyEnded(end="finished")]:
         recorder.handle(event)
     until(lambda: deliveries(make.folder))
@@ -325,7 +325,7 @@ def test_a_server_that_is_away_for_a_while_gets_everything_in_order(
     server: Server, make: Any, study: str, client: "MlflowClient"
 ) -> None:
     said: list[str] = []
-    recorder = MLflowRecorder(server.uri, notify=said.append)
+    recorder = MLflowRecorder(server.uri, tell=said.append)
     for event in [make.started(), make.trial(0), make.progress(0, 256, 0.1)]:
         recorder.handle(event)
     until(lambda: recorder.num_undelivered == 0)
@@ -350,7 +350,7 @@ def test_what_a_server_misses_is_delivered_when_the_study_is_continued(
     server: Server, make: Any, study: str, client: "MlflowClient"
 ) -> None:
     said: list[str] = []
-    recorder = MLflowRecorder(server.uri, notify=said.append)
+    recorder = MLflowRecorder(server.uri, tell=said.append)
     for event in [make.started(), make.trial(0)]:
         recorder.handle(event)
     until(lambda: recorder.num_undelivered == 0)

@@ -15,7 +15,7 @@ from thalweg.per_unit import PerUnit
 
 FLOW_FLOOR = 1e-6
 """mm/day that was added to river flow before its logarithm, so that a dry day stays finite."""
-MOST_FLOW = 1e4
+MAX_FLOW = 1e4
 """mm/day beyond which a predicted flow does not count: ten times any record, and its square stays a number."""
 POOLED_DAYS = 10
 """Days for which the factor of all catchments counts beside the own one of a catchment."""
@@ -33,7 +33,7 @@ def named(sums: Shaped[Tensor, "*unit term"], names: tuple[str, ...]) -> dict[st
 def river_flow(
     normalised: Float[Tensor, " batch *axes"], scale: Float64[Tensor, "batch 2"]
 ) -> Float64[Tensor, " batch *axes"]:
-    """Returns the flow in mm/day that a normalised logarithm stands for, from 0 to `MOST_FLOW`.
+    """Returns the flow in mm/day that a normalised logarithm stands for, from 0 to `MAX_FLOW`.
 
     Args:
         normalised: (log(flow + `FLOW_FLOOR`) - mean) / std.
@@ -42,7 +42,7 @@ def river_flow(
     mean, std = (scale[:, number].reshape(-1, *(1 for _ in normalised.shape[1:])) for number in (0, 1))
     flow = torch.exp(normalised.double() * std + mean) - FLOW_FLOOR
     # NaN stays NaN, so that a broken model cannot pass.
-    return flow.clamp(0.0, MOST_FLOW)
+    return flow.clamp(0.0, MAX_FLOW)
 
 
 def flow_moments(

@@ -30,8 +30,8 @@ OF_TRAINING = "_of_training"
 TRAINING = "of_training"
 """Begins the names of predictions of such windows."""
 
-_MOST_APART = 4  # windows between two that are evaluated at the other ratios
-_FEWEST = 16  # of them, where the split has so many
+_MAX_APART = 4  # windows between two that are evaluated at the other ratios
+_MIN_WINDOWS = 16  # of them, where the split has so many
 
 
 def suffix(ratio: float) -> str:
@@ -51,7 +51,7 @@ def at_other_ratios(indices: Indices, num_windows: int) -> Bool[np.ndarray, " ba
         indices: Numbers of windows in the split.
         num_windows: Windows of the split.
     """
-    apart = min(_MOST_APART, max(1, num_windows // _FEWEST))
+    apart = min(_MAX_APART, max(1, num_windows // _MIN_WINDOWS))
     chosen: Bool[np.ndarray, " batch"] = indices % apart == 0
     return chosen
 
@@ -63,8 +63,8 @@ def protocol(modalities: Collection[str]) -> dict[str, Any]:
         "masking": MASKING.model_dump(),
         "mask_seed": MASK_SEED,
         "other_ratios": list(OTHER_RATIOS),
-        "other_windows": [_MOST_APART, _FEWEST],
-        "most_flow": metrics.MOST_FLOW,
+        "other_windows": [_MAX_APART, _MIN_WINDOWS],
+        "most_flow": metrics.MAX_FLOW,
         "counted": "observed",
         "mean_flow": ["ratio over train", metrics.POOLED_DAYS],
     }

@@ -108,7 +108,7 @@ def test_river_flow_undoes_the_normalisation() -> None:
 def test_river_flow_stays_between_nothing_and_a_deluge() -> None:
     scale = torch.tensor([[0.0, 1.0]], dtype=torch.float64)
     flow = metrics.river_flow(torch.tensor([[-1e9, 1e9, math.nan]]), scale)
-    assert flow[0, :2].tolist() == [0.0, metrics.MOST_FLOW]
+    assert flow[0, :2].tolist() == [0.0, metrics.MAX_FLOW]
     assert math.isnan(float(flow[0, 2]))
 
 
