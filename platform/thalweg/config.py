@@ -252,7 +252,7 @@ def _varied(knobs: BaseModel, changes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _merged(knobs: BaseModel, name: str, change: Any) -> BaseModel | None:
-    """Returns the group that a change alters; None where it replaces what is there.
+    """Returns the group that a change alters; None if it replaces what is there.
 
     It does so too if it gives another value for a knob that has one only: that of the group's kind.
     """

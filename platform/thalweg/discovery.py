@@ -194,13 +194,13 @@ class Family:
 
     @cached_property
     def explore(self) -> Explore | None:
-        """What shows a data set; None where the family has no such thing."""
+        """What shows a data set; None if the family has no such thing."""
         explore: Explore | None = self._optional("explore", "explore")
         return explore
 
     @cached_property
     def export_fiftyone(self) -> Export | None:
-        """What writes a data set into FiftyOne; None where the family has no such thing."""
+        """What writes a data set into FiftyOne; None if the family has no such thing."""
         export: Export | None = self._optional("explore", "export_fiftyone")
         return export
 

@@ -40,7 +40,7 @@ class Group:
 
     @property
     def mean(self) -> float | None:
-        """Mean of the objective; None where no trial is complete."""
+        """Mean of the objective; None if no trial is complete."""
         return statistics.fmean(self.values) if self.values else None
 
     @property

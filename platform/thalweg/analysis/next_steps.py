@@ -37,7 +37,7 @@ def next_commands(
         space: Name of the search space.
         options: Where and how the study ran.
         num_trials: Trials to ask for.
-        flags: What else the search was told, by option; None where it kept its default.
+        flags: What else the search was told, by option; None if it kept its default.
         has_best: Whether a trial is complete.
     """
     named = None if options.name == space else options.name

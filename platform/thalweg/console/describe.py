@@ -30,7 +30,7 @@ class Knob:
     Attributes:
         name: Dotted name.
         kind: Type, for people.
-        bounds: What a value must fulfil, for people; empty where everything goes.
+        bounds: What a value must fulfil, for people; empty if everything goes.
         unit: Unit, where the field declares one.
         value: Value in the configuration that is described.
         sentence: What it means.

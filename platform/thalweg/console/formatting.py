@@ -27,7 +27,7 @@ def number(value: Any, digits: int = 4) -> str:
 
 
 def score(value: float | None) -> str:
-    """Writes a metric with four decimals, or in scientific notation where these would say little."""
+    """Writes a metric with four decimals, or in scientific notation if these would say little."""
     if value is None:
         return "-"
     if not math.isfinite(value) or value == 0.0 or 1e-2 <= abs(value) < 1e4:

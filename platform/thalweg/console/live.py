@@ -1,4 +1,4 @@
-"""Shows a running search in the terminal: a live view, or one line per event where nothing may be redrawn."""
+"""Shows a running search in the terminal: a live view, or one line per event if nothing may be redrawn."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ class LiveView:
 def make_view(
     console: Console, earlier: Sequence[TrialRecord] = (), *, plain: bool = False
 ) -> LiveView | PlainView:
-    """Returns the live view on a terminal, the plain one elsewhere and where it is asked for."""
+    """Returns the live view on a terminal, the plain one elsewhere and if it is asked for."""
     if plain or not console.is_terminal or console.is_dumb_terminal:
         return PlainView(console, earlier)
     return LiveView(console, earlier)

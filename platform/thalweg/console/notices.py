@@ -94,7 +94,7 @@ def _ending(event: TrialEnded, standing: Standing, new_best: bool) -> Text:
 
 
 def compared(standing: Standing, value: float | None) -> str:
-    """Says how a value stands to the best baseline: ``(- worse than ridge 0.9363)``; nothing where none is known."""
+    """Says how a value stands to the best baseline: ``(- worse than ridge 0.9363)``; nothing if none is known."""
     best = standing.best_baseline()
     mark = "" if best is None else best.mark(value)
     if best is None or not mark:

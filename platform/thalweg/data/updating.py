@@ -58,7 +58,7 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> bool:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Holds a lock on a folder that dies with the process; without one where the file system has none."""
+    """Holds a lock on a folder that dies with the process; without one if the file system has none."""
     try:
         with locked(folder, max_wait_s=0.0):
             yield

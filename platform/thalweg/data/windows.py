@@ -64,7 +64,7 @@ def bridged(
 def whole(
     present: Bool[np.ndarray, "day modality"], starts: Int64[np.ndarray, " window"], length: int
 ) -> Float32[np.ndarray, "window modality"]:
-    """Returns 1 where a modality is present on every day of a window, else 0."""
+    """Returns 1 if a modality is present on every day of a window, else 0."""
     days = starts[:, None] + np.arange(length)
     complete: Bool[np.ndarray, "window modality"] = np.logical_and.reduce(present[days], axis=1)
     return complete.astype(np.float32)

@@ -26,7 +26,7 @@ class DataSet:
         origin: ``thalweg data make``, ``thalweg data import``, or somebody's own files.
         meaning: One sentence; empty for somebody's own files.
         folder: Where it lies or would lie.
-        num_bytes: Its size; None where it does not exist.
+        num_bytes: Its size; None if it does not exist.
     """
 
     family: str

@@ -13,7 +13,7 @@ def import_source(
     source: str, folder: Path, *, name: str | None = None, options: Mapping[str, str] | None = None,
     root: Path | None = None,
 ) -> tuple[Path, str]:  # fmt: skip
-    """Reads a public data set into its family's layout, or brings one up to date where the source can.
+    """Reads a public data set into its family's layout, or brings one up to date if the source can.
 
     Args:
         source: Name of the source; it finds the family.

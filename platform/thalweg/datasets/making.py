@@ -119,7 +119,7 @@ def existing(
 def make_world(
     family: Family, folder: Path, dataset: str, tell: Callable[[str], None] = lambda text: None
 ) -> Path:
-    """Makes a synthetic data set where it is missing; leaves everything else alone.
+    """Makes a synthetic data set if it is missing; leaves everything else alone.
 
     Raises:
         OutputError: The data folder cannot be written.

@@ -45,7 +45,7 @@ def show(
     root: Path | None = None,
     tell: Tell = lambda text: None,
 ) -> Shown:
-    """Looks at a data set; a synthetic one is made where it is missing.
+    """Looks at a data set; a synthetic one is made if it is missing.
 
     Args:
         family_name: Name of the family.

@@ -69,7 +69,7 @@ class StudyDirector:
         return self._ledger.identity
 
     def silent(self, at_least_s: float = 60.0) -> dict[int, float]:
-        """Returns for how many seconds running trials have brought no evaluation, where it is so long."""
+        """Returns for how many seconds running trials have brought no evaluation, if it is that long."""
         now = time.monotonic()
         seconds = {number: now - self._heard_at.get(number, now) for number in self._running}
         return {number: past for number, past in seconds.items() if past >= at_least_s}

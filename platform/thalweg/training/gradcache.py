@@ -149,7 +149,7 @@ def _factor(weight: float, count: Tensor | float) -> Tensor | float:
 
 
 def _gradients(loss: Tensor, embeddings: list[Tensor]) -> Sequence[Tensor]:
-    """Returns the gradient by each embedding, 0 where the loss does not depend on it."""
+    """Returns the gradient by each embedding, 0 if the loss does not depend on it."""
     if not loss.requires_grad:  # no sample of the batch has anything to be compared with
         return [torch.zeros_like(values) for values in embeddings]
     return torch.autograd.grad(loss, embeddings, materialize_grads=True)

@@ -45,7 +45,7 @@ class World:
         rank: Number of this worker, from 0.
         size: Number of workers.
         device: Where this worker computes.
-        host: Group that joins tensors on the CPU; None where the default group does.
+        host: Group that joins tensors on the CPU; None if the default group does.
         beats: Signs of life of this worker.
     """
 

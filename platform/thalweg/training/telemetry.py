@@ -117,7 +117,7 @@ class PeakMemory:
             self._start = None
 
     def mib(self) -> float | None:
-        """Returns the peak in MiB; None where the system does not tell."""
+        """Returns the peak in MiB; None if the system does not tell."""
         if self._device.type == "cuda":
             return torch.cuda.max_memory_allocated(self._device) / _MIB
         if self._start is None:

@@ -40,8 +40,8 @@ def scan(
         depth: Distances in metres; `MAX_RANGE` where no ray came back.
         azimuth: Angle of each row, in radians.
         zenith: Angle of each column, in radians.
-        lidar_repr: Distances alone, or x, y, z and 1 where a ray came back.
-        lidar_norm: Lengths in metres (raw), 0 where no ray came back (masked), or masked and divided by the range
+        lidar_repr: Distances alone, or x, y, z and 1 if a ray came back.
+        lidar_norm: Lengths in metres (raw), 0 if no ray came back (masked), or masked and divided by the range
             (scaled).
     """
     returned = (depth < MAX_RANGE).astype(np.float32)

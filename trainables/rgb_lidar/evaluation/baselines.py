@@ -86,7 +86,7 @@ class CoarseLikeness(nn.Module):
 
 
 def nearness(scans: Float[Tensor, "batch channel side side"], inputs: DataKnobs) -> Pictures:
-    """Returns 1 - distance / range, 0 where no ray came back, from scans in any representation."""
+    """Returns 1 - distance / range, 0 if no ray came back, from scans in any representation."""
     lengths = scans[:, :3].norm(dim=1) if inputs.lidar_repr == "xyza" else scans[:, 0]
     ranges = lengths if inputs.lidar_norm == "scaled" else lengths / MAX_RANGE
     return torch.where(ranges > 0, (1 - ranges).clamp(min=0), 0.0)

@@ -28,7 +28,7 @@ def colours_of_distance() -> Colormap:
 
 
 def relief(depth: Float32[np.ndarray, "side side"]) -> Float64[np.ndarray, "side side"]:
-    """Scales the distances of a scan to 0 for near and 1 for far; NaN where no ray came back.
+    """Scales the distances of a scan to 0 for near and 1 for far; NaN if no ray came back.
 
     The range is that of the middle 80 %, extended by a third on both sides: with the full range, a few returns before
     or behind a shape would flatten it.

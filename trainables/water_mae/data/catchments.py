@@ -26,10 +26,10 @@ class Catchments:
 
     Attributes:
         ids: NRFA gauge numbers.
-        values: Evaporation and river flow in mm/day, 0 where they are not known.
+        values: Evaporation and river flow in mm/day, 0 if they are not known.
         known: True where a value is observed.
         present: False where no catchment has a modality on a day.
-        static: Attributes, NaN where unknown.
+        static: Attributes, NaN if unknown.
         extremes: Extremes over all catchments, kept or not, by modality.
     """
 
@@ -93,7 +93,7 @@ def read_catchments(
 def arrange(
     path: Path, table: SeriesTable, dates: Shaped[np.ndarray, " day"]
 ) -> tuple[Int64[np.ndarray, " catchment"], Float32[np.ndarray, "day 2 catchment"], dict[str, Extremes]]:
-    """Pivots rows to day, column and catchment, in the order of the ids; NaN where there is no row.
+    """Pivots rows to day, column and catchment, in the order of the ids; NaN if there is no row.
 
     Args:
         path: File of the rows, for messages.

@@ -39,7 +39,7 @@ class SeriesTable:
     Attributes:
         days: Day of each row, dtype datetime64[D].
         gauges: Catchment of each row.
-        columns: Physical values by column, NaN where unknown.
+        columns: Physical values by column, NaN if unknown.
     """
 
     days: Days
@@ -55,7 +55,7 @@ def read_attributes(path: Path, columns: Sequence[str]) -> pd.DataFrame:
         columns: The columns to return.
 
     Returns:
-        Float64 columns, NaN where unknown, indexed by the int64 ``id``.
+        Float64 columns, NaN if unknown, indexed by the int64 ``id``.
 
     Raises:
         DataError: The file is no table, lacks a column, holds other things than numbers, or has a catchment twice; all

@@ -141,7 +141,7 @@ class WaterData:
         fingerprint: Hash of the days, of the data behind the statistics, and of the windows of evaluations.
         notes: Sentences for users of the data, such as what was filled.
         units: Units of the five modalities in the files, declared or inferred from their values.
-        image_observed: Bits that are 1 where a cell's value is data, not filled, eight pixels to a byte; None if all
+        image_observed: Bits that are 1 if a cell's value is data, not filled, eight pixels to a byte; None if all
             land is. Filled values come from the same patch and day, see `thalweg.data.fill`.
         vector_observed: True where a catchment's value is data, not filled; None if all are.
         image_present: False on days of long runs on which no cell has a modality; None if there are none.
@@ -221,7 +221,7 @@ class WaterData:
         Returns:
             ``images`` (batch, 3, time, patch, pixel), in the number format of the store;
             ``vectors`` (batch, 2, time, vector_patch, member), in the same;
-            ``vector_present`` float32 (batch, 2), 1 where the modality is present on every day, and ``image_present``
+            ``vector_present`` float32 (batch, 2), 1 if the modality is present on every day, and ``image_present``
             (batch, 3) likewise, if the data set has days without one;
             ``day_of_year`` int64 (batch, time);
             ``window`` uint64 (batch,), the first day as days since 1970-01-01: the same in any batch.
@@ -344,7 +344,7 @@ class WaterData:
             days: Lead times: days after the last day of a window.
 
         Returns:
-            The vector modalities on these days, 1 where a modality is present on the day and throughout the window, and
+            The vector modalities on these days, 1 if a modality is present on the day and throughout the window, and
             which values are data. A day beyond the end of the split has zeros, and no modality is present.
         """
         starts = self.starts[split][indices]

@@ -155,7 +155,7 @@ def kge(sums: Mapping[str, Tensor]) -> Float64[Tensor, " catchment"]:
 
 
 def median(values: Float64[Tensor, " catchment"]) -> float:
-    """Returns the median, the mean of the middle two; NaN where there are no values or one of them is NaN."""
+    """Returns the median, the mean of the middle two; NaN if there are no values or one of them is NaN."""
     return float(values.quantile(0.5)) if len(values) else float("nan")
 
 

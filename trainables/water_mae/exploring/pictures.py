@@ -268,7 +268,7 @@ def _batches(num_windows: int, size: int = 8) -> Iterator[Int64[np.ndarray, " ba
 
 
 def _flows(data: WaterData, batch: Batch, predictions: Predictions) -> tuple[np.ndarray, np.ndarray]:
-    """Returns observed flow, NaN if missing, and predicted flow, NaN where it was visible.
+    """Returns observed flow, NaN if missing, and predicted flow, NaN if it was visible.
 
     Both are (batch, step, catchment with padding).
     """

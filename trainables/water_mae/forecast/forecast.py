@@ -102,7 +102,7 @@ def targets(data: WaterData, split: SplitName, indices: Indices) -> Batch:
 
     Returns:
         ``forecast_target`` fp32 (batch, lead, patch, member), normalised log flow;
-        ``forecast_present`` fp32 (batch, lead), 1 where the day lies in the split and has rivers, as the window has;
+        ``forecast_present`` fp32 (batch, lead), 1 if the day lies in the split and has rivers, as the window has;
         ``forecast_observed`` bool (batch, lead, patch, member), where the flow is data.
     """
     values, present, observed = data.after(split, indices, LEAD_DAYS)
@@ -119,7 +119,7 @@ def counted(batch: Batch) -> Float[Tensor, " batch"]:
 
 
 def loss(forecast: Forecast, batch: Batch) -> Float[Tensor, " batch"]:
-    """Computes the mean squared error of each sample over catchments and lead times, 0 where nothing is known."""
+    """Computes the mean squared error of each sample over catchments and lead times, 0 if nothing is known."""
     return masked_mse(forecast, batch["forecast_target"], _known(batch))
 
 

@@ -21,7 +21,7 @@ PAIRS = tuple(combinations(MODALITIES, 2))
 def reconstruction(
     predictions: Predictions, batch: Batch, *, norm_target: bool
 ) -> dict[str, Float[Tensor, " batch"]]:
-    """Computes for each modality the mean squared error of each sample in fp32, 0 where it is absent.
+    """Computes for each modality the mean squared error of each sample in fp32, 0 if it is absent.
 
     Hidden land cells and catchments count; sea, padding and what is no data do not.
 

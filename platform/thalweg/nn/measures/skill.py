@@ -42,19 +42,19 @@ def squared_error_terms(
 
 
 def spread(sums: Mapping[str, Tensor]) -> float:
-    """Returns the sum of squares around the mean; 0 where nothing was counted."""
+    """Returns the sum of squares around the mean; 0 if nothing was counted."""
     count, total, square = (float(sums[name]) for name in ("count", "total", "square"))
     return square - total**2 / count if count else 0.0
 
 
 def skill(sums: Mapping[str, Tensor]) -> float:
-    """Returns 1 - MSE / variance, NaN where nothing varies."""
+    """Returns 1 - MSE / variance, NaN if nothing varies."""
     around = spread(sums)
     return 1 - float(sums["error"]) / around if around > 0 else math.nan
 
 
 def mean_squared_error(sums: Mapping[str, Tensor]) -> float:
-    """Returns the mean squared error, NaN where nothing was counted."""
+    """Returns the mean squared error, NaN if nothing was counted."""
     return float(sums["error"]) / float(sums["count"]) if sums["count"] else math.nan
 
 

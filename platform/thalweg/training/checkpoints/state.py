@@ -163,7 +163,7 @@ def newest_whole(trials: Mapping[Path, Collection[str]], config: Mapping[str, An
 
 
 def damage(folder: Path) -> str:
-    """Says what is wrong with a complete checkpoint; empty where it is whole. Reads all of it."""
+    """Says what is wrong with a complete checkpoint; empty if it is whole. Reads all of it."""
     try:
         return _damage(folder, State.read(folder))
     except (OSError, ValueError) as error:
