@@ -255,7 +255,7 @@ def order(folder: Path, root: Path, **optimization: Any) -> TrialOrder:
         data_root=str(root),
         directory=str(folder),
         checkpoints=False,
-        baselines=True,
+        baselines=optimization.get("zero_stage") == 1,
     )
 
 
