@@ -15,6 +15,8 @@ from thalweg.search.space import load_space
 from trainables.water_mae.config import PRESETS, LossKnobs, LossWeights, WaterMAE
 from trainables.water_mae.task import WaterMAETask
 
+pytestmark = pytest.mark.slow
+
 SPACES = [name for name in discovery.names("search_spaces") if name.startswith("water_mae")]
 NUM_DRAWS = 150
 

@@ -300,6 +300,7 @@ def test_an_error_inside_a_family_is_told_in_one_line(run: Callable[..., Result]
     assert re.fullmatch(told, result.stderr), result.stderr
 
 
+@pytest.mark.slow
 def test_a_preset_is_trained_without_a_space(run: Callable[..., Result], tmp_path: Path) -> None:
     result = run("train", "water_mae", "--preset", "tiny", "--samples", "16")
     assert result.exit_code == 0, result.output
@@ -367,6 +368,7 @@ def test_the_best_trial_is_reported_on_the_split_that_selected_nothing(
     assert f"trial 0: test metrics {told}\n" in result.output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flags", [(), ("--no-pictures",)])
 def test_a_search_ends_with_pictures_unless_told_otherwise(
     run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: tuple[str, ...]

@@ -17,7 +17,7 @@ ROUNDING = {"bf16": 2.0**-8, "fp16": 2.0**-11}
 """Largest relative error of one rounding."""
 STILL = {"lr": 1e-12, "weight_decay": 0.0, "batch_size": 16, "micro_batch_size": 8}
 
-pytestmark = pytest.mark.usefixtures("fp16_everywhere")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("fp16_everywhere")]
 
 
 def _trained(

@@ -31,6 +31,8 @@ from thalweg.training.messages import Report, TrialOrder
 from thalweg.training.process_group import World
 from thalweg.training.session import DataCache, Session
 
+pytestmark = pytest.mark.slow
+
 Damage = Callable[[Path], None]
 WEIGHTS = "weights/mp_rank_00_model_states.pt"
 

@@ -21,6 +21,8 @@ from thalweg.training.sampling import SampleStream
 from thalweg.training.schedule import lr_factor
 from thalweg.training.session import DataCache, Session
 
+pytestmark = pytest.mark.slow
+
 SGD: dict[str, Any] = {"optimizer": "sgd", "lr": 0.1, "momentum": 0.8, "weight_decay": 0.01, "clip_norm": 0.5}
 STEPS = (8, 16, 24, 32)
 

@@ -19,7 +19,7 @@ from thalweg.training.session import DataCache, Session
 STEM = "body.0"
 """Two batch norms without parameters, and a dropout."""
 
-pytestmark = pytest.mark.usefixtures("fp16_everywhere")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("fp16_everywhere")]
 
 
 class Stemmed(Net):

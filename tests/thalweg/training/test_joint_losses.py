@@ -26,6 +26,8 @@ from thalweg.training.process_group import World
 from thalweg.training.sampling import SampleStream
 from thalweg.training.session import DataCache, Session
 
+pytestmark = pytest.mark.slow
+
 BATCH = 24
 Loss = tuple[dict[str, float], dict[str, float]]
 """Sums and counts."""

@@ -26,6 +26,8 @@ from thalweg.training.sampling import SampleStream
 from thalweg.training.schedule import lr_factor
 from thalweg.training.session import DataCache, Session
 
+pytestmark = pytest.mark.slow
+
 
 def _by_hand(config: Toy, num_samples: int) -> torch.nn.Module:
     """Trains the toy with plain torch: one sample after another, gradients of the exact mean."""

@@ -13,7 +13,7 @@ from thalweg.errors import NonFiniteError
 from thalweg.training.process_group import World
 from thalweg.training.session import DataCache, Session
 
-pytestmark = pytest.mark.usefixtures("fp16_everywhere")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("fp16_everywhere")]
 
 
 @pytest.fixture

@@ -19,6 +19,8 @@ from trainables.rgb_lidar.chain.knobs import ChainKnobs, LrScaleKnobs, ShareKnob
 from trainables.rgb_lidar.config import RGBLidar
 from trainables.rgb_lidar.task import task_for
 
+pytestmark = pytest.mark.slow
+
 SAMPLES = 64  # of each stage
 DECAY = 0.1  # would move a weight that an optimizer holds without a gradient
 NAMES = ("cilp", "classifier", "projector", "finetune")

@@ -14,6 +14,8 @@ from thalweg.errors import DataError
 from trainables.water_mae.config import DataKnobs
 from trainables.water_mae.data.windows import open_data
 
+pytestmark = pytest.mark.slow
+
 _KNOBS = DataKnobs(vector_patch_size=4)
 
 

@@ -21,6 +21,8 @@ from trainables.water_mae.data.windows import WaterData
 from trainables.water_mae.model.autoencoder import Batch
 from trainables.water_mae.task import WaterMAETask
 
+pytestmark = pytest.mark.slow
+
 NOW = Progress(samples=0, total_samples=100, stage="train", stage_ratio=0.0)
 NUM_STEPS = 16
 # Per modality 57 of 94 image and 46 of 76 vector patches of each day are visible, 37 and 30 hidden.

@@ -24,7 +24,7 @@ HALF: tuple[Precision, ...] = ("bf16", "fp16")
 ROUNDING = {torch.bfloat16: 2.0**-8, torch.float16: 2.0**-11}
 """Largest relative error of one rounding."""
 
-pytestmark = pytest.mark.usefixtures("fp16_everywhere")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("fp16_everywhere")]
 every_stage = pytest.mark.parametrize("zero_stage", [0, 1, 2, 3])
 every_half = pytest.mark.parametrize("precision", HALF)
 

@@ -16,6 +16,8 @@ from trainables.water_mae.data import windows as data_module
 from trainables.water_mae.data.layout import ATTRIBUTES
 from trainables.water_mae.data.windows import REFERENCE_GEOMETRY, WaterData, open_data
 
+pytestmark = pytest.mark.slow
+
 _KNOBS = DataKnobs(vector_patch_size=4)
 _NUM_TRAIN = 1095  # 2001 to 2003
 _DROPPED = 1001 + 7 * 7

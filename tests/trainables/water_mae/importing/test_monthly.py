@@ -22,6 +22,8 @@ from trainables.water_mae.data.tables import read_attributes, read_series
 from trainables.water_mae.data.windows import WaterData, open_data
 from trainables.water_mae.importing.monthly import read
 
+pytestmark = pytest.mark.slow
+
 KNOBS = DataKnobs(vector_patch_size=4)
 PERIODS = {"train": "2001-01-01:2003-12-31", "val": "2004-01-01:2004-12-31"}
 SHORT = {"train": "2003-10-01:2003-12-31", "val": "2004-01-01:2004-03-31"}

@@ -24,6 +24,8 @@ from trainables.water_mae.model import inference
 from trainables.water_mae.model.autoencoder import Batch, MaskedAutoencoder
 from trainables.water_mae.task import WaterMAETask
 
+pytestmark = pytest.mark.slow
+
 _CODE = """
 import sys
 from pathlib import Path
