@@ -302,13 +302,13 @@ def test_an_error_inside_a_family_is_told_in_one_line(run: Callable[..., Result]
 
 @pytest.mark.slow
 def test_a_preset_is_trained_without_a_space(run: Callable[..., Result], tmp_path: Path) -> None:
-    result = run("train", "water_mae", "--preset", "tiny", "--samples", "16")
+    result = run("train", "rgb_lidar", "--preset", "tiny", "--samples", "16")
     assert result.exit_code == 0, result.output
-    assert "preset tiny of water_mae, data set tiny, skill (max)" in result.output
-    assert re.search(r"16 samples  skill -?\d\.\d+", result.output)
+    assert "preset tiny of rgb_lidar, data set tiny, cross_entropy (min)" in result.output
+    assert re.search(r"16 samples  cross_entropy \d\.\d+", result.output)
     checkpoint = Path(result.output.splitlines()[-1].strip())
     assert checkpoint.is_relative_to(tmp_path / "thalweg_runs" / "train")
-    assert checkpoint.parents[1].name.startswith("water_mae-tiny-")
+    assert checkpoint.parents[1].name.startswith("rgb_lidar-tiny-")
 
 
 def test_only_the_first_of_several_workers_speaks(
