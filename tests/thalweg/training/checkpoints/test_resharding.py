@@ -35,11 +35,8 @@ for order in pickle.load(open(sys.argv[1], "rb")):
 
 @pytest.mark.slow
 def test_one_two_and_one_worker_train_like_one(order: Orders, run: Run, world: World, tmp_path: Path) -> None:
-    orders = [
-        order(f"{stages}-{zero}", stages=stages, opt={"zero_stage": zero})
-        for zero in (0, 1, 2)
-        for stages in ("one", "two")
-    ]
+    # The second of two stages begins after the first change of the number of workers.
+    orders = [order(f"two-{zero}", stages="two", opt={"zero_stage": zero}) for zero in (0, 1, 2)]
     orders += [order(f"bf16-{zero}", opt={"zero_stage": zero, "precision": "bf16"}) for zero in (0, 1, 2)]
     for cut in orders:
         session = Session(cut, world, DataCache())
