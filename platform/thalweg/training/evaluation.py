@@ -121,7 +121,7 @@ class _Accumulated:
             elif name in self._measure.rows:
                 self._rows.setdefault(name, []).append(value[:num_samples])
             else:
-                value = value if num_samples else torch.zeros_like(value)
+                value = value.double() if num_samples else torch.zeros_like(value, dtype=torch.float64)
                 self._sums[name] = self._sums[name] + value if name in self._sums else value
 
     def over_ranks(self, world: World) -> State:

@@ -101,7 +101,6 @@ class Session:
     def _resume_or_begin(self) -> None:
         start = self._checkpoint()
         found = start.folder
-        torch.manual_seed(self.task.config.seed)
         model = self._build()
         if found is not None:
             checkpoint.require_loadable(found, self._knobs.zero_stage, self._world)
@@ -145,6 +144,8 @@ class Session:
         return found
 
     def _build(self) -> torch.nn.Module:
+        """Builds the model, with the same draws on all ranks and in every stage."""
+        torch.manual_seed(self.task.config.seed)
         return self.task.build(self._data_facts).to(self._world.device)
 
     def _wrap(self, model: torch.nn.Module) -> engine.TaskModule:

@@ -11,7 +11,7 @@ import torch
 
 from families.toy.config import Toy
 from families.toy.task import ToyTask, Waves
-from thalweg.contract import SplitName, State
+from thalweg.contract import Batch, Measure, Metric, Outputs, SplitName, State
 from thalweg.per_unit import PerUnit
 from thalweg.training.evaluation import states_of_split
 from thalweg.training.process_group import World
@@ -54,13 +54,36 @@ def test_batches_change_no_state(batch_size: int, world: World) -> None:
     assert len(state["errors"]) == 21
 
 
+class Counted(Measure):
+    """Counts in fp32, where 2**24 + 1 is 2**24."""
+
+    metrics = (Metric(name="n", mode="max", unit="1", search_invariant=True, meaning="Count."),)
+
+    def add(self, outputs: Outputs, batch: Batch) -> State:
+        """A batch of 2**24, or of one."""
+        return {"n": torch.tensor(1.0 if len(batch["inputs"]) == 1 else 2.0**24)}
+
+    def summarize(self, state: State) -> dict[str, float]:
+        """The count."""
+        return {"n": float(state["n"])}
+
+
+def test_sums_of_batches_are_added_in_fp64(world: World) -> None:
+    task = ToyTask(Toy())
+    (state,) = states_of_split(
+        task, (Counted(),), Waves(), lambda batch: {}, world, split="val", batch_size=20
+    )  # 20 samples, then one
+    assert float(state["n"]) == 2**24 + 1
+
+
 WORKERS = """
-import pickle, sys
+import pickle, sys, torch
 from tests.thalweg.training.test_evaluation import states
 from thalweg.training.process_group import join
 world = join()
 found = [states(world, size, split) for size, split in ((4, "val"), (2, "test"))]
 pickle.dump(found, open(f"{sys.argv[1]}-{world.rank}", "wb"))
+torch.distributed.destroy_process_group()  # its threads would outlive the interpreter
 """
 
 
