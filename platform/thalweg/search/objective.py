@@ -1,4 +1,4 @@
-"""Keeps a study from optimising a number that means something else in every trial."""
+"""Checks that a study's objective means the same in every trial."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any

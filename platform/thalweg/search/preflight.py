@@ -1,4 +1,4 @@
-"""What is settled before anything is booked: objective, space, data, protocol, batch."""
+"""Preflight: checks objective, space, data, protocol and batch before anything is booked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs a study: lanes execute, the ledger remembers, listeners watch."""
+"""Runs a study: lanes execute, the ledger records, listeners receive events."""
 
 from __future__ import annotations
 

@@ -113,7 +113,7 @@ class _Accumulated:
         self._rows: dict[str, list[Tensor]] = {}
 
     def add(self, outputs: Outputs, batch: Batch, num_samples: int) -> None:
-        """Adds a batch, of which the first samples count; none where a rank has no more of its own."""
+        """Adds a batch, of which the first samples count; none if the rank has none left."""
         for name, value in self._measure.add(outputs, batch).items():
             if isinstance(value, PerUnit):
                 table = value if num_samples else value.empty()
@@ -153,7 +153,7 @@ def _tables_over_ranks(tables: Mapping[str, PerUnit], world: World) -> Iterator[
 
 
 def _summarized(measures: Sequence[Measure], states: Sequence[State], *, partial: bool) -> dict[str, float]:
-    """Returns what measures call their metrics as floats; numbers of numpy and torch are taken.
+    """Returns the metrics of measures as floats; scalars of numpy and torch are accepted.
 
     Raises:
         FamilyError: One gave something else than it declares; all that is wrong is named.

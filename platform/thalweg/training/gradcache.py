@@ -1,4 +1,4 @@
-"""The gradient of one global batch whose loss joins its samples, in the memory of one micro-batch.
+"""GradCache: the gradient of one global batch under a joint loss, in the memory of one micro-batch.
 
 Cached gradients (GradCache, Gao et al., arXiv:2101.06983): every micro-batch is embedded without a graph, the loss
 of all embeddings gives the gradient of each, and every micro-batch is embedded again with a graph that this gradient
@@ -102,8 +102,8 @@ def _slopes(
 ) -> tuple[Joined, dict[str, list[Tensor]]]:
     """Returns the loss parts of the global batch, and the gradient of the loss by the embeddings of each micro-batch.
 
-    Every worker computes the loss of the whole batch, so that gradients need not travel: of those by all
-    embeddings each worker needs those by its own.
+    Every worker computes the loss of the whole batch, so that gradients need not travel: each worker keeps those by its
+    own embeddings.
     """
     own = {name: values.requires_grad_() for name, values in _checked(_stacked(rows, "embeddings"))}
     companions = {

@@ -1,4 +1,4 @@
-"""Evaluates a checkpoint on the split ``test``, which no trial sees: what a study reports, never what it selects by."""
+"""Hold-out: evaluates a checkpoint on the split ``test``, which no trial sees and no study selects by."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The steps of a trial: batches drawn ahead, seeds, learning rate, gradient, and a look at every loss."""
+"""The steps of a trial: prefetched batches, seeds, learning rate, gradient, and a finite check of every loss."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ Backward = Callable[[], tuple[Mapping[str, Tensor], Mapping[str, Tensor | float]
 
 @dataclass(frozen=True)
 class Taken:
-    """A step that was taken and whose loss nobody has looked at.
+    """A step whose loss has not been checked yet.
 
     Attributes:
         start: Samples seen before the step.
         sums: Sums of its loss parts.
-        excused: Whether the loss scaler of fp16 sees to a loss that is not finite.
+        excused: Whether the loss scaler of fp16 handles a loss that is not finite.
     """
 
     start: int
@@ -208,7 +208,7 @@ class Loop:
             )
 
     def _way_out(self, start: int) -> str:
-        """Says what to mend: the data of a batch, where they are not finite, else the knobs; all ranks call."""
+        """Says what to mend: the data of a batch, if they are not finite, else the knobs; all ranks call."""
         positions = self._layout.positions(start, self._world.rank)
         found = first_non_finite(self._draw(position) for position in positions)
         if found is not None:

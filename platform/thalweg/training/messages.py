@@ -1,4 +1,4 @@
-"""What is said to a group of workers and what they answer: plain data that travel between processes."""
+"""Orders to a group of workers and its answers: plain data that travel between processes."""
 
 from __future__ import annotations
 

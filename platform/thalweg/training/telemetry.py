@@ -1,4 +1,4 @@
-"""What a trial tells of itself besides metrics: the training curve, and the most memory that it held at once."""
+"""A trial's training curve and peak memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Batches and numbers on their way between threads and devices: drawn ahead (prefetch), read later."""
+"""Prefetch of batches, and asynchronous copies of scalars to the host."""
 
 from __future__ import annotations
 

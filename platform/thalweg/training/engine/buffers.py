@@ -49,7 +49,7 @@ def _pool(statistics: Sequence[tuple[Tensor, Tensor]], world: World) -> None:
 
 
 def _take_first(buffers: Sequence[Tensor], world: World) -> None:
-    """Copies the first worker's buffers to the others as one message of bytes, for gloo joins no bools."""
+    """Copies the first worker's buffers to the others as one message of bytes, because gloo cannot send bools."""
     if not buffers:
         return
     parts = [buffer.detach().to(world.device).reshape(-1).view(torch.uint8) for buffer in buffers]
