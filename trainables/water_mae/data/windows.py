@@ -401,9 +401,8 @@ def open_data(root: Path, dataset: str, knobs: DataKnobs) -> WaterData:
     )
 
     def fill(writer: StoreWriter) -> dict[str, Any]:
-        from trainables.water_mae.data.prepare import (
-            prepare,  # reads tables: what opens a store needs no pandas
-        )
+        # It reads tables: what opens a store that is there needs no pandas.
+        from trainables.water_mae.data.prepare import prepare
 
         return prepare(writer, files, knobs)
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from trainables.water_mae.config import IMAGE_MODALITIES, VECTOR_MODALITIES, DataKnobs
-from trainables.water_mae.data import windows as data_module
+from trainables.water_mae.data import prepare as prepare_module
 from trainables.water_mae.data.layout import ATTRIBUTES
 from trainables.water_mae.data.windows import REFERENCE_GEOMETRY, WaterData, open_data
 
@@ -188,7 +188,7 @@ def test_reopening_reads_only_the_store(
     def refuse(*arguments: object) -> None:
         raise AssertionError("prepared again")
 
-    monkeypatch.setattr(data_module, "prepare", refuse)
+    monkeypatch.setattr(prepare_module, "prepare", refuse)
     again = open_data(tiny_root, "tiny", _KNOBS)
     assert again.fingerprint == tiny.fingerprint
     assert np.array_equal(again.images, tiny.images)
@@ -197,7 +197,7 @@ def test_reopening_reads_only_the_store(
 def test_stride_and_length_share_one_store(
     tiny_root: Path, tiny: WaterData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(data_module, "prepare", None)
+    monkeypatch.setattr(prepare_module, "prepare", None)
     other = open_data(tiny_root, "tiny", DataKnobs(vector_patch_size=4, sequence_length=15, stride=5))
     assert other.windows("train", np.array([0]))["images"].shape[2] == 15
     assert other.num_samples("train") == (_NUM_TRAIN - 15) // 5 + 1
@@ -208,7 +208,7 @@ def test_stride_and_length_share_one_store(
 def test_evaluations_are_the_same_for_every_stride(
     tiny_root: Path, tiny: WaterData, monkeypatch: pytest.MonkeyPatch, stride: int
 ) -> None:
-    monkeypatch.setattr(data_module, "prepare", None)
+    monkeypatch.setattr(prepare_module, "prepare", None)
     other = open_data(tiny_root, "tiny", _KNOBS.model_copy(update={"stride": stride}))
     assert other.num_samples("train") == (_NUM_TRAIN - 30) // stride + 1
     assert np.array_equal(other.starts["val"], tiny.starts["val"])
