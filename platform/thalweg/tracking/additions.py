@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,22 @@ from thalweg.tracking.spool import DeliveryState
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
+
+
+PICTURES = "pictures"
+HOLD_OUT_PREFIX = "test_"
+
+
+@contextmanager
+def _accepted(what: str, way_out: str) -> Iterator[None]:
+    """Turns a refusal of MLflow into a `ConnectionFailed` that says what it must take, and the way out."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except (MlflowException, OSError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ConnectionFailed(f"MLflow must take {what}, got {reason}; {way_out}") from error
 
 
 def find_trial(client: MlflowClient, study: str, directory: Path, number: int) -> Run | None:
@@ -48,9 +65,6 @@ def find_trial(client: MlflowClient, study: str, directory: Path, number: int) -
     return runs[0] if runs else None
 
 
-PICTURES = "pictures"
-
-
 def add_pictures(uri: str, study: str, directory: Path, number: int, folder: Path) -> str | None:
     """Uploads the files of a folder as artifacts of a trial's run, below ``pictures``.
 
@@ -68,22 +82,12 @@ def add_pictures(uri: str, study: str, directory: Path, number: int, folder: Pat
         ConnectionFailed: MLflow does not accept them.
     """
     client = connect(uri)
-    from mlflow.exceptions import MlflowException
-
-    try:
+    with _accepted("the pictures", f"they lie in {folder}, or choose another --tracking-uri"):
         run = find_trial(client, study, directory, number)
         if run is None:
             return None
         client.log_artifacts(run.info.run_id, str(folder), PICTURES)
         return str(run.info.run_id)
-    except (MlflowException, OSError) as error:
-        reason = str(error).partition("\n")[0]
-        raise ConnectionFailed(
-            f"MLflow must take the pictures, got {reason}; they lie in {folder}, or choose another --tracking-uri"
-        ) from error
-
-
-HOLD_OUT_PREFIX = "test_"
 
 
 def add_hold_out(
@@ -106,9 +110,7 @@ def add_hold_out(
         ConnectionFailed: MLflow does not accept them.
     """
     client = connect(uri)
-    from mlflow.exceptions import MlflowException
-
-    try:
+    with _accepted("the metrics", "choose another --tracking-uri"):
         run = find_trial(client, study, directory, number)
         if run is None:
             return None
@@ -118,11 +120,6 @@ def add_hold_out(
             if (samples, value) not in known:
                 client.log_metric(run.info.run_id, key, value, step=samples)
         return str(run.info.run_id)
-    except MlflowException as error:
-        reason = str(error).partition("\n")[0]
-        raise ConnectionFailed(
-            f"MLflow must take the metrics, got {reason}; choose another --tracking-uri"
-        ) from error
 
 
 EXPERIMENT = "data"
@@ -145,9 +142,7 @@ def record_look(uri: str, name: str, folder: Path, found: Exploration) -> str:
         ConnectionFailed: MLflow does not accept it.
     """
     client = connect(uri)
-    from mlflow.exceptions import MlflowException
-
-    try:
+    with _accepted("the files", f"they lie in {folder}, or choose another --tracking-uri"):
         experiment = _experiment_of_looks(client, artifact_folder(uri))
         run = _known_look(client, experiment, name, found.fingerprint)
         if run is None:
@@ -159,11 +154,6 @@ def record_look(uri: str, name: str, folder: Path, found: Exploration) -> str:
         client.set_tag(run, NOTE, naming.clip(found.report, naming.MAX_TAG_LENGTH))
         client.log_artifacts(run, str(folder))
         client.set_terminated(run, "FINISHED")
-    except (MlflowException, OSError) as error:
-        reason = str(error).partition("\n")[0]
-        raise ConnectionFailed(
-            f"MLflow must take the files, got {reason}; they lie in {folder}, or choose another --tracking-uri"
-        ) from error
     return f"#/experiments/{experiment}/runs/{run}/artifacts?{pages.TRAINING}"
 
 
