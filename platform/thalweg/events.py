@@ -87,7 +87,7 @@ class TrialEnded:
 
     @property
     def interrupted(self) -> bool:
-        """Whether the trial failed only because the search stopped. If the search goes on, another trial continues it."""
+        """Whether the trial failed only because the search stopped; if that goes on, another trial continues it."""
         return self.status == "failed" and self.reason.startswith("interrupted")
 
 
