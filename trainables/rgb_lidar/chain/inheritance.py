@@ -1,9 +1,9 @@
-"""What a chain takes from the studies that it starts from.
+"""Inheritance of a chain: which parts and knobs it takes from the studies that it starts from.
 
-A part that is taken always follows its source: weights and knobs come from there, whatever the configuration asks, and
-with them how the parts read image and scan. A part that a stage of the trial makes never does: it begins anew with the
-trial's own knobs, even where a source has one too. Only with ``continue_parts`` are parts taken that stages make: then
-these go on where the source ended.
+A part that is taken has the weights and the knobs of its starting point, including how it reads image and scan,
+whatever the configuration says. A part that a stage of the trial makes is trained from scratch with the trial's own
+knobs, even if a starting point has this part. With ``continue_parts``, such parts are taken as well, and the stages
+train them further.
 """
 
 from collections.abc import Mapping
@@ -19,16 +19,16 @@ _CONVENTION = ("lidar_repr", "lidar_norm")
 
 
 def inherit(own: ChainKnobs, config: RGBLidar, sources: Mapping[str, RGBLidar]) -> RGBLidar:
-    """Returns a configuration with the knobs of all parts that its sources give; of two, the later one's.
+    """Returns a configuration, in which the parts that starting points give have their knobs; the last of several wins.
 
     Args:
-        own: Its knobs of the chain.
+        own: Knobs of the chain in the configuration.
         config: The configuration.
         sources: Configurations of the best trials of the studies that it starts from.
 
     Raises:
-        ConfigError: A source is no chain or gives no part, a part is still missing, parts that read scans come from
-            sources that read them differently, or a projector comes without the parts that it was trained for.
+        ConfigError: A starting point is no chain or gives no part, a part is still missing, parts that read scans come
+            from studies that read them differently, or a projector comes without the parts that it was trained for.
     """
     givers: Givers[Part, RGBLidar] = Givers(
         sources,
@@ -47,14 +47,14 @@ def inherit(own: ChainKnobs, config: RGBLidar, sources: Mapping[str, RGBLidar]) 
 
 
 def shared_embedder(givers: Givers[Any, RGBLidar], networks: str) -> EmbedderKnobs | None:
-    """Returns the knobs of the embedders that studies of chains give; None if they give none.
+    """Returns the knobs of the embedders that starting points give; None if they give none.
 
     Args:
-        givers: The studies.
-        networks: What is made of the embedders, in words.
+        givers: The study that gives each part.
+        networks: What the embedders are used as, in words.
 
     Raises:
-        ConfigError: Those of image and scan come from studies in which they differ.
+        ConfigError: The embedders of image and scan come from studies with different knobs.
     """
     return givers.shared(
         ("rgb", "lidar"),
@@ -99,7 +99,7 @@ def _knobs(part: Part, source: RGBLidar) -> dict[str, Any]:
 
 
 def _convention(givers: Givers[Part, RGBLidar]) -> dict[str, str]:
-    """Returns how the sources of parts that read scans read them, which must be one way."""
+    """Returns the knobs for reading scans, which must be equal in all studies that give parts that read scans."""
     way = givers.shared(
         [part for part in givers.studies if part in _READS_SCANS],
         lambda source: {name: getattr(source.data, name) for name in _CONVENTION},

@@ -1,7 +1,7 @@
-"""What a fusion takes from the study that it starts from.
+"""Inheritance of a fusion: what it takes from the studies that it starts from.
 
-A study of chains gives the encoders that it has, and with them the knobs they were trained with: how they read image
-and scan, and their layers. A study of fusions gives the whole model, which then trains on.
+A study of chains gives its encoders, with the knobs of their layers and of how they read image and scan. A study of
+fusions gives the whole model, which is trained further.
 """
 
 from collections.abc import Mapping
@@ -24,16 +24,17 @@ _BLOCKS = ("downsampling", "channels", "max_channels", "depth")
 
 
 def inherit(own: FusionKnobs, config: RGBLidar, sources: Mapping[str, RGBLidar]) -> RGBLidar:
-    """Returns a configuration with the knobs of all that its sources give; of two, the later one's.
+    """Returns a configuration, in which the parts that starting points give have their knobs; the last of several wins.
 
     Args:
-        own: Its knobs of the fusion.
+        own: Knobs of the fusion in the configuration.
         config: The configuration.
         sources: Configurations of the best trials of the studies that it starts from.
 
     Raises:
-        ConfigError: A fusion is not the only source or meets in another way, a chain has no embedder, both encoders
-            come from embedders of different knobs, or the knobs that a source gives leave no width to match a size.
+        ConfigError: A study of fusions is not the only starting point or fuses in another way, a chain has no embedder,
+            the embedders of the two encoders have different knobs, or ``num_parameters`` is set although a chain fixes
+            all widths.
     """
     for study, source in sources.items():
         if isinstance(source.model, FusionKnobs):
