@@ -24,7 +24,7 @@ from thalweg.stage_contract import Joined, JointLoss, Progress, Rows
 from thalweg.training.accumulation import Sums, weighted
 from thalweg.training.engine.half_precision import loss_scale
 from thalweg.training.evaluation import move
-from thalweg.training.process_group import World
+from thalweg.training.process_group import ProcessGroup
 from thalweg.training.transfer import each_ahead
 
 if TYPE_CHECKING:
@@ -55,14 +55,14 @@ class MicroBatches:
 
 
 def backward(
-    engine: Any, loss: JointLoss, world: World, batches: MicroBatches, progress: Progress
+    engine: Any, loss: JointLoss, group: ProcessGroup, batches: MicroBatches, progress: Progress
 ) -> tuple[Sums, Mapping[str, Tensor | float]]:
     """Accumulates the gradient of a joint loss over a global batch in the engine.
 
     Args:
         engine: DeepSpeed engine around a `TaskModule` with the same loss.
         loss: The loss of the stage.
-        world: Workers, each of which holds some micro-batches. Every one must call.
+        group: Workers, each of which holds some micro-batches. Every one must call.
         batches: This worker's micro-batches.
         progress: Where training stands.
 
@@ -71,34 +71,34 @@ def backward(
         loss left on the device lies there.
     """
     before = _buffers(engine.module)
-    rows = _embed_all(engine, world, batches, progress)
+    rows = _embed_all(engine, group, batches, progress)
     after = _buffers(engine.module)
-    joined, slopes = _slopes(loss, world, rows, progress)
+    joined, slopes = _slopes(loss, group, rows, progress)
     # The last graph first: it is alive, and the others need its memory.
-    _send(engine, world, rows.pop().embeddings, {name: slope.pop() for name, slope in slopes.items()})
+    _send(engine, group, rows.pop().embeddings, {name: slope.pop() for name, slope in slopes.items()})
     if batches.count > 1:
         _restore(engine.module, before)
         for number, batch in enumerate(batches.each(range(batches.count - 1))):
             engine.step()
-            again = Rows(**engine(move(batch, world.device), progress))
-            _send(engine, world, again.embeddings, {name: slope[number] for name, slope in slopes.items()})
+            again = Rows(**engine(move(batch, group.device), progress))
+            _send(engine, group, again.embeddings, {name: slope[number] for name, slope in slopes.items()})
         _restore(engine.module, after)
     names = sorted(joined.counts)
     sums = {name: joined.sums[name].detach().double() for name in names}
     return sums, {name: joined.counts[name] for name in names}
 
 
-def _embed_all(engine: Any, world: World, batches: MicroBatches, progress: Progress) -> list[Rows]:
+def _embed_all(engine: Any, group: ProcessGroup, batches: MicroBatches, progress: Progress) -> list[Rows]:
     """Embeds this worker's micro-batches, the last one with its graph."""
     rows = []
     for number, batch in enumerate(batches.each(range(batches.count))):
         with torch.set_grad_enabled(number == batches.count - 1):
-            rows.append(Rows(**engine(move(batch, world.device), progress)))
+            rows.append(Rows(**engine(move(batch, group.device), progress)))
     return rows
 
 
 def _slopes(
-    loss: JointLoss, world: World, rows: Sequence[Rows], progress: Progress
+    loss: JointLoss, group: ProcessGroup, rows: Sequence[Rows], progress: Progress
 ) -> tuple[Joined, dict[str, list[Tensor]]]:
     """Returns the loss parts of the global batch, and the gradient of the loss by the embeddings of each micro-batch.
 
@@ -107,9 +107,9 @@ def _slopes(
     """
     own = {name: values.requires_grad_() for name, values in _checked(_stacked(rows, "embeddings"))}
     companions = {
-        name: torch.cat(world.gather(values)) for name, values in _stacked(rows, "companions").items()
+        name: torch.cat(group.gather(values)) for name, values in _stacked(rows, "companions").items()
     }
-    embeddings = {name: _around(values, world) for name, values in own.items()}
+    embeddings = {name: _around(values, group) for name, values in own.items()}
     joined = loss.parts(Rows(embeddings=embeddings, companions=companions), progress)
     weights = loss.weights(progress)
     factors = {name: _factor(weights[name], joined.counts[name]) for name in sorted(joined.counts)}
@@ -155,19 +155,19 @@ def _gradients(loss: Tensor, embeddings: list[Tensor]) -> Sequence[Tensor]:
     return torch.autograd.grad(loss, embeddings, materialize_grads=True)
 
 
-def _around(own: Tensor, world: World) -> Tensor:
+def _around(own: Tensor, group: ProcessGroup) -> Tensor:
     """Returns the embeddings of all workers in the order of the samples; the own ones carry gradients."""
-    if world.size == 1:
+    if group.size == 1:
         return own
-    everyone = list(world.gather(own.detach()))
-    everyone[world.rank] = own
+    everyone = list(group.gather(own.detach()))
+    everyone[group.rank] = own
     return torch.cat(everyone)
 
 
-def _send(engine: Any, world: World, rows: Mapping[str, Tensor], slopes: Mapping[str, Tensor]) -> None:
+def _send(engine: Any, group: ProcessGroup, rows: Mapping[str, Tensor], slopes: Mapping[str, Tensor]) -> None:
     # DeepSpeed averages gradients over the workers; each sends those of its own samples.
     surrogate = torch.stack([(rows[name] * slope).sum() for name, slope in slopes.items()]).sum()
-    engine.backward(world.size * loss_scale(engine) * surrogate, scale_wrt_gas=False)
+    engine.backward(group.size * loss_scale(engine) * surrogate, scale_wrt_gas=False)
 
 
 def _buffers(module: nn.Module) -> dict[str, Tensor]:

@@ -38,7 +38,7 @@ class Beats:
 
 
 @dataclass(frozen=True)
-class World:
+class ProcessGroup:
     """This process among the workers that train one trial together.
 
     Attributes:
@@ -132,7 +132,7 @@ class World:
             dist.barrier()
 
 
-def join(num_threads: int = 1) -> World:
+def join(num_threads: int = 1) -> ProcessGroup:
     """Joins the process group, or makes a group of one, and prepares DeepSpeed's communication.
 
     Args:
@@ -156,7 +156,7 @@ def join(num_threads: int = 1) -> World:
     # would make each step wait for its GPU.
     host = dist.new_group(backend="gloo") if device.type == "cuda" and size > 1 else None
     assert not isinstance(host, int)  # torch's number for a process outside a group
-    return World(dist.get_rank(), size, device, host)
+    return ProcessGroup(dist.get_rank(), size, device, host)
 
 
 def is_group_fault(error: BaseException) -> bool:

@@ -21,13 +21,13 @@ from thalweg.study_folder import checkpoint_name
 from thalweg.training import baselines
 from thalweg.training.checkpoints import checkpoint
 from thalweg.training.checkpoints.frozen_weights import load_sources
-from thalweg.training.checkpoints.state import FROM_BEFORE, Found, State, newest_whole
+from thalweg.training.checkpoints.state import FROM_BEFORE, Found, TrainingState, newest_whole
 from thalweg.training.engine import buffers, engine
 from thalweg.training.evaluation import evaluate_split
 from thalweg.training.family_code import blaming
 from thalweg.training.loop import Loop
 from thalweg.training.messages import Report, TrialOrder
-from thalweg.training.process_group import FP32_PRECISION, World
+from thalweg.training.process_group import FP32_PRECISION, ProcessGroup
 from thalweg.training.protocol import protocol_hash
 from thalweg.training.sampling import Layout
 from thalweg.training.schedule import Plan
@@ -68,32 +68,32 @@ class Session:
 
     Args:
         order: What to train.
-        world: The process group.
+        group: The process group.
         cache: Keeps data open between trials.
 
     Raises:
         TrialError: The family's code raises.
     """
 
-    def __init__(self, order: TrialOrder, world: World, cache: DataCache) -> None:
+    def __init__(self, order: TrialOrder, group: ProcessGroup, cache: DataCache) -> None:
         with blaming(order.family):
-            self._begin(order, world, cache)
+            self._begin(order, group, cache)
 
-    def _begin(self, order: TrialOrder, world: World, cache: DataCache) -> None:
+    def _begin(self, order: TrialOrder, group: ProcessGroup, cache: DataCache) -> None:
         began = time.perf_counter()
         self.order = order
-        self._world = world
+        self._group = group
         self.task = make_task(order.family, order.config)
         self._knobs = self.task.config.optimization
         engine.check_precision(self._knobs)
-        self.data = cache.open(self.task, Path(order.data_root), world.device)
+        self.data = cache.open(self.task, Path(order.data_root), group.device)
         self._data_facts = self.task.facts(self.data)
-        self._layout = Layout.of(self._knobs.batch_size, self._knobs.micro_batch_size, world.size)
+        self._layout = Layout.of(self._knobs.batch_size, self._knobs.micro_batch_size, group.size)
         self._plan = Plan.lay(self.task.stages(), order.total_samples)
         self._plan.check_steps(self._knobs.batch_size)
-        self._loop = Loop(self.task, self.data, world, self._plan, self._layout)
+        self._loop = Loop(self.task, self.data, group, self._plan, self._layout)
         self._timings = {"prepare_s": 0.0}
-        self._memory = PeakMemory(world.device)
+        self._memory = PeakMemory(group.device)
         self.last: Report | None = None
         self._resume_or_begin()
         self._timings["prepare_s"] = time.perf_counter() - began
@@ -103,8 +103,8 @@ class Session:
         found = start.folder
         model = self._build()
         if found is not None:
-            checkpoint.require_loadable(found, self._knobs.zero_stage, self._world)
-            state = State.read(found)
+            checkpoint.require_loadable(found, self._knobs.zero_stage, self._group)
+            state = TrainingState.read(found)
             self.last = state.report
             self._loop.stage, self._loop.samples = state.stage, state.report.samples_seen
         else:
@@ -116,7 +116,7 @@ class Session:
             self._record_baselines()
         self._engine = self._start_stage()
         if found is not None:
-            checkpoint.load(self._engine, found, self._world)
+            checkpoint.load(self._engine, found, self._group)
         self._earlier = found.parent if found is not None and found.parent != self._own else None
 
     @property
@@ -127,14 +127,14 @@ class Session:
         """Finds where the trial goes on: at what is whole, of this configuration and of this study."""
         order = self.order
         own = Found()
-        if self._world.rank == 0:
+        if self._group.rank == 0:
             checkpoint.clear(self._own, order.home)
             places = {self._own: {order.study}}
             if order.resumes:
                 # The interrupted trial may have written a newer checkpoint, and deleted this one, unheard.
                 places.setdefault(Path(order.resumes).parent, {order.study, FROM_BEFORE})
             own = newest_whole(places, order.config)
-        found: Found = self._world.same(own)
+        found: Found = self._group.same(own)
         where = f"after {found.samples:,} samples" if found.folder else "from the start"
         self._notes = tuple(
             f"{order.trial}: {reason}; it goes on {where}"
@@ -146,7 +146,7 @@ class Session:
     def _build(self) -> torch.nn.Module:
         """Builds the model, with the same draws on all ranks and in every stage."""
         torch.manual_seed(self.task.config.seed)
-        return self.task.build(self._data_facts).to(self._world.device)
+        return self.task.build(self._data_facts).to(self._group.device)
 
     def _wrap(self, model: torch.nn.Module) -> engine.TaskModule:
         return engine.TaskModule(self.task, model, self._stage.loss)
@@ -208,9 +208,11 @@ class Session:
         began = time.perf_counter()
         folder = self._own / checkpoint_name(self.last.samples)
         self.last = replace(self.last, checkpoint=str(folder))
-        state = State(self.last, self.order.config, self.order.family, self._loop.stage, self.order.study)
-        checkpoint.save(self._engine, folder, state, self._world)
-        if self._world.rank == 0:
+        state = TrainingState(
+            self.last, self.order.config, self.order.family, self._loop.stage, self.order.study
+        )
+        checkpoint.save(self._engine, folder, state, self._group)
+        if self._group.rank == 0:
             checkpoint.tidy(folder, self._mode(), self.order.keep_last, self._earlier, self.order.home)
         self._earlier = None
         timings = {**self.last.timings, "checkpoint_s": time.perf_counter() - began}
@@ -228,7 +230,7 @@ class Session:
         samples, seconds = self._loop.trained
         costs = {"num_parameters": float(self.num_parameters)}
         costs["epoch_s"] = seconds / max(samples, 1) * self.data.num_samples("train")
-        peak = self._world.largest(self._memory.mib() or 0.0)
+        peak = self._group.largest(self._memory.mib() or 0.0)
         return costs | {"peak_memory_mib": peak} if peak else costs
 
     def _train_until(self, due: int) -> tuple[tuple[int, dict[str, float]], ...]:
@@ -259,7 +261,7 @@ class Session:
 
     def _evaluate(self) -> dict[str, float]:
         self._engine.eval()
-        buffers.unite(self._module, self._world)  # what is saved after it is what was evaluated
+        buffers.unite(self._module, self._group)  # what is saved after it is what was evaluated
         return self._evaluate_with(lambda batch: self._engine(batch, None))
 
     def _evaluate_with(self, predict: Predict, is_baseline: bool = False) -> dict[str, float]:
@@ -269,7 +271,7 @@ class Session:
                 self.task,
                 self.data,
                 predict,
-                self._world,
+                self._group,
                 split=split,
                 batch_size=max(self._layout.micro_batch_size, 8),
                 max_samples=self.data.num_samples("val") if split == "train" else None,
@@ -281,17 +283,17 @@ class Session:
     def _record_baselines(self) -> None:
         directory = Path(self.order.directory)
         # All ranks decide on what rank 0 sees, for they evaluate together.
-        if not self._world.all_agree(self._world.rank != 0 or baselines.read(directory) is None):
+        if not self._group.all_agree(self._group.rank != 0 or baselines.read(directory) is None):
             return
         start = "before_training" if self.order.sources else "untrained"
         predictors = {start: self._module.model.eval(), **self.task.baselines(self.data)}
         found = {
             name: self._evaluate_with(
-                partial(self.task.predict, predictor.to(self._world.device)), is_baseline=name != start
+                partial(self.task.predict, predictor.to(self._group.device)), is_baseline=name != start
             )
             for name, predictor in predictors.items()
         }
-        if self._world.rank == 0:
+        if self._group.rank == 0:
             baselines.write_once(directory, found)
 
     def _documents(self) -> dict[str, str]:
@@ -300,10 +302,10 @@ class Session:
     def _machine(self) -> dict[str, Any]:
         return {
             "num_parameters": self.num_parameters,
-            "world_size": self._world.size,
+            "world_size": self._group.size,
             "micro_batch_size": self._layout.micro_batch_size,
             "accumulation": self._layout.accumulation,
-            "device": device_name(self._world.device),
+            "device": device_name(self._group.device),
         }
 
     def close(self) -> None:

@@ -28,10 +28,10 @@ from thalweg.files import (
 from thalweg.study_folder import checkpoint_name, checkpoints_of
 from thalweg.training.checkpoints import resharding
 from thalweg.training.checkpoints.places import remove
-from thalweg.training.checkpoints.state import FROM_BEFORE, STATE, State, complete, damage, incomplete
+from thalweg.training.checkpoints.state import FROM_BEFORE, STATE, TrainingState, complete, damage, incomplete
 from thalweg.training.engine.half_precision import saved_masters
 from thalweg.training.messages import best_of
-from thalweg.training.process_group import World
+from thalweg.training.process_group import ProcessGroup
 
 if TYPE_CHECKING:
     from deepspeed.runtime.engine import DeepSpeedEngine
@@ -50,7 +50,7 @@ def clear(trial: Path, home: Path) -> None:
         remove(folder, home)
 
 
-def save(engine: DeepSpeedEngine, folder: Path, state: State, world: World) -> None:
+def save(engine: DeepSpeedEngine, folder: Path, state: TrainingState, group: ProcessGroup) -> None:
     """Writes a checkpoint, whole or not at all. Every rank must call.
 
     Raises:
@@ -58,20 +58,20 @@ def save(engine: DeepSpeedEngine, folder: Path, state: State, world: World) -> N
     """
     draft = draft_of(folder)
     try:
-        if world.rank == 0:
+        if group.rank == 0:
             discard(draft)
             draft.mkdir(parents=True)
-        world.barrier()
+        group.barrier()
         engine.save_checkpoint(str(draft), tag=_TAG, save_latest=True)
         sync(draft)  # each rank what it wrote itself, on a machine of its own
-        world.barrier()
-        if world.rank == 0:
+        group.barrier()
+        if group.rank == 0:
             state.write(draft, folder)
             publish(draft, folder, overwrite=True)  # of one that was damaged
     except BaseException as error:
         failed = isinstance(error, Exception)  # not a Ctrl-C, whatever error it fell upon
         cause = cause_of(error, draft if draft.exists() else folder.parent) if failed else None
-        if world.rank == 0:
+        if group.rank == 0:
             discard(draft)
         if cause is None:
             raise
@@ -94,7 +94,7 @@ def tidy(
     Raises:
         OutputError: A checkpoint cannot come over.
     """
-    trial, present = newest.parent, State.read(newest)
+    trial, present = newest.parent, TrainingState.read(newest)
     places = [place for place in (earlier, trial) if place is not None]
     found = {folder.name: folder for place in places for folder in complete(place)}
     states = {name: _read(folder) for name, folder in found.items() if name <= newest.name}
@@ -109,14 +109,14 @@ def tidy(
             remove(folder, home or trial.parent)
 
 
-def _read(folder: Path) -> State | None:
+def _read(folder: Path) -> TrainingState | None:
     try:
-        return State.read(folder)
+        return TrainingState.read(folder)
     except (OSError, ValueError):
         return None  # damaged: of no use to anybody
 
 
-def _alike(state: State, present: State) -> bool:
+def _alike(state: TrainingState, present: TrainingState) -> bool:
     """Whether a checkpoint is of the same trial; those of an earlier version do not name their study."""
     return state.is_of(present.config) and state.study in (FROM_BEFORE, present.study)
 
@@ -127,24 +127,24 @@ def _link(source: Path, target: Path) -> None:
         copy_folder(source, draft)
 
 
-def require_loadable(folder: Path, zero_stage: int, world: World) -> None:
+def require_loadable(folder: Path, zero_stage: int, group: ProcessGroup) -> None:
     """Refuses a checkpoint that this number of workers cannot load.
 
     Raises:
         ConfigError: At ZeRO stage 3 another number wrote it.
     """
-    resharding.require_loadable(folder / _TAG, zero_stage, world.size)
+    resharding.require_loadable(folder / _TAG, zero_stage, group.size)
 
 
-def load(engine: DeepSpeedEngine, folder: Path, world: World) -> None:
+def load(engine: DeepSpeedEngine, folder: Path, group: ProcessGroup) -> None:
     """Restores weights, optimizer and loss scaler of the present stage, whatever the workers that wrote it.
 
     Every rank must call.
     """
-    alike = len(resharding.shards(folder / _TAG)) in (0, world.size)
+    alike = len(resharding.shards(folder / _TAG)) in (0, group.size)
     engine.load_checkpoint(str(folder), tag=_TAG, load_optimizer_states=alike)
     if not alike:
-        resharding.load(engine, folder / _TAG, world.rank, world.size)
+        resharding.load(engine, folder / _TAG, group.rank, group.size)
 
 
 def fp32_weights(folder: Path) -> dict[str, Tensor]:
@@ -164,7 +164,7 @@ def fp32_weights(folder: Path) -> dict[str, Tensor]:
     return {name.removeprefix("model."): tensor for name, tensor in weights.items()}
 
 
-def whole(folder: Path) -> tuple[State, dict[str, Tensor]]:
+def whole(folder: Path) -> tuple[TrainingState, dict[str, Tensor]]:
     """Returns state and fp32 weights of a checkpoint, without DeepSpeed's chatter.
 
     Raises:
@@ -183,4 +183,4 @@ def whole(folder: Path) -> tuple[State, dict[str, Tensor]]:
             "copy, take another evaluation's (--at), or train the trial again"
         )
     with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
-        return State.read(folder), fp32_weights(folder)
+        return TrainingState.read(folder), fp32_weights(folder)

@@ -15,7 +15,7 @@ from thalweg.errors import DataError
 from thalweg.files import atomic_file, cause_of, refusal
 from thalweg.inference import as_tensors, take_part
 from thalweg.training.checkpoints import checkpoint
-from thalweg.training.checkpoints.state import State
+from thalweg.training.checkpoints.state import TrainingState
 from thalweg.training.family_code import blaming
 from thalweg.training.protocol import protocol_of
 from thalweg.training.session import make_task
@@ -113,7 +113,7 @@ def _save(content: Mapping[str, Any], file: Path, what: str, way_out: str) -> No
         raise refusal(what, file, cause, way_out) from None
 
 
-def _require_same(data: Data, state: State) -> None:
+def _require_same(data: Data, state: TrainingState) -> None:
     trained_on = state.report.facts.get("data_fingerprint", data.fingerprint)
     if data.fingerprint != trained_on:
         raise DataError(
@@ -128,7 +128,7 @@ def _model(task: Task[Any, Any], data: Data, weights: Mapping[str, Tensor]) -> n
     return model
 
 
-def _content(state: State, weights: Mapping[str, Tensor]) -> dict[str, Any]:
+def _content(state: TrainingState, weights: Mapping[str, Tensor]) -> dict[str, Any]:
     return {
         "family": state.family,
         "config": dict(state.config),

@@ -34,7 +34,7 @@ _NO_ARCHIVE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, 
 
 
 @dataclass(frozen=True)
-class State:
+class TrainingState:
     """Where a trial stood at a checkpoint.
 
     Attributes:
@@ -54,7 +54,7 @@ class State:
     files: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, folder: Path) -> State:
+    def read(cls, folder: Path) -> TrainingState:
         """Reads the state of a complete checkpoint, wherever it was written.
 
         Raises:
@@ -147,7 +147,7 @@ def newest_whole(trials: Mapping[Path, Collection[str]], config: Mapping[str, An
     for folder, studies in sorted(folders, key=lambda pair: pair[0].name, reverse=True):
         name = f"{folder.parent.name}/{folder.name}"
         try:
-            state = State.read(folder)
+            state = TrainingState.read(folder)
         except (OSError, ValueError) as error:
             skipped[folder] = f"the checkpoint {name} is damaged ({STATE}: {error})"
             continue
@@ -165,12 +165,12 @@ def newest_whole(trials: Mapping[Path, Collection[str]], config: Mapping[str, An
 def damage(folder: Path) -> str:
     """Says what is wrong with a complete checkpoint; empty if it is whole. Reads all of it."""
     try:
-        return _damage(folder, State.read(folder))
+        return _damage(folder, TrainingState.read(folder))
     except (OSError, ValueError) as error:
         return f"{STATE}: {error}"
 
 
-def _damage(folder: Path, state: State) -> str:
+def _damage(folder: Path, state: TrainingState) -> str:
     try:
         if not state.files:
             return _damaged_archive(folder)

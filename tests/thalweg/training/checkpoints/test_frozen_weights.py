@@ -13,7 +13,7 @@ from families.toy.config import Toy
 from families.toy.task import ToyTask
 from thalweg.errors import ConfigError, TrialError
 from thalweg.training.checkpoints.frozen_weights import load_sources
-from thalweg.training.process_group import World
+from thalweg.training.process_group import ProcessGroup
 from thalweg.training.session import DataCache, Session
 
 Write = Callable[..., str]
@@ -82,7 +82,7 @@ def test_a_file_that_is_gone_is_named(tmp_path: Path) -> None:
 
 
 def test_a_trial_begins_with_the_weights_of_its_source(
-    order: Any, run: Any, world: World, write: Write
+    order: Any, run: Any, world: ProcessGroup, write: Write
 ) -> None:
     source = write("trained", _toy(7).state_dict())
     begun = replace(order("a", opt={"lr": 1e-12}), sources={"trained": source})
