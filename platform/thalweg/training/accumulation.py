@@ -1,4 +1,4 @@
-"""The gradient of one global batch whose loss is a sum over samples."""
+"""Gradient accumulation: the gradient of one global batch whose loss is a sum over samples."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def backward(
         progress: Where training stands.
 
     Returns:
-        Sums of the loss parts over the global batch, fp64 scalars on the worker's device, for reading them would wait
-        for it; and their counts, which are known from the batches. Both are equal on all ranks.
+        Sums and counts of the loss parts over the global batch, equal on all ranks. The sums are fp64 scalars that stay
+        on the worker's device, because reading them would wait for it. The counts are known from the batches.
     """
     counts = total_counts([loss.counts(batch, progress) for batch in batches], group)
     factors = factors_of(loss.weights(progress), counts)
@@ -58,10 +58,10 @@ def total_counts(local: Sequence[Mapping[str, float]], group: ProcessGroup) -> C
 
 
 def factors_of(weights: Mapping[str, float], counts: Mapping[str, float]) -> Counts:
-    """Returns what the sum of each part is multiplied by; 0 for a part that no sample carries."""
+    """Returns the factor for the sum of each part, its weight over its count; 0 if the count is 0."""
     return {name: weights[name] / count if count > 0 else 0.0 for name, count in counts.items()}
 
 
 def weighted(parts: Mapping[str, Tensor], factors: Mapping[str, Tensor | float]) -> Tensor:
-    """Returns the loss, a scalar."""
+    """Returns the loss, a scalar: the sum of all parts times their factors."""
     return torch.stack([parts[name] * factors[name] for name in factors]).sum()

@@ -1,4 +1,4 @@
-"""Evaluation of a whole split: states of measures over batches and ranks, so that every mean is exact."""
+"""Evaluates a whole split: the states of measures are added up over batches and ranks, so that every mean is exact."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from thalweg.data.placement import send
 from thalweg.errors import DataError, FamilyError
 from thalweg.per_unit import PerUnit
 from thalweg.training.process_group import ProcessGroup
-from thalweg.training.transfer import drawer, each_ahead, ready_to_travel
+from thalweg.training.transfer import prefetch_thread, prefetched, ready_to_travel
 
 if TYPE_CHECKING:
     from thalweg.contract import Batch, Data
@@ -37,18 +37,18 @@ def evaluate_split(
     """Evaluates every sample of a split exactly once, whatever the number of workers.
 
     Args:
-        task: Draws the batches and measures the predictions.
+        task: Samples the batches and declares the measures.
         data: Opened data.
         predict: Model, engine or baseline applied to a batch; returns what `Task.predict` returns.
         group: Workers that share the split. Every one must call.
         split: Name of the split.
         batch_size: Samples per forward pass.
         max_samples: Samples of the split that are evaluated, the first ones; None takes all.
-        is_baseline: Whether it is a predictor of the family, which may do some of the family's tasks alone.
+        is_baseline: Whether it is one of the family's baselines, which may give only some of the declared metrics.
 
     Returns:
-        Metrics by name, equal on all ranks. One that is not finite is left out, such as the skill of a modality that
-        the split does not hold.
+        Metrics by name, equal on all ranks. A metric that is not finite is left out, such as the skill of a modality
+        that the split does not hold.
 
     Raises:
         DataError: The split is empty.
@@ -83,15 +83,15 @@ def states_of_split(
     rounds = -(-max(len(share) for share in shares) // batch_size)
     chunks = [mine[number * batch_size : (number + 1) * batch_size] for number in range(rounds)]
 
-    def draw(number: int) -> Batch:
+    def sample(number: int) -> Batch:
         indices = chunks[number] if len(chunks[number]) else np.zeros(1, dtype=np.int64)
         batch = ready_to_travel(task.evaluation_batch(data, split, indices), group.device)
         group.beats.add()
         return batch
 
     found = [_Accumulated(measure) for measure in measures]
-    with torch.no_grad(), drawer(group.device) as executor:
-        for chosen, batch in zip(chunks, each_ahead(executor, draw, range(rounds)), strict=True):
+    with torch.no_grad(), prefetch_thread(group.device) as executor:
+        for chosen, batch in zip(chunks, prefetched(executor, sample, range(rounds)), strict=True):
             batch = move(batch, group.device)
             outputs = predict(batch)
             for each in found:
@@ -113,7 +113,7 @@ class _Accumulated:
         self._rows: dict[str, list[Tensor]] = {}
 
     def add(self, outputs: Outputs, batch: Batch, num_samples: int) -> None:
-        """Adds a batch, of which the first samples count; none if the rank has none left."""
+        """Adds a batch; if ``num_samples`` is 0, the rank has none left and the batch is a filler that does not count."""
         for name, value in self._measure.add(outputs, batch).items():
             if isinstance(value, PerUnit):
                 table = value if num_samples else value.empty()
@@ -156,7 +156,7 @@ def _summarized(measures: Sequence[Measure], states: Sequence[State], *, partial
     """Returns the metrics of measures as floats; scalars of numpy and torch are accepted.
 
     Raises:
-        FamilyError: One gave something else than it declares; all that is wrong is named.
+        FamilyError: A measure gave something other than it declares; the message names every fault.
     """
     metrics: dict[str, float] = {}
     wrong: list[str] = []

@@ -29,7 +29,7 @@ class HeldOut:
 
     Attributes:
         samples: Samples that it was trained on.
-        val: Metrics by which it was selected, as they were recorded.
+        val: Recorded metrics on the split ``val``, by which it was selected.
         test: Metrics on the split ``test``.
         baselines: Metrics on the split ``test`` of each baseline.
     """
@@ -41,9 +41,9 @@ class HeldOut:
 
 
 def evaluate(folder: Path, data_root: Path) -> HeldOut:
-    """Evaluates a checkpoint and the family's baselines on the split ``test`` at the protocol of every evaluation.
+    """Evaluates a checkpoint and the family's baselines on the split ``test``, by the study's evaluation protocol.
 
-    Weights are fp32, as those of an export; the trial may have been evaluated in 16 bits.
+    The weights are in fp32, as in an export; the trial itself may have been evaluated in 16 bits.
 
     Args:
         folder: The checkpoint.

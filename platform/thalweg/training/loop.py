@@ -25,7 +25,7 @@ from thalweg.training.process_group import ProcessGroup
 from thalweg.training.sampling import Layout, SampleStream
 from thalweg.training.schedule import Plan, lr_factor
 from thalweg.training.telemetry import Curve
-from thalweg.training.transfer import Arriving, drawer, ready_to_travel
+from thalweg.training.transfer import Arriving, prefetch_thread, ready_to_travel
 
 if TYPE_CHECKING:
     from thalweg.contract import Batch, Data
@@ -52,9 +52,9 @@ class Loop:
     """Takes the steps of a trial, stage by stage.
 
     Args:
-        task: Draws the batches.
+        task: Samples the batches.
         data: Opened data.
-        group: Workers that train together; every one calls alike.
+        group: Workers that train together; all of them make the same calls.
         plan: Stages over the budget.
         layout: How a batch is cut.
 
@@ -81,7 +81,7 @@ class Loop:
         self._layout = layout
         self._knobs: Optimization = task.config.optimization
         self._streams = self._make_streams()
-        self._prefetch = drawer(group.device)
+        self._prefetch = prefetch_thread(group.device)
         self._taken: Taken | None = None
 
     def _make_streams(self) -> dict[bool, SampleStream]:
@@ -103,7 +103,7 @@ class Loop:
         Args:
             running: DeepSpeed engine of the present stage, in training mode.
             due: Samples at the next evaluation.
-            curve: Takes every step.
+            curve: Collects every step.
 
         Raises:
             NonFiniteError: The loss is not finite; on all ranks alike.
@@ -123,9 +123,9 @@ class Loop:
 
     def _fetch(self, start: int) -> Future[list[Batch]]:
         positions = self._layout.positions(start, self._group.rank)
-        return self._prefetch.submit(lambda: [self._draw(position) for position in positions])
+        return self._prefetch.submit(lambda: [self._sample(position) for position in positions])
 
-    def _draw(self, positions: range) -> Batch:
+    def _sample(self, positions: range) -> Batch:
         indices, keys = self._stream.take(positions.start, len(positions))
         batch = ready_to_travel(self._task.training_batch(self._data, indices, keys), self._group.device)
         self._group.beats.add()
@@ -158,7 +158,7 @@ class Loop:
         self.trained = (samples + self._layout.batch_size, seconds + time.perf_counter() - began)
 
     def _seed(self, micro_batch: int) -> None:
-        """Seeds what is random about a step: a function of the samples seen, so that there is no state to save."""
+        """Seeds the random generators by the samples seen, so that there is no state to save."""
         seed = splitmix64(splitmix64(np.uint64(self._task.config.seed)) + np.uint64(self.samples))
         number = micro_batch * self._group.size + self._group.rank
         self._group.seed((int(seed) + number) % 2**63)
@@ -180,17 +180,17 @@ class Loop:
         positions = self._layout.positions(self.samples, self._group.rank)
         batches = MicroBatches(
             count=len(positions),
-            draw=lambda number: self._draw(positions[number]),
+            sample=lambda number: self._sample(positions[number]),
             seed=self._seed,
             executor=self._prefetch,
         )
         return gradcache.backward(running, loss, self._group, batches, self._plan.progress(self.samples))
 
     def settle(self) -> None:
-        """Looks at the last step: nothing is evaluated or saved after a loss that is not finite.
+        """Checks the loss of the last step, so that nothing is evaluated or saved after one that is not finite.
 
         Raises:
-            NonFiniteError: It was not finite; on all ranks alike.
+            NonFiniteError: The loss was not finite; on all ranks alike.
         """
         began = time.perf_counter()
         last, self._taken = self._taken, None
@@ -212,7 +212,7 @@ class Loop:
     def _way_out(self, start: int) -> str:
         """Says what to mend: the data of a batch, if they are not finite, else the knobs; all ranks call."""
         positions = self._layout.positions(start, self._group.rank)
-        found = first_non_finite(self._draw(position) for position in positions)
+        found = first_non_finite(self._sample(position) for position in positions)
         if found is not None:
             broken = positions[found.batch]
             indices, _ = self._stream.take(broken.start, len(broken))
@@ -224,5 +224,5 @@ class Loop:
         return advice
 
     def close(self) -> None:
-        """Ends the thread that draws batches."""
+        """Ends the prefetch thread."""
         self._prefetch.shutdown(wait=True, cancel_futures=True)

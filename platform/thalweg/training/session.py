@@ -20,7 +20,7 @@ from thalweg.stage_contract import Stage
 from thalweg.study_folder import checkpoint_name
 from thalweg.training import baselines
 from thalweg.training.checkpoints import checkpoint
-from thalweg.training.checkpoints.frozen_weights import load_sources
+from thalweg.training.checkpoints.frozen_weights import load_starting_points
 from thalweg.training.checkpoints.state import FROM_BEFORE, Found, TrainingState, newest_whole
 from thalweg.training.engine import buffers, engine
 from thalweg.training.evaluation import evaluate_split
@@ -41,7 +41,11 @@ if TYPE_CHECKING:
 
 
 class DataCache:
-    """Opened data that stay open from trial to trial; the newest few."""
+    """Keeps the data that were opened last open from trial to trial.
+
+    Args:
+        max_open: Number of data sets that are open at once.
+    """
 
     def __init__(self, max_open: int = 2) -> None:
         self._max_open = max_open
@@ -64,7 +68,7 @@ def make_task(family: str, config: Mapping[str, Any]) -> Task[Any, Any]:
 
 
 class Session:
-    """A trial that is being trained by this process group; every rank holds one and calls alike.
+    """A trial that this process group trains; every rank holds one, and all make the same calls.
 
     Args:
         order: What to train.
@@ -108,7 +112,7 @@ class Session:
             self.last = state.report
             self._loop.stage, self._loop.samples = state.stage, state.report.samples_seen
         else:
-            load_sources(model, self.order.sources, self.task.starting_weights())
+            load_starting_points(model, self.order.sources, self.task.starting_weights())
         self._module = self._wrap(model)
         self.num_parameters = sum(parameter.numel() for parameter in model.parameters())
         self._facts = self._machine() | _identity(self.order, self.task, self.data)
@@ -124,7 +128,7 @@ class Session:
         return Path(self.order.directory) / self.order.trial
 
     def _checkpoint(self) -> Found:
-        """Finds where the trial goes on: at what is whole, of this configuration and of this study."""
+        """Finds the checkpoint to resume from: undamaged, of this configuration and of this study."""
         order = self.order
         own = Found()
         if self._group.rank == 0:
@@ -139,12 +143,12 @@ class Session:
         self._notes = tuple(
             f"{order.trial}: {reason}; it goes on {where}"
             for folder, reason in found.skipped.items()
-            if folder.parent == self._own  # of those of another trial the study has told
+            if folder.parent == self._own  # the study has reported those of another trial
         )
         return found
 
     def _build(self) -> torch.nn.Module:
-        """Builds the model, with the same draws on all ranks and in every stage."""
+        """Builds the model, with the same random numbers on all ranks and in every stage."""
         torch.manual_seed(self.task.config.seed)
         return self.task.build(self._data_facts).to(self._group.device)
 
@@ -162,8 +166,8 @@ class Session:
         """Trains to the next evaluation after ``reached`` and evaluates.
 
         Args:
-            reached: Samples of the last report that the caller holds. A report that was lost on its way is
-                given again instead of trained again.
+            reached: Samples of the last report that the caller holds. If a later one was lost on its way, it is
+                returned again instead of trained again.
 
         Raises:
             NonFiniteError: The loss or a metric is not finite; on all ranks alike.
@@ -320,7 +324,7 @@ def _metric_name(split: SplitName, name: str) -> str:
 
 
 def _identity(order: TrialOrder, task: Task[Any, Any], data: Data) -> dict[str, Any]:
-    """Returns what a trial is comparable by, and the process that it runs in."""
+    """Returns what makes trials comparable, and the process that the trial runs in."""
     return {
         "protocol_hash": protocol_hash(order.family, task, data),
         "data_fingerprint": data.fingerprint,
@@ -331,5 +335,5 @@ def _identity(order: TrialOrder, task: Task[Any, Any], data: Data) -> dict[str, 
 
 
 def device_name(device: torch.device) -> str:
-    """Returns what people call a device."""
+    """Returns the name of a device for people."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"

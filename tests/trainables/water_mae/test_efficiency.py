@@ -156,7 +156,7 @@ def test_the_gradient_of_a_global_batch_reads_nothing_from_the_device(
     if isinstance(loss, JointLoss):
         with ThreadPoolExecutor(1) as executor:
             micro_batches = gradcache.MicroBatches(
-                count=num_micro_batches, draw=draw, seed=lambda number: None, executor=executor
+                count=num_micro_batches, sample=draw, seed=lambda number: None, executor=executor
             )
             sums, counts = gradcache.backward(engine, loss, world, micro_batches, NOW)
         assert {count.device.type for count in counts.values() if isinstance(count, Tensor)} == {"meta"}

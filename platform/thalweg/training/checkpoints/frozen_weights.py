@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from thalweg.errors import ConfigError, TrialError
 
 
-def load_sources(
+def load_starting_points(
     model: nn.Module, files: Mapping[str, str], prefixes: tuple[str, ...] = ("",)
 ) -> dict[str, int]:
     """Copies weights into a model by name; where two sources have the same, the later one wins.
