@@ -113,7 +113,7 @@ class _Accumulated:
         self._rows: dict[str, list[Tensor]] = {}
 
     def add(self, outputs: Outputs, batch: Batch, num_samples: int) -> None:
-        """Adds a batch; if ``num_samples`` is 0, the rank has none left and the batch is a filler that does not count."""
+        """Adds a batch; if ``num_samples`` is 0, the rank has none left and the batch, a filler, does not count."""
         for name, value in self._measure.add(outputs, batch).items():
             if isinstance(value, PerUnit):
                 table = value if num_samples else value.empty()

@@ -34,7 +34,7 @@ class TrialOrder:
         evaluations: Samples seen at each evaluation, ascending; the last one is the budget.
         data_root: Folder of the family's data sets.
         directory: Folder for the checkpoints and the baselines of the study.
-        resumes: A checkpoint of the interrupted trial that this one continues, from the newest checkpoint of that trial.
+        resumes: A checkpoint of the interrupted trial that this one continues; that trial's newest one is loaded.
         checkpoints: Whether to write a checkpoint at each evaluation.
         keep_last: Retention: number of newest checkpoints that are kept, beside that of the best evaluation.
         num_curve_points: Points of the training curve per evaluation.
@@ -86,9 +86,9 @@ class Report:
             last report.
         timings: Seconds by activity since the last report, such as ``train_s`` and ``evaluate_s``.
         costs: What the trial costs: ``num_parameters``, ``epoch_s`` (seconds of training per pass over the split) and
-            ``peak_memory_mib`` of this worker.
+            ``peak_memory_mib``, the largest of the workers'.
         facts: What is known about the trial once it runs: protocol hash, data fingerprint, device, host, lane, ...
-        documents: Text files by name that are recorded with the trial, such as the ``deepspeed.json`` that the engine was given.
+        documents: Text files to record, by name, such as the ``deepspeed.json`` that the engine was given.
         checkpoint: Folder of the checkpoint written at this evaluation.
         done: Whether the budget is spent.
         notes: Sentences for people about the trial's start, such as which damaged checkpoint was skipped.

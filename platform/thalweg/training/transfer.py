@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def prefetch_thread(device: torch.device) -> ThreadPoolExecutor:
-    """Returns the thread that prefetches batches for a device; a thread without a device would initialise the first GPU."""
+    """Returns the one thread that prefetches for a device; without `set_device` it would initialise the first GPU."""
     choose = partial(torch.cuda.set_device, device) if device.type == "cuda" else None
     return ThreadPoolExecutor(1, thread_name_prefix="batch", initializer=choose)
 

@@ -1,7 +1,7 @@
-"""Checkpoints of a trial: one folder per evaluation, complete or absent; the newest and the best are kept.
+"""Checkpoints of a trial: one folder per evaluation, complete or absent. Retention keeps the newest and the best.
 
-``DIRECTORY/TRIAL/samples-000002048/`` holds DeepSpeed's files (weights, optimizer, loss scaler, of every rank)
-and ``state.json`` (counters, report, configuration, digests). The order of samples, masks and dropout follow from the
+``DIRECTORY/TRIAL/samples-000002048/`` holds DeepSpeed's files of every rank (weights, optimizer, loss scaler) and
+``state.json`` (counters, report, configuration, digests). The order of samples, masks and dropout follow from the
 seed and the number of samples seen, so there is no generator state to save.
 """
 
@@ -45,7 +45,7 @@ _WAY_OUT = "free space and give the same command again"
 
 
 def clear(trial: Path, home: Path) -> None:
-    """Deletes what processes that died, or a full disk, left half written in a trial's folder."""
+    """Deletes incomplete checkpoints, left in a trial's folder by a process that died or by a full disk."""
     for folder in incomplete(trial):
         remove(folder, home)
 
@@ -63,7 +63,7 @@ def save(engine: DeepSpeedEngine, folder: Path, state: TrainingState, group: Pro
             draft.mkdir(parents=True)
         group.barrier()
         engine.save_checkpoint(str(draft), tag=_TAG, save_latest=True)
-        sync(draft)  # each rank what it wrote itself, on a machine of its own
+        sync(draft)  # ranks on different machines each sync what they wrote
         group.barrier()
         if group.rank == 0:
             state.write(draft, folder)
@@ -81,18 +81,18 @@ def save(engine: DeepSpeedEngine, folder: Path, state: TrainingState, group: Pro
 def tidy(
     newest: Path, mode: Mode, keep_last: int, earlier: Path | None = None, home: Path | None = None
 ) -> None:
-    """Deletes a trial's checkpoints but the newest ones and that of its best evaluation.
+    """Retention: deletes a trial's checkpoints except the newest ones and that of its best evaluation.
 
     Args:
         newest: The checkpoint that was written last, in the trial's folder.
         mode: Whether a smaller or a larger objective is better.
-        keep_last: Newest checkpoints that are kept.
+        keep_last: Number of newest checkpoints that are kept.
         earlier: Folder of the interrupted trial that this one continues and that will be deleted; what is to be kept
-            comes over.
-        home: Folder outside of which nothing is deleted; None takes the one that holds the trial's.
+            is copied from there.
+        home: Folder outside of which nothing is deleted; None takes the parent of the trial's folder.
 
     Raises:
-        OutputError: A checkpoint cannot come over.
+        OutputError: A checkpoint cannot be copied.
     """
     trial, present = newest.parent, TrainingState.read(newest)
     places = [place for place in (earlier, trial) if place is not None]
@@ -122,7 +122,7 @@ def _alike(state: TrainingState, present: TrainingState) -> bool:
 
 
 def _link(source: Path, target: Path) -> None:
-    """Makes a folder with the same content, without its bytes where the file system can."""
+    """Copies a folder, by hard links if the file system has them."""
     with writing(_WHAT, target, _WAY_OUT), atomic_folder(target) as draft:
         copy_folder(source, draft)
 
@@ -131,13 +131,13 @@ def require_loadable(folder: Path, zero_stage: int, group: ProcessGroup) -> None
     """Refuses a checkpoint that this number of workers cannot load.
 
     Raises:
-        ConfigError: At ZeRO stage 3 another number wrote it.
+        ConfigError: At ZeRO stage 3 another number of workers wrote it.
     """
     resharding.require_loadable(folder / _TAG, zero_stage, group.size)
 
 
 def load(engine: DeepSpeedEngine, folder: Path, group: ProcessGroup) -> None:
-    """Restores weights, optimizer and loss scaler of the present stage, whatever the workers that wrote it.
+    """Restores weights, optimizer and loss scaler of the present stage, however many workers wrote the checkpoint.
 
     Every rank must call.
     """

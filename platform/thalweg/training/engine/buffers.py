@@ -1,10 +1,9 @@
-"""One model on all workers: what each of them holds in buffers is joined before the model is evaluated or saved.
+"""Makes the buffers of a model equal on all workers before the model is evaluated or saved.
 
 Parameters are equal on all workers after each step; buffers need not be. A batch norm normalises by the micro-batch of
 its worker, and its running statistics are those of the samples that this worker saw. They are pooled as the
 statistics of one set of samples: mean of means, and variance within the workers plus variance between their means.
-Of any other buffer that a model changes while it trains, such as a queue or a counter, all workers take that of the
-first one.
+Any other buffer that a model changes while it trains, such as a queue or a counter, is copied from the first worker.
 """
 
 from __future__ import annotations
