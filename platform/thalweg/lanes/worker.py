@@ -40,7 +40,7 @@ _BEAT_S = 1.0
 
 
 def work(settings: dict[str, Any]) -> None:
-    """Serves the lane's channel until it says stop; runs on every rank.
+    """Executes the commands from the lane's channel until it is told to stop; runs on every rank.
 
     Args:
         settings: ``channel``, the actor, ``num_threads`` per worker, and ``traces``, the folder for the traceback of a
@@ -79,7 +79,7 @@ def _serve(channel: Any, crew: Crew, name: str, answer: Answer) -> None:
 
 @contextmanager
 def _heard(channel: Any, group: ProcessGroup) -> Iterator[None]:
-    """Sends heartbeats while batches are drawn; a running thread alone would prove nothing."""
+    """Sends heartbeats while batches are sampled; that this thread runs would prove nothing by itself."""
     done = threading.Event()
 
     def beat() -> None:
