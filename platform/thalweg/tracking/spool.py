@@ -123,7 +123,7 @@ class DeliveryState:
     uri: str = ""
     folder: str = ""  # the study's folder; it may be moved or copied
     study_id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
-    identity: str = ""  # of the study in its own database; earlier versions do not record it
+    identity: str = ""  # of the study, see `StudyStarted`; earlier versions do not record it
     session: int = 0
     offset: int = 0
     started: dict[str, Any] = field(default_factory=dict)

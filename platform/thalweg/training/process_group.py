@@ -56,7 +56,7 @@ class ProcessGroup:
     beats: Beats = field(default_factory=Beats, compare=False)
 
     def sum(self, values: Tensor) -> Tensor:
-        """Adds a tensor over all workers, in place, and returns it where it lies.
+        """Adds a tensor over all workers, in place, and returns it.
 
         A tensor on the CPU is added there, so that no GPU is waited for.
 
@@ -95,7 +95,7 @@ class ProcessGroup:
         return tuple(rows[:count] for rows, count in zip(received, counts, strict=True))
 
     def broadcast(self, values: Tensor) -> Tensor:
-        """Copies the first worker's tensor to all, in place, and returns it where it lies.
+        """Copies the first worker's tensor to all workers, in place, and returns it.
 
         Args:
             values: Any shape, the same on all workers; on the worker's device. Every worker must call.

@@ -85,6 +85,8 @@ def draw(folder: Path, data_root: Path, target: Path) -> list[Path]:
 def freeze(folder: Path, file: Path, facts: Mapping[str, Any]) -> str:
     """Writes frozen weights, a starting point for other studies: the whole model in the form of `export`.
 
+    The file is complete or absent.
+
     Args:
         folder: A checkpoint.
         file: File to write; its folder exists.

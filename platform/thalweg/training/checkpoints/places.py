@@ -15,7 +15,7 @@ from thalweg.study_folder import CHECKPOINTS
 def relative(checkpoint: str | Path) -> str:
     """Returns the path of a checkpoint below the study's folder, as it is recorded.
 
-    A checkpoint outside of a study, which no trial of a study writes, is recorded by its full path.
+    A checkpoint outside of a study, which no trial of a study writes, is recorded unchanged.
     """
     parts = Path(checkpoint).parts[-3:]
     return str(Path(*parts)) if parts[0] == CHECKPOINTS else str(checkpoint)

@@ -10,10 +10,10 @@ def deepspeed_config(knobs: Optimization, layout: Layout) -> dict[str, Any]:
     """Returns DeepSpeed's JSON for a configuration, which is given to the engine; `engine.given` reads it from there.
 
     fp16 uses dynamic loss scaling from 2**16 with window 1000, hysteresis 2 and minimum 1. In half precision gradients
-    are added up over micro-batches and workers in fp32. At ZeRO 0 DeepSpeed has no setting for the sum over
-    micro-batches, and `thalweg.training.engine.half_precision` makes it fp32.
+    are added up over micro-batches and workers in fp32. At ZeRO 0 DeepSpeed refuses this setting for the sum
+    over micro-batches, and `thalweg.training.engine.half_precision` makes it fp32.
 
-    DeepSpeed assumes micro-batches of one size, and counts samples by them; nobody reads its count. If some are a
+    DeepSpeed assumes micro-batches of one size, and counts samples by them; nothing reads its count. If some are a
     sample smaller, the largest size is given, and the batch size, which would contradict it, is left out.
     """
     precision: dict[str, Any] = {"enabled": True}

@@ -1,4 +1,4 @@
-"""Mixed precision: statistics, normalisations, gradient sums and master weights stay in fp32 beside bf16 or fp16.
+"""Mixed precision: statistics, normalisations, gradient sums and master weights of a 16-bit model stay in fp32.
 
 DeepSpeed casts parameters and nothing else, which is not enough for three reasons. A buffer in fp32 turns activations
 into fp32, which the next layer refuses. A batch norm would have statistics of another type than its weights. And
@@ -64,7 +64,7 @@ def _in_fp32(module: nn.Module, forward: Callable[..., Tensor], dtype: torch.dty
 
 
 def is_unsharded(engine: DeepSpeedEngine) -> bool:
-    """Whether an engine trains in half precision at ZeRO 0, where DeepSpeed leaves much to its caller."""
+    """Whether an engine trains in half precision at ZeRO 0, at which DeepSpeed leaves work to its caller."""
     from deepspeed.runtime.fp16.unfused_optimizer import FP16_UnfusedOptimizer
 
     return isinstance(getattr(engine, "optimizer", None), FP16_UnfusedOptimizer)
