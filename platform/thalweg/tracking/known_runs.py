@@ -112,7 +112,7 @@ class KnownRuns:
     def child(
         self, parent: str, name: str, kind: str, time_ms: int | None, tags: dict[str, str] | None = None
     ) -> str:
-        """Returns the id of a child run of the study's, which is made if there is none of this name."""
+        """Returns the id of a child run, which is made if there is none of this name."""
         children = self.children(parent)
         if name not in children:
             all_tags = naming.tags({**(tags or {}), **self.identity(kind)})
@@ -122,7 +122,7 @@ class KnownRuns:
         return children[name]
 
     def children(self, parent: str) -> dict[str, str]:
-        """Returns the ids of the child runs of the study's, by their names; they are read once."""
+        """Returns the ids of the child runs by their names; they are read once."""
         if self._children is None:
             found = self.search(f"tags.`mlflow.parentRunId` = '{parent}'")
             self._children = {run.info.run_name: run.info.run_id for run in found}

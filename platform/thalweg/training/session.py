@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 
 class DataCache:
-    """Keeps the data that were opened last open from trial to trial.
+    """Keeps data sets open from trial to trial: those that were opened last.
 
     Args:
         max_open: Number of data sets that are open at once.

@@ -35,7 +35,7 @@ _NO_ARCHIVE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, 
 
 @dataclass(frozen=True)
 class TrainingState:
-    """Where a trial stood at a checkpoint.
+    """The state of a trial's training at a checkpoint.
 
     Attributes:
         report: What was reported at this evaluation.
