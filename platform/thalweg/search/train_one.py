@@ -115,14 +115,14 @@ def train(single: Single, tell: Callable[[Report], None]) -> Report:
     from thalweg.training.session import DataCache, Session
 
     _make_folder(Path(single.order.directory))
-    world = join()
-    session = Session(single.order, world, DataCache())
+    group = join()
+    session = Session(single.order, group, DataCache())
     reached, done = 0, False
     try:
         while not done:
             report = session.advance(reached)
             reached, done = report.samples, report.done
-            if world.rank == 0:
+            if group.rank == 0:
                 tell(report)
     finally:
         session.close()

@@ -13,7 +13,7 @@ from tests import tasks
 from thalweg.config import Optimization, check
 from thalweg.training.checkpoints import checkpoint
 from thalweg.training.messages import Report, TrialOrder
-from thalweg.training.process_group import World
+from thalweg.training.process_group import ProcessGroup
 from thalweg.training.session import DataCache, Session
 from trainables.rgb_lidar.chain.knobs import ChainKnobs, LrScaleKnobs, ShareKnobs
 from trainables.rgb_lidar.config import RGBLidar
@@ -32,7 +32,7 @@ Train = Callable[..., Trained]
 
 @pytest.fixture(scope="module")
 def train(
-    chain_knobs: ChainKnobs, root: Path, world: World, tmp_path_factory: pytest.TempPathFactory
+    chain_knobs: ChainKnobs, root: Path, world: ProcessGroup, tmp_path_factory: pytest.TempPathFactory
 ) -> Train:
     """Trains a chain and returns its reports and its weights after each stage."""
 

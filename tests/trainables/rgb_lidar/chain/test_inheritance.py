@@ -6,7 +6,7 @@ import torch
 
 from thalweg.config import check
 from thalweg.errors import ConfigError
-from thalweg.training.checkpoints.frozen_weights import load_sources
+from thalweg.training.checkpoints.frozen_weights import load_starting_points
 from trainables.rgb_lidar.chain.knobs import ChainKnobs, Part, SimilarityKnobs, StageName
 from trainables.rgb_lidar.config import RGBLidar
 from trainables.rgb_lidar.knobs import DataKnobs
@@ -105,7 +105,7 @@ def test_parts_that_are_taken_begin_with_the_weights_of_the_source_and_no_others
     task = task_for(config)
     model = task.build(None)
     drawn = {name: weight.clone() for name, weight in model.state_dict().items()}
-    assert load_sources(model, {"a": str(tmp_path / "a.pt")}, task.starting_weights())["a"] > 0
+    assert load_starting_points(model, {"a": str(tmp_path / "a.pt")}, task.starting_weights())["a"] > 0
     assert isinstance(config.model, ChainKnobs) and isinstance(given.model, ChainKnobs)
     taken: frozenset[Part] = config.model.parts & given.model.parts
     taken = taken if goes_on else taken - config.model.made
@@ -118,7 +118,7 @@ def test_a_temperature_comes_with_the_embedder_of_scans(chain: RGBLidar, tmp_pat
     own = later(chain, "cilp", starts_from=("a",), continue_parts=True)
     model = task_for(own).build(None)
     torch.save({"weights": {"temperature.log_scale": torch.tensor([1.5])}}, tmp_path / "a.pt")
-    load_sources(model, {"a": str(tmp_path / "a.pt")}, task_for(own).starting_weights())
+    load_starting_points(model, {"a": str(tmp_path / "a.pt")}, task_for(own).starting_weights())
     assert model.state_dict()["temperature.log_scale"].tolist() == [1.5]
 
 

@@ -6,7 +6,7 @@ import torch
 
 from thalweg.config import check
 from thalweg.errors import ConfigError
-from thalweg.training.checkpoints.frozen_weights import load_sources
+from thalweg.training.checkpoints.frozen_weights import load_starting_points
 from trainables.rgb_lidar.chain.knobs import ChainKnobs
 from trainables.rgb_lidar.config import RGBLidar
 from trainables.rgb_lidar.knobs import DataKnobs, FusionKnobs
@@ -46,7 +46,7 @@ def test_encoders_of_a_chain_read_and_compute_as_they_were_trained_to(
     trained = task_for(source).build(None)
     torch.save({"weights": trained.state_dict()}, tmp_path / "a.pt")
     model = task_for(found).build(None)
-    load_sources(model, {"a": str(tmp_path / "a.pt")})
+    load_starting_points(model, {"a": str(tmp_path / "a.pt")})
     images, scans = torch.rand(2, 3, 64, 64), torch.rand(2, 1, 64, 64)
     for name, inputs in (("rgb", images), ("lidar", scans)):
         expected = trained.get_submodule(name if stage == "late" else f"{name}.0")(inputs)

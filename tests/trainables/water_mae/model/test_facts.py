@@ -16,7 +16,7 @@ from thalweg.search.space import load_space
 from thalweg.search.train_one import choose, train
 from thalweg.training.checkpoints.checkpoint import fp32_weights
 from thalweg.training.checkpoints.export import export
-from thalweg.training.checkpoints.state import State
+from thalweg.training.checkpoints.state import TrainingState
 from thalweg.training.session import make_task
 from trainables.water_mae.config import MODALITIES, PRESETS, ForecastKnobs, WaterMAE
 from trainables.water_mae.data.layout import ATTRIBUTES
@@ -56,7 +56,7 @@ def checkpoint(tiny_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 @pytest.fixture(scope="module")
 def trained(checkpoint: Path, tiny_root: Path) -> tuple[WaterMAETask, MaskedAutoencoder, Batch]:
     """The model as it was trained, built from the data, and some windows."""
-    state = State.read(checkpoint)
+    state = TrainingState.read(checkpoint)
     task = make_task(state.family, state.config)
     assert isinstance(task, WaterMAETask)
     data = task.open(tiny_root)
