@@ -22,7 +22,7 @@ NUM_REJECTIONS = 3
 """A search stops when its space refuses so many trials in a row, or its very first."""
 
 
-class StudyDirector:
+class StudyController:
     """Begins trials, hears their reports, ends each of them once, and tells listeners.
 
     Nothing that goes wrong here is raised into Tune, which would tear down the whole run: the first

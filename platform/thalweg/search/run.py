@@ -34,7 +34,7 @@ from thalweg.lanes.causes_of_death import in_words
 from thalweg.lanes.cluster import connect
 from thalweg.lanes.interruption import ending_raises, signal_of
 from thalweg.lanes.resources import Gang, book
-from thalweg.search.controller import StudyDirector
+from thalweg.search.controller import StudyController
 from thalweg.search.preflight import Prepared
 from thalweg.search.provenance import provenance
 from thalweg.search.store.optuna_study import Ledger, Proposal
@@ -218,7 +218,7 @@ def _run(prepared: Prepared, options: Options, ledger: Ledger, broadcast: Broadc
         broadcast(_started(prepared, options, ledger, num_lanes))
         starts = [point.sentence() for point in ledger.sources.frozen()]
         broadcast.tell([*starts, *_left_behind(ledger), *ledger.notes])
-        director = StudyDirector(
+        controller = StudyController(
             ledger,
             broadcast,
             num_lanes=num_lanes,
@@ -228,14 +228,14 @@ def _run(prepared: Prepared, options: Options, ledger: Ledger, broadcast: Broadc
             text = f"trials that an earlier session left running and that go on: {ledger.num_recovered}"
             broadcast(Notice(text=text))
         try:
-            with _stoppable(director, broadcast):
-                _tune(prepared, options, director, gang, num_lanes)
+            with _stoppable(controller, broadcast):
+                _tune(prepared, options, controller, gang, num_lanes)
         except Exception as error:  # after a failure that is known, only what followed from it
-            director.halt(error)
+            controller.halt(error)
         finally:
-            director.close()
-    if director.failure is not None:
-        raise director.failure
+            controller.close()
+    if controller.failure is not None:
+        raise controller.failure
     if ledger.num_open():
         return StudyEnded(end="interrupted", reason="stopped by Ctrl-C", signal=signal.SIGINT)
     return StudyEnded(end="finished")
@@ -253,7 +253,7 @@ def _left_behind(ledger: Ledger) -> Iterator[str]:
 
 
 @contextmanager
-def _stoppable(director: StudyDirector, broadcast: Broadcast) -> Iterator[None]:
+def _stoppable(controller: StudyController, broadcast: Broadcast) -> Iterator[None]:
     """Makes the first Ctrl-C wait for the evaluations that are due; the second one raises KeyboardInterrupt.
 
     While no lane has trained anything there is nothing to wait for, and the first one raises.
@@ -263,9 +263,9 @@ def _stoppable(director: StudyDirector, broadcast: Broadcast) -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         if not broadcast.any_trained:
             raise KeyboardInterrupt
-        director.stop()
+        controller.stop()
         broadcast(Notice(text="stopping after the next evaluation of each trial; Ctrl-C again stops at once"))
-        for trial, seconds in director.silent().items():
+        for trial, seconds in controller.silent().items():
             broadcast(Notice(text=f"no evaluation of trial {trial} for {in_words(seconds)}"))
 
     if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
@@ -278,7 +278,9 @@ def _stoppable(director: StudyDirector, broadcast: Broadcast) -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _tune(prepared: Prepared, options: Options, director: StudyDirector, gang: Gang, num_lanes: int) -> None:
+def _tune(
+    prepared: Prepared, options: Options, controller: StudyController, gang: Gang, num_lanes: int
+) -> None:
     # Ray reads its environment when it is imported, so not before `connect` has set it.
     from thalweg.lanes.lane import LaneSettings
     from thalweg.search.tune_adapters import run_tune
@@ -293,9 +295,9 @@ def _tune(prepared: Prepared, options: Options, director: StudyDirector, gang: G
         directory=str(options.directory),
         keep_last=study.keep_last,
         max_silence_s=study.max_silence_s,
-        study=director.study,
+        study=controller.study,
     )
-    run_tune(director, settings, study, num_lanes)
+    run_tune(controller, settings, study, num_lanes)
 
 
 def describe(
