@@ -298,14 +298,14 @@ class Task(ABC, Generic[C, D]):
         """
         return data
 
-    def inherit(self, sources: Mapping[str, FamilyConfig]) -> C:
+    def inherit(self, starting_points: Mapping[str, FamilyConfig]) -> C:
         """Returns the configuration with the knobs of all parts that start from other studies taken from there.
 
         Args:
-            sources: Configuration of the best trial of each study in ``config.starts_from``, in that order.
+            starting_points: Configuration of the best trial of each study in ``config.starts_from``, in that order.
 
         Raises:
-            ConfigError: A source does not give what this configuration needs.
+            ConfigError: No starting point gives what this configuration needs.
         """
         return self.config
 

@@ -70,7 +70,7 @@ def search(
     options = run.Options(
         name=study or space, output=output, storage=storage, address=address, wait_s=wait, take_over=take_over
     )
-    prepared = prepare(chosen, data, teller(console), options.sources)
+    prepared = prepare(chosen, data, teller(console), options.starting_points)
     view = make_view(console, studies.earlier_trials(options), plain=plain)
     recorder = MLflowRecorder(uri, tell=lambda text: view.handle(Notice(text=text)))
     record = run.search(prepared, options, [recorder, view])

@@ -18,7 +18,7 @@ from thalweg.errors import StudyError
 from thalweg.search.objective import check_objective, check_protocol
 from thalweg.search.replay import RecordedTrial
 from thalweg.search.space import Space, probe
-from thalweg.search.store.warm_start import Sources
+from thalweg.search.store.warm_start import StartingPoints
 from thalweg.training.family_code import blaming
 from thalweg.training.protocol import protocol_hash
 from thalweg.training.sampling import Layout
@@ -53,7 +53,7 @@ def prepare(
     space: Space,
     root: Path | None = None,
     tell: Callable[[str], None] = lambda text: None,
-    sources: Sources | None = None,
+    starting_points: StartingPoints | None = None,
 ) -> Prepared:
     """Checks all that can be checked on one machine without workers.
 
@@ -61,7 +61,7 @@ def prepare(
         space: What is to be searched.
         root: Folder of all data; None takes ``THALWEG_DATA`` or ``data/``.
         tell: Takes a sentence about what takes a while.
-        sources: Where to find the studies that configurations start from; None refuses such configurations.
+        starting_points: Where to find the studies that configurations start from; None refuses such configurations.
 
     Raises:
         ThalwegError: Whatever is wrong, as the error that says so.
@@ -69,7 +69,7 @@ def prepare(
     middle = probe(space)
     family = discovery.load_family(space.config_type)
     with blaming(family.package):
-        return _prepare(space, family, middle, root, tell, sources)
+        return _prepare(space, family, middle, root, tell, starting_points)
 
 
 def _prepare(
@@ -78,9 +78,9 @@ def _prepare(
     middle: RecordedTrial,
     root: Path | None,
     tell: Callable[[str], None],
-    sources: Sources | None,
+    starting_points: StartingPoints | None,
 ) -> Prepared:
-    config = _inherited(space.replay({})[0], sources)
+    config = _inherited(space.replay({})[0], starting_points)
     task = family.task(config)
     metric = check_objective(space.study, metrics_of(task), family.name)
     check_protocol(space, family)
@@ -116,9 +116,9 @@ def _prepare(
     )
 
 
-def _inherited(config: FamilyConfig, sources: Sources | None) -> FamilyConfig:
-    if sources is not None:
-        return sources.preview(config)
+def _inherited(config: FamilyConfig, starting_points: StartingPoints | None) -> FamilyConfig:
+    if starting_points is not None:
+        return starting_points.preview(config)
     if config.starts_from:
         raise StudyError(
             f"a configuration that starts from other studies needs their folder, got none for {config.starts_from}"

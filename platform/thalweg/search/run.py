@@ -40,7 +40,7 @@ from thalweg.search.provenance import provenance
 from thalweg.search.store.optuna_study import Ledger, Proposal
 from thalweg.search.store.records import StudyRecord, TrialRecord, expendable
 from thalweg.search.store.storage import RUNS
-from thalweg.search.store.warm_start import Sources, tags
+from thalweg.search.store.warm_start import StartingPoints, tags
 from thalweg.study_folder import StudyFolder, checkpoints_of
 from thalweg.training import baselines
 from thalweg.training.checkpoints.places import lies_in, relative, remove
@@ -82,9 +82,9 @@ class Options:
         return self.output.absolute() / self.name
 
     @property
-    def sources(self) -> Sources:
+    def starting_points(self) -> StartingPoints:
         """The studies that this one starts from."""
-        return Sources(self.directory, own=self.name, storage=self.storage)
+        return StartingPoints(self.directory, own=self.name, storage=self.storage)
 
 
 class Broadcast:
@@ -211,18 +211,18 @@ def _search(prepared: Prepared, options: Options, listeners: Sequence[Listener])
 def _run(prepared: Prepared, options: Options, ledger: Ledger, broadcast: Broadcast) -> StudyEnded:
     study = prepared.space.study
     gang = Gang(study.num_workers, study.cpus_per_worker, study.gpus_per_worker)
-    ledger.sources.freeze(prepared.config)  # before anything is booked
+    ledger.starting_points.freeze(prepared.config)  # before anything is booked
     log = StudyFolder(options.directory).ray_log
     with connect(options.address, log, tell=lambda text: broadcast(Notice(text=text))):
         num_lanes = min(book(gang, study.num_lanes, options.wait_s), ledger.num_open())
         broadcast(_started(prepared, options, ledger, num_lanes))
-        starts = [point.sentence() for point in ledger.sources.frozen()]
+        starts = [point.sentence() for point in ledger.starting_points.frozen()]
         broadcast.tell([*starts, *_left_behind(ledger), *ledger.notes])
         controller = StudyController(
             ledger,
             broadcast,
             num_lanes=num_lanes,
-            describe=lambda proposal: describe(prepared, proposal, ledger.sources),
+            describe=lambda proposal: describe(prepared, proposal, ledger.starting_points),
         )
         if ledger.num_recovered:
             text = f"trials that an earlier session left running and that go on: {ledger.num_recovered}"
@@ -301,11 +301,11 @@ def _tune(
 
 
 def describe(
-    prepared: Prepared, proposal: Proposal, sources: Sources
+    prepared: Prepared, proposal: Proposal, starting_points: StartingPoints
 ) -> tuple[Mapping[str, str], Mapping[str, str]]:
     """Returns what the records of a beginning trial hold: tags, and documents by name."""
     facts = {name: prepared.facts[name] for name in ("data_fingerprint", "protocol_hash")}
-    facts |= tags(sources.points(proposal.config))
+    facts |= tags(starting_points.points(proposal.config))
     documents = {"config.json": json.dumps(proposal.config.model_dump(mode="json"), indent=2)}
     return facts, documents
 
@@ -325,7 +325,7 @@ def _started(prepared: Prepared, options: Options, ledger: Ledger, num_lanes: in
         num_workers=study.num_workers,
         directory=str(options.directory),
         definition=study.model_dump(mode="json", exclude={"first_trials"}, exclude_none=True),
-        tags={**prepared.facts, **provenance(), **tags(ledger.sources.frozen())},
+        tags={**prepared.facts, **provenance(), **tags(ledger.starting_points.frozen())},
         source_file=str(space.file),
         finished_trials=sum(not trial.interrupted for trial in finished),
         identity=ledger.record_identity,

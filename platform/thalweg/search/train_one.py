@@ -15,7 +15,7 @@ from thalweg.files import writing
 from thalweg.hashing import digest
 from thalweg.search.preflight import Prepared, prepare
 from thalweg.search.space import Space
-from thalweg.search.store.warm_start import Sources
+from thalweg.search.store.warm_start import StartingPoints
 from thalweg.study import Study
 from thalweg.study_folder import StudyFolder
 from thalweg.training.messages import Report, TrialOrder
@@ -65,12 +65,12 @@ def choose(
     asked, trial = space.replay(params)
     study = space.study if samples is None else _with_budget(space, samples)
     output = output.absolute()
-    present = Sources(None, output=output, storage=storage)
+    present = StartingPoints(None, output=output, storage=storage)
     prepared = prepare(space, root, tell, present)
     directory = output / FOLDER / f"{space.name}-{_name(asked, study, prepared, present)}"
-    sources = Sources(directory, output=output, storage=storage)
-    config = sources.take(asked)
-    for point in sources.points(config):
+    starting_points = StartingPoints(directory, output=output, storage=storage)
+    config = starting_points.take(asked)
+    for point in starting_points.points(config):
         tell(point.sentence())
     order = TrialOrder(
         trial="trial",
@@ -81,13 +81,13 @@ def choose(
         data_root=str(prepared.data_root),
         directory=str(directory),
         baselines=True,
-        sources=StudyFolder(directory).source_files(config.starts_from),
+        starting_points=StudyFolder(directory).starting_weights_of(config.starts_from),
         keep_last=study.keep_last,
     )
     return Single(order=order, params=trial.params, config=config)
 
 
-def _name(config: FamilyConfig, study: Study, prepared: Prepared, present: Sources) -> str:
+def _name(config: FamilyConfig, study: Study, prepared: Prepared, present: StartingPoints) -> str:
     """Names a training by all that its result depends on; one that starts from a better trial is another."""
     facts = {
         "config": identity(config),

@@ -39,7 +39,7 @@ class TrialOrder:
         keep_last: Newest checkpoints that are kept, beside that of the best evaluation.
         num_curve_points: Points of the training curve per evaluation.
         baselines: Whether to evaluate the untrained model and the family's baselines where nobody did yet.
-        sources: File with the weights of each study that the configuration starts from, by the study's name.
+        starting_points: File with the weights of each study that the configuration starts from, by the study's name.
         study: Identity of the trial's study; checkpoints of another one are not gone on from. Empty outside of studies.
     """
 
@@ -55,7 +55,7 @@ class TrialOrder:
     keep_last: int = 1
     num_curve_points: int = 8
     baselines: bool = False
-    sources: Mapping[str, str] = field(default_factory=dict)
+    starting_points: Mapping[str, str] = field(default_factory=dict)
     study: str = ""
 
     @property

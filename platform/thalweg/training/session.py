@@ -20,7 +20,7 @@ from thalweg.stage_contract import Stage
 from thalweg.study_folder import checkpoint_name
 from thalweg.training import baselines
 from thalweg.training.checkpoints import checkpoint
-from thalweg.training.checkpoints.frozen_weights import load_sources
+from thalweg.training.checkpoints.frozen_weights import load_starting_points
 from thalweg.training.checkpoints.state import FROM_BEFORE, Found, State, newest_whole
 from thalweg.training.engine import buffers, engine
 from thalweg.training.evaluation import evaluate_split
@@ -108,7 +108,7 @@ class Session:
             self.last = state.report
             self._loop.stage, self._loop.samples = state.stage, state.report.samples_seen
         else:
-            load_sources(model, self.order.sources, self.task.starting_weights())
+            load_starting_points(model, self.order.starting_points, self.task.starting_weights())
         self._module = self._wrap(model)
         self.num_parameters = sum(parameter.numel() for parameter in model.parameters())
         self._facts = self._machine() | _identity(self.order, self.task, self.data)
@@ -283,7 +283,7 @@ class Session:
         # All ranks decide on what rank 0 sees, for they evaluate together.
         if not self._world.all_agree(self._world.rank != 0 or baselines.read(directory) is None):
             return
-        start = "before_training" if self.order.sources else "untrained"
+        start = "before_training" if self.order.starting_points else "untrained"
         predictors = {start: self._module.model.eval(), **self.task.baselines(self.data)}
         found = {
             name: self._evaluate_with(

@@ -67,7 +67,7 @@ def searched(folder: Path) -> list[Event]:
         ledger,
         events.append,
         num_lanes=1,
-        describe=lambda proposal: describe(prepared, proposal, ledger.sources),
+        describe=lambda proposal: describe(prepared, proposal, ledger.starting_points),
     )
     config = StudySearcher(controller).suggest("here")
     lane = LaneTrainable.__new__(LaneTrainable)  # without the workers that `setup` starts

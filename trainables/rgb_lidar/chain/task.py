@@ -39,9 +39,9 @@ class ChainTask(SceneTask):
         assert isinstance(self.config.model, ChainKnobs)
         return self.config.model
 
-    def inherit(self, sources: Mapping[str, FamilyConfig]) -> RGBLidar:
-        """Takes the knobs of all parts that the sources give; see `inheritance.inherit` for what is refused."""
-        return inheritance.inherit(self._knobs, self.config, cast(Mapping[str, RGBLidar], sources))
+    def inherit(self, starting_points: Mapping[str, FamilyConfig]) -> RGBLidar:
+        """Takes the knobs of all parts that the starting points give; see `inheritance.inherit` for what is refused."""
+        return inheritance.inherit(self._knobs, self.config, cast(Mapping[str, RGBLidar], starting_points))
 
     def starting_weights(self) -> tuple[str, ...]:
         """Returns the prefixes of the parts that are taken from other studies."""

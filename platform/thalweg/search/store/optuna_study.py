@@ -36,7 +36,7 @@ from thalweg.search.store.records import (
 from thalweg.search.store.storage import Claim, SharedClaim, close_storage, losses, open_storage, tell_waits
 from thalweg.search.store.study_protocol import StudyProtocol
 from thalweg.search.store.trial_queue import TrialQueue
-from thalweg.search.store.warm_start import Sources
+from thalweg.search.store.warm_start import StartingPoints
 from thalweg.study import Study
 from thalweg.study_folder import StudyFolder
 from thalweg.training import baselines
@@ -103,7 +103,7 @@ class Ledger:
     Attributes:
         directory: The study's folder.
         space: The search space with the study's settings.
-        sources: The warm start: the studies that its configurations start from.
+        starting_points: The warm start: the studies that its configurations start from.
         num_recovered: Number of trials that an earlier process left running, and that were put back.
         notes: Sentences for people from the opening: lines that could not be read, a definition that was replaced.
         is_new: Whether the study has just been created.
@@ -117,7 +117,7 @@ class Ledger:
         study: optuna.Study,
         directory: Path,
         space: Space,
-        sources: Sources,
+        starting_points: StartingPoints,
         claim: Claim,
         claims: ExitStack,
     ) -> None:
@@ -129,7 +129,7 @@ class Ledger:
         self.record_identity: str = study.user_attrs.get(RECORD, self.identity)
         self.directory = directory
         self.space = space
-        self.sources = sources
+        self.starting_points = starting_points
         self.num_recovered = 0
         self.notes: tuple[str, ...] = ()
         self._study = study
@@ -165,8 +165,8 @@ class Ledger:
         """
         with ExitStack() as claims:  # given back here if anything fails, else by `close`
             study, claim, notes = _opened(directory, name, space, storage, take_over, claims)
-            sources = Sources(directory, own=name, storage=storage)
-            ledger = cls(study, directory, space, sources, claim, claims)
+            starting_points = StartingPoints(directory, own=name, storage=storage)
+            ledger = cls(study, directory, space, starting_points, claim, claims)
             ledger.num_recovered = _recover(ledger, claim.last_died)
             ledger.notes = notes
             ledger._claims = claims.pop_all()
@@ -222,7 +222,9 @@ class Ledger:
             self._queue.seconds_before(attributes),
         )
         try:
-            config = self.sources.take(self.space(ProposedTrial(trial, frozen.system_attrs.get(_FIXED))))
+            config = self.starting_points.take(
+                self.space(ProposedTrial(trial, frozen.system_attrs.get(_FIXED)))
+            )
         except (SpaceError, StudyError, ConfigError) as error:
             self.fail(trial.number, str(error))
             return Rejection(number=trial.number, params=trial.params, error=error)

@@ -12,22 +12,22 @@ from torch import Tensor, nn
 from thalweg.errors import ConfigError, TrialError
 
 
-def load_sources(
+def load_starting_points(
     model: nn.Module, files: Mapping[str, str], prefixes: tuple[str, ...] = ("",)
 ) -> dict[str, int]:
-    """Copies weights into a model by name; where two sources have the same, the later one wins.
+    """Copies weights into a model by name; of two starting points that have the same, the later one wins.
 
     Args:
         model: A model that was just built.
-        files: File of each source study, in order, as the driver of a study wrote it.
+        files: File with the weights of each starting point by its study, in order; the driver of a study wrote it.
         prefixes: Beginnings of the names of the weights that are copied, as `Task.starting_weights` gives them.
 
     Returns:
-        Number of values that each source gave.
+        Number of values that each starting point gave.
 
     Raises:
         TrialError: A file is gone.
-        ConfigError: A source has nothing for this model, or weights of another shape.
+        ConfigError: A starting point has nothing for this model, or weights of another shape.
     """
     return {study: _load(model, study, Path(file), prefixes) for study, file in files.items()}
 
