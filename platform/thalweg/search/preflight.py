@@ -26,14 +26,14 @@ from thalweg.training.sampling import Layout
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """A study that may start.
+    """A study that has passed the preflight.
 
     Attributes:
         space: Search space with the study's settings.
         family: Package of the family.
         metric: The objective.
-        metrics: Everything that the family declares.
-        middle: The space's trial in the middle of its ranges, which holds what it asked.
+        metrics: All metrics of its configurations.
+        middle: The space's trial with all defaults, which holds what it asked.
         config: Configuration of that trial, with what it inherits from other studies.
         data_root: Folder of the family's data sets.
         facts: Data fingerprint, protocol hash and sizes, for the records.
@@ -55,16 +55,16 @@ def prepare(
     tell: Callable[[str], None] = lambda text: None,
     starting_points: StartingPoints | None = None,
 ) -> Prepared:
-    """Checks all that can be checked on one machine without workers.
+    """Preflight: checks all that can be checked on one machine without workers.
 
     Args:
-        space: What is to be searched.
+        space: The space to search.
         root: Folder of all data; None takes ``THALWEG_DATA`` or ``data/``.
-        tell: Takes a sentence about what takes a while.
-        starting_points: Where to find the studies that configurations start from; None refuses such configurations.
+        tell: Called with a sentence for people about what takes a while.
+        starting_points: Finds the studies that configurations start from; None refuses such configurations.
 
     Raises:
-        ThalwegError: Whatever is wrong, as the error that says so.
+        ThalwegError: A check fails; subclass and message say which.
     """
     middle = probe(space)
     family = discovery.load_family(space.config_type)

@@ -53,10 +53,10 @@ class Options:
     Attributes:
         name: Name of the study.
         output: Folder of all studies; each has a folder of its own in it.
-        storage: A database for the study instead of a journal in its folder, in SQLAlchemy's form.
+        storage: SQLAlchemy URL of a database for the study, instead of a journal in its folder.
         address: Address of a Ray cluster; None starts one on this machine.
         wait_s: Seconds to wait for resources, for instance for an autoscaler.
-        take_over: Whether to drive a study in a database whose driver on another machine is gone.
+        take_over: Whether to take over a study in a database from a process on another machine that is gone.
 
     Raises:
         StudyError: The name cannot be that of a folder.
@@ -83,16 +83,16 @@ class Options:
 
     @property
     def starting_points(self) -> StartingPoints:
-        """The studies that this one starts from."""
+        """The starting points of the study's configurations."""
         return StartingPoints(self.directory, own=self.name, storage=self.storage)
 
 
 class Broadcast:
-    """Hands events to listeners, and does what the study itself must do when they happen.
+    """Passes events to listeners, publishes baselines, and deletes checkpoints that need not be kept.
 
     Args:
-        ledger: The study.
-        listeners: Who watches.
+        ledger: The ledger of the study.
+        listeners: Receivers of each event.
         directory: Folder of the study.
 
     Attributes:
@@ -124,12 +124,12 @@ class Broadcast:
             self._tell_kept()
 
     def tell(self, sentences: Iterable[str]) -> None:
-        """Publishes what people should know."""
+        """Publishes sentences for people as notices."""
         for text in sentences:
             self(Notice(text=text))
 
     def tell_baselines(self) -> None:
-        """Publishes the baselines once they are known."""
+        """Publishes the baselines if they are known."""
         found = baselines.read(self._folder.checkpoints)
         if found is None:
             return
@@ -150,13 +150,13 @@ class Broadcast:
 
 
 def search(prepared: Prepared, options: Options, listeners: Sequence[Listener]) -> StudyRecord:
-    """Runs a study until it is full, or until Ctrl-C, and returns what it knows.
+    """Runs a study until all its trials have ended, or until Ctrl-C, and returns its record.
 
     A study that exists under this name is continued. The first Ctrl-C lets every running trial reach its next
-    evaluation, the second one stops at once, and so does SIGTERM. Listeners are closed in the end.
+    evaluation. The second one stops at once, and so does SIGTERM. Listeners are closed at the end.
 
     Raises:
-        ThalwegError: The study cannot start, or cannot go on; what was found so far is kept.
+        ThalwegError: The study cannot start or cannot go on; the trials so far stay recorded.
     """
     with ending_raises():
         try:
@@ -242,7 +242,7 @@ def _run(prepared: Prepared, options: Options, ledger: Ledger, broadcast: Broadc
 
 
 def _left_behind(ledger: Ledger) -> Iterator[str]:
-    """Says what lies in a study's folder that is not its own, or will stay there."""
+    """Yields warnings about checkpoints of an earlier study, and about a folder in which nothing is deleted."""
     folder = StudyFolder(ledger.directory).checkpoints
     if not folder.exists():
         return
@@ -256,7 +256,7 @@ def _left_behind(ledger: Ledger) -> Iterator[str]:
 def _stoppable(controller: StudyController, broadcast: Broadcast) -> Iterator[None]:
     """Makes the first Ctrl-C wait for the evaluations that are due; the second one raises KeyboardInterrupt.
 
-    While no lane has trained anything there is nothing to wait for, and the first one raises.
+    Before any lane has trained there is nothing to wait for: the first one raises.
     """
 
     def stop(number: int, frame: object) -> None:
@@ -303,7 +303,7 @@ def _tune(
 def describe(
     prepared: Prepared, proposal: Proposal, starting_points: StartingPoints
 ) -> tuple[Mapping[str, str], Mapping[str, str]]:
-    """Returns what the records of a beginning trial hold: tags, and documents by name."""
+    """Returns tags and documents, by name, for the records of a new trial."""
     facts = {name: prepared.facts[name] for name in ("data_fingerprint", "protocol_hash")}
     facts |= tags(starting_points.points(proposal.config))
     documents = {"config.json": json.dumps(proposal.config.model_dump(mode="json"), indent=2)}
@@ -334,7 +334,7 @@ def _started(prepared: Prepared, options: Options, ledger: Ledger, num_lanes: in
 
 
 def kept(trial: TrialRecord, config_type: type[FamilyConfig]) -> TrialKept:
-    """Returns what listeners should know of a trial that has ended."""
+    """Returns the event about a trial that ended in an earlier session, for listeners that may have missed it."""
     assert trial.status in ("complete", "pruned", "failed")
     tags = {"seed": trial.config.get("seed"), "continues": trial.continues, "protocol_hash": trial.protocol}
     reason = trial.reason
@@ -365,7 +365,7 @@ def kept(trial: TrialRecord, config_type: type[FamilyConfig]) -> TrialKept:
 
 
 def _active(config: Mapping[str, Any], config_type: type[FamilyConfig]) -> dict[str, Any]:
-    """Returns the knobs of a recorded configuration that change something; all where the family has changed since."""
+    """Returns the knobs of a recorded configuration that change something; all if the family has changed since."""
     try:
         return active(parse(config_type, dict(config))) if config else {}
     except ConfigError:

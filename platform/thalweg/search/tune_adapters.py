@@ -139,7 +139,7 @@ def run_tune(controller: StudyController, settings: LaneSettings, study: Study, 
 
     Args:
         controller: Controls the study.
-        settings: What its lanes share.
+        settings: Settings that all lanes share.
         study: The study's settings.
         num_lanes: Trials that run at the same time.
     """

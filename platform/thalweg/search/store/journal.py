@@ -33,7 +33,7 @@ _logger = logging.getLogger(__name__)
 
 
 class Journal:
-    """What Optuna's journal storage reads and appends to: a `BaseJournalBackend` in all but name.
+    """The backend that Optuna's journal storage reads and appends to: a `BaseJournalBackend` in all but name.
 
     It inherits nothing of Optuna's, so that `thalweg.search.store.journal_reader` reads it without importing Optuna.
 
@@ -71,7 +71,7 @@ class Journal:
             append(self._file, text.encode(), locked=True)
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
-        """Yields the operations from a number on, without half a line at the end, which is still being written.
+        """Yields the operations from a number on; leaves out half a line at the end, which is still being written.
 
         Raises:
             StudyError: A line that cannot be read may have created a trial or the study.

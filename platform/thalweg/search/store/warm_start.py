@@ -1,7 +1,7 @@
 """Warm start: a study starts from the best trials of other studies, copied to its folder before the first use.
 
 ``STUDY/sources/NAME.pt`` holds the weights, ``NAME.json`` says which trial they are of. Both are written once and
-never changed, so that all trials of a study start from the same weights, whatever becomes of the study NAME.
+never changed: all trials of a study start from the same weights, whatever becomes of the study NAME.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class StartingPoints:
         return inherit(config, self.freeze(config))
 
     def points(self, config: FamilyConfig) -> list[StartingPoint]:
-        """Returns the starting points of a configuration: as frozen, else the best trials at present."""
+        """Returns the starting points of a configuration: the frozen ones, else the best trials at present."""
         return [self._known(study) or self._find(study, config) for study in self._studies(config)]
 
     def freeze(self, config: FamilyConfig) -> list[StartingPoint]:
@@ -139,7 +139,7 @@ class StartingPoints:
         folder = StudyFolder(self._directory)
         weights = folder.starting_weights(study)
         try:
-            facts = json.loads(folder.starting_point(study).read_text(encoding="utf-8"))
+            stored = json.loads(folder.starting_point(study).read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError):
             return None
         if not weights.exists():
@@ -147,7 +147,7 @@ class StartingPoints:
                 f"the weights that a study starts from must stay in its folder, got no {weights}; "
                 "put the file back, or give the study another name"
             )
-        self._frozen[study] = StartingPoint(**facts)
+        self._frozen[study] = StartingPoint(**stored)
         return self._frozen[study]
 
     def _find(self, study: str, config: FamilyConfig) -> StartingPoint:
