@@ -45,7 +45,7 @@ def show(board: Leaderboard, console: Console, by: Sequence[str] = ()) -> None:
     title.append(f"{board.objective} ({board.record.mode})  {board.record.definition['space']}", "not bold")
     console.print("", title, "", sep="\n")
     if by:
-        console.print(group_table.draw(board.record, by, board.kin(), console.width))
+        console.print(group_table.draw(board.record, by, board.other_metrics(), console.width))
         console.print("", Text(group_table.footnote(board.record), style="dim"), *_baselines(board), sep="\n")
     elif board.ranked() or board.ended():
         console.print(draw(board, console.width))
@@ -71,7 +71,7 @@ def guide(places: Mapping[str, str], commands: Mapping[str, str], console: Conso
 def draw(board: Leaderboard, width: int) -> RenderableType:
     """Lays the board out: one column per trial, for parameters are many, and one for the best baselines."""
     trials = board.ranked()
-    shown = [board.objective, *board.kin()]
+    shown = [board.objective, *board.other_metrics()]
     names = [*shown, "samples", *_params(trials)]
     taken = baselines_width(board.comparison, shown)
     room = width - max(map(len, names), default=0) - GAP - (taken + GAP if taken else 0)
