@@ -28,7 +28,7 @@ def search(
     space: Space,
     study: StudyName = None,
     trials: Annotated[
-        int | None, typer.Option(min=1, help="Trials, those of earlier sessions included.")
+        int | None, typer.Option(min=1, help="Number of trials, those of earlier sessions included.")
     ] = None,
     lanes: Lanes = None,
     workers: Workers = None,
@@ -36,17 +36,19 @@ def search(
     output: Output = RUNS,
     data: Data = None,
     tracking_uri: Tracking = None,
-    address: Annotated[str | None, typer.Option(help="Ray cluster; `auto` finds this machine's.")] = None,
+    address: Annotated[
+        str | None, typer.Option(help="Ray cluster; `auto` finds this machine's. \\[default: starts one]")
+    ] = None,
     storage: Storage = None,
     take_over: TakeOver = False,
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for resources.")] = 30.0,
     plain: Plain = False,
-    pictures: Annotated[bool, typer.Option(help="Draw what the best trials do, in the end.")] = True,
+    pictures: Annotated[bool, typer.Option(help="Draw pictures of the best trials at the end.")] = True,
 ) -> None:
     """Searches a space, shows it live, and ends with a leaderboard: `thalweg search quickstart`.
 
-    The same command again continues a study that was stopped; `--trials` with a larger number prolongs one
-    that is complete. Ctrl-C lets each running trial reach its next evaluation, twice stops at once.
+    The same command again continues a study that was stopped; `--trials` with a larger number extends one
+    that is complete. The first Ctrl-C lets each running trial reach its next evaluation, the second stops at once.
 
     Next: `thalweg ui`, `thalweg best STUDY`.
     """

@@ -115,6 +115,8 @@ def show_held_out(record: StudyRecord, found: HeldOut, console: Console) -> None
     for name, value in held_out.invariant(record, found).items():
         marked = marked_cell(comparison, name, value, "bold")
         table.add_row(name, score(found.val.get(name)), marked, best_cell(comparison, name))
-    console.print("", Text("on the split test, which selected nothing", style="bold"), table, sep="\n")
+    console.print(
+        "", Text("on the split test, by which no trial was selected", style="bold"), table, sep="\n"
+    )
     if (line := baselines_line(comparison)) is not None:
         console.print(Text(f"{LEGEND}; baselines on test as well", style="dim"), line, sep="\n")
