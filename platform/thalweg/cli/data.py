@@ -32,7 +32,7 @@ def make_data(
     ] = None,
     data: Data = None,
 ) -> None:
-    """Makes synthetic data sets, in the layout and with the irregularities of the real ones.
+    """Makes synthetic data sets, in the format and with the irregularities of the real ones.
 
     Example: `thalweg data make rgb_lidar default --option difficulty=0.5 --as easy`
 
@@ -98,7 +98,7 @@ def import_data(
     ] = None,
     data: Data = None,
 ) -> None:
-    """Imports a public data set into the layout of its family, and reports what is observed and what is derived.
+    """Imports a public data set into the format of its family, and reports what is observed and what is derived.
 
     Example: `thalweg data import gb-hydrology DOWNLOADS/gb_hydrology --option catchments=100 --as gb-small`
 

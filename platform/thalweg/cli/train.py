@@ -38,8 +38,8 @@ def train(
     Examples: `thalweg train quickstart --param lr=0.003 --param batch_size=16`,
     `thalweg train water_mae --preset tiny --samples 2048`
 
-    Parameters that are left out take the middle of their range. The same command again continues a training that was
-    stopped. A training is no study: neither MLflow nor `thalweg studies` lists it. Several workers:
+    Parameters that are left out take the middle of their range, or the first of their choices. The same command again
+    continues a training that was stopped. A training is no study: neither MLflow nor `thalweg studies` lists it. Several workers:
     `torchrun --nproc-per-node 2 -m thalweg train quickstart`.
     """
     from thalweg.console.train_view import CurveView

@@ -18,7 +18,7 @@ def clock(seconds: float) -> str:
 
 
 def number(value: Any, digits: int = 4) -> str:
-    """Writes a number with a number of significant digits, an integer with all of them; other values as they are."""
+    """Writes a number with ``digits`` significant digits, an integer with all of them, and any other value as text."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
     if isinstance(value, int):

@@ -1,4 +1,4 @@
-"""Imports public data sets into the layout of their families."""
+"""Imports public data sets into the formats of their families."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def import_source(
     source: str, folder: Path, *, name: str | None = None, options: Mapping[str, str] | None = None,
     root: Path | None = None,
 ) -> tuple[Path, str]:  # fmt: skip
-    """Imports a public data set into its family's layout, or updates an imported one if its reader can.
+    """Imports a public data set into the format of its family, or updates an imported one if its reader can.
 
     Args:
         source: Name of the public data set, by which its family is found.

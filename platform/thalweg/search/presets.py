@@ -31,7 +31,7 @@ def preset_space(
     Args:
         family_name: Name of the family.
         preset: Name of the preset.
-        samples: Budget in training samples, which a preset does not have.
+        samples: Budget in training samples; a preset has none of its own.
         dataset: Data set; None takes the preset's.
         metric: Metric to follow; None takes the first search-invariant one that the preset measures.
         root: Folder of all data.

@@ -334,7 +334,7 @@ def _started(prepared: Prepared, options: Options, ledger: Ledger, num_lanes: in
 
 
 def kept(trial: TrialRecord, config_type: type[FamilyConfig]) -> TrialKept:
-    """Returns the event about a trial that ended in an earlier session, for listeners that may have missed it."""
+    """Returns the event that describes an ended trial, for listeners that may have missed its own events."""
     assert trial.status in ("complete", "pruned", "failed")
     tags = {"seed": trial.config.get("seed"), "continues": trial.continues, "protocol_hash": trial.protocol}
     reason = trial.reason

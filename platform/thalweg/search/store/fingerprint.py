@@ -16,7 +16,7 @@ _FIRST_HOMES = {"Study": "thalweg.search.study", "Trial": "thalweg.search.space"
 def fingerprint(file: Path) -> str:
     """Returns 16 hexadecimal digits that change with the code of a search space.
 
-    Comments, layout, docstrings and the settings in ``study = ...`` do not count, nor do modules that the
+    Comments, formatting, docstrings and the settings in ``study = ...`` do not count, nor do modules that the
     file imports. A grid that is spelt out in ``study = ...`` counts: it says what the space asks.
     """
     tree = ast.parse(file.read_text(encoding="utf-8"))

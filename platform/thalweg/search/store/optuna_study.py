@@ -33,7 +33,14 @@ from thalweg.search.store.records import (
     StudyRecord,
     TrialRecord,
 )
-from thalweg.search.store.storage import Claim, SharedClaim, close_storage, losses, open_storage, tell_waits
+from thalweg.search.store.storage import (
+    Claim,
+    SharedClaim,
+    close_storage,
+    open_storage,
+    skipped_lines,
+    tell_waits,
+)
 from thalweg.search.store.study_protocol import StudyProtocol
 from thalweg.search.store.trial_queue import TrialQueue
 from thalweg.search.store.warm_start import StartingPoints
@@ -195,7 +202,7 @@ class Ledger:
         return list(self.read().trials)
 
     def num_open(self) -> int:
-        """Returns how many trials may still begin: interrupted and waiting ones do not count."""
+        """Returns how many trials may still begin; interrupted and waiting ones do not count as begun."""
         return max(0, self.space.study.num_trials - self._queue.num_taken())
 
     def ask(self) -> Proposal | Rejection:
@@ -373,7 +380,7 @@ def _opened(
             shared.move(study)
         study.set_user_attr(FOLDER, str(directory.absolute()))
     write_definition(study, space)
-    return study, claim, (*losses(opened), *([change] if change else []))
+    return study, claim, (*skipped_lines(opened), *([change] if change else []))
 
 
 def _outcome(live: _Live | None, reason: str) -> dict[str, Any]:

@@ -163,14 +163,14 @@ def close_storage(storage: Any) -> None:
         engine.dispose()
 
 
-def losses(storage: Any) -> tuple[str, ...]:
+def skipped_lines(storage: Any) -> tuple[str, ...]:
     """Returns a sentence for each line of a journal that could not be read."""
     journal = getattr(storage, "_backend", None)
-    return journal.losses if isinstance(journal, Journal) else ()
+    return journal.skipped if isinstance(journal, Journal) else ()
 
 
 def tell_waits(storage: Any, tell: Callable[[str], None]) -> None:
-    """Calls `tell` with a sentence for people whenever a database is waited for."""
+    """Makes a storage call `tell` with a sentence for people whenever it waits for its database."""
     from thalweg.search.store.database import PatientStorage
 
     backend = getattr(storage, "_backend", None)

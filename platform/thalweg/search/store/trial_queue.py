@@ -98,7 +98,7 @@ class TrialQueue:
         return tuple(notes)
 
     def seconds_before(self, attributes: Mapping[str, Any]) -> float:
-        """Returns how long the trial ran that another one continues, in seconds; 0 if its process died."""
+        """Returns the seconds that a continued trial had run before; 0 if it starts anew, or if its process died."""
         if RESUMES not in attributes or CONTINUES not in attributes:
             return 0.0
         return float(self.frozen(attributes[CONTINUES]).user_attrs.get(OUTCOME, {}).get("seconds", 0.0))
