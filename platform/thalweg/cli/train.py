@@ -39,8 +39,8 @@ def train(
     `thalweg train water_mae --preset tiny --samples 2048`
 
     Parameters that are left out take the middle of their range, or the first of their choices. The same command again
-    continues a training that was stopped. A training is no study: neither MLflow nor `thalweg studies` lists it. Several workers:
-    `torchrun --nproc-per-node 2 -m thalweg train quickstart`.
+    continues a training that was stopped. A training is no study: neither MLflow nor `thalweg studies` lists it.
+    Several workers: `torchrun --nproc-per-node 2 -m thalweg train quickstart`.
     """
     from thalweg.console.train_view import CurveView
     from thalweg.search.space import load_space

@@ -304,10 +304,10 @@ def describe(
     prepared: Prepared, proposal: Proposal, starting_points: StartingPoints
 ) -> tuple[Mapping[str, str], Mapping[str, str]]:
     """Returns tags and documents, by name, for the records of a new trial."""
-    facts = {name: prepared.facts[name] for name in ("data_fingerprint", "protocol_hash")}
-    facts |= tags(starting_points.points(proposal.config))
+    found = {name: prepared.facts[name] for name in ("data_fingerprint", "protocol_hash")}
+    found |= tags(starting_points.points(proposal.config))
     documents = {"config.json": json.dumps(proposal.config.model_dump(mode="json"), indent=2)}
-    return facts, documents
+    return found, documents
 
 
 def _started(prepared: Prepared, options: Options, ledger: Ledger, num_lanes: int) -> StudyStarted:

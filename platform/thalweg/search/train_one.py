@@ -89,13 +89,13 @@ def choose(
 
 def _name(config: FamilyConfig, study: Study, prepared: Prepared, present: StartingPoints) -> str:
     """Returns a hash of all that the result of a training depends on, its starting points included."""
-    facts = {
+    depends_on = {
         "config": identity(config),
         "evaluations": study.evaluations,
         "protocol": prepared.facts["protocol_hash"],
     }
     points = [(point.study, point.trial, point.samples, point.value) for point in present.points(config)]
-    return digest(facts | ({"sources": points} if points else {}))
+    return digest(depends_on | ({"sources": points} if points else {}))
 
 
 def train(single: Single, publish: Callable[[Report], None]) -> Report:
