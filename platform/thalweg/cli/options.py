@@ -25,6 +25,9 @@ Tracking = Annotated[
         help=f"MLflow's database or server. \\[default: $MLFLOW_TRACKING_URI, or {DEFAULT_TRACKING_URI}]"
     ),
 ]
+Address = Annotated[
+    str | None, typer.Option(help="Ray cluster; `auto` finds this machine's. \\[default: starts one]")
+]
 Lanes = Annotated[int | None, typer.Option(min=1, help="Trials that train at the same time.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes that train one trial together.")]
 Gpus = Annotated[float | None, typer.Option(min=0, help="GPUs of each worker.")]

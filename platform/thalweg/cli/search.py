@@ -8,6 +8,7 @@ import typer
 
 from thalweg.cli.options import (
     RUNS,
+    Address,
     Data,
     Gpus,
     Lanes,
@@ -36,9 +37,7 @@ def search(
     output: Output = RUNS,
     data: Data = None,
     tracking_uri: Tracking = None,
-    address: Annotated[
-        str | None, typer.Option(help="Ray cluster; `auto` finds this machine's. \\[default: starts one]")
-    ] = None,
+    address: Address = None,
     storage: Storage = None,
     take_over: TakeOver = False,
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for resources.")] = 30.0,

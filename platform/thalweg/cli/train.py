@@ -26,9 +26,7 @@ def train(
     metric: Annotated[
         str | None, typer.Option(help="Metric to follow, with a preset. \\[default: the family's first]")
     ] = None,
-    samples: Annotated[
-        int | None, typer.Option(min=1, help="Budget in training samples. \\[default: the space's]")
-    ] = None,
+    samples: Annotated[int | None, typer.Option(min=1, help="Training samples, else the space's.")] = None,
     output: Output = RUNS,
     storage: Storage = None,
     data: Data = None,
