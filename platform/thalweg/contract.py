@@ -299,11 +299,11 @@ class Task(ABC, Generic[C, D]):
         """
         return data
 
-    def inherit(self, sources: Mapping[str, FamilyConfig]) -> C:
+    def inherit(self, starting_points: Mapping[str, FamilyConfig]) -> C:
         """Returns the configuration, in which every part that starts from another study has the knobs of that study.
 
         Args:
-            sources: Configuration of the best trial of each study in ``config.starts_from``, in that order.
+            starting_points: Configuration of the best trial of each study in ``config.starts_from``, in that order.
 
         Raises:
             ConfigError: A starting point does not give what this configuration needs.

@@ -23,7 +23,7 @@ class Givers(Generic[P, C]):
     """The study that gives each part.
 
     Args:
-        sources: Configuration of the best trial of each study in ``starts_from``, in that order.
+        starting_points: Configuration of the best trial of each study in ``starts_from``, in that order.
         given: Returns the parts that a study gives, from its name and its configuration.
         refusal: Returns the error message for a study that gives none: law, value and way out.
 
@@ -36,21 +36,21 @@ class Givers(Generic[P, C]):
 
     def __init__(
         self,
-        sources: Mapping[str, C],
+        starting_points: Mapping[str, C],
         given: Callable[[str, C], Collection[P]],
         refusal: Callable[[str, C], str],
     ) -> None:
-        self._sources = sources
+        self._starting_points = starting_points
         self.studies: dict[P, str] = {}
-        for study, source in sources.items():
-            parts = given(study, source)
+        for study, config in starting_points.items():
+            parts = given(study, config)
             if not parts:
-                raise ConfigError(refusal(study, source))
+                raise ConfigError(refusal(study, config))
             self.studies |= dict.fromkeys(sorted(parts), study)
 
-    def source(self, part: P) -> C:
+    def config_of(self, part: P) -> C:
         """Returns the configuration of the study that gives a part."""
-        return self._sources[self.studies[part]]
+        return self._starting_points[self.studies[part]]
 
     def require(self, parts: Iterable[P], needed_by: str, makers: Callable[[frozenset[P]], str]) -> None:
         """Checks that some parts are given by studies.
@@ -66,8 +66,8 @@ class Givers(Generic[P, C]):
         if missing := frozenset(parts) - set(self.studies):
             raise ConfigError(
                 f"studies in starts_from must have trained what {needed_by} need, got none of "
-                f"{', '.join(self._sources)} with {named(missing)}; add the stage {makers(missing)} or a study that "
-                "has it"
+                f"{', '.join(self._starting_points)} with {named(missing)}; add the stage {makers(missing)} or a "
+                "study that has it"
             )
 
     def require_partners(self, part: P, partners: Iterable[P], made: Collection[P], maker: str) -> None:
@@ -120,7 +120,7 @@ class Givers(Generic[P, C]):
             ConfigError: The value differs between two studies.
         """
         found = {part: self.studies[part] for part in parts if part in self.studies}
-        values = {study: value_of(self._sources[study]) for study in found.values()}
+        values = {study: value_of(self._starting_points[study]) for study in found.values()}
         first, *others = values.values() or (None,)
         if any(value != first for value in others):
             got = str(values)
@@ -138,7 +138,7 @@ class Givers(Generic[P, C]):
         """
         found: dict[str, Any] = {}
         for part in self.studies:
-            found |= of(part, self.source(part))
+            found |= of(part, self.config_of(part))
         return found
 
 

@@ -71,30 +71,30 @@ class StudyFolder:
         return self.checkpoints / name
 
     @property
-    def sources(self) -> Path:
-        """Folder of the frozen weights of other studies that trials start from."""
+    def starting_points(self) -> Path:
+        """Folder of the starting points: weights of other studies that trials start from."""
         return self.path / "sources"
 
     @property
-    def sources_lock(self) -> Path:
-        """Lock file of the process that freezes weights."""
-        return self.sources / ".lock"
+    def starting_points_lock(self) -> Path:
+        """What the process that freezes weights holds locked."""
+        return self.starting_points / ".lock"
 
-    def source(self, study: str) -> Path:
-        """Returns the file with the frozen weights of a study that trials start from."""
-        return self.sources / f"{study}.pt"
+    def starting_weights(self, study: str) -> Path:
+        """Returns the file with the weights of a starting point, by the name of its study."""
+        return self.starting_points / f"{study}.pt"
 
-    def source_facts(self, study: str) -> Path:
-        """Returns the file that says from which trial of a study the frozen weights are."""
-        return self.source(study).with_suffix(".json")
+    def starting_point(self, study: str) -> Path:
+        """Returns the file that describes a starting point: of which trial the weights are."""
+        return self.starting_weights(study).with_suffix(".json")
 
-    def source_files(self, studies: Iterable[str]) -> dict[str, str]:
-        """Returns the files with the frozen weights of some studies, in their order."""
-        return {study: str(self.source(study)) for study in studies}
+    def starting_weights_of(self, studies: Iterable[str]) -> dict[str, str]:
+        """Returns the file with the weights of each of several starting points, in their order."""
+        return {study: str(self.starting_weights(study)) for study in studies}
 
     def frozen_studies(self) -> list[str]:
-        """Returns the names of the studies whose weights were frozen, sorted."""
-        return [file.stem for file in sorted(self.sources.glob("*.json"))]
+        """Returns the names of the studies whose weights are described, in their order."""
+        return [file.stem for file in sorted(self.starting_points.glob("*.json"))]
 
     @property
     def lanes(self) -> Path:

@@ -69,9 +69,9 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
             _logger.warning("%s has no room for the days (%s): each batch is copied there", device, size)
         return data
 
-    def inherit(self, sources: Mapping[str, FamilyConfig]) -> WaterMAE:
+    def inherit(self, starting_points: Mapping[str, FamilyConfig]) -> WaterMAE:
         """Takes the architecture of the last starting point."""
-        found = [source for source in sources.values() if isinstance(source, WaterMAE)]
+        found = [source for source in starting_points.values() if isinstance(source, WaterMAE)]
         return self.config.model_copy(update={"model": found[-1].model})
 
     def training_batch(self, data: WaterData, indices: Indices, keys: Keys) -> Batch:

@@ -39,7 +39,7 @@ class TrialOrder:
         keep_last: Retention: number of newest checkpoints that are kept, beside that of the best evaluation.
         num_curve_points: Points of the training curve per evaluation.
         baselines: Whether to evaluate the untrained model and the family's baselines, unless another trial did.
-        sources: Starting points: files with the weights of the studies in ``starts_from``, by the study's name.
+        starting_points: Files with the weights of the studies in ``starts_from``, by the study's name.
         study: Identity of the trial's study; a checkpoint of another study is not continued. Empty outside of studies.
     """
 
@@ -55,7 +55,7 @@ class TrialOrder:
     keep_last: int = 1
     num_curve_points: int = 8
     baselines: bool = False
-    sources: Mapping[str, str] = field(default_factory=dict)
+    starting_points: Mapping[str, str] = field(default_factory=dict)
     study: str = ""
 
     @property

@@ -112,7 +112,7 @@ class Session:
             self.last = state.report
             self._loop.stage, self._loop.samples = state.stage, state.report.samples_seen
         else:
-            load_starting_points(model, self.order.sources, self.task.starting_weights())
+            load_starting_points(model, self.order.starting_points, self.task.starting_weights())
         self._module = self._wrap(model)
         self.num_parameters = sum(parameter.numel() for parameter in model.parameters())
         self._facts = self._machine() | _identity(self.order, self.task, self.data)
@@ -289,7 +289,7 @@ class Session:
         # All ranks decide on what rank 0 sees, for they evaluate together.
         if not self._group.all_agree(self._group.rank != 0 or baselines.read(directory) is None):
             return
-        start = "before_training" if self.order.sources else "untrained"
+        start = "before_training" if self.order.starting_points else "untrained"
         predictors = {start: self._module.model.eval(), **self.task.baselines(self.data)}
         found = {
             name: self._evaluate_with(

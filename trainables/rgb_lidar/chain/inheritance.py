@@ -18,22 +18,22 @@ _READS_SCANS: tuple[Part, ...] = ("lidar", "classifier")
 _CONVENTION = ("lidar_repr", "lidar_norm")
 
 
-def inherit(own: ChainKnobs, config: RGBLidar, sources: Mapping[str, RGBLidar]) -> RGBLidar:
+def inherit(own: ChainKnobs, config: RGBLidar, starting_points: Mapping[str, RGBLidar]) -> RGBLidar:
     """Returns a configuration, in which the parts that starting points give have their knobs; the last of several wins.
 
     Args:
         own: Knobs of the chain in the configuration.
         config: The configuration.
-        sources: Configurations of the best trials of the studies that it starts from.
+        starting_points: Configurations of the best trials of the studies that it starts from.
 
     Raises:
         ConfigError: A starting point is no chain or gives no part, a part is still missing, parts that read scans come
             from studies that read them differently, or a projector comes without the parts that it was trained for.
     """
     givers: Givers[Part, RGBLidar] = Givers(
-        sources,
-        lambda study, source: _chain(study, source).parts & own.taken,
-        lambda study, source: _useless(study, _chain(study, source), own),
+        starting_points,
+        lambda study, theirs: _chain(study, theirs).parts & own.taken,
+        lambda study, theirs: _useless(study, _chain(study, theirs), own),
     )
     givers.require(own.missing, f"the stages {own.stages}", _makers)
     if "projector" in own.taken - own.made:
@@ -41,7 +41,7 @@ def inherit(own: ChainKnobs, config: RGBLidar, sources: Mapping[str, RGBLidar]) 
     shared_embedder(givers, "embedders")
     data = config.data.model_copy(update=_convention(givers))
     if "rgb" in givers.studies:
-        data = taken(data, givers.source("rgb").data, ["rgb_channels"])
+        data = taken(data, givers.config_of("rgb").data, ["rgb_channels"])
     model = own.model_copy(update=givers.knobs(_knobs))
     return config.model_copy(update={"model": model, "data": data})
 
@@ -58,24 +58,24 @@ def shared_embedder(givers: Givers[Any, RGBLidar], networks: str) -> EmbedderKno
     """
     return givers.shared(
         ("rgb", "lidar"),
-        lambda source: _chain_knobs(source).embedder,
+        lambda theirs: _chain_knobs(theirs).embedder,
         law=f"both {networks} share their knobs",
         differ_in="model.embedder",
         way_out="take both from one study",
     )
 
 
-def _chain(study: str, source: RGBLidar) -> ChainKnobs:
-    if not isinstance(source.model, ChainKnobs):
+def _chain(study: str, config: RGBLidar) -> ChainKnobs:
+    if not isinstance(config.model, ChainKnobs):
         raise ConfigError(
             f"a chain must start from studies of chains, got {study!r}, a study of fusions; name another in starts_from"
         )
-    return source.model
+    return config.model
 
 
-def _chain_knobs(source: RGBLidar) -> ChainKnobs:
-    assert isinstance(source.model, ChainKnobs)
-    return source.model
+def _chain_knobs(config: RGBLidar) -> ChainKnobs:
+    assert isinstance(config.model, ChainKnobs)
+    return config.model
 
 
 def _useless(study: str, theirs: ChainKnobs, own: ChainKnobs) -> str:
@@ -87,8 +87,8 @@ def _useless(study: str, theirs: ChainKnobs, own: ChainKnobs) -> str:
     )
 
 
-def _knobs(part: Part, source: RGBLidar) -> dict[str, Any]:
-    theirs = _chain_knobs(source)
+def _knobs(part: Part, config: RGBLidar) -> dict[str, Any]:
+    theirs = _chain_knobs(config)
     knobs: Mapping[Part, dict[str, Any]] = {
         "rgb": {"embedder": theirs.embedder},
         "lidar": {"embedder": theirs.embedder, "similarity": theirs.similarity},
@@ -102,7 +102,7 @@ def _convention(givers: Givers[Part, RGBLidar]) -> dict[str, str]:
     """Returns the knobs for reading scans, which must be equal in all studies that give parts that read scans."""
     way = givers.shared(
         [part for part in givers.studies if part in _READS_SCANS],
-        lambda source: {name: getattr(source.data, name) for name in _CONVENTION},
+        lambda theirs: {name: getattr(theirs.data, name) for name in _CONVENTION},
         law="parts that read scans must come from studies that read them alike",
         way_out="start from one of these studies, or search the other anew with the same data.lidar_repr and "
         "lidar_norm",

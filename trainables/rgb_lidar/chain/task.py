@@ -39,9 +39,9 @@ class ChainTask(SceneTask):
         assert isinstance(self.config.model, ChainKnobs)
         return self.config.model
 
-    def inherit(self, sources: Mapping[str, FamilyConfig]) -> RGBLidar:
+    def inherit(self, starting_points: Mapping[str, FamilyConfig]) -> RGBLidar:
         """Takes the knobs of all parts that starting points give; `inheritance.inherit` says what is refused."""
-        return inheritance.inherit(self._knobs, self.config, cast(Mapping[str, RGBLidar], sources))
+        return inheritance.inherit(self._knobs, self.config, cast(Mapping[str, RGBLidar], starting_points))
 
     def starting_weights(self) -> tuple[str, ...]:
         """Returns the prefixes of the parts that are taken from other studies."""

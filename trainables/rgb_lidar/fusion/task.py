@@ -41,9 +41,9 @@ class FusionTask(SceneTask):
         assert isinstance(self.config.model, FusionKnobs)
         return self.config.model
 
-    def inherit(self, sources: Mapping[str, FamilyConfig]) -> RGBLidar:
+    def inherit(self, starting_points: Mapping[str, FamilyConfig]) -> RGBLidar:
         """Takes the knobs of all parts that starting points give; `inheritance.inherit` says what is refused."""
-        return inheritance.inherit(self._knobs, self.config, cast(Mapping[str, RGBLidar], sources))
+        return inheritance.inherit(self._knobs, self.config, cast(Mapping[str, RGBLidar], starting_points))
 
     def build(self, facts: Mapping[str, Any] | None) -> nn.Module:
         """Builds the classifier for the size of the images; for 64 x 64 without data."""
