@@ -2,9 +2,9 @@
 
 Parameters are equal on all workers after each step; buffers need not be. A batch norm normalises by the micro-batch of
 its worker, and its running statistics are those of the samples that this worker saw. They are pooled as the
-statistics of one set of samples: mean of means, and variance within the workers plus variance between their means.
-Of any other buffer that a model changes while it trains, such as a queue or a counter, all workers take that of the
-first one.
+statistics of one set of samples, in which each worker counts by its share of a batch: the mean of means, and the
+variance within the workers plus that between their means. Of any other buffer that a model changes while it trains,
+such as a queue or a counter, all workers take that of the first one.
 """
 
 from __future__ import annotations
@@ -18,28 +18,34 @@ from torch.nn.modules.batchnorm import _NormBase
 from thalweg.training.process_group import World
 
 
-def unite(model: nn.Module, world: World) -> None:
+def unite(model: nn.Module, world: World, share: int) -> None:
     """Makes the buffers of a model equal on all workers, in place. Every worker must call.
 
     Buffers that are equal already keep their bits.
+
+    Args:
+        model: The model.
+        world: The workers.
+        share: Samples of each batch that this worker trains.
     """
     if world.size == 1:
         return
     norms = [module for module in model.modules() if isinstance(module, _NormBase)]
     tracked = [(norm.running_mean, norm.running_var) for norm in norms]
     statistics = [(mean, var) for mean, var in tracked if mean is not None and var is not None]
-    _pool(statistics, world)
+    _pool(statistics, world, share)
     pooled = {id(buffer) for pair in statistics for buffer in pair}
     _take_first([buffer for buffer in model.buffers() if id(buffer) not in pooled], world)
 
 
-def _pool(statistics: Sequence[tuple[Tensor, Tensor]], world: World) -> None:
+def _pool(statistics: Sequence[tuple[Tensor, Tensor]], world: World, share: int) -> None:
     """Replaces means and variances, (feature,) each, by those over all workers (law of total variance)."""
     if not statistics:
         return
     means, variances = (torch.cat([pair[side].double() for pair in statistics]) for side in (0, 1))
-    pooled = world.sum(means.clone()) / world.size
-    total = world.sum(variances + (means - pooled).square()) / world.size
+    whole = world.sum(means.new_tensor(share))
+    pooled = world.sum(share * means) / whole
+    total = world.sum(share * (variances + (means - pooled).square())) / whole
     sizes = [len(mean) for mean, _ in statistics]
     for (mean, variance), *joined in zip(
         statistics, torch.split(pooled, sizes), torch.split(total, sizes), strict=True
