@@ -178,14 +178,17 @@ def step(engine: DeepSpeedEngine) -> Tensor | float | None:
 
 
 def full_weights(engine: DeepSpeedEngine) -> dict[str, Tensor]:
-    """Returns the model's weights and buffers in fp32 on every rank, whatever the precision and ZeRO stage."""
+    """Returns the model's weights in fp32 on every rank, whatever the precision and ZeRO stage, and its buffers.
+
+    Buffers that are wider than fp32, or no fractions, stay as they are.
+    """
     from deepspeed.utils import safe_get_full_fp32_param
 
     model = engine.module.model
     parameters = dict(model.named_parameters())
     masters = half_precision.masters(engine)
     weights = {
-        name: (value.float() if value.is_floating_point() else value).detach().clone()
+        name: half_precision.widened(value).detach().clone()
         for name, value in model.state_dict().items()
         if name not in parameters
     }
