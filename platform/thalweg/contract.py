@@ -256,7 +256,8 @@ class Task(ABC, Generic[C, D]):
     def build(self, facts: Mapping[str, Any] | None) -> nn.Module:
         """Builds the model for one device, with weights drawn from torch's global generator.
 
-        The names of its direct children are the parts that ``thalweg describe`` counts. Weights are in fp32; in
+        The names of its direct children are the parts that ``thalweg describe`` counts. What `stages` name exists for
+        all facts, and without any: a search checks it before it books anything. Weights are in fp32; in
         half precision they and buffers in fp32 are cast before training, but for statistics of normalisations.
         Normalisations and embeddings then compute in fp32 by themselves. The model casts its inputs to the type of its
         weights. What a loss is made of is in fp32.

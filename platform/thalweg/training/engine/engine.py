@@ -90,7 +90,10 @@ def parameter_groups(model: nn.Module, stage: Stage, lr: float) -> list[dict[str
             parameters[max(prefixes, key=len)].append(parameter)
     for prefix, members in parameters.items():
         if not members:
-            raise ConfigError(f"stage {stage.name!r} trains no parameter that begins with {prefix!r}")
+            raise ConfigError(
+                f"each group of a stage must train something, got {prefix!r} in stage {stage.name!r}, with which no "
+                "parameter's name begins that is not another group's; name one that the model has"
+            )
     _check_frozen(model, stage)
     return [_group(group, parameters[prefix], lr) for prefix, group in groups.items()]
 
