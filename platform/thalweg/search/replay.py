@@ -1,6 +1,6 @@
 """Replays a parameter set to a search space, records what the space asked, and checks its questions.
 
-`proposed` answers with Optuna's proposals, and behaves alike.
+`proposals` answers with Optuna's proposals, and behaves alike.
 """
 
 import difflib

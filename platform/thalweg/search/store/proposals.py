@@ -1,4 +1,4 @@
-"""Answers a search space with Optuna's proposals, after the same checks as `recorded`."""
+"""Answers a search space with Optuna's proposals, after the same checks as `replay`."""
 
 from collections.abc import Mapping
 from typing import Any
