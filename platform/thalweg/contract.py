@@ -259,6 +259,7 @@ class Task(ABC, Generic[C, D]):
 
         ``thalweg describe`` counts the parameters of each direct child by its name. Weights are in fp32. For
         training in half precision, the platform casts them and all fp32 buffers, but for statistics of normalisations.
+        What `stages` name exists for all facts, and without any: a search checks it before it books anything.
         Normalisations and embeddings then compute in fp32 by themselves. The model casts its inputs to the type of its
         weights. Losses are computed from fp32 tensors.
 

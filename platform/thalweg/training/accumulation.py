@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from thalweg.errors import FamilyError
 from thalweg.stage_contract import Loss, Progress
 from thalweg.training.engine.half_precision import loss_scale
 from thalweg.training.evaluation import move
@@ -57,11 +58,39 @@ def total_counts(local: Sequence[Mapping[str, float]], group: ProcessGroup) -> C
     return dict(zip(names, values.tolist(), strict=True))
 
 
-def factors_of(weights: Mapping[str, float], counts: Mapping[str, float]) -> Counts:
-    """Returns the factor for the sum of each part, its weight over its count; 0 if the count is 0."""
-    return {name: weights[name] / count if count > 0 else 0.0 for name, count in counts.items()}
+def factors_of(
+    weights: Mapping[str, float], counts: Mapping[str, Tensor | float]
+) -> dict[str, Tensor | float]:
+    """Returns what the sum of each part is multiplied by, in the order of the names; 0 for a part that nothing carries.
+
+    No device is waited for.
+
+    Raises:
+        FamilyError: A part has no weight.
+    """
+    if missing := sorted(counts.keys() - weights.keys()):
+        raise FamilyError(
+            f"every part of a loss must have a weight, got none for {', '.join(missing)}; name it in weights"
+        )
+    return {name: _factor(weights[name], counts[name]) for name in sorted(counts)}
+
+
+def _factor(weight: float, count: Tensor | float) -> Tensor | float:
+    if isinstance(count, Tensor):
+        count = count.detach().double()
+        return torch.where(count > 0, weight / count.clamp(min=1e-300), 0.0).float()
+    return weight / count if count > 0 else 0.0
 
 
 def weighted(parts: Mapping[str, Tensor], factors: Mapping[str, Tensor | float]) -> Tensor:
-    """Returns the loss, a scalar: the sum of all parts times their factors."""
+    """Returns the loss, a scalar.
+
+    Raises:
+        FamilyError: A part has no count, or a count no part.
+    """
+    if parts.keys() != factors.keys():
+        raise FamilyError(
+            f"parts and counts of a loss must have the same names, got {', '.join(sorted(parts))} and "
+            f"{', '.join(sorted(factors))}; count every part, with 0 if nothing carries it"
+        )
     return torch.stack([parts[name] * factors[name] for name in factors]).sum()

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from thalweg.errors import FamilyError
 from thalweg.stage_contract import Joined, JointLoss, Progress, Rows
-from thalweg.training.accumulation import Sums, weighted
+from thalweg.training.accumulation import Sums, factors_of, weighted
 from thalweg.training.engine.half_precision import loss_scale
 from thalweg.training.evaluation import move
 from thalweg.training.process_group import ProcessGroup
@@ -112,8 +112,7 @@ def _slopes(
     }
     embeddings = {name: _around(values, group) for name, values in own.items()}
     joined = loss.parts(Rows(embeddings=embeddings, companions=companions), progress)
-    weights = loss.weights(progress)
-    factors = {name: _factor(weights[name], joined.counts[name]) for name in sorted(joined.counts)}
+    factors = factors_of(loss.weights(progress), joined.counts)
     gradients = _gradients(weighted(joined.sums, factors), list(own.values()))
     sizes = [len(next(iter(part.embeddings.values()))) for part in rows]
     slopes = {name: list(torch.split(gradient, sizes)) for name, gradient in zip(own, gradients, strict=True)}
@@ -139,14 +138,6 @@ def _checked(embeddings: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
                 "companions, which travel without a gradient"
             )
         yield name, values
-
-
-def _factor(weight: float, count: Tensor | float) -> Tensor | float:
-    """Returns the factor for the sum of a part; 0 if its count is 0. No device is waited for."""
-    if isinstance(count, Tensor):
-        count = count.detach().double()
-        return torch.where(count > 0, weight / count.clamp(min=1e-300), 0.0).float()
-    return weight / count if count > 0 else 0.0
 
 
 def _gradients(loss: Tensor, embeddings: list[Tensor]) -> Sequence[Tensor]:

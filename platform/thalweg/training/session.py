@@ -265,7 +265,8 @@ class Session:
 
     def _evaluate(self) -> dict[str, float]:
         self._engine.eval()
-        buffers.unite(self._module, self._group)  # what is saved after it is what was evaluated
+        # What is saved after it is what was evaluated.
+        buffers.unite(self._module, self._group, self._layout.share(self._group.rank))
         return self._evaluate_with(lambda batch: self._engine(batch, None))
 
     def _evaluate_with(self, predict: Predict, is_baseline: bool = False) -> dict[str, float]:

@@ -108,9 +108,9 @@ def train(run: Run, world: ProcessGroup) -> Result:
     def look(module: nn.Module) -> dict[str, Tensor]:
         return {name: value.clone() for name, value in module.named_buffers()}
 
-    def watched(module: nn.Module, world: ProcessGroup) -> None:
+    def watched(module: nn.Module, world: ProcessGroup, share: int) -> None:
         looks.append(look(module))
-        unite(module, world)
+        unite(module, world, share)
         looks.append(look(module))
 
     with network(run.kind), patch.object(buffers, "unite", watched):

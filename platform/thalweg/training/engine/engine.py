@@ -90,7 +90,10 @@ def parameter_groups(model: nn.Module, stage: Stage, lr: float) -> list[dict[str
             parameters[max(prefixes, key=len)].append(parameter)
     for prefix, members in parameters.items():
         if not members:
-            raise ConfigError(f"stage {stage.name!r} trains no parameter that begins with {prefix!r}")
+            raise ConfigError(
+                f"each group of a stage must train something, got {prefix!r} in stage {stage.name!r}, with which no "
+                "parameter's name begins that is not another group's; name one that the model has"
+            )
     _check_frozen(model, stage)
     return [_group(group, parameters[prefix], lr) for prefix, group in groups.items()]
 
@@ -178,14 +181,17 @@ def step(engine: DeepSpeedEngine) -> Tensor | float | None:
 
 
 def full_weights(engine: DeepSpeedEngine) -> dict[str, Tensor]:
-    """Returns the model's weights and buffers in fp32 on every rank, whatever the precision and ZeRO stage."""
+    """Returns the model's weights in fp32 on every rank, whatever the precision and ZeRO stage, and its buffers.
+
+    Buffers that are wider than fp32, or no fractions, stay as they are.
+    """
     from deepspeed.utils import safe_get_full_fp32_param
 
     model = engine.module.model
     parameters = dict(model.named_parameters())
     masters = half_precision.masters(engine)
     weights = {
-        name: (value.float() if value.is_floating_point() else value).detach().clone()
+        name: half_precision.widened(value).detach().clone()
         for name, value in model.state_dict().items()
         if name not in parameters
     }
