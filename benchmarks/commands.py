@@ -25,6 +25,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,7 @@ SAME_NUMBERS = (
 )  # their tables are laid out otherwise, without other numbers in them
 NUMBER = re.compile(r"\d+\.\d+|\d[\d,]*,\d{3}")
 SPEEDUP = 5.0
+WORKER = "9f0c7c1e-3a5b-4c58-8d8e-0f2f5c1f6a77-140245"
 LONG_STUDY = {"space": "search_spaces.s", "mode": "min", "metric": "loss", "study": {"num_trials": 1}}
 LONG_TRIAL = {
     "params": {"lr": 0.5, "width": 0.5, "depth": 0.5, "dropout": 0.5},
@@ -90,7 +92,10 @@ def checked_out(commit: str) -> Iterator[Path]:
 def journal(
     name: str, definition: Mapping[str, Any], trials: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
-    """Returns Optuna's operations that make a study of trials, each with params, config, curve, metrics and state."""
+    """Returns Optuna's operations that make a study of trials, each with params, config, curve, metrics and state.
+
+    They are as Optuna writes them, with times in UTC; a trial begins every 90 seconds and takes a minute.
+    """
     asked = json.dumps(
         {"name": "FloatDistribution", "attributes": {"step": None, "low": 0.0, "high": 1.0, "log": False}}
     )
@@ -100,7 +105,8 @@ def journal(
     ]
     for number, trial in enumerate(trials):
         of = {"trial_id": number}
-        logs.append({"op_code": 4, "study_id": 0, "datetime_start": "2026-01-01T00:00:00.000000"})
+        began = datetime(2026, 1, 1, tzinfo=UTC) + number * timedelta(seconds=90.000001)
+        logs.append({"op_code": 4, "study_id": 0, "datetime_start": began.isoformat(timespec="microseconds")})
         for param, value in trial["params"].items():
             answer = {"param_name": param, "param_value_internal": value, "distribution": asked}
             logs.append({"op_code": 5} | of | answer)
@@ -114,8 +120,9 @@ def journal(
             "reason": "",
         }
         logs.append({"op_code": 8} | of | {"user_attr": {"outcome": outcome}})
-        ended = {"values": [0.5], "datetime_complete": "2026-01-01T00:01:00.000000"}
-        logs.append({"op_code": 6} | of | {"state": trial["state"]} | ended)
+        ended = (began + timedelta(minutes=1)).isoformat(timespec="microseconds")
+        end = {"state": trial["state"], "values": [0.5], "datetime_complete": ended}
+        logs.append({"op_code": 6} | of | end)
     return logs
 
 
@@ -123,7 +130,9 @@ def write(folder: Path, logs: Iterable[Mapping[str, Any]]) -> None:
     """Adds operations to the journal in a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "journal.log").open("a", encoding="utf-8") as file:
-        file.writelines(json.dumps({**log, "worker_id": "w"}) + "\n" for log in logs)
+        for log in logs:
+            whole = {"op_code": log["op_code"], "worker_id": WORKER, **log}
+            file.write(json.dumps(whole, separators=(",", ":")) + "\n")
 
 
 def write_study(folder: Path, num_trials: int) -> None:
