@@ -69,6 +69,10 @@ class _Range(NamedTuple):
     external: Callable[[float], Any]
 
 
+_IN_UTC = "+00:00"
+_NUM_LETTERS = len("2026-01-01T00:00:00.000000+00:00")
+
+
 class Clock:
     """Turns moments as Optuna writes them, in UTC, into local time without a zone.
 
@@ -82,21 +86,21 @@ class Clock:
         """Reads a moment in ISO format; one without a zone is local."""
         if text is None:
             return None
-        moment = datetime.fromisoformat(text)
-        if moment.tzinfo is UTC:
+        if len(text) == _NUM_LETTERS and text.endswith(_IN_UTC):
             day = text[:10]
             if day not in self._shifts:
-                self._shifts[day] = _shift_of_day(moment)
+                self._shifts[day] = _shift_of_day(day)
             if (shift := self._shifts[day]) is not None:
-                return moment.replace(tzinfo=None) + shift
-        return moment.astimezone().replace(tzinfo=None)
+                return datetime.fromisoformat(text[: -len(_IN_UTC)]) + shift
+        return datetime.fromisoformat(text).astimezone().replace(tzinfo=None)
 
 
-def _shift_of_day(moment: datetime) -> timedelta | None:
+def _shift_of_day(day: str) -> timedelta | None:
     """Returns how far local time is ahead of UTC during a day in UTC; None if that changes meanwhile."""
-    first = moment.replace(hour=0, minute=0, second=0, microsecond=0)
+    first = datetime.fromisoformat(day).replace(tzinfo=UTC)
+    last = first.replace(hour=23, minute=59, second=59, microsecond=999999)
     shift = first.astimezone().utcoffset()
-    return shift if shift == (first + timedelta(days=1)).astimezone().utcoffset() else None
+    return shift if shift == last.astimezone().utcoffset() else None
 
 
 class Replay:
