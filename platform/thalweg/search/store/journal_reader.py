@@ -23,9 +23,11 @@ RUNNING, COMPLETE, PRUNED, FAIL, WAITING = range(5)
 
 @dataclass(slots=True)
 class StoredTrial:
-    """A trial with the attributes of Optuna's `FrozenTrial`; ``study`` holds it."""
+    """A trial with the attributes of Optuna's `FrozenTrial`; ``kinds`` are those of its study."""
 
-    study: StoredStudy = field(repr=False)
+    kinds: dict[str, Kind] = field(
+        repr=False
+    )  # the study itself would be a cycle, which outlives its reading
     number: int
     state: int
     params: dict[str, Any]
@@ -154,7 +156,7 @@ class Replay:
         if study is None:
             return
         trial = StoredTrial(
-            study=study,
+            kinds=study.kinds,
             number=len(study.trials),
             state=log.get("state", RUNNING),
             params={},
@@ -178,7 +180,7 @@ class Replay:
     def _set_param(self, log: Mapping[str, Any]) -> None:
         if trial := self._open.get(log["trial_id"]):
             name, asked = log["param_name"], _range_of(log["distribution"])
-            if trial.study.kinds.setdefault(name, asked.kind) == asked.kind:
+            if trial.kinds.setdefault(name, asked.kind) == asked.kind:
                 trial.params[name] = asked.external(log["param_value_internal"])
 
     def _set_state(self, log: Mapping[str, Any]) -> None:

@@ -184,7 +184,7 @@ def read_study(directory: Path, name: str, storage: str | None = None) -> StudyR
 
 @contextmanager
 def _no_collection() -> Iterator[None]:
-    """Pauses Python's search for cycles of objects, which would visit all that was read again and again."""
+    """Pauses the search for cycles, of which there are none here: it would visit all that was read again and again."""
     runs = gc.isenabled()
     gc.disable()
     try:
