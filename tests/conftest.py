@@ -45,6 +45,7 @@ def pytest_configure() -> None:
     """Sets what must be known before torch, Ray or MLflow are imported, here and in their workers."""
     for name in _FOREIGN:
         os.environ.pop(name, None)
+    os.environ["THALWEG_CACHE"] = os.devnull  # a test that remembers does so in a folder of its own
     # Without bytecode every worker process compiles torch and DeepSpeed again.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False
