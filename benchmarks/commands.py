@@ -15,6 +15,7 @@ Run:  python benchmarks/commands.py [--quick] [--rounds N] [--commit COMMIT] [--
 """
 
 import argparse
+import gc
 import json
 import os
 import random
@@ -233,9 +234,11 @@ def read_long(folder: Path, rounds: int) -> tuple[float, float]:
         began = time.process_time()
         expected = read(optuna.load_study(study_name="s", storage=open_storage(folder, None)), folder)
         theirs.append(time.process_time() - began)
+        gc.disable()  # as `thalweg.cli.app` does for the commands that read
         began = time.process_time()
         found = read_study(folder, "s")
         ours.append(time.process_time() - began)
+        gc.enable()
         if found != expected:
             raise SystemExit("the records of a long journal differ")
         del found, expected  # what they take to be freed is no reading
