@@ -215,7 +215,7 @@ def joint_step(scene: Scene, count: int, micro: int) -> tuple[Any, Callable[[], 
     positions = layout.positions(0, 0)
     batches = gradcache.MicroBatches(
         count=len(positions),
-        draw=lambda number: scene.draw(positions[number].start, len(positions[number])),
+        sample=lambda number: scene.draw(positions[number].start, len(positions[number])),
         seed=world.seed,
         executor=ThreadPoolExecutor(1),
     )

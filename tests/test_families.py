@@ -21,7 +21,7 @@ from thalweg.stage_contract import JointLoss, Loss
 from thalweg.testing.suite import CHECKS, Subject
 from thalweg.training.engine.engine import TaskModule, parameter_groups
 from thalweg.training.evaluation import evaluate_split
-from thalweg.training.process_group import World
+from thalweg.training.process_group import ProcessGroup
 
 FAMILIES = discovery.names("trainables")
 SPACES = discovery.names("search_spaces")
@@ -31,7 +31,7 @@ TINY = [
     for preset in discovery.load_family(name).presets
     if preset.startswith("tiny")
 ]
-ALONE = World(rank=0, size=1, device=torch.device("cpu"))
+ALONE = ProcessGroup(rank=0, size=1, device=torch.device("cpu"))
 
 Opened = tuple[Task[Any, Any], Any]
 

@@ -26,7 +26,7 @@ from thalweg.stage_contract import JointLoss, Loss
 from thalweg.training.engine import engine, half_precision
 from thalweg.training.engine.half_precision import DTYPES
 from thalweg.training.messages import Report, TrialOrder
-from thalweg.training.process_group import World, join
+from thalweg.training.process_group import ProcessGroup, join
 from thalweg.training.session import DataCache, Session
 
 BATCH, MICRO = 4, 1
@@ -117,7 +117,7 @@ pytestmark = pytest.mark.usefixtures("fp16_everywhere")
 
 
 @pytest.fixture(scope="module")
-def world() -> Iterator[World]:
+def world() -> Iterator[ProcessGroup]:
     """This process alone, whose imports no collection after a trial looks through again."""
     alone = join()
     gc.freeze()
@@ -156,7 +156,7 @@ class Bench:
         family: discovery.Family,
         preset: str,
         root: Path,
-        world: World,
+        world: ProcessGroup,
         opened: DataCache,
         directory: Path,
     ) -> None:
@@ -265,7 +265,7 @@ def test_a_preset_trains_in_every_precision_at_every_zero_stage(
     name: str,
     preset: str,
     data: Callable[[discovery.Family], Path],
-    world: World,
+    world: ProcessGroup,
     opened: FewCache,
     tmp_path: Path,
 ) -> None:

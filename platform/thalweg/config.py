@@ -21,22 +21,22 @@ class Knobs(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
     added: ClassVar[frozenset[str]] = frozenset()
-    """Knobs that came later; at their defaults they do not count in `identity`."""
+    """Knobs that older studies do not know; `identity` leaves them out at their defaults."""
 
     def idle(self) -> tuple[str, ...]:
-        """Names knobs of this group that change nothing in this configuration, such as those of a stage it lacks.
+        """Returns the names of knobs without effect in this configuration, such as those of a stage that it lacks.
 
-        A group inside this one is named as a whole, a knob of such a group as ``GROUP.KNOB``. No record shows them
-        among a trial's parameters, where they would suggest that somebody chose them.
+        A group inside this one is named as a whole, a knob of such a group as ``GROUP.KNOB``. Records leave idle knobs
+        out of a trial's parameters, because nobody chose them.
         """
         return ()
 
     def vary(self, **changes: Any) -> Self:
         """Returns these knobs with some of them changed, validated at once.
 
-        A group is given as one (``model=ModelKnobs(dim=64)``), which replaces it, or as a mapping of those of its
-        knobs that change (``model={"dim": 64}``), however deep. Where a group is one of several kinds, a mapping that
-        names another kind begins with that kind's defaults.
+        A group is replaced by another one (``model=ModelKnobs(dim=64)``), or changed by a mapping of some of its knobs
+        (``model={"dim": 64}``), however deep. If a group is one of several kinds, a mapping that names another kind
+        starts from the defaults of that kind.
 
         Raises:
             ConfigError: A knob is unknown or out of its bounds.
@@ -59,10 +59,10 @@ class Optimization(Knobs):
     lr: float = Field(1e-4, gt=0, le=1)
     """Peak learning rate."""
     weight_decay: float = Field(0.05, ge=0, le=1)
-    """Decoupled weight decay of AdamW; with sgd coupled, that is added to the gradient as an L2 penalty's, so that
-    momentum multiplies it: 1e-4 is usual there."""
+    """Weight decay: decoupled for adamw; for sgd an L2 penalty, which is added to the gradient, so that momentum
+    multiplies it (1e-4 is usual)."""
     momentum: float = Field(0.9, ge=0, lt=1)
-    """Share of the last step's direction that sgd keeps; 0 is plain descent."""
+    """Momentum of sgd: the share of the last step's direction that is kept; 0 is plain descent."""
     beta1: float = Field(0.9, ge=0, lt=1)
     """Decay of AdamW's first-moment average."""
     beta2: float = Field(0.95, ge=0, lt=1)
@@ -70,30 +70,30 @@ class Optimization(Knobs):
     eps: float = Field(1e-8, gt=0)
     """Added to the denominator of AdamW."""
     clip_norm: float = Field(1.0, ge=0)
-    """Largest global gradient norm; 0 switches clipping off."""
+    """Largest global gradient norm, to which larger gradients are clipped; 0 switches clipping off."""
     lr_schedule: Literal["cosine", "constant", "onecycle"] = "cosine"
-    """Course of the learning rate: a cosine or a constant after a linear warm-up, or one cycle of two cosines."""
+    """Learning-rate schedule: a cosine or a constant after a linear warm-up, or one cycle of two cosines."""
     warmup_ratio: float = Field(0.05, ge=0, lt=1)
     """Share of a stage's sample budget during which the learning rate rises: linearly from 0, or from a 25th of the
     peak as a half cosine (onecycle, which is usually given 0.3)."""
     min_lr_ratio: float = Field(0.0, ge=0, le=1)
-    """Learning rate at the end of the cosine, as a share of the peak; a constant has none."""
+    """Learning rate at the end of the schedule, as a share of the peak; without effect if it is constant."""
     batch_size: int = Field(16, ge=1, json_schema_extra={"unit": "samples"})
-    """Samples per optimizer step over all workers: the batch that the mathematics sees."""
+    """Global batch size: samples per optimizer step over all workers."""
     micro_batch_size: int | None = Field(None, ge=1, json_schema_extra={"unit": "samples"})
-    """Most samples per worker and forward pass; None takes the worker's whole share of the batch.
+    """Largest number of samples per worker and forward pass; None takes the worker's whole share of the batch.
 
-    Accumulation is derived, so the result does not depend on it beyond rounding, unless a layer draws or averages
-    within a pass, such as dropout or a batch norm: in training it normalises by the micro-batch of its worker.
-    Its running statistics are pooled over the workers before each evaluation.
+    Gradient accumulation is derived from it, so it changes the result only by rounding, unless the model has dropout,
+    which is random in each pass, or batch norms, which normalise by the micro-batch of the worker in training. Their
+    running statistics are pooled over the workers before each evaluation.
     """
     precision: Precision = "fp32"
-    """Number format of forward and backward; losses are computed in fp32."""
+    """Number format of the forward and backward pass; losses are computed in fp32."""
     zero_stage: Literal[0, 1, 2, 3] = 1
     """DeepSpeed ZeRO stage (arXiv:1910.02054): what is sharded over the workers."""
 
     def idle(self) -> tuple[str, ...]:
-        """Names the knobs of the other optimizer, and the last learning rate of a constant one."""
+        """Returns the knobs of the other optimizer, and `min_lr_ratio` for a constant learning rate."""
         others = ("momentum",) if self.optimizer == "adamw" else ("beta1", "beta2", "eps")
         return others + (("min_lr_ratio",) if self.lr_schedule == "constant" else ())
 
@@ -125,7 +125,7 @@ class FamilyConfig(Knobs):
     optimization: Optimization = Optimization()
     """Optimizer, schedule and batch."""
     starts_from: tuple[str, ...] = ()
-    """Studies whose best trial gives the initial weights of the parts that it has; of two, the later one."""
+    """Starting points: studies whose best trials give initial weights. If several have a part, the last gives it."""
 
 
 C = TypeVar("C", bound=FamilyConfig)
@@ -137,7 +137,7 @@ def flat(config: BaseModel) -> dict[str, Any]:
 
 
 def active(config: BaseModel) -> dict[str, Any]:
-    """Returns `flat` without the knobs that change nothing in this configuration."""
+    """Returns `flat` without idle knobs; see `Knobs.idle`."""
     idle = idle_knobs(config)
     return {
         name: value
@@ -147,14 +147,14 @@ def active(config: BaseModel) -> dict[str, Any]:
 
 
 def idle_knobs(config: BaseModel) -> tuple[str, ...]:
-    """Returns the dotted names of all knobs, and groups of knobs, that change nothing; see `Knobs.idle`."""
+    """Returns the dotted names of all idle knobs and groups of knobs; see `Knobs.idle`."""
     own = config.idle() if isinstance(config, Knobs) else ()
     groups = {name: value for name, value in vars(config).items() if isinstance(value, BaseModel)}
     return own + tuple(f"{name}.{knob}" for name, group in groups.items() for knob in idle_knobs(group))
 
 
 def nested_leaves(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a configuration in JSON, such as that of a recorded trial, under dotted names."""
+    """Flattens a configuration in JSON, such as that of a recorded trial, to dotted names."""
     return dict(_leaves("", dict(values)))
 
 
@@ -178,7 +178,7 @@ def parse(config_type: type[C], values: dict[str, Any]) -> C:
 
 
 def alike(config_type: type[C], one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two recorded configurations train alike: a knob that an older record lacks has its default."""
+    """Returns whether two recorded configurations train alike; knobs that an older record lacks have their defaults."""
     if one == other:
         return True
     try:
@@ -188,7 +188,7 @@ def alike(config_type: type[C], one: Mapping[str, Any], other: Mapping[str, Any]
 
 
 def identity(config: Knobs) -> dict[str, Any]:
-    """Returns a configuration as JSON by which a training is known, the same before and after knobs were added."""
+    """Returns a configuration as JSON that identifies a training; `Knobs.added` at their defaults do not change it."""
     values = config.model_dump(mode="json")
     for name in type(config).added:
         if getattr(config, name) == type(config).model_fields[name].default:
@@ -198,7 +198,7 @@ def identity(config: Knobs) -> dict[str, Any]:
 
 
 def check(config: C) -> C:
-    """Returns a configuration again, validated: ``model_copy(update=...)`` takes any name and any value.
+    """Validates a configuration and returns it; ``model_copy(update=...)`` accepts any name and any value.
 
     Raises:
         ConfigError: A knob is unknown or out of its bounds.
@@ -267,9 +267,9 @@ def _merged(knobs: BaseModel, name: str, change: Any) -> BaseModel | None:
 
 
 def explain(error: ValidationError) -> str:
-    """Returns pydantic's report as one line per broken law: knob, law, value.
+    """Returns pydantic's report as one line: knob, law and value of each violation, separated by semicolons.
 
-    A law between several knobs names their values itself: the whole group of knobs would bury it.
+    The value is left out for a law between several knobs, whose message names the values itself.
     """
     lines = []
     for item in error.errors(include_url=False):
@@ -281,14 +281,14 @@ def explain(error: ValidationError) -> str:
 
 
 def plain_scalar(value: Any) -> Any:
-    """Returns Python's own value of a 0-d array, tensor or scalar of numpy or torch; anything else as it is."""
+    """Converts a 0-d array or scalar of numpy or torch to a Python number; returns anything else as it is."""
     if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
         return value.item()
     return value
 
 
 def plain(value: Any) -> Any:
-    """Returns tuples, lists and dicts with Python's own scalars in them, however deep."""
+    """Converts numpy and torch scalars in tuples, lists and dicts to Python numbers, however deep."""
     if type(value) in (tuple, list):
         return type(value)(plain(item) for item in value)
     if isinstance(value, dict):

@@ -3,12 +3,12 @@
 A family is a folder ``trainables/NAME/`` with
 
 - ``config.py``: one subclass of `thalweg.config.FamilyConfig` and ``PRESETS``, named instances of it;
-  imports nothing heavy, for a search space imports it;
+  imports nothing heavy, because search spaces import it;
 - ``task.py``: one subclass of `Task` for that configuration, or a function ``task_for(config)`` that chooses among
   several (one for each variant of the model);
 - ``datasets.py``: ``WORLDS``, synthetic data sets by name, and ``SOURCES``, public data sets that can be
   imported; both may be empty;
-- ``explore.py``, if it likes: ``explore`` and ``export_fiftyone``; `thalweg.dataset_contract` says what they and
+- optionally ``explore.py``: ``explore`` and ``export_fiftyone``; `thalweg.dataset_contract` says what they and
   ``datasets.py`` hold.
 
 The platform owns everything else: processes, DeepSpeed, the loop, the optimizer, checkpoints, early stopping,
@@ -21,7 +21,7 @@ A task joins three kinds of parts:
   one another.
 - *Measures.* Each `Measure` turns predictions into sums that add up over batches and workers, and the sums of a split
   into metrics.
-- *Data.* `Task.open` opens a data set, and two methods draw samples from it: for training and for evaluation.
+- *Data.* `Task.open` opens a data set, and two methods sample batches from it: for training and for evaluation.
 
 A whole task may be as short as this::
 
@@ -83,8 +83,8 @@ Four rules make trials comparable and results independent of the machine:
 - *A loss that joins samples is exact too.* For a `JointLoss`, such as a contrastive one, the platform gathers the
   embeddings of the whole global batch over micro-batches and ranks, so that the batch size means the same on every
   machine.
-- *Metrics are evaluated at a fixed protocol.* What `Task.evaluation_batch` draws and what a `Measure`
-  computes may not depend on a searched knob; `Task.protocol` names what they do depend on.
+- *Metrics are evaluated at a fixed protocol.* What `Task.evaluation_batch` samples and what a `Measure`
+  computes must not depend on a searched knob; `Task.protocol` names everything that they depend on.
 """
 
 from __future__ import annotations
@@ -107,7 +107,8 @@ if TYPE_CHECKING:
 
 Batch: TypeAlias = "dict[str, Tensor]"
 Outputs: TypeAlias = "Mapping[str, Tensor]"
-"""What a model or a baseline predicts for a batch, by name; the first axis is the batch unless a family says else."""
+"""What a model or a baseline predicts for a batch, by name; the first axis is the batch unless the family says
+otherwise."""
 State: TypeAlias = "Mapping[str, Any]"
 """What a `Measure` keeps of one batch or of many: tensors and `thalweg.per_unit.PerUnit` tables by name."""
 Indices: TypeAlias = npt.NDArray[np.int64]
@@ -138,10 +139,10 @@ class Metric:
 
 
 class Measure(ABC):
-    """Metrics that follow from sums over samples.
+    """Metrics that are computed from sums over samples.
 
-    A state is what the sums are after some samples. States add up: the platform adds those of batches and of workers,
-    so that a metric never depends on how a split was cut. Entries of a state are
+    A state holds the sums over some samples. States add up: the platform adds those of batches and of workers, so that
+    a metric never depends on how a split was cut into batches. Entries of a state are
 
     - tensors of any shape, which are added in float64; keep sums and counts, never means;
     - `thalweg.per_unit.PerUnit` tables, sums that are kept apart by unit (catchment and year, scene, season) and added
@@ -150,7 +151,7 @@ class Measure(ABC):
       split, such as the embeddings of a retrieval.
 
     Attributes:
-        metrics: Metrics that `summarize` returns. No two measures of a task return one of the same name.
+        metrics: Metrics that `summarize` returns. Their names are unique among all measures of a task.
         rows: Names in the state that hold one row for each sample.
     """
 
@@ -162,12 +163,12 @@ class Measure(ABC):
         """Returns the state of one batch.
 
         Args:
-            outputs: What `Task.predict` returned, of the model or of a baseline.
-            batch: What `Task.evaluation_batch` drew, on the device.
+            outputs: What `Task.predict` returned for the model or for a baseline.
+            batch: What `Task.evaluation_batch` returned, on the device.
 
         Returns:
-            The same names for every batch; nothing if the outputs lack what is measured, as those of a baseline may
-            that does one of several tasks.
+            The same names for every batch; an empty mapping if the outputs lack what is measured. A baseline that does
+            only one of several tasks may lack some.
         """
 
     @abstractmethod
@@ -175,24 +176,24 @@ class Measure(ABC):
         """Computes the metrics.
 
         Args:
-            state: That of a whole split, on the CPU; never empty.
+            state: State of a whole split, on the CPU; never empty.
 
         Returns:
-            Every name in `metrics`; NaN for a metric that the split does not give.
+            A value for every name in `metrics`; NaN for a metric that cannot be computed from the split.
         """
 
 
 def metrics_of(task: Task[Any, Any]) -> tuple[Metric, ...]:
-    """Returns all metrics that a task's measures give, in their order."""
+    """Returns the metrics of all measures of a task, in their order."""
     return tuple(metric for measure in task.measures() for metric in measure.metrics)
 
 
 class Data(Protocol):
-    """Data that a task opened. A lane keeps them for all trials with the same `Task.data_key`."""
+    """An opened data set. A lane keeps it for all trials with the same `Task.data_key`."""
 
     @property
     def fingerprint(self) -> str:
-        """Hash of the content that samples are made of; equal data have equal fingerprints anywhere."""
+        """Hash of the content that samples are made of; equal data have equal fingerprints on every machine."""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -209,12 +210,12 @@ D = TypeVar("D", bound=Data)
 class Task(ABC, Generic[C, D]):
     """One configuration of a family, as the platform trains it.
 
-    A task holds no tensors and no state beyond its configuration: building it is free. Eight methods are required;
+    A task holds no tensors and no state beyond its configuration: making one costs nothing. Eight methods are required;
     the other nine have defaults that suit a family that needs nothing special. Variants of a model are subclasses of
     one another or of a shared one, among which ``task_for`` of the family's ``task.py`` chooses.
 
     Attributes:
-        config_type: The family's configuration.
+        config_type: Class of the family's configuration.
     """
 
     config_type: ClassVar[type[FamilyConfig]]
@@ -224,7 +225,7 @@ class Task(ABC, Generic[C, D]):
 
     @abstractmethod
     def data_key(self) -> str:
-        """Names what `open` depends on: tasks with equal keys may share the opened data."""
+        """Returns a key of everything that `open` depends on; tasks with equal keys share the opened data."""
 
     @abstractmethod
     def open(self, root: Path) -> D:
@@ -236,34 +237,34 @@ class Task(ABC, Generic[C, D]):
 
     @abstractmethod
     def training_batch(self, data: D, indices: Indices, keys: Keys) -> Batch:
-        """Draws training samples.
+        """Samples a batch for training.
 
         Args:
             data: What `open` returned.
             indices: Sample numbers in the split ``train``, shape (batch,).
-            keys: One key per sample and visit, shape (batch,): the seed of everything random about it.
+            keys: One key per sample and epoch, shape (batch,): the seed of everything random about the sample.
 
         Returns:
-            Tensors whose first axis is the batch: on the CPU, or already where `place` put what they are made of. What
+            Tensors whose first axis is the batch, on the CPU or on the device to which `place` moved the data. What
             `Loss.counts` reads stays on the CPU, so that no step waits for a GPU.
         """
 
     @abstractmethod
     def evaluation_batch(self, data: D, split: SplitName, indices: Indices) -> Batch:
-        """Draws samples of a split at the fixed evaluation protocol, the same for every configuration."""
+        """Samples a batch of a split at the fixed evaluation protocol, the same for every configuration."""
 
     @abstractmethod
     def build(self, facts: Mapping[str, Any] | None) -> nn.Module:
         """Builds the model for one device, with weights drawn from torch's global generator.
 
-        The names of its direct children are the parts that ``thalweg describe`` counts. Weights are in fp32; in
-        half precision they and buffers in fp32 are cast before training, but for statistics of normalisations.
+        ``thalweg describe`` counts the parameters of each direct child by its name. Weights are in fp32. For
+        training in half precision, the platform casts them and all fp32 buffers, but for statistics of normalisations.
         Normalisations and embeddings then compute in fp32 by themselves. The model casts its inputs to the type of its
-        weights. What a loss is made of is in fp32.
+        weights. Losses are computed from fp32 tensors.
 
         Args:
-            facts: What `facts` returned of the data, which give the geometry; arrays may come as tensors. None builds
-                at the family's reference geometry.
+            facts: What `facts` returned for the data, which gives the geometry; arrays may come as tensors. None builds
+                the model for the family's reference geometry.
         """
 
     @abstractmethod
@@ -272,11 +273,11 @@ class Task(ABC, Generic[C, D]):
 
     @abstractmethod
     def measures(self) -> tuple[Measure, ...]:
-        """Returns what this configuration is measured by; the order of metrics is that in which people see them."""
+        """Returns the measures of this configuration; metrics are shown in their order."""
 
     @abstractmethod
     def protocol(self) -> Mapping[str, Any]:
-        """Names what metrics depend on besides weights and data (reference ratios, mask seed, ...), as JSON.
+        """Returns what metrics depend on besides weights and data (reference ratios, mask seed, ...), as JSON values.
 
         Results are compared only if the protocols are equal.
         """
@@ -285,66 +286,66 @@ class Task(ABC, Generic[C, D]):
         """Predicts what the measures need, without gradients; by default what ``model(batch)`` returns.
 
         Args:
-            model: The model in evaluation mode, or one of the `baselines`, which may do one of several tasks alone.
-            batch: What `evaluation_batch` drew, on the device.
+            model: The model in evaluation mode, or one of the `baselines`, which may do only one of several tasks.
+            batch: What `evaluation_batch` returned, on the device.
         """
         outputs: Outputs = model(batch)
         return outputs
 
     def place(self, data: D, device: torch.device) -> D:
-        """Returns opened data whose batches are drawn on the device that trains; as they are, unless a family can.
+        """Moves opened data to the training device, so that batches are made there; by default they stay on the CPU.
 
-        Called once when a lane opens the data, not in every trial. What the device has no room for stays as it is.
+        Called once when a lane opens the data, not in every trial. Data that do not fit on the device stay on the CPU.
         """
         return data
 
-    def inherit(self, sources: Mapping[str, FamilyConfig]) -> C:
-        """Returns the configuration with the knobs of all parts that start from other studies taken from there.
+    def inherit(self, starting_points: Mapping[str, FamilyConfig]) -> C:
+        """Returns the configuration, in which every part that starts from another study has the knobs of that study.
 
         Args:
-            sources: Configuration of the best trial of each study in ``config.starts_from``, in that order.
+            starting_points: Configuration of the best trial of each study in ``config.starts_from``, in that order.
 
         Raises:
-            ConfigError: A source does not give what this configuration needs.
+            ConfigError: A starting point does not give what this configuration needs.
         """
         return self.config
 
     def starting_weights(self) -> tuple[str, ...]:
-        """Returns the beginnings of the names of all weights that come from the studies in ``config.starts_from``.
+        """Returns the prefixes of the names of all weights that come from the studies in ``config.starts_from``.
 
-        The weights of all others are as `build` draws them.
+        All other weights start as `build` initialises them.
         """
         return ("",)
 
     def evaluated_splits(self) -> tuple[SplitName, ...]:
-        """Returns the splits of each evaluation.
+        """Returns the splits on which the model is evaluated.
 
-        The objective is always that of ``val``. Of ``train`` as many samples are evaluated as ``val`` holds; the names
-        of its metrics begin with ``train_``.
+        The objective is always computed on ``val``. As many samples of ``train`` are evaluated as ``val`` holds; the
+        names of their metrics begin with ``train_``.
         """
         return ("val",)
 
     def baselines(self, data: D) -> Mapping[str, nn.Module]:
-        """Returns predictors without training that `predict` accepts in the model's place."""
+        """Returns baselines by name: untrained predictors that `predict` accepts in place of the model."""
         return {}
 
     def parts(self) -> Mapping[str, Callable[[nn.Module], nn.Module]]:
-        """Names parts of a trained model that are of use alone, with what takes each of them out of the model."""
+        """Returns, by name, functions that take a part which is useful alone out of a trained model, for exports."""
         return {}
 
     def facts(self, data: D) -> Mapping[str, Any]:
-        """Returns what a model needs of the data, as plain values and arrays of numpy.
+        """Returns what a model needs to know of the data, as plain values and numpy arrays.
 
         Geometry, statistics of the normalisation, units, names: the model is built from these alone, and an exported
-        one carries them with it.
+        model carries them with it.
         """
         return {}
 
     def draw(self, model: nn.Module, data: D, folder: Path) -> None:
-        """Draws what a trained model does with the split ``val``, as PNG files into an empty folder; or nothing.
+        """Draws pictures of what a trained model does with the split ``val``, as PNG files; by default none.
 
         Args:
             model: The model, in evaluation mode on the CPU.
             data: Opened data.
-            folder: The folder.
+            folder: An empty folder for the pictures.
         """

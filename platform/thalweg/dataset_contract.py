@@ -1,8 +1,8 @@
-"""What a family says about its data sets: those that it can make, those that it can import, and how it shows one.
+"""The contract for a family's data sets: which it can make, which it can import, and how it shows one.
 
 ``datasets.py`` of a family holds ``WORLDS``, a `SyntheticDataset` for each name, and ``SOURCES``, a `PublicDataset` for
-each name; what makes and reads them is imported by the functions that do it, for a list of all data sets imports this
-module. ``explore.py`` holds ``explore``, an `Explore`, and ``export_fiftyone``, an `Export`; both may be missing.
+each name. It is imported to list all data sets, so its functions import heavy libraries only when they are called.
+``explore.py`` holds ``explore``, an `Explore`, and ``export_fiftyone``, an `Export`; both may be missing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 @dataclass(frozen=True, kw_only=True)
 class SyntheticDataset:
-    """A synthetic data set, in exactly the layout and with the irregularities of the real one.
+    """A synthetic data set, with exactly the layout and the irregularities of the real one.
 
     Attributes:
         meaning: One sentence for people.
@@ -36,8 +36,8 @@ class PublicDataset:
         meaning: One sentence for people: what is observed, what is derived.
         read: Reads the folder ``source`` and writes the family's layout into ``target``; returns a report.
         options: Names and sentences of the keyword arguments that ``read`` takes as strings.
-        updates: Whether ``read`` may be given a target that exists: it then goes on with an import that was cut off, or
-            brings one up to date, and refuses a folder that is not its own with an `OutputError`.
+        updates: Whether ``read`` may be given a target that exists: it then resumes an interrupted import or updates a
+            finished one. It refuses a folder that it did not make with an `OutputError`.
     """
 
     meaning: str
@@ -48,12 +48,12 @@ class PublicDataset:
 
 @dataclass(frozen=True, kw_only=True)
 class Exploration:
-    """What a look at a data set found.
+    """The result of exploring a data set.
 
     Attributes:
         fingerprint: Hash of the content, as `Data.fingerprint`.
         report: Markdown that reads well as plain text, a few lines: what the data set holds and what is odd about it.
-        facts: Numbers by which data sets are compared, such as the scenes of each class and split.
+        facts: Numbers for comparing data sets, such as the scenes of each class and split.
         page: Name of the file to open first.
     """
 
@@ -68,5 +68,5 @@ Explore: TypeAlias = Callable[[Path, Path], Exploration]
 into an empty folder."""
 
 Export: TypeAlias = Callable[[Path, str, Path], str]
-"""Reads a data set's folder, writes a data set of a name into another tool, and what that tool should find on disk into
-a folder that stays; returns a sentence on how to see it."""
+"""Reads a data set's folder and exports it to another tool under a name; writes the files that the tool needs into a
+folder that stays. Returns a sentence on how to see it."""

@@ -1,4 +1,4 @@
-"""Finds families and search spaces by their names: a folder or file that exists is registered.
+"""Finds families and search spaces by name; a folder or file that exists needs no registration.
 
 A bare name stands for a folder in ``trainables/`` or a file in ``search_spaces/``, where ``lakes_depth`` is
 ``lakes_depth.py`` or ``lakes/depth.py``; a dotted name (``my_lab.spaces.rivers``) for any module that can be imported,
@@ -28,28 +28,28 @@ from thalweg.errors import DiscoveryError, SpaceError, ThalwegError
 
 Room = Literal["trainables", "search_spaces"]
 _PYTHONS = sys.stdlib_module_names | {"test"}
-"""Names that Python has given away; its list leaves out its own tests."""
+"""Names of Python's own modules; its list leaves out ``test``."""
 
 
 def names(room: Room) -> tuple[str, ...]:
-    """Returns what a room holds, sorted, without importing it: folders of families or files of spaces."""
+    """Returns the names of all families or all search spaces, sorted, without importing them."""
     if room == "search_spaces":
         return tuple(sorted(_spaces()))
     return tuple(sorted(module.name for module in _modules(_places(room)) if module.ispkg))
 
 
 def space_name(module: str) -> str:
-    """Returns the name under which the search space of a module is asked for.
+    """Returns the name of the search space in a module.
 
-    ``lakes_depth`` for both ``search_spaces.lakes.depth`` and ``search_spaces.lakes_depth``, as studies know a space
-    that lay there before; a dotted name for a module from elsewhere.
+    ``lakes_depth`` for both ``search_spaces.lakes.depth`` and ``search_spaces.lakes_depth``, which older studies
+    record; the dotted name for a module outside ``search_spaces``.
     """
     room, dot, rest = module.partition(".")
     return rest.replace(".", "_") if room == "search_spaces" and dot else module
 
 
 def rewritten_spaces() -> Mapping[str, str]:
-    """Returns fingerprints of earlier texts of the search spaces, each with that of the text that does the same."""
+    """Returns the fingerprint of each earlier text of a search space, with that of its equivalent current text."""
     same: Mapping[str, str] = importlib.import_module("search_spaces._earlier").SAME
     return same
 
@@ -63,7 +63,7 @@ def _modules(places: Iterable[str]) -> list[pkgutil.ModuleInfo]:
 
 
 def _spaces() -> Mapping[str, list[str]]:
-    """Returns the modules that each name of a search space could mean; more than one is an error of who asks."""
+    """Returns the modules that each name of a search space could mean; only one is allowed."""
     places = _places("search_spaces")
     found = [module.name for module in _modules(places) if not module.ispkg]
     for place in places:
@@ -127,10 +127,10 @@ def _is_own_family(name: str) -> bool:
 
 
 def _check_own(name: str) -> None:
-    """Refuses a name that Python has given away: which module it means would depend on who imported it first.
+    """Refuses a name of Python's own modules: which one is meant would depend on what was imported first.
 
     Raises:
-        DiscoveryError: The first part of a dotted name is that of a module of Python's.
+        DiscoveryError: The first part of a dotted name is a module of Python.
     """
     top = name.partition(".")[0]
     if top in _PYTHONS:
@@ -194,13 +194,13 @@ class Family:
 
     @cached_property
     def explore(self) -> Explore | None:
-        """What shows a data set; None if the family has no such thing."""
+        """The function that explores a data set; None if the family has none."""
         explore: Explore | None = self._optional("explore", "explore")
         return explore
 
     @cached_property
     def export_fiftyone(self) -> Export | None:
-        """What writes a data set into FiftyOne; None if the family has no such thing."""
+        """The function that exports a data set to FiftyOne; None if the family has none."""
         export: Export | None = self._optional("explore", "export_fiftyone")
         return export
 
@@ -227,7 +227,7 @@ def load_family(family: str | type[FamilyConfig]) -> Family:
     """Loads a family by its name or by its configuration.
 
     Raises:
-        DiscoveryError: There is no such family, or its ``config.py`` does not hold one configuration.
+        DiscoveryError: There is no such family, or its ``config.py`` does not hold exactly one configuration.
     """
     package = load_module("trainables", family).__name__ if isinstance(family, str) else _package_of(family)
     config = _import("trainables", f"{package}.config", f"{package}.config")
@@ -249,7 +249,7 @@ def _package_of(config_type: type[FamilyConfig]) -> str:
     """Returns the package of a configuration.
 
     Raises:
-        DiscoveryError: It lies in none, or in one whose name stands for something else.
+        DiscoveryError: It is in no package, or in one whose name stands for something else.
     """
     package = config_type.__module__.rpartition(".")[0]
     if not package:
@@ -267,7 +267,7 @@ def _package_of(config_type: type[FamilyConfig]) -> str:
 
 
 def blame(error: BaseException, file: str) -> str:
-    """Says where in ``file`` an exception comes from and what it is, in one line."""
+    """Returns the line of ``file`` that an exception comes from, and its message, as one line of text."""
     line: int | None = None
     if isinstance(error, SyntaxError) and error.filename == file:
         line = error.lineno

@@ -54,7 +54,7 @@ class OutputError(ThalwegError, OSError):
 
 
 class FamilyError(ThalwegError, TypeError):
-    """A family gives something else than the contract says."""
+    """A family breaks the contract."""
 
 
 class ResourceError(ThalwegError, RuntimeError):

@@ -1,7 +1,7 @@
-"""The events of a study, as plain records for any number of listeners.
+"""The events of a study, as plain records, and the protocol of their listeners.
 
-The search publishes them to the terminal, to MLflow and to tests. A listener never blocks the search for long and
-never raises into it.
+The search publishes events to the terminal, to MLflow and to tests. A listener never blocks the search for long and
+never raises an error into it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ StudyEnd = Literal["finished", "interrupted", "failed"]
 
 @dataclass(frozen=True, kw_only=True)
 class StudyStarted:
-    """A study begins or is continued, with everything that is known before the first trial."""
+    """A study began or is continued; holds everything that is known before the first trial."""
 
     study: str
     space: str
@@ -32,13 +32,15 @@ class StudyStarted:
     tags: Mapping[str, str] = field(default_factory=dict)  # code version, data fingerprint, hardware, ...
     source_file: str | None = None  # the search space, recorded as an artifact
     finished_trials: int = 0  # trials of an earlier run of the same study
-    identity: str = ""  # of the study, by which its records are told from those of another in the same folder
+    identity: str = (
+        ""  # of the study, which distinguishes its records from those of another in the same folder
+    )
     is_new: bool = False  # whether it has just been created
 
 
 @dataclass(frozen=True, kw_only=True)
 class BaselineEvaluated:
-    """A baseline ("untrained", "climatology", ...) was evaluated under the study's protocol."""
+    """A baseline (``untrained``, ``climatology``, ...) was evaluated at the study's protocol."""
 
     name: str
     metrics: Mapping[str, float]
@@ -68,12 +70,12 @@ class TrialProgress:
     ] = ()  # (samples, loss parts, lr, ...) since the last one
     timings: Mapping[str, float] = field(default_factory=dict)  # seconds: train, evaluate, checkpoint, wait
     facts: Mapping[str, str] = field(default_factory=dict)  # device, host, lane, number of parameters, ...
-    documents: Mapping[str, str] = field(default_factory=dict)  # file name -> text: deepspeed.json; told once
+    documents: Mapping[str, str] = field(default_factory=dict)  # file name -> text: deepspeed.json; sent once
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrialEnded:
-    """A trial ended; ``status`` is the same word in Optuna, in Tune and in MLflow's tag ``status``."""
+    """A trial ended; ``status`` has the same value in Optuna, in Tune and in MLflow's tag ``status``."""
 
     number: int
     status: TrialStatus
@@ -85,13 +87,13 @@ class TrialEnded:
 
     @property
     def interrupted(self) -> bool:
-        """Whether the trial failed only because the search stopped; another trial continues it when the search does."""
+        """Whether the trial failed only because the search stopped; if that goes on, another trial continues it."""
         return self.status == "failed" and self.reason.startswith("interrupted")
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrialKept:
-    """A trial that has ended, as the study's storage holds it, for listeners that may have missed events of it.
+    """An ended trial as recorded in the study's storage, for listeners that may have missed its events.
 
     Published for every such trial when a study is continued and when it ends: a process that dies after writing to
     the storage may not have published the event.

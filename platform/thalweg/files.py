@@ -1,7 +1,8 @@
-"""One law for the disk: what has its name is whole and survives a power cut, whoever was killed while writing it.
+"""Atomic, durable writes of files and folders, and file locks.
 
-A file or folder is written as a draft beside its place, waits until it is on the disk, and then takes its name. A lock
-is the kernel's (``flock``): it ends with the process that holds it. What grows by lines is in `thalweg.lines`.
+A file or folder is written as a draft beside its final path, flushed to the disk (fsync), and then renamed. So what
+exists under its final name is complete, even after a power cut or a killed writer. Locks are the kernel's (``flock``):
+they end with the process that holds them. `thalweg.lines` appends lines to files.
 """
 
 from __future__ import annotations
@@ -32,32 +33,32 @@ class LockHeld(BlockingIOError):
 
 
 def draft_of(path: Path, *, own: bool = False) -> Path:
-    """Returns where a draft of a file or folder lies: beside it, hidden, under a name that `drafts` finds.
+    """Returns the path of a draft of a file or folder: beside it, hidden, under a name that `drafts` finds.
 
     Args:
-        path: Where it will lie.
-        own: Whether only this call knows the name, so that several processes may write at once. Otherwise it is the
-            same for all: those that write together, or the next process, which goes on.
+        path: The final path.
+        own: Whether the name is unique to this call, so that several processes may write at once. Otherwise all calls
+            return the same name, so that processes can write together, or the next one can resume.
     """
     unique = f".{os.getpid()}-{uuid.uuid4().hex[:8]}" if own else ""
     return path.with_name(_PARTIAL.format(f"{path.name}{unique}"))
 
 
 def drafts(folder: Path) -> list[Path]:
-    """Returns the drafts in a folder, which processes that died have left or others are writing."""
+    """Returns the drafts in a folder: leftovers of processes that died, and drafts that others are writing."""
     return sorted(folder.glob(_PARTIAL.format("*")))
 
 
 @contextmanager
 def atomic_file(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
-    """Yields where to write a file; it takes its name when the block has succeeded, else nothing is left.
+    """Yields the path to write a file to; it is renamed if the block succeeds, and deleted if not.
 
     Args:
-        path: Name of the file; its folder exists.
-        overwrite: Whether it takes the place of a file of this name.
+        path: Final path of the file; its folder must exist.
+        overwrite: Whether to replace a file of this name.
 
     Raises:
-        FileExistsError: A file has this name, and it is not to be overwritten.
+        FileExistsError: A file has this name, and ``overwrite`` is False.
         OSError: It cannot be written.
     """
     if path.exists() and not path.is_file() and not path.is_dir():  # a device or pipe takes what it is given
@@ -73,14 +74,14 @@ def atomic_file(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """Yields an empty folder; it takes its name when the block has succeeded, else nothing is left.
+    """Yields an empty folder to write to; it is renamed if the block succeeds, and deleted if not.
 
     Args:
-        path: Name of the folder; those above it are made.
-        overwrite: Whether it takes the place of a folder with content.
+        path: Final path of the folder; its parents are made.
+        overwrite: Whether to replace a folder with content.
 
     Raises:
-        OSError: It cannot be written, or a folder with content has this name and is not to be overwritten.
+        OSError: It cannot be written, or a folder with content has this name and ``overwrite`` is False.
     """
     draft = draft_of(path, own=True)
     try:
@@ -92,15 +93,15 @@ def atomic_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
 
 
 def publish(draft: Path, path: Path, *, overwrite: bool = False) -> None:
-    """Gives a draft its name once all of it is on the disk.
+    """Flushes a draft to the disk and renames it to its final path.
 
     Args:
         draft: A file or a folder, on the file system of ``path``.
-        path: The name.
-        overwrite: Whether it takes the place of what has this name.
+        path: The final path.
+        overwrite: Whether to replace what has this name.
 
     Raises:
-        OSError: The disk does not take it, or something has this name (a folder may if it is empty).
+        OSError: It cannot be written, or something other than an empty folder has this name.
     """
     sync(draft)
     if draft.is_dir():
@@ -113,20 +114,20 @@ def publish(draft: Path, path: Path, *, overwrite: bool = False) -> None:
 
 
 def move(source: Path, target: Path) -> None:
-    """Gives a file or folder that is on the disk another name.
+    """Renames a file or folder that is on the disk already, durably.
 
     Raises:
-        OSError: It cannot have it.
+        OSError: It cannot be renamed.
     """
     os.rename(source, target)
     _sync_path(target.parent)
 
 
 def sync(path: Path) -> None:
-    """Waits until a file, or all that lies in a folder, is on the disk, the names too.
+    """Flushes a file, or a folder with all that it holds, to the disk (fsync), with the names.
 
     Raises:
-        OSError: The disk does not take it; some file systems find only here that they are full.
+        OSError: It cannot be written; some file systems notice only here that they are full.
     """
     if path.is_dir() and not path.is_symlink():
         for inner in path.rglob("*"):
@@ -136,7 +137,7 @@ def sync(path: Path) -> None:
 
 
 def copy_folder(source: Path, target: Path) -> None:
-    """Fills a new folder with what lies in another, without its bytes if the file system has hard links.
+    """Copies the content of a folder into a new one; uses hard links if the file system has them.
 
     Raises:
         OSError: It cannot be written.
@@ -145,7 +146,7 @@ def copy_folder(source: Path, target: Path) -> None:
 
 
 def discard(path: Path) -> None:
-    """Deletes a file or folder as far as it can be; of a link the link alone."""
+    """Deletes a file or folder as far as possible, without raising; of a link, the link only."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -155,15 +156,15 @@ def discard(path: Path) -> None:
 
 @contextmanager
 def locked(path: Path, *, max_wait_s: float | None = None, temporary: bool = False) -> Iterator[bool]:
-    """Keeps other processes out of a block; the kernel lets them in when this one dies.
+    """Holds an exclusive lock during a block; the kernel releases it if this process dies.
 
     Args:
-        path: A folder, or a file that is made.
+        path: A folder, or a file, which is made if missing.
         max_wait_s: Longest wait for another process; None waits for ever.
-        temporary: Whether the file is removed by the process that held the lock.
+        temporary: Whether the process that held the lock removes the file.
 
     Yields:
-        Whether there is a lock: False if the file system has none.
+        Whether the lock is held: False if the file system supports none.
 
     Raises:
         LockHeld: Another process has the lock.
@@ -183,13 +184,13 @@ def lock(handle: int | IO[bytes], *, wait: bool = True, shared: bool = False) ->
     """Locks an open file until it is closed or the process dies.
 
     Args:
-        handle: The file.
+        handle: Descriptor of the file.
         wait: Whether to wait for other processes.
-        shared: Whether others may hold a shared lock meanwhile.
+        shared: Whether others may hold a shared lock at the same time.
 
     Raises:
         LockHeld: Another process has a lock.
-        OSError: The file system has no locks.
+        OSError: The file system supports no locks.
     """
     how = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB)
     try:
@@ -200,15 +201,15 @@ def lock(handle: int | IO[bytes], *, wait: bool = True, shared: bool = False) ->
 
 @contextmanager
 def writing(what: str, place: Path, way_out: str) -> Iterator[None]:
-    """Turns the system's errors into the one that says what must be writable; other errors pass.
+    """Turns write errors of the system into an `OutputError` for the user; other errors pass.
 
     Args:
         what: What is written, such as ``checkpoints``.
-        place: Where.
-        way_out: What to do.
+        place: The file or folder.
+        way_out: What the user can do.
 
     Raises:
-        OutputError: It cannot be written; ``errno`` is the system's.
+        OutputError: It cannot be written; ``errno`` is that of the system.
     """
     try:
         yield
@@ -219,24 +220,24 @@ def writing(what: str, place: Path, way_out: str) -> Iterator[None]:
 
 
 def refusal(what: str, place: Path, cause: OSError, way_out: str) -> OutputError:
-    """Returns the error for a user, with the number of the system's own; see `writing`."""
+    """Returns the error of `writing` for a failure to write, with its ``errno``."""
     found = OutputError(f"{what} must be writable, got {cause.strerror or cause} for {place}; {way_out}")
     found.errno = cause.errno
     return found
 
 
 def is_full_disk(error: BaseException | str) -> bool:
-    """Says whether an error, what caused it, or the text of one from another process, tells of a full disk."""
+    """Returns whether an error, one of its causes, or an error text from another process reports a full disk."""
     if isinstance(error, str):
         return any(os.strerror(number) in error for number in _FULL)
     return any(getattr(link, "errno", None) in _FULL or is_full_disk(str(link)) for link in _chain(error))
 
 
 def cause_of(error: BaseException, folder: Path) -> OSError | None:
-    """Returns the system's error behind a failure to write, None if something else failed.
+    """Returns the system's error behind a failure to write; None if something else failed.
 
-    A RuntimeError of torch's writer names no cause: the folder is asked by writing into it, and a disk of which space
-    was freed meanwhile was full.
+    A RuntimeError of torch's writer names no cause. It is found by writing into the folder; if this succeeds, the disk
+    was full and space has been freed since.
 
     Args:
         error: What was raised.

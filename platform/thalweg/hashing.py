@@ -31,6 +31,6 @@ def splitmix64(state: npt.NDArray[np.uint64] | np.uint64) -> npt.NDArray[np.uint
 
 
 def digest(values: Mapping[str, Any], num_digits: int = 16) -> str:
-    """Returns the first hexadecimal digits of a JSON document's SHA-256, whatever the order of its keys."""
+    """Returns the first hexadecimal digits of a JSON document's SHA-256, which does not depend on the order of keys."""
     text = json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:num_digits]

@@ -1,6 +1,6 @@
-"""Reads an exported model: it needs torch and the family, but neither the data nor any other library of the platform.
+"""Loads exported models. This needs torch and the family, but neither the data nor Ray, DeepSpeed, MLflow or Optuna.
 
-``load(Path("best.pt"))`` returns the model, ready for prediction, beside what it must be fed with.
+``load(Path("best.pt"))`` returns the model, ready for prediction, and what is needed to prepare its inputs.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from thalweg.errors import ConfigError, DataError
 
 @dataclass(frozen=True, kw_only=True)
 class Exported:
-    """A trained model.
+    """An exported model.
 
     Attributes:
         model: The model, or the part that was exported, in evaluation mode.
-        task: The family's task of its configuration.
-        facts: What `Task.facts` said of the data that it was trained on, arrays as tensors.
-        content: The whole file.
+        task: The family's task for the configuration of the model.
+        facts: What `Task.facts` returned for the data that it was trained on, with arrays as tensors.
+        content: Everything that the file holds.
     """
 
     model: nn.Module
@@ -39,17 +39,17 @@ class Exported:
 
 
 def load(file: Path) -> Exported:
-    """Builds an exported model.
+    """Loads an exported model.
 
-    Encoders of `water_mae` (``thalweg best STUDY --export best.pt --part encoders``), fed with the first window of the
-    data set that they were trained on::
+    For example, the encoders of `water_mae` (``thalweg best STUDY --export best.pt --part encoders``) encode the first
+    window of the data set that they were trained on::
 
         found = load(Path("best.pt"))
         data = found.task.open(Path("data/water_mae"))
         batch = found.task.evaluation_batch(data, "val", np.array([0]))
         encoding = found.model.encode(batch)
 
-    Of other data, `facts` tells how values become the model's numbers, and the docstring of what is called tells what a
+    For other data, `facts` holds what is needed to normalise them, and the docstring of the model's method says what a
     batch holds.
 
     Raises:
@@ -73,7 +73,7 @@ def load(file: Path) -> Exported:
 
 
 def take_part(task: Task[Any, Any], model: nn.Module, part: str | None) -> nn.Module:
-    """Returns a part of a model; None means all of it. The model itself may be of no use any more.
+    """Returns a part of a model, which may be taken apart for it; None returns the whole model.
 
     Raises:
         ConfigError: The family has no such part.

@@ -1,8 +1,8 @@
-"""Which part of a staged model comes from which study, for `thalweg.contract.Task.inherit` of any family.
+"""Inheritance of parts: finds the study that each part of a model starts from, for `Task.inherit` of any family.
 
-A model in parts, such as encoders, a projector and a head, may be trained over several studies: a configuration names
-them in ``starts_from``, and each gives the parts that it has. The knobs of a part come with its weights. Of two studies
-that have a part, the later one gives it.
+A model in parts, such as encoders, a projector and a head, may be trained over several studies. A configuration names
+its starting points in ``starts_from``, and each gives the parts that it has. The knobs of a part come with its weights.
+If several studies have a part, the last of them gives it.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ class Givers(Generic[P, C]):
     """The study that gives each part.
 
     Args:
-        sources: Configuration of the best trial of each study in ``starts_from``, in that order.
+        starting_points: Configuration of the best trial of each study in ``starts_from``, in that order.
         given: Returns the parts that a study gives, from its name and its configuration.
-        refusal: Says, of a study that gives none, the law, what it has and the way out.
+        refusal: Returns the error message for a study that gives none: law, value and way out.
 
     Attributes:
         studies: Name of the study that gives each part.
@@ -36,29 +36,29 @@ class Givers(Generic[P, C]):
 
     def __init__(
         self,
-        sources: Mapping[str, C],
+        starting_points: Mapping[str, C],
         given: Callable[[str, C], Collection[P]],
         refusal: Callable[[str, C], str],
     ) -> None:
-        self._sources = sources
+        self._starting_points = starting_points
         self.studies: dict[P, str] = {}
-        for study, source in sources.items():
-            parts = given(study, source)
+        for study, config in starting_points.items():
+            parts = given(study, config)
             if not parts:
-                raise ConfigError(refusal(study, source))
+                raise ConfigError(refusal(study, config))
             self.studies |= dict.fromkeys(sorted(parts), study)
 
-    def source(self, part: P) -> C:
+    def config_of(self, part: P) -> C:
         """Returns the configuration of the study that gives a part."""
-        return self._sources[self.studies[part]]
+        return self._starting_points[self.studies[part]]
 
     def require(self, parts: Iterable[P], needed_by: str, makers: Callable[[frozenset[P]], str]) -> None:
-        """Refuses parts that no study gives.
+        """Checks that some parts are given by studies.
 
         Args:
-            parts: Parts that must come from studies.
+            parts: The parts.
             needed_by: What needs them, in words.
-            makers: Says which stages make some parts.
+            makers: Returns the names of the stages that make some parts.
 
         Raises:
             ConfigError: A part is given by no study.
@@ -66,21 +66,21 @@ class Givers(Generic[P, C]):
         if missing := frozenset(parts) - set(self.studies):
             raise ConfigError(
                 f"studies in starts_from must have trained what {needed_by} need, got none of "
-                f"{', '.join(self._sources)} with {named(missing)}; add the stage {makers(missing)} or a study that "
-                "has it"
+                f"{', '.join(self._starting_points)} with {named(missing)}; add the stage {makers(missing)} or a "
+                "study that has it"
             )
 
     def require_partners(self, part: P, partners: Iterable[P], made: Collection[P], maker: str) -> None:
-        """Refuses a part without the parts that it was trained for.
+        """Checks that a part comes with the parts that it was trained with.
 
         Args:
             part: A part that a study gives.
             partners: Parts that must come from the same study.
-            made: Parts that stages of the trial itself make.
+            made: Parts that stages of this trial make.
             maker: The stage that makes the part.
 
         Raises:
-            ConfigError: A partner is made here, or comes from another study.
+            ConfigError: A partner is made by this trial, or comes from another study.
         """
         study = self.studies[part]
         strangers = [
@@ -104,23 +104,23 @@ class Givers(Generic[P, C]):
         way_out: str,
         differ_in: str | None = None,
     ) -> V | None:
-        """Returns what the studies that give some parts have in common.
+        """Returns a value that must be equal in all studies that give some parts.
 
         Args:
-            parts: Parts; those that no study gives say nothing.
-            value_of: Returns what must be equal, from a configuration.
-            law: Says that it must be equal.
+            parts: The parts; those that no study gives are ignored.
+            value_of: Returns the value, from a configuration.
+            law: States that the value must be equal, for the error message.
             way_out: Says what to do if it is not.
-            differ_in: Name of the knobs, for values that are too long to be shown.
+            differ_in: Name of the knobs, shown in place of values that are too long.
 
         Returns:
-            The value; None if no study gives one of the parts.
+            The value; None if no study gives any of the parts.
 
         Raises:
-            ConfigError: Two studies differ.
+            ConfigError: The value differs between two studies.
         """
         found = {part: self.studies[part] for part in parts if part in self.studies}
-        values = {study: value_of(self._sources[study]) for study in found.values()}
+        values = {study: value_of(self._starting_points[study]) for study in found.values()}
         first, *others = values.values() or (None,)
         if any(value != first for value in others):
             got = str(values)
@@ -134,19 +134,19 @@ class Givers(Generic[P, C]):
         """Returns the knobs of all parts that studies give, by name.
 
         Args:
-            of: Returns the knobs of a part, from the configuration of the study that gives it.
+            of: Returns the knobs of a part by name, from the configuration of the study that gives it.
         """
         found: dict[str, Any] = {}
         for part in self.studies:
-            found |= of(part, self.source(part))
+            found |= of(part, self.config_of(part))
         return found
 
 
 def taken(own: K, theirs: Knobs, names: Iterable[str]) -> K:
-    """Returns knobs with those of some names as a study has them."""
+    """Returns knobs, some of which are replaced by those of a study."""
     return own.model_copy(update={name: getattr(theirs, name) for name in names})
 
 
 def named(parts: Iterable[str]) -> str:
-    """Returns the names of parts for a message."""
+    """Returns the names of parts, for a message."""
     return ", ".join(sorted(parts)) or "nothing"

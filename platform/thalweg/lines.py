@@ -1,7 +1,7 @@
 """Appends whole lines to a file, atomically and durably, also if the writer is killed or the disk is full.
 
-Python's buffered files cannot undo a write that a full disk cut short: truncating one first flushes its buffer. So
-this module uses system calls only.
+Python's buffered files cannot undo a write that a full disk cut short, because truncating a file first flushes its
+buffer. So this module uses system calls only.
 """
 
 import os
@@ -14,14 +14,14 @@ _BLOCK = 4096
 
 
 def append(file: Path, lines: bytes, *, locked: bool = False) -> None:
-    """Adds lines at the end of a file, all of them or none, and waits until they are on the disk.
+    """Appends lines to a file, all of them or none, and waits until they are on the disk.
 
     Half a line that an earlier writer left at the end is cut off first.
 
     Args:
         file: The file; made if missing.
         lines: The lines to add; they end with a line break.
-        locked: Whether several processes append; one at a time then holds the ``flock``, until it is done or dies.
+        locked: Whether to hold the ``flock`` of the file meanwhile; required if several processes append.
 
     Raises:
         OSError: The file cannot be written; its content is the same as before.

@@ -13,13 +13,13 @@ _MAX_CODE = 2**62
 
 @dataclass(frozen=True)
 class PerUnit:
-    """A table of sums with one line for each unit; tables add up line by line where the units are equal.
+    """A table of sums with one row for each unit. Adding two tables adds the rows of equal units.
 
-    Units need not be known ahead, and tables of different workers may hold different ones. `of` makes a table from any
-    number of lines; the plain constructor takes lines that are different and sorted already.
+    Units need not be known in advance, and tables of different workers may hold different ones. `of` makes a table from
+    any number of rows; the plain constructor takes rows whose units are unique and sorted already.
 
     Attributes:
-        keys: Names of the units as numbers, int64 (unit, part), such as (catchment, year); each once, ascending.
+        keys: Keys of the units, int64 (unit, part), such as (catchment, year); unique and ascending.
         values: Sums of each unit, float64 (unit, ...).
     """
 
@@ -28,14 +28,14 @@ class PerUnit:
 
     @classmethod
     def of(cls, keys: Tensor, values: Tensor) -> PerUnit:
-        """Adds up lines that belong to the same unit.
+        """Returns the table of some rows; rows of the same unit are added up.
 
         Args:
-            keys: Integers (line, part), or (line,) for units of one part.
-            values: (line, ...); any number type.
+            keys: Integers (row, part), or (row,) for keys of one part.
+            values: (row, ...); any number type.
 
         Raises:
-            ValueError: There are not as many keys as values.
+            ValueError: The numbers of keys and values differ.
         """
         if len(keys) != len(values):
             raise ValueError(f"keys and values must be equally many, got {len(keys)} and {len(values)}")
@@ -72,7 +72,7 @@ class PerUnit:
         return len(self.keys)
 
     def empty(self) -> PerUnit:
-        """Returns the table of the same shape without any unit: 0 of the addition."""
+        """Returns the table of the same shape without any unit: the zero of the addition."""
         return PerUnit(self.keys[:0], self.values[:0])
 
     def to(self, device: torch.device | str) -> PerUnit:
@@ -84,18 +84,18 @@ class PerUnit:
         return self.values.sum(0)
 
     def by(self, *parts: int) -> PerUnit:
-        """Returns the table of coarser units, such as ``by(0)`` of catchments over all years.
+        """Returns the table of coarser units: ``by(0)`` sums (catchment, year) over the years.
 
         Args:
-            parts: Numbers of the parts of the keys that stay, in their new order.
+            parts: Indices of the parts of the keys to keep, in their new order.
         """
         return PerUnit.of(self.keys[:, list(parts)], self.values)
 
     def at(self, keys: Tensor) -> Tensor:
-        """Returns the sums of some units, (row, ...); 0 for one that the table does not hold.
+        """Returns the sums of some units, (row, ...); 0 for a unit that the table does not hold.
 
         Args:
-            keys: Different units, (row, part).
+            keys: Unique keys, (row, part).
         """
         units, places = torch.unique(torch.cat([self.keys, keys]), dim=0, return_inverse=True)
         sums = self.values.new_zeros(len(units), *self.values.shape[1:])
@@ -104,7 +104,7 @@ class PerUnit:
 
 
 def _codes(keys: Tensor) -> Tensor | None:
-    """Returns one number for each key, in the same order, for numbers are sorted fast; None if they are too large."""
+    """Encodes each key as one integer, in the same order, to sort faster; None if the integers would be too large."""
     if not len(keys):
         return keys.sum(1)
     low, high = keys.amin(0), keys.amax(0)

@@ -24,8 +24,8 @@ class Progress:
     Attributes:
         samples: Samples seen since the trial began.
         total_samples: The trial's budget.
-        stage: Name of the present stage.
-        stage_ratio: Share of the present stage that is done, in [0, 1).
+        stage: Name of the current stage.
+        stage_ratio: Share of the current stage that is done, in [0, 1).
     """
 
     samples: int
@@ -35,15 +35,16 @@ class Progress:
 
 
 class StageLoss(ABC):
-    """What the two kinds of losses have in common; a family derives from `Loss` or `JointLoss`.
+    """Base of both kinds of losses; a family derives from `Loss` or `JointLoss`.
 
     A loss consists of named parts. Each part is a sum with a count, and the loss of a global batch is
-    sum(weight * sum / count) over the parts. A part that nothing in the batch carries has the count 0 and is left out.
+    sum(weight * sum / count) over the parts. A part that applies to no sample of the batch has the count 0 and is left
+    out.
     """
 
     @abstractmethod
     def weights(self, progress: Progress) -> Mapping[str, float]:
-        """Returns the weight of each part now."""
+        """Returns the weight of each part at this step."""
 
 
 class Loss(StageLoss):
@@ -61,7 +62,7 @@ class Loss(StageLoss):
 
     @abstractmethod
     def counts(self, batch: Batch, progress: Progress) -> Mapping[str, float]:
-        """Returns the denominator of each part, from the batch as it was drawn; 0 if no sample carries the part.
+        """Returns the denominator of each part, from the batch on the CPU; 0 if the part applies to no sample.
 
         Args:
             batch: A micro-batch as `Task.training_batch` returned it; what is read here should lie on the CPU.
@@ -71,7 +72,7 @@ class Loss(StageLoss):
 
 @dataclass(frozen=True, kw_only=True)
 class Rows:
-    """What a `JointLoss` needs of each sample; one row for each.
+    """What a `JointLoss` needs of the samples: tensors with one row for each sample.
 
     Attributes:
         embeddings: fp32 tensors (batch, ...) that depend on the model. Gradients flow back through all of them; one
@@ -86,13 +87,13 @@ class Rows:
 
 @dataclass(frozen=True, kw_only=True)
 class Joined:
-    """A joint loss of a whole global batch.
+    """The parts of a joint loss, computed over a whole global batch.
 
     Attributes:
         sums: Unweighted parts, each a fp32 scalar summed over the global batch.
-        counts: Denominator of each part over the global batch, such as the anchors that have a positive; 0 if
-            nothing carries the part. A count that follows from companions may stay a tensor on the device, so that no
-            step waits for it.
+        counts: Denominator of each part over the global batch, such as the number of anchors that have a positive; 0 if
+            the part applies to no sample. A count that follows from companions may stay a tensor on the device, so that
+            no step waits for it.
     """
 
     sums: Mapping[str, Tensor]
@@ -103,8 +104,8 @@ class JointLoss(StageLoss):
     """A loss that compares the samples of a global batch with one another, such as a contrastive one.
 
     The samples of a batch may be spread over micro-batches and workers. The platform embeds all of them, gathers the
-    rows, and sends the gradient of each row back through the model (GradCache, arXiv:2101.06983): the result is that
-    of one big batch, in the memory of one micro-batch. A global batch never holds a sample twice.
+    rows, and sends the gradient of each row back through the model (GradCache, arXiv:2101.06983): the result equals
+    that of one big batch, in the memory of one micro-batch. A global batch never holds a sample twice.
     """
 
     @abstractmethod
@@ -122,7 +123,7 @@ class JointLoss(StageLoss):
         """Computes the parts of the loss and their counts.
 
         Args:
-            rows: Those of all samples of the global batch, in their order; the same on all workers.
+            rows: Rows of all samples of the global batch, in their order; the same on all workers.
             progress: Where training stands.
         """
 
@@ -132,9 +133,9 @@ class ParameterGroup:
     """Parameters that train in a stage.
 
     Attributes:
-        prefix: Beginning of their names in the model, ``""`` for all. The longest matching prefix wins.
+        prefix: Prefix of their names in the model, ``""`` for all. The longest matching prefix wins.
         lr_scale: Factor on the learning rate.
-        decay: Whether weight decay applies; it should not to numbers for which 0 is no natural value.
+        decay: Whether weight decay applies; it should not apply to parameters for which 0 is no natural value.
     """
 
     prefix: str = ""
@@ -146,18 +147,18 @@ class ParameterGroup:
 class Stage:
     """A part of training with its own loss and parameters; the learning-rate schedule starts anew in each.
 
-    Parameters that no group names are frozen: no gradient, and modules that hold only frozen parameters
-    are in evaluation mode, so that normalisation statistics stay as they are. In 16-bit training a part that is frozen
-    is rounded to that precision once; after that it does not change.
+    Parameters that no group names are frozen: they get no gradient, and modules that hold only frozen parameters
+    are in evaluation mode, so that normalisation statistics stay as they are. In 16-bit training a frozen part is
+    rounded to that precision once; after that it does not change.
 
     Attributes:
         loss: What is minimised. Two stages that differ in nothing else are equal.
         name: What the stage is called in records.
         share: Share of the trial's sample budget in (0, 1]; the shares of a task add up to 1.
         groups: Which parameters train.
-        frozen: Beginnings of the names of modules that stay in evaluation mode, which no group may train. A module
-            without parameters, such as a batch norm without affine ones beside a frozen encoder, is frozen by its name
-            alone.
+        frozen: Prefixes of the names of modules that stay in evaluation mode; no group may train them. This is the only
+            way to freeze a module without parameters, such as a batch norm without affine parameters beside a frozen
+            encoder.
     """
 
     loss: StageLoss = field(compare=False)

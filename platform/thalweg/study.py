@@ -1,4 +1,4 @@
-"""What the author of a search space imports: `Study`, the settings of a search, `Trial`, whom a space asks, and `grid`.
+"""What a search space imports: `Study`, the settings of a search, `Trial`, which proposes values, and `grid`.
 
 A search space is a file with ``study = Study(...)`` and one function ``space(trial: Trial) -> Config``. It asks the
 trial for values, or a grid for the values of one of its cells::
@@ -28,16 +28,16 @@ Number: TypeAlias = float | int  # spelt out: the checker that tests run under t
 
 
 class Trial(Protocol):
-    """What a search space asks; Optuna, a recorded parameter set or a test answers.
+    """Proposes the values that a search space asks for; backed by Optuna, a recorded parameter set or a test.
 
-    Every range is finite, every step positive, and a range has a step or a logarithm. A choice is None, a bool, a
-    number, text, or a tuple, list or dict of these; a parameter has the same choices in every branch.
+    Ranges are finite and steps positive. A range has a step or a logarithmic scale, not both. A choice is None, a bool,
+    a number, text, or a tuple, list or dict of these. A parameter has the same choices in every branch of the space.
     """
 
     def suggest_float(
         self, name: str, low: Number, high: Number, *, step: Number | None = None, log: bool = False
     ) -> float:
-        """Asks for a number in [low, high]: on a grid of ``step``, or evenly in its logarithm."""
+        """Asks for a number in [low, high]: in steps from ``low``, or evenly in its logarithm."""
 
     def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
         """Asks for a whole number in [low, high]."""
@@ -48,11 +48,12 @@ class Trial(Protocol):
 
 @dataclass(frozen=True)
 class Grid:
-    """All combinations of some values: one trial for each, in the order of `cells`. `grid` makes it.
+    """All combinations of some values, one trial for each, in the order of `cells`; made by `grid`.
 
     Attributes:
-        axes: Choices by name of a parameter; of a mapping the keys are asked, and `ask` returns what they stand for.
-        seeds: Seeds with which each combination is tried, 0 to seeds - 1; None leaves the seed as it is.
+        axes: Choices by name of the parameter. If they are a mapping, its keys are the choices and `ask` returns its
+            values.
+        seeds: Number of seeds with which each combination is tried, from 0 on; None leaves the seed as it is.
     """
 
     axes: Mapping[str, tuple[Any, ...] | Mapping[Any, Any]]
@@ -60,16 +61,16 @@ class Grid:
 
     @property
     def cells(self) -> tuple[dict[str, Any], ...]:
-        """Parameter sets of the trials: seeds vary most slowly, then the first axis; the last axis varies fastest."""
+        """Parameter sets of the trials: the seed varies most slowly, then the first axis; the last varies fastest."""
         seeds = [] if self.seeds is None else [range(self.seeds)]
         names = [*("seed" for _ in seeds), *self.axes]
         return tuple(dict(zip(names, cell, strict=True)) for cell in product(*seeds, *self.axes.values()))
 
     def ask(self, trial: Trial) -> dict[str, Any]:
-        """Asks a trial for its cell: the axes in their order, then the seed.
+        """Asks a trial for its cell of the grid: the axes in their order, then the seed.
 
         Returns:
-            Values by name of the parameter; the seed under ``"seed"``.
+            Values by name of the parameter, the seed under ``"seed"``.
         """
         found: dict[str, Any] = {}
         for name, choices in self.axes.items():
@@ -85,7 +86,7 @@ def grid(*, seeds: int | None = None, **axes: Iterable[Any]) -> Grid:
 
     Args:
         seeds: Number of seeds with which each combination is tried; ``seed`` is then a parameter too.
-        axes: Choices by name of a parameter, or a mapping of names to what they stand for.
+        axes: Choices by name of the parameter: a list of values, or a mapping of recorded names to values.
 
     Raises:
         SpaceError: An axis is no list of values, or there is none.
@@ -116,10 +117,10 @@ SchedulerName = Literal["successive_halving", "hyperband", "none"]
 
 
 class Study(Knobs):
-    """One search: its objective, its budget in samples seen, who proposes, who stops, and on what."""
+    """The settings of one search: objective, budget in training samples, sampler, early stopping, and resources."""
 
     metric: str = Field(min_length=1)
-    """Metric of the family that decides; it must be declared search-invariant."""
+    """The objective: a metric of the family that is declared search-invariant."""
     mode: Mode
     """Whether smaller or larger is better."""
     samples: int = Field(ge=1)
@@ -129,18 +130,18 @@ class Study(Knobs):
     num_evaluations: int = Field(default=8, ge=1)
     """Evaluations of a trial, equally spaced over its budget; the last one lies at its end."""
     sampler: SamplerName = "tpe"
-    """Who proposes; `gp`, `cmaes` and `nsga2` learn from complete trials only, `tpe` from pruned ones too."""
+    """Proposes parameters. `gp`, `cmaes` and `nsga2` learn from complete trials only, `tpe` from pruned ones too."""
     scheduler: SchedulerName = "successive_halving"
-    """Who stops trials early."""
+    """Stops trials early."""
     min_samples: int | None = Field(default=None, ge=1)
     """Samples at the first rung; None takes samples / reduction_factor**2.
 
     A rung lies at the first evaluation at or above its number of samples.
     """
     reduction_factor: int = Field(default=3, ge=2, le=16)
-    """One trial in so many passes a rung; rungs grow by the same factor."""
+    """One in this many trials passes a rung; the samples of successive rungs grow by the same factor."""
     num_lanes: int | Literal["auto"] = Field(default="auto")
-    """Trials that train at the same time; `auto` takes as many as the cluster holds."""
+    """Trials that train at the same time; `auto` takes as many as fit on the cluster."""
     num_workers: int = Field(default=1, ge=1)
     """Processes that train one trial together."""
     cpus_per_worker: float = Field(default=1.0, ge=0)
@@ -152,21 +153,21 @@ class Study(Knobs):
     num_startup_trials: int | None = Field(default=None, ge=1)
     """Random trials before the sampler learns; None takes a quarter of the trials, at most 10."""
     keep_checkpoints: int = Field(default=3, ge=0)
-    """Best trials whose checkpoints are kept: the newest ones and that of the best evaluation."""
+    """Number of best trials whose checkpoints are kept: the newest ones and that of the best evaluation."""
     keep_last: int = Field(default=1, ge=1)
-    """Newest checkpoints of a trial that are kept; that of its best evaluation is kept besides."""
+    """Number of newest checkpoints of a trial that are kept, besides that of its best evaluation."""
     max_retries: int = Field(default=2, ge=0)
-    """How often a trial whose lane or search died is tried again; it counts anew once the trial gets further."""
+    """How often a trial is retried after its lane or search died; the count restarts once the trial gets further."""
     max_silence_s: float | None = Field(default=600.0, gt=0)
-    """Seconds without a new batch after which a lane's workers are ended, and others continue its trial.
+    """Seconds without a new batch after which a lane's workers are ended and others continue its trial.
 
-    A lane that was silent for longer, and then went on, may be so again: ten times its longest silence is waited
-    where that is more. None waits for ever.
+    If a lane was once silent for longer and then went on, the limit is ten times its longest silence, if that is more.
+    None waits for ever.
     """
     first_trials: tuple[dict[str, Any], ...] = ()
     """Parameter sets that are tried first; a parameter that a set leaves out is sampled."""
     grid: InstanceOf[Grid] | None = Field(default=None, exclude=True, repr=False)
-    """Grid whose cells are the trials, in its order and none stopped early.
+    """Grid whose cells are the trials, in its order; none is stopped early.
 
     It gives `first_trials` and `num_trials`, and takes the sampler `random` and no scheduler unless others are named.
     """
@@ -174,7 +175,7 @@ class Study(Knobs):
     @model_validator(mode="before")
     @classmethod
     def _trials_of_a_grid(cls, settings: Any) -> Any:
-        """Takes from a grid what it says, so that records hold the trials themselves."""
+        """Takes trials, sampler and scheduler from a grid, so that records hold the trials themselves."""
         if not isinstance(settings, dict) or not isinstance(settings.get("grid"), Grid):
             return settings
         for name in ("first_trials", "num_trials"):
@@ -189,7 +190,7 @@ class Study(Knobs):
     @field_validator("first_trials", mode="before")
     @classmethod
     def _without_numpy(cls, trials: Any) -> Any:
-        """Takes numpy's numbers, which JSON does not hold."""
+        """Converts numpy numbers, which JSON cannot hold, to Python numbers."""
         return plain(trials)
 
     @model_validator(mode="after")
@@ -210,13 +211,13 @@ class Study(Knobs):
 
     @property
     def evaluations(self) -> tuple[int, ...]:
-        """Samples seen at each evaluation, rising, the last one at the budget."""
+        """Samples seen at each evaluation, ascending; the last one is the budget."""
         count = self.num_evaluations
         return tuple(-(-self.samples * index // count) for index in range(1, count + 1))
 
     @property
     def rungs(self) -> tuple[int, ...]:
-        """Evaluations at which trials may be stopped, rising; the end of the budget is none."""
+        """Samples seen at the evaluations that may stop a trial, ascending; the end of the budget is not one."""
         if self.scheduler == "none":
             return ()
         first = self.min_samples or math.ceil(self.samples / self.reduction_factor**2)

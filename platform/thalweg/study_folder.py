@@ -1,6 +1,6 @@
 """A study's folder: every name below it, and the names of its trials and their checkpoints.
 
-The names are what studies on disk and runs in MLflow bear; a study is found again by them.
+Studies on disk and runs in MLflow carry these names and are found by them, so they must not change.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ def trial_title(number: int) -> str:
 
 
 def checkpoint_name(samples: int) -> str:
-    """Returns the name of the checkpoint's folder at an evaluation, below the trial's own."""
+    """Returns the name of a checkpoint's folder below the trial's folder, from the samples seen."""
     return f"{_SAMPLES}{samples:012d}"
 
 
 def checkpoints_of(trial: Path) -> list[Path]:
-    """Returns what bears the name of a checkpoint in a trial's folder, in the order of their samples."""
+    """Returns the checkpoints in a trial's folder, by their names, in the order of their samples."""
     return sorted(trial.glob(f"{_SAMPLES}*"))
 
 
 def studies_in(output: Path) -> list[StudyFolder]:
-    """Returns the studies with a journal in the folder of all studies, by name."""
+    """Returns the folders that hold a journal, among those in the folder of all studies, by name."""
     return [StudyFolder(journal.parent) for journal in sorted(output.glob(f"*/{_JOURNAL}"))]
 
 
 @dataclass(frozen=True)
 class StudyFolder:
-    """The names below a study's folder, none of which need exist.
+    """The paths below a study's folder; none of them need exist.
 
     Attributes:
         path: The folder.
@@ -53,12 +53,12 @@ class StudyFolder:
 
     @property
     def journal(self) -> Path:
-        """The journal of a study that is in no database."""
+        """Journal of a study that is not stored in a database."""
         return self.path / _JOURNAL
 
     @property
     def claim(self) -> Path:
-        """What the process that drives the study holds locked."""
+        """Lock file of the process that drives the study."""
         return self.path / "driver.lock"
 
     @property
@@ -71,30 +71,30 @@ class StudyFolder:
         return self.checkpoints / name
 
     @property
-    def sources(self) -> Path:
-        """Folder of the weights that trials start from."""
+    def starting_points(self) -> Path:
+        """Folder of the starting points: weights of other studies that trials start from."""
         return self.path / "sources"
 
     @property
-    def sources_lock(self) -> Path:
+    def starting_points_lock(self) -> Path:
         """What the process that freezes weights holds locked."""
-        return self.sources / ".lock"
+        return self.starting_points / ".lock"
 
-    def source(self, study: str) -> Path:
-        """Returns the file with the weights of a study that trials start from."""
-        return self.sources / f"{study}.pt"
+    def starting_weights(self, study: str) -> Path:
+        """Returns the file with the weights of a starting point, by the name of its study."""
+        return self.starting_points / f"{study}.pt"
 
-    def source_facts(self, study: str) -> Path:
-        """Returns the file that says which trial the weights of a study are of."""
-        return self.source(study).with_suffix(".json")
+    def starting_point(self, study: str) -> Path:
+        """Returns the file that describes a starting point: of which trial the weights are."""
+        return self.starting_weights(study).with_suffix(".json")
 
-    def source_files(self, studies: Iterable[str]) -> dict[str, str]:
-        """Returns the file with the weights of each study that a trial starts from, in their order."""
-        return {study: str(self.source(study)) for study in studies}
+    def starting_weights_of(self, studies: Iterable[str]) -> dict[str, str]:
+        """Returns the file with the weights of each of several starting points, in their order."""
+        return {study: str(self.starting_weights(study)) for study in studies}
 
     def frozen_studies(self) -> list[str]:
         """Returns the names of the studies whose weights are described, in their order."""
-        return [file.stem for file in sorted(self.sources.glob("*.json"))]
+        return [file.stem for file in sorted(self.starting_points.glob("*.json"))]
 
     @property
     def lanes(self) -> Path:
@@ -108,7 +108,7 @@ class StudyFolder:
 
     @property
     def ray_log(self) -> Path:
-        """What Ray prints."""
+        """Log of what Ray prints."""
         return self.path / "ray.log"
 
     def failure(self, trial: str) -> Path:
@@ -121,26 +121,26 @@ class StudyFolder:
 
     @property
     def mlflow_state(self) -> Path:
-        """How far MLflow has received the spools."""
+        """File that records how far the spools were delivered to MLflow."""
         return self.path / "mlflow.json"
 
     @property
     def mlflow_refused(self) -> Path:
-        """Events that MLflow refuses."""
+        """File of the events that MLflow refused."""
         return self.path / "mlflow_refused.jsonl"
 
     @property
     def mlflow_log(self) -> Path:
-        """What the delivering process prints."""
+        """Log of what the delivering process prints."""
         return self.path / "mlflow.log"
 
     @property
     def mlflow_lock(self) -> Path:
-        """What the delivering process holds locked."""
+        """Lock file of the delivering process."""
         return self.path / "mlflow.lock"
 
     def mlflow_aside(self, record: str) -> StudyFolder:
-        """Returns where the record of a study lies whose folder another study has taken over."""
+        """Returns the path to which a record is moved if another study takes over the folder."""
         return StudyFolder(self.path / f"mlflow_of_{record}")
 
     def spool(self, session: int) -> Path:
@@ -148,6 +148,6 @@ class StudyFolder:
         return self.path / f"{_SPOOL}{session:013d}.jsonl"
 
     def sessions(self) -> list[int]:
-        """Returns the numbers of the sessions that have a spool, in their order."""
+        """Returns the numbers of the sessions that have a spool, ascending."""
         names = (path.name[len(_SPOOL) : -len(".jsonl")] for path in self.path.glob(f"{_SPOOL}*.jsonl"))
         return sorted(int(name) for name in names if name.isdigit())

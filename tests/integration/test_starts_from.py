@@ -46,7 +46,9 @@ class Watcher:
 
 def _search(space: Space, name: str, output: Path) -> tuple[StudyRecord, Watcher]:
     options, watcher = Options(name=name, output=output / "runs"), Watcher()
-    return search(prepare(space, output / "data", sources=options.sources), options, [watcher]), watcher
+    return search(
+        prepare(space, output / "data", starting_points=options.starting_points), options, [watcher]
+    ), watcher
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from thalweg.study_folder import checkpoint_name, trial_name
-from thalweg.training.checkpoints.state import State
+from thalweg.training.checkpoints.state import TrainingState
 from thalweg.training.messages import Report
 
 
@@ -23,7 +23,7 @@ def keep(
     (folder / "weights").mkdir(parents=True)
     (folder / "weights" / "all.pt").write_text(f"trial {number} after {samples} samples")
     report = Report(samples=samples, samples_seen=samples, value=value, metrics={})
-    State(report, config, "lab", 0, study).write(folder, folder)
+    TrainingState(report, config, "lab", 0, study).write(folder, folder)
     return str(folder)
 
 

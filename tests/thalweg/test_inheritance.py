@@ -33,11 +33,11 @@ def study(*parts: str, **knobs: Any) -> Staged:
     return Staged(dataset="mini", trained=parts, **knobs)
 
 
-def givers(**sources: Staged) -> Givers[str, Staged]:
+def givers(**starting_points: Staged) -> Givers[str, Staged]:
     return Givers(
-        sources,
-        lambda name, source: source.trained,
-        lambda name, source: f"a study must have trained a part, got {name!r}; name another",
+        starting_points,
+        lambda name, config: config.trained,
+        lambda name, config: f"a study must have trained a part, got {name!r}; name another",
     )
 
 
@@ -49,15 +49,15 @@ def test_each_part_comes_from_the_last_study_that_has_it() -> None:
     first, second = study("encoder", "head"), study("encoder", encoder="large")
     found = givers(first=first, second=second)
     assert found.studies == {"encoder": "second", "head": "first"}
-    assert found.source("encoder") is second and found.source("head") is first
+    assert found.config_of("encoder") is second and found.config_of("head") is first
     assert givers(second=second, first=first).studies == {"encoder": "first", "head": "first"}
 
 
 def test_the_knobs_of_a_part_come_with_it() -> None:
     found = givers(a=study("encoder", encoder="large"), b=study("head", head=Head(width=3)))
 
-    def knobs(part: str, source: Staged) -> dict[str, Any]:
-        return {part: getattr(source, part)}
+    def knobs(part: str, config: Staged) -> dict[str, Any]:
+        return {part: getattr(config, part)}
 
     assert found.knobs(knobs) == {"encoder": "large", "head": Head(width=3)}
     assert givers().knobs(knobs) == {}
@@ -101,7 +101,7 @@ def test_a_part_comes_with_what_it_was_trained_for() -> None:
 def shared(found: Givers[str, Staged], differ_in: str | None = None) -> str | None:
     return found.shared(
         ("head", "encoder"),
-        lambda source: source.encoder,
+        lambda config: config.encoder,
         law="parts must be alike",
         way_out="take one",
         differ_in=differ_in,

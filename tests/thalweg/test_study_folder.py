@@ -22,10 +22,10 @@ def test_every_name_is_that_of_earlier_versions() -> None:
         "driver.lock": FOLDER.claim,
         "checkpoints": FOLDER.checkpoints,
         "checkpoints/trial-00007": FOLDER.trial(trial_name(7)),
-        "sources": FOLDER.sources,
-        "sources/.lock": FOLDER.sources_lock,
-        "sources/two.v1.pt": FOLDER.source("two.v1"),
-        "sources/two.v1.json": FOLDER.source_facts("two.v1"),
+        "sources": FOLDER.starting_points,
+        "sources/.lock": FOLDER.starting_points_lock,
+        "sources/two.v1.pt": FOLDER.starting_weights("two.v1"),
+        "sources/two.v1.json": FOLDER.starting_point("two.v1"),
         "lanes": FOLDER.lanes,
         "tune": FOLDER.tune,
         "ray.log": FOLDER.ray_log,
@@ -51,7 +51,7 @@ def test_a_trial_has_one_name_for_files_and_one_title() -> None:
 def test_what_lies_in_a_folder_is_found_by_its_name(tmp_path: Path) -> None:
     for name in ("two", "one"):
         folder = StudyFolder(tmp_path / name)
-        folder.sources.mkdir(parents=True)
+        folder.starting_points.mkdir(parents=True)
         folder.journal.touch()
     (tmp_path / "no study").mkdir()
     assert studies_in(tmp_path) == [StudyFolder(tmp_path / "one"), StudyFolder(tmp_path / "two")]
@@ -60,12 +60,12 @@ def test_what_lies_in_a_folder_is_found_by_its_name(tmp_path: Path) -> None:
     (folder.path / "mlflow_spool.odd.jsonl").touch()
     assert folder.sessions() == [2, 11]
     for study in ("b", "a.b"):
-        folder.source_facts(study).touch()
-        folder.source(study).touch()
+        folder.starting_point(study).touch()
+        folder.starting_weights(study).touch()
     assert folder.frozen_studies() == ["a.b", "b"]
-    assert folder.source_files(["b", "a.b"]) == {
-        "b": str(folder.source("b")),
-        "a.b": str(folder.source("a.b")),
+    assert folder.starting_weights_of(["b", "a.b"]) == {
+        "b": str(folder.starting_weights("b")),
+        "a.b": str(folder.starting_weights("a.b")),
     }
     trial = folder.trial(trial_name(3))
     for samples in (64, 128, 8):

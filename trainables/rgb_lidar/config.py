@@ -42,7 +42,7 @@ class RGBLidar(FamilyConfig):
     """Architecture: a fusion of both sensors, or the chain to an image classifier that learnt from scans."""
 
     def idle(self) -> tuple[str, ...]:
-        """Returns the names of knobs without effect: image channels that no part reads, `continue_parts` on its own."""
+        """Returns the names of knobs without effect: channels of images that no part reads, `continue_parts` alone."""
         if not isinstance(self.model, ChainKnobs):
             return ()
         names = [] if "rgb" in self.model.parts else ["data.rgb_channels"]

@@ -20,7 +20,7 @@ class DataKnobs(Knobs):
     lidar_repr: LidarRepr = "xyza"
     """The scan as one map of distances, or as x, y, z and whether the ray came back."""
     lidar_norm: LidarNorm = "scaled"
-    """Distances in metres (raw), 0 where no ray came back (masked), or masked and divided by the range (scaled)."""
+    """Distances in metres (raw), 0 if a ray did not come back (masked), or masked and divided by the range (scaled)."""
     data_fraction: float = Field(default=1.0, gt=0, le=1)
     """Share of the training scenes of each class; a smaller share is part of every larger one."""
 
@@ -31,7 +31,7 @@ class DataKnobs(Knobs):
 
 
 class EncoderKnobs(Knobs):
-    """A convolutional network for images or scans: blocks that halve their map, then dense layers."""
+    """A convolutional network for images or scans: blocks that halve their maps, then dense layers."""
 
     downsampling: Downsampling = "maxpool"
     """How maps are halved: by a pool, a further convolution (strided_extra), or the block's own (strided_replace)."""
@@ -42,11 +42,11 @@ class EncoderKnobs(Knobs):
     depth: int = Field(default=3, ge=1, le=6)
     """Number of blocks, each of which halves its map."""
     hidden_dim: int = Field(default=1000, ge=0, le=8192)
-    """Width of the first layer behind the maps; 0 leaves it out."""
+    """Width of the first layer after the blocks; 0 leaves it out."""
     neck_dim: int = Field(default=100, ge=1, le=8192)
     """Width of the layer after that."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Dropout after each hidden layer behind the maps."""
+    """Dropout after each hidden dense layer."""
 
     @model_validator(mode="after")
     def _channels_do_not_shrink(self) -> Self:
@@ -63,7 +63,7 @@ class EncoderKnobs(Knobs):
 
     @property
     def dense_widths(self) -> tuple[int, ...]:
-        """Widths of the hidden layers behind the maps."""
+        """Widths of the hidden dense layers."""
         return tuple(width for width in (self.hidden_dim, self.neck_dim) if width)
 
 
@@ -76,9 +76,9 @@ class FusionKnobs(EncoderKnobs):
     kind: Literal["fusion"] = "fusion"
     """A classifier of image and scan together."""
     fusion_stage: FusionStage = "late"
-    """Where: the embeddings of both modalities (late) or their feature maps (intermediate)."""
+    """What is fused: the embeddings of both modalities (late) or their feature maps (intermediate)."""
     fusion: str = Field(default="concat", min_length=1)
-    """How: concat, add, hadamard, matmul (intermediate only), attention or gated, or what else is in
+    """How it is fused: concat, add, hadamard, matmul (intermediate only), attention, gated, or another name in
     `thalweg.nn.map_fusion.FUSIONS`."""
     fused_depth: int = Field(default=0, ge=0, le=5)
     """Number of blocks after an intermediate fusion, with as many channels as its output; 0 for late fusion."""
@@ -91,7 +91,7 @@ class FusionKnobs(EncoderKnobs):
     num_logits: Literal[1, 2] = 2
     """One logit, the log-odds of a sphere, or one for each class."""
     num_parameters: int | None = Field(default=None, ge=1)
-    """Number of parameters of the whole model, as nearly as one width can give it; None leaves the widths as they are.
+    """Number of parameters of the whole model, matched by one width; None leaves the widths as they are.
 
     It sets hidden_dim, or neck_dim if hidden_dim is 0, so that fusions of equal size can be compared.
     """

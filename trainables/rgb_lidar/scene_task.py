@@ -1,4 +1,4 @@
-"""What fusion and chain have in common: data, batches, protocol."""
+"""What the tasks of fusion and chain share: data, batches, protocol."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 from thalweg.contract import Batch, Indices, Keys, SplitName, Task
 from thalweg.stage_contract import Loss, Progress
 from trainables.rgb_lidar.config import CLASSES, RGBLidar
-from trainables.rgb_lidar.data.samples import draw
+from trainables.rgb_lidar.data.samples import sample
 from trainables.rgb_lidar.data.scenes import RGBLidarData, open_data
 from trainables.rgb_lidar.data.splits import BLOCK, SHARES, SPLIT_SEED
 from trainables.rgb_lidar.evaluation import retrieval
@@ -21,27 +21,27 @@ class SceneTask(Task[RGBLidar, RGBLidarData]):
     config_type = RGBLidar
 
     def data_key(self) -> str:
-        """Names the data set and the share that is trained on."""
+        """Returns the data set and the share of it that is trained on."""
         return f"{self.config.dataset}-{self.config.data.data_fraction!r}"
 
     def open(self, root: Path) -> RGBLidarData:
-        """Opens the data set; see `open_data` for what is refused."""
+        """Opens the data set; `open_data` says what is refused."""
         return open_data(root, self.config.dataset, self.config.data.data_fraction)
 
     def training_batch(self, data: RGBLidarData, indices: Indices, keys: Keys) -> Batch:
-        """Draws training scenes as they are; nothing about them is random."""
-        return draw(data, "train", indices, self.config.data)
+        """Samples training scenes; nothing about them is random."""
+        return sample(data, "train", indices, self.config.data)
 
     def evaluation_batch(self, data: RGBLidarData, split: SplitName, indices: Indices) -> Batch:
-        """Draws scenes of a split."""
-        return draw(data, split, indices, self.config.data)
+        """Samples scenes of a split."""
+        return sample(data, split, indices, self.config.data)
 
     def facts(self, data: RGBLidarData) -> Mapping[str, Any]:
         """Returns the size of the images and the names of the classes."""
         return {"side": data.side, "classes": list(CLASSES)}
 
     def protocol(self) -> Mapping[str, Any]:
-        """Names the classes, the law of the splits and the pools; what a model sees of a scene is its own affair."""
+        """Returns the classes, the rule of the splits and the pools; the inputs of the model are free."""
         return {
             "positive": CLASSES[1],
             "split": {"seed": SPLIT_SEED, "block": BLOCK, "shares": dict(SHARES)},
@@ -59,7 +59,7 @@ class SceneLoss(Loss):
         return {self.name: float(len(batch["label"]))}
 
     def weights(self, progress: Progress) -> Mapping[str, float]:
-        """Returns 1."""
+        """Returns the weight 1."""
         return {self.name: 1.0}
 
 

@@ -1,7 +1,7 @@
-"""Every knob of the hydrological masked autoencoder; the defaults are the published configuration.
+"""Knobs of the hydrological masked autoencoder; the defaults are the published configuration.
 
-Sizes and training settings follow the reference experiment (26,449,212 parameters); statics condition each
-vector patch by its own catchments (`film_scope`), which the reference experiment did not do.
+Sizes and training settings follow the reference experiment (26,449,212 parameters), with one exception: the static
+attributes of its own catchments condition each vector patch (`film_scope`).
 """
 
 from collections.abc import Mapping
@@ -69,18 +69,18 @@ Modality = Literal["precipitation", "soil_moisture", "temperature", "evaporation
 
 
 class DataKnobs(Knobs):
-    """How days, grid cells and catchments become samples; the evaluation depends on these too."""
+    """How days, grid cells and catchments become samples; the evaluation depends on these knobs too."""
 
     sequence_length: int = Field(default=30, ge=1, le=366, json_schema_extra={"unit": "d"})
     """Days in a window.
 
-    A trial is evaluated in windows of its own length, and longer ones show more of the days around a masked patch.
-    Trials of different lengths cannot be ranked, so the length belongs to the protocol.
+    A trial is evaluated on windows of this length, and longer windows show more days around a masked patch. So trials
+    of different lengths cannot be compared, and the length belongs to the protocol.
     """
     stride: int = Field(default=20, ge=1, le=366, json_schema_extra={"unit": "d"})
     """Days between the first days of neighbouring training windows; at most `sequence_length`.
 
-    Evaluations do not depend on it. A budget counts samples, so a small stride is not more training.
+    Evaluations do not depend on it. The budget counts samples, so a smaller stride does not mean more training.
     """
     evaluation_stride: int | None = Field(default=None, ge=1, le=366, json_schema_extra={"unit": "d"})
     """Days between the first days of neighbouring windows of an evaluation; at most `sequence_length`.
@@ -92,29 +92,30 @@ class DataKnobs(Knobs):
     vector_patch_size: int = Field(default=8, ge=1, le=256, json_schema_extra={"unit": "catchments"})
     """Catchments in a vector patch; the last one is padded.
 
-    Evaluations hide whole patches, and larger ones hide more neighbours at once: sizes cannot be ranked.
+    Evaluations hide whole patches, and larger patches hide more neighbours at once, so trials of different sizes cannot
+    be compared.
     """
     land_threshold: float = Field(default=0.5, gt=0, le=1)
     """Smallest share of land cells of an image patch that is kept.
 
-    It decides which cells are reconstructed and scored: thresholds cannot be ranked.
+    It decides which cells are reconstructed and evaluated, so trials of different thresholds cannot be compared.
     """
     max_missing_ratio: float = Field(default=0.05, ge=0, le=1)
     """Largest share of missing days of river flow or evaporation of a catchment that is kept.
 
-    On a missing day it is left out of its vector patch; forecasts start from its last observed day of the window.
+    On a missing day a catchment is left out of its vector patch; forecasts start from its last observed day.
     """
     max_common_gap: int = Field(default=7, ge=0, le=366, json_schema_extra={"unit": "d"})
     """Longest run of days without any data of a modality that a window may contain.
 
-    The modality is not shown on such days. A window that touches a longer run lacks the modality altogether, and so
-    does one that such a run could fill.
+    The modality is hidden on such days. A window that overlaps a longer run lacks the modality altogether, and so does
+    a window that consists of such days.
     """
     fill_precipitation: Filling = "refuse"
     """Fill value of land cells without precipitation: 0, or the nearest cell or the median of the cell's own patch.
 
-    Filled values come from the same day, so that they are masked with what they were made of. They enter no statistics,
-    losses or metrics; a patch without any data on a day is not shown at all.
+    Filled values come from the same day, so that they are masked with the values that they come from. They enter
+    no statistics, losses or metrics. A patch without any data on a day is not shown.
     """
     fill_soil_moisture: Filling = "refuse"
     """Fill value of land cells without soil moisture."""
@@ -143,7 +144,7 @@ class DataKnobs(Knobs):
 
 
 class MaskingKnobs(Knobs):
-    """Masks of training; the evaluation masks a fixed share, whatever these knobs are."""
+    """Masks of training; the masks of evaluations do not depend on these knobs."""
 
     image_mask_ratio: float = Field(default=0.4, gt=0, lt=1)
     """Share of the image patches of each day that is masked."""
@@ -154,7 +155,7 @@ class MaskingKnobs(Knobs):
     image_kept_mask_ratio: float | None = Field(default=None, gt=0, lt=1)
     """Share of all image patches that is reconstructed in training, at most the masked ones; None takes them all.
 
-    CrossMAE's kept mask ratio (arXiv:2401.14391): a cheaper decoder with fewer targets. Evaluation predicts all.
+    CrossMAE's kept mask ratio (arXiv:2401.14391): fewer targets make the decoder cheaper. Evaluations predict all.
     """
     vector_kept_mask_ratio: float | None = Field(default=None, gt=0, lt=1)
     """Share of all vector patches that is reconstructed in training, at most the masked ones; None takes them all."""
@@ -183,13 +184,13 @@ class ModelKnobs(Knobs):
     vector_depth: int = Field(default=4, ge=1, le=48)
     """Layers of each vector encoder."""
     shared_depth: int = Field(default=1, ge=0, le=4)
-    """Layers that all modalities share after their encoders; 0 leaves the modalities apart."""
+    """Layers that all modalities share after their encoders; 0 keeps the modalities separate."""
     mlp_ratio: int = Field(default=4, ge=1, le=8)
     """Hidden width of the feed-forward networks, as a multiple of their width."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
     """Dropout on the branches of encoder and fusion layers; attention weights are not dropped."""
     film_mode: FilmMode = "tanh"
-    """Scale of the static conditioning: tanh in (-1, 1), or 1 + tanh in (0, 2), near identity at first; none is off."""
+    """Scale of the static conditioning (FiLM): tanh in (-1, 1), or 1 + tanh in (0, 2), near 1 at first; none is off."""
     film_scope: FilmScope = "per_patch"
     """Whether a vector token is conditioned by its own catchments or by the mean over all of them.
 
@@ -208,9 +209,9 @@ class ModelKnobs(Knobs):
     weighted_feature_maps: bool = False
     """Whether each block of a cross decoder reads its own mixture of the encoder's layers (CrossMAE, section 3.4)."""
     feature_map_layers: tuple[int, ...] | None = Field(default=None, min_length=1)
-    """Encoder layers, from 0, that are mixed besides the last one; None takes all.
+    """Encoder layers, counted from 0, that are mixed besides the last one; None takes all.
 
-    The last map is the output of the shared layers, so that fusion is never bypassed.
+    The last map is the output of the shared layers, so that the fusion is never bypassed.
     """
     feature_map_input: bool = False
     """Whether the tokens before the first encoder layer are mixed too."""
@@ -257,7 +258,7 @@ def _refuse_idle(knobs: Knobs, names: tuple[str, ...], condition: str) -> None:
 
     Args:
         knobs: A group of knobs.
-        names: Names of those that have an effect under the condition only.
+        names: Names of knobs that have an effect only under the condition.
         condition: The condition, in words.
     """
     for name in names:
@@ -270,7 +271,7 @@ def _refuse_idle(knobs: Knobs, names: tuple[str, ...], condition: str) -> None:
 
 
 class LossWeights(Knobs):
-    """Factor on the masked mean squared error of each modality; only their ratios matter."""
+    """Weight of each modality's masked mean squared error in the loss; only their ratios matter."""
 
     precipitation: float = Field(default=100.0, ge=0, le=1e6)
     """Weight of precipitation."""
@@ -281,7 +282,7 @@ class LossWeights(Knobs):
     evaporation: float = Field(default=1.0, ge=0, le=1e6)
     """Weight of evaporation."""
     river_flow: float = Field(default=1.0, ge=0, le=1e6)
-    """Weight of river flow; leave it at 1 in a search, for a common factor has no effect."""
+    """Weight of river flow; leave it at 1 in a search, because a common factor has no effect."""
 
     @model_validator(mode="after")
     def _something_is_trained(self) -> Self:
@@ -291,12 +292,12 @@ class LossWeights(Knobs):
 
 
 class LossKnobs(Knobs):
-    """Form of the reconstruction loss, and the contrastive loss beside it."""
+    """The reconstruction loss, and the contrastive loss that may be added to it."""
 
     norm_target: bool = False
     """Whether the error of a patch's pattern around its mean is divided by its variance, as in MAE's pixel loss.
 
-    Predictions stay in the units of the data, in which they are evaluated.
+    Predictions stay in the units of the data and are evaluated in them.
     """
     contrastive_weight: float = Field(default=0.0, ge=0, le=1e3)
     """Weight of the contrastive loss between modalities of a window (CAV-MAE, arXiv:2210.07839); 0 leaves it out."""
@@ -315,12 +316,12 @@ class LossKnobs(Knobs):
 
 
 class ForecastKnobs(Knobs):
-    """Downstream task: a linear head on frozen encoders that forecasts river flow."""
+    """Downstream task: forecasts of river flow by a linear head on frozen encoders."""
 
     share: float = Field(default=0.0, ge=0, le=1)
-    """Share of the sample budget, at its end, that trains the head only; 0 for no head.
+    """Share of the sample budget, at its end, that trains only the head; 0 for no head.
 
-    1 leaves the encoders as another study trained them (`starts_from`), or randomly initialised.
+    1 trains only the head, on encoders of another study (`starts_from`) or on random ones.
     """
     lr_scale: float = Field(default=1.0, gt=0, le=1e3)
     """Factor on the learning rate of the head."""
@@ -337,7 +338,7 @@ class ForecastKnobs(Knobs):
 
 
 class EvaluationKnobs(Knobs):
-    """The objective of a study; the same in all of its trials, or their results could not be compared."""
+    """What the objective of a study includes; it must be the same in all of its trials."""
 
     modalities: tuple[Modality, ...] = (
         "precipitation",
@@ -348,8 +349,8 @@ class EvaluationKnobs(Knobs):
     )
     """Modalities of which ``skill`` is the mean, at every mask ratio.
 
-    The others are trained on and measured, too. Leave out one whose skill says nothing about a model, such as a
-    derived evaporation that hardly differs from its annual course.
+    The other modalities are trained and measured too. Leave out a modality whose skill says nothing about a model,
+    such as a derived evaporation that hardly differs from its annual cycle.
     """
 
     @model_validator(mode="after")

@@ -1,6 +1,6 @@
-"""Data sets of the family that need no files of one's own: synthetic worlds, and public sources.
+"""Data sets that the family can make or import: synthetic worlds, and public sources.
 
-What makes and reads them is imported when that happens: a list of data sets must not wait for pandas and torch.
+Functions import what they need when they are called, so that listing data sets does not wait for pandas and torch.
 """
 
 from collections.abc import Mapping

@@ -1,11 +1,11 @@
-"""What Thalweg asks of the hydrological masked autoencoder: batches, losses, evaluation, metrics.
+"""The task of the hydrological masked autoencoder: batches, stages, measures, protocol.
 
-Training hides what the knobs say; every evaluation hides the same half of the patches of each day, drawn
-from the window's date, and other shares as `evaluation` says. Values are normalised by the training split:
+The knobs set the masks of training. Every evaluation hides the same half of the patches of each day, chosen by a hash
+of the window's date, and other shares as `evaluation.protocol` says. Values are normalised by the training split:
 precipitation, soil moisture, temperature and evaporation linearly, river flow after the logarithm, so the skill of
-river flow is one of log flow. Skill is one minus squared error over variance of the hidden values, pooled over the
-split: 0 for the mean over places and days, 1 for perfection. A mean that knows places and seasons is already well
-above 0, which the climatology baseline shows.
+river flow is that of log flow. Skill is one minus squared error over variance of the hidden values, pooled over the
+split: 0 for the mean over places and days, 1 for perfect predictions. The mean of each place and season, the
+climatology baseline, is already well above 0.
 """
 
 import logging
@@ -38,8 +38,8 @@ from trainables.water_mae.evaluation.reconstruction import (
 )
 from trainables.water_mae.forecast import forecast, ridge
 from trainables.water_mae.forecast.ridge import Ridge
-from trainables.water_mae.model import inference
 from trainables.water_mae.model.autoencoder import Batch, MaskedAutoencoder
+from trainables.water_mae.model.facts import facts_of, geometry_of, only
 from trainables.water_mae.model.loss import ContrastiveReconstruction, Reconstruction
 
 _logger = logging.getLogger(__name__)
@@ -53,15 +53,15 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
     config_type = WaterMAE
 
     def data_key(self) -> str:
-        """Names the data set and the data knobs."""
+        """Returns the data set and the data knobs."""
         return f"{self.config.dataset}-{digest(self.config.data.model_dump())}"
 
     def open(self, root: Path) -> WaterData:
-        """Opens the data set; see `open_data` for what is refused."""
+        """Opens the data set; `open_data` says what is refused."""
         return open_data(root, self.config.dataset, self.config.data)
 
     def place(self, data: WaterData, device: torch.device) -> WaterData:
-        """Puts the days on a GPU that has room for them, so that only the numbers and masks of windows travel."""
+        """Copies the days to a GPU if they fit, so that batches send only numbers and masks of windows."""
         if fits(data.num_bytes, device):
             return data.placed(device)
         if device.type != "cpu":
@@ -69,18 +69,18 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
             _logger.warning("%s has no room for the days (%s): each batch is copied there", device, size)
         return data
 
-    def inherit(self, sources: Mapping[str, FamilyConfig]) -> WaterMAE:
-        """Takes the architecture of the last source."""
-        found = [source for source in sources.values() if isinstance(source, WaterMAE)]
+    def inherit(self, starting_points: Mapping[str, FamilyConfig]) -> WaterMAE:
+        """Takes the architecture of the last starting point."""
+        found = [source for source in starting_points.values() if isinstance(source, WaterMAE)]
         return self.config.model_copy(update={"model": found[-1].model})
 
     def training_batch(self, data: WaterData, indices: Indices, keys: Keys) -> Batch:
-        """Draws windows of the training split with masks from their keys, and the days that follow for a head."""
+        """Samples windows of the training split with masks from their keys, and with a head the days that follow."""
         batch = _batch(data, "train", indices, keys, self.config.masking)
         return batch | (forecast.targets(data, "train", indices) if self._forecasts else {})
 
     def evaluation_batch(self, data: WaterData, split: SplitName, indices: Indices) -> Batch:
-        """Draws windows with masks that depend on their first day only."""
+        """Samples windows with masks that depend on their first day only."""
         keys = _evaluation_keys(data, split, indices)
         batch = self._observed_batch(data, split, indices)
         for ratio in protocol.OTHER_RATIOS:
@@ -96,14 +96,14 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
         }
 
     def _training_windows(self, data: WaterData, split: SplitName, indices: Indices) -> Batch:
-        """Draws a window of the training split for each of another split, hidden likewise, spread over it evenly."""
+        """Samples a training window for each window of another split, evenly spread and masked in the same way."""
         count = data.num_samples(split)
         part = data.with_training_windows(count)
         batch = self._observed_batch(part, "train", indices * part.num_samples("train") // count)
         return {f"{name}{protocol.OF_TRAINING}": value for name, value in batch.items()}
 
     def _observed_batch(self, data: WaterData, split: SplitName, indices: Indices) -> Batch:
-        """Draws windows with the masks of the reference ratio and what of them is data."""
+        """Samples windows with the masks of the reference ratio, and masks of the values that are data."""
         keys = _evaluation_keys(data, split, indices)
         batch = _batch(data, split, indices, keys, protocol.MASKING)
         if self._forecasts:
@@ -113,22 +113,22 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
         return batch | {name: marks for name, marks in observed.items() if name not in batch}
 
     def build(self, facts: Mapping[str, Any] | None) -> nn.Module:
-        """Builds the model for the geometry of the data, as `facts` wrote it down."""
-        geometry = _reference_geometry() if facts is None else inference.geometry_of(facts)
+        """Builds the model for the geometry in `facts`."""
+        geometry = _reference_geometry() if facts is None else geometry_of(facts)
         model_type = forecast.ForecastingAutoencoder if self._forecasts else MaskedAutoencoder
         return model_type(self.config.model, geometry, self.config.data.sequence_length)
 
     def parts(self) -> Mapping[str, Callable[[nn.Module], nn.Module]]:
-        """Names what encodes, `MaskedAutoencoder.encode`, and with a head what forecasts."""
+        """Returns the encoders, with `MaskedAutoencoder.encode`, and with a head the parts that forecast."""
         encoders = (*(f"{name}_encoder" for name in MODALITIES), "fusion", "encoder_modality_tokens")
         children = {"encoders": encoders} | (
             {"forecast": (*encoders, forecast.HEAD)} if self._forecasts else {}
         )
-        return {name: partial(inference.only, children=kept) for name, kept in children.items()}
+        return {name: partial(only, children=kept) for name, kept in children.items()}
 
     def facts(self, data: WaterData) -> Mapping[str, Any]:
-        """Returns geometry, static attributes, statistics and units; see `inference`."""
-        return inference.facts_of(data)
+        """Returns geometry, static attributes, statistics and units; see `facts_of`."""
+        return facts_of(data)
 
     def stages(self) -> tuple[Stage, ...]:
         """Returns pre-training, whose contrastive loss joins the samples of a batch, and then the head's stage."""
@@ -145,7 +145,7 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
         return (Stage(share=1 - share, groups=rest, loss=reconstruction), downstream)
 
     def _pretrained(self) -> list[str]:
-        """Names the parts of the model that pre-training trains."""
+        """Returns the prefixes of the weights that pre-training trains."""
         parts = [f"{name}_{part}." for name in MODALITIES for part in ("encoder", "decoder")]
         shared = ["fusion."] if self.config.model.shared_depth else []
         return [*parts, *shared, "encoder_modality_tokens.", "decoder_modality_tokens."]
@@ -155,7 +155,7 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
         return self.config.forecast.share > 0
 
     def measures(self) -> tuple[Measure, ...]:
-        """Returns the measures of reconstruction, and with a head those of forecasts before them."""
+        """Returns the measures of reconstruction; with a head, those of forecasts come first."""
         modalities = self.config.evaluation.modalities
         return (
             *((forecast.ForecastEfficiency(),) if self._forecasts else ()),
@@ -166,21 +166,21 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
         )
 
     def predict(self, model: nn.Module, batch: Batch) -> Outputs:
-        """Predicts what is hidden and what follows; a predictor may do one of the two alone."""
+        """Predicts hidden values and forecasts; a baseline may do only one of the two."""
         found = {} if isinstance(model, Ridge) else protocol.predict(model, batch)
         if self._forecasts and isinstance(model, forecast.Forecaster):
             found |= forecast.predict(model, batch)
         return found
 
     def protocol(self) -> Mapping[str, Any]:
-        """Names the masks of the evaluation, the windows and patches that they hide, and the modalities that count."""
+        """Returns the windows, patches and masks of evaluations, and the modalities of the mean skill."""
         ahead = {"lead_days": list(forecast.LEAD_DAYS)}
         knobs = self.config.data
         days = knobs.model_dump(exclude={"stride"}) | {"evaluation_stride": knobs.evaluated_every}
         return {**protocol.protocol(self.config.evaluation.modalities), **ahead, "data": days}
 
     def baselines(self, data: WaterData) -> Mapping[str, nn.Module]:
-        """Returns the mean seasonal cycle, persistence, the nearest visible patch, interpolation and regressions."""
+        """Returns climatology, persistence, the nearest visible patch, interpolation and ridge regressions."""
         around = neighbour_ridge.fit(data, lambda part, rows: self._observed_batch(part, "train", rows))
         ahead = {"forecast_ridge": ridge.fit(data)} if self._forecasts else {}
         return {**all_baselines(data), "ridge": around, **ahead}
@@ -195,7 +195,7 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
 
 
 def _reference_geometry() -> Geometry:
-    """Spreads the published 94 land patches over the published grid of 29 x 18; the truth needs the data."""
+    """Spreads the published 94 land patches over the published grid of 29 x 18; true positions need the data."""
     num_rows, num_columns = REFERENCE_GEOMETRY.grid_shape
     places = np.linspace(0, num_rows * num_columns - 1, REFERENCE_GEOMETRY.num_patches)
     rows, columns = np.divmod(places.astype(np.int64), num_columns)
@@ -213,7 +213,7 @@ def _batch(data: WaterData, split: SplitName, indices: Indices, keys: Keys, mask
 
 
 def _masks(windows: Batch, keys: Keys, masking: MaskingKnobs) -> Batch:
-    """Draws which patches of each kind stay visible and which of the hidden ones are to be predicted."""
+    """Samples which patches of each kind stay visible and which of the hidden ones are to be predicted."""
     masks = {}
     ratios = {
         "image": (masking.image_mask_ratio, masking.image_kept_mask_ratio),

@@ -1,1 +1,1 @@
-"""Numbers about finished and running studies: progress, leaderboard, groups, the best trial. Draws nothing."""
+"""Analysis of running and finished studies: progress, leaderboard, groups, best trial, pictures. Prints nothing."""

@@ -18,10 +18,10 @@ class WrittenModel:
 
     Attributes:
         file: The file.
-        num_values: Weights in it.
-        num_tensors: Tensors that hold them.
-        metric: The objective.
-        evaluation: The evaluation whose weights they are.
+        num_values: Number of its weights.
+        num_tensors: Number of the tensors that hold them.
+        metric: Name of the objective.
+        evaluation: The evaluation whose weights it holds.
     """
 
     file: Path
@@ -48,7 +48,7 @@ def best_trial(record: StudyRecord) -> TrialRecord:
 
 
 def checkpoint_place(record: StudyRecord, checkpoint: str | None) -> str:
-    """Says where a checkpoint lies, or why it does not."""
+    """Returns where a checkpoint lies, or in words why there is none."""
     if checkpoint is None or Path(checkpoint).exists():
         return checkpoint or "not kept"
     return f"gone: {checkpoint}" if record.keeps_checkpoints else "not kept"
@@ -63,7 +63,7 @@ def export_best(
         record: The study.
         file: File to write.
         root: Folder of all data.
-        at: Which evaluation's weights.
+        at: The evaluation whose weights are written.
         part: The part of the model, a key of `Task.parts`; None writes all of it.
 
     Raises:

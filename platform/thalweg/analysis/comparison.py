@@ -1,4 +1,4 @@
-"""Trials beside the baselines: the best baseline by each metric, and whether a trial wins or loses there."""
+"""Comparison of trials with baselines: the best baseline by each metric, and whether a trial beats it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class BestBaseline:
 
     Attributes:
         name: The baseline.
-        value: What it reaches.
+        value: Its value of the metric.
         mode: Whether smaller or larger is better.
     """
 
@@ -27,7 +27,7 @@ class BestBaseline:
     mode: Mode
 
     def mark(self, value: float | None) -> str:
-        """Returns whether a trial's value is better, worse or equal; nothing if it has none."""
+        """Returns `WIN`, `LOSS` or `TIE` for a trial's value beside this one; empty if the trial has none."""
         if value is None or math.isnan(value):
             return ""
         if value == self.value:
@@ -40,9 +40,9 @@ class Comparison:
 
     Args:
         baselines: Metrics of each baseline.
-        metrics: What the family declares.
+        metrics: Metrics that the family declares, with their directions.
         objective: Name of the study's metric.
-        mode: Its direction; that of others is declared.
+        mode: Whether smaller or larger is better for the objective.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Comparison:
         return sorted(known.items(), key=lambda item: item[1], reverse=self._modes.get(metric) == "max")
 
     def unbeaten(self, value: float) -> list[str]:
-        """Names the baselines that are as good by the objective as a value, or better, the best first."""
+        """Returns the names of the baselines whose objective is as good as a value or better, the best first."""
         sign = -1.0 if self._modes[self.objective] == "max" else 1.0
         return [name for name, other in self.ordered(self.objective) if sign * other <= sign * value]
 

@@ -1,4 +1,4 @@
-"""What a stored study is of: its family, and the metrics that the family declares."""
+"""The family of a stored study, and the metrics that the family declares."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def family_of(record: StudyRecord) -> Family:
 def metrics_of(record: StudyRecord) -> tuple[Metric, ...]:
     """Returns the metrics that the family of a study declares, its objective among them.
 
-    They are those with which the study was last run. A study of an earlier version did not record them: its best trial
-    and the presets of its family are asked, which imports the family's task, and with it torch.
+    A study records them whenever it runs. Those of an earlier version of Thalweg did not: then they are the metrics of
+    its best trial and of the presets of its family, which imports the family's task and torch.
 
     Raises:
         DiscoveryError: The study did not record them, and the family cannot be found from here.
@@ -34,7 +34,7 @@ def metrics_of(record: StudyRecord) -> tuple[Metric, ...]:
 
 
 def _metrics_of_family(family: Family, record: StudyRecord) -> tuple[Metric, ...]:
-    """Returns the metrics of the best trial in their order, then any other that a preset is measured by.
+    """Returns the metrics of the best trial in their order, then the others of the family's presets.
 
     The presets stand in for trials of an earlier version, whose configurations may no longer be valid, and for the
     branches of a space that the best trial did not take.
@@ -50,7 +50,7 @@ def _metrics_of_family(family: Family, record: StudyRecord) -> tuple[Metric, ...
 
 
 def _configs(family: Family, record: StudyRecord) -> Iterator[FamilyConfig]:
-    """Yields the configuration of the best trial, or of the first one without any best."""
+    """Yields the configuration of the best trial; of the first trial if there is no best one."""
     for trial in (record.best(), *record.trials[:1]):
         if trial is not None and trial.config:
             try:
@@ -61,7 +61,7 @@ def _configs(family: Family, record: StudyRecord) -> Iterator[FamilyConfig]:
 
 
 def comparable(record: StudyRecord) -> list[str]:
-    """Names the metrics that mean the same in every trial, the objective first."""
+    """Returns the names of the search-invariant metrics, the objective first."""
     objective = str(record.definition["metric"])
     fit = [metric.name for metric in metrics_of(record) if metric.search_invariant]
     return [objective, *(name for name in fit if name != objective)]

@@ -1,4 +1,4 @@
-"""Trials grouped by a parameter: mean, spread and cost of each group, such as a fusion over its seeds."""
+"""Groups of trials that share a parameter: mean, spread and cost of each, such as those of a fusion over its seeds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COSTS: Mapping[str, str] = {
     "cost/epoch_s": "s/epoch",
     "cost/peak_memory_mib": "MiB",
 }
-"""What a trial takes: names among its metrics, and how they are headed."""
+"""Costs of a trial: names among its metrics, with the heads of their columns."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,8 +24,8 @@ class Group:
     """Trials that share the values of some parameters.
 
     Attributes:
-        key: The values they share.
-        trials: The complete ones.
+        key: The values that they share.
+        trials: The complete trials.
         num_stopped: How many were pruned or failed.
     """
 
@@ -67,12 +67,12 @@ def _known(name: str, known: Mapping[str, None], record: StudyRecord) -> str:
 def groups(record: StudyRecord, names: Sequence[str]) -> list[Group]:
     """Groups the trials of a study by parameters or knobs, the best mean first.
 
-    What was tried and never came to its end is a group as well, in the end: it was not found worse, only stopped.
+    A group without any complete trial comes last: its trials were stopped, not found worse.
 
     Args:
         record: The study.
         names: Searched parameters, or knobs of the configuration such as ``model.fusion``, whose last word is enough
-            where no other knob ends in it. A trial that lacks one, because its space did not ask, has ``-`` for it.
+            if no other knob ends in it. A trial whose space did not ask for one has ``-`` in its place.
 
     Raises:
         StudyError: No trial has such a parameter or knob, or none is complete.

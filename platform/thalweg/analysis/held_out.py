@@ -1,4 +1,4 @@
-"""A study's best trial on the split that it was not selected by."""
+"""Hold-out: a study's best trial on the split ``test``, by which no trial was selected."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def evaluate_best(record: StudyRecord, root: Path | None = None, at: At = "last"
     Args:
         record: The study.
         root: Folder of all data.
-        at: Which evaluation's checkpoint.
+        at: The evaluation whose checkpoint is taken.
 
     Raises:
         ThalwegError: There is no best trial, its checkpoint is gone, or the data have no such split.
@@ -34,18 +34,18 @@ def evaluate_best(record: StudyRecord, root: Path | None = None, at: At = "last"
 
 
 def invariant(record: StudyRecord, found: HeldOut) -> dict[str, float]:
-    """Returns the metrics on ``test`` that mean the same for every trial, the objective first."""
+    """Returns the search-invariant metrics on ``test``, the objective first."""
     return {name: found.test[name] for name in comparable(record) if name in found.test}
 
 
 def comparison(record: StudyRecord, found: HeldOut) -> Comparison:
-    """Returns the baselines on ``test``."""
+    """Returns the comparison with the baselines on ``test``."""
     objective = str(record.definition["metric"])
     return Comparison(found.baselines, metrics_of(record), objective, record.mode)
 
 
 def track(record: StudyRecord, found: HeldOut, directory: Path, uri: str) -> str:
-    """Writes the metrics on ``test`` into MLflow and says so; ``directory`` is the study's folder."""
+    """Writes the metrics on ``test`` into MLflow; returns a sentence about it. ``directory`` is the study's folder."""
     number, metrics = best_trial(record).number, invariant(record, found)
     run = additions.add_hold_out(uri, record.name, directory, number, metrics, samples=found.samples)
     where = "in MLflow" if run else f"not in MLflow, for {uri} does not know the trial"

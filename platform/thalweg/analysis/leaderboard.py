@@ -1,4 +1,4 @@
-"""The end of a search in numbers: its best trials beside the baselines, and how the others ended."""
+"""The leaderboard of a study in numbers: its best trials beside the baselines, and how the others ended."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ MAX_METRICS = 10
 
 @dataclass(frozen=True, kw_only=True)
 class Leaderboard:
-    """What a study found.
+    """The leaderboard of a study.
 
     Attributes:
         record: The study.
         baselines: Metrics of each baseline.
-        metrics: What the family declares; the objective and its kin are shown.
+        metrics: Metrics that the family declares.
     """
 
     record: StudyRecord
@@ -35,7 +35,7 @@ class Leaderboard:
 
     @property
     def objective(self) -> str:
-        """Name of the metric that decides."""
+        """Name of the study's metric."""
         return str(self.record.definition["metric"])
 
     @cached_property
@@ -52,20 +52,20 @@ class Leaderboard:
         pruned.sort(key=lambda trial: (-trial.samples, sign * (trial.value or 0.0)))
         return self.record.ranking() + pruned
 
-    def kin(self) -> list[str]:
-        """Names the other search-invariant metrics that some trial has, first those of the objective's direction."""
+    def other_metrics(self) -> list[str]:
+        """Returns the names of the trials' other search-invariant metrics, those of the objective's mode first."""
         fit = [metric for metric in self.metrics if metric.search_invariant and metric.name != self.objective]
         fit.sort(key=lambda metric: metric.mode != self.record.mode)
         found = {name for trial in self.ranked() for name in trial.metrics}
         return [metric.name for metric in fit if metric.name in found][:MAX_METRICS]
 
     def unbeaten(self) -> list[str]:
-        """Names the baselines that no trial beats, the best first; none before a trial is complete."""
+        """Returns the names of the baselines that no trial beats, the best first; none before a trial is complete."""
         best = self.record.best()
         return [] if best is None else self.comparison.unbeaten(best.value or 0.0)
 
     def ended(self) -> list[TrialRecord]:
-        """Returns the trials that have ended for good."""
+        """Returns the trials that have ended and are not to be continued."""
         return [trial for trial in self.record.trials if is_over(trial)]
 
     def saved(self) -> float | None:
@@ -87,7 +87,7 @@ def failures(trials: Sequence[TrialRecord]) -> list[list[TrialRecord]]:
 
 
 def of_study(record: StudyRecord, folder: Path) -> Leaderboard:
-    """Returns the leaderboard of a study whose folder holds its baselines."""
+    """Returns the leaderboard of a study; the baselines are read from its folder."""
     return Leaderboard(
         record=record,
         baselines=baselines.read(StudyFolder(folder).checkpoints) or {},
@@ -96,5 +96,5 @@ def of_study(record: StudyRecord, folder: Path) -> Leaderboard:
 
 
 def is_over(trial: TrialRecord) -> bool:
-    """Says whether a trial has ended for good: one that was interrupted is continued by another."""
+    """Returns whether a trial has ended for good; an interrupted one has not, for another trial continues it."""
     return trial.status in ("complete", "pruned", "failed") and not trial.interrupted

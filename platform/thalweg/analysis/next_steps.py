@@ -20,7 +20,7 @@ def near(path: Path) -> str:
 
 
 def places(options: Options, record: StudyRecord, tracking_uri: str) -> dict[str, str]:
-    """Says where a study and its best checkpoint lie, and where MLflow records it."""
+    """Returns where a study and its best checkpoint lie, and where MLflow records it."""
     found = {"study folder": near(options.directory), "MLflow": f"{tracking_uri}, experiment {options.name}"}
     best = record.best()
     if best is not None and best.checkpoint:
@@ -31,13 +31,13 @@ def places(options: Options, record: StudyRecord, tracking_uri: str) -> dict[str
 def next_commands(
     space: str, options: Options, num_trials: int, flags: Mapping[str, Any], *, has_best: bool = True
 ) -> dict[str, str]:
-    """Says what to type after a search.
+    """Returns commands to go on with after a search, by what they do.
 
     Args:
         space: Name of the search space.
         options: Where and how the study ran.
-        num_trials: Trials to ask for.
-        flags: What else the search was told, by option; None if it kept its default.
+        num_trials: Number of trials with which the search may go on.
+        flags: Further options of the search with their values; None for a default.
         has_best: Whether a trial is complete.
     """
     named = None if options.name == space else options.name
@@ -59,7 +59,7 @@ def train_command(space: str, params: Mapping[str, Any], output: Path = RUNS) ->
     Args:
         space: Name of the search space.
         params: Values by name.
-        output: Folder of all studies, where those lie that the trial starts from.
+        output: Folder of all studies, in which the trial's starting points are found.
     """
     options = [f"--param {shlex.quote(f'{name}={value}')}" for name, value in params.items()]
     return " \\\n  ".join([f"thalweg train {shlex.quote(space)}{output_flag(output)}", *options])

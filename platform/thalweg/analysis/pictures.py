@@ -1,4 +1,4 @@
-"""Draws what the best trials of a study do: the family's pictures, from the checkpoints that were kept."""
+"""Pictures of what the best trials of a study do, which the family draws from the checkpoints that were kept."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from thalweg.tracking import additions
 from thalweg.tracking.address import check_tracking
 
 MAX_DRAWN = 3
-"""Trials that are drawn at the end of a search."""
-SHARE = 0.02
-"""Share of the time of a study's trials that the pictures at its end may take before another trial is begun."""
+"""Trials of which pictures are drawn at the end of a search."""
+MAX_SHARE = 0.02
+"""Share of the trials' own time after which no further trial is drawn at the end of a search."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,9 +35,9 @@ class Drawn:
 
     Attributes:
         number: The trial.
-        folder: Where they lie.
+        folder: Folder of the pictures.
         files: The pictures.
-        trouble: Why there are none: the trial's checkpoint is damaged.
+        trouble: Why there are no pictures; empty if there are some.
     """
 
     number: int
@@ -71,7 +71,7 @@ def draw_best(record: StudyRecord, directory: Path, root: Path | None = None) ->
 def pictures_of_best(
     record: StudyRecord, directory: Path, uri: str, root: Path | None = None
 ) -> Iterator[str]:
-    """Draws each complete trial whose checkpoint is kept, also into MLflow; yields where its pictures are.
+    """Draws each complete trial whose checkpoint is kept, also into MLflow; yields a sentence for people on each.
 
     Args:
         record: The study.
@@ -93,7 +93,7 @@ def pictures_of_best(
 def _draw_all(
     family: Family, trials: Sequence[TrialRecord], directory: Path, root: Path | None
 ) -> Iterator[Drawn]:
-    """Draws trials; one whose checkpoint is damaged hides no other."""
+    """Draws trials; a damaged checkpoint is reported, and the other trials are drawn all the same."""
     troubles: list[TrialError] = []
     for trial in trials:
         target = _target(directory, trial)
@@ -121,14 +121,14 @@ def draw_new(
 ) -> None:
     """Draws the best trials of a search that has ended, also into MLflow; errors are reported, not raised.
 
-    Of the `MAX_DRAWN` best trials those are drawn that have a checkpoint and no pictures yet: one at least, others if
-    the pictures take no more than `SHARE` of the time that the study's trials took.
+    Of the `MAX_DRAWN` best trials, those are drawn that have a checkpoint and no pictures yet. The first is always
+    drawn, the others only while drawing has taken less than `MAX_SHARE` of the time that the study's trials took.
 
     Args:
         record: The study.
         directory: Its folder.
         uri: MLflow's address.
-        tell: Takes a sentence for people.
+        tell: Called with sentences for people.
         root: Folder of all data.
 
     Raises:
@@ -139,7 +139,7 @@ def draw_new(
     left = [trial for trial in _kept(record)[:MAX_DRAWN] if not _target(directory, trial).exists()]
     if not left or not _draws(family, left[0]):
         return
-    deadline = time.monotonic() + SHARE * sum(trial.seconds for trial in record.trials)
+    deadline = time.monotonic() + MAX_SHARE * sum(trial.seconds for trial in record.trials)
     try:
         for number, trial in enumerate(left):
             if number and time.monotonic() > deadline:
@@ -167,7 +167,7 @@ def draw_new(
 
 
 def sentence(drawn: Drawn, uri: str, run: str | None) -> str:
-    """Says where the pictures of a trial are; ``run`` is its run in MLflow."""
+    """Returns a sentence on where the pictures of a trial are; ``run`` is its run in MLflow, if MLflow knows it."""
     where = "and in MLflow" if run else f"not in MLflow, for {uri} does not know the trial"
     return f"trial {drawn.number}: {len(drawn.files)} pictures in {near(drawn.folder)}, {where}"
 

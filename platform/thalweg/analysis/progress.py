@@ -1,4 +1,4 @@
-"""Where a search stands, computed from its events: what every view of a running search shows."""
+"""The progress of a search, computed from its events, for every view of a running search."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from thalweg.search.store.records import TrialRecord, ranking
 
 @dataclass
 class Running:
-    """A trial that a lane trains now.
+    """A trial that a lane is training.
 
     Attributes:
         number: Number within the study.
-        params: What the space asked.
-        began: When a lane took it up, on the standing's clock.
+        params: The searched parameters.
+        began: When a lane began to train it, on the standing's clock.
         samples: Samples at the last evaluation.
         curve: The objective at each evaluation.
         trained: Whether it was evaluated in this session; a continued trial inherits its curve.
@@ -58,21 +58,21 @@ class Best:
 
 
 class Standing:
-    """Counts, best trial, progress and time left of a search.
+    """The standing of a search: counts, best trial, progress and time left.
 
     Args:
-        earlier: Trials of earlier sessions of the study, which no event tells.
-        clock: Seconds that only rise.
+        earlier: Trials of earlier sessions of the study, for which there are no events.
+        clock: A monotonic clock in seconds.
 
     Attributes:
         study: The study as it started; None before that.
         ended: How the search ended; None before that.
         running: Trials in training by number.
         counts: Trials that ended as complete, pruned and failed, those of earlier sessions included.
-        reasons: Why trials failed.
         num_interrupted: Trials that were stopped with the search; they are continued with it.
         baselines: The objective of each baseline.
         best: The best complete trial.
+        any_trained: Whether a trial was evaluated in this session.
     """
 
     def __init__(
@@ -114,8 +114,8 @@ class Standing:
     def progress(self) -> float:
         """Share of the study that is done, in [0, 1].
 
-        Counted in trials, for early stopping makes the samples that will be used unknowable; a running trial
-        counts by the share of its budget.
+        It is counted in trials, because early stopping makes the number of samples unknowable. A running trial counts
+        by the share of its budget.
         """
         if self.study is None:
             return 0.0
@@ -126,7 +126,8 @@ class Standing:
         """Estimates the seconds to the end of the study; None while nothing is known.
 
         Returns:
-            The seconds, and whether they are an upper bound: until a trial has ended, early stopping unknown.
+            The seconds, and whether they are an upper bound: they are until a first trial has ended, because early
+            stopping may save some.
         """
         if self.study is None or not self.any_trained:
             return None
@@ -144,7 +145,7 @@ class Standing:
         return (samples + waiting * self.study.samples) * max(rates) / lanes, True
 
     def _seconds_left(self, trial: Running, mean: float) -> float:
-        """Takes a trial to be like the others, until it has survived them: then it will probably finish."""
+        """Estimates that a trial takes as long as the others; one that took longer will probably train to its end."""
         spent = self._clock() - trial.began
         if spent < mean or not (trial.own and self.study):
             return max(0.0, mean - spent)
@@ -170,7 +171,7 @@ class Standing:
         return Comparison(values, (), metric, "min" if mode == "min" else "max")
 
     def observe(self, event: Event) -> bool:
-        """Takes an event in; returns whether it brought a new best trial."""
+        """Updates the standing by an event; returns whether there is a new best trial."""
         if isinstance(event, StudyStarted):
             self.study = event
             self._recall()

@@ -1,4 +1,4 @@
-"""Studies that were run: found by name, and each in numbers."""
+"""Studies that were run: found by name, and summarised in numbers."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ State = Literal["running", "complete", "stopped"]
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """A study in numbers.
+    """The summary of a study in numbers.
 
     Attributes:
         name: The study.
-        state: Whether a process drives it, or all its trials have ended, or neither.
-        num_trials: Trials that it was last asked for.
-        counts: Trials that ended, by their status.
-        metric: The objective.
-        best: The best complete trial's; None before there is one.
-        space: The name under which the study's space is asked for.
+        state: ``running`` if a process drives it, ``complete`` if all its trials have ended, else ``stopped``.
+        num_trials: Number of trials that its last run asked for.
+        counts: Number of trials that ended, by status.
+        metric: Name of the objective.
+        best: Objective of the best complete trial; None before there is one.
+        space: Name under which the study's space is loaded.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Unreadable:
 
     Attributes:
         name: The study.
-        reason: Why.
+        reason: Why it cannot be read.
     """
 
     name: str
@@ -80,7 +80,7 @@ def find(output: Path, name: str, storage: str | None = None) -> StudyRecord:
 
 
 def summaries(output: Path) -> Iterator[Summary | Unreadable]:
-    """Yields the studies of an output folder in numbers; one that cannot be read with the reason."""
+    """Yields a summary of each study in an output folder, or the reason why it cannot be read."""
     for folder in folders(output):
         try:
             yield summary(read_study(folder, folder.name), folder)
@@ -89,7 +89,7 @@ def summaries(output: Path) -> Iterator[Summary | Unreadable]:
 
 
 def summary(record: StudyRecord, folder: Path) -> Summary:
-    """Returns a study in numbers; ``folder`` is its folder."""
+    """Returns the summary of a study; ``folder`` is its folder."""
     counts, best = ended(record), record.best()
     num_trials = int(record.definition["study"]["num_trials"])
     state: State = "complete" if sum(counts.values()) >= num_trials else "stopped"
@@ -105,7 +105,7 @@ def summary(record: StudyRecord, folder: Path) -> Summary:
 
 
 def space_name(record: StudyRecord) -> str:
-    """Returns the name under which a study's space is asked for."""
+    """Returns the name under which a study's space is loaded."""
     return discovery.space_name(str(record.definition["space"]))
 
 

@@ -1,4 +1,4 @@
-"""The command line as a whole: which commands there are, and how one ends.
+"""The command line as a whole: its commands, and the exit codes of all of them.
 
 What a command needs is imported when it runs, so that ``thalweg --help`` answers at once: torch, Ray, Optuna
 and MLflow take seconds.
@@ -20,10 +20,10 @@ from thalweg.lanes.interruption import ending_raises, signal_of
 
 
 class Commands(TyperGroup):
-    """Reports what a user can mend in one line; any other error keeps its traceback."""
+    """Prints an error that a user can mend in one line; any other keeps its traceback."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Runs a command; exit code 2 for a user's error, 130 after Ctrl-C, 143 after SIGTERM."""
+        """Runs a command; exits with 2 after an error that a user can mend, 130 after Ctrl-C, 143 after SIGTERM."""
         try:
             with ending_raises():
                 return super().invoke(ctx)
@@ -49,7 +49,9 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 data_app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
-app.add_typer(data_app, name="data", help="Make, import and list data sets.", rich_help_panel="Look around")
+app.add_typer(
+    data_app, name="data", help="Make, import, list and show data sets.", rich_help_panel="Look around"
+)
 
 
 @app.callback()

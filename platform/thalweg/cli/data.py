@@ -12,7 +12,7 @@ from thalweg.errors import ConfigError
 
 
 def list_data(data: Data = None) -> None:
-    """Lists the data sets of all families, those that exist and those that could."""
+    """Lists the data sets of all families, those that exist and those that could be made or imported."""
     from thalweg.console import listings
     from thalweg.datasets.catalogue import data_sets
 
@@ -21,12 +21,18 @@ def list_data(data: Data = None) -> None:
 
 def make_data(
     family: Annotated[str, typer.Argument(help="A family with synthetic data sets.")],
-    world: Annotated[str | None, typer.Argument(help="One of them. \\[default: all]")] = None,
-    option: Annotated[list[str] | None, typer.Option(help="An option of the world as name=value.")] = None,
-    name: Annotated[str | None, typer.Option("--as", help="Name of a data set with options.")] = None,
+    world: Annotated[
+        str | None, typer.Argument(help="One of its synthetic data sets. \\[default: all]")
+    ] = None,
+    option: Annotated[
+        list[str] | None, typer.Option(help="An option of the data set as name=value; repeat it.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option("--as", help="Name of the data set, if options vary it.")
+    ] = None,
     data: Data = None,
 ) -> None:
-    """Makes synthetic data sets, in the layout and with the irregularities of the real ones.
+    """Makes synthetic data sets, in the format and with the irregularities of the real ones.
 
     Example: `thalweg data make rgb_lidar default --option difficulty=0.5 --as easy`
 
@@ -49,12 +55,13 @@ def make_data(
 
 
 def show_data(
-    family: Annotated[str, typer.Argument(help="A family that shows its data.")],
+    family: Annotated[str, typer.Argument(help="The family of the data set.")],
     dataset: Annotated[
         str | None, typer.Argument(help="A data set. \\[default: the first synthetic one]")
     ] = None,
     fiftyone: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Write it into FiftyOne under this name instead.")
+        str | None,
+        typer.Option(metavar="NAME", help="Write the data set into FiftyOne under this name instead."),
     ] = None,
     output: Output = RUNS,
     data: Data = None,
@@ -83,11 +90,15 @@ def show_data(
 def import_data(
     source: Annotated[str, typer.Argument(help="A public data set; `thalweg data list` names them.")],
     folder: Annotated[Path, typer.Argument(help="Folder with the files as they were downloaded.")],
-    option: Annotated[list[str] | None, typer.Option(help="An option of the source as name=value.")] = None,
-    name: Annotated[str | None, typer.Option("--as", help="Name of the new data set.")] = None,
+    option: Annotated[
+        list[str] | None, typer.Option(help="An option of the import as name=value; repeat it.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option("--as", help="Name of the new data set. \\[default: that of the public one]")
+    ] = None,
     data: Data = None,
 ) -> None:
-    """Turns a public data set into the layout of its family, and says what is observed and what derived.
+    """Imports a public data set into the format of its family, and reports what is observed and what is derived.
 
     Example: `thalweg data import gb-hydrology DOWNLOADS/gb_hydrology --option catchments=100 --as gb-small`
 

@@ -1,4 +1,4 @@
-"""Commands that show what there is: studies, spaces, families."""
+"""Commands that list studies, spaces and families, and describe a family."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def describe(
     ],
     preset: Annotated[str | None, typer.Option(help="Named configuration whose values are shown.")] = None,
 ) -> None:
-    """Describes a family: every knob, the parameters of each part, metrics and data sets.
+    """Describes a family: every knob, the size of its model, metrics and data sets.
 
     Example: `thalweg describe water_mae --preset tiny`
     """

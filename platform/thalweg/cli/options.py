@@ -1,4 +1,4 @@
-"""What several commands share: their options, the terminal, and what is read of ``name=value``."""
+"""Options and helpers that several commands share."""
 
 from __future__ import annotations
 
@@ -17,16 +17,26 @@ Space = Annotated[str, typer.Argument(metavar="SPACE", help="A file in search_sp
 Output = Annotated[Path, typer.Option(help="Folder of all studies.")]
 Data = Annotated[Path | None, typer.Option(help="Folder of all data. \\[default: $THALWEG_DATA, or data]")]
 Storage = Annotated[
-    str | None, typer.Option(help="Database of the study instead of a file, as SQLAlchemy URL.")
+    str | None, typer.Option(help="SQLAlchemy URL of a database with the study, instead of a file.")
 ]
 Tracking = Annotated[
     str | None,
-    typer.Option(help=f"Where MLflow records. \\[default: $MLFLOW_TRACKING_URI, or {DEFAULT_TRACKING_URI}]"),
+    typer.Option(
+        help=f"MLflow's database or server. \\[default: $MLFLOW_TRACKING_URI, or {DEFAULT_TRACKING_URI}]"
+    ),
+]
+Address = Annotated[
+    str | None, typer.Option(help="Ray cluster; `auto` finds this machine's. \\[default: starts one]")
 ]
 Lanes = Annotated[int | None, typer.Option(min=1, help="Trials that train at the same time.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes that train one trial together.")]
 Gpus = Annotated[float | None, typer.Option(min=0, help="GPUs of each worker.")]
-TakeOver = Annotated[bool, typer.Option("--take-over", help="Continue a shared study whose machine is gone.")]
+TakeOver = Annotated[
+    bool,
+    typer.Option(
+        "--take-over", help="Continue a study in a database although the machine that ran it is gone."
+    ),
+]
 StudyName = Annotated[str | None, typer.Option(help="Name of the study. \\[default: the space's name]")]
 Plain = Annotated[bool, typer.Option("--plain", help="One line per event instead of a live view.")]
 RUNS = Path("thalweg_runs")
@@ -38,15 +48,15 @@ def terminal() -> Console:
 
 
 def teller(console: Console) -> Callable[[str], None]:
-    """Returns what prints a sentence as it is."""
+    """Returns a function that prints a sentence for people as it is, without markup."""
     return lambda text: console.print(text, markup=False, soft_wrap=True)
 
 
 def assignments(values: list[str]) -> dict[str, str]:
-    """Reads ``name=value`` options.
+    """Parses ``name=value`` options.
 
     Raises:
-        ConfigError: One is something else.
+        ConfigError: An option is not of this form.
     """
     pairs = [value.partition("=") for value in values]
     if broken := [name for name, sign, _ in pairs if not (name and sign)]:

@@ -1,4 +1,4 @@
-"""Commands that show what studies found."""
+"""Commands that show the results of studies."""
 
 from __future__ import annotations
 
@@ -23,13 +23,15 @@ def best(
         str | None, typer.Option(help="Export this part: `encoders` of water_mae, `images` of rgb_lidar.")
     ] = None,
     pictures: Annotated[
-        bool, typer.Option("--pictures", help="Draw what the best trials do, also into MLflow.")
+        bool, typer.Option("--pictures", help="Draw pictures of the best trials, also into MLflow.")
     ] = False,
     test: Annotated[
-        bool, typer.Option("--test", help="Evaluate it and baselines on the test split, also into MLflow.")
+        bool,
+        typer.Option("--test", help="Evaluate it and the baselines on the test split, also into MLflow."),
     ] = False,
     at: Annotated[
-        Literal["last", "best"], typer.Option(help="Evaluation whose weights --export and --test take.")
+        Literal["last", "best"],
+        typer.Option(help="Evaluation of the trial whose weights --export and --test take."),
     ] = "last",
     tracking_uri: Tracking = None,
 ) -> None:
@@ -37,9 +39,9 @@ def best(
 
     Example: `thalweg best quickstart --export best.pt --test --pictures`
 
-    The value of a trial is that of its last evaluation; where an earlier one was better, its weights are kept too.
-    The exported file holds weights, configuration and what is needed of the data: `torch.load("best.pt",
-    weights_only=True)`; `thalweg.inference.load` builds the model from it. Pictures are those of all complete
+    The value of a trial is that of its last evaluation. If an earlier one was better, its weights are kept too.
+    The exported file holds weights, configuration and what the model needs of the data. `thalweg.inference.load`
+    builds the model from it; `torch.load("best.pt", weights_only=True)` reads it. `--pictures` draws all complete
     trials whose checkpoint is kept.
     """
     from thalweg.analysis import held_out, studies
@@ -100,7 +102,7 @@ def show(
     output: Output = RUNS,
     storage: Storage = None,
 ) -> None:
-    """Shows what studies found, without running anything: their leaderboards, or means over groups of trials.
+    """Shows the leaderboards of studies, or means over groups of their trials; runs nothing.
 
     Example: `thalweg show rgb_lidar_fusion_seeds --by fusion`
     """

@@ -8,6 +8,7 @@ import typer
 
 from thalweg.cli.options import (
     RUNS,
+    Address,
     Data,
     Gpus,
     Lanes,
@@ -28,7 +29,7 @@ def search(
     space: Space,
     study: StudyName = None,
     trials: Annotated[
-        int | None, typer.Option(min=1, help="Trials, those of earlier sessions included.")
+        int | None, typer.Option(min=1, help="Number of trials, those of earlier sessions included.")
     ] = None,
     lanes: Lanes = None,
     workers: Workers = None,
@@ -36,17 +37,17 @@ def search(
     output: Output = RUNS,
     data: Data = None,
     tracking_uri: Tracking = None,
-    address: Annotated[str | None, typer.Option(help="Ray cluster; `auto` finds this machine's.")] = None,
+    address: Address = None,
     storage: Storage = None,
     take_over: TakeOver = False,
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for resources.")] = 30.0,
     plain: Plain = False,
-    pictures: Annotated[bool, typer.Option(help="Draw what the best trials do, in the end.")] = True,
+    pictures: Annotated[bool, typer.Option(help="Draw pictures of the best trials at the end.")] = True,
 ) -> None:
     """Searches a space, shows it live, and ends with a leaderboard: `thalweg search quickstart`.
 
-    The same command again continues a study that was stopped; `--trials` with a larger number prolongs one
-    that is complete. Ctrl-C lets each running trial reach its next evaluation, twice stops at once.
+    The same command again continues a study that was stopped; `--trials` with a larger number extends one
+    that is complete. The first Ctrl-C lets each running trial reach its next evaluation, the second stops at once.
 
     Next: `thalweg ui`, `thalweg best STUDY`.
     """
@@ -70,7 +71,7 @@ def search(
     options = run.Options(
         name=study or space, output=output, storage=storage, address=address, wait_s=wait, take_over=take_over
     )
-    prepared = prepare(chosen, data, teller(console), options.sources)
+    prepared = prepare(chosen, data, teller(console), options.starting_points)
     view = make_view(console, studies.earlier_trials(options), plain=plain)
     recorder = MLflowRecorder(uri, tell=lambda text: view.handle(Notice(text=text)))
     record = run.search(prepared, options, [recorder, view])

@@ -20,11 +20,13 @@ def train(
     preset: Annotated[
         str | None, typer.Option(help="Named configuration of a family, instead of a space.")
     ] = None,
-    dataset: Annotated[str | None, typer.Option(help="Another data set than the preset's.")] = None,
-    metric: Annotated[
-        str | None, typer.Option(help="Metric to follow with a preset. \\[default: the family's first]")
+    dataset: Annotated[
+        str | None, typer.Option(help="Data set, with a preset. \\[default: the preset's]")
     ] = None,
-    samples: Annotated[int | None, typer.Option(min=1, help="Training samples, else the study's.")] = None,
+    metric: Annotated[
+        str | None, typer.Option(help="Metric to follow, with a preset. \\[default: the family's first]")
+    ] = None,
+    samples: Annotated[int | None, typer.Option(min=1, help="Training samples, else the space's.")] = None,
     output: Output = RUNS,
     storage: Storage = None,
     data: Data = None,
@@ -34,9 +36,9 @@ def train(
     Examples: `thalweg train quickstart --param lr=0.003 --param batch_size=16`,
     `thalweg train water_mae --preset tiny --samples 2048`
 
-    Parameters that are left out take the middle of their range. The same command again continues where it was
-    stopped. It is no study: neither MLflow nor `thalweg studies` lists it. Several workers:
-    `torchrun --nproc-per-node 2 -m thalweg train quickstart`.
+    Parameters that are left out take the middle of their range, or the first of their choices. The same command again
+    continues a training that was stopped. A training is no study: neither MLflow nor `thalweg studies` lists it.
+    Several workers: `torchrun --nproc-per-node 2 -m thalweg train quickstart`.
     """
     from thalweg.console.train_view import CurveView
     from thalweg.search.space import load_space

@@ -1,1 +1,1 @@
-"""Everything that is drawn in the terminal: the live view, tables, descriptions."""
+"""Everything that is shown in the terminal: the live view, tables, descriptions."""

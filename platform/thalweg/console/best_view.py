@@ -1,4 +1,4 @@
-"""The best trial of a study: metrics beside the baselines, configuration, command, checkpoint, held-out metrics."""
+"""Prints the best trial of a study: metrics beside the baselines, configuration, command, checkpoint, hold-out."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def show_best(record: StudyRecord, folder: Path, console: Console) -> None:
 
 
 def _metrics(record: StudyRecord, trial: TrialRecord, known: Baselines) -> RenderableType:
-    """Lists the metrics of a trial: those that mean the same for a baseline beside it, then its own."""
+    """Lists the metrics of a trial: the search-invariant ones beside the baselines, then the others."""
     fit = comparable(record)
     objective = fit[0]
     comparison = Comparison(known, metrics_of(record), objective, record.mode)
@@ -80,7 +80,7 @@ def _metrics(record: StudyRecord, trial: TrialRecord, known: Baselines) -> Rende
 
 
 def _add_own(table: Table, trial: TrialRecord, fit: Sequence[str]) -> None:
-    """Adds the metrics of a trial that mean something else in every one."""
+    """Adds the metrics of a trial that are not search-invariant."""
     if own := [name for name in trial.metrics if name not in fit and "/" not in name]:
         table.add_row(Text("not comparable between trials", style="dim"))
         for name in own:
@@ -95,7 +95,7 @@ def _config(record: StudyRecord, trial: TrialRecord) -> RenderableType:
 
 
 def export_sentence(exported: WrittenModel) -> str:
-    """Says what was written to the file of a model."""
+    """Returns a sentence on what was written to the file of a model."""
     return (
         f"wrote {exported.file}: {exported.num_values:,} fp32 weights in {exported.num_tensors} tensors, the "
         f"configuration, and what is needed of the data; {exported.metric} {score(exported.evaluation.value)} after "
@@ -104,7 +104,7 @@ def export_sentence(exported: WrittenModel) -> str:
 
 
 def show_held_out(record: StudyRecord, found: HeldOut, console: Console) -> None:
-    """Prints both splits side by side, with the best baseline on ``test``."""
+    """Prints the metrics on both splits side by side, with the best baseline on ``test``."""
     comparison = held_out.comparison(record, found)
     table = plain_table()
     table.add_column(f"trial {best_trial(record).number} after {counted(found.samples, 'sample')}")
@@ -115,6 +115,8 @@ def show_held_out(record: StudyRecord, found: HeldOut, console: Console) -> None
     for name, value in held_out.invariant(record, found).items():
         marked = marked_cell(comparison, name, value, "bold")
         table.add_row(name, score(found.val.get(name)), marked, best_cell(comparison, name))
-    console.print("", Text("on the split test, which selected nothing", style="bold"), table, sep="\n")
+    console.print(
+        "", Text("on the split test, by which no trial was selected", style="bold"), table, sep="\n"
+    )
     if (line := baselines_line(comparison)) is not None:
         console.print(Text(f"{LEGEND}; baselines on test as well", style="dim"), line, sep="\n")

@@ -1,4 +1,4 @@
-"""The end of a search: its best trials beside the baselines, how the others ended, where everything is."""
+"""Prints a leaderboard: the best trials beside the baselines, how the others ended, and what to do next."""
 
 from __future__ import annotations
 
@@ -31,34 +31,34 @@ MAX_TRIALS = 8
 
 
 def show(board: Leaderboard, console: Console, by: Sequence[str] = ()) -> None:
-    """Prints a leaderboard, or that there is nothing to show yet.
+    """Prints a leaderboard; says so if no trial has ended yet.
 
     Args:
         board: The leaderboard.
         console: Where to print.
-        by: Parameters or knobs; if there are some, groups of trials are shown instead of single ones.
+        by: Parameters or knobs by which trials are grouped; empty shows single trials.
 
     Raises:
-        StudyError: Trials cannot be grouped so.
+        StudyError: Trials cannot be grouped by these.
     """
     title = Text(f"{board.record.name}  ", style="bold")
     title.append(f"{board.objective} ({board.record.mode})  {board.record.definition['space']}", "not bold")
     console.print("", title, "", sep="\n")
     if by:
-        console.print(group_table.draw(board.record, by, board.kin(), console.width))
+        console.print(group_table.render(board.record, by, board.other_metrics(), console.width))
         console.print("", Text(group_table.footnote(board.record), style="dim"), *_baselines(board), sep="\n")
     elif board.ranked() or board.ended():
-        console.print(draw(board, console.width))
+        console.print(render(board, console.width))
     else:
         console.print("no trial has ended yet")
 
 
 def guide(places: Mapping[str, str], commands: Mapping[str, str], console: Console) -> None:
-    """Prints where everything is and what to type next, each on one line that can be copied.
+    """Prints places and next commands, each on one line that can be copied.
 
     Args:
-        places: What it is and where, such as ``{"study folder": "thalweg_runs/quickstart"}``.
-        commands: What is to be had, and the command for it.
+        places: Where things are, by what they are: ``{"study folder": "thalweg_runs/quickstart"}``.
+        commands: Commands, by what they do.
         console: Where to print.
     """
     for table, style in ((places, ""), (commands, "bold cyan")):
@@ -68,10 +68,10 @@ def guide(places: Mapping[str, str], commands: Mapping[str, str], console: Conso
             console.print(Text.assemble((name.ljust(width), "dim"), (text, style)), soft_wrap=True)
 
 
-def draw(board: Leaderboard, width: int) -> RenderableType:
-    """Lays the board out: one column per trial, for parameters are many, and one for the best baselines."""
+def render(board: Leaderboard, width: int) -> RenderableType:
+    """Renders a leaderboard: one column per trial, because parameters are many, and one for the best baselines."""
     trials = board.ranked()
-    shown = [board.objective, *board.kin()]
+    shown = [board.objective, *board.other_metrics()]
     names = [*shown, "samples", *_params(trials)]
     taken = baselines_width(board.comparison, shown)
     room = width - max(map(len, names), default=0) - GAP - (taken + GAP if taken else 0)
@@ -114,7 +114,7 @@ def _fill_metrics(
 
 
 def _fill_others(table: Table, board: Leaderboard, trials: Sequence[TrialRecord]) -> None:
-    """Lists what trials took and what they asked, under the numbers that are marked."""
+    """Adds the costs and the parameters of trials below their metrics."""
     blank = "  " if board.baselines else ""
     if any(trial.status != "complete" for trial in trials):
         table.add_row(
@@ -132,7 +132,7 @@ def _fill_others(table: Table, board: Leaderboard, trials: Sequence[TrialRecord]
 
 
 def _baselines(board: Leaderboard) -> list[RenderableType]:
-    """Says how all baselines stand by the objective, and which of them no trial beats."""
+    """Lists all baselines by the objective, and those that no trial beats."""
     line = baselines_line(board.comparison)
     lines: list[RenderableType] = [] if line is None else [line]
     unbeaten = board.unbeaten()
@@ -162,5 +162,5 @@ def reasons(trials: Sequence[TrialRecord]) -> list[str]:
 
 
 def _params(trials: Sequence[TrialRecord]) -> list[str]:
-    """Names all parameters of trials in the order in which they were asked."""
+    """Returns the names of all parameters of trials, in the order in which spaces asked for them."""
     return list(dict.fromkeys(name for trial in trials for name in trial.params))

@@ -1,4 +1,4 @@
-"""Tells what a family is: every knob, the parts of its model, its metrics, its data sets."""
+"""Describes a family: every knob, the parameters of its model, its metrics, its data sets."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class Knob:
     Attributes:
         name: Dotted name.
         kind: Type, for people.
-        bounds: What a value must fulfil, for people; empty if everything goes.
-        unit: Unit, where the field declares one.
+        bounds: Bounds of the value, for people; empty if there are none.
+        unit: Unit; empty if the field declares none.
         value: Value in the configuration that is described.
-        sentence: What it means.
+        sentence: Its meaning.
     """
 
     name: str
@@ -85,11 +85,11 @@ def _bounds(field: FieldInfo) -> str:
     return ", ".join(found + [f"{_RELATIONS[name]} {number(bound)}" for name, bound in laws.items()])
 
 
-def parts(family: Family, config: FamilyConfig) -> dict[str, int]:
+def parameter_counts(family: Family, config: FamilyConfig) -> dict[str, int]:
     """Counts the parameters of each direct child of the model at the family's reference geometry.
 
     Nothing is allocated: the model is built on torch's meta device. Parameters that belong to the model
-    itself are counted under ``(own)``; what two children share is counted once, with the first.
+    itself are counted under ``(own)``; those that two children share are counted once, with the first.
     """
     import torch
 
@@ -121,7 +121,7 @@ def show_family(family: Family, preset: str | None, console: Console) -> None:
         "another with --preset NAME"
     )
     _section(console, "knobs", _knob_lines(config))
-    counts = parts(family, config)
+    counts = parameter_counts(family, config)
     total = {"total": sum(counts.values())}
     _section(console, "parameters, at the reference geometry", _table(counts | total))
     _section(console, "metrics", _metric_lines(metrics_of(family.task(config))))

@@ -1,4 +1,4 @@
-"""How numbers, times and curves are written for people."""
+"""Numbers, durations and curves as people read them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def clock(seconds: float) -> str:
 
 
 def number(value: Any, digits: int = 4) -> str:
-    """Writes a value with so many significant digits; text and switches as they are."""
+    """Writes a number with ``digits`` significant digits, an integer with all of them, and any other value as text."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
     if isinstance(value, int):
@@ -27,7 +27,7 @@ def number(value: Any, digits: int = 4) -> str:
 
 
 def score(value: float | None) -> str:
-    """Writes a metric with four decimals, or in scientific notation if these would say little."""
+    """Writes a metric with four decimals; one that is very small or very large with three significant digits."""
     if value is None:
         return "-"
     if not math.isfinite(value) or value == 0.0 or 1e-2 <= abs(value) < 1e4:
@@ -46,7 +46,7 @@ def counted(count: int, noun: str) -> str:
 
 
 def cost(name: str, value: float | None) -> str:
-    """Writes what a trial takes: whole numbers but for seconds."""
+    """Writes a cost: seconds with two decimals, all others as whole numbers."""
     if value is None:
         return "-"
     return f"{value:.2f}" if name.endswith("_s") else f"{value:,.0f}"
@@ -58,7 +58,7 @@ def listed(values: Iterable[tuple[str, float]]) -> str:
 
 
 def sparkline(values: Sequence[float], width: int, *, ascii_only: bool = False) -> str:
-    """Draws the last ``width`` values as bars between the smallest and the largest of them."""
+    """Writes the last ``width`` values as bars between the smallest and the largest of them."""
     shown = [value for value in values if math.isfinite(value)][-width:]
     if not shown:
         return ""

@@ -1,4 +1,4 @@
-"""One picture of a running search: progress, best trial, running trials, and the last few lines."""
+"""A frame of the live view: progress, best trial, running trials, and the last few lines."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ WIDE = 110  # columns from which the parameters of running trials are shown
 
 
 class Frame:
-    """One picture of a search.
+    """A frame of the live view of a search.
 
     Args:
-        standing: Where the search stands.
-        lines: The last few lines with the seconds at which they were said.
+        standing: The standing of the search.
+        lines: The last few lines, each with its time in seconds since the start.
         spinner: Turns while there is nothing to count.
     """
 
@@ -35,8 +35,8 @@ class Frame:
         self._lines = lines
         self._spinner = spinner or Spinner("dots")
 
-    def draw(self, options: ConsoleOptions) -> RenderableType:
-        """Lays the picture out for a width."""
+    def render(self, options: ConsoleOptions) -> RenderableType:
+        """Renders the frame for a console's size."""
         study = self._standing.study
         width = options.max_width - 4
         parts: list[RenderableType] = [self._progress()]

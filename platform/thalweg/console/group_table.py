@@ -13,13 +13,13 @@ from thalweg.console.tables import GAP, plain_table
 from thalweg.search.store.records import StudyRecord
 
 
-def draw(record: StudyRecord, names: Sequence[str], others: Sequence[str], width: int) -> RenderableType:
-    """Lays groups out, one per line; what does not fit beside mean and cost is left out.
+def render(record: StudyRecord, names: Sequence[str], others: Sequence[str], width: int) -> RenderableType:
+    """Renders groups of trials, one per line; columns that do not fit into the width are left out.
 
     Args:
         record: The study.
-        names: What to group by.
-        others: Metrics beside the objective whose mean is shown.
+        names: Parameters or knobs to group by.
+        others: Further metrics whose mean is shown.
         width: Characters of a line.
     """
     found = groups(record, names)
@@ -47,14 +47,14 @@ def draw(record: StudyRecord, names: Sequence[str], others: Sequence[str], width
 
 
 def footnote(record: StudyRecord) -> str:
-    """Says what a table of groups shows and what it leaves out."""
+    """Returns a sentence on what a table of groups shows and what it leaves out."""
     left = len(stopped(record))
     beside = f"; stopped, and in no mean: {counted(left, 'trial')} pruned or failed" if left else ""
     return f"means over complete trials +- standard deviation{beside}"
 
 
 def _optional(found: Sequence[Group], others: Sequence[str], mode: str) -> dict[str, list[str]]:
-    """Returns columns in the order in which they are wanted: costs, extremes with the better first, other metrics."""
+    """Returns optional columns, the most important first: costs, extremes with the better one first, other metrics."""
     columns = {
         head: [cost(name, group.metric(name)) for group in found]
         for name, head in COSTS.items()

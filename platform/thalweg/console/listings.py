@@ -1,4 +1,4 @@
-"""Lists what there is to choose from: search spaces, families, data sets, studies. Imports nothing heavy."""
+"""Listings of search spaces, families, data sets and studies. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _STATES = {"running": "cyan", "complete": "green", "stopped": "yellow"}
 
 
 def spaces() -> RenderableType:
-    """Lists the search spaces, then the question of each; for a broken one what is wrong with it."""
+    """Lists the search spaces, then what each one asks; for a broken one what is wrong with it."""
     table = _table("space", "family", "metric", "trials")
     lines: dict[str, Text] = {}
     for name in discovery.names("search_spaces"):
@@ -40,7 +40,7 @@ def spaces() -> RenderableType:
 
 
 def families() -> RenderableType:
-    """Lists the model families; a broken one with what is wrong with it."""
+    """Lists the model families; for a broken one what is wrong with it."""
     table = _table("family", "presets", "what it is")
     for name in discovery.names("trainables"):
         try:
@@ -77,7 +77,7 @@ def _size(num_bytes: int) -> str:
 
 
 def studies(output: Path) -> RenderableType:
-    """Lists the studies of an output folder; one that cannot be read with the reason."""
+    """Lists the studies of an output folder; for an unreadable one the reason."""
     table = plain_table()
     for name in ("study", "state", "trials", "complete", "pruned", "failed", "best", "space"):
         left = name in ("study", "state", "space")

@@ -1,4 +1,4 @@
-"""Shows a running search in the terminal: a live view, or one line per event if nothing may be redrawn."""
+"""Views of a running search: a live one for terminals, and one line per event for logs and pipes."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from thalweg.search.store.records import TrialRecord
 
 REFRESHES_PER_SECOND = 2
 NUM_LINES = 6
-QUIET_S = 120  # after so long a log hears how far the search is
+QUIET_S = 120  # seconds without a line after which the plain view writes how far the search is
 
 
 class PlainView:
-    """Writes a line when something happens that matters to people, or long nothing did, for logs and pipes.
+    """Writes a line for each event that matters to people, and a sign of life after a long silence.
 
     Args:
         console: Where to write.
         earlier: Trials of earlier sessions of the study.
-        clock: Seconds that only rise.
+        clock: A monotonic clock in seconds.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class PlainView:
             self._said = self.standing.elapsed
 
     def handle(self, event: Event) -> None:
-        """Takes one event."""
+        """Shows an event."""
         with self._lock:
             new_best = self.standing.observe(event)
             best = self.standing.best
@@ -62,7 +62,7 @@ class PlainView:
                 self._say(whereabouts(self.standing))
 
     def close(self) -> None:
-        """Has nothing left to write."""
+        """Does nothing: every line has been written."""
 
 
 class LiveView:
@@ -90,7 +90,7 @@ class LiveView:
         self._live.start()
 
     def handle(self, event: Event) -> None:
-        """Takes one event."""
+        """Shows an event."""
         with self._lock:
             new_best = self.standing.observe(event)
             if isinstance(event, BaselineEvaluated | StudyStarted | StudyEnded):
@@ -101,21 +101,21 @@ class LiveView:
                     self._last_words.append(text)
 
     def close(self) -> None:
-        """Takes the frame away, and leaves what was said after the end."""
+        """Removes the frame, and prints the notices that came after the end."""
         self._live.stop()
         for text in self._last_words:
             self._live.console.print(text)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
-        """Draws the frame for the console's present size."""
+        """Renders the frame for the console's present size."""
         with self._lock:
-            yield Frame(self.standing, tuple(self._lines), self._spinner).draw(options)
+            yield Frame(self.standing, tuple(self._lines), self._spinner).render(options)
 
 
 def make_view(
     console: Console, earlier: Sequence[TrialRecord] = (), *, plain: bool = False
 ) -> LiveView | PlainView:
-    """Returns the live view on a terminal, the plain one elsewhere and if it is asked for."""
+    """Returns the live view on a terminal, unless ``plain`` is set; else the plain one."""
     if plain or not console.is_terminal or console.is_dumb_terminal:
         return PlainView(console, earlier)
     return LiveView(console, earlier)

@@ -1,4 +1,4 @@
-"""Says in words what happens in a search."""
+"""Sentences for people about the events of a search."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STYLES = {"complete": "green", "pruned": "yellow", "failed": "red", "running": "
 
 
 def sentences(event: Event, standing: Standing, new_best: bool) -> list[Text]:
-    """Says in words what happened; nothing for what happens too often to be told."""
+    """Returns sentences about an event; none if such events are too frequent to be told."""
     if isinstance(event, StudyStarted):
         return [Text(text) for text in _opening(event, standing)]
     if isinstance(event, TrialStarted) and "continues" in event.tags:
@@ -42,13 +42,13 @@ def sentences(event: Event, standing: Standing, new_best: bool) -> list[Text]:
 
 
 def starting(study: StudyStarted) -> str:
-    """Says what the first trials wait for."""
+    """Returns a sentence on what the first trials wait for."""
     lanes = f"{counted(study.num_lanes, 'lane')} of {counted(study.num_workers, 'worker')}"
     return f"starting {lanes}, once for all trials: a minute or, on a busy machine, a few"
 
 
 def time_left(standing: Standing) -> str:
-    """Says how long the search will take; nothing while that cannot be known."""
+    """Returns how long the search will take in words; empty while that is unknown."""
     left = standing.seconds_left()
     if left is None:
         return ""
@@ -57,7 +57,7 @@ def time_left(standing: Standing) -> str:
 
 
 def whereabouts(standing: Standing) -> str:
-    """Says in a line how far the search and its running trials are."""
+    """Returns a line on the progress of the search and of its running trials."""
     if standing.study is None:
         return ""
     parts = [f"{standing.progress:.0%} done", time_left(standing)]
@@ -94,7 +94,7 @@ def _ending(event: TrialEnded, standing: Standing, new_best: bool) -> Text:
 
 
 def compared(standing: Standing, value: float | None) -> str:
-    """Says how a value stands to the best baseline: ``(- worse than ridge 0.9363)``; nothing if none is known."""
+    """Compares a value with the best baseline: ``(- worse than ridge 0.9363)``; empty if no baseline is known."""
     best = standing.best_baseline()
     mark = "" if best is None else best.mark(value)
     if best is None or not mark:

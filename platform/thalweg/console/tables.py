@@ -1,4 +1,4 @@
-"""What tables share: their plain look, and the column of the best baselines beside the columns of trials."""
+"""Shared pieces of tables: their plain look, and the column of the best baselines beside those of trials."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def plain_table() -> Table:
 
 
 def best_cell(comparison: Comparison, metric: str) -> Text:
-    """Writes value and name of the best baseline by a metric."""
+    """Returns a cell with value and name of the best baseline by a metric."""
     best = comparison.best(metric)
     return Text("-" if best is None else f"{score(best.value)} {best.name}", style="dim")
 
 
 def marked_cell(comparison: Comparison, metric: str, value: float | None, style: str = "") -> Text:
-    """Writes a trial's value with its mark, aligned with values that have none."""
+    """Returns a cell with a trial's value and its mark, aligned with values that have none."""
     best = comparison.best(metric)
     mark = "" if best is None else best.mark(value)
     if not comparison.baselines:
@@ -38,7 +38,7 @@ def marked_cell(comparison: Comparison, metric: str, value: float | None, style:
 
 
 def baselines_line(comparison: Comparison) -> Text | None:
-    """Lists all baselines by the objective, the best first; None if there is none."""
+    """Returns a line with all baselines by the objective, the best first; None if there is none."""
     found = listed(comparison.ordered(comparison.objective))
     return Text(f"baselines by {comparison.objective}: {found}", style="dim") if found else None
 

@@ -1,4 +1,4 @@
-"""Shows one configuration as it trains, one line per evaluation."""
+"""View of a single training: one line per evaluation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from thalweg.training.messages import Report
 
 
 class CurveView:
-    """Writes the evaluations of one configuration.
+    """Writes a line for each evaluation of a single training.
 
     Args:
         single: What is trained.

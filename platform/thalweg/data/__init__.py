@@ -1,1 +1,1 @@
-"""Data machinery that families share: memory-mapped stores, windows, normalisation, daily HDF5."""
+"""Data handling that families share: memory-mapped stores, windows, normalisation, daily HDF5."""

@@ -1,4 +1,4 @@
-"""Plausible range of a quantity, by unit: a value beyond it marks missing data, or is a mistake."""
+"""Plausible range of a quantity, by unit; a value outside it marks missing data or is an error."""
 
 import re
 from dataclasses import dataclass

@@ -66,7 +66,7 @@ class Encoding:
 
     @classmethod
     def of_dataset(cls, dataset: h5py.Dataset, where: str) -> Self:
-        """Reads the encoding of an HDF5 dataset; HDF5's own fill value counts too, unless it is 0.
+        """Reads the encoding of an HDF5 dataset; HDF5's own fill value marks missing data too, unless it is 0.
 
         Raises:
             DataError: An attribute is no number.
@@ -140,7 +140,7 @@ class Encoding:
         return np.where(gone, np.float32(np.nan), values) if gone.any() else values
 
     def decode_exactly(self, stored: Shaped[np.ndarray, "*shape"]) -> Float64[np.ndarray, "*shape"]:
-        """Returns the same in double precision."""
+        """Returns the same as `decode`, in double precision."""
         values: Float64[np.ndarray, "*shape"] = np.where(
             self._is_missing(stored), np.nan, self._physical(stored).astype(np.float64)
         )

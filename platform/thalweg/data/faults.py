@@ -1,4 +1,4 @@
-"""Collects the faults of data, so that all are reported at once and not one per run."""
+"""Collects the faults of a data set, so that they are reported together and not one per run."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class DataFaults(DataError):
-    """Several faults; each argument is one message."""
+    """Error for several faults; each argument is one message."""
 
     def __str__(self) -> str:
         told = [f"\n  {number}. {text}" for number, text in enumerate(self.args[:_MAX_TOLD], 1)]
@@ -45,7 +45,7 @@ class Faults:
         self._texts.append(text)
 
     def attempt(self, work: Callable[[], T]) -> T | None:
-        """Returns what `work` returns; None if it raises a `DataError`, whose message is kept."""
+        """Returns the result of `work`; None if it raises a `DataError`, whose message is kept."""
         found: list[T] = []
         with self.collected():
             found.append(work())

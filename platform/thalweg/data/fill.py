@@ -1,7 +1,7 @@
 """Imputation without leakage: fills gaps from the same patch and day, or from earlier days.
 
 A patch is shown to a model or masked as a whole. A missing value is imputed from the rest of its own patch on the same
-day, so that it is masked together with all that it was made of.
+day, so that it is masked together with the values that it was computed from.
 """
 
 from typing import Literal
@@ -27,8 +27,8 @@ def fill_pixels(
         values: The patches.
         known: Where there are data.
         gaps: The pixels to fill.
-        method: ``zero``; ``nearest``, the nearest pixel of the patch with data on the same day, of several the first;
-            or ``median``, that of the pixels of the patch with data on the same day. None gives `otherwise`.
+        method: ``zero``; ``nearest``, the nearest pixel of the patch with data on the same day, the first of several;
+            or ``median``, over the pixels of the patch with data on the same day. None fills with `otherwise`.
         otherwise: The value of a gap if `method` finds no data in the patch.
     """
     filled = values.copy()
@@ -73,7 +73,7 @@ def _from_nearest(
 def _squares(
     missing: Int64[np.ndarray, " missing"], sources: Int64[np.ndarray, " source"], num_pixels: int
 ) -> Int64[np.ndarray, "missing source"]:
-    """Returns the squared distances of pixels of a square patch."""
+    """Returns the squared distances between pixels of a square patch."""
     rows_cols = np.stack(np.divmod(np.arange(num_pixels), round(num_pixels**0.5)), axis=1)
     squares: Int64[np.ndarray, "missing source"] = np.square(
         rows_cols[missing][:, None] - rows_cols[sources]
@@ -88,7 +88,7 @@ def fill_members(
 ) -> Float32[np.ndarray, "*day patch member"]:
     """Returns patches whose gaps hold the mean of the members with data on the same day; 0 if there are none.
 
-    The mean over the patch is then the mean over the members with data.
+    So the mean over the patch is the mean over the members with data.
     """
     count = known.sum(axis=-1, keepdims=True)
     total = np.where(known, values, 0).sum(axis=-1, keepdims=True, dtype=np.float64)

@@ -1,4 +1,4 @@
-"""Finds the first non-finite value of batches."""
+"""Finds the first non-finite value in batches."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class NonFinite:
 
 
 def first_non_finite(batches: Iterable[Mapping[str, Tensor]]) -> NonFinite | None:
-    """Searches batches in order, and each in the order of its keys; returns None if all values are finite.
+    """Searches batches in order, each in the order of its keys; returns None if all values are finite.
 
     The first value of a tensor is that with the smallest index, sample by sample.
     """

@@ -1,7 +1,7 @@
 """Daily HDF5 grids, written and read with checks: ``data`` float32 (days, rows, cols), ``dates`` YYYY-MM-DD.
 
-A file may mark days that are interpolated from their neighbours: ``interpolated`` bool (days). They leak later days: a
-reader must not treat them as data, nor show them to a model that predicts their neighbours.
+A file may mark days that are interpolated from their neighbours: ``interpolated`` bool (days). These leak later days,
+so a reader must neither treat them as data nor show them to a model that predicts their neighbours.
 Attributes of ``data`` define its encoding, by the CF conventions. Integers are accepted if the attributes say how they
 are packed.
 """
@@ -73,7 +73,7 @@ def open_daily(path: Path) -> DailyGrid:
 
 
 def read_days(grid: DailyGrid) -> Iterator[tuple[int, Float32[np.ndarray, "day row col"]]]:
-    """Yields pieces of a few days with the position of their first day, in physical values, NaN for missing data.
+    """Yields pieces of a few days in physical values, NaN for missing data, each with the position of its first day.
 
     Pieces are whole HDF5 chunks, so that no chunk is decompressed twice.
 

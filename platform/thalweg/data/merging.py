@@ -1,4 +1,4 @@
-"""Merges HDF5 files, such as one per month, with one dataset per day named YYYY-MM-DD into one daily file."""
+"""Merges HDF5 files with one dataset per day, named YYYY-MM-DD, such as monthly files, into one daily file."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,7 +32,7 @@ class Merged:
         path: The file.
         num_files: Number of files that its days come from.
         num_days: Number of its days.
-        gaps: First and last day of each stretch that no file holds.
+        gaps: First and last day of each run of days that no file holds.
         written: False if the file was up to date already.
         extremes: Extremes of its values without interpolated days; None if they were not surveyed.
     """
@@ -54,11 +54,11 @@ class Merged:
 
 @dataclass(frozen=True)
 class Look:
-    """The survey of a merged file's values before it gets its name.
+    """A survey of the values of a merged file before it is published.
 
     Attributes:
         survey: Makes the survey, given the declared unit (empty if there is none).
-        land: The cells to survey.
+        land: Mask of the cells to survey.
     """
 
     survey: Callable[[str], Survey]
@@ -102,13 +102,13 @@ def merge(
         days: The file of each day, from `find_days`.
         dates: Consecutive days of the period.
         target: The merged file.
-        missing: Whether days that no file holds are refused or interpolated cell by cell between their neighbours.
-        sentinel: Value of cells without data; interpolation keeps it, and NaN.
+        missing: Whether days that no file holds are refused, or interpolated cell by cell between their neighbours.
+        sentinel: Value of cells without data; interpolation keeps it, as it keeps NaN.
         look: Surveys the values; a file that it refuses is not written.
 
     Raises:
-        DataError: Days are missing (the first and last of the period always count), or differ in shape or unit; a file
-            is damaged, or values are out of bounds.
+        DataError: Days are missing (the first and last of the period are never interpolated) or differ in shape or
+            unit, a file is damaged, or values are out of bounds.
         OutputError: The target cannot be written.
     """
     known = np.array([day in days for day in dates])
@@ -129,7 +129,7 @@ def merge(
 
 
 def is_merged(path: Path) -> bool:
-    """Returns whether a file is one that `merge` has written."""
+    """Returns whether `merge` wrote a file."""
     return bool(_attribute(path, _SOURCE))
 
 

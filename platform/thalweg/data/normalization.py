@@ -1,4 +1,4 @@
-"""Streaming statistics, and the day-of-year climatology that serves as a baseline."""
+"""Streaming mean and variance, and the day-of-year climatology."""
 
 from dataclasses import dataclass
 
@@ -34,7 +34,7 @@ class Moments:
 
     @property
     def std(self) -> float:
-        """Population standard deviation; 0 before anything arrived."""
+        """Population standard deviation; 0 without values."""
         return float(np.sqrt(self.squares / self.count)) if self.count else 0.0
 
 
@@ -43,7 +43,7 @@ class Climatology:
 
     Args:
         shape: Shape of one day.
-        half_width: Days on either side that the moving average takes in; the year is a circle.
+        half_width: Days on either side that the moving average includes; it wraps around the year.
     """
 
     def __init__(self, shape: tuple[int, ...], half_width: int = 15) -> None:
@@ -63,7 +63,7 @@ class Climatology:
             self._counts[position, known] += 1
 
     def smoothed(self) -> Float32[np.ndarray, "366 modality *item"]:
-        """Returns the smoothed means; 0 for a place without data in the whole neighbourhood."""
+        """Returns the smoothed means; 0 for a place without data on any day of the average."""
         sums = _circular_sum(self._sums, self._half_width)
         counts = _circular_sum(self._counts, self._half_width)
         mean: Float32[np.ndarray, "366 modality *item"] = (sums / np.maximum(counts, 1)).astype(np.float32)

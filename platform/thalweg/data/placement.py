@@ -1,4 +1,4 @@
-"""Places arrays on the computing device, once, and gathers batches there; transfers the rest with each batch."""
+"""Places arrays on the training device once and gathers batches there; sends other arrays with each batch."""
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ def free_bytes(device: torch.device) -> int:
 
 
 def fits(num_bytes: int, device: torch.device) -> bool:
-    """Whether data of a size fit on a device beside a model."""
+    """Returns whether data of a size fit on a device beside a model."""
     return num_bytes <= SHARE_OF_FREE * free_bytes(device)
 
 
@@ -34,8 +34,8 @@ def gather_there(
 ) -> Shaped[Tensor, "window modality time *item"]:
     """Gathers windows from a day-major tensor on its own device, bit for bit like `windows.gather` from an array.
 
-    Only the row numbers are transferred. The prefetch thread queues the gather on the device's default stream, as
-    the training step does: the step finds the windows complete without waiting.
+    Only the row numbers are transferred. The prefetch thread queues the gather on the device's default stream, like the
+    training step, so that the step finds complete windows without waiting.
     """
     modalities = series.shape[1]
     days = starts[:, None, None] + np.arange(length)
@@ -53,7 +53,7 @@ def unpacked(bits: UInt8[Tensor, "*axes byte"], count: int) -> Bool[Tensor, "*ax
 
 
 def pin(values: Tensor, device: torch.device) -> Tensor:
-    """Returns a CPU tensor in page-locked memory if it will be copied to a GPU, any other as it is."""
+    """Returns a CPU tensor in page-locked memory if it will be copied to a GPU; other tensors stay as they are."""
     if device.type != "cuda" or values.device.type != "cpu":
         return values
     # Page-locking keeps strides; an expanded tensor, whose elements share memory, must be made contiguous before.

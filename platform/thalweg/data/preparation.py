@@ -15,8 +15,8 @@ _FILE = "journal.jsonl"
 class PreparationJournal:
     """The finished steps of a preparation, in a file with one line per step.
 
-    A step is recorded after its arrays are durable. Their headers and sizes then show whether they are still what the
-    step wrote.
+    A step is recorded after its arrays are durable. Headers and sizes then show whether the arrays are still as the
+    step wrote them.
 
     Args:
         folder: Folder of the arrays and of the journal.

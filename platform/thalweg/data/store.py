@@ -1,10 +1,10 @@
 """Prepared arrays on disk: a content-addressed, memory-mapped cache that all processes share.
 
 A store is a folder ``PARENT/KEY/`` with one ``.npy`` file per array and ``facts.json``. It appears under its
-name only when complete. Processes that start at once wait for the first one to prepare it. A killed one leaves
-``PARENT/KEY.partial/``, and the next resumes after the last step of its journal. If file locks do not work
+name only when complete. Processes that start at once wait for the first one to prepare it. A killed process
+leaves ``PARENT/KEY.partial/``, and the next resumes after the last step of its journal. If file locks do not work
 (some network file systems), each process prepares the store from the start and the first to finish wins. A store
-whose files have lost bytes is prepared again. Readers share one copy through the page cache.
+with truncated or missing files is prepared again. Readers share one copy through the page cache.
 """
 
 import errno
@@ -40,8 +40,8 @@ class Store:
     """An opened store.
 
     Attributes:
-        arrays: Read-only arrays by name; their bytes stay in the file until touched.
-        facts: What the preparation returned.
+        arrays: Read-only, memory-mapped arrays by name.
+        facts: The JSON values that the preparation returned.
     """
 
     arrays: Mapping[str, npt.NDArray[Any]]
@@ -52,7 +52,7 @@ class StoreWriter:
     """Creates the arrays of a store that is being prepared, step by step.
 
     Args:
-        folder: Folder of the arrays; the steps in its journal are not done again.
+        folder: Folder of the arrays; steps in its journal are not repeated.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -62,9 +62,9 @@ class StoreWriter:
         self.sizes = {name: self._path(name).stat().st_size for name in self._journal.arrays}
 
     def create(self, name: str, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-        """Returns a writable array of the store: zeros, or what earlier steps have written to it.
+        """Returns a writable array of the store: zeros, or what earlier steps wrote.
 
-        Steps may share an array if each writes the whole of its own part. Disk space is reserved first: writing to a
+        Steps may share an array if each writes all of its own part. Disk space is reserved first, because writing to a
         memory map on a full disk would kill the process.
         """
         path = self._path(name)
@@ -82,11 +82,11 @@ class StoreWriter:
         self.create(name, values.shape, values.dtype)[...] = values
 
     def step(self, name: str, work: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
-        """Does a step of the preparation, unless the journal says that it is done; returns its facts.
+        """Runs a step of the preparation, unless the journal records it; returns the facts of the step.
 
         Args:
             name: Name of the step.
-            work: Creates the arrays that it writes to, and returns facts as JSON values.
+            work: Creates the arrays that it writes, and returns facts as JSON values.
         """
         if name not in self._journal.facts:
             self._touched = set()
@@ -116,13 +116,13 @@ def key_of(parts: Mapping[str, Any]) -> str:
 
 
 def open_store(parent: Path, key: str, prepare: Preparation) -> Store:
-    """Opens the store `key` below `parent`; prepares it first if it is missing or damaged.
+    """Opens the store `key` below `parent`, and prepares it first if it is missing or damaged.
 
     Args:
         parent: Folder of stores; made if missing.
         key: Name of the store, from `key_of`.
         prepare: Writes the arrays and returns the facts as JSON values; if it raises, no store is left. It must be
-            deterministic, for steps of a killed process are reused.
+            deterministic, because finished steps of a killed process are reused.
 
     Raises:
         OutputError: The store cannot be written.
@@ -143,7 +143,7 @@ def open_store(parent: Path, key: str, prepare: Preparation) -> Store:
 def content_hashes(paths: Mapping[str, Path], parent: Path) -> dict[str, str]:
     """Returns the SHA-256 of each file's content, from a cache in `parent` for files that have not changed.
 
-    A file counts as unchanged while name, size and both time stamps are equal. Files of other names stay in the cache.
+    A file is unchanged if its name, size and both time stamps are equal. The cache keeps files of other names.
 
     Args:
         paths: Files by unique names.
@@ -165,7 +165,7 @@ def content_hashes(paths: Mapping[str, Path], parent: Path) -> dict[str, str]:
 
 @contextmanager
 def staged(target: Path) -> Iterator[Path]:
-    """Yields a folder beside `target`, and renames it to `target` once the block has succeeded.
+    """Yields a folder beside `target` and renames it to `target` if the block succeeds.
 
     Raises:
         OutputError: `target` is not empty, or cannot be written.

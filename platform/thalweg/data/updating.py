@@ -1,4 +1,4 @@
-"""Folders that are written file by file, and that the same command can resume and update."""
+"""Writes a folder file by file, so that the same command can resume or update it."""
 
 import filecmp
 from collections.abc import Callable, Iterator
@@ -11,13 +11,13 @@ from thalweg.files import LockHeld, discard, draft_of, drafts, locked, publish, 
 
 @contextmanager
 def updated(target: Path, is_own: Callable[[Path], bool]) -> Iterator[Path]:
-    """Yields the folder to write to: `target` if it exists, else one beside it that is renamed to it at the end.
+    """Yields the folder to write to: `target` if it exists, else a draft beside it that is renamed to it at the end.
 
-    The folder beside `target` of a killed process is reused by the next.
+    If a process is killed, the next one reuses its draft.
 
     Args:
         target: The folder.
-        is_own: Returns whether a folder with content was made by this import.
+        is_own: Returns whether this import made a folder with content.
 
     Raises:
         OutputError: `target` has other content, cannot be written, or another process is writing it.
@@ -58,7 +58,7 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> bool:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Holds a lock on a folder that dies with the process; without one if the file system has none."""
+    """Holds a lock on a folder, which ends with the process; does nothing if the file system has no locks."""
     try:
         with locked(folder, max_wait_s=0.0):
             yield

@@ -1,4 +1,4 @@
-"""Windows of consecutive days: finds their first days, and gathers them from a day-major array."""
+"""Windows of consecutive days: finds their first days and gathers them from a day-major array."""
 
 from collections.abc import Iterable, Mapping
 
@@ -16,7 +16,7 @@ def num_windows(num_days: int, length: int, stride: int) -> int:
 def window_starts(
     days: Mapping[SplitName, range], length: int, stride: int
 ) -> dict[SplitName, Int64[np.ndarray, " window"]]:
-    """Returns the first day of each window, by split; no window leaves its split.
+    """Returns the first day of each window, by split; every window lies within its split.
 
     Args:
         days: Positions of each split on the day axis.
@@ -32,7 +32,7 @@ def window_starts(
 def gather(
     series: Shaped[np.ndarray, "day modality *item"], starts: Int64[np.ndarray, " window"], length: int
 ) -> Shaped[np.ndarray, "window modality time *item"]:
-    """Copies windows out of a day-major array; each modality's days become contiguous, and the dtype stays.
+    """Copies windows out of a day-major array; the days of each modality become contiguous, and the dtype stays.
 
     A strided copy per window costs about as much as a plain copy of the same bytes, also from a memory map.
     """
@@ -45,12 +45,12 @@ def gather(
 def bridged(
     recorded: Bool[np.ndarray, "day modality"], spans: Iterable[range], max_gap: int
 ) -> Bool[np.ndarray, "day modality"]:
-    """Returns the days on which a modality is recorded, or missing for a run of at most `max_gap` days of a split.
+    """Returns the days on which a modality is recorded, or missing in a gap of at most `max_gap` days within a split.
 
     Args:
         recorded: Days on which a modality has any data.
         spans: Positions of each split on the day axis.
-        max_gap: Longest gap that is bridged, in days.
+        max_gap: Longest gap, in days, that counts as present.
     """
     present = recorded.copy()
     for span in spans:

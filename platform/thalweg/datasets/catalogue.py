@@ -1,4 +1,4 @@
-"""The data sets of all families: those that exist, and those that could be made or imported."""
+"""The catalogue of all families' data sets: those that exist, and those that could be made or imported."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class DataSet:
     Attributes:
         family: Name of the family.
         name: Folder below the family's data folder.
-        origin: ``thalweg data make``, ``thalweg data import``, or somebody's own files.
-        meaning: One sentence; empty for somebody's own files.
-        folder: Where it lies or would lie.
+        origin: ``make`` for a synthetic one, ``import`` for a public one, ``own`` for somebody's own files.
+        meaning: One sentence on it; empty for somebody's own files.
+        folder: Its folder, which need not exist.
         num_bytes: Its size; None if it does not exist.
     """
 
@@ -75,10 +75,10 @@ def of_family(family: Family, root: Path | None = None) -> list[DataSet]:
 
 
 def family_of_source(source: str) -> Family:
-    """Finds the family that can import a source.
+    """Returns the family that can import a public data set.
 
     Raises:
-        DiscoveryError: There is none; the message names all sources.
+        DiscoveryError: There is none; the message names all public data sets.
     """
     families = [discovery.load_family(name) for name in discovery.names("trainables")]
     for family in families:
@@ -92,7 +92,7 @@ def folder_of(family: Family, root: Path | None, name: str) -> Path:
     """Returns the folder of a data set.
 
     Raises:
-        ConfigError: The name is none of a folder.
+        ConfigError: The name cannot be that of a folder.
     """
     if name != Path(name).name or name.startswith("."):
         raise ConfigError(
@@ -105,7 +105,7 @@ def new_folder(family: Family, root: Path | None, name: str) -> Path:
     """Returns the folder of a data set that does not exist yet.
 
     Raises:
-        ConfigError: The name is none of a folder.
+        ConfigError: The name cannot be that of a folder.
         OutputError: There is such a data set.
     """
     target = folder_of(family, root, name)
@@ -117,10 +117,15 @@ def new_folder(family: Family, root: Path | None, name: str) -> Path:
 
 
 def check_options(what: str, known: Mapping[str, str], options: Mapping[str, str]) -> None:
-    """Refuses options that nothing of this name takes.
+    """Refuses unknown options of a synthetic or public data set.
+
+    Args:
+        what: What takes the options, for the message.
+        known: Options that it takes, with their meanings.
+        options: Options that were given.
 
     Raises:
-        ConfigError: One is not known; the message names those that are.
+        ConfigError: An option is unknown; the message names those that are known.
     """
     unknown = sorted(set(options) - set(known))
     if unknown:

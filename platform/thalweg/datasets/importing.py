@@ -1,4 +1,4 @@
-"""Reads public data sets into the layout of their families."""
+"""Imports public data sets into the formats of their families."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ def import_source(
     source: str, folder: Path, *, name: str | None = None, options: Mapping[str, str] | None = None,
     root: Path | None = None,
 ) -> tuple[Path, str]:  # fmt: skip
-    """Reads a public data set into its family's layout, or brings one up to date if the source can.
+    """Imports a public data set into the format of its family, or updates an imported one if its reader can.
 
     Args:
-        source: Name of the source; it finds the family.
-        folder: What was downloaded.
-        name: Name of the data set; None takes the source's.
-        options: What the source's reader takes.
+        source: Name of the public data set, by which its family is found.
+        folder: Folder with the downloaded files.
+        name: Name of the imported data set; None takes that of the public one.
+        options: Options of its reader.
         root: Folder of all data.
 
     Returns:
@@ -28,7 +28,8 @@ def import_source(
     Raises:
         DiscoveryError: No family has such a source.
         ConfigError: The reader has no such option, or the folder does not exist.
-        OutputError: A data set of this name exists, and the source cannot update it.
+        OutputError: A data set of this name exists and the reader cannot update it, or the data folder cannot be
+            written.
     """
     family = family_of_source(source)
     reader = family.sources[source]

@@ -21,7 +21,7 @@ def make(
     root: Path | None = None,
     tell: Callable[[str], None] = lambda text: None,
 ) -> list[Path]:
-    """Makes one synthetic data set of a family, or all; leaves those that exist alone.
+    """Makes one synthetic data set of a family, or all of them; skips those that exist.
 
     Raises:
         DiscoveryError: The family has no such world, or none at all.
@@ -44,22 +44,23 @@ def make_variant(
     root: Path | None = None,
     tell: Callable[[str], None] = lambda text: None,
 ) -> Path:
-    """Makes a synthetic data set with options, under a name of its own.
+    """Makes a variant of a synthetic data set by options, under a name of its own.
 
     Args:
         family_name: Name of the family.
-        world: The family's world that is varied.
-        name: Name of the new data set; no world's, for a world means the same everywhere.
-        options: What the world takes.
+        world: Synthetic world of the family to vary.
+        name: Name of the new data set. It cannot be that of a world, because a world means the same everywhere.
+        options: Options of the world.
         root: Folder of all data.
-        tell: Takes a sentence about what took a while.
+        tell: Called with a sentence for people about what takes a while.
 
     Returns:
         The data set's folder; its ``README.txt`` holds the command that makes it again.
 
     Raises:
         DiscoveryError: The family has no such world.
-        ConfigError: The world has no such option or refuses its value, or the name is a world's or no name.
+        ConfigError: The world has no such option or refuses its value, or the name is that of a world or cannot be
+            that of a folder.
         OutputError: A data set of this name exists, or the data folder cannot be written.
     """
     family = discovery.load_family(family_name)
@@ -89,13 +90,13 @@ def existing(
     root: Path | None = None,
     tell: Callable[[str], None] = lambda text: None,
 ) -> Path:
-    """Returns the folder of a data set that exists, if need be because it is made now.
+    """Returns the folder of a data set that exists; a synthetic one is made if it is missing.
 
     Args:
         family: The family.
         dataset: Name of the data set; None takes the family's first synthetic one.
         root: Folder of all data.
-        tell: Takes a sentence about what took a while.
+        tell: Called with a sentence for people about what takes a while.
 
     Raises:
         DiscoveryError: There is no such data set; the message names those that there are.
@@ -119,7 +120,7 @@ def existing(
 def make_world(
     family: Family, folder: Path, dataset: str, tell: Callable[[str], None] = lambda text: None
 ) -> Path:
-    """Makes a synthetic data set if it is missing; leaves everything else alone.
+    """Returns the folder of a data set; a synthetic one is made if it is missing, any other is left alone.
 
     Raises:
         OutputError: The data folder cannot be written.
@@ -135,7 +136,7 @@ def make_world(
 def write_data_set(
     target: Path, make: Callable[[Path], None], tell: Callable[[str], None] = lambda text: None
 ) -> None:
-    """Makes a synthetic data set; it appears under its name only when complete.
+    """Writes a synthetic data set; it appears under its name only when complete.
 
     Raises:
         OutputError: The data folder cannot be written.

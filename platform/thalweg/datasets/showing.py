@@ -1,4 +1,4 @@
-"""Looks at a data set: the family's pictures, tables and page in a folder, or its samples in another tool."""
+"""Exploration of a data set: the family's pictures, tables and page in a folder, or its samples in FiftyOne."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Shown:
-    """A data set that was looked at.
+    """An exploration that was written to a folder.
 
     Attributes:
         name: ``FAMILY/DATASET``.
-        found: What the family found.
-        folder: Where pictures, tables and page lie.
+        found: The exploration by the family.
+        folder: Folder with pictures, tables and page.
     """
 
     name: str
@@ -45,17 +45,17 @@ def show(
     root: Path | None = None,
     tell: Tell = lambda text: None,
 ) -> Shown:
-    """Looks at a data set; a synthetic one is made if it is missing.
+    """Explores a data set; a synthetic one is made if it is missing.
 
     Args:
         family_name: Name of the family.
         dataset: Name of the data set; None takes the family's first synthetic one.
         output: Folder of all studies; ``data/FAMILY-DATASET`` below it is written anew.
         root: Folder of all data.
-        tell: Takes a sentence about what took a while.
+        tell: Called with a sentence for people about what takes a while.
 
     Raises:
-        DiscoveryError: The family does not show its data, or there is no such data set.
+        DiscoveryError: The family cannot show its data, or there is no such data set.
         DataError: Data are broken.
         OutputError: A folder cannot be written.
     """
@@ -65,11 +65,11 @@ def show(
             f"{_short(family)} must know how to show its data, got no function explore in {family.package}.explore; "
             "take another family, or write one as thalweg.dataset_contract.Explore says"
         )
-    source = existing(family, dataset, root, tell)
-    target = output / "data" / f"{_short(family)}-{source.name}"
+    data_set = existing(family, dataset, root, tell)
+    target = output / "data" / f"{_short(family)}-{data_set.name}"
     with _writing(target), atomic_folder(target, overwrite=True) as draft:
-        found = family.explore(source, draft)
-    return Shown(name=f"{_short(family)}/{source.name}", found=found, folder=target)
+        found = family.explore(data_set, draft)
+    return Shown(name=f"{_short(family)}/{data_set.name}", found=found, folder=target)
 
 
 def export_fiftyone(
@@ -80,7 +80,7 @@ def export_fiftyone(
     root: Path | None = None,
     tell: Tell = lambda text: None,
 ) -> str:
-    """Writes a data set into FiftyOne; what it finds on disk stays in ``fiftyone/NAME`` below ``output``.
+    """Writes a data set into FiftyOne; the media that FiftyOne shows lie in ``fiftyone/NAME`` below ``output``.
 
     Args:
         family_name: Name of the family.
@@ -88,14 +88,15 @@ def export_fiftyone(
         name: Name in FiftyOne.
         output: Folder of all studies.
         root: Folder of all data.
-        tell: Takes a sentence about what took a while.
+        tell: Called with a sentence for people about what takes a while.
 
     Returns:
         A sentence on how to see it.
 
     Raises:
-        DiscoveryError: The family does not export its data, or there is no such data set.
-        ConfigError: FiftyOne is not installed or cannot start, or has a data set of this name, or it is no name.
+        DiscoveryError: The family cannot export its data, or there is no such data set.
+        ConfigError: FiftyOne is not installed or cannot start, or has a data set of this name, or the name
+            cannot be a folder's.
         DataError: Data are broken.
         OutputError: The folder cannot be written.
     """
@@ -109,11 +110,11 @@ def export_fiftyone(
         raise ConfigError(
             f"a name in FiftyOne must be that of a folder as well, got {name!r}; choose another"
         )
-    source = existing(family, dataset, root, tell)
+    data_set = existing(family, dataset, root, tell)
     media = (output / "fiftyone" / name).absolute()
     with _writing(media):
         media.mkdir(parents=True, exist_ok=True)
-        return family.export_fiftyone(source, name, media)
+        return family.export_fiftyone(data_set, name, media)
 
 
 def _short(family: Family) -> str:
@@ -122,7 +123,7 @@ def _short(family: Family) -> str:
 
 @contextmanager
 def _writing(folder: Path) -> Iterator[None]:
-    """Reports what goes wrong in writing a folder; an error about another file, such as one of the data, passes."""
+    """Raises an `OutputError` if writing a folder fails; errors about other files, such as those of the data, pass."""
     try:
         yield
     except ThalwegError:
@@ -135,7 +136,7 @@ def _writing(folder: Path) -> Iterator[None]:
 
 
 def _is_about(name: object, folder: Path) -> bool:
-    """Tells whether a file lies in a folder, or is one that should hold it."""
+    """Returns whether a file lies in a folder, or is a file where a parent folder should be."""
     if not isinstance(name, str | os.PathLike):
         return False
     path, folder = Path(name).absolute(), folder.absolute()

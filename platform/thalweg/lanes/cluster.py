@@ -43,7 +43,7 @@ def connect(
 ) -> Iterator[str]:
     """Connects to a cluster, or starts one on this machine and stops it afterwards.
 
-    A process that is already connected, such as a notebook, stays so.
+    A process that is already connected, such as a notebook's, stays connected.
 
     Args:
         address: Address of a running cluster (``auto`` finds the one of this machine), or None.

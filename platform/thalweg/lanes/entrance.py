@@ -1,4 +1,4 @@
-"""Ray Train's entry point of a worker, and its callback for workers that fail."""
+"""The entry point of a worker for Ray Train, and a callback that reports workers that fail."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Raises terminating signals like Ctrl-C, so that a running study is recorded as interrupted, and cleaned up.
+"""Turns terminating signals into exceptions like Ctrl-C's, so that a study is recorded as interrupted and cleaned up.
 
 Slurm, Kubernetes and systemd send SIGTERM and wait for half a minute; a terminal that is closed sends SIGHUP. By
 default both end Python at once.

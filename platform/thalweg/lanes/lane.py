@@ -21,7 +21,7 @@ from thalweg.training.messages import Refusal, Report, TrialOrder
 
 _NO_NEWS = "there was no news of them"
 _LONGER = 10
-"""A lane is silent when it has been so for this many times its longest silence so far, and for the study's limit."""
+"""Workers are killed after this many times their longest silence so far, but not before the study's `max_silence_s`."""
 
 
 @dataclass(frozen=True, kw_only=True)

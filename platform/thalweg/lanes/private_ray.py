@@ -1,4 +1,4 @@
-"""What Ray has no public interface for; a new version of Ray breaks this module and no other."""
+"""Ray's private interfaces, used if there is no public one; a new version of Ray can break this module and no other."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from thalweg.lanes.interruption import handlers_kept
 
 @contextmanager
 def local_token(folder: Path, tell: Callable[[str], None]) -> Iterator[None]:
-    """Keeps the token of a local Ray in a folder where the home folder, which is Ray's own choice, cannot be written.
+    """Keeps the token of a local Ray in a folder if the home folder, which is Ray's own choice, cannot be written.
 
     Args:
-        folder: A folder that lives as long as this Ray, and that nobody else can read.
-        tell: Hears what was not possible.
+        folder: A folder that exists as long as this Ray runs, and that nobody else can read.
+        tell: Called with a sentence for people if the home folder cannot be written.
     """
     from ray._private.authentication import authentication_token_generator, authentication_token_setup
 
@@ -68,7 +68,7 @@ def signals_kept() -> Iterator[None]:
 
 @contextmanager
 def patient(wait_s: float) -> Iterator[None]:
-    """Lets the node register as late as a busy machine makes it; Ray itself waits 30 s and cannot be told otherwise."""
+    """Waits up to ``wait_s`` seconds for a busy machine's node to register; Ray has no setting beyond its 30 s."""
     from ray._private import services
 
     get_node: Callable[..., Any] = services.get_node
@@ -102,7 +102,7 @@ def send_token() -> None:
 
 
 def sends_token() -> bool:
-    """Says whether this process sends a token to a cluster."""
+    """Returns whether this process sends a token to a cluster."""
     from ray._private.authentication.authentication_utils import is_token_auth_enabled
 
     return bool(is_token_auth_enabled())
@@ -110,7 +110,7 @@ def sends_token() -> bool:
 
 @contextmanager
 def node_manager_to(logger: logging.Logger) -> Iterator[None]:
-    """Logs what the driver's threads print of the node manager, whatever `log_to_driver` says."""
+    """Logs the node manager's messages that the driver's threads print, whatever the setting `log_to_driver` is."""
     from ray._private import worker
 
     print_to_stdstream = worker.print_to_stdstream

@@ -1,4 +1,4 @@
-"""Resources of lanes with gang scheduling: a lane gets all of its workers or none."""
+"""Gang scheduling: a lane gets the resources of all its workers, or none."""
 
 from __future__ import annotations
 

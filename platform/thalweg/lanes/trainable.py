@@ -49,7 +49,7 @@ class LaneTrainable(tune.Trainable):
             resumes=config.get("checkpoint"),
             baselines=True,
             keep_last=settings.keep_last,
-            sources=settings.folder.source_files(config["config"].get("starts_from", ())),
+            starting_points=settings.folder.starting_weights_of(config["config"].get("starts_from", ())),
             study=settings.study,
         )
         self._reached = 0

@@ -31,7 +31,7 @@ from thalweg.lanes.causes_of_death import leave_evidence
 from thalweg.lanes.channel import Answer, Command, Ready
 from thalweg.training.engine import engine
 from thalweg.training.messages import Refusal, Report, TrialOrder
-from thalweg.training.process_group import World, is_group_fault, join
+from thalweg.training.process_group import ProcessGroup, is_group_fault, join
 from thalweg.training.session import DataCache, Session
 
 _SHARED = (ConfigError, FamilyError, NonFiniteError)
@@ -40,7 +40,7 @@ _BEAT_S = 1.0
 
 
 def work(settings: dict[str, Any]) -> None:
-    """Serves the lane's channel until it says stop; runs on every rank.
+    """Executes the commands from the lane's channel until it is told to stop; runs on every rank.
 
     Args:
         settings: ``channel``, the actor, ``num_threads`` per worker, and ``traces``, the folder for the traceback of a
@@ -49,7 +49,7 @@ def work(settings: dict[str, Any]) -> None:
     began = time.perf_counter()
     trace = Path(settings["traces"]) / f"trace-{socket.gethostname()}-{os.getpid()}.txt"
     evidence = leave_evidence(trace)
-    world = join(settings["num_threads"])
+    group = join(settings["num_threads"])
     joined = time.perf_counter()
     engine.warm_up()
     ready = Ready(
@@ -58,14 +58,14 @@ def work(settings: dict[str, Any]) -> None:
         timings={"join_s": joined - began, "warm_up_s": time.perf_counter() - joined},
         evidence=evidence,
     )
-    with _heard(settings["channel"], world):
-        _serve(settings["channel"], Crew(world), _group_name(world), ready)
+    with _heard(settings["channel"], group):
+        _serve(settings["channel"], Crew(group), _group_name(group), ready)
     trace.unlink(missing_ok=True)
 
 
-def _serve(channel: Any, crew: Crew, group: str, answer: Answer) -> None:
+def _serve(channel: Any, crew: Crew, name: str, answer: Answer) -> None:
     while True:
-        command: Command = ray.get(channel.next.remote(train.get_context().get_world_rank(), group, answer))
+        command: Command = ray.get(channel.next.remote(train.get_context().get_world_rank(), name, answer))
         if command.verb == "stop":
             crew.drop()
             return
@@ -73,20 +73,20 @@ def _serve(channel: Any, crew: Crew, group: str, answer: Answer) -> None:
             answer = crew.follow(command)
         except Exception as error:
             if not is_group_fault(error):
-                ray.get(channel.give_up.remote(group, _refusal(error, crew)))
+                ray.get(channel.give_up.remote(name, _refusal(error, crew)))
             raise
 
 
 @contextmanager
-def _heard(channel: Any, world: World) -> Iterator[None]:
-    """Sends heartbeats while batches are drawn; a running thread alone would prove nothing."""
+def _heard(channel: Any, group: ProcessGroup) -> Iterator[None]:
+    """Sends heartbeats while batches are sampled; that this thread runs would prove nothing by itself."""
     done = threading.Event()
 
     def beat() -> None:
         last = 0
         while not done.wait(_BEAT_S):
-            if world.beats.count != last:
-                last = world.beats.count
+            if group.beats.count != last:
+                last = group.beats.count
                 channel.beat.remote()
 
     threading.Thread(target=beat, daemon=True, name="beats").start()
@@ -96,9 +96,9 @@ def _heard(channel: Any, world: World) -> Iterator[None]:
         done.set()
 
 
-def _group_name(world: World) -> str:
+def _group_name(group: ProcessGroup) -> str:
     name = [uuid.uuid4().hex]
-    if world.size > 1:
+    if group.size > 1:
         dist.broadcast_object_list(name, src=0)
     return name[0]
 
@@ -123,11 +123,11 @@ class Crew:
     """Trains the lane's trials on this rank, one after the other.
 
     Args:
-        world: The process group.
+        group: The process group.
     """
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, group: ProcessGroup) -> None:
+        self._group = group
         self._cache = DataCache()
         self._session: Session | None = None
 
@@ -156,7 +156,7 @@ class Crew:
     def _advance(self, order: TrialOrder, reached: int) -> Report:
         if self._session is None or self._session.order != order:
             self.drop()
-            self._session = Session(order, self._world, self._cache)
+            self._session = Session(order, self._group, self._cache)
         report = self._session.advance(reached)
         if report.done:
             self.drop()
@@ -167,7 +167,7 @@ class Crew:
 
         All ranks share the configuration and the summed losses; data and folders may be wrong on one machine only.
         """
-        return self._world.size == 1 or isinstance(error, _SHARED)
+        return self._group.size == 1 or isinstance(error, _SHARED)
 
     def drop(self) -> None:
         """Frees the present trial."""

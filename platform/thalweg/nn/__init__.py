@@ -1,1 +1,1 @@
-"""Blocks that families share; each runs on any device, in full or half precision."""
+"""Layers, losses and measures that families share; each runs on any device, in full or half precision."""

@@ -1,4 +1,4 @@
-"""Dropout that is quick on a CPU."""
+"""Dropout that is fast on a CPU."""
 
 from typing import Any
 
@@ -14,9 +14,9 @@ _LEVELS = 2**16
 class Dropout(nn.Module):
     """Sets elements to zero at random in training and scales the others (Srivastava et al., JMLR 15, 2014).
 
-    On a CPU, PyTorch draws a number for each element and keeps it in the precision of the tensor: as much time as a
-    tenth of a Transformer layer. Here 16 random bits decide on an element, four of them from each draw of the global
-    generator, and one byte is kept.
+    On a CPU, PyTorch draws a random number for each element and keeps the mask in the precision of the tensor, which
+    takes a tenth of the time of a Transformer layer. Here 16 random bits decide on an element, each number of the
+    global generator serves four elements, and the mask takes one byte per element.
 
     Args:
         ratio: Share of elements that are dropped, in [0, 1); on a CPU rounded to a multiple of 2**-16.
@@ -37,11 +37,11 @@ class Dropout(nn.Module):
 
 
 class _DropByBits(torch.autograd.Function):
-    """Drops an element where its 16 bits are below a level."""
+    """Drops an element if its 16 random bits are below a level."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, level: int) -> Tensor:
-        """Draws what is kept."""
+        """Draws the mask of the elements that are kept."""
         draws = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
         keep = draws.view(torch.int16)[: x.numel()].view(x.shape) >= level - _LEVELS // 2
         ctx.save_for_backward(keep)
@@ -51,7 +51,7 @@ class _DropByBits(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None]:
-        """Lets the slopes of what was kept through."""
+        """Passes on the gradients of the elements that were kept."""
         (keep,) = ctx.saved_tensors
         return _where(keep, slope, ctx.scale), None
 

@@ -28,7 +28,7 @@ class WeightedFeatureMaps(nn.Module):
         nn.init.normal_(self.weight, std=num_maps**-0.5)
 
     def forward(self, maps: Sequence[Map]) -> list[Map]:
-        """Returns what each decoder layer reads.
+        """Returns the mixture that each decoder layer reads.
 
         Args:
             maps: Outputs of the encoder, of equal shape.

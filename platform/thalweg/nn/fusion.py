@@ -10,9 +10,9 @@ from thalweg.nn.transformer import EncoderLayer, LayerSizes
 
 
 class TokenFusion(nn.Module):
-    """Layers that the tokens of all modalities pass together (the joint stream of arXiv:2210.07839).
+    """Transformer layers over the concatenated tokens of all modalities (the joint stream of arXiv:2210.07839).
 
-    It takes any number of modalities, one too, and may be given others in each pass.
+    The number of modalities is one or more and may differ from pass to pass.
 
     Args:
         sizes: Sizes of the layers.

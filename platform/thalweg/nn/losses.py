@@ -1,4 +1,4 @@
-"""Losses of single samples, in fp32 whatever the model computes in."""
+"""Losses of single samples, computed in fp32 in any precision of the model."""
 
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -22,18 +22,18 @@ def patch_normalised_mse(
     *,
     floor: float = 0.1,
 ) -> Float[Tensor, " batch"]:
-    """Computes each sample's mean squared error with the pattern of every patch in units of its own spread.
+    """Computes each sample's patch-normalised mean squared error, for models that predict values in data units.
 
-    The error of a patch is that of its mean, in the units of the target, plus that of the pattern around the
-    mean, divided by the variance of the target's pattern. The second part is the loss on normalised pixels of
-    MAE (arXiv:2111.06377, section 4.1), for a model that predicts values: MAE leaves the mean out, and its
-    predictions cannot be compared with the data without knowing what was hidden.
+    The squared error of a patch is that of its mean, plus that of the pattern around the mean divided by the variance
+    of the target's pattern. The second term is MAE's loss on normalised pixels (arXiv:2111.06377, section 4.1). MAE
+    itself leaves the mean out, so that its predictions cannot be compared with the data without knowing the hidden
+    values.
 
     Args:
         prediction: Predicted values.
         target: True values.
         valid: Which values count.
-        floor: Added in quadrature to the standard deviation of a pattern, so that flat patches do not rule.
+        floor: Added in quadrature to the standard deviation of a pattern, so that flat patches do not dominate.
     """
     mask = valid.float()
     number = mask.sum(-1, keepdim=True).clamp(min=1)

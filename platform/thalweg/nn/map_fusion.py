@@ -1,4 +1,4 @@
-"""How the feature maps of one scene become one; embeddings are maps of one place.
+"""Fusion of modalities as feature maps: joins one map of each modality into one; embeddings are maps of size 1 x 1.
 
 To add a fusion, write a subclass of `MapFusion` and a line in `FUSIONS`: configurations accept its name, and
 the tests run over the dictionary.
@@ -30,7 +30,7 @@ class MapFusion(nn.Module, ABC):
     Attributes:
         num_maps: Number of maps.
         out_dim: Channels of the result.
-        needs_square: Whether it has a meaning of its own only on square maps of more than one place.
+        needs_square: Whether it needs square maps that are larger than 1 x 1.
 
     Raises:
         ConfigError: There are fewer than two maps.
@@ -63,7 +63,7 @@ class MapFusion(nn.Module, ABC):
 
 
 class Concat(MapFusion):
-    """Stacks the channels of all."""
+    """Concatenates the channels of all maps."""
 
     def __init__(self, dim: int, num_maps: int = 2) -> None:
         super().__init__(dim, num_maps)
@@ -75,7 +75,7 @@ class Concat(MapFusion):
 
 
 class Add(MapFusion):
-    """Adds element by element."""
+    """Adds the maps element by element."""
 
     def fuse(self, maps: Sequence[Map]) -> Fused:
         """Returns the sum."""
@@ -83,7 +83,7 @@ class Add(MapFusion):
 
 
 class Hadamard(MapFusion):
-    """Multiplies element by element."""
+    """Multiplies the maps element by element."""
 
     def fuse(self, maps: Sequence[Map]) -> Fused:
         """Returns the element-wise product."""
@@ -93,7 +93,7 @@ class Hadamard(MapFusion):
 class MatMul(MapFusion):
     """Multiplies the maps of each channel as matrices: rows of the first with columns of the second.
 
-    More than two are a chain product in their order.
+    More than two maps are multiplied in their order.
     """
 
     needs_square = True
@@ -104,10 +104,11 @@ class MatMul(MapFusion):
 
 
 class Gated(MapFusion):
-    """Weighs the maps against each other, for each channel and place (after the GMU, arXiv:1702.01992).
+    """Computes a gated mean of the maps, for each channel and place (after the GMU, arXiv:1702.01992).
 
-    The gate sees all maps at its place. Of two it is ``gate * first + (1 - gate) * second`` with a sigmoid. Of more,
-    the weights are a softmax over one logit for each map, the last of which is always 0: for two this is the sigmoid.
+    The gate of a place depends on all maps at this place. Two maps give ``gate * first + (1 - gate) * second`` with a
+    sigmoid gate. The weights of more maps are a softmax over one logit for each map, the last of which is always 0; for
+    two maps this equals the sigmoid.
     """
 
     def __init__(self, dim: int, num_maps: int = 2) -> None:
@@ -134,7 +135,7 @@ class Attention(MapFusion):
     """Lets every place of each map attend to all places of all maps, then takes the mean over the maps.
 
     One pre-norm self-attention layer (arXiv:1706.03762) over num_maps * height * width tokens with a learned token of
-    their modality. Even maps of one place are two keys or more, so that the softmax is never over a single one.
+    their modality. Even maps of size 1 x 1 give at least two keys, so that the softmax is never over a single key.
     """
 
     def __init__(self, dim: int, num_maps: int = 2) -> None:

@@ -1,4 +1,4 @@
-"""Random masks that depend on a sample's key and on nothing else.
+"""Random masks that depend only on a sample's key.
 
 Each (key, group, step, patch) has a score from a counter-based hash; the patches with the lowest scores of a
 step are masked. So a sample has the same masks in any batch, order, process or loader, and all masks of a
@@ -15,7 +15,7 @@ from thalweg.hashing import splitmix64
 
 
 def num_masked(num_patches: int, mask_ratio: float) -> int:
-    """Returns how many patches are masked: the share rounded down, at least 1, and one stays visible.
+    """Returns how many patches are masked: the share rounded down, but at least 1, and at least one stays visible.
 
     Raises:
         ConfigError: There are fewer than two patches, so that nothing could be both seen and reconstructed.
@@ -45,7 +45,7 @@ def random_masks(
 
     Returns:
         Indices of visible patches (batch, group, step, visible) and of masked ones (batch, group, step,
-        masked), each in rising order.
+        masked), each in ascending order.
     """
     scores = keys.reshape(-1, 1, 1, 1)
     for axis, size in enumerate(shape):
@@ -59,5 +59,5 @@ def random_masks(
 def take_patches(
     values: Shaped[Tensor, "batch step patch feature"], indices: Int[Tensor, "batch step taken"]
 ) -> Shaped[Tensor, "batch step taken feature"]:
-    """Returns the patches of each step that the indices name."""
+    """Gathers the patches of each step by their indices."""
     return values.gather(2, indices[..., None].expand(-1, -1, -1, values.shape[-1]))

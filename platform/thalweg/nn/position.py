@@ -33,9 +33,9 @@ def encode_places(
 ) -> Float[Tensor, "batch step taken dim"]:
     """Returns ``position[patch] + time[step]`` for some patches of each step.
 
-    Adds on the small table of all places and reads that, for adding on tokens costs a pass over memory each. The table
-    is in fp32, for a CPU would add the gradients of all samples in half precision; the result has the type of
-    ``position``.
+    Both are added in one small table of all places, which is then indexed: adding them to tokens would cost two passes
+    over memory. The table is in fp32, because a CPU would add the gradients of all samples in half precision. The
+    result has the type of ``position``.
     """
     num_steps, num_patches = len(time), len(position)
     table = (time.float()[:, None] + position.float()).flatten(0, 1)

@@ -1,6 +1,6 @@
-"""Transformer layers over tokens of fixed number: no attention masks, no dropout of attention weights.
+"""Transformer layers without attention masks and without dropout of attention weights.
 
-Hidden tokens are left out rather than masked, so `scaled_dot_product_attention` may choose its fused kernels.
+Hidden tokens are left out rather than masked, so that `scaled_dot_product_attention` can use its fused kernels.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ Tokens = Float[Tensor, "batch token dim"]
 
 @dataclass(frozen=True, kw_only=True)
 class LayerSizes:
-    """What the layers of a stack have in common.
+    """Sizes that all layers of a stack share.
 
     Attributes:
         dim: Width of a token.
@@ -35,14 +35,14 @@ class LayerSizes:
 def _heads(
     projected: Float[Tensor, "batch token width"], number: int, num_heads: int
 ) -> tuple[Float[Tensor, "batch head token head_dim"], ...]:
-    """Splits one projection of the tokens into a number of tensors by head."""
+    """Splits one projection of the tokens into several tensors, each by head."""
     heads = projected.reshape(*projected.shape[:2], number, num_heads, -1).permute(2, 0, 3, 1, 4)
     # On a CPU attention works head by head, and rows that lie apart would cost it more than a copy does.
     return tuple(heads.contiguous() if heads.device.type == "cpu" else heads)
 
 
 class SelfAttention(nn.Module):
-    """Multi-head attention of tokens over themselves (section 3.2.2 of arXiv:1706.03762)."""
+    """Multi-head self-attention (section 3.2.2 of arXiv:1706.03762)."""
 
     def __init__(self, dim: int, num_heads: int) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ class SelfAttention(nn.Module):
 
 
 class CrossAttention(nn.Module):
-    """Multi-head attention of queries over a context of another width; only the output has a bias."""
+    """Multi-head cross-attention of queries to a context of another width; only the output has a bias."""
 
     def __init__(self, dim: int, context_dim: int, num_heads: int) -> None:
         super().__init__()

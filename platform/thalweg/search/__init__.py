@@ -1,1 +1,1 @@
-"""The search: Optuna proposes and prunes trials, its storage is the single source of truth, Ray Tune executes."""
+"""The search: Optuna proposes, prunes and stores the trials of a study, Ray Tune executes them."""

@@ -17,11 +17,11 @@ _MAX_TRIALS = 512
 
 
 def check_branches(function: Callable[[Any], Any], trials: Iterable[RecordedTrial]) -> None:
-    """Checks a space in the branches of each choice, and of each end of a range, one at a time.
+    """Checks a space in the branches that each choice, and each end of a range, leads to.
 
     Args:
         function: The function that the user wrote.
-        trials: Trials that the space has run with, from which branches are entered.
+        trials: Trials that the space was called with; their parameters are varied one after another.
 
     Raises:
         SpaceError: A question breaks a law, or one name is asked for with different domains.
@@ -52,9 +52,8 @@ def _new_branches(trial: RecordedTrial, known: dict[str, Domain]) -> list[dict[s
 
 def _enter(function: Callable[[Any], Any], params: dict[str, Any]) -> RecordedTrial:
     trial = RecordedTrial(params, strict=False)
-    with suppress(
-        Exception
-    ):  # a corner may break a law of the family: the search then refuses that trial only
+    # A corner may break a law of the family: then the search refuses that trial only.
+    with suppress(Exception):
         function(trial)
     if isinstance(trial.refusal, SpaceError):
         raise trial.refusal

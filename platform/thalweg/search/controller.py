@@ -1,6 +1,6 @@
-"""Decides how each trial ends, in one place, whatever executes it.
+"""The controller of a study: starts trials and decides how each of them ends, without knowing Ray.
 
-The adapters for Ray Tune (`tune_adapters`) only translate; a test drives the controller without Ray.
+The adapters for Ray Tune (`tune_adapters`) only translate; tests drive the controller without Ray.
 """
 
 import logging
@@ -18,24 +18,24 @@ from thalweg.training.messages import Refusal, Report
 
 _logger = logging.getLogger(__name__)
 
-NUM_REJECTIONS = 3
-"""A search stops when its space refuses so many trials in a row, or its very first."""
+MAX_REJECTIONS = 3
+"""Rejected trials in a row after which a search stops; it stops at once if its very first trial is rejected."""
 
 
-class StudyDirector:
-    """Begins trials, hears their reports, ends each of them once, and tells listeners.
+class StudyController:
+    """Starts trials, takes their reports, ends each trial exactly once, and publishes events.
 
-    Nothing that goes wrong here is raised into Tune, which would tear down the whole run: the first
-    exception is kept in `failure`, no trial begins any more, and those that run stop at their next report.
+    Errors are kept, not raised: an exception would make Tune tear down the whole run. After the first one, which
+    `failure` holds, no trial starts, and running trials stop at their next report.
 
     Args:
-        ledger: The study.
-        publish: Takes each event.
+        ledger: The ledger of the study.
+        publish: Called with each event.
         num_lanes: Trials that run at the same time.
-        describe: Adds what the records of a beginning trial should hold: ``(tags, documents)``.
+        describe: Returns tags and documents for the records of a new trial.
 
     Attributes:
-        failure: What ended the search before its time, if anything did.
+        failure: The error that ended the search early; None if there was none.
     """
 
     def __init__(
@@ -52,8 +52,8 @@ class StudyDirector:
         self._num_lanes = num_lanes
         self._describe = describe or (lambda proposal: ({}, {}))
         self._running: dict[int, Report | Refusal | None] = {}  # last answer by number
-        self._described: set[int] = set()  # of whom the documents have been told
-        self._heard_at: dict[int, float] = {}
+        self._described: set[int] = set()  # trials whose documents were published
+        self._answered_at: dict[int, float] = {}
         self._num_rejections = 0
         self._any_began = False
         self._stopping = False
@@ -69,17 +69,17 @@ class StudyDirector:
         return self._ledger.identity
 
     def silent(self, at_least_s: float = 60.0) -> dict[int, float]:
-        """Returns for how many seconds running trials have brought no evaluation, if it is that long."""
+        """Returns the seconds since the last evaluation of each running trial, if they are at least ``at_least_s``."""
         now = time.monotonic()
-        seconds = {number: now - self._heard_at.get(number, now) for number in self._running}
+        seconds = {number: now - self._answered_at.get(number, now) for number in self._running}
         return {number: past for number, past in seconds.items() if past >= at_least_s}
 
     def stop(self) -> None:
-        """Begins no more trials, and stops those that run at their next report."""
+        """Starts no more trials, and stops the running ones at their next report."""
         self._stopping = True
 
     def halt(self, error: Exception) -> None:
-        """Stops the study for a reason that lies outside its trials, which end as interrupted."""
+        """Stops the study for a reason outside its trials, which end as interrupted."""
         if is_full_disk(error):
             error = OutputError(
                 f"a study needs space on its disks, got {error}; free some and run the same command again: "
@@ -88,7 +88,7 @@ class StudyDirector:
         self._keep(error)
 
     def propose(self) -> Proposal | Literal["wait", "finished"]:
-        """Begins a trial; waits while every lane is busy; finished when no trial will begin any more."""
+        """Starts a trial; returns ``wait`` while every lane is busy, ``finished`` if no more trials will start."""
         try:
             return self._propose()
         except Exception as error:
@@ -96,7 +96,7 @@ class StudyDirector:
             return "finished"
 
     def observe(self, number: int, answer: Report | Refusal) -> bool:
-        """Hears a lane's answer; returns whether the trial stops."""
+        """Takes a lane's answer; returns whether the trial must stop."""
         if number not in self._running:
             return True
         try:
@@ -106,7 +106,7 @@ class StudyDirector:
             return True
 
     def conclude(self, number: int, answer: Report | Refusal | None) -> None:
-        """Hears that a trial stopped, with its last answer, which may have been observed."""
+        """Ends a trial that stopped; its last answer may have been observed before."""
         if number not in self._running:
             return
         if answer is not None and (_is_last(answer) or answer.samples > self._seen(number)):
@@ -115,10 +115,10 @@ class StudyDirector:
             self.fail(number, "the trial stopped before the end of its budget")
 
     def fail(self, number: int, reason: str) -> None:
-        """Hears that a trial cannot go on, its retries included."""
+        """Ends a trial as failed: it has no retries left."""
         if (
             number not in self._running or self.failure is not None
-        ):  # it may have failed of what stops the study
+        ):  # its error may be the one that stops the study
             return
         try:
             self._end(number, "failed", reason)
@@ -126,11 +126,11 @@ class StudyDirector:
             self._keep(error)
 
     def retry(self, number: int, reason: str) -> None:
-        """Hears that a trial is tried again."""
+        """Publishes that a trial is tried again."""
         self._tell(Notice(text=f"trial {number} is tried again: {reason}"))
 
     def close(self, reason: str = "interrupted: the search was stopped") -> None:
-        """Ends what still runs as interrupted, to be continued later; the storage stays claimed.
+        """Ends running trials as interrupted, to be continued later; the storage stays claimed.
 
         Call it once, after Tune has returned or raised.
         """
@@ -158,7 +158,7 @@ class StudyDirector:
     def _begin(self, proposal: Proposal) -> None:
         self._num_rejections, self._any_began = 0, True
         self._running[proposal.number] = None
-        self._heard_at[proposal.number] = time.monotonic()
+        self._answered_at[proposal.number] = time.monotonic()
         for note in proposal.notes:
             self._tell(Notice(text=note))
         tags, documents = self._describe(proposal)
@@ -184,12 +184,12 @@ class StudyDirector:
         self._num_rejections += 1
         self._tell(TrialStarted(number=rejection.number, params=rejection.params, config={}))
         self._tell(self._ended(rejection.number, "failed", 0.0, str(rejection.error)))
-        if self._num_rejections >= NUM_REJECTIONS or not self._any_began:
+        if self._num_rejections >= MAX_REJECTIONS or not self._any_began:
             raise rejection.error
 
     def _observe(self, number: int, answer: Report | Refusal) -> bool:
         before, self._running[number] = self._running[number], answer
-        self._heard_at[number] = time.monotonic()
+        self._answered_at[number] = time.monotonic()
         if isinstance(answer, Refusal):
             if answer.kind == "study":
                 raise StudyError(f"{answer.reason}; the study goes on where it stood")
@@ -202,7 +202,7 @@ class StudyDirector:
         for note in answer.notes:
             self._tell(Notice(text=note))
         try:
-            is_new = self._heard(number, answer)
+            is_new = self._record(number, answer)
         except TrialError as error:
             self._end(number, "failed", str(error))
             return True
@@ -214,7 +214,7 @@ class StudyDirector:
             return True
         return False
 
-    def _heard(self, number: int, report: Report) -> bool:
+    def _record(self, number: int, report: Report) -> bool:
         """Records a report; returns whether it brought a new evaluation."""
         if not self._ledger.report(number, report):
             return False
@@ -275,5 +275,5 @@ class StudyDirector:
 
 
 def _is_last(answer: Report | Refusal) -> bool:
-    """Says whether a trial has nothing to tell after an answer."""
+    """Returns whether an answer is the last one of a trial."""
     return isinstance(answer, Refusal) or answer.done

@@ -1,7 +1,8 @@
-"""Domains of searched parameters, ranges of numbers and sets of choices, and the laws that they must obey.
+"""Domains of searched parameters: ranges of numbers and sets of choices, and the laws that they must obey.
 
-A value is stored as its *record*, which JSON holds without loss, and which Optuna, MLflow and people see: the
-number, or the choice itself, or its text if it is a tuple, a list or a dict. The space receives the value.
+A value is stored as its *record*, which JSON holds without loss and which Optuna, MLflow and people see. The record of
+a number is the number. The record of a choice is the choice, or its text if it is a tuple, a list or a dict. The space
+receives the value.
 """
 
 from __future__ import annotations
@@ -23,7 +24,15 @@ Record: TypeAlias = bool | int | float | str | None
 
 @dataclass(frozen=True)
 class NumberRange:
-    """A range of numbers that a space asked for; `make` checks it."""
+    """A range of numbers that a space asked for; `make` checks it.
+
+    Attributes:
+        low: Smallest value.
+        high: Largest value.
+        step: Distance of neighbouring values; None for a smooth range.
+        log: Whether values are sampled evenly in their logarithm.
+        whole: Whether all values are integers.
+    """
 
     low: Number
     high: Number
@@ -33,7 +42,7 @@ class NumberRange:
 
     @classmethod
     def make(cls, name: str, low: Any, high: Any, step: Any, log: bool, *, whole: bool) -> NumberRange:
-        """Returns the range of a parameter, its upper end moved to the grid.
+        """Returns the range of a parameter, with its upper end moved to the last value on the grid.
 
         Raises:
             SpaceError: It breaks a law.
@@ -90,7 +99,7 @@ class NumberRange:
         return int(record) if self.whole else float(record)
 
     def corners(self) -> tuple[Record, ...]:
-        """Returns records with which a space may take different branches."""
+        """Returns records that may lead a space into different branches."""
         return (self.low, self.high)
 
     def agrees(self, other: Domain) -> bool:
@@ -163,7 +172,7 @@ class ChoiceSet:
         return copy.deepcopy(self.choices[self.records.index(record)])
 
     def corners(self) -> tuple[Record, ...]:
-        """Returns records with which a space may take different branches."""
+        """Returns records that may lead a space into different branches."""
         return self.records
 
     def agrees(self, other: Domain) -> bool:

@@ -17,7 +17,7 @@ def check_objective(study: Study, metrics: Sequence[Metric], family: str) -> Met
 
     Args:
         study: The study.
-        metrics: What the space's configurations are measured by.
+        metrics: Metrics of the space's configurations.
         family: Name of the family, for the message.
 
     Raises:
@@ -47,10 +47,10 @@ def check_objective(study: Study, metrics: Sequence[Metric], family: str) -> Met
 
 
 def check_protocol(space: Space, family: Family) -> None:
-    """Refuses a space that changes what its trials are measured with.
+    """Refuses a space whose trials would differ in data set or evaluation protocol.
 
-    Each parameter is set to its ends, or to each of its choices, with the others in the middle; so are the first
-    trials. What only several parameters change together is found when a trial reports it.
+    Tries each parameter at both ends, or at each of its choices, with all others at their defaults, and then the
+    study's first trials. A change that takes several parameters at once is found only when a trial reports it.
 
     Args:
         space: Search space.

@@ -18,7 +18,7 @@ from thalweg.errors import StudyError
 from thalweg.search.objective import check_objective, check_protocol
 from thalweg.search.replay import RecordedTrial
 from thalweg.search.space import Space, probe
-from thalweg.search.store.warm_start import Sources
+from thalweg.search.store.warm_start import StartingPoints
 from thalweg.training.family_code import blaming
 from thalweg.training.protocol import protocol_hash
 from thalweg.training.sampling import Layout
@@ -26,14 +26,14 @@ from thalweg.training.sampling import Layout
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """A study that may start.
+    """A study that has passed the preflight.
 
     Attributes:
         space: Search space with the study's settings.
         family: Package of the family.
         metric: The objective.
-        metrics: Everything that the family declares.
-        middle: The space's trial in the middle of its ranges, which holds what it asked.
+        metrics: All metrics of its configurations.
+        middle: The space's trial with all defaults, which holds what it asked.
         config: Configuration of that trial, with what it inherits from other studies.
         data_root: Folder of the family's data sets.
         facts: Data fingerprint, protocol hash and sizes, for the records.
@@ -53,23 +53,23 @@ def prepare(
     space: Space,
     root: Path | None = None,
     tell: Callable[[str], None] = lambda text: None,
-    sources: Sources | None = None,
+    starting_points: StartingPoints | None = None,
 ) -> Prepared:
-    """Checks all that can be checked on one machine without workers.
+    """Preflight: checks all that can be checked on one machine without workers.
 
     Args:
-        space: What is to be searched.
+        space: The space to search.
         root: Folder of all data; None takes ``THALWEG_DATA`` or ``data/``.
-        tell: Takes a sentence about what takes a while.
-        sources: Where to find the studies that configurations start from; None refuses such configurations.
+        tell: Called with a sentence for people about what takes a while.
+        starting_points: Finds the studies that configurations start from; None refuses such configurations.
 
     Raises:
-        ThalwegError: Whatever is wrong, as the error that says so.
+        ThalwegError: A check fails; subclass and message say which.
     """
     middle = probe(space)
     family = discovery.load_family(space.config_type)
     with blaming(family.package):
-        return _prepare(space, family, middle, root, tell, sources)
+        return _prepare(space, family, middle, root, tell, starting_points)
 
 
 def _prepare(
@@ -78,9 +78,9 @@ def _prepare(
     middle: RecordedTrial,
     root: Path | None,
     tell: Callable[[str], None],
-    sources: Sources | None,
+    starting_points: StartingPoints | None,
 ) -> Prepared:
-    config = _inherited(space.replay({})[0], sources)
+    config = _inherited(space.replay({})[0], starting_points)
     task = family.task(config)
     metric = check_objective(space.study, metrics_of(task), family.name)
     check_protocol(space, family)
@@ -116,9 +116,9 @@ def _prepare(
     )
 
 
-def _inherited(config: FamilyConfig, sources: Sources | None) -> FamilyConfig:
-    if sources is not None:
-        return sources.preview(config)
+def _inherited(config: FamilyConfig, starting_points: StartingPoints | None) -> FamilyConfig:
+    if starting_points is not None:
+        return starting_points.preview(config)
     if config.starts_from:
         raise StudyError(
             f"a configuration that starts from other studies needs their folder, got none for {config.starts_from}"

@@ -1,4 +1,4 @@
-"""A family's preset as a search space that asks nothing, so that it is trained as any configuration of a space is."""
+"""A family's preset as a search space without parameters, to be trained like any configuration of a space."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ def preset_space(
     Args:
         family_name: Name of the family.
         preset: Name of the preset.
-        samples: Training samples; a preset has no budget of its own.
-        dataset: Another data set than the preset's.
-        metric: The metric that is followed; None takes the first search-invariant one that the preset measures.
+        samples: Budget in training samples; a preset has none of its own.
+        dataset: Data set; None takes the preset's.
+        metric: Metric to follow; None takes the first search-invariant one that the preset measures.
         root: Folder of all data.
-        tell: Takes a sentence about what takes a while.
+        tell: Called with a sentence for people about what takes a while.
 
     Raises:
         DiscoveryError: There is no such family, preset or data set.
-        ConfigError: There is no budget.
+        ConfigError: ``samples`` is None.
         ObjectiveError: The family has no such metric, or none is fit to be followed.
     """
     family = discovery.load_family(family_name)
@@ -72,7 +72,7 @@ def preset_space(
 
 
 def _metric(family: discovery.Family, config: FamilyConfig, name: str | None) -> Metric:
-    """Returns the metric of a name, or the first one that is fit to be an objective."""
+    """Returns the metric of a name, or the first search-invariant one."""
     fit = [metric for metric in metrics_of(family.task(config)) if metric.search_invariant]
     found = next((metric for metric in fit if name in (None, metric.name)), None)
     if found is None:

@@ -1,4 +1,4 @@
-"""What produced a result: versions, commit and machine."""
+"""Provenance of a result: versions, commit and machine."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 
 
 def provenance() -> dict[str, str]:
-    """Returns what produced a result: versions of the code and of what it stands on, and the machine."""
+    """Returns the provenance of a result: versions of the code and of its libraries, commit and machine."""
     libraries = ("thalweg", "ray", "torch", "deepspeed", "optuna")
-    facts = {f"version/{name}": version(name) for name in libraries}
+    found = {f"version/{name}": version(name) for name in libraries}
     commit = subprocess.run(
         ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"],
         capture_output=True,
@@ -20,10 +20,10 @@ def provenance() -> dict[str, str]:
         check=False,
     )
     if commit.returncode == 0:
-        facts["code_version"] = commit.stdout.strip()
-    facts["python"] = platform.python_version()
-    facts["hardware"] = f"{os.cpu_count()} x {_processor()}"
-    return facts
+        found["code_version"] = commit.stdout.strip()
+    found["python"] = platform.python_version()
+    found["hardware"] = f"{os.cpu_count()} x {_processor()}"
+    return found
 
 
 def _processor() -> str:

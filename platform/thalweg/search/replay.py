@@ -1,6 +1,6 @@
-"""Replays a parameter set to a search space, records what the space asked, and checks its questions.
+"""Replay: answers a search space from a parameter set, records what the space asked, and checks its questions.
 
-`proposed` answers with Optuna's proposals, and behaves alike.
+`thalweg.search.store.proposals` answers with Optuna's proposals, under the same checks.
 """
 
 import difflib
@@ -27,7 +27,11 @@ class AskedTrial(ABC):
         self.refusal: ThalwegError | None = None
 
     def suggest_float(self, name: Any, low: Any, high: Any, *, step: Any = None, log: bool = False) -> float:
-        """Answers with a number in [low, high]; an argument that is no number raises a `SpaceError`, too."""
+        """Answers with a number in [low, high].
+
+        Raises:
+            SpaceError: An argument is no number, or the range breaks a law.
+        """
         return float(self._answer(name, low, high, step, log, whole=False))
 
     def suggest_int(self, name: Any, low: Any, high: Any, *, step: Any = 1, log: bool = False) -> int:
@@ -101,7 +105,7 @@ class RecordedTrial(AskedTrial):
 
 
 def accept(name: str, domain: Domain, value: Any) -> Record:
-    """Returns the record of the value that was given for a parameter.
+    """Returns the record of a value that was given for a parameter.
 
     Raises:
         ConfigError: It is out of its range, or none of its choices.

@@ -34,13 +34,13 @@ from thalweg.lanes.causes_of_death import in_words
 from thalweg.lanes.cluster import connect
 from thalweg.lanes.interruption import ending_raises, signal_of
 from thalweg.lanes.resources import Gang, book
-from thalweg.search.controller import StudyDirector
+from thalweg.search.controller import StudyController
 from thalweg.search.preflight import Prepared
 from thalweg.search.provenance import provenance
 from thalweg.search.store.optuna_study import Ledger, Proposal
 from thalweg.search.store.records import StudyRecord, TrialRecord, expendable
 from thalweg.search.store.storage import RUNS
-from thalweg.search.store.warm_start import Sources, tags
+from thalweg.search.store.warm_start import StartingPoints, tags
 from thalweg.study_folder import StudyFolder, checkpoints_of
 from thalweg.training import baselines
 from thalweg.training.checkpoints.places import lies_in, relative, remove
@@ -53,10 +53,10 @@ class Options:
     Attributes:
         name: Name of the study.
         output: Folder of all studies; each has a folder of its own in it.
-        storage: A database for the study instead of a journal in its folder, in SQLAlchemy's form.
+        storage: SQLAlchemy URL of a database for the study, instead of a journal in its folder.
         address: Address of a Ray cluster; None starts one on this machine.
         wait_s: Seconds to wait for resources, for instance for an autoscaler.
-        take_over: Whether to drive a study in a database whose driver on another machine is gone.
+        take_over: Whether to take over a study in a database from a process on another machine that is gone.
 
     Raises:
         StudyError: The name cannot be that of a folder.
@@ -82,17 +82,17 @@ class Options:
         return self.output.absolute() / self.name
 
     @property
-    def sources(self) -> Sources:
-        """The studies that this one starts from."""
-        return Sources(self.directory, own=self.name, storage=self.storage)
+    def starting_points(self) -> StartingPoints:
+        """The starting points of the study's configurations."""
+        return StartingPoints(self.directory, own=self.name, storage=self.storage)
 
 
 class Broadcast:
-    """Hands events to listeners, and does what the study itself must do when they happen.
+    """Passes events to listeners, publishes baselines, and deletes checkpoints that need not be kept.
 
     Args:
-        ledger: The study.
-        listeners: Who watches.
+        ledger: The ledger of the study.
+        listeners: Receivers of each event.
         directory: Folder of the study.
 
     Attributes:
@@ -124,12 +124,12 @@ class Broadcast:
             self._tell_kept()
 
     def tell(self, sentences: Iterable[str]) -> None:
-        """Publishes what people should know."""
+        """Publishes sentences for people as notices."""
         for text in sentences:
             self(Notice(text=text))
 
     def tell_baselines(self) -> None:
-        """Publishes the baselines once they are known."""
+        """Publishes the baselines if they are known."""
         found = baselines.read(self._folder.checkpoints)
         if found is None:
             return
@@ -150,13 +150,13 @@ class Broadcast:
 
 
 def search(prepared: Prepared, options: Options, listeners: Sequence[Listener]) -> StudyRecord:
-    """Runs a study until it is full, or until Ctrl-C, and returns what it knows.
+    """Runs a study until all its trials have ended, or until Ctrl-C, and returns its record.
 
     A study that exists under this name is continued. The first Ctrl-C lets every running trial reach its next
-    evaluation, the second one stops at once, and so does SIGTERM. Listeners are closed in the end.
+    evaluation. The second one stops at once, and so does SIGTERM. Listeners are closed at the end.
 
     Raises:
-        ThalwegError: The study cannot start, or cannot go on; what was found so far is kept.
+        ThalwegError: The study cannot start or cannot go on; the trials so far stay recorded.
     """
     with ending_raises():
         try:
@@ -211,38 +211,38 @@ def _search(prepared: Prepared, options: Options, listeners: Sequence[Listener])
 def _run(prepared: Prepared, options: Options, ledger: Ledger, broadcast: Broadcast) -> StudyEnded:
     study = prepared.space.study
     gang = Gang(study.num_workers, study.cpus_per_worker, study.gpus_per_worker)
-    ledger.sources.freeze(prepared.config)  # before anything is booked
+    ledger.starting_points.freeze(prepared.config)  # before anything is booked
     log = StudyFolder(options.directory).ray_log
     with connect(options.address, log, tell=lambda text: broadcast(Notice(text=text))):
         num_lanes = min(book(gang, study.num_lanes, options.wait_s), ledger.num_open())
         broadcast(_started(prepared, options, ledger, num_lanes))
-        starts = [point.sentence() for point in ledger.sources.frozen()]
+        starts = [point.sentence() for point in ledger.starting_points.frozen()]
         broadcast.tell([*starts, *_left_behind(ledger), *ledger.notes])
-        director = StudyDirector(
+        controller = StudyController(
             ledger,
             broadcast,
             num_lanes=num_lanes,
-            describe=lambda proposal: describe(prepared, proposal, ledger.sources),
+            describe=lambda proposal: describe(prepared, proposal, ledger.starting_points),
         )
         if ledger.num_recovered:
             text = f"trials that an earlier session left running and that go on: {ledger.num_recovered}"
             broadcast(Notice(text=text))
         try:
-            with _stoppable(director, broadcast):
-                _tune(prepared, options, director, gang, num_lanes)
+            with _stoppable(controller, broadcast):
+                _tune(prepared, options, controller, gang, num_lanes)
         except Exception as error:  # after a failure that is known, only what followed from it
-            director.halt(error)
+            controller.halt(error)
         finally:
-            director.close()
-    if director.failure is not None:
-        raise director.failure
+            controller.close()
+    if controller.failure is not None:
+        raise controller.failure
     if ledger.num_open():
         return StudyEnded(end="interrupted", reason="stopped by Ctrl-C", signal=signal.SIGINT)
     return StudyEnded(end="finished")
 
 
 def _left_behind(ledger: Ledger) -> Iterator[str]:
-    """Says what lies in a study's folder that is not its own, or will stay there."""
+    """Yields warnings about checkpoints of an earlier study, and about a folder in which nothing is deleted."""
     folder = StudyFolder(ledger.directory).checkpoints
     if not folder.exists():
         return
@@ -253,19 +253,19 @@ def _left_behind(ledger: Ledger) -> Iterator[str]:
 
 
 @contextmanager
-def _stoppable(director: StudyDirector, broadcast: Broadcast) -> Iterator[None]:
+def _stoppable(controller: StudyController, broadcast: Broadcast) -> Iterator[None]:
     """Makes the first Ctrl-C wait for the evaluations that are due; the second one raises KeyboardInterrupt.
 
-    While no lane has trained anything there is nothing to wait for, and the first one raises.
+    Before any lane has trained there is nothing to wait for: the first one raises.
     """
 
     def stop(number: int, frame: object) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         if not broadcast.any_trained:
             raise KeyboardInterrupt
-        director.stop()
+        controller.stop()
         broadcast(Notice(text="stopping after the next evaluation of each trial; Ctrl-C again stops at once"))
-        for trial, seconds in director.silent().items():
+        for trial, seconds in controller.silent().items():
             broadcast(Notice(text=f"no evaluation of trial {trial} for {in_words(seconds)}"))
 
     if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
@@ -278,7 +278,9 @@ def _stoppable(director: StudyDirector, broadcast: Broadcast) -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _tune(prepared: Prepared, options: Options, director: StudyDirector, gang: Gang, num_lanes: int) -> None:
+def _tune(
+    prepared: Prepared, options: Options, controller: StudyController, gang: Gang, num_lanes: int
+) -> None:
     # Ray reads its environment when it is imported, so not before `connect` has set it.
     from thalweg.lanes.lane import LaneSettings
     from thalweg.search.tune_adapters import run_tune
@@ -293,19 +295,19 @@ def _tune(prepared: Prepared, options: Options, director: StudyDirector, gang: G
         directory=str(options.directory),
         keep_last=study.keep_last,
         max_silence_s=study.max_silence_s,
-        study=director.study,
+        study=controller.study,
     )
-    run_tune(director, settings, study, num_lanes)
+    run_tune(controller, settings, study, num_lanes)
 
 
 def describe(
-    prepared: Prepared, proposal: Proposal, sources: Sources
+    prepared: Prepared, proposal: Proposal, starting_points: StartingPoints
 ) -> tuple[Mapping[str, str], Mapping[str, str]]:
-    """Returns what the records of a beginning trial hold: tags, and documents by name."""
-    facts = {name: prepared.facts[name] for name in ("data_fingerprint", "protocol_hash")}
-    facts |= tags(sources.points(proposal.config))
+    """Returns tags and documents, by name, for the records of a new trial."""
+    found = {name: prepared.facts[name] for name in ("data_fingerprint", "protocol_hash")}
+    found |= tags(starting_points.points(proposal.config))
     documents = {"config.json": json.dumps(proposal.config.model_dump(mode="json"), indent=2)}
-    return facts, documents
+    return found, documents
 
 
 def _started(prepared: Prepared, options: Options, ledger: Ledger, num_lanes: int) -> StudyStarted:
@@ -323,7 +325,7 @@ def _started(prepared: Prepared, options: Options, ledger: Ledger, num_lanes: in
         num_workers=study.num_workers,
         directory=str(options.directory),
         definition=study.model_dump(mode="json", exclude={"first_trials"}, exclude_none=True),
-        tags={**prepared.facts, **provenance(), **tags(ledger.sources.frozen())},
+        tags={**prepared.facts, **provenance(), **tags(ledger.starting_points.frozen())},
         source_file=str(space.file),
         finished_trials=sum(not trial.interrupted for trial in finished),
         identity=ledger.record_identity,
@@ -332,7 +334,7 @@ def _started(prepared: Prepared, options: Options, ledger: Ledger, num_lanes: in
 
 
 def kept(trial: TrialRecord, config_type: type[FamilyConfig]) -> TrialKept:
-    """Returns what listeners should know of a trial that has ended."""
+    """Returns the event that describes an ended trial, for listeners that may have missed its own events."""
     assert trial.status in ("complete", "pruned", "failed")
     tags = {"seed": trial.config.get("seed"), "continues": trial.continues, "protocol_hash": trial.protocol}
     reason = trial.reason
@@ -363,7 +365,7 @@ def kept(trial: TrialRecord, config_type: type[FamilyConfig]) -> TrialKept:
 
 
 def _active(config: Mapping[str, Any], config_type: type[FamilyConfig]) -> dict[str, Any]:
-    """Returns the knobs of a recorded configuration that change something; all where the family has changed since."""
+    """Returns the knobs of a recorded configuration that change something; all if the family has changed since."""
     try:
         return active(parse(config_type, dict(config))) if config else {}
     except ConfigError:

@@ -1,8 +1,8 @@
 """Search spaces: a file with ``study = Study(...)`` and one function ``space(trial) -> Config``.
 
 To add a search space, write such a file in ``search_spaces/FAMILY/``; ``search_spaces/lakes/depth.py`` is the space
-``lakes_depth``. The returned type names the family. The function may branch on what it was given: only what it asks is
-searched.
+``lakes_depth``. The returned type names the family. The function may branch on the values that it receives: only the
+parameters that it asks for are searched.
 """
 
 import inspect
@@ -26,10 +26,10 @@ class Space:
     """A search space that was loaded.
 
     Attributes:
-        name: Name under which it was asked for.
+        name: Name under which it was loaded.
         module_name: Dotted name of its module.
-        file: Its source.
-        function: What users wrote; call the space itself to have the result checked.
+        file: The file that defines it.
+        function: The function that the user wrote; calling the space itself also checks the result.
         study: Objective, budget and resources.
         config_type: Configuration that the function promises to return; it names the family.
         doc: First line of the function's or the module's docstring.
@@ -44,7 +44,7 @@ class Space:
     doc: str = ""
 
     def __call__(self, trial: Trial) -> FamilyConfig:
-        """Asks the trial and returns the configuration.
+        """Calls the function with a trial, checks the configuration and returns it.
 
         Raises:
             SpaceError: The function raised or returned something else; the message says where.
@@ -70,7 +70,7 @@ class Space:
             raise SpaceError(f"{self.file}: space must return a valid configuration; {error}") from error
 
     def with_settings(self, **changes: Any) -> "Space":
-        """Returns the space with other settings of its study; one that is None stays as it is.
+        """Returns the space with changed settings of its study; a setting that is None stays as it is.
 
         Raises:
             ConfigError: A setting breaks a law.
@@ -123,14 +123,14 @@ def load_space(name: str) -> Space:
 
 
 def probe(space: Space) -> RecordedTrial:
-    """Runs a space on the middle of its ranges, on each of the study's first trials, and in its branches.
+    """Calls a space with all defaults, with each of the study's first trials, and in each of its branches.
 
     Returns:
-        The trial in the middle, which holds what the space asked.
+        The trial with all defaults, which holds what the space asked.
 
     Raises:
         SpaceError: The function raises or returns something else, or asks for what no trial can answer.
-        ConfigError: A first trial names a parameter that was not asked, or a value out of its range.
+        ConfigError: A first trial names a parameter that the space does not ask for, or a value out of its range.
     """
     _, middle = space.replay({})
     first = [space.replay(params)[1] for params in space.study.first_trials]

@@ -1,4 +1,4 @@
-"""One configuration of a search space, trained in this process: no search, no Ray.
+"""Trains one configuration of a search space in this process, without a search and without Ray.
 
 It also runs as one of several workers: ``torchrun --nproc-per-node 2 -m thalweg train SPACE``.
 """
@@ -15,7 +15,7 @@ from thalweg.files import writing
 from thalweg.hashing import digest
 from thalweg.search.preflight import Prepared, prepare
 from thalweg.search.space import Space
-from thalweg.search.store.warm_start import Sources
+from thalweg.search.store.warm_start import StartingPoints
 from thalweg.study import Study
 from thalweg.study_folder import StudyFolder
 from thalweg.training.messages import Report, TrialOrder
@@ -25,11 +25,11 @@ FOLDER = "train"
 
 @dataclass(frozen=True, kw_only=True)
 class Single:
-    """A configuration that may be trained.
+    """A configuration that is ready to be trained.
 
     Attributes:
         order: What to train.
-        params: What the space asked, defaults included.
+        params: Values of the parameters that the space asked for, defaults included.
         config: The configuration.
     """
 
@@ -48,29 +48,29 @@ def choose(
     samples: int | None = None,
     tell: Callable[[str], None] = lambda text: None,
 ) -> Single:
-    """Settles what is trained: the space's answer to a parameter set.
+    """Prepares the training of a parameter set: builds its configuration, checks it and freezes its starting points.
 
     Args:
         space: Search space; its study gives metric, budget and evaluations.
-        params: Values by name; one that is left out takes the middle of its range.
+        params: Values by name; a parameter that is left out takes its default.
         output: Folder of all studies.
-        storage: A database with the studies to start from instead, in SQLAlchemy's form.
+        storage: SQLAlchemy URL of a database with the studies to start from, instead of journals in their folders.
         root: Folder of all data; None takes ``THALWEG_DATA`` or ``data/``.
-        samples: Another budget than the study's.
-        tell: Takes a sentence about what takes a while.
+        samples: Budget in training samples; None takes the study's.
+        tell: Called with a sentence for people about what takes a while.
 
     Raises:
-        ThalwegError: A parameter is unknown or out of its range, or the study could not start either.
+        ThalwegError: A parameter is unknown or out of its range, or the preflight fails.
     """
     asked, trial = space.replay(params)
     study = space.study if samples is None else _with_budget(space, samples)
     output = output.absolute()
-    present = Sources(None, output=output, storage=storage)
+    present = StartingPoints(None, output=output, storage=storage)
     prepared = prepare(space, root, tell, present)
     directory = output / FOLDER / f"{space.name}-{_name(asked, study, prepared, present)}"
-    sources = Sources(directory, output=output, storage=storage)
-    config = sources.take(asked)
-    for point in sources.points(config):
+    starting_points = StartingPoints(directory, output=output, storage=storage)
+    config = starting_points.take(asked)
+    for point in starting_points.points(config):
         tell(point.sentence())
     order = TrialOrder(
         trial="trial",
@@ -81,29 +81,29 @@ def choose(
         data_root=str(prepared.data_root),
         directory=str(directory),
         baselines=True,
-        sources=StudyFolder(directory).source_files(config.starts_from),
+        starting_points=StudyFolder(directory).starting_weights_of(config.starts_from),
         keep_last=study.keep_last,
     )
     return Single(order=order, params=trial.params, config=config)
 
 
-def _name(config: FamilyConfig, study: Study, prepared: Prepared, present: Sources) -> str:
-    """Names a training by all that its result depends on; one that starts from a better trial is another."""
-    facts = {
+def _name(config: FamilyConfig, study: Study, prepared: Prepared, present: StartingPoints) -> str:
+    """Returns a hash of all that the result of a training depends on, its starting points included."""
+    depends_on = {
         "config": identity(config),
         "evaluations": study.evaluations,
         "protocol": prepared.facts["protocol_hash"],
     }
     points = [(point.study, point.trial, point.samples, point.value) for point in present.points(config)]
-    return digest(facts | ({"sources": points} if points else {}))
+    return digest(depends_on | ({"sources": points} if points else {}))
 
 
-def train(single: Single, tell: Callable[[Report], None]) -> Report:
-    """Trains to the end of the budget, from the checkpoint that an earlier call may have left.
+def train(single: Single, publish: Callable[[Report], None]) -> Report:
+    """Trains to the end of the budget; resumes from the checkpoint of an earlier call if there is one.
 
     Args:
         single: What to train.
-        tell: Takes the report of each evaluation; on the first worker only.
+        publish: Called with the report of each evaluation, in the first worker only.
 
     Returns:
         The last report.
@@ -115,15 +115,15 @@ def train(single: Single, tell: Callable[[Report], None]) -> Report:
     from thalweg.training.session import DataCache, Session
 
     _make_folder(Path(single.order.directory))
-    world = join()
-    session = Session(single.order, world, DataCache())
+    group = join()
+    session = Session(single.order, group, DataCache())
     reached, done = 0, False
     try:
         while not done:
             report = session.advance(reached)
             reached, done = report.samples, report.done
-            if world.rank == 0:
-                tell(report)
+            if group.rank == 0:
+                publish(report)
     finally:
         session.close()
     return report

@@ -1,4 +1,4 @@
-"""Adapters between Ray Tune and a study: Tune asks the controller for trials, reports to it, and obeys it."""
+"""Adapters between Ray Tune and a study: Tune asks the study's controller for trials, reports to it and obeys it."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from thalweg.files import is_full_disk
 from thalweg.lanes.causes_of_death import NO_MEMORY, read
 from thalweg.lanes.lane import LaneSettings
 from thalweg.lanes.trainable import ANSWER, LaneTrainable
-from thalweg.search.controller import StudyDirector
+from thalweg.search.controller import StudyController
 from thalweg.study import Study
 from thalweg.study_folder import StudyFolder
 from thalweg.training.messages import Refusal, Report
 
 
 class StudySearcher(Searcher):
-    """Hands Tune the director's proposals, and tells it which trials ended.
+    """Passes the controller's proposals to Tune, and the ends of trials to the controller.
 
     Each proposal is a dict ``{"number", "config", "checkpoint"}``. Give Tune ``num_samples=-1``:
-    the director knows when the study is full. It also keeps to the number of lanes, so that a configuration
-    is chosen when a lane is free for it and not before.
+    the controller knows when the study is full. It also limits the trials to the number of lanes: a configuration
+    is chosen only when a lane is free for it.
     """
 
-    def __init__(self, director: StudyDirector) -> None:
+    def __init__(self, controller: StudyController) -> None:
         super().__init__()
-        self._director = director
+        self._controller = controller
         self._numbers: dict[str, int] = {}
 
     def suggest(self, trial_id: str) -> Any:
         """Returns the next trial, None while every lane is busy, FINISHED when the study is full."""
-        proposal = self._director.propose()
+        proposal = self._controller.propose()
         if proposal == "wait":
             return None
         if isinstance(proposal, str):
@@ -56,9 +56,9 @@ class StudySearcher(Searcher):
         if number is None:
             return
         if error:
-            self._director.fail(number, "its lane died, and so did those of its retries")
+            self._controller.fail(number, "its lane died, and so did those of its retries")
         else:
-            self._director.conclude(number, result.get(ANSWER) if result else None)
+            self._controller.conclude(number, result.get(ANSWER) if result else None)
 
     def save(self, checkpoint_path: str) -> None:
         """Writes nothing: the study's storage is the truth, and Tune's own restore is not used."""
@@ -75,47 +75,47 @@ _MORE_MEMORY = "run fewer --lanes, lower optimization.micro_batch_size, or end w
 
 
 class StudyScheduler(FIFOScheduler):
-    """Passes results to the director and its decisions to Tune; starts trials in their order.
+    """First in, first out: passes results to the study's controller, and its decisions to Tune.
 
-    Some calls bring Tune's controller, others a proxy of it.
+    In `tune_controller`, Tune passes to some methods its own controller, to others a proxy of it.
     """
 
     _supports_buffered_results = False
 
-    def __init__(self, director: StudyDirector) -> None:
+    def __init__(self, controller: StudyController) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._director = director
+        self._controller = controller
         self._furthest: dict[str, int] = {}
         self._given_up: set[str] = set()
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
-        """Hears a result; Tune calls this for every one that is not marked as done."""
+        """Observes a result; Tune calls this for every one that is not marked as done."""
         answer: Report | Refusal = result[ANSWER]
-        stops = self._director.observe(trial.config["number"], answer)
+        stops = self._controller.observe(trial.config["number"], answer)
         if answer.samples > self._furthest.get(trial.trial_id, 0):
             self._furthest[trial.trial_id] = answer.samples
             trial.run_metadata.num_failures = 0  # a trial that gets on is never given up
         return str(TrialScheduler.STOP if stops else TrialScheduler.CONTINUE)
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
-        """Hears of a failure, before Tune tries again or tells the searcher that it gives up."""
+        """Records a failure, before Tune retries the trial or tells the searcher that it gives up."""
         reason = _reason(trial)
         if is_full_disk(reason):
-            self._director.halt(TrialError(reason))
+            self._controller.halt(TrialError(reason))
             self._given_up.add(trial.trial_id)
         elif trial.status == Trial.ERROR:  # Tune marks it so before it queues the trial again
-            self._director.retry(trial.config["number"], reason)
+            self._controller.retry(trial.config["number"], reason)
         else:
-            self._director.fail(trial.config["number"], reason)
+            self._controller.fail(trial.config["number"], reason)
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
-        """Returns the next trial in line; first ends those that Tune gave up, or should not have queued again."""
-        running = set(self._director.running)
+        """Returns the next trial in line; first ends those that Tune gave up or should not have queued again."""
+        running = set(self._controller.running)
         for trial in tune_controller.get_trials():
             if trial.status == Trial.PENDING and trial.trial_id in self._given_up:
                 tune_controller.stop_trial(trial)  # else it would start a lane only to be stopped
             if trial.status == Trial.ERROR and trial.config.get("number") in running:
-                self._director.fail(trial.config["number"], _reason(trial))
+                self._controller.fail(trial.config["number"], _reason(trial))
         return super().choose_trial_to_run(tune_controller)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -124,7 +124,7 @@ class StudyScheduler(FIFOScheduler):
 
 
 def _reason(trial: Trial) -> str:
-    """Returns why a lane died, of what Tune wrote about a trial's last failure; for a lack of memory what to do."""
+    """Returns why a lane died, from what Tune wrote about a trial's last failure; adds a way out if memory ran out."""
     # `trial.get_error()` reads the results' storage, where Tune copies this file only now and then.
     file = Path(trial.error_file or "")
     text = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
@@ -134,13 +134,13 @@ def _reason(trial: Trial) -> str:
     return f"{why}; {_MORE_MEMORY}" if why == NO_MEMORY else why
 
 
-def run_tune(director: StudyDirector, settings: LaneSettings, study: Study, num_lanes: int) -> None:
+def run_tune(controller: StudyController, settings: LaneSettings, study: Study, num_lanes: int) -> None:
     """Runs trials in Tune until the study is full or stops.
 
     Args:
-        director: The study.
-        settings: What its lanes share.
-        study: Its settings.
+        controller: Controls the study.
+        settings: Settings that all lanes share.
+        study: The study's settings.
         num_lanes: Trials that run at the same time.
     """
     trainable = tune.with_resources(
@@ -152,8 +152,8 @@ def run_tune(director: StudyDirector, settings: LaneSettings, study: Study, num_
     tuner = tune.Tuner(
         trainable,
         tune_config=tune.TuneConfig(
-            search_alg=StudySearcher(director),
-            scheduler=StudyScheduler(director),
+            search_alg=StudySearcher(controller),
+            scheduler=StudyScheduler(controller),
             num_samples=-1,
             reuse_actors=True,
             max_concurrent_trials=num_lanes,  # and as many lanes may start at once

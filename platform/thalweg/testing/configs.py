@@ -12,10 +12,10 @@ from thalweg.errors import FamilyError
 
 
 def check_presets(family: Family) -> None:
-    """Checks that there are presets, and that each is the same after a journey through JSON.
+    """Checks that there are presets, and that each survives a round trip through JSON.
 
     Raises:
-        FamilyError: There are none, or one is not.
+        FamilyError: There are none, or one changes in JSON.
     """
     if not family.presets:
         raise FamilyError(
@@ -31,10 +31,10 @@ def check_presets(family: Family) -> None:
 
 
 def check_sentences(family: Family) -> None:
-    """Checks that every knob has a sentence for people.
+    """Checks that every knob has a docstring.
 
     Raises:
-        FamilyError: One has none.
+        FamilyError: A knob has none.
     """
     _check_sentences(family.config_type, "")
 

@@ -1,4 +1,4 @@
-"""Checks what opening the data gives, and what a training sample depends on."""
+"""Checks that opening data is reproducible, and that a training sample depends only on its index and key."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from thalweg.training.protocol import protocol_hash
 
 
 def check_opening(task: Task[Any, Any], data: Data, root: Path) -> None:
-    """Checks that data opened again are the same, and that there is something to train on and to evaluate.
+    """Checks that reopened data are the same, and that the splits ``train`` and ``val`` hold samples.
 
     Args:
-        task: Opens the data.
+        task: The task that opens the data.
         data: What it opened.
         root: The family's data folder.
 
     Raises:
-        FamilyError: They are not.
+        FamilyError: The data differ, or a split is empty.
     """
     splits: tuple[SplitName, ...] = ("train", "val")
     for split in splits:
@@ -47,10 +47,10 @@ def check_opening(task: Task[Any, Any], data: Data, root: Path) -> None:
 
 
 def check_training_samples(task: Task[Any, Any], data: Data) -> None:
-    """Checks that a training sample depends on its index and its key alone, not on the batch that it is drawn in.
+    """Checks that a training sample depends only on its index and key, not on the rest of the batch.
 
     Args:
-        task: Draws the samples.
+        task: The task that samples the batches.
         data: What the task opened.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Checks, by drawing all samples, that training and evaluation have no sample in common."""
+"""Checks for leakage between splits by comparing all of their samples."""
 
 from __future__ import annotations
 
@@ -18,57 +18,57 @@ if TYPE_CHECKING:
     from thalweg.contract import Batch, Indices, Keys
 
 WHOLE = 0
-"""Axis of a piece that is the whole row of a sample; other axes count from 1."""
+"""Axis of a piece that is the whole row of a sample; axes of slices count from 1."""
 MIN_CHANGES = 8
-"""Values of a slice that must differ from the one before and from 0 and 1; of a whole row one is enough."""
+"""Smallest number of values of a slice that differ from the value before and from 0 and 1; of a whole row it is 1."""
 _CHUNK = 32
 
 Piece = tuple[str, int, bytes]  # tensor, axis, hash
 Places = dict[Piece, tuple[int, int]]  # sample and place where a piece was first seen
 
 
-class Draws(Protocol):
-    """The part of `thalweg.contract.Task` that draws samples."""
+class Batches(Protocol):
+    """The part of `thalweg.contract.Task` that samples batches."""
 
     def training_batch(self, data: Any, indices: Indices, keys: Keys) -> Batch:
-        """Draws training samples."""
+        """Samples a batch for training."""
 
     def evaluation_batch(self, data: Any, split: SplitName, indices: Indices) -> Batch:
-        """Draws samples of a split."""
+        """Samples a batch of a split for evaluation."""
 
 
-def check_splits(task: Draws, data: Data, ignore: frozenset[str] = frozenset()) -> None:
-    """Draws all samples and checks that no split holds anything of another one.
+def check_splits(task: Batches, data: Data, ignore: frozenset[str] = frozenset()) -> None:
+    """Samples all batches and checks that no split holds data of another one.
 
-    Samples are known by *pieces* of the tensors that `training_batch` and `evaluation_batch` give under the same name:
-    the row of a sample, and each slice of it at one place of one axis, such as a day of a window. So windows that
-    overlap by one day have this day in common. Two pieces are the same if all of their values are equal, bit by bit in
-    fp32. A piece says which sample it is, if
+    Samples are recognised by *pieces* of the tensors that `training_batch` and `evaluation_batch` return under the same
+    name: the row of a sample, and each slice of it at one index of one axis, such as a day of a window. So two windows
+    that overlap by one day have this day in common. Two pieces are the same if all of their values are equal, bit by
+    bit in fp32. A piece identifies a sample if
 
-    - its tensor holds fractions or bytes, for whole numbers and truths are classes, masks and dates;
-    - it is the same under two keys, for what the key draws (masks, noise, crops) is not the sample's own;
-    - its values are no pattern of few: at least `MIN_CHANGES` of a slice, and one of a whole row, differ from the value
-      before it and are neither 0 nor 1;
-    - no two samples that `evaluation_batch` draws from one split have it at the same place, and no sample has it twice,
-      as they have the sky, the sea and static attributes.
+    - its tensor holds floating-point numbers or bytes, because integers and booleans are classes, masks and dates;
+    - it is the same under two keys, because what depends on the key (masks, noise, crops) is not data;
+    - it is no simple pattern: at least `MIN_CHANGES` values of a slice, or one of a whole row, differ from the value
+      before and are neither 0 nor 1;
+    - no two samples that `evaluation_batch` returns for one split have it at the same place, and no sample has it
+      twice. This excludes what samples share, such as sky, sea and static attributes.
 
-    What training changes in every value, such as other units or noise everywhere, cannot be compared.
+    Data of which training changes every value, by other units or by noise everywhere, cannot be compared.
 
     Args:
-        task: Draws the samples.
+        task: The task that samples the batches.
         data: What the task opened.
-        ignore: Tensors whose equal values do not make samples the same, such as the time of the year.
+        ignore: Names of tensors that may be equal in different samples, such as the time of the year.
 
     Raises:
-        FamilyError: Training draws a piece of ``val`` or ``test``, these two have one in common, or no piece of a
-            training sample is found among those that `evaluation_batch` draws from ``train``.
+        FamilyError: Training samples have a piece of ``val`` or ``test``, these two have one in common, or no piece of
+            a training sample is found among those that `evaluation_batch` returns for ``train``.
     """
-    trained, names = _drawn_for_training(task, data, ignore)
+    trained, names = _sampled_for_training(task, data, ignore)
     evaluated: dict[str, Places] = {}
     common: set[Piece] = set()
     splits: tuple[SplitName, ...] = ("train", "val", "test")
     for split in splits:
-        evaluated[split], repeated = _drawn_for_evaluation(task, data, split, names)
+        evaluated[split], repeated = _sampled_for_evaluation(task, data, split, names)
         common |= repeated
     pairs: tuple[tuple[str, Places, SplitName], ...] = (
         ("training_batch", trained, "val"),
@@ -98,8 +98,8 @@ def _leak(drawn_by: str, pieces: Places, split: str, others: Places, shared: set
     )
 
 
-def _drawn_for_training(task: Draws, data: Data, ignore: frozenset[str]) -> tuple[Places, frozenset[str]]:
-    """Returns the pieces of all training samples that no key changes, and the tensors that were looked at."""
+def _sampled_for_training(task: Batches, data: Data, ignore: frozenset[str]) -> tuple[Places, frozenset[str]]:
+    """Returns the pieces of all training samples that no key changes, and the names of the compared tensors."""
     found: Places = {}
     names: set[str] = set()
     for indices in _chunks(data.num_samples("train")):
@@ -115,10 +115,10 @@ def _drawn_for_training(task: Draws, data: Data, ignore: frozenset[str]) -> tupl
     return found, frozenset(names)
 
 
-def _drawn_for_evaluation(
-    task: Draws, data: Data, split: SplitName, names: frozenset[str]
+def _sampled_for_evaluation(
+    task: Batches, data: Data, split: SplitName, names: frozenset[str]
 ) -> tuple[Places, set[Piece]]:
-    """Returns the pieces of all samples of a split, and those that say nothing because several samples have them."""
+    """Returns the pieces of all samples of a split, and those that identify no sample because several have them."""
     found: Places = {}
     seen: set[tuple[Piece, bool, int]] = set()
     common: set[Piece] = set()
@@ -144,7 +144,7 @@ def _measures(tensor: Tensor) -> bool:
 
 
 def _pieces(name: str, tensor: Tensor, other: Tensor) -> Iterator[tuple[Piece, int, int]]:
-    """Yields the pieces of a tensor (batch, ...) that say something and are the same in the other, with places."""
+    """Yields the identifying pieces of a tensor (batch, ...) that are the same in the other, with sample and place."""
     values = tensor.detach().cpu().float().numpy() + np.float32(0)  # -0 is 0
     same = (tensor == other).cpu().numpy()
     yield from _hashed(name, WHOLE, values[:, None], same[:, None], min_changes=1)

@@ -1,4 +1,4 @@
-"""All checks of a family, one after the other, for the tests of a family that lies elsewhere.
+"""The contract suite: all checks of a family, for the tests of a family outside this repository.
 
 For example, with pytest::
 
@@ -29,7 +29,7 @@ class Subject:
         task: The configuration's task.
         data: What the task opened.
         root: The family's data folder.
-        ignore: Tensors whose equal values do not make samples the same; see `splits.check_splits`.
+        ignore: Names of tensors that may be equal in different samples; see `splits.check_splits`.
     """
 
     family: Family
@@ -43,9 +43,9 @@ class Subject:
         """Opens the data of a task.
 
         Args:
-            task: The task of a configuration, the smallest that shows everything.
+            task: The task of a configuration: the smallest one that uses everything to be checked.
             root: The family's data folder.
-            ignore: Tensors whose equal values do not make samples the same.
+            ignore: Names of tensors that may be equal in different samples.
         """
         return cls(load_family(type(task.config)), task, task.open(root), root, ignore)
 

@@ -1,4 +1,4 @@
-"""What is added to MLflow after a study, or beside it: pictures, metrics on the hold-out split, looks at data sets."""
+"""Additions to MLflow beside the record of a study: pictures, hold-out metrics, and explorations of data sets."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ HOLD_OUT_PREFIX = "test_"
 
 @contextmanager
 def _accepted(what: str, way_out: str) -> Iterator[None]:
-    """Turns a refusal of MLflow into a `ConnectionFailed` that says what it must take, and the way out."""
+    """Turns a refusal by MLflow into a `ConnectionFailed` that names what MLflow must take, and the way out."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -93,7 +93,7 @@ def add_pictures(uri: str, study: str, directory: Path, number: int, folder: Pat
 def add_hold_out(
     uri: str, study: str, directory: Path, number: int, metrics: Mapping[str, float], *, samples: int
 ) -> str | None:
-    """Writes metrics as ``test_NAME`` into a trial's run; a metric that it has already is not written again.
+    """Writes hold-out metrics as ``test_NAME`` into a trial's run; a value that it has already is not written again.
 
     Args:
         uri: MLflow's address, which `check_tracking` accepted.

@@ -30,7 +30,7 @@ class Courier:
     Args:
         spool: What is to be delivered.
         uri: MLflow's address.
-        tell: Takes sentences for people, from threads.
+        tell: Called from threads with sentences for people.
     """
 
     def __init__(self, spool: Spool, uri: str, tell: Callable[[str], None]) -> None:

@@ -1,4 +1,4 @@
-"""The delivering process: reads a study's spool, sends it to MLflow, and outlives a driver that is killed.
+"""The delivering process: reads a study's spool, sends it to MLflow, and goes on if the driver is killed.
 
 Started as ``python -m thalweg.tracking.delivery FOLDER SESSION URI``. Importing MLflow takes seconds and stops the
 other threads of its process for up to 0.2 s at a time, and each trial takes it 0.1 s of processor time. In a process
@@ -40,7 +40,12 @@ class RunsLost(Exception):
 
 
 class Delivery:
-    """Delivers one spool to one tracking address."""
+    """Delivers one spool to one tracking address.
+
+    Args:
+        spool: What is delivered.
+        uri: MLflow's address.
+    """
 
     def __init__(self, spool: Spool, uri: str) -> None:
         self._spool = spool
@@ -198,7 +203,7 @@ def _tell(text: str) -> None:
 
 
 def main() -> None:
-    """Waits for its turn, then delivers: only one process may deliver a folder's spool."""
+    """Waits for the folder's lock, then delivers: only one process at a time may deliver a folder's spool."""
     spool, uri = Spool(Path(sys.argv[1]), int(sys.argv[2])), sys.argv[3]
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
     os.nice(5)

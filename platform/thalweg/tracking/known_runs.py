@@ -1,4 +1,4 @@
-"""What MLflow has of a study: its experiment, its run, and the runs below it, found by the study's identity."""
+"""The runs of a study that MLflow has: experiment, parent run and child runs, found by the study's identity."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class KnownRuns:
         return not known or not own or known == own
 
     def identity(self, kind: str) -> dict[str, str]:
-        """Returns the tags that say to which study a run belongs, and as what."""
+        """Returns the tags that name a run's study and its kind, such as ``trial`` or ``baseline``."""
         started = self._state.started
         return {
             "thalweg.study": started["study"],
@@ -112,7 +112,7 @@ class KnownRuns:
     def child(
         self, parent: str, name: str, kind: str, time_ms: int | None, tags: dict[str, str] | None = None
     ) -> str:
-        """Returns the id of a run below the study's, which is made if there is none of this name."""
+        """Returns the id of a child run, which is made if there is none of this name."""
         children = self.children(parent)
         if name not in children:
             all_tags = naming.tags({**(tags or {}), **self.identity(kind)})
@@ -122,14 +122,14 @@ class KnownRuns:
         return children[name]
 
     def children(self, parent: str) -> dict[str, str]:
-        """Returns the ids of the runs below the study's, by their names; they are read once."""
+        """Returns the ids of the child runs by their names; they are read once."""
         if self._children is None:
             found = self.search(f"tags.`mlflow.parentRunId` = '{parent}'")
             self._children = {run.info.run_name: run.info.run_id for run in found}
         return self._children
 
     def forget_children(self) -> None:
-        """Lets the runs below the study's be read anew: one of them may be gone for good, or back."""
+        """Clears the cache of child runs, because one of them may have been deleted or restored."""
         self._children = None
 
     def search(self, condition: str, *, deleted: bool = False) -> list[Run]:

@@ -102,7 +102,7 @@ def changed_params(searched: Mapping[str, Any], config: Mapping[str, Any]) -> di
 
 
 def is_altered(searched: Mapping[str, Any]) -> bool:
-    """Returns whether the recorded parameters do not show what was searched: a name was changed or a value cut."""
+    """Returns whether recorded parameters differ from the searched ones: a name was changed or a value cut."""
     return any(
         searched_key(name) != name or len(number(value)) > MAX_PARAM_LENGTH
         for name, value in searched.items()

@@ -1,4 +1,4 @@
-"""Creates MLflow's SQLite database atomically, also if the process is killed or several start at once.
+"""Creates MLflow's SQLite database atomically, even if the process is killed or several start at once.
 
 MLflow makes its tables and then migrates them in some sixty steps without a transaction. A process that ends in
 between leaves a file that MLflow refuses for ever. Here one process at a time makes the tables in a draft beside the

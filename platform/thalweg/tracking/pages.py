@@ -25,7 +25,7 @@ def experiment_tags(searched: Sequence[str], mode: str, time_ms: int) -> dict[st
     Args:
         searched: Names of the searched parameters.
         mode: ``"min"`` or ``"max"`` of the objective.
-        time_ms: When the study began.
+        time_ms: When the study began, in milliseconds since 1970.
     """
     params = [naming.searched_key(name) for name in searched]
     while True:

@@ -42,7 +42,7 @@ class MLflowRecorder:
         self._thread.start()
 
     def handle(self, event: Event) -> None:
-        """Takes one event; returns at once."""
+        """Takes one event, and returns at once."""
         self._num_taken += 1
         self._queue.put(Moment(int(time.time() * 1000), event))
 

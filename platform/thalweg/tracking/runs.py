@@ -55,7 +55,7 @@ class StudyRuns:
         history: The study's past events; None if there are none.
 
     Attributes:
-        known: What MLflow has of the study.
+        known: The runs of the study that MLflow has.
     """
 
     def __init__(
@@ -324,7 +324,7 @@ def word(event: TrialEnded) -> str:
 
 
 def is_whole(kept: TrialKept, run: Run | None) -> bool:
-    """Returns whether a run holds a whole trial, in agreement with the study's storage."""
+    """Returns whether a run holds all of a trial, as the study's storage has it."""
     if run is None or "samples" not in run.data.metrics:
         return False
     status = word(kept.ended)

@@ -123,7 +123,7 @@ class DeliveryState:
     uri: str = ""
     folder: str = ""  # the study's folder; it may be moved or copied
     study_id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
-    identity: str = ""  # what the study calls itself; unknown to earlier versions
+    identity: str = ""  # of the study, see `StudyStarted`; earlier versions do not record it
     session: int = 0
     offset: int = 0
     started: dict[str, Any] = field(default_factory=dict)
@@ -169,19 +169,19 @@ class DeliveryState:
 
 
 def set_aside_other(folder: Path, started: StudyStarted) -> Path | None:
-    """Moves the record of another study out of the way, whose folder this one has taken over.
+    """Moves the record of another study, whose folder this study has taken over, out of the way.
 
-    Nothing of it is overwritten, here or in MLflow.
+    Nothing of that record is overwritten, here or in MLflow.
 
     Args:
         folder: The study's folder.
-        started: What begins.
+        started: The event with which this study begins.
 
     Returns:
         Where the record lies now; None if there was none of another study.
 
     Raises:
-        OSError: It cannot be moved, or a process goes on delivering it.
+        OSError: The record cannot be moved, or another process is still delivering it.
     """
     names = StudyFolder(folder)
     if not _is_of_another(names, started):

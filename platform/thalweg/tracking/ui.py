@@ -1,4 +1,4 @@
-"""MLflow's web interface on this machine, quiet and on loopback."""
+"""MLflow's web interface on this machine, without its log messages, and on loopback by default."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def serve_ui(
     port: int = DEFAULT_PORT,
     tell: Callable[[str], None] = print,
 ) -> None:
-    """Serves the web interface until Ctrl-C; only names the address of a tracking server, which has its own.
+    """Serves the web interface until Ctrl-C. A tracking server has its own, of which only the address is printed.
 
     Args:
         tracking_uri: MLflow's address.

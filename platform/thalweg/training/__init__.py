@@ -1,1 +1,1 @@
-"""One configuration trained in one process group: loop, DeepSpeed, evaluation, checkpoints. Knows no Ray."""
+"""Trains one configuration in one process group: loop, DeepSpeed, evaluation, checkpoints. It does not use Ray."""

@@ -1,4 +1,4 @@
-"""Predictors without training, evaluated once per study at its protocol and kept beside its checkpoints."""
+"""Records of the baselines, predictors without training: evaluated once per study, and kept beside its checkpoints."""
 
 from __future__ import annotations
 

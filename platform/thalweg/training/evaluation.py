@@ -1,4 +1,4 @@
-"""Evaluation of a whole split: states of measures over batches and ranks, so that every mean is exact."""
+"""Evaluates a whole split: the states of measures are added up over batches and ranks, so that every mean is exact."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from thalweg.contract import Measure, Outputs, SplitName, State, Task
 from thalweg.data.placement import send
 from thalweg.errors import DataError, FamilyError
 from thalweg.per_unit import PerUnit
-from thalweg.training.process_group import World
-from thalweg.training.transfer import drawer, each_ahead, ready_to_travel
+from thalweg.training.process_group import ProcessGroup
+from thalweg.training.transfer import prefetch_thread, prefetched, ready_to_travel
 
 if TYPE_CHECKING:
     from thalweg.contract import Batch, Data
@@ -27,7 +27,7 @@ def evaluate_split(
     task: Task[Any, Any],
     data: Data,
     predict: Predict,
-    world: World,
+    group: ProcessGroup,
     *,
     split: SplitName,
     batch_size: int,
@@ -37,18 +37,18 @@ def evaluate_split(
     """Evaluates every sample of a split exactly once, whatever the number of workers.
 
     Args:
-        task: Draws the batches and measures the predictions.
+        task: Samples the batches and declares the measures.
         data: Opened data.
         predict: Model, engine or baseline applied to a batch; returns what `Task.predict` returns.
-        world: Workers that share the split. Every one must call.
+        group: Workers that share the split. Every one must call.
         split: Name of the split.
         batch_size: Samples per forward pass.
         max_samples: Samples of the split that are evaluated, the first ones; None takes all.
-        is_baseline: Whether it is a predictor of the family, which may do some of the family's tasks alone.
+        is_baseline: Whether it is one of the family's baselines, which may give only some of the declared metrics.
 
     Returns:
-        Metrics by name, equal on all ranks. One that is not finite is left out, such as the skill of a modality that
-        the split does not hold.
+        Metrics by name, equal on all ranks. A metric that is not finite is left out, such as the skill of a modality
+        that the split does not hold.
 
     Raises:
         DataError: The split is empty.
@@ -56,7 +56,7 @@ def evaluate_split(
     """
     measures = task.measures()
     states = states_of_split(
-        task, measures, data, predict, world, split=split, batch_size=batch_size, max_samples=max_samples
+        task, measures, data, predict, group, split=split, batch_size=batch_size, max_samples=max_samples
     )
     metrics = _summarized(measures, states, partial=is_baseline)
     return {name: value for name, value in metrics.items() if np.isfinite(value)}
@@ -67,7 +67,7 @@ def states_of_split(
     measures: Sequence[Measure],
     data: Data,
     predict: Predict,
-    world: World,
+    group: ProcessGroup,
     *,
     split: SplitName,
     batch_size: int,
@@ -77,26 +77,26 @@ def states_of_split(
     count = min(data.num_samples(split), max_samples or data.num_samples(split))
     if count < 1:
         raise DataError(f"the split {split!r} must hold at least 1 sample, got 0; lengthen its period")
-    shares = np.array_split(np.arange(count), world.size)
-    mine = shares[world.rank]
+    shares = np.array_split(np.arange(count), group.size)
+    mine = shares[group.rank]
     # Sharded weights (ZeRO 3) are gathered in each forward pass, so all ranks take equally many.
     rounds = -(-max(len(share) for share in shares) // batch_size)
     chunks = [mine[number * batch_size : (number + 1) * batch_size] for number in range(rounds)]
 
-    def draw(number: int) -> Batch:
+    def sample(number: int) -> Batch:
         indices = chunks[number] if len(chunks[number]) else np.zeros(1, dtype=np.int64)
-        batch = ready_to_travel(task.evaluation_batch(data, split, indices), world.device)
-        world.beats.add()
+        batch = ready_to_travel(task.evaluation_batch(data, split, indices), group.device)
+        group.beats.add()
         return batch
 
     found = [_Accumulated(measure) for measure in measures]
-    with torch.no_grad(), drawer(world.device) as executor:
-        for chosen, batch in zip(chunks, each_ahead(executor, draw, range(rounds)), strict=True):
-            batch = move(batch, world.device)
+    with torch.no_grad(), prefetch_thread(group.device) as executor:
+        for chosen, batch in zip(chunks, prefetched(executor, sample, range(rounds)), strict=True):
+            batch = move(batch, group.device)
             outputs = predict(batch)
             for each in found:
                 each.add(outputs, batch, len(chosen))
-    return [each.over_ranks(world) for each in found]
+    return [each.over_ranks(group) for each in found]
 
 
 class _Accumulated:
@@ -113,7 +113,7 @@ class _Accumulated:
         self._rows: dict[str, list[Tensor]] = {}
 
     def add(self, outputs: Outputs, batch: Batch, num_samples: int) -> None:
-        """Adds a batch, of which the first samples count; none if the rank has none left."""
+        """Adds a batch; if ``num_samples`` is 0, the rank has none left and the batch, a filler, does not count."""
         for name, value in self._measure.add(outputs, batch).items():
             if isinstance(value, PerUnit):
                 table = value if num_samples else value.empty()
@@ -124,31 +124,31 @@ class _Accumulated:
                 value = value.double() if num_samples else torch.zeros_like(value, dtype=torch.float64)
                 self._sums[name] = self._sums[name] + value if name in self._sums else value
 
-    def over_ranks(self, world: World) -> State:
+    def over_ranks(self, group: ProcessGroup) -> State:
         """Returns the state over all workers, on the CPU. Every one must call."""
         rows = {
-            name: torch.cat(world.gather(torch.cat(parts))).cpu()
+            name: torch.cat(group.gather(torch.cat(parts))).cpu()
             for name, parts in sorted(self._rows.items())
         }
         return {
-            **_sums_over_ranks(self._sums, world),
-            **dict(_tables_over_ranks(self._tables, world)),
+            **_sums_over_ranks(self._sums, group),
+            **dict(_tables_over_ranks(self._tables, group)),
             **rows,
         }
 
 
-def _sums_over_ranks(sums: Mapping[str, Tensor], world: World) -> dict[str, Tensor]:
+def _sums_over_ranks(sums: Mapping[str, Tensor], group: ProcessGroup) -> dict[str, Tensor]:
     if not sums:
         return {}
     names = sorted(sums)
-    packed = world.sum(torch.cat([sums[name].double().reshape(-1) for name in names])).cpu()
+    packed = group.sum(torch.cat([sums[name].double().reshape(-1) for name in names])).cpu()
     parts = torch.split(packed, [sums[name].numel() for name in names])
     return {name: part.reshape(sums[name].shape) for name, part in zip(names, parts, strict=True)}
 
 
-def _tables_over_ranks(tables: Mapping[str, PerUnit], world: World) -> Iterator[tuple[str, PerUnit]]:
+def _tables_over_ranks(tables: Mapping[str, PerUnit], group: ProcessGroup) -> Iterator[tuple[str, PerUnit]]:
     for name, table in sorted(tables.items()):
-        gathered = zip(world.gather(table.keys), world.gather(table.values), strict=True)
+        gathered = zip(group.gather(table.keys), group.gather(table.values), strict=True)
         yield name, PerUnit.joined([PerUnit(*each) for each in gathered]).to("cpu")
 
 
@@ -156,7 +156,7 @@ def _summarized(measures: Sequence[Measure], states: Sequence[State], *, partial
     """Returns the metrics of measures as floats; scalars of numpy and torch are accepted.
 
     Raises:
-        FamilyError: One gave something else than it declares; all that is wrong is named.
+        FamilyError: A measure gave something other than it declares; the message names every fault.
     """
     metrics: dict[str, float] = {}
     wrong: list[str] = []

@@ -1,4 +1,4 @@
-"""Errors inside a family's own code, told in one line: where they happened and what they said."""
+"""Errors in a family's own code, reported in one line: their place and their message."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _BACKWARD = str(Path("torch", "autograd"))
 def blaming(package: str) -> Iterator[None]:
     """Turns an error in a family's code into one that a user can read; the traceback stays as its cause.
 
-    Errors of Thalweg, a full disk and faults of the process group pass, and so does whatever was raised without
-    a line of the family: it is not the family's fault. Nor is it that memory does not suffice.
+    Errors of Thalweg, a full disk and faults of the process group pass unchanged. So does an error whose traceback
+    holds no line of the family. Out-of-memory errors are not blamed on the family.
 
     Args:
         package: Dotted name of the family's package.
 
     Raises:
-        TrialError: The family's code raised, and the message names the place there; or memory does not suffice.
+        TrialError: The family's code raised, and the message names the place in it; or memory ran out.
     """
     try:
         yield

@@ -1,12 +1,13 @@
 """GradCache: the gradient of one global batch under a joint loss, in the memory of one micro-batch.
 
-Cached gradients (GradCache, Gao et al., arXiv:2101.06983): every micro-batch is embedded without a graph, the loss
-of all embeddings gives the gradient of each, and every micro-batch is embedded again with a graph that this gradient
-is sent through. Loss and gradient are those of the whole batch at once, to rounding. The last micro-batch keeps its
-graph instead of being embedded twice, so that a batch that fits is trained as plainly as any other.
+The method is that of Gao et al., arXiv:2101.06983. First every micro-batch is embedded without a graph. The loss of
+all embeddings gives the gradient for each of them. Then every micro-batch is embedded again with a graph, through
+which its gradient is propagated. Loss and gradient are those of the whole batch at once, up to rounding. The last
+micro-batch keeps its graph instead of being embedded twice, so a batch that fits into one micro-batch costs no second
+pass.
 
-Both passes see the same network: dropout is seeded by the number of the micro-batch, and buffers, such as
-the running statistics of a batch norm, are put back before the second pass and end as the first one left them.
+Both passes see the same network. Dropout is seeded by the number of the micro-batch. Buffers, such as the running
+statistics of a batch norm, are restored before the second pass, and end as the first pass left them.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from thalweg.stage_contract import Joined, JointLoss, Progress, Rows
 from thalweg.training.accumulation import Sums, weighted
 from thalweg.training.engine.half_precision import loss_scale
 from thalweg.training.evaluation import move
-from thalweg.training.process_group import World
-from thalweg.training.transfer import each_ahead
+from thalweg.training.process_group import ProcessGroup
+from thalweg.training.transfer import prefetched
 
 if TYPE_CHECKING:
     from thalweg.contract import Batch
@@ -33,83 +34,83 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class MicroBatches:
-    """This worker's share of a global batch, drawn when it is needed and never held as a whole.
+    """This worker's share of a global batch, sampled when it is needed and never held as a whole.
 
     Attributes:
         count: Number of micro-batches.
-        draw: Returns one of them by its number, the same each time.
-        seed: Seeds the generators for one of them.
-        executor: Draws the next one while the present one is computed.
+        sample: Returns a micro-batch by its number, the same each time.
+        seed: Seeds the random generators for a micro-batch, by its number.
+        executor: Prefetches the next micro-batch while the present one is computed.
     """
 
     count: int
-    draw: Callable[[int], Batch]
+    sample: Callable[[int], Batch]
     seed: Callable[[int], None]
     executor: ThreadPoolExecutor
 
     def each(self, numbers: Sequence[int]) -> Iterator[Batch]:
-        """Yields micro-batches as they are drawn, with the generators seeded for each."""
-        for number, batch in zip(numbers, each_ahead(self.executor, self.draw, numbers), strict=True):
+        """Yields micro-batches, prefetched, and seeds the random generators for each."""
+        for number, batch in zip(numbers, prefetched(self.executor, self.sample, numbers), strict=True):
             self.seed(number)
             yield batch
 
 
 def backward(
-    engine: Any, loss: JointLoss, world: World, batches: MicroBatches, progress: Progress
+    engine: Any, loss: JointLoss, group: ProcessGroup, batches: MicroBatches, progress: Progress
 ) -> tuple[Sums, Mapping[str, Tensor | float]]:
     """Accumulates the gradient of a joint loss over a global batch in the engine.
 
     Args:
         engine: DeepSpeed engine around a `TaskModule` with the same loss.
         loss: The loss of the stage.
-        world: Workers, each of which holds some micro-batches. Every one must call.
+        group: Workers, each of which holds some micro-batches. Every one must call.
         batches: This worker's micro-batches.
         progress: Where training stands.
 
     Returns:
-        Sums and counts of the loss parts over the global batch, as `accumulation.backward` gives them; a count that the
-        loss left on the device lies there.
+        Sums and counts of the loss parts over the global batch, as `accumulation.backward` gives them. A count that the
+        loss computed on the device stays there.
     """
     before = _buffers(engine.module)
-    rows = _embed_all(engine, world, batches, progress)
+    rows = _embed_all(engine, group, batches, progress)
     after = _buffers(engine.module)
-    joined, slopes = _slopes(loss, world, rows, progress)
+    joined, slopes = _slopes(loss, group, rows, progress)
     # The last graph first: it is alive, and the others need its memory.
-    _send(engine, world, rows.pop().embeddings, {name: slope.pop() for name, slope in slopes.items()})
+    _send(engine, group, rows.pop().embeddings, {name: slope.pop() for name, slope in slopes.items()})
     if batches.count > 1:
         _restore(engine.module, before)
         for number, batch in enumerate(batches.each(range(batches.count - 1))):
             engine.step()
-            again = Rows(**engine(move(batch, world.device), progress))
-            _send(engine, world, again.embeddings, {name: slope[number] for name, slope in slopes.items()})
+            again = Rows(**engine(move(batch, group.device), progress))
+            _send(engine, group, again.embeddings, {name: slope[number] for name, slope in slopes.items()})
         _restore(engine.module, after)
     names = sorted(joined.counts)
     sums = {name: joined.sums[name].detach().double() for name in names}
     return sums, {name: joined.counts[name] for name in names}
 
 
-def _embed_all(engine: Any, world: World, batches: MicroBatches, progress: Progress) -> list[Rows]:
+def _embed_all(engine: Any, group: ProcessGroup, batches: MicroBatches, progress: Progress) -> list[Rows]:
     """Embeds this worker's micro-batches, the last one with its graph."""
     rows = []
     for number, batch in enumerate(batches.each(range(batches.count))):
         with torch.set_grad_enabled(number == batches.count - 1):
-            rows.append(Rows(**engine(move(batch, world.device), progress)))
+            rows.append(Rows(**engine(move(batch, group.device), progress)))
     return rows
 
 
 def _slopes(
-    loss: JointLoss, world: World, rows: Sequence[Rows], progress: Progress
+    loss: JointLoss, group: ProcessGroup, rows: Sequence[Rows], progress: Progress
 ) -> tuple[Joined, dict[str, list[Tensor]]]:
-    """Returns the loss parts of the global batch, and the gradient of the loss by the embeddings of each micro-batch.
+    """Returns the loss parts of the global batch, and the loss's gradient for the embeddings of each micro-batch.
 
-    Every worker computes the loss of the whole batch, so that gradients need not travel: each worker keeps those by its
+    Every worker computes the loss of the whole batch, so that no gradients are sent: each worker keeps those of its
     own embeddings.
     """
     own = {name: values.requires_grad_() for name, values in _checked(_stacked(rows, "embeddings"))}
     companions = {
-        name: torch.cat(world.gather(values)) for name, values in _stacked(rows, "companions").items()
+        name: torch.cat(group.gather(values)) for name, values in _stacked(rows, "companions").items()
     }
-    embeddings = {name: _around(values, world) for name, values in own.items()}
+    embeddings = {name: _around(values, group) for name, values in own.items()}
     joined = loss.parts(Rows(embeddings=embeddings, companions=companions), progress)
     weights = loss.weights(progress)
     factors = {name: _factor(weights[name], joined.counts[name]) for name in sorted(joined.counts)}
@@ -141,7 +142,7 @@ def _checked(embeddings: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
 
 
 def _factor(weight: float, count: Tensor | float) -> Tensor | float:
-    """Returns what the sum of a part is multiplied by; 0 for a part that nothing carries. No device is waited for."""
+    """Returns the factor for the sum of a part; 0 if its count is 0. No device is waited for."""
     if isinstance(count, Tensor):
         count = count.detach().double()
         return torch.where(count > 0, weight / count.clamp(min=1e-300), 0.0).float()
@@ -149,25 +150,25 @@ def _factor(weight: float, count: Tensor | float) -> Tensor | float:
 
 
 def _gradients(loss: Tensor, embeddings: list[Tensor]) -> Sequence[Tensor]:
-    """Returns the gradient by each embedding, 0 if the loss does not depend on it."""
+    """Returns the gradient for each embedding, 0 if the loss does not depend on it."""
     if not loss.requires_grad:  # no sample of the batch has anything to be compared with
         return [torch.zeros_like(values) for values in embeddings]
     return torch.autograd.grad(loss, embeddings, materialize_grads=True)
 
 
-def _around(own: Tensor, world: World) -> Tensor:
+def _around(own: Tensor, group: ProcessGroup) -> Tensor:
     """Returns the embeddings of all workers in the order of the samples; the own ones carry gradients."""
-    if world.size == 1:
+    if group.size == 1:
         return own
-    everyone = list(world.gather(own.detach()))
-    everyone[world.rank] = own
+    everyone = list(group.gather(own.detach()))
+    everyone[group.rank] = own
     return torch.cat(everyone)
 
 
-def _send(engine: Any, world: World, rows: Mapping[str, Tensor], slopes: Mapping[str, Tensor]) -> None:
+def _send(engine: Any, group: ProcessGroup, rows: Mapping[str, Tensor], slopes: Mapping[str, Tensor]) -> None:
     # DeepSpeed averages gradients over the workers; each sends those of its own samples.
     surrogate = torch.stack([(rows[name] * slope).sum() for name, slope in slopes.items()]).sum()
-    engine.backward(world.size * loss_scale(engine) * surrogate, scale_wrt_gas=False)
+    engine.backward(group.size * loss_scale(engine) * surrogate, scale_wrt_gas=False)
 
 
 def _buffers(module: nn.Module) -> dict[str, Tensor]:

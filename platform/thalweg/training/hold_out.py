@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from thalweg.contract import SplitName
 from thalweg.errors import DataError
 from thalweg.training.checkpoints import checkpoint
-from thalweg.training.checkpoints.state import State
+from thalweg.training.checkpoints.state import TrainingState
 from thalweg.training.evaluation import evaluate_split
 from thalweg.training.family_code import blaming
-from thalweg.training.process_group import World
+from thalweg.training.process_group import ProcessGroup
 from thalweg.training.session import make_task
 
 SPLIT: SplitName = "test"
@@ -29,7 +29,7 @@ class HeldOut:
 
     Attributes:
         samples: Samples that it was trained on.
-        val: Metrics by which it was selected, as they were recorded.
+        val: Recorded metrics on the split ``val``, by which it was selected.
         test: Metrics on the split ``test``.
         baselines: Metrics on the split ``test`` of each baseline.
     """
@@ -41,9 +41,9 @@ class HeldOut:
 
 
 def evaluate(folder: Path, data_root: Path) -> HeldOut:
-    """Evaluates a checkpoint and the family's baselines on the split ``test`` at the protocol of every evaluation.
+    """Evaluates a checkpoint and the family's baselines on the split ``test``, by the study's evaluation protocol.
 
-    Weights are fp32, as those of an export; the trial may have been evaluated in 16 bits.
+    The weights are in fp32, as in an export; the trial itself may have been evaluated in 16 bits.
 
     Args:
         folder: The checkpoint.
@@ -58,7 +58,7 @@ def evaluate(folder: Path, data_root: Path) -> HeldOut:
         return _evaluate(state, weights, data_root)
 
 
-def _evaluate(state: State, weights: Mapping[str, Tensor], data_root: Path) -> HeldOut:
+def _evaluate(state: TrainingState, weights: Mapping[str, Tensor], data_root: Path) -> HeldOut:
     task = make_task(state.family, state.config)
     data = task.open(data_root)
     if data.num_samples(SPLIT) < 1:
@@ -66,12 +66,12 @@ def _evaluate(state: State, weights: Mapping[str, Tensor], data_root: Path) -> H
             f"a data set must have a split {SPLIT} to be reported on, got none in {task.config.dataset!r}; "
             "make or import it again with one (`thalweg data import --help`), or report on other data"
         )
-    world = World(0, 1, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    group = ProcessGroup(0, 1, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
 
     def metrics(model: nn.Module, is_baseline: bool = False) -> dict[str, float]:
-        predict = partial(task.predict, model.to(world.device).eval())
+        predict = partial(task.predict, model.to(group.device).eval())
         return evaluate_split(
-            task, data, predict, world, split=SPLIT, batch_size=BATCH_SIZE, is_baseline=is_baseline
+            task, data, predict, group, split=SPLIT, batch_size=BATCH_SIZE, is_baseline=is_baseline
         )
 
     model = task.build(task.facts(data))

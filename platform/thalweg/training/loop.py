@@ -21,11 +21,11 @@ from thalweg.stage_contract import JointLoss, Loss
 from thalweg.training import accumulation, gradcache
 from thalweg.training.engine import engine
 from thalweg.training.gradcache import MicroBatches
-from thalweg.training.process_group import World
+from thalweg.training.process_group import ProcessGroup
 from thalweg.training.sampling import Layout, SampleStream
 from thalweg.training.schedule import Plan, lr_factor
 from thalweg.training.telemetry import Curve
-from thalweg.training.transfer import Arriving, drawer, ready_to_travel
+from thalweg.training.transfer import Arriving, prefetch_thread, ready_to_travel
 
 if TYPE_CHECKING:
     from thalweg.contract import Batch, Data
@@ -52,9 +52,9 @@ class Loop:
     """Takes the steps of a trial, stage by stage.
 
     Args:
-        task: Draws the batches.
+        task: Samples the batches.
         data: Opened data.
-        world: Workers that train together; every one calls alike.
+        group: Workers that train together; all of them make the same calls.
         plan: Stages over the budget.
         layout: How a batch is cut.
 
@@ -68,18 +68,20 @@ class Loop:
         DataError: The training split is empty.
     """
 
-    def __init__(self, task: Task[Any, Any], data: Data, world: World, plan: Plan, layout: Layout) -> None:
+    def __init__(
+        self, task: Task[Any, Any], data: Data, group: ProcessGroup, plan: Plan, layout: Layout
+    ) -> None:
         self.samples = 0
         self.stage = 0
         self.trained = (0, 0.0)
         self._task = task
         self._data = data
-        self._world = world
+        self._group = group
         self._plan = plan
         self._layout = layout
         self._knobs: Optimization = task.config.optimization
         self._streams = self._make_streams()
-        self._prefetch = drawer(world.device)
+        self._prefetch = prefetch_thread(group.device)
         self._taken: Taken | None = None
 
     def _make_streams(self) -> dict[bool, SampleStream]:
@@ -101,7 +103,7 @@ class Loop:
         Args:
             running: DeepSpeed engine of the present stage, in training mode.
             due: Samples at the next evaluation.
-            curve: Takes every step.
+            curve: Collects every step.
 
         Raises:
             NonFiniteError: The loss is not finite; on all ranks alike.
@@ -120,13 +122,13 @@ class Loop:
             self._step(running, partial(self._backward, running, loss, batches), curve)
 
     def _fetch(self, start: int) -> Future[list[Batch]]:
-        positions = self._layout.positions(start, self._world.rank)
-        return self._prefetch.submit(lambda: [self._draw(position) for position in positions])
+        positions = self._layout.positions(start, self._group.rank)
+        return self._prefetch.submit(lambda: [self._sample(position) for position in positions])
 
-    def _draw(self, positions: range) -> Batch:
+    def _sample(self, positions: range) -> Batch:
         indices, keys = self._stream.take(positions.start, len(positions))
-        batch = ready_to_travel(self._task.training_batch(self._data, indices, keys), self._world.device)
-        self._world.beats.add()
+        batch = ready_to_travel(self._task.training_batch(self._data, indices, keys), self._group.device)
+        self._group.beats.add()
         return batch
 
     @property
@@ -156,10 +158,10 @@ class Loop:
         self.trained = (samples + self._layout.batch_size, seconds + time.perf_counter() - began)
 
     def _seed(self, micro_batch: int) -> None:
-        """Seeds what is random about a step: a function of the samples seen, so that there is no state to save."""
+        """Seeds the random generators by the samples seen, so that there is no state to save."""
         seed = splitmix64(splitmix64(np.uint64(self._task.config.seed)) + np.uint64(self.samples))
-        number = micro_batch * self._world.size + self._world.rank
-        self._world.seed((int(seed) + number) % 2**63)
+        number = micro_batch * self._group.size + self._group.rank
+        self._group.seed((int(seed) + number) % 2**63)
 
     def _stage_ratio(self, samples: int) -> float:
         end = self._plan.ends[self.stage]
@@ -170,25 +172,25 @@ class Loop:
         self, running: Any, loss: Loss, batches: list[Batch]
     ) -> tuple[accumulation.Sums, Mapping[str, float]]:
         progress = self._plan.progress(self.samples)
-        return accumulation.backward(running, loss, self._world, batches, progress)
+        return accumulation.backward(running, loss, self._group, batches, progress)
 
     def _joint_backward(
         self, running: Any, loss: JointLoss
     ) -> tuple[accumulation.Sums, Mapping[str, Tensor | float]]:
-        positions = self._layout.positions(self.samples, self._world.rank)
+        positions = self._layout.positions(self.samples, self._group.rank)
         batches = MicroBatches(
             count=len(positions),
-            draw=lambda number: self._draw(positions[number]),
+            sample=lambda number: self._sample(positions[number]),
             seed=self._seed,
             executor=self._prefetch,
         )
-        return gradcache.backward(running, loss, self._world, batches, self._plan.progress(self.samples))
+        return gradcache.backward(running, loss, self._group, batches, self._plan.progress(self.samples))
 
     def settle(self) -> None:
-        """Looks at the last step: nothing is evaluated or saved after a loss that is not finite.
+        """Checks the loss of the last step, so that nothing is evaluated or saved after one that is not finite.
 
         Raises:
-            NonFiniteError: It was not finite; on all ranks alike.
+            NonFiniteError: The loss was not finite; on all ranks alike.
         """
         began = time.perf_counter()
         last, self._taken = self._taken, None
@@ -209,18 +211,18 @@ class Loop:
 
     def _way_out(self, start: int) -> str:
         """Says what to mend: the data of a batch, if they are not finite, else the knobs; all ranks call."""
-        positions = self._layout.positions(start, self._world.rank)
-        found = first_non_finite(self._draw(position) for position in positions)
+        positions = self._layout.positions(start, self._group.rank)
+        found = first_non_finite(self._sample(position) for position in positions)
         if found is not None:
             broken = positions[found.batch]
             indices, _ = self._stream.take(broken.start, len(broken))
             advice = f"mend the data: {found} (sample {indices[found.index[0]]} of train)"
         else:
             advice = "lower lr, or clip_norm, or the loss weights"
-        if not self._world.all_agree(found is None) and found is None:
+        if not self._group.all_agree(found is None) and found is None:
             advice = "mend the data, which are not finite on another worker"
         return advice
 
     def close(self) -> None:
-        """Ends the thread that draws batches."""
+        """Ends the prefetch thread."""
         self._prefetch.shutdown(wait=True, cancel_futures=True)

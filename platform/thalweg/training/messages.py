@@ -1,4 +1,4 @@
-"""Orders to a group of workers and its answers: plain data that travel between processes."""
+"""Messages between a driver and a group of workers, orders and answers: plain data that travel between processes."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ class TrialOrder:
         evaluations: Samples seen at each evaluation, ascending; the last one is the budget.
         data_root: Folder of the family's data sets.
         directory: Folder for the checkpoints and the baselines of the study.
-        resumes: Checkpoint of an earlier trial, from whose newest one this trial goes on.
+        resumes: A checkpoint of the interrupted trial that this one continues; that trial's newest one is loaded.
         checkpoints: Whether to write a checkpoint at each evaluation.
-        keep_last: Newest checkpoints that are kept, beside that of the best evaluation.
+        keep_last: Retention: number of newest checkpoints that are kept, beside that of the best evaluation.
         num_curve_points: Points of the training curve per evaluation.
-        baselines: Whether to evaluate the untrained model and the family's baselines where nobody did yet.
-        sources: File with the weights of each study that the configuration starts from, by the study's name.
-        study: Identity of the trial's study; checkpoints of another one are not gone on from. Empty outside of studies.
+        baselines: Whether to evaluate the untrained model and the family's baselines, unless another trial did.
+        starting_points: Files with the weights of the studies in ``starts_from``, by the study's name.
+        study: Identity of the trial's study; a checkpoint of another study is not continued. Empty outside of studies.
     """
 
     trial: str
@@ -55,7 +55,7 @@ class TrialOrder:
     keep_last: int = 1
     num_curve_points: int = 8
     baselines: bool = False
-    sources: Mapping[str, str] = field(default_factory=dict)
+    starting_points: Mapping[str, str] = field(default_factory=dict)
     study: str = ""
 
     @property
@@ -75,24 +75,23 @@ CurvePoint = tuple[int, dict[str, float]]
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What a group answers when it reached an evaluation.
+    """The answer of a group that has reached an evaluation.
 
     Attributes:
-        samples: Samples at which the evaluation was due, 0 before training. Steps that end a little later, because the
-            batch does not divide it, do not change it, so that equal samples are compared.
-        samples_seen: Samples that training has really seen.
+        samples: Samples at which the evaluation was due, 0 before training. Trials are compared at equal ``samples``.
+        samples_seen: Samples that training has seen: a little more if the last step ended later than was due.
         value: The objective.
         metrics: All metrics of the validation split.
         curve: Loss parts, weights, learning rate (the largest over the optimizer's groups) and gradient norm since the
             last report.
-        timings: Seconds of the parts of this answer.
-        costs: What the trial takes: ``num_parameters``, ``epoch_s`` (seconds of training per pass over the split) and
-            ``peak_memory_mib`` of this worker.
+        timings: Seconds by activity since the last report, such as ``train_s`` and ``evaluate_s``.
+        costs: What the trial costs: ``num_parameters``, ``epoch_s`` (seconds of training per pass over the split) and
+            ``peak_memory_mib``, the largest of the workers'.
         facts: What is known about the trial once it runs: protocol hash, data fingerprint, device, host, lane, ...
-        documents: Files by name that say more of it, such as the ``deepspeed.json`` that the engine was given.
+        documents: Text files to record, by name, such as the ``deepspeed.json`` that the engine was given.
         checkpoint: Folder of the checkpoint written at this evaluation.
         done: Whether the budget is spent.
-        notes: Sentences for people about how the trial came to be here.
+        notes: Sentences for people about the trial's start, such as which damaged checkpoint was skipped.
         deaths: Why groups of workers were replaced since the last report.
     """
 
@@ -123,7 +122,7 @@ class Report:
 
 @dataclass(frozen=True, kw_only=True)
 class Refusal:
-    """What a group answers when a trial cannot go on.
+    """The answer of a group if a trial cannot go on.
 
     Attributes:
         kind: ``trial`` if the trial is at fault (it fails, the group goes on), ``group`` if the processes are

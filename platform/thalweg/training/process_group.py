@@ -27,26 +27,26 @@ FP32_PRECISION = "ieee"
 
 
 class Beats:
-    """Counts the batches that a worker has drawn: whoever watches it sees that it gets on."""
+    """Heartbeats: counts the batches that a worker has sampled, as a sign of progress."""
 
     def __init__(self) -> None:
         self.count = 0
 
     def add(self) -> None:
-        """Counts one."""
+        """Counts one batch."""
         self.count += 1
 
 
 @dataclass(frozen=True)
-class World:
+class ProcessGroup:
     """This process among the workers that train one trial together.
 
     Attributes:
         rank: Number of this worker, from 0.
         size: Number of workers.
         device: Where this worker computes.
-        host: Group that joins tensors on the CPU; None if the default group does.
-        beats: Signs of life of this worker.
+        host: Gloo group for tensors on the CPU; None if the default group serves them.
+        beats: Heartbeats of this worker.
     """
 
     rank: int
@@ -56,12 +56,12 @@ class World:
     beats: Beats = field(default_factory=Beats, compare=False)
 
     def sum(self, values: Tensor) -> Tensor:
-        """Adds a tensor over all workers, in place, and returns it where it lies.
+        """Adds a tensor over all workers, in place, and returns it.
 
-        What lies on the CPU is added there, so that no GPU is waited for.
+        A tensor on the CPU is added there, so that no GPU is waited for.
 
         Args:
-            values: Any shape; equal on all workers. Every worker must call.
+            values: Any shape, the same on all workers. Every worker must call.
         """
         if self.size > 1:
             dist.all_reduce(values, group=self.host if values.device.type == "cpu" else None)
@@ -95,17 +95,17 @@ class World:
         return tuple(rows[:count] for rows, count in zip(received, counts, strict=True))
 
     def broadcast(self, values: Tensor) -> Tensor:
-        """Copies the first worker's tensor to all, in place, and returns it where it lies.
+        """Copies the first worker's tensor to all workers, in place, and returns it.
 
         Args:
-            values: Any shape, on the worker's device; equal on all workers. Every worker must call.
+            values: Any shape, the same on all workers; on the worker's device. Every worker must call.
         """
         if self.size > 1:
             dist.broadcast(values, src=0)
         return values
 
     def all_agree(self, fine: bool) -> bool:
-        """Whether every worker says so: the way to take a decision that all ranks share."""
+        """Returns whether all workers pass True, so that they decide alike. Every worker must call."""
         return int(self.sum(torch.tensor(int(not fine)))) == 0
 
     def same(self, value: Any) -> Any:
@@ -127,12 +127,12 @@ class World:
             torch.cuda.manual_seed(seed)
 
     def barrier(self) -> None:
-        """Waits until every worker is here."""
+        """Waits until every worker has called it."""
         if self.size > 1:
             dist.barrier()
 
 
-def join(num_threads: int = 1) -> World:
+def join(num_threads: int = 1) -> ProcessGroup:
     """Joins the process group, or makes a group of one, and prepares DeepSpeed's communication.
 
     Args:
@@ -156,11 +156,11 @@ def join(num_threads: int = 1) -> World:
     # would make each step wait for its GPU.
     host = dist.new_group(backend="gloo") if device.type == "cuda" and size > 1 else None
     assert not isinstance(host, int)  # torch's number for a process outside a group
-    return World(dist.get_rank(), size, device, host)
+    return ProcessGroup(dist.get_rank(), size, device, host)
 
 
 def is_group_fault(error: BaseException) -> bool:
-    """Whether an exception says that processes or devices are gone rather than that the trial is wrong."""
+    """Returns whether an exception means that processes or devices are gone, and not that the trial is wrong."""
     if isinstance(
         error, ThalwegError
     ):  # it says what it is, in words of its own, with names that users chose

@@ -1,4 +1,4 @@
-"""What a result was measured with: results are compared only where this is equal."""
+"""The evaluation protocol: results are compared only if they were measured under the same one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from thalweg.hashing import digest
 
 
 def protocol_of(family: str, task: Task[Any, Any], data: Data) -> Mapping[str, Any]:
-    """Returns the evaluation protocol of a task on opened data: family, data and what the family fixes."""
+    """Returns the evaluation protocol of a task on opened data: family, data and the settings that the family names."""
     return {
         "family": family,
         "data": data.fingerprint,
@@ -20,5 +20,5 @@ def protocol_of(family: str, task: Task[Any, Any], data: Data) -> Mapping[str, A
 
 
 def protocol_hash(family: str, task: Task[Any, Any], data: Data) -> str:
-    """Returns the name of the evaluation protocol that travels with every result."""
+    """Returns the hash of the evaluation protocol, which is recorded with every result."""
     return digest(protocol_of(family, task, data))

@@ -1,8 +1,8 @@
 """The endless sequence of training samples, and how a batch of it is spread over workers.
 
-Position ``p`` of the stream is sample ``order[p]`` where each pass over the split is shuffled anew. Batch size,
-micro-batch and number of workers only cut the stream: the samples, their order and their keys stay the same, and
-a sampler's whole state is the number of samples seen.
+Position ``p`` of the stream is sample ``order[p]``; each pass over the split is shuffled anew. Batch size, micro-batch
+and number of workers only cut the stream: the samples, their order and their keys stay the same. The number of
+samples seen is the whole state of the sampler.
 """
 
 from dataclasses import dataclass
@@ -25,8 +25,8 @@ class SampleStream:
     Args:
         num_samples: Size of the split.
         seed: Seed of the order and of the keys.
-        whole_batches_of: Ends each pass with its last whole batch of so many samples, so that no batch holds a sample
-            twice: in a contrastive batch its copy would be a wrong answer. 1 visits every sample in each pass.
+        whole_batches_of: Batch size; each pass ends with its last whole batch, so that no batch holds a sample twice.
+            In a contrastive batch the copy would be a false negative. 1 visits every sample in each pass.
 
     Raises:
         DataError: The split is empty.
@@ -72,12 +72,13 @@ class SampleStream:
 class Layout:
     """How one global batch is cut: every worker trains ``accumulation`` micro-batches per optimizer step.
 
-    Workers must step alike, so that each has as many micro-batches as any other. Their sizes differ by at most one.
+    Workers take their steps together, so all of them have the same number of micro-batches. The sizes of micro-batches
+    differ by at most one sample.
 
     Attributes:
         batch_size: Samples per optimizer step over all workers.
-        micro_batch_size: Samples per worker and forward pass, at most.
-        accumulation: Forward passes per optimizer step.
+        micro_batch_size: Samples of the largest micro-batch.
+        accumulation: Gradient accumulation: micro-batches per worker and optimizer step.
         world_size: Number of workers.
     """
 
@@ -91,7 +92,7 @@ class Layout:
         """Derives the fewest micro-batches of at most ``max_size`` samples; None takes a worker's share as one.
 
         Raises:
-            ConfigError: A worker would have less than one sample, or less than one in some micro-batch.
+            ConfigError: A worker or one of its micro-batches would have no sample.
         """
         if batch_size < world_size:
             raise ConfigError(

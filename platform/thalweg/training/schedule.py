@@ -1,4 +1,4 @@
-"""Learning rate and stages as functions of the samples seen: nothing to save, nothing to get out of step."""
+"""Learning rate and stages as functions of the samples seen, so that a checkpoint needs no scheduler state."""
 
 import math
 from dataclasses import dataclass

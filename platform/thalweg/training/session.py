@@ -20,14 +20,14 @@ from thalweg.stage_contract import Stage
 from thalweg.study_folder import checkpoint_name
 from thalweg.training import baselines
 from thalweg.training.checkpoints import checkpoint
-from thalweg.training.checkpoints.frozen_weights import load_sources
-from thalweg.training.checkpoints.state import FROM_BEFORE, Found, State, newest_whole
+from thalweg.training.checkpoints.frozen_weights import load_starting_points
+from thalweg.training.checkpoints.state import FROM_BEFORE, Found, TrainingState, newest_whole
 from thalweg.training.engine import buffers, engine
 from thalweg.training.evaluation import evaluate_split
 from thalweg.training.family_code import blaming
 from thalweg.training.loop import Loop
 from thalweg.training.messages import Report, TrialOrder
-from thalweg.training.process_group import FP32_PRECISION, World
+from thalweg.training.process_group import FP32_PRECISION, ProcessGroup
 from thalweg.training.protocol import protocol_hash
 from thalweg.training.sampling import Layout
 from thalweg.training.schedule import Plan
@@ -41,7 +41,11 @@ if TYPE_CHECKING:
 
 
 class DataCache:
-    """Opened data that stay open from trial to trial; the newest few."""
+    """Keeps data sets open from trial to trial: those that were opened last.
+
+    Args:
+        max_open: Number of data sets that are open at once.
+    """
 
     def __init__(self, max_open: int = 2) -> None:
         self._max_open = max_open
@@ -64,36 +68,36 @@ def make_task(family: str, config: Mapping[str, Any]) -> Task[Any, Any]:
 
 
 class Session:
-    """A trial that is being trained by this process group; every rank holds one and calls alike.
+    """A trial that this process group trains; every rank holds one, and all make the same calls.
 
     Args:
         order: What to train.
-        world: The process group.
+        group: The process group.
         cache: Keeps data open between trials.
 
     Raises:
         TrialError: The family's code raises.
     """
 
-    def __init__(self, order: TrialOrder, world: World, cache: DataCache) -> None:
+    def __init__(self, order: TrialOrder, group: ProcessGroup, cache: DataCache) -> None:
         with blaming(order.family):
-            self._begin(order, world, cache)
+            self._begin(order, group, cache)
 
-    def _begin(self, order: TrialOrder, world: World, cache: DataCache) -> None:
+    def _begin(self, order: TrialOrder, group: ProcessGroup, cache: DataCache) -> None:
         began = time.perf_counter()
         self.order = order
-        self._world = world
+        self._group = group
         self.task = make_task(order.family, order.config)
         self._knobs = self.task.config.optimization
         engine.check_precision(self._knobs)
-        self.data = cache.open(self.task, Path(order.data_root), world.device)
+        self.data = cache.open(self.task, Path(order.data_root), group.device)
         self._data_facts = self.task.facts(self.data)
-        self._layout = Layout.of(self._knobs.batch_size, self._knobs.micro_batch_size, world.size)
+        self._layout = Layout.of(self._knobs.batch_size, self._knobs.micro_batch_size, group.size)
         self._plan = Plan.lay(self.task.stages(), order.total_samples)
         self._plan.check_steps(self._knobs.batch_size)
-        self._loop = Loop(self.task, self.data, world, self._plan, self._layout)
+        self._loop = Loop(self.task, self.data, group, self._plan, self._layout)
         self._timings = {"prepare_s": 0.0}
-        self._memory = PeakMemory(world.device)
+        self._memory = PeakMemory(group.device)
         self.last: Report | None = None
         self._resume_or_begin()
         self._timings["prepare_s"] = time.perf_counter() - began
@@ -103,12 +107,12 @@ class Session:
         found = start.folder
         model = self._build()
         if found is not None:
-            checkpoint.require_loadable(found, self._knobs.zero_stage, self._world)
-            state = State.read(found)
+            checkpoint.require_loadable(found, self._knobs.zero_stage, self._group)
+            state = TrainingState.read(found)
             self.last = state.report
             self._loop.stage, self._loop.samples = state.stage, state.report.samples_seen
         else:
-            load_sources(model, self.order.sources, self.task.starting_weights())
+            load_starting_points(model, self.order.starting_points, self.task.starting_weights())
         self._module = self._wrap(model)
         self.num_parameters = sum(parameter.numel() for parameter in model.parameters())
         self._facts = self._machine() | _identity(self.order, self.task, self.data)
@@ -116,7 +120,7 @@ class Session:
             self._record_baselines()
         self._engine = self._start_stage()
         if found is not None:
-            checkpoint.load(self._engine, found, self._world)
+            checkpoint.load(self._engine, found, self._group)
         self._earlier = found.parent if found is not None and found.parent != self._own else None
 
     @property
@@ -124,29 +128,29 @@ class Session:
         return Path(self.order.directory) / self.order.trial
 
     def _checkpoint(self) -> Found:
-        """Finds where the trial goes on: at what is whole, of this configuration and of this study."""
+        """Finds the checkpoint to resume from: undamaged, of this configuration and of this study."""
         order = self.order
         own = Found()
-        if self._world.rank == 0:
+        if self._group.rank == 0:
             checkpoint.clear(self._own, order.home)
             places = {self._own: {order.study}}
             if order.resumes:
                 # The interrupted trial may have written a newer checkpoint, and deleted this one, unheard.
                 places.setdefault(Path(order.resumes).parent, {order.study, FROM_BEFORE})
             own = newest_whole(places, order.config)
-        found: Found = self._world.same(own)
+        found: Found = self._group.same(own)
         where = f"after {found.samples:,} samples" if found.folder else "from the start"
         self._notes = tuple(
             f"{order.trial}: {reason}; it goes on {where}"
             for folder, reason in found.skipped.items()
-            if folder.parent == self._own  # of those of another trial the study has told
+            if folder.parent == self._own  # the study has reported those of another trial
         )
         return found
 
     def _build(self) -> torch.nn.Module:
-        """Builds the model, with the same draws on all ranks and in every stage."""
+        """Builds the model, with the same random numbers on all ranks and in every stage."""
         torch.manual_seed(self.task.config.seed)
-        return self.task.build(self._data_facts).to(self._world.device)
+        return self.task.build(self._data_facts).to(self._group.device)
 
     def _wrap(self, model: torch.nn.Module) -> engine.TaskModule:
         return engine.TaskModule(self.task, model, self._stage.loss)
@@ -162,8 +166,8 @@ class Session:
         """Trains to the next evaluation after ``reached`` and evaluates.
 
         Args:
-            reached: Samples of the last report that the caller holds. A report that was lost on its way is
-                given again instead of trained again.
+            reached: Samples of the last report that the caller holds. If a later one was lost on its way, it is
+                returned again instead of trained again.
 
         Raises:
             NonFiniteError: The loss or a metric is not finite; on all ranks alike.
@@ -208,9 +212,11 @@ class Session:
         began = time.perf_counter()
         folder = self._own / checkpoint_name(self.last.samples)
         self.last = replace(self.last, checkpoint=str(folder))
-        state = State(self.last, self.order.config, self.order.family, self._loop.stage, self.order.study)
-        checkpoint.save(self._engine, folder, state, self._world)
-        if self._world.rank == 0:
+        state = TrainingState(
+            self.last, self.order.config, self.order.family, self._loop.stage, self.order.study
+        )
+        checkpoint.save(self._engine, folder, state, self._group)
+        if self._group.rank == 0:
             checkpoint.tidy(folder, self._mode(), self.order.keep_last, self._earlier, self.order.home)
         self._earlier = None
         timings = {**self.last.timings, "checkpoint_s": time.perf_counter() - began}
@@ -228,7 +234,7 @@ class Session:
         samples, seconds = self._loop.trained
         costs = {"num_parameters": float(self.num_parameters)}
         costs["epoch_s"] = seconds / max(samples, 1) * self.data.num_samples("train")
-        peak = self._world.largest(self._memory.mib() or 0.0)
+        peak = self._group.largest(self._memory.mib() or 0.0)
         return costs | {"peak_memory_mib": peak} if peak else costs
 
     def _train_until(self, due: int) -> tuple[tuple[int, dict[str, float]], ...]:
@@ -259,7 +265,7 @@ class Session:
 
     def _evaluate(self) -> dict[str, float]:
         self._engine.eval()
-        buffers.unite(self._module, self._world)  # what is saved after it is what was evaluated
+        buffers.unite(self._module, self._group)  # what is saved after it is what was evaluated
         return self._evaluate_with(lambda batch: self._engine(batch, None))
 
     def _evaluate_with(self, predict: Predict, is_baseline: bool = False) -> dict[str, float]:
@@ -269,7 +275,7 @@ class Session:
                 self.task,
                 self.data,
                 predict,
-                self._world,
+                self._group,
                 split=split,
                 batch_size=max(self._layout.micro_batch_size, 8),
                 max_samples=self.data.num_samples("val") if split == "train" else None,
@@ -281,17 +287,17 @@ class Session:
     def _record_baselines(self) -> None:
         directory = Path(self.order.directory)
         # All ranks decide on what rank 0 sees, for they evaluate together.
-        if not self._world.all_agree(self._world.rank != 0 or baselines.read(directory) is None):
+        if not self._group.all_agree(self._group.rank != 0 or baselines.read(directory) is None):
             return
-        start = "before_training" if self.order.sources else "untrained"
+        start = "before_training" if self.order.starting_points else "untrained"
         predictors = {start: self._module.model.eval(), **self.task.baselines(self.data)}
         found = {
             name: self._evaluate_with(
-                partial(self.task.predict, predictor.to(self._world.device)), is_baseline=name != start
+                partial(self.task.predict, predictor.to(self._group.device)), is_baseline=name != start
             )
             for name, predictor in predictors.items()
         }
-        if self._world.rank == 0:
+        if self._group.rank == 0:
             baselines.write_once(directory, found)
 
     def _documents(self) -> dict[str, str]:
@@ -300,10 +306,10 @@ class Session:
     def _machine(self) -> dict[str, Any]:
         return {
             "num_parameters": self.num_parameters,
-            "world_size": self._world.size,
+            "world_size": self._group.size,
             "micro_batch_size": self._layout.micro_batch_size,
             "accumulation": self._layout.accumulation,
-            "device": device_name(self._world.device),
+            "device": device_name(self._group.device),
         }
 
     def close(self) -> None:
@@ -318,7 +324,7 @@ def _metric_name(split: SplitName, name: str) -> str:
 
 
 def _identity(order: TrialOrder, task: Task[Any, Any], data: Data) -> dict[str, Any]:
-    """Returns what a trial is comparable by, and the process that it runs in."""
+    """Returns what makes trials comparable, and the process that the trial runs in."""
     return {
         "protocol_hash": protocol_hash(order.family, task, data),
         "data_fingerprint": data.fingerprint,
@@ -329,5 +335,5 @@ def _identity(order: TrialOrder, task: Task[Any, Any], data: Data) -> dict[str, 
 
 
 def device_name(device: torch.device) -> str:
-    """Returns what people call a device."""
+    """Returns the name of a device for people."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"

@@ -14,7 +14,7 @@ from torch import Tensor
 
 
 class Curve:
-    """Collects steps and gives a point each time ``spacing`` samples have passed.
+    """Summarises training steps as the points of a curve, one each time ``spacing`` samples have passed.
 
     Args:
         due: Samples at the next evaluation, where the last point falls.
@@ -43,9 +43,8 @@ class Curve:
     ) -> None:
         """Adds a step: the loss parts as sums with counts, the weights used, the learning rate, the gradient's norm.
 
-        Sums, counts and norm may lie on a GPU; they are read when a point is closed. A learning rate is that of the
-        optimizer at the step; the largest where parameter groups have different ones. A point holds the norm of its
-        last step, if that is finite.
+        Sums, counts and norm may lie on a GPU; they are read when a point is closed. The learning rate is the largest
+        one if parameter groups have different ones. A point holds the norm of its last step if that is finite.
         """
         for name, value in sums.items():
             self._sums[name] = self._sums.get(name, 0.0) + value
@@ -86,11 +85,11 @@ _MIB = 2**20
 
 
 class PeakMemory:
-    """Measures from its creation on, or from the last `restart`.
+    """The peak memory of a trial since this object was made, or since the last `restart`.
 
     On a GPU it is the peak of torch's allocator. On a CPU it is how far the resident memory of the process rises above
-    its level before its first trial, without pages of mapped files, which all processes of a machine share. What the
-    C library keeps of earlier trials counts, so that it is good to some ten MiB only.
+    its level before its first trial, without pages of mapped files, which all processes of a machine share. Memory
+    that the C library keeps from earlier trials counts too, so the result is accurate to some ten MiB only.
 
     Args:
         device: Where the trial computes.
@@ -117,7 +116,7 @@ class PeakMemory:
             self._start = None
 
     def mib(self) -> float | None:
-        """Returns the peak in MiB; None if the system does not tell."""
+        """Returns the peak in MiB; None if the system does not measure it."""
         if self._device.type == "cuda":
             return torch.cuda.max_memory_allocated(self._device) / _MIB
         if self._start is None:

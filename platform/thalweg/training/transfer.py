@@ -16,25 +16,25 @@ if TYPE_CHECKING:
     from thalweg.contract import Batch
 
 
-def drawer(device: torch.device) -> ThreadPoolExecutor:
-    """Returns the one thread that draws for a device; a thread that chose none would wake the first GPU."""
+def prefetch_thread(device: torch.device) -> ThreadPoolExecutor:
+    """Returns the one thread that prefetches for a device; without `set_device` it would initialise the first GPU."""
     choose = partial(torch.cuda.set_device, device) if device.type == "cuda" else None
     return ThreadPoolExecutor(1, thread_name_prefix="batch", initializer=choose)
 
 
-def each_ahead(
-    executor: ThreadPoolExecutor, draw: Callable[[int], Batch], numbers: Sequence[int]
+def prefetched(
+    executor: ThreadPoolExecutor, sample: Callable[[int], Batch], numbers: Sequence[int]
 ) -> Iterator[Batch]:
-    """Yields the batch of each number; the next one is drawn meanwhile."""
-    waiting = [executor.submit(draw, number) for number in numbers[:1]]
+    """Prefetch: yields the batch of each number while the executor samples the next one."""
+    waiting = [executor.submit(sample, number) for number in numbers[:1]]
     for place in range(len(numbers)):
         batch = waiting.pop().result()
-        waiting += [executor.submit(draw, later) for later in numbers[place + 1 : place + 2]]
+        waiting += [executor.submit(sample, later) for later in numbers[place + 1 : place + 2]]
         yield batch
 
 
 def ready_to_travel(batch: Batch, device: torch.device) -> Batch:
-    """Returns a batch whose copy to a GPU can be queued: what is on the CPU in page-locked memory."""
+    """Returns a batch whose copy to a GPU can be queued: its CPU tensors are pinned, that is in page-locked memory."""
     return {name: pin(values, device) for name, values in batch.items()}
 
 
@@ -57,7 +57,7 @@ class Arriving:
             self._event.record()
 
     def read(self) -> dict[str, float]:
-        """Returns the numbers once they are here."""
+        """Waits for the copy, and returns the numbers by name."""
         if self._event is not None:
             self._event.synchronize()
         return dict(zip(self._names, self._copy.tolist(), strict=True))

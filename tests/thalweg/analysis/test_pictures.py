@@ -87,7 +87,7 @@ def end_search(record: StudyRecord, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     def end(share: float = 60.0) -> list[str]:
         told: list[str] = []
         uri = f"sqlite:///{tmp_path}/mlflow.db"
-        monkeypatch.setattr(pictures, "SHARE", share)
+        monkeypatch.setattr(pictures, "MAX_SHARE", share)
         draw_new(record, tmp_path / "study", uri, told.append, tmp_path)
         return told
 

@@ -74,7 +74,7 @@ def test_every_family_describes_every_knob_of_every_preset(name: str) -> None:
 
 def test_parts_are_the_children_of_the_model_and_nothing_is_allocated() -> None:
     family = discovery.load_family("families.toy")
-    counts = describe.parts(family, family.preset("wide"))
+    counts = describe.parameter_counts(family, family.preset("wide"))
     net = Net(32, 0.0)
     assert counts == {
         name: sum(p.numel() for p in child.parameters()) for name, child in net.named_children()
@@ -99,7 +99,7 @@ class Tied(nn.Module):
 def test_a_shared_weight_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
     family = discovery.load_family("families.toy")
     monkeypatch.setattr(type(family.task(family.preset("default"))), "build", lambda task, facts: Tied())
-    counts = describe.parts(family, family.preset("default"))
+    counts = describe.parameter_counts(family, family.preset("default"))
     assert counts == {"(own)": 3, "first": 16, "second": 4}
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from thalweg.analysis.groups import groups
 from thalweg.analysis.leaderboard import Leaderboard
 from thalweg.console.board import show
-from thalweg.console.group_table import draw
+from thalweg.console.group_table import render
 from thalweg.search.store.records import StudyRecord, TrialRecord
 
 
@@ -40,7 +40,7 @@ def test_what_was_only_ever_stopped_comes_last_and_without_a_mean(
     *_, last = groups(with_stopped, ["fusion"])
     assert (last.key, last.trials, last.num_stopped, last.mean) == (("matmul",), (), 1, None)
     console, text = page(120)
-    console.print(draw(with_stopped, ["fusion"], [], 120))
+    console.print(render(with_stopped, ["fusion"], [], 120))
     assert text.getvalue().splitlines()[-1].split() == ["matmul", "0", "1", "-", "-", "-", "-"]
 
 
@@ -49,7 +49,7 @@ def test_a_narrow_terminal_leaves_columns_out_instead_of_cutting_them(
     fusions: StudyRecord, page: Callable[..., tuple[Console, StringIO]], width: int
 ) -> None:
     console, text = page(width)
-    console.print(draw(fusions, ["fusion", "model.fusion"], ["skill_rain"], width))
+    console.print(render(fusions, ["fusion", "model.fusion"], ["skill_rain"], width))
     lines = text.getvalue().splitlines()
     assert max(map(len, lines)) <= width
     assert len(lines) == 4

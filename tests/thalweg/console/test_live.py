@@ -54,7 +54,7 @@ def drawn(events: Iterable[Event], console: Console, text: StringIO) -> list[str
     for event in events:
         standing.observe(event)
     lines = [(1.0, Text("trial 0 complete: skill 0.7500"))]
-    console.print(Frame(standing, lines).draw(console.options))
+    console.print(Frame(standing, lines).render(console.options))
     return text.getvalue().splitlines()
 
 
@@ -95,7 +95,7 @@ def test_a_terminal_without_unicode_gets_ascii(page: Page, started: Started) -> 
         standing.observe(event)
     options = console.options.copy()
     options.encoding = "ascii"
-    segments = console.render(Frame(standing, []).draw(options), options)
+    segments = console.render(Frame(standing, []).render(options), options)
     assert "".join(segment.text for segment in segments).isascii()
 
 

@@ -10,7 +10,7 @@ from thalweg.errors import ConfigError, DataError, NonFiniteError, OutputError
 from thalweg.lanes.channel import Command
 from thalweg.lanes.worker import Crew
 from thalweg.training.messages import Refusal, Report, TrialOrder
-from thalweg.training.process_group import World
+from thalweg.training.process_group import ProcessGroup
 
 ORDER = TrialOrder(
     trial="t", family="f", config={}, metric="m", evaluations=(1,), data_root="d", directory="c"
@@ -18,7 +18,7 @@ ORDER = TrialOrder(
 
 
 def _crew(size: int, error: Exception, monkeypatch: pytest.MonkeyPatch) -> Crew:
-    crew = Crew(World(0, size, torch.device("cpu")))
+    crew = Crew(ProcessGroup(0, size, torch.device("cpu")))
 
     def fail(order: TrialOrder, reached: int) -> Report:
         raise error

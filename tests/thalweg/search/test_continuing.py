@@ -10,7 +10,7 @@ from kept import evaluated, keep
 
 from thalweg.search.space import Space
 from thalweg.search.store.optuna_study import Ledger, Proposal
-from thalweg.training.checkpoints.state import STATE, State
+from thalweg.training.checkpoints.state import STATE, TrainingState
 
 Make = Callable[..., Space]
 Open = Callable[..., Ledger]
@@ -88,7 +88,7 @@ def test_what_another_study_left_under_the_name_is_not_gone_on_from(
     ledger = open_ledger(make_space())
     trial = _interrupted(ledger, 100)
     state = trial / "samples-000000000100" / STATE
-    foreign = replace(State.read(state.parent), study="another")
+    foreign = replace(TrainingState.read(state.parent), study="another")
     foreign.write(state.parent, state.parent)
     resumed = ask(ledger)
     assert (resumed.checkpoint, resumed.curve) == (None, ())
@@ -115,7 +115,7 @@ def test_a_checkpoint_of_another_configuration_is_not_said_to_be_gone(
 ) -> None:
     ledger = open_ledger(make_space())
     place = _interrupted(ledger, 100) / "samples-000000000100"
-    state = State.read(place)
+    state = TrainingState.read(place)
     replace(state, config={**state.config, "knob": 1}).write(place, place)
     resumed = ask(ledger)
     assert (resumed.checkpoint, resumed.curve) == (None, ())
@@ -129,7 +129,7 @@ def test_a_damaged_checkpoint_that_nobody_had_heard_of_is_told_of(
 ) -> None:
     ledger = open_ledger(make_space())
     trial = _interrupted(ledger, 100)
-    config = State.read(trial / "samples-000000000100").config
+    config = TrainingState.read(trial / "samples-000000000100").config
     unheard = Path(keep(ledger.directory, 0, 200, config, study=ledger.identity))
     (unheard / "weights" / "all.pt").write_text("")
     resumed = ask(ledger)

@@ -12,7 +12,7 @@ from kept import evaluated, keep
 
 from thalweg.errors import OutputError, SpaceError, StudyError
 from thalweg.events import Event, Notice, TrialEnded, TrialProgress, TrialStarted
-from thalweg.search.controller import StudyDirector
+from thalweg.search.controller import StudyController
 from thalweg.search.space import Space, load_space
 from thalweg.search.store.optuna_study import Ledger, Proposal
 from thalweg.training.messages import Refusal
@@ -22,21 +22,21 @@ Open = Callable[..., Ledger]
 
 
 class Stage:
-    """A ledger, a director and what it published."""
+    """A ledger, a controller and what it published."""
 
     def __init__(self, ledger: Ledger, num_lanes: int = 2, **options: Any) -> None:
         self.ledger = ledger
         self.events: list[Event] = []
-        self.director = StudyDirector(ledger, self.events.append, num_lanes=num_lanes, **options)
+        self.controller = StudyController(ledger, self.events.append, num_lanes=num_lanes, **options)
 
     def begin(self) -> int:
-        proposal = self.director.propose()
+        proposal = self.controller.propose()
         assert isinstance(proposal, Proposal)
         return proposal.number
 
     def report(self, number: int, samples: int, loss: float = 0.5, **more: Any) -> bool:
         report = evaluated(samples=samples, value=loss, metrics={"loss": loss}, **more)
-        return self.director.observe(number, report)
+        return self.controller.observe(number, report)
 
     def finish(self, number: int, loss: float = 0.5) -> bool:
         return self.report(number, 800, loss, final=True)
@@ -61,7 +61,7 @@ def test_a_trial_that_finishes_is_complete_everywhere(stage: Stage) -> None:
     (ended,) = stage.of(TrialEnded)
     assert (ended.status, ended.value, ended.samples, ended.reason) == ("complete", 0.25, 800, "")
     assert ended.seconds > 0
-    assert stage.director.running == ()
+    assert stage.controller.running == ()
 
 
 def test_the_last_evaluation_completes_even_the_worst_trial(stage: Stage) -> None:
@@ -93,7 +93,7 @@ def test_a_value_that_is_not_finite_fails_the_trial_at_once(stage: Stage, loss: 
 
 def test_a_trial_that_says_why_it_failed_is_quoted(stage: Stage) -> None:
     number = stage.begin()
-    assert stage.director.observe(number, Refusal(kind="trial", samples=100, reason="out of memory"))
+    assert stage.controller.observe(number, Refusal(kind="trial", samples=100, reason="out of memory"))
     assert stage.ledger.trials()[0].reason == "out of memory"
 
 
@@ -102,20 +102,20 @@ def test_another_protocol_fails_the_trial_and_not_the_study(stage: Stage) -> Non
     assert not stage.report(first, 200, protocol="aaa")
     assert stage.report(second, 200, protocol="bbb")
     assert stage.statuses() == ["running", "failed"]
-    assert stage.director.failure is None
+    assert stage.controller.failure is None
 
 
 def test_a_trial_that_stops_before_its_end_has_failed(stage: Stage) -> None:
     number = stage.begin()
     stage.report(number, 200)
-    stage.director.conclude(number, evaluated(samples=200, value=0.5))
+    stage.controller.conclude(number, evaluated(samples=200, value=0.5))
     assert stage.ledger.trials()[0].reason == "the trial stopped before the end of its budget"
 
 
 def test_a_last_report_that_only_the_end_brings_is_heard(stage: Stage) -> None:
     number = stage.begin()
     stage.report(number, 700)
-    stage.director.conclude(number, evaluated(samples=800, value=0.125, final=True))
+    stage.controller.conclude(number, evaluated(samples=800, value=0.125, final=True))
     assert stage.ledger.trials()[0].value == 0.125
     assert stage.statuses() == ["complete"]
 
@@ -124,20 +124,20 @@ def test_a_last_report_that_only_the_end_brings_is_heard(stage: Stage) -> None:
 def test_a_refusal_that_only_the_end_brings_is_heard(stage: Stage, kind: Any) -> None:
     number = stage.begin()
     stage.report(number, 200)
-    stage.director.conclude(number, Refusal(kind=kind, samples=200, reason="out of memory"))
+    stage.controller.conclude(number, Refusal(kind=kind, samples=200, reason="out of memory"))
     (ended,) = stage.of(TrialEnded)
     assert (ended.status, ended.value, ended.samples, ended.reason) == ("failed", None, 200, "out of memory")
     assert stage.ledger.trials()[0].curve == ((200, 0.5),)
-    assert stage.director.failure is None
+    assert stage.controller.failure is None
 
 
 def test_a_trial_ends_once(stage: Stage) -> None:
     number = stage.begin()
     stage.finish(number)
     assert stage.report(number, 100)
-    stage.director.conclude(number, Refusal(kind="trial", samples=900, reason="late"))
-    stage.director.fail(number, "late")
-    stage.director.close()
+    stage.controller.conclude(number, Refusal(kind="trial", samples=900, reason="late"))
+    stage.controller.fail(number, "late")
+    stage.controller.close()
     assert stage.statuses() == ["complete"]
     assert len(stage.of(TrialEnded)) == 1
 
@@ -145,17 +145,17 @@ def test_a_trial_ends_once(stage: Stage) -> None:
 def test_no_trial_begins_while_every_lane_is_busy(stage: Stage) -> None:
     number = stage.begin()
     stage.begin()
-    assert stage.director.propose() == "wait"
+    assert stage.controller.propose() == "wait"
     stage.finish(number)
-    assert isinstance(stage.director.propose(), Proposal)
+    assert isinstance(stage.controller.propose(), Proposal)
 
 
 def test_a_study_is_finished_when_its_trials_have_begun(stage: Stage) -> None:
     for _ in range(3):
         stage.finish(stage.begin())
     stage.begin()
-    assert stage.director.propose() == "finished"
-    assert stage.director.running == (3,)
+    assert stage.controller.propose() == "finished"
+    assert stage.controller.running == (3,)
 
 
 def test_progress_carries_metrics_curves_and_timings(stage: Stage) -> None:
@@ -184,7 +184,7 @@ def test_a_retry_from_a_checkpoint_repeats_no_progress(stage: Stage) -> None:
     number = stage.begin()
     stage.report(number, 100)
     stage.report(number, 200)
-    stage.director.retry(number, "its lane died")
+    stage.controller.retry(number, "its lane died")
     assert not stage.report(number, 200)
     assert not stage.report(number, 400)
     assert [event.samples for event in stage.of(TrialProgress)] == [100, 200, 400]
@@ -200,11 +200,11 @@ def test_what_runs_when_the_search_stops_is_interrupted_and_continued(
     config = stage.ledger.trials()[0].config
     places = [keep(stage.ledger.directory, 0, samples, config) for samples in (100, 200)]
     stage.report(number, 100, checkpoint=places[0])
-    stage.director.stop()
+    stage.controller.stop()
     assert stage.report(number, 200, 0.4, checkpoint=places[1])
-    stage.director.conclude(number, evaluated(samples=200, value=0.4))
-    assert stage.director.propose() == "finished"
-    stage.director.close()
+    stage.controller.conclude(number, evaluated(samples=200, value=0.4))
+    assert stage.controller.propose() == "finished"
+    stage.controller.close()
     assert stage.statuses() == ["failed", "waiting"]
     (ended,) = stage.of(TrialEnded)
     assert (ended.status, ended.reason) == ("failed", "interrupted: the search was stopped")
@@ -219,9 +219,9 @@ def test_what_runs_when_the_search_stops_is_interrupted_and_continued(
 
 def test_a_trial_that_ends_while_the_search_stops_keeps_its_end(stage: Stage) -> None:
     number = stage.begin()
-    stage.director.stop()
+    stage.controller.stop()
     assert stage.finish(number)
-    stage.director.close()
+    stage.controller.close()
     assert stage.statuses() == ["complete"]
 
 
@@ -237,10 +237,10 @@ def test_a_storage_that_fails_ends_the_search_without_an_exception(
     with monkeypatch.context() as patch:
         patch.setattr(stage.ledger, "report", fail)
         assert stage.report(first, 100)
-    assert stage.director.failure is trouble
+    assert stage.controller.failure is trouble
     assert stage.report(second, 100)
-    assert stage.director.propose() == "finished"
-    stage.director.close()
+    assert stage.controller.propose() == "finished"
+    stage.controller.close()
     assert stage.statuses().count("running") == 0
 
 
@@ -253,8 +253,8 @@ def test_an_ask_that_fails_ends_the_search_without_an_exception(
         raise trouble
 
     monkeypatch.setattr(stage.ledger, "ask", fail)
-    assert stage.director.propose() == "finished"
-    assert stage.director.failure is trouble
+    assert stage.controller.propose() == "finished"
+    assert stage.controller.failure is trouble
 
 
 def test_a_listener_that_raises_does_not_harm_the_search(
@@ -264,12 +264,12 @@ def test_a_listener_that_raises_does_not_harm_the_search(
         raise ConnectionError("MLflow is away")
 
     ledger = open_ledger(make_space())
-    director = StudyDirector(ledger, listen, num_lanes=1)
-    proposal = director.propose()
+    controller = StudyController(ledger, listen, num_lanes=1)
+    proposal = controller.propose()
     assert isinstance(proposal, Proposal)
-    director.observe(proposal.number, evaluated(samples=800, value=0.5, final=True))
+    controller.observe(proposal.number, evaluated(samples=800, value=0.5, final=True))
     assert ledger.trials()[0].status == "complete"
-    assert director.failure is None
+    assert controller.failure is None
     assert "a listener failed on TrialStarted" in caplog.text
 
 
@@ -283,8 +283,8 @@ def test_a_space_that_refuses_its_first_trial_ends_the_search(
     lab: Callable[[str, str], Path], open_ledger: Open, tmp_path: Path
 ) -> None:
     stage = Stage(open_ledger(write_moody_space(lab, tmp_path, "False")))
-    assert stage.director.propose() == "finished"
-    assert isinstance(stage.director.failure, SpaceError)
+    assert stage.controller.propose() == "finished"
+    assert isinstance(stage.controller.failure, SpaceError)
     assert stage.statuses() == ["failed"]
 
 
@@ -299,7 +299,7 @@ def test_a_space_that_refuses_some_trials_loses_only_those(
     assert [stage.begin(), stage.begin()] == [0, 3]
     assert stage.statuses() == ["running", "failed", "failed", "running"]
     assert [event.number for event in stage.of(TrialEnded)] == [1, 2]
-    assert stage.director.failure is None
+    assert stage.controller.failure is None
 
 
 def test_a_space_that_refuses_three_trials_in_a_row_ends_the_search(
@@ -311,9 +311,9 @@ def test_a_space_that_refuses_three_trials_in_a_row_ends_the_search(
     study = space.study.model_copy(update={"first_trials": first})
     stage = Stage(open_ledger(type(space)(**{**vars(space), "study": study})), num_lanes=4)
     stage.begin()
-    assert stage.director.propose() == "finished"
-    assert isinstance(stage.director.failure, SpaceError)
-    stage.director.close()
+    assert stage.controller.propose() == "finished"
+    assert isinstance(stage.controller.failure, SpaceError)
+    stage.controller.close()
     assert stage.statuses() == ["failed"] * 4 + ["waiting"] * 2
 
 
@@ -332,23 +332,23 @@ def test_what_stops_the_study_is_no_trials_fault(stage: Stage) -> None:
     first, second = stage.begin(), stage.begin()
     stage.report(first, 100)
     reason = "checkpoints must be writable, got No space left on device; free space and give the same command again"
-    stage.director.conclude(first, Refusal(kind="study", samples=100, reason=reason))
+    stage.controller.conclude(first, Refusal(kind="study", samples=100, reason=reason))
     assert stage.report(second, 100)
-    stage.director.fail(second, "its lane died of the same")
-    stage.director.close()
-    assert isinstance(stage.director.failure, StudyError)
-    assert str(stage.director.failure) == f"{reason}; the study goes on where it stood"
+    stage.controller.fail(second, "its lane died of the same")
+    stage.controller.close()
+    assert isinstance(stage.controller.failure, StudyError)
+    assert str(stage.controller.failure) == f"{reason}; the study goes on where it stood"
     assert [(event.number, event.interrupted) for event in stage.of(TrialEnded)] == [(0, True), (1, True)]
     assert stage.statuses() == ["failed", "failed", "waiting", "waiting"]
 
 
 def test_an_error_of_tune_on_a_full_disk_is_said_in_one_line(stage: Stage) -> None:
     stage.begin()
-    stage.director.halt(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/runs/tune/state.json"))
-    stage.director.close()
-    assert isinstance(stage.director.failure, OutputError)
-    assert "/runs/tune/state.json" in str(stage.director.failure)
-    assert "run the same command again" in str(stage.director.failure)
+    stage.controller.halt(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/runs/tune/state.json"))
+    stage.controller.close()
+    assert isinstance(stage.controller.failure, OutputError)
+    assert "/runs/tune/state.json" in str(stage.controller.failure)
+    assert "run the same command again" in str(stage.controller.failure)
 
 
 def test_trials_without_news_are_named_with_the_time_since_their_last_evaluation(
@@ -361,10 +361,10 @@ def test_trials_without_news_are_named_with_the_time_since_their_last_evaluation
     clock[0] += 300.0
     stage.report(second, 100)
     clock[0] += 45.0
-    assert stage.director.silent() == {first: 345.0}
-    assert stage.director.silent(at_least_s=40.0) == {first: 345.0, second: 45.0}
+    assert stage.controller.silent() == {first: 345.0}
+    assert stage.controller.silent(at_least_s=40.0) == {first: 345.0, second: 45.0}
     stage.finish(first)
-    assert stage.director.silent() == {}
+    assert stage.controller.silent() == {}
 
 
 def test_workers_that_were_replaced_are_told(make_space: Make, open_ledger: Open) -> None:

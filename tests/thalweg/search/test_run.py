@@ -15,7 +15,7 @@ from kept import evaluated, keep
 from thalweg.errors import StudyError
 from thalweg.events import Event, Notice, StudyEnded, StudyStarted, TrialEnded, TrialKept, TrialProgress
 from thalweg.search import run
-from thalweg.search.controller import StudyDirector
+from thalweg.search.controller import StudyController
 from thalweg.search.preflight import Prepared, prepare
 from thalweg.search.run import Broadcast, Options, search
 from thalweg.search.space import load_space
@@ -59,8 +59,8 @@ class Ear:
 def test_sigterm_interrupts_the_trials_of_a_search_and_queues_them_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def tune(prepared: Prepared, options: Options, director: StudyDirector, *_: Any) -> None:
-        assert isinstance(director.propose(), Proposal)
+    def tune(prepared: Prepared, options: Options, controller: StudyController, *_: Any) -> None:
+        assert isinstance(controller.propose(), Proposal)
         os.kill(os.getpid(), signal.SIGTERM)
         raise AssertionError("the signal was not raised")
 

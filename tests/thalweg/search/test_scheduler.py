@@ -7,11 +7,11 @@ import pytest
 from ray.tune.experiment import Trial
 
 from thalweg.lanes.causes_of_death import MAX_REASON_LENGTH
-from thalweg.search.controller import StudyDirector
+from thalweg.search.controller import StudyController
 from thalweg.search.tune_adapters import StudyScheduler
 
 
-class Ears(StudyDirector):
+class Ears(StudyController):
     """Remembers what it hears, and has no study."""
 
     def __init__(self) -> None:

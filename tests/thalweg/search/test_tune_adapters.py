@@ -15,7 +15,7 @@ from ray import tune
 from thalweg.errors import OutputError
 from thalweg.events import Event, Notice, TrialEnded
 from thalweg.lanes.trainable import ANSWER
-from thalweg.search.controller import StudyDirector
+from thalweg.search.controller import StudyController
 from thalweg.search.space import Space
 from thalweg.search.store.optuna_study import Ledger
 from thalweg.search.tune_adapters import StudyScheduler, StudySearcher
@@ -80,14 +80,14 @@ class Run:
 
     def __init__(self, ledger: Ledger, folder: Path, moods: dict[int, str]) -> None:
         self.ledger, self.events = ledger, list[Event]()
-        self.director = StudyDirector(ledger, self.events.append, num_lanes=2)
+        self.controller = StudyController(ledger, self.events.append, num_lanes=2)
         marks = folder / "marks"
         marks.mkdir()
         tuner = tune.Tuner(
             tune.with_resources(tune.with_parameters(Lane, marks=marks, moods=moods), {"CPU": 1}),
             tune_config=tune.TuneConfig(
-                search_alg=StudySearcher(self.director),
-                scheduler=StudyScheduler(self.director),
+                search_alg=StudySearcher(self.controller),
+                scheduler=StudyScheduler(self.controller),
                 num_samples=-1,
                 reuse_actors=True,
                 trial_dirname_creator=lambda trial: trial.trial_id,
@@ -101,8 +101,8 @@ class Run:
             ),
         )
         self.results = tuner.fit()
-        self.left = self.director.running
-        self.director.close()
+        self.left = self.controller.running
+        self.controller.close()
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def run_study(
 def test_every_trial_ends_once_and_as_tune_says(run_study: Callable[..., Run]) -> None:
     moods = {1: "nan", 2: "raise", 3: "give_up", 4: "die_once", 5: "die_on"}
     run = run_study(moods, num_trials=7, scheduler="none")
-    assert run.director.failure is None
+    assert run.controller.failure is None
     assert run.left == ()
     trials = run.ledger.trials()
     assert [trial.status for trial in trials] == [
@@ -150,8 +150,8 @@ def test_a_full_disk_ends_the_study_and_starts_no_lane_anew(
     run_study: Callable[..., Run], tmp_path: Path
 ) -> None:
     run = run_study({0: "full"}, num_trials=2, scheduler="none")
-    assert isinstance(run.director.failure, OutputError)
-    assert "No space left on device" in str(run.director.failure)
+    assert isinstance(run.controller.failure, OutputError)
+    assert "No space left on device" in str(run.controller.failure)
     assert [trial.interrupted for trial in run.ledger.trials()[:2]] == [True, True]
     assert len(list((tmp_path / "marks").glob("lane-*"))) == 2
 
@@ -171,6 +171,6 @@ def test_a_storage_that_breaks_in_the_middle_ends_tune_in_order(
 
     monkeypatch.setattr(Ledger, "report", report)
     run = run_study({}, num_trials=9, scheduler="none")
-    assert isinstance(run.director.failure, OSError)
+    assert isinstance(run.controller.failure, OSError)
     assert "running" not in [trial.status for trial in run.ledger.trials()]
     assert run.results.num_errors == 0

@@ -1,4 +1,4 @@
-"""A result on its whole way: from a worker's session through lane, Tune's adapters, director and spool into MLflow."""
+"""A result on its whole way: from a worker's session through lane, adapters, controller and spool into MLflow."""
 
 import json
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from thalweg.events import Event, StudyEnded, TrialProgress
 from thalweg.lanes.lane import Lane, LaneSettings
 from thalweg.lanes.resources import Gang
 from thalweg.lanes.trainable import LaneTrainable
-from thalweg.search.controller import StudyDirector
+from thalweg.search.controller import StudyController
 from thalweg.search.preflight import prepare
 from thalweg.search.run import describe
 from thalweg.search.space import load_space
@@ -63,13 +63,13 @@ def searched(folder: Path) -> list[Event]:
     space, events = load_space("spaces.toys"), list[Event]()
     prepared = prepare(space, folder / "data")
     ledger = Ledger.open(folder / "study", "toys", space)
-    director = StudyDirector(
+    controller = StudyController(
         ledger,
         events.append,
         num_lanes=1,
-        describe=lambda proposal: describe(prepared, proposal, ledger.sources),
+        describe=lambda proposal: describe(prepared, proposal, ledger.starting_points),
     )
-    config = StudySearcher(director).suggest("here")
+    config = StudySearcher(controller).suggest("here")
     lane = LaneTrainable.__new__(LaneTrainable)  # without the workers that `setup` starts
     lane._settings = LaneSettings(
         gang=Gang(1, 1.0, 0.0),
@@ -78,17 +78,17 @@ def searched(folder: Path) -> list[Event]:
         evaluations=space.study.evaluations,
         data_root=str(prepared.data_root),
         directory=str(folder / "study"),
-        study=director.study,
+        study=controller.study,
     )
     lane._lane = HereLane()
     lane._take(config)
-    scheduler, done = StudyScheduler(director), False
+    scheduler, done = StudyScheduler(controller), False
     while not done:
         result = lane.step()
         scheduler.on_trial_result(None, HereTrial(config), result)
         done = result["done"]
     lane._lane.stop()
-    director.close()
+    controller.close()
     ledger.close()
     return events
 

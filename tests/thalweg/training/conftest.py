@@ -11,7 +11,7 @@ from torch import Tensor
 
 from thalweg.training.engine import engine, half_precision
 from thalweg.training.messages import Report, TrialOrder
-from thalweg.training.process_group import World, join
+from thalweg.training.process_group import ProcessGroup, join
 from thalweg.training.session import DataCache, Session
 
 Orders = Callable[..., TrialOrder]
@@ -72,7 +72,7 @@ def _first_moment(session: Session, weight: Any) -> Tensor:
 
 
 @pytest.fixture(scope="session")
-def world() -> World:
+def world() -> ProcessGroup:
     """This process alone."""
     return join()
 
@@ -100,7 +100,7 @@ def order(tmp_path: Path) -> Orders:
 
 
 @pytest.fixture
-def run(world: World) -> Run:
+def run(world: ProcessGroup) -> Run:
     """Trains an order to its end."""
 
     def train(order: TrialOrder) -> list[Report]:

@@ -10,7 +10,7 @@ from torch import Tensor
 from tests.thalweg.training.conftest import Orders
 from tests.thalweg.training.two_workers import Kind, network
 from thalweg.training.engine import engine
-from thalweg.training.process_group import World
+from thalweg.training.process_group import ProcessGroup
 from thalweg.training.session import DataCache, Session
 
 ROUNDING = {"bf16": 2.0**-8, "fp16": 2.0**-11}
@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("fp16_everywhere")]
 
 
 def _trained(
-    order: Orders, world: World, kind: Kind, opt: Mapping[str, Any]
+    order: Orders, world: ProcessGroup, kind: Kind, opt: Mapping[str, Any]
 ) -> tuple[dict[str, Tensor], Mapping[str, float]]:
     """Takes four steps of two passes; returns the statistics, by the dotted names of their norms, and the metrics."""
     with network(kind):
@@ -40,7 +40,7 @@ def _trained(
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 @pytest.mark.parametrize("zero_stage", [0, 3])
 def test_statistics_in_half_precision_are_those_of_fp32(
-    zero_stage: int, precision: str, kind: Kind, order: Orders, world: World
+    zero_stage: int, precision: str, kind: Kind, order: Orders, world: ProcessGroup
 ) -> None:
     expected, wanted = _trained(order, world, "plain", {})
     found, metrics = _trained(order, world, kind, {"precision": precision, "zero_stage": zero_stage})
@@ -55,7 +55,7 @@ def test_statistics_in_half_precision_are_those_of_fp32(
     assert metrics == pytest.approx(wanted, abs=8 * ROUNDING[precision])
 
 
-def test_synchronised_norms_of_one_worker_are_plain_ones(order: Orders, world: World) -> None:
+def test_synchronised_norms_of_one_worker_are_plain_ones(order: Orders, world: ProcessGroup) -> None:
     expected, wanted = _trained(order, world, "plain", {"lr": 1e-2})
     found, metrics = _trained(order, world, "sync", {"lr": 1e-2})
     assert metrics == wanted

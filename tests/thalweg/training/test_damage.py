@@ -20,7 +20,7 @@ from thalweg.training.checkpoints.export import draw, export
 from thalweg.training.checkpoints.state import (
     FROM_BEFORE,
     STATE,
-    State,
+    TrainingState,
     complete,
     damage,
     incomplete,
@@ -28,7 +28,7 @@ from thalweg.training.checkpoints.state import (
 )
 from thalweg.training.hold_out import evaluate
 from thalweg.training.messages import Report, TrialOrder
-from thalweg.training.process_group import World
+from thalweg.training.process_group import ProcessGroup
 from thalweg.training.session import DataCache, Session
 
 pytestmark = pytest.mark.slow
@@ -97,7 +97,7 @@ def _advance(session: Session, reached: int, until: int) -> list[Report]:
 
 
 @pytest.fixture(scope="module")
-def cut(tmp_path_factory: pytest.TempPathFactory, world: World) -> tuple[TrialOrder, list[Report]]:
+def cut(tmp_path_factory: pytest.TempPathFactory, world: ProcessGroup) -> tuple[TrialOrder, list[Report]]:
     """A trial that stopped after 192 of 256 samples with three checkpoints, and its whole curve."""
     folder = tmp_path_factory.mktemp("cut")
     optimization = {"lr": 1e-2, "batch_size": 8, "warmup_ratio": 0.1}
@@ -127,7 +127,7 @@ def trial(cut: tuple[TrialOrder, list[Report]], tmp_path: Path) -> tuple[TrialOr
 
 @pytest.mark.parametrize("hurt", DAMAGES)
 def test_the_one_before_a_damaged_checkpoint_is_taken_and_it_is_said(
-    hurt: Damage, trial: tuple[TrialOrder, Path], cut: tuple[TrialOrder, list[Report]], world: World
+    hurt: Damage, trial: tuple[TrialOrder, Path], cut: tuple[TrialOrder, list[Report]], world: ProcessGroup
 ) -> None:
     order, folder = trial
     newest = complete(folder)[-1]
@@ -144,7 +144,7 @@ def test_the_one_before_a_damaged_checkpoint_is_taken_and_it_is_said(
 
 
 def test_a_trial_of_which_every_checkpoint_is_damaged_begins_anew(
-    trial: tuple[TrialOrder, Path], cut: tuple[TrialOrder, list[Report]], world: World
+    trial: tuple[TrialOrder, Path], cut: tuple[TrialOrder, list[Report]], world: ProcessGroup
 ) -> None:
     order, folder = trial
     for place in complete(folder):
@@ -159,7 +159,10 @@ def test_a_trial_of_which_every_checkpoint_is_damaged_begins_anew(
 
 @pytest.mark.parametrize("hurt", [None, _cut, _flip, _empty])
 def test_the_newest_whole_checkpoint_of_an_earlier_version_is_gone_on_from(
-    hurt: Damage | None, trial: tuple[TrialOrder, Path], cut: tuple[TrialOrder, list[Report]], world: World
+    hurt: Damage | None,
+    trial: tuple[TrialOrder, Path],
+    cut: tuple[TrialOrder, list[Report]],
+    world: ProcessGroup,
 ) -> None:
     order, folder = trial
     for place in complete(folder):
@@ -184,17 +187,17 @@ def test_the_newest_whole_checkpoint_of_an_earlier_version_is_gone_on_from(
 
 @pytest.mark.parametrize("left_by", ["another", ""])
 def test_what_another_study_left_under_the_name_of_a_trial_is_trained_anew(
-    left_by: str, trial: tuple[TrialOrder, Path], world: World
+    left_by: str, trial: tuple[TrialOrder, Path], world: ProcessGroup
 ) -> None:
     order, folder = trial
     for place in complete(folder):
-        replace(State.read(place), study=left_by).write(place, place)
+        replace(TrainingState.read(place), study=left_by).write(place, place)
     session = Session(order, world, DataCache())
     assert session.last is None
     (first,) = _advance(session, 0, 64)
     assert all("is of another study with this name" in note for note in first.notes)
     assert first.timings["train_s"] > 0
-    assert State.read(complete(folder)[0]).study == "mine"
+    assert TrainingState.read(complete(folder)[0]).study == "mine"
 
 
 def test_a_state_bears_no_place_of_the_machine(trial: tuple[TrialOrder, Path]) -> None:
@@ -202,7 +205,7 @@ def test_a_state_bears_no_place_of_the_machine(trial: tuple[TrialOrder, Path]) -
     newest = complete(folder)[-1]
     stored = json.loads((newest / STATE).read_text())["report"]["checkpoint"]
     assert stored == f"checkpoints/trial/{newest.name}"
-    assert State.read(newest).report.checkpoint == str(newest)
+    assert TrainingState.read(newest).report.checkpoint == str(newest)
 
 
 @pytest.mark.parametrize("hurt", [_flip, _lose, _cut_state, _cut_from_before])
@@ -232,7 +235,7 @@ def full_disk() -> Iterator[Callable[[int], None]]:
 
 
 def test_a_checkpoint_that_does_not_fit_is_no_traceback_and_leaves_nothing(
-    trial: tuple[TrialOrder, Path], world: World, full_disk: Callable[[int], None]
+    trial: tuple[TrialOrder, Path], world: ProcessGroup, full_disk: Callable[[int], None]
 ) -> None:
     order, folder = trial
     before = complete(folder)
@@ -253,7 +256,7 @@ def test_a_checkpoint_that_does_not_fit_is_no_traceback_and_leaves_nothing(
 
 
 def test_a_ctrl_c_in_a_checkpoint_stays_one_and_leaves_nothing(
-    trial: tuple[TrialOrder, Path], world: World, monkeypatch: pytest.MonkeyPatch
+    trial: tuple[TrialOrder, Path], world: ProcessGroup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order, folder = trial
 
@@ -284,7 +287,7 @@ def test_a_disk_that_was_full_a_moment_ago_was_full(tmp_path: Path) -> None:
 
 
 def test_what_was_left_half_written_is_deleted_at_the_next_start(
-    trial: tuple[TrialOrder, Path], world: World
+    trial: tuple[TrialOrder, Path], world: ProcessGroup
 ) -> None:
     order, folder = trial
     shutil.copytree(folder / "samples-000000000192", folder / ".samples-000000000256.partial")
@@ -320,7 +323,7 @@ def test_an_archive_of_an_earlier_version_is_judged_wherever_a_bit_of_it_has_cha
     file.parent.mkdir(parents=True)
     weights = torch.arange(16.0)
     torch.save({"weights": weights}, file)
-    state = State(Report(samples=64, samples_seen=64, value=0.5, metrics={}), {}, "lab", 0)
+    state = TrainingState(Report(samples=64, samples_seen=64, value=0.5, metrics={}), {}, "lab", 0)
     (folder / STATE).write_text(json.dumps(asdict(replace(state, files={}))))
     _from_before(folder)
     whole = file.read_bytes()

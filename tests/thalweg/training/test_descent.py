@@ -14,9 +14,9 @@ from tests.thalweg.training.conftest import Orders, Run
 from thalweg.config import Optimization, active, alike, identity, parse
 from thalweg.errors import ConfigError
 from thalweg.training.checkpoints import checkpoint
-from thalweg.training.checkpoints.state import State
+from thalweg.training.checkpoints.state import TrainingState
 from thalweg.training.engine import engine
-from thalweg.training.process_group import World
+from thalweg.training.process_group import ProcessGroup
 from thalweg.training.sampling import SampleStream
 from thalweg.training.schedule import lr_factor
 from thalweg.training.session import DataCache, Session
@@ -59,7 +59,7 @@ def test_descent_equals_that_of_torch_step_for_step(
     tolerance: float,
     zero_stage: int,
     order: Orders,
-    world: World,
+    world: ProcessGroup,
 ) -> None:
     opt = SGD | {"precision": precision, "zero_stage": zero_stage, "micro_batch_size": 3}
     session = Session(replace(order(opt=opt), evaluations=STEPS), world, DataCache())
@@ -76,7 +76,7 @@ def test_descent_equals_that_of_torch_step_for_step(
 @every_stage
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_descent_goes_on_from_its_checkpoint_bit_for_bit(
-    precision: str, zero_stage: int, order: Orders, run: Run, world: World
+    precision: str, zero_stage: int, order: Orders, run: Run, world: ProcessGroup
 ) -> None:
     """The interruption lies in the first of two stages, so that the second begins after it."""
     knobs: dict[str, Any] = {
@@ -146,7 +146,9 @@ def test_a_record_that_lacks_later_knobs_is_the_same_training() -> None:
     assert not alike(Toy, old | {"of_another_version": 1}, own)
 
 
-def test_a_checkpoint_of_before_is_gone_on_from_and_cleaned_up(order: Orders, world: World, run: Run) -> None:
+def test_a_checkpoint_of_before_is_gone_on_from_and_cleaned_up(
+    order: Orders, world: ProcessGroup, run: Run
+) -> None:
     old = replace(order("trial"), config=_of_before())
     now = replace(old, config=Toy().model_dump(mode="json"))
     whole = run(replace(now, trial="whole"))
@@ -159,4 +161,4 @@ def test_a_checkpoint_of_before_is_gone_on_from_and_cleaned_up(order: Orders, wo
     session.close()
     left = sorted((Path(old.directory) / "trial").glob("samples-*"))
     assert [folder.name for folder in left] == ["samples-000000000128"]  # the newest and the best
-    assert State.read(left[0]).config == now.config
+    assert TrainingState.read(left[0]).config == now.config

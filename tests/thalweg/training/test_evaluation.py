@@ -14,10 +14,10 @@ from families.toy.task import ToyTask, Waves
 from thalweg.contract import Batch, Measure, Metric, Outputs, SplitName, State
 from thalweg.per_unit import PerUnit
 from thalweg.training.evaluation import states_of_split
-from thalweg.training.process_group import World
+from thalweg.training.process_group import ProcessGroup
 
 
-def states(world: World, batch_size: int, split: SplitName = "val") -> State:
+def states(world: ProcessGroup, batch_size: int, split: SplitName = "val") -> State:
     """The state of the toy's only measure; a worker may have no sample of `test`, which holds 3."""
     task, data = ToyTask(Toy()), Waves()
     torch.manual_seed(0)
@@ -46,7 +46,7 @@ def same(found: State, expected: State) -> None:
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 21])
-def test_batches_change_no_state(batch_size: int, world: World) -> None:
+def test_batches_change_no_state(batch_size: int, world: ProcessGroup) -> None:
     state = states(world, batch_size)
     same(state, states(world, 100))
     assert state["second"].keys.flatten().tolist() == [9, 10, 11]  # samples 96 to 116
@@ -68,7 +68,7 @@ class Counted(Measure):
         return {"n": float(state["n"])}
 
 
-def test_sums_of_batches_are_added_in_fp64(world: World) -> None:
+def test_sums_of_batches_are_added_in_fp64(world: ProcessGroup) -> None:
     task = ToyTask(Toy())
     (state,) = states_of_split(
         task, (Counted(),), Waves(), lambda batch: {}, world, split="val", batch_size=20
@@ -88,7 +88,7 @@ torch.distributed.destroy_process_group()  # its threads would outlive the inter
 
 
 @pytest.mark.slow
-def test_workers_change_no_state_even_if_one_has_no_sample(world: World, tmp_path: Path) -> None:
+def test_workers_change_no_state_even_if_one_has_no_sample(world: ProcessGroup, tmp_path: Path) -> None:
     """Four workers share 21 samples, then 3; their tables hold different units."""
     (tmp_path / "workers.py").write_text(WORKERS)
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "4"]

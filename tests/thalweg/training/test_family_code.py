@@ -13,7 +13,7 @@ from families.toy.task import SquaredErrors, ToyTask
 from tests.thalweg.training.conftest import Orders, Run
 from thalweg.errors import ConfigError, TrialError
 from thalweg.training.family_code import blaming
-from thalweg.training.process_group import World, is_group_fault
+from thalweg.training.process_group import ProcessGroup, is_group_fault
 from thalweg.training.session import DataCache, Session
 
 
@@ -69,7 +69,7 @@ def test_too_little_memory_is_no_fault_of_the_family(
     assert "mend" not in str(told.value)
 
 
-def test_errors_of_thalweg_and_of_its_surroundings_pass(order: Orders, world: World) -> None:
+def test_errors_of_thalweg_and_of_its_surroundings_pass(order: Orders, world: ProcessGroup) -> None:
     with pytest.raises(ConfigError, match="widht"):
         Session(order(widht=3), world, DataCache())
     for error in (

@@ -12,7 +12,7 @@ import torch
 
 from tests.thalweg.training.conftest import Orders
 from thalweg.errors import NonFiniteError
-from thalweg.training.process_group import World
+from thalweg.training.process_group import ProcessGroup
 from thalweg.training.session import DataCache, Session
 from thalweg.training.transfer import Arriving
 
@@ -25,7 +25,7 @@ def test_numbers_arrive_as_they_were() -> None:
 
 
 def test_each_loss_is_read_once_the_next_step_is_queued(
-    order: Orders, world: World, monkeypatch: pytest.MonkeyPatch
+    order: Orders, world: ProcessGroup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = Session(order(), world, DataCache())
     happened: list[str] = []
@@ -49,7 +49,7 @@ def test_each_loss_is_read_once_the_next_step_is_queued(
 
 @pytest.mark.parametrize("stages", ["one", "two", "joint"])
 def test_nothing_is_evaluated_or_saved_after_a_last_step_whose_loss_is_not_finite(
-    stages: str, order: Orders, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stages: str, order: Orders, world: ProcessGroup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     evaluations: list[int] = []
     session = Session(order(stages=stages, breaks_at=184), world, DataCache())
@@ -71,7 +71,7 @@ def test_nothing_is_evaluated_or_saved_after_a_last_step_whose_loss_is_not_finit
 
 
 def test_the_end_of_a_stage_is_not_evaluated_after_a_loss_that_is_not_finite(
-    order: Orders, world: World, monkeypatch: pytest.MonkeyPatch
+    order: Orders, world: ProcessGroup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Stages change at 128, between the evaluations at 64 and 192.
     knobs = order(stages="two", breaks_at=120)
@@ -92,12 +92,12 @@ import torch.distributed as dist
 
 from thalweg.errors import NonFiniteError
 from thalweg.training.messages import TrialOrder
-from thalweg.training.process_group import World, join
+from thalweg.training.process_group import ProcessGroup, join
 from thalweg.training.session import DataCache, Session
 
 world = join()
 for host in (None, dist.new_group(backend="gloo")):
-    joined = World(world.rank, world.size, world.device, host)
+    joined = ProcessGroup(world.rank, world.size, world.device, host)
     assert joined.sum(torch.tensor([world.rank + 1])).tolist() == [3]
     assert joined.largest(float(world.rank)) == 1 and not joined.all_agree(world.rank == 0)
 for zero_stage in (1, 3):

@@ -13,7 +13,7 @@ from tests.thalweg.training.conftest import Orders
 from thalweg.errors import ConfigError
 from thalweg.stage_contract import ParameterGroup, Stage
 from thalweg.training.engine import engine
-from thalweg.training.process_group import World
+from thalweg.training.process_group import ProcessGroup
 from thalweg.training.session import DataCache, Session
 
 STEM = "body.0"
@@ -78,7 +78,7 @@ STATISTICS = {"running_mean", "running_var", "num_batches_tracked"}
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 @pytest.mark.parametrize("stages", ["one", "joint"])
 def test_statistics_of_a_frozen_module_without_parameters_stay(
-    precision: str, stages: str, order: Orders, world: World, freeze: Freeze
+    precision: str, stages: str, order: Orders, world: ProcessGroup, freeze: Freeze
 ) -> None:
     opt = {"precision": precision, "micro_batch_size": 4}
     freeze()
@@ -94,7 +94,7 @@ def test_statistics_of_a_frozen_module_without_parameters_stay(
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 @pytest.mark.parametrize("zero_stage", [0, 1, 3])
 def test_a_frozen_encoder_stays_bit_for_bit(
-    precision: str, zero_stage: int, order: Orders, world: World, freeze: Freeze
+    precision: str, zero_stage: int, order: Orders, world: ProcessGroup, freeze: Freeze
 ) -> None:
     freeze("body", trains=("head",))
     opt = {"precision": precision, "zero_stage": zero_stage}
@@ -102,7 +102,7 @@ def test_a_frozen_encoder_stays_bit_for_bit(
     assert _changed(before, after) == {"head.weight", "head.bias"}
 
 
-def test_what_is_frozen_draws_nothing(order: Orders, world: World, freeze: Freeze) -> None:
+def test_what_is_frozen_draws_nothing(order: Orders, world: ProcessGroup, freeze: Freeze) -> None:
     freeze(STEM)
     session = Session(order(), world, DataCache())
     session.advance()
@@ -127,7 +127,7 @@ def test_what_is_frozen_draws_nothing(order: Orders, world: World, freeze: Freez
     ],
 )
 def test_what_cannot_be_frozen_is_refused(
-    prefix: str, law: str, order: Orders, world: World, freeze: Freeze
+    prefix: str, law: str, order: Orders, world: ProcessGroup, freeze: Freeze
 ) -> None:
     freeze(prefix)
     with pytest.raises(ConfigError, match=law):

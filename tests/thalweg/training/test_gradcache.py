@@ -16,7 +16,7 @@ from thalweg.errors import ConfigError
 from thalweg.hashing import splitmix64
 from thalweg.stage_contract import Progress
 from thalweg.training.checkpoints import checkpoint
-from thalweg.training.process_group import World
+from thalweg.training.process_group import ProcessGroup
 from thalweg.training.sampling import SampleStream
 from thalweg.training.schedule import lr_factor
 from thalweg.training.session import DataCache, Session
@@ -75,7 +75,7 @@ def _weights(session: Session) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("zero_stage", [0, 1, 2, 3])
 @pytest.mark.parametrize("micro", [None, 8, 2])
 def test_micro_batches_of_a_joint_loss_equal_the_whole_batch(
-    zero_stage: int, micro: int | None, order: Any, world: World
+    zero_stage: int, micro: int | None, order: Any, world: ProcessGroup
 ) -> None:
     found = _weights(Session(order(stages="joint", opt=_knobs(micro, zero_stage)), world, DataCache()))
     for name, weight in _by_hand(_config(), BATCH).state_dict().items():
@@ -83,7 +83,9 @@ def test_micro_batches_of_a_joint_loss_equal_the_whole_batch(
 
 
 @pytest.mark.parametrize("micro", [16, 4])
-def test_dropout_and_batch_norm_are_the_same_in_both_passes(micro: int, order: Any, world: World) -> None:
+def test_dropout_and_batch_norm_are_the_same_in_both_passes(
+    micro: int, order: Any, world: ProcessGroup
+) -> None:
     knobs: dict[str, Any] = {"dropout": 0.3, "batch_norm": True}
     found = _weights(Session(order(stages="joint", opt=_knobs(micro), **knobs), world, DataCache()))
     expected = _by_hand(_config(**knobs), micro).state_dict()
@@ -92,7 +94,7 @@ def test_dropout_and_batch_norm_are_the_same_in_both_passes(micro: int, order: A
         torch.testing.assert_close(found[name].to(weight.dtype), weight, rtol=2e-5, atol=2e-6)
 
 
-def test_micro_batches_split_differently_give_other_dropout(order: Any, world: World) -> None:
+def test_micro_batches_split_differently_give_other_dropout(order: Any, world: ProcessGroup) -> None:
     """The control of the test above: it can tell masks apart."""
     ends = [
         _weights(
@@ -105,7 +107,7 @@ def test_micro_batches_split_differently_give_other_dropout(order: Any, world: W
     assert not torch.allclose(ends[0]["body.0.weight"], ends[1]["body.0.weight"], rtol=1e-3)
 
 
-def test_a_joint_stage_leaves_other_parts_alone(order: Any, world: World) -> None:
+def test_a_joint_stage_leaves_other_parts_alone(order: Any, world: ProcessGroup) -> None:
     torch.manual_seed(0)
     start = ToyTask(Toy()).build(None).state_dict()
     found = _weights(Session(order(stages="joint", opt=_knobs(4)), world, DataCache()))
@@ -113,7 +115,7 @@ def test_a_joint_stage_leaves_other_parts_alone(order: Any, world: World) -> Non
     assert not torch.equal(found["body.0.weight"], start["body.0.weight"])
 
 
-def test_the_curve_tells_how_a_stage_ended(order: Any, world: World) -> None:
+def test_the_curve_tells_how_a_stage_ended(order: Any, world: ProcessGroup) -> None:
     session = Session(order(stages="joint", opt=_knobs(4)), world, DataCache())
     reports = [session.advance(0)]
     while not reports[-1].done:
@@ -126,7 +128,9 @@ def test_the_curve_tells_how_a_stage_ended(order: Any, world: World) -> None:
     assert "loss/first" in parts[3] and "loss/alignment" not in parts[3]
 
 
-def test_a_joint_trial_goes_on_from_its_checkpoint_bit_for_bit(order: Any, run: Any, world: World) -> None:
+def test_a_joint_trial_goes_on_from_its_checkpoint_bit_for_bit(
+    order: Any, run: Any, world: ProcessGroup
+) -> None:
     knobs: dict[str, Any] = {"stages": "joint", "dropout": 0.3, "batch_norm": True, "opt": _knobs(4)}
     whole = run(order("whole", **knobs))
     for stops_after in (1, 2, 3):
@@ -150,17 +154,17 @@ def test_no_point_of_the_curve_mixes_the_losses_of_two_stages(order: Any, run: A
     assert second["loss/weighted"] == pytest.approx(second["loss/first"] + 0.5 * second["loss/second"])
 
 
-def test_a_stage_shorter_than_a_batch_is_refused(order: Any, world: World) -> None:
+def test_a_stage_shorter_than_a_batch_is_refused(order: Any, world: ProcessGroup) -> None:
     with pytest.raises(ConfigError, match="at least as long as a batch, got 48 samples for 'align'"):
         Session(replace(order(stages="joint", opt={"batch_size": 64}), evaluations=(96,)), world, DataCache())
 
 
-def test_a_joint_batch_of_one_is_refused(order: Any, world: World) -> None:
+def test_a_joint_batch_of_one_is_refused(order: Any, world: ProcessGroup) -> None:
     with pytest.raises(ConfigError, match=r"at least 2, got optimization.batch_size 1"):
         Session(order(stages="joint", opt={"batch_size": 1}), world, DataCache())
 
 
-def test_a_joint_batch_larger_than_the_split_is_refused(order: Any, world: World) -> None:
+def test_a_joint_batch_larger_than_the_split_is_refused(order: Any, world: ProcessGroup) -> None:
     with pytest.raises(
         ConfigError, match=r"hold none twice, got optimization.batch_size 100 and 96 training"
     ):

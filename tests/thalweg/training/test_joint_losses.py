@@ -22,7 +22,7 @@ from thalweg.training import gradcache
 from thalweg.training.checkpoints import checkpoint
 from thalweg.training.engine import half_precision
 from thalweg.training.messages import TrialOrder
-from thalweg.training.process_group import World
+from thalweg.training.process_group import ProcessGroup
 from thalweg.training.sampling import SampleStream
 from thalweg.training.session import DataCache, Session
 
@@ -65,7 +65,7 @@ def at_once(name: str, precision: str = "fp32") -> tuple[Loss, dict[str, Tensor]
     return ({name: float(joined.sums[name].detach())}, {name: count}), moved
 
 
-def take_step(order: TrialOrder, world: World) -> tuple[Loss, dict[str, Tensor]]:
+def take_step(order: TrialOrder, world: ProcessGroup) -> tuple[Loss, dict[str, Tensor]]:
     """Loss and weights after the step by a session."""
     told: list[Loss] = []
     backward = gradcache.backward
@@ -100,14 +100,14 @@ def check(
 @pytest.mark.parametrize("micro", [None, 6])
 @pytest.mark.parametrize("name", LOSSES)
 def test_micro_batches_give_the_loss_counts_and_gradient_of_the_whole_batch(
-    name: str, micro: int | None, order: Orders, world: World
+    name: str, micro: int | None, order: Orders, world: ProcessGroup
 ) -> None:
     check(take_step(one_step(order, name, micro, "fp32"), world), at_once(name), 2e-5)
 
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_micro_batches_in_bf16_give_what_the_whole_batch_gives_in_bf16(
-    name: str, order: Orders, world: World
+    name: str, order: Orders, world: ProcessGroup
 ) -> None:
     whole, parts = (take_step(one_step(order, name, micro, "bf16"), world) for micro in (None, 6))
     check(parts, whole, 5e-3)
@@ -131,7 +131,7 @@ def test_the_losses_show_what_could_go_wrong() -> None:
 
 
 def test_an_embedding_that_is_no_number_with_a_gradient_is_refused(
-    order: Orders, world: World, monkeypatch: pytest.MonkeyPatch
+    order: Orders, world: ProcessGroup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     embed = SupCon.embed
 
@@ -155,7 +155,7 @@ pickle.dump(found, open(f"{sys.argv[1]}-{world.rank}", "wb"))
 
 
 def test_two_workers_give_the_loss_counts_and_gradient_of_the_whole_batch(
-    order: Orders, world: World, tmp_path: Path
+    order: Orders, world: ProcessGroup, tmp_path: Path
 ) -> None:
     orders = [
         one_step(order, name, micro, precision)

@@ -17,7 +17,7 @@ from thalweg.lanes.channel import Command
 from thalweg.lanes.worker import Crew
 from thalweg.training.engine import engine
 from thalweg.training.messages import Refusal, TrialOrder
-from thalweg.training.process_group import World
+from thalweg.training.process_group import ProcessGroup
 from thalweg.training.session import DataCache, Session
 
 
@@ -75,7 +75,7 @@ WRONG = {
 
 @pytest.mark.parametrize("kind", WRONG)
 def test_what_is_no_number_is_named_before_the_first_step(
-    kind: str, order: Orders, world: World, monkeypatch: pytest.MonkeyPatch
+    kind: str, order: Orders, world: ProcessGroup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     value, message = WRONG[kind]
     change(monkeypatch, mse=value)
@@ -86,7 +86,7 @@ def test_what_is_no_number_is_named_before_the_first_step(
 
 
 def test_a_metric_that_is_not_declared_is_named(
-    order: Orders, world: World, monkeypatch: pytest.MonkeyPatch
+    order: Orders, world: ProcessGroup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     change(monkeypatch, mes=0.5)
     with pytest.raises(FamilyError, match="must give declared metrics, got mes; declare a Metric"):
@@ -94,7 +94,7 @@ def test_a_metric_that_is_not_declared_is_named(
 
 
 def test_all_that_is_wrong_is_named_at_once_and_stops_the_study(
-    order: Orders, world: World, monkeypatch: pytest.MonkeyPatch
+    order: Orders, world: ProcessGroup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     change(monkeypatch, mse=None, steps="up")
     answer = Crew(world).follow(Command(verb="advance", order=first_trial(order())))
@@ -105,7 +105,7 @@ def test_all_that_is_wrong_is_named_at_once_and_stops_the_study(
 
 
 def test_a_baseline_may_do_a_part_of_the_tasks(
-    order: Orders, world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    order: Orders, world: ProcessGroup, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     measures, predict = ToyTask.measures, ToyTask.predict
 
@@ -133,7 +133,7 @@ def test_a_baseline_may_do_a_part_of_the_tasks(
 
 
 def test_a_baseline_may_give_some_metrics_of_a_measure(
-    order: Orders, world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    order: Orders, world: ProcessGroup, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     add, summarize, predict = Errors.add, Errors.summarize, ToyTask.predict
 

@@ -8,15 +8,15 @@ import pytest
 import torch
 
 from tests.thalweg.training.conftest import Orders, Run
-from thalweg.training.process_group import World
+from thalweg.training.process_group import ProcessGroup
 
 
-def test_a_gpu_would_choose_the_same_kernels_in_each_run(world: World) -> None:
+def test_a_gpu_would_choose_the_same_kernels_in_each_run(world: ProcessGroup) -> None:
     assert torch.backends.cudnn.deterministic
     assert not torch.backends.cudnn.benchmark
 
 
-def test_fp32_is_not_rounded_and_the_records_say_so(world: World, order: Orders, run: Run) -> None:
+def test_fp32_is_not_rounded_and_the_records_say_so(world: ProcessGroup, order: Orders, run: Run) -> None:
     assert not torch.backends.cudnn.allow_tf32
     assert not torch.backends.cuda.matmul.allow_tf32
     assert run(order())[0].facts["fp32_precision"] == "ieee"

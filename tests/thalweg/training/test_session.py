@@ -20,8 +20,8 @@ from thalweg.errors import ConfigError, NonFiniteError
 from thalweg.stage_contract import ParameterGroup, Progress, Stage
 from thalweg.study_folder import BASELINES
 from thalweg.training.checkpoints import checkpoint
-from thalweg.training.checkpoints.state import State, complete
-from thalweg.training.process_group import World
+from thalweg.training.checkpoints.state import TrainingState, complete
+from thalweg.training.process_group import ProcessGroup
 from thalweg.training.sampling import SampleStream
 from thalweg.training.schedule import lr_factor
 from thalweg.training.session import DataCache, Session
@@ -98,7 +98,7 @@ def test_the_seed_changes_a_trial(order: Orders, run: Run) -> None:
 @pytest.mark.parametrize("knobs", [{}, {"dropout": 0.3}, {"stages": "two"}, {"opt": {"precision": "bf16"}}])
 @pytest.mark.parametrize("stops_after", [1, 2, 3])
 def test_a_trial_goes_on_from_its_checkpoint_bit_for_bit(
-    knobs: dict[str, object], stops_after: int, order: Orders, run: Run, world: World
+    knobs: dict[str, object], stops_after: int, order: Orders, run: Run, world: ProcessGroup
 ) -> None:
     whole = run(order("whole", **knobs))
     first = Session(order("cut", **knobs), world, DataCache())
@@ -114,7 +114,7 @@ def test_a_trial_goes_on_from_its_checkpoint_bit_for_bit(
     assert [report.metrics for report in rest] == [report.metrics for report in whole[stops_after:]]
 
 
-def test_a_report_that_was_lost_is_given_again(order: Orders, world: World) -> None:
+def test_a_report_that_was_lost_is_given_again(order: Orders, world: ProcessGroup) -> None:
     session = Session(order(), world, DataCache())
     lost = session.advance(0)
     assert session.advance(0).metrics == lost.metrics
@@ -124,7 +124,7 @@ def test_a_report_that_was_lost_is_given_again(order: Orders, world: World) -> N
     again.close()
 
 
-def test_another_trial_goes_on_from_an_interrupted_one(order: Orders, run: Run, world: World) -> None:
+def test_another_trial_goes_on_from_an_interrupted_one(order: Orders, run: Run, world: ProcessGroup) -> None:
     whole = run(order("whole"))
     first = Session(order("interrupted"), world, DataCache())
     folder = first.advance(0).checkpoint
@@ -134,7 +134,7 @@ def test_another_trial_goes_on_from_an_interrupted_one(order: Orders, run: Run, 
     second.close()
 
 
-def test_a_checkpoint_that_was_written_unheard_is_found(order: Orders, run: Run, world: World) -> None:
+def test_a_checkpoint_that_was_written_unheard_is_found(order: Orders, run: Run, world: ProcessGroup) -> None:
     whole = run(order("whole"))
     first = Session(order("interrupted"), world, DataCache())
     heard = first.advance(0).checkpoint
@@ -179,7 +179,7 @@ def test_the_newest_and_the_best_checkpoint_are_kept(
 
 
 def test_the_best_checkpoint_outlives_the_trial_that_is_continued(
-    order: Orders, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    order: Orders, world: ProcessGroup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _worse_after(monkeypatch, 64)
     first = Session(order("interrupted"), world, DataCache())
@@ -192,7 +192,7 @@ def test_the_best_checkpoint_outlives_the_trial_that_is_continued(
     second.close()
     kept = sorted((tmp_path / "checkpoints" / "successor").glob("samples-*"))
     assert [path.name for path in kept] == ["samples-000000000064", "samples-000000000192"]
-    assert State.read(kept[0]).report.metrics == best.metrics
+    assert TrainingState.read(kept[0]).report.metrics == best.metrics
 
 
 def test_a_checkpoint_gives_the_weights_in_fp32(order: Orders, run: Run) -> None:
@@ -204,7 +204,7 @@ def test_a_checkpoint_gives_the_weights_in_fp32(order: Orders, run: Run) -> None
     assert _mse(model.eval()) == pytest.approx(report.value, rel=0.02)
 
 
-def test_data_that_are_not_finite_are_named(order: Orders, world: World) -> None:
+def test_data_that_are_not_finite_are_named(order: Orders, world: ProcessGroup) -> None:
     session = Session(order(opt={"batch_size": 8, "micro_batch_size": 2}), world, DataCache())
     session.data.inputs[17, 2] = float("nan")  # type: ignore[attr-defined]
     with pytest.raises(NonFiniteError, match=r"loss must stay finite") as caught:
@@ -229,7 +229,9 @@ def test_evaluations_are_due_at_the_same_samples_whatever_the_batch(order: Order
 
 
 @pytest.mark.parametrize("zero_stage", [0, 1, 2, 3])
-def test_the_second_stage_leaves_frozen_weights_alone(zero_stage: int, order: Orders, world: World) -> None:
+def test_the_second_stage_leaves_frozen_weights_alone(
+    zero_stage: int, order: Orders, world: ProcessGroup
+) -> None:
     session = Session(order(stages="two", opt={"zero_stage": zero_stage}), world, DataCache())
     middle = checkpoint.fp32_weights(Path(str(_advance_to(session, 128))))
     end = checkpoint.fp32_weights(Path(str(_advance_to(session, 256))))
@@ -290,12 +292,12 @@ def test_absent_targets_do_not_thin_the_mean(order: Orders, run: Run) -> None:
     assert point["loss/second"] == pytest.approx(np.mean(errors), rel=1e-4)
 
 
-def test_an_unknown_knob_is_named(order: Orders, world: World) -> None:
+def test_an_unknown_knob_is_named(order: Orders, world: ProcessGroup) -> None:
     with pytest.raises(ConfigError, match="widht"):
         Session(order(widht=3), world, DataCache())
 
 
-def test_baselines_are_recorded_once(order: Orders, world: World, tmp_path: Path) -> None:
+def test_baselines_are_recorded_once(order: Orders, world: ProcessGroup, tmp_path: Path) -> None:
     directory = tmp_path / "checkpoints"
     for trial, width in (("a", 4), ("b", 16)):
         session = Session(replace(order(trial, width=width), baselines=True), world, DataCache())

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from thalweg.contract import Batch
-from thalweg.training.transfer import drawer, each_ahead
+from thalweg.training.transfer import prefetch_thread, prefetched
 
 CPU = torch.device("cpu")
 
@@ -18,8 +18,8 @@ def test_batches_come_in_their_order_and_each_is_drawn_once_one_ahead() -> None:
         drawn.append(number)
         return {"number": torch.tensor(number)}
 
-    with drawer(CPU) as executor:
-        for place, batch in enumerate(each_ahead(executor, draw, range(4))):
+    with prefetch_thread(CPU) as executor:
+        for place, batch in enumerate(prefetched(executor, draw, range(4))):
             executor.submit(lambda: None).result()  # behind the batch that is drawn ahead
             assert int(batch["number"]) == place
             assert drawn == list(range(min(place + 2, 4)))
@@ -32,8 +32,8 @@ def test_drawing_has_a_thread_of_its_own() -> None:
         names.append(threading.current_thread().name)
         return {}
 
-    with drawer(CPU) as executor:
-        assert list(each_ahead(executor, draw, range(2))) == [{}, {}]
+    with prefetch_thread(CPU) as executor:
+        assert list(prefetched(executor, draw, range(2))) == [{}, {}]
     assert all(name.startswith("batch") for name in names)
 
 
@@ -43,8 +43,8 @@ def test_what_goes_wrong_while_drawing_is_raised_at_its_batch() -> None:
             raise OSError("gone")
         return {}
 
-    with drawer(CPU) as executor:
-        batches = each_ahead(executor, draw, range(3))
+    with prefetch_thread(CPU) as executor:
+        batches = prefetched(executor, draw, range(3))
         assert next(batches) == {}
         with pytest.raises(OSError, match="gone"):
             next(batches)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tests.thalweg.training.conftest import order_in
 from tests.thalweg.training.two_workers import Kind, Result, Run, network, train
-from thalweg.training.process_group import World
+from thalweg.training.process_group import ProcessGroup
 from thalweg.training.session import DataCache, Session
 
 pytestmark = pytest.mark.slow
@@ -76,7 +76,7 @@ def _descent(folder: Path) -> dict[str, Run]:
 
 
 @pytest.fixture(scope="module")
-def both(folder: Path, world: World) -> Mapping[str, Pair]:
+def both(folder: Path, world: ProcessGroup) -> Mapping[str, Pair]:
     """What each of two workers made of all runs, by name; some of them were begun by one worker."""
     runs = _normed(folder) | _uneven(folder) | _descent(folder)
     for name, run in runs.items():
@@ -92,7 +92,7 @@ def both(folder: Path, world: World) -> Mapping[str, Pair]:
 
 
 @pytest.fixture
-def alone(folder: Path, world: World) -> Callable[..., Result]:
+def alone(folder: Path, world: ProcessGroup) -> Callable[..., Result]:
     """Trains one run on one worker."""
 
     def trained(name: str, kind: Kind = "toy", *, opt: dict[str, Any], **knobs: Any) -> Result:
@@ -154,7 +154,7 @@ def test_a_checkpoint_of_two_workers_is_gone_on_from_bit_for_bit(run: str, both:
 
 @pytest.mark.parametrize("precision", HALVES)
 def test_one_worker_evaluates_the_model_of_two_alike(
-    precision: str, both: Mapping[str, Pair], folder: Path, world: World
+    precision: str, both: Mapping[str, Pair], folder: Path, world: ProcessGroup
 ) -> None:
     """Whichever worker evaluates a sample: batches are cut otherwise, which changes the last bits."""
     whole, _ = both[f"whole-{precision}-1"]

@@ -10,7 +10,7 @@ from families.toy.task import ToyTask
 from tests.thalweg.training.conftest import Orders
 from thalweg.contract import Indices
 from thalweg.errors import NonFiniteError
-from thalweg.training.process_group import World
+from thalweg.training.process_group import ProcessGroup
 from thalweg.training.session import DataCache, Session
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("fp16_everywhere")]
@@ -39,7 +39,7 @@ def test_an_odd_batch_trains_like_the_whole_batch(
     zero_stage: int,
     stages: str,
     order: Orders,
-    world: World,
+    world: ProcessGroup,
     drawn: list[Indices],
 ) -> None:
     ends, batches = [], []
@@ -60,7 +60,7 @@ def test_an_odd_batch_trains_like_the_whole_batch(
         assert np.array_equal(order_of_samples, whole)
 
 
-def test_deepspeed_counts_passes_and_no_samples(order: Orders, world: World) -> None:
+def test_deepspeed_counts_passes_and_no_samples(order: Orders, world: ProcessGroup) -> None:
     session = Session(order(opt={"batch_size": 127, "micro_batch_size": 32}), world, DataCache())
     session.advance()
     steps, passes = session._engine.global_steps, session._engine.micro_steps
@@ -68,7 +68,7 @@ def test_deepspeed_counts_passes_and_no_samples(order: Orders, world: World) -> 
     assert (steps, passes) == (1, 4)
 
 
-def test_data_of_an_odd_batch_that_are_not_finite_are_named(order: Orders, world: World) -> None:
+def test_data_of_an_odd_batch_that_are_not_finite_are_named(order: Orders, world: ProcessGroup) -> None:
     session = Session(order(opt={"batch_size": 7, "micro_batch_size": 2}), world, DataCache())
     session.data.inputs[17, 2] = float("nan")  # type: ignore[attr-defined]
     with pytest.raises(NonFiniteError) as caught:

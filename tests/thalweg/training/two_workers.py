@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from families.toy.task import Net, ToyTask
 from thalweg.training.engine import buffers, engine
 from thalweg.training.messages import TrialOrder
-from thalweg.training.process_group import World, join
+from thalweg.training.process_group import ProcessGroup, join
 from thalweg.training.session import DataCache, Session
 
 Kind = Literal["toy", "plain", "sync"]
@@ -100,7 +100,7 @@ def network(kind: Kind) -> Iterator[None]:
         yield
 
 
-def train(run: Run, world: World) -> Result:
+def train(run: Run, world: ProcessGroup) -> Result:
     """Trains a run; every worker calls."""
     looks: list[dict[str, Tensor]] = []
     unite = buffers.unite
@@ -108,7 +108,7 @@ def train(run: Run, world: World) -> Result:
     def look(module: nn.Module) -> dict[str, Tensor]:
         return {name: value.clone() for name, value in module.named_buffers()}
 
-    def watched(module: nn.Module, world: World) -> None:
+    def watched(module: nn.Module, world: ProcessGroup) -> None:
         looks.append(look(module))
         unite(module, world)
         looks.append(look(module))

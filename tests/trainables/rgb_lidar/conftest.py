@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from thalweg.training.process_group import World, join
+from thalweg.training.process_group import ProcessGroup, join
 from trainables.rgb_lidar.chain.knobs import ChainKnobs, ClassifierKnobs, EmbedderKnobs, ProjectorKnobs
 from trainables.rgb_lidar.config import RGBLidar
 from trainables.rgb_lidar.data.scenes import RGBLidarData, open_data
@@ -29,7 +29,7 @@ def data(root: Path) -> RGBLidarData:
 
 
 @pytest.fixture(scope="session")
-def world() -> World:
+def world() -> ProcessGroup:
     """This process alone, as a process group."""
     return join()
 

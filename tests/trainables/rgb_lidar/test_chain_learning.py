@@ -7,7 +7,7 @@ import pytest
 
 from thalweg.config import check
 from thalweg.training.messages import Report, TrialOrder
-from thalweg.training.process_group import World
+from thalweg.training.process_group import ProcessGroup
 from thalweg.training.session import DataCache, Session
 from trainables.rgb_lidar.chain.knobs import ShareKnobs
 from trainables.rgb_lidar.config import PRESETS, RGBLidar
@@ -26,7 +26,7 @@ def _chain() -> RGBLidar:
 
 
 @pytest.fixture(scope="module")
-def reports(world: World, tmp_path_factory: pytest.TempPathFactory) -> list[Report]:
+def reports(world: ProcessGroup, tmp_path_factory: pytest.TempPathFactory) -> list[Report]:
     """What was measured at the end of each stage."""
     folder = tmp_path_factory.mktemp("learning")
     (folder / "easy").mkdir()

@@ -13,7 +13,7 @@ from tests import tasks
 from thalweg.config import Optimization, check
 from thalweg.training.checkpoints import checkpoint
 from thalweg.training.messages import Report, TrialOrder
-from thalweg.training.process_group import World
+from thalweg.training.process_group import ProcessGroup
 from thalweg.training.session import DataCache, Session
 from trainables.rgb_lidar.chain.knobs import ChainKnobs, LrScaleKnobs, ShareKnobs
 from trainables.rgb_lidar.config import RGBLidar
@@ -32,13 +32,13 @@ Train = Callable[..., Trained]
 
 @pytest.fixture(scope="module")
 def train(
-    chain_knobs: ChainKnobs, root: Path, world: World, tmp_path_factory: pytest.TempPathFactory
+    chain_knobs: ChainKnobs, root: Path, world: ProcessGroup, tmp_path_factory: pytest.TempPathFactory
 ) -> Train:
     """Trains a chain and returns its reports and its weights after each stage."""
 
     def run(
         opt: dict[str, Any] | None = None,
-        sources: dict[str, str] | None = None,
+        starting_points: dict[str, str] | None = None,
         starts_from: tuple[str, ...] = (),
         **knobs: Any,
     ) -> Trained:
@@ -49,7 +49,7 @@ def train(
             dataset="mini",
             model=model,
             optimization=optimization,
-            starts_from=starts_from or tuple(sources or {}),
+            starts_from=starts_from or tuple(starting_points or {}),
         )
         order = TrialOrder(
             trial="trial",
@@ -59,7 +59,7 @@ def train(
             evaluations=tuple(SAMPLES * (number + 1) for number in range(len(model.stages))),
             data_root=str(root),
             directory=str(tmp_path_factory.mktemp("run")),
-            sources=sources or {},
+            starting_points=starting_points or {},
         )
         session = Session(order, world, DataCache())
         reports: list[Report] = []
@@ -159,7 +159,7 @@ def test_a_chain_in_two_studies_goes_on_where_the_first_one_ended(
     _, (cilp,) = train(stages=("cilp",))
     file = tmp_path / "cilp.pt"
     torch.save({"weights": cilp}, file)
-    _, (classifier, projected, _) = train(sources={"cilp": str(file)}, stages=NAMES[1:])
+    _, (classifier, projected, _) = train(starting_points={"cilp": str(file)}, stages=NAMES[1:])
     assert "lidar.0.0.0.weight" in cilp and "lidar.0.0.0.weight" not in classifier
     embedder = [name for name in cilp if name.startswith("rgb.")]
     assert embedder

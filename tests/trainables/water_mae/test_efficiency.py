@@ -15,7 +15,7 @@ from tests import tasks
 from thalweg.stage_contract import JointLoss, Loss, Progress
 from thalweg.training import accumulation, gradcache
 from thalweg.training.engine.engine import TaskModule
-from thalweg.training.process_group import World
+from thalweg.training.process_group import ProcessGroup
 from trainables.water_mae.config import DataKnobs, LossKnobs, ModelKnobs, WaterMAE
 from trainables.water_mae.data.windows import WaterData
 from trainables.water_mae.model.autoencoder import Batch
@@ -148,7 +148,7 @@ def test_the_gradient_of_a_global_batch_reads_nothing_from_the_device(
     task = WaterMAETask(with_model(config, variant).model_copy(update={"data": config.data}))
     loss = task.stages()[0].loss
     module = TaskModule(task, task.build(task.facts(data)).to(device).train(), loss)
-    engine, world, placed = PlainEngine(module), World(0, 1, device), data.placed(device)
+    engine, world, placed = PlainEngine(module), ProcessGroup(0, 1, device), data.placed(device)
 
     def draw(number: int) -> Batch:
         return task.training_batch(placed, np.array([10, number]), np.array([7, number], np.uint64))
@@ -156,7 +156,7 @@ def test_the_gradient_of_a_global_batch_reads_nothing_from_the_device(
     if isinstance(loss, JointLoss):
         with ThreadPoolExecutor(1) as executor:
             micro_batches = gradcache.MicroBatches(
-                count=num_micro_batches, draw=draw, seed=lambda number: None, executor=executor
+                count=num_micro_batches, sample=draw, seed=lambda number: None, executor=executor
             )
             sums, counts = gradcache.backward(engine, loss, world, micro_batches, NOW)
         assert {count.device.type for count in counts.values() if isinstance(count, Tensor)} == {"meta"}

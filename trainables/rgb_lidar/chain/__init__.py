@@ -1,1 +1,1 @@
-"""A classifier of images learns from scans, in stages."""
+"""The chain: a classifier of images that learns from scans, in stages."""

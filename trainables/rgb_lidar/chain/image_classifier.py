@@ -1,4 +1,4 @@
-"""The result of a chain: an image classifier that learnt from scans and needs none."""
+"""The exported part of a chain: an image classifier that needs no scan."""
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -11,8 +11,8 @@ class ImageClassifier(nn.Module):
 
     Args:
         rgb: Embedder of images.
-        projector: From an embedding to a layer of the scan classifier.
-        head: The layers of the scan classifier behind that layer.
+        projector: Maps an embedding of an image to a layer of the scan classifier.
+        head: The layers of the scan classifier after that layer.
     """
 
     def __init__(self, rgb: nn.Module, projector: nn.Module, head: nn.Module) -> None:

@@ -1,9 +1,9 @@
-"""What a chain takes from the studies that it starts from.
+"""Inheritance of a chain: which parts and knobs it takes from the studies that it starts from.
 
-A part that is taken always follows its source: weights and knobs come from there, whatever the configuration asks, and
-with them how the parts read image and scan. A part that a stage of the trial makes never does: it begins anew with the
-trial's own knobs, even where a source has one too. Only with ``continue_parts`` are parts taken that stages make: then
-these go on where the source ended.
+A part that is taken has the weights and the knobs of its starting point, including how it reads image and scan,
+whatever the configuration says. A part that a stage of the trial makes is trained from scratch with the trial's own
+knobs, even if a starting point has this part. With ``continue_parts``, such parts are taken as well, and the stages
+train them further.
 """
 
 from collections.abc import Mapping
@@ -18,22 +18,22 @@ _READS_SCANS: tuple[Part, ...] = ("lidar", "classifier")
 _CONVENTION = ("lidar_repr", "lidar_norm")
 
 
-def inherit(own: ChainKnobs, config: RGBLidar, sources: Mapping[str, RGBLidar]) -> RGBLidar:
-    """Returns a configuration with the knobs of all parts that its sources give; of two, the later one's.
+def inherit(own: ChainKnobs, config: RGBLidar, starting_points: Mapping[str, RGBLidar]) -> RGBLidar:
+    """Returns a configuration, in which the parts that starting points give have their knobs; the last of several wins.
 
     Args:
-        own: Its knobs of the chain.
+        own: Knobs of the chain in the configuration.
         config: The configuration.
-        sources: Configurations of the best trials of the studies that it starts from.
+        starting_points: Configurations of the best trials of the studies that it starts from.
 
     Raises:
-        ConfigError: A source is no chain or gives no part, a part is still missing, parts that read scans come from
-            sources that read them differently, or a projector comes without the parts that it was trained for.
+        ConfigError: A starting point is no chain or gives no part, a part is still missing, parts that read scans come
+            from studies that read them differently, or a projector comes without the parts that it was trained for.
     """
     givers: Givers[Part, RGBLidar] = Givers(
-        sources,
-        lambda study, source: _chain(study, source).parts & own.taken,
-        lambda study, source: _useless(study, _chain(study, source), own),
+        starting_points,
+        lambda study, theirs: _chain(study, theirs).parts & own.taken,
+        lambda study, theirs: _useless(study, _chain(study, theirs), own),
     )
     givers.require(own.missing, f"the stages {own.stages}", _makers)
     if "projector" in own.taken - own.made:
@@ -41,41 +41,41 @@ def inherit(own: ChainKnobs, config: RGBLidar, sources: Mapping[str, RGBLidar]) 
     shared_embedder(givers, "embedders")
     data = config.data.model_copy(update=_convention(givers))
     if "rgb" in givers.studies:
-        data = taken(data, givers.source("rgb").data, ["rgb_channels"])
+        data = taken(data, givers.config_of("rgb").data, ["rgb_channels"])
     model = own.model_copy(update=givers.knobs(_knobs))
     return config.model_copy(update={"model": model, "data": data})
 
 
 def shared_embedder(givers: Givers[Any, RGBLidar], networks: str) -> EmbedderKnobs | None:
-    """Returns the knobs of the embedders that studies of chains give; None if they give none.
+    """Returns the knobs of the embedders that starting points give; None if they give none.
 
     Args:
-        givers: The studies.
-        networks: What is made of the embedders, in words.
+        givers: The study that gives each part.
+        networks: What the embedders are used as, in words.
 
     Raises:
-        ConfigError: Those of image and scan come from studies in which they differ.
+        ConfigError: The embedders of image and scan come from studies with different knobs.
     """
     return givers.shared(
         ("rgb", "lidar"),
-        lambda source: _chain_knobs(source).embedder,
+        lambda theirs: _chain_knobs(theirs).embedder,
         law=f"both {networks} share their knobs",
         differ_in="model.embedder",
         way_out="take both from one study",
     )
 
 
-def _chain(study: str, source: RGBLidar) -> ChainKnobs:
-    if not isinstance(source.model, ChainKnobs):
+def _chain(study: str, config: RGBLidar) -> ChainKnobs:
+    if not isinstance(config.model, ChainKnobs):
         raise ConfigError(
             f"a chain must start from studies of chains, got {study!r}, a study of fusions; name another in starts_from"
         )
-    return source.model
+    return config.model
 
 
-def _chain_knobs(source: RGBLidar) -> ChainKnobs:
-    assert isinstance(source.model, ChainKnobs)
-    return source.model
+def _chain_knobs(config: RGBLidar) -> ChainKnobs:
+    assert isinstance(config.model, ChainKnobs)
+    return config.model
 
 
 def _useless(study: str, theirs: ChainKnobs, own: ChainKnobs) -> str:
@@ -87,8 +87,8 @@ def _useless(study: str, theirs: ChainKnobs, own: ChainKnobs) -> str:
     )
 
 
-def _knobs(part: Part, source: RGBLidar) -> dict[str, Any]:
-    theirs = _chain_knobs(source)
+def _knobs(part: Part, config: RGBLidar) -> dict[str, Any]:
+    theirs = _chain_knobs(config)
     knobs: Mapping[Part, dict[str, Any]] = {
         "rgb": {"embedder": theirs.embedder},
         "lidar": {"embedder": theirs.embedder, "similarity": theirs.similarity},
@@ -99,10 +99,10 @@ def _knobs(part: Part, source: RGBLidar) -> dict[str, Any]:
 
 
 def _convention(givers: Givers[Part, RGBLidar]) -> dict[str, str]:
-    """Returns how the sources of parts that read scans read them, which must be one way."""
+    """Returns the knobs for reading scans, which must be equal in all studies that give parts that read scans."""
     way = givers.shared(
         [part for part in givers.studies if part in _READS_SCANS],
-        lambda source: {name: getattr(source.data, name) for name in _CONVENTION},
+        lambda theirs: {name: getattr(theirs.data, name) for name in _CONVENTION},
         law="parts that read scans must come from studies that read them alike",
         way_out="start from one of these studies, or search the other anew with the same data.lidar_repr and "
         "lidar_norm",

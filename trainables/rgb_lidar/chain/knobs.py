@@ -1,8 +1,8 @@
-"""Knobs of the chain from contrastive pre-training to a classifier that needs no scan.
+"""Knobs of the chain: stages from contrastive pre-training to an image classifier that needs no scan.
 
-Each stage trains parts on which the later ones build. ``cilp`` aligns the embeddings of image and scan of a scene,
+Each stage trains parts of the model that later stages use. ``cilp`` aligns the embeddings of image and scan of a scene,
 ``classifier`` learns the classes from scans, ``projector`` learns to predict that classifier's features from an image's
-embedding, and ``finetune`` trains the image's embedder, the projector and the head of that classifier as one.
+embedding, and ``finetune`` trains the image's embedder, the projector and the head of that classifier together.
 """
 
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ NEEDS: Mapping[StageName, frozenset[Part]] = {
     "projector": frozenset({"rgb", "classifier"}),
     "finetune": frozenset({"rgb", "classifier", "projector"}),
 }
-"""Parts that must have been trained before."""
+"""Parts that must be trained before each stage."""
 
 
 class EmbedderKnobs(EncoderKnobs):
@@ -50,7 +50,7 @@ class ClassifierKnobs(EncoderKnobs):
 
 
 class SimilarityKnobs(Knobs):
-    """From the cosine of two embeddings to the logit of the contrastive loss."""
+    """How the cosine of two embeddings becomes the logit of the contrastive loss."""
 
     temperature: Literal["learnable", "fixed", "none"] = "learnable"
     """Whether the cosines are divided by a temperature, and whether it is learnable (CLIP, arXiv:2103.00020)."""
@@ -83,7 +83,7 @@ class ProjectorKnobs(Knobs):
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Dropout after each hidden layer."""
     target: Target = "penultimate"
-    """Features to predict: the classifier's last hidden layer after its ReLU, or its maps behind the last block."""
+    """Features to predict: the classifier's last hidden layer after its ReLU, or its maps after the last block."""
     loss: ProjectionLoss = "mse"
     """Squared error, 1 - cosine, or smooth L1 between projection and target."""
 
@@ -98,16 +98,16 @@ class ProjectorKnobs(Knobs):
 
 
 class ShareKnobs(Knobs):
-    """Parts of the budget of each stage; only the ratios between stages of the trial count."""
+    """Share of each stage in the budget; only the ratios between stages of the trial count."""
 
     cilp: float = Field(default=10.0, gt=0)
-    """Parts for contrastive pre-training."""
+    """Share of contrastive pre-training."""
     classifier: float = Field(default=5.0, gt=0)
-    """Parts for the classifier of scans."""
+    """Share of the classifier of scans."""
     projector: float = Field(default=15.0, gt=0)
-    """Parts for the projector."""
+    """Share of the projector."""
     finetune: float = Field(default=5.0, gt=0)
-    """Parts for fine-tuning."""
+    """Share of fine-tuning."""
 
 
 class LrScaleKnobs(Knobs):
@@ -124,14 +124,14 @@ class LrScaleKnobs(Knobs):
 
 
 class ChainKnobs(Knobs):
-    """Stages, the networks that they train, and their training; knobs of parts that no stage uses have no effect."""
+    """The stages, their networks and their training; knobs of parts that no stage uses have no effect."""
 
     kind: Literal["chain"] = "chain"
     """Contrastive pre-training, projection, and a classifier that needs no scan."""
     stages: tuple[StageName, ...] = Field(default=STAGES, min_length=1)
     """Stages of this trial, in their order; parts that they need come from them or from studies in starts_from."""
     continue_parts: bool = False
-    """Whether stages continue to train their own parts from studies in starts_from; else they start from scratch."""
+    """Whether stages train their own parts from studies in starts_from further; otherwise they start from scratch."""
     embedder: EmbedderKnobs = EmbedderKnobs(downsampling="strided_extra")
     """Embedders of image and scan."""
     similarity: SimilarityKnobs = SimilarityKnobs()
@@ -185,7 +185,7 @@ class ChainKnobs(Knobs):
 
     @property
     def missing(self) -> frozenset[Part]:
-        """Parts that must be taken, trained, from other studies."""
+        """Parts that must be taken from other studies."""
         return self.parts - self.made
 
     @property
@@ -195,5 +195,5 @@ class ChainKnobs(Knobs):
 
     @property
     def classifies(self) -> bool:
-        """Whether image embedder, projector and the head of the classifier make a classifier without scans."""
+        """Whether the chain has all parts of an image classifier: image embedder, projector and classifier."""
         return "projector" in self.parts

@@ -1,4 +1,4 @@
-"""The loss of each stage of the chain, each a mean over scenes."""
+"""The losses of the stages of the chain; each is a mean over scenes."""
 
 from collections.abc import Mapping
 
@@ -42,7 +42,7 @@ class Contrast(JointLoss):
         return Joined(sums={self.name: info_nce(rgb, lidar)}, counts={self.name: float(len(rgb))})
 
     def weights(self, progress: Progress) -> Mapping[str, float]:
-        """Returns 1."""
+        """Returns the weight 1."""
         return {self.name: 1.0}
 
 
@@ -77,7 +77,7 @@ class Projection(SceneLoss):
 
 
 class ImageCrossEntropy(SceneLoss):
-    """The cross-entropy by the image alone."""
+    """The cross-entropy of the classifier of images."""
 
     name = "cross_entropy"
 

@@ -18,9 +18,9 @@ Maps = Float[Tensor, "batch channel side side"]
 
 
 def temperature(knobs: SimilarityKnobs) -> Temperature:
-    """Returns what embeddings of images are multiplied by.
+    """Returns the module that scales embeddings of images by the inverse temperature.
 
-    The logit (cosine + 1) / 2 is the half of a cosine, for a softmax ignores the constant.
+    The logit (cosine + 1) / 2 is half a cosine, because a softmax ignores the constant.
     """
     if knobs.temperature == "none":
         return Temperature({"cosine": 1.0, "half_cosine": 2.0}[knobs.logit_map], learnable=False)
@@ -28,7 +28,7 @@ def temperature(knobs: SimilarityKnobs) -> Temperature:
 
 
 class ScanClassifier(nn.Module):
-    """Classifies scans as cubes or spheres: maps, hidden layers, logits.
+    """Classifies scans as cubes or spheres, by convolutional blocks and dense layers.
 
     Args:
         knobs: Architecture.
@@ -64,7 +64,7 @@ class ScanClassifier(nn.Module):
 
 
 def head_parts(target: Target) -> tuple[str, ...]:
-    """Returns the names of a `ScanClassifier`'s children behind a layer."""
+    """Returns the names of a `ScanClassifier`'s children after a layer."""
     return ("neck", "output") if target == "maps" else ("output",)
 
 
@@ -74,7 +74,7 @@ def prefixes(part: Part) -> tuple[str, ...]:
 
 
 class ChainNetwork(nn.Module):
-    """The parts that the stages of a chain need; outputs are fp32, whatever the dtype of the weights.
+    """The model of a chain: the parts that its stages need; outputs are fp32, whatever the dtype of the weights.
 
     Args:
         knobs: Stages and architecture.
@@ -82,7 +82,7 @@ class ChainNetwork(nn.Module):
         side: Height and width of image and scan.
 
     Raises:
-        ConfigError: The maps cannot be halved so often.
+        ConfigError: The images are too small for the number of blocks.
     """
 
     def __init__(self, knobs: ChainKnobs, inputs: DataKnobs, side: int) -> None:

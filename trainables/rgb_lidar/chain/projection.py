@@ -1,4 +1,4 @@
-"""What a projection loses, and what its error is called."""
+"""Losses of the projector, and the measure of its error."""
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -16,13 +16,13 @@ METRIC = Metric(
 )
 
 PROJECTION_ERROR = NormalisedError(METRIC, prediction="projection", target="target")
-"""Measures it, of the outputs of a model."""
+"""Measure of the projection error, from the outputs of a model."""
 
 Vectors = Float[Tensor, "batch dim"]
 
 
 def projection_losses(projection: Vectors, target: Vectors, kind: ProjectionLoss) -> Float[Tensor, " batch"]:
-    """Computes the loss of each scene; squared error and smooth L1 are means over the target's values."""
+    """Computes the loss of each scene; squared error and smooth L1 are means over the values of the target."""
     if kind == "cosine":
         return 1 - nn.functional.cosine_similarity(projection, target, dim=1)
     if kind == "smooth_l1":

@@ -1,7 +1,7 @@
 """The task of the chain: contrastive pre-training, a classifier of scans, a projector, fine-tuning.
 
-Fine-tuning trains the head that the classifier of scans has too: what is measured of that classifier afterwards is
-what fine-tuning left of it.
+Fine-tuning trains the head that the image classifier shares with the classifier of scans. So the metrics of the
+classifier of scans are those after fine-tuning.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,10 +20,10 @@ from trainables.rgb_lidar.chain.losses import loss_of
 from trainables.rgb_lidar.chain.model import ChainNetwork, head_parts, prefixes
 from trainables.rgb_lidar.chain.projection import PROJECTION_ERROR
 from trainables.rgb_lidar.config import RGBLidar
-from trainables.rgb_lidar.data.samples import draw
+from trainables.rgb_lidar.data.samples import sample
 from trainables.rgb_lidar.data.scenes import RGBLidarData
 from trainables.rgb_lidar.evaluation.baselines import CoarseLikeness, Same
-from trainables.rgb_lidar.evaluation.classification import Classification, ScanClassification, guess
+from trainables.rgb_lidar.evaluation.classification import Classification, ScanClassification, prior_log_odds
 from trainables.rgb_lidar.evaluation.retrieval import RETRIEVAL, ROWS
 from trainables.rgb_lidar.scene_task import SceneTask, side_of
 
@@ -32,27 +32,27 @@ _MAX_TRAINING_SCENES = 512
 
 
 class ChainTask(SceneTask):
-    """Trains a classifier of images by what scans taught, in stages."""
+    """Trains a classifier of images with the help of scans, in stages."""
 
     @property
     def _knobs(self) -> ChainKnobs:
         assert isinstance(self.config.model, ChainKnobs)
         return self.config.model
 
-    def inherit(self, sources: Mapping[str, FamilyConfig]) -> RGBLidar:
-        """Takes the knobs of all parts that the sources give; see `inheritance.inherit` for what is refused."""
-        return inheritance.inherit(self._knobs, self.config, cast(Mapping[str, RGBLidar], sources))
+    def inherit(self, starting_points: Mapping[str, FamilyConfig]) -> RGBLidar:
+        """Takes the knobs of all parts that starting points give; `inheritance.inherit` says what is refused."""
+        return inheritance.inherit(self._knobs, self.config, cast(Mapping[str, RGBLidar], starting_points))
 
     def starting_weights(self) -> tuple[str, ...]:
         """Returns the prefixes of the parts that are taken from other studies."""
         return tuple(prefix for part in sorted(self._knobs.taken) for prefix in prefixes(part))
 
     def build(self, facts: Mapping[str, Any] | None) -> nn.Module:
-        """Builds the parts that the stages need for the size of the images, 64 x 64 without data."""
+        """Builds the parts that the stages need, for the size of the images; for 64 x 64 without data."""
         return ChainNetwork(self._knobs, self.config.data, side_of(facts))
 
     def stages(self) -> tuple[Stage, ...]:
-        """Returns the stages with their shares of the budget; only contrastive pre-training joins scenes."""
+        """Returns the stages with their shares of the budget; only contrastive pre-training has a joint loss."""
         shares = {stage: getattr(self._knobs.shares, stage) for stage in self._knobs.stages}
         return tuple(
             Stage(
@@ -72,7 +72,7 @@ class ChainTask(SceneTask):
         )
 
     def _trained(self, stage: StageName) -> list[str]:
-        """Returns the prefixes of what a stage trains: no weight that its loss does not reach."""
+        """Returns the prefixes of the weights that a stage trains: those on which its loss depends."""
         if stage == "cilp":
             learnable = self._knobs.similarity.temperature == "learnable"
             return ["rgb.", "lidar.", *([_TEMPERATURE] if learnable else [])]
@@ -83,7 +83,7 @@ class ChainTask(SceneTask):
         return ["projector.", *free[self._knobs.finetune_frozen]]
 
     def measures(self) -> tuple[Measure, ...]:
-        """Returns the measures of the parts that there are."""
+        """Returns the measures of the parts that the model has."""
         found: list[Measure] = [Classification()] if self._knobs.classifies else []
         if "classifier" in self._knobs.parts:
             found.append(ScanClassification())
@@ -94,12 +94,12 @@ class ChainTask(SceneTask):
         return tuple(found)
 
     def evaluated_splits(self) -> tuple[SplitName, ...]:
-        """Returns both: embeddings and projections fit training scenes long after they stopped to fit others."""
+        """Returns ``val`` and ``train``, to show overfitting of embeddings and projections."""
         return ("val", "train")
 
     def baselines(self, data: RGBLidarData) -> Mapping[str, nn.Module]:
-        """Returns the majority class, whose embeddings are all alike, and what coarse pictures have in common."""
-        odds = torch.tensor(guess(data.class_shares("train")))
+        """Returns the majority class, with equal embeddings, and coarse pictures as embeddings."""
+        odds = torch.tensor(prior_log_odds(data.class_shares("train")))
         outputs = {"odds": odds} if self._knobs.classifies else {}
         if "classifier" in self._knobs.parts:
             outputs["lidar_odds"] = odds
@@ -107,14 +107,14 @@ class ChainTask(SceneTask):
             return {"majority_class": Same(outputs)}
         majority = Same(outputs | dict.fromkeys(ROWS, torch.ones(1)))
         scenes = np.arange(min(data.num_samples("train"), _MAX_TRAINING_SCENES))
-        training = draw(data, "train", scenes, self.config.data)
+        training = sample(data, "train", scenes, self.config.data)
         return {
             ("majority_class" if outputs else "chance"): majority,
             "coarse_likeness": CoarseLikeness(self.config.data, training, majority),
         }
 
     def parts(self) -> Mapping[str, Callable[[nn.Module], nn.Module]]:
-        """Names the `ImageClassifier` of a chain that classifies, which needs images alone."""
+        """Returns the `ImageClassifier` as ``images``, if the chain has all of its parts."""
         return {"images": _image_classifier} if self._knobs.classifies else {}
 
     @property

@@ -1,1 +1,1 @@
-"""From files to scenes: layout, splits, the prepared store, tensors."""
+"""Reads a data set: layout of the files, splits, the prepared store, batches."""

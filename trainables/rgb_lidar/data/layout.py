@@ -25,7 +25,7 @@ _MAKE = "make a synthetic one with `thalweg data make rgb_lidar`"
 
 @dataclass(frozen=True, order=True)
 class Scene:
-    """One scene that was seen by both sensors.
+    """One scene that both sensors saw.
 
     Attributes:
         label: Number of its class in `CLASSES`.
@@ -76,7 +76,7 @@ def find_files(folder: Path) -> Files:
     """Finds the scenes of a data set.
 
     Raises:
-        DataError: A folder is missing, an entry is no file or its name no number, or a class has no scene.
+        DataError: A folder is missing, an entry is not a file named by a number, or a class has no scene.
     """
     if not folder.is_dir():
         raise DataError(
@@ -139,8 +139,8 @@ def read_angles(folder: Path) -> tuple[Angles, Angles]:
     """Reads azimuth and zenith, which must be the same for both classes.
 
     Raises:
-        DataError: A file is missing or broken or holds no angles in radians, or the classes differ: the angles would
-            then leak the class.
+        DataError: A file is missing, broken or without angles in radians, or the classes differ, so that the angles
+            would leak the class.
     """
     read = {
         angle: [_read_angle(folder / kind / f"{angle}.npy") for kind in CLASSES]
@@ -179,9 +179,9 @@ def _read_angle(path: Path) -> Angles:
 
 
 def read_depth(path: Path, side: int) -> tuple[Float32[np.ndarray, "side side"], int]:
-    """Reads the distances of a scan in metres, `MAX_RANGE` where no ray came back.
+    """Reads the distances of a scan in metres, `MAX_RANGE` if a ray did not come back.
 
-    Sensors write a ray that did not come back as their range, as infinity or as 0: nothing is at 0 m.
+    Sensors write such a ray as their range, as infinity, or as 0, because nothing is at 0 m.
 
     Returns:
         The distances, and the number of rays that were written as 0.
@@ -205,7 +205,7 @@ def read_rgb(path: Path, side: int) -> UInt8[np.ndarray, "4 side side"]:
     """Reads an image.
 
     Raises:
-        DataError: The file is broken, or of another form than the scans.
+        DataError: The file is broken, or its size differs from that of the scans.
     """
     try:
         with Image.open(path) as image:

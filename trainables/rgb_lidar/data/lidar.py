@@ -33,11 +33,11 @@ def scan(
 ) -> Float32[np.ndarray, "batch channel row column"]:
     """Converts distances to the input channels of a model.
 
-    A ray came back if its distance is below the range of the sensor, whatever else the scan holds: the
-    farthest point of a scan is a point like any other.
+    A ray came back if its distance is below the range of the sensor; this does not depend on the other points of the
+    scan.
 
     Args:
-        depth: Distances in metres; `MAX_RANGE` where no ray came back.
+        depth: Distances in metres; `MAX_RANGE` if a ray did not come back.
         azimuth: Angle of each row, in radians.
         zenith: Angle of each column, in radians.
         lidar_repr: Distances alone, or x, y, z and 1 if a ray came back.

@@ -1,4 +1,4 @@
-"""Samples batches of scenes as tensors."""
+"""Samples batches of scenes, as tensors."""
 
 import torch
 
@@ -8,7 +8,7 @@ from trainables.rgb_lidar.data.scenes import RGBLidarData
 from trainables.rgb_lidar.knobs import DataKnobs
 
 
-def draw(data: RGBLidarData, split: SplitName, indices: Indices, inputs: DataKnobs) -> Batch:
+def sample(data: RGBLidarData, split: SplitName, indices: Indices, inputs: DataKnobs) -> Batch:
     """Returns scenes of a split as a batch; nothing about it is random.
 
     Returns:

@@ -33,7 +33,7 @@ class RGBLidarData:
 
     Attributes:
         rgb: Images with opacity.
-        depth: Distances in metres, 50 where no ray came back.
+        depth: Distances in metres, 50 if a ray did not come back.
         labels: 0 for a cube, 1 for a sphere.
         numbers: Number of each scene's files.
         azimuth: Angle of each row of a scan, in radians.
@@ -42,7 +42,7 @@ class RGBLidarData:
         unpaired: Files that were left out because their partner is missing, as paths below the data set.
         zero_scans: Number of scans that write a ray that did not come back as 0 m.
         zero_rays: Number of such rays.
-        fingerprint: Hash of the content of all paired files, whatever `data_fraction` is.
+        fingerprint: Hash of the content of all paired files; independent of `data_fraction`.
         dataset: Name of the data set.
     """
 

@@ -1,7 +1,7 @@
-"""Assigns scenes to splits by hash of class and file number; no assignment is stored.
+"""Splits: assigns scenes by a hash of class and file number; no assignment is stored.
 
 Of each 20 consecutive numbers of a class, 14 go to training, 3 to validation and 3 to the test, chosen by hash. So
-all splits have the same shares of the classes, and a file that is added or removed moves no other one.
+all splits have the same shares of the classes, and adding or removing a file moves no other file.
 """
 
 from collections.abc import Mapping

@@ -1,1 +1,1 @@
-"""Metrics and predictors without training."""
+"""Measures and baselines."""

@@ -1,4 +1,4 @@
-"""Baselines without training, which an evaluation takes in the place of a model."""
+"""Baselines: predictors without training, which are evaluated in place of a model."""
 
 from collections.abc import Mapping
 
@@ -16,7 +16,7 @@ Pictures = Float[Tensor, "batch side side"]
 
 
 class Constant(nn.Module):
-    """Gives every scene the same log-odds, whatever it shows.
+    """Predicts the same log-odds for every scene.
 
     Args:
         odds: Log-odds of a sphere.
@@ -33,10 +33,10 @@ class Constant(nn.Module):
 
 
 class Same(nn.Module):
-    """Gives every scene the same outputs, whatever it shows.
+    """Predicts the same outputs for every scene.
 
     Args:
-        outputs: Its outputs by name, without the axis of the batch.
+        outputs: The outputs by name, without the batch axis.
     """
 
     def __init__(self, outputs: Mapping[str, Tensor]) -> None:
@@ -60,7 +60,7 @@ class CoarseLikeness(nn.Module):
     Args:
         inputs: Channels of image and scan.
         training: Training scenes, for mean and spread of the fields.
-        others: Computes the other outputs.
+        others: Predicts the other outputs.
     """
 
     def __init__(self, inputs: DataKnobs, training: Batch, others: nn.Module) -> None:

@@ -1,4 +1,4 @@
-"""Cubes or spheres: the cross-entropy, what is counted, and the metrics that follow; a sphere is the positive class.
+"""Classification of cubes and spheres: cross-entropy, confusion counts and metrics; spheres are the positive class.
 
 Every metric is computed over all scenes of a split from sums. Accuracy saturates on easy data, where most
 configurations look alike; the cross-entropy still tells them apart.
@@ -31,7 +31,7 @@ def _cross_entropy(prefix: str, of_what: str) -> Metric:
 
 
 LIDAR = "lidar_"
-"""Prefix of what is said of the classifier that sees scans alone."""
+"""Prefix of the metrics of the classifier that sees scans alone."""
 
 METRICS = (
     _cross_entropy("", ""),
@@ -63,16 +63,16 @@ def cross_entropy(odds: Float[Tensor, " batch"], labels: Float[Tensor, " batch"]
     return nn.functional.softplus((1 - 2 * labels) * odds)
 
 
-def guess(shares: tuple[float, float]) -> float:
+def prior_log_odds(shares: tuple[float, float]) -> float:
     """Returns the log-odds of a sphere for the shares of cubes and spheres."""
     tiny = 1e-6  # a class that there is none of
     return math.log((shares[1] + tiny) / (shares[0] + tiny))
 
 
-def count_calls(
+def confusion_sums(
     odds: Float[Tensor, " batch"], labels: Float[Tensor, " batch"], prefix: str = ""
 ) -> dict[str, Tensor]:
-    """Sums the cross-entropy and counts right and wrong calls of either class, in fp64."""
+    """Sums the cross-entropy and counts right and wrong predictions of each class, in fp64."""
     odds = odds.double()
     (rejections, false_alarms), (misses, hits) = confusion_matrices((odds > 0).long(), labels.long(), 2).sum(
         0
@@ -86,8 +86,8 @@ def count_calls(
     }
 
 
-def summarize_calls(sums: Mapping[str, Tensor], prefix: str = "") -> dict[str, float]:
-    """Computes the metrics from the counts; a share of nothing is 0."""
+def metrics_from_sums(sums: Mapping[str, Tensor], prefix: str = "") -> dict[str, float]:
+    """Computes the metrics from the sums; shares of zero scenes are 0."""
     counts = (("true_negative", "false_positive"), ("false_negative", "true_positive"))
     confusion = torch.stack([torch.stack([sums[prefix + name] for name in names]) for names in counts])
     found = classification_metrics(confusion, float(sums[f"{prefix}cross_entropy"]), CLASSES)
@@ -95,7 +95,7 @@ def summarize_calls(sums: Mapping[str, Tensor], prefix: str = "") -> dict[str, f
 
 
 class Classification(Measure):
-    """How well scenes are classified; the state keeps log-odds and label of each."""
+    """Measure of the classifier of scenes; keeps log-odds and label of each scene."""
 
     metrics: tuple[Metric, ...] = METRICS
     rows = frozenset({"odds", "label"})
@@ -103,7 +103,7 @@ class Classification(Measure):
     prefix = ""
 
     def add(self, outputs: Outputs, batch: Batch) -> State:
-        """Keeps log-odds and labels; nothing for a predictor without such log-odds."""
+        """Keeps log-odds and labels; nothing if the outputs lack the log-odds."""
         if self.output not in outputs:
             return {}
         return {"odds": outputs[self.output].double(), "label": batch["label"]}
@@ -111,12 +111,12 @@ class Classification(Measure):
     def summarize(self, state: State) -> dict[str, float]:
         """Computes the metrics over all scenes."""
         odds, labels = state["odds"], state["label"]
-        found = summarize_calls(count_calls(odds, labels, self.prefix), self.prefix)
+        found = metrics_from_sums(confusion_sums(odds, labels, self.prefix), self.prefix)
         return {metric.name: found[metric.name] for metric in self.metrics}
 
 
 class ScanClassification(Classification):
-    """How well the classifier that sees scans alone classifies."""
+    """Measure of the classifier that sees scans alone."""
 
     metrics = LIDAR_METRICS
     output = "lidar_odds"

@@ -1,13 +1,13 @@
-"""How often the embedding of an image finds the scan of its scene, and the other way round."""
+"""Retrieval: how often the embedding of an image is nearest to that of its scan, and vice versa."""
 
 from thalweg.contract import Metric
 from thalweg.nn.contrastive.retrieval import Retrieval
 
 POOL = 100
-"""Scenes among which one is searched."""
+"""Number of scenes among which one is searched."""
 
 ROWS = ("rgb_embedding", "lidar_embedding")
-"""Names under which an evaluation keeps the embeddings of all scenes."""
+"""Names of the embeddings among the outputs of a model."""
 
 METRIC = Metric(
     name="retrieval_r1",
@@ -19,4 +19,4 @@ METRIC = Metric(
 )
 
 RETRIEVAL = Retrieval(METRIC, *ROWS, pool=POOL)
-"""Measures it, of the outputs of a model or a baseline."""
+"""Measure of retrieval, from the outputs of a model or a baseline."""

@@ -1,1 +1,1 @@
-"""A look at a data set: tables, pictures, a page, FiftyOne."""
+"""Exploration of a data set: tables, pictures, an HTML page, FiftyOne."""

@@ -93,7 +93,7 @@ class _Writer:
     media: Path
 
     def samples(self, row: int) -> list[Any]:
-        """Returns both samples of a scene, after its points have been written."""
+        """Writes the points of a scene and returns both of its samples."""
         group = self.fiftyone.Group()
         image = self.files.folder / rgb_name(self.files.scenes[row])
         nearness = np.nan_to_num(1 - relief(self.data.depth[row]), nan=0.0).astype(np.float32)

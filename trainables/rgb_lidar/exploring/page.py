@@ -19,7 +19,7 @@ from trainables.rgb_lidar.data.scenes import RGBLidarData
 from trainables.rgb_lidar.exploring.pictures import colours_of_distance, distances
 
 NO_RETURN = 65535
-"""In the page a distance is a 16-bit number of millimetres; this value is a ray that did not come back."""
+"""Value of a ray that did not come back; other distances in the page are 16-bit numbers of millimetres."""
 
 _TEMPLATE = Path(__file__).with_name("page.html")
 

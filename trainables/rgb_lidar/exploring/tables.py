@@ -27,7 +27,7 @@ MEASURES: Mapping[str, str] = {
 
 
 def split_law() -> str:
-    """Returns the hash of the rule that assigns scenes to splits."""
+    """Returns a hash of the rule that assigns scenes to splits."""
     return digest({"seed": SPLIT_SEED, "block": BLOCK, "shares": dict(SHARES)})
 
 
@@ -93,8 +93,9 @@ def class_table(scenes: pd.DataFrame, unpaired: tuple[str, ...]) -> pd.DataFrame
 def measure_table(scenes: pd.DataFrame) -> pd.DataFrame:
     """Returns for each measure its mean, 5 %, 50 % and 95 % quantile by class, and how well it predicts the class.
 
-    ``told`` is the area under the ROC curve: the probability that a random sphere has a larger value than a random
-    cube, ties counted half. 0.5 means that the measure says nothing about the class, 0 or 1 that it determines it.
+    The column ``told`` is the area under the ROC curve: the probability that a random sphere has a larger value than a
+    random cube, ties counted half. 0.5 means that the measure says nothing about the class, 0 or 1 that it determines
+    it.
     """
     rows = []
     for name, meaning in MEASURES.items():
@@ -104,12 +105,12 @@ def measure_table(scenes: pd.DataFrame) -> pd.DataFrame:
             row[f"{kind}_mean"] = values.mean()
             for quantile in (0.05, 0.5, 0.95):
                 row[f"{kind}_{quantile:.0%}"] = values.quantile(quantile)
-        row["told"] = told(scenes[name].to_numpy(), (scenes["class"] == CLASSES[1]).to_numpy())
+        row["told"] = roc_auc(scenes[name].to_numpy(), (scenes["class"] == CLASSES[1]).to_numpy())
         rows.append(row)
     return pd.DataFrame(rows)
 
 
-def told(values: Float64[np.ndarray, " scene"], is_sphere: Bool[np.ndarray, " scene"]) -> float:
+def roc_auc(values: Float64[np.ndarray, " scene"], is_sphere: Bool[np.ndarray, " scene"]) -> float:
     """Returns the area under the ROC curve of a measure (Mann and Whitney's U over its maximum); NaN without a pair."""
     known = np.isfinite(values)
     ranks = pd.Series(values[known]).rank().to_numpy()

@@ -1,1 +1,1 @@
-"""Image and scan together tell the class, in one stage."""
+"""Fusion: a classifier of image and scan together, trained in one stage."""

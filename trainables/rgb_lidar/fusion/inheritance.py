@@ -1,7 +1,7 @@
-"""What a fusion takes from the study that it starts from.
+"""Inheritance of a fusion: what it takes from the studies that it starts from.
 
-A study of chains gives the encoders that it has, and with them the knobs they were trained with: how they read image
-and scan, and their layers. A study of fusions gives the whole model, which then trains on.
+A study of chains gives its encoders, with the knobs of their layers and of how they read image and scan. A study of
+fusions gives the whole model, which is trained further.
 """
 
 from collections.abc import Mapping
@@ -23,36 +23,37 @@ _READS: Mapping[Sensor, tuple[str, ...]] = {
 _BLOCKS = ("downsampling", "channels", "max_channels", "depth")
 
 
-def inherit(own: FusionKnobs, config: RGBLidar, sources: Mapping[str, RGBLidar]) -> RGBLidar:
-    """Returns a configuration with the knobs of all that its sources give; of two, the later one's.
+def inherit(own: FusionKnobs, config: RGBLidar, starting_points: Mapping[str, RGBLidar]) -> RGBLidar:
+    """Returns a configuration, in which the parts that starting points give have their knobs; the last of several wins.
 
     Args:
-        own: Its knobs of the fusion.
+        own: Knobs of the fusion in the configuration.
         config: The configuration.
-        sources: Configurations of the best trials of the studies that it starts from.
+        starting_points: Configurations of the best trials of the studies that it starts from.
 
     Raises:
-        ConfigError: A fusion is not the only source or meets in another way, a chain has no embedder, both encoders
-            come from embedders of different knobs, or the knobs that a source gives leave no width to match a size.
+        ConfigError: A study of fusions is not the only starting point or fuses in another way, a chain has no embedder,
+            the embedders of the two encoders have different knobs, or ``num_parameters`` is set although a chain fixes
+            all widths.
     """
-    for study, source in sources.items():
-        if isinstance(source.model, FusionKnobs):
-            return _whole(own, config, study, source, tuple(sources))
-    givers: Givers[Sensor, RGBLidar] = Givers(sources, _given, _useless)
+    for study, given in starting_points.items():
+        if isinstance(given.model, FusionKnobs):
+            return _whole(own, config, study, given, tuple(starting_points))
+    givers: Givers[Sensor, RGBLidar] = Givers(starting_points, _given, _useless)
     embedder = shared_embedder(givers, "encoders")
     if embedder is None:
         return config
     data = config.data
     for sensor in givers.studies:
-        data = taken(data, givers.source(sensor).data, _READS[sensor])
+        data = taken(data, givers.config_of(sensor).data, _READS[sensor])
     model = taken(own, embedder, _shared_names(own))
     return config.model_copy(update={"model": model, "data": data})
 
 
 def _whole(
-    own: FusionKnobs, config: RGBLidar, study: str, source: RGBLidar, studies: tuple[str, ...]
+    own: FusionKnobs, config: RGBLidar, study: str, given: RGBLidar, studies: tuple[str, ...]
 ) -> RGBLidar:
-    theirs = source.model
+    theirs = given.model
     assert isinstance(theirs, FusionKnobs)
     if len(studies) > 1:
         raise ConfigError(
@@ -66,24 +67,24 @@ def _whole(
             f"got {asked!r} where {study!r} has {met!r}; set model.fusion_stage and model.fusion so, or start from a "
             "study of chains, which gives encoders alone"
         )
-    data = taken(config.data, source.data, (*_READS["rgb"], *_READS["lidar"]))
+    data = taken(config.data, given.data, (*_READS["rgb"], *_READS["lidar"]))
     return config.model_copy(update={"model": theirs, "data": data})
 
 
-def _given(study: str, source: RGBLidar) -> list[Sensor]:
-    return [sensor for sensor in _READS if sensor in _parts(source)]
+def _given(study: str, given: RGBLidar) -> list[Sensor]:
+    return [sensor for sensor in _READS if sensor in _parts(given)]
 
 
-def _useless(study: str, source: RGBLidar) -> str:
+def _useless(study: str, given: RGBLidar) -> str:
     return (
-        f"a fusion must start from studies with an embedder, got {study!r} with {named(_parts(source))}; "
+        f"a fusion must start from studies with an embedder, got {study!r} with {named(_parts(given))}; "
         "name one that has the stage cilp"
     )
 
 
-def _parts(source: RGBLidar) -> frozenset[Part]:
-    assert isinstance(source.model, ChainKnobs)
-    return source.model.parts
+def _parts(config: RGBLidar) -> frozenset[Part]:
+    assert isinstance(config.model, ChainKnobs)
+    return config.model.parts
 
 
 def _shared_names(own: FusionKnobs) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """The fusion classifier for one device: two encoders, a fusion, a head.
 
 Late fusion joins the embeddings of both modalities, intermediate fusion their feature maps. An embedding is
-a feature map of size 1 x 1, so that every fusion works for both.
+a feature map of size 1 x 1, so that fusions work for both.
 """
 
 import torch
@@ -27,8 +27,8 @@ class FusionClassifier(nn.Module):
         side: Height and width of image and scan.
 
     Raises:
-        ConfigError: There is no such fusion, it does not suit the fusion stage, the maps cannot be halved so often, or
-            no width gives the number of parameters.
+        ConfigError: There is no such fusion, it does not suit the fusion stage, the images are too small for the number
+            of blocks, or no width gives the number of parameters.
     """
 
     def __init__(self, knobs: FusionKnobs, inputs: DataKnobs, side: int) -> None:
@@ -83,8 +83,8 @@ def make_fusion(knobs: FusionKnobs, side: int) -> MapFusion:
 def sized(knobs: FusionKnobs, inputs: DataKnobs, side: int) -> FusionKnobs:
     """Returns the knobs with the width that comes nearest to ``num_parameters``, which then becomes None.
 
-    Every other width stays, so the number of parameters is linear in that width: two models on torch's meta device
-    give the line.
+    Other widths stay, so the number of parameters is linear in this width. Two models on torch's meta device determine
+    the line.
 
     Raises:
         ConfigError: Even the smallest width gives more parameters, or the largest one fewer.
@@ -112,7 +112,7 @@ def _count(model: nn.Module) -> int:
 
 
 def _encoder(knobs: FusionKnobs, in_dim: int, side: int) -> nn.Sequential:
-    """Returns the blocks, and for late fusion the layers that embed their map."""
+    """Returns the blocks of one modality, and for late fusion the layers that embed their map."""
     if knobs.fusion_stage == "intermediate":
         return nn.Sequential(blocks((in_dim, *knobs.block_widths), knobs.downsampling))
     layers = embedder(knobs, in_dim, knobs.embedding_dim, side)

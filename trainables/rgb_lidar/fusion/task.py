@@ -1,4 +1,4 @@
-"""The task of fusion: image and scan together tell the class, in one stage."""
+"""The task of fusion: a classifier of image and scan together, trained in one stage."""
 
 from collections.abc import Mapping
 from typing import Any, cast
@@ -11,7 +11,12 @@ from thalweg.stage_contract import Progress, Stage
 from trainables.rgb_lidar.config import RGBLidar
 from trainables.rgb_lidar.data.scenes import RGBLidarData
 from trainables.rgb_lidar.evaluation.baselines import Constant
-from trainables.rgb_lidar.evaluation.classification import Classification, cross_entropy, guess, log_odds
+from trainables.rgb_lidar.evaluation.classification import (
+    Classification,
+    cross_entropy,
+    log_odds,
+    prior_log_odds,
+)
 from trainables.rgb_lidar.fusion import inheritance
 from trainables.rgb_lidar.fusion.model import FusionClassifier
 from trainables.rgb_lidar.knobs import FusionKnobs
@@ -36,12 +41,12 @@ class FusionTask(SceneTask):
         assert isinstance(self.config.model, FusionKnobs)
         return self.config.model
 
-    def inherit(self, sources: Mapping[str, FamilyConfig]) -> RGBLidar:
-        """Takes the knobs of all that the sources give; see `inheritance.inherit` for what is refused."""
-        return inheritance.inherit(self._knobs, self.config, cast(Mapping[str, RGBLidar], sources))
+    def inherit(self, starting_points: Mapping[str, FamilyConfig]) -> RGBLidar:
+        """Takes the knobs of all parts that starting points give; `inheritance.inherit` says what is refused."""
+        return inheritance.inherit(self._knobs, self.config, cast(Mapping[str, RGBLidar], starting_points))
 
     def build(self, facts: Mapping[str, Any] | None) -> nn.Module:
-        """Builds the classifier for the size of the images, 64 x 64 without data."""
+        """Builds the classifier for the size of the images; for 64 x 64 without data."""
         return FusionClassifier(self._knobs, self.config.data, side_of(facts))
 
     def stages(self) -> tuple[Stage, ...]:
@@ -49,7 +54,7 @@ class FusionTask(SceneTask):
         return (Stage(loss=CrossEntropy()),)
 
     def measures(self) -> tuple[Measure, ...]:
-        """Returns what is known of one classifier."""
+        """Returns the measure of the classifier."""
         return (Classification(),)
 
     def predict(self, model: nn.Module, batch: Batch) -> Outputs:
@@ -57,5 +62,5 @@ class FusionTask(SceneTask):
         return {"odds": log_odds(model(batch))}
 
     def baselines(self, data: RGBLidarData) -> Mapping[str, nn.Module]:
-        """Returns the shares of the classes in the training split, as log-odds for every scene."""
-        return {"majority_class": Constant(guess(data.class_shares("train")))}
+        """Returns the majority class: the log-odds of the class shares in the training split."""
+        return {"majority_class": Constant(prior_log_odds(data.class_shares("train")))}

@@ -48,10 +48,10 @@ def dense(in_dim: int, widths: Sequence[int], out_dim: int, dropout: float) -> n
 
 
 def flat_dim(knobs: EncoderKnobs, side: int) -> int:
-    """Returns the number of values of the maps behind the blocks.
+    """Returns the number of values of the maps after the blocks.
 
     Raises:
-        ConfigError: The maps cannot be halved so often.
+        ConfigError: The images are too small for the number of blocks.
     """
     check_side(side, knobs.depth)
     return int(knobs.block_widths[-1] * (side // 2**knobs.depth) ** 2)
@@ -67,7 +67,7 @@ def embedder(knobs: EncoderKnobs, in_dim: int, embedding_dim: int, side: int) ->
         side: Height and width of image or scan.
 
     Raises:
-        ConfigError: The maps cannot be halved so often.
+        ConfigError: The images are too small for the number of blocks.
     """
     flat = flat_dim(knobs, side)
     return nn.Sequential(
@@ -78,7 +78,7 @@ def embedder(knobs: EncoderKnobs, in_dim: int, embedding_dim: int, side: int) ->
 
 
 def check_side(side: int, num_halvings: int) -> None:
-    """Refuses maps that cannot be halved this often without remainder.
+    """Checks that maps can be halved this often without remainder.
 
     Raises:
         ConfigError: The side is not a multiple of 2^num_halvings.

@@ -1,8 +1,8 @@
 """A synthetic world: one cube or sphere among small clutter, seen by a camera and a LiDAR along the same rays.
 
 Each sensor fails in its own scenes: weak light makes images noisy, strong light makes the scanner lose many rays.
-A model that weighs both is better than one that reads either. Cubes and spheres cover nearly equal areas, so that
-size is hardly informative. As in the real set, some spheres have a scan without an image.
+A model that weighs both is better than one that reads either. Cubes and spheres cover nearly equal areas, so
+size says little about the class. As in the real set, some spheres have a scan without an image.
 """
 
 from collections.abc import Mapping
@@ -193,7 +193,7 @@ def render(
     """Samples scenes of a class, and renders their images and scans.
 
     Args:
-        rng: Source of all random numbers.
+        rng: Generator of all random numbers.
         rays: Directions of a square of rays, row by row.
         count: Number of scenes.
         label: Number of the class in `CLASSES`.

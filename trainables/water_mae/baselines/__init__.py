@@ -1,1 +1,1 @@
-"""Predictors without training, or without deep learning, in the model's place."""
+"""Baselines: predictors without training or without deep learning, evaluated in place of the model."""

@@ -2,9 +2,9 @@
 
 In space a masked value is the mean over the nearest patches that are visible on the same day, weighted by the inverse
 square of the distance from their centres (Shepard 1968, doi:10.1145/800186.810616). River flow, which changes little
-from day to day, is linear in time between the days on which its catchment is visible, and held before the first and
-after the last; if there is none, it is interpolated in space. Number of patches and power are the usual ones, not
-tuned. The import of Great Britain interpolates its grids from gauges in the same way.
+from day to day, is linear in time between the days on which its catchment is visible, and constant before the first and
+after the last; if there is no such day, it is interpolated in space. The number of patches and the power are common
+choices, not tuned. The import of Great Britain interpolates its grids from gauges in the same way.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ Seen = Bool[Tensor, "batch step patch value"]
 
 
 def seen_values(batch: Batch, modality: str) -> tuple[Values, Seen]:
-    """Returns a modality in fp32, and which of its values are visible; sea, padding and filled values are not."""
+    """Returns a modality in fp32 and a mask of its visible values, without sea, padding and filled values."""
     kind, index = kind_and_index(modality)
     values = batch[f"{kind}s"][:, index].float()
     keep = batch[f"{kind}_keep"][:, index]
@@ -38,7 +38,7 @@ def seen_values(batch: Batch, modality: str) -> tuple[Values, Seen]:
 
 
 def patch_means(values: Values, seen: Seen) -> Float[Tensor, "batch step patch"]:
-    """Returns the mean over the visible values of each patch; 0 if there are none."""
+    """Returns the mean over the visible values of each patch; 0 without visible values."""
     return torch.where(seen, values, 0.0).sum(3) / seen.sum(3).clamp(min=1)
 
 
@@ -52,14 +52,14 @@ def nearest_seen(
     """Finds for each masked patch the nearest patches with visible values on the same day, nearest first.
 
     Args:
-        rank: Rank of each patch among the neighbours of each.
+        rank: Rank of each patch among the neighbours of each other one.
         order: Neighbours of each patch, nearest first.
-        seen: Visible values.
+        seen: Mask of visible values.
         masked: Masked patches.
         count: Number of patches to find.
 
     Returns:
-        The patches, and which of them are really visible: there may be fewer.
+        The patches, and a mask of those that are visible: there may be fewer than `count`.
     """
     visible = seen.any(3)[:, :, None]
     ranks = torch.where(visible, rank[masked], len(rank))
@@ -74,8 +74,8 @@ class Neighbours:
 
     Attributes:
         near: Patches, nearest first.
-        known: Which of them are visible; there may be fewer than wanted.
-        weights: Weight of each in a masked value; 0 for all if none is visible.
+        known: Mask of those that are visible; there may be fewer than asked for.
+        weights: Weight of each in a masked value; all are 0 if none is visible.
     """
 
     near: Int[Tensor, "batch step masked near"]
@@ -127,7 +127,7 @@ class Surroundings(nn.Module):
 
 
 def surroundings(data: WaterData) -> nn.ModuleDict:
-    """Returns the surroundings of land patches and of groups of catchments, as ``image`` and ``vector``."""
+    """Returns the surroundings of land patches as ``image`` and of vector patches as ``vector``."""
     geometry = data.geometry
     places = {
         "image": (geometry.pixel_positions, geometry.pixel_valid),
@@ -147,7 +147,7 @@ class Ends:
 
     Attributes:
         values: The value on that day; 0 if there is no such day.
-        days: Distance to that day; -1 if there is none.
+        days: Distance to that day in days; -1 if there is no such day.
     """
 
     values: Values
@@ -155,7 +155,7 @@ class Ends:
 
 
 def before_and_after(values: Values, seen: Seen) -> tuple[Ends, Ends]:
-    """Returns the last day up to each, and the first from it on, on which a value is visible."""
+    """Returns for each day the last day up to it, and the first day from it on, on which a value is visible."""
     num_steps = values.shape[1]
     today = torch.arange(num_steps, device=values.device)[:, None, None].expand(values.shape)
     last = torch.where(seen, today, -1).cummax(dim=1).values
@@ -168,10 +168,10 @@ def before_and_after(values: Values, seen: Seen) -> tuple[Ends, Ends]:
 
 
 def linear_in_time(values: Values, seen: Seen) -> tuple[Values, Seen]:
-    """Interpolates each value between the days on which it is visible, and holds it beyond them.
+    """Interpolates each value linearly between the days on which it is visible; constant beyond them.
 
     Returns:
-        The values, and whether there was any visible day.
+        The values, and whether there was a visible day.
     """
     before, after = before_and_after(values, seen)
     share = before.days / (before.days + after.days).clamp(min=1)

@@ -1,4 +1,4 @@
-"""Ridge baseline: regresses masked values on the visible ones around them; a deep model should outdo it.
+"""Ridge regression of masked values on the visible ones around them: a baseline that a deep model should outdo.
 
 One regression per modality, shared by all places. Its features are the training climatology of the place and of its
 neighbours, the six nearest patches that are visible on the same day, and the same place on the nearest days before
@@ -31,7 +31,7 @@ from trainables.water_mae.model.autoencoder import Batch, Predictions, kind_and_
 FIT_DAYS = 384
 """Days of the training split, in windows spread over it evenly, that the regression is fitted to."""
 PENALTY = 1e-3
-"""Weight of the squared coefficients relative to the mean squared error; the constant is not penalised."""
+"""Weight of the squared coefficients relative to the mean squared error; the intercept is not penalised."""
 DAYS_APART = ((0, 1), (2, 3), (4, 366))
 """Ranges of the distance in days; a day before or after has one coefficient per range."""
 
@@ -64,7 +64,7 @@ class NeighbourRidge(nn.Module):
     def features(self, batch: Batch, name: str) -> Float[Tensor, "batch step masked value feature"]:
         """Returns the features of a modality: 1, climatology, interpolation, neighbours, days before and after.
 
-        Neighbours and days are anomalies from their climatology, 0 if there is no such value.
+        Neighbours and days are anomalies from their climatology, 0 for missing values.
         """
         kind, index = kind_and_index(name)
         values, seen = seen_values(batch, name)
@@ -94,7 +94,7 @@ def fit(data: WaterData, sample: Callable[[WaterData, Indices], Batch]) -> Neigh
 
     Args:
         data: The data.
-        sample: Returns windows of ``train`` with the masks of the evaluation and the marks of observed values.
+        sample: Returns windows of ``train`` with the masks of the evaluation and masks of observed values.
     """
     ridge = NeighbourRidge(data)
     # sampled on the CPU, where the weights are, also if the days are on a GPU
@@ -112,7 +112,7 @@ def fit(data: WaterData, sample: Callable[[WaterData, Indices], Batch]) -> Neigh
 def rows(
     ridge: NeighbourRidge, batch: Batch, name: str
 ) -> tuple[Float64[Tensor, "row feature"], Float64[Tensor, " row"]]:
-    """Returns the features and targets of a modality's masked values that are data."""
+    """Returns the features and targets of those masked values of a modality that are data."""
     target, counts = protocol.observed_values(batch, name)
     counts = counts & (protocol.present(batch, name) > 0)[:, None, None, None]
     return ridge.features(batch, name)[counts].double(), target[counts].double()
@@ -131,7 +131,7 @@ def _add(moments: Moments, features: Tensor, target: Tensor) -> Moments:
 def solve(
     square: Float64[Tensor, "feature feature"], product: Float64[Tensor, " feature"], count: int
 ) -> Float[Tensor, " feature"]:
-    """Solves the normal equations; all coefficients are 0 if there are no data."""
+    """Solves the normal equations; all coefficients are 0 without data."""
     penalty = torch.full((len(product),), PENALTY * max(count, 1), dtype=torch.float64)
     penalty[0] = _FREE * max(count, 1)
     weights: Tensor = torch.linalg.solve(square + penalty.diag(), product).float()

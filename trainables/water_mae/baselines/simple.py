@@ -1,4 +1,4 @@
-"""Baselines without training: they take the model's batch and see what it sees."""
+"""Baselines without training; they take the same batch as the model and see only what it sees."""
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from trainables.water_mae.model.autoencoder import Batch, Predictions, kind_and_
 
 
 class Climatology(nn.Module):
-    """Predicts the training period's mean of the day of the year at the same place.
+    """Predicts the mean of the training period for the day of the year at the same place.
 
     Args:
         images: Means of the image modalities, in normalised units.
@@ -56,7 +56,7 @@ class Climatology(nn.Module):
 
 
 class Persistence(nn.Module):
-    """Predicts the last visible value of the same place, else the next one, else the mean, 0."""
+    """Predicts the last visible value of the same place; if there is none, the next one, else the mean, 0."""
 
     def forward(self, batch: Batch) -> Predictions:
         """Finds the nearest visible day of each masked patch; takes the same batch as the model."""

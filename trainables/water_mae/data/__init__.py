@@ -1,1 +1,1 @@
-"""From files to windows: layout, checks, the prepared store, the windows of a split."""
+"""Reads a data set: layout and checks of the files, the prepared store, windows of days."""

@@ -1,4 +1,4 @@
-"""Share of a series' variance that the calendar and one anomaly common to all catchments explain without a model."""
+"""Share of a series' variance that the annual cycle and one anomaly per day, common to all catchments, explain."""
 
 import numpy as np
 from jaxtyping import Bool, Float, Int16
@@ -14,14 +14,14 @@ def calendar_share(
     day_of_year: Int16[np.ndarray, " day"],
     known: Bool[np.ndarray, "day catchment"],
 ) -> float:
-    """Returns the share of variance explained by each catchment's annual course plus the mean anomaly of each day.
+    """Returns the share of variance explained by each catchment's annual cycle plus the mean anomaly of each day.
 
-    Only days with data of at least two catchments count, for one alone is its own mean. NaN if nothing varies on them.
+    Only days with data of at least two catchments count, because one catchment is its own mean. NaN without variance.
 
     Args:
         values: A series of catchments.
         day_of_year: Days since 1 January, 0 to 365.
-        known: Where the values are data.
+        known: Mask of the values that are data.
     """
     climatology = Climatology((1, values.shape[1]))
     climatology.update(values[:, None].astype(np.float32), day_of_year, known[:, None])
@@ -37,7 +37,7 @@ def calendar_share(
 
 
 def sentence(share: float) -> str:
-    """Returns a sentence on what the share of evaporation means for a study."""
+    """Returns a sentence on what the calendar share of evaporation means for a study."""
     return (
         f"evaporation: {share:.1%} of its variance over the training split is each catchment's course of the year plus "
         "one anomaly of the day that all share, so its skill says little of a model; evaluation.modalities can leave "

@@ -1,4 +1,4 @@
-"""Daily series and static attributes of the catchments: read, checked, filtered."""
+"""Reads, checks and filters the daily series and static attributes of catchments."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Catchments:
 
     Attributes:
         ids: NRFA gauge numbers.
-        values: Evaporation and river flow in mm/day, 0 if they are not known.
+        values: Evaporation and river flow in mm/day, 0 if unknown.
         known: True where a value is observed.
         present: False where no catchment has a modality on a day.
         static: Attributes, NaN if unknown.
@@ -93,7 +93,7 @@ def read_catchments(
 def arrange(
     path: Path, table: SeriesTable, dates: Shaped[np.ndarray, " day"]
 ) -> tuple[Int64[np.ndarray, " catchment"], Float32[np.ndarray, "day 2 catchment"], dict[str, Extremes]]:
-    """Pivots rows to day, column and catchment, in the order of the ids; NaN if there is no row.
+    """Pivots rows to day, column and catchment, in the order of the ids; NaN for missing rows.
 
     Args:
         path: File of the rows, for messages.
@@ -126,7 +126,7 @@ def _require_rows(
     ids: Int64[np.ndarray, " catchment"],
     rows: Int64[np.ndarray, " row"],
 ) -> None:
-    """Requires that every day of the splits has rows, and no catchment two on one day."""
+    """Checks that every day of the splits has rows, and no catchment has two on one day."""
     times = np.bincount(rows, minlength=len(dates) * len(ids)).reshape(len(dates), len(ids))
     missing = np.flatnonzero(~times.any(axis=1))
     if missing.size:
@@ -174,10 +174,10 @@ def _few_gaps(
 
 
 def require_rows(path: Path, attributes: pd.DataFrame, ids: Int64[np.ndarray, " catchment"]) -> None:
-    """Requires a row of attributes for each catchment.
+    """Checks that each catchment has a row of attributes.
 
     Raises:
-        DataError: Some have none.
+        DataError: A catchment has none.
     """
     absent = np.setdiff1d(ids, attributes.index.to_numpy())
     if absent.size:

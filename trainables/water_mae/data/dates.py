@@ -1,4 +1,4 @@
-"""Parses the days of a table in the formats of archives."""
+"""Parses the dates of a table in the formats that archives use."""
 
 from collections.abc import Iterator
 

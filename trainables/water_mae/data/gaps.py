@@ -1,4 +1,4 @@
-"""Modalities that windows lack because of long gaps in the data."""
+"""Gaps of a modality: short ones are bridged within a window; long ones leave windows without the modality."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""The grids of a data set and their checks: headers and dates first, land cells while they are read."""
+"""Checks the grids of a data set: headers and dates first, land cells while they are read."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from trainables.water_mae.data.layout import SENTINEL, SPLITS
 
 @dataclass(frozen=True)
 class Inputs:
-    """The files of a data set, whose headers have been checked.
+    """The grid files of a data set, with checked headers.
 
     Attributes:
         grids: The grid files by role (``precipitation_train``, ...).
@@ -125,8 +125,8 @@ class LandCheck:
         grid: The file.
 
     Attributes:
-        count: Missing values, without those of interpolated days.
-        num_days: Days with missing values.
+        count: Number of missing values, without those of interpolated days.
+        num_days: Number of days with missing values.
         cells: Land cells with missing values.
     """
 
@@ -139,7 +139,7 @@ class LandCheck:
         self._kind = ""
 
     def update(self, first: int, land: Float32[np.ndarray, "day cell"]) -> Bool[np.ndarray, "day cell"]:
-        """Returns which land cells of days from number `first` on are data.
+        """Returns a mask of the land cells with data on the days from number `first` on.
 
         Values on days that the file marks as interpolated are no data.
         """

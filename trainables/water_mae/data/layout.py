@@ -1,4 +1,4 @@
-"""The files of a data set folder: their names and how they are found."""
+"""The layout of a data set folder: names of the files, and how they are found."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from thalweg.errors import ConfigError, DataError
 from trainables.water_mae.config import IMAGE_MODALITIES
 
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
-"""In the order of time; a data set may lack the last."""
+"""The splits in the order of time; a data set may lack the last."""
 SENTINEL = np.float32(-99999.0)
 """Value of a cell without data; land cells must not hold it."""
 ATTRIBUTES = (
@@ -109,7 +109,7 @@ class Period:
 
     @property
     def years(self) -> str:
-        """First and last year as file names carry them."""
+        """First and last year, as in file names."""
         return f"{str(self.first)[:4]}_{str(self.last)[:4]}"
 
 
@@ -121,7 +121,7 @@ def parse_periods(texts: Mapping[SplitName, str], example: str) -> dict[SplitNam
         example: A period for the error message.
 
     Raises:
-        ConfigError: A period is not understood, or begins before the end of the split before it.
+        ConfigError: A period cannot be parsed, or begins before the previous split ends.
     """
     given = {name: text for name, text in texts.items() if (name, text) != ("test", "none")}
     periods = {name: _parse_period(name, text, example) for name, text in given.items()}

@@ -1,4 +1,4 @@
-"""Cuts the grid into square patches, and keeps those with enough land."""
+"""Cuts the grid into square patches and keeps those with enough land."""
 
 from dataclasses import dataclass
 

@@ -1,7 +1,7 @@
 """Prepares the store of a data set from its files: land patches and catchment series, normalised, day by day.
 
-Grids are read in pieces of one modality, so that a full archive needs no more memory than a sample. Each modality
-is a step: a preparation that was killed resumes after the last finished step.
+Grids are read in pieces of one modality, so that memory does not grow with the archive. Each modality is a step: a
+killed preparation resumes after the last finished step.
 """
 
 import hashlib
@@ -86,7 +86,7 @@ def _do(work: Callable[["_Content"], dict[str, Any]], writer: StoreWriter, dtype
 
 
 def _rounding_notes(knobs: DataKnobs, rounding: Mapping[str, float]) -> list[str]:
-    """Returns sentences on how far rounding moved values, if it did."""
+    """Returns sentences on the largest rounding errors, if values were rounded."""
     errors = ", ".join(f"{name} {error:.2g}" for name, error in rounding.items())
     if not any(rounding.values()):
         return []
@@ -94,7 +94,7 @@ def _rounding_notes(knobs: DataKnobs, rounding: Mapping[str, float]) -> list[str
 
 
 class _Content:
-    """Hashes the inputs of a step, before arithmetic that may differ in the last bit between machines."""
+    """Hashes the content of a step before any arithmetic that may differ in the last bit between machines."""
 
     def __init__(self, writer: StoreWriter, dtype: np.dtype[Any]) -> None:
         self.writer = writer

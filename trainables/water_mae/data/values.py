@@ -36,7 +36,7 @@ def survey_cells(
         path: The file.
         land: Land mask.
         units: Unit that the file declares, empty if there is none.
-        like: Unit of the modality in the other files, empty if it is not known.
+        like: Unit of the modality in the other files, empty if unknown.
     """
     rows, cols = np.nonzero(land)
     bounds = [each for each in PLAUSIBLE[name] if each.unit == like] or PLAUSIBLE[name]
@@ -57,7 +57,7 @@ def survey_training(
 
     Args:
         name: The modality.
-        grids: Its files, the training split first; if that has faults, the others are surveyed too.
+        grids: Its files, the training split first; the others are surveyed only if that has faults.
         land: Land mask.
         refused: Whether land cells without data are refused.
 
@@ -100,7 +100,7 @@ def raise_found(check: LandCheck | None, survey: Survey, faults: Faults) -> None
 
 
 def values_note(extremes: Mapping[str, Extremes]) -> str:
-    """Returns the extremes and missing shares of modalities as one line."""
+    """Returns one line with the extremes and missing shares of modalities."""
     return "; ".join(f"{name} {found}" for name, found in extremes.items())
 
 
@@ -160,7 +160,7 @@ def survey_series(
 def settled_series(
     path: Path, columns: Mapping[str, Float32[np.ndarray, " row"]]
 ) -> dict[str, Float32[np.ndarray, " row"]]:
-    """Returns columns with values that packing has moved beyond the bounds clipped: a flow just below 0 is 0."""
+    """Clips values that packing moved beyond the bounds: a flow just below 0 becomes 0."""
     encodings = series_encodings(path, pq.read_schema(path))
     return {name: _series_survey(name, path, encodings).settled(column) for name, column in columns.items()}
 

@@ -1,4 +1,4 @@
-"""The data of the hydrological masked autoencoder: windows of days of land patches and catchments."""
+"""The opened data of the hydrological masked autoencoder: windows of days of land patches and catchments."""
 
 import math
 from collections.abc import Sequence
@@ -101,15 +101,15 @@ _OF_WINDOWS = {"sequence_length", "stride", "evaluation_stride", "max_common_gap
 
 @dataclass(frozen=True)
 class Resident:
-    """The days on a device, for gathering windows there.
+    """A copy of the days on a device, for gathering windows there.
 
     Attributes:
         images: Land patches as the store holds them.
         vectors: Catchments as the store holds them.
         image_valid: True on land.
         vector_valid: False where a vector patch is padded.
-        image_observed: Bits as in `WaterData`.
-        vector_observed: True where a catchment's value is data; None if all are.
+        image_observed: Packed bits as in `WaterData`.
+        vector_observed: True for a catchment's value that is data; None if all are.
     """
 
     images: Float[Tensor, "day 3 patch pixel"]
@@ -141,9 +141,9 @@ class WaterData:
         fingerprint: Hash of the days, of the data behind the statistics, and of the windows of evaluations.
         notes: Sentences for users of the data, such as what was filled.
         units: Units of the five modalities in the files, declared or inferred from their values.
-        image_observed: Bits that are 1 if a cell's value is data, not filled, eight pixels to a byte; None if all
-            land is. Filled values come from the same patch and day, see `thalweg.data.fill`.
-        vector_observed: True where a catchment's value is data, not filled; None if all are.
+        image_observed: Bits, eight pixels to a byte, that are 1 if a cell's value is data, not filled; None if all land
+            cells are data. Filled values come from the same patch and day, see `thalweg.data.fill`.
+        vector_observed: True for a catchment's value that is data, not filled; None if all are.
         image_present: False on days of long runs on which no cell has a modality; None if there are none.
         resident: The days on a device, if `placed` put them there.
     """
@@ -272,7 +272,7 @@ class WaterData:
         return series | calendar | everywhere | self._marks(starts)
 
     def _marks(self, starts: Int64[np.ndarray, " batch"]) -> dict[str, Tensor]:
-        """Returns which values of windows are data, on the device of the days; leaves out a kind without gaps."""
+        """Returns masks of the values that are data, on the device of the days; leaves out a kind without gaps."""
         there, found = self.resident, {}
         for kind in ("image", "vector"):
             marks = getattr(self if there is None else there, f"{kind}_observed")
@@ -288,7 +288,7 @@ class WaterData:
         return found
 
     def observed(self, split: SplitName, indices: Int64[np.ndarray, " batch"]) -> dict[str, np.ndarray]:
-        """Returns which values of windows are data; only these enter losses and metrics.
+        """Returns masks of the values that are data; only these enter losses and metrics.
 
         Args:
             split: The split.
@@ -323,7 +323,7 @@ class WaterData:
     def marks(
         self, days: range
     ) -> tuple[Bool[np.ndarray, "day 3 patch"], Bool[np.ndarray, "day 2 vector_patch member"]]:
-        """Returns which land patches have any data, and which values of catchments are data, on some days."""
+        """Returns masks of the land patches with any data and of the catchments' values that are data."""
         images: Bool[np.ndarray, "day 3 patch"] = np.ones((len(days), *self.images.shape[1:3]), bool)
         if self.image_observed is not None:
             images = np.any(self.image_observed[days.start : days.stop], axis=3)
@@ -344,8 +344,8 @@ class WaterData:
             days: Lead times: days after the last day of a window.
 
         Returns:
-            The vector modalities on these days, 1 if a modality is present on the day and throughout the window, and
-            which values are data. A day beyond the end of the split has zeros, and no modality is present.
+            The vector modalities on these days; 1 if a modality is present on the day and throughout the window; and a
+            mask of the values that are data. A day after the end of the split has zeros, and no modality is present.
         """
         starts = self.starts[split][indices]
         where = starts[:, None] + self.sequence_length - 1 + np.array(days)
@@ -359,7 +359,7 @@ class WaterData:
     def climatology(
         self,
     ) -> tuple[Float32[np.ndarray, "366 3 patch pixel"], Float32[np.ndarray, "366 2 vector_patch member"]]:
-        """Returns the training split's mean of each day of the year, smoothed over 15 days on either side.
+        """Returns the mean of the training split for each day of the year, smoothed over 15 days on either side.
 
         Images and vectors, in normalised units.
         """

@@ -1,6 +1,6 @@
 """Writes the files of a data set folder.
 
-Every writer of the layout (synthetic worlds, imports) goes through here, so that all data sets look alike.
+All synthetic worlds and imports use these functions, so that their data sets have the same format.
 """
 
 from collections.abc import Iterable

@@ -1,1 +1,1 @@
-"""The fixed evaluation protocol and its metrics."""
+"""The fixed evaluation protocol and its measures."""

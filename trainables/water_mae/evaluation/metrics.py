@@ -1,8 +1,8 @@
-"""What predicted river flow is measured by: sums over hidden values, and the NSE and KGE that they give.
+"""Metrics of river flow: sums over hidden values, and NSE and KGE computed from them.
 
-Sums of batches and workers add up, so that a metric never depends on how a split was cut. They are in float64.
-River flow is measured once more in mm/day, catchment by catchment, as hydrologists do, of predictions that were made
-means in mm/day; NSE and KGE do not change with the area by which a flow in m3/s is divided.
+Sums are in float64 and add up over batches and workers, so that a metric never depends on how a split was cut into
+batches. NSE and KGE are computed in mm/day, catchment by catchment, as in hydrology, after predictions of log flow were
+corrected to means in mm/day (`mean_factor`). They do not depend on the area by which a flow in m3/s is divided.
 """
 
 from collections.abc import Mapping
@@ -14,11 +14,11 @@ from torch import Tensor
 from thalweg.per_unit import PerUnit
 
 FLOW_FLOOR = 1e-6
-"""mm/day that was added to river flow before its logarithm, so that a dry day stays finite."""
+"""Flow in mm/day that is added before the logarithm, so that dry days stay finite."""
 MAX_FLOW = 1e4
-"""mm/day beyond which a predicted flow does not count: ten times any record, and its square stays a number."""
+"""Largest predicted flow in mm/day, ten times any record; larger ones are clipped, so that squares stay finite."""
 POOLED_DAYS = 10
-"""Days for which the factor of all catchments counts beside the own one of a catchment."""
+"""Number of days by which the factor of all catchments is weighted beside that of a catchment; see `mean_factor`."""
 
 _ROUNDING = 1e-12  # of a sum of squares
 
@@ -26,14 +26,14 @@ MOMENTS = ("count", "seen", "seen_square", "given", "given_square", "product")
 
 
 def named(sums: Shaped[Tensor, "*unit term"], names: tuple[str, ...]) -> dict[str, Tensor]:
-    """Returns each term of sums by its name, such as `MOMENTS`."""
+    """Returns the terms of sums by their names, such as `MOMENTS`."""
     return dict(zip(names, sums.unbind(-1), strict=True))
 
 
 def river_flow(
     normalised: Float[Tensor, " batch *axes"], scale: Float64[Tensor, "batch 2"]
 ) -> Float64[Tensor, " batch *axes"]:
-    """Returns the flow in mm/day that a normalised logarithm stands for, from 0 to `MAX_FLOW`.
+    """Converts normalised log flow to mm/day, clipped to 0 to `MAX_FLOW`.
 
     Args:
         normalised: (log(flow + `FLOW_FLOOR`) - mean) / std.
@@ -50,12 +50,12 @@ def flow_moments(
     target: Float64[Tensor, "batch step masked member"],
     counts: Bool[Tensor, "batch step masked member"],
 ) -> Float64[Tensor, "batch step masked member 6"]:
-    """Returns the `MOMENTS` of seen and given flow of each day; 0 for one that does not count.
+    """Returns the `MOMENTS` of observed (seen) and predicted (given) flow of each day; 0 for days that do not count.
 
     Args:
-        prediction: Flow that a model gave.
-        target: Flow that was seen.
-        counts: What counts.
+        prediction: Predicted flow.
+        target: Observed flow.
+        counts: Mask of the values that count.
     """
     zero = target.new_zeros(())
     seen, given = torch.where(counts, target, zero), torch.where(counts, prediction, zero)
@@ -70,8 +70,8 @@ def by_place_and_year(
 ) -> PerUnit:
     """Sums over the days of each year at each place.
 
-    Each hidden patch is put in its place and the places are summed, which gives the same bits in every run on a GPU as
-    well; adding each where it belongs would not.
+    Hidden patches are scattered to their places, one per day, and then summed over days. This gives the same bits in
+    every run on a GPU, which scattered additions would not.
 
     Args:
         terms: `squared_error_terms` or `flow_moments`.
@@ -97,14 +97,14 @@ def by_place_and_year(
 
 
 def mean_factor(training: Mapping[str, Tensor]) -> Float64[Tensor, " *catchment"]:
-    """Returns by what predicted flow of each catchment is multiplied, so that it is a mean in mm/day.
+    """Returns the retransformation factor of each catchment, which corrects predicted flow to a mean in mm/day.
 
-    The exponential of a mean logarithm is below the mean: by exp(variance / 2) where what a model leaves is normal. The
-    factor is the ratio of seen to given flow, summed over hidden days of the training split, and so keeps the water
-    there. Few days of a catchment say little, so the factor of all catchments counts as `POOLED_DAYS` more of them.
+    The exponential of a mean logarithm is below the mean, by exp(variance / 2) for normal residuals. The factor is the
+    ratio of observed to predicted flow, both summed over hidden days of the training split, which preserves the total
+    flow there. Few days of a catchment say little, so the factor of all catchments counts like `POOLED_DAYS` more days.
 
-    Source: the ratio estimator of Snowdon (1991), doi:10.1139/x91-101, in the place of the smearing estimate of Duan
-    (1983), doi:10.1080/01621459.1983.10478017, a mean of ratios that a few low flows govern.
+    Source: the ratio estimator of Snowdon (1991), doi:10.1139/x91-101. The smearing estimate of Duan (1983),
+    doi:10.1080/01621459.1983.10478017, is a mean of ratios that a few low flows dominate.
 
     Args:
         training: `MOMENTS` of each catchment in the training split.
@@ -116,19 +116,19 @@ def mean_factor(training: Mapping[str, Tensor]) -> Float64[Tensor, " *catchment"
 
 
 def _ratio(seen: Tensor, given: Tensor, otherwise: Tensor) -> Tensor:
-    """Divides where both are positive."""
+    """Divides if both are positive."""
     known = (seen > 0) & (given > 0)
     return torch.where(known, seen / torch.where(known, given, 1.0), otherwise)
 
 
 def scaled(sums: Mapping[str, Tensor], factor: Float64[Tensor, " *catchment"]) -> dict[str, Tensor]:
-    """Returns the moments of given flow times a factor."""
+    """Returns the moments after multiplying predicted flow by a factor."""
     powers = {"given": 1, "given_square": 2, "product": 1}
     return {name: value * factor ** powers.get(name, 0) for name, value in sums.items()}
 
 
 def nse(sums: Mapping[str, Tensor]) -> Float64[Tensor, " catchment"]:
-    """Nash-Sutcliffe efficiency of the catchments in which flows were seen that differ.
+    """Nash-Sutcliffe efficiency of each catchment whose observed flow varies.
 
     Source: Nash & Sutcliffe (1970), doi:10.1016/0022-1694(70)90255-6, Eq. 3.
     """
@@ -138,9 +138,9 @@ def nse(sums: Mapping[str, Tensor]) -> Float64[Tensor, " catchment"]:
 
 
 def kge(sums: Mapping[str, Tensor]) -> Float64[Tensor, " catchment"]:
-    """Kling-Gupta efficiency of the catchments in which flows were seen that differ.
+    """Kling-Gupta efficiency of each catchment whose observed flow varies.
 
-    A constant prediction has correlation 0 here, for it follows nothing.
+    The correlation of a constant prediction is taken as 0.
 
     Source: Gupta et al. (2009), doi:10.1016/j.jhydrol.2009.08.003, Eqs. 9 and 10.
     """
@@ -155,12 +155,12 @@ def kge(sums: Mapping[str, Tensor]) -> Float64[Tensor, " catchment"]:
 
 
 def median(values: Float64[Tensor, " catchment"]) -> float:
-    """Returns the median, the mean of the middle two; NaN if there are no values or one of them is NaN."""
+    """Returns the median (of an even number, the mean of the middle two); NaN without values or if one is NaN."""
     return float(values.quantile(0.5)) if len(values) else float("nan")
 
 
 def _varying(sums: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
-    """Returns the moments of the catchments whose seen flows differ by more than the rounding of their sums."""
+    """Returns the moments of the catchments whose observed flow varies by more than the rounding of its sums."""
     count, seen, square = (sums[name] for name in MOMENTS[:3])
     varies = (count >= 2) & (square - seen.square() / count.clamp(min=1) > _ROUNDING * square)
     return tuple(sums[name][varies] for name in MOMENTS)

@@ -1,11 +1,11 @@
-"""The fixed evaluation protocol: which patches are hidden, from which windows, and what is measured there.
+"""The fixed evaluation protocol: windows, the patches that are hidden in them, and the values that count.
 
 Every window is evaluated with half of the patches hidden; about every fourth one (all of them in a short split) also at
-other ratios, whose masks are nested in one another: a patch that is hidden at .3 is hidden at .5 too. Values that
-were filled count nowhere, and come from their own patch and day, with which they are hidden.
+other ratios, whose masks are nested in one another: a patch that is hidden at .3 is hidden at .5 too. Filled
+values never count; they come from their own patch and day and are hidden with them.
 
-River flow is predicted as a logarithm. What makes a mean in mm/day of it is learnt from windows of the training split,
-one for each that is evaluated at the other ratios, hidden as they are; see `metrics.mean_factor`.
+River flow is predicted as a logarithm. The factors that correct it to means in mm/day come from windows of the training
+split, one for each window at the other ratios, with patches hidden in the same way; see `metrics.mean_factor`.
 """
 
 from collections.abc import Collection
@@ -26,16 +26,16 @@ MASKING = MaskingKnobs(image_mask_ratio=0.5, vector_mask_ratio=0.5, mask_mode="u
 MASK_SEED = 20_240
 OTHER_RATIOS = (0.3, 0.6, 0.75)
 OF_TRAINING = "_of_training"
-"""Ends the names under which a batch holds windows of the training split."""
+"""Suffix of the names under which a batch holds windows of the training split."""
 TRAINING = "of_training"
-"""Begins the names of predictions of such windows."""
+"""Prefix of the names of predictions for such windows."""
 
 _MAX_APART = 4  # windows between two that are evaluated at the other ratios
 _MIN_WINDOWS = 16  # of them, where the split has so many
 
 
 def suffix(ratio: float) -> str:
-    """Names a ratio in metrics and batches: ``at_30``."""
+    """Returns the suffix of a ratio in the names of metrics and batches: ``at_30``."""
     return f"at_{round(100 * ratio)}"
 
 
@@ -45,7 +45,7 @@ def masking_at(ratio: float) -> MaskingKnobs:
 
 
 def at_other_ratios(indices: Indices, num_windows: int) -> Bool[np.ndarray, " batch"]:
-    """Returns which windows of a split are evaluated at the other ratios too.
+    """Returns a mask of the windows of a split that are evaluated at the other ratios too.
 
     Args:
         indices: Numbers of windows in the split.
@@ -57,7 +57,7 @@ def at_other_ratios(indices: Indices, num_windows: int) -> Bool[np.ndarray, " ba
 
 
 def protocol(modalities: Collection[str]) -> dict[str, Any]:
-    """Names what the metrics depend on besides weights and data; `modalities` are those of the mean skill."""
+    """Returns what the metrics depend on besides weights and data; `modalities` are those of the mean skill."""
     return {
         "modalities": list(modalities),
         "masking": MASKING.model_dump(),
@@ -71,7 +71,7 @@ def protocol(modalities: Collection[str]) -> dict[str, Any]:
 
 
 def hidden_values(batch: Batch, modality: str) -> tuple[Tensor, Tensor]:
-    """Returns what a model is to predict, in fp32, and which of it counts, both (batch, step, masked, value).
+    """Returns the hidden values, in fp32, and a mask of those that count, both (batch, step, masked, value).
 
     Cells in the sea and padded catchments do not count.
     """
@@ -83,7 +83,7 @@ def hidden_values(batch: Batch, modality: str) -> tuple[Tensor, Tensor]:
 
 
 def observed_values(batch: Batch, modality: str) -> tuple[Tensor, Tensor]:
-    """Returns what `hidden_values` does; of what was filled nothing counts. A batch without gaps need not say so."""
+    """Returns `hidden_values`, but filled values do not count; a batch without gaps needs no masks of them."""
     target, valid = hidden_values(batch, modality)
     kind, index = kind_and_index(modality)
     observed = batch.get(f"{kind}_observed")
@@ -93,7 +93,7 @@ def observed_values(batch: Batch, modality: str) -> tuple[Tensor, Tensor]:
 
 
 def present(batch: Batch, modality: str) -> Tensor:
-    """Returns 1 for the samples that carry a modality, else 0, (batch,)."""
+    """Returns 1 for samples that have a modality, else 0, (batch,)."""
     kind, index = kind_and_index(modality)
     if f"{kind}_present" in batch:
         return batch[f"{kind}_present"][:, index]
@@ -101,7 +101,7 @@ def present(batch: Batch, modality: str) -> Tensor:
 
 
 def reconstructed(batch: Batch, modality: str) -> Tensor:
-    """Returns 1 for the samples that carry a modality of which something hidden is data, else 0, (batch,)."""
+    """Returns 1 for samples that have a modality with hidden values that are data, else 0, (batch,)."""
     carried = present(batch, modality)
     if f"{kind_and_index(modality)[0]}_observed" not in batch:
         return carried
@@ -110,7 +110,7 @@ def reconstructed(batch: Batch, modality: str) -> Tensor:
 
 
 def predict(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
-    """Predicts what is hidden: at the reference ratio, in windows of the training split, and at the other ratios.
+    """Predicts hidden values: at the reference ratio, in windows of the training split, and at the other ratios.
 
     Returns:
         Predictions by modality; those of training windows and other ratios under ``of_training/`` and ``at_30/``.
@@ -128,12 +128,12 @@ def _prefixed(prefix: str, predictions: Predictions) -> dict[str, Tensor]:
 
 
 def everything(batch: Batch) -> Bool[Tensor, " batch"]:
-    """Says of each window that it counts."""
+    """Returns a mask in which every window counts."""
     return torch.ones_like(batch["at_other_ratios"])
 
 
 def training_part(batch: Batch) -> tuple[Batch, Bool[Tensor, " batch"]]:
-    """Returns the windows of the training split that go with a batch, and which of them count."""
+    """Returns the windows of the training split in a batch, and a mask of those that count."""
     rows, counted = _chosen(batch)
     windows = {
         name.removesuffix(OF_TRAINING): value[rows]
@@ -144,7 +144,7 @@ def training_part(batch: Batch) -> tuple[Batch, Bool[Tensor, " batch"]]:
 
 
 def at_ratio(batch: Batch, ratio: float) -> tuple[Batch, Bool[Tensor, " batch"]]:
-    """Returns the chosen windows with the masks of a ratio, and which of them count."""
+    """Returns the windows that are evaluated at a ratio, with its masks, and a mask of those that count."""
     rows, counted = _chosen(batch)
     ending = f"_{suffix(ratio)}"
     masks = {name.removesuffix(ending): value for name, value in batch.items() if name.endswith(ending)}
@@ -153,9 +153,9 @@ def at_ratio(batch: Batch, ratio: float) -> tuple[Batch, Bool[Tensor, " batch"]]
 
 
 def _chosen(batch: Batch) -> tuple[Int[Tensor, " chosen"], Bool[Tensor, " chosen"]]:
-    """Returns the numbers of the windows that are evaluated at the other ratios, and whether they count.
+    """Returns the indices of the windows that are evaluated at the other ratios, and whether they count.
 
-    There is always a window: ranks that share sharded weights must call the model equally often.
+    There is always at least one window, because ranks that share sharded weights must call the model equally often.
     """
     chosen = batch["at_other_ratios"]
     rows = chosen.nonzero()[:, 0] if chosen.any() else torch.zeros_like(chosen[:1], dtype=torch.int64)

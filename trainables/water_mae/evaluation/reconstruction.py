@@ -1,4 +1,4 @@
-"""What a reconstruction is measured by: skill at the protocol's ratios, efficiencies of river flow, squared errors.
+"""Measures of reconstruction: skill at the protocol's ratios, efficiencies of river flow, squared errors.
 
 Sums are kept by place and calendar year. A place is a patch of images or a catchment.
 """
@@ -22,7 +22,7 @@ _FLOW = "river_flow"
 
 
 def words(modality: str) -> str:
-    """Names a modality for people."""
+    """Returns the name of a modality for people."""
     return "log river flow" if modality == _FLOW else modality.replace("_", " ")
 
 
@@ -37,10 +37,10 @@ def _skill(ending: str, what: str, modality: str | None = None) -> Metric:
 
 
 class Skill(Measure):
-    """Skill at the reference ratio, of each modality and their mean; NaN for one that is absent or constant.
+    """Skill at the reference ratio, of each modality and their mean; NaN for a modality that is absent or constant.
 
     Args:
-        modalities: Those that the mean is of.
+        modalities: Modalities that enter the mean.
     """
 
     metrics = (
@@ -61,10 +61,10 @@ class Skill(Measure):
 
 
 class SkillAtOtherRatios(Measure):
-    """Skill of the chosen windows at the other ratios, as `Skill`.
+    """Skill at the other ratios, as `Skill`, over the windows that are evaluated at them.
 
     Args:
-        modalities: Those that the mean is of.
+        modalities: Modalities that enter the mean.
     """
 
     metrics = (
@@ -97,7 +97,7 @@ class SkillAtOtherRatios(Measure):
 
 
 class Efficiency(Measure):
-    """Nash-Sutcliffe and Kling-Gupta efficiency of flow in mm/day at the reference ratio, medians of catchments."""
+    """Nash-Sutcliffe and Kling-Gupta efficiency of flow in mm/day at the reference ratio, medians over catchments."""
 
     metrics = tuple(
         _metric(f"{name}_{_FLOW}", f"{law} efficiency of hidden river flow in mm/day, median of catchments")
@@ -105,7 +105,7 @@ class Efficiency(Measure):
     )
 
     def add(self, outputs: Outputs, batch: Batch) -> State:
-        """Sums the moments of flow, and those of training windows, which tell how logarithms become means."""
+        """Sums the moments of flow, and those of training windows, from which `metrics.mean_factor` is computed."""
         if _FLOW not in outputs:
             return {}
         training, counted = protocol.training_part(batch)
@@ -115,7 +115,7 @@ class Efficiency(Measure):
         }
 
     def summarize(self, state: State) -> dict[str, float]:
-        """Computes both of flows that were made means."""
+        """Computes both efficiencies, after correcting predictions to means in mm/day."""
         means = means_in_mm(state["flow"], state["training"])
         efficiencies = metrics.nse(means), metrics.kge(means)
         names = (metric.name for metric in self.metrics)
@@ -123,7 +123,7 @@ class Efficiency(Measure):
 
 
 class SquaredErrors(Measure):
-    """Mean squared errors at the reference ratio, and their sum at the weights of the trial's loss.
+    """Mean squared errors at the reference ratio, and their sum weighted as in the trial's loss.
 
     Args:
         weights: Weight of each modality in the loss.
@@ -172,8 +172,8 @@ def flow_by_catchment(prediction: Tensor, batch: Batch, counted: Bool[Tensor, " 
 
     Args:
         prediction: Normalised log flow of the hidden patches.
-        batch: Windows, of which some count.
-        counted: Which ones.
+        batch: Windows.
+        counted: Mask of the windows that count.
     """
     kind, index = kind_and_index(_FLOW)
     target, valid = protocol.observed_values(batch, _FLOW)
@@ -189,11 +189,11 @@ def flow_by_catchment(prediction: Tensor, batch: Batch, counted: Bool[Tensor, " 
 
 
 def means_in_mm(flow: PerUnit, training: PerUnit) -> dict[str, Tensor]:
-    """Returns the `metrics.MOMENTS` of each catchment over all years, of predictions that were made means in mm/day.
+    """Returns the `metrics.MOMENTS` of each catchment over all years, after correcting predictions to means in mm/day.
 
     Args:
         flow: Moments by catchment and year.
-        training: The same of windows of the training split; see `metrics.mean_factor`.
+        training: The same for windows of the training split; see `metrics.mean_factor`.
     """
     catchments = flow.by(0)
     factor = metrics.mean_factor(metrics.named(training.by(0).at(catchments.keys), metrics.MOMENTS))

@@ -21,11 +21,11 @@ from trainables.water_mae.evaluation.reconstruction import flow_by_catchment
 from trainables.water_mae.model.autoencoder import Batch, Predictions, kind_and_index
 
 NUM_DAYS = 3
-"""Number of days of a window that maps show."""
+"""Number of days of a window in the maps."""
 MAX_DAYS = 400
 """Number of days of the windows in hydrographs; overlaps count twice."""
 QUANTILES = (0.9, 0.75, 0.5, 0.25, 0.1)
-"""Quantiles of the NSE of the catchments that hydrographs show."""
+"""Quantiles of the NSE at which catchments are chosen for hydrographs."""
 
 _PANELS = ("input", "truth", "reconstruction", "error")
 _HIDDEN = "0.82"  # grey of masked places
@@ -40,7 +40,7 @@ class Days:
 
     Attributes:
         truth: Observed values, (day, patch, value).
-        given: The model's prediction where a patch is masked, else the truth.
+        given: The model's prediction if a patch is masked, else the truth.
         visible: True for visible patches, (day, patch).
         dates: The days.
     """
@@ -72,7 +72,7 @@ def draw_all(model: nn.Module, data: WaterData, fetch: Fetch, folder: Path) -> N
 
 
 def _most_varied(data: WaterData) -> int:
-    """Returns the number of the window with the largest spatial variance of rain: a dry one shows nothing."""
+    """Returns the index of the window with the largest spatial variance of rain, because a dry one shows little."""
     starts = data.starts["val"]
     number = IMAGE_MODALITIES.index("precipitation")
     first, stop = int(starts[0]), int(starts[-1]) + data.sequence_length

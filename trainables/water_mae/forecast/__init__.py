@@ -1,1 +1,1 @@
-"""Forecasts of river flow on frozen encoders, and the regression beside them."""
+"""Forecasts of river flow: a linear head on frozen encoders, and a ridge regression as baseline."""

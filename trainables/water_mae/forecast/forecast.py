@@ -1,9 +1,9 @@
-"""What the encoders know of the days to come: a linear head on frozen encoders that forecasts river flow.
+"""Forecasts of river flow by a linear head on frozen encoders, which tests what the encoders have learnt (probing).
 
 A forecast is issued on the last day of a window, with everything in the window visible and nothing after it. The head
-adds to that day's flow, or to the last one observed in the window, a linear function of the token in which the encoders
-and the shared layers have put what they know of a vector patch on that day; before it is trained it repeats the flow.
-Days beyond the split, and flows that were not observed, count nowhere.
+predicts the change of flow since that day, or since the last observed day of the window, as a linear function of the
+token of the vector patch on the last day, after encoders and shared layers. Before training it predicts no change.
+Days after the split and flows that were not observed do not count.
 """
 
 from collections.abc import Mapping
@@ -42,7 +42,7 @@ class Forecaster(Protocol):
 
 
 class ForecastHead(nn.Module):
-    """One linear function for each catchment and lead time; it begins as zero.
+    """One linear function for each catchment and lead time, initialised to zero.
 
     Args:
         dim: Width of a token.
@@ -68,7 +68,7 @@ class ForecastingAutoencoder(MaskedAutoencoder):
         self.forecast_head = ForecastHead(knobs.dim, geometry.num_vector_patches, geometry.num_members)
 
     def forecast(self, batch: Batch) -> Forecast:
-        """Forecasts normalised log flow from windows of which everything is visible."""
+        """Forecasts normalised log flow from windows without masks."""
         visible = dict(batch)
         for kind in ("image", "vector"):
             size, modalities, steps, patches, _ = batch[f"{kind}s"].shape
@@ -84,26 +84,26 @@ class ForecastingAutoencoder(MaskedAutoencoder):
 
 
 def last_flow(batch: Batch) -> Float[Tensor, "batch 1 patch member"]:
-    """Returns the normalised log flow of each catchment that was observed last in each window, in fp32.
+    """Returns the last observed normalised log flow of each catchment in each window, in fp32.
 
-    A catchment without any in the window has what stands for it on the last day.
+    A catchment without observations in the window has its filled value of the last day.
     """
     return known_vectors(batch)[:, RIVER_FLOW, -1][:, None]
 
 
 def known_vectors(batch: Batch) -> Float[Tensor, "batch 2 step patch member"]:
-    """Returns the vector modalities in fp32, those that were not observed as they were last in the window."""
+    """Returns the vector modalities in fp32; missing values are carried forward from the last observed day."""
     values, observed = batch["vectors"].float(), batch.get("vector_observed")
     return values if observed is None else carried_forward(values, observed)
 
 
 def targets(data: WaterData, split: SplitName, indices: Indices) -> Batch:
-    """Draws the days that are to be forecast from windows of a split.
+    """Samples the days that are to be forecast from windows of a split.
 
     Returns:
         ``forecast_target`` fp32 (batch, lead, patch, member), normalised log flow;
         ``forecast_present`` fp32 (batch, lead), 1 if the day lies in the split and has rivers, as the window has;
-        ``forecast_observed`` bool (batch, lead, patch, member), where the flow is data.
+        ``forecast_observed`` bool (batch, lead, patch, member), True if the flow is data.
     """
     values, present, observed = data.after(split, indices, LEAD_DAYS)
     return {
@@ -114,12 +114,12 @@ def targets(data: WaterData, split: SplitName, indices: Indices) -> Batch:
 
 
 def counted(batch: Batch) -> Float[Tensor, " batch"]:
-    """Returns 1 for the samples from which some day can be forecast, else 0."""
+    """Returns 1 for samples with at least one day that can be forecast, else 0."""
     return batch["forecast_present"].amax(1)
 
 
 def loss(forecast: Forecast, batch: Batch) -> Float[Tensor, " batch"]:
-    """Computes the mean squared error of each sample over catchments and lead times, 0 if nothing is known."""
+    """Computes the mean squared error of each sample over catchments and lead times; 0 without data."""
     return masked_mse(forecast, batch["forecast_target"], _known(batch))
 
 
@@ -127,21 +127,21 @@ class ForecastError(Loss):
     """The mean squared error of forecasts of normalised log flow."""
 
     def parts(self, model: nn.Module, batch: Batch, progress: Progress) -> Mapping[str, Tensor]:
-        """Sums over samples the mean squared error of their forecasts."""
+        """Sums the mean squared errors of samples."""
         assert isinstance(model, ForecastingAutoencoder)
         return {STAGE: loss(model.forecast(batch), batch).sum()}
 
     def counts(self, batch: Batch, progress: Progress) -> Mapping[str, float]:
-        """Counts the samples from which some day can be forecast."""
+        """Counts the samples with at least one day that can be forecast."""
         return {STAGE: float(counted(batch).sum())}
 
     def weights(self, progress: Progress) -> Mapping[str, float]:
-        """Returns 1."""
+        """Returns the weight 1."""
         return {STAGE: 1.0}
 
 
 def predict(model: Forecaster, batch: Batch) -> dict[str, Tensor]:
-    """Forecasts from the windows that are evaluated, and from those of the training split that go with them."""
+    """Forecasts from the evaluated windows, and from those of the training split in the same batch."""
     part, _ = protocol.training_part(batch)
     return {STAGE: model.forecast(batch), OF_TRAINING: model.forecast(part)}
 
@@ -163,7 +163,7 @@ class ForecastEfficiency(Measure):
     metrics = _declared()
 
     def add(self, outputs: Outputs, batch: Batch) -> State:
-        """Sums the moments of flow in mm/day by catchment and the year in which a forecast was issued."""
+        """Sums the moments of flow in mm/day by catchment and year of issue."""
         if STAGE not in outputs:
             return {}
         part, chosen = protocol.training_part(batch)
@@ -174,7 +174,7 @@ class ForecastEfficiency(Measure):
         }
 
     def summarize(self, state: State) -> dict[str, float]:
-        """Computes the efficiencies of flows that were made means."""
+        """Computes the efficiencies, after correcting forecasts to means in mm/day."""
         efficiencies = {}
         for days in LEAD_DAYS:
             means = means_in_mm(state[f"{STAGE}_{days}d"], state[f"{OF_TRAINING}_{days}d"])

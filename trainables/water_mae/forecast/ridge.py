@@ -1,4 +1,4 @@
-"""Ridge baseline of the forecast: regresses river flow on the days before; encoders should outdo it.
+"""Ridge regression of river flow on previous days: a baseline that forecasts by encoders should outdo.
 
 Each catchment and lead time has its own regression of the change of normalised log flow, so that a large penalty gives
 persistence. Its predictors are the catchment's last days of flow, its evaporation, and the means of all land patches:
@@ -21,7 +21,7 @@ from trainables.water_mae.model.autoencoder import Batch
 FLOW_DAYS, RAIN_DAYS = 7, 3
 PENALTIES = (1.0, 10.0, 100.0, 1000.0, 10000.0)
 HELD_OUT = 0.2
-"""Share of the training split, at its end, on which the penalty is chosen."""
+"""Share of the training split, at its end, that is held out to choose the penalty."""
 
 _EVAPORATION = VECTOR_MODALITIES.index("evaporation")
 _RAIN, _SOIL, _AIR = (
@@ -29,7 +29,7 @@ _RAIN, _SOIL, _AIR = (
 )
 
 Day = Callable[[int], Tensor]
-"""Returns the values of a series a number of days before each row, (row, ...)."""
+"""Returns the values of a series a given number of days before each row, (row, ...)."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,10 @@ class Rows:
     """Days of the training split on which a forecast is issued.
 
     Attributes:
-        shared: Predictors that all catchments have in common; the first is 1.
+        shared: Predictors that all catchments share; the first is 1.
         own: Predictors of each catchment.
         target: Change of normalised log flow to the days to come.
-        counts: True if the flow of all these days, and of some day of the window, was observed.
+        counts: True if flow was observed on all of these days and on at least one day of the window.
     """
 
     shared: Float64[Tensor, "row shared"]
@@ -119,7 +119,7 @@ def fit(data: WaterData) -> Ridge:
 
 
 def training_rows(data: WaterData) -> Rows:
-    """Returns a row for every day of the training split on which river flow is present, and on the days it needs."""
+    """Returns a row for each day of the training split with river flow on this day and on all days that it needs."""
     first, stop = int(data.starts["train"][0]), data.ends["train"]
     num_steps = data.sequence_length
     valid = torch.tensor(data.geometry.pixel_valid).double()
@@ -184,7 +184,7 @@ def _complete(
 def solve(
     rows: Rows, penalty: float
 ) -> tuple[Float64[Tensor, "catchment shared lead"], Float64[Tensor, "catchment own lead"]]:
-    """Solves all regressions at once; the constant is not penalised.
+    """Solves all regressions at once; the intercept is not penalised.
 
     The shared predictors are eliminated first, with one factorisation for all catchments: the Schur complement of the
     normal equations has the size of a catchment's own predictors. Catchments with rows that do not count need a

@@ -1,8 +1,8 @@
 """Import of Great Britain's hydrology: CAMELS-GB catchments and the Met Office 5 km grid.
 
-Only river flow is observed. Evaporation is derived, gridded precipitation and
-temperature are interpolated from catchment means, soil moisture is the state of a model; ``README.txt`` and
-``provenance.json`` in the data set say so.
+Only river flow is observed. Evaporation is derived, gridded precipitation and temperature are interpolated from
+catchment means, and soil moisture is the state of a model. ``README.txt`` and ``provenance.json`` in the data set say
+so.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -43,7 +43,7 @@ _BAD_TEMPERATURE = np.datetime64("1994-09-27")  # -21.5 to 38.4 degC upstream, a
 
 @dataclass(frozen=True)
 class Options:
-    """What to import; see `GB_HYDROLOGY`."""
+    """Options of the import; see `GB_HYDROLOGY`."""
 
     periods: Mapping[SplitName, Period]
     catchments: str
@@ -65,11 +65,11 @@ class Record:
         dates: The days.
         ids: NRFA gauge numbers.
         started: True for gauges whose record covers the training split.
-        precipitation: Catchment mean in mm/day, NaN before a record starts and where the file has no value.
+        precipitation: Catchment mean in mm/day, NaN before a record starts and for missing values.
         temperature: Catchment mean in degC.
         evaporation: Derived, in mm/day.
         riverflow: Specific discharge in mm/day.
-        repeated: True within runs of 15 and more equal days of river flow.
+        repeated: True within runs of 15 or more days of equal river flow.
     """
 
     dates: Shaped[np.ndarray, " day"]
@@ -114,7 +114,7 @@ def read(
         A report: what is observed, what is not, counts, extremes and missing shares.
 
     Raises:
-        ConfigError: An option is not understood, or a period lies outside the record.
+        ConfigError: An option cannot be parsed, or a period lies outside the record.
         DataError: A source file is missing or damaged, or values are out of bounds; reported for all variables at once.
         OutputError: `target` is not empty or cannot be written.
     """
@@ -164,9 +164,9 @@ def _require_files(source: Path) -> None:
 
 
 def physical(variable: xr.DataArray) -> Float64[np.ndarray, "*shape"]:
-    """Returns a variable in physical values, NaN for missing data; one that xarray has decoded stays as it is.
+    """Returns a variable in physical values, NaN for missing data; variables decoded by xarray stay as they are.
 
-    xarray itself ignores valid ranges and netCDF's default fill values.
+    xarray ignores valid ranges and netCDF's default fill values.
     """
     encoding = Encoding.of(variable.attrs, variable.dtype, str(variable.name), is_netcdf=True)
     return encoding.decode_exactly(variable.values)
@@ -230,7 +230,7 @@ def _read_record(daily: xr.Dataset, options: Options, faults: Faults) -> Record:
 def _mended(
     temperature: Float32[np.ndarray, "gauge day"], dates: Shaped[np.ndarray, " day"]
 ) -> Float32[np.ndarray, "gauge day"]:
-    """Replaces the one day that is wrong upstream by the day before, for a later day would leak the future."""
+    """Replaces the one day that is wrong upstream by the day before; a later day would leak the future."""
     for day in np.flatnonzero(dates[1:] == _BAD_TEMPERATURE):
         temperature[:, day + 1] = temperature[:, day]
     return temperature
@@ -239,10 +239,10 @@ def _mended(
 def derive_evaporation(
     daily: xr.Dataset, dates: Shaped[np.ndarray, " day"], temperature: Float32[np.ndarray, "gauge day"]
 ) -> Float32[np.ndarray, "gauge day"]:
-    """Derives daily potential evaporation from its mean annual course and the anomaly of temperature.
+    """Derives daily potential evaporation from its mean annual cycle and the anomaly of temperature.
 
     E = PETbar(doy) * clip(1 + C (T - Tbar(doy)), 0, 2): Seibert & Vis (2012), HESS 16, 3315-3325, Eq. 5. The
-    mean courses are given for each half of a gauge's record; day 366 takes the values of day 365.
+    mean annual cycles are given for each half of a gauge's record; day 366 takes the values of day 365.
     """
     changes = daily["second_half_from"].values.astype("datetime64[D]")
     half = (dates >= changes[:, None]).astype(np.int64)
@@ -371,7 +371,7 @@ def _interpolated(
 
 
 def _soil_moisture(record: Record) -> Float32[np.ndarray, "gauge day"]:
-    """Runs the HBV soil routine for each catchment; its state stays on days without weather, as before a record."""
+    """Runs the HBV soil routine for each catchment; its state is constant on days without weather data."""
     soil = SoilBucket(len(record.ids))
     weather = (record.precipitation, record.temperature, record.evaporation)
     out = np.empty_like(record.precipitation)

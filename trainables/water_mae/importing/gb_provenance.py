@@ -59,10 +59,10 @@ class Provenance:
         num_complete: Catchments among these with all attributes.
         num_gauges: Gauges from which the grids are interpolated.
         spin_up_days: Days that the soil model ran before the first day.
-        repeated_ratio: Share of river-flow values within runs of 15 and more equal days.
-        num_repeated_catchments: Catchments with more than 5 % such values.
+        repeated_ratio: Share of river-flow values within runs of 15 or more days of equal flow.
+        num_repeated_catchments: Catchments with more than 5 % of such values.
         suspect_flow: Whether these values were kept or made missing.
-        calendar_share: Share of the variance of evaporation over the training split that the annual course and one
+        calendar_share: Share of the variance of evaporation over the training split that the annual cycle and one
             anomaly per day explain.
         mended_days: Days with a wrong temperature upstream, replaced by that of the day before; marked as no data.
         values: Extremes and missing share of each modality, in words.

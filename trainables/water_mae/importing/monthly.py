@@ -67,7 +67,7 @@ def read(
         A report: days, files, gaps, extremes and missing share of each merged file, and which were up to date.
 
     Raises:
-        ConfigError: An option is not understood.
+        ConfigError: An option cannot be parsed.
         DataError: A file is missing or damaged, days are missing, or values are out of bounds; reported for all
             modalities at once.
         OutputError: `target` has content that was not imported, or cannot be written.
@@ -143,7 +143,7 @@ class _Tables:
 
 
 def _read_tables(source: Path, periods: Mapping[SplitName, Period]) -> _Tables:
-    """Reads series and attributes with the checks of training, so that an import refuses what training would."""
+    """Reads series and attributes with the same checks as training, so that faults are found at the import."""
     faults = Faults()
     attributes = faults.attempt(lambda: _only(source, "Catchment_attributes_nrfa.csv"))
     series = faults.attempt(lambda: _only(source, "*.parquet"))

@@ -1,4 +1,4 @@
-"""What the readers of public sources may be told; apart from them, for a list of data sets must not wait for pandas."""
+"""Options of the imports; a module of their own, so that listing data sets does not wait for pandas."""
 
 from collections.abc import Mapping
 

@@ -2,7 +2,7 @@
 
 CAV-MAE (arXiv:2210.07839) with the decoders of CrossMAE (arXiv:2401.14391): each modality's visible patches
 are encoded separately, all tokens then pass the shared layers together, and each modality's decoder reads its own
-tokens from there. So other modalities reach a decoder through the shared layers only.
+tokens from there. So information of other modalities reaches a decoder through the shared layers only.
 """
 
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class Encoding:
 
     Attributes:
         maps: Feature maps of each modality; the last one, (batch, token, dim), has passed the shared layers. Its
-            tokens are those of the visible patches, day after day, and for vectors one of the attributes.
+            tokens are those of the visible patches, day after day, and for vectors one token of the attributes.
         summaries: For each modality the mean token before the shared layers, of length 1, in fp32.
     """
 
@@ -93,11 +93,11 @@ class MaskedAutoencoder(nn.Module):
         return (predictions, encoding.summaries) if summaries else predictions
 
     def encode(self, batch: Batch, *, summaries: bool = False) -> Encoding:
-        """Encodes the visible patches of a batch; an export of the part ``encoders`` has this method only.
+        """Encodes the visible patches of a batch; the only method of the exported part ``encoders``.
 
         Args:
             batch: ``images`` (batch, 3, step, patch, pixel) and ``vectors`` (batch, 2, step, patch, member), both
-                normalised as in `trainables.water_mae.model.inference`; ``vector_present`` (batch, 2), 1 if evaporation
+                normalised as in `trainables.water_mae.model.facts`; ``vector_present`` (batch, 2), 1 if evaporation
                 or flow is present; and the visible patches in ascending order, ``image_keep`` (batch, 3, step, number)
                 and ``vector_keep`` (batch, 2, step, number): all of them if nothing is masked. If some values are
                 missing, ``image_observed`` and ``vector_observed`` mark the others, in the shapes of the values: a
@@ -145,7 +145,7 @@ def kind_and_index(modality: str) -> tuple[str, int]:
 
 
 def seen(batch: Batch, modality: str) -> Bool[Tensor, "batch step patch"] | None:
-    """Returns which patches have any data, in windows that have the modality; None if all have."""
+    """Returns a mask of the patches with any data, in windows that have the modality; None if all have."""
     kind, index = kind_and_index(modality)
     observed, present = (batch.get(f"{kind}_{name}") for name in ("observed", "present"))
     if observed is None:
@@ -155,7 +155,7 @@ def seen(batch: Batch, modality: str) -> Bool[Tensor, "batch step patch"] | None
 
 
 def _keep_maps(knobs: ModelKnobs, depth: int) -> frozenset[int]:
-    """Returns the numbers of the feature maps that decoders need besides the last one."""
+    """Returns the indices of the feature maps that decoders need besides the last one."""
     if not knobs.weighted_feature_maps:
         return frozenset()
     layers = range(depth) if knobs.feature_map_layers is None else knobs.feature_map_layers

@@ -1,4 +1,4 @@
-"""Decoders of one modality: they predict masked patches, and only those.
+"""Decoders of one modality, which predict only masked patches.
 
 Every decoder is called with the feature maps of its modality, the visible and the masked patches, and the
 modality's token.
@@ -42,7 +42,7 @@ class Targets:
 
 
 class Decoder(nn.Module, ABC):
-    """Base of the decoders: makes the queries of masked patches, and their values from the final tokens.
+    """Base of the decoders: makes queries for masked patches, and maps the final tokens to values.
 
     Args:
         dim: Width of the decoder's tokens.
@@ -74,7 +74,7 @@ class Decoder(nn.Module, ABC):
         """
 
     def queries(self, masked: Masked, modality: Modality) -> Float[Tensor, "batch query dim"]:
-        """Returns a token for each masked patch, day after day: its place and day, without content."""
+        """Returns a query token for each masked patch, day after day: place and day without content."""
         return self.at_places(masked, self.mask_token + modality)
 
     def at_places(
@@ -90,14 +90,14 @@ class Decoder(nn.Module, ABC):
 
 
 class CrossDecoder(Decoder):
-    """Queries read the encoder's tokens (CrossMAE, arXiv:2401.14391).
+    """Cross-attention decoder: queries read the encoder's tokens (CrossMAE, arXiv:2401.14391).
 
     Args:
         sizes: Sizes of the blocks.
         depth: Number of blocks.
         targets: What it predicts.
         context_dim: Width of the encoder's tokens.
-        num_maps: Number of feature maps of which each block reads its own mixture; None reads the last one only.
+        num_maps: Number of feature maps that are mixed for each block; None: blocks read the last map only.
         self_attention: Whether the queries also see each other.
     """
 
@@ -127,9 +127,9 @@ class CrossDecoder(Decoder):
 
 
 class SelfDecoder(Decoder):
-    """Visible and masked patches attend to each other (MAE, arXiv:2111.06377).
+    """Self-attention decoder: visible and masked patches attend to each other (MAE, arXiv:2111.06377).
 
-    Tokens of the encoder that belong to no patch are added without a place.
+    Tokens of the encoder that belong to no patch get no place.
 
     Args:
         sizes: Sizes of the blocks.

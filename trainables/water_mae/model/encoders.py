@@ -1,6 +1,6 @@
-"""Encoders of one modality: they see visible patches only, with their places.
+"""Encoders of one modality, which see only visible patches, with their places.
 
-An encoder returns feature maps of one token per visible patch: the chosen intermediate ones, then its output.
+An encoder returns feature maps with one token per visible patch: chosen intermediate maps, then its output.
 """
 
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ from thalweg.nn.transformer import EncoderLayer, FilmLayer, LayerSizes
 Tokens = Float[Tensor, "batch token dim"]
 
 INPUT = -1
-"""Number of the map that enters the first layer; the output of a layer has the layer's number."""
+"""Index of the map that enters the first layer; the output of a layer has the index of the layer."""
 
 
 def run_layers(
@@ -29,11 +29,11 @@ def run_layers(
     Args:
         layers: The layers, in order.
         x: Tokens.
-        keep_maps: Numbers of the maps to return besides the last one.
+        keep_maps: Indices of the maps to return besides the last one.
         condition: Further arguments of each layer.
 
     Returns:
-        The chosen maps in order, and at last the output of the last layer.
+        The chosen maps in order, then the output of the last layer.
     """
     maps = [x] if INPUT in keep_maps else []
     for number, layer in enumerate(layers):
@@ -70,7 +70,7 @@ class PatchEmbedding(nn.Module):
     ) -> Tokens:
         """Returns the tokens of the visible patches, day after day; only these are cast to the model's dtype.
 
-        Patches without any data, False in `seen`, have a place and a day but no content, which no other patch does.
+        Patches without any data, False in `seen`, have a place and a day but no content; all others have content.
         """
         content: Tensor = self.content(take_patches(patches, keep).to(modality.dtype))
         if seen is not None:
@@ -195,8 +195,8 @@ class VectorEncoder(nn.Module):
     ) -> list[Tokens]:
         """Returns the feature maps, one token per visible patch and one of the attributes.
 
-        If the modality is absent, its tokens start at zero, without content and place, which those of a present
-        modality never do. Patches that are False in `seen` have no content.
+        If the modality is absent, its tokens start at zero, without content and place, unlike those of a present
+        modality. Patches that are False in `seen` have no content.
         """
         means = (series * self.member_share).sum(-1, keepdim=True)
         tokens = self.embedding(means, keep, modality, seen) * present[:, None, None]
@@ -206,7 +206,7 @@ class VectorEncoder(nn.Module):
         return [*maps, self.norm(x)]
 
     def _condition(self, keep: Int[Tensor, "batch step keep"]) -> tuple[Tensor, ...]:
-        """Returns the attributes that condition each token, in a tuple; an empty one without conditioning."""
+        """Returns a tuple of the attributes that condition each token; empty without conditioning."""
         if not self.conditioned:
             return ()
         own = embedding(keep.flatten(1), self.condition)

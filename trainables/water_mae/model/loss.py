@@ -1,4 +1,4 @@
-"""The loss of training: reconstruction of each sample, and agreement of the modalities of a window."""
+"""Losses of pre-training: masked reconstruction, and a contrastive loss between the modalities of a window."""
 
 from collections.abc import Mapping
 from itertools import combinations
@@ -15,20 +15,20 @@ from trainables.water_mae.evaluation import protocol
 from trainables.water_mae.model.autoencoder import Batch, Predictions
 
 PAIRS = tuple(combinations(MODALITIES, 2))
-"""Each two modalities whose summaries should agree."""
+"""Pairs of modalities that the contrastive loss aligns."""
 
 
 def reconstruction(
     predictions: Predictions, batch: Batch, *, norm_target: bool
 ) -> dict[str, Float[Tensor, " batch"]]:
-    """Computes for each modality the mean squared error of each sample in fp32, 0 if it is absent.
+    """Computes for each modality the mean squared error of each sample in fp32; 0 if the modality is absent.
 
-    Hidden land cells and catchments count; sea, padding and what is no data do not.
+    Hidden land cells and catchments count; sea, padding and missing values do not.
 
     Args:
         predictions: Values of the hidden patches.
         batch: Training batch.
-        norm_target: Whether the pattern of a patch counts in units of its own spread.
+        norm_target: Whether to use `patch_normalised_mse`.
     """
     error = patch_normalised_mse if norm_target else masked_mse
     return {
@@ -44,13 +44,13 @@ def contrastive(
 ) -> Float[Tensor, ""]:
     """Computes the contrastive loss (Eq. 6 of arXiv:2210.07839), summed over pairs of modalities and their windows.
 
-    Of each pair the summary of a window should be nearest to that of the same window, in both directions. CAV-MAE
-    sends each modality through the shared layers once more, alone, to summarise it; here the summaries are taken
-    before these layers, which spares the second pass and leaves no modality in the summary of another.
+    The summaries of a window by two modalities are positives; those of other windows are negatives, in both directions.
+    CAV-MAE computes summaries by a second pass of each modality alone through the shared layers. Here they are taken
+    before these layers, which saves this pass, and no summary contains another modality.
 
     Args:
         summaries: Summary of each modality, for all windows of a global batch.
-        present: Which modalities each window carries, in the order of `MODALITIES`; others are not contrasted.
+        present: Which modalities each window has, in the order of `MODALITIES`; others are not contrasted.
         temperature: Divides the cosines.
     """
     total = torch.zeros((), device=present.device)
@@ -61,7 +61,7 @@ def contrastive(
 
 
 def num_contrasted(present: Bool[Tensor, "batch modality"]) -> Int[Tensor, ""]:
-    """Counts the pairs of modalities that are both present, over windows."""
+    """Counts the pairs of modalities that are both present, summed over windows."""
     return torch.stack([_both(present, *pair).sum() for pair in PAIRS]).sum()
 
 
@@ -70,10 +70,10 @@ def _both(present: Bool[Tensor, "batch modality"], first: str, second: str) -> B
 
 
 class Reconstruction(Loss):
-    """The mean squared error of what is hidden, per modality.
+    """The mean squared error of hidden values, one part for each modality.
 
     Args:
-        knobs: How errors count.
+        knobs: Form of the loss.
         weights: Weight of each modality.
     """
 
@@ -87,7 +87,7 @@ class Reconstruction(Loss):
         return {name: error.sum() for name, error in errors.items()}
 
     def counts(self, batch: Batch, progress: Progress) -> Mapping[str, float]:
-        """Counts the samples of which each modality is reconstructed."""
+        """Counts, for each modality, the samples in which it is reconstructed."""
         return {name: float(protocol.reconstructed(batch, name).sum()) for name in MODALITIES}
 
     def weights(self, progress: Progress) -> Mapping[str, float]:
@@ -96,10 +96,10 @@ class Reconstruction(Loss):
 
 
 class ContrastiveReconstruction(JointLoss):
-    """`Reconstruction`, and agreement of the modalities of a window.
+    """`Reconstruction` plus the contrastive loss between the modalities of a window.
 
     Args:
-        knobs: How errors count, weight and temperature of the agreement.
+        knobs: Form of both losses, weight and temperature of the contrastive one.
         weights: Weight of each modality.
     """
 
@@ -108,7 +108,7 @@ class ContrastiveReconstruction(JointLoss):
         self._weights = weights
 
     def embed(self, model: nn.Module, batch: Batch, progress: Progress) -> Rows:
-        """Computes each sample's error by modality and ``summary/MODALITY``, and which of both there are."""
+        """Computes each sample's errors and summaries by modality; masks of those that exist are companions."""
         predictions, summaries = model(batch, summaries=True)
         errors = reconstruction(predictions, batch, norm_target=self._knobs.norm_target)
         return Rows(
@@ -122,7 +122,7 @@ class ContrastiveReconstruction(JointLoss):
         )
 
     def parts(self, rows: Rows, progress: Progress) -> Joined:
-        """Sums the errors of a global batch and contrasts its windows."""
+        """Sums the errors of a global batch and computes its contrastive loss."""
         present, reconstructed = rows.companions["present"], rows.companions["reconstructed"]
         summaries = {name: rows.embeddings[f"summary/{name}"] for name in MODALITIES}
         agreement = contrastive(summaries, present, self._knobs.contrastive_temperature)

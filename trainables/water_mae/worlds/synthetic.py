@@ -42,7 +42,7 @@ class Island:
         num_catchments: Catchments before any is dropped.
         train: Days of the training split.
         val: Days of the validation split.
-        test: Days of the test split; the others do not depend on it. None leaves it out.
+        test: Days of the test split; the other splits do not depend on it. None leaves it out.
         seed: Seed of everything random.
     """
 
@@ -61,7 +61,7 @@ class Island:
 
     @property
     def num_settled(self) -> int:
-        """Number of days before the test split; only they decide on places and on the initial fill of stores."""
+        """Number of days before the test split; only these determine the places and the initial fill of stores."""
         return len(Period(self.train.first, self.val.last).dates)
 
 

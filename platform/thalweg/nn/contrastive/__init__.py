@@ -1,1 +1,1 @@
-"""Contrastive losses over a whole batch, and what belongs to them: temperature, unit length, retrieval."""
+"""Contrastive losses over a whole global batch, with temperature, unit-length embeddings and retrieval."""

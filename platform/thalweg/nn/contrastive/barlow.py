@@ -1,4 +1,4 @@
-"""Agreement of two views without negatives: their cross-correlation becomes the identity."""
+"""Barlow Twins: aligns two views without negatives, by driving their cross-correlation to the identity."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ def barlow(
     """Computes the loss of Barlow Twins (arXiv:2103.03230, Eqs. 1 and 2) of one global batch.
 
     Each dimension is standardised over the batch, with the variance that divides by the number of samples; the
-    cross-correlation C of both is computed over the same samples. The loss is
-    ``sum_i (1 - C_ii)^2 + off_diagonal * sum_{i != j} C_ij^2``. The batch must be the global one: a
-    mean of the losses of its parts is another number.
+    cross-correlation matrix C of both is computed over the same samples. The loss is
+    ``sum_i (1 - C_ii)^2 + off_diagonal * sum_{i != j} C_ij^2``. The batch must be the global one: the
+    mean of the losses of its parts is a different number.
 
     Args:
         first: Projections of one view or modality, of any length.
         second: Projections of the other one, in the same order.
         off_diagonal: The lambda of the paper.
-        counted: Samples that take part; None takes all.
+        counted: Mask of the samples that take part; None takes all.
 
     Returns:
-        The loss times the number of samples, and this number; both are 0 for fewer than two samples, which correlate
-        with nothing.
+        The loss times the number of samples, and this number. Both are 0 for fewer than two samples, which have no
+        correlation.
     """
     wide = torch.promote_types(first.dtype, torch.float32)
     mask = first.new_ones(len(first), dtype=wide) if counted is None else counted.to(wide)

@@ -1,4 +1,4 @@
-"""Agreement of two modalities, sample by sample."""
+"""InfoNCE: aligns two modalities, sample by sample."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ def info_nce(
 ) -> Float[Tensor, ""]:
     """Computes the symmetric InfoNCE loss (CLIP, Radford et al., arXiv:2103.00020, Fig. 3), summed over samples.
 
-    Row i of the logits ``first @ second.T`` is the search of sample i of ``first`` among all of ``second``, column i
-    the other way round; the right answer is on the diagonal. The loss of a sample is the mean of both
-    cross-entropies, in nats. A temperature belongs into the rows of ``first``.
+    Row i of the logits ``first @ second.T`` classifies sample i of ``first`` among all samples of ``second``; column i
+    does the reverse. The right class is on the diagonal. The loss of a sample is the mean of both cross-entropies, in
+    nats. The caller multiplies ``first`` by the inverse temperature.
 
     Args:
         first: Embeddings of one modality, multiplied by the inverse temperature.
         second: Embeddings of the other modality, in the same order.
-        tile: Rows and columns of the logits that are computed at once; None takes what suits the device.
-        counted: Samples that take part; the others neither search nor are found. A mask and not a choice of rows, whose
-            number the host would have to wait for. None takes all.
+        tile: Rows and columns of the logits that are computed at once; None takes the default of the device.
+        counted: Mask of the samples that take part; the others are neither anchors nor candidates. Selecting rows would
+            make the host wait for their number. None takes all.
 
     Returns:
-        The sum in fp32, or in fp64 for fp64.
+        The sum, in fp64 for fp64 rows, else in fp32.
     """
     first, second = in_fp32(first, counted), in_fp32(second, counted)
     relation = Relation(

@@ -1,4 +1,4 @@
-"""Agreement of the views of a sample, without labels."""
+"""NT-Xent: aligns the views of a sample, without labels."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ def nt_xent(
     present: Bool[Tensor, "sample view"] | None = None,
     tile: int | None = None,
 ) -> Contrast:
-    """Computes NT-Xent (SimCLR, arXiv:2002.05709, Eq. 1): each view searches for the other views of its sample.
+    """Computes NT-Xent (SimCLR, arXiv:2002.05709, Eq. 1): each view identifies the other views of its sample.
 
-    With more than two views it is the mean over them (arXiv:2004.11362, Eq. 2, with a class for each sample).
+    With more than two views, the loss of a view is the mean over its positives (arXiv:2004.11362, Eq. 2, where each
+    sample is a class).
 
     Args:
-        views: Embeddings of all views of a global batch, as a rule of length 1.
-        temperature: Divides the cosines.
+        views: Embeddings of all views of a global batch, usually of length 1.
+        temperature: Divides the products of the rows.
         log_weights: Logarithms of the weights of two samples as negatives of each other, such as `pairs.by_distance` of
-            their times (weighted NT-Xent); None weighs all alike.
-        present: Views that there are; None takes all.
-        tile: Rows and columns of the logits that are computed at once; None takes what suits the device.
+            their times (weighted NT-Xent); None weighs all equally.
+        present: Mask of the views that exist; None takes all.
+        tile: Rows and columns of the logits that are computed at once; None takes the default of the device.
 
     Returns:
         The sum over views, and the number of views that have another one.

@@ -1,4 +1,4 @@
-"""What every contrastive loss needs of all pairs, in tiles: memory that grows with the number of rows.
+"""Sums over all pairs of rows that contrastive losses need, in memory that grows only linearly with the rows.
 
 The logits ``anchors @ candidates.T`` are computed tile by tile, forward and backward, and no tile is kept
 (the streamed softmax of arXiv:1805.02867).
@@ -18,25 +18,25 @@ from torch.autograd.function import once_differentiable
 from thalweg.nn.contrastive.pairs import Pairs
 
 TILES = {"cpu": 512}
-"""Rows and columns of a tile by device: 1 MiB in fp32 stays in the cache of a core while it is worked on."""
+"""Rows and columns of a tile by device: 1 MiB in fp32 stays in the cache of a core."""
 WIDE_TILE = 4096
-"""The same for all other devices, which need more work at once: 64 MiB in fp32."""
+"""The same for all other devices, which need larger tiles: 64 MiB in fp32."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Relation:
-    """Which anchors and candidates meet, and how a meeting counts.
+    """Which anchors are compared with which candidates, and with which weights.
 
     Attributes:
-        positives: Weights with which an anchor should be near a candidate; they are zero or positive.
-        paired: Whether candidate i is the one positive of anchor i, so that no tile has to look for positives.
-        log_weights: Logarithms of the weights of all other candidates in an anchor's sum, -inf for one that does not
-            belong there; a positive always weighs 1. None weighs all alike.
-        present_anchors: Anchors that there are; None takes all.
-        present_candidates: Candidates that there are; None takes all.
-        apart: Whether anchor i and candidate i are one row, which is not compared with itself.
-        both_ways: Whether candidates search among anchors as well.
-        tile: Rows and columns that are computed at once; None takes what suits the device.
+        positives: Weights of the positive pairs, 0 for all other pairs; never negative.
+        paired: Whether candidate i is the only positive of anchor i; this replaces ``positives`` and saves time.
+        log_weights: Logarithms of the weights of negatives in an anchor's sum, -inf to exclude one; positives always
+            weigh 1. None weighs all equally.
+        present_anchors: Mask of the anchors that exist; None takes all.
+        present_candidates: Mask of the candidates that exist; None takes all.
+        apart: Whether anchor i and candidate i are the same row, which is not compared with itself.
+        both_ways: Whether to compute the sums of candidates over anchors as well.
+        tile: Rows and columns that are computed at once; None takes the default of the device.
     """
 
     positives: Pairs | None = None
@@ -49,7 +49,7 @@ class Relation:
     tile: int | None = None
 
     def weights(self, down: slice, across: slice, like: Tensor) -> Tensor | None:
-        """Returns the weights of the positives of a tile of logits, 0 for pairs that do not meet."""
+        """Returns the weights of the positives in a tile of logits, 0 for pairs that are not compared."""
         if self.positives is None:
             return None
         weights = self.positives.tile(down, across).to(like.dtype, copy=True)
@@ -61,7 +61,7 @@ class Relation:
         return weights
 
     def terms(self, logits: Tensor, weights: Tensor | None, down: slice, across: slice) -> Tensor:
-        """Turns a tile of logits, in place, into logarithms of what is added up; -inf for pairs that do not meet."""
+        """Turns a tile of logits, in place, into log terms of the sums; -inf for pairs that are not compared."""
         if self.log_weights is not None:
             log_weights = self.log_weights.tile(down, across).to(logits.dtype)
             logits += log_weights if weights is None else log_weights.masked_fill(weights > 0, 0)
@@ -83,12 +83,12 @@ def _row(values: Tensor | None, across: slice) -> Tensor | None:
 
 
 class PairSums(NamedTuple):
-    """Sums over all pairs; those of anchors and candidates that meet nobody are -inf and 0.
+    """Sums over all pairs; for a row that is compared with no other they are -inf and 0.
 
     Attributes:
-        log_sums: Log-sum-exp of each anchor over its candidates; of one that is absent it has no meaning.
-        back_log_sums: Log-sum-exp of each candidate over all anchors if they search both ways, else empty.
-        pulls: Sum of each anchor's logits with its positives, times their weights.
+        log_sums: Log-sum-exp of each anchor over its candidates; without meaning for an absent anchor.
+        back_log_sums: Log-sum-exp of each candidate over all anchors if ``both_ways`` is set, else empty.
+        pulls: Weighted sum of each anchor's logits with its positives.
         masses: Sum of the weights of each anchor's positives; no gradient.
     """
 
@@ -101,12 +101,12 @@ class PairSums(NamedTuple):
 def pair_sums(
     anchors: Float[Tensor, "anchor dim"], candidates: Float[Tensor, "candidate dim"], relation: Relation
 ) -> PairSums:
-    """Computes the sums from which contrastive losses follow, in fp32 whatever an autocast says, or in fp64.
+    """Computes the sums of which contrastive losses are made, in fp32 even under autocast, or in fp64.
 
     Args:
-        anchors: Rows that search, multiplied by the inverse temperature, as `in_fp32` returns them.
-        candidates: Rows that are found, of the same type.
-        relation: Which of them meet.
+        anchors: Rows, multiplied by the inverse temperature, as `in_fp32` returns them.
+        candidates: Rows with which anchors are compared, of the same type.
+        relation: Which of them are compared.
     """
     return PairSums(*_PairSums.apply(anchors, candidates, relation))
 
@@ -114,13 +114,13 @@ def pair_sums(
 def in_fp32(
     rows: Float[Tensor, "row dim"], present: Bool[Tensor, " row"] | None = None
 ) -> Float[Tensor, "row dim"]:
-    """Returns rows in fp32, or fp64 for fp64; absent ones, which may hold NaN, are 0."""
+    """Returns rows in fp32, or in fp64 if they are in fp64; absent rows, which may hold NaN, are 0."""
     rows = rows.to(torch.promote_types(rows.dtype, torch.float32))
     return rows if present is None else rows.masked_fill(~present[:, None], 0)
 
 
 def without_autocast(device: torch.device) -> AbstractContextManager[Any]:
-    """Keeps products in the type of their factors; autocast itself refuses devices that have none, such as meta."""
+    """Switches autocast off, if the device has one; on others, such as meta, torch.autocast itself raises."""
     if not torch.amp.is_autocast_available(device.type):
         return nullcontext()
     return torch.autocast(device.type, enabled=False)

@@ -1,4 +1,4 @@
-"""Weights of all pairs of rows, computed tile by tile: labels, distances in time, or any matrix."""
+"""Weights of all pairs of rows, computed tile by tile from labels, distances in time, or a matrix."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 Weigh = Callable[[Tensor, Tensor], Tensor]
-"""Gives the weights of pairs from the values of anchors (anchor, 1, ...) and of candidates (1, candidate, ...)."""
+"""Returns the weights of pairs from the values of anchors (anchor, 1, ...) and of candidates (1, candidate, ...)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pairs:
-    """A weight for each pair of an anchor and a candidate, which no gradient reaches.
+    """A weight without gradient for each pair of an anchor and a candidate.
 
-    No table of all pairs is ever held: the weights of a tile follow from what is known of its rows.
+    The table of all pairs is never held in memory: the weights of a tile are computed from values of its rows.
 
     Attributes:
-        values: What is known of each row, (row, ...): a label, a time, a place, a number of the row.
-        weigh: Gives the weights, bool or float (anchor, candidate), of a tile.
+        values: Value of each row, (row, ...), such as a label, a time, a place or the number of the row.
+        weigh: Returns the weights of a tile, bool or float (anchor, candidate).
     """
 
     values: Tensor
@@ -39,21 +39,21 @@ class Pairs:
 
 
 def same(values: Shaped[Tensor, " row"]) -> Pairs:
-    """Returns true for two rows of one value: of one class, or views of one sample."""
+    """Returns weights that are true for two rows of equal value, such as a class, or a sample for its views."""
     return Pairs(values=values, weigh=torch.eq)
 
 
 def by_distance(places: Shaped[Tensor, " row"], weigh: Callable[[Tensor], Tensor]) -> Pairs:
-    """Returns a function of the distance of two rows on one axis, such as days between them.
+    """Returns weights that depend on the distance of two rows along one axis, such as the days between them.
 
     Args:
-        places: Place of each row on the axis, in the unit that ``weigh`` expects.
-        weigh: Gives the weights of distances that are zero or positive.
+        places: Position of each row on the axis, in the unit that ``weigh`` expects.
+        weigh: Returns the weights for distances, which are never negative.
     """
     return Pairs(values=places, weigh=lambda anchors, candidates: weigh((anchors - candidates).abs()))
 
 
 def matrix(weights: Float[Tensor, "row row"]) -> Pairs:
-    """Returns the weights of a matrix, whose memory grows with the square of the rows: for small batches."""
+    """Returns the weights in a matrix, whose memory grows with the square of the rows; for small batches."""
     rows = torch.arange(len(weights), device=weights.device)
     return Pairs(values=rows, weigh=lambda anchors, candidates: weights[anchors, candidates])

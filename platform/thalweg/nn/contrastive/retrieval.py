@@ -1,7 +1,7 @@
-"""How often the embedding of a sample finds its other embedding, and the other way round.
+"""Retrieval, recall at 1: how often the nearest embedding of the other modality or view belongs to the same sample.
 
-A contrastive loss depends on temperature and batch size, so that it cannot compare trials that differ in them. This
-can: it asks for the nearest among a fixed number of samples, which are the same in every trial.
+A contrastive loss depends on temperature and batch size, so it cannot compare trials that differ in them. Recall at 1
+can: it searches a fixed number of samples, which are the same in every trial.
 """
 
 import torch
@@ -14,15 +14,16 @@ Embeddings = Float[Tensor, "sample dim"]
 
 
 def recall_at_1(first: Embeddings, second: Embeddings, pool: int) -> float:
-    """Computes the mean of both directions over pools of consecutive samples.
+    """Computes recall at 1, the mean of both directions, over pools of consecutive samples.
 
-    Samples that do not fill a last pool are left out; fewer than one pool are one smaller pool. Of several equally near
-    samples the first one counts as found, so that embeddings that are all alike find 1 of a pool.
+    Samples that do not fill a last pool are left out; if there are fewer samples than a pool, they are one smaller
+    pool. Of several equally near samples the first one counts as found, so that equal embeddings find 1 sample of a
+    pool.
 
     Args:
         first: Embeddings of all samples of a split, of length 1, in its fixed order.
         second: Embeddings of the other modality or view of the same samples.
-        pool: Samples among which one is searched.
+        pool: Number of samples among which one is searched.
     """
     size = min(pool, len(first))
     count = len(first) // size
@@ -36,13 +37,13 @@ def recall_at_1(first: Embeddings, second: Embeddings, pool: int) -> float:
 
 
 class Retrieval(Measure):
-    """Recall at 1 between two outputs of a model, as a measure: it keeps the rows of a whole split.
+    """Measure of recall at 1 between two outputs of a model; keeps the rows of a whole split.
 
     Args:
-        metric: What is reported.
+        metric: The metric that is reported.
         first: Name of one embedding among the outputs.
         second: Name of the other.
-        pool: Samples among which one is searched.
+        pool: Number of samples among which one is searched.
 
     Attributes:
         metrics: The metric.

@@ -1,4 +1,4 @@
-"""Agreement of the samples of a class."""
+"""SupCon, the supervised contrastive loss: aligns the samples of a class."""
 
 from __future__ import annotations
 
@@ -22,19 +22,20 @@ def supcon(
 ) -> Contrast:
     """Computes the supervised contrastive loss (L_out of Khosla et al., arXiv:2004.11362, Eq. 2).
 
-    Positives of a view are all other views of its class, those of its own sample too. A view without any, the only one
-    of its class in the global batch, does not count. The published code multiplies the loss by
-    ``temperature / base_temperature``; here the two are one.
+    Positives of a view are all other views of its class, including those of its own sample. A view without positives,
+    the only one of its class in the global batch, does not count. The published code multiplies the loss by
+    ``temperature / base_temperature``; here this factor is 1.
 
     Args:
-        views: Embeddings of all views of a global batch, as a rule of length 1.
+        views: Embeddings of all views of a global batch, usually of length 1.
         labels: Class of each sample.
-        temperature: Divides the cosines.
-        ignored: Label of samples that take no part: they neither search nor are found. None ignores none.
-        anchor_views: Views that search, the first ones; 1 is ``contrast_mode`` "one" of the published code, None "all".
-        log_weights: Logarithms of the weights of two samples of different class as negatives; None weighs all alike.
-        present: Views that there are; None takes all.
-        tile: Rows and columns of the logits that are computed at once; None takes what suits the device.
+        temperature: Divides the products of the rows.
+        ignored: Label of samples that are neither anchors nor candidates; None ignores no sample.
+        anchor_views: Number of views, the first ones, that are anchors: 1 is ``contrast_mode`` "one" of the published
+            code, None is "all".
+        log_weights: Logarithms of the weights of two samples of different class as negatives; None weighs all equally.
+        present: Mask of the views that exist; None takes all.
+        tile: Rows and columns of the logits that are computed at once; None takes the default of the device.
 
     Returns:
         The sum over views, and the number of views that have a positive in the global batch.

@@ -13,13 +13,14 @@ MAX_LOG_SCALE = math.log(100.0)
 class Temperature(nn.Module):
     """Multiplies embeddings by the inverse temperature, so that their products with others are logits.
 
-    A learnable one is kept as its logarithm. The scale never exceeds 100 (CLIP, arXiv:2103.00020, section 2.5): at this
-    limit its logarithm is reflected, so that a parameter that is pulled beyond is pushed back by the same gradient and
-    cannot drift to where nothing depends on it. Clipping the parameter or its gradient would not do: an optimizer keeps
-    a copy of the one, and what clips the other clips each micro-batch for itself, so that their sum is another.
+    The parameter of a learnable temperature is the logarithm of its inverse. The inverse never exceeds 100 (CLIP,
+    arXiv:2103.00020, section 2.5): at this limit the logarithm is reflected, so that the gradient pushes a parameter
+    beyond the limit back, and it cannot drift to where the loss does not depend on it. Clipping would not do: the
+    optimizer keeps its own copy of the parameter, and a clipped gradient depends on how a batch is cut into
+    micro-batches.
 
     Args:
-        initial: The temperature, or where a learnable one begins.
+        initial: The temperature, or the initial value of a learnable one.
         learnable: Whether it trains.
     """
 
@@ -32,13 +33,13 @@ class Temperature(nn.Module):
             self.log_scale = nn.Parameter(torch.tensor([-math.log(initial)]))
 
     def forward(self, embeddings: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch dim"]:
-        """Returns the embeddings, scaled."""
+        """Returns the embeddings times the inverse temperature."""
         if self.log_scale is None:
             return self.fixed * embeddings
         return self.scale() * embeddings
 
     def on_both_sides(self, embeddings: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch dim"]:
-        """Returns the embeddings times the root of the scale, so that their products with one another are logits."""
+        """Scales embeddings by the root of the inverse temperature, so that products among them are logits."""
         if self.log_scale is None:
             return math.sqrt(self.fixed) * embeddings
         return self.scale().sqrt() * embeddings

@@ -1,11 +1,11 @@
-"""Directions of vectors."""
+"""Scales vectors to unit length (L2 normalisation)."""
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 
 def unit_length(vectors: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch dim"]:
-    """Returns the vectors scaled to length 1, in fp32: squares leave the range of fp16. Zero stays zero."""
+    """Scales vectors to length 1, in fp32, because squares exceed the range of fp16; zero stays zero."""
     return nn.functional.normalize(vectors.float(), dim=-1)
 
 
@@ -13,5 +13,5 @@ class UnitLength(nn.Module):
     """Scales vectors to length 1."""
 
     def forward(self, vectors: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch dim"]:
-        """Returns the directions of the vectors, computed in fp32, in the type that they came in."""
+        """Scales vectors to length 1; computes in fp32 and returns their own type."""
         return unit_length(vectors).to(vectors.dtype)

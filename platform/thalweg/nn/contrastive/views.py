@@ -15,11 +15,11 @@ from thalweg.nn.contrastive.pairs import Pairs
 
 @dataclass(frozen=True)
 class Contrast:
-    """A loss over a global batch: its mean is ``total / count``, and both are 0 if nothing counts.
+    """A contrastive loss over a global batch: its mean is ``total / count``; both are 0 if no anchor counts.
 
     Attributes:
-        total: Sum of the losses of all anchors that count, fp32, or fp64 for fp64.
-        count: Their number, or the weight of their positives; no gradient.
+        total: Sum of the losses of all anchors that count, in fp64 for fp64 rows, else in fp32.
+        count: Number of these anchors, or the weight of their positives; no gradient.
     """
 
     total: Float[Tensor, ""]
@@ -37,26 +37,25 @@ def contrast(
     over: Literal["anchors", "pairs"] = "anchors",
     tile: int | None = None,
 ) -> Contrast:
-    """Lets rows search for their positives among all other rows.
+    """Computes the contrastive loss that identifies the positives of each row among all other rows.
 
     The loss of a pair is ``-log(exp(l_ij) / sum_k w_ik exp(l_ik))`` in nats, with the logits
-    ``l_ij = rows_i @ rows_j / temperature`` and k over all rows but i. Of an anchor it is the mean over its positives
-    by their weights (L_out of SupCon, arXiv:2004.11362, Eq. 2). An anchor without a positive does not count.
+    ``l_ij = rows_i @ rows_j / temperature`` and k over all rows but i. The loss of an anchor is the mean over its
+    positives, weighted (L_out of SupCon, arXiv:2004.11362, Eq. 2). An anchor without a positive does not count.
 
     Args:
-        rows: Embeddings, as a rule of length 1.
-        positives: Weights with which two rows should be near each other, zero or positive, such as `pairs.same` of
-            the samples or the labels of the rows. A row is never its own positive.
-        temperature: Divides the products. A learnable one belongs into the rows: `Temperature.on_both_sides`.
-        log_weights: Logarithms of w for pairs that are no positives (soft negatives); positives weigh 1. None weighs
-            all alike.
-        present: Rows that there are; the others neither search nor are found, and may hold anything.
-        num_anchors: Rows that search, the first ones; None lets all of them.
-        over: Whether every anchor counts as one, or every pair of an anchor and a positive by its weight.
-        tile: Rows and columns of the logits that are computed at once; None takes what suits the device.
+        rows: Embeddings, usually of length 1.
+        positives: Weights of the positive pairs, 0 for all other pairs, such as `pairs.same` of the samples or the
+            labels of the rows; never negative. A row is never its own positive.
+        temperature: Divides the products. If it is learnable, scale the rows by `Temperature.on_both_sides` instead.
+        log_weights: Logarithms of w for negatives (soft negatives); positives weigh 1. None weighs all equally.
+        present: Mask of the rows that exist; the others are neither anchors nor candidates and may hold any values.
+        num_anchors: Number of rows, the first ones, that are anchors; None takes all.
+        over: Whether each anchor counts 1, or each pair of an anchor and a positive counts its weight.
+        tile: Rows and columns of the logits that are computed at once; None takes the default of the device.
 
     Returns:
-        The sum, and the anchors or the weight of the pairs that it is a sum of.
+        The sum of the losses, and the number of anchors or the weight of the pairs that it is a sum of.
     """
     wide = in_fp32(rows, present)
     searching = slice(num_anchors)
@@ -80,5 +79,5 @@ def _add_up(sums: PairSums, over: Literal["anchors", "pairs"]) -> Contrast:
 
 
 def as_rows(views: Shaped[Tensor, " sample view *axes"]) -> Shaped[Tensor, " row *axes"]:
-    """Returns the views as rows: all first views, then all second ones, as `Pairs.of_views` has them."""
+    """Returns the views as rows in the order of `Pairs.of_views`: all first views, then all second ones."""
     return views.transpose(0, 1).flatten(0, 1)

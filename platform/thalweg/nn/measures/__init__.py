@@ -1,5 +1,5 @@
 """Measures that several families share: sums of a batch that add up over batches and workers, and metrics from them.
 
-Each sums over samples: ``per_sample`` gives one line for each, so that sums can be kept apart by unit, such as scene or
-season, as well.
+Each measure sums over samples. Its ``per_sample`` returns one row for each sample, so that sums can also be kept by
+unit, such as scene or season.
 """

@@ -1,10 +1,10 @@
-"""Classes: the confusion matrix, the cross-entropy, and the metrics that follow from both.
+"""Classification: the confusion matrix, the cross-entropy, and metrics that are computed from both.
 
 All metrics are computed over a whole split from sums in fp64. Accuracy saturates on easy data, where most
 configurations look alike; the cross-entropy still tells them apart.
 
-Averages over classes (macro) are over those that occur among the labels, whatever a model calls: the set is the same
-for all models, and a class that is ignored or missing does not count as 0.
+Averages over classes (macro) are over the classes that occur among the labels, whatever a model predicts. So the set
+is the same for all models, and a class that is ignored or missing does not count as 0.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ def confusion_matrices(
     num_classes: int,
     counted: Bool[Tensor, " batch"] | None = None,
 ) -> Float64[Tensor, "batch label called"]:
-    """Returns the confusion matrix of each sample, which holds one 1; their sum is that of a batch.
+    """Returns the confusion matrix of each sample, with a single 1; their sum is that of the batch.
 
     Args:
-        called: Class that a model calls.
-        labels: True class; of samples that do not count it may be anything.
+        called: Predicted class.
+        labels: True class; any value for samples that do not count.
         num_classes: Number of classes.
         counted: Samples that count; None counts all.
     """
@@ -56,22 +56,22 @@ def cross_entropies(
 
 
 def accuracy(confusion: Confusion) -> Float64[Tensor, "*units"]:
-    """Returns the share of samples whose class is called; NaN for no samples."""
+    """Returns the share of samples whose class is predicted; NaN without samples."""
     return confusion.diagonal(dim1=-2, dim2=-1).sum(-1) / confusion.sum((-2, -1))
 
 
 def precision(confusion: Confusion) -> PerClass:
-    """Returns the share of right calls among the calls of each class; 0 for a class that is never called."""
+    """Returns the share of predictions of each class that are right; 0 for a class that is never predicted."""
     return _share(confusion.diagonal(dim1=-2, dim2=-1), confusion.sum(-2))
 
 
 def recall(confusion: Confusion) -> PerClass:
-    """Returns the share of each class that is called so; 0 for a class without samples."""
+    """Returns the share of samples of each class that are predicted so; 0 for a class without samples."""
     return _share(confusion.diagonal(dim1=-2, dim2=-1), confusion.sum(-1))
 
 
 def f1(confusion: Confusion) -> PerClass:
-    """Returns the harmonic mean of precision and recall of each class; 0 if both are."""
+    """Returns the harmonic mean of precision and recall of each class; 0 if both are 0."""
     hits = confusion.diagonal(dim1=-2, dim2=-1)
     return _share(2 * hits, confusion.sum(-2) + confusion.sum(-1))
 
@@ -92,7 +92,7 @@ _SHARES = {"precision": precision, "recall": recall, "f1": f1}
 def classification_metrics(
     confusion: Float64[Tensor, "label called"], cross_entropy: float, classes: Sequence[str]
 ) -> dict[str, float]:
-    """Computes every metric of a split; of two classes also precision, recall and F1 of the second, the positive one.
+    """Computes all metrics of a split; for two classes also precision, recall and F1 of the second, the positive one.
 
     Args:
         confusion: Sum of `confusion_matrices`.
@@ -114,7 +114,7 @@ def classification_metrics(
 
 
 class Classification(Measure):
-    """A classifier of samples, as a measure.
+    """Measure of a classifier of samples.
 
     Args:
         classes: Names of the classes, in the order of the logits.
@@ -122,11 +122,11 @@ class Classification(Measure):
             classes.
         labels: Name in the batch of the true classes, numbers (batch,).
         ignored: Label of samples that do not count; None counts all.
-        prefix: Beginning of the names of all metrics, for one classifier of several.
-        metrics: Those that are reported, of the names that `classification_metrics` gives; None reports `described`.
+        prefix: Prefix of the names of all metrics, for a model with several classifiers.
+        metrics: The metrics to report, with names that `classification_metrics` gives; None reports `described`.
 
     Attributes:
-        metrics: Those that are reported.
+        metrics: The metrics that are reported.
         rows: Nothing is kept sample by sample.
     """
 
@@ -181,7 +181,7 @@ def _logits(scores: Float[Tensor, " batch *axes"]) -> Float[Tensor, "batch class
 
 
 def described(classes: Sequence[str], prefix: str = "") -> tuple[Metric, ...]:
-    """Returns cross-entropy, accuracy, the averages over classes, and the recall of each class."""
+    """Returns the metrics of cross-entropy, accuracy, averages over classes, and the recall of each class."""
     meanings = {
         "cross_entropy": f"mean of -log p(class); log {len(classes)} = {math.log(len(classes)):.3f} for a guess",
         "accuracy": "share of samples whose class is predicted",

@@ -1,6 +1,6 @@
-"""Mean squared error of vectors over the variance of their targets, from sums in fp64 that add up.
+"""Normalised error: mean squared error of vectors over the variance of their targets, from sums in fp64 that add up.
 
-The variance is that around the mean of each dimension, so that the mean of the targets has the error 1.
+The variance is that around the mean of each dimension, so that predicting the mean of the targets has the error 1.
 """
 
 import math
@@ -17,12 +17,12 @@ _ROUNDING = 1e-12  # of a sum of squares
 
 
 def normalised_error_sums(prediction: Vectors, target: Vectors) -> dict[str, Tensor]:
-    """Computes the sums of a batch from which `normalised_error` follows."""
+    """Computes the sums of a batch that `normalised_error` takes."""
     return {name: values.sum(0) for name, values in normalised_errors(prediction, target).items()}
 
 
 def normalised_errors(prediction: Vectors, target: Vectors) -> dict[str, Tensor]:
-    """Returns one line of these sums for each sample."""
+    """Returns one row of these sums for each sample."""
     prediction, target = prediction.double(), target.double()
     return {
         "error_squares": (prediction - target).square().sum(1),
@@ -42,10 +42,10 @@ def normalised_error(sums: Mapping[str, Tensor]) -> float:
 
 
 class NormalisedError(Measure):
-    """The normalised error of one output against another, as a measure.
+    """Measure of the normalised error of one output against another.
 
     Args:
-        metric: What is reported.
+        metric: The metric that is reported.
         prediction: Name of the prediction among the outputs.
         target: Name of its target among the outputs.
 
@@ -61,11 +61,11 @@ class NormalisedError(Measure):
         self._prediction, self._target = prediction, target
 
     def add(self, outputs: Outputs, batch: Batch) -> State:
-        """Computes the sums of a batch; nothing if the outputs lack one of both."""
+        """Computes the sums of a batch; nothing if the outputs lack prediction or target."""
         return {name: values.sum(0) for name, values in self.per_sample(outputs, batch).items()}
 
     def per_sample(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
-        """Returns the lines of all samples, which `add` sums over the batch."""
+        """Returns the rows of all samples, which `add` sums over the batch."""
         if not {self._prediction, self._target} <= outputs.keys():
             return {}
         found = normalised_errors(outputs[self._prediction], outputs[self._target])

@@ -1,4 +1,4 @@
-"""Skill: the mean squared error beside that of the mean, from sums in fp64 that add up over batches and workers."""
+"""Skill: 1 - MSE / variance of the target, from sums in fp64 that add up over batches and workers."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from torch import Tensor
 from thalweg.contract import Batch, Measure, Metric, Mode, Outputs, State
 
 ERRORS = ("count", "total", "square", "error")
-"""Number, value, square and squared error."""
+"""Terms of the sums: number of values, true value, its square, and squared error."""
 
 
 def squared_error_sums(
     prediction: Float[Tensor, "*axes"], target: Float[Tensor, "*axes"], counts: Bool[Tensor, "*axes"]
 ) -> dict[str, Tensor]:
-    """Sums number, value, square and squared error of the values that count; the others may be anything, NaN too."""
+    """Sums the `ERRORS` over the values that count; the others may be anything, also NaN."""
     return {name: values.sum() for name, values in squared_error_terms(prediction, target, counts).items()}
 
 
@@ -35,7 +35,7 @@ def squared_errors(
 def squared_error_terms(
     prediction: Float[Tensor, "*axes"], target: Float[Tensor, "*axes"], counts: Bool[Tensor, "*axes"]
 ) -> dict[str, Float64[Tensor, "*axes"]]:
-    """Returns the `ERRORS` of each value, 0 for one that does not count."""
+    """Returns the `ERRORS` of each value; 0 for values that do not count."""
     target = target.double().masked_fill(~counts, 0)
     error = prediction.double().masked_fill(~counts, 0) - target
     return dict(zip(ERRORS, (counts.double(), target, target.square(), error.square()), strict=True))
@@ -48,21 +48,21 @@ def spread(sums: Mapping[str, Tensor]) -> float:
 
 
 def skill(sums: Mapping[str, Tensor]) -> float:
-    """Returns 1 - MSE / variance, NaN if nothing varies."""
+    """Returns 1 - MSE / variance; NaN if the target does not vary."""
     around = spread(sums)
     return 1 - float(sums["error"]) / around if around > 0 else math.nan
 
 
 def mean_squared_error(sums: Mapping[str, Tensor]) -> float:
-    """Returns the mean squared error, NaN if nothing was counted."""
+    """Returns the mean squared error; NaN if nothing was counted."""
     return float(sums["error"]) / float(sums["count"]) if sums["count"] else math.nan
 
 
 class Skill(Measure):
-    """Skill and mean squared error of one output, as a measure: ``skill_NAME`` and ``mse_NAME``.
+    """Measure of skill and mean squared error of one output: ``skill_NAME`` and ``mse_NAME``.
 
     Args:
-        name: What is predicted.
+        name: Name of the predicted quantity.
         prediction: Name of the prediction among the outputs.
         target: Name of the true values in the batch, of the same shape.
         counts: Name in the batch of a mask of the values that count, of the same shape; None counts all.

@@ -1,1 +1,1 @@
-"""The durable truth of a study: Optuna's storage, the records in it, who proposes and who stops."""
+"""A study on disk or in a database: storage, records, samplers, early stopping and warm start."""

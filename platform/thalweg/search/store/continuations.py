@@ -50,7 +50,7 @@ def continuation(
 
 
 def last_begun(trials: Sequence[FrozenTrial], number: int) -> int | None:
-    """Returns the last trained trial that another one continues; None if there is none.
+    """Returns the number of the latest trained trial that another one continues; None if there is none.
 
     A trial that was put back to resume from an older checkpoint was never trained or published, and is skipped.
 

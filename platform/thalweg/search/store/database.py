@@ -51,13 +51,13 @@ T = TypeVar("T")
 
 
 class Patience:
-    """Retries calls that a database refuses only for the moment.
+    """Retries calls that a database refuses temporarily.
 
     Args:
         shown: The database's address without its password.
 
     Attributes:
-        tell: Called with a sentence for people.
+        tell: Called with a sentence for people when a wait becomes long, and when it is over.
     """
 
     def __init__(self, shown: str) -> None:
@@ -152,7 +152,7 @@ def without_password(url: str) -> str:
 
 
 def _is_held(error: BaseException) -> bool:
-    """Returns whether a call failed only for the moment: SQLite was locked, or a server was away."""
+    """Returns whether a call failed temporarily: SQLite was locked, or a server was away."""
     cause = _operational(error)
     # SQLite's other operational errors, such as a full disk or a missing table, are permanent.
     return cause is not None and (_is_locked(error) or "sqlite" not in type(cause.orig).__module__)

@@ -1,4 +1,4 @@
-"""The definition of a study: what may not change under its name, whoever continues it."""
+"""The definition of a study: settings that may not change while its name is in use."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -20,7 +20,7 @@ from thalweg.search.store.samplers import make_sampler
 IDENTITY = "identity"  # user attribute: what the checkpoints bear, wherever the study is moved or copied
 RECORD = "record"  # user attribute: the identity that it had before it was defined anew
 
-_LAWS = {  # what may not change while a name is in use, and how to say it
+_LAWS = {  # settings that may not change while a name is in use, in words
     "space": "search space",
     "family": "family",
     "metric": "metric",
@@ -32,7 +32,7 @@ _LAWS = {  # what may not change while a name is in use, and how to say it
 
 
 def definition_of(space: Space) -> dict[str, Any]:
-    """Returns the definition of a study for its storage: what may not change under its name, and its settings."""
+    """Returns the definition of a study for its storage, along with all settings of its last run."""
     study = space.study
     return {
         "space": space.module_name,
@@ -47,7 +47,7 @@ def definition_of(space: Space) -> dict[str, Any]:
 
 
 def open_study(storage: Any, name: str, space: Space) -> optuna.Study:
-    """Creates a study in a storage or continues it, with the sampler and the scheduler of its settings.
+    """Creates a study in a storage or opens it, with the sampler and the scheduler of its settings.
 
     Raises:
         StudyError: Its name belongs to a study with another definition, in which trials were trained.
@@ -125,7 +125,7 @@ def _change(name: str, stored: Mapping[str, Any], now: Mapping[str, Any]) -> str
 
 
 def _agrees(key: str, stored: Any, now: Any) -> bool:
-    """Says whether a study may go on with what is said of it: files may move, and be rewritten to the same effect."""
+    """Returns whether a setting agrees with the stored one; a space may move, or be rewritten without effect."""
     if key == "fingerprint":
         return is_same(stored, now)
     if key == "space" and isinstance(stored, str):

@@ -1,4 +1,4 @@
-"""Stops trials early, by samples seen: asynchronous successive halving and Hyperband.
+"""Early stopping by samples seen: asynchronous successive halving and Hyperband.
 
 Optuna's pruners store a trial's rungs as attributes of the trial. A trial that was interrupted and is continued under
 a new number would then count twice at each rung, and change its Hyperband bracket. The pruners here read the
@@ -97,7 +97,7 @@ class Hyperband(BasePruner):
 
 
 def make_pruner(study: Study) -> BasePruner:
-    """Returns the pruner of a study."""
+    """Returns the pruner that a study's settings name."""
     if study.scheduler == "none" or not study.rungs:
         return NopPruner()
     kinds = {"successive_halving": SuccessiveHalving, "hyperband": Hyperband}
@@ -105,7 +105,7 @@ def make_pruner(study: Study) -> BasePruner:
 
 
 def _lineage_ends(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    """Leaves out interrupted trials that another one continues from their checkpoint."""
+    """Returns all trials but those that another one continues from their checkpoint."""
     continued = {t.user_attrs.get(CONTINUES) for t in trials if t.intermediate_values}
     return [trial for trial in trials if trial.number not in continued]
 

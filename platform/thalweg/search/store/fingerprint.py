@@ -1,4 +1,4 @@
-"""Fingerprints the code of a search space, so that a changed one is not taken for the same."""
+"""Fingerprint of a search space's code, by which a study notices that its space has changed."""
 
 import ast
 import hashlib
@@ -10,13 +10,13 @@ from typing import TypeGuard
 from thalweg.discovery import rewritten_spaces
 
 _FIRST_HOMES = {"Study": "thalweg.search.study", "Trial": "thalweg.search.space"}
-"""Where the first studies imported these from: that is how they count, so that these studies go on."""
+"""Modules from which the first studies imported these names; fingerprints keep them, so that those studies go on."""
 
 
 def fingerprint(file: Path) -> str:
     """Returns 16 hexadecimal digits that change with the code of a search space.
 
-    Comments, layout, docstrings and the settings in ``study = ...`` do not count, nor do modules that the
+    Comments, formatting, docstrings and the settings in ``study = ...`` do not count, nor do modules that the
     file imports. A grid that is spelt out in ``study = ...`` counts: it says what the space asks.
     """
     tree = ast.parse(file.read_text(encoding="utf-8"))
@@ -29,12 +29,12 @@ def fingerprint(file: Path) -> str:
 
 
 def is_same(stored: str | None, current: str) -> bool:
-    """Says whether two fingerprints are of one text, or of two that ask and return the same."""
+    """Returns whether two fingerprints are equal, or of a shipped space before and after a rewriting without effect."""
     return stored == current or rewritten_spaces().get(stored or "") == current
 
 
 def _counted(node: ast.AST) -> Iterator[ast.AST]:
-    """Yields what counts of a statement."""
+    """Yields the parts of a statement that count."""
     if isinstance(node, ast.ImportFrom) and node.module == "thalweg.study":
         yield from _as_at_first(node)
     elif _is_study(node):

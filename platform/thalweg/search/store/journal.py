@@ -33,7 +33,7 @@ _logger = logging.getLogger(__name__)
 
 
 class Journal:
-    """What Optuna's journal storage reads and appends to: a `BaseJournalBackend` in all but name.
+    """The backend that Optuna's journal storage reads and appends to: a `BaseJournalBackend` in all but name.
 
     It inherits nothing of Optuna's, so that `thalweg.search.store.journal_reader` reads it without importing Optuna.
 
@@ -44,20 +44,20 @@ class Journal:
         file: The journal; made if missing.
 
     Attributes:
-        losses: A sentence for each skipped line.
+        skipped: A sentence for each skipped line.
     """
 
     def __init__(self, file: Path) -> None:
         self._file = file
         self._starts = [0]  # offset of each document that was read, and of the next one
-        self._losses: dict[int, str] = {}
+        self._skipped: dict[int, str] = {}
         if not file.exists():
             file.touch()
 
     @property
-    def losses(self) -> tuple[str, ...]:
+    def skipped(self) -> tuple[str, ...]:
         """A sentence for each skipped line."""
-        return tuple(self._losses.values())
+        return tuple(self._skipped.values())
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Adds operations, all or none.
@@ -71,7 +71,7 @@ class Journal:
             append(self._file, text.encode(), locked=True)
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
-        """Yields the operations from a number on, without half a line at the end, which is still being written.
+        """Yields the operations from a number on; leaves out half a line at the end, which is still being written.
 
         Raises:
             StudyError: A line that cannot be read may have created a trial or the study.
@@ -92,7 +92,7 @@ class Journal:
                     yield log
 
     def _skip(self, line: bytes, offset: int) -> None:
-        if offset in self._losses:
+        if offset in self._skipped:
             return
         with self._file.open("rb") as journal:
             number = journal.read(offset).count(b"\n") + 1
@@ -104,8 +104,8 @@ class Journal:
                 f"{number - 1}`), or give the study another name"
             )
         lost = _LOST[int(found[1])].format(*(part.decode() for part in found.groups()[1:]))
-        self._losses[offset] = f"line {number} of {self._file} cannot be read and is skipped: {lost} is lost"
-        _logger.warning("%s", self._losses[offset])
+        self._skipped[offset] = f"line {number} of {self._file} cannot be read and is skipped: {lost} is lost"
+        _logger.warning("%s", self._skipped[offset])
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:

@@ -1,7 +1,7 @@
-"""Reads the journal of a study without Optuna: a look at a study must not wait for a framework to be imported.
+"""Reads the journal of a study without Optuna, whose import would take longer than the reading.
 
-Follows Optuna's `JournalStorageReplayResult` (version 5.0) as one who only reads: an operation
-that Optuna refuses to whoever wrote it changes nothing. Keeps what `thalweg.search.store.records` asks, and no more.
+Replays operations as Optuna's `JournalStorageReplayResult` (version 5.0) does for a reader: an operation that Optuna
+refuses to its writer changes nothing. Keeps only what `thalweg.search.store.records` needs.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ class StoredStudy:
 
     Attributes:
         study_name: Its name.
-        user_attrs: What is noted on it.
+        user_attrs: Its user attributes.
         trials: Its trials in the order of their numbers.
-        kinds: What the values of each parameter have in common.
+        kinds: Kind of the values of each parameter.
     """
 
     study_name: str
@@ -58,7 +58,12 @@ class StoredStudy:
 
 
 class Kind(NamedTuple):
-    """What all values of a parameter have in common within a study."""
+    """What all values of a parameter have in common within a study.
+
+    Attributes:
+        name: Name of Optuna's distribution.
+        law: The choices, or whether a range is logarithmic.
+    """
 
     name: str
     law: Any
@@ -70,7 +75,7 @@ class _Range(NamedTuple):
 
 
 class Replay:
-    """The studies and trials that the operations of a journal make."""
+    """Replays the operations of a journal into studies and trials."""
 
     def __init__(self) -> None:
         self.studies: dict[int, StoredStudy] = {}

@@ -1,4 +1,4 @@
-"""A study's single source of truth: an Optuna study that proposes, records and prunes trials, and survives its process.
+"""The ledger of a study: an Optuna study that proposes, records and prunes trials, and outlives its process.
 
 Every trial ends as complete, pruned or failed. If its process dies or Ctrl-C stops it, it fails as *interrupted*
 and its parameters go back into the queue: a new trial continues from its checkpoint and its curve.
@@ -33,10 +33,17 @@ from thalweg.search.store.records import (
     StudyRecord,
     TrialRecord,
 )
-from thalweg.search.store.storage import Claim, SharedClaim, close_storage, losses, open_storage, tell_waits
+from thalweg.search.store.storage import (
+    Claim,
+    SharedClaim,
+    close_storage,
+    open_storage,
+    skipped_lines,
+    tell_waits,
+)
 from thalweg.search.store.study_protocol import StudyProtocol
 from thalweg.search.store.trial_queue import TrialQueue
-from thalweg.search.store.warm_start import Sources
+from thalweg.search.store.warm_start import StartingPoints
 from thalweg.study import Study
 from thalweg.study_folder import StudyFolder
 from thalweg.training import baselines
@@ -98,17 +105,17 @@ class _Live:
 
 
 class Ledger:
-    """Asks for trials, records them and decides which to prune; use `open`.
+    """Proposes trials, records them and decides which to prune; `open` returns one.
 
     Attributes:
         directory: The study's folder.
         space: The search space with the study's settings.
-        sources: The warm start: the studies that its configurations start from.
-        num_recovered: Number of trials that an earlier process left running, and that were put back.
-        notes: Sentences for people from the opening: lines that could not be read, a definition that was replaced.
+        starting_points: Starting points of its configurations, for the warm start.
+        num_recovered: Number of trials that an earlier process left running and that were put back into the queue.
+        notes: Sentences for people about its opening: lines that could not be read, a definition that was replaced.
         is_new: Whether the study has just been created.
-        identity: What the study's checkpoints bear.
-        record_identity: What its records bear, which it keeps when it is defined anew.
+        identity: Identifier in the study's checkpoints.
+        record_identity: Identifier in its records, which stays when the study is defined anew.
         protocol: The evaluation protocol that its trials share.
     """
 
@@ -117,7 +124,7 @@ class Ledger:
         study: optuna.Study,
         directory: Path,
         space: Space,
-        sources: Sources,
+        starting_points: StartingPoints,
         claim: Claim,
         claims: ExitStack,
     ) -> None:
@@ -129,7 +136,7 @@ class Ledger:
         self.record_identity: str = study.user_attrs.get(RECORD, self.identity)
         self.directory = directory
         self.space = space
-        self.sources = sources
+        self.starting_points = starting_points
         self.num_recovered = 0
         self.notes: tuple[str, ...] = ()
         self._study = study
@@ -149,14 +156,14 @@ class Ledger:
         storage: str | None = None,
         take_over: bool = False,
     ) -> "Ledger":
-        """Creates a study or continues it; trials that an earlier process left running are put back.
+        """Creates a study or opens it; trials that an earlier process left running are put back into the queue.
 
         Args:
             directory: The study's folder.
             name: The study's name.
             space: The search space with the study's settings.
             storage: SQLAlchemy URL of a database, instead of a journal in the folder.
-            take_over: Whether to drive a study in a database whose driver on another host is gone.
+            take_over: Whether to take over a study in a database from a process on another host that is gone.
 
         Raises:
             StudyError: Another process drives the study, its name is used for something else, or its storage
@@ -165,8 +172,8 @@ class Ledger:
         """
         with ExitStack() as claims:  # given back here if anything fails, else by `close`
             study, claim, notes = _opened(directory, name, space, storage, take_over, claims)
-            sources = Sources(directory, own=name, storage=storage)
-            ledger = cls(study, directory, space, sources, claim, claims)
+            starting_points = StartingPoints(directory, own=name, storage=storage)
+            ledger = cls(study, directory, space, starting_points, claim, claims)
             ledger.num_recovered = _recover(ledger, claim.last_died)
             ledger.notes = notes
             ledger._claims = claims.pop_all()
@@ -177,7 +184,7 @@ class Ledger:
         tell_waits(private_optuna.storage_of(self._study), tell)
 
     def declare(self, metrics: Sequence[Metric]) -> None:
-        """Records what the family of the study declares, for a look at it that does not import the family."""
+        """Records the metrics of the study's family, so that the study can be read without importing the family."""
         declared = [asdict(metric) for metric in metrics]
         if declared != self._study.user_attrs.get(METRICS):
             self._study.set_user_attr(METRICS, declared)
@@ -195,7 +202,7 @@ class Ledger:
         return list(self.read().trials)
 
     def num_open(self) -> int:
-        """Returns how many trials may still begin: interrupted and waiting ones do not count."""
+        """Returns how many trials may still begin; interrupted and waiting ones do not count as begun."""
         return max(0, self.space.study.num_trials - self._queue.num_taken())
 
     def ask(self) -> Proposal | Rejection:
@@ -222,7 +229,9 @@ class Ledger:
             self._queue.seconds_before(attributes),
         )
         try:
-            config = self.sources.take(self.space(ProposedTrial(trial, frozen.system_attrs.get(_FIXED))))
+            config = self.starting_points.take(
+                self.space(ProposedTrial(trial, frozen.system_attrs.get(_FIXED)))
+            )
         except (SpaceError, StudyError, ConfigError) as error:
             self.fail(trial.number, str(error))
             return Rejection(number=trial.number, params=trial.params, error=error)
@@ -345,7 +354,7 @@ class Ledger:
 
 
 def _recover(ledger: Ledger, died: bool) -> int:
-    """Puts back trials that the last process left running: it died, or could not write when it ended."""
+    """Puts back trials that the last process left running because it died, or could not write when it ended."""
     reason = "interrupted: its process died" if died else "interrupted: the search was stopped"
     ended = [ledger._queue.frozen(number) for number in ledger.interrupt_all(reason, crashed=died)]
     return sum(bool(trial.user_attrs[OUTCOME].get("interrupted")) for trial in ended)
@@ -354,7 +363,7 @@ def _recover(ledger: Ledger, died: bool) -> int:
 def _opened(
     directory: Path, name: str, space: Space, storage: str | None, take_over: bool, claims: ExitStack
 ) -> tuple[optuna.Study, Claim, tuple[str, ...]]:
-    """Opens a study's storage for this process alone; returns what people should know of it, too."""
+    """Opens a study's storage for this process alone; the last item returned are sentences for people."""
     claim = Claim(directory)
     claims.callback(claim.release)
     opened = open_storage(directory, storage)
@@ -371,11 +380,11 @@ def _opened(
             shared.move(study)
         study.set_user_attr(FOLDER, str(directory.absolute()))
     write_definition(study, space)
-    return study, claim, (*losses(opened), *([change] if change else []))
+    return study, claim, (*skipped_lines(opened), *([change] if change else []))
 
 
 def _outcome(live: _Live | None, reason: str) -> dict[str, Any]:
-    """Returns what is recorded of a trial that ends: how long it ran, why it ended, its last evaluation."""
+    """Returns the outcome of a trial for its record: how long it ran, why it ended, its last evaluation."""
     last = live.last if live else None
     outcome: dict[str, Any] = {"seconds": round(live.seconds(), 3) if live else 0.0, "reason": reason}
     if last is not None:
@@ -385,7 +394,7 @@ def _outcome(live: _Live | None, reason: str) -> dict[str, Any]:
 
 
 def _step(study: Study, report: Report) -> int:
-    """Names the evaluation point: a batch may carry a trial beyond it, but rungs compare equal points."""
+    """Returns the evaluation's nominal samples: a batch may go beyond them, but rungs compare equal numbers."""
     if report.done:
         return study.samples
     return max((p for p in study.evaluations if p <= report.samples), default=report.samples)

@@ -1,4 +1,4 @@
-"""What Optuna has no public interface for; a new version of Optuna breaks this module and no other."""
+"""Calls to Optuna's private interface, for what has no public one; a new version of Optuna may break them."""
 
 from typing import Any
 

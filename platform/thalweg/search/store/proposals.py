@@ -1,4 +1,4 @@
-"""Answers a search space with Optuna's proposals, after the same checks as `recorded`."""
+"""Answers a search space with Optuna's proposals, under the same checks as `thalweg.search.replay`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +15,7 @@ class ProposedTrial(AskedTrial):
 
     Args:
         trial: The trial that Optuna began.
-        fixed: Values by name that were enqueued; like all values they must lie in their ranges.
+        fixed: Values by name that were enqueued; they must lie in their ranges, too.
     """
 
     def __init__(self, trial: optuna.Trial, fixed: Mapping[str, Any] | None = None) -> None:

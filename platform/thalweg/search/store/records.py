@@ -17,7 +17,7 @@ from thalweg.study_folder import StudyFolder, checkpoint_name, trial_name
 from thalweg.training.checkpoints.places import resolve
 from thalweg.training.messages import best_of
 
-if TYPE_CHECKING:  # what only looks at a study does not wait for it
+if TYPE_CHECKING:  # reading a study must not wait for this import
     import optuna
     from optuna.trial import FrozenTrial
 
@@ -55,9 +55,9 @@ class TrialRecord:
         samples: Samples seen at the last evaluation.
         metrics: All metrics of the last evaluation.
         seconds: Seconds from the proposal to the end.
-        reason: Why it failed.
+        reason: Why it failed; empty if it did not.
         curve: (samples, objective) at each evaluation.
-        checkpoint: Its own checkpoint or the one that it starts from, in the folder that was opened.
+        checkpoint: Path of its newest checkpoint, or of the one that it resumes from.
         protocol: Hash of the evaluation protocol.
         interrupted: Whether it failed only because the search stopped; another trial continues it.
         continues: Number of the interrupted trial that it continues.
@@ -112,7 +112,7 @@ class StudyRecord:
         name: Its name.
         definition: Space, family, metric, mode, samples and settings of its last run.
         trials: All trials in the order of their numbers.
-        metrics: What its family declared when it was last run; empty if an earlier version of Thalweg ran it.
+        metrics: Metrics that its family declared when it was last run; empty if an earlier version of Thalweg ran it.
     """
 
     name: str
@@ -154,7 +154,7 @@ class StudyRecord:
 
 
 def read_study(directory: Path, name: str, storage: str | None = None) -> StudyRecord:
-    """Reads a study that may still be running, without changing it.
+    """Reads a study without changing it; it may still be running.
 
     Raises:
         StudyError: There is no such study, or it was not made by Thalweg.
@@ -238,10 +238,10 @@ def ranking(trials: Sequence[TrialRecord], mode: Mode) -> list[TrialRecord]:
 
 
 def expendable(trials: Sequence[TrialRecord], mode: Mode, keep: int) -> list[TrialRecord]:
-    """Returns the trials whose checkpoints may be deleted.
+    """Retention: returns the trials whose checkpoints may be deleted.
 
-    Retention: the checkpoints of running trials, of the best ``keep`` complete ones, and of interrupted ones until
-    the trial that continues them has ended.
+    The checkpoints of running trials are kept, those of the best ``keep`` complete ones, and those of interrupted ones
+    until the trial that continues them has ended.
     """
     needed = [*ranking(trials, mode)[:keep], *(t for t in trials if t.status in ("running", "waiting"))]
     # By the trial's folder: the trial that continues it may have found a newer checkpoint there.

@@ -160,7 +160,7 @@ def _gp(seed: int, num_startup_trials: int) -> BaseSampler:
 
 
 def _cmaes(seed: int, num_startup_trials: int) -> BaseSampler:
-    # Categorical and conditional parameters are drawn at random, the others by CMA-ES. Pruned trials are
+    # Categorical and conditional parameters are sampled at random, the others by CMA-ES. Pruned trials are
     # left out: Optuna's `consider_pruned_trials` fails on those without a conditional parameter.
     return CmaEsSampler(seed=seed, n_startup_trials=num_startup_trials, warn_independent_sampling=False)
 

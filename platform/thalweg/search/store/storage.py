@@ -19,7 +19,7 @@ from thalweg.files import LockHeld, lock, writing
 from thalweg.search.store.journal import Journal
 from thalweg.study_folder import StudyFolder
 
-if TYPE_CHECKING:  # what only looks at a study waits for neither
+if TYPE_CHECKING:  # reading a study must not wait for these imports
     import optuna
     from optuna.storages.journal import BaseJournalBackend, JournalStorage
 
@@ -30,7 +30,7 @@ _logger = logging.getLogger(__name__)
 
 
 def output_flag(output: Path) -> str:
-    """Returns the option ``--output`` for a command, with a blank before it; empty for the default folder."""
+    """Returns the option ``--output`` with a leading blank, for a command to print; empty for the default folder."""
     return "" if output.absolute() == RUNS.absolute() else f" --output {shlex.quote(str(output))}"
 
 
@@ -61,7 +61,7 @@ class Claim:
         self._handle.close()
 
     def excuse(self) -> None:
-        """Records that trials which the storage holds as running were interrupted; works on a full disk, too."""
+        """Records that trials still stored as running were interrupted and did not crash; works on a full disk, too."""
         self._handle.truncate(0)
 
 
@@ -163,14 +163,14 @@ def close_storage(storage: Any) -> None:
         engine.dispose()
 
 
-def losses(storage: Any) -> tuple[str, ...]:
+def skipped_lines(storage: Any) -> tuple[str, ...]:
     """Returns a sentence for each line of a journal that could not be read."""
     journal = getattr(storage, "_backend", None)
-    return journal.losses if isinstance(journal, Journal) else ()
+    return journal.skipped if isinstance(journal, Journal) else ()
 
 
 def tell_waits(storage: Any, tell: Callable[[str], None]) -> None:
-    """Calls `tell` with a sentence for people whenever a database is waited for."""
+    """Makes a storage call `tell` with a sentence for people whenever it waits for its database."""
     from thalweg.search.store.database import PatientStorage
 
     backend = getattr(storage, "_backend", None)

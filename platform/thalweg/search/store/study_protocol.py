@@ -1,4 +1,4 @@
-"""The evaluation protocol of a study: its trials are compared, so all of them keep to one."""
+"""The evaluation protocol of a study: all its trials keep to one, for they are compared."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ class StudyProtocol:
         self._known: list[Any] | None = study.user_attrs.get(PROTOCOL)
 
     def check(self, protocol: str) -> None:
-        """Refuses to go on at another evaluation protocol than that of the study's trials.
+        """Refuses to continue the study under another evaluation protocol than that of its trials.
 
         Raises:
             StudyError: They differ.
@@ -34,10 +34,10 @@ class StudyProtocol:
             )
 
     def keep(self, number: int, protocol: str | None) -> None:
-        """Takes the protocol of a trial's evaluation; that of the first one is the study's.
+        """Records the protocol of a trial's evaluation; that of the first one becomes the study's.
 
         Raises:
-            TrialError: It is another one than the study's.
+            TrialError: It differs from the study's.
         """
         if protocol is None:
             return

@@ -1,4 +1,4 @@
-"""The trials of a study that wait: those that were interrupted go on before new ones begin."""
+"""The queue of a study's waiting trials: interrupted ones go on before new ones begin."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,12 +14,12 @@ from thalweg.training.checkpoints.state import FROM_BEFORE, Found, newest_whole
 
 
 class TrialQueue:
-    """Takes up what was interrupted, finds the checkpoint where it goes on, and puts trials back.
+    """Continues interrupted trials, finds the checkpoints that they resume from, and puts trials back.
 
     Args:
         study: The study.
         directory: Its folder.
-        identity: What its checkpoints bear.
+        identity: Identifier in the study's checkpoints.
     """
 
     def __init__(self, study: optuna.Study, directory: Path, identity: str) -> None:
@@ -52,7 +52,7 @@ class TrialQueue:
         Args:
             reason: Why they were interrupted.
             crashed: Whether their process died.
-            max_retries: Crashes, without getting any further, after which a trial is not put back.
+            max_retries: Crashes without progress up to which a trial is put back.
 
         Yields:
             Number of a trial that is to be ended, why, and whether it is interrupted rather than given up.
@@ -69,7 +69,7 @@ class TrialQueue:
             yield trial.number, reason if goes_on else f"{reason} {crashes} times", goes_on
 
     def put_back_earlier(self, number: int, found: Found) -> str:
-        """Puts a trial back whose checkpoint is gone or damaged, with what its older one leaves of the curve.
+        """Puts back a trial whose checkpoint is gone or damaged, with its curve up to an older checkpoint.
 
         Returns:
             Why the checkpoint could not be used.
@@ -86,7 +86,7 @@ class TrialQueue:
         return why
 
     def note_start(self, number: int, found: Found, why: str) -> None:
-        """Keeps a sentence for people on where a continued trial goes on, and why not later."""
+        """Notes, for people, where a continued trial resumes and why not later."""
         where = f"after {found.samples:,} samples" if found.folder else "from the start"
         before = continuations.last_begun(self._study.get_trials(deepcopy=False), number)
         note = f"trial {before} is continued {where}: {why}"
@@ -98,13 +98,13 @@ class TrialQueue:
         return tuple(notes)
 
     def seconds_before(self, attributes: Mapping[str, Any]) -> float:
-        """Returns the seconds of the trial that another continues; 0 if its process died and told none."""
+        """Returns the seconds that a continued trial had run before; 0 if it starts anew, or if its process died."""
         if RESUMES not in attributes or CONTINUES not in attributes:
             return 0.0
         return float(self.frozen(attributes[CONTINUES]).user_attrs.get(OUTCOME, {}).get("seconds", 0.0))
 
     def num_taken(self) -> int:
-        """Returns how many trials have begun for good: interrupted and waiting ones do not count."""
+        """Returns how many trials count for the study's number of trials: interrupted and waiting ones do not."""
         return sum(
             trial.state != TrialState.WAITING and not trial.user_attrs.get(OUTCOME, {}).get("interrupted")
             for trial in self._study.get_trials(deepcopy=False)

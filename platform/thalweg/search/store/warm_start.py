@@ -1,7 +1,7 @@
 """Warm start: a study starts from the best trials of other studies, copied to its folder before the first use.
 
 ``STUDY/sources/NAME.pt`` holds the weights, ``NAME.json`` says which trial they are of. Both are written once and
-never changed, so that all trials of a study start from the same weights, whatever becomes of the study NAME.
+never changed: all trials of a study start from the same weights, whatever becomes of the study NAME.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def tags(points: Sequence[StartingPoint]) -> dict[str, str]:
     }
 
 
-class Sources:
+class StartingPoints:
     """The starting points of the configurations of one study, or of a single training.
 
     Args:
@@ -111,7 +111,7 @@ class Sources:
         return inherit(config, self.freeze(config))
 
     def points(self, config: FamilyConfig) -> list[StartingPoint]:
-        """Returns the starting points of a configuration: as frozen, else the best trials at present."""
+        """Returns the starting points of a configuration: the frozen ones, else the best trials at present."""
         return [self._known(study) or self._find(study, config) for study in self._studies(config)]
 
     def freeze(self, config: FamilyConfig) -> list[StartingPoint]:
@@ -137,9 +137,9 @@ class Sources:
         if self._directory is None or study in self._frozen:
             return self._frozen.get(study)
         folder = StudyFolder(self._directory)
-        weights = folder.source(study)
+        weights = folder.starting_weights(study)
         try:
-            facts = json.loads(folder.source_facts(study).read_text(encoding="utf-8"))
+            stored = json.loads(folder.starting_point(study).read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError):
             return None
         if not weights.exists():
@@ -147,7 +147,7 @@ class Sources:
                 f"the weights that a study starts from must stay in its folder, got no {weights}; "
                 "put the file back, or give the study another name"
             )
-        self._frozen[study] = StartingPoint(**facts)
+        self._frozen[study] = StartingPoint(**stored)
         return self._frozen[study]
 
     def _find(self, study: str, config: FamilyConfig) -> StartingPoint:
@@ -262,10 +262,12 @@ def _write(directory: Path, point: StartingPoint) -> StartingPoint:
     folder = StudyFolder(directory)
     names = ("study", "trial", "metric", "value")
     sha256 = freeze(
-        Path(point.checkpoint), folder.source(point.study), {name: getattr(point, name) for name in names}
+        Path(point.checkpoint),
+        folder.starting_weights(point.study),
+        {name: getattr(point, name) for name in names},
     )
     frozen = replace(point, sha256=sha256, checkpoint=f"{point.study}/{relative(point.checkpoint)}")
-    described = folder.source_facts(point.study)
+    described = folder.starting_point(point.study)
     with writing("the study's folder", described, "free space"), atomic_file(described) as draft:
         draft.write_text(json.dumps(asdict(frozen), indent=1), encoding="utf-8")
     return frozen
@@ -274,7 +276,7 @@ def _write(directory: Path, point: StartingPoint) -> StartingPoint:
 @contextmanager
 def _alone_in(folder: StudyFolder) -> Iterator[None]:
     """Makes the folder of weights and keeps other processes from writing into it."""
-    with writing("the study's folder", folder.sources, "choose another with --output"):
-        folder.sources.mkdir(parents=True, exist_ok=True)
-        with locked(folder.sources_lock):
+    with writing("the study's folder", folder.starting_points, "choose another with --output"):
+        folder.starting_points.mkdir(parents=True, exist_ok=True)
+        with locked(folder.starting_points_lock):
             yield

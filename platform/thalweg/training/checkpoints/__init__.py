@@ -1,1 +1,1 @@
-"""Checkpoints of trials: written, found, read, exported, and taken as weights to start from."""
+"""Checkpoints of trials: writing, finding, checking, export, retention, and frozen weights as starting points."""

@@ -1,7 +1,7 @@
-"""Checkpoints of a trial: one folder per evaluation, complete or absent; the newest and the best are kept.
+"""Checkpoints of a trial: one folder per evaluation, complete or absent. Retention keeps the newest and the best.
 
-``DIRECTORY/TRIAL/samples-000002048/`` holds DeepSpeed's files (weights, optimizer, loss scaler, of every rank)
-and ``state.json`` (counters, report, configuration, digests). The order of samples, masks and dropout follow from the
+``DIRECTORY/TRIAL/samples-000002048/`` holds DeepSpeed's files of every rank (weights, optimizer, loss scaler) and
+``state.json`` (counters, report, configuration, digests). The order of samples, masks and dropout follow from the
 seed and the number of samples seen, so there is no generator state to save.
 """
 
@@ -28,10 +28,10 @@ from thalweg.files import (
 from thalweg.study_folder import checkpoint_name, checkpoints_of
 from thalweg.training.checkpoints import resharding
 from thalweg.training.checkpoints.places import remove
-from thalweg.training.checkpoints.state import FROM_BEFORE, STATE, State, complete, damage, incomplete
+from thalweg.training.checkpoints.state import FROM_BEFORE, STATE, TrainingState, complete, damage, incomplete
 from thalweg.training.engine.half_precision import saved_masters
 from thalweg.training.messages import best_of
-from thalweg.training.process_group import World
+from thalweg.training.process_group import ProcessGroup
 
 if TYPE_CHECKING:
     from deepspeed.runtime.engine import DeepSpeedEngine
@@ -45,12 +45,12 @@ _WAY_OUT = "free space and give the same command again"
 
 
 def clear(trial: Path, home: Path) -> None:
-    """Deletes what processes that died, or a full disk, left half written in a trial's folder."""
+    """Deletes incomplete checkpoints, left in a trial's folder by a process that died or by a full disk."""
     for folder in incomplete(trial):
         remove(folder, home)
 
 
-def save(engine: DeepSpeedEngine, folder: Path, state: State, world: World) -> None:
+def save(engine: DeepSpeedEngine, folder: Path, state: TrainingState, group: ProcessGroup) -> None:
     """Writes a checkpoint, whole or not at all. Every rank must call.
 
     Raises:
@@ -58,20 +58,20 @@ def save(engine: DeepSpeedEngine, folder: Path, state: State, world: World) -> N
     """
     draft = draft_of(folder)
     try:
-        if world.rank == 0:
+        if group.rank == 0:
             discard(draft)
             draft.mkdir(parents=True)
-        world.barrier()
+        group.barrier()
         engine.save_checkpoint(str(draft), tag=_TAG, save_latest=True)
-        sync(draft)  # each rank what it wrote itself, on a machine of its own
-        world.barrier()
-        if world.rank == 0:
+        sync(draft)  # ranks on different machines each sync what they wrote
+        group.barrier()
+        if group.rank == 0:
             state.write(draft, folder)
             publish(draft, folder, overwrite=True)  # of one that was damaged
     except BaseException as error:
         failed = isinstance(error, Exception)  # not a Ctrl-C, whatever error it fell upon
         cause = cause_of(error, draft if draft.exists() else folder.parent) if failed else None
-        if world.rank == 0:
+        if group.rank == 0:
             discard(draft)
         if cause is None:
             raise
@@ -81,20 +81,20 @@ def save(engine: DeepSpeedEngine, folder: Path, state: State, world: World) -> N
 def tidy(
     newest: Path, mode: Mode, keep_last: int, earlier: Path | None = None, home: Path | None = None
 ) -> None:
-    """Deletes a trial's checkpoints but the newest ones and that of its best evaluation.
+    """Retention: deletes a trial's checkpoints except the newest ones and that of its best evaluation.
 
     Args:
         newest: The checkpoint that was written last, in the trial's folder.
         mode: Whether a smaller or a larger objective is better.
-        keep_last: Newest checkpoints that are kept.
+        keep_last: Number of newest checkpoints that are kept.
         earlier: Folder of the interrupted trial that this one continues and that will be deleted; what is to be kept
-            comes over.
-        home: Folder outside of which nothing is deleted; None takes the one that holds the trial's.
+            is copied from there.
+        home: Folder outside of which nothing is deleted; None takes the parent of the trial's folder.
 
     Raises:
-        OutputError: A checkpoint cannot come over.
+        OutputError: A checkpoint cannot be copied.
     """
-    trial, present = newest.parent, State.read(newest)
+    trial, present = newest.parent, TrainingState.read(newest)
     places = [place for place in (earlier, trial) if place is not None]
     found = {folder.name: folder for place in places for folder in complete(place)}
     states = {name: _read(folder) for name, folder in found.items() if name <= newest.name}
@@ -109,42 +109,42 @@ def tidy(
             remove(folder, home or trial.parent)
 
 
-def _read(folder: Path) -> State | None:
+def _read(folder: Path) -> TrainingState | None:
     try:
-        return State.read(folder)
+        return TrainingState.read(folder)
     except (OSError, ValueError):
         return None  # damaged: of no use to anybody
 
 
-def _alike(state: State, present: State) -> bool:
+def _alike(state: TrainingState, present: TrainingState) -> bool:
     """Whether a checkpoint is of the same trial; those of an earlier version do not name their study."""
     return state.is_of(present.config) and state.study in (FROM_BEFORE, present.study)
 
 
 def _link(source: Path, target: Path) -> None:
-    """Makes a folder with the same content, without its bytes where the file system can."""
+    """Copies a folder, by hard links if the file system has them."""
     with writing(_WHAT, target, _WAY_OUT), atomic_folder(target) as draft:
         copy_folder(source, draft)
 
 
-def require_loadable(folder: Path, zero_stage: int, world: World) -> None:
+def require_loadable(folder: Path, zero_stage: int, group: ProcessGroup) -> None:
     """Refuses a checkpoint that this number of workers cannot load.
 
     Raises:
-        ConfigError: At ZeRO stage 3 another number wrote it.
+        ConfigError: At ZeRO stage 3 another number of workers wrote it.
     """
-    resharding.require_loadable(folder / _TAG, zero_stage, world.size)
+    resharding.require_loadable(folder / _TAG, zero_stage, group.size)
 
 
-def load(engine: DeepSpeedEngine, folder: Path, world: World) -> None:
-    """Restores weights, optimizer and loss scaler of the present stage, whatever the workers that wrote it.
+def load(engine: DeepSpeedEngine, folder: Path, group: ProcessGroup) -> None:
+    """Restores weights, optimizer and loss scaler of the present stage, however many workers wrote the checkpoint.
 
     Every rank must call.
     """
-    alike = len(resharding.shards(folder / _TAG)) in (0, world.size)
+    alike = len(resharding.shards(folder / _TAG)) in (0, group.size)
     engine.load_checkpoint(str(folder), tag=_TAG, load_optimizer_states=alike)
     if not alike:
-        resharding.load(engine, folder / _TAG, world.rank, world.size)
+        resharding.load(engine, folder / _TAG, group.rank, group.size)
 
 
 def fp32_weights(folder: Path) -> dict[str, Tensor]:
@@ -164,7 +164,7 @@ def fp32_weights(folder: Path) -> dict[str, Tensor]:
     return {name.removeprefix("model."): tensor for name, tensor in weights.items()}
 
 
-def whole(folder: Path) -> tuple[State, dict[str, Tensor]]:
+def whole(folder: Path) -> tuple[TrainingState, dict[str, Tensor]]:
     """Returns state and fp32 weights of a checkpoint, without DeepSpeed's chatter.
 
     Raises:
@@ -183,4 +183,4 @@ def whole(folder: Path) -> tuple[State, dict[str, Tensor]]:
             "copy, take another evaluation's (--at), or train the trial again"
         )
     with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
-        return State.read(folder), fp32_weights(folder)
+        return TrainingState.read(folder), fp32_weights(folder)

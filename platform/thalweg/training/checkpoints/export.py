@@ -1,4 +1,4 @@
-"""Turns a checkpoint into one plain file that needs no data (for inference, or to start from), or into pictures."""
+"""Exports a checkpoint: to one file that needs no data, for inference or as a starting point, or to pictures."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from thalweg.errors import DataError
 from thalweg.files import atomic_file, cause_of, refusal
 from thalweg.inference import as_tensors, take_part
 from thalweg.training.checkpoints import checkpoint
-from thalweg.training.checkpoints.state import State
+from thalweg.training.checkpoints.state import TrainingState
 from thalweg.training.family_code import blaming
 from thalweg.training.protocol import protocol_of
 from thalweg.training.session import make_task
 
 
 def export(folder: Path, data_root: Path, file: Path, part: str | None = None) -> dict[str, int]:
-    """Writes what `thalweg.inference` reads; ``torch.load(file, weights_only=True)`` reads it too.
+    """Writes a model to a file for `thalweg.inference`; ``torch.load(file, weights_only=True)`` reads it too.
 
-    ``weights`` are fp32, by parameter name; ``data`` is what `Task.facts` says of the data, ``protocol`` what the
-    ``metrics`` depend on, ``part`` the part of the model, None for all of it. ``family``, ``config``, ``samples`` and
-    ``data_fingerprint`` are as recorded.
+    The file holds a dictionary. ``weights`` are in fp32, by parameter name; ``data`` is what `Task.facts` returns;
+    ``protocol`` is the evaluation protocol of the ``metrics``; ``part`` is the part of the model, None for all of it.
+    ``family``, ``config``, ``samples`` and ``data_fingerprint`` are as recorded.
 
     Args:
         folder: A checkpoint.
@@ -61,7 +61,7 @@ def export(folder: Path, data_root: Path, file: Path, part: str | None = None) -
 
 
 def draw(folder: Path, data_root: Path, target: Path) -> list[Path]:
-    """Draws what the model of a checkpoint does.
+    """Draws pictures of what the model of a checkpoint does.
 
     Args:
         folder: The checkpoint.
@@ -69,7 +69,7 @@ def draw(folder: Path, data_root: Path, target: Path) -> list[Path]:
         target: An empty folder.
 
     Returns:
-        The pictures, by name; none where the family draws nothing.
+        The pictures, by name; none if the family draws nothing.
 
     Raises:
         TrialError: The checkpoint is gone, or the family's code raises.
@@ -83,12 +83,14 @@ def draw(folder: Path, data_root: Path, target: Path) -> list[Path]:
 
 
 def freeze(folder: Path, file: Path, facts: Mapping[str, Any]) -> str:
-    """Writes the weights of the whole model, in the form of `export` with more facts; whole or not at all.
+    """Writes frozen weights, a starting point for other studies: the whole model in the form of `export`.
+
+    The file is complete or absent.
 
     Args:
         folder: A checkpoint.
         file: File to write; its folder exists.
-        facts: What else the file says, as plain values.
+        facts: More entries of the file, as plain values.
 
     Returns:
         The SHA-256 of the weights: of name, shape and values of each, in the order of the names.
@@ -113,7 +115,7 @@ def _save(content: Mapping[str, Any], file: Path, what: str, way_out: str) -> No
         raise refusal(what, file, cause, way_out) from None
 
 
-def _require_same(data: Data, state: State) -> None:
+def _require_same(data: Data, state: TrainingState) -> None:
     trained_on = state.report.facts.get("data_fingerprint", data.fingerprint)
     if data.fingerprint != trained_on:
         raise DataError(
@@ -128,7 +130,7 @@ def _model(task: Task[Any, Any], data: Data, weights: Mapping[str, Tensor]) -> n
     return model
 
 
-def _content(state: State, weights: Mapping[str, Tensor]) -> dict[str, Any]:
+def _content(state: TrainingState, weights: Mapping[str, Tensor]) -> dict[str, Any]:
     return {
         "family": state.family,
         "config": dict(state.config),

@@ -1,4 +1,4 @@
-"""Initial weights from the best trials of other studies."""
+"""Frozen weights: a model starts from the weights of other studies' best trials."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from torch import Tensor, nn
 from thalweg.errors import ConfigError, TrialError
 
 
-def load_sources(
+def load_starting_points(
     model: nn.Module, files: Mapping[str, str], prefixes: tuple[str, ...] = ("",)
 ) -> dict[str, int]:
-    """Copies weights into a model by name; where two sources have the same, the later one wins.
+    """Copies the weights of starting points into a model by name; of a weight that several have, the last one counts.
 
     Args:
         model: A model that was just built.
-        files: File of each source study, in order, as the driver of a study wrote it.
+        files: File of each starting point by its study's name, in order, as `export.freeze` wrote it.
         prefixes: Beginnings of the names of the weights that are copied, as `Task.starting_weights` gives them.
 
     Returns:
-        Number of values that each source gave.
+        Number of values that each starting point gave.
 
     Raises:
         TrialError: A file is gone.
-        ConfigError: A source has nothing for this model, or weights of another shape.
+        ConfigError: A starting point has no weight of this model, or one of another shape.
     """
     return {study: _load(model, study, Path(file), prefixes) for study, file in files.items()}
 

@@ -1,7 +1,7 @@
 """Where the checkpoints of a study lie: by names below its folder, so that it can be moved and copied.
 
-What is recorded is ``checkpoints/TRIAL/samples-NUMBER``. A record of an earlier version holds an absolute path, of
-which only these last parts count: the folder that was opened says the rest.
+What is recorded is ``checkpoints/TRIAL/samples-NUMBER``. A record of an earlier version holds an absolute path; only
+these last three parts of it count, and the rest is the folder that was opened.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from thalweg.study_folder import CHECKPOINTS
 
 
 def relative(checkpoint: str | Path) -> str:
-    """Returns what is recorded of a checkpoint's place: its path below the study's folder.
+    """Returns the path of a checkpoint below the study's folder, as it is recorded.
 
-    A checkpoint that was written elsewhere, which no trial of a study does, is recorded as it is.
+    A checkpoint outside of a study, which no trial of a study writes, is recorded unchanged.
     """
     parts = Path(checkpoint).parts[-3:]
     return str(Path(*parts)) if parts[0] == CHECKPOINTS else str(checkpoint)
 
 
 def resolve(directory: Path, checkpoint: str) -> Path:
-    """Returns where a recorded checkpoint lies, or lay.
+    """Returns the path of a recorded checkpoint, which may have been deleted.
 
     Args:
         directory: Folder of the study as it was opened.
@@ -32,16 +32,16 @@ def resolve(directory: Path, checkpoint: str) -> Path:
 
 
 def lies_in(folder: Path, home: Path) -> bool:
-    """Says whether a folder lies below another one once all links are followed."""
+    """Returns whether a folder lies below another one once all links are followed."""
     inner, outer = folder.resolve(), home.resolve()
     return inner != outer and inner.is_relative_to(outer)
 
 
 def remove(folder: Path, home: Path) -> None:
-    """Deletes a folder, but nothing that lies outside the study that was opened.
+    """Deletes a folder if it lies within the study that was opened.
 
     Args:
-        folder: What is to go; it may be gone.
+        folder: The folder to delete; it may be gone already.
         home: Folder of the study.
     """
     if lies_in(folder, home):

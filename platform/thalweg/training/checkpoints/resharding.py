@@ -1,8 +1,8 @@
-"""Loads the optimizer of a checkpoint on another number of workers than wrote it, at ZeRO stages 1 and 2.
+"""Resharding: loads the optimizer of a checkpoint on another number of workers than wrote it, at ZeRO 1 and 2.
 
 Each worker holds one part of every parameter group, flattened: the masters in fp32 and the moments of the optimizer.
 DeepSpeed pads the last parts so that all are of one size, and refuses to load another number of parts; its elastic
-checkpoints know no optimizer of torch.
+checkpoints do not support torch's optimizers.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ _MASTERS, _STATE = "single_partition_of_fp32_groups", "base_optimizer_state"
 
 
 def shards(folder: Path) -> list[Path]:
-    """Returns the files with the optimizer's parts in the order of their ranks; none where it is not in parts."""
+    """Returns the files with the optimizer's parts, by rank; empty if the optimizer is not sharded."""
     found = {int(match[1]): file for file in folder.iterdir() if (match := _SHARD.search(file.name))}
     return [found[rank] for rank in sorted(found)]
 
 
 def require_loadable(folder: Path, zero_stage: int, num_workers: int) -> None:
-    """Refuses a checkpoint that only as many workers can load as wrote it.
+    """Refuses a checkpoint that cannot be loaded by this number of workers.
 
     Raises:
-        ConfigError: The weights lie in parts too, and the number of workers is another one.
+        ConfigError: The weights are sharded too (ZeRO 3), and another number of workers wrote them.
     """
     wrote = len(shards(folder))
     if zero_stage == 3 and wrote not in (0, num_workers):
@@ -44,7 +44,7 @@ def require_loadable(folder: Path, zero_stage: int, num_workers: int) -> None:
 
 
 def load(engine: DeepSpeedEngine, folder: Path, rank: int, num_workers: int) -> None:
-    """Gives an engine, whose weights are loaded, this worker's part of the optimizer."""
+    """Loads this worker's part of the optimizer into an engine whose weights are loaded already."""
     parts = [
         torch.load(file, map_location="cpu", weights_only=False)["optimizer_state_dict"]
         for file in shards(folder)
@@ -54,7 +54,7 @@ def load(engine: DeepSpeedEngine, folder: Path, rank: int, num_workers: int) -> 
     mine[_MASTERS] = [
         _part([part[_MASTERS][group] for part in parts], rank, size) for group, size in enumerate(sizes)
     ]
-    # Empty where the loss scale has fallen since the start and no step was taken.
+    # Empty if the loss scale has fallen since the start and no step was taken.
     held = parts[0][_STATE]["state"]
     state = {group: _moments(parts, group, rank, size) for group, size in enumerate(sizes) if group in held}
     mine[_STATE] = {**parts[0][_STATE], "state": state}
@@ -62,7 +62,7 @@ def load(engine: DeepSpeedEngine, folder: Path, rank: int, num_workers: int) -> 
 
 
 def _moments(parts: list[dict[str, Any]], group: int, rank: int, size: int) -> dict[str, Any]:
-    """Returns this worker's part of what the optimizer holds of a group; what is no part is alike on all."""
+    """Returns this worker's part of the optimizer's state of a group; scalars are equal on all workers."""
     held = [part[_STATE]["state"][group] for part in parts]
     lengths = [part[_MASTERS][group].numel() for part in parts]  # without the padding, which the moments have
     return {

@@ -1,7 +1,7 @@
-"""What a checkpoint says of itself, and whether it is whole: plain files that need no torch to be judged.
+"""The training state that a checkpoint records, and a check for damage. Neither needs torch.
 
-``state.json`` is written last and names the SHA-256 of every other file and of itself. Checkpoints of an earlier
-version have none of these; the checksums that torch's archives carry stand in for them.
+``state.json`` is written last, and holds the SHA-256 of every other file and of itself. Checkpoints of an earlier
+version hold no digests; for them the checksums within torch's archives are checked.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from thalweg.training.messages import Report
 
 STATE = "state.json"
 FROM_BEFORE = ""
-"""Identity of the study in checkpoints of a version that did not know it."""
+"""Identity of the study in checkpoints of an earlier version, which did not record it."""
 _ON_THE_WAY = ("documents", "notes", "deaths")
-"""What a report says to those who hear it, and is not part of where a trial stands."""
+"""Fields of a report that are for its receiver only; no checkpoint records them."""
 _OWN = "sha256"  # of the state itself
 # What zipfile raises for damaged names, flags, methods and offsets, beside its own.
 _NO_ARCHIVE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError)
 
 
 @dataclass(frozen=True)
-class State:
-    """Where a trial stood at a checkpoint.
+class TrainingState:
+    """The state of a trial's training at a checkpoint.
 
     Attributes:
         report: What was reported at this evaluation.
@@ -43,7 +43,7 @@ class State:
         family: Package of the family.
         stage: Number of the stage that was training.
         study: Identity of the study that the trial belongs to; empty outside of studies and in earlier versions.
-        files: SHA-256 of every other file, by its path below the checkpoint.
+        files: SHA-256 of every file but ``state.json``, by its path below the checkpoint.
     """
 
     report: Report
@@ -54,12 +54,12 @@ class State:
     files: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, folder: Path) -> State:
-        """Reads the state of a complete checkpoint, wherever it was written.
+    def read(cls, folder: Path) -> TrainingState:
+        """Reads the state of a complete checkpoint, which may have been moved since it was written.
 
         Raises:
             OSError: It cannot be read.
-            ValueError: It is no state, or not the one that was written.
+            ValueError: The file holds no state, or has changed since it was written.
         """
         values = json.loads((folder / STATE).read_text())
         try:
@@ -80,7 +80,7 @@ class State:
             raise ValueError(f"it lacks {error}") from error
 
     def is_of(self, config: Mapping[str, Any]) -> bool:
-        """Whether the checkpoint is of a configuration, which may have been recorded by another version."""
+        """Returns whether the checkpoint is of a configuration, which another version may have recorded."""
         if self.config == config:
             return True
         try:
@@ -110,12 +110,12 @@ class State:
 
 @dataclass(frozen=True)
 class Found:
-    """The checkpoint that a trial goes on from.
+    """The checkpoint that a trial resumes from.
 
     Attributes:
-        folder: Where it lies; None starts from nothing.
+        folder: The checkpoint; None if the trial starts from the beginning.
         samples: Samples at which it was written, 0 without one.
-        skipped: What is wrong with each newer one that could not be taken, by its folder.
+        skipped: What is wrong with each newer checkpoint that cannot be used, by its folder.
     """
 
     folder: Path | None = None
@@ -129,25 +129,25 @@ def complete(trial: Path) -> list[Path]:
 
 
 def incomplete(trial: Path) -> list[Path]:
-    """Returns what was left of checkpoints whose writing came to no end."""
+    """Returns what is left of checkpoints that were never completed."""
     half = [folder for folder in checkpoints_of(trial) if not (folder / STATE).exists()]
     return sorted([*half, *drafts(trial)])
 
 
 def newest_whole(trials: Mapping[Path, Collection[str]], config: Mapping[str, Any]) -> Found:
-    """Finds the newest checkpoint of a configuration that is whole and belongs to the study.
+    """Finds the newest undamaged checkpoint of a configuration that belongs to the study.
 
     Args:
-        trials: Folders of trials, each with the identities of the studies whose checkpoints count there. Of equal
-            samples those of the first folder are taken.
-        config: The configuration as JSON; what others left under the same name does not count.
+        trials: Folders of trials, each with the identities of the studies whose checkpoints count there. At equal
+            samples the checkpoint in the first folder is taken.
+        config: The configuration as JSON; checkpoints of other configurations do not count.
     """
     folders = [(folder, studies) for trial, studies in trials.items() for folder in complete(trial)]
     skipped: dict[Path, str] = {}
     for folder, studies in sorted(folders, key=lambda pair: pair[0].name, reverse=True):
         name = f"{folder.parent.name}/{folder.name}"
         try:
-            state = State.read(folder)
+            state = TrainingState.read(folder)
         except (OSError, ValueError) as error:
             skipped[folder] = f"the checkpoint {name} is damaged ({STATE}: {error})"
             continue
@@ -163,14 +163,14 @@ def newest_whole(trials: Mapping[Path, Collection[str]], config: Mapping[str, An
 
 
 def damage(folder: Path) -> str:
-    """Says what is wrong with a complete checkpoint; empty if it is whole. Reads all of it."""
+    """Says what is wrong with a complete checkpoint; empty if it is undamaged. Reads all of its files."""
     try:
-        return _damage(folder, State.read(folder))
+        return _damage(folder, TrainingState.read(folder))
     except (OSError, ValueError) as error:
         return f"{STATE}: {error}"
 
 
-def _damage(folder: Path, state: State) -> str:
+def _damage(folder: Path, state: TrainingState) -> str:
     try:
         if not state.files:
             return _damaged_archive(folder)
@@ -185,7 +185,7 @@ def _damage(folder: Path, state: State) -> str:
 
 
 def _damaged_archive(folder: Path) -> str:
-    """Reads what torch wrote against the checksums within it."""
+    """Checks torch's archives against the checksums within them."""
     for file in folder.rglob("*.pt"):
         name = file.relative_to(folder)
         try:

@@ -1,1 +1,1 @@
-"""DeepSpeed: its configuration, its engine, and number formats of 16 bits."""
+"""DeepSpeed: its configuration, its engine, mixed precision, and batch norms on several workers."""

@@ -1,10 +1,9 @@
-"""One model on all workers: what each of them holds in buffers is joined before the model is evaluated or saved.
+"""Makes the buffers of a model equal on all workers before the model is evaluated or saved.
 
 Parameters are equal on all workers after each step; buffers need not be. A batch norm normalises by the micro-batch of
 its worker, and its running statistics are those of the samples that this worker saw. They are pooled as the
 statistics of one set of samples: mean of means, and variance within the workers plus variance between their means.
-Of any other buffer that a model changes while it trains, such as a queue or a counter, all workers take that of the
-first one.
+Any other buffer that a model changes while it trains, such as a queue or a counter, is copied from the first worker.
 """
 
 from __future__ import annotations
@@ -15,31 +14,31 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from thalweg.training.process_group import World
+from thalweg.training.process_group import ProcessGroup
 
 
-def unite(model: nn.Module, world: World) -> None:
+def unite(model: nn.Module, group: ProcessGroup) -> None:
     """Makes the buffers of a model equal on all workers, in place. Every worker must call.
 
     Buffers that are equal already keep their bits.
     """
-    if world.size == 1:
+    if group.size == 1:
         return
     norms = [module for module in model.modules() if isinstance(module, _NormBase)]
     tracked = [(norm.running_mean, norm.running_var) for norm in norms]
     statistics = [(mean, var) for mean, var in tracked if mean is not None and var is not None]
-    _pool(statistics, world)
+    _pool(statistics, group)
     pooled = {id(buffer) for pair in statistics for buffer in pair}
-    _take_first([buffer for buffer in model.buffers() if id(buffer) not in pooled], world)
+    _take_first([buffer for buffer in model.buffers() if id(buffer) not in pooled], group)
 
 
-def _pool(statistics: Sequence[tuple[Tensor, Tensor]], world: World) -> None:
+def _pool(statistics: Sequence[tuple[Tensor, Tensor]], group: ProcessGroup) -> None:
     """Replaces means and variances, (feature,) each, by those over all workers (law of total variance)."""
     if not statistics:
         return
     means, variances = (torch.cat([pair[side].double() for pair in statistics]) for side in (0, 1))
-    pooled = world.sum(means.clone()) / world.size
-    total = world.sum(variances + (means - pooled).square()) / world.size
+    pooled = group.sum(means.clone()) / group.size
+    total = group.sum(variances + (means - pooled).square()) / group.size
     sizes = [len(mean) for mean, _ in statistics]
     for (mean, variance), *joined in zip(
         statistics, torch.split(pooled, sizes), torch.split(total, sizes), strict=True
@@ -48,12 +47,12 @@ def _pool(statistics: Sequence[tuple[Tensor, Tensor]], world: World) -> None:
         variance.copy_(joined[1])
 
 
-def _take_first(buffers: Sequence[Tensor], world: World) -> None:
+def _take_first(buffers: Sequence[Tensor], group: ProcessGroup) -> None:
     """Copies the first worker's buffers to the others as one message of bytes, because gloo cannot send bools."""
     if not buffers:
         return
-    parts = [buffer.detach().to(world.device).reshape(-1).view(torch.uint8) for buffer in buffers]
-    message = world.broadcast(torch.cat(parts))
+    parts = [buffer.detach().to(group.device).reshape(-1).view(torch.uint8) for buffer in buffers]
+    message = group.broadcast(torch.cat(parts))
     pieces = torch.split(message, [len(part) for part in parts])
     for buffer, part in zip(buffers, pieces, strict=True):
         buffer.detach().copy_(part.clone().view(buffer.dtype).view(buffer.shape))  # aligned by the clone

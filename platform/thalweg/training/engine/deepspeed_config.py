@@ -7,14 +7,14 @@ from thalweg.training.sampling import Layout
 
 
 def deepspeed_config(knobs: Optimization, layout: Layout) -> dict[str, Any]:
-    """Returns DeepSpeed's JSON for a configuration: what the engine gets, and says that it got (`engine.given`).
+    """Returns DeepSpeed's JSON for a configuration, which is given to the engine; `engine.given` reads it from there.
 
     fp16 uses dynamic loss scaling from 2**16 with window 1000, hysteresis 2 and minimum 1. In half precision gradients
-    are added up over micro-batches and workers in fp32. At ZeRO 0 DeepSpeed refuses to be told so for micro-batches,
-    and `thalweg.training.engine.half_precision` sees to it.
+    are added up over micro-batches and workers in fp32. At ZeRO 0 DeepSpeed refuses this setting for the sum
+    over micro-batches, and `thalweg.training.engine.half_precision` makes it fp32.
 
-    DeepSpeed knows micro-batches of one size and derives the batch from them, to count samples that nobody reads. Where
-    some are a sample smaller than the largest, which is given, the size of the batch is therefore left out.
+    DeepSpeed assumes micro-batches of one size, and counts samples by them; nothing reads its count. If some are a
+    sample smaller, the largest size is given, and the batch size, which would contradict it, is left out.
     """
     precision: dict[str, Any] = {"enabled": True}
     if knobs.precision == "fp16":

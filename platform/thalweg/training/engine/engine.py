@@ -1,4 +1,4 @@
-"""The DeepSpeed engine of a stage: its JSON configuration, its parameter groups, its life."""
+"""The DeepSpeed engine of a stage: parameter groups, start, optimizer step, full weights, release."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ half_precision.take_one_optimizer()
 
 
 class TaskModule(nn.Module):
-    """Task, model and the loss of a stage as one module: DeepSpeed wants every use of the weights in its own forward.
+    """Task, model and the loss of a stage as one module: DeepSpeed must see every use of the weights in one forward.
 
     Args:
         task: The task.
@@ -46,8 +46,8 @@ class TaskModule(nn.Module):
     def forward(self, batch: Batch, progress: Progress | None) -> dict[str, Any]:
         """Computes the parts of the loss of a training batch or, for a joint loss, the fields of its `Rows`.
 
-        Without progress it predicts an evaluation batch. All results are dictionaries of tensors, in which DeepSpeed
-        finds what it hangs its hooks on.
+        Without progress it predicts an evaluation batch. All results are dictionaries of tensors, to which
+        DeepSpeed can attach its hooks.
         """
         if progress is None:
             with torch.no_grad():
@@ -79,7 +79,7 @@ def parameter_groups(model: nn.Module, stage: Stage, lr: float) -> list[dict[str
     The longest matching prefix decides.
 
     Raises:
-        ConfigError: A prefix matches no parameter, or modules that are to be frozen are not there or train.
+        ConfigError: A prefix matches no parameter, or a frozen module does not exist or has a trained parameter.
     """
     groups = {group.prefix: group for group in stage.groups}
     parameters: dict[str, list[nn.Parameter]] = {prefix: [] for prefix in groups}
@@ -102,7 +102,7 @@ def _group(group: ParameterGroup, parameters: list[nn.Parameter], lr: float) -> 
 
 
 def _check_frozen(model: nn.Module, stage: Stage) -> None:
-    """Refuses frozen modules that are not there, or of which a parameter has just been given to a group."""
+    """Refuses frozen modules that do not exist or have a parameter in an optimizer group."""
     for prefix in stage.frozen:
         found = _frozen(model, (prefix,))
         if not found:
@@ -120,13 +120,13 @@ def _check_frozen(model: nn.Module, stage: Stage) -> None:
 
 
 def _frozen(model: nn.Module, prefixes: tuple[str, ...]) -> dict[str, nn.Module]:
-    """Returns the modules whose names begin with a prefix; one with several names under each of them."""
+    """Returns the modules whose names begin with a prefix; a module with several names stands under each of them."""
     named = model.named_modules(remove_duplicate=False)
     return {name: module for name, module in named if name and name.startswith(prefixes)}
 
 
 def train_mode(model: nn.Module, stage: Stage) -> None:
-    """Puts a model into training mode, but for modules that are frozen or hold only frozen parameters."""
+    """Puts a model into training mode, except modules that are frozen or hold only frozen parameters."""
     model.train()
     for module in model.modules():
         parameters = list(module.parameters())
@@ -137,9 +137,9 @@ def train_mode(model: nn.Module, stage: Stage) -> None:
 
 
 def start(module: TaskModule, stage: Stage, knobs: Optimization, layout: Layout) -> DeepSpeedEngine:
-    """Wraps a module for one stage. The module must be in fp32 and fresh; it is cast in place.
+    """Starts the engine of one stage. The module must be in fp32 and without an engine so far; it is cast in place.
 
-    Weights and optimizer state are those that the module and no step give, at every ZeRO stage.
+    At every ZeRO stage the weights are those of the module, and the optimizer has taken no step.
     """
     groups = parameter_groups(module.model, stage, knobs.lr)
     sync_batch_norm.fit(module.model)
@@ -163,14 +163,14 @@ def step(engine: DeepSpeedEngine) -> Tensor | float | None:
     """Takes the step that ends a global batch.
 
     Returns:
-        Norm of the whole gradient before it was clipped and without the loss scale; not finite where the step was
+        Norm of the whole gradient before it was clipped and without the loss scale; not finite if the step was
         skipped.
     """
     if engine.zero_optimization_stage():
         engine.step()
         known: Tensor | float | None = engine.get_global_grad_norm()
         return known
-    # Of what is not sharded DeepSpeed knows no norm in fp32, and in half precision one with the loss scale.
+    # For weights that are not sharded, DeepSpeed gives no norm in fp32, and one with the loss scale in half precision.
     gradients = [weight.grad for weight in engine.module.parameters() if weight.grad is not None]
     norm = torch.nn.utils.get_total_norm(gradients) / half_precision.loss_scale(engine)
     engine.step()
@@ -201,7 +201,7 @@ def full_weights(engine: DeepSpeedEngine) -> dict[str, Tensor]:
 
 
 def release(engine: DeepSpeedEngine) -> None:
-    """Frees an engine with everything that hangs on it, so that the next trial finds the memory of the first."""
+    """Frees an engine and all that it holds, so that every trial has as much memory as the first."""
     engine.destroy()
     for parameter in engine.module.parameters():
         parameter.grad = None

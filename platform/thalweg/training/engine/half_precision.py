@@ -1,9 +1,9 @@
-"""What stays in fp32 while a model trains in half precision: statistics, normalisation, sums of gradients, masters.
+"""Mixed precision: statistics, normalisations, gradient sums and master weights of a 16-bit model stay in fp32.
 
-DeepSpeed casts parameters and nothing else. A buffer in fp32 would turn the tokens that it meets to fp32, which the
-next layer refuses; batch norms would meet statistics of another type than their weights; and torch's CPU kernels add
-the gradients of a normalisation's or an embedding's weights over samples in the type of its input, where bf16
-stops at 256 equal addends.
+DeepSpeed casts parameters and nothing else, which is not enough for three reasons. A buffer in fp32 turns activations
+into fp32, which the next layer refuses. A batch norm would have statistics of another type than its weights. And
+torch's CPU kernels add the gradients of a normalisation's or an embedding's weights over samples in the type of its
+input; in bf16 such a sum stops growing after 256 equal addends.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _SUMMING = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.LocalResponseN
 
 
 def fit(model: nn.Module, precision: Precision) -> None:
-    """Prepares a model in fp32 for the cast of its parameters; once, in place.
+    """Prepares a model in fp32 for the cast of its parameters, in place; to be called once per model.
 
-    Buffers in fp32 are cast too, but for statistics of normalisations; those in fp64 and integers stay as they are.
-    Normalisations and embeddings compute in fp32 and return the type that they were given. Nothing happens in fp32.
+    Buffers in fp32 are cast too, except the statistics of normalisations; buffers of fp64 and of integers stay as they
+    are. Normalisations and embeddings compute in fp32 and return the type of their input. For ``fp32`` nothing changes.
     """
     if precision == "fp32":
         return
@@ -64,16 +64,16 @@ def _in_fp32(module: nn.Module, forward: Callable[..., Tensor], dtype: torch.dty
 
 
 def is_unsharded(engine: DeepSpeedEngine) -> bool:
-    """Whether an engine trains in half precision at ZeRO 0, where DeepSpeed leaves much to its caller."""
+    """Whether an engine trains in half precision at ZeRO 0, at which DeepSpeed leaves work to its caller."""
     from deepspeed.runtime.fp16.unfused_optimizer import FP16_UnfusedOptimizer
 
     return isinstance(getattr(engine, "optimizer", None), FP16_UnfusedOptimizer)
 
 
 def take_one_optimizer() -> None:
-    """Lets ZeRO 1 in bf16 with sums in fp32 take the optimizer of the other stages and types.
+    """Makes ZeRO 1 in bf16 with sums in fp32 use the same optimizer class as other stages and precisions.
 
-    DeepSpeed would take one whose checkpoints its own tools refuse to turn into weights. Once per process.
+    DeepSpeed would use one whose checkpoints its own tools cannot turn into weights. To be called once per process.
     """
     from deepspeed.runtime import engine as deepspeed_engine
 
@@ -94,8 +94,9 @@ def take_one_optimizer() -> None:
 def settle(engine: DeepSpeedEngine) -> None:
     """Makes a fresh engine at ZeRO 0 in half precision train as those at the other stages do.
 
-    DeepSpeed takes a step with gradients of zero to allocate the optimizer's state, which decays the masters and
-    counts; and it accumulates gradients in the parameters' type, for it refuses ``grad_accum_dtype`` at this stage.
+    To allocate the optimizer's state, DeepSpeed takes a step with gradients of zero, which decays the master weights
+    and is counted; this step is undone. DeepSpeed also accumulates gradients in the parameters' type, because it
+    refuses ``grad_accum_dtype`` at this stage; here they are accumulated in fp32.
     """
     if not is_unsharded(engine):
         return
@@ -115,7 +116,7 @@ def _accumulate_in_fp32(engine: DeepSpeedEngine) -> None:
     found = engine._get_gradients_for_reduction
 
     def all_found() -> Any:
-        # DeepSpeed would give what no sample of a batch reached zeros in half precision, which torch refuses here.
+        # DeepSpeed would give a parameter without a gradient zeros in half precision, which torch refuses here.
         for parameter in trained:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter, dtype=torch.float32)
@@ -125,12 +126,12 @@ def _accumulate_in_fp32(engine: DeepSpeedEngine) -> None:
 
 
 def loss_scale(engine: DeepSpeedEngine) -> float:
-    """Returns what a loss must be multiplied by: at ZeRO 0 in fp16 DeepSpeed divides gradients by it, and no more."""
+    """Returns the factor for a loss before its backward pass; at ZeRO 0 in fp16 DeepSpeed only divides by it."""
     return float(engine.optimizer.loss_scale) if is_unsharded(engine) else 1.0
 
 
 def masters(engine: DeepSpeedEngine) -> dict[nn.Parameter, Tensor]:
-    """Returns the fp32 copies that the optimizer keeps of the parameters at ZeRO 0 in half precision, else nothing."""
+    """Returns the fp32 master weights of each parameter at ZeRO 0 in half precision; empty for other engines."""
     if not is_unsharded(engine):
         return {}
     optimizer = engine.optimizer
@@ -139,10 +140,10 @@ def masters(engine: DeepSpeedEngine) -> dict[nn.Parameter, Tensor]:
 
 
 def saved_masters(states: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Returns the fp32 copies of what was trained, by name, from DeepSpeed's file of an engine that `settle` changed.
+    """Returns the fp32 master weights by name from a file of DeepSpeed's, written by an engine that `settle` changed.
 
     Args:
-        states: Content of the file with the model; of any other engine nothing is returned.
+        states: Content of DeepSpeed's file with the model; for any other engine the result is empty.
     """
     optimizer = states.get("optimizer") or {}
     groups = zip(optimizer.get(_NAMES, ()), optimizer.get("fp32_groups", ()), strict=False)

@@ -1,4 +1,4 @@
-"""DeepSpeed, imported without what it and the compilers that it tries say while it is imported."""
+"""Imports DeepSpeed without the output of its import and of the compilers that it tries."""
 
 import os
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ __all__ = ["deepspeed"]
 
 @contextmanager
 def _silent_stderr() -> Iterator[None]:
-    """Keeps what child processes write away from the terminal: DeepSpeed tries compilers while it is imported."""
+    """Discards what child processes write to standard error: DeepSpeed tries compilers while it is imported."""
     saved = os.dup(2)
     with open(os.devnull, "wb") as nowhere:
         os.dup2(nowhere.fileno(), 2)

@@ -1,7 +1,7 @@
-"""Batch norms over all workers on a CPU, where torch has none: `torch.nn.SyncBatchNorm` refuses what lies there.
+"""Synchronised batch norm on a CPU: `torch.nn.SyncBatchNorm` itself refuses CPU tensors.
 
-A model that asks for them thus trains on every machine, and on two workers as on one whose micro-batch is
-both of theirs. As on a GPU, every worker must reach each of these layers in every pass.
+A model with such layers thus trains on every machine. Two workers compute what one worker would with both of their
+micro-batches as one. As on a GPU, every worker must reach each of these layers in every pass.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def _track(module: nn.SyncBatchNorm, mean: Tensor, variance: Tensor) -> None:
 
 
 class _Sum(torch.autograd.Function):
-    """A sum over workers, of which each one's part gets the gradients of all."""
+    """A sum over workers; the gradient for each worker's part is the sum of all workers' gradients."""
 
     @staticmethod
     def forward(ctx: Any, group: dist.ProcessGroup, values: Tensor) -> Tensor:

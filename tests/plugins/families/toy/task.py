@@ -245,9 +245,9 @@ class ToyTask(Task[Toy, Waves]):
         self._trouble.may_fail("open")
         return Waves()
 
-    def inherit(self, sources: Mapping[str, FamilyConfig]) -> Toy:
-        """Takes the width from the last source."""
-        widths = [source.width for source in sources.values() if isinstance(source, Toy)]
+    def inherit(self, starting_points: Mapping[str, FamilyConfig]) -> Toy:
+        """Takes the width from the last starting point."""
+        widths = [config.width for config in starting_points.values() if isinstance(config, Toy)]
         return self.config.model_copy(update={"width": widths[-1]})
 
     def _batch(self, data: Waves, rows: Indices) -> Batch:

@@ -12,7 +12,7 @@ from kept import evaluated
 
 from thalweg.errors import StudyError
 from thalweg.events import Event
-from thalweg.search.controller import StudyDirector
+from thalweg.search.controller import StudyController
 from thalweg.search.space import Space
 from thalweg.search.store import database, storage
 from thalweg.search.store.optuna_study import Ledger, Proposal
@@ -98,17 +98,17 @@ def test_a_database_that_is_held_for_good_ends_the_search_and_blames_no_trial(
 ) -> None:
     monkeypatch.setattr(database, "MAX_WAIT_S", 0.3)
     events: list[Event] = []
-    director = StudyDirector(ledger, events.append, num_lanes=1)
-    proposal = director.propose()
+    controller = StudyController(ledger, events.append, num_lanes=1)
+    proposal = controller.propose()
     assert isinstance(proposal, Proposal)
     with held(tmp_path / "team.db"):
-        assert director.observe(proposal.number, evaluated(samples=100, value=0.5))
+        assert controller.observe(proposal.number, evaluated(samples=100, value=0.5))
         monkeypatch.setattr(database, "MAX_WAIT_S", 1e9)
-        director.close()  # does not wait a second time
+        controller.close()  # does not wait a second time
         ledger.close()
-    assert isinstance(director.failure, StudyError)
-    assert "got 'database is locked' of sqlite:///" in str(director.failure)
-    assert "run the same command again" in str(director.failure)
+    assert isinstance(controller.failure, StudyError)
+    assert "got 'database is locked' of sqlite:///" in str(controller.failure)
+    assert "run the same command again" in str(controller.failure)
     monkeypatch.setattr(storage, "_began", lambda pid: "the next process begins later")
     ledger = open_ledger(make_space(max_retries=0), storage=f"sqlite:///{tmp_path}/team.db")
     assert [trial.interrupted for trial in ledger.trials()] == [True, False]

@@ -10,7 +10,7 @@ from kept import evaluated
 
 from thalweg.errors import OutputError, StudyError
 from thalweg.events import Event, TrialEnded
-from thalweg.search.controller import StudyDirector
+from thalweg.search.controller import StudyController
 from thalweg.search.space import Space
 from thalweg.search.store.optuna_study import Ledger, Proposal
 from thalweg.search.store.records import read_study
@@ -72,14 +72,14 @@ def test_a_full_disk_interrupts_the_trials_and_blames_none(
     events: list[Event] = []
     space = make_space(max_retries=0)  # a trial that took its process down would be given up
     ledger = open_ledger(space)
-    director = StudyDirector(ledger, events.append, num_lanes=2)
-    numbers = [proposal.number for _ in range(2) if isinstance(proposal := director.propose(), Proposal)]
-    director.observe(numbers[0], evaluated(samples=100, value=0.5))
+    controller = StudyController(ledger, events.append, num_lanes=2)
+    numbers = [proposal.number for _ in range(2) if isinstance(proposal := controller.propose(), Proposal)]
+    controller.observe(numbers[0], evaluated(samples=100, value=0.5))
     with room(size_of(tmp_path / "study") + 40):
-        assert director.observe(numbers[1], evaluated(samples=100, value=0.5))
-        director.close()
+        assert controller.observe(numbers[1], evaluated(samples=100, value=0.5))
+        controller.close()
         ledger.close()
-    assert "journal of a study must be writable" in str(director.failure)
+    assert "journal of a study must be writable" in str(controller.failure)
     ended = [event for event in events if isinstance(event, TrialEnded)]
     assert [event.number for event in ended if event.interrupted] == numbers
     ledger = open_ledger(space)

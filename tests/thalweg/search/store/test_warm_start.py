@@ -22,7 +22,7 @@ from thalweg.errors import ConfigError, OutputError, StudyError
 from thalweg.search.preflight import prepare
 from thalweg.search.space import Space, load_space
 from thalweg.search.store.optuna_study import Ledger, Proposal, Rejection
-from thalweg.search.store.warm_start import Sources, inherit, tags
+from thalweg.search.store.warm_start import StartingPoints, inherit, tags
 from thalweg.search.train_one import choose, train
 from thalweg.training.checkpoints import checkpoint, export
 from thalweg.training.messages import Report
@@ -66,8 +66,8 @@ def finish(trained: Report, tmp_path: Path) -> Finish:
 
 
 @pytest.fixture
-def sources(tmp_path: Path) -> Sources:
-    return Sources(tmp_path / "again", own="again")
+def starting_points(tmp_path: Path) -> StartingPoints:
+    return StartingPoints(tmp_path / "again", own="again")
 
 
 def again(**changes: Any) -> Space:
@@ -82,22 +82,24 @@ def ask(ledger: Ledger) -> Proposal:
     return proposal
 
 
-def test_a_configuration_inherits_from_the_best_trial(finish: Finish, sources: Sources) -> None:
+def test_a_configuration_inherits_from_the_best_trial(
+    finish: Finish, starting_points: StartingPoints
+) -> None:
     finish()
-    config = sources.take(AGAIN)
+    config = starting_points.take(AGAIN)
     assert config == AGAIN.model_copy(update={"width": 12})
 
 
-def test_what_starts_from_nothing_stays_as_it_is(sources: Sources, tmp_path: Path) -> None:
-    assert sources.take(Toy()) == sources.preview(Toy()) == Toy()
+def test_what_starts_from_nothing_stays_as_it_is(starting_points: StartingPoints, tmp_path: Path) -> None:
+    assert starting_points.take(Toy()) == starting_points.preview(Toy()) == Toy()
     assert not (tmp_path / "again").exists()
 
 
 def test_the_frozen_weights_are_those_of_the_checkpoint(
-    finish: Finish, sources: Sources, trained: Report, tmp_path: Path
+    finish: Finish, starting_points: StartingPoints, trained: Report, tmp_path: Path
 ) -> None:
     folder = finish()
-    (point,) = sources.freeze(AGAIN)
+    (point,) = starting_points.freeze(AGAIN)
     content = torch.load(tmp_path / "again" / "sources" / "toys.pt", weights_only=True)
     expected = checkpoint.fp32_weights(folder)
     assert content["weights"].keys() == expected.keys()
@@ -115,10 +117,10 @@ def test_the_frozen_weights_are_those_of_the_checkpoint(
 
 
 def test_a_small_file_says_what_the_weights_are(
-    finish: Finish, sources: Sources, trained: Report, tmp_path: Path
+    finish: Finish, starting_points: StartingPoints, trained: Report, tmp_path: Path
 ) -> None:
     finish()
-    (point,) = sources.freeze(AGAIN)
+    (point,) = starting_points.freeze(AGAIN)
     facts = json.loads((tmp_path / "again" / "sources" / "toys.json").read_text())
     assert (facts["study"], facts["trial"], facts["metric"]) == ("toys", 0, "mse")
     assert (facts["value"], facts["samples"]) == (trained.value, 256)
@@ -127,22 +129,22 @@ def test_a_small_file_says_what_the_weights_are(
     assert not list((tmp_path / "again" / "sources").glob("*.partial"))
 
 
-def test_looking_writes_nothing(finish: Finish, sources: Sources, tmp_path: Path) -> None:
+def test_looking_writes_nothing(finish: Finish, starting_points: StartingPoints, tmp_path: Path) -> None:
     finish()
-    assert sources.preview(AGAIN).width == 12
+    assert starting_points.preview(AGAIN).width == 12
     assert not (tmp_path / "again").exists()
 
 
 def test_what_is_frozen_outlives_a_better_trial_and_the_study_itself(
-    finish: Finish, sources: Sources, tmp_path: Path
+    finish: Finish, starting_points: StartingPoints, tmp_path: Path
 ) -> None:
     finish(0.5)
-    (before,) = sources.freeze(AGAIN)
+    (before,) = starting_points.freeze(AGAIN)
     weights = (tmp_path / "again" / "sources" / "toys.pt").read_bytes()
     finish(0.25)
-    assert Sources(None, output=tmp_path).points(AGAIN)[0].trial == 1
+    assert StartingPoints(None, output=tmp_path).points(AGAIN)[0].trial == 1
     shutil.rmtree(tmp_path / "toys")
-    later = Sources(tmp_path / "again")
+    later = StartingPoints(tmp_path / "again")
     assert later.points(AGAIN) == later.freeze(AGAIN) == later.frozen() == [before]
     assert later.take(AGAIN).width == 12
     assert (tmp_path / "again" / "sources" / "toys.pt").read_bytes() == weights
@@ -164,9 +166,9 @@ def test_of_two_that_freeze_at_once_one_does(
     found: list[Any] = []
 
     def start() -> None:
-        sources = Sources(tmp_path / "again")
+        starting_points = StartingPoints(tmp_path / "again")
         both.wait()
-        found.append(sources.freeze(AGAIN))
+        found.append(starting_points.freeze(AGAIN))
 
     threads = [threading.Thread(target=start) for _ in range(2)]
     for thread in threads:
@@ -178,7 +180,7 @@ def test_of_two_that_freeze_at_once_one_does(
 
 
 def test_a_trial_that_is_overtaken_while_it_is_frozen_gives_way_to_the_better_one(
-    finish: Finish, sources: Sources, monkeypatch: pytest.MonkeyPatch
+    finish: Finish, starting_points: StartingPoints, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = finish(0.5)
     real = export.freeze
@@ -190,16 +192,18 @@ def test_a_trial_that_is_overtaken_while_it_is_frozen_gives_way_to_the_better_on
         return real(folder, file, facts)
 
     monkeypatch.setattr(export, "freeze", freeze)
-    (point,) = sources.freeze(AGAIN)
+    (point,) = starting_points.freeze(AGAIN)
     assert (point.trial, point.value) == (1, 0.25)
 
 
-def test_a_checkpoint_that_lacks_a_part_is_refused(finish: Finish, sources: Sources, tmp_path: Path) -> None:
+def test_a_checkpoint_that_lacks_a_part_is_refused(
+    finish: Finish, starting_points: StartingPoints, tmp_path: Path
+) -> None:
     folder = finish()
     shutil.rmtree(folder / "weights")
     with pytest.raises(StudyError, match=r"checkpoint of a study to start from must be whole"):
-        sources.freeze(AGAIN)
-    assert sources.frozen() == []
+        starting_points.freeze(AGAIN)
+    assert starting_points.frozen() == []
 
 
 def test_a_study_that_does_not_exist_is_refused_with_those_that_do(finish: Finish, tmp_path: Path) -> None:
@@ -208,28 +212,28 @@ def test_a_study_that_does_not_exist_is_refused_with_those_that_do(finish: Finis
     with pytest.raises(
         StudyError, match=r"no study 'cilp' .*found: others, toys.*`thalweg search cilp --output \S+` first"
     ):
-        Sources(tmp_path / "again").take(Toy(starts_from=("cilp",)))
+        StartingPoints(tmp_path / "again").take(Toy(starts_from=("cilp",)))
 
 
 @pytest.mark.parametrize("name", ["../toys", "a/b", "/toys"])
 def test_a_name_that_is_a_path_is_no_study(finish: Finish, tmp_path: Path, name: str) -> None:
     finish()
     with pytest.raises(StudyError, match="no study"):
-        Sources(tmp_path / "runs" / "again").take(Toy(starts_from=(name,)))
+        StartingPoints(tmp_path / "runs" / "again").take(Toy(starts_from=(name,)))
 
 
-def test_a_study_without_a_complete_trial_is_refused(sources: Sources, tmp_path: Path) -> None:
+def test_a_study_without_a_complete_trial_is_refused(starting_points: StartingPoints, tmp_path: Path) -> None:
     ledger = Ledger.open(tmp_path / "toys", "toys", load_space("spaces.toys"))
     ledger.fail(ask(ledger).number, "why")
     ledger.close()
     with pytest.raises(StudyError, match=r"must have a complete trial, 'toys' has none among 4"):
-        sources.preview(AGAIN)
+        starting_points.preview(AGAIN)
 
 
-def test_a_study_that_kept_no_checkpoint_is_refused(finish: Finish, sources: Sources) -> None:
+def test_a_study_that_kept_no_checkpoint_is_refused(finish: Finish, starting_points: StartingPoints) -> None:
     shutil.rmtree(finish())
     with pytest.raises(StudyError, match=r"trial 0 of 'toys' has none; .*keep_checkpoints of at least 1"):
-        sources.preview(AGAIN)
+        starting_points.preview(AGAIN)
 
 
 @pytest.mark.parametrize("earlier_version", [False, True])
@@ -245,7 +249,7 @@ def test_a_moved_study_is_started_from_and_exported(
         journal.write_text(before.replace(recorded, f'"{folder}"'))
     (tmp_path / "moved").mkdir()
     (tmp_path / "toys").rename(tmp_path / "moved" / "toys")
-    assert Sources(tmp_path / "moved" / "again", own="again").take(AGAIN).width == 12
+    assert StartingPoints(tmp_path / "moved" / "again", own="again").take(AGAIN).width == 12
     facts = json.loads((tmp_path / "moved" / "again" / "sources" / "toys.json").read_text())
     assert facts["checkpoint"] == f"toys/checkpoints/trial-00000/{folder.name}"
     record = find(tmp_path / "moved", "toys")
@@ -257,64 +261,70 @@ def test_a_moved_study_is_started_from_and_exported(
     assert f"thalweg train spaces.toys --output {tmp_path / 'moved'}" in text.getvalue()
 
 
-def test_a_damaged_checkpoint_is_not_started_from(finish: Finish, sources: Sources) -> None:
+def test_a_damaged_checkpoint_is_not_started_from(finish: Finish, starting_points: StartingPoints) -> None:
     weights = finish() / "weights" / "mp_rank_00_model_states.pt"
     content = bytearray(weights.read_bytes())
     content[len(content) // 2] ^= 1
     weights.write_bytes(content)
     with pytest.raises(StudyError, match=r"must be whole, got .*_model_states\.pt has changed since"):
-        sources.take(AGAIN)
+        starting_points.take(AGAIN)
 
 
 def test_a_study_of_another_family_is_refused(
-    finish: Finish, sources: Sources, lab: Callable[[str, str], Path]
+    finish: Finish, starting_points: StartingPoints, lab: Callable[[str, str], Path]
 ) -> None:
     finish()
     config = load_space("lab.toy").config_type(dataset="none", starts_from=("toys",))
     with pytest.raises(StudyError, match=r"own family lab, got 'toys' of families.toy"):
-        sources.preview(config)
+        starting_points.preview(config)
 
 
 def test_a_study_that_starts_from_itself_is_refused(finish: Finish, tmp_path: Path) -> None:
     finish()
     with pytest.raises(StudyError, match="must start from other studies, got its own name 'toys'"):
-        Sources(tmp_path / "toys", own="toys").preview(AGAIN)
+        StartingPoints(tmp_path / "toys", own="toys").preview(AGAIN)
 
 
 def test_frozen_weights_that_were_taken_away_are_named(
-    finish: Finish, sources: Sources, tmp_path: Path
+    finish: Finish, starting_points: StartingPoints, tmp_path: Path
 ) -> None:
     finish()
-    sources.freeze(AGAIN)
+    starting_points.freeze(AGAIN)
     (tmp_path / "again" / "sources" / "toys.pt").unlink()
     with pytest.raises(StudyError, match=r"must stay in its folder, got no .*toys\.pt"):
-        Sources(tmp_path / "again").take(AGAIN)
+        StartingPoints(tmp_path / "again").take(AGAIN)
 
 
 def test_a_folder_that_can_not_be_written_is_named(finish: Finish, tmp_path: Path) -> None:
     finish()
     (tmp_path / "again").write_text("a file")
     with pytest.raises(OutputError, match="must be writable"):
-        Sources(tmp_path / "again").freeze(AGAIN)
+        StartingPoints(tmp_path / "again").freeze(AGAIN)
 
 
-def test_a_configuration_of_an_earlier_version_is_named(finish: Finish, sources: Sources) -> None:
+def test_a_configuration_of_an_earlier_version_is_named(
+    finish: Finish, starting_points: StartingPoints
+) -> None:
     finish()
-    (point,) = sources.points(AGAIN)
+    (point,) = starting_points.points(AGAIN)
     with pytest.raises(ConfigError, match=r"trial 0 of 'toys' .* as it is now, got depth: extra"):
         inherit(AGAIN, [replace(point, config={**point.config, "depth": 3})])
 
 
-def test_of_two_sources_the_order_is_that_of_the_configuration(finish: Finish, sources: Sources) -> None:
+def test_of_two_starting_points_the_order_is_that_of_the_configuration(
+    finish: Finish, starting_points: StartingPoints
+) -> None:
     finish()
     finish(name="others")
-    points = sources.points(Toy(starts_from=("toys", "others", "toys")))
+    points = starting_points.points(Toy(starts_from=("toys", "others", "toys")))
     assert [point.study for point in points] == ["toys", "others"]
 
 
-def test_the_records_say_trial_value_samples_and_hash(finish: Finish, sources: Sources) -> None:
+def test_the_records_say_trial_value_samples_and_hash(
+    finish: Finish, starting_points: StartingPoints
+) -> None:
     finish(0.4321987)
-    (point,) = sources.freeze(AGAIN)
+    (point,) = starting_points.freeze(AGAIN)
     assert tags([point]) == {
         "starts_from/toys": f"trial 0, mse 0.4322 after 256 samples, sha256 {point.sha256[:8]}"
     }
@@ -324,10 +334,10 @@ def test_the_records_say_trial_value_samples_and_hash(finish: Finish, sources: S
 def test_a_shared_database_holds_the_studies_to_start_from(finish: Finish, tmp_path: Path) -> None:
     storage = f"sqlite:///{tmp_path / 'studies.db'}"
     finish(storage=storage)
-    sources = Sources(tmp_path / "elsewhere" / "again", own="again", storage=storage)
-    assert sources.take(AGAIN).width == 12
+    starting_points = StartingPoints(tmp_path / "elsewhere" / "again", own="again", storage=storage)
+    assert starting_points.take(AGAIN).width == 12
     with pytest.raises(StudyError, match=r"found: toys\); run `thalweg search cilp --output \S+` first"):
-        sources.take(Toy(starts_from=("cilp",)))
+        starting_points.take(Toy(starts_from=("cilp",)))
 
 
 def test_a_trial_is_proposed_and_recorded_with_what_it_inherits(finish: Finish, tmp_path: Path) -> None:
@@ -340,7 +350,7 @@ def test_a_trial_is_proposed_and_recorded_with_what_it_inherits(finish: Finish, 
     ledger.close()
 
 
-def test_a_trial_that_is_continued_inherits_the_same_although_its_source_went_on(
+def test_a_trial_that_is_continued_inherits_the_same_although_its_starting_point_went_on(
     finish: Finish, tmp_path: Path
 ) -> None:
     finish(0.5)
@@ -356,7 +366,7 @@ def test_a_trial_that_is_continued_inherits_the_same_although_its_source_went_on
     ledger.close()
 
 
-def test_a_proposal_whose_source_is_missing_is_rejected_until_there_is_one(
+def test_a_proposal_whose_starting_point_is_missing_is_rejected_until_there_is_one(
     finish: Finish, tmp_path: Path
 ) -> None:
     finish()
@@ -382,22 +392,22 @@ def test_a_proposal_whose_source_is_missing_is_rejected_until_there_is_one(
 
 
 def test_the_evaluation_protocol_is_that_of_trials_that_start_from_nothing(
-    finish: Finish, sources: Sources, tmp_path: Path
+    finish: Finish, starting_points: StartingPoints, tmp_path: Path
 ) -> None:
     finish()
-    prepared = prepare(again(), tmp_path, sources=sources)
+    prepared = prepare(again(), tmp_path, starting_points=starting_points)
     assert isinstance(prepared.config, Toy)
     assert prepared.config.width == 12
-    alone = prepare(again(starts_from=()), tmp_path, sources=sources)
+    alone = prepare(again(starts_from=()), tmp_path, starting_points=starting_points)
     assert prepared.facts["protocol_hash"] == alone.facts["protocol_hash"]
     assert prepared.data_root == alone.data_root
 
 
-def test_a_study_whose_source_is_missing_is_refused_before_anything_is_written(
-    sources: Sources, tmp_path: Path
+def test_a_study_whose_starting_point_is_missing_is_refused_before_anything_is_written(
+    starting_points: StartingPoints, tmp_path: Path
 ) -> None:
     with pytest.raises(StudyError, match="no study 'toys'"):
-        prepare(again(), tmp_path / "data", sources=sources)
+        prepare(again(), tmp_path / "data", starting_points=starting_points)
     with pytest.raises(StudyError, match="needs their folder"):
         prepare(again(), tmp_path / "data")
     assert not (tmp_path / "again").exists()
@@ -409,18 +419,20 @@ def test_a_single_training_starts_from_frozen_weights_and_says_so(finish: Finish
     single = choose(again(), {}, output=tmp_path, root=tmp_path, tell=told.append)
     assert "starts from toys, trial 0: mse 0.5" in told
     assert single.order.config["width"] == 12
-    (file,) = single.order.sources.values()
+    (file,) = single.order.starting_points.values()
     assert torch.load(file, weights_only=True)["study"] == "toys"
 
 
-def test_a_single_training_is_another_one_when_its_source_got_better(finish: Finish, tmp_path: Path) -> None:
+def test_a_single_training_is_another_one_when_its_starting_point_got_better(
+    finish: Finish, tmp_path: Path
+) -> None:
     finish(0.5)
     first, same = (choose(again(), {}, output=tmp_path, root=tmp_path).order for _ in range(2))
     finish(0.25)
     later = choose(again(), {}, output=tmp_path, root=tmp_path).order
     assert first == same
     assert later.directory != first.directory
-    assert later.sources != first.sources
+    assert later.starting_points != first.starting_points
 
 
 def test_the_best_trial_is_shown_with_where_it_started(finish: Finish, tmp_path: Path) -> None:

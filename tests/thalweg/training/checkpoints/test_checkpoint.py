@@ -10,7 +10,7 @@ import pytest
 from families.toy.config import Toy
 from thalweg.study_folder import checkpoint_name
 from thalweg.training.checkpoints.checkpoint import tidy
-from thalweg.training.checkpoints.state import STATE, State
+from thalweg.training.checkpoints.state import STATE, TrainingState
 from thalweg.training.messages import Report
 
 
@@ -20,7 +20,7 @@ def write(trial: Path, samples: int, value: float, config: dict[str, Any] | None
     (folder / "weights").mkdir(parents=True)
     (folder / "weights" / "file").write_text(f"{trial.name} {samples}")
     report = Report(samples=samples, samples_seen=samples, value=value, metrics={})
-    (folder / STATE).write_text(json.dumps(asdict(State(report, config or {}, "family", 0))))
+    (folder / STATE).write_text(json.dumps(asdict(TrainingState(report, config or {}, "family", 0))))
     return folder
 
 
@@ -59,7 +59,7 @@ def test_what_is_to_be_kept_of_an_interrupted_trial_comes_over(tmp_path: Path) -
     assert kept(tmp_path / "successor") == [8, 24]
     moved = tmp_path / "successor" / checkpoint_name(8)
     assert (moved / "weights" / "file").read_text() == "interrupted 8"
-    assert State.read(moved).report.value == 0.9
+    assert TrainingState.read(moved).report.value == 0.9
     assert kept(tmp_path / "interrupted") == [8, 16]
 
 
@@ -76,7 +76,7 @@ def test_a_knob_that_a_checkpoints_version_did_not_know_counts_as_its_default() 
     report = Report(samples=1, samples_seen=1, value=0.0, metrics={})
 
     def is_of(stored: dict[str, Any], family: str = "families.toy") -> bool:
-        return State(report, stored, family, 0).is_of(config)
+        return TrainingState(report, stored, family, 0).is_of(config)
 
     earlier = {name: value for name, value in config.items() if name != "dropout"}
     assert is_of(config)

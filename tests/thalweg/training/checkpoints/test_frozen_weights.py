@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from families.toy.config import Toy
 from families.toy.task import ToyTask
 from thalweg.errors import ConfigError, TrialError
-from thalweg.training.checkpoints.frozen_weights import load_sources
-from thalweg.training.process_group import World
+from thalweg.training.checkpoints.frozen_weights import load_starting_points
+from thalweg.training.process_group import ProcessGroup
 from thalweg.training.session import DataCache, Session
 
 Write = Callable[..., str]
@@ -36,12 +36,12 @@ def _toy(seed: int) -> nn.Module:
     return ToyTask(Toy()).build(None)
 
 
-def test_the_later_of_two_sources_wins_and_the_rest_stays(write: Write) -> None:
+def test_the_later_of_two_starting_points_wins_and_the_rest_stays(write: Write) -> None:
     model, first, second = _toy(0), _toy(1).state_dict(), _toy(2).state_dict()
     own = {name: weight.clone() for name, weight in model.state_dict().items()}
     bias = {"head.bias": second["head.bias"], "elsewhere": torch.ones(3)}
     head = {name: first[name] for name in ("head.weight", "head.bias")}
-    given = load_sources(model, {"one": write("one", head), "two": write("two", bias)})
+    given = load_starting_points(model, {"one": write("one", head), "two": write("two", bias)})
     assert given == {"one": 18, "two": 2}
     found = model.state_dict()
     assert torch.equal(found["head.weight"], first["head.weight"])
@@ -49,11 +49,11 @@ def test_the_later_of_two_sources_wins_and_the_rest_stays(write: Write) -> None:
     assert torch.equal(found["body.0.weight"], own["body.0.weight"])
 
 
-def test_a_source_without_a_part_of_the_model_is_refused(write: Write) -> None:
+def test_a_starting_point_without_a_part_of_the_model_is_refused(write: Write) -> None:
     with pytest.raises(
         ConfigError, match=r"must give a part of this model, got 'far' with stem where .* body, head"
     ):
-        load_sources(_toy(0), {"far": write("far", {"stem.weight": torch.ones(1)})})
+        load_starting_points(_toy(0), {"far": write("far", {"stem.weight": torch.ones(1)})})
 
 
 def test_another_shape_is_refused_before_anything_is_copied(write: Write) -> None:
@@ -63,29 +63,29 @@ def test_another_shape_is_refused_before_anything_is_copied(write: Write) -> Non
     with pytest.raises(
         ConfigError, match=r"head.weight of shape \(2, 9\) from 'wide' where this model has \(2, 8\)"
     ):
-        load_sources(model, {"wide": write("wide", weights)})
+        load_starting_points(model, {"wide": write("wide", weights)})
     assert all(torch.equal(weight, own[name]) for name, weight in model.state_dict().items())
 
 
 def test_only_weights_whose_names_begin_as_asked_are_copied(write: Write) -> None:
-    model, source = _toy(0), _toy(1).state_dict()
+    model, trained = _toy(0), _toy(1).state_dict()
     own = {name: weight.clone() for name, weight in model.state_dict().items()}
-    file = write("one", source | {"body.0.weight": torch.ones(1)})  # of another shape, which does not matter
-    assert load_sources(model, {"one": file}, ("head.",)) == {"one": 18}
+    file = write("one", trained | {"body.0.weight": torch.ones(1)})  # of another shape, which does not matter
+    assert load_starting_points(model, {"one": file}, ("head.",)) == {"one": 18}
     for name, weight in model.state_dict().items():
-        assert torch.equal(weight, (source if name.startswith("head.") else own)[name]), name
+        assert torch.equal(weight, (trained if name.startswith("head.") else own)[name]), name
 
 
 def test_a_file_that_is_gone_is_named(tmp_path: Path) -> None:
     with pytest.raises(TrialError, match=r"study 'lost' must lie at .*lost.pt, got none"):
-        load_sources(_toy(0), {"lost": str(tmp_path / "lost.pt")})
+        load_starting_points(_toy(0), {"lost": str(tmp_path / "lost.pt")})
 
 
-def test_a_trial_begins_with_the_weights_of_its_source(
-    order: Any, run: Any, world: World, write: Write
+def test_a_trial_begins_with_the_weights_of_its_starting_point(
+    order: Any, run: Any, world: ProcessGroup, write: Write
 ) -> None:
-    source = write("trained", _toy(7).state_dict())
-    begun = replace(order("a", opt={"lr": 1e-12}), sources={"trained": source})
+    trained = write("trained", _toy(7).state_dict())
+    begun = replace(order("a", opt={"lr": 1e-12}), starting_points={"trained": trained})
     again = order("b", seed=7, opt={"lr": 1e-12})
     assert run(begun)[0].value == pytest.approx(run(again)[0].value, rel=1e-6)
     session = Session(replace(begun, trial="c", baselines=True), world, DataCache())
@@ -95,8 +95,10 @@ def test_a_trial_begins_with_the_weights_of_its_source(
 def test_a_trial_takes_only_what_its_task_names(
     order: Any, run: Any, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = write("trained", _toy(7).state_dict())
-    begun = [replace(order(trial, opt={"lr": 1e-12}), sources={"trained": source}) for trial in ("d", "e")]
+    trained = write("trained", _toy(7).state_dict())
+    begun = [
+        replace(order(trial, opt={"lr": 1e-12}), starting_points={"trained": trained}) for trial in ("d", "e")
+    ]
     whole = run(begun[0])[0].value
     monkeypatch.setattr(ToyTask, "starting_weights", lambda self: ("head.",))
     assert run(begun[1])[0].value != pytest.approx(whole, rel=1e-3)

@@ -17,7 +17,7 @@ from thalweg.errors import ConfigError
 from thalweg.stage_contract import Stage
 from thalweg.training.checkpoints import resharding
 from thalweg.training.engine import engine
-from thalweg.training.process_group import World
+from thalweg.training.process_group import ProcessGroup
 from thalweg.training.sampling import Layout
 from thalweg.training.session import DataCache, Session
 
@@ -34,7 +34,9 @@ for order in pickle.load(open(sys.argv[1], "rb")):
 
 
 @pytest.mark.slow
-def test_one_two_and_one_worker_train_like_one(order: Orders, run: Run, world: World, tmp_path: Path) -> None:
+def test_one_two_and_one_worker_train_like_one(
+    order: Orders, run: Run, world: ProcessGroup, tmp_path: Path
+) -> None:
     # The second of two stages begins after the first change of the number of workers.
     orders = [order(f"two-{zero}", stages="two", opt={"zero_stage": zero}) for zero in (0, 1, 2)]
     orders += [order(f"bf16-{zero}", opt={"zero_stage": zero, "precision": "bf16"}) for zero in (0, 1, 2)]
@@ -58,7 +60,9 @@ def test_one_two_and_one_worker_train_like_one(order: Orders, run: Run, world: W
 
 
 @pytest.mark.parametrize("zero_stage", [1, 2])
-def test_an_optimizer_that_took_no_step_is_loaded(zero_stage: int, world: World, tmp_path: Path) -> None:
+def test_an_optimizer_that_took_no_step_is_loaded(
+    zero_stage: int, world: ProcessGroup, tmp_path: Path
+) -> None:
     """In fp16 the loss scale may fall for as many steps as an evaluation takes."""
     task = ToyTask(Toy())
     knobs = Optimization(zero_stage=zero_stage, precision="bf16", batch_size=4)

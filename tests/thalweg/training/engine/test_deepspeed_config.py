@@ -7,7 +7,7 @@ from tests.thalweg.training.conftest import Orders, Run
 from thalweg.config import Optimization, Precision
 from thalweg.training.engine.deepspeed_config import deepspeed_config
 from thalweg.training.engine.quiet_deepspeed import deepspeed
-from thalweg.training.process_group import World
+from thalweg.training.process_group import ProcessGroup
 from thalweg.training.sampling import Layout
 from thalweg.training.session import DataCache, Session
 
@@ -75,7 +75,7 @@ def _fp16_is_supported() -> bool:
 
 
 @pytest.mark.skipif(not _fp16_is_supported(), reason="this processor computes no half precision")
-def test_fp16_scales_the_loss_and_stays_near_fp32(order: Orders, run: Run, world: World) -> None:
+def test_fp16_scales_the_loss_and_stays_near_fp32(order: Orders, run: Run, world: ProcessGroup) -> None:
     full = run(order("full"))[-1].value
     session = Session(order("half", opt={"precision": "fp16"}), world, DataCache())
     assert session._engine.optimizer.loss_scaler.loss_scale == 2**16
@@ -87,7 +87,9 @@ def test_fp16_scales_the_loss_and_stays_near_fp32(order: Orders, run: Run, world
 
 
 @pytest.mark.skipif(not _fp16_is_supported(), reason="this processor computes no half precision")
-def test_an_overflow_under_fp16_skips_the_step_and_halves_the_scale(order: Orders, world: World) -> None:
+def test_an_overflow_under_fp16_skips_the_step_and_halves_the_scale(
+    order: Orders, world: ProcessGroup
+) -> None:
     huge = {"first": 1e6, "second": 1e6}
     session = Session(order("huge", opt={"precision": "fp16"}, loss_weights=huge), world, DataCache())
     session.advance(0)
@@ -99,7 +101,7 @@ def test_an_overflow_under_fp16_skips_the_step_and_halves_the_scale(order: Order
 @pytest.mark.skipif(not _fp16_is_supported(), reason="this processor computes no half precision")
 @pytest.mark.parametrize("zero_stage", [0, 1, 2, 3])
 def test_an_overflow_under_fp16_is_left_to_the_loss_scaler(
-    zero_stage: int, order: Orders, world: World
+    zero_stage: int, order: Orders, world: ProcessGroup
 ) -> None:
     # The last step before the evaluation overflows; it is skipped and the scale falls.
     knobs = {"precision": "fp16", "zero_stage": zero_stage}

@@ -13,7 +13,7 @@ from thalweg.config import Optimization
 from thalweg.errors import ConfigError
 from thalweg.stage_contract import ParameterGroup, Progress, Stage
 from thalweg.training.engine import engine
-from thalweg.training.process_group import World
+from thalweg.training.process_group import ProcessGroup
 from thalweg.training.sampling import Layout
 
 LOSS = SquaredErrors(Toy())
@@ -46,7 +46,7 @@ def test_a_prefix_of_nothing_is_refused() -> None:
 
 
 @pytest.mark.parametrize("zero_stage", [0, 1, 3])
-def test_weight_decay_spares_the_groups_that_say_so(world: World, zero_stage: int) -> None:
+def test_weight_decay_spares_the_groups_that_say_so(world: ProcessGroup, zero_stage: int) -> None:
     """At a gradient of 0, decoupled weight decay alone moves a weight: by the factor 1 - lr * decay."""
     task, model = ToyTask(Toy()), toy()
     before = {name: weight.detach().clone() for name, weight in model.named_parameters()}

@@ -16,7 +16,7 @@ from thalweg.config import Optimization, Precision
 from thalweg.stage_contract import Stage
 from thalweg.training.checkpoints import checkpoint
 from thalweg.training.engine import engine, half_precision
-from thalweg.training.process_group import World
+from thalweg.training.process_group import ProcessGroup
 from thalweg.training.sampling import Layout
 from thalweg.training.session import DataCache, Session
 
@@ -33,7 +33,7 @@ def _flat(gradient: dict[str, Tensor]) -> Tensor:
     return torch.cat([gradient[name].flatten() for name in sorted(gradient)])
 
 
-def _gradient(world: World, order: Any) -> tuple[Tensor, float]:
+def _gradient(world: ProcessGroup, order: Any) -> tuple[Tensor, float]:
     """Returns the gradient that a session's first step took, and the norm that the curve holds of it."""
     session = Session(order, world, DataCache())
     if order.config["optimization"].get("precision") == "fp16":
@@ -44,7 +44,7 @@ def _gradient(world: World, order: Any) -> tuple[Tensor, float]:
 
 
 @pytest.fixture(scope="module")
-def exact(world: World, tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Tensor]:
+def exact(world: ProcessGroup, tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Tensor]:
     """Returns the gradient of the first step in fp32 by the batch size; each is computed once."""
 
     @functools.cache
@@ -63,7 +63,7 @@ def test_the_curve_holds_the_norm_of_the_gradient_before_clipping(
     zero_stage: int,
     clip_norm: float,
     order: Orders,
-    world: World,
+    world: ProcessGroup,
     exact: Callable[[int], Tensor],
 ) -> None:
     knobs = {"precision": precision, "zero_stage": zero_stage, "batch_size": 64}
@@ -77,7 +77,7 @@ def test_the_curve_holds_the_norm_of_the_gradient_before_clipping(
 @every_stage
 @every_half
 def test_gradients_of_many_micro_batches_are_added_in_fp32(
-    precision: str, zero_stage: int, order: Orders, world: World, exact: Callable[[int], Tensor]
+    precision: str, zero_stage: int, order: Orders, world: ProcessGroup, exact: Callable[[int], Tensor]
 ) -> None:
     """Of 512 equal addends a sum in bf16 takes 256."""
     knobs = STEP | {"precision": precision, "zero_stage": zero_stage, "batch_size": 512}
@@ -88,7 +88,9 @@ def test_gradients_of_many_micro_batches_are_added_in_fp32(
 
 @every_stage
 @pytest.mark.parametrize("precision", ["fp32", *HALF])
-def test_no_step_hides_in_the_start_of_an_engine(precision: Precision, zero_stage: int, world: World) -> None:
+def test_no_step_hides_in_the_start_of_an_engine(
+    precision: Precision, zero_stage: int, world: ProcessGroup
+) -> None:
     task = ToyTask(Toy())
     model = task.build(None)
     dtype = half_precision.DTYPES[precision]
@@ -111,7 +113,7 @@ def test_no_step_hides_in_the_start_of_an_engine(precision: Precision, zero_stag
 @every_stage
 @pytest.mark.parametrize("precision", ["fp32", *HALF])
 def test_what_no_sample_reaches_has_a_gradient_of_zero(
-    precision: Precision, zero_stage: int, world: World
+    precision: Precision, zero_stage: int, world: ProcessGroup
 ) -> None:
     task = ToyTask(Toy())
     model = task.build(None)
@@ -138,7 +140,7 @@ def test_what_no_sample_reaches_has_a_gradient_of_zero(
 @every_stage
 @every_half
 def test_masters_outlive_a_stage_unrounded(
-    precision: str, zero_stage: int, order: Orders, world: World
+    precision: str, zero_stage: int, order: Orders, world: ProcessGroup
 ) -> None:
     session = Session(
         order(opt={"precision": precision, "zero_stage": zero_stage, "batch_size": 8}), world, DataCache()
@@ -157,7 +159,9 @@ def test_masters_outlive_a_stage_unrounded(
 
 @every_stage
 @every_half
-def test_batch_norm_trains_as_in_fp32(precision: str, zero_stage: int, order: Orders, world: World) -> None:
+def test_batch_norm_trains_as_in_fp32(
+    precision: str, zero_stage: int, order: Orders, world: ProcessGroup
+) -> None:
     def trained(opt: dict[str, Any]) -> tuple[dict[str, float], nn.Module]:
         session = Session(order(batch_norm=True, opt={"batch_size": 16} | opt), world, DataCache())
         if opt:
@@ -176,7 +180,7 @@ def test_batch_norm_trains_as_in_fp32(precision: str, zero_stage: int, order: Or
 @every_stage
 @every_half
 def test_a_trial_in_half_precision_goes_on_from_its_checkpoint_bit_for_bit(
-    precision: str, zero_stage: int, order: Orders, run: Run, world: World
+    precision: str, zero_stage: int, order: Orders, run: Run, world: ProcessGroup
 ) -> None:
     knobs: dict[str, Any] = {"batch_norm": True, "stages": "two", "dropout": 0.3}
     opt = {"precision": precision, "zero_stage": zero_stage, "batch_size": 4}

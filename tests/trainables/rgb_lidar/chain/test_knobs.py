@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from thalweg.config import flat
 from thalweg.events import Event, TrialStarted
-from thalweg.search.controller import StudyDirector
+from thalweg.search.controller import StudyController
 from thalweg.search.space import load_space
 from thalweg.search.store.optuna_study import Ledger, Proposal
 from trainables.rgb_lidar.chain.knobs import MAKES, NEEDS, STAGES, ChainKnobs, ProjectorKnobs, SimilarityKnobs
@@ -103,7 +103,7 @@ def test_a_trial_of_contrastive_pre_training_is_recorded_without_the_knobs_of_ot
 ) -> None:
     ledger = Ledger.open(tmp_path, "cilp", load_space("rgb_lidar_cilp"))
     told: list[Event] = []
-    proposal = StudyDirector(ledger, told.append, num_lanes=1).propose()
+    proposal = StudyController(ledger, told.append, num_lanes=1).propose()
     assert isinstance(proposal, Proposal)
     (started,) = told
     assert isinstance(started, TrialStarted)

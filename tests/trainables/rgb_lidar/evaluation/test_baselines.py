@@ -4,7 +4,7 @@ import torch
 
 from thalweg.nn.contrastive.retrieval import recall_at_1
 from trainables.rgb_lidar.data.lidar import MAX_RANGE
-from trainables.rgb_lidar.data.samples import draw
+from trainables.rgb_lidar.data.samples import sample
 from trainables.rgb_lidar.data.scenes import RGBLidarData
 from trainables.rgb_lidar.evaluation.baselines import CoarseLikeness, Same, nearness
 from trainables.rgb_lidar.evaluation.retrieval import POOL, ROWS
@@ -17,7 +17,7 @@ def test_nearness_is_read_from_scans_of_every_convention(
     data: RGBLidarData, lidar_repr: LidarRepr, lidar_norm: LidarNorm
 ) -> None:
     inputs = DataKnobs(lidar_repr=lidar_repr, lidar_norm=lidar_norm)
-    found = nearness(draw(data, "val", np.arange(12), inputs)["lidar"], inputs)
+    found = nearness(sample(data, "val", np.arange(12), inputs)["lidar"], inputs)
     depth = np.asarray(data.depth[data.rows["val"]])
     expected = np.where(depth < MAX_RANGE, 1 - depth / MAX_RANGE, 0)
     np.testing.assert_allclose(found.numpy(), expected, atol=1e-5)
@@ -25,9 +25,9 @@ def test_nearness_is_read_from_scans_of_every_convention(
 
 def test_embeddings_are_the_same_for_every_batch(data: RGBLidarData) -> None:
     inputs = DataKnobs()
-    likeness = CoarseLikeness(inputs, draw(data, "train", np.arange(40), inputs), Same({}))
-    whole = likeness(draw(data, "val", np.arange(12), inputs))
-    alone = likeness(draw(data, "val", np.array([3]), inputs))
+    likeness = CoarseLikeness(inputs, sample(data, "train", np.arange(40), inputs), Same({}))
+    whole = likeness(sample(data, "val", np.arange(12), inputs))
+    alone = likeness(sample(data, "val", np.array([3]), inputs))
     for name in ROWS:
         torch.testing.assert_close(whole[name][3:4], alone[name])
         torch.testing.assert_close(whole[name].norm(dim=1), torch.ones(12))

@@ -13,19 +13,19 @@ from trainables.rgb_lidar.evaluation.classification import (
     LIDAR,
     LIDAR_METRICS,
     METRICS,
-    count_calls,
+    confusion_sums,
     cross_entropy,
-    guess,
     log_odds,
-    summarize_calls,
+    metrics_from_sums,
+    prior_log_odds,
 )
 
 
 def measure(
     odds: list[float], labels: list[int], prefix: str = ""
 ) -> tuple[Mapping[str, Tensor], dict[str, float]]:
-    sums = count_calls(torch.tensor(odds), torch.tensor(labels).float(), prefix)
-    return sums, summarize_calls(sums, prefix)
+    sums = confusion_sums(torch.tensor(odds), torch.tensor(labels).float(), prefix)
+    return sums, metrics_from_sums(sums, prefix)
 
 
 def slow(odds: list[float], labels: list[int]) -> dict[str, float]:
@@ -84,8 +84,8 @@ def test_one_logit_has_the_binary_and_two_have_the_categorical_cross_entropy() -
 
 
 def test_a_guess_has_the_odds_of_the_shares() -> None:
-    assert guess((0.25, 0.75)) == pytest.approx(math.log(3), rel=1e-5)
-    assert math.isfinite(guess((1.0, 0.0)))
+    assert prior_log_odds((0.25, 0.75)) == pytest.approx(math.log(3), rel=1e-5)
+    assert math.isfinite(prior_log_odds((1.0, 0.0)))
 
 
 @given(scenes=st.lists(st.tuples(st.integers(-40, 40), st.integers(0, 1)), min_size=1, max_size=20))

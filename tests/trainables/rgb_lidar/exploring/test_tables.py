@@ -93,7 +93,7 @@ def test_how_a_measure_tells_the_class_is_counted_over_all_pairs(rows: list[tupl
         if not second and not math.isnan(cube)
     ]
     expected = sum(pairs) / len(pairs) if pairs else math.nan
-    assert tables.told(values, is_sphere) == pytest.approx(expected, nan_ok=True)
+    assert tables.roc_auc(values, is_sphere) == pytest.approx(expected, nan_ok=True)
 
 
 def test_quantiles_of_measures_are_those_of_the_class(data: RGBLidarData) -> None:

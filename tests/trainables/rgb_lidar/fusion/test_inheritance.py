@@ -6,7 +6,7 @@ import torch
 
 from thalweg.config import check
 from thalweg.errors import ConfigError
-from thalweg.training.checkpoints.frozen_weights import load_sources
+from thalweg.training.checkpoints.frozen_weights import load_starting_points
 from trainables.rgb_lidar.chain.knobs import ChainKnobs
 from trainables.rgb_lidar.config import RGBLidar
 from trainables.rgb_lidar.knobs import DataKnobs, FusionKnobs
@@ -32,21 +32,21 @@ def own(config: RGBLidar, *studies: str, **knobs: Any) -> RGBLidar:
     return check(config.model_copy(update={"starts_from": studies, "model": model, "data": data}))
 
 
-def inherit(config: RGBLidar, **sources: RGBLidar) -> RGBLidar:
-    return check(task_for(config).inherit(sources))
+def inherit(config: RGBLidar, **starting_points: RGBLidar) -> RGBLidar:
+    return check(task_for(config).inherit(starting_points))
 
 
 @pytest.mark.parametrize("stage", ["late", "intermediate"])
 def test_encoders_of_a_chain_read_and_compute_as_they_were_trained_to(
     config: RGBLidar, chain: RGBLidar, stage: str, tmp_path: Path
 ) -> None:
-    source = pretrained(chain)
-    found = inherit(own(config, "a", fusion_stage=stage), a=source)
+    start = pretrained(chain)
+    found = inherit(own(config, "a", fusion_stage=stage), a=start)
     assert found.data == OTHER_INPUTS.model_copy(update={"data_fraction": 0.5})
-    trained = task_for(source).build(None)
+    trained = task_for(start).build(None)
     torch.save({"weights": trained.state_dict()}, tmp_path / "a.pt")
     model = task_for(found).build(None)
-    load_sources(model, {"a": str(tmp_path / "a.pt")})
+    load_starting_points(model, {"a": str(tmp_path / "a.pt")})
     images, scans = torch.rand(2, 3, 64, 64), torch.rand(2, 1, 64, 64)
     for name, inputs in (("rgb", images), ("lidar", scans)):
         expected = trained.get_submodule(name if stage == "late" else f"{name}.0")(inputs)
@@ -56,14 +56,14 @@ def test_encoders_of_a_chain_read_and_compute_as_they_were_trained_to(
 def test_a_late_fusion_takes_whole_embedders_and_an_intermediate_one_their_blocks(
     config: RGBLidar, chain: RGBLidar
 ) -> None:
-    source = pretrained(chain, channels=5, max_channels=7, depth=1, hidden_dim=13, dropout=0.25)
-    assert isinstance(source.model, ChainKnobs)
+    start = pretrained(chain, channels=5, max_channels=7, depth=1, hidden_dim=13, dropout=0.25)
+    assert isinstance(start.model, ChainKnobs)
     blocks = {"downsampling": "avgpool", "channels": 5, "max_channels": 7, "depth": 1}
     late, maps = (
-        inherit(before, a=source).model
+        inherit(before, a=start).model
         for before in (own(config, "a"), own(config, "a", fusion_stage="intermediate"))
     )
-    assert late == config.model.model_copy(update=source.model.embedder.model_dump())
+    assert late == config.model.model_copy(update=start.model.embedder.model_dump())
     assert maps == config.model.model_copy(update={"fusion_stage": "intermediate"} | blocks)
 
 
@@ -88,13 +88,13 @@ def test_a_fusion_that_trains_on_takes_the_whole_model(config: RGBLidar) -> None
 
 @pytest.mark.parametrize("change", [{"fusion": "hadamard"}, {"fusion_stage": "intermediate"}])
 def test_a_head_is_not_taken_for_another_fusion(config: RGBLidar, change: dict[str, str]) -> None:
-    source = own(config, fusion="add")
+    start = own(config, fusion="add")
     asked = own(config, "a", **{"fusion": "add"} | change)
     with pytest.raises(ConfigError, match=r"must meet as in the study of fusions.* where 'a' has 'late add'"):
-        inherit(asked, a=source)
+        inherit(asked, a=start)
 
 
-def test_a_study_of_fusions_is_the_only_source(config: RGBLidar, chain: RGBLidar) -> None:
+def test_a_study_of_fusions_is_the_only_starting_point(config: RGBLidar, chain: RGBLidar) -> None:
     with pytest.raises(ConfigError, match="must be the only one in starts_from, got a, b; name 'b' alone"):
         inherit(own(config, "a", "b"), a=pretrained(chain), b=config)
 
@@ -106,14 +106,14 @@ def test_a_chain_without_an_embedder_is_refused(config: RGBLidar, chain: RGBLida
 
 
 def test_encoders_from_two_studies_share_their_knobs(config: RGBLidar, chain: RGBLidar) -> None:
-    sources = {
+    starting_points = {
         "a": pretrained(chain),
         "b": pretrained(chain, stages=("projector",), downsampling="maxpool"),
     }
     with pytest.raises(
         ConfigError, match="both encoders share their knobs, got rgb from 'b' and lidar from 'a'"
     ):
-        inherit(own(config, "a", "b"), **sources)
+        inherit(own(config, "a", "b"), **starting_points)
 
 
 def test_given_widths_leave_no_size_to_match(config: RGBLidar, chain: RGBLidar) -> None:

@@ -23,7 +23,7 @@ from thalweg.data.encoding import FLOAT_FILL
 from thalweg.errors import DataError
 from trainables.water_mae.config import MODALITIES, DataKnobs
 from trainables.water_mae.data.windows import WaterData
-from trainables.water_mae.model.inference import facts_of
+from trainables.water_mae.model.facts import facts_of
 
 DAY = 11  # 2001-01-12
 

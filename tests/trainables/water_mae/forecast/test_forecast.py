@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tests import tasks
 from thalweg.stage_contract import Progress
-from thalweg.training.checkpoints.frozen_weights import load_sources
+from thalweg.training.checkpoints.frozen_weights import load_starting_points
 from thalweg.training.engine.engine import parameter_groups
 from thalweg.training.messages import TrialOrder
 from thalweg.training.process_group import join
@@ -237,7 +237,7 @@ def test_the_encoders_of_another_study_are_taken_and_the_head_is_new(
     pretrained = WaterMAETask(config).build(WaterMAETask(config).facts(data))
     torch.save({"weights": pretrained.state_dict()}, tmp_path / "first.pt")
     model = WaterMAETask(with_head(config, 1.0)).build(WaterMAETask(with_head(config, 1.0)).facts(data))
-    load_sources(model, {"first": str(tmp_path / "first.pt")})
+    load_starting_points(model, {"first": str(tmp_path / "first.pt")})
     own = dict(model.named_parameters())
     assert all(torch.equal(own[name], weight) for name, weight in pretrained.named_parameters())
     assert not own["forecast_head.weight"].any()

@@ -16,13 +16,13 @@ from thalweg.search.space import load_space
 from thalweg.search.train_one import choose, train
 from thalweg.training.checkpoints.checkpoint import fp32_weights
 from thalweg.training.checkpoints.export import export
-from thalweg.training.checkpoints.state import State
+from thalweg.training.checkpoints.state import TrainingState
 from thalweg.training.session import make_task
 from trainables.water_mae.config import MODALITIES, PRESETS, ForecastKnobs, WaterMAE
 from trainables.water_mae.data.layout import ATTRIBUTES
 from trainables.water_mae.data.windows import Geometry, WaterData, open_data
-from trainables.water_mae.model import inference
 from trainables.water_mae.model.autoencoder import Batch, MaskedAutoencoder
+from trainables.water_mae.model.facts import geometry_of
 from trainables.water_mae.task import WaterMAETask
 
 pytestmark = pytest.mark.slow
@@ -46,7 +46,7 @@ print([name for name in heavy if name in sys.modules], given.model.training)
 @pytest.fixture(scope="module")
 def checkpoint(tiny_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint of a few steps."""
-    folder = tmp_path_factory.mktemp("inference")
+    folder = tmp_path_factory.mktemp("facts")
     (folder / "water_mae").symlink_to(tiny_root)
     single = choose(load_space("quickstart"), {}, output=folder, root=folder, samples=32)
     order = replace(single.order, evaluations=(32,), baselines=False)  # a checkpoint is all that is asked
@@ -56,7 +56,7 @@ def checkpoint(tiny_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 @pytest.fixture(scope="module")
 def trained(checkpoint: Path, tiny_root: Path) -> tuple[WaterMAETask, MaskedAutoencoder, Batch]:
     """The model as it was trained, built from the data, and some windows."""
-    state = State.read(checkpoint)
+    state = TrainingState.read(checkpoint)
     task = make_task(state.family, state.config)
     assert isinstance(task, WaterMAETask)
     data = task.open(tiny_root)
@@ -146,7 +146,7 @@ def test_facts_hold_geometry_statistics_and_names(tiny: WaterData) -> None:
     assert facts["catchments"] == list(tiny.catchments)
     assert set(facts["units"]) == set(facts["modalities"]) == set(MODALITIES)
     assert facts["attributes"] == list(ATTRIBUTES) and facts["flow_floor"] == 1e-6
-    again = inference.geometry_of(facts)
+    again = geometry_of(facts)
     for name in ("pixel_valid", "patch_rows_cols", "member_valid", "static"):
         assert np.array_equal(getattr(again, name), getattr(tiny.geometry, name))
     assert again.grid_shape == tiny.geometry.grid_shape

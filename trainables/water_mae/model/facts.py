@@ -1,4 +1,4 @@
-"""The part of the data that inference needs: their geometry, and the normalisation of physical values.
+"""`Task.facts` of the family: the geometry of the data, and the normalisation of physical values.
 
 A normalised value is (value - mean) / std of its modality, river flow after ``log(flow + flow_floor)``. Cells of ocean,
 padding and absent days are 0. Static attributes are z-scores already, in the order of the catchments.
@@ -19,7 +19,7 @@ _ARRAYS = ("pixel_valid", "patch_rows_cols", "member_valid", "static")
 
 
 def facts_of(data: WaterData) -> dict[str, Any]:
-    """Returns geometry and normalisation, from which a model is built and fed without the data."""
+    """Returns geometry and normalisation, which suffice to build a model and prepare its inputs."""
     geometry = data.geometry
     return {
         "modalities": list(MODALITIES),
@@ -35,7 +35,7 @@ def facts_of(data: WaterData) -> dict[str, Any]:
 
 
 def geometry_of(facts: Mapping[str, Any]) -> Geometry:
-    """Returns the geometry in the facts of `facts_of`; its arrays may be tensors."""
+    """Returns the geometry in facts; its arrays may be tensors."""
     rows, columns = facts["grid_shape"]
     arrays = {name: np.asarray(facts["geometry"][name]) for name in _ARRAYS}
     return Geometry(grid_shape=(int(rows), int(columns)), **arrays)
