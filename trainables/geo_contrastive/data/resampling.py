@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Bool, Float32, Float64, Int64
 from torch import Tensor
 
+_LEAST = 0.2  # a cell whose nearest one is visible weighs a quarter or more
+
 
 @dataclass(frozen=True)
 class Windows:
@@ -87,7 +89,7 @@ class Resampling:
     def mean(
         self, fields: Float32[Tensor, "view lon lat"], visible: Bool[Tensor, "view lon lat"]
     ) -> Float32[Tensor, "view lon lat"]:
-        """Returns means over visible cells; where none is near, anything.
+        """Returns means over visible cells; smaller ones in cells that `visible` does not name.
 
         Args:
             fields: Values; 0 where a cell is hidden.
@@ -100,4 +102,4 @@ class Resampling:
             along.view(num_views, 2 * num_first, num_second), self.second.weights.transpose(1, 2)
         )
         sums, weights = across.view(num_views, num_first, 2, num_second).unbind(2)
-        return sums / weights
+        return sums / weights.clamp_(min=_LEAST)

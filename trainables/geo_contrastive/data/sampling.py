@@ -17,7 +17,7 @@ from thalweg.contract import Batch, Indices, Keys, SplitName
 from trainables.geo_contrastive.data.draws import branch, stream
 from trainables.geo_contrastive.data.fields import FieldData
 from trainables.geo_contrastive.data.pairs import day_index, draw_days, roles
-from trainables.geo_contrastive.data.views import augmented, draw_views, random_visible
+from trainables.geo_contrastive.data.views import augmented, draw_views, random_visible, shown
 from trainables.geo_contrastive.knobs import PairKnobs, ViewKnobs
 
 EVALUATION_MASK = 0.7
@@ -81,14 +81,12 @@ def evaluation_batch(data: FieldData, split: SplitName, indices: Indices) -> Bat
     batch["has_yesterday"] = has_yesterday
     for name, variable in data.variables.items():
         shape = data.grids[variable.grid].shape
-        hidden = torch.from_numpy(
-            ~(random_visible(branch(keys, stream(name)), shares, shape) & data.valid[name])
-        )
+        visible = random_visible(branch(keys, stream(name)), shares, shape) & data.valid[name]
         clean = torch.from_numpy(data.fields[name][positions])
         yesterday = torch.from_numpy(data.fields[name][before])
         yesterday[~has_yesterday] = 0.0
         batch |= {
-            f"view/{name}": clean.masked_fill(hidden, 0.0)[:, None],
+            f"view/{name}": shown(clean, torch.from_numpy(visible))[:, None],
             f"target/{name}": clean[:, None],
             f"clean/{name}": clean,
             f"climatology/{name}": torch.from_numpy(data.climatology[name][data.day_of_year[positions]]),

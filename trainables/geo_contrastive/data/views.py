@@ -87,8 +87,7 @@ class Views:
             noise = matern_noise(keys, grid.shape, grid.wraps)
         else:
             noise = normal(keys, grid.shape[0] * grid.shape[1]).reshape(-1, *grid.shape)
-        disturbance = torch.from_numpy((self.knobs.noise * noise).astype(np.float32))
-        return fields + disturbance.masked_fill_(~visible, 0.0)
+        return fields + shown(torch.from_numpy((self.knobs.noise * noise).astype(np.float32)), visible)
 
     def _cut_out(self, grid: Grid) -> Bool[np.ndarray, "view lon lat"]:
         """Returns the cells with centres in the rectangle, which goes around the globe but not over a pole."""
@@ -142,19 +141,27 @@ def augmented(
     Args:
         views: What was drawn.
         name: The variable.
-        fields: The whole day of each view, in z-scores.
+        fields: The whole day of each view, in finite z-scores.
         valid: Cells that have data.
         grid: Where they lie.
         resampling: What `Views.resampling` returned for the grid; variables of a grid share it.
     """
     visible = torch.from_numpy(views.hide(name, valid, grid))
-    seen = fields.masked_fill(~visible, 0.0)
+    seen = shown(fields, visible)
     if resampling is not None:
         sources, visible = visible, resampling.visible(visible)
         if not valid.all():
             visible &= torch.from_numpy(valid.copy())
-        seen = resampling.mean(seen, sources).masked_fill_(~visible, 0.0)
+        seen = shown(resampling.mean(seen, sources), visible)
     return views.disturb(name, seen, visible, grid)
+
+
+def shown(
+    fields: Float32[Tensor, "view lon lat"], visible: Bool[Tensor, "view lon lat"]
+) -> Float32[Tensor, "view lon lat"]:
+    """Returns finite fields with 0 in their hidden cells."""
+    # A product is three times as fast as a choice; adding 0 makes -0.0, which would tell a sign, 0.0.
+    return (fields * visible).add_(0.0)
 
 
 def random_visible(
