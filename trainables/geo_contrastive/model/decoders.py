@@ -10,13 +10,14 @@ from itertools import pairwise
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
 
 from thalweg.nn.dropout import Dropout
 from thalweg.nn.film import FiLM
 from thalweg.nn.norm import norm
 from trainables.geo_contrastive.knobs import DecoderKnobs
-from trainables.geo_contrastive.model.geometry import FieldGeometry, GridShape
-from trainables.geo_contrastive.model.layers import Conv, Deconv, Maps, Residual, crop, doubled
+from trainables.geo_contrastive.model.geometry import FieldGeometry, GridShape, position_code
+from trainables.geo_contrastive.model.layers import Conv, Crop, Deconv, Maps, Residual
 
 Latents = Float[Tensor, "batch latent"]
 DecodedFields = dict[str, Float[Tensor, "batch _ _"]]
@@ -33,22 +34,23 @@ class Doubling(nn.Module):
         in_dim: Channels of the input.
         out_dim: Channels of the result.
         latent_dim: Width of the latent.
-        wraps: Whether the grid wraps.
+        grid: Grid of the result.
     """
 
     def __init__(
-        self, knobs: DecoderKnobs, in_dim: int, out_dim: int, latent_dim: int, *, wraps: bool
+        self, knobs: DecoderKnobs, in_dim: int, out_dim: int, latent_dim: int, grid: GridShape
     ) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            Deconv(in_dim, out_dim, wraps=wraps, bias=knobs.norm == "none"),
+            Deconv(in_dim, out_dim, wraps=grid.wraps, bias=knobs.norm == "none"),
+            Crop(grid),
             norm(knobs.norm, out_dim),
             nn.ReLU(),
             Dropout(knobs.dropout),
         )
 
     def forward(self, x: Maps, latents: Latents) -> Maps:
-        """Returns maps of twice the size."""
+        """Returns maps on the next grid."""
         result: Tensor = self.layers(x)
         return result
 
@@ -61,20 +63,21 @@ class ResidualDoubling(nn.Module):
         in_dim: Channels of the input.
         out_dim: Channels of the result.
         latent_dim: Width of the latent.
-        wraps: Whether the grid wraps.
+        grid: Grid of the result.
     """
 
     def __init__(
-        self, knobs: DecoderKnobs, in_dim: int, out_dim: int, latent_dim: int, *, wraps: bool
+        self, knobs: DecoderKnobs, in_dim: int, out_dim: int, latent_dim: int, grid: GridShape
     ) -> None:
         super().__init__()
         self.layers = nn.Sequential(
             nn.ConvTranspose2d(in_dim, out_dim, 2, stride=2),
-            Residual(out_dim, out_dim, knobs.norm, wraps=wraps, dropout=knobs.dropout),
+            Crop(grid),
+            Residual(out_dim, out_dim, knobs.norm, wraps=grid.wraps, dropout=knobs.dropout),
         )
 
     def forward(self, x: Maps, latents: Latents) -> Maps:
-        """Returns maps of twice the size."""
+        """Returns maps on the next grid."""
         result: Tensor = self.layers(x)
         return result
 
@@ -84,34 +87,41 @@ class ModulatedDoubling(nn.Module):
 
     Cells that are repeated and then convolved leave no checkerboard, as transposed convolutions do (Odena et al.,
     doi:10.23915/distill.00003). The latent reaches each scale by itself (arXiv:1709.07871), so that what concerns small
-    scales alone need not pass through the seed.
+    scales alone need not pass through the seed. A fixed code of positions tells repeated cells from one another.
 
     Args:
         knobs: Normalisation and dropout.
         in_dim: Channels of the input.
         out_dim: Channels of the result.
         latent_dim: Width of the latent.
-        wraps: Whether the grid wraps.
+        grid: Grid of the result.
     """
 
+    codes: Tensor
+
     def __init__(
-        self, knobs: DecoderKnobs, in_dim: int, out_dim: int, latent_dim: int, *, wraps: bool
+        self, knobs: DecoderKnobs, in_dim: int, out_dim: int, latent_dim: int, grid: GridShape
     ) -> None:
         super().__init__()
-        self.convolution = Conv(in_dim, out_dim, 3, wraps=wraps)
+        self.crop = Crop(grid)
+        self.register_buffer("codes", position_code(grid, in_dim), persistent=False)
+        self.convolution = Conv(in_dim, out_dim, 3, wraps=grid.wraps)
         self.norm = norm(knobs.norm, out_dim)
         self.film = FiLM(latent_dim, out_dim, "one_plus")
         self.blocks = nn.Sequential(
             *(
-                Residual(out_dim, out_dim, knobs.norm, wraps=wraps, dropout=knobs.dropout, activation=nn.GELU)
+                Residual(
+                    out_dim, out_dim, knobs.norm, wraps=grid.wraps, dropout=knobs.dropout, activation=nn.GELU
+                )
                 for _ in range(2)
             )
         )
 
     def forward(self, x: Maps, latents: Latents) -> Maps:
-        """Returns maps of twice the size."""
+        """Returns maps on the next grid."""
         scale, shift = self.film(latents)
-        maps = self.norm(self.convolution(doubled(x)))
+        repeated = self.crop(interpolate(x, scale_factor=2, mode="nearest"))
+        maps = self.norm(self.convolution(repeated + self.codes))
         result: Tensor = self.blocks(scale[:, :, None, None] * maps + shift[:, :, None, None])
         return result
 
@@ -139,24 +149,24 @@ class GridDecoder(nn.Module):
 
     def __init__(self, knobs: DecoderKnobs, latent_dim: int, num_variables: int, grid: GridShape) -> None:
         super().__init__()
-        self._grids = grid.pyramid(MAX_LEVELS)
+        pyramid = grid.pyramid(MAX_LEVELS)
         seed_dim = max(latent_dim // 2, MIN_DIM)
         widths = [seed_dim]
-        widths += [_rounded(seed_dim / 2**level) for level in range(1, len(self._grids))]
-        self._seed_shape = (seed_dim, *self._grids[0].shape)
-        longitudes, latitudes = self._grids[0].shape
+        widths += [_rounded(seed_dim / 2**level) for level in range(1, len(pyramid))]
+        self._seed_shape = (seed_dim, *pyramid[0].shape)
+        longitudes, latitudes = pyramid[0].shape
         self.seed = nn.Linear(latent_dim, seed_dim * longitudes * latitudes)
         self.levels = nn.ModuleList(
-            LEVELS[knobs.kind](knobs, before, after, latent_dim, wraps=grid.wraps)
-            for before, after in pairwise(widths)
+            LEVELS[knobs.kind](knobs, before, after, latent_dim, each)
+            for (before, after), each in zip(pairwise(widths), pyramid[1:], strict=True)
         )
         self.output = nn.Conv2d(widths[-1], num_variables, 1)
 
     def forward(self, latents: Latents) -> Float[Tensor, "batch variable longitude latitude"]:
         """Decodes latents."""
         maps = self.seed(latents).unflatten(1, self._seed_shape)
-        for level, grid in zip(self.levels, self._grids[1:], strict=True):
-            maps = crop(level(maps, latents), grid)
+        for level in self.levels:
+            maps = level(maps, latents)
         fields: Tensor = self.output(maps)
         return fields
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import interpolate, max_pool2d
+from torch.nn.functional import max_pool2d
 
 from thalweg.nn.dropout import Dropout
 from thalweg.nn.norm import norm
@@ -146,16 +146,21 @@ class Residual(nn.Module):
         return result
 
 
-def crop(x: Maps, grid: GridShape) -> Maps:
-    """Returns the first cells of maps, as many as the grid has."""
-    longitudes, latitudes = grid.shape
-    return x[..., :longitudes, :latitudes]
+class Crop(nn.Module):
+    """Takes the first cells of maps that are a cell larger than a grid.
 
+    Args:
+        grid: The grid.
+    """
 
-def doubled(x: Maps) -> Maps:
-    """Returns maps of twice the size in which each cell is four."""
-    result: Tensor = interpolate(x, scale_factor=2, mode="nearest")
-    return result
+    def __init__(self, grid: GridShape) -> None:
+        super().__init__()
+        self.shape = grid.shape
+
+    def forward(self, x: Maps) -> Maps:
+        """Cuts maps."""
+        longitudes, latitudes = self.shape
+        return x[..., :longitudes, :latitudes]
 
 
 def draw_kaiming(module: nn.Module) -> None:

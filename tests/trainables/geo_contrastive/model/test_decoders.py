@@ -18,10 +18,8 @@ NORM_NAMES = ("batch", "instance", "group8", "group16", "group32", "layer", "non
 def test_the_published_decoder_begins_with_500_maps_of_two_cells_and_doubles_them_five_times() -> None:
     with torch.device("meta"):
         decoder = GridDecoder(DecoderKnobs(), 1000, 5, GridShape((64, 32), True))
-        maps = decoder.seed(torch.randn(2, 1000, device="meta")).unflatten(1, decoder._seed_shape)
-        assert maps.shape == (2, 500, 2, 1)
-        assert len(decoder.levels) == 5
-        assert decoder(torch.randn(2, 1000, device="meta")).shape == (2, 5, 64, 32)
+    assert decoder.seed.out_features == 500 * 2 * 1
+    assert len(decoder.levels) == 5
 
 
 @given(
@@ -54,22 +52,27 @@ def test_every_parameter_of_a_decoder_learns(kind: Any, name: Any) -> None:
     assert not lazy
 
 
-@pytest.mark.parametrize("shape", [(16, 8), (13, 7)])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_decoder_closes_the_circle_where_the_grid_does(kind: Any, shape: tuple[int, int]) -> None:
-    """The gradient of one cell reaches the seed's cells on both sides of the date line only if the grid wraps."""
-    reached = {}
+def test_levels_follow_maps_around_the_globe_where_the_grid_wraps(kind: Any) -> None:
+    maps, latents = torch.randn(2, 32, 8, 4), torch.randn(2, 16)
     for wraps in (True, False):
-        torch.manual_seed(0)
-        decoder = GridDecoder(DecoderKnobs(kind=kind, norm="none", dropout=0), 64, 1, GridShape(shape, wraps))
-        maps = torch.randn(1, 32, *decoder._grids[1].shape, requires_grad=True)
-        latents, found = torch.randn(1, 64), maps
-        for level, grid in zip(decoder.levels[1:], decoder._grids[2:], strict=True):
-            found = level(found, latents)[..., : grid.shape[0], : grid.shape[1]]
-        found[..., 0, :].sum().backward()
-        assert maps.grad is not None
-        reached[wraps] = bool(maps.grad[..., -1, :].abs().sum() > 0)
-    assert reached == {True: True, False: False}
+        knobs = DecoderKnobs(kind=kind, norm="layer", dropout=0)
+        level = LEVELS[kind](knobs, 32, 32, 16, GridShape((16, 8), wraps))
+        if kind == "improved":
+            level.codes.zero_()
+        moved, still = level(maps.roll(3, dims=2), latents), level(maps, latents).roll(6, dims=2)
+        # Transposed convolutions of 2 x 2 reach no neighbour: only the block behind them looks around.
+        assert torch.allclose(moved, still, atol=1e-5) == wraps
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_maps_of_an_odd_grid_have_its_size_where_a_level_looks_around(kind: Any) -> None:
+    decoder = GridDecoder(DecoderKnobs(kind=kind), 16, 1, GridShape((13, 7), True))
+    sizes = []
+    for level in decoder.levels:
+        level.register_forward_hook(lambda _, __, maps: sizes.append(tuple(maps.shape[2:])))
+    decoder(torch.randn(2, 16))
+    assert sizes == [(4, 2), (7, 4), (13, 7)]
 
 
 def test_fields_come_in_the_order_of_the_variables_whatever_their_grids() -> None:
@@ -96,8 +99,9 @@ def test_dropout_drops_in_training_alone(kind: Any) -> None:
 
 def test_the_latent_modulates_every_scale_of_the_improved_decoder() -> None:
     decoder = GridDecoder(DecoderKnobs(kind="improved"), 16, 1, GridShape((16, 8), True)).eval()
-    maps, one, other = torch.randn(1, 32, 4, 2), torch.randn(1, 16), torch.randn(1, 16)
-    for level in decoder.levels:
+    one, other = torch.randn(1, 16), torch.randn(1, 16)
+    for level, shape in zip(decoder.levels, [(2, 1), (4, 2), (8, 4)], strict=True):
+        maps = torch.randn(1, 32, *shape)
         assert not torch.allclose(level(maps, one), level(maps, other), atol=1e-3)
 
 
@@ -107,8 +111,8 @@ def test_a_decoder_learns_fields(kind: Any, size: Callable[[nn.Module], int]) ->
     torch.manual_seed(0)
     decoder = GridDecoder(DecoderKnobs(kind=kind, dropout=0), 16, 1, GridShape((8, 6), True))
     latents, fields = torch.randn(2, 16), torch.randn(2, 1, 8, 6)
-    optimizer = torch.optim.Adam(decoder.parameters(), lr=5e-3)
-    for _ in range(60):
+    optimizer = torch.optim.Adam(decoder.parameters(), lr=1e-3)
+    for _ in range(40):
         optimizer.zero_grad()
         loss = (decoder(latents) - fields).square().mean()
         loss.backward()

@@ -57,8 +57,10 @@ def test_the_model_reconstructs_the_first_view(
 
 
 @pytest.mark.usefixtures("fp16_everywhere")
-@pytest.mark.parametrize("decoder", ["deconvolution", "residual", "improved"])
-@pytest.mark.parametrize("kind", FUSIONS)
+@pytest.mark.parametrize(
+    ("kind", "decoder"),
+    [(kind, "residual") for kind in FUSIONS] + [("early", "deconvolution"), ("early", "improved")],
+)
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_the_model_computes_in_half_precision_what_it_computes_in_fp32(
     build: Callable[..., FieldModel], facts: Callable[..., Any], kind: str, precision: Any, decoder: str
