@@ -3,6 +3,7 @@ import torch
 from torch import nn
 
 from thalweg.nn.norm import NORMS, BatchNorm, norm
+from thalweg.training.engine import sync_batch_norm
 
 GROUPS = {"instance": 12, "group8": 6, "group16": 12, "group32": 12, "layer": 1}
 
@@ -52,6 +53,13 @@ def test_a_batch_norm_evaluates_by_what_it_saw_in_training_not_by_the_batch() ->
         layer(5 + 2 * torch.randn(64, 3))
     layer.eval()
     torch.testing.assert_close(layer(torch.full((1, 3), 7.0)), torch.ones(1, 3), atol=0.15, rtol=0)
+
+
+def test_an_engine_lets_batch_norms_look_at_all_workers() -> None:
+    model = nn.Sequential(norm("batch", 3))
+    assert "forward" not in vars(model[0])
+    sync_batch_norm.fit(model)
+    assert "forward" in vars(model[0])
 
 
 @pytest.mark.parametrize("name", sorted(set(NORMS) - {"none"}))
