@@ -95,12 +95,21 @@ class FusionKnobs(Knobs):
     layers: int = Field(default=1, ge=1, le=3)
     """Layers of a graph network."""
     adjacency: Literal["physical", "full", "learned"] = "physical"
-    """Edges of the graph: variables that physics couples, all of them, or weights that training finds."""
+    """Edges of the graph, or who attends to whom: variables that physics couples, all of them, or weights that training
+    finds."""
+    num_parameters: int | None = Field(default=None, ge=1)
+    """Parameters of the fusion, which a residual network behind it makes up to about one width of the latent; None
+    leaves that network out. 4,100,000 suits all kinds at a latent_dim of 1000."""
 
     def idle(self) -> tuple[str, ...]:
         """Names what the kind of fusion does not read."""
-        heads = () if self.kind in ("self_attention", "cross_attention", "gat") else ("heads",)
-        return heads + (() if self.kind in ("gcn", "gat") else ("layers", "adjacency"))
+        readers = {
+            "heads": ("self_attention", "cross_attention", "gat"),
+            "layers": ("gcn", "gat"),
+            "adjacency": ("gcn", "gat", "cross_attention"),
+            "num_parameters": ("average", "self_attention", "gcn", "gat", "cross_attention"),
+        }
+        return tuple(name for name, kinds in readers.items() if self.kind not in kinds)
 
 
 class EncoderKnobs(Knobs):
@@ -116,6 +125,9 @@ class EncoderKnobs(Knobs):
     """First layer: 7 x 7 with stride 2 and a pool, or 3 x 3 for small grids."""
     norm: Norm = "instance"
     """Normalisation; instance is a group normalisation with a group for each channel."""
+    positions: bool = True
+    """Whether a fixed code of longitude and latitude is added behind the first layer: a network that wraps around the
+    globe and ends in a mean cannot otherwise tell a field from the same one at other longitudes."""
     fusion: FusionKnobs = FusionKnobs()
     """How variables meet."""
 
@@ -133,8 +145,10 @@ class DecoderKnobs(Knobs):
     """A network from a latent to fields, one for each grid."""
 
     kind: Literal["deconvolution", "residual", "improved"] = "residual"
-    """Transposed convolutions alone, with a residual block after each, or up-sampling with two and attention to the
-    latent."""
+    """Transposed convolutions alone, with a residual block after each, or up-sampling with two, where the latent
+    modulates every scale."""
+    norm: Norm = "group8"
+    """Normalisation, as in the encoder; instance takes the mean of each map away, which a field has."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
     """Dropout in the blocks."""
 
