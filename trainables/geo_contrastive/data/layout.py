@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Float32, Int64
 
 from thalweg.data.faults import Faults
+from thalweg.data.hdf5 import unreadable
 from thalweg.errors import DataError
 from trainables.geo_contrastive.data.calendars import Calendar, calendar_of
 from trainables.geo_contrastive.data.grids import Grid
@@ -103,7 +104,7 @@ class FieldFile:
                 for first in range(0, end, step):
                     yield first, np.asarray(values[first : min(first + step, end)])
         except (OSError, RuntimeError) as error:
-            raise _unreadable(self.path, error) from None
+            raise unreadable(self.path, error) from None
 
 
 def block_days(shape: tuple[int, int], values: int = BLOCK_VALUES) -> int:
@@ -230,7 +231,7 @@ def open_field(path: Path, described: Described, calendar: Calendar) -> FieldFil
             days = np.asarray(file["time"][:]).astype(np.int64)
             first, second = (np.asarray(file[axis][:]).astype(np.float64) for axis in axes)
     except (OSError, RuntimeError) as error:
-        raise _unreadable(path, error) from None
+        raise unreadable(path, error) from None
     _require_ascending(path, days, calendar)
     for axis, centres in zip(axes, (first, second), strict=True):
         if not len(centres) or not (np.diff(centres) > 0).all():
@@ -252,7 +253,3 @@ def _require_ascending(path: Path, days: Int64[np.ndarray, " day"], calendar: Ca
 
 def _chunk_days(shape: tuple[int, int]) -> int:
     return min(max(_CHUNK_VALUES // (shape[0] * shape[1]), 1), _MAX_CHUNK_DAYS)
-
-
-def _unreadable(path: Path, error: Exception) -> DataError:
-    return DataError(f"{path} must be a whole netCDF-4 file, got {error}; import the data set again")
