@@ -82,7 +82,9 @@ def show_data(
 
 def import_data(
     source: Annotated[str, typer.Argument(help="A public data set; `thalweg data list` names them.")],
-    folder: Annotated[Path, typer.Argument(help="Folder with the files as they were downloaded.")],
+    folder: Annotated[
+        Path, typer.Argument(help="Folder with the files as they were downloaded, or a file of some sources.")
+    ],
     option: Annotated[list[str] | None, typer.Option(help="An option of the source as name=value.")] = None,
     name: Annotated[str | None, typer.Option("--as", help="Name of the new data set.")] = None,
     data: Data = None,

@@ -17,7 +17,7 @@ def import_source(
 
     Args:
         source: Name of the source; it finds the family.
-        folder: What was downloaded.
+        folder: What was downloaded; a file if the source takes files.
         name: Name of the data set; None takes the source's.
         options: What the source's reader takes.
         root: Folder of all data.
@@ -33,9 +33,10 @@ def import_source(
     family = family_of_source(source)
     reader = family.sources[source]
     check_options(source, reader.options, options or {})
-    if not folder.is_dir():
+    if not (folder.is_dir() or (reader.takes_files and folder.is_file())):
+        kind = "file or folder" if reader.takes_files else "folder"
         raise ConfigError(
-            f"the folder of the source must exist, got {folder}; name the one that holds its files"
+            f"the {kind} of the source must exist, got {folder}; name the one that holds its files"
         )
     target = (folder_of if reader.updates else new_folder)(family, root, name or source)
     try:

@@ -47,6 +47,7 @@ class Described:
         grid: Name of the grid.
         level: Level with its unit, such as ``850 hPa``; None if it has none.
         long_name: What it is, for people.
+        quantity: Its physical quantity, see `quantities`, of which values are checked; empty if there is none.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Described:
     grid: str
     level: str | None = None
     long_name: str = ""
+    quantity: str = ""
 
 
 @dataclass(frozen=True)

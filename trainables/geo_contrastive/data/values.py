@@ -12,7 +12,7 @@ from thalweg.data.survey import Extremes, Survey
 from trainables.geo_contrastive.data.calendars import Calendar
 from trainables.geo_contrastive.data.grids import Grid
 from trainables.geo_contrastive.data.layout import Described
-from trainables.geo_contrastive.data.quantities import quantity_of
+from trainables.geo_contrastive.data.quantities import quantity_named
 
 _LARGEST = 1e15  # a number beyond is a mark of missing data that is not declared, or infinite
 
@@ -25,15 +25,10 @@ class FieldSurvey:
         grid: Its grid, for messages.
         calendar: The calendar of its days.
         source: Where the values are, for messages.
-        standard_name: CF standard name, which tells the quantity.
-        original: What the source calls it.
     """
 
-    def __init__(
-        self, described: Described, grid: Grid, calendar: Calendar, source: object,
-        standard_name: str = "", original: str = "",
-    ) -> None:  # fmt: skip
-        quantity = quantity_of((original, described.name), standard_name)
+    def __init__(self, described: Described, grid: Grid, calendar: Calendar, source: object) -> None:
+        quantity = quantity_named(described.quantity)
         self._calendar = calendar
         self._unit = described.unit
         self._survey = Survey(
