@@ -1,12 +1,13 @@
-"""Data sets of the family that need no files of one's own: synthetic worlds.
+"""Data sets of the family that need no files of one's own: synthetic worlds, and readers of public data sets.
 
-What makes them is imported when that happens: a list of data sets must not wait for numpy and h5netcdf.
+What makes and reads them is imported when that happens: a list of data sets must not wait for xarray.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
 
 from thalweg.dataset_contract import PublicDataset, SyntheticDataset
+from trainables.geo_contrastive.importing.options import WEATHER_FIELDS
 
 
 def _make_tiny(folder: Path) -> None:
@@ -27,6 +28,12 @@ def _make_small(folder: Path) -> None:
     make_small(folder)
 
 
+def _read_weather_fields(source: Path, target: Path, **options: str) -> str:
+    from trainables.geo_contrastive.importing.weather_fields import read
+
+    return read(source, target, **options)
+
+
 WORLDS: Mapping[str, SyntheticDataset] = {
     "tiny": SyntheticDataset(
         meaning="three years of five coupled variables at 850 hPa on 16 x 8 cells around the globe, with jumps: for "
@@ -42,4 +49,12 @@ WORLDS: Mapping[str, SyntheticDataset] = {
         make=_make_small,
     ),
 }
-SOURCES: Mapping[str, PublicDataset] = {}
+SOURCES: Mapping[str, PublicDataset] = {
+    "weather-fields": PublicDataset(
+        meaning="daily fields of any variables on regular grids, from one's own netCDF, Zarr (WeatherBench2, ERA5) or "
+        "GRIB: levels by name, hourly values to days, regridded if asked",
+        read=_read_weather_fields,
+        options=WEATHER_FIELDS,
+        takes_files=True,
+    ),
+}

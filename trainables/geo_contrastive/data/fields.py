@@ -2,12 +2,22 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int64
 
 from thalweg.contract import SplitName
+from thalweg.data.store import Store, StoreWriter, content_hashes, key_of, open_store
 from trainables.geo_contrastive.data.grids import Grid
+from trainables.geo_contrastive.data.layout import TABLE, find_fields, read_table
+from trainables.geo_contrastive.data.prepare import prepare
+from trainables.geo_contrastive.data.splits import SPLITS
+from trainables.geo_contrastive.knobs import DataKnobs
+
+FORMAT = 1
+"""Version of the store's format, which `prepare` writes; part of its key."""
 
 
 @dataclass(frozen=True)
@@ -79,14 +89,45 @@ class FieldData:
         return len(self.days[split]) if split in self.days else 0
 
 
-def split_days(num_days: int) -> dict[SplitName, range]:
-    """Splits days in the order of time: three fifths, one fifth and the rest.
+def open_fields(root: Path, dataset: str, knobs: DataKnobs) -> FieldData:
+    """Opens a data set; the first time, checks it and prepares its store.
 
-    The reference data set of 23,386 days has 14,031, 4,677 and 4,678.
+    Args:
+        root: The family's data folder.
+        dataset: Name of a folder below it.
+        knobs: Which variables.
+
+    Raises:
+        DataError: Files are missing or broken.
+        OutputError: The store cannot be written.
     """
-    train, val = num_days * 3 // 5, num_days // 5
-    return {
-        "train": range(train),
-        "val": range(train, train + val),
-        "test": range(train + val, num_days),
+    folder = root / dataset
+    contents = read_table(folder)
+    paths = find_fields(folder, contents, sorted(knobs.variables))
+    stores = folder / ".store"
+    key = key_of({"format": FORMAT, "files": content_hashes({**paths, TABLE: folder / TABLE}, stores)})
+
+    def fill(writer: StoreWriter) -> dict[str, Any]:
+        return prepare(writer, paths, contents)
+
+    return _serve(open_store(stores, key, fill), knobs.variables)
+
+
+def _serve(store: Store, names: tuple[str, ...]) -> FieldData:
+    arrays, facts = store.arrays, store.facts
+    variables = {name: Variable(name=name, **facts["variables"][name]) for name in names}
+    grids = {
+        grid: Grid(grid, arrays[f"first_{grid}"], arrays[f"second_{grid}"], facts["geographic"][grid])
+        for grid in dict.fromkeys(variable.grid for variable in variables.values())
     }
+    return FieldData(
+        variables=variables,
+        grids=grids,
+        fields={name: arrays[f"fields_{name}"] for name in names},
+        valid={name: arrays[f"valid_{name}"] for name in names},
+        climatology={name: arrays[f"climatology_{name}"] for name in names},
+        **{name: arrays[name] for name in ("day", "season", "day_of_year", "year")},
+        days={split: range(*facts["splits"][split]) for split in SPLITS},
+        fingerprint=facts["content"],
+        notes=tuple(facts["notes"]),
+    )

@@ -72,7 +72,7 @@ class Grid:
         unit = "degrees" if self.geographic else "m"
         names = ("longitude", "latitude") if self.geographic else ("x", "y")
         spans = ", ".join(
-            f"{name} {axis[0]:g} to {axis[-1]:g}"
+            f"{name} {axis[0]:.10g} to {axis[-1]:.10g}"
             for name, axis in zip(names, (self.first, self.second), strict=True)
         )
         return f"{self.name}: {spans} {unit}{', around the globe' if self.wraps else ''}"

@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Float32, Int64
 
 from thalweg.data.faults import Faults
+from thalweg.data.hdf5 import unreadable
 from thalweg.errors import DataError
 from trainables.geo_contrastive.data.calendars import Calendar, calendar_of
 from trainables.geo_contrastive.data.grids import Grid
@@ -46,6 +47,7 @@ class Described:
         grid: Name of the grid.
         level: Level with its unit, such as ``850 hPa``; None if it has none.
         long_name: What it is, for people.
+        quantity: Its physical quantity, see `quantities`, of which values are checked; empty if there is none.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Described:
     grid: str
     level: str | None = None
     long_name: str = ""
+    quantity: str = ""
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,7 @@ class FieldFile:
                 for first in range(0, end, step):
                     yield first, np.asarray(values[first : min(first + step, end)])
         except (OSError, RuntimeError) as error:
-            raise _unreadable(self.path, error) from None
+            raise unreadable(self.path, error) from None
 
 
 def block_days(shape: tuple[int, int], values: int = BLOCK_VALUES) -> int:
@@ -230,7 +233,7 @@ def open_field(path: Path, described: Described, calendar: Calendar) -> FieldFil
             days = np.asarray(file["time"][:]).astype(np.int64)
             first, second = (np.asarray(file[axis][:]).astype(np.float64) for axis in axes)
     except (OSError, RuntimeError) as error:
-        raise _unreadable(path, error) from None
+        raise unreadable(path, error) from None
     _require_ascending(path, days, calendar)
     for axis, centres in zip(axes, (first, second), strict=True):
         if not len(centres) or not (np.diff(centres) > 0).all():
@@ -252,7 +255,3 @@ def _require_ascending(path: Path, days: Int64[np.ndarray, " day"], calendar: Ca
 
 def _chunk_days(shape: tuple[int, int]) -> int:
     return min(max(_CHUNK_VALUES // (shape[0] * shape[1]), 1), _MAX_CHUNK_DAYS)
-
-
-def _unreadable(path: Path, error: Exception) -> DataError:
-    return DataError(f"{path} must be a whole netCDF-4 file, got {error}; import the data set again")

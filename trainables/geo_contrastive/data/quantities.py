@@ -102,20 +102,26 @@ QUANTITIES = (
 )
 
 
-def quantity_of(names: tuple[str, ...], standard_name: str = "") -> Quantity | None:
+def quantity_named(name: str) -> Quantity | None:
+    """Returns the quantity of a name of ours; None if there is none."""
+    return next((quantity for quantity in QUANTITIES if quantity.name == name), None)
+
+
+def quantity_of(name: str, standard_name: str = "", unit: str = "") -> Quantity | None:
     """Returns the quantity of a variable; None if it is not known.
 
     Args:
-        names: What the variable is called, such as in the file and in the data set; ``ta850`` is found as ``ta``.
+        name: What the variable is called in its file; ``ta850`` is found as ``ta``.
         standard_name: Its CF standard name, which decides if it is known.
+        unit: Its unit: that of a variable with a name of one letter must fit the quantity, for it may be another one.
     """
     for quantity in QUANTITIES:
         if standard_name.casefold() in quantity.standard_names:
             return quantity
-    for name in names:
-        plain = name.casefold()
-        for form in (plain, re.sub(r"_?\d+$", "", plain)):
-            for quantity in QUANTITIES:
-                if form in quantity.short_names:
-                    return quantity
+    for form in (name.casefold(), re.sub(r"_?\d+$", "", name.casefold())):
+        for quantity in QUANTITIES:
+            if form in quantity.short_names and (
+                len(form) > 1 or any(bounds.is_called(unit) for bounds in quantity.bounds)
+            ):
+                return quantity
     return None
