@@ -8,8 +8,8 @@ all. Told, in a process of its own each:
   own grid    the same without regridding, of which every byte of the result is as large as the source's share
   prepare     the first opening: statistics, z-scores, climatology, of the own grid
 
-Peak memory is the largest resident set (VmHWM), memory-mapped pages included; input is the size of what is read. A daily
-mean of the result is checked against numpy's. The disk must hold about one and a half times the source.
+Peak memory is the largest resident set (VmHWM), memory-mapped pages included; input is the size of what is read. A
+daily mean of the result is checked against numpy's. The disk must hold about one and a half times the source.
 
 Run alone on the machine:  python benchmarks/field_import.py [--quick] [--gb SIZE] [--json FILE]
 """

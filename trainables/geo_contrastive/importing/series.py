@@ -177,6 +177,12 @@ class Series:
         self._require_each_time_once()
 
     @property
+    def names(self) -> set[str]:
+        """What the variable is called, here and in the source."""
+        opened = self.pieces[0].opened
+        return {self.name, opened.name, opened.also} - {""}
+
+    @property
     def attributes(self) -> dict[str, str]:
         """Attributes of the variable in its first file, as text."""
         return {str(name): str(value) for name, value in self.pieces[0].opened.array.attrs.items()}

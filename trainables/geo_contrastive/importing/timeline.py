@@ -75,7 +75,8 @@ def _counted(times: Shaped[np.ndarray, " time"], calendar: Calendar) -> Seconds:
         calendar.number(*calendar.dates(seconds[:1] // DAY))  # refuses what lies before the calendar's reform
         return seconds
     parts = np.array([(t.year, t.month, t.day, t.hour, t.minute, t.second) for t in times], np.int64).T
-    return calendar.number(parts[0], parts[1], parts[2]) * DAY + parts[3:].T @ np.array([3600, 60, 1])
+    days: Seconds = calendar.number(parts[0], parts[1], parts[2]) * DAY
+    return days + 3600 * parts[3] + 60 * parts[4] + parts[5]
 
 
 def time_text(calendar: Calendar, second: int) -> str:

@@ -100,6 +100,9 @@ def test_amounts_become_sums_of_the_hours_before_their_times(
     assert "sums of 24 amounts, each over the 1 h before its time" in report
     means = field(bring(path, means="tp", variables="tp")[1], "tp").values
     np.testing.assert_allclose(means[0], 0.001, rtol=1e-6)  # its own stamp belongs to 2 January
+    for options in ({"sums": "rain"}, {"sums": "tp", "means": "tp"}):
+        with pytest.raises(ConfigError, match="sums and means must name variables that are imported"):
+            bring(path, **options)
     dataset["tp"].attrs["cell_methods"] = "time: sum"
     told = field(bring(save(dataset, tmp_path / "b.nc"))[1], "tp").values
     np.testing.assert_array_equal(told, found)
