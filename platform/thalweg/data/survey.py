@@ -159,7 +159,7 @@ class Survey:
         days, places = np.nonzero(wrong)
         if not self._num_wrong:
             value = values[days[0], places[0]]
-            date = dates[days[0]]
+            date = dates[int(days[0])]
             self._first = f"first {value:g} {f'on {date} ' if date else ''}{self._place(int(places[0]))}"
         self._num_wrong += len(days)
         self._wrong_places |= set(places.tolist())

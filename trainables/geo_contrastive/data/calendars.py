@@ -56,9 +56,10 @@ class Calendar:
                     "leave out earlier days"
                 )
             months = (12 * (year - _EPOCH) + month - 1).astype("datetime64[M]").astype("datetime64[D]")
-            return months.astype(np.int64) + day - 1
+            numbers: Days = months.astype(np.int64) + day - 1
+            return numbers
         starts = self._starts
-        numbers: Days = (year - _EPOCH) * starts[-1] + starts[month - 1] + day - 1
+        numbers = (year - _EPOCH) * starts[-1] + starts[month - 1] + day - 1
         return numbers
 
     def dates(self, number: Days) -> tuple[Days, Days, Days]:
@@ -86,7 +87,8 @@ class Calendar:
         """Returns days since 1 January, 0 to 365."""
         year = self.year(number)
         ones = np.ones_like(year)
-        return number - self.number(year, ones, ones)
+        since: Days = number - self.number(year, ones, ones)
+        return since
 
     def text(self, number: int) -> str:
         """Returns a day as YYYY-MM-DD."""

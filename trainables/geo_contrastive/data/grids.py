@@ -46,7 +46,7 @@ class Grid:
         """Whether the longitudes close the circle."""
         around = self.first_edges[-1] - self.first_edges[0]
         cell = around / len(self.first)
-        return self.geographic and len(self.first) > 1 and abs(around - 360.0) <= _CLOSED * cell
+        return self.geographic and len(self.first) > 1 and bool(abs(around - 360.0) <= _CLOSED * cell)
 
     @cached_property
     def weights(self) -> Float32[np.ndarray, "lon lat"]:
@@ -83,12 +83,12 @@ def edges_of(centres: Float64[np.ndarray, " cell"]) -> Float64[np.ndarray, " edg
 
     A single cell is one unit wide.
     """
+    edges: Float64[np.ndarray, " edge"] = centres[0] + np.array([-0.5, 0.5])
     if len(centres) == 1:
-        return centres[0] + np.array([-0.5, 0.5])
+        return edges
     inner = (centres[1:] + centres[:-1]) / 2
     first, last = 2 * centres[0] - inner[0], 2 * centres[-1] - inner[-1]
-    edges: Float64[np.ndarray, " edge"] = np.concatenate([[first], inner, [last]])
-    return edges
+    return np.concatenate([[first], inner, [last]])
 
 
 def _agree(one: Float64[np.ndarray, " cell"], other: Float64[np.ndarray, " cell"]) -> bool:

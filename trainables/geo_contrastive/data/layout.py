@@ -121,7 +121,7 @@ def write_variable(
     grid: Grid,
     days: Int64[np.ndarray, " day"],
     calendar: Calendar,
-    blocks: Iterable[Float32[np.ndarray, "piece lon lat"]],
+    blocks: Iterable[Float32[np.ndarray, "_piece lon lat"]],
 ) -> None:
     """Writes the file of a variable; the blocks follow one another and add up to the days."""
     axes = _AXES[grid.geographic]

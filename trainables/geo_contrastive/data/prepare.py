@@ -192,10 +192,11 @@ def _left_out(days: Days, gone: list[int], lacking: list[str], calendar: Calenda
 
 def _jumps(days: Days, calendar: Calendar) -> Iterator[str]:
     steps = np.diff(days)
-    if (steps > 1).any():
+    count = int((steps > 1).sum())
+    if count:
         longest = int(steps.argmax())
         yield (
-            f"{int((steps > 1).sum()):,} jumps in time, the longest of {steps[longest]:,} days after "
+            f"{count:,} jump{'s' * (count > 1)} in time, the longest of {steps[longest]:,} days after "
             f"{calendar.text(int(days[longest]))}; no pair or window crosses one"
         )
 

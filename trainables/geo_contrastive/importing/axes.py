@@ -166,7 +166,7 @@ def _ascending(
 
 def _longitudes(
     values: Float64[np.ndarray, " cell"], where: str
-) -> tuple[Float64[np.ndarray, " cell"], Int64[np.ndarray, " cell"]]:
+) -> tuple[Float64[np.ndarray, " kept"], Int64[np.ndarray, " kept"]]:
     """Sorts longitudes: around the globe from -180, else from the western end, which lies in [-180, 180).
 
     A longitude that is there twice, such as 0 and 360, is taken once.

@@ -70,7 +70,8 @@ class DailySeries:
         else:
             fields = self.series.read(start, stop)
             total = fields.reshape(num_days, per_day, *fields.shape[1:]).sum(axis=1, dtype=np.float64)
-        return total if self.sums else total / per_day
+        days: Float[np.ndarray, "day lon lat"] = total if self.sums else total / per_day
+        return days
 
 
 def by_day(series: Series, sums: Iterable[str], means: Iterable[str], day_starts: int) -> DailySeries:
@@ -86,7 +87,7 @@ def by_day(series: Series, sums: Iterable[str], means: Iterable[str], day_starts
         DataError: Times do not make up days, or it is not clear whether an amount is meant.
     """
     attributes, opened = series.attributes, series.pieces[0].opened
-    names = {series.name, opened.name, opened.also} - {""}
+    names = series.names
     kind = attributes.get("GRIB_stepType", "")
     methods = attributes.get("cell_methods", "").replace(" ", "")
     told = bool(names & set(sums)) or bool(names & set(means))

@@ -13,6 +13,8 @@ from thalweg.errors import DataError
 
 _ZARR = ("zarr.json", ".zgroup", ".zmetadata", ".zattrs")
 _KINDS = {b"\x89HDF": "h5netcdf", b"CDF\x01": "scipy", b"CDF\x02": "scipy", b"GRIB": "cfgrib"}
+_KEYS = ("cfVarName", "typeOfLevel", "stepType", "shortName")
+_MORE_KEYS = ("level", "dataDate", "dataTime", "stepRange", "number")
 _TITLES = {"h5netcdf": "netCDF-4", "scipy": "netCDF-3", "cfgrib": "GRIB", "zarr": "Zarr"}
 
 
@@ -128,17 +130,31 @@ def _open_grib(path: Path) -> Iterator[Opened]:
             yield Opened(str(known), short, path, _TITLES["cfgrib"], array, dataset)
 
 
-def _inventory(path: Path) -> set[tuple[str, str, str, str]]:
-    """Returns name, type of level, type of step and short name of all messages."""
+def _inventory(path: Path) -> set[tuple[str, ...]]:
+    """Returns name, type of level, type of step and short name of all messages.
+
+    Raises:
+        DataError: The file is damaged, or a message is there twice, of which cfgrib would take the first.
+    """
     import eccodes
 
-    found = set()
+    found: set[tuple[str, ...]] = set()
+    fields: set[tuple[str, ...]] = set()
     with path.open("rb") as file:
         try:
             while (message := eccodes.codes_grib_new_from_file(file, headers_only=True)) is not None:
-                names = ("cfVarName", "typeOfLevel", "stepType", "shortName")
-                found.add(tuple(eccodes.codes_get(message, name, str) for name in names))
+                field = tuple(
+                    eccodes.codes_get(message, key, str)
+                    for key in (*_KEYS, *_MORE_KEYS)
+                    if eccodes.codes_is_defined(message, key)
+                )
                 eccodes.codes_release(message)
+                if field in fields:
+                    raise DataError(
+                        f"each field of {path} must be there once, got two messages of {' '.join(field)}; remove one"
+                    )
+                fields.add(field)
+                found.add(field[: len(_KEYS)])
         except eccodes.CodesInternalError as error:
             raise DataError(f"{path} must be whole GRIB, got {error}; copy it again") from None
     return found

@@ -18,9 +18,9 @@ _FINER = 0.999  # a target cell is finer below this share of a source cell
 _CIRCLE = 360.0
 _SLACK = 1e-6  # rounding of coordinates
 
-Centres = Float64[np.ndarray, " cell"]
-Edges = Float64[np.ndarray, " edge"]
-Weights = Float64[np.ndarray, "target source"]
+Centres = Float64[np.ndarray, " _cell"]
+Edges = Float64[np.ndarray, " _edge"]
+Weights = Float64[np.ndarray, "_target _source"]
 
 
 class Regridder:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from thalweg.data.faults import Faults
 from thalweg.errors import ConfigError, DataError
@@ -74,9 +75,13 @@ def choose(opened: Sequence[Opened], wanted: Sequence[Wanted] | None) -> tuple[l
     if wanted is None:
         wanted, notes = _all_fields(opened)
     faults = Faults()
-    found = [faults.attempt(lambda each=each: Series(each.new, _pieces(opened, each))) for each in wanted]
+    found = [faults.attempt(partial(_series, opened, each)) for each in wanted]
     faults.raise_if_any()
     return [series for series in found if series is not None], notes
+
+
+def _series(opened: Sequence[Opened], wanted: Wanted) -> Series:
+    return Series(wanted.new, _pieces(opened, wanted))
 
 
 def _all_fields(opened: Sequence[Opened]) -> tuple[list[Wanted], list[str]]:

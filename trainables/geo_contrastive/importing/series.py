@@ -130,13 +130,13 @@ def _merged(
 
 
 def _taken(
-    fields: Float32[np.ndarray, "time lon lat"], order: Int64[np.ndarray, " cell"], axis: int
-) -> Float32[np.ndarray, "time lon lat"]:
+    fields: Float32[np.ndarray, "time _lon _lat"], order: Int64[np.ndarray, " cell"], axis: int
+) -> Float32[np.ndarray, "time _lon _lat"]:
     if len(order) == fields.shape[axis] and (np.diff(order) == 1).all():
         return fields
     if (np.diff(order) == -1).all() and len(order) == fields.shape[axis]:
         return np.flip(fields, axis)
-    taken: Float32[np.ndarray, "time lon lat"] = np.take(fields, order, axis)
+    taken: Float32[np.ndarray, "time _lon _lat"] = np.take(fields, order, axis)
     return taken
 
 
@@ -175,6 +175,12 @@ class Series:
         self._piece = np.repeat(np.arange(len(pieces)), [len(piece.seconds) for piece in pieces])[order]
         self._position = np.concatenate([np.arange(len(piece.seconds)) for piece in pieces])[order]
         self._require_each_time_once()
+
+    @property
+    def names(self) -> set[str]:
+        """What the variable is called, here and in the source."""
+        opened = self.pieces[0].opened
+        return {self.name, opened.name, opened.also} - {""}
 
     @property
     def attributes(self) -> dict[str, str]:

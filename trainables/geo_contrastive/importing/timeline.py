@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Int64
+from jaxtyping import Int64, Shaped
 
 from thalweg.errors import DataError
 from trainables.geo_contrastive.data.calendars import Calendar, calendar_of
@@ -14,6 +14,12 @@ DAY = 86_400
 
 Seconds = Int64[np.ndarray, " time"]
 
+_SECONDS = {
+    **dict.fromkeys(("day", "d"), DAY),
+    **dict.fromkeys(("hour", "hr", "h"), 3600),
+    **dict.fromkeys(("minute", "min"), 60),
+    **dict.fromkeys(("second", "sec", ""), 1),
+}
 _NAMED = 5  # days that a sentence names
 
 
@@ -32,31 +38,45 @@ def seconds_of(times: xr.Variable, where: object) -> tuple[Calendar, Seconds]:
     """
     units = str(times.attrs.get("units", ""))
     calendar = calendar_of(str(times.attrs.get("calendar", "standard")), where)
-    if " since " not in units:
+    length, _, reference = units.partition(" since ")
+    factor = _SECONDS.get(length.strip().casefold().removesuffix("s"))
+    if factor is None or not reference:
         raise DataError(
-            f"the times of {where} must have units such as 'hours since 1900-01-01', got {units!r}; correct them"
+            f"times of {where} must be in days, hours, minutes or seconds since a date, got the units {units!r}; "
+            "correct them"
         )
+    counts = np.asarray(times.values).ravel()
+    missing = (
+        np.isnan(counts) if counts.dtype.kind == "f" else counts == times.attrs.get("_FillValue", np.nan)
+    )
+    if missing.any():
+        raise DataError(
+            f"no time of {where} may be missing, got {int(missing.sum())} missing ones; remove them"
+        )
+    whole = xr.Variable(
+        "time",
+        np.rint(counts * factor).astype(np.int64),
+        {"units": f"seconds since {reference}", "calendar": times.attrs.get("calendar", "standard")},
+    )
+    coder = xr.coders.CFDatetimeCoder(use_cftime=calendar.name != "standard", time_unit="s")
     try:
-        decoded = xr.coders.CFDatetimeCoder(time_unit="us").decode(times).values.ravel()
+        decoded = coder.decode(whole).values
     except (ValueError, OverflowError) as error:
         raise DataError(
-            f"the times of {where} must be decodable, got {units!r}: {error}; correct the attribute units"
+            f"times of {where} must be decodable, got {units!r}: {error}; correct the units"
         ) from None
-    if decoded.dtype.kind == "M":
-        if np.isnat(decoded).any():
-            raise DataError(
-                f"no time of {where} may be missing, got {int(np.isnat(decoded).sum())} missing ones"
-            )
-        microseconds = decoded.astype("datetime64[us]").astype(np.int64)
-        seconds = (microseconds + 500_000) // 1_000_000
-        first = calendar.dates(seconds[:1] // DAY)
-        calendar.number(*first)  # refuses days before the calendar's reform
-        return calendar, seconds
-    fields = np.array(
-        [(t.year, t.month, t.day, t.hour, t.minute, t.second, t.microsecond) for t in decoded], np.int64
-    ).T
-    days = calendar.number(fields[0], fields[1], fields[2])
-    return calendar, days * DAY + fields[3] * 3600 + fields[4] * 60 + fields[5] + (fields[6] >= 500_000)
+    return calendar, _counted(decoded, calendar)
+
+
+def _counted(times: Shaped[np.ndarray, " time"], calendar: Calendar) -> Seconds:
+    """Returns seconds since 1970-01-01 of times of numpy or of cftime."""
+    if times.dtype.kind == "M":
+        seconds = times.astype("datetime64[s]").astype(np.int64)
+        calendar.number(*calendar.dates(seconds[:1] // DAY))  # refuses what lies before the calendar's reform
+        return seconds
+    parts = np.array([(t.year, t.month, t.day, t.hour, t.minute, t.second) for t in times], np.int64).T
+    days: Seconds = calendar.number(parts[0], parts[1], parts[2]) * DAY
+    return days + 3600 * parts[3] + 60 * parts[4] + parts[5]
 
 
 def time_text(calendar: Calendar, second: int) -> str:

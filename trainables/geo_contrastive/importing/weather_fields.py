@@ -6,7 +6,7 @@ short one.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
+from functools import partial, reduce
 from itertools import chain
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from trainables.geo_contrastive.importing.daily import DailySeries, by_day
 from trainables.geo_contrastive.importing.opening import open_source
 from trainables.geo_contrastive.importing.regridding import Regridder, target_grid
 from trainables.geo_contrastive.importing.selection import choose, parse_wanted
+from trainables.geo_contrastive.importing.series import Series
 
 Numbers = Int64[np.ndarray, " day"]
 
@@ -96,12 +97,7 @@ def read(
     wanted = parse_wanted(variables) if variables else None
     series, notes = choose(open_source(source), wanted)
     faults = Faults()
-    tried = [
-        faults.attempt(lambda each=each: by_day(each, _names(sums), _names(means), int(day_starts)))
-        for each in series
-    ]
-    faults.raise_if_any()
-    dailies = [daily for daily in tried if daily is not None]
+    dailies = _by_day(series, _names(sums), _names(means), int(day_starts))
     days, lost = _common_days(dailies)
     plans = _planned(dailies, grid)
     with staged(target) as folder:
@@ -116,6 +112,23 @@ def read(
 
 def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _by_day(
+    series: Sequence[Series], sums: Sequence[str], means: Sequence[str], day_starts: int
+) -> list[DailySeries]:
+    known = {name for each in series for name in each.names}
+    for name in (*sums, *means):
+        if name not in known or (name in sums and name in means):
+            fault = "of both" if name in known else "of no variable"
+            raise ConfigError(
+                f"sums and means must name variables that are imported, each in one of them, got {name!r} {fault}; "
+                f"there are {', '.join(sorted(known))}"
+            )
+    faults = Faults()
+    tried = [faults.attempt(partial(by_day, each, sums, means, day_starts)) for each in series]
+    faults.raise_if_any()
+    return [daily for daily in tried if daily is not None]
 
 
 def _common_days(dailies: Sequence[DailySeries]) -> tuple[Numbers, list[str]]:
