@@ -8,7 +8,7 @@ import pytest
 
 from thalweg.data.normalization import DAYS_OF_YEAR
 from trainables.geo_contrastive.data.calendars import Calendar
-from trainables.geo_contrastive.data.fields import FieldData, Variable, split_days
+from trainables.geo_contrastive.data.fields import FieldData, Variable
 from trainables.geo_contrastive.data.grids import Grid
 
 MakeFields = Callable[..., FieldData]
@@ -61,6 +61,7 @@ def _fields(
     day = _FIRST_DAY + np.cumsum(steps) - 1
     calendar = Calendar("standard")
     day_of_year = calendar.day_of_year(day)
+    train, val = days * 3 // 5, days * 3 // 5 + days // 5
     fields, climatology, valid = {}, {}, {}
     for number, (name, grid) in enumerate(variables.items()):
         shape = shapes[grid]
@@ -84,7 +85,7 @@ def _fields(
         season=calendar.season(day),
         day_of_year=day_of_year,
         year=calendar.year(day),
-        days=split_days(days),
+        days={"train": range(train), "val": range(train, val), "test": range(val, days)},
         fingerprint=content.hexdigest()[:16],
     )
 

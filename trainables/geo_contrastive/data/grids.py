@@ -46,7 +46,7 @@ class Grid:
         """Whether the longitudes close the circle."""
         around = self.first_edges[-1] - self.first_edges[0]
         cell = around / len(self.first)
-        return self.geographic and len(self.first) > 1 and abs(around - 360.0) <= _CLOSED * cell
+        return self.geographic and len(self.first) > 1 and bool(abs(around - 360.0) <= _CLOSED * cell)
 
     @cached_property
     def weights(self) -> Float32[np.ndarray, "lon lat"]:

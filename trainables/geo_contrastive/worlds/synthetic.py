@@ -166,11 +166,10 @@ def _relative_humidity(poleward: Field, heat: Field) -> Field:
 
 
 def _with_noise(truth: Mapping[str, Field], rng: np.random.Generator) -> dict[str, Field]:
-    """Adds what a day's mean of a cell does not share with its neighbours: 3 % of the standard deviation in time."""
+    """Adds what a cell does not share with its neighbours: 3 % of its standard deviation in time."""
     noisy = {}
     for name, values in truth.items():
-        std = values.std(axis=0).mean()
-        noisy[name] = values + 0.03 * std * rng.standard_normal(values.shape)
+        noisy[name] = values + 0.03 * values.std(axis=0) * rng.standard_normal(values.shape)
     noisy["q"] = noisy["q"].clip(0)
     return noisy
 
