@@ -167,8 +167,8 @@ def _relative_humidity(poleward: Field, heat: Field) -> Field:
 
 def _with_noise(values: Field, rng: np.random.Generator) -> Field:
     """Adds what a cell does not share with its neighbours: 3 % of its standard deviation in time."""
-    noise: Field = 0.03 * values.std(axis=0) * rng.standard_normal(values.shape)
-    return values + noise
+    noisy: Field = values + 0.03 * values.std(axis=0) * rng.standard_normal(values.shape)
+    return noisy
 
 
 def _land(world: World, place: Place) -> Float64[np.ndarray, "lon lat"]:
