@@ -8,7 +8,7 @@ import pytest
 
 from thalweg.data.normalization import DAYS_OF_YEAR
 from trainables.geo_contrastive.data.calendars import Calendar
-from trainables.geo_contrastive.data.fields import FieldData, Variable, split_days
+from trainables.geo_contrastive.data.fields import FieldData, Variable
 from trainables.geo_contrastive.data.grids import Grid
 
 MakeFields = Callable[..., FieldData]
@@ -19,10 +19,12 @@ _FIRST_DAY = 7305  # 1990-01-01
 def _grid(name: str, shape: tuple[int, int], geographic: bool) -> Grid:
     """Returns a grid around the globe, or one in metres."""
     if geographic:
-        first = -180 + 360 * np.arange(shape[0]) / shape[0]
-        second = -90 + 180 * (np.arange(shape[1]) + 0.5) / shape[1]
+        first, second = (
+            (np.arange(size) + shift) * (degrees / size) - degrees / 2
+            for size, degrees, shift in zip(shape, (360.0, 180.0), (0.0, 0.5), strict=True)
+        )
     else:
-        first, second = (25_000.0 * np.arange(size) for size in shape)
+        first, second = (25_000.0 * np.arange(size, dtype=np.float64) for size in shape)
     return Grid(name, first, second, geographic)
 
 
@@ -61,7 +63,10 @@ def _fields(
     day = _FIRST_DAY + np.cumsum(steps) - 1
     calendar = Calendar("standard")
     day_of_year = calendar.day_of_year(day)
-    fields, climatology, valid = {}, {}, {}
+    train, val = days * 3 // 5, days * 3 // 5 + days // 5
+    fields: dict[str, np.ndarray] = {}
+    climatology: dict[str, np.ndarray] = {}
+    valid: dict[str, np.ndarray] = {}
     for number, (name, grid) in enumerate(variables.items()):
         shape = shapes[grid]
         phase = 2 * np.pi * (np.arange(shape[0]) / shape[0] - day[:, None] / 16) + number
@@ -84,7 +89,7 @@ def _fields(
         season=calendar.season(day),
         day_of_year=day_of_year,
         year=calendar.year(day),
-        days=split_days(days),
+        days={"train": range(train), "val": range(train, val), "test": range(val, days)},
         fingerprint=content.hexdigest()[:16],
     )
 

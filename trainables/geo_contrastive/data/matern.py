@@ -43,7 +43,8 @@ def matern_noise(
     torus = (shape[0] if wraps else shape[0] + margin, shape[1] + margin)
     white = normal(keys, torus[0] * torus[1]).reshape(-1, *torus)
     spectrum = scipy.fft.rfft2(white) * _filter(torus, length)
-    return scipy.fft.irfft2(spectrum, s=torus)[:, : shape[0], : shape[1]]
+    noise: Float64[np.ndarray, "view lon lat"] = scipy.fft.irfft2(spectrum, s=torus)
+    return noise[:, : shape[0], : shape[1]]
 
 
 @lru_cache(maxsize=16)

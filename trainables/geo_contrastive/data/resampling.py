@@ -27,10 +27,11 @@ class Windows:
     def centres(self, num_cells: int, wraps: bool) -> Float64[np.ndarray, "view cell"]:
         """Returns the place of each cell of the views on the axis; the centre of the axis's first cell is 0.
 
-        Around the globe, a window may begin before the first cell or end behind the last one by what it leaves out.
+        Around the globe, a window may begin before the first cell or end behind the last one by half of what it leaves
+        out.
         """
         spare = num_cells * (1 - self.size)
-        start = spare * (2 * self.place - 1 if wraps else self.place)
+        start = spare * (2 * self.place - 0.5 if wraps else self.place)
         cells = np.broadcast_to(np.arange(num_cells), (len(start), num_cells))
         cells = np.where(self.mirrored[:, None], cells[:, ::-1], cells)
         centres: Float64[np.ndarray, "view cell"] = start[:, None] + self.size[:, None] * (cells + 0.5) - 0.5

@@ -6,7 +6,6 @@ Every variable has a memory, an annual cycle and noise: tomorrow can be told fro
 the calendar, worse with each day of lead, and one variable tells of another.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -128,9 +127,10 @@ def simulate(world: World, place: Place) -> dict[str, Field]:
         + 1.5 * z / _WAVES + _FRONT * np.tanh(heat / _FRONT) + 0.8 * patterns[2]
     )  # fmt: skip
     humidity = _relative_humidity(v * np.sign(sine), heat) + 0.05 * patterns[3]
-    q = humidity.clip(0.1, 1.0) * saturation_humidity(temperature - _LAPSE)
-    truth = {"t2m": temperature, "u": u, "v": v, "z": mean_z[:, None] + z, "q": q}
-    return _with_noise(truth, rng)
+    truth = {"t2m": temperature, "u": u, "v": v, "z": mean_z[:, None] + z, "q": humidity}
+    noisy = {name: _with_noise(values, rng) for name, values in truth.items()}
+    noisy["q"] = noisy["q"].clip(0.1, 1.0) * saturation_humidity(noisy["t2m"] - _LAPSE)
+    return noisy
 
 
 def saturation_humidity(temperature: Field) -> Field:
@@ -165,26 +165,25 @@ def _relative_humidity(poleward: Field, heat: Field) -> Field:
     return humidity
 
 
-def _with_noise(truth: Mapping[str, Field], rng: np.random.Generator) -> dict[str, Field]:
-    """Adds what a day's mean of a cell does not share with its neighbours: 3 % of the standard deviation in time."""
-    noisy = {}
-    for name, values in truth.items():
-        std = values.std(axis=0).mean()
-        noisy[name] = values + 0.03 * std * rng.standard_normal(values.shape)
-    noisy["q"] = noisy["q"].clip(0)
+def _with_noise(values: Field, rng: np.random.Generator) -> Field:
+    """Adds what a cell does not share with its neighbours: 3 % of its standard deviation in time."""
+    noisy: Field = values + 0.03 * values.std(axis=0) * rng.standard_normal(values.shape)
     return noisy
 
 
 def _land(world: World, place: Place) -> Float64[np.ndarray, "lon lat"]:
     """Returns a smooth pattern of unit variance, positive on land."""
-    return fading_pattern(1, 0.0, place, np.random.default_rng((world.seed, 1)))[0]
+    pattern: Float64[np.ndarray, "lon lat"] = fading_pattern(
+        1, 0.0, place, np.random.default_rng((world.seed, 1))
+    )[0]
+    return pattern
 
 
 def _dry(world: World, globe: Grid) -> Bool[np.ndarray, "lon lat"]:
     """Returns the cells where humidity is never known: the 2 % that are highest above the sea."""
     land = _land(world, Place(globe.first, globe.second))
     highest: Bool[np.ndarray, "lon lat"] = land >= np.quantile(land, 0.98)
-    highest[0, 0] = False
+    highest[0, 0] = False  # where days have holes
     return highest
 
 
