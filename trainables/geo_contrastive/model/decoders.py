@@ -195,7 +195,7 @@ class FieldDecoder(nn.Module):
 
     def forward(self, latents: Latents) -> DecodedFields:
         """Returns the field of each variable, in their order."""
-        found = {}
+        found: DecodedFields = {}
         for decoder, names in zip(self.of_grids, self._groups, strict=True):
             found.update(zip(names, torch.unbind(decoder(latents), dim=1), strict=True))
         return {name: found[name] for name in self._variables}

@@ -133,7 +133,7 @@ class Residual(nn.Module):
             Conv(out_dim, out_dim, 3, **first),
             norm(norm_name, out_dim),
         )
-        self.shortcut = nn.Identity()
+        self.shortcut: nn.Module = nn.Identity()
         if stride != (1, 1) or in_dim != out_dim:
             self.shortcut = nn.Sequential(
                 Conv(in_dim, out_dim, 1, stride=stride, **first), norm(norm_name, out_dim)

@@ -59,7 +59,7 @@ def test_levels_follow_maps_around_the_globe_where_the_grid_wraps(kind: Any) -> 
         knobs = DecoderKnobs(kind=kind, norm="layer", dropout=0)
         level = LEVELS[kind](knobs, 32, 32, 16, GridShape((16, 8), wraps))
         if kind == "improved":
-            level.codes.zero_()
+            level.get_buffer("codes").zero_()
         moved, still = level(maps.roll(3, dims=2), latents), level(maps, latents).roll(6, dims=2)
         # Transposed convolutions of 2 x 2 reach no neighbour: only the block behind them looks around.
         assert torch.allclose(moved, still, atol=1e-5) == wraps

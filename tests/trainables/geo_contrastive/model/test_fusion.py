@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thalweg.errors import ConfigError
+from thalweg.nn.graph_fusion import Edges
 from trainables.geo_contrastive.knobs import REFERENCE_VARIABLES, FusionKnobs
 from trainables.geo_contrastive.model.fusion import embedding_fusion, physical_edges, quantity
 
@@ -56,10 +57,10 @@ def test_a_graph_without_edges_is_refused(kind: Any) -> None:
 
 @pytest.mark.parametrize("kind", ["gcn", "gat", "cross_attention"])
 def test_adjacency_chooses_the_edges(kind: Any) -> None:
-    found = {
-        adjacency: embedding_fusion(FusionKnobs(kind=kind, adjacency=adjacency), 8, REFERENCE_VARIABLES).edges
-        for adjacency in ("physical", "full", "learned")
-    }
+    found = {}
+    for adjacency in ("physical", "full", "learned"):
+        fusion = embedding_fusion(FusionKnobs(kind=kind, adjacency=adjacency), 8, REFERENCE_VARIABLES)
+        found[adjacency] = next(part for part in fusion.modules() if isinstance(part, Edges))
     number = {name: int(edges.among.sum()) for name, edges in found.items()}
     assert number == {
         "physical": 2 * len(PAIRS),
