@@ -3,7 +3,9 @@
 Of the reference batch of 126 fields, three are views of one day: 42 days are a batch.
 """
 
-from pydantic import Field
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from thalweg.config import FamilyConfig, Optimization
 from trainables.geo_contrastive.knobs import (
@@ -42,8 +44,22 @@ class GeoContrastive(FamilyConfig):
     """Order and shares of training."""
 
     def idle(self) -> tuple[str, ...]:
-        """Names the pairs and most stages of an autoencoder."""
-        return () if self.objective.is_contrastive else ("pairs", "stages")
+        """Names pairs and stages of an autoencoder, and what concerns the pairs of NT-Xent where there is none."""
+        if not self.objective.is_contrastive:
+            return ("pairs", "stages")
+        if "simclr" in self.objective.terms:
+            return ()
+        return tuple(f"pairs.{name}" for name in ("decay", "hard_negatives", "soft_negatives", "soft_gap"))
+
+    @model_validator(mode="after")
+    def _negatives_keep_a_weight(self) -> Self:
+        weighted = "weighted_negatives" not in self.objective.idle() and self.objective.weighted_negatives
+        if weighted and not self.pairs.decay:
+            raise ValueError(
+                "pairs.decay must be above 0 with objective.weighted_negatives, got 0, at which no negative has a "
+                "weight; set it to 0.1"
+            )
+        return self
 
 
 _TINY = GeoContrastive(

@@ -80,7 +80,10 @@ def _fields(
         climatology[name] = np.where(valid[name], season, 0).astype(np.float32)
     content = hashlib.sha256(b"".join(values.tobytes() for values in (day, *fields.values())))
     return FieldData(
-        variables={name: Variable(name, "1", None, grid, 0.0, 1.0) for name, grid in variables.items()},
+        variables={
+            name: Variable(name, "1", None, grid, 0.0, 1.0, float(np.ptp(fields[name])))
+            for name, grid in variables.items()
+        },
         grids=found,
         fields=fields,
         valid=valid,

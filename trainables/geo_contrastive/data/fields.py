@@ -31,6 +31,7 @@ class Variable:
         grid: Name of its grid.
         mean: Mean of all valid cells and training days.
         std: Standard deviation of the same.
+        range: Largest minus smallest of the same, in standard deviations.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Variable:
     grid: str
     mean: float
     std: float
+    range: float
 
 
 @dataclass(frozen=True)

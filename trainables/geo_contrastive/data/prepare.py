@@ -91,6 +91,7 @@ def _described(file: FieldFile, facts: Mapping[str, Any]) -> dict[str, Any]:
         "grid": file.grid.name,
         "mean": facts["mean"],
         "std": facts["std"],
+        "range": facts["range"],
     }
 
 
@@ -217,9 +218,11 @@ def _write(
     """Writes the z-scores of a variable; reads the training split twice, first for its statistics."""
     name = file.described.name
     valid = writer.create(f"valid_{name}", file.grid.shape, bool)
-    moments = Moments()
+    moments, low, high = Moments(), np.inf, -np.inf
     for _, block in _kept_blocks(file, kept[train.start : train.stop]):
-        moments.update(block[:, valid])
+        values = block[:, valid]
+        moments.update(values)
+        low, high = min(low, float(values.min())), max(high, float(values.max()))
     if not moments.std > _ROUNDING * abs(moments.mean):
         raise DataError(
             f"{name} must vary over the training split, got {moments.mean:g} everywhere in {file.path}; "
@@ -232,7 +235,12 @@ def _write(
         scaled = (block.astype(np.float64) - moments.mean) / moments.std
         fields[first : first + len(block)] = np.where(valid, scaled, 0.0)
         release(fields)
-    return {"mean": moments.mean, "std": moments.std, "content": content.hexdigest()}
+    return {
+        "mean": moments.mean,
+        "std": moments.std,
+        "range": (high - low) / moments.std,
+        "content": content.hexdigest(),
+    }
 
 
 def _write_climatology(writer: StoreWriter, num_days: int, train: range, file: FieldFile) -> dict[str, Any]:

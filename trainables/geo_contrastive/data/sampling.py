@@ -6,6 +6,7 @@ Everything is float32 z-scores, ``V`` the name of a variable:
 - ``target/V`` (batch, target, lon, lat): the true fields of the first roles;
 - ``valid/V`` and ``weight/V`` (batch, lon, lat): cells that have data, and the areas of cells with a mean of 1;
 - ``present`` (batch, role): whether there is a day for the role; its views and targets are 0 otherwise;
+- ``role_day`` (batch, role): day of each role; that of the anchor where there is no day for it;
 - ``delta``, ``day``, ``season``, ``year`` (batch,): distance of the temporal positives in days, and the anchor's day.
 """
 
@@ -52,6 +53,7 @@ def training_batch(
     random = draw_views(views, tuple(data.variables), roles(pairs), keys)
     resampling = {name: random.resampling(grid) for name, grid in data.grids.items()}
     batch = _common(data, days.start + indices, drawn.present, drawn.delta)
+    batch["role_day"] = torch.from_numpy(data.day[positions].reshape(drawn.present.shape))
     for name, variable in data.variables.items():
         fields = torch.from_numpy(data.fields[name][positions])
         fields[absent] = 0.0

@@ -1,0 +1,50 @@
+"""The task of the representation: contrastive or reconstructing pre-training, evaluated by reconstructions."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from thalweg.contract import Batch, Measure, Outputs
+from thalweg.nn.contrastive.unit_length import unit_length
+from thalweg.stage_contract import Stage
+from trainables.geo_contrastive.baselines.simple import Climatology, Persistence
+from trainables.geo_contrastive.data.fields import FieldData
+from trainables.geo_contrastive.evaluation.latents import CLEAN, MASKED, RETRIEVAL, LatentGeometry
+from trainables.geo_contrastive.evaluation.reconstruction import FIELD, Reconstruction
+from trainables.geo_contrastive.field_task import FieldTask
+from trainables.geo_contrastive.model.field_model import FieldModel
+from trainables.geo_contrastive.representation.stages import stages
+
+
+class RepresentationTask(FieldTask):
+    """Trains an encoder and a decoder, and evaluates fields that are reconstructed from masked ones."""
+
+    def build(self, facts: Mapping[str, Any] | None) -> nn.Module:
+        """Builds the model for the grids in `facts`; at the reference geometry without them."""
+        return FieldModel.build(self.config, facts)
+
+    def stages(self) -> tuple[Stage, ...]:
+        """Returns contrastive pre-training and what follows, or the only stage of an autoencoder."""
+        return stages(self.config)
+
+    def measures(self) -> tuple[Measure, ...]:
+        """Returns the measures of reconstructions, then those of latents."""
+        return (Reconstruction(self.config.data.variables), LatentGeometry(), RETRIEVAL)
+
+    def predict(self, model: nn.Module, batch: Batch) -> Outputs:
+        """Reconstructs fields from their masked view, and returns the latents of masked and whole fields."""
+        if not isinstance(model, FieldModel):
+            outputs: Outputs = model(batch)
+            return outputs
+        names = model.geometry.variables
+        masked = model.encode({name: batch[f"view/{name}"][:, 0] for name in names})
+        clean = model.encode({name: batch[f"clean/{name}"] for name in names})
+        fields = {f"{FIELD}{name}": field for name, field in model.decode(masked).items()}
+        latents = {CLEAN: clean, MASKED: masked}
+        return fields | latents | {f"{name}_direction": unit_length(each) for name, each in latents.items()}
+
+    def baselines(self, data: FieldData) -> Mapping[str, nn.Module]:
+        """Returns climatology, persistence, and optimal interpolation in the space of the leading patterns."""
+        names = self.config.data.variables
+        return {"climatology": Climatology(names), "persistence": Persistence(names)}
