@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Shaped
+from jaxtyping import Bool, Float, Shaped
 
 from thalweg.data.bounds import Bounds
 from thalweg.errors import DataError
@@ -132,7 +132,7 @@ class Survey:
                 self._keep(values, known, dates, self._bounds)
         self._extremes += piece
 
-    def settled(self, values: Float32[np.ndarray, "*shape"]) -> Float32[np.ndarray, "*shape"]:
+    def settled(self, values: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
         """Returns values, clipping to the bounds those that packing has moved beyond them; others stay."""
         if self._bounds is None or self._slack == _ROUNDING:
             return values
@@ -141,7 +141,7 @@ class Survey:
             (self._bounds.high, self._bounds.high + self._slack),
         ):
             moved = (values >= min(bound, beyond)) & (values <= max(bound, beyond))
-            values = np.where(moved, np.float32(bound), values)
+            values = np.where(moved, values.dtype.type(bound), values)
         return values
 
     def _of(self, median: float) -> Bounds:

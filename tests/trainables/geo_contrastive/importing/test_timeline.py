@@ -102,5 +102,8 @@ def test_times_of_other_steps_are_refused() -> None:
     odd[20:] += 600
     with pytest.raises(DataError, match=r"60 minutes apart or a multiple of that, got 2001-01-01 20:10"):
         whole_days(odd, STANDARD, "a.nc")
+    twice = np.append(DAY * np.arange(8), 7 * DAY + 3600)
+    with pytest.raises(DataError, match="for most have one, got two of 1: 1970-01-08"):
+        whole_days(twice, STANDARD, "a.nc")
     with pytest.raises(DataError, match="must have a day with all 24 times, got at most 20"):
         whole_days(hours("2001-01-01", 20), STANDARD, "a.nc")
