@@ -14,7 +14,7 @@ from trainables.geo_contrastive.data.calendars import Calendar
 from trainables.geo_contrastive.data.grids import Grid
 from trainables.geo_contrastive.importing.axes import Axes, find_axes
 from trainables.geo_contrastive.importing.levels import Level, levels_of, pick
-from trainables.geo_contrastive.importing.opening import Opened
+from trainables.geo_contrastive.importing.opening import Opened, one_chunk_at_a_time
 from trainables.geo_contrastive.importing.timeline import Seconds, seconds_of, time_text
 
 _VERSION = "expver"  # of ERA5: 1 is final, 5 is what came first
@@ -49,7 +49,8 @@ class Piece:
         part = self.array.isel({self.axes.time: times})
         versions = [_VERSION] if _VERSION in part.dims else []
         try:
-            stored = part.transpose(self.axes.time, *versions, *self.axes.dimensions).values
+            with one_chunk_at_a_time(self.opened.kind):
+                stored = part.transpose(self.axes.time, *versions, *self.axes.dimensions).values
         except (OSError, RuntimeError, ValueError) as error:
             raise DataError(
                 f"{self.opened.name} in {self.opened.path} must be readable, got {type(error).__name__}: {error}; "

@@ -46,9 +46,8 @@ def seconds_of(times: xr.Variable, where: object) -> tuple[Calendar, Seconds]:
             "correct them"
         )
     counts = np.asarray(times.values).ravel()
-    missing = (
-        np.isnan(counts) if counts.dtype.kind == "f" else counts == times.attrs.get("_FillValue", np.nan)
-    )
+    fill = times.attrs.get("_FillValue", 0) or np.nan  # 0 is Zarr's default, and the first time of many files
+    missing = np.isnan(counts) if counts.dtype.kind == "f" else counts == fill
     if missing.any():
         raise DataError(
             f"no time of {where} may be missing, got {int(missing.sum())} missing ones; remove them"
