@@ -100,7 +100,7 @@ def work(what: str, folder: Path) -> None:
         read(folder / "source", folder / what, variables="t@850hPa,d=d@500hPa", **grid)
     seconds = time.perf_counter() - began
     status = Path("/proc/self/status").read_text()  # getrusage would tell the parent's if that is larger
-    peak = int(status.partition("VmHWM:")[2].split()[0]) / 1000
+    peak = int(status.partition("VmHWM:")[2].split()[0]) * 1.024 / 1000
     print("\n" + json.dumps({"mb": peak, "s": seconds}))
 
 
