@@ -42,8 +42,9 @@ class GeoContrastive(FamilyConfig):
     """Order and shares of training."""
 
     def idle(self) -> tuple[str, ...]:
-        """Names the pairs and most stages of an autoencoder."""
-        return () if self.objective.is_contrastive else ("pairs", "stages")
+        """Names the pairs and most stages of an autoencoder, and what hides one of several variables."""
+        alone = ("views.mode_drop",) if len(self.data.variables) == 1 else ()
+        return alone if self.objective.is_contrastive else (*alone, "pairs", "stages")
 
 
 _TINY = GeoContrastive(

@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from thalweg.config import idle_knobs
 from thalweg.hashing import splitmix64
+from trainables.geo_contrastive.config import GeoContrastive
 from trainables.geo_contrastive.data.grids import Grid
 from trainables.geo_contrastive.data.views import Views, augmented, draw_views, random_visible
 from trainables.geo_contrastive.knobs import ViewKnobs
@@ -165,6 +167,8 @@ def test_views_drop_with_their_probability() -> None:
 
 def test_the_only_variable_is_never_dropped() -> None:
     assert not drawn(OFF.vary(mode_drop=1.0), names=("z",)).dropped["z"].any()
+    assert "views.mode_drop" in idle_knobs(GeoContrastive().vary(data={"variables": ("z",)}))
+    assert "views.mode_drop" not in idle_knobs(GeoContrastive())
 
 
 def test_more_views_than_variables_repeat_what_is_dropped() -> None:
