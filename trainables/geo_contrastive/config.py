@@ -44,12 +44,14 @@ class GeoContrastive(FamilyConfig):
     """Order and shares of training."""
 
     def idle(self) -> tuple[str, ...]:
-        """Names pairs and stages of an autoencoder, and what concerns the pairs of NT-Xent where there is none."""
+        """Names what an autoencoder leaves out, NT-Xent's pairs where it is absent, and the drop of one variable of one."""
+        names = ("views.mode_drop",) if len(self.data.variables) == 1 else ()
         if not self.objective.is_contrastive:
-            return ("pairs", "stages")
+            return (*names, "pairs", "stages")
         if "simclr" in self.objective.terms:
-            return ()
-        return tuple(f"pairs.{name}" for name in ("decay", "hard_negatives", "soft_negatives", "soft_gap"))
+            return names
+        negatives = ("decay", "hard_negatives", "soft_negatives", "soft_gap")
+        return (*names, *(f"pairs.{name}" for name in negatives))
 
     @model_validator(mode="after")
     def _negatives_keep_a_weight(self) -> Self:
@@ -71,7 +73,15 @@ _TINY = GeoContrastive(
 
 PRESETS: dict[str, GeoContrastive] = {
     "reference": GeoContrastive(),
-    "final": GeoContrastive().vary(encoder={"fusion": {"kind": "gcn"}}),
+    "final": GeoContrastive().vary(
+        pairs={"soft_negatives": True},
+        encoder={"fusion": {"kind": "gcn"}},
+        decoder={"kind": "improved"},
+        objective={"weighted_negatives": True, "latent_l2": 1e-6},
+    ),
     "small": _TINY.vary(dataset="small", encoder={"latent_dim": 64, "width": 16}),
     "tiny": _TINY,
+    "tiny_late": _TINY.vary(
+        dataset="tiny-two-grids", encoder={"fusion": {"kind": "self_attention", "heads": 4}}
+    ),
 }

@@ -38,7 +38,8 @@ class ViewKnobs(Knobs):
     mask_high: float = Field(default=0.9, ge=0, le=0.99)
     """Largest share of cells that a view hides."""
     mode_drop: float = Field(default=0.2, ge=0, le=1)
-    """Probability that a view hides one whole variable, another one than the other views of the day."""
+    """Probability that a view hides one whole variable, another one than the other views of the day; the only variable
+    of a data set is never hidden."""
     crop: float = Field(default=0.9, gt=0, le=1)
     """Smallest share of each axis that a view shows, enlarged to the whole grid; 1 switches cropping off."""
     smooth: Literal[1, 3, 5, 7] = 5

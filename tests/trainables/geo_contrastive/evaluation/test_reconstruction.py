@@ -49,9 +49,7 @@ def drawn(task: RepresentationTask, data: FieldData) -> tuple[Batch, dict[str, t
 def cells(data: FieldData, name: str) -> list[tuple[int, int, float]]:
     """Places of the cells that count, with their areas."""
     grid = data.grids[data.variables[name].grid]
-    return [
-        (i, j, float(grid.weights[i, j])) for i, j in np.ndindex(*grid.shape) if data.valid[name][i, j]
-    ]
+    return [(i, j, float(grid.weights[i, j])) for i, j in np.ndindex(*grid.shape) if data.valid[name][i, j]]
 
 
 def slow(batch: Batch, found: dict[str, torch.Tensor], data: FieldData, name: str) -> dict[str, float]:
@@ -128,7 +126,9 @@ def test_invalid_cells_change_nothing(task: RepresentationTask, data: FieldData)
 def test_perfect_fields_have_perfect_metrics(task: RepresentationTask, data: FieldData) -> None:
     batch, _ = drawn(task, data)
     measure = Reconstruction(NAMES)
-    found = measure.summarize(measure.add({f"{FIELD}{name}": batch[f"clean/{name}"] for name in NAMES}, batch))
+    found = measure.summarize(
+        measure.add({f"{FIELD}{name}": batch[f"clean/{name}"] for name in NAMES}, batch)
+    )
     perfect = {"rrmse": 0, "mse": 0, "acc": 1, "skill_climatology": 1, "skill_persistence": 1, "ssim": 1}
     assert {name: found[name] for name in perfect} == pytest.approx(perfect, abs=1e-9)
     assert found["psnr"] == math.inf

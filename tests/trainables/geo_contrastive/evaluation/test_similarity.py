@@ -26,7 +26,9 @@ def slow(found: Tensor, truth: Tensor, valid: Tensor, data_range: float, wraps: 
                     seen.append((share, float(found[first, second]), float(truth[first, second])))
         whole = math.fsum(share for share, *_ in seen)
         x, y = (math.fsum(each[0] * each[k] for each in seen) / whole for k in (1, 2))
-        xx, yy = (math.fsum(each[0] * each[k] ** 2 for each in seen) / whole - m**2 for k, m in ((1, x), (2, y)))
+        xx, yy = (
+            math.fsum(each[0] * each[k] ** 2 for each in seen) / whole - m**2 for k, m in ((1, x), (2, y))
+        )
         xy = math.fsum(share * a * b for share, a, b in seen) / whole - x * y
         one, two = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
         similarity[i, j] = (2 * x * y + one) * (2 * xy + two) / ((x**2 + y**2 + one) * (xx + yy + two))
@@ -52,6 +54,8 @@ def test_equal_fields_are_alike_and_a_wrap_sees_the_other_side() -> None:
     torch.testing.assert_close(same, torch.ones_like(same))
     other = truth.clone()
     other[0, -1] += 1.0
-    by_wrap = {wraps: structural_similarity(other, truth, valid, span, wraps=wraps)[0, 0] for wraps in (True, False)}
+    by_wrap = {
+        wraps: structural_similarity(other, truth, valid, span, wraps=wraps)[0, 0] for wraps in (True, False)
+    }
     assert float(by_wrap[True].min()) < 1
     torch.testing.assert_close(by_wrap[False], torch.ones_like(by_wrap[False]))
