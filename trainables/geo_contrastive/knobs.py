@@ -47,7 +47,7 @@ class ViewKnobs(Knobs):
     noise: float = Field(default=0.0, ge=0, le=2)
     """Standard deviation of noise on visible cells, in standard deviations of the variable."""
     noise_kind: Literal["white", "matern"] = "white"
-    """Independent noise in each cell, or a Matérn field (nu 3/2) with a length scale of three cells."""
+    """Independent noise in each cell, or a Matern field (nu 3/2) with a length scale of three cells."""
     flip: float = Field(default=0.0, ge=0, le=0.5)
     """Probability that a view is mirrored along longitude."""
     cutout: float = Field(default=0.0, ge=0, le=0.9)
