@@ -44,7 +44,7 @@ class GeoContrastive(FamilyConfig):
     """Order and shares of training."""
 
     def idle(self) -> tuple[str, ...]:
-        """Names what an autoencoder leaves out, NT-Xent's pairs where it is absent, and the drop of one variable of one."""
+        """Names what an autoencoder leaves out, the pairs of an absent NT-Xent, and the drop of the only variable."""
         names = ("views.mode_drop",) if len(self.data.variables) == 1 else ()
         if not self.objective.is_contrastive:
             return (*names, "pairs", "stages")
