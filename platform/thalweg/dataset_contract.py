@@ -34,16 +34,19 @@ class PublicDataset:
 
     Attributes:
         meaning: One sentence for people: what is observed, what is derived.
-        read: Reads the folder ``source`` and writes the family's layout into ``target``; returns a report.
+        read: Reads the folder ``source``, or the file if it takes files, and writes the family's layout into
+            ``target``; returns a report.
         options: Names and sentences of the keyword arguments that ``read`` takes as strings.
         updates: Whether ``read`` may be given a target that exists: it then resumes an interrupted import or updates a
             finished one. It refuses a folder that it did not make with an `OutputError`.
+        takes_files: Whether ``source`` may be a file.
     """
 
     meaning: str
     read: Callable[..., str]
     options: Mapping[str, str] = field(default_factory=dict)
     updates: bool = False
+    takes_files: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

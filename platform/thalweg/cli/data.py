@@ -89,7 +89,10 @@ def show_data(
 
 def import_data(
     source: Annotated[str, typer.Argument(help="A public data set; `thalweg data list` names them.")],
-    folder: Annotated[Path, typer.Argument(help="Folder with the files as they were downloaded.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(help="Folder with the files as they were downloaded, or a file of some data sets."),
+    ],
     option: Annotated[
         list[str] | None, typer.Option(help="An option of the import as name=value; repeat it.")
     ] = None,

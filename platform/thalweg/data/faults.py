@@ -51,13 +51,18 @@ class Faults:
             found.append(work())
         return found[0] if found else None
 
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The messages, each once."""
+        return tuple(dict.fromkeys(self._texts))
+
     def raise_if_any(self) -> None:
         """Raises the collected messages as one error.
 
         Raises:
             DataError: There are messages.
         """
-        texts = list(dict.fromkeys(self._texts))
+        texts = self.texts
         if len(texts) == 1:
             raise DataError(texts[0])
         if texts:

@@ -10,6 +10,7 @@ with truncated or missing files is prepared again. Readers share one copy throug
 import errno
 import hashlib
 import json
+import mmap
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -161,6 +162,18 @@ def content_hashes(paths: Mapping[str, Path], parent: Path) -> dict[str, str]:
             }
             _write_json(parent / _HASHES, kept | fresh)
     return {name: str(cache.get(stamp) or fresh[stamp]) for name, stamp in stamps.items()}
+
+
+def release(array: npt.NDArray[Any]) -> None:
+    """Gives back the memory that holds what was touched of a store's array; its bytes stay in the file.
+
+    The system would do so by itself, but only once memory is short.
+    """
+    base: object = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if isinstance(base, mmap.mmap):
+        base.madvise(mmap.MADV_DONTNEED)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ def import_source(
 
     Args:
         source: Name of the public data set, by which its family is found.
-        folder: Folder with the downloaded files.
+        folder: Folder with the downloaded files, or a file if the reader takes files.
         name: Name of the imported data set; None takes that of the public one.
         options: Options of its reader.
         root: Folder of all data.
@@ -34,9 +34,10 @@ def import_source(
     family = family_of_source(source)
     reader = family.sources[source]
     check_options(source, reader.options, options or {})
-    if not folder.is_dir():
+    if not (folder.is_dir() or (reader.takes_files and folder.is_file())):
+        kind = "file or folder" if reader.takes_files else "folder"
         raise ConfigError(
-            f"the folder of the source must exist, got {folder}; name the one that holds its files"
+            f"the {kind} of the source must exist, got {folder}; name the one that holds its files"
         )
     target = (folder_of if reader.updates else new_folder)(family, root, name or source)
     try:

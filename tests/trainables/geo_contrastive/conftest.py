@@ -1,0 +1,103 @@
+"""Weather fields in memory, without files."""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import pytest
+
+from thalweg.data.normalization import DAYS_OF_YEAR
+from trainables.geo_contrastive.data.calendars import Calendar
+from trainables.geo_contrastive.data.fields import FieldData, Variable
+from trainables.geo_contrastive.data.grids import Grid
+
+MakeFields = Callable[..., FieldData]
+
+_FIRST_DAY = 7305  # 1990-01-01
+
+
+def _grid(name: str, shape: tuple[int, int], geographic: bool) -> Grid:
+    """Returns a grid around the globe, or one in metres."""
+    if geographic:
+        first, second = (
+            (np.arange(size) + shift) * (degrees / size) - degrees / 2
+            for size, degrees, shift in zip(shape, (360.0, 180.0), (0.0, 0.5), strict=True)
+        )
+    else:
+        first, second = (25_000.0 * np.arange(size, dtype=np.float64) for size in shape)
+    return Grid(name, first, second, geographic)
+
+
+def _fields(
+    days: int = 60,
+    *,
+    grids: Mapping[str, tuple[int, int]] | None = None,
+    variables: Mapping[str, str] | Sequence[str] = ("t2m", "u", "v", "z", "q"),
+    projected: Sequence[str] = (),
+    jumps: Mapping[int, int] | None = None,
+    sea: float = 0.0,
+    noise: float = 0.3,
+    seed: int = 0,
+) -> FieldData:
+    """Makes fields of waves that travel east, with noise.
+
+    Args:
+        days: Number of days.
+        grids: Shapes by name; one of 8 x 4 around the globe by default.
+        variables: Their names, or the grid of each; the first grid by default.
+        projected: Grids in metres, which do not go around the globe.
+        jumps: Positions of days before which so many days are missing.
+        sea: Share of cells without data, the same ones of all variables of a grid.
+        noise: Standard deviation of independent noise.
+        seed: Of everything random.
+    """
+    rng = np.random.default_rng(seed)
+    shapes = dict(grids or {"8x4": (8, 4)})
+    found = {name: _grid(name, shape, name not in projected) for name, shape in shapes.items()}
+    if not isinstance(variables, Mapping):
+        variables = dict.fromkeys(variables, next(iter(shapes)))
+    land = {name: rng.random(shape) >= sea for name, shape in shapes.items()}
+    steps = np.ones(days, np.int64)
+    for position, missing in (jumps or {}).items():
+        steps[position] += missing
+    day = _FIRST_DAY + np.cumsum(steps) - 1
+    calendar = Calendar("standard")
+    day_of_year = calendar.day_of_year(day)
+    train, val = days * 3 // 5, days * 3 // 5 + days // 5
+    fields: dict[str, np.ndarray] = {}
+    climatology: dict[str, np.ndarray] = {}
+    valid: dict[str, np.ndarray] = {}
+    for number, (name, grid) in enumerate(variables.items()):
+        shape = shapes[grid]
+        phase = 2 * np.pi * (np.arange(shape[0]) / shape[0] - day[:, None] / 16) + number
+        profile = np.sin(np.pi * (np.arange(shape[1]) + 0.5) / shape[1] + number)
+        season = np.cos(2 * np.pi * np.arange(DAYS_OF_YEAR) / DAYS_OF_YEAR)[:, None, None] * profile
+        season = np.broadcast_to(0.5 * season, (DAYS_OF_YEAR, *shape))
+        waves = np.sin(phase)[:, :, None] * profile
+        values = waves + season[day_of_year] + noise * rng.standard_normal((days, *shape))
+        valid[name] = land[grid]
+        fields[name] = np.where(valid[name], values, 0).astype(np.float32)
+        climatology[name] = np.where(valid[name], season, 0).astype(np.float32)
+    content = hashlib.sha256(b"".join(values.tobytes() for values in (day, *fields.values())))
+    return FieldData(
+        variables={
+            name: Variable(name, "1", None, grid, 0.0, 1.0, float(np.ptp(fields[name])))
+            for name, grid in variables.items()
+        },
+        grids=found,
+        fields=fields,
+        valid=valid,
+        climatology=climatology,
+        day=day,
+        season=calendar.season(day),
+        day_of_year=day_of_year,
+        year=calendar.year(day),
+        days={"train": range(train), "val": range(train, val), "test": range(val, days)},
+        fingerprint=content.hexdigest()[:16],
+    )
+
+
+@pytest.fixture(scope="session")
+def make_fields() -> MakeFields:
+    """Makes fields in memory; its arguments are those of `_fields`."""
+    return _fields

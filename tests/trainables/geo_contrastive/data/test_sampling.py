@@ -1,0 +1,196 @@
+"""Batches: shapes, what they hold, and what they depend on."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from thalweg.hashing import splitmix64
+from trainables.geo_contrastive.data.fields import FieldData
+from trainables.geo_contrastive.data.sampling import evaluation_batch, training_batch
+from trainables.geo_contrastive.knobs import PairKnobs, ViewKnobs
+
+MakeFields = Callable[..., FieldData]
+VIEWS = ViewKnobs(noise=0.1, noise_kind="matern", flip=0.3, cutout=0.2)
+PAIRS = PairKnobs(soft_negatives=True, soft_gap=30)
+
+
+@pytest.fixture(scope="module")
+def data(make_fields: MakeFields) -> FieldData:
+    """Two grids with sea, and jumps in training and evaluation."""
+    return make_fields(
+        100,
+        grids={"globe": (8, 4), "region": (5, 6)},
+        projected=("region",),
+        variables={"slp": "globe", "rain": "region", "t2m": "region"},
+        jumps={30: 5, 70: 2},
+        sea=0.2,
+    )
+
+
+def keys_of(count: int) -> np.ndarray:
+    """Returns keys as the platform draws them."""
+    return splitmix64(np.arange(count, dtype=np.uint64))
+
+
+def test_a_training_batch_has_the_promised_names_and_shapes(data: FieldData) -> None:
+    batch = training_batch(data, VIEWS, PAIRS, np.arange(6), keys_of(6), num_targets=3)
+    shapes = {"slp": (8, 4), "rain": (5, 6), "t2m": (5, 6)}
+    wanted: dict[str, tuple[tuple[int, ...], torch.dtype]] = {
+        "present": ((6, 5), torch.bool),
+        **{name: ((6,), torch.int64) for name in ("delta", "day", "season", "year")},
+    }
+    for name, shape in shapes.items():
+        wanted |= {
+            f"view/{name}": ((6, 5, *shape), torch.float32),
+            f"target/{name}": ((6, 3, *shape), torch.float32),
+            f"valid/{name}": ((6, *shape), torch.bool),
+            f"weight/{name}": ((6, *shape), torch.float32),
+        }
+    assert {name: (tuple(values.shape), values.dtype) for name, values in batch.items()} == wanted
+
+
+def test_an_evaluation_batch_has_the_promised_names_and_shapes(data: FieldData) -> None:
+    batch = evaluation_batch(data, "val", np.arange(4))
+    fields = {"view": (4, 1), "target": (4, 1), **dict.fromkeys(("clean", "climatology", "yesterday"), (4,))}
+    wanted = {f"{what}/rain": (*shape, 5, 6) for what, shape in fields.items()}
+    assert {name: tuple(batch[name].shape) for name in wanted} == wanted
+    assert batch["present"].tolist() == [[True]] * 4
+    assert batch["has_yesterday"].tolist() == [False, True, True, True]
+
+
+@pytest.mark.parametrize("views", [VIEWS, ViewKnobs(), ViewKnobs(noise=0.2)], ids=["all", "default", "white"])
+def test_a_sample_depends_on_its_index_and_key_alone(make_fields: MakeFields, views: ViewKnobs) -> None:
+    data = make_fields(120, grids={"g": (16, 8)}, variables=("u", "v"), sea=0.1)
+    indices, keys = np.arange(0, 60, 5), keys_of(12)
+    whole = training_batch(data, views, PAIRS, indices, keys, num_targets=3)
+    for chosen in ([0], [11], [3, 4], [9, 2, 7, 5, 0]):
+        part = training_batch(data, views, PAIRS, indices[chosen], keys[chosen], num_targets=3)
+        assert part.keys() == whole.keys()
+        for name, values in part.items():
+            assert torch.equal(values, whole[name][chosen]), name
+    other = training_batch(data, views, PAIRS, indices, splitmix64(keys))
+    assert not torch.equal(other["view/u"], whole["view/u"])
+
+
+def test_targets_are_the_true_fields_of_the_days_at_their_distance(data: FieldData) -> None:
+    indices = np.arange(data.num_samples("train"))
+    batch = training_batch(data, VIEWS, PAIRS, indices, keys_of(len(indices)), num_targets=3)
+    positions = {int(day): position for position, day in enumerate(data.day)}
+    for row, day in enumerate(batch["day"].tolist()):
+        assert day == data.day[indices[row]]
+        for role, sign in enumerate((0, 1, -1)):
+            target = batch["target/rain"][row, role].numpy()
+            if batch["present"][row, role]:
+                found = positions[day + sign * int(batch["delta"][row])]
+                assert found in data.days["train"]
+                np.testing.assert_array_equal(target, data.fields["rain"][found])
+            else:
+                assert not target.any()
+
+
+def test_an_absent_role_has_an_empty_view(data: FieldData) -> None:
+    batch = training_batch(data, VIEWS, PAIRS, np.array([0, 29, 30, 59]), keys_of(4))
+    assert batch["present"][:, 1].tolist() == [True, False, True, False]
+    assert batch["present"][:, 2].tolist() == [False, True, False, True]
+    for name in data.variables:
+        assert not batch[f"view/{name}"][~batch["present"]].any()
+
+
+def test_the_days_season_and_year_are_those_of_the_anchor(data: FieldData) -> None:
+    batch = evaluation_batch(data, "test", np.array([3, 1]))
+    positions = data.days["test"].start + np.array([3, 1])
+    for name in ("day", "season", "year"):
+        np.testing.assert_array_equal(batch[name], getattr(data, name)[positions])
+
+
+def test_sea_and_areas_come_with_each_sample(data: FieldData) -> None:
+    batch = evaluation_batch(data, "val", np.arange(3))
+    for name, variable in data.variables.items():
+        for row in range(3):
+            np.testing.assert_array_equal(batch[f"valid/{name}"][row], data.valid[name])
+            np.testing.assert_array_equal(batch[f"weight/{name}"][row], data.grids[variable.grid].weights)
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_no_view_reads_invalid_cells(data: FieldData, split: str) -> None:
+    poisoned = replace(
+        data,
+        fields={
+            name: np.where(data.valid[name], values, np.float32(1e6)) for name, values in data.fields.items()
+        },
+    )
+    keys = keys_of(10)
+    clean, changed = (
+        training_batch(each, VIEWS, PAIRS, np.arange(10), keys)
+        if split == "train"
+        else evaluation_batch(each, "val", np.arange(10))
+        for each in (data, poisoned)
+    )
+    for name in data.variables:
+        assert torch.equal(clean[f"view/{name}"], changed[f"view/{name}"])
+        assert not clean[f"view/{name}"][..., ~torch.from_numpy(data.valid[name])].any()
+
+
+def test_evaluation_hides_seven_tenths_by_day_and_variable(make_fields: MakeFields) -> None:
+    data = make_fields(400, grids={"g": (16, 8)}, variables=("u", "v"))
+    batch = evaluation_batch(data, "val", np.arange(80))
+    shown = {name: (batch[f"view/{name}"] != 0)[:, 0] for name in ("u", "v")}
+    for name, visible in shown.items():
+        assert visible.float().mean().item() == pytest.approx(0.3, abs=0.01)
+        assert torch.equal(batch[f"view/{name}"][:, 0][visible], batch[f"clean/{name}"][visible])
+    agreement = (shown["u"] & shown["v"]).float().mean().item()
+    assert agreement == pytest.approx(0.09, abs=0.01)
+    assert len({bytes(row.numpy().tobytes()) for row in shown["u"]}) == 80
+
+
+def test_evaluation_depends_on_the_day_not_on_its_number_or_the_other_variables(
+    make_fields: MakeFields,
+) -> None:
+    data = make_fields(100, variables=("u", "v"))
+    alone = make_fields(100, variables=("u",))
+    later = replace(data, days={**data.days, "val": range(data.days["val"].start + 3, data.days["val"].stop)})
+    batch = evaluation_batch(data, "val", np.arange(3, 9))
+    hidden = (batch["view/u"] == 0) & (batch["target/u"] != 0)
+    for other in (
+        evaluation_batch(alone, "val", np.arange(3, 9)),
+        evaluation_batch(later, "val", np.arange(6)),
+    ):
+        np.testing.assert_array_equal((other["view/u"] == 0) & (other["target/u"] != 0), hidden)
+
+
+def test_yesterday_is_the_day_before_of_the_same_split_and_segment(data: FieldData) -> None:
+    indices = np.arange(data.num_samples("val"))
+    batch = evaluation_batch(data, "val", indices)
+    first = data.days["val"].start
+    absent = [row for row in range(len(indices)) if not batch["has_yesterday"][row]]
+    assert absent == [0, 70 - first]
+    for row in indices:
+        yesterday = batch["yesterday/slp"][row].numpy()
+        if row in absent:
+            assert not yesterday.any()
+        else:
+            np.testing.assert_array_equal(yesterday, data.fields["slp"][first + row - 1])
+        np.testing.assert_array_equal(
+            batch["climatology/slp"][row], data.climatology["slp"][data.day_of_year[first + row]]
+        )
+
+
+def test_without_pairs_a_sample_is_one_view(data: FieldData) -> None:
+    batch = training_batch(data, VIEWS, None, np.arange(4), keys_of(4))
+    with_pairs = training_batch(data, VIEWS, PAIRS, np.arange(4), keys_of(4))
+    assert batch["present"].shape == (4, 1)
+    assert torch.equal(batch["view/slp"][:, 0], with_pairs["view/slp"][:, 0])
+
+
+def test_a_batch_may_be_changed_without_changing_the_data(data: FieldData) -> None:
+    before = data.fields["slp"].copy()
+    for batch in (
+        training_batch(data, VIEWS, PAIRS, np.arange(4), keys_of(4)),
+        evaluation_batch(data, "train", np.arange(4)),
+    ):
+        for name in ("view/slp", "target/slp"):
+            batch[name].zero_()
+    np.testing.assert_array_equal(data.fields["slp"], before)

@@ -1,0 +1,397 @@
+"""Imports of small sources through the door that the CLI takes: what lands on disk, the report, refusals."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import h5netcdf
+import numpy as np
+import pytest
+import xarray as xr
+
+from thalweg.datasets.importing import import_source
+from thalweg.errors import ConfigError, DataError
+from trainables.geo_contrastive.data.fields import FieldData
+from trainables.geo_contrastive.importing import daily
+
+Make = Callable[..., xr.Dataset]
+Bring = Callable[..., tuple[str, Path]]
+Field = Callable[[Path, str], xr.DataArray]
+
+DAILY = np.arange(12) * 24
+
+
+def save(dataset: xr.Dataset, path: Path, **encoding: object) -> Path:
+    names = [str(name) for name in dataset.data_vars]
+    dataset.to_netcdf(path, engine="h5netcdf", encoding={name: encoding for name in names})
+    return path
+
+
+def test_axes_are_turned_into_our_order(make: Make, bring: Bring, field: Field, tmp_path: Path) -> None:
+    dataset = make(DAILY)
+    report, folder = bring(save(dataset, tmp_path / "a.nc"))
+    found = field(folder, "t2m")
+    assert found.dims == ("time", "longitude", "latitude") and found.dtype == np.float32
+    np.testing.assert_array_equal(found["longitude"], -180 + 30 * np.arange(12))
+    np.testing.assert_array_equal(found["latitude"], [-75, -45, -15, 15, 45, 75])
+    expected = dataset["t2m"].assign_coords(longitude=(dataset["longitude"] + 180) % 360 - 180)
+    expected = expected.sortby(["longitude", "latitude"]).transpose("time", "longitude", "latitude")
+    np.testing.assert_array_equal(found, expected)
+    assert found["time"].values[1].astype("datetime64[D]") == np.datetime64("2001-01-02")
+    assert report.startswith(
+        "1 variable, 12 days from 2001-01-01 to 2001-01-12, calendar standard, from 1 file (netCDF-4)"
+    )
+    assert "grid 12x6: longitude -180 to 150, latitude -75 to 75 degrees, around the globe" in report
+    assert (folder / "README.txt").read_text().startswith(report)
+
+
+def test_order_of_axes_and_dimensions_does_not_matter(
+    make: Make, bring: Bring, prepared: Callable[[Path], FieldData], tmp_path: Path
+) -> None:
+    dataset = make(DAILY)
+    turned = dataset.isel(latitude=slice(None, None, -1)).transpose("longitude", "time", "latitude")
+    turned = turned.assign_coords(longitude=(turned["longitude"] + 180) % 360 - 180).sortby("longitude")
+    turned = turned.rename(latitude="y_axis", longitude="x_axis")
+    turned["x_axis"].attrs, turned["y_axis"].attrs = {"units": "degree_E"}, {"standard_name": "latitude"}
+    fingerprints = {
+        prepared(bring(save(each, tmp_path / f"{number}.nc"))[1]).fingerprint
+        for number, each in enumerate((dataset, turned))
+    }
+    assert len(fingerprints) == 1
+
+
+def test_a_cyclic_longitude_is_taken_once_and_greenwich_is_no_edge(
+    make: Make, bring: Bring, field: Field, tmp_path: Path
+) -> None:
+    _, folder = bring(save(make(DAILY, lons=30.0 * np.arange(13)), tmp_path / "a.nc"))
+    assert field(folder, "t2m").shape == (12, 12, 6)
+    report, folder = bring(save(make(DAILY, lons=np.array([0.0, 2, 4, 354, 356, 358])), tmp_path / "b.nc"))
+    np.testing.assert_array_equal(field(folder, "t2m")["longitude"], [-6, -4, -2, 0, 2, 4])
+    assert "around the globe" not in report
+
+
+def test_hours_become_means_of_utc_days_in_float64(
+    make: Make, bring: Bring, field: Field, tmp_path: Path
+) -> None:
+    dataset = make(np.arange(3, 24 * 8), name="x") + np.float32(1e5)
+    report, folder = bring(save(dataset, tmp_path / "a.nc"))
+    found = field(folder, "x").values
+    hours = dataset["x"].transpose("time", "longitude", "latitude").values.astype(np.float64)[21:]
+    expected = np.roll(hours.reshape(7, 24, 12, 6).mean(axis=1), 6, axis=1)[:, :, ::-1]
+    np.testing.assert_allclose(found, expected, rtol=1e-7)
+    assert "means of 24 values, 1 h apart" in report and "2001-01-01 has 21 of 24 times" in report
+
+
+def test_amounts_become_sums_of_the_hours_before_their_times(
+    make: Make, bring: Bring, field: Field, tmp_path: Path
+) -> None:
+    dataset = make(np.arange(1, 24 * 6 + 1), name="tp")
+    dataset["tp"].values[:] = 0
+    dataset["tp"].values[23] = 0.024  # over the last hour of 1 January, stamped at midnight
+    dataset["tp"].attrs = {"units": "m"}
+    path = save(dataset, tmp_path / "a.nc")
+    with pytest.raises(
+        DataError, match=r"whether tp in 'm' every 1 h is an amount, got .*sums=tp or means=tp"
+    ):
+        bring(path)
+    report, folder = bring(path, sums="tp")
+    found = field(folder, "tp").values
+    np.testing.assert_allclose(found[0], 0.024, rtol=1e-6)
+    assert len(found) == 6 and (found[1:] == 0).all()
+    assert "sums of 24 amounts, each over the 1 h before its time" in report
+    means = field(bring(path, means="tp", variables="tp")[1], "tp").values
+    np.testing.assert_allclose(means[0], 0.001, rtol=1e-6)  # its own stamp belongs to 2 January
+    for options in ({"sums": "rain"}, {"sums": "tp", "means": "tp"}):
+        with pytest.raises(ConfigError, match="sums and means must name variables that are imported"):
+            bring(path, **options)
+    dataset["tp"].attrs["cell_methods"] = "time: sum"
+    told = field(bring(save(dataset, tmp_path / "b.nc"))[1], "tp").values
+    np.testing.assert_array_equal(told, found)
+
+
+def test_bounds_tell_the_day_wherever_the_time_stands(
+    make: Make, bring: Bring, field: Field, tmp_path: Path
+) -> None:
+    dataset = make(np.arange(1, 8) * 24)  # stamped at the end of the day
+    dataset["time"].attrs["bounds"] = "time_bnds"
+    dataset["time_bnds"] = (("time", "bnds"), np.stack([np.arange(7) * 24, np.arange(1, 8) * 24], axis=1))
+    report, _ = bring(save(dataset, tmp_path / "a.nc"))
+    assert "7 days from 2001-01-01 to 2001-01-07" in report
+    hourly = make(np.arange(1, 24 * 6 + 1), name="tp")
+    hourly["tp"].attrs = {"units": "m", "cell_methods": "time: sum"}
+    hourly["tp"].values[:] = 1e-3
+    hourly["time"].attrs["bounds"] = "time_bnds"
+    hourly["time_bnds"] = (("time", "bnds"), np.arange(144)[:, None] + np.arange(2))
+    report, folder = bring(save(hourly, tmp_path / "b.nc"))
+    assert "6 days from 2001-01-01" in report and "over the 1 h within its bounds" in report
+    np.testing.assert_allclose(field(folder, "tp"), 0.024, rtol=1e-5)
+
+
+def test_packed_rain_just_below_zero_is_none(
+    make: Make, bring: Bring, field: Field, prepared: Callable[[Path], FieldData], tmp_path: Path
+) -> None:
+    dataset = make(DAILY, name="rain")
+    dataset["rain"].values[:] = np.maximum(dataset["rain"].values - 280, -0.004)
+    dataset["rain"].attrs["units"] = "mm"
+    packing = {"dtype": "int16", "scale_factor": 0.01, "add_offset": 0.006, "_FillValue": np.int16(-32768)}
+    _, folder = bring(save(dataset, tmp_path / "a.nc", **packing))
+    assert field(folder, "rain").values.min() == 0
+    assert prepared(folder).variables["rain"].unit == "mm"
+
+
+def test_a_day_may_begin_elsewhere(make: Make, bring: Bring, tmp_path: Path) -> None:
+    path = save(make(np.arange(24 * 8)), tmp_path / "a.nc")
+    report, _ = bring(path, day_starts="9")
+    assert "7 days from 2001-01-01" in report
+    for wrong in ("24", "-1", "noon"):
+        with pytest.raises(ConfigError, match="day_starts must be an hour from 0 to 23"):
+            bring(path, day_starts=wrong)
+
+
+def test_a_level_must_be_named(make: Make, bring: Bring, field: Field, tmp_path: Path) -> None:
+    dataset = make(DAILY, levels=[50, 850], name="t")
+    path = save(dataset, tmp_path / "a.nc")
+    with pytest.raises(DataError, match=r"the level of t in .* must be named, got none for 50 hPa, 850 hPa"):
+        bring(path)
+    report, folder = bring(path, variables="t850=t@85000Pa,t50=t@50hPa")
+    assert float(field(folder, "t850")["level"]) == 850 and "t850: t at 850 hPa" in report
+    expected = np.roll(dataset["t"].values[:, 1].swapaxes(1, 2), 6, axis=1)[:, :, ::-1]
+    np.testing.assert_array_equal(field(folder, "t850"), expected)
+    with pytest.raises(ConfigError, match="must have different names, got 't' twice"):
+        bring(path, variables="t@50hPa,t@850hPa")
+    with pytest.raises(DataError, match="must have the level 700 hPa, got 50 hPa, 850 hPa"):
+        bring(path, variables="t@700hPa")
+
+
+@pytest.mark.parametrize("calendar", ["noleap", "360_day"])
+def test_calendars_of_models_stay(
+    make: Make, bring: Bring, prepared: Callable[[Path], FieldData], tmp_path: Path, calendar: str
+) -> None:
+    dataset = make(np.arange(0, 24 * 400, 24) + 12, calendar=calendar, units="hours since 2000-01-01")
+    report, folder = bring(save(dataset, tmp_path / "a.nc"))
+    data = prepared(folder)
+    assert f"calendar {calendar}" in report and (np.diff(data.day) == 1).all()
+    assert data.year[[0, -1]].tolist() == [2000, 2001] and data.day_of_year[0] == 0
+
+
+def test_packed_integers_are_unpacked_and_fills_are_missing(
+    make: Make, bring: Bring, field: Field, tmp_path: Path
+) -> None:
+    dataset = make(DAILY)
+    dataset["t2m"].values[3, 2, 1] = np.nan
+    packing = {"dtype": "int16", "scale_factor": 0.002, "add_offset": 280.0, "_FillValue": np.int16(-32768)}
+    report, folder = bring(save(dataset, tmp_path / "a.nc", **packing))
+    expected = np.roll(dataset["t2m"].values.swapaxes(1, 2), 6, axis=1)[:, :, ::-1]
+    np.testing.assert_allclose(field(folder, "t2m"), expected, atol=0.00102)
+    assert np.isnan(field(folder, "t2m")).sum() == 1 and "0.1 % missing" in report
+
+
+def test_unsigned_bytes_are_read_as_such(make: Make, bring: Bring, field: Field, tmp_path: Path) -> None:
+    path = save(make(DAILY), tmp_path / "a.nc")
+    with h5netcdf.File(path, "a") as file:
+        packed = file.create_variable("p", ("time", "latitude", "longitude"), np.int8)
+        packed[...] = np.full((12, 6, 12), -56, np.int8)  # 200 without a sign
+        packed.attrs.update({"_Unsigned": "true", "scale_factor": 0.5, "add_offset": 100.0})
+    np.testing.assert_array_equal(field(bring(path, variables="p")[1], "p"), 200)
+
+
+def test_versions_of_era5_are_merged_and_their_overlap_told(
+    make: Make, bring: Bring, field: Field, tmp_path: Path
+) -> None:
+    first = make(DAILY)
+    final, early = first.copy(deep=True), first.copy(deep=True) + 1
+    final["t2m"].values[8:] = np.nan
+    early["t2m"].values[:6] = np.nan
+    both = xr.concat([early, final], "expver").assign_coords(expver=[5, 1]).transpose("time", "expver", ...)
+    both["t2m"].attrs["units"] = "K"
+    report, folder = bring(save(both, tmp_path / "a.nc"))
+    expected = np.roll(
+        np.where(np.arange(12)[:, None, None] < 8, first["t2m"], first["t2m"] + 1).swapaxes(1, 2), 6, 1
+    )
+    np.testing.assert_allclose(field(folder, "t2m"), expected[:, :, ::-1])
+    assert "t2m: 2 times have two versions (expver), of which the final one is taken" in report
+
+
+def test_new_files_of_era5_are_read(make: Make, bring: Bring, field: Field, tmp_path: Path) -> None:
+    dataset = make(
+        np.arange(24 * 6), time="valid_time", units="hours since 1970-01-01", calendar="proleptic_gregorian"
+    )
+    dataset = dataset.assign_coords(number=0, expver=("valid_time", ["0001"] * 144))
+    dataset["t2m"].attrs |= {"GRIB_stepType": "instant", "long_name": "2 metre temperature"}
+    report, folder = bring(save(dataset, tmp_path / "a.nc"))
+    assert field(folder, "t2m").shape == (6, 12, 6)
+    assert "t2m: 2 metre temperature, means of 24 values, 1 h apart" in report
+
+
+def test_a_folder_of_years_is_one_series_and_a_double_day_is_refused(
+    make: Make, bring: Bring, field: Field, tmp_path: Path
+) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    whole = make(DAILY)
+    save(whole.isel(time=slice(5, None)), source / "a_later.nc")
+    save(whole.isel(time=slice(0, 5)), source / "b_earlier.nc")
+    (source / "notes.txt").write_text("not a field")
+    report, folder = bring(source)
+    np.testing.assert_array_equal(
+        field(folder, "t2m"), field(bring(save(whole, tmp_path / "c.nc"))[1], "t2m")
+    )
+    assert "from 2 files" in report
+    save(whole.isel(time=slice(4, 7)), source / "c_twice.nc")
+    with pytest.raises(DataError, match=r"each time of t2m must be there once, got 3 twice: 2001-01-05 00:00, .* in "
+                       r"b_earlier\.nc and c_twice\.nc"):  # fmt: skip
+        bring(source)
+
+
+def test_files_of_one_variable_must_agree(make: Make, bring: Bring, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    save(make(DAILY), source / "a.nc")
+    other = make(DAILY + 24 * 12)
+    other["t2m"].attrs["units"] = "degC"
+    save(other, source / "b.nc")
+    with pytest.raises(DataError, match=r"must have the same unit, got K in a\.nc and degC in b\.nc"):
+        bring(source)
+    save(make(DAILY + 24 * 12, lats=np.array([60.0, 0, -60])), source / "b.nc")
+    with pytest.raises(DataError, match=r"must have the same grid, got 12x6: .* and 12x3: "):
+        bring(source)
+
+
+def test_variables_keep_their_grids_or_share_one(
+    make: Make, bring: Bring, field: Field, tmp_path: Path
+) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    save(make(DAILY), source / "a.nc")
+    region = make(DAILY[2:], name="msl", lons=10.0 * np.arange(6), lats=np.array([30.0, 40, 50])) * 350
+    region["msl"].attrs["units"] = "Pa"
+    save(region, source / "b.nc")
+    report, folder = bring(source)
+    assert field(folder, "t2m").shape == (10, 12, 6) and field(folder, "msl").shape == (10, 6, 3)
+    assert "2 of 12 days were left out, for not all variables have them: msl 10" in report
+    report, folder = bring(source, grid="msl", variables="t2m,msl")
+    assert field(folder, "t2m").shape == (10, 6, 3)
+    assert "regridded from 12x6" in report and report.count("  grid ") == 1
+    assert field(bring(source, grid="3x2")[1], "msl").shape == (10, 3, 2)
+
+
+def test_equal_shapes_of_different_grids_have_different_names(
+    make: Make, bring: Bring, tmp_path: Path
+) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    save(make(DAILY), source / "a.nc")
+    save(make(DAILY, name="b", lats=np.array([80.0, 48, 16, -16, -48, -80])), source / "b.nc")
+    report, _ = bring(source)
+    assert "grid 12x6: " in report and "grid 12x6_2: " in report
+
+
+def test_kilometres_are_metres(bring: Bring, field: Field, tmp_path: Path) -> None:
+    dataset = xr.Dataset(
+        {
+            "rain": (
+                ("time", "y", "x"),
+                np.ones((8, 3, 2), np.float32) * np.arange(8)[:, None, None].astype(np.float32),
+            )
+        },
+        {
+            "time": ("time", np.arange(8), {"units": "days since 2001-01-01"}),
+            "y": ("y", [50.0, 25, 0], {"units": "km"}),
+            "x": ("x", [0.0, 25], {"units": "km"}),
+        },
+    )
+    found = field(bring(save(dataset, tmp_path / "a.nc"))[1], "rain")
+    assert found.dims == ("time", "x", "y") and found["y"].values.tolist() == [0, 25_000, 50_000]
+
+
+def test_faults_of_all_variables_are_told_at_once(make: Make, bring: Bring, tmp_path: Path) -> None:
+    dataset = make(DAILY)
+    dataset["tas"] = dataset["t2m"] - 273.15  # still says K
+    dataset["slp"] = (("time", "latitude", "longitude"), dataset["t2m"].values, {"units": "inHg"})
+    with pytest.raises(DataError) as caught:
+        bring(save(dataset, tmp_path / "a.nc"))
+    text = str(caught.value)
+    assert "2 faults" in text
+    assert "tas (temperature)" in text and "must lie within 130 and 370 K" in text
+    assert "slp (pressure)" in text and "got the declared unit 'inHg'" in text
+    assert not (tmp_path / "data" / "set0").exists()
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ("q", "must hold the variable q, got none of that name; there are t2m"),
+        ("t2m@850hPa", "got no level; leave the level out"),
+    ],
+)
+def test_what_is_not_there_is_refused(
+    make: Make, bring: Bring, tmp_path: Path, variables: str, message: str
+) -> None:
+    path = save(make(DAILY), tmp_path / "a.nc")
+    with pytest.raises(DataError, match=message):
+        bring(path, variables=variables)
+
+
+@pytest.mark.parametrize("variables", ["t2m,,u", "=t2m", "t2m@", "a-b=t2m", "a.b"])
+def test_options_that_mean_nothing_are_refused(
+    bring: Bring, tmp_path: Path, variables: str, make: Make
+) -> None:
+    with pytest.raises(ConfigError, match="variables must"):
+        bring(save(make(DAILY), tmp_path / "a.nc"), variables=variables)
+
+
+def test_grids_that_are_not_regular_are_refused(make: Make, bring: Bring, tmp_path: Path) -> None:
+    curved = make(DAILY).rename(latitude="j", longitude="i").drop_vars(["i", "j"])
+    curved = curved.assign_coords(lat=(("j", "i"), np.zeros((6, 12))), lon=(("j", "i"), np.zeros((6, 12))))
+    with pytest.raises(DataError, match=r"longitudes and latitudes that are no axes, .* regrid it first"):
+        bring(save(curved, tmp_path / "a.nc"))
+    rotated = make(DAILY)
+    rotated["longitude"].attrs = {"standard_name": "grid_longitude", "units": "degrees"}
+    with pytest.raises(DataError, match="got one around a rotated pole"):
+        bring(save(rotated, tmp_path / "b.nc"))
+    members = make(DAILY).expand_dims(number=[0, 1], axis=1)
+    with pytest.raises(DataError, match="got the further dimension number of 2 entries"):
+        bring(save(members, tmp_path / "c.nc"))
+    with pytest.raises(DataError, match=r"latitude of .* must ascend or descend throughout"):
+        bring(save(make(DAILY, lats=np.array([75.0, 45, -15, 15, -45, -75])), tmp_path / "d.nc"))
+
+
+def test_masks_without_times_are_left_out(make: Make, bring: Bring, tmp_path: Path) -> None:
+    dataset = make(DAILY)
+    dataset["lsm"] = (("latitude", "longitude"), np.ones((6, 12), np.float32))
+    dataset["time_bnds"] = (("time", "bnds"), np.zeros((12, 2)))
+    dataset["time"].attrs["bounds"] = "time_bnds"
+    path = save(dataset, tmp_path / "a.nc")
+    report, _ = bring(path)
+    assert report.startswith("1 variable") and "left out, for they have no times: lsm" in report
+    with pytest.raises(DataError, match=r"lsm in .* must have times"):
+        bring(path, variables="lsm")
+
+
+def test_what_is_no_source_is_refused(bring: Bring, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("CSV, perhaps")
+    for path in (tmp_path / "a.txt", tmp_path, tmp_path / "nothing"):
+        with pytest.raises(DataError, match="must be or hold netCDF, Zarr or GRIB, got none of them"):
+            bring(path)
+    (tmp_path / "cut.nc").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(64))
+    with pytest.raises(DataError, match=r"cut\.nc must be whole netCDF-4"):
+        bring(tmp_path / "cut.nc")
+
+
+def test_large_days_are_read_in_parts(make: Make, bring: Bring, field: Field, tmp_path: Path,
+                                      monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    path = save(make(np.arange(24 * 6)), tmp_path / "a.nc")
+    whole = field(bring(path, grid="4x3")[1], "t2m")
+    monkeypatch.setattr(daily, "BLOCK_VALUES", 5 * 72)
+    monkeypatch.setattr(daily, "_MAX_BLOCK", 5 * 72)
+    np.testing.assert_allclose(field(bring(path, grid="4x3")[1], "t2m"), whole, rtol=1e-7)
+
+
+def test_a_file_is_a_source_of_the_command_line(make: Make, tmp_path: Path) -> None:
+    path = save(make(DAILY), tmp_path / "a.nc")
+    target, report = import_source("weather-fields", path, name="mine", root=tmp_path / "root")
+    assert target == tmp_path / "root" / "geo_contrastive" / "mine" and (target / "t2m.nc").is_file()
+    assert "12 days" in report
+    with pytest.raises(ConfigError, match="the file or folder of the source must exist"):
+        import_source("weather-fields", tmp_path / "b.nc", root=tmp_path / "root")
+    with pytest.raises(ConfigError, match="the folder of the source must exist"):
+        import_source("gb-hydrology", path, root=tmp_path / "root")

@@ -1,0 +1,90 @@
+"""The configuration of contrastive weather fields; the defaults are the reference experiment.
+
+Of the reference batch of 126 fields, three are views of one day: 42 days are a batch.
+"""
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from thalweg.config import FamilyConfig, Optimization
+from trainables.geo_contrastive.knobs import (
+    DataKnobs,
+    DecoderKnobs,
+    EncoderKnobs,
+    ObjectiveKnobs,
+    PairKnobs,
+    StageKnobs,
+    ViewKnobs,
+)
+
+
+class GeoContrastive(FamilyConfig):
+    """An encoder and decoder of daily weather fields, for one trial."""
+
+    dataset: str = Field(default="era5-850", min_length=1)
+    """Data set to train on: a folder below the family's data folder."""
+    optimization: Optimization = Optimization(
+        lr=1e-4, weight_decay=0.0, beta2=0.999, lr_schedule="constant", warmup_ratio=0.0, batch_size=42
+    )
+    """Optimizer, schedule and batch; a sample is a day with its views."""
+    data: DataKnobs = DataKnobs()
+    """Variables."""
+    views: ViewKnobs = ViewKnobs()
+    """Augmentations."""
+    pairs: PairKnobs = PairKnobs()
+    """Positives and negatives."""
+    encoder: EncoderKnobs = EncoderKnobs()
+    """Fields to latent."""
+    decoder: DecoderKnobs = DecoderKnobs()
+    """Latent to fields."""
+    objective: ObjectiveKnobs = ObjectiveKnobs()
+    """What pre-training minimises."""
+    stages: StageKnobs = StageKnobs()
+    """Order and shares of training."""
+
+    def idle(self) -> tuple[str, ...]:
+        """Names what an autoencoder leaves out, the pairs of an absent NT-Xent, and the drop of the only variable."""
+        names = ("views.mode_drop",) if len(self.data.variables) == 1 else ()
+        if not self.objective.is_contrastive:
+            return (*names, "pairs", "stages")
+        if "simclr" in self.objective.terms:
+            return names
+        negatives = ("decay", "hard_negatives", "soft_negatives", "soft_gap")
+        return (*names, *(f"pairs.{name}" for name in negatives))
+
+    @model_validator(mode="after")
+    def _negatives_keep_a_weight(self) -> Self:
+        weighted = "weighted_negatives" not in self.objective.idle() and self.objective.weighted_negatives
+        if weighted and not self.pairs.decay:
+            raise ValueError(
+                "pairs.decay must be above 0 with objective.weighted_negatives, got 0, at which no negative has a "
+                "weight; set it to 0.1"
+            )
+        return self
+
+
+# On so few cells a moving mean would leave nothing but the seasons.
+_TINY = GeoContrastive(
+    dataset="tiny",
+    optimization=Optimization(lr=3e-3, weight_decay=0.01, batch_size=32),
+    views=ViewKnobs(crop=1.0, smooth=1),
+    encoder=EncoderKnobs(latent_dim=64, width=8, blocks=1, stem="small", norm="group8", linear=True),
+    decoder=DecoderKnobs(kind="improved", norm="none", dropout=0.0, linear=True),
+    objective=ObjectiveKnobs(projection_dim=32),
+)
+
+PRESETS: dict[str, GeoContrastive] = {
+    "reference": GeoContrastive(),
+    "final": GeoContrastive().vary(
+        pairs={"soft_negatives": True},
+        encoder={"fusion": {"kind": "gcn"}, "linear": True},
+        decoder={"kind": "improved", "norm": "none", "linear": True},
+        objective={"weighted_negatives": True, "latent_l2": 1e-6},
+    ),
+    "small": _TINY.vary(dataset="small", encoder={"latent_dim": 128, "width": 16}),
+    "tiny": _TINY,
+    "tiny_late": _TINY.vary(
+        dataset="tiny-two-grids", encoder={"fusion": {"kind": "self_attention", "heads": 4}}
+    ),
+}

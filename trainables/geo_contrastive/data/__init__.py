@@ -1,0 +1,1 @@
+"""Daily weather fields: files, grids, calendars, preparation."""

@@ -1,0 +1,113 @@
+"""Smooths, crops and mirrors fields of which some cells are hidden; hidden cells stay hidden and count nowhere."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float32, Float64, Int64, Shaped
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Windows:
+    """What some views show of an axis.
+
+    Attributes:
+        size: Share of the axis, 1 for all of it.
+        place: Where, from 0 for the first possible place to 1 for the last one.
+        mirrored: Whether it is shown backwards.
+    """
+
+    size: Float64[np.ndarray, " view"]
+    place: Float64[np.ndarray, " view"]
+    mirrored: Bool[np.ndarray, " view"]
+
+    def centres(self, num_cells: int, wraps: bool) -> Float64[np.ndarray, "view cell"]:
+        """Returns the place of each cell of the views on the axis; the centre of the axis's first cell is 0.
+
+        Around the globe, a window may begin before the first cell or end behind the last one by half of what it leaves
+        out.
+        """
+        spare = num_cells * (1 - self.size)
+        start = spare * (2 * self.place - 0.5 if wraps else self.place)
+        cells = np.broadcast_to(np.arange(num_cells), (len(start), num_cells))
+        cells = np.where(self.mirrored[:, None], cells[:, ::-1], cells)
+        centres: Float64[np.ndarray, "view cell"] = start[:, None] + self.size[:, None] * (cells + 0.5) - 0.5
+        return centres
+
+    def nearest(self, num_cells: int, wraps: bool) -> Int64[Tensor, "view cell"]:
+        """Returns the cell of the axis in which the centre of each cell of the views lies."""
+        cells = np.floor(self.centres(num_cells, wraps) + 0.5).astype(np.int64)
+        found: Int64[np.ndarray, "view cell"] = cells % num_cells if wraps else cells.clip(0, num_cells - 1)
+        return torch.from_numpy(found)
+
+
+@dataclass(frozen=True)
+class Enlarging:
+    """Shows a part of a grid as large as the whole: each cell of a view takes that in which its centre lies.
+
+    Attributes:
+        first: Cell along longitude of each cell of a view.
+        second: Cell along latitude.
+    """
+
+    first: Int64[Tensor, "view lon"]
+    second: Int64[Tensor, "view lat"]
+
+    def __call__(self, fields: Shaped[Tensor, "view lon lat"]) -> Shaped[Tensor, "view lon lat"]:
+        """Enlarges values or masks."""
+        num_views, num_first, num_second = fields.shape
+        rows = self.first + num_first * torch.arange(num_views)[:, None]
+        shown = fields.reshape(-1, num_second).index_select(0, rows.reshape(-1)).view(fields.shape)
+        return shown.gather(2, self.second[:, None].expand(-1, num_first, -1))
+
+
+def shown(
+    fields: Float32[Tensor, "view lon lat"], visible: Float32[Tensor, "view lon lat"]
+) -> Float32[Tensor, "view lon lat"]:
+    """Returns finite fields with 0 in their hidden cells; ``visible`` is 1 or 0."""
+    # A product is three times as fast as a choice; adding 0 makes -0.0, which would tell a sign, 0.0.
+    return (fields * visible).add_(0.0)
+
+
+def smoothed(
+    fields: Float32[Tensor, "view lon lat"],
+    visible: Float32[Tensor, "view lon lat"],
+    side: int,
+    wraps: bool,
+) -> Float32[Tensor, "view lon lat"]:
+    """Returns the mean of the visible cells in a window around each visible cell, 0 in hidden ones.
+
+    Args:
+        fields: Values; 0 where a cell is hidden.
+        visible: 1 for visible cells, 0 for hidden ones.
+        side: Cells along each side of the window, an odd number; it ends at the poles and at the edges of a region.
+        wraps: Whether the first axis closes the circle.
+    """
+    sums, counts = (_window_sums(each, side, wraps) for each in (fields, visible))
+    return shown(sums.div_(counts.clamp_(min=1.0)), visible)
+
+
+def _window_sums(
+    fields: Float32[Tensor, "view lon lat"], side: int, wraps: bool
+) -> Float32[Tensor, "view lon lat"]:
+    """Adds up windows, with so many zeros around each field that rows and views may follow one another in memory."""
+    half = side // 2
+    num_views, num_first, num_second = fields.shape
+    padded = fields.new_zeros(num_views + 1, num_first + 2 * half, num_second + 2 * half)
+    inner = padded[:num_views, :, half : half + num_second]
+    inner[:, half : half + num_first] = fields
+    if wraps:
+        around = torch.arange(-half, num_first + half) % num_first
+        for margin in (slice(0, half), slice(num_first + half, None)):
+            inner[:, margin] = fields[:, around[margin]]
+    stride = padded.shape[2]
+    total = padded.view(-1)
+    for step in (1, stride):
+        length = len(total) - step * (side - 1)
+        part = total[:length] + total[step : step + length]
+        for number in range(2, side):
+            part += total[number * step : number * step + length]
+        total = part
+    cells = num_views * padded[0].numel()
+    return total[:cells].view(num_views, *padded.shape[1:])[:, :num_first, :num_second]

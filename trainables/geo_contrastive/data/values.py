@@ -1,0 +1,94 @@
+"""Looks at the values of fields: extremes, what is missing, and what is implausible where a law is known."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import overload
+
+import numpy as np
+from jaxtyping import Float, Int64
+
+from thalweg.data.bounds import Bounds
+from thalweg.data.survey import Extremes, Survey
+from trainables.geo_contrastive.data.calendars import Calendar
+from trainables.geo_contrastive.data.grids import Grid
+from trainables.geo_contrastive.data.layout import Described
+from trainables.geo_contrastive.data.quantities import quantity_named
+
+_LARGEST = 1e15  # a number beyond is a mark of missing data that is not declared, or infinite
+
+
+class FieldSurvey:
+    """Surveys a variable, block by block.
+
+    Args:
+        described: The variable.
+        grid: Its grid, for messages.
+        calendar: The calendar of its days.
+        source: Where the values are, for messages.
+    """
+
+    def __init__(self, described: Described, grid: Grid, calendar: Calendar, source: object) -> None:
+        quantity = quantity_named(described.quantity)
+        self._calendar = calendar
+        self._unit = described.unit
+        self._survey = Survey(
+            described.name if quantity is None else f"{described.name} ({quantity.name})",
+            source,
+            (Bounds("", -_LARGEST, _LARGEST),) if quantity is None else quantity.bounds,
+            place=lambda number: _place(grid, number),
+            hint="correct the attribute units if they are others",
+            units="" if quantity is None else described.unit,
+        )
+
+    @property
+    def extremes(self) -> Extremes:
+        """Extremes so far, in the unit that the file declares."""
+        found = self._survey.extremes
+        return replace(found, unit=self._unit or found.unit)
+
+    def allow(self, precision: float) -> None:
+        """Tolerates values beyond the bounds by the rounding error of packing."""
+        self._survey.allow(precision)
+
+    def update(self, days: Float[np.ndarray, "day lon lat"], numbers: Int64[np.ndarray, " day"]) -> None:
+        """Adds a block, with the numbers of its days."""
+        flat = days.reshape(len(days), -1)
+        self._survey.update(flat, ~np.isnan(flat), _Dates(self._calendar, numbers))
+
+    def settled(self, days: Float[np.ndarray, "day lon lat"]) -> Float[np.ndarray, "day lon lat"]:
+        """Returns days in which values that packing has moved beyond the bounds are the bounds."""
+        return self._survey.settled(days)
+
+    def raise_if_any(self) -> None:
+        """Raises if a value is implausible.
+
+        Raises:
+            DataError: A value lies beyond the bounds of its unit, or the unit is not one of its quantity.
+        """
+        self._survey.raise_if_any()
+
+
+@dataclass(frozen=True)
+class _Dates(Sequence[str]):
+    """Names of days, made when one is asked for."""
+
+    calendar: Calendar
+    numbers: Int64[np.ndarray, " day"]
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @overload
+    def __getitem__(self, position: int) -> str: ...
+    @overload
+    def __getitem__(self, position: slice) -> list[str]: ...
+    def __getitem__(self, position: int | slice) -> str | list[str]:
+        if isinstance(position, slice):
+            return [self.calendar.text(int(number)) for number in self.numbers[position]]
+        return self.calendar.text(int(self.numbers[position]))
+
+
+def _place(grid: Grid, number: int) -> str:
+    first, second = divmod(number, grid.shape[1])
+    unit = "degrees" if grid.geographic else "m"
+    return f"at {grid.first[first]:g}, {grid.second[second]:g} {unit}"

@@ -1,0 +1,1 @@
+"""Networks from fields to a latent vector and back."""

@@ -1,0 +1,206 @@
+"""Decoders: from a latent vector to fields, one network for each grid.
+
+All begin with maps of few cells and double both axes until they reach the grid. A doubled axis is cut where the grid
+has an odd number of cells, so that maps of every size close the circle where the grid does.
+"""
+
+from collections.abc import Callable, Mapping
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from thalweg.nn.dropout import Dropout
+from thalweg.nn.film import FiLM
+from thalweg.nn.norm import norm
+from trainables.geo_contrastive.knobs import DecoderKnobs
+from trainables.geo_contrastive.model.geometry import FieldGeometry, GridShape, position_code
+from trainables.geo_contrastive.model.layers import Conv, Crop, Deconv, Maps, Residual
+
+Latents = Float[Tensor, "batch latent"]
+DecodedFields = dict[str, Float[Tensor, "batch _ _"]]
+
+MAX_LEVELS = 5
+MIN_DIM = 32
+
+
+class Doubling(nn.Module):
+    """A transposed convolution that doubles both axes, a normalisation, ReLU, dropout.
+
+    Args:
+        knobs: Normalisation and dropout.
+        in_dim: Channels of the input.
+        out_dim: Channels of the result.
+        latent_dim: Width of the latent.
+        grid: Grid of the result.
+    """
+
+    def __init__(
+        self, knobs: DecoderKnobs, in_dim: int, out_dim: int, latent_dim: int, grid: GridShape
+    ) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            Deconv(in_dim, out_dim, wraps=grid.wraps, bias=knobs.norm == "none"),
+            Crop(grid),
+            norm(knobs.norm, out_dim),
+            nn.ReLU(),
+            Dropout(knobs.dropout),
+        )
+
+    def forward(self, x: Maps, latents: Latents) -> Maps:
+        """Returns maps on the next grid."""
+        result: Tensor = self.layers(x)
+        return result
+
+
+class ResidualDoubling(nn.Module):
+    """A transposed convolution of 2 x 2 that doubles both axes, and a residual block.
+
+    Args:
+        knobs: Normalisation and dropout.
+        in_dim: Channels of the input.
+        out_dim: Channels of the result.
+        latent_dim: Width of the latent.
+        grid: Grid of the result.
+    """
+
+    def __init__(
+        self, knobs: DecoderKnobs, in_dim: int, out_dim: int, latent_dim: int, grid: GridShape
+    ) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.ConvTranspose2d(in_dim, out_dim, 2, stride=2),
+            Crop(grid),
+            Residual(out_dim, out_dim, knobs.norm, wraps=grid.wraps, dropout=knobs.dropout),
+        )
+
+    def forward(self, x: Maps, latents: Latents) -> Maps:
+        """Returns maps on the next grid."""
+        result: Tensor = self.layers(x)
+        return result
+
+
+class ModulatedDoubling(nn.Module):
+    """Each cell becomes four, then a convolution that the latent modulates, and two residual blocks.
+
+    Cells that are repeated and then convolved leave no checkerboard, as transposed convolutions do (Odena et al.,
+    doi:10.23915/distill.00003). The latent reaches each scale by itself (arXiv:1709.07871), so that what concerns small
+    scales alone need not pass through the seed. A fixed code of positions tells repeated cells from one another.
+
+    Args:
+        knobs: Normalisation and dropout.
+        in_dim: Channels of the input.
+        out_dim: Channels of the result.
+        latent_dim: Width of the latent.
+        grid: Grid of the result.
+    """
+
+    codes: Tensor
+
+    def __init__(
+        self, knobs: DecoderKnobs, in_dim: int, out_dim: int, latent_dim: int, grid: GridShape
+    ) -> None:
+        super().__init__()
+        self.crop = Crop(grid)
+        self.register_buffer("codes", position_code(grid, in_dim), persistent=False)
+        self.convolution = Conv(in_dim, out_dim, 3, wraps=grid.wraps)
+        self.norm = norm(knobs.norm, out_dim)
+        self.film = FiLM(latent_dim, out_dim, "one_plus")
+        self.blocks = nn.Sequential(
+            *(
+                Residual(
+                    out_dim, out_dim, knobs.norm, wraps=grid.wraps, dropout=knobs.dropout, activation=nn.GELU
+                )
+                for _ in range(2)
+            )
+        )
+
+    def forward(self, x: Maps, latents: Latents) -> Maps:
+        """Returns maps on the next grid."""
+        scale, shift = self.film(latents)
+        repeated = self.crop(interpolate(x, scale_factor=2, mode="nearest"))
+        maps = self.norm(self.convolution(repeated + self.codes))
+        result: Tensor = self.blocks(scale[:, :, None, None] * maps + shift[:, :, None, None])
+        return result
+
+
+LEVELS: Mapping[str, Callable[..., nn.Module]] = {
+    "deconvolution": Doubling,
+    "residual": ResidualDoubling,
+    "improved": ModulatedDoubling,
+}
+
+
+class GridDecoder(nn.Module):
+    """Decodes latents to the variables of one grid.
+
+    The seed has half as many channels as the latent has numbers, at least 32, and each level half as many as the one
+    before, rounded to a multiple of 32. For 1000 numbers and a grid of 64 x 32 the seed is [500, 2, 1], as published;
+    there it is the latent itself, here a linear layer makes it of a latent of any width. A linear layer to all cells
+    may be added to the result.
+
+    Args:
+        knobs: Kind, normalisation and dropout.
+        latent_dim: Width of the latent.
+        num_variables: Variables on the grid.
+        grid: The grid.
+    """
+
+    def __init__(self, knobs: DecoderKnobs, latent_dim: int, num_variables: int, grid: GridShape) -> None:
+        super().__init__()
+        pyramid = grid.pyramid(MAX_LEVELS)
+        seed_dim = max(latent_dim // 2, MIN_DIM)
+        widths = [seed_dim]
+        widths += [_rounded(seed_dim / 2**level) for level in range(1, len(pyramid))]
+        self._seed_shape = (seed_dim, *pyramid[0].shape)
+        longitudes, latitudes = pyramid[0].shape
+        self.seed = nn.Linear(latent_dim, seed_dim * longitudes * latitudes)
+        self.levels = nn.ModuleList(
+            LEVELS[knobs.kind](knobs, before, after, latent_dim, each)
+            for (before, after), each in zip(pairwise(widths), pyramid[1:], strict=True)
+        )
+        self.output = nn.Conv2d(widths[-1], num_variables, 1)
+        self._shape = (num_variables, *grid.shape)
+        self._is_linear = knobs.linear
+        if knobs.linear:
+            self.linear = nn.Linear(latent_dim, num_variables * grid.shape[0] * grid.shape[1])
+
+    def forward(self, latents: Latents) -> Float[Tensor, "batch variable longitude latitude"]:
+        """Decodes latents."""
+        maps = self.seed(latents).unflatten(1, self._seed_shape)
+        for level in self.levels:
+            maps = level(maps, latents)
+        fields: Tensor = self.output(maps)
+        return fields + self.linear(latents).unflatten(1, self._shape) if self._is_linear else fields
+
+
+def _rounded(width: float) -> int:
+    return max(MIN_DIM, MIN_DIM * round(width / MIN_DIM))
+
+
+class FieldDecoder(nn.Module):
+    """Decodes latents to all variables: a `GridDecoder` for each grid.
+
+    Args:
+        knobs: Kind, normalisation and dropout.
+        latent_dim: Width of the latent.
+        geometry: Variables and grids.
+    """
+
+    def __init__(self, knobs: DecoderKnobs, latent_dim: int, geometry: FieldGeometry) -> None:
+        super().__init__()
+        self._variables = geometry.variables
+        self._groups = [geometry.on(name) for name in geometry.grids]
+        self.of_grids = nn.ModuleList(
+            GridDecoder(knobs, latent_dim, len(geometry.on(name)), grid)
+            for name, grid in geometry.grids.items()
+        )
+
+    def forward(self, latents: Latents) -> DecodedFields:
+        """Returns the field of each variable, in their order."""
+        found: DecodedFields = {}
+        for decoder, names in zip(self.of_grids, self._groups, strict=True):
+            found.update(zip(names, torch.unbind(decoder(latents), dim=1), strict=True))
+        return {name: found[name] for name in self._variables}

@@ -1,0 +1,49 @@
+"""The stages of training and their shares of the budget.
+
+A contrastive encoder gets a decoder in one of three ways: both train together under alpha, the decoder trains on the
+frozen encoder, or the one follows the other. An autoencoder has a single stage.
+"""
+
+from thalweg.stage_contract import ParameterGroup, Stage
+from trainables.geo_contrastive.config import GeoContrastive
+from trainables.geo_contrastive.knobs import StageKnobs
+from trainables.geo_contrastive.representation.losses import (
+    Contrastive,
+    ContrastiveReconstruction,
+    Reconstruction,
+    penalty_weights,
+)
+
+CONTRASTIVE, JOINT, DECODER, AUTOENCODER = "contrastive", "joint", "decoder", "autoencoder"
+_ENCODER = ("encoder", "projector")
+_DECODER = "decoder."
+
+
+def names(config: GeoContrastive) -> tuple[str, ...]:
+    """Returns the names of the stages in order."""
+    if not config.objective.is_contrastive:
+        return (AUTOENCODER,)
+    follow = {"joint": (JOINT,), "frozen": (DECODER,), "joint_then_frozen": (JOINT, DECODER)}
+    return (CONTRASTIVE, *follow[config.stages.decoder_mode])
+
+
+def stages(config: GeoContrastive) -> tuple[Stage, ...]:
+    """Returns the stages of a configuration; their shares add up to 1."""
+    if not config.objective.is_contrastive:
+        return (Stage(name=AUTOENCODER, loss=Reconstruction(penalty_weights(config))),)
+    knobs, found = config.stages, names(config)
+    shares = {name: float(getattr(knobs, f"{name}_share")) for name in found}
+    whole = sum(shares.values())
+    return tuple(_stage(config, knobs, name, shares[name] / whole) for name in found)
+
+
+def _stage(config: GeoContrastive, knobs: StageKnobs, name: str, share: float) -> Stage:
+    if name == CONTRASTIVE:
+        groups = tuple(ParameterGroup(prefix=f"{part}.") for part in _ENCODER)
+        return Stage(name=name, share=share, groups=groups, loss=Contrastive(config))
+    if name == JOINT:
+        every = (ParameterGroup(lr_scale=knobs.joint_lr_scale),)
+        return Stage(name=name, share=share, groups=every, loss=ContrastiveReconstruction(config))
+    decoder = (ParameterGroup(prefix=_DECODER, lr_scale=knobs.decoder_lr_scale),)
+    # No penalty: it would fall on latents that no longer change.
+    return Stage(name=name, share=share, groups=decoder, frozen=_ENCODER, loss=Reconstruction({}))

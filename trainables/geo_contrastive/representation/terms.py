@@ -1,0 +1,71 @@
+"""The contrastive losses by name: how the views of days are compared with one another.
+
+A term takes the projections of all views (sample, role, dim) of a global batch and what travels beside them:
+``present`` (sample, role), ``role_day`` (sample, role) and ``season`` (sample,). The first three roles are the day and
+its temporal positives; views of further roles are negatives of NT-Xent and of nothing else.
+"""
+
+from collections.abc import Callable, Mapping
+
+from jaxtyping import Float
+from torch import Tensor
+
+from thalweg.nn.contrastive.barlow import barlow
+from thalweg.nn.contrastive.supcon import supcon
+from thalweg.nn.contrastive.temporal import temporal_nt_xent
+from thalweg.nn.contrastive.unit_length import unit_length
+from thalweg.nn.contrastive.views import Contrast
+from trainables.geo_contrastive.knobs import ObjectiveKnobs, PairKnobs
+
+NUM_POSITIVES = 3
+"""The first roles: a day, and the days so many days later and earlier."""
+
+Projections = Float[Tensor, "sample role dim"]
+Term = Callable[[ObjectiveKnobs, PairKnobs, Projections, Mapping[str, Tensor]], Contrast]
+
+
+def simclr(
+    knobs: ObjectiveKnobs, pairs: PairKnobs, projections: Projections, beside: Mapping[str, Tensor]
+) -> Contrast:
+    """Returns NT-Xent over the views of each day; see `temporal_nt_xent`."""
+    return temporal_nt_xent(
+        unit_length(projections),
+        beside["role_day"],
+        num_positives=NUM_POSITIVES,
+        temperature=knobs.temperature,
+        decay=pairs.decay,
+        weigh_negatives=knobs.weighted_negatives,
+        present=beside["present"],
+    )
+
+
+def barlow_twins(
+    knobs: ObjectiveKnobs, pairs: PairKnobs, projections: Projections, beside: Mapping[str, Tensor]
+) -> Contrast:
+    """Returns the mean loss of Barlow Twins of a day with a later one, and with an earlier one."""
+    present = beside["present"]
+    both = [
+        barlow(
+            projections[:, 0],
+            projections[:, role],
+            off_diagonal=knobs.off_diagonal,
+            counted=present[:, 0] & present[:, role],
+        )
+        for role in range(1, NUM_POSITIVES)
+    ]
+    return Contrast(both[0].total + both[1].total, both[0].count + both[1].count)
+
+
+def season_supcon(
+    knobs: ObjectiveKnobs, pairs: PairKnobs, projections: Projections, beside: Mapping[str, Tensor]
+) -> Contrast:
+    """Returns SupCon of the seasons; the positives of a day have its season."""
+    return supcon(
+        unit_length(projections[:, :NUM_POSITIVES]),
+        beside["season"],
+        temperature=knobs.temperature,
+        present=beside["present"][:, :NUM_POSITIVES],
+    )
+
+
+TERMS: Mapping[str, Term] = {"simclr": simclr, "barlow": barlow_twins, "supcon": season_supcon}
