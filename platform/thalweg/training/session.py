@@ -89,6 +89,7 @@ class Session:
         self._group = group
         self.task = make_task(order.family, order.config)
         self._knobs = self.task.config.optimization
+        self._metrics = metrics_of(self.task)
         engine.check_precision(self._knobs)
         self.data = cache.open(self.task, Path(order.data_root), group.device)
         self._data_facts = self.task.facts(self.data)
@@ -223,8 +224,7 @@ class Session:
         self.last = replace(self.last, timings=timings)
 
     def _mode(self) -> Mode:
-        declared = {metric.name: metric.mode for metric in metrics_of(self.task)}
-        return declared[self.order.metric]
+        return next(metric.mode for metric in self._metrics if metric.name == self.order.metric)
 
     def _costs(self) -> dict[str, float]:
         """Returns what the trial takes: parameters, seconds of steps per pass over the split, most memory of a worker.
