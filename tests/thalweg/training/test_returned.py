@@ -1,7 +1,6 @@
 """What the methods of a family return is checked where it comes from, and said without a traceback."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +9,7 @@ import torch
 from families.toy import task as toy_task
 from families.toy.task import Alignment, Errors, SquaredErrors, ToyTask, hidden
 from tests.thalweg.training.conftest import Orders
-from thalweg.contract import Batch
+from thalweg.contract import Batch, Measure, Outputs, State
 from thalweg.errors import ConfigError, FamilyError
 from thalweg.stage_contract import Joined, ParameterGroup, Rows, Stage
 from thalweg.training.process_group import ProcessGroup
@@ -160,10 +159,16 @@ def test_metrics_of_one_name_are_refused(
 ) -> None:
     measures = ToyTask.measures
 
-    class Twice(Errors):
-        metrics = (replace(Errors.metrics[0], mode="max"),)
+    class Twice(Measure):
+        metrics = (Errors.metrics[0],)
 
-    monkeypatch.setattr(ToyTask, "measures", lambda task: (*measures(task), Twice(task.config.loss_weights)))
+        def add(self, outputs: Outputs, batch: Batch) -> State:
+            return {"count": torch.ones(())}
+
+        def summarize(self, state: State) -> dict[str, float]:
+            return {"mse": 0.0}
+
+    monkeypatch.setattr(ToyTask, "measures", lambda task: (*measures(task), Twice()))
     with pytest.raises(
         FamilyError, match=r"must be unique .*, got mse twice in families.toy.task.ToyTask; rename"
     ):
