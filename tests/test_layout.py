@@ -29,7 +29,6 @@ MAX_FUNCTION_LINES = 60
 MAX_CLASS_LINES = 250
 MAX_MODULES_OF_A_FOLDER = 16
 TESTED_BY = {
-    "accumulation": "test_gradcache",
     "batch": "test_runs",
     "bounds": "test_values",
     "branches": "test_contract_of_trials",

@@ -99,6 +99,7 @@ import numpy as np
 import numpy.typing as npt
 
 from thalweg.config import FamilyConfig
+from thalweg.errors import FamilyError
 from thalweg.stage_contract import Stage
 
 if TYPE_CHECKING:
@@ -184,8 +185,19 @@ class Measure(ABC):
 
 
 def metrics_of(task: Task[Any, Any]) -> tuple[Metric, ...]:
-    """Returns the metrics of all measures of a task, in their order."""
-    return tuple(metric for measure in task.measures() for metric in measure.metrics)
+    """Returns the metrics of all measures of a task, in their order.
+
+    Raises:
+        FamilyError: Two of them have one name.
+    """
+    metrics = tuple(metric for measure in task.measures() for metric in measure.metrics)
+    names = [metric.name for metric in metrics]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise FamilyError(
+            f"names of metrics must be unique among all measures of a task, got {', '.join(twice)} twice in "
+            f"{type(task).__module__}.{type(task).__qualname__}; rename one"
+        )
+    return metrics
 
 
 class Data(Protocol):

@@ -106,6 +106,7 @@ def _slopes(
     Every worker computes the loss of the whole batch, so that no gradients are sent: each worker keeps those of its
     own embeddings.
     """
+    sizes = [_num_rows(part) for part in rows]
     own = {name: values.requires_grad_() for name, values in _checked(_stacked(rows, "embeddings"))}
     companions = {
         name: torch.cat(group.gather(values)) for name, values in _stacked(rows, "companions").items()
@@ -114,9 +115,26 @@ def _slopes(
     joined = loss.parts(Rows(embeddings=embeddings, companions=companions), progress)
     factors = factors_of(loss.weights(progress), joined.counts)
     gradients = _gradients(weighted(joined.sums, factors), list(own.values()))
-    sizes = [len(next(iter(part.embeddings.values()))) for part in rows]
     slopes = {name: list(torch.split(gradient, sizes)) for name, gradient in zip(own, gradients, strict=True)}
     return joined, slopes
+
+
+def _num_rows(rows: Rows) -> int:
+    """Returns the number of rows of a micro-batch.
+
+    Raises:
+        FamilyError: There is no embedding, or not all have equally many rows.
+    """
+    if not rows.embeddings:
+        raise FamilyError("rows of a joint loss must hold an embedding, got none; return one in embed")
+    lengths = {name: len(values) for name, values in (*rows.embeddings.items(), *rows.companions.items())}
+    if len(set(lengths.values())) > 1:
+        told = ", ".join(f"{length} of {name}" for name, length in lengths.items())
+        raise FamilyError(
+            f"embeddings and companions of a joint loss must have one row for each sample, got {told}; give several "
+            "views of a sample a name each, or an axis behind the first"
+        )
+    return next(iter(lengths.values()))
 
 
 def _stacked(rows: Sequence[Rows], kind: Literal["embeddings", "companions"]) -> dict[str, Tensor]:
@@ -159,6 +177,11 @@ def _around(own: Tensor, group: ProcessGroup) -> Tensor:
 def _send(engine: Any, group: ProcessGroup, rows: Mapping[str, Tensor], slopes: Mapping[str, Tensor]) -> None:
     # DeepSpeed averages gradients over the workers; each sends those of its own samples.
     surrogate = torch.stack([(rows[name] * slope).sum() for name, slope in slopes.items()]).sum()
+    if not surrogate.requires_grad:
+        raise FamilyError(
+            f"embeddings of a joint loss must depend on the weights that its stage trains, got {', '.join(slopes)} of "
+            "which none does; compute them by the model, or train more in the stage's groups"
+        )
     engine.backward(group.size * loss_scale(engine) * surrogate, scale_wrt_gas=False)
 
 
