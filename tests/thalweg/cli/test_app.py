@@ -267,6 +267,7 @@ def complete_study(folder: Path, name: str) -> None:
     ledger.close()
 
 
+@pytest.mark.slow
 def test_a_complete_study_shows_its_leaderboard_without_running(
     run: Callable[..., Result], tmp_path: Path
 ) -> None:

@@ -180,6 +180,7 @@ def _around_in_space(values: np.ndarray, hidden: np.ndarray, filled: np.ndarray)
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_what_is_filled_tells_nothing_of_what_is_hidden(root: Path, method: Filling) -> None:
     task = _task(method)

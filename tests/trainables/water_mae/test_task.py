@@ -245,6 +245,7 @@ def test_skill_follows_the_slow_definition(config: WaterMAE, data: WaterData) ->
     assert metrics["skill"] == pytest.approx(sum(skills) / 5, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_metrics_do_not_depend_on_the_evaluation_batches(config: WaterMAE, data: WaterData) -> None:
     task = WaterMAETask(config)
     model = build(task, data)

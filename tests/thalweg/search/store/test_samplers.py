@@ -123,6 +123,7 @@ def lineages(ledger: Ledger) -> list[tuple[dict[str, object], tuple[tuple[int, f
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lanes", [1, 2])
 @pytest.mark.parametrize("sampler", get_args(SamplerName))
 def test_a_study_that_was_interrupted_proposes_what_it_would_have(

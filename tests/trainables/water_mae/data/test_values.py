@@ -73,6 +73,7 @@ def repack(folder: Path, name: str, dtype: str, **attributes: float) -> None:
             file["data"].attrs.update(attributes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "value", "law"),
     [
@@ -142,6 +143,7 @@ def test_all_faulty_modalities_and_files_are_told_at_once(copy: Path) -> None:
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("value", "declared"),
     [
@@ -262,6 +264,7 @@ def test_attributes_that_cannot_be_are_refused_at_once(copy: Path) -> None:
     ) in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("column", ["evaporation", "riverflow"])
 @pytest.mark.parametrize("way", ["field", "frame"])
 def test_a_fill_value_in_the_metadata_of_parquet_is_missing(
@@ -285,6 +288,7 @@ def test_a_fill_value_in_the_metadata_of_parquet_is_missing(
     assert "0.2 % missing" in data.notes[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("column", "units", "message"),
     [

@@ -157,6 +157,7 @@ def test_the_loss_follows_the_slow_definition(
     assert set(tasks.weights(task, PRETRAINING)) == set(tasks.losses(task, model, batch, PRETRAINING))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 3, 100])
 def test_metrics_are_the_median_nse_of_flow_by_lead(
     task: WaterMAETask, model: ForecastingAutoencoder, data: WaterData, size: int

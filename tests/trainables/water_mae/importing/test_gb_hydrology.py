@@ -62,6 +62,7 @@ def _series(folder: Path, column: str) -> pd.DataFrame:
     return pd.read_parquet(path).pivot(index="ID", columns="date", values=column)
 
 
+@pytest.mark.slow
 @needs_source
 def test_the_imported_data_open(imported: tuple[Path, str]) -> None:
     folder, _ = imported
@@ -222,6 +223,7 @@ def test_suspect_flow_can_be_made_missing(
     assert not _series(imported[0], "riverflow").isna().to_numpy().any()
 
 
+@pytest.mark.slow
 @needs_source
 def test_all_catchments_include_the_incomplete_ones(tmp_path: Path) -> None:
     read(
@@ -285,6 +287,7 @@ def test_a_period_outside_the_record_is_refused(tmp_path: Path) -> None:
         read(_SOURCE, tmp_path / "new", train="2014-01-01:2014-12-31", val="2015-01-01:2016-01-01")
 
 
+@pytest.mark.slow
 @needs_source
 def test_a_test_split_can_be_imported(tmp_path: Path) -> None:
     periods = {
