@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from kept import evaluated
 
 from families.toy.config import Toy
@@ -61,6 +62,7 @@ def test_commands_that_only_look_import_no_framework(tmp_path: Path) -> None:
     assert found == {" ".join(words): [] for words in LIGHT}
 
 
+@pytest.mark.slow
 def test_a_description_imports_torch_without_its_compiler(tmp_path: Path) -> None:
     commands = [
         ["describe", family, "--preset", preset]

@@ -22,6 +22,8 @@ from trainables.rgb_lidar.exploring.page import NO_RETURN
 from trainables.rgb_lidar.exploring.pictures import draw_clouds, draw_pairs, points_of, relief
 from trainables.rgb_lidar.exploring.tables import scene_table, split_law
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -54,7 +56,6 @@ def rows_of(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-@pytest.mark.slow
 def test_the_split_file_names_the_split_of_every_scene_and_the_law(
     found: Exploration, folder: Path, data: RGBLidarData
 ) -> None:
@@ -80,7 +81,6 @@ def test_the_fingerprint_is_that_of_the_data(found: Exploration, data: RGBLidarD
     assert found.fingerprint == data.fingerprint
 
 
-@pytest.mark.slow
 def test_a_second_look_writes_the_same_bytes(
     found: Exploration, folder: Path, root: Path, tmp_path: Path
 ) -> None:
@@ -146,7 +146,6 @@ def test_the_page_offers_both_classes_of_all_splits_and_the_extremes(
     assert returns[fewest].max() <= np.delete(returns, fewest).min()
 
 
-@pytest.mark.slow
 def test_a_data_set_with_an_odd_name_and_empty_scans_can_be_shown(copy: Path, tmp_path: Path) -> None:
     empty = np.full((16, 16), MAX_RANGE, np.float32)
     for number in range(40):
@@ -193,7 +192,6 @@ def test_points_lie_where_the_image_shows_them_in_its_colours(data: RGBLidarData
             np.testing.assert_allclose(colour, data.rgb[row, :3, line, column] / 255)
 
 
-@pytest.mark.slow
 def test_pictures_hold_a_pair_and_a_cloud_for_each_scene(data: RGBLidarData) -> None:
     rows = [[0, 1, 2], [50, 51]]
     pairs = draw_pairs(data, scene_table(data), rows, "Scenes")

@@ -72,6 +72,7 @@ def evaluate(task: WaterMAETask, model: nn.Module, data: WaterData, size: int) -
     return tasks.summarize(task, tasks.added(states))
 
 
+@pytest.mark.slow
 def test_evaluation_does_not_depend_on_batch_or_order(config: WaterMAE, data: WaterData) -> None:
     task = WaterMAETask(config)
     indices = np.arange(data.num_samples("val"))
@@ -274,6 +275,7 @@ def test_perfection_has_skill_one_and_the_mean_has_skill_zero(config: WaterMAE, 
     assert metrics["skill"] == pytest.approx(0, abs=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ratio", [0.3, 0.6, 0.75])
 def test_skill_at_another_ratio_follows_the_slow_definition(
     config: WaterMAE, data: WaterData, ratio: float
@@ -450,6 +452,7 @@ def test_the_protocol_names_the_data_knobs_and_no_searched_knob(config: WaterMAE
     assert WaterMAETask(config).protocol()["masking"]["image_mask_ratio"] == 0.5
 
 
+@pytest.mark.slow
 def test_a_few_steps_lower_every_part(data: WaterData) -> None:
     tiny = PRESETS["tiny"]
     config = tiny.model_copy(update={"data": DataKnobs(sequence_length=3, stride=2)})

@@ -25,6 +25,8 @@ from trainables.water_mae.config import MODALITIES, DataKnobs
 from trainables.water_mae.data.windows import WaterData
 from trainables.water_mae.model.facts import facts_of
 
+pytestmark = pytest.mark.slow
+
 DAY = 11  # 2001-01-12
 
 
@@ -73,7 +75,6 @@ def repack(folder: Path, name: str, dtype: str, **attributes: float) -> None:
             file["data"].attrs.update(attributes)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "value", "law"),
     [
@@ -143,7 +144,6 @@ def test_all_faulty_modalities_and_files_are_told_at_once(copy: Path) -> None:
         )
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("value", "declared"),
     [
@@ -264,7 +264,6 @@ def test_attributes_that_cannot_be_are_refused_at_once(copy: Path) -> None:
     ) in text
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("column", ["evaporation", "riverflow"])
 @pytest.mark.parametrize("way", ["field", "frame"])
 def test_a_fill_value_in_the_metadata_of_parquet_is_missing(
@@ -288,7 +287,6 @@ def test_a_fill_value_in_the_metadata_of_parquet_is_missing(
     assert "0.2 % missing" in data.notes[-1]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("column", "units", "message"),
     [

@@ -20,6 +20,8 @@ from trainables.water_mae.importing import gb_hydrology
 from trainables.water_mae.importing.gb_hydrology import DAILY, GRID, TABLE, derive_evaporation, read
 from trainables.water_mae.task import WaterMAETask
 
+pytestmark = pytest.mark.slow
+
 _SHARED = Path(__file__).parents[4].parent / "shared" / "data"
 _SOURCE = Path(os.environ.get("THALWEG_TEST_DATA", _SHARED)) / "gb_hydrology"
 _PERIODS = {"train": "1994-08-01:1994-10-31", "val": "1994-11-01:1994-12-05"}
@@ -62,7 +64,6 @@ def _series(folder: Path, column: str) -> pd.DataFrame:
     return pd.read_parquet(path).pivot(index="ID", columns="date", values=column)
 
 
-@pytest.mark.slow
 @needs_source
 def test_the_imported_data_open(imported: tuple[Path, str]) -> None:
     folder, _ = imported
@@ -223,7 +224,6 @@ def test_suspect_flow_can_be_made_missing(
     assert not _series(imported[0], "riverflow").isna().to_numpy().any()
 
 
-@pytest.mark.slow
 @needs_source
 def test_all_catchments_include_the_incomplete_ones(tmp_path: Path) -> None:
     read(
@@ -287,7 +287,6 @@ def test_a_period_outside_the_record_is_refused(tmp_path: Path) -> None:
         read(_SOURCE, tmp_path / "new", train="2014-01-01:2014-12-31", val="2015-01-01:2016-01-01")
 
 
-@pytest.mark.slow
 @needs_source
 def test_a_test_split_can_be_imported(tmp_path: Path) -> None:
     periods = {
