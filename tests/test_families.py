@@ -149,6 +149,7 @@ def _all_idle_changed(config: FamilyConfig) -> tuple[FamilyConfig, set[str]]:
     return config, changed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("family_name", "preset", "changes", "some"), LACKING)
 def test_a_knob_that_no_record_shows_changes_nothing(
     root: Path, family_name: str, preset: str, changes: dict[str, Any], some: set[str]
@@ -191,6 +192,7 @@ def _metrics(
     )
 
 
+@pytest.mark.slow
 def test_an_evaluation_is_the_same_for_every_batch_size(opened: Opened) -> None:
     task, data = opened
     model = _model(task, data)
@@ -199,6 +201,7 @@ def test_an_evaluation_is_the_same_for_every_batch_size(opened: Opened) -> None:
     assert set(tasks.names(task)) <= set(small)
 
 
+@pytest.mark.slow
 def test_search_invariant_metrics_ignore_everything_but_the_predictions(opened: Opened) -> None:
     task, data = opened
     config, family = task.config, discovery.load_family(type(task.config))
@@ -211,6 +214,7 @@ def test_search_invariant_metrics_ignore_everything_but_the_predictions(opened: 
             assert ours[metric.name] == theirs[metric.name], metric.name
 
 
+@pytest.mark.slow
 def test_baselines_are_evaluated_like_models(opened: Opened) -> None:
     task, data = opened
     baselines = task.baselines(data)

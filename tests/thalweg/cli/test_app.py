@@ -280,6 +280,7 @@ def complete_study(folder: Path, name: str) -> None:
     ledger.close()
 
 
+@pytest.mark.slow
 def test_a_complete_study_shows_its_leaderboard_without_running(
     run: Callable[..., Result], tmp_path: Path
 ) -> None:
@@ -292,6 +293,7 @@ def test_a_complete_study_shows_its_leaderboard_without_running(
     assert "thalweg search spaces.toys --trials 2" in result.output
 
 
+@pytest.mark.slow
 def test_training_one_configuration_prints_its_curve_and_checkpoint(
     run: Callable[..., Result], tmp_path: Path
 ) -> None:

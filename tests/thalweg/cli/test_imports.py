@@ -64,6 +64,7 @@ def test_commands_that_only_look_import_no_framework(tmp_path: Path) -> None:
     assert found == {" ".join(words): [] for words in LIGHT}
 
 
+@pytest.mark.slow
 def test_a_first_description_imports_torch_without_its_compiler_and_a_later_one_no_framework(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -241,6 +241,7 @@ about_studies = operation(0, study_name=st.sampled_from(("s", "t")), directions=
 )
 
 
+@pytest.mark.slow
 @given(st.lists(new_trial | old_trial | changes | changes | about_studies, min_size=15, max_size=40))
 def test_any_operations_mean_what_they_mean_to_optuna(
     tmp_path_factory: pytest.TempPathFactory, operations: list[dict[str, Any]]
@@ -268,6 +269,7 @@ def test_any_operations_mean_what_they_mean_to_optuna(
             assert repr(read_study(folder, name)) == repr(theirs)
 
 
+@pytest.mark.slow
 def test_a_parameter_keeps_the_kind_of_values_that_it_began_with(tmp_path: Path) -> None:
     logs: list[dict[str, Any]] = []
     for number, (first, second) in enumerate(itertools.product(RANGES, RANGES)):
