@@ -290,7 +290,7 @@ def _meant(title: str, where: tuple[int | str, ...]) -> str:
     """
     *groups, last = where
     kinds = [kind for kind in _kinds(Knobs) if kind.__name__ == title]
-    for group in groups:
+    for group in map(str, groups):
         fields = [kind.model_fields[group] for kind in kinds if group in kind.model_fields]
         found = [field.annotation for field in fields]
         kinds = [kind for kind in found if isinstance(kind, type) and issubclass(kind, Knobs)]
