@@ -1,5 +1,6 @@
 """What all tests share: a quiet, reproducible environment and one real Ray."""
 
+import atexit
 import functools
 import gc
 import os
@@ -67,11 +68,7 @@ def pytest_collection_finish() -> None:
     """Leaves what was imported out of later collections, of which each trial's end makes one: a million objects."""
     gc.collect()
     gc.freeze()
-
-
-def pytest_unconfigure() -> None:
-    """Lets the interpreter end as it does without these tests."""
-    gc.unfreeze()
+    atexit.register(gc.unfreeze)
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
