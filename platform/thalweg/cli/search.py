@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,6 +23,9 @@ from thalweg.cli.options import (
     teller,
     terminal,
 )
+
+if TYPE_CHECKING:
+    from thalweg.search.space import Space as LoadedSpace
 
 
 def search(
@@ -51,11 +54,7 @@ def search(
 
     Next: `thalweg ui`, `thalweg best STUDY`.
     """
-    from thalweg.search.space import load_space
-
-    chosen = load_space(space).with_settings(
-        num_trials=trials, num_lanes=lanes, num_workers=workers, gpus_per_worker=gpus
-    )
+    chosen = _chosen(space, num_trials=trials, num_lanes=lanes, num_workers=workers, gpus_per_worker=gpus)
     # After the space, whose mistakes are answered at once: torch, Ray and MLflow take seconds.
     from thalweg.analysis import leaderboard, next_steps, studies
     from thalweg.analysis.pictures import draw_new
@@ -87,3 +86,9 @@ def search(
         draw_new(record, options.directory, uri, teller(console), data)
     if code := 128 + number if number else int(record.best() is None):
         raise typer.Exit(code)
+
+
+def _chosen(space: str, **settings: Any) -> LoadedSpace:
+    from thalweg.search.space import load_space
+
+    return load_space(space).with_settings(**settings)

@@ -51,10 +51,7 @@ def train(
     else:
         from thalweg.search.presets import preset_space
 
-        if param:
-            raise ConfigError(
-                f"a preset asks no parameter, got --param {param[0]}; leave it out, or write a search space"
-            )
+        _asks_nothing(param)
         asked = preset_space(space, preset, samples, dataset=dataset, metric=metric, root=data, tell=tell)
         tell(asked.doc)
     # After the space, whose mistakes are answered at once: torch and DeepSpeed take seconds.
@@ -62,17 +59,16 @@ def train(
     from thalweg.search.train_one import choose
     from thalweg.search.train_one import train as run
 
-    chosen = choose(
-        asked,
-        params,
-        output=output,
-        storage=storage,
-        root=data,
-        samples=samples,
-        tell=tell,
-    )
+    chosen = choose(asked, params, output=output, storage=storage, root=data, samples=samples, tell=tell)
     view = CurveView(chosen, console)
     view.close(run(chosen, view.report))
+
+
+def _asks_nothing(param: list[str] | None) -> None:
+    if param:
+        raise ConfigError(
+            f"a preset asks no parameter, got --param {param[0]}; leave it out, or write a search space"
+        )
 
 
 def _only_with_preset(options: dict[str, str | None]) -> None:

@@ -1,5 +1,7 @@
 """Parameter groups, and what the optimizer makes of them on real DeepSpeed."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -62,3 +64,12 @@ def test_weight_decay_spares_the_groups_that_say_so(world: ProcessGroup, zero_st
     engine.release(started)
     for name, weight in before.items():
         torch.testing.assert_close(after[name], weight if name.startswith("head.") else 0.95 * weight)
+
+
+@pytest.mark.slow
+def test_deepspeed_is_imported_without_mlflow_which_can_be_imported_later() -> None:
+    code = (
+        "import sys; import thalweg.training.engine.quiet_deepspeed; assert 'mlflow' not in sys.modules; "
+        "import mlflow; mlflow.set_tracking_uri"
+    )
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=300)
