@@ -28,6 +28,10 @@ def _grid(name: str, shape: tuple[int, int], geographic: bool) -> Grid:
     return Grid(name, first, second, geographic)
 
 
+def _variable(name: str, grid: str, values: np.ndarray) -> Variable:
+    return Variable(name, "1", None, grid, 0.0, 1.0, float(np.ptp(values)))
+
+
 def _fields(
     days: int = 60,
     *,
@@ -80,10 +84,7 @@ def _fields(
         climatology[name] = np.where(valid[name], season, 0).astype(np.float32)
     content = hashlib.sha256(b"".join(values.tobytes() for values in (day, *fields.values())))
     return FieldData(
-        variables={
-            name: Variable(name, "1", None, grid, 0.0, 1.0, float(np.ptp(fields[name])))
-            for name, grid in variables.items()
-        },
+        variables={name: _variable(name, grid, fields[name]) for name, grid in variables.items()},
         grids=found,
         fields=fields,
         valid=valid,
