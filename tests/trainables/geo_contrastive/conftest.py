@@ -81,8 +81,11 @@ def _fields(
         profile = np.sin(np.pi * (np.arange(shape[1]) + 0.5) / shape[1] + number)
         season = np.cos(2 * np.pi * np.arange(DAYS_OF_YEAR) / DAYS_OF_YEAR)[:, None, None] * profile
         season = np.broadcast_to(0.5 * season, (DAYS_OF_YEAR, *shape))
-        waves = np.sin(phase)[:, :, None] * profile
-        values = waves + season[day_of_year] + noise * rng.standard_normal((days, *shape))
+        values = (
+            np.sin(phase)[:, :, None] * profile
+            + season[day_of_year]
+            + noise * rng.standard_normal((days, *shape))
+        )
         valid[name] = land[grid]
         fields[name] = np.where(valid[name], values, 0).astype(np.float32)
         climatology[name] = np.where(valid[name], season, 0).astype(np.float32)
