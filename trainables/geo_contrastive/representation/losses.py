@@ -14,10 +14,11 @@ from thalweg.contract import Batch
 from thalweg.nn.contrastive.unit_length import unit_length
 from thalweg.stage_contract import Joined, JointLoss, Loss, Progress, Rows
 from trainables.geo_contrastive.config import GeoContrastive
+from trainables.geo_contrastive.data.pairs import NUM_POSITIVES
 from trainables.geo_contrastive.model.field_error import field_errors
 from trainables.geo_contrastive.model.field_model import FieldModel
 from trainables.geo_contrastive.representation.alpha import alpha
-from trainables.geo_contrastive.representation.terms import NUM_POSITIVES, TERMS
+from trainables.geo_contrastive.representation.terms import TERMS
 
 RECONSTRUCTION = "reconstruction"
 NEIGHBOURS = "neighbour_reconstruction"
