@@ -23,7 +23,12 @@ A task joins three kinds of parts:
   into metrics.
 - *Data.* `Task.open` opens a data set, and two methods sample batches from it: for training and for evaluation.
 
-A whole task may be as short as this::
+A whole task may be as short as this, beside ``RainConfig`` of ``config.py``, a model ``RainNet`` and ``RainData``,
+which is a `Data` with a method ``batch``::
+
+    from thalweg.contract import Measure, Metric, Task
+    from thalweg.stage_contract import Loss, Stage
+
 
     class SquaredError(Loss):
         def parts(self, model, batch, progress):

@@ -113,6 +113,22 @@ def test_every_command_explains_itself(run: Callable[..., Result], words: list[s
     assert "Example" in result.output or "Next" in result.output or words == ["data", "list"]
 
 
+def test_the_short_option_explains_too(run: Callable[..., Result]) -> None:
+    for words in ([], ["search"], ["data"], ["data", "make"]):
+        assert run(*words, "-h").output == run(*words, "--help").output
+
+
+@pytest.mark.parametrize("words", [["search", "quikstart"], ["train", "quikstart"]], ids=" ".join)
+def test_a_misspelt_space_is_refused_before_anything_heavy_is_imported(words: list[str]) -> None:
+    code = (
+        f"import sys; from thalweg.cli.app import app; sys.argv[1:] = {words}; app(standalone_mode=False);"
+        "print([m for m in ('torch', 'ray', 'optuna', 'mlflow', 'deepspeed') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+    assert "did you mean 'quickstart'" in done.stderr
+
+
 def test_it_runs_as_a_module(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "thalweg", "describe", "nobody"]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -183,7 +199,7 @@ def test_every_family_can_be_described(run: Callable[..., Result], name: str) ->
         ),
         (
             ["data", "show", "families.toy"],
-            r"got no function explore in families\.toy\.explore",
+            r"got no function explore in families\.toy\.explore; take another family \(found: rgb_lidar\)",
         ),
         (["data", "show", "rgb_lidar", "nope"], r"no data set 'nope' of rgb_lidar \(found: tiny, default\)"),
         (["data", "show", "rgb_lidar", "--tracking-uri", "nonsense://x"], r"tracking URI must begin with"),
