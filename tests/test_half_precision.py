@@ -65,6 +65,8 @@ ERROR: Mapping[Precision, float] = {"fp32": 1e-3, "bf16": 0.02, "fp16": 0.003}
 It may be larger where already the fp32 gradient at rounded weights is another: embeddings of an untrained network that
 are all but alike differ by less than half precision tells apart, and a contrastive loss lives of these differences.
 """
+OF_MORE_SAMPLES = {"latent_curvature", "latent_negative_cosine"}
+"""Metrics that the two samples of an evaluation do not give: they compare days further apart."""
 MAX_AMPLIFICATION = 30
 """Roundings of a pass, activations and all, as a multiple of that of the weights alone."""
 SCALE = 128.0
@@ -289,7 +291,8 @@ def test_a_preset_trains_in_every_precision_at_every_zero_stage(
         for zero_stage in range(4):
             found, report = bench.gradient(precision=precision, zero_stage=zero_stage)
             assert error_of(found, plain) < SAME[precision], (precision, zero_stage)
-            assert set(tasks.names(bench.task)) <= set(report.metrics), (precision, zero_stage)
+            lacking = set(tasks.names(bench.task)) - set(report.metrics)
+            assert lacking <= OF_MORE_SAMPLES, (precision, zero_stage)
         if not draws_at_random(bench.values) and not bench.has_batch_norm():
             micro, _ = bench.gradient(precision=precision, zero_stage=2, micro_batch_size=MICRO)
             assert error_of(micro, plain) < most, precision

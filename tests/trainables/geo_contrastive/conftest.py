@@ -28,6 +28,28 @@ def _grid(name: str, shape: tuple[int, int], geographic: bool) -> Grid:
     return Grid(name, first, second, geographic)
 
 
+def _variable(name: str, grid: str, values: np.ndarray) -> Variable:
+    return Variable(name, "1", None, grid, 0.0, 1.0, float(np.ptp(values)))
+
+
+def _days(count: int, jumps: Mapping[int, int]) -> np.ndarray:
+    steps = np.ones(count, np.int64)
+    for position, missing in jumps.items():
+        steps[position] += missing
+    return _FIRST_DAY + np.cumsum(steps) - 1
+
+
+def _profile(shape: tuple[int, int], number: int) -> np.ndarray:
+    profile: np.ndarray = np.sin(np.pi * (np.arange(shape[1]) + 0.5) / shape[1] + number)
+    return profile
+
+
+def _waves(shape: tuple[int, int], day: np.ndarray, number: int) -> np.ndarray:
+    phase = 2 * np.pi * (np.arange(shape[0]) / shape[0] - day[:, None] / 16) + number
+    waves: np.ndarray = np.sin(phase)[:, :, None] * _profile(shape, number)
+    return waves
+
+
 def _fields(
     days: int = 60,
     *,
@@ -57,10 +79,7 @@ def _fields(
     if not isinstance(variables, Mapping):
         variables = dict.fromkeys(variables, next(iter(shapes)))
     land = {name: rng.random(shape) >= sea for name, shape in shapes.items()}
-    steps = np.ones(days, np.int64)
-    for position, missing in (jumps or {}).items():
-        steps[position] += missing
-    day = _FIRST_DAY + np.cumsum(steps) - 1
+    day = _days(days, jumps or {})
     calendar = Calendar("standard")
     day_of_year = calendar.day_of_year(day)
     train, val = days * 3 // 5, days * 3 // 5 + days // 5
@@ -69,21 +88,17 @@ def _fields(
     valid: dict[str, np.ndarray] = {}
     for number, (name, grid) in enumerate(variables.items()):
         shape = shapes[grid]
-        phase = 2 * np.pi * (np.arange(shape[0]) / shape[0] - day[:, None] / 16) + number
-        profile = np.sin(np.pi * (np.arange(shape[1]) + 0.5) / shape[1] + number)
+        profile = _profile(shape, number)
         season = np.cos(2 * np.pi * np.arange(DAYS_OF_YEAR) / DAYS_OF_YEAR)[:, None, None] * profile
         season = np.broadcast_to(0.5 * season, (DAYS_OF_YEAR, *shape))
-        waves = np.sin(phase)[:, :, None] * profile
-        values = waves + season[day_of_year] + noise * rng.standard_normal((days, *shape))
+        values = _waves(shape, day, number) + season[day_of_year]
+        values += noise * rng.standard_normal((days, *shape))
         valid[name] = land[grid]
         fields[name] = np.where(valid[name], values, 0).astype(np.float32)
         climatology[name] = np.where(valid[name], season, 0).astype(np.float32)
     content = hashlib.sha256(b"".join(values.tobytes() for values in (day, *fields.values())))
     return FieldData(
-        variables={
-            name: Variable(name, "1", None, grid, 0.0, 1.0, float(np.ptp(fields[name])))
-            for name, grid in variables.items()
-        },
+        variables={name: _variable(name, grid, fields[name]) for name, grid in variables.items()},
         grids=found,
         fields=fields,
         valid=valid,
