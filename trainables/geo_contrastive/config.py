@@ -48,8 +48,11 @@ class GeoContrastive(FamilyConfig):
     """What the latents are good for: nothing further, or a task that is learnt on the frozen encoder."""
 
     def idle(self) -> tuple[str, ...]:
-        """Names pairs and stages of an autoencoder, what concerns the pairs of NT-Xent where there is none, and all of
-        the representation's training where only a head trains."""
+        """Names what no stage reads.
+
+        Those are pairs and stages of an autoencoder, what concerns the pairs of NT-Xent where there is none, and all of
+        the representation's training where only a head trains.
+        """
         if isinstance(self.downstream, HeadKnobs) and self.downstream.share == 1:
             # The kind of objective and the projection tell which parts there are.
             losses = set(ObjectiveKnobs.model_fields) - {"kind", "projection_dim"}
