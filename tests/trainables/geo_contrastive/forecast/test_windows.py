@@ -24,7 +24,10 @@ def _slow(days: np.ndarray, context: int, stride: int, ahead: list[int]) -> Wind
         read.append([places[each] for each in (*lacking, *reversed(known))])
         exists.append([joined(day, day + lead) for lead in ahead])
         to_come.append(
-            [places[day + lead] if there else places[day] for lead, there in zip(ahead, exists[-1], strict=True)]
+            [
+                places[day + lead] if there else places[day]
+                for lead, there in zip(ahead, exists[-1], strict=True)
+            ]
         )
     return Window(np.array(read), np.array(to_come), np.array(exists))
 
