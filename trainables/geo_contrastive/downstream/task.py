@@ -1,8 +1,9 @@
 """What the downstream tasks share: the representation's stages or its weights, then the stage of a head."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, cast
 
 from torch import nn
@@ -110,6 +111,10 @@ class DownstreamTask(RepresentationTask):
         found = super().predict(model, batch)
         return {**found, **self.head_outputs(model, batch)} if isinstance(model, HeadedModel) else found
 
+    def parts(self) -> Mapping[str, Callable[[nn.Module], nn.Module]]:
+        """Returns the parts of the representation, without the head."""
+        return {name: partial(_without_head, take) for name, take in super().parts().items()}
+
     def inherit(self, starting_points: Mapping[str, FamilyConfig]) -> GeoContrastive:
         """Takes the knobs of the representation from the last starting point."""
         return inheritance.inherit(self.config, cast(Mapping[str, GeoContrastive], starting_points))
@@ -117,3 +122,10 @@ class DownstreamTask(RepresentationTask):
     def starting_weights(self) -> tuple[str, ...]:
         """Returns the prefixes of the parts of the representation."""
         return tuple(f"{part}." for part in self._parts)
+
+
+def _without_head(take: Callable[[nn.Module], nn.Module], model: nn.Module) -> nn.Module:
+    part = take(model)
+    assert isinstance(part, HeadedModel)
+    del part.head, part.standardization
+    return part
