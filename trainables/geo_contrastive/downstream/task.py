@@ -45,6 +45,10 @@ class DownstreamTask(RepresentationTask):
     def head_loss(self, latents: TrainingLatents) -> StageLoss:
         """Returns the loss of the head's stage, which looks up the latents of whole fields of training days."""
 
+    def training_latents(self) -> TrainingLatents:
+        """Returns what is computed once of the training days when the head's stage begins."""
+        return TrainingLatents(self.config.data.variables)
+
     @abstractmethod
     def head_batch(self, data: FieldData, indices: Indices, keys: Keys) -> Batch:
         """Samples what the loss of the head's stage reads of training days, such as positions in the split.
@@ -75,7 +79,7 @@ class DownstreamTask(RepresentationTask):
         """Returns the stages of the representation in what the head leaves of the budget, then that of the head."""
         knobs = self.head_knobs
         group = ParameterGroup(prefix=f"{HEAD}.", lr_scale=knobs.lr_scale)
-        latents = TrainingLatents(self.config.data.variables)
+        latents = self.training_latents()
         head = Stage(
             name=self.config.downstream.kind,
             share=knobs.share,

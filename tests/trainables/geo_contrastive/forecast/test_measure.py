@@ -29,7 +29,7 @@ def _all(task: Any, data: Any, split: str = "val") -> dict[str, torch.Tensor]:
 
 def _forecast(task: Any, model: Any, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     with torch.no_grad():
-        return predict(model, batch, task.head_knobs.stride)
+        return predict(model, batch, task.head_knobs)
 
 
 def test_metrics_are_those_of_loops_over_days_and_cells(data: Any, make_task: MakeTask) -> None:
@@ -83,11 +83,14 @@ def test_the_calendar_and_the_day_of_issue_have_no_skill_against_themselves(
         assert found["forecast_rrmse"] > 0
 
 
-@pytest.mark.parametrize(("context", "stride"), [(1, 1), (3, 1), (3, 5), (5, 20)])
+@pytest.mark.parametrize(
+    ("context", "stride", "rest"),
+    [(1, 1, "persists"), (3, 1, "dropped"), (3, 5, "dropped"), (5, 20, "dropped")],
+)
 def test_a_forecast_reads_neither_its_target_nor_anything_to_come(
-    context: int, stride: int, data: Any, make_task: MakeTask
+    context: int, stride: int, rest: str, data: Any, make_task: MakeTask
 ) -> None:
-    task = make_task(context=context, stride=stride)
+    task = make_task(context=context, stride=stride, rest=rest)
     model = built(task, data)
     tasks.prepare(head_stage(task), data, model)
     days = data.days["val"]
@@ -130,3 +133,36 @@ def test_trials_are_measured_on_the_same_days_whatever_they_read(data: Any, make
         assert torch.equal(batches[0][name], batches[1][name])
         assert torch.equal(batches[0][name], batches[2][name])
     assert make_task(context=1).protocol() == make_task(context=30, stride=5).protocol()
+
+
+def test_the_rest_of_the_day_of_issue_is_added_as_long_as_it_lasts(data: Any, make_task: MakeTask) -> None:
+    found = {}
+    for rest in ("dropped", "persists"):
+        task = make_task(rest=rest)
+        model = built(task, data)
+        tasks.prepare(head_stage(task), data, model)
+        batch = _all(task, data)
+        found[rest] = _forecast(task, model, batch)
+    days = data.days["train"]
+    with torch.no_grad():
+        for number, name in enumerate(data.variables):
+            rests, areas = [], data.grids[data.variables[name].grid].weights * data.valid[name]
+            for part in ("train", "val"):
+                span = data.days[part]
+                fields = {
+                    key: torch.from_numpy(each[span.start : span.stop]) for key, each in data.fields.items()
+                }
+                rests.append(
+                    (fields[name] - model.decode(model.encode(fields))[name]).numpy().astype(np.float64)
+                )
+            pairs = [day for day in range(len(days) - 1) if data.day[day + 1] - data.day[day] == 1]
+            products = sum((rests[0][day] * rests[0][day + 1] * areas).sum() for day in pairs)
+            memory = products / sum((rests[0][day] ** 2 * areas).sum() for day in pairs)
+            assert 0 < memory < 1
+            assert float(model.head.get_buffer("memory")[number]) == pytest.approx(memory, rel=1e-3)
+            for place, lead in enumerate(LEADS):
+                added = (
+                    found["persists"][f"forecast/{name}"][:, place]
+                    - found["dropped"][f"forecast/{name}"][:, place]
+                )
+                np.testing.assert_allclose(added.numpy(), memory**lead * rests[1], rtol=1e-2, atol=1e-3)
