@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from thalweg.contract import Batch, State, Task, metrics_of
 from thalweg.per_unit import PerUnit
 from thalweg.stage_contract import JointLoss, Loss, Progress, Rows, Stage, StageLoss
+from thalweg.training import features
 
 AnyTask = Task[Any, Any]
 
@@ -22,6 +23,13 @@ def loss_of(task: AnyTask, now: Progress) -> StageLoss:
     """The loss of the present stage; of one that is not there, that of the first one."""
     stages = task.stages()
     return next((stage.loss for stage in stages if stage.name == now.stage), stages[0].loss)
+
+
+def prepare(stage: Stage, data: Any, model: nn.Module) -> StageLoss:
+    """The loss of a stage, once what it reads of the frozen part is computed."""
+    if stage.features is not None:
+        features.compute_alone(stage.features, model, data)
+    return stage.loss
 
 
 def embed(task: AnyTask, model: nn.Module, batch: Batch, now: Progress) -> Rows:
@@ -57,9 +65,11 @@ def joint_counts(task: AnyTask, rows: Rows, now: Progress) -> dict[str, float]:
     return {name: float(count) for name, count in loss.parts(rows, now).counts.items()}
 
 
-def losses(task: AnyTask, model: nn.Module, batch: Batch, now: Progress) -> Mapping[str, Tensor]:
+def losses(
+    task: AnyTask, model: nn.Module, batch: Batch, now: Progress, prepared: StageLoss | None = None
+) -> Mapping[str, Tensor]:
     """The sums of the loss parts; of a joint loss those of the batch as a whole."""
-    loss = loss_of(task, now)
+    loss = prepared or loss_of(task, now)
     if isinstance(loss, JointLoss):
         return loss.parts(loss.embed(model, batch, now), now).sums
     assert isinstance(loss, Loss)

@@ -115,6 +115,22 @@ TRIALS: dict[str, tuple[str, str, str, int, dict[str, Knobs]]] = {
             },
         },
     ),
+    "geo_contrastive_forecast": (
+        "trainables.geo_contrastive",
+        "tiny_forecast",
+        "forecast_rrmse",
+        8,  # 2 of each stage
+        {
+            "lstm, micro-batches": EQUAL_STAGES | HALVES,
+            "transformer, fields, strides": {
+                "objective.kind": "autoencoder",
+                "downstream.cell": "transformer",
+                "downstream.stride": 5,
+                "downstream.loss": "field",
+                "downstream.share": 0.5,
+            },
+        },
+    ),
 }
 """By file: a family, a preset, the objective, the number of steps, and the knobs of each block of the file."""
 

@@ -48,6 +48,7 @@ LIMITS = {
     "embedding_dim": 16,
     "head_dim": 16,
     "latent_dim": 16,
+    "hidden": 16,
     "projection_dim": 16,
     "width": 4,
     "blocks": 1,

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from thalweg.contract import Data, Task
 from thalweg.errors import FamilyError
 from thalweg.stage_contract import JointLoss, Loss, Progress, Stage
+from thalweg.training import features
 from thalweg.training.engine.engine import parameter_groups
 from thalweg.training.schedule import Plan
 
@@ -54,6 +55,7 @@ def check_stages(task: Task[Any, Any], data: Data) -> None:
     for stage in stages:
         model = _model(task, data).train()
         parameter_groups(model, stage, 1.0)
+        _prepare(stage, model, data)
         sums, _ = _loss_of(stage, model, batch)
         torch.stack(list(sums.values())).sum().backward()  # type: ignore[no-untyped-call]
         silent = [
@@ -78,6 +80,7 @@ def check_losses(task: Task[Any, Any], data: Data) -> None:
     model = _model(task, data).eval()
     with torch.no_grad():
         for stage in task.stages():
+            _prepare(stage, model, data)
             _check_parts(stage, model, whole)
             if isinstance(stage.loss, JointLoss):
                 _check_rows(stage, stage.loss, model, whole, halves)
@@ -146,6 +149,12 @@ def _loss_of(
         return joined.sums, joined.counts
     assert isinstance(loss, Loss)
     return loss.parts(model, batch, now), loss.counts(batch, now)
+
+
+def _prepare(stage: Stage, model: nn.Module, data: Data) -> None:
+    """Computes what the loss of a stage reads of the frozen part."""
+    if stage.features is not None:
+        features.compute_alone(stage.features, model, data)
 
 
 def _beginning(stage: Stage) -> Progress:

@@ -108,8 +108,14 @@ def _common(
     batch = {"present": torch.from_numpy(present), "delta": torch.from_numpy(delta)}
     for name, numbers in (("day", data.day), ("season", data.season), ("year", data.year)):
         batch[name] = torch.from_numpy(numbers[positions])
+    return batch | cells(data, len(positions))
+
+
+def cells(data: FieldData, count: int) -> Batch:
+    """Returns ``valid/V`` and ``weight/V`` of so many samples."""
+    batch = {}
     for name, variable in data.variables.items():
-        cells = {"valid": data.valid[name], "weight": data.grids[variable.grid].weights}
-        for what, values in cells.items():
-            batch[f"{what}/{name}"] = torch.from_numpy(values.copy()).expand(len(positions), -1, -1)
+        of_cells = {"valid": data.valid[name], "weight": data.grids[variable.grid].weights}
+        for what, values in of_cells.items():
+            batch[f"{what}/{name}"] = torch.from_numpy(values.copy()).expand(count, -1, -1)
     return batch

@@ -1,0 +1,1 @@
+"""What the tasks on frozen latents share: knobs, latents, the stage of a head."""
