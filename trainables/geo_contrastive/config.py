@@ -8,6 +8,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from thalweg.config import FamilyConfig, Optimization
+from trainables.geo_contrastive.diffusion.knobs import DiffusionKnobs
 from trainables.geo_contrastive.downstream.knobs import HeadKnobs, NoDownstream
 from trainables.geo_contrastive.forecast.knobs import ForecastKnobs
 from trainables.geo_contrastive.knobs import (
@@ -19,6 +20,9 @@ from trainables.geo_contrastive.knobs import (
     StageKnobs,
     ViewKnobs,
 )
+from trainables.geo_contrastive.seasons.knobs import SeasonKnobs
+
+Downstream = NoDownstream | ForecastKnobs | DiffusionKnobs | SeasonKnobs
 
 
 class GeoContrastive(FamilyConfig):
@@ -44,12 +48,13 @@ class GeoContrastive(FamilyConfig):
     """What pre-training minimises."""
     stages: StageKnobs = StageKnobs()
     """Order and shares of training."""
-    downstream: Annotated[NoDownstream | ForecastKnobs, Field(discriminator="kind")] = NoDownstream()
+    downstream: Annotated[Downstream, Field(discriminator="kind")] = NoDownstream()
     """What the latents are good for: nothing further, or a task that is learnt on the frozen encoder."""
 
     def idle(self) -> tuple[str, ...]:
         """Names pairs and stages of an autoencoder, what concerns the pairs of NT-Xent where there is none, and all of
-        the representation's training where only a head trains."""
+        the representation's training where only a head trains.
+        """
         if isinstance(self.downstream, HeadKnobs) and self.downstream.share == 1:
             # The kind of objective and the projection tell which parts there are.
             losses = set(ObjectiveKnobs.model_fields) - {"kind", "projection_dim"}
@@ -96,4 +101,6 @@ PRESETS: dict[str, GeoContrastive] = {
     "small": _TINY.vary(dataset="small", encoder={"latent_dim": 64, "width": 16}),
     "tiny": _TINY,
     "tiny_forecast": _TINY.vary(downstream=_TINY_FORECAST),
+    "tiny_diffusion": _TINY.vary(downstream=DiffusionKnobs(hidden_dim=64, num_blocks=2)),
+    "tiny_seasons": _TINY.vary(downstream=SeasonKnobs(dropout=0.1)),
 }
