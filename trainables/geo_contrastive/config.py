@@ -52,18 +52,22 @@ class GeoContrastive(FamilyConfig):
     """What the latents are good for: nothing further, or a task that is learnt on the frozen encoder."""
 
     def idle(self) -> tuple[str, ...]:
-        """Names pairs and stages of an autoencoder, what concerns the pairs of NT-Xent where there is none, and all of
-        the representation's training where only a head trains.
+        """Names what no stage reads.
+
+        Those are what an autoencoder leaves out, the pairs of an absent NT-Xent, the drop of the only variable, and all
+        of the representation's training where only a head trains.
         """
         if isinstance(self.downstream, HeadKnobs) and self.downstream.share == 1:
             # The kind of objective and the projection tell which parts there are.
             losses = set(ObjectiveKnobs.model_fields) - {"kind", "projection_dim"}
             return ("views", "pairs", "stages", *(f"objective.{name}" for name in sorted(losses)))
+        names = ("views.mode_drop",) if len(self.data.variables) == 1 else ()
         if not self.objective.is_contrastive:
-            return ("pairs", "stages")
+            return (*names, "pairs", "stages")
         if "simclr" in self.objective.terms:
-            return ()
-        return tuple(f"pairs.{name}" for name in ("decay", "hard_negatives", "soft_negatives", "soft_gap"))
+            return names
+        negatives = ("decay", "hard_negatives", "soft_negatives", "soft_gap")
+        return (*names, *(f"pairs.{name}" for name in negatives))
 
     @model_validator(mode="after")
     def _a_head_has_an_encoder(self) -> Self:
@@ -97,10 +101,18 @@ _TINY_FORECAST = ForecastKnobs(context=3, hidden=64)
 
 PRESETS: dict[str, GeoContrastive] = {
     "reference": GeoContrastive(),
-    "final": GeoContrastive().vary(encoder={"fusion": {"kind": "gcn"}}),
+    "final": GeoContrastive().vary(
+        pairs={"soft_negatives": True},
+        encoder={"fusion": {"kind": "gcn"}},
+        decoder={"kind": "improved"},
+        objective={"weighted_negatives": True, "latent_l2": 1e-6},
+    ),
     "small": _TINY.vary(dataset="small", encoder={"latent_dim": 64, "width": 16}),
     "tiny": _TINY,
     "tiny_forecast": _TINY.vary(downstream=_TINY_FORECAST),
+    "tiny_late": _TINY.vary(
+        dataset="tiny-two-grids", encoder={"fusion": {"kind": "self_attention", "heads": 4}}
+    ),
     "tiny_diffusion": _TINY.vary(downstream=DiffusionKnobs(hidden_dim=64, num_blocks=2)),
     "tiny_seasons": _TINY.vary(downstream=SeasonKnobs(dropout=0.1)),
 }

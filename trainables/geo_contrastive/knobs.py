@@ -38,7 +38,8 @@ class ViewKnobs(Knobs):
     mask_high: float = Field(default=0.9, ge=0, le=0.99)
     """Largest share of cells that a view hides."""
     mode_drop: float = Field(default=0.2, ge=0, le=1)
-    """Probability that a view hides one whole variable, another one than the other views of the day."""
+    """Probability that a view hides one whole variable, another one than the other views of the day; the only variable
+    of a data set is never hidden."""
     crop: float = Field(default=0.9, gt=0, le=1)
     """Smallest share of each axis that a view shows, enlarged to the whole grid; 1 switches cropping off."""
     smooth: Literal[1, 3, 5, 7] = 5
@@ -46,7 +47,7 @@ class ViewKnobs(Knobs):
     noise: float = Field(default=0.0, ge=0, le=2)
     """Standard deviation of noise on visible cells, in standard deviations of the variable."""
     noise_kind: Literal["white", "matern"] = "white"
-    """Independent noise in each cell, or a Matérn field (nu 3/2) with a length scale of three cells."""
+    """Independent noise in each cell, or a Matern field (nu 3/2) with a length scale of three cells."""
     flip: float = Field(default=0.0, ge=0, le=0.5)
     """Probability that a view is mirrored along longitude."""
     cutout: float = Field(default=0.0, ge=0, le=0.9)

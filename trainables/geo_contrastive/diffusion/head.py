@@ -1,11 +1,10 @@
-"""The head of diffusion: statistics of latents, and the denoiser of what they standardise."""
+"""The head of diffusion: the schedule of the noise, and the denoiser."""
 
 from functools import partial
 
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from thalweg.nn.standardizer import Standardizer
 from trainables.geo_contrastive.diffusion.denoiser import Denoiser
 from trainables.geo_contrastive.diffusion.knobs import DiffusionKnobs
 from trainables.geo_contrastive.diffusion.schedule import NoiseSchedule
@@ -14,7 +13,9 @@ Latents = Float[Tensor, "batch latent"]
 
 
 class DiffusionHead(nn.Module):
-    """Denoises latents that are standardised: noise of variance 1 would drown small latents and spare large ones.
+    """Adds noise to latents and takes it away.
+
+    All latents are standardised: noise of variance 1 would drown small ones and spare large ones.
 
     Args:
         knobs: Schedule and sizes.
@@ -24,8 +25,6 @@ class DiffusionHead(nn.Module):
     def __init__(self, knobs: DiffusionKnobs, latent_dim: int) -> None:
         super().__init__()
         self.schedule = NoiseSchedule.of(knobs)
-        self.latents = Standardizer(latent_dim)
-        self.conditions = Standardizer(latent_dim)
         self.denoiser = Denoiser(knobs, latent_dim)
 
     def forward(
@@ -39,8 +38,7 @@ class DiffusionHead(nn.Module):
             noise: Noise of the standard normal distribution.
             steps: Step of each.
         """
-        noisy = self.schedule.noisy(self.latents(whole), noise, steps)
-        found: Tensor = self.denoiser(noisy, steps, self.conditions(masked))
+        found: Tensor = self.denoiser(self.schedule.noisy(whole, noise, steps), steps, masked)
         return found
 
     def sample(
@@ -52,10 +50,9 @@ class DiffusionHead(nn.Module):
             masked: Latents of masked fields.
             noise: What each sample starts from.
         """
-        members = noise.shape[1]
-        condition = self.conditions(masked).repeat_interleave(members, dim=0)
+        condition = masked.repeat_interleave(noise.shape[1], dim=0)
         found = self.schedule.sample(partial(self._denoise, condition), noise.flatten(0, 1))
-        return self.latents.restore(found).unflatten(0, noise.shape[:2])
+        return found.unflatten(0, noise.shape[:2])
 
     def _denoise(self, condition: Latents, noisy: Latents, steps: Int64[Tensor, " batch"]) -> Latents:
         noise: Tensor = self.denoiser(noisy, steps, condition)

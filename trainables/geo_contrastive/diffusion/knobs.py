@@ -16,8 +16,8 @@ class DiffusionKnobs(HeadKnobs):
 
     kind: Literal["diffusion"] = "diffusion"
     """Samples of latents."""
-    num_steps: int = Field(default=1000, ge=100, le=4000, multiple_of=20)
-    """Steps of the noise; evaluation takes 20 of them."""
+    num_steps: int = Field(default=1000, ge=100, le=4000, multiple_of=50)
+    """Steps of the noise; evaluation takes 50 of them."""
     beta_end: float = Field(default=0.02, ge=0.001, le=0.2)
     """Variance that the last step adds; from 1e-4 in the first one it grows linearly."""
     hidden_dim: int = Field(default=1024, ge=8, le=4096)
@@ -36,7 +36,7 @@ class DiffusionKnobs(HeadKnobs):
             raise ValueError(
                 f"the last step must leave at most {MAX_SIGNAL:g} of a latent, for samples start from noise alone, got "
                 f"{left:.2g} with num_steps {self.num_steps} and beta_end {self.beta_end:g}; raise one of them to a "
-                f"product of about {-2 * 2 * math.log(MAX_SIGNAL):.2g}"
+                f"product of about {-4 * math.log(MAX_SIGNAL):.2g}"
             )
         return self
 

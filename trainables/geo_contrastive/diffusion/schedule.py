@@ -18,8 +18,12 @@ from trainables.geo_contrastive.diffusion.knobs import BETA_START, DiffusionKnob
 if TYPE_CHECKING:
     from diffusers import DDIMScheduler, DDPMScheduler
 
-NUM_SAMPLING_STEPS = 20
-"""Steps of a sample in evaluation, evenly spaced, from the last one of all."""
+NUM_SAMPLING_STEPS = 50
+"""Steps of a sample in evaluation, evenly spaced, from the last one of all.
+
+Each step shrinks what a latent varies by: with a perfect denoiser 50 of 1000 steps leave 0.96 of a standard deviation
+of 1, 20 steps 0.91 (0.91 and 0.79 of one of 0.3).
+"""
 
 Latents = Float[Tensor, "batch latent"]
 Steps = Int64[Tensor, " batch"]

@@ -18,7 +18,8 @@ from trainables.geo_contrastive.diffusion.knobs import DiffusionKnobs
 from trainables.geo_contrastive.diffusion.realism import NUM_NEIGHBOURS, REAL, SAMPLE, SampleRealism
 from trainables.geo_contrastive.diffusion.schedule import NUM_SAMPLING_STEPS
 from trainables.geo_contrastive.diffusion.scores import ENSEMBLE, NUM_MEMBERS, EnsembleScores, PointScore
-from trainables.geo_contrastive.downstream.days import latents_of, masked_days, whole_days
+from trainables.geo_contrastive.downstream.latents import TrainingLatents
+from trainables.geo_contrastive.downstream.masked import masked_days, standardized_latents
 from trainables.geo_contrastive.downstream.model import HeadedModel
 from trainables.geo_contrastive.downstream.task import DownstreamTask
 from trainables.geo_contrastive.evaluation import subset
@@ -37,19 +38,19 @@ class DiffusionTask(DownstreamTask):
         return self.head_knobs
 
     def make_head(self, model: HeadedModel) -> nn.Module:
-        """Returns the denoiser with the statistics of latents."""
+        """Returns the denoiser."""
         return DiffusionHead(self._diffusion, self.config.encoder.latent_dim)
 
-    def head_loss(self) -> StageLoss:
+    def head_loss(self, latents: TrainingLatents) -> StageLoss:
         """Returns the error of the noise."""
-        return NoiseError()
+        return NoiseError(latents)
 
     def head_batch(self, data: FieldData, indices: Indices, keys: Keys) -> Batch:
-        """Returns whole and masked days, and the step and the noise of each latent."""
+        """Returns positions in the split, masked days, and the step and the noise of each latent."""
         steps = uniform(branch(keys, stream("diffusion step"))) * self._diffusion.num_steps
         noise = normal(branch(keys, stream("diffusion noise")), self.config.encoder.latent_dim)
         return {
-            **whole_days(data, indices),
+            "position": torch.from_numpy(indices),
             **masked_days(data, indices, branch(keys, stream("condition")), self._diffusion.mask),
             "diffusion_step": torch.from_numpy(steps.astype(np.int64)),
             "diffusion_noise": torch.from_numpy(noise.astype(np.float32)),
@@ -67,15 +68,14 @@ class DiffusionTask(DownstreamTask):
             return found
         head, rows = cast(DiffusionHead, model.head), subset.rows_scored(batch)
         noise = sampling_noise(batch["day"][rows], self.config.encoder.latent_dim)
-        sampled = head.sample(found[MASKED][rows], noise)
-        fields = model.decode(sampled.flatten(0, 1))
+        sampled = head.sample(model.standardization(found[MASKED][rows]), noise)
+        fields = model.decode(model.standardization.restore(sampled).flatten(0, 1))
         members = {
             f"{ENSEMBLE}{name}": field.unflatten(0, sampled.shape[:2]) for name, field in fields.items()
         }
-        scored = batch[subset.SCORED][rows, None]
         one = torch.full_like(found[CLEAN], torch.nan)
-        one[rows] = head.latents(sampled[:, 0]).where(scored, torch.nan)
-        return {**found, **members, REAL: head.latents(found[CLEAN]), SAMPLE: one}
+        one[rows] = sampled[:, 0].where(batch[subset.SCORED][rows, None], torch.nan)
+        return {**found, **members, REAL: model.standardization(found[CLEAN]), SAMPLE: one}
 
     def head_outputs(self, model: HeadedModel, batch: Batch) -> Outputs:
         """Returns nothing: `predict` samples from the latents that it has."""
@@ -104,21 +104,27 @@ class DiffusionTask(DownstreamTask):
 
 
 class NoiseError(Loss):
-    """The mean squared error of the noise that was added to latents, a mean over days."""
+    """The mean squared error of the noise that was added to latents, a mean over days.
+
+    Args:
+        latents: Latents of the training days.
+    """
 
     name = "noise_error"
 
+    def __init__(self, latents: TrainingLatents) -> None:
+        self._latents = latents
+
     def parts(self, model: nn.Module, batch: Batch, progress: Progress) -> Mapping[str, Tensor]:
         """Sums the error over days."""
-        model = cast(HeadedModel, model)
-        head = cast(DiffusionHead, model.head)
-        whole, masked = (latents_of(model, batch, what) for what in ("clean", "masked"))
-        found = head(whole, masked, batch["diffusion_noise"], batch["diffusion_step"])
+        assert isinstance(model, HeadedModel)
+        whole, masked = self._latents.of(batch["position"]), standardized_latents(model, batch, "masked")
+        found = model.head(whole, masked, batch["diffusion_noise"], batch["diffusion_step"])
         return {self.name: (found - batch["diffusion_noise"]).square().mean(1).sum()}
 
     def counts(self, batch: Batch, progress: Progress) -> Mapping[str, float]:
         """Counts the days."""
-        return {self.name: float(len(batch["day"]))}
+        return {self.name: float(len(batch["position"]))}
 
     def weights(self, progress: Progress) -> Mapping[str, float]:
         """Returns the weight 1."""

@@ -14,6 +14,7 @@ from trainables.geo_contrastive.config import GeoContrastive
 from trainables.geo_contrastive.data.fields import FieldData
 from trainables.geo_contrastive.downstream import inheritance
 from trainables.geo_contrastive.downstream.knobs import HeadKnobs
+from trainables.geo_contrastive.downstream.latents import TrainingLatents
 from trainables.geo_contrastive.downstream.model import HEAD, HeadedModel
 from trainables.geo_contrastive.representation.task import RepresentationTask
 
@@ -40,12 +41,15 @@ class DownstreamTask(RepresentationTask):
         """Returns the head for a model that has none yet."""
 
     @abstractmethod
-    def head_loss(self) -> StageLoss:
-        """Returns the loss of the head's stage."""
+    def head_loss(self, latents: TrainingLatents) -> StageLoss:
+        """Returns the loss of the head's stage, which looks up the latents of whole fields of training days."""
 
     @abstractmethod
     def head_batch(self, data: FieldData, indices: Indices, keys: Keys) -> Batch:
-        """Samples what the loss of the head's stage reads of training days; names differ from those of views."""
+        """Samples what the loss of the head's stage reads of training days, such as positions in the split.
+
+        Names differ from those of views, unless values are the same.
+        """
 
     @abstractmethod
     def head_outputs(self, model: HeadedModel, batch: Batch) -> Outputs:
@@ -63,19 +67,21 @@ class DownstreamTask(RepresentationTask):
         """Builds the representation, then the head."""
         model = HeadedModel.build(self.config, facts)
         assert isinstance(model, HeadedModel)
-        model.head = self.make_head(model)
+        model.attach(self.make_head(model), self.config.encoder.latent_dim)
         return model
 
     def stages(self) -> tuple[Stage, ...]:
         """Returns the stages of the representation in what the head leaves of the budget, then that of the head."""
         knobs = self.head_knobs
         group = ParameterGroup(prefix=f"{HEAD}.", lr_scale=knobs.lr_scale)
+        latents = TrainingLatents(self.config.data.variables)
         head = Stage(
             name=self.config.downstream.kind,
             share=knobs.share,
             groups=(group,),
             frozen=self._parts,
-            loss=self.head_loss(),
+            loss=self.head_loss(latents),
+            features=latents,
         )
         return (head,) if knobs.share == 1 else (*map(self._before_head, super().stages()), head)
 

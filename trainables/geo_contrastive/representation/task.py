@@ -8,6 +8,7 @@ from torch import nn
 from thalweg.contract import Batch, Measure, Outputs
 from thalweg.nn.contrastive.unit_length import unit_length
 from thalweg.stage_contract import Stage
+from trainables.geo_contrastive.baselines import patterns
 from trainables.geo_contrastive.baselines.simple import Climatology, Persistence
 from trainables.geo_contrastive.data.fields import FieldData
 from trainables.geo_contrastive.evaluation.latents import CLEAN, MASKED, RETRIEVAL, LatentGeometry
@@ -47,4 +48,8 @@ class RepresentationTask(FieldTask):
     def baselines(self, data: FieldData) -> Mapping[str, nn.Module]:
         """Returns climatology, persistence, and optimal interpolation in the space of the leading patterns."""
         names = self.config.data.variables
-        return {"climatology": Climatology(names), "persistence": Persistence(names)}
+        return {
+            "climatology": Climatology(names),
+            "persistence": Persistence(names),
+            "pattern_interpolation": patterns.fit(data),
+        }

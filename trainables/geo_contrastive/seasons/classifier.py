@@ -4,7 +4,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from thalweg.nn.dropout import Dropout
-from thalweg.nn.standardizer import Standardizer
 from trainables.geo_contrastive.seasons.knobs import SeasonKnobs
 
 SEASONS = ("DJF", "MAM", "JJA", "SON")
@@ -15,8 +14,6 @@ MIN_DIM = 8
 class SeasonClassifier(nn.Module):
     """Two hidden layers with ReLU and dropout; 1000 numbers become 250, 62 and a logit for each season, as published.
 
-    Latents are standardised first: their size is the encoder's own affair.
-
     Args:
         knobs: Dropout.
         latent_dim: Width of the latent.
@@ -25,7 +22,6 @@ class SeasonClassifier(nn.Module):
     def __init__(self, knobs: SeasonKnobs, latent_dim: int) -> None:
         super().__init__()
         widths = hidden_widths(latent_dim)
-        self.standardize = Standardizer(latent_dim)
         self.layers = nn.Sequential(
             nn.Linear(latent_dim, widths[0]),
             nn.ReLU(),
@@ -37,8 +33,8 @@ class SeasonClassifier(nn.Module):
         )
 
     def forward(self, latents: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch season"]:
-        """Returns the logits of the seasons, in fp32."""
-        logits: Tensor = self.layers(self.standardize(latents).to(self.layers[0].weight.dtype))
+        """Returns the logits of the seasons, in fp32, from standardised latents."""
+        logits: Tensor = self.layers(latents.to(self.layers[0].weight.dtype))
         return logits.float()
 
 

@@ -1,15 +1,16 @@
 """The task of classifying the season of a day from the latent of its fields."""
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from thalweg.contract import Batch, Indices, Keys, Measure, Outputs
 from thalweg.nn.measures.classification import Classification, described
 from thalweg.stage_contract import Loss, Progress, StageLoss
 from trainables.geo_contrastive.data.fields import FieldData
-from trainables.geo_contrastive.downstream.days import latents_of, whole_days
+from trainables.geo_contrastive.downstream.latents import TrainingLatents
 from trainables.geo_contrastive.downstream.model import HeadedModel
 from trainables.geo_contrastive.downstream.task import DownstreamTask
 from trainables.geo_contrastive.seasons.baselines import LOGITS, Majority, fit_regression
@@ -37,17 +38,19 @@ class SeasonTask(DownstreamTask):
         assert isinstance(self.head_knobs, SeasonKnobs)
         return SeasonClassifier(self.head_knobs, self.config.encoder.latent_dim)
 
-    def head_loss(self) -> StageLoss:
+    def head_loss(self, latents: TrainingLatents) -> StageLoss:
         """Returns the cross-entropy."""
-        return SeasonCrossEntropy()
+        return SeasonCrossEntropy(latents)
 
     def head_batch(self, data: FieldData, indices: Indices, keys: Keys) -> Batch:
-        """Returns whole days and their seasons."""
-        return whole_days(data, indices)
+        """Returns the positions of days in the split, and their seasons."""
+        positions = data.days["train"].start + indices
+        return {"position": torch.from_numpy(indices), "season": torch.from_numpy(data.season[positions])}
 
     def head_outputs(self, model: HeadedModel, batch: Batch) -> Outputs:
         """Classifies whole days."""
-        return {LOGITS: season_logits(model, batch)}
+        latents = model.encode({name: batch[f"clean/{name}"] for name in model.geometry.variables})
+        return {LOGITS: model.head(model.standardization(latents))}
 
     def head_measures(self) -> tuple[Measure, ...]:
         """Returns the measure of the classifier."""
@@ -68,13 +71,21 @@ class SeasonTask(DownstreamTask):
 
 
 class SeasonCrossEntropy(Loss):
-    """The cross-entropy of the classifier, a mean over days."""
+    """The cross-entropy of the classifier, a mean over days.
+
+    Args:
+        latents: Latents of the training days.
+    """
 
     name = "season_cross_entropy"
 
+    def __init__(self, latents: TrainingLatents) -> None:
+        self._latents = latents
+
     def parts(self, model: nn.Module, batch: Batch, progress: Progress) -> Mapping[str, Tensor]:
         """Sums the cross-entropy over days."""
-        logits = season_logits(cast(HeadedModel, model), batch)
+        assert isinstance(model, HeadedModel)
+        logits = model.head(self._latents.of(batch["position"]))
         return {self.name: nn.functional.cross_entropy(logits, batch["season"], reduction="sum")}
 
     def counts(self, batch: Batch, progress: Progress) -> Mapping[str, float]:
@@ -84,9 +95,3 @@ class SeasonCrossEntropy(Loss):
     def weights(self, progress: Progress) -> Mapping[str, float]:
         """Returns the weight 1."""
         return {self.name: 1.0}
-
-
-def season_logits(model: HeadedModel, batch: Batch) -> Tensor:
-    """Returns the logits of whole days, through a frozen encoder."""
-    logits: Tensor = model.head(latents_of(model, batch, "clean"))
-    return logits

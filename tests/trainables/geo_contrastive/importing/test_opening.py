@@ -132,6 +132,26 @@ def test_levels_and_steps_of_grib_do_not_hide_one_another(
     assert "sums of 24 amounts" in report and "t: Temperature at 850 hPa" in report
 
 
+def test_amounts_of_forecast_steps_belong_to_their_valid_times(
+    make: Make, bring: Bring, field: Field, tmp_path: Path
+) -> None:
+    """As ERA5 has them: forecasts at 06 and 18 UTC with twelve hourly steps each."""
+    hours = np.arange(7, 7 + 24 * 4)
+    dataset = make(hours, name="t")
+    dataset["t"].values[:] = 1e-3 * (1 + (hours - 1) // 24)[:, None, None]  # of the day of the hour before
+    parts = [
+        part
+        for number, hour in enumerate(hours.tolist())
+        for part in messages(dataset.isel(time=[number]), "t", "tp", step=(hour - 7) % 12 + 1)
+    ]
+    (tmp_path / "a.grib").write_bytes(b"".join(parts))
+    report, folder = bring(tmp_path / "a.grib")
+    found = field(folder, "tp")
+    assert "2001-01-01 has 18 of 24 times" in report
+    assert found["time"].values[0].astype("datetime64[D]") == np.datetime64("2001-01-02")
+    np.testing.assert_allclose(found[:, 0, 0], [0.048, 0.072, 0.096], rtol=1e-3)
+
+
 def test_a_double_message_is_refused(make: Make, bring: Bring, tmp_path: Path) -> None:
     parts = list(messages(make(np.arange(6) * 24), "t2m", "2t"))
     (tmp_path / "a.grib").write_bytes(b"".join([*parts, parts[3]]))

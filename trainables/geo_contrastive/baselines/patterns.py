@@ -1,0 +1,107 @@
+"""Optimal interpolation of masked fields in the space of the leading patterns of the training split.
+
+Anomalies from the climatology are sums of empirical orthogonal functions with independent normal amplitudes; what is
+left is independent noise of each cell. The amplitudes that are most likely given the visible cells solve a ridge
+regression (reduced space optimal interpolation: Kaplan et al. 1997, doi:10.1029/97JC01734, Eqs. 9 and 10).
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Float32
+from torch import Tensor, nn
+
+from thalweg.contract import Batch
+from trainables.geo_contrastive.data.fields import FieldData
+from trainables.geo_contrastive.evaluation.reconstruction import FIELD
+
+MAX_PATTERNS = 128
+MAX_DAYS = 1024
+_MAX_VALUES = 1 << 26  # of the matrix of days and cells, 256 MiB
+_NOISE = 1e-3  # smallest variance of what patterns leave over, as a share of a cell's variance
+
+
+class PatternInterpolation(nn.Module):
+    """Reconstructs fields from their visible cells.
+
+    Args:
+        valid: Cells that have data, by variable; all variables are interpolated together.
+        patterns: Amplitudes of one standard deviation in each valid cell, variable after variable.
+        noise: Variance of each valid cell that the patterns leave over.
+    """
+
+    def __init__(
+        self,
+        valid: Mapping[str, Bool[np.ndarray, "_ _"]],
+        patterns: Float[Tensor, "cell pattern"],
+        noise: Float[Tensor, " cell"],
+    ) -> None:
+        super().__init__()
+        self._variables = tuple(valid)
+        for number, cells in enumerate(valid.values()):
+            self.register_buffer(f"valid_{number}", torch.from_numpy(cells.copy()), persistent=False)
+        self.register_buffer("patterns", patterns, persistent=False)
+        self.register_buffer("noise", noise, persistent=False)
+        self.patterns: Tensor
+        self.noise: Tensor
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """Interpolates the first view; a cell of exactly 0 is hidden."""
+        seen = torch.cat([self._cells(name, batch[f"view/{name}"][:, 0]) for name in self._variables], dim=1)
+        usual = torch.cat(
+            [self._cells(name, batch[f"climatology/{name}"]) for name in self._variables], dim=1
+        )
+        visible = (seen != 0).to(self.patterns.dtype) / self.noise
+        anomalies = (seen - usual) * visible
+        found = []
+        for weights, pulls in zip(visible, anomalies @ self.patterns, strict=True):
+            precision = self.patterns.T @ (self.patterns * weights[:, None])
+            precision.diagonal().add_(1.0)
+            found.append(torch.linalg.solve(precision, pulls))
+        cells = usual + torch.stack(found) @ self.patterns.T
+        return self._fields(cells, batch)
+
+    def _cells(self, name: str, fields: Float[Tensor, "batch lon lat"]) -> Float[Tensor, "batch cell"]:
+        return fields[:, self._valid(name)].to(self.patterns.dtype)
+
+    def _valid(self, name: str) -> Tensor:
+        return self.get_buffer(f"valid_{self._variables.index(name)}")
+
+    def _fields(self, cells: Float[Tensor, "batch cell"], batch: Batch) -> dict[str, Tensor]:
+        sizes = [int(self._valid(name).sum()) for name in self._variables]
+        fields = {}
+        for name, values in zip(self._variables, cells.split(sizes, dim=1), strict=True):
+            field = torch.zeros_like(batch[f"climatology/{name}"])
+            field[:, self._valid(name)] = values.to(field.dtype)
+            fields[f"{FIELD}{name}"] = field
+        return fields
+
+
+def fit(data: FieldData) -> PatternInterpolation:
+    """Finds the patterns of at most 1024 days, evenly spread over the training split."""
+    anomalies = torch.from_numpy(_anomalies(data))
+    variance = anomalies.square().mean(0)
+    # Eigenvectors of the smaller matrix, of days: the method of snapshots.
+    days = (anomalies @ anomalies.T).double() / len(anomalies)
+    _, vectors = torch.linalg.eigh(days)
+    count = min(MAX_PATTERNS, max(len(anomalies) // 4, 1))
+    leading = vectors[:, -count:].float()
+    patterns = anomalies.T @ leading / len(anomalies) ** 0.5
+    left = variance - patterns.square().sum(1)
+    return PatternInterpolation(data.valid, patterns, torch.maximum(left, _NOISE * variance.clamp(min=1e-6)))
+
+
+def _anomalies(data: FieldData) -> Float32[np.ndarray, "day cell"]:
+    """Returns anomalies of all valid cells, variable after variable."""
+    num_cells = sum(int(cells.sum()) for cells in data.valid.values())
+    days = data.days["train"]
+    count = min(len(days), MAX_DAYS, max(_MAX_VALUES // num_cells, 2))
+    positions = np.linspace(days.start, days.stop - 1, count).round().astype(np.int64)
+    usual = data.day_of_year[positions]
+    parts = [
+        data.fields[name][positions][:, cells] - data.climatology[name][usual][:, cells]
+        for name, cells in data.valid.items()
+    ]
+    anomalies: Float32[np.ndarray, "day cell"] = np.concatenate(parts, axis=1)
+    return anomalies
