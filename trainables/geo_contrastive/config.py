@@ -8,6 +8,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from thalweg.config import FamilyConfig, Optimization
+from trainables.geo_contrastive.assimilation.knobs import AssimilationKnobs
 from trainables.geo_contrastive.diffusion.knobs import DiffusionKnobs
 from trainables.geo_contrastive.downstream.knobs import HeadKnobs, NoDownstream
 from trainables.geo_contrastive.forecast.knobs import ForecastKnobs
@@ -22,7 +23,7 @@ from trainables.geo_contrastive.knobs import (
 )
 from trainables.geo_contrastive.seasons.knobs import SeasonKnobs
 
-Downstream = NoDownstream | ForecastKnobs | DiffusionKnobs | SeasonKnobs
+Downstream = NoDownstream | ForecastKnobs | AssimilationKnobs | DiffusionKnobs | SeasonKnobs
 
 
 class GeoContrastive(FamilyConfig):
@@ -113,6 +114,7 @@ PRESETS: dict[str, GeoContrastive] = {
     "tiny_late": _TINY.vary(
         dataset="tiny-two-grids", encoder={"fusion": {"kind": "self_attention", "heads": 4}}
     ),
+    "tiny_assimilation": _TINY.vary(downstream=AssimilationKnobs(hidden_dim=64)),
     "tiny_diffusion": _TINY.vary(downstream=DiffusionKnobs(hidden_dim=64, num_blocks=2)),
     "tiny_seasons": _TINY.vary(downstream=SeasonKnobs(dropout=0.1)),
 }

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from trainables.geo_contrastive.assimilation.task import AssimilationTask
 from trainables.geo_contrastive.config import GeoContrastive
 from trainables.geo_contrastive.diffusion.task import DiffusionTask
 from trainables.geo_contrastive.field_task import FieldTask
@@ -12,6 +13,7 @@ from trainables.geo_contrastive.seasons.task import SeasonTask
 _TASKS: Mapping[str, type[FieldTask]] = {
     "none": RepresentationTask,
     "forecast": ForecastTask,
+    "assimilation": AssimilationTask,
     "diffusion": DiffusionTask,
     "seasons": SeasonTask,
 }
