@@ -162,6 +162,13 @@ LACKING: list[tuple[str, str, dict[str, Any], set[str]]] = [
         {"downstream.horizon": 1},
         {f"downstream.{name}" for name in ("heads", "first_teaching", "last_teaching", "dropout")},
     ),
+    (
+        "geo_contrastive",
+        "tiny",
+        {"objective.kind": "barlow"},
+        {"pairs.decay", "pairs.hard_negatives", "objective.temperature"},
+    ),
+    ("geo_contrastive", "tiny", {"objective.kind": "autoencoder"}, {"pairs", "stages", "objective.cycle"}),
 ]
 """A preset, what is changed in it, and some of the knobs that change nothing then."""
 

@@ -129,6 +129,9 @@ class EncoderKnobs(Knobs):
     positions: bool = True
     """Whether a fixed code of longitude and latitude is added behind the first layer: a network that wraps around the
     globe and ends in a mean cannot otherwise tell a field from the same one at other longitudes."""
+    linear: bool = False
+    """Whether a linear layer from all cells is added to the network. It finds the leading patterns of fields at once,
+    which convolutions that end in a mean take long to learn from few days."""
     fusion: FusionKnobs = FusionKnobs()
     """How variables meet."""
 
@@ -152,6 +155,8 @@ class DecoderKnobs(Knobs):
     """Normalisation, as in the encoder; instance takes the mean of each map away, which a field has."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
     """Dropout in the blocks."""
+    linear: bool = False
+    """Whether a linear layer to all cells is added to the network, as in the encoder."""
 
 
 class ObjectiveKnobs(Knobs):

@@ -1,8 +1,9 @@
 """What the downstream tasks share: the representation's stages or its weights, then the stage of a head."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, cast
 
 from torch import nn
@@ -44,6 +45,10 @@ class DownstreamTask(RepresentationTask):
     def head_loss(self, latents: TrainingLatents) -> StageLoss:
         """Returns the loss of the head's stage, which looks up the latents of whole fields of training days."""
 
+    def training_latents(self) -> TrainingLatents:
+        """Returns what is computed once of the training days when the head's stage begins."""
+        return TrainingLatents(self.config.data.variables)
+
     @abstractmethod
     def head_batch(self, data: FieldData, indices: Indices, keys: Keys) -> Batch:
         """Samples what the loss of the head's stage reads of training days, such as positions in the split.
@@ -74,7 +79,7 @@ class DownstreamTask(RepresentationTask):
         """Returns the stages of the representation in what the head leaves of the budget, then that of the head."""
         knobs = self.head_knobs
         group = ParameterGroup(prefix=f"{HEAD}.", lr_scale=knobs.lr_scale)
-        latents = TrainingLatents(self.config.data.variables)
+        latents = self.training_latents()
         head = Stage(
             name=self.config.downstream.kind,
             share=knobs.share,
@@ -110,6 +115,10 @@ class DownstreamTask(RepresentationTask):
         found = super().predict(model, batch)
         return {**found, **self.head_outputs(model, batch)} if isinstance(model, HeadedModel) else found
 
+    def parts(self) -> Mapping[str, Callable[[nn.Module], nn.Module]]:
+        """Returns the parts of the representation, without the head."""
+        return {name: partial(_without_head, take) for name, take in super().parts().items()}
+
     def inherit(self, starting_points: Mapping[str, FamilyConfig]) -> GeoContrastive:
         """Takes the knobs of the representation from the last starting point."""
         return inheritance.inherit(self.config, cast(Mapping[str, GeoContrastive], starting_points))
@@ -117,3 +126,10 @@ class DownstreamTask(RepresentationTask):
     def starting_weights(self) -> tuple[str, ...]:
         """Returns the prefixes of the parts of the representation."""
         return tuple(f"{part}." for part in self._parts)
+
+
+def _without_head(take: Callable[[nn.Module], nn.Module], model: nn.Module) -> nn.Module:
+    part = take(model)
+    assert isinstance(part, HeadedModel)
+    del part.head, part.standardization
+    return part

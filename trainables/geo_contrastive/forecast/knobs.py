@@ -30,6 +30,9 @@ class ForecastKnobs(HeadKnobs):
     """Dropout between layers, and in the attention's residual branches."""
     loss: Literal["latent", "field"] = "latent"
     """Squared error of latents, in variances of the training split, or of the fields that the decoder shows."""
+    rest: Literal["dropped", "persists"] = "dropped"
+    """What the decoder cannot show of the day of issue: dropped, or added to the forecasts, damped by how it lasts from
+    day to day."""
     first_teaching: float = Field(default=1.0, ge=0, le=1)
     """Probability that a step of training starts from the true latent instead of the forecast one, at the beginning
     (scheduled sampling, arXiv:1506.03099)."""

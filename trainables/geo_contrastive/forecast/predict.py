@@ -9,13 +9,15 @@ from torch import Tensor
 from thalweg.contract import Batch
 from trainables.geo_contrastive.downstream.model import HeadedModel
 from trainables.geo_contrastive.forecast.batches import LEADS
+from trainables.geo_contrastive.forecast.knobs import ForecastKnobs
+from trainables.geo_contrastive.forecast.rest import damping, rest_of
 
 FORECAST_FIELD = "forecast/"
 """Prefix of the names of forecast fields (batch, lead, lon, lat) among the outputs."""
 
 
 def predict(
-    model: HeadedModel, batch: Batch, stride: int, leads: Sequence[int] = LEADS
+    model: HeadedModel, batch: Batch, knobs: ForecastKnobs, leads: Sequence[int] = LEADS
 ) -> dict[str, Float[Tensor, "batch lead _ _"]]:
     """Forecasts the fields of the leads from the whole fields of the context.
 
@@ -24,17 +26,21 @@ def predict(
     Args:
         model: The model.
         batch: What `batches.evaluation_batch` returned.
-        stride: Days of a step.
+        knobs: Stride, and whether the rest of the day of issue persists.
         leads: Days ahead.
     """
     context = _encode(model, batch)
-    path = model.head(context, -(-max(leads) // stride))
+    path = model.head(context, -(-max(leads) // knobs.stride))
     path = torch.cat([context[:, -1:], path], dim=1)
-    latents = torch.stack([_at(path, lead / stride) for lead in leads], dim=1)
-    fields = model.decode(model.standardization.restore(latents).flatten(0, 1))
-    return {
-        f"{FORECAST_FIELD}{name}": field.unflatten(0, latents.shape[:2]) for name, field in fields.items()
-    }
+    latents = torch.stack([_at(path, lead / knobs.stride) for lead in leads], dim=1)
+    decoded = model.decode(model.standardization.restore(latents).flatten(0, 1))
+    fields = {name: field.unflatten(0, latents.shape[:2]) for name, field in decoded.items()}
+    if knobs.rest == "persists":
+        today = {name: batch[f"clean/{name}"] for name in fields}
+        rest = rest_of(model, today, model.standardization.restore(context[:, -1]))
+        for name, shares in zip(fields, damping(model, leads), strict=True):
+            fields[name] = fields[name] + rest[name][:, None] * shares[:, None, None]
+    return {f"{FORECAST_FIELD}{name}": field for name, field in fields.items()}
 
 
 def _at(path: Float[Tensor, "batch step dim"], step: float) -> Float[Tensor, "batch dim"]:

@@ -7,6 +7,7 @@ days of a split issue a forecast, and the decoded fields of 1, 3, 5 and 10 days 
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import nn
 
 from thalweg.contract import Batch, Indices, Keys, Measure, Outputs, SplitName
@@ -22,6 +23,7 @@ from trainables.geo_contrastive.forecast.loss import ForecastError
 from trainables.geo_contrastive.forecast.measure import ForecastSkill
 from trainables.geo_contrastive.forecast.networks import forecaster
 from trainables.geo_contrastive.forecast.predict import predict
+from trainables.geo_contrastive.forecast.rest import MEMORY, LatentsAndMemory
 
 
 class ForecastTask(DownstreamTask):
@@ -35,7 +37,15 @@ class ForecastTask(DownstreamTask):
 
     def make_head(self, model: HeadedModel) -> nn.Module:
         """Returns the network."""
-        return forecaster(self.config.encoder.latent_dim, self.head_knobs)
+        head = forecaster(self.config.encoder.latent_dim, self.head_knobs)
+        if self.head_knobs.rest == "persists":
+            head.register_buffer(MEMORY, torch.zeros(len(self.config.data.variables)))
+        return head
+
+    def training_latents(self) -> TrainingLatents:
+        """Returns latents, and the memory of what they do not hold where the rest persists."""
+        kind = LatentsAndMemory if self.head_knobs.rest == "persists" else TrainingLatents
+        return kind(self.config.data.variables)
 
     def head_loss(self, latents: TrainingLatents) -> StageLoss:
         """Returns the squared error of the steps."""
@@ -52,7 +62,7 @@ class ForecastTask(DownstreamTask):
 
     def head_outputs(self, model: HeadedModel, batch: Batch) -> Outputs:
         """Forecasts the fields of the leads."""
-        return predict(model, batch, self.head_knobs.stride)
+        return predict(model, batch, self.head_knobs)
 
     def head_measures(self) -> tuple[Measure, ...]:
         """Returns the skill of forecasts."""
