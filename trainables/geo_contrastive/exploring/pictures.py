@@ -69,7 +69,7 @@ def _maps(rows: Mapping[str, tuple[Field, ...]], grid: Grid, variable: Variable)
     for row, (day, fields) in enumerate(rows.items()):
         for column, field in enumerate(fields):
             limits = ("RdBu_r", -most, most) if PANELS[column] == "error" else ("viridis", low, high)
-            image = _map(axes[row, column], grid, field, *limits)
+            image = draw_map(axes[row, column], grid, field, *limits)
             if row == 0:
                 axes[row, column].set_title(PANELS[column])
             if PANELS[column] in ("reconstruction", "error"):
@@ -78,7 +78,8 @@ def _maps(rows: Mapping[str, tuple[Field, ...]], grid: Grid, variable: Variable)
     return figure
 
 
-def _map(axes: Axes, grid: Grid, field: Field, colours: str, low: float, high: float) -> QuadMesh:
+def draw_map(axes: Axes, grid: Grid, field: Field, colours: str, low: float, high: float) -> QuadMesh:
+    """Draws a field on its grid; NaN is grey."""
     axes.set_facecolor(_HIDDEN)
     axes.tick_params(labelsize=7)
     return axes.pcolormesh(

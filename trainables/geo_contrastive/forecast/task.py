@@ -5,6 +5,7 @@ days of a split issue a forecast, and the decoded fields of 1, 3, 5 and 10 days 
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -71,6 +72,20 @@ class ForecastTask(DownstreamTask):
     def baselines(self, data: FieldData) -> Mapping[str, nn.Module]:
         """Lets the baselines of reconstructions forecast too."""
         return forecasting(super().baselines(data), data)
+
+    def draw(self, model: nn.Module, data: FieldData, folder: Path) -> None:
+        """Draws the roll-out of a forecast beside what came."""
+        super().draw(model, data, folder)
+        from trainables.geo_contrastive.forecast.rollouts import (
+            draw_rollout,  # matplotlib, which training does not need
+        )
+
+        def forecast(indices: Indices) -> Batch:
+            assert isinstance(model, HeadedModel)
+            batch = self.evaluation_batch(data, "val", indices)
+            return batch | predict(model, batch, self.head_knobs)
+
+        draw_rollout(data, forecast, folder)
 
     def protocol(self) -> Mapping[str, Any]:
         """Adds the leads."""
