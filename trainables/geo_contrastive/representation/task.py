@@ -1,6 +1,7 @@
 """The task of the representation: contrastive or reconstructing pre-training, evaluated by reconstructions."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -48,3 +49,11 @@ class RepresentationTask(FieldTask):
         """Returns climatology, persistence, and optimal interpolation in the space of the leading patterns."""
         names = self.config.data.variables
         return {"climatology": Climatology(names), "persistence": Persistence(names)}
+
+    def draw(self, model: nn.Module, data: FieldData, folder: Path) -> None:
+        """Draws fields beside their reconstructions, and the latent space."""
+        from trainables.geo_contrastive.exploring.pictures import draw_all  # matplotlib
+
+        draw_all(
+            model, data, lambda indices: self.evaluation_batch(data, "val", indices), self.predict, folder
+        )

@@ -1,0 +1,176 @@
+"""Pictures of a trained model: fields, what of them it saw, what it reconstructed, its errors, and its latent space."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import nn
+
+from thalweg.contract import Batch, Indices, Outputs
+from trainables.geo_contrastive.data.fields import FieldData
+from trainables.geo_contrastive.evaluation.latents import CLEAN
+from trainables.geo_contrastive.evaluation.reconstruction import FIELD
+from trainables.geo_contrastive.exploring import maps
+
+MAX_LATENTS = 800
+"""Days in the map of latents, evenly over the split."""
+MAX_JOINED = 30
+"""Days that are joined by a line in it."""
+
+_PANELS = ("field", "seen by the model", "reconstruction", "error")
+_BATCH = 32
+_DPI = 110
+
+Fetch = Callable[[Indices], Batch]
+Predict = Callable[[nn.Module, Batch], Outputs]
+
+
+def draw_all(model: nn.Module, data: FieldData, fetch: Fetch, predict: Predict, folder: Path) -> None:
+    """Writes ``maps_VARIABLE.png`` of each variable, and ``latents.png``; what a model does not predict is left out.
+
+    Args:
+        model: The model.
+        data: Opened data.
+        fetch: Samples days of the split ``val`` under the evaluation protocol.
+        predict: Predicts from them.
+        folder: Folder for the files.
+    """
+    chosen = one_day_of_each_season(data)
+    batch = fetch(chosen)
+    outputs = predict(model, batch)
+    for name in data.variables:
+        if f"{FIELD}{name}" in outputs:
+            figure = draw_maps(data, chosen, batch, outputs, name)
+            figure.savefig(folder / f"maps_{name}.png", dpi=_DPI)
+    if CLEAN in outputs:
+        days = np.unique(np.linspace(0, data.num_samples("val") - 1, MAX_LATENTS).round().astype(np.int64))
+        latents = _latents(model, days, fetch, predict)
+        draw_latents(data, days, latents).savefig(folder / "latents.png", dpi=_DPI)
+
+
+def one_day_of_each_season(data: FieldData) -> Int64[np.ndarray, " chosen"]:
+    """Returns the middle day of each season in the split ``val``, as positions in the split, ascending."""
+    days = data.days["val"]
+    seasons = data.season[days.start : days.stop]
+    members = [np.flatnonzero(seasons == season) for season in range(len(maps.SEASONS))]
+    return np.sort(np.array([each[len(each) // 2] for each in members if len(each)], np.int64))
+
+
+def draw_maps(
+    data: FieldData, chosen: Int64[np.ndarray, " chosen"], batch: Batch, outputs: Outputs, name: str
+) -> Figure:
+    """Draws a row for each day: the field, what of it was seen, the reconstruction, and its error.
+
+    Args:
+        data: Opened data.
+        chosen: The days, as positions in the split ``val``.
+        batch: These days under the evaluation protocol.
+        outputs: What was predicted.
+        name: The variable.
+    """
+    variable = data.variables[name]
+    grid = data.grids[variable.grid]
+    valid = data.valid[name]
+    truth, found = (
+        np.where(valid, maps.in_units(variable, values.numpy()), np.nan)
+        for values in (batch[f"clean/{name}"], outputs[f"{FIELD}{name}"].detach().float())
+    )
+    hidden = (batch[f"view/{name}"][:, 0].numpy() == 0) & valid  # what is hidden is exactly 0
+    error = found - truth
+    scale, around = maps.scale_of(truth), maps.symmetric_scale(error)
+    figure = _page(len(chosen), maps.aspect(grid))
+    figure.suptitle(f"{maps.title_of(variable)}; light grey: hidden from the model; dark grey: no data")
+    axes = figure.subplots(len(chosen), len(_PANELS), squeeze=False, sharex=True, sharey=True)
+    for row, position in enumerate(chosen):
+        veils = (None, hidden[row], None)
+        for column, (values, veil) in enumerate(
+            zip((truth[row], truth[row], found[row]), veils, strict=True)
+        ):
+            shown = maps.draw_map(axes[row, column], grid, values, scale, hidden=veil)
+        wrong = maps.draw_map(axes[row, 3], grid, error[row], around, "RdBu_r")
+        size = float(np.sqrt(np.average(error[row][valid] ** 2, weights=grid.weights[valid])))
+        axes[row, 0].set_ylabel(maps.date_of(data, data.days["val"].start + int(position)), fontsize=9)
+        axes[row, 3].set_title(f"RMSE {_short(size)} {variable.unit}", fontsize=8)
+    for place, label in zip(axes[0], _PANELS, strict=True):
+        place.set_title(label if place is not axes[0, 3] else f"{label}; {place.get_title()}", fontsize=9)
+    for mesh, columns in ((shown, axes[:, :3]), (wrong, axes[:, 3:])):
+        bar = figure.colorbar(
+            mesh, ax=columns, location="bottom", shrink=0.7, aspect=40, pad=0.03, extend="both"
+        )
+        bar.ax.tick_params(labelsize=8)
+    return figure
+
+
+def draw_latents(
+    data: FieldData, days: Int64[np.ndarray, " day"], latents: Float[np.ndarray, "day dim"]
+) -> Figure:
+    """Draws the two leading principal components of latents, by season, and the path through them of the first days.
+
+    Args:
+        data: Opened data.
+        days: The days, as positions in the split ``val``.
+        latents: Latents of their whole fields.
+    """
+    positions = data.days["val"].start + days
+    finite = np.isfinite(latents).all(1)
+    positions, latents = positions[finite], latents[finite]
+    centred = latents - latents.mean(0) if len(latents) else latents
+    left, sizes, _ = np.linalg.svd(centred.astype(np.float64), full_matrices=False)
+    places = (left * sizes)[:, :2]
+    shares = sizes[:2] ** 2 / max(float((sizes**2).sum()), 1e-300)
+    figure = Figure(figsize=(11, 5), layout="constrained")
+    figure.suptitle(f"Latents of {len(positions)} days of the split val: principal components")
+    seasons, path = figure.subplots(1, 2, sharex=True, sharey=True)
+    for season, (label, colour) in enumerate(zip(maps.SEASONS, maps.SEASON_COLOURS, strict=True)):
+        members = places[data.season[positions] == season]
+        if len(members):
+            seasons.scatter(*members.T, s=9, color=colour, alpha=0.6, label=label, linewidths=0)
+    seasons.legend(fontsize=8, frameon=False, markerscale=1.6)
+    _draw_path(path, data.day[positions], places)
+    for place in (seasons, path):
+        place.set_xlabel(f"first component, {shares[0]:.0%} of the variance")
+        place.spines[["top", "right"]].set_visible(False)
+    seasons.set_ylabel(f"second component, {shares[1]:.0%}")
+    return figure
+
+
+def _draw_path(place: Axes, day: Int64[np.ndarray, " day"], places: Float[np.ndarray, "day 2"]) -> None:
+    """Joins the first days that follow one another at the usual distance; a jump breaks the line."""
+    place.scatter(*places.T, s=5, color="0.85", linewidths=0)
+    first = slice(0, MAX_JOINED)
+    steps = np.diff(day[first])
+    usual = int(np.median(steps)) if len(steps) else 1
+    for start in np.flatnonzero(steps <= usual):
+        place.plot(*places[start : start + 2].T, color="0.35", linewidth=0.8)
+    mesh = place.scatter(*places[first].T, s=12, c=np.arange(len(places[first])), cmap="plasma", zorder=3)
+    place.set_title(
+        f"the first {len(places[first])} days, dark to bright, {'joined' if usual == 1 else f'every {usual} days'}",
+        fontsize=9,
+    )
+    mesh.set_clim(0, MAX_JOINED)
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _page(rows: int, height_over_width: float) -> Figure:
+    width = 2.9 / max(float(np.sqrt(height_over_width)), 1.0)
+    height = width * max(height_over_width, 0.25)
+    size = (width * len(_PANELS) + 0.6, (height + 0.25) * rows + 1.3)
+    return Figure(figsize=size, layout="constrained")
+
+
+def _latents(
+    model: nn.Module, days: Int64[np.ndarray, " day"], fetch: Fetch, predict: Predict
+) -> Float[np.ndarray, "day dim"]:
+    def batches() -> Iterator[Float[np.ndarray, "batch dim"]]:
+        for first in range(0, len(days), _BATCH):
+            with torch.no_grad():
+                yield predict(model, fetch(days[first : first + _BATCH]))[CLEAN].float().numpy()
+
+    return np.concatenate(list(batches()))
