@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -22,6 +23,18 @@ def loss_of(task: AnyTask, now: Progress) -> StageLoss:
     """The loss of the present stage; of one that is not there, that of the first one."""
     stages = task.stages()
     return next((stage.loss for stage in stages if stage.name == now.stage), stages[0].loss)
+
+
+def prepare(stage: Stage, data: Any, model: nn.Module) -> StageLoss:
+    """The loss of a stage, once what it reads of the frozen part is computed."""
+    features = stage.features
+    if features is not None:
+        training = model.training
+        with torch.no_grad():
+            rows = features.compute(model.eval(), features.batch(data, np.arange(data.num_samples("train"))))
+        features.keep(model, rows)
+        model.train(training)
+    return stage.loss
 
 
 def embed(task: AnyTask, model: nn.Module, batch: Batch, now: Progress) -> Rows:
@@ -57,9 +70,11 @@ def joint_counts(task: AnyTask, rows: Rows, now: Progress) -> dict[str, float]:
     return {name: float(count) for name, count in loss.parts(rows, now).counts.items()}
 
 
-def losses(task: AnyTask, model: nn.Module, batch: Batch, now: Progress) -> Mapping[str, Tensor]:
+def losses(
+    task: AnyTask, model: nn.Module, batch: Batch, now: Progress, prepared: StageLoss | None = None
+) -> Mapping[str, Tensor]:
     """The sums of the loss parts; of a joint loss those of the batch as a whole."""
-    loss = loss_of(task, now)
+    loss = prepared or loss_of(task, now)
     if isinstance(loss, JointLoss):
         return loss.parts(loss.embed(model, batch, now), now).sums
     assert isinstance(loss, Loss)

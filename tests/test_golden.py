@@ -16,6 +16,7 @@ from thalweg import discovery
 from thalweg.training.messages import Report, TrialOrder
 from thalweg.training.process_group import join
 from thalweg.training.session import DataCache, Session
+from trainables.geo_contrastive.worlds import synthetic as weather
 from trainables.rgb_lidar.worlds import synthetic as scenes
 from trainables.water_mae.data.layout import Period
 from trainables.water_mae.worlds import synthetic as islands
@@ -43,6 +44,7 @@ OTHER = {
     "model.finetune_frozen": "rgb",
 }
 """What a chain can have else: inputs, logits, target and frozen parts."""
+EQUAL_STAGES = {f"stages.{stage}_share": 1.0 for stage in ("contrastive", "joint", "decoder")}
 TRIALS: dict[str, tuple[str, str, str, int, dict[str, Knobs]]] = {
     "toy": (
         "families.toy",
@@ -89,6 +91,46 @@ TRIALS: dict[str, tuple[str, str, str, int, dict[str, Knobs]]] = {
         7,  # 3 contrastive, 1 of the classifier, 2 of the projector, 1 of fine-tuning
         {"default, micro-batches": HALVES, "other": OTHER},
     ),
+    "geo_contrastive": (
+        "trainables.geo_contrastive",
+        "tiny",
+        "rrmse",
+        6,
+        {
+            "simclr, micro-batches": EQUAL_STAGES | HALVES,
+            "simclr and barlow, joint decoder": {
+                "objective.kind": "simclr_barlow",
+                "objective.cycle": "latent",
+                "objective.weighted_negatives": True,
+                "pairs.soft_negatives": True,
+                "pairs.soft_gap": 60,
+                "stages.decoder_mode": "joint",
+                "stages.alpha.half_point": 0.5,
+                **EQUAL_STAGES,
+            },
+            "autoencoder, late fusion": {
+                "objective.kind": "autoencoder",
+                "objective.latent_l2": 0.01,
+                "encoder.fusion.kind": "gcn",
+            },
+        },
+    ),
+    "geo_contrastive_forecast": (
+        "trainables.geo_contrastive",
+        "tiny_forecast",
+        "forecast_rrmse",
+        8,  # 2 of each stage
+        {
+            "lstm, micro-batches": EQUAL_STAGES | HALVES,
+            "transformer, fields, strides": {
+                "objective.kind": "autoencoder",
+                "downstream.cell": "transformer",
+                "downstream.stride": 5,
+                "downstream.loss": "field",
+                "downstream.share": 0.5,
+            },
+        },
+    ),
 }
 """By file: a family, a preset, the objective, the number of steps, and the knobs of each block of the file."""
 
@@ -104,6 +146,9 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     islands.write_island(
         replace(islands.TINY, train=train, val=val, test=None), folder / "water_mae" / "tiny"
     )
+    fields = folder / "geo_contrastive" / "tiny"
+    fields.mkdir(parents=True)
+    weather.write_world(replace(weather.TINY, num_days=200, gaps=(range(60, 64),), holes=()), fields)
     (folder / "rgb_lidar" / "tiny").mkdir(parents=True)
     scenes.make(folder / "rgb_lidar" / "tiny", scenes.small_recipe(40, side=16))
     return folder

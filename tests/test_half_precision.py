@@ -22,6 +22,7 @@ from thalweg import discovery
 from thalweg.config import FamilyConfig, Precision, nested_leaves
 from thalweg.contract import SplitName, Task
 from thalweg.datasets.making import make_world
+from thalweg.nn.norm import BatchNorm
 from thalweg.stage_contract import JointLoss, Loss
 from thalweg.training.engine import engine, half_precision
 from thalweg.training.engine.half_precision import DTYPES
@@ -47,6 +48,11 @@ LIMITS = {
     "neck_dim": 16,
     "embedding_dim": 16,
     "head_dim": 16,
+    "latent_dim": 16,
+    "hidden": 16,
+    "projection_dim": 16,
+    "width": 4,
+    "blocks": 1,
 }
 """Largest value of a knob, wherever a family has one of this name."""
 
@@ -89,6 +95,7 @@ def shrunken(values: Any, name: str = "") -> Any:
     if isinstance(values, dict):
         if name == "shares":
             return dict.fromkeys(values, 1.0)
+        values = {key: 1.0 if key.endswith("_share") else value for key, value in values.items()}
         return {key: shrunken(value, key) for key, value in values.items()}
     limited = name in LIMITS and isinstance(values, int)
     return min(values, LIMITS[name]) if limited else values
@@ -166,6 +173,13 @@ class Bench:
         self.directory = directory
         self.config: FamilyConfig = family.config_type.model_validate(self.values)
         self.task = family.task(self.config)
+
+    def has_batch_norm(self) -> bool:
+        """Whether the model has batch norms, whose statistics are those of a micro-batch."""
+        data = self.opened.open(self.task, self.root, self.world.device)
+        return any(
+            isinstance(module, BatchNorm) for module in self.task.build(self.task.facts(data)).modules()
+        )
 
     def start(self, **optimization: Any) -> Session:
         """Begins a trial with one step in each stage; the first one is evaluated too."""
@@ -281,7 +295,7 @@ def test_a_preset_trains_in_every_precision_at_every_zero_stage(
             found, report = bench.gradient(precision=precision, zero_stage=zero_stage)
             assert error_of(found, plain) < SAME[precision], (precision, zero_stage)
             assert set(tasks.names(bench.task)) <= set(report.metrics), (precision, zero_stage)
-        if not draws_at_random(bench.values):
+        if not draws_at_random(bench.values) and not bench.has_batch_norm():
             micro, _ = bench.gradient(precision=precision, zero_stage=2, micro_batch_size=MICRO)
             assert error_of(micro, plain) < most, precision
 

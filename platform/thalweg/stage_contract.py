@@ -9,12 +9,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from thalweg.contract import Batch
+    from thalweg.contract import Batch, Indices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +128,41 @@ class JointLoss(StageLoss):
         """
 
 
+class FrozenFeatures(ABC):
+    """What the frozen part of a model makes of the training samples, such as latents: computed once, not in each step.
+
+    The platform computes it when the stage begins, and again when an interrupted trial goes on in the stage. The loss
+    that reads it may be the same object or hold it. It must depend on nothing that the stage trains.
+    """
+
+    @abstractmethod
+    def batch(self, data: Any, indices: Indices) -> Batch:
+        """Samples what `compute` reads.
+
+        Args:
+            data: What `Task.open` returned.
+            indices: Sample numbers in the split ``train``, shape (batch,).
+        """
+
+    @abstractmethod
+    def compute(self, model: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
+        """Computes tensors (batch, ...), without gradients.
+
+        Args:
+            model: The model in evaluation mode, in the precision of training.
+            batch: What `batch` returned, on the device.
+        """
+
+    @abstractmethod
+    def keep(self, model: nn.Module, rows: Mapping[str, Tensor]) -> None:
+        """Keeps what was computed, and may set buffers of the model that follow from it.
+
+        Args:
+            model: The model.
+            rows: Tensors of all samples in the order of the split, on the device; the same on all workers.
+        """
+
+
 @dataclass(frozen=True, kw_only=True)
 class ParameterGroup:
     """Parameters that train in a stage.
@@ -159,6 +194,7 @@ class Stage:
         frozen: Prefixes of the names of modules that stay in evaluation mode; no group may train them. This is the only
             way to freeze a module without parameters, such as a batch norm without affine parameters beside a frozen
             encoder.
+        features: What is computed once with the frozen part, for the loss to read.
     """
 
     loss: StageLoss = field(compare=False)
@@ -166,6 +202,7 @@ class Stage:
     share: float = 1.0
     groups: tuple[ParameterGroup, ...] = (ParameterGroup(),)
     frozen: tuple[str, ...] = ()
+    features: FrozenFeatures | None = field(default=None, compare=False)
 
     @property
     def is_joint(self) -> bool:

@@ -3,11 +3,13 @@
 Of the reference batch of 126 fields, three are views of one day: 42 days are a batch.
 """
 
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
 from thalweg.config import FamilyConfig, Optimization
+from trainables.geo_contrastive.downstream.knobs import HeadKnobs, NoDownstream
+from trainables.geo_contrastive.forecast.knobs import ForecastKnobs
 from trainables.geo_contrastive.knobs import (
     DataKnobs,
     DecoderKnobs,
@@ -42,14 +44,36 @@ class GeoContrastive(FamilyConfig):
     """What pre-training minimises."""
     stages: StageKnobs = StageKnobs()
     """Order and shares of training."""
+    downstream: Annotated[NoDownstream | ForecastKnobs, Field(discriminator="kind")] = NoDownstream()
+    """What the latents are good for: nothing further, or a task that is learnt on the frozen encoder."""
 
     def idle(self) -> tuple[str, ...]:
-        """Names pairs and stages of an autoencoder, and what concerns the pairs of NT-Xent where there is none."""
+        """Names what no stage reads.
+
+        Those are what an autoencoder leaves out, the pairs of an absent NT-Xent, the drop of the only variable, and all
+        of the representation's training where only a head trains.
+        """
+        if isinstance(self.downstream, HeadKnobs) and self.downstream.share == 1:
+            # The kind of objective and the projection tell which parts there are.
+            losses = set(ObjectiveKnobs.model_fields) - {"kind", "projection_dim"}
+            return ("views", "pairs", "stages", *(f"objective.{name}" for name in sorted(losses)))
+        names = ("views.mode_drop",) if len(self.data.variables) == 1 else ()
         if not self.objective.is_contrastive:
-            return ("pairs", "stages")
+            return (*names, "pairs", "stages")
         if "simclr" in self.objective.terms:
-            return ()
-        return tuple(f"pairs.{name}" for name in ("decay", "hard_negatives", "soft_negatives", "soft_gap"))
+            return names
+        negatives = ("decay", "hard_negatives", "soft_negatives", "soft_gap")
+        return (*names, *(f"pairs.{name}" for name in negatives))
+
+    @model_validator(mode="after")
+    def _a_head_has_an_encoder(self) -> Self:
+        alone = isinstance(self.downstream, HeadKnobs) and self.downstream.share == 1
+        if alone and not self.starts_from:
+            raise ValueError(
+                "a downstream task of share 1 must name a study whose representation it stands on, got no starts_from; "
+                "name one, or set downstream.share to 0.25"
+            )
+        return self
 
     @model_validator(mode="after")
     def _negatives_keep_a_weight(self) -> Self:
@@ -62,16 +86,30 @@ class GeoContrastive(FamilyConfig):
         return self
 
 
+# On so few cells a moving mean would leave nothing but the seasons.
 _TINY = GeoContrastive(
     dataset="tiny",
-    optimization=Optimization(lr=2e-3, weight_decay=0.01, batch_size=32),
-    encoder=EncoderKnobs(latent_dim=32, width=8, blocks=1, stem="small"),
+    optimization=Optimization(lr=3e-3, weight_decay=0.01, batch_size=32),
+    views=ViewKnobs(crop=1.0, smooth=1),
+    encoder=EncoderKnobs(latent_dim=64, width=8, blocks=1, stem="small", norm="group8", linear=True),
+    decoder=DecoderKnobs(kind="improved", norm="none", dropout=0.0, linear=True),
     objective=ObjectiveKnobs(projection_dim=32),
 )
 
+_TINY_FORECAST = ForecastKnobs(context=3, hidden=64)
+
 PRESETS: dict[str, GeoContrastive] = {
     "reference": GeoContrastive(),
-    "final": GeoContrastive().vary(encoder={"fusion": {"kind": "gcn"}}),
-    "small": _TINY.vary(dataset="small", encoder={"latent_dim": 64, "width": 16}),
+    "final": GeoContrastive().vary(
+        pairs={"soft_negatives": True},
+        encoder={"fusion": {"kind": "gcn"}, "linear": True},
+        decoder={"kind": "improved", "norm": "none", "linear": True},
+        objective={"weighted_negatives": True, "latent_l2": 1e-6},
+    ),
+    "small": _TINY.vary(dataset="small", encoder={"latent_dim": 128, "width": 16}),
     "tiny": _TINY,
+    "tiny_forecast": _TINY.vary(downstream=_TINY_FORECAST),
+    "tiny_late": _TINY.vary(
+        dataset="tiny-two-grids", encoder={"fusion": {"kind": "self_attention", "heads": 4}}
+    ),
 }

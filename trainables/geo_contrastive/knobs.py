@@ -38,7 +38,8 @@ class ViewKnobs(Knobs):
     mask_high: float = Field(default=0.9, ge=0, le=0.99)
     """Largest share of cells that a view hides."""
     mode_drop: float = Field(default=0.2, ge=0, le=1)
-    """Probability that a view hides one whole variable, another one than the other views of the day."""
+    """Probability that a view hides one whole variable, another one than the other views of the day; the only variable
+    of a data set is never hidden."""
     crop: float = Field(default=0.9, gt=0, le=1)
     """Smallest share of each axis that a view shows, enlarged to the whole grid; 1 switches cropping off."""
     smooth: Literal[1, 3, 5, 7] = 5
@@ -46,7 +47,7 @@ class ViewKnobs(Knobs):
     noise: float = Field(default=0.0, ge=0, le=2)
     """Standard deviation of noise on visible cells, in standard deviations of the variable."""
     noise_kind: Literal["white", "matern"] = "white"
-    """Independent noise in each cell, or a Matérn field (nu 3/2) with a length scale of three cells."""
+    """Independent noise in each cell, or a Matern field (nu 3/2) with a length scale of three cells."""
     flip: float = Field(default=0.0, ge=0, le=0.5)
     """Probability that a view is mirrored along longitude."""
     cutout: float = Field(default=0.0, ge=0, le=0.9)
@@ -128,6 +129,9 @@ class EncoderKnobs(Knobs):
     positions: bool = True
     """Whether a fixed code of longitude and latitude is added behind the first layer: a network that wraps around the
     globe and ends in a mean cannot otherwise tell a field from the same one at other longitudes."""
+    linear: bool = False
+    """Whether a linear layer from all cells is added to the network. It finds the leading patterns of fields at once,
+    which convolutions that end in a mean take long to learn from few days."""
     fusion: FusionKnobs = FusionKnobs()
     """How variables meet."""
 
@@ -151,6 +155,8 @@ class DecoderKnobs(Knobs):
     """Normalisation, as in the encoder; instance takes the mean of each map away, which a field has."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
     """Dropout in the blocks."""
+    linear: bool = False
+    """Whether a linear layer to all cells is added to the network, as in the encoder."""
 
 
 class ObjectiveKnobs(Knobs):

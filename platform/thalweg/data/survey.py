@@ -1,11 +1,11 @@
-"""Surveys the values of an array: extremes, number of missing values, and values out of bounds."""
+"""Surveys the values of an array: extremes, number missing, and values out of bounds."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Shaped
+from jaxtyping import Bool, Float, Shaped
 
 from thalweg.data.bounds import Bounds
 from thalweg.errors import DataError
@@ -18,11 +18,11 @@ class Extremes:
     """Extremes of the valid values, and how many are missing.
 
     Attributes:
-        low: Smallest value; infinity without values.
-        high: Largest value; minus infinity without values.
-        num_values: Number of all values, missing ones included.
-        num_missing: Number of missing values.
-        unit: Unit of the values.
+        low: Smallest value; infinity if there is none.
+        high: Largest value; minus infinity if there is none.
+        num_values: Number of all values.
+        num_missing: Number of those that are missing.
+        unit: Their unit.
     """
 
     low: float = float("inf")
@@ -32,7 +32,7 @@ class Extremes:
     unit: str = ""
 
     def __add__(self, other: Self) -> "Extremes":
-        """Returns the extremes of both."""
+        """Returns the extremes of both together."""
         return Extremes(
             min(self.low, other.low),
             max(self.high, other.high),
@@ -59,18 +59,18 @@ class Survey:
 
     Args:
         name: The quantity.
-        origin: Origin of the values, such as a file, for messages.
+        source: Origin of the values, for messages.
         bounds: Bounds of the quantity in each unit that it may have.
         place: Returns the name of a place, given its number.
         way_out: How a file marks a missing value, for messages.
         hint: One more way out.
-        units: The declared unit, empty if there is none; an unknown unit is refused.
+        units: The declared unit, empty if there is none; an unknown one is refused.
     """
 
     def __init__(
         self,
         name: str,
-        origin: object,
+        source: object,
         bounds: Sequence[Bounds],
         *,
         place: Callable[[int], str],
@@ -78,7 +78,7 @@ class Survey:
         hint: str = "",
         units: str = "",
     ) -> None:
-        self._name, self._origin, self._place = name, origin, place
+        self._name, self._source, self._place = name, source, place
         self._way_out = f"{way_out}, or write NaN{'; ' if hint else ''}{hint}"
         self._choice = tuple(bounds)
         self._bounds = next((each for each in bounds if each.is_called(units)), None)
@@ -115,8 +115,8 @@ class Survey:
 
         Args:
             values: The values.
-            known: Mask of the values that are data.
-            dates: Name of each row for messages; empty if the row is not a day.
+            known: Where they are data.
+            dates: Name of each row for messages; empty if it is no day.
         """
         num_known = int(np.count_nonzero(known))
         there = values if num_known == values.size else values[known]
@@ -132,8 +132,8 @@ class Survey:
                 self._keep(values, known, dates, self._bounds)
         self._extremes += piece
 
-    def settled(self, values: Float32[np.ndarray, "*shape"]) -> Float32[np.ndarray, "*shape"]:
-        """Clips values to the bounds if they are beyond them only by the rounding error of packing."""
+    def settled(self, values: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+        """Returns values, clipping to the bounds those that packing has moved beyond them; others stay."""
         if self._bounds is None or self._slack == _ROUNDING:
             return values
         for bound, beyond in (
@@ -141,7 +141,7 @@ class Survey:
             (self._bounds.high, self._bounds.high + self._slack),
         ):
             moved = (values >= min(bound, beyond)) & (values <= max(bound, beyond))
-            values = np.where(moved, np.float32(bound), values)
+            values = np.where(moved, values.dtype.type(bound), values)
         return values
 
     def _of(self, median: float) -> Bounds:
@@ -173,14 +173,14 @@ class Survey:
         if self._unknown_unit:
             known = ", ".join(each.unit for each in self._choice)
             raise DataError(
-                f"{self._name} in {self._origin} must be in one of the units {known}, got the declared unit "
+                f"{self._name} in {self._source} must be in one of the units {known}, got the declared unit "
                 f"{self._unknown_unit!r}; convert it, or correct the attribute units"
             )
         if not self._num_wrong or self._bounds is None:
             return
         num_places = len(self._wrong_places)
         raise DataError(
-            f"{self._name} in {self._origin} must lie within {self._bounds.low:g} and {self._bounds.high:g}"
+            f"{self._name} in {self._source} must lie within {self._bounds.low:g} and {self._bounds.high:g}"
             f"{_words(self._bounds.unit)}, got {self._num_wrong:,} other value{'s' * (self._num_wrong > 1)} "
             f"in {num_places:,} place{'s' * (num_places > 1)}, {self._first}; "
             f"where that means no data {self._way_out}"

@@ -94,7 +94,7 @@ class Average(EmbeddingFusion):
         return _mean(tokens, present)
 
 
-class SelfAttention(EmbeddingFusion):
+class SelfAttentionFusion(EmbeddingFusion):
     """A token of its own reads all modalities (the class token of arXiv:1810.04805).
 
     Each modality has a learned embedding, by which the reader knows it. The reader also reads itself, so that a
@@ -155,7 +155,7 @@ class GraphAttentions(EmbeddingFusion):
         return _mean(tokens, present)
 
 
-class CrossAttention(EmbeddingFusion):
+class CrossAttentionFusion(EmbeddingFusion):
     """Each modality reads those that it is coupled to and itself, and adds what it read; then the mean."""
 
     def __init__(self, sizes: FusionSizes) -> None:
@@ -172,10 +172,10 @@ class CrossAttention(EmbeddingFusion):
 
 EMBEDDING_FUSIONS: Mapping[str, type[EmbeddingFusion]] = {
     "average": Average,
-    "self_attention": SelfAttention,
+    "self_attention": SelfAttentionFusion,
     "gcn": GraphConvolutions,
     "gat": GraphAttentions,
-    "cross_attention": CrossAttention,
+    "cross_attention": CrossAttentionFusion,
 }
 
 

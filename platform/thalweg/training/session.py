@@ -18,7 +18,7 @@ from thalweg.contract import Mode, SplitName, Task, metrics_of
 from thalweg.errors import NonFiniteError
 from thalweg.stage_contract import Stage
 from thalweg.study_folder import checkpoint_name
-from thalweg.training import baselines
+from thalweg.training import baselines, features
 from thalweg.training.checkpoints import checkpoint
 from thalweg.training.checkpoints.frozen_weights import load_starting_points
 from thalweg.training.checkpoints.state import FROM_BEFORE, Found, TrainingState, newest_whole
@@ -121,6 +121,7 @@ class Session:
         self._engine = self._start_stage()
         if found is not None:
             checkpoint.load(self._engine, found, self._group)
+        self._compute_features()
         self._earlier = found.parent if found is not None and found.parent != self._own else None
 
     @property
@@ -261,7 +262,20 @@ class Session:
         self._loop.stage = number
         self._module = self._wrap(model)
         self._engine = self._start_stage()
+        self._compute_features()
         engine.train_mode(self._module.model, self._stage)
+
+    def _compute_features(self) -> None:
+        """Computes what the loss of the present stage reads of its frozen part."""
+        if self._stage.features is not None:
+            size = self._batch_size_without_gradients
+            features.compute(
+                self._stage.features, self._engine, self._module.model, self.data, self._group, size
+            )
+
+    @property
+    def _batch_size_without_gradients(self) -> int:
+        return max(self._layout.micro_batch_size, 8)
 
     def _evaluate(self) -> dict[str, float]:
         self._engine.eval()
@@ -277,7 +291,7 @@ class Session:
                 predict,
                 self._group,
                 split=split,
-                batch_size=max(self._layout.micro_batch_size, 8),
+                batch_size=self._batch_size_without_gradients,
                 max_samples=self.data.num_samples("val") if split == "train" else None,
                 is_baseline=is_baseline,
             )

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from thalweg.data.store import StoreWriter, content_hashes, key_of, open_store, staged
+from thalweg.data.store import StoreWriter, content_hashes, key_of, open_store, release, staged
 from thalweg.errors import DataError, OutputError
 
 _KEY = key_of({"format": 1})
@@ -46,6 +46,33 @@ def test_arrays_are_read_only_maps_of_the_file(tmp_path: Path) -> None:
     days = open_store(tmp_path, _KEY, _prepare).arrays["days"]
     assert not days.flags.writeable
     assert isinstance(days.base, np.memmap)
+
+
+def _resident_kb(file: str) -> int:
+    """Returns how much of a mapped file is in this process's memory."""
+    lines = iter(Path("/proc/self/smaps").read_text().splitlines())
+    return sum(
+        next(int(each.split()[1]) for each in lines if each.startswith("Rss:"))
+        for line in lines
+        if line.endswith(file)
+    )
+
+
+def test_a_released_array_keeps_its_values_and_no_memory(tmp_path: Path) -> None:
+    def prepare(writer: StoreWriter) -> Mapping[str, Any]:
+        days = writer.create("large", (512, 1024), np.float32)
+        days[:256] = 7
+        before = _resident_kb("large.npy")
+        release(days)
+        assert before >= 1024 and _resident_kb("large.npy") == 0
+        days[256:] = days[:256] + 1
+        return {}
+
+    large = open_store(tmp_path, _KEY, prepare).arrays["large"]
+    assert (large[:256] == 7).all() and (large[256:] == 8).all()
+    release(large[3:5].T)
+    release(np.zeros(3))
+    assert large[0, 0] == 7
 
 
 def test_another_key_is_another_store(tmp_path: Path) -> None:

@@ -8,11 +8,11 @@ from thalweg.errors import ConfigError
 from thalweg.nn.embedding_fusion import (
     EMBEDDING_FUSIONS,
     Average,
-    CrossAttention,
+    CrossAttentionFusion,
     EmbeddingFusion,
     FusionSizes,
     GraphConvolutions,
-    SelfAttention,
+    SelfAttentionFusion,
     hidden_dim_for,
 )
 
@@ -82,7 +82,7 @@ def test_modalities_in_another_order_fuse_to_the_same(name: str, order: list[int
     )
     moved = EMBEDDING_FUSIONS[name](sizes)
     moved.load_state_dict(fusion.state_dict())
-    if isinstance(moved, SelfAttention):
+    if isinstance(moved, SelfAttentionFusion):
         moved.modalities.data = moved.modalities.data[order]
     torch.testing.assert_close(moved(tokens[:, order], SOME[:, order]), fusion(tokens, SOME))
 
@@ -124,7 +124,7 @@ def softmax_of(query: Tensor, keys: list[Tensor], values: list[Tensor]) -> Tenso
 
 def test_self_attention_follows_its_slow_definition() -> None:
     fusion = fusion_of("self_attention")
-    assert isinstance(fusion, SelfAttention)
+    assert isinstance(fusion, SelfAttentionFusion)
     tokens, layer = torch.randn(3, 4, 6), fusion.attention
     found = fusion(tokens, SOME)
     for sample in range(3):
@@ -143,7 +143,7 @@ def test_self_attention_follows_its_slow_definition() -> None:
 
 def test_cross_attention_follows_its_slow_definition() -> None:
     fusion = fusion_of("cross_attention")
-    assert isinstance(fusion, CrossAttention)
+    assert isinstance(fusion, CrossAttentionFusion)
     tokens, layer = torch.randn(3, 4, 6), fusion.attention
     found = fusion(tokens, SOME)
     for sample in range(3):

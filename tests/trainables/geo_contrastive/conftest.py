@@ -28,6 +28,17 @@ def _grid(name: str, shape: tuple[int, int], geographic: bool) -> Grid:
     return Grid(name, first, second, geographic)
 
 
+def _variable(name: str, grid: str, values: np.ndarray) -> Variable:
+    return Variable(name, "1", None, grid, 0.0, 1.0, float(np.ptp(values)))
+
+
+def _days(count: int, jumps: Mapping[int, int]) -> np.ndarray:
+    steps = np.ones(count, np.int64)
+    for position, missing in jumps.items():
+        steps[position] += missing
+    return _FIRST_DAY + np.cumsum(steps) - 1
+
+
 def _fields(
     days: int = 60,
     *,
@@ -57,10 +68,7 @@ def _fields(
     if not isinstance(variables, Mapping):
         variables = dict.fromkeys(variables, next(iter(shapes)))
     land = {name: rng.random(shape) >= sea for name, shape in shapes.items()}
-    steps = np.ones(days, np.int64)
-    for position, missing in (jumps or {}).items():
-        steps[position] += missing
-    day = _FIRST_DAY + np.cumsum(steps) - 1
+    day = _days(days, jumps or {})
     calendar = Calendar("standard")
     day_of_year = calendar.day_of_year(day)
     train, val = days * 3 // 5, days * 3 // 5 + days // 5
@@ -80,10 +88,7 @@ def _fields(
         climatology[name] = np.where(valid[name], season, 0).astype(np.float32)
     content = hashlib.sha256(b"".join(values.tobytes() for values in (day, *fields.values())))
     return FieldData(
-        variables={
-            name: Variable(name, "1", None, grid, 0.0, 1.0, float(np.ptp(fields[name])))
-            for name, grid in variables.items()
-        },
+        variables={name: _variable(name, grid, fields[name]) for name, grid in variables.items()},
         grids=found,
         fields=fields,
         valid=valid,

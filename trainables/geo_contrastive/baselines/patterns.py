@@ -71,7 +71,7 @@ class PatternInterpolation(nn.Module):
     def _fields(self, cells: Float[Tensor, "batch cell"], batch: Batch) -> dict[str, Tensor]:
         sizes = [int(self._valid(name).sum()) for name in self._variables]
         fields = {}
-        for name, values in zip(self._variables, cells.split(sizes, dim=1), strict=True):
+        for name, values in zip(self._variables, torch.split(cells, sizes, dim=1), strict=True):
             field = torch.zeros_like(batch[f"climatology/{name}"])
             field[:, self._valid(name)] = values.to(field.dtype)
             fields[f"{FIELD}{name}"] = field

@@ -254,7 +254,7 @@ def _write_climatology(writer: StoreWriter, num_days: int, train: range, file: F
     for west in range(0, num_lons, width):
         strip = slice(west, west + width)
         climatology = Climatology((1, *valid[strip].shape))
-        step = block_days((valid[strip].shape[0], num_lats))
+        step = min(block_days(valid[strip].shape), DAYS_OF_YEAR)
         for first in range(train.start, train.stop, step):
             piece = slice(first, min(first + step, train.stop))
             days = fields[piece, strip][:, None]

@@ -33,7 +33,12 @@ QUANTITIES = (
         "air_temperature dew_point_temperature sea_surface_temperature surface_temperature",
         "t t2m 2t tas ta tasmin tasmax 2m_temperature temperature air_temperature d2m 2d tdps sst skt mx2t mn2t air",
         Bounds("K", 130, 370, ("kelvin", "degK", "degrees_K")),
-        Bounds("degC", -143, 97, ("celsius", "C", "°C", "degrees_celsius", "degree_C", "degrees_C", "deg C")),
+        Bounds(
+            "degC",
+            -143,
+            97,
+            ("celsius", "C", "\N{DEGREE SIGN}C", "degrees_celsius", "degree_C", "degrees_C", "deg C"),
+        ),
     ),
     _quantity(
         "pressure",

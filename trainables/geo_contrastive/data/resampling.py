@@ -1,13 +1,11 @@
-"""Smooths, crops and enlarges fields of which some cells are hidden, as one weighted mean of visible cells."""
+"""Smooths, crops and mirrors fields of which some cells are hidden; hidden cells stay hidden and count nowhere."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float32, Float64, Int64
+from jaxtyping import Bool, Float32, Float64, Int64, Shaped
 from torch import Tensor
-
-_LEAST = 0.2  # a cell whose nearest one is visible weighs a quarter or more
 
 
 @dataclass(frozen=True)
@@ -37,70 +35,79 @@ class Windows:
         centres: Float64[np.ndarray, "view cell"] = start[:, None] + self.size[:, None] * (cells + 0.5) - 0.5
         return centres
 
-
-@dataclass(frozen=True)
-class Along:
-    """Means along an axis.
-
-    Attributes:
-        nearest: The cell in which the centre of each cell of a view lies.
-        weights: Weight of each cell of the axis in each cell of a view.
-    """
-
-    nearest: Int64[Tensor, "view cell"]
-    weights: Float32[Tensor, "view cell source"]
-
-    @classmethod
-    def of(cls, num_cells: int, wraps: bool, windows: Windows, smooth: int) -> "Along":
-        """Returns the moving mean over ``smooth`` cells, interpolated linearly to the centres of the views' cells.
-
-        The interpolated mean of 2 h + 1 cells weighs a cell at the distance d by min(1, h + 1 - d), but never less
-        than 0.
-        """
-        centres = windows.centres(num_cells, wraps)
-        nearest = np.floor(centres + 0.5).astype(np.int64)
-        nearest = nearest % num_cells if wraps else nearest.clip(0, num_cells - 1)
-        distance = torch.from_numpy(centres.astype(np.float32))[:, :, None] - torch.arange(num_cells)
-        if wraps:
-            distance = torch.remainder(distance, num_cells)
-            distance = torch.minimum(distance, num_cells - distance)
-        half = (smooth - 1) // 2
-        return cls(torch.from_numpy(nearest), (half + 1 - distance.abs_()).clamp_(0, 1))
+    def nearest(self, num_cells: int, wraps: bool) -> Int64[Tensor, "view cell"]:
+        """Returns the cell of the axis in which the centre of each cell of the views lies."""
+        cells = np.floor(self.centres(num_cells, wraps) + 0.5).astype(np.int64)
+        found: Int64[np.ndarray, "view cell"] = cells % num_cells if wraps else cells.clip(0, num_cells - 1)
+        return torch.from_numpy(found)
 
 
 @dataclass(frozen=True)
-class Resampling:
-    """Means over both axes of a grid.
+class Enlarging:
+    """Shows a part of a grid as large as the whole: each cell of a view takes that in which its centre lies.
 
     Attributes:
-        first: Along longitude.
-        second: Along latitude.
+        first: Cell along longitude of each cell of a view.
+        second: Cell along latitude.
     """
 
-    first: Along
-    second: Along
+    first: Int64[Tensor, "view lon"]
+    second: Int64[Tensor, "view lat"]
 
-    def visible(self, visible: Bool[Tensor, "view lon lat"]) -> Bool[Tensor, "view lon lat"]:
-        """Returns the cells of the views that lie in a visible one."""
-        num_views, num_first, num_second = visible.shape
-        rows = self.first.nearest + num_first * torch.arange(num_views)[:, None]
-        shown = visible.reshape(-1, num_second).index_select(0, rows.reshape(-1)).view(visible.shape)
-        return shown.gather(2, self.second.nearest[:, None].expand(-1, num_first, -1))
-
-    def mean(
-        self, fields: Float32[Tensor, "view lon lat"], visible: Bool[Tensor, "view lon lat"]
-    ) -> Float32[Tensor, "view lon lat"]:
-        """Returns means over visible cells; smaller ones in cells that `visible` does not name.
-
-        Args:
-            fields: Values; 0 where a cell is hidden.
-            visible: Cells that count.
-        """
+    def __call__(self, fields: Shaped[Tensor, "view lon lat"]) -> Shaped[Tensor, "view lon lat"]:
+        """Enlarges values or masks."""
         num_views, num_first, num_second = fields.shape
-        both = torch.stack([fields, visible.to(fields.dtype)], dim=2)
-        along = torch.bmm(self.first.weights, both.view(num_views, num_first, 2 * num_second))
-        across = torch.bmm(
-            along.view(num_views, 2 * num_first, num_second), self.second.weights.transpose(1, 2)
-        )
-        sums, weights = across.view(num_views, num_first, 2, num_second).unbind(2)
-        return sums / weights.clamp_(min=_LEAST)
+        rows = self.first + num_first * torch.arange(num_views)[:, None]
+        shown = fields.reshape(-1, num_second).index_select(0, rows.reshape(-1)).view(fields.shape)
+        return shown.gather(2, self.second[:, None].expand(-1, num_first, -1))
+
+
+def shown(
+    fields: Float32[Tensor, "view lon lat"], visible: Float32[Tensor, "view lon lat"]
+) -> Float32[Tensor, "view lon lat"]:
+    """Returns finite fields with 0 in their hidden cells; ``visible`` is 1 or 0."""
+    # A product is three times as fast as a choice; adding 0 makes -0.0, which would tell a sign, 0.0.
+    return (fields * visible).add_(0.0)
+
+
+def smoothed(
+    fields: Float32[Tensor, "view lon lat"],
+    visible: Float32[Tensor, "view lon lat"],
+    side: int,
+    wraps: bool,
+) -> Float32[Tensor, "view lon lat"]:
+    """Returns the mean of the visible cells in a window around each visible cell, 0 in hidden ones.
+
+    Args:
+        fields: Values; 0 where a cell is hidden.
+        visible: 1 for visible cells, 0 for hidden ones.
+        side: Cells along each side of the window, an odd number; it ends at the poles and at the edges of a region.
+        wraps: Whether the first axis closes the circle.
+    """
+    sums, counts = (_window_sums(each, side, wraps) for each in (fields, visible))
+    return shown(sums.div_(counts.clamp_(min=1.0)), visible)
+
+
+def _window_sums(
+    fields: Float32[Tensor, "view lon lat"], side: int, wraps: bool
+) -> Float32[Tensor, "view lon lat"]:
+    """Adds up windows, with so many zeros around each field that rows and views may follow one another in memory."""
+    half = side // 2
+    num_views, num_first, num_second = fields.shape
+    padded = fields.new_zeros(num_views + 1, num_first + 2 * half, num_second + 2 * half)
+    inner = padded[:num_views, :, half : half + num_second]
+    inner[:, half : half + num_first] = fields
+    if wraps:
+        around = torch.arange(-half, num_first + half) % num_first
+        for margin in (slice(0, half), slice(num_first + half, None)):
+            inner[:, margin] = fields[:, around[margin]]
+    stride = padded.shape[2]
+    total = padded.view(-1)
+    for step in (1, stride):
+        length = len(total) - step * (side - 1)
+        part = total[:length] + total[step : step + length]
+        for number in range(2, side):
+            part += total[number * step : number * step + length]
+        total = part
+    cells = num_views * padded[0].numel()
+    return total[:cells].view(num_views, *padded.shape[1:])[:, :num_first, :num_second]

@@ -18,7 +18,8 @@ from thalweg.contract import Batch, Indices, Keys, SplitName
 from trainables.geo_contrastive.data.draws import branch, stream
 from trainables.geo_contrastive.data.fields import FieldData
 from trainables.geo_contrastive.data.pairs import day_index, draw_days, roles
-from trainables.geo_contrastive.data.views import augmented, draw_views, random_visible, shown
+from trainables.geo_contrastive.data.resampling import shown
+from trainables.geo_contrastive.data.views import augmented, draw_views, random_visible
 from trainables.geo_contrastive.knobs import PairKnobs, ViewKnobs
 
 EVALUATION_MASK = 0.7
@@ -49,17 +50,17 @@ def training_batch(
     days = data.days["train"]
     drawn = draw_days(day_index(data.day[days.start : days.stop], data.fingerprint), pairs, indices, keys)
     positions = days.start + drawn.position.reshape(-1)
-    absent = torch.from_numpy(~drawn.present.reshape(-1))
+    absent = torch.from_numpy(np.flatnonzero(~drawn.present))
     random = draw_views(views, tuple(data.variables), roles(pairs), keys)
-    resampling = {name: random.resampling(grid) for name, grid in data.grids.items()}
+    enlarging = {name: random.enlarging(grid) for name, grid in data.grids.items()}
     batch = _common(data, days.start + indices, drawn.present, drawn.delta)
     batch["role_day"] = torch.from_numpy(data.day[positions].reshape(drawn.present.shape))
     for name, variable in data.variables.items():
         fields = torch.from_numpy(data.fields[name][positions])
-        fields[absent] = 0.0
+        fields.index_fill_(0, absent, 0.0)
         grid = data.grids[variable.grid]
-        view = augmented(random, name, fields, data.valid[name], grid, resampling[variable.grid])
-        view[absent] = 0.0
+        view = augmented(random, name, fields, data.valid[name], grid, enlarging[variable.grid])
+        view.index_fill_(0, absent, 0.0)
         by_role = (*drawn.present.shape, *grid.shape)
         batch[f"view/{name}"] = view.view(by_role)
         batch[f"target/{name}"] = fields.view(by_role)[:, :num_targets]
@@ -88,7 +89,7 @@ def evaluation_batch(data: FieldData, split: SplitName, indices: Indices) -> Bat
         yesterday = torch.from_numpy(data.fields[name][before])
         yesterday[~has_yesterday] = 0.0
         batch |= {
-            f"view/{name}": shown(clean, torch.from_numpy(visible))[:, None],
+            f"view/{name}": shown(clean, torch.from_numpy(visible).float())[:, None],
             f"target/{name}": clean[:, None],
             f"clean/{name}": clean,
             f"climatology/{name}": torch.from_numpy(data.climatology[name][data.day_of_year[positions]]),
@@ -107,8 +108,14 @@ def _common(
     batch = {"present": torch.from_numpy(present), "delta": torch.from_numpy(delta)}
     for name, numbers in (("day", data.day), ("season", data.season), ("year", data.year)):
         batch[name] = torch.from_numpy(numbers[positions])
+    return batch | cells(data, len(positions))
+
+
+def cells(data: FieldData, count: int) -> Batch:
+    """Returns ``valid/V`` and ``weight/V`` of so many samples."""
+    batch = {}
     for name, variable in data.variables.items():
-        cells = {"valid": data.valid[name], "weight": data.grids[variable.grid].weights}
-        for what, values in cells.items():
-            batch[f"{what}/{name}"] = torch.from_numpy(values.copy()).expand(len(positions), -1, -1)
+        of_cells = {"valid": data.valid[name], "weight": data.grids[variable.grid].weights}
+        for what, values in of_cells.items():
+            batch[f"{what}/{name}"] = torch.from_numpy(values.copy()).expand(count, -1, -1)
     return batch

@@ -55,6 +55,10 @@ class FieldSurvey:
         flat = days.reshape(len(days), -1)
         self._survey.update(flat, ~np.isnan(flat), _Dates(self._calendar, numbers))
 
+    def settled(self, days: Float[np.ndarray, "day lon lat"]) -> Float[np.ndarray, "day lon lat"]:
+        """Returns days in which values that packing has moved beyond the bounds are the bounds."""
+        return self._survey.settled(days)
+
     def raise_if_any(self) -> None:
         """Raises if a value is implausible.
 

@@ -7,11 +7,10 @@ import math
 
 import torch
 from jaxtyping import Float, Float64, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from thalweg.contract import Batch, Measure, Metric, Mode, Outputs, State
 from thalweg.nn.contrastive.retrieval import Retrieval
-from thalweg.nn.contrastive.unit_length import unit_length
 
 MIN_APART = 41
 """Days between two latents that are compared as negatives: farther than a hard negative."""
@@ -78,7 +77,7 @@ def geometry(latents: Latents, days: Days) -> dict[str, float]:
         latents: Latents of days, in the order of time.
         days: Their days, ascending.
     """
-    directions = unit_length(latents.double())
+    directions = nn.functional.normalize(latents.double(), dim=1)
     follows = days[1:] - days[:-1] == 1
     cosines = (directions[1:] * directions[:-1]).sum(1)[follows]
     negative, uniformity = _all_pairs(directions, days)

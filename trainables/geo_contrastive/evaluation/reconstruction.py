@@ -129,6 +129,7 @@ def _ratio(part: float, whole: float) -> float:
 def _terms(found: Tensor, batch: Batch, name: str) -> list[Float64[Tensor, " batch"]]:
     """Returns the `TERMS` of each day."""
     shares = cell_shares(batch, name).double()
+    shares = shares / shares.sum((1, 2), keepdim=True)  # exactly 1 in total
     found, truth, usual, before = (
         values.double()
         for values in (

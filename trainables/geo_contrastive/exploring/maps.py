@@ -1,10 +1,13 @@
 """Maps of fields on longitudes and latitudes, or on a projected plane in kilometres."""
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Bool, Float
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from trainables.geo_contrastive.data.fields import FieldData, Variable
@@ -57,6 +60,29 @@ def aspect(grid: Grid) -> float:
     """Returns height over width of a map."""
     width, height = (np.ptp(edges) for edges in (grid.first_edges, grid.second_edges))
     return float(height / width) * _stretch(grid)
+
+
+def page(rows: int, columns: int, grid: Grid) -> Figure:
+    """Returns an empty figure for rows of maps above colour bars."""
+    shape = aspect(grid)
+    width = 2.9 / max(float(np.sqrt(shape)), 1.0)
+    size = (width * columns + 0.6, (width * max(shape, 0.25) + 0.25) * rows + 1.3)
+    return Figure(figsize=size, layout="constrained")
+
+
+def add_bar(figure: Figure, mesh: QuadMesh, places: Any) -> None:
+    """Adds the colour bar of a map below all maps of the same scale."""
+    bar = figure.colorbar(mesh, ax=places, location="bottom", shrink=0.7, aspect=40, pad=0.03, extend="both")
+    bar.ax.tick_params(labelsize=8)
+
+
+def rmse(error: Field, grid: Grid) -> str:
+    """Returns the root of the mean square by area of cells that have data, as text."""
+    known = np.isfinite(error)
+    size = (
+        float(np.sqrt(np.average(error[known] ** 2, weights=grid.weights[known]))) if known.any() else np.nan
+    )
+    return f"{size:,.0f}" if size >= 100 else f"{size:.3g}"
 
 
 def scale_of(*fields: Float[np.ndarray, "..."]) -> Normalize:

@@ -8,7 +8,6 @@ import torch
 from jaxtyping import Float, Int64
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from torch import nn
 
 from thalweg.contract import Batch, Indices, Outputs
 from trainables.geo_contrastive.data.fields import FieldData
@@ -26,29 +25,28 @@ _BATCH = 32
 _DPI = 110
 
 Fetch = Callable[[Indices], Batch]
-Predict = Callable[[nn.Module, Batch], Outputs]
+Predict = Callable[[Batch], Outputs]
 
 
-def draw_all(model: nn.Module, data: FieldData, fetch: Fetch, predict: Predict, folder: Path) -> None:
-    """Writes ``maps_VARIABLE.png`` of each variable, and ``latents.png``; what a model does not predict is left out.
+def draw_all(predict: Predict, data: FieldData, fetch: Fetch, folder: Path) -> None:
+    """Writes ``fields_VARIABLE.png`` of each variable, and ``latents.png``; what a model does not predict is left out.
 
     Args:
-        model: The model.
+        predict: What the model predicts from a batch.
         data: Opened data.
         fetch: Samples days of the split ``val`` under the evaluation protocol.
-        predict: Predicts from them.
         folder: Folder for the files.
     """
     chosen = one_day_of_each_season(data)
     batch = fetch(chosen)
-    outputs = predict(model, batch)
+    outputs = predict(batch)
     for name in data.variables:
         if f"{FIELD}{name}" in outputs:
             figure = draw_maps(data, chosen, batch, outputs, name)
-            figure.savefig(folder / f"maps_{name}.png", dpi=_DPI)
+            figure.savefig(folder / f"fields_{name}.png", dpi=_DPI)
     if CLEAN in outputs:
         days = np.unique(np.linspace(0, data.num_samples("val") - 1, MAX_LATENTS).round().astype(np.int64))
-        latents = _latents(model, days, fetch, predict)
+        latents = _latents(days, fetch, predict)
         draw_latents(data, days, latents).savefig(folder / "latents.png", dpi=_DPI)
 
 
@@ -82,7 +80,7 @@ def draw_maps(
     hidden = (batch[f"view/{name}"][:, 0].numpy() == 0) & valid  # what is hidden is exactly 0
     error = found - truth
     scale, around = maps.scale_of(truth), maps.symmetric_scale(error)
-    figure = _page(len(chosen), maps.aspect(grid))
+    figure = maps.page(len(chosen), len(_PANELS), grid)
     figure.suptitle(f"{maps.title_of(variable)}; light grey: hidden from the model; dark grey: no data")
     axes = figure.subplots(len(chosen), len(_PANELS), squeeze=False, sharex=True, sharey=True)
     for row, position in enumerate(chosen):
@@ -92,16 +90,12 @@ def draw_maps(
         ):
             shown = maps.draw_map(axes[row, column], grid, values, scale, hidden=veil)
         wrong = maps.draw_map(axes[row, 3], grid, error[row], around, "RdBu_r")
-        size = float(np.sqrt(np.average(error[row][valid] ** 2, weights=grid.weights[valid])))
         axes[row, 0].set_ylabel(maps.date_of(data, data.days["val"].start + int(position)), fontsize=9)
-        axes[row, 3].set_title(f"RMSE {_short(size)} {variable.unit}", fontsize=8)
+        axes[row, 3].set_title(f"RMSE {maps.rmse(error[row], grid)} {variable.unit}", fontsize=8)
     for place, label in zip(axes[0], _PANELS, strict=True):
         place.set_title(label if place is not axes[0, 3] else f"{label}; {place.get_title()}", fontsize=9)
-    for mesh, columns in ((shown, axes[:, :3]), (wrong, axes[:, 3:])):
-        bar = figure.colorbar(
-            mesh, ax=columns, location="bottom", shrink=0.7, aspect=40, pad=0.03, extend="both"
-        )
-        bar.ax.tick_params(labelsize=8)
+    maps.add_bar(figure, shown, axes[:, :3])
+    maps.add_bar(figure, wrong, axes[:, 3:])
     return figure
 
 
@@ -154,23 +148,10 @@ def _draw_path(place: Axes, day: Int64[np.ndarray, " day"], places: Float[np.nda
     mesh.set_clim(0, MAX_JOINED)
 
 
-def _short(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-
-
-def _page(rows: int, height_over_width: float) -> Figure:
-    width = 2.9 / max(float(np.sqrt(height_over_width)), 1.0)
-    height = width * max(height_over_width, 0.25)
-    size = (width * len(_PANELS) + 0.6, (height + 0.25) * rows + 1.3)
-    return Figure(figsize=size, layout="constrained")
-
-
-def _latents(
-    model: nn.Module, days: Int64[np.ndarray, " day"], fetch: Fetch, predict: Predict
-) -> Float[np.ndarray, "day dim"]:
+def _latents(days: Int64[np.ndarray, " day"], fetch: Fetch, predict: Predict) -> Float[np.ndarray, "day dim"]:
     def batches() -> Iterator[Float[np.ndarray, "batch dim"]]:
         for first in range(0, len(days), _BATCH):
             with torch.no_grad():
-                yield predict(model, fetch(days[first : first + _BATCH]))[CLEAN].float().numpy()
+                yield predict(fetch(days[first : first + _BATCH]))[CLEAN].float().numpy()
 
     return np.concatenate(list(batches()))

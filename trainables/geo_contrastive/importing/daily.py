@@ -37,7 +37,8 @@ class DailySeries:
             return "daily as it is"
         hours = self.days.step / 3600
         if self.sums:
-            return f"sums of {self.days.per_day} amounts, each over the {hours:g} h before its time"
+            place = "within its bounds" if self.series.is_bounded else "before its time"
+            return f"sums of {self.days.per_day} amounts, each over the {hours:g} h {place}"
         return f"means of {self.days.per_day} values, {hours:g} h apart"
 
     def blocks(self, numbers: Int64[np.ndarray, " day"]) -> Iterator[Float[np.ndarray, "day lon lat"]]:
@@ -99,9 +100,8 @@ def by_day(series: Series, sums: Iterable[str], means: Iterable[str], day_starts
             f"neither GRIB_stepType nor cell_methods in {opened.path}; give --option sums={series.name} or "
             f"means={series.name}"
         )
-    days = whole_days(
-        series.seconds, series.calendar, opened.path, day_starts=day_starts, ends=is_sum or kind == "avg"
-    )
+    ends = (is_sum or kind == "avg") and not series.is_bounded
+    days = whole_days(series.seconds, series.calendar, opened.path, day_starts=day_starts, ends=ends)
     return DailySeries(series, days, is_sum)
 
 

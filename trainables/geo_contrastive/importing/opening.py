@@ -1,6 +1,7 @@
 """Opens files of gridded data through xarray, lazily and undecoded: netCDF, Zarr, GRIB."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import groupby
@@ -37,6 +38,18 @@ class Opened:
     kind: str
     array: xr.DataArray
     dataset: xr.Dataset
+
+
+@contextmanager
+def one_chunk_at_a_time(kind: str) -> Iterator[None]:
+    """Keeps Zarr from decoding many chunks at once, each of which may take 100 MB."""
+    if kind != _TITLES["zarr"]:
+        yield
+        return
+    import zarr
+
+    with zarr.config.set({"async.concurrency": 1}):
+        yield
 
 
 def open_source(source: Path) -> list[Opened]:

@@ -16,6 +16,7 @@ from trainables.geo_contrastive.data.grids import Grid
 _MIN_COVERED = 0.5
 _FINER = 0.999  # a target cell is finer below this share of a source cell
 _CIRCLE = 360.0
+_MAX_CELLS = 10_000
 _SLACK = 1e-6  # rounding of coordinates
 
 Centres = Float64[np.ndarray, " _cell"]
@@ -149,12 +150,18 @@ def target_grid(text: str, sources: Mapping[str, Grid]) -> Grid:
         raise ConfigError(
             f"grid must be COUNTxCOUNT, the size of a cell, or one of {', '.join(sources)}, got {text!r}; try 64x32"
         )
+    if counts and max(int(counts[1]), int(counts[2])) > _MAX_CELLS:
+        raise ConfigError(f"grid must have at most {_MAX_CELLS:,} cells along an axis, got {text}; try 64x32")
     grids = list(sources.values())
     west, east, south, north = _common(grids)
     geographic = grids[0].geographic
     if counts:
         num_first, num_second = int(counts[1]), int(counts[2])
     else:
+        if max(east - west, north - south) / size > _MAX_CELLS:
+            raise ConfigError(
+                f"grid must have at most {_MAX_CELLS:,} cells along an axis, got cells of {text}; try larger ones"
+            )
         num_first, num_second = (
             max(int((high - low) / size + _SLACK), 1) for low, high in ((west, east), (south, north))
         )

@@ -14,7 +14,7 @@ from trainables.geo_contrastive.data.calendars import Calendar
 from trainables.geo_contrastive.data.grids import Grid
 from trainables.geo_contrastive.importing.axes import Axes, find_axes
 from trainables.geo_contrastive.importing.levels import Level, levels_of, pick
-from trainables.geo_contrastive.importing.opening import Opened
+from trainables.geo_contrastive.importing.opening import Opened, one_chunk_at_a_time
 from trainables.geo_contrastive.importing.timeline import Seconds, seconds_of, time_text
 
 _VERSION = "expver"  # of ERA5: 1 is final, 5 is what came first
@@ -32,6 +32,7 @@ class Piece:
         seconds: Its times, in the order of the file.
         calendar: Their calendar.
         level: Its level.
+        is_bounded: Whether the times are the beginnings of declared intervals.
     """
 
     opened: Opened
@@ -41,13 +42,15 @@ class Piece:
     seconds: Seconds
     calendar: Calendar
     level: Level | None
+    is_bounded: bool
 
     def read(self, times: slice) -> tuple[Float32[np.ndarray, "time lon lat"], int]:
         """Returns fields in physical values, NaN for missing data, and how many had two versions."""
         part = self.array.isel({self.axes.time: times})
         versions = [_VERSION] if _VERSION in part.dims else []
         try:
-            stored = part.transpose(self.axes.time, *versions, *self.axes.dimensions).values
+            with one_chunk_at_a_time(self.opened.kind):
+                stored = part.transpose(self.axes.time, *versions, *self.axes.dimensions).values
         except (OSError, RuntimeError, ValueError) as error:
             raise DataError(
                 f"{self.opened.name} in {self.opened.path} must be readable, got {type(error).__name__}: {error}; "
@@ -81,12 +84,13 @@ def pieces_of(opened: Opened, wanted: Level | None) -> list[Piece]:
     array = _without_others(array, axes, where)
     encoding = Encoding.of(array.attrs, array.dtype, where, is_netcdf=opened.kind.startswith("netCDF"))
     level = None if position is None else levels[position]
+    bounds = _beginnings(opened, axes)
     pieces = []
     for part, times in _by_step(opened, array, axes):
-        calendar, seconds = seconds_of(times, opened.path)
+        calendar, seconds = seconds_of(times if bounds is None else bounds, opened.path)
         if _VERSION in part.dims:
             part = part.sortby(_VERSION) if _VERSION in part.coords else part
-        pieces.append(Piece(opened, part, axes, encoding, seconds, calendar, level))
+        pieces.append(Piece(opened, part, axes, encoding, seconds, calendar, level, bounds is not None))
     return pieces
 
 
@@ -114,6 +118,24 @@ def _by_step(opened: Opened, array: xr.DataArray, axes: Axes) -> Iterator[tuple[
         return
     for number in range(array.sizes["step"]):
         yield array.isel(step=number), times.isel(step=number) if "step" in times.dims else times
+
+
+def _beginnings(opened: Opened, axes: Axes) -> xr.Variable | None:
+    """Returns the first bound of each time, which lies in the right day wherever the time stands.
+
+    None if no bounds are declared, or they enclose no time.
+
+    Source: CF conventions 1.11, 7.1 (cell boundaries).
+    """
+    times = opened.dataset.variables[axes.time]
+    bounds = opened.dataset.variables.get(times.attrs.get("bounds", ""))
+    if bounds is None or bounds.dims[:1] != times.dims or bounds.shape[1:] != (2,):
+        return None
+    ends = np.sort(np.asarray(bounds.values), axis=1)
+    if not (ends[:, 1] > ends[:, 0]).all():
+        return None
+    inherited = {name: times.attrs[name] for name in ("units", "calendar") if name in times.attrs}
+    return xr.Variable(times.dims, ends[:, 0], inherited | bounds.attrs)
 
 
 def _merged(
@@ -186,6 +208,11 @@ class Series:
     def attributes(self) -> dict[str, str]:
         """Attributes of the variable in its first file, as text."""
         return {str(name): str(value) for name, value in self.pieces[0].opened.array.attrs.items()}
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether all times are the beginnings of declared intervals."""
+        return all(piece.is_bounded for piece in self.pieces)
 
     @property
     def precision(self) -> float:

@@ -46,9 +46,8 @@ def seconds_of(times: xr.Variable, where: object) -> tuple[Calendar, Seconds]:
             "correct them"
         )
     counts = np.asarray(times.values).ravel()
-    missing = (
-        np.isnan(counts) if counts.dtype.kind == "f" else counts == times.attrs.get("_FillValue", np.nan)
-    )
+    fill = times.attrs.get("_FillValue", 0) or np.nan  # 0 is Zarr's default, and the first time of many files
+    missing = np.isnan(counts) if counts.dtype.kind == "f" else counts == fill
     if missing.any():
         raise DataError(
             f"no time of {where} may be missing, got {int(missing.sum())} missing ones; remove them"
@@ -71,12 +70,13 @@ def seconds_of(times: xr.Variable, where: object) -> tuple[Calendar, Seconds]:
 def _counted(times: Shaped[np.ndarray, " time"], calendar: Calendar) -> Seconds:
     """Returns seconds since 1970-01-01 of times of numpy or of cftime."""
     if times.dtype.kind == "M":
-        seconds = times.astype("datetime64[s]").astype(np.int64)
+        seconds: Seconds = times.astype("datetime64[s]").astype(np.int64)
         calendar.number(*calendar.dates(seconds[:1] // DAY))  # refuses what lies before the calendar's reform
         return seconds
     parts = np.array([(t.year, t.month, t.day, t.hour, t.minute, t.second) for t in times], np.int64).T
-    days: Seconds = calendar.number(parts[0], parts[1], parts[2]) * DAY
-    return days + 3600 * parts[3] + 60 * parts[4] + parts[5]
+    seconds = calendar.number(parts[0], parts[1], parts[2]) * DAY
+    seconds += 3600 * parts[3] + 60 * parts[4] + parts[5]
+    return seconds
 
 
 def time_text(calendar: Calendar, second: int) -> str:
@@ -139,6 +139,7 @@ def whole_days(
     step = usual_step(seconds, where)
     if step == DAY:
         numbers = (seconds - 3600 * day_starts) // DAY
+        _require_each_day_once(numbers, calendar, where)
         return Days(numbers, np.arange(len(numbers)), 1, step, tuple(_gaps(numbers, calendar)))
     since = seconds - 3600 * day_starts - (step if ends else 0)
     odd = np.flatnonzero((since - since[0]) % step)
@@ -163,6 +164,16 @@ def whole_days(
         ]
     kept = numbers[whole]
     return Days(kept, starts[whole], DAY // step, step, (*notes, *_gaps(kept, calendar)))
+
+
+def _require_each_day_once(numbers: Int64[np.ndarray, " day"], calendar: Calendar, where: object) -> None:
+    double = np.flatnonzero(np.diff(numbers) == 0)
+    if double.size:
+        named = ", ".join(calendar.text(int(numbers[position])) for position in double[:_NAMED])
+        raise DataError(
+            f"each day of {where} must have one time, for most have one, got two of {double.size:,}: {named}; "
+            "remove one of each"
+        )
 
 
 def _gaps(numbers: Int64[np.ndarray, " day"], calendar: Calendar) -> list[str]:

@@ -195,7 +195,7 @@ def _write_one(folder: Path, plan: _Plan, days: Numbers) -> tuple[Described, Ext
     """
     series, described = plan.daily.series, plan.described
     survey = FieldSurvey(described, series.grid, series.calendar, series.pieces[0].opened.path)
-    survey.allow(series.precision)
+    survey.allow(series.precision * (plan.daily.days.per_day if plan.daily.sums else 1))
     regrid = None if series.grid.is_like(plan.grid) else Regridder(series.grid, plan.grid)
     surveyed = _surveyed(plan.daily.blocks(days), survey, days)
     first = next(surveyed)
@@ -214,7 +214,7 @@ def _surveyed(
     for block in blocks:
         survey.update(block, days[first : first + len(block)])
         first += len(block)
-        yield block
+        yield survey.settled(block)
 
 
 def _on(

@@ -138,7 +138,8 @@ class GridDecoder(nn.Module):
 
     The seed has half as many channels as the latent has numbers, at least 32, and each level half as many as the one
     before, rounded to a multiple of 32. For 1000 numbers and a grid of 64 x 32 the seed is [500, 2, 1], as published;
-    there it is the latent itself, here a linear layer makes it of a latent of any width.
+    there it is the latent itself, here a linear layer makes it of a latent of any width. A linear layer to all cells
+    may be added to the result.
 
     Args:
         knobs: Kind, normalisation and dropout.
@@ -161,6 +162,10 @@ class GridDecoder(nn.Module):
             for (before, after), each in zip(pairwise(widths), pyramid[1:], strict=True)
         )
         self.output = nn.Conv2d(widths[-1], num_variables, 1)
+        self._shape = (num_variables, *grid.shape)
+        self._is_linear = knobs.linear
+        if knobs.linear:
+            self.linear = nn.Linear(latent_dim, num_variables * grid.shape[0] * grid.shape[1])
 
     def forward(self, latents: Latents) -> Float[Tensor, "batch variable longitude latitude"]:
         """Decodes latents."""
@@ -168,7 +173,7 @@ class GridDecoder(nn.Module):
         for level in self.levels:
             maps = level(maps, latents)
         fields: Tensor = self.output(maps)
-        return fields
+        return fields + self.linear(latents).unflatten(1, self._shape) if self._is_linear else fields
 
 
 def _rounded(width: float) -> int:

@@ -22,9 +22,9 @@ NUM_GROUPS = 4
 class ResNet(nn.Module):
     """A residual network (section 4.1 of arXiv:1512.03385) from maps to a vector; two blocks a group are ResNet18.
 
-    It differs from the published network in three ways: convolutions and the pool go around the globe; a layer of
-    stride 2 leaves an axis of one or two cells as it is, for a normalisation of a single cell gives a constant; and a
-    fixed code of positions may be added behind the first layer.
+    It differs from the published network in four ways: convolutions and the pool go around the globe; a layer of
+    stride 2 leaves an axis of one or two cells as it is, for a normalisation of a single cell gives a constant; a fixed
+    code of positions may be added behind the first layer; and a linear layer from all cells to the result.
 
     Args:
         knobs: Sizes.
@@ -36,7 +36,10 @@ class ResNet(nn.Module):
 
     def __init__(self, knobs: EncoderKnobs, in_dim: int, grid: GridShape) -> None:
         super().__init__()
+        if knobs.linear:
+            self.linear = nn.Linear(in_dim * grid.shape[0] * grid.shape[1], knobs.latent_dim)
         self.stem, grid = _stem(knobs, in_dim, grid)
+        self._is_linear = knobs.linear
         coded = position_code(grid, knobs.width) if knobs.positions else None
         self.register_buffer("codes", coded, persistent=False)
         groups, width = [], knobs.width
@@ -56,7 +59,7 @@ class ResNet(nn.Module):
     def forward(self, maps: Maps) -> Latents:
         """Encodes maps."""
         latents: Tensor = self.head(self.features(maps).mean((2, 3)))
-        return latents
+        return latents + self.linear(maps.flatten(1)) if self._is_linear else latents
 
     def features(self, maps: Maps) -> Maps:
         """Returns the maps behind the last group of blocks."""

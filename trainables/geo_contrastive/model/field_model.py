@@ -1,7 +1,7 @@
 """The model for one device: fields to a latent, a latent to a projection and to fields."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 import torch
 from jaxtyping import Bool, Float
@@ -38,7 +38,7 @@ class FieldModel(nn.Module):
         self.decoder = FieldDecoder(config.decoder, config.encoder.latent_dim, geometry)
 
     @classmethod
-    def build(cls, config: GeoContrastive, facts: Mapping[str, Any] | None) -> "FieldModel":
+    def build(cls, config: GeoContrastive, facts: Mapping[str, Any] | None) -> Self:
         """Returns the model for a data set.
 
         Args:

@@ -10,4 +10,5 @@ def alpha(knobs: AlphaKnobs, done: float) -> float:
         knobs: Start, half-point, floor and cap.
         done: Share of the stage that is done, in [0, 1].
     """
-    return max(knobs.floor + (knobs.start - knobs.floor) * 2.0 ** (-done / knobs.half_point), knobs.cap)
+    left: float = 2.0 ** (-done / knobs.half_point)
+    return max(knobs.floor + (knobs.start - knobs.floor) * left, knobs.cap)

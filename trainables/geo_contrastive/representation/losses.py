@@ -29,15 +29,14 @@ Present = Bool[Tensor, "batch role"]
 
 def encoded(model: FieldModel, batch: Batch) -> Latents:
     """Returns the latents of all views."""
-    views = {name: batch[f"view/{name}"] for name in model.geometry.variables}
-    shape = batch["present"].shape
-    return model.encode({name: view.flatten(0, 1) for name, view in views.items()}).unflatten(0, shape)
+    latents = model.encode({name: batch[f"view/{name}"].flatten(0, 1) for name in model.geometry.variables})
+    return latents.view(*batch["present"].shape, -1)
 
 
 def reconstruction_errors(model: FieldModel, latents: Latents, batch: Batch) -> Float[Tensor, "batch role"]:
     """Returns the errors of the fields that are decoded from the latents of the first roles."""
     found = {
-        name: fields.unflatten(0, latents.shape[:2])
+        name: fields.view(*latents.shape[:2], *fields.shape[1:])
         for name, fields in model.decode(latents.flatten(0, 1)).items()
     }
     return field_errors(found, batch, model.geometry.variables)
@@ -87,7 +86,7 @@ class Contrastive(JointLoss):
 
     def _rows(self, model: FieldModel, latents: Latents, batch: Batch) -> Rows:
         present = batch["present"]
-        projections = model.project(latents.flatten(0, 1)).unflatten(0, present.shape)
+        projections = model.project(latents.flatten(0, 1)).view(*present.shape, -1)
         embeddings = {"projection": projections} | penalties(self._penalties, latents, present)
         if self._objective.cycle != "off":
             vectors = unit_length(projections) if self._objective.cycle == "projection" else latents
@@ -136,14 +135,17 @@ class ContrastiveReconstruction(Contrastive):
         latents, present = encoded(model, batch), batch["present"][:, :NUM_POSITIVES]
         rows = self._rows(model, latents, batch)
         errors = reconstruction_errors(model, latents[:, :NUM_POSITIVES], batch)
-        errors = {RECONSTRUCTION: errors[:, 0], NEIGHBOURS: (errors * present)[:, 1:].sum(1)}
-        return Rows(embeddings={**rows.embeddings, **errors}, companions=rows.companions)
+        parts = {RECONSTRUCTION: errors[:, 0], NEIGHBOURS: (errors * present)[:, 1:].sum(1)}
+        return Rows(embeddings={**rows.embeddings, **parts}, companions=rows.companions)
 
     def parts(self, rows: Rows, progress: Progress) -> Joined:
         """Adds the errors, summed over days."""
         joined = super().parts(rows, progress)
         present = rows.companions["present"][:, :NUM_POSITIVES]
-        counts = {RECONSTRUCTION: float(len(present)), NEIGHBOURS: present[:, 1:].sum()}
+        counts: dict[str, Tensor | float] = {
+            RECONSTRUCTION: float(len(present)),
+            NEIGHBOURS: present[:, 1:].sum(),
+        }
         sums = {name: rows.embeddings[name].sum() for name in counts}
         return Joined(sums={**joined.sums, **sums}, counts={**joined.counts, **counts})
 

@@ -1,15 +1,18 @@
 """The task of the representation: contrastive or reconstructing pre-training, evaluated by reconstructions."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
+from thalweg.config import FamilyConfig
 from thalweg.contract import Batch, Measure, Outputs
 from thalweg.nn.contrastive.unit_length import unit_length
 from thalweg.stage_contract import Stage
+from trainables.geo_contrastive.baselines import patterns
 from trainables.geo_contrastive.baselines.simple import Climatology, Persistence
+from trainables.geo_contrastive.config import GeoContrastive
 from trainables.geo_contrastive.data.fields import FieldData
 from trainables.geo_contrastive.evaluation.latents import CLEAN, MASKED, RETRIEVAL, LatentGeometry
 from trainables.geo_contrastive.evaluation.reconstruction import FIELD, Reconstruction
@@ -20,6 +23,21 @@ from trainables.geo_contrastive.representation.stages import stages
 
 class RepresentationTask(FieldTask):
     """Trains an encoder and a decoder, and evaluates fields that are reconstructed from masked ones."""
+
+    def inherit(self, starting_points: Mapping[str, FamilyConfig]) -> GeoContrastive:
+        """Takes variables, encoder and decoder of the last starting point."""
+        *_, last = (theirs for theirs in starting_points.values() if isinstance(theirs, GeoContrastive))
+        return self.config.model_copy(
+            update={"data": last.data, "encoder": last.encoder, "decoder": last.decoder}
+        )
+
+    def starting_weights(self) -> tuple[str, ...]:
+        """Returns encoder and decoder; a projector belongs to its objective."""
+        return ("encoder.", "decoder.")
+
+    def parts(self) -> Mapping[str, Callable[[nn.Module], nn.Module]]:
+        """Returns the encoder, with `FieldModel.encode`."""
+        return {"encoder": _without_decoder}
 
     def build(self, facts: Mapping[str, Any] | None) -> nn.Module:
         """Builds the model for the grids in `facts`; at the reference geometry without them."""
@@ -48,12 +66,29 @@ class RepresentationTask(FieldTask):
     def baselines(self, data: FieldData) -> Mapping[str, nn.Module]:
         """Returns climatology, persistence, and optimal interpolation in the space of the leading patterns."""
         names = self.config.data.variables
-        return {"climatology": Climatology(names), "persistence": Persistence(names)}
+        return {
+            "climatology": Climatology(names),
+            "persistence": Persistence(names),
+            "pattern_interpolation": patterns.fit(data),
+        }
 
     def draw(self, model: nn.Module, data: FieldData, folder: Path) -> None:
-        """Draws fields beside their reconstructions, and the latent space."""
-        from trainables.geo_contrastive.exploring.pictures import draw_all  # matplotlib
+        """Draws fields, what the model sees of them, their reconstructions and errors, and the latent space."""
+        from trainables.geo_contrastive.exploring.pictures import (
+            draw_all,  # matplotlib, which training does not need
+        )
 
         draw_all(
-            model, data, lambda indices: self.evaluation_batch(data, "val", indices), self.predict, folder
+            lambda batch: RepresentationTask.predict(self, model, batch),  # without what a head predicts
+            data,
+            lambda indices: self.evaluation_batch(data, "val", indices),
+            folder,
         )
+
+
+def _without_decoder(model: nn.Module) -> nn.Module:
+    assert isinstance(model, FieldModel)
+    del model.decoder
+    if hasattr(model, "projector"):
+        del model.projector
+    return model

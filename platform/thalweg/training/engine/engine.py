@@ -13,7 +13,15 @@ from torch import Tensor, nn
 from thalweg.config import Optimization
 from thalweg.contract import Task
 from thalweg.errors import ConfigError
-from thalweg.stage_contract import JointLoss, Loss, ParameterGroup, Progress, Stage, StageLoss
+from thalweg.stage_contract import (
+    FrozenFeatures,
+    JointLoss,
+    Loss,
+    ParameterGroup,
+    Progress,
+    Stage,
+    StageLoss,
+)
 from thalweg.training.engine import half_precision, sync_batch_norm
 from thalweg.training.engine.deepspeed_config import deepspeed_config
 from thalweg.training.engine.quiet_deepspeed import deepspeed
@@ -43,12 +51,17 @@ class TaskModule(nn.Module):
         self._task = task
         self._loss = loss
 
-    def forward(self, batch: Batch, progress: Progress | None) -> dict[str, Any]:
+    def forward(
+        self, batch: Batch, progress: Progress | None, features: FrozenFeatures | None = None
+    ) -> dict[str, Any]:
         """Computes the parts of the loss of a training batch or, for a joint loss, the fields of its `Rows`.
 
-        Without progress it predicts an evaluation batch. All results are dictionaries of tensors, to which
-        DeepSpeed can attach its hooks.
+        With `features` it computes these. Without progress it predicts an evaluation batch. All results are
+        dictionaries of tensors, to which DeepSpeed can attach its hooks.
         """
+        if features is not None:
+            with torch.no_grad():
+                return dict(features.compute(self.model, batch))
         if progress is None:
             with torch.no_grad():
                 return dict(self._task.predict(self.model, batch))

@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from thalweg.config import idle_knobs
 from thalweg.hashing import splitmix64
+from trainables.geo_contrastive.config import GeoContrastive
 from trainables.geo_contrastive.data.grids import Grid
 from trainables.geo_contrastive.data.views import Views, augmented, draw_views, random_visible
 from trainables.geo_contrastive.knobs import ViewKnobs
@@ -58,7 +60,7 @@ def seen(
     """Returns the views of a variable."""
     views = drawn(knobs, len(fields) // 3)
     cells = np.ones(grid.shape, bool) if valid is None else valid
-    return augmented(views, name, fields, cells, grid, views.resampling(grid))
+    return augmented(views, name, fields, cells, grid, views.enlarging(grid))
 
 
 PAIRS_OF_AUGMENTATIONS = [
@@ -165,6 +167,8 @@ def test_views_drop_with_their_probability() -> None:
 
 def test_the_only_variable_is_never_dropped() -> None:
     assert not drawn(OFF.vary(mode_drop=1.0), names=("z",)).dropped["z"].any()
+    assert "views.mode_drop" in idle_knobs(GeoContrastive().vary(data={"variables": ("z",)}))
+    assert "views.mode_drop" not in idle_knobs(GeoContrastive())
 
 
 def test_more_views_than_variables_repeat_what_is_dropped() -> None:
@@ -209,7 +213,9 @@ def test_a_crop_enlarges_the_same_window_of_all_variables() -> None:
     assert torch.equal(first, second)
     extent = first[:, 0, -1] - first[:, 0, 0]
     sizes = torch.from_numpy(drawn(OFF.vary(crop=0.5), 10).second.size).float()
-    torch.testing.assert_close(extent, 2 * sizes, atol=0.1, rtol=0)
+    # Each end is at most half a cell, an eleventh of the ramp's half, off.
+    torch.testing.assert_close(extent, 2 * sizes, atol=2 / 11, rtol=0)
+    assert abs((extent - 2 * sizes).mean().item()) < 0.1
 
 
 def test_a_crop_keeps_the_share_of_hidden_cells() -> None:

@@ -58,7 +58,7 @@ def test_there_is_a_map_of_each_variable_and_one_of_latents(
 ) -> None:
     task.draw(Shifted(), data, tmp_path)
     names = {path.name for path in tmp_path.iterdir()}
-    assert names == {"latents.png", *(f"maps_{name}.png" for name in VARIABLES)}
+    assert names == {"latents.png", *(f"fields_{name}.png" for name in VARIABLES)}
     for path in tmp_path.iterdir():
         picture = image.imread(path)
         assert min(picture.shape[:2]) > 400

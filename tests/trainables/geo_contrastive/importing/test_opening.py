@@ -70,9 +70,15 @@ def test_classic_netcdf_is_read(
 
 
 def messages(
-    dataset: xr.Dataset, name: str, short: str, *, level: tuple[str, int] | None = None, step: int = 0
+    dataset: xr.Dataset,
+    name: str,
+    short: str,
+    *,
+    level: tuple[str, int] | None = None,
+    step: int = 0,
+    span: int = 1,
 ) -> Iterator[bytes]:
-    """Encodes each time of a variable as a GRIB message, `step` hours after the forecast began."""
+    """Encodes each time of a variable as a GRIB message, `step` hours after the forecast began, amounts over a span."""
     for number, values in enumerate(dataset[name].values):
         message = eccodes.codes_grib_new_from_samples("regular_ll_sfc_grib2")
         hours = int(dataset["time"].values[number]) - step
@@ -88,7 +94,7 @@ def messages(
             eccodes.codes_set(message, "typeOfLevel", level[0])
             eccodes.codes_set(message, "level", level[1])
         if step:
-            eccodes.codes_set(message, "stepRange", f"{step - 1}-{step}" if short == "tp" else str(step))
+            eccodes.codes_set(message, "stepRange", f"{step - span}-{step}" if short == "tp" else str(step))
         eccodes.codes_set(message, "bitsPerValue", 24)
         eccodes.codes_set(message, "missingValue", 9999.0)
         eccodes.codes_set(message, "bitmapPresent", int(np.isnan(values).any()))
@@ -113,23 +119,46 @@ def test_grib_is_read(make: Make, bring: Bring, field: Field, expected: np.ndarr
 def test_levels_and_steps_of_grib_do_not_hide_one_another(
     make: Make, bring: Bring, field: Field, tmp_path: Path
 ) -> None:
-    dataset = make(np.arange(1, 97), name="t")
-    hourly = dataset.isel(time=slice(23, None))
+    dataset = make(6 * np.arange(1, 13), name="t")
+    later = dataset.isel(time=slice(3, None))
     rain = dataset.copy(deep=True)
     rain["t"].values[:] = 0.25e-3
     parts = [
-        *messages(hourly, "t", "t", level=("isobaricInhPa", 500)),
-        *messages(hourly + 1, "t", "t", level=("isobaricInhPa", 850)),
-        *messages(rain, "t", "tp", step=1),
+        *messages(later, "t", "t", level=("isobaricInhPa", 500)),
+        *messages(later + 1, "t", "t", level=("isobaricInhPa", 850)),
+        *messages(rain, "t", "tp", step=6, span=6),
     ]
     (tmp_path / "a.grib").write_bytes(b"".join(parts))
     with pytest.raises(DataError, match=r"must be named, got none for \d+ hPa, \d+ hPa"):
         bring(tmp_path / "a.grib")
     report, folder = bring(tmp_path / "a.grib", variables="t@850hPa,tp")
-    np.testing.assert_allclose(field(folder, "tp"), 24 * 0.25e-3, rtol=1e-4)
-    warm = hourly["t"].values[:72].reshape(3, 24, 6, 12).mean(axis=1) + 1
+    np.testing.assert_allclose(field(folder, "tp"), 4 * 0.25e-3, rtol=1e-4)
+    warm = later["t"].values[:8].reshape(2, 4, 6, 12).mean(axis=1) + 1
     np.testing.assert_allclose(field(folder, "t"), np.roll(warm.swapaxes(1, 2), 6, 1)[:, :, ::-1], atol=1e-3)
-    assert "sums of 24 amounts" in report and "t: Temperature at 850 hPa" in report
+    assert (
+        "sums of 4 amounts, each over the 6 h before its time" in report
+        and "t: Temperature at 850 hPa" in report
+    )
+
+
+def test_amounts_of_forecast_steps_belong_to_their_valid_times(
+    make: Make, bring: Bring, field: Field, tmp_path: Path
+) -> None:
+    """As ERA5 has them: forecasts at 06 and 18 UTC with twelve hourly steps each."""
+    hours = np.arange(7, 7 + 24 * 4)
+    dataset = make(hours, name="t")
+    dataset["t"].values[:] = 1e-3 * (1 + (hours - 1) // 24)[:, None, None]  # of the day of the hour before
+    parts = [
+        part
+        for number, hour in enumerate(hours.tolist())
+        for part in messages(dataset.isel(time=[number]), "t", "tp", step=(hour - 7) % 12 + 1)
+    ]
+    (tmp_path / "a.grib").write_bytes(b"".join(parts))
+    report, folder = bring(tmp_path / "a.grib")
+    found = field(folder, "tp")
+    assert "2001-01-01 has 18 of 24 times" in report
+    assert found["time"].values[0].astype("datetime64[D]") == np.datetime64("2001-01-02")
+    np.testing.assert_allclose(found[:, 0, 0], [0.048, 0.072, 0.096], rtol=1e-3)
 
 
 def test_a_double_message_is_refused(make: Make, bring: Bring, tmp_path: Path) -> None:

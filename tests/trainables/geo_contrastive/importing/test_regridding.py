@@ -144,10 +144,13 @@ def test_a_region_is_cut_within_what_all_variables_have() -> None:
     assert target_grid("b", {"a": region(), "b": other}) is other
 
 
-@pytest.mark.parametrize("text", ["64", "0x4", "-2.5", "inf", "c", "64x", ""])
+@pytest.mark.parametrize("text", ["64", "0x4", "-2.5", "inf", "c", "64x", "", "1e-9", "99999x9"])
 def test_what_is_no_grid_is_refused(text: str) -> None:
     if text == "64":  # a size of cells that is larger than the globe makes one cell of it
         assert target_grid(text, {"a": globe(4, 2)}).shape == (5, 2)
         return
-    with pytest.raises(ConfigError, match="grid must be COUNTxCOUNT, the size of a cell, or one of a"):
+    with pytest.raises(
+        ConfigError,
+        match=r"grid must be COUNTxCOUNT, the size of a cell, or one of a|at most 10,000 cells along an axis",
+    ):
         target_grid(text, {"a": region()})

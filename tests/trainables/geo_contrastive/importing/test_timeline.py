@@ -35,6 +35,14 @@ def test_calendars_of_models_have_days_of_their_own(calendar: str) -> None:
     assert found.text(int(seconds[4 * length]) // DAY) == "2000-01-01"
 
 
+def test_a_first_time_of_zero_is_not_missing_though_zarr_fills_with_zeros() -> None:
+    units = {"units": "hours since 2001-01-01", "_FillValue": 0}
+    _, seconds = seconds_of(xr.Variable("time", np.arange(3), units), "a.zarr")
+    assert np.diff(seconds).tolist() == [3600, 3600]
+    with pytest.raises(DataError, match="may be missing, got 1"):
+        seconds_of(xr.Variable("time", np.array([0, -1]), units | {"_FillValue": -1}), "a.zarr")
+
+
 def test_times_far_from_1970_are_decoded() -> None:
     _, seconds = decoded([0, 1], "days since 1600-01-01")
     assert time_text(STANDARD, int(seconds[1])) == "1600-01-02 00:00"
@@ -102,5 +110,8 @@ def test_times_of_other_steps_are_refused() -> None:
     odd[20:] += 600
     with pytest.raises(DataError, match=r"60 minutes apart or a multiple of that, got 2001-01-01 20:10"):
         whole_days(odd, STANDARD, "a.nc")
+    twice = np.append(DAY * np.arange(8), 7 * DAY + 3600)
+    with pytest.raises(DataError, match="for most have one, got two of 1: 1970-01-08"):
+        whole_days(twice, STANDARD, "a.nc")
     with pytest.raises(DataError, match="must have a day with all 24 times, got at most 20"):
         whole_days(hours("2001-01-01", 20), STANDARD, "a.nc")

@@ -108,6 +108,36 @@ def test_amounts_become_sums_of_the_hours_before_their_times(
     np.testing.assert_array_equal(told, found)
 
 
+def test_bounds_tell_the_day_wherever_the_time_stands(
+    make: Make, bring: Bring, field: Field, tmp_path: Path
+) -> None:
+    dataset = make(np.arange(1, 8) * 24)  # stamped at the end of the day
+    dataset["time"].attrs["bounds"] = "time_bnds"
+    dataset["time_bnds"] = (("time", "bnds"), np.stack([np.arange(7) * 24, np.arange(1, 8) * 24], axis=1))
+    report, _ = bring(save(dataset, tmp_path / "a.nc"))
+    assert "7 days from 2001-01-01 to 2001-01-07" in report
+    hourly = make(np.arange(1, 24 * 6 + 1), name="tp")
+    hourly["tp"].attrs = {"units": "m", "cell_methods": "time: sum"}
+    hourly["tp"].values[:] = 1e-3
+    hourly["time"].attrs["bounds"] = "time_bnds"
+    hourly["time_bnds"] = (("time", "bnds"), np.arange(144)[:, None] + np.arange(2))
+    report, folder = bring(save(hourly, tmp_path / "b.nc"))
+    assert "6 days from 2001-01-01" in report and "over the 1 h within its bounds" in report
+    np.testing.assert_allclose(field(folder, "tp"), 0.024, rtol=1e-5)
+
+
+def test_packed_rain_just_below_zero_is_none(
+    make: Make, bring: Bring, field: Field, prepared: Callable[[Path], FieldData], tmp_path: Path
+) -> None:
+    dataset = make(DAILY, name="rain")
+    dataset["rain"].values[:] = np.maximum(dataset["rain"].values - 280, -0.004)
+    dataset["rain"].attrs["units"] = "mm"
+    packing = {"dtype": "int16", "scale_factor": 0.01, "add_offset": 0.006, "_FillValue": np.int16(-32768)}
+    _, folder = bring(save(dataset, tmp_path / "a.nc", **packing))
+    assert field(folder, "rain").values.min() == 0
+    assert prepared(folder).variables["rain"].unit == "mm"
+
+
 def test_a_day_may_begin_elsewhere(make: Make, bring: Bring, tmp_path: Path) -> None:
     path = save(make(np.arange(24 * 8)), tmp_path / "a.nc")
     report, _ = bring(path, day_starts="9")

@@ -154,3 +154,27 @@ def test_without_a_normalisation_convolutions_have_a_bias() -> None:
     }
     assert {"stem.0.bias", "groups.0.0.branch.0.bias", "groups.1.0.shortcut.0.bias"} <= with_bias
     assert "stem.0.bias" not in dict(ResNet(SMALL, 1, GridShape((8, 8), True)).named_parameters())
+
+
+def test_a_linear_layer_adds_what_it_says_of_all_cells(
+    build: Callable[..., FieldModel], facts: Callable[..., dict[str, Any]]
+) -> None:
+    shapes = {"t2m": (8, 4), "pr": (5, 3)}
+    late = {"fusion": {"kind": "average"}, "latent_dim": 8, "width": 4}
+    model = build(facts(shapes), encoder=late | {"linear": True}, decoder={"linear": True}).eval()
+    layers = dict(model.named_modules())
+    assert layers["encoder.pr_encoder.linear"].weight.shape == (8, 15)
+    fields = {name: torch.randn(2, *shape) for name, shape in shapes.items()}
+    before = model.encode(fields)
+    with torch.no_grad():
+        layers["encoder.pr_encoder.linear"].bias += 2.0
+    torch.testing.assert_close(model.encode(fields), before + 1.0)  # half of the mean of two variables
+    latents = torch.randn(2, 8)
+    decoded = model.decode(latents)
+    with torch.no_grad():
+        layers["decoder.of_grids.1.linear"].bias[7] += 3.0
+    shifted = model.decode(latents)
+    assert torch.equal(shifted["t2m"], decoded["t2m"])
+    change = torch.zeros(5, 3)
+    change[2, 1] = 3.0
+    torch.testing.assert_close(shifted["pr"] - decoded["pr"], change.expand(2, -1, -1))

@@ -1,0 +1,41 @@
+"""A forecast's task on small fields in memory."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from thalweg.stage_contract import Stage
+from trainables.geo_contrastive.config import PRESETS
+from trainables.geo_contrastive.downstream.model import HeadedModel
+from trainables.geo_contrastive.forecast.task import ForecastTask
+
+MakeTask = Callable[..., ForecastTask]
+
+
+def _task(**downstream: Any) -> ForecastTask:
+    knobs: dict[str, Any] = {"hidden": 8, "context": 3, "horizon": 2} | downstream
+    return ForecastTask(
+        PRESETS["tiny_forecast"].vary(encoder={"latent_dim": 8, "width": 4}, downstream=knobs)
+    )
+
+
+def built(task: ForecastTask, data: Any) -> HeadedModel:
+    """Returns the model of a task in evaluation mode, with a head that does not persist."""
+    torch.manual_seed(0)
+    model = task.build(task.facts(data)).eval()
+    assert isinstance(model, HeadedModel)
+    torch.nn.init.normal_(model.head.change.weight, std=0.3)  # type: ignore[arg-type, union-attr]
+    return model
+
+
+def head_stage(task: ForecastTask) -> Stage:
+    """Returns the stage of the head."""
+    return task.stages()[-1]
+
+
+@pytest.fixture(scope="session")
+def make_task() -> MakeTask:
+    """Makes the tiny task; its arguments are knobs of the forecast."""
+    return _task

@@ -1,0 +1,85 @@
+"""Networks of forecasts: roll-outs against a loop, teaching, windows that move on."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from trainables.geo_contrastive.forecast.knobs import ForecastKnobs
+from trainables.geo_contrastive.forecast.networks import Forecaster, forecaster
+
+BATCH, CONTEXT, DIM, STEPS = 4, 3, 6, 4
+CELLS = ("lstm", "transformer")
+
+
+def _network(cell: str, *, changes: bool = True) -> Forecaster:
+    torch.manual_seed(0)
+    knobs = ForecastKnobs(context=CONTEXT, cell=cell, hidden=8, layers=2)
+    network = forecaster(DIM, knobs).eval()
+    if changes:
+        torch.nn.init.normal_(network.change.weight, std=0.3)
+    return network
+
+
+def _context() -> Tensor:
+    return torch.randn(BATCH, CONTEXT, DIM, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_an_untrained_network_persists(cell: str) -> None:
+    context = _context()
+    path = _network(cell, changes=False)(context, STEPS)
+    torch.testing.assert_close(path, context[:, -1:].expand(-1, STEPS, -1))
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_each_sample_is_forecast_by_itself(cell: str) -> None:
+    network, context = _network(cell), _context()
+    alone = torch.cat([network(each[None], STEPS) for each in context])
+    torch.testing.assert_close(network(context, STEPS), alone)
+
+
+def test_a_recurrent_roll_out_is_a_longer_reading_of_its_own_forecasts() -> None:
+    network, context = _network("lstm"), _context()
+    read = context
+    for step in range(STEPS):
+        following = network(read, 1)
+        torch.testing.assert_close(network(context, STEPS)[:, step], following[:, 0])
+        read = torch.cat([read, following], dim=1)
+
+
+def test_an_attentive_roll_out_reads_a_window_that_moves_on() -> None:
+    network, context = _network("transformer"), _context()
+    read = context
+    for step in range(STEPS):
+        following = network(read, 1)
+        torch.testing.assert_close(network(context, STEPS)[:, step], following[:, 0])
+        read = torch.cat([read[:, 1:], following], dim=1)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_taught_step_goes_on_from_the_truth(cell: str) -> None:
+    network, context = _network(cell), _context()
+    truth = torch.randn(BATCH, STEPS, DIM, generator=torch.Generator().manual_seed(2))
+    taught = torch.zeros(BATCH, STEPS, dtype=torch.bool)
+    free = network(context, STEPS)
+    torch.testing.assert_close(network(context, STEPS, truth, taught), free)
+    taught[0, 0] = taught[1, 1] = taught[2, -1] = True
+    path = network(context, STEPS, truth, taught)
+    # The first step cannot be taught, the last teaches nothing.
+    torch.testing.assert_close(path[0, :1], free[0, :1])
+    torch.testing.assert_close(path[1, :2], free[1, :2])
+    torch.testing.assert_close(path[2:], free[2:])
+    for sample, step in ((0, 0), (1, 1)):
+        window = torch.cat([context[sample], free[sample, :step], truth[sample, step : step + 1]])
+        read = window if cell == "lstm" else window[-CONTEXT:]
+        torch.testing.assert_close(path[sample, step + 1], network(read[None], 1)[0, 0])
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_network_tells_contexts_apart_in_every_day(cell: str) -> None:
+    network, context = _network(cell), _context()
+    for day in range(CONTEXT):
+        other = context.clone()
+        other[:, day] += 1.0
+        change = network(other, 1)[:, 0] - other[:, -1] - (network(context, 1)[:, 0] - context[:, -1])
+        assert change.abs().min(0).values.max() > 1e-4, day

@@ -1,0 +1,72 @@
+"""What forecasts read and are compared with, as tensors.
+
+In training: ``forecast/context`` (batch, context) and ``forecast/ahead`` (batch, step), positions in the split;
+``forecast/exists`` (batch, step), whether there is such a day; ``forecast/draw`` (batch, step), which decides by the
+sample's key whether a step is taught; and, where the loss is one of fields, ``forecast/target/V`` (batch, step, lon,
+lat).
+
+In evaluation: ``context/V`` (batch, context, lon, lat) with ``context_day`` (batch, context); ``ahead/V`` (batch, lead,
+lon, lat) with ``has_ahead`` (batch, lead) and ``ahead_climatology/V``, for the leads of the protocol. Fields of days
+that do not exist are 0.
+"""
+
+import numpy as np
+import torch
+
+from thalweg.contract import Batch, Indices, Keys, SplitName
+from trainables.geo_contrastive.data import sampling
+from trainables.geo_contrastive.data.draws import branch, stream, uniform
+from trainables.geo_contrastive.data.fields import FieldData
+from trainables.geo_contrastive.forecast.knobs import ForecastKnobs
+from trainables.geo_contrastive.forecast.windows import index_of, window
+
+LEADS = (1, 3, 5, 10)
+"""Days from the issue of a forecast to the days on which it is evaluated."""
+
+
+def training_batch(data: FieldData, knobs: ForecastKnobs, indices: Indices, keys: Keys) -> Batch:
+    """Samples windows of the split ``train``."""
+    steps = np.arange(1, knobs.horizon + 1)
+    found = window(
+        index_of(data, "train"),
+        indices,
+        context=knobs.context,
+        stride=knobs.stride,
+        ahead=knobs.stride * steps,
+    )
+    draws = uniform(branch(branch(keys, stream("teaching"))[:, None], steps.astype(np.uint64)))
+    batch = {
+        "forecast/context": torch.from_numpy(found.context),
+        "forecast/ahead": torch.from_numpy(found.ahead),
+        "forecast/exists": torch.from_numpy(found.exists),
+        "forecast/draw": torch.from_numpy(draws.astype(np.float32)),
+    }
+    if knobs.loss == "field":
+        batch |= sampling.cells(data, len(indices))
+        positions = data.days["train"].start + found.ahead
+        batch |= {f"forecast/target/{name}": _fields(data, name, positions) for name in data.variables}
+    return batch
+
+
+def evaluation_batch(data: FieldData, knobs: ForecastKnobs, split: SplitName, indices: Indices) -> Batch:
+    """Samples the context of each day of a split, and the days that follow it."""
+    days = data.days[split]
+    found = window(
+        index_of(data, split), indices, context=knobs.context, stride=knobs.stride, ahead=np.array(LEADS)
+    )
+    context, ahead = days.start + found.context, days.start + found.ahead
+    exists = torch.from_numpy(found.exists)
+    batch = {"context_day": torch.from_numpy(data.day[context]), "has_ahead": exists}
+    for name in data.variables:
+        truth = _fields(data, name, ahead)
+        usual = torch.from_numpy(data.climatology[name][data.day_of_year[ahead]])
+        batch |= {
+            f"context/{name}": _fields(data, name, context),
+            f"ahead/{name}": truth * exists[:, :, None, None],
+            f"ahead_climatology/{name}": usual * exists[:, :, None, None],
+        }
+    return batch
+
+
+def _fields(data: FieldData, name: str, positions: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(data.fields[name][positions])

@@ -1,0 +1,195 @@
+"""Ridge regression of anomalies to come on the leading patterns of the last two days: what networks should outdo.
+
+Anomalies from the climatology are projected on the leading empirical orthogonal functions of the training split, by
+area, all variables together. Each lead has its own regression of the amplitudes to come on those of the day of issue
+and of the day before. What patterns leave over persists, damped by one factor for each lead and variable.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor, nn
+
+from thalweg.contract import Batch
+from trainables.geo_contrastive.data.fields import FieldData
+from trainables.geo_contrastive.forecast.batches import LEADS
+from trainables.geo_contrastive.forecast.predict import FORECAST_FIELD
+from trainables.geo_contrastive.forecast.windows import index_of
+
+MAX_PATTERNS = 64
+MAX_DAYS = 2048
+MIN_DAYS = 32
+"""Days of issue below which nothing is fitted."""
+PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
+"""Penalties, as multiples of the mean variance of amplitudes times the number of days."""
+HELD_OUT = 0.2
+"""Share of the days of issue, the last ones, that chooses the penalty."""
+_MAX_VALUES = 1 << 25  # of a matrix of days and cells, 128 MiB
+
+Anomalies = Float[Tensor, "day cell"]
+Weights = Float[Tensor, "member pattern"]
+
+
+class RidgeForecast(nn.Module):
+    """Forecasts only.
+
+    Args:
+        valid: Cells that have data, by variable.
+        roots: Square root of the share of each cell in the area of its variable, variable after variable.
+        patterns: Orthonormal patterns of weighted anomalies.
+        weights: Regression of each lead.
+        damping: Factor of what the patterns leave over, for each cell.
+    """
+
+    def __init__(
+        self,
+        valid: Mapping[str, Bool[np.ndarray, "_ _"]],
+        roots: Float[Tensor, " cell"],
+        patterns: Float[Tensor, "cell pattern"],
+        weights: Float[Tensor, "lead member pattern"],
+        damping: Float[Tensor, "lead cell"],
+    ) -> None:
+        super().__init__()
+        self._variables = tuple(valid)
+        for number, cells in enumerate(valid.values()):
+            self.register_buffer(f"valid_{number}", torch.from_numpy(cells.copy()), persistent=False)
+        of_model = {"roots": roots, "patterns": patterns, "weights": weights, "damping": damping}
+        for name, values in of_model.items():
+            self.register_buffer(name, values, persistent=False)
+        self.roots: Tensor
+        self.patterns: Tensor
+        self.weights: Tensor
+        self.damping: Tensor
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """Forecasts from ``clean``, ``yesterday`` and ``climatology``, to which the anomalies to come are added."""
+        today, before = (
+            self._cells({name: batch[f"{what}/{name}"] - usual for name, usual in self._usual(batch).items()})
+            for what in ("clean", "yesterday")
+        )
+        # Both days are compared with the climatology of the day of issue: it moves little in a day.
+        before = torch.where(batch["has_yesterday"][:, None], before, today)
+        amplitudes = today @ self.patterns
+        members = torch.cat([amplitudes, before @ self.patterns], dim=1)
+        rest = today - amplitudes @ self.patterns.T
+        found = torch.stack(
+            [
+                (members @ weights) @ self.patterns.T + rest * damping
+                for weights, damping in zip(self.weights, self.damping, strict=True)
+            ],
+            dim=1,
+        )
+        return self._fields(found / self.roots, batch)
+
+    def _usual(self, batch: Batch) -> dict[str, Tensor]:
+        return {name: batch[f"climatology/{name}"] for name in self._variables}
+
+    def _valid(self, name: str) -> Tensor:
+        return self.get_buffer(f"valid_{self._variables.index(name)}")
+
+    def _cells(self, fields: Mapping[str, Float[Tensor, "batch _ _"]]) -> Float[Tensor, "batch cell"]:
+        rows = [field[:, self._valid(name)] for name, field in fields.items()]
+        return torch.cat(rows, dim=1).to(self.roots.dtype) * self.roots
+
+    def _fields(self, cells: Float[Tensor, "batch lead cell"], batch: Batch) -> dict[str, Tensor]:
+        sizes = [int(self._valid(name).sum()) for name in self._variables]
+        fields = {}
+        for name, values in zip(self._variables, cells.split(sizes, dim=2), strict=True):
+            field = batch[f"ahead_climatology/{name}"].clone()
+            field[:, :, self._valid(name)] += values.to(field.dtype)
+            fields[f"{FORECAST_FIELD}{name}"] = field
+        return fields
+
+
+def fit(data: FieldData) -> RidgeForecast | None:
+    """Fits the regressions to days of the training split with a day before and all leads; None if they are too few."""
+    issued = _days_of_issue(data)
+    if len(issued) < MIN_DAYS:
+        return None
+    roots = _roots(data)
+    today, before = (_anomalies(data, issued - lag, issued, roots) for lag in (0, 1))
+    patterns = _patterns(today)
+    amplitudes = today @ patterns
+    members = torch.cat([amplitudes, before @ patterns], dim=1).double()
+    rest = today - amplitudes @ patterns.T
+    weights, damping = [], []
+    for lead in LEADS:
+        target = _anomalies(data, issued + lead, issued + lead, roots)
+        to_come = target @ patterns
+        weights.append(_ridge(members, to_come.double()).float())
+        damping.append(_damping(data, rest, target - to_come @ patterns.T))
+    return RidgeForecast(data.valid, roots, patterns, torch.stack(weights), torch.stack(damping))
+
+
+def _days_of_issue(data: FieldData) -> Int64[np.ndarray, " day"]:
+    """Returns positions in the data set, evenly spread over the training split."""
+    index = index_of(data, "train")
+    fit_in = np.flatnonzero((index.before >= 1) & (index.after >= max(LEADS)))
+    num_cells = sum(int(cells.sum()) for cells in data.valid.values())
+    count = min(len(fit_in), MAX_DAYS, max(_MAX_VALUES // num_cells, MIN_DAYS))
+    chosen = np.linspace(0, max(len(fit_in) - 1, 0), count).round().astype(np.int64)
+    return data.days["train"].start + fit_in[chosen]
+
+
+def _roots(data: FieldData) -> Float[Tensor, " cell"]:
+    parts = []
+    for name, cells in data.valid.items():
+        areas = data.grids[data.variables[name].grid].weights[cells]
+        parts.append(np.sqrt(areas / areas.sum()))
+    return torch.from_numpy(np.concatenate(parts).astype(np.float32))
+
+
+def _anomalies(
+    data: FieldData,
+    positions: Int64[np.ndarray, " day"],
+    calendar: Int64[np.ndarray, " day"],
+    roots: Float[Tensor, " cell"],
+) -> Anomalies:
+    """Returns weighted anomalies of all valid cells from the climatology of the days at ``calendar``."""
+    usual = data.day_of_year[calendar]
+    parts = [
+        data.fields[name][positions][:, cells] - data.climatology[name][usual][:, cells]
+        for name, cells in data.valid.items()
+    ]
+    return torch.from_numpy(np.concatenate(parts, axis=1)) * roots
+
+
+def _patterns(anomalies: Anomalies) -> Float[Tensor, "cell pattern"]:
+    """Returns the leading orthonormal patterns, of at most an eighth of the days (method of snapshots)."""
+    values, vectors = torch.linalg.eigh((anomalies @ anomalies.T).double())
+    kept = values > 1e-9 * values[-1]
+    count = min(MAX_PATTERNS, max(len(anomalies) // 8, 1), int(kept.sum()))
+    leading = anomalies.double().T @ vectors[:, -count:] / values[-count:].sqrt()
+    return leading.float()
+
+
+def _ridge(members: Float[Tensor, "day member"], target: Float[Tensor, "day pattern"]) -> Weights:
+    """Fits with the penalty that forecasts the last fifth best from the days before."""
+    cut = round(len(members) * (1 - HELD_OUT))
+    errors = [
+        float((members[cut:] @ _solve(members[:cut], target[:cut], penalty) - target[cut:]).square().sum())
+        for penalty in PENALTIES
+    ]
+    return _solve(members, target, PENALTIES[int(np.argmin(errors))])
+
+
+def _solve(
+    members: Float[Tensor, "day member"], target: Float[Tensor, "day pattern"], penalty: float
+) -> Weights:
+    square = members.T @ members
+    scale = square.diagonal().mean().clamp(min=1e-12)
+    ridge = penalty * scale * torch.eye(len(square), dtype=square.dtype)
+    weights: Weights = torch.linalg.solve(square + ridge, members.T @ target)
+    return weights
+
+
+def _damping(data: FieldData, rest: Anomalies, to_come: Anomalies) -> Float[Tensor, " cell"]:
+    """Returns the regression coefficient, in [0, 1], of what patterns leave over on the same at the day of issue."""
+    sizes: Sequence[int] = [int(cells.sum()) for cells in data.valid.values()]
+    factors = []
+    for now, later in zip(rest.split(list(sizes), 1), to_come.split(list(sizes), 1), strict=True):
+        factor = (now * later).sum() / now.square().sum().clamp(min=1e-12)
+        factors.append(factor.clamp(0, 1).expand(now.shape[1]))
+    return torch.cat(factors)
