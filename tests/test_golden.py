@@ -131,6 +131,25 @@ TRIALS: dict[str, tuple[str, str, str, int, dict[str, Knobs]]] = {
             },
         },
     ),
+    "geo_contrastive_heads": (
+        "trainables.geo_contrastive",
+        "tiny",
+        "rrmse",
+        4,  # 2 of the autoencoder, 2 of the head
+        {
+            kind: {
+                "objective.kind": "autoencoder",
+                "decoder.dropout": 0.0,
+                "downstream": {"kind": kind, "share": 0.5, **sizes},
+                **HALVES,
+            }
+            for kind, sizes in (
+                ("seasons", {}),
+                ("assimilation", {"hidden_dim": 32}),
+                ("diffusion", {"hidden_dim": 32, "num_blocks": 2}),
+            )
+        },
+    ),
 }
 """By file: a family, a preset, the objective, the number of steps, and the knobs of each block of the file."""
 

@@ -8,6 +8,8 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from thalweg.config import FamilyConfig, Optimization
+from trainables.geo_contrastive.assimilation.knobs import AssimilationKnobs
+from trainables.geo_contrastive.diffusion.knobs import DiffusionKnobs
 from trainables.geo_contrastive.downstream.knobs import HeadKnobs, NoDownstream
 from trainables.geo_contrastive.forecast.knobs import ForecastKnobs
 from trainables.geo_contrastive.knobs import (
@@ -19,6 +21,9 @@ from trainables.geo_contrastive.knobs import (
     StageKnobs,
     ViewKnobs,
 )
+from trainables.geo_contrastive.seasons.knobs import SeasonKnobs
+
+Downstream = NoDownstream | ForecastKnobs | AssimilationKnobs | DiffusionKnobs | SeasonKnobs
 
 
 class GeoContrastive(FamilyConfig):
@@ -44,7 +49,7 @@ class GeoContrastive(FamilyConfig):
     """What pre-training minimises."""
     stages: StageKnobs = StageKnobs()
     """Order and shares of training."""
-    downstream: Annotated[NoDownstream | ForecastKnobs, Field(discriminator="kind")] = NoDownstream()
+    downstream: Annotated[Downstream, Field(discriminator="kind")] = NoDownstream()
     """What the latents are good for: nothing further, or a task that is learnt on the frozen encoder."""
 
     def idle(self) -> tuple[str, ...]:
@@ -112,4 +117,7 @@ PRESETS: dict[str, GeoContrastive] = {
     "tiny_late": _TINY.vary(
         dataset="tiny-two-grids", encoder={"fusion": {"kind": "self_attention", "heads": 4}}
     ),
+    "tiny_assimilation": _TINY.vary(downstream=AssimilationKnobs(hidden_dim=64)),
+    "tiny_diffusion": _TINY.vary(downstream=DiffusionKnobs(hidden_dim=64, num_blocks=2)),
+    "tiny_seasons": _TINY.vary(downstream=SeasonKnobs(dropout=0.1)),
 }

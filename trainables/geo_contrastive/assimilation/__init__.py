@@ -1,0 +1,1 @@
+"""Data assimilation: fields from sparse and noisy observations."""

@@ -1,0 +1,155 @@
+"""Optimal interpolation of observations (simple kriging), the classical analysis that a learnt one must beat.
+
+Anomalies from the climatology have a standard deviation of their cell. Between cells at the chordal distance d (the
+straight line through the globe, for which the model is a covariance; on projected grids the distance) they correlate by
+``share * exp(-d^2 / (2 length^2))``; the rest is each cell's own. Standard deviations, share and length come from the
+training split. The analysis is ``b + C_o (C_oo + r I)^-1 (y - b_o)`` (Daley 1991, Atmospheric Data Analysis, ch. 4).
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Float64
+from scipy.linalg import cho_factor, cho_solve
+from scipy.optimize import least_squares
+
+from thalweg.contract import Batch
+from trainables.geo_contrastive.assimilation.observations import (
+    OBSERVATION_NOISE,
+    Positions,
+    observe_by_protocol,
+)
+from trainables.geo_contrastive.data.fields import FieldData
+from trainables.geo_contrastive.data.grids import Grid
+
+MAX_DAYS = 500
+"""Days of the training split that statistics come from at most, evenly spaced."""
+MAX_CELLS = 300
+"""Cells whose correlations are fitted at most, evenly spaced."""
+_MIN_STD = 1e-6
+
+
+@dataclass(frozen=True)
+class Covariance:
+    """Covariance of a variable's anomalies.
+
+    Attributes:
+        std: Standard deviation of each cell that has data.
+        share: Correlation of neighbours as their distance vanishes.
+        length: Length of the correlation, in `places`' unit.
+        places: Where the cells are.
+    """
+
+    std: Float64[np.ndarray, " cell"]
+    share: float
+    length: float
+    places: Float64[np.ndarray, "cell axis"]
+
+    def matrix(self) -> Float64[np.ndarray, "cell cell"]:
+        """Returns the covariance of all pairs of cells."""
+        correlation = gaussian(_distances(self.places), self.share, self.length)
+        np.fill_diagonal(correlation, 1.0)
+        covariance: Float64[np.ndarray, "cell cell"] = correlation * np.outer(self.std, self.std)
+        return covariance
+
+
+def gaussian(
+    distance: Float64[np.ndarray, "*shape"], share: float, length: float
+) -> Float64[np.ndarray, "*shape"]:
+    """Returns the correlation of anomalies of different cells."""
+    correlation: Float64[np.ndarray, "*shape"] = share * np.exp(-0.5 * np.square(distance / length))
+    return correlation
+
+
+def fit_covariance(data: FieldData, name: str) -> Covariance:
+    """Fits the covariance of a variable to the training split."""
+    train, valid = data.days["train"], data.valid[name]
+    positions = np.arange(train.start, train.stop, -(-len(train) // MAX_DAYS))
+    usual = data.climatology[name][data.day_of_year[positions]][:, valid]
+    anomalies = data.fields[name][positions][:, valid].astype(np.float64) - usual
+    std = np.maximum(np.sqrt(np.square(anomalies).mean(0)), _MIN_STD)
+    all_places = places(data.grids[data.variables[name].grid], valid)
+    some = np.arange(0, len(std), -(-len(std) // MAX_CELLS))
+    scaled = anomalies[:, some] / std[some]
+    pairs = np.triu_indices(len(some), 1)
+    if not len(pairs[0]):
+        return Covariance(std, 0.0, 1.0, all_places)
+    correlation, distance = (scaled.T @ scaled / len(scaled))[pairs], _distances(all_places[some])[pairs]
+    fitted = least_squares(
+        lambda found: gaussian(distance, found[0], found[1]) - correlation,
+        (0.9, float(np.median(distance)) / 2),
+        bounds=((0.0, distance.min() / 10), (1.0, 10 * distance.max())),
+        x_scale=(1.0, float(np.median(distance))),
+    )
+    return Covariance(std, float(fitted.x[0]), float(fitted.x[1]), all_places)
+
+
+def places(grid: Grid, valid: Bool[np.ndarray, "lon lat"]) -> Float64[np.ndarray, "cell axis"]:
+    """Returns where the cells with data lie: on the unit sphere, or in metres."""
+    first, second = (axis[valid] for axis in np.meshgrid(grid.first, grid.second, indexing="ij"))
+    if not grid.geographic:
+        return np.stack([first, second], axis=1)
+    longitude, latitude = np.deg2rad(first), np.deg2rad(second)
+    cosine = np.cos(latitude)
+    return np.stack([cosine * np.cos(longitude), cosine * np.sin(longitude), np.sin(latitude)], axis=1)
+
+
+def interpolate(
+    covariance: Float64[np.ndarray, "cell cell"],
+    innovation: Float[np.ndarray, " cell"],
+    observed: Bool[np.ndarray, " cell"],
+) -> Float64[np.ndarray, " cell"]:
+    """Returns the analysed anomaly of a day.
+
+    Args:
+        covariance: Of all pairs of cells.
+        innovation: Observed minus background; anything where not observed.
+        observed: Cells that are observed, at least one.
+    """
+    among = covariance[np.ix_(observed, observed)] + OBSERVATION_NOISE**2 * np.eye(int(observed.sum()))
+    weights = cho_solve(cho_factor(among), innovation[observed].astype(np.float64))
+    anomaly: Float64[np.ndarray, " cell"] = covariance[:, observed] @ weights
+    return anomaly
+
+
+def optimal_analysis(data: FieldData, positions: Positions) -> dict[str, torch.Tensor]:
+    """Returns the analysis of each variable (batch, lon, lat) of days that are observed as evaluation does."""
+    observations = observe_by_protocol(data, positions)
+    return {name: _analysed(data, name, positions, observations) for name in data.variables}
+
+
+def _analysed(data: FieldData, name: str, positions: Positions, observations: Batch) -> torch.Tensor:
+    valid, covariance = data.valid[name], _matrix(_Of(data.fingerprint, name, data))
+    background = data.climatology[name][data.day_of_year[positions]]
+    found = background.copy()
+    values, observed = (observations[f"{what}/{name}"].numpy() for what in ("observed", "is_observed"))
+    for number in range(len(positions)):
+        innovation = (values[number] - background[number])[valid]
+        found[number, valid] += interpolate(covariance, innovation, observed[number, valid])
+    return torch.from_numpy(found)
+
+
+class _Of:
+    """Names a variable of a data set, for a cache."""
+
+    def __init__(self, fingerprint: str, name: str, data: FieldData) -> None:
+        self.key, self.data = (fingerprint, name), data
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Of) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+
+@lru_cache(maxsize=16)
+def _matrix(of: _Of) -> Float64[np.ndarray, "cell cell"]:
+    return fit_covariance(of.data, of.key[1]).matrix()
+
+
+def _distances(where: Float64[np.ndarray, "cell axis"]) -> Float64[np.ndarray, "cell cell"]:
+    squares = np.square(where[:, None] - where[None]).sum(-1)
+    distances: Float64[np.ndarray, "cell cell"] = np.sqrt(squares)
+    return distances

@@ -1,0 +1,43 @@
+"""The classifier of a season from a latent."""
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from thalweg.nn.dropout import Dropout
+from trainables.geo_contrastive.seasons.knobs import SeasonKnobs
+
+SEASONS = ("DJF", "MAM", "JJA", "SON")
+"""In the order of their numbers in the data."""
+MIN_DIM = 8
+
+
+class SeasonClassifier(nn.Module):
+    """Two hidden layers with ReLU and dropout; 1000 numbers become 250, 62 and a logit for each season, as published.
+
+    Args:
+        knobs: Dropout.
+        latent_dim: Width of the latent.
+    """
+
+    def __init__(self, knobs: SeasonKnobs, latent_dim: int) -> None:
+        super().__init__()
+        widths = hidden_widths(latent_dim)
+        self.layers = nn.Sequential(
+            nn.Linear(latent_dim, widths[0]),
+            nn.ReLU(),
+            Dropout(knobs.dropout),
+            nn.Linear(widths[0], widths[1]),
+            nn.ReLU(),
+            Dropout(knobs.dropout),
+            nn.Linear(widths[1], len(SEASONS)),
+        )
+
+    def forward(self, latents: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch season"]:
+        """Returns the logits of the seasons, in fp32, from standardised latents."""
+        logits: Tensor = self.layers(latents.to(self.layers[0].weight.dtype))
+        return logits.float()
+
+
+def hidden_widths(latent_dim: int) -> tuple[int, int]:
+    """Returns the widths of the hidden layers: a quarter and a sixteenth of the latent, at least 8."""
+    return max(MIN_DIM, latent_dim // 4), max(MIN_DIM, latent_dim // 16)
