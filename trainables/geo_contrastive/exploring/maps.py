@@ -1,5 +1,6 @@
 """Maps of fields on longitudes and latitudes, or on a projected plane in kilometres."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -74,6 +75,12 @@ def add_bar(figure: Figure, mesh: QuadMesh, places: Any) -> None:
     """Adds the colour bar of a map below all maps of the same scale."""
     bar = figure.colorbar(mesh, ax=places, location="bottom", shrink=0.7, aspect=40, pad=0.03, extend="both")
     bar.ax.tick_params(labelsize=8)
+
+
+def label_columns(axes: Any, names: Sequence[str]) -> None:
+    """Puts the names of columns above the first row, before what is written there."""
+    for place, name in zip(axes[0], names, strict=True):
+        place.set_title("; ".join(filter(None, (name, place.get_title()))), fontsize=9)
 
 
 def rmse(error: Field, grid: Grid) -> str:

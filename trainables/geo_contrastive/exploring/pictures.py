@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -50,10 +50,19 @@ def draw_all(predict: Predict, data: FieldData, fetch: Fetch, folder: Path) -> N
         draw_latents(data, days, latents).savefig(folder / "latents.png", dpi=_DPI)
 
 
-def one_day_of_each_season(data: FieldData) -> Int64[np.ndarray, " chosen"]:
-    """Returns the middle day of each season in the split ``val``, as positions in the split, ascending."""
+def one_day_of_each_season(
+    data: FieldData, allowed: Bool[np.ndarray, " day"] | None = None
+) -> Int64[np.ndarray, " chosen"]:
+    """Returns the middle day of each season in the split ``val``, as positions in the split, ascending.
+
+    Args:
+        data: Opened data.
+        allowed: Days of the split that may be chosen; None allows all.
+    """
     days = data.days["val"]
     seasons = data.season[days.start : days.stop]
+    if allowed is not None:
+        seasons = np.where(allowed, seasons, -1)
     members = [np.flatnonzero(seasons == season) for season in range(len(maps.SEASONS))]
     return np.sort(np.array([each[len(each) // 2] for each in members if len(each)], np.int64))
 
@@ -72,12 +81,9 @@ def draw_maps(
     """
     variable = data.variables[name]
     grid = data.grids[variable.grid]
-    valid = data.valid[name]
-    truth, found = (
-        np.where(valid, maps.in_units(variable, values.numpy()), np.nan)
-        for values in (batch[f"clean/{name}"], outputs[f"{FIELD}{name}"].detach().float())
-    )
-    hidden = (batch[f"view/{name}"][:, 0].numpy() == 0) & valid  # what is hidden is exactly 0
+    truth, hidden = seen_and_true(data, batch, name)
+    found = maps.in_units(variable, outputs[f"{FIELD}{name}"].detach().float().numpy())
+    found = np.where(data.valid[name], found, np.nan)
     error = found - truth
     scale, around = maps.scale_of(truth), maps.symmetric_scale(error)
     figure = maps.page(len(chosen), len(_PANELS), grid)
@@ -92,11 +98,20 @@ def draw_maps(
         wrong = maps.draw_map(axes[row, 3], grid, error[row], around, "RdBu_r")
         axes[row, 0].set_ylabel(maps.date_of(data, data.days["val"].start + int(position)), fontsize=9)
         axes[row, 3].set_title(f"RMSE {maps.rmse(error[row], grid)} {variable.unit}", fontsize=8)
-    for place, label in zip(axes[0], _PANELS, strict=True):
-        place.set_title(label if place is not axes[0, 3] else f"{label}; {place.get_title()}", fontsize=9)
+    maps.label_columns(axes, _PANELS)
     maps.add_bar(figure, shown, axes[:, :3])
     maps.add_bar(figure, wrong, axes[:, 3:])
     return figure
+
+
+def seen_and_true(
+    data: FieldData, batch: Batch, name: str
+) -> tuple[Float[np.ndarray, "day lon lat"], Bool[np.ndarray, "day lon lat"]]:
+    """Returns a variable in its unit, NaN without data, and the cells with data that are hidden from the model."""
+    valid = data.valid[name]
+    truth = maps.in_units(data.variables[name], batch[f"clean/{name}"].numpy())
+    hidden = batch[f"view/{name}"][:, 0].numpy() == 0  # what is hidden is exactly 0
+    return np.where(valid, truth, np.nan), hidden & valid
 
 
 def draw_latents(

@@ -61,8 +61,7 @@ def _rows(panels: Mapping[str, Float[np.ndarray, "lead lon lat"]], grid: Grid, v
         axes[row, 0].set_ylabel(f"{lead} d ahead", fontsize=9)
         size = maps.rmse(panels["error"][row], grid)
         axes[row, -1].set_title(f"RMSE {size} {variable.unit}", fontsize=8)
-    for place, name in zip(axes[0], PANELS, strict=True):
-        place.set_title("; ".join(filter(None, (name, place.get_title()))), fontsize=9)
+    maps.label_columns(axes, PANELS)
     maps.add_bar(figure, shown[0], axes[:, :-1])
     maps.add_bar(figure, shown[-1], axes[:, -1:])
     return figure
