@@ -35,7 +35,7 @@ class Point:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Relation:
+class MetricRelation:
     """How two metrics go together over the settings of a study.
 
     Attributes:
@@ -66,7 +66,7 @@ class Relation:
         return low > 0 or high < 0
 
 
-def relate(record: StudyRecord, names: tuple[str, str]) -> Relation:
+def relate(record: StudyRecord, names: tuple[str, str]) -> MetricRelation:
     """Relates two metrics over the settings of a study.
 
     Trials that differ in nothing but the seed are repeats of one setting and count once, with the mean of each metric:
@@ -92,7 +92,7 @@ def relate(record: StudyRecord, names: tuple[str, str]) -> Relation:
     _require_enough(record, points, names)
     ranked = rank_correlation([point.values for point in points])
     modes = {metric.name: metric.mode for metric in metrics_of(record)}
-    return Relation(
+    return MetricRelation(
         names=names,
         points=tuple(points),
         correlation=ranked,

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from thalweg.analysis.relation import LEVEL, Relation
+from thalweg.analysis.relation import LEVEL, MetricRelation
 from thalweg.files import atomic_folder, writing
 from thalweg.study_folder import StudyFolder
 from thalweg.tracking import additions
@@ -17,7 +17,7 @@ _COLOUR = "#2166ac"
 _NAMED = 40  # settings that are few enough for their trials' numbers
 
 
-def store_relation(relation: Relation, study: str, directory: Path, uri: str) -> str:
+def store_relation(relation: MetricRelation, study: str, directory: Path, uri: str) -> str:
     """Draws a relation into the study's folder and into MLflow; returns a sentence for people.
 
     Args:
@@ -39,7 +39,7 @@ def store_relation(relation: Relation, study: str, directory: Path, uri: str) ->
     return f"picture of the relation in {target}, {where}"
 
 
-def figure(relation: Relation, study: str) -> Figure:
+def figure(relation: MetricRelation, study: str) -> Figure:
     """Draws the values of the settings, and their ranks, which the correlation is of."""
     low, high = relation.interval
     drawn = Figure(figsize=(10, 4.8), layout="constrained")
@@ -57,7 +57,7 @@ def figure(relation: Relation, study: str) -> Figure:
 
 
 def _scatter(
-    place: Axes, relation: Relation, across: tuple[float, ...], up: tuple[float, ...], title: str
+    place: Axes, relation: MetricRelation, across: tuple[float, ...], up: tuple[float, ...], title: str
 ) -> None:
     sizes = [24 + 12 * (len(point.trials) - 1) for point in relation.points]
     place.scatter(across, up, s=sizes, c=_COLOUR, alpha=0.75, edgecolors="white", linewidths=0.6)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from thalweg.analysis.relation import LEVEL, Relation
+from thalweg.analysis.relation import LEVEL, MetricRelation
 from thalweg.console.formatting import counted, score
 from thalweg.console.tables import plain_table
 
 MAX_ROWS = 20
 
 
-def show_relation(study: str, relation: Relation, console: Console) -> None:
+def show_relation(study: str, relation: MetricRelation, console: Console) -> None:
     """Prints the settings, the correlation with its interval, and what it says."""
     console.print("", Text(f"{study}  {' and '.join(relation.names)}", style="bold"), "", sep="\n")
     console.print(_table(relation), "", sep="\n")
@@ -20,7 +20,7 @@ def show_relation(study: str, relation: Relation, console: Console) -> None:
     console.print(Text(footnote(relation), style="dim"))
 
 
-def sentence(relation: Relation) -> str:
+def sentence(relation: MetricRelation) -> str:
     """Returns the correlation with its interval and the number of settings."""
     low, high = relation.interval
     return (
@@ -29,7 +29,7 @@ def sentence(relation: Relation) -> str:
     )
 
 
-def verdict(relation: Relation) -> str:
+def verdict(relation: MetricRelation) -> str:
     """Returns in words what the interval says, and what it does not."""
     first, second = relation.names
     if not relation.is_shown:
@@ -42,7 +42,7 @@ def verdict(relation: Relation) -> str:
     return f"{words}: settings that are better by {first} are {outcome} by {second}"
 
 
-def footnote(relation: Relation) -> str:
+def footnote(relation: MetricRelation) -> str:
     """Returns what was counted, and what a correlation is not."""
     parts = [
         f"{counted(relation.num_trials, 'complete trial')}; those that differ in the seed alone are one setting"
@@ -52,7 +52,7 @@ def footnote(relation: Relation) -> str:
     return "; ".join([*parts, "a correlation over what was searched, not a cause"])
 
 
-def _table(relation: Relation) -> RenderableType:
+def _table(relation: MetricRelation) -> RenderableType:
     points, last = relation.points, len(relation.points) - 1
     rows = min(len(points), MAX_ROWS)
     table = plain_table()

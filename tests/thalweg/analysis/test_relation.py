@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from matplotlib import image
 
-from thalweg.analysis.relation import MIN_SETTINGS, Relation, interval, rank_correlation, relate
+from thalweg.analysis.relation import MIN_SETTINGS, MetricRelation, interval, rank_correlation, relate
 from thalweg.analysis.relation_picture import figure, store_relation
 from thalweg.console.relation_view import MAX_ROWS, footnote, sentence, show_relation, verdict
 from thalweg.contract import Metric
@@ -194,7 +194,7 @@ def test_a_picture_goes_into_the_folder_of_the_study_and_to_mlflow(
 
 
 def test_every_setting_is_a_point_of_both_plots(falling: StudyRecord) -> None:
-    found: Relation = relate(falling, NAMES)
+    found: MetricRelation = relate(falling, NAMES)
     values, ranks = figure(found, "rivers").axes
     for place, expected in ((values, [point.values for point in found.points]), (ranks, None)):
         drawn = np.asarray(place.collections[0].get_offsets())

@@ -143,16 +143,16 @@ def _stretch(grid: Grid) -> float:
 def _label(place: Axes, grid: Grid) -> None:
     place.set_aspect(_stretch(grid))
     place.tick_params(labelsize=7, length=2, pad=2)
+    steps: list[float] | None = None
     if grid.geographic:
-        steps = {"nbins": 4, "steps": [1, 1.5, 2, 3, 4.5, 5, 6, 9, 10]}
+        steps = [1, 1.5, 2, 3, 4.5, 5, 6, 9, 10]
         place.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _degrees(value, "WE")))
         place.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _degrees(value, "SN")))
     else:
-        steps = {"nbins": 4}
         for axis in (place.xaxis, place.yaxis):
             axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / _METRES:g} km"))
-    place.xaxis.set_major_locator(MaxNLocator(**steps))
-    place.yaxis.set_major_locator(MaxNLocator(**steps))
+    for axis in (place.xaxis, place.yaxis):
+        axis.set_major_locator(MaxNLocator(4, steps=steps))
 
 
 def _degrees(value: float, sides: str) -> str:

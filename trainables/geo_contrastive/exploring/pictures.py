@@ -137,7 +137,9 @@ def draw_latents(
     for season, (label, colour) in enumerate(zip(maps.SEASONS, maps.SEASON_COLOURS, strict=True)):
         members = places[data.season[positions] == season]
         if len(members):
-            seasons.scatter(*members.T, s=9, color=colour, alpha=0.6, label=label, linewidths=0)
+            seasons.scatter(
+                members[:, 0], members[:, 1], s=9, color=colour, alpha=0.6, label=label, linewidths=0
+            )
     seasons.legend(fontsize=8, frameon=False, markerscale=1.6)
     _draw_path(path, data.day[positions], places)
     for place in (seasons, path):
@@ -149,15 +151,16 @@ def draw_latents(
 
 def _draw_path(place: Axes, day: Int64[np.ndarray, " day"], places: Float[np.ndarray, "day 2"]) -> None:
     """Joins the first days that follow one another at the usual distance; a jump breaks the line."""
-    place.scatter(*places.T, s=5, color="0.85", linewidths=0)
+    place.scatter(places[:, 0], places[:, 1], s=5, color="0.85", linewidths=0)
     first = slice(0, MAX_JOINED)
     steps = np.diff(day[first])
     usual = int(np.median(steps)) if len(steps) else 1
     for start in np.flatnonzero(steps <= usual):
         place.plot(*places[start : start + 2].T, color="0.35", linewidth=0.8)
-    mesh = place.scatter(*places[first].T, s=12, c=np.arange(len(places[first])), cmap="plasma", zorder=3)
+    path = places[first]
+    mesh = place.scatter(path[:, 0], path[:, 1], s=12, c=np.arange(len(path)), cmap="plasma", zorder=3)
     place.set_title(
-        f"the first {len(places[first])} days, dark to bright, {'joined' if usual == 1 else f'every {usual} days'}",
+        f"the first {len(path)} days, dark to bright, {'joined' if usual == 1 else f'every {usual} days'}",
         fontsize=9,
     )
     mesh.set_clim(0, MAX_JOINED)

@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from matplotlib import image
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from thalweg.contract import Batch, Outputs
@@ -65,11 +67,11 @@ def test_panels_hold_mean_members_and_spread_in_units(
     task: DiffusionTask, data: FieldData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shifts = torch.tensor([-0.5, 0.25, 0.25])
-    figures = {}
+    figures: dict[str, Figure] = {}
     draw = samples._draw
 
-    def listen(*words: object) -> object:
-        figures[words[-1]] = draw(*words)  # type: ignore[arg-type]
+    def listen(*words: Any) -> Figure:
+        figures[words[-1]] = draw(*words)
         return figures[words[-1]]
 
     def predict(batch: Batch) -> Outputs:
@@ -86,7 +88,7 @@ def test_panels_hold_mean_members_and_spread_in_units(
     for name, figure in figures.items():
         valid, std = data.valid[name], data.variables[name].std
         truth, _, mean, one, other, spread = (
-            np.ma.getdata(place.collections[-1].get_array()).reshape(valid.T.shape).T[valid]
+            np.ma.getdata(np.ma.asarray(place.collections[-1].get_array())).reshape(valid.T.shape).T[valid]
             for place in figure.axes[: len(samples.PANELS)]
         )
         np.testing.assert_allclose(mean, truth, atol=1e-4)

@@ -76,8 +76,9 @@ def test_maps_hold_the_truth_what_was_seen_and_errors_in_units(
     variable, valid = data.variables[name], data.valid[name]
     first = data.days["val"].start + int(chosen[0])
     truth = data.fields[name][first] * variable.std + variable.mean
-    drawn = [
-        np.ma.getdata(panel.collections[-1].get_array()).reshape(valid.T.shape).T for panel in panels[:4]
+    drawn: list[np.ndarray] = [
+        np.ma.getdata(np.ma.asarray(panel.collections[-1].get_array())).reshape(valid.T.shape).T
+        for panel in panels[:4]
     ]
     for values, expected in ((drawn[0], truth), (drawn[2], truth + 0.1 * variable.std)):
         np.testing.assert_allclose(values[valid], expected[valid], rtol=1e-5)
@@ -107,7 +108,7 @@ def test_the_map_of_latents_shows_all_finite_days_by_season(data: FieldData) -> 
     latents = rng.standard_normal((100, 6)) * [9, 3, 1, 1, 1, 1]
     latents[7] = np.nan
     seasons, path = pictures.draw_latents(data, days, latents).axes
-    assert sum(len(each.get_offsets()) for each in seasons.collections) == 99
+    assert sum(len(np.asarray(each.get_offsets())) for each in seasons.collections) == 99
     assert len(path.lines) == pictures.MAX_JOINED - 2  # the gap of the day that is left out
     _, sizes, _ = np.linalg.svd(np.delete(latents, 7, 0) - np.delete(latents, 7, 0).mean(0))
     assert f"{sizes[0] ** 2 / (sizes**2).sum():.0%}" in seasons.get_xlabel()
