@@ -276,8 +276,31 @@ def explain(error: ValidationError) -> str:
         law = item["msg"].removeprefix("Value error, ")
         where = ".".join(str(part) for part in item["loc"]) or error.title
         value = "" if isinstance(item["input"], dict | BaseModel) else f", got {item['input']!r}"
-        lines.append(f"{where}: {law[:1].lower()}{law[1:]}{value}")
+        hint = _meant(error.title, item["loc"]) if item["type"] == "extra_forbidden" else ""
+        lines.append(f"{where}: {law[:1].lower()}{law[1:]}{value}{hint}")
     return "; ".join(lines)
+
+
+def _meant(title: str, where: tuple[int | str, ...]) -> str:
+    """Returns a hint at the knob that is named most like an unknown one; empty if none is.
+
+    Args:
+        title: Name of the class that refused it; pydantic keeps no more of it.
+        where: Names of the groups that lead to the unknown one, and its own.
+    """
+    *groups, last = where
+    kinds = [kind for kind in _kinds(Knobs) if kind.__name__ == title]
+    for group in map(str, groups):
+        fields = [kind.model_fields[group] for kind in kinds if group in kind.model_fields]
+        found = [field.annotation for field in fields]
+        kinds = [kind for kind in found if isinstance(kind, type) and issubclass(kind, Knobs)]
+    known = {name for kind in kinds for name in kind.model_fields}
+    close = difflib.get_close_matches(str(last), sorted(known), n=1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _kinds(kind: type[Knobs]) -> list[type[Knobs]]:
+    return [kind, *(found for below in kind.__subclasses__() for found in _kinds(below))]
 
 
 def plain_scalar(value: Any) -> Any:

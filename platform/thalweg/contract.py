@@ -23,7 +23,12 @@ A task joins three kinds of parts:
   into metrics.
 - *Data.* `Task.open` opens a data set, and two methods sample batches from it: for training and for evaluation.
 
-A whole task may be as short as this::
+A whole task may be as short as this, beside ``RainConfig`` of ``config.py``, a model ``RainNet`` and ``RainData``,
+which is a `Data` with a method ``batch``::
+
+    from thalweg.contract import Measure, Metric, Task
+    from thalweg.stage_contract import Loss, Stage
+
 
     class SquaredError(Loss):
         def parts(self, model, batch, progress):
@@ -99,6 +104,7 @@ import numpy as np
 import numpy.typing as npt
 
 from thalweg.config import FamilyConfig
+from thalweg.errors import FamilyError
 from thalweg.stage_contract import Stage
 
 if TYPE_CHECKING:
@@ -184,8 +190,19 @@ class Measure(ABC):
 
 
 def metrics_of(task: Task[Any, Any]) -> tuple[Metric, ...]:
-    """Returns the metrics of all measures of a task, in their order."""
-    return tuple(metric for measure in task.measures() for metric in measure.metrics)
+    """Returns the metrics of all measures of a task, in their order.
+
+    Raises:
+        FamilyError: Two of them have one name.
+    """
+    metrics = tuple(metric for measure in task.measures() for metric in measure.metrics)
+    names = [metric.name for metric in metrics]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise FamilyError(
+            f"names of metrics must be unique among all measures of a task, got {', '.join(twice)} twice in "
+            f"{type(task).__module__}.{type(task).__qualname__}; rename one"
+        )
+    return metrics
 
 
 class Data(Protocol):
@@ -259,6 +276,7 @@ class Task(ABC, Generic[C, D]):
 
         ``thalweg describe`` counts the parameters of each direct child by its name. Weights are in fp32. For
         training in half precision, the platform casts them and all fp32 buffers, but for statistics of normalisations.
+        What `stages` name exists for all facts, and without any: a search checks it before it books anything.
         Normalisations and embeddings then compute in fp32 by themselves. The model casts its inputs to the type of its
         weights. Losses are computed from fp32 tensors.
 

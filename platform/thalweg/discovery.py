@@ -13,7 +13,7 @@ import os
 import pkgutil
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from types import ModuleType
@@ -211,7 +211,7 @@ class Family:
             DiscoveryError: The family has no such preset.
         """
         if name not in self.presets:
-            raise DiscoveryError(_nothing(f"preset {name!r}", self.name, name, self.presets))
+            raise DiscoveryError(nothing(f"preset {name!r}", self.name, name, self.presets))
         return self.presets[name]
 
     def _optional(self, part: str, name: str) -> Any:
@@ -313,15 +313,32 @@ def _missing(room: Room, target: str, name: str) -> str:
         hidden = hidden or "; run where its package lies"
         return f"a dotted name must be importable from here, got {target!r}{hidden}"
     what = "family" if room == "trainables" else "search space"
-    nothing = _nothing(f"{what} {name!r}", f"{room}/", name, names(room))
+    if other := _of_the_other_room(room, name):
+        return f"no {what} {name!r} in {room}/, for {other}"
+    missing = nothing(f"{what} {name!r}", f"{room}/", name, names(room))
     if os.path.exists(f"{name}.py"):
-        return f"{nothing}; the file {name}.py here is found inside a folder: mkdir lab, then lab.{name}"
-    return nothing
+        return f"{missing}; the file {name}.py here is found inside a folder: mkdir lab, then lab.{name}"
+    return missing
 
 
-def _nothing(what: str, where: str, name: str, known: Mapping[str, Any] | tuple[str, ...]) -> str:
+def _of_the_other_room(room: Room, name: str) -> str:
+    """Says that a name is one of the other room, and what can be done with it; empty if it is not."""
+    if room == "trainables" and name in names("search_spaces"):
+        return (
+            f"that is a search space; `thalweg search {name}` searches it, `thalweg families` lists families"
+        )
+    if room == "search_spaces" and (name in names("trainables") or _is_own_family(name)):
+        return (
+            f"that is a family; `thalweg train {name} --preset NAME --samples N` trains it, `thalweg spaces` lists "
+            "what searches it"
+        )
+    return ""
+
+
+def nothing(what: str, where: str, name: str, known: Collection[str]) -> str:
+    """Says that nothing has a name, which name is most alike, and which there are."""
     inside = [one for one in known if one.endswith(f"_{name}")]  # `depth` of lakes/depth.py
-    close = inside or difflib.get_close_matches(name, known, n=1)
+    close = inside or difflib.get_close_matches(name, list(known), n=1)
     hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
     return f"no {what} in {where}{hint} (found: {', '.join(sorted(known)) or 'none'})"
 

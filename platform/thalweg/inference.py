@@ -47,7 +47,8 @@ def load(file: Path) -> Exported:
         found = load(Path("best.pt"))
         data = found.task.open(Path("data/water_mae"))
         batch = found.task.evaluation_batch(data, "val", np.array([0]))
-        encoding = found.model.encode(batch)
+        with torch.inference_mode():
+            encoding = found.model.encode(batch)
 
     For other data, `facts` holds what is needed to normalise them, and the docstring of the model's method says what a
     batch holds.

@@ -3,9 +3,11 @@
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
-from thalweg.config import Optimization, check
+from thalweg.config import Optimization, check, explain, parse
 from thalweg.errors import ConfigError
+from thalweg.study import Study
 from trainables.rgb_lidar.chain.knobs import ChainKnobs
 from trainables.rgb_lidar.config import PRESETS as PAIRS
 from trainables.rgb_lidar.knobs import FusionKnobs
@@ -71,6 +73,16 @@ def test_what_is_unknown_or_out_of_its_bounds_is_refused_at_once(
 def test_a_knob_that_another_kind_lacks_is_refused_with_its_name() -> None:
     with pytest.raises(ConfigError, match=r"model\.chain\.neck_dim: extra inputs are not permitted"):
         PAIRS["tiny"].vary(model={"kind": "chain", "neck_dim": 16})
+
+
+def test_a_misspelt_knob_of_a_new_group_is_told_the_one_that_was_meant() -> None:
+    with pytest.raises(ValidationError) as raised:
+        Study.model_validate({"metric": "skill", "mode": "max", "samples": 8, "trials": 16})
+    assert explain(raised.value) == "trials: extra inputs are not permitted, got 16; did you mean num_trials?"
+    with pytest.raises(ConfigError, match=r"^optimization\.lrr: extra .*, got 1; did you mean lr\?$"):
+        parse(type(BASE), {"dataset": "tiny", "optimization": {"lrr": 1}})
+    with pytest.raises(ConfigError, match=r"^nothing_like_it: extra .*, got 1$"):
+        parse(type(BASE), {"dataset": "tiny", "nothing_like_it": 1})
 
 
 def test_laws_between_groups_are_kept() -> None:

@@ -206,6 +206,25 @@ def test_a_file_beside_the_user_is_told_the_way_to_be_found(
         discovery.load_module("search_spaces", "rivers")
 
 
+def test_a_name_of_the_other_room_is_told_what_it_is() -> None:
+    with pytest.raises(
+        DiscoveryError, match=r"'water_mae' .*that is a family; `thalweg train water_mae --preset"
+    ):
+        discovery.load_module("search_spaces", "water_mae")
+    with pytest.raises(
+        DiscoveryError, match=r"'quickstart' .*that is a search space; `thalweg search quicks"
+    ):
+        discovery.load_family("quickstart")
+
+
+def test_an_own_family_beside_the_user_is_no_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "marsh").mkdir()
+    (tmp_path / "marsh" / "config.py").touch()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DiscoveryError, match=r"no search space 'marsh' .*that is a family"):
+        discovery.load_module("search_spaces", "marsh")
+
+
 def test_an_unknown_family_is_refused_with_what_was_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(discovery, "names", lambda room: ("water_mae",))
     with pytest.raises(DiscoveryError, match=r"no family 'zzz' in trainables/ \(found: water_mae\)"):

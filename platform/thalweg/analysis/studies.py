@@ -74,8 +74,10 @@ def find(output: Path, name: str, storage: str | None = None) -> StudyRecord:
         StudyError: There is none of this name; the message names those that there are.
     """
     if storage is None and not StudyFolder(output / name).journal.exists():
-        known = ", ".join(folder.name for folder in folders(output)) or "none"
-        raise StudyError(f"no study {name!r} in {output} (found: {known}); --output names another folder")
+        known = [folder.name for folder in folders(output)]
+        missing = discovery.nothing(f"study {name!r}", str(output), name, known)
+        way = "" if known else "`thalweg search SPACE` runs one, "
+        raise StudyError(f"{missing}; {way}--output names another folder")
     return read_study(output / name, name, storage)
 
 

@@ -20,9 +20,10 @@ def list_data(data: Data = None) -> None:
 
 
 def make_data(
-    family: Annotated[str, typer.Argument(help="A family with synthetic data sets.")],
+    family: Annotated[str, typer.Argument(metavar="FAMILY", help="A family with synthetic data sets.")],
     world: Annotated[
-        str | None, typer.Argument(help="One of its synthetic data sets. \\[default: all]")
+        str | None,
+        typer.Argument(metavar="DATASET", help="One of its synthetic data sets. \\[default: all]"),
     ] = None,
     option: Annotated[
         list[str] | None, typer.Option(help="An option of the data set as name=value; repeat it.")
@@ -55,9 +56,10 @@ def make_data(
 
 
 def show_data(
-    family: Annotated[str, typer.Argument(help="The family of the data set.")],
+    family: Annotated[str, typer.Argument(metavar="FAMILY", help="The family of the data set.")],
     dataset: Annotated[
-        str | None, typer.Argument(help="A data set. \\[default: the first synthetic one]")
+        str | None,
+        typer.Argument(metavar="DATASET", help="A data set. \\[default: the first synthetic one]"),
     ] = None,
     fiftyone: Annotated[
         str | None,
@@ -88,10 +90,14 @@ def show_data(
 
 
 def import_data(
-    source: Annotated[str, typer.Argument(help="A public data set; `thalweg data list` names them.")],
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="A public data set; `thalweg data list` names them.")
+    ],
     folder: Annotated[
         Path,
-        typer.Argument(help="Folder with the files as they were downloaded, or a file of some data sets."),
+        typer.Argument(
+            metavar="FOLDER", help="Folder with the downloaded files, or a file of some data sets."
+        ),
     ],
     option: Annotated[
         list[str] | None, typer.Option(help="An option of the import as name=value; repeat it.")

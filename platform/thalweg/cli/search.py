@@ -51,6 +51,12 @@ def search(
 
     Next: `thalweg ui`, `thalweg best STUDY`.
     """
+    from thalweg.search.space import load_space
+
+    chosen = load_space(space).with_settings(
+        num_trials=trials, num_lanes=lanes, num_workers=workers, gpus_per_worker=gpus
+    )
+    # After the space, whose mistakes are answered at once: torch, Ray and MLflow take seconds.
     from thalweg.analysis import leaderboard, next_steps, studies
     from thalweg.analysis.pictures import draw_new
     from thalweg.console import board
@@ -58,16 +64,12 @@ def search(
     from thalweg.events import Notice
     from thalweg.search import run
     from thalweg.search.preflight import prepare
-    from thalweg.search.space import load_space
     from thalweg.tracking.address import check_tracking, default_uri
     from thalweg.tracking.recorder import MLflowRecorder
 
     console = terminal()
     uri = tracking_uri or default_uri()
     check_tracking(uri)
-    chosen = load_space(space).with_settings(
-        num_trials=trials, num_lanes=lanes, num_workers=workers, gpus_per_worker=gpus
-    )
     options = run.Options(
         name=study or space, output=output, storage=storage, address=address, wait_s=wait, take_over=take_over
     )

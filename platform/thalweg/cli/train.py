@@ -40,13 +40,11 @@ def train(
     continues a training that was stopped. A training is no study: neither MLflow nor `thalweg studies` lists it.
     Several workers: `torchrun --nproc-per-node 2 -m thalweg train quickstart`.
     """
-    from thalweg.console.train_view import CurveView
     from thalweg.search.space import load_space
-    from thalweg.search.train_one import choose
-    from thalweg.search.train_one import train as run
 
     console = terminal()
     tell = teller(console)
+    params = assignments(param or [])
     if preset is None:
         _only_with_preset({"--dataset": dataset, "--metric": metric})
         asked = load_space(space)
@@ -59,9 +57,14 @@ def train(
             )
         asked = preset_space(space, preset, samples, dataset=dataset, metric=metric, root=data, tell=tell)
         tell(asked.doc)
+    # After the space, whose mistakes are answered at once: torch and DeepSpeed take seconds.
+    from thalweg.console.train_view import CurveView
+    from thalweg.search.train_one import choose
+    from thalweg.search.train_one import train as run
+
     chosen = choose(
         asked,
-        assignments(param or []),
+        params,
         output=output,
         storage=storage,
         root=data,

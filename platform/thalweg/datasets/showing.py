@@ -63,13 +63,18 @@ def show(
     if family.explore is None:
         raise DiscoveryError(
             f"{_short(family)} must know how to show its data, got no function explore in {family.package}.explore; "
-            "take another family, or write one as thalweg.dataset_contract.Explore says"
+            f"take another family ({_those_that_show()}), or write one as thalweg.dataset_contract.Explore says"
         )
     data_set = existing(family, dataset, root, tell)
     target = output / "data" / f"{_short(family)}-{data_set.name}"
     with _writing(target), atomic_folder(target, overwrite=True) as draft:
         found = family.explore(data_set, draft)
     return Shown(name=f"{_short(family)}/{data_set.name}", found=found, folder=target)
+
+
+def _those_that_show() -> str:
+    families = [discovery.load_family(name) for name in discovery.names("trainables")]
+    return f"found: {', '.join(family.name for family in families if family.explore is not None) or 'none'}"
 
 
 def export_fiftyone(

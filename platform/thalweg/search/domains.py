@@ -108,7 +108,7 @@ class NumberRange:
 
     def __str__(self) -> str:
         step = f" step {self.step:g}" if self.step not in (None, 1) else ""
-        return f"in [{self.low:g}, {self.high:g}]{step}{' log' if self.log else ''}"
+        return f"in [{self.low:g}, {self.high:g}]{step}{' on a log scale' if self.log else ''}"
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Checks that a study's objective means the same in every trial."""
 
+import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -27,9 +28,12 @@ def check_objective(study: Study, metrics: Sequence[Metric], family: str) -> Met
     invariant = ", ".join(f"{m.name} ({m.mode})" for m in metrics if m.search_invariant) or "none"
     metric = declared.get(study.metric)
     if metric is None:
+        close = difflib.get_close_matches(study.metric, declared, n=1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        others = ", ".join(m.name for m in metrics if not m.search_invariant) or "none"
         raise ObjectiveError(
-            f"a study's metric must be measured by its configurations, got {study.metric!r}; those of this space "
-            f"({family}) measure {', '.join(declared) or 'nothing'}; fit to be an objective: {invariant}"
+            f"a study's metric must be measured by its configurations, got {study.metric!r}; {hint}those of this "
+            f"space ({family}) measure {invariant}; and, unfit to be an objective: {others}"
         )
     if not metric.search_invariant:
         raise ObjectiveError(

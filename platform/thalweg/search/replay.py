@@ -113,4 +113,6 @@ def accept(name: str, domain: Domain, value: Any) -> Record:
     try:
         return domain.accept(value)
     except (TypeError, ValueError, OverflowError):
-        raise ConfigError(f"{name} must be {domain}, got {value!r}") from None
+        raise ConfigError(
+            f"{name} must be {domain}, got {value!r}; choose such a value, or change what the search space asks"
+        ) from None

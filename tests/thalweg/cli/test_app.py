@@ -1,5 +1,6 @@
 """The command line: what is refused, what is listed, and how fast."""
 
+import gc
 import os
 import re
 import subprocess
@@ -93,11 +94,39 @@ def commands() -> list[list[str]]:
     ]
 
 
+def test_only_commands_that_read_run_without_garbage_collection(
+    run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr(gc, "disable", lambda: calls.append("off"))
+    monkeypatch.setattr(gc, "enable", lambda: calls.append("on"))
+    assert run("spaces").exit_code == 0
+    assert calls == ["off", "on"]
+    run("train", "no_such_family")
+    assert calls == ["off", "on", "on"]
+
+
 @pytest.mark.parametrize("words", commands(), ids=" ".join)
 def test_every_command_explains_itself(run: Callable[..., Result], words: list[str]) -> None:
     result = run(*words, "--help")
     assert result.exit_code == 0
     assert "Example" in result.output or "Next" in result.output or words == ["data", "list"]
+
+
+def test_the_short_option_explains_too(run: Callable[..., Result]) -> None:
+    for words in ([], ["search"], ["data"], ["data", "make"]):
+        assert run(*words, "-h").output == run(*words, "--help").output
+
+
+@pytest.mark.parametrize("words", [["search", "quikstart"], ["train", "quikstart"]], ids=" ".join)
+def test_a_misspelt_space_is_refused_before_anything_heavy_is_imported(words: list[str]) -> None:
+    code = (
+        f"import sys; from thalweg.cli.app import app; sys.argv[1:] = {words}; app(standalone_mode=False);"
+        "print([m for m in ('torch', 'ray', 'optuna', 'mlflow', 'deepspeed') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+    assert "did you mean 'quickstart'" in done.stderr
 
 
 def test_it_runs_as_a_module(tmp_path: Path) -> None:
@@ -170,7 +199,7 @@ def test_every_family_can_be_described(run: Callable[..., Result], name: str) ->
         ),
         (
             ["data", "show", "families.toy"],
-            r"got no function explore in families\.toy\.explore",
+            r"got no function explore in families\.toy\.explore; take another family \(found: rgb_lidar\)",
         ),
         (["data", "show", "rgb_lidar", "nope"], r"no data set 'nope' of rgb_lidar \(found: tiny, default\)"),
         (["data", "show", "rgb_lidar", "--tracking-uri", "nonsense://x"], r"tracking URI must begin with"),
@@ -267,6 +296,7 @@ def complete_study(folder: Path, name: str) -> None:
     ledger.close()
 
 
+@pytest.mark.slow
 def test_a_complete_study_shows_its_leaderboard_without_running(
     run: Callable[..., Result], tmp_path: Path
 ) -> None:
@@ -279,6 +309,7 @@ def test_a_complete_study_shows_its_leaderboard_without_running(
     assert "thalweg search spaces.toys --trials 2" in result.output
 
 
+@pytest.mark.slow
 def test_training_one_configuration_prints_its_curve_and_checkpoint(
     run: Callable[..., Result], tmp_path: Path
 ) -> None:

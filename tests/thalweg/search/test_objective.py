@@ -24,9 +24,15 @@ def test_a_search_invariant_metric_is_accepted() -> None:
 
 def test_a_metric_that_is_not_declared_is_refused_with_those_that_are() -> None:
     with pytest.raises(
-        ObjectiveError, match=r"got 'nse'; those .*pond. measure skill, rmse, loss; fit .* skill"
+        ObjectiveError,
+        match=r"got 'nse'; those .*pond. measure skill .max., rmse .min.; .*unfit to be an objective: loss",
     ):
         check_objective(study("nse", "max"), METRICS, "pond")
+
+
+def test_a_metric_that_is_misspelt_is_told_the_one_that_was_meant() -> None:
+    with pytest.raises(ObjectiveError, match=r"got 'skil'; did you mean 'skill'\? those of this space"):
+        check_objective(study("skil", "max"), METRICS, "pond")
 
 
 def test_a_weighted_loss_is_refused_with_the_reason_and_the_way_out() -> None:

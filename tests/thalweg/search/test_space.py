@@ -58,7 +58,9 @@ def test_an_unknown_parameter_is_refused_with_those_that_were_asked(
 
 
 def test_a_parameter_out_of_its_range_is_a_config_error(make_space: Callable[..., Space]) -> None:
-    with pytest.raises(ConfigError, match=r"width must be in \[1, 64\] log, got 65"):
+    with pytest.raises(
+        ConfigError, match=r"width must be in \[1, 64\] on a log scale, got 65; choose such a value"
+    ):
         make_space().replay({"width": 65})
 
 
@@ -75,7 +77,9 @@ def test_what_a_space_raises_is_reported_with_file_and_line(lab: Write) -> None:
 
 def test_a_configuration_that_breaks_a_law_is_reported_with_the_knob(lab: Write) -> None:
     file = lab("bad", HEAD + "def space(trial: Trial) -> Toy:\n    return Toy(dataset='d', widht=3)\n")
-    with pytest.raises(SpaceError, match=rf"{file}:6: widht: extra inputs are not permitted, got 3"):
+    with pytest.raises(
+        SpaceError, match=rf"{file}:6: widht: extra inputs are not permitted, got 3; did you mean width\?"
+    ):
         probe(load_space("lab.bad"))
 
 

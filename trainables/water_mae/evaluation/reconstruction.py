@@ -32,7 +32,7 @@ def _metric(name: str, meaning: str, *, mode: Any = "max") -> Metric:
 
 def _skill(ending: str, what: str, modality: str | None = None) -> Metric:
     name = f"skill_{modality}{ending}" if modality else f"skill{ending}"
-    over = "" if modality else "mean over protocol.modalities of "
+    over = "" if modality else "mean over evaluation.modalities of "
     return _metric(name, f"{over}1 - MSE / variance of the {what}; 1 is perfect")
 
 
