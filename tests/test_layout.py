@@ -67,6 +67,8 @@ TESTED_BY = {
     "provenance": "test_run",
     "quiet_deepspeed": "test_deepspeed_config",
     "records": "test_optuna_study",
+    "relation_picture": "test_relation",
+    "relation_view": "test_relation",
     "results": "test_app",
     "stage_contract": "test_families",
     "state": "test_damage",

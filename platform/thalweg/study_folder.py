@@ -119,6 +119,10 @@ class StudyFolder:
         """Returns the folder of a trial's pictures."""
         return self.path / "pictures" / trial_name(number)
 
+    def relation(self, name: str) -> Path:
+        """Returns the folder of the picture of a relation of two metrics."""
+        return self.path / "pictures" / "relations" / name
+
     @property
     def mlflow_state(self) -> Path:
         """File that records how far the spools were delivered to MLflow."""

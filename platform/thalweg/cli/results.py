@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from thalweg.cli.options import RUNS, Data, Output, Storage, Tracking, teller, terminal
 from thalweg.errors import ConfigError
+
+if TYPE_CHECKING:
+    from thalweg.search.store.records import StudyRecord
 
 
 def best(
@@ -99,17 +102,57 @@ def show(
     by: Annotated[
         list[str] | None, typer.Option(help="Group trials by a parameter or knob; repeat it for several.")
     ] = None,
+    relate: Annotated[
+        tuple[str, str] | None,
+        typer.Option(metavar="METRIC METRIC", help="Show whether two metrics go together over the trials."),
+    ] = None,
+    pictures: Annotated[
+        bool, typer.Option("--pictures", help="Draw what --relate shows, also into MLflow.")
+    ] = False,
     output: Output = RUNS,
     storage: Storage = None,
+    tracking_uri: Tracking = None,
 ) -> None:
-    """Shows the leaderboards of studies, or means over groups of their trials; runs nothing.
+    """Shows the leaderboards of studies, means over groups of their trials, or relations of metrics; runs nothing.
 
-    Example: `thalweg show rgb_lidar_fusion_seeds --by fusion`
+    Examples: `thalweg show rgb_lidar_fusion_seeds --by fusion`,
+    `thalweg show geo_contrastive_alpha --relate latent_curvature rrmse`
+
+    `--relate` gives the rank correlation of two metrics with an interval; trials that differ in the seed alone count
+    once.
     """
     from thalweg.analysis import leaderboard, studies
     from thalweg.console import board
 
     console = terminal()
+    if relate is not None:
+        if by:
+            raise ConfigError("--relate takes all trials of a study, got --by beside it; give one of the two")
+        for name in study:
+            _relate(studies.find(output, name, storage), relate, output / name, pictures, tracking_uri)
+        return
+    if pictures:
+        raise ConfigError(
+            "--pictures draws what --relate shows, got none; `thalweg best STUDY --pictures` draws models"
+        )
     for name in study:
         found = leaderboard.of_study(studies.find(output, name, storage), output / name)
         board.show(found, console, by or ())
+
+
+def _relate(
+    record: StudyRecord, names: tuple[str, str], folder: Path, pictures: bool, tracking_uri: str | None
+) -> None:
+    from thalweg.analysis.relation import relate
+    from thalweg.console.relation_view import show_relation
+    from thalweg.tracking.address import check_tracking, default_uri
+
+    console = terminal()
+    found = relate(record, names)
+    show_relation(record.name, found, console)
+    if pictures:
+        from thalweg.analysis.relation_picture import store_relation  # matplotlib
+
+        uri = tracking_uri or default_uri()
+        check_tracking(uri)
+        teller(console)(store_relation(found, record.name, folder.absolute(), uri))

@@ -45,6 +45,11 @@ def find_trial(client: MlflowClient, study: str, directory: Path, number: int) -
         directory: Folder of the study; another study may have had its name.
         number: Number of the trial.
     """
+    return _find(client, study, directory, f"'trial' and attributes.run_name = '{trial_title(number)}'")
+
+
+def _find(client: MlflowClient, study: str, directory: Path, kind: str) -> Run | None:
+    """Returns the newest run of a study of a quoted kind; None if MLflow has no such run."""
     experiment = client.get_experiment_by_name(study)
     if experiment is None:
         return None
@@ -54,15 +59,33 @@ def find_trial(client: MlflowClient, study: str, directory: Path, number: int) -
         known = DeliveryState.load(state)
         known.settle(directory)  # a copy of a study has none of the original's runs
         own = f"tags.`thalweg.id` = '{known.study_id}'"
-    mine = [
-        "tags.`thalweg.kind` = 'trial'",
-        own,
-        f"attributes.run_name = '{trial_title(number)}'",
-    ]
-    runs = client.search_runs(
-        [experiment.experiment_id], " and ".join(mine), order_by=["start_time DESC"], max_results=1
-    )
+    mine = f"{own} and tags.`thalweg.kind` = {kind}"
+    runs = client.search_runs([experiment.experiment_id], mine, order_by=["start_time DESC"], max_results=1)
     return runs[0] if runs else None
+
+
+def add_study_pictures(uri: str, study: str, directory: Path, folder: Path) -> str | None:
+    """Uploads the files of a folder as artifacts of a study's own run, below ``pictures``.
+
+    Args:
+        uri: MLflow's address, which `check_tracking` accepted.
+        study: Name of the study and of its experiment.
+        directory: Folder of the study; another study may have had its name.
+        folder: Folder of the pictures.
+
+    Returns:
+        The run's id; None if MLflow has no such run.
+
+    Raises:
+        ConnectionFailed: MLflow does not accept them.
+    """
+    client = connect(uri)
+    with _accepted("the pictures", f"they lie in {folder}, or choose another --tracking-uri"):
+        run = _find(client, study, directory, "'study'")
+        if run is None:
+            return None
+        client.log_artifacts(run.info.run_id, str(folder), PICTURES)
+        return str(run.info.run_id)
 
 
 def add_pictures(uri: str, study: str, directory: Path, number: int, folder: Path) -> str | None:

@@ -461,3 +461,32 @@ def test_pictures_of_the_best_trials_are_told_with_where_they_are(
     told = "and in MLflow" if known else f"not in MLflow, for {uri} does not know the trial"
     assert result.output.strip() == f"trial 7: 1 pictures in drawn, {told}"
     assert asked == [(uri, "rivers", Path("thalweg_runs/rivers").absolute(), 7, tmp_path / "drawn")]
+
+
+def test_two_metrics_are_related_over_the_trials_of_a_study(
+    run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from thalweg.tracking import additions
+
+    monkeypatch.setattr(additions, "add_study_pictures", lambda *words: "run")
+    space = load_space("spaces.toys").with_settings(num_trials=6)
+    ledger = Ledger.open(tmp_path / "thalweg_runs" / "related", "related", space)
+    for number in range(6):
+        proposal = ledger.ask()
+        assert isinstance(proposal, Proposal)
+        metrics = {"mse": 0.5 + number, "curvature": 9.0 - number}
+        ledger.report(
+            proposal.number, evaluated(samples=256, value=metrics["mse"], metrics=metrics, final=True)
+        )
+        ledger.complete(proposal.number)
+    ledger.close()
+    uri = f"sqlite:///{tmp_path}/m.db"
+    result = run("show", "related", "--relate", "curvature", "mse", "--pictures", "--tracking-uri", uri)
+    assert result.exit_code == 0, result.output
+    assert "rank correlation -1.00, 95 % interval [-1.00, -0." in result.output
+    assert "the larger curvature, the smaller mse" in result.output
+    assert "and in MLflow" in result.output
+    assert len(list((tmp_path / "thalweg_runs" / "related").rglob("curvature-mse.png"))) == 1
+    result = run("show", "related", "--pictures")
+    assert result.exit_code == 2
+    assert "--pictures draws what --relate shows, got none" in result.stderr

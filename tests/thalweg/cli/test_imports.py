@@ -24,6 +24,7 @@ LIGHT = (
     ["studies"],
     ["show", "toys"],
     ["show", "toys", "--by", "width"],
+    ["show", "toys", "--relate", "mse", "train_mse"],
     ["best", "toys"],
 )
 _RUN = """
@@ -52,13 +53,18 @@ def ran(
 
 
 def test_commands_that_only_look_import_no_framework(tmp_path: Path) -> None:
-    space = load_space("spaces.toys").with_settings(num_trials=1)
+    count = 5  # that many settings may be related
+    space = load_space("spaces.toys").with_settings(num_trials=count)
     ledger = Ledger.open(tmp_path / "thalweg_runs" / "toys", "toys", space)
     ledger.declare(contract.metrics_of(ToyTask(Toy())))
-    proposal = ledger.ask()
-    assert isinstance(proposal, Proposal)
-    ledger.report(proposal.number, evaluated(samples=256, value=0.125, metrics={"mse": 0.125}, final=True))
-    ledger.complete(proposal.number)
+    for number in range(count):
+        proposal = ledger.ask()
+        assert isinstance(proposal, Proposal)
+        metrics = {"mse": 0.125 * number, "train_mse": 0.1 * number}
+        ledger.report(
+            proposal.number, evaluated(samples=256, value=metrics["mse"], metrics=metrics, final=True)
+        )
+        ledger.complete(proposal.number)
     ledger.close()
     found, _ = ran([*LIGHT], HEAVY, tmp_path)
     assert found == {" ".join(words): [] for words in LIGHT}

@@ -10,7 +10,13 @@ import pytest
 
 from thalweg.dataset_contract import Exploration
 from thalweg.errors import ConnectionFailed
-from thalweg.tracking.additions import EXPERIMENT, add_hold_out, add_pictures, record_look
+from thalweg.tracking.additions import (
+    EXPERIMENT,
+    add_hold_out,
+    add_pictures,
+    add_study_pictures,
+    record_look,
+)
 from thalweg.tracking.runs import StudyRuns
 from thalweg.tracking.spool import DeliveryState, Moment
 
@@ -53,6 +59,18 @@ def test_pictures_are_artifacts_of_their_trial(
     assert experiment is not None
     others = client.search_runs([experiment.experiment_id], "attributes.run_name = 'trial 003'")
     assert not client.list_artifacts(others[0].info.run_id, "pictures")
+
+
+def test_pictures_of_a_study_are_artifacts_of_its_own_run(
+    uri: str, client: MlflowClient, study: str, make: Any, folder: Path, tmp_path: Path
+) -> None:
+    assert add_study_pictures(uri, study, make.folder, folder) is None
+    tell(client, make, tmp_path / "artifacts", 0)
+    run = add_study_pictures(uri, study, make.folder, folder)
+    assert run is not None
+    assert client.get_run(run).data.tags["thalweg.kind"] == "study"
+    assert len(client.list_artifacts(run, "pictures")) == 2
+    assert add_study_pictures(uri, study, tmp_path / "another", folder) is None
 
 
 def test_drawing_again_replaces_the_pictures(

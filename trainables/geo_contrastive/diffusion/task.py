@@ -1,6 +1,7 @@
 """The task of diffusion: samples of the days that a field with seven tenths of its cells hidden may belong to."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -89,6 +90,20 @@ class DiffusionTask(DownstreamTask):
     def baselines(self, data: FieldData) -> Mapping[str, nn.Module]:
         """Adds days of the training split at the same time of the year."""
         return {**super().baselines(data), "calendar_ensemble": CalendarEnsemble(data)}
+
+    def draw(self, model: nn.Module, data: FieldData, folder: Path) -> None:
+        """Draws samples and their spread too."""
+        super().draw(model, data, folder)
+        from trainables.geo_contrastive.diffusion.samples import (
+            draw_samples,  # matplotlib, which training does not need
+        )
+
+        draw_samples(
+            lambda batch: self.predict(model, batch),
+            data,
+            lambda indices: self.evaluation_batch(data, "val", indices),
+            folder,
+        )
 
     def protocol(self) -> Mapping[str, Any]:
         """Adds members, steps and days of samples."""

@@ -1,1 +1,1 @@
-"""Pictures of fields."""
+"""Pictures of models and of data sets."""

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 
 from trainables.geo_contrastive.data.fields import FieldData, Variable
 from trainables.geo_contrastive.data.grids import Grid
-from trainables.geo_contrastive.exploring.pictures import Fetch, Field, draw_map
+from trainables.geo_contrastive.exploring import maps
+from trainables.geo_contrastive.exploring.pictures import Fetch
 from trainables.geo_contrastive.forecast.batches import LEADS
 from trainables.geo_contrastive.forecast.predict import FORECAST_FIELD
 from trainables.geo_contrastive.forecast.windows import index_of
@@ -33,33 +34,34 @@ def draw_rollout(data: FieldData, forecast: Fetch, folder: Path) -> None:
     index = issued[len(issued) // 2]
     batch = forecast(np.array([index]))
     position = data.days["val"].start + index
-    issue = f"{data.year[position]}, day {data.day_of_year[position] + 1}"
     for name, variable in data.variables.items():
         arrays = (batch[f"ahead/{name}"][0], batch[f"{FORECAST_FIELD}{name}"][0])
         truth, found = (
-            np.where(data.valid[name], each.detach().numpy() * variable.std + variable.mean, np.nan)
+            np.where(data.valid[name], maps.in_units(variable, each.detach().numpy()), np.nan)
             for each in arrays
         )
         panels = {"truth": truth, "forecast": found, "error": found - truth}
         figure = _rows(panels, data.grids[variable.grid], variable)
-        figure.suptitle(f"{variable.name}, issued {issue}")
+        figure.suptitle(f"{maps.title_of(variable)}, issued {maps.date_of(data, int(position))}")
         figure.savefig(folder / f"forecast_{name}.png", dpi=110)
 
 
 def _rows(panels: Mapping[str, Float[np.ndarray, "lead lon lat"]], grid: Grid, variable: Variable) -> Figure:
     """Draws a row of panels for each lead; truth and forecast share their colours."""
-    figure = Figure(figsize=(3.4 * len(PANELS), 2.2 * len(LEADS)), layout="constrained")
-    axes = figure.subplots(len(LEADS), len(PANELS), squeeze=False)
-    low, high = float(np.nanmin(panels["truth"])), float(np.nanmax(panels["truth"]))
-    most = float(np.nanmax(np.abs(panels["error"])))
+    figure = maps.page(len(LEADS), len(PANELS), grid)
+    axes = figure.subplots(len(LEADS), len(PANELS), squeeze=False, sharex=True, sharey=True)
+    scale, around = maps.scale_of(panels["truth"]), maps.symmetric_scale(panels["error"])
     for row, lead in enumerate(LEADS):
-        for column, name in enumerate(PANELS):
-            field: Field = panels[name][row]
-            limits = ("RdBu_r", -most, most) if name == "error" else ("viridis", low, high)
-            image = draw_map(axes[row, column], grid, field, *limits)
-            if row == 0:
-                axes[row, column].set_title(name)
-            if column:
-                figure.colorbar(image, ax=axes[row, column], label=variable.unit)
-        axes[row, 0].set_ylabel(f"{lead} d ahead")
+        shown = [
+            maps.draw_map(
+                place, grid, panels[name][row], *((around, "RdBu_r") if name == "error" else (scale,))
+            )
+            for place, name in zip(axes[row], PANELS, strict=True)
+        ]
+        axes[row, 0].set_ylabel(f"{lead} d ahead", fontsize=9)
+        size = maps.rmse(panels["error"][row], grid)
+        axes[row, -1].set_title(f"RMSE {size} {variable.unit}", fontsize=8)
+    maps.label_columns(axes, PANELS)
+    maps.add_bar(figure, shown[0], axes[:, :-1])
+    maps.add_bar(figure, shown[-1], axes[:, -1:])
     return figure

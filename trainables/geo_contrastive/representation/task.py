@@ -73,12 +73,17 @@ class RepresentationTask(FieldTask):
         }
 
     def draw(self, model: nn.Module, data: FieldData, folder: Path) -> None:
-        """Draws fields, masked ones, their reconstructions and errors."""
+        """Draws fields, what the model sees of them, their reconstructions and errors, and the latent space."""
         from trainables.geo_contrastive.exploring.pictures import (
-            draw_days,  # matplotlib, which training does not need
+            draw_all,  # matplotlib, which training does not need
         )
 
-        draw_days(model, data, lambda indices: self.evaluation_batch(data, "val", indices), folder)
+        draw_all(
+            lambda batch: RepresentationTask.predict(self, model, batch),  # without what a head predicts
+            data,
+            lambda indices: self.evaluation_batch(data, "val", indices),
+            folder,
+        )
 
 
 def _without_decoder(model: nn.Module) -> nn.Module:
