@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
 from torch.nn.functional import max_pool2d
 
 from thalweg.nn.dropout import Dropout
@@ -56,8 +57,25 @@ class Conv(nn.Conv2d):
         self.wrapped = beyond if wraps else 0
 
     def forward(self, x: Maps) -> Maps:
-        """Convolves."""
-        return super().forward(wrap(x, self.wrapped))
+        """Convolves; the backward pass wraps the input again, which takes less memory than a wrapped copy."""
+        wrapped = wrap(x, self.wrapped)
+        if wrapped is x:
+            return super().forward(x)
+        with saved_tensors_hooks(*_unwrapped(x.detach(), wrapped, self.wrapped)):
+            return super().forward(wrapped)
+
+
+def _unwrapped(x: Maps, wrapped: Maps, cells: int) -> tuple[Callable[[Tensor], Any], Callable[[Any], Tensor]]:
+    """Returns hooks that keep maps themselves for the backward pass, not their wrapped copy."""
+    copy = wrapped.data_ptr(), wrapped.shape
+
+    def pack(saved: Tensor) -> Tensor | None:
+        return None if (saved.data_ptr(), saved.shape) == copy else saved
+
+    def unpack(packed: Tensor | None) -> Tensor:
+        return wrap(x, cells) if packed is None else packed
+
+    return pack, unpack
 
 
 class MaxPool(nn.Module):

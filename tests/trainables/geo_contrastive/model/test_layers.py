@@ -1,11 +1,14 @@
 from collections.abc import Callable
+from weakref import ReferenceType, ref
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.nn.functional import conv2d
 
+from trainables.geo_contrastive.model import layers
 from trainables.geo_contrastive.model.layers import Conv, Deconv, MaxPool, Residual, draw_kaiming, wrap
 
 
@@ -40,6 +43,29 @@ def slow_convolution(x: Tensor, layer: Conv, wraps: bool) -> Tensor:
 def test_a_convolution_follows_its_slow_definition(kernel: int, wraps: bool, stride: tuple[int, int]) -> None:
     layer, maps = Conv(2, 3, kernel, wraps=wraps, stride=stride), torch.randn(2, 2, 6, 5)
     torch.testing.assert_close(layer(maps), slow_convolution(maps, layer, wraps))
+
+
+@pytest.mark.parametrize("cells", [1, 6])
+def test_a_convolution_keeps_no_wrapped_copy_and_has_the_gradients_of_one(
+    cells: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer, maps = Conv(2, 3, 5, wraps=True, bias=True), torch.randn(4, 2, cells, 5, requires_grad=True)
+    plain = conv2d(wrap(maps, 2), layer.weight, layer.bias, padding=(0, 2))
+    copies: list[ReferenceType[Tensor]] = []
+
+    def watched(x: Tensor, cells: int) -> Tensor:
+        result = wrap(x, cells)
+        copies.append(ref(result))
+        return result
+
+    monkeypatch.setattr(layers, "wrap", watched)
+    result = layer(maps)
+    assert len(copies) == 1
+    assert copies[0]() is None
+    assert torch.equal(result, plain)
+    inputs, slope = (maps, layer.weight, layer.bias), torch.randn_like(plain)
+    pairs = (torch.autograd.grad(output, inputs, slope) for output in (result, plain))
+    assert all(torch.equal(found, wanted) for found, wanted in zip(*pairs, strict=True))
 
 
 @pytest.mark.parametrize("wraps", [True, False])
