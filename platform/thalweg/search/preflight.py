@@ -20,7 +20,7 @@ from thalweg.search.replay import RecordedTrial
 from thalweg.search.space import Space, probe
 from thalweg.search.store.warm_start import StartingPoints
 from thalweg.testing.steps import check_fit
-from thalweg.training.family_code import blaming
+from thalweg.training.guards.family_code import blaming
 from thalweg.training.protocol import protocol_hash
 from thalweg.training.sampling import Layout
 

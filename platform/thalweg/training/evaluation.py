@@ -14,8 +14,8 @@ from thalweg.contract import Measure, Outputs, SplitName, State, Task
 from thalweg.data.placement import send
 from thalweg.errors import DataError, FamilyError
 from thalweg.per_unit import PerUnit
+from thalweg.training.guards.returned import tensors
 from thalweg.training.process_group import ProcessGroup
-from thalweg.training.returned import tensors
 from thalweg.training.transfer import prefetch_thread, prefetched, ready_to_travel
 
 if TYPE_CHECKING:

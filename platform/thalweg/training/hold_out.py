@@ -15,7 +15,7 @@ from thalweg.errors import DataError
 from thalweg.training.checkpoints import checkpoint
 from thalweg.training.checkpoints.state import TrainingState
 from thalweg.training.evaluation import evaluate_split
-from thalweg.training.family_code import blaming
+from thalweg.training.guards.family_code import blaming
 from thalweg.training.process_group import ProcessGroup
 from thalweg.training.session import make_task
 

@@ -21,8 +21,8 @@ from thalweg.stage_contract import JointLoss, Loss
 from thalweg.training import accumulation, gradcache
 from thalweg.training.engine import engine
 from thalweg.training.gradcache import MicroBatches
+from thalweg.training.guards.returned import tensors
 from thalweg.training.process_group import ProcessGroup
-from thalweg.training.returned import tensors
 from thalweg.training.sampling import Layout, SampleStream
 from thalweg.training.schedule import Plan, lr_factor
 from thalweg.training.telemetry import Curve

@@ -24,7 +24,7 @@ from thalweg.training.checkpoints.frozen_weights import load_starting_points
 from thalweg.training.checkpoints.state import FROM_BEFORE, Found, TrainingState, newest_whole
 from thalweg.training.engine import buffers, engine
 from thalweg.training.evaluation import evaluate_split
-from thalweg.training.family_code import blaming
+from thalweg.training.guards.family_code import blaming
 from thalweg.training.loop import Loop
 from thalweg.training.messages import Report, TrialOrder
 from thalweg.training.process_group import FP32_PRECISION, ProcessGroup
@@ -116,7 +116,9 @@ class Session:
             load_starting_points(model, self.order.starting_points, self.task.starting_weights())
         self._module = self._wrap(model)
         self.num_parameters = sum(parameter.numel() for parameter in model.parameters())
-        self._facts = self._machine() | _identity(self.order, self.task, self.data)
+        self._facts = _machine(self.num_parameters, self._group, self._layout) | _identity(
+            self.order, self.task, self.data
+        )
         if self.last is None and self.order.baselines:
             self._record_baselines()
         self._engine = self._start_stage()
@@ -181,7 +183,7 @@ class Session:
     def _advance(self, reached: int) -> Report:
         notes, self._notes = self._notes, ()
         if self.last is not None and self.last.samples > reached:
-            return replace(self.last, facts=self._facts, documents=self._documents(), notes=notes)
+            return replace(self.last, facts=self._facts, documents=_documents(self._engine), notes=notes)
         due = next(samples for samples in self.order.evaluations if samples > reached)
         began = time.perf_counter()
         curve = self._train_until(due)
@@ -207,7 +209,7 @@ class Session:
         if self.order.checkpoints:
             self._save()
         self._timings = {}
-        return replace(self.last, documents=self._documents(), notes=notes)
+        return replace(self.last, documents=_documents(self._engine), notes=notes)
 
     def _save(self) -> None:
         assert self.last is not None
@@ -265,15 +267,9 @@ class Session:
 
     def _compute_features(self) -> None:
         """Computes what the loss of the present stage reads of its frozen part."""
-        if self._stage.features is not None:
-            size = self._batch_size_without_gradients
-            features.compute(
-                self._stage.features, self._engine, self._module.model, self.data, self._group, size
-            )
-
-    @property
-    def _batch_size_without_gradients(self) -> int:
-        return max(self._layout.micro_batch_size, 8)
+        if (wanted := self._stage.features) is not None:
+            size, model = _batch_size_without_gradients(self._layout), self._module.model
+            features.compute(wanted, self._engine, model, self.data, self._group, size)
 
     def _evaluate(self) -> dict[str, float]:
         self._engine.eval()
@@ -290,7 +286,7 @@ class Session:
                 predict,
                 self._group,
                 split=split,
-                batch_size=self._batch_size_without_gradients,
+                batch_size=_batch_size_without_gradients(self._layout),
                 max_samples=self.data.num_samples("val") if split == "train" else None,
                 is_baseline=is_baseline,
             )
@@ -313,18 +309,6 @@ class Session:
         if self._group.rank == 0:
             baselines.write_once(directory, found)
 
-    def _documents(self) -> dict[str, str]:
-        return {"deepspeed.json": engine.given(self._engine)}
-
-    def _machine(self) -> dict[str, Any]:
-        return {
-            "num_parameters": self.num_parameters,
-            "world_size": self._group.size,
-            "micro_batch_size": self._layout.micro_batch_size,
-            "accumulation": self._layout.accumulation,
-            "device": device_name(self._group.device),
-        }
-
     def close(self) -> None:
         """Frees the trial's memory; the data stay open for the next."""
         self._loop.close()
@@ -334,6 +318,24 @@ class Session:
 
 def _metric_name(split: SplitName, name: str) -> str:
     return name if split == "val" else f"{split}_{name}"
+
+
+def _documents(started: Any) -> dict[str, str]:
+    return {"deepspeed.json": engine.given(started)}
+
+
+def _batch_size_without_gradients(layout: Layout) -> int:
+    return max(layout.micro_batch_size, 8)
+
+
+def _machine(num_parameters: int, group: ProcessGroup, layout: Layout) -> dict[str, Any]:
+    return {
+        "num_parameters": num_parameters,
+        "world_size": group.size,
+        "micro_batch_size": layout.micro_batch_size,
+        "accumulation": layout.accumulation,
+        "device": device_name(group.device),
+    }
 
 
 def _identity(order: TrialOrder, task: Task[Any, Any], data: Data) -> dict[str, Any]:

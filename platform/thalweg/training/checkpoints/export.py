@@ -16,7 +16,7 @@ from thalweg.files import atomic_file, cause_of, refusal
 from thalweg.inference import as_tensors, take_part
 from thalweg.training.checkpoints import checkpoint
 from thalweg.training.checkpoints.state import TrainingState
-from thalweg.training.family_code import blaming
+from thalweg.training.guards.family_code import blaming
 from thalweg.training.protocol import protocol_of
 from thalweg.training.session import make_task
 

@@ -25,7 +25,7 @@ from thalweg.stage_contract import (
 from thalweg.training.engine import half_precision, sync_batch_norm
 from thalweg.training.engine.deepspeed_config import deepspeed_config
 from thalweg.training.engine.quiet_deepspeed import deepspeed
-from thalweg.training.returned import scalars, tensors
+from thalweg.training.guards.returned import scalars, tensors
 from thalweg.training.sampling import Layout
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import torch
 from families.toy.task import SquaredErrors, ToyTask
 from tests.thalweg.training.conftest import Orders, Run
 from thalweg.errors import ConfigError, TrialError
-from thalweg.training.family_code import blaming
+from thalweg.training.guards.family_code import blaming
 from thalweg.training.process_group import ProcessGroup, is_group_fault
 from thalweg.training.session import DataCache, Session
 

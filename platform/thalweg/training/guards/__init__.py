@@ -1,0 +1,1 @@
+"""What tells a family that its code is at fault: errors that it raises, and values that it returns wrong."""
