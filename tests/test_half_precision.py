@@ -286,12 +286,15 @@ def test_a_preset_trains_in_every_precision_at_every_zero_stage(
     reference = bench.plain("fp32")
     for precision, most in ERROR.items():
         plain = bench.plain(precision)
-        if (error := error_of(plain, reference)) >= most:
+        error = error_of(plain, reference)
+        # Where a gradient amplifies roundings, it does so with those by which ZeRO 3 adds up in another order.
+        same = SAME[precision] * max(1.0, error / most)
+        if error >= most:
             most = MAX_AMPLIFICATION * error_of(bench.plain("fp32", rounded=precision), reference)
             assert error < most, precision
         for zero_stage in range(4):
             found, report = bench.gradient(precision=precision, zero_stage=zero_stage)
-            assert error_of(found, plain) < SAME[precision], (precision, zero_stage)
+            assert error_of(found, plain) < same, (precision, zero_stage)
             lacking = set(tasks.names(bench.task)) - set(report.metrics)
             assert lacking <= OF_MORE_SAMPLES, (precision, zero_stage)
         if not draws_at_random(bench.values) and not bench.has_batch_norm():
