@@ -84,7 +84,7 @@ def test_an_analysis_reads_observed_values_alone(task: AssimilationTask, data: F
     torch.manual_seed(0)
     model = task.build(task.facts(data)).eval()
     assert isinstance(model, HeadedModel)
-    torch.nn.init.normal_(model.head.layers[-1].weight)  # type: ignore[union-attr, index, arg-type]
+    torch.nn.init.normal_(model.head.layers[-1].weight)  # type: ignore[union-attr, index]
     batch = task.evaluation_batch(data, "val", np.array([0, 5]))
     other = {
         name: torch.full_like(values, 77.0)
