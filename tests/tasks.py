@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from thalweg.contract import Batch, State, Task, metrics_of
 from thalweg.per_unit import PerUnit
 from thalweg.stage_contract import JointLoss, Loss, Progress, Rows, Stage, StageLoss
+from thalweg.training import features
 
 AnyTask = Task[Any, Any]
 
@@ -27,13 +27,8 @@ def loss_of(task: AnyTask, now: Progress) -> StageLoss:
 
 def prepare(stage: Stage, data: Any, model: nn.Module) -> StageLoss:
     """The loss of a stage, once what it reads of the frozen part is computed."""
-    features = stage.features
-    if features is not None:
-        training = model.training
-        with torch.no_grad():
-            rows = features.compute(model.eval(), features.batch(data, np.arange(data.num_samples("train"))))
-        features.keep(model, rows)
-        model.train(training)
+    if stage.features is not None:
+        features.compute_alone(stage.features, model, data)
     return stage.loss
 
 

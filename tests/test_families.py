@@ -17,9 +17,9 @@ from thalweg.datasets.making import make_world
 from thalweg.errors import ConfigError
 from thalweg.search.objective import check_objective
 from thalweg.search.space import load_space, probe
-from thalweg.stage_contract import JointLoss, Loss
+from thalweg.testing.steps import check_fit
 from thalweg.testing.suite import CHECKS, Subject
-from thalweg.training.engine.engine import TaskModule, parameter_groups
+from thalweg.training.engine.engine import TaskModule
 from thalweg.training.evaluation import evaluate_split
 from thalweg.training.process_group import ProcessGroup
 
@@ -82,6 +82,7 @@ def test_a_model_is_built_without_data_and_without_memory(family: discovery.Fami
     for preset in family.presets.values():
         with torch.device("meta"):
             model = family.task(preset).build(None)
+        check_fit(family.task(preset), model)
         assert dict(model.named_children())
         assert all(parameter.is_meta for parameter in model.parameters())
 
@@ -92,62 +93,6 @@ def test_metrics_are_declared_once_and_one_of_them_can_be_searched(family: disco
         names = [metric.name for metric in metrics]
         assert len(names) == len(set(names))
         assert any(metric.search_invariant for metric in metrics)
-
-
-def test_stages_share_the_whole_budget(opened: Opened) -> None:
-    assert sum(stage.share for stage in opened[0].stages()) == pytest.approx(1.0)
-
-
-def test_parts_counts_and_weights_name_the_same_things(opened: Opened) -> None:
-    task, data = opened
-    batch, model = _training(task, data, [0, 1, 2, 3], [1, 2, 3, 4]), _model(task, data)
-    for stage in task.stages():
-        now = tasks.progress_in(stage)
-        parts = tasks.losses(task, model, batch, now, tasks.prepare(stage, data, model))
-        counts = tasks.counts_of(task, model, batch, now)
-        assert set(parts) == set(counts) == set(tasks.weights(task, now))
-        for name, part in parts.items():
-            assert part.shape == ()
-            assert part.dtype == torch.float32, name
-            assert torch.isfinite(part)
-
-
-def test_loss_sums_embeddings_and_counts_add_up_over_micro_batches(opened: Opened) -> None:
-    task, data = opened
-    model = _model(task, data)
-    whole = _training(task, data, [0, 1, 2, 3], [1, 2, 3, 4])
-    halves = [_training(task, data, [0, 1], [1, 2]), _training(task, data, [2, 3], [3, 4])]
-    for stage in task.stages():
-        now = tasks.progress_in(stage)
-        if isinstance(stage.loss, JointLoss):
-            joined = tasks.cat(*(tasks.embed(task, model, half, now) for half in halves))
-            rows = tasks.embed(task, model, whole, now)
-            torch.testing.assert_close(joined.embeddings, rows.embeddings)
-            torch.testing.assert_close(joined.companions, rows.companions, rtol=0, atol=0)
-            continue
-        assert isinstance(stage.loss, Loss)
-        loss = tasks.prepare(stage, data, model)
-        counts = [tasks.counts(task, half, now) for half in halves]
-        for name, count in tasks.counts(task, whole, now).items():
-            assert sum(half[name] for half in counts) == count
-        sums = [tasks.losses(task, model, half, now, loss) for half in halves]
-        for name, part in tasks.losses(task, model, whole, now, loss).items():
-            total = float(sum(half[name].detach() for half in sums))
-            assert total == pytest.approx(float(part.detach()), rel=1e-4)
-
-
-def test_every_weight_that_a_stage_trains_gets_a_gradient(opened: Opened) -> None:
-    task, data = opened
-    batch = _training(task, data, list(range(8)), list(range(8)))
-    for stage in task.stages():
-        model = _model(task, data).train()
-        parameter_groups(model, stage, 1.0)
-        parts = tasks.losses(task, model, batch, tasks.progress_in(stage), tasks.prepare(stage, data, model))
-        torch.stack(list(parts.values())).sum().backward()  # type: ignore[no-untyped-call]
-        weights = dict(model.named_parameters())
-        silent = [name for name, weight in weights.items() if weight.requires_grad and weight.grad is None]
-        assert not silent, stage.name
-        assert any(weight.requires_grad for weight in weights.values())
 
 
 LACKING: list[tuple[str, str, dict[str, Any], set[str]]] = [
@@ -210,6 +155,7 @@ def _all_idle_changed(config: FamilyConfig) -> tuple[FamilyConfig, set[str]]:
     return config, changed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("family_name", "preset", "changes", "some"), LACKING)
 def test_a_knob_that_no_record_shows_changes_nothing(
     root: Path, family_name: str, preset: str, changes: dict[str, Any], some: set[str]
@@ -251,6 +197,7 @@ def _metrics(
     )
 
 
+@pytest.mark.slow
 def test_an_evaluation_is_the_same_for_every_batch_size(opened: Opened) -> None:
     task, data = opened
     model = _model(task, data)
@@ -259,6 +206,7 @@ def test_an_evaluation_is_the_same_for_every_batch_size(opened: Opened) -> None:
     assert set(tasks.names(task)) <= set(small)
 
 
+@pytest.mark.slow
 def test_search_invariant_metrics_ignore_everything_but_the_predictions(opened: Opened) -> None:
     task, data = opened
     config, family = task.config, discovery.load_family(type(task.config))
@@ -271,6 +219,7 @@ def test_search_invariant_metrics_ignore_everything_but_the_predictions(opened: 
             assert ours[metric.name] == theirs[metric.name], metric.name
 
 
+@pytest.mark.slow
 def test_baselines_are_evaluated_like_models(opened: Opened) -> None:
     task, data = opened
     baselines = task.baselines(data)

@@ -243,6 +243,7 @@ def _read(path: Path) -> dict[str, Rows]:
     return blocks
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TRIALS)
 def test_steps_and_metrics_are_the_golden_ones(name: str, root: Path, request: pytest.FixtureRequest) -> None:
     found = {block: _rows(_train(name, knobs, root)) for block, knobs in TRIALS[name][-1].items()}

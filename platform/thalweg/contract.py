@@ -99,6 +99,7 @@ import numpy as np
 import numpy.typing as npt
 
 from thalweg.config import FamilyConfig
+from thalweg.errors import FamilyError
 from thalweg.stage_contract import Stage
 
 if TYPE_CHECKING:
@@ -184,8 +185,19 @@ class Measure(ABC):
 
 
 def metrics_of(task: Task[Any, Any]) -> tuple[Metric, ...]:
-    """Returns the metrics of all measures of a task, in their order."""
-    return tuple(metric for measure in task.measures() for metric in measure.metrics)
+    """Returns the metrics of all measures of a task, in their order.
+
+    Raises:
+        FamilyError: Two of them have one name.
+    """
+    metrics = tuple(metric for measure in task.measures() for metric in measure.metrics)
+    names = [metric.name for metric in metrics]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise FamilyError(
+            f"names of metrics must be unique among all measures of a task, got {', '.join(twice)} twice in "
+            f"{type(task).__module__}.{type(task).__qualname__}; rename one"
+        )
+    return metrics
 
 
 class Data(Protocol):
@@ -259,6 +271,7 @@ class Task(ABC, Generic[C, D]):
 
         ``thalweg describe`` counts the parameters of each direct child by its name. Weights are in fp32. For
         training in half precision, the platform casts them and all fp32 buffers, but for statistics of normalisations.
+        What `stages` name exists for all facts, and without any: a search checks it before it books anything.
         Normalisations and embeddings then compute in fp32 by themselves. The model casts its inputs to the type of its
         weights. Losses are computed from fp32 tensors.
 

@@ -108,7 +108,8 @@ def _codes(keys: Tensor) -> Tensor | None:
     if not len(keys):
         return keys.sum(1)
     low, high = keys.amin(0), keys.amax(0)
-    spans = [int(span) for span in (high - low + 1)]
+    # Python's integers: a difference of two hashes may be too large for one of 64 bits.
+    spans = [last - first + 1 for first, last in zip(low.tolist(), high.tolist(), strict=True)]
     product = 1
     for span in spans:
         product *= span

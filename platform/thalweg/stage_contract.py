@@ -54,6 +54,8 @@ class Loss(StageLoss):
     def parts(self, model: nn.Module, batch: Batch, progress: Progress) -> Mapping[str, Tensor]:
         """Computes the unweighted parts of the loss, each a fp32 scalar *summed* over the batch.
 
+        A micro-batch of which no sample carries any part may give constants, unless weights are sharded (ZeRO stage 3).
+
         Args:
             model: The model in training mode, in the precision of training.
             batch: A micro-batch, on the device.
@@ -72,7 +74,7 @@ class Loss(StageLoss):
 
 @dataclass(frozen=True, kw_only=True)
 class Rows:
-    """What a `JointLoss` needs of the samples: tensors with one row for each sample.
+    """What a `JointLoss` needs of the samples: tensors with one row for each sample, at least one embedding among them.
 
     Attributes:
         embeddings: fp32 tensors (batch, ...) that depend on the model. Gradients flow back through all of them; one

@@ -74,15 +74,19 @@ def _encoder(trial: Trial) -> dict[str, Any]:
         "latent_dim": trial.suggest_categorical("latent_dim", [64, 128, 256]),
         "norm": trial.suggest_categorical("encoder_norm", NORMS),
         "positions": trial.suggest_categorical("positions", [False, True]),
+        "linear": trial.suggest_categorical("linear_encoder", [False, True]),
         "fusion": fusion,
     }
 
 
 def _decoder(trial: Trial) -> dict[str, Any]:
+    opposed = trial.suggest_categorical("opposed", [False, True])
     return {
+        "adversary_weight": trial.suggest_float("adversary_weight", 1e-3, 0.3, log=True) if opposed else 0.0,
         "kind": trial.suggest_categorical("decoder", ["deconvolution", "residual", "improved"]),
         "norm": trial.suggest_categorical("decoder_norm", NORMS),
         "dropout": trial.suggest_float("dropout", 0.0, 0.5),
+        "linear": trial.suggest_categorical("linear_decoder", [False, True]),
     }
 
 

@@ -57,6 +57,7 @@ def build(config: Any) -> torch.nn.Module:
         return task_for(config).build(None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(GRIDS))
 def test_every_cell_of_a_grid_is_another_valid_configuration_that_can_be_built(name: str) -> None:
     space = load_space(name)
@@ -124,6 +125,7 @@ def test_a_large_batch_is_no_question_of_memory(space: Any) -> None:
         assert (large.optimization.batch_size, large.optimization.micro_batch_size) == (256, 64)
 
 
+@pytest.mark.slow
 def test_whatever_the_full_space_proposes_can_be_built_and_has_three_blocks() -> None:
     seen: dict[str, set[Any]] = {}
     for seed in range(200):

@@ -42,7 +42,7 @@ def assert_same(found: Slow, expected: Slow) -> None:
         np.testing.assert_allclose(found[key], value, rtol=1e-12, atol=1e-12)
 
 
-@given(st.integers(0, 1000), st.integers(0, 40), st.integers(1, 3), st.sampled_from([3, 2**40]))
+@given(st.integers(0, 1000), st.integers(0, 40), st.integers(1, 3), st.sampled_from([3, 2**40, 2**63 - 1]))
 def test_lines_of_equal_units_add_up(seed: int, count: int, parts: int, spread: int) -> None:
     keys, values = lines(seed, count, parts, spread)
     assert_same(as_dict(PerUnit.of(keys, values)), slow_sums(keys, values))

@@ -11,9 +11,9 @@ from thalweg.hashing import digest
 from trainables.geo_contrastive.config import GeoContrastive
 from trainables.geo_contrastive.data import sampling
 from trainables.geo_contrastive.data.fields import FieldData, open_fields
+from trainables.geo_contrastive.data.pairs import NUM_POSITIVES
 from trainables.geo_contrastive.evaluation.protocol import protocol
 from trainables.geo_contrastive.knobs import PairKnobs
-from trainables.geo_contrastive.representation.terms import NUM_POSITIVES
 
 
 class FieldTask(Task[GeoContrastive, FieldData]):

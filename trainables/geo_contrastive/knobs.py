@@ -157,6 +157,9 @@ class DecoderKnobs(Knobs):
     """Dropout in the blocks."""
     linear: bool = False
     """Whether a linear layer to all cells is added to the network, as in the encoder."""
+    adversary_weight: float = Field(default=0.0, ge=0, le=1)
+    """Strength with which the decoder trains against an opponent that tells true fields from decoded ones patch by
+    patch; 0 leaves the opponent out."""
 
 
 class ObjectiveKnobs(Knobs):

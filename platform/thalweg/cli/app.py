@@ -6,6 +6,7 @@ and MLflow take seconds.
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -24,6 +25,7 @@ class Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Runs a command; exits with 2 after an error that a user can mend, 130 after Ctrl-C, 143 after SIGTERM."""
+        collects = gc.isenabled()
         try:
             with ending_raises():
                 return super().invoke(ctx)
@@ -39,6 +41,16 @@ class Commands(TyperGroup):
             text = f"error: a disk must have space, got {error}; free some and run the same command again"
             print(text, file=sys.stderr)
             raise typer.Exit(2) from None
+        finally:
+            if collects:
+                gc.enable()
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """Finds a command; one that only reads runs without garbage collection, for it ends before there is any."""
+        found = super().resolve_command(ctx, args)
+        if found[0] in {command.__name__ for command in _SHORT}:
+            gc.disable()
+        return found
 
 
 app = typer.Typer(
@@ -62,6 +74,7 @@ def thalweg() -> None:
     """
 
 
+_SHORT = (results.best, results.show, look.studies, look.spaces, look.families, look.describe)
 _PANELS: Mapping[str, Sequence[Callable[..., None]]] = {
     "Search": (search.search, train.train, results.best, results.ui, results.show),
     "Look around": (look.studies, look.spaces, look.families, look.describe),

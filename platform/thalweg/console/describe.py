@@ -14,9 +14,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from thalweg.analysis.outline import outline
 from thalweg.config import FamilyConfig
 from thalweg.console.formatting import number
-from thalweg.contract import Metric, metrics_of
+from thalweg.contract import Metric
 from thalweg.discovery import Family
 
 _RELATIONS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<=", "multiple_of": "multiple of"}
@@ -85,28 +86,6 @@ def _bounds(field: FieldInfo) -> str:
     return ", ".join(found + [f"{_RELATIONS[name]} {number(bound)}" for name, bound in laws.items()])
 
 
-def parameter_counts(family: Family, config: FamilyConfig) -> dict[str, int]:
-    """Counts the parameters of each direct child of the model at the family's reference geometry.
-
-    Nothing is allocated: the model is built on torch's meta device. Parameters that belong to the model
-    itself are counted under ``(own)``; those that two children share are counted once, with the first.
-    """
-    import torch
-
-    with torch.device("meta"):
-        model = family.task(config).build(None)
-    seen: set[int] = set()
-    counts: dict[str, int] = {}
-    children = {"(own)": dict(model.named_parameters(recurse=False))}
-    children |= {name: dict(child.named_parameters()) for name, child in model.named_children()}
-    for name, parameters in children.items():
-        fresh = {id(weight): weight.numel() for weight in parameters.values() if id(weight) not in seen}
-        seen |= set(fresh)
-        if fresh:
-            counts[name] = sum(fresh.values())
-    return counts
-
-
 def show_family(family: Family, preset: str | None, console: Console) -> None:
     """Prints everything about a family.
 
@@ -121,10 +100,10 @@ def show_family(family: Family, preset: str | None, console: Console) -> None:
         "another with --preset NAME"
     )
     _section(console, "knobs", _knob_lines(config))
-    counts = parameter_counts(family, config)
-    total = {"total": sum(counts.values())}
-    _section(console, "parameters, at the reference geometry", _table(counts | total))
-    _section(console, "metrics", _metric_lines(metrics_of(family.task(config))))
+    found = outline(family, config)
+    total = {"total": sum(found.parts.values())}
+    _section(console, "parameters, at the reference geometry", _table(found.parts | total))
+    _section(console, "metrics", _metric_lines(found.metrics))
     _section(console, "synthetic data sets (thalweg data make)", _meanings(family.worlds))
     _section(console, "public data sets (thalweg data import)", _meanings(family.sources))
 

@@ -34,7 +34,7 @@ from thalweg.training.messages import Refusal, Report, TrialOrder
 from thalweg.training.process_group import ProcessGroup, is_group_fault, join
 from thalweg.training.session import DataCache, Session
 
-_SHARED = (ConfigError, FamilyError, NonFiniteError)
+_SHARED = (ConfigError, NonFiniteError)
 _BEAT_S = 1.0
 """Seconds between the heartbeats of a worker that makes progress."""
 
@@ -165,7 +165,8 @@ class Crew:
     def _alike(self, error: Exception) -> bool:
         """Whether every rank has failed in the same way, so that no rank waits for another.
 
-        All ranks share the configuration and the summed losses; data and folders may be wrong on one machine only.
+        All ranks share the configuration and the summed losses. Data and folders may be wrong on one machine only, and
+        a family may break the contract on the samples of one rank only.
         """
         return self._group.size == 1 or isinstance(error, _SHARED)
 

@@ -19,6 +19,7 @@ from thalweg.search.objective import check_objective, check_protocol
 from thalweg.search.replay import RecordedTrial
 from thalweg.search.space import Space, probe
 from thalweg.search.store.warm_start import StartingPoints
+from thalweg.testing.steps import check_fit
 from thalweg.training.family_code import blaming
 from thalweg.training.protocol import protocol_hash
 from thalweg.training.sampling import Layout
@@ -87,7 +88,8 @@ def _prepare(
     folder = data_root(family, root)
     make_world(family, folder, config.dataset, tell)
     with torch.device("meta"):
-        task.build(None)  # refuses what only the model can know, such as the name of a fusion
+        model = task.build(None)  # refuses what only the model can know, such as the name of a fusion
+    check_fit(task, model)
     knobs = config.optimization
     Layout.of(knobs.batch_size, knobs.micro_batch_size, space.study.num_workers)
     began = time.perf_counter()

@@ -1,1 +1,1 @@
-"""Checks that every family must pass, for use in its own tests; each raises a `thalweg.errors.FamilyError`."""
+"""Checks that every family must pass, for use in its own tests; each raises a `thalweg.errors.ThalwegError`."""

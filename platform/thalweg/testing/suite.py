@@ -17,7 +17,7 @@ from typing import Any
 
 from thalweg.contract import Data, Task
 from thalweg.discovery import Family, load_family
-from thalweg.testing import configs, samples, splits
+from thalweg.testing import configs, samples, splits, steps
 
 
 @dataclass(frozen=True)
@@ -75,10 +75,22 @@ def splits_have_nothing_in_common(subject: Subject) -> None:
     splits.check_splits(subject.task, subject.data, subject.ignore)
 
 
+def stages_train_what_the_model_has(subject: Subject) -> None:
+    """Checks `steps.check_stages`."""
+    steps.check_stages(subject.task, subject.data)
+
+
+def losses_are_the_same_however_a_batch_is_cut(subject: Subject) -> None:
+    """Checks `steps.check_losses`."""
+    steps.check_losses(subject.task, subject.data)
+
+
 CHECKS: tuple[Callable[[Subject], None], ...] = (
     presets_survive_json,
     every_knob_has_a_sentence,
     opening_twice_gives_equal_data,
     a_training_sample_depends_on_its_index_and_key_alone,
     splits_have_nothing_in_common,
+    stages_train_what_the_model_has,
+    losses_are_the_same_however_a_batch_is_cut,
 )

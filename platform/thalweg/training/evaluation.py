@@ -15,6 +15,7 @@ from thalweg.data.placement import send
 from thalweg.errors import DataError, FamilyError
 from thalweg.per_unit import PerUnit
 from thalweg.training.process_group import ProcessGroup
+from thalweg.training.returned import tensors
 from thalweg.training.transfer import prefetch_thread, prefetched, ready_to_travel
 
 if TYPE_CHECKING:
@@ -85,18 +86,19 @@ def states_of_split(
 
     def sample(number: int) -> Batch:
         indices = chunks[number] if len(chunks[number]) else np.zeros(1, dtype=np.int64)
-        batch = ready_to_travel(task.evaluation_batch(data, split, indices), group.device)
+        found = tensors(task.evaluation_batch(data, split, indices), "evaluation_batch")
+        batch = ready_to_travel(found, group.device)
         group.beats.add()
         return batch
 
-    found = [_Accumulated(measure) for measure in measures]
+    states = [_Accumulated(measure) for measure in measures]
     with torch.no_grad(), prefetch_thread(group.device) as executor:
         for chosen, batch in zip(chunks, prefetched(executor, sample, range(rounds)), strict=True):
             batch = move(batch, group.device)
-            outputs = predict(batch)
-            for each in found:
+            outputs = tensors(predict(batch), "predict")
+            for each in states:
                 each.add(outputs, batch, len(chosen))
-    return [each.over_ranks(group) for each in found]
+    return [each.over_ranks(group) for each in states]
 
 
 class _Accumulated:
@@ -108,13 +110,16 @@ class _Accumulated:
 
     def __init__(self, measure: Measure) -> None:
         self._measure = measure
+        self._form: dict[str, str] | None = None
         self._sums: dict[str, Tensor] = {}
         self._tables: dict[str, PerUnit] = {}
         self._rows: dict[str, list[Tensor]] = {}
 
     def add(self, outputs: Outputs, batch: Batch, num_samples: int) -> None:
         """Adds a batch; if ``num_samples`` is 0, the rank has none left and the batch, a filler, does not count."""
-        for name, value in self._measure.add(outputs, batch).items():
+        state = self._measure.add(outputs, batch)
+        self._check(state)
+        for name, value in state.items():
             if isinstance(value, PerUnit):
                 table = value if num_samples else value.empty()
                 self._tables[name] = self._tables[name] + table if name in self._tables else table
@@ -124,8 +129,44 @@ class _Accumulated:
                 value = value.double() if num_samples else torch.zeros_like(value, dtype=torch.float64)
                 self._sums[name] = self._sums[name] + value if name in self._sums else value
 
+    def _check(self, state: Any) -> None:
+        """Refuses a state that could not be added to those of other batches."""
+        where = f"{type(self._measure).__module__}.{type(self._measure).__qualname__}.add"
+        if not isinstance(state, Mapping):
+            raise FamilyError(f"{where} must return a state, got {type(state).__name__}; return a dict")
+        odd = [
+            f"{name} ({type(value).__name__})"
+            for name, value in state.items()
+            if not isinstance(value, Tensor | PerUnit)
+        ]
+        if odd:
+            raise FamilyError(
+                f"entries of a state must be tensors or tables of units, got {', '.join(odd)} of {where}; "
+                "return torch.tensor of a number"
+            )
+        form = {name: self._form_of(name, value) for name, value in sorted(state.items())}
+        self._form = form if self._form is None else self._form
+        if form != self._form:
+            raise _differing(where, self._form, form)
+
+    def _form_of(self, name: str, value: Tensor | PerUnit) -> str:
+        """Says what must be alike in all batches."""
+        if isinstance(value, PerUnit):
+            return f"a table of {value.keys.shape[1]} keys and {tuple(value.values.shape[1:])} sums"
+        if name in self._measure.rows:
+            return f"rows of {tuple(value.shape[1:])} {value.dtype}"
+        return f"sums of {tuple(value.shape)}"
+
     def over_ranks(self, group: ProcessGroup) -> State:
-        """Returns the state over all workers, on the CPU. Every one must call."""
+        """Returns the state over all workers, on the CPU. Every one must call.
+
+        Raises:
+            FamilyError: Workers have different names or shapes; on all ranks alike.
+        """
+        form = group.same(self._form)
+        if not group.all_agree(form == self._form):
+            where = f"{type(self._measure).__module__}.{type(self._measure).__qualname__}.add"
+            raise _differing(where, form, self._form)
         rows = {
             name: torch.cat(group.gather(torch.cat(parts))).cpu()
             for name, parts in sorted(self._rows.items())
@@ -135,6 +176,16 @@ class _Accumulated:
             **dict(_tables_over_ranks(self._tables, group)),
             **rows,
         }
+
+
+def _differing(where: str, one: Mapping[str, str] | None, other: Mapping[str, str] | None) -> FamilyError:
+    def told(form: Mapping[str, str] | None) -> str:
+        return ", ".join(f"{name} ({each})" for name, each in (form or {}).items()) or "nothing"
+
+    return FamilyError(
+        f"{where} must return the same names and shapes for every batch, got {told(one)}, and {told(other)} in "
+        "another; return zeros, or no rows, where a batch has nothing to add"
+    )
 
 
 def _sums_over_ranks(sums: Mapping[str, Tensor], group: ProcessGroup) -> dict[str, Tensor]:

@@ -51,3 +51,23 @@ def compute(
     features.keep(
         model, {name: torch.cat(group.gather(torch.cat(parts))) for name, parts in sorted(found.items())}
     )
+
+
+def compute_alone(features: FrozenFeatures, model: nn.Module, data: Data, batch_size: int = 64) -> None:
+    """Computes the features of every training sample without an engine and other workers.
+
+    Args:
+        features: What is computed.
+        model: The model, on the CPU; it keeps its mode.
+        data: Opened data.
+        batch_size: Samples per forward pass.
+    """
+    training, found = model.training, dict[str, list[torch.Tensor]]()
+    model.eval()
+    with torch.no_grad():
+        for first in range(0, data.num_samples("train"), batch_size):
+            indices = np.arange(first, min(first + batch_size, data.num_samples("train")))
+            for name, rows in features.compute(model, features.batch(data, indices)).items():
+                found.setdefault(name, []).append(rows)
+    features.keep(model, {name: torch.cat(parts) for name, parts in found.items()})
+    model.train(training)

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from thalweg.errors import FamilyError
 from thalweg.stage_contract import Joined, JointLoss, Progress, Rows
-from thalweg.training.accumulation import Sums, weighted
+from thalweg.training.accumulation import Sums, factors_of, weighted
 from thalweg.training.engine.half_precision import loss_scale
 from thalweg.training.evaluation import move
 from thalweg.training.process_group import ProcessGroup
@@ -106,18 +106,35 @@ def _slopes(
     Every worker computes the loss of the whole batch, so that no gradients are sent: each worker keeps those of its
     own embeddings.
     """
+    sizes = [_num_rows(part) for part in rows]
     own = {name: values.requires_grad_() for name, values in _checked(_stacked(rows, "embeddings"))}
     companions = {
         name: torch.cat(group.gather(values)) for name, values in _stacked(rows, "companions").items()
     }
     embeddings = {name: _around(values, group) for name, values in own.items()}
     joined = loss.parts(Rows(embeddings=embeddings, companions=companions), progress)
-    weights = loss.weights(progress)
-    factors = {name: _factor(weights[name], joined.counts[name]) for name in sorted(joined.counts)}
+    factors = factors_of(loss.weights(progress), joined.counts)
     gradients = _gradients(weighted(joined.sums, factors), list(own.values()))
-    sizes = [len(next(iter(part.embeddings.values()))) for part in rows]
     slopes = {name: list(torch.split(gradient, sizes)) for name, gradient in zip(own, gradients, strict=True)}
     return joined, slopes
+
+
+def _num_rows(rows: Rows) -> int:
+    """Returns the number of rows of a micro-batch.
+
+    Raises:
+        FamilyError: There is no embedding, or not all have equally many rows.
+    """
+    if not rows.embeddings:
+        raise FamilyError("rows of a joint loss must hold an embedding, got none; return one in embed")
+    lengths = {name: len(values) for name, values in (*rows.embeddings.items(), *rows.companions.items())}
+    if len(set(lengths.values())) > 1:
+        told = ", ".join(f"{length} of {name}" for name, length in lengths.items())
+        raise FamilyError(
+            f"embeddings and companions of a joint loss must have one row for each sample, got {told}; give several "
+            "views of a sample a name each, or an axis behind the first"
+        )
+    return next(iter(lengths.values()))
 
 
 def _stacked(rows: Sequence[Rows], kind: Literal["embeddings", "companions"]) -> dict[str, Tensor]:
@@ -141,14 +158,6 @@ def _checked(embeddings: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
         yield name, values
 
 
-def _factor(weight: float, count: Tensor | float) -> Tensor | float:
-    """Returns the factor for the sum of a part; 0 if its count is 0. No device is waited for."""
-    if isinstance(count, Tensor):
-        count = count.detach().double()
-        return torch.where(count > 0, weight / count.clamp(min=1e-300), 0.0).float()
-    return weight / count if count > 0 else 0.0
-
-
 def _gradients(loss: Tensor, embeddings: list[Tensor]) -> Sequence[Tensor]:
     """Returns the gradient for each embedding, 0 if the loss does not depend on it."""
     if not loss.requires_grad:  # no sample of the batch has anything to be compared with
@@ -168,6 +177,11 @@ def _around(own: Tensor, group: ProcessGroup) -> Tensor:
 def _send(engine: Any, group: ProcessGroup, rows: Mapping[str, Tensor], slopes: Mapping[str, Tensor]) -> None:
     # DeepSpeed averages gradients over the workers; each sends those of its own samples.
     surrogate = torch.stack([(rows[name] * slope).sum() for name, slope in slopes.items()]).sum()
+    if not surrogate.requires_grad:
+        raise FamilyError(
+            f"embeddings of a joint loss must depend on the weights that its stage trains, got {', '.join(slopes)} of "
+            "which none does; compute them by the model, or train more in the stage's groups"
+        )
     engine.backward(group.size * loss_scale(engine) * surrogate, scale_wrt_gas=False)
 
 

@@ -22,6 +22,7 @@ from thalweg.training import accumulation, gradcache
 from thalweg.training.engine import engine
 from thalweg.training.gradcache import MicroBatches
 from thalweg.training.process_group import ProcessGroup
+from thalweg.training.returned import tensors
 from thalweg.training.sampling import Layout, SampleStream
 from thalweg.training.schedule import Plan, lr_factor
 from thalweg.training.telemetry import Curve
@@ -127,7 +128,8 @@ class Loop:
 
     def _sample(self, positions: range) -> Batch:
         indices, keys = self._stream.take(positions.start, len(positions))
-        batch = ready_to_travel(self._task.training_batch(self._data, indices, keys), self._group.device)
+        found = tensors(self._task.training_batch(self._data, indices, keys), "training_batch")
+        batch = ready_to_travel(found, self._group.device)
         self._group.beats.add()
         return batch
 

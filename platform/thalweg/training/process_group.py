@@ -8,6 +8,7 @@ import logging
 import os
 import tempfile
 import warnings
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed import FileStore  # type: ignore[attr-defined]
 
-from thalweg.errors import ThalwegError
+from thalweg.errors import FamilyError, ThalwegError
 from thalweg.training.engine.quiet_deepspeed import deepspeed
 
 _TORCH_FAULTS = ("gloo", "nccl", "cuda error", "connection reset", "connection closed")
@@ -79,19 +80,28 @@ class ProcessGroup:
         Args:
             values: Shape (row, ...), of any type; the number of rows may differ between workers. Every worker must
                 call.
+
+        Raises:
+            FamilyError: Rows have other shapes or types on other workers; on all ranks alike.
         """
         if self.size == 1:
             return (values,)
-        lengths = torch.zeros(self.size, dtype=torch.int64)
-        lengths[self.rank] = len(values)
-        counts = [int(count) for count in self.sum(lengths)]
+        form = f"{tuple(values.shape[1:])} {values.dtype}"
+        everyone = torch.zeros(self.size, 2, dtype=torch.int64)
+        everyone[self.rank, 0], everyone[self.rank, 1] = len(values), zlib.crc32(form.encode())
+        counts, forms = self.sum(everyone).T.tolist()
+        if len(set(forms)) > 1:
+            raise FamilyError(
+                f"rows of samples must have the same shape and type on all workers, got {form} on one and others on "
+                "another; pad them to one shape"
+            )
         padded = values.new_zeros((max(counts), *values.shape[1:]))
         padded[: len(values)] = values
         # As bytes: neither Gloo nor NCCL joins all types, such as int16.
         sent = padded[..., None].view(torch.uint8)
-        everyone = [torch.empty_like(sent) for _ in counts]
-        dist.all_gather(everyone, sent, group=self.host if sent.device.type == "cpu" else None)
-        received = (rows.view(values.dtype)[..., 0] for rows in everyone)
+        parts = [torch.empty_like(sent) for _ in counts]
+        dist.all_gather(parts, sent, group=self.host if sent.device.type == "cpu" else None)
+        received = (rows.view(values.dtype)[..., 0] for rows in parts)
         return tuple(rows[:count] for rows, count in zip(received, counts, strict=True))
 
     def broadcast(self, values: Tensor) -> Tensor:

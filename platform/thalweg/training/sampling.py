@@ -72,8 +72,8 @@ class SampleStream:
 class Layout:
     """How one global batch is cut: every worker trains ``accumulation`` micro-batches per optimizer step.
 
-    Workers take their steps together, so all of them have the same number of micro-batches. The sizes of micro-batches
-    differ by at most one sample.
+    Workers take their steps together, so all of them have the same number of micro-batches. The shares of workers
+    differ by at most one sample, and so do the sizes of all micro-batches.
 
     Attributes:
         batch_size: Samples per optimizer step over all workers.
@@ -117,8 +117,16 @@ class Layout:
 
     def positions(self, start: int, rank: int) -> list[range]:
         """Returns the positions in the stream of each micro-batch of a worker, for the batch that begins at start."""
-        pieces = self.accumulation * self.world_size
-        size, larger = divmod(self.batch_size, pieces)  # the first ones are larger
-        numbers = range(rank * self.accumulation, (rank + 1) * self.accumulation + 1)
-        edges = [start + number * size + min(number, larger) for number in numbers]
-        return [range(first, end) for first, end in pairwise(edges)]
+        first, end = _edges(self.batch_size, self.world_size)[rank : rank + 2]
+        edges = [start + first + edge for edge in _edges(end - first, self.accumulation)]
+        return [range(*pair) for pair in pairwise(edges)]
+
+    def share(self, rank: int) -> int:
+        """Returns how many samples of a batch a worker trains."""
+        return sum(len(positions) for positions in self.positions(0, rank))
+
+
+def _edges(size: int, num_pieces: int) -> list[int]:
+    """Returns where samples are cut into pieces, the first of which may hold one more than the others."""
+    smaller, larger = divmod(size, num_pieces)
+    return [number * smaller + min(number, larger) for number in range(num_pieces + 1)]

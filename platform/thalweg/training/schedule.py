@@ -52,11 +52,17 @@ class Plan:
         """Lays stages over a budget.
 
         Raises:
-            ConfigError: The shares do not add up to 1.
+            ConfigError: The shares do not add up to 1, or two stages have one name.
         """
         shares = [stage.share for stage in stages]
         if not math.isclose(sum(shares), 1.0, rel_tol=1e-6) or min(shares) <= 0:
             raise ConfigError(f"the shares of a task's stages must be positive and add up to 1, got {shares}")
+        names = [stage.name for stage in stages]
+        if len(set(names)) < len(names):
+            raise ConfigError(
+                f"stages of a task must have different names, by which records tell them apart, got {', '.join(names)}"
+                "; rename one"
+            )
         sums = [sum(shares[: number + 1]) for number in range(len(shares))]
         return cls(stages, (*(round(part * total_samples) for part in sums[:-1]), total_samples))
 

@@ -89,6 +89,7 @@ class Session:
         self._group = group
         self.task = make_task(order.family, order.config)
         self._knobs = self.task.config.optimization
+        self._modes: dict[str, Mode] = {metric.name: metric.mode for metric in metrics_of(self.task)}
         engine.check_precision(self._knobs)
         self.data = cache.open(self.task, Path(order.data_root), group.device)
         self._data_facts = self.task.facts(self.data)
@@ -218,14 +219,11 @@ class Session:
         )
         checkpoint.save(self._engine, folder, state, self._group)
         if self._group.rank == 0:
-            checkpoint.tidy(folder, self._mode(), self.order.keep_last, self._earlier, self.order.home)
+            mode = self._modes[self.order.metric]
+            checkpoint.tidy(folder, mode, self.order.keep_last, self._earlier, self.order.home)
         self._earlier = None
         timings = {**self.last.timings, "checkpoint_s": time.perf_counter() - began}
         self.last = replace(self.last, timings=timings)
-
-    def _mode(self) -> Mode:
-        declared = {metric.name: metric.mode for metric in metrics_of(self.task)}
-        return declared[self.order.metric]
 
     def _costs(self) -> dict[str, float]:
         """Returns what the trial takes: parameters, seconds of steps per pass over the split, most memory of a worker.
@@ -279,7 +277,8 @@ class Session:
 
     def _evaluate(self) -> dict[str, float]:
         self._engine.eval()
-        buffers.unite(self._module, self._group)  # what is saved after it is what was evaluated
+        # What is saved after it is what was evaluated.
+        buffers.unite(self._module, self._group, self._layout.share(self._group.rank))
         return self._evaluate_with(lambda batch: self._engine(batch, None))
 
     def _evaluate_with(self, predict: Predict, is_baseline: bool = False) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """The command line: what is refused, what is listed, and how fast."""
 
+import gc
 import os
 import re
 import subprocess
@@ -91,6 +92,18 @@ def commands() -> list[list[str]]:
         ["describe"],
         *(["data", name] for name in ("list", "make", "import", "show")),
     ]
+
+
+def test_only_commands_that_read_run_without_garbage_collection(
+    run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr(gc, "disable", lambda: calls.append("off"))
+    monkeypatch.setattr(gc, "enable", lambda: calls.append("on"))
+    assert run("spaces").exit_code == 0
+    assert calls == ["off", "on"]
+    run("train", "no_such_family")
+    assert calls == ["off", "on", "on"]
 
 
 @pytest.mark.parametrize("words", commands(), ids=" ".join)
@@ -267,6 +280,7 @@ def complete_study(folder: Path, name: str) -> None:
     ledger.close()
 
 
+@pytest.mark.slow
 def test_a_complete_study_shows_its_leaderboard_without_running(
     run: Callable[..., Result], tmp_path: Path
 ) -> None:
@@ -279,6 +293,7 @@ def test_a_complete_study_shows_its_leaderboard_without_running(
     assert "thalweg search spaces.toys --trials 2" in result.output
 
 
+@pytest.mark.slow
 def test_training_one_configuration_prints_its_curve_and_checkpoint(
     run: Callable[..., Result], tmp_path: Path
 ) -> None:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from kept import evaluated
 
 from families.toy.config import Toy
@@ -39,13 +40,15 @@ print(json.dumps(found), file=sys.stderr)
 """
 
 
-def imported(commands: list[list[str]], modules: tuple[str, ...], folder: Path) -> dict[str, list[str]]:
-    """Runs commands one after the other in a fresh process; returns which modules are there after each."""
+def ran(
+    commands: list[list[str]], modules: tuple[str, ...], folder: Path
+) -> tuple[dict[str, list[str]], str]:
+    """Runs commands one after the other in a fresh process; returns which modules each leaves there, and the pages."""
     words = [sys.executable, "-c", _RUN, json.dumps(commands), json.dumps(modules)]
     result = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     found: dict[str, list[str]] = json.loads(result.stderr.splitlines()[-1])
-    return found
+    return found, result.stdout
 
 
 def test_commands_that_only_look_import_no_framework(tmp_path: Path) -> None:
@@ -57,16 +60,25 @@ def test_commands_that_only_look_import_no_framework(tmp_path: Path) -> None:
     ledger.report(proposal.number, evaluated(samples=256, value=0.125, metrics={"mse": 0.125}, final=True))
     ledger.complete(proposal.number)
     ledger.close()
-    found = imported([*LIGHT], HEAVY, tmp_path)
+    found, _ = ran([*LIGHT], HEAVY, tmp_path)
     assert found == {" ".join(words): [] for words in LIGHT}
 
 
-def test_a_description_imports_torch_without_its_compiler(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_first_description_imports_torch_without_its_compiler_and_a_later_one_no_framework(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("THALWEG_CACHE", str(tmp_path / "cache"))
     commands = [
         ["describe", family, "--preset", preset]
         for family in discovery.names("trainables")
         for preset in discovery.load_family(family).presets
     ]
-    modules = ("torch._dynamo", *HEAVY[1:], "xarray", "scipy", "matplotlib", "pyarrow")
-    found = imported(commands, modules, tmp_path)
-    assert found == {" ".join(words): [] for words in commands}
+    others = (*HEAVY[1:], "xarray", "scipy", "matplotlib", "pyarrow")
+    nothing: dict[str, list[str]] = {" ".join(words): [] for words in commands}
+    found, first = ran(commands, ("torch._dynamo", *others), tmp_path)
+    assert found == nothing
+    found, later = ran(commands, ("torch", *others), tmp_path)
+    assert found == nothing
+    assert later == first
+    assert first.count("total") == len(commands)

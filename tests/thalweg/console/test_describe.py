@@ -5,12 +5,9 @@ from io import StringIO
 from typing import Literal
 
 import pytest
-import torch
 from pydantic import Field
 from rich.console import Console
-from torch import Tensor, nn
 
-from families.toy.task import Net
 from thalweg import discovery
 from thalweg.config import Knobs, flat
 from thalweg.console import describe
@@ -70,37 +67,6 @@ def test_every_family_describes_every_knob_of_every_preset(name: str) -> None:
         found = list(describe.knobs(config))
         assert {knob.name for knob in found if knob.value not in (None, ())} == set(flat(config))
         assert [knob.name for knob in found if not knob.sentence] == []
-
-
-def test_parts_are_the_children_of_the_model_and_nothing_is_allocated() -> None:
-    family = discovery.load_family("families.toy")
-    counts = describe.parameter_counts(family, family.preset("wide"))
-    net = Net(32, 0.0)
-    assert counts == {
-        name: sum(p.numel() for p in child.parameters()) for name, child in net.named_children()
-    }
-
-
-class Tied(nn.Module):
-    """A model with a weight of its own, and one that two parts share."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.token = nn.Parameter(torch.zeros(3))
-        self.first = nn.Linear(4, 4, bias=False)
-        self.second = nn.Linear(4, 4, bias=True)
-        self.second.weight = self.first.weight
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Does nothing."""
-        return inputs
-
-
-def test_a_shared_weight_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    family = discovery.load_family("families.toy")
-    monkeypatch.setattr(type(family.task(family.preset("default"))), "build", lambda task, facts: Tied())
-    counts = describe.parameter_counts(family, family.preset("default"))
-    assert counts == {"(own)": 3, "first": 16, "second": 4}
 
 
 def test_a_description_names_knobs_metrics_and_totals(page: Page) -> None:

@@ -6,7 +6,7 @@ import os
 import pytest
 import torch
 
-from thalweg.errors import ConfigError, DataError, NonFiniteError, OutputError
+from thalweg.errors import ConfigError, DataError, FamilyError, NonFiniteError, OutputError
 from thalweg.lanes.channel import Command
 from thalweg.lanes.worker import Crew
 from thalweg.training.messages import Refusal, Report, TrialOrder
@@ -27,7 +27,7 @@ def _crew(size: int, error: Exception, monkeypatch: pytest.MonkeyPatch) -> Crew:
     return crew
 
 
-@pytest.mark.parametrize("kind", [OutputError, DataError, KeyError])
+@pytest.mark.parametrize("kind", [OutputError, DataError, FamilyError, KeyError])
 def test_an_error_that_other_ranks_may_not_have_is_not_answered_while_they_wait(
     kind: type[Exception], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -64,6 +64,7 @@ def test_other_data_have_a_folder_of_their_own(tmp_path: Path, monkeypatch: pyte
     assert chosen(tmp_path, {}).order.directory != first
 
 
+@pytest.mark.slow
 def test_a_configuration_trains_to_its_end_and_is_not_trained_again(tmp_path: Path) -> None:
     single = chosen(tmp_path, {"lr": 0.01}, samples=64)
     told: list[Report] = []
@@ -117,6 +118,7 @@ def test_a_preset_without_a_budget_is_refused(tmp_path: Path) -> None:
         from_preset(tmp_path, samples=None)
 
 
+@pytest.mark.slow
 def test_a_preset_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
     class Stop(Exception):
         pass

@@ -36,6 +36,7 @@ def tell(client: MlflowClient, make: Any, folder: Path, *numbers: int) -> None:
     )
 
 
+@pytest.mark.slow
 def test_pictures_are_artifacts_of_their_trial(
     uri: str, client: MlflowClient, study: str, make: Any, folder: Path, tmp_path: Path
 ) -> None:

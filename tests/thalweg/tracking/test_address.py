@@ -60,6 +60,7 @@ def test_a_server_that_is_not_there_is_refused_within_seconds() -> None:
     assert time.monotonic() - began < 7
 
 
+@pytest.mark.slow
 def test_a_server_that_never_answers_is_refused_within_seconds() -> None:
     with closing(socket.socket()) as silent:
         silent.bind(("127.0.0.1", 0))

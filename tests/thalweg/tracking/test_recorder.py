@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import sqlite3
@@ -303,7 +304,9 @@ class Server:
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
+def server(tmp_path: Path, uri: str, client: "MlflowClient") -> Iterator[Server]:
+    client.search_experiments(max_results=1)  # makes the shared database, of which the server gets a copy
+    shutil.copy(uri.removeprefix("sqlite:///"), tmp_path / "server.db")
     server = Server(tmp_path)
     server.start()
     yield server

@@ -93,6 +93,7 @@ def searched(folder: Path) -> list[Event]:
     return events
 
 
+@pytest.mark.slow
 def test_mlflow_holds_the_json_that_the_engine_was_given(
     client: "MlflowClient",
     make: Any,

@@ -47,6 +47,7 @@ def test_each_loss_is_read_once_the_next_step_is_queued(
     assert happened == ["step", *["step", "read"] * 7, "read", "evaluate"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stages", ["one", "two", "joint"])
 def test_nothing_is_evaluated_or_saved_after_a_last_step_whose_loss_is_not_finite(
     stages: str, order: Orders, world: ProcessGroup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -72,6 +72,7 @@ def _weights(session: Session) -> dict[str, torch.Tensor]:
     return weights
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("zero_stage", [0, 1, 2, 3])
 @pytest.mark.parametrize("micro", [None, 8, 2])
 def test_micro_batches_of_a_joint_loss_equal_the_whole_batch(
@@ -94,6 +95,7 @@ def test_dropout_and_batch_norm_are_the_same_in_both_passes(
         torch.testing.assert_close(found[name].to(weight.dtype), weight, rtol=2e-5, atol=2e-6)
 
 
+@pytest.mark.slow
 def test_micro_batches_split_differently_give_other_dropout(order: Any, world: ProcessGroup) -> None:
     """The control of the test above: it can tell masks apart."""
     ends = [
@@ -128,6 +130,7 @@ def test_the_curve_tells_how_a_stage_ended(order: Any, world: ProcessGroup) -> N
     assert "loss/first" in parts[3] and "loss/alignment" not in parts[3]
 
 
+@pytest.mark.slow
 def test_a_joint_trial_goes_on_from_its_checkpoint_bit_for_bit(
     order: Any, run: Any, world: ProcessGroup
 ) -> None:

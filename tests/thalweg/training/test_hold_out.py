@@ -39,6 +39,7 @@ def by_hand(model: torch.nn.Module, split: SplitName) -> float:
     return float((np.mean(first) + np.mean(second)) / 2)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_and_the_baselines_are_evaluated_on_test(report: Report, tmp_path: Path) -> None:
     net = Net(8, 0.0)
     net.load_state_dict(fp32_weights(Path(str(report.checkpoint))))

@@ -14,7 +14,7 @@ from torch import Tensor
 from families.toy import task as toy_task
 from families.toy.config import Toy
 from families.toy.joint_losses import LOSSES, SupCon
-from families.toy.task import ToyTask, Waves
+from families.toy.task import SquaredErrors, ToyTask, Waves
 from tests.thalweg.training.conftest import STEP, Orders
 from thalweg.errors import FamilyError
 from thalweg.stage_contract import Progress
@@ -110,7 +110,8 @@ def test_micro_batches_in_bf16_give_what_the_whole_batch_gives_in_bf16(
     name: str, order: Orders, world: ProcessGroup
 ) -> None:
     whole, parts = (take_step(one_step(order, name, micro, "bf16"), world) for micro in (None, 6))
-    check(parts, whole, 5e-3)
+    # Divided by the spread of the few samples that count, features have their roundings magnified.
+    check(parts, whole, 2e-2 if name == "shared_barlow" else 5e-3)
     check(whole, at_once(name, "bf16"), 5e-2)
 
 
@@ -130,6 +131,16 @@ def test_the_losses_show_what_could_go_wrong() -> None:
     assert anchors(0, BATCH) < int((batch["present"] > 0).sum()) < BATCH
 
 
+@pytest.mark.parametrize("name", ["supcon", "nt_xent"])
+def test_shared_losses_are_those_that_are_written_plainly(name: str) -> None:
+    (sums, counts), weights = at_once(name)
+    (shared_sums, shared_counts), shared_weights = at_once(f"shared_{name}")
+    assert shared_sums[f"shared_{name}"] == pytest.approx(sums[name], rel=1e-6)
+    assert shared_counts[f"shared_{name}"] == counts[name] > 0
+    for each, weight in weights.items():
+        torch.testing.assert_close(shared_weights[each], weight, rtol=0, atol=1e-5 * STEP["lr"])
+
+
 def test_an_embedding_that_is_no_number_with_a_gradient_is_refused(
     order: Orders, world: ProcessGroup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -142,6 +153,44 @@ def test_an_embedding_that_is_no_number_with_a_gradient_is_refused(
     monkeypatch.setattr(SupCon, "embed", mixed)
     with pytest.raises(FamilyError, match=r"embeddings .* got label of torch.int64; .* companions"):
         take_step(one_step(order, "supcon", 6, "fp32"), world)
+
+
+@pytest.mark.parametrize(
+    ("changed", "law"),
+    [
+        ({"counts": {}}, r"the same names, got supcon and ; count every part"),
+        ({"sums": {}}, r"the same names, got  and supcon; count every part"),
+        (
+            {"counts": {"supcon": 1.0, "odd": 1.0}},
+            r"must have a weight, got none for odd; name it in weights",
+        ),
+    ],
+)
+def test_a_part_without_its_count_or_weight_is_refused(
+    changed: dict[str, Any], law: str, order: Orders, world: ProcessGroup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = SupCon.parts
+    monkeypatch.setattr(SupCon, "parts", lambda self, *terms: replace(parts(self, *terms), **changed))
+    with pytest.raises(FamilyError, match=law):
+        take_step(one_step(order, "supcon", 6, "fp32"), world)
+
+
+@pytest.mark.parametrize(
+    ("method", "law"),
+    [
+        ("counts", r"the same names, got first, second and first; count every part"),
+        ("weights", r"must have a weight, got none for second; name it in weights"),
+    ],
+)
+def test_a_part_of_a_sum_over_samples_without_its_count_or_weight_is_refused(
+    method: str, law: str, order: Orders, world: ProcessGroup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = getattr(SquaredErrors, method)
+    monkeypatch.setattr(SquaredErrors, method, lambda self, *terms: {"first": whole(self, *terms)["first"]})
+    session = Session(order("odd"), world, DataCache())
+    with pytest.raises(FamilyError, match=law):
+        session.advance()
+    session.close()
 
 
 TWO_WORKERS = """
@@ -160,7 +209,7 @@ def test_two_workers_give_the_loss_counts_and_gradient_of_the_whole_batch(
     orders = [
         one_step(order, name, micro, precision)
         for name in LOSSES
-        for micro, precision in ((4, "fp32"), (None, "bf16"))
+        for micro, precision in ((4, "fp32"), (None, "bf16"), (4, "bf16"))
     ]
     (tmp_path / "orders").write_bytes(pickle.dumps(orders))
     (tmp_path / "two.py").write_text(TWO_WORKERS)

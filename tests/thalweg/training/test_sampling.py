@@ -58,6 +58,9 @@ def test_micro_batches_of_all_workers_tile_the_batch(
     pieces = [piece for share in shares for piece in share]
     assert [position for piece in pieces for position in piece] == list(range(1000, 1000 + batch_size))
     assert {len(share) for share in shares} == {layout.accumulation}
+    held = [sum(map(len, share)) for share in shares]
+    assert held == [layout.share(rank) for rank in range(world_size)]
+    assert max(held) - min(held) <= 1
     sizes = {len(piece) for piece in pieces}
     assert max(sizes) == layout.micro_batch_size <= (most or batch_size)
     assert min(sizes) >= max(layout.micro_batch_size - 1, 1)

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.slow
 Pair = tuple[Result, Result]
 HALVES = ("fp32", "bf16")
 SGD = {"optimizer": "sgd", "lr": 0.05, "weight_decay": 1e-3}
+UNEVEN_NORMS: tuple[Kind, ...] = ("plain", "sync")
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +51,8 @@ def _normed(folder: Path) -> dict[str, Run]:
         runs[f"sync-{precision}"] = _run(folder, f"sync-{precision}", "sync", opt=opt)
     opt = {"batch_size": 16, "micro_batch_size": 2}
     runs["sync-joint"] = _run(folder, "sync-joint", "sync", opt=opt, stages="joint")
+    for kind in UNEVEN_NORMS:
+        runs[f"{kind}-13"] = _run(folder, f"{kind}-13", kind, opt={"batch_size": 13})
     return runs
 
 
@@ -188,6 +191,27 @@ def test_synchronised_norms_make_two_workers_train_like_one(
     for name, value in first.apart.items():
         if "running" in name:
             assert torch.equal(value, second.apart[name])  # without any pooling
+
+
+def test_workers_of_uneven_shares_count_by_their_samples(
+    both: Mapping[str, Pair], alone: Callable[..., Result]
+) -> None:
+    """The running means of the data themselves are those of one worker that sees whole batches."""
+    one, pair = alone("plain-13-whole", "plain", opt={"batch_size": 13}), both["plain-13"]
+    name = "model.body.0.1.running_mean"
+    torch.testing.assert_close(pair[0].joined[name], one.joined[name], rtol=1e-6, atol=1e-7)
+    plain = torch.stack([each.apart[name] for each in pair]).mean(0)
+    assert (plain - one.joined[name]).abs().max() > 1e-4  # the control: both workers alike
+
+
+def test_synchronised_norms_of_uneven_shares_are_those_of_the_whole_batch(
+    both: Mapping[str, Pair], alone: Callable[..., Result]
+) -> None:
+    """Normalised by the biased variance, and remembered with the unbiased one, as torch's batch norm does."""
+    one = alone("sync-13-whole", "plain", opt={"batch_size": 13})
+    for found in both["sync-13"]:
+        assert found.metrics[-1] == pytest.approx(one.metrics[-1], rel=1e-4, abs=1e-4)
+        _near(found.state, one.state, 1e-4, 1e-4)
 
 
 def test_synchronised_norms_take_both_passes_of_a_joint_loss_for_one(both: Mapping[str, Pair]) -> None:

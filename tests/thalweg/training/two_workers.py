@@ -4,6 +4,7 @@
 ``FOLDER/runs`` and writes ``FOLDER/rank-0`` and ``FOLDER/rank-1``.
 """
 
+import gc
 import pickle
 import sys
 from collections.abc import Iterator, Mapping
@@ -108,9 +109,9 @@ def train(run: Run, world: ProcessGroup) -> Result:
     def look(module: nn.Module) -> dict[str, Tensor]:
         return {name: value.clone() for name, value in module.named_buffers()}
 
-    def watched(module: nn.Module, world: ProcessGroup) -> None:
+    def watched(module: nn.Module, world: ProcessGroup, share: int) -> None:
         looks.append(look(module))
-        unite(module, world)
+        unite(module, world, share)
         looks.append(look(module))
 
     with network(run.kind), patch.object(buffers, "unite", watched):
@@ -129,10 +130,12 @@ def train(run: Run, world: ProcessGroup) -> Result:
 def main(folder: Path) -> None:
     """Trains what the folder holds."""
     world = join()
+    gc.freeze()  # as a lane does: the collection after each trial leaves out what was imported
     runs: dict[str, Run] = pickle.loads((folder / "runs").read_bytes())
     # Plain dictionaries: this module has another name here.
     results: dict[str, Any] = {name: vars(train(run, world)) for name, run in runs.items()}
     (folder / f"rank-{world.rank}").write_bytes(pickle.dumps(results))
+    gc.unfreeze()
 
 
 if __name__ == "__main__":

@@ -39,6 +39,17 @@ def _days(count: int, jumps: Mapping[int, int]) -> np.ndarray:
     return _FIRST_DAY + np.cumsum(steps) - 1
 
 
+def _profile(shape: tuple[int, int], number: int) -> np.ndarray:
+    profile: np.ndarray = np.sin(np.pi * (np.arange(shape[1]) + 0.5) / shape[1] + number)
+    return profile
+
+
+def _waves(shape: tuple[int, int], day: np.ndarray, number: int) -> np.ndarray:
+    phase = 2 * np.pi * (np.arange(shape[0]) / shape[0] - day[:, None] / 16) + number
+    waves: np.ndarray = np.sin(phase)[:, :, None] * _profile(shape, number)
+    return waves
+
+
 def _fields(
     days: int = 60,
     *,
@@ -77,12 +88,11 @@ def _fields(
     valid: dict[str, np.ndarray] = {}
     for number, (name, grid) in enumerate(variables.items()):
         shape = shapes[grid]
-        phase = 2 * np.pi * (np.arange(shape[0]) / shape[0] - day[:, None] / 16) + number
-        profile = np.sin(np.pi * (np.arange(shape[1]) + 0.5) / shape[1] + number)
+        profile = _profile(shape, number)
         season = np.cos(2 * np.pi * np.arange(DAYS_OF_YEAR) / DAYS_OF_YEAR)[:, None, None] * profile
         season = np.broadcast_to(0.5 * season, (DAYS_OF_YEAR, *shape))
-        waves = np.sin(phase)[:, :, None] * profile
-        values = waves + season[day_of_year] + noise * rng.standard_normal((days, *shape))
+        values = _waves(shape, day, number) + season[day_of_year]
+        values += noise * rng.standard_normal((days, *shape))
         valid[name] = land[grid]
         fields[name] = np.where(valid[name], values, 0).astype(np.float32)
         climatology[name] = np.where(valid[name], season, 0).astype(np.float32)

@@ -22,6 +22,8 @@ from trainables.rgb_lidar.exploring.page import NO_RETURN
 from trainables.rgb_lidar.exploring.pictures import draw_clouds, draw_pairs, points_of, relief
 from trainables.rgb_lidar.exploring.tables import scene_table, split_law
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -24,38 +24,45 @@ from thalweg.training.session import DataCache, Session
 from trainables.water_mae import task as task_module
 from trainables.water_mae.config import PRESETS
 
-root, zero_stage, rivers_from = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+root, cases = Path(sys.argv[1]), json.loads(sys.argv[2])
 open_data = task_module.open_data
-
-
-def few(*arguments):
-    # windows of which the first seven lack rivers: each step of two pairs them in another way
-    data = open_data(*arguments)
-    starts = data.starts["train"][:14] if rivers_from else data.starts["train"][:7]
-    return replace(data, starts={"train": starts, "val": data.starts["val"][:4]})
-
-
-task_module.open_data = few
-config = PRESETS["tiny"].model_dump(mode="json")
-config["data"] |= {"sequence_length": 8, "stride": 4}
-config["optimization"] |= {"batch_size": 2, "zero_stage": zero_stage, "lr": 1e-3}
-order = TrialOrder(
-    trial=f"trial-{zero_stage}",
-    family="trainables.water_mae",
-    config=config,
-    metric="skill",
-    evaluations=(28,),
-    data_root=str(root),
-    directory=str(root / "checkpoints"),
-    checkpoints=False,
-    num_curve_points=14,
-)
 world = join()
-session = Session(order, world, DataCache())
-report = session.advance()
+
+
+def train(zero_stage, num_windows):
+    def few(*arguments):
+        # windows of which the first seven lack rivers: each step of two pairs them in another way
+        data = open_data(*arguments)
+        return replace(data, starts={"train": data.starts["train"][:num_windows], "val": data.starts["val"][:4]})
+
+    task_module.open_data = few
+    config = PRESETS["tiny"].model_dump(mode="json")
+    config["data"] |= {"sequence_length": 8, "stride": 4}
+    config["optimization"] |= {"batch_size": 2, "zero_stage": zero_stage, "lr": 1e-3}
+    order = TrialOrder(
+        trial=f"trial-{zero_stage}-{num_windows}",
+        family="trainables.water_mae",
+        config=config,
+        metric="skill",
+        evaluations=(28,),
+        data_root=str(root),
+        directory=str(root / "checkpoints"),
+        checkpoints=False,
+        num_curve_points=14,
+    )
+    session = Session(order, world, DataCache())
+    report = session.advance()
+    session.close()
+    return {"metrics": dict(report.metrics), "curve": report.curve}
+
+
+found = [train(*case) for case in cases]
 if world.rank == 0:
-    print("\\n" + json.dumps({"metrics": dict(report.metrics), "curve": report.curve}))
+    print("\\n" + json.dumps(found))
 """
+
+
+SOME, NONE = 14, 7  # windows: half of them have rivers, or none has
 
 
 def _port() -> int:
@@ -64,15 +71,15 @@ def _port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _train(root: Path, num_workers: int, zero_stage: int, *, rivers: bool = True) -> dict[str, Any]:
-    """Trains in processes of their own; a worker that waits for ever fails the test."""
+def _train(root: Path, num_workers: int, *cases: tuple[int, int]) -> list[dict[str, Any]]:
+    """Trains each ZeRO stage on so many windows, in processes of their own; a worker that waits for ever fails."""
     shared = os.environ | {
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(_port()),
         "WORLD_SIZE": str(num_workers),
         "LOCAL_WORLD_SIZE": str(num_workers),
     }
-    command = [sys.executable, "-c", _TRAIN, str(root), str(zero_stage), str(int(rivers))]
+    command = [sys.executable, "-c", _TRAIN, str(root), json.dumps(cases)]
     workers = [
         subprocess.Popen(
             command,
@@ -90,22 +97,31 @@ def _train(root: Path, num_workers: int, zero_stage: int, *, rivers: bool = True
             worker.kill()
     for worker, (_, errors) in zip(workers, outputs, strict=True):
         assert worker.returncode == 0, errors[-3000:]
-    found: dict[str, Any] = json.loads(outputs[0][0].splitlines()[-1])
+    found: list[dict[str, Any]] = json.loads(outputs[0][0].splitlines()[-1])
     return found
 
 
 @pytest.fixture(scope="module")
 def alone(tiny_root: Path, tiny: WaterData) -> dict[str, Any]:
     assert not tiny.vector_present[:30, 1].any() and tiny.vector_present[30:, 1].all()
-    return _train(tiny_root, 1, 1)
+    (found,) = _train(tiny_root, 1, (1, SOME))
+    return found
 
 
+@pytest.fixture(scope="module")
+def of_two(tiny_root: Path) -> dict[tuple[int, int], dict[str, Any]]:
+    """What two workers found, by ZeRO stage and number of windows."""
+    cases = [(1, SOME), (3, SOME), (1, NONE)]
+    return dict(zip(cases, _train(tiny_root, 2, *cases), strict=True))
+
+
+@pytest.mark.slow
 @pytest.mark.integration
 @pytest.mark.parametrize("zero_stage", [1, 3])
 def test_two_workers_of_which_one_lacks_rivers_equal_one(
-    tiny_root: Path, alone: dict[str, Any], zero_stage: int
+    alone: dict[str, Any], of_two: dict[tuple[int, int], dict[str, Any]], zero_stage: int
 ) -> None:
-    together = _train(tiny_root, 2, zero_stage)
+    together = of_two[zero_stage, SOME]
     rivers = [point["loss/river_flow"] for _, point in together["curve"] if "loss/river_flow" in point]
     assert 0 < len(rivers) < len(together["curve"])  # some steps had none at all
     for (samples, mine), (same, theirs) in zip(together["curve"], alone["curve"], strict=True):
@@ -121,9 +137,10 @@ def test_two_workers_of_which_one_lacks_rivers_equal_one(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.integration
-def test_years_without_any_rivers_train_the_rest(tiny_root: Path, tiny: WaterData) -> None:
-    found = _train(tiny_root, 2, 1, rivers=False)
+def test_years_without_any_rivers_train_the_rest(of_two: dict[tuple[int, int], dict[str, Any]]) -> None:
+    found = of_two[1, NONE]
     assert all("loss/river_flow" not in point for _, point in found["curve"])
     first, last = (found["curve"][number][1]["loss/soil_moisture"] for number in (0, -1))
     assert last < first

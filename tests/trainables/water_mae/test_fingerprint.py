@@ -5,9 +5,12 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pandas as pd
+import pytest
 
 from trainables.water_mae.config import IMAGE_MODALITIES, DataKnobs
 from trainables.water_mae.data.windows import WaterData, open_data
+
+pytestmark = pytest.mark.slow
 
 _KNOBS = DataKnobs(vector_patch_size=4)
 

@@ -180,6 +180,7 @@ def _around_in_space(values: np.ndarray, hidden: np.ndarray, filled: np.ndarray)
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_what_is_filled_tells_nothing_of_what_is_hidden(root: Path, method: Filling) -> None:
     task = _task(method)
@@ -246,6 +247,7 @@ def _replaced(root: Path, target: Path, batch: Batch) -> None:
     table.to_parquet(next((target / "noise").glob("*.parquet")))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_no_input_and_no_prediction_depends_on_what_is_hidden_or_later(
     root: Path, tmp_path: Path, method: Filling
@@ -274,6 +276,7 @@ def test_no_input_and_no_prediction_depends_on_what_is_hidden_or_later(
                 assert all(torch.equal(given[0][part], given[1][part]) for part in MODALITIES), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_no_forecast_depends_on_later_days(root: Path, tmp_path: Path, method: Filling) -> None:
     task, first = _task(method), np.array([0])

@@ -14,6 +14,8 @@ from trainables.water_mae.data.windows import WaterData
 from trainables.water_mae.model.autoencoder import MaskedAutoencoder, kind_and_index
 from trainables.water_mae.task import WaterMAETask
 
+pytestmark = pytest.mark.slow
+
 ANY_DATA = settings(
     max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

@@ -72,6 +72,7 @@ def evaluate(task: WaterMAETask, model: nn.Module, data: WaterData, size: int) -
     return tasks.summarize(task, tasks.added(states))
 
 
+@pytest.mark.slow
 def test_evaluation_does_not_depend_on_batch_or_order(config: WaterMAE, data: WaterData) -> None:
     task = WaterMAETask(config)
     indices = np.arange(data.num_samples("val"))
@@ -245,6 +246,7 @@ def test_skill_follows_the_slow_definition(config: WaterMAE, data: WaterData) ->
     assert metrics["skill"] == pytest.approx(sum(skills) / 5, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_metrics_do_not_depend_on_the_evaluation_batches(config: WaterMAE, data: WaterData) -> None:
     task = WaterMAETask(config)
     model = build(task, data)
@@ -273,6 +275,7 @@ def test_perfection_has_skill_one_and_the_mean_has_skill_zero(config: WaterMAE, 
     assert metrics["skill"] == pytest.approx(0, abs=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ratio", [0.3, 0.6, 0.75])
 def test_skill_at_another_ratio_follows_the_slow_definition(
     config: WaterMAE, data: WaterData, ratio: float
@@ -449,6 +452,7 @@ def test_the_protocol_names_the_data_knobs_and_no_searched_knob(config: WaterMAE
     assert WaterMAETask(config).protocol()["masking"]["image_mask_ratio"] == 0.5
 
 
+@pytest.mark.slow
 def test_a_few_steps_lower_every_part(data: WaterData) -> None:
     tiny = PRESETS["tiny"]
     config = tiny.model_copy(update={"data": DataKnobs(sequence_length=3, stride=2)})

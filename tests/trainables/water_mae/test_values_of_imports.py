@@ -25,6 +25,8 @@ from thalweg.errors import DataError
 from trainables.water_mae.data.windows import WaterData
 from trainables.water_mae.importing.monthly import read
 
+pytestmark = pytest.mark.slow
+
 PERIODS = {"train": TRAIN, "val": VAL}
 
 

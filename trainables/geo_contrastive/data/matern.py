@@ -1,4 +1,4 @@
-"""Noise with the smoothness of weather: Gaussian fields of the Matérn covariance with nu = 3/2."""
+"""Noise with the smoothness of weather: Gaussian fields of the Matern covariance with nu = 3/2."""
 
 from functools import lru_cache
 

@@ -14,6 +14,8 @@ from trainables.geo_contrastive.data.draws import below, branch, stream
 from trainables.geo_contrastive.knobs import PairKnobs
 
 ANCHOR = "anchor"
+NUM_POSITIVES = 3
+"""The first roles: a day, and the days so many days later and earlier."""
 HARD_DAYS = (10, 40)
 """Smallest and largest distance of a hard negative, in days: other weather of the same season."""
 

@@ -1,1 +1,1 @@
-"""What the tasks on frozen latents share: knobs, inheritance of the representation, the stage of a head."""
+"""What the tasks on frozen latents share: knobs, latents, the stage of a head."""

@@ -1,10 +1,9 @@
 """What the downstream tasks share: the representation's stages or its weights, then the stage of a head."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
-from typing import Any, cast
+from typing import Any
 
 from torch import nn
 
@@ -13,7 +12,6 @@ from thalweg.contract import Batch, Indices, Keys, Measure, Outputs
 from thalweg.stage_contract import ParameterGroup, Stage, StageLoss
 from trainables.geo_contrastive.config import GeoContrastive
 from trainables.geo_contrastive.data.fields import FieldData
-from trainables.geo_contrastive.downstream import inheritance
 from trainables.geo_contrastive.downstream.knobs import HeadKnobs
 from trainables.geo_contrastive.downstream.latents import TrainingLatents
 from trainables.geo_contrastive.downstream.model import HEAD, HeadedModel
@@ -103,7 +101,8 @@ class DownstreamTask(RepresentationTask):
     def _parts(self) -> tuple[str, ...]:
         """Parts of the representation."""
         projector = ("projector",) if self.config.objective.is_contrastive else ()
-        return ("encoder", *projector, "decoder")
+        adversary = ("adversary",) if self.config.decoder.adversary_weight else ()
+        return ("encoder", *projector, "decoder", *adversary)
 
     def training_batch(self, data: FieldData, indices: Indices, keys: Keys) -> Batch:
         """Samples what the head learns from, beside the views where the trial trains the representation too."""
@@ -115,21 +114,18 @@ class DownstreamTask(RepresentationTask):
         found = super().predict(model, batch)
         return {**found, **self.head_outputs(model, batch)} if isinstance(model, HeadedModel) else found
 
-    def parts(self) -> Mapping[str, Callable[[nn.Module], nn.Module]]:
-        """Returns the parts of the representation, without the head."""
-        return {name: partial(_without_head, take) for name, take in super().parts().items()}
-
     def inherit(self, starting_points: Mapping[str, FamilyConfig]) -> GeoContrastive:
-        """Takes the knobs of the representation from the last starting point."""
-        return inheritance.inherit(self.config, cast(Mapping[str, GeoContrastive], starting_points))
+        """Takes the representation of the last starting point; a head alone takes the objective's projector with it.
+
+        A decoder understands the latents of the encoder that it was trained with, and no others: all parts come from
+        one study, as do the variables that they know.
+        """
+        found = super().inherit(starting_points)
+        *_, last = (theirs for theirs in starting_points.values() if isinstance(theirs, GeoContrastive))
+        return found.model_copy(update={"objective": last.objective}) if self.head_knobs.share == 1 else found
 
     def starting_weights(self) -> tuple[str, ...]:
-        """Returns the prefixes of the parts of the representation."""
-        return tuple(f"{part}." for part in self._parts)
-
-
-def _without_head(take: Callable[[nn.Module], nn.Module], model: nn.Module) -> nn.Module:
-    part = take(model)
-    assert isinstance(part, HeadedModel)
-    del part.head, part.standardization
-    return part
+        """Returns the prefixes of the parts that are taken."""
+        if self.head_knobs.share == 1:
+            return tuple(f"{part}." for part in self._parts)
+        return super().starting_weights()

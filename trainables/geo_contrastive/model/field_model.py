@@ -10,15 +10,19 @@ from torch import Tensor, nn
 from thalweg.contract import Batch
 from thalweg.nn.norm import norm
 from trainables.geo_contrastive.config import GeoContrastive
+from trainables.geo_contrastive.model.adversary import FieldAdversary
 from trainables.geo_contrastive.model.decoders import DecodedFields, FieldDecoder
 from trainables.geo_contrastive.model.encoders import Fields, Latents, encoder
 from trainables.geo_contrastive.model.geometry import FieldGeometry
+
+ADVERSARY_WIDTH = 32
 
 
 class FieldModel(nn.Module):
     """Encodes fields of one day, projects latents for contrastive losses, decodes latents to fields.
 
-    Its children are ``encoder``, ``projector`` if the objective compares projections, and ``decoder``. Results are in
+    Its children are ``encoder``, ``projector`` if the objective compares projections, ``decoder``, and ``adversary`` if
+    the decoder has an opponent. Results are in
     fp32, whatever the type of the weights; fields are z-scores.
 
     Args:
@@ -36,6 +40,8 @@ class FieldModel(nn.Module):
         if config.objective.is_contrastive:
             self.projector = projector(config.encoder.latent_dim, config.objective.projection_dim)
         self.decoder = FieldDecoder(config.decoder, config.encoder.latent_dim, geometry)
+        if config.decoder.adversary_weight:
+            self.adversary = FieldAdversary(geometry, ADVERSARY_WIDTH)
 
     @classmethod
     def build(cls, config: GeoContrastive, facts: Mapping[str, Any] | None) -> Self:

@@ -14,14 +14,16 @@ from thalweg.contract import Batch
 from thalweg.nn.contrastive.unit_length import unit_length
 from thalweg.stage_contract import Joined, JointLoss, Loss, Progress, Rows
 from trainables.geo_contrastive.config import GeoContrastive
+from trainables.geo_contrastive.data.pairs import NUM_POSITIVES
 from trainables.geo_contrastive.model.field_error import field_errors
 from trainables.geo_contrastive.model.field_model import FieldModel
 from trainables.geo_contrastive.representation.alpha import alpha
-from trainables.geo_contrastive.representation.terms import NUM_POSITIVES, TERMS
+from trainables.geo_contrastive.representation.terms import TERMS
 
 RECONSTRUCTION = "reconstruction"
 NEIGHBOURS = "neighbour_reconstruction"
 CYCLE = "cycle"
+ADVERSARY = "adversary"
 
 Latents = Float[Tensor, "batch role dim"]
 Present = Bool[Tensor, "batch role"]
@@ -33,13 +35,27 @@ def encoded(model: FieldModel, batch: Batch) -> Latents:
     return latents.view(*batch["present"].shape, -1)
 
 
-def reconstruction_errors(model: FieldModel, latents: Latents, batch: Batch) -> Float[Tensor, "batch role"]:
-    """Returns the errors of the fields that are decoded from the latents of the first roles."""
+def reconstruction_parts(
+    model: FieldModel, latents: Latents, batch: Batch, adversary_weight: float
+) -> dict[str, Float[Tensor, "batch ..."]]:
+    """Returns the errors (batch, role) of the fields that are decoded from the latents of the first roles.
+
+    With an opponent there are also its cross-entropies (batch,) on the first role, which the decoder ascends.
+    """
+    names = model.geometry.variables
     found = {
         name: fields.view(*latents.shape[:2], *fields.shape[1:])
         for name, fields in model.decode(latents.flatten(0, 1)).items()
     }
-    return field_errors(found, batch, model.geometry.variables)
+    parts = {RECONSTRUCTION: field_errors(found, batch, names)}
+    if adversary_weight:
+        parts[ADVERSARY] = model.adversary(
+            {name: batch[f"target/{name}"][:, 0] for name in names},
+            {name: found[name][:, 0] for name in names},
+            {name: batch[f"valid/{name}"] for name in names},
+            adversary_weight,
+        )
+    return parts
 
 
 def curvatures(vectors: Latents, present: Present) -> Float[Tensor, " batch"]:
@@ -128,14 +144,16 @@ class ContrastiveReconstruction(Contrastive):
     def __init__(self, config: GeoContrastive) -> None:
         super().__init__(config)
         self._alpha = config.stages.alpha
+        self._adversary_weight = config.decoder.adversary_weight
 
     def embed(self, model: nn.Module, batch: Batch, progress: Progress) -> Rows:
         """Adds the errors of reconstructions, day by day."""
         assert isinstance(model, FieldModel)
         latents, present = encoded(model, batch), batch["present"][:, :NUM_POSITIVES]
         rows = self._rows(model, latents, batch)
-        errors = reconstruction_errors(model, latents[:, :NUM_POSITIVES], batch)
-        parts = {RECONSTRUCTION: errors[:, 0], NEIGHBOURS: (errors * present)[:, 1:].sum(1)}
+        parts = reconstruction_parts(model, latents[:, :NUM_POSITIVES], batch, self._adversary_weight)
+        errors = parts[RECONSTRUCTION]
+        parts |= {RECONSTRUCTION: errors[:, 0], NEIGHBOURS: (errors * present)[:, 1:].sum(1)}
         return Rows(embeddings={**rows.embeddings, **parts}, companions=rows.companions)
 
     def parts(self, rows: Rows, progress: Progress) -> Joined:
@@ -156,7 +174,11 @@ class ContrastiveReconstruction(Contrastive):
             name: weight * (1.0 if name in self._penalties else share)
             for name, weight in super().weights(progress).items()
         }
-        return weights | {NEIGHBOURS: share, RECONSTRUCTION: 1 - share}
+        return weights | {NEIGHBOURS: share} | dict.fromkeys(self._of_the_day, 1 - share)
+
+    @property
+    def _of_the_day(self) -> tuple[str, ...]:
+        return (RECONSTRUCTION, ADVERSARY) if self._adversary_weight else (RECONSTRUCTION,)
 
 
 class Reconstruction(Loss):
@@ -164,10 +186,12 @@ class Reconstruction(Loss):
 
     Args:
         penalties: Weights of the penalties of latents.
+        adversary_weight: Strength of the decoder's opponent.
     """
 
-    def __init__(self, penalties: Mapping[str, float]) -> None:
+    def __init__(self, penalties: Mapping[str, float], adversary_weight: float) -> None:
         self._penalties = dict(penalties)
+        self._adversary_weight = adversary_weight
 
     def parts(self, model: nn.Module, batch: Batch, progress: Progress) -> Mapping[str, Tensor]:
         """Sums errors and penalties over days."""
@@ -175,13 +199,14 @@ class Reconstruction(Loss):
         view = {name: batch[f"view/{name}"][:, 0] for name in model.geometry.variables}
         latents = model.encode(view)[:, None]
         found = penalties(self._penalties, latents, batch["present"][:, :1])
-        errors = reconstruction_errors(model, latents, batch)
-        return {RECONSTRUCTION: errors.sum()} | {name: values.sum() for name, values in found.items()}
+        found |= reconstruction_parts(model, latents, batch, self._adversary_weight)
+        return {name: values.sum() for name, values in found.items()}
 
     def counts(self, batch: Batch, progress: Progress) -> Mapping[str, float]:
         """Counts the days."""
-        return dict.fromkeys((RECONSTRUCTION, *self._penalties), float(len(batch["day"])))
+        return dict.fromkeys(self.weights(progress), float(len(batch["day"])))
 
     def weights(self, progress: Progress) -> Mapping[str, float]:
-        """Returns 1 for the error, and the weights of the penalties."""
-        return {RECONSTRUCTION: 1.0} | self._penalties
+        """Returns 1 for the error and for the opponent's, and the weights of the penalties."""
+        opposed = {ADVERSARY: 1.0} if self._adversary_weight else {}
+        return {RECONSTRUCTION: 1.0} | opposed | self._penalties

@@ -16,7 +16,7 @@ from trainables.geo_contrastive.representation.losses import (
 
 CONTRASTIVE, JOINT, DECODER, AUTOENCODER = "contrastive", "joint", "decoder", "autoencoder"
 _ENCODER = ("encoder", "projector")
-_DECODER = "decoder."
+_DECODER, _ADVERSARY = "decoder.", "adversary."
 
 
 def names(config: GeoContrastive) -> tuple[str, ...]:
@@ -30,7 +30,8 @@ def names(config: GeoContrastive) -> tuple[str, ...]:
 def stages(config: GeoContrastive) -> tuple[Stage, ...]:
     """Returns the stages of a configuration; their shares add up to 1."""
     if not config.objective.is_contrastive:
-        return (Stage(name=AUTOENCODER, loss=Reconstruction(penalty_weights(config))),)
+        loss = Reconstruction(penalty_weights(config), config.decoder.adversary_weight)
+        return (Stage(name=AUTOENCODER, loss=loss),)
     knobs, found = config.stages, names(config)
     shares = {name: float(getattr(knobs, f"{name}_share")) for name in found}
     whole = sum(shares.values())
@@ -44,6 +45,9 @@ def _stage(config: GeoContrastive, knobs: StageKnobs, name: str, share: float) -
     if name == JOINT:
         every = (ParameterGroup(lr_scale=knobs.joint_lr_scale),)
         return Stage(name=name, share=share, groups=every, loss=ContrastiveReconstruction(config))
-    decoder = (ParameterGroup(prefix=_DECODER, lr_scale=knobs.decoder_lr_scale),)
+    adversary_weight = config.decoder.adversary_weight
+    trained = (_DECODER, _ADVERSARY) if adversary_weight else (_DECODER,)
+    groups = tuple(ParameterGroup(prefix=prefix, lr_scale=knobs.decoder_lr_scale) for prefix in trained)
     # No penalty: it would fall on latents that no longer change.
-    return Stage(name=name, share=share, groups=decoder, frozen=_ENCODER, loss=Reconstruction({}))
+    loss = Reconstruction({}, adversary_weight)
+    return Stage(name=name, share=share, groups=groups, frozen=_ENCODER, loss=loss)

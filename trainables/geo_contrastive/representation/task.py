@@ -83,7 +83,6 @@ class RepresentationTask(FieldTask):
 
 def _without_decoder(model: nn.Module) -> nn.Module:
     assert isinstance(model, FieldModel)
-    del model.decoder
-    if hasattr(model, "projector"):
-        del model.projector
+    for name in [name for name, _ in model.named_children() if name != "encoder"]:
+        delattr(model, name)
     return model

@@ -15,10 +15,8 @@ from thalweg.nn.contrastive.supcon import supcon
 from thalweg.nn.contrastive.temporal import temporal_nt_xent
 from thalweg.nn.contrastive.unit_length import unit_length
 from thalweg.nn.contrastive.views import Contrast
+from trainables.geo_contrastive.data.pairs import NUM_POSITIVES
 from trainables.geo_contrastive.knobs import ObjectiveKnobs, PairKnobs
-
-NUM_POSITIVES = 3
-"""The first roles: a day, and the days so many days later and earlier."""
 
 Projections = Float[Tensor, "sample role dim"]
 Term = Callable[[ObjectiveKnobs, PairKnobs, Projections, Mapping[str, Tensor]], Contrast]

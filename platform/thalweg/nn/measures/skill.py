@@ -14,6 +14,8 @@ from thalweg.contract import Batch, Measure, Metric, Mode, Outputs, State
 ERRORS = ("count", "total", "square", "error")
 """Terms of the sums: number of values, true value, its square, and squared error."""
 
+_ROUNDING = 1e-12  # of a sum of squares
+
 
 def squared_error_sums(
     prediction: Float[Tensor, "*axes"], target: Float[Tensor, "*axes"], counts: Bool[Tensor, "*axes"]
@@ -42,9 +44,10 @@ def squared_error_terms(
 
 
 def spread(sums: Mapping[str, Tensor]) -> float:
-    """Returns the sum of squares around the mean; 0 if nothing was counted."""
+    """Returns the sum of squares around the mean; 0 if nothing was counted or varies."""
     count, total, square = (float(sums[name]) for name in ("count", "total", "square"))
-    return square - total**2 / count if count else 0.0
+    around = square - total**2 / count if count else 0.0
+    return around if around > _ROUNDING * square else 0.0  # what rounding leaves of 0
 
 
 def skill(sums: Mapping[str, Tensor]) -> float:

@@ -7,9 +7,9 @@ refuses to its writer changes nothing. Keeps only what `thalweg.search.store.rec
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,9 +23,11 @@ RUNNING, COMPLETE, PRUNED, FAIL, WAITING = range(5)
 
 @dataclass(slots=True)
 class StoredTrial:
-    """A trial with the attributes of Optuna's `FrozenTrial`; ``study`` holds it."""
+    """A trial with the attributes of Optuna's `FrozenTrial`; ``kinds`` are those of its study."""
 
-    study: StoredStudy = field(repr=False)
+    kinds: dict[str, Kind] = field(
+        repr=False
+    )  # the study itself would be a cycle, which outlives its reading
     number: int
     state: int
     params: dict[str, Any]
@@ -74,13 +76,49 @@ class _Range(NamedTuple):
     external: Callable[[float], Any]
 
 
+_IN_UTC = "+00:00"
+_NUM_LETTERS = len("2026-01-01T00:00:00.000000+00:00")
+
+
+class Clock:
+    """Turns moments as Optuna writes them, in UTC, into local time without a zone.
+
+    The system is asked about a day, not about each moment: that takes most of the time.
+    """
+
+    def __init__(self) -> None:
+        self._shifts: dict[str, timedelta | None] = {}
+
+    def moment(self, text: str | None) -> datetime | None:
+        """Reads a moment in ISO format; one without a zone is local."""
+        if text is None:
+            return None
+        if len(text) == _NUM_LETTERS and text.endswith(_IN_UTC):
+            day = text[:10]
+            if day not in self._shifts:
+                self._shifts[day] = _shift_of_day(day)
+            if (shift := self._shifts[day]) is not None:
+                return datetime.fromisoformat(text[: -len(_IN_UTC)]) + shift
+        return datetime.fromisoformat(text).astimezone().replace(tzinfo=None)
+
+
+def _shift_of_day(day: str) -> timedelta | None:
+    """Returns how far local time is ahead of UTC during a day in UTC; None if that changes meanwhile."""
+    first = datetime.fromisoformat(day).replace(tzinfo=UTC)
+    last = first.replace(hour=23, minute=59, second=59, microsecond=999999)
+    shift = first.astimezone().utcoffset()
+    return shift if shift == last.astimezone().utcoffset() else None
+
+
 class Replay:
     """Replays the operations of a journal into studies and trials."""
 
     def __init__(self) -> None:
         self.studies: dict[int, StoredStudy] = {}
         self._num_studies = 0
-        self._trials: list[StoredTrial] = []
+        self._num_trials = 0
+        self._open: dict[int, StoredTrial] = {}  # by Optuna's number; nothing changes one that has ended
+        self._moment = Clock().moment
         self._acts: Mapping[int, Callable[[Mapping[str, Any]], None]] = {
             0: self._create_study,
             1: lambda log: self._forget_study(log["study_id"]),
@@ -95,13 +133,15 @@ class Replay:
             10: lambda log: None,  # discards what other storages keep
         }
 
-    def apply(self, log: Mapping[str, Any]) -> None:
-        """Applies one operation.
+    def apply(self, logs: Iterable[Mapping[str, Any]]) -> None:
+        """Applies operations.
 
         Raises:
-            LookupError, TypeError, ValueError: It is none of Optuna's.
+            LookupError, TypeError, ValueError: One is none of Optuna's.
         """
-        self._acts[log["op_code"]](log)
+        acts = self._acts
+        for log in logs:
+            acts[log["op_code"]](log)
 
     def _create_study(self, log: Mapping[str, Any]) -> None:
         name = log["study_name"]
@@ -121,7 +161,7 @@ class Replay:
         if study is None:
             return
         trial = StoredTrial(
-            study=study,
+            kinds=study.kinds,
             number=len(study.trials),
             state=log.get("state", RUNNING),
             params={},
@@ -129,46 +169,45 @@ class Replay:
             intermediate_values={
                 int(step): value for step, value in log.get("intermediate_values", {}).items()
             },
-            datetime_start=_moment(log["datetime_start"]),
-            datetime_complete=_moment(log.get("datetime_complete")),
+            datetime_start=self._moment(log["datetime_start"]),
+            datetime_complete=self._moment(log.get("datetime_complete")),
         )
         ranges = log.get("distributions", {})
         for name, value in log.get("params", {}).items():
-            _answer(trial, name, value, _range_of(ranges[name]))
+            asked = _range_of(ranges[name])
+            trial.params[name] = asked.external(value)
+            study.kinds.setdefault(name, asked.kind)
         study.trials.append(trial)
-        self._trials.append(trial)
+        if not trial.is_finished:
+            self._open[self._num_trials] = trial
+        self._num_trials += 1
 
     def _set_param(self, log: Mapping[str, Any]) -> None:
-        if trial := self._open_trial(log):
+        if trial := self._open.get(log["trial_id"]):
             name, asked = log["param_name"], _range_of(log["distribution"])
-            if trial.study.kinds.get(name, asked.kind) == asked.kind:
-                _answer(trial, name, log["param_value_internal"], asked)
+            if trial.kinds.setdefault(name, asked.kind) == asked.kind:
+                trial.params[name] = asked.external(log["param_value_internal"])
 
     def _set_state(self, log: Mapping[str, Any]) -> None:
-        trial, state = self._open_trial(log), log["state"]
+        number, state = log["trial_id"], log["state"]
+        trial = self._open.get(number)
         if trial is None or state == trial.state == RUNNING:
             return
         if state == RUNNING:
-            trial.datetime_start = _moment(log["datetime_start"])
+            trial.datetime_start = self._moment(log["datetime_start"])
         elif state != WAITING:
-            trial.datetime_complete = _moment(log["datetime_complete"])
+            trial.datetime_complete = self._moment(log["datetime_complete"])
         trial.state = state
+        if trial.is_finished:
+            del self._open[number]
 
     def _evaluate(self, log: Mapping[str, Any]) -> None:
-        if trial := self._open_trial(log):
+        if trial := self._open.get(log["trial_id"]):
             trial.intermediate_values[log["step"]] = log["intermediate_value"]
 
     def _note_on_trial(self, log: Mapping[str, Any]) -> None:
-        if trial := self._open_trial(log):
+        if trial := self._open.get(log["trial_id"]):
             trial.user_attrs.update(log["user_attr"])
-
-    def _open_trial(self, log: Mapping[str, Any]) -> StoredTrial | None:
-        """Returns the trial that an operation is about; None if it is unknown or has ended."""
-        number: int = log["trial_id"]
-        if not 0 <= number < len(self._trials):
-            return None
-        trial = self._trials[number]
-        return trial if trial.state == RUNNING or trial.state == WAITING else None
 
 
 def read_journal(file: Path, name: str) -> StoredStudy:
@@ -184,8 +223,8 @@ def read_journal(file: Path, name: str) -> StoredStudy:
     """
     replay = Replay()
     try:
-        for log in Journal(file).read_logs(0):
-            replay.apply(log)
+        for logs in Journal(file).read_batches():
+            replay.apply(logs)
     except (LookupError, TypeError, ValueError) as error:
         raise StudyError(
             f"a journal must hold one JSON document per line, got {file}: {error}; "
@@ -197,11 +236,6 @@ def read_journal(file: Path, name: str) -> StoredStudy:
     if name not in found:
         raise StudyError(f"no study {name!r} in {file.parent} (found: {', '.join(sorted(found)) or 'none'})")
     return found[name]
-
-
-def _answer(trial: StoredTrial, name: str, value: float, asked: _Range) -> None:
-    trial.params[name] = asked.external(value)
-    trial.study.kinds.setdefault(name, asked.kind)
 
 
 @cache
@@ -218,8 +252,3 @@ def _range_of(text: str) -> _Range:
 
 def _same(value: float) -> float:
     return value
-
-
-def _moment(text: str | None) -> datetime | None:
-    """Reads a moment as Optuna does: local time, without a zone."""
-    return None if text is None else datetime.fromisoformat(text).astimezone().replace(tzinfo=None)

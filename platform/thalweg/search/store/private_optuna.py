@@ -1,5 +1,7 @@
 """Calls to Optuna's private interface, for what has no public one; a new version of Optuna may break them."""
 
+import copy
+from collections.abc import Callable, Container, Iterable
 from typing import Any
 
 import optuna
@@ -22,3 +24,21 @@ def take_up(study: optuna.Study, waiting: FrozenTrial) -> optuna.Trial:
 def set_user_attr(study: optuna.Study, trial: FrozenTrial, key: str, value: Any) -> None:
     """Sets a user attribute of a trial that another process may have begun."""
     study._storage.set_trial_user_attr(trial._trial_id, key, value)
+
+
+def view_of(study: optuna.Study, trials: Callable[[], Iterable[FrozenTrial]]) -> optuna.Study:
+    """Returns a copy of a study in which samplers see other trials.
+
+    Args:
+        study: The study.
+        trials: Gives the trials at the time when they are asked for, in the order of their numbers.
+    """
+
+    def get_trials(
+        deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
+    ) -> list[FrozenTrial]:
+        return [trial for trial in trials() if states is None or trial.state in states]
+
+    view = copy.copy(study)
+    view._get_trials = get_trials  # type: ignore[method-assign]
+    return view

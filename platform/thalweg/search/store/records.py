@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import gc
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -165,7 +167,8 @@ def read_study(directory: Path, name: str, storage: str | None = None) -> StudyR
             f"a study's folder must hold {journal.name}, got {directory}; name a study that was run"
         )
     if storage is None:
-        return read(journal_reader.read_journal(journal, name), directory)
+        with _no_collection():
+            return read(journal_reader.read_journal(journal, name), directory)
     import optuna
 
     opened = open_storage(directory, storage)
@@ -177,6 +180,18 @@ def read_study(directory: Path, name: str, storage: str | None = None) -> StudyR
         raise StudyError(f"no study {name!r} in {storage} (found: {known})") from None
     finally:
         close_storage(opened)
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Pauses the search for cycles, of which there are none here: it would visit all that was read again and again."""
+    runs = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if runs:
+            gc.enable()
 
 
 def _home(study: optuna.Study, directory: Path) -> Path:

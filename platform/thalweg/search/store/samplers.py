@@ -5,7 +5,7 @@ To add a sampler, write a function like those below, and a line in `SAMPLERS` an
 
 import copy
 import warnings
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from optuna.samplers import (
 from optuna.trial import FrozenTrial, TrialState
 
 from thalweg.search.store.early_stopping import first_numbers
+from thalweg.search.store.private_optuna import view_of
 from thalweg.search.store.records import CONTINUES
 from thalweg.study import SamplerName, Study
 
@@ -102,23 +103,17 @@ class ResumableSampler(BaseSampler):
 def _as_uninterrupted(study: optuna.Study, places: Mapping[int, int]) -> optuna.Study:
     """Returns a view of a study in which an interrupted trial and those that continue it are one."""
 
-    def get_trials(
-        deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
-    ) -> list[FrozenTrial]:
-        trials = study.get_trials(deepcopy=False)
-        continued = {trial.user_attrs.get(CONTINUES) for trial in trials}
+    def trials() -> list[FrozenTrial]:
+        found = study.get_trials(deepcopy=False)
+        continued = {trial.user_attrs.get(CONTINUES) for trial in found}
         chosen = [
             _placed(trial, places[trial.number])
-            for trial in trials
-            if trial.number in places
-            and trial.number not in continued
-            and (states is None or trial.state in states)
+            for trial in found
+            if trial.number in places and trial.number not in continued
         ]
         return sorted(chosen, key=lambda trial: trial.number)
 
-    view = copy.copy(study)
-    view._get_trials = get_trials  # type: ignore[method-assign]
-    return view
+    return view_of(study, trials)
 
 
 def _placed(trial: FrozenTrial, place: int) -> FrozenTrial:

@@ -29,7 +29,7 @@ from thalweg.study_folder import checkpoint_name, checkpoints_of
 from thalweg.training.checkpoints import resharding
 from thalweg.training.checkpoints.places import remove
 from thalweg.training.checkpoints.state import FROM_BEFORE, STATE, TrainingState, complete, damage, incomplete
-from thalweg.training.engine.half_precision import saved_masters
+from thalweg.training.engine.half_precision import saved_masters, widened
 from thalweg.training.messages import best_of
 from thalweg.training.process_group import ProcessGroup
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _TAG = "weights"
-_MODEL_STATES = "mp_rank_00_model_states.pt"
+_MODEL_STATES = "*model_states.pt"
 _OPTIMIZER_SHARDS = "*zero_pp_rank_*optim_states.pt"
 _WHAT = "checkpoints"
 _WAY_OUT = "free space and give the same command again"
@@ -148,19 +148,21 @@ def load(engine: DeepSpeedEngine, folder: Path, group: ProcessGroup) -> None:
 
 
 def fp32_weights(folder: Path) -> dict[str, Tensor]:
-    """Returns weights and buffers of a checkpoint in fp32, gathered from the shards of all ranks, frozen ones too."""
+    """Returns weights and buffers of a checkpoint, gathered from the shards of all ranks, frozen ones too.
+
+    They are in fp32; buffers that are wider, or no fractions, stay as they are.
+    """
     import torch
     from deepspeed.utils.zero_to_fp32 import get_fp32_state_dict_from_zero_checkpoint
 
-    weights: dict[str, Tensor] = {}
-    states = folder / _TAG / _MODEL_STATES
-    # Everything but at stage 3, rounded to the precision of training; the file is our own.
-    if states.exists():
-        content = torch.load(states, map_location="cpu", weights_only=False)
-        weights = {name: tensor.float() for name, tensor in content["module"].items()}
-        weights |= saved_masters(content)
+    # Everything, rounded to the precision of training, but at stage 3 no weights; the file is our own.
+    states = sorted((folder / _TAG).glob(_MODEL_STATES))[0]
+    content = torch.load(states, map_location="cpu", weights_only=False)
+    own = {name: widened(tensor) for name, tensor in content["module"].items()}
+    weights = own | saved_masters(content)
     if any((folder / _TAG).glob(_OPTIMIZER_SHARDS)):  # what was trained, unrounded; all of it at stage 3
         weights |= get_fp32_state_dict_from_zero_checkpoint(str(folder), tag=_TAG)
+        weights |= {name: own[name] for name in content["buffer_names"] if name in own}  # not cut to fp32
     return {name.removeprefix("model."): tensor for name, tensor in weights.items()}
 
 

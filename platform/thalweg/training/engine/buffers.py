@@ -2,8 +2,9 @@
 
 Parameters are equal on all workers after each step; buffers need not be. A batch norm normalises by the micro-batch of
 its worker, and its running statistics are those of the samples that this worker saw. They are pooled as the
-statistics of one set of samples: mean of means, and variance within the workers plus variance between their means.
-Any other buffer that a model changes while it trains, such as a queue or a counter, is copied from the first worker.
+statistics of one set of samples, in which each worker counts by its share of a batch: the mean of means, and the
+variance within the workers plus that between their means. Of any other buffer that a model changes while it trains,
+such as a queue or a counter, all workers take that of the first one.
 """
 
 from __future__ import annotations
@@ -17,28 +18,34 @@ from torch.nn.modules.batchnorm import _NormBase
 from thalweg.training.process_group import ProcessGroup
 
 
-def unite(model: nn.Module, group: ProcessGroup) -> None:
+def unite(model: nn.Module, group: ProcessGroup, share: int) -> None:
     """Makes the buffers of a model equal on all workers, in place. Every worker must call.
 
     Buffers that are equal already keep their bits.
+
+    Args:
+        model: The model.
+        group: The workers.
+        share: Samples of each batch that this worker trains.
     """
     if group.size == 1:
         return
     norms = [module for module in model.modules() if isinstance(module, _NormBase)]
     tracked = [(norm.running_mean, norm.running_var) for norm in norms]
     statistics = [(mean, var) for mean, var in tracked if mean is not None and var is not None]
-    _pool(statistics, group)
+    _pool(statistics, group, share)
     pooled = {id(buffer) for pair in statistics for buffer in pair}
     _take_first([buffer for buffer in model.buffers() if id(buffer) not in pooled], group)
 
 
-def _pool(statistics: Sequence[tuple[Tensor, Tensor]], group: ProcessGroup) -> None:
+def _pool(statistics: Sequence[tuple[Tensor, Tensor]], group: ProcessGroup, share: int) -> None:
     """Replaces means and variances, (feature,) each, by those over all workers (law of total variance)."""
     if not statistics:
         return
     means, variances = (torch.cat([pair[side].double() for pair in statistics]) for side in (0, 1))
-    pooled = group.sum(means.clone()) / group.size
-    total = group.sum(variances + (means - pooled).square()) / group.size
+    whole = group.sum(means.new_tensor(share))
+    pooled = group.sum(share * means) / whole
+    total = group.sum(share * (variances + (means - pooled).square())) / whole
     sizes = [len(mean) for mean, _ in statistics]
     for (mean, variance), *joined in zip(
         statistics, torch.split(pooled, sizes), torch.split(total, sizes), strict=True

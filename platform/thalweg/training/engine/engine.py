@@ -25,6 +25,7 @@ from thalweg.stage_contract import (
 from thalweg.training.engine import half_precision, sync_batch_norm
 from thalweg.training.engine.deepspeed_config import deepspeed_config
 from thalweg.training.engine.quiet_deepspeed import deepspeed
+from thalweg.training.returned import scalars, tensors
 from thalweg.training.sampling import Layout
 
 if TYPE_CHECKING:
@@ -64,12 +65,12 @@ class TaskModule(nn.Module):
                 return dict(features.compute(self.model, batch))
         if progress is None:
             with torch.no_grad():
-                return dict(self._task.predict(self.model, batch))
+                return tensors(self._task.predict(self.model, batch), "predict")
         if isinstance(self._loss, JointLoss):
             rows = self._loss.embed(self.model, batch, progress)
             return {"embeddings": dict(rows.embeddings), "companions": dict(rows.companions)}
         assert isinstance(self._loss, Loss)
-        return dict(self._loss.parts(self.model, batch, progress))
+        return scalars(self._loss.parts(self.model, batch, progress))
 
 
 def check_precision(knobs: Optimization) -> None:
@@ -92,9 +93,15 @@ def parameter_groups(model: nn.Module, stage: Stage, lr: float) -> list[dict[str
     The longest matching prefix decides.
 
     Raises:
-        ConfigError: A prefix matches no parameter, or a frozen module does not exist or has a trained parameter.
+        ConfigError: A prefix matches no parameter or stands twice, or a frozen module does not exist or has a trained
+            parameter.
     """
     groups = {group.prefix: group for group in stage.groups}
+    if len(groups) < len(stage.groups):
+        raise ConfigError(
+            "groups of a stage must have different prefixes, got "
+            f"{', '.join(repr(group.prefix) for group in stage.groups)} in stage {stage.name!r}; leave one out"
+        )
     parameters: dict[str, list[nn.Parameter]] = {prefix: [] for prefix in groups}
     for name, parameter in model.named_parameters():
         prefixes = [prefix for prefix in groups if name.startswith(prefix)]
@@ -103,7 +110,10 @@ def parameter_groups(model: nn.Module, stage: Stage, lr: float) -> list[dict[str
             parameters[max(prefixes, key=len)].append(parameter)
     for prefix, members in parameters.items():
         if not members:
-            raise ConfigError(f"stage {stage.name!r} trains no parameter that begins with {prefix!r}")
+            raise ConfigError(
+                f"each group of a stage must train something, got {prefix!r} in stage {stage.name!r}, with which no "
+                "parameter's name begins that is not another group's; name one that the model has"
+            )
     _check_frozen(model, stage)
     return [_group(group, parameters[prefix], lr) for prefix, group in groups.items()]
 
@@ -191,14 +201,17 @@ def step(engine: DeepSpeedEngine) -> Tensor | float | None:
 
 
 def full_weights(engine: DeepSpeedEngine) -> dict[str, Tensor]:
-    """Returns the model's weights and buffers in fp32 on every rank, whatever the precision and ZeRO stage."""
+    """Returns the model's weights in fp32 on every rank, whatever the precision and ZeRO stage, and its buffers.
+
+    Buffers that are wider than fp32, or no fractions, stay as they are.
+    """
     from deepspeed.utils import safe_get_full_fp32_param
 
     model = engine.module.model
     parameters = dict(model.named_parameters())
     masters = half_precision.masters(engine)
     weights = {
-        name: (value.float() if value.is_floating_point() else value).detach().clone()
+        name: half_precision.widened(value).detach().clone()
         for name, value in model.state_dict().items()
         if name not in parameters
     }

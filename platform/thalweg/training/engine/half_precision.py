@@ -46,6 +46,11 @@ def fit(model: nn.Module, precision: Precision) -> None:
                     buffer.data = buffer.data.to(dtype)
 
 
+def widened(values: Tensor) -> Tensor:
+    """Returns numbers in half precision in fp32, and all others as they are: fp32 holds no integer beyond 2**24."""
+    return values.float() if values.dtype in (torch.bfloat16, torch.float16) else values
+
+
 def _in_fp32(module: nn.Module, forward: Callable[..., Tensor], dtype: torch.dtype) -> Callable[..., Tensor]:
     """Returns a layer's forward pass, computed with fp32 copies of input and parameters."""
 

@@ -7,6 +7,12 @@ from torch import Tensor, nn
 
 from families.toy.task import hidden
 from thalweg.contract import Batch
+from thalweg.nn.contrastive.barlow import barlow
+from thalweg.nn.contrastive.nt_xent import nt_xent
+from thalweg.nn.contrastive.pairs import by_distance
+from thalweg.nn.contrastive.supcon import supcon
+from thalweg.nn.contrastive.unit_length import unit_length
+from thalweg.nn.contrastive.views import Contrast
 from thalweg.stage_contract import Joined, JointLoss, Progress, Rows
 
 TEMPERATURE = 0.5
@@ -121,6 +127,71 @@ class Barlow(OnePart):
         return Joined(sums={self.name: (diagonal - 1).square().sum() + 0.1 * apart}, counts={self.name: 1.0})
 
 
+def shared(name: str, found: Contrast) -> Joined:
+    """A loss of `thalweg.nn.contrastive` as the platform takes it, its count a tensor."""
+    return Joined(sums={name: found.total}, counts={name: found.count})
+
+
+class SharedSupCon(SupCon):
+    """The same by the function that all families share."""
+
+    name = "shared_supcon"
+
+    def parts(self, rows: Rows, progress: Progress) -> Joined:
+        """One view of each sample, of which some are absent."""
+        known = ~rows.companions["ignored"]
+        views = unit_length(rows.embeddings["sample"])[:, None]
+        labels = rows.companions["label"]
+        return shared(self.name, supcon(views, labels, temperature=TEMPERATURE, present=known[:, None]))
+
+
+class SharedNTXent(NTXent):
+    """The same by the function that all families share."""
+
+    name = "shared_nt_xent"
+
+    def parts(self, rows: Rows, progress: Progress) -> Joined:
+        """Two views, which are present or absent together."""
+        views = torch.stack([unit_length(rows.embeddings[name]) for name in ("sample", "mirrored")], dim=1)
+        present = rows.companions["present"][:, None].expand(-1, 2)
+        return shared(self.name, nt_xent(views, temperature=TEMPERATURE, present=present))
+
+
+class SharedSoftNegatives(NTXent):
+    """Views of other samples repel each other the more the further these are apart in time."""
+
+    name = "shared_soft"
+
+    def embed(self, model: nn.Module, batch: Batch, progress: Progress) -> Rows:
+        """Two views, where they are present, and a time in fp64."""
+        rows = super().embed(model, batch, progress)
+        time = batch["targets"][:, 0].double()
+        return Rows(embeddings=rows.embeddings, companions={**rows.companions, "time": time})
+
+    def parts(self, rows: Rows, progress: Progress) -> Joined:
+        """Two views, whose negatives weigh 1 - exp(-1 - distance)."""
+        views = torch.stack([unit_length(rows.embeddings[name]) for name in ("sample", "mirrored")], dim=1)
+        present = rows.companions["present"][:, None].expand(-1, 2)
+        apart = by_distance(rows.companions["time"], lambda distance: torch.log1p(-torch.exp(-1 - distance)))
+        return shared(self.name, nt_xent(views, temperature=TEMPERATURE, log_weights=apart, present=present))
+
+
+class SharedBarlow(Barlow):
+    """The same by the function that all families share, of samples some of which lack a view."""
+
+    name = "shared_barlow"
+
+    def embed(self, model: nn.Module, batch: Batch, progress: Progress) -> Rows:
+        """Two views and where both are present."""
+        return Rows(embeddings=hidden(model, batch), companions={"present": batch["present"] > 0})
+
+    def parts(self, rows: Rows, progress: Progress) -> Joined:
+        """Correlation over the samples that are present."""
+        first, second = rows.embeddings["sample"], rows.embeddings["mirrored"]
+        present = rows.companions["present"]
+        return shared(self.name, barlow(first, second, off_diagonal=0.1, counted=present))
+
+
 class Nobody(SupCon):
     """All labels are unknown: no anchor has a positive, and the loss depends on no embedding."""
 
@@ -141,5 +212,16 @@ class Nobody(SupCon):
 
 
 LOSSES: dict[str, type[OnePart]] = {
-    kind.name: kind for kind in (SupCon, NTXent, SoftNegatives, Barlow, Nobody)
+    kind.name: kind
+    for kind in (
+        SupCon,
+        NTXent,
+        SoftNegatives,
+        Barlow,
+        Nobody,
+        SharedSupCon,
+        SharedNTXent,
+        SharedSoftNegatives,
+        SharedBarlow,
+    )
 }

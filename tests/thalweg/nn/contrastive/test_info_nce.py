@@ -21,6 +21,7 @@ def _plain(first: Tensor, second: Tensor) -> Tensor:
     return (rows + columns) / 2
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(
     count=st.integers(1, 40),

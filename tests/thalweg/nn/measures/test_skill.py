@@ -27,6 +27,14 @@ def test_nothing_counted_has_no_skill() -> None:
     assert math.isnan(skill(sums)) and math.isnan(mean_squared_error(sums))
 
 
+def test_what_does_not_vary_has_no_skill_whatever_rounding_leaves() -> None:
+    target = torch.full((1000,), 273.16, dtype=torch.float64)
+    sums = squared_error_sums(target + 1, target, torch.ones_like(target, dtype=torch.bool))
+    assert float(sums["square"] - sums["total"] ** 2 / sums["count"]) > 0  # rounding leaves something
+    assert math.isnan(skill(sums))
+    assert mean_squared_error(sums) == pytest.approx(1)
+
+
 def test_values_that_do_not_count_may_be_anything() -> None:
     target, prediction = torch.tensor([1.0, 2.0, math.nan]), torch.tensor([1.5, 2.0, math.inf])
     counts = torch.tensor([True, True, False])

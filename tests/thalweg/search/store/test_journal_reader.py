@@ -1,8 +1,11 @@
 """The journal read without Optuna gives the records that Optuna's replay gives."""
 
+import gc
 import itertools
 import json
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,9 @@ from optuna.distributions import (
 
 from thalweg.errors import StudyError
 from thalweg.search.space import Space
+from thalweg.search.store import journal
+from thalweg.search.store.journal import Journal
+from thalweg.search.store.journal_reader import Clock
 from thalweg.search.store.optuna_study import Ledger, Proposal
 from thalweg.search.store.records import (
     CHECKPOINT,
@@ -106,6 +112,76 @@ def test_an_operation_that_nobody_knows_is_refused(folder: Path, line: str) -> N
         read_study(folder, "s")
 
 
+WHOLE = b'{"op_code":7,"worker_id":"w","trial_id":0,"step":1,"intermediate_value":[1,{"op_code":7}]}'
+HALF, OTHER_HALF = WHOLE[:-16], WHOLE[-15:]  # a comma between them makes the whole one
+
+
+@pytest.mark.parametrize("batch", [1, 300, 2**20])
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        [WHOLE + b"," + WHOLE, HALF, OTHER_HALF],
+        [HALF, OTHER_HALF, WHOLE + b"," + WHOLE],
+        [HALF + WHOLE],
+        [WHOLE.replace(b"1,", b'"\\ud800",')],
+        [WHOLE[: WHOLE.index(b"[")] + b"nonsense}"],
+        [b'{"trial_id":0}'],
+        [b"7"],
+        [b""],
+    ],
+)
+def test_many_lines_at_once_mean_what_each_means_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damaged: list[bytes], batch: int
+) -> None:
+    monkeypatch.setattr(journal, "_BATCH_BYTES", batch)
+    file = tmp_path / "journal.log"
+    for end in (b"\n", b""):
+        file.write_bytes(b"\n".join([WHOLE, WHOLE, *damaged, WHOLE, WHOLE]) + end)
+        alone, together = Journal(file), Journal(file)
+        try:
+            expected = list(alone.read_logs(0))
+        except StudyError as error:
+            with pytest.raises(StudyError) as found:
+                list(together.read_batches())
+            assert str(found.value) == str(error)
+        else:
+            assert [log for logs in together.read_batches() for log in logs] == expected
+            assert len(expected) >= 3
+        assert together.skipped == alone.skipped
+
+
+@pytest.fixture(params=["Europe/London", "Asia/Kathmandu", "America/St_Johns", "UTC"])
+def zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Another local time."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", request.param)
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("zone")
+def test_moments_are_local_also_where_clocks_change() -> None:
+    clock, moment = Clock(), datetime(2026, 3, 7, tzinfo=UTC)
+    while moment.year == 2026:
+        for kind in (moment, moment.replace(tzinfo=None)):
+            text = kind.isoformat(timespec="microseconds")
+            assert clock.moment(text) == datetime.fromisoformat(text).astimezone().replace(tzinfo=None)
+        moment += timedelta(hours=5, minutes=29, microseconds=1)
+    assert clock.moment("2026-07-01T12:00:00+02:00") == clock.moment("2026-07-01T10:00:00.000000+00:00")
+    assert clock.moment(None) is None
+
+
+def test_a_refused_journal_leaves_the_search_for_cycles_as_it_was(folder: Path) -> None:
+    for switch in (gc.disable, gc.enable):
+        switch()
+        before = gc.isenabled()
+        read_study(folder, "s")
+        with pytest.raises(StudyError, match="no study 'lakes'"):
+            read_study(folder, "lakes")
+        assert gc.isenabled() == before
+
+
 RANGES: tuple[BaseDistribution, ...] = (
     FloatDistribution(0.0, 1.0),
     FloatDistribution(0.0, 1.0, step=0.5),
@@ -165,6 +241,7 @@ about_studies = operation(0, study_name=st.sampled_from(("s", "t")), directions=
 )
 
 
+@pytest.mark.slow
 @given(st.lists(new_trial | old_trial | changes | changes | about_studies, min_size=15, max_size=40))
 def test_any_operations_mean_what_they_mean_to_optuna(
     tmp_path_factory: pytest.TempPathFactory, operations: list[dict[str, Any]]
@@ -192,6 +269,7 @@ def test_any_operations_mean_what_they_mean_to_optuna(
             assert repr(read_study(folder, name)) == repr(theirs)
 
 
+@pytest.mark.slow
 def test_a_parameter_keeps_the_kind_of_values_that_it_began_with(tmp_path: Path) -> None:
     logs: list[dict[str, Any]] = []
     for number, (first, second) in enumerate(itertools.product(RANGES, RANGES)):

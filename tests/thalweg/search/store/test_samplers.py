@@ -59,6 +59,7 @@ def test_every_scheduler_finishes_a_study(
     assert len(study.trials) == 30
 
 
+@pytest.mark.slow
 def test_tpe_looks_closer_where_it_is_good(make_space: Callable[..., Space], tmp_path: Path) -> None:
     study = run(make_space(num_trials=60, scheduler="none"), tmp_path / "study")
     distances = [abs(trial.params["x"] - 0.3) for trial in study.trials]
@@ -123,6 +124,7 @@ def lineages(ledger: Ledger) -> list[tuple[dict[str, object], tuple[tuple[int, f
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lanes", [1, 2])
 @pytest.mark.parametrize("sampler", get_args(SamplerName))
 def test_a_study_that_was_interrupted_proposes_what_it_would_have(

@@ -11,11 +11,15 @@ import torch
 from families.toy.config import Toy
 from families.toy.task import Net, ToyTask, Waves
 from tests import tasks
+from tests.thalweg.training.conftest import Orders
 from thalweg.errors import OutputError, TrialError
 from thalweg.search.space import load_space
 from thalweg.search.train_one import choose, train
 from thalweg.training.checkpoints.checkpoint import fp32_weights
 from thalweg.training.checkpoints.export import draw, export, freeze
+from thalweg.training.engine import engine
+from thalweg.training.process_group import ProcessGroup
+from thalweg.training.session import DataCache, Session
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +95,41 @@ def test_a_checkpoint_without_weights_is_refused(checkpoint: Path, tmp_path: Pat
 def test_frozen_weights_that_can_not_be_written_are_refused(checkpoint: Path, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="weights to start from must be writable"):
         freeze(checkpoint, tmp_path / "nowhere" / "x.pt", {})
+
+
+class Counting(Net):
+    """The toy's network beside buffers that fp32 cannot hold."""
+
+    def __init__(self) -> None:
+        super().__init__(8, 0.0)
+        self.register_buffer("count", torch.tensor([2**24 + 1, 2**40 + 1]))
+        self.register_buffer("seconds", torch.tensor([1.7e9 + 1], dtype=torch.float64))
+        self.register_buffer("flags", torch.tensor([True, False]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("zero_stage", [0, 1, 3])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_buffers_that_fp32_cannot_hold_keep_every_digit(
+    precision: str,
+    zero_stage: int,
+    order: Orders,
+    world: ProcessGroup,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ToyTask, "build", lambda task, facts: Counting())
+    opt = {"precision": precision, "zero_stage": zero_stage}
+    session = Session(order(opt=opt), world, DataCache())
+    folder = Path(str(session.advance().checkpoint))
+    held = engine.full_weights(session._engine)  # what the next stage begins with
+    session.close()
+    export(folder, tmp_path, tmp_path / "best.pt")
+    exported = torch.load(tmp_path / "best.pt", weights_only=True)["weights"]
+    for found in (held, fp32_weights(folder), exported):
+        for name, value in Counting().named_buffers():
+            assert found[name].dtype == value.dtype
+            assert torch.equal(found[name], value), name
 
 
 def test_a_family_draws_its_model_as_it_was_trained(

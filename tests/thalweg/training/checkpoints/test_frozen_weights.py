@@ -81,6 +81,7 @@ def test_a_file_that_is_gone_is_named(tmp_path: Path) -> None:
         load_starting_points(_toy(0), {"lost": str(tmp_path / "lost.pt")})
 
 
+@pytest.mark.slow
 def test_a_trial_begins_with_the_weights_of_its_starting_point(
     order: Any, run: Any, world: ProcessGroup, write: Write
 ) -> None:
@@ -92,6 +93,7 @@ def test_a_trial_begins_with_the_weights_of_its_starting_point(
     session.close()
 
 
+@pytest.mark.slow
 def test_a_trial_takes_only_what_its_task_names(
     order: Any, run: Any, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -41,7 +41,7 @@ def test_the_longest_prefix_decides_and_the_rest_is_frozen() -> None:
 
 
 def test_a_prefix_of_nothing_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"trains no parameter that begins with 'tail\.'"):
+    with pytest.raises(ConfigError, match=r"got 'tail\.' in stage 'train', with which no .* name one that"):
         engine.parameter_groups(toy(), Stage(loss=LOSS, groups=(ParameterGroup(prefix="tail."),)), 0.1)
 
 

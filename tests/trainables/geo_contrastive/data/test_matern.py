@@ -1,4 +1,4 @@
-"""Matérn noise: its variance, and its correlation at every lag."""
+"""Matern noise: its variance, and its correlation at every lag."""
 
 import numpy as np
 import pytest

@@ -43,7 +43,7 @@ def config_of(**changes: Any) -> GeoContrastive:
     config: GeoContrastive = PRESETS["tiny"].vary(
         data={"variables": NAMES},
         encoder=small | changes.pop("encoder", {}),
-        decoder={"dropout": 0.0},
+        decoder={"dropout": 0.0} | changes.pop("decoder", {}),
         **changes,
     )
     return config
@@ -296,3 +296,44 @@ def test_only_views_that_an_objective_reads_are_drawn(
     assert (
         isinstance(RepresentationTask(config).stages()[0].loss, JointLoss) == config.objective.is_contrastive
     )
+
+
+@pytest.mark.parametrize("kind", ["simclr", "autoencoder"])
+def test_a_decoder_ascends_what_its_opponent_descends(data: FieldData, kind: str) -> None:
+    slopes = {}
+    for weight in (0.25, 0.5):
+        config = config_of(objective={"kind": kind}, decoder={"adversary_weight": weight})
+        model, batch = made(config, data)
+        for stage in RepresentationTask(config).stages()[-1:]:
+            assert isinstance(stage.loss, Reconstruction)
+            parts = stage.loss.parts(model, batch, at())
+            assert set(parts) == set(stage.loss.counts(batch, at())) == set(stage.loss.weights(at()))
+            parts["adversary"].backward()  # type: ignore[no-untyped-call]
+        slopes[weight] = {
+            name: weight.grad.clone() for name, weight in model.named_parameters() if weight.grad is not None
+        }
+    for name, slope in slopes[0.25].items():
+        factor = 1.0 if name.startswith("adversary.") else 2.0
+        torch.testing.assert_close(slopes[0.5][name], factor * slope, rtol=1e-3, atol=1e-6)
+    assert {name.partition(".")[0] for name in slopes[0.5]} >= {"adversary", "decoder"}
+
+
+def test_the_opponent_trains_beside_the_decoder_and_never_beside_the_contrastive_encoder() -> None:
+    config = config_of(decoder={"adversary_weight": 0.1})
+    task = RepresentationTask(config)
+    contrastive, joint, decoder = task.stages()
+    model = task.build(None)
+    trained = []
+    for stage in (contrastive, joint, decoder):
+        parameter_groups(model, stage, 0.1)
+        trained.append(
+            {name.partition(".")[0] for name, weight in model.named_parameters() if weight.requires_grad}
+        )
+    assert trained == [
+        {"encoder", "projector"},
+        {"encoder", "projector", "decoder", "adversary"},
+        {"decoder", "adversary"},
+    ]
+    weights = joint.loss.weights(at(0.5))
+    assert weights["adversary"] == weights["reconstruction"] > 0
+    assert "adversary" not in RepresentationTask(config_of()).stages()[1].loss.weights(at())

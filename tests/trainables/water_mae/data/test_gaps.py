@@ -47,6 +47,7 @@ def test_single_days_that_all_gauges_miss_take_no_window_away(tmp_path: Path) ->
     assert np.array_equal(observed.any(axis=(2, 3)), ~np.isin(days, SINGLE))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("length", "limit", "lost"), [(7, 7, False), (8, 7, True), (3, 2, True), (20, 366, False)]
 )

@@ -39,6 +39,7 @@ open_data(Path(sys.argv[1]), "copy", DataKnobs(vector_patch_size=4))
 """
 
 
+@pytest.mark.slow
 def test_a_killed_preparation_goes_on_with_the_modality_that_it_did_not_finish(
     tiny_copy: Path, tiny: WaterData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -64,6 +65,7 @@ def test_a_killed_preparation_goes_on_with_the_modality_that_it_did_not_finish(
         assert np.array_equal(mine, theirs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stored_as", ["float32", "float16"])
 def test_a_modality_passes_through_memory_in_pieces(
     tiny_copy: Path, monkeypatch: pytest.MonkeyPatch, stored_as: str

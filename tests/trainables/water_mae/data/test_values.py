@@ -25,6 +25,8 @@ from trainables.water_mae.config import MODALITIES, DataKnobs
 from trainables.water_mae.data.windows import WaterData
 from trainables.water_mae.model.facts import facts_of
 
+pytestmark = pytest.mark.slow
+
 DAY = 11  # 2001-01-12
 
 

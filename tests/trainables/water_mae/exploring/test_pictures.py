@@ -39,6 +39,7 @@ def fetch(config: WaterMAE, data: WaterData) -> Callable[[np.ndarray], Batch]:
     return lambda indices: WaterMAETask(config).evaluation_batch(data, "val", indices)
 
 
+@pytest.mark.slow
 def test_there_is_a_map_of_each_modality_and_hydrographs(
     config: WaterMAE, scaled: WaterData, tmp_path: Path
 ) -> None:
@@ -120,6 +121,7 @@ def test_catchments_are_ranked_by_the_nse_of_hidden_days() -> None:
     assert scores[0] == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_years_without_rivers_have_no_hydrographs(config: WaterMAE, data: WaterData, tmp_path: Path) -> None:
     present = data.vector_present.copy()
     present[:, 1] = False

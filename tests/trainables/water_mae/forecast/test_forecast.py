@@ -157,6 +157,7 @@ def test_the_loss_follows_the_slow_definition(
     assert set(tasks.weights(task, PRETRAINING)) == set(tasks.losses(task, model, batch, PRETRAINING))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 3, 100])
 def test_metrics_are_the_median_nse_of_flow_by_lead(
     task: WaterMAETask, model: ForecastingAutoencoder, data: WaterData, size: int
@@ -330,6 +331,7 @@ def test_a_batch_is_regressed_as_the_training_days_were(task: WaterMAETask, data
         assert float(forecast[0, lead, patch, member]) == pytest.approx(float(expected), abs=1e-5)
 
 
+@pytest.mark.slow
 def test_the_regression_beats_persistence_and_is_measured_by_its_forecasts_alone(tiny_root: Path) -> None:
     task = WaterMAETask(with_head(PRESETS["tiny"]))
     data = task.open(tiny_root)

@@ -20,6 +20,8 @@ from trainables.water_mae.importing import gb_hydrology
 from trainables.water_mae.importing.gb_hydrology import DAILY, GRID, TABLE, derive_evaporation, read
 from trainables.water_mae.task import WaterMAETask
 
+pytestmark = pytest.mark.slow
+
 _SHARED = Path(__file__).parents[4].parent / "shared" / "data"
 _SOURCE = Path(os.environ.get("THALWEG_TEST_DATA", _SHARED)) / "gb_hydrology"
 _PERIODS = {"train": "1994-08-01:1994-10-31", "val": "1994-11-01:1994-12-05"}

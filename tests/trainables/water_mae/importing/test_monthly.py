@@ -27,6 +27,7 @@ pytestmark = pytest.mark.slow
 KNOBS = DataKnobs(vector_patch_size=4)
 PERIODS = {"train": "2001-01-01:2003-12-31", "val": "2004-01-01:2004-12-31"}
 SHORT = {"train": "2003-10-01:2003-12-31", "val": "2004-01-01:2004-03-31"}
+FORTNIGHT = {"train": "2003-12-25:2003-12-31", "val": "2004-01-01:2004-01-07"}
 FOLDERS = {
     "precipitation": "precipitation_processed",
     "soil_moisture": "soil_moisture_processed",
@@ -102,17 +103,19 @@ def test_a_test_split_is_merged_too(archive: Path, tmp_path: Path) -> None:
 
 
 def test_discharge_in_cubic_metres_becomes_millimetres(
-    changed: Path, tmp_path: Path, tiny: WaterData
+    archive: Path, changed_tables: Path, tmp_path: Path
 ) -> None:
-    (series,) = changed.glob("*.parquet")
+    read(archive, tmp_path / "plain", **SHORT)
+    expected = open_data(tmp_path, "plain", KNOBS)
+    (series,) = changed_tables.glob("*.parquet")
     table = pd.read_parquet(series)
-    areas = pd.read_csv(changed / "Catchment_attributes" / "Catchment_attributes_nrfa.csv").set_index("id")
+    areas = pd.read_csv(_attributes(changed_tables)).set_index("id")
     metres = table.pop("riverflow") * 1e-3 / 86400 * table["ID"].map(areas["catchment-area"]) * 1e6
     table.assign(discharge_vol=metres.astype(np.float64)).to_parquet(series)
-    report = read(changed, tmp_path / "merged", **PERIODS)
+    report = read(changed_tables, tmp_path / "merged", **SHORT)
     assert "discharge in m3/s became mm/day" in report
     data = open_data(tmp_path, "merged", KNOBS)
-    np.testing.assert_allclose(data.vectors, tiny.vectors, atol=1e-4)
+    np.testing.assert_allclose(data.vectors, expected.vectors, atol=1e-4)
 
 
 def _attributes(archive: Path) -> Path:
@@ -163,7 +166,7 @@ def test_tables_of_real_archives_give_the_same_series(
     if case in ("semicolons", "UTF-16", "Latin-1"):
         _change_series(changed_tables, lambda table: table, flow)
     PLAIN[case](changed_tables, flow)
-    report = read(changed_tables, tmp_path / "merged", **SHORT)
+    report = read(changed_tables, tmp_path / "merged", **FORTNIGHT)
     (path,) = (tmp_path / "merged").glob("*.parquet")
     assert f"{path.name}: written" in report
     assert path.name == "riverflow_evaporation_48catchments_2001_2004.parquet"
@@ -237,22 +240,23 @@ def test_faulty_tables_are_refused_at_the_import(
 
 
 def test_a_missing_day_is_refused_or_interpolated(changed: Path, tmp_path: Path) -> None:
+    periods = {"train": "2002-01-01:2002-12-31", "val": "2003-01-01:2003-03-31"}
     with h5py.File(changed / "temperature_processed" / "temperature_200205.h5", "a") as file:
         del file["2002-05-17"]
     with pytest.raises(DataError, match="got none for 2002-05-17 to 2002-05-17"):
-        read(changed, tmp_path / "merged", **PERIODS)
+        read(changed, tmp_path / "merged", **periods)
     assert not (tmp_path / "merged").exists()
-    report = read(changed, tmp_path / "merged", **PERIODS, missing_days="interpolate")
-    assert "temperature_train_2001_2003.h5: 1095 days of 36 files; gaps: 2002-05-17" in report
-    with h5py.File(tmp_path / "merged" / "temperature_train_2001_2003.h5") as file:
-        before, day, after = file["data"][500:503]
-        assert file["dates"][501] == b"2002-05-17"
+    report = read(changed, tmp_path / "merged", **periods, missing_days="interpolate")
+    assert "temperature_train_2002_2002.h5: 365 days of 12 files; gaps: 2002-05-17" in report
+    with h5py.File(tmp_path / "merged" / "temperature_train_2002_2002.h5") as file:
+        before, day, after = file["data"][135:138]
+        assert file["dates"][136] == b"2002-05-17"
     np.testing.assert_allclose(day, (before + after) / 2, rtol=1e-5)
     data = open_data(tmp_path, "merged", KNOBS)
-    number = int(np.flatnonzero(data.starts["train"] == 480)[0])
+    number = int(np.flatnonzero(data.starts["train"] == 120)[0])
     observed = data.observed("train", np.array([number]))["image_observed"][0]
-    assert not observed[IMAGE_MODALITIES.index("temperature"), 21].any()
-    observed[IMAGE_MODALITIES.index("temperature"), 21] = data.geometry.pixel_valid
+    assert not observed[IMAGE_MODALITIES.index("temperature"), 16].any()
+    observed[IMAGE_MODALITIES.index("temperature"), 16] = data.geometry.pixel_valid
     assert (observed == data.geometry.pixel_valid).all()
 
 

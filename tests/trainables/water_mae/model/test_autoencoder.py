@@ -117,6 +117,7 @@ def test_a_self_decoder_has_the_size_of_its_formula() -> None:
     assert queries_too - 26_449_212 == 5 * 4 * (norm + attention)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("preset", "num_tokens", "dtype"),
     [
@@ -185,6 +186,7 @@ def products_of_a_step(*, decoders_read_all: bool) -> float:
     return 3 * (3 * images + 2 * vectors + encoder(fused, 1)) / 1e12
 
 
+@pytest.mark.slow
 def test_a_training_step_takes_no_more_operations_than_its_formula(
     make_data: Callable[..., WaterData],
 ) -> None:

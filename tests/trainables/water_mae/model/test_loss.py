@@ -156,6 +156,7 @@ def test_every_knob_of_the_loss_is_tried_below() -> None:
     assert set(ALTERNATIVES) == set(LossKnobs.model_fields)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("knob", sorted(ALTERNATIVES))
 def test_every_knob_of_the_loss_changes_the_gradient_and_no_evaluation(
     config: WaterMAE, data: WaterData, knob: str

@@ -27,11 +27,13 @@ def _attributes(root: Path) -> pd.DataFrame:
     return pd.read_csv(root / "tiny" / "Catchment_attributes_nrfa.csv", index_col="id")
 
 
+@pytest.mark.slow
 def test_a_world_is_the_same_every_time(tmp_path: Path, tiny: WaterData) -> None:
     write_island(replace(TINY, test=None), tmp_path / "again")
     assert open_data(tmp_path, "again", _KNOBS).fingerprint == tiny.fingerprint
 
 
+@pytest.mark.slow
 def test_the_other_splits_do_not_depend_on_the_test_split(tmp_path: Path, tiny: WaterData) -> None:
     WORLDS["tiny"].make(tmp_path / "whole")
     whole = open_data(tmp_path, "whole", _KNOBS)

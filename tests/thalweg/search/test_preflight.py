@@ -1,0 +1,86 @@
+"""What is refused before anything is booked, by the door that a search and `thalweg train` take."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from families.toy.task import ToyTask
+from thalweg.errors import ConfigError, TrialError
+from thalweg.search.preflight import prepare
+from thalweg.search.space import load_space
+from thalweg.search.train_one import choose
+from thalweg.stage_contract import ParameterGroup
+
+Change = Callable[..., None]
+
+
+@pytest.fixture
+def change(monkeypatch: pytest.MonkeyPatch) -> Change:
+    """Changes all stages of the toy."""
+    stages = ToyTask.stages
+
+    def patch(**changes: Any) -> None:
+        monkeypatch.setattr(
+            ToyTask, "stages", lambda task: tuple(replace(stage, **changes) for stage in stages(task))
+        )
+
+    return patch
+
+
+@pytest.mark.parametrize(
+    ("changes", "law"),
+    [
+        ({"frozen": ("tail",)}, r"frozen modules of a stage must exist, got 'tail' in stage 'train'"),
+        (
+            {"frozen": ("head",)},
+            r"must not train, got 'head' in stage 'train', where a group trains head\.weight",
+        ),
+        (
+            {"groups": (ParameterGroup(), ParameterGroup(prefix="tail"))},
+            r"group of a stage must train something, got 'tail' in stage 'train'",
+        ),
+        ({"share": 0.5}, r"shares of a task's stages must be positive and add up to 1, got \[0\.5\]"),
+    ],
+)
+def test_stages_that_do_not_fit_the_model_are_refused(
+    changes: dict[str, Any], law: str, change: Change, tmp_path: Path
+) -> None:
+    change(**changes)
+    space = load_space("spaces.toys")
+    with pytest.raises(ConfigError, match=law):
+        prepare(space, tmp_path)
+    with pytest.raises(ConfigError, match=law):
+        choose(space, {}, output=tmp_path, root=tmp_path)
+
+
+def test_a_batch_smaller_than_the_workers_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"at least the lane's number of workers, 16, got 8; try 16"):
+        prepare(load_space("spaces.toys").with_settings(num_workers=16), tmp_path)
+
+
+@pytest.mark.parametrize("where", ["build", "open"])
+def test_an_error_of_the_family_is_told_with_its_place(
+    where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(task: ToyTask, *terms: Any) -> None:
+        task._trouble._config = task.config.vary(fails_in=where)
+        task._trouble.may_fail(where)
+
+    monkeypatch.setattr(ToyTask, where, broken)
+    with pytest.raises(
+        TrialError, match=r"the code of families\.toy must run, got KeyError: .* may_fail; mend"
+    ):
+        prepare(load_space("spaces.toys"), tmp_path)
+
+
+def test_what_may_start_is_described(tmp_path: Path) -> None:
+    prepared = prepare(load_space("spaces.toys"), tmp_path)
+    assert (prepared.family, prepared.metric.name) == ("families.toy", "mse")
+    assert {"mse", "loss", "steps"} <= {metric.name for metric in prepared.metrics}
+    assert set(prepared.middle.params) == {"trouble", "width", "lr"}
+    facts = prepared.facts
+    assert (facts["data_set"], facts["data_fingerprint"]) == ("waves", "waves-1")
+    assert (facts["num_train_samples"], facts["num_val_samples"]) == ("96", "21")

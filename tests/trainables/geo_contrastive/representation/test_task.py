@@ -1,0 +1,56 @@
+"""The task of the representation: what it takes from other studies and gives to others."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tests.trainables.geo_contrastive.conftest import MakeFields
+from thalweg.config import parse
+from thalweg.errors import ConfigError
+from trainables.geo_contrastive.config import PRESETS, GeoContrastive
+from trainables.geo_contrastive.model.field_model import FieldModel
+from trainables.geo_contrastive.representation.task import RepresentationTask
+
+NAMES = ("t2m", "u")
+TINY = PRESETS["tiny"].vary(data={"variables": NAMES}, encoder={"latent_dim": 8, "width": 4})
+
+
+def test_a_study_that_starts_from_another_takes_its_architecture_and_not_its_objective() -> None:
+    theirs = TINY.vary(
+        encoder={"latent_dim": 12}, decoder={"kind": "deconvolution"}, objective={"kind": "barlow"}
+    )
+    other = TINY.vary(data={"variables": ("z",)})
+    found = RepresentationTask(other).inherit({"first": TINY, "second": theirs})
+    assert (found.data, found.encoder, found.decoder) == (theirs.data, theirs.encoder, theirs.decoder)
+    assert found.objective == other.objective
+    built = RepresentationTask(found).build(None)
+    prefixes = RepresentationTask(found).starting_weights()
+    kept = {name for name, _ in built.named_parameters() if not name.startswith(prefixes)}
+    assert {name.partition(".")[0] for name in kept} == {"projector"}
+
+
+def test_an_encoder_alone_encodes_as_it_did(make_fields: MakeFields) -> None:
+    data, task = make_fields(days=20, variables=NAMES), RepresentationTask(TINY)
+    model = task.build(task.facts(data)).eval()
+    assert isinstance(model, FieldModel)
+    batch = task.evaluation_batch(data, "val", np.arange(3))
+    fields = {name: batch[f"clean/{name}"] for name in NAMES}
+    before, outputs = model.encode(fields), task.predict(model, batch)
+    assert torch.equal(before, outputs["latent"])
+    part = task.parts()["encoder"](model)
+    assert [name for name, _ in part.named_children()] == ["encoder"]
+    assert torch.equal(part.encode(fields), before)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(("decay", "kind", "refused"), [(0.0, "simclr", True), (0.0, "barlow", False)])
+def test_weighed_negatives_need_a_decay(decay: float, kind: str, refused: bool) -> None:
+    values: dict[str, Any] = TINY.model_dump(mode="json")
+    values["pairs"]["decay"] = decay
+    values["objective"] |= {"kind": kind, "weighted_negatives": True}
+    if not refused:
+        assert parse(GeoContrastive, values).pairs.decay == 0
+        return
+    with pytest.raises(ConfigError, match=r"pairs.decay must be above 0 .* got 0.*set it to 0.1"):
+        parse(GeoContrastive, values)
