@@ -105,6 +105,17 @@ def test_an_analysis_reads_observed_values_alone(task: AssimilationTask, data: F
         assert torch.equal(found[f"{ANALYSIS}{name}"][1], moved[f"{ANALYSIS}{name}"][1])
 
 
+def test_learning_starts_at_the_climatology(task: AssimilationTask, data: FieldData) -> None:
+    model = task.build(task.facts(data)).eval()
+    batch = task.evaluation_batch(data, "val", np.array([0]))
+    with torch.no_grad():
+        found = task.predict(model, batch)
+    for name in data.variables:
+        torch.testing.assert_close(
+            found[f"{ANALYSIS}{name}"], batch[f"climatology/{name}"], atol=1e-5, rtol=0
+        )
+
+
 def test_the_optimal_interpolation_is_that_of_the_formula(data: FieldData) -> None:
     position, valid = 150, data.valid["u"]
     grid, covariance = data.grids["8x4"], fit_covariance(data, "u")
