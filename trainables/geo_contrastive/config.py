@@ -118,6 +118,6 @@ PRESETS: dict[str, GeoContrastive] = {
         dataset="tiny-two-grids", encoder={"fusion": {"kind": "self_attention", "heads": 4}}
     ),
     "tiny_assimilation": _TINY.vary(downstream=AssimilationKnobs(hidden_dim=64)),
-    "tiny_diffusion": _TINY.vary(downstream=DiffusionKnobs(hidden_dim=64, num_blocks=2)),
+    "tiny_diffusion": _TINY.vary(downstream=DiffusionKnobs(hidden_dim=256, num_blocks=2)),
     "tiny_seasons": _TINY.vary(downstream=SeasonKnobs(dropout=0.1)),
 }

@@ -15,11 +15,11 @@ Latents = Float[Tensor, "batch latent"]
 
 
 class Analyser(nn.Module):
-    """Changes the latent of a background into which the observations were put.
+    """Changes the latent of the climatology by what observations tell.
 
     It sees three latents: that of the observations alone, as the encoder knows masked fields; that of the climatology
-    with the observed values in their cells; and that of the climatology. The last layer begins at 0, so that the second
-    latent is where learning starts.
+    with the observed values in their cells; and that of the climatology. The last layer begins at 0, so that learning
+    starts at the climatology.
 
     Args:
         knobs: Sizes.
@@ -49,12 +49,15 @@ class Analyser(nn.Module):
             share: Share of the cells that are observed.
         """
         beside = torch.cat([alone, filled, usual, share[:, None]], dim=1)
-        change: Tensor = self.layers(beside.to(self.layers[0].weight.dtype))
-        return filled + change.float()
+        change: Tensor = self.layers(beside.to(next(self.parameters()).dtype))
+        return usual + change.float()
 
 
 def analysed(model: HeadedModel, batch: Batch) -> dict[str, Float[Tensor, "batch _ _"]]:
     """Returns the analysis of each variable, through a frozen encoder and decoder.
+
+    What the latents of analysis and climatology differ by is decoded and added to the climatology, so that the analysis
+    keeps what the decoder cannot show of it.
 
     Args:
         model: The model.
@@ -67,5 +70,7 @@ def analysed(model: HeadedModel, batch: Batch) -> dict[str, Float[Tensor, "batch
     filled = {name: torch.where(masks[name], alone[name], usual[name]) for name in names}
     with torch.no_grad():
         latents = [model.standardization(model.encode(fields)) for fields in (alone, filled, usual)]
+        background = model.decode(model.standardization.restore(latents[-1]))
     share = torch.stack([mask.float().mean((1, 2)) for mask in masks.values()]).mean(0)
-    return model.decode(model.standardization.restore(model.head(*latents, share)))
+    found = model.decode(model.standardization.restore(model.head(*latents, share)))
+    return {name: usual[name] + found[name] - background[name] for name in names}

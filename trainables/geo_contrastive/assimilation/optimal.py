@@ -6,7 +6,7 @@ straight line through the globe, for which the model is a covariance; on project
 training split. The analysis is ``b + C_o (C_oo + r I)^-1 (y - b_o)`` (Daley 1991, Atmospheric Data Analysis, ch. 4).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
@@ -121,7 +121,7 @@ def optimal_analysis(data: FieldData, positions: Positions) -> dict[str, torch.T
 
 
 def _analysed(data: FieldData, name: str, positions: Positions, observations: Batch) -> torch.Tensor:
-    valid, covariance = data.valid[name], _matrix(_Of(data.fingerprint, name, data))
+    valid, covariance = data.valid[name], _matrix(_Variable(data.fingerprint, name, data))
     background = data.climatology[name][data.day_of_year[positions]]
     found = background.copy()
     values, observed = (observations[f"{what}/{name}"].numpy() for what in ("observed", "is_observed"))
@@ -131,22 +131,18 @@ def _analysed(data: FieldData, name: str, positions: Positions, observations: Ba
     return torch.from_numpy(found)
 
 
-class _Of:
-    """Names a variable of a data set, for a cache."""
+@dataclass(frozen=True)
+class _Variable:
+    """A variable of a data set, for a cache."""
 
-    def __init__(self, fingerprint: str, name: str, data: FieldData) -> None:
-        self.key, self.data = (fingerprint, name), data
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Of) and self.key == other.key
-
-    def __hash__(self) -> int:
-        return hash(self.key)
+    fingerprint: str
+    name: str
+    data: FieldData = field(compare=False)
 
 
 @lru_cache(maxsize=16)
-def _matrix(of: _Of) -> Float64[np.ndarray, "cell cell"]:
-    return fit_covariance(of.data, of.key[1]).matrix()
+def _matrix(of: _Variable) -> Float64[np.ndarray, "cell cell"]:
+    return fit_covariance(of.data, of.name).matrix()
 
 
 def _distances(where: Float64[np.ndarray, "cell axis"]) -> Float64[np.ndarray, "cell cell"]:

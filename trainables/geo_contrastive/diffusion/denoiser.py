@@ -1,4 +1,4 @@
-"""The network that tells the noise in a latent, given the step and the latent of a masked field."""
+"""The network that tells a latent from its noise, given the step and the latent of a masked field."""
 
 import torch
 from jaxtyping import Float, Int64
@@ -37,7 +37,7 @@ class ModulatedBlock(nn.Module):
 
 
 class Denoiser(nn.Module):
-    """Tells the noise in standardised latents.
+    """Tells the velocity of standardised latents with noise; `NoiseSchedule.velocity` says what that is.
 
     The condition enters twice: beside the noisy latent, and with the step as a modulation of every block. It is no key
     of an attention: a softmax over a single key is 1 whatever the key, so that key and query would never learn.
@@ -61,7 +61,7 @@ class Denoiser(nn.Module):
         self.output = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, latent_dim))
 
     def forward(self, noisy: Latents, steps: Int64[Tensor, " batch"], condition: Latents) -> Latents:
-        """Returns the noise, in fp32.
+        """Returns the velocity, in fp32.
 
         Args:
             noisy: Standardised latents with noise.
@@ -74,5 +74,5 @@ class Denoiser(nn.Module):
         x = self.input(torch.cat([noisy, condition], dim=1))
         for block in self.blocks:
             x = block(x, beside)
-        noise: Tensor = self.output(x)
-        return noise.float()
+        velocity: Tensor = self.output(x)
+        return velocity.float()

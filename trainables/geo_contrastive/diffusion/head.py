@@ -29,8 +29,8 @@ class DiffusionHead(nn.Module):
 
     def forward(
         self, whole: Latents, masked: Latents, noise: Latents, steps: Int64[Tensor, " batch"]
-    ) -> Latents:
-        """Returns what the denoiser takes for the noise that is added to the latents of whole fields.
+    ) -> Float[Tensor, " batch"]:
+        """Returns the mean squared error of the velocity that the denoiser tells.
 
         Args:
             whole: Latents of whole fields.
@@ -38,8 +38,9 @@ class DiffusionHead(nn.Module):
             noise: Noise of the standard normal distribution.
             steps: Step of each.
         """
-        found: Tensor = self.denoiser(self.schedule.noisy(whole, noise, steps), steps, masked)
-        return found
+        found = self.denoiser(self.schedule.noisy(whole, noise, steps), steps, masked)
+        errors: Tensor = (found - self.schedule.velocity(whole, noise, steps)).square().mean(1)
+        return errors
 
     def sample(
         self, masked: Latents, noise: Float[Tensor, "batch member latent"]
@@ -52,8 +53,8 @@ class DiffusionHead(nn.Module):
         """
         condition = masked.repeat_interleave(noise.shape[1], dim=0)
         found = self.schedule.sample(partial(self._denoise, condition), noise.flatten(0, 1))
-        return found.unflatten(0, noise.shape[:2])
+        return found.reshape(noise.shape)
 
     def _denoise(self, condition: Latents, noisy: Latents, steps: Int64[Tensor, " batch"]) -> Latents:
-        noise: Tensor = self.denoiser(noisy, steps, condition)
-        return noise
+        velocity: Tensor = self.denoiser(noisy, steps, condition)
+        return velocity

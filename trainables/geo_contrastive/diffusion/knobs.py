@@ -21,7 +21,7 @@ class DiffusionKnobs(HeadKnobs):
     beta_end: float = Field(default=0.02, ge=0.001, le=0.2)
     """Variance that the last step adds; from 1e-4 in the first one it grows linearly."""
     hidden_dim: int = Field(default=1024, ge=8, le=4096)
-    """Width of the network that tells the noise."""
+    """Width of the network that tells latents from noise."""
     num_blocks: int = Field(default=4, ge=1, le=16)
     """Its residual blocks."""
     dropout: float = Field(default=0.0, ge=0, lt=1)

@@ -43,8 +43,8 @@ class DiffusionTask(DownstreamTask):
         return DiffusionHead(self._diffusion, self.config.encoder.latent_dim)
 
     def head_loss(self, latents: TrainingLatents) -> StageLoss:
-        """Returns the error of the noise."""
-        return NoiseError(latents)
+        """Returns the error of the velocity."""
+        return VelocityError(latents)
 
     def head_batch(self, data: FieldData, indices: Indices, keys: Keys) -> Batch:
         """Returns positions in the split, masked days, and the step and the noise of each latent."""
@@ -72,7 +72,8 @@ class DiffusionTask(DownstreamTask):
         sampled = head.sample(model.standardization(found[MASKED][rows]), noise)
         fields = model.decode(model.standardization.restore(sampled).flatten(0, 1))
         members = {
-            f"{ENSEMBLE}{name}": field.unflatten(0, sampled.shape[:2]) for name, field in fields.items()
+            f"{ENSEMBLE}{name}": field.reshape(*sampled.shape[:2], *field.shape[1:])
+            for name, field in fields.items()
         }
         one = torch.full_like(found[CLEAN], torch.nan)
         one[rows] = sampled[:, 0].where(batch[subset.SCORED][rows, None], torch.nan)
@@ -118,14 +119,14 @@ class DiffusionTask(DownstreamTask):
         return {**super().protocol(), "samples": samples}
 
 
-class NoiseError(Loss):
-    """The mean squared error of the noise that was added to latents, a mean over days.
+class VelocityError(Loss):
+    """The mean squared error of the velocity of latents, a mean over days.
 
     Args:
         latents: Latents of the training days.
     """
 
-    name = "noise_error"
+    name = "velocity_error"
 
     def __init__(self, latents: TrainingLatents) -> None:
         self._latents = latents
@@ -134,8 +135,8 @@ class NoiseError(Loss):
         """Sums the error over days."""
         assert isinstance(model, HeadedModel)
         whole, masked = self._latents.of(batch["position"]), standardized_latents(model, batch, "masked")
-        found = model.head(whole, masked, batch["diffusion_noise"], batch["diffusion_step"])
-        return {self.name: (found - batch["diffusion_noise"]).square().mean(1).sum()}
+        errors = model.head(whole, masked, batch["diffusion_noise"], batch["diffusion_step"])
+        return {self.name: errors.sum()}
 
     def counts(self, batch: Batch, progress: Progress) -> Mapping[str, float]:
         """Counts the days."""

@@ -92,9 +92,9 @@ def fit_regression(data: FieldData) -> PatternRegression:
     components, patterns = _principal(every)
     weights = _logistic(components, torch.from_numpy(data.season[positions]))
     widths = [field.shape[1] for field in fields.values()]
-    by_variable = dict(zip(fields, patterns.split(widths), strict=True))
+    by_variable = dict(zip(fields, torch.split(patterns, widths), strict=True))
     shaped = {
-        name: by_variable[name].unflatten(0, areas[name].shape) * areas[name][..., None] for name in fields
+        name: by_variable[name].reshape(*areas[name].shape, -1) * areas[name][..., None] for name in fields
     }
     return PatternRegression(centre, shaped, weights)
 
@@ -121,9 +121,9 @@ def _logistic(
     def loss() -> Tensor:
         optimizer.zero_grad()
         found = nn.functional.cross_entropy(terms @ weights, seasons) + PENALTY * weights[:-1].square().mean()
-        found.backward()
+        found.backward()  # type: ignore[no-untyped-call]
         return found
 
     with torch.enable_grad():
-        optimizer.step(loss)
+        optimizer.step(loss)  # type: ignore[no-untyped-call]
     return weights.detach()

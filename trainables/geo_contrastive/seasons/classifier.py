@@ -34,7 +34,7 @@ class SeasonClassifier(nn.Module):
 
     def forward(self, latents: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch season"]:
         """Returns the logits of the seasons, in fp32, from standardised latents."""
-        logits: Tensor = self.layers(latents.to(self.layers[0].weight.dtype))
+        logits: Tensor = self.layers(latents.to(next(self.parameters()).dtype))
         return logits.float()
 
 

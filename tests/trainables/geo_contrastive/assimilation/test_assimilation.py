@@ -84,7 +84,7 @@ def test_an_analysis_reads_observed_values_alone(task: AssimilationTask, data: F
     torch.manual_seed(0)
     model = task.build(task.facts(data)).eval()
     assert isinstance(model, HeadedModel)
-    torch.nn.init.normal_(model.head.layers[-1].weight)  # type: ignore[union-attr, index, arg-type]
+    torch.nn.init.normal_(model.head.layers[-1].weight)  # type: ignore[union-attr, index]
     batch = task.evaluation_batch(data, "val", np.array([0, 5]))
     other = {
         name: torch.full_like(values, 77.0)
@@ -103,6 +103,17 @@ def test_an_analysis_reads_observed_values_alone(task: AssimilationTask, data: F
         assert torch.equal(found[f"{ANALYSIS}{name}"], again[f"{ANALYSIS}{name}"])
         assert not torch.equal(found[f"{ANALYSIS}{name}"][0], moved[f"{ANALYSIS}{name}"][0])
         assert torch.equal(found[f"{ANALYSIS}{name}"][1], moved[f"{ANALYSIS}{name}"][1])
+
+
+def test_learning_starts_at_the_climatology(task: AssimilationTask, data: FieldData) -> None:
+    model = task.build(task.facts(data)).eval()
+    batch = task.evaluation_batch(data, "val", np.array([0]))
+    with torch.no_grad():
+        found = task.predict(model, batch)
+    for name in data.variables:
+        torch.testing.assert_close(
+            found[f"{ANALYSIS}{name}"], batch[f"climatology/{name}"], atol=1e-5, rtol=0
+        )
 
 
 def test_the_optimal_interpolation_is_that_of_the_formula(data: FieldData) -> None:

@@ -27,6 +27,8 @@ from trainables.geo_contrastive.evaluation.reconstruction import FIELD
 from trainables.geo_contrastive.evaluation.subset import MAX_DAYS, SCORED, rows_scored, scored_days
 
 SCHEDULE = NoiseSchedule(1000, 0.02)
+KEPT = torch.cumprod(1 - torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64), 0).float()
+"""Share of a latent's variance in what each step holds."""
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +62,13 @@ def model(task: DiffusionTask, data: FieldData) -> HeadedModel:
     return found
 
 
+def velocity(noisy: Tensor, latents: Tensor, steps: Tensor) -> Tensor:
+    """The velocity of what a network takes for the latents."""
+    kept = KEPT[steps][:, None]
+    noise = (noisy - kept.sqrt() * latents) / (1 - kept).sqrt()
+    return kept.sqrt() * noise - (1 - kept).sqrt() * latents
+
+
 def test_noise_is_added_as_in_the_paper() -> None:
     latents, noise = torch.randn(2, 3, 4, generator=torch.manual_seed(0)).unbind()
     steps = torch.tensor([0, 500, 999])
@@ -68,6 +77,8 @@ def test_noise_is_added_as_in_the_paper() -> None:
     expected = latents.numpy() * np.sqrt(kept)[:, None] + noise.numpy() * np.sqrt(1 - kept)[:, None]
     np.testing.assert_allclose(SCHEDULE.noisy(latents, noise, steps).numpy(), expected, atol=2e-6)
     assert math.sqrt(kept[2]) == pytest.approx(signal_left(1000, 0.02))
+    told = SCHEDULE.velocity(latents, noise, steps)
+    torch.testing.assert_close(told[1:], velocity(SCHEDULE.noisy(latents, noise, steps), latents, steps)[1:])
 
 
 def test_the_first_step_adds_noise_in_half_precision_too() -> None:
@@ -80,8 +91,7 @@ def test_sampling_begins_at_the_last_step_and_clips_nothing() -> None:
     assert _ddim(SCHEDULE).timesteps[0] == 999
 
     def towards_five(noisy: Tensor, steps: Tensor) -> Tensor:
-        kept = torch.cumprod(1 - torch.linspace(1e-4, 0.02, 1000), 0)[steps][:, None]
-        return (noisy - kept.sqrt() * 5) / (1 - kept).sqrt()
+        return velocity(noisy, torch.full_like(noisy, 5.0), steps)
 
     found = SCHEDULE.sample(towards_five, torch.randn(6, 3, generator=torch.manual_seed(0)))
     torch.testing.assert_close(found, torch.full((6, 3), 5.0), atol=1e-3, rtol=0)
@@ -91,9 +101,9 @@ def test_a_perfect_denoiser_samples_what_latents_are_distributed_like() -> None:
     mean, std = 0.5, 0.8
 
     def denoise(noisy: Tensor, steps: Tensor) -> Tensor:
-        kept = torch.cumprod(1 - torch.linspace(1e-4, 0.02, 1000), 0)[steps][:, None]
-        share = (1 - kept).sqrt() / (kept * std**2 + 1 - kept)
-        return share * (noisy - kept.sqrt() * mean)
+        kept = KEPT[steps][:, None]
+        gain = kept.sqrt() * std**2 / (kept * std**2 + 1 - kept)
+        return velocity(noisy, mean + gain * (noisy - kept.sqrt() * mean), steps)
 
     found = SCHEDULE.sample(denoise, torch.randn(20_000, 1, generator=torch.manual_seed(0)))
     assert float(found.mean()) == pytest.approx(mean, abs=0.06)
@@ -103,10 +113,11 @@ def test_a_perfect_denoiser_samples_what_latents_are_distributed_like() -> None:
 def test_a_schedule_that_does_not_end_in_noise_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"at most 0.1 of a latent.*got 0.36 with num_steps 200"):
         PRESETS["tiny_diffusion"].vary(downstream={"num_steps": 200})
-    assert PRESETS["tiny_diffusion"].vary(downstream={"num_steps": 200, "beta_end": 0.05})
+    knobs = PRESETS["tiny_diffusion"].vary(downstream={"num_steps": 200, "beta_end": 0.05}).downstream
+    assert isinstance(knobs, DiffusionKnobs) and signal_left(200, knobs.beta_end) < 0.1
 
 
-def test_step_and_condition_change_the_noise_that_is_found_and_get_gradients() -> None:
+def test_step_and_condition_change_the_velocity_that_is_told_and_get_gradients() -> None:
     torch.manual_seed(0)
     denoiser = Denoiser(DiffusionKnobs(hidden_dim=16, num_blocks=2), 4).eval()
     noisy, condition = torch.randn(2, 3, 4).unbind()
@@ -123,15 +134,15 @@ def test_samples_are_drawn_among_standardised_latents(
     task: DiffusionTask, data: FieldData, model: HeadedModel
 ) -> None:
     batch = task.evaluation_batch(data, "val", np.array([0]))
-    other = copy.deepcopy(model)
-    scale = torch.linspace(0.1, 20, 32)
+    other, dim = copy.deepcopy(model), task.config.encoder.latent_dim
+    scale = torch.linspace(0.1, 20, dim)
     other.standardization.fit(torch.stack([5 - scale, 5 + scale]))
     assert isinstance(other.head, DiffusionHead)
     with torch.no_grad():
         found = task.predict(other, batch)
         real, masked = (found[name] for name in (CLEAN, MASKED))
         torch.testing.assert_close(found[REAL], (real - 5) / scale)
-        sampled = other.head.sample((masked - 5) / scale, sampling_noise(batch["day"], 32))
+        sampled = other.head.sample((masked - 5) / scale, sampling_noise(batch["day"], dim))
         torch.testing.assert_close(found[SAMPLE], sampled[:, 0])
         fields = other.decode(sampled[0] * scale + 5)
     torch.testing.assert_close(found[f"{ENSEMBLE}u"][0], fields["u"], atol=1e-4, rtol=1e-4)
@@ -220,15 +231,15 @@ def test_scores_are_those_of_a_slow_twin(task: DiffusionTask, data: FieldData) -
         for number, row in enumerate(rows.tolist()):
             truth = data.fields[name][data.days["val"].start + row]
             members = outputs[f"{ENSEMBLE}{name}"][number].numpy()
-            for cell in product(*map(range, areas.shape)):
-                values, share = members[(slice(None), *cell)], areas[cell] / areas.sum()
+            for lon, lat in product(*map(range, areas.shape)):
+                values, share = members[:, lon, lat], areas[lon, lat] / areas.sum()
                 pairs = np.abs(values[:, None] - values).sum() / (2 * NUM_MEMBERS * (NUM_MEMBERS - 1))
-                single = abs(float(outputs[f"{FIELD}{name}"][(row, *cell)]) - truth[cell])
+                single = abs(float(outputs[f"{FIELD}{name}"][row, lon, lat]) - truth[lon, lat])
                 sums += share * np.array(
                     [
-                        np.abs(values - truth[cell]).mean() - pairs,
+                        np.abs(values - truth[lon, lat]).mean() - pairs,
                         values.var(ddof=1),
-                        (values.mean() - truth[cell]) ** 2,
+                        (values.mean() - truth[lon, lat]) ** 2,
                         single,
                     ]
                 )
