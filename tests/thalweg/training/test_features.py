@@ -75,15 +75,15 @@ class Direct:
 class Paired(ProcessGroup):
     """One of two workers that are threads."""
 
-    barrier: threading.Barrier = field(default_factory=lambda: threading.Barrier(2))
+    meeting: threading.Barrier = field(default_factory=lambda: threading.Barrier(2))
     shared: dict[int, Tensor] = field(default_factory=dict)
 
     def gather(self, values: Tensor) -> tuple[Tensor, ...]:
         """Exchanges tensors."""
         self.shared[self.rank] = values
-        self.barrier.wait()
+        self.meeting.wait()
         found = (self.shared[0], self.shared[1])
-        self.barrier.wait()
+        self.meeting.wait()
         return found
 
 
@@ -113,7 +113,7 @@ def test_workers_share_the_samples_and_keep_all_in_order() -> None:
                 Direct(module),
                 module.model,
                 data,
-                Paired(rank, 2, torch.device("cpu"), barrier=barrier, shared=shared),
+                Paired(rank, 2, torch.device("cpu"), meeting=barrier, shared=shared),
                 4,
             ),
         )

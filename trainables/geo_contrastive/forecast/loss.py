@@ -58,6 +58,6 @@ def _field_errors(
 ) -> Float[Tensor, "batch step"]:
     names = model.geometry.variables
     fields = model.decode(model.standardization.restore(path).flatten(0, 1))
-    found = {name: fields[name].unflatten(0, path.shape[:2]) for name in names}
+    found = {name: fields[name].unflatten(0, path.shape[:2]) for name in names}  # type: ignore[no-untyped-call]
     targets = {f"target/{name}": batch[f"forecast/target/{name}"] for name in names}
     return field_errors(found, batch | targets, names)

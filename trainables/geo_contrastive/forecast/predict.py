@@ -34,7 +34,7 @@ def predict(
     path = torch.cat([context[:, -1:], path], dim=1)
     latents = torch.stack([_at(path, lead / knobs.stride) for lead in leads], dim=1)
     decoded = model.decode(model.standardization.restore(latents).flatten(0, 1))
-    fields = {name: field.unflatten(0, latents.shape[:2]) for name, field in decoded.items()}
+    fields = {name: field.unflatten(0, latents.shape[:2]) for name, field in decoded.items()}  # type: ignore[no-untyped-call]
     if knobs.rest == "persists":
         today = {name: batch[f"clean/{name}"] for name in fields}
         rest = rest_of(model, today, model.standardization.restore(context[:, -1]))

@@ -96,7 +96,7 @@ class RidgeForecast(nn.Module):
     def _fields(self, cells: Float[Tensor, "batch lead cell"], batch: Batch) -> dict[str, Tensor]:
         sizes = [int(self._valid(name).sum()) for name in self._variables]
         fields = {}
-        for name, values in zip(self._variables, cells.split(sizes, dim=2), strict=True):
+        for name, values in zip(self._variables, cells.split(sizes, dim=2), strict=True):  # type: ignore[no-untyped-call]
             field = batch[f"ahead_climatology/{name}"].clone()
             field[:, :, self._valid(name)] += values.to(field.dtype)
             fields[f"{FORECAST_FIELD}{name}"] = field
@@ -162,7 +162,7 @@ def _patterns(anomalies: Anomalies) -> Float[Tensor, "cell pattern"]:
     kept = values > 1e-9 * values[-1]
     count = min(MAX_PATTERNS, max(len(anomalies) // 8, 1), int(kept.sum()))
     leading = anomalies.double().T @ vectors[:, -count:] / values[-count:].sqrt()
-    return leading.float()
+    return leading.float()  # type: ignore[no-any-return]
 
 
 def _ridge(members: Float[Tensor, "day member"], target: Float[Tensor, "day pattern"]) -> Weights:
@@ -189,7 +189,7 @@ def _damping(data: FieldData, rest: Anomalies, to_come: Anomalies) -> Float[Tens
     """Returns the regression coefficient, in [0, 1], of what patterns leave over on the same at the day of issue."""
     sizes: Sequence[int] = [int(cells.sum()) for cells in data.valid.values()]
     factors = []
-    for now, later in zip(rest.split(list(sizes), 1), to_come.split(list(sizes), 1), strict=True):
+    for now, later in zip(rest.split(list(sizes), 1), to_come.split(list(sizes), 1), strict=True):  # type: ignore[no-untyped-call]
         factor = (now * later).sum() / now.square().sum().clamp(min=1e-12)
         factors.append(factor.clamp(0, 1).expand(now.shape[1]))
     return torch.cat(factors)

@@ -31,7 +31,7 @@ def _batch(task: Any, data: Any, indices: np.ndarray) -> dict[str, torch.Tensor]
 
 def _latent(model: HeadedModel, data: Any, position: int) -> torch.Tensor:
     fields = {name: torch.from_numpy(values[[position]]) for name, values in data.fields.items()}
-    return model.standardization(model.encode(fields))
+    return model.standardization(model.encode(fields))  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize("loss", ["latent", "field"])
@@ -49,7 +49,7 @@ def test_the_loss_is_that_of_a_loop_over_days_and_steps(
     now = _progress(0.5)
     expected, count = 0.0, 0
     with torch.no_grad():
-        for row, index in enumerate(indices):
+        for row, index in enumerate(indices.tolist()):
             known = [position for position in range(index - 2, index + 1) if _joined(data, position, index)]
             known = [known[0]] * (3 - len(known)) + known
             read = torch.cat([_latent(model, data, position) for position in known])[None]
@@ -97,7 +97,7 @@ def test_what_is_taught_depends_on_the_key_alone(data: Any, make_task: MakeTask)
     draws = training_batch(data, task.head_knobs, indices, keys)["forecast/draw"]
     alone = training_batch(data, task.head_knobs, indices[7:8], keys[7:8])["forecast/draw"]
     torch.testing.assert_close(draws[7:8], alone, rtol=0, atol=0)
-    assert len(draws.unique()) == draws.numel()
+    assert len(draws.unique()) == draws.numel()  # type: ignore[no-untyped-call]
     assert float(draws.min()) >= 0
     assert float(draws.max()) < 1
 
@@ -121,7 +121,7 @@ def test_only_the_head_gets_a_gradient(data: Any, make_task: MakeTask) -> None:
         model = built(task, data).requires_grad_(True)
         prepared = tasks.prepare(head_stage(task), data, model)
         batch = _batch(task, data, np.arange(20))
-        tasks.losses(task, model, batch, _progress(0.5), prepared)[FORECAST].backward()
+        tasks.losses(task, model, batch, _progress(0.5), prepared)[FORECAST].backward()  # type: ignore[no-untyped-call]
         reached = {name.split(".")[0] for name, weight in model.named_parameters() if weight.grad is not None}
         # The decoder passes errors of fields on; its stage freezes it.
         assert reached == ({"head"} if loss == "latent" else {"head", "decoder"})

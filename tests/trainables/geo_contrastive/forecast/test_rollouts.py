@@ -26,7 +26,7 @@ def test_panels_show_what_came_the_forecast_and_the_error(
         seen.update(panels)
         return rows(panels, *others)  # type: ignore[arg-type]
 
-    issued = []
+    issued: list[int] = []
 
     def forecast(indices: np.ndarray) -> dict[str, torch.Tensor]:
         issued.extend(indices)
@@ -49,5 +49,5 @@ def test_nothing_is_drawn_where_no_day_is_followed_by_all_leads(
     make_fields: MakeFields, tmp_path: Path
 ) -> None:
     data = make_fields(days=60, jumps=dict.fromkeys(range(4, 60, 8), 2))
-    rollouts.draw_rollout(data, pytest.fail, tmp_path)
+    rollouts.draw_rollout(data, pytest.fail, tmp_path)  # type: ignore[arg-type]
     assert not list(tmp_path.iterdir())
