@@ -7,7 +7,6 @@ negative is chosen from a list of all days that are far enough away, made anew f
 """
 
 import random
-from typing import cast
 
 import numpy as np
 import torch
@@ -157,4 +156,4 @@ def published_loss(projections: Tensor, days: Tensor, temperature: float, decay:
                 weight += share
     now, later, earlier = directions.unbind(1)
     curvature = later - 2 * now + earlier
-    return cast(Tensor, contrast / weight + mse_loss(curvature, torch.zeros_like(curvature)))
+    return contrast / weight + mse_loss(curvature, torch.zeros_like(curvature))

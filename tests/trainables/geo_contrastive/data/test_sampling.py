@@ -40,6 +40,7 @@ def test_a_training_batch_has_the_promised_names_and_shapes(data: FieldData) -> 
     shapes = {"slp": (8, 4), "rain": (5, 6), "t2m": (5, 6)}
     wanted: dict[str, tuple[tuple[int, ...], torch.dtype]] = {
         "present": ((6, 5), torch.bool),
+        "role_day": ((6, 5), torch.int64),
         **{name: ((6,), torch.int64) for name in ("delta", "day", "season", "year")},
     }
     for name, shape in shapes.items():

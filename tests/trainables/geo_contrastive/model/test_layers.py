@@ -63,6 +63,7 @@ def test_a_convolution_keeps_no_wrapped_copy_and_has_the_gradients_of_one(
     assert len(copies) == 1
     assert copies[0]() is None
     assert torch.equal(result, plain)
+    assert layer.bias is not None
     inputs, slope = (maps, layer.weight, layer.bias), torch.randn_like(plain)
     pairs = (torch.autograd.grad(output, inputs, slope) for output in (result, plain))
     assert all(torch.equal(found, wanted) for found, wanted in zip(*pairs, strict=True))
