@@ -67,7 +67,7 @@ It may be larger where already the fp32 gradient at rounded weights is another: 
 are all but alike differ by less than half precision tells apart, and a contrastive loss lives of these differences.
 """
 OF_MORE_SAMPLES = {"latent_curvature", "latent_negative_cosine", "sample_density", "sample_realism"}
-"""Metrics that the two samples of an evaluation do not give: they compare more of them, or such as lie further apart."""
+"""Metrics that the two samples of an evaluation do not give: they compare more, or days further apart."""
 MAX_AMPLIFICATION = 30
 """Roundings of a pass, activations and all, as a multiple of that of the weights alone."""
 SCALE = 128.0
