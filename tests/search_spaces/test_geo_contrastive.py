@@ -1,0 +1,72 @@
+"""What the search spaces of the family ask, beyond what every space must keep."""
+
+import random
+from typing import Any
+
+import pytest
+import torch
+
+from thalweg import discovery
+from thalweg.config import check
+from thalweg.search.space import load_space
+from trainables.geo_contrastive.config import GeoContrastive
+from trainables.geo_contrastive.task import task_for
+
+GRIDS = {"geo_contrastive_fusion": 30, "geo_contrastive_gb": 18, "geo_contrastive_norms": 45}
+NAMES = [name for name in discovery.names("search_spaces") if name.startswith("geo_contrastive")]
+SAMPLED = [name for name in NAMES if name not in GRIDS]
+
+
+class Dice:
+    """Answers every question of a space by chance."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = random.Random(seed)
+
+    def suggest_float(self, name: str, low: float, high: float, **how: Any) -> float:
+        """Returns a number within the bounds."""
+        return self._random.uniform(low, high)
+
+    def suggest_int(self, name: str, low: int, high: int, **how: Any) -> int:
+        """Returns a whole number within the bounds."""
+        return self._random.randint(low, high)
+
+    def suggest_categorical(self, name: str, choices: Any) -> Any:
+        """Returns one of the choices."""
+        return self._random.choice(choices)
+
+
+def test_every_grid_is_tested() -> None:
+    assert {name for name in NAMES if load_space(name).study.grid is not None} == set(GRIDS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(GRIDS))
+def test_every_cell_of_a_grid_is_another_valid_configuration_that_can_be_built(name: str) -> None:
+    space = load_space(name)
+    study = space.study
+    assert study.num_trials == len(study.first_trials) == GRIDS[name]
+    configs = [space.replay(params)[0] for params in study.first_trials]
+    assert len({config.model_dump_json() for config in configs}) == GRIDS[name]
+    for config in configs[::3]:  # the others differ in their seed
+        assert isinstance(config, GeoContrastive)
+        with torch.device("meta"):
+            assert sum(weight.numel() for weight in task_for(config).build(None).parameters()) > 0
+
+
+@pytest.mark.parametrize("name", SAMPLED)
+def test_whatever_a_space_samples_is_a_valid_configuration(name: str) -> None:
+    space = load_space(name)
+    for seed in range(50):
+        config = space.function(Dice(seed))
+        assert isinstance(check(config), GeoContrastive)
+
+
+def test_a_trial_of_smoothness_trains_its_representation_and_a_forecast() -> None:
+    config, _ = load_space("geo_contrastive_smoothness").replay({"objective": "simclr"})
+    assert isinstance(config, GeoContrastive)
+    names = [stage.name for stage in task_for(config).stages()]
+    assert names[0] == "contrastive"
+    assert names[-1] == "forecast"
+    metrics = {metric.name for measure in task_for(config).measures() for metric in measure.metrics}
+    assert {"latent_curvature", "forecast_skill_climatology"} <= metrics
