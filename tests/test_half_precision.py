@@ -68,6 +68,8 @@ are all but alike differ by less than half precision tells apart, and a contrast
 """
 OF_MORE_SAMPLES = {"latent_curvature", "latent_negative_cosine", "sample_density", "sample_realism"}
 """Metrics that the two samples of an evaluation do not give: they compare more, or days further apart."""
+ON_ANOTHER = {"tiny_assimilation", "tiny_diffusion", "tiny_forecast", "tiny_seasons"}
+"""Presets that train a head on what another preset trains, at every ZeRO stage; here they train at two of them."""
 MAX_AMPLIFICATION = 30
 """Roundings of a pass, activations and all, as a multiple of that of the weights alone."""
 SCALE = 128.0
@@ -292,7 +294,7 @@ def test_a_preset_trains_in_every_precision_at_every_zero_stage(
         if error >= most:
             most = MAX_AMPLIFICATION * error_of(bench.plain("fp32", rounded=precision), reference)
             assert error < most, precision
-        for zero_stage in range(4):
+        for zero_stage in (0, 3) if preset in ON_ANOTHER else range(4):
             found, report = bench.gradient(precision=precision, zero_stage=zero_stage)
             assert error_of(found, plain) < same, (precision, zero_stage)
             lacking = set(tasks.names(bench.task)) - set(report.metrics)

@@ -16,6 +16,7 @@ OBJECTIVES = ["simclr", "barlow", "supcon", "simclr_supcon", "simclr_barlow", "a
 NORMS = ["batch", "instance", "group8", "group16", "group32", "layer", "none"]
 FUSIONS = ["early", "average", "self_attention", "gcn", "gat", "cross_attention"]
 MAX_MICRO_BATCH = 64  # so that memory does not limit the batch
+MAX_CONTRASTIVE_SHARE = 1.5  # so that the decoder has trained before the first rung, at half of the budget
 
 
 def space(trial: Trial) -> GeoContrastive:
@@ -117,7 +118,8 @@ def _stages(trial: Trial) -> dict[str, Any]:
     mode = trial.suggest_categorical("decoder_mode", ["joint", "frozen", "joint_then_frozen"])
     stages: dict[str, Any] = {
         "decoder_mode": mode,
-        "contrastive_share": 100 * trial.suggest_float("contrastive_share", 0.3, 3.0, log=True),
+        "contrastive_share": 100
+        * trial.suggest_float("contrastive_share", 0.3, MAX_CONTRASTIVE_SHARE, log=True),
     }
     if mode != "frozen":
         floor = trial.suggest_float("floor", 0.0, 0.3)

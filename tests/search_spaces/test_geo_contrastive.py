@@ -70,3 +70,14 @@ def test_a_trial_of_smoothness_trains_its_representation_and_a_forecast() -> Non
     assert names[-1] == "forecast"
     metrics = {metric.name for measure in task_for(config).measures() for metric in measure.metrics}
     assert {"latent_curvature", "forecast_skill_climatology"} <= metrics
+
+
+def test_no_trial_of_the_full_space_is_judged_before_its_decoder_has_trained() -> None:
+    space = load_space("geo_contrastive_full")
+    first = min(space.study.rungs) / space.study.samples
+    for seed in range(200):
+        config = space.function(Dice(seed))
+        assert isinstance(config, GeoContrastive)
+        stages = task_for(config).stages()
+        before = stages[0].share if stages[0].name == "contrastive" else 0.0
+        assert before < first - 0.05

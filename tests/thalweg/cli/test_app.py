@@ -199,7 +199,8 @@ def test_every_family_can_be_described(run: Callable[..., Result], name: str) ->
         ),
         (
             ["data", "show", "families.toy"],
-            r"got no function explore in families\.toy\.explore; take another family \(found: geo_contrastive, rgb_lidar\)",
+            r"no function explore in families\.toy\.explore; take another family "
+            r"\(found: geo_contrastive, rgb_lidar\)",
         ),
         (["data", "show", "rgb_lidar", "nope"], r"no data set 'nope' of rgb_lidar \(found: tiny, default\)"),
         (["data", "show", "rgb_lidar", "--tracking-uri", "nonsense://x"], r"tracking URI must begin with"),

@@ -92,8 +92,13 @@ def geometry(latents: Latents, days: Days) -> dict[str, float]:
 
 
 def effective_rank(latents: Latents) -> float:
-    """Returns exp of the entropy of the covariance's eigenvalues (after Roy & Vetterli 2007); NaN for equal rows."""
+    """Returns exp of the entropy of the covariance's eigenvalues (after Roy & Vetterli 2007).
+
+    It is NaN for equal rows and for such as are not finite.
+    """
     centred = latents.double() - latents.double().mean(0)
+    if not centred.isfinite().all():
+        return math.nan
     values = torch.linalg.eigvalsh(centred.T @ centred).clamp(min=0)
     if not values.sum() > 0:
         return math.nan

@@ -160,10 +160,8 @@ class ContrastiveReconstruction(Contrastive):
         """Adds the errors, summed over days."""
         joined = super().parts(rows, progress)
         present = rows.companions["present"][:, :NUM_POSITIVES]
-        counts: dict[str, Tensor | float] = {
-            RECONSTRUCTION: float(len(present)),
-            NEIGHBOURS: present[:, 1:].sum(),
-        }
+        counts: dict[str, Tensor | float] = dict.fromkeys(self._of_the_day, float(len(present)))
+        counts[NEIGHBOURS] = present[:, 1:].sum()
         sums = {name: rows.embeddings[name].sum() for name in counts}
         return Joined(sums={**joined.sums, **sums}, counts={**joined.counts, **counts})
 

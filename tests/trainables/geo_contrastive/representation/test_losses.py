@@ -318,6 +318,18 @@ def test_a_decoder_ascends_what_its_opponent_descends(data: FieldData, kind: str
     assert {name.partition(".")[0] for name in slopes[0.5]} >= {"adversary", "decoder"}
 
 
+def test_the_opponent_has_a_part_of_the_joint_loss(data: FieldData) -> None:
+    config = config_of(decoder={"adversary_weight": 0.25})
+    model, batch = made(config, data)
+    loss = RepresentationTask(config).stages()[1].loss
+    assert isinstance(loss, JointLoss)
+    joined = loss.parts(loss.embed(model, batch, at(0.5)), at(0.5))
+    assert set(joined.sums) == set(joined.counts) == set(loss.weights(at(0.5)))
+    joined.sums["adversary"].backward()  # type: ignore[no-untyped-call]
+    reached = {name.partition(".")[0] for name, weight in model.named_parameters() if weight.grad is not None}
+    assert reached >= {"adversary", "decoder"}
+
+
 def test_the_opponent_trains_beside_the_decoder_and_never_beside_the_contrastive_encoder() -> None:
     config = config_of(decoder={"adversary_weight": 0.1})
     task = RepresentationTask(config)
