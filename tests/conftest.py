@@ -72,13 +72,9 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """The whole suite uses the cores of the machine; a part of it begins sooner in one process.
-
-    With Ray there is one process more than cores, because the one whose tests share Ray often waits for others.
-    """
+    """The whole suite uses the cores of the machine; a part of it begins sooner in one process."""
     whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
-    waiting = "not integration" not in config.option.markexpr
-    return min((os.cpu_count() or 1) + waiting, 4) if whole else 0
+    return min(os.cpu_count() or 1, 4) if whole else 0
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: "Producer") -> "Scheduling":
