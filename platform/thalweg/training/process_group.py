@@ -4,6 +4,7 @@ Ray Train, ``torchrun`` and the ``deepspeed`` launcher set the group up or leave
 environment; a process that was launched alone becomes a group of one.
 """
 
+import atexit
 import logging
 import os
 import tempfile
@@ -159,6 +160,7 @@ def join(num_threads: int = 1) -> ProcessGroup:
             os.environ.setdefault("LOCAL_RANK", "0")  # DeepSpeed asks for it
             store = FileStore(str(Path(tempfile.mkdtemp(prefix="thalweg-")) / "group"), 1)
             dist.init_process_group(backend, store=store, rank=0, world_size=1)
+        atexit.register(_leave)
     _join_deepspeed()
     _compute_alike()
     size = dist.get_world_size()
@@ -167,6 +169,12 @@ def join(num_threads: int = 1) -> ProcessGroup:
     host = dist.new_group(backend="gloo") if device.type == "cuda" and size > 1 else None
     assert not isinstance(host, int)  # torch's number for a process outside a group
     return ProcessGroup(dist.get_rank(), size, device, host)
+
+
+def _leave() -> None:
+    # Gloo's threads would outlive the interpreter, which now and then aborts the process after its work is done.
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def is_group_fault(error: BaseException) -> bool:

@@ -31,7 +31,12 @@ def test_two_trials_on_a_gpu_are_equal_bit_for_bit(precision: str, order: Orders
 
 
 _WITHOUT_RAY = """
+import atexit
 import sys
+
+import torch.distributed as dist
+
+atexit.register(lambda: print("in a group at exit:", dist.is_initialized()))
 
 
 class Absent:
@@ -69,3 +74,4 @@ def test_a_trial_runs_on_a_machine_without_ray(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "trained without ray" in done.stdout
+    assert "in a group at exit: False" in done.stdout  # threads of a group may abort the interpreter's end
