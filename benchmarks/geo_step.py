@@ -15,13 +15,15 @@ Each arm and round has a process of its own, and the arms take turns. Times are 
 work on the machine only ever adds: for a step those of the faster of two after one that makes the optimizer's state,
 for views those of the fastest of some. Views are drawn of three roles, of four with a hard negative, and of five with
 a soft one too, which the published way searches in a list of all days. Memory is how far the process rises above its
-level after its imports, model included. Told are medians over rounds, of ratios too.
+level after its imports, model included; pages of the file, which the system keeps while nobody else needs the memory,
+are let go before the networks compute. Told are medians over rounds, of ratios too.
 
 Run alone on the machine:  python benchmarks/geo_step.py [--quick] [--json FILE]
 """
 
 import argparse
 import json
+import mmap
 import os
 import statistics
 import subprocess
@@ -88,12 +90,17 @@ def write_days(path: Path, num_days: int) -> None:
     days.flush()
 
 
-def read_days(path: Path) -> "np.ndarray":
+def read_days(path: Path) -> "np.memmap":
     """Returns the days, memory-mapped."""
     import numpy as np
 
-    days: np.ndarray = np.load(path, mmap_mode="r")
+    days: np.memmap = np.load(path, mmap_mode="r")
     return days
+
+
+def let_pages_go(days: "np.memmap") -> None:
+    """Takes the pages of the file, which the system may read ahead, off the process's memory."""
+    days._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]
 
 
 def field_data(days: "np.ndarray") -> "FieldData":
@@ -141,9 +148,8 @@ class Draws:
         return self._rng.integers(100, self._num_days - 100, self._count)
 
 
-def drawing(arm: str, kind: str, path: Path, count: int) -> Callable[[], Any]:
+def drawing(arm: str, kind: str, days: "np.ndarray", count: int) -> Callable[[], Any]:
     """Returns what draws the views of a batch."""
-    days = read_days(path)
     draws, config = Draws(len(days), count), configuration(kind)
     if arm == "published":
         from benchmarks.published_fields import PublishedDays, batch_of
@@ -173,7 +179,8 @@ def stepping(arm: str, path: Path, count: int) -> Callable[[], None]:
     """Returns what takes a step."""
     import torch
 
-    config, draw = configuration(), drawing(arm, "three", path, count)
+    config, days = configuration(), read_days(path)
+    draw = drawing(arm, "three", days, count)
     torch.manual_seed(0)
     networks, loss_of = published_step(config) if arm == "published" else our_step(config)
     parameters = [parameter for network in networks for parameter in network.parameters()]
@@ -181,7 +188,9 @@ def stepping(arm: str, path: Path, count: int) -> Callable[[], None]:
 
     def step() -> None:
         adam.zero_grad(set_to_none=True)
-        loss_of(draw()).backward()
+        batch = draw()
+        let_pages_go(days)
+        loss_of(batch).backward()
         adam.step()
 
     return step
@@ -240,7 +249,7 @@ def check(path: Path) -> dict[str, float]:
 
     config = configuration()
     torch.manual_seed(0)
-    batch = drawing("ours", "three", path, CHECKED)()
+    batch = drawing("ours", "three", read_days(path), CHECKED)()
     ours, projections = our_loss(config, FieldModel.build(config, None).train(), batch)
     knobs = config.objective.temperature, config.pairs.decay
     theirs = published_loss(projections, batch["role_day"], *knobs)
@@ -275,7 +284,7 @@ def measure(arm: str, what: str, path: Path, count: int) -> Cost:
     if what == "step":
         cost = fastest(stepping(arm, path, count), NUM_STEPS)
     else:
-        cost = fastest(drawing(arm, what, path, count), REPEATS[arm])
+        cost = fastest(drawing(arm, what, read_days(path), count), REPEATS[arm])
     cost.peak_mib, cost.imports_mib = memory("VmHWM") - imports, imports
     return cost
 

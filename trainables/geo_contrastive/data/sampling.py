@@ -18,7 +18,7 @@ from thalweg.contract import Batch, Indices, Keys, SplitName
 from trainables.geo_contrastive.data.draws import branch, stream
 from trainables.geo_contrastive.data.fields import FieldData
 from trainables.geo_contrastive.data.pairs import day_index, draw_days, roles
-from trainables.geo_contrastive.data.resampling import shown
+from trainables.geo_contrastive.data.resampling import as_bytes, shown
 from trainables.geo_contrastive.data.views import augmented, draw_views, random_visible
 from trainables.geo_contrastive.knobs import PairKnobs, ViewKnobs
 
@@ -89,7 +89,7 @@ def evaluation_batch(data: FieldData, split: SplitName, indices: Indices) -> Bat
         yesterday = torch.from_numpy(data.fields[name][before])
         yesterday[~has_yesterday] = 0.0
         batch |= {
-            f"view/{name}": shown(clean, torch.from_numpy(visible).float())[:, None],
+            f"view/{name}": shown(clean, as_bytes(visible))[:, None],
             f"target/{name}": clean[:, None],
             f"clean/{name}": clean,
             f"climatology/{name}": torch.from_numpy(data.climatology[name][data.day_of_year[positions]]),

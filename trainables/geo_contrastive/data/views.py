@@ -16,7 +16,7 @@ from thalweg.contract import Keys
 from trainables.geo_contrastive.data.draws import Hashes, branch, normal, sixteen_bits, stream, uniform
 from trainables.geo_contrastive.data.grids import Grid
 from trainables.geo_contrastive.data.matern import matern_noise
-from trainables.geo_contrastive.data.resampling import Enlarging, Windows, shown, smoothed
+from trainables.geo_contrastive.data.resampling import Enlarging, Windows, as_bytes, shown, smoothed
 from trainables.geo_contrastive.knobs import ViewKnobs
 
 _LEVELS = 1 << 16  # the share of hidden cells is a whole multiple of 1 / _LEVELS
@@ -138,7 +138,7 @@ def augmented(
         enlarging: What `Views.enlarging` returned for the grid; variables of a grid share it.
     """
     knobs = views.knobs
-    visible = torch.from_numpy(views.hide(name, valid, grid)).float()
+    visible = as_bytes(views.hide(name, valid, grid))
     seen = shown(fields, visible)
     if knobs.smooth > 1:
         seen = smoothed(seen, visible, knobs.smooth, grid.wraps)
@@ -147,7 +147,7 @@ def augmented(
         if knobs.noise:
             visible = enlarging(visible)
         if not valid.all():
-            land = torch.from_numpy(valid.copy()).float().expand_as(seen)
+            land = as_bytes(valid.copy()).expand_as(seen)
             seen, visible = shown(seen, land), visible * land
     if knobs.noise:
         seen += shown(views.noise(name, grid), visible)

@@ -72,15 +72,14 @@ def _stem(knobs: EncoderKnobs, in_dim: int, grid: GridShape) -> tuple[nn.Sequent
     """Returns the first layer and the grid behind it."""
     imagenet, bias = knobs.stem == "imagenet", knobs.norm == "none"
     kernel, stride = (7, grid.strides()) if imagenet else (3, (1, 1))
-    stem = nn.Sequential(
-        Conv(in_dim, knobs.width, kernel, wraps=grid.wraps, stride=stride, bias=bias),
-        norm(knobs.norm, knobs.width),
-        nn.ReLU(),
-    )
-    if not imagenet:
-        return stem, grid
-    grid = grid.halved()
-    return stem.append(MaxPool(grid.strides(), wraps=grid.wraps)), grid.halved()
+    first = Conv(in_dim, knobs.width, kernel, wraps=grid.wraps, stride=stride, bias=bias)
+    layers = [first, norm(knobs.norm, knobs.width)]
+    if imagenet:
+        grid = grid.halved()
+        # The largest of some cells is the same before the ReLU, of which a quarter of the cells is then to be kept.
+        layers.append(MaxPool(grid.strides(), wraps=grid.wraps))
+        grid = grid.halved()
+    return nn.Sequential(*layers, nn.ReLU()), grid
 
 
 class EarlyEncoder(nn.Module):
