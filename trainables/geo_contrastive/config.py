@@ -101,7 +101,7 @@ _TINY = GeoContrastive(
     objective=ObjectiveKnobs(projection_dim=32),
 )
 
-_TINY_FORECAST = ForecastKnobs(context=3, hidden=64)
+_TINY_FORECAST = ForecastKnobs(context=3, hidden=64, linear=True, loss="field", rest="persists")
 
 PRESETS: dict[str, GeoContrastive] = {
     "reference": GeoContrastive(),
