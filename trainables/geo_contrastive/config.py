@@ -94,7 +94,7 @@ class GeoContrastive(FamilyConfig):
 # On so few cells a moving mean would leave nothing but the seasons.
 _TINY = GeoContrastive(
     dataset="tiny",
-    optimization=Optimization(lr=1e-3, weight_decay=0.01, batch_size=32),
+    optimization=Optimization(lr=5e-4, weight_decay=0.01, batch_size=32),
     views=ViewKnobs(crop=1.0, smooth=1),
     encoder=EncoderKnobs(latent_dim=128, width=8, blocks=1, stem="small", norm="group8", patterns=128),
     decoder=DecoderKnobs(kind="improved", norm="none", dropout=0.0, linear=True),
