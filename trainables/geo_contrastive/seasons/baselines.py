@@ -61,18 +61,20 @@ class PatternRegression(nn.Module):
     ) -> None:
         super().__init__()
         self._variables = tuple(centre)
-        for name in self._variables:
-            self.register_buffer(f"centre_{name}", centre[name], persistent=False)
-            self.register_buffer(f"patterns_{name}", patterns[name], persistent=False)
+        for number, name in enumerate(
+            self._variables
+        ):  # torch takes no dots, which a variable's name may have
+            self.register_buffer(f"centre_{number}", centre[name], persistent=False)
+            self.register_buffer(f"patterns_{number}", patterns[name], persistent=False)
         self.register_buffer("weights", weights, persistent=False)
         self.weights: Tensor
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Returns the logits."""
         found = self.weights[-1].expand(len(batch["day"]), -1)
-        for name in self._variables:
-            change = batch[f"clean/{name}"].double() - getattr(self, f"centre_{name}")
-            components = torch.einsum("dxy,xyp->dp", change, getattr(self, f"patterns_{name}"))
+        for number, name in enumerate(self._variables):
+            change = batch[f"clean/{name}"].double() - self.get_buffer(f"centre_{number}")
+            components = torch.einsum("dxy,xyp->dp", change, self.get_buffer(f"patterns_{number}"))
             found = found + components @ self.weights[:-1]
         return {LOGITS: found}
 
