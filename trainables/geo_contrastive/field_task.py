@@ -12,6 +12,7 @@ from trainables.geo_contrastive.config import GeoContrastive
 from trainables.geo_contrastive.data import sampling
 from trainables.geo_contrastive.data.fields import FieldData, open_fields
 from trainables.geo_contrastive.data.pairs import NUM_POSITIVES
+from trainables.geo_contrastive.data.record import check_pairs, check_seasons
 from trainables.geo_contrastive.evaluation.protocol import protocol
 from trainables.geo_contrastive.knobs import PairKnobs
 
@@ -28,6 +29,13 @@ class FieldTask(Task[GeoContrastive, FieldData]):
     def open(self, root: Path) -> FieldData:
         """Opens the data set; `open_fields` says what is refused."""
         return open_fields(root, self.config.dataset, self.config.data)
+
+    def check(self, data: FieldData) -> None:
+        """Refuses pairs of which the training split holds none, and seasons that it does not have."""
+        if (pairs := self.pairs()) is not None:
+            check_pairs(data, pairs)
+        if "supcon" in self.config.objective.terms:
+            check_seasons(data, f"objective.kind {self.config.objective.kind}")
 
     def training_batch(self, data: FieldData, indices: Indices, keys: Keys) -> Batch:
         """Draws days with their views, and what is to be reconstructed."""

@@ -297,6 +297,24 @@ def test_an_unknown_knob_is_named(order: Orders, world: ProcessGroup) -> None:
         Session(order(widht=3), world, DataCache())
 
 
+def test_every_trial_is_checked_against_the_data(
+    order: Orders, world: ProcessGroup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Data stay open from trial to trial: a check when they are opened would miss the second trial."""
+    cache, seen = DataCache(), []
+
+    def check(task: ToyTask, data: Waves) -> None:
+        seen.append(task.config.seed)
+        if task.config.seed:
+            raise ConfigError("seed must be 0, got another; take 0")
+
+    monkeypatch.setattr(ToyTask, "check", check)
+    Session(order(), world, cache).close()
+    with pytest.raises(ConfigError, match="seed must be 0"):
+        Session(order(seed=1), world, cache)
+    assert seen == [0, 1]
+
+
 def test_baselines_are_recorded_once(order: Orders, world: ProcessGroup, tmp_path: Path) -> None:
     directory = tmp_path / "checkpoints"
     for trial, width in (("a", 4), ("b", 16)):

@@ -19,7 +19,7 @@ from jaxtyping import Bool, Int64
 from thalweg.contract import Batch, Indices, Keys, SplitName
 from trainables.geo_contrastive.data.draws import branch, stream
 from trainables.geo_contrastive.data.fields import FieldData
-from trainables.geo_contrastive.data.pairs import day_index, draw_days, roles
+from trainables.geo_contrastive.data.pairs import draw_days, index_of, roles
 from trainables.geo_contrastive.data.resampling import shown
 from trainables.geo_contrastive.data.views import augmented, draw_views, random_visible
 from trainables.geo_contrastive.knobs import PairKnobs, ViewKnobs
@@ -50,7 +50,7 @@ def training_batch(
         num_targets: Roles whose true fields the objective reconstructs: 1 for the anchor, 3 with its positives.
     """
     days = data.days["train"]
-    drawn = draw_days(day_index(data.day[days.start : days.stop], data.fingerprint), pairs, indices, keys)
+    drawn = draw_days(index_of(data, "train"), pairs, indices, keys)
     positions = days.start + drawn.position.reshape(-1)
     random = draw_views(views, tuple(data.variables), roles(pairs), keys)
     enlarging = {name: random.enlarging(grid) for name, grid in data.grids.items()}

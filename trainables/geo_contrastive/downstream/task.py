@@ -104,6 +104,11 @@ class DownstreamTask(RepresentationTask):
         adversary = ("adversary",) if self.config.decoder.adversary_weight else ()
         return ("encoder", *projector, "decoder", *adversary)
 
+    def check(self, data: FieldData) -> None:
+        """Refuses what the representation cannot learn from the data, where the trial trains it."""
+        if self.head_knobs.share < 1:
+            super().check(data)
+
     def training_batch(self, data: FieldData, indices: Indices, keys: Keys) -> Batch:
         """Samples what the head learns from, beside the views where the trial trains the representation too."""
         views = super().training_batch(data, indices, keys) if self.head_knobs.share < 1 else {}

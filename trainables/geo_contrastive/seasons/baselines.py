@@ -12,8 +12,8 @@ from jaxtyping import Float, Float64, Int64
 from torch import Tensor, nn
 
 from thalweg.contract import Batch
+from trainables.geo_contrastive.data.calendars import SEASONS
 from trainables.geo_contrastive.data.fields import FieldData
-from trainables.geo_contrastive.seasons.classifier import SEASONS
 
 LOGITS = "season_logits"
 """Name of the logits among the outputs."""
