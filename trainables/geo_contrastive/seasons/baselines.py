@@ -12,6 +12,7 @@ from jaxtyping import Float, Float64, Int64
 from torch import Tensor, nn
 
 from thalweg.contract import Batch
+from trainables.geo_contrastive.baselines.sampled_days import every_few_days
 from trainables.geo_contrastive.data.calendars import SEASONS
 from trainables.geo_contrastive.data.fields import FieldData
 
@@ -81,8 +82,7 @@ class PatternRegression(nn.Module):
 
 def fit_regression(data: FieldData) -> PatternRegression:
     """Fits the regression to days of the training split; the components have unit variance there."""
-    train = data.days["train"]
-    positions = np.arange(train.start, train.stop, -(-len(train) // MAX_DAYS))
+    positions = every_few_days(data, MAX_DAYS, sum(field[0].size for field in data.fields.values()))
     fields, centre, areas = {}, {}, {}
     for name, variable in data.variables.items():
         values = torch.from_numpy(data.fields[name][positions]).double()
