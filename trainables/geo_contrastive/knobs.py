@@ -67,7 +67,8 @@ class ViewKnobs(Knobs):
     noise_kind: Literal["white", "matern"] = "white"
     """Independent noise in each cell, or a Matern field (nu 3/2) with a length scale of three cells."""
     flip: float = Field(default=0.0, ge=0, le=0.5)
-    """Probability that a view is mirrored along longitude."""
+    """Probability that a day is mirrored along longitude: its views, and the fields that are reconstructed from them.
+    Winds are refused, for mirrored ones blow against the rotation of the Earth."""
     cutout: float = Field(default=0.0, ge=0, le=0.9)
     """Side of a rectangle that a view hides, as a share of each axis; 0 switches it off."""
 

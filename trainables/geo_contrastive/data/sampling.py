@@ -3,7 +3,7 @@
 Everything is float32 z-scores, ``V`` the name of a variable:
 
 - ``view/V`` (batch, role, lon, lat): what the encoder sees; hidden and invalid cells are 0;
-- ``target/V`` (batch, target, lon, lat): the true fields of the first roles;
+- ``target/V`` (batch, target, lon, lat): the true fields of the first roles, mirrored where their views are;
 - ``valid/V`` and ``weight/V`` (batch, lon, lat): cells that have data, and the areas of cells with a mean of 1;
 - ``present`` (batch, role): whether there is a day for the role; otherwise views and targets are those of the anchor's
   day, which no loss counts, so that normalisations over a batch see fields of days alone;
@@ -65,7 +65,7 @@ def training_batch(
         view = augmented(random, name, fields, data.valid[name], grid, enlarging[variable.grid])
         by_role = (*drawn.present.shape, *grid.shape)
         batch[f"view/{name}"] = view.view(by_role)
-        batch[f"target/{name}"] = fields.view(by_role)[:, :num_targets]
+        batch[f"target/{name}"] = random.mirrored(fields).view(by_role)[:, :num_targets]
     return batch
 
 

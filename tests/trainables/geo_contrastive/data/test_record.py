@@ -90,6 +90,15 @@ def test_seasons_must_be_two(make_fields: MakeFields, preset: str, knob: str) ->
         check(winter, preset, objective={"kind": "supcon" if preset == "tiny" else "autoencoder"})
 
 
+def test_mirrors_are_refused_where_there_are_none(make_fields: MakeFields) -> None:
+    flip = {"flip": 0.2}
+    check(make_fields(100, variables=("t2m", "z")), views=flip)
+    with pytest.raises(ConfigError, match=r"flip must be 0 for winds, .* got 0.2 with u, v; set it to 0"):
+        check(make_fields(100), views=flip)
+    with pytest.raises(ConfigError, match=r"not the same in a mirror, got 0.2 with t2m; set it to 0"):
+        check(make_fields(100, variables=("t2m",), sea=0.3), views=flip)
+
+
 def test_validation_must_hold_all_leads(make_fields: MakeFields) -> None:
     with pytest.raises(
         DataError, match=r"evaluated 10 days ahead, got validation days that reach 9 days ahead"

@@ -82,7 +82,7 @@ def test_a_sample_depends_on_its_index_and_key_alone(make_fields: MakeFields, vi
 
 def test_targets_are_the_true_fields_of_the_days_at_their_distance(data: FieldData) -> None:
     indices = np.arange(data.num_samples("train"))
-    batch = training_batch(data, VIEWS, PAIRS, indices, keys_of(len(indices)), num_targets=3)
+    batch = training_batch(data, VIEWS.vary(flip=0.0), PAIRS, indices, keys_of(len(indices)), num_targets=3)
     positions = {int(day): position for position, day in enumerate(data.day)}
     for row, day in enumerate(batch["day"].tolist()):
         assert day == data.day[indices[row]]
@@ -149,6 +149,22 @@ def test_each_view_has_the_season_of_its_own_day(make_fields: MakeFields) -> Non
     assert batch["role_season"].tolist() == of_days
     others = (batch["role_season"][:, 1:3] != batch["season"][:, None]) & batch["present"][:, 1:3]
     assert others.any()
+
+
+def test_targets_are_mirrored_as_their_views_are(make_fields: MakeFields) -> None:
+    data = make_fields(100, variables=("t2m", "z"))
+    plain = ViewKnobs(mask_low=0.0, mask_high=0.5, mode_drop=0.0, crop=1.0, smooth=1)
+    flipped, straight = (
+        training_batch(data, plain.vary(flip=flip), PAIRS, np.arange(40), keys_of(40), num_targets=3)
+        for flip in (0.5, 0.0)
+    )
+    for name in data.variables:
+        view, target = flipped[f"view/{name}"][:, :3], flipped[f"target/{name}"]
+        assert torch.equal(view[view != 0], target[view != 0])
+        truth = straight[f"target/{name}"]
+        mirrored = (target == truth.flip(2)).flatten(1).all(1)  # all roles of a day alike
+        assert torch.equal(mirrored, ~(target == truth).flatten(1).all(1))
+        assert 0.3 < mirrored.float().mean() < 0.7
 
 
 def test_a_batch_says_which_variables_a_view_shows(data: FieldData) -> None:
