@@ -16,6 +16,7 @@ from families.toy.task import Errors, SquaredErrors, ToyTask, Waves
 from tests import tasks
 from tests.thalweg.training.conftest import Orders, Run
 from thalweg.config import Optimization
+from thalweg.contract import Batch, Indices, Keys
 from thalweg.errors import ConfigError, NonFiniteError
 from thalweg.stage_contract import ParameterGroup, Progress, Stage
 from thalweg.study_folder import BASELINES
@@ -239,6 +240,34 @@ def test_the_second_stage_leaves_frozen_weights_alone(
     assert set(end) == set(ToyTask(Toy()).build(None).state_dict())
     changed = {name for name in end if not torch.equal(middle[name], end[name])}
     assert changed == {"head.weight", "head.bias"}
+
+
+def test_a_stage_trains_on_its_own_batches(
+    order: Orders, world: ProcessGroup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second stage alone samples by itself; what is trained stays the same."""
+    plain = Session(order("plain", stages="two"), world, DataCache())
+    expected = _advance_to(plain, 256)
+    plain.close()
+    stages, sampled = ToyTask.stages, []
+
+    def with_batch(task: ToyTask) -> tuple[Stage, ...]:
+        def batch(data: Waves, indices: Indices, keys: Keys) -> Batch:
+            sampled.extend(indices)
+            return task.training_batch(data, indices, keys)
+
+        first, second = stages(task)
+        return first, replace(second, batch=batch)
+
+    monkeypatch.setattr(ToyTask, "stages", with_batch)
+    session = Session(order("own", stages="two"), world, DataCache())
+    found = _advance_to(session, 256)
+    session.close()
+    assert len(sampled) == 128
+    for one, other in zip(
+        *(checkpoint.fp32_weights(Path(str(path))).values() for path in (expected, found)), strict=True
+    ):
+        assert torch.equal(one, other)
 
 
 def _advance_to(session: Session, samples: int) -> str | None:
