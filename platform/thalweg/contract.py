@@ -228,7 +228,7 @@ class Task(ABC, Generic[C, D]):
     """One configuration of a family, as the platform trains it.
 
     A task holds no tensors and no state beyond its configuration: making one costs nothing. Eight methods are required;
-    the other nine have defaults that suit a family that needs nothing special. Variants of a model are subclasses of
+    the other ten have defaults that suit a family that needs nothing special. Variants of a model are subclasses of
     one another or of a shared one, among which ``task_for`` of the family's ``task.py`` chooses.
 
     Attributes:
@@ -316,6 +316,18 @@ class Task(ABC, Generic[C, D]):
         Called once when a lane opens the data, not in every trial. Data that do not fit on the device stay on the CPU.
         """
         return data
+
+    def check(self, data: D) -> None:
+        """Refuses what the configuration asks of the data and they cannot give; called before a trial trains.
+
+        A distance longer than the record, for example, would train without what it names, and nobody would be told.
+
+        Args:
+            data: What `open` returned.
+
+        Raises:
+            ConfigError: A knob asks for what the data do not hold; the message names the largest that they do.
+        """
 
     def inherit(self, starting_points: Mapping[str, FamilyConfig]) -> C:
         """Returns the configuration, in which every part that starts from another study has the knobs of that study.

@@ -7,14 +7,14 @@ samples, or a `JointLoss`, which compares the samples of a global batch with one
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from thalweg.contract import Batch, Indices
+    from thalweg.contract import Batch, Indices, Keys
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,6 +197,8 @@ class Stage:
             way to freeze a module without parameters, such as a batch norm without affine parameters beside a frozen
             encoder.
         features: What is computed once with the frozen part, for the loss to read.
+        batch: Samples the training batches of this stage where `Task.training_batch`, which holds what all stages read,
+            would cost more; same arguments without the task.
     """
 
     loss: StageLoss = field(compare=False)
@@ -205,6 +207,7 @@ class Stage:
     groups: tuple[ParameterGroup, ...] = (ParameterGroup(),)
     frozen: tuple[str, ...] = ()
     features: FrozenFeatures | None = field(default=None, compare=False)
+    batch: Callable[[Any, Indices, Keys], Batch] | None = field(default=None, compare=False)
 
     @property
     def is_joint(self) -> bool:

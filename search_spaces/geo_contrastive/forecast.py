@@ -24,12 +24,17 @@ study = Study(
 def space(trial: Trial) -> GeoContrastive:
     cell = trial.suggest_categorical("cell", ["lstm", "transformer"])
     horizon = trial.suggest_int("horizon", 1, 6)
+    context = trial.suggest_categorical("context", [1, 3, 5, 30])
+    if context < 30:
+        stride = trial.suggest_categorical("stride", [1, 5, 10, 20])
+    else:  # the longest run of days would not hold 30 days further apart
+        stride = trial.suggest_categorical("stride_of_30", [1, 5])
     downstream: dict[str, Any] = {
         "share": 1.0,
         "cell": cell,
         "horizon": horizon,
-        "context": trial.suggest_categorical("context", [1, 3, 5, 30]),
-        "stride": trial.suggest_categorical("stride", [1, 5, 10, 20]),
+        "context": context,
+        "stride": stride,
         "hidden": trial.suggest_categorical("hidden", [64, 128, 256, 512]),
         "layers": trial.suggest_int("layers", 1, 4),
         "loss": trial.suggest_categorical("loss", ["latent", "field"]),

@@ -7,14 +7,17 @@ from typing import Any
 import torch
 
 from thalweg.contract import Batch, Indices, Keys, SplitName, Task
+from thalweg.errors import ConfigError
 from thalweg.hashing import digest
 from trainables.geo_contrastive.config import GeoContrastive
 from trainables.geo_contrastive.data import sampling
 from trainables.geo_contrastive.data.fields import FieldData, open_fields
 from trainables.geo_contrastive.data.leading import leading_patterns
 from trainables.geo_contrastive.data.pairs import NUM_POSITIVES
+from trainables.geo_contrastive.data.record import check_pairs, check_seasons
 from trainables.geo_contrastive.evaluation.protocol import protocol
 from trainables.geo_contrastive.knobs import PairKnobs
+from trainables.geo_contrastive.model.fusion import quantity
 
 
 class FieldTask(Task[GeoContrastive, FieldData]):
@@ -29,6 +32,29 @@ class FieldTask(Task[GeoContrastive, FieldData]):
     def open(self, root: Path) -> FieldData:
         """Opens the data set; `open_fields` says what is refused."""
         return open_fields(root, self.config.dataset, self.config.data)
+
+    def check(self, data: FieldData) -> None:
+        """Refuses pairs and seasons that the training split does not hold, and mirrors of what has none."""
+        if (pairs := self.pairs()) is not None:
+            check_pairs(data, pairs)
+        if "supcon" in self.config.objective.terms:
+            check_seasons(data, f"objective.kind {self.config.objective.kind}")
+        if self.config.views.flip:
+            self._check_mirrors(data)
+
+    def _check_mirrors(self, data: FieldData) -> None:
+        """Refuses to mirror winds, which would blow against the Earth's rotation, and coasts that do not fit."""
+        flip, names = self.config.views.flip, self.config.data.variables
+        if winds := [name for name in names if (quantity(name) or "").endswith("wind")]:
+            raise ConfigError(
+                "views.flip must be 0 for winds, which blow against the rotation of the Earth in a mirror, got "
+                f"{flip:g} with {', '.join(winds)}; set it to 0, or leave out the winds"
+            )
+        if uneven := [name for name, cells in data.valid.items() if (cells != cells[::-1]).any()]:
+            raise ConfigError(
+                "views.flip must be 0 for variables whose cells with data are not the same in a mirror, got "
+                f"{flip:g} with {', '.join(uneven)}; set it to 0"
+            )
 
     def training_batch(self, data: FieldData, indices: Indices, keys: Keys) -> Batch:
         """Draws days with their views, and what is to be reconstructed."""

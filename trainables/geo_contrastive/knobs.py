@@ -1,13 +1,17 @@
 """Knobs of views, pairs, encoder, decoder, objective and stages; light, for search spaces import them."""
 
+import re
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from thalweg.config import Knobs
 
 REFERENCE_VARIABLES = ("t2m", "u", "v", "z", "q")
 """Variables of the reference experiment at 850 hPa, and of the synthetic world, in their order."""
+
+NAME_RULE = "letters, digits, underscores, hyphens and dots"
+"""What names of variables are made of: they are those of files, pictures, parts of models and metrics."""
 
 Objective = Literal["simclr", "barlow", "supcon", "simclr_supcon", "simclr_barlow", "autoencoder"]
 Norm = Literal["batch", "instance", "group8", "group16", "group32", "layer", "none"]
@@ -15,11 +19,25 @@ Fusion = Literal["early", "average", "self_attention", "gcn", "gat", "cross_atte
 DecoderMode = Literal["joint", "frozen", "joint_then_frozen"]
 
 
+def is_name(text: str) -> bool:
+    """Returns whether a variable may be called so."""
+    return re.fullmatch(r"\w[\w.-]*", text) is not None
+
+
 class DataKnobs(Knobs):
     """Variables that the model sees and reconstructs."""
 
     variables: tuple[str, ...] = Field(default=REFERENCE_VARIABLES, min_length=1)
     """Names of variables of the data set, each once; their order is that of channels and of modalities."""
+
+    @field_validator("variables")
+    @classmethod
+    def _name_files_and_metrics(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if odd := [name for name in names if not is_name(name)]:
+            raise ValueError(
+                f"variables must have names of {NAME_RULE}, got {odd[0]!r}; rename it in the data set"
+            )
+        return names
 
     @model_validator(mode="after")
     def _each_variable_once(self) -> Self:
@@ -49,7 +67,8 @@ class ViewKnobs(Knobs):
     noise_kind: Literal["white", "matern"] = "white"
     """Independent noise in each cell, or a Matern field (nu 3/2) with a length scale of three cells."""
     flip: float = Field(default=0.0, ge=0, le=0.5)
-    """Probability that a view is mirrored along longitude."""
+    """Probability that a day is mirrored along longitude: its views, and the fields that are reconstructed from them.
+    Winds are refused, for mirrored ones blow against the rotation of the Earth."""
     cutout: float = Field(default=0.0, ge=0, le=0.9)
     """Side of a rectangle that a view hides, as a share of each axis; 0 switches it off."""
 

@@ -15,10 +15,11 @@ from thalweg.contract import Metric, metrics_of
 from thalweg.datasets.catalogue import data_root
 from thalweg.datasets.making import make_world
 from thalweg.errors import StudyError
+from thalweg.search.inherited import replaced, without_effect
 from thalweg.search.objective import check_objective, check_protocol
 from thalweg.search.replay import RecordedTrial
 from thalweg.search.space import Space, probe
-from thalweg.search.store.warm_start import StartingPoints
+from thalweg.search.store.warm_start import StartingPoints, inherit
 from thalweg.testing.steps import check_fit
 from thalweg.training.guards.family_code import blaming
 from thalweg.training.protocol import protocol_hash
@@ -81,7 +82,7 @@ def _prepare(
     tell: Callable[[str], None],
     starting_points: StartingPoints | None,
 ) -> Prepared:
-    config = _inherited(space.replay({})[0], starting_points)
+    config = _inherited(space, starting_points, tell)
     task = family.task(config)
     metric = check_objective(space.study, metrics_of(task), family.name)
     check_protocol(space, family)
@@ -97,6 +98,7 @@ def _prepare(
     seconds = time.perf_counter() - began
     if seconds > 2.0:
         tell(f"prepared data set {config.dataset} in {seconds:.0f} s; later starts reuse it")
+    task.check(data)
     for note in data.notes:
         tell(note)
     facts = {
@@ -118,11 +120,24 @@ def _prepare(
     )
 
 
-def _inherited(config: FamilyConfig, starting_points: StartingPoints | None) -> FamilyConfig:
-    if starting_points is not None:
-        return starting_points.preview(config)
-    if config.starts_from:
+def _inherited(
+    space: Space, starting_points: StartingPoints | None, tell: Callable[[str], None]
+) -> FamilyConfig:
+    """Returns the default configuration with what it inherits; tells which knobs and parameters that overrules."""
+    own, _ = space.replay({})
+    if not own.starts_from:
+        return own
+    if starting_points is None:
         raise StudyError(
-            f"a configuration that starts from other studies needs their folder, got none for {config.starts_from}"
+            f"a configuration that starts from other studies needs their folder, got none for {own.starts_from}"
+        )
+    points = starting_points.points(own)
+    config = inherit(own, points)
+    if (sentence := replaced(own, config)) is not None:
+        tell(sentence)
+    if dead := without_effect(space, points):
+        tell(
+            f"searching {', '.join(dead)} changes nothing: the knobs come with the weights of "
+            f"{', '.join(own.starts_from)}; leave them out of the space"
         )
     return config

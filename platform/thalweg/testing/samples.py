@@ -58,12 +58,22 @@ def check_training_samples(task: Task[Any, Any], data: Data) -> None:
     """
     indices, keys = np.arange(min(3, data.num_samples("train"))), np.array([7, 8, 9], np.uint64)
     keys = keys[: len(indices)]
-    whole = task.training_batch(data, indices, keys)
-    for place in reversed(range(len(indices))):
-        alone = task.training_batch(data, indices[place : place + 1], keys[place : place + 1])
-        for name, tensor in alone.items():
-            if not torch.equal(whole[name][place : place + 1], tensor):
-                raise FamilyError(
-                    f"a training sample must depend on its index and key alone, got {name!r} of sample {place} that "
-                    "differs in another batch; draw what is random about it from its key"
-                )
+    everything = task.training_batch(data, indices, keys)
+    for sample in (task.training_batch, *(stage.batch for stage in task.stages() if stage.batch)):
+        whole = sample(data, indices, keys)
+        if other := [
+            name
+            for name, tensor in whole.items()
+            if name not in everything or not torch.equal(tensor, everything[name])
+        ]:
+            raise FamilyError(
+                f"batches of a stage must be parts of training_batch, got another {other[0]!r}; draw it there too"
+            )
+        for place in reversed(range(len(indices))):
+            alone = sample(data, indices[place : place + 1], keys[place : place + 1])
+            for name, tensor in alone.items():
+                if not torch.equal(whole[name][place : place + 1], tensor):
+                    raise FamilyError(
+                        f"a training sample must depend on its index and key alone, got {name!r} of sample {place} "
+                        "that differs in another batch; draw what is random about it from its key"
+                    )

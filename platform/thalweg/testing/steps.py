@@ -50,9 +50,9 @@ def check_stages(task: Task[Any, Any], data: Data) -> None:
         FamilyError: A weight that a stage trains gets no gradient from its loss.
     """
     check_fit(task, _model(task, data))
-    stages = task.stages()
-    batch = _drawn(task, data, np.arange(min(_NUM_ENOUGH, data.num_samples("train"))))
-    for stage in stages:
+    indices = np.arange(min(_NUM_ENOUGH, data.num_samples("train")))
+    for stage in task.stages():
+        batch = _drawn(task, stage, data, indices)
         model = _model(task, data).train()
         parameter_groups(model, stage, 1.0)
         _prepare(stage, model, data)
@@ -75,11 +75,14 @@ def check_losses(task: Task[Any, Any], data: Data) -> None:
         FamilyError: They are not.
     """
     indices = np.arange(min(NUM_SAMPLES, data.num_samples("train")))
-    whole = _drawn(task, data, indices)
-    halves = [_drawn(task, data, half) for half in np.array_split(indices, 2) if len(half)]
     model = _model(task, data).eval()
     with torch.no_grad():
         for stage in task.stages():
+            whole, *halves = (
+                _drawn(task, stage, data, part)
+                for part in (indices, *np.array_split(indices, 2))
+                if len(part)
+            )
             _prepare(stage, model, data)
             _check_parts(stage, model, whole)
             if isinstance(stage.loss, JointLoss):
@@ -161,8 +164,9 @@ def _beginning(stage: Stage) -> Progress:
     return Progress(samples=0, total_samples=_BUDGET, stage=stage.name, stage_ratio=0.0)
 
 
-def _drawn(task: Task[Any, Any], data: Data, indices: np.ndarray) -> Batch:
-    return task.training_batch(data, indices, indices.astype(np.uint64) + np.uint64(1))
+def _drawn(task: Task[Any, Any], stage: Stage, data: Data, indices: np.ndarray) -> Batch:
+    sample = stage.batch or task.training_batch
+    return sample(data, indices, indices.astype(np.uint64) + np.uint64(1))
 
 
 def _model(task: Task[Any, Any], data: Data) -> nn.Module:

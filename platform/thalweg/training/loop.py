@@ -128,7 +128,8 @@ class Loop:
 
     def _sample(self, positions: range) -> Batch:
         indices, keys = self._stream.take(positions.start, len(positions))
-        found = tensors(self._task.training_batch(self._data, indices, keys), "training_batch")
+        sample = self._plan.stages[self.stage].batch or self._task.training_batch
+        found = tensors(sample(self._data, indices, keys), "training_batch")
         batch = ready_to_travel(found, self._group.device)
         self._group.beats.add()
         return batch

@@ -92,6 +92,7 @@ class Session:
         self._modes: dict[str, Mode] = {metric.name: metric.mode for metric in metrics_of(self.task)}
         engine.check_precision(self._knobs)
         self.data = cache.open(self.task, Path(order.data_root), group.device)
+        self.task.check(self.data)
         self._data_facts = self.task.facts(self.data)
         self._layout = Layout.of(self._knobs.batch_size, self._knobs.micro_batch_size, group.size)
         self._plan = Plan.lay(self.task.stages(), order.total_samples)

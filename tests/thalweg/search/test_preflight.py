@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from families.toy.task import ToyTask
+from families.toy.task import ToyTask, Waves
 from thalweg.errors import ConfigError, TrialError
 from thalweg.search.preflight import prepare
 from thalweg.search.space import load_space
@@ -59,6 +59,15 @@ def test_stages_that_do_not_fit_the_model_are_refused(
 def test_a_batch_smaller_than_the_workers_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"at least the lane's number of workers, 16, got 8; try 16"):
         prepare(load_space("spaces.toys").with_settings(num_workers=16), tmp_path)
+
+
+def test_what_the_data_do_not_hold_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(task: ToyTask, data: Waves) -> None:
+        raise ConfigError(f"window must be at most {data.num_samples('train')}, got 99; lower it")
+
+    monkeypatch.setattr(ToyTask, "check", refuse)
+    with pytest.raises(ConfigError, match=r"window must be at most \d+, got 99"):
+        prepare(load_space("spaces.toys"), tmp_path)
 
 
 @pytest.mark.parametrize("where", ["build", "open"])

@@ -16,6 +16,7 @@ from families.toy.task import Errors, SquaredErrors, ToyTask, Waves
 from tests import tasks
 from tests.thalweg.training.conftest import Orders, Run
 from thalweg.config import Optimization
+from thalweg.contract import Batch, Indices, Keys
 from thalweg.errors import ConfigError, NonFiniteError
 from thalweg.stage_contract import ParameterGroup, Progress, Stage
 from thalweg.study_folder import BASELINES
@@ -241,6 +242,34 @@ def test_the_second_stage_leaves_frozen_weights_alone(
     assert changed == {"head.weight", "head.bias"}
 
 
+def test_a_stage_trains_on_its_own_batches(
+    order: Orders, world: ProcessGroup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second stage alone samples by itself; what is trained stays the same."""
+    plain = Session(order("plain", stages="two"), world, DataCache())
+    expected = _advance_to(plain, 256)
+    plain.close()
+    stages, sampled = ToyTask.stages, []
+
+    def with_batch(task: ToyTask) -> tuple[Stage, ...]:
+        def batch(data: Waves, indices: Indices, keys: Keys) -> Batch:
+            sampled.extend(indices)
+            return task.training_batch(data, indices, keys)
+
+        first, second = stages(task)
+        return first, replace(second, batch=batch)
+
+    monkeypatch.setattr(ToyTask, "stages", with_batch)
+    session = Session(order("own", stages="two"), world, DataCache())
+    found = _advance_to(session, 256)
+    session.close()
+    assert len(sampled) == 128
+    for one, other in zip(
+        *(checkpoint.fp32_weights(Path(str(path))).values() for path in (expected, found)), strict=True
+    ):
+        assert torch.equal(one, other)
+
+
 def _advance_to(session: Session, samples: int) -> str | None:
     report = session.last
     while report is None or report.samples < samples:
@@ -295,6 +324,24 @@ def test_absent_targets_do_not_thin_the_mean(order: Orders, run: Run) -> None:
 def test_an_unknown_knob_is_named(order: Orders, world: ProcessGroup) -> None:
     with pytest.raises(ConfigError, match="widht"):
         Session(order(widht=3), world, DataCache())
+
+
+def test_every_trial_is_checked_against_the_data(
+    order: Orders, world: ProcessGroup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Data stay open from trial to trial: a check when they are opened would miss the second trial."""
+    cache, seen = DataCache(), []
+
+    def check(task: ToyTask, data: Waves) -> None:
+        seen.append(task.config.seed)
+        if task.config.seed:
+            raise ConfigError("seed must be 0, got another; take 0")
+
+    monkeypatch.setattr(ToyTask, "check", check)
+    Session(order(), world, cache).close()
+    with pytest.raises(ConfigError, match="seed must be 0"):
+        Session(order(seed=1), world, cache)
+    assert seen == [0, 1]
 
 
 def test_baselines_are_recorded_once(order: Orders, world: ProcessGroup, tmp_path: Path) -> None:

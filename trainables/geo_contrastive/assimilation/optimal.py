@@ -4,16 +4,20 @@ Anomalies from the climatology have a standard deviation of their cell. Between 
 straight line through the globe, for which the model is a covariance; on projected grids the distance) they correlate by
 ``share * exp(-d^2 / (2 length^2))``; the rest is each cell's own. Standard deviations, share and length come from the
 training split. The analysis is ``b + C_o (C_oo + r I)^-1 (y - b_o)`` (Daley 1991, Atmospheric Data Analysis, ch. 4).
+Of more observations than `MAX_JOINT`, each cell takes the nearest alone, as is usual (Daley 1991, section 4.8), so that
+memory grows with the number of cells and not with its square.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float64
+from jaxtyping import Bool, Float, Float64, Int64
 from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import least_squares
+from scipy.spatial import cKDTree
 
 from thalweg.contract import Batch
 from trainables.geo_contrastive.assimilation.observations import (
@@ -21,6 +25,7 @@ from trainables.geo_contrastive.assimilation.observations import (
     Positions,
     observe_by_protocol,
 )
+from trainables.geo_contrastive.baselines.sampled_days import every_few_days
 from trainables.geo_contrastive.data.fields import FieldData
 from trainables.geo_contrastive.data.grids import Grid
 
@@ -28,7 +33,16 @@ MAX_DAYS = 500
 """Days of the training split that statistics come from at most, evenly spaced."""
 MAX_CELLS = 300
 """Cells whose correlations are fitted at most, evenly spaced."""
+MAX_JOINT = 2000
+"""Observations of a variable that are solved for together at most."""
+NEAREST = 32
+"""Observations that a cell is analysed from if there are more."""
 _MIN_STD = 1e-6
+_MAX_TABLE_CELLS = 2048  # of which all covariances are kept, 32 MiB
+_BLOCK = 1024  # cells that are analysed at once
+
+Innovation = Float64[np.ndarray, " cell"]
+Cells = Int64[np.ndarray, " some"]
 
 
 @dataclass(frozen=True)
@@ -48,10 +62,30 @@ class Covariance:
     places: Float64[np.ndarray, "cell axis"]
 
     def matrix(self) -> Float64[np.ndarray, "cell cell"]:
-        """Returns the covariance of all pairs of cells."""
-        correlation = gaussian(_distances(self.places), self.share, self.length)
-        np.fill_diagonal(correlation, 1.0)
-        covariance: Float64[np.ndarray, "cell cell"] = correlation * np.outer(self.std, self.std)
+        """Returns the covariance of all pairs of cells, of which there should be few."""
+        every = np.arange(len(self.std))
+        return self._computed(every, every)
+
+    def between(
+        self, cells: Int64[np.ndarray, "*batch row"], others: Int64[np.ndarray, "*batch column"]
+    ) -> Float64[np.ndarray, "*batch row column"]:
+        """Returns the covariance of some cells with others, by their numbers."""
+        if self._table is None:
+            return self._computed(cells, others)
+        table: Float64[np.ndarray, "*batch row column"] = self._table[
+            cells[..., :, None], others[..., None, :]
+        ]
+        return table
+
+    @cached_property
+    def _table(self) -> Float64[np.ndarray, "cell cell"] | None:
+        return self.matrix() if len(self.std) <= _MAX_TABLE_CELLS else None
+
+    def _computed(self, cells: np.ndarray, others: np.ndarray) -> np.ndarray:
+        rows, columns = cells[..., :, None], others[..., None, :]
+        squares = sum(np.square(axis[rows] - axis[columns]) for axis in self.places.T)
+        correlation = np.where(rows == columns, 1.0, gaussian(np.sqrt(squares), self.share, self.length))
+        covariance: np.ndarray = correlation * (self.std[rows] * self.std[columns])
         return covariance
 
 
@@ -65,8 +99,8 @@ def gaussian(
 
 def fit_covariance(data: FieldData, name: str) -> Covariance:
     """Fits the covariance of a variable to the training split."""
-    train, valid = data.days["train"], data.valid[name]
-    positions = np.arange(train.start, train.stop, -(-len(train) // MAX_DAYS))
+    valid = data.valid[name]
+    positions = every_few_days(data, MAX_DAYS, int(valid.sum()))
     usual = data.climatology[name][data.day_of_year[positions]][:, valid]
     anomalies = data.fields[name][positions][:, valid].astype(np.float64) - usual
     std = np.maximum(np.sqrt(np.square(anomalies).mean(0)), _MIN_STD)
@@ -97,21 +131,46 @@ def places(grid: Grid, valid: Bool[np.ndarray, "lon lat"]) -> Float64[np.ndarray
 
 
 def interpolate(
-    covariance: Float64[np.ndarray, "cell cell"],
+    covariance: Covariance,
     innovation: Float[np.ndarray, " cell"],
     observed: Bool[np.ndarray, " cell"],
 ) -> Float64[np.ndarray, " cell"]:
     """Returns the analysed anomaly of a day.
 
     Args:
-        covariance: Of all pairs of cells.
+        covariance: Of the cells.
         innovation: Observed minus background; anything where not observed.
         observed: Cells that are observed, at least one.
     """
-    among = covariance[np.ix_(observed, observed)] + OBSERVATION_NOISE**2 * np.eye(int(observed.sum()))
-    weights = cho_solve(cho_factor(among), innovation[observed].astype(np.float64))
-    anomaly: Float64[np.ndarray, " cell"] = covariance[:, observed] @ weights
-    return anomaly
+    seen = np.flatnonzero(observed)
+    analysed = _jointly if len(seen) <= MAX_JOINT else _from_nearest
+    return analysed(covariance, innovation.astype(np.float64), seen)
+
+
+def _jointly(covariance: Covariance, innovation: Innovation, seen: Cells) -> Innovation:
+    """Analyses all cells from all observations."""
+    among = covariance.between(seen, seen) + OBSERVATION_NOISE**2 * np.eye(len(seen))
+    weights = cho_solve(cho_factor(among), innovation[seen])
+    return np.concatenate([covariance.between(cells, seen) @ weights for cells in _blocks(len(innovation))])
+
+
+def _from_nearest(covariance: Covariance, innovation: Innovation, seen: Cells) -> Innovation:
+    """Analyses each cell from its nearest observations."""
+    tree = cKDTree(covariance.places[seen])
+    found = []
+    for cells in _blocks(len(innovation)):
+        near = seen[tree.query(covariance.places[cells], k=min(NEAREST, len(seen)))[1]].reshape(
+            len(cells), -1
+        )
+        among = covariance.between(near, near) + OBSERVATION_NOISE**2 * np.eye(near.shape[1])
+        weights = np.linalg.solve(among, innovation[near][..., None])
+        found.append((covariance.between(cells[:, None], near) @ weights)[:, 0, 0])
+    return np.concatenate(found)
+
+
+def _blocks(number: int) -> Iterator[Cells]:
+    for first in range(0, number, _BLOCK):
+        yield np.arange(first, min(first + _BLOCK, number))
 
 
 def optimal_analysis(data: FieldData, positions: Positions) -> dict[str, torch.Tensor]:
@@ -121,7 +180,7 @@ def optimal_analysis(data: FieldData, positions: Positions) -> dict[str, torch.T
 
 
 def _analysed(data: FieldData, name: str, positions: Positions, observations: Batch) -> torch.Tensor:
-    valid, covariance = data.valid[name], _matrix(_Variable(data.fingerprint, name, data))
+    valid, covariance = data.valid[name], _covariance(_Variable(data.fingerprint, name, data))
     background = data.climatology[name][data.day_of_year[positions]]
     found = background.copy()
     values, observed = (observations[f"{what}/{name}"].numpy() for what in ("observed", "is_observed"))
@@ -141,8 +200,8 @@ class _Variable:
 
 
 @lru_cache(maxsize=16)
-def _matrix(of: _Variable) -> Float64[np.ndarray, "cell cell"]:
-    return fit_covariance(of.data, of.name).matrix()
+def _covariance(of: _Variable) -> Covariance:
+    return fit_covariance(of.data, of.name)
 
 
 def _distances(where: Float64[np.ndarray, "cell axis"]) -> Float64[np.ndarray, "cell cell"]:

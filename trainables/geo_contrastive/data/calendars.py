@@ -14,6 +14,9 @@ from thalweg.errors import DataError
 
 Days = Int64[np.ndarray, " day"]
 
+SEASONS = ("DJF", "MAM", "JJA", "SON")
+"""In the order of their numbers."""
+
 _EPOCH = 1970
 _ALIASES = {
     "standard": "standard",

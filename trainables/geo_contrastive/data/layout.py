@@ -22,6 +22,7 @@ from thalweg.data.hdf5 import unreadable
 from thalweg.errors import DataError
 from trainables.geo_contrastive.data.calendars import Calendar, calendar_of
 from trainables.geo_contrastive.data.grids import Grid
+from trainables.geo_contrastive.knobs import NAME_RULE, is_name
 
 FORMAT = 1
 """Version of the layout."""
@@ -190,6 +191,10 @@ def read_table(folder: Path) -> Contents:
         raise DataError(
             f"{path} must be as `thalweg data import` writes it, got {type(error).__name__}: {error}; import again"
         ) from None
+    if odd := [each.name for each in variables if not is_name(each.name)]:
+        raise DataError(
+            f"{path} must name variables by {NAME_RULE}, got {odd[0]!r}; rename it there, and in and of its file"
+        )
     return Contents({each.name: each for each in variables}, calendar, table.get("origin", ""))
 
 

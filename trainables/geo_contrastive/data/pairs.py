@@ -9,8 +9,9 @@ from functools import lru_cache
 import numpy as np
 from jaxtyping import Bool, Int64
 
-from thalweg.contract import Indices, Keys
+from thalweg.contract import Indices, Keys, SplitName
 from trainables.geo_contrastive.data.draws import below, branch, stream
+from trainables.geo_contrastive.data.fields import FieldData
 from trainables.geo_contrastive.knobs import PairKnobs
 
 ANCHOR = "anchor"
@@ -97,12 +98,24 @@ def draw_days(index: DayIndex, pairs: PairKnobs | None, indices: Indices, keys: 
     )
 
 
+def with_negatives(index: DayIndex, distances: tuple[int, int]) -> Bool[np.ndarray, " day"]:
+    """Returns which days of a split have another one at a distance within both bounds, in days."""
+    every = np.arange(len(index.day))
+    return _negatives(index, distances, every, every.astype(np.uint64))[1]
+
+
+def index_of(data: FieldData, split: SplitName) -> DayIndex:
+    """Returns the index of the days of a split, built once for each data set."""
+    days = data.days[split]
+    return day_index(data.day[days.start : days.stop], f"{data.fingerprint} {split}")
+
+
 def day_index(day: Int64[np.ndarray, " day"], fingerprint: str) -> DayIndex:
     """Returns the index of a split's days, built once for each data set.
 
     Args:
         day: The days.
-        fingerprint: Of the data set; its split `train` is what is indexed.
+        fingerprint: Of the data set and the split.
     """
     return _built(_Days(fingerprint, day))
 

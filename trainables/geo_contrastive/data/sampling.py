@@ -3,10 +3,12 @@
 Everything is float32 z-scores, ``V`` the name of a variable:
 
 - ``view/V`` (batch, role, lon, lat): what the encoder sees; hidden and invalid cells are 0;
-- ``target/V`` (batch, target, lon, lat): the true fields of the first roles;
+- ``target/V`` (batch, target, lon, lat): the true fields of the first roles, mirrored where their views are;
 - ``valid/V`` and ``weight/V`` (batch, lon, lat): cells that have data, and the areas of cells with a mean of 1;
-- ``present`` (batch, role): whether there is a day for the role; its views and targets are 0 otherwise;
-- ``role_day`` (batch, role): day of each role; that of the anchor where there is no day for it;
+- ``present`` (batch, role): whether there is a day for the role; otherwise views and targets are those of the anchor's
+  day, which no loss counts, so that normalisations over a batch see fields of days alone;
+- ``shown`` (batch, role, variable): False where a view drops the variable whole;
+- ``role_day``, ``role_season`` (batch, role): day and season of each role; the anchor's where there is no day for it;
 - ``delta``, ``day``, ``season``, ``year`` (batch,): distance of the temporal positives in days, and the anchor's day.
 """
 
@@ -17,7 +19,7 @@ from jaxtyping import Bool, Int64
 from thalweg.contract import Batch, Indices, Keys, SplitName
 from trainables.geo_contrastive.data.draws import branch, stream
 from trainables.geo_contrastive.data.fields import FieldData
-from trainables.geo_contrastive.data.pairs import day_index, draw_days, roles
+from trainables.geo_contrastive.data.pairs import draw_days, index_of, roles
 from trainables.geo_contrastive.data.resampling import as_bytes, shown
 from trainables.geo_contrastive.data.views import augmented, draw_views, random_visible
 from trainables.geo_contrastive.knobs import PairKnobs, ViewKnobs
@@ -48,22 +50,22 @@ def training_batch(
         num_targets: Roles whose true fields the objective reconstructs: 1 for the anchor, 3 with its positives.
     """
     days = data.days["train"]
-    drawn = draw_days(day_index(data.day[days.start : days.stop], data.fingerprint), pairs, indices, keys)
+    drawn = draw_days(index_of(data, "train"), pairs, indices, keys)
     positions = days.start + drawn.position.reshape(-1)
-    absent = torch.from_numpy(np.flatnonzero(~drawn.present))
     random = draw_views(views, tuple(data.variables), roles(pairs), keys)
     enlarging = {name: random.enlarging(grid) for name, grid in data.grids.items()}
     batch = _common(data, days.start + indices, drawn.present, drawn.delta)
-    batch["role_day"] = torch.from_numpy(data.day[positions].reshape(drawn.present.shape))
+    for name, numbers in (("role_day", data.day), ("role_season", data.season)):
+        batch[name] = torch.from_numpy(numbers[positions].reshape(drawn.present.shape))
+    hidden = np.stack([random.dropped[name] for name in data.variables], axis=1)
+    batch["shown"] = torch.from_numpy(~hidden.reshape(*drawn.present.shape, -1))
     for name, variable in data.variables.items():
         fields = torch.from_numpy(data.fields[name][positions])
-        fields.index_fill_(0, absent, 0.0)
         grid = data.grids[variable.grid]
         view = augmented(random, name, fields, data.valid[name], grid, enlarging[variable.grid])
-        view.index_fill_(0, absent, 0.0)
         by_role = (*drawn.present.shape, *grid.shape)
         batch[f"view/{name}"] = view.view(by_role)
-        batch[f"target/{name}"] = fields.view(by_role)[:, :num_targets]
+        batch[f"target/{name}"] = random.mirrored(fields).view(by_role)[:, :num_targets]
     return batch
 
 
@@ -81,6 +83,7 @@ def evaluation_batch(data: FieldData, split: SplitName, indices: Indices) -> Bat
     has_yesterday = torch.from_numpy(data.day[before] == data.day[positions] - 1)
     shares = np.full(len(indices), EVALUATION_MASK)
     batch = _common(data, positions, np.ones((len(indices), 1), bool), np.zeros(len(indices), np.int64))
+    batch["shown"] = torch.ones(len(indices), 1, len(data.variables), dtype=torch.bool)
     batch["has_yesterday"] = has_yesterday
     for name, variable in data.variables.items():
         shape = data.grids[variable.grid].shape

@@ -52,6 +52,12 @@ class Views:
             self.first.nearest(grid.shape[0], grid.wraps), self.second.nearest(grid.shape[1], False)
         )
 
+    def mirrored(self, fields: Float32[Tensor, "view lon lat"]) -> Float32[Tensor, "view lon lat"]:
+        """Returns whole fields as the views show them: mirrored along longitude where these are."""
+        if not self.knobs.flip:
+            return fields
+        return fields.flip(1).where(torch.from_numpy(self.first.mirrored)[:, None, None], fields)
+
     def hide(
         self, name: str, valid: Bool[np.ndarray, "lon lat"], grid: Grid
     ) -> Bool[np.ndarray, "view lon lat"]:
@@ -108,12 +114,14 @@ def draw_views(knobs: ViewKnobs, variables: Sequence[str], roles: Sequence[str],
         return uniform(branch(views, stream(purpose)))
 
     never = np.zeros(len(views), bool)
+    # All views of a day alike: a mirrored one is of no day that the others are of.
+    mirrored = np.repeat(uniform(branch(keys, stream("mirror"))) < knobs.flip, len(roles))
     sizes = (1 - (1 - knobs.crop) * drawn(axis) for axis in ("lon size", "lat size"))
     return Views(
         knobs,
         views,
         _dropped(knobs.mode_drop, variables, by_role, keys),
-        Windows(next(sizes), drawn("lon place"), drawn("mirror") < knobs.flip),
+        Windows(next(sizes), drawn("lon place"), mirrored),
         Windows(next(sizes), drawn("lat place"), never),
         (drawn("lon cutout"), drawn("lat cutout")),
     )

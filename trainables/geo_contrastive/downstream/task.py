@@ -85,6 +85,7 @@ class DownstreamTask(RepresentationTask):
             frozen=self._parts,
             loss=self.head_loss(latents),
             features=latents,
+            batch=self.head_batch,
         )
         return (head,) if knobs.share == 1 else (*map(self._before_head, super().stages()), head)
 
@@ -95,7 +96,8 @@ class DownstreamTask(RepresentationTask):
             for group in stage.groups
             for prefix in ([group.prefix] if group.prefix else [f"{part}." for part in self._parts])
         ]
-        return replace(stage, share=stage.share * (1 - self.head_knobs.share), groups=tuple(groups))
+        share = stage.share * (1 - self.head_knobs.share)
+        return replace(stage, share=share, groups=tuple(groups), batch=super().training_batch)
 
     @property
     def _parts(self) -> tuple[str, ...]:
@@ -104,8 +106,16 @@ class DownstreamTask(RepresentationTask):
         adversary = ("adversary",) if self.config.decoder.adversary_weight else ()
         return ("encoder", *projector, "decoder", *adversary)
 
+    def check(self, data: FieldData) -> None:
+        """Refuses what the representation cannot learn from the data, where the trial trains it."""
+        if self.head_knobs.share < 1:
+            super().check(data)
+
     def training_batch(self, data: FieldData, indices: Indices, keys: Keys) -> Batch:
-        """Samples what the head learns from, beside the views where the trial trains the representation too."""
+        """Samples what the head learns from, beside the views where the trial trains the representation too.
+
+        Each stage samples its own part alone.
+        """
         views = super().training_batch(data, indices, keys) if self.head_knobs.share < 1 else {}
         return views | self.head_batch(data, indices, keys)
 

@@ -17,8 +17,9 @@ from thalweg.contract import Batch, Indices, Keys, SplitName
 from trainables.geo_contrastive.data import sampling
 from trainables.geo_contrastive.data.draws import branch, stream, uniform
 from trainables.geo_contrastive.data.fields import FieldData
+from trainables.geo_contrastive.data.pairs import index_of
 from trainables.geo_contrastive.forecast.knobs import ForecastKnobs
-from trainables.geo_contrastive.forecast.windows import index_of, window
+from trainables.geo_contrastive.forecast.windows import window
 
 LEADS = (1, 3, 5, 10)
 """Days from the issue of a forecast to the days on which it is evaluated."""

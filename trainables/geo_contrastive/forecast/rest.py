@@ -16,10 +16,11 @@ from torch import Tensor, nn
 from thalweg.contract import Batch, Indices
 from trainables.geo_contrastive.data import sampling
 from trainables.geo_contrastive.data.fields import FieldData
+from trainables.geo_contrastive.data.pairs import index_of
 from trainables.geo_contrastive.downstream.latents import LATENT
 from trainables.geo_contrastive.downstream.model import HeadedModel
 from trainables.geo_contrastive.forecast.stepping import SteppingLatents
-from trainables.geo_contrastive.forecast.windows import index_of, window
+from trainables.geo_contrastive.forecast.windows import window
 from trainables.geo_contrastive.model.field_error import cell_shares
 
 Fields = Mapping[str, Float[Tensor, "batch _ _"]]

@@ -26,6 +26,7 @@ from trainables.geo_contrastive.forecast.networks import forecaster
 from trainables.geo_contrastive.forecast.predict import predict
 from trainables.geo_contrastive.forecast.rest import MEMORY, LatentsAndMemory
 from trainables.geo_contrastive.forecast.stepping import SteppingLatents
+from trainables.geo_contrastive.forecast.windows import check_windows
 
 
 class ForecastTask(DownstreamTask):
@@ -36,6 +37,11 @@ class ForecastTask(DownstreamTask):
         """The knobs of forecasts."""
         assert isinstance(self.config.downstream, ForecastKnobs)
         return self.config.downstream
+
+    def check(self, data: FieldData) -> None:
+        """Refuses windows that are longer than every run of training days, and leads that never come in evaluation."""
+        super().check(data)
+        check_windows(data, self.head_knobs, max(batches.LEADS))
 
     def make_head(self, model: HeadedModel) -> nn.Module:
         """Returns the network."""

@@ -5,9 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Int64
 
-from thalweg.contract import Indices, SplitName
+from thalweg.contract import Indices
+from thalweg.errors import ConfigError, DataError
 from trainables.geo_contrastive.data.fields import FieldData
-from trainables.geo_contrastive.data.pairs import DayIndex, day_index
+from trainables.geo_contrastive.data.pairs import DayIndex, index_of
+from trainables.geo_contrastive.data.record import longest_reach
+from trainables.geo_contrastive.forecast.knobs import ForecastKnobs
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,28 @@ def window(
     )
 
 
-def index_of(data: FieldData, split: SplitName) -> DayIndex:
-    """Returns the index of the days of a split, built once for each data set."""
-    days = data.days[split]
-    return day_index(data.day[days.start : days.stop], f"{data.fingerprint} {split}")
+def check_windows(data: FieldData, knobs: ForecastKnobs, max_lead: int) -> None:
+    """Refuses windows that no run of days holds: their oldest or last day would stand for days that do not exist.
+
+    Args:
+        data: Opened data.
+        knobs: Context, stride and horizon.
+        max_lead: Days ahead of the last forecast in evaluation.
+
+    Raises:
+        ConfigError: Context or horizon reach further than the longest run of training days.
+        DataError: No run of validation days is long enough to be evaluated on.
+    """
+    reach = longest_reach(index_of(data, "train"))
+    for name, steps in (("context", knobs.context - 1), ("horizon", knobs.horizon)):
+        if steps * knobs.stride > reach:
+            raise ConfigError(
+                f"downstream.{name} and downstream.stride must span at most the {reach} days to which the longest run "
+                f"of training days reaches, got {steps * knobs.stride} days with {name} {getattr(knobs, name)} and "
+                f"stride {knobs.stride}; lower one of them"
+            )
+    if (known := longest_reach(index_of(data, "val"))) < max_lead:
+        raise DataError(
+            f"forecasts must be evaluated {max_lead} days ahead, got validation days that reach {known} days ahead at "
+            "most; import a longer record"
+        )

@@ -1,6 +1,6 @@
 """Encoders: residual networks from fields to a latent vector, one of all variables or one of each."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from jaxtyping import Bool, Float
@@ -114,6 +114,8 @@ class EarlyEncoder(nn.Module):
 class LateEncoder(nn.Module):
     """One network of each variable, ``VARIABLE_encoder``, whose latents are fused; each may have a grid of its own.
 
+    Dots in the names of variables become underscores; of two names that are then equal, the later one gets its number.
+
     Args:
         knobs: Sizes.
         geometry: The variables.
@@ -124,7 +126,7 @@ class LateEncoder(nn.Module):
 
     def __init__(self, knobs: EncoderKnobs, geometry: FieldGeometry) -> None:
         super().__init__()
-        self._names = {name: f"{name.replace('.', '_')}_encoder" for name in geometry.variables}
+        self._names = _module_names(geometry.variables)
         for variable, name in self._names.items():
             self.add_module(name, ResNet(knobs, 1, geometry.grid(variable)))
         self.fusion = embedding_fusion(knobs.fusion, knobs.latent_dim, geometry.variables)
@@ -132,11 +134,34 @@ class LateEncoder(nn.Module):
     def forward(self, fields: Fields, present: Present) -> Latents:
         """Encodes fields and leaves absent variables out, whatever they hold."""
         tokens = [
-            self.get_submodule(name)(fields[variable][:, None].where(present[:, index, None, None, None], 0))
+            self.get_submodule(name)(_of_present(fields[variable], present[:, index])[:, None])
             for index, (variable, name) in enumerate(self._names.items())
         ]
         latents: Tensor = self.fusion(torch.stack(tokens, dim=1), present)
         return latents
+
+
+def _module_names(variables: Sequence[str]) -> dict[str, str]:
+    """Returns the name of the network of each variable; no two have one name, and torch takes no dots."""
+    found: dict[str, str] = {}
+    for number, variable in enumerate(variables):
+        name = variable.replace(".", "_")
+        taken = f"{name}_encoder" in found.values()
+        found[variable] = f"{name}_{number}_encoder" if taken else f"{name}_encoder"
+    return found
+
+
+def _of_present(
+    fields: Float[Tensor, "batch _ _"], present: Bool[Tensor, " batch"]
+) -> Float[Tensor, "batch _ _"]:
+    """Returns fields of which each absent one is that of the sample before that has one, or of the first that has one.
+
+    A fusion leaves their latents out, but a batch norm would take zeros for fields. All are zeros if none is present.
+    """
+    rows = torch.arange(len(present), device=present.device)
+    before = rows.where(present, -1).cummax(0).values
+    chosen = before.where(before >= 0, present.int().argmax())
+    return fields[chosen].where(present.any(), 0)
 
 
 class InterpolatingEncoder(nn.Module):

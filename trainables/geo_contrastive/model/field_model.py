@@ -95,11 +95,11 @@ class FieldModel(nn.Module):
         """Reconstructs the fields of each sample from its first view.
 
         Args:
-            batch: ``view/VARIABLE`` (batch, role, longitude, latitude) of every variable.
+            batch: ``view/VARIABLE`` (batch, role, longitude, latitude) of every variable, and ``shown`` (batch, role,
+                variable), which of them the view shows; without it all.
         """
-        return self.decode(
-            self.encode({name: batch[f"view/{name}"][:, 0] for name in self.geometry.variables})
-        )
+        views = {name: batch[f"view/{name}"][:, 0] for name in self.geometry.variables}
+        return self.decode(self.encode(views, batch["shown"][:, 0] if "shown" in batch else None))
 
     def _dtype(self) -> torch.dtype:
         return next(self.parameters()).dtype

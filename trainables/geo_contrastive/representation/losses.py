@@ -30,8 +30,9 @@ Present = Bool[Tensor, "batch role"]
 
 
 def encoded(model: FieldModel, batch: Batch) -> Latents:
-    """Returns the latents of all views."""
-    latents = model.encode({name: batch[f"view/{name}"].flatten(0, 1) for name in model.geometry.variables})
+    """Returns the latents of all views; a fusion of latents leaves the variables out that a view drops."""
+    views = {name: batch[f"view/{name}"].flatten(0, 1) for name in model.geometry.variables}
+    latents = model.encode(views, batch["shown"].flatten(0, 1))
     return latents.view(*batch["present"].shape, -1)
 
 
@@ -107,7 +108,7 @@ class Contrastive(JointLoss):
         if self._objective.cycle != "off":
             vectors = unit_length(projections) if self._objective.cycle == "projection" else latents
             embeddings[CYCLE] = curvatures(vectors, present)
-        companions = {name: batch[name] for name in ("present", "role_day", "season")}
+        companions = {name: batch[name] for name in ("present", "role_day", "role_season")}
         return Rows(embeddings=embeddings, companions=companions)
 
     def parts(self, rows: Rows, progress: Progress) -> Joined:
@@ -195,7 +196,7 @@ class Reconstruction(Loss):
         """Sums errors and penalties over days."""
         assert isinstance(model, FieldModel)
         view = {name: batch[f"view/{name}"][:, 0] for name in model.geometry.variables}
-        latents = model.encode(view)[:, None]
+        latents = model.encode(view, batch["shown"][:, 0])[:, None]
         found = penalties(self._penalties, latents, batch["present"][:, :1])
         found |= reconstruction_parts(model, latents, batch, self._adversary_weight)
         return {name: values.sum() for name, values in found.items()}

@@ -1,7 +1,7 @@
 """The contrastive losses by name: how the views of days are compared with one another.
 
 A term takes the projections of all views (sample, role, dim) of a global batch and what travels beside them:
-``present`` (sample, role), ``role_day`` (sample, role) and ``season`` (sample,). The first three roles are the day and
+``present``, ``role_day`` and ``role_season`` (sample, role). The first three roles are the day and
 its temporal positives; views of further roles are negatives of NT-Xent and of nothing else.
 """
 
@@ -57,10 +57,10 @@ def barlow_twins(
 def season_supcon(
     knobs: ObjectiveKnobs, pairs: PairKnobs, projections: Projections, beside: Mapping[str, Tensor]
 ) -> Contrast:
-    """Returns SupCon of the seasons; the positives of a day have its season."""
+    """Returns SupCon of the seasons; each view has the season of its own day, which may not be the anchor's."""
     return supcon(
         unit_length(projections[:, :NUM_POSITIVES]),
-        beside["season"],
+        beside["role_season"][:, :NUM_POSITIVES],
         temperature=knobs.temperature,
         present=beside["present"][:, :NUM_POSITIVES],
     )

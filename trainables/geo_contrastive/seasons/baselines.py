@@ -12,8 +12,9 @@ from jaxtyping import Float, Float64, Int64
 from torch import Tensor, nn
 
 from thalweg.contract import Batch
+from trainables.geo_contrastive.baselines.sampled_days import every_few_days
+from trainables.geo_contrastive.data.calendars import SEASONS
 from trainables.geo_contrastive.data.fields import FieldData
-from trainables.geo_contrastive.seasons.classifier import SEASONS
 
 LOGITS = "season_logits"
 """Name of the logits among the outputs."""
@@ -61,26 +62,27 @@ class PatternRegression(nn.Module):
     ) -> None:
         super().__init__()
         self._variables = tuple(centre)
-        for name in self._variables:
-            self.register_buffer(f"centre_{name}", centre[name], persistent=False)
-            self.register_buffer(f"patterns_{name}", patterns[name], persistent=False)
+        for number, name in enumerate(
+            self._variables
+        ):  # torch takes no dots, which a variable's name may have
+            self.register_buffer(f"centre_{number}", centre[name], persistent=False)
+            self.register_buffer(f"patterns_{number}", patterns[name], persistent=False)
         self.register_buffer("weights", weights, persistent=False)
         self.weights: Tensor
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Returns the logits."""
         found = self.weights[-1].expand(len(batch["day"]), -1)
-        for name in self._variables:
-            change = batch[f"clean/{name}"].double() - getattr(self, f"centre_{name}")
-            components = torch.einsum("dxy,xyp->dp", change, getattr(self, f"patterns_{name}"))
+        for number, name in enumerate(self._variables):
+            change = batch[f"clean/{name}"].double() - self.get_buffer(f"centre_{number}")
+            components = torch.einsum("dxy,xyp->dp", change, self.get_buffer(f"patterns_{number}"))
             found = found + components @ self.weights[:-1]
         return {LOGITS: found}
 
 
 def fit_regression(data: FieldData) -> PatternRegression:
     """Fits the regression to days of the training split; the components have unit variance there."""
-    train = data.days["train"]
-    positions = np.arange(train.start, train.stop, -(-len(train) // MAX_DAYS))
+    positions = every_few_days(data, MAX_DAYS, sum(field[0].size for field in data.fields.values()))
     fields, centre, areas = {}, {}, {}
     for name, variable in data.variables.items():
         values = torch.from_numpy(data.fields[name][positions]).double()

@@ -4,10 +4,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from thalweg.nn.dropout import Dropout
+from trainables.geo_contrastive.data.calendars import SEASONS
 from trainables.geo_contrastive.seasons.knobs import SeasonKnobs
 
-SEASONS = ("DJF", "MAM", "JJA", "SON")
-"""In the order of their numbers in the data."""
 MIN_DIM = 8
 
 

@@ -9,12 +9,14 @@ from torch import Tensor, nn
 from thalweg.contract import Batch, Indices, Keys, Measure, Outputs
 from thalweg.nn.measures.classification import Classification, described
 from thalweg.stage_contract import Loss, Progress, StageLoss
+from trainables.geo_contrastive.data.calendars import SEASONS
 from trainables.geo_contrastive.data.fields import FieldData
+from trainables.geo_contrastive.data.record import check_seasons
 from trainables.geo_contrastive.downstream.latents import TrainingLatents
 from trainables.geo_contrastive.downstream.model import HeadedModel
 from trainables.geo_contrastive.downstream.task import DownstreamTask
 from trainables.geo_contrastive.seasons.baselines import LOGITS, Majority, fit_regression
-from trainables.geo_contrastive.seasons.classifier import SEASONS, SeasonClassifier
+from trainables.geo_contrastive.seasons.classifier import SeasonClassifier
 from trainables.geo_contrastive.seasons.knobs import SeasonKnobs
 
 _PREFIX = "season_"
@@ -32,6 +34,11 @@ MEASURE = Classification(
 
 class SeasonTask(DownstreamTask):
     """Trains a classifier of seasons on latents of whole fields."""
+
+    def check(self, data: FieldData) -> None:
+        """Refuses a training split of a single season too."""
+        super().check(data)
+        check_seasons(data, "downstream.kind seasons")
 
     def make_head(self, model: HeadedModel) -> nn.Module:
         """Returns the classifier."""

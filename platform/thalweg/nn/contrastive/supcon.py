@@ -11,7 +11,7 @@ from thalweg.nn.contrastive.views import Contrast, as_rows, contrast
 
 def supcon(
     views: Float[Tensor, "sample view dim"],
-    labels: Int[Tensor, " sample"],
+    labels: Int[Tensor, " sample"] | Int[Tensor, "sample view"],
     *,
     temperature: float = 1.0,
     ignored: int | None = None,
@@ -28,9 +28,9 @@ def supcon(
 
     Args:
         views: Embeddings of all views of a global batch, usually of length 1.
-        labels: Class of each sample.
+        labels: Class of each sample, or of each view by itself.
         temperature: Divides the products of the rows.
-        ignored: Label of samples that are neither anchors nor candidates; None ignores no sample.
+        ignored: Label of samples or views that are neither anchors nor candidates; None ignores no sample.
         anchor_views: Number of views, the first ones, that are anchors: 1 is ``contrast_mode`` "one" of the published
             code, None is "all".
         log_weights: Logarithms of the weights of two samples of different class as negatives; None weighs all equally.
@@ -41,21 +41,22 @@ def supcon(
         The sum over views, and the number of views that have a positive in the global batch.
     """
     num_samples, num_views, _ = views.shape
+    rows = as_rows(labels) if labels.dim() == 2 else labels.repeat(num_views)
     return contrast(
         as_rows(views),
-        same(labels).of_views(num_views),
+        same(rows),
         temperature=temperature,
         log_weights=None if log_weights is None else log_weights.of_views(num_views),
-        present=_taking_part(labels, ignored, present, num_views),
+        present=_taking_part(rows, ignored, present),
         num_anchors=None if anchor_views is None else anchor_views * num_samples,
         tile=tile,
     )
 
 
 def _taking_part(
-    labels: Tensor, ignored: int | None, present: Tensor | None, num_views: int
-) -> Tensor | None:
+    rows: Int[Tensor, " row"], ignored: int | None, present: Tensor | None
+) -> Bool[Tensor, " row"] | None:
     if ignored is None:
         return None if present is None else as_rows(present)
-    labelled = (labels != ignored).repeat(num_views)
+    labelled = rows != ignored
     return labelled if present is None else labelled & as_rows(present)

@@ -23,6 +23,7 @@ Slow = Callable[..., tuple[Tensor, float]]
     one=st.booleans(),
     ignored=st.sampled_from([None, 2, 255]),
     masked=st.booleans(),
+    apart=st.booleans(),
     seed=st.integers(0, 999),
 )
 def test_value_count_and_gradient_equal_the_loops(
@@ -33,12 +34,13 @@ def test_value_count_and_gradient_equal_the_loops(
     one: bool,
     ignored: int | None,
     masked: bool,
+    apart: bool,
     seed: int,
 ) -> None:
     torch.manual_seed(seed)
     embeddings = functional.normalize(torch.randn(samples, views, 4), dim=2).requires_grad_()
-    labels = torch.randint(0, 3, (samples,))
-    labels[torch.rand(samples) < 0.2] = 255
+    labels = torch.randint(0, 3, (samples, views) if apart else (samples,))
+    labels[torch.rand(labels.shape) < 0.2] = 255
     present = torch.rand(samples, views) < 0.8 if masked else None
     found = supcon(
         embeddings,
@@ -49,7 +51,7 @@ def test_value_count_and_gradient_equal_the_loops(
         present=present,
         tile=tile,
     )
-    classes = labels.tolist() * views
+    classes = labels.T.flatten().tolist() if apart else labels.tolist() * views
     there = [True] * len(classes) if present is None else present.T.flatten().tolist()
     total, count = slow_contrast(
         embeddings.transpose(0, 1).flatten(0, 1),

@@ -24,6 +24,7 @@ from thalweg.search.space import Space, load_space
 from thalweg.search.store.optuna_study import Ledger, Proposal, Rejection
 from thalweg.search.store.warm_start import StartingPoints, inherit, tags
 from thalweg.search.train_one import choose, train
+from thalweg.study import Trial
 from thalweg.training.checkpoints import checkpoint, export
 from thalweg.training.messages import Report
 
@@ -401,6 +402,29 @@ def test_the_evaluation_protocol_is_that_of_trials_that_start_from_nothing(
     alone = prepare(again(starts_from=()), tmp_path, starting_points=starting_points)
     assert prepared.facts["protocol_hash"] == alone.facts["protocol_hash"]
     assert prepared.data_root == alone.data_root
+
+
+def test_knobs_that_other_studies_overrule_are_told(
+    finish: Finish, starting_points: StartingPoints, tmp_path: Path
+) -> None:
+    finish()
+    space = again()
+
+    def widths(trial: Trial) -> Toy:
+        width = trial.suggest_categorical("width", [4, 24])
+        return space.function(trial).model_copy(update={"width": width, "dropout": 0.25})
+
+    told: list[str] = []
+    chosen = replace(space, function=widths)
+    assert prepare(chosen, tmp_path, told.append, starting_points).config.width == 12  # type: ignore[attr-defined]
+    assert "these knobs come with the weights of toys: width 12 (not 4)" in told
+    (dead,) = (text for text in told if "changes nothing" in text)
+    assert dead == (
+        "searching width changes nothing: the knobs come with the weights of toys; leave them out of the space"
+    )
+    told.clear()
+    prepare(again(width=12), tmp_path, told.append, starting_points)
+    assert not [text for text in told if "weights of" in text]
 
 
 def test_a_study_whose_starting_point_is_missing_is_refused_before_anything_is_written(

@@ -1,4 +1,5 @@
 import math
+import tracemalloc
 from collections.abc import Callable
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from thalweg.errors import ConfigError
 from thalweg.training.evaluation import evaluate_split
 from thalweg.training.process_group import ProcessGroup
+from trainables.geo_contrastive.assimilation import optimal
 from trainables.geo_contrastive.assimilation.measure import ANALYSIS, Assimilation
 from trainables.geo_contrastive.assimilation.observations import (
     OBSERVATION_NOISE,
@@ -16,6 +18,7 @@ from trainables.geo_contrastive.assimilation.observations import (
     observe_by_protocol,
 )
 from trainables.geo_contrastive.assimilation.optimal import (
+    MAX_JOINT,
     Covariance,
     fit_covariance,
     gaussian,
@@ -105,6 +108,47 @@ def test_an_analysis_reads_observed_values_alone(task: AssimilationTask, data: F
         assert torch.equal(found[f"{ANALYSIS}{name}"][1], moved[f"{ANALYSIS}{name}"][1])
 
 
+@pytest.mark.parametrize("table", [0, 2048])
+def test_the_nearest_observations_give_what_all_of_them_give(
+    table: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of them if as many are near; a few of them nearly, for they screen those behind them."""
+    monkeypatch.setattr(optimal, "_MAX_TABLE_CELLS", table)
+    monkeypatch.setattr(optimal, "_BLOCK", 100)
+    rng = np.random.default_rng(0)
+    grid = Grid("24x12", 15.0 * np.arange(24) - 180, 15.0 * np.arange(12) - 82.5, True)
+    where = places(grid, np.ones((24, 12), bool))
+    covariance = Covariance(1 + rng.random(288), 0.9, 0.4, where)
+    truth = np.linalg.cholesky(covariance.matrix() + 1e-9 * np.eye(288)) @ rng.standard_normal(288)
+    observed = rng.random(288) < 0.3
+    joint = interpolate(covariance, truth, observed)
+    whole = covariance.matrix()
+    among = whole[np.ix_(observed, observed)] + OBSERVATION_NOISE**2 * np.eye(observed.sum())
+    np.testing.assert_allclose(joint, whole[:, observed] @ np.linalg.solve(among, truth[observed]), rtol=1e-8)
+    monkeypatch.setattr(optimal, "MAX_JOINT", 10)
+    monkeypatch.setattr(optimal, "NEAREST", 1000)
+    np.testing.assert_allclose(interpolate(covariance, truth, observed), joint, atol=1e-9)
+    monkeypatch.setattr(optimal, "NEAREST", 24)
+    few = interpolate(covariance, truth, observed)
+    assert np.abs(few - joint).max() > 0
+    assert np.square(few - joint).mean() < 0.01 * np.square(joint - truth).mean()
+
+
+def test_many_cells_take_memory_by_their_number_and_not_by_its_square() -> None:
+    rng = np.random.default_rng(0)
+    cells = 30_000
+    where = rng.standard_normal((cells, 3))
+    covariance = Covariance(np.ones(cells), 0.9, 0.1, where / np.linalg.norm(where, axis=1, keepdims=True))
+    observed = np.zeros(cells, bool)
+    observed[: MAX_JOINT + 1] = True
+    tracemalloc.start()
+    found = interpolate(covariance, covariance.places[:, 0], observed)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 200 << 20  # all pairs would take 7 GB
+    assert np.square(found - covariance.places[:, 0]).mean() < 0.01
+
+
 def test_learning_starts_at_the_climatology(task: AssimilationTask, data: FieldData) -> None:
     model = task.build(task.facts(data)).eval()
     batch = task.evaluation_batch(data, "val", np.array([0]))
@@ -170,7 +214,11 @@ def test_the_covariance_knows_that_the_globe_is_round_and_is_one() -> None:
 
 
 def test_an_exact_observation_among_uncorrelated_cells_stays_alone() -> None:
-    anomaly = interpolate(np.eye(3), np.array([1.0, np.nan, np.nan]), np.array([True, False, False]))
+    anomaly = interpolate(
+        Covariance(np.ones(3), 0.0, 1.0, np.eye(3)),
+        np.array([1.0, np.nan, np.nan]),
+        np.array([True, False, False]),
+    )
     np.testing.assert_allclose(anomaly, [1 / (1 + OBSERVATION_NOISE**2), 0, 0])
 
 

@@ -211,6 +211,16 @@ def test_a_cut_off_file_is_refused(write: Write) -> None:
         opened(root)
 
 
+def test_names_that_can_be_no_files_are_refused_where_they_are_read(write: Write) -> None:
+    root = write("a", values())
+    table = root / "a" / "fields.json"
+    table.write_text(table.read_text().replace('"slp"', '"../slp"'))
+    with pytest.raises(
+        DataError, match=r"fields.json must name variables by letters.*got '../slp'; rename it there"
+    ):
+        opened(root)
+
+
 def test_a_table_of_another_format_is_refused(write: Write) -> None:
     root = write("a", values())
     path = root / "a" / layout.TABLE

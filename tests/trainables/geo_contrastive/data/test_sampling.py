@@ -8,9 +8,12 @@ import pytest
 import torch
 
 from thalweg.hashing import splitmix64
+from thalweg.stage_contract import Progress
+from trainables.geo_contrastive.config import PRESETS
 from trainables.geo_contrastive.data.fields import FieldData
 from trainables.geo_contrastive.data.sampling import evaluation_batch, training_batch
 from trainables.geo_contrastive.knobs import PairKnobs, ViewKnobs
+from trainables.geo_contrastive.representation.task import RepresentationTask
 
 MakeFields = Callable[..., FieldData]
 VIEWS = ViewKnobs(noise=0.1, noise_kind="matern", flip=0.3, cutout=0.2)
@@ -40,7 +43,8 @@ def test_a_training_batch_has_the_promised_names_and_shapes(data: FieldData) -> 
     shapes = {"slp": (8, 4), "rain": (5, 6), "t2m": (5, 6)}
     wanted: dict[str, tuple[tuple[int, ...], torch.dtype]] = {
         "present": ((6, 5), torch.bool),
-        "role_day": ((6, 5), torch.int64),
+        "shown": ((6, 5, 3), torch.bool),
+        **{name: ((6, 5), torch.int64) for name in ("role_day", "role_season")},
         **{name: ((6,), torch.int64) for name in ("delta", "day", "season", "year")},
     }
     for name, shape in shapes.items():
@@ -78,7 +82,7 @@ def test_a_sample_depends_on_its_index_and_key_alone(make_fields: MakeFields, vi
 
 def test_targets_are_the_true_fields_of_the_days_at_their_distance(data: FieldData) -> None:
     indices = np.arange(data.num_samples("train"))
-    batch = training_batch(data, VIEWS, PAIRS, indices, keys_of(len(indices)), num_targets=3)
+    batch = training_batch(data, VIEWS.vary(flip=0.0), PAIRS, indices, keys_of(len(indices)), num_targets=3)
     positions = {int(day): position for position, day in enumerate(data.day)}
     for row, day in enumerate(batch["day"].tolist()):
         assert day == data.day[indices[row]]
@@ -89,15 +93,89 @@ def test_targets_are_the_true_fields_of_the_days_at_their_distance(data: FieldDa
                 assert found in data.days["train"]
                 np.testing.assert_array_equal(target, data.fields["rain"][found])
             else:
-                assert not target.any()
+                np.testing.assert_array_equal(target, data.fields["rain"][indices[row]])
 
 
-def test_an_absent_role_has_an_empty_view(data: FieldData) -> None:
-    batch = training_batch(data, VIEWS, PAIRS, np.array([0, 29, 30, 59]), keys_of(4))
+def test_an_absent_role_is_another_view_of_the_anchor(data: FieldData) -> None:
+    indices = np.array([0, 29, 30, 59])
+    batch = training_batch(data, VIEWS, PAIRS, indices, keys_of(4))
     assert batch["present"][:, 1].tolist() == [True, False, True, False]
     assert batch["present"][:, 2].tolist() == [False, True, False, True]
+    assert torch.equal(
+        batch["role_day"][~batch["present"]], batch["day"][:, None].expand(4, 5)[~batch["present"]]
+    )
+    masked = ViewKnobs(crop=1.0, smooth=1, mode_drop=0.0)
+    batch = training_batch(data, masked, PAIRS, indices, keys_of(4))
     for name in data.variables:
-        assert not batch[f"view/{name}"][~batch["present"]].any()
+        absent = batch[f"view/{name}"][~batch["present"]]
+        truth = torch.from_numpy(data.fields[name][indices])[:, None].expand(-1, 5, -1, -1)[~batch["present"]]
+        assert torch.equal(absent[absent != 0], truth[absent != 0])
+        assert (absent != 0).flatten(1).any(1).all()
+
+
+@pytest.mark.parametrize("fusion", ["early", "average"])
+def test_absent_roles_leave_the_statistics_of_a_batch_norm_as_they_are_of_days(
+    make_fields: MakeFields, fusion: str
+) -> None:
+    """Where all days are the same, a record with jumps must give the statistics of one without them."""
+    whole, torn = (make_fields(60, variables=("u", "z"), jumps=jumps) for jumps in ({}, {2: 5, 3: 4, 6: 4}))
+    same = {name: np.ones((60, 1, 1), np.float32) * fields[:1] for name, fields in whole.fields.items()}
+    config = PRESETS["tiny"].vary(
+        data={"variables": ("u", "z")},
+        encoder={"latent_dim": 8, "width": 4, "norm": "batch", "fusion": {"kind": fusion}},
+    )
+    statistics = []
+    for data in (replace(whole, fields=same), replace(torn, fields=same)):
+        task = RepresentationTask(config)
+        torch.manual_seed(0)
+        model = task.build(task.facts(data)).train()
+        batch = task.training_batch(data, np.arange(8), keys_of(8))
+        task.stages()[0].loss.embed(
+            model, batch, Progress(samples=0, total_samples=8, stage="", stage_ratio=0)
+        )
+        statistics.append({name: values for name, values in model.named_buffers() if "running" in name})
+    assert not batch["present"].all()
+    assert any("projector" in name for name in statistics[0])
+    assert any("encoder" in name for name in statistics[0])
+    torch.testing.assert_close(*statistics)
+
+
+def test_each_view_has_the_season_of_its_own_day(make_fields: MakeFields) -> None:
+    data = make_fields(150)  # from 1 January: spring begins on day 59
+    days = np.arange(90)
+    batch = training_batch(data, VIEWS, PAIRS, days, keys_of(90))
+    seasons = dict(zip(data.day.tolist(), data.season.tolist(), strict=True))
+    of_days = [[seasons[day] for day in row] for row in batch["role_day"].tolist()]
+    assert batch["role_season"].tolist() == of_days
+    others = (batch["role_season"][:, 1:3] != batch["season"][:, None]) & batch["present"][:, 1:3]
+    assert others.any()
+
+
+def test_targets_are_mirrored_as_their_views_are(make_fields: MakeFields) -> None:
+    data = make_fields(100, variables=("t2m", "z"))
+    plain = ViewKnobs(mask_low=0.0, mask_high=0.5, mode_drop=0.0, crop=1.0, smooth=1)
+    flipped, straight = (
+        training_batch(data, plain.vary(flip=flip), PAIRS, np.arange(40), keys_of(40), num_targets=3)
+        for flip in (0.5, 0.0)
+    )
+    for name in data.variables:
+        view, target = flipped[f"view/{name}"][:, :3], flipped[f"target/{name}"]
+        assert torch.equal(view[view != 0], target[view != 0])
+        truth = straight[f"target/{name}"]
+        mirrored = (target == truth.flip(2)).flatten(1).all(1)  # all roles of a day alike
+        assert torch.equal(mirrored, ~(target == truth).flatten(1).all(1))
+        assert 0.3 < mirrored.float().mean() < 0.7
+
+
+def test_a_batch_says_which_variables_a_view_shows(data: FieldData) -> None:
+    batch = training_batch(
+        data, ViewKnobs(mode_drop=0.6, mask_high=0.5, crop=1.0), PAIRS, np.arange(40), keys_of(40)
+    )
+    for number, name in enumerate(data.variables):
+        seen = (batch[f"view/{name}"] != 0).flatten(2).any(2)
+        assert torch.equal(batch["shown"][:, :, number], seen)
+    assert 0.1 < 1 - batch["shown"].float().mean() < 0.3
+    assert evaluation_batch(data, "val", np.arange(4))["shown"].all()
 
 
 def test_the_days_season_and_year_are_those_of_the_anchor(data: FieldData) -> None:

@@ -259,6 +259,8 @@ def test_a_flip_mirrors_longitude_with_its_probability() -> None:
     same = (found == fields).all(dim=2).all(dim=1)
     assert (mirrored ^ same).all()
     assert mirrored.float().mean().item() == pytest.approx(0.3, abs=0.05)
+    assert (mirrored.view(300, 3) == mirrored.view(300, 3)[:, :1]).all()  # the views of a day alike
+    assert torch.equal(drawn(OFF.vary(flip=0.3), 300).mirrored(fields), found)
 
 
 @pytest.mark.parametrize("grid", [globe((40, 20)), region((40, 20))], ids=lambda grid: grid.name)

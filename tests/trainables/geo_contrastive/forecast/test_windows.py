@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from tests.trainables.geo_contrastive.conftest import MakeFields
-from trainables.geo_contrastive.data.pairs import DayIndex
-from trainables.geo_contrastive.forecast.windows import Window, index_of, window
+from trainables.geo_contrastive.data.pairs import DayIndex, index_of
+from trainables.geo_contrastive.forecast.windows import Window, window
 
 DAYS = np.array([3, 4, 5, 6, 7, 8, 9, 20, 21, 40, 41, 42, 43, 44, 45, 46, 47, 48])
 

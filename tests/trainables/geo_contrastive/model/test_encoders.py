@@ -148,6 +148,26 @@ def test_a_late_encoder_leaves_absent_variables_out(
     assert not torch.allclose(latents[1], model.encode(fields)[1], atol=1e-3)
 
 
+def test_absent_variables_enter_no_statistics_of_a_batch(
+    build: Callable[..., FieldModel], facts: Callable[..., Any]
+) -> None:
+    knobs = {"norm": "batch", "fusion": {"kind": "average"}}
+    means = []
+    for present in (
+        torch.ones(8, 2, dtype=torch.bool),
+        torch.tensor([[False, True], [True, True]]).repeat(4, 1),
+    ):
+        model = build(facts({"t2m": (8, 6), "q": (5, 7)}), encoder=knobs).train()
+        # Days of one field: whichever of them are absent, the statistics are those of this field.
+        fields = {"t2m": 3 * torch.ones(8, 8, 6), "q": torch.randn(1, 5, 7).expand(8, 5, 7)}
+        fields["t2m"][~present[:, 0]] = torch.nan
+        assert model.encode(fields, present).isfinite().all()
+        means.append({name: each for name, each in model.named_buffers() if "running_" in name})
+    torch.testing.assert_close(*means)
+    model.encode(fields, torch.zeros(8, 2, dtype=torch.bool))
+    assert all(each.isfinite().all() for each in model.buffers() if each.is_floating_point())
+
+
 def test_without_a_normalisation_convolutions_have_a_bias() -> None:
     with_bias = {
         key for key, _ in ResNet(SMALL.vary(norm="none"), 1, GridShape((8, 8), True)).named_parameters()

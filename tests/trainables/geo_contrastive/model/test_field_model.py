@@ -5,10 +5,12 @@ import pytest
 import torch
 from torch import nn
 
+from thalweg.config import parse
+from thalweg.errors import ConfigError
 from thalweg.nn.norm import BatchNorm
 from thalweg.training.engine import half_precision
 from thalweg.training.engine.half_precision import DTYPES
-from trainables.geo_contrastive.config import PRESETS
+from trainables.geo_contrastive.config import PRESETS, GeoContrastive
 from trainables.geo_contrastive.model.field_model import FieldModel, projector
 
 FUSIONS = ("early", "average", "self_attention", "gcn", "gat", "cross_attention")
@@ -88,6 +90,17 @@ def test_the_model_computes_in_half_precision_what_it_computes_in_fp32(
 
 
 def test_weights_do_not_depend_on_how_variables_are_called(build: Callable[..., FieldModel]) -> None:
-    model = build(None, data={"variables": ("keys", "a.b")}, encoder={"fusion": {"kind": "average"}})
+    variables = ("keys", "a.b", "train", "type", "a_b")
+    model = build(None, data={"variables": variables}, encoder={"fusion": {"kind": "average"}})
     names = {name.split(".")[1] for name, _ in model.named_parameters() if name.startswith("encoder.")}
-    assert names == {"keys_encoder", "a_b_encoder"}
+    assert names == {"keys_encoder", "a_b_encoder", "train_encoder", "type_encoder", "a_b_4_encoder"}
+    encoder = model.get_submodule("encoder")
+    networks = {name: encoder.get_submodule(module) for name, module in encoder._names.items()}
+    assert list(networks) == list(variables)
+    assert len({id(network) for network in networks.values()}) == 5
+
+
+@pytest.mark.parametrize("name", ["a/b", "a b", "..", ".a", "", "a:b", "u\n"])
+def test_names_that_can_be_no_files_are_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"variables must have names of letters, .* got .*; rename it"):
+        parse(GeoContrastive, {"data": {"variables": ["u", name]}})

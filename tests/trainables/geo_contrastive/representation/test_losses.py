@@ -111,7 +111,7 @@ def test_parts_that_are_sums_over_days_equal_the_loops(data: FieldData, cycle: s
 
 def slow_terms(name: str, config: GeoContrastive, rows: Rows) -> tuple[float, float]:
     """A contrastive term from a table of all pairs, and its count."""
-    present, days, season = (rows.companions[key] for key in ("present", "role_day", "season"))
+    present, days, season = (rows.companions[key] for key in ("present", "role_day", "role_season"))
     projections = rows.embeddings["projection"].detach().double()
     if name == "barlow":
         both = [
@@ -139,7 +139,7 @@ def slow_terms(name: str, config: GeoContrastive, rows: Rows) -> tuple[float, fl
         weights = {}
         for other in logits:
             if name == "supcon":
-                weights[other] = float(season[anchor[0]] == season[other[0]])
+                weights[other] = float(season[anchor] == season[other])
             else:
                 gap = abs(int(days[anchor]) - int(days[other]))
                 same = anchor[0] == other[0] and other[1] < 3
@@ -157,7 +157,7 @@ def slow_terms(name: str, config: GeoContrastive, rows: Rows) -> tuple[float, fl
 def test_contrastive_terms_equal_the_loops(data: FieldData, kind: str) -> None:
     config = config_of(objective={"kind": kind}, pairs={"soft_negatives": True, "soft_gap": 30})
     model, batch = made(config, data)
-    batch["season"] = torch.tensor([0, 1, 0, 2, 1, 0])
+    batch["role_season"] = torch.randint(0, 3, batch["present"].shape)
     loss = Contrastive(config)
     rows = loss.embed(model, batch, at())
     joined = loss.parts(rows, at())
@@ -247,6 +247,38 @@ def test_what_lies_in_absent_views_and_hidden_cells_changes_nothing(data: FieldD
         target[absent[:, :3]] = 5.0
         other |= {f"view/{name}": view, f"target/{name}": target}
     torch.testing.assert_close(losses(other), before)
+
+
+@pytest.mark.parametrize("kind", ["simclr", "autoencoder"])
+def test_a_late_fusion_learns_from_what_a_view_shows_alone(data: FieldData, kind: str) -> None:
+    config = config_of(
+        objective={"kind": kind}, encoder={"fusion": {"kind": "average"}}, views={"mode_drop": 1.0}
+    )
+    model, batch = made(config, data)
+    shown, roles = batch["shown"], batch["present"].shape[1]
+    assert (shown.sum(2) == len(NAMES) - 1).all()
+    views = {name: batch[f"view/{name}"].flatten(0, 1) for name in NAMES}
+    expected = model.encode(views, shown.flatten(0, 1)).view(SAMPLES, roles, -1)
+    torch.testing.assert_close(encoded(model, batch), expected)
+    assert not torch.allclose(expected, model.encode(views).view(expected.shape), atol=1e-3)
+    torch.testing.assert_close(
+        model(batch)["u"],
+        model.decode(model.encode({n: v[::roles] for n, v in views.items()}, shown[:, 0]))["u"],
+    )
+    other = {**batch, "shown": torch.ones_like(shown)}
+    losses = []
+    for each in (batch, other):
+        for stage in RepresentationTask(config).stages():
+            if isinstance(stage.loss, JointLoss):
+                joined = stage.loss.parts(stage.loss.embed(model, each, at(0.5)), at(0.5))
+                losses.append(sum(float(part.detach()) for part in joined.sums.values()))
+            else:
+                assert isinstance(stage.loss, Reconstruction)
+                losses.append(float(stage.loss.parts(model, each, at())["reconstruction"].detach()))
+    half = len(losses) // 2
+    assert all(
+        one != pytest.approx(two, rel=1e-4) for one, two in zip(losses[:half], losses[half:], strict=True)
+    )
 
 
 def test_the_decoder_stage_leaves_the_encoder_as_it_is(data: FieldData) -> None:

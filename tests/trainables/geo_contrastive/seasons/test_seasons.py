@@ -66,6 +66,17 @@ def test_the_majority_is_what_the_training_split_has(data: FieldData) -> None:
     np.testing.assert_allclose(logits[0].exp().numpy(), (counts + 1) / (counts.sum() + 4))
 
 
+def test_variables_may_have_dots_in_their_names(
+    make_fields: Callable[..., FieldData], task: SeasonTask
+) -> None:
+    plain, dotted = (make_fields(300, variables=names) for names in (("u", "z"), ("u.850", "train")))
+    logits = []
+    for data in (plain, dotted):
+        batch = task.evaluation_batch(data, "val", np.arange(4))
+        logits.append(fit_regression(data)(batch)[LOGITS])
+    torch.testing.assert_close(*logits)
+
+
 def test_the_regression_of_patterns_is_that_of_a_plain_one(data: FieldData) -> None:
     train = data.days["train"]
     found = fit_regression(data)
