@@ -73,8 +73,8 @@ def search(
         name=study or space, output=output, storage=storage, address=address, wait_s=wait, take_over=take_over
     )
     prepared = prepare(chosen, data, teller(console), options.starting_points)
-    view = make_view(console, studies.earlier_trials(options), plain=plain)
     recorder = MLflowRecorder(uri, tell=lambda text: view.handle(Notice(text=text)))
+    view = make_view(console, studies.earlier_trials(options), plain=plain)  # last: the search closes it
     record = run.search(prepared, options, [recorder, view])
     board.show(leaderboard.of_study(record, options.directory), console)
     flags = {"--data": data, "--tracking-uri": tracking_uri}
