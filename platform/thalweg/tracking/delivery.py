@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from thalweg.files import locked
+from thalweg.files import is_full_disk, locked
 from thalweg.lines import append
 from thalweg.tracking.address import artifact_folder, file_identity
 from thalweg.tracking.history import History
@@ -32,6 +32,14 @@ FIRST_PAUSE_S = 0.5
 MAX_PAUSE_S = 15.0
 GRACE_S = 10.0  # how long to wait for a server that does not answer, after the driver is done
 
+_UNWRITABLE = (  # SQLite's words, which a server passes on
+    "database or disk is full",
+    "disk I/O error",
+    "database is locked",
+    "database table is locked",
+    "readonly database",
+    "unable to open database file",
+)
 _log = logging.getLogger("thalweg.tracking.delivery")
 
 
@@ -123,10 +131,12 @@ class Delivery:
                 self._keep_refused(moment.line(), error)
 
     def _try(self, runs: StudyRuns, moments: list[Moment]) -> Exception | None:
-        """Applies moments; returns why MLflow refuses them, and raises if it does not answer at all."""
+        """Applies moments; returns why MLflow refuses them, and raises if it takes nothing at present."""
         try:
             runs.apply(moments)
         except Exception as error:
+            if _passes(error):
+                raise
             runs.check()
             if not runs.known.exist():
                 raise RunsLost("runs of this study are gone from MLflow and are written anew") from error
@@ -184,6 +194,16 @@ class _Driver:
         words = os.read(0, 65536)
         self.done = b"close" in words
         self.gone = not words
+
+
+def _passes(error: BaseException) -> bool:
+    """Returns whether MLflow can be read but not written, which is no fault of an event and passes."""
+    link: BaseException | None = error
+    while link is not None:
+        if any(word in str(link) for word in _UNWRITABLE):
+            return True
+        link = link.__cause__ or link.__context__
+    return is_full_disk(error)
 
 
 def _begin_again() -> None:
