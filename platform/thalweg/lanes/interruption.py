@@ -51,8 +51,8 @@ def ending_raises() -> Iterator[None]:
 def ending_at_once() -> Iterator[None]:
     """Makes Ctrl-C, SIGTERM and SIGHUP end this process at once, without an exception.
 
-    For blocks that only import: there is nothing to clean up, and some libraries catch every exception of an import,
-    so that a process would go on. Signals that are ignored stay ignored.
+    For blocks that only import: there is nothing to clean up, and an exception would end in a traceback before the
+    command line takes it, or in a library that catches all. Signals that are ignored stay ignored.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
