@@ -9,6 +9,7 @@ standard output, one JSON string a line.
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -18,7 +19,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from thalweg.files import is_full_disk, locked
+from thalweg.files import locked
 from thalweg.lines import append
 from thalweg.tracking.address import artifact_folder, file_identity
 from thalweg.tracking.history import History
@@ -32,13 +33,14 @@ FIRST_PAUSE_S = 0.5
 MAX_PAUSE_S = 15.0
 GRACE_S = 10.0  # how long to wait for a server that does not answer, after the driver is done
 
-_UNWRITABLE = (  # SQLite's words, which a server passes on
+_UNWRITABLE = (  # words of SQLite and of the system, which a server passes on
     "database or disk is full",
     "disk I/O error",
     "database is locked",
     "database table is locked",
     "readonly database",
     "unable to open database file",
+    *map(os.strerror, (errno.ENOSPC, errno.EDQUOT, errno.EROFS)),
 )
 _log = logging.getLogger("thalweg.tracking.delivery")
 
@@ -135,7 +137,7 @@ class Delivery:
         try:
             runs.apply(moments)
         except Exception as error:
-            if _passes(error):
+            if _unwritable(error):
                 raise
             runs.check()
             if not runs.known.exist():
@@ -196,14 +198,14 @@ class _Driver:
         self.gone = not words
 
 
-def _passes(error: BaseException) -> bool:
-    """Returns whether MLflow can be read but not written, which is no fault of an event and passes."""
+def _unwritable(error: BaseException) -> str:
+    """Returns what an error says if MLflow cannot be written at present, which is no fault of an event."""
     link: BaseException | None = error
     while link is not None:
-        if any(word in str(link) for word in _UNWRITABLE):
-            return True
+        if found := next((words for words in _UNWRITABLE if words in str(link)), ""):
+            return found
         link = link.__cause__ or link.__context__
-    return is_full_disk(error)
+    return ""
 
 
 def _begin_again() -> None:
@@ -212,7 +214,7 @@ def _begin_again() -> None:
 
 
 def _brief(error: Exception) -> str:
-    return str(error).partition("\n")[0][:200] or type(error).__name__
+    return _unwritable(error) or str(error).partition("\n")[0][:200] or type(error).__name__
 
 
 def _tell(text: str) -> None:
