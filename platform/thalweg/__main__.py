@@ -1,5 +1,14 @@
-"""Runs the command line: ``python -m thalweg``."""
+"""Runs the command line: the command ``thalweg``, and ``python -m thalweg``."""
 
-from thalweg.cli.app import main
+from thalweg.lanes.interruption import ending_at_once
 
-main()
+
+def main() -> None:
+    """Runs the command that was typed; Ctrl-C ends it without a traceback from here on."""
+    with ending_at_once():
+        from thalweg.cli.app import main as run
+    run()
+
+
+if __name__ == "__main__":
+    main()

@@ -102,7 +102,8 @@ def _texts(name: str, data: RGBLidarData, found: Mapping[str, pd.DataFrame]) -> 
     return {
         "title": f"rgb_lidar/{name}",
         "summary": f"{len(scenes):,} scenes of {data.side} x {data.side} pixels that camera and LiDAR both saw; "
-        f"fingerprint {data.fingerprint}. {empty} scans without a return, {flat} images of one colour.",
+        f"fingerprint {data.fingerprint}. {empty} scans without a return, {flat} images of one colour."
+        + (f" {data.zeros}." if data.zeros else ""),
         "law": "Which scene belongs to which split follows from its class and number alone, by a "
         f"rule whose hash is {tables.split_law()}; splits.csv names them all.",
         "unpaired": _unpaired(data.unpaired),

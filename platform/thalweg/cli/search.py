@@ -23,6 +23,7 @@ from thalweg.cli.options import (
     teller,
     terminal,
 )
+from thalweg.lanes.interruption import ending_at_once
 
 if TYPE_CHECKING:
     from thalweg.search.space import Space as LoadedSpace
@@ -56,15 +57,16 @@ def search(
     """
     chosen = _chosen(space, num_trials=trials, num_lanes=lanes, num_workers=workers, gpus_per_worker=gpus)
     # After the space, whose mistakes are answered at once: torch, Ray and MLflow take seconds.
-    from thalweg.analysis import leaderboard, next_steps, studies
-    from thalweg.analysis.pictures import draw_new
-    from thalweg.console import board
-    from thalweg.console.live import make_view
-    from thalweg.events import Notice
-    from thalweg.search import run
-    from thalweg.search.preflight import prepare
-    from thalweg.tracking.address import check_tracking, default_uri
-    from thalweg.tracking.recorder import MLflowRecorder
+    with ending_at_once():
+        from thalweg.analysis import leaderboard, next_steps, studies
+        from thalweg.analysis.pictures import draw_new
+        from thalweg.console import board
+        from thalweg.console.live import make_view
+        from thalweg.events import Notice
+        from thalweg.search import run
+        from thalweg.search.preflight import prepare
+        from thalweg.tracking.address import check_tracking, default_uri
+        from thalweg.tracking.recorder import MLflowRecorder
 
     console = terminal()
     uri = tracking_uri or default_uri()
@@ -73,8 +75,8 @@ def search(
         name=study or space, output=output, storage=storage, address=address, wait_s=wait, take_over=take_over
     )
     prepared = prepare(chosen, data, teller(console), options.starting_points)
-    view = make_view(console, studies.earlier_trials(options), plain=plain)
     recorder = MLflowRecorder(uri, tell=lambda text: view.handle(Notice(text=text)))
+    view = make_view(console, studies.earlier_trials(options), plain=plain)  # last: the search closes it
     record = run.search(prepared, options, [recorder, view])
     board.show(leaderboard.of_study(record, options.directory), console)
     flags = {"--data": data, "--tracking-uri": tracking_uri}

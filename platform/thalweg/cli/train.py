@@ -8,6 +8,7 @@ import typer
 
 from thalweg.cli.options import RUNS, Data, Output, Storage, assignments, teller, terminal
 from thalweg.errors import ConfigError
+from thalweg.lanes.interruption import ending_at_once
 
 
 def train(
@@ -55,9 +56,10 @@ def train(
         asked = preset_space(space, preset, samples, dataset=dataset, metric=metric, root=data, tell=tell)
         tell(asked.doc)
     # After the space, whose mistakes are answered at once: torch and DeepSpeed take seconds.
-    from thalweg.console.train_view import CurveView
-    from thalweg.search.train_one import choose
-    from thalweg.search.train_one import train as run
+    with ending_at_once():
+        from thalweg.console.train_view import CurveView
+        from thalweg.search.train_one import choose
+        from thalweg.search.train_one import train as run
 
     chosen = choose(asked, params, output=output, storage=storage, root=data, samples=samples, tell=tell)
     view = CurveView(chosen, console)

@@ -9,7 +9,7 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from thalweg.errors import ConnectionFailed
@@ -176,10 +176,27 @@ def _join(address: str) -> None:
         raise ConnectionFailed(_no_entrance(address, _brief(error))) from None
 
 
+class _Log(logging.FileHandler):
+    """A log that loses what a full disk does not take, where logging would print a traceback into the live view."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Writes a message if it can, also if the file cannot even be made."""
+        with suppress(OSError):
+            super().emit(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Does nothing."""
+
+    def close(self) -> None:
+        """Closes the file, whatever it still had to take."""
+        with suppress(OSError):
+            super().close()
+
+
 @contextmanager
 def _redirected(log: Path) -> Iterator[None]:
     """Redirects the messages of Ray's libraries and of its node manager to a file."""
-    handler = logging.FileHandler(log, delay=True)
+    handler = _Log(log, delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
     loggers = [logging.getLogger(name) for name in ("ray", "ray.tune", "ray.train", "ray.data", "ray.node")]
     before = [(logger.handlers, logger.propagate) for logger in loggers]

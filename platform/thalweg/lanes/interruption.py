@@ -6,6 +6,7 @@ default both end Python at once.
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -44,6 +45,32 @@ def ending_raises() -> Iterator[None]:
                 if signal.getsignal(number) not in (signal.SIG_IGN, _already):
                     signal.signal(number, _end)
         yield
+
+
+@contextmanager
+def ending_at_once() -> Iterator[None]:
+    """Makes Ctrl-C, SIGTERM and SIGHUP end this process at once, without an exception.
+
+    For blocks that only import: there is nothing to clean up, and an exception would end in a traceback before the
+    command line takes it, or in a library that catches all. Signals that are ignored stay ignored.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, *_ENDING)}
+    mended = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
+    for number in mended:
+        signal.signal(number, _exit)
+    try:
+        yield
+    finally:
+        for number, handler in mended.items():
+            signal.signal(number, handler)
+
+
+def _exit(number: int, frame: FrameType | None) -> None:
+    os.write(2, b"stopped\n")
+    os._exit(128 + number)
 
 
 @contextmanager

@@ -153,7 +153,8 @@ def search(prepared: Prepared, options: Options, listeners: Sequence[Listener]) 
     """Runs a study until all its trials have ended, or until Ctrl-C, and returns its record.
 
     A study that exists under this name is continued. The first Ctrl-C lets every running trial reach its next
-    evaluation. The second one stops at once, and so does SIGTERM. Listeners are closed at the end.
+    evaluation. The second one stops at once, and so does SIGTERM. Listeners are closed at the end; Ctrl-C then ends
+    the wait for one of them and nothing else.
 
     Raises:
         ThalwegError: The study cannot start or cannot go on; the trials so far stay recorded.
@@ -162,8 +163,24 @@ def search(prepared: Prepared, options: Options, listeners: Sequence[Listener]) 
         try:
             return _search(prepared, options, listeners)
         finally:
-            for listener in listeners:
-                listener.close()
+            _close(listeners)
+
+
+def _close(listeners: Sequence[Listener]) -> None:
+    """Closes every listener, also if a signal ends the wait for one: a view that stays open leaves a broken terminal.
+
+    Raises:
+        Ended: A signal other than that of Ctrl-C asked the process to end.
+    """
+    ending: KeyboardInterrupt | None = None
+    for listener in listeners:
+        try:
+            listener.close()
+        except KeyboardInterrupt as error:
+            if signal_of(error) != signal.SIGINT:
+                ending = error
+    if ending is not None:
+        raise ending
 
 
 def _search(prepared: Prepared, options: Options, listeners: Sequence[Listener]) -> StudyRecord:
@@ -381,4 +398,4 @@ def _make_writable(directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         probe = directory / ".writable"
         probe.touch()
-        probe.unlink()
+        probe.unlink(missing_ok=True)  # by another process that tries the same

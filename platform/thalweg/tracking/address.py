@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from thalweg.errors import ConnectionFailed, OutputError
+from thalweg.files import discard
 
 DEFAULT_TRACKING_URI = "sqlite:///mlflow.db"
 SECONDS_TO_ANSWER = 5.0
@@ -137,9 +138,11 @@ def _check_sqlite(uri: str) -> None:
     # the check never makes the file itself: that is left to the process that records
     probe = path if path.exists() else path.with_name(f"{path.name}.{os.getpid()}.check")
     try:
-        # a lock for writing shows what permission bits cannot: a full disk, a read-only mount, a broken file
+        # a table that is taken back shows what permission bits cannot: a full disk, a read-only mount, a broken file;
+        # of a file that it may only read, SQLite gives even the lock for writing
         with sqlite3.connect(probe, timeout=SECONDS_TO_ANSWER, isolation_level=None) as database:
             database.execute("BEGIN IMMEDIATE")
+            database.execute("CREATE TABLE thalweg_check (number INTEGER)")
             database.execute("ROLLBACK")
         database.close()
     except sqlite3.Error as error:
@@ -151,7 +154,7 @@ def _check_sqlite(uri: str) -> None:
         ) from None
     finally:
         if probe != path:
-            probe.unlink(missing_ok=True)
+            discard(probe)
 
 
 def _check_database(uri: str, scheme: str) -> None:

@@ -9,6 +9,7 @@ standard output, one JSON string a line.
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -32,6 +33,15 @@ FIRST_PAUSE_S = 0.5
 MAX_PAUSE_S = 15.0
 GRACE_S = 10.0  # how long to wait for a server that does not answer, after the driver is done
 
+_UNWRITABLE = (  # words of SQLite and of the system, which a server passes on
+    "database or disk is full",
+    "disk I/O error",
+    "database is locked",
+    "database table is locked",
+    "readonly database",
+    "unable to open database file",
+    *map(os.strerror, (errno.ENOSPC, errno.EDQUOT, errno.EROFS)),
+)
 _log = logging.getLogger("thalweg.tracking.delivery")
 
 
@@ -123,10 +133,12 @@ class Delivery:
                 self._keep_refused(moment.line(), error)
 
     def _try(self, runs: StudyRuns, moments: list[Moment]) -> Exception | None:
-        """Applies moments; returns why MLflow refuses them, and raises if it does not answer at all."""
+        """Applies moments; returns why MLflow refuses them, and raises if it takes nothing at present."""
         try:
             runs.apply(moments)
         except Exception as error:
+            if _unwritable(error):
+                raise
             runs.check()
             if not runs.known.exist():
                 raise RunsLost("runs of this study are gone from MLflow and are written anew") from error
@@ -186,13 +198,23 @@ class _Driver:
         self.gone = not words
 
 
+def _unwritable(error: BaseException) -> str:
+    """Returns what an error says if MLflow cannot be written at present, which is no fault of an event."""
+    link: BaseException | None = error
+    while link is not None:
+        if found := next((words for words in _UNWRITABLE if words in str(link)), ""):
+            return found
+        link = link.__cause__ or link.__context__
+    return ""
+
+
 def _begin_again() -> None:
     """Restarts in the same process: MLflow's open connections would go on writing into a file that was deleted."""
     os.execv(sys.executable, [sys.executable, "-P", "-m", "thalweg.tracking.delivery", *sys.argv[1:]])
 
 
 def _brief(error: Exception) -> str:
-    return str(error).partition("\n")[0][:200] or type(error).__name__
+    return _unwritable(error) or str(error).partition("\n")[0][:200] or type(error).__name__
 
 
 def _tell(text: str) -> None:

@@ -52,9 +52,15 @@ class MLflowRecorder:
         The rest is still being delivered, in a process that outlives this one.
         """
         deadline = time.monotonic() + timeout
-        self._queue.put(None)
-        self._thread.join(timeout)
-        ended = self._courier is None or self._courier.wait(deadline)
+        ended = False
+        try:
+            self._queue.put(None)
+            self._thread.join(timeout)
+            ended = self._courier is None or self._courier.wait(deadline)
+        finally:  # Ctrl-C ends the wait
+            self._tell_missing(ended)
+
+    def _tell_missing(self, ended: bool) -> None:
         num = self.num_undelivered
         if num and self._spool is not None:
             later = "" if ended else "still being delivered, or "

@@ -1,5 +1,6 @@
 """A Ray that starts late, or not at all."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -26,6 +27,13 @@ def test_a_ray_that_does_not_start_is_an_error_with_a_way_out(
         match=r"Ray must start .* within 300 s, got The current node timed out during startup\. \(\d+ cores, load",
     ):
         cluster._start(None, None, tmp_path / "ray.log")
+
+
+@pytest.mark.parametrize("log", ["/dev/full", "/proc/nowhere/ray.log"])
+def test_a_log_that_cannot_be_written_says_nothing(log: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with cluster._redirected(Path(log)):
+        logging.getLogger("ray.tune").error("Saving the state failed")
+    assert capsys.readouterr() == ("", "")
 
 
 _ASKS = """

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from thalweg.lanes.interruption import Ended, ending_raises, handlers_kept, signal_of
+from thalweg.lanes.interruption import Ended, ending_at_once, ending_raises, handlers_kept, signal_of
 
 ENDING = [signal.SIGTERM, signal.SIGHUP]
 
@@ -73,3 +73,18 @@ def test_another_thread_than_the_main_one_does_not_mind() -> None:
     thread.start()
     thread.join()
     assert entered == [signal.getsignal(signal.SIGTERM)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, *ENDING])
+def test_a_block_of_imports_ends_the_process_whatever_a_library_catches(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    with ending_at_once():
+        pid = os.fork()
+        if pid == 0:
+            try:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+                os.kill(os.getpid(), number)
+            finally:
+                os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 128 + number
+    assert signal.getsignal(number) == before

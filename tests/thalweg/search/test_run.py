@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import sqlite3
+import time
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from kept import evaluated, keep
 
 from thalweg.errors import StudyError
 from thalweg.events import Event, Notice, StudyEnded, StudyStarted, TrialEnded, TrialKept, TrialProgress
+from thalweg.lanes.interruption import signal_of
 from thalweg.search import run
 from thalweg.search.controller import StudyController
 from thalweg.search.preflight import Prepared, prepare
@@ -85,12 +87,14 @@ class Notes:
 
     def __init__(self) -> None:
         self.events: list[Event] = []
+        self.closed = False
 
     def handle(self, event: Event) -> None:
         self.events.append(event)
 
     def close(self) -> None:
         """Has nothing to deliver."""
+        self.closed = True
 
 
 def ended_untold(tmp_path: Path) -> tuple[Prepared, Options]:
@@ -135,6 +139,34 @@ def test_what_is_told_of_a_checkpoint_holds_wherever_the_study_lies(tmp_path: Pa
     told = run.kept(ledger.trials()[0], ledger.space.config_type)
     ledger.close()
     assert told.ended.checkpoint == str(best.relative_to(tmp_path / "toys"))
+
+
+@dataclass
+class Impatient:
+    """Is told to end while it closes, by a signal."""
+
+    number: signal.Signals
+
+    def handle(self, event: Event) -> None:
+        """Takes one event."""
+
+    def close(self) -> None:
+        """Waits for something until the signal comes."""
+        os.kill(os.getpid(), self.number)
+        time.sleep(60)
+
+
+def test_a_signal_in_the_end_leaves_no_listener_open(tmp_path: Path) -> None:
+    prepared, options = ended_untold(tmp_path)
+    last = Notes()
+    record = search(prepared, options, [Impatient(signal.SIGINT), last])
+    assert last.closed
+    assert record.best() is not None
+    last = Notes()
+    with pytest.raises(KeyboardInterrupt) as caught:
+        search(prepared, options, [Impatient(signal.SIGTERM), last])
+    assert last.closed
+    assert signal_of(caught.value) == signal.SIGTERM
 
 
 @pytest.mark.slow

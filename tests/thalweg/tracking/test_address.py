@@ -103,6 +103,34 @@ def test_a_sqlite_file_that_is_read_only_is_refused(tmp_path: Path) -> None:
         check_tracking(f"sqlite:///{path}")
 
 
+def test_a_sqlite_file_that_can_only_be_opened_for_reading_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, connect = tmp_path / "mlflow.db", sqlite3.connect
+    connect(path).execute("CREATE TABLE a (b)").connection.close()
+    monkeypatch.setattr(  # as SQLite does by itself on a file system that is mounted so
+        sqlite3, "connect", lambda file, **options: connect(f"file:{file}?mode=ro", uri=True, **options)
+    )
+    with pytest.raises(OutputError, match="readonly"):
+        check_tracking(f"sqlite:///{path}")
+
+
+def test_a_sqlite_file_below_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="in a folder that exists"):
+        check_tracking(f"sqlite:///{tmp_path}/file/mlflow.db")
+
+
+def test_the_check_leaves_a_database_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "mlflow.db"
+    for text in ("", "CREATE TABLE a (b)"):
+        sqlite3.connect(path).execute(text).connection.close()
+        before = path.read_bytes() if path.exists() else None
+        check_tracking(f"sqlite:///{path}")
+        assert (path.read_bytes() if path.exists() else None) == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_the_check_leaves_no_file_behind(tmp_path: Path) -> None:
     check_tracking(f"sqlite:///{tmp_path}/mlflow.db")
     assert list(tmp_path.iterdir()) == []

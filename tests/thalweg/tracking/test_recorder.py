@@ -1,5 +1,6 @@
 """The recorder with its delivering process, on real databases and real servers."""
 
+import errno
 import json
 import os
 import shutil
@@ -19,8 +20,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from thalweg.events import Event, StudyEnded, TrialStarted
+from thalweg.tracking.delivery import Delivery
 from thalweg.tracking.environment import QUIET, environment
 from thalweg.tracking.recorder import MLflowRecorder
+from thalweg.tracking.runs import StudyRuns
+from thalweg.tracking.spool import Moment, Spool
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -144,6 +148,41 @@ def test_an_event_that_mlflow_refuses_is_kept_and_the_others_arrive(
     assert "refuses an event" in said[0]
 
 
+@pytest.mark.parametrize("words", ["database or disk is full", "readonly database", ""])
+def test_an_event_outlives_a_database_that_cannot_be_written(
+    words: str,
+    uri: str,
+    make: Any,
+    recorded: Recorded,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    spool = Spool.begin(make.folder, 1)
+    spool.append(
+        [Moment(number, event).line() for number, event in enumerate([make.started(), *make.whole(0, 0.5)])]
+    )
+    delivery = Delivery(spool, uri)
+    apply = StudyRuns.apply
+
+    def fail(runs: StudyRuns, moments: Any) -> None:
+        try:  # as MLflow's store does
+            raise (
+                sqlite3.OperationalError(words) if words else OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            )
+        except (sqlite3.OperationalError, OSError) as error:
+            raise RuntimeError(f"raised as a result of autoflush\n{error}") from error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(StudyRuns, "apply", fail)
+        assert not delivery._deliver()
+    assert f"does not answer ({words or 'No space left on device'})" in capsys.readouterr().out
+    assert spool.num_waiting() == 4
+    assert not spool.names.mlflow_refused.exists()
+    monkeypatch.setattr(StudyRuns, "apply", apply)
+    assert delivery._deliver()
+    assert recorded()["trial 000"].data.metrics["objective"] == 0.5
+
+
 def test_a_folder_that_cannot_be_written_does_not_disturb_the_study(
     uri: str, make: Any, tmp_path: Path
 ) -> None:
@@ -158,6 +197,7 @@ DRIVER = """
 import sys, time
 from thalweg.events import StudyStarted, TrialStarted
 from thalweg.tracking.recorder import MLflowRecorder
+from thalweg.tracking.spool import Moment, Spool
 recorder = MLflowRecorder(sys.argv[1])
 recorder.handle(StudyStarted(study=sys.argv[2], space="s", family="f", metric="skill", mode="max",
     num_trials=1, samples=1, num_lanes=1, num_workers=1, directory=sys.argv[3]))

@@ -149,12 +149,16 @@ def test_the_page_offers_both_classes_of_all_splits_and_the_extremes(
 def test_a_data_set_with_an_odd_name_and_empty_scans_can_be_shown(copy: Path, tmp_path: Path) -> None:
     empty = np.full((16, 16), MAX_RANGE, np.float32)
     for number in range(40):
-        np.save(copy / f"cubes/lidar/{number:04d}.npy", empty)
+        np.save(copy / f"cubes/lidar/{number:04d}.npy", empty if number else np.zeros_like(empty))
     odd = copy.rename(tmp_path / "a<b>&c")
     target = tmp_path / "look"
     target.mkdir()
     found = explore(odd, target)
     assert "40 scans without a return" in found.report
+    assert (
+        "256 rays of 1 scans of a<b>&c are written as 0 m and read as rays that did not come back."
+        in found.report
+    )
     page = (target / found.page).read_text()
     assert "<title>rgb_lidar/a&lt;b&gt;&amp;c</title>" in page
     assert "no return" in page

@@ -69,12 +69,19 @@ class RGBLidarData:
                 f"{len(self.unpaired)} files of {self.dataset} have no partner of the other sensor and are left "
                 f"out: {', '.join(self.unpaired[:_MAX_NAMED])}{f' and {more} more' if more > 0 else ''}"
             )
-        if self.zero_scans:
-            notes.append(
-                f"{self.zero_rays:,} rays of {self.zero_scans:,} scans of {self.dataset} are written as 0 m "
-                "and read as rays that did not come back"
-            )
+        if self.zeros:
+            notes.append(self.zeros)
         return tuple(notes)
+
+    @property
+    def zeros(self) -> str:
+        """A sentence on the rays that were written as 0 m; empty if there are none."""
+        if not self.zero_scans:
+            return ""
+        return (
+            f"{self.zero_rays:,} rays of {self.zero_scans:,} scans of {self.dataset} are written as 0 m "
+            "and read as rays that did not come back"
+        )
 
     @property
     def side(self) -> int:
