@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -14,10 +15,10 @@ from thalweg.config import FamilyConfig
 from thalweg.contract import Metric, metrics_of
 from thalweg.datasets.catalogue import data_root
 from thalweg.datasets.making import make_world
-from thalweg.errors import StudyError
+from thalweg.errors import ConfigError, StudyError
 from thalweg.search.objective import check_objective, check_protocol
-from thalweg.search.replay import RecordedTrial
-from thalweg.search.space import Space, probe
+from thalweg.search.replay import RecordedTrial, written
+from thalweg.search.space import Space, extremes, probe
 from thalweg.search.store.warm_start import StartingPoints
 from thalweg.testing.steps import check_fit
 from thalweg.training.guards.family_code import blaming
@@ -90,8 +91,9 @@ def _prepare(
     with torch.device("meta"):
         model = task.build(None)  # refuses what only the model can know, such as the name of a fusion
     check_fit(task, model)
-    knobs = config.optimization
-    Layout.of(knobs.batch_size, knobs.micro_batch_size, space.study.num_workers)
+    _check_batch({}, config, space.study.num_workers)
+    for params, other in extremes(space):
+        _check_batch(params, other, space.study.num_workers)
     began = time.perf_counter()
     data = task.open(folder)
     seconds = time.perf_counter() - began
@@ -116,6 +118,20 @@ def _prepare(
         data_root=folder,
         facts=facts,
     )
+
+
+def _check_batch(params: Mapping[str, Any], config: FamilyConfig, num_workers: int) -> None:
+    """Refuses a batch that cannot be spread over the workers of a lane.
+
+    Raises:
+        ConfigError: A worker or one of its micro-batches would have no sample.
+    """
+    knobs = config.optimization
+    try:
+        Layout.of(knobs.batch_size, knobs.micro_batch_size, num_workers)
+    except ConfigError as error:
+        asked = f"; the space asks for {written(params)}" if params else ""
+        raise ConfigError(f"{error}{asked}") from None
 
 
 def _inherited(config: FamilyConfig, starting_points: StartingPoints | None) -> FamilyConfig:

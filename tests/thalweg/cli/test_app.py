@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from typer.testing import CliRunner, Result
 from families.toy.config import Toy
 from thalweg import discovery
 from thalweg.cli.app import app
+from thalweg.search import run as search_run
+from thalweg.search.controller import StudyController
 from thalweg.search.space import load_space
 from thalweg.search.store.optuna_study import Ledger, Proposal
 from thalweg.search.store.records import StudyRecord
@@ -55,6 +58,52 @@ def space(trial) -> Toy:
     return Toy(depth=3)
 """,
         "depth",
+    ),
+    "unnamed_knob": (
+        """
+from families.toy.config import PRESETS, Toy
+from thalweg.study import Study
+study = Study(metric="mse", mode="min", samples=64)
+def space(trial) -> Toy:
+    return PRESETS["default"].vary(loss_weights={1: 2.0})
+""",
+        "unnamed_knob.py:6: the names of knobs must be text, got 1 in loss_weights; write loss_weights={'NAME': 2.0}",
+    ),
+    "half_a_seed": (
+        """
+from thalweg.study import grid
+GRID = grid(seeds=1.5)
+""",
+        "half_a_seed.py:3: seeds must be a whole number of at least 1, got 1.5; try seeds=3",
+    ),
+    "no_preset": (
+        """
+from families.toy.config import PRESETS, Toy
+BASE = PRESETS["defualt"]
+""",
+        "no_preset.py:3: no preset 'defualt' in PRESETS; did you mean 'default'? (found: default, wide)",
+    ),
+    "no_return": (
+        """
+from families.toy.config import PRESETS, Toy
+from thalweg.study import Study
+study = Study(metric="mse", mode="min", samples=64)
+def space(trial) -> Toy:
+    if trial.suggest_categorical("kind", ["wide", "narrow"]) == "wide":
+        return PRESETS["wide"]
+""",
+        "no_return.py:5: space must return Toy, got NoneType; end each of its branches with return Toy(...), or a "
+        "preset's vary(...); it was asked with kind='narrow'",
+    ),
+    "beyond_a_bound": (
+        """
+from families.toy.config import PRESETS, Toy
+from thalweg.study import Study
+study = Study(metric="mse", mode="min", samples=64)
+def space(trial) -> Toy:
+    return PRESETS["wide"].vary(optimization={"lr": trial.suggest_float("rate", 1e-4, 1e9, log=True)})
+""",
+        "got rate in [0.0001, 1e+09] on a log scale, of which",
     ),
 }
 
@@ -308,6 +357,28 @@ def test_a_complete_study_shows_its_leaderboard_without_running(
     assert "1 trial: 1 complete, 0 pruned, 0 failed" in result.output
     assert re.search(r"mse +0\.1250", result.output)
     assert "thalweg search spaces.toys --trials 2" in result.output
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_a_search_with_what_was_interrupted_and_how_it_goes_on(
+    run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def tune(prepared: Any, options: Any, controller: StudyController, *_: Any) -> None:
+        for _ in range(2):
+            assert isinstance(controller.propose(), Proposal)
+        controller.observe(1, evaluated(samples=128, value=0.5))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(search_run, "connect", lambda *_, **__: nullcontext("here"))
+    monkeypatch.setattr(search_run, "book", lambda *_: 2)
+    monkeypatch.setattr(search_run, "_tune", tune)
+    uri = f"sqlite:///{tmp_path}/m.db"
+    told = "2 trials interrupted (0 after 0 samples, 1 after 128 samples): the same `thalweg search` goes on with"
+    result = run("search", "spaces.toys", "--study", "toys", "--plain", "--tracking-uri", uri)
+    assert result.exit_code == 130, result.output
+    assert f"{told} them" in " ".join(result.output.split())
+    assert f"thalweg search spaces.toys --trials 10 --study toys --tracking-uri {uri}" in result.output
+    assert f"{told} them" in " ".join(run("show", "toys").output.split())
 
 
 @pytest.mark.slow

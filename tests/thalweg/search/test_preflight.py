@@ -61,6 +61,12 @@ def test_a_batch_smaller_than_the_workers_is_refused(tmp_path: Path) -> None:
         prepare(load_space("spaces.toys").with_settings(num_workers=16), tmp_path)
 
 
+def test_a_batch_smaller_than_the_workers_in_some_trials_is_refused(tmp_path: Path) -> None:
+    law = r"number of workers, 8, got 7; try 8, or fewer workers; the space asks for trouble='batch'$"
+    with pytest.raises(ConfigError, match=law):
+        prepare(load_space("spaces.toys").with_settings(num_workers=8), tmp_path)
+
+
 @pytest.mark.parametrize("where", ["build", "open"])
 def test_an_error_of_the_family_is_told_with_its_place(
     where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
