@@ -50,7 +50,7 @@ def explore(folder: Path, target: Path) -> Exploration:
     return Exploration(
         fingerprint=data.fingerprint,
         report=_report(texts, found, data),
-        facts=_facts(data, found["gaps"]),
+        statistics=_statistics(data, found["gaps"]),
         page=PAGE,
     )
 
@@ -78,13 +78,13 @@ def _report(texts: Mapping[str, str], found: Mapping[str, pd.DataFrame], data: F
     return "\n\n".join([texts["summary"], *blocks, texts["gaps_text"], *data.notes])
 
 
-def _facts(data: FieldData, gaps: pd.DataFrame) -> dict[str, float]:
-    facts = {f"days/{split}": float(len(days)) for split, days in data.days.items()}
-    facts |= {"gaps": float(len(gaps)), "days/missing": float(gaps["missing"].sum())}
+def _statistics(data: FieldData, gaps: pd.DataFrame) -> dict[str, float]:
+    numbers = {f"days/{split}": float(len(days)) for split, days in data.days.items()}
+    numbers |= {"gaps": float(len(gaps)), "days/missing": float(gaps["missing"].sum())}
     for name, variable in data.variables.items():
-        facts |= {
+        numbers |= {
             f"cells/{name}": float(data.valid[name].sum()),
             f"mean/{name}": variable.mean,
             f"std/{name}": variable.std,
         }
-    return facts
+    return numbers

@@ -38,7 +38,7 @@ class Prepared:
         middle: The space's trial with all defaults, which holds what it asked.
         config: Configuration of that trial, with what it inherits from other studies.
         data_root: Folder of the family's data sets.
-        facts: Data fingerprint, protocol hash and sizes, for the records.
+        tags: Data fingerprint, protocol hash and sizes, for the records.
     """
 
     space: Space
@@ -48,7 +48,7 @@ class Prepared:
     middle: RecordedTrial
     config: FamilyConfig
     data_root: Path
-    facts: Mapping[str, str]
+    tags: Mapping[str, str]
 
 
 def prepare(
@@ -101,7 +101,7 @@ def _prepare(
         tell(f"prepared data set {config.dataset} in {seconds:.0f} s; later starts reuse it")
     for note in data.notes:
         tell(note)
-    facts = {
+    tags = {
         "data_set": config.dataset,
         "data_fingerprint": data.fingerprint,
         "protocol_hash": protocol_hash(family.package, task, data),
@@ -116,7 +116,7 @@ def _prepare(
         middle=middle,
         config=config,
         data_root=folder,
-        facts=facts,
+        tags=tags,
     )
 
 

@@ -87,6 +87,6 @@ def test_what_may_start_is_described(tmp_path: Path) -> None:
     assert (prepared.family, prepared.metric.name) == ("families.toy", "mse")
     assert {"mse", "loss", "steps"} <= {metric.name for metric in prepared.metrics}
     assert set(prepared.middle.params) == {"trouble", "width", "lr"}
-    facts = prepared.facts
-    assert (facts["data_set"], facts["data_fingerprint"]) == ("waves", "waves-1")
-    assert (facts["num_train_samples"], facts["num_val_samples"]) == ("96", "21")
+    tags = prepared.tags
+    assert (tags["data_set"], tags["data_fingerprint"]) == ("waves", "waves-1")
+    assert (tags["num_train_samples"], tags["num_val_samples"]) == ("96", "21")

@@ -78,9 +78,12 @@ def _scene(data: RGBLidarData, scenes: pd.DataFrame, row: int) -> dict[str, Any]
     millimetres = np.where(depth < MAX_RANGE, np.round(depth * 1000), NO_RETURN).astype("<u2")
     stream = io.BytesIO()
     Image.fromarray(data.rgb[row].transpose(1, 2, 0)).save(stream, "PNG")
+    summary = (
+        f"{scene['returns']:.1%} of rays came back, {distances(scene)}; brightness {scene['brightness']:.2f}"
+    )
     return {
         "name": f"{CLASSES[data.labels[row]]} {scene['number']:04d}, {scene['split']}",
-        "facts": f"{scene['returns']:.1%} of rays came back, {distances(scene)}; brightness {scene['brightness']:.2f}",
+        "summary": summary,
         "rgb": _uri(stream.getvalue()),
         "depth": base64.b64encode(millimetres.tobytes()).decode(),
     }
