@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from thalweg.dataset_contract import Exploration
+from thalweg.datasets.charts import draw_coverage, png
 from trainables.geo_contrastive.data.fields import FieldData, open_fields
 from trainables.geo_contrastive.data.layout import read_table
 from trainables.geo_contrastive.exploring import look, tables
@@ -39,9 +40,9 @@ def explore(folder: Path, target: Path) -> Exploration:
     }
     for name, table in found.items():
         table.to_csv(target / f"{name}.csv", index=False, float_format="%.7g")
-    coverage = look.png(look.draw_coverage(data))
+    coverage = png(draw_coverage(data.year, data.day_of_year, data.days))
     (target / "coverage.png").write_bytes(coverage)
-    pictures = {name: look.png(look.draw_variable(data, name, each)) for name, each in statistics.items()}
+    pictures = {name: png(look.draw_variable(data, name, each)) for name, each in statistics.items()}
     (target / "variables").mkdir()
     for name, picture in pictures.items():
         (target / "variables" / f"{name}.png").write_bytes(picture)

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 from kept import evaluated
-from typer.testing import CliRunner, Result
+from refused import refusal
+from typer.testing import Result
 
 from families.toy.config import Toy
 from thalweg import discovery
-from thalweg.cli.app import app
 from thalweg.search import run as search_run
 from thalweg.search.controller import StudyController
 from thalweg.search.space import load_space
@@ -25,108 +25,6 @@ from thalweg.search.store.optuna_study import Ledger, Proposal
 from thalweg.search.store.records import StudyRecord
 from thalweg.search.train_one import Single, choose, train
 from thalweg.training.hold_out import evaluate
-
-BROKEN_SPACES = {
-    "raises": ("raise RuntimeError('boom')", "boom"),
-    "no_study": ("def space(trial): ...", "must define study"),
-    "wrong_type": (
-        """
-from families.toy.config import Toy
-from thalweg.study import Study
-study = Study(metric="mse", mode="min", samples=64)
-def space(trial) -> Toy:
-    return {"width": 3}
-""",
-        "must return Toy, got dict",
-    ),
-    "wrong_metric": (
-        """
-from families.toy.config import Toy
-from thalweg.study import Study
-study = Study(metric="loss", mode="min", samples=64)
-def space(trial) -> Toy:
-    return Toy()
-""",
-        "must mean the same in every trial",
-    ),
-    "wrong_knob": (
-        """
-from families.toy.config import Toy
-from thalweg.study import Study
-study = Study(metric="mse", mode="min", samples=64)
-def space(trial) -> Toy:
-    return Toy(depth=3)
-""",
-        "depth",
-    ),
-    "unnamed_knob": (
-        """
-from families.toy.config import PRESETS, Toy
-from thalweg.study import Study
-study = Study(metric="mse", mode="min", samples=64)
-def space(trial) -> Toy:
-    return PRESETS["default"].vary(loss_weights={1: 2.0})
-""",
-        "unnamed_knob.py:6: the names of knobs must be text, got 1 in loss_weights; write loss_weights={'NAME': 2.0}",
-    ),
-    "half_a_seed": (
-        """
-from thalweg.study import grid
-GRID = grid(seeds=1.5)
-""",
-        "half_a_seed.py:3: seeds must be a whole number of at least 1, got 1.5; try seeds=3",
-    ),
-    "no_preset": (
-        """
-from families.toy.config import PRESETS, Toy
-BASE = PRESETS["defualt"]
-""",
-        "no_preset.py:3: no preset 'defualt' in PRESETS; did you mean 'default'? (found: default, wide)",
-    ),
-    "no_return": (
-        """
-from families.toy.config import PRESETS, Toy
-from thalweg.study import Study
-study = Study(metric="mse", mode="min", samples=64)
-def space(trial) -> Toy:
-    if trial.suggest_categorical("kind", ["wide", "narrow"]) == "wide":
-        return PRESETS["wide"]
-""",
-        "no_return.py:5: space must return Toy, got NoneType; end each of its branches with return Toy(...), or a "
-        "preset's vary(...); it was asked with kind='narrow'",
-    ),
-    "beyond_a_bound": (
-        """
-from families.toy.config import PRESETS, Toy
-from thalweg.study import Study
-study = Study(metric="mse", mode="min", samples=64)
-def space(trial) -> Toy:
-    return PRESETS["wide"].vary(optimization={"lr": trial.suggest_float("rate", 1e-4, 1e9, log=True)})
-""",
-        "got rate in [0.0001, 1e+09] on a log scale, of which",
-    ),
-}
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
-    """Runs a command in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "100")
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-
-    def run(*words: str) -> Result:
-        return CliRunner().invoke(app, list(words))
-
-    return run
-
-
-def refusal(result: Result) -> str:
-    """Checks that a command was refused as a user's error, and returns the message."""
-    assert result.exit_code == 2, result.output
-    assert result.stdout == ""
-    assert re.fullmatch(r"error: [^\n]+\n", result.stderr), result.stderr
-    return result.stderr
 
 
 def commands() -> list[list[str]]:
@@ -266,22 +164,6 @@ def test_bad_input_gets_one_line_and_code_2(run: Callable[..., Result], words: l
     assert re.search(law, refusal(run(*words)))
 
 
-@pytest.mark.parametrize("name", BROKEN_SPACES)
-def test_a_broken_space_starts_nothing(
-    run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    text, law = BROKEN_SPACES[name]
-    (tmp_path / f"{name}.py").write_text(text)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    (tmp_path / "lab").mkdir()
-    (tmp_path / "lab" / f"{name}.py").write_text(text)
-    message = refusal(run("search", f"lab.{name}"))
-    assert law in message
-    assert not (tmp_path / "thalweg_runs").exists()
-    sys.modules.pop(f"lab.{name}", None)
-    sys.modules.pop("lab", None)
-
-
 def test_another_error_keeps_its_traceback(
     run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -363,7 +245,7 @@ def test_a_complete_study_shows_its_leaderboard_without_running(
 def test_ctrl_c_ends_a_search_with_what_was_interrupted_and_how_it_goes_on(
     run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def tune(prepared: Any, options: Any, controller: StudyController, *_: Any) -> None:
+    def tune(prepared: Any, options: Any, controller: StudyController, *rest: Any) -> None:
         for _ in range(2):
             assert isinstance(controller.propose(), Proposal)
         controller.observe(1, evaluated(samples=128, value=0.5))
