@@ -11,7 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-SPLIT_COLOURS = {"train": "#2166ac", "val": "#e08214", "test": "#4d9221"}
+from thalweg.contract import SplitName
+
+SPLIT_COLOURS: Mapping[SplitName, str] = {"train": "#2166ac", "val": "#e08214", "test": "#4d9221"}
 NO_DATA = "0.62"
 """Grey of places without data, such as the sea."""
 _DAYS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
@@ -20,14 +22,16 @@ _DPI = 100
 
 
 def draw_coverage(
-    year: Integer[np.ndarray, " day"], day_of_year: Integer[np.ndarray, " day"], splits: Mapping[str, range]
+    year: Integer[np.ndarray, " day"],
+    day_of_year: Integer[np.ndarray, " day"],
+    splits: Mapping[SplitName, range],
 ) -> Figure:
     """Draws a line for each year, coloured by split where there is a day; white where there is none.
 
     Args:
         year: Year of each day.
         day_of_year: Days since 1 January, 0 to 365.
-        splits: Positions of the days of each split, among the names in `SPLIT_COLOURS`.
+        splits: Positions of the days of each split.
     """
     first, last = int(year.min()), int(year.max())
     covered = np.full((last - first + 1, sum(_DAYS)), np.nan)

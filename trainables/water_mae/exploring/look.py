@@ -139,7 +139,8 @@ def draw_hydrographs(inputs: Inputs, series: Series) -> Figure:
 def _height(inputs: Inputs, series: Series, name: str) -> float:
     """Returns height over width of a map."""
     if name in IMAGE_MODALITIES:
-        return inputs.land.shape[0] / inputs.land.shape[1]
+        rows, columns = inputs.land.shape
+        return float(rows / columns)
     east, north = (_extent(series.attribute(each)) for each in ("longitude", "latitude"))
     return float(north / (east * _narrowing(series.attribute("latitude"))))
 
