@@ -5,12 +5,13 @@ where there is one, and a sentence (an attribute docstring below the field).
 """
 
 import difflib
+import reprlib
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Literal, Self, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from thalweg.errors import ConfigError
+from thalweg.errors import ConfigError, DiscoveryError, KnobError, nothing
 
 Precision = Literal["fp32", "bf16", "fp16"]
 
@@ -39,14 +40,14 @@ class Knobs(BaseModel):
         starts from the defaults of that kind.
 
         Raises:
-            ConfigError: A knob is unknown or out of its bounds.
+            ConfigError: A knob is unknown or out of its bounds, or a law between knobs is broken.
         """
         if unknown := _unknown_changes("", self, changes):
-            raise ConfigError(_no_such_knobs(unknown))
+            raise KnobError(_no_such_knobs(unknown))
         try:
             return type(self).model_validate(_varied(self, changes))
         except ValidationError as error:
-            raise ConfigError(explain(error)) from None
+            raise refusal(error) from None
 
 
 class Optimization(Knobs):
@@ -131,6 +132,18 @@ class FamilyConfig(Knobs):
 C = TypeVar("C", bound=FamilyConfig)
 
 
+class Presets(dict[str, C]):
+    """The named configurations of a family; an unknown name is told the one that was meant."""
+
+    def __missing__(self, name: object) -> C:
+        """Refuses a name that no preset has.
+
+        Raises:
+            DiscoveryError: Always.
+        """
+        raise DiscoveryError(nothing(f"preset {name!r}", "PRESETS", name, self))
+
+
 def flat(config: BaseModel) -> dict[str, Any]:
     """Returns the resolved configuration as ``{"optimization.lr": 1e-4, ...}``, without None and empty lists."""
     return nested_leaves(config.model_dump(mode="json"))
@@ -174,7 +187,7 @@ def parse(config_type: type[C], values: dict[str, Any]) -> C:
     try:
         return config_type.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(explain(error)) from None
+        raise refusal(error) from None
 
 
 def alike(config_type: type[C], one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
@@ -204,7 +217,7 @@ def check(config: C) -> C:
         ConfigError: A knob is unknown or out of its bounds.
     """
     if unknown := _unknown("", config):
-        raise ConfigError(_no_such_knobs(unknown))
+        raise KnobError(_no_such_knobs(unknown))
     return parse(type(config), config.model_dump(warnings=False))
 
 
@@ -218,8 +231,19 @@ def _unknown(prefix: str, value: Any) -> dict[str, str | None]:
     return found
 
 
-def _unknown_changes(prefix: str, knobs: BaseModel, changes: Mapping[str, Any]) -> dict[str, str | None]:
-    """Returns the same of changes; a group that is replaced is left to the validation."""
+def _unknown_changes(prefix: str, knobs: BaseModel, changes: Mapping[Any, Any]) -> dict[str, str | None]:
+    """Returns the same of changes; a group that is replaced is left to the validation.
+
+    Raises:
+        KnobError: A name is no text.
+    """
+    for name in changes:
+        if not isinstance(name, str):
+            where = prefix.removesuffix(".")
+            raise KnobError(
+                f"the names of knobs must be text, got {name!r} in {where}; "
+                f"write {where}={{'NAME': {changes[name]!r}}}"
+            )
     found = _strange(prefix, changes, type(knobs))
     for name, change in changes.items():
         if (group := _merged(knobs, name, change)) is not None:
@@ -266,6 +290,12 @@ def _merged(knobs: BaseModel, name: str, change: Any) -> BaseModel | None:
     return group
 
 
+def refusal(error: ValidationError) -> ConfigError:
+    """Returns the error that pydantic's report amounts to: a `KnobError` unless it only tells of laws between knobs."""
+    alone = any(item["type"] not in ("value_error", "assertion_error") for item in error.errors())
+    return (KnobError if alone else ConfigError)(explain(error))
+
+
 def explain(error: ValidationError) -> str:
     """Returns pydantic's report as one line: knob, law and value of each violation, separated by semicolons.
 
@@ -275,10 +305,19 @@ def explain(error: ValidationError) -> str:
     for item in error.errors(include_url=False):
         law = item["msg"].removeprefix("Value error, ")
         where = ".".join(str(part) for part in item["loc"]) or error.title
-        value = "" if isinstance(item["input"], dict | BaseModel) else f", got {item['input']!r}"
+        value = _got(item["input"], of_a_type=item["type"].endswith("_type"))
         hint = _meant(error.title, item["loc"]) if item["type"] == "extra_forbidden" else ""
         lines.append(f"{where}: {law[:1].lower()}{law[1:]}{value}{hint}")
     return "; ".join(lines)
+
+
+def _got(value: Any, *, of_a_type: bool) -> str:
+    """Says what was given; of a group only if its type is what was wrong."""
+    if isinstance(value, dict | BaseModel) and not of_a_type:
+        return ""
+    if isinstance(value, BaseModel):
+        return f", got {type(value).__name__}"
+    return f", got {reprlib.repr(value) if isinstance(value, dict) else repr(value)}"
 
 
 def _meant(title: str, where: tuple[int | str, ...]) -> str:

@@ -56,13 +56,13 @@ class Exploration:
     Attributes:
         fingerprint: Hash of the content, as `Data.fingerprint`.
         report: Markdown that reads well as plain text, a few lines: what the data set holds and what is odd about it.
-        facts: Numbers for comparing data sets, such as the scenes of each class and split.
+        statistics: Numbers for comparing data sets, such as the scenes of each class and split.
         page: Name of the file to open first.
     """
 
     fingerprint: str
     report: str
-    facts: Mapping[str, float]
+    statistics: Mapping[str, float]
     page: str
 
 

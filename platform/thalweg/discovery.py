@@ -6,14 +6,13 @@ the working directory included. A family may also be a package at the top, whose
 nothing; loading imports the one module that was named.
 """
 
-import difflib
 import importlib
 import importlib.util
 import os
 import pkgutil
 import sys
 import traceback
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from types import ModuleType
@@ -24,7 +23,7 @@ from pydantic import ValidationError
 from thalweg.config import FamilyConfig, explain
 from thalweg.contract import Task
 from thalweg.dataset_contract import Explore, Export, PublicDataset, SyntheticDataset
-from thalweg.errors import DiscoveryError, SpaceError, ThalwegError
+from thalweg.errors import DiscoveryError, SpaceError, ThalwegError, nothing
 
 Room = Literal["trainables", "search_spaces"]
 _PYTHONS = sys.stdlib_module_names | {"test"}
@@ -333,14 +332,6 @@ def _of_the_other_room(room: Room, name: str) -> str:
             "what searches it"
         )
     return ""
-
-
-def nothing(what: str, where: str, name: str, known: Collection[str]) -> str:
-    """Says that nothing has a name, which name is most alike, and which there are."""
-    inside = [one for one in known if one.endswith(f"_{name}")]  # `depth` of lakes/depth.py
-    close = inside or difflib.get_close_matches(name, list(known), n=1)
-    hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
-    return f"no {what} in {where}{hint} (found: {', '.join(sorted(known)) or 'none'})"
 
 
 def _broken(room: Room, target: str, error: Exception) -> ThalwegError:

@@ -2,6 +2,7 @@
 
 ThalwegError
   ConfigError          a configuration or a study that breaks a law
+    KnobError          a knob that is unknown, of the wrong type or out of its bounds
     ObjectiveError     a metric that a study must not optimise
   DiscoveryError       a space, family, preset or data set that does not exist
   SpaceError           a search space that raises, or returns something else than a configuration
@@ -20,6 +21,9 @@ A message states the law, then the value, then the way out, in lower case and wi
 Each class is also the built-in exception that it specialises, so that ``except ValueError`` holds.
 """
 
+import difflib
+from collections.abc import Collection
+
 
 class ThalwegError(Exception):
     """Anything that Thalweg reports to its user without a traceback."""
@@ -27,6 +31,10 @@ class ThalwegError(Exception):
 
 class ConfigError(ThalwegError, ValueError):
     """A configuration or a study breaks a law."""
+
+
+class KnobError(ConfigError):
+    """A knob is refused whatever the others are: it is unknown, of the wrong type or out of its bounds."""
 
 
 class ObjectiveError(ConfigError):
@@ -75,3 +83,11 @@ class NonFiniteError(TrialError, ArithmeticError):
 
 class LaneDiedError(TrialError):
     """The workers of a lane are gone."""
+
+
+def nothing(what: str, where: str, name: object, known: Collection[str]) -> str:
+    """Says that nothing has a name, which name is most alike, and which there are."""
+    inside = [one for one in known if one.endswith(f"_{name}")]  # `depth` of lakes/depth.py
+    close = inside or difflib.get_close_matches(str(name), list(known), n=1)
+    hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+    return f"no {what} in {where}{hint} (found: {', '.join(sorted(known)) or 'none'})"

@@ -69,7 +69,9 @@ class TrialProgress:
         tuple[int, Mapping[str, float]], ...
     ] = ()  # (samples, loss parts, lr, ...) since the last one
     timings: Mapping[str, float] = field(default_factory=dict)  # seconds: train, evaluate, checkpoint, wait
-    facts: Mapping[str, str] = field(default_factory=dict)  # device, host, lane, number of parameters, ...
+    provenance: Mapping[str, str] = field(
+        default_factory=dict
+    )  # device, host, lane, number of parameters, ...
     documents: Mapping[str, str] = field(default_factory=dict)  # file name -> text: deepspeed.json; sent once
 
 

@@ -19,7 +19,7 @@ from typing import Any, Literal, Protocol, Self, TypeAlias, TypeVar
 
 from pydantic import Field, InstanceOf, field_validator, model_validator
 
-from thalweg.config import Knobs, plain
+from thalweg.config import Knobs, plain, plain_scalar
 from thalweg.contract import Mode
 from thalweg.errors import SpaceError
 
@@ -81,28 +81,35 @@ class Grid:
         return found
 
 
-def grid(*, seeds: int | None = None, **axes: Iterable[Any]) -> Grid:
+def grid(*, seeds: Any = None, **axes: Any) -> Grid:
     """Returns the grid of some parameters.
 
     Args:
-        seeds: Number of seeds with which each combination is tried; ``seed`` is then a parameter too.
+        seeds: Number of seeds with which each combination is tried, an integer; ``seed`` is then a parameter too.
         axes: Choices by name of the parameter: a list of values, or a mapping of recorded names to values.
 
     Raises:
-        SpaceError: An axis is no list of values, or there is none.
+        SpaceError: An axis is no list of values, there is none, or ``seeds`` is no number of seeds.
     """
     if not axes and seeds is None:
         raise SpaceError("a grid must have at least one axis, got none; try grid(lr=[1e-3, 1e-4])")
-    if seeds is not None and (seeds < 1 or "seed" in axes):
+    seeds = plain_scalar(seeds)
+    if seeds is not None and (type(seeds) is not int or seeds < 1):
         raise SpaceError(
-            f"seeds must be a number of at least 1 without an axis 'seed' beside it, got {seeds} and "
-            f"the axes {', '.join(axes) or 'none'}"
+            f"seeds must be a whole number of at least 1, got {seeds!r}; try seeds=3, or an axis seed=[...] for "
+            "seeds of your choice"
+        )
+    if seeds is not None and "seed" in axes:
+        raise SpaceError(
+            f"seeds must be given without an axis 'seed' beside it, got {seeds} and the axes {', '.join(axes)}; "
+            "leave one of them out"
         )
     return Grid({name: _axis(name, choices) for name, choices in axes.items()}, seeds)
 
 
 def _axis(name: str, choices: Any) -> tuple[Any, ...] | Mapping[Any, Any]:
-    if isinstance(choices, str | Set) or not isinstance(choices, Iterable):
+    choices = plain_scalar(choices)
+    if isinstance(choices, str | bytes | Set) or not isinstance(choices, Iterable):
         raise SpaceError(
             f"an axis of a grid must be a list of values, got {choices!r} for {name!r}; try {name}=[...]"
         )

@@ -124,6 +124,10 @@ def test_ctrl_c_stops_cleanly_and_leaves_nothing_running(folder: Path) -> None:
     assert "Traceback" not in output
     assert _vanished(children)
     record = _record(folder)
+    interrupted = [trial.number for trial in record.trials if trial.interrupted]
+    if interrupted:
+        many = "trial" if len(interrupted) == 1 else "trials"
+        assert f"{len(interrupted)} {many} interrupted ({interrupted[0]} after " in output
     assert "running" not in {trial.status for trial in record.trials}
     assert sum(not trial.interrupted and trial.status != "waiting" for trial in record.trials) < 40
 

@@ -171,7 +171,7 @@ def test_fifty_trials_do_not_grow_the_worker(single: tuple[Lane, list[int]], tmp
 def _worker_of(lane: Lane, directory: Path) -> int:
     """Asks the lane which process trains now, for a restarted group has another one."""
     report = _train(lane, _order(directory, f"who-{time.monotonic_ns()}"))[-1]
-    return int(report.facts["process"])
+    return int(report.provenance["process"])
 
 
 @pytest.mark.timeout(300)
@@ -182,7 +182,7 @@ def test_a_killed_worker_loses_nothing(fixture: str, request: pytest.FixtureRequ
     order = _order(tmp_path, "killed", dropout=0.1)
     first = lane.advance(order, 0)
     assert isinstance(first, Report)
-    os.kill(int(first.facts["process"]), signal.SIGKILL)
+    os.kill(int(first.provenance["process"]), signal.SIGKILL)
     rest = [first]
     while not rest[-1].done:
         answer = lane.advance(order, rest[-1].samples)
@@ -199,7 +199,7 @@ def test_a_worker_killed_in_the_middle_of_a_step_is_replaced(
     order = _order(tmp_path, "mid", width=4096, opt={"batch_size": 4})
     first = lane.advance(order, 0)
     assert isinstance(first, Report)
-    victim = threading.Timer(0.15, lambda: os.kill(int(first.facts["process"]), signal.SIGKILL))
+    victim = threading.Timer(0.15, lambda: os.kill(int(first.provenance["process"]), signal.SIGKILL))
     victim.start()
     reports = [first]
     while not reports[-1].done:

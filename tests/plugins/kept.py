@@ -38,13 +38,13 @@ def evaluated(
     **more: Any,
 ) -> Report:
     """Returns what a group answers at an evaluation; ``final`` is that at the end of the budget."""
-    facts = {**({"protocol_hash": protocol} if protocol else {}), **more.pop("facts", {})}
+    provenance = {**({"protocol_hash": protocol} if protocol else {}), **more.pop("provenance", {})}
     return Report(
         samples=samples,
         samples_seen=samples,
         value=value,
         metrics=metrics or {},
-        facts=facts,
+        provenance=provenance,
         checkpoint=checkpoint,
         done=final,
         **more,

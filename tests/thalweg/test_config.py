@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from thalweg.config import Optimization, check, explain, parse
-from thalweg.errors import ConfigError
+from thalweg.config import FamilyConfig, Optimization, Presets, check, explain, parse
+from thalweg.errors import ConfigError, DiscoveryError, KnobError
 from thalweg.study import Study
+from trainables.geo_contrastive.config import PRESETS as FIELDS
 from trainables.rgb_lidar.chain.knobs import ChainKnobs
 from trainables.rgb_lidar.config import PRESETS as PAIRS
 from trainables.rgb_lidar.knobs import FusionKnobs
@@ -61,6 +62,11 @@ def test_a_mapping_that_names_another_kind_of_model_begins_with_its_defaults() -
         ({"model": {"image_depth": 0}}, r"model\.image_depth: input should be .* equal to 1, got 0"),
         ({"data": {"stride": 9}}, "data: stride must be at most sequence_length, got 9 > 8"),
         ({"seed": "one"}, "seed: .*integer.* got 'one'"),
+        ({"model": {1: 2}}, r"must be text, got 1 in model; write model=\{'NAME': 2\}"),
+        ({"model": {(1, 2): 3}}, r"must be text, got \(1, 2\) in model;"),
+        ({"model": {b"dim": 3}}, r"must be text, got b'dim' in model;"),
+        ({"model": {"dim": {1: 2}}}, r"model\.dim: input should be a valid integer, got \{1: 2\}"),
+        ({"model": PAIRS["tiny"].model}, r"model: input should be .* ModelKnobs, got FusionKnobs$"),
     ],
 )
 def test_what_is_unknown_or_out_of_its_bounds_is_refused_at_once(
@@ -88,6 +94,46 @@ def test_a_misspelt_knob_of_a_new_group_is_told_the_one_that_was_meant() -> None
 def test_laws_between_groups_are_kept() -> None:
     with pytest.raises(ConfigError, match="must be None when decoder_type is self"):
         BASE.vary(model={"decoder_type": "self"}, masking={"image_kept_mask_ratio": 0.2})
+
+
+def test_knobs_within_groups_within_groups_are_named_by_text() -> None:
+    with pytest.raises(ConfigError, match=r"must be text, got None in model\.embedder; write"):
+        PAIRS["tiny_chain"].vary(model={"embedder": {None: 1}})
+
+
+@pytest.mark.parametrize("presets", [PRESETS, PAIRS, FIELDS])
+def test_an_unknown_preset_is_told_the_one_that_was_meant(presets: Presets[FamilyConfig]) -> None:
+    with pytest.raises(DiscoveryError, match=r"no preset 'tinny' in PRESETS; did you mean 'tiny'\? .*, tiny"):
+        presets["tinny"]
+    with pytest.raises(DiscoveryError, match=r"no preset 1 in PRESETS \(found: "):
+        presets[1]  # type: ignore[index]
+    assert presets.get("tinny") is None and "tinny" not in presets
+
+
+@pytest.mark.parametrize(
+    ("changes", "alone"),
+    [
+        ({"optimization": {"lr": 1e9}}, True),
+        ({"optimization": {"batch_size": "many"}}, True),
+        ({"modle": {}}, True),
+        ({"data": {"stride": 9}}, False),
+        ({"optimization": {"beta1": 0.5, "optimizer": "sgd"}}, False),
+    ],
+)
+def test_a_knob_that_is_wrong_by_itself_is_told_from_a_law_between_knobs(
+    changes: dict[str, Any], alone: bool
+) -> None:
+    with pytest.raises(ConfigError) as raised:
+        BASE.vary(**changes)
+    assert isinstance(raised.value, KnobError) is alone
+
+
+def test_a_recorded_knob_out_of_its_bounds_is_told_from_a_law_between_knobs() -> None:
+    with pytest.raises(KnobError, match=r"optimization\.lr: .* got 3"):
+        parse(type(BASE), {"dataset": "tiny", "optimization": {"lr": 3}})
+    with pytest.raises(ConfigError, match="stride must be at most") as raised:
+        parse(type(BASE), {"dataset": "tiny", "data": {"stride": 9, "sequence_length": 8}})
+    assert not isinstance(raised.value, KnobError)
 
 
 def test_a_copy_with_a_misspelt_knob_is_told_the_one_that_is_meant() -> None:

@@ -111,6 +111,10 @@ def test_a_grid_of_seeds_alone_repeats_one_configuration() -> None:
     assert grid(seeds=3).cells == ({"seed": 0}, {"seed": 1}, {"seed": 2})
 
 
+def test_a_number_of_seeds_may_come_from_numpy() -> None:
+    assert grid(seeds=np.int64(2)) == grid(seeds=2)
+
+
 def test_values_of_numpy_become_python_s_own() -> None:
     (first, second) = grid(lr=np.array([0.5, 0.25])).cells
     assert (first, second) == ({"lr": 0.5}, {"lr": 0.25})
@@ -142,8 +146,14 @@ def test_what_a_grid_says_is_not_said_twice(name: str, value: Any) -> None:
         ({"fusion": {"late"}}, "must be a list of values, got {'late'} for 'fusion'"),
         (
             {"lr": [1.0], "seeds": 0},
-            "seeds must be a number of at least 1 without an axis 'seed' beside it, got 0",
+            "seeds must be a whole number of at least 1, got 0; try seeds=3",
         ),
+        ({"seeds": 1.5}, "seeds must be a whole number of at least 1, got 1.5"),
+        ({"seeds": "3"}, "seeds must be a whole number of at least 1, got '3'"),
+        ({"seeds": True}, "seeds must be a whole number of at least 1, got True"),
+        ({"seeds": [1, 2]}, r"got \[1, 2\]; try seeds=3, or an axis seed=\[...\]"),
+        ({"lr": np.array(3.0)}, "must be a list of values, got 3.0 for 'lr'"),
+        ({"lr": b"abc"}, "must be a list of values, got b'abc' for 'lr'"),
         ({"seed": [1, 2], "seeds": 2}, "without an axis 'seed' beside it, got 2 and the axes seed"),
     ],
 )

@@ -7,7 +7,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from thalweg.config import FamilyConfig, Optimization
+from thalweg.config import FamilyConfig, Optimization, Presets
 from trainables.geo_contrastive.assimilation.knobs import AssimilationKnobs
 from trainables.geo_contrastive.diffusion.knobs import DiffusionKnobs
 from trainables.geo_contrastive.downstream.knobs import HeadKnobs, NoDownstream
@@ -103,21 +103,23 @@ _TINY = GeoContrastive(
 
 _TINY_FORECAST = ForecastKnobs(context=3, hidden=64, linear=True, loss="field", rest="persists")
 
-PRESETS: dict[str, GeoContrastive] = {
-    "reference": GeoContrastive(),
-    "final": GeoContrastive().vary(
-        pairs={"soft_negatives": True},
-        encoder={"fusion": {"kind": "gcn"}, "linear": True},
-        decoder={"kind": "improved", "norm": "none", "linear": True},
-        objective={"weighted_negatives": True, "latent_l2": 1e-6},
-    ),
-    "small": _TINY.vary(dataset="small", encoder={"width": 16}),
-    "tiny": _TINY,
-    "tiny_forecast": _TINY.vary(downstream=_TINY_FORECAST),
-    "tiny_late": _TINY.vary(
-        dataset="tiny-two-grids", encoder={"fusion": {"kind": "self_attention", "heads": 4}}
-    ),
-    "tiny_assimilation": _TINY.vary(downstream=AssimilationKnobs(hidden_dim=64)),
-    "tiny_diffusion": _TINY.vary(downstream=DiffusionKnobs(hidden_dim=256, num_blocks=2)),
-    "tiny_seasons": _TINY.vary(downstream=SeasonKnobs(dropout=0.1)),
-}
+PRESETS: Presets[GeoContrastive] = Presets(
+    {
+        "reference": GeoContrastive(),
+        "final": GeoContrastive().vary(
+            pairs={"soft_negatives": True},
+            encoder={"fusion": {"kind": "gcn"}, "linear": True},
+            decoder={"kind": "improved", "norm": "none", "linear": True},
+            objective={"weighted_negatives": True, "latent_l2": 1e-6},
+        ),
+        "small": _TINY.vary(dataset="small", encoder={"width": 16}),
+        "tiny": _TINY,
+        "tiny_forecast": _TINY.vary(downstream=_TINY_FORECAST),
+        "tiny_late": _TINY.vary(
+            dataset="tiny-two-grids", encoder={"fusion": {"kind": "self_attention", "heads": 4}}
+        ),
+        "tiny_assimilation": _TINY.vary(downstream=AssimilationKnobs(hidden_dim=64)),
+        "tiny_diffusion": _TINY.vary(downstream=DiffusionKnobs(hidden_dim=256, num_blocks=2)),
+        "tiny_seasons": _TINY.vary(downstream=SeasonKnobs(dropout=0.1)),
+    }
+)

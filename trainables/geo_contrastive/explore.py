@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from thalweg.dataset_contract import Exploration
+from thalweg.datasets.charts import draw_coverage, png
 from trainables.geo_contrastive.data.fields import FieldData, open_fields
 from trainables.geo_contrastive.data.layout import read_table
 from trainables.geo_contrastive.exploring import look, tables
@@ -39,9 +40,9 @@ def explore(folder: Path, target: Path) -> Exploration:
     }
     for name, table in found.items():
         table.to_csv(target / f"{name}.csv", index=False, float_format="%.7g")
-    coverage = look.png(look.draw_coverage(data))
+    coverage = png(draw_coverage(data.year, data.day_of_year, data.days))
     (target / "coverage.png").write_bytes(coverage)
-    pictures = {name: look.png(look.draw_variable(data, name, each)) for name, each in statistics.items()}
+    pictures = {name: png(look.draw_variable(data, name, each)) for name, each in statistics.items()}
     (target / "variables").mkdir()
     for name, picture in pictures.items():
         (target / "variables" / f"{name}.png").write_bytes(picture)
@@ -50,7 +51,7 @@ def explore(folder: Path, target: Path) -> Exploration:
     return Exploration(
         fingerprint=data.fingerprint,
         report=_report(texts, found, data),
-        facts=_facts(data, found["gaps"]),
+        statistics=_statistics(data, found["gaps"]),
         page=PAGE,
     )
 
@@ -78,13 +79,13 @@ def _report(texts: Mapping[str, str], found: Mapping[str, pd.DataFrame], data: F
     return "\n\n".join([texts["summary"], *blocks, texts["gaps_text"], *data.notes])
 
 
-def _facts(data: FieldData, gaps: pd.DataFrame) -> dict[str, float]:
-    facts = {f"days/{split}": float(len(days)) for split, days in data.days.items()}
-    facts |= {"gaps": float(len(gaps)), "days/missing": float(gaps["missing"].sum())}
+def _statistics(data: FieldData, gaps: pd.DataFrame) -> dict[str, float]:
+    numbers = {f"days/{split}": float(len(days)) for split, days in data.days.items()}
+    numbers |= {"gaps": float(len(gaps)), "days/missing": float(gaps["missing"].sum())}
     for name, variable in data.variables.items():
-        facts |= {
+        numbers |= {
             f"cells/{name}": float(data.valid[name].sum()),
             f"mean/{name}": variable.mean,
             f"std/{name}": variable.std,
         }
-    return facts
+    return numbers

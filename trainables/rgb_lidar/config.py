@@ -10,7 +10,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from thalweg.config import FamilyConfig, Optimization
+from thalweg.config import FamilyConfig, Optimization, Presets
 from trainables.rgb_lidar.chain.knobs import (
     MAKES,
     STAGES,
@@ -142,21 +142,23 @@ def _chain(dataset: str, encoder: EncoderKnobs) -> RGBLidar:
     return RGBLidar(dataset=dataset, data=data, optimization=optimization, model=model)
 
 
-PRESETS: dict[str, RGBLidar] = {
-    "first_late": _first("late", "concat"),
-    "first_concat": _first("intermediate", "concat"),
-    "first_add": _first("intermediate", "add"),
-    "first_hadamard": _first("intermediate", "hadamard"),
-    "first_cilp": _only_cilp(_FIRST_CHAIN),
-    "first_chain": _FIRST_CHAIN,
-    "second_late": RGBLidar(seed=_SECOND_SEED, data=_METRES, model=_SECOND_LATE),
-    "second_concat": _second("concat"),
-    "second_add": _second("add"),
-    "second_matmul": _second("matmul"),
-    "second_cilp": _only_cilp(_SECOND_CHAIN),
-    "second_chain": _SECOND_CHAIN,
-    "small": _fusion("default", _SMALL_ENCODER),
-    "small_chain": _chain("default", _SMALL_ENCODER),
-    "tiny": _fusion("tiny", _TINY_ENCODER),
-    "tiny_chain": _chain("tiny", _TINY_ENCODER),
-}
+PRESETS: Presets[RGBLidar] = Presets(
+    {
+        "first_late": _first("late", "concat"),
+        "first_concat": _first("intermediate", "concat"),
+        "first_add": _first("intermediate", "add"),
+        "first_hadamard": _first("intermediate", "hadamard"),
+        "first_cilp": _only_cilp(_FIRST_CHAIN),
+        "first_chain": _FIRST_CHAIN,
+        "second_late": RGBLidar(seed=_SECOND_SEED, data=_METRES, model=_SECOND_LATE),
+        "second_concat": _second("concat"),
+        "second_add": _second("add"),
+        "second_matmul": _second("matmul"),
+        "second_cilp": _only_cilp(_SECOND_CHAIN),
+        "second_chain": _SECOND_CHAIN,
+        "small": _fusion("default", _SMALL_ENCODER),
+        "small_chain": _chain("default", _SMALL_ENCODER),
+        "tiny": _fusion("tiny", _TINY_ENCODER),
+        "tiny_chain": _chain("tiny", _TINY_ENCODER),
+    }
+)

@@ -56,7 +56,7 @@ def explore(folder: Path, target: Path) -> Exploration:
     text = page(texts, shown, chart, data, scenes, _sections(data, scenes))
     (target / PAGE).write_text(text)
     return Exploration(
-        fingerprint=data.fingerprint, report=_report(texts, found), facts=_facts(found), page=PAGE
+        fingerprint=data.fingerprint, report=_report(texts, found), statistics=_statistics(found), page=PAGE
     )
 
 
@@ -127,12 +127,12 @@ def _report(texts: Mapping[str, str], found: Mapping[str, pd.DataFrame]) -> str:
     return "\n\n".join([texts["summary"], counts, texts["unpaired"], texts["law"], texts["told"]])
 
 
-def _facts(found: Mapping[str, pd.DataFrame]) -> dict[str, float]:
+def _statistics(found: Mapping[str, pd.DataFrame]) -> dict[str, float]:
     classes = found["classes"].set_index("class")
-    facts = {
+    numbers = {
         f"{name}/{kind}": float(count)
         for name, counts in classes.items()
         for kind, count in zip(classes.index, counts, strict=True)
     }
     means = found["scenes"].groupby("class")["returns"].mean()
-    return facts | {f"mean_returns/{kind}": float(mean) for kind, mean in means.items()}
+    return numbers | {f"mean_returns/{kind}": float(mean) for kind, mean in means.items()}

@@ -9,7 +9,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from thalweg.config import FamilyConfig, Knobs, Optimization
+from thalweg.config import FamilyConfig, Knobs, Optimization, Presets
 from thalweg.data.bounds import Bounds
 
 IMAGE_MODALITIES = ("precipitation", "soil_moisture", "temperature")
@@ -404,54 +404,56 @@ class WaterMAE(FamilyConfig):
 _EVEN_WEIGHTS = LossWeights(precipitation=1.0, soil_moisture=1.0, temperature=1.0)
 
 # Published in epochs: 10 of 401 windows (reference, exp2) and 50 of 4,003 (exp1). A study counts samples.
-PRESETS: dict[str, WaterMAE] = {
-    "reference": WaterMAE(),
-    "exp1": WaterMAE(
-        optimization=Optimization(precision="fp16", batch_size=32, warmup_ratio=0.1),
-        data=DataKnobs(stride=2),
-        masking=MaskingKnobs(image_mask_ratio=0.6, vector_mask_ratio=0.6),
-    ),
-    "exp2": WaterMAE(
-        optimization=Optimization(precision="fp16", lr=5e-5, clip_norm=0.0, warmup_ratio=0.5),
-        masking=MaskingKnobs(image_mask_ratio=0.3, vector_mask_ratio=0.3),
-        loss_weights=_EVEN_WEIGHTS,
-    ),
-    "small": WaterMAE(
-        dataset="small",
-        optimization=Optimization(lr=2e-3, batch_size=8),
-        data=DataKnobs(sequence_length=8, stride=4, evaluation_stride=4),
-        model=ModelKnobs(
-            dim=64,
-            num_heads=4,
-            image_depth=2,
-            vector_depth=2,
-            dropout=0.0,
-            film_mode="one_plus",
-            decoder_dim=64,
-            decoder_num_heads=4,
-            decoder_depth=2,
+PRESETS: Presets[WaterMAE] = Presets(
+    {
+        "reference": WaterMAE(),
+        "exp1": WaterMAE(
+            optimization=Optimization(precision="fp16", batch_size=32, warmup_ratio=0.1),
+            data=DataKnobs(stride=2),
+            masking=MaskingKnobs(image_mask_ratio=0.6, vector_mask_ratio=0.6),
         ),
-        loss_weights=_EVEN_WEIGHTS,
-    ),
-    "tiny": WaterMAE(
-        dataset="tiny",
-        optimization=Optimization(lr=3e-3, batch_size=8),
-        data=DataKnobs(sequence_length=4, stride=2, vector_patch_size=4),
-        model=ModelKnobs(
-            dim=32,
-            num_heads=2,
-            image_depth=1,
-            vector_depth=1,
-            mlp_ratio=2,
-            dropout=0.0,
-            film_mode="one_plus",
-            decoder_dim=32,
-            decoder_num_heads=2,
-            decoder_depth=1,
+        "exp2": WaterMAE(
+            optimization=Optimization(precision="fp16", lr=5e-5, clip_norm=0.0, warmup_ratio=0.5),
+            masking=MaskingKnobs(image_mask_ratio=0.3, vector_mask_ratio=0.3),
+            loss_weights=_EVEN_WEIGHTS,
         ),
-        loss_weights=_EVEN_WEIGHTS,
-    ),
-}
+        "small": WaterMAE(
+            dataset="small",
+            optimization=Optimization(lr=2e-3, batch_size=8),
+            data=DataKnobs(sequence_length=8, stride=4, evaluation_stride=4),
+            model=ModelKnobs(
+                dim=64,
+                num_heads=4,
+                image_depth=2,
+                vector_depth=2,
+                dropout=0.0,
+                film_mode="one_plus",
+                decoder_dim=64,
+                decoder_num_heads=4,
+                decoder_depth=2,
+            ),
+            loss_weights=_EVEN_WEIGHTS,
+        ),
+        "tiny": WaterMAE(
+            dataset="tiny",
+            optimization=Optimization(lr=3e-3, batch_size=8),
+            data=DataKnobs(sequence_length=4, stride=2, vector_patch_size=4),
+            model=ModelKnobs(
+                dim=32,
+                num_heads=2,
+                image_depth=1,
+                vector_depth=1,
+                mlp_ratio=2,
+                dropout=0.0,
+                film_mode="one_plus",
+                decoder_dim=32,
+                decoder_num_heads=2,
+                decoder_depth=1,
+            ),
+            loss_weights=_EVEN_WEIGHTS,
+        ),
+    }
+)
 PRESETS["gb_small"] = PRESETS["small"].vary(
     dataset="gb-hydrology", data={"sequence_length": 4, "stride": 4, "evaluation_stride": 4}
 )

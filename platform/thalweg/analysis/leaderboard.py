@@ -68,6 +68,11 @@ class Leaderboard:
         """Returns the trials that have ended and are not to be continued."""
         return [trial for trial in self.record.trials if is_over(trial)]
 
+    def interrupted(self) -> list[TrialRecord]:
+        """Returns the trials that the study goes on with when it is continued."""
+        waiting = {trial.continues for trial in self.record.trials if trial.status == "waiting"}
+        return [trial for trial in self.record.trials if trial.interrupted and trial.number in waiting]
+
     def saved(self) -> float | None:
         """Returns the share of samples that early stopping saved; None if it stopped no trial."""
         trials = self.ended()

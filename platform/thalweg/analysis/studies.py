@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from thalweg import discovery
 from thalweg.analysis.leaderboard import is_over
-from thalweg.errors import StudyError, ThalwegError
+from thalweg.errors import StudyError, ThalwegError, nothing
 from thalweg.search.store.records import StudyRecord, TrialRecord, read_study
 from thalweg.search.store.storage import is_driven
 from thalweg.study_folder import StudyFolder, studies_in
@@ -75,7 +75,7 @@ def find(output: Path, name: str, storage: str | None = None) -> StudyRecord:
     """
     if storage is None and not StudyFolder(output / name).journal.exists():
         known = [folder.name for folder in folders(output)]
-        missing = discovery.nothing(f"study {name!r}", str(output), name, known)
+        missing = nothing(f"study {name!r}", str(output), name, known)
         way = "" if known else "`thalweg search SPACE` runs one, "
         raise StudyError(f"{missing}; {way}--output names another folder")
     return read_study(output / name, name, storage)

@@ -50,7 +50,7 @@ def show(board: Leaderboard, console: Console, by: Sequence[str] = ()) -> None:
     elif board.ranked() or board.ended():
         console.print(render(board, console.width))
     else:
-        console.print("no trial has ended yet")
+        console.print("no trial has ended yet", *_interrupted(board), sep="\n")
 
 
 def guide(places: Mapping[str, str], commands: Mapping[str, str], console: Console) -> None:
@@ -149,14 +149,30 @@ def _endings(board: Leaderboard) -> list[RenderableType]:
         text.append(", " if status != "failed" else "")
     if saved is not None:
         text.append(f"; early stopping saved {saved:.0%} of samples")
-    return [text, *(Text(f"  {line}", style="red") for line in reasons(ended))]
+    return [text, *(Text(f"  {line}", style="red") for line in reasons(ended)), *_interrupted(board)]
+
+
+def _interrupted(board: Leaderboard) -> list[Text]:
+    """Counts and names the trials that are to go on, and says how."""
+    trials = board.interrupted()
+    if not trials:
+        return []
+    named = [f"{trial.number} after {counted(trial.samples, 'sample')}" for trial in trials[:MAX_TRIALS]]
+    more = ", ..." if len(trials) > MAX_TRIALS else ""
+    return [
+        Text(
+            f"{counted(len(trials), 'trial')} interrupted ({', '.join(named)}{more}): the same `thalweg search` goes "
+            f"on with {'it' if len(trials) == 1 else 'them'}",
+            style="yellow",
+        )
+    ]
 
 
 def reasons(trials: Sequence[TrialRecord]) -> list[str]:
     """Writes a line for each reason why trials failed, the most frequent first."""
     return [
-        f"{counted(len(group), 'trial')} failed ({', '.join(f'{trial.number}' for trial in group[:8])}"
-        f"{', ...' if len(group) > 8 else ''}): {group[0].reason}"
+        f"{counted(len(group), 'trial')} failed ({', '.join(f'{trial.number}' for trial in group[:MAX_TRIALS])}"
+        f"{', ...' if len(group) > MAX_TRIALS else ''}): {group[0].reason}"
         for group in failures(trials)
     ]
 

@@ -88,11 +88,13 @@ class Frame:
 
     def _counts(self, num_trials: int) -> Text:
         counts = {"running": len(self._standing.running), **self._standing.counts}
+        waiting = max(0, num_trials - sum(counts.values()))
+        if self._standing.num_interrupted:  # they are to come again, under other numbers
+            counts["interrupted"] = self._standing.num_interrupted
         text = Text()
         for name, count in counts.items():
             text.append(f"{count} {name}", style=STYLES[name] if count else "dim")
             text.append("   ")
-        waiting = max(0, num_trials - sum(counts.values()))
         return text.append(f"{waiting} to come", style="dim")
 
     def _best(self) -> RenderableType:

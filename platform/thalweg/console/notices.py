@@ -18,7 +18,13 @@ from thalweg.events import (
 )
 
 MAX_RUNNING = 4  # trials that a line has room for
-STYLES = {"complete": "green", "pruned": "yellow", "failed": "red", "running": "cyan"}
+STYLES = {
+    "complete": "green",
+    "pruned": "yellow",
+    "failed": "red",
+    "running": "cyan",
+    "interrupted": "yellow",
+}
 
 
 def sentences(event: Event, standing: Standing, new_best: bool) -> list[Text]:

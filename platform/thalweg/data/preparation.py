@@ -22,7 +22,7 @@ class PreparationJournal:
         folder: Folder of the arrays and of the journal.
 
     Attributes:
-        facts: What each finished step returned.
+        results: What each finished step returned.
         arrays: Names of the arrays that finished steps wrote to.
     """
 
@@ -31,24 +31,24 @@ class PreparationJournal:
         path = folder / _FILE
         lines = path.read_text().splitlines() if path.exists() else []
         steps = [step for line in lines if (step := self._whole(line)) is not None]
-        self.facts: dict[str, dict[str, Any]] = {step["step"]: step["facts"] for step in steps}
+        self.results: dict[str, dict[str, Any]] = {step["step"]: step["facts"] for step in steps}
         self.arrays: set[str] = {name for step in steps for name in step["arrays"]}
         if len(steps) < len(lines):
             path.unlink()
             for step in steps:
                 self._append(step)
 
-    def add(self, step: str, facts: Mapping[str, Any], arrays: Iterable[str]) -> None:
+    def add(self, step: str, result: Mapping[str, Any], arrays: Iterable[str]) -> None:
         """Records that a step is done.
 
         Args:
             step: Name of the step.
-            facts: What it returned.
+            result: What it returned.
             arrays: Names of the arrays that it wrote to, which are durable.
         """
         kinds = {name: self._kind(name) for name in sorted(arrays)}
-        self._append({"step": step, "facts": dict(facts), "arrays": kinds})
-        self.facts[step] = dict(facts)
+        self._append({"step": step, "facts": dict(result), "arrays": kinds})
+        self.results[step] = dict(result)
         self.arrays.update(kinds)
 
     def _append(self, step: Mapping[str, Any]) -> None:

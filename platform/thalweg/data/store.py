@@ -27,7 +27,7 @@ from thalweg.errors import OutputError
 from thalweg.files import atomic_file, atomic_folder, discard, locked, move, publish, sync, writing
 from thalweg.hashing import digest
 
-_FACTS = "facts.json"
+_METADATA = "facts.json"
 _HASHES = "content.json"
 _GONE = {
     errno.ENOENT,
@@ -42,11 +42,11 @@ class Store:
 
     Attributes:
         arrays: Read-only, memory-mapped arrays by name.
-        facts: The JSON values that the preparation returned.
+        metadata: The JSON values that the preparation returned.
     """
 
     arrays: Mapping[str, npt.NDArray[Any]]
-    facts: Mapping[str, Any]
+    metadata: Mapping[str, Any]
 
 
 class StoreWriter:
@@ -83,18 +83,18 @@ class StoreWriter:
         self.create(name, values.shape, values.dtype)[...] = values
 
     def step(self, name: str, work: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
-        """Runs a step of the preparation, unless the journal records it; returns the facts of the step.
+        """Runs a step of the preparation, unless the journal records it; returns the result of the step.
 
         Args:
             name: Name of the step.
-            work: Creates the arrays that it writes, and returns facts as JSON values.
+            work: Creates the arrays that it writes, and returns its result as JSON values.
         """
-        if name not in self._journal.facts:
+        if name not in self._journal.results:
             self._touched = set()
-            facts = work()
+            result = work()
             self._sync(self._touched)
-            self._journal.add(name, facts, self._touched)
-        return self._journal.facts[name]
+            self._journal.add(name, result, self._touched)
+        return self._journal.results[name]
 
     def flush(self) -> None:
         """Writes every array to the disk (fsync)."""
@@ -122,7 +122,7 @@ def open_store(parent: Path, key: str, prepare: Preparation) -> Store:
     Args:
         parent: Folder of stores; made if missing.
         key: Name of the store, from `key_of`.
-        prepare: Writes the arrays and returns the facts as JSON values; if it raises, no store is left. It must be
+        prepare: Writes the arrays and returns the metadata as JSON values; if it raises, no store is left. It must be
             deterministic, because finished steps of a killed process are reused.
 
     Raises:
@@ -209,9 +209,9 @@ def _prepare(parent: Path, key: str, prepare: Preparation, *, alone: bool) -> No
     try:
         folder.chmod(0o755)
         writer = StoreWriter(folder)
-        facts = dict(prepare(writer))
+        metadata = dict(prepare(writer))
         writer.flush()
-        _write_json(folder / _FACTS, {"facts": facts, "sizes": writer.sizes})
+        _write_json(folder / _METADATA, {"facts": metadata, "sizes": writer.sizes})
         _publish(folder, final)
     except BaseException as error:
         if isinstance(error, Exception) or not alone:  # after an interrupt the next process goes on
@@ -233,7 +233,7 @@ def _publish(folder: Path, final: Path) -> None:
 
 def _load(folder: Path) -> Store | None:
     """Opens a complete store; None if it is missing, vanishes, or a file does not have its recorded size."""
-    written = _read_json(folder / _FACTS)
+    written = _read_json(folder / _METADATA)
     if not written:
         return None
     try:
@@ -247,7 +247,7 @@ def _load(folder: Path) -> Store | None:
         if error.errno not in _GONE:
             raise
         return None
-    return Store(arrays=arrays, facts=written["facts"])
+    return Store(arrays=arrays, metadata=written["facts"])
 
 
 @contextmanager

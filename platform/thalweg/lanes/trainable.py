@@ -65,7 +65,7 @@ class LaneTrainable(tune.Trainable):
         report = replace(
             answer,
             timings={**answer.timings, "lane_s": time.perf_counter() - began - busy},
-            facts={**answer.facts, "lane": self._lane.name},
+            provenance={**answer.provenance, "lane": self._lane.name},
             deaths=tuple(self._lane.deaths),
         )
         return {ANSWER: report, "done": report.done}

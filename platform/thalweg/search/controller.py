@@ -226,7 +226,7 @@ class StudyController:
                 metrics=report.measured,
                 curves=report.curve,
                 timings=report.timings,
-                facts={name: str(fact) for name, fact in report.facts.items()},
+                provenance={name: str(value) for name, value in report.provenance.items()},
                 documents={} if number in self._described else report.documents,
             )
         )

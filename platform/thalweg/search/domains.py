@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
+import sys
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from decimal import Decimal
@@ -20,6 +21,9 @@ from thalweg.errors import SpaceError
 from thalweg.study import Number
 
 Record: TypeAlias = bool | int | float | str | None
+
+_MAX_WHOLE = 2**53
+"""Largest whole number up to which a float, which is what Optuna stores, holds each one."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ class NumberRange:
     whole: bool
 
     @classmethod
-    def make(cls, name: str, low: Any, high: Any, step: Any, log: bool, *, whole: bool) -> NumberRange:
+    def make(cls, name: str, low: Any, high: Any, step: Any, log: Any, *, whole: bool) -> NumberRange:
         """Returns the range of a parameter, with its upper end moved to the last value on the grid.
 
         Raises:
@@ -49,6 +53,9 @@ class NumberRange:
         """
         low, high = (_number(name, what, value, whole) for what, value in (("low", low), ("high", high)))
         step = None if step is None else _number(name, "step", step, whole)
+        log = plain_scalar(log)
+        if not isinstance(log, bool):
+            raise SpaceError(f"log must be True or False for {name!r}, got {log!r}")
         if not low <= high:
             raise SpaceError(f"low <= high must hold for {name!r}, got {low:g} > {high:g}")
         if not whole and not math.isfinite(high - low):
@@ -130,7 +137,8 @@ class ChoiceSet:
         Raises:
             SpaceError: There are none, or some cannot be recorded or distinguished.
         """
-        if isinstance(choices, str) or not isinstance(choices, Iterable):
+        choices = plain_scalar(choices)
+        if isinstance(choices, str | bytes) or not isinstance(choices, Iterable):
             raise SpaceError(f"{name!r} must have a tuple of choices, got {choices!r}; try ({choices!r},)")
         if isinstance(choices, Set):  # its order, and so the study, would differ from process to process
             raise SpaceError(f"the choices of {name!r} must have an order, got a set; use a tuple")
@@ -197,8 +205,13 @@ def _number(name: str, what: str, value: Any, whole: bool) -> Number:
     number = plain_scalar(value)
     if isinstance(number, bool) or not isinstance(number, int | float):
         raise SpaceError(f"{what} must be a number for {name!r}, got {value!r}")
-    if not math.isfinite(number):
+    if isinstance(number, float) and not math.isfinite(number):
         raise SpaceError(f"{what} must be finite for {name!r}, got {number}; name the largest value of use")
+    if abs(number) > (_MAX_WHOLE if whole else sys.float_info.max):
+        raise SpaceError(
+            f"{what} must be at most {'2**53' if whole else '1.8e308'} in size for {name!r}, beyond which records are "
+            f"not exact, got about 2**{int(number).bit_length()}; name the largest value of use"
+        )
     if not whole:
         return float(number)
     if number != int(number):

@@ -1,15 +1,15 @@
 """Checks that a study's objective means the same in every trial."""
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from thalweg.config import FamilyConfig
 from thalweg.contract import Metric
 from thalweg.discovery import Family
-from thalweg.errors import ObjectiveError, ThalwegError
-from thalweg.search.domains import ChoiceSet, NumberRange
-from thalweg.search.space import Space
+from thalweg.errors import ObjectiveError
+from thalweg.search.replay import written
+from thalweg.search.space import Space, extremes
 from thalweg.study import Study
 
 
@@ -63,18 +63,12 @@ def check_protocol(space: Space, family: Family) -> None:
     Raises:
         ObjectiveError: A parameter changes the data set or the evaluation protocol.
     """
-    config, middle = space.replay({})
-    expected = _protocol(family, config)
-    changes = [{name: value} for name, domain in middle.asked.items() for value in _extremes(domain)]
-    for params in (*changes, *space.study.first_trials):
-        try:
-            other, _ = space.replay(params)
-        except ThalwegError:
-            continue  # a combination that the space refuses, as a trial would
-        found = _protocol(family, other)
+    expected = _protocol(family, space.replay({})[0])
+    for params, config in extremes(space):
+        found = _protocol(family, config)
         if differing := [name for name, value in found.items() if expected.get(name) != value]:
             raise ObjectiveError(
-                f"trials of a study must be measured alike, but {_written(params)} changes {differing[0]} from "
+                f"trials of a study must be measured alike, but {written(params)} changes {differing[0]} from "
                 f"{expected.get(differing[0])} to {found[differing[0]]}, so that a trial would win by an easier "
                 "measurement; give it one value in this study, and make another study for each other value"
             )
@@ -82,11 +76,3 @@ def check_protocol(space: Space, family: Family) -> None:
 
 def _protocol(family: Family, config: FamilyConfig) -> Mapping[str, Any]:
     return {"dataset": config.dataset, **family.task(config).protocol()}
-
-
-def _extremes(domain: NumberRange | ChoiceSet) -> Iterator[Any]:
-    yield from domain.choices if isinstance(domain, ChoiceSet) else (domain.low, domain.high)
-
-
-def _written(params: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name}={value}" for name, value in params.items())

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -14,11 +15,11 @@ from thalweg.config import FamilyConfig
 from thalweg.contract import Metric, metrics_of
 from thalweg.datasets.catalogue import data_root
 from thalweg.datasets.making import make_world
-from thalweg.errors import StudyError
+from thalweg.errors import ConfigError, StudyError
 from thalweg.search.inherited import replaced, without_effect
 from thalweg.search.objective import check_objective, check_protocol
-from thalweg.search.replay import RecordedTrial
-from thalweg.search.space import Space, probe
+from thalweg.search.replay import RecordedTrial, written
+from thalweg.search.space import Space, extremes, probe
 from thalweg.search.store.warm_start import StartingPoints, inherit
 from thalweg.testing.steps import check_fit
 from thalweg.training.guards.family_code import blaming
@@ -38,7 +39,7 @@ class Prepared:
         middle: The space's trial with all defaults, which holds what it asked.
         config: Configuration of that trial, with what it inherits from other studies.
         data_root: Folder of the family's data sets.
-        facts: Data fingerprint, protocol hash and sizes, for the records.
+        tags: Data fingerprint, protocol hash and sizes, for the records.
     """
 
     space: Space
@@ -48,7 +49,7 @@ class Prepared:
     middle: RecordedTrial
     config: FamilyConfig
     data_root: Path
-    facts: Mapping[str, str]
+    tags: Mapping[str, str]
 
 
 def prepare(
@@ -91,8 +92,9 @@ def _prepare(
     with torch.device("meta"):
         model = task.build(None)  # refuses what only the model can know, such as the name of a fusion
     check_fit(task, model)
-    knobs = config.optimization
-    Layout.of(knobs.batch_size, knobs.micro_batch_size, space.study.num_workers)
+    _check_batch({}, config, space.study.num_workers)
+    for params, other in extremes(space):
+        _check_batch(params, other, space.study.num_workers)
     began = time.perf_counter()
     data = task.open(folder)
     seconds = time.perf_counter() - began
@@ -101,7 +103,7 @@ def _prepare(
     task.check(data)
     for note in data.notes:
         tell(note)
-    facts = {
+    tags = {
         "data_set": config.dataset,
         "data_fingerprint": data.fingerprint,
         "protocol_hash": protocol_hash(family.package, task, data),
@@ -116,8 +118,22 @@ def _prepare(
         middle=middle,
         config=config,
         data_root=folder,
-        facts=facts,
+        tags=tags,
     )
+
+
+def _check_batch(params: Mapping[str, Any], config: FamilyConfig, num_workers: int) -> None:
+    """Refuses a batch that cannot be spread over the workers of a lane.
+
+    Raises:
+        ConfigError: A worker or one of its micro-batches would have no sample.
+    """
+    knobs = config.optimization
+    try:
+        Layout.of(knobs.batch_size, knobs.micro_batch_size, num_workers)
+    except ConfigError as error:
+        asked = f"; the space asks for {written(params)}" if params else ""
+        raise ConfigError(f"{error}{asked}") from None
 
 
 def _inherited(

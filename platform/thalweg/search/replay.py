@@ -26,7 +26,7 @@ class AskedTrial(ABC):
         self.params: dict[str, Any] = {}
         self.refusal: ThalwegError | None = None
 
-    def suggest_float(self, name: Any, low: Any, high: Any, *, step: Any = None, log: bool = False) -> float:
+    def suggest_float(self, name: Any, low: Any, high: Any, *, step: Any = None, log: Any = False) -> float:
         """Answers with a number in [low, high].
 
         Raises:
@@ -34,13 +34,27 @@ class AskedTrial(ABC):
         """
         return float(self._answer(name, low, high, step, log, whole=False))
 
-    def suggest_int(self, name: Any, low: Any, high: Any, *, step: Any = 1, log: bool = False) -> int:
+    def suggest_int(self, name: Any, low: Any, high: Any, *, step: Any = 1, log: Any = False) -> int:
         """Answers with an integer in [low, high]."""
         return int(self._answer(name, low, high, step, log, whole=True))
 
     def suggest_categorical(self, name: Any, choices: Any) -> Any:
         """Answers with one of the choices."""
         return self._answer(name, choices)
+
+    def __getattr__(self, name: str) -> Any:
+        """Refuses what a trial of Optuna has besides, such as ``suggest_uniform``, ``report`` and ``number``.
+
+        Raises:
+            SpaceError: The name is public.
+            AttributeError: It is not.
+        """
+        if name.startswith("_"):
+            raise AttributeError(name)
+        raise SpaceError(
+            "a trial has suggest_float, suggest_int and suggest_categorical only, for its answers must be all that a "
+            f"configuration depends on, got {name!r}; ask for a number with suggest_float(name, low, high)"
+        )
 
     @abstractmethod
     def _record(self, name: str, domain: Domain) -> Record:
@@ -52,8 +66,8 @@ class AskedTrial(ABC):
 
     def _answer(self, name: Any, *terms: Any, **more: Any) -> Any:
         try:
-            if not isinstance(name, str):
-                raise SpaceError(f"a parameter's name must be text, got {name!r}; try {str(name)!r}")
+            if not isinstance(name, str) or not name:
+                raise SpaceError(f"a parameter's name must be text, got {name!r}; try {str(name) or 'lr'!r}")
             make = NumberRange.make if more else ChoiceSet.make
             domain: Domain = make(name, *terms, **more)
             if self.asked.get(name, domain) != domain:
@@ -116,3 +130,8 @@ def accept(name: str, domain: Domain, value: Any) -> Record:
         raise ConfigError(
             f"{name} must be {domain}, got {value!r}; choose such a value, or change what the search space asks"
         ) from None
+
+
+def written(params: Mapping[str, Any]) -> str:
+    """Returns a parameter set as a message shows it: ``lr=0.1, fusion='add'``."""
+    return ", ".join(f"{name}={value!r}" for name, value in params.items())

@@ -199,7 +199,7 @@ def _search(prepared: Prepared, options: Options, listeners: Sequence[Listener])
     began = time.monotonic()
     ended = StudyEnded(end="failed", reason="the search stopped unexpectedly")
     try:
-        ledger.protocol.check(prepared.facts["protocol_hash"])
+        ledger.protocol.check(prepared.tags["protocol_hash"])
         ledger.declare(prepared.metrics)
         if ledger.num_open():
             ended = _run(prepared, options, ledger, broadcast)
@@ -321,7 +321,7 @@ def describe(
     prepared: Prepared, proposal: Proposal, starting_points: StartingPoints
 ) -> tuple[Mapping[str, str], Mapping[str, str]]:
     """Returns tags and documents, by name, for the records of a new trial."""
-    found = {name: prepared.facts[name] for name in ("data_fingerprint", "protocol_hash")}
+    found = {name: prepared.tags[name] for name in ("data_fingerprint", "protocol_hash")}
     found |= tags(starting_points.points(proposal.config))
     documents = {"config.json": json.dumps(proposal.config.model_dump(mode="json"), indent=2)}
     return found, documents
@@ -342,7 +342,7 @@ def _started(prepared: Prepared, options: Options, ledger: Ledger, num_lanes: in
         num_workers=study.num_workers,
         directory=str(options.directory),
         definition=study.model_dump(mode="json", exclude={"first_trials"}, exclude_none=True),
-        tags={**prepared.facts, **provenance(), **tags(ledger.starting_points.frozen())},
+        tags={**prepared.tags, **provenance(), **tags(ledger.starting_points.frozen())},
         source_file=str(space.file),
         finished_trials=sum(not trial.interrupted for trial in finished),
         identity=ledger.record_identity,

@@ -6,7 +6,7 @@ parameters that it asks for are searched.
 """
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,8 @@ from pydantic import ValidationError
 
 from thalweg import discovery
 from thalweg.config import FamilyConfig, check, explain
-from thalweg.errors import ConfigError, SpaceError
-from thalweg.search.branches import check_branches
+from thalweg.errors import ConfigError, SpaceError, ThalwegError
+from thalweg.search.branches import check_branches, check_middle
 from thalweg.search.replay import AskedTrial, RecordedTrial
 from thalweg.study import Study, Trial
 
@@ -60,9 +60,10 @@ class Space:
             ) from error
         if not isinstance(config, self.config_type):
             line = self.function.__code__.co_firstlineno if inspect.isfunction(self.function) else 1
+            wanted = self.config_type.__name__
             raise SpaceError(
-                f"{self.file}:{line}: space must return {self.config_type.__name__}, "
-                f"got {type(config).__name__}"
+                f"{self.file}:{line}: space must return {wanted}, got {type(config).__name__}; end each of its "
+                f"branches with return {wanted}(...), or a preset's vary(...)"
             )
         try:
             return check(config)
@@ -129,13 +130,31 @@ def probe(space: Space) -> RecordedTrial:
         The trial with all defaults, which holds what the space asked.
 
     Raises:
-        SpaceError: The function raises or returns something else, or asks for what no trial can answer.
+        SpaceError: The function raises or returns something else, or asks for what no trial can answer or its
+            configuration refuses.
         ConfigError: A first trial names a parameter that the space does not ask for, or a value out of its range.
     """
+    check_middle(space, str(space.file))
     _, middle = space.replay({})
     first = [space.replay(params)[1] for params in space.study.first_trials]
-    check_branches(space.function, [middle, *first])
+    check_branches(space, str(space.file), [middle, *first])
     return middle
+
+
+def extremes(space: Space) -> Iterator[tuple[Mapping[str, Any], FamilyConfig]]:
+    """Yields the configurations at the ends of a space, and those of the study's first trials, with their parameters.
+
+    Each parameter takes both ends, or each of its choices, with all others at their defaults. What the space refuses
+    is left out, as it is in a search.
+    """
+    _, middle = space.replay({})
+    corners = [{name: corner} for name, domain in middle.asked.items() for corner in domain.corners()]
+    for params in (*corners, *space.study.first_trials):
+        try:
+            config, _ = space.replay(params)
+        except ThalwegError:
+            continue
+        yield params, config
 
 
 def _returned_type(function: Callable[..., Any], file: Path) -> type[FamilyConfig]:
@@ -144,7 +163,7 @@ def _returned_type(function: Callable[..., Any], file: Path) -> type[FamilyConfi
     if isinstance(annotation, str):
         try:
             annotation = eval(annotation, function.__globals__)  # a postponed annotation
-        except NameError as error:
+        except Exception as error:  # whatever evaluating text may raise
             raise SpaceError(f"{where}: the type that space returns must be imported, got {error}") from None
     if not (isinstance(annotation, type) and issubclass(annotation, FamilyConfig)):
         found = "no annotation" if annotation is inspect.Signature.empty else repr(annotation)

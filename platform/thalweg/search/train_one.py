@@ -92,7 +92,7 @@ def _name(config: FamilyConfig, study: Study, prepared: Prepared, present: Start
     depends_on = {
         "config": identity(config),
         "evaluations": study.evaluations,
-        "protocol": prepared.facts["protocol_hash"],
+        "protocol": prepared.tags["protocol_hash"],
     }
     points = [(point.study, point.trial, point.samples, point.value) for point in present.points(config)]
     return digest(depends_on | ({"sources": points} if points else {}))

@@ -170,9 +170,11 @@ def record_look(uri: str, name: str, folder: Path, found: Exploration) -> str:
         run = _known_look(client, experiment, name, found.fingerprint)
         if run is None:
             run = client.create_run(experiment, run_name=name, tags=_tags_of_look(name, found)).info.run_id
-            for fact, number in naming.finite(found.facts)[0].items():
-                client.log_metric(run, naming.key(fact), number)
-            for tag, original in naming.originals({fact: naming.key(fact) for fact in found.facts}).items():
+            for name, number in naming.finite(found.statistics)[0].items():
+                client.log_metric(run, naming.key(name), number)
+            for tag, original in naming.originals(
+                {name: naming.key(name) for name in found.statistics}
+            ).items():
                 client.set_tag(run, tag, original)
         client.set_tag(run, NOTE, naming.clip(found.report, naming.MAX_TAG_LENGTH))
         client.log_artifacts(run, str(folder))

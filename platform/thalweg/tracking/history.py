@@ -51,7 +51,7 @@ class History:
             if event.samples >= inherited.samples and event.value == inherited.value
         ]
         first = min(same, key=lambda event: event.samples, default=inherited)
-        return replace(first, number=inherited.number, facts={}, documents={})
+        return replace(first, number=inherited.number, provenance={}, documents={})
 
     def _evaluations(self, number: int) -> list[TrialProgress]:
         found: list[TrialProgress] = []

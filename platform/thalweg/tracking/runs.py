@@ -228,8 +228,8 @@ class StudyRuns:
         run = self._open(event.number)
         if run.continues and is_inherited(event):
             event = self._history.original(event, int(run.continues))
-        if event.facts and not run.described:
-            batch.add_tags(run.run_id, naming.tags(event.facts))
+        if event.provenance and not run.described:
+            batch.add_tags(run.run_id, naming.tags(event.provenance))
             run.described = True
         self._keep_documents(run.run_id, event.documents)
         for name, value in naming.time_metrics(event.timings).items():

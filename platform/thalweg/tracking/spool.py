@@ -42,6 +42,10 @@ _KINDS: dict[str, type[Event]] = {
     )
 }
 
+_STORED = {"provenance": "facts"}
+"""Names in the spool of fields that the code calls otherwise; spools of all versions have them."""
+_LOADED = {stored: name for name, stored in _STORED.items()}
+
 
 @dataclass(frozen=True)
 class Moment:
@@ -70,13 +74,13 @@ class Moment:
 
 
 def plain(event: Event) -> dict[str, Any]:
-    """Returns an event's fields by name."""
-    return {part.name: getattr(event, part.name) for part in fields(event)}
+    """Returns an event's fields by the names that they have in the spool."""
+    return {_STORED.get(part.name, part.name): getattr(event, part.name) for part in fields(event)}
 
 
 def event_from(kind: str, fields: Mapping[str, Any]) -> Event:
     """Builds an event from its kind and its fields as JSON."""
-    fields = dict(fields)
+    fields = {_LOADED.get(name, name): value for name, value in fields.items()}
     for name in ("curves", "curve"):
         if name in fields:
             fields[name] = tuple((step, values) for step, values in fields[name])

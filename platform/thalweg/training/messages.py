@@ -87,7 +87,7 @@ class Report:
         timings: Seconds by activity since the last report, such as ``train_s`` and ``evaluate_s``.
         costs: What the trial costs: ``num_parameters``, ``epoch_s`` (seconds of training per pass over the split) and
             ``peak_memory_mib``, the largest of the workers'.
-        facts: What is known about the trial once it runs: protocol hash, data fingerprint, device, host, lane, ...
+        provenance: Where and on what the trial runs: protocol hash, data fingerprint, device, host, lane, ...
         documents: Text files to record, by name, such as the ``deepspeed.json`` that the engine was given.
         checkpoint: Folder of the checkpoint written at this evaluation.
         done: Whether the budget is spent.
@@ -102,7 +102,7 @@ class Report:
     curve: tuple[CurvePoint, ...] = ()
     timings: Mapping[str, float] = field(default_factory=dict)
     costs: Mapping[str, float] = field(default_factory=dict)
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
     documents: Mapping[str, str] = field(default_factory=dict)
     checkpoint: str | None = None
     done: bool = False
@@ -112,7 +112,7 @@ class Report:
     @property
     def protocol(self) -> str | None:
         """Hash of the evaluation protocol, if it is known."""
-        return self.facts.get("protocol_hash")
+        return self.provenance.get("protocol_hash")
 
     @property
     def measured(self) -> dict[str, float]:

@@ -117,7 +117,7 @@ class Session:
             load_starting_points(model, self.order.starting_points, self.task.starting_weights())
         self._module = self._wrap(model)
         self.num_parameters = sum(parameter.numel() for parameter in model.parameters())
-        self._facts = _machine(self.num_parameters, self._group, self._layout) | _identity(
+        self._provenance = _machine(self.num_parameters, self._group, self._layout) | _identity(
             self.order, self.task, self.data
         )
         if self.last is None and self.order.baselines:
@@ -184,7 +184,9 @@ class Session:
     def _advance(self, reached: int) -> Report:
         notes, self._notes = self._notes, ()
         if self.last is not None and self.last.samples > reached:
-            return replace(self.last, facts=self._facts, documents=_documents(self._engine), notes=notes)
+            return replace(
+                self.last, provenance=self._provenance, documents=_documents(self._engine), notes=notes
+            )
         due = next(samples for samples in self.order.evaluations if samples > reached)
         began = time.perf_counter()
         curve = self._train_until(due)
@@ -204,7 +206,7 @@ class Session:
             curve=curve,
             timings=timings,
             costs=self._costs(),
-            facts=self._facts,
+            provenance=self._provenance,
             done=due == self.order.total_samples,
         )
         if self.order.checkpoints:

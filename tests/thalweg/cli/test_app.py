@@ -6,78 +6,25 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from kept import evaluated
-from typer.testing import CliRunner, Result
+from refused import refusal
+from typer.testing import Result
 
 from families.toy.config import Toy
 from thalweg import discovery
-from thalweg.cli.app import app
+from thalweg.search import run as search_run
+from thalweg.search.controller import StudyController
 from thalweg.search.space import load_space
 from thalweg.search.store.optuna_study import Ledger, Proposal
 from thalweg.search.store.records import StudyRecord
 from thalweg.search.train_one import Single, choose, train
 from thalweg.training.hold_out import evaluate
-
-BROKEN_SPACES = {
-    "raises": ("raise RuntimeError('boom')", "boom"),
-    "no_study": ("def space(trial): ...", "must define study"),
-    "wrong_type": (
-        """
-from families.toy.config import Toy
-from thalweg.study import Study
-study = Study(metric="mse", mode="min", samples=64)
-def space(trial) -> Toy:
-    return {"width": 3}
-""",
-        "must return Toy, got dict",
-    ),
-    "wrong_metric": (
-        """
-from families.toy.config import Toy
-from thalweg.study import Study
-study = Study(metric="loss", mode="min", samples=64)
-def space(trial) -> Toy:
-    return Toy()
-""",
-        "must mean the same in every trial",
-    ),
-    "wrong_knob": (
-        """
-from families.toy.config import Toy
-from thalweg.study import Study
-study = Study(metric="mse", mode="min", samples=64)
-def space(trial) -> Toy:
-    return Toy(depth=3)
-""",
-        "depth",
-    ),
-}
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
-    """Runs a command in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "100")
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-
-    def run(*words: str) -> Result:
-        return CliRunner().invoke(app, list(words))
-
-    return run
-
-
-def refusal(result: Result) -> str:
-    """Checks that a command was refused as a user's error, and returns the message."""
-    assert result.exit_code == 2, result.output
-    assert result.stdout == ""
-    assert re.fullmatch(r"error: [^\n]+\n", result.stderr), result.stderr
-    return result.stderr
 
 
 def commands() -> list[list[str]]:
@@ -200,7 +147,7 @@ def test_every_family_can_be_described(run: Callable[..., Result], name: str) ->
         (
             ["data", "show", "families.toy"],
             r"no function explore in families\.toy\.explore; take another family "
-            r"\(found: geo_contrastive, rgb_lidar\)",
+            r"\(found: geo_contrastive, rgb_lidar, water_mae\)",
         ),
         (["data", "show", "rgb_lidar", "nope"], r"no data set 'nope' of rgb_lidar \(found: tiny, default\)"),
         (["data", "show", "rgb_lidar", "--tracking-uri", "nonsense://x"], r"tracking URI must begin with"),
@@ -215,22 +162,6 @@ def test_every_family_can_be_described(run: Callable[..., Result], name: str) ->
 )
 def test_bad_input_gets_one_line_and_code_2(run: Callable[..., Result], words: list[str], law: str) -> None:
     assert re.search(law, refusal(run(*words)))
-
-
-@pytest.mark.parametrize("name", BROKEN_SPACES)
-def test_a_broken_space_starts_nothing(
-    run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    text, law = BROKEN_SPACES[name]
-    (tmp_path / f"{name}.py").write_text(text)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    (tmp_path / "lab").mkdir()
-    (tmp_path / "lab" / f"{name}.py").write_text(text)
-    message = refusal(run("search", f"lab.{name}"))
-    assert law in message
-    assert not (tmp_path / "thalweg_runs").exists()
-    sys.modules.pop(f"lab.{name}", None)
-    sys.modules.pop("lab", None)
 
 
 def test_another_error_keeps_its_traceback(
@@ -333,6 +264,28 @@ def test_a_complete_study_shows_its_leaderboard_without_running(
     assert "1 trial: 1 complete, 0 pruned, 0 failed" in result.output
     assert re.search(r"mse +0\.1250", result.output)
     assert "thalweg search spaces.toys --trials 2" in result.output
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_a_search_with_what_was_interrupted_and_how_it_goes_on(
+    run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def tune(prepared: Any, options: Any, controller: StudyController, *rest: Any) -> None:
+        for _ in range(2):
+            assert isinstance(controller.propose(), Proposal)
+        controller.observe(1, evaluated(samples=128, value=0.5))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(search_run, "connect", lambda *_, **__: nullcontext("here"))
+    monkeypatch.setattr(search_run, "book", lambda *_: 2)
+    monkeypatch.setattr(search_run, "_tune", tune)
+    uri = f"sqlite:///{tmp_path}/m.db"
+    told = "2 trials interrupted (0 after 0 samples, 1 after 128 samples): the same `thalweg search` goes on with"
+    result = run("search", "spaces.toys", "--study", "toys", "--plain", "--tracking-uri", uri)
+    assert result.exit_code == 130, result.output
+    assert f"{told} them" in " ".join(result.output.split())
+    assert f"thalweg search spaces.toys --trials 10 --study toys --tracking-uri {uri}" in result.output
+    assert f"{told} them" in " ".join(run("show", "toys").output.split())
 
 
 @pytest.mark.slow

@@ -179,6 +179,43 @@ def test_a_study_without_an_ended_trial_says_so(page: Page, make_record: Record)
     assert "no trial has ended yet" in text.getvalue()
 
 
+def test_interrupted_trials_are_counted_and_named_until_they_go_on(
+    page: Page, make_record: Record, make_trial: Make
+) -> None:
+    trials = [
+        make_trial(0),
+        make_trial(1, status="failed", interrupted=True, samples=512, reason="interrupted: Ctrl-C"),
+        make_trial(2, None, status="failed", interrupted=True, samples=0, reason="interrupted: Ctrl-C"),
+        make_trial(3, status="failed", interrupted=True, samples=256),  # goes on as trial 6
+        make_trial(4, status="waiting", continues=1),
+        make_trial(5, status="waiting", continues=2),
+        make_trial(6, status="running", continues=3),
+    ]
+    console, text = page(160)
+    show(Leaderboard(record=make_record(*trials), baselines={}), console)
+    told = "2 trials interrupted (1 after 512 samples, 2 after 0 samples): the same `thalweg search` goes on with"
+    assert "1 trial: 1 complete, 0 pruned, 0 failed" in text.getvalue()
+    assert f"{told} them\n" in text.getvalue()
+
+    console, text = page(160)
+    show(Leaderboard(record=make_record(*trials[1:2], trials[4]), baselines={}), console)
+    assert text.getvalue().endswith(
+        "no trial has ended yet\n"
+        "1 trial interrupted (1 after 512 samples): the same `thalweg search` goes on with it\n"
+    )
+
+
+def test_many_interrupted_trials_are_counted_and_the_first_named(
+    page: Page, make_record: Record, make_trial: Make
+) -> None:
+    trials = [make_trial(number, status="failed", interrupted=True) for number in range(10)]
+    waiting = [make_trial(10 + number, status="waiting", continues=number) for number in range(10)]
+    console, text = page(400)
+    show(Leaderboard(record=make_record(*trials, *waiting), baselines={}), console)
+    assert "10 trials interrupted (0 after 800 samples, " in text.getvalue()
+    assert ", 7 after 800 samples, ...): the same" in text.getvalue()
+
+
 def test_a_study_of_failures_shows_why(page: Page, make_record: Record, make_trial: Make) -> None:
     console, text = page()
     record = make_record(make_trial(0, None, status="failed", reason="the lane died", samples=0))

@@ -75,6 +75,19 @@ def test_a_frame_shows_counts_best_trial_and_baseline(page: Page, started: Start
     assert "32%" in picture  # three trials, and a quarter of the fourth, of ten
 
 
+def test_a_frame_counts_what_was_interrupted_among_what_is_to_come(page: Page, started: Started) -> None:
+    stopped = TrialEnded(
+        number=3,
+        status="failed",
+        value=0.1,
+        samples=200,
+        seconds=9,
+        reason="interrupted: the search was stopped",
+    )
+    picture = "\n".join(drawn([*course(started()), stopped], *page()))
+    assert "0 running   1 complete   1 pruned   1 failed   1 interrupted   7 to come" in picture
+
+
 def test_a_wide_frame_shows_what_the_running_trials_try(page: Page, started: Started) -> None:
     narrow = "\n".join(drawn(course(started()), *page(80)))
     wide = "\n".join(drawn(course(started()), *page(130)))

@@ -34,12 +34,12 @@ def test_a_store_returns_what_was_prepared(tmp_path: Path) -> None:
     store = open_store(tmp_path, _KEY, _prepare)
     assert store.arrays["days"].tolist() == np.arange(12).reshape(4, 3).tolist()
     assert store.arrays["flags"].tolist() == [True, False]
-    assert store.facts == {"mean": 0.1}
+    assert store.metadata == {"mean": 0.1}
 
 
 def test_a_store_is_prepared_once(tmp_path: Path) -> None:
     open_store(tmp_path, _KEY, _prepare)
-    assert open_store(tmp_path, _KEY, _refuse).facts == {"mean": 0.1}
+    assert open_store(tmp_path, _KEY, _refuse).metadata == {"mean": 0.1}
 
 
 def test_arrays_are_read_only_maps_of_the_file(tmp_path: Path) -> None:
@@ -78,8 +78,8 @@ def test_a_released_array_keeps_its_values_and_no_memory(tmp_path: Path) -> None
 def test_another_key_is_another_store(tmp_path: Path) -> None:
     open_store(tmp_path, _KEY, _prepare)
     other = open_store(tmp_path, key_of({"format": 2}), lambda writer: {"mean": 2.0})
-    assert other.facts == {"mean": 2.0}
-    assert open_store(tmp_path, _KEY, _refuse).facts == {"mean": 0.1}
+    assert other.metadata == {"mean": 2.0}
+    assert open_store(tmp_path, _KEY, _refuse).metadata == {"mean": 0.1}
 
 
 def test_a_key_depends_on_values_and_not_on_their_order() -> None:
@@ -95,7 +95,7 @@ def test_a_failed_preparation_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="broken"):
         open_store(tmp_path, _KEY, fail)
     assert [path.name for path in tmp_path.iterdir()] == [f"{_KEY}.lock"]
-    assert open_store(tmp_path, _KEY, _prepare).facts == {"mean": 0.1}
+    assert open_store(tmp_path, _KEY, _prepare).metadata == {"mean": 0.1}
 
 
 @pytest.mark.parametrize("name", ["days.npy", "facts.json"])
@@ -178,7 +178,7 @@ _IN_STEPS = """
         return {name: writer.step(name, lambda: work(name, first)) for first, name in enumerate("abc")}
 
     store = open_store(folder / "stores", key, prepare)
-    print(store.arrays["days"].sum(axis=1).tolist(), store.facts["c"], store.arrays["a"].sum())
+    print(store.arrays["days"].sum(axis=1).tolist(), store.metadata["c"], store.arrays["a"].sum())
 """
 
 
@@ -226,10 +226,10 @@ def test_an_interrupted_preparation_goes_on_and_a_failed_one_begins_again(tmp_pa
             return {}
 
         def work(writer: StoreWriter) -> Mapping[str, Any]:
-            facts = writer.step("a", step)
+            result = writer.step("a", step)
             if error is not None:
                 raise error
-            return facts
+            return result
 
         return work
 
@@ -260,7 +260,7 @@ def test_without_file_locks_the_first_to_finish_keeps_its_files(
         first.append(file.stat().st_ino)
         return _prepare(writer)
 
-    assert open_store(tmp_path, _KEY, slow).facts == {"mean": 0.1}
+    assert open_store(tmp_path, _KEY, slow).metadata == {"mean": 0.1}
     assert [file.stat().st_ino] == first
     assert {path.name for path in tmp_path.iterdir()} == {_KEY, f"{_KEY}.lock"}
 
@@ -289,7 +289,7 @@ def test_a_store_that_vanishes_while_it_is_opened_is_looked_for_again(
         return load(path, **options)
 
     monkeypatch.setattr(np, "load", vanish)
-    assert open_store(tmp_path, _KEY, _refuse).facts == {"mean": 0.1}
+    assert open_store(tmp_path, _KEY, _refuse).metadata == {"mean": 0.1}
     assert len(calls) == 3
 
 

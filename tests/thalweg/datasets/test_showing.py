@@ -36,7 +36,7 @@ EXPLORE = """
         (target / "index.html").write_text(waves)
         if waves == "broken":
             raise DataError("waves must be whole, got broken; copy them again")
-        return Exploration(fingerprint=waves, report=folder.name, facts={"waves": 1.0}, page="index.html")
+        return Exploration(fingerprint=waves, report=folder.name, statistics={"waves": 1.0}, page="index.html")
 
     def export_fiftyone(folder, name, media):
         if name == "taken":
@@ -60,7 +60,7 @@ def test_a_look_makes_a_missing_world_and_lies_below_the_output_folder(code: Pat
     assert shown.name == "buoys/storm"
     assert shown.page == tmp_path / "runs" / "data" / "buoys-storm" / "index.html"
     assert shown.page.read_text() == "made"
-    assert shown.found.facts == {"waves": 1.0}
+    assert shown.found.statistics == {"waves": 1.0}
 
 
 def test_without_a_name_the_first_world_is_shown(code: Path, tmp_path: Path) -> None:

@@ -317,14 +317,17 @@ def test_a_space_that_refuses_three_trials_in_a_row_ends_the_search(
     assert stage.statuses() == ["failed"] * 4 + ["waiting"] * 2
 
 
-def test_facts_are_told_as_text_and_documents_once(stage: Stage) -> None:
+def test_provenance_is_told_as_text_and_documents_once(stage: Stage) -> None:
     number = stage.begin()
-    said: dict[str, Any] = {"facts": {"world_size": 2, "host": "a"}, "documents": {"deepspeed.json": "{}"}}
+    said: dict[str, Any] = {
+        "provenance": {"world_size": 2, "host": "a"},
+        "documents": {"deepspeed.json": "{}"},
+    }
     stage.report(number, 100, **said)
     stage.report(number, 100, **said)  # again after a retry
     stage.report(number, 200, **said)
     first, second = stage.of(TrialProgress)
-    assert first.facts == second.facts == {"world_size": "2", "host": "a"}
+    assert first.provenance == second.provenance == {"world_size": "2", "host": "a"}
     assert (first.documents, second.documents) == ({"deepspeed.json": "{}"}, {})
 
 

@@ -70,6 +70,12 @@ def test_what_the_data_do_not_hold_is_refused(tmp_path: Path, monkeypatch: pytes
         prepare(load_space("spaces.toys"), tmp_path)
 
 
+def test_a_batch_smaller_than_the_workers_in_some_trials_is_refused(tmp_path: Path) -> None:
+    law = r"number of workers, 8, got 7; try 8, or fewer workers; the space asks for trouble='batch'$"
+    with pytest.raises(ConfigError, match=law):
+        prepare(load_space("spaces.toys").with_settings(num_workers=8), tmp_path)
+
+
 @pytest.mark.parametrize("where", ["build", "open"])
 def test_an_error_of_the_family_is_told_with_its_place(
     where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -90,6 +96,6 @@ def test_what_may_start_is_described(tmp_path: Path) -> None:
     assert (prepared.family, prepared.metric.name) == ("families.toy", "mse")
     assert {"mse", "loss", "steps"} <= {metric.name for metric in prepared.metrics}
     assert set(prepared.middle.params) == {"trouble", "width", "lr"}
-    facts = prepared.facts
-    assert (facts["data_set"], facts["data_fingerprint"]) == ("waves", "waves-1")
-    assert (facts["num_train_samples"], facts["num_val_samples"]) == ("96", "21")
+    tags = prepared.tags
+    assert (tags["data_set"], tags["data_fingerprint"]) == ("waves", "waves-1")
+    assert (tags["num_train_samples"], tags["num_val_samples"]) == ("96", "21")

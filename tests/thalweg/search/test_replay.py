@@ -1,7 +1,12 @@
 """Replaying a parameter set: defaults, text, ranges."""
 
+import copy
 import math
+import pickle
+from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -77,6 +82,52 @@ def test_a_lenient_trial_ignores_what_was_not_asked() -> None:
 def test_a_logarithmic_range_must_be_positive() -> None:
     with pytest.raises(SpaceError, match="low must be positive for 'lr'"):
         RecordedTrial().suggest_float("lr", 0, 1, log=True)
+
+
+@pytest.mark.parametrize(
+    ("ask", "law"),
+    [
+        (
+            lambda trial: trial.suggest_float("x", 0.1, 1, log="yes"),
+            "log must be True or False for 'x', got 'yes'",
+        ),
+        (
+            lambda trial: trial.suggest_int("x", 0, 10**400),
+            r"high must be at most 2\*\*53 .*got about 2\*\*1329",
+        ),
+        (
+            lambda trial: trial.suggest_int("x", -(2**60), 1),
+            r"low must be at most 2\*\*53 .*got about 2\*\*61",
+        ),
+        (lambda trial: trial.suggest_float("x", 0, 10**400), "high must be at most 1.8e308 in size for 'x'"),
+        (lambda trial: trial.suggest_float("", 0, 1), "a parameter's name must be text, got ''; try 'lr'"),
+        (lambda trial: trial.suggest_categorical("x", b"ab"), "'x' must have a tuple of choices, got b'ab'"),
+        (
+            lambda trial: trial.suggest_categorical("x", np.array(3)),
+            "'x' must have a tuple of choices, got 3",
+        ),
+        (
+            lambda trial: trial.suggest_uniform("x", 0, 1),
+            "a trial has suggest_float, .* got 'suggest_uniform'",
+        ),
+        (lambda trial: trial.number, "a trial has suggest_float, .* got 'number'"),
+    ],
+)
+def test_a_question_that_no_trial_can_answer_is_refused(ask: Callable[[Any], Any], law: str) -> None:
+    with pytest.raises(SpaceError, match=law):
+        ask(RecordedTrial())
+
+
+def test_the_largest_whole_numbers_that_records_hold_are_answered() -> None:
+    trial = RecordedTrial({"x": 2**53, "y": 2**53 - 1})
+    assert trial.suggest_int("x", 0, 2**53) == 2**53
+    assert trial.suggest_int("y", 0, 2**53) == 2**53 - 1
+
+
+def test_a_trial_can_be_copied() -> None:
+    trial = RecordedTrial({"x": 0.25})
+    trial.suggest_float("x", 0, 1)
+    assert copy.deepcopy(trial).params == pickle.loads(pickle.dumps(trial)).params == {"x": 0.25}
 
 
 def test_an_empty_set_of_choices_is_refused() -> None:

@@ -32,10 +32,10 @@ def test_a_study_on_data_that_have_changed_does_not_start(tmp_path: Path) -> Non
     ledger = Ledger.open(options.directory, options.name, prepared.space)
     trial = ledger.ask()
     assert isinstance(trial, Proposal)
-    ledger.report(trial.number, evaluated(samples=16, value=1.0, protocol=prepared.facts["protocol_hash"]))
+    ledger.report(trial.number, evaluated(samples=16, value=1.0, protocol=prepared.tags["protocol_hash"]))
     ledger.fail(trial.number, "why")
     ledger.close()
-    changed = replace(prepared, facts={**prepared.facts, "protocol_hash": "other"})
+    changed = replace(prepared, tags={**prepared.tags, "protocol_hash": "other"})
     with pytest.raises(StudyError, match=r"keeps its evaluation protocol: 'toys' has .*, got other"):
         search(changed, options, [])
 
@@ -103,7 +103,7 @@ def ended_untold(tmp_path: Path) -> tuple[Prepared, Options]:
     prepared = prepare(space, tmp_path / "data")
     options = Options(name="toys", output=tmp_path)
     ledger = Ledger.open(options.directory, options.name, space)
-    protocol = prepared.facts["protocol_hash"]
+    protocol = prepared.tags["protocol_hash"]
     for end in (ledger.complete, ledger.prune):
         trial = ledger.ask()
         assert isinstance(trial, Proposal)

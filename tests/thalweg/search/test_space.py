@@ -1,6 +1,7 @@
 """Loading a search space, running it, and saying where it is wrong."""
 
 import re
+import textwrap
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -171,3 +172,166 @@ def test_a_copy_with_a_misspelt_or_impossible_knob_is_refused(update: dict[str, 
     space = replace(load_space("quickstart"), function=function)
     with pytest.raises(SpaceError, match=re.escape(message)):
         space.replay({})
+
+
+def asking(lab: Write, body: str) -> tuple[Space, str]:
+    """Returns a space of a family whose knobs have bounds, and the file that defines it."""
+    lab(
+        "config",
+        """
+        from typing import Literal
+        from pydantic import Field, model_validator
+        from thalweg.config import FamilyConfig, Presets
+
+        class Toy(FamilyConfig):
+            rate: float = Field(0.1, gt=0, le=1)
+            width: int = Field(8, ge=1)
+            kind: Literal["plain", "bent"] = "plain"
+
+            @model_validator(mode="after")
+            def _even(self):
+                if self.kind == "bent" and self.width % 2:
+                    raise ValueError("width must be even if kind is bent")
+                return self
+
+        PRESETS = Presets(tiny=Toy(dataset="d"))
+        """,
+    )
+    head = HEAD.replace("import Toy", "import PRESETS, Toy")
+    file = lab(
+        "asks", head + "def space(trial: Trial) -> Toy:\n" + textwrap.indent(textwrap.dedent(body), "    ")
+    )
+    return load_space("lab.asks"), re.escape(str(file))
+
+
+@pytest.mark.parametrize(
+    ("body", "told", "line", "way_out"),
+    [
+        (
+            "return Toy(dataset='d', rate=trial.suggest_float('lr', 1e-3, 4.0, log=True))",
+            r"lr in \[0.001, 4\] on a log scale, of which 4.0 is refused",
+            "rate: input should be less than or equal to 1, got 4.0",
+            "narrow the range",
+        ),
+        (  # the middle, 1000, is refused already
+            "w = trial.suggest_int('w', 1, 9)\n"
+            "return Toy(dataset='d', width=w, rate=trial.suggest_float('lr', 1e-3, 1e9, log=True))",
+            r"lr in \[0.001, 1e\+09\] on a log scale, of which 1000.0 is refused",
+            "rate: input should be less than or equal to 1, got 1000.0",
+            "narrow the range",
+        ),
+        (  # and so are both ends
+            "kind = trial.suggest_categorical('kind', ['plain', 'bent'])\n"
+            "return Toy(dataset='d', kind=kind, rate=trial.suggest_float('lr', 2.0, 4.0))",
+            r"lr in \[2, 4\], of which 3.0 is refused",
+            "rate: input should be less than or equal to 1, got 3.0",
+            "narrow the range",
+        ),
+        (
+            "return PRESETS['tiny'].vary(width=trial.suggest_int('w', 0, 64))",
+            r"w in \[0, 64\], of which 0 is refused",
+            "width: input should be greater than or equal to 1, got 0",
+            "narrow the range",
+        ),
+        (  # a value that the space computes from two
+            "w = trial.suggest_categorical('w', [1, 16])\n"
+            "return PRESETS['tiny'].vary(width=w, rate=w * trial.suggest_float('lr', 0.03, 0.13))",
+            r"lr in \[0.03, 0.13\], of which 0.08 is refused with w=16",
+            "rate: input should be less than or equal to 1, got 1.28",
+            "narrow the range",
+        ),
+        (
+            "return PRESETS['tiny'].vary(kind=trial.suggest_categorical('form', ['plain', 'bnet']))",
+            r"form one of plain, bnet, of which 'bnet' is refused",
+            "kind: input should be 'plain' or 'bent', got 'bnet'",
+            "leave it out",
+        ),
+        (
+            "return PRESETS[trial.suggest_categorical('preset', ['tiny', 'tinny'])]",
+            r"preset one of tiny, tinny, of which 'tinny' is refused",
+            r"no preset 'tinny' in PRESETS; did you mean 'tiny'\? \(found: tiny\)",
+            "leave it out",
+        ),
+        (  # in one branch only
+            "if trial.suggest_categorical('kind', ['plain', 'bent']) == 'plain':\n"
+            "    return PRESETS['tiny']\n"
+            "return PRESETS['tiny'].vary(width=trial.suggest_int('w', -8, 64, step=2))",
+            r"w in \[-8, 64\] step 2, of which -8 is refused with kind='bent'",
+            "width: input should be greater than or equal to 1, got -8",
+            "narrow the range",
+        ),
+        (  # which the middle of its range makes impossible already
+            "if trial.suggest_categorical('kind', ['plain', 'bent']) == 'plain':\n"
+            "    return PRESETS['tiny']\n"
+            "return PRESETS['tiny'].vary(rate=trial.suggest_float('lr', 0.5, 3.5))",
+            r"lr in \[0.5, 3.5\], of which 2.0 is refused with kind='bent'",
+            "rate: input should be less than or equal to 1, got 2.0",
+            "narrow the range",
+        ),
+    ],
+)
+def test_a_range_beyond_the_bounds_of_its_knob_is_refused_before_anything_runs(
+    body: str, told: str, line: str, way_out: str, lab: Write
+) -> None:
+    space, file = asking(lab, body)
+    with pytest.raises(
+        SpaceError,
+        match=rf"must allow all that its space asks for, got ({told}) \({file}:\d+: {line}\); {way_out}$",
+    ):
+        probe(space)
+
+
+def test_a_copy_beyond_the_bounds_of_its_knob_is_refused_too(lab: Write) -> None:
+    space, _ = asking(
+        lab, "return PRESETS['tiny'].model_copy(update={'width': trial.suggest_int('w', -3, 64)})"
+    )
+    with pytest.raises(SpaceError, match=r"got w in \[-3, 64\], of which -3 is refused \(.*width: input"):
+        probe(space)
+
+
+def test_choices_that_a_law_between_knobs_forbids_together_are_left_to_the_trials(lab: Write) -> None:
+    body = """
+    kind = trial.suggest_categorical('kind', ['plain', 'bent'])
+    return Toy(dataset='d', kind=kind, width=trial.suggest_categorical('width', [8, 9]))
+    """
+    space, _ = asking(lab, body)
+    assert probe(space).params == {"kind": "plain", "width": 8}
+    with pytest.raises(SpaceError, match="width must be even if kind is bent"):
+        space.replay({"kind": "bent", "width": 9})
+
+
+def test_what_a_space_refuses_itself_is_left_to_the_trials(lab: Write) -> None:
+    body = """
+    x = trial.suggest_float('x', 0, 1)
+    if x == 1:
+        raise ValueError('x must be below 1')
+    return Toy(dataset='d', rate=min(0.1 / x, 1))
+    """
+    space, _ = asking(lab, body)
+    assert probe(space).params == {"x": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("rest", "law"),
+    [
+        (
+            "    PRESETS['tiny'].vary(width=3)",
+            "space must return Toy, got NoneType; end each of its branches",
+        ),
+        ("    return {'width': 3}", "space must return Toy, got dict"),
+        ("    return PRESETS['tiny'].vary(width=WIDTHS['thin'])", r"asks.py:\d+: NameError: .*WIDTHS"),
+        ("    return PRESETS['tiny'].vary(width={'wide': 3}['thin'])", r"asks.py:\d+: KeyError: 'thin'"),
+    ],
+)
+def test_a_branch_that_cannot_run_is_refused_with_what_leads_to_it(rest: str, law: str, lab: Write) -> None:
+    body = "if trial.suggest_categorical('kind', ['plain', 'bent']) == 'bent':\n" + rest + "\n"
+    space, _ = asking(lab, body + "else:\n    return PRESETS['tiny']")
+    with pytest.raises(SpaceError, match=rf"{law}.*; it was asked with kind='bent'"):
+        probe(space)
+
+
+def test_a_return_type_that_cannot_be_evaluated_is_named(lab: Write) -> None:
+    text = HEAD + "def space(trial: Trial) -> Toy.Pond: ...\n"
+    lab("late", "from __future__ import annotations\n" + text)
+    with pytest.raises(SpaceError, match=r"late.py:6: the type .* must be imported, got .*Pond"):
+        load_space("lab.late")

@@ -144,7 +144,7 @@ def test_a_trial_that_mlflow_does_not_know_gets_nothing(
 FOUND = Exploration(
     fingerprint="0123abcd",
     report="4 scenes",
-    facts={"scenes/cubes": 3.0, "ratio": float("nan")},
+    statistics={"scenes/cubes": 3.0, "ratio": float("nan")},
     page="index.html",
 )
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from thalweg.events import BaselineEvaluated, Notice, StudyEnded, TrialStarted
+from thalweg.events import BaselineEvaluated, Notice, StudyEnded, TrialProgress, TrialStarted
 from thalweg.files import LockHeld, locked
 from thalweg.tracking import spool
 from thalweg.tracking.spool import DeliveryState, Leader, Moment, OpenRun, Spool, set_aside_other
@@ -44,6 +44,14 @@ def test_values_that_json_does_not_know_survive_as_plain_ones() -> None:
     params = MappingProxyType({"lr": np.float32(0.5), "root": Path("data")})
     event = Moment.parse(Moment(0, TrialStarted(number=0, params=params, config={})).line()).event
     assert event.params == {"lr": 0.5, "root": "data"}  # type: ignore[union-attr]
+
+
+def test_the_provenance_of_a_trial_keeps_the_name_that_spools_have_for_it() -> None:
+    event = TrialProgress(number=0, samples=8, value=0.5, metrics={}, provenance={"device": "cpu"})
+    line = Moment(17, event).line()
+    assert json.loads(line)["event"]["facts"] == {"device": "cpu"}
+    earlier = line.replace('"documents":{}', '"curves":[]')  # an earlier version had fewer fields
+    assert Moment.parse(earlier) == Moment(17, event)
 
 
 def test_a_line_that_is_no_event_is_refused() -> None:

@@ -19,7 +19,7 @@ def test_a_gpu_would_choose_the_same_kernels_in_each_run(world: ProcessGroup) ->
 def test_fp32_is_not_rounded_and_the_records_say_so(world: ProcessGroup, order: Orders, run: Run) -> None:
     assert not torch.backends.cudnn.allow_tf32
     assert not torch.backends.cuda.matmul.allow_tf32
-    assert run(order())[0].facts["fp32_precision"] == "ieee"
+    assert run(order())[0].provenance["fp32_precision"] == "ieee"
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -72,9 +72,9 @@ def test_the_report_names_counts_and_files_without_a_partner(found: Exploration,
     assert [row["path"] for row in rows_of(folder / "unpaired.csv")] == [
         f"spheres/lidar/{number}.npy" for number in ("0040", "0041", "0042")
     ]
-    assert found.facts["scenes/cubes"] == 40
-    assert found.facts["unpaired_lidar/spheres"] == 3
-    assert found.facts["val/spheres"] == 6
+    assert found.statistics["scenes/cubes"] == 40
+    assert found.statistics["unpaired_lidar/spheres"] == 3
+    assert found.statistics["val/spheres"] == 6
 
 
 def test_the_fingerprint_is_that_of_the_data(found: Exploration, data: RGBLidarData) -> None:

@@ -71,9 +71,9 @@ def test_modalities_are_named_once_and_in_their_order(names: tuple[str, ...]) ->
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        (OBJECTIVE, r"objective=both changes modalities from \['precipitation'\] to"),
+        (OBJECTIVE, r"objective='both' changes modalities from \['precipitation'\] to"),
         (WINDOW, "days=2 changes data from"),
-        (PLACE, "name=small changes dataset from tiny to small"),
+        (PLACE, "name='small' changes dataset from tiny to small"),
     ],
 )
 def test_a_search_over_what_is_measured_is_refused_before_anything_is_opened(

@@ -116,10 +116,10 @@ def open_fields(root: Path, dataset: str, knobs: DataKnobs) -> FieldData:
 
 
 def _serve(store: Store, names: tuple[str, ...]) -> FieldData:
-    arrays, facts = store.arrays, store.facts
-    variables = {name: Variable(name=name, **facts["variables"][name]) for name in names}
+    arrays, metadata = store.arrays, store.metadata
+    variables = {name: Variable(name=name, **metadata["variables"][name]) for name in names}
     grids = {
-        grid: Grid(grid, arrays[f"first_{grid}"], arrays[f"second_{grid}"], facts["geographic"][grid])
+        grid: Grid(grid, arrays[f"first_{grid}"], arrays[f"second_{grid}"], metadata["geographic"][grid])
         for grid in dict.fromkeys(variable.grid for variable in variables.values())
     }
     return FieldData(
@@ -129,7 +129,7 @@ def _serve(store: Store, names: tuple[str, ...]) -> FieldData:
         valid={name: arrays[f"valid_{name}"] for name in names},
         climatology={name: arrays[f"climatology_{name}"] for name in names},
         **{name: arrays[name] for name in ("day", "season", "day_of_year", "year")},
-        days={split: range(*facts["splits"][split]) for split in SPLITS},
-        fingerprint=facts["content"],
-        notes=tuple(facts["notes"]),
+        days={split: range(*metadata["splits"][split]) for split in SPLITS},
+        fingerprint=metadata["content"],
+        notes=tuple(metadata["notes"]),
     )

@@ -31,7 +31,7 @@ _NAMED = 5  # days that a note names
 
 
 def prepare(writer: StoreWriter, paths: Mapping[str, Path], contents: Contents) -> dict[str, Any]:
-    """Checks and normalises variables into a store; returns the facts of the store.
+    """Checks and normalises variables into a store; returns the metadata of the store.
 
     Args:
         writer: Writes the store.
@@ -45,7 +45,7 @@ def prepare(writer: StoreWriter, paths: Mapping[str, Path], contents: Contents) 
     grids = _grids_of(files)
     coverage = _each(writer, files, "coverage", partial(_survey, writer, contents.calendar))
     days = next(iter(files.values())).days
-    kept, notes = _kept(days, {name: facts["missing"] for name, facts in coverage.items()}, contents.calendar)
+    kept, notes = _kept(days, {name: found["missing"] for name, found in coverage.items()}, contents.calendar)
     splits = split_days(len(kept))
     _put_days(writer, days[kept], contents.calendar)
     for name, grid in grids.items():
@@ -65,7 +65,7 @@ def prepare(writer: StoreWriter, paths: Mapping[str, Path], contents: Contents) 
                 "grids": {name: [_hash(grid.first), _hash(grid.second)] for name, grid in grids.items()},
             }
         ),
-        "notes": [*(facts["note"] for facts in coverage.values() if facts["note"]), *notes],
+        "notes": [*(found["note"] for found in coverage.values() if found["note"]), *notes],
     }
 
 
@@ -75,7 +75,7 @@ def _each(
     title: str,
     work: Callable[[FieldFile], dict[str, Any]],
 ) -> dict[str, dict[str, Any]]:
-    """Does a step for each variable; returns its facts, or raises the faults of all variables."""
+    """Does a step for each variable; returns its result, or raises the faults of all variables."""
     faults, done = Faults(), {}
     for name, file in files.items():
         with faults.collected():
@@ -84,14 +84,14 @@ def _each(
     return done
 
 
-def _described(file: FieldFile, facts: Mapping[str, Any]) -> dict[str, Any]:
+def _described(file: FieldFile, found: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "unit": file.described.unit,
         "level": file.described.level,
         "grid": file.grid.name,
-        "mean": facts["mean"],
-        "std": facts["std"],
-        "range": facts["range"],
+        "mean": found["mean"],
+        "std": found["std"],
+        "range": found["range"],
     }
 
 

@@ -8,6 +8,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from thalweg.contract import Batch, Outputs
+from thalweg.datasets.charts import scale_of
 from trainables.geo_contrastive.data.fields import FieldData
 from trainables.geo_contrastive.diffusion.scores import ENSEMBLE
 from trainables.geo_contrastive.evaluation.subset import rows_scored, scored_days
@@ -50,7 +51,7 @@ def _draw(data: FieldData, chosen: np.ndarray, batch: Batch, outputs: Outputs, n
     members = np.where(valid, members, np.nan)
     mean, spread = members.mean(1), members.std(1, ddof=1)
     known = spread[np.isfinite(spread)]
-    scale = maps.scale_of(truth)
+    scale = scale_of(truth)
     width = Normalize(0, max(float(np.quantile(known, 0.99)) if known.size else 0.0, 1e-12))
     figure = maps.page(len(chosen), len(PANELS), grid)
     figure.suptitle(

@@ -11,11 +11,10 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from thalweg.datasets.charts import NO_DATA
 from trainables.geo_contrastive.data.fields import FieldData, Variable
 from trainables.geo_contrastive.data.grids import Grid
 
-NO_DATA = "0.62"
-"""Grey of cells without data, such as the sea."""
 HIDDEN = "0.9"
 """Grey of cells that a model did not see."""
 SEASONS = ("December to February", "March to May", "June to August", "September to November")
@@ -90,13 +89,6 @@ def rmse(error: Field, grid: Grid) -> str:
         float(np.sqrt(np.average(error[known] ** 2, weights=grid.weights[known]))) if known.any() else np.nan
     )
     return f"{size:,.0f}" if size >= 100 else f"{size:.3g}"
-
-
-def scale_of(*fields: Float[np.ndarray, "..."]) -> Normalize:
-    """Returns the scale of the middle 98 % of finite values; of at least some width."""
-    values = np.concatenate([field[np.isfinite(field)].ravel() for field in fields])
-    low, high = (float(end) for end in np.quantile(values, [0.01, 0.99])) if values.size else (0.0, 1.0)
-    return Normalize(low, high if high > low else low + max(abs(low), 1.0) * 1e-3)
 
 
 def symmetric_scale(field: Float[np.ndarray, "..."]) -> Normalize:

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from thalweg.contract import Batch, Indices, Outputs
+from thalweg.datasets.charts import scale_of
 from trainables.geo_contrastive.data.fields import FieldData
 from trainables.geo_contrastive.evaluation.latents import CLEAN
 from trainables.geo_contrastive.evaluation.reconstruction import FIELD
@@ -85,7 +86,7 @@ def draw_maps(
     found = maps.in_units(variable, outputs[f"{FIELD}{name}"].detach().float().numpy())
     found = np.where(data.valid[name], found, np.nan)
     error = found - truth
-    scale, around = maps.scale_of(truth), maps.symmetric_scale(error)
+    scale, around = scale_of(truth), maps.symmetric_scale(error)
     figure = maps.page(len(chosen), len(_PANELS), grid)
     figure.suptitle(f"{maps.title_of(variable)}; light grey: hidden from the model; dark grey: no data")
     axes = figure.subplots(len(chosen), len(_PANELS), squeeze=False, sharex=True, sharey=True)

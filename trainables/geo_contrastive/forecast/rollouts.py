@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
+from thalweg.datasets.charts import scale_of
 from trainables.geo_contrastive.data.fields import FieldData, Variable
 from trainables.geo_contrastive.data.grids import Grid
 from trainables.geo_contrastive.data.pairs import index_of
@@ -50,7 +51,7 @@ def _rows(panels: Mapping[str, Float[np.ndarray, "lead lon lat"]], grid: Grid, v
     """Draws a row of panels for each lead; truth and forecast share their colours."""
     figure = maps.page(len(LEADS), len(PANELS), grid)
     axes = figure.subplots(len(LEADS), len(PANELS), squeeze=False, sharex=True, sharey=True)
-    scale, around = maps.scale_of(panels["truth"]), maps.symmetric_scale(panels["error"])
+    scale, around = scale_of(panels["truth"]), maps.symmetric_scale(panels["error"])
     for row, lead in enumerate(LEADS):
         shown = [
             maps.draw_map(

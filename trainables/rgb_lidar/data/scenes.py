@@ -128,8 +128,8 @@ def open_data(root: Path, dataset: str, data_fraction: float) -> RGBLidarData:
         **{name: arrays[name] for name in ("rgb", "depth", "labels", "numbers", "azimuth", "zenith")},
         rows=rows,
         unpaired=files.unpaired,
-        zero_scans=store.facts["zero_scans"],
-        zero_rays=store.facts["zero_rays"],
+        zero_scans=store.metadata["zero_scans"],
+        zero_rays=store.metadata["zero_rays"],
         fingerprint=key,
         dataset=dataset,
     )

@@ -13,6 +13,7 @@ import pandas as pd
 from matplotlib.colors import to_hex
 from PIL import Image
 
+from thalweg.datasets.page import data_uri, table_html
 from trainables.rgb_lidar.config import CLASSES
 from trainables.rgb_lidar.data.lidar import MAX_RANGE
 from trainables.rgb_lidar.data.scenes import RGBLidarData
@@ -43,16 +44,12 @@ def page(
         sections: Rows of the scenes to show, by the title above them.
     """
     places = {name: html.escape(text) for name, text in texts.items()}
-    places |= {name: _table(table) for name, table in tables.items()}
-    places |= {"chart": _uri(chart), "side": str(data.side), "data": _script_data(data, scenes, sections)}
+    places |= {name: table_html(table, digits=4) for name, table in tables.items()}
+    places |= {"chart": data_uri(chart), "side": str(data.side), "data": _script_data(data, scenes, sections)}
     text = _TEMPLATE.read_text()
     for name, value in places.items():
         text = text.replace(f"{{{{{name}}}}}", value)
     return text
-
-
-def _table(table: pd.DataFrame) -> str:
-    return str(table.to_html(index=False, border=0, float_format=lambda value: f"{value:.4g}", na_rep="-"))
 
 
 def _script_data(data: RGBLidarData, scenes: pd.DataFrame, sections: Mapping[str, Sequence[int]]) -> str:
@@ -78,13 +75,12 @@ def _scene(data: RGBLidarData, scenes: pd.DataFrame, row: int) -> dict[str, Any]
     millimetres = np.where(depth < MAX_RANGE, np.round(depth * 1000), NO_RETURN).astype("<u2")
     stream = io.BytesIO()
     Image.fromarray(data.rgb[row].transpose(1, 2, 0)).save(stream, "PNG")
+    summary = (
+        f"{scene['returns']:.1%} of rays came back, {distances(scene)}; brightness {scene['brightness']:.2f}"
+    )
     return {
         "name": f"{CLASSES[data.labels[row]]} {scene['number']:04d}, {scene['split']}",
-        "facts": f"{scene['returns']:.1%} of rays came back, {distances(scene)}; brightness {scene['brightness']:.2f}",
-        "rgb": _uri(stream.getvalue()),
+        "summary": summary,
+        "rgb": data_uri(stream.getvalue()),
         "depth": base64.b64encode(millimetres.tobytes()).decode(),
     }
-
-
-def _uri(png: bytes) -> str:
-    return f"data:image/png;base64,{base64.b64encode(png).decode()}"

@@ -35,7 +35,7 @@ _ROUNDING = 1e-12  # relative error of a sum in double precision: equal values m
 
 
 def prepare(writer: StoreWriter, files: Mapping[str, Path], knobs: DataKnobs) -> dict[str, Any]:
-    """Checks and normalises a data set into a store; returns the facts of the store.
+    """Checks and normalises a data set into a store; returns the metadata of the store.
 
     Raises:
         DataError: The data are broken; the faults of all modalities are reported at once.
@@ -56,19 +56,23 @@ def prepare(writer: StoreWriter, files: Mapping[str, Path], knobs: DataKnobs) ->
             done[name] = writer.step(name, partial(_do, work, writer, knobs.stored_as))
     faults.raise_if_any()
     of_modalities = [*(done[name] for name in IMAGE_MODALITIES), done["catchments"]]
-    rounding = {name: error for facts in of_modalities for name, error in facts["rounding"].items()}
+    rounding = {name: error for result in of_modalities for name, error in result["rounding"].items()}
     return {
-        "notes": [note for facts in of_modalities for note in facts["notes"]]
+        "notes": [note for result in of_modalities for note in result["notes"]]
         + _rounding_notes(knobs, rounding)
         + [
             values_note(
-                {name: Extremes(**each) for facts in of_modalities for name, each in facts["values"].items()}
+                {
+                    name: Extremes(**each)
+                    for result in of_modalities
+                    for name, each in result["values"].items()
+                }
             )
         ],
-        "content": key_of({name: facts["content"] for name, facts in done.items()}),
-        "mean": [mean for facts in of_modalities for mean in facts["mean"]],
-        "std": [std for facts in of_modalities for std in facts["std"]],
-        "units": [each["unit"] for facts in of_modalities for each in facts["values"].values()],
+        "content": key_of({name: result["content"] for name, result in done.items()}),
+        "mean": [mean for result in of_modalities for mean in result["mean"]],
+        "std": [std for result in of_modalities for std in result["std"]],
+        "units": [each["unit"] for result in of_modalities for each in result["values"].values()],
         "grid_shape": [-(-size // knobs.patch_size) for size in inputs.land.shape],
         "spans": {split: [span.start, span.stop] for split, span in inputs.spans.items()},
         "ids": done["catchments"]["ids"],
@@ -81,8 +85,8 @@ def prepare(writer: StoreWriter, files: Mapping[str, Path], knobs: DataKnobs) ->
 
 def _do(work: Callable[["_Content"], dict[str, Any]], writer: StoreWriter, dtype: str) -> dict[str, Any]:
     content = _Content(writer, np.dtype(dtype))
-    facts = work(content)
-    return facts | {"content": content.digest(), "notes": content.notes, "rounding": content.rounding}
+    result = work(content)
+    return result | {"content": content.digest(), "notes": content.notes, "rounding": content.rounding}
 
 
 def _rounding_notes(knobs: DataKnobs, rounding: Mapping[str, float]) -> list[str]:

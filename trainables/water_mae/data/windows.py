@@ -411,8 +411,8 @@ def open_data(root: Path, dataset: str, knobs: DataKnobs) -> WaterData:
 
 
 def _serve(store: Store, folder: Path, knobs: DataKnobs) -> WaterData:
-    arrays, facts = store.arrays, store.facts
-    days = {cast(SplitName, split): range(*span) for split, span in facts["spans"].items()}
+    arrays, metadata = store.arrays, store.metadata
+    days = {cast(SplitName, split): range(*span) for split, span in metadata["spans"].items()}
     starts = window_starts(days, knobs.sequence_length, knobs.evaluated_every)
     starts |= window_starts({"train": days["train"]}, knobs.sequence_length, knobs.stride)
     for split, firsts in starts.items():
@@ -431,8 +431,8 @@ def _serve(store: Store, folder: Path, knobs: DataKnobs) -> WaterData:
     )
     gaps = not all(each.all() for each in recorded.values())
     windows = ({"max_common_gap": knobs.max_common_gap} if gaps else {}) | {
-        "content": facts["content"],
-        "spans": facts["spans"],
+        "content": metadata["content"],
+        "spans": metadata["spans"],
         "stored_as": knobs.stored_as,
         "length": knobs.sequence_length,
         "stride": knobs.evaluated_every,
@@ -440,25 +440,25 @@ def _serve(store: Store, folder: Path, knobs: DataKnobs) -> WaterData:
     return WaterData(
         geometry=Geometry(
             **{name: arrays[name] for name in ("pixel_valid", "patch_rows_cols", "member_valid", "static")},
-            grid_shape=(facts["grid_shape"][0], facts["grid_shape"][1]),
+            grid_shape=(metadata["grid_shape"][0], metadata["grid_shape"][1]),
         ),
         images=arrays["images"],
         vectors=arrays["vectors"],
         vector_present=present["vector"],
         day_of_year=arrays["day_of_year"],
         epoch_day=arrays["epoch_day"],
-        mean=np.array(facts["mean"]),
-        std=np.array(facts["std"]),
-        units=tuple(facts["units"]),
-        catchments=tuple(facts["ids"]),
+        mean=np.array(metadata["mean"]),
+        std=np.array(metadata["std"]),
+        units=tuple(metadata["units"]),
+        catchments=tuple(metadata["ids"]),
         member_positions=arrays["member_positions"],
         sequence_length=knobs.sequence_length,
         starts=starts,
         ends={split: span.stop for split, span in days.items()},
         fingerprint=key_of(windows),
         _climatology=(arrays["climatology_images"], arrays["climatology_vectors"]),
-        notes=(*facts["notes"], *lost),
-        image_observed=None if facts["whole"]["image"] else arrays["image_observed"],
-        vector_observed=None if facts["whole"]["vector"] else arrays["vector_observed"],
+        notes=(*metadata["notes"], *lost),
+        image_observed=None if metadata["whole"]["image"] else arrays["image_observed"],
+        vector_observed=None if metadata["whole"]["vector"] else arrays["vector_observed"],
         image_present=None if present["image"].all() else present["image"],
     )

@@ -140,8 +140,8 @@ def read(
     with staged(target) as folder:
         extremes = _write_grids(folder, record, terrain, options)
         extremes |= _write_catchments(folder, record, table, chosen, options)
-        facts = _facts(record, terrain, table, chosen, options, extremes)
-        return write_provenance(folder, facts, [source / name for name in (DAILY, GRID, TABLE)])
+        provenance = _provenance(record, terrain, table, chosen, options, extremes)
+        return write_provenance(folder, provenance, [source / name for name in (DAILY, GRID, TABLE)])
 
 
 def _parse(periods: Mapping[SplitName, Period], catchments: str, mask: str, suspect_flow: str) -> Options:
@@ -397,7 +397,7 @@ def _write_catchments(
     return survey_series(path, {"evaporation": evaporation.T, "riverflow": riverflow.T}, period.dates, ids)
 
 
-def _facts(
+def _provenance(
     record: Record,
     terrain: Terrain,
     table: pd.DataFrame,

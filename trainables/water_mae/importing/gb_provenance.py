@@ -83,10 +83,10 @@ class Provenance:
     values: Mapping[str, str]
 
 
-def write_provenance(folder: Path, facts: Provenance, sources: list[Path]) -> str:
+def write_provenance(folder: Path, provenance: Provenance, sources: list[Path]) -> str:
     """Writes ``provenance.json`` and ``README.txt`` into a data set; returns the report for people."""
-    report = _report(facts)
-    (folder / "provenance.json").write_text(json.dumps(_record(facts, sources), indent=1) + "\n")
+    report = _report(provenance)
+    (folder / "provenance.json").write_text(json.dumps(_record(provenance, sources), indent=1) + "\n")
     text = "\n\n".join(
         (
             "Great Britain hydrology in the layout of water_mae",
@@ -100,9 +100,9 @@ def write_provenance(folder: Path, facts: Provenance, sources: list[Path]) -> st
     return report
 
 
-def _record(facts: Provenance, sources: list[Path]) -> dict[str, Any]:
-    plain = {name: value for name, value in vars(facts).items() if name != "periods"}
-    periods = {str(name): [str(span.first), str(span.last)] for name, span in facts.periods.items()}
+def _record(provenance: Provenance, sources: list[Path]) -> dict[str, Any]:
+    plain = {name: value for name, value in vars(provenance).items() if name != "periods"}
+    periods = {str(name): [str(span.first), str(span.last)] for name, span in provenance.periods.items()}
     return {
         "dataset": "gb-hydrology",
         **periods,
@@ -119,24 +119,24 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _report(facts: Provenance) -> str:
-    fate = "kept" if facts.suspect_flow == "keep" else "made missing"
+def _report(provenance: Provenance) -> str:
+    fate = "kept" if provenance.suspect_flow == "keep" else "made missing"
     lines = [
-        ", ".join(f"{name} {span.first} to {span.last}" for name, span in facts.periods.items()),
-        f"observed: river flow of {facts.num_catchments} catchments ({facts.num_complete} with all "
-        f"attributes); {facts.repeated_ratio:.1%} of its values lie in runs of 15 and more equal days "
-        f"(filled forward upstream, or steady baseflow) and were {fate}; {facts.num_repeated_catchments} "
+        ", ".join(f"{name} {span.first} to {span.last}" for name, span in provenance.periods.items()),
+        f"observed: river flow of {provenance.num_catchments} catchments ({provenance.num_complete} with all "
+        f"attributes); {provenance.repeated_ratio:.1%} of its values lie in runs of 15 and more equal days "
+        f"(filled forward upstream, or steady baseflow) and were {fate}; {provenance.num_repeated_catchments} "
         "catchments have over 5 % of them",
-        f"interpolated from {facts.num_gauges} catchment means: precipitation and temperature on "
-        f"{facts.land_cells} land cells of 5 km (mask {facts.mask})",
-        f"derived: evaporation; model state: soil moisture, after {facts.spin_up_days} days of spin-up",
+        f"interpolated from {provenance.num_gauges} catchment means: precipitation and temperature on "
+        f"{provenance.land_cells} land cells of 5 km (mask {provenance.mask})",
+        f"derived: evaporation; model state: soil moisture, after {provenance.spin_up_days} days of spin-up",
     ]
-    if facts.calendar_share > MAX_SHARE:
-        lines.append(sentence(facts.calendar_share))
+    if provenance.calendar_share > MAX_SHARE:
+        lines.append(sentence(provenance.calendar_share))
     lines += [
         f"mended: temperature of {day}, wrong upstream, is that of the day before and counts nowhere"
-        for day in facts.mended_days
+        for day in provenance.mended_days
     ]
-    lines.append("values: " + "; ".join(f"{name} {found}" for name, found in facts.values.items()))
+    lines.append("values: " + "; ".join(f"{name} {found}" for name, found in provenance.values.items()))
     lines.append("README.txt holds sources and the attribution that the licences require")
     return "\n".join(lines)

@@ -82,7 +82,7 @@ def draw(folder: Path, data_root: Path, target: Path) -> list[Path]:
     return sorted(target.glob("*.png"))
 
 
-def freeze(folder: Path, file: Path, facts: Mapping[str, Any]) -> str:
+def freeze(folder: Path, file: Path, entries: Mapping[str, Any]) -> str:
     """Writes frozen weights, a starting point for other studies: the whole model in the form of `export`.
 
     The file is complete or absent.
@@ -90,7 +90,7 @@ def freeze(folder: Path, file: Path, facts: Mapping[str, Any]) -> str:
     Args:
         folder: A checkpoint.
         file: File to write; its folder exists.
-        facts: More entries of the file, as plain values.
+        entries: More entries of the file, as plain values.
 
     Returns:
         The SHA-256 of the weights: of name, shape and values of each, in the order of the names.
@@ -101,7 +101,7 @@ def freeze(folder: Path, file: Path, facts: Mapping[str, Any]) -> str:
     """
     state, gathered = checkpoint.whole(folder)
     weights = {name: gathered[name].clone() for name in sorted(gathered)}  # DeepSpeed's share one storage
-    content = {**_content(state, weights), **facts}
+    content = {**_content(state, weights), **entries}
     _save(content, file, "weights to start from", "free space and give the same command again")
     return _sha256(weights)
 
@@ -116,7 +116,7 @@ def _save(content: Mapping[str, Any], file: Path, what: str, way_out: str) -> No
 
 
 def _require_same(data: Data, state: TrainingState) -> None:
-    trained_on = state.report.facts.get("data_fingerprint", data.fingerprint)
+    trained_on = state.report.provenance.get("data_fingerprint", data.fingerprint)
     if data.fingerprint != trained_on:
         raise DataError(
             f"the data must be those that the model was trained on, got fingerprint {data.fingerprint[:12]} instead of "

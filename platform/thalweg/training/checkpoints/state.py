@@ -28,6 +28,8 @@ FROM_BEFORE = ""
 """Identity of the study in checkpoints of an earlier version, which did not record it."""
 _ON_THE_WAY = ("documents", "notes", "deaths")
 """Fields of a report that are for its receiver only; no checkpoint records them."""
+_PROVENANCE = "facts"
+"""Name of the report's provenance in ``state.json``, in checkpoints of all versions."""
 _OWN = "sha256"  # of the state itself
 # What zipfile raises for damaged names, flags, methods and offsets, beside its own.
 _NO_ARCHIVE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError)
@@ -68,6 +70,7 @@ class TrainingState:
             report = values["report"] | {"checkpoint": str(folder)}
             for name in _ON_THE_WAY:
                 report.pop(name, None)
+            report["provenance"] = report.pop(_PROVENANCE, {})
             report["curve"] = tuple((samples, point) for samples, point in report["curve"])
             known = {name: values[name] for name in ("config", "family", "stage")}
             return cls(
@@ -104,6 +107,7 @@ class TrainingState:
         values = json.loads(json.dumps(asdict(replace(self, report=report, files=files))))
         for name in _ON_THE_WAY:
             del values["report"][name]
+        values["report"][_PROVENANCE] = values["report"].pop("provenance")
         text = json.dumps(values | {_OWN: _sha256_of(values)}, indent=1)
         (folder / STATE).write_text(text)
 

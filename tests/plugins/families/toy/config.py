@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from thalweg.config import FamilyConfig, Knobs, Optimization
+from thalweg.config import FamilyConfig, Knobs, Optimization, Presets
 
 
 class LossWeights(Knobs):
@@ -51,4 +51,4 @@ class Toy(FamilyConfig):
     """Optimizer, schedule and batch."""
 
 
-PRESETS = {"default": Toy(), "wide": Toy(width=32)}
+PRESETS = Presets(default=Toy(), wide=Toy(width=32))

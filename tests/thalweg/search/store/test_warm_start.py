@@ -105,8 +105,8 @@ def test_the_frozen_weights_are_those_of_the_checkpoint(
     expected = checkpoint.fp32_weights(folder)
     assert content["weights"].keys() == expected.keys()
     assert all(torch.equal(content["weights"][name], expected[name]) for name in expected)
-    facts = {name: content[name] for name in ("study", "trial", "metric", "value", "samples", "family")}
-    assert facts == {
+    stored = {name: content[name] for name in ("study", "trial", "metric", "value", "samples", "family")}
+    assert stored == {
         "study": "toys",
         "trial": 0,
         "metric": "mse",
@@ -122,11 +122,11 @@ def test_a_small_file_says_what_the_weights_are(
 ) -> None:
     finish()
     (point,) = starting_points.freeze(AGAIN)
-    facts = json.loads((tmp_path / "again" / "sources" / "toys.json").read_text())
-    assert (facts["study"], facts["trial"], facts["metric"]) == ("toys", 0, "mse")
-    assert (facts["value"], facts["samples"]) == (trained.value, 256)
-    assert facts["sha256"] == point.sha256 != ""
-    assert facts["config"]["optimization"]["lr"] == 0.01
+    stored = json.loads((tmp_path / "again" / "sources" / "toys.json").read_text())
+    assert (stored["study"], stored["trial"], stored["metric"]) == ("toys", 0, "mse")
+    assert (stored["value"], stored["samples"]) == (trained.value, 256)
+    assert stored["sha256"] == point.sha256 != ""
+    assert stored["config"]["optimization"]["lr"] == 0.01
     assert not list((tmp_path / "again" / "sources").glob("*.partial"))
 
 
@@ -159,9 +159,9 @@ def test_of_two_that_freeze_at_once_one_does(
     both = threading.Barrier(2)
     real = export.freeze
 
-    def freeze(folder: Path, file: Path, facts: dict[str, Any]) -> str:
+    def freeze(folder: Path, file: Path, entries: dict[str, Any]) -> str:
         written.append(file)
-        return real(folder, file, facts)
+        return real(folder, file, entries)
 
     monkeypatch.setattr(export, "freeze", freeze)
     found: list[Any] = []
@@ -186,11 +186,11 @@ def test_a_trial_that_is_overtaken_while_it_is_frozen_gives_way_to_the_better_on
     first = finish(0.5)
     real = export.freeze
 
-    def freeze(folder: Path, file: Path, facts: dict[str, Any]) -> str:
+    def freeze(folder: Path, file: Path, entries: dict[str, Any]) -> str:
         if first.exists():
             finish(0.25)
             shutil.rmtree(first)
-        return real(folder, file, facts)
+        return real(folder, file, entries)
 
     monkeypatch.setattr(export, "freeze", freeze)
     (point,) = starting_points.freeze(AGAIN)
@@ -251,8 +251,8 @@ def test_a_moved_study_is_started_from_and_exported(
     (tmp_path / "moved").mkdir()
     (tmp_path / "toys").rename(tmp_path / "moved" / "toys")
     assert StartingPoints(tmp_path / "moved" / "again", own="again").take(AGAIN).width == 12
-    facts = json.loads((tmp_path / "moved" / "again" / "sources" / "toys.json").read_text())
-    assert facts["checkpoint"] == f"toys/checkpoints/trial-00000/{folder.name}"
+    stored = json.loads((tmp_path / "moved" / "again" / "sources" / "toys.json").read_text())
+    assert stored["checkpoint"] == f"toys/checkpoints/trial-00000/{folder.name}"
     record = find(tmp_path / "moved", "toys")
     export_best(record, tmp_path / "best.pt", tmp_path)
     assert torch.load(tmp_path / "best.pt", weights_only=True)["samples"] == 256
@@ -400,7 +400,7 @@ def test_the_evaluation_protocol_is_that_of_trials_that_start_from_nothing(
     assert isinstance(prepared.config, Toy)
     assert prepared.config.width == 12
     alone = prepare(again(starts_from=()), tmp_path, starting_points=starting_points)
-    assert prepared.facts["protocol_hash"] == alone.facts["protocol_hash"]
+    assert prepared.tags["protocol_hash"] == alone.tags["protocol_hash"]
     assert prepared.data_root == alone.data_root
 
 

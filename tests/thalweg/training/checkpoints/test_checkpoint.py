@@ -84,3 +84,24 @@ def test_a_knob_that_a_checkpoints_version_did_not_know_counts_as_its_default() 
     assert not is_of({name: value for name, value in config.items() if name != "width"})
     assert not is_of(earlier | {"depth": 3})
     assert not is_of(earlier, "families.gone")
+
+
+EARLIER = Path(__file__).parents[3] / "fixtures" / "earlier" / "runs" / "toys" / "checkpoints" / "trial-00000"
+
+
+def test_the_provenance_of_a_report_keeps_the_name_that_checkpoints_have_for_it(tmp_path: Path) -> None:
+    folder = tmp_path / "study" / "checkpoints" / "trial-00000" / checkpoint_name(8)
+    folder.mkdir(parents=True)
+    report = Report(samples=8, samples_seen=8, value=0.5, metrics={}, provenance={"device": "cpu"})
+    TrainingState(report, {}, "family", 0).write(folder, folder)
+    written = json.loads((folder / STATE).read_text())["report"]
+    assert written["facts"] == {"device": "cpu"} and "provenance" not in written
+    assert TrainingState.read(folder).report.provenance == {"device": "cpu"}
+
+
+def test_the_provenance_of_a_checkpoint_of_an_earlier_version_is_read() -> None:
+    folder = EARLIER / checkpoint_name(64)
+    facts = json.loads((folder / STATE).read_text())["report"]["facts"]
+    assert facts["protocol_hash"]
+    assert TrainingState.read(folder).report.provenance == facts
+    assert TrainingState.read(folder).report.protocol == facts["protocol_hash"]

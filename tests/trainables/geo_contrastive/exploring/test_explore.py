@@ -60,7 +60,7 @@ def test_every_variable_has_a_picture_and_a_row_and_is_on_the_page(
         assert picture.shape[1] > 1000
         assert picture[..., :3].std() > 0.01
         assert f'id="{name}"' in text
-        assert found.facts[f"mean/{name}"] == variable.mean
+        assert found.statistics[f"mean/{name}"] == variable.mean
     assert found.fingerprint == data[1].fingerprint
 
 
@@ -87,7 +87,7 @@ def test_splits_and_gaps_are_told(found: Exploration, folder: Path, data: tuple[
     gaps = rows_of(folder / "gaps.csv")
     missing = int(fields.day[-1] - fields.day[0]) + 1 - len(fields.day)
     assert missing > 0
-    assert sum(int(row["missing"]) for row in gaps) == missing == found.facts["days/missing"]
+    assert sum(int(row["missing"]) for row in gaps) == missing == found.statistics["days/missing"]
     assert f"{missing} days are missing in {len(gaps)} gaps" in found.report
     assert all(note in found.report for note in fields.notes)
 

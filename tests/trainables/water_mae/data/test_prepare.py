@@ -75,10 +75,10 @@ def test_a_modality_passes_through_memory_in_pieces(
 
     def measure(*arguments: Any) -> dict[str, Any]:
         tracemalloc.start()
-        facts = write_image(*arguments)
+        result = write_image(*arguments)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-        return facts
+        return result
 
     monkeypatch.setattr(prepare_module, "_write_image", measure)
     knobs = DataKnobs.model_validate(_KNOBS.model_dump() | {"stored_as": stored_as})

@@ -240,24 +240,35 @@ def test_faulty_tables_are_refused_at_the_import(
 
 
 def test_a_missing_day_is_refused_or_interpolated(changed: Path, tmp_path: Path) -> None:
-    periods = {"train": "2002-01-01:2002-12-31", "val": "2003-01-01:2003-03-31"}
+    """One day lies in the second year of its file; the other is a leap day, whose neighbours lie in two months."""
+    periods = {"train": "2001-12-01:2002-06-30", "val": "2004-02-01:2004-03-31"}
     with h5py.File(changed / "temperature_processed" / "temperature_200205.h5", "a") as file:
         del file["2002-05-17"]
     with pytest.raises(DataError, match="got none for 2002-05-17 to 2002-05-17"):
         read(changed, tmp_path / "merged", **periods)
     assert not (tmp_path / "merged").exists()
+    with h5py.File(changed / "temperature_processed" / "temperature_200402.h5", "a") as file:
+        del file["2004-02-29"]
     report = read(changed, tmp_path / "merged", **periods, missing_days="interpolate")
-    assert "temperature_train_2002_2002.h5: 365 days of 12 files; gaps: 2002-05-17" in report
-    with h5py.File(tmp_path / "merged" / "temperature_train_2002_2002.h5") as file:
-        before, day, after = file["data"][135:138]
-        assert file["dates"][136] == b"2002-05-17"
-    np.testing.assert_allclose(day, (before + after) / 2, rtol=1e-5)
+    assert "temperature_train_2001_2002.h5: 212 days of 7 files; gaps: 2002-05-17" in report
+    assert "temperature_val_2004_2004.h5: 60 days of 2 files; gaps: 2004-02-29" in report
     data = open_data(tmp_path, "merged", KNOBS)
-    number = int(np.flatnonzero(data.starts["train"] == 120)[0])
-    observed = data.observed("train", np.array([number]))["image_observed"][0]
-    assert not observed[IMAGE_MODALITIES.index("temperature"), 16].any()
-    observed[IMAGE_MODALITIES.index("temperature"), 16] = data.geometry.pixel_valid
-    assert (observed == data.geometry.pixel_valid).all()
+    for split, years, date, first in (
+        ("train", "2001_2002", "2002-05-17", 160),
+        ("val", "2004_2004", "2004-02-29", 212),
+    ):
+        with h5py.File(tmp_path / "merged" / f"temperature_{split}_{years}.h5") as file:
+            place = file["dates"][:].tolist().index(date.encode())
+            before, day, after = file["data"][place - 1 : place + 2]
+            around = [np.datetime64(file["dates"][number].decode()) for number in (place - 1, place + 1)]
+        assert around == [np.datetime64(date) - 1, np.datetime64(date) + 1]
+        np.testing.assert_allclose(day, (before + after) / 2, rtol=1e-5)
+        number = int(np.flatnonzero(data.starts[split] == first)[0])  # type: ignore[index]
+        step = int(np.datetime64(date).astype(int) - data.epoch_day[first])
+        observed = data.observed(split, np.array([number]))["image_observed"][0]  # type: ignore[arg-type]
+        assert not observed[IMAGE_MODALITIES.index("temperature"), step].any()
+        observed[IMAGE_MODALITIES.index("temperature"), step] = data.geometry.pixel_valid
+        assert (observed == data.geometry.pixel_valid).all()
 
 
 def test_a_catchment_without_area_keeps_its_cubic_metres_out(changed_tables: Path, tmp_path: Path) -> None:

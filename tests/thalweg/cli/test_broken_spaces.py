@@ -1,0 +1,106 @@
+"""Search spaces with a fault in their file: told in one line, before anything starts."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from refused import refusal
+from typer.testing import Result
+
+BROKEN_SPACES = {
+    "raises": ("raise RuntimeError('boom')", "boom"),
+    "no_study": ("def space(trial): ...", "must define study"),
+    "wrong_type": (
+        """
+from families.toy.config import Toy
+from thalweg.study import Study
+study = Study(metric="mse", mode="min", samples=64)
+def space(trial) -> Toy:
+    return {"width": 3}
+""",
+        "must return Toy, got dict",
+    ),
+    "wrong_metric": (
+        """
+from families.toy.config import Toy
+from thalweg.study import Study
+study = Study(metric="loss", mode="min", samples=64)
+def space(trial) -> Toy:
+    return Toy()
+""",
+        "must mean the same in every trial",
+    ),
+    "wrong_knob": (
+        """
+from families.toy.config import Toy
+from thalweg.study import Study
+study = Study(metric="mse", mode="min", samples=64)
+def space(trial) -> Toy:
+    return Toy(depth=3)
+""",
+        "depth",
+    ),
+    "unnamed_knob": (
+        """
+from families.toy.config import PRESETS, Toy
+from thalweg.study import Study
+study = Study(metric="mse", mode="min", samples=64)
+def space(trial) -> Toy:
+    return PRESETS["default"].vary(loss_weights={1: 2.0})
+""",
+        "unnamed_knob.py:6: the names of knobs must be text, got 1 in loss_weights; write loss_weights={'NAME': 2.0}",
+    ),
+    "half_a_seed": (
+        """
+from thalweg.study import grid
+GRID = grid(seeds=1.5)
+""",
+        "half_a_seed.py:3: seeds must be a whole number of at least 1, got 1.5; try seeds=3",
+    ),
+    "no_preset": (
+        """
+from families.toy.config import PRESETS, Toy
+BASE = PRESETS["defualt"]
+""",
+        "no_preset.py:3: no preset 'defualt' in PRESETS; did you mean 'default'? (found: default, wide)",
+    ),
+    "no_return": (
+        """
+from families.toy.config import PRESETS, Toy
+from thalweg.study import Study
+study = Study(metric="mse", mode="min", samples=64)
+def space(trial) -> Toy:
+    if trial.suggest_categorical("kind", ["wide", "narrow"]) == "wide":
+        return PRESETS["wide"]
+""",
+        "no_return.py:5: space must return Toy, got NoneType; end each of its branches with return Toy(...), or a "
+        "preset's vary(...); it was asked with kind='narrow'",
+    ),
+    "beyond_a_bound": (
+        """
+from families.toy.config import PRESETS, Toy
+from thalweg.study import Study
+study = Study(metric="mse", mode="min", samples=64)
+def space(trial) -> Toy:
+    return PRESETS["wide"].vary(optimization={"lr": trial.suggest_float("rate", 1e-4, 1e9, log=True)})
+""",
+        "got rate in [0.0001, 1e+09] on a log scale, of which",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN_SPACES)
+def test_a_broken_space_starts_nothing(
+    run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    text, law = BROKEN_SPACES[name]
+    (tmp_path / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "lab").mkdir()
+    (tmp_path / "lab" / f"{name}.py").write_text(text)
+    message = refusal(run("search", f"lab.{name}"))
+    assert law in message
+    assert not (tmp_path / "thalweg_runs").exists()
+    sys.modules.pop(f"lab.{name}", None)
+    sys.modules.pop("lab", None)

@@ -1,0 +1,167 @@
+"""Explores a data set: modalities and their extremes, splits, what is missing, catchments, maps, hydrographs."""
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from thalweg.data.store import content_hashes, key_of
+from thalweg.dataset_contract import Exploration
+from thalweg.datasets.charts import draw_coverage, png
+from thalweg.datasets.page import Section, page
+from trainables.water_mae.data.calendar_share import MAX_SHARE, calendar_share, sentence
+from trainables.water_mae.data.grids import Inputs, inspect
+from trainables.water_mae.data.layout import find_files
+from trainables.water_mae.exploring import look, tables
+from trainables.water_mae.exploring.modalities import Modality, Series, read_all_series, read_modalities
+
+PAGE = "index.html"
+
+
+def explore(folder: Path, target: Path) -> Exploration:
+    """Explores a data set as it lies in its files: nothing is filled, and no cell or catchment is left out.
+
+    Args:
+        folder: The data set.
+        target: Folder for ``index.html``, ``modalities.csv``, ``splits.csv``, ``gaps.csv``, ``catchments.csv``,
+            ``coverage.png``, ``missing.png``, ``catchments.png``, ``hydrographs.png``, and ``MODALITY.png`` of each
+            modality below ``modalities``.
+
+    Raises:
+        DataError: Files are missing or broken.
+    """
+    files = find_files(folder)
+    inputs = inspect(files)
+    series = read_all_series(files, inputs.dates)
+    found, notes = read_modalities(inputs, series)
+    notes += _calendar_notes(inputs, series)
+    listed = {
+        "modalities": tables.modality_table(found),
+        "splits": tables.split_table(inputs, found),
+        "gaps": tables.gap_table(inputs, found),
+        "catchments": tables.catchment_table(inputs, series),
+    }
+    for name, table in listed.items():
+        table.to_csv(target / f"{name}.csv", index=False, float_format="%.7g")
+    drawn = _draw(inputs, series, found, target)
+    fingerprint = key_of({"files": content_hashes(files, folder / ".store")})
+    texts = _texts(folder.name, fingerprint, inputs, series, listed["gaps"])
+    (target / PAGE).write_text(
+        page(texts["title"], [texts["summary"]], _sections(texts, notes, listed, drawn))
+    )
+    return Exploration(
+        fingerprint=fingerprint,
+        report=_report(texts, listed, notes),
+        statistics=_statistics(inputs, found),
+        page=PAGE,
+    )
+
+
+def _draw(inputs: Inputs, series: Series, found: Mapping[str, Modality], target: Path) -> dict[str, bytes]:
+    """Writes the pictures; returns them by name, those of modalities by the modality's."""
+    year = inputs.dates.astype("datetime64[Y]").astype(np.int64) + 1970
+    figures = {
+        "coverage": draw_coverage(year, inputs.day_of_year, inputs.spans),
+        "missing": look.draw_missing(inputs, found),
+        "catchments": look.draw_catchments(series),
+        "hydrographs": look.draw_hydrographs(inputs, series),
+        **{name: look.draw_modality(inputs, series, each) for name, each in found.items()},
+    }
+    drawn = {name: png(figure) for name, figure in figures.items()}
+    (target / "modalities").mkdir()
+    for name, picture in drawn.items():
+        place = target / "modalities" if name in found else target
+        (place / f"{name}.png").write_bytes(picture)
+    return drawn
+
+
+def _calendar_notes(inputs: Inputs, series: Series) -> list[str]:
+    train = slice(inputs.spans["train"].start, inputs.spans["train"].stop)
+    evaporation = series.values[train, 0].astype(np.float64)
+    known = np.isfinite(evaporation)
+    share = calendar_share(np.where(known, evaporation, 0.0), inputs.day_of_year[train], known)
+    return [sentence(share)] if share > MAX_SHARE else []
+
+
+def _texts(name: str, fingerprint: str, inputs: Inputs, series: Series, gaps: pd.DataFrame) -> dict[str, str]:
+    rows, columns = inputs.land.shape
+    runs = gaps[gaps["modality"] != "all"]
+    between = int(gaps.loc[gaps["modality"] == "all", "days"].sum())
+    many = "run of days holds" if len(runs) == 1 else "runs of days hold"
+    said = [
+        f"{len(runs):,} {many} no data of a modality, {int(runs['days'].sum()):,} days in all."
+        if len(runs)
+        else "Every modality has some data on every day.",
+        f"{between:,} days lie between the splits and in none of them." if between else "",
+    ]
+    return {
+        "title": f"water_mae/{name}",
+        "summary": f"{len(inputs.dates):,} days from {inputs.dates[0]} to {inputs.dates[-1]}; a grid of {rows} x "
+        f"{columns} cells, {int(inputs.land.sum()):,} of them land; {len(series.ids):,} catchments; "
+        f"fingerprint {fingerprint}.",
+        "gaps": " ".join(filter(None, said)),
+    }
+
+
+def _sections(
+    texts: Mapping[str, str],
+    notes: Sequence[str],
+    listed: Mapping[str, pd.DataFrame],
+    drawn: Mapping[str, bytes],
+) -> list[Section]:
+    modalities = {name: drawn[name] for name in listed["modalities"]["modality"]}
+    return [
+        Section(title="Notes", notes=notes or ["none"]),
+        Section(title="Modalities", table=listed["modalities"]),
+        Section(
+            title="Days and splits",
+            text="Splits follow one another in time. Below each modality is the share of its values that are missing.",
+            table=listed["splits"],
+            pictures={"Days of each year, by split": drawn["coverage"]},
+        ),
+        Section(
+            title="Missing data",
+            text=f"{texts['gaps']} The charts show the share of land cells or catchments without data on each day.",
+            table=listed["gaps"],
+            pictures={"Share of places without data on each day": drawn["missing"]},
+        ),
+        Section(
+            title="Maps, distributions and seasonal cycles",
+            text="Grey cells have no data on any day. Colours of means hold the middle 98 % of the places.",
+            named=modalities,
+        ),
+        Section(
+            title="Catchments",
+            text="The larger a circle, the larger the catchment's area.",
+            table=listed["catchments"],
+            pictures={"Where the catchments lie": drawn["catchments"]},
+        ),
+        Section(
+            title="Hydrographs",
+            text="River flow of catchments from wet to dry in mm/day, linear up to 0.1, then logarithmic.",
+            pictures={"River flow over all days": drawn["hydrographs"]},
+        ),
+    ]
+
+
+def _report(texts: Mapping[str, str], listed: Mapping[str, pd.DataFrame], notes: Sequence[str]) -> str:
+    short = listed["modalities"][["modality", "unit", "places", "mean", "lowest", "highest", "missing_share"]]
+    blocks = [
+        textwrap.indent(table.to_string(index=False, float_format=lambda value: f"{value:.4g}"), " " * 4)
+        for table in (short, listed["splits"][["split", "days", "first", "last"]])
+    ]
+    return "\n\n".join([texts["summary"], *blocks, texts["gaps"], *notes])
+
+
+def _statistics(inputs: Inputs, found: Mapping[str, Modality]) -> dict[str, float]:
+    numbers = {f"days/{split}": float(len(span)) for split, span in inputs.spans.items()}
+    for name, each in found.items():
+        numbers |= {
+            f"places/{name}": float(len(each.mean)),
+            f"mean/{name}": each.moments.mean,
+            f"std/{name}": each.moments.std,
+            f"missing/{name}": each.extremes.num_missing / each.extremes.num_values,
+        }
+    return numbers
