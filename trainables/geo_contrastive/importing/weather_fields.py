@@ -178,6 +178,10 @@ def _planned(dailies: Sequence[DailySeries], grid: str) -> list[_Plan]:
     plans = []
     for each in dailies:
         wanted = each.series.grid if common is None else common
+        if each.series.name in ("x", "y") and not wanted.geographic:
+            raise ConfigError(
+                f"variables must be called other than the axes x and y, got {each.series.name!r}; name it anew"
+            )
         known = next((one for one in named if one.is_like(wanted)), None)
         if known is None:
             alike = sum(one.shape == wanted.shape for one in named)

@@ -162,6 +162,10 @@ def test_a_level_must_be_named(make: Make, bring: Bring, field: Field, tmp_path:
         bring(path, variables="t@50hPa,t@850hPa")
     with pytest.raises(DataError, match="must have the level 700 hPa, got 50 hPa, 850 hPa"):
         bring(path, variables="t@700hPa")
+    with pytest.raises(
+        DataError, match=r"must have the level 850 without a unit, got 50 hPa, .* with its unit"
+    ):
+        bring(path, variables="t@850")
 
 
 @pytest.mark.parametrize("calendar", ["noleap", "360_day"])
@@ -249,6 +253,13 @@ def test_files_of_one_variable_must_agree(make: Make, bring: Bring, tmp_path: Pa
     source.mkdir()
     save(make(DAILY), source / "a.nc")
     other = make(DAILY + 24 * 12)
+    other["t2m"].attrs["units"] = "kelvin"
+    save(other, source / "b.nc")
+    assert "24 days" in bring(source)[0]
+    del other["t2m"].attrs["units"]
+    save(other, source / "b.nc")
+    with pytest.raises(DataError, match=r"got K in a\.nc and none in b\.nc; write the attribute units"):
+        bring(source)
     other["t2m"].attrs["units"] = "degC"
     save(other, source / "b.nc")
     with pytest.raises(DataError, match=r"must have the same unit, got K in a\.nc and degC in b\.nc"):
@@ -333,7 +344,7 @@ def test_what_is_not_there_is_refused(
         bring(path, variables=variables)
 
 
-@pytest.mark.parametrize("variables", ["t2m,,u", "=t2m", "t2m@", "a-b=t2m", "a.b"])
+@pytest.mark.parametrize("variables", ["t2m,,u", "=t2m", "t2m@", "a-b=t2m", "a.b", "time=t2m", "level=t2m"])
 def test_options_that_mean_nothing_are_refused(
     bring: Bring, tmp_path: Path, variables: str, make: Make
 ) -> None:
@@ -408,6 +419,8 @@ def test_projected_axes_are_in_metres(make: Make, bring: Bring, tmp_path: Path) 
             bring(save(dataset, tmp_path / "a.nc"))
     far = dataset.assign_coords(x=1e4 * np.arange(12), y=1e4 * np.arange(6))
     assert "x 0 to 110000, y 0 to 50000 m" in bring(save(far, tmp_path / "b.nc"))[0]
+    with pytest.raises(ConfigError, match="must be called other than the axes x and y, got 'y'"):
+        bring(tmp_path / "b.nc", variables="y=t2m")
 
 
 def test_a_rotated_pole_is_known_by_its_grid_mapping(make: Make, bring: Bring, tmp_path: Path) -> None:
@@ -459,3 +472,20 @@ def test_energies_per_area_may_be_amounts(make: Make, bring: Bring, tmp_path: Pa
     assert "means of 24 values" in bring(path, means="ssrd")[0]
     dataset["ssrd"].attrs["cell_methods"] = "time: mean"
     assert "means of 24 values" in bring(save(dataset, tmp_path / "b.nc"))[0]
+
+
+def test_names_that_no_data_set_can_have_are_changed_and_told(
+    make: Make, bring: Bring, field: Field, tmp_path: Path
+) -> None:
+    dataset = make(DAILY, name="air.2m")
+    dataset["level"], dataset["q 2"] = dataset["air.2m"] + 1, dataset["air.2m"] + 2
+    path = save(dataset, tmp_path / "a.nc")
+    report, folder = bring(path)
+    assert "air_2m: 'air.2m' in the source" in report and "level_: 'level' in the source" in report
+    np.testing.assert_allclose(field(folder, "q_2"), field(folder, "air_2m") + 2, rtol=1e-6)
+    np.testing.assert_array_equal(field(bring(path, variables="q=q 2")[1], "q"), field(folder, "q_2"))
+    dataset["air-2m"] = dataset["air.2m"]
+    with pytest.raises(
+        ConfigError, match=r"got 'air_2m' twice; .* variables=air_2m_1=air\.2m,air_2m_2=air-2m"
+    ):
+        bring(save(dataset, tmp_path / "b.nc"))
