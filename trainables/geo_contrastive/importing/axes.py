@@ -84,6 +84,10 @@ def find_axes(opened: Opened) -> Axes | None:
     _refuse_rotated(opened, where)
     if _TIME not in found:
         return None
+    if found[_TIME] not in opened.dataset.variables:
+        raise DataError(
+            f"{found[_TIME]} of {where} must have coordinates, got none; add a variable {found[_TIME]} with the times"
+        )
     geographic = _LON in found and _LAT in found
     if not geographic and not (_X in found and _Y in found):
         curved = any(

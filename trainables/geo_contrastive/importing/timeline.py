@@ -47,6 +47,9 @@ def seconds_of(times: xr.Variable, where: object) -> tuple[Calendar, Seconds]:
             "correct them, such as by cdo -r copy OLD.nc NEW.nc"
         )
     counts = np.asarray(times.values).ravel()
+    counts = counts.astype(
+        np.float64 if counts.dtype.kind == "f" else np.int64
+    )  # 32 bits do not hold seconds
     fill = times.attrs.get("_FillValue", 0) or np.nan  # 0 is Zarr's default, and the first time of many files
     missing = (
         ~(np.abs(counts) < _FILL / factor) if counts.dtype.kind == "f" else counts == fill

@@ -48,6 +48,16 @@ def test_times_far_from_1970_are_decoded() -> None:
     assert time_text(STANDARD, int(seconds[1])) == "1600-01-02 00:00"
 
 
+@pytest.mark.parametrize("dtype", [np.int32, np.float32, np.int16])
+def test_narrow_numbers_hold_long_times(dtype: type) -> None:
+    """ERA5 has hours since 1900 in 32 bits, of which seconds would run over."""
+    first = 885_000 if dtype is np.int32 else 32_000
+    unit = "hours" if dtype is np.int32 else "days"
+    _, seconds = decoded(np.array([first, first + 1], dtype), f"{unit} since 1900-01-01")
+    expected = np.datetime64("1900-01-01") + np.timedelta64(first, "h" if dtype is np.int32 else "D")
+    assert time_text(STANDARD, int(seconds[0])) == str(expected.astype("datetime64[m]")).replace("T", " ")
+
+
 @pytest.mark.parametrize(
     ("values", "units", "calendar", "message"),
     [

@@ -361,6 +361,10 @@ def test_grids_that_are_not_regular_are_refused(make: Make, bring: Bring, tmp_pa
     rotated["longitude"].attrs = {"standard_name": "grid_longitude", "units": "degrees"}
     with pytest.raises(DataError, match="got one around a rotated pole"):
         bring(save(rotated, tmp_path / "b.nc"))
+    with pytest.raises(
+        DataError, match=r"time of t2m .* must have coordinates, got none; add a variable time"
+    ):
+        bring(save(make(DAILY).drop_vars("time"), tmp_path / "e.nc"))
     members = make(DAILY).expand_dims(number=[0, 1], axis=1)
     with pytest.raises(DataError, match="got the further dimension number of 2 entries"):
         bring(save(members, tmp_path / "c.nc"))
