@@ -27,6 +27,8 @@ from trainables.geo_contrastive.knobs import NAME_RULE, is_name
 FORMAT = 1
 """Version of the layout."""
 TABLE = "fields.json"
+TAKEN = frozenset(("time", "longitude", "latitude", "level"))
+"""Names of coordinates, which no variable can have; on a projected grid, x and y are taken as well."""
 BLOCK_VALUES = 1 << 22
 """Values that are in memory at a time, 16 MiB in single precision; at least a day is."""
 

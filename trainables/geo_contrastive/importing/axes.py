@@ -41,9 +41,14 @@ _NAMES = {
     r"heightaboveground|model_level|hybrid|z_?lev",
 }
 _ROTATED = {"grid_longitude", "grid_latitude"}
+_PRESSURES = {"pa", "hpa", "mb", "mbar", "millibar", "millibars"}
+_CIRCLE = 360.0
 _DIGITS = 6  # of coordinates: degrees in single precision are good to no more
 _OPEN = 1.5  # longitudes leave the circle open at a gap of so many usual steps
-_KILO = {"km", "kilometre", "kilometres", "kilometer", "kilometers"}
+_METRES = {
+    **dict.fromkeys(("", "m", "metre", "metres", "meter", "meters"), 1.0),
+    **dict.fromkeys(("km", "kilometre", "kilometres", "kilometer", "kilometers"), 1000.0),
+}
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,10 @@ def find_axes(opened: Opened) -> Axes | None:
     _refuse_rotated(opened, where)
     if _TIME not in found:
         return None
+    if found[_TIME] not in opened.dataset.variables:
+        raise DataError(
+            f"{found[_TIME]} of {where} must have coordinates, got none; add a variable {found[_TIME]} with the times"
+        )
     geographic = _LON in found and _LAT in found
     if not geographic and not (_X in found and _Y in found):
         curved = any(
@@ -94,6 +103,8 @@ def find_axes(opened: Opened) -> Axes | None:
     names = (_LON, _LAT) if geographic else (_X, _Y)
     dimensions = (found[names[0]], found[names[1]])
     values = [_values(opened, dim, where) for dim in dimensions]
+    if not geographic:
+        values = [_in_metres(each, opened, dim, where) for each, dim in zip(values, dimensions, strict=True)]
     along = _longitudes(values[0], where) if geographic else _ascending(values[0], dimensions[0], where)
     across = _ascending(values[1], dimensions[1], where)
     if geographic and (np.abs(across[0]) > 90).any():
@@ -124,18 +135,23 @@ def _role(name: str, variable: xr.Variable | None) -> str:
     for role, pattern in _NAMES.items():
         if re.fullmatch(pattern, name.casefold()):
             return role
+    if units in _PRESSURES:  # CF 4.3: a dimension in units of pressure is vertical
+        return _LEVEL
     by_axis = {"T": _TIME, "X": _X, "Y": _Y, "Z": _LEVEL}
     return by_axis.get(str(attributes.get("axis", "")).upper(), "")
 
 
 def _refuse_rotated(opened: Opened, where: str) -> None:
-    for dim in opened.array.dims:
-        variable = opened.dataset.variables.get(dim)
-        if variable is not None and variable.attrs.get("standard_name") in _ROTATED:
-            raise DataError(
-                f"{where} must lie on a regular grid of longitudes and latitudes, got one around a rotated pole; "
-                "regrid it first"
-            )
+    axes = [opened.dataset.variables.get(dim) for dim in opened.array.dims]
+    names = {axis.attrs.get("standard_name") for axis in axes if axis is not None}
+    mapping = str(opened.array.attrs.get("grid_mapping", opened.array.encoding.get("grid_mapping", "")))
+    projection = opened.dataset.variables.get(mapping)
+    about = {} if projection is None else projection.attrs
+    if names & _ROTATED or str(about.get("grid_mapping_name", "")).startswith("rotated"):
+        raise DataError(
+            f"{where} must lie on a regular grid of longitudes and latitudes, got one around a rotated pole; "
+            "regrid it first"
+        )
 
 
 def _values(opened: Opened, dim: str, where: str) -> Float64[np.ndarray, " cell"]:
@@ -144,11 +160,24 @@ def _values(opened: Opened, dim: str, where: str) -> Float64[np.ndarray, " cell"
         raise DataError(
             f"{dim} of {where} must have coordinates, got none; add a variable {dim} with the centres of the cells"
         )
-    metres = 1000.0 if str(variable.attrs.get("units", "")).casefold() in _KILO else 1.0
-    values: Float64[np.ndarray, " cell"] = np.round(np.asarray(variable.values, np.float64) * metres, _DIGITS)
+    values: Float64[np.ndarray, " cell"] = np.round(np.asarray(variable.values, np.float64), _DIGITS)
     if not len(values) or not np.isfinite(values).all():
         raise DataError(f"{dim} of {where} must be finite numbers, got {values[:5].tolist()} first")
     return values
+
+
+def _in_metres(
+    values: Float64[np.ndarray, " cell"], opened: Opened, dim: str, where: str
+) -> Float64[np.ndarray, " cell"]:
+    """Returns a projected axis in metres, of which an axis without a unit is if it is too long for degrees."""
+    units = str(opened.dataset.variables[dim].attrs.get("units", ""))
+    metres = _METRES.get(units.strip().casefold())
+    if metres is None or (not units and np.abs(values).max() <= _CIRCLE):
+        raise DataError(
+            f"{dim} of {where} must be in m or km, or be a longitude or latitude by its units degrees_east or "
+            f"degrees_north, got the units {units!r} and {values[0]:g} to {values[-1]:g}; correct the attribute units"
+        )
+    return values * metres
 
 
 def _ascending(

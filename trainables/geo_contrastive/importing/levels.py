@@ -112,7 +112,8 @@ def pick(levels: list[Level], wanted: Level | None, where: str) -> int | None:
     for position, level in enumerate(levels):
         if level.is_like(wanted):
             return position
+    of = f"{wanted.value:g} without a unit" if wanted.unit == "1" else str(wanted)
     raise DataError(
-        f"{where} must have the level {wanted}, got {there or 'no level'}; "
+        f"{where} must have the level {of}, got {there or 'no level'}; "
         f"{'name one of these, with its unit' if levels else 'leave the level out'}"
     )

@@ -11,9 +11,8 @@ from typing import Any
 import xarray as xr
 
 from thalweg.errors import DataError
+from trainables.geo_contrastive.importing.sources import files_of
 
-_ZARR = ("zarr.json", ".zgroup", ".zmetadata", ".zattrs")
-_KINDS = {b"\x89HDF": "h5netcdf", b"CDF\x01": "scipy", b"CDF\x02": "scipy", b"GRIB": "cfgrib"}
 _KEYS = ("cfVarName", "typeOfLevel", "stepType", "shortName")
 _MORE_KEYS = ("level", "dataDate", "dataTime", "stepRange", "number")
 _TITLES = {"h5netcdf": "netCDF-4", "scipy": "netCDF-3", "cfgrib": "GRIB", "zarr": "Zarr"}
@@ -56,33 +55,10 @@ def open_source(source: Path) -> list[Opened]:
     """Opens every variable of a file, of a Zarr store, or of all of these in a folder.
 
     Raises:
-        DataError: There is no file that can be read; GRIB without the extra that reads it.
+        DataError: There is no file that can be read, or one is not what its name says; GRIB without the extra that
+            reads it.
     """
-    paths = _files(source)
-    if not paths:
-        raise DataError(
-            f"the source of weather-fields must be or hold netCDF, Zarr or GRIB, got none of them at {source}; "
-            "pass the file, the Zarr store or the folder that holds such"
-        )
-    return [found for path in paths for found in _open(path, _engine(path))]
-
-
-def _files(source: Path) -> list[Path]:
-    if _engine(source):
-        return [source]
-    if not source.is_dir():
-        return []
-    return [path for path in sorted(source.iterdir()) if _engine(path)]
-
-
-def _engine(path: Path) -> str:
-    """Returns xarray's engine for a file, by its first bytes; empty if there is none."""
-    if path.is_dir():
-        return "zarr" if any((path / name).is_file() for name in _ZARR) else ""
-    if not path.is_file():
-        return ""
-    with path.open("rb") as file:
-        return _KINDS.get(file.read(4), "")
+    return [found for path, engine in files_of(source) for found in _open(path, engine)]
 
 
 def _open(path: Path, engine: str) -> Iterator[Opened]:

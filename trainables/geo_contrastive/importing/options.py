@@ -10,5 +10,7 @@ WEATHER_FIELDS: Mapping[str, str] = {
     "sums": "names of variables that are amounts over the time before each time stamp, such as ERA5's tp; their days "
     "are sums (default those whose attributes say so)",
     "means": "names of variables that look like amounts but whose days are means, such as a rate in mm/day",
+    "running": "names of variables that are totals of the day so far, such as ERA5-Land's tp; their days are the last "
+    "total of each",
     "day_starts": "hour UTC at which a day begins, 0 to 23 (default 0)",
 }

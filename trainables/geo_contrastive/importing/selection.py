@@ -7,12 +7,15 @@ from functools import partial
 
 from thalweg.data.faults import Faults
 from thalweg.errors import ConfigError, DataError
+from trainables.geo_contrastive.data.layout import TAKEN
 from trainables.geo_contrastive.importing.axes import find_axes
 from trainables.geo_contrastive.importing.levels import Level, parse_level
 from trainables.geo_contrastive.importing.opening import Opened
 from trainables.geo_contrastive.importing.series import Piece, Series, pieces_of
 
-_WANTED = re.compile(r"(?:\s*(?P<new>\w+)\s*=)?\s*(?P<name>[^=@\s]+)\s*(?:@(?P<level>[^@=]+))?")
+_WANTED = re.compile(
+    r"(?:\s*(?P<new>\w+)\s*=)?\s*(?P<name>[^=@\s](?:[^=@]*[^=@\s])?)\s*(?:@(?P<level>[^@=]+))?"
+)
 
 
 @dataclass(frozen=True)
@@ -46,19 +49,29 @@ def parse_wanted(text: str) -> list[Wanted]:
             )
         level = None if match["level"] is None else parse_level(match["level"])
         new = match["new"] or match["name"]
-        if not re.fullmatch(r"\w+", new):
+        if not re.fullmatch(r"\w+", new) or new in TAKEN:
             raise ConfigError(
-                f"variables must have names of letters, digits and _, got {new!r}; name it, such as NEW={part.strip()}"
+                f"variables must have names of letters, digits and _ other than {', '.join(sorted(TAKEN))}, got "
+                f"{new!r}; name it, such as NEW={part.strip().rpartition('=')[2]}"
             )
         found.append(Wanted(match["name"], new, level))
-    names = [each.new for each in found]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise ConfigError(
-            f"variables must have different names, got {twice!r} twice; name them, such as "
-            f"{twice}850={twice}@850hPa,{twice}500={twice}@500hPa"
-        )
+    _require_different(found)
     return found
+
+
+def _require_different(wanted: Sequence[Wanted]) -> None:
+    names = [each.new for each in wanted]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is None:
+        return
+    parts = []
+    for number, each in enumerate([each for each in wanted if each.new == twice], 1):
+        level = "" if each.level is None else str(each.level).replace(" ", "")
+        parts.append(f"{twice}_{level or number}={each.name}{'@' * bool(level)}{level}")
+    raise ConfigError(
+        f"variables must have different names, got {twice!r} twice; name them: --option variables="
+        f"{','.join(parts)}"
+    )
 
 
 def choose(opened: Sequence[Opened], wanted: Sequence[Wanted] | None) -> tuple[list[Series], list[str]]:
@@ -74,6 +87,7 @@ def choose(opened: Sequence[Opened], wanted: Sequence[Wanted] | None) -> tuple[l
     notes: list[str] = []
     if wanted is None:
         wanted, notes = _all_fields(opened)
+        _require_different(wanted)
     faults = Faults()
     found = [faults.attempt(partial(_series, opened, each)) for each in wanted]
     faults.raise_if_any()
@@ -107,7 +121,19 @@ def _all_fields(opened: Sequence[Opened]) -> tuple[list[Wanted], list[str]]:
             f"{', '.join(others) or 'no variable'}; take another file"
         )
     notes = [f"left out, for they have no times: {', '.join(others)}"] if others else []
-    return [Wanted(name, name, None) for name in names], [*notes, *faults.texts]
+    wanted = [Wanted(name, _new_name(name), None) for name in names]
+    notes += [
+        f"{each.new}: {each.name!r} in the source; names here are letters, digits and _, and none of a coordinate"
+        for each in wanted
+        if each.new != each.name
+    ]
+    return wanted, [*notes, *faults.texts]
+
+
+def _new_name(name: str) -> str:
+    """Returns the name that a variable has in the data set unless the user gives one."""
+    plain = re.sub(r"\W", "_", name)
+    return f"{plain}_" if plain in TAKEN else plain
 
 
 def _pieces(opened: Sequence[Opened], wanted: Wanted) -> list[Piece]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NoReturn
 
 import numpy as np
 import xarray as xr
@@ -12,6 +13,7 @@ from thalweg.data.encoding import Encoding
 from thalweg.errors import DataError
 from trainables.geo_contrastive.data.calendars import Calendar
 from trainables.geo_contrastive.data.grids import Grid
+from trainables.geo_contrastive.data.quantities import quantity_of
 from trainables.geo_contrastive.importing.axes import Axes, find_axes
 from trainables.geo_contrastive.importing.levels import Level, levels_of, pick
 from trainables.geo_contrastive.importing.opening import Opened, one_chunk_at_a_time
@@ -252,20 +254,36 @@ class Series:
 def _require_alike(name: str, pieces: list[Piece]) -> None:
     first = pieces[0]
     for piece in pieces[1:]:
-        pairs = {
-            "level": (str(first.level), str(piece.level)),
-            "unit": (first.encoding.units, piece.encoding.units),
-            "calendar": (first.calendar.name, piece.calendar.name),
-        }
-        differing = [what for what, (one, other) in pairs.items() if one != other]
+        one, other = first.encoding.units, piece.encoding.units
+        if not (one == other or _are_one_unit(first, one, other)):
+            way_out = "convert one" if one and other else "write the attribute units"
+            _refuse(name, "unit", (one or "none", other or "none"), (first, piece), way_out)
+        levels, calendars = (first.level, piece.level), (first.calendar.name, piece.calendar.name)
+        if str(levels[0]) != str(levels[1]):
+            _refuse(name, "level", levels, (first, piece), "import them apart, or name the level")
+        if calendars[0] != calendars[1]:
+            _refuse(name, "calendar", calendars, (first, piece), "import them apart")
         if not piece.axes.grid.is_like(first.axes.grid):
-            grids = (str(first.axes.grid), str(piece.axes.grid))
-            differing, pairs = ["grid"], {"grid": grids}
-        for what in differing:
-            raise DataError(
-                f"all files of {name} must have the same {what}, got {pairs[what][0]} in {first.opened.path.name} and "
-                f"{pairs[what][1]} in {piece.opened.path.name}; import them apart, or name the level"
-            )
+            grids = (first.axes.grid, piece.axes.grid)
+            _refuse(name, "grid", grids, (first, piece), "import them apart, or regrid one")
+
+
+def _are_one_unit(piece: Piece, one: str, other: str) -> bool:
+    """Returns whether units are spellings of one of those of the quantity, such as K and kelvin."""
+    attributes = piece.opened.array.attrs
+    quantity = quantity_of(piece.opened.name, str(attributes.get("standard_name", "")), one)
+    return quantity is not None and any(
+        bounds.is_called(one) and bounds.is_called(other) for bounds in quantity.bounds
+    )
+
+
+def _refuse(
+    name: str, what: str, values: tuple[object, object], pieces: tuple[Piece, Piece], way_out: str
+) -> NoReturn:
+    got = " and ".join(
+        f"{value} in {piece.opened.path.name}" for value, piece in zip(values, pieces, strict=True)
+    )
+    raise DataError(f"all files of {name} must have the same {what}, got {got}; {way_out}")
 
 
 def _chunk(piece: Piece) -> int:

@@ -20,6 +20,7 @@ _SECONDS = {
     **dict.fromkeys(("minute", "min"), 60),
     **dict.fromkeys(("second", "sec", ""), 1),
 }
+_FILL = 1e18  # seconds that no time has
 _NAMED = 5  # days that a sentence names
 
 
@@ -43,11 +44,16 @@ def seconds_of(times: xr.Variable, where: object) -> tuple[Calendar, Seconds]:
     if factor is None or not reference:
         raise DataError(
             f"times of {where} must be in days, hours, minutes or seconds since a date, got the units {units!r}; "
-            "correct them"
+            "correct them, such as by cdo -r copy OLD.nc NEW.nc"
         )
     counts = np.asarray(times.values).ravel()
+    counts = counts.astype(
+        np.float64 if counts.dtype.kind == "f" else np.int64
+    )  # 32 bits do not hold seconds
     fill = times.attrs.get("_FillValue", 0) or np.nan  # 0 is Zarr's default, and the first time of many files
-    missing = np.isnan(counts) if counts.dtype.kind == "f" else counts == fill
+    missing = (
+        ~(np.abs(counts) < _FILL / factor) if counts.dtype.kind == "f" else counts == fill
+    )  # netCDF's own fill value is 1e37
     if missing.any():
         raise DataError(
             f"no time of {where} may be missing, got {int(missing.sum())} missing ones; remove them"
@@ -94,6 +100,7 @@ class Days:
         starts: Position of the first time of each day.
         per_day: Times of a day.
         step: Seconds between times.
+        is_centred: Whether times of amounts stand in the middle of their intervals.
         notes: Sentences on what was left out and what is missing.
     """
 
@@ -102,6 +109,7 @@ class Days:
     per_day: int
     step: int
     notes: tuple[str, ...]
+    is_centred: bool = False
 
 
 def usual_step(seconds: Seconds, where: object) -> int:
@@ -130,18 +138,20 @@ def whole_days(
         seconds: Ascending times without duplicates.
         calendar: Their calendar.
         where: What has them, for messages.
-        day_starts: Hour at which a day begins.
-        ends: Whether a time stands at the end of its interval, as that of an accumulated amount does.
+        day_starts: Hour at which a day begins; fields that are daily already keep the day of their times.
+        ends: Whether a time stands at the end of its interval, as that of an accumulated amount does, unless all are
+            half a step from the full hour, and so in the middle.
 
     Raises:
         DataError: Times are irregular within days, or there is no whole day.
     """
     step = usual_step(seconds, where)
     if step == DAY:
-        numbers = (seconds - 3600 * day_starts) // DAY
+        numbers = seconds // DAY
         _require_each_day_once(numbers, calendar, where)
         return Days(numbers, np.arange(len(numbers)), 1, step, tuple(_gaps(numbers, calendar)))
-    since = seconds - 3600 * day_starts - (step if ends else 0)
+    is_centred = ends and step % 7200 != 0 and bool((seconds % step == step // 2).all())
+    since = seconds - 3600 * day_starts - (step if ends and not is_centred else 0)
     odd = np.flatnonzero((since - since[0]) % step)
     if odd.size:
         raise DataError(
@@ -163,7 +173,7 @@ def whole_days(
             f"days left out as they are not whole: {'; '.join(notes)}{f'; and {others} more' * (others > 0)}"
         ]
     kept = numbers[whole]
-    return Days(kept, starts[whole], DAY // step, step, (*notes, *_gaps(kept, calendar)))
+    return Days(kept, starts[whole], DAY // step, step, (*notes, *_gaps(kept, calendar)), is_centred)
 
 
 def _require_each_day_once(numbers: Int64[np.ndarray, " day"], calendar: Calendar, where: object) -> None:
@@ -182,11 +192,13 @@ def _gaps(numbers: Int64[np.ndarray, " day"], calendar: Calendar) -> list[str]:
     breaks = np.flatnonzero(steps > 1)
     if not breaks.size:
         return []
+    num_days = int((steps[breaks] - 1).sum())
     named = [
         f"{steps[position] - 1:,} after {calendar.text(int(numbers[position]))}"
         for position in breaks[:_NAMED]
     ]
     more = f", and {len(breaks) - _NAMED} more" if len(breaks) > _NAMED else ""
     return [
-        f"{len(breaks):,} gaps of {int((steps[breaks] - 1).sum()):,} days in all: {', '.join(named)}{more}"
+        f"{len(breaks):,} gap{'s' * (len(breaks) > 1)} of {num_days:,} day{'s' * (num_days > 1)} in all: "
+        f"{', '.join(named)}{more}"
     ]

@@ -4,7 +4,7 @@ Fields are read, averaged, regridded and written in blocks of days: a source of 
 short one.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial, reduce
 from itertools import chain
@@ -27,6 +27,7 @@ from trainables.geo_contrastive.importing.opening import open_source
 from trainables.geo_contrastive.importing.regridding import Regridder, target_grid
 from trainables.geo_contrastive.importing.selection import choose, parse_wanted
 from trainables.geo_contrastive.importing.series import Series
+from trainables.geo_contrastive.importing.sources import left_out
 
 Numbers = Int64[np.ndarray, " day"]
 
@@ -71,6 +72,7 @@ def read(
     grid: str = "",
     sums: str = "",
     means: str = "",
+    running: str = "",
     day_starts: str = "0",
 ) -> str:
     """Imports `source` into the new folder `target`, which appears only when complete.
@@ -82,6 +84,7 @@ def read(
         grid: Grid to regrid to; empty keeps the grid of each variable.
         sums: Names of variables whose days are sums.
         means: Names of variables whose days are means.
+        running: Names of variables that are totals over the day so far.
         day_starts: Hour UTC at which a day begins.
 
     Returns:
@@ -97,7 +100,8 @@ def read(
     wanted = parse_wanted(variables) if variables else None
     series, notes = choose(open_source(source), wanted)
     faults = Faults()
-    dailies = _by_day(series, _names(sums), _names(means), int(day_starts))
+    kinds = {"sums": _names(sums), "means": _names(means), "running": _names(running)}
+    dailies = _by_day(series, kinds, int(day_starts))
     days, lost = _common_days(dailies)
     plans = _planned(dailies, grid)
     with staged(target) as folder:
@@ -105,7 +109,7 @@ def read(
         calendar = dailies[0].series.calendar
         origin = ", ".join(sorted({piece.opened.path.name for each in series for piece in each.pieces}))
         layout.write_table(folder, [described for described, _ in done], calendar, origin)
-        report = _report(plans, done, days, [*notes, *_notes(dailies), *lost])
+        report = _report(plans, done, days, [*left_out(source), *notes, *_notes(dailies), *lost])
         (folder / "README.txt").write_text(f"{report}\nFrom: {origin}\n")
     return report
 
@@ -115,20 +119,27 @@ def _names(text: str) -> list[str]:
 
 
 def _by_day(
-    series: Sequence[Series], sums: Sequence[str], means: Sequence[str], day_starts: int
+    series: Sequence[Series], kinds: Mapping[str, Sequence[str]], day_starts: int
 ) -> list[DailySeries]:
     known = {name for each in series for name in each.names}
-    for name in (*sums, *means):
-        if name not in known or (name in sums and name in means):
-            fault = "of both" if name in known else "of no variable"
+    named = [name for names in kinds.values() for name in names]
+    for name in named:
+        if name not in known or named.count(name) > 1:
+            fault = "several times" if name in known else "of no variable"
             raise ConfigError(
-                f"sums and means must name variables that are imported, each in one of them, got {name!r} {fault}; "
-                f"there are {', '.join(sorted(known))}"
+                f"sums, means and running must name variables that are imported, each in one of them, got {name!r} "
+                f"{fault}; there are {', '.join(sorted(known))}"
             )
     faults = Faults()
-    tried = [faults.attempt(partial(by_day, each, sums, means, day_starts)) for each in series]
+    tried = [faults.attempt(partial(by_day, each, day_starts, **kinds)) for each in series]
     faults.raise_if_any()
-    return [daily for daily in tried if daily is not None]
+    dailies = [daily for daily in tried if daily is not None]
+    if day_starts and all(each.days.per_day == 1 for each in dailies):
+        raise ConfigError(
+            f"day_starts must be left out for fields that are daily already, got {day_starts}; they keep the day of "
+            "their times"
+        )
+    return dailies
 
 
 def _common_days(dailies: Sequence[DailySeries]) -> tuple[Numbers, list[str]]:
@@ -167,6 +178,10 @@ def _planned(dailies: Sequence[DailySeries], grid: str) -> list[_Plan]:
     plans = []
     for each in dailies:
         wanted = each.series.grid if common is None else common
+        if each.series.name in ("x", "y") and not wanted.geographic:
+            raise ConfigError(
+                f"variables must be called other than the axes x and y, got {each.series.name!r}; name it anew"
+            )
         known = next((one for one in named if one.is_like(wanted)), None)
         if known is None:
             alike = sum(one.shape == wanted.shape for one in named)

@@ -63,5 +63,16 @@ def test_a_fill_value_that_is_not_declared_is_refused_of_any_quantity() -> None:
     survey("", "furlongs", [1.0, 2, float("nan"), 4]).raise_if_any()
 
 
+@pytest.mark.parametrize("mark", [-999.0, -9999.0, -32768.0])
+def test_a_usual_mark_of_missing_data_that_is_not_declared_is_refused(mark: float) -> None:
+    found = survey("", "W m-2", [1.0, 200, -300, 4, 5, mark, mark, 8])
+    with pytest.raises(
+        DataError, match=rf"got 2 times {mark:g}, first on 1970-01-02 at 0, 51 degrees; declare"
+    ):
+        found.raise_if_any()
+    survey("", "W m-2", [1.0, 2, 3, 4, 5, mark, 0.6 * mark, 8]).raise_if_any()  # others come near it
+    survey("", "W m-2", [1.0, 2, 3, mark + 0.5]).raise_if_any()
+
+
 def test_rounding_below_zero_rain_is_no_fault() -> None:
     survey("precipitation", "kg m-2 s-1", [-1.2e-10, 0, 1e-4, 1e-3]).raise_if_any()

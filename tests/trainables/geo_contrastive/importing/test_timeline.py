@@ -48,10 +48,21 @@ def test_times_far_from_1970_are_decoded() -> None:
     assert time_text(STANDARD, int(seconds[1])) == "1600-01-02 00:00"
 
 
+@pytest.mark.parametrize("dtype", [np.int32, np.float32, np.int16])
+def test_narrow_numbers_hold_long_times(dtype: type) -> None:
+    """ERA5 has hours since 1900 in 32 bits, of which seconds would run over."""
+    first = 885_000 if dtype is np.int32 else 32_000
+    unit = "hours" if dtype is np.int32 else "days"
+    _, seconds = decoded(np.array([first, first + 1], dtype), f"{unit} since 1900-01-01")
+    expected = np.datetime64("1900-01-01") + np.timedelta64(first, "h" if dtype is np.int32 else "D")
+    assert time_text(STANDARD, int(seconds[0])) == str(expected.astype("datetime64[m]")).replace("T", " ")
+
+
 @pytest.mark.parametrize(
     ("values", "units", "calendar", "message"),
     [
         ([0.0, np.nan], "days since 2001-01-01", "standard", "no time of a.nc may be missing, got 1"),
+        ([0.0, 9.96921e36], "days since 2001-01-01", "standard", "no time of a.nc may be missing, got 1"),
         ([0, 1], "days", "standard", "seconds since a date, got the units 'days'"),
         (
             [0, 1],
@@ -95,6 +106,10 @@ def test_gaps_are_told_by_name() -> None:
     found = whole_days(days, STANDARD, "a.nc")
     assert len(found.numbers) == 37
     assert found.notes == ("2 gaps of 3 days in all: 2 after 1970-01-07, 1 after 1970-01-20",)
+    found = whole_days(np.delete(days, 7), STANDARD, "a.nc")
+    assert found.notes[0].startswith("2 gaps of 4 days")
+    found = whole_days(np.delete(np.arange(9), 3) * DAY, STANDARD, "a.nc")
+    assert found.notes == ("1 gap of 1 day in all: 1 after 1970-01-03",)
     missing_hour = np.delete(hours("2001-01-01", 72), 30)
     found = whole_days(missing_hour, STANDARD, "a.nc")
     assert "2001-01-02 has 23 of 24 times" in found.notes[0] and "1 after 2001-01-01" in found.notes[1]

@@ -90,7 +90,7 @@ def test_amounts_become_sums_of_the_hours_before_their_times(
     dataset["tp"].attrs = {"units": "m"}
     path = save(dataset, tmp_path / "a.nc")
     with pytest.raises(
-        DataError, match=r"whether tp in 'm' every 1 h is an amount, got .*sums=tp or means=tp"
+        DataError, match=r"whether tp in 'm' every 1 h is an amount, got .*sums=tp, means=tp or"
     ):
         bring(path)
     report, folder = bring(path, sums="tp")
@@ -101,7 +101,9 @@ def test_amounts_become_sums_of_the_hours_before_their_times(
     means = field(bring(path, means="tp", variables="tp")[1], "tp").values
     np.testing.assert_allclose(means[0], 0.001, rtol=1e-6)  # its own stamp belongs to 2 January
     for options in ({"sums": "rain"}, {"sums": "tp", "means": "tp"}):
-        with pytest.raises(ConfigError, match="sums and means must name variables that are imported"):
+        with pytest.raises(
+            ConfigError, match="sums, means and running must name variables that are imported"
+        ):
             bring(path, **options)
     dataset["tp"].attrs["cell_methods"] = "time: sum"
     told = field(bring(save(dataset, tmp_path / "b.nc"))[1], "tp").values
@@ -160,6 +162,10 @@ def test_a_level_must_be_named(make: Make, bring: Bring, field: Field, tmp_path:
         bring(path, variables="t@50hPa,t@850hPa")
     with pytest.raises(DataError, match="must have the level 700 hPa, got 50 hPa, 850 hPa"):
         bring(path, variables="t@700hPa")
+    with pytest.raises(
+        DataError, match=r"must have the level 850 without a unit, got 50 hPa, .* with its unit"
+    ):
+        bring(path, variables="t@850")
 
 
 @pytest.mark.parametrize("calendar", ["noleap", "360_day"])
@@ -247,6 +253,13 @@ def test_files_of_one_variable_must_agree(make: Make, bring: Bring, tmp_path: Pa
     source.mkdir()
     save(make(DAILY), source / "a.nc")
     other = make(DAILY + 24 * 12)
+    other["t2m"].attrs["units"] = "kelvin"
+    save(other, source / "b.nc")
+    assert "24 days" in bring(source)[0]
+    del other["t2m"].attrs["units"]
+    save(other, source / "b.nc")
+    with pytest.raises(DataError, match=r"got K in a\.nc and none in b\.nc; write the attribute units"):
+        bring(source)
     other["t2m"].attrs["units"] = "degC"
     save(other, source / "b.nc")
     with pytest.raises(DataError, match=r"must have the same unit, got K in a\.nc and degC in b\.nc"):
@@ -331,7 +344,7 @@ def test_what_is_not_there_is_refused(
         bring(path, variables=variables)
 
 
-@pytest.mark.parametrize("variables", ["t2m,,u", "=t2m", "t2m@", "a-b=t2m", "a.b"])
+@pytest.mark.parametrize("variables", ["t2m,,u", "=t2m", "t2m@", "a-b=t2m", "a.b", "time=t2m", "level=t2m"])
 def test_options_that_mean_nothing_are_refused(
     bring: Bring, tmp_path: Path, variables: str, make: Make
 ) -> None:
@@ -348,6 +361,10 @@ def test_grids_that_are_not_regular_are_refused(make: Make, bring: Bring, tmp_pa
     rotated["longitude"].attrs = {"standard_name": "grid_longitude", "units": "degrees"}
     with pytest.raises(DataError, match="got one around a rotated pole"):
         bring(save(rotated, tmp_path / "b.nc"))
+    with pytest.raises(
+        DataError, match=r"time of t2m .* must have coordinates, got none; add a variable time"
+    ):
+        bring(save(make(DAILY).drop_vars("time"), tmp_path / "e.nc"))
     members = make(DAILY).expand_dims(number=[0, 1], axis=1)
     with pytest.raises(DataError, match="got the further dimension number of 2 entries"):
         bring(save(members, tmp_path / "c.nc"))
@@ -395,3 +412,84 @@ def test_a_file_is_a_source_of_the_command_line(make: Make, tmp_path: Path) -> N
         import_source("weather-fields", tmp_path / "b.nc", root=tmp_path / "root")
     with pytest.raises(ConfigError, match="the folder of the source must exist"):
         import_source("gb-hydrology", path, root=tmp_path / "root")
+
+
+def test_projected_axes_are_in_metres(make: Make, bring: Bring, tmp_path: Path) -> None:
+    dataset = make(DAILY).rename(latitude="y", longitude="x")
+    for units in ("degrees", "rad", "1", ""):
+        for axis in ("x", "y"):
+            dataset[axis].attrs = {"units": units} if units else {}
+        with pytest.raises(DataError, match=rf"x of t2m .* must be in m or km, .* got the units '{units}'"):
+            bring(save(dataset, tmp_path / "a.nc"))
+    far = dataset.assign_coords(x=1e4 * np.arange(12), y=1e4 * np.arange(6))
+    assert "x 0 to 110000, y 0 to 50000 m" in bring(save(far, tmp_path / "b.nc"))[0]
+    with pytest.raises(ConfigError, match="must be called other than the axes x and y, got 'y'"):
+        bring(tmp_path / "b.nc", variables="y=t2m")
+
+
+def test_a_rotated_pole_is_known_by_its_grid_mapping(make: Make, bring: Bring, tmp_path: Path) -> None:
+    dataset = make(DAILY).rename(latitude="rlat", longitude="rlon")
+    dataset["rlat"].attrs, dataset["rlon"].attrs = {"axis": "Y"}, {"axis": "X"}
+    dataset["t2m"].attrs["grid_mapping"] = "pole"
+    dataset["pole"] = ((), 0, {"grid_mapping_name": "rotated_latitude_longitude"})
+    with pytest.raises(DataError, match="got one around a rotated pole; regrid it first"):
+        bring(save(dataset, tmp_path / "a.nc"))
+
+
+def test_a_dimension_in_units_of_pressure_is_a_level(make: Make, bring: Bring, tmp_path: Path) -> None:
+    dataset = make(DAILY, levels=[50, 850], name="t").rename(level="isobaric3")
+    assert "t: t at 850 hPa" in bring(save(dataset, tmp_path / "a.nc"), variables="t@850hPa")[0]
+
+
+def test_fields_that_are_daily_keep_the_day_of_their_times(make: Make, bring: Bring, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    save(make(DAILY), source / "a.nc")
+    with pytest.raises(
+        ConfigError, match="day_starts must be left out for fields that are daily already, got 9"
+    ):
+        bring(source, day_starts="9")
+    save(make(np.arange(24 * 8), name="hourly"), source / "b.nc")
+    report, _ = bring(source, day_starts="9")
+    assert "7 days from 2001-01-01 to 2001-01-07" in report
+
+
+def test_amounts_that_are_stamped_in_their_middle_stay_in_their_day(
+    make: Make, bring: Bring, field: Field, tmp_path: Path
+) -> None:
+    dataset = make(np.arange(24 * 5) + 0.5, name="rain")
+    dataset["rain"].values[:] = 1 + (np.arange(24 * 5) // 24)[:, None, None]
+    dataset["rain"].attrs = {"units": "mm", "cell_methods": "time: sum"}
+    report, folder = bring(save(dataset, tmp_path / "a.nc"))
+    assert "sums of 24 amounts, each over the 1 h around its time" in report
+    np.testing.assert_allclose(field(folder, "rain")[:, 0, 0], [24, 48, 72, 96, 120])
+
+
+def test_energies_per_area_may_be_amounts(make: Make, bring: Bring, tmp_path: Path) -> None:
+    dataset = make(np.arange(24 * 6), name="ssrd")
+    dataset["ssrd"].attrs = {"units": "J m**-2"}
+    path = save(dataset, tmp_path / "a.nc")
+    with pytest.raises(
+        DataError, match=r"whether ssrd in 'J m\*\*-2' every 1 h is an amount, .*running=ssrd"
+    ):
+        bring(path)
+    assert "means of 24 values" in bring(path, means="ssrd")[0]
+    dataset["ssrd"].attrs["cell_methods"] = "time: mean"
+    assert "means of 24 values" in bring(save(dataset, tmp_path / "b.nc"))[0]
+
+
+def test_names_that_no_data_set_can_have_are_changed_and_told(
+    make: Make, bring: Bring, field: Field, tmp_path: Path
+) -> None:
+    dataset = make(DAILY, name="air.2m")
+    dataset["level"], dataset["q 2"] = dataset["air.2m"] + 1, dataset["air.2m"] + 2
+    path = save(dataset, tmp_path / "a.nc")
+    report, folder = bring(path)
+    assert "air_2m: 'air.2m' in the source" in report and "level_: 'level' in the source" in report
+    np.testing.assert_allclose(field(folder, "q_2"), field(folder, "air_2m") + 2, rtol=1e-6)
+    np.testing.assert_array_equal(field(bring(path, variables="q=q 2")[1], "q"), field(folder, "q_2"))
+    dataset["air-2m"] = dataset["air.2m"]
+    with pytest.raises(
+        ConfigError, match=r"got 'air_2m' twice; .* variables=air_2m_1=air\.2m,air_2m_2=air-2m"
+    ):
+        bring(save(dataset, tmp_path / "b.nc"))
