@@ -12,8 +12,6 @@ from functools import lru_cache
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float64
-from scipy.linalg import cho_factor, cho_solve
-from scipy.optimize import least_squares
 
 from thalweg.contract import Batch
 from trainables.geo_contrastive.assimilation.observations import (
@@ -65,6 +63,8 @@ def gaussian(
 
 def fit_covariance(data: FieldData, name: str) -> Covariance:
     """Fits the covariance of a variable to the training split."""
+    from scipy.optimize import least_squares  # a second that those who only look need not wait for
+
     train, valid = data.days["train"], data.valid[name]
     positions = np.arange(train.start, train.stop, -(-len(train) // MAX_DAYS))
     usual = data.climatology[name][data.day_of_year[positions]][:, valid]
@@ -108,6 +108,8 @@ def interpolate(
         innovation: Observed minus background; anything where not observed.
         observed: Cells that are observed, at least one.
     """
+    from scipy.linalg import cho_factor, cho_solve  # see `fit_covariance`
+
     among = covariance[np.ix_(observed, observed)] + OBSERVATION_NOISE**2 * np.eye(int(observed.sum()))
     weights = cho_solve(cho_factor(among), innovation[observed].astype(np.float64))
     anomaly: Float64[np.ndarray, " cell"] = covariance[:, observed] @ weights
