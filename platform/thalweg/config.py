@@ -206,7 +206,9 @@ def identity(config: Knobs) -> dict[str, Any]:
     for name in type(config).added:
         if getattr(config, name) == type(config).model_fields[name].default:
             del values[name]
-    groups = {name: value for name, value in vars(config).items() if isinstance(value, Knobs)}
+    groups = {
+        name: value for name, value in vars(config).items() if isinstance(value, Knobs) and name in values
+    }
     return values | {name: identity(group) for name, group in groups.items()}
 
 

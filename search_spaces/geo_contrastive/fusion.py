@@ -1,7 +1,8 @@
 """Do fusions of one latent per variable differ by more than their seeds do, if all have equally many parameters?
 
 Temperature lies on its own grid, on land. `thalweg show geo_contrastive_fusion --by fusion --by objective` gives mean
-and spread of each.
+and spread of each. `rrmse_without_t2m` and its like tell how well fields are reconstructed with one variable missing,
+which fusions can leave out.
 """
 
 from thalweg.study import Study, Trial, grid
@@ -23,4 +24,5 @@ def space(trial: Trial) -> GeoContrastive:
         seed=cell["seed"],
         encoder={"fusion": {"kind": cell["fusion"], "num_parameters": NUM_PARAMETERS}},
         objective={"kind": cell["objective"]},
+        evaluation={"without_each": True},
     )

@@ -3,7 +3,7 @@
 Of the reference batch of 126 fields, three are views of one day: 42 days are a batch.
 """
 
-from typing import Annotated, Self
+from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, model_validator
 
@@ -16,10 +16,12 @@ from trainables.geo_contrastive.knobs import (
     DataKnobs,
     DecoderKnobs,
     EncoderKnobs,
+    EvaluationKnobs,
     ObjectiveKnobs,
     PairKnobs,
     StageKnobs,
     ViewKnobs,
+    rrmse_without,
 )
 from trainables.geo_contrastive.seasons.knobs import SeasonKnobs
 
@@ -28,6 +30,8 @@ Downstream = NoDownstream | ForecastKnobs | AssimilationKnobs | DiffusionKnobs |
 
 class GeoContrastive(FamilyConfig):
     """An encoder and decoder of daily weather fields, for one trial."""
+
+    added: ClassVar[frozenset[str]] = frozenset({"evaluation"})
 
     dataset: str = Field(default="era5-850", min_length=1)
     """Data set to train on: a folder below the family's data folder."""
@@ -51,6 +55,9 @@ class GeoContrastive(FamilyConfig):
     """Order and shares of training."""
     downstream: Annotated[Downstream, Field(discriminator="kind")] = NoDownstream()
     """What the latents are good for: nothing further, or a task that is learnt on the frozen encoder."""
+
+    evaluation: EvaluationKnobs = EvaluationKnobs()
+    """Which variables evaluations leave out."""
 
     def idle(self) -> tuple[str, ...]:
         """Names what no stage reads.
@@ -77,6 +84,25 @@ class GeoContrastive(FamilyConfig):
             raise ValueError(
                 "a downstream task of share 1 must name a study whose representation it stands on, got no starts_from; "
                 "name one, or set downstream.share to 0.25"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _evaluations_leave_out_some_variables(self) -> Self:
+        names = self.data.variables
+        for missing in self.evaluation.without:
+            if not missing or not set(missing) < set(names):
+                raise ValueError(
+                    f"evaluation.without must hold sets of some, not all, of the variables {', '.join(names)}, got "
+                    f"{list(missing)}; try [[{names[0]!r}]] or evaluation.without_each"
+                )
+        metrics = [f"rrmse_{name}" for name in names]
+        metrics += [rrmse_without(missing) for missing in self.evaluation.missing(names)]
+        twice = next((name for name in metrics if metrics.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(
+                f"variables and sets of evaluation.without must give metrics of different names, got {twice} twice; "
+                "rename a variable"
             )
         return self
 

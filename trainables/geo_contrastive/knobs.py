@@ -1,6 +1,7 @@
 """Knobs of views, pairs, encoder, decoder, objective and stages; light, for search spaces import them."""
 
 import re
+from collections.abc import Sequence
 from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -289,3 +290,24 @@ class StageKnobs(Knobs):
         absent = {"joint": ("decoder",), "frozen": ("joint",), "joint_then_frozen": ()}[self.decoder_mode]
         names = [f"{stage}_{knob}" for stage in absent for knob in ("share", "lr_scale")]
         return (*names, *(("alpha",) if "joint" in absent else ()))
+
+
+class EvaluationKnobs(Knobs):
+    """What is evaluated beside the reconstruction from all variables; no training depends on it."""
+
+    without_each: bool = False
+    """Whether fields are reconstructed with each variable missing too, as ``rrmse_without_VARIABLE``; evaluations then
+    take longer, by an encoding and a decoding for each variable."""
+    without: tuple[tuple[str, ...], ...] = ()
+    """Further sets of variables that are missing together, such as ``[["u", "v"]]`` for ``rrmse_without_u.v``."""
+
+    def missing(self, variables: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+        """Returns the sets of missing variables, each once, in the order of the variables."""
+        each = [(name,) for name in variables] if self.without_each and len(variables) > 1 else []
+        ordered = [tuple(name for name in variables if name in names) for names in self.without]
+        return tuple(dict.fromkeys([*each, *ordered]))
+
+
+def rrmse_without(missing: Sequence[str]) -> str:
+    """Returns the name of the metric of reconstructions with some variables missing."""
+    return f"rrmse_without_{'.'.join(missing)}"

@@ -36,12 +36,12 @@ def outline(family: Family, config: FamilyConfig) -> Outline:
 def parts(family: Family, config: FamilyConfig) -> dict[str, int]:
     """Counts the parameters of each direct child of the model at the family's reference geometry.
 
-    Nothing is allocated: the model is built on torch's meta device. Parameters that belong to the model
+    Nothing is allocated. Parameters that belong to the model
     itself are counted under ``(own)``; what two children share is counted once, with the first.
     """
-    import torch
+    from thalweg.nn.unallocated import unallocated  # torch
 
-    with torch.device("meta"):
+    with unallocated():
         model = family.task(config).build(None)
     seen: set[int] = set()
     counts: dict[str, int] = {}

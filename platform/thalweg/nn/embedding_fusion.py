@@ -26,6 +26,7 @@ from thalweg.nn.graph_fusion import (
     Present,
     Tokens,
 )
+from thalweg.nn.unallocated import unallocated
 
 Fused = Float[Tensor, "batch dim"]
 
@@ -187,7 +188,7 @@ def hidden_dim_for(name: str, sizes: FusionSizes, num_parameters: int) -> int:
     Raises:
         ConfigError: Without a hidden layer it has more.
     """
-    with torch.device("meta"):
+    with unallocated():
         without, one, two = (
             sum(weight.numel() for weight in EMBEDDING_FUSIONS[name](sized).parameters())
             for sized in (replace(sizes, hidden_dim=width) for width in range(3))

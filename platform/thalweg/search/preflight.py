@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from thalweg import discovery
 from thalweg.config import FamilyConfig
 from thalweg.contract import Metric, metrics_of
 from thalweg.datasets.catalogue import data_root
 from thalweg.datasets.making import make_world
 from thalweg.errors import ConfigError, StudyError
+from thalweg.nn.unallocated import unallocated
 from thalweg.search.inherited import replaced, without_effect
 from thalweg.search.objective import check_objective, check_protocol
 from thalweg.search.replay import RecordedTrial, written
@@ -89,7 +88,7 @@ def _prepare(
     check_protocol(space, family)
     folder = data_root(family, root)
     make_world(family, folder, config.dataset, tell)
-    with torch.device("meta"):
+    with unallocated():
         model = task.build(None)  # refuses what only the model can know, such as the name of a fusion
     check_fit(task, model)
     _check_batch({}, config, space.study.num_workers)

@@ -78,7 +78,6 @@ def test_a_first_description_imports_torch_without_its_compiler_and_a_later_one_
     commands = [
         ["describe", family, "--preset", preset]
         for family in discovery.names("trainables")
-        if family != "geo_contrastive"  # its grids are built with arithmetic, which imports the compiler
         for preset in discovery.load_family(family).presets
     ]
     others = (*HEAVY[1:], "xarray", "scipy", "matplotlib", "pyarrow")

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 from families.toy.config import Toy
 from families.toy.task import Net, ToyTask, Waves
 from tests.thalweg.training.conftest import Orders, Run
-from thalweg.config import Optimization, active, alike, identity, parse
+from thalweg.config import Knobs, Optimization, active, alike, identity, parse
 from thalweg.errors import ConfigError
 from thalweg.training.checkpoints import checkpoint
 from thalweg.training.checkpoints.state import TrainingState
@@ -144,6 +144,18 @@ def test_a_record_that_lacks_later_knobs_is_the_same_training() -> None:
         assert not alike(Toy, old, changed.model_dump(mode="json"))
         assert identity(changed) != old
     assert not alike(Toy, old | {"of_another_version": 1}, own)
+
+
+class _Grouped(Knobs):
+    """Knobs with a group that older studies do not know."""
+
+    added: ClassVar[frozenset[str]] = frozenset({"group"})
+    group: Optimization = Optimization()
+
+
+def test_a_group_that_older_studies_do_not_know_changes_nothing_at_its_defaults() -> None:
+    assert identity(_Grouped()) == {}
+    assert identity(_Grouped(group=Optimization(lr=0.5))) == {"group": identity(Optimization(lr=0.5))}
 
 
 def test_a_checkpoint_of_before_is_gone_on_from_and_cleaned_up(

@@ -15,9 +15,6 @@ from functools import cached_property, lru_cache
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float64, Int64
-from scipy.linalg import cho_factor, cho_solve
-from scipy.optimize import least_squares
-from scipy.spatial import cKDTree
 
 from thalweg.contract import Batch
 from trainables.geo_contrastive.assimilation.observations import (
@@ -99,6 +96,8 @@ def gaussian(
 
 def fit_covariance(data: FieldData, name: str) -> Covariance:
     """Fits the covariance of a variable to the training split."""
+    from scipy.optimize import least_squares  # a second that those who only look need not wait for
+
     valid = data.valid[name]
     positions = every_few_days(data, MAX_DAYS, int(valid.sum()))
     usual = data.climatology[name][data.day_of_year[positions]][:, valid]
@@ -149,6 +148,8 @@ def interpolate(
 
 def _jointly(covariance: Covariance, innovation: Innovation, seen: Cells) -> Innovation:
     """Analyses all cells from all observations."""
+    from scipy.linalg import cho_factor, cho_solve  # see `fit_covariance`
+
     among = covariance.between(seen, seen) + OBSERVATION_NOISE**2 * np.eye(len(seen))
     weights = cho_solve(cho_factor(among), innovation[seen])
     return np.concatenate([covariance.between(cells, seen) @ weights for cells in _blocks(len(innovation))])
@@ -156,6 +157,8 @@ def _jointly(covariance: Covariance, innovation: Innovation, seen: Cells) -> Inn
 
 def _from_nearest(covariance: Covariance, innovation: Innovation, seen: Cells) -> Innovation:
     """Analyses each cell from its nearest observations."""
+    from scipy.spatial import cKDTree  # see `fit_covariance`
+
     tree = cKDTree(covariance.places[seen])
     found = []
     for cells in _blocks(len(innovation)):

@@ -8,7 +8,6 @@ import hashlib
 import numpy as np
 import numpy.typing as npt
 from jaxtyping import Float, Int64, UInt16, UInt32
-from scipy.special import ndtri
 
 from thalweg.hashing import splitmix64
 
@@ -44,6 +43,8 @@ def sixteen_bits(keys: Hashes, count: int) -> UInt16[np.ndarray, "*shape count"]
 
 def normal(keys: Hashes, count: int) -> Float[np.ndarray, "*shape count"]:
     """Returns so many numbers of the standard normal distribution for each key; none beyond 6.4."""
+    from scipy.special import ndtri  # a second that those who only look need not wait for
+
     bits: UInt32[np.ndarray, "*shape count"] = _words(keys, count, 2).view("<u4")[..., :count]
     numbers: Float[np.ndarray, "*shape count"] = ndtri((bits + 0.5) * 2.0**-32)
     return numbers

@@ -3,7 +3,6 @@
 from functools import lru_cache
 
 import numpy as np
-import scipy.fft
 from jaxtyping import Float, Float64
 from numpy.typing import NDArray
 
@@ -39,6 +38,8 @@ def matern_noise(
     that covariance (circulant embedding; Dietrich & Newsam 1997, doi:10.1137/S1064827592240555). An axis that does not
     wrap is part of a longer one, so that its ends are independent.
     """
+    import scipy.fft  # a second that those who only look need not wait for
+
     margin = int(np.ceil(_REACH * length))
     torus = (shape[0] if wraps else shape[0] + margin, shape[1] + margin)
     white = normal(keys, torus[0] * torus[1]).reshape(-1, *torus)
@@ -53,6 +54,8 @@ def _filter(torus: tuple[int, int], length: float) -> NDArray[np.float64]:
 
     One image alone would not be a covariance on a short axis.
     """
+    import scipy.fft
+
     images = [np.arange(-around, around + 1) for around in (_images(size, length) for size in torus)]
     total = np.zeros(torus)
     first, second = (np.arange(size) for size in torus)

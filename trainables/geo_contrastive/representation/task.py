@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from thalweg.config import FamilyConfig
 from thalweg.contract import Batch, Measure, Outputs
@@ -14,6 +14,7 @@ from trainables.geo_contrastive.baselines import patterns
 from trainables.geo_contrastive.baselines.simple import Climatology, Persistence
 from trainables.geo_contrastive.config import GeoContrastive
 from trainables.geo_contrastive.data.fields import FieldData
+from trainables.geo_contrastive.evaluation import missing
 from trainables.geo_contrastive.evaluation.latents import CLEAN, MASKED, RETRIEVAL, LatentGeometry
 from trainables.geo_contrastive.evaluation.reconstruction import FIELD, Reconstruction
 from trainables.geo_contrastive.field_task import FieldTask
@@ -49,19 +50,28 @@ class RepresentationTask(FieldTask):
 
     def measures(self) -> tuple[Measure, ...]:
         """Returns the measures of reconstructions, then those of latents."""
-        return (Reconstruction(self.config.data.variables), LatentGeometry(), RETRIEVAL)
+        names, sets = self.config.data.variables, self._missing
+        without = (missing.WithoutVariables(names, sets),) if sets else ()
+        return (Reconstruction(names), *without, LatentGeometry(), RETRIEVAL)
+
+    @property
+    def _missing(self) -> tuple[tuple[str, ...], ...]:
+        """Sets of variables without which fields are reconstructed too."""
+        return self.config.evaluation.missing(self.config.data.variables)
 
     def predict(self, model: nn.Module, batch: Batch) -> Outputs:
         """Reconstructs fields from their masked view, and returns the latents of masked and whole fields."""
+        without = missing.reconstructions(model, batch, self._missing)
         if not isinstance(model, FieldModel):
-            outputs: Outputs = model(batch)
-            return outputs
+            outputs: dict[str, Tensor] = model(batch)
+            return outputs | without
         names = model.geometry.variables
         masked = model.encode({name: batch[f"view/{name}"][:, 0] for name in names})
         clean = model.encode({name: batch[f"clean/{name}"] for name in names})
         fields = {f"{FIELD}{name}": field for name, field in model.decode(masked).items()}
         latents = {CLEAN: clean, MASKED: masked}
-        return fields | latents | {f"{name}_direction": unit_length(each) for name, each in latents.items()}
+        directions = {f"{name}_direction": unit_length(each) for name, each in latents.items()}
+        return fields | without | latents | directions
 
     def baselines(self, data: FieldData) -> Mapping[str, nn.Module]:
         """Returns climatology, persistence, and optimal interpolation in the space of the leading patterns."""

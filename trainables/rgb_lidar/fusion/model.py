@@ -4,7 +4,6 @@ Late fusion joins the embeddings of both modalities, intermediate fusion their f
 a feature map of size 1 x 1, so that fusions work for both.
 """
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -12,6 +11,7 @@ from thalweg.contract import Batch
 from thalweg.errors import ConfigError
 from thalweg.nn.contrastive.unit_length import UnitLength
 from thalweg.nn.map_fusion import FUSIONS, MapFusion
+from thalweg.nn.unallocated import unallocated
 from trainables.rgb_lidar.knobs import DataKnobs, FusionKnobs
 from trainables.rgb_lidar.model.encoders import blocks, check_side, dense, embedder
 
@@ -96,7 +96,7 @@ def sized(knobs: FusionKnobs, inputs: DataKnobs, side: int) -> FusionKnobs:
     def with_width(width: int) -> FusionKnobs:
         return knobs.model_copy(update={name: width, "num_parameters": None})
 
-    with torch.device("meta"):
+    with unallocated():
         one, two = (_count(FusionClassifier(with_width(width), inputs, side)) for width in (1, 2))
     smallest, largest = one, one + (_MAX_WIDTH - 1) * (two - one)
     if not smallest <= knobs.num_parameters <= largest:
