@@ -65,10 +65,26 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Leaves what was imported out of later collections, of which each trial's end makes one: a million objects."""
+    """Lets the process end with a collection of everything; see `_leave_imports_out_of_collections`."""
+    atexit.register(gc.unfreeze)
+
+
+def pytest_runtest_setup() -> None:
+    """Freezes what collection and earlier tests imported."""
+    _leave_imports_out_of_collections(len(sys.modules))
+
+
+@functools.lru_cache(maxsize=1)
+def _leave_imports_out_of_collections(num_modules: int) -> None:
+    """Leaves all that lives out of later collections: hundreds of thousands of objects, a million in the whole suite.
+
+    Each engine that is released, and each start of ZeRO 3, makes a collection, which takes up to half a second else.
+
+    Args:
+        num_modules: Number of imported modules; as long as it stays there is nothing to do.
+    """
     gc.collect()
     gc.freeze()
-    atexit.register(gc.unfreeze)
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:

@@ -4,6 +4,7 @@ What lies beyond the last longitude are the first ones if the grid wraps, and ze
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -61,21 +62,19 @@ class Conv(nn.Conv2d):
         wrapped = wrap(x, self.wrapped)
         if wrapped is x:
             return super().forward(x)
-        with saved_tensors_hooks(*_unwrapped(x.detach(), wrapped, self.wrapped)):
+        pack = partial(_without, (wrapped.data_ptr(), wrapped.shape))
+        with saved_tensors_hooks(pack, partial(_wrapped_again, x.detach(), self.wrapped)):
             return super().forward(wrapped)
 
 
-def _unwrapped(x: Maps, wrapped: Maps, cells: int) -> tuple[Callable[[Tensor], Any], Callable[[Any], Tensor]]:
-    """Returns hooks that keep maps themselves for the backward pass, not their wrapped copy."""
-    copy = wrapped.data_ptr(), wrapped.shape
+def _without(copy: tuple[int, torch.Size], saved: Tensor) -> Tensor | None:
+    """Returns what the backward pass needs of the forward pass; nothing for the wrapped copy of the maps."""
+    return None if (saved.data_ptr(), saved.shape) == copy else saved
 
-    def pack(saved: Tensor) -> Tensor | None:
-        return None if (saved.data_ptr(), saved.shape) == copy else saved
 
-    def unpack(packed: Tensor | None) -> Tensor:
-        return wrap(x, cells) if packed is None else packed
-
-    return pack, unpack
+def _wrapped_again(x: Maps, cells: int, packed: Tensor | None) -> Tensor:
+    """Returns what was kept for the backward pass, or the wrapped copy of the maps anew."""
+    return wrap(x, cells) if packed is None else packed
 
 
 class MaxPool(nn.Module):
