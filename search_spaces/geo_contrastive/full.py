@@ -76,6 +76,7 @@ def _encoder(trial: Trial) -> dict[str, Any]:
         "norm": trial.suggest_categorical("encoder_norm", NORMS),
         "positions": trial.suggest_categorical("positions", [False, True]),
         "linear": trial.suggest_categorical("linear_encoder", [False, True]),
+        "patterns": trial.suggest_categorical("patterns", [0, 32, 64, 128]),
         "fusion": fusion,
     }
 

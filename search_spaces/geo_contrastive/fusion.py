@@ -7,7 +7,7 @@ and spread of each.
 from thalweg.study import Study, Trial, grid
 from trainables.geo_contrastive.config import PRESETS, GeoContrastive
 
-NUM_PARAMETERS = 17_000
+NUM_PARAMETERS = 68_000
 GRID = grid(
     objective=["simclr", "autoencoder"],
     fusion=["average", "self_attention", "gcn", "gat", "cross_attention"],

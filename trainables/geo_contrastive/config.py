@@ -94,14 +94,14 @@ class GeoContrastive(FamilyConfig):
 # On so few cells a moving mean would leave nothing but the seasons.
 _TINY = GeoContrastive(
     dataset="tiny",
-    optimization=Optimization(lr=3e-3, weight_decay=0.01, batch_size=32),
+    optimization=Optimization(lr=5e-4, weight_decay=0.01, batch_size=32),
     views=ViewKnobs(crop=1.0, smooth=1),
-    encoder=EncoderKnobs(latent_dim=64, width=8, blocks=1, stem="small", norm="group8", linear=True),
+    encoder=EncoderKnobs(latent_dim=128, width=8, blocks=1, stem="small", norm="group8", patterns=128),
     decoder=DecoderKnobs(kind="improved", norm="none", dropout=0.0, linear=True),
     objective=ObjectiveKnobs(projection_dim=32),
 )
 
-_TINY_FORECAST = ForecastKnobs(context=3, hidden=64)
+_TINY_FORECAST = ForecastKnobs(context=3, hidden=64, linear=True, loss="field", rest="persists")
 
 # Its finest grid has four times the cells of the tiny world's: the network works on every fourth, and a linear layer on
 # all of them.
@@ -120,7 +120,7 @@ PRESETS: dict[str, GeoContrastive] = {
         decoder={"kind": "improved", "norm": "none", "linear": True},
         objective={"weighted_negatives": True, "latent_l2": 1e-6},
     ),
-    "small": _TINY.vary(dataset="small", encoder={"latent_dim": 128, "width": 16}),
+    "small": _TINY.vary(dataset="small", encoder={"width": 16}),
     "tiny": _TINY,
     "gb": _GB,
     "tiny_forecast": _TINY.vary(downstream=_TINY_FORECAST),

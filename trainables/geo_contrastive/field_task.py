@@ -11,6 +11,7 @@ from thalweg.hashing import digest
 from trainables.geo_contrastive.config import GeoContrastive
 from trainables.geo_contrastive.data import sampling
 from trainables.geo_contrastive.data.fields import FieldData, open_fields
+from trainables.geo_contrastive.data.leading import leading_patterns
 from trainables.geo_contrastive.data.pairs import NUM_POSITIVES
 from trainables.geo_contrastive.evaluation.protocol import protocol
 from trainables.geo_contrastive.knobs import PairKnobs
@@ -60,7 +61,9 @@ class FieldTask(Task[GeoContrastive, FieldData]):
         return batch
 
     def facts(self, data: FieldData) -> Mapping[str, Any]:
-        """Returns names, units, statistics and grids of the variables, and the cells that have data."""
+        """Returns names, units, statistics and grids of the variables, the cells that have data, patterns if asked."""
+        count = self.config.encoder.num_patterns
+        patterns = {"patterns": leading_patterns(data, count)} if count else {}
         return {
             "variables": [vars(variable) for variable in data.variables.values()],
             "grids": {
@@ -74,7 +77,7 @@ class FieldTask(Task[GeoContrastive, FieldData]):
                 for name, grid in data.grids.items()
             },
             "valid": dict(data.valid),
-        }
+        } | patterns
 
     def protocol(self) -> Mapping[str, Any]:
         """Returns the variables, the masks of evaluations, and the constants of metrics."""

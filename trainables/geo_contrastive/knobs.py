@@ -132,8 +132,17 @@ class EncoderKnobs(Knobs):
     linear: bool = False
     """Whether a linear layer from all cells is added to the network. It finds the leading patterns of fields at once,
     which convolutions that end in a mean take long to learn from few days."""
+    patterns: int = Field(default=0, ge=0, le=512)
+    """Leading patterns of the training days (empirical orthogonal functions) by which hidden cells are interpolated
+    before the network sees them; their amplitudes are the first numbers of the latent, to which the network adds. There
+    are no more than latent_dim. 0 shows hidden cells as zeros, as published."""
     fusion: FusionKnobs = FusionKnobs()
     """How variables meet."""
+
+    @property
+    def num_patterns(self) -> int:
+        """How many patterns there are: no more than a latent has numbers."""
+        return min(self.patterns, self.latent_dim)
 
     @model_validator(mode="after")
     def _heads_divide_the_latent(self) -> Self:

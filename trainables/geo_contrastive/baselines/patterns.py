@@ -14,12 +14,11 @@ from torch import Tensor, nn
 
 from thalweg.contract import Batch
 from trainables.geo_contrastive.data.fields import FieldData
+from trainables.geo_contrastive.data.leading import days_of_patterns, leading
 from trainables.geo_contrastive.evaluation.reconstruction import FIELD
+from trainables.geo_contrastive.model.interpolation import most_likely
 
 MAX_PATTERNS = 128
-MAX_DAYS = 1024
-_MAX_VALUES = 1 << 26  # of the matrix of days and cells, 256 MiB
-_NOISE = 1e-3  # smallest variance of what patterns leave over, as a share of a cell's variance
 
 
 class PatternInterpolation(nn.Module):
@@ -53,13 +52,8 @@ class PatternInterpolation(nn.Module):
             [self._cells(name, batch[f"climatology/{name}"]) for name in self._variables], dim=1
         )
         visible = (seen != 0).to(self.patterns.dtype) / self.noise
-        anomalies = (seen - usual) * visible
-        found = []
-        for weights, pulls in zip(visible, anomalies @ self.patterns, strict=True):
-            precision = self.patterns.T @ (self.patterns * weights[:, None])
-            precision.diagonal().add_(1.0)
-            found.append(torch.linalg.solve(precision, pulls))
-        cells = usual + torch.stack(found) @ self.patterns.T
+        amplitudes = most_likely(seen - usual, visible, self.patterns)
+        cells = usual + amplitudes @ self.patterns.T
         return self._fields(cells, batch)
 
     def _cells(self, name: str, fields: Float[Tensor, "batch lon lat"]) -> Float[Tensor, "batch cell"]:
@@ -80,24 +74,13 @@ class PatternInterpolation(nn.Module):
 
 def fit(data: FieldData) -> PatternInterpolation:
     """Finds the patterns of at most 1024 days, evenly spread over the training split."""
-    anomalies = torch.from_numpy(_anomalies(data))
-    variance = anomalies.square().mean(0)
-    # Eigenvectors of the smaller matrix, of days: the method of snapshots.
-    days = (anomalies @ anomalies.T).double() / len(anomalies)
-    _, vectors = torch.linalg.eigh(days)
-    count = min(MAX_PATTERNS, max(len(anomalies) // 4, 1))
-    leading = vectors[:, -count:].float()
-    patterns = anomalies.T @ leading / len(anomalies) ** 0.5
-    left = variance - patterns.square().sum(1)
-    return PatternInterpolation(data.valid, patterns, torch.maximum(left, _NOISE * variance.clamp(min=1e-6)))
+    return PatternInterpolation(data.valid, *leading(torch.from_numpy(_anomalies(data)), MAX_PATTERNS))
 
 
 def _anomalies(data: FieldData) -> Float32[np.ndarray, "day cell"]:
     """Returns anomalies of all valid cells, variable after variable."""
     num_cells = sum(int(cells.sum()) for cells in data.valid.values())
-    days = data.days["train"]
-    count = min(len(days), MAX_DAYS, max(_MAX_VALUES // num_cells, 2))
-    positions = np.linspace(days.start, days.stop - 1, count).round().astype(np.int64)
+    positions = days_of_patterns(data, num_cells)
     usual = data.day_of_year[positions]
     parts = [
         data.fields[name][positions][:, cells] - data.climatology[name][usual][:, cells]

@@ -11,7 +11,8 @@ from thalweg.stage_contract import FrozenFeatures
 from trainables.geo_contrastive.data.fields import FieldData
 from trainables.geo_contrastive.downstream.model import HeadedModel
 
-_LATENT = "latent"
+LATENT = "latent"
+"""Name of the latents among the rows."""
 
 
 class TrainingLatents(FrozenFeatures):
@@ -33,13 +34,13 @@ class TrainingLatents(FrozenFeatures):
     def compute(self, model: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
         """Encodes the fields."""
         assert isinstance(model, HeadedModel)
-        return {_LATENT: model.encode(batch)}
+        return {LATENT: model.encode(batch)}
 
     def keep(self, model: nn.Module, rows: Mapping[str, Tensor]) -> None:
         """Keeps the latents, standardised."""
         assert isinstance(model, HeadedModel)
-        model.standardization.fit(rows[_LATENT])
-        self._standardized = model.standardization(rows[_LATENT])
+        model.standardization.fit(rows[LATENT])
+        self._standardized = model.standardization(rows[LATENT])
 
     def of(self, positions: Int64[Tensor, "*shape"]) -> Float[Tensor, "*shape dim"]:
         """Returns the standardised latents of days at these positions in the split ``train``."""

@@ -28,6 +28,9 @@ class ForecastKnobs(HeadKnobs):
     """Heads of the attention; must divide hidden."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Dropout between layers, and in the attention's residual branches."""
+    linear: bool = False
+    """Whether the network adds to a ridge regression of the change of a latent on the latent, which is fitted once to
+    the training days and applied step by step."""
     loss: Literal["latent", "field"] = "latent"
     """Squared error of latents, in variances of the training split, or of the fields that the decoder shows."""
     rest: Literal["dropped", "persists"] = "dropped"

@@ -1,6 +1,8 @@
 """Networks that step standardised latents through time.
 
-Both forecast the change of a latent from the one before, beginning with none: an untrained network persists.
+Both forecast the change of a latent from the one before, beginning with none: an untrained network persists. With a
+linear part, it begins at a linear inverse model instead (Penland & Magorian 1993, doi:10.1175/1520-0442(1993)006
+<1067:PONSST>2.0.CO;2): a regression of changes on latents, a buffer that `stepping` fits.
 """
 
 from abc import ABC, abstractmethod
@@ -26,10 +28,14 @@ class Forecaster(nn.Module, ABC):
     Args:
         dim: Width of a latent.
         width: Width of what the network makes of the days that it has read.
+        linear: Whether there is a linear part.
     """
 
-    def __init__(self, dim: int, width: int) -> None:
+    regression: Tensor | None
+
+    def __init__(self, dim: int, width: int, linear: bool) -> None:
         super().__init__()
+        self.register_buffer("regression", torch.zeros(dim, dim) if linear else None)
         self.change = nn.Linear(width, dim)
         nn.init.zeros_(self.change.weight)
         nn.init.zeros_(self.change.bias)
@@ -61,7 +67,7 @@ class Forecaster(nn.Module, ABC):
         seen, state = self.begin(context.to(self._dtype()))
         path = []
         for step in range(num_steps):
-            path.append(last.float() + self.change(seen).float())
+            path.append(last.float() + self._usual(last.float()) + self.change(seen).float())
             if step == num_steps - 1:
                 break
             last = path[-1]
@@ -69,6 +75,10 @@ class Forecaster(nn.Module, ABC):
                 last = torch.where(taught[:, step, None], truth[:, step], last)
             seen, state = self.go_on(last.to(self._dtype()), state)
         return torch.stack(path, dim=1)
+
+    def _usual(self, last: Latent) -> Latent | float:
+        """Returns the change by the linear part."""
+        return 0.0 if self.regression is None else last @ self.regression.float()
 
     def _dtype(self) -> torch.dtype:
         return self.change.weight.dtype
@@ -83,7 +93,7 @@ class Recurrent(Forecaster):
     """
 
     def __init__(self, dim: int, knobs: ForecastKnobs) -> None:
-        super().__init__(dim, knobs.hidden)
+        super().__init__(dim, knobs.hidden, knobs.linear)
         widths = [dim, *[knobs.hidden] * (knobs.layers - 1)]
         self.cells = nn.ModuleList(nn.LSTMCell(width, knobs.hidden) for width in widths)
         self.dropout = Dropout(knobs.dropout)
@@ -115,7 +125,7 @@ class Attentive(Forecaster):
     """
 
     def __init__(self, dim: int, knobs: ForecastKnobs) -> None:
-        super().__init__(dim, knobs.hidden)
+        super().__init__(dim, knobs.hidden, knobs.linear)
         sizes = LayerSizes(dim=knobs.hidden, num_heads=knobs.heads, dropout=knobs.dropout)
         self.embed = nn.Linear(dim, knobs.hidden)
         self.position = nn.Parameter(0.02 * torch.randn(knobs.context, knobs.hidden))

@@ -16,15 +16,16 @@ from torch import Tensor, nn
 from thalweg.contract import Batch, Indices
 from trainables.geo_contrastive.data import sampling
 from trainables.geo_contrastive.data.fields import FieldData
-from trainables.geo_contrastive.downstream.latents import TrainingLatents
+from trainables.geo_contrastive.downstream.latents import LATENT
 from trainables.geo_contrastive.downstream.model import HeadedModel
+from trainables.geo_contrastive.forecast.stepping import SteppingLatents
 from trainables.geo_contrastive.forecast.windows import index_of, window
 from trainables.geo_contrastive.model.field_error import cell_shares
 
 Fields = Mapping[str, Float[Tensor, "batch _ _"]]
 
 
-class LatentsAndMemory(TrainingLatents):
+class LatentsAndMemory(SteppingLatents):
     """Encodes the training days, and fits how long their rest lasts."""
 
     def batch(self, data: FieldData, indices: Indices) -> Batch:
@@ -40,8 +41,7 @@ class LatentsAndMemory(TrainingLatents):
         assert isinstance(model, HeadedModel)
         names = model.geometry.variables
         found = dict(super().compute(model, batch))
-        (latent,) = found.values()
-        today = rest_of(model, batch, latent)
+        today = rest_of(model, batch, found[LATENT])
         following = {name: batch[f"next/{name}"] for name in names}
         after = rest_of(model, following, model.encode(following))
         exists = batch["has_next"][:, None]

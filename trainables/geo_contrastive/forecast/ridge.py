@@ -16,20 +16,14 @@ from thalweg.contract import Batch
 from trainables.geo_contrastive.data.fields import FieldData
 from trainables.geo_contrastive.forecast.batches import LEADS
 from trainables.geo_contrastive.forecast.predict import FORECAST_FIELD
+from trainables.geo_contrastive.forecast.regression import MIN_DAYS, fit_ridge
 from trainables.geo_contrastive.forecast.windows import index_of
 
 MAX_PATTERNS = 64
 MAX_DAYS = 2048
-MIN_DAYS = 32
-"""Days of issue below which nothing is fitted."""
-PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
-"""Penalties, as multiples of the mean variance of amplitudes times the number of days."""
-HELD_OUT = 0.2
-"""Share of the days of issue, the last ones, that chooses the penalty."""
 _MAX_VALUES = 1 << 25  # of a matrix of days and cells, 128 MiB
 
 Anomalies = Float[Tensor, "day cell"]
-Weights = Float[Tensor, "member pattern"]
 
 
 class RidgeForecast(nn.Module):
@@ -118,7 +112,7 @@ def fit(data: FieldData) -> RidgeForecast | None:
     for lead in LEADS:
         target = _anomalies(data, issued + lead, issued + lead, roots)
         to_come = target @ patterns
-        weights.append(_ridge(members, to_come.double()).float())
+        weights.append(fit_ridge(members, to_come.double()).float())
         damping.append(_damping(data, rest, target - to_come @ patterns.T))
     return RidgeForecast(data.valid, roots, patterns, torch.stack(weights), torch.stack(damping))
 
@@ -163,26 +157,6 @@ def _patterns(anomalies: Anomalies) -> Float[Tensor, "cell pattern"]:
     count = min(MAX_PATTERNS, max(len(anomalies) // 8, 1), int(kept.sum()))
     leading = anomalies.double().T @ vectors[:, -count:] / values[-count:].sqrt()
     return leading.float()  # type: ignore[no-any-return]
-
-
-def _ridge(members: Float[Tensor, "day member"], target: Float[Tensor, "day pattern"]) -> Weights:
-    """Fits with the penalty that forecasts the last fifth best from the days before."""
-    cut = round(len(members) * (1 - HELD_OUT))
-    errors = [
-        float((members[cut:] @ _solve(members[:cut], target[:cut], penalty) - target[cut:]).square().sum())
-        for penalty in PENALTIES
-    ]
-    return _solve(members, target, PENALTIES[int(np.argmin(errors))])
-
-
-def _solve(
-    members: Float[Tensor, "day member"], target: Float[Tensor, "day pattern"], penalty: float
-) -> Weights:
-    square = members.T @ members
-    scale = square.diagonal().mean().clamp(min=1e-12)
-    ridge = penalty * scale * torch.eye(len(square), dtype=square.dtype)
-    weights: Weights = torch.linalg.solve(square + ridge, members.T @ target)
-    return weights
 
 
 def _damping(data: FieldData, rest: Anomalies, to_come: Anomalies) -> Float[Tensor, " cell"]:

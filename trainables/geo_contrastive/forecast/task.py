@@ -25,6 +25,7 @@ from trainables.geo_contrastive.forecast.measure import ForecastSkill
 from trainables.geo_contrastive.forecast.networks import forecaster
 from trainables.geo_contrastive.forecast.predict import predict
 from trainables.geo_contrastive.forecast.rest import MEMORY, LatentsAndMemory
+from trainables.geo_contrastive.forecast.stepping import SteppingLatents
 
 
 class ForecastTask(DownstreamTask):
@@ -44,9 +45,9 @@ class ForecastTask(DownstreamTask):
         return head
 
     def training_latents(self) -> TrainingLatents:
-        """Returns latents, and the memory of what they do not hold where the rest persists."""
-        kind = LatentsAndMemory if self.head_knobs.rest == "persists" else TrainingLatents
-        return kind(self.config.data.variables)
+        """Returns latents, the linear part, and the memory of what they do not hold where the rest persists."""
+        kind = LatentsAndMemory if self.head_knobs.rest == "persists" else SteppingLatents
+        return kind(self.config.data.variables, self.head_knobs.stride)
 
     def head_loss(self, latents: TrainingLatents) -> StageLoss:
         """Returns the squared error of the steps."""

@@ -4,7 +4,7 @@ All begin with maps of few cells and double both axes until they reach the grid.
 has an odd number of cells, so that maps of every size close the circle where the grid does.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
 import torch
@@ -17,6 +17,7 @@ from thalweg.nn.film import FiLM
 from thalweg.nn.norm import norm
 from trainables.geo_contrastive.knobs import DecoderKnobs
 from trainables.geo_contrastive.model.geometry import FieldGeometry, GridShape, position_code
+from trainables.geo_contrastive.model.interpolation import Patterns
 from trainables.geo_contrastive.model.layers import Conv, Crop, Deconv, Maps, Residual
 
 Latents = Float[Tensor, "batch latent"]
@@ -139,7 +140,7 @@ class GridDecoder(nn.Module):
     The seed has half as many channels as the latent has numbers, at least 32, and each level half as many as the one
     before, rounded to a multiple of 32. For 1000 numbers and a grid of 64 x 32 the seed is [500, 2, 1], as published;
     there it is the latent itself, here a linear layer makes it of a latent of any width. A linear layer to all cells
-    may be added to the result.
+    may be added to the result, to which the network begins to add nothing.
 
     Args:
         knobs: Kind, normalisation and dropout.
@@ -163,9 +164,27 @@ class GridDecoder(nn.Module):
         )
         self.output = nn.Conv2d(widths[-1], num_variables, 1)
         self._shape = (num_variables, *grid.shape)
-        self._is_linear = knobs.linear
+        self.is_linear = knobs.linear
         if knobs.linear:
             self.linear = nn.Linear(latent_dim, num_variables * grid.shape[0] * grid.shape[1])
+            nn.init.zeros_(self.output.weight)
+            nn.init.zeros_(self.output.bias)
+
+    @torch.no_grad()
+    def start(self, patterns: Patterns, variables: Sequence[str]) -> None:
+        """Begins at a linear layer that adds patterns up, by the first numbers of the latent as amplitudes.
+
+        Args:
+            patterns: ``centre`` and ``patterns`` of each variable; see `data.leading.leading_patterns`.
+            variables: The variables of the grid.
+        """
+        found, centre = (
+            torch.cat([torch.as_tensor(patterns[variable][name]) for variable in variables])
+            for name in ("patterns", "centre")
+        )
+        self.linear.weight.zero_()
+        self.linear.weight[:, : found.shape[1]] = found
+        self.linear.bias.copy_(centre)
 
     def forward(self, latents: Latents) -> Float[Tensor, "batch variable longitude latitude"]:
         """Decodes latents."""
@@ -173,7 +192,7 @@ class GridDecoder(nn.Module):
         for level in self.levels:
             maps = level(maps, latents)
         fields: Tensor = self.output(maps)
-        return fields + self.linear(latents).unflatten(1, self._shape) if self._is_linear else fields
+        return fields + self.linear(latents).unflatten(1, self._shape) if self.is_linear else fields
 
 
 def _rounded(width: float) -> int:
@@ -197,6 +216,13 @@ class FieldDecoder(nn.Module):
             GridDecoder(knobs, latent_dim, len(geometry.on(name)), grid)
             for name, grid in geometry.grids.items()
         )
+
+    def start(self, patterns: Patterns) -> None:
+        """Begins at patterns of the training days where decoders are linear in part."""
+        for decoder, names in zip(self.of_grids, self._groups, strict=True):
+            assert isinstance(decoder, GridDecoder)
+            if decoder.is_linear:
+                decoder.start(patterns, names)
 
     def forward(self, latents: Latents) -> DecodedFields:
         """Returns the field of each variable, in their order."""

@@ -5,11 +5,13 @@ from collections.abc import Mapping
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from thalweg.nn.norm import norm
 from trainables.geo_contrastive.knobs import EncoderKnobs
 from trainables.geo_contrastive.model.fusion import embedding_fusion
 from trainables.geo_contrastive.model.geometry import FieldGeometry, GridShape, position_code
+from trainables.geo_contrastive.model.interpolation import Interpolation, Patterns
 from trainables.geo_contrastive.model.layers import Conv, Maps, MaxPool, Residual, draw_kaiming
 
 Fields = Mapping[str, Float[Tensor, "batch _ _"]]
@@ -24,7 +26,8 @@ class ResNet(nn.Module):
 
     It differs from the published network in four ways: convolutions and the pool go around the globe; a layer of
     stride 2 leaves an axis of one or two cells as it is, for a normalisation of a single cell gives a constant; a fixed
-    code of positions may be added behind the first layer; and a linear layer from all cells to the result.
+    code of positions may be added behind the first layer; and a linear layer from all cells to the result. What adds to
+    the amplitudes of patterns begins at 0.
 
     Args:
         knobs: Sizes.
@@ -55,6 +58,9 @@ class ResNet(nn.Module):
         self.groups = nn.Sequential(*groups)
         self.head = nn.Linear(width, knobs.latent_dim)
         draw_kaiming(self)
+        if knobs.num_patterns:
+            nn.init.zeros_(self.head.weight)
+            nn.init.zeros_(self.head.bias)
 
     def forward(self, maps: Maps) -> Latents:
         """Encodes maps."""
@@ -134,11 +140,49 @@ class LateEncoder(nn.Module):
         return latents
 
 
-def encoder(knobs: EncoderKnobs, geometry: FieldGeometry) -> EarlyEncoder | LateEncoder:
+class InterpolatingEncoder(nn.Module):
+    """Interpolates hidden cells of all variables together, in front of a network that sees fields without holes.
+
+    The amplitudes of the patterns are the first numbers of the latent; the network adds to them and to the others.
+
+    Args:
+        knobs: Sizes.
+        geometry: The variables.
+        network: Encodes fields.
+    """
+
+    def __init__(
+        self, knobs: EncoderKnobs, geometry: FieldGeometry, network: EarlyEncoder | LateEncoder
+    ) -> None:
+        super().__init__()
+        shapes = {name: geometry.grid(name).shape for name in geometry.variables}
+        self.interpolation = Interpolation(shapes, knobs.num_patterns)
+        self.network = network
+
+    def start(self, patterns: Patterns) -> None:
+        """Begins at patterns of the training days."""
+        self.interpolation.start(patterns)
+
+    def forward(self, fields: Fields, present: Present) -> Latents:
+        """Encodes fields; what absent variables hold counts for nothing.
+
+        Other variables tell an early network of them; a late fusion leaves them out.
+        """
+        amplitudes, filled = self.interpolation(fields, present)
+        is_early = isinstance(self.network, EarlyEncoder)
+        latents: Tensor = self.network(filled, torch.ones_like(present) if is_early else present)
+        return latents + pad(amplitudes, (0, latents.shape[1] - amplitudes.shape[1]))
+
+
+Encoder = EarlyEncoder | LateEncoder | InterpolatingEncoder
+
+
+def encoder(knobs: EncoderKnobs, geometry: FieldGeometry) -> Encoder:
     """Returns the encoder that the knobs name.
 
     Raises:
         ConfigError: It does not suit the variables and their grids.
     """
     kind = EarlyEncoder if knobs.fusion.kind == "early" else LateEncoder
-    return kind(knobs, geometry)
+    network = kind(knobs, geometry)
+    return InterpolatingEncoder(knobs, geometry, network) if knobs.num_patterns else network

@@ -12,7 +12,12 @@ from thalweg.nn.norm import norm
 from trainables.geo_contrastive.config import GeoContrastive
 from trainables.geo_contrastive.model.adversary import FieldAdversary
 from trainables.geo_contrastive.model.decoders import DecodedFields, FieldDecoder
-from trainables.geo_contrastive.model.encoders import Fields, Latents, encoder
+from trainables.geo_contrastive.model.encoders import (
+    Fields,
+    InterpolatingEncoder,
+    Latents,
+    encoder,
+)
 from trainables.geo_contrastive.model.geometry import FieldGeometry
 
 ADVERSARY_WIDTH = 32
@@ -49,12 +54,17 @@ class FieldModel(nn.Module):
 
         Args:
             config: Architecture.
-            facts: What `FieldGeometry.of` reads; None builds at the reference geometry.
+            facts: What `FieldGeometry.of` reads, and ``patterns`` if the encoder interpolates; None builds at the
+                reference geometry, without patterns.
 
         Raises:
             ConfigError: The encoder does not suit the variables and their grids.
         """
-        return cls(config, FieldGeometry.of(facts, config.data.variables))
+        model = cls(config, FieldGeometry.of(facts, config.data.variables))
+        if facts and "patterns" in facts and isinstance(model.encoder, InterpolatingEncoder):
+            model.encoder.start(facts["patterns"])
+            model.decoder.start(facts["patterns"])
+        return model
 
     def encode(self, fields: Fields, present: Bool[Tensor, "batch variable"] | None = None) -> Latents:
         """Returns the latents of fields.

@@ -14,10 +14,12 @@ from trainables.geo_contrastive.forecast.task import ForecastTask
 MakeTask = Callable[..., ForecastTask]
 
 
-def _task(**downstream: Any) -> ForecastTask:
+def _task(patterns: int = 8, **downstream: Any) -> ForecastTask:
     knobs: dict[str, Any] = {"hidden": 8, "context": 3, "horizon": 2} | downstream
     return ForecastTask(
-        PRESETS["tiny_forecast"].vary(encoder={"latent_dim": 8, "width": 4}, downstream=knobs)
+        PRESETS["tiny_forecast"].vary(
+            encoder={"latent_dim": 8, "width": 4, "patterns": patterns}, downstream=knobs
+        )
     )
 
 
@@ -37,5 +39,5 @@ def head_stage(task: ForecastTask) -> Stage:
 
 @pytest.fixture(scope="session")
 def make_task() -> MakeTask:
-    """Makes the tiny task; its arguments are knobs of the forecast."""
+    """Makes the tiny task; its arguments are the number of patterns of the encoder and knobs of the forecast."""
     return _task

@@ -138,7 +138,7 @@ def test_trials_are_measured_on_the_same_days_whatever_they_read(data: Any, make
 def test_the_rest_of_the_day_of_issue_is_added_as_long_as_it_lasts(data: Any, make_task: MakeTask) -> None:
     found = {}
     for rest in ("dropped", "persists"):
-        task = make_task(rest=rest)
+        task = make_task(rest=rest, patterns=0)  # with patterns the rest would be noise
         model = built(task, data)
         tasks.prepare(head_stage(task), data, model)
         batch = _all(task, data)

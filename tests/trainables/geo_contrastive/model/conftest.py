@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from trainables.geo_contrastive.config import PRESETS, GeoContrastive
+from trainables.geo_contrastive.config import PRESETS
 from trainables.geo_contrastive.model.field_model import FieldModel
 
 Facts = dict[str, Any]
@@ -27,11 +27,12 @@ def facts() -> Callable[..., Facts]:
 
 @pytest.fixture
 def build() -> Callable[..., FieldModel]:
-    """Builds the tiny model with knobs of its groups changed."""
+    """Builds the tiny model with knobs of its groups changed, by default without what begins at 0 beside patterns."""
 
     def make(facts: Facts | None, **changes: Any) -> FieldModel:
         torch.manual_seed(0)
-        config: GeoContrastive = PRESETS["tiny"].vary(**changes)
+        config = PRESETS["tiny"].vary(encoder={"patterns": 0}, decoder={"linear": False})
+        config = config.vary(**changes)
         return FieldModel.build(config, facts)
 
     return make

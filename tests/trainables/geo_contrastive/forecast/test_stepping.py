@@ -1,0 +1,90 @@
+"""The linear part of forecasts: fitted to pairs of training days, and what an untrained network steps by."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tests.trainables.geo_contrastive.conftest import MakeFields
+from tests.trainables.geo_contrastive.forecast.conftest import MakeTask
+from thalweg.training.features import compute_alone
+from trainables.geo_contrastive.data.fields import FieldData
+from trainables.geo_contrastive.downstream.model import HeadedModel
+from trainables.geo_contrastive.forecast.measure import ForecastSkill
+from trainables.geo_contrastive.forecast.regression import fit_ridge
+from trainables.geo_contrastive.forecast.stepping import regression
+
+
+@pytest.fixture(scope="module")
+def data(make_fields: MakeFields) -> FieldData:
+    """Fields of 300 days with jumps."""
+    return make_fields(300, jumps={40: 3, 200: 2}, noise=0.2)
+
+
+def _begun(task: Any, data: FieldData) -> HeadedModel:
+    """Returns an untrained model whose head has the statistics of the training days."""
+    torch.manual_seed(0)
+    model = task.build(task.facts(data)).eval()
+    compute_alone(task.stages()[-1].features, model, data)
+    assert isinstance(model, HeadedModel)
+    return model
+
+
+def _skills(task: Any, data: FieldData, model: HeadedModel) -> dict[str, float]:
+    batch = task.evaluation_batch(data, "val", np.arange(data.num_samples("val")))
+    measure = ForecastSkill(tuple(data.variables))
+    with torch.no_grad():
+        return measure.summarize(measure.add(task.predict(model, batch), batch))
+
+
+@pytest.mark.parametrize("stride", [1, 5])
+def test_it_regresses_changes_over_a_stride_that_crosses_no_jump(stride: int) -> None:
+    rng = np.random.default_rng(0)
+    day = np.arange(120)
+    day[50:] += 3
+    day[90:] += 7
+    latents = torch.from_numpy(rng.normal(size=(120, 3)))
+    found = regression(latents, torch.from_numpy(day), stride)
+    place = {value: position for position, value in enumerate(day.tolist())}
+    pairs = [(place[value], place[value + stride]) for value in day.tolist() if value + stride in place]
+    before, after = (latents[list(part)] for part in zip(*pairs, strict=True))
+    torch.testing.assert_close(found, fit_ridge(before, after - before))
+
+
+def test_too_few_pairs_leave_persistence() -> None:
+    day = torch.arange(0, 400, 10)
+    assert not regression(torch.randn(40, 3), day, 1).any()
+
+
+@pytest.mark.parametrize("cell", ["lstm", "transformer"])
+def test_an_untrained_network_steps_by_the_regression(
+    cell: str, data: FieldData, make_task: MakeTask
+) -> None:
+    task = make_task(cell=cell, linear=True)
+    head = _begun(task, data).head
+    assert isinstance(head.regression, torch.Tensor)
+    assert head.regression.any()
+    context = torch.randn(2, 3, 8)
+    with torch.no_grad():
+        first, second = head(context, 2).unbind(1)
+    torch.testing.assert_close(first, context[:, -1] + context[:, -1] @ head.regression)
+    torch.testing.assert_close(second, first + first @ head.regression)
+
+
+def test_it_forecasts_waves_that_persistence_does_not(data: FieldData, make_task: MakeTask) -> None:
+    with_it, without = (
+        _skills(task, data, _begun(task, data)) for task in (make_task(linear=True), make_task(linear=False))
+    )
+    assert with_it["forecast_skill_persistence_1d"] > 0.3
+    assert with_it["forecast_skill_climatology_10d"] > 0.5
+    assert with_it["forecast_rrmse_3d"] < 0.8 * without["forecast_rrmse_3d"]
+
+
+def test_a_trial_that_goes_on_keeps_the_regression(data: FieldData, make_task: MakeTask) -> None:
+    task = make_task(linear=True)
+    model = _begun(task, data)
+    kept = torch.ones_like(model.head.get_buffer("regression"))
+    model.head.get_buffer("regression").copy_(kept)
+    compute_alone(task.stages()[-1].features, model, data)
+    assert torch.equal(model.head.get_buffer("regression"), kept)

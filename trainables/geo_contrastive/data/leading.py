@@ -1,0 +1,83 @@
+"""Leading patterns of fields: empirical orthogonal functions of all variables together.
+
+Source: Wilks (2011), Statistical methods in the atmospheric sciences, ch. 12.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, Int64
+from torch import Tensor
+from torch.nn.functional import pad
+
+from trainables.geo_contrastive.data.fields import FieldData
+
+MAX_DAYS = 1024
+"""Days of the training split that patterns come from at most, evenly spread."""
+_MAX_VALUES = 1 << 26  # of the matrix of days and cells, 256 MiB
+_BLOCK = 1 << 12  # cells whose products are summed at once in double precision
+_NOISE = 1e-3  # smallest variance of what patterns leave over, as a share of a cell's variance
+
+OfVariables = Mapping[str, Mapping[str, Float32[np.ndarray, "..."]]]
+
+
+def days_of_patterns(data: FieldData, num_cells: int) -> Int64[np.ndarray, " day"]:
+    """Returns positions of days of the training split, evenly spread; fewer where days have many cells."""
+    days = data.days["train"]
+    count = min(len(days), MAX_DAYS, max(_MAX_VALUES // num_cells, 2))
+    return np.linspace(days.start, days.stop - 1, count).round().astype(np.int64)
+
+
+def leading(
+    rows: Float[Tensor, "day cell"], max_patterns: int
+) -> tuple[Float[Tensor, "cell pattern"], Float[Tensor, " cell"]]:
+    """Finds patterns with amplitudes of unit variance, and the variance that they leave over in each cell.
+
+    The first pattern varies most. There are at most a quarter as many as days: more would be those of the noise.
+
+    Args:
+        rows: Deviations of days from what is usual.
+        max_patterns: Largest number of patterns.
+    """
+    variance = rows.square().mean(0)
+    # Eigenvectors of the smaller matrix, of days: the method of snapshots.
+    products = torch.zeros(len(rows), len(rows), dtype=torch.float64)
+    for block in rows.split(_BLOCK, dim=1):
+        products += block.double() @ block.double().T
+    _, vectors = torch.linalg.eigh(products / len(rows))
+    count = min(max_patterns, max(len(rows) // 4, 1))
+    patterns = rows.T @ vectors[:, -count:].flip(1).float() / len(rows) ** 0.5
+    # Either sign would do; this one is the same on all machines.
+    largest = patterns.gather(0, patterns.abs().argmax(0, keepdim=True))
+    patterns = torch.where(largest < 0, -patterns, patterns)
+    left = variance - patterns.square().sum(1)
+    return patterns, torch.maximum(left, _NOISE * variance.clamp(min=1e-6))
+
+
+def leading_patterns(data: FieldData, count: int) -> OfVariables:
+    """Returns the leading patterns of z-scores over the training split, for each variable.
+
+    ``centre`` (cell,) is the mean, ``patterns`` (cell, count) have amplitudes of unit variance, and ``noise`` (cell,)
+    is the variance that they leave over. Where the split has too few days the last patterns are 0.
+
+    Args:
+        data: Opened data.
+        count: Number of patterns.
+    """
+    sizes = {name: field[0].size for name, field in data.fields.items()}
+    positions = days_of_patterns(data, sum(sizes.values()))
+    parts = [field[positions].reshape(len(positions), -1) for field in data.fields.values()]
+    rows = torch.from_numpy(np.concatenate(parts, axis=1))
+    centre = rows.mean(0)
+    patterns, noise = leading(rows - centre, count)
+    every = {
+        "centre": centre,
+        "patterns": pad(patterns, (0, count - patterns.shape[1])),
+        "noise": noise,
+    }
+    split = {name: values.split(list(sizes.values())) for name, values in every.items()}  # type: ignore[no-untyped-call]
+    return {
+        variable: {name: values[number].numpy() for name, values in split.items()}
+        for number, variable in enumerate(sizes)
+    }
