@@ -12,7 +12,13 @@ from thalweg.search.space import load_space
 from trainables.geo_contrastive.config import GeoContrastive
 from trainables.geo_contrastive.task import task_for
 
-GRIDS = {"geo_contrastive_fusion": 30, "geo_contrastive_gb": 18, "geo_contrastive_norms": 45}
+GRIDS = {
+    "geo_contrastive_fusion": 30,
+    "geo_contrastive_gb": 15,
+    "geo_contrastive_gb_alpha": 9,
+    "geo_contrastive_gb_objectives": 12,
+    "geo_contrastive_norms": 45,
+}
 NAMES = [name for name in discovery.names("search_spaces") if name.startswith("geo_contrastive")]
 SAMPLED = [name for name in NAMES if name not in GRIDS]
 
@@ -62,8 +68,9 @@ def test_whatever_a_space_samples_is_a_valid_configuration(name: str) -> None:
         assert isinstance(check(config), GeoContrastive)
 
 
-def test_a_trial_of_smoothness_trains_its_representation_and_a_forecast() -> None:
-    config, _ = load_space("geo_contrastive_smoothness").replay({"objective": "simclr"})
+@pytest.mark.parametrize("name", ["geo_contrastive_smoothness", "geo_contrastive_gb_smoothness"])
+def test_a_trial_of_smoothness_trains_its_representation_and_a_forecast(name: str) -> None:
+    config, _ = load_space(name).replay({"objective": "simclr"})
     assert isinstance(config, GeoContrastive)
     names = [stage.name for stage in task_for(config).stages()]
     assert names[0] == "contrastive"

@@ -129,6 +129,15 @@ _TINY = GeoContrastive(
 
 _TINY_FORECAST = ForecastKnobs(context=3, hidden=64, linear=True, loss="field", rest="persists")
 
+# Its finest grid has four times the cells of the tiny world's: the network works on every fourth, and a linear layer on
+# all of them.
+_GB = _TINY.vary(
+    dataset="gb",
+    data={"variables": ("slp", "precipitation", "temperature")},
+    encoder={"stem": "imagenet", "fusion": {"kind": "self_attention", "heads": 4}},
+    decoder={"kind": "deconvolution"},
+)
+
 PRESETS: Presets[GeoContrastive] = Presets(
     {
         "reference": GeoContrastive(),
@@ -140,6 +149,7 @@ PRESETS: Presets[GeoContrastive] = Presets(
         ),
         "small": _TINY.vary(dataset="small", encoder={"width": 16}),
         "tiny": _TINY,
+        "gb": _GB,
         "tiny_forecast": _TINY.vary(downstream=_TINY_FORECAST),
         "tiny_late": _TINY.vary(
             dataset="tiny-two-grids", encoder={"fusion": {"kind": "self_attention", "heads": 4}}

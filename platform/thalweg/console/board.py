@@ -46,7 +46,9 @@ def show(board: Leaderboard, console: Console, by: Sequence[str] = ()) -> None:
     console.print("", title, "", sep="\n")
     if by:
         console.print(group_table.render(board.record, by, board.other_metrics(), console.width))
-        console.print("", Text(group_table.footnote(board.record), style="dim"), *_baselines(board), sep="\n")
+        console.print(
+            "", Text(group_table.footnote(board.record, by), style="dim"), *_baselines(board), sep="\n"
+        )
     elif board.ranked() or board.ended():
         console.print(render(board, console.width))
     else:

@@ -8,9 +8,12 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from thalweg.analysis.groups import COSTS, Group, groups, stopped
+from thalweg.analysis.paired import LEVEL, PairedDifference, differences
 from thalweg.console.formatting import cost, counted, score
 from thalweg.console.tables import GAP, plain_table
 from thalweg.search.store.records import StudyRecord
+
+HEAD = "paired difference"
 
 
 def render(record: StudyRecord, names: Sequence[str], others: Sequence[str], width: int) -> RenderableType:
@@ -32,7 +35,7 @@ def render(record: StudyRecord, names: Sequence[str], others: Sequence[str], wid
     columns[str(record.definition["metric"])] = [
         score(group.mean) + ("" if group.spread is None else f" +- {score(group.spread)}") for group in found
     ]
-    for name, column in _optional(found, others, record.mode).items():
+    for name, column in (_paired(found) | _optional(found, others, record.mode)).items():
         if _width({**columns, name: column}) <= width:
             columns[name] = column
     table = plain_table()
@@ -46,11 +49,46 @@ def render(record: StudyRecord, names: Sequence[str], others: Sequence[str], wid
     return table
 
 
-def footnote(record: StudyRecord) -> str:
-    """Returns a sentence on what a table of groups shows and what it leaves out."""
+def footnote(record: StudyRecord, names: Sequence[str]) -> str:
+    """Returns what a table of groups shows, what it leaves out, and which groups differ from the first.
+
+    Args:
+        record: The study.
+        names: Parameters or knobs to group by.
+    """
     left = len(stopped(record))
     beside = f"; stopped, and in no mean: {counted(left, 'trial')} pruned or failed" if left else ""
-    return f"means over complete trials +- standard deviation{beside}"
+    means = f"means over complete trials +- standard deviation{beside}"
+    found = groups(record, names)
+    paired = [
+        (group, each) for group, each in zip(found, differences(found), strict=True) if each is not None
+    ]
+    if not paired:
+        return means
+    first = ", ".join(found[0].key)
+    apart = [", ".join(group.key) for group, each in paired if each.is_shown]
+    outcome = f"{'; '.join(apart)} {'differs' if len(apart) == 1 else 'differ'}" if apart else "none differs"
+    return (
+        f"{means}\n{HEAD}: difference from {first} over what both were tried with, such as seeds, and its "
+        f"{100 * LEVEL:.0f} % interval by Student's t; one that holds 0 shows no difference: {outcome}"
+    )
+
+
+def _paired(found: Sequence[Group]) -> dict[str, list[str]]:
+    """Returns the column of differences from the first group, if there are any."""
+    made = differences(found)
+    return {HEAD: list(map(_cell, made))} if any(made) else {}
+
+
+def _cell(difference: PairedDifference | None) -> str:
+    if difference is None:
+        return ""
+    low, high = difference.interval
+    return f"{_signed(difference.mean)} [{_signed(low)}, {_signed(high)}]"
+
+
+def _signed(value: float) -> str:
+    return f"+{score(value)}" if value > 0 else score(value)
 
 
 def _optional(found: Sequence[Group], others: Sequence[str], mode: str) -> dict[str, list[str]]:

@@ -21,10 +21,15 @@ def test_the_table_shows_mean_spread_and_cost(
     show(Leaderboard(record=fusions, baselines={}), console, ["fusion"])
     lines = [line.split() for line in text.getvalue().splitlines() if line.strip()]
     rows: dict[str, list[Any]] = {line[0]: line[1:] for line in lines}
-    assert rows["fusion"] == ["trials", "stopped", "skill", "parameters", "highest", "lowest"]
-    assert rows["add"] == ["3", "2", "0.7000", "+-", "0.2000", "2,000", "0.9000", "0.5000"]
+    columns = ["trials", "stopped", "skill", "paired", "difference", "parameters", "highest", "lowest"]
+    assert rows["fusion"] == columns
+    difference = ["-0.1000", "[-0.3484,", "+0.1484]"]  # of .5, .7, .9 from .6, .9, .9: t = 4.303, s = .1
+    assert rows["add"] == ["3", "2", "0.7000", "+-", "0.2000", *difference, "2,000", "0.9000", "0.5000"]
     assert rows["gated"] == ["1", "0", "0.1000", "1,000", "0.1000", "0.1000"]
-    assert "stopped, and in no mean: 2 trials pruned or failed" in text.getvalue()
+    words = " ".join(text.getvalue().split())
+    assert "stopped, and in no mean: 2 trials pruned or failed" in words
+    assert "difference from concat over what both were tried with" in words
+    assert "one that holds 0 shows no difference: none differs" in words
 
 
 @pytest.mark.parametrize("mode", ["min", "max"])

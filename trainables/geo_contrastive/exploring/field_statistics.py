@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Bool, Float64
 
+from thalweg.data.normalization import DAYS_OF_YEAR
 from trainables.geo_contrastive.data.fields import FieldData
 from trainables.geo_contrastive.data.layout import block_days
 from trainables.geo_contrastive.exploring.maps import in_units
@@ -36,7 +37,8 @@ class FieldStatistics:
         mean: Mean of each cell over all days; NaN without data.
         std: Standard deviation of the same.
         series: Mean of each day over cells with data, by area, for each of the `bands`.
-        cycle: The same of the training split's climatology, for each day of the year.
+        cycle: The same of the training split's climatology, for each day of the year; NaN where neither it nor the days
+            beside it are in any year.
         low: Smallest value of all days and cells.
         high: Largest value.
     """
@@ -70,12 +72,13 @@ def statistics_of(data: FieldData, name: str) -> FieldStatistics:
     mean = total / len(fields)
     variance = np.maximum(squares / len(fields) - mean**2, 0)  # of z-scores, whose mean is near 0
     climatology = data.climatology[name].astype(np.float64)
+    dated = _near_a_day(data)
     return FieldStatistics(
         mean=np.where(valid, in_units(variable, mean), np.nan),
         std=np.where(valid, np.sqrt(variance) * variable.std, np.nan),
         series={band: in_units(variable, each) for band, each in series.items()},
         cycle={
-            band: in_units(variable, np.einsum("dij,ij->d", climatology, shares))
+            band: np.where(dated, in_units(variable, np.einsum("dij,ij->d", climatology, shares)), np.nan)
             for band, shares in weights.items()
         },
         low=_in_unit(data, name, low),
@@ -92,6 +95,14 @@ def bands(data: FieldData, name: str) -> dict[str, Float64[np.ndarray, "lon lat"
     if len(masks) < len(halves):
         masks = {"all cells": area}
     return {band: each / each.sum() for band, each in masks.items()}
+
+
+def _near_a_day(data: FieldData) -> Bool[np.ndarray, " year_day"]:
+    """Returns which days of the year some year has, or has one beside; a calendar without 29 February has no hole."""
+    known = np.zeros(DAYS_OF_YEAR, bool)
+    known[data.day_of_year] = True
+    near: Bool[np.ndarray, " year_day"] = known | np.roll(known, 1) | np.roll(known, -1)
+    return near
 
 
 def _extreme(block: Float64[np.ndarray, "day lon lat"], first: int, *, largest: bool) -> Extreme:

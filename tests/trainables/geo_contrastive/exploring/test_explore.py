@@ -112,6 +112,15 @@ def test_statistics_are_those_of_a_slow_twin(data: tuple[Path, FieldData]) -> No
             assert values[extreme.position][extreme.cell] == pytest.approx(extreme.value)
 
 
+def test_the_climatology_has_no_value_where_no_year_has_days(make_fields) -> None:  # type: ignore[no-untyped-def]
+    days = 40  # from 1 January on, in four years
+    winters = make_fields(days=4 * days, jumps={days * year: 365 - days for year in (1, 2, 3)})
+    for cycle in statistics_of(winters, "t2m").cycle.values():
+        drawn = np.flatnonzero(np.isfinite(cycle))
+        assert set(winters.day_of_year) <= set(drawn)
+        assert len(drawn) <= len(set(winters.day_of_year)) + 2  # and one on each side
+
+
 def test_means_are_by_hemisphere_where_a_grid_has_both(data: tuple[Path, FieldData]) -> None:
     assert list(bands(data[1], "u")) == ["north of the equator", "south of the equator"]
     assert list(bands(data[1], "t2m")) == ["all cells"]  # Europe
