@@ -249,7 +249,8 @@ def test_a_stage_trains_on_its_own_batches(
     plain = Session(order("plain", stages="two"), world, DataCache())
     expected = _advance_to(plain, 256)
     plain.close()
-    stages, sampled = ToyTask.stages, []
+    stages = ToyTask.stages
+    sampled: list[int] = []
 
     def with_batch(task: ToyTask) -> tuple[Stage, ...]:
         def batch(data: Waves, indices: Indices, keys: Keys) -> Batch:

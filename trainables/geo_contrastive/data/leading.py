@@ -43,7 +43,7 @@ def leading(
     variance = rows.square().mean(0)
     # Eigenvectors of the smaller matrix, of days: the method of snapshots.
     products = torch.zeros(len(rows), len(rows), dtype=torch.float64)
-    for block in rows.split(_BLOCK, dim=1):
+    for block in torch.split(rows, _BLOCK, dim=1):
         products += block.double() @ block.double().T
     _, vectors = torch.linalg.eigh(products / len(rows))
     count = min(max_patterns, max(len(rows) // 4, 1))

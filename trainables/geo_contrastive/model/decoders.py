@@ -168,6 +168,7 @@ class GridDecoder(nn.Module):
         if knobs.linear:
             self.linear = nn.Linear(latent_dim, num_variables * grid.shape[0] * grid.shape[1])
             nn.init.zeros_(self.output.weight)
+            assert self.output.bias is not None
             nn.init.zeros_(self.output.bias)
 
     @torch.no_grad()

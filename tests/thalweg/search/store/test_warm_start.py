@@ -412,7 +412,9 @@ def test_knobs_that_other_studies_overrule_are_told(
 
     def widths(trial: Trial) -> Toy:
         width = trial.suggest_categorical("width", [4, 24])
-        return space.function(trial).model_copy(update={"width": width, "dropout": 0.25})
+        config = space.function(trial).model_copy(update={"width": width, "dropout": 0.25})
+        assert isinstance(config, Toy)
+        return config
 
     told: list[str] = []
     chosen = replace(space, function=widths)

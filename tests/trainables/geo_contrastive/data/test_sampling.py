@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from thalweg.hashing import splitmix64
-from thalweg.stage_contract import Progress
+from thalweg.stage_contract import JointLoss, Progress
 from trainables.geo_contrastive.config import PRESETS
 from trainables.geo_contrastive.data.fields import FieldData
 from trainables.geo_contrastive.data.sampling import evaluation_batch, training_batch
@@ -130,9 +130,9 @@ def test_absent_roles_leave_the_statistics_of_a_batch_norm_as_they_are_of_days(
         torch.manual_seed(0)
         model = task.build(task.facts(data)).train()
         batch = task.training_batch(data, np.arange(8), keys_of(8))
-        task.stages()[0].loss.embed(
-            model, batch, Progress(samples=0, total_samples=8, stage="", stage_ratio=0)
-        )
+        loss = task.stages()[0].loss
+        assert isinstance(loss, JointLoss)
+        loss.embed(model, batch, Progress(samples=0, total_samples=8, stage="", stage_ratio=0))
         statistics.append({name: values for name, values in model.named_buffers() if "running" in name})
     assert not batch["present"].all()
     assert any("projector" in name for name in statistics[0])

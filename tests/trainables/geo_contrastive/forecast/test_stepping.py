@@ -86,5 +86,7 @@ def test_a_trial_that_goes_on_keeps_the_regression(data: FieldData, make_task: M
     model = _begun(task, data)
     kept = torch.ones_like(model.head.get_buffer("regression"))
     model.head.get_buffer("regression").copy_(kept)
-    compute_alone(task.stages()[-1].features, model, data)
+    latents = task.stages()[-1].features
+    assert latents is not None
+    compute_alone(latents, model, data)
     assert torch.equal(model.head.get_buffer("regression"), kept)

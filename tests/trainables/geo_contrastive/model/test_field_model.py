@@ -11,6 +11,7 @@ from thalweg.nn.norm import BatchNorm
 from thalweg.training.engine import half_precision
 from thalweg.training.engine.half_precision import DTYPES
 from trainables.geo_contrastive.config import PRESETS, GeoContrastive
+from trainables.geo_contrastive.model.encoders import LateEncoder
 from trainables.geo_contrastive.model.field_model import FieldModel, projector
 
 FUSIONS = ("early", "average", "self_attention", "gcn", "gat", "cross_attention")
@@ -95,6 +96,7 @@ def test_weights_do_not_depend_on_how_variables_are_called(build: Callable[..., 
     names = {name.split(".")[1] for name, _ in model.named_parameters() if name.startswith("encoder.")}
     assert names == {"keys_encoder", "a_b_encoder", "train_encoder", "type_encoder", "a_b_4_encoder"}
     encoder = model.get_submodule("encoder")
+    assert isinstance(encoder, LateEncoder)
     networks = {name: encoder.get_submodule(module) for name, module in encoder._names.items()}
     assert list(networks) == list(variables)
     assert len({id(network) for network in networks.values()}) == 5
