@@ -184,6 +184,8 @@ def _search(prepared: Prepared, options: Options, listeners: Sequence[Listener])
     try:
         ledger.protocol.check(prepared.facts["protocol_hash"])
         ledger.declare(prepared.metrics)
+        family = discovery.load_family(prepared.family)
+        ledger.judge_by(lambda config: family.task(config).stages())
         if ledger.num_open():
             ended = _run(prepared, options, ledger, broadcast)
         else:
