@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Float32
 from torch import Tensor, nn
 
 from thalweg.contract import Batch
+from trainables.geo_contrastive.baselines.anomalies import anomalies_from
 from trainables.geo_contrastive.data.fields import FieldData
 from trainables.geo_contrastive.evaluation.reconstruction import FIELD
 
@@ -99,9 +100,4 @@ def _anomalies(data: FieldData) -> Float32[np.ndarray, "day cell"]:
     count = min(len(days), MAX_DAYS, max(_MAX_VALUES // num_cells, 2))
     positions = np.linspace(days.start, days.stop - 1, count).round().astype(np.int64)
     usual = data.day_of_year[positions]
-    parts = [
-        data.fields[name][positions][:, cells] - data.climatology[name][usual][:, cells]
-        for name, cells in data.valid.items()
-    ]
-    anomalies: Float32[np.ndarray, "day cell"] = np.concatenate(parts, axis=1)
-    return anomalies
+    return anomalies_from(data, positions, usual)
