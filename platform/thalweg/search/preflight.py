@@ -6,13 +6,12 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from thalweg import discovery
 from thalweg.config import FamilyConfig
-from thalweg.contract import Metric, Task, metrics_of
+from thalweg.contract import Metric, metrics_of
 from thalweg.datasets.catalogue import data_root
 from thalweg.datasets.making import make_world
 from thalweg.errors import StudyError
@@ -20,9 +19,7 @@ from thalweg.search.inherited import replaced, without_effect
 from thalweg.search.objective import check_objective, check_protocol
 from thalweg.search.replay import RecordedTrial
 from thalweg.search.space import Space, probe
-from thalweg.search.store.early_stopping import judged_from
 from thalweg.search.store.warm_start import StartingPoints, inherit
-from thalweg.study import Study
 from thalweg.testing.steps import check_fit
 from thalweg.training.guards.family_code import blaming
 from thalweg.training.protocol import protocol_hash
@@ -89,7 +86,6 @@ def _prepare(
     task = family.task(config)
     metric = check_objective(space.study, metrics_of(task), family.name)
     check_protocol(space, family)
-    _tell_of_rungs(space.study, task, tell)
     folder = data_root(family, root)
     make_world(family, folder, config.dataset, tell)
     with torch.device("meta"):
@@ -122,15 +118,6 @@ def _prepare(
         data_root=folder,
         facts=facts,
     )
-
-
-def _tell_of_rungs(study: Study, task: Task[Any, Any], tell: Callable[[str], None]) -> None:
-    """Says that early stopping compares nothing if all rungs come before the metric means something."""
-    if study.rungs and (samples := judged_from(task.stages(), study)) > study.rungs[-1]:
-        tell(
-            f"no trial is stopped early: its stages train what {study.metric} needs from {samples:,} samples on, and "
-            f"the last rung lies at {study.rungs[-1]:,}"
-        )
 
 
 def _inherited(

@@ -56,17 +56,6 @@ def test_stages_that_do_not_fit_the_model_are_refused(
         choose(space, {}, output=tmp_path, root=tmp_path)
 
 
-def test_a_metric_that_comes_after_the_last_rung_is_told(change: Change, tmp_path: Path) -> None:
-    told: list[str] = []
-    prepare(load_space("spaces.toys"), tmp_path, told.append)
-    assert not [text for text in told if "stopped early" in text]
-    change(teaches=())
-    prepare(load_space("spaces.toys"), tmp_path, told.append)
-    assert told[-1] == (
-        "no trial is stopped early: its stages train what mse needs from 256 samples on, and the last rung lies at 128"
-    )
-
-
 def test_a_batch_smaller_than_the_workers_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"at least the lane's number of workers, 16, got 8; try 16"):
         prepare(load_space("spaces.toys").with_settings(num_workers=16), tmp_path)
