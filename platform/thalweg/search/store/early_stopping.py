@@ -131,7 +131,8 @@ def judged_from(stages: tuple[Stage, ...], study: Study) -> int:
 
 def _at_a_rung(trial: FrozenTrial, rungs: Sequence[int]) -> bool:
     """Returns whether a trial is to be compared at its last evaluation."""
-    return trial.last_step in rungs and _is_judged(trial, trial.last_step)
+    reached = trial.last_step
+    return reached is not None and reached in rungs and _is_judged(trial, reached)
 
 
 def _is_judged(trial: FrozenTrial, samples: int) -> bool:
