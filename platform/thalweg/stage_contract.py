@@ -197,6 +197,9 @@ class Stage:
             way to freeze a module without parameters, such as a batch norm without affine parameters beside a frozen
             encoder.
         features: What is computed once with the frozen part, for the loss to read.
+        teaches: Names of the metrics that mean something once it trains; None for all. A metric of a part that only a
+            later stage trains, such as a decoder or a head, means nothing before: early stopping compares no trial by
+            it until that stage is under way.
         batch: Samples the training batches of this stage where `Task.training_batch`, which holds what all stages read,
             would cost more; same arguments without the task.
     """
@@ -207,6 +210,7 @@ class Stage:
     groups: tuple[ParameterGroup, ...] = (ParameterGroup(),)
     frozen: tuple[str, ...] = ()
     features: FrozenFeatures | None = field(default=None, compare=False)
+    teaches: tuple[str, ...] | None = None
     batch: Callable[[Any, Indices, Keys], Batch] | None = field(default=None, compare=False)
 
     @property

@@ -142,7 +142,11 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
         if not share:
             return (Stage(loss=reconstruction),)
         rest = tuple(ParameterGroup(prefix=prefix) for prefix in self._pretrained())
-        return (Stage(share=1 - share, groups=rest, loss=reconstruction), downstream)
+        reconstructed = tuple(
+            metric.name for measure in self._measures_of_reconstruction() for metric in measure.metrics
+        )
+        before = Stage(share=1 - share, groups=rest, loss=reconstruction, teaches=reconstructed)
+        return (before, downstream)
 
     def _pretrained(self) -> list[str]:
         """Returns the prefixes of the weights that pre-training trains."""
@@ -156,9 +160,12 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
 
     def measures(self) -> tuple[Measure, ...]:
         """Returns the measures of reconstruction; with a head, those of forecasts come first."""
+        forecasts = (forecast.ForecastEfficiency(),) if self._forecasts else ()
+        return (*forecasts, *self._measures_of_reconstruction())
+
+    def _measures_of_reconstruction(self) -> tuple[Measure, ...]:
         modalities = self.config.evaluation.modalities
         return (
-            *((forecast.ForecastEfficiency(),) if self._forecasts else ()),
             Skill(modalities),
             Efficiency(),
             SkillAtOtherRatios(modalities),

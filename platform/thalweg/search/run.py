@@ -37,10 +37,12 @@ from thalweg.lanes.resources import Gang, book
 from thalweg.search.controller import StudyController
 from thalweg.search.preflight import Prepared
 from thalweg.search.provenance import provenance
+from thalweg.search.store.early_stopping import judged_from
 from thalweg.search.store.optuna_study import Ledger, Proposal
 from thalweg.search.store.records import StudyRecord, TrialRecord, expendable
 from thalweg.search.store.storage import RUNS
 from thalweg.search.store.warm_start import StartingPoints, tags
+from thalweg.stage_contract import Stage
 from thalweg.study_folder import StudyFolder, checkpoints_of
 from thalweg.training import baselines
 from thalweg.training.checkpoints.places import lies_in, relative, remove
@@ -201,6 +203,7 @@ def _search(prepared: Prepared, options: Options, listeners: Sequence[Listener])
     try:
         ledger.protocol.check(prepared.tags["protocol_hash"])
         ledger.declare(prepared.metrics)
+        ledger.judge_by(lambda config: _stages(prepared.family, config))
         if ledger.num_open():
             ended = _run(prepared, options, ledger, broadcast)
         else:
@@ -234,7 +237,7 @@ def _run(prepared: Prepared, options: Options, ledger: Ledger, broadcast: Broadc
         num_lanes = min(book(gang, study.num_lanes, options.wait_s), ledger.num_open())
         broadcast(_started(prepared, options, ledger, num_lanes))
         starts = [point.sentence() for point in ledger.starting_points.frozen()]
-        broadcast.tell([*starts, *_left_behind(ledger), *ledger.notes])
+        broadcast.tell([*starts, *_left_behind(ledger), *_without_rungs(prepared), *ledger.notes])
         controller = StudyController(
             ledger,
             broadcast,
@@ -256,6 +259,21 @@ def _run(prepared: Prepared, options: Options, ledger: Ledger, broadcast: Broadc
     if ledger.num_open():
         return StudyEnded(end="interrupted", reason="stopped by Ctrl-C", signal=signal.SIGINT)
     return StudyEnded(end="finished")
+
+
+def _stages(family: str, config: FamilyConfig) -> tuple[Stage, ...]:
+    return discovery.load_family(family).task(config).stages()
+
+
+def _without_rungs(prepared: Prepared) -> Iterator[str]:
+    """Says that early stopping compares nothing if all rungs come before the metric means something."""
+    study = prepared.space.study
+    samples = judged_from(_stages(prepared.family, prepared.config), study)
+    if study.rungs and samples > study.rungs[-1]:
+        yield (
+            f"no trial is stopped early: its stages train what {study.metric} needs from {samples:,} samples on, and "
+            f"the last rung lies at {study.rungs[-1]:,}"
+        )
 
 
 def _left_behind(ledger: Ledger) -> Iterator[str]:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from thalweg.contract import Data, Task
+from thalweg.contract import Data, Task, metrics_of
 from thalweg.errors import FamilyError
 from thalweg.stage_contract import JointLoss, Loss, Progress, Stage
 from thalweg.training import features
@@ -35,9 +35,17 @@ def check_fit(task: Task[Any, Any], model: nn.Module) -> None:
 
     Raises:
         ConfigError: It has not, or the shares do not add up to 1.
+        FamilyError: A stage teaches a metric that no measure has.
     """
     stages = task.stages()
     Plan.lay(stages, _BUDGET)
+    declared = {metric.name for metric in metrics_of(task)}
+    for stage in stages:
+        if unknown := set(stage.teaches or ()) - declared:
+            raise FamilyError(
+                f"a stage must teach metrics of the task's measures, got {min(unknown)!r} in stage {stage.name!r}; "
+                f"name some of {', '.join(sorted(declared))}"
+            )
     for stage in stages:
         parameter_groups(model, stage, 1.0)
 

@@ -82,6 +82,32 @@ def test_sigterm_interrupts_the_trials_of_a_search_and_queues_them_again(
     assert [(trial.status, trial.params) for trial in queued] == [("waiting", first.params)]
 
 
+def test_a_search_judges_trials_by_their_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of the budget of these trials teaches nothing, and both rungs lie before its end; people are told so."""
+    space = load_space("spaces.toys").with_settings(scheduler="successive_halving", num_evaluations=8)
+    aligned = replace(
+        space, function=lambda trial: space.function(trial).model_copy(update={"stages": "joint"})
+    )
+    assert space.study.rungs[0] < 128
+    judged, notes = [], Notes()
+
+    def tune(prepared: Prepared, options: Options, controller: StudyController, *_: Any) -> None:
+        proposal = controller.propose()
+        assert isinstance(proposal, Proposal)
+        judged.append(controller._ledger._live[proposal.number].trial.user_attrs["judged_from"])
+
+    monkeypatch.setattr(run, "connect", lambda *_, **__: nullcontext("here"))
+    monkeypatch.setattr(run, "book", lambda *_: 1)
+    monkeypatch.setattr(run, "_tune", tune)
+    search(prepare(aligned, tmp_path / "data"), Options(name="toys", output=tmp_path), [notes])
+    first, last = space.study.rungs[0], space.study.rungs[-1]
+    assert judged == [128 + 128 * first / 256]
+    assert [event.text for event in notes.events if isinstance(event, Notice) and "early" in event.text] == [
+        f"no trial is stopped early: its stages train what mse needs from {judged[0]} samples on, and the last rung "
+        f"lies at {last}"
+    ]
+
+
 class Notes:
     """Writes down what happens."""
 

@@ -102,6 +102,12 @@ def test_the_toy_passes(stages: str, tmp_path: Path) -> None:
         (check_stages, {"frozen": ("tail",)}, ConfigError, r"must exist, got 'tail'"),
         (
             check_stages,
+            {"teaches": ("skill",)},
+            FamilyError,
+            r"must teach metrics of the task's measures, got 'skill' in stage 'train'",
+        ),
+        (
+            check_stages,
             {"groups": (ParameterGroup(prefix="tail"),)},
             ConfigError,
             r"train something, got 'tail'",

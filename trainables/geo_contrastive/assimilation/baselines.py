@@ -9,31 +9,25 @@ from torch import Tensor, nn
 from thalweg.contract import Batch
 from trainables.geo_contrastive.assimilation.measure import ANALYSIS
 from trainables.geo_contrastive.assimilation.optimal import optimal_analysis
+from trainables.geo_contrastive.baselines.simple import Known
 from trainables.geo_contrastive.data.fields import FieldData
 from trainables.geo_contrastive.evaluation.subset import rows_scored
 
 
-class Known(nn.Module):
-    """Takes the fields of a batch for analyses.
+class KnownAnalysis(Known):
+    """Takes fields of a batch for analyses of the days that are scored.
 
     Args:
         variables: Names of the variables.
         source: Prefix of the names of the fields (batch, lon, lat) in the batch.
-        reconstruction: A baseline of reconstructions of the same kind, whose outputs are added.
     """
 
-    def __init__(
-        self, variables: Sequence[str], source: str, reconstruction: nn.Module | None = None
-    ) -> None:
-        super().__init__()
-        self._variables, self._source = tuple(variables), source
-        self._reconstruction = reconstruction
+    def __init__(self, variables: Sequence[str], source: str) -> None:
+        super().__init__(variables, source, ANALYSIS, _of_scored_days)
 
-    def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """Looks the fields up."""
-        rows = rows_scored(batch)
-        found = {f"{ANALYSIS}{name}": batch[f"{self._source}/{name}"][rows] for name in self._variables}
-        return found if self._reconstruction is None else {**self._reconstruction(batch), **found}
+
+def _of_scored_days(fields: Tensor, batch: Batch) -> Tensor:
+    return fields[rows_scored(batch)]
 
 
 class YesterdaysAnalysis(nn.Module):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from thalweg.contract import Batch, Indices, Keys, Measure, Outputs, SplitName
 from thalweg.stage_contract import Loss, Progress, StageLoss
 from trainables.geo_contrastive.assimilation.analyser import Analyser, analysed
-from trainables.geo_contrastive.assimilation.baselines import Known, YesterdaysAnalysis
+from trainables.geo_contrastive.assimilation.baselines import KnownAnalysis, YesterdaysAnalysis
 from trainables.geo_contrastive.assimilation.knobs import AssimilationKnobs
 from trainables.geo_contrastive.assimilation.measure import ANALYSIS, Assimilation
 from trainables.geo_contrastive.assimilation.observations import (
@@ -22,6 +22,7 @@ from trainables.geo_contrastive.assimilation.observations import (
     observe_by_protocol,
 )
 from trainables.geo_contrastive.assimilation.optimal import optimal_analysis
+from trainables.geo_contrastive.baselines.simple import Together
 from trainables.geo_contrastive.data.draws import branch, stream, uniform
 from trainables.geo_contrastive.data.fields import FieldData
 from trainables.geo_contrastive.data.sampling import cells
@@ -97,8 +98,8 @@ class AssimilationTask(DownstreamTask):
         found, names = super().baselines(data), self.config.data.variables
         return {
             **found,
-            "climatology": Known(names, "climatology", found["climatology"]),
-            "optimal_interpolation": Known(names, "optimal"),
+            "climatology": Together(found["climatology"], KnownAnalysis(names, "climatology")),
+            "optimal_interpolation": KnownAnalysis(names, "optimal"),
             "yesterdays_analysis": YesterdaysAnalysis(data),
         }
 

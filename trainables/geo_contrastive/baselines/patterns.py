@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Float32
 from torch import Tensor, nn
 
 from thalweg.contract import Batch
+from trainables.geo_contrastive.baselines.anomalies import anomalies_from
 from trainables.geo_contrastive.data.fields import FieldData
 from trainables.geo_contrastive.data.leading import days_of_patterns, leading
 from trainables.geo_contrastive.evaluation.reconstruction import FIELD
@@ -82,9 +83,4 @@ def _anomalies(data: FieldData) -> Float32[np.ndarray, "day cell"]:
     num_cells = sum(int(cells.sum()) for cells in data.valid.values())
     positions = days_of_patterns(data, num_cells)
     usual = data.day_of_year[positions]
-    parts = [
-        data.fields[name][positions][:, cells] - data.climatology[name][usual][:, cells]
-        for name, cells in data.valid.items()
-    ]
-    anomalies: Float32[np.ndarray, "day cell"] = np.concatenate(parts, axis=1)
-    return anomalies
+    return anomalies_from(data, positions, usual)

@@ -97,7 +97,14 @@ class DownstreamTask(RepresentationTask):
             for prefix in ([group.prefix] if group.prefix else [f"{part}." for part in self._parts])
         ]
         share = stage.share * (1 - self.head_knobs.share)
-        return replace(stage, share=share, groups=tuple(groups), batch=super().training_batch)
+        taught = tuple(metric.name for measure in super().measures() for metric in measure.metrics)
+        return replace(
+            stage,
+            share=share,
+            groups=tuple(groups),
+            teaches=taught if stage.teaches is None else stage.teaches,
+            batch=super().training_batch,
+        )
 
     @property
     def _parts(self) -> tuple[str, ...]:

@@ -5,13 +5,14 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor, nn
 
 from thalweg.contract import Batch
+from trainables.geo_contrastive.baselines.simple import Known, Together
 from trainables.geo_contrastive.data.fields import FieldData
 from trainables.geo_contrastive.forecast import ridge
 from trainables.geo_contrastive.forecast.batches import LEADS
 from trainables.geo_contrastive.forecast.predict import FORECAST_FIELD
 
 
-class CalendarForecast(nn.Module):
+class CalendarForecast(Known):
     """Forecasts the training split's mean of the day of the year.
 
     Args:
@@ -19,15 +20,10 @@ class CalendarForecast(nn.Module):
     """
 
     def __init__(self, variables: Sequence[str]) -> None:
-        super().__init__()
-        self._variables = tuple(variables)
-
-    def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """Looks the fields up."""
-        return {f"{FORECAST_FIELD}{name}": batch[f"ahead_climatology/{name}"] for name in self._variables}
+        super().__init__(variables, "ahead_climatology", FORECAST_FIELD)
 
 
-class PersistenceForecast(nn.Module):
+class PersistenceForecast(Known):
     """Forecasts the field of the day of issue.
 
     Args:
@@ -35,32 +31,11 @@ class PersistenceForecast(nn.Module):
     """
 
     def __init__(self, variables: Sequence[str]) -> None:
-        super().__init__()
-        self._variables = tuple(variables)
-
-    def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """Looks the fields up."""
-        return {
-            f"{FORECAST_FIELD}{name}": batch[f"clean/{name}"][:, None].expand(-1, len(LEADS), -1, -1)
-            for name in self._variables
-        }
+        super().__init__(variables, "clean", FORECAST_FIELD, _at_each_lead)
 
 
-class Both(nn.Module):
-    """A baseline that reconstructs and forecasts.
-
-    Args:
-        reconstructs: Baseline of reconstructions.
-        forecasts: Baseline of forecasts.
-    """
-
-    def __init__(self, reconstructs: nn.Module, forecasts: nn.Module) -> None:
-        super().__init__()
-        self.reconstructs, self.forecasts = reconstructs, forecasts
-
-    def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """Predicts both."""
-        return {**self.reconstructs(batch), **self.forecasts(batch)}
+def _at_each_lead(fields: Tensor, batch: Batch) -> Tensor:
+    return fields[:, None].expand(-1, len(LEADS), -1, -1)
 
 
 def forecasting(reconstructing: Mapping[str, nn.Module], data: FieldData) -> dict[str, nn.Module]:
@@ -73,7 +48,7 @@ def forecasting(reconstructing: Mapping[str, nn.Module], data: FieldData) -> dic
     names = tuple(data.variables)
     forecasts = {"climatology": CalendarForecast(names), "persistence": PersistenceForecast(names)}
     both = {
-        name: Both(baseline, forecasts[name]) if name in forecasts else baseline
+        name: Together(baseline, forecasts[name]) if name in forecasts else baseline
         for name, baseline in reconstructing.items()
     }
     fitted = ridge.fit(data)

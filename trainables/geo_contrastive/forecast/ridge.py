@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from thalweg.contract import Batch
+from trainables.geo_contrastive.baselines.anomalies import anomalies_from
 from trainables.geo_contrastive.data.fields import FieldData
 from trainables.geo_contrastive.data.pairs import index_of
 from trainables.geo_contrastive.forecast.batches import LEADS
@@ -143,11 +144,7 @@ def _anomalies(
 ) -> Anomalies:
     """Returns weighted anomalies of all valid cells from the climatology of the days at ``calendar``."""
     usual = data.day_of_year[calendar]
-    parts = [
-        data.fields[name][positions][:, cells] - data.climatology[name][usual][:, cells]
-        for name, cells in data.valid.items()
-    ]
-    return torch.from_numpy(np.concatenate(parts, axis=1)) * roots
+    return torch.from_numpy(anomalies_from(data, positions, usual)) * roots
 
 
 def _patterns(anomalies: Anomalies) -> Float[Tensor, "cell pattern"]:

@@ -6,6 +6,7 @@ has an odd number of cells, so that maps of every size close the circle where th
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -27,28 +28,32 @@ MAX_LEVELS = 5
 MIN_DIM = 32
 
 
+class Level(NamedTuple):
+    """A step from maps to those of the next grid, which has about twice as many cells along both axes.
+
+    Attributes:
+        in_dim: Channels of the input.
+        out_dim: Channels of the result.
+        latent_dim: Width of the latent.
+        grid: Grid of the result.
+    """
+
+    in_dim: int
+    out_dim: int
+    latent_dim: int
+    grid: GridShape
+
+
 class Doubling(nn.Module):
-    """A transposed convolution that doubles both axes, a normalisation, ReLU, dropout.
+    """Layers from maps to those of the next grid, which read nothing else of the latent.
 
     Args:
-        knobs: Normalisation and dropout.
-        in_dim: Channels of the input.
-        out_dim: Channels of the result.
-        latent_dim: Width of the latent.
-        grid: Grid of the result.
+        layers: The layers in order.
     """
 
-    def __init__(
-        self, knobs: DecoderKnobs, in_dim: int, out_dim: int, latent_dim: int, grid: GridShape
-    ) -> None:
+    def __init__(self, *layers: nn.Module) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
-            Deconv(in_dim, out_dim, wraps=grid.wraps, bias=knobs.norm == "none"),
-            Crop(grid),
-            norm(knobs.norm, out_dim),
-            nn.ReLU(),
-            Dropout(knobs.dropout),
-        )
+        self.layers = nn.Sequential(*layers)
 
     def forward(self, x: Maps, latents: Latents) -> Maps:
         """Returns maps on the next grid."""
@@ -56,31 +61,24 @@ class Doubling(nn.Module):
         return result
 
 
-class ResidualDoubling(nn.Module):
-    """A transposed convolution of 2 x 2 that doubles both axes, and a residual block.
+def deconvolution(knobs: DecoderKnobs, level: Level) -> Doubling:
+    """Returns a transposed convolution that doubles both axes, a normalisation, ReLU, dropout."""
+    return Doubling(
+        Deconv(level.in_dim, level.out_dim, wraps=level.grid.wraps, bias=knobs.norm == "none"),
+        Crop(level.grid),
+        norm(knobs.norm, level.out_dim),
+        nn.ReLU(),
+        Dropout(knobs.dropout),
+    )
 
-    Args:
-        knobs: Normalisation and dropout.
-        in_dim: Channels of the input.
-        out_dim: Channels of the result.
-        latent_dim: Width of the latent.
-        grid: Grid of the result.
-    """
 
-    def __init__(
-        self, knobs: DecoderKnobs, in_dim: int, out_dim: int, latent_dim: int, grid: GridShape
-    ) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.ConvTranspose2d(in_dim, out_dim, 2, stride=2),
-            Crop(grid),
-            Residual(out_dim, out_dim, knobs.norm, wraps=grid.wraps, dropout=knobs.dropout),
-        )
-
-    def forward(self, x: Maps, latents: Latents) -> Maps:
-        """Returns maps on the next grid."""
-        result: Tensor = self.layers(x)
-        return result
+def residual(knobs: DecoderKnobs, level: Level) -> Doubling:
+    """Returns a transposed convolution of 2 x 2 that doubles both axes, and a residual block."""
+    return Doubling(
+        nn.ConvTranspose2d(level.in_dim, level.out_dim, 2, stride=2),
+        Crop(level.grid),
+        Residual(level.out_dim, level.out_dim, knobs.norm, wraps=level.grid.wraps, dropout=knobs.dropout),
+    )
 
 
 class ModulatedDoubling(nn.Module):
@@ -92,23 +90,19 @@ class ModulatedDoubling(nn.Module):
 
     Args:
         knobs: Normalisation and dropout.
-        in_dim: Channels of the input.
-        out_dim: Channels of the result.
-        latent_dim: Width of the latent.
-        grid: Grid of the result.
+        level: Sizes.
     """
 
     codes: Tensor
 
-    def __init__(
-        self, knobs: DecoderKnobs, in_dim: int, out_dim: int, latent_dim: int, grid: GridShape
-    ) -> None:
+    def __init__(self, knobs: DecoderKnobs, level: Level) -> None:
         super().__init__()
+        out_dim, grid = level.out_dim, level.grid
         self.crop = Crop(grid)
-        self.register_buffer("codes", position_code(grid, in_dim), persistent=False)
-        self.convolution = Conv(in_dim, out_dim, 3, wraps=grid.wraps)
+        self.register_buffer("codes", position_code(grid, level.in_dim), persistent=False)
+        self.convolution = Conv(level.in_dim, out_dim, 3, wraps=grid.wraps)
         self.norm = norm(knobs.norm, out_dim)
-        self.film = FiLM(latent_dim, out_dim, "one_plus")
+        self.film = FiLM(level.latent_dim, out_dim, "one_plus")
         self.blocks = nn.Sequential(
             *(
                 Residual(
@@ -127,9 +121,9 @@ class ModulatedDoubling(nn.Module):
         return result
 
 
-LEVELS: Mapping[str, Callable[..., nn.Module]] = {
-    "deconvolution": Doubling,
-    "residual": ResidualDoubling,
+LEVELS: Mapping[str, Callable[[DecoderKnobs, Level], nn.Module]] = {
+    "deconvolution": deconvolution,
+    "residual": residual,
     "improved": ModulatedDoubling,
 }
 
@@ -159,7 +153,7 @@ class GridDecoder(nn.Module):
         longitudes, latitudes = pyramid[0].shape
         self.seed = nn.Linear(latent_dim, seed_dim * longitudes * latitudes)
         self.levels = nn.ModuleList(
-            LEVELS[knobs.kind](knobs, before, after, latent_dim, each)
+            LEVELS[knobs.kind](knobs, Level(before, after, latent_dim, each))
             for (before, after), each in zip(pairwise(widths), pyramid[1:], strict=True)
         )
         self.output = nn.Conv2d(widths[-1], num_variables, 1)

@@ -41,7 +41,8 @@ def stages(config: GeoContrastive) -> tuple[Stage, ...]:
 def _stage(config: GeoContrastive, knobs: StageKnobs, name: str, share: float) -> Stage:
     if name == CONTRASTIVE:
         groups = tuple(ParameterGroup(prefix=f"{part}.") for part in _ENCODER)
-        return Stage(name=name, share=share, groups=groups, loss=Contrastive(config))
+        # What the decoder shows says nothing before it trains, and no metric of latents may be an objective.
+        return Stage(name=name, share=share, groups=groups, loss=Contrastive(config), teaches=())
     if name == JOINT:
         every = (ParameterGroup(lr_scale=knobs.joint_lr_scale),)
         return Stage(name=name, share=share, groups=every, loss=ContrastiveReconstruction(config))

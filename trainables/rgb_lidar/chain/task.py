@@ -67,9 +67,18 @@ class ChainTask(SceneTask):
                     for prefix in self._trained(stage)
                 ),
                 loss=loss_of(stage, self._knobs),
+                teaches=self._taught(stage),
             )
             for stage, share in shares.items()
         )
+
+    def _taught(self, stage: StageName) -> tuple[str, ...] | None:
+        """Returns the metrics of the parts that are trained with a stage: an image is classified by its projection."""
+        if stage in ("projector", "finetune"):
+            return None
+        retrieval = RETRIEVAL.metrics if self._retrieves else ()
+        of_scans = ScanClassification().metrics if stage == "classifier" else ()
+        return tuple(metric.name for metric in (*of_scans, *retrieval))
 
     def _trained(self, stage: StageName) -> list[str]:
         """Returns the prefixes of the weights that a stage trains: those on which its loss depends."""

@@ -4,6 +4,10 @@ Optuna's pruners store a trial's rungs as attributes of the trial. A trial that 
 a new number would then count twice at each rung, and change its Hyperband bracket. The pruners here read the
 learning curves instead: they store nothing, and a continued trial keeps its place. On studies without
 interruption, successive halving decides exactly as Optuna's does.
+
+A trial in stages, of which the first do not train what its metric needs, is neither stopped nor compared with others
+before `judged_from`: shares of stages may differ between trials, and a decoder that has not begun to train loses
+against one that has, whatever becomes of both.
 """
 
 import math
@@ -14,8 +18,10 @@ from optuna.pruners import BasePruner, NopPruner
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
-from thalweg.search.store.records import CONTINUES
+from thalweg.search.store.records import CONTINUES, JUDGED_FROM
+from thalweg.stage_contract import Stage
 from thalweg.study import Study
+from thalweg.training.schedule import Plan
 
 
 class SuccessiveHalving(BasePruner):
@@ -35,7 +41,7 @@ class SuccessiveHalving(BasePruner):
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
         """Returns whether a trial stops at its last evaluation."""
-        if not any(trial.last_step == rung for rung in self._rungs):
+        if not _at_a_rung(trial, self._rungs):
             return False
         trials = study.get_trials(deepcopy=False)
         return self._stops(trial, _lineage_ends(trials), study.direction)
@@ -47,7 +53,7 @@ class SuccessiveHalving(BasePruner):
         scores = sorted(
             sign * rival.intermediate_values[rung]
             for rival in rivals
-            if rung in rival.intermediate_values and rival.number != trial.number
+            if rung in rival.intermediate_values and rival.number != trial.number and _is_judged(rival, rung)
         )
         score = sign * trial.intermediate_values[rung]
         num_better = sum(other < score for other in scores)
@@ -90,7 +96,7 @@ class Hyperband(BasePruner):
         first = first_numbers(trials)
         own = self.bracket(first[trial.number])
         pruner = self._brackets[own]
-        if not any(trial.last_step == rung for rung in pruner._rungs):
+        if not _at_a_rung(trial, pruner._rungs):
             return False
         rivals = [t for t in _lineage_ends(trials) if self.bracket(first[t.number]) == own]
         return pruner._stops(trial, rivals, study.direction)
@@ -102,6 +108,35 @@ def make_pruner(study: Study) -> BasePruner:
         return NopPruner()
     kinds = {"successive_halving": SuccessiveHalving, "hyperband": Hyperband}
     return kinds[study.scheduler](study.rungs, study.reduction_factor)
+
+
+def judged_from(stages: tuple[Stage, ...], study: Study) -> int:
+    """Returns the samples from which early stopping may compare a trial; 0 if it has no rungs.
+
+    That is when the first stage that teaches the metric has had as large a share of its own samples as the first rung
+    is of the budget: with a single stage, the first rung itself.
+
+    Args:
+        stages: Stages of the trial.
+        study: Metric, budget and rungs.
+    """
+    if not study.rungs:
+        return 0
+    plan = Plan.lay(stages, study.samples)
+    for stage, start, end in zip(plan.stages, (0, *plan.ends), plan.ends, strict=False):
+        if stage.teaches is None or study.metric in stage.teaches:
+            return start + math.ceil((end - start) * study.rungs[0] / study.samples)
+    return study.samples
+
+
+def _at_a_rung(trial: FrozenTrial, rungs: Sequence[int]) -> bool:
+    """Returns whether a trial is to be compared at its last evaluation."""
+    reached = trial.last_step
+    return reached is not None and reached in rungs and _is_judged(trial, reached)
+
+
+def _is_judged(trial: FrozenTrial, samples: int) -> bool:
+    return int(trial.user_attrs.get(JUDGED_FROM, 0)) <= samples
 
 
 def _lineage_ends(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:

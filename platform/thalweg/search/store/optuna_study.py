@@ -22,11 +22,13 @@ from thalweg.errors import ConfigError, NonFiniteError, SpaceError, StudyError, 
 from thalweg.search.space import Space
 from thalweg.search.store import continuations, private_optuna, records
 from thalweg.search.store.definition import IDENTITY, RECORD, open_study, renew, write_definition
+from thalweg.search.store.early_stopping import judged_from
 from thalweg.search.store.proposals import ProposedTrial
 from thalweg.search.store.records import (
     CHECKPOINT,
     CONFIG,
     FOLDER,
+    JUDGED_FROM,
     METRICS,
     OUTCOME,
     RESUMES,
@@ -44,6 +46,7 @@ from thalweg.search.store.storage import (
 from thalweg.search.store.study_protocol import StudyProtocol
 from thalweg.search.store.trial_queue import TrialQueue
 from thalweg.search.store.warm_start import StartingPoints
+from thalweg.stage_contract import Stage
 from thalweg.study import Study
 from thalweg.study_folder import StudyFolder
 from thalweg.training import baselines
@@ -143,6 +146,7 @@ class Ledger:
         self._claim = claim
         self._claims = claims
         self._live: dict[int, _Live] = {}
+        self._stages_of: Callable[[Any], tuple[Stage, ...]] | None = None
         self._queue = TrialQueue(study, directory, self.identity)
         self.protocol = StudyProtocol(study)
 
@@ -188,6 +192,10 @@ class Ledger:
         declared = [asdict(metric) for metric in metrics]
         if declared != self._study.user_attrs.get(METRICS):
             self._study.set_user_attr(METRICS, declared)
+
+    def judge_by(self, stages_of: Callable[[Any], tuple[Stage, ...]]) -> None:
+        """Lets early stopping know the stages of configurations; without them, every rung compares every trial."""
+        self._stages_of = stages_of
 
     def close(self) -> None:
         """Releases the study, so that another process may drive it."""
@@ -242,6 +250,7 @@ class Ledger:
             self._end(trial.number, TrialState.FAIL, reason=f"interrupted: {why}", interrupted=True)
             return None
         trial.set_user_attr(CONFIG, document)
+        self._judge_later(trial, config)
         if found.skipped:
             self._queue.note_start(trial.number, found, "; ".join(found.skipped.values()))
         trials = self._study.get_trials(deepcopy=False)
@@ -254,6 +263,14 @@ class Ledger:
             curve=curve,
             notes=self._queue.notes(),
         )
+
+    def _judge_later(self, trial: optuna.Trial, config: FamilyConfig) -> None:
+        """Notes if a trial trains what its metric needs only after the first rung."""
+        study = self.space.study
+        if not study.rungs or self._stages_of is None:
+            return
+        if (samples := judged_from(self._stages_of(config), study)) > study.rungs[0]:
+            trial.set_user_attr(JUDGED_FROM, samples)
 
     def report(self, number: int, report: Report) -> bool:
         """Records an evaluation of a running trial.

@@ -33,6 +33,9 @@ CONFIG, OUTCOME = "config", "outcome"  # user attributes of an Optuna trial
 CHECKPOINT = "checkpoint"  # user attribute: the trial's own checkpoint, relative to the study's folder
 METRICS = "metrics"  # user attribute of a study: what its family declares
 CONTINUES = "continues"  # user attribute: number of the interrupted trial that this one continues
+JUDGED_FROM = (
+    "judged_from"  # user attribute: samples before which a trial in stages is not compared with others
+)
 RESUMES = "resumes"  # user attribute: the checkpoint from which a continued trial starts
 
 _STATUS: Mapping[int, RecordStatus] = {  # Optuna's states are whole numbers

@@ -286,7 +286,7 @@ class ToyTask(Task[Toy, Waves]):
         if self.config.stages == "joint":
             body = (ParameterGroup(prefix="body"),)
             return (
-                Stage(name="align", share=0.5, groups=body, loss=Alignment()),
+                Stage(name="align", share=0.5, groups=body, loss=Alignment(), teaches=()),
                 Stage(name="fit", share=0.5, loss=fit),
             )
         head = (ParameterGroup(prefix="head", lr_scale=0.5),)

@@ -12,9 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kept import evaluated, keep
 
+from families.toy.task import Alignment
 from thalweg.search.space import Space
-from thalweg.search.store.early_stopping import Hyperband, SuccessiveHalving, make_pruner
+from thalweg.search.store.early_stopping import Hyperband, SuccessiveHalving, judged_from, make_pruner
 from thalweg.search.store.optuna_study import Ledger, Proposal
+from thalweg.stage_contract import Stage
 from thalweg.study import Study
 
 POINTS = tuple(range(100, 1000, 100))
@@ -99,6 +101,65 @@ def test_who_is_worse_than_all_before_is_stopped_at_the_first_rung() -> None:
     curves = [[float(index)] * 9 for index in range(30)]
     stopped = run(SuccessiveHalving(RUNGS, 3), curves, "minimize", 0, num_lanes=1)
     assert stopped == dict.fromkeys(range(1, 30), 100)
+
+
+def test_a_trial_is_judged_once_the_stage_that_teaches_its_metric_is_under_way() -> None:
+    """That stage must have had the share of its samples that the first rung is of the budget, here a ninth."""
+    study = Study(metric="skill", mode="max", samples=900, num_evaluations=9, reduction_factor=3)
+    assert study.rungs == (100, 300)
+
+    def judged(*stages: tuple[float, tuple[str, ...] | None]) -> int:
+        parts = (
+            Stage(name=str(number), share=share, loss=Alignment(), teaches=teaches)
+            for number, (share, teaches) in enumerate(stages)
+        )
+        return judged_from(tuple(parts), study)
+
+    assert judged((1.0, None)) == judged((1.0, ("skill", "rmse"))) == 100
+    assert judged((0.5, None), (0.5, ())) == 50
+    assert judged((0.2, ()), (0.8, None)) == 180 + 80
+    assert judged((0.2, ()), (0.3, ("rmse",)), (0.5, ("skill",))) == 450 + 50
+    assert judged((0.5, ()), (0.5, ("rmse",))) == 900
+    assert judged_from((), study.vary(scheduler="none")) == 0
+
+
+@pytest.mark.parametrize("pruner", [SuccessiveHalving(RUNGS, 3), Hyperband(RUNGS, 3)])
+def test_who_is_not_judged_yet_is_neither_stopped_nor_a_rival(pruner: optuna.pruners.BasePruner) -> None:
+    study = optuna.create_study(direction="minimize", pruner=pruner)
+    trials = [study.ask() for _ in range(40)]
+    bracket = pruner.bracket if isinstance(pruner, Hyperband) else lambda number: 0
+    early = [trial for trial in trials if bracket(trial.number) == 0]
+    untaught, better, worse = early[:6], early[6], early[7]
+    for trial in untaught:
+        trial.set_user_attr("judged_from", 200)
+    for value, trial in enumerate([*untaught[:3], better, *untaught[3:], worse]):
+        trial.report(float(value), 100)
+    assert [trial.number for trial in early[:8] if trial.should_prune()] == [worse.number]
+    for value, trial in enumerate(untaught):
+        trial.report(float(value), 300)
+    assert [trial.should_prune() for trial in untaught] == [False, False, True, True, True, True]
+
+
+def test_the_ledger_judges_each_trial_by_its_own_stages(
+    make_space: Callable[..., Space], open_ledger: Callable[..., Ledger]
+) -> None:
+    """Trials of even number have a first stage that teaches nothing: the first rung neither stops nor counts them."""
+    ledger = open_ledger(make_space(samples=900, num_evaluations=9, num_trials=8, sampler="random"))
+    first = Stage(name="first", share=0.2, loss=Alignment(), teaches=())
+    second = Stage(name="second", share=0.8, loss=Alignment())
+    asked = iter(range(8))
+    ledger.judge_by(lambda config: (Stage(loss=Alignment()),) if next(asked) % 2 else (first, second))
+    stopped: dict[int, list[bool]] = {100: [], 300: []}
+    for value in range(8):
+        proposal = ledger.ask()
+        assert isinstance(proposal, Proposal)
+        for samples in POINTS[:3]:
+            ledger.report(proposal.number, evaluated(samples=samples, value=float(value)))
+            if samples in stopped:
+                stopped[samples].append(ledger.should_stop(proposal.number))
+    # The second trial is the first of its kind at the first rung, and the second of all at the next one.
+    assert stopped[100] == [False, False, False, True, False, True, False, True]
+    assert stopped[300] == [False] + [True] * 7
 
 
 def settle(

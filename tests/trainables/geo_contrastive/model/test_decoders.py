@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from trainables.geo_contrastive.knobs import DecoderKnobs
-from trainables.geo_contrastive.model.decoders import LEVELS, FieldDecoder, GridDecoder
+from trainables.geo_contrastive.model.decoders import LEVELS, FieldDecoder, GridDecoder, Level
 from trainables.geo_contrastive.model.geometry import FieldGeometry, GridShape
 
 KINDS = sorted(LEVELS)
@@ -57,7 +57,7 @@ def test_levels_follow_maps_around_the_globe_where_the_grid_wraps(kind: Any) -> 
     maps, latents = torch.randn(2, 32, 8, 4), torch.randn(2, 16)
     for wraps in (True, False):
         knobs = DecoderKnobs(kind=kind, norm="layer", dropout=0)
-        level = LEVELS[kind](knobs, 32, 32, 16, GridShape((16, 8), wraps))
+        level = LEVELS[kind](knobs, Level(32, 32, 16, GridShape((16, 8), wraps)))
         if kind == "improved":
             level.get_buffer("codes").zero_()
         moved, still = level(maps.roll(3, dims=2), latents), level(maps, latents).roll(6, dims=2)
