@@ -164,14 +164,23 @@ class StudyRuns:
         self._write_notes()
 
     def _record_baseline(self, event: BaselineEvaluated, time_ms: int, batch: Batch) -> None:
-        run_id = self.known.child(self._parent(), naming.baseline(event.name), "baseline", time_ms)
+        name = naming.baseline(event.name)
+        known = name in self.known.children(self._parent())
+        run_id = self.known.child(self._parent(), name, "baseline", time_ms)
+        values = naming.family_metrics(event.metrics)
         value = event.metrics.get(self._state.started["metric"])
         if value is not None:
-            batch.add_metrics(run_id, {OBJECTIVE: value}, 0, time_ms)
+            values = {OBJECTIVE: value, **values}
             self._state.baselines[event.name] = value
-        batch.add_metrics(run_id, naming.family_metrics(event.metrics), 0, time_ms)
-        batch.add_tags(run_id, {"status": "complete"})
-        batch.end(run_id, "FINISHED", time_ms)
+        if known:  # every session tells them, and MLflow would keep each telling as further points
+            recorded = self._client.get_run(run_id).data.metrics
+            values = {
+                name: value for name, value in values.items() if recorded.get(naming.key(name)) != value
+            }
+        if values or not known:
+            batch.add_metrics(run_id, values, 0, time_ms)
+            batch.add_tags(run_id, {"status": "complete"})
+            batch.end(run_id, "FINISHED", time_ms)
 
     def _start_trial(self, event: TrialStarted, time_ms: int, batch: Batch) -> None:
         name, tags = trial_title(event.number), naming.tags({**event.tags, "status": "running"})

@@ -221,6 +221,13 @@ def test_baselines_are_runs_that_can_be_sorted_with_the_trials(
     run = recorded()["baseline: climatology"]
     assert run.info.status == "FINISHED"
     assert run.data.metrics == {"skill": 0.25, "objective": 0.25}
+    told = BaselineEvaluated(name="climatology", metrics={"skill": 0.25, "skill_rain": 0.5})
+    teller.tell(make.started(), told)  # by a later session, whose family has got a metric since
+    points = {
+        name: len(teller.client.get_metric_history(run.info.run_id, name)) for name in ("skill", "objective")
+    }
+    assert points == {"skill": 1, "objective": 1}
+    assert recorded()["baseline: climatology"].data.metrics["skill_rain"] == 0.5
 
 
 def test_the_parent_counts_trials_and_knows_the_best_complete_one(
