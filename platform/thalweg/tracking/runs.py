@@ -164,23 +164,12 @@ class StudyRuns:
         self._write_notes()
 
     def _record_baseline(self, event: BaselineEvaluated, time_ms: int, batch: Batch) -> None:
-        name = naming.baseline(event.name)
-        known = name in self.known.children(self._parent())
-        run_id = self.known.child(self._parent(), name, "baseline", time_ms)
-        values = naming.family_metrics(event.metrics)
+        run_id = self.known.child(self._parent(), naming.baseline(event.name), "baseline", time_ms)
+        metrics = naming.family_metrics(event.metrics)
         value = event.metrics.get(self._state.started["metric"])
         if value is not None:
-            values = {OBJECTIVE: value, **values}
-            self._state.baselines[event.name] = value
-        if known:  # every session tells them, and MLflow would keep each telling as further points
-            recorded = self._client.get_run(run_id).data.metrics
-            values = {
-                name: value for name, value in values.items() if recorded.get(naming.key(name)) != value
-            }
-        if values or not known:
-            batch.add_metrics(run_id, values, 0, time_ms)
-            batch.add_tags(run_id, {"status": "complete"})
-            batch.end(run_id, "FINISHED", time_ms)
+            metrics[OBJECTIVE] = self._state.baselines[event.name] = value
+        _add_baseline(self._client.get_run(run_id), metrics, time_ms, batch)
 
     def _start_trial(self, event: TrialStarted, time_ms: int, batch: Batch) -> None:
         name, tags = trial_title(event.number), naming.tags({**event.tags, "status": "running"})
@@ -347,3 +336,13 @@ def is_whole(kept: TrialKept, run: Run | None) -> bool:
 def _definition(event: StudyStarted) -> dict[str, Any]:
     names = ("num_trials", "samples", "num_lanes", "num_workers")
     return {name: getattr(event, name) for name in names}
+
+
+def _add_baseline(run: Run, metrics: Mapping[str, float], time_ms: int, batch: Batch) -> None:
+    """Adds what the run of a baseline lacks: each session tells all, which MLflow would keep as further points."""
+    recorded = run.data.metrics
+    lacking = {name: value for name, value in metrics.items() if recorded.get(naming.key(name)) != value}
+    if lacking or run.info.status != "FINISHED":
+        batch.add_metrics(run.info.run_id, lacking, 0, time_ms)
+        batch.add_tags(run.info.run_id, {"status": "complete"})
+        batch.end(run.info.run_id, "FINISHED", time_ms)
