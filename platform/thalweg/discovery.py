@@ -338,6 +338,10 @@ def _broken(room: Room, target: str, error: Exception) -> ThalwegError:
     file = _file(target, error)
     hidden = _elsewhere(error.name or "") if isinstance(error, ModuleNotFoundError) else ""
     if room == "search_spaces":
+        if isinstance(error, ImportError) and (error.name or "").startswith("thalweg.search."):
+            hidden = (
+                "; import Study and Trial from thalweg.study, by which a space stays the same for its studies"
+            )
         return SpaceError(f"a search space must be importable, got {blame(error, file)}{hidden}")
     return DiscoveryError(f"a family must be importable, got {blame(error, file)}{hidden}")
 

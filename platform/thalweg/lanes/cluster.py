@@ -74,9 +74,21 @@ def connect(
                 _start(num_cpus, temporary, log)
             yield str(ray.get_runtime_context().gcs_address)
         finally:
-            ray.shutdown()
-            if temporary:
-                shutil.rmtree(temporary, ignore_errors=True)
+            _leave(temporary)
+
+
+def _leave(temporary: str | None) -> None:
+    """Ends the connection, and a Ray of this machine; a second Ctrl-C begins that anew, and leaves nothing behind."""
+    import ray
+
+    try:
+        ray.shutdown()
+    except KeyboardInterrupt:
+        ray.shutdown()
+        raise
+    finally:
+        if temporary:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _start(num_cpus: int | None, temporary: str | None, log: Path) -> None:

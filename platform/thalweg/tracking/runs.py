@@ -165,13 +165,11 @@ class StudyRuns:
 
     def _record_baseline(self, event: BaselineEvaluated, time_ms: int, batch: Batch) -> None:
         run_id = self.known.child(self._parent(), naming.baseline(event.name), "baseline", time_ms)
+        metrics = naming.family_metrics(event.metrics)
         value = event.metrics.get(self._state.started["metric"])
         if value is not None:
-            batch.add_metrics(run_id, {OBJECTIVE: value}, 0, time_ms)
-            self._state.baselines[event.name] = value
-        batch.add_metrics(run_id, naming.family_metrics(event.metrics), 0, time_ms)
-        batch.add_tags(run_id, {"status": "complete"})
-        batch.end(run_id, "FINISHED", time_ms)
+            metrics[OBJECTIVE] = self._state.baselines[event.name] = value
+        _add_baseline(self._client.get_run(run_id), metrics, time_ms, batch)
 
     def _start_trial(self, event: TrialStarted, time_ms: int, batch: Batch) -> None:
         name, tags = trial_title(event.number), naming.tags({**event.tags, "status": "running"})
@@ -338,3 +336,13 @@ def is_whole(kept: TrialKept, run: Run | None) -> bool:
 def _definition(event: StudyStarted) -> dict[str, Any]:
     names = ("num_trials", "samples", "num_lanes", "num_workers")
     return {name: getattr(event, name) for name in names}
+
+
+def _add_baseline(run: Run, metrics: Mapping[str, float], time_ms: int, batch: Batch) -> None:
+    """Adds what the run of a baseline lacks: each session tells all, which MLflow would keep as further points."""
+    recorded = run.data.metrics
+    lacking = {name: value for name, value in metrics.items() if recorded.get(naming.key(name)) != value}
+    if lacking or run.info.status != "FINISHED":
+        batch.add_metrics(run.info.run_id, lacking, 0, time_ms)
+        batch.add_tags(run.info.run_id, {"status": "complete"})
+        batch.end(run.info.run_id, "FINISHED", time_ms)

@@ -185,31 +185,6 @@ def test_ctrl_c_ends_a_command_with_code_130(
     assert (result.exit_code, result.stderr) == (130, "stopped\n")
 
 
-_SWALLOWS = """
-import os, signal
-try:
-    os.kill(os.getpid(), signal.SIGINT)
-except BaseException:
-    pass
-raise SystemExit("went on")
-"""
-
-
-@pytest.mark.parametrize(
-    ("library", "words"),
-    [("typer", ["--help"]), ("torch", ["search", "spaces.toys"]), ("torch", ["train", "spaces.toys"])],
-)
-def test_ctrl_c_ends_a_command_while_it_imports_libraries(
-    tmp_path: Path, library: str, words: list[str]
-) -> None:
-    (tmp_path / f"{library}.py").write_text(_SWALLOWS)
-    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
-    command = [sys.executable, "-m", "thalweg", *words]
-    environment = os.environ | {"PYTHONPATH": path}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (130, "stopped\n")
-
-
 _TRAINS = """
 import os, signal
 from thalweg.cli.app import main

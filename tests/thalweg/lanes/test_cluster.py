@@ -29,6 +29,26 @@ def test_a_ray_that_does_not_start_is_an_error_with_a_way_out(
         cluster._start(None, None, tmp_path / "ray.log")
 
 
+def test_ctrl_c_while_ray_ends_leaves_neither_processes_nor_files(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    calls = []
+
+    def shutdown() -> None:
+        calls.append(len(list(tmp_path.iterdir())))
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(ray, "shutdown", shutdown)
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(cluster, "_short_temp", lambda: str(tmp_path))
+    monkeypatch.setattr(cluster, "_start", lambda *terms: pytest.fail("interrupted before"))
+    with pytest.raises((KeyboardInterrupt, pytest.fail.Exception)), cluster.connect(None, Path("/dev/null")):
+        pass
+    assert calls == [1, 1]  # the folder is there until Ray has ended
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("log", ["/dev/full", "/proc/nowhere/ray.log"])
 def test_a_log_that_cannot_be_written_says_nothing(log: str, capsys: pytest.CaptureFixture[str]) -> None:
     with cluster._redirected(Path(log)):

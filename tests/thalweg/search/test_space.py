@@ -12,6 +12,7 @@ import pytest
 
 from thalweg.errors import ConfigError, SpaceError
 from thalweg.search.space import Space, load_space, probe
+from thalweg.search.store.fingerprint import fingerprint
 from trainables.water_mae.config import PRESETS, WaterMAE
 
 Write = Callable[[str, str], Path]
@@ -95,6 +96,22 @@ def test_a_low_above_a_high_is_refused(lab: Write) -> None:
     lab("bad", HEAD + text)
     with pytest.raises(SpaceError, match="low <= high must hold for 'x', got 1 > -1"):
         probe(load_space("lab.bad"))
+
+
+def test_imports_of_a_space_of_earlier_versions_are_told_where_they_are(lab: Write) -> None:
+    text = (HEAD + "def space(trial: Trial) -> Toy:\n    return Toy(dataset='d')\n").replace(
+        "from thalweg.study import Study, Trial",
+        "from thalweg.search.space import Trial\nfrom thalweg.search.study import Study",
+    )
+    assert "thalweg.search.study" in text
+    file = lab("earlier", text)
+    with pytest.raises(
+        SpaceError, match=r"earlier.py:\d.*; import Study and Trial from thalweg.study, by which"
+    ):
+        load_space("lab.earlier")
+    mended = text.replace("search.space", "study").replace("search.study", "study")
+    assert fingerprint(lab("mended", mended)) == fingerprint(file)
+    assert load_space("lab.mended").study.samples == 800
 
 
 def test_a_space_without_a_return_type_is_refused(lab: Write) -> None:

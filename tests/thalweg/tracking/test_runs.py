@@ -217,10 +217,11 @@ def test_a_space_that_asks_for_more_than_a_view_can_hold_is_recorded(
 def test_baselines_are_runs_that_can_be_sorted_with_the_trials(
     teller: Teller, make: Any, recorded: Recorded
 ) -> None:
-    teller.tell(make.started(), BaselineEvaluated(name="climatology", metrics={"skill": 0.25}))
-    run = recorded()["baseline: climatology"]
-    assert run.info.status == "FINISHED"
-    assert run.data.metrics == {"skill": 0.25, "objective": 0.25}
+    for more in ({}, {"rain": 0.5}):  # of a later session's family
+        teller.tell(make.started(), BaselineEvaluated(name="climatology", metrics={"skill": 0.25, **more}))
+    run, metrics = recorded()["baseline: climatology"], {"skill": 0.25, "rain": 0.5, "objective": 0.25}
+    assert (run.info.status, run.data.metrics) == ("FINISHED", metrics)
+    assert len(teller.client.get_metric_history(run.info.run_id, "skill")) == 1
 
 
 def test_the_parent_counts_trials_and_knows_the_best_complete_one(

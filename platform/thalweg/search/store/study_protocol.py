@@ -30,7 +30,8 @@ class StudyProtocol:
         if self._known is not None and protocol != self._known[0]:
             raise StudyError(
                 f"a study keeps its evaluation protocol: {self._study.study_name!r} has {self._known[0]}, "
-                f"got {protocol}; continue it with the data that it began with, or give the new study another name"
+                f"got {protocol}; continue it with the data and the version of the family that it began with, or give "
+                "the new study another name"
             )
 
     def keep(self, number: int, protocol: str | None) -> None:
