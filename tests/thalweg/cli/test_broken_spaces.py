@@ -95,12 +95,11 @@ def test_a_broken_space_starts_nothing(
     run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     text, law = BROKEN_SPACES[name]
-    (tmp_path / f"{name}.py").write_text(text)
     monkeypatch.syspath_prepend(str(tmp_path))
-    (tmp_path / "lab").mkdir()
-    (tmp_path / "lab" / f"{name}.py").write_text(text)
-    message = refusal(run("search", f"lab.{name}"))
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / f"{name}.py").write_text(text)
+    message = refusal(run("search", f"broken.{name}"))
     assert law in message
     assert not (tmp_path / "thalweg_runs").exists()
-    sys.modules.pop(f"lab.{name}", None)
-    sys.modules.pop("lab", None)
+    sys.modules.pop(f"broken.{name}", None)
+    sys.modules.pop("broken", None)
