@@ -62,7 +62,7 @@ def search(
     from thalweg.console.live import make_view
     from thalweg.events import Notice
     from thalweg.search import run
-    from thalweg.search.preflight import prepare
+    from thalweg.search.preflight import prepare, refusals
     from thalweg.tracking.address import check_tracking, default_uri
     from thalweg.tracking.recorder import MLflowRecorder
 
@@ -73,6 +73,8 @@ def search(
         name=study or space, output=output, storage=storage, address=address, wait_s=wait, take_over=take_over
     )
     prepared = prepare(chosen, data, teller(console), options.starting_points)
+    for sentence in refusals(chosen):
+        teller(console)(sentence)
     view = make_view(console, studies.earlier_trials(options), plain=plain)
     recorder = MLflowRecorder(uri, tell=lambda text: view.handle(Notice(text=text)))
     record = run.search(prepared, options, [recorder, view])
