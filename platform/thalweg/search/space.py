@@ -160,7 +160,8 @@ def extremes(space: Space) -> Iterator[tuple[Mapping[str, Any], FamilyConfig]]:
 
 def refused(space: Space, num_samples: int) -> list[tuple[Mapping[str, Any], ThalwegError]]:
     """Returns the parameter sets that a space refuses, each with the error, of some random ones."""
-    random, found = Random(0), []
+    random = Random(0)
+    found: list[tuple[Mapping[str, Any], ThalwegError]] = []
     for _ in range(num_samples):
         trial = SampledTrial(random)
         try:
