@@ -187,7 +187,7 @@ class Study(Knobs):
             return settings
         for name in ("first_trials", "num_trials"):
             if name in settings:
-                raise ValueError(f"{name} must be left out where grid gives it, got {settings[name]}")
+                raise ValueError(f"{name} must be left out if grid gives it, got {settings[name]}")
         cells = settings["grid"].cells
         return {"sampler": "random", "scheduler": "none", **settings} | {
             "first_trials": cells,

@@ -133,7 +133,7 @@ def test_a_study_of_a_grid_is_a_study_with_its_cells_as_first_trials() -> None:
 
 @pytest.mark.parametrize(("name", "value"), [("num_trials", 8), ("first_trials", ({"lr": 1e-3},))])
 def test_what_a_grid_says_is_not_said_twice(name: str, value: Any) -> None:
-    with pytest.raises(ValidationError, match=f"{name} must be left out where grid gives it, got"):
+    with pytest.raises(ValidationError, match=f"{name} must be left out if grid gives it, got"):
         make(grid=TWO_RATES, **{name: value})
 
 

@@ -19,7 +19,7 @@ from thalweg.search.replay import RecordedTrial, written
 
 _MAX_TRIALS = 512
 _MAX_DOMAINS = 8
-"""Ranges of one name that are tried: where one depends on another parameter there may be any number."""
+"""Ranges of one name that are tried; if one depends on another parameter, there may be any number."""
 
 
 def check_branches(space: Callable[[Any], Any], file: str, trials: Iterable[RecordedTrial]) -> None:
