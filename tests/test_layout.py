@@ -52,6 +52,7 @@ TESTED_BY = {
     "hashing": "test_sampling",
     "held_out": "test_hold_out",
     "history": "test_recorder",
+    "inherited": "test_warm_start",
     "known_runs": "test_runs",
     "look": "test_app",
     "loop": "test_session",

@@ -133,7 +133,7 @@ C = TypeVar("C", bound=FamilyConfig)
 
 
 class Presets(dict[str, C]):
-    """The named configurations of a family; an unknown name is told the one that was meant."""
+    """The named configurations of a family; the error for an unknown name suggests the closest one."""
 
     def __missing__(self, name: object) -> C:
         """Refuses a name that no preset has.

@@ -2,7 +2,7 @@
 
 A family is a folder ``trainables/NAME/`` with
 
-- ``config.py``: one subclass of `thalweg.config.FamilyConfig` and ``PRESETS``, named instances of it;
+- ``config.py``: one subclass of `thalweg.config.FamilyConfig`, and ``PRESETS``, the `thalweg.config.Presets` of it;
   imports nothing heavy, because search spaces import it;
 - ``task.py``: one subclass of `Task` for that configuration, or a function ``task_for(config)`` that chooses among
   several (one for each variant of the model);

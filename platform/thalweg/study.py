@@ -21,7 +21,7 @@ from pydantic import Field, InstanceOf, field_validator, model_validator
 
 from thalweg.config import Knobs, plain, plain_scalar
 from thalweg.contract import Mode
-from thalweg.errors import SpaceError
+from thalweg.errors import SpaceError, nothing
 
 Choice = TypeVar("Choice")
 Number: TypeAlias = float | int  # spelt out: the checker that tests run under takes no int for a float
@@ -46,6 +46,18 @@ class Trial(Protocol):
         """Asks for one of several values that have no order."""
 
 
+class Cell(dict[str, Any]):
+    """The values of one cell of a grid, by name of the parameter."""
+
+    def __missing__(self, name: object) -> Any:
+        """Refuses a name that no axis has.
+
+        Raises:
+            SpaceError: Always.
+        """
+        raise SpaceError(nothing(f"axis {name!r}", "the grid", name, self))
+
+
 @dataclass(frozen=True)
 class Grid:
     """All combinations of some values, one trial for each, in the order of `cells`; made by `grid`.
@@ -66,13 +78,13 @@ class Grid:
         names = [*("seed" for _ in seeds), *self.axes]
         return tuple(dict(zip(names, cell, strict=True)) for cell in product(*seeds, *self.axes.values()))
 
-    def ask(self, trial: Trial) -> dict[str, Any]:
+    def ask(self, trial: Trial) -> Cell:
         """Asks a trial for its cell of the grid: the axes in their order, then the seed.
 
         Returns:
             Values by name of the parameter, the seed under ``"seed"``.
         """
-        found: dict[str, Any] = {}
+        found = Cell()
         for name, choices in self.axes.items():
             choice = trial.suggest_categorical(name, tuple(choices))
             found[name] = choices[choice] if isinstance(choices, Mapping) else choice
@@ -187,7 +199,7 @@ class Study(Knobs):
             return settings
         for name in ("first_trials", "num_trials"):
             if name in settings:
-                raise ValueError(f"{name} must be left out where grid gives it, got {settings[name]}")
+                raise ValueError(f"{name} must be left out if grid gives it, got {settings[name]}")
         cells = settings["grid"].cells
         return {"sampler": "random", "scheduler": "none", **settings} | {
             "first_trials": cells,

@@ -107,6 +107,14 @@ def test_a_space_gets_the_values_of_its_cell_and_what_names_stand_for() -> None:
     ]
 
 
+def test_a_misspelt_axis_is_told_the_one_that_was_meant() -> None:
+    cell = TWO_RATES.ask(RecordedTrial({}))
+    with pytest.raises(
+        SpaceError, match=r"no axis 'fuson' in the grid; did you mean 'fusion'\? \(found: fusion, lr, seed\)"
+    ):
+        cell["fuson"]
+
+
 def test_a_grid_of_seeds_alone_repeats_one_configuration() -> None:
     assert grid(seeds=3).cells == ({"seed": 0}, {"seed": 1}, {"seed": 2})
 
@@ -133,7 +141,7 @@ def test_a_study_of_a_grid_is_a_study_with_its_cells_as_first_trials() -> None:
 
 @pytest.mark.parametrize(("name", "value"), [("num_trials", 8), ("first_trials", ({"lr": 1e-3},))])
 def test_what_a_grid_says_is_not_said_twice(name: str, value: Any) -> None:
-    with pytest.raises(ValidationError, match=f"{name} must be left out where grid gives it, got"):
+    with pytest.raises(ValidationError, match=f"{name} must be left out if grid gives it, got"):
         make(grid=TWO_RATES, **{name: value})
 
 

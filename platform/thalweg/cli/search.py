@@ -64,7 +64,7 @@ def search(
         from thalweg.console.live import make_view
         from thalweg.events import Notice
         from thalweg.search import run
-        from thalweg.search.preflight import prepare
+        from thalweg.search.preflight import prepare, refusals
         from thalweg.tracking.address import check_tracking, default_uri
         from thalweg.tracking.recorder import MLflowRecorder
 
@@ -75,6 +75,8 @@ def search(
         name=study or space, output=output, storage=storage, address=address, wait_s=wait, take_over=take_over
     )
     prepared = prepare(chosen, data, teller(console), options.starting_points)
+    for sentence in refusals(chosen):
+        teller(console)(sentence)
     recorder = MLflowRecorder(uri, tell=lambda text: view.handle(Notice(text=text)))
     view = make_view(console, studies.earlier_trials(options), plain=plain)  # last: the search closes it
     record = run.search(prepared, options, [recorder, view])

@@ -26,7 +26,7 @@ def draw_coverage(
     day_of_year: Integer[np.ndarray, " day"],
     splits: Mapping[SplitName, range],
 ) -> Figure:
-    """Draws a line for each year, coloured by split where there is a day; white where there is none.
+    """Draws a line for each year: days in the colour of their split, others white.
 
     Args:
         year: Year of each day.

@@ -18,13 +18,15 @@ from thalweg.search.domains import ChoiceSet, Domain
 from thalweg.search.replay import RecordedTrial, written
 
 _MAX_TRIALS = 512
+_MAX_DOMAINS = 8
+"""Ranges of one name that are tried; if one depends on another parameter, there may be any number."""
 
 
 def check_branches(space: Callable[[Any], Any], file: str, trials: Iterable[RecordedTrial]) -> None:
     """Checks a space in the branches that each choice, and each end of a range, leads to.
 
     Args:
-        space: The space; it raises a `SpaceError` whose cause is what the user's function raised.
+        space: The space; it raises a `SpaceError`, whose cause is the error of the user's function.
         file: The file that defines it.
         trials: Trials that the space was called with; their parameters are varied one after another.
 
@@ -32,7 +34,7 @@ def check_branches(space: Callable[[Any], Any], file: str, trials: Iterable[Reco
         SpaceError: A question breaks a law, one name is asked for with different domains, the function fails, or a
             choice or an end of a range is nothing that the configuration allows.
     """
-    known: dict[str, Domain] = {}
+    known: dict[str, list[Domain]] = {}
     queue = deque(trials)
     for _ in range(_MAX_TRIALS):
         if not queue:
@@ -56,17 +58,19 @@ def check_middle(space: Callable[[Any], Any], file: str) -> None:
         raise _not_allowed(error, file, trial, name, {}) from error
 
 
-def _new_branches(trial: RecordedTrial, known: dict[str, Domain]) -> list[dict[str, Any]]:
+def _new_branches(trial: RecordedTrial, known: dict[str, list[Domain]]) -> list[dict[str, Any]]:
     """Records what a trial was asked, and returns parameter sets that vary the questions not seen before."""
     before: dict[str, Any] = {}
     found = []
     for name, domain in trial.asked.items():
-        if not known.setdefault(name, domain).agrees(domain):
+        seen = known.setdefault(name, [])
+        if seen and not seen[0].agrees(domain):
             raise SpaceError(
                 f"a space must ask {name!r} with the same choices, or the same kind of range, in every branch, got "
-                f"{known[name]} and {domain}; use two names"
+                f"{seen[0]} and {domain}; use two names"
             )
-        if known[name] is domain:
+        if domain not in seen and len(seen) < _MAX_DOMAINS:
+            seen.append(domain)
             found += [{**before, name: corner} for corner in domain.corners() if corner != trial.params[name]]
         before[name] = trial.params[name]
     return found

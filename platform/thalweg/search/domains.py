@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum
+from random import Random
 from typing import Any, TypeAlias
 
 from thalweg.config import plain_scalar
@@ -84,6 +85,16 @@ class NumberRange:
             middle = self.low + self.step * math.floor((middle - self.low) / self.step)
         middle = min(max(middle, self.low), self.high)  # products of very large and very small numbers
         return int(middle) if self.whole else float(middle)
+
+    def sample(self, random: Random) -> Number:
+        """Returns a random value of the range, evenly or evenly in its logarithm."""
+        if self.step and not self.log:
+            value = self.low + self.step * random.randint(0, round((self.high - self.low) / self.step))
+            return min(value, self.high)  # 0.1 + 3 * 0.2 is more than 0.7
+        low, high = (math.log(self.low), math.log(self.high)) if self.log else (self.low, self.high)
+        number = random.uniform(low, high)
+        number = min(max(math.exp(number) if self.log else number, self.low), self.high)
+        return round(number) if self.whole else number
 
     def accept(self, value: Any) -> Number:
         """Returns the number that a value stands for.
@@ -157,6 +168,10 @@ class ChoiceSet:
     def default(self) -> Record:
         """Returns the record of the first choice."""
         return self.records[0]
+
+    def sample(self, random: Random) -> Record:
+        """Returns the record of a random choice."""
+        return random.choice(self.records)
 
     def accept(self, value: Any) -> Record:
         """Returns the record of the choice that a value, its JSON or its text stands for.

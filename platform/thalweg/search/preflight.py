@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,15 @@ from thalweg.nn.unallocated import unallocated
 from thalweg.search.inherited import replaced, without_effect
 from thalweg.search.objective import check_objective, check_protocol
 from thalweg.search.replay import RecordedTrial, written
-from thalweg.search.space import Space, extremes, probe
+from thalweg.search.space import Space, extremes, probe, refused
 from thalweg.search.store.warm_start import StartingPoints, inherit
 from thalweg.testing.steps import check_fit
 from thalweg.training.guards.family_code import blaming
 from thalweg.training.protocol import protocol_hash
 from thalweg.training.sampling import Layout
+
+NUM_SAMPLED = 32
+"""Random configurations that the preflight tries, beside the ends of all ranges."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +75,19 @@ def prepare(
     family = discovery.load_family(space.config_type)
     with blaming(family.package):
         return _prepare(space, family, middle, root, tell, starting_points)
+
+
+def refusals(space: Space) -> Iterator[str]:
+    """Yields a sentence if a search would propose combinations that the space or its configuration refuses."""
+    if len(space.study.first_trials) >= space.study.num_trials:
+        return
+    found = refused(space, NUM_SAMPLED)
+    if found:
+        params, error = found[0]
+        yield (
+            f"{len(found)} of {NUM_SAMPLED} random configurations of the space are refused, and such trials fail, the "
+            f"first with {written(params)}: {error}"
+        )
 
 
 def _prepare(

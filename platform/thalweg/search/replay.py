@@ -6,6 +6,7 @@
 import difflib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from random import Random
 from typing import Any
 
 from thalweg.errors import ConfigError, SpaceError, ThalwegError
@@ -116,6 +117,21 @@ class RecordedTrial(AskedTrial):
 
     def _record(self, name: str, domain: Domain) -> Record:
         return accept(name, domain, self._given[name]) if name in self._given else domain.default()
+
+
+class SampledTrial(AskedTrial):
+    """Answers with random values, without any memory of other trials.
+
+    Args:
+        random: Source of the randomness.
+    """
+
+    def __init__(self, random: Random) -> None:
+        super().__init__()
+        self._random = random
+
+    def _record(self, name: str, domain: Domain) -> Record:
+        return domain.sample(self._random)
 
 
 def accept(name: str, domain: Domain, value: Any) -> Record:

@@ -9,6 +9,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from pydantic import ValidationError
@@ -17,7 +18,7 @@ from thalweg import discovery
 from thalweg.config import FamilyConfig, check, explain
 from thalweg.errors import ConfigError, SpaceError, ThalwegError
 from thalweg.search.branches import check_branches, check_middle
-from thalweg.search.replay import AskedTrial, RecordedTrial
+from thalweg.search.replay import AskedTrial, RecordedTrial, SampledTrial
 from thalweg.study import Study, Trial
 
 
@@ -155,6 +156,19 @@ def extremes(space: Space) -> Iterator[tuple[Mapping[str, Any], FamilyConfig]]:
         except ThalwegError:
             continue
         yield params, config
+
+
+def refused(space: Space, num_samples: int) -> list[tuple[Mapping[str, Any], ThalwegError]]:
+    """Returns the parameter sets that a space refuses, each with the error, of some random ones."""
+    random = Random(0)
+    found: list[tuple[Mapping[str, Any], ThalwegError]] = []
+    for _ in range(num_samples):
+        trial = SampledTrial(random)
+        try:
+            space(trial)
+        except ThalwegError as error:
+            found.append((trial.params, error))
+    return found
 
 
 def _returned_type(function: Callable[..., Any], file: Path) -> type[FamilyConfig]:

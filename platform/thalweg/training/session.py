@@ -231,7 +231,7 @@ class Session:
         self.last = replace(self.last, timings=timings)
 
     def _costs(self) -> dict[str, float]:
-        """Returns what the trial takes: parameters, seconds of steps per pass over the split, most memory of a worker.
+        """Returns what the trial takes: parameters, seconds of steps per pass over the split, peak memory.
 
         Time and memory are those of this process: a trial that was continued counts from there on.
         """

@@ -1,5 +1,6 @@
 """Search spaces with a fault in their file: told in one line, before anything starts."""
 
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -95,12 +96,39 @@ def test_a_broken_space_starts_nothing(
     run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     text, law = BROKEN_SPACES[name]
-    (tmp_path / f"{name}.py").write_text(text)
     monkeypatch.syspath_prepend(str(tmp_path))
-    (tmp_path / "lab").mkdir()
-    (tmp_path / "lab" / f"{name}.py").write_text(text)
-    message = refusal(run("search", f"lab.{name}"))
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / f"{name}.py").write_text(text)
+    message = refusal(run("search", f"broken.{name}"))
     assert law in message
     assert not (tmp_path / "thalweg_runs").exists()
-    sys.modules.pop(f"lab.{name}", None)
-    sys.modules.pop("lab", None)
+    sys.modules.pop(f"broken.{name}", None)
+    sys.modules.pop("broken", None)
+
+
+IMPOSSIBLE_PAIRS = """
+from families.toy.config import PRESETS, Toy
+from thalweg.study import Study
+study = Study(metric="mse", mode="min", samples=64)
+def space(trial) -> Toy:
+    width = trial.suggest_int("width", 1, 12)
+    return PRESETS["wide"].vary(width=width, optimization={"lr": width * trial.suggest_float("rate", 0.05, 0.1)})
+"""
+
+
+def test_combinations_that_are_refused_are_told_before_a_search_starts(
+    run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "pairs.py").write_text(IMPOSSIBLE_PAIRS)
+    result = run("search", "broken.pairs", "--output", "/proc/nowhere")
+    sys.modules.pop("broken.pairs", None)
+    sys.modules.pop("broken", None)
+    assert result.exit_code == 2 and "folder must be writable" in result.stderr
+    told = (
+        r"\d+ of 32 random configurations .* are refused, and such trials fail, the first with width=1[12], "
+    )
+    assert re.search(
+        told + r"rate=0\.\d+: .*pairs\.py:7: optimization\.lr: input should be less", result.stdout
+    )

@@ -1,5 +1,6 @@
 """What is refused before anything is booked, by the door that a search and `thalweg train` take."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -7,12 +8,15 @@ from typing import Any
 
 import pytest
 
+from families.toy.config import Toy
 from families.toy.task import ToyTask, Waves
+from thalweg.config import Optimization
 from thalweg.errors import ConfigError, TrialError
-from thalweg.search.preflight import prepare
+from thalweg.search.preflight import prepare, refusals
 from thalweg.search.space import load_space
 from thalweg.search.train_one import choose
 from thalweg.stage_contract import ParameterGroup
+from thalweg.study import Trial
 
 Change = Callable[..., None]
 
@@ -74,6 +78,24 @@ def test_a_batch_smaller_than_the_workers_in_some_trials_is_refused(tmp_path: Pa
     law = r"number of workers, 8, got 7; try 8, or fewer workers; the space asks for trouble='batch'$"
     with pytest.raises(ConfigError, match=law):
         prepare(load_space("spaces.toys").with_settings(num_workers=8), tmp_path)
+
+
+def test_combinations_that_would_be_refused_are_counted() -> None:
+    space = load_space("spaces.toys").with_settings(first_trials=())
+
+    def function(trial: Trial) -> Toy:
+        width = trial.suggest_int("width", 1, 16)
+        return Toy(width=width, optimization=Optimization(lr=width * trial.suggest_float("rate", 0.01, 0.1)))
+
+    (sentence,) = refusals(replace(space, function=function))
+    found = re.match(r"(\d+) of 32 random configurations .* width=(\d+), rate=(.*?): .* lr: input", sentence)
+    assert found is not None
+    assert 1 <= int(found[1]) <= 16
+    assert int(found[2]) * float(found[3]) > 1
+    cells = tuple({"width": width, "rate": 0.05} for width in (1, 2))
+    whole = space.with_settings(first_trials=cells, num_trials=2)
+    assert not list(refusals(replace(whole, function=function)))  # no trial is random
+    assert not list(refusals(space))
 
 
 @pytest.mark.parametrize("where", ["build", "open"])

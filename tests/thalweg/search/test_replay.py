@@ -3,7 +3,9 @@
 import copy
 import math
 import pickle
+from collections import Counter
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thalweg.errors import ConfigError, SpaceError
-from thalweg.search.replay import RecordedTrial
+from thalweg.search.replay import RecordedTrial, SampledTrial
 
 
 @given(low=st.floats(1e-6, 1e3), factor=st.floats(1, 1e6))
@@ -35,6 +37,33 @@ def test_a_grid_holds_its_points_and_nothing_else(value: int) -> None:
     else:
         with pytest.raises(ConfigError, match="n must be in"):
             trial.suggest_int("n", -9, 12, step=3)
+
+
+@given(seed=st.integers(0, 10**6))
+def test_random_answers_lie_in_their_ranges(seed: int) -> None:
+    trial = SampledTrial(Random(seed))
+    asked = {
+        "x": trial.suggest_float("x", -1, 3),
+        "lr": trial.suggest_float("lr", 1e-5, 1e-1, log=True),
+        "share": trial.suggest_float("share", 0.1, 0.75, step=0.2),
+        "n": trial.suggest_int("n", 3, 17, step=4),
+        "width": trial.suggest_int("width", 1, 64, log=True),
+        "kind": trial.suggest_categorical("kind", ("mean", ("add", 2), None)),
+    }
+    for name, value in asked.items():
+        domain = trial.asked[name]
+        assert domain.accept(value) == trial.params[name]
+
+
+def test_random_answers_are_spread_evenly_over_the_logarithm() -> None:
+    random, counts = Random(1), Counter[int]()
+    for _ in range(2000):
+        trial = SampledTrial(random)
+        counts[math.floor(math.log10(trial.suggest_float("lr", 1e-4, 1, log=True)))] += 1
+    assert sorted(counts) == [-4, -3, -2, -1]
+    assert all(400 < count < 600 for count in counts.values())
+    values = Counter(SampledTrial(random).suggest_int("n", 1, 3) for _ in range(300))
+    assert sorted(values) == [1, 2, 3] and min(values.values()) > 60
 
 
 def test_text_stands_for_the_value_that_it_spells() -> None:

@@ -298,6 +298,29 @@ def test_a_range_beyond_the_bounds_of_its_knob_is_refused_before_anything_runs(
         probe(space)
 
 
+def test_a_name_with_another_range_in_another_branch_is_checked_there_too(lab: Write) -> None:
+    body = """
+    high = 0.5 if trial.suggest_categorical('kind', ['plain', 'bent']) == 'plain' else 1.5
+    return Toy(dataset='d', rate=trial.suggest_float('lr', 0.1, high))
+    """
+    space, _ = asking(lab, body)
+    with pytest.raises(
+        SpaceError, match=r"got lr in \[0.1, 1.5\], of which 1.5 is refused with kind='bent' \("
+    ):
+        probe(space)
+
+
+def test_ranges_that_depend_on_another_one_end(lab: Write) -> None:
+    body = """
+    low = 0.1
+    for number in range(12):
+        low = trial.suggest_float(f'x{number}', low, 1.0)
+    return Toy(dataset='d', rate=low)
+    """
+    space, _ = asking(lab, body)
+    assert len(probe(space).params) == 12
+
+
 def test_a_copy_beyond_the_bounds_of_its_knob_is_refused_too(lab: Write) -> None:
     space, _ = asking(
         lab, "return PRESETS['tiny'].model_copy(update={'width': trial.suggest_int('w', -3, 64)})"

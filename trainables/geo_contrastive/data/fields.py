@@ -52,7 +52,7 @@ class FieldData:
     Attributes:
         variables: The variables.
         grids: The grids that the variables lie on.
-        fields: z-scores by the training split; 0 where a cell is not valid.
+        fields: z-scores by the training split; 0 in cells that are not valid.
         valid: False at sea, or wherever a variable has data on less than half of the days.
         climatology: Mean of each day of the year over the training split, smoothed, in z-scores.
         day: Days since 1970-01-01 in the data set's calendar. Days that follow each other differ by 1; larger

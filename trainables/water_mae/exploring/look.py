@@ -76,7 +76,7 @@ def draw_missing(inputs: Inputs, found: Mapping[str, Modality]) -> Figure:
 
 
 def draw_catchments(series: Series) -> Figure:
-    """Draws where the catchments lie: their area as size; mean flow, median altitude and baseflow index as colour."""
+    """Draws the catchments on maps: area as size; mean flow, median altitude and baseflow index as colour."""
     east, north = series.attribute("longitude"), series.attribute("latitude")
     flow = series.values[:, 1].astype(np.float64)
     known = np.isfinite(flow)
@@ -165,7 +165,7 @@ def _draw_places(
     scale: Normalize,
     colours: str,
 ) -> Any:
-    """Draws a number of each land cell, first row up, or of each catchment where it lies; returns the colour bar."""
+    """Draws a map with a number of each land cell, first row up, or of each catchment; returns the colour bar."""
     if name in IMAGE_MODALITIES:
         grid = np.full(inputs.land.shape, np.nan)
         grid[inputs.land] = values

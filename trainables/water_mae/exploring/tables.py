@@ -64,7 +64,7 @@ def gap_table(inputs: Inputs, found: Mapping[str, Modality]) -> pd.DataFrame:
 
 
 def catchment_table(inputs: Inputs, series: Series) -> pd.DataFrame:
-    """Returns a row for each catchment: where it lies, its mean flow, and what is missing of both series."""
+    """Returns a row for each catchment: position, attributes, means, and missing shares of both series."""
     known = np.isfinite(series.values)
     means = np.where(known, series.values, 0).sum(axis=0, dtype=np.float64) / np.maximum(known.sum(axis=0), 1)
     table = pd.DataFrame({"id": series.ids, **{name: series.attribute(name) for name in _SHOWN}})
