@@ -27,6 +27,7 @@ def space(trial: Trial) -> GeoContrastive:
         "decoder": _decoder(trial),
         "objective": {"kind": kind} | _penalties(trial),
         "optimization": _optimization(trial),
+        "ghost_batch_norm": True,  # of micro-batches, as memory has it; equal in all trials of 64 samples and more
     }
     if kind != "autoencoder":
         parts["objective"] |= _objective(trial, kind)
@@ -94,6 +95,7 @@ def _decoder(trial: Trial) -> dict[str, Any]:
 def _objective(trial: Trial, kind: str) -> dict[str, Any]:
     objective: dict[str, Any] = {
         "projection_dim": trial.suggest_categorical("projection_dim", [64, 128, 256, 512]),
+        "projector_norm": trial.suggest_categorical("projector_norm", ["batch", "layer"]),
         "cycle": trial.suggest_categorical("cycle", ["off", "projection", "latent"]),
     }
     if objective["cycle"] != "off":
