@@ -25,6 +25,6 @@ def space(trial: Trial) -> GeoContrastive:
         "num_blocks": trial.suggest_int("num_blocks", 1, 6),
         "dropout": trial.suggest_float("dropout", 0.0, 0.3),
         "mask": trial.suggest_float("mask", 0.5, 0.9),
-        "lr_scale": trial.suggest_float("lr_scale", 0.01, 10.0, log=True),
+        "lr_scale": trial.suggest_float("lr_scale", 0.003, 10.0, log=True),
     }
     return PRESETS["tiny_diffusion"].vary(starts_from=("geo_contrastive_objectives",), downstream=downstream)
