@@ -6,8 +6,8 @@ Its NT-Xent is a mean over pairs of positives, which have only negatives beside 
 of each sample that is SimCLR's. With more views its denominator lacks the other positives. Its SupCon is L_out, and 0
 for a batch of a single class, where the formula is not 0.
 
-Barlow Twins is compared with numbers that `BarlowTwinsLoss` of lightly 1.6.0 gave in fp64 for the same views, with torch
-2.15. It is no dependency of these tests, because it brings PyTorch Lightning, Hydra, OmegaConf and torchvision with it.
+Barlow Twins is compared with numbers that `BarlowTwinsLoss` of lightly 1.6.0 gave in fp64 for the same views, with
+torch 2.15. It is no dependency of these tests, for it brings PyTorch Lightning, Hydra, OmegaConf and torchvision.
 Both standardise by the biased variance plus 1e-5. They differ in three places: lightly refuses a single sample, which
 has the weight 0 here; it takes no mask; and its loss is that of the batch, not a sum over samples with a count.
 """
