@@ -214,7 +214,7 @@ def test_an_evaluation_is_the_same_for_every_batch_size_and_its_sums_by_unit_tel
         return  # nothing is measured by unit
     kept = unit_sums.read(file)
     for measure in task.measures():
-        if measure.rows or not kept.of(measure):
+        if not kept.of(measure):
             continue
         again = measure.summarize(kept.of(measure))
         assert {name: again[name] for name in again if name in small} == {

@@ -2,8 +2,9 @@
 
 Metrics alone cannot tell whether a model is better in most years or in one. What a `thalweg.contract.Measure` keeps
 apart by catchment and year, by season or by scene is therefore written beside the study's checkpoints, as one small
-file for each trial and baseline: ``units/trial-00007.npz``. It holds the tables and plain sums of all measures, not the
-rows of single samples.
+file for each trial and baseline: ``units/trial-00007.npz``. It holds the whole states of measures, with rows of single
+samples where they are short, such as the score and the label of a scene. A measure that compares long ones, such as
+embeddings, is left out.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from thalweg.per_unit import PerUnit
 
 _CONTENT = "content"
 _FORMAT = 1
+MAX_ROW = 8
+"""Numbers that a measure may keep of a sample; longer rows would be no small file."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class UnitSums:
     Attributes:
         samples: Samples that the model was trained on; 0 for a baseline.
         protocol: Hash of the evaluation protocol; only sums of one protocol may be compared.
-        states: State of each measure on the split ``val``, by the names of its metrics; without rows of samples.
+        states: State of each measure on the split ``val``, by the names of its metrics.
     """
 
     samples: int
@@ -43,17 +46,14 @@ class UnitSums:
     states: Mapping[tuple[str, ...], State]
 
     def of(self, measure: Measure) -> State:
-        """Returns the state of a measure, from which `Measure.summarize` computes metrics; empty if it has none.
-
-        A measure that needs rows of samples cannot compute all metrics from it.
-        """
+        """Returns the state of a measure, from which `Measure.summarize` computes metrics; empty if none was kept."""
         return self.states.get(_names(measure), {})
 
 
 def keep(
     path: Path, measures: Sequence[Measure], states: Sequence[State], *, samples: int, protocol: str
 ) -> None:
-    """Writes the sums of an evaluation, unless no measure keeps any by unit.
+    """Writes the sums of an evaluation, unless no measure keeps any by unit or by sample.
 
     Args:
         path: The file; one that is there is replaced.
@@ -67,18 +67,18 @@ def keep(
     """
     content: list[dict[str, Any]] = []
     arrays: dict[str, np.ndarray] = {}
-    for measure, state in zip(measures, states, strict=True):
-        entries = {name: value for name, value in state.items() if name not in measure.rows}
+    kept = [pair for pair in zip(measures, states, strict=True) if _is_short(*pair)]
+    if not any(_has_units(*pair) for pair in kept):
+        return
+    for measure, state in kept:
         content.append({"metrics": _names(measure), "entries": {}})
-        for name, value in entries.items():
+        for name, value in state.items():
             where = f"{len(arrays)}"
             is_table = isinstance(value, PerUnit)
             content[-1]["entries"][name] = {"at": where, "by_unit": is_table}
             arrays[where] = (value.values if is_table else value).numpy()
             if is_table:
                 arrays[f"{where}_units"] = value.keys.numpy()
-    if not any(entry["by_unit"] for each in content for entry in each["entries"].values()):
-        return
     told = {"format": _FORMAT, "samples": samples, "protocol": protocol, "measures": content}
     arrays[_CONTENT] = np.array(json.dumps(told))
     with writing("sums by unit", path, "free space and give the same command again"):
@@ -118,6 +118,15 @@ def read(path: Path) -> UnitSums:
 def _entry(arrays: Mapping[str, np.ndarray], entry: Mapping[str, Any]) -> PerUnit | torch.Tensor:
     values = torch.from_numpy(arrays[entry["at"]])
     return PerUnit(torch.from_numpy(arrays[f"{entry['at']}_units"]), values) if entry["by_unit"] else values
+
+
+def _is_short(measure: Measure, state: State) -> bool:
+    rows = [value for name, value in state.items() if name in measure.rows]
+    return all(row[:1].numel() <= MAX_ROW for row in rows)
+
+
+def _has_units(measure: Measure, state: State) -> bool:
+    return any(name in measure.rows or isinstance(value, PerUnit) for name, value in state.items())
 
 
 def _names(measure: Measure) -> tuple[str, ...]:

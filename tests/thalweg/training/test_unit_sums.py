@@ -49,7 +49,8 @@ def test_the_last_evaluation_of_a_trial_and_of_the_baselines_is_kept(
     error, count = table.total().tolist()
     assert error / count == reports[-1].metrics["mse_second"] != reports[-2].metrics["mse_second"]
     assert float(kept.of(MEASURE)["first"][0] / 21) == reports[-1].metrics["mse_first"]
-    assert "errors" not in kept.of(MEASURE)  # one row for each sample
+    assert kept.of(MEASURE)["errors"].shape == (21,)  # one for each sample
+    assert MEASURE.summarize(kept.of(MEASURE)) == reports[-1].metrics
 
     zero = unit_sums.read(study.unit_sums(baseline_name("zero")))
     batch = task.evaluation_batch(data, "val", torch.arange(21).numpy())
@@ -89,6 +90,19 @@ def test_metrics_of_some_years_follow_from_what_was_kept(tmp_path: Path) -> None
     year = table.keys[:, 1] == 2001
     assert ByYear().summarize({"by_year": PerUnit(table.keys[year], table.values[year])}) == {"bias": 8 / 3}
     assert ByYear().summarize(kept.of(ByYear())) == {"bias": 2.5}
+
+
+@pytest.mark.parametrize(("width", "is_kept"), [(unit_sums.MAX_ROW, True), (unit_sums.MAX_ROW + 1, False)])
+def test_a_measure_of_long_rows_is_left_out(width: int, is_kept: bool, tmp_path: Path) -> None:
+    file = tmp_path / "units" / "trial-00003.npz"
+    state = {"first": torch.zeros(2), "errors": torch.rand(6, width)}
+    other = ByYear().add({}, {"units": torch.arange(3), "values": torch.rand(3, 2)})
+    unit_sums.keep(file, [MEASURE, ByYear()], [state, other], samples=8, protocol="p")
+    kept = unit_sums.read(file)
+    assert bool(kept.of(MEASURE)) == is_kept
+    assert len(kept.of(ByYear())["by_year"]) == 3
+    if is_kept:
+        assert torch.equal(kept.of(MEASURE)["errors"], state["errors"])
 
 
 def test_nothing_is_written_where_nothing_is_kept_by_unit(tmp_path: Path) -> None:
