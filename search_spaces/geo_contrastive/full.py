@@ -25,7 +25,7 @@ MAX_CONTRASTIVE_SHARE = 1.5  # so that the decoder has trained before the first 
 
 def space(trial: Trial) -> GeoContrastive:
     kind = trial.suggest_categorical("objective", OBJECTIVES)
-    parts = {
+    parts: dict[str, Any] = {
         "views": _views(trial),
         "encoder": _encoder(trial),
         "decoder": _decoder(trial),

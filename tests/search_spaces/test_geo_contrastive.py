@@ -12,6 +12,7 @@ from thalweg.config import check
 from thalweg.search.space import load_space
 from trainables.geo_contrastive.config import GeoContrastive
 from trainables.geo_contrastive.diffusion.knobs import DiffusionKnobs, signal_left
+from trainables.geo_contrastive.downstream.knobs import HeadKnobs
 from trainables.geo_contrastive.task import task_for
 
 GRIDS = {"geo_contrastive_fusion": 30, "geo_contrastive_gb": 18, "geo_contrastive_norms": 45}
@@ -69,7 +70,7 @@ def test_a_study_of_a_head_is_judged_by_the_head(name: str) -> None:
     space = load_space(f"geo_contrastive_{name}")
     config, _ = space.replay({})
     assert isinstance(config, GeoContrastive)
-    assert config.downstream.kind == name
+    assert config.downstream.kind == name and isinstance(config.downstream, HeadKnobs)
     alone = config.downstream.share == 1
     assert alone == bool(config.starts_from) == (name != "seasons")
     task = task_for(config)

@@ -74,7 +74,7 @@ class GeoContrastive(FamilyConfig):
             losses = set(ObjectiveKnobs.model_fields) - {"kind", "projection_dim", "projector_norm"}
             unread = ("views", "pairs", "stages", "ghost_batch_norm")
             return (*unread, *(f"objective.{name}" for name in sorted(losses)))
-        names = ("views.mode_drop",) if len(self.data.variables) == 1 else ()
+        names: tuple[str, ...] = ("views.mode_drop",) if len(self.data.variables) == 1 else ()
         names += () if self._trains_batch_norms else ("ghost_batch_norm",)
         if not self.objective.is_contrastive:
             return (*names, "pairs", "stages")
