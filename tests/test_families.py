@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -19,6 +20,7 @@ from thalweg.search.objective import check_objective
 from thalweg.search.space import load_space, probe
 from thalweg.testing.steps import check_fit
 from thalweg.testing.suite import CHECKS, Subject
+from thalweg.training import unit_sums
 from thalweg.training.engine.engine import TaskModule
 from thalweg.training.evaluation import evaluate_split
 from thalweg.training.process_group import ProcessGroup
@@ -189,7 +191,7 @@ def test_a_knob_that_no_record_shows_changes_nothing(
 
 
 def _metrics(
-    task: Task[Any, Any], data: Any, model: torch.nn.Module, batch_size: int, **more: bool
+    task: Task[Any, Any], data: Any, model: torch.nn.Module, batch_size: int, **more: Any
 ) -> Mapping[str, float]:
     module = TaskModule(task, model)
     return evaluate_split(
@@ -198,12 +200,26 @@ def _metrics(
 
 
 @pytest.mark.slow
-def test_an_evaluation_is_the_same_for_every_batch_size(opened: Opened) -> None:
+def test_an_evaluation_is_the_same_for_every_batch_size_and_its_sums_by_unit_tell_it_again(
+    opened: Opened, tmp_path: Path
+) -> None:
     task, data = opened
     model = _model(task, data)
-    small, large = _metrics(task, data, model, 7), _metrics(task, data, model, 64)
+    file = tmp_path / "units" / "trial-00000.npz"
+    keep = partial(unit_sums.keep, file, samples=7, protocol="p")
+    small, large = _metrics(task, data, model, 7, keep=keep), _metrics(task, data, model, 64)
     assert small == pytest.approx(large, rel=1e-4, abs=1e-6)
     assert set(tasks.names(task)) <= set(small)
+    if not file.exists():
+        return  # nothing is measured by unit
+    kept = unit_sums.read(file)
+    for measure in task.measures():
+        if not kept.of(measure):
+            continue
+        again = measure.summarize(kept.of(measure))
+        assert {name: again[name] for name in again if name in small} == {
+            name: small[name] for name in again if name in small
+        }
 
 
 @pytest.mark.slow

@@ -35,6 +35,7 @@ Rows = list[tuple[int, str, float]]
 
 COMMON = {"seed": 7, "optimization.batch_size": BATCH, "optimization.min_lr_ratio": 0.1}
 HALVES = {"optimization.micro_batch_size": BATCH // 2}
+GHOSTS = HALVES | {"ghost_batch_norm": True}
 OTHER = {
     "data.lidar_repr": "depth",
     "model.similarity.temperature": "none",
@@ -97,7 +98,7 @@ TRIALS: dict[str, tuple[str, str, str, int, dict[str, Knobs]]] = {
         "rrmse",
         6,
         {
-            "simclr, micro-batches": EQUAL_STAGES | HALVES,
+            "simclr, micro-batches": EQUAL_STAGES | GHOSTS,
             "simclr and barlow, joint decoder": {
                 "objective.kind": "simclr_barlow",
                 "objective.cycle": "latent",
@@ -121,7 +122,7 @@ TRIALS: dict[str, tuple[str, str, str, int, dict[str, Knobs]]] = {
         "forecast_rrmse",
         8,  # 2 of each stage
         {
-            "lstm, micro-batches": EQUAL_STAGES | HALVES,
+            "lstm, micro-batches": EQUAL_STAGES | GHOSTS,
             "transformer, fields, strides": {
                 "objective.kind": "autoencoder",
                 "downstream.cell": "transformer",

@@ -107,7 +107,8 @@ class JointLoss(StageLoss):
 
     The samples of a batch may be spread over micro-batches and workers. The platform embeds all of them, gathers the
     rows, and sends the gradient of each row back through the model (GradCache, arXiv:2101.06983): the result equals
-    that of one big batch, in the memory of one micro-batch. A global batch never holds a sample twice.
+    that of one big batch, in the memory of one micro-batch. Only layers that look at several samples, such as batch
+    norms, see one micro-batch at a time. A global batch never holds a sample twice.
     """
 
     @abstractmethod

@@ -26,6 +26,11 @@ def trial_title(number: int) -> str:
     return f"trial {number:03d}"
 
 
+def baseline_name(name: str) -> str:
+    """Returns the name of a baseline's own files: ``baseline-climatology``."""
+    return f"baseline-{name.replace('/', '_')}"
+
+
 def checkpoint_name(samples: int) -> str:
     """Returns the name of a checkpoint's folder below the trial's folder, from the samples seen."""
     return f"{_SAMPLES}{samples:012d}"
@@ -114,6 +119,19 @@ class StudyFolder:
     def failure(self, trial: str) -> Path:
         """Returns the file with the traceback of a failed trial."""
         return self.path / "failures" / f"{trial}.txt"
+
+    @property
+    def units(self) -> Path:
+        """Folder of the sums by unit of all trials and baselines."""
+        return self.path / "units"
+
+    def unit_sums(self, name: str) -> Path:
+        """Returns the file with the sums by unit of a trial's last evaluation, or of a baseline.
+
+        Args:
+            name: `trial_name` of a trial, `baseline_name` of a baseline.
+        """
+        return self.units / f"{name}.npz"
 
     def pictures(self, number: int) -> Path:
         """Returns the folder of a trial's pictures."""

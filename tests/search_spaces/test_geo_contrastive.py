@@ -1,5 +1,6 @@
 """What the search spaces of the family ask, beyond what every space must keep."""
 
+import math
 import random
 from typing import Any
 
@@ -10,6 +11,8 @@ from thalweg import discovery
 from thalweg.config import check
 from thalweg.search.space import load_space
 from trainables.geo_contrastive.config import GeoContrastive
+from trainables.geo_contrastive.diffusion.knobs import DiffusionKnobs, signal_left
+from trainables.geo_contrastive.downstream.knobs import HeadKnobs
 from trainables.geo_contrastive.task import task_for
 
 GRIDS = {
@@ -66,6 +69,30 @@ def test_whatever_a_space_samples_is_a_valid_configuration(name: str) -> None:
     for seed in range(50):
         config = space.function(Dice(seed))
         assert isinstance(check(config), GeoContrastive)
+
+
+@pytest.mark.parametrize("name", ["forecast", "assimilation", "diffusion", "seasons"])
+def test_a_study_of_a_head_is_judged_by_the_head(name: str) -> None:
+    space = load_space(f"geo_contrastive_{name}")
+    config, _ = space.replay({})
+    assert isinstance(config, GeoContrastive)
+    assert config.downstream.kind == name and isinstance(config.downstream, HeadKnobs)
+    alone = config.downstream.share == 1
+    assert alone == bool(config.starts_from) == (name != "seasons")
+    task = task_for(config)
+    stages = [stage.name for stage in task.stages()]
+    assert stages[-1] == name and (len(stages) == 1) == alone
+    assert space.study.metric in {metric.name for metric in task.measures()[0].metrics}
+
+
+def test_noise_of_diffusion_hides_a_latent_in_any_number_of_steps() -> None:
+    space = load_space("geo_contrastive_diffusion")
+    for num_steps in (200, 500, 1000):
+        for total in (5.0, 20.0):
+            config, _ = space.replay({"num_steps": num_steps, "sum_of_betas": total})
+            assert isinstance(config, GeoContrastive) and isinstance(config.downstream, DiffusionKnobs)
+            left = signal_left(num_steps, config.downstream.beta_end)
+            assert left == pytest.approx(math.exp(-total / 2), rel=0.75) and left < 0.1
 
 
 @pytest.mark.parametrize("name", ["geo_contrastive_smoothness", "geo_contrastive_gb_smoothness"])

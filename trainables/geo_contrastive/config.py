@@ -31,7 +31,7 @@ Downstream = NoDownstream | ForecastKnobs | AssimilationKnobs | DiffusionKnobs |
 class GeoContrastive(FamilyConfig):
     """An encoder and decoder of daily weather fields, for one trial."""
 
-    added: ClassVar[frozenset[str]] = frozenset({"evaluation"})
+    added: ClassVar[frozenset[str]] = frozenset({"evaluation", "ghost_batch_norm"})
 
     dataset: str = Field(default="era5-850", min_length=1)
     """Data set to train on: a folder below the family's data folder."""
@@ -56,6 +56,10 @@ class GeoContrastive(FamilyConfig):
     downstream: Annotated[Downstream, Field(discriminator="kind")] = NoDownstream()
     """What the latents are good for: nothing further, or a task that is learnt on the frozen encoder."""
 
+    ghost_batch_norm: bool = False
+    """Whether batch norms may take their statistics from micro-batches (ghost batch norm, arXiv:1705.08741) where
+    optimization.micro_batch_size is smaller than the batch. Results then depend on the micro-batch: gradients are not
+    those of the whole batch, and a view may be told by the company it is in. Other norms know no batch."""
     evaluation: EvaluationKnobs = EvaluationKnobs()
     """Which variables evaluations leave out."""
 
@@ -67,9 +71,11 @@ class GeoContrastive(FamilyConfig):
         """
         if isinstance(self.downstream, HeadKnobs) and self.downstream.share == 1:
             # The kind of objective and the projection tell which parts there are.
-            losses = set(ObjectiveKnobs.model_fields) - {"kind", "projection_dim"}
-            return ("views", "pairs", "stages", *(f"objective.{name}" for name in sorted(losses)))
-        names = ("views.mode_drop",) if len(self.data.variables) == 1 else ()
+            losses = set(ObjectiveKnobs.model_fields) - {"kind", "projection_dim", "projector_norm"}
+            unread = ("views", "pairs", "stages", "ghost_batch_norm")
+            return (*unread, *(f"objective.{name}" for name in sorted(losses)))
+        names: tuple[str, ...] = ("views.mode_drop",) if len(self.data.variables) == 1 else ()
+        names += () if self._trains_batch_norms else ("ghost_batch_norm",)
         if not self.objective.is_contrastive:
             return (*names, "pairs", "stages")
         if "simclr" in self.objective.terms:
@@ -84,6 +90,26 @@ class GeoContrastive(FamilyConfig):
             raise ValueError(
                 "a downstream task of share 1 must name a study whose representation it stands on, got no starts_from; "
                 "name one, or set downstream.share to 0.25"
+            )
+        return self
+
+    @property
+    def _trains_batch_norms(self) -> bool:
+        if isinstance(self.downstream, HeadKnobs) and self.downstream.share == 1:
+            return False
+        projector = (self.objective.projector_norm,) if self.objective.is_contrastive else ()
+        return "batch" in (self.encoder.norm, self.decoder.norm, *projector)
+
+    @model_validator(mode="after")
+    def _batch_norms_see_the_batch(self) -> Self:
+        knobs = self.optimization
+        cut = knobs.micro_batch_size is not None and knobs.micro_batch_size < knobs.batch_size
+        if cut and self._trains_batch_norms and not self.ghost_batch_norm:
+            raise ValueError(
+                f"optimization.micro_batch_size must be the batch_size of {knobs.batch_size} where batch norms train, "
+                f"got {knobs.micro_batch_size}: their statistics would be those of micro-batches; leave it out "
+                "(workers share statistics), set objective.projector_norm to layer and norms of encoder and decoder to "
+                "others than batch, or allow it by ghost_batch_norm"
             )
         return self
 
@@ -141,6 +167,12 @@ _GB = _TINY.vary(
 PRESETS: Presets[GeoContrastive] = Presets(
     {
         "reference": GeoContrastive(),
+        # Published with 180 epochs of the training split of `era5-850`, 2,525,580 samples, and with Adam's own L2 penalty,
+        # which is added to the gradient, where AdamW's decay is not.
+        "reference_autoencoder": GeoContrastive().vary(
+            optimization={"lr": 1e-3, "weight_decay": 1e-6},
+            objective={"kind": "autoencoder", "latent_l1": 1e-6},
+        ),
         "final": GeoContrastive().vary(
             pairs={"soft_negatives": True},
             encoder={"fusion": {"kind": "gcn"}, "linear": True},

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -194,11 +194,16 @@ class DecoderKnobs(Knobs):
 class ObjectiveKnobs(Knobs):
     """What pre-training minimises."""
 
+    added: ClassVar[frozenset[str]] = frozenset({"projector_norm"})
+
     kind: Objective = "simclr"
     """Agreement of views (NT-Xent), decorrelation (Barlow Twins), agreement within seasons (SupCon), sums of two of
     them, or reconstruction alone."""
     projection_dim: int = Field(default=128, ge=8, le=2048)
     """Width of the projection that a contrastive loss compares."""
+    projector_norm: Literal["batch", "layer", "none"] = "batch"
+    """Normalisation between the layers of the projector. Only that of a batch looks at other samples: see
+    ghost_batch_norm."""
     temperature: float = Field(default=0.3, ge=0.01, le=5)
     """Divides the cosines of NT-Xent and SupCon."""
     off_diagonal: float = Field(default=5e-3, gt=0, le=1)
@@ -234,6 +239,7 @@ class ObjectiveKnobs(Knobs):
             "weighted_negatives": "simclr" in self.terms,
             "second_weight": len(self.terms) > 1,
             "projection_dim": self.is_contrastive,
+            "projector_norm": self.is_contrastive,
             "cycle": self.is_contrastive,
             "cycle_weight": self.is_contrastive and self.cycle != "off",
         }

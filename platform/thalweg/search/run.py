@@ -29,7 +29,7 @@ from thalweg.events import (
     TrialProgress,
     TrialStarted,
 )
-from thalweg.files import writing
+from thalweg.files import discard, writing
 from thalweg.lanes.causes_of_death import in_words
 from thalweg.lanes.cluster import connect
 from thalweg.lanes.interruption import ending_raises, signal_of
@@ -196,6 +196,7 @@ def _search(prepared: Prepared, options: Options, listeners: Sequence[Listener])
     )
     if ledger.is_new:
         baselines.forget(StudyFolder(options.directory).checkpoints)  # of an earlier study with this name
+        discard(StudyFolder(options.directory).units)
     broadcast = Broadcast(ledger, listeners, options.directory)
     ledger.tell_waits(lambda text: broadcast(Notice(text=text)))
     began = time.monotonic()

@@ -23,7 +23,7 @@ from thalweg.events import (
     TrialProgress,
     TrialStarted,
 )
-from thalweg.study_folder import trial_title
+from thalweg.study_folder import StudyFolder, baseline_name, trial_name, trial_title
 from thalweg.tracking import naming, pages
 from thalweg.tracking.batch import Batch
 from thalweg.tracking.history import CONTINUES, History, completed, is_inherited
@@ -169,6 +169,7 @@ class StudyRuns:
         value = event.metrics.get(self._state.started["metric"])
         if value is not None:
             metrics[OBJECTIVE] = self._state.baselines[event.name] = value
+        self._keep_unit_sums(run_id, baseline_name(event.name))
         _add_baseline(self._client.get_run(run_id), metrics, time_ms, batch)
 
     def _start_trial(self, event: TrialStarted, time_ms: int, batch: Batch) -> None:
@@ -191,6 +192,12 @@ class StudyRuns:
             )
         self._keep_documents(run_id, documents)
         self._state.open[str(event.number)] = run
+
+    def _keep_unit_sums(self, run_id: str, name: str) -> None:
+        """Uploads the sums by unit of a trial or baseline, if its measures keep any."""
+        folder = StudyFolder(Path(self._state.folder or self._state.started["directory"]))
+        if (file := folder.unit_sums(name)).is_file():
+            self._client.log_artifact(run_id, str(file), folder.units.name)
 
     def _keep_documents(self, run_id: str, documents: Mapping[str, str]) -> None:
         for file, text in documents.items():
@@ -250,6 +257,7 @@ class StudyRuns:
         tags = {"status": status, "reason": reason}
         if event.status == "complete":  # the study deletes the others'
             tags["checkpoint"] = event.checkpoint or ""
+            self._keep_unit_sums(run.run_id, trial_name(event.number))
         note = reason if event.interrupted else f"{status}: {reason}"
         tags[NOTE] = note if reason else ""
         batch.add_tags(run.run_id, naming.tags(tags))

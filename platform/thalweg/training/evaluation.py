@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from thalweg.contract import Batch, Data
 
 Predict = Callable[["Batch"], Outputs]
+Keep = Callable[[Sequence[Measure], Sequence[State]], None]
 
 
 def evaluate_split(
@@ -34,6 +35,7 @@ def evaluate_split(
     batch_size: int,
     max_samples: int | None = None,
     is_baseline: bool = False,
+    keep: Keep | None = None,
 ) -> dict[str, float]:
     """Evaluates every sample of a split exactly once, whatever the number of workers.
 
@@ -46,6 +48,7 @@ def evaluate_split(
         batch_size: Samples per forward pass.
         max_samples: Samples of the split that are evaluated, the first ones; None takes all.
         is_baseline: Whether it is one of the family's baselines, which may give only some of the declared metrics.
+        keep: Called with the measures and their states over the split, on all ranks.
 
     Returns:
         Metrics by name, equal on all ranks. A metric that is not finite is left out, such as the skill of a modality
@@ -60,6 +63,8 @@ def evaluate_split(
         task, measures, data, predict, group, split=split, batch_size=batch_size, max_samples=max_samples
     )
     metrics = _summarized(measures, states, partial=is_baseline)
+    if keep is not None:
+        keep(measures, states)
     return {name: value for name, value in metrics.items() if np.isfinite(value)}
 
 

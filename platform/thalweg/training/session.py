@@ -17,8 +17,8 @@ from thalweg.config import parse
 from thalweg.contract import Mode, SplitName, Task, metrics_of
 from thalweg.errors import NonFiniteError
 from thalweg.stage_contract import Stage
-from thalweg.study_folder import checkpoint_name
-from thalweg.training import baselines, features
+from thalweg.study_folder import StudyFolder, baseline_name, checkpoint_name
+from thalweg.training import baselines, features, unit_sums
 from thalweg.training.checkpoints import checkpoint
 from thalweg.training.checkpoints.frozen_weights import load_starting_points
 from thalweg.training.checkpoints.state import FROM_BEFORE, Found, TrainingState, newest_whole
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from thalweg.contract import Data
-    from thalweg.training.evaluation import Predict
+    from thalweg.training.evaluation import Keep, Predict
 
 
 class DataCache:
@@ -191,7 +191,7 @@ class Session:
         began = time.perf_counter()
         curve = self._train_until(due)
         trained = time.perf_counter()
-        metrics = self._evaluate()
+        metrics = self._evaluate(self._keep(self.order.trial, due))
         if self.order.metric not in metrics:
             raise NonFiniteError(
                 f"{self.order.metric} must be finite, got another value after {self._loop.samples} samples; lower lr"
@@ -274,13 +274,15 @@ class Session:
             size, model = _batch_size_without_gradients(self._layout), self._module.model
             features.compute(wanted, self._engine, model, self.data, self._group, size)
 
-    def _evaluate(self) -> dict[str, float]:
+    def _evaluate(self, keep: Keep | None = None) -> dict[str, float]:
         self._engine.eval()
         # What is saved after it is what was evaluated.
         buffers.unite(self._module, self._group, self._layout.share(self._group.rank))
-        return self._evaluate_with(lambda batch: self._engine(batch, None))
+        return self._evaluate_with(lambda batch: self._engine(batch, None), keep=keep)
 
-    def _evaluate_with(self, predict: Predict, is_baseline: bool = False) -> dict[str, float]:
+    def _evaluate_with(
+        self, predict: Predict, *, is_baseline: bool = False, keep: Keep | None = None
+    ) -> dict[str, float]:
         metrics: dict[str, float] = {}
         for split in self.task.evaluated_splits():
             found = evaluate_split(
@@ -292,9 +294,17 @@ class Session:
                 batch_size=_batch_size_without_gradients(self._layout),
                 max_samples=self.data.num_samples("val") if split == "train" else None,
                 is_baseline=is_baseline,
+                keep=keep if split == "val" else None,
             )
             metrics |= {_metric_name(split, name): value for name, value in found.items()}
         return metrics
+
+    def _keep(self, name: str, samples: int) -> Keep | None:
+        """Returns what writes the sums by unit of an evaluation; one worker writes."""
+        if self._group.rank != 0:
+            return None
+        file = StudyFolder(self.order.home).unit_sums(name)
+        return partial(unit_sums.keep, file, samples=samples, protocol=self._facts["protocol_hash"])
 
     def _record_baselines(self) -> None:
         directory = Path(self.order.directory)
@@ -305,7 +315,9 @@ class Session:
         predictors = {start: self._module.model.eval(), **self.task.baselines(self.data)}
         found = {
             name: self._evaluate_with(
-                partial(self.task.predict, predictor.to(self._group.device)), is_baseline=name != start
+                partial(self.task.predict, predictor.to(self._group.device)),
+                is_baseline=name != start,
+                keep=self._keep(baseline_name(name), 0),
             )
             for name, predictor in predictors.items()
         }

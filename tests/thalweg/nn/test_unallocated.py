@@ -41,4 +41,4 @@ def test_what_has_no_memory_is_left_alone_and_what_has_some_is_drawn_as_ever(
         assert draw(empty) is empty
         inside = draw(torch.zeros(4, 4, device="cpu"))
     torch.testing.assert_close(inside, outside, rtol=0, atol=0)
-    assert len(torch.unique(inside)) > 1
+    assert float(inside.std()) > 0

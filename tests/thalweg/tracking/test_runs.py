@@ -11,6 +11,7 @@ import pytest
 
 from thalweg.config import FamilyConfig, parse
 from thalweg.events import BaselineEvaluated, Event, StudyEnded, TrialProgress, TrialStarted
+from thalweg.study_folder import StudyFolder, baseline_name, trial_name
 from thalweg.tracking.additions import find_trial
 from thalweg.tracking.history import History
 from thalweg.tracking.runs import StudyRuns
@@ -69,6 +70,30 @@ def test_the_parent_holds_the_study_and_its_space(
     expected = {"code": "0.1.0", "data_fingerprint": "c0ffee", "space": "quickstart", "metric": "skill"}
     assert expected.items() <= parent.data.tags.items()
     assert [file.path for file in teller.client.list_artifacts(parent.info.run_id)] == ["space.py"]
+
+
+def test_sums_by_unit_of_complete_trials_and_baselines_are_artifacts(
+    teller: Teller, make: Any, recorded: Recorded, tmp_path: Path
+) -> None:
+    study = StudyFolder(tmp_path / "moved")
+    study.units.mkdir(parents=True)
+    for name in (trial_name(0), trial_name(1), baseline_name("zero")):
+        study.unit_sums(name).write_bytes(name.encode())
+    teller.tell(
+        make.started(directory=str(study.path)),
+        BaselineEvaluated(name="zero", metrics={"skill": 0.1}),
+        *make.whole(0, 0.1),
+        make.trial(1),
+        make.ended(1, 0.3, "pruned"),
+        *make.whole(2, 0.2),
+    )
+    found = {}
+    for name, run in recorded().items():
+        listed = teller.client.list_artifacts(run.info.run_id, "units")
+        found[name] = [file.path for file in listed]
+    assert found["trial 000"] == ["units/trial-00000.npz"]
+    assert found["baseline: zero"] == ["units/baseline-zero.npz"]
+    assert found["trial 001"] == found["trial 002"] == []  # stopped; nothing kept
 
 
 @pytest.mark.parametrize(

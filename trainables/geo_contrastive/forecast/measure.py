@@ -84,6 +84,25 @@ class ForecastSkill(Measure):
         return found | {name: mean(found[at(name, lead)] for lead in LEADS) for name in _OTHERS}
 
 
+def relative_errors(totals: Sequence[Float64[Tensor, "lead term"]]) -> dict[str, list[float]]:
+    """Returns RMSE over the RMS of the truth at each lead, means over variables: of forecasts and of what they face.
+
+    Args:
+        totals: The `TERMS` of each variable over all days.
+    """
+    terms = {"forecast": "error", "persistence": "persistence_error", "climatology": "climatology_error"}
+    truth = TERMS.index("truth")
+    return {
+        name: [
+            mean(
+                math.sqrt(_ratio(float(of[lead, TERMS.index(term)]), float(of[lead, truth]))) for of in totals
+            )
+            for lead in range(len(LEADS))
+        ]
+        for name, term in terms.items()
+    }
+
+
 def _from_sums(sums: Sequence[dict[str, float]]) -> dict[str, float]:
     """Returns the metrics of a lead, means over variables; NaN where a denominator is 0."""
     return {

@@ -81,11 +81,11 @@ class ForecastTask(DownstreamTask):
         return forecasting(super().baselines(data), data)
 
     def draw(self, model: nn.Module, data: FieldData, folder: Path) -> None:
-        """Draws the roll-out of a forecast beside what came."""
+        """Draws the roll-out of a forecast beside what came, and errors over lead time."""
         super().draw(model, data, folder)
-        from trainables.geo_contrastive.forecast.rollouts import (
-            draw_rollout,  # matplotlib, which training does not need
-        )
+        # matplotlib, which training does not need
+        from trainables.geo_contrastive.forecast.rollouts import draw_rollout
+        from trainables.geo_contrastive.forecast.skill_picture import draw_skill
 
         def forecast(indices: Indices) -> Batch:
             assert isinstance(model, HeadedModel)
@@ -93,6 +93,7 @@ class ForecastTask(DownstreamTask):
             return batch | predict(model, batch, self.head_knobs)
 
         draw_rollout(data, forecast, folder)
+        draw_skill(data, forecast, folder)
 
     def protocol(self) -> Mapping[str, Any]:
         """Adds the leads."""

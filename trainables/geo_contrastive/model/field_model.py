@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from thalweg.contract import Batch
 from thalweg.nn.norm import norm
 from trainables.geo_contrastive.config import GeoContrastive
+from trainables.geo_contrastive.knobs import ObjectiveKnobs
 from trainables.geo_contrastive.model.adversary import FieldAdversary
 from trainables.geo_contrastive.model.decoders import DecodedFields, FieldDecoder
 from trainables.geo_contrastive.model.encoders import (
@@ -43,7 +44,7 @@ class FieldModel(nn.Module):
         self.geometry = geometry
         self.encoder = encoder(config.encoder, geometry)
         if config.objective.is_contrastive:
-            self.projector = projector(config.encoder.latent_dim, config.objective.projection_dim)
+            self.projector = projector(config.encoder.latent_dim, config.objective)
         self.decoder = FieldDecoder(config.decoder, config.encoder.latent_dim, geometry)
         if config.decoder.adversary_weight:
             self.adversary = FieldAdversary(geometry, ADVERSARY_WIDTH)
@@ -105,17 +106,19 @@ class FieldModel(nn.Module):
         return next(self.parameters()).dtype
 
 
-def projector(latent_dim: int, projection_dim: int) -> nn.Sequential:
-    """Returns three linear layers with batch norm and ReLU between them (section 4.2 of arXiv:2002.05709).
+def projector(latent_dim: int, knobs: ObjectiveKnobs) -> nn.Sequential:
+    """Returns three linear layers with a normalisation and ReLU between them (section 4.2 of arXiv:2002.05709).
 
-    Unlike the published experiment's, the batch norms keep running statistics, by which evaluations normalise.
+    Unlike the published experiment's, batch norms keep running statistics, by which evaluations normalise.
     """
+    name, width = knobs.projector_norm, knobs.projection_dim
+    bias = name == "none"  # a normalisation would take it away
     return nn.Sequential(
-        nn.Linear(latent_dim, projection_dim, bias=False),
-        norm("batch", projection_dim),
+        nn.Linear(latent_dim, width, bias=bias),
+        norm(name, width),
         nn.ReLU(),
-        nn.Linear(projection_dim, projection_dim, bias=False),
-        norm("batch", projection_dim),
+        nn.Linear(width, width, bias=bias),
+        norm(name, width),
         nn.ReLU(),
-        nn.Linear(projection_dim, projection_dim),
+        nn.Linear(width, width),
     )

@@ -27,6 +27,7 @@ MEASURE = Classification(
     scores=LOGITS,
     labels="season",
     prefix=_PREFIX,
+    units=("year", "season"),
     metrics=[metric for metric in described(SEASONS, _PREFIX) if metric.name in _METRICS],
 )
 """Measure of the classifier, which sees whole fields."""

@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor, nn
 
 from thalweg.contract import Batch, Measure, Metric, Outputs, State
+from thalweg.per_unit import PerUnit
 
 Confusion = Float64[Tensor, "*units label called"]
 PerClass = Float64[Tensor, "*units class_"]
@@ -124,6 +125,7 @@ class Classification(Measure):
         ignored: Label of samples that do not count; None counts all.
         prefix: Prefix of the names of all metrics, for a model with several classifiers.
         metrics: The metrics to report, with names that `classification_metrics` gives; None reports `described`.
+        units: Names in the batch of numbers (batch,) by which sums are kept apart, such as year and season.
 
     Attributes:
         metrics: The metrics that are reported.
@@ -141,7 +143,9 @@ class Classification(Measure):
         ignored: int | None = None,
         prefix: str = "",
         metrics: Sequence[Metric] | None = None,
+        units: Sequence[str] = (),
     ) -> None:
+        self._units = tuple(units)
         self._classes = tuple(classes)
         self._scores, self._labels = scores, labels
         self._ignored = ignored
@@ -150,7 +154,11 @@ class Classification(Measure):
 
     def add(self, outputs: Outputs, batch: Batch) -> State:
         """Sums confusion and cross-entropy of a batch; nothing if the outputs lack the scores."""
-        return {name: values.sum(0) for name, values in self.per_sample(outputs, batch).items()}
+        found = self.per_sample(outputs, batch)
+        if not self._units or not found:
+            return {name: values.sum(0) for name, values in found.items()}
+        units = torch.stack([batch[name] for name in self._units], dim=1)
+        return {name: PerUnit.of(units, values) for name, values in found.items()}
 
     def per_sample(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
         """Returns confusion (batch, class, class) and cross-entropy (batch,), which `add` sums over the batch."""
@@ -169,7 +177,8 @@ class Classification(Measure):
         """Computes the metrics of a split."""
         if f"{self._prefix}confusion" not in state:
             return {}
-        sums = (state[f"{self._prefix}{name}"] for name in ("confusion", "cross_entropy"))
+        kept = (state[f"{self._prefix}{name}"] for name in ("confusion", "cross_entropy"))
+        sums = (each.total() if isinstance(each, PerUnit) else each for each in kept)
         confusion, cross_entropy = (each.cpu() for each in sums)
         found = classification_metrics(confusion, float(cross_entropy), self._classes)
         return {metric.name: found[metric.name.removeprefix(self._prefix)] for metric in self.metrics}

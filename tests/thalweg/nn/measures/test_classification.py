@@ -18,6 +18,7 @@ from thalweg.nn.measures.classification import (
     precision,
     recall,
 )
+from thalweg.per_unit import PerUnit
 
 CLASSES = ("forest", "urban", "water")
 
@@ -148,3 +149,24 @@ def test_outputs_without_scores_are_not_measured() -> None:
     measure = Classification(CLASSES, scores="logits")
     assert measure.add({"odds": torch.ones(2)}, {"label": torch.zeros(2)}) == {}
     assert measure.summarize({}) == {}
+
+
+def test_sums_by_unit_give_the_same_metrics_and_those_of_each_year() -> None:
+    torch.manual_seed(0)
+    logits, labels = torch.randn(40, 3), torch.randint(3, (40,))
+    batch = {"label": labels, "year": torch.arange(40) // 10, "season": torch.arange(40) % 4}
+    plain = Classification(CLASSES, scores="logits", metrics=all_metrics())
+    kept = Classification(CLASSES, scores="logits", metrics=all_metrics(), units=("year", "season"))
+    state = kept.add({"logits": logits}, batch)
+    expected = plain.summarize(plain.add({"logits": logits}, batch))
+    assert kept.summarize(state) == pytest.approx(expected)
+    second = {name: PerUnit(*_of_year(table, 1)) for name, table in state.items()}
+    rows = slice(10, 20)
+    expected = plain.summarize(plain.add({"logits": logits[rows]}, {"label": labels[rows]}))
+    assert kept.summarize(second) == pytest.approx(expected)
+    assert kept.add({}, batch) == {}
+
+
+def _of_year(table: PerUnit, year: int) -> tuple[Tensor, Tensor]:
+    here = table.keys[:, 0] == year
+    return table.keys[here], table.values[here]

@@ -28,6 +28,8 @@ def test_metrics_are_those_of_the_loops() -> None:
     expected = {
         "latent_positive_cosine": mean([float(unit[i] @ unit[i + 1]) for i in near]),
         "latent_negative_cosine": mean([float(unit[i] @ unit[j]) for i, j in far]),
+        # 1 - |mean|^2, which is 1 less the mean cosine of all pairs, each latent with itself among them.
+        "latent_variance": 1 - mean([float(one @ other) for one in unit for other in unit]),
         "latent_alignment": mean([float((unit[i] - unit[i + 1]).square().sum()) for i in near]),
         "latent_uniformity": math.log(
             mean([math.exp(-2 * float((unit[i] - unit[j]).square().sum())) for i, j in pairs])
@@ -51,6 +53,14 @@ def test_curvature_is_one_for_white_noise_and_zero_on_a_line() -> None:
     assert geometry(torch.randn(4000, 3), days)["latent_curvature"] == pytest.approx(1, rel=0.05)
     line = days[:100, None] * torch.tensor([[1.0, 2.0]])
     assert geometry(line, days[:100])["latent_curvature"] == pytest.approx(0, abs=1e-12)
+
+
+def test_variance_is_none_of_equal_directions_and_all_of_opposite_ones() -> None:
+    days = torch.arange(4)
+    equal = torch.tensor([[1.0, 2.0]]) * torch.tensor([1.0, 2.0, 3.0, 9.0])[:, None]
+    opposite = torch.tensor([[1.0, 2.0]]) * torch.tensor([1.0, -2.0, 3.0, -9.0])[:, None]
+    assert geometry(equal, days)["latent_variance"] == pytest.approx(0, abs=1e-12)
+    assert geometry(opposite, days)["latent_variance"] == pytest.approx(1)
 
 
 def test_what_a_short_split_does_not_hold_is_no_number() -> None:

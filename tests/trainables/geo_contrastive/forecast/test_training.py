@@ -1,7 +1,6 @@
 """Trials with a head, on DeepSpeed: the frozen stays, the interrupted goes on, the trained is taken."""
 
-from collections.abc import Callable
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,37 +8,21 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.trainables.geo_contrastive.conftest import Orders
 from thalweg.errors import ConfigError
 from thalweg.training.checkpoints import checkpoint
 from thalweg.training.engine import engine
-from thalweg.training.messages import Report, TrialOrder
-from thalweg.training.process_group import ProcessGroup, join
+from thalweg.training.messages import Report
+from thalweg.training.process_group import ProcessGroup
 from thalweg.training.session import DataCache, Session
 from trainables.geo_contrastive.config import PRESETS, GeoContrastive
 from trainables.geo_contrastive.task import task_for
-from trainables.geo_contrastive.worlds import synthetic as weather
 
 pytestmark = pytest.mark.slow
 
 BATCH = 8
 TRAINED = (4 * BATCH, 6 * BATCH, 8 * BATCH)
 """The stage of the head begins at the first evaluation; the second lies in its middle."""
-
-
-@pytest.fixture(scope="module")
-def world() -> ProcessGroup:
-    """This process alone."""
-    return join()
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where a small synthetic world lies."""
-    folder = tmp_path_factory.mktemp("weather")
-    (folder / "tiny").mkdir()
-    recipe = replace(weather.TINY, num_days=120, shape=(8, 4), gaps=(range(40, 43),), holes=())
-    weather.write_world(recipe, folder / "tiny")
-    return folder
 
 
 def _config(precision: str = "fp32", **changes: Any) -> GeoContrastive:
@@ -52,26 +35,10 @@ def _config(precision: str = "fp32", **changes: Any) -> GeoContrastive:
     return config.vary(**changes)
 
 
-Orders = Callable[..., TrialOrder]
-
-
 @pytest.fixture
-def order(root: Path, tmp_path: Path) -> Orders:
+def order(order_for: Orders) -> Orders:
     """Builds an order for a configuration."""
-
-    def build(config: GeoContrastive, name: str = "trial", **changes: Any) -> TrialOrder:
-        given = TrialOrder(
-            trial=name,
-            family="trainables.geo_contrastive",
-            config=config.model_dump(mode="json"),
-            metric="forecast_rrmse",
-            evaluations=TRAINED,
-            data_root=str(root),
-            directory=str(tmp_path / name),
-        )
-        return replace(given, **changes)
-
-    return build
+    return partial(order_for, metric="forecast_rrmse", evaluations=TRAINED)
 
 
 def _state(session: Session) -> dict[str, Tensor]:

@@ -11,6 +11,7 @@ from thalweg.nn.norm import BatchNorm
 from thalweg.training.engine import half_precision
 from thalweg.training.engine.half_precision import DTYPES
 from trainables.geo_contrastive.config import PRESETS, GeoContrastive
+from trainables.geo_contrastive.knobs import ObjectiveKnobs
 from trainables.geo_contrastive.model.encoders import LateEncoder
 from trainables.geo_contrastive.model.field_model import FieldModel, projector
 
@@ -27,7 +28,7 @@ def test_the_reference_model_has_the_published_parts(size: Callable[[nn.Module],
 
 
 def test_the_projector_has_three_layers_and_keeps_its_statistics() -> None:
-    layers = projector(1000, 128)
+    layers = projector(1000, ObjectiveKnobs(projection_dim=128))
     assert [layer.weight.shape for layer in layers if isinstance(layer, nn.Linear)] == [
         (128, 1000),
         (128, 128),
