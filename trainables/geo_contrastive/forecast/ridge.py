@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from thalweg.contract import Batch
 from trainables.geo_contrastive.data.fields import FieldData
+from trainables.geo_contrastive.downstream.ridge import MIN_DAYS, fit_ridge
 from trainables.geo_contrastive.forecast.batches import LEADS
 from trainables.geo_contrastive.forecast.predict import FORECAST_FIELD
-from trainables.geo_contrastive.forecast.regression import MIN_DAYS, fit_ridge
 from trainables.geo_contrastive.forecast.windows import index_of
 
 MAX_PATTERNS = 64
