@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from trainables.geo_contrastive.diffusion.denoiser import Denoiser
 from trainables.geo_contrastive.diffusion.knobs import DiffusionKnobs
 from trainables.geo_contrastive.diffusion.schedule import NoiseSchedule
-from trainables.geo_contrastive.downstream.regression import LatentRegression
+from trainables.geo_contrastive.downstream.regression import CoordinateRegression
 
 Latents = Float[Tensor, "batch latent"]
 
@@ -28,7 +28,7 @@ class DiffusionHead(nn.Module):
     def __init__(self, knobs: DiffusionKnobs, latent_dim: int) -> None:
         super().__init__()
         self.schedule = NoiseSchedule.of(knobs)
-        self.regression = LatentRegression(latent_dim, latent_dim)
+        self.regression = CoordinateRegression(latent_dim)
         self.denoiser = Denoiser(knobs, latent_dim)
 
     def forward(

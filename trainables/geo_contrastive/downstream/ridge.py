@@ -17,28 +17,12 @@ Weights = Float[Tensor, "member target"]
 
 def fit_ridge(members: Float[Tensor, "day member"], target: Float[Tensor, "day target"]) -> Weights:
     """Fits with the penalty that tells the last fifth of the days best from those before."""
-    penalty, _ = _tried(members, target)
-    return _solve(members, target, penalty)
-
-
-def held_out_errors(
-    members: Float[Tensor, "day member"], target: Float[Tensor, "day target"]
-) -> Float[Tensor, "held target"]:
-    """Returns the errors of the last fifth of the days by a fit to those before."""
-    _, errors = _tried(members, target)
-    return errors
-
-
-def _tried(
-    members: Float[Tensor, "day member"], target: Float[Tensor, "day target"]
-) -> tuple[float, Float[Tensor, "held target"]]:
-    """Returns the best penalty and the errors of the last fifth with it."""
     cut = round(len(members) * (1 - HELD_OUT))
     errors = [
-        members[cut:] @ _solve(members[:cut], target[:cut], penalty) - target[cut:] for penalty in PENALTIES
+        float((members[cut:] @ _solve(members[:cut], target[:cut], penalty) - target[cut:]).square().sum())
+        for penalty in PENALTIES
     ]
-    best = int(np.argmin([float(each.square().sum()) for each in errors]))
-    return PENALTIES[best], errors[best]
+    return _solve(members, target, PENALTIES[int(np.argmin(errors))])
 
 
 def _solve(

@@ -157,17 +157,17 @@ def test_what_the_regression_leaves_over_is_diffused_in_its_own_spread() -> None
     whole, masked, noise = torch.randn(3, 6, 4).unbind()
     steps = torch.arange(6) * 100
     regression = head.regression
-    torch.nn.init.normal_(regression.weights)
+    torch.nn.init.normal_(regression.slope)
     torch.nn.init.normal_(regression.constant)
     regression.spread.copy_(torch.tensor([0.1, 0.5, 1.0, 2.0]))
     with torch.no_grad():
-        left = (whole - masked @ regression.weights - regression.constant) / regression.spread
+        left = (whole - masked * regression.slope - regression.constant) / regression.spread
         # The velocity of an untrained network is 0.
         expected = SCHEDULE.velocity(left, noise, steps).square().mean(1)
         torch.testing.assert_close(head(whole, masked, noise, steps), expected)
         sampled = head.sample(masked, noise[:, None].expand(-1, 2, -1))
         drawn = SCHEDULE.sample(lambda latents, _: torch.zeros_like(latents), noise)
-    around = masked @ regression.weights + regression.constant
+    around = masked * regression.slope + regression.constant
     torch.testing.assert_close(sampled[:, 1], around + regression.spread * drawn)
     assert 0.9 < float((drawn / noise).mean()) < 1
 
