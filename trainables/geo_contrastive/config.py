@@ -119,5 +119,5 @@ PRESETS: dict[str, GeoContrastive] = {
     ),
     "tiny_assimilation": _TINY.vary(downstream=AssimilationKnobs(hidden_dim=64)),
     "tiny_diffusion": _TINY.vary(downstream=DiffusionKnobs(hidden_dim=256, num_blocks=2)),
-    "tiny_seasons": _TINY.vary(downstream=SeasonKnobs(dropout=0.1)),
+    "tiny_seasons": _TINY.vary(downstream=SeasonKnobs(dropout=0.5, linear=True)),
 }
