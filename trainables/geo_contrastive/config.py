@@ -167,8 +167,8 @@ _GB = _TINY.vary(
 PRESETS: Presets[GeoContrastive] = Presets(
     {
         "reference": GeoContrastive(),
-        # Published with 180 epochs of the training split of `era5-850`, 2,525,580 samples, and with Adam's own L2 penalty,
-        # which is added to the gradient, where AdamW's decay is not.
+        # Published with 180 epochs of the training split of `era5-850`, 2,525,580 samples, and with Adam's own L2
+        # penalty, which is added to the gradient, where AdamW's decay is not.
         "reference_autoencoder": GeoContrastive().vary(
             optimization={"lr": 1e-3, "weight_decay": 1e-6},
             objective={"kind": "autoencoder", "latent_l1": 1e-6},
@@ -188,6 +188,6 @@ PRESETS: Presets[GeoContrastive] = Presets(
         ),
         "tiny_assimilation": _TINY.vary(downstream=AssimilationKnobs(hidden_dim=64)),
         "tiny_diffusion": _TINY.vary(downstream=DiffusionKnobs(hidden_dim=256, num_blocks=2)),
-        "tiny_seasons": _TINY.vary(downstream=SeasonKnobs(dropout=0.1)),
+        "tiny_seasons": _TINY.vary(downstream=SeasonKnobs(dropout=0.5, linear=True)),
     }
 )

@@ -10,6 +10,7 @@ from thalweg.contract import Batch
 from thalweg.nn.dropout import Dropout
 from trainables.geo_contrastive.assimilation.knobs import AssimilationKnobs
 from trainables.geo_contrastive.downstream.model import HeadedModel
+from trainables.geo_contrastive.downstream.regression import CoordinateRegression
 
 Latents = Float[Tensor, "batch latent"]
 
@@ -19,7 +20,8 @@ class Analyser(nn.Module):
 
     It sees three latents: that of the observations alone, as the encoder knows masked fields; that of the climatology
     with the observed values in their cells; and that of the climatology. The last layer begins at 0, so that learning
-    starts at the climatology.
+    starts at a regression of the change on that from the climatology to the observations alone, and at the climatology
+    before this is fitted.
 
     Args:
         knobs: Sizes.
@@ -28,6 +30,7 @@ class Analyser(nn.Module):
 
     def __init__(self, knobs: AssimilationKnobs, latent_dim: int) -> None:
         super().__init__()
+        self.regression = CoordinateRegression(latent_dim)
         widths = [3 * latent_dim + 1, *[knobs.hidden_dim] * knobs.num_layers]
         layers: list[nn.Module] = []
         for before, after in pairwise(widths):
@@ -49,8 +52,8 @@ class Analyser(nn.Module):
             share: Share of the cells that are observed.
         """
         beside = torch.cat([alone, filled, usual, share[:, None]], dim=1)
-        change: Tensor = self.layers(beside.to(next(self.parameters()).dtype))
-        return usual + change.float()
+        change: Tensor = self.layers(beside.to(next(self.layers.parameters()).dtype))
+        return usual + self.regression(alone - usual) + change.float()
 
 
 def analysed(model: HeadedModel, batch: Batch) -> dict[str, Float[Tensor, "batch _ _"]]:

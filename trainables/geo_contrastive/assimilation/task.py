@@ -17,13 +17,11 @@ from trainables.geo_contrastive.assimilation.observations import (
     OBSERVATION_NOISE,
     OBSERVATION_SEED,
     OBSERVED_SHARE,
-    background,
-    observe,
     observe_by_protocol,
 )
+from trainables.geo_contrastive.assimilation.observed_latents import ObservedLatents, draw_observations
 from trainables.geo_contrastive.assimilation.optimal import optimal_analysis
 from trainables.geo_contrastive.baselines.simple import Together
-from trainables.geo_contrastive.data.draws import branch, stream, uniform
 from trainables.geo_contrastive.data.fields import FieldData
 from trainables.geo_contrastive.data.sampling import cells
 from trainables.geo_contrastive.downstream.latents import TrainingLatents
@@ -48,23 +46,24 @@ class AssimilationTask(DownstreamTask):
         """Returns the network."""
         return Analyser(self._assimilation, self.config.encoder.latent_dim)
 
+    def training_latents(self) -> TrainingLatents:
+        """Returns latents, and the regression on those of observations."""
+        return ObservedLatents(self.config.data.variables, self._assimilation)
+
     def head_loss(self, latents: TrainingLatents) -> StageLoss:
-        """Returns the error of analyses; latents of whole fields only standardise."""
+        """Returns the error of analyses; latents of whole fields standardise and are regressed on observations."""
         return AnalysisError()
 
     def head_batch(self, data: FieldData, indices: Indices, keys: Keys) -> Batch:
         """Observes days, and returns climatology and truth."""
-        positions, knobs = data.days["train"].start + indices, self._assimilation
-        share = uniform(branch(keys, stream("observed share")))
-        shares = knobs.observed_low + (knobs.observed_high - knobs.observed_low) * share
+        positions = data.days["train"].start + indices
         truth = {
             f"{_TRUTH}{name}": torch.from_numpy(fields[positions])[:, None]
             for name, fields in data.fields.items()
         }
         return {
             **cells(data, len(indices)),
-            **observe(data, positions, keys, shares),
-            **background(data, positions),
+            **draw_observations(data, positions, keys, self._assimilation),
             **truth,
         }
 

@@ -19,6 +19,9 @@ _MAX_VALUES = 1 << 26  # of the matrix of days and cells, 256 MiB
 _BLOCK = 1 << 12  # cells whose products are summed at once in double precision
 _NOISE = 1e-3  # smallest variance of what patterns leave over, as a share of a cell's variance
 
+_FOLDS = 5
+_MAX_UNDERESTIMATE = 4.0
+
 OfVariables = Mapping[str, Mapping[str, Float32[np.ndarray, "..."]]]
 
 
@@ -34,25 +37,47 @@ def leading(
 ) -> tuple[Float[Tensor, "cell pattern"], Float[Tensor, " cell"]]:
     """Finds patterns with amplitudes of unit variance, and the variance that they leave over in each cell.
 
-    The first pattern varies most. There are at most a quarter as many as days: more would be those of the noise.
+    The first pattern varies most. There are at most a quarter as many as days: more would be those of the noise. What
+    they leave over is that of days that they do not come from.
 
     Args:
-        rows: Deviations of days from what is usual.
+        rows: Deviations of days from what is usual, in the order of time.
         max_patterns: Largest number of patterns.
     """
     variance = rows.square().mean(0)
-    # Eigenvectors of the smaller matrix, of days: the method of snapshots.
     products = torch.zeros(len(rows), len(rows), dtype=torch.float64)
     for block in torch.split(rows, _BLOCK, dim=1):
         products += block.double() @ block.double().T
-    _, vectors = torch.linalg.eigh(products / len(rows))
     count = min(max_patterns, max(len(rows) // 4, 1))
+    # Eigenvectors of the smaller matrix, of days: the method of snapshots.
+    _, vectors = torch.linalg.eigh(products / len(rows))
     patterns = rows.T @ vectors[:, -count:].flip(1).float() / len(rows) ** 0.5
     # Either sign would do; this one is the same on all machines.
     largest = patterns.gather(0, patterns.abs().argmax(0, keepdim=True))
     patterns = torch.where(largest < 0, -patterns, patterns)
-    left = variance - patterns.square().sum(1)
+    left = (variance - patterns.square().sum(1)) * _underestimate(products, count)
     return patterns, torch.maximum(left, _NOISE * variance.clamp(min=1e-6))
+
+
+def _underestimate(products: Float[Tensor, "day day"], count: int) -> float:
+    """Returns how much more patterns leave over of other days than of those that they come from.
+
+    Each fifth of the days in turn is left out; days that follow each other are much the same, so that it is one period.
+
+    Args:
+        products: Of each two days, sums over cells.
+        count: Number of patterns.
+    """
+    inside = outside = 0.0
+    for left_out in torch.arange(len(products)).tensor_split(_FOLDS):
+        kept = torch.ones(len(products), dtype=torch.bool)
+        kept[left_out] = False
+        values, vectors = torch.linalg.eigh(products[kept][:, kept])
+        values, vectors = values[-count:].clamp(min=1e-12 * float(values[-1])), vectors[:, -count:]
+        shown = (products[left_out][:, kept] @ vectors).square() / values
+        inside += float(products.diagonal()[kept].sum() - values.sum()) / int(kept.sum())
+        outside += float(products.diagonal()[left_out].sum() - shown.sum()) / max(len(left_out), 1)
+    return min(max(outside / inside, 1.0), _MAX_UNDERESTIMATE) if inside > 0 else 1.0
 
 
 def leading_patterns(data: FieldData, count: int) -> OfVariables:

@@ -40,7 +40,8 @@ class Denoiser(nn.Module):
     """Tells the velocity of standardised latents with noise; `NoiseSchedule.velocity` says what that is.
 
     The condition enters twice: beside the noisy latent, and with the step as a modulation of every block. It is no key
-    of an attention: a softmax over a single key is 1 whatever the key, so that key and query would never learn.
+    of an attention: a softmax over a single key is 1 whatever the key, so that key and query would never learn. The
+    velocity begins at 0: samples of an untrained network are normal.
 
     Args:
         knobs: Sizes.
@@ -58,7 +59,10 @@ class Denoiser(nn.Module):
             nn.Linear(TIME_DIM + latent_dim, dim), nn.SiLU(), nn.Linear(dim, dim), nn.SiLU()
         )
         self.blocks = nn.ModuleList(ModulatedBlock(dim, knobs.dropout) for _ in range(knobs.num_blocks))
-        self.output = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, latent_dim))
+        last = nn.Linear(dim, latent_dim)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.output = nn.Sequential(nn.LayerNorm(dim), last)
 
     def forward(self, noisy: Latents, steps: Int64[Tensor, " batch"], condition: Latents) -> Latents:
         """Returns the velocity, in fp32.

@@ -1,4 +1,4 @@
-"""The head of diffusion: the schedule of the noise, and the denoiser."""
+"""The head of diffusion: what the condition tells on average, the schedule of the noise, and the denoiser."""
 
 from functools import partial
 
@@ -8,14 +8,17 @@ from torch import Tensor, nn
 from trainables.geo_contrastive.diffusion.denoiser import Denoiser
 from trainables.geo_contrastive.diffusion.knobs import DiffusionKnobs
 from trainables.geo_contrastive.diffusion.schedule import NoiseSchedule
+from trainables.geo_contrastive.downstream.regression import CoordinateRegression
 
 Latents = Float[Tensor, "batch latent"]
 
 
 class DiffusionHead(nn.Module):
-    """Adds noise to latents and takes it away.
+    """Adds noise to what a regression on the condition leaves over of latents, and takes it away.
 
-    All latents are standardised: noise of variance 1 would drown small ones and spare large ones.
+    Few days teach a network what the condition says of the mean less well than a regression does; what is left to the
+    diffusion is how latents scatter around it (CorrDiff, arXiv:2309.15214, section 3). All latents are standardised,
+    and so is what the regression leaves over: noise of variance 1 would drown small ones and spare large ones.
 
     Args:
         knobs: Schedule and sizes.
@@ -25,6 +28,7 @@ class DiffusionHead(nn.Module):
     def __init__(self, knobs: DiffusionKnobs, latent_dim: int) -> None:
         super().__init__()
         self.schedule = NoiseSchedule.of(knobs)
+        self.regression = CoordinateRegression(latent_dim)
         self.denoiser = Denoiser(knobs, latent_dim)
 
     def forward(
@@ -38,8 +42,9 @@ class DiffusionHead(nn.Module):
             noise: Noise of the standard normal distribution.
             steps: Step of each.
         """
-        found = self.denoiser(self.schedule.noisy(whole, noise, steps), steps, masked)
-        errors: Tensor = (found - self.schedule.velocity(whole, noise, steps)).square().mean(1)
+        left = (whole - self.regression(masked)) / self.regression.spread.float()
+        found = self.denoiser(self.schedule.noisy(left, noise, steps), steps, masked)
+        errors: Tensor = (found - self.schedule.velocity(left, noise, steps)).square().mean(1)
         return errors
 
     def sample(
@@ -52,8 +57,8 @@ class DiffusionHead(nn.Module):
             noise: What each sample starts from.
         """
         condition = masked.repeat_interleave(noise.shape[1], dim=0)
-        found = self.schedule.sample(partial(self._denoise, condition), noise.flatten(0, 1))
-        return found.reshape(noise.shape)
+        left = self.schedule.sample(partial(self._denoise, condition), noise.flatten(0, 1))
+        return self.regression(masked)[:, None] + left.reshape(noise.shape) * self.regression.spread.float()
 
     def _denoise(self, condition: Latents, noisy: Latents, steps: Int64[Tensor, " batch"]) -> Latents:
         velocity: Tensor = self.denoiser(noisy, steps, condition)

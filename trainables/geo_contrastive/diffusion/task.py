@@ -14,6 +14,7 @@ from thalweg.stage_contract import Loss, Progress, StageLoss
 from trainables.geo_contrastive.data.draws import branch, normal, stream, uniform
 from trainables.geo_contrastive.data.fields import FieldData
 from trainables.geo_contrastive.diffusion.calendar_ensemble import MAX_DISTANCE, CalendarEnsemble
+from trainables.geo_contrastive.diffusion.conditions import ConditionedLatents
 from trainables.geo_contrastive.diffusion.head import DiffusionHead
 from trainables.geo_contrastive.diffusion.knobs import DiffusionKnobs
 from trainables.geo_contrastive.diffusion.realism import NUM_NEIGHBOURS, REAL, SAMPLE, SampleRealism
@@ -41,6 +42,10 @@ class DiffusionTask(DownstreamTask):
     def make_head(self, model: HeadedModel) -> nn.Module:
         """Returns the denoiser."""
         return DiffusionHead(self._diffusion, self.config.encoder.latent_dim)
+
+    def training_latents(self) -> TrainingLatents:
+        """Returns latents, and the regression on their conditions."""
+        return ConditionedLatents(self.config.data.variables, self._diffusion.mask)
 
     def head_loss(self, latents: TrainingLatents) -> StageLoss:
         """Returns the error of the velocity."""

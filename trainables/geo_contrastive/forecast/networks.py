@@ -2,7 +2,7 @@
 
 Both forecast the change of a latent from the one before, beginning with none: an untrained network persists. With a
 linear part, it begins at a linear inverse model instead (Penland & Magorian 1993, doi:10.1175/1520-0442(1993)006
-<1067:PONSST>2.0.CO;2): a regression of changes on latents, a buffer that `stepping` fits.
+<1067:PONSST>2.0.CO;2): a regression of the change on the latent.
 """
 
 from abc import ABC, abstractmethod
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from thalweg.nn.dropout import Dropout
 from thalweg.nn.transformer import EncoderLayer, LayerSizes
+from trainables.geo_contrastive.downstream.regression import LatentRegression
 from trainables.geo_contrastive.forecast.knobs import ForecastKnobs
 
 Context = Float[Tensor, "batch context dim"]
@@ -31,11 +32,9 @@ class Forecaster(nn.Module, ABC):
         linear: Whether there is a linear part.
     """
 
-    regression: Tensor | None
-
     def __init__(self, dim: int, width: int, linear: bool) -> None:
         super().__init__()
-        self.register_buffer("regression", torch.zeros(dim, dim) if linear else None)
+        self.regression = LatentRegression(dim, dim) if linear else None
         self.change = nn.Linear(width, dim)
         nn.init.zeros_(self.change.weight)
         nn.init.zeros_(self.change.bias)
@@ -78,7 +77,7 @@ class Forecaster(nn.Module, ABC):
 
     def _usual(self, last: Latent) -> Latent | float:
         """Returns the change by the linear part."""
-        return 0.0 if self.regression is None else last @ self.regression.float()
+        return 0.0 if self.regression is None else self.regression(last)
 
     def _dtype(self) -> torch.dtype:
         return self.change.weight.dtype

@@ -16,9 +16,9 @@ from thalweg.contract import Batch
 from trainables.geo_contrastive.baselines.anomalies import anomalies_from
 from trainables.geo_contrastive.data.fields import FieldData
 from trainables.geo_contrastive.data.pairs import index_of
+from trainables.geo_contrastive.downstream.ridge import MIN_DAYS, fit_ridge
 from trainables.geo_contrastive.forecast.batches import LEADS
 from trainables.geo_contrastive.forecast.predict import FORECAST_FIELD
-from trainables.geo_contrastive.forecast.regression import MIN_DAYS, fit_ridge
 
 MAX_PATTERNS = 64
 MAX_DAYS = 2048

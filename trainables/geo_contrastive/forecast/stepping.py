@@ -1,4 +1,4 @@
-"""The linear part of a forecast: how latents change on average, given the latent, fitted to the training days."""
+"""Latents of the training days for forecasts, and the regression of how they change, which a network may add to."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,16 +8,17 @@ from torch import Tensor, nn
 
 from thalweg.contract import Batch, Indices
 from trainables.geo_contrastive.data.fields import FieldData
-from trainables.geo_contrastive.downstream.latents import TrainingLatents
 from trainables.geo_contrastive.downstream.model import HeadedModel
-from trainables.geo_contrastive.forecast.networks import Forecaster
-from trainables.geo_contrastive.forecast.regression import MIN_DAYS, fit_ridge
+from trainables.geo_contrastive.downstream.regression import RegressedLatents
 
 _DAY = "day"
 
+Latents = Float[Tensor, "day dim"]
+Pairs = tuple[Float[Tensor, "pair dim"], Float[Tensor, "pair dim"]]
 
-class SteppingLatents(TrainingLatents):
-    """Encodes the training days, and fits the linear part of the head if it has one.
+
+class SteppingLatents(RegressedLatents):
+    """Encodes the training days, and regresses the change within a step on the latent.
 
     Args:
         variables: Names of the variables.
@@ -37,31 +38,22 @@ class SteppingLatents(TrainingLatents):
         """Adds the days."""
         return {**super().compute(model, batch), _DAY: batch[_DAY]}
 
-    def keep(self, model: nn.Module, rows: Mapping[str, Tensor]) -> None:
-        """Fits the linear part, unless the trial goes on."""
-        assert isinstance(model, HeadedModel)
-        begins = not bool(model.standardization.fitted)
-        super().keep(model, rows)
-        assert isinstance(model.head, Forecaster)
-        if begins and model.head.regression is not None:
-            latents = self.of(torch.arange(len(rows[_DAY]), device=rows[_DAY].device))
-            model.head.regression.copy_(regression(latents, rows[_DAY], self._stride))
+    def pairs(self, model: HeadedModel, rows: Mapping[str, Tensor]) -> Pairs:
+        """Returns the latents of all days that have one a step later, and how they change."""
+        day = rows[_DAY]
+        latents = self.of(torch.arange(len(day), device=day.device))
+        return changes(latents, day, self._stride)
 
 
-def regression(
-    latents: Float[Tensor, "day dim"], day: Int64[Tensor, " day"], stride: int
-) -> Float[Tensor, "dim dim"]:
-    """Returns what a latent is multiplied with to get its change within a stride; 0 if there are too few such pairs.
+def changes(latents: Latents, day: Int64[Tensor, " day"], stride: int) -> Pairs:
+    """Returns the latents of all days that have one so many days later, and how they change until then.
 
     Args:
-        latents: Standardised latents of days in the order of time.
+        latents: Latents of days in the order of time.
         day: The days.
-        stride: Days of a step.
+        stride: Number of days.
     """
-    first = torch.searchsorted(day, day + stride)
-    exists = first < len(day)
-    exists[exists.clone()] = day[first[exists]] == day[exists] + stride
-    before = latents[exists].double()
-    if len(before) < MIN_DAYS:
-        return latents.new_zeros(latents.shape[1], latents.shape[1])
-    return fit_ridge(before, latents[first[exists]].double() - before).to(latents.dtype)
+    later = torch.searchsorted(day, day + stride)
+    exists = later < len(day)
+    exists[exists.clone()] = day[later[exists]] == day[exists] + stride
+    return latents[exists], latents[later[exists]] - latents[exists]

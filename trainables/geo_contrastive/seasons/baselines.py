@@ -15,6 +15,7 @@ from thalweg.contract import Batch
 from trainables.geo_contrastive.baselines.sampled_days import every_few_days
 from trainables.geo_contrastive.data.calendars import SEASONS
 from trainables.geo_contrastive.data.fields import FieldData
+from trainables.geo_contrastive.seasons.logistic import fit_logistic
 
 LOGITS = "season_logits"
 """Name of the logits among the outputs."""
@@ -24,7 +25,6 @@ MAX_DAYS = 1000
 """Days of the training split that it is fitted to at most, evenly spaced."""
 PENALTY = 1e-3
 """Of the mean squared weights, beside the mean cross-entropy."""
-_ITERATIONS = 100
 
 
 class Majority(nn.Module):
@@ -92,7 +92,8 @@ def fit_regression(data: FieldData) -> PatternRegression:
         fields[name] = ((values - centre[name]) * areas[name]).flatten(1)
     every = torch.cat(list(fields.values()), dim=1)
     components, patterns = _principal(every)
-    weights = _logistic(components, torch.from_numpy(data.season[positions]))
+    seasons = torch.from_numpy(data.season[positions])
+    weights = fit_logistic(components, seasons, PENALTY / (components.shape[1] * len(SEASONS)))
     widths = [field.shape[1] for field in fields.values()]
     by_variable = dict(zip(fields, torch.split(patterns, widths), strict=True))
     shaped = {
@@ -110,22 +111,3 @@ def _principal(
     values, vectors = values[-count:], vectors[:, -count:]
     scale = len(rows) ** 0.5
     return vectors * scale, rows.T @ vectors * (scale / values)
-
-
-def _logistic(
-    components: Float64[Tensor, "day pattern"], seasons: Int64[Tensor, " day"]
-) -> Float64[Tensor, "term season"]:
-    """Returns the weights that minimise the mean cross-entropy and the penalty, which spares the constant."""
-    terms = torch.cat([components, components.new_ones(len(components), 1)], dim=1)
-    weights = terms.new_zeros(terms.shape[1], len(SEASONS), requires_grad=True)
-    optimizer = torch.optim.LBFGS([weights], max_iter=_ITERATIONS, line_search_fn="strong_wolfe")
-
-    def loss() -> Tensor:
-        optimizer.zero_grad()
-        found = nn.functional.cross_entropy(terms @ weights, seasons) + PENALTY * weights[:-1].square().mean()
-        found.backward()  # type: ignore[no-untyped-call]
-        return found
-
-    with torch.enable_grad():
-        optimizer.step(loss)  # type: ignore[no-untyped-call]
-    return weights.detach()

@@ -14,3 +14,5 @@ class SeasonKnobs(HeadKnobs):
     """Classification of seasons."""
     dropout: float = Field(default=0.5, ge=0, lt=1)
     """Dropout behind each hidden layer."""
+    linear: bool = False
+    """Whether the network adds to a logistic regression on the latents, which is fitted once to the training days."""

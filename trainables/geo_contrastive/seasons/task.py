@@ -18,6 +18,8 @@ from trainables.geo_contrastive.downstream.task import DownstreamTask
 from trainables.geo_contrastive.seasons.baselines import LOGITS, Majority, fit_regression
 from trainables.geo_contrastive.seasons.classifier import SeasonClassifier
 from trainables.geo_contrastive.seasons.knobs import SeasonKnobs
+from trainables.geo_contrastive.seasons.names import SEASONS
+from trainables.geo_contrastive.seasons.season_regression import SeasonLatents
 
 _PREFIX = "season_"
 _METRICS = {f"{_PREFIX}{name}" for name in ("cross_entropy", "accuracy", "macro_f1")}
@@ -45,6 +47,10 @@ class SeasonTask(DownstreamTask):
         """Returns the classifier."""
         assert isinstance(self.head_knobs, SeasonKnobs)
         return SeasonClassifier(self.head_knobs, self.config.encoder.latent_dim)
+
+    def training_latents(self) -> TrainingLatents:
+        """Returns latents, and the linear part."""
+        return SeasonLatents(self.config.data.variables)
 
     def head_loss(self, latents: TrainingLatents) -> StageLoss:
         """Returns the cross-entropy."""

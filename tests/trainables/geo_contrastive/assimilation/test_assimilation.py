@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from tests import tasks
 from thalweg.errors import ConfigError
 from thalweg.training.evaluation import evaluate_split
 from thalweg.training.process_group import ProcessGroup
 from trainables.geo_contrastive.assimilation import optimal
+from trainables.geo_contrastive.assimilation.analyser import Analyser
 from trainables.geo_contrastive.assimilation.measure import ANALYSIS, Assimilation
 from trainables.geo_contrastive.assimilation.observations import (
     OBSERVATION_NOISE,
@@ -158,6 +160,28 @@ def test_learning_starts_at_the_climatology(task: AssimilationTask, data: FieldD
         torch.testing.assert_close(
             found[f"{ANALYSIS}{name}"], batch[f"climatology/{name}"], atol=1e-5, rtol=0
         )
+
+
+def test_learning_starts_at_what_the_latent_of_observations_tells(
+    task: AssimilationTask, data: FieldData
+) -> None:
+    torch.manual_seed(0)
+    model = task.build(task.facts(data)).eval()
+    tasks.prepare(task.stages()[-1], data, model)
+    batch = task.evaluation_batch(data, "val", np.arange(data.num_samples("val")))
+    measure = Assimilation(task.config.data.variables)
+    with torch.no_grad():
+        found = measure.summarize(measure.add(task.predict(model, batch), batch))
+    assert found["assimilation_skill_climatology"] > 0.3
+    assert found["assimilation_skill_optimal"] > 0.0  # which knows one variable at a time
+    assert isinstance(model.head, Analyser)
+    alone, filled, usual = torch.randn(3, 4, 128).unbind()
+    with torch.no_grad():
+        analysis = model.head(alone, filled, usual, torch.full((4,), 0.1))
+    regression = model.head.regression
+    torch.testing.assert_close(
+        analysis, usual + regression.slope * (alone - usual) + regression.constant, atol=1e-5, rtol=1e-5
+    )
 
 
 def test_the_optimal_interpolation_is_that_of_the_formula(data: FieldData) -> None:

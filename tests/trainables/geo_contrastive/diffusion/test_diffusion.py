@@ -8,8 +8,10 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
+from scipy.stats import spearmanr
 from torch import Tensor
 
+from tests import tasks
 from thalweg.errors import ConfigError
 from trainables.geo_contrastive.config import PRESETS
 from trainables.geo_contrastive.data.fields import FieldData
@@ -120,6 +122,7 @@ def test_a_schedule_that_does_not_end_in_noise_is_refused() -> None:
 def test_step_and_condition_change_the_velocity_that_is_told_and_get_gradients() -> None:
     torch.manual_seed(0)
     denoiser = Denoiser(DiffusionKnobs(hidden_dim=16, num_blocks=2), 4).eval()
+    torch.nn.init.normal_(denoiser.output[-1].weight)  # type: ignore[arg-type]
     noisy, condition = torch.randn(2, 3, 4).unbind()
     steps = torch.tensor([5, 5, 5])
     found = denoiser(noisy, steps, condition)
@@ -146,6 +149,48 @@ def test_samples_are_drawn_among_standardised_latents(
         torch.testing.assert_close(found[SAMPLE], sampled[:, 0])
         fields = other.decode(sampled[0] * scale + 5)
     torch.testing.assert_close(found[f"{ENSEMBLE}u"][0], fields["u"], atol=1e-4, rtol=1e-4)
+
+
+def test_what_the_regression_leaves_over_is_diffused_in_its_own_spread() -> None:
+    torch.manual_seed(0)
+    head = DiffusionHead(DiffusionKnobs(hidden_dim=16, num_blocks=1), 4).eval()
+    whole, masked, noise = torch.randn(3, 6, 4).unbind()
+    steps = torch.arange(6) * 100
+    regression = head.regression
+    torch.nn.init.normal_(regression.slope)
+    torch.nn.init.normal_(regression.constant)
+    regression.spread.copy_(torch.tensor([0.1, 0.5, 1.0, 2.0]))
+    with torch.no_grad():
+        left = (whole - masked * regression.slope - regression.constant) / regression.spread
+        # The velocity of an untrained network is 0.
+        expected = SCHEDULE.velocity(left, noise, steps).square().mean(1)
+        torch.testing.assert_close(head(whole, masked, noise, steps), expected)
+        sampled = head.sample(masked, noise[:, None].expand(-1, 2, -1))
+        drawn = SCHEDULE.sample(lambda latents, _: torch.zeros_like(latents), noise)
+    around = masked * regression.slope + regression.constant
+    torch.testing.assert_close(sampled[:, 1], around + regression.spread * drawn)
+    assert 0.9 < float((drawn / noise).mean()) < 1
+
+
+def test_samples_follow_their_condition_and_beat_days_of_the_calendar(
+    task: DiffusionTask, data: FieldData, model: HeadedModel
+) -> None:
+    other = copy.deepcopy(model)
+    tasks.prepare(task.stages()[-1], data, other)
+    batch = task.evaluation_batch(data, "val", np.arange(data.num_samples("val")))
+    scores = EnsembleScores(task.config.data.variables)
+    with torch.no_grad():
+        found = task.predict(other, batch)
+        calendar = CalendarEnsemble(data)(batch)
+    crps = [scores.summarize(scores.add(each, batch))["crps"] for each in (found, calendar)]
+    assert crps[0] < 0.8 * crps[1]
+    rows = rows_scored(batch)
+    for name in data.variables:
+        cells = torch.from_numpy(data.valid[name].copy())
+        truth = batch[f"target/{name}"][rows, 0][:, cells].flatten()
+        means = (each[f"{ENSEMBLE}{name}"].mean(1)[:, cells].flatten() for each in (found, calendar))
+        followed, usual = (spearmanr(mean, truth).statistic for mean in means)
+        assert followed > max(0.7, usual + 0.2)
 
 
 def test_a_sample_is_the_same_in_any_batch_and_members_differ(

@@ -9,7 +9,8 @@ import torch
 
 from tests.trainables.geo_contrastive.conftest import MakeFields
 from tests.trainables.geo_contrastive.forecast.conftest import MakeTask
-from trainables.geo_contrastive.forecast import regression, ridge
+from trainables.geo_contrastive.downstream import ridge as fits
+from trainables.geo_contrastive.forecast import ridge
 from trainables.geo_contrastive.forecast.measure import ForecastSkill
 
 
@@ -64,7 +65,7 @@ def test_it_is_the_solution_of_the_normal_equations() -> None:
     generator = torch.Generator().manual_seed(0)
     members = torch.randn(50, 4, generator=generator, dtype=torch.float64)
     target = torch.randn(50, 2, generator=generator, dtype=torch.float64)
-    found = regression._solve(members, target, 0.1)
+    found = fits._solve(members, target, 0.1)
     penalty = 0.1 * (members.square().sum(0).mean())
     gradient = members.T @ (members @ found - target) + penalty * found
     torch.testing.assert_close(gradient, torch.zeros_like(gradient), rtol=0, atol=1e-10)
