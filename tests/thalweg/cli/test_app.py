@@ -180,7 +180,11 @@ def test_every_family_can_be_described(run: Callable[..., Result], name: str) ->
         (["train", "families.toy", "--preset", "wide"], r"preset needs a budget.*add --samples"),
         (
             ["train", "families.toy", "--preset", "wide", "--param", "lr=1"],
-            r"asks no parameter, got --param lr=1",
+            r"asks no parameter, got --param lr=1; leave it out",
+        ),
+        (
+            ["train", "families.toy", "--preset", "wide", "--param", "dataset=mine"],
+            r"asks no parameter, got --param dataset=mine; pass --dataset mine",
         ),
         (["train", "spaces.toys", "--dataset", "tiny"], r"--dataset goes with a preset of a family"),
         (

@@ -34,8 +34,7 @@ def draw_coverage(data: FieldData) -> Figure:
     place.invert_yaxis()
     place.yaxis.set_major_locator(MaxNLocator(12, integer=True))
     _months(place)
-    patches = [Patch(color=colour, label=split) for split, colour in SPLIT_COLOURS.items()]
-    figure.legend(handles=patches, loc="outside upper right", ncols=3, frameon=False, fontsize=9)
+    figure.legend(handles=_split_patches(), loc="outside upper right", ncols=3, frameon=False, fontsize=9)
     return figure
 
 
@@ -73,8 +72,13 @@ def _draw_cycle(place: Axes, data: FieldData, found: FieldStatistics) -> None:
         place.plot(
             np.arange(DAYS_OF_YEAR), found.cycle[band], style, color="black", linewidth=1.2, label=band
         )
-    place.legend(frameon=False, fontsize=8)
+    lines, _ = place.get_legend_handles_labels()
+    place.legend(handles=[*lines, *_split_patches()], frameon=False, fontsize=8)
     place.set_title("mean over cells of each day, by split; lines: climatology of train", fontsize=9)
+
+
+def _split_patches() -> list[Patch]:
+    return [Patch(color=colour, label=split) for split, colour in SPLIT_COLOURS.items()]
 
 
 def png(figure: Figure) -> bytes:
