@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from thalweg.contract import Batch, Indices, Keys, SplitName, Task
+from thalweg.errors import ConfigError
 from thalweg.hashing import digest
 from trainables.geo_contrastive.config import GeoContrastive
 from trainables.geo_contrastive.data import sampling
@@ -26,8 +27,22 @@ class FieldTask(Task[GeoContrastive, FieldData]):
         return f"{self.config.dataset}-{digest(self.config.data.model_dump())}"
 
     def open(self, root: Path) -> FieldData:
-        """Opens the data set; `open_fields` says what is refused."""
-        return open_fields(root, self.config.dataset, self.config.data)
+        """Opens the data set.
+
+        Raises:
+            ConfigError: No two training days are as far apart as soft negatives have to be.
+            DataError: The data are broken; `open_fields` says how.
+        """
+        data = open_fields(root, self.config.dataset, self.config.data)
+        pairs = None if "pairs" in self.config.idle() else self.pairs()
+        days = data.day[data.days["train"].start : data.days["train"].stop]
+        span = int(days[-1] - days[0])
+        if pairs is not None and pairs.soft_negatives and pairs.soft_gap > span:
+            raise ConfigError(
+                f"pairs.soft_gap must be at most the {span:,} days that the training split of {self.config.dataset} "
+                f"spans, got {pairs.soft_gap:,}; lower it, or switch soft_negatives off"
+            )
+        return data
 
     def training_batch(self, data: FieldData, indices: Indices, keys: Keys) -> Batch:
         """Draws days with their views, and what is to be reconstructed."""
