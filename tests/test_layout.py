@@ -77,7 +77,6 @@ TESTED_BY = {
     "survey": "test_values",
     "sync_batch_norm": "test_batch_norm",
     "train": "test_app",
-    "train_view": "test_app",
     "trial_queue": "test_continuing",
 }
 """Modules of thalweg without a test of their own name, and the one that covers each."""

@@ -94,7 +94,7 @@ def import_data(
         str, typer.Argument(metavar="SOURCE", help="A public data set; `thalweg data list` names them.")
     ],
     folder: Annotated[
-        Path,
+        list[Path],
         typer.Argument(
             metavar="FOLDER", help="Folder with the downloaded files, or a file of some data sets."
         ),
@@ -115,6 +115,11 @@ def import_data(
     """
     from thalweg.datasets.importing import import_source
 
+    if len(folder) > 1:
+        raise ConfigError(
+            f"an import must have one file or folder, got {len(folder)}: {folder[0]}, {folder[1]}"
+            f"{', ...' * (len(folder) > 2)}; pass the folder that holds them, or one with links to them"
+        )
     tell = teller(terminal())
-    target, report = import_source(source, folder, name=name, options=assignments(option or []), root=data)
+    target, report = import_source(source, folder[0], name=name, options=assignments(option or []), root=data)
     tell(f"{report}\n{target}")

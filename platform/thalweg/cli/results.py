@@ -13,6 +13,8 @@ from thalweg.errors import ConfigError
 if TYPE_CHECKING:
     from thalweg.search.store.records import StudyRecord
 
+_PARTS = "`encoders` of water_mae, `images` of rgb_lidar, `encoder` of geo_contrastive"
+
 
 def best(
     study: Annotated[
@@ -22,9 +24,7 @@ def best(
     storage: Storage = None,
     data: Data = None,
     export: Annotated[Path | None, typer.Option(help="Write the model to this file.")] = None,
-    part: Annotated[
-        str | None, typer.Option(help="Export this part: `encoders` of water_mae, `images` of rgb_lidar.")
-    ] = None,
+    part: Annotated[str | None, typer.Option(help=f"Export this part: {_PARTS}.")] = None,
     pictures: Annotated[
         bool, typer.Option("--pictures", help="Draw pictures of the best trials, also into MLflow.")
     ] = False,

@@ -68,9 +68,13 @@ def train(
 
 def _asks_nothing(param: list[str] | None) -> None:
     if param:
-        raise ConfigError(
-            f"a preset asks no parameter, got --param {param[0]}; leave it out, or write a search space"
+        name, _, value = param[0].partition("=")
+        way_out = (
+            f"pass --{name} {value}"
+            if name in ("dataset", "metric", "samples")
+            else "leave it out, or write a search space, which may vary any knob"
         )
+        raise ConfigError(f"a preset asks no parameter, got --param {param[0]}; {way_out}")
 
 
 def _only_with_preset(options: dict[str, str | None]) -> None:

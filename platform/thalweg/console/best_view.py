@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,15 @@ from thalweg.analysis.next_steps import train_command
 from thalweg.analysis.studies import space_name
 from thalweg.config import flat, parse
 from thalweg.console.formatting import clock, counted, score
-from thalweg.console.tables import HEAD, LEGEND, baselines_line, best_cell, marked_cell, plain_table
+from thalweg.console.tables import (
+    HEAD,
+    LEGEND,
+    baselines_line,
+    best_cell,
+    marked_cell,
+    metrics_table,
+    plain_table,
+)
 from thalweg.search.store.records import StudyRecord, TrialRecord
 from thalweg.study_folder import StudyFolder
 from thalweg.training import baselines
@@ -63,28 +70,8 @@ def show_best(record: StudyRecord, folder: Path, console: Console) -> None:
 def _metrics(record: StudyRecord, trial: TrialRecord, known: Baselines) -> RenderableType:
     """Lists the metrics of a trial: the search-invariant ones beside the baselines, then the others."""
     fit = comparable(record)
-    objective = fit[0]
-    comparison = Comparison(known, metrics_of(record), objective, record.mode)
-    table = plain_table()
-    table.add_column("metrics")
-    table.add_column(f"trial {trial.number}{'  ' if known else ''}", justify="right", no_wrap=True)
-    if known:
-        table.add_column(HEAD, no_wrap=True)
-    for name in (objective, *(name for name in fit[1:] if name in trial.metrics)):
-        table.add_row(
-            name, marked_cell(comparison, name, trial.metrics.get(name)), best_cell(comparison, name)
-        )
-    _add_own(table, trial, fit)
-    line = baselines_line(comparison)
-    return table if line is None else Group(table, Text(LEGEND, style="dim"), line)
-
-
-def _add_own(table: Table, trial: TrialRecord, fit: Sequence[str]) -> None:
-    """Adds the metrics of a trial that are not search-invariant."""
-    if own := [name for name in trial.metrics if name not in fit and "/" not in name]:
-        table.add_row(Text("not comparable between trials", style="dim"))
-        for name in own:
-            table.add_row(Text(name, style="dim"), Text(score(trial.metrics[name]), style="dim"))
+    comparison = Comparison(known, metrics_of(record), fit[0], record.mode)
+    return metrics_table(f"trial {trial.number}", trial.metrics, fit, comparison)
 
 
 def _config(record: StudyRecord, trial: TrialRecord) -> RenderableType:

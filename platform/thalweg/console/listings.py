@@ -58,13 +58,21 @@ def data_sets(found: Iterable[DataSet]) -> RenderableType:
     table = _table("family", "data set", "size", "")
     for item in found:
         if item.num_bytes is not None:
-            style, size, where = "green", _size(item.num_bytes), str(item.folder)
+            style, size, where = "green", _size(item.num_bytes), _near(item.folder)
         elif item.origin == "make":
             style, size, where = "dim", "-", f"thalweg data make {item.family} {item.name}"
         else:
             style, size, where = "dim", "-", f"thalweg data import {item.name} FOLDER"
         table.add_row(item.family, Text(item.name, style=style), size, Text(where, overflow="fold"))
     return table
+
+
+def _near(folder: Path) -> str:
+    """Returns a path relative to the folder that the user is in, if it lies below it."""
+    try:
+        return str(folder.absolute().relative_to(Path.cwd()))
+    except ValueError:
+        return str(folder)
 
 
 def _size(num_bytes: int) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -35,6 +36,33 @@ def marked_cell(comparison: Comparison, metric: str, value: float | None, style:
     if not comparison.baselines:
         return Text(score(value), style=style)
     return Text.assemble((score(value), style), " ", (mark or " ", _STYLES.get(mark, "")))
+
+
+def metrics_table(
+    head: str, values: Mapping[str, float], fit: Sequence[str], comparison: Comparison
+) -> RenderableType:
+    """Lists the metrics of a trial: those that compare trials beside the best baselines, then the others.
+
+    Args:
+        head: Head of the column of values.
+        values: The metrics, the objective among them.
+        fit: Names of those that mean the same in each trial, the objective first.
+        comparison: The baselines.
+    """
+    known = bool(comparison.baselines)
+    table = plain_table()
+    table.add_column("metrics")
+    table.add_column(f"{head}{'  ' * known}", justify="right", no_wrap=True)
+    if known:
+        table.add_column(HEAD, no_wrap=True)
+    for name in (fit[0], *(name for name in fit[1:] if name in values)):
+        table.add_row(name, marked_cell(comparison, name, values.get(name)), best_cell(comparison, name))
+    if own := [name for name in values if name not in fit and "/" not in name]:
+        table.add_row(Text("not comparable between trials", style="dim"))
+        for name in own:
+            table.add_row(Text(name, style="dim"), Text(score(values[name]), style="dim"))
+    line = baselines_line(comparison)
+    return table if line is None else Group(table, Text(LEGEND, style="dim"), line)
 
 
 def baselines_line(comparison: Comparison) -> Text | None:

@@ -7,7 +7,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from thalweg.analysis.comparison import Comparison
 from thalweg.console.formatting import clock, pairs, score, sparkline
+from thalweg.console.tables import metrics_table
+from thalweg.contract import metrics_of
+from thalweg.discovery import load_family
 from thalweg.search.train_one import Single
 from thalweg.training import baselines
 from thalweg.training.messages import Report
@@ -46,13 +50,14 @@ class CurveView:
 
     def close(self, report: Report) -> None:
         """Writes the metrics of the last report and where the checkpoint is."""
-        known = baselines.read(Path(self._single.order.directory)) or {}
+        order = self._single.order
+        known = baselines.read(Path(order.directory)) or {}
+        declared = metrics_of(load_family(type(self._single.config)).task(self._single.config))
+        mode = next(metric.mode for metric in declared if metric.name == order.metric)
+        fit = [metric.name for metric in declared if metric.search_invariant and metric.name != order.metric]
+        comparison = Comparison(known, declared, order.metric, mode)
         self._console.print()
-        for name, value in report.metrics.items():
-            others = "  ".join(f"{other} {score(found.get(name))}" for other, found in known.items())
-            self._console.print(
-                Text.assemble(f"  {name:<28}", (f"{score(value):>9}  ", "bold"), (others, "dim"))
-            )
+        self._console.print(metrics_table("value", report.metrics, [order.metric, *fit], comparison))
         self._console.print("\n[bold]checkpoint[/]")
         self._console.print(Text(f"  {report.checkpoint}"), soft_wrap=True)
 

@@ -47,9 +47,14 @@ def draw_coverage(
     place.invert_yaxis()
     place.yaxis.set_major_locator(MaxNLocator(12, integer=True))
     label_months(place)
-    patches = [Patch(color=colour, label=split) for split, colour in SPLIT_COLOURS.items()]
+    patches = split_patches()
     figure.legend(handles=patches, loc="outside upper right", ncols=len(patches), frameon=False, fontsize=9)
     return figure
+
+
+def split_patches() -> list[Patch]:
+    """Returns handles of a legend that say which colour is which split."""
+    return [Patch(color=colour, label=split) for split, colour in SPLIT_COLOURS.items()]
 
 
 def label_months(place: Axes) -> None:

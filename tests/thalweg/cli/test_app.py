@@ -127,7 +127,11 @@ def test_every_family_can_be_described(run: Callable[..., Result], name: str) ->
         (["train", "families.toy", "--preset", "wide"], r"preset needs a budget.*add --samples"),
         (
             ["train", "families.toy", "--preset", "wide", "--param", "lr=1"],
-            r"asks no parameter, got --param lr=1",
+            r"asks no parameter, got --param lr=1; leave it out",
+        ),
+        (
+            ["train", "families.toy", "--preset", "wide", "--param", "dataset=mine"],
+            r"asks no parameter, got --param dataset=mine; pass --dataset mine",
         ),
         (["train", "spaces.toys", "--dataset", "tiny"], r"--dataset goes with a preset of a family"),
         (
@@ -152,6 +156,10 @@ def test_every_family_can_be_described(run: Callable[..., Result], name: str) ->
         (["data", "show", "rgb_lidar", "nope"], r"no data set 'nope' of rgb_lidar \(found: tiny, default\)"),
         (["data", "show", "rgb_lidar", "--tracking-uri", "nonsense://x"], r"tracking URI must begin with"),
         (["data", "import", "nope", "."], r"no family can import 'nope'"),
+        (
+            ["data", "import", "weather-fields", "2001.nc", "2002.nc", "2003.nc"],
+            r"one file or folder, got 3: 2001\.nc, 2002\.nc, \.\.\.; pass the folder that holds them",
+        ),
         (["search", "spaces.toys", "--tracking-uri", "nonsense://x"], r"tracking URI must begin with"),
         (["search", "spaces.toys", "--tracking-uri", "http://127.0.0.1:9"], r"MLflow server must answer"),
         (["search", "spaces.toys", "--study", "a/b"], r"study's name must be letters"),

@@ -207,13 +207,14 @@ def find_fields(folder: Path, contents: Contents, names: Sequence[str]) -> dict[
         DataError: The data set has no such variable, or lacks its file.
     """
     faults = Faults()
+    if absent := [name for name in names if name not in contents.variables]:
+        got, there = ", ".join(map(repr, absent)), ", ".join(contents.variables)
+        faults.add(
+            f"{folder} must hold each variable of data.variables, got no {got}; there are {there}, to be named in "
+            f'a search space: vary(data={{"variables": {tuple(contents.variables)}}})'
+        )
     for name in names:
-        if name not in contents.variables:
-            faults.add(
-                f"{folder} must hold each variable of data.variables, got no {name!r}; there are "
-                f"{', '.join(contents.variables)}"
-            )
-        elif not (folder / f"{name}.nc").is_file():
+        if name not in absent and not (folder / f"{name}.nc").is_file():
             faults.add(f"{folder} must hold {name}.nc, got no such file; import the data set again")
     faults.raise_if_any()
     return {name: folder / f"{name}.nc" for name in names}

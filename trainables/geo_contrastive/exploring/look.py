@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from thalweg.data.normalization import DAYS_OF_YEAR
-from thalweg.datasets.charts import SPLIT_COLOURS, label_months, scale_of
+from thalweg.datasets.charts import SPLIT_COLOURS, label_months, scale_of, split_patches
 from trainables.geo_contrastive.data.fields import FieldData
 from trainables.geo_contrastive.exploring import maps
 from trainables.geo_contrastive.exploring.field_statistics import FieldStatistics
@@ -48,5 +48,6 @@ def _draw_cycle(place: Axes, data: FieldData, found: FieldStatistics) -> None:
         place.plot(
             np.arange(DAYS_OF_YEAR), found.cycle[band], style, color="black", linewidth=1.2, label=band
         )
-    place.legend(frameon=False, fontsize=8)
+    lines, _ = place.get_legend_handles_labels()
+    place.legend(handles=[*lines, *split_patches()], frameon=False, fontsize=8)
     place.set_title("mean over cells of each day, by split; lines: climatology of train", fontsize=9)

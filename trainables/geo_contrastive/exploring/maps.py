@@ -78,6 +78,9 @@ def page(rows: int, columns: int, grid: Grid) -> Figure:
 def add_bar(figure: Figure, mesh: QuadMesh, places: Any) -> None:
     """Adds the colour bar of a map below all maps of the same scale."""
     bar = figure.colorbar(mesh, ax=places, location="bottom", shrink=0.7, aspect=40, pad=0.03, extend="both")
+    bar.locator = MaxNLocator(
+        min(3 * np.atleast_2d(places).shape[1], 8)
+    )  # labels such as -0.0015 beside each other
     bar.ax.tick_params(labelsize=8)
 
 

@@ -26,7 +26,8 @@ class DailySeries:
         series: Its fields.
         days: Its whole days.
         sums: Whether days are sums, not means.
-        is_running: Whether the sums are there already, as the last of totals that run up over the day.
+        is_running: Whether the sums are there already, as the last of totals that run up over the day, or as that one
+            alone.
     """
 
     series: Series
@@ -38,7 +39,7 @@ class DailySeries:
     def how(self) -> str:
         """How days came about, for people."""
         if self.days.per_day == 1:
-            return "daily as it is"
+            return "daily totals of the day before their time" if self.is_running else "daily as it is"
         hours = self.days.step / 3600
         if self.is_running:
             return f"the last of {self.days.per_day} totals that run up over the day"
@@ -162,8 +163,9 @@ def by_day(
             f"means={series.name} or, if it runs up over the day as in ERA5-Land, running={series.name}"
         )
     ends = (is_sum or kind == "avg") and not series.is_bounded
-    days = whole_days(series.seconds, series.calendar, opened.path, day_starts=day_starts, ends=ends)
-    return DailySeries(series, days, is_sum, is_running and days.per_day > 1)
+    seconds = series.seconds - (is_running and step == DAY)  # a total of 00:00 is that of the day before
+    days = whole_days(seconds, series.calendar, opened.path, day_starts=day_starts, ends=ends)
+    return DailySeries(series, days, is_sum, is_running)
 
 
 def _may_be_amount(series: Series) -> bool:

@@ -9,7 +9,7 @@ from thalweg.data.faults import Faults
 from thalweg.errors import ConfigError, DataError
 from trainables.geo_contrastive.data.layout import TAKEN
 from trainables.geo_contrastive.importing.axes import find_axes
-from trainables.geo_contrastive.importing.levels import Level, parse_level
+from trainables.geo_contrastive.importing.levels import AbsentLevel, Level, parse_level
 from trainables.geo_contrastive.importing.opening import Opened
 from trainables.geo_contrastive.importing.series import Piece, Series, pieces_of
 
@@ -66,7 +66,7 @@ def _require_different(wanted: Sequence[Wanted]) -> None:
         return
     parts = []
     for number, each in enumerate([each for each in wanted if each.new == twice], 1):
-        level = "" if each.level is None else str(each.level).replace(" ", "")
+        level = "" if each.level is None else each.level.name
         parts.append(f"{twice}_{level or number}={each.name}{'@' * bool(level)}{level}")
     raise ConfigError(
         f"variables must have different names, got {twice!r} twice; name them: --option variables="
@@ -145,9 +145,17 @@ def _pieces(opened: Sequence[Opened], wanted: Wanted) -> list[Piece]:
             f"the source must hold the variable {wanted.name}, got none of that name; there are {', '.join(names)}"
         )
     faults, pieces = Faults(), []
+    absent: list[AbsentLevel] = []
     for each in candidates:
         with faults.collected():
-            pieces += pieces_of(each, wanted.level)
+            try:
+                pieces += pieces_of(each, wanted.level)
+            except AbsentLevel as error:  # each level may have a file of its own
+                absent.append(error)
+    if absent and not pieces and not faults:
+        others = len(absent) - 1
+        also = f" ({others} other file{'s' * (others > 1)} neither)" * bool(others)
+        raise DataError(f"{absent[0]}{also}")
     # in GRIB a variable may have levels of several types, of which one is meant
     if not pieces or wanted.level is None or any(each.kind != "GRIB" for each in candidates):
         faults.raise_if_any()

@@ -54,9 +54,10 @@ class Piece:
             with one_chunk_at_a_time(self.opened.kind):
                 stored = part.transpose(self.axes.time, *versions, *self.axes.dimensions).values
         except (OSError, RuntimeError, ValueError) as error:
+            is_packed = "filter" in str(error)  # HDF5 has no plugin for its compression
             raise DataError(
                 f"{self.opened.name} in {self.opened.path} must be readable, got {type(error).__name__}: {error}; "
-                "copy the file again"
+                f"{'compress it otherwise: nccopy -d 1 OLD.nc NEW.nc' if is_packed else 'copy the file again'}"
             ) from None
         fields, num_double = self.encoding.decode(stored), 0
         if versions:

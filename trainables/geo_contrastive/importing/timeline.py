@@ -51,6 +51,8 @@ def seconds_of(times: xr.Variable, where: object) -> tuple[Calendar, Seconds]:
         np.float64 if counts.dtype.kind == "f" else np.int64
     )  # 32 bits do not hold seconds
     fill = times.attrs.get("_FillValue", 0) or np.nan  # 0 is Zarr's default, and the first time of many files
+    if not counts.size:
+        raise DataError(f"{where} must have times, got none; take a longer period, or move it away")
     missing = (
         ~(np.abs(counts) < _FILL / factor) if counts.dtype.kind == "f" else counts == fill
     )  # netCDF's own fill value is 1e37
@@ -66,9 +68,10 @@ def seconds_of(times: xr.Variable, where: object) -> tuple[Calendar, Seconds]:
     coder = xr.coders.CFDatetimeCoder(use_cftime=calendar.name != "standard", time_unit="s")
     try:
         decoded = coder.decode(whole).values
-    except (ValueError, OverflowError) as error:
+    except (ValueError, OverflowError):
         raise DataError(
-            f"times of {where} must be decodable, got {units!r}: {error}; correct the units"
+            f"times of {where} must be decodable, got {units!r} in the calendar {calendar.name}; write the reference "
+            "date as YYYY-MM-DD and after 1582, such as by cdo setreftime,1900-01-01,00:00:00 OLD.nc NEW.nc"
         ) from None
     return calendar, _counted(decoded, calendar)
 

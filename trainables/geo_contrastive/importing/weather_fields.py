@@ -265,7 +265,7 @@ def _report(
     ]
     for plan, (described, extremes) in zip(plans, done, strict=True):
         series = plan.daily.series
-        level = f" at {described.level}" if described.level else ""
+        level = "" if series.level is None else f" at {series.level.told}"
         undeclared = (
             ""
             if series.unit or not described.unit

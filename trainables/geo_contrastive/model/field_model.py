@@ -71,7 +71,8 @@ class FieldModel(nn.Module):
         """Returns the latents of fields.
 
         Args:
-            fields: Fields (batch, longitude, latitude) of every variable, those of absent ones too; hidden cells are 0.
+            fields: Fields (batch, longitude, latitude) of every variable, those of absent ones too, as z-scores by its
+                mean and standard deviation in the facts of an export; hidden cells and those without data are 0.
             present: Which variables each sample has, in the order of the geometry; None if all have all. A late fusion
                 leaves absent ones out, an early encoder takes them for zeros.
         """

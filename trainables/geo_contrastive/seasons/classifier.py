@@ -6,7 +6,6 @@ from torch import Tensor, nn
 from thalweg.nn.dropout import Dropout
 from trainables.geo_contrastive.data.calendars import SEASONS
 from trainables.geo_contrastive.seasons.knobs import SeasonKnobs
-from trainables.geo_contrastive.seasons.names import SEASONS
 from trainables.geo_contrastive.seasons.season_regression import SeasonRegression
 
 MIN_DIM = 8

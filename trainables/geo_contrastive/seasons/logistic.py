@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor, nn
 
-from trainables.geo_contrastive.seasons.names import SEASONS
+from trainables.geo_contrastive.data.calendars import SEASONS
 
 PENALTIES = (1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 """Of the sum of squared weights, beside the mean cross-entropy."""

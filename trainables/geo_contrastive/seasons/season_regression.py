@@ -7,12 +7,12 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from thalweg.contract import Batch, Indices
+from trainables.geo_contrastive.data.calendars import SEASONS
 from trainables.geo_contrastive.data.fields import FieldData
 from trainables.geo_contrastive.downstream.latents import TrainingLatents
 from trainables.geo_contrastive.downstream.model import HeadedModel
 from trainables.geo_contrastive.downstream.ridge import MIN_DAYS
 from trainables.geo_contrastive.seasons.logistic import best_logistic
-from trainables.geo_contrastive.seasons.names import SEASONS
 
 MAX_DAYS = 1000
 """Days that the regression is fitted to at most, evenly spread."""

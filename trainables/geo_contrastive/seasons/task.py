@@ -18,7 +18,6 @@ from trainables.geo_contrastive.downstream.task import DownstreamTask
 from trainables.geo_contrastive.seasons.baselines import LOGITS, Majority, fit_regression
 from trainables.geo_contrastive.seasons.classifier import SeasonClassifier
 from trainables.geo_contrastive.seasons.knobs import SeasonKnobs
-from trainables.geo_contrastive.seasons.names import SEASONS
 from trainables.geo_contrastive.seasons.season_regression import SeasonLatents
 
 _PREFIX = "season_"

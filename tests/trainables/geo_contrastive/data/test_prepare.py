@@ -175,6 +175,8 @@ def test_a_variable_that_does_not_vary_is_refused(write: Write) -> None:
 def test_an_unknown_variable_names_those_that_are_there(write: Write) -> None:
     with pytest.raises(DataError, match="got no 'q'; there are slp, rain, wind"):
         opened(write("a", values()), variables=("slp", "q"))
+    with pytest.raises(DataError, match=r"no 'q', 'u'; .* \('slp', 'rain', 'wind'\)"):
+        opened(write("b", values()), variables=("u", "slp", "q"))
 
 
 def test_a_folder_without_a_table_says_how_to_make_one(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from thalweg.dataset_contract import Exploration
 from trainables.geo_contrastive.data.fields import FieldData, open_fields
 from trainables.geo_contrastive.explore import explore
 from trainables.geo_contrastive.exploring.field_statistics import bands, statistics_of
+from trainables.geo_contrastive.exploring.look import draw_variable
 from trainables.geo_contrastive.exploring.page import page
 from trainables.geo_contrastive.exploring.tables import gap_table, split_table
 from trainables.geo_contrastive.knobs import REFERENCE_VARIABLES, DataKnobs
@@ -62,6 +63,13 @@ def test_every_variable_has_a_picture_and_a_row_and_is_on_the_page(
         assert f'id="{name}"' in text
         assert found.statistics[f"mean/{name}"] == variable.mean
     assert found.fingerprint == data[1].fingerprint
+
+
+def test_the_seasonal_cycle_says_which_colour_is_which_split(data: tuple[Path, FieldData]) -> None:
+    fields = data[1]
+    legend = draw_variable(fields, "t2m", statistics_of(fields, "t2m")).axes[2].get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()][-3:] == ["train", "val", "test"]
 
 
 def test_the_page_needs_no_other_file_and_no_network(found: Exploration, folder: Path) -> None:

@@ -1,6 +1,7 @@
 """Pictures show every variable in its unit, what was hidden, and the latent space."""
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -117,3 +118,19 @@ def test_the_map_of_latents_shows_all_finite_days_by_season(data: FieldData) -> 
 def test_days_of_other_calendars_are_named_by_their_number(data: FieldData) -> None:
     assert maps.date_of(data, 0) == "1990-01-01"
     assert maps.date_of(replace(data, year=data.year - 1), 0) == "1989, day 1"
+
+
+@pytest.mark.parametrize("size", [1e-3, 1.0, 2e5])
+def test_labels_of_a_narrow_colour_bar_stand_apart(data: FieldData, size: float) -> None:
+    grid = data.grids["8x4"]
+    figure = maps.page(1, 4, grid)
+    axes = figure.subplots(1, 4, squeeze=False)
+    error = size * np.linspace(-1.7, 2.3, grid.shape[0] * grid.shape[1]).reshape(grid.shape)
+    for place in axes[0]:
+        mesh = maps.draw_map(place, grid, error, maps.symmetric_scale(error), "RdBu_r")
+    maps.add_bar(figure, mesh, axes[:, 3:])
+    figure.draw_without_rendering()
+    labels = [label for label in figure.axes[-1].get_xticklabels() if label.get_text()]
+    boxes = sorted(label.get_window_extent().extents.tolist() for label in labels)
+    assert len(boxes) >= 2
+    assert all(left[2] < right[0] for left, right in pairwise(boxes))

@@ -71,6 +71,17 @@ def test_totals_that_run_up_over_the_day_are_refused_as_amounts(
     np.testing.assert_allclose(field(folder, "amount"), expected, rtol=1e-4, atol=1e-6)
 
 
+def test_the_last_total_alone_is_that_of_the_day_before(
+    make: Callable[..., xr.Dataset], bring: Callable[..., tuple[str, Path]], tmp_path: Path
+) -> None:
+    """As ERA5-Land is downloaded for daily sums: 00 UTC alone."""
+    make(24 * np.arange(1, 9), name="amount").to_netcdf(tmp_path / "a.nc", engine="h5netcdf")
+    report, _ = bring(tmp_path / "a.nc", running="amount")
+    assert "8 days from 2001-01-01 to 2001-01-08" in report
+    assert "amount: amount, daily totals of the day before their time" in report
+    assert "8 days from 2001-01-02" in bring(tmp_path / "a.nc")[0]
+
+
 def test_totals_that_run_up_over_all_days_have_to_be_taken_apart_first(
     source: Callable[..., Path], bring: Callable[..., tuple[str, Path]]
 ) -> None:

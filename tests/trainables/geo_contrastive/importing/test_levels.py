@@ -47,6 +47,8 @@ def test_several_levels_need_a_name() -> None:
         DataError, match="must be named, got none for 50 hPa, 500 hPa, 850 hPa; write NAME@850hPa"
     ):
         pick(LEVELS, None, "z")
+    with pytest.raises(DataError, match="got none for level 1, level 17; write NAME@17"):
+        pick([Level(1, "1"), Level(17, "1")], None, "z")
 
 
 def test_a_level_that_is_not_there_names_those_that_are() -> None:
@@ -70,5 +72,6 @@ def test_units_are_read_and_guessed_from_pressures_alone() -> None:
     assert of("plev", [50000, 85000], units="Pa") == of("plev", [50000, 85000]) == LEVELS[1:]
     assert of("height", [2, 10], units="m") == [Level(2, "m"), Level(10, "m")]
     assert of("hybrid", [1, 2], units="1") == [Level(1, "1"), Level(2, "1")]
+    assert of("level", [1, 2], units="1", long_name="model_level_number") == [Level(1, "1"), Level(2, "1")]
     with pytest.raises(DataError, match="must be in hPa, Pa, m or km, got 'K'"):
         of("lev", [300, 320], units="K", axis="Z")

@@ -163,7 +163,7 @@ def test_a_level_must_be_named(make: Make, bring: Bring, field: Field, tmp_path:
     with pytest.raises(DataError, match="must have the level 700 hPa, got 50 hPa, 850 hPa"):
         bring(path, variables="t@700hPa")
     with pytest.raises(
-        DataError, match=r"must have the level 850 without a unit, got 50 hPa, .* with its unit"
+        DataError, match=r"must have the level 850 without a unit, got 50 hPa, .* such as @850hPa"
     ):
         bring(path, variables="t@850")
 
@@ -493,3 +493,38 @@ def test_names_that_no_data_set_can_have_are_changed_and_told(
         ConfigError, match=r"got 'air_2m' twice; .* variables=air_2m_1=air\.2m,air_2m_2=air-2m"
     ):
         bring(save(dataset, tmp_path / "b.nc"))
+
+
+def test_each_level_may_have_a_file_of_its_own(
+    make: Make, bring: Bring, field: Field, tmp_path: Path
+) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    for hectopascals in (500, 850):
+        dataset = make(DAILY, name="ta").assign_coords(plev=100.0 * hectopascals)
+        dataset["plev"].attrs = {"units": "Pa", "standard_name": "air_pressure"}
+        dataset["ta"].values[:] = 200 + hectopascals / 10
+        save(dataset, source / f"ta_{hectopascals}.nc")
+    report, folder = bring(source, variables="low=ta@850hPa,high=ta@500hPa")
+    assert "low: ta at 850 hPa" in report and "high: ta at 500 hPa" in report
+    assert (field(folder, "low") == 285).all() and (field(folder, "high") == 250).all()
+    with pytest.raises(DataError, match=r"level 700 hPa, got 500 hPa; .* \(1 other file neither\)"):
+        bring(source, variables="ta@700hPa")
+    with pytest.raises(DataError, match=r"same level, got 500 hPa in ta_500\.nc and 850 hPa in ta_850\.nc"):
+        bring(source)
+
+
+def test_levels_of_a_model_are_numbers(make: Make, bring: Bring, tmp_path: Path) -> None:
+    dataset = make(DAILY, levels=[136, 137], name="t")
+    dataset["level"].attrs = {"units": "1", "long_name": "model_level_number"}
+    path = save(dataset, tmp_path / "a.nc")
+    with pytest.raises(
+        DataError, match=r"must have the level 137 hPa, got level 136, level 137; .* such as @137"
+    ):
+        bring(path, variables="t@137hPa")
+    assert "t: t at level 137, daily" in bring(path, variables="t@137")[0]
+
+
+def test_a_file_without_times_is_refused(make: Make, bring: Bring, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"a\.nc must have times, got none"):
+        bring(save(make(np.arange(0)), tmp_path / "a.nc"))
