@@ -254,7 +254,7 @@ class Session:
         if number == self._loop.stage:
             return
         self._loop.settle()
-        curve.end_stage(self._loop.samples, self._stage.name, self._evaluate())
+        curve.end_stage(self._loop.samples, self._stage.name, self._metrics_here())
         weights = engine.full_weights(self._engine)
         engine.release(self._engine)
         model = self._build()
@@ -270,6 +270,13 @@ class Session:
         if (wanted := self._stage.features) is not None:
             size, model = _batch_size_without_gradients(self._layout), self._module.model
             features.compute(wanted, self._engine, model, self.data, self._group, size)
+
+    def _metrics_here(self) -> dict[str, float]:
+        """Returns the metrics of the model as it is: those of the last report if no step was taken since."""
+        last = self.last
+        if last is not None and last.samples_seen == self._loop.samples:
+            return dict(last.metrics)
+        return self._evaluate()
 
     def _evaluate(self) -> dict[str, float]:
         self._engine.eval()
