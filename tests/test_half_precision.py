@@ -3,7 +3,7 @@
 Each kind of stage, but for heads on latents, does so in every precision at every ZeRO stage.
 
 Presets keep their options and lose their size: `LIMITS` bounds widths, depths and windows, stages of a chain get equal
-shares, and all train on a few samples of the synthetic world of the preset ``tiny``.
+shares, and all train on the synthetic world of the preset ``tiny``, of which evaluations see a few samples.
 What is compared is the gradient that the optimizer gets in the first stage: each engine's with that of torch alone for
 the same model, and in half precision with that in fp32.
 """
@@ -87,25 +87,25 @@ SCALE = 128.0
 """Loss scale in fp16."""
 
 
-FEW: Mapping[SplitName, int] = {"train": 64}
-"""Number of samples of a split that are used; of others than these splits it is 2."""
+NUM_DAYS = 64
+"""Training days of fields, all of which a head's stage encodes."""
 
 
 class FewCache(DataCache):
-    """Opens data and shows a few samples of them."""
+    """Opens data and lets evaluations see a few samples of them."""
 
     def open(self, task: Task[Any, Any], root: Path, device: torch.device) -> Any:
-        """Returns the data, whose splits are cut; they stay open for all presets."""
+        """Returns the data, whose other splits than ``train`` are cut; they stay open for all presets."""
         opened = super().open(task, root, device)
         kind = type(opened)
         if kind.__name__ != "Few":
 
             def num_samples(self: Any, split: SplitName) -> int:
                 count: int = kind.num_samples(self, split)
-                return min(count, FEW.get(split, 2))
+                return count if split == "train" else min(count, 2)
 
-            if isinstance(opened, FieldData):  # whose tasks look up days around a sample
-                days = {**opened.days, "train": opened.days["train"][: FEW["train"]]}
+            if isinstance(opened, FieldData):
+                days = {**opened.days, "train": opened.days["train"][:NUM_DAYS]}
                 object.__setattr__(opened, "days", days)
             object.__setattr__(opened, "__class__", type("Few", (kind,), {"num_samples": num_samples}))
         return opened
