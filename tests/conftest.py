@@ -58,6 +58,8 @@ def pytest_configure() -> None:
     # Under `uv run` Ray would copy the folder and install everything again for each set of workers.
     os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Each lane would start one more process, to look for machines that a cloud is about to take away.
+    os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     # Ray would write a token into the home folder; this one ends with the test session.
     os.environ.setdefault("RAY_AUTH_MODE", "token")

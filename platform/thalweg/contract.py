@@ -228,7 +228,7 @@ class Task(ABC, Generic[C, D]):
     """One configuration of a family, as the platform trains it.
 
     A task holds no tensors and no state beyond its configuration: making one costs nothing. Eight methods are required;
-    the other ten have defaults that suit a family that needs nothing special. Variants of a model are subclasses of
+    the other nine have defaults that suit a family that needs nothing special. Variants of a model are subclasses of
     one another or of a shared one, among which ``task_for`` of the family's ``task.py`` chooses.
 
     Attributes:
@@ -317,18 +317,6 @@ class Task(ABC, Generic[C, D]):
         """
         return data
 
-    def check(self, data: D) -> None:
-        """Refuses what the configuration asks of the data and they cannot give; called before a trial trains.
-
-        A distance longer than the record, for example, would train without what it names, and nobody would be told.
-
-        Args:
-            data: What `open` returned.
-
-        Raises:
-            ConfigError: A knob asks for what the data do not hold; the message names the largest that they do.
-        """
-
     def inherit(self, starting_points: Mapping[str, FamilyConfig]) -> C:
         """Returns the configuration, in which every part that starts from another study has the knobs of that study.
 
@@ -367,7 +355,12 @@ class Task(ABC, Generic[C, D]):
         """Returns what a model needs to know of the data, as plain values and numpy arrays.
 
         Geometry, statistics of the normalisation, units, names: the model is built from these alone, and an exported
-        model carries them with it.
+        model carries them with it. Asked before each trial, it is also where a family refuses what a configuration asks
+        of the data and they do not hold, such as days further apart than the record is long: training would go on
+        without what a knob names.
+
+        Raises:
+            ConfigError: A knob asks for what the data do not hold; the message names the largest that they do.
         """
         return {}
 

@@ -87,7 +87,12 @@ class FieldTask(Task[GeoContrastive, FieldData]):
         return batch
 
     def facts(self, data: FieldData) -> Mapping[str, Any]:
-        """Returns names, units, statistics and grids of the variables, the cells that have data, patterns if asked."""
+        """Returns names, units, statistics and grids of the variables, the cells that have data, patterns if asked.
+
+        Raises:
+            ConfigError: The data do not hold what the configuration asks of them; `check` says what.
+        """
+        self.check(data)
         count = self.config.encoder.num_patterns
         patterns = {"patterns": leading_patterns(data, count)} if count else {}
         return {

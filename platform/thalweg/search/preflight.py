@@ -115,7 +115,7 @@ def _prepare(
     seconds = time.perf_counter() - began
     if seconds > 2.0:
         tell(f"prepared data set {config.dataset} in {seconds:.0f} s; later starts reuse it")
-    task.check(data)
+    task.facts(data)  # refuses what the data do not hold
     for note in data.notes:
         tell(note)
     tags = {

@@ -92,7 +92,6 @@ class Session:
         self._modes: dict[str, Mode] = {metric.name: metric.mode for metric in metrics_of(self.task)}
         engine.check_precision(self._knobs)
         self.data = cache.open(self.task, Path(order.data_root), group.device)
-        self.task.check(self.data)
         self._data_facts = self.task.facts(self.data)
         self._layout = Layout.of(self._knobs.batch_size, self._knobs.micro_batch_size, group.size)
         self._plan = Plan.lay(self.task.stages(), order.total_samples)
@@ -257,7 +256,7 @@ class Session:
         if number == self._loop.stage:
             return
         self._loop.settle()
-        curve.end_stage(self._loop.samples, self._stage.name, self._evaluate())
+        curve.end_stage(self._loop.samples, self._stage.name, self._metrics_here())
         weights = engine.full_weights(self._engine)
         engine.release(self._engine)
         model = self._build()
@@ -273,6 +272,13 @@ class Session:
         if (wanted := self._stage.features) is not None:
             size, model = _batch_size_without_gradients(self._layout), self._module.model
             features.compute(wanted, self._engine, model, self.data, self._group, size)
+
+    def _metrics_here(self) -> dict[str, float]:
+        """Returns the metrics of the model as it is: those of the last report if no step was taken since."""
+        last = self.last
+        if last is not None and last.samples_seen == self._loop.samples:
+            return dict(last.metrics)
+        return self._evaluate()
 
     def _evaluate(self, keep: Keep | None = None) -> dict[str, float]:
         self._engine.eval()

@@ -69,7 +69,7 @@ def test_what_the_data_do_not_hold_is_refused(tmp_path: Path, monkeypatch: pytes
     def refuse(task: ToyTask, data: Waves) -> None:
         raise ConfigError(f"window must be at most {data.num_samples('train')}, got 99; lower it")
 
-    monkeypatch.setattr(ToyTask, "check", refuse)
+    monkeypatch.setattr(ToyTask, "facts", refuse)
     with pytest.raises(ConfigError, match=r"window must be at most \d+, got 99"):
         prepare(load_space("spaces.toys"), tmp_path)
 

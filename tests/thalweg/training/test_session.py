@@ -278,6 +278,25 @@ def _advance_to(session: Session, samples: int) -> str | None:
     return report.checkpoint
 
 
+@pytest.mark.parametrize(("due", "number"), [((64, 128, 256), 3), ((64, 192, 256), 4)])
+def test_the_end_of_a_stage_is_evaluated_unless_it_was_just_now(
+    due: tuple[int, ...], number: int, order: Orders, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluated = []
+    evaluate = Session._evaluate
+
+    def counted(self: Session) -> dict[str, float]:
+        evaluated.append(evaluate(self))
+        return evaluated[-1]
+
+    monkeypatch.setattr(Session, "_evaluate", counted)
+    reports = run(replace(order(stages="two"), evaluations=due))
+    assert len(evaluated) == number
+    notes = [point for report in reports for samples, point in report.curve if samples == 128]
+    first = ToyTask(Toy(stages="two")).stages()[0].name
+    assert {f"after_{first}/{name}": value for name, value in evaluated[1].items()} in notes
+
+
 def test_the_curve_holds_unweighted_parts_and_the_weights_used(order: Orders, run: Run) -> None:
     light = run(order("a", loss_weights={"first": 1.0, "second": 0.5}, opt={"lr": 1e-9}))
     heavy = run(order("b", loss_weights={"first": 4.0, "second": 2.0}, opt={"lr": 1e-9}))
@@ -333,12 +352,13 @@ def test_every_trial_is_checked_against_the_data(
     """Data stay open from trial to trial: a check when they are opened would miss the second trial."""
     cache, seen = DataCache(), []
 
-    def check(task: ToyTask, data: Waves) -> None:
+    def facts(task: ToyTask, data: Waves) -> dict[str, Any]:
         seen.append(task.config.seed)
         if task.config.seed:
             raise ConfigError("seed must be 0, got another; take 0")
+        return {}
 
-    monkeypatch.setattr(ToyTask, "check", check)
+    monkeypatch.setattr(ToyTask, "facts", facts)
     Session(order(), world, cache).close()
     with pytest.raises(ConfigError, match="seed must be 0"):
         Session(order(seed=1), world, cache)

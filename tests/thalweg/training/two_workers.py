@@ -4,7 +4,6 @@
 ``FOLDER/runs`` and writes ``FOLDER/rank-0`` and ``FOLDER/rank-1``.
 """
 
-import gc
 import pickle
 import sys
 from collections.abc import Iterator, Mapping
@@ -130,12 +129,11 @@ def train(run: Run, world: ProcessGroup) -> Result:
 def main(folder: Path) -> None:
     """Trains what the folder holds."""
     world = join()
-    gc.freeze()  # as a lane does: the collection after each trial leaves out what was imported
+    engine.warm_up()  # as a lane does: the collection after each trial leaves out what was imported
     runs: dict[str, Run] = pickle.loads((folder / "runs").read_bytes())
     # Plain dictionaries: this module has another name here.
     results: dict[str, Any] = {name: vars(train(run, world)) for name, run in runs.items()}
     (folder / f"rank-{world.rank}").write_bytes(pickle.dumps(results))
-    gc.unfreeze()
 
 
 if __name__ == "__main__":

@@ -23,9 +23,11 @@ from thalweg.training.session import DataCache, Session
 
 TWO_WORKERS = """
 import pickle, sys
+from thalweg.training.engine import engine
 from thalweg.training.process_group import join
 from thalweg.training.session import DataCache, Session
 world = join()
+engine.warm_up()  # as a lane does: the collection after each trial leaves out what was imported
 for order in pickle.load(open(sys.argv[1], "rb")):
     session = Session(order, world, DataCache())
     assert session.advance(64).samples == 128
