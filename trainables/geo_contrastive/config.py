@@ -103,12 +103,18 @@ _TINY = GeoContrastive(
 
 _TINY_FORECAST = ForecastKnobs(context=3, hidden=64, linear=True, loss="field", rest="persists")
 
-# Its finest grid has four times the cells of the tiny world's: the network works on every fourth, and a linear layer on
-# all of them.
-_GB = _TINY.vary(
+# Real weather on a grid of its own for some variables: one encoder each, and fewer patterns than days tell apart. The
+# network of Great Britain works on every fourth cell, its linear layer on all of them.
+_IBERIA = _TINY.vary(
+    dataset="iberia",
+    data={"variables": ("tas", "pr", "psl", "ta850", "hus850")},
+    optimization={"lr": 1e-3},
+    encoder={"latent_dim": 64, "patterns": 32, "fusion": {"kind": "self_attention", "heads": 4}},
+)
+_GB = _IBERIA.vary(
     dataset="gb",
     data={"variables": ("slp", "precipitation", "temperature")},
-    encoder={"stem": "imagenet", "fusion": {"kind": "self_attention", "heads": 4}},
+    encoder={"stem": "imagenet"},
     decoder={"kind": "deconvolution"},
 )
 
@@ -123,6 +129,7 @@ PRESETS: dict[str, GeoContrastive] = {
     "small": _TINY.vary(dataset="small", encoder={"width": 16}),
     "tiny": _TINY,
     "gb": _GB,
+    "iberia": _IBERIA,
     "tiny_forecast": _TINY.vary(downstream=_TINY_FORECAST),
     "tiny_late": _TINY.vary(
         dataset="tiny-two-grids", encoder={"fusion": {"kind": "self_attention", "heads": 4}}
