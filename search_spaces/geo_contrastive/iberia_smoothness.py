@@ -34,6 +34,6 @@ def space(trial: Trial) -> GeoContrastive:
         objective["cycle"] = trial.suggest_categorical("cycle", ["off", "projection", "latent"])
         if objective["cycle"] != "off":
             objective["cycle_weight"] = trial.suggest_float("cycle_weight", 0.01, 10.0, log=True)
-    lr = trial.suggest_float("lr", 2e-4, 2e-3, log=True)
+    lr = trial.suggest_float("lr", 1e-3, 1e-2, log=True)
     forecast = ForecastKnobs(context=3, hidden=64, linear=True, rest="persists")
     return PRESETS["iberia"].vary(objective=objective, optimization={"lr": lr}, downstream=forecast)
