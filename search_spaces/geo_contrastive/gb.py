@@ -8,10 +8,10 @@ one encoder for each variable. README says how `gb` is imported. All fusions hav
 from thalweg.study import Study, Trial, grid
 from trainables.geo_contrastive.config import PRESETS, GeoContrastive
 
-NUM_PARAMETERS = 68_000
+NUM_PARAMETERS = 17_000
 GRID = grid(fusion=["average", "self_attention", "gcn", "gat", "cross_attention"], seeds=3)
 
-study = Study(metric="rrmse", mode="min", samples=4096, num_evaluations=2, grid=GRID, keep_checkpoints=1)
+study = Study(metric="rrmse", mode="min", samples=4096, num_evaluations=1, grid=GRID, keep_checkpoints=1)
 
 
 def space(trial: Trial) -> GeoContrastive:

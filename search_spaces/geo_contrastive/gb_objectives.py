@@ -9,7 +9,7 @@ from trainables.geo_contrastive.config import PRESETS, GeoContrastive
 
 GRID = grid(objective=["simclr", "barlow", "supcon", "autoencoder"], seeds=3)
 
-study = Study(metric="rrmse", mode="min", samples=4096, num_evaluations=2, grid=GRID, keep_checkpoints=1)
+study = Study(metric="rrmse", mode="min", samples=4096, num_evaluations=1, grid=GRID, keep_checkpoints=1)
 
 
 def space(trial: Trial) -> GeoContrastive:

@@ -18,8 +18,10 @@ from trainables.geo_contrastive.task import task_for
 GRIDS = {
     "geo_contrastive_fusion": 30,
     "geo_contrastive_gb": 15,
-    "geo_contrastive_gb_alpha": 9,
     "geo_contrastive_gb_objectives": 12,
+    "geo_contrastive_iberia_alpha": 9,
+    "geo_contrastive_iberia_fusion": 15,
+    "geo_contrastive_iberia_objectives": 9,
     "geo_contrastive_norms": 45,
 }
 NAMES = [name for name in discovery.names("search_spaces") if name.startswith("geo_contrastive")]
@@ -95,7 +97,7 @@ def test_noise_of_diffusion_hides_a_latent_in_any_number_of_steps() -> None:
             assert left == pytest.approx(math.exp(-total / 2), rel=0.75) and left < 0.1
 
 
-@pytest.mark.parametrize("name", ["geo_contrastive_smoothness", "geo_contrastive_gb_smoothness"])
+@pytest.mark.parametrize("name", ["geo_contrastive_smoothness", "geo_contrastive_iberia_smoothness"])
 def test_a_trial_of_smoothness_trains_its_representation_and_a_forecast(name: str) -> None:
     config, _ = load_space(name).replay({"objective": "simclr"})
     assert isinstance(config, GeoContrastive)

@@ -1,0 +1,22 @@
+"""Do fusions of one latent per variable differ by more than their seeds on real weather?
+
+Five variables over Iberia in the winters of 1982 to 2002, on two grids, so one encoder for each variable. README says
+how `iberia` is imported. All fusions have equally many parameters; `thalweg show geo_contrastive_iberia_fusion --by
+fusion` gives mean and spread of each, and differences within seeds.
+"""
+
+from thalweg.study import Study, Trial, grid
+from trainables.geo_contrastive.config import PRESETS, GeoContrastive
+
+NUM_PARAMETERS = 17_000
+GRID = grid(fusion=["average", "self_attention", "gcn", "gat", "cross_attention"], seeds=3)
+
+study = Study(metric="rrmse", mode="min", samples=4096, num_evaluations=1, grid=GRID, keep_checkpoints=1)
+
+
+def space(trial: Trial) -> GeoContrastive:
+    cell = GRID.ask(trial)
+    return PRESETS["iberia"].vary(
+        seed=cell["seed"],
+        encoder={"fusion": {"kind": cell["fusion"], "num_parameters": NUM_PARAMETERS}},
+    )
