@@ -169,9 +169,9 @@ def short_work() -> Iterator[None]:
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(schedule, "NUM_SAMPLING_STEPS", 2)
-        torch.set_printoptions(threshold=1, edgeitems=1)
+        torch.set_printoptions(threshold=1, edgeitems=1)  # type: ignore[no-untyped-call]
         yield
-        torch.set_printoptions(profile="default")
+        torch.set_printoptions(profile="default")  # type: ignore[no-untyped-call]
 
 
 @pytest.fixture(scope="module")

@@ -310,7 +310,7 @@ class Session:
         if self._group.rank != 0:
             return None
         file = StudyFolder(self.order.home).unit_sums(name)
-        return partial(unit_sums.keep, file, samples=samples, protocol=self._facts["protocol_hash"])
+        return partial(unit_sums.keep, file, samples=samples, protocol=self._provenance["protocol_hash"])
 
     def _record_baselines(self) -> None:
         directory = Path(self.order.directory)

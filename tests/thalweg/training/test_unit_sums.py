@@ -41,7 +41,7 @@ def test_the_last_evaluation_of_a_trial_and_of_the_baselines_is_kept(
     reports = run(replace(order(), baselines=True))
     study = StudyFolder(tmp_path)
     kept = unit_sums.read(study.unit_sums("trial"))
-    assert (kept.samples, kept.protocol) == (256, reports[-1].facts["protocol_hash"])
+    assert (kept.samples, kept.protocol) == (256, reports[-1].provenance["protocol_hash"])
     table = kept.of(MEASURE)["second"]
     data, task = Waves(), ToyTask(Toy())
     tenths = task.evaluation_batch(data, "val", torch.arange(21).numpy())["tenth"]

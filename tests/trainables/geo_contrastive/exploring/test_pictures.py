@@ -131,6 +131,6 @@ def test_labels_of_a_narrow_colour_bar_stand_apart(data: FieldData, size: float)
     maps.add_bar(figure, mesh, axes[:, 3:])
     figure.draw_without_rendering()
     labels = [label for label in figure.axes[-1].get_xticklabels() if label.get_text()]
-    boxes = sorted(label.get_window_extent().extents.tolist() for label in labels)
+    boxes = sorted(tuple(label.get_window_extent().extents) for label in labels)
     assert len(boxes) >= 2
     assert all(left[2] < right[0] for left, right in pairwise(boxes))
