@@ -104,6 +104,16 @@ def shrunken(values: Any, name: str = "") -> Any:
     return min(values, LIMITS[name]) if limited else values
 
 
+def on_tiny(name: str, config: FamilyConfig) -> dict[str, Any]:
+    """Returns a configuration in JSON, for the data set of the preset ``tiny`` with the variables that this has."""
+    values, tiny = (
+        each.model_dump(mode="json") for each in (config, discovery.load_family(name).preset("tiny"))
+    )
+    if "variables" in values.get("data", ()):
+        values["data"]["variables"] = tiny["data"]["variables"]
+    return values | {"dataset": tiny["dataset"]}
+
+
 def distinct() -> list[tuple[str, str]]:
     """Names all presets of all families, of those that have the same options when shrunken the last one.
 
@@ -112,7 +122,7 @@ def distinct() -> list[tuple[str, str]]:
     found = {}
     for name in discovery.names("trainables"):
         for preset, config in discovery.load_family(name).presets.items():
-            values = shrunken(config.model_dump(mode="json")) | {"dataset": "", "optimization": "", "seed": 0}
+            values = shrunken(on_tiny(name, config)) | {"dataset": "", "optimization": "", "seed": 0}
             options = {knob: _option(value) for knob, value in nested_leaves(values).items()}
             found[name, str(options)] = (name, preset)
     return list(found.values())
@@ -167,8 +177,7 @@ class Bench:
         opened: DataCache,
         directory: Path,
     ) -> None:
-        values = shrunken(family.preset(preset).model_dump(mode="json"))
-        self.values = values | {"dataset": family.preset("tiny").dataset}
+        self.values = shrunken(on_tiny(family.name, family.preset(preset)))
         self.family, self.root, self.world, self.opened = family, root, world, opened
         self.directory = directory
         self.config: FamilyConfig = family.config_type.model_validate(self.values)
