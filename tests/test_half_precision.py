@@ -122,6 +122,16 @@ def shrunken(values: Any, name: str = "") -> Any:
     return min(values, LIMITS[name]) if limited else values
 
 
+def on_tiny(name: str, config: FamilyConfig) -> dict[str, Any]:
+    """Returns a configuration in JSON, for the data set of the preset ``tiny`` with the variables that this has."""
+    values, tiny = (
+        each.model_dump(mode="json") for each in (config, discovery.load_family(name).preset("tiny"))
+    )
+    if "variables" in values.get("data", ()):
+        values["data"]["variables"] = tiny["data"]["variables"]
+    return values | {"dataset": tiny["dataset"]}
+
+
 def distinct() -> list[tuple[str, str]]:
     """Names all presets of all families, of those that have the same options when shrunken the last one.
 
@@ -130,7 +140,7 @@ def distinct() -> list[tuple[str, str]]:
     found = {}
     for name in discovery.names("trainables"):
         for preset, config in discovery.load_family(name).presets.items():
-            values = shrunken(config.model_dump(mode="json")) | {"dataset": "", "optimization": "", "seed": 0}
+            values = shrunken(on_tiny(name, config)) | {"dataset": "", "optimization": "", "seed": 0}
             options = {knob: _option(value) for knob, value in nested_leaves(values).items()}
             found[name, str(options)] = (name, preset)
     return list(found.values())
@@ -335,7 +345,7 @@ def test_a_preset_trains_in_every_precision_at_every_zero_stage(
     tmp_path: Path,
 ) -> None:
     family = discovery.load_family(name)
-    values = shrunken(family.preset(preset).model_dump(mode="json"))
+    values = shrunken(on_tiny(name, family.preset(preset)))
     bench = Bench(family, values, data(family), world, opened, tmp_path)
     divisible = not draws_at_random(bench.values) and not bench.has_batch_norm()
     reference = bench.plain("fp32")

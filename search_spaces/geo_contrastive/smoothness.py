@@ -11,6 +11,8 @@ from typing import Any
 from thalweg.study import Study, Trial
 from trainables.geo_contrastive.config import PRESETS, GeoContrastive
 
+FORECAST_LR = 5e-4  # of all trials: forecasts of 10 days diverge at large rates, whatever the latents
+
 study = Study(
     metric="forecast_skill_climatology",
     mode="max",
@@ -32,4 +34,6 @@ def space(trial: Trial) -> GeoContrastive:
         if objective["cycle"] != "off":
             objective["cycle_weight"] = trial.suggest_float("cycle_weight", 0.01, 10.0, log=True)
     lr = trial.suggest_float("lr", 1e-3, 1e-2, log=True)
-    return PRESETS["tiny_forecast"].vary(objective=objective, optimization={"lr": lr})
+    return PRESETS["tiny_forecast"].vary(
+        objective=objective, optimization={"lr": lr}, downstream={"lr_scale": FORECAST_LR / lr}
+    )

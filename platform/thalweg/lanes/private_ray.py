@@ -6,11 +6,13 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from thalweg.lanes.interruption import handlers_kept
+
+_NODE_MANAGER = "raylet"
 
 
 @contextmanager
@@ -68,17 +70,24 @@ def signals_kept() -> Iterator[None]:
 
 @contextmanager
 def patient(wait_s: float) -> Iterator[None]:
-    """Waits up to ``wait_s`` seconds for a busy machine's node to register; Ray has no setting beyond its 30 s."""
+    """Waits up to ``wait_s`` seconds for a busy machine's node to register; Ray has no setting beyond its 30 s.
+
+    A node whose manager has died is not waited for: on a very busy machine it gives up if Ray's agent is slow to start.
+    """
     from ray._private import services
 
     get_node: Callable[..., Any] = services.get_node
     deadline = time.monotonic() + wait_s
+    earlier = _ended_children(_NODE_MANAGER)
 
     def wait(*args: Any, **kwargs: Any) -> Any:
         while True:
             try:
                 return get_node(*args, **kwargs)
-            except RuntimeError:
+            except RuntimeError as error:
+                if _ended_children(_NODE_MANAGER) - earlier:
+                    # Not a RuntimeError, which Ray takes for a node that is late.
+                    raise ChildProcessError("the end of Ray's node manager before it was ready") from error
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.1)
@@ -88,6 +97,19 @@ def patient(wait_s: float) -> Iterator[None]:
         yield
     finally:
         services.get_node = get_node
+
+
+def _ended_children(name: str) -> set[int]:
+    """Returns the children of this process of this name that have ended and were not waited for; none without /proc."""
+    found = set()
+    for listed in Path("/proc/self/task").glob("*/children"):
+        with suppress(OSError):  # a thread or a child that is gone by now
+            for pid in listed.read_text().split():
+                status = Path("/proc", pid, "stat").read_text()
+                first, last = status.index("("), status.rindex(")")
+                if status[first + 1 : last] == name and status[last + 2] == "Z":
+                    found.add(int(pid))
+    return found
 
 
 def send_token() -> None:

@@ -1,8 +1,10 @@
 """What is reached for within Ray."""
 
 import os
+import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -43,6 +45,30 @@ def test_a_node_that_never_registers_is_given_up(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(services, "get_node", never)
     with private_ray.patient(0.3), pytest.raises(RuntimeError, match="no such node"):
         _asks(services.get_node)
+
+
+def test_a_node_whose_manager_has_died_is_given_up_at_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from ray._private import services
+
+    manager = tmp_path / "raylet"
+    shutil.copy("/bin/true", manager)
+    of_another_ray = subprocess.Popen([manager])
+    while not private_ray._ended_children("raylet"):
+        time.sleep(0.01)
+    started: list[subprocess.Popen[bytes]] = []
+
+    def never(*_: str) -> None:
+        if len(started) < 2:
+            started.append(subprocess.Popen([manager] if started else ["/bin/true"]))
+        raise RuntimeError("no such node")
+
+    monkeypatch.setattr(services, "get_node", never)
+    with private_ray.patient(600.0), pytest.raises(ChildProcessError, match="the end of Ray's node manager"):
+        _asks(services.get_node)
+    for child in (of_another_ray, *started):
+        assert child.wait() == 0
 
 
 _KEEPS = """
