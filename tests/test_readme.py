@@ -4,12 +4,20 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from thalweg.cli.app import app
+from thalweg.datasets.making import make_world
+from thalweg.discovery import load_family
 from thalweg.search.space import load_space, probe
+from thalweg.training.checkpoints import export
+from thalweg.training.messages import TrialOrder
+from thalweg.training.process_group import join
+from thalweg.training.session import DataCache, Session
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
@@ -29,7 +37,7 @@ def test_every_command_exists(words: str) -> None:
     assert result.exit_code == 0, words
 
 
-SPACE, GRID = (block for language, block in BLOCKS if language == "python")
+ENCODING, SPACE, GRID = (block for language, block in BLOCKS if language == "python")
 
 
 @pytest.fixture
@@ -54,3 +62,39 @@ def test_the_grid_loads(rivers: Path) -> None:
     space = load_space("my_lab.rivers")
     assert probe(space).params == {"image_depth": 1, "lr": 1e-3, "seed": 1}
     assert space.study.num_trials == 18
+
+
+@pytest.mark.slow
+def test_an_exported_encoder_encodes_fields_in_their_units(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    family = load_family("geo_contrastive")
+    config = family.preset("tiny").vary(objective={"kind": "autoencoder"})
+    make_world(family, tmp_path, config.dataset)
+    order = TrialOrder(
+        trial="trial",
+        family=family.package,
+        config=config.model_dump(mode="json"),
+        metric="rrmse",
+        evaluations=(64,),
+        data_root=str(tmp_path),
+        directory=str(tmp_path / "trial"),
+    )
+    session = Session(order, join(), DataCache())
+    checkpoint = session.advance().checkpoint
+    session.close()
+    assert checkpoint
+    export.export(Path(checkpoint), tmp_path, tmp_path / "encoder.pt", "encoder")
+    task = family.task(config)
+    data = task.open(tmp_path)
+    normal = {name: torch.from_numpy(data.fields[name][:3]) for name in data.fields}
+    fields = {
+        name: normal[name].double().numpy() * each.std + each.mean for name, each in data.variables.items()
+    }
+    monkeypatch.chdir(tmp_path)
+    place: dict[str, Any] = {"fields": fields}
+    exec(ENCODING, place)
+    with torch.inference_mode():
+        expected = place["found"].model.encode(normal)
+    assert expected.std(0).min() > 0
+    torch.testing.assert_close(place["latents"], expected, rtol=1e-4, atol=1e-5)
