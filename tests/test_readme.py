@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from typer.testing import CliRunner
@@ -87,7 +88,7 @@ def test_an_exported_encoder_encodes_fields_in_their_units(
     export.export(Path(checkpoint), tmp_path, tmp_path / "encoder.pt", "encoder")
     task = family.task(config)
     data = task.open(tmp_path)
-    normal = {name: torch.from_numpy(data.fields[name][:3]) for name in data.fields}
+    normal = {name: torch.from_numpy(np.array(data.fields[name][:3])) for name in data.fields}
     fields = {
         name: normal[name].double().numpy() * each.std + each.mean for name, each in data.variables.items()
     }
