@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -169,20 +169,22 @@ def search(prepared: Prepared, options: Options, listeners: Sequence[Listener]) 
 
 
 def _close(listeners: Sequence[Listener]) -> None:
-    """Closes every listener, also if a signal ends the wait for one: a view that stays open leaves a broken terminal.
+    """Closes every listener, also if closing one fails: a view that stays open leaves a broken terminal.
 
     Raises:
         Ended: A signal other than that of Ctrl-C asked the process to end.
     """
-    ending: KeyboardInterrupt | None = None
-    for listener in listeners:
-        try:
-            listener.close()
-        except KeyboardInterrupt as error:
-            if signal_of(error) != signal.SIGINT:
-                ending = error
-    if ending is not None:
-        raise ending
+    with ExitStack() as closing:
+        for listener in reversed(listeners):
+            closing.callback(_close_patiently, listener)
+
+
+def _close_patiently(listener: Listener) -> None:
+    try:
+        listener.close()
+    except KeyboardInterrupt as error:
+        if signal_of(error) != signal.SIGINT:  # that ends the wait alone
+            raise
 
 
 def _search(prepared: Prepared, options: Options, listeners: Sequence[Listener]) -> StudyRecord:

@@ -1,5 +1,6 @@
 """What a search refuses before anything is booked, how it is ended from outside, and what it deletes."""
 
+import errno
 import os
 import shutil
 import signal
@@ -169,15 +170,17 @@ def test_what_is_told_of_a_checkpoint_holds_wherever_the_study_lies(tmp_path: Pa
 
 @dataclass
 class Impatient:
-    """Is told to end while it closes, by a signal."""
+    """Is told to end while it closes, by a signal; without one, its terminal is gone."""
 
-    number: signal.Signals
+    number: signal.Signals | None
 
     def handle(self, event: Event) -> None:
         """Takes one event."""
 
     def close(self) -> None:
         """Waits for something until the signal comes."""
+        if self.number is None:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
         os.kill(os.getpid(), self.number)
         time.sleep(60)
 
@@ -193,6 +196,10 @@ def test_a_signal_in_the_end_leaves_no_listener_open(tmp_path: Path) -> None:
         search(prepared, options, [Impatient(signal.SIGTERM), last])
     assert last.closed
     assert signal_of(caught.value) == signal.SIGTERM
+    last = Notes()
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+        search(prepared, options, [Impatient(None), last])
+    assert last.closed
 
 
 @pytest.mark.slow
