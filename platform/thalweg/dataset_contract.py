@@ -54,7 +54,7 @@ class Exploration:
     """The result of exploring a data set.
 
     Attributes:
-        fingerprint: Hash of the content, as `Data.fingerprint`.
+        fingerprint: Hash of the content: `Data.fingerprint` of the opened data, or a hash of the files.
         report: Markdown that reads well as plain text, a few lines: what the data set holds and what is odd about it.
         statistics: Numbers for comparing data sets, such as the scenes of each class and split.
         page: Name of the file to open first.
