@@ -9,6 +9,8 @@ from trainables.geo_contrastive.downstream.knobs import HeadKnobs
 
 BETA_START = 1e-4
 MAX_SIGNAL = 0.1
+MIN_SIGNAL = 1e-18
+"""Its square, by which schedulers divide, must not be 0 in fp32: samples would not be numbers."""
 
 
 class DiffusionKnobs(HeadKnobs):
@@ -32,12 +34,23 @@ class DiffusionKnobs(HeadKnobs):
     @model_validator(mode="after")
     def _ends_in_noise(self) -> Self:
         left = signal_left(self.num_steps, self.beta_end)
-        if left > MAX_SIGNAL:
-            raise ValueError(
-                f"the last step must leave at most {MAX_SIGNAL:g} of a latent, for samples start from noise alone, got "
-                f"{left:.2g} with num_steps {self.num_steps} and beta_end {self.beta_end:g}; raise one of them to a "
-                f"product of about {-4 * math.log(MAX_SIGNAL):.2g}"
-            )
+        laws = (
+            (
+                left > MAX_SIGNAL,
+                f"at most {MAX_SIGNAL:g}",
+                "samples start from noise alone",
+                "raise",
+                MAX_SIGNAL,
+            ),
+            (left < MIN_SIGNAL, f"at least {MIN_SIGNAL:g}", "fp32 squares no less", "lower", MIN_SIGNAL),
+        )
+        for is_beyond, law, reason, way, bound in laws:
+            if is_beyond:
+                raise ValueError(
+                    f"the last step must leave {law} of a latent, for {reason}, got {left:.2g} with num_steps "
+                    f"{self.num_steps} and beta_end {self.beta_end:g}; {way} one of them to a product of about "
+                    f"{-4 * math.log(bound):.2g}"
+                )
         return self
 
 

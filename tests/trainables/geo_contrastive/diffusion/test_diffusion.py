@@ -119,6 +119,18 @@ def test_a_schedule_that_does_not_end_in_noise_is_refused() -> None:
     assert isinstance(knobs, DiffusionKnobs) and signal_left(200, knobs.beta_end) < 0.1
 
 
+def test_a_schedule_that_leaves_nothing_in_single_precision_is_refused() -> None:
+    with pytest.raises(
+        ConfigError, match=r"at least 1e-18 of a latent.*with num_steps 4000 and beta_end 0.2; lower"
+    ):
+        PRESETS["tiny_diffusion"].vary(downstream={"num_steps": 4000, "beta_end": 0.2})
+    most = PRESETS["tiny_diffusion"].vary(downstream={"num_steps": 4000, "beta_end": 0.04}).downstream
+    assert isinstance(most, DiffusionKnobs)
+    noise = torch.randn(5, 3, generator=torch.manual_seed(0))
+    found = NoiseSchedule.of(most).sample(lambda latents, _: torch.zeros_like(latents), noise)
+    assert torch.isfinite(found).all()
+
+
 def test_step_and_condition_change_the_velocity_that_is_told_and_get_gradients() -> None:
     torch.manual_seed(0)
     denoiser = Denoiser(DiffusionKnobs(hidden_dim=16, num_blocks=2), 4).eval()
