@@ -69,8 +69,7 @@ def search(
         from thalweg.tracking.recorder import MLflowRecorder
 
     console = terminal()
-    uri = tracking_uri or default_uri()
-    check_tracking(uri)
+    check_tracking(uri := tracking_uri or default_uri())
     options = run.Options(
         name=study or space, output=output, storage=storage, address=address, wait_s=wait, take_over=take_over
     )

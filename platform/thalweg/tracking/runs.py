@@ -184,7 +184,7 @@ class StudyRuns:
             batch.add_tags(run_id, tags)
         batch.add_params(run_id, values)
         batch.add_tags(run_id, naming.changed_params(event.params, event.config))
-        self._offer_views(event, time_ms)
+        _offer_views(self._client, self._state, event, time_ms)
         documents = dict(event.documents)
         if naming.is_altered(event.params):
             documents["searched.json"] = json.dumps(
@@ -202,15 +202,6 @@ class StudyRuns:
     def _keep_documents(self, run_id: str, documents: Mapping[str, str]) -> None:
         for file, text in documents.items():
             self._client.log_text(run_id, text, file)
-
-    def _offer_views(self, event: TrialStarted, time_ms: int) -> None:
-        """Sets up the experiment's views, again if a conditional space adds a parameter."""
-        new = [name for name in event.params if name not in self._state.searched]
-        if new:
-            self._state.searched += new
-            mode = self._state.started["mode"]
-            for name, value in pages.experiment_tags(self._state.searched, mode, time_ms).items():
-                self._client.set_experiment_tag(self._state.experiment_id, name, value)
 
     def _continue(self, number: int, run_id: str, params: dict[str, str], time_ms: int) -> dict[str, float]:
         """Continues a run that exists: drops the parameters that it has, returns the seconds spent before."""
@@ -322,6 +313,16 @@ def _add_summary(state: DeliveryState, batch: Batch, time_ms: int) -> None:
         values["best_objective"] = state.leaders[0].value
         batch.add_tags(state.parent_id, {"best_trial": trial_title(state.leaders[0].number)})
     batch.add_metrics(state.parent_id, values, len(statuses), time_ms)
+
+
+def _offer_views(client: MlflowClient, state: DeliveryState, event: TrialStarted, time_ms: int) -> None:
+    """Sets up the experiment's views, again if a conditional space adds a parameter."""
+    new = [name for name in event.params if name not in state.searched]
+    if new:
+        state.searched += new
+        tags = pages.experiment_tags(state.searched, state.started["mode"], time_ms)
+        for name, value in tags.items():
+            client.set_experiment_tag(state.experiment_id, name, value)
 
 
 def word(event: TrialEnded) -> str:

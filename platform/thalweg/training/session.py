@@ -190,12 +190,15 @@ class Session:
         began = time.perf_counter()
         curve = self._train_until(due)
         trained = time.perf_counter()
-        metrics = self._evaluate(self._keep(self.order.trial, due))
+        metrics = self._evaluate(
+            _keeper(self.order, self._group, self.order.trial, due, self._provenance["protocol_hash"])
+        )
         if self.order.metric not in metrics:
             raise NonFiniteError(
                 f"{self.order.metric} must be finite, got another value after {self._loop.samples} samples; lower lr"
             )
         evaluated = time.perf_counter()
+        peak = self._group.largest(self._memory.mib() or 0.0)
         timings = self._timings | {"train_s": trained - began, "evaluate_s": evaluated - trained}
         self.last = Report(
             samples=due,
@@ -204,7 +207,7 @@ class Session:
             metrics=metrics,
             curve=curve,
             timings=timings,
-            costs=self._costs(),
+            costs=_costs(self.num_parameters, self._loop.trained, self.data.num_samples("train"), peak),
             provenance=self._provenance,
             done=due == self.order.total_samples,
         )
@@ -228,17 +231,6 @@ class Session:
         self._earlier = None
         timings = {**self.last.timings, "checkpoint_s": time.perf_counter() - began}
         self.last = replace(self.last, timings=timings)
-
-    def _costs(self) -> dict[str, float]:
-        """Returns what the trial takes: parameters, seconds of steps per pass over the split, peak memory.
-
-        Time and memory are those of this process: a trial that was continued counts from there on.
-        """
-        samples, seconds = self._loop.trained
-        costs = {"num_parameters": float(self.num_parameters)}
-        costs["epoch_s"] = seconds / max(samples, 1) * self.data.num_samples("train")
-        peak = self._group.largest(self._memory.mib() or 0.0)
-        return costs | {"peak_memory_mib": peak} if peak else costs
 
     def _train_until(self, due: int) -> tuple[tuple[int, dict[str, float]], ...]:
         loop = self._loop
@@ -305,12 +297,11 @@ class Session:
             metrics |= {_metric_name(split, name): value for name, value in found.items()}
         return metrics
 
-    def _keep(self, name: str, samples: int) -> Keep | None:
+    def _keeper(self, name: str, samples: int) -> Keep | None:
         """Returns what writes the sums by unit of an evaluation; one worker writes."""
-        if self._group.rank != 0:
-            return None
-        file = StudyFolder(self.order.home).unit_sums(name)
-        return partial(unit_sums.keep, file, samples=samples, protocol=self._provenance["protocol_hash"])
+        file, protocol = StudyFolder(self.order.home).unit_sums(name), self._provenance["protocol_hash"]
+        keep = partial(unit_sums.keep, file, samples=samples, protocol=protocol)
+        return keep if self._group.rank == 0 else None
 
     def _record_baselines(self) -> None:
         directory = Path(self.order.directory)
@@ -323,7 +314,9 @@ class Session:
             name: self._evaluate_with(
                 partial(self.task.predict, predictor.to(self._group.device)),
                 is_baseline=name != start,
-                keep=self._keep(baseline_name(name), 0),
+                keep=_keeper(
+                    self.order, self._group, baseline_name(name), 0, self._provenance["protocol_hash"]
+                ),
             )
             for name, predictor in predictors.items()
         }
@@ -347,6 +340,18 @@ def _documents(started: Any) -> dict[str, str]:
 
 def _batch_size_without_gradients(layout: Layout) -> int:
     return max(layout.micro_batch_size, 8)
+
+
+def _costs(
+    num_parameters: int, trained: tuple[int, float], num_train: int, peak_mib: float
+) -> dict[str, float]:
+    """Returns what a trial takes: parameters, seconds of steps per pass over the split, peak memory.
+
+    Time and memory are those of this process: a trial that was continued counts from there on.
+    """
+    samples, seconds = trained
+    costs = {"num_parameters": float(num_parameters), "epoch_s": seconds / max(samples, 1) * num_train}
+    return costs | {"peak_memory_mib": peak_mib} if peak_mib else costs
 
 
 def _machine(num_parameters: int, group: ProcessGroup, layout: Layout) -> dict[str, Any]:

@@ -14,10 +14,33 @@ import pytest
 
 from thalweg.events import Event, StudyStarted, TrialEnded, TrialKept, TrialProgress, TrialStarted
 from thalweg.tracking.environment import QUIET
+from thalweg.tracking.history import History
+from thalweg.tracking.runs import StudyRuns
+from thalweg.tracking.spool import DeliveryState, Moment
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
+
+
+class Teller:
+    """Tells MLflow events, each stamped once, and can tell them again."""
+
+    def __init__(self, client: MlflowClient, folder: Path) -> None:
+        self.client = client
+        self.folder = folder
+        self.state = DeliveryState()
+        self.moments: list[Moment] = []
+        self.runs = StudyRuns(client, self.state, folder, History(lambda: self.moments))
+
+    def tell(self, *told: Event) -> None:
+        fresh = [Moment(1_000 + len(self.moments) + index, event) for index, event in enumerate(told)]
+        self.moments += fresh
+        self.runs.apply(fresh)
+
+    def forget(self) -> None:
+        """What a new process knows that finds the state of the last one."""
+        self.runs = StudyRuns(self.client, self.state, self.folder, History(lambda: self.moments))
 
 
 @pytest.fixture(scope="session")
@@ -132,3 +155,8 @@ def recorded(client: MlflowClient, study: str) -> Callable[[], dict[str, Run]]:
         return by_name
 
     return read
+
+
+@pytest.fixture
+def teller(client: MlflowClient, tmp_path: Path) -> Teller:
+    return Teller(client, tmp_path / "mlartifacts")

@@ -250,7 +250,8 @@ class Ledger:
             self._end(trial.number, TrialState.FAIL, reason=f"interrupted: {why}", interrupted=True)
             return None
         trial.set_user_attr(CONFIG, document)
-        self._judge_later(trial, config)
+        if self._stages_of is not None:
+            _judge_later(trial, self._stages_of(config), self.space.study)
         if found.skipped:
             self._queue.note_start(trial.number, found, "; ".join(found.skipped.values()))
         trials = self._study.get_trials(deepcopy=False)
@@ -263,14 +264,6 @@ class Ledger:
             curve=curve,
             notes=self._queue.notes(),
         )
-
-    def _judge_later(self, trial: optuna.Trial, config: FamilyConfig) -> None:
-        """Notes if a trial trains what its metric needs only after the first rung."""
-        study = self.space.study
-        if not study.rungs or self._stages_of is None:
-            return
-        if (samples := judged_from(self._stages_of(config), study)) > study.rungs[0]:
-            trial.set_user_attr(JUDGED_FROM, samples)
 
     def report(self, number: int, report: Report) -> bool:
         """Records an evaluation of a running trial.
@@ -287,10 +280,7 @@ class Ledger:
         if checkpoint not in (None, live.checkpoint):
             live.trial.set_user_attr(CHECKPOINT, checkpoint)
             live.checkpoint = checkpoint
-        if not math.isfinite(report.value):
-            raise NonFiniteError(
-                f"{self.space.study.metric} must be finite, got {report.value} after {report.samples} samples"
-            )
+        _check_finite(self.space.study, report)
         self.protocol.keep(number, report.protocol)
         live.last = report
         step = _step(self.space.study, report)
@@ -368,6 +358,19 @@ class Ledger:
         private_optuna.set_user_attr(self._study, self._queue.frozen(number), OUTCOME, outcome)
         self._study.tell(number, value, state=state)
         self._live.pop(number, None)
+
+
+def _judge_later(trial: optuna.Trial, stages: tuple[Stage, ...], study: Study) -> None:
+    """Notes if a trial trains what its metric needs only after the first rung."""
+    if study.rungs and (samples := judged_from(stages, study)) > study.rungs[0]:
+        trial.set_user_attr(JUDGED_FROM, samples)
+
+
+def _check_finite(study: Study, report: Report) -> None:
+    if not math.isfinite(report.value):
+        raise NonFiniteError(
+            f"{study.metric} must be finite, got {report.value} after {report.samples} samples"
+        )
 
 
 def _recover(ledger: Ledger, died: bool) -> int:
