@@ -104,7 +104,7 @@ class Session:
         self._timings["prepare_s"] = time.perf_counter() - began
 
     def _resume_or_begin(self) -> None:
-        start = self._checkpoint()
+        start, self._notes = _checkpoint_of(self.order, self._own, self._group)
         found = start.folder
         model = self._build()
         if found is not None:
@@ -130,26 +130,6 @@ class Session:
     @property
     def _own(self) -> Path:
         return Path(self.order.directory) / self.order.trial
-
-    def _checkpoint(self) -> Found:
-        """Finds the checkpoint to resume from: undamaged, of this configuration and of this study."""
-        order = self.order
-        own = Found()
-        if self._group.rank == 0:
-            checkpoint.clear(self._own, order.home)
-            places = {self._own: {order.study}}
-            if order.resumes:
-                # The interrupted trial may have written a newer checkpoint, and deleted this one, unheard.
-                places.setdefault(Path(order.resumes).parent, {order.study, FROM_BEFORE})
-            own = newest_whole(places, order.config)
-        found: Found = self._group.same(own)
-        where = f"after {found.samples:,} samples" if found.folder else "from the start"
-        self._notes = tuple(
-            f"{order.trial}: {reason}; it goes on {where}"
-            for folder, reason in found.skipped.items()
-            if folder.parent == self._own  # the study has reported those of another trial
-        )
-        return found
 
     def _build(self) -> torch.nn.Module:
         """Builds the model, with the same random numbers on all ranks and in every stage."""
@@ -190,9 +170,7 @@ class Session:
         began = time.perf_counter()
         curve = self._train_until(due)
         trained = time.perf_counter()
-        metrics = self._evaluate(
-            _keeper(self.order, self._group, self.order.trial, due, self._provenance["protocol_hash"])
-        )
+        metrics = self._evaluate(self._keeper(self.order.trial, due))
         if self.order.metric not in metrics:
             raise NonFiniteError(
                 f"{self.order.metric} must be finite, got another value after {self._loop.samples} samples; lower lr"
@@ -314,9 +292,7 @@ class Session:
             name: self._evaluate_with(
                 partial(self.task.predict, predictor.to(self._group.device)),
                 is_baseline=name != start,
-                keep=_keeper(
-                    self.order, self._group, baseline_name(name), 0, self._provenance["protocol_hash"]
-                ),
+                keep=self._keeper(baseline_name(name), 0),
             )
             for name, predictor in predictors.items()
         }
@@ -340,6 +316,25 @@ def _documents(started: Any) -> dict[str, str]:
 
 def _batch_size_without_gradients(layout: Layout) -> int:
     return max(layout.micro_batch_size, 8)
+
+
+def _checkpoint_of(order: TrialOrder, own: Path, group: ProcessGroup) -> tuple[Found, tuple[str, ...]]:
+    """Finds the checkpoint to resume from: undamaged, of this configuration and of this study; and what to tell."""
+    found = Found()
+    if group.rank == 0:
+        checkpoint.clear(own, order.home)
+        places = {own: {order.study}}
+        if order.resumes:
+            # The interrupted trial may have written a newer checkpoint, and deleted this one, unheard.
+            places.setdefault(Path(order.resumes).parent, {order.study, FROM_BEFORE})
+        found = newest_whole(places, order.config)
+    found = group.same(found)
+    where = f"after {found.samples:,} samples" if found.folder else "from the start"
+    return found, tuple(
+        f"{order.trial}: {reason}; it goes on {where}"
+        for folder, reason in found.skipped.items()
+        if folder.parent == own  # the study has reported those of another trial
+    )
 
 
 def _costs(

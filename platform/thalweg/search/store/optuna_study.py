@@ -276,8 +276,10 @@ class Ledger:
             TrialError: It was evaluated under another protocol than the study's.
         """
         live = self._live[number]
-        checkpoint = relative(report.checkpoint) if report.checkpoint else None
-        if checkpoint not in (None, live.checkpoint):
+        if (checkpoint := relative(report.checkpoint) if report.checkpoint else None) not in (
+            None,
+            live.checkpoint,
+        ):
             live.trial.set_user_attr(CHECKPOINT, checkpoint)
             live.checkpoint = checkpoint
         _check_finite(self.space.study, report)
