@@ -81,6 +81,7 @@ def take_step(order: TrialOrder, world: ProcessGroup) -> tuple[Loss, dict[str, T
         session = Session(order, world, DataCache())
         report = session.advance()
         session.close()
+        world.all_agree(True)  # the first worker has put the checkpoint into its place
     (loss,) = told
     return loss, checkpoint.fp32_weights(Path(str(report.checkpoint)))
 

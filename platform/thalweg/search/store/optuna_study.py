@@ -276,12 +276,7 @@ class Ledger:
             TrialError: It was evaluated under another protocol than the study's.
         """
         live = self._live[number]
-        if (checkpoint := relative(report.checkpoint) if report.checkpoint else None) not in (
-            None,
-            live.checkpoint,
-        ):
-            live.trial.set_user_attr(CHECKPOINT, checkpoint)
-            live.checkpoint = checkpoint
+        _keep_checkpoint(live, report)
         _check_finite(self.space.study, report)
         self.protocol.keep(number, report.protocol)
         live.last = report
@@ -366,6 +361,13 @@ def _judge_later(trial: optuna.Trial, stages: tuple[Stage, ...], study: Study) -
     """Notes if a trial trains what its metric needs only after the first rung."""
     if study.rungs and (samples := judged_from(stages, study)) > study.rungs[0]:
         trial.set_user_attr(JUDGED_FROM, samples)
+
+
+def _keep_checkpoint(live: _Live, report: Report) -> None:
+    checkpoint = relative(report.checkpoint) if report.checkpoint else None
+    if checkpoint not in (None, live.checkpoint):
+        live.trial.set_user_attr(CHECKPOINT, checkpoint)
+        live.checkpoint = checkpoint
 
 
 def _check_finite(study: Study, report: Report) -> None:
