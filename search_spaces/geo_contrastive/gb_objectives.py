@@ -5,7 +5,7 @@ its decoder lacks. `thalweg show geo_contrastive_gb_objectives --by objective` g
 """
 
 from thalweg.study import Study, Trial, grid
-from trainables.geo_contrastive.config import PRESETS, GeoContrastive
+from trainables.geo_contrastive.config import GB, GeoContrastive
 
 GRID = grid(objective=["simclr", "barlow", "supcon", "autoencoder"], seeds=3)
 
@@ -14,4 +14,4 @@ study = Study(metric="rrmse", mode="min", samples=4096, num_evaluations=1, grid=
 
 def space(trial: Trial) -> GeoContrastive:
     cell = GRID.ask(trial)
-    return PRESETS["gb"].vary(seed=cell["seed"], objective={"kind": cell["objective"]})
+    return GB.vary(seed=cell["seed"], objective={"kind": cell["objective"]})

@@ -6,7 +6,7 @@ each, and differences within seeds.
 """
 
 from thalweg.study import Study, Trial, grid
-from trainables.geo_contrastive.config import PRESETS, GeoContrastive
+from trainables.geo_contrastive.config import IBERIA, GeoContrastive
 
 GRID = grid(half_point=[0.05, 0.277, 2.0], seeds=3)
 
@@ -15,4 +15,4 @@ study = Study(metric="rrmse", mode="min", samples=4096, num_evaluations=1, grid=
 
 def space(trial: Trial) -> GeoContrastive:
     cell = GRID.ask(trial)
-    return PRESETS["iberia"].vary(seed=cell["seed"], stages={"alpha": {"half_point": cell["half_point"]}})
+    return IBERIA.vary(seed=cell["seed"], stages={"alpha": {"half_point": cell["half_point"]}})

@@ -6,7 +6,7 @@ fusion` gives mean and spread of each, and differences within seeds.
 """
 
 from thalweg.study import Study, Trial, grid
-from trainables.geo_contrastive.config import PRESETS, GeoContrastive
+from trainables.geo_contrastive.config import IBERIA, GeoContrastive
 
 NUM_PARAMETERS = 17_000
 GRID = grid(fusion=["average", "self_attention", "gcn", "gat", "cross_attention"], seeds=3)
@@ -16,7 +16,7 @@ study = Study(metric="rrmse", mode="min", samples=4096, num_evaluations=1, grid=
 
 def space(trial: Trial) -> GeoContrastive:
     cell = GRID.ask(trial)
-    return PRESETS["iberia"].vary(
+    return IBERIA.vary(
         seed=cell["seed"],
         encoder={"fusion": {"kind": cell["fusion"], "num_parameters": NUM_PARAMETERS}},
     )

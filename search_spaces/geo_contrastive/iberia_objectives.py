@@ -7,7 +7,7 @@ mean and spread of each, and differences within seeds.
 """
 
 from thalweg.study import Study, Trial, grid
-from trainables.geo_contrastive.config import PRESETS, GeoContrastive
+from trainables.geo_contrastive.config import IBERIA, GeoContrastive
 
 GRID = grid(objective=["simclr", "barlow", "autoencoder"], seeds=3)
 
@@ -16,4 +16,4 @@ study = Study(metric="rrmse", mode="min", samples=4096, num_evaluations=1, grid=
 
 def space(trial: Trial) -> GeoContrastive:
     cell = GRID.ask(trial)
-    return PRESETS["iberia"].vary(seed=cell["seed"], objective={"kind": cell["objective"]})
+    return IBERIA.vary(seed=cell["seed"], objective={"kind": cell["objective"]})

@@ -9,7 +9,7 @@ correlation with its interval.
 from typing import Any
 
 from thalweg.study import Study, Trial
-from trainables.geo_contrastive.config import PRESETS, GeoContrastive
+from trainables.geo_contrastive.config import IBERIA, GeoContrastive
 from trainables.geo_contrastive.forecast.knobs import ForecastKnobs
 
 FORECAST_LR = 5e-4  # of all trials: forecasts of 10 days diverge at large rates, whatever the latents
@@ -38,4 +38,4 @@ def space(trial: Trial) -> GeoContrastive:
             objective["cycle_weight"] = trial.suggest_float("cycle_weight", 0.01, 10.0, log=True)
     lr = trial.suggest_float("lr", 1e-3, 1e-2, log=True)
     forecast = ForecastKnobs(context=3, hidden=64, linear=True, rest="persists", lr_scale=FORECAST_LR / lr)
-    return PRESETS["iberia"].vary(objective=objective, optimization={"lr": lr}, downstream=forecast)
+    return IBERIA.vary(objective=objective, optimization={"lr": lr}, downstream=forecast)
