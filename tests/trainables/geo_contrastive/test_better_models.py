@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +153,7 @@ def _baselines(config: GeoContrastive, data: FieldData, world: ProcessGroup) -> 
         found[name] = evaluate_split(
             task,
             data,
-            lambda batch, module=baseline: task.predict(module, batch),
+            partial(task.predict, baseline),
             world,
             split="val",
             batch_size=64,

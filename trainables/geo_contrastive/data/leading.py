@@ -46,7 +46,7 @@ def leading(
     """
     variance = rows.square().mean(0)
     products = torch.zeros(len(rows), len(rows), dtype=torch.float64)
-    for block in rows.split(_BLOCK, dim=1):
+    for block in torch.split(rows, _BLOCK, dim=1):
         products += block.double() @ block.double().T
     count = min(max_patterns, max(len(rows) // 4, 1))
     # Eigenvectors of the smaller matrix, of days: the method of snapshots.

@@ -37,7 +37,7 @@ def most_likely(
     pulls = (seen * precision) @ patterns
     step = max(_MAX_VALUES // patterns.numel(), 1)
     found = []
-    for weights, pull in zip(precision.split(step), pulls.split(step), strict=True):
+    for weights, pull in zip(torch.split(precision, step), torch.split(pulls, step), strict=True):
         information = (patterns.T * weights[:, None, :]) @ patterns
         information.diagonal(dim1=1, dim2=2).add_(1.0)
         found.append(torch.linalg.solve(information, pull))
@@ -90,7 +90,9 @@ class Interpolation(nn.Module):
         amplitudes = most_likely(values - centre, precision, patterns)
         cells = torch.where(visible, values, centre + amplitudes @ patterns.T).to(shown[0].dtype)
         filled = {
-            name: part.unflatten(1, shape)
-            for part, (name, shape) in zip(cells.split(self._sizes, dim=1), self._shapes.items(), strict=True)
+            name: part.unflatten(1, shape)  # type: ignore[no-untyped-call]
+            for part, (name, shape) in zip(
+                torch.split(cells, self._sizes, dim=1), self._shapes.items(), strict=True
+            )
         }
         return amplitudes.to(cells.dtype), filled

@@ -89,7 +89,8 @@ def test_patterns_are_principal_components_of_the_training_days_alone(data: Fiel
     kept = vectors[:, -4:] * np.sqrt(values[-4:])
     np.testing.assert_allclose(patterns @ patterns.T, kept @ kept.T, atol=1e-5)
     assert (np.diff((patterns**2).sum(0)) < 1e-6).all()
-    inside, outside = [], []
+    inside: list[float] = []
+    outside: list[float] = []
     for fold in np.array_split(np.arange(len(rows)), 5):
         changes = rows - rows.mean(0)
         others = np.delete(changes, fold, axis=0)
