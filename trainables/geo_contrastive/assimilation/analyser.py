@@ -53,8 +53,8 @@ class Analyser(nn.Module):
         """
         beside = torch.cat([alone, filled, usual, share[:, None]], dim=1)
         change: Tensor = self.layers(beside.to(next(self.layers.parameters()).dtype))
-        linear: Tensor = self.regression(alone - usual)
-        return usual + linear + change.float()
+        told: Tensor = self.regression(alone - usual)
+        return usual + told + change.float()
 
 
 def analysed(model: HeadedModel, batch: Batch) -> dict[str, Float[Tensor, "batch _ _"]]:

@@ -58,8 +58,8 @@ class DiffusionHead(nn.Module):
         """
         condition = masked.repeat_interleave(noise.shape[1], dim=0)
         left = self.schedule.sample(partial(self._denoise, condition), noise.flatten(0, 1))
-        average: Tensor = self.regression(masked)
-        return average[:, None] + left.reshape(noise.shape) * self.regression.spread.float()
+        usual: Tensor = self.regression(masked)[:, None]
+        return usual + left.reshape(noise.shape) * self.regression.spread.float()
 
     def _denoise(self, condition: Latents, noisy: Latents, steps: Int64[Tensor, " batch"]) -> Latents:
         velocity: Tensor = self.denoiser(noisy, steps, condition)

@@ -161,9 +161,8 @@ class GridDecoder(nn.Module):
         self.is_linear = knobs.linear
         if knobs.linear:
             self.linear = nn.Linear(latent_dim, num_variables * grid.shape[0] * grid.shape[1])
-            nn.init.zeros_(self.output.weight)
-            assert self.output.bias is not None
-            nn.init.zeros_(self.output.bias)
+            for weight in self.output.parameters():
+                nn.init.zeros_(weight)
 
     @torch.no_grad()
     def start(self, patterns: Patterns, variables: Sequence[str]) -> None:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from tests import tasks
 from tests.trainables.geo_contrastive.conftest import MakeFields
 from tests.trainables.geo_contrastive.forecast.conftest import MakeTask
-from thalweg.training.features import compute_alone
 from trainables.geo_contrastive.data.fields import FieldData
 from trainables.geo_contrastive.downstream.model import HeadedModel
 from trainables.geo_contrastive.downstream.regression import LatentRegression
@@ -26,7 +26,7 @@ def _begun(task: Any, data: FieldData) -> HeadedModel:
     """Returns an untrained model whose head has the statistics of the training days."""
     torch.manual_seed(0)
     model = task.build(task.facts(data)).eval()
-    compute_alone(task.stages()[-1].features, model, data)
+    tasks.prepare(task.stages()[-1], data, model)
     assert isinstance(model, HeadedModel)
     return model
 
@@ -83,7 +83,5 @@ def test_a_trial_that_goes_on_keeps_the_regression(data: FieldData, make_task: M
     model = _begun(task, data)
     kept = torch.ones_like(model.head.get_buffer("regression.weights"))
     model.head.get_buffer("regression.weights").copy_(kept)
-    latents = task.stages()[-1].features
-    assert latents is not None
-    compute_alone(latents, model, data)
+    tasks.prepare(task.stages()[-1], data, model)
     assert torch.equal(model.head.get_buffer("regression.weights"), kept)
