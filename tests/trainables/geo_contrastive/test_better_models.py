@@ -1,7 +1,6 @@
 """In the synthetic world a better model scores better, and a trained one beats what needs no training."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,12 +35,10 @@ NAMES = PRESETS["tiny"].data.variables
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where two years of synthetic weather lie, on few cells."""
+    """Where the tiny synthetic weather lies; fewer cells would show too little of it."""
     folder = tmp_path_factory.mktemp("weather")
     (folder / "tiny").mkdir()
-    weather.write_world(
-        replace(weather.TINY, num_days=900, shape=(8, 4), gaps=(range(300, 303),), holes=()), folder / "tiny"
-    )
+    weather.make_tiny(folder / "tiny")
     return folder
 
 
