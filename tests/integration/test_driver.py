@@ -124,7 +124,8 @@ def test_ctrl_c_stops_cleanly_and_leaves_nothing_running(folder: Path) -> None:
     assert "Traceback" not in output
     assert _vanished(children)
     record = _record(folder)
-    interrupted = [trial.number for trial in record.trials if trial.interrupted]
+    waiting = {trial.continues for trial in record.trials if trial.status == "waiting"}
+    interrupted = [trial.number for trial in record.trials if trial.interrupted and trial.number in waiting]
     if interrupted:
         many = "trial" if len(interrupted) == 1 else "trials"
         assert f"{len(interrupted)} {many} interrupted ({interrupted[0]} after " in output
