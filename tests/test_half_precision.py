@@ -84,7 +84,7 @@ ZeRO stage, and ZeRO 2 and 3 in every precision.
 """
 MAX_AMPLIFICATION = 30
 """Roundings of a pass, activations and all, as a multiple of that of what the model holds alone."""
-MAX_ERROR = 0.5
+MAX_ERROR = 0.9
 """What no amplification excuses: a gradient so far off is another one."""
 SCALE = 128.0
 """Loss scale in fp16."""
