@@ -1,6 +1,5 @@
 """The task of the representation: what it takes from other studies and gives to others."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,11 +9,11 @@ import torch
 from tests.trainables.geo_contrastive.conftest import MakeFields
 from thalweg.config import parse
 from thalweg.errors import ConfigError
-from trainables.geo_contrastive import field_task
 from trainables.geo_contrastive.config import PRESETS, GeoContrastive
 from trainables.geo_contrastive.model.field_model import FieldModel
 from trainables.geo_contrastive.representation.task import RepresentationTask
 from trainables.geo_contrastive.seasons.knobs import SeasonKnobs
+from trainables.geo_contrastive.task import task_for
 
 NAMES = ("t2m", "u")
 TINY = PRESETS["tiny"].vary(data={"variables": NAMES}, encoder={"latent_dim": 8, "width": 4})
@@ -59,24 +58,21 @@ def test_weighed_negatives_need_a_decay(decay: float, kind: str, refused: bool) 
         parse(GeoContrastive, values)
 
 
-def test_soft_negatives_need_a_record_that_is_long_enough(
-    make_fields: MakeFields, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_soft_negatives_need_a_record_that_is_long_enough(make_fields: MakeFields) -> None:
     data = make_fields(days=200, variables=NAMES)
-    monkeypatch.setattr(field_task, "open_fields", lambda *_: data)
     days = data.day[data.days["train"].start : data.days["train"].stop]
     span = int(days[-1] - days[0])
     for gap, kind in ((span, "simclr"), (span + 1, "supcon"), (span + 1, "autoencoder")):
         config = TINY.vary(pairs={"soft_negatives": True, "soft_gap": gap}, objective={"kind": kind})
-        assert RepresentationTask(config).open(Path()) is data
+        assert RepresentationTask(config).facts(data)
     far = TINY.vary(pairs={"soft_negatives": True, "soft_gap": span + 1})
     with pytest.raises(
         ConfigError, match=rf"soft_gap must be at most the {span} days .* got {span + 1}; lower it"
     ):
-        RepresentationTask(far).open(Path())
+        RepresentationTask(far).facts(data)
     head = TINY.vary(
         pairs={"soft_negatives": True, "soft_gap": span + 1},
         downstream=SeasonKnobs(share=1.0),
         starts_from=("study",),
     )
-    assert RepresentationTask(head).open(Path()) is data
+    assert task_for(head).facts(data)
