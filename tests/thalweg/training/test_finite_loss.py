@@ -56,9 +56,9 @@ def test_nothing_is_evaluated_or_saved_after_a_last_step_whose_loss_is_not_finit
     session = Session(order(stages=stages, breaks_at=184), world, DataCache())
     real = session._evaluate
 
-    def evaluate() -> dict[str, float]:
+    def evaluate(*keep: Any) -> dict[str, float]:
         evaluations.append(session._loop.samples)
-        return real()
+        return real(*keep)
 
     monkeypatch.setattr(session, "_evaluate", evaluate)
     reached = session.advance().samples

@@ -285,8 +285,8 @@ def test_the_end_of_a_stage_is_evaluated_unless_it_was_just_now(
     evaluated = []
     evaluate = Session._evaluate
 
-    def counted(self: Session) -> dict[str, float]:
-        evaluated.append(evaluate(self))
+    def counted(self: Session, *keep: Any) -> dict[str, float]:
+        evaluated.append(evaluate(self, *keep))
         return evaluated[-1]
 
     monkeypatch.setattr(Session, "_evaluate", counted)
