@@ -14,6 +14,18 @@ from trainables.geo_contrastive.knobs import DataKnobs
 
 LONS = 30.0 * np.arange(12)
 LATS = np.array([75.0, 45, 15, -15, -45, -75])
+DAILY = np.arange(12) * 24
+
+Make = Callable[..., xr.Dataset]
+Bring = Callable[..., tuple[str, Path]]
+Field = Callable[[Path, str], xr.DataArray]
+
+
+def save(dataset: xr.Dataset, path: Path, **encoding: object) -> Path:
+    """Writes a data set as netCDF, all variables in the same encoding."""
+    names = [str(name) for name in dataset.data_vars]
+    dataset.to_netcdf(path, engine="h5netcdf", encoding={name: encoding for name in names})
+    return path
 
 
 @pytest.fixture

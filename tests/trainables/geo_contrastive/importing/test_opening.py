@@ -1,6 +1,6 @@
 """The same fields from every format are the same data set."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import eccodes
@@ -8,12 +8,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from tests.trainables.geo_contrastive.importing.conftest import Bring, Field, Make
 from thalweg.errors import DataError
 from trainables.geo_contrastive.importing import opening
-
-Make = Callable[..., xr.Dataset]
-Bring = Callable[..., tuple[str, Path]]
-Field = Callable[[Path, str], xr.DataArray]
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Consolidated metadata"),

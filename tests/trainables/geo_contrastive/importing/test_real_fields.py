@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from tests.trainables.geo_contrastive.importing.conftest import Bring
 from thalweg.errors import DataError
 from trainables.geo_contrastive.data.fields import FieldData
 
@@ -16,7 +17,6 @@ _SOURCE = Path(os.environ.get("THALWEG_TEST_DATA", _SHARED)) / "weather_fields"
 _BRITAIN, _IBERIA = "gb_weather_daily_2001_2010.nc", "ncep_iberia_winter_daily_1982_2002.nc"
 _HOURLY, _CITIES = "era5_uk_t2m_hourly_2019_03.nc", "era5_daily_surface_cancities_1990_1993.nc"
 
-Bring = Callable[..., tuple[str, Path]]
 Prepared = Callable[[Path], FieldData]
 
 pytestmark = pytest.mark.skipif(

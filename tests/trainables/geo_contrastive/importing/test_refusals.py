@@ -1,25 +1,12 @@
 """What an import of weather fields refuses, through the door that the CLI takes."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-import xarray as xr
 
+from tests.trainables.geo_contrastive.importing.conftest import DAILY, Bring, Make, save
 from thalweg.errors import ConfigError, DataError
-
-Make = Callable[..., xr.Dataset]
-Bring = Callable[..., tuple[str, Path]]
-Field = Callable[[Path, str], xr.DataArray]
-
-DAILY = np.arange(12) * 24
-
-
-def save(dataset: xr.Dataset, path: Path, **encoding: object) -> Path:
-    names = [str(name) for name in dataset.data_vars]
-    dataset.to_netcdf(path, engine="h5netcdf", encoding={name: encoding for name in names})
-    return path
 
 
 def test_faults_of_all_variables_are_told_at_once(make: Make, bring: Bring, tmp_path: Path) -> None:

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 import xarray as xr
 
+from tests.trainables.geo_contrastive.importing.conftest import Bring
 from thalweg.errors import DataError
-
-Bring = Callable[..., tuple[str, Path]]
 
 
 @pytest.fixture

@@ -8,22 +8,11 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from tests.trainables.geo_contrastive.importing.conftest import DAILY, Bring, Field, Make, save
 from thalweg.datasets.importing import import_source
 from thalweg.errors import ConfigError, DataError
 from trainables.geo_contrastive.data.fields import FieldData
 from trainables.geo_contrastive.importing import daily
-
-Make = Callable[..., xr.Dataset]
-Bring = Callable[..., tuple[str, Path]]
-Field = Callable[[Path, str], xr.DataArray]
-
-DAILY = np.arange(12) * 24
-
-
-def save(dataset: xr.Dataset, path: Path, **encoding: object) -> Path:
-    names = [str(name) for name in dataset.data_vars]
-    dataset.to_netcdf(path, engine="h5netcdf", encoding={name: encoding for name in names})
-    return path
 
 
 def test_axes_are_turned_into_our_order(make: Make, bring: Bring, field: Field, tmp_path: Path) -> None:
