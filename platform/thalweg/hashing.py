@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_BLOCK = 8192  # counters that are hashed at once: 64 KiB and as much scratch stay in the cache of a core
 
 
 def splitmix64(state: npt.NDArray[np.uint64] | np.uint64) -> npt.NDArray[np.uint64]:
@@ -24,12 +25,17 @@ def splitmix64(state: npt.NDArray[np.uint64] | np.uint64) -> npt.NDArray[np.uint
         Numbers of the same shape.
     """
     with np.errstate(over="ignore"):
-        z = np.asarray(state, dtype=np.uint64) + _GOLDEN
+        hashes = np.asarray(np.add(np.asarray(state, dtype=np.uint64), _GOLDEN, order="C"))
+    flat = hashes.reshape(-1)
+    scratch = np.empty(min(flat.size, _BLOCK), np.uint64)
+    for start in range(0, flat.size, _BLOCK):
+        block = flat[start : start + _BLOCK]
+        shifted = scratch[: block.size]
         for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-            z ^= z >> np.uint64(shift)
-            z *= np.uint64(factor)
-        z ^= z >> np.uint64(31)
-        return np.asarray(z)
+            block ^= np.right_shift(block, np.uint64(shift), out=shifted)
+            block *= np.uint64(factor)
+        block ^= np.right_shift(block, np.uint64(31), out=shifted)
+    return flat.reshape(hashes.shape)
 
 
 def digest(values: Mapping[str, Any], num_digits: int = 16) -> str:

@@ -71,8 +71,8 @@ def shown(
     fields: Float32[Tensor, "view lon lat"], visible: Shaped[Tensor, "view lon lat"]
 ) -> Float32[Tensor, "view lon lat"]:
     """Returns finite fields with 0 in their hidden cells; ``visible`` is 1 or 0, best in bytes."""
-    # A product is three times as fast as a choice; adding 0 makes -0.0, which would tell a sign, 0.0.
-    return (fields * visible).add_(0.0)
+    # Many times as fast as a choice. A product of the bits is 0.0, one of numbers could be -0.0, which tells a sign.
+    return (fields.view(torch.int32) * visible).view(torch.float32)
 
 
 def smoothed(
@@ -114,9 +114,22 @@ def _window_sums(fields: Shaped[Tensor, "view lon lat"], side: int, wraps: bool)
             inner[:, half + num_first + beyond] = fields[:, beyond % num_first]
     total = padded.view(-1)
     for step in (1, padded.shape[2]):
-        length = len(total) - step * (side - 1)
-        part = total[:length] + total[step : step + length]
-        for number in range(2, side):
-            part += total[number * step : number * step + length]
-        total = part
+        total = _moving_sums(total, side, step)
     return total[: padded[:num_views].numel()]
+
+
+def _moving_sums(values: Shaped[Tensor, " cell"], side: int, step: int) -> Shaped[Tensor, " shorter"]:
+    """Adds up each cell and those that follow it ``step`` apart, ``side`` of them, an odd number above 1.
+
+    Windows of a power of two cells double from one to the next, and those that ``side`` consists of are added: that is
+    3 passes instead of 4 for a side of 5.
+    """
+    length = len(values) - step * (side - 1)
+    sums, covered, width, window = values[:length], 1, 1, values
+    while 2 * width <= side:
+        window = window[: len(window) - step * width] + window[step * width :]
+        width *= 2
+        if side & width:
+            sums = sums + window[step * covered : step * covered + length]
+            covered += width
+    return sums
