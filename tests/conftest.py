@@ -83,7 +83,8 @@ def _keep_bytecode_of_others() -> None:
             patch.setattr("importlib._bootstrap_external.cache_from_source", marked)
             return compiled(self, name)
 
-    loader.get_code, loader.exec_module = get_code, SourceFileLoader.exec_module
+    loader.get_code = get_code  # type: ignore[method-assign,assignment]
+    loader.exec_module = SourceFileLoader.exec_module  # type: ignore[method-assign]
 
 
 _keep_bytecode_of_others()

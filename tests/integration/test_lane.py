@@ -216,7 +216,11 @@ def test_one_of_two_workers_that_dies_in_the_middle_of_a_step_is_told_and_the_tr
 ) -> None:
     lane, _ = double
     whole = _train(lane, _order(tmp_path, "whole", dropout=0.1))
-    trouble = {"signal": int(signal.SIGSEGV), "trouble_at": 70, "once": str(tmp_path / "once")}
+    trouble: dict[str, Any] = {
+        "signal": int(signal.SIGSEGV),
+        "trouble_at": 70,
+        "once": str(tmp_path / "once"),
+    }
     order = _order(tmp_path, "dies", dropout=0.1, **trouble)
     first = lane.advance(order, 0)
     assert isinstance(first, Report)

@@ -8,7 +8,7 @@ import pytest
 
 from thalweg.lanes.channel import Command
 from thalweg.lanes.lane import LaneSettings
-from thalweg.lanes.trainable import LaneTrainable
+from thalweg.lanes.trainable import ANSWER, LaneTrainable
 from thalweg.lanes.worker import Crew
 from thalweg.search import run, tune_adapters
 from thalweg.search.controller import StudyController
@@ -67,7 +67,7 @@ def _run(controller: StudyController, settings: LaneSettings, study: Study, num_
     while isinstance(proposal := searcher.suggest("lane"), dict):
         lane.reset_config(proposal)
         result = lane.step()
-        while not result["done"] and not controller.observe(proposal["number"], result[tune_adapters.ANSWER]):
+        while not result["done"] and not controller.observe(proposal["number"], result[ANSWER]):
             result = lane.step()
         searcher.on_trial_complete("lane", result)
     lane.cleanup()
