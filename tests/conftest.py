@@ -12,8 +12,9 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
@@ -64,6 +65,29 @@ def pytest_configure() -> None:
     # Ray would write a token into the home folder; this one ends with the test session.
     os.environ.setdefault("RAY_AUTH_MODE", "token")
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+
+
+def _keep_bytecode_of_others() -> None:
+    """Keeps jaxtyping's mark off the bytecode of what thalweg imports.
+
+    Its loader marks all that is compiled while a module runs, and so would compile torch, Ray and MLflow again, which
+    are there compiled.
+    """
+    from jaxtyping import _import_hook
+
+    loader, compiled = _import_hook._JaxtypingLoader, SourceFileLoader.get_code
+
+    def get_code(self: Any, name: str) -> Any:
+        marked = functools.partial(_import_hook._optimized_cache_from_source, self._typechecker.get_hash())
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("importlib._bootstrap_external.cache_from_source", marked)
+            return compiled(self, name)
+
+    loader.get_code = get_code  # type: ignore[method-assign,assignment]
+    loader.exec_module = SourceFileLoader.exec_module  # type: ignore[method-assign]
+
+
+_keep_bytecode_of_others()
 
 
 def pytest_collection_finish() -> None:

@@ -1,4 +1,7 @@
-"""A study that starts from the best trial of another one, on real Ray, DeepSpeed and Optuna."""
+"""A study that starts from the best trial of another one, on real DeepSpeed and Optuna.
+
+The first one that does so runs on Ray. The others ask what no process boundary changes, and train in this process.
+"""
 
 import shutil
 from dataclasses import dataclass, field
@@ -6,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from local_lanes import local_lanes
 
 from thalweg.events import BaselineEvaluated, Event, Notice, StudyStarted, TrialStarted
 from thalweg.search.preflight import prepare
@@ -52,7 +56,7 @@ def _search(space: Space, name: str, output: Path) -> tuple[StudyRecord, Watcher
 
 
 @pytest.fixture(scope="module")
-def folder(ray_address: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where both studies lie."""
     return tmp_path_factory.mktemp("chain")
 
@@ -64,13 +68,14 @@ def first(folder: Path) -> TrialRecord:
     space = load_space("spaces.toys").with_settings(
         num_trials=2, num_lanes=1, first_trials=params, scheduler="none"
     )
-    best = _search(space, "toys", folder)[0].best()
+    with local_lanes():
+        best = _search(space, "toys", folder)[0].best()
     assert best is not None
     return best
 
 
 @pytest.fixture(scope="module")
-def second(folder: Path, first: TrialRecord) -> tuple[StudyRecord, Watcher]:
+def second(ray_address: str, folder: Path, first: TrialRecord) -> tuple[StudyRecord, Watcher]:
     """A study that starts from it."""
     return _search(load_space("spaces.toys_again"), "again", folder)
 
@@ -110,7 +115,10 @@ def test_a_continued_study_starts_from_the_same_weights_without_the_other_study(
     known = folder / "runs" / "again" / "checkpoints"
     before = baselines.read(known)
     (known / "baselines.json").unlink()
-    record, watcher = _search(load_space("spaces.toys_again").with_settings(num_trials=4), "again", folder)
+    with local_lanes():
+        record, watcher = _search(
+            load_space("spaces.toys_again").with_settings(num_trials=4), "again", folder
+        )
     assert [trial.status for trial in record.trials] == ["complete"] * 4
     assert baselines.read(known) == before
     (now,) = watcher.of(StudyStarted)
@@ -131,11 +139,13 @@ def test_a_projector_starts_from_the_best_contrastive_trial_by_name(scenes: Path
     alone = {"num_trials": 1, "num_evaluations": 1, "num_lanes": 1, "scheduler": "none", "min_samples": 64}
     embedder = {"downsampling": "avgpool", "embedding_dim": 16, "batch_size": 16}
     cilp = load_space("rgb_lidar_cilp").with_settings(samples=64, first_trials=(embedder,), **alone)
-    first = _search(cilp, "rgb_lidar_cilp", scenes)[0].best()
+    with local_lanes():
+        first = _search(cilp, "rgb_lidar_cilp", scenes)[0].best()
     assert first is not None
     asked = {"hidden_dim": 64, "depth": 2, "target": "maps", "loss": "cosine"}
     projector = load_space("rgb_lidar_projector").with_settings(samples=192, first_trials=(asked,), **alone)
-    record, watcher = _search(projector, "rgb_lidar_projector", scenes)
+    with local_lanes():
+        record, watcher = _search(projector, "rgb_lidar_projector", scenes)
     (trial,) = record.trials
     assert trial.status == "complete"
     assert trial.config["model"]["embedder"] == first.config["model"]["embedder"]

@@ -86,7 +86,7 @@ class Lane:
 
     def _trainer(self, name: str) -> TorchTrainer:
         gang = self._settings.gang
-        return TorchTrainer(
+        trainer = TorchTrainer(
             enter,
             train_loop_config={
                 "channel": self._channel,
@@ -105,6 +105,8 @@ class Lane:
                 callbacks=[Coroner(self._channel)],  # type: ignore[list-item] # typed as for Ray Train's first version
             ),
         )
+        private_ray.without_datasets(trainer)
+        return trainer
 
     def _fit(self, trainer: TorchTrainer) -> None:
         try:

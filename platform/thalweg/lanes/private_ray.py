@@ -158,3 +158,17 @@ def name_this_cluster() -> None:
 
     os.environ["RAY_ADDRESS"] = ray.get_runtime_context().gcs_address
     constants.ENV_VARS_TO_PROPAGATE.add("RAY_ADDRESS")
+
+
+def without_datasets(trainer: Any) -> None:
+    """Lets Ray Train start no manager of Ray's data sets, a process of each group of workers; a family opens its own.
+
+    Args:
+        trainer: A trainer that was given no data set, before it starts.
+    """
+    from ray.train.v2._internal.callbacks import DatasetsCallback
+
+    create: Callable[[], list[Any]] = trainer._create_default_callbacks
+    trainer._create_default_callbacks = lambda: [
+        callback for callback in create() if not isinstance(callback, DatasetsCallback)
+    ]

@@ -221,10 +221,6 @@ def _quiet() -> None:
 
 
 def _join_deepspeed() -> None:
-
-    # DeepSpeed would compile a shared-memory all-reduce with the machine's C++ compiler at its first use on a
-    # CPU: half a minute, and a compiler that a user may not have. Gloo does the same sums.
-    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
     if not deepspeed.comm.is_initialized():
         deepspeed.init_distributed(dist_init_required=False)

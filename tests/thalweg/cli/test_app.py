@@ -249,7 +249,7 @@ def test_a_complete_study_shows_its_leaderboard_without_running(
     assert "thalweg search spaces.toys --trials 2" in result.output
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("untracked")
 def test_ctrl_c_ends_a_search_with_what_was_interrupted_and_how_it_goes_on(
     run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -361,7 +361,7 @@ def test_the_best_trial_is_reported_on_the_split_that_selected_nothing(
     assert f"trial 0: test metrics {told}\n" in result.output
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("untracked")
 @pytest.mark.parametrize("flags", [(), ("--no-pictures",)])
 def test_a_search_ends_with_pictures_unless_told_otherwise(
     run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: tuple[str, ...]

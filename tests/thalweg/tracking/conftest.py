@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -58,6 +59,14 @@ def client(uri: str) -> MlflowClient:
         from mlflow import MlflowClient
 
         return MlflowClient(uri)
+
+
+@pytest.fixture(scope="session")
+def whole(uri: str, client: MlflowClient) -> Path:
+    """A database without studies, to be copied by tests that need one of their own and not its making."""
+    client.search_experiments(max_results=1)  # makes the shared database
+    path = Path(uri.removeprefix("sqlite:///"))
+    return Path(shutil.copy(path, path.with_name("whole.db")))
 
 
 @pytest.fixture

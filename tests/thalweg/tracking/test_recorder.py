@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import socket
+import socketserver
 import sqlite3
 import subprocess
 import sys
@@ -61,25 +62,26 @@ def deliveries(folder: Path) -> list[int]:
     return found
 
 
-def test_a_study_is_delivered_whole(uri: str, make: Any, recorded: Recorded) -> None:
+def test_a_study_is_delivered_whole_and_handing_over_an_event_takes_microseconds(
+    uri: str, make: Any, recorded: Recorded
+) -> None:
     said: list[str] = []
-    told = [make.started(), *make.whole(0, 0.5), StudyEnded(end="finished")]
-    recorder = record(uri, *told, tell=said.append)
-    assert recorded()["trial 000"].data.metrics["objective"] == 0.5
-    assert (recorder.num_undelivered, said) == (0, [])
-    assert (make.folder / "mlflow.log").read_text() == ""
-
-
-def test_handing_over_an_event_takes_microseconds(uri: str, make: Any) -> None:
-    recorder = MLflowRecorder(uri)
-    recorder.handle(make.started())
+    recorder = MLflowRecorder(uri, tell=said.append)
+    for event in [make.started(), make.trial(0)]:
+        recorder.handle(event)
     times = []
-    for number in range(200):
+    for number in range(1, 201):
         began = time.perf_counter()
-        recorder.handle(make.progress(number % 3, number, 0.5))
+        recorder.handle(make.progress(0, number, 0.5))
         times.append(time.perf_counter() - began)
+    for event in [make.ended(0, 0.5), StudyEnded(end="finished")]:
+        recorder.handle(event)
     recorder.close(timeout=300.0)
     assert sorted(times)[100] < 200e-6
+    assert recorded()["trial 000"].data.metrics["objective"] == 0.5
+    assert recorded()["trial 000"].data.metrics["time/train_s"] == 400.0
+    assert (recorder.num_undelivered, said) == (0, [])
+    assert (make.folder / "mlflow.log").read_text() == ""
 
 
 def test_the_driver_never_imports_mlflow(uri: str, make: Any, tmp_path: Path) -> None:
@@ -252,8 +254,11 @@ def test_runs_that_are_deleted_while_the_study_runs_do_not_turn_its_trials_into_
     assert set(recorded()) == {"trial 000", "trial 001", f"study {study}"}
 
 
-def test_a_database_that_is_deleted_while_the_study_runs_is_filled_anew(tmp_path: Path, make: Any) -> None:
+def test_a_database_that_is_deleted_while_the_study_runs_is_filled_anew(
+    whole: Path, tmp_path: Path, make: Any
+) -> None:
     database = tmp_path / "new.db"
+    shutil.copy(whole, database)
     recorder = MLflowRecorder(f"sqlite:///{database}")
     for event in [make.started(), *make.whole(0, 0.5), make.trial(1), make.progress(1, 256, 0.4)]:
         recorder.handle(event)
@@ -309,48 +314,111 @@ def test_a_delivering_process_that_starts_slowly_does_not_hold_up_the_spool(
     assert recorder.num_undelivered == 0
 
 
+class Line(socketserver.ThreadingTCPServer):
+    """A port whose connections are passed on to another one, until it is cut.
+
+    Args:
+        port: The port.
+        behind: The other one.
+    """
+
+    allow_reuse_address = daemon_threads = True
+
+    def __init__(self, port: int, behind: int) -> None:
+        self.behind = behind
+        self.ends: list[socket.socket] = []
+        super().__init__(("127.0.0.1", port), Passing)
+        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
+
+    def cut(self) -> None:
+        """Refuses new connections and ends those that there are."""
+        self.shutdown()
+        self.server_close()
+        for end in self.ends:
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+
+class Passing(socketserver.BaseRequestHandler):
+    """Passes on one connection."""
+
+    server: Line
+
+    def handle(self) -> None:
+        with socket.create_connection(("127.0.0.1", self.server.behind)) as far:
+            self.server.ends += [self.request, far]
+            back = threading.Thread(target=pass_on, args=(far, self.request), daemon=True)
+            back.start()
+            pass_on(self.request, far)
+            back.join()
+
+
+def pass_on(source: socket.socket, target: socket.socket) -> None:
+    with suppress(OSError):
+        while data := source.recv(65536):
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)
+
+
+def free_port() -> int:
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
 class Server:
-    """A real MLflow server on loopback that can be killed and started again."""
+    """A real MLflow server on loopback, which takes seconds to start, behind a line that can be cut and mended."""
 
     def __init__(self, folder: Path) -> None:
-        with closing(socket.socket()) as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.folder = folder
+        self.port, self.behind = free_port(), free_port()
         self.uri = f"http://127.0.0.1:{self.port}"
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "mlflow", "server", "--port", str(self.port), "--workers", "1"]
-        command += ["--backend-store-uri", f"sqlite:///{self.folder}/server.db"]
-        command += ["--artifacts-destination", f"{self.folder}/artifacts"]
+        command = [sys.executable, "-m", "mlflow", "server", "--port", str(self.behind), "--workers", "1"]
+        command += ["--backend-store-uri", f"sqlite:///{folder}/server.db"]
+        command += ["--artifacts-destination", f"{folder}/artifacts"]
         quiet = subprocess.DEVNULL
         self.process = subprocess.Popen(
             command, env=environment(QUIET), stdout=quiet, stderr=quiet, start_new_session=True
         )
-        until(self.answers)
+        self.line: Line | None = None
+
+    def mend(self) -> None:
+        self.line = self.line or Line(self.port, self.behind)
+
+    def cut(self) -> None:
+        if self.line is not None:
+            self.line.cut()
+        self.line = None
 
     def answers(self) -> bool:
         with suppress(OSError):
-            urllib.request.urlopen(f"{self.uri}/health", timeout=2.0).close()
+            urllib.request.urlopen(f"http://127.0.0.1:{self.behind}/health", timeout=2.0).close()
             return True
         return False
 
     def kill(self) -> None:
-        if self.process is not None:
-            with suppress(ProcessLookupError):
-                os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory, whole: Path) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("server")
+    shutil.copy(whole, folder / "server.db")
+    server = Server(folder)
+    try:
+        until(server.answers)
+        yield server
+    finally:
+        server.kill()
 
 
 @pytest.fixture
-def server(tmp_path: Path, uri: str, client: "MlflowClient") -> Iterator[Server]:
-    client.search_experiments(max_results=1)  # makes the shared database, of which the server gets a copy
-    shutil.copy(uri.removeprefix("sqlite:///"), tmp_path / "server.db")
-    server = Server(tmp_path)
-    server.start()
-    yield server
-    server.kill()
+def server(running: Server) -> Iterator[Server]:
+    running.mend()
+    yield running
+    running.cut()
 
 
 def on_server(server: Server, study: str) -> dict[str, "Run"]:
@@ -372,12 +440,12 @@ def test_a_server_that_is_away_for_a_while_gets_everything_in_order(
     for event in [make.started(), make.trial(0), make.progress(0, 256, 0.1)]:
         recorder.handle(event)
     until(lambda: recorder.num_undelivered == 0)
-    server.kill()
+    server.cut()
     for event in [make.progress(0, 512, 0.2), make.ended(0, 0.2), *make.whole(1, 0.3)]:
         recorder.handle(event)
     until(lambda: said)
     assert "does not answer" in said[0]
-    server.start()
+    server.mend()
     until(lambda: len(said) == 2)
     recorder.handle(StudyEnded(end="finished"))
     recorder.close(timeout=300.0)
@@ -397,14 +465,14 @@ def test_what_a_server_misses_is_delivered_when_the_study_is_continued(
     for event in [make.started(), make.trial(0)]:
         recorder.handle(event)
     until(lambda: recorder.num_undelivered == 0)
-    server.kill()
+    server.cut()
     told = [make.progress(0, 512, 0.2), make.ended(0, 0.2), StudyEnded(end="interrupted")]
     for event in told:
         recorder.handle(event)
     recorder.close(timeout=300.0)
     assert recorder.num_undelivered == len(told)
     assert f"has not received {len(told)} events" in said[-1]
-    server.start()
+    server.mend()
     record(server.uri, make.started(finished_trials=1), *make.whole(1, 0.3), StudyEnded(end="finished"))
     runs = on_server(server, study)
     assert set(runs) == {f"study {study}", "trial 000", "trial 001"}

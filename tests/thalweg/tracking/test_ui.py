@@ -4,12 +4,14 @@ import socket
 import subprocess
 import sys
 import urllib.request
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.thalweg.tracking.conftest import Teller
 from thalweg.errors import ConnectionFailed, ResourceError
 from thalweg.events import StudyEnded
 from thalweg.tracking.recorder import MLflowRecorder
@@ -49,31 +51,69 @@ SERVE = "import sys; from thalweg.tracking.ui import serve_ui; serve_ui(sys.argv
 
 @pytest.mark.slow
 @pytest.mark.integration
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
-def test_the_interface_shows_studies_and_their_artifacts_until_it_is_stopped(
-    uri: str, make: Any, study: str, stop: signal.Signals, tmp_path: Path
+def test_the_interface_shows_studies_and_their_artifacts_until_ctrl_c(
+    uri: str, make: Any, study: str, tmp_path: Path
 ) -> None:
     recorder, port = MLflowRecorder(uri), free_port()
     for event in [make.started(), *make.whole(0, 0.5), StudyEnded(end="finished")]:
         recorder.handle(event)
     recorder.close()
     command = [sys.executable, "-u", "-c", SERVE, uri, str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path)
-    try:
-        assert process.stdout is not None
-        first, second = process.stdout.readline().decode(), process.stdout.readline().decode()
+    with served(command, signal.SIGINT, port, tmp_path) as (first, second):
         assert f"http://127.0.0.1:{port}" in first
         assert study in second
         run_id = find_run(port, "trial 000", study)
         config = fetch(port, f"get-artifact?path=config.json&run_uuid={run_id}")
         assert '"lr": 0.00012345678' in config
+
+
+@contextmanager
+def served(
+    command: list[str], stop: signal.Signals, port: int, folder: Path, lines: int = 2
+) -> Iterator[list[str]]:
+    """Yields the first lines of an interface, then stops it; nothing of it is left."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=folder)
+    try:
+        assert process.stdout is not None
+        yield [process.stdout.readline().decode() for _ in range(lines)]
     finally:
         process.send_signal(stop)
         out, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (0, b"")
     assert out.decode().endswith("stopped\n")
     check_port("127.0.0.1", port)
-    assert list(tmp_path.glob("ml*")) == []
+    assert list(folder.glob("ml*")) == []
+
+
+_INSTEAD = """
+import sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from thalweg.tracking import ui
+
+class Answer(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+if sys.argv[1] == "--port":
+    ThreadingHTTPServer(("127.0.0.1", int(sys.argv[2])), Answer).serve_forever()
+ui._command = lambda uri, host, port: [sys.executable, __file__, "--port", str(port)]
+ui.serve_ui(sys.argv[1], port=int(sys.argv[2]))
+"""
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGHUP])
+def test_every_signal_that_ends_a_process_stops_the_server_too(
+    uri: str, teller: Teller, make: Any, stop: signal.Signals, tmp_path: Path
+) -> None:
+    teller.tell(make.started())  # a database that holds something is not made anew
+    (tmp_path / "instead.py").write_text(_INSTEAD)
+    port = free_port()
+    command = [sys.executable, "-u", "instead.py", uri, str(port)]
+    with served(command, stop, port, tmp_path, lines=1) as (first,):
+        assert f"http://127.0.0.1:{port}" in first
+        assert fetch(port, "health") == "{}"
 
 
 def fetch(port: int, path: str) -> str:

@@ -46,6 +46,8 @@ class Absent:
 
 
 sys.meta_path.insert(0, Absent())
+started = []
+sys.addaudithook(lambda event, words: started.append(words[0]) if event == "subprocess.Popen" else None)
 from thalweg.training.messages import TrialOrder
 from thalweg.training.process_group import join
 from thalweg.training.session import DataCache, Session
@@ -64,12 +66,14 @@ report = session.advance(session.advance().samples)
 session.close()
 assert report.done and report.checkpoint
 assert not any(name.split(".")[0] == "ray" for name in sys.modules)
+assert not {"gcc", "cc", "c++", "g++"} & set(started), started
+assert "torch._inductor.compile_fx" not in sys.modules
 print("trained without ray")
 """
 
 
 @pytest.mark.integration
-def test_a_trial_runs_on_a_machine_without_ray(tmp_path: Path) -> None:
+def test_a_trial_runs_on_a_machine_without_ray_and_without_a_compiler(tmp_path: Path) -> None:
     command = [sys.executable, "-c", _WITHOUT_RAY, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr[-3000:]
