@@ -20,6 +20,7 @@ import hypothesis
 import pytest
 
 if TYPE_CHECKING:
+    from _typeshed import HasFileno
     from xdist.remote import Producer
     from xdist.scheduler.protocol import Scheduling
 
@@ -48,6 +49,8 @@ def pytest_configure() -> None:
     """Sets what must be known before torch, Ray or MLflow are imported, here and in their workers."""
     for name in _FOREIGN:
         os.environ.pop(name, None)
+    # No test pulls the plug, and thousands of waits for the disk take a tenth of the time.
+    os.fsync = _accepted
     os.environ["THALWEG_CACHE"] = os.devnull  # a test that remembers does so in a folder of its own
     # Without bytecode every worker process compiles torch and DeepSpeed again.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -65,6 +68,11 @@ def pytest_configure() -> None:
     # Ray would write a token into the home folder; this one ends with the test session.
     os.environ.setdefault("RAY_AUTH_MODE", "token")
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+
+
+def _accepted(fd: "int | HasFileno") -> None:
+    """Refuses what `os.fsync` refuses of a file that is not open, and waits for nothing."""
+    os.fstat(fd if isinstance(fd, int) else fd.fileno())
 
 
 def _keep_bytecode_of_others() -> None:

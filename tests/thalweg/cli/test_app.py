@@ -236,7 +236,7 @@ def complete_study(folder: Path, name: str) -> None:
     ledger.close()
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("untracked")
 def test_a_complete_study_shows_its_leaderboard_without_running(
     run: Callable[..., Result], tmp_path: Path
 ) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from thalweg.errors import ConnectionFailed
 from thalweg.events import StudyEnded
+from thalweg.tracking import new_database
 from thalweg.tracking.client import connect
 from thalweg.tracking.environment import QUIET, environment
 from thalweg.tracking.recorder import MLflowRecorder
@@ -125,3 +126,18 @@ def test_a_database_that_a_server_made_is_left_as_it_is(path: Path, uri: str, cl
     connect(f"sqlite:///{path}")
     assert path.stat().st_ino == made.st_ino
     assert rows(path, LATEST) == rows(Path(uri[10:]), LATEST)
+
+
+def test_the_disk_is_not_waited_for_while_a_draft_is_made_and_is_afterwards(tmp_path: Path) -> None:
+    from sqlalchemy import create_engine
+
+    def waits(name: str) -> bool:
+        engine = create_engine(f"sqlite:///{tmp_path / name}")
+        with engine.connect() as held:
+            number = held.exec_driver_sql("PRAGMA synchronous").scalar()
+        engine.dispose()
+        return bool(number)
+
+    with new_database._unflushed():
+        assert not waits("draft.db")
+    assert waits("whole.db")

@@ -121,7 +121,7 @@ def test_a_new_study_in_the_folder_of_another_leaves_the_runs_of_that_alone(
     uri: str, client: "MlflowClient", make: Any, study: str
 ) -> None:
     said: list[str] = []
-    for identity, value in (("first", 0.5), ("second", 0.25), ("second", 0.25)):
+    for identity, value in (("first", 0.5), ("second", 0.25)):
         started = make.started(identity=identity, is_new=not said)
         record(uri, started, *make.whole(0, value), StudyEnded(end="finished"), tell=said.append)
     experiment = client.get_experiment_by_name(study)
