@@ -29,18 +29,19 @@ EVERY = PRESETS["tiny"].vary(
 )
 # Behind patterns a network begins with latents of 0.
 LATE = EVERY.vary(encoder={"patterns": 0, "fusion": {"kind": "cross_attention"}})
+HEADS: dict[str, dict[str, Any]] = {
+    "forecast": {"cell": "transformer", "hidden": 8, "dropout": 0.1, "context": 3},
+    "assimilation": {"hidden_dim": 8},
+    "diffusion": {"hidden_dim": 8},
+    "seasons": {},
+}
 CASES = {
     "representation": (EVERY, ""),
     "gat": (LATE.vary(encoder={"fusion": {"kind": "gat", "num_parameters": 400}}), "encoder.fusion."),
     "cross_attention": (LATE, "encoder.fusion."),
-} | {
-    kind: (EVERY.vary(downstream={"kind": kind, **knobs}), "downstream.")
-    for kind, knobs in {
-        "forecast": {"cell": "transformer", "hidden": 8, "dropout": 0.1, "context": 3},
-        "assimilation": {"hidden_dim": 8},
-        "diffusion": {"hidden_dim": 8},
-        "seasons": {},
-    }.items()
+    **{
+        kind: (EVERY.vary(downstream={"kind": kind, **knobs}), "downstream.") for kind, knobs in HEADS.items()
+    },
 }
 NOT_READ = {"dataset", "seed", "starts_from", "ghost_batch_norm", "data.variables", "downstream.kind"}
 """Where data and weights come from, what the platform tests, and a mere permission."""
