@@ -223,6 +223,21 @@ def test_an_evaluation_is_the_same_for_every_batch_size_and_its_sums_by_unit_tel
 
 
 @pytest.mark.slow
+def test_a_model_that_predicts_no_numbers_has_no_metrics(opened: Opened) -> None:
+    task, data = opened
+    module = TaskModule(task, _model(task, data))
+
+    def predict(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        return {
+            name: torch.full_like(values, torch.nan) if values.is_floating_point() else values
+            for name, values in module(batch, None).items()
+        }
+
+    found = evaluate_split(task, data, predict, ALONE, split="val", batch_size=32)
+    assert not found, "a number that NaN leaves behind would rank the model"
+
+
+@pytest.mark.slow
 def test_search_invariant_metrics_ignore_everything_but_the_predictions(opened: Opened) -> None:
     task, data = opened
     config, family = task.config, discovery.load_family(type(task.config))

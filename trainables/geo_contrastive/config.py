@@ -114,6 +114,16 @@ class GeoContrastive(FamilyConfig):
         return self
 
     @model_validator(mode="after")
+    def _correlations_need_two_days(self) -> Self:
+        alone = isinstance(self.downstream, HeadKnobs) and self.downstream.share == 1
+        if "barlow" in self.objective.terms and self.optimization.batch_size < 2 and not alone:
+            raise ValueError(
+                f"optimization.batch_size must be 2 or more with objective.kind {self.objective.kind}, got 1, and one "
+                "day correlates with nothing; set it to 32"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _evaluations_leave_out_some_variables(self) -> Self:
         names = self.data.variables
         for missing in self.evaluation.without:

@@ -14,7 +14,7 @@ from trainables.geo_contrastive.data import sampling
 from trainables.geo_contrastive.data.fields import FieldData, open_fields
 from trainables.geo_contrastive.data.leading import leading_patterns
 from trainables.geo_contrastive.data.pairs import NUM_POSITIVES
-from trainables.geo_contrastive.data.record import check_pairs, check_seasons
+from trainables.geo_contrastive.data.record import check_curvature, check_pairs, check_seasons
 from trainables.geo_contrastive.evaluation.protocol import protocol
 from trainables.geo_contrastive.knobs import PairKnobs
 from trainables.geo_contrastive.model.fusion import quantity
@@ -37,6 +37,8 @@ class FieldTask(Task[GeoContrastive, FieldData]):
         """Refuses pairs and seasons that the training split does not hold, and mirrors of what has none."""
         if (pairs := self.pairs()) is not None:
             check_pairs(data, pairs)
+            if self.config.objective.cycle != "off":
+                check_curvature(data, self.config.objective.cycle)
         if "supcon" in self.config.objective.terms:
             check_seasons(data, f"objective.kind {self.config.objective.kind}")
         if self.config.views.flip:

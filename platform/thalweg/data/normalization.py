@@ -6,6 +6,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Integer
 
 DAYS_OF_YEAR = 366
+HALF_WIDTH = 15
+"""Days on either side that the moving average of a climatology includes."""
 
 
 @dataclass
@@ -46,7 +48,7 @@ class Climatology:
         half_width: Days on either side that the moving average includes; it wraps around the year.
     """
 
-    def __init__(self, shape: tuple[int, ...], half_width: int = 15) -> None:
+    def __init__(self, shape: tuple[int, ...], half_width: int = HALF_WIDTH) -> None:
         self._sums = np.zeros((DAYS_OF_YEAR, *shape), dtype=np.float64)
         self._counts = np.zeros((DAYS_OF_YEAR, *shape), dtype=np.float64)
         self._half_width = half_width

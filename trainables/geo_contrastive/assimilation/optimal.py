@@ -34,6 +34,8 @@ MAX_JOINT = 2000
 """Observations of a variable that are solved for together at most."""
 NEAREST = 32
 """Observations that a cell is analysed from if there are more."""
+MAX_KEPT = 64
+"""Variables whose covariances are kept: with more of them each batch would fit all anew."""
 _MIN_STD = 1e-6
 _MAX_TABLE_CELLS = 2048  # of which all covariances are kept, 32 MiB
 _BLOCK = 1024  # cells that are analysed at once
@@ -202,7 +204,7 @@ class _Variable:
     data: FieldData = field(compare=False)
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=MAX_KEPT)
 def _covariance(of: _Variable) -> Covariance:
     return fit_covariance(of.data, of.name)
 

@@ -15,7 +15,8 @@ class Grid:
 
     Attributes:
         name: Unique in a data set, such as ``64x32``.
-        first: Longitudes of the centres in degrees east, in [-180, 180), or x in metres; ascending.
+        first: Longitudes of the centres in degrees east, or x in metres; ascending. The first longitude lies in
+            [-180, 180), so that those of a region across the date line go on beyond 180.
         second: Latitudes of the centres in degrees north, or y in metres; ascending.
         geographic: Whether the axes are longitude and latitude.
     """

@@ -1,9 +1,10 @@
 """The files of a data set folder: a netCDF file for each variable, and ``fields.json``.
 
 ``VARIABLE.nc`` holds the variable as float32 (time, longitude, latitude), or (time, x, y) in metres, NaN for missing
-data; ``time`` in days since 1970-01-01 in the calendar of the data set, ascending; ascending axes, longitudes in
-[-180, 180); a scalar coordinate ``level`` if the variable has one. All variables have the same days. ``fields.json``
-names the variables in order with unit, level and grid, the calendar, and where the data come from.
+data; ``time`` in days since 1970-01-01 in the calendar of the data set, ascending; ascending axes, longitudes from
+[-180, 180) on, beyond 180 across the date line; a scalar coordinate ``level`` if the variable has one. All variables
+have the same days. ``fields.json`` names the variables in order with unit, level and grid, the calendar, and where the
+data come from.
 """
 
 import json

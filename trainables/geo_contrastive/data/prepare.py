@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32, Int64, Shaped
 
+from thalweg.contract import SplitName
 from thalweg.data.faults import Faults
-from thalweg.data.normalization import DAYS_OF_YEAR, Climatology, Moments
+from thalweg.data.normalization import DAYS_OF_YEAR, HALF_WIDTH, Climatology, Moments
 from thalweg.data.store import StoreWriter, key_of, release
 from thalweg.errors import DataError
 from trainables.geo_contrastive.data.calendars import Calendar, Days
@@ -48,6 +49,7 @@ def prepare(writer: StoreWriter, paths: Mapping[str, Path], contents: Contents) 
     kept, notes = _kept(days, {name: found["missing"] for name, found in coverage.items()}, contents.calendar)
     splits = split_days(len(kept))
     _put_days(writer, days[kept], contents.calendar)
+    notes += _out_of_season(contents.calendar.day_of_year(days[kept]), splits)
     for name, grid in grids.items():
         writer.put(f"first_{name}", grid.first)
         writer.put(f"second_{name}", grid.second)
@@ -200,6 +202,20 @@ def _jumps(days: Days, calendar: Calendar) -> Iterator[str]:
             f"{count:,} jump{'s' * (count > 1)} in time, the longest of {steps[longest]:,} days after "
             f"{calendar.text(int(days[longest]))}; no pair or window crosses one"
         )
+
+
+def _out_of_season(day_of_year: Days, splits: Mapping[SplitName, range]) -> Iterator[str]:
+    """Yields sentences on splits with days at times of the year that the training split's climatology does not know."""
+    known = np.zeros(DAYS_OF_YEAR, bool)
+    for apart in range(-HALF_WIDTH, HALF_WIDTH + 1):
+        known[(day_of_year[splits["train"]] + apart) % DAYS_OF_YEAR] = True
+    for split, days in splits.items():
+        count = int((~known[day_of_year[days]]).sum())
+        if count:
+            yield (
+                f"{count:,} of {len(days):,} days of {split} lie at times of the year of which train has no day within "
+                f"{HALF_WIDTH}; what stands for their climatology is the mean of all days of train"
+            )
 
 
 def _kept_blocks(

@@ -51,6 +51,23 @@ def check_pairs(data: FieldData, pairs: PairKnobs) -> None:
         )
 
 
+def check_curvature(data: FieldData, cycle: str) -> None:
+    """Refuses a curvature where no training day has a neighbour on both sides.
+
+    Args:
+        data: Opened data.
+        cycle: Where curvature is penalised.
+
+    Raises:
+        ConfigError: No run of training days is three days long.
+    """
+    if (reach := longest_reach(index_of(data, "train"))) < 2:
+        raise ConfigError(
+            f"objective.cycle must be off where no training day has one before and one after it, got {cycle} with runs "
+            f"of {reach + 1} days at most; set it to off"
+        )
+
+
 def check_seasons(data: FieldData, needed_by: str) -> None:
     """Refuses a training split of a single season, among which nothing can be told apart.
 

@@ -10,10 +10,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from thalweg.contract import Batch, Measure, Metric, Outputs, State
+from trainables.geo_contrastive.evaluation.subset import SCORED
 
 NUM_NEIGHBOURS = 5
 REAL, SAMPLE = "standard_latent", "sampled_latent"
-"""Names among the outputs of the standardised latents of whole fields and of a sample each, NaN where none is drawn."""
+"""Names among the outputs of the standardised latents of whole fields and of a sample each, of any value where the day
+is not scored."""
 
 Real = Float[Tensor, "day latent"]
 Samples = Float[Tensor, "sample latent"]
@@ -33,16 +35,17 @@ class SampleRealism(Measure):
         ),
         _metric("sample_realism", "mean realism of samples; at least 1 lies among the real latents"),
     )
-    rows = frozenset({REAL, SAMPLE})
+    rows = frozenset({REAL, SAMPLE, SCORED})
 
     def add(self, outputs: Outputs, batch: Batch) -> State:
-        """Keeps the latents; nothing if the outputs hold none."""
-        return {name: outputs[name] for name in (REAL, SAMPLE)} if SAMPLE in outputs else {}
+        """Keeps the latents and which days are scored; nothing if the outputs hold no latents."""
+        if SAMPLE not in outputs:
+            return {}
+        return {REAL: outputs[REAL], SAMPLE: outputs[SAMPLE], SCORED: batch[SCORED]}
 
     def summarize(self, state: State) -> dict[str, float]:
         """Computes both metrics; NaN with too few days."""
-        samples = state[SAMPLE]
-        density, realism = density_and_realism(state[REAL], samples[~samples.isnan().any(1)])
+        density, realism = density_and_realism(state[REAL], state[SAMPLE][state[SCORED]])
         return {"sample_density": density, "sample_realism": realism}
 
 
@@ -51,9 +54,10 @@ def density_and_realism(real: Real, samples: Samples) -> tuple[float, float]:
 
     The ball around a real latent reaches to its fifth nearest neighbour. The density of a sample is the number of balls
     that hold it over five. Its realism is the largest ratio of a ball's radius to its distance from the centre, over
-    the half of the balls that are smaller, as published.
+    the half of the balls that are smaller, as published. Both are NaN if a latent is not finite.
     """
-    if len(real) <= NUM_NEIGHBOURS or not len(samples):
+    finite = bool(real.isfinite().all() and samples.isfinite().all())
+    if not finite or len(real) <= NUM_NEIGHBOURS or not len(samples):
         return math.nan, math.nan
     real, samples = real.double(), samples.double()
     # The nearest of all is the latent itself.

@@ -80,8 +80,8 @@ class DiffusionTask(DownstreamTask):
             f"{ENSEMBLE}{name}": field.reshape(*sampled.shape[:2], *field.shape[1:])
             for name, field in fields.items()
         }
-        one = torch.full_like(found[CLEAN], torch.nan)
-        one[rows] = sampled[:, 0].where(batch[subset.SCORED][rows, None], torch.nan)
+        one = torch.zeros_like(found[CLEAN])
+        one[rows] = sampled[:, 0]
         return {**found, **members, REAL: model.standardization(found[CLEAN]), SAMPLE: one}
 
     def head_outputs(self, model: HeadedModel, batch: Batch) -> Outputs:

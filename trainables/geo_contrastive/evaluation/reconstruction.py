@@ -109,7 +109,7 @@ def mean(values: Iterable[float]) -> float:
 def metrics_from(sums: Sums) -> dict[str, float]:
     """Computes the metrics of a variable from the sums of all `TERMS`; NaN where a denominator is 0."""
     predicted, true = sums["anomaly"], sums["true_anomaly"]
-    correlation = sums["anomaly_product"] / math.sqrt(predicted * true) if predicted * true > 0 else 0.0
+    correlation = 0.0 if predicted == 0 else _ratio(sums["anomaly_product"], math.sqrt(predicted * true))
     by_range = _ratio(sums["error_by_range"], sums["count"])
     return {
         "rrmse": math.sqrt(_ratio(sums["error"], sums["truth"])),

@@ -130,6 +130,8 @@ def draw_latents(
     positions, latents = positions[finite], latents[finite]
     centred = latents - latents.mean(0) if len(latents) else latents
     left, sizes, _ = np.linalg.svd(centred.astype(np.float64), full_matrices=False)
+    missing = max(2 - len(sizes), 0)  # of less than two days
+    left, sizes = np.pad(left, ((0, 0), (0, missing))), np.pad(sizes, (0, missing))
     places = (left * sizes)[:, :2]
     shares = sizes[:2] ** 2 / max(float((sizes**2).sum()), 1e-300)
     figure = Figure(figsize=(11, 5), layout="constrained")
@@ -141,7 +143,8 @@ def draw_latents(
             seasons.scatter(
                 members[:, 0], members[:, 1], s=9, color=colour, alpha=0.6, label=label, linewidths=0
             )
-    seasons.legend(fontsize=8, frameon=False, markerscale=1.6)
+    if len(places):
+        seasons.legend(fontsize=8, frameon=False, markerscale=1.6)
     _draw_path(path, data.day[positions], places)
     for place in (seasons, path):
         place.set_xlabel(f"first component, {shares[0]:.0%} of the variance")

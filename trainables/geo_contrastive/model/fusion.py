@@ -7,18 +7,36 @@ from itertools import combinations
 
 from thalweg.errors import ConfigError
 from thalweg.nn.embedding_fusion import EMBEDDING_FUSIONS, EmbeddingFusion, FusionSizes, hidden_dim_for
+from trainables.geo_contrastive.data import quantities
 from trainables.geo_contrastive.knobs import FusionKnobs
 
-_NAMES = {
-    "temperature": "t ta t2m tas tasmin tasmax temperature sst",
-    "mass": "z zg gh geopotential slp psl msl sp ps mean_sea_level_pressure surface_pressure",
-    "zonal wind": "u ua u10 uas u_component_of_wind",
-    "meridional wind": "v va v10 vas v_component_of_wind",
-    "humidity": "q hus huss r hur td d2m specific_humidity relative_humidity",
-    "rain": "pr tp rain precipitation total_precipitation",
+_KINDS = {
+    "temperature": "temperature",
+    "pressure": "mass",
+    "geopotential": "mass",
+    "geopotential height": "mass",
+    "precipitation": "rain",
+    "specific humidity": "humidity",
+    "relative humidity": "humidity",
 }
-QUANTITIES: dict[str, str] = {name: kind for kind, names in _NAMES.items() for name in names.split()}
-"""What a variable is, by its name in CF, ECMWF and CMIP tables or in full."""
+_DEW_POINTS = ("d2m", "2d", "td", "tdps")
+_WINDS = {"u": "zonal wind", "v": "meridional wind"}
+
+
+def _kind(name: str, quantity_name: str) -> str | None:
+    """Returns what couples a variable to others; a wind by its direction, None for its speed."""
+    if quantity_name == "wind":
+        return _WINDS.get(name.lstrip("0123456789m_")[0])
+    return _KINDS.get(quantity_name)
+
+
+QUANTITIES: dict[str, str] = {
+    name: kind
+    for each in quantities.QUANTITIES
+    for name in each.short_names
+    if (kind := _kind(name, each.name)) is not None
+} | dict.fromkeys(_DEW_POINTS, "humidity")
+"""What a variable is, by its name in CF, ECMWF, CMIP and NCEP tables or in full: any that an import knows."""
 
 COUPLINGS: frozenset[frozenset[str]] = frozenset(
     frozenset(pair)
@@ -49,9 +67,9 @@ def quantity(variable: str) -> str | None:
 
 def physical_edges(variables: Sequence[str]) -> Iterator[tuple[int, int]]:
     """Yields the pairs of variables that are coupled, or the same quantity at two levels; by name, in any order."""
-    quantities = [quantity(name) for name in variables]
+    kinds = [quantity(name) for name in variables]
     for one, other in combinations(range(len(variables)), 2):
-        first, second = quantities[one], quantities[other]
+        first, second = kinds[one], kinds[other]
         if first is None or second is None:
             continue
         if first == second or frozenset((first, second)) in COUPLINGS:

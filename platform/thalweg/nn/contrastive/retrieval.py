@@ -4,6 +4,8 @@ A contrastive loss depends on temperature and batch size, so it cannot compare t
 can: it searches a fixed number of samples, which are the same in every trial.
 """
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -18,13 +20,15 @@ def recall_at_1(first: Embeddings, second: Embeddings, pool: int) -> float:
 
     Samples that do not fill a last pool are left out; if there are fewer samples than a pool, they are one smaller
     pool. Of several equally near samples the first one counts as found, so that equal embeddings find 1 sample of a
-    pool.
+    pool. NaN if an embedding is not finite.
 
     Args:
         first: Embeddings of all samples of a split, of length 1, in its fixed order.
         second: Embeddings of the other modality or view of the same samples.
         pool: Number of samples among which one is searched.
     """
+    if not (first.isfinite().all() and second.isfinite().all()):
+        return math.nan
     size = min(pool, len(first))
     count = len(first) // size
     own = torch.arange(size, device=first.device)

@@ -95,6 +95,8 @@ def classification_metrics(
 ) -> dict[str, float]:
     """Computes all metrics of a split; for two classes also precision, recall and F1 of the second, the positive one.
 
+    All are NaN if the cross-entropy is: no class can be called by logits that are no numbers.
+
     Args:
         confusion: Sum of `confusion_matrices`.
         cross_entropy: Sum of `cross_entropies`.
@@ -111,7 +113,7 @@ def classification_metrics(
         found |= {f"{name}_{label}": float(value) for label, value in zip(classes, values, strict=True)}
         if len(classes) == 2:
             found[name] = float(values[1])
-    return found
+    return dict.fromkeys(found, math.nan) if math.isnan(cross_entropy) else found
 
 
 class Classification(Measure):

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from hypothesis import given
@@ -31,6 +33,13 @@ def test_recall_follows_the_slow_definition(count: int, pool: int, dim: int, see
     noise = torch.randn(count, dim, generator=generator)
     second = nn.functional.normalize(first + 0.5 * noise, dim=1)
     assert recall_at_1(first, second, pool) == pytest.approx(slow(first, second, pool))
+
+
+def test_embeddings_that_are_no_numbers_find_nothing() -> None:
+    broken = torch.eye(3)
+    broken[1, 1] = torch.nan
+    assert math.isnan(recall_at_1(broken, torch.eye(3), 3))
+    assert math.isnan(recall_at_1(torch.eye(3), broken, 3))
 
 
 def test_samples_beyond_the_last_whole_pool_do_not_count() -> None:

@@ -170,3 +170,11 @@ def test_sums_by_unit_give_the_same_metrics_and_those_of_each_year() -> None:
 def _of_year(table: PerUnit, year: int) -> tuple[Tensor, Tensor]:
     here = table.keys[:, 0] == year
     return table.keys[here], table.values[here]
+
+
+def test_logits_that_are_no_numbers_call_no_class() -> None:
+    measure = Classification(CLASSES, scores="logits")
+    logits = torch.zeros(4, 3)
+    logits[1, 2] = torch.nan
+    found = measure.summarize(measure.add({"logits": logits}, {"label": torch.tensor([0, 0, 1, 2])}))
+    assert len(found) == len(measure.metrics) and all(math.isnan(value) for value in found.values())

@@ -300,3 +300,19 @@ def test_yesterdays_analysis_crosses_no_jump(task: AssimilationTask, data: Field
 def test_shares_that_descend_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"observed_low must be at most observed_high, got 0.3 > 0.2"):
         PRESETS["tiny_assimilation"].vary(downstream={"observed_low": 0.3})
+
+
+def test_covariances_of_many_variables_are_fitted_once(
+    make_fields: Callable[..., FieldData], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitted: list[str] = []
+
+    def fit(data: FieldData, name: str) -> Covariance:
+        fitted.append(name)
+        return fit_covariance(data, name)
+
+    monkeypatch.setattr(optimal, "fit_covariance", fit)
+    data = make_fields(20, variables=[f"v{number}" for number in range(20)], seed=7)
+    for day in (12, 13):
+        optimal.optimal_analysis(data, np.array([day]))
+    assert sorted(fitted) == sorted(data.variables)

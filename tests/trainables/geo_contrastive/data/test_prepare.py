@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from thalweg.data.normalization import Climatology
+from thalweg.data.normalization import HALF_WIDTH, Climatology
 from thalweg.errors import DataError
 from trainables.geo_contrastive.data import layout
 from trainables.geo_contrastive.data.calendars import Calendar
@@ -115,9 +115,30 @@ def test_the_climatology_is_that_of_the_training_split(write: Write) -> None:
 def test_jumps_are_kept_and_told(write: Write) -> None:
     data = opened(write("a", values()))
     np.testing.assert_array_equal(data.day, DAYS)
-    assert data.notes[1:] == (
-        "1 jump in time, the longest of 201 days after 1998-03-14; no pair or window crosses one",
+    assert (
+        data.notes[1]
+        == "1 jump in time, the longest of 201 days after 1998-03-14; no pair or window crosses one"
     )
+
+
+def test_days_without_a_climatology_are_told(write: Write) -> None:
+    data = opened(write("a", values()))
+    known = set(data.day_of_year[:420].tolist())
+    told = []
+    for split in ("val", "test"):
+        days = data.day_of_year[data.days[split].start : data.days[split].stop].tolist()
+        alone = [
+            day
+            for day in days
+            if min(min((day - one) % 366, (one - day) % 366) for one in known) > HALF_WIDTH
+        ]
+        assert all((data.climatology["slp"][day] == 0).all() == (day in alone) for day in days)
+        if alone:
+            told.append(
+                f"{len(alone)} of 140 days of {split} lie at times of the year of which train has no day within 15; "
+                "what stands for their climatology is the mean of all days of train"
+            )
+    assert told and data.notes[2:] == tuple(told)
 
 
 def test_days_with_a_missing_cell_are_left_out_of_all_variables(write: Write) -> None:

@@ -77,6 +77,10 @@ def test_positives_and_hard_negatives_must_exist(make_fields: MakeFields) -> Non
         ConfigError, match=r"days .* must follow one another .* set objective.kind to autoencoder"
     ):
         check(make_fields(100, jumps=ALONE))
+    twos = make_fields(100, jumps={number: 1 for number in range(2, 60, 2)})
+    check(twos, pairs={"max_delta": 1}, objective={"cycle": "off"})
+    with pytest.raises(ConfigError, match=r"cycle must be off .* got latent with runs of 2 days at most"):
+        check(twos, pairs={"max_delta": 1}, objective={"cycle": "latent"})
 
 
 @pytest.mark.parametrize(
@@ -95,6 +99,8 @@ def test_mirrors_are_refused_where_there_are_none(make_fields: MakeFields) -> No
     check(make_fields(100, variables=("t2m", "z")), views=flip)
     with pytest.raises(ConfigError, match=r"flip must be 0 for winds, .* got 0.2 with u, v; set it to 0"):
         check(make_fields(100), views=flip)
+    with pytest.raises(ConfigError, match=r"got 0.2 with uwnd, v10; set it to 0"):
+        check(make_fields(100, variables=("air", "uwnd", "v10")), views=flip)
     with pytest.raises(ConfigError, match=r"not the same in a mirror, got 0.2 with t2m; set it to 0"):
         check(make_fields(100, variables=("t2m",), sea=0.3), views=flip)
 

@@ -19,7 +19,13 @@ from trainables.geo_contrastive.diffusion.calendar_ensemble import MAX_DISTANCE,
 from trainables.geo_contrastive.diffusion.denoiser import Denoiser
 from trainables.geo_contrastive.diffusion.head import DiffusionHead
 from trainables.geo_contrastive.diffusion.knobs import DiffusionKnobs, signal_left
-from trainables.geo_contrastive.diffusion.realism import NUM_NEIGHBOURS, REAL, SAMPLE, density_and_realism
+from trainables.geo_contrastive.diffusion.realism import (
+    NUM_NEIGHBOURS,
+    REAL,
+    SAMPLE,
+    SampleRealism,
+    density_and_realism,
+)
 from trainables.geo_contrastive.diffusion.schedule import NoiseSchedule, _ddim
 from trainables.geo_contrastive.diffusion.scores import ENSEMBLE, NUM_MEMBERS, EnsembleScores, PointScore
 from trainables.geo_contrastive.diffusion.task import DiffusionTask, sampling_noise
@@ -220,8 +226,19 @@ def test_a_sample_is_the_same_in_any_batch_and_members_differ(
         )
     members = one[f"{ENSEMBLE}u"][0].flatten(1)
     assert len(torch.unique(members, dim=0)) == NUM_MEMBERS
-    assert many[SAMPLE].isnan().any(1).tolist() == [False, True, False, False]
+    assert many[SAMPLE].any(1).tolist() == [True, False, True, True]
     assert many[REAL].shape == many[SAMPLE].shape
+
+
+def test_a_sample_that_is_no_number_is_not_left_out() -> None:
+    draws = torch.randn(40, 4, generator=torch.manual_seed(0))
+    samples = draws[20:].clone()
+    samples[1::2] = torch.nan  # of days that are not scored: they count nothing
+    outputs, batch = {REAL: draws[:20], SAMPLE: samples}, {SCORED: torch.arange(20) % 2 == 0}
+    measure = SampleRealism()
+    assert all(math.isfinite(value) for value in measure.summarize(measure.add(outputs, batch)).values())
+    samples[4] = torch.nan
+    assert all(math.isnan(value) for value in measure.summarize(measure.add(outputs, batch)).values())
 
 
 def test_samples_know_nothing_of_hidden_cells(

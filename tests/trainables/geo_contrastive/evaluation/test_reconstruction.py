@@ -133,6 +133,14 @@ def test_perfect_fields_have_perfect_metrics(task: RepresentationTask, data: Fie
     assert found["psnr"] == math.inf
 
 
+def test_fields_that_are_no_numbers_have_no_metrics(task: RepresentationTask, data: FieldData) -> None:
+    batch, _ = drawn(task, data)
+    fields = {f"{FIELD}{name}": batch[f"clean/{name}"].clone() for name in NAMES}
+    fields[f"{FIELD}{NAMES[0]}"][0, 0, 0] = math.nan
+    found = Reconstruction(NAMES).summarize(Reconstruction(NAMES).add(fields, batch))
+    assert all(math.isnan(found[metric.name]) for metric in METRICS if metric.name != "skill_persistence")
+
+
 def test_baselines_are_what_they_are_called(task: RepresentationTask, data: FieldData) -> None:
     batch, _ = drawn(task, data)
     measure = Reconstruction(NAMES)

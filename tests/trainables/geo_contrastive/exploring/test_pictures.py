@@ -115,6 +115,15 @@ def test_the_map_of_latents_shows_all_finite_days_by_season(data: FieldData) -> 
     assert f"{sizes[0] ** 2 / (sizes**2).sum():.0%}" in seasons.get_xlabel()
 
 
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_the_map_of_latents_holds_few_finite_days(data: FieldData, count: int, tmp_path: Path) -> None:
+    latents = np.full((3, 6), np.nan)
+    latents[:count] = np.random.default_rng(0).standard_normal((count, 6))
+    figure = pictures.draw_latents(data, np.arange(3), latents)
+    assert sum(len(np.asarray(each.get_offsets())) for each in figure.axes[0].collections) == count
+    figure.savefig(tmp_path / "latents.png")
+
+
 def test_days_of_other_calendars_are_named_by_their_number(data: FieldData) -> None:
     assert maps.date_of(data, 0) == "1990-01-01"
     assert maps.date_of(replace(data, year=data.year - 1), 0) == "1989, day 1"

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from thalweg.errors import ConfigError
 from thalweg.nn.graph_fusion import Edges
+from trainables.geo_contrastive.data.quantities import QUANTITIES
 from trainables.geo_contrastive.knobs import REFERENCE_VARIABLES, FusionKnobs
 from trainables.geo_contrastive.model.fusion import embedding_fusion, physical_edges, quantity
 
@@ -34,11 +35,26 @@ def test_physics_couples_variables_by_name_in_any_order(order: list[str]) -> Non
         ("10m_u_component_of_wind", "zonal wind"),
         ("v10", "meridional wind"),
         ("rain", "rain"),
+        ("uwnd", "zonal wind"),
+        ("10v", "meridional wind"),
+        ("10m_v_component_of_wind", "meridional wind"),
+        ("sfcWind", None),
+        ("hgt", "mass"),
+        ("shum", "humidity"),
+        ("2d", "humidity"),
+        ("td", "humidity"),
         ("chlorophyll", None),
     ],
 )
 def test_a_quantity_is_known_by_its_usual_names(variable: str, expected: str | None) -> None:
     assert quantity(variable) == expected
+
+
+def test_every_name_that_an_import_knows_is_known() -> None:
+    speeds, clouds = {"wind_speed", "sfcwind", "si10", "ws"}, {"tcc", "clt", "total_cloud_cover"}
+    names = {name for each in QUANTITIES for name in each.short_names}
+    assert {name for name in names if quantity(name) is None} <= speeds | clouds
+    assert {quantity(name) for name in names} == {*map(quantity, ("t", "z", "u", "v", "q", "rain")), None}
 
 
 def test_one_quantity_at_two_levels_is_coupled() -> None:

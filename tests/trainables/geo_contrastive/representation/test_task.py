@@ -58,6 +58,16 @@ def test_weighed_negatives_need_a_decay(decay: float, kind: str, refused: bool) 
         parse(GeoContrastive, values)
 
 
+def test_a_correlation_needs_two_days() -> None:
+    TINY.vary(objective={"kind": "barlow"}, optimization={"batch_size": 2})
+    TINY.vary(objective={"kind": "simclr"}, optimization={"batch_size": 1})
+    for kind in ("barlow", "simclr_barlow"):
+        with pytest.raises(
+            ConfigError, match=rf"batch_size must be 2 or more .* {kind}, got 1, .* set it to 32"
+        ):
+            TINY.vary(objective={"kind": kind}, optimization={"batch_size": 1})
+
+
 def test_soft_negatives_need_a_record_that_is_long_enough(make_fields: MakeFields) -> None:
     data = make_fields(days=200, variables=NAMES)
     days = data.day[data.days["train"].start : data.days["train"].stop]
