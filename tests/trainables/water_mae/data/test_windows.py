@@ -72,7 +72,7 @@ def test_geometry_says_where_land_is(folder: Path, tiny: WaterData) -> None:
 @pytest.mark.parametrize("number", [0, 1])
 def test_vectors_are_filled_and_normalised_series(folder: Path, tiny: WaterData, number: int) -> None:
     series = _series(folder, ("evaporation", "riverflow")[number]).drop(columns=_DROPPED)
-    logged = np.log(series + 1e-6) if number else series
+    logged = pd.DataFrame(np.log(series + 1e-6)) if number else series
     seen = logged.loc[:"2003-12-31"].to_numpy()
     mean, std = np.nanmean(seen), np.nanstd(seen)
     scores = (logged - mean) / std
