@@ -34,6 +34,8 @@ TINY = [
     if preset.startswith("tiny")
 ]
 ALONE = ProcessGroup(rank=0, size=1, device=torch.device("cpu"))
+MAX_SAMPLES = 75
+"""Samples of a split that are evaluated: two batches of 64, eleven of 7."""
 
 Opened = tuple[Task[Any, Any], Any]
 
@@ -195,7 +197,14 @@ def _metrics(
 ) -> Mapping[str, float]:
     module = TaskModule(task, model)
     return evaluate_split(
-        task, data, lambda batch: module(batch, None), ALONE, split="val", batch_size=batch_size, **more
+        task,
+        data,
+        lambda batch: module(batch, None),
+        ALONE,
+        split="val",
+        batch_size=batch_size,
+        max_samples=MAX_SAMPLES,
+        **more,
     )
 
 

@@ -106,10 +106,13 @@ def functions(path: Path) -> Iterator[tuple[str, int]]:
             yield f"{path.relative_to(ROOT)}:{node.lineno} {node.name}", end - node.lineno + 1
 
 
-def classes(path: Path) -> Iterator[tuple[str, int]]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ClassDef):
-            yield node.name, (node.end_lineno or node.lineno) - node.lineno + 1
+@functools.cache
+def classes(path: Path) -> tuple[tuple[str, int], ...]:
+    return tuple(
+        (node.name, (node.end_lineno or node.lineno) - node.lineno + 1)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ClassDef)
+    )
 
 
 def of_packages() -> list[Path]:
@@ -122,12 +125,14 @@ def of_thalweg() -> list[Path]:
 
 def users_of(library: re.Pattern[str]) -> set[str]:
     """Returns the modules of thalweg that import something whose dotted name begins so, wherever in them."""
-    return {
-        dotted(path)
-        for path in of_thalweg()
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if any(map(library.match, imported(node)))
-    }
+    return {dotted(path) for path in of_thalweg() if any(map(library.match, all_imported(path)))}
+
+
+@functools.cache
+def all_imported(path: Path) -> frozenset[str]:
+    """Returns what a module imports anywhere."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return frozenset(name for node in ast.walk(tree) for name in imported(node))
 
 
 def dotted(path: Path) -> str:

@@ -62,12 +62,8 @@ def drawn(name: str) -> list[tuple[dict[str, Any], WaterMAE]]:
 def test_every_draw_is_a_configuration_and_every_question_matters(name: str) -> None:
     draws = drawn(name)
     asked = {param for params, _ in draws for param in params}
-    different = {
-        knob
-        for _, config in draws
-        for knob, value in flat(config).items()
-        if value != flat(draws[0][1]).get(knob)
-    }
+    first, *others = [flat(config) for _, config in draws]
+    different = {knob for other in others for knob, value in other.items() if value != first.get(knob)}
     # Questions such as whether to contrast at all have no knob of their own; none stands for several.
     assert len(different) >= len(asked) - 2
     different_ones = {config.model_dump_json() for _, config in draws}

@@ -57,11 +57,12 @@ def check_stages(task: Task[Any, Any], data: Data) -> None:
         ConfigError: A stage does not fit.
         FamilyError: A weight that a stage trains gets no gradient from its loss.
     """
-    check_fit(task, _model(task, data))
+    facts = task.facts(data)
+    check_fit(task, _model(task, facts))
     indices = np.arange(min(_NUM_ENOUGH, data.num_samples("train")))
     for stage in task.stages():
         batch = _drawn(task, stage, data, indices)
-        model = _model(task, data).train()
+        model = _model(task, facts).train()
         parameter_groups(model, stage, 1.0)
         _prepare(stage, model, data)
         sums, _ = _loss_of(stage, model, batch)
@@ -83,7 +84,7 @@ def check_losses(task: Task[Any, Any], data: Data) -> None:
         FamilyError: They are not.
     """
     indices = np.arange(min(NUM_SAMPLES, data.num_samples("train")))
-    model = _model(task, data).eval()
+    model = _model(task, task.facts(data)).eval()
     with torch.no_grad():
         for stage in task.stages():
             whole, *halves = (
@@ -177,6 +178,6 @@ def _drawn(task: Task[Any, Any], stage: Stage, data: Data, indices: np.ndarray) 
     return sample(data, indices, indices.astype(np.uint64) + np.uint64(1))
 
 
-def _model(task: Task[Any, Any], data: Data) -> nn.Module:
+def _model(task: Task[Any, Any], facts: Mapping[str, Any]) -> nn.Module:
     torch.manual_seed(task.config.seed)
-    return task.build(task.facts(data))
+    return task.build(facts)

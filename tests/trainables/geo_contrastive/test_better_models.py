@@ -165,7 +165,7 @@ def test_a_trained_representation_beats_what_needs_no_training(
     kind: str, data: FieldData, train: Train, world: ProcessGroup
 ) -> None:
     config = PRESETS["tiny"].vary(objective={"kind": kind})
-    found, baselines = train(config, 2048), _baselines(config, data, world)
+    found, baselines = train(config, 1024), _baselines(config, data, world)
     assert found["rrmse"] < 0.75 * min(baselines[name]["rrmse"] for name in ("climatology", "persistence"))
     assert found["skill_climatology"] > 0.3
     if kind == "autoencoder":
@@ -179,7 +179,7 @@ def test_more_samples_teach_an_encoder_without_patterns_more(train: Train) -> No
         optimization={"lr": 3e-3},
         encoder={"patterns": 0, "linear": True},
     )
-    few, many = (train(config, samples) for samples in (256, 4096))
+    few, many = (train(config, samples) for samples in (128, 2048))
     for metric in _invariant(RepresentationTask(config)):
         first, second = few[metric.name], many[metric.name]
         assert second < first if metric.mode == "min" else second > first, metric.name
@@ -190,7 +190,7 @@ def test_a_trained_forecast_beats_persistence_climatology_and_ridge_regression(
     data: FieldData, train: Train, world: ProcessGroup
 ) -> None:
     config = PRESETS["tiny_forecast"].vary(objective={"kind": "autoencoder"}, downstream={"share": 0.5})
-    found, baselines = train(config, 2048), _baselines(config, data, world)
+    found, baselines = train(config, 1024), _baselines(config, data, world)
     for name in ("climatology", "persistence", "forecast_ridge"):
         assert found["forecast_rrmse"] < baselines[name]["forecast_rrmse"], name
     for name in ("climatology", "persistence"):
@@ -209,5 +209,5 @@ def test_trained_heads_beat_their_baselines(
     preset: str, metric: str, baseline: str, data: FieldData, train: Train, world: ProcessGroup
 ) -> None:
     config = PRESETS[preset].vary(objective={"kind": "autoencoder"}, downstream={"share": 0.5})
-    found, baselines = train(config, 1024), _baselines(config, data, world)
+    found, baselines = train(config, 512), _baselines(config, data, world)
     assert found[metric] < baselines[baseline][metric]

@@ -13,7 +13,7 @@ from trainables.rgb_lidar.chain.knobs import ShareKnobs
 from trainables.rgb_lidar.config import PRESETS, RGBLidar
 from trainables.rgb_lidar.worlds.synthetic import Difficulty, make, small_recipe
 
-SAMPLES = 32_000
+SAMPLES = 20_000
 ENDS = (0.4, 0.5, 0.9, 1.0)  # of contrastive pre-training, classifier, projector, fine-tuning
 
 

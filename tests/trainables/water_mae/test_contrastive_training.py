@@ -14,7 +14,7 @@ BATCH_SIZE, NUM_STEPS = 6, 3
 
 
 def train(root: Path, folder: Path, micro_batch_size: int, weight: float) -> Report:
-    base = PRESETS["tiny"]
+    base = PRESETS["tiny"].vary(data={"evaluation_stride": 4})
     knobs = {"batch_size": BATCH_SIZE, "micro_batch_size": micro_batch_size, "lr": 1e-3}
     config = base.model_copy(
         update={

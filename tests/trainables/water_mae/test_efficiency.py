@@ -88,21 +88,34 @@ def with_model(config: WaterMAE, variant: str) -> WaterMAE:
     return config.model_copy(update={"model": sizes, "data": data, "loss": loss})
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_no_tensor_is_as_large_as_an_attention_matrix(
-    config: WaterMAE, wide_data: WaterData, variant: str
-) -> None:
-    watch, batch = watched_step(with_model(config, variant), wide_data)
+@pytest.fixture(scope="module")
+def taken() -> dict[str, tuple[Watch, Batch]]:
+    return {}
+
+
+@pytest.fixture(params=VARIANTS)
+def step(
+    request: pytest.FixtureRequest,
+    config: WaterMAE,
+    wide_data: WaterData,
+    taken: dict[str, tuple[Watch, Batch]],
+) -> tuple[Watch, Batch]:
+    """A step of each variant, taken once, and its batch."""
+    variant = request.param
+    if variant not in taken:
+        taken[variant] = watched_step(with_model(config, variant), wide_data)
+    return taken[variant]
+
+
+def test_no_tensor_is_as_large_as_an_attention_matrix(step: tuple[Watch, Batch]) -> None:
+    watch, batch = step
     assert batch["vector_masked"].shape[2:] == (NUM_STEPS, 30)
     assert batch["vector_keep"][0, 0].numel() + 1 == CONTEXT
     assert 0 < watch.largest < SMALLEST_ATTENTION_MATRIX
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_attention_is_fused_and_has_neither_mask_nor_dropout(
-    config: WaterMAE, wide_data: WaterData, variant: str
-) -> None:
-    watch, _ = watched_step(with_model(config, variant), wide_data)
+def test_attention_is_fused_and_has_neither_mask_nor_dropout(step: tuple[Watch, Batch]) -> None:
+    watch, _ = step
     fused = "aten::_scaled_dot_product_flash_attention_for_cpu"
     assert {name for name in watch.operations if "attention" in name} == {fused, f"{fused}_backward"}
     assert not [name for name in watch.operations if "softmax" in name]
@@ -112,9 +125,8 @@ def test_attention_is_fused_and_has_neither_mask_nor_dropout(
         assert not any(floats)  # dropout
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_no_operation_waits_for_a_value(config: WaterMAE, wide_data: WaterData, variant: str) -> None:
-    watch, _ = watched_step(with_model(config, variant), wide_data)
+def test_no_operation_waits_for_a_value(step: tuple[Watch, Batch]) -> None:
+    watch, _ = step
     waiting = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "is_nonzero", "equal")
     assert not [name for name in watch.operations if name.split("::")[1].split(".")[0] in waiting]
     # Neither may a Boolean mask choose what is computed: indices do.

@@ -25,9 +25,9 @@ NAMES = ("u", "t2m")
 
 @pytest.fixture(scope="module")
 def data(make_fields: Callable[..., FieldData]) -> FieldData:
-    """Nearly three years on two grids, with sea, in units that are not their scores."""
+    """Days of two seasons on two grids, with sea, in units that are not their scores."""
     found = make_fields(
-        1000,
+        500,
         grids={"8x4": (8, 4), "5x3": (5, 3)},
         variables={"u": "8x4", "t2m": "5x3"},
         projected=["5x3"],

@@ -72,15 +72,15 @@ def test_geometry_says_where_land_is(folder: Path, tiny: WaterData) -> None:
 @pytest.mark.parametrize("number", [0, 1])
 def test_vectors_are_filled_and_normalised_series(folder: Path, tiny: WaterData, number: int) -> None:
     series = _series(folder, ("evaporation", "riverflow")[number]).drop(columns=_DROPPED)
-    logged = series.map(lambda flow: np.log(flow + 1e-6)) if number else series
+    logged = pd.DataFrame(np.log(series + 1e-6)) if number else series
     seen = logged.loc[:"2003-12-31"].to_numpy()
     mean, std = np.nanmean(seen), np.nanstd(seen)
     scores = (logged - mean) / std
     assert scores.isna().to_numpy().any() == (number == 1)
     patches = [scores.iloc[:, first : first + 4] for first in range(0, scores.shape[1], 4)]
-    filled = [
-        patch.T.fillna(patch.mean(axis=1)).T for patch in patches
-    ]  # by those that were observed that day
+    filled = [  # by those that were observed that day
+        patch.where(patch.notna(), patch.mean(axis=1), axis=0) for patch in patches
+    ]
     expected = pd.concat(filled, axis=1).fillna(0.0).to_numpy()
     assert tiny.mean[3 + number] == pytest.approx(mean, rel=1e-5)
     assert tiny.std[3 + number] == pytest.approx(std, rel=1e-5)

@@ -245,7 +245,7 @@ def test_the_encoders_of_another_study_are_taken_and_the_head_is_new(
 
 
 def order(folder: Path, root: Path, **optimization: Any) -> TrialOrder:
-    config = with_head(PRESETS["tiny"]).model_dump(mode="json")
+    config = with_head(PRESETS["tiny"].vary(data={"evaluation_stride": 4})).model_dump(mode="json")
     config["optimization"] |= {"batch_size": 8, "lr": 3e-3, **optimization}
     return TrialOrder(
         trial="trial",
