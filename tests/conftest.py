@@ -108,6 +108,12 @@ def pytest_runtest_setup() -> None:
     _leave_imports_out_of_collections(len(sys.modules))
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call() -> None:
+    """Freezes what fixtures imported."""
+    _leave_imports_out_of_collections(len(sys.modules))
+
+
 @functools.lru_cache(maxsize=1)
 def _leave_imports_out_of_collections(num_modules: int) -> None:
     """Leaves all that lives out of later collections: hundreds of thousands of objects, a million in the whole suite.

@@ -187,8 +187,10 @@ def short_work() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def world() -> ProcessGroup:
-    """This process alone."""
-    return join()
+    """This process alone, with all that a first engine imports."""
+    group = join()
+    engine.warm_up()
+    return group
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from thalweg.stage_contract import (
     Stage,
     StageLoss,
 )
-from thalweg.training.engine import half_precision, sync_batch_norm
+from thalweg.training.engine import half_precision, sync_batch_norm, zero3
 from thalweg.training.engine.deepspeed_config import deepspeed_config
 from thalweg.training.engine.quiet_deepspeed import deepspeed
 from thalweg.training.guards.returned import scalars, tensors
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 
 half_precision.take_one_optimizer()
+zero3.forget_engines()
 
 
 class TaskModule(nn.Module):
@@ -229,6 +230,7 @@ def full_weights(engine: DeepSpeedEngine) -> dict[str, Tensor]:
 def release(engine: DeepSpeedEngine) -> None:
     """Frees an engine and all that it holds, so that every trial has as much memory as the first."""
     engine.destroy()
+    zero3.forget(engine)
     for parameter in engine.module.parameters():
         parameter.grad = None
     engine.optimizer = None
