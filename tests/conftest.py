@@ -5,6 +5,7 @@ import functools
 import gc
 import os
 import random
+import re
 import resource
 import secrets
 import shutil
@@ -133,13 +134,19 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return min(os.cpu_count() or 1, 4) if whole else 0
 
 
+_BY_FAMILY = "tests/test_half_precision.py"
+"""A module that takes many minutes; a process gets its tests of a family, which share a world."""
+
+
 def pytest_xdist_make_scheduler(config: pytest.Config, log: "Producer") -> "Scheduling":
     """Keeps a module in one process, for its fixtures, and all modules that use Ray in one, for there is one Ray."""
     from xdist.scheduler import LoadScopeScheduling
 
     class OneRay(LoadScopeScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
-            return _process_of(config.rootpath / nodeid.partition("::")[0])
+            module, _, test = nodeid.partition("::")
+            of_family = re.search(r"\[(\w+)-", test) if module == _BY_FAMILY else None
+            return _process_of(config.rootpath / module) + (of_family[1] if of_family else "")
 
     return OneRay(config, log)
 
