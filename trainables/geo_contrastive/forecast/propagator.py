@@ -86,7 +86,7 @@ def _estimate(rows: Amplitudes, known: Pairs, share: float, spread: Float[Tensor
 def _best_share(
     rows: Amplitudes, spread: Float[Tensor, " dim"], known: Pairs, ahead: Mapping[int, Pairs]
 ) -> float:
-    """Returns the share whose roll-outs are best on days left out, in the mean over numbers of steps.
+    """Returns the share whose roll-outs are best on days left out, beside damped persistence at each number of steps.
 
     Args:
         rows: Amplitudes along the axes.
@@ -94,7 +94,7 @@ def _best_share(
         known: Days a step apart.
         ahead: Days so many steps apart.
     """
-    errors = torch.zeros(len(SHARES), dtype=torch.float64)
+    errors = torch.zeros(len(SHARES), max(ahead), dtype=torch.float64)
     for left_out in torch.arange(len(rows), device=rows.device).tensor_split(_FOLDS):
         outside = torch.zeros(len(rows), dtype=torch.bool, device=rows.device)
         outside[left_out] = True
@@ -106,5 +106,6 @@ def _best_share(
                 if step in ahead:
                     pair = ahead[step].within(outside)
                     error = (reached[pair.before - left_out[0]] - rows[pair.after]) * spread
-                    errors[number] += float(error.square().sum()) / max(len(error), 1)
-    return SHARES[int(errors.argmin())]
+                    errors[number, step - 1] += float(error.square().sum())
+    steps = [step - 1 for step in sorted(ahead) if errors[0, step - 1] > 0]
+    return SHARES[int((errors / errors[0])[:, steps].mean(1).argmin())] if steps else 0.0
