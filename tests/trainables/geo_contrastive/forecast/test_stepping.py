@@ -8,7 +8,7 @@ import torch
 
 from tests import tasks
 from tests.trainables.geo_contrastive.conftest import MakeFields
-from tests.trainables.geo_contrastive.forecast.conftest import MakeTask
+from tests.trainables.geo_contrastive.forecast.conftest import MakeTask, anomalies_of
 from trainables.geo_contrastive.data.fields import FieldData
 from trainables.geo_contrastive.downstream.model import HeadedModel
 from trainables.geo_contrastive.forecast.day_pairs import pairs
@@ -68,14 +68,14 @@ def test_an_untrained_network_steps_by_the_propagator(
 
 
 def test_amplitudes_are_white_and_latents_come_back(data: FieldData, make_task: MakeTask) -> None:
-    anomalies = _begun(make_task(), data).head.anomalies
+    anomalies = anomalies_of(_begun(make_task(), data))
     generator = torch.Generator().manual_seed(0)
     latents = torch.randn(300, 8, generator=generator) @ torch.randn(8, 8, generator=generator)
     days = torch.arange(300)
-    anomalies.fit(latents, days)  # type: ignore[operator]
-    found = anomalies(latents, days)  # type: ignore[operator]
+    anomalies.fit(latents, days)
+    found = anomalies(latents, days)
     torch.testing.assert_close(found.T @ found / 300, torch.eye(8), rtol=0, atol=2e-3)
-    torch.testing.assert_close(anomalies.restore(found, days), latents, rtol=0, atol=1e-4)  # type: ignore[operator]
+    torch.testing.assert_close(anomalies.restore(found, days), latents, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("cell", ["lstm", "transformer"])
