@@ -3,11 +3,11 @@
 In training: ``forecast/context`` (batch, context) and ``forecast/ahead`` (batch, step), positions in the split;
 ``forecast/exists`` (batch, step), whether there is such a day; ``forecast/draw`` (batch, step), which decides by the
 sample's key whether a step is taught; and, where the loss is one of fields, ``forecast/target/V`` (batch, step, lon,
-lat).
+lat) and ``forecast/day_of_year`` (batch, step).
 
-In evaluation: ``context/V`` (batch, context, lon, lat) with ``context_day`` (batch, context); ``ahead/V`` (batch, lead,
-lon, lat) with ``has_ahead`` (batch, lead) and ``ahead_climatology/V``, for the leads of the protocol. Fields of days
-that do not exist are 0.
+In evaluation: ``context/V`` (batch, context, lon, lat) with ``context_day`` and ``context_day_of_year``
+(batch, context); ``ahead/V`` (batch, lead, lon, lat) with ``has_ahead`` and ``ahead_day_of_year`` (batch, lead) and
+``ahead_climatology/V``, for the leads of the protocol. Fields of days that do not exist are 0.
 """
 
 import numpy as np
@@ -45,6 +45,7 @@ def training_batch(data: FieldData, knobs: ForecastKnobs, indices: Indices, keys
     if knobs.loss == "field":
         batch |= sampling.cells(data, len(indices))
         positions = data.days["train"].start + found.ahead
+        batch["forecast/day_of_year"] = torch.from_numpy(data.day_of_year[positions])
         batch |= {f"forecast/target/{name}": _fields(data, name, positions) for name in data.variables}
     return batch
 
@@ -57,7 +58,12 @@ def evaluation_batch(data: FieldData, knobs: ForecastKnobs, split: SplitName, in
     )
     context, ahead = days.start + found.context, days.start + found.ahead
     exists = torch.from_numpy(found.exists)
-    batch = {"context_day": torch.from_numpy(data.day[context]), "has_ahead": exists}
+    batch = {
+        "context_day": torch.from_numpy(data.day[context]),
+        "context_day_of_year": torch.from_numpy(data.day_of_year[context]),
+        "ahead_day_of_year": torch.from_numpy(data.day_of_year[ahead]),
+        "has_ahead": exists,
+    }
     for name in data.variables:
         truth = _fields(data, name, ahead)
         usual = torch.from_numpy(data.climatology[name][data.day_of_year[ahead]])

@@ -29,13 +29,14 @@ class ForecastKnobs(HeadKnobs):
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Dropout between layers, and in the attention's residual branches."""
     linear: bool = False
-    """Whether the network adds to a ridge regression of the change of a latent on the latent, which is fitted once to
-    the training days and applied step by step."""
+    """Whether the network adds to a regression of the next latent on all of the latent, or to damped persistence.
+    Either is fitted once to anomalies of the training days, and decays to what is usual on the day of the year."""
     loss: Literal["latent", "field"] = "latent"
-    """Squared error of latents, in variances of the training split, or of the fields that the decoder shows."""
+    """Squared error of latents, as uncorrelated amplitudes in variances of the training split, or of the fields that
+    the decoder shows."""
     rest: Literal["dropped", "persists"] = "dropped"
-    """What the decoder cannot show of the day of issue: dropped, or added to the forecasts, damped by how it lasts from
-    day to day."""
+    """What the decoder cannot show: dropped, or added to the forecasts, that of the climatology whole and that of the
+    day of issue's anomaly damped by how it lasts from day to day."""
     first_teaching: float = Field(default=1.0, ge=0, le=1)
     """Probability that a step of training starts from the true latent instead of the forecast one, at the beginning
     (scheduled sampling, arXiv:1506.03099)."""

@@ -10,6 +10,7 @@ from thalweg.stage_contract import Loss, Progress
 from trainables.geo_contrastive.downstream.latents import TrainingLatents
 from trainables.geo_contrastive.downstream.model import HeadedModel
 from trainables.geo_contrastive.forecast.knobs import ForecastKnobs
+from trainables.geo_contrastive.forecast.predict import restored
 from trainables.geo_contrastive.model.field_error import field_errors
 
 FORECAST = "forecast"
@@ -20,7 +21,7 @@ class ForecastError(Loss):
 
     Args:
         knobs: Loss and teaching.
-        latents: Latents of the training days.
+        latents: Amplitudes of the training days.
     """
 
     def __init__(self, knobs: ForecastKnobs, latents: TrainingLatents) -> None:
@@ -57,7 +58,7 @@ def _field_errors(
     model: HeadedModel, path: Float[Tensor, "batch step dim"], batch: Batch
 ) -> Float[Tensor, "batch step"]:
     names = model.geometry.variables
-    fields = model.decode(model.standardization.restore(path).flatten(0, 1))
+    fields = model.decode(restored(model, path, batch["forecast/day_of_year"]).flatten(0, 1))
     found = {name: fields[name].unflatten(0, path.shape[:2]) for name in names}  # type: ignore[no-untyped-call]
     targets = {f"target/{name}": batch[f"forecast/target/{name}"] for name in names}
     return field_errors(found, batch | targets, names)

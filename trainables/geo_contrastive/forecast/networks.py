@@ -1,8 +1,8 @@
-"""Networks that step standardised latents through time.
+"""Networks that step anomalies of latents through time.
 
-Both forecast the change of a latent from the one before, beginning with none: an untrained network persists. With a
-linear part, it begins at a linear inverse model instead (Penland & Magorian 1993, doi:10.1175/1520-0442(1993)006
-<1067:PONSST>2.0.CO;2): a regression of the change on the latent.
+Both add to the propagator's step, beginning with nothing: an untrained network is a linear inverse model or damped
+persistence. What they add is bounded, for a recurrent cell's output is, and so is that of a normalisation. As the
+propagator makes every anomaly shorter, a roll-out of any length stays bounded from any day.
 """
 
 from abc import ABC, abstractmethod
@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from thalweg.nn.dropout import Dropout
 from thalweg.nn.transformer import EncoderLayer, LayerSizes
-from trainables.geo_contrastive.downstream.regression import LatentRegression
+from trainables.geo_contrastive.forecast.anomalies import LatentAnomalies
 from trainables.geo_contrastive.forecast.knobs import ForecastKnobs
+from trainables.geo_contrastive.forecast.propagator import Propagator
 
 Context = Float[Tensor, "batch context dim"]
 Latent = Float[Tensor, "batch dim"]
@@ -24,17 +25,20 @@ State = Any
 
 
 class Forecaster(nn.Module, ABC):
-    """A network that reads latents one stride apart, and forecasts those that follow one by one.
+    """A network that reads amplitudes one stride apart, and forecasts those that follow one by one.
+
+    ``anomalies`` tells what amplitudes of latents are.
 
     Args:
         dim: Width of a latent.
         width: Width of what the network makes of the days that it has read.
-        linear: Whether there is a linear part.
+        linear: Whether the propagator is a matrix, or damps all amplitudes alike.
     """
 
     def __init__(self, dim: int, width: int, linear: bool) -> None:
         super().__init__()
-        self.regression = LatentRegression(dim, dim) if linear else None
+        self.anomalies = LatentAnomalies(dim)
+        self.propagator = Propagator(dim, linear)
         self.change = nn.Linear(width, dim)
         nn.init.zeros_(self.change.weight)
         nn.init.zeros_(self.change.bias)
@@ -57,16 +61,16 @@ class Forecaster(nn.Module, ABC):
         """Forecasts so many steps.
 
         Args:
-            context: Standardised latents, the last of which is the day of issue.
+            context: Amplitudes, the last of which are those of the day of issue.
             num_steps: Steps to forecast.
-            truth: True latents of the steps, where training teaches.
-            taught: Whether the step after goes on from the true latent instead of the forecast one.
+            truth: True amplitudes of the steps, where training teaches.
+            taught: Whether the step after goes on from the truth instead of the forecast.
         """
         last = context[:, -1]
         seen, state = self.begin(context.to(self._dtype()))
         path = []
         for step in range(num_steps):
-            path.append(last.float() + self._usual(last.float()) + self.change(seen).float())
+            path.append(self.propagator(last) + self.change(seen * self.change.in_features**-0.5).float())
             if step == num_steps - 1:
                 break
             last = path[-1]
@@ -74,10 +78,6 @@ class Forecaster(nn.Module, ABC):
                 last = torch.where(taught[:, step, None], truth[:, step], last)
             seen, state = self.go_on(last.to(self._dtype()), state)
         return torch.stack(path, dim=1)
-
-    def _usual(self, last: Latent) -> Latent | float:
-        """Returns the change by the linear part."""
-        return 0.0 if self.regression is None else self.regression(last)
 
     def _dtype(self) -> torch.dtype:
         return self.change.weight.dtype

@@ -1,9 +1,9 @@
 """The rest: what a decoder cannot show of a field. It is weather too, and lasts from day to day.
 
 A latent is narrower than the fields, and a decoded forecast lacks what it cannot hold even where persistence has it.
-The rest of the day of issue may be added to the forecasts, damped by ``memory ** lead``: a first-order autoregression
-whose memory is the regression of the rest of a training day on that of the day before, over all cells of a variable by
-area.
+That of the climatology may be added to the forecasts, and that of the anomaly of the day of issue damped by ``memory **
+lead``: a first-order autoregression whose memory is the regression of the rest of a training day on that of the day
+before, over all cells of a variable by area.
 """
 
 from collections.abc import Mapping, Sequence

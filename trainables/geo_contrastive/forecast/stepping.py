@@ -1,4 +1,4 @@
-"""Latents of the training days for forecasts, and the regression of how they change, which a network may add to."""
+"""Latents of the training days for forecasts, as amplitudes, and how these go on, which a network may add to."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,17 +8,16 @@ from torch import Tensor, nn
 
 from thalweg.contract import Batch, Indices
 from trainables.geo_contrastive.data.fields import FieldData
+from trainables.geo_contrastive.downstream.latents import TrainingLatents
 from trainables.geo_contrastive.downstream.model import HeadedModel
-from trainables.geo_contrastive.downstream.regression import RegressedLatents
+from trainables.geo_contrastive.forecast.batches import LEADS
+from trainables.geo_contrastive.forecast.networks import Forecaster
 
-_DAY = "day"
-
-Latents = Float[Tensor, "day dim"]
-Pairs = tuple[Float[Tensor, "pair dim"], Float[Tensor, "pair dim"]]
+_DAY, _DAY_OF_YEAR = "day", "day_of_year"
 
 
-class SteppingLatents(RegressedLatents):
-    """Encodes the training days, and regresses the change within a step on the latent.
+class SteppingLatents(TrainingLatents):
+    """Encodes the training days, and fits what is usual on a day of the year and how amplitudes go on.
 
     Args:
         variables: Names of the variables.
@@ -28,32 +27,36 @@ class SteppingLatents(RegressedLatents):
     def __init__(self, variables: Sequence[str], stride: int) -> None:
         super().__init__(variables)
         self._stride = stride
+        self._amplitudes: Tensor | None = None
 
     def batch(self, data: FieldData, indices: Indices) -> Batch:
         """Adds the days."""
-        days = torch.from_numpy(data.day[data.days["train"].start + indices])
-        return {**super().batch(data, indices), _DAY: days}
+        positions = data.days["train"].start + indices
+        numbers = {_DAY: data.day, _DAY_OF_YEAR: data.day_of_year}
+        days = {name: torch.from_numpy(values[positions]) for name, values in numbers.items()}
+        return {**super().batch(data, indices), **days}
 
     def compute(self, model: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
         """Adds the days."""
-        return {**super().compute(model, batch), _DAY: batch[_DAY]}
+        return {**super().compute(model, batch), **{name: batch[name] for name in (_DAY, _DAY_OF_YEAR)}}
 
-    def pairs(self, model: HeadedModel, rows: Mapping[str, Tensor]) -> Pairs:
-        """Returns the latents of all days that have one a step later, and how they change."""
-        day = rows[_DAY]
-        latents = self.of(torch.arange(len(day), device=day.device))
-        return changes(latents, day, self._stride)
+    def keep(self, model: nn.Module, rows: Mapping[str, Tensor]) -> None:
+        """Keeps the amplitudes; fits what gives them and the propagator, unless the trial goes on."""
+        assert isinstance(model, HeadedModel)
+        begins = not bool(model.standardization.fitted)
+        super().keep(model, rows)
+        head, day_of_year = model.head, rows[_DAY_OF_YEAR]
+        assert isinstance(head, Forecaster)
+        latents = super().of(torch.arange(len(day_of_year), device=day_of_year.device))
+        if begins:
+            head.anomalies.fit(latents, day_of_year)
+        self._amplitudes = head.anomalies(latents, day_of_year)
+        if begins:
+            head.propagator.fit(self._amplitudes, rows[_DAY], head.anomalies, self._stride, LEADS)
 
-
-def changes(latents: Latents, day: Int64[Tensor, " day"], stride: int) -> Pairs:
-    """Returns the latents of all days that have one so many days later, and how they change until then.
-
-    Args:
-        latents: Latents of days in the order of time.
-        day: The days.
-        stride: Number of days.
-    """
-    later = torch.searchsorted(day, day + stride)
-    exists = later < len(day)
-    exists[exists.clone()] = day[later[exists]] == day[exists] + stride
-    return latents[exists], latents[later[exists]] - latents[exists]
+    def of(self, positions: Int64[Tensor, "*shape"]) -> Float[Tensor, "*shape dim"]:
+        """Returns the amplitudes of days at these positions in the split ``train``."""
+        assert self._amplitudes is not None, (
+            "the platform computes the features of a stage before its first step"
+        )
+        return self._amplitudes[positions]

@@ -9,6 +9,8 @@ import torch
 from thalweg.stage_contract import Stage
 from trainables.geo_contrastive.config import PRESETS
 from trainables.geo_contrastive.downstream.model import HeadedModel
+from trainables.geo_contrastive.forecast.anomalies import LatentAnomalies
+from trainables.geo_contrastive.forecast.networks import Forecaster
 from trainables.geo_contrastive.forecast.task import ForecastTask
 
 MakeTask = Callable[..., ForecastTask]
@@ -30,6 +32,12 @@ def built(task: ForecastTask, data: Any) -> HeadedModel:
     assert isinstance(model, HeadedModel)
     torch.nn.init.normal_(model.head.change.weight, std=0.3)  # type: ignore[arg-type, union-attr]
     return model
+
+
+def anomalies_of(model: HeadedModel) -> LatentAnomalies:
+    """Returns what tells a head of amplitudes."""
+    assert isinstance(model.head, Forecaster)
+    return model.head.anomalies
 
 
 def head_stage(task: ForecastTask) -> Stage:

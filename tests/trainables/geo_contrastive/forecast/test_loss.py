@@ -8,7 +8,7 @@ import torch
 
 from tests import tasks
 from tests.trainables.geo_contrastive.conftest import MakeFields
-from tests.trainables.geo_contrastive.forecast.conftest import MakeTask, built, head_stage
+from tests.trainables.geo_contrastive.forecast.conftest import MakeTask, anomalies_of, built, head_stage
 from thalweg.stage_contract import Progress
 from trainables.geo_contrastive.downstream.model import HeadedModel
 from trainables.geo_contrastive.forecast.batches import training_batch
@@ -31,7 +31,8 @@ def _batch(task: Any, data: Any, indices: np.ndarray) -> dict[str, torch.Tensor]
 
 def _latent(model: HeadedModel, data: Any, position: int) -> torch.Tensor:
     fields = {name: torch.from_numpy(values[[position]]) for name, values in data.fields.items()}
-    return model.standardization(model.encode(fields))  # type: ignore[no-any-return]
+    day_of_year = torch.from_numpy(data.day_of_year[[position]])
+    return anomalies_of(model)(model.standardization(model.encode(fields)), day_of_year)  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize("loss", ["latent", "field"])
@@ -76,7 +77,8 @@ def _joined(data: Any, first: int, last: int) -> bool:
 def _error(model: HeadedModel, data: Any, guess: torch.Tensor, position: int, loss: str) -> float:
     if loss == "latent":
         return float((guess - _latent(model, data, position)).square().mean())
-    fields = model.decode(model.standardization.restore(guess))
+    latents = anomalies_of(model).restore(guess, torch.from_numpy(data.day_of_year[[position]]))
+    fields = model.decode(model.standardization.restore(latents))
     errors = []
     for name, field in fields.items():
         areas = data.grids[data.variables[name].grid].weights * data.valid[name]

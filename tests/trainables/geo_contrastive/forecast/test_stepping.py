@@ -1,4 +1,4 @@
-"""The linear part of forecasts: fitted to pairs of training days, and what an untrained network steps by."""
+"""The propagator: fitted to pairs of training days, what an untrained network steps by, and bounded ever after."""
 
 from typing import Any
 
@@ -8,12 +8,13 @@ import torch
 
 from tests import tasks
 from tests.trainables.geo_contrastive.conftest import MakeFields
-from tests.trainables.geo_contrastive.forecast.conftest import MakeTask
+from tests.trainables.geo_contrastive.forecast.conftest import MakeTask, anomalies_of
 from trainables.geo_contrastive.data.fields import FieldData
 from trainables.geo_contrastive.downstream.model import HeadedModel
-from trainables.geo_contrastive.downstream.regression import LatentRegression
+from trainables.geo_contrastive.forecast.day_pairs import pairs
 from trainables.geo_contrastive.forecast.measure import ForecastSkill
-from trainables.geo_contrastive.forecast.stepping import changes
+from trainables.geo_contrastive.forecast.networks import Forecaster
+from trainables.geo_contrastive.forecast.propagator import MAX_GAIN
 
 
 @pytest.fixture(scope="module")
@@ -39,34 +40,66 @@ def _skills(task: Any, data: FieldData, model: HeadedModel) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("stride", [1, 5])
-def test_changes_over_a_stride_cross_no_jump(stride: int) -> None:
-    rng = np.random.default_rng(0)
+def test_pairs_of_days_cross_no_jump(stride: int) -> None:
     day = np.arange(120)
     day[50:] += 3
     day[90:] += 7
-    latents = torch.from_numpy(rng.normal(size=(120, 3)))
-    before, change = changes(latents, torch.from_numpy(day), stride)
+    found = pairs(torch.from_numpy(day), stride)
     place = {value: position for position, value in enumerate(day.tolist())}
-    pairs = [(place[value], place[value + stride]) for value in day.tolist() if value + stride in place]
-    assert len(pairs) == len(before)
-    for (first, second), row, moved in zip(pairs, before, change, strict=True):
-        assert torch.equal(row, latents[first])
-        assert torch.equal(moved, latents[second] - latents[first])
+    expected = [(place[value], place[value + stride]) for value in day.tolist() if value + stride in place]
+    assert list(zip(found.before.tolist(), found.after.tolist(), strict=True)) == expected
 
 
+@pytest.mark.parametrize("linear", [False, True])
 @pytest.mark.parametrize("cell", ["lstm", "transformer"])
-def test_an_untrained_network_steps_by_the_regression(
-    cell: str, data: FieldData, make_task: MakeTask
+def test_an_untrained_network_steps_by_the_propagator(
+    cell: str, linear: bool, data: FieldData, make_task: MakeTask
 ) -> None:
-    task = make_task(cell=cell, linear=True)
-    head = _begun(task, data).head
-    assert isinstance(head.regression, LatentRegression)
-    assert head.regression.weights.any()
+    head = _begun(make_task(cell=cell, linear=linear), data).head
+    assert isinstance(head, Forecaster)
+    operator = head.propagator.operator.float()
+    assert not torch.equal(operator, torch.eye(8))
+    assert bool((operator - operator[0, 0] * torch.eye(8)).abs().max() > 1e-3) == linear
     context = torch.randn(2, 3, 8)
     with torch.no_grad():
         first, second = head(context, 2).unbind(1)
-    torch.testing.assert_close(first, context[:, -1] + head.regression(context[:, -1]))
-    torch.testing.assert_close(second, first + head.regression(first))
+    torch.testing.assert_close(first, context[:, -1] @ operator)
+    torch.testing.assert_close(second, first @ operator)
+
+
+def test_amplitudes_are_white_and_latents_come_back(data: FieldData, make_task: MakeTask) -> None:
+    anomalies = anomalies_of(_begun(make_task(), data))
+    generator = torch.Generator().manual_seed(0)
+    latents = torch.randn(300, 8, generator=generator) @ torch.randn(8, 8, generator=generator)
+    days = torch.arange(300)
+    anomalies.fit(latents, days)
+    found = anomalies(latents, days)
+    torch.testing.assert_close(found.T @ found / 300, torch.eye(8), rtol=0, atol=2e-3)
+    torch.testing.assert_close(anomalies.restore(found, days), latents, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "transformer"])
+def test_every_roll_out_stays_bounded_and_an_untrained_one_ends_at_the_calendar(
+    cell: str, data: FieldData, make_task: MakeTask
+) -> None:
+    task = make_task(cell=cell, linear=True)
+    model = _begun(task, data)
+    head = model.head
+    assert isinstance(head, Forecaster)
+    assert float(torch.linalg.matrix_norm(head.propagator.operator, 2)) <= MAX_GAIN + 1e-6
+    days = data.days["train"]
+    fields = {name: torch.from_numpy(values[days.start : days.stop]) for name, values in data.fields.items()}
+    calendar = torch.from_numpy(data.day_of_year[days.start : days.stop])
+    with torch.no_grad():
+        started = head.anomalies(model.standardization(model.encode(fields)), calendar)
+        path = head(started[:, None].expand(-1, 3, -1), 300)
+        lengths = torch.cat([started[:, None], path], dim=1).norm(dim=2)
+        assert bool((lengths[:, 1:] <= lengths[:, :-1] * (MAX_GAIN + 1e-5) + 1e-12).all())
+        # Whatever it learns, a network adds no more than so much in a step.
+        torch.nn.init.normal_(head.change.weight, std=5.0)
+        path = head(started[:, None].expand(-1, 3, -1), 300)
+        largest = float(torch.linalg.matrix_norm(head.change.weight, 2)) + float(head.change.bias.norm())
+        assert float(path.norm(dim=2).max()) <= float(lengths[:, 0].max()) + largest / (1 - MAX_GAIN)
 
 
 def test_it_forecasts_waves_that_persistence_does_not(data: FieldData, make_task: MakeTask) -> None:
@@ -76,12 +109,14 @@ def test_it_forecasts_waves_that_persistence_does_not(data: FieldData, make_task
     assert with_it["forecast_skill_persistence_1d"] > 0.3
     assert with_it["forecast_skill_climatology_10d"] > 0.5
     assert with_it["forecast_rrmse_3d"] < 0.8 * without["forecast_rrmse_3d"]
+    assert without["forecast_skill_climatology_10d"] > -0.05
 
 
-def test_a_trial_that_goes_on_keeps_the_regression(data: FieldData, make_task: MakeTask) -> None:
+def test_a_trial_that_goes_on_keeps_the_propagator(data: FieldData, make_task: MakeTask) -> None:
     task = make_task(linear=True)
     model = _begun(task, data)
-    kept = torch.ones_like(model.head.get_buffer("regression.weights"))
-    model.head.get_buffer("regression.weights").copy_(kept)
+    names = ("propagator.operator", "anomalies.usual", "anomalies.axes", "anomalies.spread")
+    for name in names:
+        model.head.get_buffer(name).fill_(1.0)
     tasks.prepare(task.stages()[-1], data, model)
-    assert torch.equal(model.head.get_buffer("regression.weights"), kept)
+    assert all(bool((model.head.get_buffer(name) == 1.0).all()) for name in names)
