@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from thalweg.config import FamilyConfig, Optimization, Presets
 from trainables.sentinel_supcon.knobs import (
+    METERML_CLASSES,
     DataKnobs,
     ModelKnobs,
     PretrainingKnobs,
@@ -70,6 +71,11 @@ class SentinelSupCon(FamilyConfig):
     def num_blocks(self) -> int:
         """Blocks of a batch that pre-training compares: sensors, or views of sensors."""
         return len(self.model.sensors) * (2 if self.pretraining.views else 1)
+
+    @property
+    def compares_views(self) -> bool:
+        """Whether a loss compares the augmented view with the original."""
+        return self.tuning.sup_delta > 0 or (self.pretraining.share > 0 and self.pretraining.views)
 
     @property
     def trains_encoders(self) -> bool:
@@ -155,13 +161,13 @@ _METERML = SentinelSupCon(
         warmup_ratio=0.0,
         batch_size=32,
     ),
-    data=DataKnobs(optical="rgbn", size=72, ignored=("Negative",)),
+    data=DataKnobs(classes=METERML_CLASSES, optical="rgbn", size=72, ignored=("Negative",)),
     model=ModelKnobs(backbone="dual"),
 )
 _TINY = SentinelSupCon(
     dataset="tiny",
     optimization=Optimization(lr=2e-3, weight_decay=0.01, batch_size=32),
-    data=DataKnobs(optical="rgbn", size=32, ignored=("Negative",)),
+    data=DataKnobs(classes=METERML_CLASSES, optical="rgbn", size=32, ignored=("Negative",)),
     model=ModelKnobs(backbone="dual", width=0.125, embedding_dim=32),
 )
 

@@ -5,25 +5,18 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Bool, Int64, UInt8
 
-IGNORED = -1
-"""Label of a scene whose class is ignored or unknown; in losses and metrics it counts for nothing."""
+from trainables.sentinel_supcon import knobs
+
+IGNORED = knobs.IGNORED
 INVALID = 255
 """Value of a pixel without a class in a map of classes."""
 MIN_SHARE = 0.1
 """Share of a scene's pixels that a class must cover to be one of its classes."""
 
-METERML = (
-    "CAFOs",
-    "Landfills",
-    "Mines",
-    "Negative",
-    "ProcessingPlants",
-    "RefineriesAndTerminals",
-    "WWTreatment",
-)
+METERML = knobs.METERML_CLASSES
 """Classes of METER-ML, in the order of the published labels."""
 
-DFC2020 = ("Forest", "Shrubland", "Grassland", "Wetlands", "Croplands", "Urban", "Barren", "Water")
+DFC2020 = knobs.DFC2020_CLASSES
 """Classes of DFC2020: the simplified IGBP scheme without savanna (3) and snow (8), which its test does not hold."""
 DFC2020_CODES: Mapping[int, int] = {1: 0, 2: 1, 4: 2, 5: 3, 6: 4, 7: 5, 9: 6, 10: 7}
 """Class of each code of a DFC2020 label map; all other codes have none."""

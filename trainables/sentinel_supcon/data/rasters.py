@@ -153,7 +153,8 @@ def _opened(path: Path) -> Iterator[Any]:
 def _footprint(file: Any) -> Footprint:
     if file.crs is None:
         return Footprint()
-    return Footprint(file.crs.to_string(), tuple(map(float, file.bounds)), bool(file.crs.is_geographic))
+    left, bottom, right, top = map(float, file.bounds)
+    return Footprint(file.crs.to_string(), (left, bottom, right, top), bool(file.crs.is_geographic))
 
 
 def _rasterio() -> Any:

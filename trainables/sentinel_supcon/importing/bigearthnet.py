@@ -7,8 +7,9 @@ Source: Clasen et al. (2024), arXiv:2407.03653.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -59,7 +60,8 @@ def read(
     limit = whole("max_scenes", max_scenes, low=3) if max_scenes else None
     shifts = Shifts(offset)
     table = _chosen(_table(source), country, drop, limit)
-    lines, missing = [], []
+    lines: list[dict[str, str]] = []
+    missing: list[str] = []
     with staged(target) as folder:
         for product, scenes in table.groupby(table["patch_id"].map(_product), sort=True):
             there = [scene for scene in scenes.to_dict("records") if _is_whole(source, scene, missing)]
@@ -159,7 +161,7 @@ def _files(source: Path, patch: str, radar: str) -> Iterator[Path]:
     yield from (_radar_folder(source, radar) / f"{radar}_{band}.tif" for band in RADAR)
 
 
-def _is_whole(source: Path, scene: dict[str, str], missing: list[str]) -> bool:
+def _is_whole(source: Path, scene: Mapping[Hashable, Any], missing: list[str]) -> bool:
     """Returns whether a scene has all files; notes its name if it has not."""
     if all(path.is_file() for path in _files(source, scene["patch_id"], scene["s1_name"])):
         return True

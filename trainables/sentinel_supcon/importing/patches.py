@@ -177,7 +177,8 @@ def _tiles(file: Any, kind: _Kind, bands: tuple[str, ...]) -> Iterator[_Tile]:
     named = next((name for name in ("tile", "patch") if name in file), "")
     for row in range(len(radar)):
         name = file[named][row].decode() if named else f"{kind.name}_{row}"
-        codes, classes = np.zeros(0, np.uint8), ()
+        codes = np.zeros(0, np.uint8)
+        classes: tuple[str, ...] = ()
         if kind.classes:
             known = np.isin(maps[row, 0], list(kind.classes))
             codes = np.where(known, maps[row, 0], 255).astype(np.uint8)

@@ -1,6 +1,7 @@
 """Writes scenes in the family's own layout."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -37,11 +38,11 @@ def write_scene(
         footprint: Where the scene lies.
         codes: Class of each pixel.
     """
-    place = {"crs": footprint.crs, "bounds": footprint.bounds}
+    write = partial(write_raster, crs=footprint.crs, bounds=footprint.bounds)
     shifted = np.clip(np.round(s2.astype(np.float64) + shift), _NO_DATA + 1, _INT16.max)
     numbers = np.where(np.isnan(shifted), _NO_DATA, shifted).astype(np.int16)
-    write_raster(folder / "s1" / f"{name}.tif", s1, names=RADAR, nodata=float("nan"), **place)
+    write(folder / "s1" / f"{name}.tif", s1, names=RADAR, nodata=float("nan"))
     scale = 1 / REFLECTANCE
-    write_raster(folder / "s2" / f"{name}.tif", numbers, names=bands, nodata=_NO_DATA, scale=scale, **place)
+    write(folder / "s2" / f"{name}.tif", numbers, names=bands, nodata=_NO_DATA, scale=scale)
     if codes is not None:
-        write_raster(folder / "labels" / f"{name}.tif", codes[None], names=("class",), **place)
+        write(folder / "labels" / f"{name}.tif", codes[None], names=("class",))

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from thalweg.errors import ConfigError, DataError
+from trainables.sentinel_supcon.data.labels import METERML
 from trainables.sentinel_supcon.data.scenes import PatchData, data_key, open_patches, require_size
 from trainables.sentinel_supcon.knobs import DataKnobs
 
@@ -38,7 +39,7 @@ def test_a_data_set_that_lacks_a_band_is_refused(root: Path) -> None:
 
 
 def test_ignored_classes_lose_labels_but_no_other_class_its_number(root: Path, facilities: PatchData) -> None:
-    data = open_patches(root, "facilities", DataKnobs(optical="rgbn", ignored=("Negative",)))
+    data = open_patches(root, "facilities", DataKnobs(classes=METERML, optical="rgbn", ignored=("Negative",)))
     negative = facilities.labels == 3
     assert negative.sum() > 20
     np.testing.assert_array_equal(data.labels, np.where(negative, -1, facilities.labels))
@@ -52,7 +53,9 @@ def test_ignored_classes_lose_labels_but_no_other_class_its_number(root: Path, f
 
 def test_an_unknown_ignored_class_is_refused(root: Path) -> None:
     with pytest.raises(ConfigError, match=r"must name classes of facilities, CAFOs, .*, got 'Farms'"):
-        open_patches(root, "facilities", DataKnobs(optical="rgbn", ignored=("Farms",)))
+        open_patches(
+            root, "facilities", DataKnobs(classes=("Farms", *METERML), optical="rgbn", ignored=("Farms",))
+        )
 
 
 def test_shares_and_balance_change_the_training_split_alone(root: Path, facilities: PatchData) -> None:
@@ -62,7 +65,7 @@ def test_shares_and_balance_change_the_training_split_alone(root: Path, faciliti
     assert half.fingerprint == even.fingerprint == facilities.fingerprint
     np.testing.assert_array_equal(half.mean, facilities.mean)
     for split in ("val", "test"):
-        assert half.rows[split].tolist() == even.rows[split].tolist() == facilities.rows[split].tolist()  # type: ignore[index]
+        assert half.rows[split].tolist() == even.rows[split].tolist() == facilities.rows[split].tolist()
     assert set(even.rows["train"]) == set(half.rows["train"]) < set(facilities.rows["train"])
     counts = np.bincount(even.labels[even.rows["train"]])
     assert len(set(counts)) == 1 and even.num_samples("train") == counts.sum()

@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -40,7 +41,7 @@ def source(tmp_path: Path) -> Path:
     rng = np.random.default_rng(1)
     for number in range(5):
         home = folder / "BigEarthNet-S2" / patch(number).rsplit("_", 2)[0] / patch(number)
-        place = {"crs": "EPSG:32633", "bounds": (0, 1200 * number, 1200, 1200 * number + 1200)}
+        place: Any = {"crs": "EPSG:32633", "bounds": (0, 1200 * number, 1200, 1200 * number + 1200)}
         for band in BANDS["l2a"]:
             side = SIDES.get(band, 120)
             values = rng.integers(1, 4000, (1, side, side)).astype(np.uint16)
@@ -121,7 +122,7 @@ def test_scenes_without_files_are_named(source: Path, tmp_path: Path) -> None:
     assert f"1 scenes lack files: {patch(0)}." in read(source, tmp_path / "own")
 
 
-def _column(name: str, change: Callable[[pd.DataFrame], object]) -> Callable[[Path], None]:
+def _column(name: str, change: Callable[[pd.DataFrame], Any]) -> Callable[[Path], None]:
     def damage(source: Path) -> None:
         table = pd.read_parquet(source / "metadata.parquet")
         table[name] = change(table)
