@@ -1,10 +1,11 @@
 """Samples batches of scenes, as tensors."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Float64, Int64
+from jaxtyping import Float32, Float64, Int16, Int64
 from torch import Tensor
 
 from thalweg.contract import Batch, Indices, Keys, SplitName
@@ -24,13 +25,20 @@ from trainables.sentinel_supcon.knobs import DataKnobs, Scaling, ViewKnobs
 Shown = Literal["both", "augmented", "original"]
 """Views of a scene in training: the augmented one before the original, or one of them alone."""
 
+SENSORS = ("s1", "s2")
 _DB_RANGE = (-25.0, 0.0)
 _MAX_NUMBER = 1e4
 _EPSILON = 1e-5  # keeps an image of zeros finite
 
 
 def training_batch(
-    data: PatchData, indices: Indices, keys: Keys, inputs: DataKnobs, views: ViewKnobs, shown: Shown
+    data: PatchData,
+    indices: Indices,
+    keys: Keys,
+    inputs: DataKnobs,
+    views: ViewKnobs,
+    shown: Shown,
+    sensors: Sequence[str] = SENSORS,
 ) -> Batch:
     """Samples training scenes; all that is random comes from their keys.
 
@@ -44,6 +52,7 @@ def training_batch(
         inputs: Size and scaling.
         views: Augmentations.
         shown: Which views are made; without augmentation there is the original alone.
+        sensors: Sensors that are read.
 
     Returns:
         ``s1`` (batch, view, 2, size, size) and ``s2`` (batch, view, band, size, size) as fp32; ``label`` (batch,) as
@@ -52,10 +61,10 @@ def training_batch(
     rows = data.rows["train"][indices]
     size = inputs.size
     corners = draw_corners(keys, data.side, size)
-    made: dict[str, list[Tensor]] = {"s1": [], "s2": []}
-    for sensor, (name, image) in enumerate(_images(data, rows, inputs.scaling).items()):
+    made: dict[str, list[Tensor]] = {name: [] for name in sensors}
+    for name, image in _images(data, rows, inputs.scaling, sensors).items():
         if views.augment and shown != "original":
-            affine = draw_views(keys, sensor, views, corners, data.side, size)
+            affine = draw_views(keys, SENSORS.index(name), views, corners, data.side, size)
             made[name].append(warp(image, affine, size))
         if not views.augment or shown != "augmented":
             made[name].append(windows(image, corners, size))
@@ -75,7 +84,7 @@ def evaluation_batch(data: PatchData, split: SplitName, indices: Indices, inputs
     corners = central_corners(len(rows), data.side, inputs.size)
     batch = {
         name: windows(image, corners, inputs.size)[:, None]
-        for name, image in _images(data, rows, inputs.scaling).items()
+        for name, image in _images(data, rows, inputs.scaling, SENSORS).items()
     }
     return batch | {
         "label": torch.from_numpy(data.labels[rows]),
@@ -99,19 +108,27 @@ def _labels(data: PatchData, rows: Int64[np.ndarray, " scene"], corners: Corners
     return {"label": torch.from_numpy(labels), "multi": torch.from_numpy(multi.astype(np.float32))}
 
 
-def _images(data: PatchData, rows: Int64[np.ndarray, " scene"], scaling: Scaling) -> dict[str, Tensor]:
+def _images(
+    data: PatchData, rows: Int64[np.ndarray, " scene"], scaling: Scaling, sensors: Sequence[str]
+) -> dict[str, Tensor]:
     """Returns the scaled images of whole scenes, by sensor."""
-    s1 = torch.from_numpy(data.s1[rows])
+    found = {}
+    for name in sensors:
+        raw = torch.from_numpy(data.s1[rows] if name == "s1" else _bands(data, rows)).float()
+        part, unit = (slice(0, 2), 1.0) if name == "s1" else (slice(2, None), REFLECTANCE)
+        if scaling == "image_max":
+            found[name] = by_maximum(raw, decibels=name == "s1" and data.unit == "dB")
+        else:
+            found[name] = _standardised(raw, data.mean[part], data.std[part], unit)
+    return found
+
+
+def _bands(data: PatchData, rows: Int64[np.ndarray, " scene"]) -> Int16[np.ndarray, "scene band row col"]:
+    """Returns the optical numbers of the bands that the model sees."""
     stored = data.s2[rows]
-    if len(data.columns) < stored.shape[1] or (np.diff(data.columns) != 1).any():
-        stored = stored[:, data.columns]
-    s2 = torch.from_numpy(stored).float()
-    if scaling == "image_max":
-        return {"s1": by_maximum(s1, decibels=data.unit == "dB"), "s2": by_maximum(s2, decibels=False)}
-    return {
-        "s1": _standardised(s1, data.mean[:2], data.std[:2], 1.0),
-        "s2": _standardised(s2, data.mean[2:], data.std[2:], REFLECTANCE),
-    }
+    if np.array_equal(data.columns, np.arange(stored.shape[1])):
+        return stored
+    return stored[:, data.columns]
 
 
 def _standardised(

@@ -176,4 +176,5 @@ def balance(rows: Rows, labels: Labels) -> Rows:
     if not counts:
         return known
     most = max(counts.values())
-    return np.concatenate([np.resize(known[labels[known] == label], most) for label in counts])
+    repeated: Rows = np.concatenate([np.resize(known[labels[known] == label], most) for label in counts])
+    return repeated

@@ -38,13 +38,17 @@ class Stretch:
 
 
 def stretch_of(data: PatchData) -> Stretch:
-    """Returns the stretch of the middle 96 % of the values in some training scenes."""
+    """Returns the stretch of the middle 96 % of the values in some training scenes.
+
+    That of true colour is the one of typical scenes: beside snow or clouds all others would be black.
+    """
     rows = data.rows["train"]
     rows = rows[np.linspace(0, len(rows) - 1, min(_SAMPLED, len(rows))).astype(int)]
     colours = data.s2[rows][:, _columns(data)] / REFLECTANCE
     composite = _composite(data.s1[rows])
     return Stretch(
-        _limits(colours), tuple(_limits(composite[:, channel]) for channel in range(composite.shape[1]))
+        _typical_limits(colours),
+        tuple(_limits(composite[:, channel]) for channel in range(composite.shape[1])),
     )
 
 
@@ -145,6 +149,13 @@ def _composite(s1: Float32[np.ndarray, "scene 2 row col"]) -> Float32[np.ndarray
 
 def _limits(values: np.ndarray) -> tuple[float, float]:
     low, high = (float(end) for end in np.quantile(values, _LIMITS))
+    return low, high if high > low else low + 1e-6
+
+
+def _typical_limits(scenes: Float64[np.ndarray, "scene 3 row col"]) -> tuple[float, float]:
+    """Returns the limits of each scene, of which a quarter is brighter and a quarter darker."""
+    lows, highs = np.quantile(scenes.reshape(len(scenes), -1), _LIMITS, axis=1)
+    low, high = float(np.quantile(lows, 0.25)), float(np.quantile(highs, 0.75))
     return low, high if high > low else low + 1e-6
 
 

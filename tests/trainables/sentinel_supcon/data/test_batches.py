@@ -43,6 +43,14 @@ def test_one_view_alone_is_one_of_both(land: PatchData) -> None:
     assert torch.equal(plain["s1"], both["s1"][:, [1]])
 
 
+def test_a_sensor_alone_sees_what_it_sees_beside_the_other(land: PatchData) -> None:
+    views = ViewKnobs(rotation=20, paired_geometry=False)
+    both = training_batch(land, INDICES, KEYS, LAND, views, "both")
+    for name, other in (("s1", "s2"), ("s2", "s1")):
+        alone = training_batch(land, INDICES, KEYS, LAND, views, "both", (name,))
+        assert torch.equal(alone[name], both[name]) and other not in alone
+
+
 def test_labels_in_training_are_those_of_the_window(land: PatchData) -> None:
     count = land.num_samples("train")
     keys = np.arange(count, dtype=np.uint64)
