@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Float64, Int16, Int64
+from jaxtyping import Int64
 from torch import Tensor
 
 from thalweg.contract import Batch, Indices, Keys, SplitName
@@ -18,17 +18,14 @@ from trainables.sentinel_supcon.data.augment import (
     windows,
 )
 from trainables.sentinel_supcon.data.labels import classes_of_maps, without
+from trainables.sentinel_supcon.data.loading import load
 from trainables.sentinel_supcon.data.scenes import PatchData
-from trainables.sentinel_supcon.data.units import REFLECTANCE
-from trainables.sentinel_supcon.knobs import DataKnobs, Scaling, ViewKnobs
+from trainables.sentinel_supcon.knobs import DataKnobs, ViewKnobs
 
 Shown = Literal["both", "augmented", "original"]
 """Views of a scene in training: the augmented one before the original, or one of them alone."""
 
 SENSORS = ("s1", "s2")
-_DB_RANGE = (-25.0, 0.0)
-_MAX_NUMBER = 1e4
-_EPSILON = 1e-5  # keeps an image of zeros finite
 
 
 def training_batch(
@@ -61,13 +58,17 @@ def training_batch(
     rows = data.rows["train"][indices]
     size = inputs.size
     corners = draw_corners(keys, data.side, size)
+    augmented = views.augment and shown != "original"
     made: dict[str, list[Tensor]] = {name: [] for name in sensors}
-    for name, image in _images(data, rows, inputs.scaling, sensors).items():
-        if views.augment and shown != "original":
-            affine = draw_views(keys, SENSORS.index(name), views, corners, data.side, size)
-            made[name].append(warp(image, affine, size))
-        if not views.augment or shown != "augmented":
-            made[name].append(windows(image, corners, size))
+    for name, found in made.items():
+        if not augmented:
+            found.append(load(data, name, rows, inputs.scaling, corners, size))
+            continue
+        whole = load(data, name, rows, inputs.scaling, np.zeros_like(corners), data.side)
+        affine = draw_views(keys, SENSORS.index(name), views, corners, data.side, size)
+        found.append(warp(whole, affine, size))
+        if shown == "both":
+            found.append(windows(whole, corners, size))
     batch = {name: torch.stack(each, 1) for name, each in made.items()}
     return batch | _labels(data, rows, corners, size)
 
@@ -82,10 +83,7 @@ def evaluation_batch(data: PatchData, split: SplitName, indices: Indices, inputs
     """
     rows = data.rows[split][indices]
     corners = central_corners(len(rows), data.side, inputs.size)
-    batch = {
-        name: windows(image, corners, inputs.size)[:, None]
-        for name, image in _images(data, rows, inputs.scaling, SENSORS).items()
-    }
+    batch = {name: load(data, name, rows, inputs.scaling, corners, inputs.size)[:, None] for name in SENSORS}
     return batch | {
         "label": torch.from_numpy(data.labels[rows]),
         "multi": torch.from_numpy(data.multi[rows].astype(np.float32)),
@@ -106,52 +104,3 @@ def _labels(data: PatchData, rows: Int64[np.ndarray, " scene"], corners: Corners
         labels = without(found, data.valid_classes)
         multi = covered & np.array(data.valid_classes, bool)
     return {"label": torch.from_numpy(labels), "multi": torch.from_numpy(multi.astype(np.float32))}
-
-
-def _images(
-    data: PatchData, rows: Int64[np.ndarray, " scene"], scaling: Scaling, sensors: Sequence[str]
-) -> dict[str, Tensor]:
-    """Returns the scaled images of whole scenes, by sensor."""
-    found = {}
-    for name in sensors:
-        raw = torch.from_numpy(data.s1[rows] if name == "s1" else _bands(data, rows)).float()
-        part, unit = (slice(0, 2), 1.0) if name == "s1" else (slice(2, None), REFLECTANCE)
-        if scaling == "image_max":
-            found[name] = by_maximum(raw, decibels=name == "s1" and data.unit == "dB")
-        else:
-            found[name] = _standardised(raw, data.mean[part], data.std[part], unit)
-    return found
-
-
-def _bands(data: PatchData, rows: Int64[np.ndarray, " scene"]) -> Int16[np.ndarray, "scene band row col"]:
-    """Returns the optical numbers of the bands that the model sees."""
-    stored = data.s2[rows]
-    if np.array_equal(data.columns, np.arange(stored.shape[1])):
-        return stored
-    return stored[:, data.columns]
-
-
-def _standardised(
-    images: Float32[Tensor, "scene band row col"],
-    mean: Float64[np.ndarray, " band"],
-    std: Float64[np.ndarray, " band"],
-    unit: float,
-) -> Tensor:
-    """Returns images, which may be changed in place, minus the mean over the standard deviation of each band."""
-    shape = (1, len(mean), 1, 1)
-    mean_of = torch.from_numpy((mean * unit).astype(np.float32)).view(shape)
-    factor = torch.from_numpy((1 / (std * unit)).astype(np.float32)).view(shape)
-    return images.sub_(mean_of).mul_(factor)
-
-
-def by_maximum(images: Float32[Tensor, "scene band row col"], *, decibels: bool) -> Tensor:
-    """Divides each band by its maximum in the image, as published: what is bright in all of it is lost.
-
-    Args:
-        images: Backscatter in dB, which is clipped to [-25, 0] and shifted by 25, or positive numbers, which are
-            clipped to [0, 10000].
-        decibels: Whether they are in dB.
-    """
-    low, high = _DB_RANGE if decibels else (0.0, _MAX_NUMBER)
-    clipped = images.clamp(low, high) - low
-    return clipped / (clipped.amax((2, 3), keepdim=True) + _EPSILON)

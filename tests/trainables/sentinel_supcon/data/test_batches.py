@@ -3,8 +3,9 @@ import pytest
 import torch
 
 from trainables.sentinel_supcon.data.augment import draw_corners
-from trainables.sentinel_supcon.data.batches import by_maximum, evaluation_batch, training_batch
+from trainables.sentinel_supcon.data.batches import evaluation_batch, training_batch
 from trainables.sentinel_supcon.data.labels import classes_of_maps
+from trainables.sentinel_supcon.data.loading import by_maximum
 from trainables.sentinel_supcon.data.scenes import PatchData
 from trainables.sentinel_supcon.knobs import DataKnobs, ViewKnobs
 
