@@ -23,7 +23,7 @@ from trainables.sentinel_supcon.data.reading import (
 from trainables.sentinel_supcon.data.splits import SPLITS, assign
 from trainables.sentinel_supcon.data.units import REFLECTANCE, SHIFT, TELLING_BANDS, darkest, shows_shift
 
-FORMAT = 2
+FORMAT = 3
 MAX_MISSING = 0.1
 """Largest share of a scene's pixels without data; a scene with more is left out."""
 MAX_LEFT_OUT = 0.1

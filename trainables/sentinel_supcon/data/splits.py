@@ -19,6 +19,8 @@ HELD_OUT = 0.2
 """Share of the scenes that goes to val, and to test."""
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 
+_NONE = IGNORED + 1  # column of scenes without a class
+
 Labels = Int64[np.ndarray, " scene"]
 Places = Int64[np.ndarray, " scene"]
 Rows = Int64[np.ndarray, " _"]
@@ -106,7 +108,7 @@ def _stratified(
     """Returns the split of each place; none is empty.
 
     Args:
-        counts: Scenes of each label in each place.
+        counts: Scenes of each label in each place; the first column is that of scenes without one.
         hashes: A hash for each place, which decides between those that are alike.
         shares: Share of the scenes that each split should have.
     """
@@ -118,9 +120,12 @@ def _stratified(
     left = {label: int(np.count_nonzero(counts[:, label])) for label in order}
     queues = {label: iter(places.tolist()) for label, places in order.items()}
     for done in range(len(counts)):
-        label = min((label for label in left if left[label]), key=lambda label: (left[label], label))
+        there = (label for label in left if left[label])
+        label = min(there, key=lambda label: (label == _NONE, left[label], label))
         place = next(place for place in queues[label] if owner[place] < 0)
-        allowed = _allowed(held[:, -1], len(counts) - done) or _allowed(held[:, label], left[label])
+        allowed = _allowed(held[:, -1], len(counts) - done)
+        if not allowed and label != _NONE:
+            allowed = _allowed(held[:, label], left[label])
         lacking = np.round(wanted[:, [label, -1]], 6)
         owner[place] = max(allowed or range(len(shares)), key=lambda split: (*lacking[split].tolist(), split))
         wanted[owner[place]] -= np.append(counts[place], counts[place].sum())
@@ -169,7 +174,7 @@ def balance(rows: Rows, labels: Labels) -> Rows:
 
     A scene is repeated as often as any other of its class, or once more.
     """
-    known = rows[labels[rows] != IGNORED]
+    known: Rows = rows[labels[rows] != IGNORED]
     counts: Mapping[int, int] = {
         int(label): int((labels[known] == label).sum()) for label in np.unique(labels[known])
     }
