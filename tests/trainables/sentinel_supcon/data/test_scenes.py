@@ -5,8 +5,17 @@ import numpy as np
 import pytest
 
 from thalweg.errors import ConfigError, DataError
+from trainables.sentinel_supcon.data import kept
+from trainables.sentinel_supcon.data.contents import Contents, Scene
 from trainables.sentinel_supcon.data.labels import METERML
-from trainables.sentinel_supcon.data.scenes import PatchData, data_key, open_patches, require_size
+from trainables.sentinel_supcon.data.reading import Images
+from trainables.sentinel_supcon.data.scenes import (
+    PatchData,
+    data_key,
+    find_contents,
+    open_patches,
+    require_size,
+)
 from trainables.sentinel_supcon.knobs import DataKnobs
 
 Copied = Callable[[str], Path]
@@ -86,6 +95,30 @@ def test_a_copy_has_the_same_fingerprint_and_a_change_another(copied: Copied, fa
     path = next(folder.glob("*/*/sentinel-1.npy"))
     np.save(path, np.load(path) + 1)
     assert open_patches(folder.parent, folder.name, knobs).fingerprint != facilities.fingerprint
+
+
+def test_a_killed_preparation_goes_on_where_it_stopped(
+    copied: Copied, land: PatchData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, reads = copied("land"), []
+    original = kept.read_scene
+
+    def read_or_die(contents: Contents, scene: Scene) -> Images:
+        if len(reads) == 50:
+            raise KeyboardInterrupt
+        reads.append(scene.name)
+        return original(contents, scene)
+
+    monkeypatch.setattr(kept, "STEP", 20)
+    monkeypatch.setattr(kept, "read_scene", read_or_die)
+    with pytest.raises(KeyboardInterrupt):
+        open_patches(folder.parent, folder.name, DataKnobs())
+    reads[:] = ["another one"] * 51
+    data = open_patches(folder.parent, folder.name, DataKnobs())
+    assert reads[51] == find_contents(folder).scenes[40].name
+    assert data.names == land.names and data.left_out == land.left_out and data.notes == land.notes
+    for name in ("s1", "s2", "maps", "labels", "mean", "footprints"):
+        np.testing.assert_array_equal(getattr(data, name), getattr(land, name))
 
 
 def test_a_size_beyond_the_scenes_is_refused(land: PatchData) -> None:
