@@ -30,7 +30,7 @@ def facilities(tmp_path_factory: pytest.TempPathFactory) -> PatchData:
 def land(tmp_path_factory: pytest.TempPathFactory) -> PatchData:
     root = tmp_path_factory.mktemp("worlds")
     (root / "land").mkdir()
-    dfc2020.make(root / "land", dfc2020.Recipe(num_scenes=220, side=16, seed=3))
+    dfc2020.make(root / "land", dfc2020.Recipe(num_scenes=300, side=16, seed=3))
     return open_patches(root, "land", LAND)
 
 
