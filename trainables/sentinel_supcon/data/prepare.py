@@ -1,0 +1,147 @@
+"""Prepares a data set once: reads and checks every scene, harmonises units, and computes statistics of training."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float64, UInt8
+
+from thalweg.data.store import StoreWriter, release
+from thalweg.errors import DataError
+from trainables.sentinel_supcon.data.contents import Contents, Scene
+from trainables.sentinel_supcon.data.kept import MAX_MISSING, Kept, read_scenes
+from trainables.sentinel_supcon.data.labels import IGNORED, classes_of_maps
+from trainables.sentinel_supcon.data.splits import SPLITS, assign
+from trainables.sentinel_supcon.data.units import REFLECTANCE, SHIFT, TELLING_BANDS, shows_shift
+
+FORMAT = 4
+MAX_LEFT_OUT = 0.1
+"""Largest share of a data set's scenes that may be left out."""
+_CHUNK = 16
+_NAMED = 5
+
+
+def prepare(contents: Contents, writer: StoreWriter) -> dict[str, Any]:
+    """Writes the arrays of a data set and returns its metadata; see `scenes.PatchData`.
+
+    Raises:
+        DataError: A file is broken or in the wrong unit, or too many scenes are left out.
+    """
+    read, (s1, s2, maps) = read_scenes(contents, writer)
+    _require_enough(contents, read)
+    _require_units(contents, read)
+    labels, multi = _labels(contents, read.scenes, maps[: len(read.scenes)])
+    place_names = sorted(set(read.places))
+    numbers = {name: number for number, name in enumerate(place_names)}
+    places = np.array([numbers[name] for name in read.places], np.int64)
+    rows, told = assign([scene.split for scene in read.scenes], places, labels, place_names)
+    mean, std = _statistics(s1, s2, rows["train"])
+    for name, values in {
+        "labels": labels,
+        "multi": multi,
+        "places": places,
+        "mean": mean,
+        "std": std,
+    }.items():
+        writer.put(name, values)
+    for split in SPLITS:
+        writer.put(f"rows_{split}", rows[split])
+    writer.put("names", np.array([scene.name for scene in read.scenes]))
+    writer.put("crs", np.array([each.crs for each in read.footprints]))
+    writer.put("footprints", np.array([each.bounds for each in read.footprints], np.float64))
+    return {
+        "place_names": place_names,
+        "left_out": read.left_out,
+        "notes": [*_notes(contents, read, labels), *told],
+    }
+
+
+def _labels(
+    contents: Contents, scenes: Sequence[Scene], maps: UInt8[np.ndarray, "mapped row col"]
+) -> tuple[Any, Bool[np.ndarray, "scene class"]]:
+    count = len(contents.classes)
+    labels, multi = np.full(len(scenes), IGNORED, np.int64), np.zeros((len(scenes), count), bool)
+    if contents.has_maps:
+        for start in range(0, len(scenes), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            labels[part], multi[part] = classes_of_maps(maps[part], count)
+        return labels, multi
+    for row, scene in enumerate(scenes):
+        if scene.classes:
+            labels[row] = scene.classes[0]
+            multi[row, list(scene.classes)] = True
+    return labels, multi
+
+
+def _statistics(
+    s1: Any, s2: Any, rows: Any
+) -> tuple[Float64[np.ndarray, " band"], Float64[np.ndarray, " band"]]:
+    """Returns mean and standard deviation of each band over the pixels of scenes, in dB or counts and reflectance."""
+    means, stds = [], []
+    for images, unit in ((s1, 1.0), (s2, REFLECTANCE)):
+        shift = images[rows[0]].mean((1, 2), dtype=np.float64)[:, None, None]
+        total, squares = np.zeros(images.shape[1]), np.zeros(images.shape[1])
+        for start in range(0, len(rows), _CHUNK):
+            around = images[rows[start : start + _CHUNK]] - shift
+            total += around.sum((0, 2, 3))
+            squares += np.square(around).sum((0, 2, 3))
+        release(images)
+        count = len(rows) * images.shape[2] * images.shape[3]
+        mean = total / count
+        spread = np.sqrt(np.maximum(squares / count - mean**2, 0))
+        means.append((mean + shift[:, 0, 0]) / unit)
+        stds.append(np.where(spread > 0, spread, 1.0) / unit)
+    return np.concatenate(means), np.concatenate(stds)
+
+
+def _require_enough(contents: Contents, read: Kept) -> None:
+    total = len(read.scenes) + len(read.left_out)
+    if len(read.left_out) > MAX_LEFT_OUT * total:
+        told = "; ".join(f"{name}: {why}" for name, why in sorted(read.left_out.items())[:_NAMED])
+        raise DataError(
+            f"at most {MAX_LEFT_OUT:.0%} of the scenes may be left out, got {len(read.left_out)} of {total} in "
+            f"{contents.folder} ({told}{' ...' if len(read.left_out) > _NAMED else ''}); copy them again, or remove "
+            "them from the data set"
+        )
+
+
+def _require_units(contents: Contents, read: Kept) -> None:
+    if contents.unit == "dB" and not read.any_negative:
+        raise DataError(
+            f"backscatter in {contents.folder} must be in dB, some of it below 0, got none in {len(read.scenes)} "
+            'scenes, as linear power is; convert it by 10 log10, or say "unit": "linear" in scenes.json'
+        )
+    unknown: dict[str, list[float]] = {}
+    each_place_tells = set(contents.bands) >= TELLING_BANDS
+    for place, shift, number in zip(read.places, read.shifts, read.darkest, strict=True):
+        if shift is None:
+            unknown.setdefault(place if each_place_tells else "all of them", []).append(number)
+    shifted = sorted(place for place, numbers in unknown.items() if shows_shift(numbers))
+    if shifted:
+        raise DataError(
+            f"reflectance must be known from its numbers, got scenes of {len(shifted)} places in {contents.folder} "
+            f"with no pixel below {-SHIFT:.0f}, as since processing baseline 04.00, and nothing that names it: "
+            f"{', '.join(shifted[:_NAMED])}{' ...' if len(shifted) > _NAMED else ''}; write the tag "
+            "PROCESSING_BASELINE into these files, or a scale and an offset"
+        )
+
+
+def _notes(contents: Contents, read: Kept, labels: Any) -> list[str]:
+    name, notes = contents.folder.name, []
+    if read.left_out:
+        told = [f"{scene} ({why})" for scene, why in sorted(read.left_out.items())]
+        more = f" and {len(told) - 40} more" if len(told) > 40 else ""
+        notes.append(f"{len(told)} scenes of {name} are left out: {', '.join(told[:40])}{more}")
+    if read.num_filled:
+        notes.append(
+            f"{read.num_filled} scenes of {name} have pixels without data, at most {MAX_MISSING:.0%} of each, which "
+            "hold the median of their band"
+        )
+    if unlabelled := int((labels == IGNORED).sum()):
+        why = "most of their pixels have no valid class" if contents.has_maps else "no class is named"
+        notes.append(f"{unlabelled} scenes of {name} have no label: {why}; losses and metrics ignore them")
+    if shifted := sum(bool(shift) for shift in read.shifts):
+        notes.append(
+            f"the offset of processing baseline 04.00 is taken off {shifted} optical images of {name}"
+        )
+    return notes
