@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from thalweg.config import FamilyConfig, Optimization, Presets
 from trainables.sentinel_supcon.knobs import (
+    METERML_CLASSES,
     DataKnobs,
     ModelKnobs,
     PretrainingKnobs,
@@ -155,13 +156,13 @@ _METERML = SentinelSupCon(
         warmup_ratio=0.0,
         batch_size=32,
     ),
-    data=DataKnobs(optical="rgbn", size=72, ignored=("Negative",)),
+    data=DataKnobs(classes=METERML_CLASSES, optical="rgbn", size=72, ignored=("Negative",)),
     model=ModelKnobs(backbone="dual"),
 )
 _TINY = SentinelSupCon(
     dataset="tiny",
     optimization=Optimization(lr=2e-3, weight_decay=0.01, batch_size=32),
-    data=DataKnobs(optical="rgbn", size=32, ignored=("Negative",)),
+    data=DataKnobs(classes=METERML_CLASSES, optical="rgbn", size=32, ignored=("Negative",)),
     model=ModelKnobs(backbone="dual", width=0.125, embedding_dim=32),
 )
 

@@ -22,8 +22,34 @@ BANDS: Mapping[Optical, tuple[str, ...]] = {
 """Bands of Sentinel-2 that the model sees, in their order."""
 
 
+DFC2020_CLASSES = (
+    "Forest",
+    "Shrubland",
+    "Grassland",
+    "Wetlands",
+    "Croplands",
+    "Urban",
+    "Barren",
+    "Water",
+)
+"""Classes of DFC2020 without savanna and snow."""
+METERML_CLASSES = (
+    "CAFOs",
+    "Landfills",
+    "Mines",
+    "Negative",
+    "ProcessingPlants",
+    "RefineriesAndTerminals",
+    "WWTreatment",
+)
+"""Classes of METER-ML."""
+
+
 class DataKnobs(Knobs):
     """Inputs and labels, and which training scenes are drawn; evaluations always use all scenes of a split."""
+
+    classes: tuple[str, ...] = Field(default=DFC2020_CLASSES, min_length=2)
+    """Classes of the data set in their order, that of the logits."""
 
     optical: Optical = "l1c"
     """Bands of Sentinel-2: red, green, blue and near infrared (4), those of surface reflectance (12, without the cirrus
@@ -52,6 +78,21 @@ class DataKnobs(Knobs):
         if len(set(self.ignored)) < len(self.ignored):
             raise ValueError(
                 f"ignored must name each class once, got {', '.join(self.ignored)}; leave out repeated names"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _some_classes_are_left(self) -> Self:
+        if twice := [name for name in self.classes if self.classes.count(name) > 1]:
+            raise ValueError(f"classes must be named once each, got {twice[0]!r} twice; leave it out once")
+        if unknown := [name for name in self.ignored if name not in self.classes]:
+            raise ValueError(
+                f"ignored must name some of the classes {', '.join(self.classes)}, got {unknown[0]!r}; leave it out"
+            )
+        if len(self.classes) - len(self.ignored) < 2:
+            raise ValueError(
+                f"at least 2 classes must be left beside those that are ignored, got {len(self.classes)} and "
+                f"{len(self.ignored)}; ignore fewer"
             )
         return self
 
@@ -90,8 +131,9 @@ class ModelKnobs(Knobs):
     """Encoders of both sensors, their fusion, and what is classified."""
 
     backbone: Backbone = "resnet50"
-    """Encoder: SmallAlexNets of which the sensors share all but the first layer (shared), one for each sensor (dual),
-    shared ones with prototypes of pixels (prototypes), or a residual network or Swin Transformer for each sensor."""
+    """Encoder: SmallAlexNet or ResNet18 of which the sensors share all but the first layer (shared, resnet18), the same
+    with prototypes of pixels (prototypes), or a SmallAlexNet, ResNet50 or Swin Transformer for each sensor (dual,
+    resnet50, swin_t)."""
     scenario: Scenario = "s1s2_fused"
     """Which sensors are classified: one alone, each of both with a head of its own, or both fused."""
     fusion: Fusion = "concat"
@@ -101,7 +143,7 @@ class ModelKnobs(Knobs):
     num_prototypes: int = Field(default=300, ge=2, le=4096)
     """Prototypes, to which the pixels behind the first layer of both sensors are drawn in pre-training."""
     width: float = Field(default=1.0, gt=0, le=4)
-    """Factor on the channels of all hidden layers; 1 is the published network."""
+    """Factor on the channels of hidden layers, of residual networks behind the first; 1 is the published network."""
     pretrained: str = ""
     """File of weights in the data set's folder, which the encoder starts from; empty: random weights."""
 
