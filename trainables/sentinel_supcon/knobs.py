@@ -1,5 +1,6 @@
 """Knobs of data, views, model, pre-training and tuning; light, for search spaces import them."""
 
+import re
 from collections.abc import Mapping
 from typing import Literal, Self
 
@@ -22,6 +23,8 @@ BANDS: Mapping[Optical, tuple[str, ...]] = {
 """Bands of Sentinel-2 that the model sees, in their order."""
 
 
+IGNORED = -1
+"""Label of a scene whose class is ignored or unknown; in losses and metrics it counts for nothing."""
 DFC2020_CLASSES = (
     "Forest",
     "Shrubland",
@@ -43,6 +46,11 @@ METERML_CLASSES = (
     "WWTreatment",
 )
 """Classes of METER-ML."""
+
+
+def metric_label(name: str) -> str:
+    """Returns what stands for a class in names of metrics: letters, digits, underscores, hyphens and dots."""
+    return re.sub(r"[^\w.-]+", "_", name).strip("_")
 
 
 class DataKnobs(Knobs):
@@ -69,6 +77,11 @@ class DataKnobs(Knobs):
     """Whether each class is drawn equally often in training."""
 
     @property
+    def valid_classes(self) -> tuple[str, ...]:
+        """Classes that are not ignored."""
+        return tuple(name for name in self.classes if name not in self.ignored)
+
+    @property
     def bands(self) -> tuple[str, ...]:
         """Bands of Sentinel-2 in the order of channels."""
         return BANDS[self.optical]
@@ -85,6 +98,11 @@ class DataKnobs(Knobs):
     def _some_classes_are_left(self) -> Self:
         if twice := [name for name in self.classes if self.classes.count(name) > 1]:
             raise ValueError(f"classes must be named once each, got {twice[0]!r} twice; leave it out once")
+        labels = [metric_label(name) for name in self.classes]
+        if odd := [name for name, label in zip(self.classes, labels, strict=True) if labels.count(label) > 1]:
+            raise ValueError(
+                f"classes must give metrics of different names, got {' and '.join(map(repr, odd))}; rename one"
+            )
         if unknown := [name for name in self.ignored if name not in self.classes]:
             raise ValueError(
                 f"ignored must name some of the classes {', '.join(self.classes)}, got {unknown[0]!r}; leave it out"

@@ -18,7 +18,8 @@ LOGITS = "logits"
 FUSED = "fused"
 """Name of the logits of both sensors together among those of `SceneModel.classify`."""
 PROTOTYPES, FUSION = "prototypes", "fusion"
-_NEVER = -1e9  # logit of a class that is ignored: its probability is 0 in fp32
+NEVER = -1e9
+"""Logit of a class that is ignored: its probability is 0 in fp32."""
 
 Images = Mapping[str, Float[Tensor, "batch band row col"]]
 Vectors = Mapping[str, Float[Tensor, "batch embedding"]]
@@ -80,7 +81,7 @@ class SceneModel(nn.Module):
         if FUSED in self._heads:
             inputs = {FUSED: self.fusion(list(inputs.values()))}
         logits = {name: self.get_submodule(head)(inputs[name]).float() for name, head in self._heads.items()}
-        return {name: each.masked_fill(self.ignored, _NEVER) for name, each in logits.items()}
+        return {name: each.masked_fill(self.ignored, NEVER) for name, each in logits.items()}
 
     def forward(self, batch: Batch) -> dict[str, Float[Tensor, "batch class_"]]:
         """Classifies scenes by their first view.

@@ -12,9 +12,10 @@ from thalweg.contract import Batch
 from thalweg.nn.contrastive.views import Contrast
 from thalweg.stage_contract import Joined, JointLoss, Loss, Progress, Rows
 from trainables.sentinel_supcon.config import SentinelSupCon
+from trainables.sentinel_supcon.knobs import IGNORED
 from trainables.sentinel_supcon.model.scene_model import FUSED, SceneModel
+from trainables.sentinel_supcon.model.targets import Target
 from trainables.sentinel_supcon.training import contrast
-from trainables.sentinel_supcon.training.labels import IGNORED, Labels
 from trainables.sentinel_supcon.training.views import Views, embedded, embedded_and_transported
 
 CROSS_ENTROPY, SUPCON, CONTRASTIVE, TRANSPORT = "cross_entropy", "supcon", "contrastive", "transport"
@@ -72,7 +73,7 @@ class CrossEntropy(Loss):
     """
 
     def __init__(self, config: SentinelSupCon) -> None:
-        self._labels = Labels(config.data)
+        self._target = Target(config.data)
         self._names = tuple(part_names(config, CROSS_ENTROPY).values())
 
     def parts(self, model: nn.Module, batch: Batch, progress: Progress) -> Mapping[str, Tensor]:
@@ -80,12 +81,12 @@ class CrossEntropy(Loss):
         assert isinstance(model, SceneModel)
         vectors = {sensor: views[:, 0] for sensor, views in embedded(model, batch, 1).items()}
         logits = model.classify(vectors).values()
-        losses = (self._labels.cross_entropies(each, batch).sum() for each in logits)
+        losses = (self._target.cross_entropies(each, batch).sum() for each in logits)
         return dict(zip(self._names, losses, strict=True))
 
     def counts(self, batch: Batch, progress: Progress) -> Mapping[str, float]:
         """Counts the scenes that have a class."""
-        return dict.fromkeys(self._names, float(self._labels.counted(batch).sum()))
+        return dict.fromkeys(self._names, float(self._target.counted(batch).sum()))
 
     def weights(self, progress: Progress) -> Mapping[str, float]:
         """Returns the weight 1 of each head, so that two heads train as they would alone."""
@@ -103,7 +104,7 @@ class SupConCrossEntropy(JointLoss):
     """
 
     def __init__(self, config: SentinelSupCon) -> None:
-        self._labels = Labels(config.data)
+        self._target = Target(config.data)
         self._knobs = config.tuning
         self._cross_entropies = part_names(config, CROSS_ENTROPY)
         self._supcons = part_names(config, SUPCON)
@@ -114,11 +115,11 @@ class SupConCrossEntropy(JointLoss):
         views = embedded(model, batch)
         logits = model.classify({sensor: each[:, -1] for sensor, each in views.items()})
         losses = {
-            self._cross_entropies[head]: self._labels.cross_entropies(each, batch)
+            self._cross_entropies[head]: self._target.cross_entropies(each, batch)
             for head, each in logits.items()
         }
-        companions = {"label": batch["label"], "counted": self._labels.counted(batch)}
-        if self._labels.is_multi:
+        companions = {"label": batch["label"], "counted": self._target.counted(batch)}
+        if self._target.is_multi:
             companions["multi"] = batch["multi"].bool()
         return Rows(embeddings={**views, **losses}, companions=companions)
 
@@ -142,7 +143,7 @@ class SupConCrossEntropy(JointLoss):
     def _compared(self, views: list[Views], companions: Mapping[str, Tensor]) -> Contrast:
         """Compares views of samples: of scenes, or of scenes as each sensor sees them."""
         samples = torch.cat(views)
-        if self._labels.is_multi:
+        if self._target.is_multi:
             return contrast.supcon_of_classes(samples, companions["multi"].repeat(len(views), 1), self._knobs)
         return contrast.supcon_of_label(samples, companions["label"].repeat(len(views)), self._knobs, IGNORED)
 
