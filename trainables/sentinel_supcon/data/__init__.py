@@ -1,0 +1,1 @@
+"""Reads a data set: layouts of files, splits, the prepared store, augmented batches."""

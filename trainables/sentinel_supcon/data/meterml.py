@@ -1,0 +1,153 @@
+"""The layout of METER-ML: a folder of arrays for each scene, and GeoJSON files that name the classes.
+
+``IMAGE_FOLDER/sentinel-1.npy`` holds (row, column, 2) and ``IMAGE_FOLDER/sentinel-2-10m.npy`` (row, column, 4): red,
+green, blue, near infrared. ``*train*.geojson`` and ``*val*.geojson`` have a feature for each scene with the properties
+``Image_Folder`` and ``Type``. Of several types the first is the label; all of them are its classes.
+Source: Zhu et al. (2022), arXiv:2207.11166; the archive is doi:10.5281/zenodo.6911013.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from thalweg.errors import DataError
+from trainables.sentinel_supcon.data.contents import Contents, Scene, require_some
+from trainables.sentinel_supcon.data.labels import METERML
+from trainables.sentinel_supcon.knobs import BANDS
+
+S1, S2 = "sentinel-1.npy", "sentinel-2-10m.npy"
+_SPLITS = ("train", "val", "test")
+_BETWEEN = re.compile(r"[,;|&/]")
+_CALLED = {name.lower(): number for number, name in enumerate(METERML)} | {
+    "cafo": 0,
+    "landfill": 1,
+    "mine": 2,
+    "wwtp": 6,
+}
+
+
+def is_meterml(folder: Path) -> bool:
+    """Returns whether a folder has this layout."""
+    return any(folder.glob("*train*.geojson"))
+
+
+def find_meterml(folder: Path) -> Contents:
+    """Finds the scenes of a METER-ML folder.
+
+    Raises:
+        DataError: A GeoJSON file is broken, a class is unknown, or a scene is named twice.
+    """
+    tables = sorted(path.name for path in folder.glob("*.geojson") if _split_of(path.name))
+    parents = [folder, *sorted(path for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")]
+    scenes: dict[str, Scene] = {}
+    left_out: dict[str, str] = {}
+    for table in tables:
+        for name, kinds, place in _features(folder / table):
+            if name in scenes or name in left_out:
+                raise DataError(
+                    f"a scene must be in one GeoJSON file once, got {name} again in {folder / table}; remove one"
+                )
+            home = next((parent / name for parent in parents if (parent / name).is_dir()), None)
+            if home is None:
+                left_out[name] = "its folder is missing"
+            elif missing := [each for each in (S1, S2) if not (home / each).is_file()]:
+                left_out[name] = f"{' and '.join(missing)} is missing"
+            else:
+                below = home.relative_to(folder).as_posix()
+                scenes[name] = Scene(
+                    name=name,
+                    s1=f"{below}/{S1}",
+                    s2=f"{below}/{S2}",
+                    classes=kinds,
+                    place=place or name,
+                    split=_split_of(table),
+                )
+    return require_some(
+        Contents(
+            folder=folder,
+            layout="METER-ML",
+            scenes=tuple(scenes[name] for name in sorted(scenes)),
+            classes=METERML,
+            bands=BANDS["rgbn"],
+            unit="counts",
+            left_out=left_out,
+            tables=tuple(tables),
+        )
+    )
+
+
+def read_array(path: Path, num_bands: int) -> np.ndarray:
+    """Reads an array of (row, column, band) as float32 (band, row, column); NaN where there are no data.
+
+    Raises:
+        DataError: The file is broken or of another shape.
+    """
+    try:
+        with path.open("rb") as file:
+            values = np.lib.format.read_array(file, allow_pickle=False)
+    except Exception as error:  # NumPy parses the header as Python code, which may raise any kind
+        raise DataError(
+            f"{path} must be a complete npy file, got {type(error).__name__}: {error}; copy it again"
+        ) from None
+    if values.dtype.kind not in "fiu" or values.ndim != 3 or values.shape[2] != num_bands:
+        raise DataError(
+            f"{path} must hold numbers of shape (row, column, {num_bands}), got {values.dtype} of shape "
+            f"{values.shape}; convert it"
+        )
+    image = values.transpose(2, 0, 1).astype(np.float32)
+    return np.where(np.isfinite(image), image, np.float32(np.nan))
+
+
+def _split_of(name: str) -> str:
+    return next((split for split in _SPLITS if split in name.lower()), "")
+
+
+def _features(path: Path) -> Iterator[tuple[str, tuple[int, ...], str]]:
+    """Yields name, classes and place of each feature."""
+    try:
+        found: Any = json.loads(path.read_text())
+        features = found["features"]
+        read = [(dict(each["properties"]), each.get("geometry")) for each in features]
+        for properties, geometry in read:
+            name = str(properties["Image_Folder"]).strip("/")
+            if not name or ".." in name.split("/"):
+                raise DataError(f"Image_Folder of {path} must name a folder in it, got {name!r}; correct it")
+            yield name, _numbers(properties["Type"], path), _cell(geometry)
+    except DataError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(
+            f"{path} must be GeoJSON whose features have Image_Folder and Type, got {type(error).__name__}: {error}; "
+            "copy it again"
+        ) from None
+
+
+def _numbers(kind: Any, path: Path) -> tuple[int, ...]:
+    names = [str(one) for one in kind] if isinstance(kind, list) else _BETWEEN.split(str(kind))
+    called = [name.strip() for name in names if name.strip()]
+    if unknown := [name for name in called if name.lower() not in _CALLED]:
+        raise DataError(
+            f"Type in {path} must be of {', '.join(METERML)}, got {unknown[0]!r}; correct it or remove the feature"
+        )
+    return tuple(dict.fromkeys(_CALLED[name.lower()] for name in called))
+
+
+def _cell(geometry: Mapping[str, Any] | None) -> str:
+    """Returns the square degree of a geometry's middle; empty if it has none."""
+    if not geometry or not geometry.get("coordinates"):
+        return ""
+    corners = np.array(list(_positions(geometry["coordinates"])), float)
+    longitude, latitude = np.floor(corners.mean(0)).astype(int)
+    return f"{latitude:+03d}{longitude:+04d}"
+
+
+def _positions(coordinates: Any) -> Iterator[tuple[float, float]]:
+    if isinstance(coordinates[0], int | float):
+        yield float(coordinates[0]), float(coordinates[1])
+        return
+    for part in coordinates:
+        yield from _positions(part)

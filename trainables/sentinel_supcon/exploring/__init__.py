@@ -1,0 +1,1 @@
+"""Exploration of a data set: tables, pictures, a page, FiftyOne."""

@@ -1,0 +1,1 @@
+"""Synthetic data sets in the layouts of METER-ML and DFC2020."""

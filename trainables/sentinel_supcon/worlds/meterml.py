@@ -1,0 +1,192 @@
+"""A synthetic METER-ML: facilities on a background of land, seen by radar and by a camera of four bands.
+
+Facilities differ in how they scatter back (three kinds) and in what they reflect (three kinds). Each of the six classes
+has its own pair of kinds, but shares each of both with another class: radar alone cannot tell CAFOs from mines, the
+camera alone cannot tell them from landfills. Shapes, which differ by pairs of classes, help what sees pixels.
+
+As in the real set, classes are unequal, some scenes have no data in a part of the radar image, some lack a file, and
+some have two types.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float64
+
+from trainables.sentinel_supcon.data.meterml import S1, S2
+from trainables.sentinel_supcon.worlds.fields import smooth_field
+from trainables.sentinel_supcon.worlds.options import counts_of, number
+
+SHARES: Mapping[str, float] = {
+    "CAFOs": 0.2,
+    "Landfills": 0.07,
+    "Mines": 0.1,
+    "Negative": 0.3,
+    "ProcessingPlants": 0.08,
+    "RefineriesAndTerminals": 0.11,
+    "WWTreatment": 0.14,
+}
+KINDS: Mapping[str, tuple[int, int, str]] = {
+    "CAFOs": (0, 0, "bars"),
+    "Landfills": (1, 0, "blob"),
+    "Mines": (0, 1, "blob"),
+    "ProcessingPlants": (1, 1, "bars"),
+    "RefineriesAndTerminals": (2, 1, "discs"),
+    "WWTreatment": (0, 2, "discs"),
+}
+"""How a facility scatters back, what it reflects, and its shape."""
+
+_SCATTER = np.array([[1650, 1260], [2050, 1560], [1330, 960]], float)  # VV, VH in counts
+_REFLECT = np.array([[2600, 2550, 2500, 2900], [800, 700, 620, 1000], [520, 900, 1000, 450]], float)
+_LAND_SCATTER = np.array([[1620, 1290], [1540, 1130], [1800, 1380]], float)  # vegetation, soil, houses
+_LAND_REFLECT = np.array([[520, 760, 560, 3000], [1700, 1420, 1120, 2500], [1400, 1380, 1350, 2000]], float)
+_VAL_SHARE = 1 / 3
+_NUM_CELLS = 40
+_ODD = 150  # one in so many scenes has each irregularity
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A whole synthetic data set.
+
+    Attributes:
+        num_scenes: Scenes in all.
+        side: Height and width of images.
+        seed: Seed of all random numbers.
+        speckle: Standard deviation of a radar pixel, in counts.
+        haze: Standard deviation of a scene's radar level (in units of 100 counts) and of the logarithm of its light.
+    """
+
+    num_scenes: int
+    side: int
+    seed: int
+    speckle: float = 130.0
+    haze: float = 0.15
+
+
+TINY = Recipe(num_scenes=600, side=32, seed=1)
+DEFAULT = Recipe(num_scenes=2400, side=72, seed=2)
+
+
+def make_tiny(folder: Path, **options: str) -> None:
+    """Writes the world ``tiny`` into an empty folder."""
+    make(folder, varied(TINY, options))
+
+
+def make_default(folder: Path, **options: str) -> None:
+    """Writes the world ``default`` into an empty folder."""
+    make(folder, varied(DEFAULT, options))
+
+
+def varied(recipe: Recipe, options: Mapping[str, str]) -> Recipe:
+    """Returns a recipe changed by options of `options.OPTIONS`.
+
+    Raises:
+        ConfigError: A value is no number, or out of its bounds.
+    """
+    return Recipe(
+        num_scenes=number("num_scenes", options, recipe.num_scenes),
+        side=recipe.side,
+        seed=number("seed", options, recipe.seed),
+        speckle=recipe.speckle,
+        haze=recipe.haze,
+    )
+
+
+def make(folder: Path, recipe: Recipe) -> None:
+    """Writes a data set in the layout of the real one."""
+    rng = np.random.default_rng(recipe.seed)
+    num_val = round(_VAL_SHARE * recipe.num_scenes)
+    for split, total in (("train", recipe.num_scenes - num_val), ("val", num_val)):
+        kinds = [name for name, count in counts_of(SHARES, total).items() for _ in range(count)]
+        features = [
+            _write(folder, rng, recipe, split, at, kinds[row])
+            for at, row in enumerate(rng.permutation(total))
+        ]
+        collection = {"type": "FeatureCollection", "features": features}
+        (folder / f"{split}_dataset.geojson").write_text(json.dumps(collection))
+
+
+def _write(
+    folder: Path, rng: np.random.Generator, recipe: Recipe, split: str, at: int, kind: str
+) -> dict[str, Any]:
+    """Writes a scene and returns its feature."""
+    cell = int(rng.integers(_NUM_CELLS))
+    odd = {each: at % _ODD == each for each in (7, 23, 61, 93)}
+    types = [kind, "Mines"] if odd[93] and kind not in ("Mines", "Negative") else [kind]
+    s1, s2 = render(rng, recipe, types, cell)
+    if odd[7]:
+        s1[: recipe.side // 3] = np.nan
+    if odd[23]:
+        s1[:2, : recipe.side // 2] = np.nan
+    name = f"{kind}_{split}_{at:05d}"
+    home = folder / f"{split}_images" / name
+    home.mkdir(parents=True)
+    np.save(home / S2, s2)
+    if not odd[61]:
+        np.save(home / S1, s1)
+    west, south = -120 + cell % 8 * 5 + rng.uniform(0.1, 0.9), 30 + cell // 8 * 3 + rng.uniform(0.1, 0.9)
+    east, north = west + 0.0072, south + 0.0072
+    ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
+    return {
+        "type": "Feature",
+        "properties": {"Image_Folder": name, "Type": ", ".join(types)},
+        "geometry": {"type": "Polygon", "coordinates": [ring]},
+    }
+
+
+def render(
+    rng: np.random.Generator, recipe: Recipe, types: list[str], cell: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Samples a scene.
+
+    Args:
+        rng: Generator of all random numbers.
+        recipe: Size and noise.
+        types: Facilities in it; "Negative" draws none.
+        cell: Number of its place, which has a land of its own.
+
+    Returns:
+        Radar counts (side, side, 2) as float32, and optical numbers (side, side, 4) as uint16.
+    """
+    side = recipe.side
+    fields = np.stack([smooth_field(rng, side, side / 8) for _ in range(3)])
+    cover = np.exp(1.5 * fields + np.array([1.0, cell % 3, cell % 2])[:, None, None])
+    cover /= cover.sum(0)
+    s1 = np.einsum("krc,kb->rcb", cover, _LAND_SCATTER)
+    s2 = np.einsum("krc,kb->rcb", cover, _LAND_REFLECT)
+    for name in types:
+        if name in KINDS:
+            scatter, reflect, shape = KINDS[name]
+            strength = rng.uniform(0.6, 1.0) * _shape(rng, side, shape)[..., None]
+            s1 += strength * (_SCATTER[scatter] - s1)
+            s2 += strength * (_REFLECT[reflect] - s2)
+    s1 += recipe.haze * 400 * rng.standard_normal(2) + recipe.speckle * rng.standard_normal(s1.shape)
+    s2 *= np.exp(recipe.haze * rng.standard_normal()) * np.exp(0.08 * rng.standard_normal(s2.shape))
+    return s1.astype(np.float32), np.clip(np.round(s2), 1, 65535).astype(np.uint16)
+
+
+def _shape(rng: np.random.Generator, side: int, shape: str) -> Float64[np.ndarray, "side side"]:
+    """Returns 1 where a facility is; it covers a fifth to two fifths of the scene."""
+    rows, columns = np.mgrid[:side, :side] / side - 0.5
+    angle = rng.uniform(0, np.pi)
+    along = np.cos(angle) * columns + np.sin(angle) * rows - rng.uniform(-0.1, 0.1)
+    across = -np.sin(angle) * columns + np.cos(angle) * rows - rng.uniform(-0.1, 0.1)
+    size = rng.uniform(0.9, 1.1)
+    found: Bool[np.ndarray, "side side"]
+    if shape == "bars":
+        found = (np.abs(along) < 0.38 * size) & (np.abs(across) < 0.38 * size)
+        found &= np.cos(2 * np.pi * across / 0.19 + rng.uniform(0, 6)) > -0.15
+    elif shape == "discs":
+        period = 0.3 * size
+        near = [np.mod(each + period / 2, period) - period / 2 for each in (along, across)]
+        found = np.hypot(*near) < 0.42 * period
+        found &= (np.abs(along) < 0.42 * size) & (np.abs(across) < 0.42 * size)
+    else:
+        edge = 0.28 * size * (1 + 0.3 * smooth_field(rng, side, side / 6))
+        found = np.hypot(along, across) < edge
+    return found.astype(np.float64)
