@@ -73,6 +73,11 @@ class SentinelSupCon(FamilyConfig):
         return len(self.model.sensors) * (2 if self.pretraining.views else 1)
 
     @property
+    def compares_views(self) -> bool:
+        """Whether a loss compares the augmented view with the original."""
+        return self.tuning.sup_delta > 0 or (self.pretraining.share > 0 and self.pretraining.views)
+
+    @property
     def trains_encoders(self) -> bool:
         """Whether any stage trains encoders."""
         return self.pretraining.share > 0 or self.tuning.mode == "full"

@@ -15,7 +15,9 @@ from trainables.sentinel_supcon.knobs import DataKnobs, metric_label
 from trainables.sentinel_supcon.model.scene_model import LOGITS
 from trainables.sentinel_supcon.model.targets import Target
 
-_CALLS, _SCENES = "class_calls", "scene_sums"
+CALLS = "class_calls"
+"""Name of the sums of right calls, calls, and scenes with the class, for each class, by place."""
+_SCENES = "scene_sums"
 _MEANINGS = {
     "accuracy": "share of scenes all of whose classes are called and no other one",
     "macro_recall": "mean over classes of the share of scenes with the class that are called so (average accuracy)",
@@ -69,13 +71,13 @@ class SeveralClasses(Measure):
         entropies = self._target.cross_entropies(outputs[LOGITS].double(), batch)
         scenes = torch.stack((counted, entropies, exact * counted), dim=1)
         places = batch["place"][:, None]
-        return {_CALLS: PerUnit.of(places, calls), _SCENES: PerUnit.of(places, scenes)}
+        return {CALLS: PerUnit.of(places, calls), _SCENES: PerUnit.of(places, scenes)}
 
     def summarize(self, state: State) -> dict[str, float]:
         """Computes the metrics of a split."""
-        if _CALLS not in state:
+        if CALLS not in state:
             return {}
-        hits, called, there = state[_CALLS].total().unbind(1)
+        hits, called, there = state[CALLS].total().unbind(1)
         count, entropy, exact = state[_SCENES].total().tolist()
         shares = {"recall": _share(hits, there), "precision": _share(hits, called)}
         shares["f1"] = _share(2 * hits, called + there)
