@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from thalweg.errors import ConfigError
 from thalweg.nn.norm import BatchNorm
+from trainables.sentinel_supcon.model.pooling import MaxPool
 
 STEM_DIM = 96
 """Channels behind the stem."""
@@ -25,7 +26,7 @@ def scaled(dim: int, width: float) -> int:
 
 
 def stem(in_dim: int, out_dim: int) -> nn.Sequential:
-    """Returns a convolution with batch norm, ReLU and a pool that halves the image.
+    """Returns a convolution with batch norm, a pool that halves the image, and ReLU.
 
     Args:
         in_dim: Bands.
@@ -72,12 +73,14 @@ class SmallAlexNetTrunk(nn.Module):
 
 
 def _block(in_dim: int, out_dim: int, pooled: bool) -> nn.Sequential:
-    pool = [nn.MaxPool2d(kernel_size=3, stride=2)] if pooled else []
+    pool = (
+        [MaxPool()] if pooled else []
+    )  # before the ReLU, with which maxima commute, of a quarter of the work
     return nn.Sequential(
         nn.Conv2d(in_dim, out_dim, kernel_size=3, padding=1, bias=False),
         BatchNorm(out_dim),
-        nn.ReLU(),
         *pool,
+        nn.ReLU(),
     )
 
 
