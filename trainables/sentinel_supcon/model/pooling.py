@@ -29,6 +29,7 @@ class MaxPool(nn.Module):
 class _Pool(torch.autograd.Function):
     @staticmethod
     def forward(context: Any, maps: Tensor) -> Tensor:
+        pooled: Tensor
         pooled, positions = torch.ops.aten.max_pool2d_with_indices(maps, [_KERNEL] * 2, [_STRIDE] * 2)
         context.save_for_backward(positions.int())
         context.shape = maps.shape
