@@ -10,6 +10,7 @@ without a class (255), and some scenes lack a file or have no data in a part.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +53,7 @@ _SPECTRA = np.array(
 )
 _PIXEL_M = 10.0
 _TEST_SHARE = 0.27
-_NUM_REGIONS = 10  # of the official validation split; as many scenes as fit are in each
+_REGIONS = {"validation": 30, "test": 8}
 _ODD = 71  # one in so many scenes has each irregularity
 
 
@@ -101,12 +102,13 @@ def varied(recipe: Recipe, options: Mapping[str, str]) -> Recipe:
 def make(folder: Path, recipe: Recipe) -> None:
     """Writes a data set in the layout of the real one."""
     num_test = round(_TEST_SHARE * recipe.num_scenes)
-    totals = {"validation": (recipe.num_scenes - num_test, _NUM_REGIONS), "test": (num_test, 4)}
-    for part, (split, (total, regions)) in enumerate(totals.items()):
+    totals = {"validation": recipe.num_scenes - num_test, "test": num_test}
+    for part, (split, total) in enumerate(totals.items()):
         rng = np.random.default_rng((recipe.seed, part))
+        first, regions = part * _REGIONS["validation"], _REGIONS[split]
         mains = rng.permutation(_main_codes(total))
         for at, main in enumerate(mains):
-            _write(folder, rng, recipe, split, part * 20 + at % regions, at // regions, int(main), at)
+            _write(folder, rng, recipe, split, first + at % regions, at // regions, int(main), at)
 
 
 def _main_codes(total: int) -> Int64[np.ndarray, " scene"]:
@@ -138,16 +140,17 @@ def _write(
     west = 300_000 + 60_000.0 * (region % 5) + recipe.side * _PIXEL_M * (patch % 8)
     north = 4_500_000 + 60_000.0 * (region // 5) - recipe.side * _PIXEL_M * (patch // 8)
     extent = recipe.side * _PIXEL_M
-    place = {"crs": f"EPSG:{32630 + region % 3}", "bounds": (west, north - extent, west + extent, north)}
+    bounds = (west, north - extent, west + extent, north)
+    write = partial(write_raster, crs=f"EPSG:{32630 + region % 3}", bounds=bounds)
     roi = f"ROIs0000_{split}"
 
     def path(kind: str) -> Path:
         return folder / roi / f"{kind}_{region}" / f"{roi}_{kind}_{region}_p{patch}.tif"
 
-    write_raster(path("s1"), s1, nodata=-9999.0, **place)
+    write(path("s1"), s1, nodata=-9999.0)
     if not odd[47]:
-        write_raster(path("s2"), s2, **place)
-    write_raster(path("dfc"), codes[None], **place)
+        write(path("s2"), s2)
+    write(path("dfc"), codes[None])
 
 
 def render(
