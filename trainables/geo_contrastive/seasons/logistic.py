@@ -4,12 +4,12 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor, nn
 
+from thalweg.nn import logistic
 from trainables.geo_contrastive.data.calendars import SEASONS
 
 PENALTIES = (1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 """Of the sum of squared weights, beside the mean cross-entropy."""
 FOLDS = 5
-_ITERATIONS = 100
 
 Members = Float64[Tensor, "day member"]
 Seasons = Int64[Tensor, " day"]
@@ -24,19 +24,7 @@ def fit_logistic(members: Members, seasons: Seasons, penalty: float) -> Weights:
         seasons: Their numbers.
         penalty: Of the sum of squared weights.
     """
-    terms = torch.cat([members, members.new_ones(len(members), 1)], dim=1)
-    weights = terms.new_zeros(terms.shape[1], len(SEASONS), requires_grad=True)
-    optimizer = torch.optim.LBFGS([weights], max_iter=_ITERATIONS, line_search_fn="strong_wolfe")
-
-    def loss() -> Tensor:
-        optimizer.zero_grad()
-        found = nn.functional.cross_entropy(terms @ weights, seasons) + penalty * weights[:-1].square().sum()
-        found.backward()  # type: ignore[no-untyped-call]
-        return found
-
-    with torch.enable_grad():
-        optimizer.step(loss)  # type: ignore[no-untyped-call]
-    return weights.detach()
+    return logistic.fit_logistic(members, seasons, penalty, len(SEASONS))
 
 
 def best_logistic(members: Members, seasons: Seasons) -> Weights:

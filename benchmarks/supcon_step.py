@@ -1,0 +1,312 @@
+"""A tuning step of `sentinel_supcon` with two views of both sensors, beside the published way.
+
+A step computes cross-entropy and SupCon of 32 scenes of METER-ML's size, radar of two bands and an optical image of
+four on 72 x 72 pixels, each augmented and as it is, and updates two SmallAlexNets of 70 M weights and the head by SGD,
+in fp32 on one thread. Both arms get the same images:
+
+  published  plain PyTorch after the published description, see published_supcon.py: three passes for each sensor
+  ours       the family's own model and tuning stage: one pass for each sensor, in which both views are one batch
+
+First both must agree at the same weights and images: the losses, and the gradients of all weights. Where batch norms
+see other batches, 32 scenes in each pass or 64 views in one, results differ by design. They are therefore compared
+
+  evaluated  with the running statistics instead of the batch's, on two different views
+  twins      with the batch's statistics, on views that are equal: 64 views then have the moments of 32
+
+Each arm and round has a process of its own, and the arms take turns. Times are seconds of the processor, for other
+work on the machine only ever adds: those of the faster of the steps that follow a first one. Memory is how far the
+process rises above its level after its imports, model and images included. Told are medians over rounds, of ratios too.
+
+Run alone on the machine:  python benchmarks/supcon_step.py [--quick] [--json FILE]
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from thalweg.contract import Batch
+    from trainables.sentinel_supcon.config import SentinelSupCon
+
+ROOT = Path(__file__).resolve().parent.parent
+ARMS = ("published", "ours")
+BATCH, CHECKED, SIDE = 32, 8, 72
+QUICK_WIDTH = 0.25
+CHECKS = {"evaluated": False, "twins": True}  # whether batch norms take the statistics of the batch
+AGREEMENT = 1e-4
+"""Of fp32: what passes through seven batch norms in another order of additions."""
+
+
+@dataclass
+class Cost:
+    """What a step took.
+
+    Attributes:
+        cpu_s: Seconds of the processor.
+        wall_s: Seconds by the clock.
+        peak_mib: Peak memory of the process above its level after the imports.
+        imports_mib: This level.
+    """
+
+    cpu_s: float
+    wall_s: float
+    peak_mib: float = 0.0
+    imports_mib: float = 0.0
+
+
+def configuration(width: float) -> "SentinelSupCon":
+    """Returns the published experiment on METER-ML.
+
+    No class is ignored: published, the cross-entropy ignores a class that SupCon compares.
+    """
+    from trainables.sentinel_supcon.config import PRESETS
+
+    return PRESETS["meterml"].vary(data={"ignored": ()}, model={"width": width})
+
+
+def images_of(config: "SentinelSupCon", count: int, *, twins: bool = False) -> "Batch":
+    """Returns random scenes with both views, which are equal if they are twins, and their classes."""
+    import torch
+
+    generator = torch.Generator().manual_seed(1)
+    classes = len(config.data.classes)
+    batch = {"label": torch.arange(count) % classes}
+    for sensor, bands in (("s1", 2), ("s2", len(config.data.bands))):
+        views = torch.randn(count, 2, bands, SIDE, SIDE, generator=generator)
+        batch[sensor] = views[:, :1].expand_as(views).contiguous() if twins else views
+    batch["multi"] = torch.nn.functional.one_hot(batch["label"], classes).float()
+    return batch
+
+
+def loss_of(arm: str, config: "SentinelSupCon") -> "tuple[nn.Module, Callable[[Batch], Tensor]]":
+    """Returns the model of an arm, and what computes its loss."""
+    import torch
+
+    torch.manual_seed(0)
+    if arm == "published":
+        from benchmarks.published_supcon import PublishedScenes
+
+        theirs = PublishedScenes(config.model.width, len(config.data.classes))
+        return theirs, lambda batch: theirs.loss(batch, batch["label"], config.tuning.temperature)
+    from trainables.sentinel_supcon.model.scene_model import SceneModel
+
+    ours = SceneModel(config)
+    return ours, lambda batch: our_loss(config, ours, batch)
+
+
+def our_loss(config: "SentinelSupCon", model: "nn.Module", batch: "Batch") -> "Tensor":
+    """Returns the weighted loss of the tuning stage."""
+    import torch
+
+    from thalweg.stage_contract import JointLoss, Progress
+    from trainables.sentinel_supcon.training.stages import TUNING, stages
+
+    (stage,) = stages(config)
+    loss, now = stage.loss, Progress(samples=0, total_samples=1, stage=TUNING, stage_ratio=0.0)
+    assert isinstance(loss, JointLoss)
+    joined, weights = loss.parts(loss.embed(model, batch, now), now), loss.weights(now)
+    parts = [weights[name] * joined.sums[name] / joined.counts[name] for name in joined.sums]
+    return torch.stack(parts).sum()
+
+
+def stepping(arm: str, width: float) -> Callable[[], None]:
+    """Returns what takes a step."""
+    import torch
+
+    config = configuration(width)
+    model, loss = loss_of(arm, config)
+    model.train()
+    batch = images_of(config, BATCH)
+    sgd = torch.optim.SGD(model.parameters(), lr=config.optimization.lr)
+
+    def step() -> None:
+        sgd.zero_grad(set_to_none=True)
+        loss(batch).backward()  # type: ignore[no-untyped-call]
+        sgd.step()
+
+    return step
+
+
+def check(width: float) -> dict[str, float]:
+    """Compares the losses of both arms, and the gradients of all weights.
+
+    Returns:
+        Relative differences.
+    """
+    import torch
+
+    from benchmarks.published_supcon import PublishedScenes
+
+    config = configuration(width)
+    (theirs, their_loss), (ours, our_loss) = (loss_of(arm, config) for arm in ARMS)
+    assert isinstance(theirs, PublishedScenes)
+    encoders = {sensor: ours.get_submodule(sensor) for sensor in ("s1", "s2")}
+    head = ours.get_submodule("head")
+    assert isinstance(head, torch.nn.Linear)
+    theirs.take_weights(encoders, head)
+    weights = (theirs.taken(), list(ours.parameters()))
+    found = {}
+    for name, training in CHECKS.items():
+        batch = images_of(config, CHECKED, twins=training)
+        losses = [
+            loss(batch)
+            for model, loss in ((theirs.train(training), their_loss), (ours.train(training), our_loss))
+        ]
+        slopes = [
+            torch.cat([each.flatten() for each in torch.autograd.grad(loss, wanted)])
+            for loss, wanted in zip(losses, weights, strict=True)
+        ]
+        for what, (one, two) in (("losses", losses), ("gradients", slopes)):
+            found[f"{name}: {what}"] = float((one - two).norm() / one.norm())
+    return found
+
+
+def fastest(run: Callable[[], object], repeats: int) -> Cost:
+    """Times calls after a first one, and returns the fastest."""
+    run()
+    costs = []
+    for _ in range(repeats):
+        cpu, wall = time.process_time(), time.perf_counter()
+        run()
+        costs.append(Cost(time.process_time() - cpu, time.perf_counter() - wall))
+    return min(costs, key=lambda cost: cost.cpu_s)
+
+
+def measure(arm: str, width: float, steps: int) -> Cost:
+    """Measures a step in this process."""
+    import benchmarks.published_supcon  # noqa: F401 - so that memory is read after all imports
+    import trainables.sentinel_supcon.task
+    import trainables.sentinel_supcon.training.stages  # noqa: F401
+
+    least_step()
+    imports = memory("VmRSS")
+    cost = fastest(stepping(arm, width), steps)
+    cost.peak_mib, cost.imports_mib = memory("VmHWM") - imports, imports
+    return cost
+
+
+def least_step() -> None:
+    """Takes a step of the smallest network: PyTorch imports much of itself only then."""
+    import torch
+
+    network = torch.nn.Sequential(torch.nn.Conv2d(1, 1, 2), torch.nn.BatchNorm2d(1))
+    sgd = torch.optim.SGD(network.parameters())
+    network(torch.zeros(2, 1, 3, 3)).sum().backward()
+    sgd.step()
+
+
+def memory(name: str) -> float:
+    """Returns what the system says of this process's memory, in MiB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{name}:"))
+
+
+def in_this_process(arm: str, width: float, steps: int) -> Mapping[str, float]:
+    """Runs one measurement, or the check, on one thread."""
+    import torch
+
+    torch.set_num_threads(1)
+    return check(width) if arm == "check" else asdict(measure(arm, width, steps))
+
+
+def in_fresh_process(arm: str, width: float, steps: int) -> Any:
+    """Runs one measurement in a process of its own."""
+    search = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH", ""))))
+    environment = os.environ | {"PYTHONPATH": search, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    command = [sys.executable, __file__, "--arm", arm, "--width", str(width), "--steps", str(steps)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    if done.returncode:
+        sys.exit(f"{arm}: failed with {done.returncode}:\n{done.stderr[-4000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+class Figures:
+    """Medians over rounds with their goals, in the order in which they are added."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, Any]] = []
+
+    def add(self, name: str, values: Sequence[float], unit: str, goal: str = "") -> None:
+        """Adds a figure; a goal is ``at least`` or ``at most`` a number."""
+        value = statistics.median(values)
+        word, _, bound = goal.rpartition(" ")
+        met = None if not goal else value >= float(bound) if word == "at least" else value <= float(bound)
+        row = {"name": name, "value": float(f"{value:.6g}"), "unit": unit, "goal": goal, "met": met}
+        self.rows.append(row)
+
+    def add_check(self, differences: Mapping[str, float]) -> None:
+        """Adds how far the arms differ; stops unless that is rounding."""
+        for name, difference in differences.items():
+            if not difference <= AGREEMENT:
+                sys.exit(f"{name} of both arms must agree to {AGREEMENT:g}, got {difference:.2g}")
+            self.add(f"relative difference, {name}", [difference], "1")
+
+    def add_costs(self, costs: Mapping[str, Sequence[Cost]]) -> None:
+        """Adds what both arms took, and how they compare round by round."""
+        for arm, found in costs.items():
+            self.add(f"{arm}: processor time of a step", [cost.cpu_s for cost in found], "s")
+            self.add(f"{arm}: wall time of a step", [cost.wall_s for cost in found], "s")
+            self.add(f"{arm}: imports", [cost.imports_mib for cost in found], "MiB")
+            self.add(f"{arm}: peak memory above them", [cost.peak_mib for cost in found], "MiB")
+        both = list(zip(*(costs[arm] for arm in ARMS), strict=True))
+        self.add("published / ours, time", [one.cpu_s / two.cpu_s for one, two in both], "1", "at least 1.4")
+        ratios = [two.peak_mib / one.peak_mib for one, two in both]
+        self.add("ours / published, peak memory", ratios, "1", "at most 0.7")
+
+
+def compare(width: float, rounds: int, steps: int) -> Figures:
+    """Compares the arms, in turn."""
+    figures = Figures()
+    figures.add_check(in_fresh_process("check", width, steps))
+    costs: dict[str, list[Cost]] = {arm: [] for arm in ARMS}
+    for number in range(rounds):
+        for arm in ARMS:
+            cost = Cost(**in_fresh_process(arm, width, steps))
+            costs[arm].append(cost)
+            told = f"{cost.cpu_s:.3f} s of processor, {cost.wall_s:.3f} s, {cost.peak_mib:,.0f} MiB"
+            print(f"round {number + 1}: {arm}: {told}", file=sys.stderr)
+    figures.add_costs(costs)
+    return figures
+
+
+def main() -> None:
+    """Measures both arms and prints the figures."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help=f"networks of {QUICK_WIDTH:g} of the channels, one round; goals hold for whole ones",
+    )
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=1, help="of each round, after a first one")
+    parser.add_argument("--json", type=Path, help="write the figures here")
+    parser.add_argument("--arm", help=argparse.SUPPRESS)
+    parser.add_argument("--width", type=float, default=1.0, help="factor on the channels")
+    args = parser.parse_args()
+    if args.arm:
+        print("\n" + json.dumps(in_this_process(args.arm, args.width, args.steps)), flush=True)
+        return
+    if args.quick:
+        args.width, args.rounds = QUICK_WIDTH, 1
+    figures = compare(args.width, args.rounds, args.steps)
+    for row in figures.rows:
+        verdict = "" if row["met"] is None else f"  goal {row['goal']}: {'met' if row['met'] else 'MISSED'}"
+        print(f"{row['name']:<50} {row['value']:>10.4g} {row['unit']}{verdict}")
+    if args.json:
+        args.json.write_text(json.dumps({"figures": figures.rows}, indent=1))
+
+
+if __name__ == "__main__":
+    main()

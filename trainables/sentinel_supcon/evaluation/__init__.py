@@ -1,0 +1,1 @@
+"""Measures of classifiers of scenes, and the protocol that they are compared under."""

@@ -1,0 +1,1 @@
+"""Networks: encoders of both sensors, prototypes, fusion and heads."""
