@@ -169,6 +169,8 @@ _TINY = SentinelSupCon(
     optimization=Optimization(lr=2e-3, weight_decay=0.01, batch_size=32),
     data=DataKnobs(classes=METERML_CLASSES, optical="rgbn", size=32, ignored=("Negative",)),
     model=ModelKnobs(backbone="dual", width=0.125, embedding_dim=32),
+    # Of embeddings of length 1, logits grow with the head alone.
+    tuning=TuningKnobs(head_lr_scale=30),
 )
 
 PRESETS: Presets[SentinelSupCon] = Presets(
