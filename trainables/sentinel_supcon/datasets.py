@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from thalweg.dataset_contract import PublicDataset, SyntheticDataset
+from trainables.sentinel_supcon.importing.options import BIGEARTHNET, PATCHES
 from trainables.sentinel_supcon.worlds.options import OPTIONS
 
 
@@ -28,6 +29,18 @@ def _make_tiny_dfc(folder: Path, **options: str) -> None:
     make_tiny_dfc(folder, **options)
 
 
+def _read_patches(source: Path, target: Path, **options: str) -> str:
+    from trainables.sentinel_supcon.importing.patches import read
+
+    return read(source, target, **options)
+
+
+def _read_bigearthnet(source: Path, target: Path, **options: str) -> str:
+    from trainables.sentinel_supcon.importing.bigearthnet import read
+
+    return read(source, target, **options)
+
+
 WORLDS: Mapping[str, SyntheticDataset] = {
     "tiny": SyntheticDataset(
         meaning="600 scenes of 32 x 32 pixels with six kinds of facilities in the layout of METER-ML, of which radar "
@@ -47,4 +60,18 @@ WORLDS: Mapping[str, SyntheticDataset] = {
         options=OPTIONS,
     ),
 }
-SOURCES: Mapping[str, PublicDataset] = {}
+SOURCES: Mapping[str, PublicDataset] = {
+    "s1s2-patches": PublicDataset(
+        meaning="observed scenes of both sensors from one HDF5 file of TerraMesh, Sen1Floods11 (cut into patches, "
+        "labels from their maps of land cover or water) or BigEarthNet",
+        read=_read_patches,
+        options=PATCHES,
+        takes_files=True,
+    ),
+    "bigearthnet": PublicDataset(
+        meaning="BigEarthNet v2: observed scenes of both sensors in Europe with 19 classes of CORINE land cover, "
+        "several for each",
+        read=_read_bigearthnet,
+        options=BIGEARTHNET,
+    ),
+}

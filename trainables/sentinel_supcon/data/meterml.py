@@ -119,7 +119,7 @@ def _features(path: Path) -> Iterator[tuple[str, tuple[int, ...], str]]:
             yield name, _numbers(properties["Type"], path), _cell(geometry)
     except DataError:
         raise
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise DataError(
             f"{path} must be GeoJSON whose features have Image_Folder and Type, got {type(error).__name__}: {error}; "
             "copy it again"
@@ -140,8 +140,10 @@ def _cell(geometry: Mapping[str, Any] | None) -> str:
     """Returns the square degree of a geometry's middle; empty if it has none."""
     if not geometry or not geometry.get("coordinates"):
         return ""
-    corners = np.array(list(_positions(geometry["coordinates"])), float)
-    longitude, latitude = np.floor(corners.mean(0)).astype(int)
+    middle = np.array(list(_positions(geometry["coordinates"])), float).mean(0)
+    if not np.isfinite(middle).all():
+        return ""
+    longitude, latitude = np.floor(middle).astype(int)
     return f"{latitude:+03d}{longitude:+04d}"
 
 

@@ -1,7 +1,6 @@
 """Prepares a data set once: reads and checks every scene, harmonises units, and computes statistics of training."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -10,52 +9,16 @@ from jaxtyping import Bool, Float64, UInt8
 from thalweg.data.store import StoreWriter, release
 from thalweg.errors import DataError
 from trainables.sentinel_supcon.data.contents import Contents, Scene
+from trainables.sentinel_supcon.data.kept import MAX_MISSING, Kept, read_scenes
 from trainables.sentinel_supcon.data.labels import IGNORED, classes_of_maps
-from trainables.sentinel_supcon.data.rasters import Footprint
-from trainables.sentinel_supcon.data.reading import (
-    Images,
-    filled,
-    read_map,
-    read_scene,
-    share_missing,
-    side_of,
-)
 from trainables.sentinel_supcon.data.splits import SPLITS, assign
-from trainables.sentinel_supcon.data.units import REFLECTANCE, SHIFT, TELLING_BANDS, darkest, shows_shift
+from trainables.sentinel_supcon.data.units import REFLECTANCE, SHIFT, TELLING_BANDS, shows_shift
 
-FORMAT = 1
-MAX_MISSING = 0.1
-"""Largest share of a scene's pixels without data; a scene with more is left out."""
+FORMAT = 3
 MAX_LEFT_OUT = 0.1
 """Largest share of a data set's scenes that may be left out."""
 _CHUNK = 16
 _NAMED = 5
-_INT16 = np.iinfo(np.int16)
-
-
-@dataclass
-class _Kept:
-    """What was read of all scenes that are kept.
-
-    Attributes:
-        scenes: The scenes.
-        places: Name of the place of each.
-        footprints: Where each lies.
-        shifts: What was added to the numbers of each optical image; None if nothing told.
-        darkest: What `units.darkest` returned for each.
-        left_out: Why a scene was left out, by its name.
-        num_filled: Scenes with pixels without data that were filled.
-        any_negative: Whether any backscatter is below 0.
-    """
-
-    scenes: list[Scene] = field(default_factory=list)
-    places: list[str] = field(default_factory=list)
-    footprints: list[Footprint] = field(default_factory=list)
-    shifts: list[float | None] = field(default_factory=list)
-    darkest: list[float] = field(default_factory=list)
-    left_out: dict[str, str] = field(default_factory=dict)
-    num_filled: int = 0
-    any_negative: bool = False
 
 
 def prepare(contents: Contents, writer: StoreWriter) -> dict[str, Any]:
@@ -64,25 +27,10 @@ def prepare(contents: Contents, writer: StoreWriter) -> dict[str, Any]:
     Raises:
         DataError: A file is broken or in the wrong unit, or too many scenes are left out.
     """
-    side = side_of(contents)
-    count, bands = len(contents.scenes), len(contents.bands)
-    s1 = writer.create("s1", (count, 2, side, side), np.float32)
-    s2 = writer.create("s2", (count, bands, side, side), np.int16)
-    maps = writer.create("maps", (count if contents.has_maps else 0, side, side), np.uint8)
-    read = _Kept(left_out=dict(contents.left_out))
-    for scene in contents.scenes:
-        row = len(read.scenes)
-        kept = _take(contents, scene, side, read)
-        if kept is None:
-            continue
-        s1[row] = kept.s1
-        s2[row] = np.clip(np.round(kept.s2), _INT16.min, _INT16.max)
-        if contents.has_maps:
-            maps[row] = read_map(contents, scene, side)
+    read, (s1, s2, maps) = read_scenes(contents, writer)
     _require_enough(contents, read)
     _require_units(contents, read)
-    kept_rows = len(read.scenes)
-    labels, multi = _labels(contents, read.scenes, maps[:kept_rows])
+    labels, multi = _labels(contents, read.scenes, maps[: len(read.scenes)])
     place_names = sorted(set(read.places))
     numbers = {name: number for number, name in enumerate(place_names)}
     places = np.array([numbers[name] for name in read.places], np.int64)
@@ -106,31 +54,6 @@ def prepare(contents: Contents, writer: StoreWriter) -> dict[str, Any]:
         "left_out": read.left_out,
         "notes": [*_notes(contents, read, labels), *told],
     }
-
-
-def _take(contents: Contents, scene: Scene, side: int, read: _Kept) -> Images | None:
-    """Reads a scene, fills its pixels without data, and notes what is known of it; None if it is left out."""
-    images = read_scene(contents, scene)
-    for name, image in (("s1", images.s1), ("s2", images.s2)):
-        if image.shape[1:] != (side, side):
-            raise DataError(
-                f"all scenes must be squares of {side} pixels, as the first one, got {image.shape[1]} x "
-                f"{image.shape[2]} in {contents.folder / getattr(scene, name)}; cut or resample it"
-            )
-    shares = {name: share_missing(image) for name, image in (("radar", images.s1), ("optical", images.s2))}
-    worst = max(shares, key=shares.__getitem__)
-    if shares[worst] > MAX_MISSING:
-        read.left_out[scene.name] = f"{shares[worst]:.0%} of its {worst} pixels have no data"
-        return None
-    read.num_filled += max(shares.values()) > 0
-    read.any_negative |= bool(np.nanmin(images.s1) < 0)
-    read.scenes.append(scene)
-    read.places.append(scene.place or images.footprint.place or scene.fallback)
-    read.footprints.append(images.footprint)
-    read.shifts.append(images.shift)
-    read.darkest.append(darkest(images.s2))
-    shifted = images.s2 + np.float32(images.shift or 0)
-    return Images(filled(images.s1), filled(shifted), images.footprint, images.shift)
 
 
 def _labels(
@@ -171,7 +94,7 @@ def _statistics(
     return np.concatenate(means), np.concatenate(stds)
 
 
-def _require_enough(contents: Contents, read: _Kept) -> None:
+def _require_enough(contents: Contents, read: Kept) -> None:
     total = len(read.scenes) + len(read.left_out)
     if len(read.left_out) > MAX_LEFT_OUT * total:
         told = "; ".join(f"{name}: {why}" for name, why in sorted(read.left_out.items())[:_NAMED])
@@ -182,7 +105,7 @@ def _require_enough(contents: Contents, read: _Kept) -> None:
         )
 
 
-def _require_units(contents: Contents, read: _Kept) -> None:
+def _require_units(contents: Contents, read: Kept) -> None:
     if contents.unit == "dB" and not read.any_negative:
         raise DataError(
             f"backscatter in {contents.folder} must be in dB, some of it below 0, got none in {len(read.scenes)} "
@@ -203,7 +126,7 @@ def _require_units(contents: Contents, read: _Kept) -> None:
         )
 
 
-def _notes(contents: Contents, read: _Kept, labels: Any) -> list[str]:
+def _notes(contents: Contents, read: Kept, labels: Any) -> list[str]:
     name, notes = contents.folder.name, []
     if read.left_out:
         told = [f"{scene} ({why})" for scene, why in sorted(read.left_out.items())]

@@ -15,6 +15,8 @@ from jaxtyping import Float32, Shaped
 
 from thalweg.errors import DataError
 
+_MAX_VALUES = 1 << 28
+
 
 @dataclass(frozen=True)
 class Footprint:
@@ -66,6 +68,7 @@ def read_raster(path: Path) -> Raster:
         DataError: The file cannot be read.
     """
     with _opened(path) as file:
+        _require_moderate(path, file)
         flags = [{flag.name for flag in band} for band in file.mask_flag_enums]
         values = file.read()
         hidden = None if all("all_valid" in band for band in flags) else file.read_masks() == 0
@@ -90,6 +93,7 @@ def read_codes(path: Path) -> Shaped[np.ndarray, "row col"]:
         DataError: The file cannot be read, or holds fractions.
     """
     with _opened(path) as file:
+        _require_moderate(path, file)
         values, mask = file.read(1), file.read_masks(1)
     if values.dtype.kind == "f" and not np.array_equal(values, np.round(values), equal_nan=True):
         raise DataError(f"{path} must hold codes of classes, got fractions; write whole numbers")
@@ -150,10 +154,20 @@ def _opened(path: Path) -> Iterator[Any]:
         raise DataError(f"a raster must be a complete GeoTIFF, got {path}: {error}; copy it again") from None
 
 
+def _require_moderate(path: Path, file: Any) -> None:
+    """Refuses what could not be a scene, before any memory is asked for."""
+    if file.count * file.height * file.width > _MAX_VALUES:
+        raise DataError(
+            f"a scene must have at most {_MAX_VALUES:,} values, got {file.count} bands of {file.height} x {file.width} "
+            f"in {path}; cut it into patches, or copy it again"
+        )
+
+
 def _footprint(file: Any) -> Footprint:
     if file.crs is None:
         return Footprint()
-    return Footprint(file.crs.to_string(), tuple(map(float, file.bounds)), bool(file.crs.is_geographic))
+    left, bottom, right, top = map(float, file.bounds)
+    return Footprint(file.crs.to_string(), (left, bottom, right, top), bool(file.crs.is_geographic))
 
 
 def _rasterio() -> Any:

@@ -82,7 +82,8 @@ def read_map(contents: Contents, scene: Scene, side: int) -> UInt8[np.ndarray, "
             f"a map of classes must have the {side} x {side} pixels of its scene, got {codes.shape[0]} x "
             f"{codes.shape[1]} in {path}; resample it to the nearest"
         )
-    return numbers_of(contents.codes)[codes]
+    numbers: UInt8[np.ndarray, "row col"] = numbers_of(contents.codes)[codes]
+    return numbers
 
 
 def share_missing(image: Float32[np.ndarray, "band row col"]) -> float:

@@ -1,6 +1,6 @@
 """Splits: official ones where there are some, else by place, so that neighbours are never in two splits.
 
-Places in the order of their main class and a hash are dealt in fives: one to val, one to test, three to train. Val and
+Places are dealt so that each split has about its share of every class, and some of one that few places hold. Val and
 test are always different scenes.
 """
 
@@ -8,17 +8,18 @@ import hashlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Int64, UInt64
+from jaxtyping import Float64, Int64, UInt64
 
 from thalweg.contract import SplitName
 from thalweg.errors import DataError
-from thalweg.hashing import splitmix64
 from trainables.sentinel_supcon.data.labels import IGNORED
 
 SPLIT_SEED = 10
-DEAL = 5
-"""Of so many places one goes to val and one to test."""
+HELD_OUT = 0.2
+"""Share of the scenes that goes to val, and to test."""
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
+
+_NONE = IGNORED + 1  # column of scenes without a class
 
 Labels = Int64[np.ndarray, " scene"]
 Places = Int64[np.ndarray, " scene"]
@@ -54,14 +55,17 @@ def assign(
     if given == {"train", "val", "test"}:
         return rows, ()
     if given == {"train", "val"}:
-        rows["val"], rows["test"] = dealt(rows["val"], 2, ("val", "test"))
+        rows |= dealt(rows["val"], {"val": 0.5, "test": 0.5})
         told = "the official split val is halved by place into val and test, which must differ"
     elif given == {"train", "test"}:
-        rows["train"], rows["val"] = dealt(rows["train"], DEAL, ("train", "val"))
-        told = "one in five places of the official training split is val; test is the official one"
+        rows |= dealt(rows["train"], {"train": 1 - HELD_OUT, "val": HELD_OUT})
+        told = "a fifth of the official training split is val, by place; test is the official one"
     elif len(given) == 1 and given <= {"", "train"}:
-        rows["train"], rows["val"], rows["test"] = dealt(np.arange(len(official)), DEAL, SPLITS)
-        told = "splits follow from places: three in five are train, one val, one test"
+        shares: Mapping[SplitName, float] = {"train": 1 - 2 * HELD_OUT, "val": HELD_OUT, "test": HELD_OUT}
+        rows |= dealt(np.arange(len(official)), shares)
+        told = (
+            "splits follow from places: about three fifths of the scenes are train, a fifth val, a fifth test"
+        )
     else:
         raise DataError(
             f"official splits must be train and another, got {' and '.join(sorted(given))} alone; copy the rest there"
@@ -70,48 +74,78 @@ def assign(
 
 
 class _Deal:
-    """Deals places to splits; attributes as in `assign`."""
+    """Deals places to splits; attributes as in `assign`.
+
+    Iterative stratification (Sechidis et al. 2011, doi:10.1007/978-3-642-23808-6_10) of places: the class in the fewest
+    places comes first, its largest place first, and goes to the split that lacks most of the class.
+    """
 
     def __init__(self, places: Places, labels: Labels, place_names: Sequence[str]) -> None:
         self._places, self._labels, self._names = places, labels, place_names
 
-    def __call__(self, rows: Rows, of: int, splits: Sequence[str]) -> list[Rows]:
-        """Deals the places of some scenes: of each `of`, one to each split but the first, which takes the rest."""
-        there = np.unique(self._places[rows])
-        if len(there) < len(splits):
+    def __call__(self, rows: Rows, shares: Mapping[SplitName, float]) -> dict[SplitName, Rows]:
+        """Deals the places of some scenes, so that each split has about its share of each class."""
+        there, positions = np.unique(self._places[rows], return_inverse=True)
+        if len(there) < len(shares):
             raise DataError(
-                f"scenes must lie in at least {len(splits)} places to be split into {', '.join(splits)}, got "
+                f"scenes must lie in at least {len(shares)} places to be split into {', '.join(shares)}, got "
                 f"{len(there)}: {', '.join(self._names[place] for place in there[:3])}; add places, or name splits"
             )
-        hashes = np.zeros(int(self._places.max()) + 1, np.uint64)
-        hashes[there] = name_hashes([self._names[place] for place in there])
-        mains = _main_classes(self._places[rows], self._labels[rows])
-        order = there[np.lexsort((hashes[there], mains[there]))]
-        owner = np.zeros(int(self._places.max()) + 1, np.int64)
-        for start in range(0, len(order), of):
-            group = order[start : start + of]
-            if start and 2 * len(group) <= of:
-                continue  # a small rest stays with the first split
-            ranks = np.argsort(splitmix64(hashes[group]))
-            for number in range(1, len(splits)):
-                owner[group[ranks[number - 1]]] = number
-        return [rows[owner[self._places[rows]] == number] for number in range(len(splits))]
+        num_labels = int(self._labels[rows].max()) + 2
+        counts = np.bincount(
+            positions * num_labels + self._labels[rows] + 1, minlength=len(there) * num_labels
+        ).reshape(len(there), num_labels)
+        hashes = name_hashes([self._names[place] for place in there])
+        owner = _stratified(counts, hashes, np.array(list(shares.values())))
+        return {split: rows[owner[positions] == number] for number, split in enumerate(shares)}
+
+
+def _stratified(
+    counts: Int64[np.ndarray, "place label"],
+    hashes: UInt64[np.ndarray, " place"],
+    shares: Float64[np.ndarray, " split"],
+) -> Int64[np.ndarray, " place"]:
+    """Returns the split of each place; none is empty.
+
+    Args:
+        counts: Scenes of each label in each place; the first column is that of scenes without one.
+        hashes: A hash for each place, which decides between those that are alike.
+        shares: Share of the scenes that each split should have.
+    """
+    owner = np.full(len(counts), -1, np.int64)
+    # Column by column: scenes that a split lacks of each label, and has; then of all scenes, and places.
+    wanted = shares[:, None] * np.column_stack((counts, counts.sum(1))).sum(0)
+    held = np.zeros((len(shares), counts.shape[1] + 1), np.int64)
+    order = {label: np.lexsort((hashes, -counts[:, label])) for label in range(counts.shape[1])}
+    left = {label: int(np.count_nonzero(counts[:, label])) for label in order}
+    queues = {label: iter(places.tolist()) for label, places in order.items()}
+    for done in range(len(counts)):
+        there = (label for label in left if left[label])
+        label = min(there, key=lambda label: (label == _NONE, left[label], label))
+        place = next(place for place in queues[label] if owner[place] < 0)
+        allowed = _allowed(held[:, -1], len(counts) - done)
+        if not allowed and label != _NONE:
+            allowed = _allowed(held[:, label], left[label])
+        lacking = np.round(wanted[:, [label, -1]], 6)
+        owner[place] = max(allowed or range(len(shares)), key=lambda split: (*lacking[split].tolist(), split))
+        wanted[owner[place]] -= np.append(counts[place], counts[place].sum())
+        held[owner[place]] += np.append(counts[place], 1)
+        for each in np.flatnonzero(counts[place]).tolist():
+            left[each] -= 1
+    return owner
+
+
+def _allowed(held: Int64[np.ndarray, " split"], left: int) -> list[int]:
+    """Returns the splits that hold nothing if no more places are left than there are of them; else none."""
+    bare = np.flatnonzero(held == 0).tolist()
+    return bare if left <= len(bare) else []
 
 
 def name_hashes(names: Sequence[str]) -> UInt64[np.ndarray, " name"]:
     """Returns a hash for each name that depends on it alone."""
     content = b"".join(hashlib.sha256(f"{SPLIT_SEED} {name}".encode()).digest()[:8] for name in names)
-    return np.frombuffer(content, "<u8").astype(np.uint64)
-
-
-def _main_classes(places: Places, labels: Labels) -> Int64[np.ndarray, " place"]:
-    """Returns the most frequent class of each place; `IGNORED` if its scenes have none."""
-    num_places, num_labels = int(places.max()) + 1, int(labels.max()) + 2
-    counts = np.bincount(places * num_labels + labels + 1, minlength=num_places * num_labels)
-    known = counts.reshape(num_places, num_labels)[:, 1:]
-    if not known.size:
-        return np.full(num_places, IGNORED, np.int64)
-    return np.where(known.any(1), known.argmax(1), IGNORED).astype(np.int64)
+    hashes: UInt64[np.ndarray, " name"] = np.frombuffer(content, "<u8").astype(np.uint64)
+    return hashes
 
 
 def share_of(rows: Rows, labels: Labels, names: Sequence[str], ratio: float) -> Rows:
@@ -140,11 +174,12 @@ def balance(rows: Rows, labels: Labels) -> Rows:
 
     A scene is repeated as often as any other of its class, or once more.
     """
-    known = rows[labels[rows] != IGNORED]
+    known: Rows = rows[labels[rows] != IGNORED]
     counts: Mapping[int, int] = {
         int(label): int((labels[known] == label).sum()) for label in np.unique(labels[known])
     }
     if not counts:
         return known
     most = max(counts.values())
-    return np.concatenate([np.resize(known[labels[known] == label], most) for label in counts])
+    repeated: Rows = np.concatenate([np.resize(known[labels[known] == label], most) for label in counts])
+    return repeated

@@ -10,6 +10,7 @@ without a class (255), and some scenes lack a file or have no data in a part.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -138,16 +139,17 @@ def _write(
     west = 300_000 + 60_000.0 * (region % 5) + recipe.side * _PIXEL_M * (patch % 8)
     north = 4_500_000 + 60_000.0 * (region // 5) - recipe.side * _PIXEL_M * (patch // 8)
     extent = recipe.side * _PIXEL_M
-    place = {"crs": f"EPSG:{32630 + region % 3}", "bounds": (west, north - extent, west + extent, north)}
+    bounds = (west, north - extent, west + extent, north)
+    write = partial(write_raster, crs=f"EPSG:{32630 + region % 3}", bounds=bounds)
     roi = f"ROIs0000_{split}"
 
     def path(kind: str) -> Path:
         return folder / roi / f"{kind}_{region}" / f"{roi}_{kind}_{region}_p{patch}.tif"
 
-    write_raster(path("s1"), s1, nodata=-9999.0, **place)
+    write(path("s1"), s1, nodata=-9999.0)
     if not odd[47]:
-        write_raster(path("s2"), s2, **place)
-    write_raster(path("dfc"), codes[None], **place)
+        write(path("s2"), s2)
+    write(path("dfc"), codes[None])
 
 
 def render(

@@ -3,8 +3,9 @@ import pytest
 import torch
 
 from trainables.sentinel_supcon.data.augment import draw_corners
-from trainables.sentinel_supcon.data.batches import by_maximum, evaluation_batch, training_batch
+from trainables.sentinel_supcon.data.batches import evaluation_batch, training_batch
 from trainables.sentinel_supcon.data.labels import classes_of_maps
+from trainables.sentinel_supcon.data.loading import by_maximum
 from trainables.sentinel_supcon.data.scenes import PatchData
 from trainables.sentinel_supcon.knobs import DataKnobs, ViewKnobs
 
@@ -41,6 +42,14 @@ def test_one_view_alone_is_one_of_both(land: PatchData) -> None:
         assert torch.equal(batch["s2"], both["s2"][:, [number]])
     plain = training_batch(land, INDICES, KEYS, LAND, ViewKnobs(augment=False), "both")
     assert torch.equal(plain["s1"], both["s1"][:, [1]])
+
+
+def test_a_sensor_alone_sees_what_it_sees_beside_the_other(land: PatchData) -> None:
+    views = ViewKnobs(rotation=20, paired_geometry=False)
+    both = training_batch(land, INDICES, KEYS, LAND, views, "both")
+    for name, other in (("s1", "s2"), ("s2", "s1")):
+        alone = training_batch(land, INDICES, KEYS, LAND, views, "both", (name,))
+        assert torch.equal(alone[name], both[name]) and other not in alone
 
 
 def test_labels_in_training_are_those_of_the_window(land: PatchData) -> None:

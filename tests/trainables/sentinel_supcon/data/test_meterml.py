@@ -131,6 +131,14 @@ BREAKS: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda f: rewrite(f, "val", lambda each: each[1]["properties"].update(Image_Folder="../x")),
         "must name a folder in it, got '../x'",
     ),
+    "corners that are none": (
+        lambda f: rewrite(f, "val", lambda each: each[1]["geometry"].update(coordinates=[["west"]])),
+        "must be GeoJSON whose features have Image_Folder and Type, got RecursionError",
+    ),
+    "a corner without numbers": (
+        lambda f: rewrite(f, "val", lambda each: each[1]["geometry"].update(coordinates=[[]])),
+        "must be GeoJSON whose features have Image_Folder and Type, got IndexError",
+    ),
     "no features": (
         lambda f: (f / "train_dataset.geojson").write_text("[]"),
         "must be GeoJSON whose features have Image_Folder and Type",

@@ -5,7 +5,17 @@ import numpy as np
 import pytest
 
 from thalweg.errors import ConfigError, DataError
-from trainables.sentinel_supcon.data.scenes import PatchData, data_key, open_patches, require_size
+from trainables.sentinel_supcon.data import kept
+from trainables.sentinel_supcon.data.contents import Contents, Scene
+from trainables.sentinel_supcon.data.labels import METERML
+from trainables.sentinel_supcon.data.reading import Images
+from trainables.sentinel_supcon.data.scenes import (
+    PatchData,
+    data_key,
+    find_contents,
+    open_patches,
+    require_size,
+)
 from trainables.sentinel_supcon.knobs import DataKnobs
 
 Copied = Callable[[str], Path]
@@ -38,7 +48,7 @@ def test_a_data_set_that_lacks_a_band_is_refused(root: Path) -> None:
 
 
 def test_ignored_classes_lose_labels_but_no_other_class_its_number(root: Path, facilities: PatchData) -> None:
-    data = open_patches(root, "facilities", DataKnobs(optical="rgbn", ignored=("Negative",)))
+    data = open_patches(root, "facilities", DataKnobs(classes=METERML, optical="rgbn", ignored=("Negative",)))
     negative = facilities.labels == 3
     assert negative.sum() > 20
     np.testing.assert_array_equal(data.labels, np.where(negative, -1, facilities.labels))
@@ -52,7 +62,9 @@ def test_ignored_classes_lose_labels_but_no_other_class_its_number(root: Path, f
 
 def test_an_unknown_ignored_class_is_refused(root: Path) -> None:
     with pytest.raises(ConfigError, match=r"must name classes of facilities, CAFOs, .*, got 'Farms'"):
-        open_patches(root, "facilities", DataKnobs(optical="rgbn", ignored=("Farms",)))
+        open_patches(
+            root, "facilities", DataKnobs(classes=("Farms", *METERML), optical="rgbn", ignored=("Farms",))
+        )
 
 
 def test_shares_and_balance_change_the_training_split_alone(root: Path, facilities: PatchData) -> None:
@@ -62,7 +74,7 @@ def test_shares_and_balance_change_the_training_split_alone(root: Path, faciliti
     assert half.fingerprint == even.fingerprint == facilities.fingerprint
     np.testing.assert_array_equal(half.mean, facilities.mean)
     for split in ("val", "test"):
-        assert half.rows[split].tolist() == even.rows[split].tolist() == facilities.rows[split].tolist()  # type: ignore[index]
+        assert half.rows[split].tolist() == even.rows[split].tolist() == facilities.rows[split].tolist()
     assert set(even.rows["train"]) == set(half.rows["train"]) < set(facilities.rows["train"])
     counts = np.bincount(even.labels[even.rows["train"]])
     assert len(set(counts)) == 1 and even.num_samples("train") == counts.sum()
@@ -83,6 +95,30 @@ def test_a_copy_has_the_same_fingerprint_and_a_change_another(copied: Copied, fa
     path = next(folder.glob("*/*/sentinel-1.npy"))
     np.save(path, np.load(path) + 1)
     assert open_patches(folder.parent, folder.name, knobs).fingerprint != facilities.fingerprint
+
+
+def test_a_killed_preparation_goes_on_where_it_stopped(
+    copied: Copied, land: PatchData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, reads = copied("land"), []
+    original = kept.read_scene
+
+    def read_or_die(contents: Contents, scene: Scene) -> Images:
+        if len(reads) == 50:
+            raise KeyboardInterrupt
+        reads.append(scene.name)
+        return original(contents, scene)
+
+    monkeypatch.setattr(kept, "STEP", 20)
+    monkeypatch.setattr(kept, "read_scene", read_or_die)
+    with pytest.raises(KeyboardInterrupt):
+        open_patches(folder.parent, folder.name, DataKnobs())
+    reads[:] = ["another one"] * 51
+    data = open_patches(folder.parent, folder.name, DataKnobs())
+    assert reads[51] == find_contents(folder).scenes[40].name
+    assert data.names == land.names and data.left_out == land.left_out and data.notes == land.notes
+    for name in ("s1", "s2", "maps", "labels", "mean", "footprints"):
+        np.testing.assert_array_equal(getattr(data, name), getattr(land, name))
 
 
 def test_a_size_beyond_the_scenes_is_refused(land: PatchData) -> None:

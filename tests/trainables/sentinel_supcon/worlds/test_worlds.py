@@ -14,7 +14,7 @@ from trainables.sentinel_supcon.datasets import WORLDS
 from trainables.sentinel_supcon.knobs import DataKnobs
 from trainables.sentinel_supcon.worlds import dfc2020, meterml
 
-FACILITIES = DataKnobs(optical="rgbn", size=16, ignored=("Negative",))
+FACILITIES = DataKnobs(classes=METERML, optical="rgbn", size=16, ignored=("Negative",))
 LAND = DataKnobs(size=16)
 
 

@@ -1,0 +1,62 @@
+"""Options of the readers, and what their texts mean; light, for a list of data sets reads them."""
+
+from collections.abc import Mapping
+
+from thalweg.errors import ConfigError
+from trainables.sentinel_supcon.knobs import BANDS, Optical
+
+OFFSET = (
+    "what is added to optical numbers: 0, -1000 (baseline 04.00 and later), by-values (-1000 where no pixel is below "
+    "1000), or auto, which refuses where this shows"
+)
+PATCHES: Mapping[str, str] = {
+    "size": "side of the patches that tiles are cut into, in pixels, 64 if nothing is said",
+    "stride": "pixels between neighbouring patches, the size if nothing is said",
+    "block": "side of the parts of a tile that are places, in pixels; 0, if nothing is said, takes whole tiles",
+    "optical": "product of Sentinel-2: l2a or l1c; what the file holds if nothing is said",
+    "min_scenes": "classes that are the main one of fewer patches are left out, 1 if nothing is said",
+    "offset": OFFSET,
+}
+BIGEARTHNET: Mapping[str, str] = {
+    "country": "take the scenes of this country alone",
+    "max_scenes": "take at most so many scenes, by a hash of their names",
+    "split": "official, if nothing is said, or tile: splits follow from tiles",
+    "snow_and_clouds": "keep, or drop if nothing is said: scenes with seasonal snow, clouds or shadows",
+    "offset": OFFSET,
+}
+
+
+def whole(name: str, text: str, *, low: int, high: int = 1_000_000) -> int:
+    """Returns a whole number.
+
+    Raises:
+        ConfigError: The text is none, or out of its bounds.
+    """
+    if not (text.isascii() and text.isdecimal() and low <= int(text) <= high):
+        raise ConfigError(
+            f"{name} must be a whole number from {low:,} to {high:,}, got {text!r}; choose another"
+        )
+    return int(text)
+
+
+def one_of(name: str, text: str, known: tuple[str, ...]) -> str:
+    """Returns a text, which must be one of some.
+
+    Raises:
+        ConfigError: It is none of them.
+    """
+    if text not in known:
+        raise ConfigError(f"{name} must be one of {', '.join(known)}, got {text!r}; choose one of these")
+    return text
+
+
+def product(text: str) -> Optical:
+    """Returns the product of Sentinel-2 that a text names.
+
+    Raises:
+        ConfigError: It names none.
+    """
+    for name in BANDS:
+        if name == text and name != "rgbn":
+            return name
+    raise ConfigError(f"optical must be l2a or l1c, got {text!r}; choose one of these")

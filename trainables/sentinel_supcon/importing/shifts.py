@@ -1,0 +1,74 @@
+"""Whether optical numbers of some source hold the offset of processing baseline 04.00, which nothing else tells."""
+
+from collections.abc import Sequence
+
+from thalweg.errors import ConfigError, DataError
+from trainables.sentinel_supcon.data.units import SHIFT, shows_shift
+
+_NAMED = 5
+
+
+class Shifts:
+    """Decides what is added to the numbers of each tile.
+
+    Args:
+        option: ``auto``, ``by-values``, ``0`` or ``-1000``; see `options.OFFSET`.
+
+    Attributes:
+        taken: Names of tiles whose numbers are shifted.
+
+    Raises:
+        ConfigError: The option is none of these.
+    """
+
+    def __init__(self, option: str) -> None:
+        if option not in ("auto", "by-values", "0", f"{SHIFT:.0f}"):
+            raise ConfigError(
+                f"offset must be auto, by-values, 0 or {SHIFT:.0f}, got {option!r}; choose one of these"
+            )
+        self._option = option
+        self._shown: list[str] = []
+        self.taken: list[str] = []
+
+    def of(self, tile: str, darkest_numbers: Sequence[float]) -> float:
+        """Returns what is to be added to the numbers of a tile.
+
+        Args:
+            tile: Its name.
+            darkest_numbers: What `units.darkest` returned for its images.
+        """
+        if self._option not in ("auto", "by-values"):
+            shift = float(self._option)
+        else:
+            shows = shows_shift(list(darkest_numbers))
+            if shows and self._option == "auto":
+                self._shown.append(tile)
+            shift = SHIFT if shows else 0.0
+        if shift:
+            self.taken.append(tile)
+        return shift
+
+    def require_known(self) -> None:
+        """Refuses tiles whose numbers show the offset if nobody said what to do.
+
+        Raises:
+            DataError: There are some.
+        """
+        if self._shown:
+            more = " ..." if len(self._shown) > _NAMED else ""
+            raise DataError(
+                f"reflectance must be known from its numbers, got {len(self._shown)} tiles with no pixel below "
+                f"{-SHIFT:.0f}, as since processing baseline 04.00: {', '.join(self._shown[:_NAMED])}{more}; say "
+                "--option offset=by-values to take 1000 off these, or offset=0 if they are bright"
+            )
+
+    @property
+    def report(self) -> str:
+        """A sentence on the tiles whose numbers are shifted."""
+        if not self.taken:
+            return "No offset is taken off optical numbers."
+        more = " ..." if len(self.taken) > _NAMED else ""
+        return (
+            f"{-SHIFT:.0f} is taken off the optical numbers of {len(self.taken)} tiles: "
+            f"{', '.join(self.taken[:_NAMED])}{more}."
+        )

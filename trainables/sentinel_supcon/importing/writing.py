@@ -1,0 +1,48 @@
+"""Writes scenes in the family's own layout."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float32, Real, UInt8
+
+from trainables.sentinel_supcon.data.rasters import Footprint, write_raster
+from trainables.sentinel_supcon.data.reading import RADAR
+from trainables.sentinel_supcon.data.units import REFLECTANCE
+
+_INT16 = np.iinfo(np.int16)
+_NO_DATA = _INT16.min
+
+
+def write_scene(
+    folder: Path,
+    name: str,
+    s1: Float32[np.ndarray, "2 side side"],
+    s2: Real[np.ndarray, "band side side"],
+    *,
+    bands: Sequence[str],
+    shift: float,
+    footprint: Footprint,
+    codes: UInt8[np.ndarray, "side side"] | None = None,
+) -> None:
+    """Writes both images of a scene, and its map of classes if it has one.
+
+    Args:
+        folder: The data set.
+        name: Name of the scene.
+        s1: VV and VH in dB.
+        s2: Optical numbers; NaN where there are no data.
+        bands: Names of their bands.
+        shift: What is added to the optical numbers, so that 10,000 is a reflectance of 1.
+        footprint: Where the scene lies.
+        codes: Class of each pixel.
+    """
+    write = partial(write_raster, crs=footprint.crs, bounds=footprint.bounds)
+    shifted = np.clip(np.round(s2.astype(np.float64) + shift), _NO_DATA + 1, _INT16.max)
+    numbers = np.where(np.isnan(shifted), _NO_DATA, shifted).astype(np.int16)
+    write(folder / "s1" / f"{name}.tif", s1, names=RADAR, nodata=float("nan"))
+    scale = 1 / REFLECTANCE
+    write(folder / "s2" / f"{name}.tif", numbers, names=bands, nodata=_NO_DATA, scale=scale)
+    if codes is not None:
+        write(folder / "labels" / f"{name}.tif", codes[None], names=("class",))
