@@ -119,10 +119,10 @@ class SentinelSupCon(FamilyConfig):
 
     @model_validator(mode="after")
     def _frozen_encoders_have_learnt(self) -> Self:
-        if not self.trains_encoders and not self.starts_from and not self.model.pretrained:
+        if not self.trains_encoders and not self.starts_from:
             raise ValueError(
                 "tuning.mode must be 'full' where encoders start at random and no stage trains them, got 'linear'; set "
-                "pretraining.share, model.pretrained or starts_from, or take the mode 'full'"
+                "pretraining.share or starts_from, or take the mode 'full'"
             )
         return self
 
