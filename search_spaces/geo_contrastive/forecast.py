@@ -40,7 +40,7 @@ def space(trial: Trial) -> GeoContrastive:
         "loss": trial.suggest_categorical("loss", ["latent", "field"]),
         "lr_scale": trial.suggest_float("lr_scale", 0.1, 10.0, log=True),
     }
-    if cell == "transformer":
+    if cell == "transformer" and context > 1:
         downstream["heads"] = trial.suggest_categorical("heads", [1, 2, 4, 8])
     if horizon > 1:
         downstream["last_teaching"] = trial.suggest_float("last_teaching", 0.0, 1.0)

@@ -44,8 +44,11 @@ class ForecastKnobs(HeadKnobs):
     """The same at the end of the stage; it falls linearly."""
 
     def idle(self) -> tuple[str, ...]:
-        """Names the heads of what is no attention, and how steps after the first are taught where there are none."""
-        heads = () if self.cell == "transformer" else ("heads",)
+        """Names the heads of what is no attention, and how steps after the first are taught where there are none.
+
+        Attention to a single day is the same with any number of heads.
+        """
+        heads = () if self.cell == "transformer" and self.context > 1 else ("heads",)
         teaching = ("first_teaching", "last_teaching") if self.horizon == 1 else ()
         dropout = ("dropout",) if self.cell == "lstm" and self.layers == 1 else ()
         return (*heads, *teaching, *dropout)

@@ -116,7 +116,7 @@ class Recurrent(Forecaster):
 
 
 class Attentive(Forecaster):
-    """Transformer over a window as long as the context, which moves on over the forecasts.
+    """Transformer over a window as long as the context, which moves on over the forecasts; one day attends to itself.
 
     Args:
         dim: Width of a latent.

@@ -8,14 +8,14 @@ usual.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from trainables.geo_contrastive.downstream.ridge import MIN_DAYS
 from trainables.geo_contrastive.forecast.anomalies import LatentAnomalies
-from trainables.geo_contrastive.forecast.day_pairs import Pairs, pairs
 
 MAX_GAIN = 0.99
 """Largest singular value."""
@@ -26,6 +26,37 @@ _FOLDS = 10
 Amplitudes = Float[Tensor, "day dim"]
 Days = Int64[Tensor, " day"]
 Operator = Float[Tensor, "dim dim"]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Positions of days, and of those so many days later.
+
+    Attributes:
+        before: The days.
+        after: Those to come.
+    """
+
+    before: Int64[Tensor, " pair"]
+    after: Int64[Tensor, " pair"]
+
+    def within(self, chosen: Bool[Tensor, " day"]) -> "Pairs":
+        """Returns the pairs both of whose days are chosen."""
+        kept = chosen[self.before] & chosen[self.after]
+        return Pairs(self.before[kept], self.after[kept])
+
+
+def pairs(day: Days, distance: int) -> Pairs:
+    """Returns all days that have one so many days later.
+
+    Args:
+        day: Days in the order of time.
+        distance: Number of days.
+    """
+    later = torch.searchsorted(day, day + distance)
+    exists = later < len(day)
+    exists[exists.clone()] = day[later[exists]] == day[exists] + distance
+    return Pairs(torch.where(exists)[0], later[exists])
 
 
 class Propagator(nn.Module):

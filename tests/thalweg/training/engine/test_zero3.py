@@ -34,6 +34,6 @@ def test_an_engine_is_taken_off_the_stack_of_passes_and_others_stay() -> None:
     other = torch.nn.Linear(1, 1)
     before = list(FWD_MODULE_STACK)
     FWD_MODULE_STACK.extend((Engine.module, other, Engine.module[0]))
-    zero3.forget(Engine())  # type: ignore[arg-type]
+    zero3.forget(Engine())
     assert [*before, other] == FWD_MODULE_STACK
     FWD_MODULE_STACK[:] = before

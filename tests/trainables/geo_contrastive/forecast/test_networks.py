@@ -83,3 +83,13 @@ def test_a_network_tells_contexts_apart_in_every_day(cell: str) -> None:
         other[:, day] += 1.0
         change = network(other, 1)[:, 0] - other[:, -1] - (network(context, 1)[:, 0] - context[:, -1])
         assert change.abs().min(0).values.max() > 1e-4, day
+
+
+@pytest.mark.parametrize("context", [1, CONTEXT])
+def test_heads_are_idle_where_they_change_nothing(context: int) -> None:
+    knobs = [ForecastKnobs(context=context, cell="transformer", hidden=8, heads=heads) for heads in (1, 4)]
+    networks = [forecaster(DIM, each).eval() for each in knobs]
+    torch.nn.init.normal_(networks[0].change.weight, std=0.3)
+    networks[1].load_state_dict(networks[0].state_dict())
+    paths = [network(_context()[:, :context], STEPS) for network in networks]
+    assert ("heads" in knobs[0].idle()) == torch.allclose(*paths)

@@ -11,10 +11,9 @@ from tests.trainables.geo_contrastive.conftest import MakeFields
 from tests.trainables.geo_contrastive.forecast.conftest import MakeTask, anomalies_of
 from trainables.geo_contrastive.data.fields import FieldData
 from trainables.geo_contrastive.downstream.model import HeadedModel
-from trainables.geo_contrastive.forecast.day_pairs import pairs
 from trainables.geo_contrastive.forecast.measure import ForecastSkill
 from trainables.geo_contrastive.forecast.networks import Forecaster
-from trainables.geo_contrastive.forecast.propagator import MAX_GAIN
+from trainables.geo_contrastive.forecast.propagator import MAX_GAIN, pairs
 
 
 @pytest.fixture(scope="module")
