@@ -69,7 +69,10 @@ def training_batch(
         found.append(warp(whole, affine, size))
         if shown == "both":
             found.append(windows(whole, corners, size))
-    batch = {name: torch.stack(each, 1) for name, each in made.items()}
+    batch = {
+        name: torch.stack(each, 1) if len(each) > 1 else each[0][:, None]  # a view of what may be large
+        for name, each in made.items()
+    }
     return batch | _labels(data, rows, corners, size)
 
 
