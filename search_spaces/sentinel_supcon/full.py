@@ -70,7 +70,7 @@ def _pretraining(trial: Trial, alone: bool) -> dict[str, Any]:
     if not trial.suggest_categorical("pretrained", [False, True]):
         return {}
     views = alone or trial.suggest_categorical("views", [True, False])
-    pretraining = {
+    pretraining: dict[str, Any] = {
         "share": trial.suggest_float("share", 0.1, 0.5),
         "temperature": trial.suggest_float("pretraining_temperature", 0.05, 0.5, log=True),
         "negatives": trial.suggest_categorical("negatives", [False, True]),
