@@ -9,41 +9,12 @@ from torch import Tensor, nn
 
 from trainables.geo_contrastive.downstream.latents import TrainingLatents
 from trainables.geo_contrastive.downstream.model import HeadedModel
-from trainables.geo_contrastive.downstream.ridge import MIN_DAYS, fit_ridge
+from trainables.geo_contrastive.downstream.ridge import MIN_DAYS
 
 _MIN_SPREAD = 1e-3
 
 Members = Float[Tensor, "*batch member"]
 Latents = Float[Tensor, "*batch latent"]
-
-
-class LatentRegression(nn.Module):
-    """A ridge regression with a constant, as buffers that `fit` sets; before that it tells 0.
-
-    Args:
-        num_members: Numbers that it reads.
-        latent_dim: Width of a latent.
-    """
-
-    def __init__(self, num_members: int, latent_dim: int) -> None:
-        super().__init__()
-        self.register_buffer("weights", torch.zeros(num_members, latent_dim))
-        self.register_buffer("constant", torch.zeros(latent_dim))
-        self.weights: Tensor
-        self.constant: Tensor
-
-    def fit(self, members: Float[Tensor, "day member"], targets: Float[Tensor, "day latent"]) -> None:
-        """Fits to days in the order of time, unless they are too few."""
-        if len(members) < MIN_DAYS:
-            return
-        usual, mean = members.double().mean(0), targets.double().mean(0)
-        weights = fit_ridge(members.double() - usual, targets.double() - mean)
-        self.weights.copy_(weights)
-        self.constant.copy_(mean - usual @ weights)
-
-    def forward(self, members: Members) -> Latents:
-        """Returns what the latents are on average, in fp32."""
-        return members.float() @ self.weights.float() + self.constant.float()
 
 
 class CoordinateRegression(nn.Module):

@@ -17,7 +17,7 @@ from trainables.sentinel_supcon.data.labels import without
 from trainables.sentinel_supcon.data.meterml import find_meterml, is_meterml
 from trainables.sentinel_supcon.data.pairs import find_pairs, is_pairs
 from trainables.sentinel_supcon.data.prepare import FORMAT, prepare
-from trainables.sentinel_supcon.data.splits import SPLITS, Rows, balance, share_of
+from trainables.sentinel_supcon.data.splits import SPLITS, Rows, balance, mixed, share_of
 from trainables.sentinel_supcon.knobs import BANDS, DataKnobs, Optical
 
 
@@ -42,7 +42,7 @@ class PatchData:
         columns: Position of each of them in `s2`.
         mean: Mean of VV, VH and `bands` over the whole training split, in dB or counts and reflectance.
         std: Their standard deviation.
-        rows: Scenes of each split; those of a balanced training split are repeated.
+        rows: Scenes of each split, in an order that mixes places; those of a balanced training split are repeated.
         unit: Unit of backscatter.
         layout: Name of the layout of the files.
         left_out: Why a scene was left out, by its name.
@@ -149,6 +149,7 @@ def open_patches(root: Path, dataset: str, knobs: DataKnobs) -> PatchData:
     labels = without(labels, valid)
     if knobs.balanced:
         rows["train"] = balance(rows["train"], labels)
+    rows = {split: mixed(own, names) for split, own in rows.items()}
     _require_scenes(rows, contents.folder)
     channels = np.concatenate(([0, 1], 2 + columns))
     count = len(names)

@@ -150,6 +150,17 @@ def name_hashes(names: Sequence[str]) -> UInt64[np.ndarray, " name"]:
     return hashes
 
 
+def mixed(rows: Rows, names: Sequence[str]) -> Rows:
+    """Returns scenes in the order of a hash of their names, so that the first of them are of all places and classes.
+
+    Args:
+        rows: The scenes.
+        names: Name of each scene of the data set.
+    """
+    ordered: Rows = rows[np.argsort(name_hashes([names[row] for row in rows]), kind="stable")]
+    return ordered
+
+
 def share_of(rows: Rows, labels: Labels, names: Sequence[str], ratio: float) -> Rows:
     """Returns a share of scenes, of each class alike, in ascending order.
 
@@ -163,7 +174,7 @@ def share_of(rows: Rows, labels: Labels, names: Sequence[str], ratio: float) -> 
     """
     if ratio == 1:
         return rows
-    ordered = rows[np.argsort(name_hashes([names[row] for row in rows]), kind="stable")]
+    ordered = mixed(rows, names)
     taken = []
     for label in np.unique(labels[ordered]):
         members = ordered[labels[ordered] == label]

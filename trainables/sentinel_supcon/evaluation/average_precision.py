@@ -64,7 +64,9 @@ class AveragePrecision(Measure):
 
 
 def average_precision(scores: Float64[Tensor, " sample"], there: Bool[Tensor, " sample"]) -> float:
-    """Returns the sum of precisions at each threshold, weighted by the gain in recall; NaN without a positive.
+    """Returns the sum of precisions at each threshold, weighted by the gain in recall.
+
+    It is NaN without a positive, and if a score is.
 
     Samples of equal score are called together (as in scikit-learn); nothing is interpolated.
 
@@ -72,7 +74,7 @@ def average_precision(scores: Float64[Tensor, " sample"], there: Bool[Tensor, " 
         scores: The higher, the likelier.
         there: The positives.
     """
-    if not bool(there.any()):
+    if not bool(there.any()) or bool(scores.isnan().any()):
         return math.nan
     ordered, places = scores.sort(descending=True)
     hits = there[places].double().cumsum(0)

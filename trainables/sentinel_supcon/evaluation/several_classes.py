@@ -74,7 +74,7 @@ class SeveralClasses(Measure):
         return {CALLS: PerUnit.of(places, calls), _SCENES: PerUnit.of(places, scenes)}
 
     def summarize(self, state: State) -> dict[str, float]:
-        """Computes the metrics of a split."""
+        """Computes the metrics of a split; all are NaN if some logits are."""
         if CALLS not in state:
             return {}
         hits, called, there = state[CALLS].total().unbind(1)
@@ -94,6 +94,8 @@ class SeveralClasses(Measure):
         found |= {
             f"recall_{name}": float(each) for name, each in zip(self._labels, shares["recall"], strict=True)
         }
+        if math.isnan(entropy):
+            return dict.fromkeys(found, math.nan)
         return {metric.name: found[metric.name] for metric in self.metrics}
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from thalweg.errors import DataError
-from trainables.sentinel_supcon.data.splits import SPLITS, assign, balance, share_of
+from trainables.sentinel_supcon.data.splits import SPLITS, assign, balance, mixed, share_of
 
 NAMES = [f"tile {number}" for number in range(30)]
 
@@ -92,3 +92,13 @@ def test_balance_repeats_scenes_until_classes_are_equal() -> None:
     counts = np.bincount(rows, minlength=23)
     assert set(counts[:10]) == {1} and set(counts[10:14]) == {2, 3} and set(counts[14:17]) == {3, 4}
     assert set(counts[17:]) == {0}
+
+
+def test_the_order_mixes_places_and_is_that_of_names_alone() -> None:
+    names = [f"{place}/{number}" for place in "abcd" for number in range(50)]
+    rows = np.arange(200)
+    order = mixed(rows, names)
+    assert sorted(order.tolist()) == rows.tolist()
+    assert {names[row][0] for row in order[:20]} == set("abcd")
+    some = rows[::3]
+    assert mixed(some, names).tolist() == [row for row in order.tolist() if row in set(some.tolist())]

@@ -173,6 +173,8 @@ def test_average_precision_is_that_of_scikit_learn(ties: bool) -> None:
         average_precision_score(there.numpy(), scores.numpy())
     )
     assert math.isnan(average_precision(scores, torch.zeros(50, dtype=torch.bool)))
+    scores[7] = math.nan
+    assert math.isnan(average_precision(scores, there))
 
 
 def test_outputs_without_logits_measure_nothing() -> None:
