@@ -14,7 +14,7 @@ from trainables.sentinel_supcon.data.labels import IGNORED, classes_of_maps
 from trainables.sentinel_supcon.data.splits import SPLITS, assign
 from trainables.sentinel_supcon.data.units import REFLECTANCE, SHIFT, TELLING_BANDS, shows_shift
 
-FORMAT = 3
+FORMAT = 4
 MAX_LEFT_OUT = 0.1
 """Largest share of a data set's scenes that may be left out."""
 _CHUNK = 16

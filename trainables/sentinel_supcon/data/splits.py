@@ -77,7 +77,7 @@ class _Deal:
     """Deals places to splits; attributes as in `assign`.
 
     Iterative stratification (Sechidis et al. 2011, doi:10.1007/978-3-642-23808-6_10) of places: the class in the fewest
-    places comes first, its largest place first, and goes to the split that lacks most of the class.
+    places comes first, its largest place first, and goes to the split that lacks the largest part of its share.
     """
 
     def __init__(self, places: Places, labels: Labels, place_names: Sequence[str]) -> None:
@@ -115,6 +115,7 @@ def _stratified(
     owner = np.full(len(counts), -1, np.int64)
     # Column by column: scenes that a split lacks of each label, and has; then of all scenes, and places.
     wanted = shares[:, None] * np.column_stack((counts, counts.sum(1))).sum(0)
+    all_wanted = np.maximum(wanted, 1e-9)
     held = np.zeros((len(shares), counts.shape[1] + 1), np.int64)
     order = {label: np.lexsort((hashes, -counts[:, label])) for label in range(counts.shape[1])}
     left = {label: int(np.count_nonzero(counts[:, label])) for label in order}
@@ -126,8 +127,9 @@ def _stratified(
         allowed = _allowed(held[:, -1], len(counts) - done)
         if not allowed and label != _NONE:
             allowed = _allowed(held[:, label], left[label])
-        lacking = np.round(wanted[:, [label, -1]], 6)
-        owner[place] = max(allowed or range(len(shares)), key=lambda split: (*lacking[split].tolist(), split))
+        lacking = np.round((wanted / all_wanted)[:, [label, -1]], 6)
+        urgency = np.column_stack((lacking[:, 0], shares, lacking[:, 1])).tolist()
+        owner[place] = max(allowed or range(len(shares)), key=urgency.__getitem__)
         wanted[owner[place]] -= np.append(counts[place], counts[place].sum())
         held[owner[place]] += np.append(counts[place], 1)
         for each in np.flatnonzero(counts[place]).tolist():

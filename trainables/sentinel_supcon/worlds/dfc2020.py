@@ -53,7 +53,7 @@ _SPECTRA = np.array(
 )
 _PIXEL_M = 10.0
 _TEST_SHARE = 0.27
-_NUM_REGIONS = 10  # of the official validation split; as many scenes as fit are in each
+_REGIONS = {"validation": 30, "test": 8}
 _ODD = 71  # one in so many scenes has each irregularity
 
 
@@ -102,12 +102,13 @@ def varied(recipe: Recipe, options: Mapping[str, str]) -> Recipe:
 def make(folder: Path, recipe: Recipe) -> None:
     """Writes a data set in the layout of the real one."""
     num_test = round(_TEST_SHARE * recipe.num_scenes)
-    totals = {"validation": (recipe.num_scenes - num_test, _NUM_REGIONS), "test": (num_test, 4)}
-    for part, (split, (total, regions)) in enumerate(totals.items()):
+    totals = {"validation": recipe.num_scenes - num_test, "test": num_test}
+    for part, (split, total) in enumerate(totals.items()):
         rng = np.random.default_rng((recipe.seed, part))
+        first, regions = part * _REGIONS["validation"], _REGIONS[split]
         mains = rng.permutation(_main_codes(total))
         for at, main in enumerate(mains):
-            _write(folder, rng, recipe, split, part * 20 + at % regions, at // regions, int(main), at)
+            _write(folder, rng, recipe, split, first + at % regions, at // regions, int(main), at)
 
 
 def _main_codes(total: int) -> Int64[np.ndarray, " scene"]:

@@ -8,7 +8,7 @@ from thalweg.errors import ConfigError, DataError
 from trainables.sentinel_supcon.data import kept
 from trainables.sentinel_supcon.data.contents import Contents, Scene
 from trainables.sentinel_supcon.data.labels import METERML
-from trainables.sentinel_supcon.data.reading import Images
+from trainables.sentinel_supcon.data.reading import Images, read_scene
 from trainables.sentinel_supcon.data.scenes import (
     PatchData,
     data_key,
@@ -100,8 +100,9 @@ def test_a_copy_has_the_same_fingerprint_and_a_change_another(copied: Copied, fa
 def test_a_killed_preparation_goes_on_where_it_stopped(
     copied: Copied, land: PatchData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder, reads = copied("land"), []
-    original = kept.read_scene
+    folder = copied("land")
+    reads: list[str] = []
+    original = read_scene
 
     def read_or_die(contents: Contents, scene: Scene) -> Images:
         if len(reads) == 50:

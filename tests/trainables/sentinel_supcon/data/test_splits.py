@@ -41,7 +41,7 @@ def test_a_class_that_three_places_hold_is_in_every_split() -> None:
     for split, share in (("train", 0.6), ("val", 0.2), ("test", 0.2)):
         counts = np.bincount(labels[rows[split]], minlength=4)  # type: ignore[index]
         assert counts[3] >= 1
-        np.testing.assert_allclose(counts[:3] / np.bincount(labels)[:3], share, atol=0.1)
+        np.testing.assert_allclose(counts[:3] / np.bincount(labels)[:3], share, atol=0.15)
 
 
 def test_splits_depend_on_names_of_places_not_on_their_order() -> None:
