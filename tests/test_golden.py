@@ -177,6 +177,7 @@ TRIALS: dict[str, tuple[str, str, str, int, dict[str, Knobs]]] = {
                 "pretraining.views": True,
                 "pretraining.loss": "pairwise",
                 "tuning.mode": "linear",
+                "seed": 1,
                 "tuning.sup_delta": 0.0,
             },
             "swin, several classes, attention": {
