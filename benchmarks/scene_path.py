@@ -75,7 +75,11 @@ def make_world(folder: Path, num_training: int, side: int) -> None:
             s1, s2 = bases[rng.integers(len(bases))]
             step = int(rng.integers(side))
             cover = np.full((4, side, side), IGBP[patch % len(IGBP)], np.uint8)
-            images = {"s1": np.roll(s1, step, 2), "s2": np.roll(s2, step, 2), "lc": cover}
+            images: dict[str, npt.NDArray[Any]] = {
+                "s1": np.roll(s1, step, 2),
+                "s2": np.roll(s2, step, 2),
+                "lc": cover,
+            }
             for kind, image in images.items():
                 write(folder / roi / f"{kind}_{region}" / f"{roi}_{kind}_{region}_p{patch}.tif", image, {})
 
@@ -106,12 +110,8 @@ def prepare(base_folder: Path) -> float:
     seconds = time.perf_counter() - began
     names = []
     for row in data.rows["train"]:
-        roi, kind, region, patch = (
-            data.names[row].rsplit("_", 2)[0],
-            "{}",
-            *data.names[row].rsplit("_", 2)[1:],
-        )
-        names.append(f"{roi}/{kind}_{region}/{roi}_{kind}_{region}_{patch}.tif")
+        roi, region, patch = data.names[row].rsplit("_", 2)
+        names.append(f"{roi}/{{}}_{region}/{roi}_{{}}_{region}_{patch}.tif")
     unit = np.array([1.0] * 2 + [1e4] * (len(data.mean) - 2))
     plan = {"names": names, "mean": list(data.mean * unit), "std": list(data.std * unit), "side": data.side}
     (base_folder / PLAN).write_text(json.dumps(plan))
@@ -169,7 +169,7 @@ class Scenes:
         if arm == "ours":
             self._data, self._task = opened(folder)
         elif arm == "torchgeo":
-            from torchgeo.datasets import SEN12MS
+            from torchgeo.datasets import SEN12MS  # type: ignore[import-not-found]  # no dependency: a peer
 
             self._set = SEN12MS(str(self._folder))
         elif arm == "memcpy":

@@ -1,6 +1,6 @@
 """The data of the family: pairs of radar and optical scenes in a store that all processes share."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from trainables.sentinel_supcon.data.labels import without
 from trainables.sentinel_supcon.data.meterml import find_meterml, is_meterml
 from trainables.sentinel_supcon.data.pairs import find_pairs, is_pairs
 from trainables.sentinel_supcon.data.prepare import FORMAT, prepare
-from trainables.sentinel_supcon.data.splits import SPLITS, Rows, balance, mixed, share_of
+from trainables.sentinel_supcon.data.splits import SPLITS, Labels, Rows, balance, mixed, share_of
 from trainables.sentinel_supcon.knobs import BANDS, DataKnobs, Optical
 
 
@@ -147,9 +147,7 @@ def open_patches(root: Path, dataset: str, knobs: DataKnobs) -> PatchData:
     rows = {split: np.asarray(arrays[f"rows_{split}"]) for split in SPLITS}
     rows["train"] = share_of(rows["train"], labels, names, knobs.data_ratio)
     labels = without(labels, valid)
-    if knobs.balanced:
-        rows["train"] = balance(rows["train"], labels)
-    rows = {split: mixed(own, names) for split, own in rows.items()}
+    rows = _drawn(rows, labels, names, knobs.balanced)
     _require_scenes(rows, contents.folder)
     channels = np.concatenate(([0, 1], 2 + columns))
     count = len(names)
@@ -214,6 +212,14 @@ def _hashes(contents: Contents, stores: Path) -> dict[str, str]:
         raise
     except OSError as error:
         raise DataError(f"files of a data set must be readable, got {error}; copy it again") from None
+
+
+def _drawn(
+    rows: Mapping[SplitName, Rows], labels: Labels, names: Sequence[str], balanced: bool
+) -> dict[SplitName, Rows]:
+    """Returns the scenes of each split in the order in which they are numbered."""
+    train = balance(rows["train"], labels) if balanced else rows["train"]
+    return {split: mixed(own, names) for split, own in {**rows, "train": train}.items()}
 
 
 def _require_scenes(rows: Mapping[SplitName, Rows], folder: Path) -> None:
