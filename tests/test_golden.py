@@ -166,8 +166,7 @@ TRIALS: dict[str, tuple[str, str, str, int, dict[str, Knobs]]] = {
         "cross_entropy",
         4,
         {
-            # A seed with which no two scenes of a class are all but as likely.
-            "supcon, micro-batches": SMALL_SCENES | GHOSTS | {"seed": 1},
+            "supcon, micro-batches": SMALL_SCENES | GHOSTS,
             "pretraining, two heads, shared": {
                 **SMALL_SCENES,
                 "model.backbone": "prototypes",
@@ -177,7 +176,6 @@ TRIALS: dict[str, tuple[str, str, str, int, dict[str, Knobs]]] = {
                 "pretraining.views": True,
                 "pretraining.loss": "pairwise",
                 "tuning.mode": "linear",
-                "seed": 1,
                 "tuning.sup_delta": 0.0,
             },
             "swin, several classes, attention": {
@@ -256,9 +254,17 @@ def _train(name: str, knobs: Knobs, root: Path) -> Report:
 
 
 def _rows(report: Report) -> Rows:
-    """Returns samples, name and value of all points of the curve and then of all metrics."""
+    """Returns samples, name and value of all points of the curve and then of all metrics.
+
+    Ranks are left out: batch norms of so few steps make scenes all but alike in evaluations, and roundings order them.
+    """
     points = [*report.curve, (report.samples, dict(report.metrics))]
-    return [(samples, name, float(values[name])) for samples, values in points for name in sorted(values)]
+    return [
+        (samples, name, float(values[name]))
+        for samples, values in points
+        for name in sorted(values)
+        if "auprc" not in name
+    ]
 
 
 def _write(path: Path, blocks: Mapping[str, Rows]) -> None:

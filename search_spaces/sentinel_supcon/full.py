@@ -1,7 +1,8 @@
 """Which inputs, views, encoder, fusion, losses and schedule tell scenes apart best?
 
-Everything that the family can be varied in, on the tiny world. Ranges are those of the experiments that it follows,
-except: learning rates reach 0.01 with AdamW, for its networks are narrow, and batches end at 128 of its 400 scenes.
+Everything that the family can be varied in, on a tenth of the tiny world's training scenes: with all of them most
+configurations make no error. Ranges are those of the experiments that it follows, except: learning rates reach 0.01
+with AdamW, for its networks are narrow, and batches end at 32 of about 40 scenes.
 """
 
 from typing import Any
@@ -42,6 +43,7 @@ def space(trial: Trial) -> SentinelSupCon:
         pretraining["ot_weight"] = trial.suggest_float("ot_weight", 0.01, 1.0, log=True)
     return PRESETS["tiny"].vary(
         data={
+            "data_ratio": 0.1,
             "scaling": trial.suggest_categorical("scaling", ["physical", "image_max"]),
             "balanced": trial.suggest_categorical("balanced", [False, True]),
         },
@@ -104,7 +106,7 @@ def _optimization(trial: Trial) -> dict[str, Any]:
             f"{kind}_lr", *((1e-5, 1e-2) if kind == "adamw" else (1e-4, 0.1)), log=True
         ),
         "weight_decay": trial.suggest_float("weight_decay", 1e-6, 1e-2, log=True) if decays else 0.0,
-        "batch_size": trial.suggest_categorical("batch_size", [16, 32, 64, 128]),
+        "batch_size": trial.suggest_categorical("batch_size", [8, 16, 32]),
     }
     return (
         optimization

@@ -1,6 +1,6 @@
 """Which sensors, and which fusion of both, tell scenes apart best, each at its own learning rate?
 
-On a quarter of the tiny world's training scenes, of which radar and camera each know what the other does not.
+On a tenth of the tiny world's training scenes, of which radar and camera each know what the other does not.
 """
 
 from thalweg.study import Study, Trial
@@ -26,4 +26,4 @@ def space(trial: Trial) -> SentinelSupCon:
     if scenario == "s1s2_fused":
         model["fusion"] = trial.suggest_categorical("fusion", FUSIONS)
     lr = trial.suggest_float("lr", 3e-4, 1e-2, log=True)
-    return PRESETS["tiny"].vary(data={"data_ratio": 0.25}, model=model, optimization={"lr": lr})
+    return PRESETS["tiny"].vary(data={"data_ratio": 0.1}, model=model, optimization={"lr": lr})

@@ -23,4 +23,4 @@ def space(trial: Trial) -> SentinelSupCon:
     cell = GRID.ask(trial)
     parts = {"tuning": {"sup_delta": cell["supcon"]}, "views": {"augment": cell["augment"]}}
     model = {"scenario": cell["fusion"]}
-    return PRESETS["tiny"].vary(seed=cell["seed"], data={"data_ratio": 0.25}, model=model, **parts)
+    return PRESETS["tiny"].vary(seed=cell["seed"], data={"data_ratio": 0.1}, model=model, **parts)

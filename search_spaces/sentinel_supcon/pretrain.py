@@ -1,6 +1,6 @@
 """Does pre-training without labels help, with which loss, views and temperature, and must encoders then go on training?
 
-On a quarter of the tiny world's training scenes; pre-training takes its samples from the same budget.
+On a tenth of the tiny world's training scenes; pre-training takes its samples from the same budget.
 """
 
 from typing import Any
@@ -27,4 +27,4 @@ def space(trial: Trial) -> SentinelSupCon:
             tuning = {"mode": "linear", "sup_delta": 0.0}
     lr = trial.suggest_float("lr", 3e-4, 1e-2, log=True)
     parts = {"pretraining": pretraining, "tuning": tuning, "optimization": {"lr": lr}}
-    return PRESETS["tiny"].vary(data={"data_ratio": 0.25}, **parts)
+    return PRESETS["tiny"].vary(data={"data_ratio": 0.1}, **parts)

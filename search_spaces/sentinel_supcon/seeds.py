@@ -18,7 +18,7 @@ def space(trial: Trial) -> SentinelSupCon:
     cell = GRID.ask(trial)
     return PRESETS["tiny"].vary(
         seed=cell["seed"],
-        data={"data_ratio": 0.25},
+        data={"data_ratio": 0.1},
         tuning={"sup_delta": cell["loss"]},
         optimization={"lr": cell["lr"]},
     )
