@@ -19,11 +19,14 @@ packages, and name its Python; without it the arm is left out:
   uv pip install --python /tmp/tg/bin/python --no-deps torchgeo==0.8.1 geopandas pyogrio shapely pyproj torchmetrics \
       kornia kornia-rs lightning lightning-utilities pytorch-lightning segmentation-models-pytorch lightly
 
-One thread, each arm and round in a process of its own, arms in turn; caches are warm. The preparation, once for all
-studies, is told beside. Run alone on the machine:  python benchmarks/scene_path.py [--quick] [--json FILE]
+One thread, each arm and round in a process of its own, arms in turn. Times are seconds of the processor, as if all
+files were in the system's cache. The preparation, once for all studies, is told beside, by the clock.
+
+Run alone on the machine:  python benchmarks/scene_path.py [--quick] [--json FILE] [--torchgeo PYTHON]
 """
 
 import argparse
+import importlib
 import json
 import os
 import shutil
@@ -75,7 +78,11 @@ def make_world(folder: Path, num_training: int, side: int) -> None:
             s1, s2 = bases[rng.integers(len(bases))]
             step = int(rng.integers(side))
             cover = np.full((4, side, side), IGBP[patch % len(IGBP)], np.uint8)
-            images = {"s1": np.roll(s1, step, 2), "s2": np.roll(s2, step, 2), "lc": cover}
+            images: dict[str, npt.NDArray[Any]] = {
+                "s1": np.roll(s1, step, 2),
+                "s2": np.roll(s2, step, 2),
+                "lc": cover,
+            }
             for kind, image in images.items():
                 write(folder / roi / f"{kind}_{region}" / f"{roi}_{kind}_{region}_p{patch}.tif", image, {})
 
@@ -106,17 +113,13 @@ def prepare(base_folder: Path) -> float:
     seconds = time.perf_counter() - began
     names = []
     for row in data.rows["train"]:
-        roi, kind, region, patch = (
-            data.names[row].rsplit("_", 2)[0],
-            "{}",
-            *data.names[row].rsplit("_", 2)[1:],
-        )
-        names.append(f"{roi}/{kind}_{region}/{roi}_{kind}_{region}_{patch}.tif")
+        roi, region, patch = data.names[row].rsplit("_", 2)
+        names.append(f"{roi}/{{kind}}_{region}/{roi}_{{kind}}_{region}_{patch}.tif")
     unit = np.array([1.0] * 2 + [1e4] * (len(data.mean) - 2))
     plan = {"names": names, "mean": list(data.mean * unit), "std": list(data.std * unit), "side": data.side}
     (base_folder / PLAN).write_text(json.dumps(plan))
     world = base_folder / WORLD
-    lists = "".join(f"{Path(name.format('s1', 's1')).name}\n" for name in names)
+    lists = "".join(f"{Path(name.format(kind='s1')).name}\n" for name in names)
     for split in ("train", "test"):
         (world / f"{split}_list.txt").write_text(lists)
     return seconds
@@ -128,9 +131,9 @@ def compress(base_folder: Path) -> None:
 
     for name in json.loads((base_folder / PLAN).read_text())["names"][:NUM_COMPRESSED]:
         for kind in ("s1", "s2"):
-            path = base_folder / "deflate" / name.format(kind, kind)
+            path = base_folder / "deflate" / name.format(kind=kind)
             path.parent.mkdir(parents=True, exist_ok=True)
-            with rasterio.open(base_folder / WORLD / name.format(kind, kind)) as file:
+            with rasterio.open(base_folder / WORLD / name.format(kind=kind)) as file:
                 write(path, file.read(), {"compress": "deflate"})
 
 
@@ -169,9 +172,7 @@ class Scenes:
         if arm == "ours":
             self._data, self._task = opened(folder)
         elif arm == "torchgeo":
-            from torchgeo.datasets import SEN12MS
-
-            self._set = SEN12MS(str(self._folder))
+            self._set = importlib.import_module("torchgeo.datasets").SEN12MS(str(self._folder))
         elif arm == "memcpy":
             self._source = np.ones((BATCH, len(mean), plan["side"], plan["side"]), np.float32)
         self.read: Read = getattr(self, f"_{arm}")
@@ -193,7 +194,7 @@ class Scenes:
 
         images = []
         for kind in ("s1", "s2"):
-            with rasterio.open(self._folder / name.format(kind, kind)) as file:
+            with rasterio.open(self._folder / name.format(kind=kind)) as file:
                 images.append(torch.from_numpy(file.read().astype(np.float32)))
         s1, s2 = images
         return (s1 - self._mean[:2]) / self._std[:2], (s2 - self._mean[2:]) / self._std[2:]
@@ -218,7 +219,7 @@ def read_few(arm: str, folder: Path, target: Path) -> None:
 
 
 def time_arm(arm: str, folder: Path, seconds: float) -> dict[str, float]:
-    """Reads batches in random order for some seconds; returns the median time of a scene in ms."""
+    """Reads batches in random order for some seconds; returns the median processor time of a scene in ms."""
     scenes = Scenes(arm, folder)
     batches = scenes.batches()
     for numbers in batches[:2]:
@@ -226,9 +227,9 @@ def time_arm(arm: str, folder: Path, seconds: float) -> dict[str, float]:
     times: list[float] = []
     while sum(times) < seconds or len(times) < 5:
         numbers = batches[len(times) % len(batches)]
-        began = time.perf_counter()
+        began = time.process_time()
         values = scenes.read(numbers)
-        times.append(time.perf_counter() - began)
+        times.append(time.process_time() - began)
         size = sum(item.nbytes for item in values) / 1e6
         del values  # so that every batch is written to memory that is asked for anew
     return {"scene_ms": 1e3 * statistics.median(times) / BATCH, "mb": size / BATCH}
