@@ -116,6 +116,24 @@ LACKING: list[tuple[str, str, dict[str, Any], set[str]]] = [
         {"pairs.decay", "pairs.hard_negatives", "objective.temperature"},
     ),
     ("geo_contrastive", "tiny", {"objective.kind": "autoencoder"}, {"pairs", "stages", "objective.cycle"}),
+    (
+        "sentinel_supcon",
+        "tiny",
+        {"model.scenario": "s1"},
+        {"data.optical", "fusion", "views.paired_geometry"},
+    ),
+    (
+        "sentinel_supcon",
+        "tiny",
+        {"views.augment": False},
+        {"views.flip", "views.min_crop", "tuning.contrast"},
+    ),
+    (
+        "sentinel_supcon",
+        "tiny",
+        {"pretraining.share": 0.5, "tuning.sup_delta": 0.0},
+        {"pretraining.loss", "pretraining.ot_weight", "tuning.temperature", "num_prototypes"},
+    ),
 ]
 """A preset, what is changed in it, and some of the knobs that change nothing then."""
 

@@ -58,8 +58,15 @@ LIMITS = {
     "blocks": 1,
     "soft_gap": 40,
     "num_blocks": 1,
+    "size": 16,
+    "num_prototypes": 8,
 }
 """Largest value of a knob, wherever a family has one of this name."""
+
+MAX_FACTOR = 0.05
+"""Largest value of a width that is a factor on those of a published network."""
+OF_TINY = ("variables", "classes", "ignored", "optical")
+"""Knobs of data that say what a data set holds."""
 
 SAME: Mapping[Precision, float] = {"fp32": 1e-5, "bf16": 4e-4, "fp16": 1e-4}
 """Largest error of an engine's gradient against torch's own of the same model, as a share of its norm.
@@ -119,17 +126,20 @@ def shrunken(values: Any, name: str = "") -> Any:
             return dict.fromkeys(values, 1.0)
         values = {key: 1.0 if key.endswith("_share") else value for key, value in values.items()}
         return {key: shrunken(value, key) for key, value in values.items()}
+    if name == "width" and isinstance(values, float):
+        return min(values, MAX_FACTOR)
     limited = name in LIMITS and isinstance(values, int)
     return min(values, LIMITS[name]) if limited else values
 
 
 def on_tiny(name: str, config: FamilyConfig) -> dict[str, Any]:
-    """Returns a configuration in JSON, for the data set of the preset ``tiny`` with the variables that this has."""
+    """Returns a configuration in JSON, for the data set of the preset ``tiny`` and what this holds."""
     values, tiny = (
         each.model_dump(mode="json") for each in (config, discovery.load_family(name).preset("tiny"))
     )
-    if "variables" in values.get("data", ()):
-        values["data"]["variables"] = tiny["data"]["variables"]
+    for knob in OF_TINY:
+        if knob in values.get("data", ()):
+            values["data"][knob] = tiny["data"][knob]
     return values | {"dataset": tiny["dataset"]}
 
 
@@ -268,8 +278,9 @@ class Bench:
         return gradient, report
 
     def lacking(self, report: Report) -> set[str]:
-        """Returns the names of the metrics that a report does not have."""
-        return set(tasks.names(self.task)) - set(report.metrics)
+        """Returns the names of the metrics that a report does not have, but for those of classes that no sample has."""
+        lacking = set(tasks.names(self.task)) - set(report.metrics)
+        return {name for name in lacking if not name.startswith("auprc_")}
 
     def plain(self, precision: Precision, rounded: Precision = "fp32") -> dict[str, Tensor]:
         """Returns the gradient of the first step by torch alone, without an engine and without micro-batches.

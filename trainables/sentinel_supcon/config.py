@@ -119,10 +119,10 @@ class SentinelSupCon(FamilyConfig):
 
     @model_validator(mode="after")
     def _frozen_encoders_have_learnt(self) -> Self:
-        if not self.trains_encoders and not self.starts_from and not self.model.pretrained:
+        if not self.trains_encoders and not self.starts_from:
             raise ValueError(
                 "tuning.mode must be 'full' where encoders start at random and no stage trains them, got 'linear'; set "
-                "pretraining.share, model.pretrained or starts_from, or take the mode 'full'"
+                "pretraining.share or starts_from, or take the mode 'full'"
             )
         return self
 
@@ -169,6 +169,8 @@ _TINY = SentinelSupCon(
     optimization=Optimization(lr=2e-3, weight_decay=0.01, batch_size=32),
     data=DataKnobs(classes=METERML_CLASSES, optical="rgbn", size=32, ignored=("Negative",)),
     model=ModelKnobs(backbone="dual", width=0.125, embedding_dim=32),
+    # Of embeddings of length 1, logits grow with the head alone.
+    tuning=TuningKnobs(head_lr_scale=30),
 )
 
 PRESETS: Presets[SentinelSupCon] = Presets(

@@ -162,8 +162,6 @@ class ModelKnobs(Knobs):
     """Prototypes, to which the pixels behind the first layer of both sensors are drawn in pre-training."""
     width: float = Field(default=1.0, gt=0, le=4)
     """Factor on the channels of hidden layers, of residual networks behind the first; 1 is the published network."""
-    pretrained: str = ""
-    """File of weights in the data set's folder, which the encoder starts from; empty: random weights."""
 
     @property
     def is_fused(self) -> bool:

@@ -88,6 +88,7 @@ def test_knobs_with_effect_are_not_named() -> None:
 
 def test_layer_norms_and_frozen_batch_norms_know_no_batch() -> None:
     micro = {"micro_batch_size": 8}
-    assert TINY.vary(model={"backbone": "swin_t"}, optimization=micro)
+    assert TINY.vary(model={"backbone": "swin_t"}, optimization=micro).optimization.micro_batch_size == 8
     linear = {"mode": "linear", "sup_delta": 0.0}
-    assert TINY.vary(tuning=linear, starts_from=("pretrained",), optimization=micro | {"batch_size": 9})
+    frozen = TINY.vary(tuning=linear, starts_from=("pretrained",), optimization=micro | {"batch_size": 9})
+    assert not frozen.trains_batch_norms

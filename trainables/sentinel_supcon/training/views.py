@@ -27,7 +27,7 @@ def embedded_and_transported(
     images, count = _as_images(model, batch, num_views)
     vectors, costs = model.embed_and_transport(images)
     by_view = {sensor: _by_view(rows, count) for sensor, rows in vectors.items()}
-    return by_view, costs.unflatten(0, (-1, count)).mean(1)
+    return by_view, costs.view(-1, count).mean(1)
 
 
 def _as_images(model: SceneModel, batch: Batch, num_views: int | None) -> tuple[Mapping[str, Tensor], int]:
@@ -37,4 +37,4 @@ def _as_images(model: SceneModel, batch: Batch, num_views: int | None) -> tuple[
 
 
 def _by_view(rows: Float[Tensor, "row embedding"], count: int) -> Views:
-    return rows.unflatten(0, (-1, count))
+    return rows.view(-1, count, rows.shape[1])

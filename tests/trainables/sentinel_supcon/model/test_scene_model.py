@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from thalweg.config import Precision
 from thalweg.contract import Batch
 from thalweg.errors import ConfigError
 from thalweg.nn.norm import BatchNorm
@@ -135,7 +136,7 @@ def test_every_parameter_has_a_part_in_the_loss(
     else:
         vectors, costs = model.embed(images(config)), torch.zeros(1)
     loss = sum(logits[:, :3].sum() for logits in model.classify(vectors).values()) + costs.sum()
-    loss.backward()  # type: ignore[union-attr, no-untyped-call]
+    loss.backward()  # type: ignore[no-untyped-call]
     assert [name for name, weight in model.named_parameters() if weight.grad is None] == []
 
 
@@ -193,14 +194,16 @@ def test_an_ignored_class_is_never_called_and_leaves_the_others_their_probabilit
 
 @pytest.mark.parametrize(("backbone", "changes"), BACKBONES)
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
-def test_half_precision_keeps_results_in_fp32(backbone: str, changes: dict[str, Any], precision: str) -> None:
+def test_half_precision_keeps_results_in_fp32(
+    backbone: str, changes: dict[str, Any], precision: Precision
+) -> None:
     config = tiny(backbone, **changes)
     model, batch = settled(config), batched(config)
     with torch.no_grad():
         expected = model(batch)[LOGITS]
-        half_precision.fit(model, precision)  # type: ignore[arg-type]
+        half_precision.fit(model, precision)
         for weight in model.parameters():
-            weight.data = weight.data.to(half_precision.DTYPES[precision])  # type: ignore[index]
+            weight.data = weight.data.to(half_precision.DTYPES[precision])
         found = model(batch)[LOGITS]
         vectors = model.embed(images(config))
     assert found.dtype == torch.float32

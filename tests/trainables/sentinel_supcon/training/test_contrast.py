@@ -41,7 +41,7 @@ def slow_mean(
         denominator = math.log(sum(math.exp(rows[i] @ rows[a] / tau) for a in others))
         terms = [weight * (rows[i] @ rows[p] / tau - denominator) for p, weight in weights.items()]
         losses.append(-sum(terms) / sum(weights.values()))
-    return sum(losses) / len(losses)
+    return float(sum(losses) / len(losses))
 
 
 def as_rows(views: Tensor) -> np.ndarray:

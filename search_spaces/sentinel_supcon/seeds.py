@@ -1,0 +1,24 @@
+"""Does SupCon beside the cross-entropy gain more than seeds differ?
+
+Both with eight seeds at two learning rates: a comparison at one rate would call a property of the rate one of the loss.
+`thalweg show sentinel_supcon_seeds --by loss --by lr` gives mean and spread of each, and per class with ``--metric``.
+"""
+
+from thalweg.study import Study, Trial, grid
+from trainables.sentinel_supcon.config import PRESETS, SentinelSupCon
+
+GRID = grid(lr=[1e-3, 3e-3], loss={"cross-entropy": 0.0, "cross-entropy + SupCon": 1.0}, seeds=8)
+
+study = Study(
+    metric="macro_recall", mode="max", samples=3072, num_evaluations=4, grid=GRID, keep_checkpoints=1
+)
+
+
+def space(trial: Trial) -> SentinelSupCon:
+    cell = GRID.ask(trial)
+    return PRESETS["tiny"].vary(
+        seed=cell["seed"],
+        data={"data_ratio": 0.25},
+        tuning={"sup_delta": cell["loss"]},
+        optimization={"lr": cell["lr"]},
+    )
