@@ -2,11 +2,10 @@
 
 All arms read the same batches of 32 scenes, in the same random order, out of 2,000 training scenes in the layout of
 SEN12MS: a GeoTIFF of two float32 bands in dB and one of 13 uint16 bands for each scene, 256 x 256 pixels, not
-compressed, as the published ones are; and must give the same standardised fp32 tensors, which is checked before any
-time is read:
+compressed; and must give the same standardised fp32 tensors, which is checked before any time is read:
 
   rasterio  opens both files of each scene, reads them, standardises, stacks scenes into a batch as torch's loader does
-  deflate   the same from files with deflate compression, as most other GeoTIFFs are
+  deflate   the same from files with deflate compression, as `thalweg data import` writes them
   torchgeo  its SEN12MS data set, whose samples hold a map of classes too, and torch's collation, then standardised
   ours      `SceneTask.training_batch` without augmentation, labels included, out of the prepared store
   memcpy    a bare copy of as many bytes into memory that is there already, which is the limit
