@@ -2,14 +2,13 @@
 
 All arms read the same batches of 32 scenes, in the same random order, out of 2,000 training scenes in the layout of
 SEN12MS: a GeoTIFF of two float32 bands in dB and one of 13 uint16 bands for each scene, 256 x 256 pixels, not
-compressed, as the published ones are; and must give the same standardised fp32 tensors, which is checked before any
-time is read:
+compressed; and must give the same standardised fp32 tensors, which is checked before any time is read:
 
   rasterio  opens both files of each scene, reads them, standardises, stacks scenes into a batch as torch's loader does
-  deflate   the same from files with deflate compression, as most other GeoTIFFs are
+  deflate   the same from files with deflate compression, as `thalweg data import` writes them
   torchgeo  its SEN12MS data set, whose samples hold a map of classes too, and torch's collation, then standardised
   ours      `SceneTask.training_batch` without augmentation, labels included, out of the prepared store
-  memcpy    a bare copy of as many bytes, which is the limit
+  memcpy    a bare copy of as many bytes into memory that is there already, which is the limit
 
 torchgeo is no dependency of this project. To measure it make an environment of its own that also finds this one's
 packages, and name its Python; without it the arm is left out:
@@ -19,11 +18,14 @@ packages, and name its Python; without it the arm is left out:
   uv pip install --python /tmp/tg/bin/python --no-deps torchgeo==0.8.1 geopandas pyogrio shapely pyproj torchmetrics \
       kornia kornia-rs lightning lightning-utilities pytorch-lightning segmentation-models-pytorch lightly
 
-One thread, each arm and round in a process of its own, arms in turn; caches are warm. The preparation, once for all
-studies, is told beside. Run alone on the machine:  python benchmarks/scene_path.py [--quick] [--json FILE]
+One thread, each arm and round in a process of its own, arms in turn. Times are seconds of the processor, as if all
+files were in the system's cache. The preparation, once for all studies, is told beside, by the clock.
+
+Run alone on the machine:  python benchmarks/scene_path.py [--quick] [--json FILE] [--torchgeo PYTHON]
 """
 
 import argparse
+import importlib
 import json
 import os
 import shutil
@@ -111,12 +113,12 @@ def prepare(base_folder: Path) -> float:
     names = []
     for row in data.rows["train"]:
         roi, region, patch = data.names[row].rsplit("_", 2)
-        names.append(f"{roi}/{{}}_{region}/{roi}_{{}}_{region}_{patch}.tif")
+        names.append(f"{roi}/{{kind}}_{region}/{roi}_{{kind}}_{region}_{patch}.tif")
     unit = np.array([1.0] * 2 + [1e4] * (len(data.mean) - 2))
     plan = {"names": names, "mean": list(data.mean * unit), "std": list(data.std * unit), "side": data.side}
     (base_folder / PLAN).write_text(json.dumps(plan))
     world = base_folder / WORLD
-    lists = "".join(f"{Path(name.format('s1', 's1')).name}\n" for name in names)
+    lists = "".join(f"{Path(name.format(kind='s1')).name}\n" for name in names)
     for split in ("train", "test"):
         (world / f"{split}_list.txt").write_text(lists)
     return seconds
@@ -128,9 +130,9 @@ def compress(base_folder: Path) -> None:
 
     for name in json.loads((base_folder / PLAN).read_text())["names"][:NUM_COMPRESSED]:
         for kind in ("s1", "s2"):
-            path = base_folder / "deflate" / name.format(kind, kind)
+            path = base_folder / "deflate" / name.format(kind=kind)
             path.parent.mkdir(parents=True, exist_ok=True)
-            with rasterio.open(base_folder / WORLD / name.format(kind, kind)) as file:
+            with rasterio.open(base_folder / WORLD / name.format(kind=kind)) as file:
                 write(path, file.read(), {"compress": "deflate"})
 
 
@@ -169,11 +171,10 @@ class Scenes:
         if arm == "ours":
             self._data, self._task = opened(folder)
         elif arm == "torchgeo":
-            from torchgeo.datasets import SEN12MS  # type: ignore[import-not-found]  # no dependency: a peer
-
-            self._set = SEN12MS(str(self._folder))
+            self._set = importlib.import_module("torchgeo.datasets").SEN12MS(str(self._folder))
         elif arm == "memcpy":
             self._source = np.ones((BATCH, len(mean), plan["side"], plan["side"]), np.float32)
+            self._target = self._source.copy()
         self.read: Read = getattr(self, f"_{arm}")
 
     def batches(self) -> list[Numbers]:
@@ -193,7 +194,7 @@ class Scenes:
 
         images = []
         for kind in ("s1", "s2"):
-            with rasterio.open(self._folder / name.format(kind, kind)) as file:
+            with rasterio.open(self._folder / name.format(kind=kind)) as file:
                 images.append(torch.from_numpy(file.read().astype(np.float32)))
         s1, s2 = images
         return (s1 - self._mean[:2]) / self._std[:2], (s2 - self._mean[2:]) / self._std[2:]
@@ -208,8 +209,9 @@ class Scenes:
         return batch["s1"][:, 0].numpy(), batch["s2"][:, 0].numpy()
 
     def _memcpy(self, numbers: Numbers) -> tuple[Floats, Floats]:
-        copy = self._source[: len(numbers)].copy()
-        return copy[:, :2], copy[:, 2:]
+        target = self._target[: len(numbers)]
+        np.copyto(target, self._source[: len(numbers)])
+        return target[:, :2], target[:, 2:]
 
 
 def read_few(arm: str, folder: Path, target: Path) -> None:
@@ -218,7 +220,7 @@ def read_few(arm: str, folder: Path, target: Path) -> None:
 
 
 def time_arm(arm: str, folder: Path, seconds: float) -> dict[str, float]:
-    """Reads batches in random order for some seconds; returns the median time of a scene in ms."""
+    """Reads batches in random order for some seconds; returns the median processor time of a scene in ms."""
     scenes = Scenes(arm, folder)
     batches = scenes.batches()
     for numbers in batches[:2]:
@@ -226,11 +228,11 @@ def time_arm(arm: str, folder: Path, seconds: float) -> dict[str, float]:
     times: list[float] = []
     while sum(times) < seconds or len(times) < 5:
         numbers = batches[len(times) % len(batches)]
-        began = time.perf_counter()
+        began = time.process_time()
         values = scenes.read(numbers)
-        times.append(time.perf_counter() - began)
+        times.append(time.process_time() - began)
         size = sum(item.nbytes for item in values) / 1e6
-        del values  # so that every batch is written to memory that is asked for anew
+        del values  # as a step lets its batch go
     return {"scene_ms": 1e3 * statistics.median(times) / BATCH, "mb": size / BATCH}
 
 

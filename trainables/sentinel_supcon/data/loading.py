@@ -12,6 +12,7 @@ from jaxtyping import Float32, Float64, Int64, Shaped
 from torch import Tensor
 
 from trainables.sentinel_supcon.data.augment import Corners, windows
+from trainables.sentinel_supcon.data.recycling import empty
 from trainables.sentinel_supcon.data.scenes import PatchData
 from trainables.sentinel_supcon.data.units import REFLECTANCE
 from trainables.sentinel_supcon.knobs import Scaling
@@ -63,8 +64,8 @@ def gathered(
         size: Their side.
         statistics: Mean and standard deviation of each band, to standardise by; empty: numbers stay as they are.
     """
-    found = np.empty((len(rows), len(columns), size, size), np.float32)
-    tensor = torch.from_numpy(found)
+    tensor = empty(len(rows), len(columns), size, size)
+    found = tensor.numpy()
     every = np.array_equal(columns, np.arange(images.shape[1]))
     scale = [_column(1 / statistics[1]), _column(-statistics[0] / statistics[1])] if statistics else []
     step = max(1, _CACHED // (len(columns) * size * size))
