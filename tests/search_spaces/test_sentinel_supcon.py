@@ -6,14 +6,19 @@ from typing import Any
 import pytest
 import torch
 
-from search_spaces.sentinel_supcon import full, pretrain, seeds
+from search_spaces.sentinel_supcon import full, pretrain
 from thalweg import discovery
 from thalweg.config import active
 from thalweg.search.space import load_space
 from thalweg.testing.steps import check_fit
 from trainables.sentinel_supcon.task import SceneTask
 
-GRIDS = {"sentinel_supcon_matrix": 24, "sentinel_supcon_seeds": 32}
+GRIDS = {
+    "sentinel_supcon_matrix": 24,
+    "sentinel_supcon_seeds": 32,
+    "sentinel_supcon_terramesh_fusion": 30,
+    "sentinel_supcon_terramesh_seeds": 24,
+}
 SEARCHES = [
     "sentinel_supcon_losses",
     "sentinel_supcon_fusion",
@@ -70,10 +75,10 @@ def test_the_matrix_has_every_combination_of_fusion_augmentation_and_supcon() ->
     assert len(cells) == 8
 
 
-def test_both_losses_are_compared_at_the_same_seeds_and_rates() -> None:
-    configs: list[Any] = [
-        load_space("sentinel_supcon_seeds").replay(params)[0] for params in seeds.study.first_trials
-    ]
+@pytest.mark.parametrize("name", [name for name in GRIDS if name.endswith("seeds")])
+def test_both_losses_are_compared_at_the_same_seeds_and_rates(name: str) -> None:
+    space = load_space(name)
+    configs: list[Any] = [space.replay(params)[0] for params in space.study.first_trials]
     by_loss = {
         weight: {
             (config.seed, config.optimization.lr) for config in configs if config.tuning.sup_delta == weight

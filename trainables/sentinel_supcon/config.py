@@ -173,6 +173,12 @@ _TINY = SentinelSupCon(
     tuning=TuningKnobs(head_lr_scale=30),
 )
 
+TERRAMESH = _TINY.vary(
+    dataset="terramesh",
+    data=DataKnobs(classes=("Water", "Trees", "Crops", "Built", "Snow", "Rangeland"), optical="l2a", size=32),
+)
+"""Real scenes of TerraMesh, imported as the README says, at a size that two cores carry."""
+
 PRESETS: Presets[SentinelSupCon] = Presets(
     {
         "meterml": _METERML,
