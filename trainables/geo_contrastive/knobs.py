@@ -60,7 +60,8 @@ class ViewKnobs(Knobs):
     """Probability that a view hides one whole variable, another one than the other views of the day; the only variable
     of a data set is never hidden."""
     crop: float = Field(default=0.9, gt=0, le=1)
-    """Smallest share of each axis that a view shows, enlarged to the whole grid; 1 switches cropping off."""
+    """Smallest share of each axis that a view shows, enlarged to the whole grid; 1 switches cropping off. What is
+    reconstructed stays the whole field, as published: a crop hides the rest, and its place and size are to be found."""
     smooth: Literal[1, 3, 5, 7] = 5
     """Side of the window of a moving mean over visible cells, in cells; 1 switches smoothing off."""
     noise: float = Field(default=0.0, ge=0, le=2)
@@ -68,8 +69,9 @@ class ViewKnobs(Knobs):
     noise_kind: Literal["white", "matern"] = "white"
     """Independent noise in each cell, or a Matern field (nu 3/2) with a length scale of three cells."""
     flip: float = Field(default=0.0, ge=0, le=0.5)
-    """Probability that a day is mirrored along longitude: its views, and the fields that are reconstructed from them.
-    Winds are refused, for mirrored ones blow against the rotation of the Earth."""
+    """Probability that a day is mirrored along longitude: its views, and the fields that are reconstructed from them,
+    for nothing in a mirrored view says that it is one. Winds are refused, for mirrored ones blow against the rotation
+    of the Earth."""
     cutout: float = Field(default=0.0, ge=0, le=0.9)
     """Side of a rectangle that a view hides, as a share of each axis; 0 switches it off."""
 

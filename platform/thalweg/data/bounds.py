@@ -13,12 +13,14 @@ class Bounds:
         low: Smallest plausible value.
         high: Largest plausible value.
         spellings: Other names of the unit in files; case, blanks, dots, ``^``, ``*`` and ``_`` are ignored.
+        limit: Smallest value that is possible, where models that miss it a little are plausible.
     """
 
     unit: str
     low: float
     high: float
     spellings: tuple[str, ...] = ()
+    limit: float | None = None
 
     def is_called(self, text: str) -> bool:
         """Returns whether a text names this unit."""

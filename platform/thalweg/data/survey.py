@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Shaped
 from thalweg.data.bounds import Bounds
 from thalweg.errors import DataError
 
-_ROUNDING = 1e-6  # tolerance for rounding errors: -1e-9 mm of rain counts as 0
+_ROUNDING = 1e-6  # tolerance for rounding errors, of what is smaller, 1 or the range of the bounds
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,10 @@ class Survey:
         way_out: How a file marks a missing value, for messages.
         hint: One more way out.
         units: The declared unit, empty if there is none; an unknown one is refused.
+        rounding: Further tolerance for rounding errors, as a share of the range of the bounds.
+
+    Attributes:
+        num_settled: Values that `settled` has changed.
     """
 
     def __init__(
@@ -77,6 +81,7 @@ class Survey:
         way_out: str = "declare it as its _FillValue",
         hint: str = "",
         units: str = "",
+        rounding: float = 0.0,
     ) -> None:
         self._name, self._source, self._place = name, source, place
         self._way_out = f"{way_out}, or write NaN{'; ' if hint else ''}{hint}"
@@ -85,7 +90,8 @@ class Survey:
         self._unknown_unit = units if units and self._bounds is None else ""
         if len(self._choice) == 1:
             (self._bounds,) = self._choice
-        self._slack = _ROUNDING
+        self._precision, self._rounding = 0.0, rounding
+        self.num_settled = 0
         self._extremes = Extremes()
         self._first = ""
         self._num_wrong = 0
@@ -103,7 +109,7 @@ class Survey:
 
     def allow(self, precision: float) -> None:
         """Tolerates values beyond the bounds by the rounding error of packing."""
-        self._slack = max(self._slack, precision + _ROUNDING)
+        self._precision = max(self._precision, precision)
 
     def update(
         self,
@@ -128,21 +134,30 @@ class Survey:
         piece = Extremes(num_values=values.size, num_missing=values.size - num_known)
         if low is not None and high is not None and self._bounds is not None:
             piece += Extremes(low, high, unit=self._bounds.unit)
-            if not (low >= self._bounds.low - self._slack and high <= self._bounds.high + self._slack):
+            slack = self._slack(self._bounds)
+            if not (low >= self._bounds.low - slack and high <= self._bounds.high + slack):
                 self._keep(values, known, dates, self._bounds)
         self._extremes += piece
 
     def settled(self, values: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
-        """Returns values, clipping to the bounds those that packing has moved beyond them; others stay."""
-        if self._bounds is None or self._slack == _ROUNDING:
+        """Returns values, clipping to the bounds those that rounding has moved beyond them; others stay."""
+        if self._bounds is None:
             return values
-        for bound, beyond in (
-            (self._bounds.low, self._bounds.low - self._slack),
-            (self._bounds.high, self._bounds.high + self._slack),
+        bounds, slack = self._bounds, self._slack(self._bounds)
+        lowest = {bounds.low, bounds.low if bounds.limit is None else bounds.limit}
+        for bound, moved in (
+            *((low, (values < low) & (values >= low - slack)) for low in sorted(lowest)),
+            (bounds.high, (values > bounds.high) & (values <= bounds.high + slack)),
         ):
-            moved = (values >= min(bound, beyond)) & (values <= max(bound, beyond))
-            values = np.where(moved, values.dtype.type(bound), values)
+            if count := int(np.count_nonzero(moved)):
+                self.num_settled += count
+                values = np.where(moved, values.dtype.type(bound), values)
         return values
+
+    def _slack(self, bounds: Bounds) -> float:
+        """Returns by how much rounding, that of packing and that of computing, may move a value beyond the bounds."""
+        span = bounds.high - bounds.low
+        return self._precision + max(_ROUNDING * min(span, 1.0), self._rounding * span)
 
     def _of(self, median: float) -> Bounds:
         fitting = (each for each in self._choice if each.low <= median <= each.high)
@@ -155,7 +170,8 @@ class Survey:
         dates: Sequence[Any] | Shaped[np.ndarray, " day"],
         bounds: Bounds,
     ) -> None:
-        wrong = known & ~((values >= bounds.low - self._slack) & (values <= bounds.high + self._slack))
+        slack = self._slack(bounds)
+        wrong = known & ~((values >= bounds.low - slack) & (values <= bounds.high + slack))
         days, places = np.nonzero(wrong)
         if not self._num_wrong:
             value = values[days[0], places[0]]

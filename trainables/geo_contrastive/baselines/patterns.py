@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from thalweg.contract import Batch
 from trainables.geo_contrastive.baselines.anomalies import anomalies_from
+from trainables.geo_contrastive.baselines.valid_cells import ValidCells
 from trainables.geo_contrastive.data.fields import FieldData
 from trainables.geo_contrastive.data.leading import days_of_patterns, leading
 from trainables.geo_contrastive.evaluation.reconstruction import FIELD
@@ -39,8 +40,7 @@ class PatternInterpolation(nn.Module):
     ) -> None:
         super().__init__()
         self._variables = tuple(valid)
-        for number, cells in enumerate(valid.values()):
-            self.register_buffer(f"valid_{number}", torch.from_numpy(cells.copy()), persistent=False)
+        self._cells = ValidCells(valid)
         self.register_buffer("patterns", patterns, persistent=False)
         self.register_buffer("noise", noise, persistent=False)
         self.patterns: Tensor
@@ -48,29 +48,19 @@ class PatternInterpolation(nn.Module):
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Interpolates the first view; a cell of exactly 0 is hidden."""
-        seen = torch.cat([self._cells(name, batch[f"view/{name}"][:, 0]) for name in self._variables], dim=1)
-        usual = torch.cat(
-            [self._cells(name, batch[f"climatology/{name}"]) for name in self._variables], dim=1
+        seen, usual = (
+            self._cells.rows(fields).to(self.patterns.dtype)
+            for fields in (
+                {name: batch[f"view/{name}"][:, 0] for name in self._variables},
+                {name: batch[f"climatology/{name}"] for name in self._variables},
+            )
         )
         visible = (seen != 0).to(self.patterns.dtype) / self.noise
         amplitudes = most_likely(seen - usual, visible, self.patterns)
-        cells = usual + amplitudes @ self.patterns.T
-        return self._fields(cells, batch)
-
-    def _cells(self, name: str, fields: Float[Tensor, "batch lon lat"]) -> Float[Tensor, "batch cell"]:
-        return fields[:, self._valid(name)].to(self.patterns.dtype)
-
-    def _valid(self, name: str) -> Tensor:
-        return self.get_buffer(f"valid_{self._variables.index(name)}")
-
-    def _fields(self, cells: Float[Tensor, "batch cell"], batch: Batch) -> dict[str, Tensor]:
-        sizes = [int(self._valid(name).sum()) for name in self._variables]
-        fields = {}
-        for name, values in zip(self._variables, torch.split(cells, sizes, dim=1), strict=True):
-            field = torch.zeros_like(batch[f"climatology/{name}"])
-            field[:, self._valid(name)] = values.to(field.dtype)
-            fields[f"{FIELD}{name}"] = field
-        return fields
+        found = self._cells.fields(usual + amplitudes @ self.patterns.T)
+        return {
+            f"{FIELD}{name}": field.to(batch[f"climatology/{name}"].dtype) for name, field in found.items()
+        }
 
 
 def fit(data: FieldData) -> PatternInterpolation:

@@ -1,5 +1,10 @@
 """Leading patterns of fields: empirical orthogonal functions of all variables together.
 
+Each cell counts as one number, whatever its area. Patterns are to tell hidden cells from visible ones, each of which is
+an observation with its own noise (see `model.interpolation`), and areas are no part of what one cell tells of another;
+they would only change which patterns are kept. Errors, and patterns that stand for the variance of whole fields
+(`forecast.ridge`, `seasons.baselines`), are by area.
+
 Source: Wilks (2011), Statistical methods in the atmospheric sciences, ch. 12.
 """
 

@@ -64,8 +64,8 @@ QUANTITIES = (
         "specific humidity",
         "specific_humidity",
         "q hus huss specific_humidity shum",
-        Bounds("kg kg-1", -0.002, 0.06, ("1", "kg/kg", "kg kg**-1")),
-        Bounds("g kg-1", -2, 60, ("g/kg", "g kg**-1")),
+        Bounds("kg kg-1", -0.002, 0.06, ("1", "kg/kg", "kg kg**-1"), limit=0.0),
+        Bounds("g kg-1", -2, 60, ("g/kg", "g kg**-1"), limit=0.0),
     ),
     _quantity(
         "wind",
@@ -94,8 +94,8 @@ QUANTITIES = (
         "relative humidity",
         "relative_humidity",
         "r rh hur hurs relative_humidity rhum",
-        Bounds("%", -10, 180, ("percent", "per cent")),
-        Bounds("1", -0.1, 1.8),
+        Bounds("%", -10, 180, ("percent", "per cent"), limit=0.0),
+        Bounds("1", -0.1, 1.8, limit=0.0),
     ),
     _quantity(
         "cloud cover",

@@ -3,7 +3,8 @@
 Everything is float32 z-scores, ``V`` the name of a variable:
 
 - ``view/V`` (batch, role, lon, lat): what the encoder sees; hidden and invalid cells are 0;
-- ``target/V`` (batch, target, lon, lat): the true fields of the first roles, mirrored where their views are;
+- ``target/V`` (batch, target, lon, lat): the true fields of the first roles, mirrored where their views are, and whole
+  where these show a part;
 - ``valid/V`` and ``weight/V`` (batch, lon, lat): cells that have data, and the areas of cells with a mean of 1;
 - ``present`` (batch, role): whether there is a day for the role; otherwise views and targets are those of the anchor's
   day, which no loss counts, so that normalisations over a batch see fields of days alone;

@@ -17,6 +17,7 @@ from trainables.geo_contrastive.data.layout import Described
 from trainables.geo_contrastive.data.quantities import quantity_named
 
 _MARKS = (-999.0, -9999.0, -99999.0, -32767.0, -32768.0)  # that files use for missing data without saying so
+_ROUNDING = 2.0**-23  # of the range: numbers that were unpacked in single precision are off by about as much
 _LARGEST = 1e15  # a number beyond is a mark of missing data that is not declared, or infinite
 
 
@@ -45,6 +46,7 @@ class FieldSurvey:
             place=self._place,
             hint="correct the attribute units if they are others",
             units="" if quantity is None else described.unit,
+            rounding=0.0 if quantity is None else _ROUNDING,
         )
 
     @property
@@ -65,8 +67,19 @@ class FieldSurvey:
         self._look_for_marks(flat, known, numbers)
 
     def settled(self, days: Float[np.ndarray, "day lon lat"]) -> Float[np.ndarray, "day lon lat"]:
-        """Returns days in which values that packing has moved beyond the bounds are the bounds."""
+        """Returns days in which values that rounding has moved beyond the bounds are the bounds: no rain is below 0."""
         return self._survey.settled(days)
+
+    @property
+    def note(self) -> str:
+        """A sentence on the values that `settled` has changed; empty if there are none."""
+        count = self._survey.num_settled
+        if not count:
+            return ""
+        which = "values, which rounding had moved beyond their bounds, were"
+        if count == 1:
+            which = "value, which rounding had moved beyond its bound, was"
+        return f"{self._name}: {count:,} {which} set to the bound, as rain just below 0 to 0"
 
     def raise_if_any(self) -> None:
         """Raises if a value is implausible.

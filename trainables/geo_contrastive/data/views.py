@@ -28,6 +28,10 @@ class Views:
 
     Rows are views: all roles of the first sample, then those of the second one.
 
+    A mirrored view has a mirrored target, and a cropped one the whole field. A mirrored field could be one of a day:
+    its cells keep their latitudes and areas. An enlarged one could not, and evaluations ask for whole fields. A crop
+    hides cells, therefore, as a mask does, but also moves those that it shows.
+
     Attributes:
         knobs: Augmentations.
         keys: One key per view.

@@ -19,6 +19,8 @@ MAX_DISTANCE = 10
 class CalendarEnsemble(nn.Module):
     """Draws whole days of the training split, without replacement, the same ones for a day in every evaluation.
 
+    A training split of fewer days than `NUM_MEMBERS` gives all of them.
+
     Args:
         data: Opened data.
     """

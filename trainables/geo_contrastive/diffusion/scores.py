@@ -23,7 +23,7 @@ ENSEMBLE = "ensemble/"
 NUM_MEMBERS = 8
 """Samples of a day in evaluation."""
 
-_TERMS = ("count", "crps", "variance", "error", "truth")
+_TERMS = ("count", "crps", "variance", "error", "truth", "members")
 
 
 def _metric(name: str, mode: Mode, meaning: str, *, invariant: bool = True) -> Metric:
@@ -72,6 +72,7 @@ class EnsembleScores(Measure):
             ensemble_variance(members),
             (members.double().mean(1) - truth).square(),
             truth.square(),
+            torch.full_like(truth, members.shape[1]),
         )
         means = [(each * shares).sum((1, 2)) for each in values]
         return [torch.ones_like(means[0]), *means]
@@ -89,7 +90,8 @@ class EnsembleScores(Measure):
                 math.sqrt(_ratio(sums["error"], sums["truth"])) for sums in of_variables.values()
             ),
             "spread_skill": mean(
-                spread_skill(sums["variance"], sums["error"], NUM_MEMBERS) for sums in of_variables.values()
+                spread_skill(sums["variance"], sums["error"], round(sums["members"] / max(sums["count"], 1)))
+                for sums in of_variables.values()
             ),
         } | {f"crps_{name}": value for name, value in crps.items()}
 

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from thalweg.nn.data_statistics import Statistics
 from trainables.geo_contrastive.downstream.latents import TrainingLatents
 from trainables.geo_contrastive.downstream.model import HeadedModel
 from trainables.geo_contrastive.downstream.ridge import MIN_DAYS
@@ -17,7 +18,7 @@ Members = Float[Tensor, "*batch member"]
 Latents = Float[Tensor, "*batch latent"]
 
 
-class CoordinateRegression(nn.Module):
+class CoordinateRegression(Statistics):
     """A line with a slope for each number of a latent, as buffers that `fit` sets; before that it tells 0.
 
     It suits latents of the same days by the same encoder, such as those of masked and of whole fields, where a matrix

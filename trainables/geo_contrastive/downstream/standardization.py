@@ -2,14 +2,16 @@
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
+
+from thalweg.nn.data_statistics import Statistics
 
 _FLOOR = 1e-3  # of the largest standard deviation: what hardly varies is not blown up
 
 Latents = Float[Tensor, "*batch dim"]
 
 
-class Standardization(nn.Module):
+class Standardization(Statistics):
     """Mean and standard deviation of each coordinate over the training days, as buffers; fitted once.
 
     Args:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from thalweg.contract import Batch
 from trainables.geo_contrastive.baselines.anomalies import anomalies_from
+from trainables.geo_contrastive.baselines.valid_cells import ValidCells
 from trainables.geo_contrastive.data.fields import FieldData
 from trainables.geo_contrastive.data.pairs import index_of
 from trainables.geo_contrastive.downstream.ridge import MIN_DAYS, fit_ridge
@@ -48,8 +49,7 @@ class RidgeForecast(nn.Module):
     ) -> None:
         super().__init__()
         self._variables = tuple(valid)
-        for number, cells in enumerate(valid.values()):
-            self.register_buffer(f"valid_{number}", torch.from_numpy(cells.copy()), persistent=False)
+        self._cells = ValidCells(valid)
         of_model = {"roots": roots, "patterns": patterns, "weights": weights, "damping": damping}
         for name, values in of_model.items():
             self.register_buffer(name, values, persistent=False)
@@ -60,10 +60,7 @@ class RidgeForecast(nn.Module):
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Forecasts from ``clean``, ``yesterday`` and ``climatology``, to which the anomalies to come are added."""
-        today, before = (
-            self._cells({name: batch[f"{what}/{name}"] - usual for name, usual in self._usual(batch).items()})
-            for what in ("clean", "yesterday")
-        )
+        today, before = (self._weighted(what, batch) for what in ("clean", "yesterday"))
         # Both days are compared with the climatology of the day of issue: it moves little in a day.
         before = torch.where(batch["has_yesterday"][:, None], before, today)
         amplitudes = today @ self.patterns
@@ -76,26 +73,15 @@ class RidgeForecast(nn.Module):
             ],
             dim=1,
         )
-        return self._fields(found / self.roots, batch)
+        forecast = {}
+        for name, anomalies in self._cells.fields(found / self.roots).items():
+            usual = batch[f"ahead_climatology/{name}"]
+            forecast[f"{FORECAST_FIELD}{name}"] = usual + anomalies.to(usual.dtype)
+        return forecast
 
-    def _usual(self, batch: Batch) -> dict[str, Tensor]:
-        return {name: batch[f"climatology/{name}"] for name in self._variables}
-
-    def _valid(self, name: str) -> Tensor:
-        return self.get_buffer(f"valid_{self._variables.index(name)}")
-
-    def _cells(self, fields: Mapping[str, Float[Tensor, "batch _ _"]]) -> Float[Tensor, "batch cell"]:
-        rows = [field[:, self._valid(name)] for name, field in fields.items()]
-        return torch.cat(rows, dim=1).to(self.roots.dtype) * self.roots
-
-    def _fields(self, cells: Float[Tensor, "batch lead cell"], batch: Batch) -> dict[str, Tensor]:
-        sizes = [int(self._valid(name).sum()) for name in self._variables]
-        fields = {}
-        for name, values in zip(self._variables, cells.split(sizes, dim=2), strict=True):  # type: ignore[no-untyped-call]
-            field = batch[f"ahead_climatology/{name}"].clone()
-            field[:, :, self._valid(name)] += values.to(field.dtype)
-            fields[f"{FORECAST_FIELD}{name}"] = field
-        return fields
+    def _weighted(self, what: str, batch: Batch) -> Float[Tensor, "batch cell"]:
+        fields = {name: batch[f"{what}/{name}"] - batch[f"climatology/{name}"] for name in self._variables}
+        return self._cells.rows(fields).to(self.roots.dtype) * self.roots
 
 
 def fit(data: FieldData) -> RidgeForecast | None:

@@ -64,6 +64,21 @@ class _Plan:
         )
 
 
+@dataclass(frozen=True)
+class _Written:
+    """What was written of a variable.
+
+    Attributes:
+        described: What it is.
+        extremes: Extremes of its days in the source.
+        note: A sentence on values that were changed; empty if none were.
+    """
+
+    described: Described
+    extremes: Extremes
+    note: str
+
+
 def read(
     source: Path,
     target: Path,
@@ -108,8 +123,9 @@ def read(
         done = _write(folder, plans, days, faults)
         calendar = dailies[0].series.calendar
         origin = ", ".join(sorted({piece.opened.path.name for each in series for piece in each.pieces}))
-        layout.write_table(folder, [described for described, _ in done], calendar, origin)
-        report = _report(plans, done, days, [*left_out(source), *notes, *_notes(dailies), *lost])
+        layout.write_table(folder, [each.described for each in done], calendar, origin)
+        settled = [each.note for each in done if each.note]
+        report = _report(plans, done, days, [*left_out(source), *notes, *_notes(dailies), *lost, *settled])
         (folder / "README.txt").write_text(f"{report}\nFrom: {origin}\n")
     return report
 
@@ -191,9 +207,7 @@ def _planned(dailies: Sequence[DailySeries], grid: str) -> list[_Plan]:
     return plans
 
 
-def _write(
-    folder: Path, plans: Sequence[_Plan], days: Numbers, faults: Faults
-) -> list[tuple[Described, Extremes]]:
+def _write(folder: Path, plans: Sequence[_Plan], days: Numbers, faults: Faults) -> list[_Written]:
     done = []
     for plan in plans:
         with faults.collected():
@@ -202,8 +216,8 @@ def _write(
     return done
 
 
-def _write_one(folder: Path, plan: _Plan, days: Numbers) -> tuple[Described, Extremes]:
-    """Writes a variable; returns what it is and the extremes of its days on its own grid.
+def _write_one(folder: Path, plan: _Plan, days: Numbers) -> _Written:
+    """Writes a variable; extremes are those of its days on its own grid.
 
     Raises:
         DataError: Values are implausible; a unit that is wrong shows in the first block.
@@ -219,7 +233,7 @@ def _write_one(folder: Path, plan: _Plan, days: Numbers) -> tuple[Described, Ext
     blocks = (_on(block, regrid) for block in chain([first], surveyed))
     layout.write_variable(folder, described, plan.grid, days, series.calendar, blocks)
     survey.raise_if_any()
-    return described, survey.extremes
+    return _Written(described, survey.extremes, survey.note)
 
 
 def _surveyed(
@@ -252,7 +266,7 @@ def _notes(dailies: Sequence[DailySeries]) -> list[str]:
 
 def _report(
     plans: Sequence[_Plan],
-    done: Sequence[tuple[Described, Extremes]],
+    done: Sequence[_Written],
     days: Numbers,
     notes: Sequence[str],
 ) -> str:
@@ -263,8 +277,8 @@ def _report(
         f"{len(plans)} variable{'s' * (len(plans) > 1)}, {_span(first, days)}, calendar {first.series.calendar.name}, "
         f"from {len(files)} file{'s' * (len(files) > 1)} ({', '.join(kinds)})"
     ]
-    for plan, (described, extremes) in zip(plans, done, strict=True):
-        series = plan.daily.series
+    for plan, written in zip(plans, done, strict=True):
+        series, described = plan.daily.series, written.described
         level = "" if series.level is None else f" at {series.level.told}"
         undeclared = (
             ""
@@ -273,7 +287,7 @@ def _report(
         )
         change = "" if series.grid.is_like(plan.grid) else f", regridded from {series.grid}"
         lines.append(
-            f"  {plan.name}: {described.long_name}{level}, {plan.daily.how}; {extremes}{undeclared}{change}"
+            f"  {plan.name}: {described.long_name}{level}, {plan.daily.how}; {written.extremes}{undeclared}{change}"
         )
     lines += [f"  grid {each}" for each in {plan.grid.name: plan.grid for plan in plans}.values()]
     lines += [f"  {note}" for note in notes]

@@ -10,7 +10,9 @@ from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor, nn
+from torch import Tensor
+
+from thalweg.nn.data_statistics import Statistics
 
 Fields = Mapping[str, Float[Tensor, "batch _ _"]]
 Present = Bool[Tensor, "batch variable"]
@@ -44,7 +46,7 @@ def most_likely(
     return torch.cat(found)
 
 
-class Interpolation(nn.Module):
+class Interpolation(Statistics):
     """Interpolates hidden cells of fields; a cell of exactly 0 is hidden, and so is every one of an absent variable.
 
     Centre, patterns and noise are statistics of the training days like those of a normalisation: buffers that `start`

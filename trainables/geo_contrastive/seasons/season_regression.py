@@ -7,6 +7,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from thalweg.contract import Batch, Indices
+from thalweg.nn.data_statistics import Statistics
 from trainables.geo_contrastive.data.calendars import SEASONS
 from trainables.geo_contrastive.data.fields import FieldData
 from trainables.geo_contrastive.downstream.latents import TrainingLatents
@@ -22,7 +23,7 @@ _SEASON = "season"
 Latents = Float[Tensor, "batch latent"]
 
 
-class SeasonRegression(nn.Module):
+class SeasonRegression(Statistics):
     """Multinomial logistic regression, as buffers that `fit` sets; before that all seasons are as likely.
 
     Standardised latents count by how far the decoded fields move with them: a penalty then falls on what is small in

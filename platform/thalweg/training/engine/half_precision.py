@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from thalweg.config import Precision
+from thalweg.nn.data_statistics import Statistics
 
 if TYPE_CHECKING:
     from deepspeed.runtime.engine import DeepSpeedEngine
@@ -31,8 +32,9 @@ _SUMMING = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.LocalResponseN
 def fit(model: nn.Module, precision: Precision) -> None:
     """Prepares a model in fp32 for the cast of its parameters, in place; to be called once per model.
 
-    Buffers in fp32 are cast too, except the statistics of normalisations; buffers of fp64 and of integers stay as they
-    are. Normalisations and embeddings compute in fp32 and return the type of their input. For ``fp32`` nothing changes.
+    Buffers in fp32 are cast too, except those of normalisations and of `Statistics`; buffers of fp64 and of integers
+    stay as they are. Normalisations and embeddings compute in fp32 and return the type of their input. For ``fp32``
+    nothing changes.
     """
     if precision == "fp32":
         return
@@ -40,7 +42,7 @@ def fit(model: nn.Module, precision: Precision) -> None:
     for module in model.modules():
         if isinstance(module, _SUMMING):
             vars(module)["forward"] = _in_fp32(module, module.forward, dtype)
-        if not isinstance(module, _NormBase):
+        if not isinstance(module, _NormBase | Statistics):
             for buffer in module.buffers(recurse=False):
                 if buffer.dtype == torch.float32:
                     buffer.data = buffer.data.to(dtype)
@@ -101,7 +103,9 @@ def settle(engine: DeepSpeedEngine) -> None:
 
     To allocate the optimizer's state, DeepSpeed takes a step with gradients of zero, which decays the master weights
     and is counted; this step is undone. DeepSpeed also accumulates gradients in the parameters' type, because it
-    refuses ``grad_accum_dtype`` at this stage; here they are accumulated in fp32.
+    refuses ``grad_accum_dtype`` at this stage; here they are accumulated in fp32. That goes for a weight with several
+    uses in a pass, such as in each step of a roll-out, too: other stages add these up in half precision, so that their
+    gradient is off by about one rounding of all its numbers, 2e-3 in bf16.
     """
     if not is_unsharded(engine):
         return

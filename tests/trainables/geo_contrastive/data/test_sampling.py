@@ -167,6 +167,23 @@ def test_targets_are_mirrored_as_their_views_are(make_fields: MakeFields) -> Non
         assert 0.3 < mirrored.float().mean() < 0.7
 
 
+@pytest.mark.parametrize("flip", [0.0, 0.5])
+def test_targets_of_enlarged_parts_are_whole_fields(make_fields: MakeFields, flip: float) -> None:
+    data = make_fields(100, grids={"g": (16, 8)}, variables=("t2m", "z"))
+    parts = ViewKnobs(mask_low=0.0, mask_high=0.0, mode_drop=0.0, crop=0.5, smooth=1, flip=flip)
+    some, every = (
+        training_batch(data, views, PAIRS, np.arange(40), keys_of(40), num_targets=3)
+        for views in (parts, parts.vary(crop=1.0))
+    )
+    for name in data.variables:
+        # Without a crop or a mask a view shows all of its target, mirrored or not.
+        assert torch.equal(every[f"view/{name}"][:, :3], every[f"target/{name}"])
+        assert torch.equal(some[f"target/{name}"], every[f"target/{name}"])
+        for view, target in zip(some[f"view/{name}"][:, 0], some[f"target/{name}"][:, 0], strict=True):
+            assert torch.isin(view, target).all() and not torch.equal(view, target)
+            assert not torch.isin(target, view).all()  # there is more to reconstruct than is seen
+
+
 def test_a_batch_says_which_variables_a_view_shows(data: FieldData) -> None:
     batch = training_batch(
         data, ViewKnobs(mode_drop=0.6, mask_high=0.5, crop=1.0), PAIRS, np.arange(40), keys_of(40)

@@ -386,6 +386,26 @@ def test_the_calendar_ensemble_draws_other_training_days_of_the_same_time_of_the
         assert np.array_equal(fields[0].numpy(), data.fields["t2m"][members])
 
 
+def test_the_spread_of_few_training_days_is_that_of_so_many_members(
+    task: DiffusionTask, make_fields: Callable[..., FieldData]
+) -> None:
+    data = make_fields(8, variables=("u", "t2m"))
+    num_members = data.num_samples("train")
+    assert 2 < num_members < NUM_MEMBERS
+    batch = task.evaluation_batch(data, "val", np.arange(data.num_samples("val")))
+    scores = EnsembleScores(("u", "t2m"))
+    found = scores.summarize(scores.add(CalendarEnsemble(data)(batch), batch))
+    rows, ratios = rows_scored(batch).tolist(), []
+    for name in data.variables:
+        areas = data.grids[data.variables[name].grid].weights * data.valid[name]
+        train, val = (data.fields[name][data.days[split]] for split in ("train", "val"))
+        variance = train.astype(np.float64).var(axis=0, ddof=1)  # all days are members, whatever the day
+        errors = [np.square(train.astype(np.float64).mean(axis=0) - val[row]) for row in rows]
+        spread, skill = (float((each * areas).sum()) for each in (len(rows) * variance, sum(errors)))
+        ratios.append(math.sqrt((num_members + 1) / num_members * spread / skill))
+    assert found["spread_skill"] == pytest.approx(np.mean(ratios))
+
+
 def test_the_schedulers_are_imported_when_they_are_needed() -> None:
     code = (
         "import sys; from trainables.geo_contrastive.task import task_for; "

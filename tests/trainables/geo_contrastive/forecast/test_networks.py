@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from thalweg.training.engine import half_precision
 from trainables.geo_contrastive.forecast.knobs import ForecastKnobs
 from trainables.geo_contrastive.forecast.networks import Forecaster, forecaster
 
@@ -93,3 +94,27 @@ def test_heads_are_idle_where_they_change_nothing(context: int) -> None:
     networks[1].load_state_dict(networks[0].state_dict())
     paths = [network(_context()[:, :context], STEPS) for network in networks]
     assert ("heads" in knobs[0].idle()) == torch.allclose(*paths)
+
+
+def test_gradients_of_many_steps_add_up_in_fp32_where_weights_take_such() -> None:
+    """What `half_precision.settle` says of ZeRO 0: a sum over steps in bf16 is off by a rounding or two."""
+    network, context = _network("lstm"), _context()
+    half_precision.fit(network, "bf16")
+    network.bfloat16()
+    truth = torch.randn(BATCH, 30, DIM, generator=torch.Generator().manual_seed(2))
+    weight = network.change.weight
+
+    def errors() -> Tensor:
+        path = network(context, 30, truth, torch.ones(BATCH, 30, dtype=torch.bool))
+        return (path - truth).square().mean((0, 2))
+
+    steps = [torch.autograd.grad(error, weight, retain_graph=True)[0].double() for error in errors().unbind()]
+    exact = torch.stack(steps).sum(0)
+    found = []
+    for dtype in (torch.float32, torch.bfloat16):
+        weight.grad, weight.grad_dtype = None, dtype
+        errors().sum().backward()
+        assert weight.grad is not None
+        found.append(float((weight.grad.double() - exact).norm() / exact.norm()))
+    assert found[0] < 1e-6
+    assert 5e-4 < found[1] < 1e-2

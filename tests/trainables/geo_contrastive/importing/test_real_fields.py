@@ -65,7 +65,10 @@ def test_iberian_winters_jump(bring: Bring, prepared: Prepared) -> None:
     assert "5 variables, 1,805 days from 1982-12-01 to 2002-02-28" in report
     assert "19 gaps of 5,225 days in all: 275 after 1983-02-28" in report
     assert "pr: pr, daily as it is; -1.187e-10 to 0.000777 kg m-2 s-1, none missing" in report
+    assert "pr: 41,372 values, which rounding had moved beyond their bounds, were set to the bound" in report
     data = prepared(folder)
+    rain = data.variables["pr"]
+    assert data.fields["pr"].min() * rain.std + rain.mean == pytest.approx(0.0, abs=1e-9)
     assert int((np.diff(data.day) > 1).sum()) == 19 and (data.season == 0).all()
     assert any(note.startswith("19 jumps in time, the longest of 276 days") for note in data.notes)
     assert data.groups == {"8x6": ("tas", "pr"), "7x5": ("psl", "ta850", "hus850")}

@@ -124,9 +124,61 @@ def test_packed_rain_just_below_zero_is_none(
     dataset["rain"].values[:] = np.maximum(dataset["rain"].values - 280, -0.004)
     dataset["rain"].attrs["units"] = "mm"
     packing = {"dtype": "int16", "scale_factor": 0.01, "add_offset": 0.006, "_FillValue": np.int16(-32768)}
-    _, folder = bring(save(dataset, tmp_path / "a.nc", **packing))
+    report, folder = bring(save(dataset, tmp_path / "a.nc", **packing))
+    dry = int((dataset["rain"].values < 0.001).sum())  # packed as -0.004
+    assert 1 < dry < dataset["rain"].size
+    assert (
+        f"rain: {dry} values, which rounding had moved beyond their bounds, were set to the bound" in report
+    )
     assert field(folder, "rain").values.min() == 0
     assert prepared(folder).variables["rain"].unit == "mm"
+
+
+@pytest.mark.parametrize(
+    ("name", "unit", "most", "rounding", "fault"),
+    [
+        ("pr", "kg m-2 s-1", 8e-4, -1.2e-10, -1e-6),
+        ("pr", "m s-1", 8e-7, -1.2e-13, -1e-9),
+        ("tp", "mm", 80.0, -1e-4, -1e-2),
+        ("hus", "kg kg-1", 9e-3, -1e-9, -0.1),
+        ("hur", "%", 90.0, -1e-6, -11.0),
+    ],
+)
+def test_what_cannot_be_negative_is_0_within_rounding_of_its_unit_and_refused_beyond(
+    make: Make,
+    bring: Bring,
+    field: Field,
+    tmp_path: Path,
+    name: str,
+    unit: str,
+    most: float,
+    rounding: float,
+    fault: float,
+) -> None:
+    dataset = make(DAILY, name=name)
+    values = dataset[name].values
+    values[:] = np.linspace(most / 10, most, values.size).reshape(values.shape)
+    dataset[name].attrs["units"] = unit
+    values[2, 3:5, 1] = rounding
+    report, folder = bring(save(dataset, tmp_path / "rounded.nc"))
+    found = field(folder, name).values
+    assert (found == 0).sum() == 2 and found.min() == 0 and found.max() == np.float32(most)
+    assert f"{name}: 2 values, which rounding had moved beyond their bounds, were set" in report
+    values[2, 3, 1] = fault
+    with pytest.raises(
+        DataError, match=rf"{name} \(.*\) in .* must lie within .* got 1 other value in 1 place"
+    ):
+        bring(save(dataset, tmp_path / "wrong.nc"))
+
+
+def test_air_just_below_0_degrees_is_left_as_it_is(
+    make: Make, bring: Bring, field: Field, tmp_path: Path
+) -> None:
+    dataset = make(DAILY)
+    dataset["t2m"].attrs["units"] = "degC"
+    dataset["t2m"].values[:] = -1e-6
+    report, folder = bring(save(dataset, tmp_path / "a.nc"))
+    assert (field(folder, "t2m").values == np.float32(-1e-6)).all() and "rounding" not in report
 
 
 def test_a_day_may_begin_elsewhere(make: Make, bring: Bring, tmp_path: Path) -> None:
