@@ -39,7 +39,7 @@ def most_likely(
     kinds, kind = torch.unique(precision, dim=0, return_inverse=True)
     step = max(_MAX_VALUES // patterns.numel(), 1)
     factors, pivots = zip(*(_factorised(part, patterns) for part in torch.split(kinds, step)), strict=True)
-    found = torch.linalg.lu_solve(torch.cat(factors)[kind], torch.cat(pivots)[kind], pulls[..., None])
+    found: Tensor = torch.linalg.lu_solve(torch.cat(factors)[kind], torch.cat(pivots)[kind], pulls[..., None])
     return found[..., 0]
 
 

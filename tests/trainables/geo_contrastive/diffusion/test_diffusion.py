@@ -386,6 +386,7 @@ def test_the_calendar_ensemble_draws_other_training_days_of_the_same_time_of_the
         assert np.array_equal(fields[0].numpy(), data.fields["t2m"][members])
 
 
+@pytest.mark.slow
 def test_the_schedulers_are_imported_when_they_are_needed() -> None:
     code = (
         "import sys; from trainables.geo_contrastive.task import task_for; "
