@@ -19,7 +19,13 @@ from thalweg.errors import ConfigError
 from thalweg.search.objective import check_objective
 from thalweg.search.space import load_space, probe
 from thalweg.testing.steps import check_fit
-from thalweg.testing.suite import CHECKS, Subject
+from thalweg.testing.suite import (
+    CHECKS,
+    Subject,
+    losses_are_the_same_however_a_batch_is_cut,
+    splits_have_nothing_in_common,
+    stages_train_what_the_model_has,
+)
 from thalweg.training import unit_sums
 from thalweg.training.engine.engine import TaskModule
 from thalweg.training.evaluation import evaluate_split
@@ -73,9 +79,32 @@ def _training(
     return task.training_batch(data, np.array(indices), np.array(keys, dtype=np.uint64))
 
 
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+LONG_CHECKS = (
+    splits_have_nothing_in_common,
+    stages_train_what_the_model_has,
+    losses_are_the_same_however_a_batch_is_cut,
+)
+"""Those that draw all samples of a data set or train; together they take seconds for each preset."""
+
+
+def _checked(preset: tuple[str, str], check: Callable[[Subject], None]) -> Any:
+    """Returns a check of a preset; long ones are slow for all presets of a family but its first, ``tiny``."""
+    is_slow = check in LONG_CHECKS and preset[1] != "tiny"
+    return pytest.param(
+        preset,
+        check,
+        id="-".join((*preset, check.__name__)),
+        marks=[pytest.mark.slow] if is_slow else [],
+    )
+
+
+@pytest.mark.parametrize(
+    ("opened", "check"),
+    [_checked(preset, check) for preset in TINY for check in CHECKS],
+    indirect=["opened"],
+)
 def test_it_passes_the_checks_of_every_family(
-    check: Callable[[Subject], None], opened: Opened, root: Path
+    opened: Opened, check: Callable[[Subject], None], root: Path
 ) -> None:
     task, data = opened
     family = discovery.load_family(type(task.config))

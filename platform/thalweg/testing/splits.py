@@ -120,18 +120,22 @@ def _sampled_for_evaluation(
 ) -> tuple[Places, set[Piece]]:
     """Returns the pieces of all samples of a split, and those that identify no sample because several have them."""
     found: Places = {}
-    seen: set[tuple[Piece, bool, int]] = set()
+    repeated: dict[Piece, tuple[set[int], set[int]]] = {}  # samples and places
     common: set[Piece] = set()
     for indices in _chunks(data.num_samples(split)):
         batch = task.evaluation_batch(data, split, indices)
         for name in sorted(names & batch.keys()):
             for piece, row, place in _pieces(name, batch[name], batch[name]):
                 sample = int(indices[row])
-                marks = {(piece, True, sample), (piece, False, place)}
-                if marks & seen:
+                if piece not in found:
+                    found[piece] = (sample, place)
+                    continue
+                first_sample, first_place = found[piece]
+                samples, places = repeated.setdefault(piece, ({first_sample}, {first_place}))
+                if sample in samples or place in places:
                     common.add(piece)
-                seen |= marks
-                found.setdefault(piece, (sample, place))
+                samples.add(sample)
+                places.add(place)
     return found, common
 
 
@@ -162,6 +166,10 @@ def _hashed(
     later = rows[..., 1:]
     changes = ((later != rows[..., :-1]) & (later != 0) & (later != 1)).sum(-1)
     kept = (changes >= min_changes) & same.reshape(rows.shape).all(-1)
-    for sample, place in np.argwhere(kept):
-        digest = hashlib.blake2b(rows[sample, place].tobytes(), digest_size=16).digest()
-        yield (name, axis, digest), int(sample), int(place)
+    # Without an array for each of many thousand slices.
+    content = memoryview(rows.reshape(-1).view(np.uint8))
+    num_places, size = rows.shape[1], rows.itemsize * rows.shape[2]
+    for sample, place in np.argwhere(kept).tolist():
+        start = (sample * num_places + place) * size
+        digest = hashlib.blake2b(content[start : start + size], digest_size=16).digest()
+        yield (name, axis, digest), sample, place

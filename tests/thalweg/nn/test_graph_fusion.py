@@ -15,14 +15,19 @@ from thalweg.nn.graph_fusion import (
     NeighbourAttention,
 )
 
-with warnings.catch_warnings():
-    # As it is imported, PyTorch Geometric calls what torch 2.15 deprecates.
-    warnings.simplefilter("ignore", FutureWarning)
-    from torch_geometric.nn import GATConv, GCNConv
-
 EDGES = ((0, 2), (3, 1), (2, 3))
 ALL = torch.ones(2, 4, dtype=torch.bool)
 SOME = torch.tensor([[True, True, False, True], [False, True, True, True]])
+
+
+@pytest.fixture(scope="module")
+def layers() -> Any:
+    """The layers of PyTorch Geometric, whose import takes seconds."""
+    with warnings.catch_warnings():
+        # As it is imported, PyTorch Geometric calls what torch 2.15 deprecates.
+        warnings.simplefilter("ignore", FutureWarning)
+        from torch_geometric import nn as layers
+    return layers
 
 
 def both_ways(edges: Any, present: Tensor) -> Tensor:
@@ -32,9 +37,9 @@ def both_ways(edges: Any, present: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("present", [ALL, SOME])
-def test_a_graph_convolution_is_that_of_pytorch_geometric(present: Tensor) -> None:
+def test_a_graph_convolution_is_that_of_pytorch_geometric(layers: Any, present: Tensor) -> None:
     layer, tokens = GraphConvolution(6), torch.randn(2, 4, 6)
-    other = GCNConv(6, 6)
+    other = layers.GCNConv(6, 6)
     other.lin.weight.data, other.bias.data = layer.linear.weight.data, layer.linear.bias.data
     found = layer(tokens, EdgeWeights(4, EDGES)(present))
     for sample in range(2):
@@ -42,11 +47,11 @@ def test_a_graph_convolution_is_that_of_pytorch_geometric(present: Tensor) -> No
         torch.testing.assert_close(found[sample, present[sample]], expected[present[sample]])
 
 
-def test_a_graph_convolution_with_learned_edges_is_that_of_pytorch_geometric() -> None:
+def test_a_graph_convolution_with_learned_edges_is_that_of_pytorch_geometric(layers: Any) -> None:
     layer, tokens, edges = GraphConvolution(6), torch.randn(2, 4, 6), EdgeWeights(4, None)
     assert edges.logits is not None
     nn.init.normal_(edges.logits)
-    other = GCNConv(6, 6)
+    other = layers.GCNConv(6, 6)
     other.lin.weight.data, other.bias.data = layer.linear.weight.data, layer.linear.bias.data
     pairs = both_ways(combinations(range(4), 2), ALL[0])
     weights = softplus((edges.logits + edges.logits.T) / 2)[pairs[0], pairs[1]]
@@ -57,10 +62,10 @@ def test_a_graph_convolution_with_learned_edges_is_that_of_pytorch_geometric() -
 
 @pytest.mark.parametrize("num_heads", [1, 3])
 @pytest.mark.parametrize("present", [ALL, SOME])
-def test_a_graph_attention_is_that_of_pytorch_geometric(present: Tensor, num_heads: int) -> None:
+def test_a_graph_attention_is_that_of_pytorch_geometric(layers: Any, present: Tensor, num_heads: int) -> None:
     layer, tokens = GraphAttention(6, num_heads), torch.randn(2, 4, 6)
     nn.init.normal_(layer.bias)
-    other = GATConv(6, 6 // num_heads, heads=num_heads)
+    other = layers.GATConv(6, 6 // num_heads, heads=num_heads)
     other.lin.weight.data, other.bias.data = layer.linear.weight.data, layer.bias.data
     other.att_src.data, other.att_dst.data = layer.source.data[None], layer.target.data[None]
     found = layer(tokens, EdgeScores(4, EDGES)(present))

@@ -277,9 +277,9 @@ def test_small_blocks_give_the_same(write: Write, monkeypatch: pytest.MonkeyPatc
     fields = values()
     fields["rain"][11, 3, 3] = np.nan
     whole = opened(write("a", fields))
-    monkeypatch.setattr(layout, "_CHUNK_VALUES", 40)
-    monkeypatch.setattr(layout, "block_days", lambda shape: 7)
-    monkeypatch.setattr("trainables.geo_contrastive.data.prepare.block_days", lambda shape: 7)
+    monkeypatch.setattr(layout, "_CHUNK_VALUES", 400)
+    monkeypatch.setattr(layout, "block_days", lambda shape: 61)
+    monkeypatch.setattr("trainables.geo_contrastive.data.prepare.block_days", lambda shape: 61)
     monkeypatch.setattr("trainables.geo_contrastive.data.prepare._CLIMATOLOGY_CELLS", 6)
     pieces = opened(write("b", fields), "b")
     assert pieces.fingerprint == whole.fingerprint

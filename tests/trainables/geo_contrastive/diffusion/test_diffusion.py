@@ -406,6 +406,7 @@ def test_the_spread_of_few_training_days_is_that_of_so_many_members(
     assert found["spread_skill"] == pytest.approx(np.mean(ratios))
 
 
+@pytest.mark.slow
 def test_the_schedulers_are_imported_when_they_are_needed() -> None:
     code = (
         "import sys; from trainables.geo_contrastive.task import task_for; "

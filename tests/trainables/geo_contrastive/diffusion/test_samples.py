@@ -63,6 +63,7 @@ def test_samples_are_drawn_beside_reconstructions_and_latents(
         assert image.imread(tmp_path / f"samples_{name}.png")[..., :3].std() > 0.01
 
 
+@pytest.mark.slow
 def test_panels_hold_mean_members_and_spread_in_units(
     task: DiffusionTask, data: FieldData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -69,6 +69,7 @@ def test_an_error_is_that_of_the_days_that_exist(make_task: MakeTask, data: Fiel
     assert found["persistence"] == pytest.approx(slow, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_the_pictures_of_a_trained_forecast_hold_its_curve(
     make_task: MakeTask, data: FieldData, tmp_path: Path
 ) -> None:

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -22,6 +22,7 @@ def test_the_published_decoder_begins_with_500_maps_of_two_cells_and_doubles_the
     assert len(decoder.levels) == 5
 
 
+@settings(max_examples=50)  # of a network each
 @given(
     shape=st.sampled_from([(5, 7), (6, 8), (58, 36), (17, 33), (16, 8), (1, 1), (2, 9)]),
     kind=st.sampled_from(KINDS),

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -55,6 +55,7 @@ def test_maps_are_halved_as_published_but_never_below_two_cells(
     assert network.features(torch.randn(1, 1, *shape)).shape[2:] == last
 
 
+@settings(max_examples=50)  # of a network each
 @given(
     shape=st.sampled_from([(5, 7), (6, 8), (58, 36), (17, 33), (16, 8), (1, 1), (2, 9)]),
     stem=st.sampled_from(["imagenet", "small"]),

@@ -68,6 +68,14 @@ def found(folder: Path, look: Path) -> Exploration:
     return explore(folder, look)
 
 
+def quick_look(folder: Path, target: Path) -> Exploration:
+    """Looks without drawing, which takes seconds."""
+    names = ("coverage", "missing", "catchments", "hydrographs", *MODALITIES)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("trainables.water_mae.explore._draw", lambda *_: dict.fromkeys(names, b""))
+        return explore(folder, target)
+
+
 def raw(folder: Path, name: str) -> np.ndarray:
     """Returns a modality as (day, place) from its raw files, NaN without data."""
     if name not in IMAGE_MODALITIES:
@@ -157,6 +165,7 @@ def test_catchments_have_their_longest_gap_and_missing_shares(folder: Path, inpu
     assert row["longest gap evaporation"] == 0
 
 
+@pytest.mark.slow
 def test_every_modality_has_a_row_and_a_picture_and_is_on_the_page(
     found: Exploration, look: Path, folder: Path, read: dict[str, Modality]
 ) -> None:
@@ -178,6 +187,7 @@ def test_every_modality_has_a_row_and_a_picture_and_is_on_the_page(
     assert len(rows_of(look / "catchments.csv")) == 9
 
 
+@pytest.mark.slow
 def test_the_page_needs_no_other_file_and_no_network(found: Exploration, look: Path) -> None:
     sources: list[str] = []
     tags: list[str] = []
@@ -193,8 +203,9 @@ def test_the_page_needs_no_other_file_and_no_network(found: Exploration, look: P
     assert "b" not in tags  # the name of the folder cannot write the page
 
 
-def test_what_is_missing_is_told(found: Exploration, look: Path) -> None:
-    splits = {row["split"]: row for row in rows_of(look / "splits.csv")}
+def test_what_is_missing_is_told(folder: Path, tmp_path: Path) -> None:
+    found = quick_look(folder, tmp_path)
+    splits = {row["split"]: row for row in rows_of(tmp_path / "splits.csv")}
     assert {split: int(row["days"]) for split, row in splits.items()} == {"train": 90, "val": 28}
     assert float(splits["train"]["missing temperature"]) == pytest.approx(4 / 90, rel=0.01)
     assert "2 days lie between the splits and in none of them." in found.report
@@ -202,21 +213,14 @@ def test_what_is_missing_is_told(found: Exploration, look: Path) -> None:
     assert found.fingerprint in found.report
 
 
-def test_the_fingerprint_follows_the_content(
-    found: Exploration, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def without_pictures(*_: object) -> dict[str, bytes]:
-        names = ("coverage", "missing", "catchments", "hydrographs", *MODALITIES)
-        return dict.fromkeys(names, b"")
-
-    monkeypatch.setattr("trainables.water_mae.explore._draw", without_pictures)
+def test_the_fingerprint_follows_the_content(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder, tmp_path / "copy", ignore=shutil.ignore_patterns(".store"))
     (tmp_path / "look").mkdir()
-    again = explore(tmp_path / "copy", tmp_path / "look")
+    found, again = (quick_look(each, tmp_path / "look") for each in (folder, tmp_path / "copy"))
     assert (again.fingerprint, again.statistics) == (found.fingerprint, found.statistics)
     with h5py.File(next((tmp_path / "copy").glob("temperature_val_*.h5")), "a") as file:
         file["data"][3] += 0.5
-    other = explore(tmp_path / "copy", tmp_path / "look")
+    other = quick_look(tmp_path / "copy", tmp_path / "look")
     assert other.fingerprint != found.fingerprint
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from tests.trainables.water_mae.conftest import in_memory
 from trainables.water_mae.config import (
     MODALITIES,
     PRESETS,
@@ -128,11 +129,10 @@ def test_a_self_decoder_has_the_size_of_its_formula() -> None:
     ],
 )
 def test_the_published_presets_fuse_so_many_tokens_without_reading_a_value_on_the_host(
-    make_data: Callable[..., WaterData], preset: str, num_tokens: int, dtype: torch.dtype
+    britain: WaterData, preset: str, num_tokens: int, dtype: torch.dtype
 ) -> None:
     task = WaterMAETask(PRESETS[preset])
-    data = make_data(num_patches=94, num_pixels=100, num_catchments=604, num_members=8, sequence_length=30)
-    batch = task.training_batch(data, np.array([0]), KEYS[:1])
+    batch = task.training_batch(britain, np.array([0]), KEYS[:1])
     # Tensors without content: whoever reads a value, or lets one decide on a shape, fails.
     with torch.device("meta"):
         model = task.build(None).to(dtype)
@@ -146,10 +146,15 @@ def test_the_published_presets_fuse_so_many_tokens_without_reading_a_value_on_th
     assert predictions["river_flow"].shape == (1, 30, hidden[1], 8)
 
 
-def on_meta(config: WaterMAE, make_data: Callable[..., WaterData]) -> tuple[MaskedAutoencoder, Batch]:
+@pytest.fixture(scope="module")
+def britain() -> WaterData:
+    """Random numbers of Great Britain's size."""
+    return in_memory(num_patches=94, num_pixels=100, num_catchments=604, num_members=8, sequence_length=30)
+
+
+def on_meta(config: WaterMAE, data: WaterData) -> tuple[MaskedAutoencoder, Batch]:
     """The model and one window of Great Britain's size, without content."""
     task = WaterMAETask(config)
-    data = make_data(num_patches=94, num_pixels=100, num_catchments=604, num_members=8, sequence_length=30)
     batch = task.training_batch(data, np.array([0]), KEYS[:1])
     with torch.device("meta"):
         model = task.build(None)
@@ -159,10 +164,10 @@ def on_meta(config: WaterMAE, make_data: Callable[..., WaterData]) -> tuple[Mask
 
 @pytest.mark.parametrize(("ratio", "num_tokens"), [(0.3, 9_182), (0.4, 7_892), (0.6, 5_282), (0.75, 3_302)])
 def test_so_many_tokens_are_fused_at_each_mask_ratio(
-    make_data: Callable[..., WaterData], ratio: float, num_tokens: int
+    britain: WaterData, ratio: float, num_tokens: int
 ) -> None:
     masking = MaskingKnobs(image_mask_ratio=ratio, vector_mask_ratio=ratio)
-    model, batch = on_meta(WaterMAE(masking=masking), make_data)
+    model, batch = on_meta(WaterMAE(masking=masking), britain)
     assert sum(own[-1].shape[1] for own in model.encode(batch).maps.values()) == num_tokens
 
 
@@ -187,10 +192,8 @@ def products_of_a_step(*, decoders_read_all: bool) -> float:
 
 
 @pytest.mark.slow
-def test_a_training_step_takes_no_more_operations_than_its_formula(
-    make_data: Callable[..., WaterData],
-) -> None:
-    model, batch = on_meta(WaterMAE(), make_data)
+def test_a_training_step_takes_no_more_operations_than_its_formula(britain: WaterData) -> None:
+    model, batch = on_meta(WaterMAE(), britain)
     with FlopCounterMode(display=False) as counter:
         torch.autograd.backward([value.mean() for value in model(batch).values()])
     # The published 0.97 counts decoders that read the tokens of all modalities; these read those of their own.
