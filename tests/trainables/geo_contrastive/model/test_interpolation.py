@@ -75,6 +75,15 @@ def test_amplitudes_are_those_of_a_plain_regression(max_values: int, monkeypatch
     assert not found[4].any()
 
 
+def test_whole_fields_are_solved_as_each_alone() -> None:
+    rng = np.random.default_rng(4)
+    patterns, seen = torch.from_numpy(rng.normal(size=(9, 3))), torch.from_numpy(rng.normal(size=(5, 9)))
+    precision = torch.from_numpy(rng.uniform(0.5, 2.0, 9)).expand(5, 9)
+    other = torch.cat([precision, torch.zeros(1, 9, dtype=torch.float64)])
+    expected = most_likely(torch.cat([seen, seen[:1]]), other, patterns)[:5]
+    torch.testing.assert_close(most_likely(seen, precision, patterns), expected)
+
+
 def test_patterns_are_principal_components_of_the_training_days_alone(data: FieldData) -> None:
     days = data.days["train"]
     rows = np.concatenate(
