@@ -13,14 +13,13 @@ VALID = {"u": np.array([[True, False, True], [True, True, False]]), "z": np.arra
 def test_fields_become_rows_of_cells_with_data_and_come_back(batch: tuple[int, ...]) -> None:
     cells = ValidCells(VALID)
     fields = {name: torch.rand(*batch, *valid.shape) for name, valid in VALID.items()}
-    # The order is that of the cells, whatever that of the fields.
-    rows = cells.rows(dict(reversed(fields.items())))
-    values = [
-        fields[name][..., first, second]
-        for name, valid in VALID.items()
-        for first, second in np.argwhere(valid).tolist()
-    ]
-    assert torch.equal(rows, torch.stack(values, dim=-1))
+    rows = cells.rows(
+        dict(reversed(fields.items()))
+    )  # the order is that of the cells, whatever that of the fields
+    places = [(name, place) for name, valid in VALID.items() for place in np.argwhere(valid)]
+    assert rows.shape == (*batch, len(places))
+    for number, (name, (first, second)) in enumerate(places):
+        assert torch.equal(rows[..., number], fields[name][..., int(first), int(second)])
     for name, field in cells.fields(rows).items():
         valid = torch.from_numpy(VALID[name])
         assert torch.equal(field, fields[name].where(valid, 0))

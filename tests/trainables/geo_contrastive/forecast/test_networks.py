@@ -106,8 +106,8 @@ def test_gradients_of_many_steps_add_up_in_fp32_where_weights_take_such() -> Non
 
     def errors() -> Tensor:
         path = network(context, 30, truth, torch.ones(BATCH, 30, dtype=torch.bool))
-        by_step: Tensor = (path - truth).square().mean((0, 2))
-        return by_step
+        found: Tensor = (path - truth).square().mean((0, 2))
+        return found
 
     steps = [torch.autograd.grad(error, weight, retain_graph=True)[0].double() for error in errors().unbind()]
     exact = torch.stack(steps).sum(0)
@@ -115,7 +115,7 @@ def test_gradients_of_many_steps_add_up_in_fp32_where_weights_take_such() -> Non
     for dtype in (torch.float32, torch.bfloat16):
         weight.grad, weight.grad_dtype = None, dtype
         torch.autograd.backward(errors().sum())
-        gradient = network.get_parameter("change.weight").grad
+        (gradient,) = (each.grad for each in [weight])
         assert gradient is not None
         found.append(float((gradient.double() - exact).norm() / exact.norm()))
     assert found[0] < 1e-6
