@@ -167,7 +167,7 @@ def _hashed(
     changes = ((later != rows[..., :-1]) & (later != 0) & (later != 1)).sum(-1)
     kept = (changes >= min_changes) & same.reshape(rows.shape).all(-1)
     # Without an array for each of many thousand slices.
-    content = memoryview(rows.reshape(-1).view(np.uint8))
+    content = rows.reshape(-1).view(np.uint8).data
     num_places, size = rows.shape[1], rows.itemsize * rows.shape[2]
     for sample, place in np.argwhere(kept).tolist():
         start = (sample * num_places + place) * size
