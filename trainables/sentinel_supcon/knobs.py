@@ -165,7 +165,7 @@ class ModelKnobs(Knobs):
     pretrained: str = Field(default="", pattern=r"^([^/\\.][^/\\]*)?$")
     """File of published weights in the folder `weights` of the family's data folder, from which encoders start where
     names and shapes match; empty: they start at random. If its name ends in - and 8 or more digits of its SHA-256, as
-    in resnet50-0676ba61.pth, these must match."""
+    in resnet50-0676ba61.pth, these must match. The file must stay there until the last export."""
 
     @property
     def is_fused(self) -> bool:

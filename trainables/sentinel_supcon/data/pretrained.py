@@ -8,7 +8,7 @@ from thalweg.data.store import content_hashes
 from thalweg.dataset_contract import WEIGHTS
 from thalweg.errors import DataError, OutputError
 
-_DIGITS = re.compile(r"-([0-9a-f]{8,64})\.[^.]+$")  # of torch.hub: the hash at the end of a file's name
+_DIGITS = re.compile(r"-(?=\d*[a-f])([0-9a-f]{8,64})\.[^.]+$")  # of torch.hub: a hash, no date
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from trainables.sentinel_supcon.model.published_names import (
 from trainables.sentinel_supcon.model.scene_model import PROTOTYPES, SceneModel
 
 _MAX_NAMED = 6
+_MAX_DEPTH = 3  # of entries in entries
 _COUNTER = ".num_batches_tracked"  # of batch norms; nothing here reads it
 _BANDS_OF_RADAR, _BANDS_OF_PHOTOGRAPHS = 2, 3
 
@@ -144,18 +145,26 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return weights
 
 
-def _tensors(content: object) -> dict[str, Tensor]:
-    if not isinstance(content, Mapping):
+def _tensors(content: object, depth: int = 0) -> dict[str, Tensor]:
+    """Returns the plain tensors of an entry, or of entries in it; an entry may hold itself."""
+    if not isinstance(content, Mapping) or depth > _MAX_DEPTH:
         return {}
     for wrapper in WRAPPERS:
         if isinstance(content.get(wrapper), Mapping):
-            return _tensors(content[wrapper])
-    found = {
-        name: value for name, value in content.items() if isinstance(name, str) and isinstance(value, Tensor)
-    }
+            return _tensors(content[wrapper], depth + 1)
+    found = {name: value for name, value in content.items() if isinstance(name, str) and _is_plain(value)}
     for entry, prefix in SENSOR_ENTRIES.items():
-        found |= {f"{prefix}{name}": value for name, value in _tensors(content.get(entry)).items()}
+        found |= {f"{prefix}{name}": value for name, value in _tensors(content.get(entry), depth + 1).items()}
     return found
+
+
+def _is_plain(value: object) -> bool:
+    return (
+        isinstance(value, Tensor)
+        and value.device.type == "cpu"
+        and value.layout is torch.strided
+        and not (value.is_complex() or value.is_quantized)
+    )
 
 
 def _sources(

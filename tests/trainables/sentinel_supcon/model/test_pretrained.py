@@ -249,6 +249,13 @@ def test_an_encoder_belongs_to_the_sensor_whose_bands_it_sees(
     assert bool(found.other_shapes) == (bands == 13)
 
 
+def test_two_trunks_are_no_shared_one(tmp_path: Path) -> None:
+    content = nn.ModuleDict({"encoder_1": Shared(), "encoder_2": Shared()}).state_dict()
+    found = match_file(saved(content, tmp_path), configured("shared", 1 / 32))
+    assert {name.partition(".")[0] for name in found.weights} == {"stem_s1", "stem_s2"}
+    assert any(name.startswith("encoder_2.encoder.blocks.") for name in found.left_over)
+
+
 def test_a_frozen_encoder_must_be_in_the_file_as_a_whole(tmp_path: Path) -> None:
     weights = Dual().state_dict()
     config = configured("resnet50", 1 / 16, tuning=LINEAR)
@@ -267,6 +274,12 @@ class Trap:
         return pytest.fail, ("code in the file was run",)
 
 
+def _circular() -> dict[str, Any]:
+    content: dict[str, Any] = {}
+    content["model"] = content
+    return content
+
+
 @pytest.mark.parametrize(
     ("content", "told"),
     [
@@ -276,6 +289,8 @@ class Trap:
             r"must give some of the encoders .* with stem.weight where they have s1",
         ),
         ({"state_dict": {"epoch": 3}}, "must be tensors by name, or under one of state_dict"),
+        (_circular(), "must be tensors by name"),
+        ({"bn1.weight": torch.ones(64) * 1j}, "must be tensors by name"),
         ({"weights": Trap()}, "must be a file of tensors by name, .* UnpicklingError; save its state_dict"),
         (
             {f"{each}bn1.weight": torch.ones(64) for each in ("backbone1.", "s1.")},
@@ -302,9 +317,10 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
 
 def test_the_hash_in_a_name_must_be_that_of_the_content(tmp_path: Path) -> None:
     file = saved({"bn1.weight": torch.ones(64)}, tmp_path)
-    for digits in (file.sha256[:8], "0123abcd"):
+    for digits in (file.sha256[:16], "0123abcd", "20240131"):
         (file.path.parent / f"net-{digits}.pth").write_bytes(file.path.read_bytes())
-    assert find_pretrained(tmp_path, f"net-{file.sha256[:8]}.pth").sha256 == file.sha256
+    for fit in (file.sha256[:16], "20240131"):
+        assert find_pretrained(tmp_path, f"net-{fit}.pth").sha256 == file.sha256
     with pytest.raises(
         DataError, match=rf"must have the sha256 that its name ends in, got {file.sha256[:8]}"
     ):
