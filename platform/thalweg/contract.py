@@ -228,7 +228,7 @@ class Task(ABC, Generic[C, D]):
     """One configuration of a family, as the platform trains it.
 
     A task holds no tensors and no state beyond its configuration: making one costs nothing. Eight methods are required;
-    the other nine have defaults that suit a family that needs nothing special. Variants of a model are subclasses of
+    the other ten have defaults that suit a family that needs nothing special. Variants of a model are subclasses of
     one another or of a shared one, among which ``task_for`` of the family's ``task.py`` chooses.
 
     Attributes:
@@ -327,6 +327,20 @@ class Task(ABC, Generic[C, D]):
             ConfigError: A starting point does not give what this configuration needs.
         """
         return self.config
+
+    def initial_weights(self, data: D) -> Mapping[str, Tensor]:
+        """Returns weights that a trial begins with, such as published ones, by their names in the model; often none.
+
+        Asked once, when a trial begins: a trial that goes on and an exported model have theirs. All other weights start
+        as `build` initialises them; those of studies in ``config.starts_from`` are copied last.
+
+        Args:
+            data: What `open` returned, which knows the files.
+
+        Raises:
+            DataError: A file is missing, broken, or another one than when the data were opened.
+        """
+        return {}
 
     def starting_weights(self) -> tuple[str, ...]:
         """Returns the prefixes of the names of all weights that come from the studies in ``config.starts_from``.

@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
+WEIGHTS = "weights"
+"""Folder below a family's data folder that may hold published weights; it is no data set."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SyntheticDataset:

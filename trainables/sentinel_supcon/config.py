@@ -119,10 +119,19 @@ class SentinelSupCon(FamilyConfig):
 
     @model_validator(mode="after")
     def _frozen_encoders_have_learnt(self) -> Self:
-        if not self.trains_encoders and not self.starts_from:
+        if not self.trains_encoders and not self.starts_from and not self.model.pretrained:
             raise ValueError(
                 "tuning.mode must be 'full' where encoders start at random and no stage trains them, got 'linear'; set "
-                "pretraining.share or starts_from, or take the mode 'full'"
+                "pretraining.share, starts_from or model.pretrained, or take the mode 'full'"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _encoders_start_from_one_place(self) -> Self:
+        if self.starts_from and self.model.pretrained:
+            raise ValueError(
+                "model.pretrained must be empty with starts_from, whose studies give all encoders, got "
+                f"{self.model.pretrained!r}; leave one of them out"
             )
         return self
 

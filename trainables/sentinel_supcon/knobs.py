@@ -162,6 +162,10 @@ class ModelKnobs(Knobs):
     """Prototypes, to which the pixels behind the first layer of both sensors are drawn in pre-training."""
     width: float = Field(default=1.0, gt=0, le=4)
     """Factor on the channels of hidden layers, of residual networks behind the first; 1 is the published network."""
+    pretrained: str = Field(default="", pattern=r"^([^/\\.][^/\\]*)?$")
+    """File of published weights in the folder `weights` of the family's data folder, from which encoders start where
+    names and shapes match; empty: they start at random. If its name ends in - and 8 or more digits of its SHA-256, as
+    in resnet50-0676ba61.pth, these must match. The file must stay there until the last export."""
 
     @property
     def is_fused(self) -> bool:

@@ -1,11 +1,12 @@
 """The task of the family: classifies scenes by Sentinel-1 and Sentinel-2."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-from torch import nn
+from torch import Tensor, nn
 
 from thalweg.config import FamilyConfig
 from thalweg.contract import Batch, Indices, Keys, Measure, Outputs, SplitName, Task
@@ -15,9 +16,11 @@ from trainables.sentinel_supcon.baselines.band_statistics import fit_band_statis
 from trainables.sentinel_supcon.baselines.majority import fit_majority
 from trainables.sentinel_supcon.config import SentinelSupCon
 from trainables.sentinel_supcon.data import batches
+from trainables.sentinel_supcon.data.pretrained import find_pretrained
 from trainables.sentinel_supcon.data.scenes import PatchData, data_key, open_patches, require_size
 from trainables.sentinel_supcon.evaluation.measures import measures, protocol
 from trainables.sentinel_supcon.model import encoders
+from trainables.sentinel_supcon.model.pretrained import match_file, matched_with
 from trainables.sentinel_supcon.model.scene_model import SceneModel
 from trainables.sentinel_supcon.training.inheritance import inherit
 from trainables.sentinel_supcon.training.stages import stages
@@ -29,12 +32,28 @@ class SceneTask(Task[SentinelSupCon, PatchData]):
     config_type = SentinelSupCon
 
     def data_key(self) -> str:
-        """Returns the data set and what of it is opened."""
-        return data_key(self.config.dataset, self.config.data)
+        """Returns the data set and what of it is opened, and the encoders that published weights are matched with."""
+        key = data_key(self.config.dataset, self.config.data)
+        return f"{key}-{matched_with(self.config)}" if self.config.model.pretrained else key
 
     def open(self, root: Path) -> PatchData:
-        """Opens the data set; `open_patches` says what is refused."""
-        return open_patches(root, self.config.dataset, self.config.data)
+        """Opens the data set, and reports in its notes what of a file of published weights matches.
+
+        `open_patches`, `find_pretrained` and `match_file` say what is refused.
+        """
+        data = open_patches(root, self.config.dataset, self.config.data)
+        if not self.config.model.pretrained:
+            return data
+        file = find_pretrained(root, self.config.model.pretrained)
+        notes = (*data.notes, *match_file(file, self.config).report())
+        return replace(data, pretrained=file, notes=notes)
+
+    def initial_weights(self, data: PatchData) -> Mapping[str, Tensor]:
+        """Returns what matches of a file of published weights."""
+        if data.pretrained is None:
+            return {}
+        data.pretrained.require_same()
+        return match_file(data.pretrained, self.config).weights
 
     def training_batch(self, data: PatchData, indices: Indices, keys: Keys) -> Batch:
         """Samples scenes, with both views if a loss compares them."""
@@ -48,6 +67,8 @@ class SceneTask(Task[SentinelSupCon, PatchData]):
     def facts(self, data: PatchData) -> Mapping[str, Any]:
         """Returns classes, bands, units and statistics, by which inputs of an exported model are prepared.
 
+        Of published weights it names the file alone: an exported model has its own.
+
         Raises:
             ConfigError: The data set has other classes or smaller scenes than the configuration says.
         """
@@ -58,7 +79,9 @@ class SceneTask(Task[SentinelSupCon, PatchData]):
                 f"data.classes must be those of {self.config.dataset}, {list(data.classes)}, got "
                 f"{list(knobs.classes)}; set data.classes to these"
             )
-        return {
+        file = data.pretrained
+        begun = {"pretrained": {"file": file.path.name, "sha256": file.sha256}} if file else {}
+        return begun | {
             "classes": list(data.classes),
             "ignored": list(knobs.ignored),
             "bands": list(data.bands),

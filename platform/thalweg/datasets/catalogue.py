@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from thalweg import discovery
+from thalweg.dataset_contract import WEIGHTS
 from thalweg.discovery import Family
 from thalweg.errors import ConfigError, DiscoveryError, OutputError
 
@@ -60,7 +61,11 @@ def of_family(family: Family, root: Path | None = None) -> list[DataSet]:
         *((name, "import", source.meaning) for name, source in family.sources.items()),
     ]
     names = {name for name, *_ in known}
-    own = [path.name for path in sorted(folder.glob("[!.]*")) if path.is_dir() and path.name not in names]
+    own = [
+        path.name
+        for path in sorted(folder.glob("[!.]*"))
+        if path.is_dir() and path.name not in names | {WEIGHTS}
+    ]
     return [
         DataSet(
             family=family.name,

@@ -20,7 +20,7 @@ from thalweg.stage_contract import Stage
 from thalweg.study_folder import StudyFolder, baseline_name, checkpoint_name
 from thalweg.training import baselines, features, unit_sums
 from thalweg.training.checkpoints import checkpoint
-from thalweg.training.checkpoints.frozen_weights import load_starting_points
+from thalweg.training.checkpoints.frozen_weights import load_initial, load_starting_points, sha256_of
 from thalweg.training.checkpoints.state import FROM_BEFORE, Found, TrainingState, newest_whole
 from thalweg.training.engine import buffers, engine
 from thalweg.training.evaluation import evaluate_split
@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 
     from thalweg.contract import Data
     from thalweg.training.evaluation import Keep, Predict
+
+GIVEN = "initial_weights_sha256"
+"""What the provenance of a trial calls the hash of the weights that its family gave it."""
 
 
 class DataCache:
@@ -112,13 +115,19 @@ class Session:
             state = TrainingState.read(found)
             self.last = state.report
             self._loop.stage, self._loop.samples = state.stage, state.report.samples_seen
+            given = state.report.provenance.get(GIVEN)
         else:
+            initial = self.task.initial_weights(self.data)
+            load_initial(model, initial)
+            given = sha256_of(initial) if initial else None
             load_starting_points(model, self.order.starting_points, self.task.starting_weights())
         self._module = self._wrap(model)
         self.num_parameters = sum(parameter.numel() for parameter in model.parameters())
         self._provenance = _machine(self.num_parameters, self._group, self._layout) | _identity(
             self.order, self.task, self.data
         )
+        if given is not None:
+            self._provenance[GIVEN] = given
         if self.last is None and self.order.baselines:
             self._record_baselines()
         self._engine = self._start_stage()
@@ -286,7 +295,8 @@ class Session:
         # All ranks decide on what rank 0 sees, for they evaluate together.
         if not self._group.all_agree(self._group.rank != 0 or baselines.read(directory) is None):
             return
-        start = "before_training" if self.order.starting_points else "untrained"
+        has_learnt = self.order.starting_points or GIVEN in self._provenance
+        start = "before_training" if has_learnt else "untrained"
         predictors = {start: self._module.model.eval(), **self.task.baselines(self.data)}
         found = {
             name: self._evaluate_with(

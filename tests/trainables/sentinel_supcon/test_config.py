@@ -26,6 +26,11 @@ def test_defaults_and_presets_are_the_published_experiments() -> None:
     [
         ({"tuning": {"mode": "linear"}}, "sup_delta must be 0 in the mode linear, a dead knob"),
         ({"tuning": {"mode": "linear", "sup_delta": 0.0}}, "where encoders start at random"),
+        (
+            {"model": {"pretrained": "a.pth"}, "starts_from": ("other",)},
+            "model.pretrained must be empty with starts_from",
+        ),
+        ({"model": {"pretrained": "../a.pth"}}, "should match pattern"),
         ({"model": {"backbone": "prototypes"}}, "pretraining.share must be above 0"),
         (
             {"pretraining": {"share": 0.5, "views": True}, "views": {"augment": False}},

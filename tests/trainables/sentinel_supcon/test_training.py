@@ -1,5 +1,6 @@
 """Training by the platform's own loop: what is frozen, micro-batches, and what is learnt."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from thalweg.training.messages import TrialOrder
 from thalweg.training.process_group import ProcessGroup, join
 from thalweg.training.session import DataCache, Session
 from trainables.sentinel_supcon.config import PRESETS, SentinelSupCon
+from trainables.sentinel_supcon.model.scene_model import SceneModel
 
 BATCH = 6
 
@@ -71,6 +73,39 @@ def test_frozen_encoders_stay_as_pretraining_left_them_statistics_included(
     assert {name.partition(".")[0] for name in changed} == {"stem_s1", "stem_s2", "trunk"}
     assert any(name.endswith("running_mean") for name in changed)
     assert {name for name in pretrained if not torch.equal(pretrained[name], tuned[name])} == heads
+
+
+@pytest.mark.slow
+def test_a_trial_starts_from_published_weights_and_leaves_frozen_ones_alone(
+    root: Path, world: ProcessGroup, tmp_path: Path
+) -> None:
+    torch.manual_seed(5)
+    model = {"backbone": "shared", "pretrained": "published.pth"}
+    config = configured(model=model, tuning={"mode": "linear", "sup_delta": 0.0})
+    theirs = SceneModel(config).state_dict()
+    published = {
+        _published_name(name): value for name, value in theirs.items() if not name.startswith("head")
+    }
+    (root / "weights").mkdir(exist_ok=True)
+    torch.save({"state_dict": published}, root / "weights" / "published.pth")
+    session = started(config, root, tmp_path, world, steps=1)
+    begun = weights_of(session)
+    report = session.advance()
+    tuned = weights_of(session)
+    session.close()
+    heads = {"head.weight", "head.bias"}
+    assert {name for name in begun if not torch.equal(begun[name], theirs[name])} == heads
+    assert {name for name in begun if not torch.equal(begun[name], tuned[name])} == heads
+    assert len(report.provenance["initial_weights_sha256"]) == 64
+
+
+def _published_name(name: str) -> str:
+    """Returns what METER-ML's encoders call a weight of a shared one."""
+    for number in range(4):
+        name = name.replace(f"trunk.convolutions.{number}.", f"encoder.blocks.{number + 1}.")
+    for ours, theirs in (("1", "5.1"), ("2", "5.2"), ("4", "6.0"), ("5", "6.1"), ("7", "7.0")):
+        name = name.replace(f"trunk.dense.{ours}.", f"encoder.blocks.{theirs}.")
+    return re.sub(r"^stem_s(\d)\.", r"sentinel\1_block.", name)
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from trainables.sentinel_supcon.data.labels import without
 from trainables.sentinel_supcon.data.meterml import find_meterml, is_meterml
 from trainables.sentinel_supcon.data.pairs import find_pairs, is_pairs
 from trainables.sentinel_supcon.data.prepare import FORMAT, prepare
+from trainables.sentinel_supcon.data.pretrained import PretrainedFile
 from trainables.sentinel_supcon.data.splits import SPLITS, Labels, Rows, balance, mixed, share_of
 from trainables.sentinel_supcon.knobs import BANDS, DataKnobs, Optical
 
@@ -49,6 +50,7 @@ class PatchData:
         fingerprint: Hash of the content of all files; independent of knobs.
         notes: Sentences on the data.
         dataset: Name of the data set.
+        pretrained: File of the weights that encoders start from; None if they start at random.
     """
 
     s1: Float32[np.ndarray, "scene 2 side side"]
@@ -74,6 +76,7 @@ class PatchData:
     fingerprint: str
     notes: tuple[str, ...]
     dataset: str
+    pretrained: PretrainedFile | None = None
 
     @property
     def side(self) -> int:

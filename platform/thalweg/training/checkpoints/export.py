@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from thalweg.errors import DataError
 from thalweg.files import atomic_file, cause_of, refusal
 from thalweg.inference import as_tensors, take_part
 from thalweg.training.checkpoints import checkpoint
+from thalweg.training.checkpoints.frozen_weights import sha256_of
 from thalweg.training.checkpoints.state import TrainingState
 from thalweg.training.guards.family_code import blaming
 from thalweg.training.protocol import protocol_of
@@ -103,7 +103,7 @@ def freeze(folder: Path, file: Path, entries: Mapping[str, Any]) -> str:
     weights = {name: gathered[name].clone() for name in sorted(gathered)}  # DeepSpeed's share one storage
     content = {**_content(state, weights), **entries}
     _save(content, file, "weights to start from", "free space and give the same command again")
-    return _sha256(weights)
+    return sha256_of(weights)
 
 
 def _save(content: Mapping[str, Any], file: Path, what: str, way_out: str) -> None:
@@ -138,12 +138,3 @@ def _content(state: TrainingState, weights: Mapping[str, Tensor]) -> dict[str, A
         "metrics": dict(state.report.metrics),
         "weights": weights,
     }
-
-
-def _sha256(weights: Mapping[str, Tensor]) -> str:
-    found = hashlib.sha256()
-    for name in sorted(weights):
-        tensor = weights[name].detach().cpu().contiguous()
-        found.update(f"{name}{tuple(tensor.shape)}".encode())
-        found.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
-    return found.hexdigest()

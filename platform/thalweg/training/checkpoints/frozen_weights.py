@@ -1,7 +1,8 @@
-"""Frozen weights: a model starts from the weights of other studies' best trials."""
+"""Weights that a model starts from: those that its family gives, and those of other studies' best trials."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,36 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from thalweg.errors import ConfigError, TrialError
+from thalweg.errors import ConfigError, FamilyError, TrialError
+
+
+def load_initial(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Copies the weights that a family gives, as `Task.initial_weights` returns them, into a model by name.
+
+    Raises:
+        FamilyError: The model has no weight of a name, or one of another shape.
+    """
+    own = model.state_dict()
+    for name, given in weights.items():
+        if name not in own or own[name].shape != given.shape:
+            found = f"of shape {tuple(own[name].shape)}" if name in own else "none of that name"
+            raise FamilyError(
+                f"initial_weights must have names and shapes of the model, got {name} of shape {tuple(given.shape)} "
+                f"where it has {found}; leave it out"
+            )
+    with torch.no_grad():
+        for name, given in weights.items():
+            own[name].copy_(given)
+
+
+def sha256_of(weights: Mapping[str, Tensor]) -> str:
+    """Returns the SHA-256 of name, shape and values of each weight, in the order of the names."""
+    found = hashlib.sha256()
+    for name in sorted(weights):
+        tensor = weights[name].detach().cpu().contiguous()
+        found.update(f"{name}{tuple(tensor.shape)}".encode())
+        found.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
 
 
 def load_starting_points(

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from families.toy.config import Toy
 from families.toy.task import ToyTask
-from thalweg.errors import ConfigError, TrialError
-from thalweg.training.checkpoints.frozen_weights import load_starting_points
+from thalweg.errors import ConfigError, FamilyError, TrialError
+from thalweg.training import baselines
+from thalweg.training.checkpoints.frozen_weights import load_initial, load_starting_points, sha256_of
 from thalweg.training.process_group import ProcessGroup
 from thalweg.training.session import DataCache, Session
 
@@ -90,6 +91,43 @@ def test_a_trial_begins_with_the_weights_of_its_starting_point(
     again = order("b", seed=7, opt={"lr": 1e-12})
     assert run(begun)[0].value == pytest.approx(run(again)[0].value, rel=1e-6)
     session = Session(replace(begun, trial="c", baselines=True), world, DataCache())
+    session.close()
+
+
+@pytest.mark.parametrize("weights", [{"elsewhere": torch.ones(1)}, {"head.weight": torch.ones(2, 9)}])
+def test_initial_weights_that_the_model_lacks_are_refused(weights: dict[str, Tensor]) -> None:
+    model = _toy(0)
+    own = {name: weight.clone() for name, weight in model.state_dict().items()}
+    given = {"head.bias": torch.ones_like(own["head.bias"]), **weights}
+    with pytest.raises(
+        FamilyError, match=r"must have names and shapes of the model, got (elsewhere|head.weight)"
+    ):
+        load_initial(model, given)
+    assert all(torch.equal(weight, own[name]) for name, weight in model.state_dict().items())
+
+
+@pytest.mark.slow
+def test_a_trial_begins_with_what_its_family_gives_and_remembers_the_hash(
+    order: Any, world: ProcessGroup, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = _toy(7).state_dict(), _toy(8).state_dict()
+    monkeypatch.setattr(ToyTask, "initial_weights", lambda self, data: first)
+    asked = replace(order("g"), checkpoints=True)
+    session = Session(replace(asked, baselines=True), world, DataCache())
+    begun = {name: weight.clone() for name, weight in session._module.model.state_dict().items()}
+    report = session.advance()
+    session.close()
+    assert all(torch.equal(begun[name], weight) for name, weight in first.items())
+    assert "before_training" in (baselines.read(Path(asked.directory)) or {})
+    assert report.provenance["initial_weights_sha256"] == sha256_of(first)
+    monkeypatch.setattr(ToyTask, "initial_weights", lambda self, data: pytest.fail("asked again"))
+    again = Session(asked, world, DataCache())
+    assert again.advance().provenance["initial_weights_sha256"] == sha256_of(first)
+    again.close()
+    monkeypatch.setattr(ToyTask, "initial_weights", lambda self, data: first)
+    other = replace(asked, trial="h", starting_points={"second": write("second", second)})
+    session = Session(other, world, DataCache())
+    assert all(torch.equal(session._module.model.state_dict()[name], second[name]) for name in second)
     session.close()
 
 
