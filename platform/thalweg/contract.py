@@ -98,7 +98,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeAlias, TypeVar
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Generic,
+    Literal,
+    Protocol,
+    TypeAlias,
+    TypeVar,
+    runtime_checkable,
+)
 
 import numpy as np
 import numpy.typing as npt
@@ -328,20 +338,6 @@ class Task(ABC, Generic[C, D]):
         """
         return self.config
 
-    def initial_weights(self, data: D) -> Mapping[str, Tensor]:
-        """Returns weights that a trial begins with, such as published ones, by their names in the model; often none.
-
-        Asked once, when a trial begins: a trial that goes on and an exported model have theirs. All other weights start
-        as `build` initialises them; those of studies in ``config.starts_from`` are copied last.
-
-        Args:
-            data: What `open` returned, which knows the files.
-
-        Raises:
-            DataError: A file is missing, broken, or another one than when the data were opened.
-        """
-        return {}
-
     def starting_weights(self) -> tuple[str, ...]:
         """Returns the prefixes of the names of all weights that come from the studies in ``config.starts_from``.
 
@@ -385,4 +381,22 @@ class Task(ABC, Generic[C, D]):
             model: The model, in evaluation mode on the CPU.
             data: Opened data.
             folder: An empty folder for the pictures.
+        """
+
+
+@runtime_checkable
+class GivesWeights(Protocol):
+    """What a `Task` is too if its trials may begin with weights of a file, such as published ones."""
+
+    def initial_weights(self, data: Any) -> Mapping[str, Tensor]:
+        """Returns weights that a trial begins with, such as published ones, by their names in the model; often none.
+
+        Asked once, when a trial begins: a trial that goes on and an exported model have theirs. All other weights start
+        as `build` initialises them; those of studies in ``config.starts_from`` are copied last.
+
+        Args:
+            data: What `open` returned, which knows the files.
+
+        Raises:
+            DataError: A file is missing, broken, or another one than when the data were opened.
         """

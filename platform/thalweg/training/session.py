@@ -14,7 +14,7 @@ import torch
 
 from thalweg import discovery
 from thalweg.config import parse
-from thalweg.contract import Mode, SplitName, Task, metrics_of
+from thalweg.contract import GivesWeights, Mode, SplitName, Task, metrics_of
 from thalweg.errors import NonFiniteError
 from thalweg.stage_contract import Stage
 from thalweg.study_folder import StudyFolder, baseline_name, checkpoint_name
@@ -117,7 +117,7 @@ class Session:
             self._loop.stage, self._loop.samples = state.stage, state.report.samples_seen
             given = state.report.provenance.get(GIVEN)
         else:
-            initial = self.task.initial_weights(self.data)
+            initial = self.task.initial_weights(self.data) if isinstance(self.task, GivesWeights) else {}
             load_initial(model, initial)
             given = sha256_of(initial) if initial else None
             load_starting_points(model, self.order.starting_points, self.task.starting_weights())

@@ -14,7 +14,7 @@ from thalweg.errors import ConfigError, FamilyError, TrialError
 
 
 def load_initial(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Copies the weights that a family gives, as `Task.initial_weights` returns them, into a model by name.
+    """Copies the weights that a family gives, as `GivesWeights.initial_weights` returns them, into a model by name.
 
     Raises:
         FamilyError: The model has no weight of a name, or one of another shape.

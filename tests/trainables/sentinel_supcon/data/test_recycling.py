@@ -2,8 +2,8 @@
 
 import gc
 
-from trainables.sentinel_supcon.data import recycling
-from trainables.sentinel_supcon.data.recycling import empty
+from trainables.sentinel_supcon.data import loading
+from trainables.sentinel_supcon.data.loading import empty
 
 
 def test_memory_that_nobody_holds_is_used_again() -> None:
@@ -29,5 +29,5 @@ def test_no_more_is_kept_than_some_batches() -> None:
     held = [empty(2, 13 + number // 5) for number in range(40)]  # five of each of eight sizes
     del held
     gc.collect()
-    assert 0 < len(recycling._free) <= 4
-    assert all(len(kept) <= 2 for kept in recycling._free.values())
+    assert 0 < len(loading._free) <= 4
+    assert all(len(kept) <= 2 for kept in loading._free.values())
