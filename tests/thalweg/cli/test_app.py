@@ -150,7 +150,7 @@ def test_every_family_can_be_described(run: Callable[..., Result], name: str) ->
         (
             ["data", "show", "families.toy"],
             r"no function explore in families\.toy\.explore; take another family "
-            r"\(found: geo_contrastive, rgb_lidar, water_mae\)",
+            r"\(found: geo_contrastive, rgb_lidar, sentinel_supcon, water_mae\)",
         ),
         (["data", "show", "rgb_lidar", "nope"], r"no data set 'nope' of rgb_lidar \(found: tiny, default\)"),
         (["data", "show", "rgb_lidar", "--tracking-uri", "nonsense://x"], r"tracking URI must begin with"),

@@ -71,20 +71,31 @@ def test_commands_that_only_look_import_no_framework(tmp_path: Path) -> None:
     assert found == {" ".join(words): [] for words in LIGHT}
 
 
+_BY_TIMM = (("sentinel_supcon", "dfc2020"), ("sentinel_supcon", "small"))
+"""Presets with a network of timm, which imports torchvision, and this the compiler."""
+
+
+def _by_timm(preset: tuple[str, str]) -> bool:
+    """Sorts these presets behind all others."""
+    return preset in _BY_TIMM
+
+
 @pytest.mark.slow
 def test_a_first_description_imports_torch_without_its_compiler_and_a_later_one_no_framework(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("THALWEG_CACHE", str(tmp_path / "cache"))
-    commands = [
-        ["describe", family, "--preset", preset]
+    presets = [
+        (family, preset)
         for family in discovery.names("trainables")
         for preset in discovery.load_family(family).presets
     ]
+    commands = [["describe", family, "--preset", preset] for family, preset in sorted(presets, key=_by_timm)]
     others = (*HEAVY[1:], "xarray", "scipy", "matplotlib", "pyarrow")
     nothing: dict[str, list[str]] = {" ".join(words): [] for words in commands}
     found, first = ran(commands, ("torch._dynamo", *others), tmp_path)
-    assert found == nothing
+    compiler = {f"describe {family} --preset {preset}": ["torch._dynamo"] for family, preset in _BY_TIMM}
+    assert found == nothing | compiler
     found, later = ran(commands, ("torch", *others), tmp_path)
     assert found == nothing
     assert later == first

@@ -72,7 +72,7 @@ def shown(
 ) -> Float32[Tensor, "view lon lat"]:
     """Returns finite fields with 0 in their hidden cells; ``visible`` is 1 or 0, best in bytes."""
     # Many times as fast as a choice. A product of the bits is 0.0, one of numbers could be -0.0, which tells a sign.
-    return (fields.view(torch.int32) * visible).view(torch.float32)
+    return (fields.view(torch.int32) * visible.byte()).view(torch.float32)
 
 
 def smoothed(

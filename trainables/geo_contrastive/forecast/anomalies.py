@@ -37,7 +37,7 @@ class LatentAnomalies(nn.Module):
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.register_buffer("usual", torch.zeros(DAYS_OF_YEAR, dim, dtype=torch.float64))
-        self.register_buffer("axes", torch.eye(dim, dtype=torch.float64))
+        self.register_buffer("axes", torch.zeros(dim, dim, dtype=torch.float64).fill_diagonal_(1.0))
         self.register_buffer("spread", torch.ones(dim, dtype=torch.float64))
         self.usual: Tensor
         self.axes: Tensor

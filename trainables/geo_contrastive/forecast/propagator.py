@@ -70,7 +70,7 @@ class Propagator(nn.Module):
     def __init__(self, dim: int, full: bool) -> None:
         super().__init__()
         self._full = full
-        self.register_buffer("operator", torch.eye(dim, dtype=torch.float64))
+        self.register_buffer("operator", torch.zeros(dim, dim, dtype=torch.float64).fill_diagonal_(1.0))
         self.operator: Tensor
 
     def fit(
