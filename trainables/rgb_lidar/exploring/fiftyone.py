@@ -1,6 +1,5 @@
 """Exports a data set to FiftyOne (https://docs.voxel51.com), where scenes can be searched, tagged and rotated."""
 
-import importlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,14 +8,12 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float32, Float64
 
-from thalweg.errors import ConfigError
+from thalweg.datasets.fiftyone_export import fiftyone_for, write_groups
 from trainables.rgb_lidar.config import CLASSES
 from trainables.rgb_lidar.data.layout import Files, find_files, rgb_name
 from trainables.rgb_lidar.data.scenes import RGBLidarData, open_data
 from trainables.rgb_lidar.exploring.pictures import points_of, relief
 from trainables.rgb_lidar.exploring.tables import MEASURES, scene_table
-
-BATCH = 200
 
 
 def export_fiftyone(folder: Path, name: str, media: Path) -> str:
@@ -36,50 +33,21 @@ def export_fiftyone(folder: Path, name: str, media: Path) -> str:
         ConfigError: FiftyOne is not installed, has no database, or has a data set of this name.
         DataError: Files are missing or broken.
     """
-    fiftyone = _fiftyone(name)
+    fiftyone = fiftyone_for(name)
     data = open_data(folder.parent, folder.name, 1.0)
     table = scene_table(data)
-    writer = _Writer(fiftyone, data, table, find_files(folder), media)
-    dataset = fiftyone.Dataset(name, persistent=True)
-    try:
-        dataset.add_group_field("group", default="rgb")
-        for start in range(0, len(table), BATCH):
-            rows = range(start, min(start + BATCH, len(table)))
-            dataset.add_samples([sample for row in rows for sample in writer.samples(row)], progress=False)
-        dataset.info = {
+    return write_groups(
+        fiftyone,
+        name,
+        shown_first="rgb",
+        count=len(table),
+        samples=_Writer(fiftyone, data, table, find_files(folder), media).samples,
+        info={
             "fingerprint": data.fingerprint,
             "folder": str(folder),
             "unpaired": list(data.unpaired),
-        }
-        dataset.save()
-    except BaseException:
-        fiftyone.delete_dataset(name)
-        raise
-    return f"FiftyOne holds {len(table):,} scenes as {name}; see them with: fiftyone app launch {name}"
-
-
-def _fiftyone(name: str) -> Any:
-    """Imports FiftyOne and checks that a new data set can be written."""
-    try:
-        fiftyone = importlib.import_module("fiftyone")
-    except ImportError as error:
-        raise ConfigError(
-            f"FiftyOne must be installed for an export, got {error}; put `uv run --no-dev --extra fiftyone` before the "
-            "command, or `pip install fiftyone`"
-        ) from None
-    try:
-        exists = fiftyone.dataset_exists(name)
-    except Exception as error:  # exceptions of FiftyOne, or of its database client
-        raise ConfigError(
-            f"FiftyOne must reach its MongoDB, got {type(error).__name__}: {str(error).strip()}; install MongoDB "
-            "and set FIFTYONE_DATABASE_URI"
-        ) from error
-    if exists:
-        raise ConfigError(
-            f"a data set in FiftyOne must be new, got {name!r}, which exists; choose another name or delete it with "
-            f"`fiftyone datasets delete {name}`"
-        )
-    return fiftyone
+        },
+    )
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """Exports a data set to FiftyOne (https://docs.voxel51.com), where scenes can be searched, tagged and compared."""
 
-import importlib
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +7,11 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from thalweg.errors import ConfigError
+from thalweg.datasets.fiftyone_export import fiftyone_for, write_groups
 from trainables.sentinel_supcon.data.scenes import PatchData
 from trainables.sentinel_supcon.exploring.opening import open_all
 from trainables.sentinel_supcon.exploring.pictures import Stretch, radar_colour, stretch_of, true_colour
 from trainables.sentinel_supcon.exploring.tables import band_means, measures_of, scene_table
-
-BATCH = 200
 
 
 def export_fiftyone(folder: Path, name: str, media: Path) -> str:
@@ -34,47 +31,18 @@ def export_fiftyone(folder: Path, name: str, media: Path) -> str:
         ConfigError: FiftyOne is not installed, has no database, or has a data set of this name.
         DataError: Files are missing or broken.
     """
-    fiftyone = _fiftyone(name)
+    fiftyone = fiftyone_for(name)
     data = open_all(folder)
     table, stretch = scene_table(data, band_means(data)), stretch_of(data)
-    dataset = fiftyone.Dataset(name, persistent=True)
-    try:
-        dataset.add_group_field("group", default="optical")
-        for start in range(0, len(table), BATCH):
-            rows = range(start, min(start + BATCH, len(table)))
-            samples = [each for row in rows for each in _samples(fiftyone, data, table, stretch, row, media)]
-            dataset.add_samples(samples, progress=False)
-        left_out = dict(data.left_out)
-        dataset.info = {"fingerprint": data.fingerprint, "folder": str(folder), "left_out": left_out}
-        dataset.save()
-    except BaseException:
-        fiftyone.delete_dataset(name)
-        raise
-    return f"FiftyOne holds {len(table):,} scenes as {name}; see them with: fiftyone app launch {name}"
-
-
-def _fiftyone(name: str) -> Any:
-    """Imports FiftyOne and checks that a new data set can be written."""
-    try:
-        fiftyone = importlib.import_module("fiftyone")
-    except ImportError as error:
-        raise ConfigError(
-            f"FiftyOne must be installed for an export, got {error}; put `uv run --no-dev --extra fiftyone` before the "
-            "command, or `pip install fiftyone`"
-        ) from None
-    try:
-        exists = fiftyone.dataset_exists(name)
-    except Exception as error:  # exceptions of FiftyOne, or of its database client
-        raise ConfigError(
-            f"FiftyOne must reach its MongoDB, got {type(error).__name__}: {str(error).strip()}; install MongoDB "
-            "and set FIFTYONE_DATABASE_URI"
-        ) from error
-    if exists:
-        raise ConfigError(
-            f"a data set in FiftyOne must be new, got {name!r}, which exists; choose another name or delete it with "
-            f"`fiftyone datasets delete {name}`"
-        )
-    return fiftyone
+    left_out = dict(data.left_out)
+    return write_groups(
+        fiftyone,
+        name,
+        shown_first="optical",
+        count=len(table),
+        samples=lambda row: _samples(fiftyone, data, table, stretch, row, media),
+        info={"fingerprint": data.fingerprint, "folder": str(folder), "left_out": left_out},
+    )
 
 
 def _samples(

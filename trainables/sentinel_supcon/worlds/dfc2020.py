@@ -19,7 +19,7 @@ from jaxtyping import Float64, Int64, UInt8
 from trainables.sentinel_supcon.data.rasters import write_raster
 from trainables.sentinel_supcon.knobs import BANDS
 from trainables.sentinel_supcon.worlds.fields import smooth_field
-from trainables.sentinel_supcon.worlds.options import number
+from trainables.sentinel_supcon.worlds.options import Scenes, varied
 
 KINDS: Mapping[int, tuple[int, int]] = {
     1: (0, 0),  # forest
@@ -58,20 +58,14 @@ _ODD = 71  # one in so many scenes has each irregularity
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class Recipe(Scenes):
     """A whole synthetic data set.
 
     Attributes:
-        num_scenes: Scenes in all.
-        side: Height and width of images.
-        seed: Seed of all random numbers.
         speckle: Standard deviation of a radar pixel, in dB.
         haze: Standard deviation of the logarithm of a scene's light; ten times as much is that of its radar, in dB.
     """
 
-    num_scenes: int
-    side: int
-    seed: int
     speckle: float = 2.5
     haze: float = 0.12
 
@@ -82,21 +76,6 @@ TINY_DFC = Recipe(num_scenes=300, side=64, seed=3)
 def make_tiny_dfc(folder: Path, **options: str) -> None:
     """Writes the world ``tiny-dfc`` into an empty folder."""
     make(folder, varied(TINY_DFC, options))
-
-
-def varied(recipe: Recipe, options: Mapping[str, str]) -> Recipe:
-    """Returns a recipe changed by options of `options.OPTIONS`.
-
-    Raises:
-        ConfigError: A value is no number, or out of its bounds.
-    """
-    return Recipe(
-        num_scenes=number("num_scenes", options, recipe.num_scenes),
-        side=recipe.side,
-        seed=number("seed", options, recipe.seed),
-        speckle=recipe.speckle,
-        haze=recipe.haze,
-    )
 
 
 def make(folder: Path, recipe: Recipe) -> None:

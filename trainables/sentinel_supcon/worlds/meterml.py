@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float64
 
 from trainables.sentinel_supcon.data.meterml import S1, S2
 from trainables.sentinel_supcon.worlds.fields import smooth_field
-from trainables.sentinel_supcon.worlds.options import counts_of, number
+from trainables.sentinel_supcon.worlds.options import Scenes, counts_of, varied
 
 SHARES: Mapping[str, float] = {
     "CAFOs": 0.2,
@@ -50,20 +50,14 @@ _ODD = 150  # one in so many scenes has each irregularity
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class Recipe(Scenes):
     """A whole synthetic data set.
 
     Attributes:
-        num_scenes: Scenes in all.
-        side: Height and width of images.
-        seed: Seed of all random numbers.
         speckle: Standard deviation of a radar pixel, in counts.
         haze: Standard deviation of a scene's radar level (in units of 100 counts) and of the logarithm of its light.
     """
 
-    num_scenes: int
-    side: int
-    seed: int
     speckle: float = 130.0
     haze: float = 0.15
 
@@ -80,21 +74,6 @@ def make_tiny(folder: Path, **options: str) -> None:
 def make_default(folder: Path, **options: str) -> None:
     """Writes the world ``default`` into an empty folder."""
     make(folder, varied(DEFAULT, options))
-
-
-def varied(recipe: Recipe, options: Mapping[str, str]) -> Recipe:
-    """Returns a recipe changed by options of `options.OPTIONS`.
-
-    Raises:
-        ConfigError: A value is no number, or out of its bounds.
-    """
-    return Recipe(
-        num_scenes=number("num_scenes", options, recipe.num_scenes),
-        side=recipe.side,
-        seed=number("seed", options, recipe.seed),
-        speckle=recipe.speckle,
-        haze=recipe.haze,
-    )
 
 
 def make(folder: Path, recipe: Recipe) -> None:
