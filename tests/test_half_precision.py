@@ -59,15 +59,13 @@ LIMITS = {
     "blocks": 1,
     "soft_gap": 40,
     "num_blocks": 1,
-    "size": 16,
+    "size": 32,
     "num_prototypes": 8,
 }
 """Largest value of a knob, wherever a family has one of this name."""
 
-MAX_FACTOR = 0.25
+MAX_FACTOR = 0.05
 """Largest value of a width that is a factor on those of a published network."""
-NOT_IN_BF16 = {"dfc2020", "small"}
-"""Presets whose ResNets of few channels often have gradients in bf16 on a CPU that are no numbers; cause unknown."""
 OF_TINY = ("variables", "classes", "ignored", "optical")
 """Knobs of data that say what a data set holds."""
 
@@ -371,8 +369,6 @@ def test_a_preset_trains_in_every_precision_at_every_zero_stage(
     divisible = not draws_at_random(bench.values) and not bench.has_batch_norm()
     reference = bench.plain("fp32")
     for precision, most in ERROR.items():
-        if precision == "bf16" and name == "sentinel_supcon" and preset in NOT_IN_BF16:
-            continue
         plain = bench.plain(precision)
         error = error_of(plain, reference)
         # Where a gradient amplifies roundings, it does so with those by which ZeRO 3 adds up in another order.

@@ -136,6 +136,17 @@ class SentinelSupCon(FamilyConfig):
         return self
 
     @model_validator(mode="after")
+    def _maps_of_one_pixel_are_not_halved_in_bf16(self) -> Self:
+        # torch 2.15 on a CPU reads memory that nobody wrote there, for gradients of weights; see findings/.
+        is_resnet = self.model.backbone in ("resnet18", "resnet50")
+        if is_resnet and self.data.size <= 16 and self.optimization.precision == "bf16":
+            raise ValueError(
+                f"data.size must be above 16 for a ResNet in bf16, got {self.data.size}: its last stage would halve maps "
+                "of one pixel, whose gradients torch does not compute right; take 32, or the precision fp32"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _batch_norms_see_the_batch(self) -> Self:
         knobs = self.optimization
         size = knobs.batch_size

@@ -78,6 +78,16 @@ def test_knobs_without_effect_are_named(changes: dict[str, Any], idle: set[str])
     assert not idle & set(active(config))
 
 
+@pytest.mark.parametrize(
+    ("backbone", "size", "precision"), [("swin_t", 16, "bf16"), ("resnet18", 17, "bf16")]
+)
+def test_a_resnet_halves_no_map_of_one_pixel_in_bf16(backbone: str, size: int, precision: str) -> None:
+    TINY.vary(model={"backbone": backbone}, data={"size": size}, optimization={"precision": precision})
+    TINY.vary(model={"backbone": "resnet18"}, data={"size": 16})
+    with pytest.raises(ConfigError, match=r"data.size must be above 16 for a ResNet in bf16, got 16"):
+        TINY.vary(model={"backbone": "resnet18"}, data={"size": 16}, optimization={"precision": precision})
+
+
 def test_knobs_with_effect_are_not_named() -> None:
     config = TINY.vary(pretraining={"share": 0.5, "views": True}, model={"backbone": "prototypes"})
     live = {
