@@ -141,8 +141,8 @@ class SentinelSupCon(FamilyConfig):
         is_resnet = self.model.backbone in ("resnet18", "resnet50")
         if is_resnet and self.data.size <= 16 and self.optimization.precision == "bf16":
             raise ValueError(
-                f"data.size must be above 16 for a ResNet in bf16, got {self.data.size}: its last stage would halve maps "
-                "of one pixel, whose gradients torch does not compute right; take 32, or the precision fp32"
+                f"data.size must be above 16 for a ResNet in bf16, got {self.data.size}: its last stage would halve "
+                "maps of one pixel, whose gradients torch does not compute right; take 32, or the precision fp32"
             )
         return self
 
