@@ -9,6 +9,7 @@ import re
 import resource
 import secrets
 import shutil
+import sqlite3
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -52,6 +53,7 @@ def pytest_configure() -> None:
         os.environ.pop(name, None)
     # No test pulls the plug, and thousands of waits for the disk take a tenth of the time.
     os.fsync = _accepted
+    sqlite3.dbapi2.connect = _connected_without_waits
     os.environ["THALWEG_CACHE"] = os.devnull  # a test that remembers does so in a folder of its own
     # Without bytecode every worker process compiles torch and DeepSpeed again.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -76,6 +78,13 @@ def _accepted(fd: "int | HasFileno") -> None:
     os.fstat(fd if isinstance(fd, int) else fd.fileno())
 
 
+def _connected_without_waits(*arguments: Any, **named: Any) -> sqlite3.Connection:
+    """Opens an SQLite database as SQLAlchemy does, for Optuna and MLflow, without waits for the disk."""
+    connection: sqlite3.Connection = sqlite3.connect(*arguments, **named)
+    connection.execute("PRAGMA synchronous = OFF")
+    return connection
+
+
 def _keep_bytecode_of_others() -> None:
     """Keeps jaxtyping's mark off the bytecode of what thalweg imports.
 
@@ -97,6 +106,17 @@ def _keep_bytecode_of_others() -> None:
 
 
 _keep_bytecode_of_others()
+
+
+def _check_shapes_where_there_are_arrays() -> None:
+    """Lets the import hook put the tests' own decorator before each function."""
+    import jaxtyping
+    from runtime_types import jaxtyped
+
+    jaxtyping.jaxtyped = jaxtyped
+
+
+_check_shapes_where_there_are_arrays()
 
 
 def pytest_collection_finish() -> None:
@@ -164,7 +184,8 @@ def _seeded() -> None:
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed(0)
     if "torch" in sys.modules:
-        sys.modules["torch"].manual_seed(0)
+        # `torch.manual_seed` writes down a traceback for each kind of device that is not here.
+        sys.modules["torch"].default_generator.manual_seed(0)
 
 
 @pytest.fixture
