@@ -35,12 +35,12 @@ def _half(number: float, where: PurePath | None = None) -> float:
 
 
 @checked
-def _outer(inner: Callable[[], Float[Tensor, n]], rows: Int[Tensor, n]) -> Float[Tensor, n]:
+def _outer(inner: Callable[[], Float[Tensor, " n"]], rows: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
     return inner() * rows
 
 
 @checked
-def _halves(left: Float[Tensor, n], right: Float[Tensor, n]) -> Iterator[Float[Tensor, n]]:
+def _halves(left: Float[Tensor, " n"], right: Float[Tensor, " n"]) -> Iterator[Float[Tensor, " n"]]:
     yield left / 2
     yield right / 2
 
@@ -48,8 +48,8 @@ def _halves(left: Float[Tensor, n], right: Float[Tensor, n]) -> Iterator[Float[T
 @checked
 @dataclass
 class _Pair:
-    left: Float[Tensor, n]
-    right: Float[Tensor, n]
+    left: Float[Tensor, " n"]
+    right: Float[Tensor, " n"]
 
     @checked
     def scaled(self, by: float) -> Self:
