@@ -1,8 +1,8 @@
 """Does SupCon beside the cross-entropy gain more than seeds differ, on real scenes of a tile never seen?
 
 The data are those of `sentinel_supcon_terramesh_seeds`, of which one of five tiles is held out: README says how
-`terramesh-tiles` is imported. Snow and built-up land are in one tile each, so they are left out. `thalweg show
-sentinel_supcon_terramesh_tiles --by loss` gives mean and spread.
+`terramesh-tiles` is imported. Snow and built-up land are in one tile each, so they are left out. The rate is the one at
+which both losses did better there. `thalweg show sentinel_supcon_terramesh_tiles --by loss` gives mean and spread.
 """
 
 from thalweg.study import Study, Trial, grid
@@ -22,5 +22,5 @@ def space(trial: Trial) -> SentinelSupCon:
         seed=cell["seed"],
         data={"ignored": ("Built", "Snow")},
         tuning={"sup_delta": cell["loss"]},
-        optimization={"lr": 3e-3},
+        optimization={"lr": 1e-3},
     )
