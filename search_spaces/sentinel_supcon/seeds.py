@@ -1,7 +1,8 @@
 """Does SupCon beside the cross-entropy gain more than seeds differ?
 
 Both with eight seeds at two learning rates: a comparison at one rate would call a property of the rate one of the loss.
-`thalweg show sentinel_supcon_seeds --by loss --by lr` gives mean and spread of each, and per class with ``--metric``.
+`thalweg show sentinel_supcon_seeds --by loss --by lr` gives mean and spread of each, and of one class with `--metric
+recall_Mines`.
 """
 
 from thalweg.study import Study, Trial, grid

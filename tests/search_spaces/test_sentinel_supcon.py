@@ -18,6 +18,7 @@ GRIDS = {
     "sentinel_supcon_seeds": 32,
     "sentinel_supcon_terramesh_fusion": 30,
     "sentinel_supcon_terramesh_seeds": 24,
+    "sentinel_supcon_terramesh_tiles": 12,
 }
 SEARCHES = [
     "sentinel_supcon_losses",
@@ -75,7 +76,7 @@ def test_the_matrix_has_every_combination_of_fusion_augmentation_and_supcon() ->
     assert len(cells) == 8
 
 
-@pytest.mark.parametrize("name", [name for name in GRIDS if name.endswith("seeds")])
+@pytest.mark.parametrize("name", [name for name in GRIDS if name.endswith(("seeds", "tiles"))])
 def test_both_losses_are_compared_at_the_same_seeds_and_rates(name: str) -> None:
     space = load_space(name)
     configs: list[Any] = [space.replay(params)[0] for params in space.study.first_trials]

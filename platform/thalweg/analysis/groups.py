@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from thalweg.analysis.declared import metrics_of
+from thalweg.analysis.relation import value_of
 from thalweg.config import nested_leaves
 from thalweg.errors import StudyError
 from thalweg.search.store.records import StudyRecord, TrialRecord
@@ -52,6 +54,32 @@ class Group:
         """Returns the mean of another metric over the trials that have it."""
         found = [trial.metrics[name] for trial in self.trials if name in trial.metrics]
         return statistics.fmean(found) if found else None
+
+
+def judged_by(record: StudyRecord, name: str) -> StudyRecord:
+    """Returns a study as if another metric were its objective, such as the recall of one class.
+
+    A trial whose metric is missing or not finite then has no value.
+
+    Args:
+        record: The study.
+        name: A metric that its family declares.
+
+    Raises:
+        StudyError: No complete trial has such a metric, or the family does not say which direction is better.
+    """
+    modes = {metric.name: metric.mode for metric in metrics_of(record)}
+    trials = [replace(trial, value=_finite(value_of(record, trial, name))) for trial in record.trials]
+    if name not in modes or not any(t.value is not None for t in trials if t.status == "complete"):
+        held = {each for trial in record.ranking() for each in (*trial.metrics, record.definition["metric"])}
+        there = ", ".join(each for each in modes if each in held) or "none yet"
+        raise StudyError(f"groups are judged by a metric of complete trials, got {name!r}; there is {there}")
+    definition = {**record.definition, "metric": name, "mode": modes[name]}
+    return replace(record, definition=definition, trials=tuple(trials))
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _known(name: str, known: Mapping[str, None], record: StudyRecord) -> str:

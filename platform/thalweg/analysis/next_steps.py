@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from thalweg.search.store.storage import RUNS, output_flag
 
 if TYPE_CHECKING:
     from thalweg.search.run import Options
+    from thalweg.study import Study
 
 
 def near(path: Path) -> str:
@@ -29,7 +30,13 @@ def places(options: Options, record: StudyRecord, tracking_uri: str) -> dict[str
 
 
 def next_commands(
-    space: str, options: Options, num_trials: int, flags: Mapping[str, Any], *, has_best: bool = True
+    space: str,
+    options: Options,
+    num_trials: int,
+    flags: Mapping[str, Any],
+    *,
+    has_best: bool = True,
+    axes: Sequence[str] = (),
 ) -> dict[str, str]:
     """Returns commands to go on with after a search, by what they do.
 
@@ -39,6 +46,7 @@ def next_commands(
         num_trials: Number of trials with which the search may go on.
         flags: Further options of the search with their values; None for a default.
         has_best: Whether a trial is complete.
+        axes: Parameters of which all combinations were tried. More trials would repeat some: groups are compared.
     """
     named = None if options.name == space else options.name
     output = None if options.output == RUNS else options.output
@@ -46,11 +54,22 @@ def next_commands(
     more = {"--study": named, "--address": options.address, **kept, **flags}
     uri = {"--tracking-uri": flags.get("--tracking-uri")}
     best = {"use the best": _command(f"thalweg best {options.name}", kept)} if has_best else {}
-    return {
-        "compare trials": _command("thalweg ui", uri),
-        **best,
-        "carry on": _command(f"thalweg search {space} --trials {num_trials}", more),
-    }
+    if axes:
+        groups = f"thalweg show {options.name} {' '.join(f'--by {shlex.quote(name)}' for name in axes)}"
+        last = {"compare groups": _command(groups, kept)}
+    else:
+        last = {"carry on": _command(f"thalweg search {space} --trials {num_trials}", more)}
+    return {"compare trials": _command("thalweg ui", uri), **best, **last}
+
+
+def axes_of(study: Study) -> list[str]:
+    """Returns the parameters, but the seed, whose combinations are all trials of a study; none if it samples others."""
+    trials = study.first_trials
+    if len(trials) != study.num_trials:
+        return []
+    names = dict.fromkeys(name for trial in trials for name in trial)
+    values = {name: {repr(trial.get(name)) for trial in trials} for name in names if name != "seed"}
+    return [name for name, tried in values.items() if len(tried) > 1]
 
 
 def train_command(space: str, params: Mapping[str, Any], output: Path = RUNS) -> str:

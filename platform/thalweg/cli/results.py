@@ -102,6 +102,12 @@ def show(
     by: Annotated[
         list[str] | None, typer.Option(help="Group trials by a parameter or knob; repeat it for several.")
     ] = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Compare the groups of --by by this metric, not by the objective; repeat it for several."
+        ),
+    ] = None,
     relate: Annotated[
         tuple[str, str] | None,
         typer.Option(metavar="METRIC METRIC", help="Show whether two metrics go together over the trials."),
@@ -116,15 +122,21 @@ def show(
     """Shows the leaderboards of studies, means over groups of their trials, or relations of metrics; runs nothing.
 
     Examples: `thalweg show rgb_lidar_fusion_seeds --by fusion`,
+    `thalweg show sentinel_supcon_seeds --by loss --metric recall_Mines`,
     `thalweg show geo_contrastive_alpha --relate latent_curvature rrmse`
 
     `--relate` gives the rank correlation of two metrics with an interval; trials that differ in the seed alone count
     once.
     """
     from thalweg.analysis import leaderboard, studies
+    from thalweg.analysis.groups import judged_by
     from thalweg.console import board
 
     console = terminal()
+    if metric and not by:
+        raise ConfigError(
+            f"--metric says what groups are compared by, got {metric[0]!r} without --by; add --by"
+        )
     if relate is not None:
         if by:
             raise ConfigError("--relate takes all trials of a study, got --by beside it; give one of the two")
@@ -136,8 +148,10 @@ def show(
             "--pictures draws what --relate shows, got none; `thalweg best STUDY --pictures` draws models"
         )
     for name in study:
-        found = leaderboard.of_study(studies.find(output, name, storage), output / name)
-        board.show(found, console, by or ())
+        record = studies.find(output, name, storage)
+        judged = [judged_by(record, each) for each in metric] if metric else [record]
+        for each in judged:
+            board.show(leaderboard.of_study(each, output / name), console, by or ())
 
 
 def _relate(

@@ -83,7 +83,10 @@ def search(
     flags = {"--data": data, "--tracking-uri": tracking_uri}
     number = view.standing.signal
     more = chosen.study.num_trials * (1 if number else 2)
-    commands = next_steps.next_commands(space, options, more, flags, has_best=record.best() is not None)
+    axes = [] if number else next_steps.axes_of(chosen.study)
+    commands = next_steps.next_commands(
+        space, options, more, flags, has_best=record.best() is not None, axes=axes
+    )
     board.guide(next_steps.places(options, record, uri), commands, console)
     if pictures and not number:
         draw_new(record, options.directory, uri, teller(console), data)

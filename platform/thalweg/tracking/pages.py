@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from thalweg.study_folder import trial_title
@@ -16,29 +16,37 @@ TRAINING = "workflowType=machine_learning"
 """Part of an address: opens MLflow's pages for training instead of those for language models."""
 
 _TAG = "mlflow.sharedViewState."
-_MIN_WIDTH, _WIDTH_PER_LETTER, _STATUS_WIDTH, _REASON_WIDTH = 90, 8, 115, 400
+_RUN_NAME = "attributes.`Run Name`"  # MLflow's name of this column in a view; in filters it has another one
+_MIN_WIDTH, _MAX_WIDTH, _WIDTH_PER_LETTER, _RUN_WIDTH, _STATUS_WIDTH, _REASON_WIDTH = (
+    90,
+    350,
+    8,
+    250,
+    115,
+    400,
+)
 
 
-def experiment_tags(searched: Sequence[str], mode: str, time_ms: int) -> dict[str, str]:
+def experiment_tags(searched: Mapping[str, int], mode: str, time_ms: int) -> dict[str, str]:
     """Returns the tags of an experiment that set up its pages: the kind, the main metric, the two views.
 
     Args:
-        searched: Names of the searched parameters.
+        searched: Letters of the longest value of each searched parameter so far: columns show values whole.
         mode: ``"min"`` or ``"max"`` of the objective.
         time_ms: When the study began, in milliseconds since 1970.
     """
-    params = [naming.searched_key(name) for name in searched]
+    params = {naming.searched_key(name): letters for name, letters in searched.items()}
     while True:
         found = _tags(params, mode, time_ms)
         if not params or max(map(len, found.values())) <= naming.MAX_EXPERIMENT_TAG_LENGTH:
             return found
-        params.pop()  # the view must fit; every parameter can still be chosen as a column
+        params.popitem()  # the view must fit; every parameter can still be chosen as a column
 
 
-def _tags(params: Sequence[str], mode: str, time_ms: int) -> dict[str, str]:
+def _tags(params: Mapping[str, int], mode: str, time_ms: int) -> dict[str, str]:
     best_first = {"orderByKey": "metrics.`objective`", "orderByAsc": mode == "min"}
     table = {"searchFilter": "tags.`thalweg.kind` != 'study'"} | best_first | _table(params)
-    charts = {"searchFilter": "tags.`thalweg.kind` = 'trial'"} | best_first | _charts(params)
+    charts = {"searchFilter": "tags.`thalweg.kind` = 'trial'"} | best_first | _charts(list(params))
     return {
         "mlflow.experimentKind": "custom_model_development",
         "mlflow.experiment.primaryMetric.name": "objective",
@@ -57,18 +65,23 @@ def _view(name: str, state: dict[str, Any], time_ms: int) -> str:
     return json.dumps({"name": name, "createdAt": time_ms, "updatedAt": time_ms, "state": json.dumps(state)})
 
 
-def _table(params: Sequence[str]) -> dict[str, Any]:
+def _table(params: Mapping[str, int]) -> dict[str, Any]:
     columns = {"metrics.`objective`": "objective", "tags.`status`": "status"}
     columns |= {f"params.`{name}`": name for name in params}
     columns |= {"metrics.`samples`": "samples", "metrics.`time/trial_s`": "time/trial_s"}
-    widths = {column: max(_MIN_WIDTH, 30 + _WIDTH_PER_LETTER * len(name)) for column, name in columns.items()}
+    letters = {column: max(len(name), params.get(name, 0)) for column, name in columns.items()}
+    widths = {column: _width(count) for column, count in letters.items()}
     widths["tags.`status`"] = _STATUS_WIDTH
     widths["tags.`reason`"] = _REASON_WIDTH
     return {
         "selectedColumns": list(widths),
-        "columnOrder": ["tags.`mlflow.runName`", *widths],
-        "columnWidths": widths,
+        "columnOrder": [_RUN_NAME, *widths],
+        "columnWidths": {_RUN_NAME: _RUN_WIDTH, **widths},
     }
+
+
+def _width(letters: int) -> int:
+    return min(_MAX_WIDTH, max(_MIN_WIDTH, 30 + _WIDTH_PER_LETTER * letters))
 
 
 def _charts(params: Sequence[str]) -> dict[str, Any]:

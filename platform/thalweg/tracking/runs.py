@@ -316,11 +316,14 @@ def _add_summary(state: DeliveryState, batch: Batch, time_ms: int) -> None:
 
 
 def _offer_views(client: MlflowClient, state: DeliveryState, event: TrialStarted, time_ms: int) -> None:
-    """Sets up the experiment's views, again if a conditional space adds a parameter."""
-    new = [name for name in event.params if name not in state.searched]
+    """Sets up the experiment's views, again if a space adds a parameter or a value is longer than those before."""
+    letters = {name: len(naming.number(value)) for name, value in event.params.items()}
+    new = {name: count for name, count in letters.items() if count > state.longest.get(name, -1)}
     if new:
-        state.searched += new
-        tags = pages.experiment_tags(state.searched, state.started["mode"], time_ms)
+        state.searched += [name for name in new if name not in state.searched]
+        state.longest |= new
+        searched = {name: state.longest.get(name, 0) for name in state.searched}
+        tags = pages.experiment_tags(searched, state.started["mode"], time_ms)
         for name, value in tags.items():
             client.set_experiment_tag(state.experiment_id, name, value)
 

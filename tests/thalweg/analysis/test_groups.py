@@ -1,11 +1,15 @@
 """Trials grouped by a parameter."""
 
+import math
 import statistics
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from thalweg.analysis import groups
+from thalweg.analysis.paired import differences
+from thalweg.contract import Metric
 from thalweg.errors import StudyError
 from thalweg.search.store.records import StudyRecord, TrialRecord
 
@@ -53,3 +57,39 @@ def test_what_was_not_searched_is_refused_with_what_was(fusions: StudyRecord) ->
 def test_a_study_without_a_complete_trial_is_refused(make_record: Callable[..., StudyRecord]) -> None:
     with pytest.raises(StudyError, match="complete trials to be grouped"):
         groups.groups(make_record(), ["fusion"])
+
+
+@pytest.fixture
+def with_errors(fusions: StudyRecord) -> StudyRecord:
+    """The fusions with an error, which is smaller where skill is; one trial has none, and one is not finite."""
+    skill, error = (
+        Metric(name=name, mode=mode, unit="1", search_invariant=True, meaning=name)
+        for name, mode in (("skill", "max"), ("error", "min"))
+    )
+    extra = {0: math.nan, 1: 0.2, 2: 0.4, 3: 0.9, 4: 0.7, 5: 0.8}
+    trials = tuple(
+        replace(trial, metrics={**trial.metrics, "error": extra[trial.number]})
+        if trial.number in extra
+        else trial
+        for trial in fusions.trials
+    )
+    return replace(fusions, trials=trials, metrics=(skill, error))
+
+
+def test_groups_are_judged_by_another_metric_in_its_own_direction(with_errors: StudyRecord) -> None:
+    judged = groups.judged_by(with_errors, "error")
+    found = groups.groups(judged, ["fusion"])
+    assert [group.key[0] for group in found] == ["add", "concat"]
+    assert found[0].values == [0.2, 0.4]
+    assert found[0].mean == pytest.approx(0.3)
+    (difference,) = [each for each in differences(found) if each is not None]
+    assert difference.values == pytest.approx((0.5, 0.4))  # seeds 1 and 2 have both
+    assert groups.groups(groups.judged_by(with_errors, "skill"), ["fusion"]) == groups.groups(
+        with_errors, ["fusion"]
+    )
+
+
+@pytest.mark.parametrize("name", ["erorr", "skill_rain", "cost/num_parameters"])
+def test_groups_are_not_judged_by_what_no_family_declares(with_errors: StudyRecord, name: str) -> None:
+    with pytest.raises(StudyError, match=f"got '{name}'; there is skill, error$"):
+        groups.judged_by(with_errors, name)

@@ -3,8 +3,9 @@
 import shlex
 from pathlib import Path
 
-from thalweg.analysis.next_steps import next_commands, train_command
+from thalweg.analysis.next_steps import axes_of, next_commands, train_command
 from thalweg.search.run import Options
+from thalweg.study import Study, grid
 
 
 def test_the_command_survives_a_shell_and_gives_the_parameters_back() -> None:
@@ -32,3 +33,20 @@ def test_the_next_commands_are_short_where_everything_is_as_usual() -> None:
         "thalweg best rivers",
         "thalweg search rivers --trials 20",
     ]
+
+
+def test_groups_are_compared_after_a_grid_whose_cells_more_trials_would_repeat() -> None:
+    study = Study(metric="mse", mode="min", samples=8, grid=grid(loss=["CE", "SupCon"], lr=[1e-3], seeds=3))
+    assert axes_of(study) == ["loss"]
+    options = Options(name="mine", output=Path("/runs here"))
+    found = next_commands("rivers", options, 12, {}, axes=["loss", "batch size"])
+    assert "carry on" not in found
+    assert found["compare groups"] == ("thalweg show mine --by loss --by 'batch size' --output '/runs here'")
+
+
+def test_a_study_that_samples_has_no_axes() -> None:
+    assert axes_of(Study(metric="mse", mode="min", samples=8, num_trials=4)) == []
+    cells = grid(loss=["CE", "SupCon"]).cells
+    for number in (1, 4):
+        study = Study(metric="mse", mode="min", samples=8, num_trials=number, first_trials=cells)
+        assert axes_of(study) == []

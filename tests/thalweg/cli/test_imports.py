@@ -25,6 +25,7 @@ LIGHT = (
     ["studies"],
     ["show", "toys"],
     ["show", "toys", "--by", "width"],
+    ["show", "toys", "--by", "width", "--metric", "mse"],
     ["show", "toys", "--relate", "mse", "train_mse"],
     ["best", "toys"],
 )

@@ -31,7 +31,7 @@ def test_the_first_line_of_a_description_links_to_the_views(make: Any) -> None:
 
 
 def saved(view: str, mode: str) -> dict[str, Any]:
-    tag = pages.experiment_tags(["lr", "batch_size"], mode, 5)[f"mlflow.sharedViewState.{view}"]
+    tag = pages.experiment_tags({"lr": 6, "batch_size": 2}, mode, 5)[f"mlflow.sharedViewState.{view}"]
     content: dict[str, Any] = json.loads(json.loads(tag)["state"])
     return content
 
@@ -44,6 +44,17 @@ def test_the_table_begins_with_the_best_trial() -> None:
 def test_the_table_shows_what_was_searched_and_why_a_trial_ended() -> None:
     columns = saved(pages.TABLE, "max")["selectedColumns"]
     assert {"metrics.`objective`", "params.`lr`", "params.`batch_size`", "tags.`reason`"} <= set(columns)
+
+
+def test_columns_are_as_wide_as_names_of_runs_and_values_are_long() -> None:
+    values = {"loss": len("cross-entropy + SupCon"), "sensors": len("s1"), "notes": 4000}
+    tag = pages.experiment_tags(values, "max", 5)[f"mlflow.sharedViewState.{pages.TABLE}"]
+    table = json.loads(json.loads(tag)["state"])
+    widths = table["columnWidths"]
+    assert widths["params.`loss`"] >= 8 * len("cross-entropy + SupCon")
+    assert widths["params.`sensors`"] < widths["params.`loss`"] < widths["params.`notes`"] < 400
+    assert widths["attributes.`Run Name`"] >= 8 * len("baseline: band_statistics_s2")
+    assert set(widths) == set(table["columnOrder"])
 
 
 def test_the_parallel_coordinates_join_what_was_searched_with_the_objective() -> None:
@@ -59,5 +70,5 @@ def test_every_chart_stands_in_a_section() -> None:
 
 
 def test_a_saved_view_of_many_settings_fits_into_a_tag() -> None:
-    names = [f"a_rather_long_name_of_a_setting_{number}" for number in range(30)]
+    names = {f"a_rather_long_name_of_a_setting_{number}": 9 for number in range(30)}
     assert max(map(len, pages.experiment_tags(names, "max", 0).values())) < 20_000

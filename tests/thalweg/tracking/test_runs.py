@@ -213,6 +213,22 @@ def test_a_space_that_asks_for_more_than_a_view_can_hold_is_recorded(
     assert "number 1`" in tags["mlflow.sharedViewState.thalweg-table"]
 
 
+def test_columns_grow_with_the_values_of_later_trials(teller: Teller, make: Any) -> None:
+    def widths() -> dict[str, int]:
+        tags = teller.client.get_experiment(teller.state.experiment_id).tags
+        view = json.loads(json.loads(tags["mlflow.sharedViewState.thalweg-table"])["state"])
+        found: dict[str, int] = view["columnWidths"]
+        return found
+
+    teller.tell(make.started(), TrialStarted(number=0, params={"loss": "CE", "depth": 3}, config={}))
+    narrow = widths()
+    teller.tell(TrialStarted(number=1, params={"loss": "cross-entropy + SupCon"}, config={}))
+    assert widths()["params.`loss`"] > narrow["params.`loss`"]
+    assert widths() == narrow | {"params.`loss`": widths()["params.`loss`"]}
+    teller.tell(TrialStarted(number=2, params={"loss": "CE", "depth": 3}, config={}))
+    assert widths()["params.`loss`"] > narrow["params.`loss`"]
+
+
 def test_baselines_are_runs_that_can_be_sorted_with_the_trials(
     teller: Teller, make: Any, recorded: Recorded
 ) -> None:

@@ -15,6 +15,9 @@ PATCHES: Mapping[str, str] = {
     "block": "side of the parts of a tile that are places, in pixels; 0, if nothing is said, takes whole tiles",
     "optical": "product of Sentinel-2: l2a or l1c; what the file holds if nothing is said",
     "min_scenes": "classes that are the main one of fewer patches are left out, 1 if nothing is said",
+    "val": "tiles that are the split val, separated by commas; those that neither val nor test names are train",
+    "test": "tiles that are the split test; with val alone, half of it is test, and with test alone, a fifth of the "
+    "rest is val, by place",
     "offset": OFFSET,
 }
 BIGEARTHNET: Mapping[str, str] = {

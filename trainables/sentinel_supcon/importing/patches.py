@@ -89,6 +89,8 @@ def read(
     block: str = "0",
     optical: str = "",
     min_scenes: str = "1",
+    val: str = "",
+    test: str = "",
     offset: str = "auto",
 ) -> str:
     """Cuts the tiles of a file into patches and writes them as GeoTIFF pairs; see `options.PATCHES`.
@@ -110,6 +112,7 @@ def read(
         kind = _kind(file, path)
         bands = BANDS[_product(file, path, optical)]
         tiles = list(_tiles(file, kind, bands))
+    splits = _splits(tiles, {"val": val, "test": test})
     classes = _classes(kind, tiles, cut, least)
     lines = []
     with staged(target) as folder:
@@ -126,7 +129,14 @@ def read(
                     footprint=_part(tile, rows, columns),
                     codes=tile.codes[rows, columns] if kind.classes else None,
                 )
-                lines.append({"name": name, "place": place, "classes": ";".join(tile.classes)})
+                lines.append(
+                    {
+                        "name": name,
+                        "place": place,
+                        "split": splits[tile.name],
+                        "classes": ";".join(tile.classes),
+                    }
+                )
         shifts.require_known()
         codes = {code: classes.index(name) for code, name in kind.classes.items() if name in classes}
         origin = f"{kind.name}, {path.name}, cut into {cut.size} pixels at a stride of {cut.stride}"
@@ -229,6 +239,34 @@ def _part(tile: _Tile, rows: slice, columns: slice) -> Footprint:
         top - rows.start * height,
     )
     return Footprint(tile.footprint.crs, bounds, tile.footprint.geographic)
+
+
+def _splits(tiles: list[_Tile], held_out: Mapping[str, str]) -> dict[str, str]:
+    """Returns the split of each tile; nothing if no tile is held out, so that splits follow from places.
+
+    Args:
+        tiles: The tiles.
+        held_out: Names of the tiles of each split, separated by commas.
+
+    Raises:
+        ConfigError: A name is of no tile or is named twice, or no tile is left to train on.
+    """
+    named: dict[str, str] = {}
+    there = [tile.name for tile in tiles]
+    for split, text in held_out.items():
+        for name in filter(None, (part.strip() for part in text.split(","))):
+            if name not in there:
+                raise ConfigError(
+                    f"{split} must name tiles of the file, got {name!r}; take of {', '.join(there[:12])}"
+                )
+            if name in named:
+                raise ConfigError(f"each tile must be held out once, got {name} twice; leave it out once")
+            named[name] = split
+    if len(named) == len(set(there)):
+        raise ConfigError(
+            f"some tile must be left to train on, got all {len(named)} held out by val and test; hold out fewer"
+        )
+    return {name: named.get(name, "train") if named else "" for name in there}
 
 
 def _classes(kind: _Kind, tiles: list[_Tile], cut: _Cut, least: int) -> tuple[str, ...]:

@@ -75,6 +75,26 @@ def test_no_tile_is_in_two_splits_and_no_patch_crosses_a_block(tiles: Path, tmp_
     assert sum(map(len, held)) == len(set.union(*held)) == 12
 
 
+@pytest.mark.parametrize(
+    ("held_out", "splits"),
+    [
+        ({"val": "C", "test": "A"}, {"A": {"test"}, "B": {"train"}, "C": {"val"}}),
+        ({"val": "A, C"}, {"B": {"train"}, "AC": {"val", "test"}}),
+        ({"test": "B"}, {"B": {"test"}, "AC": {"train", "val"}}),
+    ],
+)
+def test_whole_tiles_can_be_held_out(
+    tiles: Path, tmp_path: Path, held_out: dict[str, str], splits: dict[str, set[str]]
+) -> None:
+    read(tiles, tmp_path / "own", size="16", stride="8", block="32", **held_out)
+    data = open_patches(tmp_path, "own", KNOBS)
+    found = {
+        group: {split for split, rows in data.rows.items() for row in rows if data.names[row][0] in group}
+        for group in splits
+    }
+    assert found == splits
+
+
 def shift(tiles: Path, number: int) -> None:
     with h5py.File(tiles, "r+") as file:
         file["S2L2A"][number] = file["S2L2A"][number] + 1000
@@ -118,6 +138,9 @@ def test_classes_of_few_patches_are_left_out(tiles: Path, tmp_path: Path) -> Non
             "optical must be a product that tiles.h5 holds, got 'l1c'; take l2a",
         ),
         ({"size": "16", "optical": "rgbn"}, "optical must be l2a or l1c, got 'rgbn'"),
+        ({"size": "16", "val": "B,D"}, "val must name tiles of the file, got 'D'; take of A, B, C"),
+        ({"size": "16", "val": "B", "test": "B"}, "each tile must be held out once, got B twice"),
+        ({"size": "16", "val": "B,C", "test": "A"}, "some tile must be left to train on, got all 3 held out"),
         ({"size": "16", "offset": "500"}, "offset must be auto, by-values, 0 or -1000, got '500'"),
     ],
 )
