@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from thalweg.dataset_contract import PublicDataset, SyntheticDataset
-from trainables.sentinel_supcon.importing.options import BIGEARTHNET, PATCHES
+from trainables.sentinel_supcon.importing.options import BIGEARTHNET, GEOTIFF_PAIRS, PATCHES
 from trainables.sentinel_supcon.worlds.options import OPTIONS
 
 
@@ -37,6 +37,12 @@ def _read_patches(source: Path, target: Path, **options: str) -> str:
 
 def _read_bigearthnet(source: Path, target: Path, **options: str) -> str:
     from trainables.sentinel_supcon.importing.bigearthnet import read
+
+    return read(source, target, **options)
+
+
+def _read_geotiff_pairs(source: Path, target: Path, **options: str) -> str:
+    from trainables.sentinel_supcon.importing.geotiff_pairs import read
 
     return read(source, target, **options)
 
@@ -73,5 +79,12 @@ SOURCES: Mapping[str, PublicDataset] = {
         "several for each",
         read=_read_bigearthnet,
         options=BIGEARTHNET,
+    ),
+    "geotiff-pairs": PublicDataset(
+        meaning="one's own pairs of GeoTIFF of both sensors: a folder, or a table (CSV or GeoJSON) of files, with "
+        "classes by name or as maps",
+        read=_read_geotiff_pairs,
+        options=GEOTIFF_PAIRS,
+        takes_files=True,
     ),
 }

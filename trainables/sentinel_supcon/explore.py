@@ -30,9 +30,10 @@ def explore(folder: Path, target: Path) -> Exploration:
 
     Args:
         folder: The data set.
-        target: Folder for ``index.html``, ``scenes.csv`` (name, split, place, classes, measures and footprint of each
-            scene), ``classes.csv``, ``bands.csv``, ``places.csv``, ``left_out.csv``, ``classes.png``, ``bands.png``,
-            ``samples.png``, and pictures of each class and each measure below ``samples`` and ``extremes``.
+        target: Folder for ``index.html``, ``scenes.csv`` (name, split, place, date, classes, measures and footprint of
+            each scene), ``classes.csv``, ``bands.csv``, ``places.csv``, ``left_out.csv``, ``classes.png``,
+            ``bands.png``, ``samples.png``, and pictures of each class and each measure below ``samples`` and
+            ``extremes``.
 
     Raises:
         DataError: Files are missing or broken.

@@ -27,6 +27,7 @@ class Scene:
         fallback: Place if its files have no footprint.
         split: Official split; empty if there is none.
         baseline: Processing baseline of its optical image, such as ``04.00``; empty if it is not known here.
+        date: Day on which it was seen, such as ``2021-06-30``; empty if it is not known.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Scene:
     fallback: str = ""
     split: str = ""
     baseline: str = ""
+    date: str = ""
 
     @property
     def files(self) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from trainables.sentinel_supcon.data.reading import (
     share_missing,
     side_of,
 )
-from trainables.sentinel_supcon.data.units import darkest
+from trainables.sentinel_supcon.data.units import LARGEST_FRACTION, darkest
 
 MAX_MISSING = 0.1
 """Largest share of a scene's pixels without data; a scene with more is left out."""
@@ -43,6 +43,7 @@ class Kept:
         left_out: Why a scene was left out, by its name.
         num_filled: Scenes with pixels without data that were filled.
         any_negative: Whether any backscatter is below 0.
+        any_large: Whether any optical number is above `units.LARGEST_FRACTION`.
     """
 
     scenes: list[Scene] = field(default_factory=list)
@@ -53,6 +54,7 @@ class Kept:
     left_out: dict[str, str] = field(default_factory=dict)
     num_filled: int = 0
     any_negative: bool = False
+    any_large: bool = False
 
     def add(self, scene: Scene, images: Images, *, has_gaps: bool) -> None:
         """Keeps a scene."""
@@ -63,6 +65,7 @@ class Kept:
         self.darkest.append(darkest(images.s2))
         self.num_filled += has_gaps
         self.any_negative |= bool(np.nanmin(images.s1) < 0)
+        self.any_large |= bool(np.nanmax(images.s2) > LARGEST_FRACTION)
 
     def as_json(self) -> dict[str, Any]:
         """Returns all of it as JSON values; scenes by name."""
@@ -75,6 +78,7 @@ class Kept:
             "left_out": self.left_out,
             "num_filled": self.num_filled,
             "any_negative": self.any_negative,
+            "any_large": self.any_large,
         }
 
     def extend(self, contents: Contents, told: dict[str, Any]) -> None:
@@ -91,6 +95,7 @@ class Kept:
         self.left_out |= told["left_out"]
         self.num_filled += told["num_filled"]
         self.any_negative |= told["any_negative"]
+        self.any_large |= told["any_large"]
 
 
 def read_scenes(contents: Contents, writer: StoreWriter) -> tuple[Kept, Arrays]:

@@ -102,28 +102,38 @@ def read_array(path: Path, num_bands: int) -> np.ndarray:
     return np.where(np.isfinite(image), image, np.float32(np.nan))
 
 
+def read_features(path: Path) -> list[tuple[dict[str, Any], str]]:
+    """Reads the properties of each feature, and the square degree of its middle, empty if it has no geometry.
+
+    Raises:
+        DataError: The file is broken.
+    """
+    try:
+        found: Any = json.loads(path.read_text(encoding="utf-8"))
+        return [(dict(each["properties"]), _cell(each.get("geometry"))) for each in found["features"]]
+    except (
+        OSError, LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RecursionError
+    ) as error:  # fmt: skip
+        raise DataError(
+            f"{path} must be GeoJSON whose features have properties, got {type(error).__name__}: {error}; copy it again"
+        ) from None
+
+
 def _split_of(name: str) -> str:
     return next((split for split in _SPLITS if split in name.lower()), "")
 
 
 def _features(path: Path) -> Iterator[tuple[str, tuple[int, ...], str]]:
     """Yields name, classes and place of each feature."""
-    try:
-        found: Any = json.loads(path.read_text())
-        features = found["features"]
-        read = [(dict(each["properties"]), each.get("geometry")) for each in features]
-        for properties, geometry in read:
-            name = str(properties["Image_Folder"]).strip("/")
-            if not name or ".." in name.split("/"):
-                raise DataError(f"Image_Folder of {path} must name a folder in it, got {name!r}; correct it")
-            yield name, _numbers(properties["Type"], path), _cell(geometry)
-    except DataError:
-        raise
-    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise DataError(
-            f"{path} must be GeoJSON whose features have Image_Folder and Type, got {type(error).__name__}: {error}; "
-            "copy it again"
-        ) from None
+    for properties, place in read_features(path):
+        if lacking := [each for each in ("Image_Folder", "Type") if each not in properties]:
+            raise DataError(
+                f"features of {path} must have Image_Folder and Type, got no {lacking[0]}; copy it again"
+            )
+        name = str(properties["Image_Folder"]).strip("/")
+        if not name or ".." in name.split("/"):
+            raise DataError(f"Image_Folder of {path} must name a folder in it, got {name!r}; correct it")
+        yield name, _numbers(properties["Type"], path), place
 
 
 def _numbers(kind: Any, path: Path) -> tuple[int, ...]:
@@ -137,7 +147,6 @@ def _numbers(kind: Any, path: Path) -> tuple[int, ...]:
 
 
 def _cell(geometry: Mapping[str, Any] | None) -> str:
-    """Returns the square degree of a geometry's middle; empty if it has none."""
     if not geometry or not geometry.get("coordinates"):
         return ""
     middle = np.array(list(_positions(geometry["coordinates"])), float).mean(0)

@@ -1,12 +1,13 @@
 """The family's own layout: pairs of GeoTIFF, a table of scenes, and what they hold.
 
 ``scenes.json`` names classes, bands, unit and origin. ``scenes.csv`` has a line for each scene: name, place, split
-(empty: splits follow from places), classes (separated by semicolons, the label first) and, if it is known, the
-processing baseline. ``s1/NAME.tif`` holds VV and VH, ``s2/NAME.tif`` the bands. If ``scenes.json`` has ``codes``,
-classes come from ``labels/NAME.tif``.
+(empty: splits follow from places), classes (separated by semicolons, the label first) and, if they are known, the
+processing baseline and the date. ``s1/NAME.tif`` holds VV and VH, ``s2/NAME.tif`` the bands. If ``scenes.json`` has
+``codes``, classes come from ``labels/NAME.tif``.
 """
 
 import csv
+import datetime
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from trainables.sentinel_supcon.knobs import BANDS
 
 TABLE, SCENES = "scenes.json", "scenes.csv"
 FORMAT = 1
-COLUMNS = ("name", "place", "split", "classes", "baseline")
+COLUMNS = ("name", "place", "split", "classes", "baseline", "date")
 _SPLITS = ("", "train", "val", "test")
 
 
@@ -97,6 +98,7 @@ def find_pairs(folder: Path) -> Contents:
                 fallback=name,
                 split=line["split"],
                 baseline=line["baseline"],
+                date=line["date"],
             )
         )
     return require_some(
@@ -172,17 +174,37 @@ def _lines(path: Path) -> list[dict[str, str]]:
         raise DataError(f"{path} must be a table of scenes, got {error}; write it again") from None
     if "name" not in columns or "classes" not in columns:
         raise DataError(f"{path} must have the columns name and classes, got {', '.join(columns)}; add them")
-    seen: set[str] = set()
-    for line in found:
-        name = line["name"]
-        if not name or "/" in name or name in seen:
-            raise DataError(f"names in {path} must be of files, each once, got {name!r}; correct it")
-        if line["split"] not in _SPLITS:
-            raise DataError(
-                f"split in {path} must be train, val, test or empty, got {line['split']!r}; correct it"
-            )
-        seen.add(name)
+    check_scenes(path, found)
     return found
+
+
+def check_scenes(path: Path, scenes: Iterable[Mapping[str, str]]) -> None:
+    """Checks names, splits and dates of scenes.
+
+    Args:
+        path: Where they are named, for messages.
+        scenes: The columns of each scene.
+
+    Raises:
+        DataError: A name is no file's or not the only one, a split is unknown, or a date is none.
+    """
+    seen: set[str] = set()
+    for scene in scenes:
+        name, split, date = scene["name"], scene["split"], scene["date"]
+        if not name.isprintable() or not name or "/" in name or name in seen:
+            raise DataError(f"names in {path} must be of files, each once, got {name!r}; correct it")
+        if split not in _SPLITS:
+            raise DataError(f"split in {path} must be train, val, test or empty, got {split!r}; correct it")
+        if date and not _is_date(date):
+            raise DataError(f"dates in {path} must be like 2021-06-30, got {date!r}; correct it")
+        seen.add(name)
+
+
+def _is_date(text: str) -> bool:
+    try:
+        return datetime.date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
 
 
 def _classes(text: str, numbers: Mapping[str, int], folder: Path) -> tuple[int, ...]:

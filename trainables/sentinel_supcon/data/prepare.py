@@ -12,9 +12,15 @@ from trainables.sentinel_supcon.data.contents import Contents, Scene
 from trainables.sentinel_supcon.data.kept import MAX_MISSING, Kept, read_scenes
 from trainables.sentinel_supcon.data.labels import IGNORED, classes_of_maps
 from trainables.sentinel_supcon.data.splits import SPLITS, assign
-from trainables.sentinel_supcon.data.units import REFLECTANCE, SHIFT, TELLING_BANDS, shows_shift
+from trainables.sentinel_supcon.data.units import (
+    LARGEST_FRACTION,
+    REFLECTANCE,
+    SHIFT,
+    group_of_shift,
+    shows_shift,
+)
 
-FORMAT = 4
+FORMAT = 5
 MAX_LEFT_OUT = 0.1
 """Largest share of a data set's scenes that may be left out."""
 _CHUNK = 16
@@ -47,6 +53,7 @@ def prepare(contents: Contents, writer: StoreWriter) -> dict[str, Any]:
     for split in SPLITS:
         writer.put(f"rows_{split}", rows[split])
     writer.put("names", np.array([scene.name for scene in read.scenes]))
+    writer.put("dates", np.array([scene.date for scene in read.scenes]))
     writer.put("crs", np.array([each.crs for each in read.footprints]))
     writer.put("footprints", np.array([each.bounds for each in read.footprints], np.float64))
     return {
@@ -111,11 +118,16 @@ def _require_units(contents: Contents, read: Kept) -> None:
             f"backscatter in {contents.folder} must be in dB, some of it below 0, got none in {len(read.scenes)} "
             'scenes, as linear power is; convert it by 10 log10, or say "unit": "linear" in scenes.json'
         )
+    if not read.any_large:
+        raise DataError(
+            f"optical numbers in {contents.folder} must be 10,000 for a reflectance of 1, got none above "
+            f"{LARGEST_FRACTION:.0f} in {len(read.scenes)} scenes, as reflectance itself is; import them by `thalweg "
+            "data import geotiff-pairs --option reflectance=1`"
+        )
     unknown: dict[str, list[float]] = {}
-    each_place_tells = set(contents.bands) >= TELLING_BANDS
     for place, shift, number in zip(read.places, read.shifts, read.darkest, strict=True):
         if shift is None:
-            unknown.setdefault(place if each_place_tells else "all of them", []).append(number)
+            unknown.setdefault(group_of_shift(place, contents.bands), []).append(number)
     shifted = sorted(place for place, numbers in unknown.items() if shows_shift(numbers))
     if shifted:
         raise DataError(

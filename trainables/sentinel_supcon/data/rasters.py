@@ -16,6 +16,7 @@ from jaxtyping import Float32, Shaped
 from thalweg.errors import DataError
 
 _MAX_VALUES = 1 << 28
+_MAX_STEP = 0.1  # of a pixel, by which edges of one grid may differ: warping rounds
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def read_raster(path: Path) -> Raster:
     """Reads all bands of a raster.
 
     Raises:
-        DataError: The file cannot be read.
+        DataError: The file cannot be read, or its rows do not run from north to south.
     """
     with _opened(path) as file:
         _require_moderate(path, file)
@@ -75,7 +76,7 @@ def read_raster(path: Path) -> Raster:
         scaled = any(scale != 1 for scale in file.scales) or any(offset != 0 for offset in file.offsets)
         names = tuple(name or "" for name in file.descriptions)
         scales, offsets = (np.array(each, float)[:, None, None] for each in (file.scales, file.offsets))
-        tags, footprint = dict(file.tags()), _footprint(file)
+        tags, footprint = dict(file.tags()), _footprint(path, file)
     if values.dtype.kind not in "fiu":
         raise DataError(f"{path} must hold real numbers, got {values.dtype}; convert it")
     image = values.astype(np.float64)
@@ -99,6 +100,54 @@ def read_codes(path: Path) -> Shaped[np.ndarray, "row col"]:
         raise DataError(f"{path} must hold codes of classes, got fractions; write whole numbers")
     known = (mask != 0) & (values >= 0) & (values <= 255)  # False for NaN
     return np.where(known, values, 255).astype(np.uint8)
+
+
+def require_same_grid(paths: Sequence[Path]) -> None:
+    """Checks that rasters have the same pixels: their number, their ground and its coordinate reference system.
+
+    Raises:
+        DataError: Two differ, or a file cannot be read.
+    """
+    first, *others = [_grid(path) for path in paths]
+    for path, grid in zip(paths[1:], others, strict=True):
+        same = grid.shape == first.shape and same_crs(grid.footprint, first.footprint)
+        if not (same and (not grid.footprint.crs or grid.pixels_from(first) <= _MAX_STEP)):
+            raise DataError(
+                f"images of a scene must share one grid, got {first} in {paths[0]} and {grid} in {path}; warp one of "
+                f"them, such as by `rio warp {path.name} NEW.tif --like {paths[0].name}`, or correct what it says of "
+                "its ground"
+            )
+
+
+def same_crs(one: Footprint, other: Footprint) -> bool:
+    """Returns whether two rasters have the same coordinate reference system, or none, however it is spelled."""
+    if not (one.crs and other.crs) or one.crs == other.crs:
+        return one.crs == other.crs
+    parse = _rasterio().CRS.from_user_input
+    return bool(parse(one.crs) == parse(other.crs))
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """Pixels of a raster: rows and columns, and where it lies."""
+
+    shape: tuple[int, int]
+    footprint: Footprint
+
+    def pixels_from(self, other: "_Grid") -> float:
+        """Returns by how many pixels an edge of another grid is elsewhere, at most."""
+        left, bottom, right, top = other.footprint.bounds
+        steps = np.array([right - left, top - bottom] * 2) / (other.shape[::-1] * 2)
+        return float(np.abs(np.subtract(self.footprint.bounds, other.footprint.bounds) / steps).max())
+
+    def __str__(self) -> str:
+        where = f"{self.footprint.crs} {self.footprint.bounds}" if self.footprint.crs else "no CRS"
+        return f"{self.shape[0]} x {self.shape[1]} pixels, {where}"
+
+
+def _grid(path: Path) -> _Grid:
+    with _opened(path) as file:
+        return _Grid((file.height, file.width), _footprint(path, file))
 
 
 def write_raster(
@@ -163,9 +212,15 @@ def _require_moderate(path: Path, file: Any) -> None:
         )
 
 
-def _footprint(file: Any) -> Footprint:
+def _footprint(path: Path, file: Any) -> Footprint:
     if file.crs is None:
         return Footprint()
+    grid = file.transform
+    if grid.b or grid.d or not (grid.a > 0 > grid.e):
+        raise DataError(
+            f"rows of a raster must run from west to east, the first in the north, got the transform {tuple(grid)[:6]} "
+            f"in {path}; warp it, such as by `rio warp {path.name} NEW.tif --dst-crs {file.crs.to_string()}`"
+        )
     left, bottom, right, top = map(float, file.bounds)
     return Footprint(file.crs.to_string(), (left, bottom, right, top), bool(file.crs.is_geographic))
 

@@ -2,16 +2,23 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float32, UInt8
 
 from thalweg.errors import DataError
-from trainables.sentinel_supcon.data.contents import Contents, Scene
+from trainables.sentinel_supcon.data.contents import Contents, Scene, Unit
 from trainables.sentinel_supcon.data.labels import numbers_of
 from trainables.sentinel_supcon.data.meterml import read_array
-from trainables.sentinel_supcon.data.rasters import Footprint, Raster, read_codes, read_raster
-from trainables.sentinel_supcon.data.units import REFLECTANCE, decibels, known_shift
+from trainables.sentinel_supcon.data.rasters import Footprint, Raster, read_codes, read_raster, same_crs
+from trainables.sentinel_supcon.data.units import (
+    REFLECTANCE,
+    decibels,
+    known_shift,
+    require_decibels,
+    require_reflectance,
+)
 
 RADAR = ("VV", "VH")
 
@@ -59,14 +66,49 @@ def read_scene(contents: Contents, scene: Scene) -> Images:
         return Images(read_array(first, 2), read_array(second, len(contents.bands)), Footprint(), None)
     radar, optical = read_raster(first), read_raster(second)
     _require_same_ground(contents, scene, radar.footprint, optical.footprint)
-    s1 = _in_order(radar, RADAR, str(first))
-    s2 = _in_order(optical, contents.bands, str(second))
-    if contents.unit == "linear":
-        s1 = decibels(s1)
-    if optical.scaled:
-        return Images(s1, s2 * np.float32(REFLECTANCE), radar.footprint, 0.0)
-    shift = known_shift(second.name, optical.tags, scene.baseline)
+    s1 = in_decibels(_in_order(radar, RADAR, str(first)), contents.unit, first)
+    values = _in_order(optical, contents.bands, str(second))
+    s2, shift = in_numbers(values, optical, second, scene.baseline)
     return Images(s1, s2, radar.footprint, shift)
+
+
+def in_decibels(
+    values: Float32[np.ndarray, "2 row col"], unit: Unit, path: Path
+) -> Float32[np.ndarray, "2 row col"]:
+    """Returns backscatter in dB, or in counts if these are its unit.
+
+    Raises:
+        DataError: What should be dB cannot be.
+    """
+    if unit == "dB":
+        require_decibels(values, path)
+    return decibels(values) if unit == "linear" else values
+
+
+def in_numbers(
+    values: Float32[np.ndarray, "band row col"],
+    raster: Raster,
+    path: Path,
+    baseline: str,
+    *,
+    fractions: bool = False,
+) -> tuple[Float32[np.ndarray, "band row col"], float | None]:
+    """Returns numbers of which 10,000 are a reflectance of 1, and what is to be added to them; None if nothing tells.
+
+    Args:
+        values: Bands of an optical image.
+        raster: The file that holds them.
+        path: Its path.
+        baseline: What the data set's table says of it; empty if it says nothing.
+        fractions: Whether numbers are reflectance itself even if the file gives no scale.
+
+    Raises:
+        DataError: What should be reflectance cannot be.
+    """
+    if raster.scaled or fractions:
+        require_reflectance(values, path)
+        return values * np.float32(REFLECTANCE), 0.0
+    return values, known_shift(path.name, raster.tags, baseline)
 
 
 def read_map(contents: Contents, scene: Scene, side: int) -> UInt8[np.ndarray, "row col"]:
@@ -86,6 +128,12 @@ def read_map(contents: Contents, scene: Scene, side: int) -> UInt8[np.ndarray, "
     return numbers
 
 
+def bands_called(names: Sequence[str]) -> list[str]:
+    """Returns descriptions of bands in the spelling of `knobs.BANDS` and `RADAR`: in capitals, with two digits."""
+    called = [name.upper() for name in names]
+    return [f"B0{name[1:]}" if len(name) == 2 and name[0] == "B" else name for name in called]
+
+
 def share_missing(image: Float32[np.ndarray, "band row col"]) -> float:
     """Returns the share of pixels that lack data in any band."""
     return float(np.isnan(image).any(0).mean())
@@ -102,8 +150,7 @@ def filled(image: Float32[np.ndarray, "band row col"]) -> Float32[np.ndarray, "b
 
 def _in_order(raster: Raster, bands: Sequence[str], path: str) -> Float32[np.ndarray, "band row col"]:
     """Returns the bands in the expected order, by their descriptions if these name all of them."""
-    called = [name.upper() for name in raster.names]
-    called = [f"B0{name[1:]}" if len(name) == 2 and name[0] == "B" else name for name in called]
+    called = bands_called(raster.names)
     if set(bands) <= set(called):
         return raster.values[[called.index(band) for band in bands]]
     if len(raster.values) != len(bands):
@@ -115,11 +162,13 @@ def _in_order(raster: Raster, bands: Sequence[str], path: str) -> Float32[np.nda
 
 
 def _require_same_ground(contents: Contents, scene: Scene, one: Footprint, other: Footprint) -> None:
-    if not (one.crs and one.crs == other.crs):
+    if not (one.crs and other.crs):
         return
     width = one.bounds[2] - one.bounds[0]
-    if np.abs(np.subtract(one.bounds, other.bounds)).max() > width / 50:
+    far = np.abs(np.subtract(one.bounds, other.bounds)).max() > width / 50
+    if far or not same_crs(one, other):
         raise DataError(
             f"both images of a scene must show the same ground, got {scene.name} of {contents.folder} with the "
-            f"bounds {one.bounds} in {scene.s1} and {other.bounds} in {scene.s2}; pair or warp them again"
+            f"bounds {one.crs} {one.bounds} in {scene.s1} and {other.crs} {other.bounds} in {scene.s2}; pair or warp "
+            "them again"
         )

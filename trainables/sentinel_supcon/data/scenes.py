@@ -35,6 +35,7 @@ class PatchData:
         places: Number of each scene's place.
         place_names: Names of the places.
         names: Names of the scenes.
+        dates: Day on which each was seen, such as ``2021-06-30``; empty texts where it is not known.
         crs: Coordinate reference system of each scene; empty texts where there is none.
         footprints: Left, bottom, right and top of each scene in it; NaN where there is none.
         classes: Names of all classes, in order.
@@ -61,6 +62,7 @@ class PatchData:
     places: Int64[np.ndarray, " scene"]
     place_names: tuple[str, ...]
     names: tuple[str, ...]
+    dates: tuple[str, ...]
     crs: tuple[str, ...]
     footprints: Float64[np.ndarray, "scene 4"]
     classes: tuple[str, ...]
@@ -163,6 +165,7 @@ def open_patches(root: Path, dataset: str, knobs: DataKnobs) -> PatchData:
         places=np.asarray(arrays["places"]),
         place_names=tuple(store.metadata["place_names"]),
         names=names,
+        dates=tuple(map(str, arrays["dates"])),
         crs=tuple(map(str, arrays["crs"])),
         footprints=np.asarray(arrays["footprints"]),
         classes=contents.classes,

@@ -6,7 +6,8 @@ tells, it shows: no pixel is below 1000 in all bands. Source: Sentinel-2 Product
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float32
@@ -19,6 +20,9 @@ SHIFT = -1000.0
 """What is added to the numbers of processing baseline 04.00 and later."""
 TELLING_BANDS = frozenset(("B11", "B12"))
 """Short-wave infrared, in which snow is dark: without it a place may be bright in all bands."""
+LARGEST_FRACTION = 20.0
+"""A reflectance is not above it; numbers of a data set that are all below are no ten thousandths of reflectance."""
+_MAX_DECIBELS = 200.0
 _DARK = 1e-3  # share of pixels that may be darker than the shift: reflectance may be just below 0
 _PRODUCT = re.compile(r"_N(\d{2})(\d{2})(?:_|\.|$)")
 _BASELINE_TAGS = ("PROCESSING_BASELINE", "BASELINE")
@@ -67,6 +71,16 @@ def darkest(image: Float32[np.ndarray, "band row col"]) -> float:
     return float(np.quantile(seen, _DARK)) if seen.size else float("inf")
 
 
+def group_of_shift(place: str, bands: Sequence[str]) -> str:
+    """Returns the name of those scenes that are judged together by `shows_shift`.
+
+    Args:
+        place: Place of a scene.
+        bands: Bands that are known of it; without `TELLING_BANDS` no single place tells.
+    """
+    return place if set(bands) >= TELLING_BANDS else "all of them"
+
+
 def shows_shift(darkest_numbers: list[float]) -> bool:
     """Returns whether the `darkest` numbers of some images show the shift of baseline 04.00."""
     told = [number for number in darkest_numbers if np.isfinite(number)]
@@ -77,3 +91,31 @@ def decibels(power: Float32[np.ndarray, "*shape"]) -> Float32[np.ndarray, "*shap
     """Converts linear power to dB; NaN where it is not above 0."""
     positive = np.where(power > 0, power, np.float32(np.nan))
     return (10 * np.log10(positive)).astype(np.float32)
+
+
+def require_decibels(image: Float32[np.ndarray, "band row col"], path: Path) -> None:
+    """Checks that backscatter which a file gives in dB can be that.
+
+    Raises:
+        DataError: A number is out of bounds, as undeclared ones for missing data are.
+    """
+    found = image[np.abs(image) > _MAX_DECIBELS]
+    if found.size:
+        raise DataError(
+            f"backscatter in dB must be from {-_MAX_DECIBELS:.0f} to {_MAX_DECIBELS:.0f}, got {found[0]:g} in {path}; "
+            "if this stands for missing data, declare it as the file's nodata value"
+        )
+
+
+def require_reflectance(image: Float32[np.ndarray, "band row col"], path: Path) -> None:
+    """Checks that what a file gives as reflectance can be that.
+
+    Raises:
+        DataError: A number is larger, as those are that stand for ten thousandths.
+    """
+    found = image[image > LARGEST_FRACTION]
+    if found.size:
+        raise DataError(
+            f"reflectance must be at most {LARGEST_FRACTION:.0f}, got {found[0]:g} in {path}; give the file a scale "
+            "and an offset that turn its numbers into reflectance, such as 0.0001 and -0.1, or none for ten thousandths"
+        )

@@ -59,6 +59,7 @@ def scene_table(data: PatchData, means: Float64[np.ndarray, "scene channel"]) ->
             "name": data.names,
             "split": split,
             "place": [data.place_names[place] for place in data.places],
+            "date": data.dates,
             "class": [data.classes[label] if label >= 0 else NO_CLASS for label in data.labels],
             "classes": [
                 ";".join(data.classes[number] for number in np.flatnonzero(row)) for row in data.multi

@@ -27,6 +27,22 @@ BIGEARTHNET: Mapping[str, str] = {
     "snow_and_clouds": "keep, or drop if nothing is said: scenes with seasonal snow, clouds or shadows",
     "offset": OFFSET,
 }
+GEOTIFF_PAIRS: Mapping[str, str] = {
+    "s1": "where radar images are below a folder, s1/{name}.tif if nothing is said; {classes}, {place} and {split} may "
+    "stand for what a path tells, * for anything else; a table names files itself",
+    "s2": "where optical images are, s2/{name}.tif if nothing is said",
+    "labels": "where maps of classes are, labels/{name}.tif if nothing is said; there may be none",
+    "bands": "optical bands of the files, like B04,B03,B02,B08 for all in their order, or B04:3,B08:nir for some by "
+    "number or description; what files describe if nothing is said",
+    "radar": "radar bands, as for bands: VV,VH or VV:2,VH:1",
+    "classes": "names of classes in their order, like Water;Trees; for maps, with codes: 1:Water;2:Trees",
+    "backscatter": "unit of radar images: dB if nothing is said, linear, or counts for numbers without a unit",
+    "reflectance": "number for a reflectance of 1 where files give no scale: 1, or 10000 if nothing is said",
+    "size": "cut scenes with maps into patches of so many pixels; they are kept whole if nothing is said",
+    "stride": "pixels between neighbouring patches, the size if nothing is said",
+    "block": "side of the parts of a scene that are places, in pixels; 0, if nothing is said, takes the scene's place",
+    "offset": OFFSET,
+}
 
 
 def whole(name: str, text: str, *, low: int, high: int = 1_000_000) -> int:

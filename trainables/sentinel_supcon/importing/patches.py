@@ -21,6 +21,7 @@ from trainables.sentinel_supcon.data.pairs import Described, write_tables
 from trainables.sentinel_supcon.data.rasters import Footprint
 from trainables.sentinel_supcon.data.units import darkest
 from trainables.sentinel_supcon.importing import corine
+from trainables.sentinel_supcon.importing.cutting import Cut, Patch, part_of
 from trainables.sentinel_supcon.importing.options import product, whole
 from trainables.sentinel_supcon.importing.shifts import Shifts
 from trainables.sentinel_supcon.importing.writing import write_scene
@@ -71,15 +72,6 @@ class _Tile:
     footprint: Footprint
 
 
-@dataclass(frozen=True)
-class _Cut:
-    """How tiles are cut; all in pixels."""
-
-    size: int
-    stride: int
-    block: int
-
-
 def read(
     source: Path,
     target: Path,
@@ -102,10 +94,7 @@ def read(
         ConfigError: An option is out of its bounds.
         DataError: The file is of no known kind, or its reflectance is not known.
     """
-    side = whole("size", size, low=16, high=4096)
-    cut = _Cut(side, whole("stride", stride or size, low=1, high=side), whole("block", block, low=0))
-    if cut.block and cut.block < side:
-        raise ConfigError(f"block must be 0 or at least the size, {side}, got {cut.block}; raise it")
+    cut = Cut.of(size, stride, block)
     shifts, least = Shifts(offset), whole("min_scenes", min_scenes, low=1)
     path = _file(source)
     with h5py.File(path) as file:
@@ -118,21 +107,22 @@ def read(
     with staged(target) as folder:
         for tile in tiles:
             shift = shifts.of(tile.name, [darkest(tile.s2.astype(np.float32))])
-            for name, place, rows, columns in _windows(tile, kind, cut):
+            for patch in _patches(tile, kind, cut):
+                rows, columns = patch.rows, patch.columns
                 write_scene(
                     folder,
-                    name,
+                    patch.name,
                     tile.s1[:, rows, columns],
                     tile.s2[:, rows, columns],
                     bands=bands,
                     shift=shift,
-                    footprint=_part(tile, rows, columns),
+                    footprint=part_of(tile.footprint, tile.s1.shape[1:], patch),
                     codes=tile.codes[rows, columns] if kind.classes else None,
                 )
                 lines.append(
                     {
-                        "name": name,
-                        "place": place,
+                        "name": patch.name,
+                        "place": patch.place,
                         "split": splits[tile.name],
                         "classes": ";".join(tile.classes),
                     }
@@ -209,36 +199,13 @@ def _footprint(file: Any, row: int) -> Footprint:
     return Footprint(crs, (left, bottom, right, top))
 
 
-def _windows(tile: _Tile, kind: _Kind, cut: _Cut) -> Iterator[tuple[str, str, slice, slice]]:
-    """Yields name, place, rows and columns of each patch of a tile."""
-    side = tile.s1.shape[1]
-    if not kind.classes:  # classes of a whole tile say nothing of its parts
-        yield tile.name, tile.name.rsplit("_", 2)[0], slice(0, side), slice(0, side)
-        return
-    block = cut.block or side
-    for top in range(0, side, block):
-        for left in range(0, side, block):
-            place = f"{tile.name} block {top} {left}" if cut.block else tile.name
-            for row in range(top, min(top + block, side) - cut.size + 1, cut.stride):
-                for column in range(left, min(left + block, side) - cut.size + 1, cut.stride):
-                    name = f"{tile.name}_r{row:04d}_c{column:04d}"
-                    yield name, place, slice(row, row + cut.size), slice(column, column + cut.size)
-
-
-def _part(tile: _Tile, rows: slice, columns: slice) -> Footprint:
-    """Returns where a part of a tile lies."""
-    if not tile.footprint.crs:
-        return tile.footprint
-    side = tile.s1.shape[1]
-    left, bottom, right, top = tile.footprint.bounds
-    width, height = (right - left) / side, (top - bottom) / side
-    bounds = (
-        left + columns.start * width,
-        top - rows.stop * height,
-        left + columns.stop * width,
-        top - rows.start * height,
-    )
-    return Footprint(tile.footprint.crs, bounds, tile.footprint.geographic)
+def _patches(tile: _Tile, kind: _Kind, cut: Cut) -> Iterator[Patch]:
+    """Yields the patches of a tile, which is whole if its classes say nothing of its parts."""
+    height, width = tile.s1.shape[1:]
+    if kind.classes:
+        yield from cut.patches(tile.name, tile.name, height, width)
+    else:
+        yield Patch(tile.name, tile.name.rsplit("_", 2)[0], slice(0, height), slice(0, width))
 
 
 def _splits(tiles: list[_Tile], held_out: Mapping[str, str]) -> dict[str, str]:
@@ -269,7 +236,7 @@ def _splits(tiles: list[_Tile], held_out: Mapping[str, str]) -> dict[str, str]:
     return {name: named.get(name, "train") if named else "" for name in there}
 
 
-def _classes(kind: _Kind, tiles: list[_Tile], cut: _Cut, least: int) -> tuple[str, ...]:
+def _classes(kind: _Kind, tiles: list[_Tile], cut: Cut, least: int) -> tuple[str, ...]:
     """Returns the classes that are the main one of enough patches; of lists of classes, all."""
     if not kind.classes:
         return tuple(corine.CLASSES)
@@ -277,8 +244,9 @@ def _classes(kind: _Kind, tiles: list[_Tile], cut: _Cut, least: int) -> tuple[st
     numbers = numbers_of({code: number for number, code in enumerate(kind.classes)})
     counts = np.zeros(len(names), np.int64)
     for tile in tiles:
-        for _, _, rows, columns in _windows(tile, kind, cut):
-            main = classes_of_maps(numbers[tile.codes[rows, columns]][None], len(names))[0][0]
+        for patch in _patches(tile, kind, cut):
+            codes = tile.codes[patch.rows, patch.columns]
+            main = classes_of_maps(numbers[codes][None], len(names))[0][0]
             counts[main] += main >= 0
     kept = tuple(name for name, count in zip(names, counts, strict=True) if count >= least)
     if len(kept) < 2:

@@ -104,7 +104,7 @@ def test_a_land_cover_map_of_sen12ms_is_read_by_its_first_band(tmp_path: Path) -
     for number in (1, 2, 5):
         name = f"{roi}/{{0}}_{number}/{roi}_{{0}}_{number}_p30.tif"
         write_raster(tmp_path / "sen" / name.format("s1"), np.full((2, 4, 4), -9.0, np.float32))
-        write_raster(tmp_path / "sen" / name.format("s2"), np.full((13, 4, 4), 9, np.uint16))
+        write_raster(tmp_path / "sen" / name.format("s2"), np.full((13, 4, 4), 900, np.uint16))
         write_raster(tmp_path / "sen" / name.format("lc"), codes)
     data = open_patches(tmp_path, "sen", KNOBS)
     assert data.layout == "SEN12MS"
@@ -133,6 +133,11 @@ def _radar(folder: Path) -> Path:
     return next(folder.glob("*/s1_1/*_p1.tif"))
 
 
+def _bounds(path: Path) -> tuple[float, ...]:
+    with rasterio.open(path) as file:
+        return tuple(file.bounds)
+
+
 BREAKS: dict[str, tuple[Callable[[Path], object], str]] = {
     "half a file": (
         lambda f: _radar(f).write_bytes(_radar(f).read_bytes()[:600]),
@@ -148,6 +153,16 @@ BREAKS: dict[str, tuple[Callable[[Path], object], str]] = {
             _radar(f), np.full((2, 20, 20), -9, np.float32), crs="EPSG:32631", bounds=(0, 0, 200, 200)
         ),
         "both images of a scene must show the same ground",
+    ),
+    "ground of another zone": (
+        lambda f: write_raster(
+            _radar(f), np.full((2, 20, 20), -9, np.float32), crs="EPSG:32639", bounds=_bounds(_radar(f))
+        ),
+        "must show the same ground, .* EPSG:32639",
+    ),
+    "a number for missing data": (
+        lambda f: write_raster(_radar(f), np.full((2, 20, 20), -9999, np.float32)),
+        "backscatter in dB must be from -200 to 200, got -9999 in .*_p1.tif; if this stands for missing data",
     ),
     "a small map": (
         lambda f: write_raster(next(f.glob("*/dfc_1/*_p1.tif")), np.ones((1, 10, 20), np.uint8)),

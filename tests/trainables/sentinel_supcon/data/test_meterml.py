@@ -133,15 +133,23 @@ BREAKS: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "corners that are none": (
         lambda f: rewrite(f, "val", lambda each: each[1]["geometry"].update(coordinates=[["west"]])),
-        "must be GeoJSON whose features have Image_Folder and Type, got RecursionError",
+        "must be GeoJSON whose features have properties, got RecursionError",
     ),
     "a corner without numbers": (
         lambda f: rewrite(f, "val", lambda each: each[1]["geometry"].update(coordinates=[[]])),
-        "must be GeoJSON whose features have Image_Folder and Type, got IndexError",
+        "must be GeoJSON whose features have properties, got IndexError",
     ),
     "no features": (
         lambda f: (f / "train_dataset.geojson").write_text("[]"),
-        "must be GeoJSON whose features have Image_Folder and Type",
+        "must be GeoJSON whose features have properties, got TypeError",
+    ),
+    "a corner that is too large": (
+        lambda f: rewrite(f, "val", lambda each: each[1]["geometry"].update(coordinates=[10**400, 1])),
+        "must be GeoJSON whose features have properties, got OverflowError",
+    ),
+    "no type": (
+        lambda f: rewrite(f, "val", lambda each: each[1]["properties"].pop("Type")),
+        "features of .*val_dataset.geojson must have Image_Folder and Type, got no Type",
     ),
 }
 

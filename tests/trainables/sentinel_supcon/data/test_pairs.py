@@ -78,6 +78,7 @@ BREAKS: dict[str, tuple[Callable[[Path], object], str]] = {
     "a name twice": (_change("scenes.csv", "scene1", "scene0"), "each once, got 'scene0'"),
     "no column": (_change("scenes.csv", "name,", "title,"), "must have the columns name and classes"),
     "a baseline": (_change("scenes.csv", "trees,", "trees,new"), "must be like 04.00, got 'new'"),
+    "a date": (_change("scenes.csv", "trees,,", "trees,,June"), "must be like 2021-06-30, got 'June'"),
     "no scene": (lambda f: (f / "scenes.csv").write_text("name,classes\n"), "got none; copy the missing"),
 }
 

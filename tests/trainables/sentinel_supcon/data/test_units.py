@@ -7,6 +7,7 @@ import rasterio
 
 from tests.trainables.sentinel_supcon.pairs import L2A, write_pairs
 from thalweg.errors import DataError
+from trainables.sentinel_supcon.data.rasters import write_raster
 from trainables.sentinel_supcon.data.scenes import PatchData, open_patches
 from trainables.sentinel_supcon.data.units import known_shift, shift_of_baseline
 from trainables.sentinel_supcon.knobs import DataKnobs
@@ -132,3 +133,23 @@ def test_a_declared_nodata_value_is_no_reflectance(tmp_path: Path) -> None:
     np.testing.assert_array_equal(data.s2[2, :, 0, 0], np.round(expected).astype(np.int16))
     np.testing.assert_array_equal(data.s2[2, :, 0, 8:], made["scene2"][1][:, 0, 8:])
     assert any("1 scenes of own have pixels without data" in note for note in data.notes)
+
+
+def test_reflectance_is_no_ten_thousandths_and_the_other_way_round(tmp_path: Path) -> None:
+    write_pairs(tmp_path / "own")
+    paths = sorted((tmp_path / "own").glob("s2/*.tif"))
+    with rasterio.open(paths[0], "r+") as file:
+        file.offsets = (-1000.0,) * 12
+        file.write(file.read() + np.uint16(2000))
+    with pytest.raises(
+        DataError, match=r"reflectance must be at most 20, got \d+ in .*scene0.tif; give the file"
+    ):
+        opened(tmp_path)
+    for path in paths:
+        with rasterio.open(path) as file:
+            values, place = file.read() / 1e4, (str(file.crs), tuple(file.bounds))
+        write_raster(path, values.astype(np.float32), crs=place[0], bounds=place[1])
+    with pytest.raises(
+        DataError, match=r"10,000 for a reflectance of 1, got none above 20 .* --option reflectance=1"
+    ):
+        opened(tmp_path)

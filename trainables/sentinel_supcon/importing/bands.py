@@ -1,0 +1,112 @@
+"""Which bands of one's own files are which, as an option says or as the files describe them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from jaxtyping import Float32
+
+from thalweg.errors import ConfigError, DataError
+from trainables.sentinel_supcon.data.rasters import Raster
+from trainables.sentinel_supcon.data.reading import bands_called
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Bands, and where they are in files.
+
+    Attributes:
+        option: Name of the option that says so.
+        names: Their names.
+        keys: Number, from 1, or description of each in files.
+        all_told: Whether files must have no others.
+    """
+
+    option: str
+    names: tuple[str, ...]
+    keys: tuple[str, ...]
+    all_told: bool = False
+
+    @classmethod
+    def of(cls, option: str, text: str, known: Sequence[str], first: Path, raster: Raster) -> Self:
+        """Returns what an option says, or, if it says nothing, what the first file describes.
+
+        Args:
+            option: Name of the option.
+            text: ``B04,B03`` names all bands of a file in their order; ``B04:3,B03:red`` some by number or description.
+            known: Names that there are.
+            first: Path of the first file.
+            raster: What it holds.
+
+        Raises:
+            ConfigError: The option names bands that there are not, or contradicts the description of the file.
+            DataError: It says nothing, and the file describes no bands either.
+        """
+        called = bands_called(raster.names)
+        if not text:
+            names = tuple(band for band in known if band in called)
+            if not names:
+                raise DataError(
+                    f"bands must be known from their descriptions or an option, got {len(called)} without descriptions "
+                    f"of {', '.join(known)} in {first}; say --option {option}={','.join(known[: len(called)])} if "
+                    "these are they in their order"
+                )
+            return cls(option, names, names)
+        items = [item.strip() for item in text.split(",")]
+        pairs = [(name.strip(), key.strip()) for name, _, key in (item.partition(":") for item in items)]
+        names = tuple(name for name, _ in pairs)
+        mixed = len({bool(key) for _, key in pairs}) > 1
+        if mixed or len(set(names)) < len(names) or not set(names) <= set(known):
+            raise ConfigError(
+                f"{option} must name bands of {', '.join(known)}, each once, all of them or none with a number or a "
+                f"description, got {text!r}; write it like {known[0]},{known[1]} or {known[0]}:2,{known[1]}:1"
+            )
+        all_told = not pairs[0][1]
+        if all_told and len(called) == len(names) and set(called) == set(names) and called != list(names):
+            raise ConfigError(
+                f"{option} must not contradict what files describe, got {text} for {','.join(called)} of {first}; "
+                f"leave it out, or write {names[0]}:1 and so on if the descriptions are wrong"
+            )
+        keys = tuple(str(number) for number in range(1, len(names) + 1))
+        return cls(option, names, keys if all_told else tuple(key for _, key in pairs), all_told)
+
+    def require(self, needed: Sequence[str], path: Path) -> None:
+        """Checks that some bands are chosen.
+
+        Raises:
+            DataError: One is not.
+        """
+        if lacking := [name for name in needed if name not in self.names]:
+            raise DataError(
+                f"{path} must have the bands {', '.join(needed)}, got no {lacking[0]}; say --option {self.option}= "
+                "which band is which, or leave such scenes out"
+            )
+
+    def values(self, raster: Raster, path: Path) -> Float32[np.ndarray, "band row col"]:
+        """Returns the chosen bands of a file.
+
+        Raises:
+            DataError: It lacks one, or has others.
+        """
+        called = bands_called(raster.names)
+        rows = []
+        for name, key in zip(self.names, self.keys, strict=True):
+            at = int(key) - 1 if key.isascii() and key.isdecimal() else self._described(key, raster, called)
+            if not 0 <= at < len(called) or (self.all_told and len(called) != len(self.names)):
+                told = f": {', '.join(raster.names)}" if any(raster.names) else " without descriptions"
+                raise DataError(
+                    f"{path} must have the bands of --option {self.option}, {name} as {key}, got {len(called)}{told}; "
+                    "correct the option, or write the file again"
+                )
+            rows.append(at)
+        return raster.values[rows]
+
+    @staticmethod
+    def _described(key: str, raster: Raster, called: Sequence[str]) -> int:
+        """Returns the position of a band by its description; -1 if it is not there."""
+        for names in (raster.names, called):
+            if key in names:
+                return list(names).index(key)
+        return -1
