@@ -46,8 +46,7 @@ def forget(engine: DeepSpeedEngine) -> None:
     """Takes back what an engine, at any ZeRO stage, left in the process.
 
     DeepSpeed lays the outermost module of a forward pass on a stack for good; others stay there if the pass raises.
-    For all that runs later it replaces torch's linear layers by its own, which are slower and have no second
-    derivative.
+    For all that runs later in the process it replaces torch's linear layers by its own, which are slower.
     """
     from deepspeed.runtime.zero.linear import zero3_linear_wrap
     from deepspeed.runtime.zero.parameter_offload import FWD_MODULE_STACK
