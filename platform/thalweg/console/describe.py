@@ -99,6 +99,8 @@ def show_family(family: Family, preset: str | None, console: Console) -> None:
         f"presets: {', '.join(family.presets) or 'none'}; below: {preset or _default(family)}, "
         "another with --preset NAME"
     )
+    names = ", ".join(["PRESETS"] * bool(family.presets) + [family.config_type.__name__])
+    console.print(Text(f"in a search space: from {family.config_type.__module__} import {names}"))
     _section(console, "knobs", _knob_lines(config))
     found = outline(family, config)
     total = {"total": sum(found.parts.values())}

@@ -183,7 +183,8 @@ class Lane:
             if timeout_s is not None and waited >= timeout_s:
                 raise LaneDiedError(
                     f"a lane's workers must be up within {timeout_s:.0f} s, got no answer from {self._settings.gang}; "
-                    "check the cluster with `ray status`"
+                    "check the cluster with `ray status`, or, where other work fills this machine, set "
+                    "RAY_worker_niceness=0, without which Ray's workers yield to it"
                 )
             if timeout_s is None and self._end_if_silent():
                 ended += 1

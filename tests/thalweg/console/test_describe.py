@@ -83,6 +83,7 @@ def test_a_description_names_knobs_metrics_and_totals(page: Page) -> None:
     assert max(map(len, lines)) <= 80
     page_text = " ".join(text.getvalue().split())
     for words in (
+        "in a search space: from families.toy.config import PRESETS, Toy",
         "width 32 whole number, >= 1",
         "starts_from none list of text",
         "Hidden units.",
