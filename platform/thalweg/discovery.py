@@ -6,6 +6,7 @@ the working directory included. A family may also be a package at the top, whose
 nothing; loading imports the one module that was named.
 """
 
+import difflib
 import importlib
 import importlib.util
 import os
@@ -15,6 +16,7 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
@@ -305,10 +307,21 @@ def _elsewhere(name: str) -> str:
     return f"; the folder {top}/ here is hidden by {file}: rename it, for instance lab_{top}"
 
 
+def _beside(name: str) -> str:
+    """Says which modules lie in the folder of one that is not there; empty if none does."""
+    folder, _, module = name.rpartition(".")
+    found = sorted(path.stem for path in Path(*folder.split(".")).glob("*.py") if path.stem.isidentifier())
+    known = [f"{folder}.{stem}" for stem in found if stem != "__init__"]
+    close = difflib.get_close_matches(module, found, n=1)
+    hint = f"; did you mean {folder}.{close[0]}?" if close else ""
+    return f"{hint} (found: {', '.join(known)})" if known else ""
+
+
 def _missing(room: Room, target: str, name: str) -> str:
     if "." in name:
         asked_as = name.replace(".", "_")
         hidden = f"; did you mean {asked_as!r}?" if asked_as in names(room) else _elsewhere(name)
+        hidden = hidden or (_beside(name) if room == "search_spaces" else "")
         hidden = hidden or "; run where its package lies"
         return f"a dotted name must be importable from here, got {target!r}{hidden}"
     what = "family" if room == "trainables" else "search space"

@@ -1,5 +1,6 @@
 """Lanes on real Ray Train workers with real DeepSpeed."""
 
+import contextlib
 import json
 import os
 import signal
@@ -13,9 +14,13 @@ from typing import Any
 
 import psutil
 import pytest
+import ray
+from ray import tune
 
+from thalweg.errors import LaneDiedError
 from thalweg.lanes.lane import Lane, LaneSettings
 from thalweg.lanes.resources import Gang
+from thalweg.lanes.trainable import LaneTrainable
 from thalweg.training.messages import Refusal, Report, TrialOrder
 
 # Ray warns of its own deprecations while it starts a trainer, which happens in this process here.
@@ -53,6 +58,29 @@ def _train(lane: Lane, order: TrialOrder) -> list[Report]:
         assert isinstance(answer, Report), answer
         reports.append(answer)
     return reports
+
+
+def test_a_lane_that_is_late_says_why_and_ends_its_process(ray_address: str, tmp_path: Path) -> None:
+    settings = LaneSettings(
+        gang=Gang(1, 1, 0),
+        family="families.toy",
+        metric="mse",
+        evaluations=EVALUATIONS,
+        data_root=str(tmp_path),
+        directory=str(tmp_path),
+        start_timeout_s=0.0,
+    )
+    config = {"number": 0, "config": {}}
+    lane = ray.remote(num_cpus=0)(tune.with_parameters(LaneTrainable, settings=settings)).remote(
+        config=config
+    )
+    with pytest.raises(LaneDiedError, match=r"workers must be up within 0 s"):
+        ray.get(lane.train.remote(), timeout=240)
+    with pytest.raises(ray.exceptions.RayActorError):
+        for _ in range(60):
+            with contextlib.suppress(LaneDiedError):
+                ray.get(lane.train.remote(), timeout=240)
+            time.sleep(1)
 
 
 def _lane(num_workers: int, directory: Path) -> Iterator[tuple[Lane, list[int]]]:

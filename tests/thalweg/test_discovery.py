@@ -245,6 +245,16 @@ def test_a_dotted_name_that_does_not_exist_is_a_discovery_error(lab: Callable[[s
         discovery.load_module("search_spaces", "workbench.nothing")
 
 
+def test_a_misspelt_dotted_space_names_those_beside_it(lab: Callable[[str, str], Path]) -> None:
+    lab("rivers", "")
+    lab("lakes", "")
+    found = (
+        r"'workbench.rivrs'; did you mean workbench.rivers\? \(found: workbench.lakes, workbench.rivers\)$"
+    )
+    with pytest.raises(DiscoveryError, match=found):
+        discovery.load_module("search_spaces", "workbench.rivrs")
+
+
 def test_a_dotted_name_is_found_in_the_working_directory(lab: Callable[[str, str], Path]) -> None:
     file = lab("here", "answer = 42\n")
     assert discovery.load_module("search_spaces", "workbench.here").__file__ == str(file)

@@ -77,7 +77,7 @@ class SceneTask(Task[SentinelSupCon, PatchData]):
         if knobs.classes != data.classes:
             raise ConfigError(
                 f"data.classes must be those of {self.config.dataset}, {list(data.classes)}, got "
-                f"{list(knobs.classes)}; set data.classes to these"
+                f'{list(knobs.classes)}; name them in a search space: vary(data={{"classes": {data.classes}}})'
             )
         file = data.pretrained
         begun = {"pretrained": {"file": file.path.name, "sha256": file.sha256}} if file else {}

@@ -16,11 +16,15 @@ def studies(output: Output = RUNS) -> None:
     terminal().print(listings.studies(output))
 
 
-def spaces() -> None:
+def spaces(
+    family: Annotated[
+        str | None, typer.Argument(metavar="[FAMILY]", help="Only those of this family.", show_default="all")
+    ] = None,
+) -> None:
     """Lists the search spaces. Next: `thalweg search SPACE`."""
     from thalweg.console import listings
 
-    terminal().print(listings.spaces())
+    terminal().print(listings.spaces(family))
 
 
 def families() -> None:

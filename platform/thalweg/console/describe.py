@@ -99,6 +99,8 @@ def show_family(family: Family, preset: str | None, console: Console) -> None:
         f"presets: {', '.join(family.presets) or 'none'}; below: {preset or _default(family)}, "
         "another with --preset NAME"
     )
+    names = ", ".join(["PRESETS"] * bool(family.presets) + [family.config_type.__name__])
+    console.print(Text(f"in a search space: from {family.config_type.__module__} import {names}"))
     _section(console, "knobs", _knob_lines(config))
     found = outline(family, config)
     total = {"total": sum(found.parts.values())}
@@ -129,7 +131,7 @@ def _knob_lines(config: FamilyConfig) -> RenderableType:
     for knob, value in zip(found, values, strict=True):
         table = Table.grid(padding=(0, 2))
         table.add_column(width=max(len(knob.name) for knob in found), no_wrap=True, style="cyan")
-        table.add_column(width=min(20, max(map(len, values))), style="bold")
+        table.add_column(width=min(20, max(map(len, values))), style="bold", overflow="fold")
         table.add_column(style="dim")
         table.add_row(Text(knob.name), Text(value), Text(_law(knob)))
         lines += [table, Padding(Text(knob.sentence), (0, 0, 0, 4))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Literal
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -14,15 +15,27 @@ from thalweg.analysis.studies import Unreadable, summaries
 from thalweg.console.formatting import score
 from thalweg.console.tables import plain_table
 from thalweg.datasets.catalogue import DataSet
-from thalweg.errors import ThalwegError
+from thalweg.errors import DiscoveryError, ThalwegError, nothing
 from thalweg.search.space import load_space
 
 _STATES = {"running": "cyan", "complete": "green", "stopped": "yellow"}
 
 
-def spaces() -> RenderableType:
-    """Lists the search spaces, then what each one asks; for a broken one what is wrong with it."""
+def spaces(only: str | None = None) -> RenderableType:
+    """Lists the search spaces, then what each one asks; for a broken one what is wrong with it.
+
+    Args:
+        only: List the spaces of this family alone, and broken ones.
+
+    Raises:
+        DiscoveryError: There is no such family in ``trainables/``.
+    """
+    if only is not None and only not in (known := discovery.names("trainables")):
+        raise DiscoveryError(nothing(f"family {only!r}", "trainables/", only, known))
     table = _table("space", "family", "metric", "trials")
+    table.columns[0].no_wrap = True  # what commands ask for
+    for column in table.columns[1:]:
+        column.overflow = "fold"
     lines: dict[str, Text] = {}
     for name in discovery.names("search_spaces"):
         try:
@@ -31,6 +44,8 @@ def spaces() -> RenderableType:
         except ThalwegError as error:
             table.add_row(Text(name, style="red"), "broken")
             lines[name] = Text(f"  {error}", style="red")
+            continue
+        if only not in (None, family):
             continue
         study = space.study
         metric = f"{study.metric} ({study.mode})"
@@ -89,7 +104,8 @@ def studies(output: Path) -> RenderableType:
     table = plain_table()
     for name in ("study", "state", "trials", "complete", "pruned", "failed", "best", "space"):
         left = name in ("study", "state", "space")
-        table.add_column(name, justify="left" if left else "right", no_wrap=name in ("study", "best"))
+        justify: Literal["left", "right"] = "left" if left else "right"
+        table.add_column(name, justify=justify, no_wrap=name in ("study", "best"), overflow="fold")
     for row in summaries(output):
         if isinstance(row, Unreadable):
             table.add_row(Text(row.name, style="red"), Text(f"unreadable: {row.reason}", style="red"))

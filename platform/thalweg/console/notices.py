@@ -41,7 +41,7 @@ def sentences(event: Event, standing: Standing, new_best: bool) -> list[Text]:
         return [Text(event.text, style="yellow")]
     if isinstance(event, BaselineEvaluated) and standing.study is not None:
         metric = standing.study.metric
-        return [Text(f"baseline {event.name}: {metric} {score(standing.baselines[event.name])}")]
+        return [Text(f"baseline {event.name}: {metric} {score(event.metrics.get(metric))}")]
     if isinstance(event, StudyEnded):
         return [Text(f"{event.end}{f': {event.reason}' if event.reason else ''}")]
     return []

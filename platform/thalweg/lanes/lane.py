@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,10 @@ from thalweg.training.messages import Refusal, Report, TrialOrder
 _NO_NEWS = "there was no news of them"
 _LONGER = 10
 """Workers are killed after this many times their longest silence so far, but not before the study's `max_silence_s`."""
+
+
+_LAST_WORDS_S = 5.0
+"""Seconds in which a process that abandons its lane can tell Ray why."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,7 +183,8 @@ class Lane:
             if timeout_s is not None and waited >= timeout_s:
                 raise LaneDiedError(
                     f"a lane's workers must be up within {timeout_s:.0f} s, got no answer from {self._settings.gang}; "
-                    "check the cluster with `ray status`"
+                    "check the cluster with `ray status`, or, where other work fills this machine, set "
+                    "RAY_worker_niceness=0, without which Ray's workers yield to it"
                 )
             if timeout_s is None and self._end_if_silent():
                 ended += 1
@@ -199,6 +205,16 @@ class Lane:
         for worker in silence.workers:
             ray.kill(worker)
         return True
+
+    def abandon(self) -> None:
+        """Ends this process in a moment, and with it workers that are late.
+
+        Ray keeps the process of an actor until nothing runs in it any more. Ray Train's run, which waits for the late
+        workers, would keep it for ever, with the resources of the lane.
+        """
+        timer = threading.Timer(_LAST_WORDS_S, os._exit, args=(1,))
+        timer.daemon = True
+        timer.start()
 
     def stop(self) -> None:
         """Ends the workers and frees their resources."""

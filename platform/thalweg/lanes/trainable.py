@@ -13,6 +13,7 @@ from typing import Any
 
 from ray import tune
 
+from thalweg.errors import LaneDiedError
 from thalweg.lanes.lane import Lane, LaneSettings
 from thalweg.study_folder import trial_name
 from thalweg.training.messages import Refusal, TrialOrder
@@ -29,11 +30,19 @@ class LaneTrainable(tune.Trainable):
     """
 
     def setup(self, config: dict[str, Any], settings: LaneSettings | None = None) -> None:
-        """Starts the lane and waits until its workers are warm."""
+        """Starts the lane and waits until its workers are warm.
+
+        That they did not come up is raised by `step`: Ray tells nobody of an actor whose creation failed before its
+        process has ended, and then no longer says why.
+        """
         assert settings is not None
         self._settings = settings
+        self._late: LaneDiedError | None = None
         self._lane = Lane(settings, f"lane-{self.trial_id}")
-        self._lane.wait_until_ready()
+        try:
+            self._lane.wait_until_ready()
+        except LaneDiedError as error:
+            self._late = error
         self._take(config)
 
     def _take(self, config: dict[str, Any]) -> None:
@@ -55,7 +64,14 @@ class LaneTrainable(tune.Trainable):
         self._reached = 0
 
     def step(self) -> dict[str, Any]:
-        """Trains to the next evaluation."""
+        """Trains to the next evaluation.
+
+        Raises:
+            LaneDiedError: The workers did not come up, or are gone for good.
+        """
+        if self._late is not None:
+            self._lane.abandon()
+            raise self._late
         began = time.perf_counter()
         answer = self._lane.advance(self._order, self._reached)
         self._reached = answer.samples

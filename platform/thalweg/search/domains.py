@@ -188,6 +188,11 @@ class ChoiceSet:
         for record in self.records:
             if str(record) == str(value):
                 return record
+        if isinstance(value, str):  # tables show the choice 1.0 as 1
+            number = float(value)
+            for record in self.records:
+                if not isinstance(record, bool) and record == number:
+                    return record
         raise ValueError(value)
 
     def value(self, record: Any) -> Any:

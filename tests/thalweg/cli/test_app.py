@@ -91,6 +91,15 @@ def test_all_spaces_and_families_are_listed(run: Callable[..., Result]) -> None:
     assert [name for name in discovery.names("trainables") if name not in families] == []
 
 
+def test_spaces_of_one_family_are_listed_with_their_whole_names(run: Callable[..., Result]) -> None:
+    output = run("spaces", "sentinel_supcon").output
+    table = output.partition("\n\n")[0]
+    assert "rgb_lidar" not in output and "\u2026" not in output
+    first = [line.split()[0] for line in table.splitlines() if "sentinel_supcon" in line]
+    assert first == [name for name in discovery.names("search_spaces") if name.startswith("sentinel_supcon_")]
+    assert "no family 'sentinel' in trainables/" in run("spaces", "sentinel").output
+
+
 def test_a_broken_space_is_listed_with_what_is_wrong(
     run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -61,6 +61,13 @@ def test_a_sentence_of_two_lines_becomes_one() -> None:
     assert sentences["inner.width"] == "Width of tokens, which spans two lines."
 
 
+def test_long_values_are_shown_to_their_end(page: Page) -> None:
+    console, text = page()
+    describe.show_family(discovery.load_family("sentinel_supcon"), "tiny", console)
+    shown = "".join(line[25:55].strip() for line in text.getvalue().splitlines())
+    assert "RefineriesAndTerminals, WWTreatment" in shown and "\u2026" not in text.getvalue()
+
+
 @pytest.mark.parametrize("name", discovery.names("trainables"))
 def test_every_family_describes_every_knob_of_every_preset(name: str) -> None:
     for config in discovery.load_family(name).presets.values():
@@ -76,6 +83,7 @@ def test_a_description_names_knobs_metrics_and_totals(page: Page) -> None:
     assert max(map(len, lines)) <= 80
     page_text = " ".join(text.getvalue().split())
     for words in (
+        "in a search space: from families.toy.config import PRESETS, Toy",
         "width 32 whole number, >= 1",
         "starts_from none list of text",
         "Hidden units.",

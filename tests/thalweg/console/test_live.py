@@ -164,6 +164,14 @@ def test_plain_says_how_far_the_search_is_once_it_was_silent_for_long(page: Page
     assert lines[0].startswith("[   2:00] 45% done; about ")
 
 
+def test_a_baseline_that_lacks_the_objective_has_a_dash(page: Page, started: Started) -> None:
+    console, text = page()
+    view = PlainView(console)
+    for event in (started(), BaselineEvaluated(name="forecast_ridge", metrics={"forecast_skill": 0.25})):
+        view.handle(event)
+    assert text.getvalue().endswith("baseline forecast_ridge: skill -\n")
+
+
 def test_plain_says_which_trial_goes_on(page: Page, started: Started) -> None:
     console, text = page()
     PlainView(console).handle(TrialStarted(number=4, params=PARAMS, config={}, tags={"continues": "1"}))

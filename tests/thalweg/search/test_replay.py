@@ -75,6 +75,18 @@ def test_text_stands_for_the_value_that_it_spells() -> None:
     assert trial.suggest_categorical("size", (8, 16)) == 16
 
 
+@pytest.mark.parametrize("text", ["1", "1.0", "1e0"])
+def test_text_stands_for_the_number_among_choices_that_it_spells(text: str) -> None:
+    answer = RecordedTrial({"weight": text}).suggest_categorical("weight", (0.0, "one", 1.0))
+    assert type(answer) is float and answer == 1.0
+
+
+@pytest.mark.parametrize("text", ["1", "2", "true", "nan"])
+def test_text_that_spells_none_of_the_choices_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"weight must be one of 0.0, True, got"):
+        RecordedTrial({"weight": text}).suggest_categorical("weight", (0.0, True))
+
+
 def test_none_may_be_a_choice() -> None:
     assert RecordedTrial({"cap": None}).suggest_categorical("cap", (1, None)) is None
 

@@ -12,19 +12,24 @@ from trainables.geo_contrastive.exploring import maps
 from trainables.geo_contrastive.exploring.field_statistics import FieldStatistics
 
 _DPI = 100
+_WIDE = 0.45  # height over width below which two maps lie above each other
 
 
 def draw_variable(data: FieldData, name: str, found: FieldStatistics) -> Figure:
     """Draws the mean and standard deviation of each cell, and the means over cells by day of the year."""
     variable = data.variables[name]
     grid = data.grids[variable.grid]
-    height = float(np.clip(4.0 * maps.aspect(grid), 2.4, 5.5))
-    figure = Figure(figsize=(13, height + 0.9), dpi=_DPI, layout="constrained")
+    shape = maps.aspect(grid)
+    wide = shape < _WIDE
+    names = [["mean", "cycle"], ["spread", "cycle"]] if wide else [["mean", "spread", "cycle"]]
+    height = 2 * (7.0 * shape + 0.8) if wide else min(4.0 * shape, 5.5) + 0.5
+    figure = Figure(figsize=(13, max(height, 2.9) + 0.4), dpi=_DPI, layout="constrained")
     figure.suptitle(maps.title_of(variable), fontsize=11)
-    mean, spread, cycle = figure.subplots(1, 3, width_ratios=[1, 1, 1.1])
+    places = figure.subplot_mosaic(names, width_ratios=[1.3, 1] if wide else [1, 1, 1.1])
+    cycle = places["cycle"]
     for place, values, title, colours in (
-        (mean, found.mean, "mean of all days", "viridis"),
-        (spread, found.std, "standard deviation of all days", "magma"),
+        (places["mean"], found.mean, "mean of all days", "viridis"),
+        (places["spread"], found.std, "standard deviation of all days", "magma"),
     ):
         mesh = maps.draw_map(place, grid, values, scale_of(values), colours)
         place.set_title(title, fontsize=9)

@@ -27,6 +27,9 @@ SEASON_COLOURS = ("#2166ac", "#4d9221", "#b2182b", "#e08214")
 
 _MAX_STRETCH = 2.0  # of a degree of latitude beside one of longitude
 _METRES = 1000.0
+_FLAT = 0.25  # height over width below which maps become wider, so that their cells can still be seen
+_WIDEST = 4.4  # inches
+_ROW = 0.7  # inches that the name of a row needs
 
 Field = Float[np.ndarray, "lon lat"]
 
@@ -68,10 +71,10 @@ def aspect(grid: Grid) -> float:
 
 
 def page(rows: int, columns: int, grid: Grid) -> Figure:
-    """Returns an empty figure for rows of maps above colour bars."""
+    """Returns an empty figure for rows of maps above colour bars; maps of wide domains are wider."""
     shape = aspect(grid)
-    width = 2.9 / max(float(np.sqrt(shape)), 1.0)
-    size = (width * columns + 0.6, (width * max(shape, 0.25) + 0.25) * rows + 1.3)
+    width = min(2.9 / max(float(np.sqrt(shape)), 1.0) * max(float(np.sqrt(_FLAT / shape)), 1.0), _WIDEST)
+    size = (width * columns + 0.6, (max(width * shape, _ROW) + 0.25) * rows + 1.3)
     return Figure(figsize=size, layout="constrained")
 
 

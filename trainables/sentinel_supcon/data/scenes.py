@@ -140,7 +140,7 @@ def open_patches(root: Path, dataset: str, knobs: DataKnobs) -> PatchData:
     if unknown := [name for name in knobs.ignored if name not in contents.classes]:
         raise ConfigError(
             f"data.ignored must name classes of {dataset}, {', '.join(contents.classes)}, got {unknown[0]!r}; "
-            "name one of these, or none"
+            f'name them in a search space: vary(data={{"classes": {contents.classes}, "ignored": ()}})'
         )
     stores = contents.folder / ".store"
     key = key_of({"format": FORMAT, "layout": contents.layout, "files": _hashes(contents, stores)})

@@ -12,6 +12,7 @@ from matplotlib import image
 from thalweg.dataset_contract import Exploration
 from trainables.geo_contrastive.data.fields import FieldData, open_fields
 from trainables.geo_contrastive.explore import explore
+from trainables.geo_contrastive.exploring import maps
 from trainables.geo_contrastive.exploring.field_statistics import bands, statistics_of
 from trainables.geo_contrastive.exploring.look import draw_variable
 from trainables.geo_contrastive.exploring.page import page
@@ -41,6 +42,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def found(data: tuple[Path, FieldData], folder: Path) -> Exploration:
     """The look."""
     return explore(data[0], folder)
+
+
+@pytest.mark.parametrize(("shape", "stacked"), [(0.2, True), (0.5, False)])
+def test_maps_of_a_wide_domain_lie_above_each_other(
+    data: tuple[Path, FieldData], monkeypatch: pytest.MonkeyPatch, shape: float, stacked: bool
+) -> None:
+    monkeypatch.setattr(maps, "aspect", lambda grid: shape)
+    figure = draw_variable(data[1], "u", statistics_of(data[1], "u"))
+    figure.draw_without_rendering()
+    boxes = {each.get_title(): each.get_position() for each in figure.axes}
+    mean, spread = boxes["mean of all days"], boxes["standard deviation of all days"]
+    (cycle,) = [box for title, box in boxes.items() if title.startswith("mean over cells")]
+    assert (mean.y0 > spread.y1) == stacked
+    assert max(mean.x1, spread.x1) < cycle.x0
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:

@@ -13,6 +13,7 @@ from torch import nn
 from thalweg.contract import Batch, Outputs
 from trainables.geo_contrastive.config import PRESETS, GeoContrastive
 from trainables.geo_contrastive.data.fields import FieldData
+from trainables.geo_contrastive.data.grids import Grid
 from trainables.geo_contrastive.evaluation.latents import CLEAN
 from trainables.geo_contrastive.evaluation.reconstruction import FIELD
 from trainables.geo_contrastive.exploring import maps, pictures
@@ -122,6 +123,16 @@ def test_the_map_of_latents_holds_few_finite_days(data: FieldData, count: int, t
     figure = pictures.draw_latents(data, np.arange(3), latents)
     assert sum(len(np.asarray(each.get_offsets())) for each in figure.axes[0].collections) == count
     figure.savefig(tmp_path / "latents.png")
+
+
+def test_maps_of_a_flat_domain_are_wider_and_fill_their_rows() -> None:
+    longitudes = np.arange(-180.0, 180.0, 22.5)
+    globe = Grid("globe", longitudes, np.linspace(-85.0, 85.0, 8), True)
+    flat = Grid("flat", longitudes, np.linspace(32.5, 67.5, 8), True)
+    sizes = [maps.page(3, 4, grid).get_size_inches() for grid in (globe, flat)]
+    assert sizes[1][0] > 1.3 * sizes[0][0]
+    map_height = sizes[1][0] / 4 * maps.aspect(flat)
+    assert 0.4 < map_height < sizes[1][1] / 3 < 2.5 * map_height + 0.5
 
 
 def test_days_of_other_calendars_are_named_by_their_number(data: FieldData) -> None:
