@@ -42,7 +42,8 @@ class Kept:
         darkest: What `units.darkest` returned for each.
         left_out: Why a scene was left out, by its name.
         num_filled: Scenes with pixels without data that were filled.
-        any_negative: Whether any backscatter is below 0.
+        never_negative: Names of scenes without any backscatter below 0.
+        alone: Scenes with neither a place nor coordinates, each of which counts as a place.
     """
 
     scenes: list[Scene] = field(default_factory=list)
@@ -52,7 +53,8 @@ class Kept:
     darkest: list[float] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
     num_filled: int = 0
-    any_negative: bool = False
+    never_negative: list[str] = field(default_factory=list)
+    alone: int = 0
 
     def add(self, scene: Scene, images: Images, *, has_gaps: bool) -> None:
         """Keeps a scene."""
@@ -62,7 +64,9 @@ class Kept:
         self.shifts.append(images.shift)
         self.darkest.append(darkest(images.s2))
         self.num_filled += has_gaps
-        self.any_negative |= bool(np.nanmin(images.s1) < 0)
+        if np.nanmin(images.s1) >= 0:
+            self.never_negative.append(scene.name)
+        self.alone += not scene.place and not images.footprint.place and scene.fallback in ("", scene.name)
 
     def as_json(self) -> dict[str, Any]:
         """Returns all of it as JSON values; scenes by name."""
@@ -74,7 +78,8 @@ class Kept:
             "darkest": self.darkest,
             "left_out": self.left_out,
             "num_filled": self.num_filled,
-            "any_negative": self.any_negative,
+            "never_negative": self.never_negative,
+            "alone": self.alone,
         }
 
     def extend(self, contents: Contents, told: dict[str, Any]) -> None:
@@ -90,7 +95,8 @@ class Kept:
         self.darkest += told["darkest"]
         self.left_out |= told["left_out"]
         self.num_filled += told["num_filled"]
-        self.any_negative |= told["any_negative"]
+        self.never_negative += told["never_negative"]
+        self.alone += told["alone"]
 
 
 def read_scenes(contents: Contents, writer: StoreWriter) -> tuple[Kept, Arrays]:

@@ -63,7 +63,8 @@ def find_meterml(folder: Path) -> Contents:
                     s1=f"{below}/{S1}",
                     s2=f"{below}/{S2}",
                     classes=kinds,
-                    place=place or name,
+                    place=place,
+                    fallback=name,
                     split=_split_of(table),
                 )
     return require_some(
@@ -109,13 +110,16 @@ def _split_of(name: str) -> str:
 def _features(path: Path) -> Iterator[tuple[str, tuple[int, ...], str]]:
     """Yields name, classes and place of each feature."""
     try:
-        found: Any = json.loads(path.read_text())
+        found: Any = json.loads(path.read_text("utf-8-sig"))
         features = found["features"]
         read = [(dict(each["properties"]), each.get("geometry")) for each in features]
         for properties, geometry in read:
             name = str(properties["Image_Folder"]).strip("/")
-            if not name or ".." in name.split("/"):
-                raise DataError(f"Image_Folder of {path} must name a folder in it, got {name!r}; correct it")
+            parts = name.split("/")
+            if ".." in parts or not all(part and len(part.encode()) <= 255 for part in parts) or "\0" in name:
+                raise DataError(
+                    f"Image_Folder of {path} must name a folder in it, got {name[:255]!r}; correct it"
+                )
             yield name, _numbers(properties["Type"], path), _cell(geometry)
     except DataError:
         raise

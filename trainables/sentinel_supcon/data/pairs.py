@@ -21,6 +21,8 @@ TABLE, SCENES = "scenes.json", "scenes.csv"
 FORMAT = 1
 COLUMNS = ("name", "place", "split", "classes", "baseline")
 _SPLITS = ("", "train", "val", "test")
+_MAX_CLASSES = 255  # of maps, whose pixels are bytes; one more stands for none
+_MAX_NAME = 240  # bytes, so that a file of this name can be
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +124,7 @@ def read_described(folder: Path) -> Described:
     """
     path = folder / TABLE
     try:
-        table: dict[str, Any] = json.loads(path.read_text())
+        table: dict[str, Any] = json.loads(path.read_text("utf-8-sig"))
         described = Described(
             classes=tuple(map(str, table["classes"])),
             bands=tuple(map(str, table["bands"])),
@@ -132,15 +134,24 @@ def read_described(folder: Path) -> Described:
         )
     except DataError:
         raise
-    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except (OSError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise DataError(
             f"{path} must name classes and bands, got {type(error).__name__}: {error}; import the data set again"
         ) from None
+    if (written := table.get("format", FORMAT)) != FORMAT:
+        raise DataError(
+            f"format of {path} must be {FORMAT}, which this version reads, got {written!r}; import the data set again"
+        )
     _require("classes", described.classes, path)
     _require("bands", described.bands, path)
     if odd := [band for band in described.bands if band not in BANDS["l1c"]]:
         raise DataError(f"bands of {path} must be of {', '.join(BANDS['l1c'])}, got {odd[0]!r}; rename it")
     wrong = [code for code, number in described.codes.items() if not 0 <= number < len(described.classes)]
+    if described.codes and len(described.classes) > _MAX_CLASSES:
+        raise DataError(
+            f"classes of {path} must be at most {_MAX_CLASSES} where maps hold them, got {len(described.classes)}; "
+            "leave some out"
+        )
     if wrong or any(not 0 <= code <= 255 for code in described.codes):
         raise DataError(
             f"codes of {path} must be from 0 to 255 and name classes from 0 to {len(described.classes) - 1}, got "
@@ -164,19 +175,24 @@ def _require(what: str, names: Sequence[str], path: Path) -> None:
 
 def _lines(path: Path) -> list[dict[str, str]]:
     try:
-        with path.open(newline="") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             read = csv.DictReader(file)
             found = [{column: (line.get(column) or "").strip() for column in COLUMNS} for line in read]
             columns = read.fieldnames or ()
     except (OSError, csv.Error, UnicodeDecodeError) as error:
         raise DataError(f"{path} must be a table of scenes, got {error}; write it again") from None
     if "name" not in columns or "classes" not in columns:
-        raise DataError(f"{path} must have the columns name and classes, got {', '.join(columns)}; add them")
+        raise DataError(
+            f"{path} must have the columns name and classes, separated by commas, got {', '.join(columns)}; add them"
+        )
     seen: set[str] = set()
     for line in found:
         name = line["name"]
-        if not name or "/" in name or name in seen:
-            raise DataError(f"names in {path} must be of files, each once, got {name!r}; correct it")
+        if not name or "/" in name or "\0" in name or len(name.encode()) > _MAX_NAME or name in seen:
+            raise DataError(
+                f"names in {path} must be of files, each once, of at most {_MAX_NAME} bytes, got {name[:_MAX_NAME]!r}; "
+                "correct it"
+            )
         if line["split"] not in _SPLITS:
             raise DataError(
                 f"split in {path} must be train, val, test or empty, got {line['split']!r}; correct it"

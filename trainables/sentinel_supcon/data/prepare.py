@@ -12,9 +12,16 @@ from trainables.sentinel_supcon.data.contents import Contents, Scene
 from trainables.sentinel_supcon.data.kept import MAX_MISSING, Kept, read_scenes
 from trainables.sentinel_supcon.data.labels import IGNORED, classes_of_maps
 from trainables.sentinel_supcon.data.splits import SPLITS, assign
-from trainables.sentinel_supcon.data.units import REFLECTANCE, SHIFT, TELLING_BANDS, shows_shift
+from trainables.sentinel_supcon.data.units import (
+    OFFSET_TAG,
+    REFLECTANCE,
+    SHIFT,
+    TELLING_BANDS,
+    hides_shift,
+    shows_shift,
+)
 
-FORMAT = 4
+FORMAT = 5
 MAX_LEFT_OUT = 0.1
 """Largest share of a data set's scenes that may be left out."""
 _CHUNK = 16
@@ -106,11 +113,13 @@ def _require_enough(contents: Contents, read: Kept) -> None:
 
 
 def _require_units(contents: Contents, read: Kept) -> None:
-    if contents.unit == "dB" and not read.any_negative:
+    if contents.unit == "dB" and read.never_negative:
         raise DataError(
-            f"backscatter in {contents.folder} must be in dB, some of it below 0, got none in {len(read.scenes)} "
-            'scenes, as linear power is; convert it by 10 log10, or say "unit": "linear" in scenes.json'
+            f"backscatter in {contents.folder} must be in dB, some of it below 0 in each scene, got none in "
+            f"{_some(read.never_negative)}, as linear power is; convert it by 10 log10, or, if it is power in all "
+            'scenes, say "unit": "linear" in scenes.json'
         )
+    _require_no_offset_taken_off_twice(contents, read)
     unknown: dict[str, list[float]] = {}
     each_place_tells = set(contents.bands) >= TELLING_BANDS
     for place, shift, number in zip(read.places, read.shifts, read.darkest, strict=True):
@@ -121,9 +130,25 @@ def _require_units(contents: Contents, read: Kept) -> None:
         raise DataError(
             f"reflectance must be known from its numbers, got scenes of {len(shifted)} places in {contents.folder} "
             f"with no pixel below {-SHIFT:.0f}, as since processing baseline 04.00, and nothing that names it: "
-            f"{', '.join(shifted[:_NAMED])}{' ...' if len(shifted) > _NAMED else ''}; write the tag "
-            "PROCESSING_BASELINE into these files, or a scale and an offset"
+            f"{_some(shifted)}; write the tag PROCESSING_BASELINE into these files, or a scale and an offset"
         )
+
+
+def _require_no_offset_taken_off_twice(contents: Contents, read: Kept) -> None:
+    told: dict[str, list[float]] = {}
+    for place, shift, number in zip(read.places, read.shifts, read.darkest, strict=True):
+        if shift == SHIFT:
+            told.setdefault(place, []).append(number)
+    if taken := sorted(place for place, numbers in told.items() if hides_shift(numbers)):
+        raise DataError(
+            f"numbers of processing baseline 04.00 and later must hold their offset of {-SHIFT:.0f}, got scenes of "
+            f"{len(taken)} places in {contents.folder} whose dark pixels are far below it: {_some(taken)}; if it has "
+            f"been taken off, write the tag {OFFSET_TAG} = 0 into these files"
+        )
+
+
+def _some(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:_NAMED])}{' ...' if len(names) > _NAMED else ''}"
 
 
 def _notes(contents: Contents, read: Kept, labels: Any) -> list[str]:
@@ -140,6 +165,11 @@ def _notes(contents: Contents, read: Kept, labels: Any) -> list[str]:
     if unlabelled := int((labels == IGNORED).sum()):
         why = "most of their pixels have no valid class" if contents.has_maps else "no class is named"
         notes.append(f"{unlabelled} scenes of {name} have no label: {why}; losses and metrics ignore them")
+    if read.alone:
+        notes.append(
+            f"{read.alone} scenes of {name} have neither a place nor coordinates: each is a place of its own, so that "
+            "neighbours may be in different splits unless these are official"
+        )
     if shifted := sum(bool(shift) for shift in read.shifts):
         notes.append(
             f"the offset of processing baseline 04.00 is taken off {shifted} optical images of {name}"

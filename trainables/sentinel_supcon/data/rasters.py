@@ -1,5 +1,7 @@
 """Reads and writes GeoTIFF through rasterio: nodata and masks, scale and offset, names of bands, where it lies.
 
+Other formats are not opened: a file that only names others, such as a VRT, would change without its fingerprint.
+
 rasterio is imported when a file is opened, for most data sets need none.
 """
 
@@ -11,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Shaped
+from jaxtyping import Bool, Float32, Float64, Int16, Shaped
 
 from thalweg.errors import DataError
 
+NO_CODE = 256
+"""Code of a pixel without a class; no file holds it, for codes are from 0 to 255."""
 _MAX_VALUES = 1 << 28
 
 
@@ -43,22 +47,60 @@ class Footprint:
 
 
 @dataclass(frozen=True)
+class Ground:
+    """The ground that a raster shows, exactly.
+
+    Attributes:
+        crs: Coordinate reference system as rasterio has it; None if there is none.
+        corners: Positions of the upper left, upper right and lower left corner in it.
+        pixel: Side of a pixel in it, the longer one.
+    """
+
+    crs: Any
+    corners: Float64[np.ndarray, "corner axis"]
+    pixel: float
+
+    def is_that_of(self, other: "Ground") -> bool:
+        """Returns whether both show the same ground to a pixel, the same way up; True if one does not say."""
+        if self.crs is None or other.crs is None:
+            return True
+        apart = np.abs(self.corners - other.corners).max()
+        return bool(self.crs == other.crs and apart <= max(self.pixel, other.pixel))
+
+    def __str__(self) -> str:
+        """Returns system and corners, for a message."""
+        if self.crs is None:
+            return "no coordinates"
+        return (
+            f"{self.crs.to_string()[:60]} {', '.join(f'({x:.9g} {y:.9g})' for x, y in self.corners.tolist())}"
+        )
+
+
+@dataclass(frozen=True)
 class Raster:
     """A raster that was read.
 
     Attributes:
         values: Its values, scaled by the file's own scale and offset; NaN where there are no data.
+        zero: Where the number in the file is 0, before any scale.
         names: Descriptions of the bands; empty texts where they have none.
-        scaled: Whether the file says how its numbers are scaled.
+        dtype: Type of the numbers in the file.
+        has_scale: Whether the file says what its numbers are multiplied with.
+        has_offset: Whether it says what is added to them.
         tags: Tags of the file.
         footprint: Where it lies.
+        ground: The same, with all corners.
     """
 
     values: Float32[np.ndarray, "band row col"]
+    zero: Bool[np.ndarray, "band row col"]
     names: tuple[str, ...]
-    scaled: bool
+    dtype: np.dtype[Any]
+    has_scale: bool
+    has_offset: bool
     tags: Mapping[str, str]
     footprint: Footprint
+    ground: Ground
 
 
 def read_raster(path: Path) -> Raster:
@@ -72,33 +114,53 @@ def read_raster(path: Path) -> Raster:
         flags = [{flag.name for flag in band} for band in file.mask_flag_enums]
         values = file.read()
         hidden = None if all("all_valid" in band for band in flags) else file.read_masks() == 0
-        scaled = any(scale != 1 for scale in file.scales) or any(offset != 0 for offset in file.offsets)
         names = tuple(name or "" for name in file.descriptions)
         scales, offsets = (np.array(each, float)[:, None, None] for each in (file.scales, file.offsets))
-        tags, footprint = dict(file.tags()), _footprint(file)
-    if values.dtype.kind not in "fiu":
-        raise DataError(f"{path} must hold real numbers, got {values.dtype}; convert it")
-    image = values.astype(np.float64)
-    if scaled:
-        image = image * scales + offsets
+        tags, footprint, ground = dict(file.tags()), _footprint(file), _ground(file)
+    _require_real(path, values)
+    image = values.astype(np.float64) * scales + offsets
     gone = ~np.isfinite(image) if hidden is None else ~np.isfinite(image) | hidden
     image[gone] = np.nan
-    return Raster(image.astype(np.float32), names, scaled, tags, footprint)
+    return Raster(
+        values=image.astype(np.float32),
+        zero=values == 0,
+        names=names,
+        dtype=values.dtype,
+        has_scale=bool((scales != 1).any()),
+        has_offset=bool((offsets != 0).any()),
+        tags=tags,
+        footprint=footprint,
+        ground=ground,
+    )
 
 
-def read_codes(path: Path) -> Shaped[np.ndarray, "row col"]:
-    """Reads the first band of a map of classes as codes from 0 to 255; 255 where it has no data or another code.
+def read_ground(path: Path) -> Ground:
+    """Returns the ground that a raster shows.
+
+    Raises:
+        DataError: The file cannot be read.
+    """
+    with _opened(path) as file:
+        return _ground(file)
+
+
+def read_codes(path: Path) -> tuple[Int16[np.ndarray, "row col"], Ground]:
+    """Reads the first band of a map of classes as codes from 0 to 255, and the ground that it shows.
+
+    Returns:
+        The codes, `NO_CODE` where the map has no data or another code, and the ground.
 
     Raises:
         DataError: The file cannot be read, or holds fractions.
     """
     with _opened(path) as file:
         _require_moderate(path, file)
-        values, mask = file.read(1), file.read_masks(1)
+        values, mask, ground = file.read(1), file.read_masks(1), _ground(file)
+    _require_real(path, values)
     if values.dtype.kind == "f" and not np.array_equal(values, np.round(values), equal_nan=True):
         raise DataError(f"{path} must hold codes of classes, got fractions; write whole numbers")
     known = (mask != 0) & (values >= 0) & (values <= 255)  # False for NaN
-    return np.where(known, values, 255).astype(np.uint8)
+    return np.where(known, values, NO_CODE).astype(np.int16), ground
 
 
 def write_raster(
@@ -108,6 +170,7 @@ def write_raster(
     names: Sequence[str] = (),
     nodata: float | None = None,
     scale: float = 1.0,
+    tags: Mapping[str, str] | None = None,
     crs: str = "",
     bounds: Sequence[float] = (),
 ) -> None:
@@ -119,6 +182,7 @@ def write_raster(
         names: Descriptions of the bands.
         nodata: Value that stands for no data.
         scale: What a number is multiplied with to give the quantity.
+        tags: Tags of the file.
         crs: Coordinate reference system; empty if there is none.
         bounds: Left, bottom, right and top in it.
     """
@@ -130,7 +194,7 @@ def write_raster(
         left, bottom, right, top = bounds
         # Written out: rasterio's from_bounds multiplies in a way that affine 3 deprecates.
         transform = rasterio.Affine((right - left) / columns, 0, left, 0, (bottom - top) / rows, top)
-        profile |= {"crs": rasterio.CRS.from_user_input(crs), "transform": transform}
+        profile |= {"crs": _system(crs, path), "transform": transform}
     path.parent.mkdir(parents=True, exist_ok=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
@@ -138,6 +202,7 @@ def write_raster(
             file.write(values)
             if scale != 1:
                 file.scales = (scale,) * bands
+            file.update_tags(**(tags or {}))
             for number, name in enumerate(names, 1):
                 file.set_band_description(number, name)
 
@@ -148,9 +213,9 @@ def _opened(path: Path) -> Iterator[Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-            with rasterio.open(path) as file:
+            with rasterio.open(path, driver="GTiff") as file:
                 yield file
-    except rasterio.errors.RasterioError as error:
+    except (rasterio.errors.RasterioError, rasterio.errors.CRSError) as error:
         raise DataError(f"a raster must be a complete GeoTIFF, got {path}: {error}; copy it again") from None
 
 
@@ -161,6 +226,28 @@ def _require_moderate(path: Path, file: Any) -> None:
             f"a scene must have at most {_MAX_VALUES:,} values, got {file.count} bands of {file.height} x {file.width} "
             f"in {path}; cut it into patches, or copy it again"
         )
+
+
+def _system(crs: str, path: Path) -> Any:
+    rasterio = _rasterio()
+    try:
+        return rasterio.CRS.from_user_input(crs)
+    except rasterio.errors.CRSError as error:
+        raise DataError(
+            f"a coordinate reference system must be like EPSG:32630, got {crs!r} for {path.name}: {error}; correct it"
+        ) from None
+
+
+def _require_real(path: Path, values: Shaped[np.ndarray, "..."]) -> None:
+    if values.dtype.kind not in "fiu":
+        raise DataError(f"{path} must hold real numbers, got {values.dtype}; convert it")
+
+
+def _ground(file: Any) -> Ground:
+    ends = ((0, 0), (file.width, 0), (0, file.height))
+    a, b, c, d, e, f = file.transform[:6]
+    corners = np.array([(a * column + b * row + c, d * column + e * row + f) for column, row in ends], float)
+    return Ground(file.crs, corners, max(float(np.hypot(a, d)), float(np.hypot(b, e))))
 
 
 def _footprint(file: Any) -> Footprint:

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Real, UInt8
 
 from trainables.sentinel_supcon.data.rasters import Footprint, write_raster
 from trainables.sentinel_supcon.data.reading import RADAR
-from trainables.sentinel_supcon.data.units import REFLECTANCE
+from trainables.sentinel_supcon.data.units import OFFSET_TAG, REFLECTANCE
 
 _INT16 = np.iinfo(np.int16)
 _NO_DATA = _INT16.min
@@ -42,7 +43,7 @@ def write_scene(
     shifted = np.clip(np.round(s2.astype(np.float64) + shift), _NO_DATA + 1, _INT16.max)
     numbers = np.where(np.isnan(shifted), _NO_DATA, shifted).astype(np.int16)
     write(folder / "s1" / f"{name}.tif", s1, names=RADAR, nodata=float("nan"))
-    scale = 1 / REFLECTANCE
-    write(folder / "s2" / f"{name}.tif", numbers, names=bands, nodata=_NO_DATA, scale=scale)
+    told: dict[str, Any] = {"scale": 1 / REFLECTANCE, "tags": {OFFSET_TAG: "0"}}
+    write(folder / "s2" / f"{name}.tif", numbers, names=bands, nodata=_NO_DATA, **told)
     if codes is not None:
         write(folder / "labels" / f"{name}.tif", codes[None], names=("class",))

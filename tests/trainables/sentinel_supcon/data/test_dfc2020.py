@@ -147,7 +147,7 @@ BREAKS: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda f: write_raster(
             _radar(f), np.full((2, 20, 20), -9, np.float32), crs="EPSG:32631", bounds=(0, 0, 200, 200)
         ),
-        "both images of a scene must show the same ground",
+        "all files of a scene must show the same ground",
     ),
     "a small map": (
         lambda f: write_raster(next(f.glob("*/dfc_1/*_p1.tif")), np.ones((1, 10, 20), np.uint8)),
