@@ -21,6 +21,7 @@ from trainables.sentinel_supcon.knobs import BANDS
 
 S1, S2 = "sentinel-1.npy", "sentinel-2-10m.npy"
 _SPLITS = ("train", "val", "test")
+_MAX_NAME = 255  # bytes of a folder's name
 _BETWEEN = re.compile(r"[,;|&/]")
 _CALLED = {name.lower(): number for number, name in enumerate(METERML)} | {
     "cafo": 0,
@@ -63,7 +64,8 @@ def find_meterml(folder: Path) -> Contents:
                     s1=f"{below}/{S1}",
                     s2=f"{below}/{S2}",
                     classes=kinds,
-                    place=place or name,
+                    place=place,
+                    fallback=name,
                     split=_split_of(table),
                 )
     return require_some(
@@ -109,7 +111,7 @@ def read_features(path: Path) -> list[tuple[dict[str, Any], str]]:
         DataError: The file is broken.
     """
     try:
-        found: Any = json.loads(path.read_text(encoding="utf-8"))
+        found: Any = json.loads(path.read_text("utf-8-sig"))
         return [(dict(each["properties"]), _cell(each.get("geometry"))) for each in found["features"]]
     except (
         OSError, LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RecursionError
@@ -131,8 +133,15 @@ def _features(path: Path) -> Iterator[tuple[str, tuple[int, ...], str]]:
                 f"features of {path} must have Image_Folder and Type, got no {lacking[0]}; copy it again"
             )
         name = str(properties["Image_Folder"]).strip("/")
-        if not name or ".." in name.split("/"):
-            raise DataError(f"Image_Folder of {path} must name a folder in it, got {name!r}; correct it")
+        parts = name.split("/")
+        if (
+            not name.isprintable()
+            or ".." in parts
+            or not all(part and len(part.encode()) <= _MAX_NAME for part in parts)
+        ):
+            raise DataError(
+                f"Image_Folder of {path} must name a folder in it, got {name[:_MAX_NAME]!r}; correct it"
+            )
         yield name, _numbers(properties["Type"], path), place
 
 
@@ -147,6 +156,7 @@ def _numbers(kind: Any, path: Path) -> tuple[int, ...]:
 
 
 def _cell(geometry: Mapping[str, Any] | None) -> str:
+    """Returns the square degree of a geometry's middle; empty if it has none."""
     if not geometry or not geometry.get("coordinates"):
         return ""
     middle = np.array(list(_positions(geometry["coordinates"])), float).mean(0)
