@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from thalweg.data.npy import read_npy
 from thalweg.errors import DataError
 from trainables.sentinel_supcon.data.contents import Contents, Scene, require_some
 from trainables.sentinel_supcon.data.labels import METERML
@@ -88,13 +89,7 @@ def read_array(path: Path, num_bands: int) -> np.ndarray:
     Raises:
         DataError: The file is broken or of another shape.
     """
-    try:
-        with path.open("rb") as file:
-            values = np.lib.format.read_array(file, allow_pickle=False)
-    except Exception as error:  # NumPy parses the header as Python code, which may raise any kind
-        raise DataError(
-            f"{path} must be a complete npy file, got {type(error).__name__}: {error}; copy it again"
-        ) from None
+    values = read_npy(path)
     if values.dtype.kind not in "fiu" or values.ndim != 3 or values.shape[2] != num_bands:
         raise DataError(
             f"{path} must hold numbers of shape (row, column, {num_bands}), got {values.dtype} of shape "
