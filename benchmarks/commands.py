@@ -33,6 +33,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from benchmarks.figures import tell
+
 ROOT = Path(__file__).resolve().parent.parent
 COMMIT = "1fe89fc"
 STUDY = "quickstart"
@@ -315,11 +317,7 @@ def main() -> None:
         write(long, journal("s", LONG_STUDY, [LONG_TRIAL] * long_trials))
         listed = measure_long(builds, folder / "long", min(rounds, 3))
         rows = figures(costs, listed, read_long(long, min(rounds, 3)), long_trials)
-    for row in rows:
-        verdict = "" if row["met"] is None else f"  goal {row['goal']}: {'met' if row['met'] else 'MISSED'}"
-        print(f"{row['name']:<62} {row['value']:>10.4g} {row['unit']}{verdict}")
-    if args.json:
-        args.json.write_text(json.dumps({"figures": rows}, indent=1))
+    tell(rows, args.json)
 
 
 if __name__ == "__main__":

@@ -37,6 +37,8 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
+from benchmarks.figures import tell
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
@@ -424,11 +426,7 @@ def main() -> None:
         for model, sizes in list(MODELS.items())[: 1 if args.quick else None]:
             rounds = 1 if args.quick else args.rounds
             measure_model(model, sizes[:2] if args.quick else sizes, rounds, Path(folder), figures)
-    for row in figures.rows:
-        verdict = "" if row["met"] is None else f"  goal {row['goal']}: {'met' if row['met'] else 'MISSED'}"
-        print(f"{row['name']:<80} {row['value']:>10.4g} {row['unit']}{verdict}")
-    if args.json:
-        args.json.write_text(json.dumps({"figures": figures.rows}, indent=1))
+    tell(figures.rows, args.json)
 
 
 if __name__ == "__main__":

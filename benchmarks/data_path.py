@@ -38,6 +38,8 @@ import numpy.typing as npt
 import psutil
 import torch
 
+from benchmarks.figures import tell
+
 ROOT = Path(__file__).resolve().parent.parent
 GRID, PATCH, LENGTH, STRIDE, BATCH = (290, 180), 10, 30, 20, 16
 MODALITIES = ("precipitation", "soil_moisture", "temperature")
@@ -379,11 +381,7 @@ def main() -> None:
         rows = measure(base / "world", args)
     finally:
         shutil.rmtree(base)
-    for row in rows:
-        verdict = "" if row["met"] is None else f"  goal {row['goal']}: {'met' if row['met'] else 'MISSED'}"
-        print(f"{row['name']:<62} {row['value']:>10.4g} {row['unit']}{verdict}")
-    if args.json:
-        args.json.write_text(json.dumps({"figures": rows}, indent=1))
+    tell(rows, args.json)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,8 @@ import h5netcdf
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.figures import tell
+
 ROOT = Path(__file__).resolve().parent.parent
 LEVELS = (500, 850)
 NUM_LONS, NUM_LATS, PER_DAY = 240, 121, 4
@@ -182,11 +184,7 @@ def main() -> None:
         rows = figures(found, {"regrid": source, "own": source, "prepare": own})
     finally:
         shutil.rmtree(base)
-    for row in rows:
-        verdict = "" if row["met"] is None else f"  goal {row['goal']}: {'met' if row['met'] else 'MISSED'}"
-        print(f"{row['name']:<45} {row['value']:>10.5g} {row['unit']}{verdict}")
-    if args.json:
-        args.json.write_text(json.dumps({"figures": rows}, indent=1))
+    tell(rows, args.json)
 
 
 if __name__ == "__main__":

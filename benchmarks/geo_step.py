@@ -25,15 +25,16 @@ import argparse
 import json
 import mmap
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from benchmarks.costs import Cost, fastest, memory
+from benchmarks.figures import Figures, tell
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,23 +52,6 @@ NUM_STEPS = 2
 VIEWS = {"three": (False, False), "four": (True, False), "five": (True, True)}  # hard and soft negatives
 REPEATS = {"published": 3, "ours": 20}
 AGREEMENT = 1e-5
-
-
-@dataclass
-class Cost:
-    """What a step, or the views of a batch, took.
-
-    Attributes:
-        cpu_s: Seconds of the processor.
-        wall_s: Seconds by the clock.
-        peak_mib: Peak memory of the process above its level after the imports.
-        imports_mib: This level.
-    """
-
-    cpu_s: float
-    wall_s: float
-    peak_mib: float = 0.0
-    imports_mib: float = 0.0
 
 
 def configuration(kind: str = "three") -> "GeoContrastive":
@@ -263,17 +247,6 @@ def check(path: Path) -> dict[str, float]:
     return {name: float((one - two).norm() / two.norm()) for name, (one, two) in pairs.items()}
 
 
-def fastest(run: Callable[[], object], repeats: int) -> Cost:
-    """Times calls after a first one, and returns the fastest."""
-    run()
-    costs = []
-    for _ in range(repeats):
-        cpu, wall = time.process_time(), time.perf_counter()
-        run()
-        costs.append(Cost(time.process_time() - cpu, time.perf_counter() - wall))
-    return min(costs, key=lambda cost: cost.cpu_s)
-
-
 def measure(arm: str, what: str, path: Path, count: int) -> Cost:
     """Measures a step or views in this process."""
     import benchmarks.published_fields  # noqa: F401 - so that memory is read after all imports
@@ -299,12 +272,6 @@ def least_step() -> None:
     adam.step()
 
 
-def memory(name: str) -> float:
-    """Returns what the system says of this process's memory, in MiB."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{name}:"))
-
-
 def in_this_process(arm: str, what: str, path: Path, count: int) -> Mapping[str, float]:
     """Runs one measurement on one thread."""
     import torch
@@ -325,49 +292,28 @@ def in_fresh_process(arm: str, what: str, path: Path, count: int) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-class Figures:
-    """Medians over rounds with their goals, in the order in which they are added."""
-
-    def __init__(self) -> None:
-        self.rows: list[dict[str, Any]] = []
-
-    def add(self, name: str, values: Sequence[float], unit: str, goal: str = "") -> None:
-        """Adds a figure; a goal is ``at least`` or ``at most`` a number."""
-        value = statistics.median(values)
-        word, _, bound = goal.rpartition(" ")
-        met = None if not goal else value >= float(bound) if word == "at least" else value <= float(bound)
-        row = {"name": name, "value": float(f"{value:.6g}"), "unit": unit, "goal": goal, "met": met}
-        self.rows.append(row)
-
-    def add_check(self, differences: Mapping[str, float]) -> None:
-        """Adds how far the arms differ; stops unless that is rounding."""
-        for name, difference in differences.items():
-            if not difference <= AGREEMENT:
-                sys.exit(f"{name} of both arms must agree to {AGREEMENT:g}, got {difference:.2g}")
-            self.add(f"relative difference of the {name}", [difference], "1")
-
-    def add_costs(self, what: str, costs: Mapping[str, Sequence[Cost]]) -> None:
-        """Adds what both arms took for the same, and how they compare round by round."""
-        label = "a step" if what == "step" else f"{what} views"
-        unit, scale = ("s", 1.0) if what == "step" else ("ms", 1e3)
-        for arm, found in costs.items():
-            self.add(f"{label}, {arm}: processor time", [scale * cost.cpu_s for cost in found], unit)
-            self.add(f"{label}, {arm}: wall time", [scale * cost.wall_s for cost in found], unit)
-            if what == "step":
-                self.add(f"{label}, {arm}: imports", [cost.imports_mib for cost in found], "MiB")
-                self.add(f"{label}, {arm}: peak memory above them", [cost.peak_mib for cost in found], "MiB")
-        both = list(zip(*(costs[arm] for arm in ARMS), strict=True))
-        goal = "at least 3" if what == "step" else "at least 20"
-        self.add(f"{label}: published / ours, time", [one.cpu_s / two.cpu_s for one, two in both], "1", goal)
+def add_costs(figures: Figures, what: str, costs: Mapping[str, Sequence[Cost]]) -> None:
+    """Adds what both arms took for the same, and how they compare round by round."""
+    label = "a step" if what == "step" else f"{what} views"
+    unit, scale = ("s", 1.0) if what == "step" else ("ms", 1e3)
+    for arm, found in costs.items():
+        figures.add(f"{label}, {arm}: processor time", [scale * cost.cpu_s for cost in found], unit)
+        figures.add(f"{label}, {arm}: wall time", [scale * cost.wall_s for cost in found], unit)
         if what == "step":
-            memory = [two.peak_mib / one.peak_mib for one, two in both]
-            self.add(f"{label}: ours / published, peak memory", memory, "1", "at most 0.5")
+            figures.add(f"{label}, {arm}: imports", [cost.imports_mib for cost in found], "MiB")
+            figures.add(f"{label}, {arm}: peak memory above them", [cost.peak_mib for cost in found], "MiB")
+    both = list(zip(*(costs[arm] for arm in ARMS), strict=True))
+    goal = "at least 3" if what == "step" else "at least 20"
+    figures.add(f"{label}: published / ours, time", [one.cpu_s / two.cpu_s for one, two in both], "1", goal)
+    if what == "step":
+        memory = [two.peak_mib / one.peak_mib for one, two in both]
+        figures.add(f"{label}: ours / published, peak memory", memory, "1", "at most 0.5")
 
 
 def compare(path: Path, count: int, rounds: int) -> Figures:
     """Compares the arms, in turn."""
     figures = Figures()
-    figures.add_check(in_fresh_process("both", "check", path, count))
+    figures.add_check(in_fresh_process("both", "check", path, count), AGREEMENT)
     for what in ("step", *VIEWS):
         costs: dict[str, list[Cost]] = {arm: [] for arm in ARMS}
         for number in range(rounds):
@@ -376,7 +322,7 @@ def compare(path: Path, count: int, rounds: int) -> Figures:
                 costs[arm].append(cost)
                 told = f"{cost.cpu_s:.4f} s of processor, {cost.wall_s:.4f} s, {cost.peak_mib:,.0f} MiB"
                 print(f"round {number + 1}: {what}, {arm}: {told}", file=sys.stderr)
-        figures.add_costs(what, costs)
+        add_costs(figures, what, costs)
     return figures
 
 
@@ -404,11 +350,7 @@ def main() -> None:
         path = Path(folder) / "days.npy"
         write_days(path, QUICK_DAYS if args.quick else NUM_DAYS)
         figures = compare(path, BATCH, 1 if args.quick else args.rounds)
-    for row in figures.rows:
-        verdict = "" if row["met"] is None else f"  goal {row['goal']}: {'met' if row['met'] else 'MISSED'}"
-        print(f"{row['name']:<60} {row['value']:>10.4g} {row['unit']}{verdict}")
-    if args.json:
-        args.json.write_text(json.dumps({"figures": figures.rows}, indent=1))
+    tell(figures.rows, args.json)
 
 
 if __name__ == "__main__":

@@ -43,6 +43,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from benchmarks.figures import tell
+
 ROOT = Path(__file__).resolve().parent.parent
 ARMS = ("rasterio", "deflate", "torchgeo", "ours", "memcpy")
 BATCH, NUM_COMPRESSED = 32, 256
@@ -358,11 +360,7 @@ def main() -> None:
         rows = measure(folder, args)
     finally:
         shutil.rmtree(folder)
-    for row in rows:
-        verdict = "" if row["met"] is None else f"  goal {row['goal']}: {'met' if row['met'] else 'MISSED'}"
-        print(f"{row['name']:<60} {row['value']:>10.4g} {row['unit']}{verdict}")
-    if args.json:
-        args.json.write_text(json.dumps({"figures": rows}, indent=1))
+    tell(rows, args.json)
 
 
 if __name__ == "__main__":

@@ -33,6 +33,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.figures import tell
+
 ROOT = Path(__file__).resolve().parent.parent
 FULL_DAYS, QUICK_DAYS, GRADIENT_DAYS = 30, 10, 3
 NUM_STEPS = 2
@@ -405,7 +407,7 @@ def main() -> None:
         return
     num_days = QUICK_DAYS if args.quick else args.days
     if args.device == "cuda":
-        tell(in_fresh_process("cuda", num_days, args.batch), num_days, args.json)
+        tell(in_fresh_process("cuda", num_days, args.batch), args.json, days=num_days)
         return
     differences = in_fresh_process("check", num_days)
     if max(differences.values()) >= 5e-5:
@@ -416,16 +418,7 @@ def main() -> None:
         times = ", ".join(f"{arm} {timing.cpu_s:.2f} s" for arm, timing in rounds[-1].timings.items())
         print(f"round {number + 1}: {times}", file=sys.stderr)
     rows = figures(rounds, in_fresh_process("products", num_days), differences)
-    tell(rows, num_days, args.json)
-
-
-def tell(rows: list[dict[str, Any]], num_days: int, file: Path | None) -> None:
-    """Prints the figures and writes them where asked."""
-    for row in rows:
-        verdict = "" if row["met"] is None else f"  goal {row['goal']}: {'met' if row['met'] else 'MISSED'}"
-        print(f"{row['name']:<42} {row['value']:>10.4g} {row['unit']}{verdict}")
-    if file:
-        file.write_text(json.dumps({"days": num_days, "figures": rows}, indent=1))
+    tell(rows, args.json, days=num_days)
 
 
 if __name__ == "__main__":

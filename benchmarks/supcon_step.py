@@ -23,14 +23,15 @@ Run alone on the machine:  python benchmarks/supcon_step.py [--quick] [--json FI
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from benchmarks.costs import Cost, fastest, memory
+from benchmarks.figures import Figures, tell
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -45,23 +46,6 @@ QUICK_WIDTH = 0.25
 CHECKS = {"evaluated": False, "twins": True}  # whether batch norms take the statistics of the batch
 AGREEMENT = 1e-4
 """Of fp32: what passes through seven batch norms in another order of additions."""
-
-
-@dataclass
-class Cost:
-    """What a step took.
-
-    Attributes:
-        cpu_s: Seconds of the processor.
-        wall_s: Seconds by the clock.
-        peak_mib: Peak memory of the process above its level after the imports.
-        imports_mib: This level.
-    """
-
-    cpu_s: float
-    wall_s: float
-    peak_mib: float = 0.0
-    imports_mib: float = 0.0
 
 
 def configuration(width: float) -> "SentinelSupCon":
@@ -171,17 +155,6 @@ def check(width: float) -> dict[str, float]:
     return found
 
 
-def fastest(run: Callable[[], object], repeats: int) -> Cost:
-    """Times calls after a first one, and returns the fastest."""
-    run()
-    costs = []
-    for _ in range(repeats):
-        cpu, wall = time.process_time(), time.perf_counter()
-        run()
-        costs.append(Cost(time.process_time() - cpu, time.perf_counter() - wall))
-    return min(costs, key=lambda cost: cost.cpu_s)
-
-
 def measure(arm: str, width: float, steps: int) -> Cost:
     """Measures a step in this process."""
     import benchmarks.published_supcon  # noqa: F401 - so that memory is read after all imports
@@ -205,12 +178,6 @@ def least_step() -> None:
     sgd.step()
 
 
-def memory(name: str) -> float:
-    """Returns what the system says of this process's memory, in MiB."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{name}:"))
-
-
 def in_this_process(arm: str, width: float, steps: int) -> Mapping[str, float]:
     """Runs one measurement, or the check, on one thread."""
     import torch
@@ -230,44 +197,23 @@ def in_fresh_process(arm: str, width: float, steps: int) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-class Figures:
-    """Medians over rounds with their goals, in the order in which they are added."""
-
-    def __init__(self) -> None:
-        self.rows: list[dict[str, Any]] = []
-
-    def add(self, name: str, values: Sequence[float], unit: str, goal: str = "") -> None:
-        """Adds a figure; a goal is ``at least`` or ``at most`` a number."""
-        value = statistics.median(values)
-        word, _, bound = goal.rpartition(" ")
-        met = None if not goal else value >= float(bound) if word == "at least" else value <= float(bound)
-        row = {"name": name, "value": float(f"{value:.6g}"), "unit": unit, "goal": goal, "met": met}
-        self.rows.append(row)
-
-    def add_check(self, differences: Mapping[str, float]) -> None:
-        """Adds how far the arms differ; stops unless that is rounding."""
-        for name, difference in differences.items():
-            if not difference <= AGREEMENT:
-                sys.exit(f"{name} of both arms must agree to {AGREEMENT:g}, got {difference:.2g}")
-            self.add(f"relative difference, {name}", [difference], "1")
-
-    def add_costs(self, costs: Mapping[str, Sequence[Cost]]) -> None:
-        """Adds what both arms took, and how they compare round by round."""
-        for arm, found in costs.items():
-            self.add(f"{arm}: processor time of a step", [cost.cpu_s for cost in found], "s")
-            self.add(f"{arm}: wall time of a step", [cost.wall_s for cost in found], "s")
-            self.add(f"{arm}: imports", [cost.imports_mib for cost in found], "MiB")
-            self.add(f"{arm}: peak memory above them", [cost.peak_mib for cost in found], "MiB")
-        both = list(zip(*(costs[arm] for arm in ARMS), strict=True))
-        self.add("published / ours, time", [one.cpu_s / two.cpu_s for one, two in both], "1", "at least 1.4")
-        ratios = [two.peak_mib / one.peak_mib for one, two in both]
-        self.add("ours / published, peak memory", ratios, "1", "at most 0.7")
+def add_costs(figures: Figures, costs: Mapping[str, Sequence[Cost]]) -> None:
+    """Adds what both arms took, and how they compare round by round."""
+    for arm, found in costs.items():
+        figures.add(f"{arm}: processor time of a step", [cost.cpu_s for cost in found], "s")
+        figures.add(f"{arm}: wall time of a step", [cost.wall_s for cost in found], "s")
+        figures.add(f"{arm}: imports", [cost.imports_mib for cost in found], "MiB")
+        figures.add(f"{arm}: peak memory above them", [cost.peak_mib for cost in found], "MiB")
+    both = list(zip(*(costs[arm] for arm in ARMS), strict=True))
+    figures.add("published / ours, time", [one.cpu_s / two.cpu_s for one, two in both], "1", "at least 1.4")
+    ratios = [two.peak_mib / one.peak_mib for one, two in both]
+    figures.add("ours / published, peak memory", ratios, "1", "at most 0.7")
 
 
 def compare(width: float, rounds: int, steps: int) -> Figures:
     """Compares the arms, in turn."""
     figures = Figures()
-    figures.add_check(in_fresh_process("check", width, steps))
+    figures.add_check(in_fresh_process("check", width, steps), AGREEMENT)
     costs: dict[str, list[Cost]] = {arm: [] for arm in ARMS}
     for number in range(rounds):
         for arm in ARMS:
@@ -275,7 +221,7 @@ def compare(width: float, rounds: int, steps: int) -> Figures:
             costs[arm].append(cost)
             told = f"{cost.cpu_s:.3f} s of processor, {cost.wall_s:.3f} s, {cost.peak_mib:,.0f} MiB"
             print(f"round {number + 1}: {arm}: {told}", file=sys.stderr)
-    figures.add_costs(costs)
+    add_costs(figures, costs)
     return figures
 
 
@@ -301,11 +247,7 @@ def main() -> None:
     if args.quick:
         args.width, args.rounds = QUICK_WIDTH, 1
     figures = compare(args.width, args.rounds, args.steps)
-    for row in figures.rows:
-        verdict = "" if row["met"] is None else f"  goal {row['goal']}: {'met' if row['met'] else 'MISSED'}"
-        print(f"{row['name']:<50} {row['value']:>10.4g} {row['unit']}{verdict}")
-    if args.json:
-        args.json.write_text(json.dumps({"figures": figures.rows}, indent=1))
+    tell(figures.rows, args.json)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,8 @@ from typing import Any, cast
 
 import psutil
 
+from benchmarks.figures import tell
+
 ROOT = Path(__file__).resolve().parent.parent
 EVALUATIONS = (16, 32)
 TRIALS = {"nested": 1, "reused": 10, "subprocess": 2, "thalweg": 10, "control": 10}  # N; each arm runs 4N
@@ -388,11 +390,7 @@ def main() -> None:
         long.append(session("long", 8 * round(5.0 / step_s / 8) * 8))
     check_equal(timings)
     rows = figures(timings, long)
-    for row in rows:
-        verdict = "" if row["met"] is None else f"  goal {row['goal']}: {'met' if row['met'] else 'MISSED'}"
-        print(f"{row['name']:<62} {row['value']:>10.4g} {row['unit']}{verdict}")
-    if args.json:
-        args.json.write_text(json.dumps({"figures": rows}, indent=1))
+    tell(rows, args.json)
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ def space(trial: Trial) -> SentinelSupCon:
         data={
             "data_ratio": 0.1,
             "scaling": trial.suggest_categorical("scaling", ["physical", "image_max"]),
-            "balanced": trial.suggest_categorical("balanced", [False, True]),
+            "balanced": not pretraining and trial.suggest_categorical("balanced", [False, True]),
         },
         views=_views(trial, paired=len(scenario) > 2, needed=pretraining.get("views", False)),
         model=model,

@@ -109,6 +109,17 @@ class SentinelSupCon(FamilyConfig):
         return self
 
     @model_validator(mode="after")
+    def _pretraining_sees_each_scene_once(self) -> Self:
+        if self.pretraining.share and self.data.balanced:
+            raise ValueError(
+                "data.balanced must be off with pre-training, which tells every scene from all others whatever their "
+                "classes: repeated scenes would be negatives of themselves, and those without a class left out, got "
+                f"True and a pretraining.share of {self.pretraining.share:g}; switch it off, or pre-train in a study "
+                "of its own, from which this one starts (starts_from)"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _prototypes_are_learnt(self) -> Self:
         if self.model.backbone == "prototypes" and not self.pretraining.share:
             raise ValueError(

@@ -74,7 +74,8 @@ class DataKnobs(Knobs):
     data_ratio: float = Field(default=1.0, gt=0, le=1)
     """Share of the training scenes of each class; a smaller share is part of every larger one."""
     balanced: bool = False
-    """Whether each class is drawn equally often in training."""
+    """Whether each label is drawn equally often in training, by repeating scenes; of several classes the label is the
+    first, or the most frequent one of a map. Scenes without a label, or of an ignored class, are left out."""
 
     @property
     def valid_classes(self) -> tuple[str, ...]:

@@ -17,7 +17,13 @@ from trainables.sentinel_supcon.baselines.majority import fit_majority
 from trainables.sentinel_supcon.config import SentinelSupCon
 from trainables.sentinel_supcon.data import batches
 from trainables.sentinel_supcon.data.pretrained import find_pretrained
-from trainables.sentinel_supcon.data.scenes import PatchData, data_key, open_patches, require_size
+from trainables.sentinel_supcon.data.scenes import (
+    PatchData,
+    data_key,
+    open_patches,
+    require_classes,
+    require_size,
+)
 from trainables.sentinel_supcon.evaluation.measures import measures, protocol
 from trainables.sentinel_supcon.model import encoders
 from trainables.sentinel_supcon.model.pretrained import match_file, matched_with
@@ -71,6 +77,7 @@ class SceneTask(Task[SentinelSupCon, PatchData]):
 
         Raises:
             ConfigError: The data set has other classes or smaller scenes than the configuration says.
+            DataError: No scene of train or val has a class that counts.
         """
         knobs = self.config.data
         require_size(data, knobs.size)
@@ -79,6 +86,7 @@ class SceneTask(Task[SentinelSupCon, PatchData]):
                 f"data.classes must be those of {self.config.dataset}, {list(data.classes)}, got "
                 f'{list(knobs.classes)}; name them in a search space: vary(data={{"classes": {data.classes}}})'
             )
+        require_classes(data, knobs)
         file = data.pretrained
         begun = {"pretrained": {"file": file.path.name, "sha256": file.sha256}} if file else {}
         return begun | {

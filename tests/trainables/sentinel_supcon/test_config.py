@@ -41,6 +41,10 @@ def test_defaults_and_presets_are_the_published_experiments() -> None:
             {"pretraining": {"share": 0.5, "negatives": True}, "data": {"ignored": ()}},
             "must be off where data.ignored names no class",
         ),
+        (
+            {"pretraining": {"share": 0.5}, "data": {"balanced": True}},
+            r"repeated scenes would be negatives of themselves, .*share of 0.5; switch it off",
+        ),
         ({"views": {"min_crop": 1.0, "flip": False}}, "augment must be off"),
         ({"data": {"ignored": ("Cities",)}}, "ignored must name some of the classes"),
         ({"data": {"ignored": ("Mines", "Mines")}}, "ignored must name each class once"),

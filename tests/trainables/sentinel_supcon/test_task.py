@@ -1,5 +1,6 @@
 """The task: what it asks of the data, takes from other studies, draws, and compares itself with."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ import torch
 from PIL import Image
 
 from tests import tasks
-from thalweg.errors import ConfigError
+from thalweg.contract import SplitName
+from thalweg.errors import ConfigError, DataError
 from trainables.sentinel_supcon.config import PRESETS, SentinelSupCon
 from trainables.sentinel_supcon.data.scenes import PatchData
 from trainables.sentinel_supcon.model.scene_model import SceneModel
@@ -64,6 +66,21 @@ def test_other_classes_and_larger_views_than_the_data_have_are_refused(
         SceneTask(configured(data={"classes": ("a", "b"), "ignored": ()})).facts(facilities)
     with pytest.raises(ConfigError, match=r"data\.size must be at most the side of the scenes of"):
         SceneTask(on_land(data={"size": 32})).facts(land)
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+@pytest.mark.parametrize("target", ["single", "multi"])
+def test_a_split_without_a_class_that_counts_is_refused(
+    facilities: PatchData, split: SplitName, target: str
+) -> None:
+    bare, task = facilities.rows[split], SceneTask(configured(data={"target": target}))
+    labels, multi = facilities.labels.copy(), facilities.multi.copy()
+    labels[bare], multi[bare] = -1, False
+    task.facts(facilities)
+    with pytest.raises(
+        DataError, match=rf"scenes of {split} in facilities must have classes .*, got none in \d"
+    ):
+        task.facts(replace(facilities, labels=labels, multi=multi))
 
 
 class TestInheritance:

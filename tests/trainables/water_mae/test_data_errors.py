@@ -342,7 +342,10 @@ def test_a_file_that_is_no_mask_is_refused(tiny_copy: Path) -> None:
     path = _file(tiny_copy, "*mask*.npy")
     path.unlink()
     path.write_bytes(b"not an array")
-    _refused(tiny_copy, "must be an array of numpy or torch")
+    _refused(tiny_copy, "must be a complete npy file, got ValueError")
+    with path.open("wb") as file:
+        np.savez(file, np.ones((40, 40)))
+    _refused(tiny_copy, "must be a complete npy file, got ValueError")
 
 
 def test_a_threshold_that_keeps_no_patch_is_refused(tiny_copy: Path) -> None:
@@ -361,7 +364,7 @@ def test_a_split_shorter_than_a_window_is_refused(tiny_copy: Path) -> None:
 def test_a_torch_file_that_is_no_mask_is_refused(tiny_copy: Path) -> None:
     _file(tiny_copy, "*mask*.npy").unlink()
     (tiny_copy / "land_mask_40x40.pt").write_bytes(b"not a tensor")
-    _refused(tiny_copy, "must be an array of numpy or torch")
+    _refused(tiny_copy, "must be an array that torch wrote")
 
 
 def test_two_masks_are_named(tiny_copy: Path) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from PIL import Image
 
+from thalweg.data.npy import read_npy
 from thalweg.errors import DataError
 from trainables.rgb_lidar.config import CLASSES
 from trainables.rgb_lidar.data.lidar import MAX_RANGE, Angles
@@ -222,13 +223,7 @@ def read_rgb(path: Path, side: int) -> UInt8[np.ndarray, "4 side side"]:
 
 
 def _read_array(path: Path, shape: tuple[int, ...] | None) -> Float32[np.ndarray, "..."]:
-    try:
-        with path.open("rb") as file:
-            values = np.lib.format.read_array(file, allow_pickle=False)
-    except Exception as error:  # NumPy parses the header as Python code, which may raise any kind
-        raise DataError(
-            f"{path} must be a complete npy file, got {type(error).__name__}: {error}; copy it again"
-        ) from None
+    values = read_npy(path)
     if values.dtype.kind != "f" or (shape is not None and values.shape != shape):
         raise DataError(
             f"{path} must hold floating-point numbers{'' if shape is None else f' of shape {shape}'}, "

@@ -80,6 +80,8 @@ def embedder(knobs: EncoderKnobs, in_dim: int, embedding_dim: int, side: int) ->
 def check_side(side: int, num_halvings: int) -> None:
     """Checks that maps can be halved this often without remainder.
 
+    No strided convolution then meets a map of one pixel, for which torch computes random gradients in bf16 on a CPU.
+
     Raises:
         ConfigError: The side is not a multiple of 2^num_halvings.
     """

@@ -19,7 +19,7 @@ from trainables.sentinel_supcon.data.reading import (
     share_missing,
     side_of,
 )
-from trainables.sentinel_supcon.data.units import LARGEST_FRACTION, darkest
+from trainables.sentinel_supcon.data.units import DIM, darkest, never_negative
 
 MAX_MISSING = 0.1
 """Largest share of a scene's pixels without data; a scene with more is left out."""
@@ -42,8 +42,9 @@ class Kept:
         darkest: What `units.darkest` returned for each.
         left_out: Why a scene was left out, by its name.
         num_filled: Scenes with pixels without data that were filled.
-        any_negative: Whether any backscatter is below 0.
-        any_large: Whether any optical number is above `units.LARGEST_FRACTION`.
+        never_negative: Names of scenes without any backscatter below 0.
+        any_bright: Whether any optical number is above `units.DIM`.
+        alone: Scenes with neither a place nor coordinates, each of which counts as a place.
     """
 
     scenes: list[Scene] = field(default_factory=list)
@@ -53,8 +54,9 @@ class Kept:
     darkest: list[float] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
     num_filled: int = 0
-    any_negative: bool = False
-    any_large: bool = False
+    never_negative: list[str] = field(default_factory=list)
+    any_bright: bool = False
+    alone: int = 0
 
     def add(self, scene: Scene, images: Images, *, has_gaps: bool) -> None:
         """Keeps a scene."""
@@ -64,8 +66,10 @@ class Kept:
         self.shifts.append(images.shift)
         self.darkest.append(darkest(images.s2))
         self.num_filled += has_gaps
-        self.any_negative |= bool(np.nanmin(images.s1) < 0)
-        self.any_large |= bool(np.nanmax(images.s2) > LARGEST_FRACTION)
+        if never_negative(images.s1):
+            self.never_negative.append(scene.name)
+        self.any_bright |= bool(np.nanmax(images.s2) > DIM)
+        self.alone += not scene.place and not images.footprint.place and scene.fallback in ("", scene.name)
 
     def as_json(self) -> dict[str, Any]:
         """Returns all of it as JSON values; scenes by name."""
@@ -77,8 +81,9 @@ class Kept:
             "darkest": self.darkest,
             "left_out": self.left_out,
             "num_filled": self.num_filled,
-            "any_negative": self.any_negative,
-            "any_large": self.any_large,
+            "never_negative": self.never_negative,
+            "any_bright": self.any_bright,
+            "alone": self.alone,
         }
 
     def extend(self, contents: Contents, told: dict[str, Any]) -> None:
@@ -94,8 +99,9 @@ class Kept:
         self.darkest += told["darkest"]
         self.left_out |= told["left_out"]
         self.num_filled += told["num_filled"]
-        self.any_negative |= told["any_negative"]
-        self.any_large |= told["any_large"]
+        self.never_negative += told["never_negative"]
+        self.any_bright |= told["any_bright"]
+        self.alone += told["alone"]
 
 
 def read_scenes(contents: Contents, writer: StoreWriter) -> tuple[Kept, Arrays]:

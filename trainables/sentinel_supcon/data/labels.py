@@ -33,9 +33,9 @@ IGBP_CODES: Mapping[int, int] = {
 """Class of each code of the first band of a SEN12MS land cover map, IGBP; savannas (8, 9) and snow (15) have none."""
 
 
-def numbers_of(codes: Mapping[int, int]) -> UInt8[np.ndarray, "256"]:
-    """Returns the class of each code from 0 to 255 as a table to look up; `INVALID` if it has none."""
-    table = np.full(256, INVALID, np.uint8)
+def numbers_of(codes: Mapping[int, int]) -> UInt8[np.ndarray, "257"]:
+    """Returns the class of each code from 0 to 256 as a table to look up; `INVALID` if it has none, as 256."""
+    table = np.full(257, INVALID, np.uint8)
     for code, number in codes.items():
         table[code] = number
     return table

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from thalweg.data.npy import read_npy
 from thalweg.errors import DataError
 from trainables.sentinel_supcon.data.contents import Contents, Scene, require_some
 from trainables.sentinel_supcon.data.labels import METERML
@@ -21,6 +22,7 @@ from trainables.sentinel_supcon.knobs import BANDS
 
 S1, S2 = "sentinel-1.npy", "sentinel-2-10m.npy"
 _SPLITS = ("train", "val", "test")
+_MAX_NAME = 255  # bytes of a folder's name
 _BETWEEN = re.compile(r"[,;|&/]")
 _CALLED = {name.lower(): number for number, name in enumerate(METERML)} | {
     "cafo": 0,
@@ -63,7 +65,8 @@ def find_meterml(folder: Path) -> Contents:
                     s1=f"{below}/{S1}",
                     s2=f"{below}/{S2}",
                     classes=kinds,
-                    place=place or name,
+                    place=place,
+                    fallback=name,
                     split=_split_of(table),
                 )
     return require_some(
@@ -86,13 +89,7 @@ def read_array(path: Path, num_bands: int) -> np.ndarray:
     Raises:
         DataError: The file is broken or of another shape.
     """
-    try:
-        with path.open("rb") as file:
-            values = np.lib.format.read_array(file, allow_pickle=False)
-    except Exception as error:  # NumPy parses the header as Python code, which may raise any kind
-        raise DataError(
-            f"{path} must be a complete npy file, got {type(error).__name__}: {error}; copy it again"
-        ) from None
+    values = read_npy(path)
     if values.dtype.kind not in "fiu" or values.ndim != 3 or values.shape[2] != num_bands:
         raise DataError(
             f"{path} must hold numbers of shape (row, column, {num_bands}), got {values.dtype} of shape "
@@ -109,7 +106,7 @@ def read_features(path: Path) -> list[tuple[dict[str, Any], str]]:
         DataError: The file is broken.
     """
     try:
-        found: Any = json.loads(path.read_text(encoding="utf-8"))
+        found: Any = json.loads(path.read_text("utf-8-sig"))
         return [(dict(each["properties"]), _cell(each.get("geometry"))) for each in found["features"]]
     except (
         OSError, LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RecursionError
@@ -131,8 +128,15 @@ def _features(path: Path) -> Iterator[tuple[str, tuple[int, ...], str]]:
                 f"features of {path} must have Image_Folder and Type, got no {lacking[0]}; copy it again"
             )
         name = str(properties["Image_Folder"]).strip("/")
-        if not name or ".." in name.split("/"):
-            raise DataError(f"Image_Folder of {path} must name a folder in it, got {name!r}; correct it")
+        parts = name.split("/")
+        if (
+            not name.isprintable()
+            or ".." in parts
+            or not all(part and len(part.encode()) <= _MAX_NAME for part in parts)
+        ):
+            raise DataError(
+                f"Image_Folder of {path} must name a folder in it, got {name[:_MAX_NAME]!r}; correct it"
+            )
         yield name, _numbers(properties["Type"], path), place
 
 
@@ -147,6 +151,7 @@ def _numbers(kind: Any, path: Path) -> tuple[int, ...]:
 
 
 def _cell(geometry: Mapping[str, Any] | None) -> str:
+    """Returns the square degree of a geometry's middle; empty if it has none."""
     if not geometry or not geometry.get("coordinates"):
         return ""
     middle = np.array(list(_positions(geometry["coordinates"])), float).mean(0)

@@ -22,6 +22,10 @@ TABLE, SCENES = "scenes.json", "scenes.csv"
 FORMAT = 1
 COLUMNS = ("name", "place", "split", "classes", "baseline", "date")
 _SPLITS = ("", "train", "val", "test")
+MAX_CLASSES = 255
+"""Classes of maps, whose pixels are bytes; one more stands for none."""
+MAX_NAME = 240
+"""Bytes of a scene's name, so that a file of this name can be."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +128,7 @@ def read_described(folder: Path) -> Described:
     """
     path = folder / TABLE
     try:
-        table: dict[str, Any] = json.loads(path.read_text())
+        table: dict[str, Any] = json.loads(path.read_text("utf-8-sig"))
         described = Described(
             classes=tuple(map(str, table["classes"])),
             bands=tuple(map(str, table["bands"])),
@@ -134,15 +138,24 @@ def read_described(folder: Path) -> Described:
         )
     except DataError:
         raise
-    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except (OSError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise DataError(
             f"{path} must name classes and bands, got {type(error).__name__}: {error}; import the data set again"
         ) from None
+    if (written := table.get("format", FORMAT)) != FORMAT:
+        raise DataError(
+            f"format of {path} must be {FORMAT}, which this version reads, got {written!r}; import the data set again"
+        )
     _require("classes", described.classes, path)
     _require("bands", described.bands, path)
     if odd := [band for band in described.bands if band not in BANDS["l1c"]]:
         raise DataError(f"bands of {path} must be of {', '.join(BANDS['l1c'])}, got {odd[0]!r}; rename it")
     wrong = [code for code, number in described.codes.items() if not 0 <= number < len(described.classes)]
+    if described.codes and len(described.classes) > MAX_CLASSES:
+        raise DataError(
+            f"classes of {path} must be at most {MAX_CLASSES} where maps hold them, got {len(described.classes)}; "
+            "leave some out"
+        )
     if wrong or any(not 0 <= code <= 255 for code in described.codes):
         raise DataError(
             f"codes of {path} must be from 0 to 255 and name classes from 0 to {len(described.classes) - 1}, got "
@@ -166,24 +179,27 @@ def _require(what: str, names: Sequence[str], path: Path) -> None:
 
 def _lines(path: Path) -> list[dict[str, str]]:
     try:
-        with path.open(newline="") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             read = csv.DictReader(file)
             found = [{column: (line.get(column) or "").strip() for column in COLUMNS} for line in read]
             columns = read.fieldnames or ()
     except (OSError, csv.Error, UnicodeDecodeError) as error:
         raise DataError(f"{path} must be a table of scenes, got {error}; write it again") from None
     if "name" not in columns or "classes" not in columns:
-        raise DataError(f"{path} must have the columns name and classes, got {', '.join(columns)}; add them")
+        raise DataError(
+            f"{path} must have the columns name and classes, separated by commas, got {', '.join(columns)}; add them"
+        )
     check_scenes(path, found)
     return found
 
 
-def check_scenes(path: Path, scenes: Iterable[Mapping[str, str]]) -> None:
+def check_scenes(path: Path, scenes: Iterable[Mapping[str, str]], *, max_name: int = MAX_NAME) -> None:
     """Checks names, splits and dates of scenes.
 
     Args:
         path: Where they are named, for messages.
         scenes: The columns of each scene.
+        max_name: Bytes that a name may have.
 
     Raises:
         DataError: A name is no file's or not the only one, a split is unknown, or a date is none.
@@ -191,8 +207,12 @@ def check_scenes(path: Path, scenes: Iterable[Mapping[str, str]]) -> None:
     seen: set[str] = set()
     for scene in scenes:
         name, split, date = scene["name"], scene["split"], scene["date"]
-        if not name.isprintable() or not name or "/" in name or name in seen:
-            raise DataError(f"names in {path} must be of files, each once, got {name!r}; correct it")
+        is_file_name = name and name.isprintable() and "/" not in name and len(name.encode()) <= max_name
+        if not is_file_name or name in seen:
+            raise DataError(
+                f"names in {path} must be of files, each once, of at most {max_name} bytes, got {name[:max_name]!r}; "
+                "correct it"
+            )
         if split not in _SPLITS:
             raise DataError(f"split in {path} must be train, val, test or empty, got {split!r}; correct it")
         if date and not _is_date(date):

@@ -13,14 +13,16 @@ from trainables.sentinel_supcon.data.kept import MAX_MISSING, Kept, read_scenes
 from trainables.sentinel_supcon.data.labels import IGNORED, classes_of_maps
 from trainables.sentinel_supcon.data.splits import SPLITS, assign
 from trainables.sentinel_supcon.data.units import (
-    LARGEST_FRACTION,
+    DIM,
+    OFFSET_TAG,
     REFLECTANCE,
     SHIFT,
     group_of_shift,
     shows_shift,
+    taken_off_before,
 )
 
-FORMAT = 5
+FORMAT = 6
 MAX_LEFT_OUT = 0.1
 """Largest share of a data set's scenes that may be left out."""
 _CHUNK = 16
@@ -113,17 +115,19 @@ def _require_enough(contents: Contents, read: Kept) -> None:
 
 
 def _require_units(contents: Contents, read: Kept) -> None:
-    if contents.unit == "dB" and not read.any_negative:
+    if contents.unit == "dB" and read.never_negative:
         raise DataError(
-            f"backscatter in {contents.folder} must be in dB, some of it below 0, got none in {len(read.scenes)} "
-            'scenes, as linear power is; convert it by 10 log10, or say "unit": "linear" in scenes.json'
+            f"backscatter in {contents.folder} must be in dB, some of it below 0 in each scene, got none in "
+            f"{_some(read.never_negative)}, as linear power is; convert it by 10 log10, or, if it is power in all "
+            'scenes, say "unit": "linear" in scenes.json'
         )
-    if not read.any_large:
+    if not read.any_bright:
         raise DataError(
-            f"optical numbers in {contents.folder} must be 10,000 for a reflectance of 1, got none above "
-            f"{LARGEST_FRACTION:.0f} in {len(read.scenes)} scenes, as reflectance itself is; import them by `thalweg "
-            "data import geotiff-pairs --option reflectance=1`"
+            f"optical numbers in {contents.folder} must be {REFLECTANCE:.0f} for a reflectance of 1, got none above "
+            f"{DIM:.0f} in {len(read.scenes)} scenes; write the scale of the files, or import them by `thalweg data "
+            "import geotiff-pairs --option reflectance=1` if they are reflectance itself"
         )
+    _require_no_offset_taken_off_twice(contents, read)
     unknown: dict[str, list[float]] = {}
     for place, shift, number in zip(read.places, read.shifts, read.darkest, strict=True):
         if shift is None:
@@ -133,9 +137,21 @@ def _require_units(contents: Contents, read: Kept) -> None:
         raise DataError(
             f"reflectance must be known from its numbers, got scenes of {len(shifted)} places in {contents.folder} "
             f"with no pixel below {-SHIFT:.0f}, as since processing baseline 04.00, and nothing that names it: "
-            f"{', '.join(shifted[:_NAMED])}{' ...' if len(shifted) > _NAMED else ''}; write the tag "
-            "PROCESSING_BASELINE into these files, or a scale and an offset"
+            f"{_some(shifted)}; write the tag PROCESSING_BASELINE into these files, or a scale and an offset"
         )
+
+
+def _require_no_offset_taken_off_twice(contents: Contents, read: Kept) -> None:
+    if taken := taken_off_before(zip(read.places, read.shifts, read.darkest, strict=True)):
+        raise DataError(
+            f"numbers of processing baseline 04.00 and later must hold their offset of {-SHIFT:.0f}, got scenes of "
+            f"{len(taken)} places in {contents.folder} whose dark pixels are far below it: {_some(taken)}; if it has "
+            f"been taken off, write the tag {OFFSET_TAG} = 0 into these files"
+        )
+
+
+def _some(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:_NAMED])}{' ...' if len(names) > _NAMED else ''}"
 
 
 def _notes(contents: Contents, read: Kept, labels: Any) -> list[str]:
@@ -152,6 +168,11 @@ def _notes(contents: Contents, read: Kept, labels: Any) -> list[str]:
     if unlabelled := int((labels == IGNORED).sum()):
         why = "most of their pixels have no valid class" if contents.has_maps else "no class is named"
         notes.append(f"{unlabelled} scenes of {name} have no label: {why}; losses and metrics ignore them")
+    if read.alone:
+        notes.append(
+            f"{read.alone} scenes of {name} have neither a place nor coordinates: each is a place of its own, so that "
+            "neighbours may be in different splits unless these are official"
+        )
     if shifted := sum(bool(shift) for shift in read.shifts):
         notes.append(
             f"the offset of processing baseline 04.00 is taken off {shifted} optical images of {name}"

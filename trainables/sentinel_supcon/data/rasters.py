@@ -1,5 +1,7 @@
 """Reads and writes GeoTIFF through rasterio: nodata and masks, scale and offset, names of bands, where it lies.
 
+Other formats are not opened: a file that only names others, such as a VRT, would change without its fingerprint.
+
 rasterio is imported when a file is opened, for most data sets need none.
 """
 
@@ -11,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Shaped
+from jaxtyping import Bool, Float32, Float64, Int16, Shaped
 
 from thalweg.errors import DataError
 
+NO_CODE = 256
+"""Code of a pixel without a class; no file holds it, for codes are from 0 to 255."""
 _MAX_VALUES = 1 << 28
-_MAX_STEP = 0.1  # of a pixel, by which edges of one grid may differ: warping rounds
+_MAX_STEP = 0.1  # of a pixel, by which corners of one grid may differ: warping rounds
 
 
 @dataclass(frozen=True)
@@ -44,110 +48,163 @@ class Footprint:
 
 
 @dataclass(frozen=True)
+class Ground:
+    """The ground that a raster shows, exactly.
+
+    Attributes:
+        crs: Coordinate reference system as rasterio has it; None if there is none.
+        corners: Positions of the upper left, upper right and lower left corner in it.
+        pixel: Side of a pixel in it, the longer one.
+        shape: Its rows and columns.
+    """
+
+    crs: Any
+    corners: Float64[np.ndarray, "corner axis"]
+    pixel: float
+    shape: tuple[int, int]
+
+    def is_that_of(self, other: "Ground") -> bool:
+        """Returns whether both show the same ground to a pixel, the same way up; True if one does not say."""
+        return self.crs is None or other.crs is None or self._is_within(1, other)
+
+    def has_pixels_of(self, other: "Ground") -> bool:
+        """Returns whether both have the same pixels; of rasters without coordinates only their number tells."""
+        if self.crs is None or other.crs is None:
+            return self.crs is other.crs and self.shape == other.shape
+        return self.shape == other.shape and self._is_within(_MAX_STEP, other)
+
+    def _is_within(self, pixels: float, other: "Ground") -> bool:
+        """Returns whether no corner is elsewhere by more than so many pixels, the larger ones, in one system."""
+        apart = np.abs(self.corners - other.corners).max()
+        return bool(self.crs == other.crs and apart <= pixels * max(self.pixel, other.pixel))
+
+    def require_upright(self, path: Path) -> None:
+        """Checks that rows run from west to east, the first in the north, as what only names its bounds must.
+
+        Raises:
+            DataError: The raster, of this path, is turned or mirrored.
+        """
+        across, down = self.corners[1] - self.corners[0], self.corners[2] - self.corners[0]
+        if self.crs is not None and (across[1] or down[0] or not across[0] > 0 > down[1]):
+            raise DataError(
+                f"rows of a raster must run from west to east, the first in the north, got the upper left, upper right "
+                f"and lower left corners {self} in {path}; warp it, such as by `rio warp {path.name} NEW.tif --dst-crs "
+                f"{self.crs.to_string()}`"
+            )
+
+    def __str__(self) -> str:
+        """Returns system and corners, for a message."""
+        if self.crs is None:
+            return "no coordinates"
+        return (
+            f"{self.crs.to_string()[:60]} {', '.join(f'({x:.9g} {y:.9g})' for x, y in self.corners.tolist())}"
+        )
+
+
+@dataclass(frozen=True)
 class Raster:
     """A raster that was read.
 
     Attributes:
         values: Its values, scaled by the file's own scale and offset; NaN where there are no data.
+        zero: Where the number in the file is 0, before any scale.
         names: Descriptions of the bands; empty texts where they have none.
-        scaled: Whether the file says how its numbers are scaled.
+        dtype: Type of the numbers in the file.
+        has_scale: Whether the file says what its numbers are multiplied with.
+        has_offset: Whether it says what is added to them.
         tags: Tags of the file.
         footprint: Where it lies.
+        ground: The same, with all corners.
     """
 
     values: Float32[np.ndarray, "band row col"]
+    zero: Bool[np.ndarray, "band row col"]
     names: tuple[str, ...]
-    scaled: bool
+    dtype: np.dtype[Any]
+    has_scale: bool
+    has_offset: bool
     tags: Mapping[str, str]
     footprint: Footprint
+    ground: Ground
 
 
 def read_raster(path: Path) -> Raster:
     """Reads all bands of a raster.
 
     Raises:
-        DataError: The file cannot be read, or its rows do not run from north to south.
+        DataError: The file cannot be read.
     """
     with _opened(path) as file:
         _require_moderate(path, file)
         flags = [{flag.name for flag in band} for band in file.mask_flag_enums]
         values = file.read()
         hidden = None if all("all_valid" in band for band in flags) else file.read_masks() == 0
-        scaled = any(scale != 1 for scale in file.scales) or any(offset != 0 for offset in file.offsets)
         names = tuple(name or "" for name in file.descriptions)
         scales, offsets = (np.array(each, float)[:, None, None] for each in (file.scales, file.offsets))
-        tags, footprint = dict(file.tags()), _footprint(path, file)
-    if values.dtype.kind not in "fiu":
-        raise DataError(f"{path} must hold real numbers, got {values.dtype}; convert it")
-    image = values.astype(np.float64)
-    if scaled:
-        image = image * scales + offsets
+        tags, footprint, ground = dict(file.tags()), _footprint(file), _ground(file)
+    _require_real(path, values)
+    image = values.astype(np.float64) * scales + offsets
     gone = ~np.isfinite(image) if hidden is None else ~np.isfinite(image) | hidden
     image[gone] = np.nan
-    return Raster(image.astype(np.float32), names, scaled, tags, footprint)
+    return Raster(
+        values=image.astype(np.float32),
+        zero=values == 0,
+        names=names,
+        dtype=values.dtype,
+        has_scale=bool((scales != 1).any()),
+        has_offset=bool((offsets != 0).any()),
+        tags=tags,
+        footprint=footprint,
+        ground=ground,
+    )
 
 
-def read_codes(path: Path) -> Shaped[np.ndarray, "row col"]:
-    """Reads the first band of a map of classes as codes from 0 to 255; 255 where it has no data or another code.
+def read_ground(path: Path) -> Ground:
+    """Returns the ground that a raster shows.
+
+    Raises:
+        DataError: The file cannot be read.
+    """
+    with _opened(path) as file:
+        return _ground(file)
+
+
+def require_same_grid(paths: Sequence[Path]) -> None:
+    """Checks that rasters have the same pixels, in rows from west to east, the first in the north.
+
+    Raises:
+        DataError: One is turned, two differ, or a file cannot be read.
+    """
+    grounds = [read_ground(path) for path in paths]
+    for path, ground in zip(paths, grounds, strict=True):
+        ground.require_upright(path)
+        if not ground.has_pixels_of(grounds[0]):
+            shapes = [f"{rows} x {columns} pixels" for rows, columns in (grounds[0].shape, ground.shape)]
+            raise DataError(
+                f"images of a scene must share one grid, got {shapes[0]}, {grounds[0]} in {paths[0]} and {shapes[1]}, "
+                f"{ground} in {path}; warp one of them, such as by `rio warp {path.name} NEW.tif --like "
+                f"{paths[0].name}`, or correct what it says of its ground"
+            )
+
+
+def read_codes(path: Path) -> tuple[Int16[np.ndarray, "row col"], Ground]:
+    """Reads the first band of a map of classes as codes from 0 to 255, and the ground that it shows.
+
+    Returns:
+        The codes, `NO_CODE` where the map has no data or another code, and the ground.
 
     Raises:
         DataError: The file cannot be read, or holds fractions.
     """
     with _opened(path) as file:
         _require_moderate(path, file)
-        values, mask = file.read(1), file.read_masks(1)
+        values, mask, ground = file.read(1), file.read_masks(1), _ground(file)
+    _require_real(path, values)
     if values.dtype.kind == "f" and not np.array_equal(values, np.round(values), equal_nan=True):
         raise DataError(f"{path} must hold codes of classes, got fractions; write whole numbers")
     known = (mask != 0) & (values >= 0) & (values <= 255)  # False for NaN
-    return np.where(known, values, 255).astype(np.uint8)
-
-
-def require_same_grid(paths: Sequence[Path]) -> None:
-    """Checks that rasters have the same pixels: their number, their ground and its coordinate reference system.
-
-    Raises:
-        DataError: Two differ, or a file cannot be read.
-    """
-    first, *others = [_grid(path) for path in paths]
-    for path, grid in zip(paths[1:], others, strict=True):
-        same = grid.shape == first.shape and same_crs(grid.footprint, first.footprint)
-        if not (same and (not grid.footprint.crs or grid.pixels_from(first) <= _MAX_STEP)):
-            raise DataError(
-                f"images of a scene must share one grid, got {first} in {paths[0]} and {grid} in {path}; warp one of "
-                f"them, such as by `rio warp {path.name} NEW.tif --like {paths[0].name}`, or correct what it says of "
-                "its ground"
-            )
-
-
-def same_crs(one: Footprint, other: Footprint) -> bool:
-    """Returns whether two rasters have the same coordinate reference system, or none, however it is spelled."""
-    if not (one.crs and other.crs) or one.crs == other.crs:
-        return one.crs == other.crs
-    parse = _rasterio().CRS.from_user_input
-    return bool(parse(one.crs) == parse(other.crs))
-
-
-@dataclass(frozen=True)
-class _Grid:
-    """Pixels of a raster: rows and columns, and where it lies."""
-
-    shape: tuple[int, int]
-    footprint: Footprint
-
-    def pixels_from(self, other: "_Grid") -> float:
-        """Returns by how many pixels an edge of another grid is elsewhere, at most."""
-        left, bottom, right, top = other.footprint.bounds
-        steps = np.array([right - left, top - bottom] * 2) / (other.shape[::-1] * 2)
-        return float(np.abs(np.subtract(self.footprint.bounds, other.footprint.bounds) / steps).max())
-
-    def __str__(self) -> str:
-        where = f"{self.footprint.crs} {self.footprint.bounds}" if self.footprint.crs else "no CRS"
-        return f"{self.shape[0]} x {self.shape[1]} pixels, {where}"
-
-
-def _grid(path: Path) -> _Grid:
-    with _opened(path) as file:
-        return _Grid((file.height, file.width), _footprint(path, file))
+    # np.where would take NO_CODE as one of the map's own type, a byte of 0.
+    return np.where(known, values.astype(np.float64), NO_CODE).astype(np.int16), ground
 
 
 def write_raster(
@@ -157,6 +214,7 @@ def write_raster(
     names: Sequence[str] = (),
     nodata: float | None = None,
     scale: float = 1.0,
+    tags: Mapping[str, str] | None = None,
     crs: str = "",
     bounds: Sequence[float] = (),
 ) -> None:
@@ -168,6 +226,7 @@ def write_raster(
         names: Descriptions of the bands.
         nodata: Value that stands for no data.
         scale: What a number is multiplied with to give the quantity.
+        tags: Tags of the file.
         crs: Coordinate reference system; empty if there is none.
         bounds: Left, bottom, right and top in it.
     """
@@ -179,7 +238,7 @@ def write_raster(
         left, bottom, right, top = bounds
         # Written out: rasterio's from_bounds multiplies in a way that affine 3 deprecates.
         transform = rasterio.Affine((right - left) / columns, 0, left, 0, (bottom - top) / rows, top)
-        profile |= {"crs": rasterio.CRS.from_user_input(crs), "transform": transform}
+        profile |= {"crs": _system(crs, path), "transform": transform}
     path.parent.mkdir(parents=True, exist_ok=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
@@ -187,6 +246,7 @@ def write_raster(
             file.write(values)
             if scale != 1:
                 file.scales = (scale,) * bands
+            file.update_tags(**(tags or {}))
             for number, name in enumerate(names, 1):
                 file.set_band_description(number, name)
 
@@ -197,9 +257,9 @@ def _opened(path: Path) -> Iterator[Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-            with rasterio.open(path) as file:
+            with rasterio.open(path, driver="GTiff") as file:
                 yield file
-    except rasterio.errors.RasterioError as error:
+    except (rasterio.errors.RasterioError, rasterio.errors.CRSError) as error:
         raise DataError(f"a raster must be a complete GeoTIFF, got {path}: {error}; copy it again") from None
 
 
@@ -212,15 +272,32 @@ def _require_moderate(path: Path, file: Any) -> None:
         )
 
 
-def _footprint(path: Path, file: Any) -> Footprint:
+def _system(crs: str, path: Path) -> Any:
+    rasterio = _rasterio()
+    try:
+        return rasterio.CRS.from_user_input(crs)
+    except rasterio.errors.CRSError as error:
+        raise DataError(
+            f"a coordinate reference system must be like EPSG:32630, got {crs!r} for {path.name}: {error}; correct it"
+        ) from None
+
+
+def _require_real(path: Path, values: Shaped[np.ndarray, "..."]) -> None:
+    if values.dtype.kind not in "fiu":
+        raise DataError(f"{path} must hold real numbers, got {values.dtype}; convert it")
+
+
+def _ground(file: Any) -> Ground:
+    ends = ((0, 0), (file.width, 0), (0, file.height))
+    a, b, c, d, e, f = file.transform[:6]
+    corners = np.array([(a * column + b * row + c, d * column + e * row + f) for column, row in ends], float)
+    pixel = max(float(np.hypot(a, d)), float(np.hypot(b, e)))
+    return Ground(file.crs, corners, pixel, (file.height, file.width))
+
+
+def _footprint(file: Any) -> Footprint:
     if file.crs is None:
         return Footprint()
-    grid = file.transform
-    if grid.b or grid.d or not (grid.a > 0 > grid.e):
-        raise DataError(
-            f"rows of a raster must run from west to east, the first in the north, got the transform {tuple(grid)[:6]} "
-            f"in {path}; warp it, such as by `rio warp {path.name} NEW.tif --dst-crs {file.crs.to_string()}`"
-        )
     left, bottom, right, top = map(float, file.bounds)
     return Footprint(file.crs.to_string(), (left, bottom, right, top), bool(file.crs.is_geographic))
 

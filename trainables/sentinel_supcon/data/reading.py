@@ -1,26 +1,38 @@
-"""Reads the images of a scene: bands in order, units harmonised, NaN where there are no data."""
+"""Reads the images of a scene: bands in order, units harmonised, NaN where there are no data.
 
-from collections.abc import Sequence
+A pixel that is 0 in all bands has no data, declared or not: that is the code of Sentinel-2's products and the fill of
+most exports, and no ground looks so.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Bool, Float32, UInt8
 
 from thalweg.errors import DataError
-from trainables.sentinel_supcon.data.contents import Contents, Scene, Unit
+from trainables.sentinel_supcon.data import units
+from trainables.sentinel_supcon.data.contents import Contents, Scene
 from trainables.sentinel_supcon.data.labels import numbers_of
 from trainables.sentinel_supcon.data.meterml import read_array
-from trainables.sentinel_supcon.data.rasters import Footprint, Raster, read_codes, read_raster, same_crs
-from trainables.sentinel_supcon.data.units import (
-    REFLECTANCE,
-    decibels,
-    known_shift,
-    require_decibels,
-    require_reflectance,
+from trainables.sentinel_supcon.data.rasters import (
+    Footprint,
+    Ground,
+    Raster,
+    read_codes,
+    read_ground,
+    read_raster,
 )
+from trainables.sentinel_supcon.knobs import BANDS
 
 RADAR = ("VV", "VH")
+_WORDS: Mapping[str, str] = {
+    **{name: name for name in (*RADAR, "HH", "HV", *BANDS["l1c"])},
+    **{f"B{name[2:]}": name for name in BANDS["l1c"] if name.startswith("B0")},
+}
+_COLOURS: Mapping[str, str] = {"RED": "B04", "GREEN": "B03", "BLUE": "B02", "NIR": "B08"}
 
 
 @dataclass(frozen=True)
@@ -59,30 +71,19 @@ def read_scene(contents: Contents, scene: Scene) -> Images:
     """Reads both images of a scene.
 
     Raises:
-        DataError: A file is broken, lacks bands, or both do not show the same ground.
+        DataError: A file is broken, lacks bands, holds what its unit cannot be, or both do not show the same ground.
     """
     first, second = contents.folder / scene.s1, contents.folder / scene.s2
     if first.suffix == ".npy":
-        return Images(read_array(first, 2), read_array(second, len(contents.bands)), Footprint(), None)
+        s1, s2 = read_array(first, 2), read_array(second, len(contents.bands))
+        s2 = units.numbers(without_blanks(s2), second, dtype=s2.dtype, has_scale=False)
+        return Images(without_blanks(s1), s2, Footprint(), None)
     radar, optical = read_raster(first), read_raster(second)
-    _require_same_ground(contents, scene, radar.footprint, optical.footprint)
-    s1 = in_decibels(_in_order(radar, RADAR, str(first)), contents.unit, first)
+    _require_same_ground(contents, scene, scene.s2, radar.ground, optical.ground)
+    s1 = units.backscatter(_in_order(radar, RADAR, str(first)), contents.unit, first)
     values = _in_order(optical, contents.bands, str(second))
     s2, shift = in_numbers(values, optical, second, scene.baseline)
     return Images(s1, s2, radar.footprint, shift)
-
-
-def in_decibels(
-    values: Float32[np.ndarray, "2 row col"], unit: Unit, path: Path
-) -> Float32[np.ndarray, "2 row col"]:
-    """Returns backscatter in dB, or in counts if these are its unit.
-
-    Raises:
-        DataError: What should be dB cannot be.
-    """
-    if unit == "dB":
-        require_decibels(values, path)
-    return decibels(values) if unit == "linear" else values
 
 
 def in_numbers(
@@ -91,7 +92,7 @@ def in_numbers(
     path: Path,
     baseline: str,
     *,
-    fractions: bool = False,
+    full: float | None = None,
 ) -> tuple[Float32[np.ndarray, "band row col"], float | None]:
     """Returns numbers of which 10,000 are a reflectance of 1, and what is to be added to them; None if nothing tells.
 
@@ -100,38 +101,36 @@ def in_numbers(
         raster: The file that holds them.
         path: Its path.
         baseline: What the data set's table says of it; empty if it says nothing.
-        fractions: Whether numbers are reflectance itself even if the file gives no scale.
+        full: Number for a reflectance of 1 if the file gives no scale, 1 or 10,000; None tells it from the numbers.
 
     Raises:
         DataError: What should be reflectance cannot be.
     """
-    if raster.scaled or fractions:
-        require_reflectance(values, path)
-        return values * np.float32(REFLECTANCE), 0.0
-    return values, known_shift(path.name, raster.tags, baseline)
+    s2 = units.numbers(values, path, dtype=raster.dtype, has_scale=raster.has_scale, full=full)
+    return s2, 0.0 if raster.has_offset else units.known_shift(path, raster.tags, baseline)
 
 
 def read_map(contents: Contents, scene: Scene, side: int) -> UInt8[np.ndarray, "row col"]:
     """Reads the class of each pixel of a scene, 255 if it has none.
 
     Raises:
-        DataError: The file is broken, or of another size than the scene.
+        DataError: The file is broken, or of another size or ground than the scene.
     """
     path = contents.folder / scene.labels
-    codes = read_codes(path)
+    codes, ground = read_codes(path)
     if codes.shape != (side, side):
         raise DataError(
             f"a map of classes must have the {side} x {side} pixels of its scene, got {codes.shape[0]} x "
             f"{codes.shape[1]} in {path}; resample it to the nearest"
         )
+    _require_same_ground(contents, scene, scene.labels, read_ground(contents.folder / scene.s1), ground)
     numbers: UInt8[np.ndarray, "row col"] = numbers_of(contents.codes)[codes]
     return numbers
 
 
-def bands_called(names: Sequence[str]) -> list[str]:
-    """Returns descriptions of bands in the spelling of `knobs.BANDS` and `RADAR`: in capitals, with two digits."""
-    called = [name.upper() for name in names]
-    return [f"B0{name[1:]}" if len(name) == 2 and name[0] == "B" else name for name in called]
+def without_blanks(image: Float32[np.ndarray, "band row col"]) -> Float32[np.ndarray, "band row col"]:
+    """Returns an image without the pixels that are 0 in all bands, which have no data."""
+    return np.where((image == 0).all(0), np.float32(np.nan), image)
 
 
 def share_missing(image: Float32[np.ndarray, "band row col"]) -> float:
@@ -149,26 +148,46 @@ def filled(image: Float32[np.ndarray, "band row col"]) -> Float32[np.ndarray, "b
 
 
 def _in_order(raster: Raster, bands: Sequence[str], path: str) -> Float32[np.ndarray, "band row col"]:
-    """Returns the bands in the expected order, by their descriptions if these name all of them."""
-    called = bands_called(raster.names)
-    if set(bands) <= set(called):
-        return raster.values[[called.index(band) for band in bands]]
-    if len(raster.values) != len(bands):
-        found = f": {', '.join(called)}" if any(called) else " without descriptions"
+    """Returns the bands in the expected order, by their descriptions if these name all of them.
+
+    Raises:
+        DataError: There are others, or descriptions contradict the order.
+    """
+    called = [band_of(name) for name in raster.names]
+    if all(called.count(band) == 1 for band in bands):
+        chosen = [called.index(band) for band in bands]
+    elif len(called) == len(bands) and all(
+        name in ("", band) for name, band in zip(called, bands, strict=True)
+    ):
+        chosen = list(range(len(bands)))
+    else:
+        found = f": {', '.join(raster.names)}" if any(raster.names) else " without descriptions"
         raise DataError(
-            f"{path} must have the bands {', '.join(bands)}, got {len(raster.values)}{found}; write these"
+            f"{path} must have the bands {', '.join(bands)}, got {len(called)}{found}; write these, or describe each"
         )
-    return raster.values
+    return bands_at(raster, chosen)
 
 
-def _require_same_ground(contents: Contents, scene: Scene, one: Footprint, other: Footprint) -> None:
-    if not (one.crs and other.crs):
-        return
-    width = one.bounds[2] - one.bounds[0]
-    far = np.abs(np.subtract(one.bounds, other.bounds)).max() > width / 50
-    if far or not same_crs(one, other):
+def bands_at(raster: Raster, chosen: Sequence[int]) -> Float32[np.ndarray, "band row col"]:
+    """Returns some bands of a file, by their positions, without the pixels that are 0 in all of them."""
+    rows = list(chosen)
+    gone: Bool[np.ndarray, "row col"] = np.all(raster.zero[rows], axis=0)
+    return np.where(gone, np.float32(np.nan), raster.values[rows])
+
+
+def band_of(description: str) -> str:
+    """Returns the band that a description names, such as ``B04``, ``b4_10m``, ``Sigma0_VH_db`` or ``red``; else ""."""
+    words = [word for word in re.split(r"[^A-Z0-9]+", description.upper()) if word]
+    if len(words) == 1 and words[0] in _COLOURS:
+        return _COLOURS[words[0]]
+    named = {_WORDS[word] for word in words if word in _WORDS}
+    return named.pop() if len(named) == 1 else ""
+
+
+def _require_same_ground(contents: Contents, scene: Scene, other: str, one: Ground, found: Ground) -> None:
+    if not one.is_that_of(found):
         raise DataError(
-            f"both images of a scene must show the same ground, got {scene.name} of {contents.folder} with the "
-            f"bounds {one.crs} {one.bounds} in {scene.s1} and {other.crs} {other.bounds} in {scene.s2}; pair or warp "
-            "them again"
+            f"all files of a scene must show the same ground in the same way, got {scene.name} of {contents.folder} "
+            f"with the upper left, upper right and lower left corners {one} in {scene.s1} and {found} in {other}; "
+            "pair or warp them again"
         )

@@ -13,7 +13,7 @@ from thalweg.data.store import content_hashes, key_of, open_store
 from thalweg.errors import ConfigError, DataError, OutputError
 from trainables.sentinel_supcon.data.contents import MAKE, Contents, Unit
 from trainables.sentinel_supcon.data.dfc2020 import find_dfc2020, is_dfc2020
-from trainables.sentinel_supcon.data.labels import without
+from trainables.sentinel_supcon.data.labels import IGNORED, without
 from trainables.sentinel_supcon.data.meterml import find_meterml, is_meterml
 from trainables.sentinel_supcon.data.pairs import find_pairs, is_pairs
 from trainables.sentinel_supcon.data.prepare import FORMAT, prepare
@@ -209,6 +209,23 @@ def require_size(data: PatchData, size: int) -> None:
         raise ConfigError(
             f"data.size must be at most the side of the scenes of {data.dataset}, {data.side}, got {size}; lower it"
         )
+
+
+def require_classes(data: PatchData, knobs: DataKnobs) -> None:
+    """Checks that there is something to learn from, and to judge by.
+
+    Raises:
+        DataError: No scene of a split has a class that counts.
+    """
+    splits: tuple[SplitName, ...] = ("train", "val")
+    for split in splits:
+        rows = data.rows[split]
+        counted = data.multi[rows].any(1) if knobs.target == "multi" else data.labels[rows] != IGNORED
+        if not counted.any():
+            raise DataError(
+                f"scenes of {split} in {data.dataset} must have classes that are not ignored, got none in {len(rows)}; "
+                "name their classes, or ignore fewer (data.ignored)"
+            )
 
 
 def _hashes(contents: Contents, stores: Path) -> dict[str, str]:

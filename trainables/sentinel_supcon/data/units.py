@@ -1,18 +1,24 @@
-"""Units of both sensors: backscatter in dB, reflectance, and which files say otherwise.
+"""Units of both sensors: backscatter in dB, reflectance times 10,000, and which files say otherwise.
+
+A file's own scale gives reflectance; an offset without a scale gives numbers. Floats of at most about 1 are reflectance
+too. What its unit cannot be, such as -9999, is refused: then something is not declared.
 
 Since processing baseline 04.00 (25 January 2022) the numbers of Sentinel-2 products are 10000 * reflectance + 1000. The
 shift is known from a file's own scale and offset, its tags, its product's name, or the data set's table. Where nothing
 tells, it shows: no pixel is below 1000 in all bands. Source: Sentinel-2 Products Specification 14.9, RADIO_ADD_OFFSET.
 """
 
+import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32
 
 from thalweg.errors import DataError
+from trainables.sentinel_supcon.data.contents import Unit
 
 REFLECTANCE = 10_000.0
 """Number that stands for a reflectance of 1."""
@@ -20,14 +26,20 @@ SHIFT = -1000.0
 """What is added to the numbers of processing baseline 04.00 and later."""
 TELLING_BANDS = frozenset(("B11", "B12"))
 """Short-wave infrared, in which snow is dark: without it a place may be bright in all bands."""
-LARGEST_FRACTION = 20.0
-"""A reflectance is not above it; numbers of a data set that are all below are no ten thousandths of reflectance."""
-_MAX_DECIBELS = 200.0
+DIM = 20.0
+"""Numbers of a data set that are all at most this are no ten thousandths of reflectance."""
 _DARK = 1e-3  # share of pixels that may be darker than the shift: reflectance may be just below 0
 _PRODUCT = re.compile(r"_N(\d{2})(\d{2})(?:_|\.|$)")
 _BASELINE_TAGS = ("PROCESSING_BASELINE", "BASELINE")
 _OFFSET_TAGS = ("BOA_ADD_OFFSET", "RADIO_ADD_OFFSET")
 _TEST_BASELINE = "99.99"  # of reprocessed products, which says nothing
+OFFSET_TAG = _OFFSET_TAGS[0]
+"""Tag of a file that says what is to be added to its numbers."""
+# What nearly all of an image's reflectance is below, as a fraction and in percent.
+_FRACTION, _PERCENT = 2.0, 100.0
+_LEAST_NUMBER, _MOST_NUMBER = -2000.0, 65_535.0
+_DECIBELS = (-100.0, 60.0)
+_TAKEN_OFF = 500.0  # that hold the offset of baseline 04.00, numbers are not below this: reflectance is -0.05
 
 
 def shift_of_baseline(baseline: str) -> float:
@@ -41,24 +53,135 @@ def shift_of_baseline(baseline: str) -> float:
     return SHIFT if float(baseline) >= 4 else 0.0
 
 
-def known_shift(name: str, tags: Mapping[str, str], baseline: str) -> float | None:
+def known_shift(path: Path, tags: Mapping[str, str], baseline: str) -> float | None:
     """Returns what is to be added to the numbers of an optical image; None if nothing tells.
 
     Args:
-        name: Name of its file, which may hold that of the product.
+        path: Its file, whose name may hold that of the product.
         tags: Tags of the file.
         baseline: What the data set's table says; empty if it says nothing.
+
+    Raises:
+        DataError: A tag or the table says something else than an offset or a baseline.
     """
     upper = {key.upper(): str(value).strip() for key, value in tags.items()}
     for key in _OFFSET_TAGS:
         if key in upper:
-            return float(upper[key].split(",")[0])
+            return _offset(upper[key], f"{key} of {path}")
     told = next((upper[key] for key in _BASELINE_TAGS if key in upper), baseline)
-    if not told and (match := _PRODUCT.search(name)):
+    if not told and (match := _PRODUCT.search(path.name)):
         told = f"{match[1]}.{match[2]}"
     if not told or told == _TEST_BASELINE:
         return None
-    return shift_of_baseline(told)
+    try:
+        return shift_of_baseline(told)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
+
+
+def _offset(text: str, where: str) -> float:
+    """Returns the number that a tag holds, once or for each band."""
+    try:
+        (found,) = {float(part) for part in re.split(r"[\s,;\[\](){}]+", text) if part}
+    except ValueError:
+        found = math.nan
+    if not math.isfinite(found):
+        raise DataError(f"{where} must be a number, or the same one for each band, got {text!r}; correct it")
+    return found
+
+
+def numbers(
+    values: Float32[np.ndarray, "band row col"],
+    path: Path,
+    *,
+    dtype: np.dtype[Any],
+    has_scale: bool,
+    full: float | None = None,
+) -> Float32[np.ndarray, "band row col"]:
+    """Returns an optical image as numbers, 10,000 for a reflectance of 1.
+
+    Args:
+        values: Its bands in order, scaled as the file says.
+        path: The file.
+        dtype: Type of the numbers in it.
+        has_scale: Whether it says what its numbers are multiplied with.
+        full: Number for a reflectance of 1 if it does not, 1 or 10,000; None tells it from the numbers.
+
+    Raises:
+        DataError: The file holds numbers that cannot be these.
+    """
+    as_they_are = full == REFLECTANCE and not has_scale
+    found = values if as_they_are else _numbers(values, path, dtype, has_scale or full == 1)
+    _require_numbers(found, path)
+    return found
+
+
+def _numbers(
+    values: Float32[np.ndarray, "band row col"], path: Path, dtype: np.dtype[Any], has_scale: bool
+) -> Float32[np.ndarray, "band row col"]:
+    known = values[np.isfinite(values)]
+    if has_scale or not known.size:
+        return values * np.float32(REFLECTANCE)
+    if dtype.itemsize == 1:
+        raise DataError(
+            f"optical numbers must reach {REFLECTANCE:.0f} for a reflectance of 1, got {dtype} in {path}; take the "
+            "product itself, or write the file's scale"
+        )
+    most = float(np.quantile(known, 0.99))
+    if dtype.kind != "f" or most > _PERCENT:
+        return values
+    if most <= _FRACTION:
+        return values * np.float32(REFLECTANCE)
+    if np.array_equal(known, np.round(known)):
+        return values
+    raise DataError(
+        f"optical numbers must be reflectance, or {REFLECTANCE:.0f} for a reflectance of 1, got fractions up to "
+        f"{most:g} in {path}; if these are percent, write the file's scale of 0.01"
+    )
+
+
+def _require_numbers(image: Float32[np.ndarray, "band row col"], path: Path) -> None:
+    known = image[np.isfinite(image)]
+    if not known.size:
+        return
+    if (least := float(known.min())) < _LEAST_NUMBER:
+        raise DataError(
+            f"optical numbers must be at least {_LEAST_NUMBER:.0f}, got {least:.0f} in {path}; if it stands for no "
+            "data, make it the file's nodata value, or NaN"
+        )
+    if (most := float(np.quantile(known, 0.5))) > _MOST_NUMBER:
+        raise DataError(
+            f"optical numbers must be {REFLECTANCE:.0f} for a reflectance of 1, got {most:.0f} in half of {path}; "
+            "write the file's scale, or correct it"
+        )
+
+
+def backscatter(
+    values: Float32[np.ndarray, "2 row col"], unit: Unit, path: Path
+) -> Float32[np.ndarray, "2 row col"]:
+    """Returns backscatter in dB, or in counts if that is the unit; NaN where power is not above 0.
+
+    Raises:
+        DataError: The values cannot be of the unit.
+    """
+    known = values[np.isfinite(values)]
+    if unit == "counts" or not known.size:
+        return values
+    if unit == "linear":
+        if float(np.median(known)) <= 0:
+            raise DataError(
+                f"backscatter must be linear power as the unit says, above 0, got {np.median(known):g} as the "
+                f"middle of {path}; say another unit, in scenes.json or as the option backscatter of an import"
+            )
+        return decibels(values)
+    low, high = float(known.min()), float(known.max())
+    if low < _DECIBELS[0] or high > _DECIBELS[1]:
+        odd = low if low < _DECIBELS[0] else high
+        raise DataError(
+            f"backscatter must be from {_DECIBELS[0]:.0f} to {_DECIBELS[1]:.0f} dB, got {odd:g} in {path}; if it "
+            "stands for no data, make it the file's nodata value, or NaN"
+        )
+    return values
 
 
 def darkest(image: Float32[np.ndarray, "band row col"]) -> float:
@@ -69,6 +192,11 @@ def darkest(image: Float32[np.ndarray, "band row col"]) -> float:
     least = np.where(np.isfinite(image), image, np.inf).min(0)
     seen = least[np.isfinite(least)]
     return float(np.quantile(seen, _DARK)) if seen.size else float("inf")
+
+
+def never_negative(image: Float32[np.ndarray, "2 row col"]) -> bool:
+    """Returns whether backscatter is nowhere below 0, as linear power is and dB are not."""
+    return bool(np.nanmin(image) >= 0)
 
 
 def group_of_shift(place: str, bands: Sequence[str]) -> str:
@@ -87,35 +215,20 @@ def shows_shift(darkest_numbers: list[float]) -> bool:
     return bool(told) and min(told) >= -SHIFT
 
 
+def taken_off_before(images: Iterable[tuple[str, float | None, float]]) -> list[str]:
+    """Returns places whose numbers show that the shift of baseline 04.00, which something names, is taken off already.
+
+    Args:
+        images: Place of each image, what is to be added to its numbers, and what `darkest` returned for them.
+    """
+    told: dict[str, list[float]] = {}
+    for place, shift, number in images:
+        if shift == SHIFT and np.isfinite(number):
+            told.setdefault(place, []).append(number)
+    return sorted(place for place, numbers in told.items() if max(numbers) < _TAKEN_OFF)
+
+
 def decibels(power: Float32[np.ndarray, "*shape"]) -> Float32[np.ndarray, "*shape"]:
     """Converts linear power to dB; NaN where it is not above 0."""
     positive = np.where(power > 0, power, np.float32(np.nan))
     return (10 * np.log10(positive)).astype(np.float32)
-
-
-def require_decibels(image: Float32[np.ndarray, "band row col"], path: Path) -> None:
-    """Checks that backscatter which a file gives in dB can be that.
-
-    Raises:
-        DataError: A number is out of bounds, as undeclared ones for missing data are.
-    """
-    found = image[np.abs(image) > _MAX_DECIBELS]
-    if found.size:
-        raise DataError(
-            f"backscatter in dB must be from {-_MAX_DECIBELS:.0f} to {_MAX_DECIBELS:.0f}, got {found[0]:g} in {path}; "
-            "if this stands for missing data, declare it as the file's nodata value"
-        )
-
-
-def require_reflectance(image: Float32[np.ndarray, "band row col"], path: Path) -> None:
-    """Checks that what a file gives as reflectance can be that.
-
-    Raises:
-        DataError: A number is larger, as those are that stand for ten thousandths.
-    """
-    found = image[image > LARGEST_FRACTION]
-    if found.size:
-        raise DataError(
-            f"reflectance must be at most {LARGEST_FRACTION:.0f}, got {found[0]:g} in {path}; give the file a scale "
-            "and an offset that turn its numbers into reflectance, such as 0.0001 and -0.1, or none for ten thousandths"
-        )

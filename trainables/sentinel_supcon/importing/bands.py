@@ -10,7 +10,7 @@ from jaxtyping import Float32
 
 from thalweg.errors import ConfigError, DataError
 from trainables.sentinel_supcon.data.rasters import Raster
-from trainables.sentinel_supcon.data.reading import bands_called
+from trainables.sentinel_supcon.data.reading import band_of, bands_at
 
 
 @dataclass(frozen=True)
@@ -41,18 +41,11 @@ class Chosen:
             raster: What it holds.
 
         Raises:
-            ConfigError: The option names bands that there are not, or contradicts the description of the file.
-            DataError: It says nothing, and the file describes no bands either.
+            ConfigError: The option names bands that there are not.
+            DataError: It says nothing, and the file describes no bands either, or one twice.
         """
-        called = bands_called(raster.names)
         if not text:
-            names = tuple(band for band in known if band in called)
-            if not names:
-                raise DataError(
-                    f"bands must be known from their descriptions or an option, got {len(called)} without descriptions "
-                    f"of {', '.join(known)} in {first}; say --option {option}={','.join(known[: len(called)])} if "
-                    "these are they in their order"
-                )
+            names = cls._told(option, known, first, raster)
             return cls(option, names, names)
         items = [item.strip() for item in text.split(",")]
         pairs = [(name.strip(), key.strip()) for name, _, key in (item.partition(":") for item in items)]
@@ -64,13 +57,27 @@ class Chosen:
                 f"description, got {text!r}; write it like {known[0]},{known[1]} or {known[0]}:2,{known[1]}:1"
             )
         all_told = not pairs[0][1]
-        if all_told and len(called) == len(names) and set(called) == set(names) and called != list(names):
-            raise ConfigError(
-                f"{option} must not contradict what files describe, got {text} for {','.join(called)} of {first}; "
-                f"leave it out, or write {names[0]}:1 and so on if the descriptions are wrong"
-            )
         keys = tuple(str(number) for number in range(1, len(names) + 1))
         return cls(option, names, keys if all_told else tuple(key for _, key in pairs), all_told)
+
+    @staticmethod
+    def _told(option: str, known: Sequence[str], first: Path, raster: Raster) -> tuple[str, ...]:
+        """Returns the bands that a file describes."""
+        called = [band_of(name) for name in raster.names]
+        names = tuple(band for band in known if band in called)
+        if not names:
+            raise DataError(
+                f"bands must be known from their descriptions or an option, got {len(called)} without descriptions "
+                f"of {', '.join(known)} in {first}; say --option {option}={','.join(known[: len(called)])} if "
+                "these are they in their order"
+            )
+        if twice := [band for band in names if called.count(band) > 1]:
+            raise DataError(
+                f"descriptions of bands must name each once, got {', '.join(raster.names)} in {first}, {twice[0]} "
+                f"{called.count(twice[0])} times; say --option {option}={twice[0]}:{called.index(twice[0]) + 1} and so "
+                "on for all"
+            )
+        return names
 
     def require(self, needed: Sequence[str], path: Path) -> None:
         """Checks that some bands are chosen.
@@ -89,8 +96,9 @@ class Chosen:
 
         Raises:
             DataError: It lacks one, or has others.
+            ConfigError: Its descriptions contradict the option.
         """
-        called = bands_called(raster.names)
+        called = [band_of(name) for name in raster.names]
         rows = []
         for name, key in zip(self.names, self.keys, strict=True):
             at = int(key) - 1 if key.isascii() and key.isdecimal() else self._described(key, raster, called)
@@ -101,12 +109,20 @@ class Chosen:
                     "correct the option, or write the file again"
                 )
             rows.append(at)
-        return raster.values[rows]
+        if self.all_told and any(
+            band not in ("", name) for band, name in zip(called, self.names, strict=True)
+        ):
+            raise ConfigError(
+                f"{self.option} must not contradict what files describe, got {','.join(self.names)} for "
+                f"{','.join(raster.names)} of {path}; leave it out, or write {self.names[0]}:1 and so on if the "
+                "descriptions are wrong"
+            )
+        return bands_at(raster, rows)
 
     @staticmethod
     def _described(key: str, raster: Raster, called: Sequence[str]) -> int:
-        """Returns the position of a band by its description; -1 if it is not there."""
-        for names in (raster.names, called):
-            if key in names:
-                return list(names).index(key)
+        """Returns the position of a band by its description; -1 if it is not there, or twice."""
+        for wanted, names in ((key, raster.names), (band_of(key), called)):
+            if wanted and list(names).count(wanted) == 1:
+                return list(names).index(wanted)
         return -1

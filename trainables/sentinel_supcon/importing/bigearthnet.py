@@ -7,6 +7,7 @@ Source: Clasen et al. (2024), arXiv:2407.03653.
 """
 
 import json
+import re
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,11 @@ from jaxtyping import Float32
 
 from thalweg.data.store import staged
 from thalweg.errors import DataError
+from trainables.sentinel_supcon.data import units
 from trainables.sentinel_supcon.data.pairs import Described, write_tables
-from trainables.sentinel_supcon.data.rasters import Footprint, read_raster
-from trainables.sentinel_supcon.data.reading import RADAR
+from trainables.sentinel_supcon.data.rasters import Footprint, Ground, Raster, read_raster
+from trainables.sentinel_supcon.data.reading import RADAR, without_blanks
 from trainables.sentinel_supcon.data.splits import name_hashes
-from trainables.sentinel_supcon.data.units import darkest
 from trainables.sentinel_supcon.importing import corine
 from trainables.sentinel_supcon.importing.options import one_of, whole
 from trainables.sentinel_supcon.importing.shifts import Shifts
@@ -31,6 +32,7 @@ from trainables.sentinel_supcon.knobs import BANDS
 _BANDS = BANDS["l2a"]
 _SIDE = 120
 _LOOKED_AT = 32  # scenes of a product in which the offset of its numbers is looked for
+_NAME = re.compile(r"\w[\w.-]{0,199}(?<!\.)", re.ASCII)
 _COLUMNS = ("patch_id", "s1_name", "labels", "split")
 _SPLITS = {"train": "train", "validation": "val", "val": "val", "test": "test"}
 _ODD = ("contains_seasonal_snow", "contains_cloud_or_shadow")
@@ -65,7 +67,7 @@ def read(
     with staged(target) as folder:
         for product, scenes in table.groupby(table["patch_id"].map(_product), sort=True):
             there = [scene for scene in scenes.to_dict("records") if _is_whole(source, scene, missing)]
-            looked = [darkest(_optical(source, scene["patch_id"])[0]) for scene in there[:_LOOKED_AT]]
+            looked = [units.darkest(_optical(source, scene["patch_id"])[0]) for scene in there[:_LOOKED_AT]]
             shift = shifts.of(str(product), looked) if there else 0.0
             for scene in there:
                 _write(folder, source, scene["patch_id"], scene["s1_name"], shift)
@@ -102,7 +104,8 @@ def _table(source: Path) -> pd.DataFrame:
         raise DataError(
             f"{path} must have the columns {', '.join(_COLUMNS)}, got no {lacking[0]}; copy it again"
         )
-    table["labels"] = [_names(labels) for labels in table["labels"]]
+    _require_names(table, path)
+    table["labels"] = [_names(labels, path) for labels in table["labels"]]
     known = {*corine.CLASSES, *corine.DROPPED, *(part for parts in corine.CLASSES.values() for part in parts)}
     if unknown := sorted({name for labels in table["labels"] for name in labels} - known):
         raise DataError(f"labels of {path} must be CORINE classes, got {unknown[0]!r}; correct them")
@@ -111,19 +114,37 @@ def _table(source: Path) -> pd.DataFrame:
     return table
 
 
-def _names(labels: object) -> list[str]:
+def _require_names(table: pd.DataFrame, path: Path) -> None:
+    for column in ("patch_id", "s1_name"):
+        for name in table[column]:
+            if not (isinstance(name, str) and _NAME.fullmatch(name)):
+                raise DataError(
+                    f"{column} of {path} must be names of folders, letters, digits, _, - and ., got "
+                    f"{name!r}; correct it"
+                )
+    if len(twice := table["patch_id"][table["patch_id"].duplicated()]):
+        raise DataError(f"patch_id of {path} must be there once, got {twice.iloc[0]} twice; leave one out")
+
+
+def _names(labels: object, path: Path) -> list[str]:
     """Returns the names of a cell of labels: a list, its JSON text, or names between semicolons."""
+    if isinstance(labels, Sequence | np.ndarray) and not isinstance(labels, str):
+        return [str(name) for name in labels]
     if not isinstance(labels, str):
-        return [str(name) for name in labels]  # type: ignore[attr-defined]
+        raise _no_names(labels, path)
     text = labels.strip()
     if text.startswith("["):
         try:
             return [str(name) for name in json.loads(text)]
-        except ValueError:
-            raise DataError(
-                f"labels must be a list, or names between semicolons, got {text!r}; correct them"
-            ) from None
+        except (ValueError, RecursionError):
+            raise _no_names(text, path) from None
     return [name.strip() for name in text.split(";") if name.strip()]
+
+
+def _no_names(labels: object, path: Path) -> DataError:
+    return DataError(
+        f"labels of {path} must be a list, or names between semicolons, got {labels!r}; correct them"
+    )
 
 
 def _chosen(table: pd.DataFrame, country: str, drop: bool, limit: int | None) -> pd.DataFrame:
@@ -132,7 +153,7 @@ def _chosen(table: pd.DataFrame, country: str, drop: bool, limit: int | None) ->
             table = table[~table[name].map(lambda value: str(value).lower() in ("true", "1"))]
     if country:
         if "country" not in table or country not in set(table["country"]):
-            there = sorted(set(table["country"])) if "country" in table else []
+            there = sorted(set(map(str, table["country"].dropna()))) if "country" in table else []
             raise DataError(
                 f"country must be one of {', '.join(there) or 'none'}, got {country!r}; choose another"
             )
@@ -169,31 +190,57 @@ def _is_whole(source: Path, scene: Mapping[Hashable, Any], missing: list[str]) -
     return False
 
 
-def _optical(source: Path, patch: str) -> tuple[Float32[np.ndarray, "band side side"], Footprint]:
-    return _stacked(_optical_folder(source, patch), patch, _BANDS)
+def _optical(source: Path, patch: str) -> tuple[Float32[np.ndarray, "band side side"], Footprint, Ground]:
+    """Returns the optical bands, 10,000 for a reflectance of 1 but for an offset, and where they lie."""
+    folder = _optical_folder(source, patch)
+    image, raster = _stacked(folder, patch, _BANDS)
+    known = units.numbers(image, folder, dtype=raster.dtype, has_scale=raster.has_scale)
+    return known, raster.footprint, raster.ground
 
 
 def _stacked(
     folder: Path, name: str, bands: Sequence[str]
-) -> tuple[Float32[np.ndarray, "band side side"], Footprint]:
-    """Returns single-band files at 10 m, and where they lie."""
-    images, footprint = [], Footprint()
+) -> tuple[Float32[np.ndarray, "band side side"], Raster]:
+    """Returns single-band files at 10 m, and one of these."""
+    images: list[Float32[np.ndarray, "side side"]] = []
+    first: Raster | None = None
     for band in bands:
-        raster = read_raster(folder / f"{name}_{band}.tif")
-        image, footprint = raster.values[0], raster.footprint
+        path = folder / f"{name}_{band}.tif"
+        raster = read_raster(path)
+        raster.ground.require_upright(path)
+        first = first or raster
+        if len(raster.values) != 1 or (raster.has_scale, raster.has_offset) != (first.has_scale, False):
+            raise DataError(
+                f"a file of a band must hold it alone, scaled as the others and without an offset, got {path} with "
+                f"{len(raster.values)} bands; copy it again"
+            )
+        image = raster.values[0]
         times, rest = divmod(_SIDE, len(image))
         if rest or image.shape[0] != image.shape[1]:
             raise DataError(
                 f"a band must be a square of {_SIDE} pixels or a whole part of it, got {image.shape[0]} x "
-                f"{image.shape[1]} in {folder / f'{name}_{band}.tif'}; copy it again"
+                f"{image.shape[1]} in {path}; copy it again"
             )
+        _require_same_ground(first.ground, raster.ground, path)
         images.append(image.repeat(times, 0).repeat(times, 1))
-    return np.stack(images), footprint
+    assert first is not None
+    return without_blanks(np.stack(images)), first
+
+
+def _require_same_ground(one: Ground, other: Ground, path: Path) -> None:
+    if not one.is_that_of(other):
+        raise DataError(
+            f"all files of a scene must show the same ground, got the upper left, upper right and lower left corners "
+            f"{one} and {other} in {path}; correct s1_name, or copy them again"
+        )
 
 
 def _write(folder: Path, source: Path, patch: str, radar: str, shift: float) -> None:
-    s2, footprint = _optical(source, patch)
-    s1, _ = _stacked(_radar_folder(source, radar), radar, RADAR)
+    s2, footprint, ground = _optical(source, patch)
+    home = _radar_folder(source, radar)
+    s1, raster = _stacked(home, radar, RADAR)
+    _require_same_ground(ground, raster.ground, home)
+    s1 = units.backscatter(s1, "dB", home)
     write_scene(folder, patch, s1, s2, bands=_BANDS, shift=shift, footprint=footprint)
 
 

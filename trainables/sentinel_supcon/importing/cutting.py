@@ -8,6 +8,9 @@ from thalweg.errors import ConfigError
 from trainables.sentinel_supcon.data.rasters import Footprint
 from trainables.sentinel_supcon.importing.options import whole
 
+MAX_NAME = 200
+"""Bytes of a scene's name, so that names of its patches, which are longer, can be those of files."""
+
 
 @dataclass(frozen=True)
 class Patch:

@@ -8,21 +8,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32, Int16
 
 from thalweg.data.store import staged
 from thalweg.errors import ConfigError, DataError
+from trainables.sentinel_supcon.data import units
 from trainables.sentinel_supcon.data.contents import Unit
 from trainables.sentinel_supcon.data.kept import MAX_MISSING
-from trainables.sentinel_supcon.data.pairs import Described, check_scenes, write_tables
+from trainables.sentinel_supcon.data.pairs import MAX_NAME, Described, check_scenes, write_tables
 from trainables.sentinel_supcon.data.rasters import (
     Footprint,
     read_codes,
     read_raster,
     require_same_grid,
 )
-from trainables.sentinel_supcon.data.reading import RADAR, in_decibels, in_numbers, share_missing
-from trainables.sentinel_supcon.data.units import LARGEST_FRACTION, REFLECTANCE, darkest, group_of_shift
+from trainables.sentinel_supcon.data.reading import RADAR, in_numbers, share_missing
+from trainables.sentinel_supcon.importing import cutting
 from trainables.sentinel_supcon.importing.bands import Chosen
 from trainables.sentinel_supcon.importing.cutting import Cut, Patch, part_of
 from trainables.sentinel_supcon.importing.listing import Listed, find_listed
@@ -43,7 +44,7 @@ class _Ways:
         radar: Bands of the radar images.
         optical: Bands of the optical images.
         unit: Unit of the radar images.
-        fractions: Whether optical numbers are reflectance itself, even if files give no scale.
+        full: Number for a reflectance of 1 where files give no scale; None tells it from the numbers.
         naming: Names of classes.
         cut: How scenes are cut; None if they are kept whole.
     """
@@ -51,7 +52,7 @@ class _Ways:
     radar: Chosen
     optical: Chosen
     unit: Unit
-    fractions: bool
+    full: float | None
     naming: Naming
     cut: Cut | None
 
@@ -62,7 +63,7 @@ class _Read:
 
     s1: Float32[np.ndarray, "2 row col"]
     s2: Float32[np.ndarray, "band row col"]
-    codes: UInt8[np.ndarray, "row col"] | None
+    codes: Int16[np.ndarray, "row col"] | None
     footprint: Footprint
     shift: float | None
 
@@ -75,15 +76,17 @@ class _Written:
         lines: Columns of each scene in the data set's table.
         left_out: Why scenes were left out, by name.
         num_left_out: Patches that were left out, beside whole scenes.
-        any_negative: Whether any backscatter is below 0.
-        any_large: Whether any optical number is above `units.LARGEST_FRACTION`.
+        never_negative: Names of scenes without any backscatter below 0.
+        any_bright: Whether any optical number is above `units.DIM`.
+        shifts: Place, what was to be added to optical numbers, and how dark these are, of each whole scene.
     """
 
     lines: list[dict[str, str]] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
     num_left_out: int = 0
-    any_negative: bool = False
-    any_large: bool = False
+    never_negative: list[str] = field(default_factory=list)
+    any_bright: bool = False
+    shifts: list[tuple[str, float | None, float]] = field(default_factory=list)
 
 
 def read(
@@ -97,7 +100,7 @@ def read(
     radar: str = "",
     classes: str = "",
     backscatter: str = "dB",
-    reflectance: str = "10000",
+    reflectance: str = "",
     size: str = "",
     stride: str = "",
     block: str = "0",
@@ -114,16 +117,16 @@ def read(
     """
     shifts = Shifts(offset)
     unit = _unit(backscatter)
-    fractions = one_of("reflectance", reflectance, (f"{REFLECTANCE:.0f}", "1")) == "1"
+    full = float(one_of("reflectance", reflectance, ("1", "10000"))) if reflectance else None
     listed = find_listed(source, {"s1": s1, "s2": s2, "labels": labels})
-    whole, left_out = _whole(source, listed)
+    whole, left_out = _whole(source, listed, max_name=cutting.MAX_NAME if size else MAX_NAME)
     naming = Naming.of(classes, source, whole)
     first = whole[0].files
     ways = _Ways(
         radar=_chosen("radar", radar, RADAR, first["s1"]),
         optical=_chosen("bands", bands, BANDS["l1c"], first["s2"]),
         unit=unit,
-        fractions=fractions,
+        full=full,
         naming=naming,
         cut=_cut(size, stride, block, naming),
     )
@@ -132,6 +135,7 @@ def read(
     with staged(target) as folder:
         _write_all(folder, ways, whole, shifts, written)
         _require_some(source, ways, written)
+        _require_units(source, ways, written)
         described = Described(
             classes=ways.naming.classes,
             bands=ways.optical.names,
@@ -166,15 +170,16 @@ def _chosen(option: str, text: str, known: Sequence[str], path: Path) -> Chosen:
     return Chosen.of(option, text, known, path, read_raster(path))
 
 
-def _whole(source: Path, listed: Sequence[Listed]) -> tuple[list[Listed], dict[str, str]]:
+def _whole(source: Path, listed: Sequence[Listed], *, max_name: int) -> tuple[list[Listed], dict[str, str]]:
     """Returns the scenes that have all files, and why others are left out."""
-    check_scenes(source, [{"name": each.name, "split": each.split, "date": each.date} for each in listed])
+    told = [{"name": each.name, "split": each.split, "date": each.date} for each in listed]
+    check_scenes(source, told, max_name=max_name)
     left_out = {each.name: each.missing for each in listed if each.missing}
     whole = [each for each in listed if not each.missing]
     if not whole:
-        told = next((f", such as {name}: {why}" for name, why in left_out.items()), "")
+        some = next((f", such as {name}: {why}" for name, why in left_out.items()), "")
         raise DataError(
-            f"{source} must hold or name scenes that both sensors saw, got none{told}; correct paths, or the options "
+            f"{source} must hold or name scenes that both sensors saw, got none{some}; correct paths, or the options "
             "s1 and s2, patterns of the paths below a folder"
         )
     return whole, left_out
@@ -193,9 +198,11 @@ def _write_all(
             _require_side(scene, found, side)
         place = scene.place or found.footprint.place or scene.fallback
         _write(folder, ways, scene, found, place, found.shift or 0.0, written)
+        darkest = units.darkest(found.s2)
+        written.shifts.append((place, found.shift, darkest))
         if found.shift is None:
-            group = group_of_shift(place, ways.optical.names)
-            unknown.setdefault(group, []).append((scene, darkest(found.s2)))
+            group = units.group_of_shift(place, ways.optical.names)
+            unknown.setdefault(group, []).append((scene, darkest))
     for group, members in unknown.items():
         if shift := shifts.of(group, [number for _, number in members]):
             for scene, _ in members:
@@ -208,10 +215,10 @@ def _read(ways: _Ways, scene: Listed) -> _Read:
     paths = scene.files
     radar, optical = read_raster(paths["s1"]), read_raster(paths["s2"])
     bands = [ways.radar.names.index(band) for band in RADAR]
-    s1 = in_decibels(ways.radar.values(radar, paths["s1"])[bands], ways.unit, paths["s1"])
+    s1 = units.backscatter(ways.radar.values(radar, paths["s1"])[bands], ways.unit, paths["s1"])
     values = ways.optical.values(optical, paths["s2"])
-    s2, shift = in_numbers(values, optical, paths["s2"], scene.baseline, fractions=ways.fractions)
-    codes = read_codes(paths["labels"]) if "labels" in paths else None
+    s2, shift = in_numbers(values, optical, paths["s2"], scene.baseline, full=ways.full)
+    codes = read_codes(paths["labels"])[0] if "labels" in paths else None
     return _Read(s1, s2, codes, optical.footprint, shift)
 
 
@@ -246,8 +253,9 @@ def _write(
             footprint=part_of(found.footprint, found.s1.shape[1:], patch),
             codes=None if found.codes is None else found.codes[patch.rows, patch.columns],
         )
-        written.any_negative |= bool(np.nanmin(images["radar"]) < 0)
-        written.any_large |= bool(np.nanmax(images["optical"]) > LARGEST_FRACTION)
+        if units.never_negative(images["radar"]):
+            written.never_negative.append(patch.name)
+        written.any_bright |= bool(np.nanmax(images["optical"]) > units.DIM)
         line = {"name": patch.name, "place": patch.place, "split": scene.split, "date": scene.date}
         written.lines.append(line | {"classes": ";".join(ways.naming.of_scene(scene.classes))})
 
@@ -276,16 +284,30 @@ def _require_some(source: Path, ways: _Ways, written: _Written) -> None:
             f"{source} must hold scenes of which at most {MAX_MISSING:.0%} of the pixels lack data, got none ({side}); "
             "add scenes, or lower size"
         )
-    if ways.unit == "dB" and not written.any_negative:
+
+
+def _require_units(source: Path, ways: _Ways, written: _Written) -> None:
+    if ways.unit == "dB" and written.never_negative:
         raise DataError(
-            f"backscatter in {source} must be in dB, some of it below 0, got none, as linear power is; say --option "
-            "backscatter=linear, or counts for numbers without a unit"
+            f"backscatter in {source} must be in dB, some of it below 0 in each scene, got none in "
+            f"{_some(written.never_negative)}, as linear power is; say --option backscatter=linear, or counts for "
+            "numbers without a unit"
         )
-    if not written.any_large:
+    if not written.any_bright:
         raise DataError(
-            f"optical numbers in {source} must be 10,000 for a reflectance of 1, got none above "
-            f"{LARGEST_FRACTION:.0f}, as reflectance itself is; say --option reflectance=1"
+            f"optical numbers in {source} must be {units.REFLECTANCE:.0f} for a reflectance of 1, got none above "
+            f"{units.DIM:.0f}; say --option reflectance=1 if they are reflectance itself, or write the files' scale"
         )
+    if taken := units.taken_off_before(written.shifts):
+        raise DataError(
+            f"numbers of processing baseline 04.00 and later must hold their offset of {-units.SHIFT:.0f}, got scenes "
+            f"of {len(taken)} places of {source} whose dark pixels are far below it: {_some(taken)}; if it has been "
+            f"taken off, write the tag {units.OFFSET_TAG} = 0 into these files, or leave their baselines out of a table"
+        )
+
+
+def _some(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:_NAMED])}{' ...' if len(names) > _NAMED else ''}"
 
 
 def _report(whole: Sequence[Listed], ways: _Ways, written: _Written, shifts: Shifts) -> str:
@@ -299,6 +321,5 @@ def _report(whole: Sequence[Listed], ways: _Ways, written: _Written, shifts: Shi
         told.append(f"{written.num_left_out:,} patches are left out, of which too many pixels have no data.")
     if written.left_out:
         named = [f"{name} ({why})" for name, why in sorted(written.left_out.items())]
-        more = " ..." if len(named) > _NAMED else ""
-        told.append(f"{len(named)} scenes are left out: {', '.join(named[:_NAMED])}{more}.")
+        told.append(f"{len(named)} scenes are left out: {_some(named)}.")
     return " ".join([*told, shifts.report])

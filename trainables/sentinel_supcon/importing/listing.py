@@ -1,6 +1,7 @@
 """Finds one's own pairs of GeoTIFF: by patterns of paths below a folder, or in a table (CSV or GeoJSON)."""
 
 import csv
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -46,7 +47,8 @@ class Listed:
     @property
     def missing(self) -> str:
         """Which of its files are missing; empty if none is."""
-        gone = [kind for kind, path in self.files.items() if not path.is_file()]
+        # Unlike that of a path, it is false for what can be no name.
+        gone = [kind for kind, path in self.files.items() if not os.path.isfile(path)]
         return f"its {' and '.join(gone)} file is missing" if gone else ""
 
 

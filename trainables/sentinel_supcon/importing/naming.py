@@ -8,8 +8,8 @@ from typing import Self
 import numpy as np
 
 from thalweg.errors import ConfigError, DataError
-from trainables.sentinel_supcon.data.labels import INVALID
-from trainables.sentinel_supcon.data.rasters import read_codes
+from trainables.sentinel_supcon.data.pairs import MAX_CLASSES
+from trainables.sentinel_supcon.data.rasters import NO_CODE, read_codes
 from trainables.sentinel_supcon.importing.listing import Listed
 
 
@@ -70,14 +70,19 @@ class Naming:
             not pairs
             or len(codes) < len(pairs)
             or len(set(map(int, codes))) < len(codes)
-            or int(max(codes, key=int)) >= INVALID
+            or int(max(codes, key=int)) >= NO_CODE
         ):
-            seen = sorted(set(np.unique(read_codes(first)).tolist()) - {INVALID})
+            seen = sorted(set(np.unique(read_codes(first)[0]).tolist()) - {NO_CODE})
             raise ConfigError(
-                f"classes must name codes of maps from 0 to {INVALID - 1}, each once, like 1:Water;2:Trees, got "
+                f"classes must name codes of maps from 0 to {NO_CODE - 1}, each once, like 1:Water;2:Trees, got "
                 f"{';'.join(items) or 'nothing'}; {first} holds {', '.join(map(str, seen)) or 'none'}"
             )
         classes = tuple(dict.fromkeys(name for _, name in pairs))
+        if len(classes) > MAX_CLASSES:
+            raise ConfigError(
+                f"classes of maps must be at most {MAX_CLASSES}, got {len(classes)}; leave some out, or give codes the "
+                "same name"
+            )
         return cls(classes, {int(code): classes.index(name) for code, name in pairs})
 
     @classmethod

@@ -37,7 +37,7 @@ GEOTIFF_PAIRS: Mapping[str, str] = {
     "radar": "radar bands, as for bands: VV,VH or VV:2,VH:1",
     "classes": "names of classes in their order, like Water;Trees; for maps, with codes: 1:Water;2:Trees",
     "backscatter": "unit of radar images: dB if nothing is said, linear, or counts for numbers without a unit",
-    "reflectance": "number for a reflectance of 1 where files give no scale: 1, or 10000 if nothing is said",
+    "reflectance": "number for a reflectance of 1 where files give no scale, 1 or 10000; told by numbers if not said",
     "size": "cut scenes with maps into patches of so many pixels; they are kept whole if nothing is said",
     "stride": "pixels between neighbouring patches, the size if nothing is said",
     "block": "side of the parts of a scene that are places, in pixels; 0, if nothing is said, takes the scene's place",

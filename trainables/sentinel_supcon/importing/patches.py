@@ -10,18 +10,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
-from jaxtyping import Float32, Integer, UInt8
+from jaxtyping import Float32, Int16
 
 from thalweg.data.store import staged
 from thalweg.errors import ConfigError, DataError
+from trainables.sentinel_supcon.data import units
 from trainables.sentinel_supcon.data.labels import classes_of_maps, numbers_of
 from trainables.sentinel_supcon.data.pairs import Described, write_tables
-from trainables.sentinel_supcon.data.rasters import Footprint
-from trainables.sentinel_supcon.data.units import darkest
+from trainables.sentinel_supcon.data.rasters import NO_CODE, Footprint
+from trainables.sentinel_supcon.data.reading import without_blanks
 from trainables.sentinel_supcon.importing import corine
 from trainables.sentinel_supcon.importing.cutting import Cut, Patch, part_of
+from trainables.sentinel_supcon.importing.hdf5 import (
+    file_names,
+    footprints,
+    images,
+    opened,
+    require_shape,
+    texts,
+)
 from trainables.sentinel_supcon.importing.options import product, whole
 from trainables.sentinel_supcon.importing.shifts import Shifts
 from trainables.sentinel_supcon.importing.writing import write_scene
@@ -66,8 +74,8 @@ class _Tile:
 
     name: str
     s1: Float32[np.ndarray, "2 side side"]
-    s2: Integer[np.ndarray, "band side side"]
-    codes: UInt8[np.ndarray, "..."]
+    s2: Float32[np.ndarray, "band side side"]
+    codes: Int16[np.ndarray, "..."]
     classes: tuple[str, ...]
     footprint: Footprint
 
@@ -97,16 +105,16 @@ def read(
     cut = Cut.of(size, stride, block)
     shifts, least = Shifts(offset), whole("min_scenes", min_scenes, low=1)
     path = _file(source)
-    with h5py.File(path) as file:
+    with opened(path) as file:
         kind = _kind(file, path)
         bands = BANDS[_product(file, path, optical)]
-        tiles = list(_tiles(file, kind, bands))
+        tiles = list(_tiles(file, kind, bands, path))
     splits = _splits(tiles, {"val": val, "test": test})
     classes = _classes(kind, tiles, cut, least)
     lines = []
     with staged(target) as folder:
         for tile in tiles:
-            shift = shifts.of(tile.name, [darkest(tile.s2.astype(np.float32))])
+            shift = shifts.of(tile.name, [units.darkest(tile.s2)])
             for patch in _patches(tile, kind, cut):
                 rows, columns = patch.rows, patch.columns
                 write_scene(
@@ -168,35 +176,44 @@ def _product(file: Any, path: Path, optical: str) -> Optical:
     return chosen
 
 
-def _tiles(file: Any, kind: _Kind, bands: tuple[str, ...]) -> Iterator[_Tile]:
+def _tiles(file: Any, kind: _Kind, bands: tuple[str, ...], path: Path) -> Iterator[_Tile]:
     optical = next(array for name, array in _PRODUCTS.items() if BANDS[name] == bands)
-    radar, numbers = (np.asarray(file[name][()]) for name in (kind.radar, optical))
-    maps = np.asarray(file[kind.labels][()])
-    if radar.ndim == 3:  # one tile
-        radar, numbers, maps = radar[None], numbers[None], maps[None]
+    radar = images(file, kind.radar, 2)
+    numbers = images(file, optical, len(bands))
+    count, side = len(radar), radar.shape[-1]
+    require_shape(file, optical, numbers, (count, len(bands), side, side))
+    maps = images(file, kind.labels, 1) if kind.classes else None
+    if maps is not None:
+        require_shape(file, kind.labels, maps, (count, 1, side, side))
+    lists = [] if kind.classes else texts(file, kind.labels, count)
     named = next((name for name in ("tile", "patch") if name in file), "")
-    for row in range(len(radar)):
-        name = file[named][row].decode() if named else f"{kind.name}_{row}"
-        codes = np.zeros(0, np.uint8)
-        classes: tuple[str, ...] = ()
-        if kind.classes:
+    names = file_names(file, named, count) if named else [f"{kind.name}_{row}" for row in range(count)]
+    places = footprints(file, count)
+    for row, name in enumerate(names):
+        codes = np.zeros(0, np.int16)
+        if maps is not None:
             known = np.isin(maps[row, 0], list(kind.classes))
-            codes = np.where(known, maps[row, 0], 255).astype(np.uint8)
-        else:
-            classes = corine.classes_of(json.loads(maps[row].decode()))
-        footprint = _footprint(file, row)
-        yield _Tile(name, radar[row].astype(np.float32), numbers[row], codes, classes, footprint)
+            codes = np.where(known, maps[row, 0].astype(np.float64), NO_CODE).astype(np.int16)
+        yield _Tile(
+            name=name,
+            s1=units.backscatter(without_blanks(radar[row].astype(np.float32)), "dB", path),
+            s2=units.numbers(
+                without_blanks(numbers[row].astype(np.float32)), path, dtype=numbers.dtype, has_scale=False
+            ),
+            codes=codes,
+            classes=_list(lists[row], name, path) if lists else (),
+            footprint=places[row],
+        )
 
 
-def _footprint(file: Any, row: int) -> Footprint:
-    if "crs" in file:
-        crs, bounds = file["crs"][row].decode(), file["bounds"][row]
-    elif "crs" in file.attrs:
-        crs, bounds = str(file.attrs["crs"]), file.attrs["bounds"]
-    else:
-        return Footprint()
-    left, bottom, right, top = (float(edge) for edge in bounds)
-    return Footprint(crs, (left, bottom, right, top))
+def _list(text: str, name: str, path: Path) -> tuple[str, ...]:
+    """Returns which of the 19 classes a JSON list of labels names."""
+    try:
+        return corine.classes_of([str(label) for label in json.loads(text)])
+    except (ValueError, TypeError, LookupError, RecursionError):
+        raise DataError(
+            f"labels of {path} must be lists of CORINE classes as JSON, got {text[:80]!r} of {name}; correct them"
+        ) from None
 
 
 def _patches(tile: _Tile, kind: _Kind, cut: Cut) -> Iterator[Patch]:

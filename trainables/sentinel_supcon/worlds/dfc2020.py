@@ -51,6 +51,7 @@ _SPECTRA = np.array(
     ],
     float,
 )
+_MAIN = (0.51, 0.65)  # share of a scene that its main code covers
 _PIXEL_M = 10.0
 _TEST_SHARE = 0.27
 _REGIONS = {"validation": 30, "test": 8}
@@ -143,7 +144,7 @@ def render(
     side = recipe.side
     others = rng.choice([code for code in KINDS if code not in (3, 8, main)], 2, replace=False)
     field = smooth_field(rng, side, side / 8)
-    share = rng.uniform(0.55, 0.8)
+    share = rng.uniform(*_MAIN)
     second = np.quantile(field, share + (1 - share) * rng.uniform(0.3, 0.7))
     codes = np.where(field <= np.quantile(field, share), main, np.where(field <= second, *others))
     scatter, spectrum = (np.array([KINDS[code][part] for code in range(1, 11)]) for part in (0, 1))

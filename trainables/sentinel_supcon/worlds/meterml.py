@@ -1,8 +1,10 @@
 """A synthetic METER-ML: facilities on a background of land, seen by radar and by a camera of four bands.
 
-Facilities differ in how they scatter back (three kinds) and in what they reflect (three kinds). Each of the six classes
+To each sensor a facility is of one of three kinds, which differ in brightness or arrangement. Each of the six classes
 has its own pair of kinds, but shares each of both with another class: radar alone cannot tell CAFOs from mines, the
-camera alone cannot tell them from landfills. Shapes, which differ by pairs of classes, help what sees pixels.
+camera alone cannot tell them from landfills. Two kinds of each sensor are of one brightness, one in stripes and one in
+chequers, of as much area and as long an edge: statistics of bands cannot tell them, what sees pixels can. Clutter as
+bright as any kind lies around, and some facilities are faint.
 
 As in the real set, classes are unequal, some scenes have no data in a part of the radar image, some lack a file, and
 some have two types.
@@ -15,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float64
+from jaxtyping import Float64
 
 from trainables.sentinel_supcon.data.meterml import S1, S2
 from trainables.sentinel_supcon.worlds.fields import smooth_field
@@ -30,22 +32,24 @@ SHARES: Mapping[str, float] = {
     "RefineriesAndTerminals": 0.11,
     "WWTreatment": 0.14,
 }
-KINDS: Mapping[str, tuple[int, int, str]] = {
-    "CAFOs": (0, 0, "bars"),
-    "Landfills": (1, 0, "blob"),
-    "Mines": (0, 1, "blob"),
-    "ProcessingPlants": (1, 1, "bars"),
-    "RefineriesAndTerminals": (2, 1, "discs"),
-    "WWTreatment": (0, 2, "discs"),
+KINDS: Mapping[str, tuple[int, int]] = {
+    "CAFOs": (0, 0),
+    "Landfills": (1, 0),
+    "Mines": (0, 1),
+    "ProcessingPlants": (1, 2),
+    "RefineriesAndTerminals": (2, 1),
+    "WWTreatment": (2, 2),
 }
-"""How a facility scatters back, what it reflects, and its shape."""
+"""How a facility scatters back, and what it reflects."""
 
-_SCATTER = np.array([[1650, 1260], [2050, 1560], [1330, 960]], float)  # VV, VH in counts
-_REFLECT = np.array([[2600, 2550, 2500, 2900], [800, 700, 620, 1000], [520, 900, 1000, 450]], float)
+_SCATTER = np.array([[2050, 1560], [2050, 1560], [1330, 960]], float)  # VV, VH in counts
+_REFLECT = np.array([[2600, 2550, 2500, 2900], [700, 720, 680, 700], [700, 720, 680, 700]], float)
+_CHEQUERED = ((False, True, False), (False, False, True))  # kinds of each sensor; the others are striped
 _LAND_SCATTER = np.array([[1620, 1290], [1540, 1130], [1800, 1380]], float)  # vegetation, soil, houses
 _LAND_REFLECT = np.array([[520, 760, 560, 3000], [1700, 1420, 1120, 2500], [1400, 1380, 1350, 2000]], float)
 _VAL_SHARE = 1 / 3
 _NUM_CELLS = 40
+_PERIOD = 0.25  # of stripes, and side of chequers, as a share of the scene's side
 _ODD = 150  # one in so many scenes has each irregularity
 
 
@@ -55,11 +59,15 @@ class Recipe(Scenes):
 
     Attributes:
         speckle: Standard deviation of a radar pixel, in counts.
-        haze: Standard deviation of a scene's radar level (in units of 100 counts) and of the logarithm of its light.
+        haze: Standard deviation of a scene's radar level (in units of 400 counts) and of the logarithm of its light.
+        clutter: Largest share of a scene that is covered by clutter.
+        faintest: Smallest contrast of a facility, as a share of that of its kind.
     """
 
     speckle: float = 130.0
     haze: float = 0.15
+    clutter: float = 0.3
+    faintest: float = 0.3
 
 
 TINY = Recipe(num_scenes=600, side=32, seed=1)
@@ -138,34 +146,50 @@ def render(
     cover /= cover.sum(0)
     s1 = np.einsum("krc,kb->rcb", cover, _LAND_SCATTER)
     s2 = np.einsum("krc,kb->rcb", cover, _LAND_REFLECT)
+    _strew(rng, recipe, s1, s2)
     for name in types:
         if name in KINDS:
-            scatter, reflect, shape = KINDS[name]
-            strength = rng.uniform(0.6, 1.0) * _shape(rng, side, shape)[..., None]
-            s1 += strength * (_SCATTER[scatter] - s1)
-            s2 += strength * (_REFLECT[reflect] - s2)
+            strength = rng.uniform(recipe.faintest, 1.0)
+            where = facility(rng, side)
+            for image, materials, kind, chequered in zip(
+                (s1, s2), (_SCATTER, _REFLECT), KINDS[name], _CHEQUERED, strict=True
+            ):
+                pattern = strength * where[int(chequered[kind])][..., None]
+                image += pattern * (materials[kind] - image)
     s1 += recipe.haze * 400 * rng.standard_normal(2) + recipe.speckle * rng.standard_normal(s1.shape)
     s2 *= np.exp(recipe.haze * rng.standard_normal()) * np.exp(0.08 * rng.standard_normal(s2.shape))
     return s1.astype(np.float32), np.clip(np.round(s2), 1, 65535).astype(np.uint16)
 
 
-def _shape(rng: np.random.Generator, side: int, shape: str) -> Float64[np.ndarray, "side side"]:
-    """Returns 1 where a facility is; it covers a fifth to two fifths of the scene."""
+def _strew(
+    rng: np.random.Generator,
+    recipe: Recipe,
+    s1: Float64[np.ndarray, "side side 2"],
+    s2: Float64[np.ndarray, "side side 4"],
+) -> None:
+    """Strews squares of the brightness of facilities over a scene, each of one material for each sensor."""
+    side = max(2, recipe.side // 10)
+    count = round(rng.uniform(0, recipe.clutter) * (recipe.side / side) ** 2)
+    for image, materials in ((s1, _SCATTER), (s2, _REFLECT)):
+        corners = rng.integers(0, recipe.side - side + 1, (count, 2))
+        for (row, column), kind in zip(corners, rng.integers(0, len(materials), count), strict=True):
+            image[row : row + side, column : column + side] = materials[kind]
+
+
+def facility(rng: np.random.Generator, side: int) -> Float64[np.ndarray, "2 side side"]:
+    """Returns 1 where a facility is, in stripes and in chequers; both cover three tenths of the scene."""
     rows, columns = np.mgrid[:side, :side] / side - 0.5
     angle = rng.uniform(0, np.pi)
     along = np.cos(angle) * columns + np.sin(angle) * rows - rng.uniform(-0.1, 0.1)
     across = -np.sin(angle) * columns + np.cos(angle) * rows - rng.uniform(-0.1, 0.1)
-    size = rng.uniform(0.9, 1.1)
-    found: Bool[np.ndarray, "side side"]
-    if shape == "bars":
-        found = (np.abs(along) < 0.38 * size) & (np.abs(across) < 0.38 * size)
-        found &= np.cos(2 * np.pi * across / 0.19 + rng.uniform(0, 6)) > -0.15
-    elif shape == "discs":
-        period = 0.3 * size
-        near = [np.mod(each + period / 2, period) - period / 2 for each in (along, across)]
-        found = np.hypot(*near) < 0.42 * period
-        found &= (np.abs(along) < 0.42 * size) & (np.abs(across) < 0.42 * size)
-    else:
-        edge = 0.28 * size * (1 + 0.3 * smooth_field(rng, side, side / 6))
-        found = np.hypot(along, across) < edge
-    return found.astype(np.float64)
+    size = 0.38 * rng.uniform(0.9, 1.1)
+    inside = (np.abs(along) < size) & (np.abs(across) < size)
+    phases = rng.uniform(0, 2, 2)
+    stripes = np.sin(2 * np.pi * (across / _PERIOD + phases[0])) > 0
+    # Chequers whose sides are a whole period have as much edge as stripes, which have two edges in one period.
+    wide = [
+        np.sin(np.pi * (each / _PERIOD + phase)) > 0
+        for each, phase in zip((along, across), phases, strict=True)
+    ]
+    chequers = wide[0] ^ wide[1]
+    return np.stack((inside & stripes, inside & chequers)).astype(np.float64)

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float32, Int16, Shaped
 
 from thalweg.contract import SplitName
 from thalweg.data.hdf5 import DailyGrid, open_daily
+from thalweg.data.npy import read_npy
 from thalweg.errors import DataError
 from trainables.water_mae.config import IMAGE_MODALITIES
 from trainables.water_mae.data.layout import SENTINEL, SPLITS
@@ -98,15 +99,7 @@ def read_mask(path: Path) -> Bool[np.ndarray, "row col"]:
     Raises:
         DataError: The file is no land mask.
     """
-    try:
-        if path.suffix == ".pt":
-            mask = np.asarray(torch.load(path, map_location="cpu", weights_only=True))
-        else:
-            mask = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError, RuntimeError, UnpicklingError) as error:
-        raise DataError(
-            f"{path} must be an array of numpy or torch, got {error}; copy or write the file again"
-        ) from None
+    mask = _read_tensor(path) if path.suffix == ".pt" else read_npy(path)
     if mask.ndim != 2 or not np.isin(mask, (0, 1)).all():
         raise DataError(
             f"{path} must be a 2-D array of 0 (ocean) and 1 (land), got {mask.dtype} {mask.shape}; "
@@ -116,6 +109,15 @@ def read_mask(path: Path) -> Bool[np.ndarray, "row col"]:
         raise DataError(f"{path} must have land, got none; use the mask of this grid")
     land: Bool[np.ndarray, "row col"] = mask.astype(bool)
     return land
+
+
+def _read_tensor(path: Path) -> np.ndarray:
+    try:
+        return np.asarray(torch.load(path, map_location="cpu", weights_only=True))
+    except (OSError, ValueError, EOFError, RuntimeError, UnpicklingError) as error:
+        raise DataError(
+            f"{path} must be an array that torch wrote, got {error}; copy or write the file again"
+        ) from None
 
 
 class LandCheck:

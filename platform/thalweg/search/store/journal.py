@@ -8,13 +8,14 @@ import json
 import logging
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import accumulate, repeat
 from pathlib import Path
 from typing import Any
 
 from pydantic_core import from_json
 
-from thalweg.errors import StudyError
+from thalweg.errors import OutputError, StudyError
 from thalweg.files import writing
 from thalweg.lines import append
 
@@ -33,6 +34,28 @@ _LOST = {  # Optuna's operations that may be skipped without changing the meanin
     9: "a note on trial {}",
 }
 _logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def readable(file: Path) -> Iterator[None]:
+    """Turns what goes wrong while a journal is read into an error that names it.
+
+    Args:
+        file: The journal.
+
+    Raises:
+        StudyError: It is broken.
+        OutputError: It cannot be read or written.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AssertionError) as error:
+        raise StudyError(
+            f"a journal must hold one JSON document per line, got {file}: {error}; "
+            "restore the file, or give the study another name"
+        ) from error
+    except OSError as error:
+        raise OutputError(f"a journal must be readable and writable, got {file}: {error.strerror}") from None
 
 
 class Journal:

@@ -14,8 +14,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from thalweg.errors import OutputError, StudyError
-from thalweg.search.store.journal import Journal
+from thalweg.errors import StudyError
+from thalweg.search.store.journal import Journal, readable
 
 RUNNING, COMPLETE, PRUNED, FAIL, WAITING = range(5)
 """States of a trial, the numbers of Optuna's `TrialState`."""
@@ -222,16 +222,9 @@ def read_journal(file: Path, name: str) -> StoredStudy:
         OutputError: The file cannot be read.
     """
     replay = Replay()
-    try:
+    with readable(file):
         for logs in Journal(file).read_batches():
             replay.apply(logs)
-    except (LookupError, TypeError, ValueError) as error:
-        raise StudyError(
-            f"a journal must hold one JSON document per line, got {file}: {error}; "
-            "restore the file, or give the study another name"
-        ) from error
-    except OSError as error:
-        raise OutputError(f"a journal must be readable and writable, got {file}: {error.strerror}") from None
     found = {study.study_name: study for study in replay.studies.values()}
     if name not in found:
         raise StudyError(f"no study {name!r} in {file.parent} (found: {', '.join(sorted(found)) or 'none'})")

@@ -14,9 +14,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
-from thalweg.errors import OutputError, StudyError
+from thalweg.errors import StudyError
 from thalweg.files import LockHeld, lock, writing
-from thalweg.search.store.journal import Journal
+from thalweg.search.store.journal import Journal, readable
 from thalweg.study_folder import StudyFolder
 
 if TYPE_CHECKING:  # reading a study must not wait for these imports
@@ -181,15 +181,8 @@ def tell_waits(storage: Any, tell: Callable[[str], None]) -> None:
 def _open_journal(file: Path) -> JournalStorage:
     from optuna.storages.journal import JournalStorage
 
-    try:
+    with readable(file):
         return JournalStorage(cast("BaseJournalBackend", Journal(file)))
-    except (ValueError, KeyError, AssertionError) as error:
-        raise StudyError(
-            f"a journal must hold one JSON document per line, got {file}: {error}; "
-            "restore the file, or give the study another name"
-        ) from error
-    except OSError as error:
-        raise OutputError(f"a journal must be readable and writable, got {file}: {error.strerror}") from None
 
 
 def _may_live(driver: Mapping[str, Any]) -> bool:

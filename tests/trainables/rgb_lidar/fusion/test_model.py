@@ -1,9 +1,11 @@
+from contextlib import suppress
 from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor, nn
 
 from thalweg.contract import Batch
 from thalweg.errors import ConfigError
@@ -236,3 +238,37 @@ def test_matching_a_size_does_not_touch_the_weights_that_are_drawn(fusion_knobs:
     asked = fusion_knobs.model_copy(update={"num_parameters": sized_count(fusion_knobs)})
     for one, other in zip(build(fusion_knobs).parameters(), build(asked).parameters(), strict=True):
         assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("downsampling", ["strided_extra", "strided_replace"])
+@pytest.mark.parametrize(("depth", "fused"), [(1, 0), (3, 0), (6, 0), (1, 5), (6, 5), (3, 2)])
+def test_no_strided_convolution_meets_a_map_of_one_pixel(
+    downsampling: Downsampling, depth: int, fused: int
+) -> None:
+    """For those torch computes random gradients in bf16 on a CPU; see findings."""
+    kind: dict[str, Any] = {"fusion_stage": "intermediate", "fusion": "add"} if fused else {}
+    knobs = FusionKnobs(
+        downsampling=downsampling,
+        channels=1,
+        max_channels=1,
+        depth=depth,
+        fused_depth=fused,
+        hidden_dim=0,
+        **kind,
+    )
+    seen: list[int] = []
+
+    def note(layer: nn.Module, given: tuple[Tensor, ...]) -> None:
+        if layer.stride != (1, 1):
+            seen.append(min(given[0].shape[2:]))
+
+    accepted = 0
+    for side in (1, 2, 3, 4, 6, 8, 16, 24, 32, 64, 96, 2048):
+        with suppress(ConfigError), torch.device("meta"):
+            model = FusionClassifier(knobs, DataKnobs(), side)
+            for layer in model.modules():
+                if isinstance(layer, nn.Conv2d):
+                    layer.register_forward_pre_hook(note)
+            model(scenes(count=2, side=side))
+            accepted += 1
+    assert accepted and min(seen) == 2

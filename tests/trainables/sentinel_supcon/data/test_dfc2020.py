@@ -152,17 +152,17 @@ BREAKS: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda f: write_raster(
             _radar(f), np.full((2, 20, 20), -9, np.float32), crs="EPSG:32631", bounds=(0, 0, 200, 200)
         ),
-        "both images of a scene must show the same ground",
+        "all files of a scene must show the same ground",
     ),
     "ground of another zone": (
         lambda f: write_raster(
             _radar(f), np.full((2, 20, 20), -9, np.float32), crs="EPSG:32639", bounds=_bounds(_radar(f))
         ),
-        "must show the same ground, .* EPSG:32639",
+        "must show the same ground .* EPSG:32639",
     ),
     "a number for missing data": (
         lambda f: write_raster(_radar(f), np.full((2, 20, 20), -9999, np.float32)),
-        "backscatter in dB must be from -200 to 200, got -9999 in .*_p1.tif; if this stands for missing data",
+        "backscatter must be from -100 to 60 dB, got -9999 in .*_p1.tif; if it stands for no data",
     ),
     "a small map": (
         lambda f: write_raster(next(f.glob("*/dfc_1/*_p1.tif")), np.ones((1, 10, 20), np.uint8)),

@@ -1,5 +1,8 @@
+import json
+import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -7,7 +10,7 @@ import pytest
 from tests.trainables.sentinel_supcon.pairs import write_pairs
 from thalweg.errors import DataError
 from trainables.sentinel_supcon.data.pairs import Described, write_tables
-from trainables.sentinel_supcon.data.rasters import write_raster
+from trainables.sentinel_supcon.data.rasters import read_raster, write_raster
 from trainables.sentinel_supcon.data.scenes import open_patches
 from trainables.sentinel_supcon.knobs import DataKnobs
 
@@ -75,12 +78,62 @@ BREAKS: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "an unknown class": (_change("scenes.csv", "water", "lakes"), "must be of water, trees, got 'lakes'"),
     "an unknown split": (_change("scenes.csv", "tile0,,", "tile0,dev,"), "must be train, val, test or empty"),
-    "a name twice": (_change("scenes.csv", "scene1", "scene0"), "each once, got 'scene0'"),
+    "a name twice": (_change("scenes.csv", "scene1", "scene0"), "each once, .* got 'scene0'"),
     "no column": (_change("scenes.csv", "name,", "title,"), "must have the columns name and classes"),
     "a baseline": (_change("scenes.csv", "trees,", "trees,new"), "must be like 04.00, got 'new'"),
     "a date": (_change("scenes.csv", "trees,,", "trees,,June"), "must be like 2021-06-30, got 'June'"),
+    "deep json": (lambda f: (f / "scenes.json").write_text("[" * 100_000), "got RecursionError"),
+    "a later format": (
+        _change("scenes.json", '"format": 1', '"format": 2'),
+        "format of .* must be 1, .* got 2",
+    ),
+    "too many classes for maps": (
+        lambda f: (f / "scenes.json").write_text(
+            json.dumps(
+                {"classes": list(map(str, range(256))), "bands": list(KNOBS.bands), "codes": {"1": 255}}
+            )
+        ),
+        "must be at most 255 where maps hold them, got 256",
+    ),
+    "a long name": (_change("scenes.csv", "scene1", "s" * 300), "of at most 240 bytes, got 'ssss"),
+    "semicolons": (
+        _change("scenes.csv", "name,place,split,", "name;"),
+        "separated by commas, got name;",
+    ),
     "no scene": (lambda f: (f / "scenes.csv").write_text("name,classes\n"), "got none; copy the missing"),
 }
+
+
+def test_a_map_of_other_ground_is_refused(tmp_path: Path) -> None:
+    made = write_pairs(tmp_path / "own")
+    where: dict[str, Any] = {"crs": "EPSG:32630", "bounds": (9000, 0, 9160, 160)}
+    for name in made:
+        write_raster(tmp_path / f"own/labels/{name}.tif", np.full((1, 16, 16), 7, np.uint8), **where)
+    described = Described(classes=("water", "trees"), bands=KNOBS.bands, codes={5: 0, 7: 1})
+    write_tables(tmp_path / "own", described, [{"name": name, "place": name} for name in made])
+    with pytest.raises(
+        DataError, match=r"same ground .* scene0 .* in s1/scene0.tif and .* in labels/scene0.tif"
+    ):
+        open_patches(tmp_path, "own", KNOBS)
+
+
+def test_tables_may_begin_with_a_mark_of_their_encoding(tmp_path: Path) -> None:
+    made = write_pairs(tmp_path / "own")
+    for name in ("scenes.csv", "scenes.json"):
+        path = tmp_path / "own" / name
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert open_patches(tmp_path, "own", KNOBS).names == tuple(made)
+
+
+def test_scenes_of_unknown_places_are_told(tmp_path: Path) -> None:
+    for name in write_pairs(tmp_path / "own"):
+        for sensor in ("s1", "s2"):
+            raster = read_raster(tmp_path / f"own/{sensor}/{name}.tif")
+            write_raster(tmp_path / f"own/{sensor}/{name}.tif", raster.values)
+    table = tmp_path / "own/scenes.csv"
+    table.write_text(re.sub(r"tile\d", "", table.read_text()))
+    notes = open_patches(tmp_path, "own", KNOBS).notes
+    assert any(note.startswith("6 scenes of own have neither a place nor coordinates") for note in notes)
 
 
 @pytest.mark.parametrize("case", sorted(BREAKS))

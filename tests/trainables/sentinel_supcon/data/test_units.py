@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import rasterio
 
 from tests.trainables.sentinel_supcon.pairs import L2A, write_pairs
 from thalweg.errors import DataError
-from trainables.sentinel_supcon.data.rasters import write_raster
+from trainables.sentinel_supcon.data.reading import band_of
 from trainables.sentinel_supcon.data.scenes import PatchData, open_patches
 from trainables.sentinel_supcon.data.units import known_shift, shift_of_baseline
 from trainables.sentinel_supcon.knobs import DataKnobs
@@ -54,7 +55,7 @@ def test_what_is_no_baseline_is_refused(baseline: str) -> None:
 def test_the_shift_is_known_from_tags_table_or_name(
     name: str, tags: dict[str, str], baseline: str, shift: float | None
 ) -> None:
-    assert known_shift(name, tags, baseline) == shift
+    assert known_shift(Path(name), tags, baseline) == shift
 
 
 @pytest.mark.parametrize("told", ["tag", "table", "name", "offset"])
@@ -135,21 +136,189 @@ def test_a_declared_nodata_value_is_no_reflectance(tmp_path: Path) -> None:
     assert any("1 scenes of own have pixels without data" in note for note in data.notes)
 
 
-def test_reflectance_is_no_ten_thousandths_and_the_other_way_round(tmp_path: Path) -> None:
+def rewrite(path: Path, change: Callable[[np.ndarray], np.ndarray], **profile: Any) -> None:
+    with rasterio.open(path) as file:
+        values, old = change(file.read()), file.profile
+    shape = dict(zip(("count", "height", "width"), values.shape, strict=True))
+    with rasterio.open(path, "w", **{**old, **shape, "dtype": values.dtype.name, **profile}) as file:
+        file.write(values)
+
+
+def test_floats_below_1_are_reflectance(tmp_path: Path) -> None:
+    made = write_pairs(tmp_path / "own")
+    for path in (tmp_path / "own/s2").iterdir():
+        rewrite(path, lambda values: (values / 1e4).astype(np.float32))
+    np.testing.assert_array_equal(opened(tmp_path).s2, np.stack([optical for _, optical in made.values()]))
+
+
+def test_numbers_of_another_unit_are_refused(tmp_path: Path) -> None:
     write_pairs(tmp_path / "own")
-    paths = sorted((tmp_path / "own").glob("s2/*.tif"))
-    with rasterio.open(paths[0], "r+") as file:
-        file.offsets = (-1000.0,) * 12
-        file.write(file.read() + np.uint16(2000))
+    for path in (tmp_path / "own/s2").iterdir():
+        rewrite(path, lambda values: (values % 20 + 1).astype(np.uint16))
     with pytest.raises(
-        DataError, match=r"reflectance must be at most 20, got \d+ in .*scene0.tif; give the file"
+        DataError, match=r"must be 10000 for a reflectance of 1, got none above 20 .* --option reflectance=1"
     ):
         opened(tmp_path)
-    for path in paths:
-        with rasterio.open(path) as file:
-            values, place = file.read() / 1e4, (str(file.crs), tuple(file.bounds))
-        write_raster(path, values.astype(np.float32), crs=place[0], bounds=place[1])
+
+
+def test_an_offset_without_a_scale_gives_numbers(tmp_path: Path) -> None:
+    made = write_pairs(tmp_path / "own", offset=1000)
+    for path in (tmp_path / "own").glob("s2/*.tif"):
+        with rasterio.open(path, "r+") as file:
+            file.offsets = (-1000,) * 12
+    np.testing.assert_array_equal(opened(tmp_path).s2, np.stack([optical for _, optical in made.values()]))
+
+
+def test_a_scale_does_not_say_that_the_offset_is_taken_off(tmp_path: Path) -> None:
+    made = write_pairs(tmp_path / "own", offset=1000, s2={"scale": 1e-4})
+    with pytest.raises(DataError, match=r"6 places in .*own with no pixel below 1000"):
+        opened(tmp_path)
+    tag(tmp_path / "own", PROCESSING_BASELINE="05.00")
+    np.testing.assert_array_equal(opened(tmp_path).s2, np.stack([optical for _, optical in made.values()]))
+
+
+def test_an_offset_is_not_taken_off_twice(tmp_path: Path) -> None:
+    write_pairs(tmp_path / "own")
+    tag(tmp_path / "own", PROCESSING_BASELINE="05.00")
     with pytest.raises(
-        DataError, match=r"10,000 for a reflectance of 1, got none above 20 .* --option reflectance=1"
+        DataError, match=r"must hold their offset of 1000, got scenes of 6 places .*BOA_ADD_OFFSET = 0"
     ):
         opened(tmp_path)
+    tag(tmp_path / "own", BOA_ADD_OFFSET="0")
+    assert opened(tmp_path).s2.min() >= 0
+
+
+@pytest.mark.parametrize("text", ["-1000", "-1000,-1000", "[-1000, -1000]", "-1000 -1000.0"])
+def test_a_tag_may_hold_an_offset_for_each_band(text: str) -> None:
+    assert known_shift(Path("x.tif"), {"BOA_ADD_OFFSET": text}, "") == -1000
+
+
+@pytest.mark.parametrize("text", ["abc", "", "nan", "-1000,0", "inf"])
+def test_a_tag_that_is_no_offset_is_refused_by_file(text: str) -> None:
+    with pytest.raises(DataError, match=r"BOA_ADD_OFFSET of x.tif must be a number"):
+        known_shift(Path("x.tif"), {"BOA_ADD_OFFSET": text}, "")
+
+
+def test_a_tag_that_is_no_baseline_is_refused_by_file() -> None:
+    with pytest.raises(DataError, match=r"x.tif: a processing baseline must be like 04.00, got 'N0400'"):
+        known_shift(Path("x.tif"), {"PROCESSING_BASELINE": "N0400"}, "")
+
+
+UNFIT: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray], str]] = {
+    "percent": (
+        "s2",
+        lambda v: (v / 100).astype(np.float32),
+        "got fractions up to 29.* file's scale of 0.01",
+    ),
+    "bytes": (
+        "s2",
+        lambda v: (v // 12).astype(np.uint8),
+        "got uint8 in .*scene3.tif; take the product itself",
+    ),
+    "fill": (
+        "s2",
+        lambda v: np.where(v < 99, -9999, v).astype(np.int16),
+        "at least -2000, got -9999 in .*scene3",
+    ),
+    "too bright": (
+        "s2",
+        lambda v: (v * 1e3).astype(np.float32),
+        "got [0-9]{7} in half of .*scene3.tif; write the",
+    ),
+    "radar fill": (
+        "s1",
+        lambda v: np.where(v < -20, -9999, v).astype(np.float32),
+        "from -100 to 60 dB, got -9999",
+    ),
+    "power": (
+        "s1",
+        lambda v: (10 ** (v / 10)).astype(np.float32),
+        "in each scene, got none in scene3, as linear",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", sorted(UNFIT))
+def test_one_file_that_cannot_be_of_its_unit_is_refused_by_name(tmp_path: Path, case: str) -> None:
+    write_pairs(tmp_path / "own")
+    sensor, change, message = UNFIT[case]
+    rewrite(tmp_path / f"own/{sensor}/scene3.tif", change)
+    with pytest.raises(DataError, match=message):
+        opened(tmp_path)
+
+
+def test_decibels_that_are_declared_as_power_are_refused(tmp_path: Path) -> None:
+    write_pairs(tmp_path / "own")
+    table = tmp_path / "own/scenes.json"
+    table.write_text(table.read_text().replace('"dB"', '"linear"'))
+    with pytest.raises(
+        DataError, match=r"must be linear power as the unit says, above 0, got -1.*/scene0.tif"
+    ):
+        opened(tmp_path)
+
+
+@pytest.mark.parametrize("sensor", ["s1", "s2"])
+def test_a_pixel_that_is_0_in_all_bands_has_no_data(tmp_path: Path, sensor: str) -> None:
+    made = write_pairs(tmp_path / "own")
+    rewrite(
+        tmp_path / f"own/{sensor}/scene2.tif", lambda v: np.where(np.arange(16) < 1, 0, v).astype(v.dtype)
+    )
+    data = opened(tmp_path)
+    images, before = (data.s1[2], made["scene2"][0]) if sensor == "s1" else (data.s2[2], made["scene2"][1])
+    expected = np.median(before[:, :, 1:].reshape(len(before), -1), axis=1)
+    np.testing.assert_allclose(
+        images[:, :, 0], expected[:, None].repeat(16, 1), rtol=1e-6, atol=0.5 * (sensor == "s2")
+    )
+    np.testing.assert_array_equal(images[:, :, 1:], before[:, :, 1:])
+    assert any("1 scenes of own have pixels without data" in note for note in data.notes)
+
+
+def test_one_dark_band_is_no_missing_pixel(tmp_path: Path) -> None:
+    made = write_pairs(tmp_path / "own")
+    rewrite(tmp_path / "own/s2/scene2.tif", lambda v: np.concatenate((0 * v[:11], v[11:])))
+    np.testing.assert_array_equal(opened(tmp_path).s2[2, 11], made["scene2"][1][11])
+
+
+@pytest.mark.parametrize(
+    ("names", "order"),
+    [
+        (("VH_dB", "VV_dB"), [1, 0]),
+        (("Sigma0_VH", "Sigma0_VV"), [1, 0]),
+        (("Layer 1", "Layer 2"), [0, 1]),
+        (("VV", ""), [0, 1]),
+    ],
+)
+def test_bands_are_found_by_words_of_their_descriptions(
+    tmp_path: Path, names: tuple[str, str], order: list[int]
+) -> None:
+    made = write_pairs(tmp_path / "own", s1={"names": names})
+    data = opened(tmp_path)
+    for row, (radar, _) in enumerate(made.values()):
+        np.testing.assert_array_equal(data.s1[row], radar[order])
+
+
+@pytest.mark.parametrize("names", [("HH", "HV"), ("VV", "VV"), ("VH", "")])
+def test_descriptions_of_other_bands_are_refused(tmp_path: Path, names: tuple[str, str]) -> None:
+    write_pairs(tmp_path / "own", s1={"names": names})
+    with pytest.raises(
+        DataError, match=f"must have the bands VV, VH, got 2: {', '.join(names)}; write these"
+    ):
+        opened(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("description", "band"),
+    [
+        ("B4, central wavelength 665 nm", "B04"),
+        ("b8a_20m", "B8A"),
+        ("red", "B04"),
+        ("NIR", "B08"),
+        ("vegetation red edge", ""),
+        ("VV_VH_ratio", ""),
+        ("B1", "B01"),
+        ("B13", ""),
+        ("", ""),
+    ],
+)
+def test_a_description_names_one_band_or_none(description: str, band: str) -> None:
+    assert band_of(description) == band

@@ -8,7 +8,7 @@ import pytest
 import rasterio
 
 from thalweg.errors import ConfigError, DataError
-from trainables.sentinel_supcon.data.rasters import write_raster
+from trainables.sentinel_supcon.data.rasters import read_raster, write_raster
 from trainables.sentinel_supcon.data.scenes import PatchData, open_patches
 from trainables.sentinel_supcon.importing import corine
 from trainables.sentinel_supcon.importing.bigearthnet import read
@@ -131,6 +131,18 @@ def _column(name: str, change: Callable[[pd.DataFrame], Any]) -> Callable[[Path]
     return damage
 
 
+def _band(name: str, change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Path], None]:
+    """Changes a file of the band, which keeps its ground if it keeps its size."""
+
+    def damage(source: Path) -> None:
+        path = min(source.glob(f"*/*/*/*_{name}.tif"))
+        raster = read_raster(path)
+        values, place = change(raster.values), raster.footprint
+        write_raster(path, values, crs=place.crs, bounds=place.bounds)
+
+    return damage
+
+
 def _drop_split(source: Path) -> None:
     path = source / "metadata.parquet"
     pd.read_parquet(path).drop(columns="split").to_parquet(path)
@@ -142,6 +154,33 @@ BREAKS: dict[str, tuple[Callable[[Path], object], str]] = {
     "no split": (_drop_split, "must have the columns .*, got no split"),
     "an unknown label": (_column("labels", lambda table: "Lakes"), "must be CORINE classes, got 'Lakes'"),
     "an unknown split": (_column("split", lambda table: "dev"), "train, validation or test, got 'dev'"),
+    "no labels": (
+        _column("labels", lambda table: [None, *table["labels"][1:]]),
+        "labels of .*metadata.parquet must be a list, or names between semicolons, got None",
+    ),
+    "a name twice": (_column("patch_id", lambda table: table["patch_id"][0]), "must be there once, got S2A"),
+    "no name": (_column("s1_name", lambda table: None), "s1_name of .* must be names of folders, .*got None"),
+    "numbers for names": (
+        _column("patch_id", lambda table: table.index),
+        "must be names of folders, .*got 0",
+    ),
+    "another folder": (
+        _column("patch_id", lambda table: "../" + table["patch_id"]),
+        r"must be names of folders, .*got '\.\./S2A",
+    ),
+    "pairs of other ground": (
+        _column("s1_name", lambda table: table["s1_name"][::-1].tolist()),
+        "must show the same ground, got .*; correct s1_name",
+    ),
+    "two bands in a file": (
+        _band("B05", lambda values: values.repeat(2, 0)),
+        "must hold it alone, .* with 2 bands",
+    ),
+    "a band of 50 pixels": (
+        _band("B05", lambda values: values[:, :50, :50]),
+        "a whole part of it, got 50 x 50",
+    ),
+    "fill": (_band("VV", lambda values: values * 0 - 9999), "from -100 to 60 dB, got -9999"),
     "no scene": (
         _column("patch_id", lambda table: "a_" + table["patch_id"]),
         "got none, 4 of the table lack files",
@@ -156,6 +195,21 @@ def test_broken_tables_are_refused_by_name(source: Path, tmp_path: Path, case: s
     with pytest.raises(DataError, match=message):
         read(source, tmp_path / "own")
     assert not (tmp_path / "own").exists()
+
+
+def test_a_country_that_is_not_said_is_none(source: Path, tmp_path: Path) -> None:
+    _column("country", lambda table: [None, "Portugal", "Finland", "Austria", "Portugal"])(source)
+    with pytest.raises(DataError, match="country must be one of Austria, Finland, Portugal, got 'France'"):
+        read(source, tmp_path / "other", country="France")
+
+
+def test_scaled_bands_are_reflectance(source: Path, tmp_path: Path) -> None:
+    read(source, tmp_path / "plain")
+    for path in source.glob("BigEarthNet-S2/*/*/*.tif"):
+        with rasterio.open(path, "r+") as file:
+            file.scales = (1e-4,)
+    read(source, tmp_path / "own")
+    np.testing.assert_array_equal(opened(tmp_path).s2, open_patches(tmp_path, "plain", KNOBS).s2)
 
 
 def test_a_table_as_csv_is_read(source: Path, tmp_path: Path) -> None:

@@ -219,7 +219,7 @@ def test_the_offset_of_baseline_4_is_taken_off_if_something_tells(
 
 def test_bands_are_chosen_by_number_or_description(folder: Path, tmp_path: Path) -> None:
     for number in range(6):
-        described = ("blue", "green", "red", "nir", "swir", "far")
+        described = ("first", "second", "third", "fourth", "swir", "far")
         write_pair(folder, number, bands=described, polarisations=())
     with pytest.raises(
         DataError, match=r"got 2 without descriptions of VV, VH in .*a.tif; say --option radar=VV,VH"
@@ -229,7 +229,7 @@ def test_bands_are_chosen_by_number_or_description(folder: Path, tmp_path: Path)
         DataError, match=r"got 6 without descriptions of B01, .*; say --option bands=B01,B02,"
     ):
         read(folder / "table.csv", tmp_path / "own", radar="VH,VV")
-    read(folder / "table.csv", tmp_path / "own", radar="VH,VV", bands="B04:red,B03:2,B02:blue,B08:4")
+    read(folder / "table.csv", tmp_path / "own", radar="VH,VV", bands="B04:third,B03:2,B02:first,B08:4")
     data = opened(tmp_path)
     assert data.bands == ("B04", "B03", "B02", "B08")
     np.testing.assert_array_equal(data.s2[3], contents(folder / "s2/d.tif")[[2, 1, 0, 3]])
@@ -242,19 +242,29 @@ def test_linear_power_and_fractions_are_told_by_options(folder: Path, tmp_path: 
         radar, optical = (contents(folder / f"{kind}/{name}.tif") for kind in ("s1", "s2"))
         power = (10 ** (radar / 10)).astype(np.float32)
         write_pair(folder, number, radar=power, optical=(optical / 10_000).astype(np.float32))
-    with pytest.raises(DataError, match=r"in dB, some of it below 0, .*; say --option backscatter=linear"):
-        read(folder / "table.csv", tmp_path / "own")
-    with pytest.raises(DataError, match=r"10,000 for a reflectance of 1, .*; say --option reflectance=1"):
-        read(folder / "table.csv", tmp_path / "own", backscatter="linear")
-    read(folder / "table.csv", tmp_path / "own", backscatter="linear", reflectance="1")
-    data, plain = opened(tmp_path), opened(tmp_path, "plain")
-    np.testing.assert_allclose(data.s1, plain.s1, atol=1e-4)
-    np.testing.assert_array_equal(data.s2, plain.s2)
     with pytest.raises(
-        DataError, match=r"reflectance must be at most 20, got \d+ in .*a.tif; give the file a scale"
+        DataError,
+        match=r"in dB, some of it below 0 in each scene, got none in a, .*; say --option backscatter=linear",
     ):
-        write_pair(folder, 0, radar=np.full((2, SIDE, SIDE), 0.1, np.float32))
+        read(folder / "table.csv", tmp_path / "own")
+    with pytest.raises(DataError, match=r"10000 for a reflectance of 1, .*; say --option reflectance=1"):
+        read(folder / "table.csv", tmp_path / "own", backscatter="linear", reflectance="10000")
+    for name, options in {
+        "own": {"reflectance": "1"},
+        "told": {},
+    }.items():  # by their numbers if nothing is said
+        read(folder / "table.csv", tmp_path / name, backscatter="linear", **options)
+        data, plain = opened(tmp_path, name), opened(tmp_path, "plain")
+        np.testing.assert_allclose(data.s1, plain.s1, atol=1e-4)
+        np.testing.assert_array_equal(data.s2, plain.s2)
+    write_pair(folder, 0, radar=np.full((2, SIDE, SIDE), 0.1, np.float32))
+    with pytest.raises(
+        DataError, match=r"10000 for a reflectance of 1, got \d{8} in half of .*a.tif; write the file's scale"
+    ):
         read(folder / "table.csv", tmp_path / "other", backscatter="linear", reflectance="1")
+    with pytest.raises(DataError, match=r"above 0, got -1.* as the middle of .*b.tif; say another unit"):
+        write_pair(folder, 1)
+        read(folder / "table.csv", tmp_path / "other", backscatter="linear")
 
 
 def test_scenes_without_files_or_data_are_told(folder: Path, tmp_path: Path) -> None:
@@ -282,7 +292,7 @@ def other_grid(**changed: Any) -> Callable[[Path], None]:
 GRIDS: dict[str, tuple[Callable[[Path], None], str]] = {
     "another CRS": (
         other_grid(crs="EPSG:32631", bounds=bounds(2)),
-        r"share one grid, got 16 x 16 pixels, EPSG:32631 .* in .*s1/c.tif and 16 x 16 pixels, EPSG:32630",
+        r"share one grid, got 16 x 16 pixels, EPSG:32631 .* in .*s1/c.tif and 16 x 16 pixels, EPSG:32630 ",
     ),
     "shifted": (
         other_grid(crs="EPSG:32630", bounds=tuple(np.array(bounds(2)) + 5)),
@@ -292,7 +302,7 @@ GRIDS: dict[str, tuple[Callable[[Path], None], str]] = {
         other_grid(crs="EPSG:32630", bounds=bounds(2), shape=(2, SIDE // 2, SIDE // 2)),
         "share one grid, got 8 x 8 pixels",
     ),
-    "no CRS": (other_grid(), "share one grid, got 16 x 16 pixels, no CRS in"),
+    "no CRS": (other_grid(), "share one grid, got 16 x 16 pixels, no coordinates in"),
 }
 
 
@@ -348,8 +358,14 @@ BREAKS: dict[str, tuple[dict[str, Mapping[str, str]], type[Exception], str]] = {
     "no class": ({"classes": dict.fromkeys(NAMES, "")}, DataError, "at least 2 classes, got none; name the"),
     "an unknown split": ({"split": {"a": "dev"}}, DataError, "train, val, test or empty, got 'dev'"),
     "an unknown date": ({"date": {"a": "1.6.2021"}}, DataError, "must be like 2021-06-30, got '1.6.2021'"),
-    "a name twice": ({"name": {"a": "b"}}, DataError, "each once, got 'b'"),
-    "a name of a folder": ({"name": {"a": "../b"}}, DataError, "must be of files, each once, got '../b'"),
+    "a name twice": ({"name": {"a": "b"}}, DataError, "each once, .* got 'b'"),
+    "a name of a folder": ({"name": {"a": "../b"}}, DataError, "must be of files, each once, .* got '../b'"),
+    "a name that is too long": ({"name": {"a": "a" * 241}}, DataError, "of at most 240 bytes, got 'aaa"),
+    "a path that is too long": (
+        {"s2": dict.fromkeys(NAMES, "x" * 300), "name": {name: name for name in NAMES}},
+        DataError,
+        "got none, such as a: its s2 file is missing",
+    ),
     "no column": ({"s1": dict.fromkeys(NAMES, "")}, DataError, "columns s1 and s2, .*, got no s1; add it"),
     "a map beside classes": ({"labels": {"a": "s2/a.tif"}}, DataError, "maps for a and none or names for a"),
     "no file": (
@@ -376,7 +392,7 @@ def test_broken_tables_are_refused_by_name(folder: Path, tmp_path: Path, case: s
         ({"s1": "/s1/{name}.tif"}, "s1 must be a path below the folder"),
         ({"s2": "../{name}.tif"}, "s2 must be a path below the folder"),
         ({"backscatter": "decibel"}, "backscatter must be one of dB, linear, counts, got 'decibel'"),
-        ({"reflectance": "100"}, "reflectance must be one of 10000, 1, got '100'"),
+        ({"reflectance": "100"}, "reflectance must be one of 1, 10000, got '100'"),
         ({"offset": "1000"}, "offset must be auto, by-values, 0 or -1000"),
         ({"stride": "8"}, "stride and block must be left out without size"),
         ({"bands": "B02,B99"}, "bands must name bands of B01, .*got 'B02,B99'"),
@@ -384,6 +400,11 @@ def test_broken_tables_are_refused_by_name(folder: Path, tmp_path: Path, case: s
         ({"bands": "B03,B02,B04,B08,B11,B12"}, "bands must not contradict what files describe"),
         ({"radar": "VV,VH"}, "radar must not contradict what files describe, got VV,VH for VH,VV"),
         ({"classes": "7;Water"}, "classes must name codes of maps"),
+        ({"classes": "5:Trees;256:Water"}, "classes must name codes of maps from 0 to 255"),
+        (
+            {"classes": ";".join(f"{code}:{code}" for code in range(256))},
+            "classes of maps must be at most 255, got 256",
+        ),
     ],
 )
 def test_options_that_cannot_be_are_refused(
@@ -415,6 +436,77 @@ def test_what_is_no_nodata_is_no_backscatter(folder: Path, tmp_path: Path) -> No
     radar[0, 0, 0] = -9999
     write_pair(folder, 4, radar=radar)
     with pytest.raises(
-        DataError, match=r"from -200 to 200, got -9999 in .*s1/e.tif; if this stands for missing"
+        DataError, match=r"from -100 to 60 dB, got -9999 in .*s1/e.tif; if it stands for no data"
     ):
         read(folder / "table.csv", tmp_path / "own")
+
+
+def test_255_may_be_a_class_of_maps_beside_pixels_without_one(folder: Path, tmp_path: Path) -> None:
+    for name in NAMES:
+        codes = np.full((1, SIDE, SIDE), 255, np.uint8)
+        codes[0, 0], codes[0, 1] = 0, 9
+        with rasterio.open(folder / f"s2/{name}.tif") as file:
+            place: dict[str, Any] = {"crs": str(file.crs), "bounds": tuple(file.bounds)}
+        write_raster(folder / f"labels/{name}.tif", codes, nodata=9, **place)
+    read(folder, tmp_path / "own", classes="0:Trees;255:Water")
+    data = opened(tmp_path)
+    assert data.labels.tolist() == [1] * 6
+    assert data.maps[3, :3, 0].tolist() == [0, 255, 1]
+
+
+def test_pixels_that_are_0_in_all_bands_have_no_data(folder: Path, tmp_path: Path) -> None:
+    for kind in ("s1", "s2"):
+        with rasterio.open(folder / f"{kind}/b.tif", "r+") as file:
+            values = file.read()
+            values[:, 0] = 0
+            file.write(values)
+    read(folder / "table.csv", tmp_path / "own")
+    assert np.isnan(contents(tmp_path / "own/s1/b.tif")[:, 0]).all()
+    assert (contents(tmp_path / "own/s2/b.tif")[:, 0] == -32768).all()
+
+
+def test_bands_are_found_by_words_of_their_descriptions(folder: Path, tmp_path: Path) -> None:
+    write_pair(folder, 3, polarisations=("Sigma0_VH_db", "Sigma0_VV_db"), bands=(
+        "b2_10m", "green", "red", "NIR", "B11, 1610 nm", "B12"))  # fmt: skip
+    read(folder / "table.csv", tmp_path / "own")
+    data = opened(tmp_path)
+    np.testing.assert_array_equal(data.s2[3], contents(folder / "s2/d.tif"))
+    np.testing.assert_array_equal(data.s1[3], contents(folder / "s1/d.tif")[::-1])
+
+
+def test_each_file_keeps_to_the_order_that_an_option_names(folder: Path, tmp_path: Path) -> None:
+    for number in range(6):
+        write_pair(folder, number, polarisations=() if number < 4 else ("VV", "VH"))
+    with pytest.raises(ConfigError, match=r"must not contradict .*, got VH,VV for VV,VH of .*s1/e.tif"):
+        read(folder / "table.csv", tmp_path / "own", radar="VH,VV")
+
+
+def test_a_band_that_is_described_twice_is_refused(folder: Path, tmp_path: Path) -> None:
+    write_pair(folder, 0, bands=("B02", "B03", "red", "B4", "B11", "B12"))
+    with pytest.raises(
+        DataError, match=r"must name each once, .* in .*s2/a.tif, B04 2 times; say --option bands="
+    ):
+        read(folder / "table.csv", tmp_path / "own")
+
+
+def test_an_offset_is_not_taken_off_twice(folder: Path, tmp_path: Path) -> None:
+    write_table(folder, baseline=dict.fromkeys(NAMES, "05.00"))
+    with pytest.raises(
+        DataError, match=r"must hold their offset of 1000, got scenes of 6 places .*out of a table"
+    ):
+        read(folder / "table.csv", tmp_path / "own")
+
+
+def test_names_of_patches_may_be_those_of_files(folder: Path, tmp_path: Path) -> None:
+    write_maps(folder)
+    write_table(
+        folder,
+        name={"a": "a" * 220},
+        labels={name: f"labels/{name}.tif" for name in NAMES},
+        classes=dict.fromkeys(NAMES, ""),
+    )
+    options = {"classes": "5:Trees;9:Water"}
+    with pytest.raises(DataError, match="of at most 200 bytes, got 'aaa"):
+        read(folder / "table.csv", tmp_path / "other", size="16", **options)
+    read(folder / "table.csv", tmp_path / "own", **options)
+    assert opened(tmp_path).names[0] == "a" * 220

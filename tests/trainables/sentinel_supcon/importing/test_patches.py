@@ -2,7 +2,9 @@
 
 import os
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -156,6 +158,107 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
         file["radar"] = [1]
     with pytest.raises(DataError, match=r"of TerraMesh or Sen1Floods11 or BigEarthNet, got radar; choose"):
         read(tmp_path, tmp_path / "own")
+
+
+def _replace(name: str, values: Any) -> Callable[[h5py.File], None]:
+    def damage(file: h5py.File) -> None:
+        if name in file:
+            del file[name]
+        file[name] = values
+
+    return damage
+
+
+def _group(file: h5py.File) -> None:
+    del file["LULC"]
+    file.create_group("LULC")
+
+
+def _lists(labels: Any) -> Callable[[h5py.File], None]:
+    """Makes the file one of BigEarthNet."""
+
+    def damage(file: h5py.File) -> None:
+        file["S1"], file["labels"] = file["S1RTC"], labels
+        del file["S1RTC"]
+
+    return damage
+
+
+HALF = np.ones((3, 12, 32, 32), np.int16)
+BREAKS: dict[str, tuple[Callable[[h5py.File], None], str]] = {
+    "three bands of radar": (
+        _replace("S1RTC", np.zeros((3, 3, 64, 64), np.float32)),
+        r"S1RTC of .*tiles.h5 must hold numbers of shape \(tile, 2, side, side\), got float32 of shape \(3, 3,",
+    ),
+    "bands last": (_replace("S2L2A", np.ones((3, 64, 64, 12), np.int16)), r"shape \(tile, 12, side, side\)"),
+    "no squares": (
+        _replace("S1RTC", np.zeros((3, 2, 64, 32), np.float32)),
+        r"got float32 of shape \(3, 2, 64, 32",
+    ),
+    "fewer pixels": (
+        _replace("S2L2A", HALF),
+        r"the tiles and pixels of the radar images, \(3, 12, 64, 64\), got",
+    ),
+    "fewer tiles": (_replace("S2L2A", np.ones((2, 12, 64, 64), np.int16)), "tiles and pixels of the radar"),
+    "no tile": (_replace("S1RTC", np.zeros((0, 2, 64, 64), np.float32)), "at least one number"),
+    "maps of three axes": (
+        _replace("LULC", np.ones((3, 64, 64), np.uint8)),
+        r"shape \(tile, 1, side, side\)",
+    ),
+    "small maps": (
+        _replace("LULC", np.ones((3, 1, 32, 32), np.uint8)),
+        "LULC .* tiles and pixels of the radar",
+    ),
+    "lists for maps": (_replace("LULC", np.array([b"[]"] * 3)), "must hold numbers"),
+    "a group": (_group, "LULC of .* must be an array, got Group"),
+    "numbers for names": (_replace("tile", np.arange(3)), "tile of .* must hold 3 texts, one for each tile"),
+    "few names": (_replace("tile", np.array([b"A"])), r"must hold 3 texts, .* got \|S1 of shape \(1,\)"),
+    "a name twice": (_replace("tile", np.array([b"A", b"B", b"A"])), "must name each tile once, .* got 'A'"),
+    "another folder": (_replace("tile", np.array([b"../../A", b"B", b"C"])), r"got '\.\./\.\./A'"),
+    "Latin names": (_replace("tile", np.array([b"\xe9", b"B", b"C"])), "texts in UTF-8"),
+    "few bounds": (_replace("bounds", np.zeros((1, 4))), "of each of 3 tiles, got float64 of shape"),
+    "no bounds": (lambda file: file.pop("bounds"), "must hold bounds beside crs, got crs alone"),
+    "an unknown system": (
+        _replace("crs", np.array([b"nowhere"] * 3)),
+        "must be like EPSG:32630, got 'nowhere'",
+    ),
+    "fill": (
+        _replace("S2L2A", np.full((3, 12, 64, 64), -9999, np.int16)),
+        "at least -2000, got -9999 in .*tiles.h5",
+    ),
+    "an unknown label": (
+        _lists(np.array([b'["Lakes"]'] * 3)),
+        r"CORINE classes as JSON, got '\[\"Lakes\"\]' of A",
+    ),
+    "no JSON": (_lists(np.array([b"Pastures"] * 3)), "CORINE classes as JSON, got 'Pastures' of A"),
+    "numbers for labels": (_lists(np.arange(3)), "labels of .* must hold 3 texts"),
+}
+
+
+@pytest.mark.parametrize("case", sorted(BREAKS))
+def test_arrays_of_another_form_are_refused_by_name(tiles: Path, tmp_path: Path, case: str) -> None:
+    damage, message = BREAKS[case]
+    with h5py.File(tiles, "r+") as file:
+        damage(file)
+    with pytest.raises(DataError, match=message):
+        read(tiles, tmp_path / "own", size="16")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["tiles.h5"]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_a_broken_file_is_refused_by_name(tiles: Path, tmp_path: Path, share: float) -> None:
+    content = tiles.read_bytes()
+    tiles.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(DataError, match=r"tiles.h5 must be a complete HDF5 file, got .*; copy it again"):
+        read(tiles, tmp_path / "own")
+
+
+def test_what_is_written_needs_no_guess_about_its_offset(tiles: Path, tmp_path: Path) -> None:
+    """Bright scenes, of which the option says so, are not refused when they are opened."""
+    for number in range(3):
+        shift(tiles, number)
+    read(tiles, tmp_path / "own", size="16", offset="0")
+    assert open_patches(tmp_path, "own", KNOBS).s2.min() > 1000
 
 
 def test_a_folder_with_content_stays_as_it_is(tiles: Path, tmp_path: Path) -> None:
