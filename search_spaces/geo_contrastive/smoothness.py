@@ -11,7 +11,7 @@ from typing import Any
 from thalweg.study import Study, Trial
 from trainables.geo_contrastive.config import PRESETS, GeoContrastive
 
-FORECAST_LR = 5e-4  # of all trials: forecasts of 10 days diverge at large rates, whatever the latents
+FORECAST_LR = 5e-4  # of all trials, whatever the rate of the encoder: forecasts differ by their latents
 
 study = Study(
     metric="forecast_skill_climatology",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,21 +32,21 @@ def places(options: Options, record: StudyRecord, tracking_uri: str) -> dict[str
 def next_commands(
     space: str,
     options: Options,
-    num_trials: int,
+    study: Study,
     flags: Mapping[str, Any],
     *,
     has_best: bool = True,
-    axes: Sequence[str] = (),
+    stopped: bool = False,
 ) -> dict[str, str]:
     """Returns commands to go on with after a search, by what they do.
 
     Args:
         space: Name of the search space.
         options: Where and how the study ran.
-        num_trials: Number of trials with which the search may go on.
+        study: Its settings. More trials than the cells of a grid would repeat some, so groups are compared instead.
         flags: Further options of the search with their values; None for a default.
         has_best: Whether a trial is complete.
-        axes: Parameters of which all combinations were tried. More trials would repeat some: groups are compared.
+        stopped: Whether the search was stopped, so that it goes on with as many trials.
     """
     named = None if options.name == space else options.name
     output = None if options.output == RUNS else options.output
@@ -54,10 +54,11 @@ def next_commands(
     more = {"--study": named, "--address": options.address, **kept, **flags}
     uri = {"--tracking-uri": flags.get("--tracking-uri")}
     best = {"use the best": _command(f"thalweg best {options.name}", kept)} if has_best else {}
-    if axes:
+    if (axes := axes_of(study)) and not stopped:
         groups = f"thalweg show {options.name} {' '.join(f'--by {shlex.quote(name)}' for name in axes)}"
         last = {"compare groups": _command(groups, kept)}
     else:
+        num_trials = study.num_trials * (1 if stopped else 2)
         last = {"carry on": _command(f"thalweg search {space} --trials {num_trials}", more)}
     return {"compare trials": _command("thalweg ui", uri), **best, **last}
 

@@ -82,11 +82,8 @@ def search(
     board.show(leaderboard.of_study(record, options.directory), console)
     flags = {"--data": data, "--tracking-uri": tracking_uri}
     number = view.standing.signal
-    more = chosen.study.num_trials * (1 if number else 2)
-    axes = [] if number else next_steps.axes_of(chosen.study)
-    commands = next_steps.next_commands(
-        space, options, more, flags, has_best=record.best() is not None, axes=axes
-    )
+    ended = {"has_best": record.best() is not None, "stopped": bool(number)}
+    commands = next_steps.next_commands(space, options, chosen.study, flags, **ended)
     board.guide(next_steps.places(options, record, uri), commands, console)
     if pictures and not number:
         draw_new(record, options.directory, uri, teller(console), data)

@@ -2,10 +2,14 @@
 
 import shlex
 from pathlib import Path
+from typing import Any
 
 from thalweg.analysis.next_steps import axes_of, next_commands, train_command
 from thalweg.search.run import Options
 from thalweg.study import Study, grid
+
+AXES: dict[str, Any] = {"loss": ["CE", "SupCon"], "batch size": [8, 16]}
+STUDY = Study(metric="mse", mode="min", samples=8, num_trials=10)
 
 
 def test_the_command_survives_a_shell_and_gives_the_parameters_back() -> None:
@@ -17,7 +21,7 @@ def test_the_command_survives_a_shell_and_gives_the_parameters_back() -> None:
 
 def test_the_next_commands_repeat_what_differs_from_the_defaults() -> None:
     options = Options(name="mine", output=Path("/runs here"))
-    found = next_commands("rivers", options, 20, {"--data": None, "--tracking-uri": "http://host:5000"})
+    found = next_commands("rivers", options, STUDY, {"--data": None, "--tracking-uri": "http://host:5000"})
     assert found == {
         "compare trials": "thalweg ui --tracking-uri http://host:5000",
         "use the best": "thalweg best mine --output '/runs here'",
@@ -27,7 +31,7 @@ def test_the_next_commands_repeat_what_differs_from_the_defaults() -> None:
 
 
 def test_the_next_commands_are_short_where_everything_is_as_usual() -> None:
-    found = next_commands("rivers", Options(name="rivers"), 20, {"--data": None})
+    found = next_commands("rivers", Options(name="rivers"), STUDY, {"--data": None})
     assert list(found.values()) == [
         "thalweg ui",
         "thalweg best rivers",
@@ -36,10 +40,10 @@ def test_the_next_commands_are_short_where_everything_is_as_usual() -> None:
 
 
 def test_groups_are_compared_after_a_grid_whose_cells_more_trials_would_repeat() -> None:
-    study = Study(metric="mse", mode="min", samples=8, grid=grid(loss=["CE", "SupCon"], lr=[1e-3], seeds=3))
-    assert axes_of(study) == ["loss"]
+    study = Study(metric="mse", mode="min", samples=8, grid=grid(**AXES, lr=[1e-3], seeds=3))
+    assert axes_of(study) == ["loss", "batch size"]
     options = Options(name="mine", output=Path("/runs here"))
-    found = next_commands("rivers", options, 12, {}, axes=["loss", "batch size"])
+    found = next_commands("rivers", options, study, {})
     assert "carry on" not in found
     assert found["compare groups"] == ("thalweg show mine --by loss --by 'batch size' --output '/runs here'")
 

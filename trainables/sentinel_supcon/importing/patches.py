@@ -127,14 +127,8 @@ def read(
                     footprint=part_of(tile.footprint, tile.s1.shape[1:], patch),
                     codes=tile.codes[rows, columns] if kind.classes else None,
                 )
-                lines.append(
-                    {
-                        "name": patch.name,
-                        "place": patch.place,
-                        "split": splits[tile.name],
-                        "classes": ";".join(tile.classes),
-                    }
-                )
+                line = {"name": patch.name, "place": patch.place, "split": splits[tile.name]}
+                lines.append(line | {"classes": ";".join(tile.classes)})
         shifts.require_known()
         codes = {code: classes.index(name) for code, name in kind.classes.items() if name in classes}
         origin = f"{kind.name}, {path.name}, cut into {cut.size} pixels at a stride of {cut.stride}"
