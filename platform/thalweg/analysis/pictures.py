@@ -168,8 +168,11 @@ def draw_new(
 
 def sentence(drawn: Drawn, uri: str, run: str | None) -> str:
     """Returns a sentence on where the pictures of a trial are; ``run`` is its run in MLflow, if MLflow knows it."""
+    count = len(drawn.files)
     where = "and in MLflow" if run else f"not in MLflow, for {uri} does not know the trial"
-    return f"trial {drawn.number}: {len(drawn.files)} pictures in {near(drawn.folder)}, {where}"
+    return (
+        f"trial {drawn.number}: {count} picture{'' if count == 1 else 's'} in {near(drawn.folder)}, {where}"
+    )
 
 
 def _draws(family: Family, trial: TrialRecord) -> bool:

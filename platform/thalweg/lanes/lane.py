@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -212,7 +213,7 @@ class Lane:
         Ray keeps the process of an actor until nothing runs in it any more. Ray Train's run, which waits for the late
         workers, would keep it for ever, with the resources of the lane.
         """
-        timer = threading.Timer(_LAST_WORDS_S, os._exit, args=(1,))
+        timer = threading.Timer(_LAST_WORDS_S, os.kill, args=(os.getpid(), signal.SIGKILL))
         timer.daemon = True
         timer.start()
 

@@ -431,7 +431,7 @@ def test_pictures_of_the_best_trials_are_told_with_where_they_are(
     result = run("best", "rivers", "--pictures", "--tracking-uri", uri)
     assert result.exit_code == 0, result.output
     told = "and in MLflow" if known else f"not in MLflow, for {uri} does not know the trial"
-    assert result.output.strip() == f"trial 7: 1 pictures in drawn, {told}"
+    assert result.output.strip() == f"trial 7: 1 picture in drawn, {told}"
     assert asked == [(uri, "rivers", Path("thalweg_runs/rivers").absolute(), 7, tmp_path / "drawn")]
 
 
