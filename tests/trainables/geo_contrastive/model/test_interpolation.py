@@ -123,12 +123,12 @@ def test_patterns_are_principal_components_of_the_training_days_alone(data: Fiel
     assert (noise > 0).all()
 
 
-def test_a_cell_that_is_constant_in_train_alone_moves_no_other(make_fields: MakeFields) -> None:
+def test_a_cell_that_is_all_but_constant_in_train_alone_moves_no_other(make_fields: MakeFields) -> None:
     data = make_fields(300, variables=("t2m", "u", "z"))
     names = tuple(data.variables)
     still, moved = (dict(data.fields) for _ in range(2))
     still["u"] = data.fields["u"].copy()
-    still["u"][:, 2, 1] = 0.7
+    still["u"][:, 2, 1] = 0.7 + 1e-4 * np.random.default_rng(0).standard_normal(300)  # of packing, say
     usual = dict(data.climatology) | {"u": data.climatology["u"].copy()}
     usual["u"][:, 2, 1] = 0.7
     moved["u"] = still["u"].copy()
