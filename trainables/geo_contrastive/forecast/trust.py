@@ -35,9 +35,14 @@ class Trust(nn.Module):
     def forward(self, alone: Path, path: Path) -> Path:
         """Combines roll-outs of as many steps; only the shares get a gradient.
 
+        Shares below 0 or above 1 are learnt from days left out, but not followed. The propagator is fitted to all days:
+        what it leaves over of those left out is the opposite of what it leaves over of the others, and a network that
+        learns little else would be followed backwards.
+
         Args:
             alone: Amplitudes by the propagator alone.
             path: Amplitudes by the network.
         """
         shares = SPEED * self.steps.float()[: path.shape[1], None]
-        return torch.lerp(alone.detach(), path.detach(), shares)
+        followed = shares if self.training else shares.clamp(0, 1)
+        return torch.lerp(alone.detach(), path.detach(), followed)
