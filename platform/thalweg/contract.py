@@ -95,7 +95,7 @@ Four rules make trials comparable and results independent of the machine:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import (
@@ -213,6 +213,18 @@ def metrics_of(task: Task[Any, Any]) -> tuple[Metric, ...]:
             f"{type(task).__module__}.{type(task).__qualname__}; rename one"
         )
     return metrics
+
+
+def not_measured(split: SplitName, lacking: Mapping[str, str]) -> Iterator[str]:
+    """Yields a sentence on the metrics that a split cannot give, for each reason.
+
+    Args:
+        split: The split.
+        lacking: Metrics that it cannot give, and why.
+    """
+    for why in dict.fromkeys(lacking.values()):
+        names = [name for name, reason in lacking.items() if reason == why]
+        yield f"not measured on {split}, for {why}: {', '.join(names)}"
 
 
 class Data(Protocol):
@@ -371,6 +383,17 @@ class Task(ABC, Generic[C, D]):
 
         Raises:
             ConfigError: A knob asks for what the data do not hold; the message names the largest that they do.
+        """
+        return {}
+
+    def unmeasured(self, data: D, split: SplitName) -> Mapping[str, str]:
+        """Returns the metrics that a split cannot give, and why, as a clause: they would be NaN, and left out.
+
+        A study whose objective is one of ``val`` is refused before it begins; the others are told once.
+
+        Args:
+            data: Opened data.
+            split: A split that holds samples.
         """
         return {}
 

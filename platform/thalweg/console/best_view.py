@@ -26,6 +26,7 @@ from thalweg.console.tables import (
     metrics_table,
     plain_table,
 )
+from thalweg.contract import not_measured
 from thalweg.search.store.records import StudyRecord, TrialRecord
 from thalweg.study_folder import StudyFolder
 from thalweg.training import baselines
@@ -107,3 +108,5 @@ def show_held_out(record: StudyRecord, found: HeldOut, console: Console) -> None
     )
     if (line := baselines_line(comparison)) is not None:
         console.print(Text(f"{LEGEND}; baselines on test as well", style="dim"), line, sep="\n")
+    for sentence in not_measured("test", found.unmeasured):
+        console.print(Text(sentence, style="dim"), soft_wrap=True)

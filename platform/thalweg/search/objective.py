@@ -50,6 +50,23 @@ def check_objective(study: Study, metrics: Sequence[Metric], family: str) -> Met
     return metric
 
 
+def check_measured(study: Study, lacking: Mapping[str, str]) -> None:
+    """Refuses an objective that the data cannot give.
+
+    Args:
+        study: The study.
+        lacking: Metrics that ``val`` cannot give, and why.
+
+    Raises:
+        ObjectiveError: The study's metric is one of them.
+    """
+    if study.metric in lacking:
+        raise ObjectiveError(
+            f"a study's metric must be measured on val, got {study.metric!r}: {lacking[study.metric]}; choose another "
+            "metric, or import a data set that holds what it needs"
+        )
+
+
 def check_protocol(space: Space, family: Family) -> None:
     """Refuses a space whose trials would differ in data set or evaluation protocol.
 

@@ -10,13 +10,13 @@ from typing import Any
 
 from thalweg import discovery
 from thalweg.config import FamilyConfig
-from thalweg.contract import Metric, metrics_of
+from thalweg.contract import Data, Metric, SplitName, Task, metrics_of, not_measured
 from thalweg.datasets.catalogue import data_root
 from thalweg.datasets.making import make_world
 from thalweg.errors import ConfigError, StudyError
 from thalweg.nn.unallocated import unallocated
 from thalweg.search.inherited import replaced, without_effect
-from thalweg.search.objective import check_objective, check_protocol
+from thalweg.search.objective import check_measured, check_objective, check_protocol
 from thalweg.search.replay import RecordedTrial, written
 from thalweg.search.space import Space, extremes, probe, refused
 from thalweg.search.store.warm_start import StartingPoints, inherit
@@ -116,7 +116,8 @@ def _prepare(
     if seconds > 2.0:
         tell(f"prepared data set {config.dataset} in {seconds:.0f} s; later starts reuse it")
     task.facts(data)  # refuses what the data do not hold
-    for note in data.notes:
+    check_measured(space.study, task.unmeasured(data, "val"))
+    for note in (*data.notes, *_not_measured(task, data)):
         tell(note)
     tags = {
         "data_set": config.dataset,
@@ -135,6 +136,14 @@ def _prepare(
         data_root=folder,
         tags=tags,
     )
+
+
+def _not_measured(task: Task[Any, Any], data: Data) -> Iterator[str]:
+    """Yields sentences on metrics that the data cannot give, before a search and not first in its hold-out."""
+    splits: tuple[SplitName, ...] = ("val", "test")
+    for split in splits:
+        if data.num_samples(split):
+            yield from not_measured(split, task.unmeasured(data, split))
 
 
 def _check_batch(params: Mapping[str, Any], config: FamilyConfig, num_workers: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -32,12 +32,14 @@ class HeldOut:
         val: Recorded metrics on the split ``val``, by which it was selected.
         test: Metrics on the split ``test``.
         baselines: Metrics on the split ``test`` of each baseline.
+        unmeasured: Metrics that the split ``test`` cannot give, and why.
     """
 
     samples: int
     val: Mapping[str, float]
     test: Mapping[str, float]
     baselines: Mapping[str, Mapping[str, float]]
+    unmeasured: Mapping[str, str] = field(default_factory=dict)
 
 
 def evaluate(folder: Path, data_root: Path) -> HeldOut:
@@ -81,4 +83,5 @@ def _evaluate(state: TrainingState, weights: Mapping[str, Tensor], data_root: Pa
         val=state.report.metrics,
         test=metrics(model),
         baselines={name: metrics(baseline, True) for name, baseline in task.baselines(data).items()},
+        unmeasured=task.unmeasured(data, SPLIT),
     )

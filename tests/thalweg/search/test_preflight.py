@@ -11,7 +11,7 @@ import pytest
 from families.toy.config import Toy
 from families.toy.task import ToyTask, Waves
 from thalweg.config import Optimization
-from thalweg.errors import ConfigError, TrialError
+from thalweg.errors import ConfigError, ObjectiveError, TrialError
 from thalweg.search.preflight import prepare, refusals
 from thalweg.search.space import load_space
 from thalweg.search.train_one import choose
@@ -71,6 +71,24 @@ def test_what_the_data_do_not_hold_is_refused(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(ToyTask, "facts", refuse)
     with pytest.raises(ConfigError, match=r"window must be at most \d+, got 99"):
+        prepare(load_space("spaces.toys"), tmp_path)
+
+
+def test_metrics_that_the_data_cannot_give_are_no_objective_and_are_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lacking = {"val": {}, "test": {"mse": "no day is long enough", "steps": "no day is long enough"}}
+    monkeypatch.setattr(ToyTask, "unmeasured", lambda task, data, split: lacking[split])
+    told: list[str] = []
+    prepare(load_space("spaces.toys"), tmp_path, told.append)
+    assert [text for text in told if "measured" in text] == [
+        "not measured on test, for no day is long enough: mse, steps"
+    ]
+    lacking["val"] = {"mse": "no day of val is long enough"}
+    with pytest.raises(
+        ObjectiveError,
+        match=r"must be measured on val, got 'mse': no day of val is long enough; choose another",
+    ):
         prepare(load_space("spaces.toys"), tmp_path)
 
 

@@ -51,6 +51,13 @@ def test_a_checkpoint_and_the_baselines_are_evaluated_on_test(report: Report, tm
     assert evaluate(Path(str(report.checkpoint)), tmp_path) == found
 
 
+def test_what_test_cannot_give_is_told(
+    report: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ToyTask, "unmeasured", lambda task, data, split: {"mse": f"{split} is too short"})
+    assert evaluate(Path(str(report.checkpoint)), tmp_path).unmeasured == {"mse": "test is too short"}
+
+
 def test_data_without_a_test_split_are_refused(
     report: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

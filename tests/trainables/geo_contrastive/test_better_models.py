@@ -19,6 +19,7 @@ from thalweg.training.session import DataCache, Session
 from trainables.geo_contrastive.assimilation.measure import ANALYSIS
 from trainables.geo_contrastive.config import PRESETS, GeoContrastive
 from trainables.geo_contrastive.data.fields import FieldData
+from trainables.geo_contrastive.data.splits import LEADS
 from trainables.geo_contrastive.diffusion.scores import ENSEMBLE, NUM_MEMBERS
 from trainables.geo_contrastive.evaluation.reconstruction import FIELD
 from trainables.geo_contrastive.evaluation.subset import SCORED, rows_scored
@@ -199,6 +200,19 @@ def test_a_trained_forecast_beats_persistence_and_ends_at_the_climatology(
     for lead in (5, 10):
         assert found[f"forecast_rrmse_{lead}d"] < ridge[f"forecast_rrmse_{lead}d"], lead
     assert found["forecast_skill_climatology_10d"] > -0.02
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("horizon", [3, 10])
+def test_fast_training_of_forecasts_does_no_harm_at_any_lead(horizon: int, train: Train) -> None:
+    found = {}
+    for scale in (1e-6, 20.0):
+        downstream = {"share": 0.8, "loss": "latent", "horizon": horizon, "lr_scale": scale}
+        config = PRESETS["tiny_forecast"].vary(objective={"kind": "autoencoder"}, downstream=downstream)
+        found[scale] = train(config, 5120)
+    for lead in LEADS:
+        name = f"forecast_skill_climatology_{lead}d"
+        assert found[20.0][name] > found[1e-6][name] - 0.01, name
 
 
 @pytest.mark.slow

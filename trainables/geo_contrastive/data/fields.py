@@ -13,7 +13,7 @@ from thalweg.data.store import Store, StoreWriter, content_hashes, key_of, open_
 from trainables.geo_contrastive.data.grids import Grid
 from trainables.geo_contrastive.data.layout import TABLE, find_fields, read_table
 from trainables.geo_contrastive.data.prepare import prepare
-from trainables.geo_contrastive.data.splits import SPLITS
+from trainables.geo_contrastive.data.splits import SPLITS, leads_without_windows
 from trainables.geo_contrastive.knobs import DataKnobs
 
 FORMAT = 1
@@ -122,6 +122,7 @@ def _serve(store: Store, names: tuple[str, ...]) -> FieldData:
         grid: Grid(grid, arrays[f"first_{grid}"], arrays[f"second_{grid}"], metadata["geographic"][grid])
         for grid in dict.fromkeys(variable.grid for variable in variables.values())
     }
+    days = {split: range(*metadata["splits"][split]) for split in SPLITS}
     return FieldData(
         variables=variables,
         grids=grids,
@@ -129,7 +130,7 @@ def _serve(store: Store, names: tuple[str, ...]) -> FieldData:
         valid={name: arrays[f"valid_{name}"] for name in names},
         climatology={name: arrays[f"climatology_{name}"] for name in names},
         **{name: arrays[name] for name in ("day", "season", "day_of_year", "year")},
-        days={split: range(*metadata["splits"][split]) for split in SPLITS},
+        days=days,
         fingerprint=metadata["content"],
-        notes=tuple(metadata["notes"]),
+        notes=(*metadata["notes"], *leads_without_windows(arrays["day"], days)),
     )

@@ -24,6 +24,8 @@ _MAX_VALUES = 1 << 26  # of the matrix of days and cells, 256 MiB
 _BLOCK = 1 << 12  # cells whose products are summed at once in double precision
 _NOISE = 1e-3  # smallest variance of what patterns leave over, as a share of a cell's variance
 
+_STILL = 1e-6  # of the mean variance of a cell: one that varies less tells nothing of others
+
 _FOLDS = 5
 _MAX_UNDERESTIMATE = 4.0
 
@@ -43,7 +45,8 @@ def leading(
     """Finds patterns with amplitudes of unit variance, and the variance that they leave over in each cell.
 
     The first pattern varies most. There are at most a quarter as many as days: more would be those of the noise. What
-    they leave over is that of days that they do not come from.
+    they leave over is that of days that they do not come from. They are 0 in cells that are all but constant: a later
+    day on which such a cell is another by chance would be beyond all that they know.
 
     Args:
         rows: Deviations of days from what is usual, in the order of time.
@@ -60,6 +63,7 @@ def leading(
     # Either sign would do; this one is the same on all machines.
     largest = patterns.gather(0, patterns.abs().argmax(0, keepdim=True))
     patterns = torch.where(largest < 0, -patterns, patterns)
+    patterns[variance <= _STILL * variance.mean()] = 0
     left = (variance - patterns.square().sum(1)) * _underestimate(products, count)
     return patterns, torch.maximum(left, _NOISE * variance.clamp(min=1e-6))
 

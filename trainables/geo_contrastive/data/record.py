@@ -5,16 +5,13 @@ A distance that no two days have would train without what it names, and a metric
 
 import numpy as np
 
+from thalweg.contract import SplitName
 from thalweg.errors import ConfigError
 from trainables.geo_contrastive.data.calendars import SEASONS
 from trainables.geo_contrastive.data.fields import FieldData
-from trainables.geo_contrastive.data.pairs import HARD_DAYS, DayIndex, index_of, with_negatives
+from trainables.geo_contrastive.data.pairs import HARD_DAYS, index_of, with_negatives
+from trainables.geo_contrastive.data.splits import reach
 from trainables.geo_contrastive.knobs import PairKnobs
-
-
-def longest_reach(index: DayIndex) -> int:
-    """Returns how many days at most follow a day without a jump."""
-    return int(index.after.max(initial=0))
 
 
 def check_pairs(data: FieldData, pairs: PairKnobs) -> None:
@@ -28,16 +25,16 @@ def check_pairs(data: FieldData, pairs: PairKnobs) -> None:
         ConfigError: No training day has such a neighbour or negative.
     """
     index = index_of(data, "train")
-    reach, span = longest_reach(index), int(index.day[-1] - index.day[0])
-    if not reach:
+    longest, span = reach(index.day), int(index.day[-1] - index.day[0])
+    if not longest:
         raise ConfigError(
             f"days of the training split must follow one another for a contrastive objective, got {len(index.day)} "
             "days without a neighbour; set objective.kind to autoencoder"
         )
-    if pairs.max_delta > reach:
+    if pairs.max_delta > longest:
         raise ConfigError(
-            f"pairs.max_delta must be at most the {reach} days to which the longest run of training days reaches, got "
-            f"{pairs.max_delta}; set it to {reach} or less"
+            f"pairs.max_delta must be at most the {longest} days to which the longest run of training days reaches, "
+            f"got {pairs.max_delta}; set it to {longest} or less"
         )
     if pairs.hard_negatives and not with_negatives(index, HARD_DAYS).any():
         raise ConfigError(
@@ -61,10 +58,10 @@ def check_curvature(data: FieldData, cycle: str) -> None:
     Raises:
         ConfigError: No run of training days is three days long.
     """
-    if (reach := longest_reach(index_of(data, "train"))) < 2:
+    if (longest := reach(index_of(data, "train").day)) < 2:
         raise ConfigError(
             f"objective.cycle must be off where no training day has one before and one after it, got {cycle} with runs "
-            f"of {reach + 1} days at most; set it to off"
+            f"of {longest + 1} days at most; set it to off"
         )
 
 
@@ -78,10 +75,32 @@ def check_seasons(data: FieldData, needed_by: str) -> None:
     Raises:
         ConfigError: There is one season only.
     """
-    days = data.days["train"]
-    found = [SEASONS[number] for number in np.unique(data.season[days.start : days.stop])]
+    found = _seasons_of(data, "train")
     if len(found) < 2:
         raise ConfigError(
             f"{needed_by} needs training days of at least 2 seasons, got {found[0] if found else 'none'} alone; import "
             f"a longer record, or choose another {needed_by.partition(' ')[0]}"
         )
+
+
+def check_known_seasons(data: FieldData, needed_by: str) -> None:
+    """Refuses a training split without a season that validation days have: no training could tell it.
+
+    Args:
+        data: Opened data.
+        needed_by: The knob that tells seasons apart, with its value.
+
+    Raises:
+        ConfigError: A season of the split ``val`` is not in ``train``.
+    """
+    known = _seasons_of(data, "train")
+    if unknown := [season for season in _seasons_of(data, "val") if season not in known]:
+        raise ConfigError(
+            f"{needed_by} needs training days of each season that val has, got {', '.join(known)} without "
+            f"{', '.join(unknown)}; import a longer record, or choose another {needed_by.partition(' ')[0]}"
+        )
+
+
+def _seasons_of(data: FieldData, split: SplitName) -> list[str]:
+    days = data.days[split]
+    return [SEASONS[number] for number in np.unique(data.season[days.start : days.stop])]

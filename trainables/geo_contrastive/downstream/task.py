@@ -43,6 +43,10 @@ class DownstreamTask(RepresentationTask):
     def head_loss(self, latents: TrainingLatents) -> StageLoss:
         """Returns the loss of the head's stage, which looks up the latents of whole fields of training days."""
 
+    def head_groups(self) -> tuple[ParameterGroup, ...]:
+        """Returns what trains in the head's stage."""
+        return (ParameterGroup(prefix=f"{HEAD}.", lr_scale=self.head_knobs.lr_scale),)
+
     def training_latents(self) -> TrainingLatents:
         """Returns what is computed once of the training days when the head's stage begins."""
         return TrainingLatents(self.config.data.variables)
@@ -76,12 +80,11 @@ class DownstreamTask(RepresentationTask):
     def stages(self) -> tuple[Stage, ...]:
         """Returns the stages of the representation in what the head leaves of the budget, then that of the head."""
         knobs = self.head_knobs
-        group = ParameterGroup(prefix=f"{HEAD}.", lr_scale=knobs.lr_scale)
         latents = self.training_latents()
         head = Stage(
             name=self.config.downstream.kind,
             share=knobs.share,
-            groups=(group,),
+            groups=self.head_groups(),
             frozen=self._parts,
             loss=self.head_loss(latents),
             features=latents,

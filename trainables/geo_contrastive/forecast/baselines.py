@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from thalweg.contract import Batch
 from trainables.geo_contrastive.baselines.simple import Known, Together
 from trainables.geo_contrastive.data.fields import FieldData
+from trainables.geo_contrastive.data.splits import LEADS
 from trainables.geo_contrastive.forecast import ridge
-from trainables.geo_contrastive.forecast.batches import LEADS
 from trainables.geo_contrastive.forecast.predict import FORECAST_FIELD
 
 

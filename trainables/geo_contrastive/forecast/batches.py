@@ -1,9 +1,10 @@
 """What forecasts read and are compared with, as tensors.
 
-In training: ``forecast/context`` (batch, context) and ``forecast/ahead`` (batch, step), positions in the split;
-``forecast/exists`` (batch, step), whether there is such a day; ``forecast/draw`` (batch, step), which decides by the
-sample's key whether a step is taught; and, where the loss is one of fields, ``forecast/target/V`` (batch, step, lon,
-lat) and ``forecast/day_of_year`` (batch, step).
+In training: ``forecast/context`` (batch, context) and ``forecast/ahead`` (batch, step), positions in the split, over as
+many steps as the horizon or the last lead takes; ``forecast/learnt`` (batch, horizon), whether there is such a day and
+the network learns from both ends; ``forecast/left_out`` (batch, step of the last lead), whether both ends are left out;
+``forecast/draw`` (batch, horizon), which decides by the sample's key whether a step is taught; and, where the loss is
+one of fields, ``forecast/target/V`` (batch, horizon, lon, lat) and ``forecast/day_of_year`` (batch, horizon).
 
 In evaluation: ``context/V`` (batch, context, lon, lat) with ``context_day`` and ``context_day_of_year``
 (batch, context); ``ahead/V`` (batch, lead, lon, lat) with ``has_ahead`` and ``ahead_day_of_year`` (batch, lead) and
@@ -18,16 +19,24 @@ from trainables.geo_contrastive.data import sampling
 from trainables.geo_contrastive.data.draws import branch, stream, uniform
 from trainables.geo_contrastive.data.fields import FieldData
 from trainables.geo_contrastive.data.pairs import index_of
+from trainables.geo_contrastive.data.splits import LEADS
 from trainables.geo_contrastive.forecast.knobs import ForecastKnobs
-from trainables.geo_contrastive.forecast.windows import window
+from trainables.geo_contrastive.forecast.windows import left_out, window
 
-LEADS = (1, 3, 5, 10)
-"""Days from the issue of a forecast to the days on which it is evaluated."""
+
+def num_steps(stride: int) -> int:
+    """Returns how many steps the last lead takes.
+
+    Args:
+        stride: Days of a step.
+    """
+    return -(-max(LEADS) // stride)
 
 
 def training_batch(data: FieldData, knobs: ForecastKnobs, indices: Indices, keys: Keys) -> Batch:
     """Samples windows of the split ``train``."""
-    steps = np.arange(1, knobs.horizon + 1)
+    last = num_steps(knobs.stride)
+    steps = np.arange(1, max(knobs.horizon, last) + 1)
     found = window(
         index_of(data, "train"),
         indices,
@@ -35,16 +44,19 @@ def training_batch(data: FieldData, knobs: ForecastKnobs, indices: Indices, keys
         stride=knobs.stride,
         ahead=knobs.stride * steps,
     )
-    draws = uniform(branch(branch(keys, stream("teaching"))[:, None], steps.astype(np.uint64)))
+    ends, count = (indices[:, None], found.ahead), data.num_samples("train")
+    issued, ahead = (left_out(each, count, knobs.stride) for each in ends)
+    taught = branch(branch(keys, stream("teaching"))[:, None], steps[: knobs.horizon].astype(np.uint64))
     batch = {
         "forecast/context": torch.from_numpy(found.context),
         "forecast/ahead": torch.from_numpy(found.ahead),
-        "forecast/exists": torch.from_numpy(found.exists),
-        "forecast/draw": torch.from_numpy(draws.astype(np.float32)),
+        "forecast/learnt": torch.from_numpy((found.exists & ~issued & ~ahead)[:, : knobs.horizon]),
+        "forecast/left_out": torch.from_numpy((found.exists & issued & ahead)[:, :last]),
+        "forecast/draw": torch.from_numpy(uniform(taught).astype(np.float32)),
     }
     if knobs.loss == "field":
         batch |= sampling.cells(data, len(indices))
-        positions = data.days["train"].start + found.ahead
+        positions = data.days["train"].start + found.ahead[:, : knobs.horizon]
         batch["forecast/day_of_year"] = torch.from_numpy(data.day_of_year[positions])
         batch |= {f"forecast/target/{name}": _fields(data, name, positions) for name in data.variables}
     return batch

@@ -1,7 +1,8 @@
-"""The loss of forecasts: squared errors of the steps, under scheduled sampling."""
+"""The loss of forecasts: squared errors of the steps, under scheduled sampling, and of forecasts of days left out."""
 
 from collections.abc import Mapping
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -10,14 +11,19 @@ from thalweg.stage_contract import Loss, Progress
 from trainables.geo_contrastive.downstream.latents import TrainingLatents
 from trainables.geo_contrastive.downstream.model import HeadedModel
 from trainables.geo_contrastive.forecast.knobs import ForecastKnobs
+from trainables.geo_contrastive.forecast.networks import Forecaster
 from trainables.geo_contrastive.forecast.predict import restored
+from trainables.geo_contrastive.forecast.trust import SPEED
 from trainables.geo_contrastive.model.field_error import field_errors
 
-FORECAST = "forecast"
+FORECAST, TRUST = "forecast", "trust"
 
 
 class ForecastError(Loss):
-    """The mean squared error over steps that exist, of standardised latents or of the fields that they decode to.
+    """The mean squared error over steps that are learnt, of amplitudes or of the fields that they decode to.
+
+    Beside it that of standardised latents over steps of days left out, by which alone forecasts come to trust the
+    network.
 
     Args:
         knobs: Loss and teaching.
@@ -30,23 +36,44 @@ class ForecastError(Loss):
     def parts(self, model: nn.Module, batch: Batch, progress: Progress) -> Mapping[str, Tensor]:
         """Sums the errors over days of issue and steps."""
         assert isinstance(model, HeadedModel)
-        truth = self._latents.of(batch["forecast/ahead"])
-        exists = batch["forecast/exists"]
+        learnt = batch["forecast/learnt"]
+        truth = self._latents.of(batch["forecast/ahead"][:, : self._knobs.horizon])
         # A day that does not exist teaches nothing.
-        taught = (batch["forecast/draw"] < teaching(self._knobs, progress.stage_ratio)) & exists
+        taught = (batch["forecast/draw"] < teaching(self._knobs, progress.stage_ratio)) & learnt
         context = self._latents.of(batch["forecast/context"])
         path = model.head(context, truth.shape[1], truth, taught)
         of_latents = self._knobs.loss == "latent"
         errors = (path - truth).square().mean(2) if of_latents else _field_errors(model, path, batch)
-        return {FORECAST: (errors * exists).sum()}
+        return {FORECAST: (errors * learnt).sum(), TRUST: self._left_out(model, batch, context).sum()}
+
+    def _left_out(
+        self, model: HeadedModel, batch: Batch, context: Float[Tensor, "batch context dim"]
+    ) -> Float[Tensor, "row step"]:
+        """Returns the errors of forecasts of days left out; 0 at steps that are none.
+
+        Where no sample is left out, the first one steps on for nothing: workers that share weights do as much.
+        """
+        head, chosen = model.head, batch["forecast/left_out"]
+        assert isinstance(head, Forecaster)
+        rows = torch.where(chosen.any(1))[0] if bool(chosen.any()) else torch.arange(1, device=chosen.device)
+        training = head.training
+        with torch.no_grad():
+            path = head.eval()(context[rows], chosen.shape[1])
+        head.train(training)
+        truth = self._latents.of(batch["forecast/ahead"][rows, : chosen.shape[1]])
+        errors = head.anomalies.differences(head.combined(context[rows], path) - truth).square().mean(2)
+        return errors * chosen[rows]
 
     def counts(self, batch: Batch, progress: Progress) -> Mapping[str, float]:
         """Counts the steps."""
-        return {FORECAST: float(batch["forecast/exists"].sum())}
+        return {
+            FORECAST: float(batch["forecast/learnt"].sum()),
+            TRUST: float(batch["forecast/left_out"].sum()),
+        }
 
     def weights(self, progress: Progress) -> Mapping[str, float]:
-        """Returns the weight 1."""
-        return {FORECAST: 1.0}
+        """Returns weights with which the slopes of shares are those of their parameters; none has a part in both."""
+        return {FORECAST: 1.0, TRUST: 1.0 / SPEED}
 
 
 def teaching(knobs: ForecastKnobs, stage_ratio: float) -> float:

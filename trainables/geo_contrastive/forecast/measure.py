@@ -15,8 +15,8 @@ from torch import Tensor
 
 from thalweg.contract import Batch, Measure, Metric, Mode, Outputs, State
 from thalweg.per_unit import PerUnit
+from trainables.geo_contrastive.data.splits import LEADS
 from trainables.geo_contrastive.evaluation.reconstruction import mean
-from trainables.geo_contrastive.forecast.batches import LEADS
 from trainables.geo_contrastive.forecast.predict import FORECAST_FIELD
 from trainables.geo_contrastive.model.field_error import cell_shares
 
@@ -47,6 +47,19 @@ def _metrics() -> tuple[Metric, ...]:
         for name, other in _OTHERS.items():
             found.append(_metric(at(name, lead), "max", f"1 - MSE / MSE of {other}, {ahead}; 1 is perfect"))
     return tuple(found)
+
+
+def beyond(longest: int) -> tuple[str, ...]:
+    """Names the metrics that need forecasts further ahead; a mean over leads needs all.
+
+    Args:
+        longest: Days ahead for which there is a forecast.
+    """
+    far = [lead for lead in LEADS if lead > longest]
+    found = ["forecast_rrmse"] if LEADS[0] in far else []
+    found += [at("forecast_rrmse", lead) for lead in far if lead > LEADS[0]]
+    found += [at(name, lead) for lead in far for name in _OTHERS]
+    return (*found, *_OTHERS) if far else ()
 
 
 class ForecastSkill(Measure):

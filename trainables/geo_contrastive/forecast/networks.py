@@ -17,6 +17,7 @@ from thalweg.nn.transformer import EncoderLayer, LayerSizes
 from trainables.geo_contrastive.forecast.anomalies import LatentAnomalies
 from trainables.geo_contrastive.forecast.knobs import ForecastKnobs
 from trainables.geo_contrastive.forecast.propagator import Propagator
+from trainables.geo_contrastive.forecast.trust import Trust
 
 Context = Float[Tensor, "batch context dim"]
 Latent = Float[Tensor, "batch dim"]
@@ -27,18 +28,19 @@ State = Any
 class Forecaster(nn.Module, ABC):
     """A network that reads amplitudes one stride apart, and forecasts those that follow one by one.
 
-    ``anomalies`` tells what amplitudes of latents are.
+    ``anomalies`` tells what amplitudes of latents are, ``trust`` how far forecasts follow the network.
 
     Args:
         dim: Width of a latent.
         width: Width of what the network makes of the days that it has read.
-        linear: Whether the propagator is a matrix, or damps all amplitudes alike.
+        knobs: Stride, and whether the propagator is a matrix, or damps all amplitudes alike.
     """
 
-    def __init__(self, dim: int, width: int, linear: bool) -> None:
+    def __init__(self, dim: int, width: int, knobs: ForecastKnobs) -> None:
         super().__init__()
         self.anomalies = LatentAnomalies(dim)
-        self.propagator = Propagator(dim, linear)
+        self.propagator = Propagator(dim, knobs.linear)
+        self.trust = Trust(knobs.stride)
         self.change = nn.Linear(width, dim)
         nn.init.zeros_(self.change.weight)
         nn.init.zeros_(self.change.bias)
@@ -79,6 +81,20 @@ class Forecaster(nn.Module, ABC):
             seen, state = self.go_on(last.to(self._dtype()), state)
         return torch.stack(path, dim=1)
 
+    def combined(self, context: Context, path: Path) -> Path:
+        """Returns forecasts: what days left out trust of a roll-out, the rest of the propagator's.
+
+        Args:
+            context: What the roll-out began with.
+            path: The roll-out, no longer than the last lead.
+        """
+        alone, last = [], context[:, -1]
+        for _ in range(path.shape[1]):
+            last = self.propagator(last)
+            alone.append(last)
+        forecast: Path = self.trust(torch.stack(alone, dim=1), path)
+        return forecast
+
     def _dtype(self) -> torch.dtype:
         return self.change.weight.dtype
 
@@ -92,7 +108,7 @@ class Recurrent(Forecaster):
     """
 
     def __init__(self, dim: int, knobs: ForecastKnobs) -> None:
-        super().__init__(dim, knobs.hidden, knobs.linear)
+        super().__init__(dim, knobs.hidden, knobs)
         widths = [dim, *[knobs.hidden] * (knobs.layers - 1)]
         self.cells = nn.ModuleList(nn.LSTMCell(width, knobs.hidden) for width in widths)
         self.dropout = Dropout(knobs.dropout)
@@ -124,7 +140,7 @@ class Attentive(Forecaster):
     """
 
     def __init__(self, dim: int, knobs: ForecastKnobs) -> None:
-        super().__init__(dim, knobs.hidden, knobs.linear)
+        super().__init__(dim, knobs.hidden, knobs)
         sizes = LayerSizes(dim=knobs.hidden, num_heads=knobs.heads, dropout=knobs.dropout)
         self.embed = nn.Linear(dim, knobs.hidden)
         self.position = nn.Parameter(0.02 * torch.randn(knobs.context, knobs.hidden))

@@ -7,8 +7,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from thalweg.contract import Batch
+from trainables.geo_contrastive.data.splits import LEADS
 from trainables.geo_contrastive.downstream.model import HeadedModel
-from trainables.geo_contrastive.forecast.batches import LEADS
 from trainables.geo_contrastive.forecast.knobs import ForecastKnobs
 from trainables.geo_contrastive.forecast.networks import Forecaster
 from trainables.geo_contrastive.forecast.rest import damping, rest_of
@@ -31,7 +31,8 @@ def predict(
         leads: Days ahead.
     """
     context = _encode(model, batch)
-    path = model.head(context, -(-max(leads) // knobs.stride))
+    assert isinstance(model.head, Forecaster)
+    path = model.head.combined(context, model.head(context, -(-max(leads) // knobs.stride)))
     path = torch.cat([context[:, -1:], path], dim=1)
     amplitudes = torch.stack([_at(path, lead / knobs.stride) for lead in leads], dim=1)
     latents = restored(model, amplitudes, batch["ahead_day_of_year"])

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from thalweg.contract import Batch, Indices
+from thalweg.nn.data_statistics import Statistics
 from trainables.geo_contrastive.data import sampling
 from trainables.geo_contrastive.data.fields import FieldData
 from trainables.geo_contrastive.data.pairs import index_of
@@ -23,7 +24,38 @@ from trainables.geo_contrastive.forecast.stepping import SteppingLatents
 from trainables.geo_contrastive.forecast.windows import window
 from trainables.geo_contrastive.model.field_error import cell_shares
 
+MEMORY = "memory"
+"""Name of the module among the children of a head."""
+
 Fields = Mapping[str, Float[Tensor, "batch _ _"]]
+
+
+class Memory(Statistics):
+    """How much of the rest of each variable lasts until the next day, as a buffer that `fit` sets; 0 before.
+
+    Args:
+        num_variables: Number of variables.
+    """
+
+    def __init__(self, num_variables: int) -> None:
+        super().__init__()
+        self.register_buffer("daily", torch.zeros(num_variables))
+        self.daily: Tensor
+
+    def fit(self, product: Float[Tensor, "day variable"], power: Float[Tensor, "day variable"]) -> None:
+        """Takes the regression of the rest on that of the day before, between 0 and 1.
+
+        Args:
+            product: Products of the rests of both days, means over cells.
+            power: Squares of the first.
+        """
+        squares = power.double().sum(0)
+        daily = product.double().sum(0) / squares.clamp(min=torch.finfo(squares.dtype).tiny)
+        self.daily.copy_(daily.clamp(0, 1))
+
+    def forward(self, leads: Sequence[int]) -> Float[Tensor, "variable lead"]:
+        """Returns the share of the rest that is left after so many days."""
+        return self.daily[:, None] ** torch.tensor(leads, device=self.daily.device)
 
 
 class LatentsAndMemory(SteppingLatents):
@@ -57,14 +89,8 @@ class LatentsAndMemory(SteppingLatents):
         """Sets the memory, unless the trial goes on."""
         assert isinstance(model, HeadedModel)
         if not model.standardization.fitted:
-            power = rows["power"].double().sum(0)
-            memory = rows["product"].double().sum(0) / power.clamp(min=torch.finfo(power.dtype).tiny)
-            model.head.get_buffer(MEMORY).copy_(memory.clamp(0, 1))
+            _memory_of(model).fit(rows["product"], rows["power"])
         super().keep(model, rows)
-
-
-MEMORY = "memory"
-"""Name of the buffer of a head that holds the memory of each variable."""
 
 
 def rest_of(model: HeadedModel, fields: Fields, latents: Float[Tensor, "batch dim"]) -> dict[str, Tensor]:
@@ -74,5 +100,11 @@ def rest_of(model: HeadedModel, fields: Fields, latents: Float[Tensor, "batch di
 
 def damping(model: HeadedModel, leads: Sequence[int]) -> Float[Tensor, "variable lead"]:
     """Returns the share of the rest that is left after so many days."""
-    memory = model.head.get_buffer(MEMORY).float()
-    return memory[:, None] ** torch.tensor(leads, device=memory.device)
+    left: Tensor = _memory_of(model)(leads)
+    return left
+
+
+def _memory_of(model: HeadedModel) -> Memory:
+    memory = model.head.get_submodule(MEMORY)
+    assert isinstance(memory, Memory)
+    return memory

@@ -17,8 +17,8 @@ from trainables.geo_contrastive.baselines.anomalies import anomalies_from
 from trainables.geo_contrastive.baselines.valid_cells import ValidCells
 from trainables.geo_contrastive.data.fields import FieldData
 from trainables.geo_contrastive.data.pairs import index_of
+from trainables.geo_contrastive.data.splits import LEADS
 from trainables.geo_contrastive.downstream.ridge import MIN_DAYS, fit_ridge
-from trainables.geo_contrastive.forecast.batches import LEADS
 from trainables.geo_contrastive.forecast.predict import FORECAST_FIELD
 
 MAX_PATTERNS = 64

@@ -11,9 +11,9 @@ from thalweg.datasets.charts import scale_of
 from trainables.geo_contrastive.data.fields import FieldData, Variable
 from trainables.geo_contrastive.data.grids import Grid
 from trainables.geo_contrastive.data.pairs import index_of
+from trainables.geo_contrastive.data.splits import LEADS
 from trainables.geo_contrastive.exploring import maps
 from trainables.geo_contrastive.exploring.pictures import Fetch
-from trainables.geo_contrastive.forecast.batches import LEADS
 from trainables.geo_contrastive.forecast.predict import FORECAST_FIELD
 
 PANELS = ("truth", "forecast", "error")

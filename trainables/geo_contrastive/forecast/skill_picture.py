@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 
 from thalweg.per_unit import PerUnit
 from trainables.geo_contrastive.data.fields import FieldData
+from trainables.geo_contrastive.data.splits import LEADS
 from trainables.geo_contrastive.exploring.pictures import Fetch
-from trainables.geo_contrastive.forecast.batches import LEADS
 from trainables.geo_contrastive.forecast.measure import ForecastSkill, relative_errors
 
 MAX_DAYS = 256

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from thalweg.contract import Batch, Indices
 from trainables.geo_contrastive.data.fields import FieldData
+from trainables.geo_contrastive.data.splits import LEADS
 from trainables.geo_contrastive.downstream.latents import TrainingLatents
 from trainables.geo_contrastive.downstream.model import HeadedModel
-from trainables.geo_contrastive.forecast.batches import LEADS
 from trainables.geo_contrastive.forecast.networks import Forecaster
 
 _DAY, _DAY_OF_YEAR = "day", "day_of_year"

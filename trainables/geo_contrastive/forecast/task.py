@@ -5,27 +5,30 @@ days of a split issue a forecast, and the decoded fields of 1, 3, 5 and 10 days 
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from thalweg.contract import Batch, Indices, Keys, Measure, Outputs, SplitName
-from thalweg.stage_contract import StageLoss
+from thalweg.stage_contract import ParameterGroup, StageLoss
 from trainables.geo_contrastive.data.fields import FieldData
+from trainables.geo_contrastive.data.pairs import index_of
+from trainables.geo_contrastive.data.splits import LEADS, reach
 from trainables.geo_contrastive.downstream.latents import TrainingLatents
-from trainables.geo_contrastive.downstream.model import HeadedModel
+from trainables.geo_contrastive.downstream.model import HEAD, HeadedModel
 from trainables.geo_contrastive.downstream.task import DownstreamTask
 from trainables.geo_contrastive.forecast import batches
 from trainables.geo_contrastive.forecast.baselines import forecasting
 from trainables.geo_contrastive.forecast.knobs import ForecastKnobs
 from trainables.geo_contrastive.forecast.loss import ForecastError
-from trainables.geo_contrastive.forecast.measure import ForecastSkill
+from trainables.geo_contrastive.forecast.measure import ForecastSkill, beyond
 from trainables.geo_contrastive.forecast.networks import forecaster
 from trainables.geo_contrastive.forecast.predict import predict
-from trainables.geo_contrastive.forecast.rest import MEMORY, LatentsAndMemory
+from trainables.geo_contrastive.forecast.rest import MEMORY, LatentsAndMemory, Memory
 from trainables.geo_contrastive.forecast.stepping import SteppingLatents
+from trainables.geo_contrastive.forecast.trust import NAME as TRUST
 from trainables.geo_contrastive.forecast.windows import check_windows
 
 
@@ -39,21 +42,32 @@ class ForecastTask(DownstreamTask):
         return self.config.downstream
 
     def check(self, data: FieldData) -> None:
-        """Refuses windows that are longer than every run of training days, and leads that never come in evaluation."""
+        """Refuses windows that are longer than every run of training days."""
         super().check(data)
-        check_windows(data, self.head_knobs, max(batches.LEADS))
+        check_windows(data, self.head_knobs)
+
+    def unmeasured(self, data: FieldData, split: SplitName) -> Mapping[str, str]:
+        """Adds the leads that no day of a split is followed by."""
+        longest = reach(index_of(data, split).day)
+        why = f"no day of {split} is followed by more than {longest:,} others without a jump"
+        return {**super().unmeasured(data, split), **dict.fromkeys(beyond(longest), why)}
 
     def make_head(self, model: HeadedModel) -> nn.Module:
         """Returns the network."""
         head = forecaster(self.config.encoder.latent_dim, self.head_knobs)
         if self.head_knobs.rest == "persists":
-            head.register_buffer(MEMORY, torch.zeros(len(self.config.data.variables)))
+            head.add_module(MEMORY, Memory(len(self.config.data.variables)))
         return head
 
     def training_latents(self) -> TrainingLatents:
         """Returns latents, the linear part, and the memory of what they do not hold where the rest persists."""
         kind = LatentsAndMemory if self.head_knobs.rest == "persists" else SteppingLatents
         return kind(self.config.data.variables, self.head_knobs.stride)
+
+    def head_groups(self) -> tuple[ParameterGroup, ...]:
+        """Returns the network, and the trust in it, which no decay draws to 0."""
+        network, *_ = super().head_groups()
+        return (network, replace(network, prefix=f"{HEAD}.{TRUST}.", decay=False))
 
     def head_loss(self, latents: TrainingLatents) -> StageLoss:
         """Returns the squared error of the steps."""
@@ -97,5 +111,5 @@ class ForecastTask(DownstreamTask):
 
     def protocol(self) -> Mapping[str, Any]:
         """Adds the leads."""
-        ahead = {"leads": list(batches.LEADS), "between_steps": "linear in the latent"}
+        ahead = {"leads": list(LEADS), "between_steps": "linear in the latent"}
         return {**super().protocol(), "forecast": ahead}

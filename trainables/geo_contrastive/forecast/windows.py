@@ -6,11 +6,15 @@ import numpy as np
 from jaxtyping import Bool, Int64
 
 from thalweg.contract import Indices
-from thalweg.errors import ConfigError, DataError
+from thalweg.errors import ConfigError
 from trainables.geo_contrastive.data.fields import FieldData
 from trainables.geo_contrastive.data.pairs import DayIndex, index_of
-from trainables.geo_contrastive.data.record import longest_reach
+from trainables.geo_contrastive.data.splits import reach
 from trainables.geo_contrastive.forecast.knobs import ForecastKnobs
+
+_MIN_STRETCHES, _MAX_STRETCHES = 5, 20
+_MIN_DAYS = 30  # of a stretch, three times the last lead, or twice the stride
+_EVERY, _FIRST = 5, 2  # stretches that are left out
 
 
 @dataclass(frozen=True)
@@ -53,28 +57,37 @@ def window(
     )
 
 
-def check_windows(data: FieldData, knobs: ForecastKnobs, max_lead: int) -> None:
+def left_out(
+    positions: Int64[np.ndarray, "*shape"], num_days: int, stride: int
+) -> Bool[np.ndarray, "*shape"]:
+    """Returns which training days the network does not learn from: about a fifth, in stretches over all of the time.
+
+    Args:
+        positions: Positions in the split ``train``.
+        num_days: Days of the split.
+        stride: Days of a step, which must fit into a stretch.
+    """
+    most = num_days // max(_MIN_DAYS, 2 * stride)
+    count = min(max(most, _MIN_STRETCHES), _MAX_STRETCHES)
+    chosen: Bool[np.ndarray, "*shape"] = positions * count // num_days % _EVERY == _FIRST
+    return chosen
+
+
+def check_windows(data: FieldData, knobs: ForecastKnobs) -> None:
     """Refuses windows that no run of days holds: their oldest or last day would stand for days that do not exist.
 
     Args:
         data: Opened data.
         knobs: Context, stride and horizon.
-        max_lead: Days ahead of the last forecast in evaluation.
 
     Raises:
         ConfigError: Context or horizon reach further than the longest run of training days.
-        DataError: No run of validation days is long enough to be evaluated on.
     """
-    reach = longest_reach(index_of(data, "train"))
+    longest = reach(index_of(data, "train").day)
     for name, steps in (("context", knobs.context - 1), ("horizon", knobs.horizon)):
-        if steps * knobs.stride > reach:
+        if steps * knobs.stride > longest:
             raise ConfigError(
-                f"downstream.{name} and downstream.stride must span at most the {reach} days to which the longest run "
-                f"of training days reaches, got {steps * knobs.stride} days with {name} {getattr(knobs, name)} and "
+                f"downstream.{name} and downstream.stride must span at most the {longest} days to which the longest "
+                f"run of training days reaches, got {steps * knobs.stride} days with {name} {getattr(knobs, name)} and "
                 f"stride {knobs.stride}; lower one of them"
             )
-    if (known := longest_reach(index_of(data, "val"))) < max_lead:
-        raise DataError(
-            f"forecasts must be evaluated {max_lead} days ahead, got validation days that reach {known} days ahead at "
-            "most; import a longer record"
-        )

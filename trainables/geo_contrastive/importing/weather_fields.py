@@ -21,6 +21,7 @@ from trainables.geo_contrastive.data import layout
 from trainables.geo_contrastive.data.grids import Grid
 from trainables.geo_contrastive.data.layout import Described
 from trainables.geo_contrastive.data.quantities import quantity_of
+from trainables.geo_contrastive.data.splits import leads_without_windows, split_days
 from trainables.geo_contrastive.data.values import FieldSurvey
 from trainables.geo_contrastive.importing.daily import DailySeries, by_day
 from trainables.geo_contrastive.importing.opening import open_source
@@ -125,7 +126,9 @@ def read(
         origin = ", ".join(sorted({piece.opened.path.name for each in series for piece in each.pieces}))
         layout.write_table(folder, [each.described for each in done], calendar, origin)
         settled = [each.note for each in done if each.note]
-        report = _report(plans, done, days, [*left_out(source), *notes, *_notes(dailies), *lost, *settled])
+        told = [*left_out(source), *notes, *_notes(dailies), *lost, *settled]
+        short = leads_without_windows(days, split_days(len(days)))
+        report = _report(plans, done, days, [*told, *short])
         (folder / "README.txt").write_text(f"{report}\nFrom: {origin}\n")
     return report
 

@@ -106,7 +106,9 @@ class EarlyEncoder(nn.Module):
 
     def forward(self, fields: Fields, present: Present) -> Latents:
         """Encodes fields; those of absent variables are taken for zeros, whatever they hold."""
-        maps = torch.stack([fields[name] for name in self._variables], dim=1)
+        maps = torch.stack([fields[name] for name in self._variables], dim=1).to(
+            self.network.head.weight.dtype
+        )
         latents: Tensor = self.network(maps.where(present[:, :, None, None], 0))
         return latents
 
@@ -133,8 +135,9 @@ class LateEncoder(nn.Module):
 
     def forward(self, fields: Fields, present: Present) -> Latents:
         """Encodes fields and leaves absent variables out, whatever they hold."""
+        dtype = next(self.parameters()).dtype
         tokens = [
-            self.get_submodule(name)(_of_present(fields[variable], present[:, index])[:, None])
+            self.get_submodule(name)(_of_present(fields[variable].to(dtype), present[:, index])[:, None])
             for index, (variable, name) in enumerate(self._names.items())
         ]
         latents: Tensor = self.fusion(torch.stack(tokens, dim=1), present)
@@ -167,7 +170,8 @@ def _of_present(
 class InterpolatingEncoder(nn.Module):
     """Interpolates hidden cells of all variables together, in front of a network that sees fields without holes.
 
-    The amplitudes of the patterns are the first numbers of the latent; the network adds to them and to the others.
+    The amplitudes of the patterns are the first numbers of the latent; the network adds to them and to the others. They
+    are in fp32, whatever the type of the weights: no training would make up for their roundings.
 
     Args:
         knobs: Sizes.
@@ -194,7 +198,7 @@ class InterpolatingEncoder(nn.Module):
         """
         amplitudes, filled = self.interpolation(fields, present)
         is_early = isinstance(self.network, EarlyEncoder)
-        latents: Tensor = self.network(filled, torch.ones_like(present) if is_early else present)
+        latents: Tensor = self.network(filled, torch.ones_like(present) if is_early else present).float()
         return latents + pad(amplitudes, (0, latents.shape[1] - amplitudes.shape[1]))
 
 

@@ -76,12 +76,11 @@ class FieldModel(nn.Module):
             present: Which variables each sample has, in the order of the geometry; None if all have all. A late fusion
                 leaves absent ones out, an early encoder takes them for zeros.
         """
-        dtype = self._dtype()
-        cast = {name: fields[name].to(dtype) for name in self.geometry.variables}
+        known = {name: fields[name] for name in self.geometry.variables}
         if present is None:
-            first = next(iter(cast.values()))
-            present = torch.ones(len(first), len(cast), dtype=torch.bool, device=first.device)
-        latents: Tensor = self.encoder(cast, present)
+            first = next(iter(known.values()))
+            present = torch.ones(len(first), len(known), dtype=torch.bool, device=first.device)
+        latents: Tensor = self.encoder(known, present)
         return latents.float()
 
     def project(self, latents: Latents) -> Float[Tensor, "batch projection"]:

@@ -88,21 +88,20 @@ class Interpolation(Statistics):
 
     @torch.no_grad()
     def forward(self, fields: Fields, present: Present) -> tuple[Float[Tensor, "batch pattern"], Fields]:
-        """Returns the amplitudes, and fields without holes; cells without data stay 0."""
+        """Returns the amplitudes, and fields without holes, both in fp32; cells without data stay 0."""
         shown = [
             fields[name].flatten(1).where(present[:, number, None], 0)
             for number, name in enumerate(self._shapes)
         ]
-        values, centre, patterns = torch.cat(shown, dim=1).float(), self.centre.float(), self.patterns.float()
+        values, centre, patterns = torch.cat(shown, dim=1).float(), self.centre, self.patterns
         visible = values != 0
-        # Half precision holds no smaller variance.
-        precision = (1 / self.noise.float().clamp(min=_MIN_NOISE)).where(visible, 0)
+        precision = (1 / self.noise.clamp(min=_MIN_NOISE)).where(visible, 0)
         amplitudes = most_likely(values - centre, precision, patterns)
-        cells = torch.where(visible, values, centre + amplitudes @ patterns.T).to(shown[0].dtype)
+        cells = torch.where(visible, values, centre + amplitudes @ patterns.T)
         filled = {
             name: part.view(-1, *shape)
             for part, (name, shape) in zip(
                 torch.split(cells, self._sizes, dim=1), self._shapes.items(), strict=True
             )
         }
-        return amplitudes.to(cells.dtype), filled
+        return amplitudes, filled

@@ -8,7 +8,7 @@ input; in bf16 such a sum stops growing after 256 equal addends.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
@@ -42,10 +42,15 @@ def fit(model: nn.Module, precision: Precision) -> None:
     for module in model.modules():
         if isinstance(module, _SUMMING):
             vars(module)["forward"] = _in_fp32(module, module.forward, dtype)
+    for buffer in rounded_buffers(model):
+        buffer.data = buffer.data.to(dtype)
+
+
+def rounded_buffers(model: nn.Module) -> Iterator[Tensor]:
+    """Yields the buffers of a model in fp32 that half precision casts."""
+    for module in model.modules():
         if not isinstance(module, _NormBase | Statistics):
-            for buffer in module.buffers(recurse=False):
-                if buffer.dtype == torch.float32:
-                    buffer.data = buffer.data.to(dtype)
+            yield from (each for each in module.buffers(recurse=False) if each.dtype == torch.float32)
 
 
 def widened(values: Tensor) -> Tensor:

@@ -2,12 +2,16 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from tests.trainables.geo_contrastive.conftest import MakeFields
-from thalweg.errors import ConfigError, DataError
+from thalweg.errors import ConfigError
 from trainables.geo_contrastive.config import PRESETS
 from trainables.geo_contrastive.data.fields import FieldData
+from trainables.geo_contrastive.forecast.measure import ForecastSkill
+from trainables.geo_contrastive.forecast.predict import FORECAST_FIELD
 from trainables.geo_contrastive.task import task_for
 
 ALONE = {position: 1 for position in range(1, 60)}
@@ -94,6 +98,17 @@ def test_seasons_must_be_two(make_fields: MakeFields, preset: str, knob: str) ->
         check(winter, preset, objective={"kind": "supcon" if preset == "tiny" else "autoencoder"})
 
 
+def test_seasons_of_evaluations_must_be_known(make_fields: MakeFields) -> None:
+    whole = make_fields(730)
+    check(whole, "tiny_seasons")
+    autumn = make_fields(400)  # 240 training days from 1 January on, then 80 until November
+    with pytest.raises(
+        ConfigError,
+        match=r"seasons needs training days of each season that val has, got DJF, MAM, JJA without SON",
+    ):
+        check(autumn, "tiny_seasons")
+
+
 def test_mirrors_are_refused_where_there_are_none(make_fields: MakeFields) -> None:
     flip = {"flip": 0.2}
     check(make_fields(100, variables=("t2m", "z")), views=flip)
@@ -105,8 +120,17 @@ def test_mirrors_are_refused_where_there_are_none(make_fields: MakeFields) -> No
         check(make_fields(100, variables=("t2m",), sea=0.3), views=flip)
 
 
-def test_validation_must_hold_all_leads(make_fields: MakeFields) -> None:
-    with pytest.raises(
-        DataError, match=r"evaluated 10 days ahead, got validation days that reach 9 days ahead"
-    ):
-        check(make_fields(50), "tiny_forecast")
+@pytest.mark.parametrize(("days", "reach"), [(100, 19), (50, 9), (20, 3), (5, 0)])
+def test_leads_that_a_split_does_not_hold_are_named(days: int, reach: int, make_fields: MakeFields) -> None:
+    data = make_fields(days)
+    names = tuple(data.variables)
+    task = task_for(PRESETS["tiny_forecast"].vary(data={"variables": names}))
+    lacking = task.unmeasured(data, "val")
+    why = f"no day of val is followed by more than {reach} others without a jump"
+    assert set(lacking.values()) <= {why}
+    measure = ForecastSkill(names)
+    batch = task.evaluation_batch(data, "val", np.arange(data.num_samples("val")))
+    guess = {f"{FORECAST_FIELD}{name}": torch.zeros_like(batch[f"ahead/{name}"]) for name in names}
+    found = measure.summarize(measure.add(guess, batch))
+    assert set(lacking) == {name for name, value in found.items() if np.isnan(value)}
+    assert bool(lacking) == (reach < 10)

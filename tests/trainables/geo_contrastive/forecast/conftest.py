@@ -12,6 +12,7 @@ from trainables.geo_contrastive.downstream.model import HeadedModel
 from trainables.geo_contrastive.forecast.anomalies import LatentAnomalies
 from trainables.geo_contrastive.forecast.networks import Forecaster
 from trainables.geo_contrastive.forecast.task import ForecastTask
+from trainables.geo_contrastive.forecast.trust import SPEED
 
 MakeTask = Callable[..., ForecastTask]
 
@@ -26,11 +27,12 @@ def _task(patterns: int = 8, **downstream: Any) -> ForecastTask:
 
 
 def built(task: ForecastTask, data: Any) -> HeadedModel:
-    """Returns the model of a task in evaluation mode, with a head that does not persist."""
+    """Returns the model of a task in evaluation mode, with a head that does not persist, and that forecasts follow."""
     torch.manual_seed(0)
     model = task.build(task.facts(data)).eval()
     assert isinstance(model, HeadedModel)
     torch.nn.init.normal_(model.head.change.weight, std=0.3)  # type: ignore[arg-type, union-attr]
+    torch.nn.init.constant_(model.head.trust.steps, 1 / SPEED)  # type: ignore[arg-type, union-attr]
     return model
 
 

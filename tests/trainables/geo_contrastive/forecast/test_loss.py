@@ -12,7 +12,9 @@ from tests.trainables.geo_contrastive.forecast.conftest import MakeTask, anomali
 from thalweg.stage_contract import Progress
 from trainables.geo_contrastive.downstream.model import HeadedModel
 from trainables.geo_contrastive.forecast.batches import training_batch
-from trainables.geo_contrastive.forecast.loss import FORECAST, ForecastError, teaching
+from trainables.geo_contrastive.forecast.loss import FORECAST, TRUST, ForecastError, teaching
+from trainables.geo_contrastive.forecast.trust import SPEED
+from trainables.geo_contrastive.forecast.windows import left_out
 
 
 @pytest.fixture(scope="module")
@@ -58,15 +60,68 @@ def test_the_loss_is_that_of_a_loop_over_days_and_steps(
                 if not _joined(data, index, index + step):
                     break
                 guess = model.head(read, 1)[:, 0]
-                expected += _error(model, data, guess, index + step, loss)
-                count += 1
-                is_taught = batch["forecast/draw"][row, step - 1] < 0.55
+                learns = not left_out(np.array([index, index + step]), 36, 1).any()
+                expected += _error(model, data, guess, index + step, loss) * learns
+                count += learns
+                is_taught = learns and batch["forecast/draw"][row, step - 1] < 0.55
                 following = _latent(model, data, index + step) if is_taught else guess
                 read = torch.cat([read, following[:, None]], dim=1)
                 read = read if cell == "lstm" else read[:, 1:]
         found = prepared.parts(model, batch, now)[FORECAST]
     assert prepared.counts(batch, now)[FORECAST] == count < 2 * len(indices)
     assert float(found) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "transformer"])
+def test_the_trust_is_judged_on_the_days_left_out(
+    cell: str, make_fields: MakeFields, make_task: MakeTask
+) -> None:
+    data = make_fields(300, jumps={100: 4}, sea=0.2)
+    task = make_task(loss="latent", cell=cell, dropout=0.4, layers=2)
+    model = built(task, data).train()
+    prepared = tasks.prepare(head_stage(task), data, model)
+    shares = torch.linspace(1.2, -0.3, 10)
+    model.head.trust.steps.data.copy_(shares / SPEED)  # type: ignore[union-attr, operator]
+    indices = np.arange(50, 120)
+    batch = _batch(task, data, indices)
+    found = prepared.parts(model, batch, _progress(0.5))[TRUST]  # type: ignore[attr-defined]
+    assert model.head.training
+    model.eval()
+    expected, count = 0.0, 0
+    with torch.no_grad():
+        for index in indices.tolist():
+            read = torch.cat([_latent(model, data, index - back) for back in (2, 1, 0)])[None]
+            path = model.head(read, 10)[0]
+            alone = read[0, -1]
+            for step in range(1, 11):
+                alone = model.head.propagator(alone)  # type: ignore[union-attr, operator]
+                ends = np.array([index, index + step])
+                if not left_out(ends, 180, 1).all() or not _joined(data, index, index + step):
+                    continue
+                guess = alone + shares[step - 1] * (path[step - 1] - alone)
+                difference = guess - _latent(model, data, index + step)[0]
+                expected += float(anomalies_of(model).differences(difference).square().mean())
+                count += 1
+    assert prepared.counts(batch, _progress(0.5))[TRUST] == count > 10  # type: ignore[attr-defined]
+    assert float(found.detach()) == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_network_learns_from_other_days_than_the_trust(
+    make_fields: MakeFields, make_task: MakeTask
+) -> None:
+    data = make_fields(300)
+    task = make_task(loss="latent")
+    model = built(task, data).requires_grad_(True)
+    prepared = tasks.prepare(head_stage(task), data, model)
+    parts = tasks.losses(task, model, _batch(task, data, np.arange(100)), _progress(0.5), prepared)
+    for part in (FORECAST, TRUST):
+        weights = dict(model.head.named_parameters())
+        found = torch.autograd.grad(parts[part], list(weights.values()), allow_unused=True)
+        reached = {name for name, slope in zip(weights, found, strict=True) if slope is not None}
+        assert (reached == {"trust.steps"}) if part == TRUST else ("trust.steps" not in reached and reached)
+    nothing = _batch(task, data, np.arange(3))
+    assert prepared.counts(nothing, _progress(0.5))[TRUST] == 0  # type: ignore[attr-defined]
+    assert tasks.losses(task, model, nothing, _progress(0.5), prepared)[TRUST] == 0
 
 
 def _joined(data: Any, first: int, last: int) -> bool:
@@ -127,7 +182,7 @@ def test_only_the_head_gets_a_gradient(data: Any, make_task: MakeTask) -> None:
         reached = {name.split(".")[0] for name, weight in model.named_parameters() if weight.grad is not None}
         # The decoder passes errors of fields on; its stage freezes it.
         assert reached == ({"head"} if loss == "latent" else {"head", "decoder"})
-        assert [group.prefix for group in head_stage(task).groups] == ["head."]
+        assert [group.prefix for group in head_stage(task).groups] == ["head.", "head.trust."]
 
 
 def test_standardised_latents_are_fitted_to_the_training_days_once(data: Any, make_task: MakeTask) -> None:

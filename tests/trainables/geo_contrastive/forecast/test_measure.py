@@ -10,8 +10,8 @@ import torch
 from tests import tasks
 from tests.trainables.geo_contrastive.conftest import MakeFields
 from tests.trainables.geo_contrastive.forecast.conftest import MakeTask, anomalies_of, built, head_stage
+from trainables.geo_contrastive.data.splits import LEADS
 from trainables.geo_contrastive.forecast.baselines import CalendarForecast, PersistenceForecast
-from trainables.geo_contrastive.forecast.batches import LEADS
 from trainables.geo_contrastive.forecast.measure import ForecastSkill, at
 from trainables.geo_contrastive.forecast.predict import predict
 
@@ -161,7 +161,7 @@ def test_the_rest_of_the_day_of_issue_is_added_as_long_as_it_lasts(data: Any, ma
             products = sum((rests[0][day] * rests[0][day + 1] * areas).sum() for day in pairs)
             memory = products / sum((rests[0][day] ** 2 * areas).sum() for day in pairs)
             assert 0 < memory < 1
-            assert float(model.head.get_buffer("memory")[number]) == pytest.approx(memory, rel=1e-3)
+            assert float(model.head.get_buffer("memory.daily")[number]) == pytest.approx(memory, rel=1e-3)
             usual = model.standardization.restore(anomalies_of(model).usual.float())
             hidden = data.climatology[name] - model.decode(usual)[name].numpy()
             today = hidden[data.day_of_year[data.days["val"].start : data.days["val"].stop]]

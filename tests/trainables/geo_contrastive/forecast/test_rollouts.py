@@ -8,8 +8,9 @@ import torch
 from matplotlib.image import imread
 
 from tests.trainables.geo_contrastive.conftest import MakeFields
+from trainables.geo_contrastive.data.splits import LEADS
 from trainables.geo_contrastive.forecast import rollouts
-from trainables.geo_contrastive.forecast.batches import LEADS, evaluation_batch
+from trainables.geo_contrastive.forecast.batches import evaluation_batch
 from trainables.geo_contrastive.forecast.knobs import ForecastKnobs
 
 

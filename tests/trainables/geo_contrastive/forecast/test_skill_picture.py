@@ -12,7 +12,7 @@ from tests.trainables.geo_contrastive.conftest import MakeFields
 from tests.trainables.geo_contrastive.forecast.conftest import MakeTask, built
 from thalweg.contract import Batch
 from trainables.geo_contrastive.data.fields import FieldData
-from trainables.geo_contrastive.forecast.batches import LEADS
+from trainables.geo_contrastive.data.splits import LEADS
 from trainables.geo_contrastive.forecast.skill_picture import draw_skill, errors_over_leads
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from tests.trainables.geo_contrastive.conftest import MakeFields
 from trainables.geo_contrastive.data.pairs import DayIndex, index_of
-from trainables.geo_contrastive.forecast.windows import Window, window
+from trainables.geo_contrastive.forecast.windows import Window, left_out, window
 
 DAYS = np.array([3, 4, 5, 6, 7, 8, 9, 20, 21, 40, 41, 42, 43, 44, 45, 46, 47, 48])
 
@@ -57,6 +57,21 @@ def test_no_window_leaves_its_split_or_crosses_a_jump(make_fields: MakeFields) -
             np.testing.assert_array_equal(days[last] - days[first], last - first)
         assert (days[found.context] <= days[:, None]).all()
         assert ((days[found.ahead] > days[:, None]) == found.exists).all()
+
+
+@pytest.mark.parametrize(
+    ("days", "stride", "stretches"), [(36, 1, 1), (300, 1, 2), (300, 20, 1), (660, 1, 4), (14_031, 20, 4)]
+)
+def test_about_a_fifth_of_the_training_days_is_left_out_in_stretches_that_hold_a_step(
+    days: int, stride: int, stretches: int
+) -> None:
+    chosen = left_out(np.arange(days), days, stride)
+    assert 0.12 < chosen.mean() < 0.24
+    starts = np.flatnonzero(np.diff(chosen.astype(int)) == 1)
+    assert len(starts) == stretches
+    assert (chosen[:-stride] & chosen[stride:]).any()
+    if stretches > 1:
+        assert starts[0] < days / 3 and starts[-1] > days / 2
 
 
 def test_every_day_issues_a_forecast_whatever_it_reads(make_fields: MakeFields) -> None:

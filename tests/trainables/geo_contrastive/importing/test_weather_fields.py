@@ -322,6 +322,10 @@ def test_variables_keep_their_grids_or_share_one(
     report, folder = bring(source)
     assert field(folder, "t2m").shape == (10, 12, 6) and field(folder, "msl").shape == (10, 6, 3)
     assert "2 of 12 days were left out, for not all variables have them: msl 10" in report
+    assert (
+        "followed by more than 1 others without a jump: of forecasts 1, 3, 5, 10 days ahead, val holds"
+        in report
+    )
     report, folder = bring(source, grid="msl", variables="t2m,msl")
     assert field(folder, "t2m").shape == (10, 6, 3)
     assert "regridded from 12x6" in report and report.count("  grid ") == 1

@@ -11,6 +11,7 @@ from thalweg.nn.data_statistics import Statistics
 from thalweg.training.engine import half_precision
 from trainables.geo_contrastive.downstream.regression import CoordinateRegression
 from trainables.geo_contrastive.downstream.standardization import Standardization
+from trainables.geo_contrastive.forecast.rest import Memory
 from trainables.geo_contrastive.model.interpolation import Interpolation
 from trainables.geo_contrastive.seasons.season_regression import SeasonRegression
 
@@ -50,7 +51,13 @@ def _seasons() -> tuple[SeasonRegression, Callable[[SeasonRegression], Tensor]]:
     return found, lambda each: each(_rows(1))
 
 
-@pytest.mark.parametrize("make", [_interpolation, _standardization, _coordinates, _seasons])
+def _memory() -> tuple[Memory, Callable[[Memory], Tensor]]:
+    found = Memory(DIM)
+    found.fit(_rows(0).square() / 3, _rows(0).square())
+    return found, lambda each: each((1, 10))
+
+
+@pytest.mark.parametrize("make", [_interpolation, _standardization, _coordinates, _seasons, _memory])
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_what_is_fitted_to_the_data_is_not_rounded(
     make: Callable[[], tuple[Statistics, Callable[[Statistics], Tensor]]], precision: Precision

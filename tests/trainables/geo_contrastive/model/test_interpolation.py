@@ -1,6 +1,7 @@
 """Interpolation by patterns: what it finds, what it starts from, and that an untrained model shows as much."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,10 @@ import pytest
 import torch
 
 from tests.trainables.geo_contrastive.conftest import MakeFields
+from thalweg.config import Precision
+from thalweg.training.engine import half_precision
+from thalweg.training.engine.half_precision import DTYPES
+from trainables.geo_contrastive.baselines import patterns as patterns_baseline
 from trainables.geo_contrastive.config import PRESETS
 from trainables.geo_contrastive.data import leading
 from trainables.geo_contrastive.data.fields import FieldData
@@ -34,10 +39,12 @@ def data(make_fields: MakeFields) -> FieldData:
     return make_fields(**TWO_GRIDS)
 
 
-def _model(data: FieldData, fusion: str, patterns: int, linear: bool = True) -> FieldModel:
+def _model(
+    data: FieldData, fusion: str, patterns: int, linear: bool = True, names: tuple[str, ...] = NAMES
+) -> FieldModel:
     torch.manual_seed(WORLD_SEED)
     config = PRESETS["tiny"].vary(
-        data={"variables": NAMES},
+        data={"variables": names},
         encoder={"fusion": {"kind": fusion}, "width": 4, "latent_dim": 16, "patterns": patterns},
         decoder={"linear": linear},
     )
@@ -116,6 +123,31 @@ def test_patterns_are_principal_components_of_the_training_days_alone(data: Fiel
     assert (noise > 0).all()
 
 
+def test_a_cell_that_is_all_but_constant_in_train_alone_moves_no_other(make_fields: MakeFields) -> None:
+    data = make_fields(300, variables=("t2m", "u", "z"))
+    names = tuple(data.variables)
+    still, moved = (dict(data.fields) for _ in range(2))
+    still["u"] = data.fields["u"].copy()
+    still["u"][:, 2, 1] = 0.7 + 1e-4 * np.random.default_rng(0).standard_normal(300)  # of packing, say
+    usual = dict(data.climatology) | {"u": data.climatology["u"].copy()}
+    usual["u"][:, 2, 1] = 0.7
+    moved["u"] = still["u"].copy()
+    moved["u"][data.days["val"].start :, 2, 1] = 1.9
+    found = []
+    for fields in (still, moved):
+        one = replace(data, fields=fields, climatology=usual)
+        batch = RepresentationTask(PRESETS["tiny"].vary(data={"variables": names})).evaluation_batch(
+            one, "val", np.arange(20)
+        )
+        seen = {name: batch[f"view/{name}"][:, 0] for name in names}
+        seen["u"][:, 2, 1] = batch["clean/u"][:, 2, 1]
+        with torch.no_grad():
+            found.append(_model(one, "average", 8, names=names).encode(seen))
+            found.append(patterns_baseline.fit(one)(batch | {"view/u": seen["u"][:, None]})[f"{FIELD}z"])
+    for before, after in zip(found[:2], found[2:], strict=True):
+        torch.testing.assert_close(before, after, rtol=0, atol=1e-4)
+
+
 def test_few_days_have_few_patterns(make_fields: MakeFields) -> None:
     data = make_fields(days=20)  # 12 of which train
     patterns = np.concatenate([each["patterns"] for each in leading_patterns(data, 8).values()])
@@ -168,6 +200,24 @@ def test_what_an_absent_variable_holds_counts_for_nothing(
     first, second = (model.encode(each, present) for each in (fields, other))
     assert torch.equal(first, second)
     assert not torch.equal(first, model.encode(fields))
+
+
+@pytest.mark.parametrize("fusion", ["average", "early"])
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_rounds_no_amplitude(
+    precision: Precision, fusion: str, make_fields: MakeFields
+) -> None:
+    data = make_fields(300, variables=NAMES)
+    exact, model = (_model(data, fusion, 8) for _ in range(2))
+    half_precision.fit(model, precision)
+    for weight in model.parameters():
+        weight.data = weight.data.to(DTYPES[precision])
+    shown = np.random.default_rng(0).random((40, 8, 4)) < 0.3
+    fields = {name: torch.from_numpy(data.fields[name][:40] * shown) for name in NAMES}
+    with torch.no_grad():
+        found = model.encode(fields)
+    assert not torch.equal(found, found.to(DTYPES[precision]).float())
+    torch.testing.assert_close(found, exact.encode(fields), rtol=0, atol=1e-6)
 
 
 def test_without_facts_of_the_data_cells_stay_hidden(
