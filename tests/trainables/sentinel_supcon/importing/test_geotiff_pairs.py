@@ -259,7 +259,8 @@ def test_linear_power_and_fractions_are_told_by_options(folder: Path, tmp_path: 
         np.testing.assert_array_equal(data.s2, plain.s2)
     write_pair(folder, 0, radar=np.full((2, SIDE, SIDE), 0.1, np.float32))
     with pytest.raises(
-        DataError, match=r"10000 for a reflectance of 1, got \d{8} in half of .*a.tif; write the file's scale"
+        DataError,
+        match=r"10000 for a reflectance of 1, got a mean of \d{8} in .*a.tif; write the file's scale",
     ):
         read(folder / "table.csv", tmp_path / "other", backscatter="linear", reflectance="1")
     with pytest.raises(DataError, match=r"above 0, got -1.* as the middle of .*b.tif; say another unit"):
