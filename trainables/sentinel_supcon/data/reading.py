@@ -142,7 +142,9 @@ def _in_order(raster: Raster, bands: Sequence[str], path: str) -> Float32[np.nda
             f"{path} must have the bands {', '.join(bands)}, got {len(called)}{found}; write these, or describe each"
         )
     gone: Bool[np.ndarray, "row col"] = raster.zero[chosen].all(0)
-    return np.where(gone, np.float32(np.nan), raster.values[chosen])
+    image = raster.values[chosen]
+    image[:, gone] = np.nan
+    return image
 
 
 def band_of(description: str) -> str:
