@@ -100,6 +100,9 @@ class DataKnobs(Knobs):
         if twice := [name for name in self.classes if self.classes.count(name) > 1]:
             raise ValueError(f"classes must be named once each, got {twice[0]!r} twice; leave it out once")
         labels = [metric_label(name) for name in self.classes]
+        if "" in labels:
+            nameless = self.classes[labels.index("")]
+            raise ValueError(f"classes must hold a letter or a digit, got {nameless!r}; rename it")
         if odd := [name for name, label in zip(self.classes, labels, strict=True) if labels.count(label) > 1]:
             raise ValueError(
                 f"classes must give metrics of different names, got {' and '.join(map(repr, odd))}; rename one"

@@ -52,6 +52,7 @@ def test_defaults_and_presets_are_the_published_experiments() -> None:
             {"data": {"classes": ("a", "b", "a"), "ignored": ()}},
             "classes must be named once each, got 'a' twice",
         ),
+        ({"data": {"classes": ("+", "a"), "ignored": ()}}, r"must hold a letter or a digit, got '\+'"),
         ({"data": {"classes": ("a", "b"), "ignored": ("a",)}}, "at least 2 classes must be left"),
         ({"optimization": {"micro_batch_size": 8}}, "take the backbone swin_t"),
         ({"optimization": {"batch_size": 1}}, "optimization.batch_size must be at least 2"),

@@ -143,16 +143,21 @@ def read_raster(path: Path) -> Raster:
         scales, offsets = (np.array(each, float)[:, None, None] for each in (file.scales, file.offsets))
         tags, footprint, ground = dict(file.tags()), _footprint(file), _ground(file)
     _require_real(path, values)
-    image = values.astype(np.float64) * scales + offsets
-    gone = ~np.isfinite(image) if hidden is None else ~np.isfinite(image) | hidden
-    image[gone] = np.nan
+    has_scale, has_offset = bool((scales != 1).any()), bool((offsets != 0).any())
+    image = values.astype(np.float32)
+    if has_scale or has_offset:
+        image = (values.astype(np.float64) * scales + offsets).astype(np.float32)
+    if values.dtype.kind == "f":
+        image[~np.isfinite(image)] = np.nan
+    if hidden is not None:
+        image[hidden] = np.nan
     return Raster(
-        values=image.astype(np.float32),
+        values=image,
         zero=values == 0,
         names=names,
         dtype=values.dtype,
-        has_scale=bool((scales != 1).any()),
-        has_offset=bool((offsets != 0).any()),
+        has_scale=has_scale,
+        has_offset=has_offset,
         tags=tags,
         footprint=footprint,
         ground=ground,

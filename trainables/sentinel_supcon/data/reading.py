@@ -172,7 +172,9 @@ def bands_at(raster: Raster, chosen: Sequence[int]) -> Float32[np.ndarray, "band
     """Returns some bands of a file, by their positions, without the pixels that are 0 in all of them."""
     rows = list(chosen)
     gone: Bool[np.ndarray, "row col"] = np.all(raster.zero[rows], axis=0)
-    return np.where(gone, np.float32(np.nan), raster.values[rows])
+    image = raster.values[rows]
+    image[:, gone] = np.nan
+    return image
 
 
 def band_of(description: str) -> str:

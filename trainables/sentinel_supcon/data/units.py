@@ -119,16 +119,16 @@ def numbers(
 def _numbers(
     values: Float32[np.ndarray, "band row col"], path: Path, dtype: np.dtype[Any], has_scale: bool
 ) -> Float32[np.ndarray, "band row col"]:
-    known = values[np.isfinite(values)]
-    if has_scale or not known.size:
+    if has_scale:
         return values * np.float32(REFLECTANCE)
     if dtype.itemsize == 1:
         raise DataError(
             f"optical numbers must reach {REFLECTANCE:.0f} for a reflectance of 1, got {dtype} in {path}; take the "
             "product itself, or write the file's scale"
         )
-    most = float(np.quantile(known, 0.99))
-    if dtype.kind != "f" or most > _PERCENT:
+    known = values[np.isfinite(values)] if dtype.kind == "f" else values[:0]
+    most = float(np.quantile(known, 0.99)) if known.size else math.inf
+    if most > _PERCENT:
         return values
     if most <= _FRACTION:
         return values * np.float32(REFLECTANCE)
@@ -141,17 +141,18 @@ def _numbers(
 
 
 def _require_numbers(image: Float32[np.ndarray, "band row col"], path: Path) -> None:
-    known = image[np.isfinite(image)]
-    if not known.size:
+    if np.isnan(image).all():
         return
-    if (least := float(known.min())) < _LEAST_NUMBER:
+    if (least := float(np.nanmin(image))) < _LEAST_NUMBER:
         raise DataError(
             f"optical numbers must be at least {_LEAST_NUMBER:.0f}, got {least:.0f} in {path}; if it stands for no "
             "data, make it the file's nodata value, or NaN"
         )
-    if (most := float(np.quantile(known, 0.5))) > _MOST_NUMBER:
+    if np.nanmax(image) <= _MOST_NUMBER:
+        return
+    if (most := float(np.nanmean(image, dtype=np.float64))) > _MOST_NUMBER:
         raise DataError(
-            f"optical numbers must be {REFLECTANCE:.0f} for a reflectance of 1, got {most:.0f} in half of {path}; "
+            f"optical numbers must be {REFLECTANCE:.0f} for a reflectance of 1, got a mean of {most:.0f} in {path}; "
             "write the file's scale, or correct it"
         )
 

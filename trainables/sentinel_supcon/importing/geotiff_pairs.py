@@ -116,7 +116,6 @@ def read(
         DataError: A file or a table is missing or broken, images do not fit, or their units are not known.
     """
     shifts = Shifts(offset)
-    unit = _unit(backscatter)
     full = float(one_of("reflectance", reflectance, ("1", "10000"))) if reflectance else None
     listed = find_listed(source, {"s1": s1, "s2": s2, "labels": labels})
     whole, left_out = _whole(source, listed, max_name=cutting.MAX_NAME if size else MAX_NAME)
@@ -125,7 +124,7 @@ def read(
     ways = _Ways(
         radar=_chosen("radar", radar, RADAR, first["s1"]),
         optical=_chosen("bands", bands, BANDS["l1c"], first["s2"]),
-        unit=unit,
+        unit=_unit(backscatter),
         full=full,
         naming=naming,
         cut=_cut(size, stride, block, naming),
@@ -139,7 +138,7 @@ def read(
         described = Described(
             classes=ways.naming.classes,
             bands=ways.optical.names,
-            unit="counts" if unit == "counts" else "dB",
+            unit="counts" if ways.unit == "counts" else "dB",
             codes=ways.naming.codes,
             origin=f"GeoTIFF pairs of {source.name}",
         )

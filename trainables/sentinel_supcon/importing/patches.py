@@ -5,7 +5,7 @@ patches are alike, so that they must not be in two splits. Patches never cross t
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -111,24 +111,11 @@ def read(
         tiles = list(_tiles(file, kind, bands, path))
     splits = _splits(tiles, {"val": val, "test": test})
     classes = _classes(kind, tiles, cut, least)
-    lines = []
+    lines: list[dict[str, str]] = []
     with staged(target) as folder:
         for tile in tiles:
             shift = shifts.of(tile.name, [units.darkest(tile.s2)])
-            for patch in _patches(tile, kind, cut):
-                rows, columns = patch.rows, patch.columns
-                write_scene(
-                    folder,
-                    patch.name,
-                    tile.s1[:, rows, columns],
-                    tile.s2[:, rows, columns],
-                    bands=bands,
-                    shift=shift,
-                    footprint=part_of(tile.footprint, tile.s1.shape[1:], patch),
-                    codes=tile.codes[rows, columns] if kind.classes else None,
-                )
-                line = {"name": patch.name, "place": patch.place, "split": splits[tile.name]}
-                lines.append(line | {"classes": ";".join(tile.classes)})
+            lines += _write(folder, tile, _patches(tile, kind, cut), bands, shift, splits[tile.name])
         shifts.require_known()
         codes = {code: classes.index(name) for code, name in kind.classes.items() if name in classes}
         origin = f"{kind.name}, {path.name}, cut into {cut.size} pixels at a stride of {cut.stride}"
@@ -138,6 +125,28 @@ def read(
         f"{len(lines)} scenes in {places} places from {len(tiles)} tiles of {kind.name}, with the classes "
         f"{', '.join(classes)}. {shifts.report}"
     )
+
+
+def _write(
+    folder: Path, tile: _Tile, patches: Iterable[Patch], bands: Sequence[str], shift: float, split: str
+) -> list[dict[str, str]]:
+    """Writes patches of a tile and returns their columns in the table of scenes."""
+    lines = []
+    for patch in patches:
+        rows, columns = patch.rows, patch.columns
+        write_scene(
+            folder,
+            patch.name,
+            tile.s1[:, rows, columns],
+            tile.s2[:, rows, columns],
+            bands=bands,
+            shift=shift,
+            footprint=part_of(tile.footprint, tile.s1.shape[1:], patch),
+            codes=tile.codes[rows, columns] if tile.codes.size else None,
+        )
+        line = {"name": patch.name, "place": patch.place, "split": split}
+        lines.append(line | {"classes": ";".join(tile.classes)})
+    return lines
 
 
 def _file(source: Path) -> Path:

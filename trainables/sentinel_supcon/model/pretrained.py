@@ -29,6 +29,7 @@ from trainables.sentinel_supcon.model.scene_model import PROTOTYPES, SceneModel
 _MAX_NAMED = 6
 _MAX_DEPTH = 3  # of entries in entries
 _COUNTER = ".num_batches_tracked"  # of batch norms; nothing here reads it
+_VARIANCE = ".running_var"
 _BANDS_OF_RADAR, _BANDS_OF_PHOTOGRAPHS = 2, 3
 
 
@@ -120,16 +121,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        OSError,
-        UnpicklingError,
-        RuntimeError,
-        EOFError,
-        LookupError,
-        TypeError,
-        ValueError,
-        AttributeError,
-    ) as error:
+    except Exception as error:  # torch's unpickler reads junk as commands, which may raise any kind
         # What torch says of a file that holds more than tensors is how to run the code in it.
         told = "" if isinstance(error, UnpicklingError) else f": {str(error).partition(chr(10))[0]}"
         raise DataError(
@@ -215,16 +207,28 @@ def _check(
             f"{found.file.path} with {_some(list(given))} where they have {_some(list(own))}"
             f"{_other(found.other_shapes)}; take the backbone that it is of, or another file"
         )
-    if odd := [name for name, value in found.weights.items() if not bool(value.isfinite().all())]:
-        raise DataError(
-            f"published weights must be finite, got others in {odd[0]} of {found.file.path}; take another file"
-        )
+    _check_values(found, own)
     random = (*found.missing, *found.other_shapes)
     if not config.trains_encoders and random:
         raise ConfigError(
             f"model.pretrained must give all weights of encoders that no stage trains, got {found.file.path.name} "
             f"without {_some(random)}; set tuning.mode to 'full' or pretraining.share"
         )
+
+
+def _check_values(found: Match, own: Mapping[str, Tensor]) -> None:
+    for name, value in found.weights.items():
+        if own[name].is_floating_point() and not value.is_floating_point():
+            raise DataError(
+                f"published weights must be floating-point numbers, got {value.dtype} in {name} of {found.file.path}; "
+                "take a file that is not quantised"
+            )
+        held = value.to(own[name].dtype)
+        if not bool(held.isfinite().all()) or (name.endswith(_VARIANCE) and bool((held < 0).any())):
+            raise DataError(
+                f"published weights must be finite, and variances not below 0, got others in {name} of "
+                f"{found.file.path}; take another file"
+            )
 
 
 def _other(shapes: Sequence[str]) -> str:
@@ -237,4 +241,4 @@ def _listed(what: str, names: Sequence[str]) -> tuple[str, ...]:
 
 def _some(names: Sequence[str]) -> str:
     rest = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
-    return ", ".join(names[:_MAX_NAMED]) + rest
+    return ", ".join(name if name.isprintable() else repr(name) for name in names[:_MAX_NAMED]) + rest

@@ -223,7 +223,7 @@ UNFIT: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray], str]] = {
     "too bright": (
         "s2",
         lambda v: (v * 1e3).astype(np.float32),
-        "got [0-9]{7} in half of .*scene3.tif; write the",
+        "got a mean of [0-9]{7} in .*scene3.tif; write the",
     ),
     "radar fill": (
         "s1",

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -12,7 +14,7 @@ from thalweg.errors import ConfigError, DataError
 from trainables.sentinel_supcon.config import PRESETS, SentinelSupCon
 from trainables.sentinel_supcon.data.pretrained import PretrainedFile, find_pretrained
 from trainables.sentinel_supcon.data.scenes import PatchData
-from trainables.sentinel_supcon.model.pretrained import Match, match_file
+from trainables.sentinel_supcon.model.pretrained import Match, match_file, read_weights
 from trainables.sentinel_supcon.model.scene_model import SceneModel
 from trainables.sentinel_supcon.task import SceneTask
 
@@ -296,7 +298,20 @@ def _circular() -> dict[str, Any]:
             {f"{each}bn1.weight": torch.ones(64) for each in ("backbone1.", "s1.")},
             r"must be in a file once, got backbone1.bn1.weight and s1.bn1.weight",
         ),
-        ({"bn1.weight": torch.full((64,), torch.nan)}, "must be finite, got others in s1.0.bn1.weight"),
+        ({"bn1.weight": torch.full((64,), torch.nan)}, "must be finite, .* got others in s1.0.bn1.weight"),
+        (
+            {"bn1.weight": torch.full((64,), 1e300, dtype=torch.float64)},
+            "must be finite, .* got others in s1.0.bn1.weight",
+        ),
+        (
+            {"bn1.running_var": -torch.ones(64), "bn1.weight": torch.ones(64)},
+            "variances not below 0, got others in",
+        ),
+        (
+            {"bn1.weight": torch.ones(64, dtype=torch.int8)},
+            r"must be floating-point numbers, got torch.int8 in s1.0.bn1.weight of .*a.pth; take a file that is not",
+        ),
+        ({"\x1b[31mstem": torch.ones(3)}, r"with '\\x1b\[31mstem' where they have s1"),
     ],
 )
 def test_a_file_that_gives_nothing_is_refused(content: Any, told: str, tmp_path: Path) -> None:
@@ -313,6 +328,19 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "weights" / "a.pth").write_text("<html>not found</html>")
     with pytest.raises(DataError, match=r"must be a file of tensors by name"):
         match_file(find_pretrained(tmp_path, "a.pth"), configured("resnet50", 1 / 16))
+
+
+@settings(max_examples=60, deadline=None)
+@example(b"junk")
+@example(b"\x80\x02}q")
+@given(st.binary(max_size=40))
+def test_whatever_bytes_a_file_holds_are_refused(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes
+) -> None:
+    path = tmp_path_factory.mktemp("weights") / "a.pth"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"published weights must be .* got .*a.pth"):
+        read_weights(path)
 
 
 def test_the_hash_in_a_name_must_be_that_of_the_content(tmp_path: Path) -> None:
