@@ -141,7 +141,7 @@ def _in_order(raster: Raster, bands: Sequence[str], path: str) -> Float32[np.nda
         raise DataError(
             f"{path} must have the bands {', '.join(bands)}, got {len(called)}{found}; write these, or describe each"
         )
-    gone: Bool[np.ndarray, "row col"] = raster.zero[chosen].all(0)
+    gone: Bool[np.ndarray, "row col"] = np.logical_and.reduce(raster.zero[chosen])
     image = raster.values[chosen]
     image[:, gone] = np.nan
     return image
