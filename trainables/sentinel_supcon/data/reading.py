@@ -171,7 +171,7 @@ def _in_order(raster: Raster, bands: Sequence[str], path: str) -> Float32[np.nda
 def bands_at(raster: Raster, chosen: Sequence[int]) -> Float32[np.ndarray, "band row col"]:
     """Returns some bands of a file, by their positions, without the pixels that are 0 in all of them."""
     rows = list(chosen)
-    gone: Bool[np.ndarray, "row col"] = np.all(raster.zero[rows], axis=0)
+    gone: Bool[np.ndarray, "row col"] = np.logical_and.reduce(raster.zero[rows])
     image = raster.values[rows]
     image[:, gone] = np.nan
     return image
