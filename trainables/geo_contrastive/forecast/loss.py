@@ -61,7 +61,8 @@ class ForecastError(Loss):
             path = head.eval()(context[rows], chosen.shape[1])
         head.train(training)
         truth = self._latents.of(batch["forecast/ahead"][rows, : chosen.shape[1]])
-        errors = head.anomalies.differences(head.combined(context[rows], path) - truth).square().mean(2)
+        found = head.combined(context[rows], path, judged=True)
+        errors = head.anomalies.differences(found - truth).square().mean(2)
         return errors * chosen[rows]
 
     def counts(self, batch: Batch, progress: Progress) -> Mapping[str, float]:

@@ -28,7 +28,10 @@ State = Any
 class Forecaster(nn.Module, ABC):
     """A network that reads amplitudes one stride apart, and forecasts those that follow one by one.
 
-    ``anomalies`` tells what amplitudes of latents are, ``trust`` how far forecasts follow the network.
+    ``anomalies`` tells what amplitudes of latents are, ``trust`` how far forecasts follow the network. ``propagator``
+    is fitted to all training days; ``inside``, to which the network adds, to those that it learns from. On days left
+    out a propagator that knows them errs less than on others, and in the opposite direction: no network would be
+    trusted beside it.
 
     Args:
         dim: Width of a latent.
@@ -40,6 +43,7 @@ class Forecaster(nn.Module, ABC):
         super().__init__()
         self.anomalies = LatentAnomalies(dim)
         self.propagator = Propagator(dim, knobs.linear)
+        self.inside = Propagator(dim, knobs.linear)
         self.trust = Trust(knobs.stride)
         self.change = nn.Linear(width, dim)
         nn.init.zeros_(self.change.weight)
@@ -72,7 +76,7 @@ class Forecaster(nn.Module, ABC):
         seen, state = self.begin(context.to(self._dtype()))
         path = []
         for step in range(num_steps):
-            path.append(self.propagator(last) + self.change(seen * self.change.in_features**-0.5).float())
+            path.append(self.inside(last) + self.change(seen * self.change.in_features**-0.5).float())
             if step == num_steps - 1:
                 break
             last = path[-1]
@@ -81,18 +85,18 @@ class Forecaster(nn.Module, ABC):
             seen, state = self.go_on(last.to(self._dtype()), state)
         return torch.stack(path, dim=1)
 
-    def combined(self, context: Context, path: Path) -> Path:
-        """Returns forecasts: what days left out trust of a roll-out, the rest of the propagator's.
+    def combined(self, context: Context, path: Path, *, judged: bool = False) -> Path:
+        """Returns the propagator's roll-out, and of what the network adds to its own what days left out trust.
 
         Args:
             context: What the roll-out began with.
-            path: The roll-out, no longer than the last lead.
+            path: The roll-out of the network, no longer than the last lead.
+            judged: Whether days left out judge them, which the propagator must not know.
         """
-        alone, last = [], context[:, -1]
-        for _ in range(path.shape[1]):
-            last = self.propagator(last)
-            alone.append(last)
-        forecast: Path = self.trust(torch.stack(alone, dim=1), path)
+        today, count = context[:, -1], path.shape[1]
+        own = self.inside.path(today, count)
+        alone = own if judged else self.propagator.path(today, count)
+        forecast: Path = alone + self.trust(path - own, bounded=not judged)
         return forecast
 
     def _dtype(self) -> torch.dtype:

@@ -22,7 +22,7 @@ Path = Float[Tensor, "batch step dim"]
 
 
 class Trust(nn.Module):
-    """A share of the network's roll-out for each number of steps, the rest of the propagator's.
+    """A share for each number of steps of what the network adds to the propagator's roll-out.
 
     Args:
         stride: Days of a step; there are as many steps as the last lead takes.
@@ -32,17 +32,12 @@ class Trust(nn.Module):
         super().__init__()
         self.steps = nn.Parameter(torch.zeros(num_steps(stride)))
 
-    def forward(self, alone: Path, path: Path) -> Path:
-        """Combines roll-outs of as many steps; only the shares get a gradient.
-
-        Shares below 0 or above 1 are learnt from days left out, but not followed. The propagator is fitted to all days:
-        what it leaves over of those left out is the opposite of what it leaves over of the others, and a network that
-        learns little else would be followed backwards.
+    def forward(self, added: Path, *, bounded: bool) -> Path:
+        """Returns the trusted share of what the network adds; only the shares get a gradient.
 
         Args:
-            alone: Amplitudes by the propagator alone.
-            path: Amplitudes by the network.
+            added: By what its roll-out differs from the propagator's.
+            bounded: Whether shares below 0 and above 1 count as these.
         """
-        shares = SPEED * self.steps.float()[: path.shape[1], None]
-        followed = shares if self.training else shares.clamp(0, 1)
-        return torch.lerp(alone.detach(), path.detach(), followed)
+        shares = SPEED * self.steps.float()[: added.shape[1], None]
+        return added.detach() * (shares.clamp(0, 1) if bounded else shares)

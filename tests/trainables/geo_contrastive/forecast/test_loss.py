@@ -94,7 +94,7 @@ def test_the_trust_is_judged_on_the_days_left_out(
             path = model.head(read, 10)[0]
             alone = read[0, -1]
             for step in range(1, 11):
-                alone = model.head.propagator(alone)  # type: ignore[union-attr, operator]
+                alone = model.head.inside(alone)  # type: ignore[union-attr, operator]
                 ends = np.array([index, index + step])
                 if not left_out(ends, 180, 1).all() or not _joined(data, index, index + step):
                     continue
