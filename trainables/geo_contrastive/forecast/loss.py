@@ -11,12 +11,11 @@ from thalweg.stage_contract import Loss, Progress
 from trainables.geo_contrastive.downstream.latents import TrainingLatents
 from trainables.geo_contrastive.downstream.model import HeadedModel
 from trainables.geo_contrastive.forecast.knobs import ForecastKnobs
-from trainables.geo_contrastive.forecast.networks import Forecaster
+from trainables.geo_contrastive.forecast.networks import SPEED, TRUST, Forecaster
 from trainables.geo_contrastive.forecast.predict import restored
-from trainables.geo_contrastive.forecast.trust import SPEED
 from trainables.geo_contrastive.model.field_error import field_errors
 
-FORECAST, TRUST = "forecast", "trust"
+FORECAST = "forecast"
 
 
 class ForecastError(Loss):

@@ -3,6 +3,12 @@
 Both add to the propagator's step, beginning with nothing: an untrained network is a linear inverse model or damped
 persistence. What they add is bounded, for a recurrent cell's output is, and so is that of a normalisation. As the
 propagator makes every anomaly shorter, a roll-out of any length stays bounded from any day.
+
+Forecasts go from the roll-out of the propagator towards that of the network as far as days left out bear it out.
+A network soon knows its training days by heart, and what it then adds at leads that nothing tells of does harm on all
+others. Forecasts are combined (Bates & Granger 1969, doi:10.1057/jors.1969.103): a share for each number of steps,
+which begins at 0 and follows the errors on stretches of the training days that the network does not learn from. A step
+longer than these stretches stays the propagator's.
 """
 
 from abc import ABC, abstractmethod
@@ -15,14 +21,42 @@ from torch import Tensor, nn
 from thalweg.nn.dropout import Dropout
 from thalweg.nn.transformer import EncoderLayer, LayerSizes
 from trainables.geo_contrastive.forecast.anomalies import LatentAnomalies
+from trainables.geo_contrastive.forecast.batches import num_steps
 from trainables.geo_contrastive.forecast.knobs import ForecastKnobs
 from trainables.geo_contrastive.forecast.propagator import Propagator
-from trainables.geo_contrastive.forecast.trust import Trust
+
+TRUST = "trust"
+"""Name of the module among the children of a head."""
+SPEED = 20.0
+"""Shares are so many times the parameters: an optimizer whose steps are of the size of the learning rate would take
+thousands from 0 to 1."""
 
 Context = Float[Tensor, "batch context dim"]
 Latent = Float[Tensor, "batch dim"]
 Path = Float[Tensor, "batch step dim"]
 State = Any
+
+
+class Trust(nn.Module):
+    """A share for each number of steps of what the network adds to the propagator's roll-out.
+
+    Args:
+        stride: Days of a step; there are as many steps as the last lead takes.
+    """
+
+    def __init__(self, stride: int) -> None:
+        super().__init__()
+        self.steps = nn.Parameter(torch.zeros(num_steps(stride)))
+
+    def forward(self, added: Path, *, bounded: bool) -> Path:
+        """Returns the trusted share of what the network adds; only the shares get a gradient.
+
+        Args:
+            added: By what its roll-out differs from the propagator's.
+            bounded: Whether shares below 0 and above 1 count as these.
+        """
+        shares = SPEED * self.steps.float()[: added.shape[1], None]
+        return added.detach() * (shares.clamp(0, 1) if bounded else shares)
 
 
 class Forecaster(nn.Module, ABC):

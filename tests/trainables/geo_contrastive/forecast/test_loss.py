@@ -13,8 +13,8 @@ from tests.trainables.geo_contrastive.forecast.conftest import MakeTask, anomali
 from thalweg.stage_contract import Progress
 from trainables.geo_contrastive.downstream.model import HeadedModel
 from trainables.geo_contrastive.forecast.batches import training_batch
-from trainables.geo_contrastive.forecast.loss import FORECAST, TRUST, ForecastError, teaching
-from trainables.geo_contrastive.forecast.trust import SPEED
+from trainables.geo_contrastive.forecast.loss import FORECAST, ForecastError, teaching
+from trainables.geo_contrastive.forecast.networks import SPEED, TRUST
 from trainables.geo_contrastive.forecast.windows import left_out
 
 

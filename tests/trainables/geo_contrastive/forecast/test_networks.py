@@ -6,8 +6,7 @@ from torch import Tensor
 
 from thalweg.training.engine import half_precision
 from trainables.geo_contrastive.forecast.knobs import ForecastKnobs
-from trainables.geo_contrastive.forecast.networks import Forecaster, forecaster
-from trainables.geo_contrastive.forecast.trust import SPEED
+from trainables.geo_contrastive.forecast.networks import SPEED, Forecaster, forecaster
 
 BATCH, CONTEXT, DIM, STEPS = 4, 3, 6, 4
 CELLS = ("lstm", "transformer")
