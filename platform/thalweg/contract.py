@@ -215,6 +215,11 @@ def metrics_of(task: Task[Any, Any]) -> tuple[Metric, ...]:
     return metrics
 
 
+def unmeasured(task: Task[Any, Any], data: Any, split: SplitName) -> Mapping[str, str]:
+    """Returns the metrics of a task that a split cannot give, and why."""
+    return task.unmeasured(data, split) if isinstance(task, NamesUnmeasured) else {}
+
+
 def not_measured(split: SplitName, lacking: Mapping[str, str]) -> Iterator[str]:
     """Yields a sentence on the metrics that a split cannot give, for each reason.
 
@@ -250,7 +255,7 @@ class Task(ABC, Generic[C, D]):
     """One configuration of a family, as the platform trains it.
 
     A task holds no tensors and no state beyond its configuration: making one costs nothing. Eight methods are required;
-    the other ten have defaults that suit a family that needs nothing special. Variants of a model are subclasses of
+    the other nine have defaults that suit a family that needs nothing special. Variants of a model are subclasses of
     one another or of a shared one, among which ``task_for`` of the family's ``task.py`` chooses.
 
     Attributes:
@@ -386,17 +391,6 @@ class Task(ABC, Generic[C, D]):
         """
         return {}
 
-    def unmeasured(self, data: D, split: SplitName) -> Mapping[str, str]:
-        """Returns the metrics that a split cannot give, and why, as a clause: they would be NaN, and left out.
-
-        A study whose objective is one of ``val`` is refused before it begins; the others are told once.
-
-        Args:
-            data: Opened data.
-            split: A split that holds samples.
-        """
-        return {}
-
     def draw(self, model: nn.Module, data: D, folder: Path) -> None:
         """Draws pictures of what a trained model does with the split ``val``, as PNG files; by default none.
 
@@ -404,6 +398,21 @@ class Task(ABC, Generic[C, D]):
             model: The model, in evaluation mode on the CPU.
             data: Opened data.
             folder: An empty folder for the pictures.
+        """
+
+
+@runtime_checkable
+class NamesUnmeasured(Protocol):
+    """What a `Task` is too if there are data sets whose splits cannot give all of its metrics."""
+
+    def unmeasured(self, data: Any, split: SplitName) -> Mapping[str, str]:
+        """Returns the metrics that a split cannot give, and why, as a clause: they would be NaN, and left out.
+
+        A study whose objective is one of ``val`` is refused before it begins; the others are told once.
+
+        Args:
+            data: Opened data.
+            split: A split that holds samples.
         """
 
 

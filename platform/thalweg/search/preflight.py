@@ -10,7 +10,7 @@ from typing import Any
 
 from thalweg import discovery
 from thalweg.config import FamilyConfig
-from thalweg.contract import Data, Metric, SplitName, Task, metrics_of, not_measured
+from thalweg.contract import Data, Metric, SplitName, Task, metrics_of, not_measured, unmeasured
 from thalweg.datasets.catalogue import data_root
 from thalweg.datasets.making import make_world
 from thalweg.errors import ConfigError, StudyError
@@ -116,7 +116,7 @@ def _prepare(
     if seconds > 2.0:
         tell(f"prepared data set {config.dataset} in {seconds:.0f} s; later starts reuse it")
     task.facts(data)  # refuses what the data do not hold
-    check_measured(space.study, task.unmeasured(data, "val"))
+    check_measured(space.study, unmeasured(task, data, "val"))
     for note in (*data.notes, *_not_measured(task, data)):
         tell(note)
     tags = {
@@ -143,7 +143,7 @@ def _not_measured(task: Task[Any, Any], data: Data) -> Iterator[str]:
     splits: tuple[SplitName, ...] = ("val", "test")
     for split in splits:
         if data.num_samples(split):
-            yield from not_measured(split, task.unmeasured(data, split))
+            yield from not_measured(split, unmeasured(task, data, split))
 
 
 def _check_batch(params: Mapping[str, Any], config: FamilyConfig, num_workers: int) -> None:

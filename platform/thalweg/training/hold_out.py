@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from thalweg.contract import SplitName
+from thalweg.contract import SplitName, unmeasured
 from thalweg.errors import DataError
 from thalweg.training.checkpoints import checkpoint
 from thalweg.training.checkpoints.state import TrainingState
@@ -83,5 +83,5 @@ def _evaluate(state: TrainingState, weights: Mapping[str, Tensor], data_root: Pa
         val=state.report.metrics,
         test=metrics(model),
         baselines={name: metrics(baseline, True) for name, baseline in task.baselines(data).items()},
-        unmeasured=task.unmeasured(data, SPLIT),
+        unmeasured=unmeasured(task, data, SPLIT),
     )

@@ -5,12 +5,14 @@ None is invariant over a search: a latent may be of any width, length and curvat
 
 import math
 
+import numpy as np
 import torch
-from jaxtyping import Float, Float64, Int
+from jaxtyping import Float, Float64, Int, Int64
 from torch import Tensor, nn
 
 from thalweg.contract import Batch, Measure, Metric, Mode, Outputs, State
 from thalweg.nn.contrastive.retrieval import Retrieval
+from trainables.geo_contrastive.data.splits import reach
 
 MIN_APART = 41
 """Days between two latents that are compared as negatives: farther than a hard negative."""
@@ -95,6 +97,26 @@ def geometry(latents: Latents, days: Days) -> dict[str, float]:
         "latent_effective_rank": effective_rank(latents),
         "latent_curvature": curvature(latents, days),
     }
+
+
+def days_lacking(day: Int64[np.ndarray, " day"], split: str) -> dict[str, str]:
+    """Returns the metrics of `geometry` for which a split holds no two or three days, and why.
+
+    Args:
+        day: Numbers of the days of the split, ascending.
+        split: Its name.
+    """
+    longest, span = reach(day), int(day[-1] - day[0])
+    found = {}
+    if longest < 1:
+        found |= dict.fromkeys(
+            ("latent_positive_cosine", "latent_alignment"), f"no two days of {split} follow one another"
+        )
+    if span < MIN_APART:
+        found["latent_negative_cosine"] = f"no two days of {split} are {MIN_APART} apart"
+    if longest < 2:
+        found["latent_curvature"] = f"no three days of {split} follow one another"
+    return found
 
 
 def effective_rank(latents: Latents) -> float:

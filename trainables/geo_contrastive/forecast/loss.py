@@ -11,12 +11,11 @@ from thalweg.stage_contract import Loss, Progress
 from trainables.geo_contrastive.downstream.latents import TrainingLatents
 from trainables.geo_contrastive.downstream.model import HeadedModel
 from trainables.geo_contrastive.forecast.knobs import ForecastKnobs
-from trainables.geo_contrastive.forecast.networks import Forecaster
+from trainables.geo_contrastive.forecast.networks import SPEED, TRUST, Forecaster
 from trainables.geo_contrastive.forecast.predict import restored
-from trainables.geo_contrastive.forecast.trust import SPEED
 from trainables.geo_contrastive.model.field_error import field_errors
 
-FORECAST, TRUST = "forecast", "trust"
+FORECAST = "forecast"
 
 
 class ForecastError(Loss):
@@ -61,7 +60,8 @@ class ForecastError(Loss):
             path = head.eval()(context[rows], chosen.shape[1])
         head.train(training)
         truth = self._latents.of(batch["forecast/ahead"][rows, : chosen.shape[1]])
-        errors = head.anomalies.differences(head.combined(context[rows], path) - truth).square().mean(2)
+        found = head.combined(context[rows], path, judged=True)
+        errors = head.anomalies.differences(found - truth).square().mean(2)
         return errors * chosen[rows]
 
     def counts(self, batch: Batch, progress: Progress) -> Mapping[str, float]:

@@ -3,6 +3,12 @@
 Both add to the propagator's step, beginning with nothing: an untrained network is a linear inverse model or damped
 persistence. What they add is bounded, for a recurrent cell's output is, and so is that of a normalisation. As the
 propagator makes every anomaly shorter, a roll-out of any length stays bounded from any day.
+
+Forecasts go from the roll-out of the propagator towards that of the network as far as days left out bear it out.
+A network soon knows its training days by heart, and what it then adds at leads that nothing tells of does harm on all
+others. Forecasts are combined (Bates & Granger 1969, doi:10.1057/jors.1969.103): a share for each number of steps,
+which begins at 0 and follows the errors on stretches of the training days that the network does not learn from. A step
+longer than these stretches stays the propagator's.
 """
 
 from abc import ABC, abstractmethod
@@ -15,9 +21,15 @@ from torch import Tensor, nn
 from thalweg.nn.dropout import Dropout
 from thalweg.nn.transformer import EncoderLayer, LayerSizes
 from trainables.geo_contrastive.forecast.anomalies import LatentAnomalies
+from trainables.geo_contrastive.forecast.batches import num_steps
 from trainables.geo_contrastive.forecast.knobs import ForecastKnobs
 from trainables.geo_contrastive.forecast.propagator import Propagator
-from trainables.geo_contrastive.forecast.trust import Trust
+
+TRUST = "trust"
+"""Name of the module among the children of a head."""
+SPEED = 20.0
+"""Shares are so many times the parameters: an optimizer whose steps are of the size of the learning rate would take
+thousands from 0 to 1."""
 
 Context = Float[Tensor, "batch context dim"]
 Latent = Float[Tensor, "batch dim"]
@@ -25,10 +37,35 @@ Path = Float[Tensor, "batch step dim"]
 State = Any
 
 
+class Trust(nn.Module):
+    """A share for each number of steps of what the network adds to the propagator's roll-out.
+
+    Args:
+        stride: Days of a step; there are as many steps as the last lead takes.
+    """
+
+    def __init__(self, stride: int) -> None:
+        super().__init__()
+        self.steps = nn.Parameter(torch.zeros(num_steps(stride)))
+
+    def forward(self, added: Path, *, bounded: bool) -> Path:
+        """Returns the trusted share of what the network adds; only the shares get a gradient.
+
+        Args:
+            added: By what its roll-out differs from the propagator's.
+            bounded: Whether shares below 0 and above 1 count as these.
+        """
+        shares = SPEED * self.steps.float()[: added.shape[1], None]
+        return added.detach() * (shares.clamp(0, 1) if bounded else shares)
+
+
 class Forecaster(nn.Module, ABC):
     """A network that reads amplitudes one stride apart, and forecasts those that follow one by one.
 
-    ``anomalies`` tells what amplitudes of latents are, ``trust`` how far forecasts follow the network.
+    ``anomalies`` tells what amplitudes of latents are, ``trust`` how far forecasts follow the network. ``propagator``
+    is fitted to all training days; ``inside``, to which the network adds, to those that it learns from. On days left
+    out a propagator that knows them errs less than on others, and in the opposite direction: no network would be
+    trusted beside it.
 
     Args:
         dim: Width of a latent.
@@ -40,6 +77,7 @@ class Forecaster(nn.Module, ABC):
         super().__init__()
         self.anomalies = LatentAnomalies(dim)
         self.propagator = Propagator(dim, knobs.linear)
+        self.inside = Propagator(dim, knobs.linear)
         self.trust = Trust(knobs.stride)
         self.change = nn.Linear(width, dim)
         nn.init.zeros_(self.change.weight)
@@ -72,7 +110,7 @@ class Forecaster(nn.Module, ABC):
         seen, state = self.begin(context.to(self._dtype()))
         path = []
         for step in range(num_steps):
-            path.append(self.propagator(last) + self.change(seen * self.change.in_features**-0.5).float())
+            path.append(self.inside(last) + self.change(seen * self.change.in_features**-0.5).float())
             if step == num_steps - 1:
                 break
             last = path[-1]
@@ -81,18 +119,18 @@ class Forecaster(nn.Module, ABC):
             seen, state = self.go_on(last.to(self._dtype()), state)
         return torch.stack(path, dim=1)
 
-    def combined(self, context: Context, path: Path) -> Path:
-        """Returns forecasts: what days left out trust of a roll-out, the rest of the propagator's.
+    def combined(self, context: Context, path: Path, *, judged: bool = False) -> Path:
+        """Returns the propagator's roll-out, and of what the network adds to its own what days left out trust.
 
         Args:
             context: What the roll-out began with.
-            path: The roll-out, no longer than the last lead.
+            path: The roll-out of the network, no longer than the last lead.
+            judged: Whether days left out judge them, which the propagator must not know.
         """
-        alone, last = [], context[:, -1]
-        for _ in range(path.shape[1]):
-            last = self.propagator(last)
-            alone.append(last)
-        forecast: Path = self.trust(torch.stack(alone, dim=1), path)
+        today, count = context[:, -1], path.shape[1]
+        own = self.inside.path(today, count)
+        alone = own if judged else self.propagator.path(today, count)
+        forecast: Path = alone + self.trust(path - own, bounded=not judged)
         return forecast
 
     def _dtype(self) -> torch.dtype:

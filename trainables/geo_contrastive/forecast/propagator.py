@@ -104,6 +104,14 @@ class Propagator(nn.Module):
         """Returns the amplitudes one step later, in fp32."""
         return amplitudes.float() @ self.operator.float()
 
+    def path(self, amplitudes: Float[Tensor, "batch dim"], num_steps: int) -> Float[Tensor, "batch step dim"]:
+        """Returns the amplitudes of so many steps."""
+        found = []
+        for _ in range(num_steps):
+            amplitudes = self(amplitudes)
+            found.append(amplitudes)
+        return torch.stack(found, dim=1)
+
 
 def _estimate(rows: Amplitudes, known: Pairs, share: float, spread: Float[Tensor, " dim"]) -> Operator:
     """Returns the share of the correlations a step apart, the rest of persistence as damped as latents are."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
@@ -12,6 +13,7 @@ from trainables.geo_contrastive.data.splits import LEADS
 from trainables.geo_contrastive.downstream.latents import TrainingLatents
 from trainables.geo_contrastive.downstream.model import HeadedModel
 from trainables.geo_contrastive.forecast.networks import Forecaster
+from trainables.geo_contrastive.forecast.windows import left_out
 
 _DAY, _DAY_OF_YEAR = "day", "day_of_year"
 
@@ -52,7 +54,11 @@ class SteppingLatents(TrainingLatents):
             head.anomalies.fit(latents, day_of_year)
         self._amplitudes = head.anomalies(latents, day_of_year)
         if begins:
-            head.propagator.fit(self._amplitudes, rows[_DAY], head.anomalies, self._stride, LEADS)
+            count = len(day_of_year)
+            learnt = torch.from_numpy(~left_out(np.arange(count), count, self._stride)).to(day_of_year.device)
+            for propagator, known in ((head.propagator, torch.ones_like(learnt)), (head.inside, learnt)):
+                days = rows[_DAY][known]
+                propagator.fit(self._amplitudes[known], days, head.anomalies, self._stride, LEADS)
 
     def of(self, positions: Int64[Tensor, "*shape"]) -> Float[Tensor, "*shape dim"]:
         """Returns the amplitudes of days at these positions in the split ``train``."""

@@ -24,11 +24,10 @@ from trainables.geo_contrastive.forecast.baselines import forecasting
 from trainables.geo_contrastive.forecast.knobs import ForecastKnobs
 from trainables.geo_contrastive.forecast.loss import ForecastError
 from trainables.geo_contrastive.forecast.measure import ForecastSkill, beyond
-from trainables.geo_contrastive.forecast.networks import forecaster
+from trainables.geo_contrastive.forecast.networks import TRUST, forecaster
 from trainables.geo_contrastive.forecast.predict import predict
 from trainables.geo_contrastive.forecast.rest import MEMORY, LatentsAndMemory, Memory
 from trainables.geo_contrastive.forecast.stepping import SteppingLatents
-from trainables.geo_contrastive.forecast.trust import NAME as TRUST
 from trainables.geo_contrastive.forecast.windows import check_windows
 
 

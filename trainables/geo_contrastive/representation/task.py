@@ -7,15 +7,22 @@ from typing import Any
 from torch import Tensor, nn
 
 from thalweg.config import FamilyConfig
-from thalweg.contract import Batch, Measure, Outputs
+from thalweg.contract import Batch, Measure, Outputs, SplitName
 from thalweg.nn.contrastive.unit_length import unit_length
 from thalweg.stage_contract import Stage
 from trainables.geo_contrastive.baselines import patterns
 from trainables.geo_contrastive.baselines.simple import Climatology, Persistence
 from trainables.geo_contrastive.config import GeoContrastive
 from trainables.geo_contrastive.data.fields import FieldData
+from trainables.geo_contrastive.data.pairs import index_of
 from trainables.geo_contrastive.evaluation import missing
-from trainables.geo_contrastive.evaluation.latents import CLEAN, MASKED, RETRIEVAL, LatentGeometry
+from trainables.geo_contrastive.evaluation.latents import (
+    CLEAN,
+    MASKED,
+    RETRIEVAL,
+    LatentGeometry,
+    days_lacking,
+)
 from trainables.geo_contrastive.evaluation.reconstruction import FIELD, Reconstruction
 from trainables.geo_contrastive.field_task import FieldTask
 from trainables.geo_contrastive.model.field_model import FieldModel
@@ -47,6 +54,10 @@ class RepresentationTask(FieldTask):
     def stages(self) -> tuple[Stage, ...]:
         """Returns contrastive pre-training and what follows, or the only stage of an autoencoder."""
         return stages(self.config)
+
+    def unmeasured(self, data: FieldData, split: SplitName) -> Mapping[str, str]:
+        """Returns the metrics of latents for which a split holds no such days."""
+        return days_lacking(index_of(data, split).day, split)
 
     def measures(self) -> tuple[Measure, ...]:
         """Returns the measures of reconstructions, then those of latents."""

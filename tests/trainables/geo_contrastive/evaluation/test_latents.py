@@ -1,11 +1,13 @@
 """Measures of latents against loops, and on latents whose measures are known."""
 
 import math
+from collections.abc import Sequence
 
+import numpy as np
 import pytest
 import torch
 
-from trainables.geo_contrastive.evaluation.latents import MIN_APART, effective_rank, geometry
+from trainables.geo_contrastive.evaluation.latents import MIN_APART, days_lacking, effective_rank, geometry
 
 
 def test_metrics_are_those_of_the_loops() -> None:
@@ -69,3 +71,23 @@ def test_what_a_short_split_does_not_hold_is_no_number() -> None:
     assert math.isnan(found["latent_negative_cosine"])
     assert math.isnan(found["latent_curvature"])
     assert math.isfinite(found["latent_uniformity"])
+
+
+@pytest.mark.parametrize(
+    ("days", "num_lacking"),
+    [
+        (range(60), 0),
+        (range(MIN_APART), 1),
+        (range(MIN_APART + 1), 0),
+        ((0, 1, 50, 51), 1),
+        ((0, 3, 50), 3),
+        ((0,), 4),
+    ],
+)
+def test_metrics_of_days_that_a_split_lacks_are_named(days: Sequence[int], num_lacking: int) -> None:
+    day = np.array(days)
+    found = geometry(torch.randn(len(day), 4), torch.from_numpy(day))
+    lacking = days_lacking(day, "val")
+    needed = {name for name, value in found.items() if math.isnan(value)}
+    assert set(lacking) == needed - {"latent_effective_rank", "latent_uniformity"}
+    assert len(lacking) == num_lacking

@@ -10,9 +10,8 @@ from thalweg.stage_contract import Stage
 from trainables.geo_contrastive.config import PRESETS
 from trainables.geo_contrastive.downstream.model import HeadedModel
 from trainables.geo_contrastive.forecast.anomalies import LatentAnomalies
-from trainables.geo_contrastive.forecast.networks import Forecaster
+from trainables.geo_contrastive.forecast.networks import SPEED, Forecaster
 from trainables.geo_contrastive.forecast.task import ForecastTask
-from trainables.geo_contrastive.forecast.trust import SPEED
 
 MakeTask = Callable[..., ForecastTask]
 

@@ -1,5 +1,6 @@
 """The loss of forecasts: against loops, under scheduled sampling, without a glance at what it may not know."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,8 @@ from tests.trainables.geo_contrastive.forecast.conftest import MakeTask, anomali
 from thalweg.stage_contract import Progress
 from trainables.geo_contrastive.downstream.model import HeadedModel
 from trainables.geo_contrastive.forecast.batches import training_batch
-from trainables.geo_contrastive.forecast.loss import FORECAST, TRUST, ForecastError, teaching
-from trainables.geo_contrastive.forecast.trust import SPEED
+from trainables.geo_contrastive.forecast.loss import FORECAST, ForecastError, teaching
+from trainables.geo_contrastive.forecast.networks import SPEED, TRUST
 from trainables.geo_contrastive.forecast.windows import left_out
 
 
@@ -94,7 +95,7 @@ def test_the_trust_is_judged_on_the_days_left_out(
             path = model.head(read, 10)[0]
             alone = read[0, -1]
             for step in range(1, 11):
-                alone = model.head.propagator(alone)  # type: ignore[union-attr, operator]
+                alone = model.head.inside(alone)  # type: ignore[operator]
                 ends = np.array([index, index + step])
                 if not left_out(ends, 180, 1).all() or not _joined(data, index, index + step):
                     continue
@@ -116,7 +117,9 @@ def test_the_network_learns_from_other_days_than_the_trust(
     parts = tasks.losses(task, model, _batch(task, data, np.arange(100)), _progress(0.5), prepared)
     for part in (FORECAST, TRUST):
         weights = dict(model.head.named_parameters())
-        found = torch.autograd.grad(parts[part], list(weights.values()), allow_unused=True)
+        found: Sequence[torch.Tensor | None] = torch.autograd.grad(
+            parts[part], list(weights.values()), allow_unused=True
+        )
         reached = {name for name, slope in zip(weights, found, strict=True) if slope is not None}
         assert (reached == {"trust.steps"}) if part == TRUST else ("trust.steps" not in reached and reached)
     nothing = _batch(task, data, np.arange(3))

@@ -6,8 +6,7 @@ from torch import Tensor
 
 from thalweg.training.engine import half_precision
 from trainables.geo_contrastive.forecast.knobs import ForecastKnobs
-from trainables.geo_contrastive.forecast.networks import Forecaster, forecaster
-from trainables.geo_contrastive.forecast.trust import SPEED
+from trainables.geo_contrastive.forecast.networks import SPEED, Forecaster, forecaster
 
 BATCH, CONTEXT, DIM, STEPS = 4, 3, 6, 4
 CELLS = ("lstm", "transformer")
@@ -36,12 +35,13 @@ def test_an_untrained_network_persists(cell: str) -> None:
 def test_forecasts_follow_shares_between_the_propagator_and_the_network() -> None:
     network, context = _network("lstm"), _context()
     network.propagator.operator.mul_(0.8)
+    network.inside.operator.mul_(0.6)
     network.trust.steps.data[:STEPS] = torch.tensor([-0.5, 0.3, 1.0, 2.0]) / SPEED
     path = network(context, STEPS)
     found = network.combined(context, path)
     for step, share in enumerate((0.0, 0.3, 1.0, 1.0)):
-        alone = context[:, -1] * 0.8 ** (step + 1)
-        torch.testing.assert_close(found[:, step], alone + share * (path[:, step] - alone))
+        alone, own = (context[:, -1] * factor ** (step + 1) for factor in (0.8, 0.6))
+        torch.testing.assert_close(found[:, step], alone + share * (path[:, step] - own))
 
 
 @pytest.mark.parametrize("cell", CELLS)

@@ -56,7 +56,8 @@ def test_an_untrained_network_steps_by_the_propagator(
 ) -> None:
     head = _begun(make_task(cell=cell, linear=linear), data).head
     assert isinstance(head, Forecaster)
-    operator = head.propagator.operator.float()
+    operator = head.inside.operator.float()
+    assert not torch.allclose(operator, head.propagator.operator.float())
     assert not torch.equal(operator, torch.eye(8))
     assert bool((operator - operator[0, 0] * torch.eye(8)).abs().max() > 1e-3) == linear
     context = torch.randn(2, 3, 8)
