@@ -59,6 +59,8 @@ def next_commands(
         last = {"compare groups": _command(groups, kept)}
     else:
         num_trials = study.num_trials * (1 if stopped else 2)
+        if len(study.first_trials) > study.num_trials:  # some cells of a grid are left
+            num_trials = min(num_trials, len(study.first_trials))
         last = {"carry on": _command(f"thalweg search {space} --trials {num_trials}", more)}
     return {"compare trials": _command("thalweg ui", uri), **best, **last}
 

@@ -54,3 +54,11 @@ def test_a_study_that_samples_has_no_axes() -> None:
     for number in (1, 4):
         study = Study(metric="mse", mode="min", samples=8, num_trials=number, first_trials=cells)
         assert axes_of(study) == []
+
+
+def test_a_search_of_some_cells_of_a_grid_goes_on_with_those_that_are_left() -> None:
+    cells = grid(lr=[1e-3], seeds=6).cells
+    study = Study(metric="mse", mode="min", samples=8, num_trials=4, first_trials=cells)
+    assert next_commands("rivers", Options(name="rivers"), study, {})["carry on"].endswith("--trials 6")
+    stopped = next_commands("rivers", Options(name="rivers"), study, {}, stopped=True)
+    assert stopped["carry on"].endswith("--trials 4")
