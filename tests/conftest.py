@@ -53,7 +53,7 @@ def pytest_configure() -> None:
         os.environ.pop(name, None)
     # No test pulls the plug, and thousands of waits for the disk take a tenth of the time.
     os.fsync = _accepted
-    sqlite3.dbapi2.connect = _connected_without_waits
+    sqlite3.dbapi2.connect = _connected_without_waits  # type: ignore[assignment]
     os.environ["THALWEG_CACHE"] = os.devnull  # a test that remembers does so in a folder of its own
     # Without bytecode every worker process compiles torch and DeepSpeed again.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -113,7 +113,7 @@ def _check_shapes_where_there_are_arrays() -> None:
     import jaxtyping
     from runtime_types import jaxtyped
 
-    jaxtyping.jaxtyped = jaxtyped
+    jaxtyping.jaxtyped = jaxtyped  # type: ignore[assignment]
 
 
 _check_shapes_where_there_are_arrays()

@@ -35,7 +35,7 @@ def jaxtyped(target: Any = None, *, typechecker: Callable[..., Any]) -> Any:
         return functools.partial(jaxtyped, typechecker=typechecker)
     if inspect.isclass(target):
         if dataclasses.is_dataclass(target) and "__init__" in vars(target):
-            target.__init__ = jaxtyped(target.__init__, typechecker=typechecker)  # type: ignore[misc]
+            target.__init__ = jaxtyped(target.__init__, typechecker=typechecker)  # type: ignore[method-assign]
         return target
     written: Callable[..., Any] | None = None
 

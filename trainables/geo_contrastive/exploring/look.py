@@ -21,15 +21,15 @@ def draw_variable(data: FieldData, name: str, found: FieldStatistics) -> Figure:
     grid = data.grids[variable.grid]
     shape = maps.aspect(grid)
     wide = shape < _WIDE
-    names = [["mean", "cycle"], ["spread", "cycle"]] if wide else [["mean", "spread", "cycle"]]
+    names = "mc;sc" if wide else "msc"  # mean, spread and cycle
     height = 2 * (7.0 * shape + 0.8) if wide else min(4.0 * shape, 5.5) + 0.5
     figure = Figure(figsize=(13, max(height, 2.9) + 0.4), dpi=_DPI, layout="constrained")
     figure.suptitle(maps.title_of(variable), fontsize=11)
     places = figure.subplot_mosaic(names, width_ratios=[1.3, 1] if wide else [1, 1, 1.1])
-    cycle = places["cycle"]
+    cycle = places["c"]
     for place, values, title, colours in (
-        (places["mean"], found.mean, "mean of all days", "viridis"),
-        (places["spread"], found.std, "standard deviation of all days", "magma"),
+        (places["m"], found.mean, "mean of all days", "viridis"),
+        (places["s"], found.std, "standard deviation of all days", "magma"),
     ):
         mesh = maps.draw_map(place, grid, values, scale_of(values), colours)
         place.set_title(title, fontsize=9)

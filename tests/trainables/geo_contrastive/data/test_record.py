@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from tests.trainables.geo_contrastive.conftest import MakeFields
+from thalweg.contract import unmeasured
 from thalweg.errors import ConfigError
 from trainables.geo_contrastive.config import PRESETS
 from trainables.geo_contrastive.data.fields import FieldData
@@ -125,7 +126,7 @@ def test_leads_that_a_split_does_not_hold_are_named(days: int, reach: int, make_
     data = make_fields(days)
     names = tuple(data.variables)
     task = task_for(PRESETS["tiny_forecast"].vary(data={"variables": names}))
-    lacking = task.unmeasured(data, "val")
+    lacking = unmeasured(task, data, "val")
     why = f"no day of val is followed by more than {reach} others without a jump"
     assert why in lacking.values() or reach >= 10
     measure = ForecastSkill(names)
