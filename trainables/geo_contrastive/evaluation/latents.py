@@ -107,7 +107,7 @@ def days_lacking(day: Int64[np.ndarray, " day"], split: str) -> dict[str, str]:
         split: Its name.
     """
     longest, span = reach(day), int(day[-1] - day[0])
-    found = {}
+    found: dict[str, str] = {}
     if longest < 1:
         found |= dict.fromkeys(
             ("latent_positive_cosine", "latent_alignment"), f"no two days of {split} follow one another"

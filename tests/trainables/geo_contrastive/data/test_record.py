@@ -125,7 +125,7 @@ def test_leads_that_a_split_does_not_hold_are_named(days: int, reach: int, make_
     data = make_fields(days)
     names = tuple(data.variables)
     task = task_for(PRESETS["tiny_forecast"].vary(data={"variables": names}))
-    lacking = task.unmeasured(data, "val")
+    lacking = task.unmeasured(data, "val")  # type: ignore[attr-defined]
     why = f"no day of val is followed by more than {reach} others without a jump"
     assert why in lacking.values() or reach >= 10
     measure = ForecastSkill(names)
