@@ -73,6 +73,9 @@ class Forecaster(nn.Module, ABC):
         knobs: Stride, and whether the propagator is a matrix, or damps all amplitudes alike.
     """
 
+    propagator: Propagator
+    inside: Propagator
+
     def __init__(self, dim: int, width: int, knobs: ForecastKnobs) -> None:
         super().__init__()
         self.anomalies = LatentAnomalies(dim)
