@@ -4,6 +4,7 @@ import math
 import statistics
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -62,8 +63,8 @@ def test_a_study_without_a_complete_trial_is_refused(make_record: Callable[..., 
 @pytest.fixture
 def with_errors(fusions: StudyRecord) -> StudyRecord:
     """The fusions with an error, which is smaller where skill is; one trial has none, and one is not finite."""
-    skill = Metric(name="skill", mode="max", unit="1", search_invariant=True, meaning="skill")
-    error = Metric(name="error", mode="min", unit="1", search_invariant=True, meaning="error")
+    common: dict[str, Any] = {"unit": "1", "search_invariant": True, "meaning": "a number"}
+    skill, error = Metric(name="skill", mode="max", **common), Metric(name="error", mode="min", **common)
     extra = {0: math.nan, 1: 0.2, 2: 0.4, 3: 0.9, 4: 0.7, 5: 0.8}
     trials = tuple(
         replace(trial, metrics={**trial.metrics, "error": extra[trial.number]})
