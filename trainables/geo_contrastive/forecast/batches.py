@@ -3,8 +3,8 @@
 In training: ``forecast/context`` (batch, context) and ``forecast/ahead`` (batch, step), positions in the split, over as
 many steps as the horizon or the last lead takes; ``forecast/learnt`` (batch, horizon), whether there is such a day and
 the network learns from both ends; ``forecast/left_out`` (batch, step of the last lead), whether both ends are left out;
-``forecast/draw`` (batch, horizon), which decides by the sample's key whether a step is taught; and, where the loss is
-one of fields, ``forecast/target/V`` (batch, horizon, lon, lat) and ``forecast/day_of_year`` (batch, horizon).
+``forecast/draw`` (batch, horizon), which decides by the sample's key whether a step is taught; ``forecast/day_of_year``
+of all of these steps; and, where the loss is one of fields, ``forecast/target/V`` (batch, horizon, lon, lat).
 
 In evaluation: ``context/V`` (batch, context, lon, lat) with ``context_day`` and ``context_day_of_year``
 (batch, context); ``ahead/V`` (batch, lead, lon, lat) with ``has_ahead`` and ``ahead_day_of_year`` (batch, lead) and
@@ -53,11 +53,11 @@ def training_batch(data: FieldData, knobs: ForecastKnobs, indices: Indices, keys
         "forecast/learnt": torch.from_numpy((found.exists & ~issued & ~ahead)[:, : knobs.horizon]),
         "forecast/left_out": torch.from_numpy((found.exists & issued & ahead)[:, :last]),
         "forecast/draw": torch.from_numpy(uniform(taught).astype(np.float32)),
+        "forecast/day_of_year": torch.from_numpy(data.day_of_year[data.days["train"].start + found.ahead]),
     }
+    batch |= sampling.cells(data, len(indices))
     if knobs.loss == "field":
-        batch |= sampling.cells(data, len(indices))
         positions = data.days["train"].start + found.ahead[:, : knobs.horizon]
-        batch["forecast/day_of_year"] = torch.from_numpy(data.day_of_year[positions])
         batch |= {f"forecast/target/{name}": _fields(data, name, positions) for name in data.variables}
     return batch
 

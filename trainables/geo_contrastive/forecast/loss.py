@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from thalweg.contract import Batch
@@ -21,8 +21,8 @@ FORECAST = "forecast"
 class ForecastError(Loss):
     """The mean squared error over steps that are learnt, of amplitudes or of the fields that they decode to.
 
-    Beside it that of standardised latents over steps of days left out, by which alone forecasts come to trust the
-    network.
+    Beside it that of decoded fields over steps of days left out, by which alone forecasts come to trust the network.
+    Latents would not do: of most of their numbers fields show little, and networks forecast those that fields show.
 
     Args:
         knobs: Loss and teaching.
@@ -55,14 +55,18 @@ class ForecastError(Loss):
         head, chosen = model.head, batch["forecast/left_out"]
         assert isinstance(head, Forecaster)
         rows = torch.where(chosen.any(1))[0] if bool(chosen.any()) else torch.arange(1, device=chosen.device)
-        training = head.training
+        count, training = chosen.shape[1], head.training
+        days = batch["forecast/day_of_year"][rows, :count]
         with torch.no_grad():
-            path = head.eval()(context[rows], chosen.shape[1])
-        head.train(training)
-        truth = self._latents.of(batch["forecast/ahead"][rows, : chosen.shape[1]])
-        found = head.combined(context[rows], path, judged=True)
-        errors = head.anomalies.differences(found - truth).square().mean(2)
-        return errors * chosen[rows]
+            path = head.eval()(context[rows], count)
+            head.train(training)
+            truth = self._latents.of(batch["forecast/ahead"][rows, :count])
+            alone = _decoded(model, head.inside.path(context[rows, -1], count), days)
+            learnt, true = (_decoded(model, each, days) for each in (path, truth))
+        found = {name: own + head.trust(learnt[name] - own, bounded=False) for name, own in alone.items()}
+        rest = {f"target/{name}": true[name] for name in found}
+        cells = {f"{of}/{name}": batch[f"{of}/{name}"][rows] for name in found for of in ("valid", "weight")}
+        return field_errors(found, rest | cells, found) * chosen[rows]
 
     def counts(self, batch: Batch, progress: Progress) -> Mapping[str, float]:
         """Counts the steps."""
@@ -84,8 +88,13 @@ def teaching(knobs: ForecastKnobs, stage_ratio: float) -> float:
 def _field_errors(
     model: HeadedModel, path: Float[Tensor, "batch step dim"], batch: Batch
 ) -> Float[Tensor, "batch step"]:
-    names = model.geometry.variables
-    fields = model.decode(restored(model, path, batch["forecast/day_of_year"]).flatten(0, 1))
-    found = {name: fields[name].unflatten(0, path.shape[:2]) for name in names}  # type: ignore[no-untyped-call]
-    targets = {f"target/{name}": batch[f"forecast/target/{name}"] for name in names}
-    return field_errors(found, batch | targets, names)
+    found = _decoded(model, path, batch["forecast/day_of_year"][:, : path.shape[1]])
+    targets = {f"target/{name}": batch[f"forecast/target/{name}"] for name in found}
+    return field_errors(found, batch | targets, found)
+
+
+def _decoded(
+    model: HeadedModel, path: Float[Tensor, "batch step dim"], day_of_year: Int64[Tensor, "batch step"]
+) -> dict[str, Float[Tensor, "batch step _ _"]]:
+    fields = model.decode(restored(model, path, day_of_year).flatten(0, 1))
+    return {name: fields[name].float().unflatten(0, path.shape[:2]) for name in model.geometry.variables}  # type: ignore[no-untyped-call]

@@ -4,7 +4,8 @@ Both add to the propagator's step, beginning with nothing: an untrained network 
 persistence. What they add is bounded, for a recurrent cell's output is, and so is that of a normalisation. As the
 propagator makes every anomaly shorter, a roll-out of any length stays bounded from any day.
 
-Forecasts go from the roll-out of the propagator towards that of the network as far as days left out bear it out.
+Forecasts go from the roll-out of the propagator towards that of the network as far as fields of days left out bear it
+out.
 A network soon knows its training days by heart, and what it then adds at leads that nothing tells of does harm on all
 others. Forecasts are combined (Bates & Granger 1969, doi:10.1057/jors.1969.103): a share for each number of steps,
 which begins at 0 and follows the errors on stretches of the training days that the network does not learn from. A step
@@ -48,14 +49,17 @@ class Trust(nn.Module):
         super().__init__()
         self.steps = nn.Parameter(torch.zeros(num_steps(stride)))
 
-    def forward(self, added: Path, *, bounded: bool) -> Path:
+    def forward(
+        self, added: Float[Tensor, "batch step *shape"], *, bounded: bool
+    ) -> Float[Tensor, "batch step *shape"]:
         """Returns the trusted share of what the network adds; only the shares get a gradient.
 
         Args:
-            added: By what its roll-out differs from the propagator's.
+            added: By what its roll-out differs from the propagator's, or the fields that these decode to.
             bounded: Whether shares below 0 and above 1 count as these.
         """
-        shares = SPEED * self.steps.float()[: added.shape[1], None]
+        shares = SPEED * self.steps.float()[: added.shape[1]]
+        shares = shares.view(-1, *[1] * (added.dim() - 2))
         return added.detach() * (shares.clamp(0, 1) if bounded else shares)
 
 
@@ -122,18 +126,16 @@ class Forecaster(nn.Module, ABC):
             seen, state = self.go_on(last.to(self._dtype()), state)
         return torch.stack(path, dim=1)
 
-    def combined(self, context: Context, path: Path, *, judged: bool = False) -> Path:
+    def combined(self, context: Context, path: Path) -> Path:
         """Returns the propagator's roll-out, and of what the network adds to its own what days left out trust.
 
         Args:
             context: What the roll-out began with.
             path: The roll-out of the network, no longer than the last lead.
-            judged: Whether days left out judge them, which the propagator must not know.
         """
         today, count = context[:, -1], path.shape[1]
-        own = self.inside.path(today, count)
-        alone = own if judged else self.propagator.path(today, count)
-        forecast: Path = alone + self.trust(path - own, bounded=not judged)
+        added = self.trust(path - self.inside.path(today, count), bounded=True)
+        forecast: Path = self.propagator.path(today, count) + added
         return forecast
 
     def _dtype(self) -> torch.dtype:

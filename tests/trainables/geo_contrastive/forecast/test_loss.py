@@ -99,9 +99,15 @@ def test_the_trust_is_judged_on_the_days_left_out(
                 ends = np.array([index, index + step])
                 if not left_out(ends, 180, 1).all() or not _joined(data, index, index + step):
                     continue
-                guess = alone + shares[step - 1] * (path[step - 1] - alone)
-                difference = guess - _latent(model, data, index + step)[0]
-                expected += float(anomalies_of(model).differences(difference).square().mean())
+                true = _latent(model, data, index + step)[0]
+                shown = [
+                    _fields(model, data, each[None], index + step) for each in (alone, path[step - 1], true)
+                ]
+                errors = {
+                    name: own + shares[step - 1] * (shown[1][name] - own) - shown[2][name]
+                    for name, own in shown[0].items()
+                }
+                expected += _mean_square(data, errors)
                 count += 1
     assert prepared.counts(batch, _progress(0.5))[TRUST] == count > 10  # type: ignore[attr-defined]
     assert float(found.detach()) == pytest.approx(expected, rel=1e-4)
@@ -135,14 +141,26 @@ def _joined(data: Any, first: int, last: int) -> bool:
 def _error(model: HeadedModel, data: Any, guess: torch.Tensor, position: int, loss: str) -> float:
     if loss == "latent":
         return float((guess - _latent(model, data, position)).square().mean())
-    latents = anomalies_of(model).restore(guess, torch.from_numpy(data.day_of_year[[position]]))
+    found = _fields(model, data, guess, position)
+    return _mean_square(
+        data, {name: field - torch.from_numpy(data.fields[name][position]) for name, field in found.items()}
+    )
+
+
+def _fields(
+    model: HeadedModel, data: Any, amplitudes: torch.Tensor, position: int
+) -> dict[str, torch.Tensor]:
+    latents = anomalies_of(model).restore(amplitudes, torch.from_numpy(data.day_of_year[[position]]))
     fields = model.decode(model.standardization.restore(latents))
-    errors = []
-    for name, field in fields.items():
+    return {name: field[0] for name, field in fields.items()}
+
+
+def _mean_square(data: Any, errors: dict[str, torch.Tensor]) -> float:
+    squares = []
+    for name, error in errors.items():
         areas = data.grids[data.variables[name].grid].weights * data.valid[name]
-        squares = (field[0].numpy() - data.fields[name][position]) ** 2
-        errors.append((squares * areas).sum() / areas.sum())
-    return float(np.mean(errors))
+        squares.append((error.numpy() ** 2 * areas).sum() / areas.sum())
+    return float(np.mean(squares))
 
 
 def test_teaching_falls_linearly_over_the_stage(make_task: MakeTask) -> None:

@@ -116,7 +116,9 @@ def test_a_lead_between_two_steps_lies_between_them(stride: int, data: Any, make
     with torch.no_grad():
         latents = model.encode({name: batch[f"clean/{name}"] for name in data.variables})
         today = anomalies_of(model)(model.standardization(latents), batch["context_day_of_year"][:, -1])
-        path = [today, *model.head(today[:, None], 20).unbind(1)]
+        steps = model.head(today[:, None], -(-max(LEADS) // stride))
+        path = [today, *model.head.combined(today[:, None], steps).unbind(1)]  # type: ignore[operator]
+        path.append(path[-1])  # beyond the last lead, with a share of 0
         for place, lead in enumerate(LEADS):
             step, rest = divmod(lead, stride)
             amplitudes = path[step] + (path[step + 1] - path[step]) * (rest / stride)

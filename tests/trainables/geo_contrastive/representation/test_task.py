@@ -10,9 +10,9 @@ from tests.trainables.geo_contrastive.conftest import MakeFields
 from thalweg.config import parse
 from thalweg.errors import ConfigError
 from trainables.geo_contrastive.config import PRESETS, GeoContrastive
+from trainables.geo_contrastive.forecast.knobs import ForecastKnobs
 from trainables.geo_contrastive.model.field_model import FieldModel
 from trainables.geo_contrastive.representation.task import RepresentationTask
-from trainables.geo_contrastive.seasons.knobs import SeasonKnobs
 from trainables.geo_contrastive.task import task_for
 
 NAMES = ("t2m", "u")
@@ -82,7 +82,7 @@ def test_soft_negatives_need_a_record_that_is_long_enough(make_fields: MakeField
         RepresentationTask(far).facts(data)
     head = TINY.vary(
         pairs={"soft_negatives": True, "soft_gap": span + 1},
-        downstream=SeasonKnobs(share=1.0),
+        downstream=ForecastKnobs(share=1.0),
         starts_from=("study",),
     )
     assert task_for(head).facts(data)
