@@ -151,12 +151,13 @@ TRIALS: dict[str, tuple[str, str, str, int, dict[str, Knobs]]] = {
                 "objective.kind": "autoencoder",
                 "decoder.dropout": 0.0,
                 "downstream": {"kind": kind, "share": 0.5, **sizes},
+                "dataset": dataset,
                 **HALVES,
             }
-            for kind, sizes in (
-                ("seasons", {}),
-                ("assimilation", {"hidden_dim": 32}),
-                ("diffusion", {"hidden_dim": 32, "num_blocks": 2}),
+            for kind, dataset, sizes in (
+                ("seasons", "years", {}),
+                ("assimilation", "tiny", {"hidden_dim": 32}),
+                ("diffusion", "tiny", {"hidden_dim": 32, "num_blocks": 2}),
             )
         },
     ),
@@ -201,9 +202,10 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     islands.write_island(
         replace(islands.TINY, train=train, val=val, test=None), folder / "water_mae" / "tiny"
     )
-    fields = folder / "geo_contrastive" / "tiny"
-    fields.mkdir(parents=True)
-    weather.write_world(replace(weather.TINY, num_days=200, gaps=(range(60, 64),), holes=()), fields)
+    for name, num_days in (("tiny", 200), ("years", 800)):  # of all seasons in train
+        fields = folder / "geo_contrastive" / name
+        fields.mkdir(parents=True)
+        weather.write_world(replace(weather.TINY, num_days=num_days, gaps=(range(60, 64),), holes=()), fields)
     (folder / "rgb_lidar" / "tiny").mkdir(parents=True)
     scenes.make(folder / "rgb_lidar" / "tiny", scenes.small_recipe(40, side=16))
     (folder / "sentinel_supcon" / "tiny").mkdir(parents=True)
