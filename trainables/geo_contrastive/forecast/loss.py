@@ -11,7 +11,7 @@ from thalweg.stage_contract import Loss, Progress
 from trainables.geo_contrastive.downstream.latents import TrainingLatents
 from trainables.geo_contrastive.downstream.model import HeadedModel
 from trainables.geo_contrastive.forecast.knobs import ForecastKnobs
-from trainables.geo_contrastive.forecast.networks import SPEED, TRUST, Forecaster
+from trainables.geo_contrastive.forecast.networks import TRUST, Forecaster
 from trainables.geo_contrastive.forecast.predict import restored
 from trainables.geo_contrastive.model.field_error import field_errors
 
@@ -76,8 +76,8 @@ class ForecastError(Loss):
         }
 
     def weights(self, progress: Progress) -> Mapping[str, float]:
-        """Returns weights with which the slopes of shares are those of their parameters; none has a part in both."""
-        return {FORECAST: 1.0, TRUST: 1.0 / SPEED}
+        """Returns equal weights; no parameter has a part in both."""
+        return {FORECAST: 1.0, TRUST: 1.0}
 
 
 def teaching(knobs: ForecastKnobs, stage_ratio: float) -> float:

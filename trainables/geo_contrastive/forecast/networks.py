@@ -28,9 +28,8 @@ from trainables.geo_contrastive.forecast.propagator import Propagator
 
 TRUST = "trust"
 """Name of the module among the children of a head."""
-SPEED = 20.0
-"""Shares are so many times the parameters: an optimizer whose steps are of the size of the learning rate would take
-thousands from 0 to 1."""
+TRUST_LR = 0.1
+"""Learning rate of the shares, whatever that of the network: they go from 0 to 1 in tens of steps."""
 
 Context = Float[Tensor, "batch context dim"]
 Latent = Float[Tensor, "batch dim"]
@@ -58,7 +57,7 @@ class Trust(nn.Module):
             added: By what its roll-out differs from the propagator's, or the fields that these decode to.
             bounded: Whether shares below 0 and above 1 count as these.
         """
-        shares = SPEED * self.steps.float()[: added.shape[1]]
+        shares = self.steps.float()[: added.shape[1]]
         shares = shares.view(-1, *[1] * (added.dim() - 2))
         return added.detach() * (shares.clamp(0, 1) if bounded else shares)
 

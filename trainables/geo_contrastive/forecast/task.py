@@ -5,7 +5,6 @@ days of a split issue a forecast, and the decoded fields of 1, 3, 5 and 10 days 
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from trainables.geo_contrastive.forecast.baselines import forecasting
 from trainables.geo_contrastive.forecast.knobs import ForecastKnobs
 from trainables.geo_contrastive.forecast.loss import ForecastError
 from trainables.geo_contrastive.forecast.measure import ForecastSkill, beyond
-from trainables.geo_contrastive.forecast.networks import TRUST, forecaster
+from trainables.geo_contrastive.forecast.networks import TRUST, TRUST_LR, forecaster
 from trainables.geo_contrastive.forecast.predict import predict
 from trainables.geo_contrastive.forecast.rest import MEMORY, LatentsAndMemory, Memory
 from trainables.geo_contrastive.forecast.stepping import SteppingLatents
@@ -64,9 +63,10 @@ class ForecastTask(DownstreamTask):
         return kind(self.config.data.variables, self.head_knobs.stride)
 
     def head_groups(self) -> tuple[ParameterGroup, ...]:
-        """Returns the network, and the trust in it, which no decay draws to 0."""
-        network, *_ = super().head_groups()
-        return (network, replace(network, prefix=f"{HEAD}.{TRUST}.", decay=False))
+        """Returns the network, and the trust in it, which has a rate of its own and which no decay draws to 0."""
+        scale = TRUST_LR / self.config.optimization.lr
+        trust = ParameterGroup(prefix=f"{HEAD}.{TRUST}.", lr_scale=scale, decay=False)
+        return (*super().head_groups(), trust)
 
     def head_loss(self, latents: TrainingLatents) -> StageLoss:
         """Returns the squared error of the steps."""

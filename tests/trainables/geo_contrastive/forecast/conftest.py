@@ -10,7 +10,7 @@ from thalweg.stage_contract import Stage
 from trainables.geo_contrastive.config import PRESETS
 from trainables.geo_contrastive.downstream.model import HeadedModel
 from trainables.geo_contrastive.forecast.anomalies import LatentAnomalies
-from trainables.geo_contrastive.forecast.networks import SPEED, Forecaster
+from trainables.geo_contrastive.forecast.networks import Forecaster
 from trainables.geo_contrastive.forecast.task import ForecastTask
 
 MakeTask = Callable[..., ForecastTask]
@@ -31,7 +31,7 @@ def built(task: ForecastTask, data: Any) -> HeadedModel:
     model = task.build(task.facts(data)).eval()
     assert isinstance(model, HeadedModel)
     torch.nn.init.normal_(model.head.change.weight, std=0.3)  # type: ignore[arg-type, union-attr]
-    torch.nn.init.constant_(model.head.trust.steps, 1 / SPEED)  # type: ignore[arg-type, union-attr]
+    torch.nn.init.constant_(model.head.trust.steps, 1.0)  # type: ignore[arg-type, union-attr]
     return model
 
 

@@ -14,7 +14,7 @@ from thalweg.stage_contract import Progress
 from trainables.geo_contrastive.downstream.model import HeadedModel
 from trainables.geo_contrastive.forecast.batches import training_batch
 from trainables.geo_contrastive.forecast.loss import FORECAST, ForecastError, teaching
-from trainables.geo_contrastive.forecast.networks import SPEED, TRUST
+from trainables.geo_contrastive.forecast.networks import TRUST
 from trainables.geo_contrastive.forecast.windows import left_out
 
 
@@ -82,7 +82,7 @@ def test_the_trust_is_judged_on_the_days_left_out(
     model = built(task, data).train()
     prepared = tasks.prepare(head_stage(task), data, model)
     shares = torch.linspace(1.2, -0.3, 10)
-    model.head.trust.steps.data.copy_(shares / SPEED)  # type: ignore[union-attr, operator]
+    model.head.trust.steps.data.copy_(shares)  # type: ignore[union-attr, operator]
     indices = np.arange(50, 120)
     batch = _batch(task, data, indices)
     found = prepared.parts(model, batch, _progress(0.5))[TRUST]  # type: ignore[attr-defined]

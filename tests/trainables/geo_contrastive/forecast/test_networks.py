@@ -6,7 +6,7 @@ from torch import Tensor
 
 from thalweg.training.engine import half_precision
 from trainables.geo_contrastive.forecast.knobs import ForecastKnobs
-from trainables.geo_contrastive.forecast.networks import SPEED, Forecaster, forecaster
+from trainables.geo_contrastive.forecast.networks import Forecaster, forecaster
 
 BATCH, CONTEXT, DIM, STEPS = 4, 3, 6, 4
 CELLS = ("lstm", "transformer")
@@ -36,7 +36,7 @@ def test_forecasts_follow_shares_between_the_propagator_and_the_network() -> Non
     network, context = _network("lstm"), _context()
     network.propagator.operator.mul_(0.8)
     network.inside.operator.mul_(0.6)
-    network.trust.steps.data[:STEPS] = torch.tensor([-0.5, 0.3, 1.0, 2.0]) / SPEED
+    network.trust.steps.data[:STEPS] = torch.tensor([-0.5, 0.3, 1.0, 2.0])
     path = network(context, STEPS)
     found = network.combined(context, path)
     for step, share in enumerate((0.0, 0.3, 1.0, 1.0)):
