@@ -6,8 +6,6 @@ import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 if TYPE_CHECKING:
     from deepspeed.runtime.engine import DeepSpeedEngine
 
@@ -43,19 +41,14 @@ def forget_engines() -> None:
 
 
 def forget(engine: DeepSpeedEngine) -> None:
-    """Takes back what an engine, at any ZeRO stage, left in the process.
+    """Takes the modules of an engine, at any ZeRO stage, from the stack of modules that are in a forward pass.
 
-    DeepSpeed lays the outermost module of a forward pass on a stack for good; others stay there if the pass raises.
-    For all that runs later in the process it replaces torch's linear layers by its own, which are slower.
+    DeepSpeed lays the outermost one on it for good; others stay there if a forward pass raises.
     """
-    from deepspeed.runtime.zero.linear import zero3_linear_wrap
     from deepspeed.runtime.zero.parameter_offload import FWD_MODULE_STACK
-    from deepspeed.runtime.zero.partition_parameters import InsertPostInitMethodToModuleSubClasses as Patches
 
     gone = set(engine.module.modules())
     FWD_MODULE_STACK[:] = [module for module in FWD_MODULE_STACK if module not in gone]
-    if torch.nn.functional.linear is zero3_linear_wrap:
-        torch.nn.functional.linear = Patches.linear_bk
 
 
 def _uncached(method: Any) -> Find:
