@@ -69,7 +69,7 @@ MAX_FACTOR = 0.05
 OF_TINY = ("variables", "classes", "ignored", "optical")
 """Knobs of data that say what a data set holds."""
 
-SAME: Mapping[Precision, float] = {"fp32": 1e-5, "bf16": 4e-4, "fp16": 1e-4}
+SAME: Mapping[Precision, float] = {"fp32": 1e-5, "bf16": 8e-4, "fp16": 1e-4}
 """Largest error of an engine's gradient against torch's own of the same model, as a share of its norm.
 
 A gradient that was rounded to half precision once is off by about 1.7e-3 in bf16 and 2.1e-4 in fp16.
@@ -196,6 +196,22 @@ def short_work() -> Iterator[None]:
         torch.set_printoptions(threshold=1, edgeitems=1)  # type: ignore[no-untyped-call]
         yield
         torch.set_printoptions(profile="default")  # type: ignore[no-untyped-call]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def linear_layers_of_zero_3() -> Iterator[None]:
+    """Lets all engines and their twins compute linear layers as ZeRO 3 does, which rounds the product and the bias.
+
+    DeepSpeed lets them stand for all that a process trains later; so no test depends on those before it.
+    """
+    from deepspeed.runtime.zero.linear import zero3_linear_wrap
+    from deepspeed.runtime.zero.partition_parameters import InsertPostInitMethodToModuleSubClasses
+
+    own = getattr(InsertPostInitMethodToModuleSubClasses, "linear_bk", torch.nn.functional.linear)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(InsertPostInitMethodToModuleSubClasses, "linear_bk", own, raising=False)
+        patch.setattr(torch.nn.functional, "linear", zero3_linear_wrap)
+        yield
 
 
 @pytest.fixture(scope="module")

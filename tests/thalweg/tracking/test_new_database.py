@@ -128,8 +128,12 @@ def test_a_database_that_a_server_made_is_left_as_it_is(path: Path, uri: str, cl
     assert rows(path, LATEST) == rows(Path(uri[10:]), LATEST)
 
 
-def test_the_disk_is_not_waited_for_while_a_draft_is_made_and_is_afterwards(tmp_path: Path) -> None:
+def test_the_disk_is_not_waited_for_while_a_draft_is_made_and_is_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from sqlalchemy import create_engine
+
+    monkeypatch.setattr(sqlite3.dbapi2, "connect", sqlite3.connect)  # tests wait for no disk else
 
     def waits(name: str) -> bool:
         engine = create_engine(f"sqlite:///{tmp_path / name}")

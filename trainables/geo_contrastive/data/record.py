@@ -83,24 +83,6 @@ def check_seasons(data: FieldData, needed_by: str) -> None:
         )
 
 
-def check_known_seasons(data: FieldData, needed_by: str) -> None:
-    """Refuses a training split without a season that validation days have: no training could tell it.
-
-    Args:
-        data: Opened data.
-        needed_by: The knob that tells seasons apart, with its value.
-
-    Raises:
-        ConfigError: A season of the split ``val`` is not in ``train``.
-    """
-    known = _seasons_of(data, "train")
-    if unknown := [season for season in _seasons_of(data, "val") if season not in known]:
-        raise ConfigError(
-            f"{needed_by} needs training days of each season that val has, got {', '.join(known)} without "
-            f"{', '.join(unknown)}; import a longer record, or choose another {needed_by.partition(' ')[0]}"
-        )
-
-
 def _seasons_of(data: FieldData, split: SplitName) -> list[str]:
     days = data.days[split]
     return [SEASONS[number] for number in np.unique(data.season[days.start : days.stop])]
