@@ -29,6 +29,8 @@ class LaneTrainable(tune.Trainable):
     `ANSWER`, and Tune's own ``done``.
     """
 
+    _late: LaneDiedError | None = None  # why the workers did not come up
+
     def setup(self, config: dict[str, Any], settings: LaneSettings | None = None) -> None:
         """Starts the lane and waits until its workers are warm.
 
@@ -37,7 +39,6 @@ class LaneTrainable(tune.Trainable):
         """
         assert settings is not None
         self._settings = settings
-        self._late: LaneDiedError | None = None
         self._lane = Lane(settings, f"lane-{self.trial_id}")
         try:
             self._lane.wait_until_ready()
