@@ -246,12 +246,13 @@ def test_only_lanes_and_two_modules_of_the_search_know_ray() -> None:
     assert outside <= {"search.run", "search.tune_adapters"}
 
 
-def test_private_interfaces_of_ray_and_optuna_are_reached_for_in_one_module_each() -> None:
-    assert users_of(re.compile(r"ray(\.\w+)*\._")) == {"lanes.private_ray"}
+def test_private_interfaces_of_ray_and_optuna_are_reached_for_in_modules_of_their_own() -> None:
+    assert users_of(re.compile(r"ray(\.\w+)*\._")) == {"lanes.private_ray", "lanes.private_train"}
     assert users_of(re.compile(r"optuna(\.\w+)*\._")) == set()
     knowing = users_of(re.compile(r"(ray|optuna)\b"))
     assert {path.name for path in of_thalweg() if dotted(path) in knowing and reached_for(path)} <= {
         "private_ray.py",
+        "private_train.py",
         "private_optuna.py",
     }
     inside = re.compile(r"(?<!self)\._(storage|trial_id|study_id|thread_local)\b")

@@ -60,7 +60,9 @@ def _train(lane: Lane, order: TrialOrder) -> list[Report]:
     return reports
 
 
-def test_a_lane_that_is_late_says_why_and_ends_its_process(ray_address: str, tmp_path: Path) -> None:
+def test_a_lane_that_is_late_says_why_ends_its_process_and_books_nothing(
+    ray_address: str, tmp_path: Path
+) -> None:
     settings = LaneSettings(
         gang=Gang(1, 1, 0),
         family="families.toy",
@@ -81,6 +83,15 @@ def test_a_lane_that_is_late_says_why_and_ends_its_process(ray_address: str, tmp
             with contextlib.suppress(LaneDiedError):
                 ray.get(lane.train.remote(), timeout=240)
             time.sleep(1)
+    deadline = time.monotonic() + 60
+    while booked := _booked():
+        assert time.monotonic() < deadline, booked
+        time.sleep(1)
+
+
+def _booked() -> list[Any]:
+    """Returns the groups of resources that are booked in the cluster, by whom ever."""
+    return [group for group in ray.util.placement_group_table().values() if group["state"] != "REMOVED"]
 
 
 def _lane(num_workers: int, directory: Path) -> Iterator[tuple[Lane, list[int]]]:

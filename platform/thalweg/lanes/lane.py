@@ -14,7 +14,7 @@ from ray import train
 from ray.train.torch import TorchConfig, TorchTrainer
 
 from thalweg.errors import LaneDiedError
-from thalweg.lanes import causes_of_death, private_ray
+from thalweg.lanes import causes_of_death, private_train
 from thalweg.lanes.channel import Channel, Command, Restarted, Silence
 from thalweg.lanes.entrance import Coroner, enter
 from thalweg.lanes.resources import Gang
@@ -83,7 +83,7 @@ class Lane:
         self._settings = settings
         self._ended = ""  # why this lane has ended its own workers
         self._details = ""
-        private_ray.name_this_cluster()
+        private_train.name_this_cluster()
         self._error: BaseException | None = None
         self._channel: Any = ray.remote(num_cpus=0)(Channel).remote(settings.gang.num_workers)
         trainer = self._trainer(name)
@@ -111,7 +111,7 @@ class Lane:
                 callbacks=[Coroner(self._channel)],  # type: ignore[list-item] # typed as for Ray Train's first version
             ),
         )
-        private_ray.without_datasets(trainer)
+        private_train.adapt(trainer)
         return trainer
 
     def _fit(self, trainer: TorchTrainer) -> None:

@@ -1,4 +1,4 @@
-"""Ray's private interfaces, used if there is no public one; a new version of Ray can break this module and no other."""
+"""Ray's private interfaces, used if there is no public one; what of Ray Train is private is in `private_train`."""
 
 from __future__ import annotations
 
@@ -145,30 +145,3 @@ def node_manager_to(logger: logging.Logger) -> Iterator[None]:
         yield
     finally:
         worker.print_to_stdstream = print_to_stdstream
-
-
-def name_this_cluster() -> None:
-    """Makes Ray Train's clean-up connect to this cluster, however many run on the machine.
-
-    The actor that removes a dead lane's placement group finds its cluster by RAY_ADDRESS only. Ray Train passes to
-    its actors only the variables on its own list.
-    """
-    import ray
-    from ray.train.v2._internal import constants
-
-    os.environ["RAY_ADDRESS"] = ray.get_runtime_context().gcs_address
-    constants.ENV_VARS_TO_PROPAGATE.add("RAY_ADDRESS")
-
-
-def without_datasets(trainer: Any) -> None:
-    """Lets Ray Train start no manager of Ray's data sets, a process of each group of workers; a family opens its own.
-
-    Args:
-        trainer: A trainer that was given no data set, before it starts.
-    """
-    from ray.train.v2._internal.callbacks import DatasetsCallback
-
-    create: Callable[[], list[Any]] = trainer._create_default_callbacks
-    trainer._create_default_callbacks = lambda: [
-        callback for callback in create() if not isinstance(callback, DatasetsCallback)
-    ]

@@ -185,7 +185,7 @@ def test_bad_input_gets_one_line_and_code_2(run: Callable[..., Result], words: l
 def test_another_error_keeps_its_traceback(
     run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def crash() -> None:
+    def crash(family: str | None) -> None:
         raise ZeroDivisionError("a bug")
 
     monkeypatch.setattr("thalweg.console.listings.spaces", crash)
@@ -195,7 +195,7 @@ def test_another_error_keeps_its_traceback(
 def test_ctrl_c_ends_a_command_with_code_130(
     run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupt() -> None:
+    def interrupt(family: str | None) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("thalweg.console.listings.spaces", interrupt)

@@ -78,7 +78,7 @@ def test_metrics_that_the_data_cannot_give_are_no_objective_and_are_told_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lacking = {"val": {}, "test": {"mse": "no day is long enough", "steps": "no day is long enough"}}
-    monkeypatch.setattr(ToyTask, "unmeasured", lambda task, data, split: lacking[split], raising=False)
+    monkeypatch.setattr(ToyTask, "unmeasured", lambda task, data, split: lacking[split])
     told: list[str] = []
     prepare(load_space("spaces.toys"), tmp_path, told.append)
     assert [text for text in told if "measured" in text] == [

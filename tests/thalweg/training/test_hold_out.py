@@ -54,9 +54,7 @@ def test_a_checkpoint_and_the_baselines_are_evaluated_on_test(report: Report, tm
 def test_what_test_cannot_give_is_told(
     report: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        ToyTask, "unmeasured", lambda task, data, split: {"mse": f"{split} is too short"}, raising=False
-    )
+    monkeypatch.setattr(ToyTask, "unmeasured", lambda task, data, split: {"mse": f"{split} is too short"})
     assert evaluate(Path(str(report.checkpoint)), tmp_path).unmeasured == {"mse": "test is too short"}
 
 

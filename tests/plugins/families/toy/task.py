@@ -278,6 +278,14 @@ class ToyTask(Task[Toy, Waves]):
         self._trouble.may_fail("build")
         return Net(self.config.width, self.config.dropout, self.config.batch_norm)
 
+    def initial_weights(self, data: Waves) -> Mapping[str, Tensor]:
+        """Every weight starts as the network initialises it."""
+        return {}
+
+    def unmeasured(self, data: Waves, split: SplitName) -> Mapping[str, str]:
+        """Every split gives every metric."""
+        return {}
+
     def stages(self) -> tuple[Stage, ...]:
         """One stage, or the head alone in a second one."""
         fit = SquaredErrors(self.config)

@@ -111,7 +111,7 @@ def test_a_trial_begins_with_what_its_family_gives_and_remembers_the_hash(
     order: Any, world: ProcessGroup, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = _toy(7).state_dict(), _toy(8).state_dict()
-    monkeypatch.setattr(ToyTask, "initial_weights", lambda self, data: first, raising=False)
+    monkeypatch.setattr(ToyTask, "initial_weights", lambda self, data: first)
     asked = replace(order("g"), checkpoints=True)
     session = Session(replace(asked, baselines=True), world, DataCache())
     begun = {name: weight.clone() for name, weight in session._module.model.state_dict().items()}
@@ -120,13 +120,11 @@ def test_a_trial_begins_with_what_its_family_gives_and_remembers_the_hash(
     assert all(torch.equal(begun[name], weight) for name, weight in first.items())
     assert "before_training" in (baselines.read(Path(asked.directory)) or {})
     assert report.provenance["initial_weights_sha256"] == sha256_of(first)
-    monkeypatch.setattr(
-        ToyTask, "initial_weights", lambda self, data: pytest.fail("asked again"), raising=False
-    )
+    monkeypatch.setattr(ToyTask, "initial_weights", lambda self, data: pytest.fail("asked again"))
     again = Session(asked, world, DataCache())
     assert again.advance().provenance["initial_weights_sha256"] == sha256_of(first)
     again.close()
-    monkeypatch.setattr(ToyTask, "initial_weights", lambda self, data: first, raising=False)
+    monkeypatch.setattr(ToyTask, "initial_weights", lambda self, data: first)
     other = replace(asked, trial="h", starting_points={"second": write("second", second)})
     session = Session(other, world, DataCache())
     assert all(torch.equal(session._module.model.state_dict()[name], second[name]) for name in second)

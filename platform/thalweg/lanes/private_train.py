@@ -1,0 +1,68 @@
+"""Ray Train's private interfaces, used if there is no public one; a new version of Ray can break this module too."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import ray
+from ray.train.v2._internal import constants
+from ray.train.v2._internal.callbacks import DatasetsCallback
+from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
+from ray.train.v2._internal.execution.worker_group import worker_group
+
+
+def name_this_cluster() -> None:
+    """Makes Ray Train's clean-up connect to this cluster, however many run on the machine.
+
+    The actor that removes a dead lane's placement group finds its cluster by RAY_ADDRESS only. Ray Train passes to
+    its actors only the variables on its own list.
+    """
+    os.environ["RAY_ADDRESS"] = ray.get_runtime_context().gcs_address
+    constants.ENV_VARS_TO_PROPAGATE.add("RAY_ADDRESS")
+
+
+class EarlyCleaner(PlacementGroupCleanerCallback):
+    """Lets Ray Train's clean-up know a group's resources as soon as they are booked.
+
+    By itself it learns of them once the workers are up: those of a lane that ends before would stay booked for as
+    long as the search lasts. Runs in the process of Ray Train's controller.
+    """
+
+    def before_worker_group_start(self, worker_group_context: Any) -> None:
+        """Has the next group of resources that this process books registered."""
+        module: Any = worker_group  # without types of what it imports
+        cleaner: Any = self._cleaner
+        book: Callable[..., Any] = module.placement_group
+
+        def book_and_register(*args: Any, **kwargs: Any) -> Any:
+            module.placement_group = book
+            booked = book(*args, **kwargs)
+            if cleaner is not None:
+                # Unless this process ends within the second or so that the clean-up takes to start, it is told;
+                # waiting for that would delay each lane as much.
+                cleaner.register_placement_group.remote(booked)
+            return booked
+
+        module.placement_group = book_and_register
+
+
+def adapt(trainer: Any) -> None:
+    """Frees what a lane has booked whenever it ends, and starts no manager of Ray's data sets.
+
+    Such a manager is a process of each group of workers; a family opens its data itself.
+
+    Args:
+        trainer: A trainer that was given no data set, before it starts.
+    """
+    create: Callable[[], list[Any]] = trainer._create_default_callbacks
+
+    def adapted() -> list[Any]:
+        return [
+            EarlyCleaner() if isinstance(callback, PlacementGroupCleanerCallback) else callback
+            for callback in create()
+            if not isinstance(callback, DatasetsCallback)
+        ]
+
+    trainer._create_default_callbacks = adapted
