@@ -24,6 +24,10 @@ Each class is also the built-in exception that it specialises, so that ``except 
 import difflib
 from collections.abc import Collection
 
+from thalweg.wording import some
+
+_NAMED = 20  # names that there are instead
+
 
 class ThalwegError(Exception):
     """Anything that Thalweg reports to its user without a traceback."""
@@ -90,4 +94,5 @@ def nothing(what: str, where: str, name: object, known: Collection[str]) -> str:
     inside = [one for one in known if one.endswith(f"_{name}")]  # `depth` of lakes/depth.py
     close = inside or difflib.get_close_matches(str(name), list(known), n=1)
     hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
-    return f"no {what} in {where}{hint} (found: {', '.join(sorted(known)) or 'none'})"
+    there = some(sorted(known), _NAMED) or "none"
+    return f"no {what} in {where}{hint} (found: {there})"

@@ -1,6 +1,6 @@
 """Does SupCon beside the cross-entropy gain more than seeds differ?
 
-Both with eight seeds at two learning rates: a comparison at one rate would call a property of the rate one of the loss.
+Each with eight seeds at two learning rates: a comparison at one rate would call a property of the rate one of the loss.
 `thalweg show sentinel_supcon_seeds --by loss --by lr` gives mean and spread of each, and of one class with `--metric
 recall_Mines`.
 """
@@ -8,7 +8,13 @@ recall_Mines`.
 from thalweg.study import Study, Trial, grid
 from trainables.sentinel_supcon.config import PRESETS, SentinelSupCon
 
-GRID = grid(lr=[1e-3, 3e-3], loss={"cross-entropy": 0.0, "cross-entropy + SupCon": 1.0}, seeds=8)
+LOSSES = {
+    "cross-entropy": {"tuning": {"sup_delta": 0.0}},
+    "cross-entropy of scenes as they are": {"tuning": {"sup_delta": 0.0}, "views": {"augment": False}},
+    "cross-entropy + SupCon": {"tuning": {"sup_delta": 1.0}},
+}
+"""Beside SupCon the cross-entropy sees scenes as they are; alone it sees augmented ones if there are any."""
+GRID = grid(lr=[1e-3, 3e-3], loss=LOSSES, seeds=8)
 
 study = Study(
     metric="macro_recall", mode="max", samples=3072, num_evaluations=4, grid=GRID, keep_checkpoints=1
@@ -20,6 +26,6 @@ def space(trial: Trial) -> SentinelSupCon:
     return PRESETS["tiny"].vary(
         seed=cell["seed"],
         data={"data_ratio": 0.1},
-        tuning={"sup_delta": cell["loss"]},
         optimization={"lr": cell["lr"]},
+        **cell["loss"],
     )

@@ -4,10 +4,11 @@ The data are 500 scenes of TerraMesh, imported as the README says; places are bl
 may be in another split. `thalweg show sentinel_supcon_terramesh_seeds --by loss --by lr` gives mean and spread.
 """
 
+from search_spaces.sentinel_supcon.seeds import LOSSES
 from thalweg.study import Study, Trial, grid
 from trainables.sentinel_supcon.config import TERRAMESH, SentinelSupCon
 
-GRID = grid(lr=[1e-3, 3e-3], loss={"cross-entropy": 0.0, "cross-entropy + SupCon": 1.0}, seeds=6)
+GRID = grid(lr=[1e-3, 3e-3], loss=LOSSES, seeds=6)
 
 study = Study(
     metric="macro_recall", mode="max", samples=6144, num_evaluations=2, grid=GRID, keep_checkpoints=1
@@ -16,6 +17,4 @@ study = Study(
 
 def space(trial: Trial) -> SentinelSupCon:
     cell = GRID.ask(trial)
-    return TERRAMESH.vary(
-        seed=cell["seed"], tuning={"sup_delta": cell["loss"]}, optimization={"lr": cell["lr"]}
-    )
+    return TERRAMESH.vary(seed=cell["seed"], optimization={"lr": cell["lr"]}, **cell["loss"])

@@ -5,10 +5,11 @@ The data are those of `sentinel_supcon_terramesh_seeds`, of which one of five ti
 which both losses did better there. `thalweg show sentinel_supcon_terramesh_tiles --by loss` gives mean and spread.
 """
 
+from search_spaces.sentinel_supcon.seeds import LOSSES
 from thalweg.study import Study, Trial, grid
 from trainables.sentinel_supcon.config import TERRAMESH, SentinelSupCon
 
-GRID = grid(loss={"cross-entropy": 0.0, "cross-entropy + SupCon": 1.0}, seeds=6)
+GRID = grid(loss=LOSSES, seeds=6)
 
 study = Study(
     metric="macro_recall", mode="max", samples=6144, num_evaluations=2, grid=GRID, keep_checkpoints=1
@@ -21,6 +22,6 @@ def space(trial: Trial) -> SentinelSupCon:
         dataset="terramesh-tiles",
         seed=cell["seed"],
         data={"ignored": ("Built", "Snow")},
-        tuning={"sup_delta": cell["loss"]},
         optimization={"lr": 1e-3},
+        **cell["loss"],
     )

@@ -158,6 +158,7 @@ def test_the_grid_holds_every_fusion_with_every_rate_and_seed_once() -> None:
     assert study.rungs == ()
 
 
+@pytest.mark.slow
 def test_all_models_of_the_grid_are_of_one_size() -> None:
     space = load_space("rgb_lidar_fusion_seeds")
     asked = rgb_lidar_fusion_seeds.NUM_PARAMETERS

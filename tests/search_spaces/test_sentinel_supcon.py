@@ -15,10 +15,10 @@ from trainables.sentinel_supcon.task import SceneTask
 
 GRIDS = {
     "sentinel_supcon_matrix": 24,
-    "sentinel_supcon_seeds": 32,
+    "sentinel_supcon_seeds": 48,
     "sentinel_supcon_terramesh_fusion": 30,
-    "sentinel_supcon_terramesh_seeds": 24,
-    "sentinel_supcon_terramesh_tiles": 12,
+    "sentinel_supcon_terramesh_seeds": 36,
+    "sentinel_supcon_terramesh_tiles": 18,
 }
 SEARCHES = [
     "sentinel_supcon_losses",
@@ -77,17 +77,20 @@ def test_the_matrix_has_every_combination_of_fusion_augmentation_and_supcon() ->
 
 
 @pytest.mark.parametrize("name", [name for name in GRIDS if name.endswith(("seeds", "tiles"))])
-def test_both_losses_are_compared_at_the_same_seeds_and_rates(name: str) -> None:
+def test_all_losses_are_compared_at_the_same_seeds_and_rates(name: str) -> None:
     space = load_space(name)
     configs: list[Any] = [space.replay(params)[0] for params in space.study.first_trials]
     by_loss = {
-        weight: {
-            (config.seed, config.optimization.lr) for config in configs if config.tuning.sup_delta == weight
+        loss: {
+            (config.seed, config.optimization.lr)
+            for config in configs
+            if (config.tuning.sup_delta, config.views.augment) == loss
         }
-        for weight in (0.0, 1.0)
+        for loss in ((0.0, True), (0.0, False), (1.0, True))
     }
-    assert by_loss[0.0] == by_loss[1.0]
-    assert len({seed for seed, _ in by_loss[0.0]}) >= 5
+    first, *others = by_loss.values()
+    assert others == [first, first] and 3 * len(first) == len(configs)
+    assert len({seed for seed, _ in first}) >= 5
 
 
 @pytest.mark.slow

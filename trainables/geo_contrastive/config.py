@@ -29,7 +29,7 @@ Downstream = NoDownstream | ForecastKnobs | AssimilationKnobs | DiffusionKnobs |
 
 
 class GeoContrastive(FamilyConfig):
-    """An encoder and decoder of daily weather fields, for one trial."""
+    """An encoder and decoder of daily weather fields."""
 
     added: ClassVar[frozenset[str]] = frozenset({"evaluation", "ghost_batch_norm"})
 

@@ -8,6 +8,7 @@ import pandas as pd
 
 from thalweg.dataset_contract import Exploration
 from thalweg.datasets.charts import draw_coverage, png
+from thalweg.wording import counted
 from trainables.geo_contrastive.data.fields import FieldData, open_fields
 from trainables.geo_contrastive.data.layout import read_table
 from trainables.geo_contrastive.exploring import look, tables
@@ -61,7 +62,7 @@ def _texts(name: str, origin: str, data: FieldData, gaps: pd.DataFrame) -> dict[
     missing = int(gaps["missing"].sum())
     return {
         "title": f"geo_contrastive/{name}",
-        "summary": f"{len(data.variables)} variables on {len(data.day):,} days from {date_of(data, 0)} to "
+        "summary": f"{counted(len(data.variables), 'variable')} on {len(data.day):,} days from {date_of(data, 0)} to "
         f"{date_of(data, len(data.day) - 1)}; grids {grids}; fingerprint {data.fingerprint}.",
         "origin": f"From {origin.rstrip('.')}." if origin else "Where the data come from is not recorded.",
         "gaps_text": f"{missing:,} days are missing in {len(gaps):,} gaps; no pair or window crosses one."

@@ -28,7 +28,7 @@ CLASSES = ("cubes", "spheres")
 
 
 class RGBLidar(FamilyConfig):
-    """A classifier of scenes that a camera and a LiDAR see, for one trial."""
+    """A classifier of scenes that a camera and a LiDAR see."""
 
     dataset: str = Field(default="cubes-spheres", min_length=1)
     """Data set to train on: a folder below the family's data folder."""

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from thalweg.dataset_contract import Exploration
+from thalweg.wording import counted, some
 from trainables.rgb_lidar.config import CLASSES
 from trainables.rgb_lidar.data.scenes import RGBLidarData, open_data
 from trainables.rgb_lidar.exploring import pictures as pictures
@@ -116,10 +117,10 @@ def _texts(name: str, data: RGBLidarData, found: Mapping[str, pd.DataFrame]) -> 
 def _unpaired(paths: Sequence[str]) -> str:
     if not paths:
         return "Every file has its partner of the other sensor."
-    more = f" and {len(paths) - NAMED:,} more in unpaired.csv" if len(paths) > NAMED else ""
+    where = " in unpaired.csv" if len(paths) > NAMED else ""
     verb = "has" if len(paths) == 1 else "have"
-    files = "file" if len(paths) == 1 else "files"
-    return f"{len(paths):,} {files} {verb} no partner of the other sensor: {', '.join(paths[:NAMED])}{more}."
+    files = counted(len(paths), "file")
+    return f"{files} {verb} no partner of the other sensor: {some(paths, NAMED)}{where}."
 
 
 def _report(texts: Mapping[str, str], found: Mapping[str, pd.DataFrame]) -> str:

@@ -20,7 +20,7 @@ from trainables.sentinel_supcon.knobs import (
 
 
 class SentinelSupCon(FamilyConfig):
-    """Encoders of Sentinel-1 and Sentinel-2 and a classifier of scenes, for one trial."""
+    """Encoders of Sentinel-1 and Sentinel-2 and a classifier of scenes."""
 
     dataset: str = Field(default="dfc2020", min_length=1)
     """Data set to train on: a folder below the family's data folder."""

@@ -365,7 +365,7 @@ class EvaluationKnobs(Knobs):
 
 
 class WaterMAE(FamilyConfig):
-    """Masked autoencoder over three gridded fields and two catchment series, for one trial."""
+    """Masked autoencoder over three gridded fields and two catchment series."""
 
     dataset: str = Field(default="gb-hydrology", min_length=1)
     """Data set to train on: a folder below the family's data folder."""

@@ -16,7 +16,7 @@ from thalweg.analysis.declared import comparable, family_of, metrics_of
 from thalweg.analysis.next_steps import train_command
 from thalweg.analysis.studies import space_name
 from thalweg.config import flat, parse
-from thalweg.console.formatting import clock, counted, score
+from thalweg.console.formatting import clock, score
 from thalweg.console.tables import (
     HEAD,
     LEGEND,
@@ -31,6 +31,7 @@ from thalweg.search.store.records import StudyRecord, TrialRecord
 from thalweg.study_folder import StudyFolder
 from thalweg.training import baselines
 from thalweg.training.baselines import Baselines
+from thalweg.wording import counted
 
 if TYPE_CHECKING:
     from thalweg.training.hold_out import HeldOut

@@ -13,7 +13,7 @@ from rich.text import Text
 from thalweg.analysis.groups import COSTS
 from thalweg.analysis.leaderboard import Leaderboard, failures
 from thalweg.console import group_table
-from thalweg.console.formatting import clock, cost, counted, number, score
+from thalweg.console.formatting import clock, cost, number, score
 from thalweg.console.notices import STYLES
 from thalweg.console.tables import (
     GAP,
@@ -26,6 +26,7 @@ from thalweg.console.tables import (
     plain_table,
 )
 from thalweg.search.store.records import TrialRecord
+from thalweg.wording import counted
 
 MAX_TRIALS = 8
 

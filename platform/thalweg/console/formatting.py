@@ -40,11 +40,6 @@ def pairs(values: Mapping[str, Any]) -> str:
     return "  ".join(f"{name}={number(value)}".replace(" ", "\u00a0") for name, value in values.items())
 
 
-def counted(count: int, noun: str) -> str:
-    """Writes ``1 trial`` or ``2 trials``."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
 def cost(name: str, value: float | None) -> str:
     """Writes a cost: seconds with two decimals, all others as whole numbers."""
     if value is None:

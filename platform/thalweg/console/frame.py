@@ -13,8 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from thalweg.analysis.progress import Running, Standing
-from thalweg.console.formatting import clock, counted, listed, number, pairs, score, sparkline
+from thalweg.console.formatting import clock, listed, number, pairs, score, sparkline
 from thalweg.console.notices import STYLES, compared, starting, time_left
+from thalweg.wording import counted
 
 WIDE = 110  # columns from which the parameters of running trials are shown
 

@@ -9,9 +9,10 @@ from rich.text import Text
 
 from thalweg.analysis.groups import COSTS, Group, groups, stopped
 from thalweg.analysis.paired import LEVEL, PairedDifference, differences
-from thalweg.console.formatting import cost, counted, score
+from thalweg.console.formatting import cost, score
 from thalweg.console.tables import GAP, plain_table
 from thalweg.search.store.records import StudyRecord
+from thalweg.wording import counted
 
 HEAD = "paired difference"
 

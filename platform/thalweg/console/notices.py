@@ -6,7 +6,7 @@ from rich.text import Text
 
 from thalweg.analysis.comparison import LOSS, TIE, WIN
 from thalweg.analysis.progress import Standing
-from thalweg.console.formatting import clock, counted, score
+from thalweg.console.formatting import clock, score
 from thalweg.events import (
     BaselineEvaluated,
     Event,
@@ -16,6 +16,7 @@ from thalweg.events import (
     TrialEnded,
     TrialStarted,
 )
+from thalweg.wording import counted
 
 MAX_RUNNING = 4  # trials that a line has room for
 STYLES = {

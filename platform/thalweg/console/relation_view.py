@@ -6,8 +6,9 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from thalweg.analysis.relation import LEVEL, MetricRelation
-from thalweg.console.formatting import counted, score
+from thalweg.console.formatting import score
 from thalweg.console.tables import plain_table
+from thalweg.wording import counted
 
 MAX_ROWS = 20
 

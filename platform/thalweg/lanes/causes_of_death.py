@@ -135,7 +135,8 @@ def read(text: str) -> str:
     if re.search(r"node (has )?died|node is dead|node was terminated", text):
         return "its machine is gone"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    last = lines[-1] if lines else "its process is gone"
+    # What Thalweg raises is a sentence already.
+    last = re.sub(r"^thalweg\.errors\.\w+: ", "", lines[-1]) if lines else "its process is gone"
     return last if len(last) <= MAX_REASON_LENGTH else f"{last[:MAX_REASON_LENGTH]}..."
 
 

@@ -10,6 +10,7 @@ from thalweg.errors import ThalwegError
 from thalweg.search.domains import ChoiceSet, NumberRange
 from thalweg.search.space import Space
 from thalweg.search.store.warm_start import StartingPoint, inherit
+from thalweg.wording import some
 
 MAX_NAMED = 8
 """Knobs that are named; more are counted."""
@@ -27,10 +28,7 @@ def replaced(own: FamilyConfig, inherited: FamilyConfig) -> str | None:
     if not changed:
         return None
     named = [f"{name} {_shown(after.get(name))} (not {_shown(before.get(name))})" for name in changed]
-    rest = [f"{len(named) - MAX_NAMED} more"] if len(named) > MAX_NAMED else []
-    return f"these knobs come with the weights of {', '.join(own.starts_from)}: " + ", ".join(
-        [*named[:MAX_NAMED], *rest]
-    )
+    return f"these knobs come with the weights of {', '.join(own.starts_from)}: {some(named, MAX_NAMED)}"
 
 
 def without_effect(space: Space, points: Sequence[StartingPoint]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from thalweg.console.formatting import ASCII_BLOCKS, BLOCKS, clock, counted, number, pairs, score, sparkline
+from thalweg.console.formatting import ASCII_BLOCKS, BLOCKS, clock, number, pairs, score, sparkline
 
 
 @pytest.mark.parametrize(
@@ -53,10 +53,6 @@ def test_a_score_that_is_not_a_number_says_so() -> None:
 
 def test_a_pair_can_not_be_broken_at_the_end_of_a_line() -> None:
     assert pairs({"lr": 0.5, "fusion": "late mean"}) == "lr=0.5  fusion=late\u00a0mean"
-
-
-def test_one_trial_is_not_1_trials() -> None:
-    assert (counted(1, "trial"), counted(2000, "trial")) == ("1 trial", "2,000 trials")
 
 
 def test_a_sparkline_spans_from_the_lowest_to_the_highest_block() -> None:

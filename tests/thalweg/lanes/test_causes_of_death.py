@@ -53,6 +53,9 @@ def test_the_worker_that_is_gone_is_the_reason_not_the_one_that_lost_it() -> Non
 
 def test_an_unknown_error_is_its_last_line_and_not_too_long() -> None:
     assert read("Traceback\n  there\nValueError: no\n\n") == "ValueError: no"
+    assert read("Traceback\n  there\nthalweg.errors.LaneDiedError: a lane must live, got an end") == (
+        "a lane must live, got an end"
+    )
     assert len(read("x" * 1000)) < 320
     assert read("The actor died because its node has died. Node Id: 1") == "its machine is gone"
 

@@ -98,6 +98,7 @@ def test_less_noise_scores_better_by_every_metric_that_trials_are_compared_by(
         assert values == better and values[0] != values[-1], f"{metric.name}: {values}"
 
 
+@pytest.mark.slow
 def test_more_patterns_reconstruct_better_by_every_metric_that_trials_are_compared_by(
     data: FieldData,
 ) -> None:

@@ -202,6 +202,7 @@ def test_what_is_filled_tells_nothing_of_what_is_hidden(root: Path, method: Fill
         assert max(map(abs, found.values())) < 0.2, (name, found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_what_is_filled_tells_nothing_of_the_days_to_come(root: Path, method: Filling) -> None:
     task = _task(method)

@@ -18,6 +18,7 @@ from thalweg.data.faults import Faults
 from thalweg.data.normalization import DAYS_OF_YEAR, HALF_WIDTH, Climatology, Moments
 from thalweg.data.store import StoreWriter, key_of, release
 from thalweg.errors import DataError
+from thalweg.wording import some
 from trainables.geo_contrastive.data.calendars import Calendar, Days
 from trainables.geo_contrastive.data.grids import Grid
 from trainables.geo_contrastive.data.layout import Contents, FieldFile, block_days, open_field
@@ -28,7 +29,6 @@ _MAX_LEFT_OUT = 0.1  # share of the days
 _MIN_DAYS = 5  # the smallest number of which each split has a day
 _ROUNDING = 1e-12  # relative error of a sum in double precision: equal values may differ so from their mean
 _CLIMATOLOGY_CELLS = 1 << 12  # cells whose 366 means are computed at once, in about 100 MB
-_NAMED = 5  # days that a note names
 
 
 def prepare(writer: StoreWriter, paths: Mapping[str, Path], contents: Contents) -> dict[str, Any]:
@@ -186,10 +186,10 @@ def _kept(
 
 def _left_out(days: Days, gone: list[int], lacking: list[str], calendar: Calendar) -> Iterator[str]:
     if gone:
-        dates = [calendar.text(int(days[position])) for position in gone[:_NAMED]]
+        dates = [calendar.text(int(days[position])) for position in gone]
         yield (
             f"{len(gone):,} of {len(days):,} days were left out, for cells lack values of {', '.join(lacking)} on "
-            f"them: {', '.join(dates)}{', ...' if len(gone) > _NAMED else ''}"
+            f"them: {some(dates)}"
         )
 
 

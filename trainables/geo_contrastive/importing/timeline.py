@@ -8,6 +8,7 @@ import xarray as xr
 from jaxtyping import Int64, Shaped
 
 from thalweg.errors import DataError
+from thalweg.wording import some
 from trainables.geo_contrastive.data.calendars import Calendar, calendar_of
 
 DAY = 86_400
@@ -21,7 +22,6 @@ _SECONDS = {
     **dict.fromkeys(("second", "sec", ""), 1),
 }
 _FILL = 1e18  # seconds that no time has
-_NAMED = 5  # days that a sentence names
 
 
 def seconds_of(times: xr.Variable, where: object) -> tuple[Calendar, Seconds]:
@@ -167,14 +167,11 @@ def whole_days(
         raise DataError(
             f"{where} must have a day with all {DAY // step} times, got at most {counts.max()}; take a longer period"
         )
-    notes = []
-    for position in np.flatnonzero(~whole)[:_NAMED]:
-        notes.append(f"{calendar.text(int(numbers[position]))} has {counts[position]} of {DAY // step} times")
-    if notes:
-        others = int((~whole).sum()) - len(notes)
-        notes = [
-            f"days left out as they are not whole: {'; '.join(notes)}{f'; and {others} more' * (others > 0)}"
-        ]
+    halves = [
+        f"{calendar.text(int(numbers[position]))} has {counts[position]} of {DAY // step} times"
+        for position in np.flatnonzero(~whole)
+    ]
+    notes = [f"days left out as they are not whole: {some(halves, separator='; ')}"] if halves else []
     kept = numbers[whole]
     return Days(kept, starts[whole], DAY // step, step, (*notes, *_gaps(kept, calendar)), is_centred)
 
@@ -182,7 +179,7 @@ def whole_days(
 def _require_each_day_once(numbers: Int64[np.ndarray, " day"], calendar: Calendar, where: object) -> None:
     double = np.flatnonzero(np.diff(numbers) == 0)
     if double.size:
-        named = ", ".join(calendar.text(int(numbers[position])) for position in double[:_NAMED])
+        named = some(calendar.text(int(numbers[position])) for position in double)
         raise DataError(
             f"each day of {where} must have one time, for most have one, got two of {double.size:,}: {named}; "
             "remove one of each"
@@ -196,12 +193,8 @@ def _gaps(numbers: Int64[np.ndarray, " day"], calendar: Calendar) -> list[str]:
     if not breaks.size:
         return []
     num_days = int((steps[breaks] - 1).sum())
-    named = [
-        f"{steps[position] - 1:,} after {calendar.text(int(numbers[position]))}"
-        for position in breaks[:_NAMED]
-    ]
-    more = f", and {len(breaks) - _NAMED} more" if len(breaks) > _NAMED else ""
+    named = [f"{steps[position] - 1:,} after {calendar.text(int(numbers[position]))}" for position in breaks]
     return [
         f"{len(breaks):,} gap{'s' * (len(breaks) > 1)} of {num_days:,} day{'s' * (num_days > 1)} in all: "
-        f"{', '.join(named)}{more}"
+        f"{some(named)}"
     ]

@@ -15,12 +15,12 @@ from PIL import Image
 
 from thalweg.data.npy import read_npy
 from thalweg.errors import DataError
+from thalweg.wording import some
 from trainables.rgb_lidar.config import CLASSES
 from trainables.rgb_lidar.data.lidar import MAX_RANGE, Angles
 
 _MAX_DIGITS = 18  # of a number that fits in 64 bits
 _LARGEST_ANGLE = np.pi + 1e-6
-_NAMED = 5  # faults of one kind that a message names
 _MAKE = "make a synthetic one with `thalweg data make rgb_lidar`"
 
 
@@ -132,7 +132,7 @@ def _require_one_spelling(paths: Sequence[Path]) -> None:
     if twice:
         raise DataError(
             f"a number must name one file of {paths[0].parent}, got several for {len(twice)} scenes: "
-            f"{'; '.join(twice[:_NAMED])}{' ...' if len(twice) > _NAMED else ''}; remove the copies"
+            f"{some(twice, separator='; ')}; remove the copies"
         )
 
 

@@ -11,6 +11,7 @@ from jaxtyping import Float32, Int64, UInt8
 from thalweg.contract import SplitName
 from thalweg.data.store import StoreWriter, content_hashes, key_of, open_store
 from thalweg.errors import DataError, OutputError
+from thalweg.wording import some
 from trainables.rgb_lidar.data.layout import (
     Files,
     find_files,
@@ -64,10 +65,9 @@ class RGBLidarData:
         """The files that were left out, and the number of rays that were written as 0 m."""
         notes = []
         if self.unpaired:
-            more = len(self.unpaired) - _MAX_NAMED
             notes.append(
                 f"{len(self.unpaired)} files of {self.dataset} have no partner of the other sensor and are left "
-                f"out: {', '.join(self.unpaired[:_MAX_NAMED])}{f' and {more} more' if more > 0 else ''}"
+                f"out: {some(self.unpaired, _MAX_NAMED)}"
             )
         if self.zeros:
             notes.append(self.zeros)

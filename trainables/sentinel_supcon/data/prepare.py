@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float64, UInt8
 
 from thalweg.data.store import StoreWriter, release
 from thalweg.errors import DataError
+from thalweg.wording import some
 from trainables.sentinel_supcon.data.contents import Contents, Scene
 from trainables.sentinel_supcon.data.kept import MAX_MISSING, Kept, read_scenes
 from trainables.sentinel_supcon.data.labels import IGNORED, classes_of_maps
@@ -26,7 +27,7 @@ FORMAT = 6
 MAX_LEFT_OUT = 0.1
 """Largest share of a data set's scenes that may be left out."""
 _CHUNK = 16
-_NAMED = 5
+_NOTED = 40  # scenes that a note names
 
 
 def prepare(contents: Contents, writer: StoreWriter) -> dict[str, Any]:
@@ -106,10 +107,10 @@ def _statistics(
 def _require_enough(contents: Contents, read: Kept) -> None:
     total = len(read.scenes) + len(read.left_out)
     if len(read.left_out) > MAX_LEFT_OUT * total:
-        told = "; ".join(f"{name}: {why}" for name, why in sorted(read.left_out.items())[:_NAMED])
+        told = some((f"{name}: {why}" for name, why in sorted(read.left_out.items())), separator="; ")
         raise DataError(
             f"at most {MAX_LEFT_OUT:.0%} of the scenes may be left out, got {len(read.left_out)} of {total} in "
-            f"{contents.folder} ({told}{' ...' if len(read.left_out) > _NAMED else ''}); copy them again, or remove "
+            f"{contents.folder} ({told}); copy them again, or remove "
             "them from the data set"
         )
 
@@ -118,7 +119,7 @@ def _require_units(contents: Contents, read: Kept) -> None:
     if contents.unit == "dB" and read.never_negative:
         raise DataError(
             f"backscatter in {contents.folder} must be in dB, some of it below 0 in each scene, got none in "
-            f"{_some(read.never_negative)}, as linear power is; convert it by 10 log10, or, if it is power in all "
+            f"{some(read.never_negative)}, as linear power is; convert it by 10 log10, or, if it is power in all "
             'scenes, say "unit": "linear" in scenes.json'
         )
     if not read.any_bright:
@@ -137,7 +138,7 @@ def _require_units(contents: Contents, read: Kept) -> None:
         raise DataError(
             f"reflectance must be known from its numbers, got scenes of {len(shifted)} places in {contents.folder} "
             f"with no pixel below {-SHIFT:.0f}, as since processing baseline 04.00, and nothing that names it: "
-            f"{_some(shifted)}; write the tag PROCESSING_BASELINE into these files, or a scale and an offset"
+            f"{some(shifted)}; write the tag PROCESSING_BASELINE into these files, or a scale and an offset"
         )
 
 
@@ -145,21 +146,16 @@ def _require_no_offset_taken_off_twice(contents: Contents, read: Kept) -> None:
     if taken := taken_off_before(zip(read.places, read.shifts, read.darkest, strict=True)):
         raise DataError(
             f"numbers of processing baseline 04.00 and later must hold their offset of {-SHIFT:.0f}, got scenes of "
-            f"{len(taken)} places in {contents.folder} whose dark pixels are far below it: {_some(taken)}; if it has "
+            f"{len(taken)} places in {contents.folder} whose dark pixels are far below it: {some(taken)}; if it has "
             f"been taken off, write the tag {OFFSET_TAG} = 0 into these files"
         )
-
-
-def _some(names: Sequence[str]) -> str:
-    return f"{', '.join(names[:_NAMED])}{' ...' if len(names) > _NAMED else ''}"
 
 
 def _notes(contents: Contents, read: Kept, labels: Any) -> list[str]:
     name, notes = contents.folder.name, []
     if read.left_out:
         told = [f"{scene} ({why})" for scene, why in sorted(read.left_out.items())]
-        more = f" and {len(told) - 40} more" if len(told) > 40 else ""
-        notes.append(f"{len(told)} scenes of {name} are left out: {', '.join(told[:40])}{more}")
+        notes.append(f"{len(told)} scenes of {name} are left out: {some(told, _NOTED)}")
     if read.num_filled:
         notes.append(
             f"{read.num_filled} scenes of {name} have pixels without data, at most {MAX_MISSING:.0%} of each, which "

@@ -12,6 +12,7 @@ from jaxtyping import Float32, Int16
 
 from thalweg.data.store import staged
 from thalweg.errors import ConfigError, DataError
+from thalweg.wording import some
 from trainables.sentinel_supcon.data import units
 from trainables.sentinel_supcon.data.contents import Unit
 from trainables.sentinel_supcon.data.kept import MAX_MISSING
@@ -32,8 +33,6 @@ from trainables.sentinel_supcon.importing.options import one_of
 from trainables.sentinel_supcon.importing.shifts import Shifts
 from trainables.sentinel_supcon.importing.writing import write_scene
 from trainables.sentinel_supcon.knobs import BANDS
-
-_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -133,7 +132,7 @@ def read(
     written = _Written(left_out=left_out)
     with staged(target) as folder:
         _write_all(folder, ways, whole, shifts, written)
-        _require_some(source, ways, written)
+        _requiresome(source, ways, written)
         _require_units(source, ways, written)
         described = Described(
             classes=ways.naming.classes,
@@ -275,7 +274,7 @@ def _lacking(images: Mapping[str, Float32[np.ndarray, "band row col"]]) -> str:
     return ""
 
 
-def _require_some(source: Path, ways: _Ways, written: _Written) -> None:
+def _requiresome(source: Path, ways: _Ways, written: _Written) -> None:
     if not written.lines:
         told = next((f"{name}: {why}" for name, why in written.left_out.items()), "")
         side = f"patches of {ways.cut.size} pixels" if ways.cut else told
@@ -289,7 +288,7 @@ def _require_units(source: Path, ways: _Ways, written: _Written) -> None:
     if ways.unit == "dB" and written.never_negative:
         raise DataError(
             f"backscatter in {source} must be in dB, some of it below 0 in each scene, got none in "
-            f"{_some(written.never_negative)}, as linear power is; say --option backscatter=linear, or counts for "
+            f"{some(written.never_negative)}, as linear power is; say --option backscatter=linear, or counts for "
             "numbers without a unit"
         )
     if not written.any_bright:
@@ -300,13 +299,9 @@ def _require_units(source: Path, ways: _Ways, written: _Written) -> None:
     if taken := units.taken_off_before(written.shifts):
         raise DataError(
             f"numbers of processing baseline 04.00 and later must hold their offset of {-units.SHIFT:.0f}, got scenes "
-            f"of {len(taken)} places of {source} whose dark pixels are far below it: {_some(taken)}; if it has been "
+            f"of {len(taken)} places of {source} whose dark pixels are far below it: {some(taken)}; if it has been "
             f"taken off, write the tag {units.OFFSET_TAG} = 0 into these files, or leave their baselines out of a table"
         )
-
-
-def _some(names: Sequence[str]) -> str:
-    return f"{', '.join(names[:_NAMED])}{' ...' if len(names) > _NAMED else ''}"
 
 
 def _report(whole: Sequence[Listed], ways: _Ways, written: _Written, shifts: Shifts) -> str:
@@ -320,5 +315,5 @@ def _report(whole: Sequence[Listed], ways: _Ways, written: _Written, shifts: Shi
         told.append(f"{written.num_left_out:,} patches are left out, of which too many pixels have no data.")
     if written.left_out:
         named = [f"{name} ({why})" for name, why in sorted(written.left_out.items())]
-        told.append(f"{len(named)} scenes are left out: {_some(named)}.")
+        told.append(f"{len(named)} scenes are left out: {some(named)}.")
     return " ".join([*told, shifts.report])

@@ -15,6 +15,7 @@ from jaxtyping import Float32, Int16
 
 from thalweg.data.store import staged
 from thalweg.errors import ConfigError, DataError
+from thalweg.wording import counted, some
 from trainables.sentinel_supcon.data import units
 from trainables.sentinel_supcon.data.labels import classes_of_maps, numbers_of
 from trainables.sentinel_supcon.data.pairs import Described, write_tables
@@ -122,8 +123,8 @@ def read(
         write_tables(folder, Described(classes=classes, bands=bands, codes=codes, origin=origin), lines)
     places = len({line["place"] for line in lines})
     return (
-        f"{len(lines)} scenes in {places} places from {len(tiles)} tiles of {kind.name}, with the classes "
-        f"{', '.join(classes)}. {shifts.report}"
+        f"{counted(len(lines), 'scene')} in {counted(places, 'place')} from {counted(len(tiles), 'tile')} of "
+        f"{kind.name}, with the classes {', '.join(classes)}. {shifts.report}"
     )
 
 
@@ -244,7 +245,7 @@ def _splits(tiles: list[_Tile], held_out: Mapping[str, str]) -> dict[str, str]:
         for name in filter(None, (part.strip() for part in text.split(","))):
             if name not in there:
                 raise ConfigError(
-                    f"{split} must name tiles of the file, got {name!r}; take of {', '.join(there[:12])}"
+                    f"{split} must name tiles of the file, got {name!r}; take of {some(there, 12)}"
                 )
             if name in named:
                 raise ConfigError(f"each tile must be held out once, got {name} twice; leave it out once")

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 
 from thalweg.errors import ConfigError, DataError
+from thalweg.wording import counted, some
 from trainables.sentinel_supcon.data.units import SHIFT, shows_shift
-
-_NAMED = 5
 
 
 class Shifts:
@@ -55,10 +54,9 @@ class Shifts:
             DataError: There are some.
         """
         if self._shown:
-            more = " ..." if len(self._shown) > _NAMED else ""
             raise DataError(
-                f"reflectance must be known from its numbers, got {len(self._shown)} tiles with no pixel below "
-                f"{-SHIFT:.0f}, as since processing baseline 04.00: {', '.join(self._shown[:_NAMED])}{more}; say "
+                f"reflectance must be known from its numbers, got {counted(len(self._shown), 'tile')} with no pixel "
+                f"below {-SHIFT:.0f}, as since processing baseline 04.00: {some(self._shown)}; say "
                 "--option offset=by-values to take 1000 off these, or offset=0 if they are bright"
             )
 
@@ -67,8 +65,7 @@ class Shifts:
         """A sentence on the tiles whose numbers are shifted."""
         if not self.taken:
             return "No offset is taken off optical numbers."
-        more = " ..." if len(self.taken) > _NAMED else ""
         return (
-            f"{-SHIFT:.0f} is taken off the optical numbers of {len(self.taken)} tiles: "
-            f"{', '.join(self.taken[:_NAMED])}{more}."
+            f"{-SHIFT:.0f} is taken off the optical numbers of {counted(len(self.taken), 'tile')}: "
+            f"{some(self.taken)}."
         )

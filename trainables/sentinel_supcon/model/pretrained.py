@@ -11,6 +11,7 @@ from torch import Tensor
 from thalweg.errors import ConfigError, DataError
 from thalweg.hashing import digest
 from thalweg.nn.unallocated import unallocated
+from thalweg.wording import some
 from trainables.sentinel_supcon.config import SentinelSupCon
 from trainables.sentinel_supcon.data.pretrained import PretrainedFile
 from trainables.sentinel_supcon.knobs import ModelKnobs
@@ -240,5 +241,4 @@ def _listed(what: str, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _some(names: Sequence[str]) -> str:
-    rest = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
-    return ", ".join(name if name.isprintable() else repr(name) for name in names[:_MAX_NAMED]) + rest
+    return some((name if name.isprintable() else repr(name) for name in names), _MAX_NAMED)

@@ -20,6 +20,7 @@ from jaxtyping import Float32, Float64, Int64
 from thalweg.data.encoding import Encoding
 from thalweg.data.faults import Faults
 from thalweg.errors import DataError
+from thalweg.wording import some
 from trainables.water_mae.data.dates import Days, to_days
 from trainables.water_mae.data.values import decode_series, series_encodings
 
@@ -27,7 +28,6 @@ _IDENTIFIERS = ("id", "gauge_id", "station_id", "nrfa_id", "catchment_id", "stat
 _SEPARATORS = (",", ";", "\t")
 _INDEX = "__index_level_0__"  # pandas' name of an index without one
 _UNKNOWN = ("", "na", "nan", "none", "null")
-_NAMED = 5
 _COMMA = r"[-+]?\d+,\d+"
 _THOUSANDS = r"[-+]?[1-9]\d{0,2},\d{3}"
 
@@ -257,4 +257,4 @@ def _parquet(path: Path, wanted: set[str]) -> pd.DataFrame:
 
 def _some(values: Iterable[object]) -> str:
     shown = [str(value) if isinstance(value, int | np.integer) else repr(value) for value in values]
-    return ", ".join(shown[:_NAMED]) + (" ..." if len(shown) > _NAMED else "")
+    return some(shown)

@@ -6,6 +6,8 @@ import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 if TYPE_CHECKING:
     from deepspeed.runtime.engine import DeepSpeedEngine
 
@@ -41,14 +43,20 @@ def forget_engines() -> None:
 
 
 def forget(engine: DeepSpeedEngine) -> None:
-    """Takes the modules of an engine, at any ZeRO stage, from the stack of modules that are in a forward pass.
+    """Takes back what an engine, at any ZeRO stage, left in the process.
 
-    DeepSpeed lays the outermost one on it for good; others stay there if a forward pass raises.
+    DeepSpeed lays the outermost module of a forward pass on a stack for good; others stay there if the pass raises.
+    At ZeRO 3 it replaces torch's linear layers by its own, which are slower and in half precision round once more, for
+    all that runs later in the process: results would depend on the trials before.
     """
+    from deepspeed.runtime.zero.linear import zero3_linear_wrap
     from deepspeed.runtime.zero.parameter_offload import FWD_MODULE_STACK
+    from deepspeed.runtime.zero.partition_parameters import InsertPostInitMethodToModuleSubClasses as Patches
 
     gone = set(engine.module.modules())
     FWD_MODULE_STACK[:] = [module for module in FWD_MODULE_STACK if module not in gone]
+    if torch.nn.functional.linear is zero3_linear_wrap:
+        torch.nn.functional.linear = Patches.linear_bk
 
 
 def _uncached(method: Any) -> Find:

@@ -52,6 +52,7 @@ def ask(ledger: Ledger) -> Proposal:
     return proposal
 
 
+@pytest.mark.slow
 def test_a_search_waits_for_its_database_says_so_and_loses_nothing(ledger: Ledger, tmp_path: Path) -> None:
     said: list[str] = []
     number = ask(ledger).number
@@ -76,6 +77,7 @@ def test_a_search_waits_for_its_database_says_so_and_loses_nothing(ledger: Ledge
     assert (trial.status, trial.curve) == ("complete", ((100, 0.5),))
 
 
+@pytest.mark.slow
 def test_opening_and_reading_wait_too(
     make_space: Make, open_ledger: Open, tmp_path: Path, ledger: Ledger, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -93,6 +95,7 @@ def test_opening_and_reading_wait_too(
     assert sum("waiting for" in text for text in caplog.messages) == 2
 
 
+@pytest.mark.slow
 def test_a_database_that_is_held_for_good_ends_the_search_and_blames_no_trial(
     ledger: Ledger, make_space: Make, open_ledger: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

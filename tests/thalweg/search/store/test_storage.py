@@ -27,6 +27,7 @@ for _ in range(40):
 """
 
 
+@pytest.mark.slow
 def test_two_processes_that_write_lose_nothing(tmp_path: Path) -> None:
     study = optuna.create_study(study_name="s", storage=open_storage(tmp_path, None))
     writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)]) for _ in range(2)]

@@ -15,6 +15,7 @@ from thalweg.training.session import DataCache, Session
 
 @pytest.mark.parametrize("zero_stage", [1, 3])
 def test_nothing_of_a_trial_outlives_it(zero_stage: int, tmp_path: Path) -> None:
+    linear = torch.nn.functional.linear
     session = Session(order_in(tmp_path, opt={"zero_stage": zero_stage}), join(), DataCache())
     session.advance()
     parts = [session._engine, session._module.model, next(session._module.model.parameters())]
@@ -23,6 +24,7 @@ def test_nothing_of_a_trial_outlives_it(zero_stage: int, tmp_path: Path) -> None
     del session, parts
     gc.collect()
     assert [each() for each in left] == [None] * 3
+    assert torch.nn.functional.linear is linear is torch._C._nn.linear
 
 
 def test_an_engine_is_taken_off_the_stack_of_passes_and_others_stay() -> None:

@@ -136,6 +136,7 @@ def test_the_nearest_observations_give_what_all_of_them_give(
     assert np.square(few - joint).mean() < 0.01 * np.square(joint - truth).mean()
 
 
+@pytest.mark.slow
 def test_many_cells_take_memory_by_their_number_and_not_by_its_square() -> None:
     rng = np.random.default_rng(0)
     cells = 30_000

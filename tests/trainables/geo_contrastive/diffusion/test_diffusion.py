@@ -190,6 +190,7 @@ def test_what_the_regression_leaves_over_is_diffused_in_its_own_spread() -> None
     assert 0.9 < float((drawn / noise).mean()) < 1
 
 
+@pytest.mark.slow
 def test_samples_follow_their_condition_and_beat_days_of_the_calendar(
     task: DiffusionTask, data: FieldData, model: HeadedModel
 ) -> None:

@@ -63,6 +63,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_every_variable_has_a_picture_and_a_row_and_is_on_the_page(
     found: Exploration, folder: Path, data: tuple[Path, FieldData]
 ) -> None:

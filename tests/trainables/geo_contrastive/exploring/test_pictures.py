@@ -55,6 +55,7 @@ def task() -> RepresentationTask:
     return RepresentationTask(config)
 
 
+@pytest.mark.slow
 def test_there_is_a_map_of_each_variable_and_one_of_latents(
     task: RepresentationTask, data: FieldData, tmp_path: Path
 ) -> None:

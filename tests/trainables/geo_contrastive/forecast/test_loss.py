@@ -73,6 +73,7 @@ def test_the_loss_is_that_of_a_loop_over_days_and_steps(
     assert float(found) == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", ["lstm", "transformer"])
 def test_the_trust_is_judged_on_the_days_left_out(
     cell: str, make_fields: MakeFields, make_task: MakeTask

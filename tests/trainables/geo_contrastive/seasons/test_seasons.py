@@ -144,6 +144,7 @@ def _classified(task: SeasonTask, data: FieldData) -> tuple[HeadedModel, dict[st
     return model, tasks.metrics(task, model, batch)
 
 
+@pytest.mark.slow
 def test_the_linear_part_alone_tells_seasons_better_than_their_shares(
     make_fields: Callable[..., FieldData], task: SeasonTask
 ) -> None:

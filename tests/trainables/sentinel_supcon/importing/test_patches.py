@@ -77,6 +77,7 @@ def test_no_tile_is_in_two_splits_and_no_patch_crosses_a_block(tiles: Path, tmp_
     assert sum(map(len, held)) == len(set.union(*held)) == 12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("held_out", "splits"),
     [
@@ -268,6 +269,7 @@ def test_a_folder_with_content_stays_as_it_is(tiles: Path, tmp_path: Path) -> No
         read(tiles, tmp_path / "own", size="16")
 
 
+@pytest.mark.slow
 @real
 def test_terramesh_has_tiles_with_and_without_the_offset(tmp_path: Path) -> None:
     source, make = _REAL / "terramesh_examples.h5", SOURCES["s1s2-patches"].read

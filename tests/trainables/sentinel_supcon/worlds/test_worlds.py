@@ -80,6 +80,7 @@ def macro_recall(
     return float(np.mean([right[truth == label].mean() for label in np.unique(truth[truth >= 0])]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("world", ["facilities", "land"])
 def test_both_sensors_together_beat_each_alone(request: pytest.FixtureRequest, world: str) -> None:
     data: PatchData = request.getfixturevalue(world)
@@ -90,6 +91,7 @@ def test_both_sensors_together_beat_each_alone(request: pytest.FixtureRequest, w
     assert both < 0.92
 
 
+@pytest.mark.slow
 def test_arrangement_tells_facilities_that_statistics_of_bands_do_not(facilities: PatchData) -> None:
     sensors = ("s1", "s2")
     plain = macro_recall(facilities, FACILITIES, sensors, band_statistics)
@@ -145,6 +147,7 @@ def test_irregularities_are_those_of_the_real_sets(facilities: PatchData, land: 
     assert (land.maps == 255).any() and (land.labels == -1).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(WORLDS))
 def test_worlds_are_deterministic_and_take_options(name: str, tmp_path: Path) -> None:
     def digest(folder: Path, **options: str) -> dict[str, str]:
