@@ -201,7 +201,7 @@ def short_work() -> Iterator[None]:
 
 @contextmanager
 def linear_layers_of(zero_stage: int) -> Iterator[None]:
-    """Lets torch compute linear layers as an engine does: at ZeRO 3 the product is rounded, then the sum with the bias."""
+    """Lets torch compute linear layers as an engine does: at ZeRO 3 it rounds the product, then the sum."""
     from deepspeed.runtime.zero.linear import zero3_linear_wrap
 
     with pytest.MonkeyPatch.context() as patch:
