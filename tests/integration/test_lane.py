@@ -117,9 +117,8 @@ def _booked() -> set[str]:
     return {group["name"] for group in groups if group["state"] != "REMOVED"}
 
 
-def _cleaners() -> list[Any]:
-    filters = [("class_name", "=", "PlacementGroupCleaner"), ("state", "=", "ALIVE")]
-    return list_actors(filters=filters)  # type: ignore[return-value]
+def _cleaners() -> int:
+    return len(list_actors(filters=[("class_name", "=", "PlacementGroupCleaner"), ("state", "=", "ALIVE")]))
 
 
 def _until(condition: Callable[[], object]) -> None:
