@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float32
 
 from thalweg.data.npy import read_npy
 from thalweg.errors import DataError
@@ -83,8 +84,11 @@ def find_meterml(folder: Path) -> Contents:
     )
 
 
-def read_array(path: Path, num_bands: int) -> np.ndarray:
+def read_array(path: Path, num_bands: int) -> tuple[Float32[np.ndarray, "band row col"], np.dtype[Any]]:
     """Reads an array of (row, column, band) as float32 (band, row, column); NaN where there are no data.
+
+    Returns:
+        The array, and the type of the numbers in the file.
 
     Raises:
         DataError: The file is broken or of another shape.
@@ -96,7 +100,7 @@ def read_array(path: Path, num_bands: int) -> np.ndarray:
             f"{values.shape}; convert it"
         )
     image = values.transpose(2, 0, 1).astype(np.float32)
-    return np.where(np.isfinite(image), image, np.float32(np.nan))
+    return np.where(np.isfinite(image), image, np.float32(np.nan)), values.dtype
 
 
 def read_features(path: Path) -> list[tuple[dict[str, Any], str]]:

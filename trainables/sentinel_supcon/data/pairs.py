@@ -69,7 +69,7 @@ def write_tables(folder: Path, described: Described, scenes: Iterable[Mapping[st
         "origin": described.origin,
     }
     (folder / TABLE).write_text(f"{json.dumps(table, indent=1)}\n")
-    with (folder / SCENES).open("w", newline="") as file:
+    with (folder / SCENES).open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS, restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows(scenes)

@@ -138,7 +138,8 @@ def _require_units(contents: Contents, read: Kept) -> None:
         raise DataError(
             f"reflectance must be known from its numbers, got scenes of {len(shifted)} places in {contents.folder} "
             f"with no pixel below {-SHIFT:.0f}, as since processing baseline 04.00, and nothing that names it: "
-            f"{some(shifted)}; write the tag PROCESSING_BASELINE into these files, or a scale and an offset"
+            f"{some(shifted)}; write the tag PROCESSING_BASELINE into these files, or the tag {OFFSET_TAG}: "
+            f"{SHIFT:.0f} for these numbers, 0 if the ground is bright; import what earlier versions imported again"
         )
 
 

@@ -5,6 +5,7 @@ Other formats are not opened: a file that only names others, such as a VRT, woul
 rasterio is imported when a file is opened, for most data sets need none.
 """
 
+import shlex
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -88,8 +89,8 @@ class Ground:
         if self.crs is not None and (across[1] or down[0] or not across[0] > 0 > down[1]):
             raise DataError(
                 f"rows of a raster must run from west to east, the first in the north, got the upper left, upper right "
-                f"and lower left corners {self} in {path}; warp it, such as by `rio warp {path.name} NEW.tif --dst-crs "
-                f"{self.crs.to_string()}`"
+                f"and lower left corners {self} in {path}; warp it, such as by `rio warp {_quoted(path)} NEW.tif "
+                f"--dst-crs {_quoted(self.crs.to_string())}`"
             )
 
     def __str__(self) -> str:
@@ -187,8 +188,8 @@ def require_same_grid(paths: Sequence[Path]) -> None:
             shapes = [f"{rows} x {columns} pixels" for rows, columns in (grounds[0].shape, ground.shape)]
             raise DataError(
                 f"images of a scene must share one grid, got {shapes[0]}, {grounds[0]} in {paths[0]} and {shapes[1]}, "
-                f"{ground} in {path}; warp one of them, such as by `rio warp {path.name} NEW.tif --like "
-                f"{paths[0].name}`, or correct what it says of its ground"
+                f"{ground} in {path}; warp one of them, such as by `rio warp {_quoted(path)} NEW.tif --like "
+                f"{_quoted(paths[0])}`, or correct what it says of its ground"
             )
 
 
@@ -290,6 +291,11 @@ def _system(crs: str, path: Path) -> Any:
 def _require_real(path: Path, values: Shaped[np.ndarray, "..."]) -> None:
     if values.dtype.kind not in "fiu":
         raise DataError(f"{path} must hold real numbers, got {values.dtype}; convert it")
+
+
+def _quoted(value: object) -> str:
+    """Returns a word of a command for a shell."""
+    return shlex.quote(str(value))
 
 
 def _ground(file: Any) -> Ground:

@@ -75,8 +75,8 @@ def read_scene(contents: Contents, scene: Scene) -> Images:
     """
     first, second = contents.folder / scene.s1, contents.folder / scene.s2
     if first.suffix == ".npy":
-        s1, s2 = read_array(first, 2), read_array(second, len(contents.bands))
-        s2 = units.numbers(without_blanks(s2), second, dtype=s2.dtype, has_scale=False)
+        (s1, _), (s2, dtype) = read_array(first, 2), read_array(second, len(contents.bands))
+        s2 = units.numbers(without_blanks(s2), second, dtype=dtype, has_scale=False)
         return Images(without_blanks(s1), s2, Footprint(), None)
     radar, optical = read_raster(first), read_raster(second)
     _require_same_ground(contents, scene, scene.s2, radar.ground, optical.ground)

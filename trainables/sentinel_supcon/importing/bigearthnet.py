@@ -18,6 +18,7 @@ from jaxtyping import Float32
 
 from thalweg.data.store import staged
 from thalweg.errors import DataError
+from thalweg.wording import counted, some
 from trainables.sentinel_supcon.data import units
 from trainables.sentinel_supcon.data.pairs import Described, write_tables
 from trainables.sentinel_supcon.data.rasters import Footprint, Ground, Raster, read_raster
@@ -83,9 +84,9 @@ def read(
         _require_some(lines, missing, source)
         origin = f"BigEarthNet v2, {country or 'all countries'}"
         write_tables(folder, Described(classes=tuple(corine.CLASSES), bands=_BANDS, origin=origin), lines)
-    told = f" {len(missing)} scenes lack files: {', '.join(missing[:5])}." if missing else ""
+    told = f" {counted(len(missing), 'scene')} without all files: {some(missing)}." if missing else ""
     tiles = len({line["place"] for line in lines})
-    return f"{len(lines)} scenes of {tiles} tiles with the 19 classes of BigEarthNet.{told} {shifts.report}"
+    return f"{len(lines)} scenes of {tiles} tiles with the 19 classes of BigEarthNet.{told} {shifts.report()}"
 
 
 def _table(source: Path) -> pd.DataFrame:

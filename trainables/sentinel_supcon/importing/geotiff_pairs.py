@@ -65,6 +65,7 @@ class _Read:
     codes: Int16[np.ndarray, "row col"] | None
     footprint: Footprint
     shift: float | None
+    is_offset_told: bool
 
 
 @dataclass
@@ -78,6 +79,7 @@ class _Written:
         never_negative: Names of scenes without any backscatter below 0.
         any_bright: Whether any optical number is above `units.DIM`.
         shifts: Place, what was to be added to optical numbers, and how dark these are, of each whole scene.
+        num_offsets_told: Whole scenes whose files, or whose table, tell an offset of optical numbers.
     """
 
     lines: list[dict[str, str]] = field(default_factory=list)
@@ -86,6 +88,7 @@ class _Written:
     never_negative: list[str] = field(default_factory=list)
     any_bright: bool = False
     shifts: list[tuple[str, float | None, float]] = field(default_factory=list)
+    num_offsets_told: int = 0
 
 
 def read(
@@ -132,7 +135,7 @@ def read(
     written = _Written(left_out=left_out)
     with staged(target) as folder:
         _write_all(folder, ways, whole, shifts, written)
-        _requiresome(source, ways, written)
+        _require_some(source, ways, written)
         _require_units(source, ways, written)
         described = Described(
             classes=ways.naming.classes,
@@ -198,6 +201,7 @@ def _write_all(
         _write(folder, ways, scene, found, place, found.shift or 0.0, written)
         darkest = units.darkest(found.s2)
         written.shifts.append((place, found.shift, darkest))
+        written.num_offsets_told += found.is_offset_told
         if found.shift is None:
             group = units.group_of_shift(place, ways.optical.names)
             unknown.setdefault(group, []).append((scene, darkest))
@@ -217,7 +221,7 @@ def _read(ways: _Ways, scene: Listed) -> _Read:
     values = ways.optical.values(optical, paths["s2"])
     s2, shift = in_numbers(values, optical, paths["s2"], scene.baseline, full=ways.full)
     codes = read_codes(paths["labels"])[0] if "labels" in paths else None
-    return _Read(s1, s2, codes, optical.footprint, shift)
+    return _Read(s1, s2, codes, optical.footprint, shift, optical.has_offset or bool(shift))
 
 
 def _require_side(scene: Listed, found: _Read, side: int) -> None:
@@ -274,7 +278,7 @@ def _lacking(images: Mapping[str, Float32[np.ndarray, "band row col"]]) -> str:
     return ""
 
 
-def _requiresome(source: Path, ways: _Ways, written: _Written) -> None:
+def _require_some(source: Path, ways: _Ways, written: _Written) -> None:
     if not written.lines:
         told = next((f"{name}: {why}" for name, why in written.left_out.items()), "")
         side = f"patches of {ways.cut.size} pixels" if ways.cut else told
@@ -316,4 +320,4 @@ def _report(whole: Sequence[Listed], ways: _Ways, written: _Written, shifts: Shi
     if written.left_out:
         named = [f"{name} ({why})" for name, why in sorted(written.left_out.items())]
         told.append(f"{len(named)} scenes are left out: {some(named)}.")
-    return " ".join([*told, shifts.report])
+    return " ".join([*told, shifts.report(written.num_offsets_told)])

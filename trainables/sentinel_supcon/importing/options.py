@@ -40,7 +40,8 @@ GEOTIFF_PAIRS: Mapping[str, str] = {
     "reflectance": "number for a reflectance of 1 where files give no scale, 1 or 10000; told by numbers if not said",
     "size": "cut scenes with maps into patches of so many pixels; they are kept whole if nothing is said",
     "stride": "pixels between neighbouring patches, the size if nothing is said",
-    "block": "side of the parts of a scene that are places, in pixels; 0, if nothing is said, takes the scene's place",
+    "block": "side of the parts of a scene's place that are places, in pixels; 0, if nothing is said, takes the "
+    "scene's place",
     "offset": OFFSET,
 }
 

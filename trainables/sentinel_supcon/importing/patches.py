@@ -124,7 +124,7 @@ def read(
     places = len({line["place"] for line in lines})
     return (
         f"{counted(len(lines), 'scene')} in {counted(places, 'place')} from {counted(len(tiles), 'tile')} of "
-        f"{kind.name}, with the classes {', '.join(classes)}. {shifts.report}"
+        f"{kind.name}, with the classes {', '.join(classes)}. {shifts.report()}"
     )
 
 
