@@ -17,7 +17,7 @@ from jaxtyping import Float32
 
 from thalweg.data.npy import read_npy
 from thalweg.errors import DataError
-from trainables.sentinel_supcon.data.contents import Contents, Scene, require_some
+from trainables.sentinel_supcon.data.contents import Contents, Scene, is_file_name, require_some
 from trainables.sentinel_supcon.data.labels import METERML
 from trainables.sentinel_supcon.knobs import BANDS
 
@@ -132,12 +132,7 @@ def _features(path: Path) -> Iterator[tuple[str, tuple[int, ...], str]]:
                 f"features of {path} must have Image_Folder and Type, got no {lacking[0]}; copy it again"
             )
         name = str(properties["Image_Folder"]).strip("/")
-        parts = name.split("/")
-        if (
-            not name.isprintable()
-            or ".." in parts
-            or not all(part and len(part.encode()) <= _MAX_NAME for part in parts)
-        ):
+        if not all(is_file_name(part, _MAX_NAME) for part in name.split("/")):
             raise DataError(
                 f"Image_Folder of {path} must name a folder in it, got {name[:_MAX_NAME]!r}; correct it"
             )

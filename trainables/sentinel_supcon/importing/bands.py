@@ -99,7 +99,7 @@ class Chosen:
             ConfigError: Its descriptions contradict the option, or two bands would be the same one.
         """
         called = [band_of(name) for name in raster.names]
-        rows = []
+        rows: list[int] = []
         for name, key in zip(self.names, self.keys, strict=True):
             at = int(key) - 1 if key.isascii() and key.isdecimal() else self._described(key, raster, called)
             if not 0 <= at < len(called) or (self.all_told and len(called) != len(self.names)):

@@ -115,7 +115,7 @@ def test_a_map_of_other_ground_is_refused(tmp_path: Path) -> None:
     described = Described(classes=("water", "trees"), bands=KNOBS.bands, codes={5: 0, 7: 1})
     write_tables(tmp_path / "own", described, [{"name": name, "place": name} for name in made])
     with pytest.raises(
-        DataError, match=r"same ground .* scene0 .* in s1/scene0.tif and .* in labels/scene0.tif"
+        DataError, match=r"same ground .* in .*own/s1/scene0.tif and .* in .*own/labels/scene0.tif"
     ):
         open_patches(tmp_path, "own", KNOBS)
 

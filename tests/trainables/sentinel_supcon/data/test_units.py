@@ -165,7 +165,7 @@ def test_numbers_of_another_unit_are_refused(tmp_path: Path) -> None:
     for path in (tmp_path / "own/s2").iterdir():
         rewrite(path, lambda values: (values % 20 + 1).astype(np.uint16))
     with pytest.raises(
-        DataError, match=r"must be 10000 for a reflectance of 1, got none above 20 .* --option reflectance=1"
+        DataError, match=r"must be 10000 for a reflectance of 1, got none above 20; .* --option reflectance=1"
     ):
         opened(tmp_path)
 

@@ -170,7 +170,7 @@ BREAKS: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "pairs of other ground": (
         _column("s1_name", lambda table: table["s1_name"][::-1].tolist()),
-        "must show the same ground, got .*; correct s1_name",
+        "must show the same ground in the same way, got .*; correct s1_name",
     ),
     "two bands in a file": (
         _band("B05", lambda values: values.repeat(2, 0)),

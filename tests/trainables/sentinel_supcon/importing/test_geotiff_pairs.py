@@ -290,6 +290,28 @@ def test_pairs_of_two_grids_are_refused_by_name(folder: Path, tmp_path: Path, ca
     assert not (tmp_path / "own").exists()
 
 
+def test_each_file_is_opened_once(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_maps(folder)
+    opens: list[str] = []
+    original = rasterio.open
+
+    def counted(path: Path, *args: Any, **options: Any) -> Any:
+        opens.extend([str(path)] * ("w" not in args))
+        return original(path, *args, **options)
+
+    monkeypatch.setattr(rasterio, "open", counted)
+    read(folder, tmp_path / "own", classes="5:Trees;9:Water")
+    # What the options ask of the first scene is answered before any is written.
+    assert {path: opens.count(path) for path in opens if "/d.tif" in path} == {
+        str(folder / kind / "d.tif"): 1 for kind in ("s1", "s2", "labels")
+    }
+    opens.clear()
+    opened(tmp_path)
+    assert {path: opens.count(path) for path in opens if "/d.tif" in path} == {
+        str(tmp_path / "own" / kind / "d.tif"): 1 for kind in ("s1", "s2", "labels")
+    }
+
+
 def test_a_map_of_another_grid_is_refused(folder: Path, tmp_path: Path) -> None:
     write_maps(folder)
     codes = np.full((1, SIDE, SIDE), 5, np.uint8)
