@@ -55,7 +55,7 @@ def explore(folder: Path, target: Path) -> Exploration:
     shown = {"classes": found["classes"], "measures": found["measures"]}
     chart = (target / "measures.png").read_bytes()
     text = page(texts, shown, chart, data, scenes, _sections(data, scenes))
-    (target / PAGE).write_text(text)
+    (target / PAGE).write_text(text, encoding="utf-8")
     return Exploration(
         fingerprint=data.fingerprint, report=_report(texts, found), statistics=_statistics(found), page=PAGE
     )

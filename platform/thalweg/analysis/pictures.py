@@ -22,6 +22,7 @@ from thalweg.search.store.storage import output_flag
 from thalweg.study_folder import StudyFolder
 from thalweg.tracking import additions
 from thalweg.tracking.address import check_tracking
+from thalweg.wording import counted
 
 MAX_DRAWN = 3
 """Trials of which pictures are drawn at the end of a search."""
@@ -168,11 +169,9 @@ def draw_new(
 
 def sentence(drawn: Drawn, uri: str, run: str | None) -> str:
     """Returns a sentence on where the pictures of a trial are; ``run`` is its run in MLflow, if MLflow knows it."""
-    count = len(drawn.files)
+    drawings = counted(len(drawn.files), "picture")
     where = "and in MLflow" if run else f"not in MLflow, for {uri} does not know the trial"
-    return (
-        f"trial {drawn.number}: {count} picture{'' if count == 1 else 's'} in {near(drawn.folder)}, {where}"
-    )
+    return f"trial {drawn.number}: {drawings} in {near(drawn.folder)}, {where}"
 
 
 def _draws(family: Family, trial: TrialRecord) -> bool:

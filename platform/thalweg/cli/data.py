@@ -9,6 +9,7 @@ import typer
 
 from thalweg.cli.options import RUNS, Data, Output, Tracking, assignments, teller, terminal
 from thalweg.errors import ConfigError
+from thalweg.wording import some
 
 
 def list_data(data: Data = None) -> None:
@@ -117,8 +118,8 @@ def import_data(
 
     if len(folder) > 1:
         raise ConfigError(
-            f"an import must have one file or folder, got {len(folder)}: {folder[0]}, {folder[1]}"
-            f"{', ...' * (len(folder) > 2)}; pass the folder that holds them, or one with links to them"
+            f"an import must have one file or folder, got {len(folder)}: {some(map(str, folder), 2)}; "
+            "pass the folder that holds them, or one with links to them"
         )
     tell = teller(terminal())
     target, report = import_source(source, folder[0], name=name, options=assignments(option or []), root=data)

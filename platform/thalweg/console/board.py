@@ -26,7 +26,7 @@ from thalweg.console.tables import (
     plain_table,
 )
 from thalweg.search.store.records import TrialRecord
-from thalweg.wording import counted
+from thalweg.wording import counted, some
 
 MAX_TRIALS = 8
 
@@ -174,8 +174,8 @@ def _interrupted(board: Leaderboard) -> list[Text]:
 def reasons(trials: Sequence[TrialRecord]) -> list[str]:
     """Writes a line for each reason why trials failed, the most frequent first."""
     return [
-        f"{counted(len(group), 'trial')} failed ({', '.join(f'{trial.number}' for trial in group[:MAX_TRIALS])}"
-        f"{', ...' if len(group) > MAX_TRIALS else ''}): {group[0].reason}"
+        f"{counted(len(group), 'trial')} failed ({some((f'{trial.number}' for trial in group), MAX_TRIALS)}): "
+        f"{group[0].reason}"
         for group in failures(trials)
     ]
 

@@ -77,7 +77,8 @@ def make_variant(
     def write(folder: Path) -> None:
         maker.make(folder, **options)
         (folder / "README.txt").write_text(
-            f"A variant of the synthetic world {world}, made with\n{command}\n"
+            f"A variant of the synthetic world {world}, made with\n{command}\n",
+            encoding="utf-8",
         )
 
     write_data_set(target, write, tell)
