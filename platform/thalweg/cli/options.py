@@ -16,6 +16,12 @@ from thalweg.tracking.address import DEFAULT_TRACKING_URI
 Space = Annotated[str, typer.Argument(metavar="SPACE", help="A file in search_spaces/, or a dotted name.")]
 Output = Annotated[Path, typer.Option(help="Folder of all studies.")]
 Data = Annotated[Path | None, typer.Option(help="Folder of all data. \\[default: $THALWEG_DATA, or data]")]
+DataSet = Annotated[
+    str | None,
+    typer.Option(
+        help="Data set, instead of the one that space or preset name; `thalweg data list` shows them."
+    ),
+]
 Storage = Annotated[
     str | None, typer.Option(help="SQLAlchemy URL of a database with the study, instead of a file.")
 ]

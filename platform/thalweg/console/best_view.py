@@ -57,7 +57,8 @@ def show_best(record: StudyRecord, folder: Path, console: Console) -> None:
     title.append(f"  after {trial.samples:,} samples in {clock(trial.seconds)}")
     console.print(title, "", _metrics(record, trial, known), "", _config(record, trial), sep="\n")
     console.print("\n[bold]train it again[/]")
-    for line in train_command(space_name(record), trial.params, folder.parent).splitlines():
+    command = train_command(space_name(record), trial.params, folder.parent, record.overrides)
+    for line in command.splitlines():
         console.print(Text(f"  {line}", style="cyan"), soft_wrap=True)
     console.print("\n[bold]checkpoint[/]")
     console.print(Text(f"  {checkpoint_place(record, trial.checkpoint)}"), soft_wrap=True)
