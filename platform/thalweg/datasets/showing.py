@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from thalweg import discovery
+from thalweg import discovery, store_place
 from thalweg.dataset_contract import Exploration
 from thalweg.datasets.making import existing
 from thalweg.discovery import Family
@@ -69,6 +69,8 @@ def show(
     target = output / "data" / f"{_short(family)}-{data_set.name}"
     with _writing(target), atomic_folder(target, overwrite=True) as draft:
         found = family.explore(data_set, draft)
+    if note := store_place.elsewhere(data_set):
+        tell(note)
     return Shown(name=f"{_short(family)}/{data_set.name}", found=found, folder=target)
 
 

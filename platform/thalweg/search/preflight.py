@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from thalweg import discovery
+from thalweg import discovery, store_place
 from thalweg.config import FamilyConfig
 from thalweg.contract import Data, Metric, SplitName, Task, metrics_of, not_measured, unmeasured
 from thalweg.datasets.catalogue import data_root
@@ -117,8 +117,9 @@ def _prepare(
         tell(f"prepared data set {config.dataset} in {seconds:.0f} s; later starts reuse it")
     task.facts(data)  # refuses what the data do not hold
     check_measured(space.study, unmeasured(task, data, "val"))
-    for note in (*data.notes, *_not_measured(task, data)):
-        tell(note)
+    for note in (*data.notes, store_place.elsewhere(folder / config.dataset), *_not_measured(task, data)):
+        if note:
+            tell(note)
     tags = {
         "data_set": config.dataset,
         "data_fingerprint": data.fingerprint,
