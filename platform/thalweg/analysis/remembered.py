@@ -19,7 +19,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
-from thalweg.caches import cache_folder
+from thalweg.disk.caches import cache_folder
 from thalweg.files import atomic_file
 from thalweg.hashing import digest
 

@@ -22,6 +22,12 @@ DataSet = Annotated[
         help="Data set, instead of the one that space or preset name; `thalweg data list` shows them."
     ),
 ]
+Samples = Annotated[
+    int | None, typer.Option(min=1, help="Budget of a trial in training samples, instead of the space's.")
+]
+Trials = Annotated[
+    int | None, typer.Option(min=1, help="Number of trials, those of earlier sessions included.")
+]
 Storage = Annotated[
     str | None, typer.Option(help="SQLAlchemy URL of a database with the study, instead of a file.")
 ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,28 +16,30 @@ from thalweg.cli.options import (
     Lanes,
     Output,
     Plain,
+    Samples,
     Space,
     Storage,
     StudyName,
     TakeOver,
     Tracking,
+    Trials,
     Workers,
     teller,
     terminal,
 )
+from thalweg.events import Notice
 from thalweg.lanes.interruption import ending_at_once
+
+if TYPE_CHECKING:
+    from thalweg.search.space import Space as LoadedSpace
 
 
 def search(
     space: Space,
     study: StudyName = None,
-    trials: Annotated[
-        int | None, typer.Option(min=1, help="Number of trials, those of earlier sessions included.")
-    ] = None,
+    trials: Trials = None,
     dataset: DataSet = None,
-    samples: Annotated[
-        int | None, typer.Option(min=1, help="Budget of a trial in training samples, instead of the space's.")
-    ] = None,
+    samples: Samples = None,
     lanes: Lanes = None,
     workers: Workers = None,
     gpus: Gpus = None,
@@ -58,25 +61,15 @@ def search(
 
     Next: `thalweg ui`, `thalweg best STUDY`.
     """
-    from thalweg.search.overrides import overridden
-    from thalweg.search.space import load_space
-
     console = terminal()
     settings = {"num_trials": trials, "num_lanes": lanes, "num_workers": workers, "gpus_per_worker": gpus}
-    chosen = overridden(
-        load_space(space).with_settings(**settings),
-        dataset=dataset,
-        samples=samples,
-        root=data,
-        tell=teller(console),
-    )
+    chosen = _chosen(space, settings, dataset=dataset, samples=samples, root=data, tell=teller(console))
     # After the space, whose mistakes are answered at once: torch, Ray and MLflow take seconds.
     with ending_at_once():
         from thalweg.analysis import leaderboard, next_steps, studies
         from thalweg.analysis.pictures import draw_new
         from thalweg.console import board
         from thalweg.console.live import make_view
-        from thalweg.events import Notice
         from thalweg.search import run
         from thalweg.search.preflight import prepare, refusals
         from thalweg.tracking.address import check_tracking, default_uri
@@ -100,5 +93,11 @@ def search(
     board.guide(next_steps.places(options, record, uri), commands, console)
     if pictures and not number:
         draw_new(record, options.directory, uri, teller(console), data)
-    if code := 128 + number if number else int(record.best() is None):
-        raise typer.Exit(code)
+    raise typer.Exit(128 + number if number else int(record.best() is None))
+
+
+def _chosen(space: str, settings: Mapping[str, Any], **overrides: Any) -> LoadedSpace:
+    from thalweg.search.overrides import overridden
+    from thalweg.search.space import load_space
+
+    return overridden(load_space(space).with_settings(**settings), **overrides)

@@ -7,7 +7,7 @@ leaves ``PARENT/KEY.partial/``, and the next resumes after the last step of its 
 with truncated or missing files is prepared again. Readers share one copy through the page cache.
 
 ``PARENT`` lies beside the data, or elsewhere if the user says so or the data cannot be written: see
-`thalweg.store_place`.
+`thalweg.disk.store_place`.
 """
 
 import errno
@@ -25,12 +25,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from thalweg import store_place
 from thalweg.data.preparation import PreparationJournal
+from thalweg.disk import store_place
+from thalweg.disk.store_place import STORE_VARIABLE
 from thalweg.errors import OutputError
 from thalweg.files import atomic_file, atomic_folder, discard, locked, move, publish, sync, writing
 from thalweg.hashing import digest
-from thalweg.store_place import STORE_VARIABLE
 
 _METADATA = "facts.json"
 _HASHES = "content.json"

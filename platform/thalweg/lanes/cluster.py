@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from thalweg import store_place
+from thalweg.disk import store_place
+from thalweg.disk.store_place import STORE_VARIABLE
 from thalweg.errors import ConnectionFailed
 from thalweg.lanes import private_ray
-from thalweg.store_place import STORE_VARIABLE
 
 _START_S = 300
 """Longest time that the node and the dashboard of a busy machine may take to start."""

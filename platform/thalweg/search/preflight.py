@@ -24,6 +24,7 @@ from thalweg.testing.steps import check_fit
 from thalweg.training.guards.family_code import blaming
 from thalweg.training.protocol import protocol_hash
 from thalweg.training.sampling import Layout
+from thalweg.training.schedule import Plan
 
 NUM_SAMPLED = 32
 """Random configurations that the preflight tries, beside the ends of all ranges."""
@@ -108,6 +109,7 @@ def _prepare(
         model = task.build(None)  # refuses what only the model can know, such as the name of a fusion
     check_fit(task, model)
     _check_batch({}, config, space.study.num_workers)
+    Plan.lay(task.stages(), space.study.samples).check_steps(config.optimization.batch_size)
     for params, other in extremes(space):
         _check_batch(params, other, space.study.num_workers)
     began = time.perf_counter()

@@ -10,6 +10,9 @@ from typing import Any, Literal
 from thalweg.contract import Mode
 from thalweg.study_folder import CHECKPOINTS
 
+AFTER = "after_"
+"""How names of metrics at the end of a stage begin; the stage's name, a slash and the metric's follow."""
+
 
 def best_of(curve: Sequence[tuple[int, float]], mode: Mode) -> tuple[int, float]:
     """Returns samples and objective of a trial's best evaluation, the later of equal ones.
@@ -93,6 +96,7 @@ class Report:
         done: Whether the budget is spent.
         notes: Sentences for people about the trial's start, such as which damaged checkpoint was skipped.
         deaths: Why groups of workers were replaced since the last report.
+        stages: Metrics at the end of each earlier stage that is compared with the last one, by the stage's name.
     """
 
     samples: int
@@ -108,6 +112,7 @@ class Report:
     done: bool = False
     notes: tuple[str, ...] = ()
     deaths: tuple[str, ...] = ()
+    stages: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     @property
     def protocol(self) -> str | None:
@@ -116,8 +121,16 @@ class Report:
 
     @property
     def measured(self) -> dict[str, float]:
-        """Metrics and costs as a study records them, ``cost/epoch_s`` among them."""
-        return {**self.metrics, **{f"cost/{name}": value for name, value in self.costs.items()}}
+        """Metrics and costs as a study records them: ``accuracy``, ``after_projector/accuracy``, ``cost/epoch_s``."""
+        return {
+            **self.metrics,
+            **{
+                f"{AFTER}{stage}/{name}": value
+                for stage, metrics in self.stages.items()
+                for name, value in metrics.items()
+            },
+            **{f"cost/{name}": value for name, value in self.costs.items()},
+        }
 
 
 @dataclass(frozen=True, kw_only=True)

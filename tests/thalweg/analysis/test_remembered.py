@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from thalweg.analysis import remembered as memory
 from thalweg.analysis.remembered import remembered
-from thalweg.caches import cache_folder
+from thalweg.disk.caches import cache_folder
 
 PACKAGE = "remembered_lab.rivers"
 

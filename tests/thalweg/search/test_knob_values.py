@@ -68,7 +68,7 @@ def test_another_kind_of_group_starts_from_its_defaults_and_takes_its_knobs() ->
         ("optimization.lrr", r"did you mean optimization\.lr\?"),
         ("batchsize", r"did you mean optimization\.batch_size\?"),
         ("model.fusoin", r"did you mean model\.fusion\?"),
-        ("wind", r"no knob 'wind' in rgb_lidar \(`thalweg describe rgb_lidar` lists them all\)"),
+        ("tide", r"no knob 'tide' in rgb_lidar \(`thalweg describe rgb_lidar` lists them all\)"),
         ("seed.seed", r"did you mean seed\?"),
         ("model.", r"no knob 'model\.'"),
     ],

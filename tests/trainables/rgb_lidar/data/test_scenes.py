@@ -118,7 +118,7 @@ def test_images_without_opacity_are_opaque_and_told_once(
     copy: Path, data: RGBLidarData, config: RGBLidar, suffix: str
 ) -> None:
     for path in [*copy.glob("*/rgb/*.png")]:
-        Image.open(path).convert("RGB").save(path.with_suffix(suffix), quality=95)
+        Image.open(path).convert("RGB").save(path.with_suffix(suffix), quality=95, subsampling=0)
         if suffix != ".png":
             path.unlink()
     found = open_data(copy.parent, copy.name, 1.0)

@@ -9,7 +9,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from thalweg.caches import CACHE_VARIABLE, cache_folder
+from thalweg.disk.caches import CACHE_VARIABLE, cache_folder
 from thalweg.hashing import digest
 
 STORE_VARIABLE = "THALWEG_STORE"

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from thalweg import store_place
 from thalweg.data.store import StoreWriter, content_hashes, open_store
+from thalweg.disk import store_place
 from thalweg.errors import OutputError
 
 _KEY = "0123456789abcdef0123"
