@@ -20,6 +20,7 @@ from thalweg.console.formatting import clock, score
 from thalweg.console.tables import (
     HEAD,
     LEGEND,
+    add_others,
     baselines_line,
     best_cell,
     marked_cell,
@@ -31,6 +32,7 @@ from thalweg.search.store.records import StudyRecord, TrialRecord
 from thalweg.study_folder import StudyFolder
 from thalweg.training import baselines
 from thalweg.training.baselines import Baselines
+from thalweg.training.messages import stages_of
 from thalweg.wording import counted
 
 if TYPE_CHECKING:
@@ -74,7 +76,7 @@ def _metrics(record: StudyRecord, trial: TrialRecord, known: Baselines) -> Rende
     """Lists the metrics of a trial: the search-invariant ones beside the baselines, then the others."""
     fit = comparable(record)
     comparison = Comparison(known, metrics_of(record), fit[0], record.mode)
-    return metrics_table(f"trial {trial.number}", trial.metrics, fit, comparison)
+    return metrics_table(f"trial {trial.number}", trial.metrics, fit, comparison, stages_of(trial.metrics))
 
 
 def _config(record: StudyRecord, trial: TrialRecord) -> RenderableType:
@@ -98,13 +100,24 @@ def show_held_out(record: StudyRecord, found: HeldOut, console: Console) -> None
     comparison = held_out.comparison(record, found)
     table = plain_table()
     table.add_column(f"trial {best_trial(record).number} after {counted(found.samples, 'sample')}")
-    for name in ("val", "test  " if found.baselines else "test"):
-        table.add_column(name, justify="right", no_wrap=True)
+    splits = (("val", found.val_stages, found.val), ("test", found.test_stages, found.test))
+    columns = {
+        head: metrics
+        for split, stages, last in splits
+        for head, metrics in (*((f"{split} after {stage}", stages[stage]) for stage in stages), (split, last))
+    }
+    for head in columns:
+        blank = "  " if head == "test" and found.baselines else ""
+        table.add_column(f"{head}{blank}", justify="right", no_wrap=True)
     if found.baselines:
         table.add_column(HEAD, no_wrap=True)
-    for name, value in held_out.invariant(record, found).items():
+    fit = held_out.invariant(record, found)
+    *others, last = columns.values()
+    for name, value in fit.items():
+        cells = [score(metrics.get(name)) for metrics in others]
         marked = marked_cell(comparison, name, value, "bold")
-        table.add_row(name, score(found.val.get(name)), marked, best_cell(comparison, name))
+        table.add_row(name, *cells, marked, best_cell(comparison, name))
+    add_others(table, [*fit], [*others, last])
     console.print(
         "", Text("on the split test, by which no trial was selected", style="bold"), table, sep="\n"
     )

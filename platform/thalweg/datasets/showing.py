@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from thalweg import discovery, store_place
+from thalweg import discovery
 from thalweg.dataset_contract import Exploration
 from thalweg.datasets.making import existing
 from thalweg.discovery import Family
+from thalweg.disk import store_place
 from thalweg.errors import ConfigError, DiscoveryError, ThalwegError
 from thalweg.files import atomic_folder, is_full_disk, refusal
 

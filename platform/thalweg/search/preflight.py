@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from thalweg import discovery, store_place
+from thalweg import discovery
 from thalweg.config import FamilyConfig
 from thalweg.contract import Data, Metric, SplitName, Task, metrics_of, not_measured, unmeasured
 from thalweg.datasets.catalogue import data_root
 from thalweg.datasets.making import make_world
+from thalweg.disk import store_place
 from thalweg.errors import ConfigError, StudyError
 from thalweg.nn.unallocated import unallocated
 from thalweg.search.inherited import replaced, without_effect

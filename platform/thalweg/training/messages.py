@@ -14,6 +14,25 @@ AFTER = "after_"
 """How names of metrics at the end of a stage begin; the stage's name, a slash and the metric's follow."""
 
 
+def named_by_stage(stages: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """Returns metrics at the end of stages under the names by which a study records them."""
+    return {
+        f"{AFTER}{stage}/{name}": value
+        for stage, metrics in stages.items()
+        for name, value in metrics.items()
+    }
+
+
+def stages_of(measured: Mapping[str, float]) -> dict[str, dict[str, float]]:
+    """Returns the metrics at the end of each compared stage, by its name, from what a study records of a trial."""
+    found: dict[str, dict[str, float]] = {}
+    for key, value in measured.items():
+        stage, slash, name = key.removeprefix(AFTER).partition("/")
+        if slash and key.startswith(AFTER):
+            found.setdefault(stage, {})[name] = value
+    return found
+
+
 def best_of(curve: Sequence[tuple[int, float]], mode: Mode) -> tuple[int, float]:
     """Returns samples and objective of a trial's best evaluation, the later of equal ones.
 
@@ -124,11 +143,7 @@ class Report:
         """Metrics and costs as a study records them: ``accuracy``, ``after_projector/accuracy``, ``cost/epoch_s``."""
         return {
             **self.metrics,
-            **{
-                f"{AFTER}{stage}/{name}": value
-                for stage, metrics in self.stages.items()
-                for name, value in metrics.items()
-            },
+            **named_by_stage(self.stages),
             **{f"cost/{name}": value for name, value in self.costs.items()},
         }
 
