@@ -47,8 +47,12 @@ def comparison(record: StudyRecord, found: HeldOut) -> Comparison:
 
 def track(record: StudyRecord, found: HeldOut, directory: Path, uri: str) -> str:
     """Writes the metrics on ``test`` into MLflow; returns a sentence about it. ``directory`` is the study's folder."""
-    number = best_trial(record).number
-    metrics = {**found.test, **named_by_stage(found.test_stages)}
+    number, fit = best_trial(record).number, invariant(record, found)
+    stages = {
+        stage: {name: metrics[name] for name in fit if name in metrics}
+        for stage, metrics in found.test_stages.items()
+    }
+    metrics = {**fit, **named_by_stage(stages)}
     run = additions.add_hold_out(uri, record.name, directory, number, metrics, samples=found.samples)
     where = "in MLflow" if run else f"not in MLflow, for {uri} does not know the trial"
     return f"trial {number}: test metrics {where}"
