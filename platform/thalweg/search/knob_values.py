@@ -72,7 +72,7 @@ def _value(config: FamilyConfig, name: str, text: str, family: str) -> Any:
         )
     if _chooses_kind(config, name):
         return text  # another one replaces the group, so that its own type would refuse it
-    adapter: TypeAdapter[Any] = TypeAdapter(field.annotation)
+    adapter: TypeAdapter[Any] = TypeAdapter(Any if field.annotation is None else field.annotation)
     refused: ValidationError | None = None
     for reading in _readings(text):
         try:

@@ -150,7 +150,7 @@ def test_what_images_told_before_fine_tuning_stays_with_the_trial_and_is_told_on
     assert reports[3].stages == {"projector": reports[2].metrics}
     assert reports[3].measured["after_projector/projection_error"] == reports[2].metrics["projection_error"]
     folder = Path(str(reports[3].checkpoint))
-    kept = milestones.read(folder)["projector"]
+    kept = dict(milestones.read(folder)["projector"])
     assert moved(kept, {name: weights[3][name] for name in kept}) == {"rgb", "projector", "classifier.output"}
     assert all(torch.equal(value, weights[2][name]) for name, value in kept.items())
     found = evaluate(folder, root)

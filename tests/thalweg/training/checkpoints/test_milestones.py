@@ -45,7 +45,7 @@ def order(folder: Path, evaluations: tuple[int, ...] = (16, 32, 48, 64)) -> Tria
 
 
 def finish(session: Session, reached: int = 0) -> list[Report]:
-    reports = []
+    reports: list[Report] = []
     while not (reports and reports[-1].done):
         reports.append(session.advance(reports[-1].samples if reports else reached))
     session.close()

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from thalweg.data.store import Store
+from thalweg.data.store import Store, open_store
 from thalweg.errors import ConfigError, DataError
 from trainables.rgb_lidar.chain.knobs import ChainKnobs
 from trainables.rgb_lidar.config import RGBLidar
@@ -163,16 +163,20 @@ def test_a_number_under_two_suffixes_is_refused(copy: Path) -> None:
 def test_a_store_of_an_earlier_version_holds_images_with_opacity(
     root: Path, data: RGBLidarData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened = data_module.open_store
 
     def earlier(*arguments: Any) -> Store:
-        store = opened(*arguments)
+        store = open_store(*arguments)
         return Store(
             store.arrays, {name: value for name, value in store.metadata.items() if name != "opaque"}
         )
 
     monkeypatch.setattr(data_module, "open_store", earlier)
     assert open_data(root, "mini", 1.0).opaque == 0
+
+
+def _grey_ones(folder: Path) -> None:
+    for number in range(13):
+        Image.new("L", (16, 16)).save(folder / f"cubes/rgb/{number:04d}.png")
 
 
 def _unlink_images(folder: Path) -> None:
@@ -300,7 +304,7 @@ BREAKS: dict[str, tuple[Callable[[Path], object], str]] = {
         "complete PNG or JPEG file, got .*0003.png",
     ),
     "many": (
-        lambda f: [Image.new("L", (16, 16)).save(f / f"cubes/rgb/{n:04d}.png") for n in range(13)],
+        _grey_ones,
         r"(?s)got 13 faults:.*cubes/rgb/0000.png.*\n  10\. .*0009.png; convert it\n  and 3 more$",
     ),
     "many names": (
