@@ -96,28 +96,26 @@ def export_sentence(exported: WrittenModel) -> str:
 
 
 def show_held_out(record: StudyRecord, found: HeldOut, console: Console) -> None:
-    """Prints the metrics on both splits side by side, with the best baseline on ``test``."""
+    """Prints the metrics on both splits side by side, with the best baseline on ``test``.
+
+    Those on ``test`` of an earlier stage that is compared stand between; its metrics on ``val`` are in `show_best`.
+    """
     comparison = held_out.comparison(record, found)
     table = plain_table()
     table.add_column(f"trial {best_trial(record).number} after {counted(found.samples, 'sample')}")
-    splits = (("val", found.val_stages, found.val), ("test", found.test_stages, found.test))
-    columns = {
-        head: metrics
-        for split, stages, last in splits
-        for head, metrics in (*((f"{split} after {stage}", stages[stage]) for stage in stages), (split, last))
-    }
+    earlier = {f"test after\n{stage}": metrics for stage, metrics in found.test_stages.items()}
+    columns = {"val": found.val, **earlier, "test": found.test}
     for head in columns:
         blank = "  " if head == "test" and found.baselines else ""
         table.add_column(f"{head}{blank}", justify="right", no_wrap=True)
     if found.baselines:
         table.add_column(HEAD, no_wrap=True)
     fit = held_out.invariant(record, found)
-    *others, last = columns.values()
     for name, value in fit.items():
-        cells = [score(metrics.get(name)) for metrics in others]
+        cells = [score(columns[head].get(name)) for head in columns if head != "test"]
         marked = marked_cell(comparison, name, value, "bold")
         table.add_row(name, *cells, marked, best_cell(comparison, name))
-    add_others(table, [*fit], [*others, last])
+    add_others(table, [*fit], [*columns.values()])
     console.print(
         "", Text("on the split test, by which no trial was selected", style="bold"), table, sep="\n"
     )

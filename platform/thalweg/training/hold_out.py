@@ -33,8 +33,7 @@ class HeldOut:
         test: Metrics on the split ``test``.
         baselines: Metrics on the split ``test`` of each baseline.
         unmeasured: Metrics that the split ``test`` cannot give, and why.
-        val_stages: Recorded metrics on ``val`` at the end of each stage that is compared with the last one.
-        test_stages: Metrics of these models on ``test``.
+        test_stages: Metrics on ``test`` of the model at the end of each stage that is compared with the last one.
     """
 
     samples: int
@@ -42,7 +41,6 @@ class HeldOut:
     test: Mapping[str, float]
     baselines: Mapping[str, Mapping[str, float]]
     unmeasured: Mapping[str, str] = field(default_factory=dict)
-    val_stages: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     test_stages: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
@@ -96,6 +94,5 @@ def _evaluate(
         test=metrics(loaded(weights)),
         baselines={name: metrics(baseline, True) for name, baseline in task.baselines(data).items()},
         unmeasured=unmeasured(task, data, SPLIT),
-        val_stages=state.report.stages,
         test_stages={stage: metrics(loaded({**weights, **kept})) for stage, kept in earlier.items()},
     )
