@@ -33,6 +33,7 @@ TESTED_BY = {
     "bounds": "test_values",
     "branches": "test_contract_of_trials",
     "buffers": "test_two_workers",
+    "caches": "test_remembered",
     "client": "test_new_database",
     "comparison": "test_leaderboard",
     "continuations": "test_continuing",

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from thalweg.search.overrides import options_of
 from thalweg.search.store.records import StudyRecord
 from thalweg.search.store.storage import RUNS, output_flag
 
@@ -75,15 +76,19 @@ def axes_of(study: Study) -> list[str]:
     return [name for name, tried in values.items() if len(tried) > 1]
 
 
-def train_command(space: str, params: Mapping[str, Any], output: Path = RUNS) -> str:
+def train_command(
+    space: str, params: Mapping[str, Any], output: Path = RUNS, overrides: Mapping[str, Any] | None = None
+) -> str:
     """Writes the command that trains one parameter set, one parameter per line.
 
     Args:
         space: Name of the search space.
         params: Values by name.
         output: Folder of all studies, in which the trial's starting points are found.
+        overrides: What the study's command replaced of the space: its data set, its budget.
     """
-    options = [f"--param {shlex.quote(f'{name}={value}')}" for name, value in params.items()]
+    options = [options_of({name: value}) for name, value in (overrides or {}).items()]
+    options += [f"--param {shlex.quote(f'{name}={value}')}" for name, value in params.items()]
     return " \\\n  ".join([f"thalweg train {shlex.quote(space)}{output_flag(output)}", *options])
 
 

@@ -25,6 +25,7 @@ from thalweg.console.tables import (
     marked_cell,
     plain_table,
 )
+from thalweg.search.overrides import options_of
 from thalweg.search.store.records import TrialRecord
 from thalweg.wording import counted, some
 
@@ -44,6 +45,8 @@ def show(board: Leaderboard, console: Console, by: Sequence[str] = ()) -> None:
     """
     title = Text(f"{board.record.name}  ", style="bold")
     title.append(f"{board.objective} ({board.record.mode})  {board.record.definition['space']}", "not bold")
+    if options := options_of(board.record.overrides):
+        title.append(f"  {options}", "not bold")
     console.print("", title, "", sep="\n")
     if by:
         console.print(group_table.render(board.record, by, board.other_metrics(), console.width))

@@ -11,7 +11,7 @@ from thalweg import discovery
 from thalweg.dataset_contract import SyntheticDataset
 from thalweg.datasets.catalogue import DATA_VARIABLE, check_options, data_root, new_folder, of_family
 from thalweg.discovery import Family
-from thalweg.errors import ConfigError, DiscoveryError, ThalwegError
+from thalweg.errors import ConfigError, DiscoveryError, ThalwegError, nothing
 from thalweg.files import atomic_folder, refusal
 
 
@@ -104,7 +104,7 @@ def existing(
         OutputError: The data folder cannot be written.
     """
     name = dataset or next(iter(family.worlds), None)
-    if name is not None:
+    if name is not None and name == Path(name).name and not name.startswith("."):
         folder = make_world(family, data_root(family, root), name, tell)
         if folder.is_dir():
             return folder
@@ -113,8 +113,7 @@ def existing(
     ]
     what = "synthetic data set" if name is None else f"data set {name!r}"
     raise DiscoveryError(
-        f"no {what} of {family.name} (found: {', '.join(known) or 'none'}); "
-        "`thalweg data list` says how to get others"
+        f"{nothing(what, family.name, name or '', known)}; `thalweg data list` says how to get others"
     )
 
 

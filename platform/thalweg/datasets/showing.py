@@ -12,6 +12,7 @@ from thalweg import discovery
 from thalweg.dataset_contract import Exploration
 from thalweg.datasets.making import existing
 from thalweg.discovery import Family
+from thalweg.disk import store_place
 from thalweg.errors import ConfigError, DiscoveryError, ThalwegError
 from thalweg.files import atomic_folder, is_full_disk, refusal
 
@@ -69,6 +70,8 @@ def show(
     target = output / "data" / f"{_short(family)}-{data_set.name}"
     with _writing(target), atomic_folder(target, overwrite=True) as draft:
         found = family.explore(data_set, draft)
+    if note := store_place.elsewhere(data_set):
+        tell(note)
     return Shown(name=f"{_short(family)}/{data_set.name}", found=found, folder=target)
 
 

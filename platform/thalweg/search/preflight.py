@@ -13,6 +13,7 @@ from thalweg.config import FamilyConfig
 from thalweg.contract import Data, Metric, SplitName, Task, metrics_of, not_measured, unmeasured
 from thalweg.datasets.catalogue import data_root
 from thalweg.datasets.making import make_world
+from thalweg.disk import store_place
 from thalweg.errors import ConfigError, StudyError
 from thalweg.nn.unallocated import unallocated
 from thalweg.search.inherited import replaced, without_effect
@@ -24,6 +25,7 @@ from thalweg.testing.steps import check_fit
 from thalweg.training.guards.family_code import blaming
 from thalweg.training.protocol import protocol_hash
 from thalweg.training.sampling import Layout
+from thalweg.training.schedule import Plan
 
 NUM_SAMPLED = 32
 """Random configurations that the preflight tries, beside the ends of all ranges."""
@@ -108,6 +110,7 @@ def _prepare(
         model = task.build(None)  # refuses what only the model can know, such as the name of a fusion
     check_fit(task, model)
     _check_batch({}, config, space.study.num_workers)
+    Plan.lay(task.stages(), space.study.samples).check_steps(config.optimization.batch_size)
     for params, other in extremes(space):
         _check_batch(params, other, space.study.num_workers)
     began = time.perf_counter()
@@ -117,8 +120,9 @@ def _prepare(
         tell(f"prepared data set {config.dataset} in {seconds:.0f} s; later starts reuse it")
     task.facts(data)  # refuses what the data do not hold
     check_measured(space.study, unmeasured(task, data, "val"))
-    for note in (*data.notes, *_not_measured(task, data)):
-        tell(note)
+    for note in (*data.notes, store_place.elsewhere(folder / config.dataset), *_not_measured(task, data)):
+        if note:
+            tell(note)
     tags = {
         "data_set": config.dataset,
         "data_fingerprint": data.fingerprint,

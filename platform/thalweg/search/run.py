@@ -35,6 +35,7 @@ from thalweg.lanes.cluster import connect
 from thalweg.lanes.interruption import ending_raises, signal_of
 from thalweg.lanes.resources import Gang, book
 from thalweg.search.controller import StudyController
+from thalweg.search.overrides import options_of
 from thalweg.search.preflight import Prepared
 from thalweg.search.provenance import provenance
 from thalweg.search.store.early_stopping import judged_from
@@ -363,7 +364,12 @@ def _started(prepared: Prepared, options: Options, ledger: Ledger, num_lanes: in
         num_workers=study.num_workers,
         directory=str(options.directory),
         definition=study.model_dump(mode="json", exclude={"first_trials"}, exclude_none=True),
-        tags={**prepared.tags, **provenance(), **tags(ledger.starting_points.frozen())},
+        tags={
+            **prepared.tags,
+            **({"options": options_of(space.overrides)} if space.overrides else {}),
+            **provenance(),
+            **tags(ledger.starting_points.frozen()),
+        },
         source_file=str(space.file),
         finished_trials=sum(not trial.interrupted for trial in finished),
         identity=ledger.record_identity,
