@@ -91,7 +91,7 @@ class LaneDiedError(TrialError):
 
 def nothing(what: str, where: str, name: object, known: Collection[str]) -> str:
     """Says that nothing has a name, which name is most alike, and which there are."""
-    inside = [one for one in known if one.endswith(f"_{name}")]  # `depth` of lakes/depth.py
+    inside = [one for one in known if one.endswith((f"_{name}", f".{name}"))]  # `depth` of lakes/depth.py
     close = inside or difflib.get_close_matches(str(name), list(known), n=1)
     hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
     there = some(sorted(known), _NAMED) or "none"

@@ -17,6 +17,7 @@ from thalweg.console.tables import plain_table
 from thalweg.datasets.catalogue import DataSet
 from thalweg.errors import DiscoveryError, ThalwegError, nothing
 from thalweg.search.space import load_space
+from thalweg.wording import as_seen
 
 _STATES = {"running": "cyan", "complete": "green", "stopped": "yellow"}
 
@@ -73,21 +74,13 @@ def data_sets(found: Iterable[DataSet]) -> RenderableType:
     table = _table("family", "data set", "size", "")
     for item in found:
         if item.num_bytes is not None:
-            style, size, where = "green", _size(item.num_bytes), _near(item.folder)
+            style, size, where = "green", _size(item.num_bytes), as_seen(item.folder)
         elif item.origin == "make":
             style, size, where = "dim", "-", f"thalweg data make {item.family} {item.name}"
         else:
             style, size, where = "dim", "-", f"thalweg data import {item.name} FOLDER"
         table.add_row(item.family, Text(item.name, style=style), size, Text(where, overflow="fold"))
     return table
-
-
-def _near(folder: Path) -> str:
-    """Returns a path relative to the folder that the user is in, if it lies below it."""
-    try:
-        return str(folder.absolute().relative_to(Path.cwd()))
-    except ValueError:
-        return str(folder)
 
 
 def _size(num_bytes: int) -> str:

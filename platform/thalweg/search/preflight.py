@@ -20,6 +20,7 @@ from thalweg.search.objective import check_measured, check_objective, check_prot
 from thalweg.search.replay import RecordedTrial, written
 from thalweg.search.space import Space, extremes, probe, refused
 from thalweg.search.store.warm_start import StartingPoints, inherit
+from thalweg.testing.samples import check_data
 from thalweg.testing.steps import check_fit
 from thalweg.training.guards.family_code import blaming
 from thalweg.training.protocol import protocol_hash
@@ -112,6 +113,7 @@ def _prepare(
         _check_batch(params, other, space.study.num_workers)
     began = time.perf_counter()
     data = task.open(folder)
+    check_data(data)
     seconds = time.perf_counter() - began
     if seconds > 2.0:
         tell(f"prepared data set {config.dataset} in {seconds:.0f} s; later starts reuse it")
