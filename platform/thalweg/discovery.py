@@ -35,6 +35,7 @@ ROOMS: tuple[Room, ...] = ("trainables", "search_spaces")
 _OTHERS = ("data", "thalweg_runs", "mlruns", "mlartifacts", "tests")
 """Folders beside one's own packages that hold none of them, and may hold very many files."""
 _SPACE = re.compile(r"^study\b[^=\n]*= *Study\(", re.MULTILINE)
+_DEPTH = 3
 _EXAMPLE = "_example"
 
 
@@ -51,29 +52,31 @@ def names(room: Room) -> tuple[str, ...]:
 
 def own_families() -> tuple[str, ...]:
     """Returns the dotted names of the families in packages of the working directory, sorted, without importing them."""
-    folders = [(folder.name, folder) for folder in _own_folders()]
-    folders += [(f"{name}.{inner.name}", inner) for name, folder in folders for inner in _folders(folder)]
-    return tuple(sorted(name for name, folder in folders if _is_family(folder)))
+    return tuple(sorted(name for name, folder in _own_folders() if _is_family(folder)))
 
 
 def own_spaces() -> tuple[str, ...]:
     """Returns the dotted names of the search spaces in packages of the working directory, sorted; imports none."""
-    folders = [(folder.name, folder) for folder in _own_folders()]
-    folders += [(f"{name}.{inner.name}", inner) for name, folder in folders for inner in _folders(folder)]
     return tuple(
         sorted(
             f"{name}.{file.stem}"
-            for name, folder in folders
+            for name, folder in _own_folders()
             for file in folder.glob("[!_]*.py")
             if file.stem.isidentifier() and _SPACE.search(file.read_text(encoding="utf-8", errors="replace"))
         )
     )
 
 
-def _own_folders() -> Iterator[Path]:
-    for folder in _folders(Path.cwd()):
-        if folder.name not in (*ROOMS, *_OTHERS) and folder.name not in _PYTHONS:
-            yield folder
+def _own_folders() -> Iterator[tuple[str, Path]]:
+    """Yields dotted name and path of what may be one's own packages, three deep."""
+    found = [
+        (folder.name, folder)
+        for folder in _folders(Path.cwd())
+        if folder.name not in (*ROOMS, *_OTHERS) and folder.name not in _PYTHONS
+    ]
+    for _ in range(_DEPTH):
+        yield from found
+        found = [(f"{name}.{inner.name}", inner) for name, folder in found for inner in _folders(folder)]
 
 
 def _folders(folder: Path) -> Iterator[Path]:

@@ -11,9 +11,9 @@ from typing import Any
 from thalweg import discovery
 from thalweg.config import FamilyConfig
 from thalweg.contract import Data, Metric, SplitName, Task, metrics_of, not_measured, unmeasured
-from thalweg.datasets.catalogue import data_root
+from thalweg.datasets.catalogue import check_moved, data_root
 from thalweg.datasets.making import make_world
-from thalweg.errors import ConfigError, StudyError
+from thalweg.errors import ConfigError, StudyError, ThalwegError
 from thalweg.nn.unallocated import unallocated
 from thalweg.search.inherited import replaced, without_effect
 from thalweg.search.objective import check_measured, check_objective, check_protocol
@@ -91,6 +91,31 @@ def refusals(space: Space) -> Iterator[str]:
         )
 
 
+def searched_seeds(space: Space) -> Iterator[str]:
+    """Yields a sentence if a search would choose among seeds as if one were better than another."""
+    middle, trial = space.replay({})
+    if len(space.study.first_trials) >= space.study.num_trials:
+        return  # a grid repeats its settings over seeds
+    for name, domain in trial.asked.items():
+        others = [_replayed(space, {name: corner}) for corner in domain.corners()]
+        if any(other is not None and _is_another_seed(other, middle) for other in others):
+            yield (
+                f"the space searches {name}, which is a seed: the best trial would be the luckiest one; repeat each "
+                "setting over seeds instead, grid(..., seeds=3), and compare means by `thalweg show STUDY --by NAME`"
+            )
+
+
+def _replayed(space: Space, params: Mapping[str, Any]) -> FamilyConfig | None:
+    try:
+        return space.replay(params)[0]
+    except ThalwegError:  # refused, as a search would refuse it
+        return None
+
+
+def _is_another_seed(one: FamilyConfig, other: FamilyConfig) -> bool:
+    return one.seed != other.seed and one == other.model_copy(update={"seed": one.seed})
+
+
 def _prepare(
     space: Space,
     family: discovery.Family,
@@ -104,6 +129,7 @@ def _prepare(
     metric = check_objective(space.study, metrics_of(task), family.name)
     check_protocol(space, family)
     folder = data_root(family, root)
+    check_moved(family, root, config.dataset)
     make_world(family, folder, config.dataset, tell)
     with unallocated():
         model = task.build(None)  # refuses what only the model can know, such as the name of a fusion

@@ -109,4 +109,4 @@ class _Test(pytest.Item):
 
     def reportinfo(self) -> tuple[Path, None, str]:
         """Returns what a report calls the test."""
-        return self.path, None, self.nodeid
+        return self.path, None, self.name

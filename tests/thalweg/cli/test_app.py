@@ -165,7 +165,7 @@ def test_every_family_can_be_described(run: Callable[..., Result], name: str) ->
         ),
         (["data", "show", "rgb_lidar", "nope"], r"no data set 'nope' of rgb_lidar \(found: tiny, default\)"),
         (["data", "show", "rgb_lidar", "--tracking-uri", "nonsense://x"], r"tracking URI must begin with"),
-        (["data", "import", "nope", "."], r"no family can import 'nope'"),
+        (["data", "import", "nope", "."], r"no public data set 'nope' in any family"),
         (
             ["data", "import", "weather-fields", "2001.nc", "2002.nc", "2003.nc"],
             r"one file or folder, got 3: 2001\.nc, 2002\.nc, \.\.\.; pass the folder that holds them",

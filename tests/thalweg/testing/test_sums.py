@@ -97,7 +97,7 @@ def test_sums_that_are_exact_or_within_a_sample_pass(change: Callable[[Any], Any
 
 def test_rows_that_depend_on_their_batch_are_refused(tmp_path: Path) -> None:
     task = Measured(Squares(lambda errors: (errors - errors.double().mean(0))[:, 0], "errors"))
-    with pytest.raises(FamilyError, match="must add up over batches, got .* for 'errors'"):
+    with pytest.raises(FamilyError, match=r"must add up over batches, got .* for 'errors'"):
         check_states(task, task.open(tmp_path))
 
 
@@ -112,5 +112,7 @@ def test_a_family_without_a_metric_to_search_by_is_refused(
 ) -> None:
     monkeypatch.setattr(Errors, "metrics", Errors.metrics[1:])
     task = ToyTask(Toy())
-    with pytest.raises(FamilyError, match="mean the same in every trial, .* got loss, mse_first, mse_second"):
+    with pytest.raises(
+        FamilyError, match=r"mean the same in every trial, .* got loss, mse_first, mse_second"
+    ):
         check_metrics(task, task.open(tmp_path))
