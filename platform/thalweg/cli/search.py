@@ -10,6 +10,7 @@ import typer
 
 from thalweg.cli.options import (
     RUNS,
+    AcceptCodeChange,
     Address,
     Data,
     Gpus,
@@ -48,6 +49,7 @@ def search(
     address: Address = None,
     storage: Storage = None,
     take_over: TakeOver = False,
+    accept_code_change: AcceptCodeChange = False,
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for resources.")] = 30.0,
     plain: Plain = False,
     pictures: Annotated[bool, typer.Option(help="Draw pictures of the best trials at the end.")] = True,
@@ -71,7 +73,13 @@ def search(
 
     check_tracking(uri := tracking_uri or default_uri())
     options = run.Options(
-        name=study or space, output=output, storage=storage, address=address, wait_s=wait, take_over=take_over
+        name=study or space,
+        output=output,
+        storage=storage,
+        address=address,
+        wait_s=wait,
+        take_over=take_over,
+        accept_code_change=accept_code_change,
     )
     record, number = over, 0
     if record is None or not is_delivered(options.directory, uri):

@@ -18,6 +18,7 @@ from thalweg.nn.unallocated import unallocated
 from thalweg.search.inherited import replaced, without_effect
 from thalweg.search.objective import check_measured, check_objective, check_protocol
 from thalweg.search.replay import RecordedTrial, written
+from thalweg.search.source_code import SourceCode, source_code
 from thalweg.search.space import Space, extremes, probe, refused
 from thalweg.search.store.warm_start import StartingPoints, inherit
 from thalweg.testing.samples import check_data
@@ -43,6 +44,7 @@ class Prepared:
         config: Configuration of that trial, with what it inherits from other studies.
         data_root: Folder of the family's data sets.
         tags: Data fingerprint, protocol hash and sizes, for the records.
+        code: The modules of family and space.
     """
 
     space: Space
@@ -53,6 +55,7 @@ class Prepared:
     config: FamilyConfig
     data_root: Path
     tags: Mapping[str, str]
+    code: SourceCode
 
 
 def prepare(
@@ -153,6 +156,7 @@ def _prepare(
         "protocol_hash": protocol_hash(family.package, task, data),
         "num_train_samples": str(data.num_samples("train")),
         "num_val_samples": str(data.num_samples("val")),
+        "code_hash": (code := source_code(space, family)).hash,
     }
     return Prepared(
         space=space,
@@ -163,6 +167,7 @@ def _prepare(
         config=config,
         data_root=folder,
         tags=tags,
+        code=code,
     )
 
 
