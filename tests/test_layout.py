@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
@@ -57,6 +58,7 @@ TESTED_BY = {
     "look": "test_app",
     "loop": "test_session",
     "messages": "test_session",
+    "new": "test_app",
     "notices": "test_live",
     "options": "test_app",
     "places": "test_continuing",
@@ -70,6 +72,7 @@ TESTED_BY = {
     "quiet_deepspeed": "test_deepspeed_config",
     "records": "test_optuna_study",
     "relation_picture": "test_relation",
+    "own_package": "test_new_family",
     "relation_view": "test_relation",
     "results": "test_app",
     "stage_contract": "test_families",
@@ -79,6 +82,8 @@ TESTED_BY = {
     "sync_batch_norm": "test_batch_norm",
     "train": "test_app",
     "trial_queue": "test_continuing",
+    "verdict_view": "test_check",
+    "verdicts": "test_check",
 }
 """Modules of thalweg without a test of their own name, and the one that covers each."""
 DISK = {
@@ -403,6 +408,18 @@ def test_wheel_holds_exactly_the_three_packages(wheel: Path) -> None:
     modules = {name for name in names if not name.split("/")[0].endswith(".dist-info")}
     assert modules == expected
     assert any(name.endswith("licenses/LICENSE") for name in names)
+
+
+def test_the_wheel_carries_the_versions_that_the_tests_passed_with() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    pinned = {one for one in project["tool"]["uv"]["constraint-dependencies"] if "==" in one}
+    tested = project["project"]["optional-dependencies"]["tested"]
+
+    def named(requirement: str) -> str:
+        return re.split(r"[^\w-]", requirement)[0].lower()
+
+    assert set(tested) <= pinned
+    assert {named(one) for one in project["project"]["dependencies"]} <= {named(one) for one in tested}
 
 
 def test_packages_import_from_the_wheel_alone(wheel: Path, tmp_path: Path) -> None:

@@ -39,6 +39,8 @@ def commands() -> list[list[str]]:
         ["spaces"],
         ["families"],
         ["describe"],
+        ["check"],
+        *(["new", name] for name in ("family", "space")),
         *(["data", name] for name in ("list", "make", "import", "show")),
     ]
 
