@@ -21,6 +21,17 @@ class Knobs(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
+    @classmethod
+    def __pydantic_init_subclass__(cls, **settings: Any) -> None:
+        """Lets ``help`` tell each knob: Python keeps no docstrings of attributes."""
+        told = [
+            f"    {name}: {' '.join(field.description.split())}"
+            for name, field in cls.model_fields.items()
+            if field.description
+        ]
+        if cls.__doc__ and told:
+            cls.__doc__ = "\n".join([cls.__doc__.rstrip(), "", "Attributes:", *told])
+
     added: ClassVar[frozenset[str]] = frozenset()
     """Knobs that older studies do not know; `identity` leaves them out at their defaults."""
 

@@ -10,23 +10,22 @@ from typing import TYPE_CHECKING, Any
 from thalweg.search.overrides import options_of
 from thalweg.search.store.records import StudyRecord
 from thalweg.search.store.storage import RUNS, output_flag
+from thalweg.wording import as_seen
 
 if TYPE_CHECKING:
     from thalweg.search.run import Options
     from thalweg.study import Study
 
 
-def near(path: Path) -> str:
-    """Writes a path relative to the working directory if it lies below it."""
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
-
-
 def places(options: Options, record: StudyRecord, tracking_uri: str) -> dict[str, str]:
     """Returns where a study and its best checkpoint lie, and where MLflow records it."""
-    found = {"study folder": near(options.directory), "MLflow": f"{tracking_uri}, experiment {options.name}"}
+    found = {
+        "study folder": as_seen(options.directory),
+        "MLflow": f"{tracking_uri}, experiment {options.name}",
+    }
     best = record.best()
     if best is not None and best.checkpoint:
-        found["best checkpoint"] = near(Path(best.checkpoint))
+        found["best checkpoint"] = as_seen(best.checkpoint)
     return found
 
 

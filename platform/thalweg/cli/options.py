@@ -49,6 +49,13 @@ TakeOver = Annotated[
         "--take-over", help="Continue a study in a database although the machine that ran it is gone."
     ),
 ]
+AcceptCodeChange = Annotated[
+    bool,
+    typer.Option(
+        "--accept-code-change",
+        help="Continue a study although its family's code has changed; this is recorded.",
+    ),
+]
 StudyName = Annotated[str | None, typer.Option(help="Name of the study. \\[default: the space's name]")]
 Plain = Annotated[bool, typer.Option("--plain", help="One line per event instead of a live view.")]
 RUNS = Path("thalweg_runs")

@@ -9,7 +9,14 @@ from pathlib import Path
 
 from thalweg import discovery
 from thalweg.dataset_contract import SyntheticDataset
-from thalweg.datasets.catalogue import DATA_VARIABLE, check_options, data_root, new_folder, of_family
+from thalweg.datasets.catalogue import (
+    DATA_VARIABLE,
+    check_moved,
+    check_options,
+    data_root,
+    new_folder,
+    of_family,
+)
 from thalweg.discovery import Family
 from thalweg.errors import ConfigError, DiscoveryError, ThalwegError, nothing
 from thalweg.files import atomic_folder, refusal
@@ -105,6 +112,7 @@ def existing(
     """
     name = dataset or next(iter(family.worlds), None)
     if name is not None and name == Path(name).name and not name.startswith("."):
+        check_moved(family, root, name)
         folder = make_world(family, data_root(family, root), name, tell)
         if folder.is_dir():
             return folder

@@ -67,7 +67,7 @@ def open_study(storage: Any, name: str, space: Space) -> optuna.Study:
     stored = study.user_attrs.get(DEFINITION)
     if stored is not None:
         change = _change(name, stored, definition_of(space))
-        if change and _any_trained(study):
+        if change and any_trained(study):
             raise StudyError(f"{change}; give the new study another name")
     elif num_trials:
         raise StudyError(f"study {name!r} was not made by thalweg; give this one another name")
@@ -156,7 +156,8 @@ def _agrees(key: str, stored: Any, now: Any) -> bool:
     return bool(stored == now)
 
 
-def _any_trained(study: optuna.Study) -> bool:
+def any_trained(study: optuna.Study) -> bool:
+    """Returns whether a trial of a study has been evaluated, or has a checkpoint."""
     return any(
         trial.intermediate_values or CHECKPOINT in trial.user_attrs
         for trial in study.get_trials(deepcopy=False)
