@@ -9,8 +9,9 @@ import torch
 
 from tests import tasks
 from thalweg.stage_contract import Progress
-from trainables.water_mae.config import MODALITIES, WaterMAE
+from trainables.water_mae.config import WaterMAE
 from trainables.water_mae.data.windows import WaterData
+from trainables.water_mae.knobs import PUBLISHED_SET
 from trainables.water_mae.task import WaterMAETask
 
 NOW = Progress(samples=0, total_samples=100, stage="train", stage_ratio=0.0)
@@ -101,5 +102,5 @@ def test_every_masking_knob_changes_training(config: WaterMAE, data: WaterData, 
 def test_every_loss_weight_reaches_its_part(config: WaterMAE, knob: str) -> None:
     before = tasks.weights(WaterMAETask(config), NOW)
     after = tasks.weights(WaterMAETask(altered(config, knob)), NOW)
-    assert tuple(before) == MODALITIES
-    assert {name for name in MODALITIES if before[name] != after[name]} == {knob.split(".")[1]}
+    assert tuple(before) == PUBLISHED_SET.names
+    assert {name for name in PUBLISHED_SET.names if before[name] != after[name]} == {knob.split(".")[1]}

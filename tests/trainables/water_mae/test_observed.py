@@ -11,8 +11,9 @@ import torch
 from tests import tasks
 from thalweg.stage_contract import Progress
 from trainables.water_mae.baselines.simple import Climatology
-from trainables.water_mae.config import MODALITIES, ForecastKnobs, WaterMAE
+from trainables.water_mae.config import ForecastKnobs, WaterMAE
 from trainables.water_mae.data.windows import WaterData
+from trainables.water_mae.knobs import PUBLISHED_SET
 from trainables.water_mae.model import loss
 from trainables.water_mae.model.autoencoder import seen
 from trainables.water_mae.task import WaterMAETask
@@ -34,7 +35,7 @@ def partly(data: WaterData) -> WaterData:
 
 def _metrics(task: WaterMAETask, data: WaterData) -> dict[str, float]:
     """Evaluates a predictor that sees nothing."""
-    model = Climatology(*map(torch.tensor, data.climatology()))
+    model = Climatology(*map(torch.tensor, data.climatology()), PUBLISHED_SET)
     batch = task.evaluation_batch(data, "val", np.arange(data.num_samples("val")))
     return tasks.metrics(task, model, batch)
 
@@ -67,13 +68,16 @@ def test_what_was_filled_is_no_target_of_training_whatever_it_is(
         images=np.where(known, partly.images, np.float32(3)),
         vectors=np.where(partly.vector_observed, partly.vectors, np.float32(3)),
     )
-    model = Climatology(*map(torch.tensor, partly.climatology()))
+    model = Climatology(*map(torch.tensor, partly.climatology()), PUBLISHED_SET)
     indices = np.arange(8, 14)
     batches = [task.training_batch(each, indices, indices.astype(np.uint64)) for each in (partly, other)]
     assert not torch.equal(batches[0]["images"], batches[1]["images"])
     for norm_target in (False, True):
-        losses = [loss.reconstruction(model(batch), batch, norm_target=norm_target) for batch in batches]
-        for name in MODALITIES:
+        losses = [
+            loss.reconstruction(model(batch), batch, PUBLISHED_SET.places, norm_target=norm_target)
+            for batch in batches
+        ]
+        for name in PUBLISHED_SET.names:
             assert torch.equal(losses[0][name], losses[1][name])
             assert losses[0][name].all()
 
@@ -107,7 +111,7 @@ def test_a_patch_without_data_shows_nothing_but_its_place(task: WaterMAETask, da
     given = [
         model(task.training_batch(each, indices, indices.astype(np.uint64))) for each in (gappy, other, data)
     ]
-    for name in MODALITIES:
+    for name in PUBLISHED_SET.names:
         assert torch.equal(given[0][name], given[1][name])
         assert not torch.equal(given[0][name], given[2][name])
 

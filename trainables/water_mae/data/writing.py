@@ -12,8 +12,8 @@ from jaxtyping import Bool, Float32, Int64
 
 from thalweg.contract import SplitName
 from thalweg.data.hdf5 import write_daily
-from trainables.water_mae.config import PLAUSIBLE
-from trainables.water_mae.data.layout import ATTRIBUTES, SENTINEL, Period
+from trainables.water_mae.data.layout import SENTINEL, Period
+from trainables.water_mae.knobs import NRFA_ATTRIBUTES, PUBLISHED_SET
 
 
 def write_grid(
@@ -25,22 +25,25 @@ def write_grid(
     land: Bool[np.ndarray, "row col"],
     pieces: Iterable[Float32[np.ndarray, "day cell"]],
     interpolated: Bool[np.ndarray, " day"] | None = None,
+    units: str | None = None,
 ) -> Path:
-    """Writes one modality of one split in its usual unit; cells outside the land mask hold the sentinel.
+    """Writes one field of one split; cells outside the land mask hold the sentinel.
 
     Args:
         folder: Data set folder.
-        modality: One of the image modalities.
+        modality: Name of the field.
         split: The split.
         period: Days of the split.
         land: Land mask.
         pieces: Land cells in row-major order, a few days at a time.
         interpolated: True on interpolated days; None if there are none.
+        units: Unit of the values; None is the usual one of a published modality.
     """
     path = folder / f"{modality}_{split}_{period.years}.h5"
     grids = (_on_grid(cells, land) for cells in pieces)
     marks = interpolated if interpolated is not None and interpolated.any() else None
-    write_daily(path, period.dates, land.shape, grids, interpolated=marks, units=PLAUSIBLE[modality][0].unit)
+    units = PUBLISHED_SET[modality].unit if units is None else units
+    write_daily(path, period.dates, land.shape, grids, interpolated=marks, units=units)
     return path
 
 
@@ -81,5 +84,5 @@ def write_series(
 
 
 def write_attributes(folder: Path, table: pd.DataFrame) -> None:
-    """Writes the static attributes; `table` is indexed by catchment and holds `ATTRIBUTES`."""
-    table.loc[:, list(ATTRIBUTES)].to_csv(folder / "Catchment_attributes_nrfa.csv", index_label="id")
+    """Writes the static attributes; `table` is indexed by catchment and holds `NRFA_ATTRIBUTES`."""
+    table.loc[:, list(NRFA_ATTRIBUTES)].to_csv(folder / "Catchment_attributes_nrfa.csv", index_label="id")
