@@ -14,11 +14,11 @@ from thalweg.datasets.page import Section, page
 from trainables.water_mae.data.calendar_share import MAX_SHARE, calendar_share, sentence
 from trainables.water_mae.data.grids import Inputs, inspect
 from trainables.water_mae.data.layout import find_files
+from trainables.water_mae.data.modalities import modalities_in
 from trainables.water_mae.exploring import look, tables
 from trainables.water_mae.exploring.modalities import (
     Modality,
     Series,
-    modalities_in,
     read_all_series,
     read_modalities,
 )
@@ -42,7 +42,7 @@ def explore(folder: Path, target: Path) -> Exploration:
     files = find_files(folder, modalities.fields)
     inputs = inspect(files)
     series = read_all_series(files, inputs.dates, modalities)
-    found, notes = read_modalities(inputs, series)
+    found, notes = read_modalities(inputs, series, modalities)
     notes += _calendar_notes(inputs, series)
     listed = {
         "modalities": tables.modality_table(found),

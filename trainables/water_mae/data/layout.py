@@ -29,8 +29,17 @@ PLAUSIBLE_ATTRIBUTES: Mapping[str, Bounds] = {
 }
 """Plausible range of each attribute of Great Britain; shares may be given in per cent. Others have none."""
 POSITIONS: Mapping[str, tuple[str, ...]] = {
-    "longitude": ("longitude", "lon", "long", "gauge_lon", "gauge_long", "gauge_longitude", "lon_gauge"),
-    "latitude": ("latitude", "lat", "gauge_lat", "gauge_latitude", "lat_gauge"),
+    "longitude": (
+        "longitude",
+        "lon",
+        "long",
+        "gauge_lon",
+        "gauge_long",
+        "gauge_longitude",
+        "long_outlet",
+        "lon_outlet",
+    ),
+    "latitude": ("latitude", "lat", "gauge_lat", "gauge_latitude", "lat_outlet"),
 }
 """Columns that hold the position of a catchment in degrees, whether the model sees them or not; case is ignored."""
 AREAS = ("catchment-area", "area", "catchment_area", "area_km2", "area_calc", "area_gages2", "gauge_area")

@@ -24,7 +24,10 @@ from thalweg.wording import some
 from trainables.water_mae.data.dates import Days, to_days
 from trainables.water_mae.data.values import decode_series, series_encodings
 
-_IDENTIFIERS = ("id", "gauge_id", "station_id", "nrfa_id", "catchment_id", "station", "gauge")
+_IDENTIFIERS = (
+    *("id", "gauge_id", "station_id", "nrfa_id", "catchment_id", "station", "gauge"),
+    *("basin_id", "basin", "catchment", "grdc_no", "govnr"),
+)
 _SEPARATORS = (",", ";", "\t")
 _INDEX = "__index_level_0__"  # pandas' name of an index without one
 _UNKNOWN = ("", "na", "nan", "none", "null")
@@ -77,18 +80,18 @@ def read_attributes(
             f"{path} must have the columns id, {', '.join(columns)}, got no {', '.join(missing)}; "
             f"its columns are {', '.join(map(str, table.columns))}"
         )
-    ids = faults.attempt(lambda: _ids(path, table[identifier])) if identifier is not None else None
+    ids = faults.attempt(lambda: identifiers(path, table[identifier])) if identifier is not None else None
     sources = {name: name for name in columns if name in table.columns}
     sources = _found(table, alternatives or {}) | sources
-    numbers = {
-        name: faults.attempt(partial(_numbers, path, column, table[column]))
+    found = {
+        name: faults.attempt(partial(numbers, path, column, table[column]))
         for name, column in sources.items()
     }
     if ids is not None and (twice := sorted(set(ids[pd.Series(ids).duplicated()].tolist()))):
         faults.add(f"{path} must have one row per id, got several for {_some(twice)}; remove the duplicates")
     faults.raise_if_any()
     assert ids is not None
-    return pd.DataFrame(numbers, index=pd.Index(ids, name="id"))
+    return pd.DataFrame(found, index=pd.Index(ids, name="id"))
 
 
 def _found(table: pd.DataFrame, alternatives: Mapping[str, Sequence[str]]) -> dict[str, str]:
@@ -111,10 +114,10 @@ def numeric_columns(path: Path) -> list[str]:
     identifier, faults = _identifier(path, table), Faults()
     found = []
     for name in table.columns:
-        numbers = (
-            None if name == identifier else faults.attempt(partial(_numbers, path, str(name), table[name]))
+        values = (
+            None if name == identifier else faults.attempt(partial(numbers, path, str(name), table[name]))
         )
-        if numbers is not None and np.isfinite(numbers).any():
+        if values is not None and np.isfinite(values).any():
             found.append(str(name))
     return found
 
@@ -159,7 +162,7 @@ def read_series(path: Path, columns: Sequence[str], instead: dict[str, str] | No
         faults.add(f"{path} must hold rows, got none; write the file again")
     faults.raise_if_any()
     days = faults.attempt(lambda: _days(path, table["date"]))
-    gauges = faults.attempt(lambda: _ids(path, table["ID"]))
+    gauges = faults.attempt(lambda: identifiers(path, table["ID"]))
     encodings = faults.attempt(lambda: series_encodings(path, pq.read_schema(path))) or {}
     values = {
         name: faults.attempt(partial(_physical, path, name, table[name], encodings.get(name)))
@@ -224,18 +227,33 @@ def _rows(path: Path, text: str, columns: Sequence[str]) -> pd.DataFrame:
     return table
 
 
+def text_rows(path: Path) -> pd.DataFrame:
+    """Reads all rows of a CSV table as text, with names in lower case.
+
+    Raises:
+        DataError: The file is no table.
+    """
+    table = _rows(path, _text(path), ())
+    return table.rename(columns={name: str(name).casefold() for name in table.columns})
+
+
+def identifying(columns: Iterable[str]) -> str | None:
+    """Returns which of some columns identifies catchments; None if none does."""
+    named = {str(name).casefold(): str(name) for name in columns}
+    return next((named[name] for name in _IDENTIFIERS if name in named), None)
+
+
 def _identifier(path: Path, table: pd.DataFrame) -> str:
-    named = {str(name).lower(): str(name) for name in table.columns}
-    found = [named[name] for name in _IDENTIFIERS if name in named]
-    if not found:
+    found = identifying(table.columns)
+    if found is None:
         raise DataError(
             f"{path} must have the column id, got {', '.join(map(str, table.columns))}; rename the column that "
             f"identifies the catchment to id ({', '.join(_IDENTIFIERS[1:])} are understood too)"
         )
-    return found[0]
+    return found
 
 
-def _ids(path: Path, column: pd.Series) -> Ids:
+def identifiers(path: Path, column: pd.Series) -> Ids:
     """Returns identifiers: whole numbers if all are, without leading zeros, else text."""
     numbers = pd.to_numeric(column, errors="coerce")
     whole = numbers.notna() & np.isfinite(numbers) & (numbers == numbers.round())
@@ -253,7 +271,7 @@ def _ids(path: Path, column: pd.Series) -> Ids:
     return text.to_numpy(dtype=str)
 
 
-def _numbers(path: Path, name: str, column: pd.Series) -> Float64[np.ndarray, " row"]:
+def numbers(path: Path, name: str, column: pd.Series) -> Float64[np.ndarray, " row"]:
     """Returns numbers; those written as text may have a decimal comma, if it cannot be a thousands separator."""
     if pd.api.types.is_bool_dtype(column.dtype):
         raise DataError(f"{name} in {path} must be numbers, got {column.dtype}; write the file again")
@@ -284,7 +302,7 @@ def _physical(
     """Returns physical values, unpacked by the metadata of the file; text is not packed."""
     if encoding is not None and pd.api.types.is_numeric_dtype(column.dtype):
         return decode_series(column.to_numpy(na_value=np.nan), encoding)
-    return _numbers(path, name, column).astype(np.float32)
+    return numbers(path, name, column).astype(np.float32)
 
 
 def _plain(column: pd.Series) -> pd.Series:

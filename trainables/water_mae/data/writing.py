@@ -3,12 +3,14 @@
 All synthetic worlds and imports use these functions, so that their data sets have the same format.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float32, Int64
+import pyarrow as pa
+import pyarrow.parquet as pq
+from jaxtyping import Bool, Float32, Int64, Shaped
 
 from thalweg.contract import SplitName
 from thalweg.data.hdf5 import write_daily
@@ -81,6 +83,27 @@ def write_series(
     path = folder / f"riverflow_evaporation_{len(ids)}catchments_{period.years}.parquet"
     table.to_parquet(path, compression="zstd", index=False)
     return path
+
+
+def write_columns(
+    path: Path,
+    dates: Shaped[np.ndarray, " day"],
+    ids: Sequence[object],
+    columns: Mapping[str, Float32[np.ndarray, "day catchment"]],
+    units: Mapping[str, str],
+) -> None:
+    """Writes daily series as one table ``date, ID`` and a column for each, with its unit in its metadata."""
+    arrays = {
+        "date": pa.array(np.tile(dates.astype("datetime64[ms]"), len(ids))),
+        "ID": pa.array(np.repeat(np.array(ids), len(dates))),
+        **{name: pa.array(values.T.ravel()) for name, values in columns.items()},
+    }
+    fields = [
+        pa.field(name, array.type, metadata={"units": units[name]} if units.get(name) else None)
+        for name, array in arrays.items()
+    ]
+    table = pa.Table.from_arrays(list(arrays.values()), schema=pa.schema(fields))
+    pq.write_table(table, path, compression="zstd")
 
 
 def write_attributes(folder: Path, table: pd.DataFrame) -> None:

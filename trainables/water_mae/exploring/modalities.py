@@ -16,10 +16,10 @@ from thalweg.data.normalization import Moments
 from thalweg.data.survey import Extremes
 from trainables.water_mae.data.catchments import Ids, read_values, rows_of
 from trainables.water_mae.data.grids import Inputs, LandCheck
-from trainables.water_mae.data.layout import AREAS, POSITIONS, fields_in, find_files, series_in
-from trainables.water_mae.data.tables import numeric_columns, read_attributes, series_columns
+from trainables.water_mae.data.layout import AREAS, POSITIONS
+from trainables.water_mae.data.tables import numeric_columns, read_attributes
 from trainables.water_mae.data.values import raise_found, survey_cells
-from trainables.water_mae.knobs import NRFA_ATTRIBUTES, PUBLISHED_SET, ModalitySet
+from trainables.water_mae.knobs import NRFA_ATTRIBUTES, ModalitySet
 from trainables.water_mae.knobs import Modality as Row
 
 MAX_SAMPLED = 200_000
@@ -160,19 +160,22 @@ def _stride(num_days: int, num_places: int) -> int:
     return stride
 
 
-def read_modalities(inputs: Inputs, series: Series) -> tuple[dict[str, Modality], list[str]]:
+def read_modalities(
+    inputs: Inputs, series: Series | None, modalities: ModalitySet
+) -> tuple[dict[str, Modality], list[str]]:
     """Reads all modalities; returns them with sentences on what is missing in them.
 
     Raises:
         DataError: Values are implausible; the faults of all grids are reported at once.
     """
     faults, notes, found = Faults(), [], {}
-    for name in series.modalities.fields:
+    for name in modalities.fields:
         with faults.collected():
-            found[name], said = _read_image(series.modalities[name], inputs)
+            found[name], said = _read_image(modalities[name], inputs)
             notes += said
     faults.raise_if_any()
-    for number, name in enumerate(series.modalities.series):
+    for number, name in enumerate(modalities.series if series else ()):
+        assert series is not None
         summary = _Summary(len(series.ids), inputs.spans)
         for split, span in inputs.spans.items():
             values = series.values[span.start : span.stop, number]
@@ -209,22 +212,6 @@ def _read_image(row: Row, inputs: Inputs) -> tuple[Modality, list[str]]:
     return summary.of(name, "field", extremes), notes
 
 
-def modalities_in(folder: Path) -> ModalitySet:
-    """Returns the modalities that the files of a data set hold, those of the published experiment first.
-
-    Raises:
-        DataError: The folder holds no data set.
-    """
-    fields = fields_in(folder)
-    files = find_files(folder, fields or PUBLISHED_SET.fields)
-    series = [series_in(column) for column in series_columns(files["series"])]
-    rows = [row for row in PUBLISHED_SET if row.name in (fields if row.kind == "field" else series)]
-    known = {(row.name, row.kind) for row in rows}
-    rows += [Row(name=name, kind="field") for name in fields if (name, "field") not in known]
-    rows += [Row(name=name, kind="series") for name in series if (name, "series") not in known]
-    return ModalitySet.of(rows)
-
-
 def read_all_series(
     files: Mapping[str, Path], dates: Shaped[np.ndarray, " day"], modalities: ModalitySet
 ) -> Series:
@@ -252,7 +239,10 @@ def read_all_series(
 
 
 def _read_attributes(path: Path) -> tuple[pd.DataFrame, list[str]]:
-    """Reads all columns of numbers, and returns their names too; those of the published experiment must be there if most of them are."""
+    """Reads all columns of numbers, and returns their names too.
+
+    Those of the published experiment must all be there if most of them are.
+    """
     found = numeric_columns(path)
     is_published = sum(name in found for name in NRFA_ATTRIBUTES) > len(NRFA_ATTRIBUTES) / 2
     columns = list(NRFA_ATTRIBUTES) if is_published else found

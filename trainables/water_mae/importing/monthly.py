@@ -204,8 +204,8 @@ def _in_millimetres(rows: SeriesTable, path: Path, areas: pd.Series) -> SeriesTa
         row = beyond[0]
         raise DataError(
             f"riverflow must be at most {bound:g} mm/day, got {flow[row]:g} for {rows.gauges[row]} on {rows.days[row]} "
-            f"from a {DISCHARGE_COLUMN} of {discharge[row]:g} m3/s and a catchment-area of {area[row]:g} km2 in {path}, "
-            f"and {beyond.size - 1} more; correct the area or the flow"
+            f"from a {DISCHARGE_COLUMN} of {discharge[row]:g} m3/s and a catchment-area of {area[row]:g} km2 in "
+            f"{path}, and {beyond.size - 1} more; correct the area or the flow"
         )
     return replace(rows, columns=columns | {"riverflow": flow})
 

@@ -106,9 +106,9 @@ class MaskedAutoencoder(nn.Module):
                 both normalised as in `trainables.water_mae.model.facts`; ``vector_present`` (batch, series), 1 if a
                 series is present; and the visible patches in ascending order, ``image_keep`` (batch, field, step,
                 number) and ``vector_keep`` (batch, series, step, number): all of them if nothing is masked. If some
-                values are missing, ``image_observed`` and ``vector_observed`` mark the others, in the shapes of the values: a
-                patch without any data on a day has no content. In other patches missing values must be filled from
-                the same patch and day: catchments with the mean of the others, cells as `DataKnobs` says.
+                values are missing, ``image_observed`` and ``vector_observed`` mark the others, in the shapes of
+                the values: a patch without any data on a day has no content. In other patches missing values must be
+                filled from the same patch and day: catchments with the mean of the others, cells as `DataKnobs` says.
             summaries: Whether to return `Encoding.summaries` too; else they are empty.
         """
         maps = {name: self._encode(batch, name) for name in self.places}

@@ -1,0 +1,153 @@
+"""Import of one's own hydrology: fields and series in netCDF or Zarr, tables in CSV or parquet, any names."""
+
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool
+
+from thalweg.data.faults import Faults
+from thalweg.errors import DataError
+from thalweg.wording import some
+from trainables.water_mae.data.grids import read_mask
+from trainables.water_mae.importing import own_layout
+from trainables.water_mae.importing.asked import Units, names, numbers_of, pairs, plain_name, series_of
+from trainables.water_mae.importing.composed import DataSet, write
+from trainables.water_mae.importing.gauges import (
+    Column,
+    dates_of,
+    is_table,
+    merged_attributes,
+    read_columns,
+)
+from trainables.water_mae.importing.gridded import FileField, file_field
+from trainables.water_mae.importing.opened import Variable, sources, variables
+
+
+def read(
+    source: Path,
+    target: Path,
+    *,
+    fields: str = "",
+    series: str = "",
+    attributes: str = "",
+    units: str = "",
+    declared: str = "",
+    missing: str = "",
+    mask: str = "",
+    area: str = "",
+    catchments: str = "",
+    train: str = "",
+    val: str = "",
+    test: str = "none",
+) -> str:
+    """Imports the folder `source` into the new folder `target`, which appears only when complete.
+
+    Args:
+        source: A folder in the family's own layout, or with fields, series and attributes in any files.
+        target: Folder of the data set.
+        fields: Fields to take; see `options.WATER`, as for the others.
+        series: Series to take.
+        attributes: Attributes that a model is to see.
+        units: Units to write.
+        declared: Units in files that declare none.
+        missing: Numbers in series that mean no data.
+        mask: The land mask, a file below `source`.
+        area: Column of the areas of catchments in km2.
+        catchments: Identifiers of the catchments to take.
+        train: First and last day of the training split.
+        val: First and last day of the validation split.
+        test: First and last day of the test split, or ``none``.
+
+    Returns:
+        A report: grid, catchments, splits, extremes and units of each modality, and how to use them.
+
+    Raises:
+        ConfigError: An option cannot be read.
+        DataError: Files are missing or broken, units cannot be converted, or values are implausible; all faults are
+            reported at once.
+        OutputError: `target` is not empty or cannot be written.
+    """
+    if own_layout.is_own(source):
+        return own_layout.read(source, target)
+    if not source.is_dir():
+        raise DataError(
+            f"the source of water-mae must be a folder, got none at {source}; pass the folder that holds the files"
+        )
+    faults, given = Faults(), Units.of(units, declared)
+    found = faults.attempt(lambda: variables(sources(source))) or []
+    tables = sorted(path for path in source.rglob("*") if path.is_file() and is_table(path))
+    with_dates = {path: faults.attempt(partial(dates_of, path)) for path in tables}
+    table = faults.attempt(partial(merged_attributes, [path for path in tables if with_dates[path] is False]))
+    known = frozenset() if table is None else frozenset(map(str, table.index))
+    of_days = [path for path in tables if with_dates[path]]
+    columns = faults.attempt(
+        partial(_columns, of_days, found, pairs("series", series), known, numbers_of("missing", missing))
+    )
+    gridded = faults.attempt(partial(_fields, found, pairs("fields", fields), given, source))
+    land = faults.attempt(partial(_mask, source, mask))
+    faults.raise_if_any()
+    assert columns is not None and table is not None and gridded is not None
+    wanted = pairs("series", series) or {plain_name(name): name for name in columns}
+    given.require_known([*(each.name for each in gridded), *wanted])
+    rows = series_of(columns, wanted, given, table, area=area, catchments=catchments)
+    chosen = names(attributes.casefold()) or tuple(map(str, table.columns))
+    data = DataSet(gridded, rows, table, chosen, land)
+    return write(data, target, train=train, val=val, test=test)
+
+
+def _columns(
+    paths: Sequence[Path],
+    found: Sequence[Variable],
+    wanted: Mapping[str, str],
+    known: Collection[str],
+    missing: Sequence[float],
+) -> dict[str, Column]:
+    columns = read_columns(paths, found, list(wanted.values()), known=known, missing=missing)
+    if not columns:
+        raise DataError(
+            f"the source must hold series of catchments, got none{_named(wanted)}; "
+            "add a table with date, gauge_id and values, or netCDF with the dimensions time and gauge"
+        )
+    return columns
+
+
+def _named(wanted: Mapping[str, str]) -> str:
+    return f" named {some(wanted.values())}" if wanted else ""
+
+
+def _fields(
+    found: Sequence[Variable], wanted: Mapping[str, str], units: Units, source: Path
+) -> list[FileField]:
+    fields: dict[str, list[Variable]] = {}
+    for each in found:
+        if each.gauges is None:
+            fields.setdefault(each.name, []).append(each)
+    chosen = wanted or {plain_name(name): name for name in fields}
+    faults, done = Faults(), []
+    if not chosen:
+        raise DataError(
+            f"{source} must hold fields with the dimensions time, y and x (or lat and lon), got none; add netCDF files "
+            "or Zarr stores"
+        )
+    for name, variable in chosen.items():
+        if variable not in fields:
+            faults.add(
+                f"the source must hold the field {variable} ({name}), got none of that name; there are "
+                f"{some(fields, 12) or 'none'}"
+            )
+            continue
+        with faults.collected():
+            declared, wished = units.declared.get(name, ""), units.wanted.get(name, "")
+            done.append(file_field(name, fields[variable], declared, wished))
+    faults.raise_if_any()
+    return done
+
+
+def _mask(source: Path, mask: str) -> Bool[np.ndarray, "row col"] | None:
+    """Reads the land mask that the user names, or the only one of the family's layout."""
+    if mask:
+        return read_mask(source / mask)
+    found = sorted(source.rglob("*mask_*x*.npy"))
+    return read_mask(found[0]) if len(found) == 1 else None
