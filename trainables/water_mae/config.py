@@ -271,7 +271,8 @@ class WaterMAE(FamilyConfig):
     @property
     def judged(self) -> tuple[str, ...]:
         """Modalities of which ``skill`` is the mean."""
-        return self.evaluation.modalities or self.modality_set.names
+        chosen = self.evaluation.modalities
+        return self.modality_set.names if chosen is None else chosen
 
     @property
     def weights(self) -> dict[str, float]:

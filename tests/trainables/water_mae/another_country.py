@@ -94,7 +94,7 @@ from thalweg.study import Study, Trial
 from trainables.water_mae.config import PRESETS, WaterMAE
 from trainables.water_mae.knobs import Modality
 
-study = Study(metric="skill", num_trials=2, max_samples=64, evaluations=1)
+study = Study(metric="skill", mode="max", samples=64, num_trials=2)
 
 
 def space(trial: Trial) -> WaterMAE:

@@ -155,7 +155,7 @@ def test_evaluations_follow_the_length_of_windows_and_not_the_stride(length: int
 
 def test_some_loss_weight_must_be_positive() -> None:
     with pytest.raises(ValidationError, match="at least one loss weight must be positive"):
-        LossWeights(**dict.fromkeys(PUBLISHED_SET.names, 0.0))
+        WaterMAE(loss_weights=LossWeights(**dict.fromkeys(PUBLISHED_SET.names, 0.0)))
 
 
 def test_a_search_space_imports_nothing_heavy() -> None:

@@ -11,7 +11,7 @@ from tests import tasks
 from thalweg.stage_contract import Progress
 from trainables.water_mae.config import WaterMAE
 from trainables.water_mae.data.windows import WaterData
-from trainables.water_mae.knobs import PUBLISHED_SET
+from trainables.water_mae.knobs import PUBLISHED, PUBLISHED_SET
 from trainables.water_mae.task import WaterMAETask
 
 NOW = Progress(samples=0, total_samples=100, stage="train", stage_ratio=0.0)
@@ -19,6 +19,8 @@ KEYS = np.array([5, 6, 7], np.uint64)
 WINDOWS = np.array([0, 8, 10])
 
 ALTERNATIVES: Mapping[str, Any] = {
+    "data.modalities": [row.model_dump() for row in PUBLISHED if row.name != "evaporation"],
+    "data.attributes": ("catchment-area", "dpsbar"),
     "data.sequence_length": 4,
     "data.stride": 1,
     "data.evaluation_stride": 1,

@@ -26,7 +26,8 @@ class MeanLog(Climatology):
     """Knows the mean of the logarithm, 0, and nothing else."""
 
     def __init__(self, data: WaterData) -> None:
-        super().__init__(*(torch.zeros(each.shape) for each in data.climatology()))
+        images, vectors = (torch.zeros(each.shape) for each in data.climatology())
+        super().__init__(images, vectors, data.modalities, data.modalities.places["river_flow"].index)
 
 
 @pytest.fixture

@@ -67,7 +67,7 @@ def test_such_a_study_has_a_protocol_of_its_own_and_the_same_data(config: WaterM
 @pytest.mark.parametrize("names", [(), ("river_flow", "temperature"), ("temperature", "temperature")])
 def test_modalities_are_named_once_and_in_their_order(names: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match="modalities must be some of precipitation"):
-        EvaluationKnobs.model_validate({"modalities": names})
+        WaterMAE(evaluation=EvaluationKnobs(modalities=names))
 
 
 @pytest.mark.parametrize(

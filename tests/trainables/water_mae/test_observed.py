@@ -18,6 +18,8 @@ from trainables.water_mae.model import loss
 from trainables.water_mae.model.autoencoder import seen
 from trainables.water_mae.task import WaterMAETask
 
+RIVER_FLOW = PUBLISHED_SET.places["river_flow"].index
+
 
 @pytest.fixture
 def task(config: WaterMAE) -> WaterMAETask:
@@ -35,7 +37,7 @@ def partly(data: WaterData) -> WaterData:
 
 def _metrics(task: WaterMAETask, data: WaterData) -> dict[str, float]:
     """Evaluates a predictor that sees nothing."""
-    model = Climatology(*map(torch.tensor, data.climatology()), PUBLISHED_SET)
+    model = Climatology(*map(torch.tensor, data.climatology()), PUBLISHED_SET, RIVER_FLOW)
     batch = task.evaluation_batch(data, "val", np.arange(data.num_samples("val")))
     return tasks.metrics(task, model, batch)
 
@@ -68,7 +70,7 @@ def test_what_was_filled_is_no_target_of_training_whatever_it_is(
         images=np.where(known, partly.images, np.float32(3)),
         vectors=np.where(partly.vector_observed, partly.vectors, np.float32(3)),
     )
-    model = Climatology(*map(torch.tensor, partly.climatology()), PUBLISHED_SET)
+    model = Climatology(*map(torch.tensor, partly.climatology()), PUBLISHED_SET, RIVER_FLOW)
     indices = np.arange(8, 14)
     batches = [task.training_batch(each, indices, indices.astype(np.uint64)) for each in (partly, other)]
     assert not torch.equal(batches[0]["images"], batches[1]["images"])
@@ -127,7 +129,7 @@ def test_a_window_that_lacks_a_field_for_long_neither_shows_nor_counts_it(
     batch = task.training_batch(gappy, indices, indices.astype(np.uint64))
     counts = tasks.counts(task, batch, Progress(samples=0, total_samples=100, stage="train", stage_ratio=0.0))
     assert counts["temperature"] == 1
-    shown = seen(batch, "temperature")
+    shown = seen(batch, PUBLISHED_SET.places["temperature"])
     assert shown is not None
     assert not shown[0].any() and shown[1].all()
 

@@ -255,13 +255,12 @@ def _identifier(path: Path, table: pd.DataFrame) -> str:
 
 def identifiers(path: Path, column: pd.Series) -> Ids:
     """Returns identifiers: whole numbers if all are, without leading zeros, else text."""
-    numbers = pd.to_numeric(column, errors="coerce")
-    whole = numbers.notna() & np.isfinite(numbers) & (numbers == numbers.round())
-    is_text = not pd.api.types.is_numeric_dtype(column.dtype)
-    text = _plain(column) if is_text else None
-    if whole.all() and (text is None or not text.str.fullmatch(r"0\d+").any()):
-        return numbers.to_numpy().astype(np.int64)
-    unknown = ~whole if text is None else text.isna()
+    found = pd.to_numeric(column, errors="coerce")
+    whole = found.notna() & np.isfinite(found) & (found == found.round())
+    if whole.all():
+        return found.to_numpy().astype(np.int64)
+    text = None if pd.api.types.is_numeric_dtype(column.dtype) else _plain(column)
+    unknown = ~whole if text is None or found.notna().all() else text.isna()
     if unknown.any():
         raise DataError(
             f"{column.name} in {path} must be whole numbers or text, got "

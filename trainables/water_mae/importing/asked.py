@@ -147,16 +147,15 @@ def series_of(
     return Series(ids=ids, days=days, values=values, converts=converts, where=where)
 
 
-def _kept(ids: list[object], catchments: str) -> list[object]:
+def _kept(ids: list[str], catchments: str) -> list[str]:
     if not catchments:
         return ids
     asked = names(catchments)
-    known = {str(each): each for each in ids}
-    if unknown := [name for name in asked if name not in known]:
+    if unknown := [name for name in asked if name not in ids]:
         raise ConfigError(
-            f"catchments must be identifiers of the source, got {some(unknown)}; there are {some(known)}"
+            f"catchments must be identifiers of the source, got {some(unknown)}; there are {some(ids)}"
         )
-    return [each for each in ids if str(each) in asked]
+    return [each for each in ids if each in asked]
 
 
 def _in_unit(
@@ -165,7 +164,7 @@ def _in_unit(
     values: np.ndarray,
     units: Units,
     attributes: pd.DataFrame,
-    ids: list[object],
+    ids: list[str],
     area: str,
 ) -> tuple[np.ndarray, Converter]:
     if len(column.units) > 1:
@@ -186,7 +185,7 @@ def _by_area(
     values: np.ndarray,
     unit: str,
     attributes: pd.DataFrame,
-    ids: list[object],
+    ids: list[str],
     area: str,
 ) -> tuple[np.ndarray, Converter]:
     """Turns a volume per time into mm/day over the catchment."""
@@ -199,8 +198,8 @@ def _by_area(
             f"{f'no {area}' if area else 'none'}; name their column with --option area=COLUMN, or take "
             f"--option units={modality}={unit}"
         )
-    areas = attributes[name].reindex([str(each) for each in ids]).to_numpy(np.float64)
-    if unknown := [str(each) for each, size in zip(ids, areas, strict=True) if not size > 0]:
+    areas = attributes[name].reindex(ids).to_numpy(np.float64)
+    if unknown := [each for each, size in zip(ids, areas, strict=True) if not size > 0]:
         raise DataError(
             f"{name} must be known and positive where {modality} is in {unit}, got none for {some(unknown)}; fill it in"
         )

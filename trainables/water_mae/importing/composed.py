@@ -29,14 +29,14 @@ class Series:
     """The series of gauges.
 
     Attributes:
-        ids: Identifiers.
+        ids: Identifiers as text.
         days: The days.
         values: Values (day, gauge) by modality, in the unit to write.
         converts: How the unit came about, by modality.
         where: A file that they come from.
     """
 
-    ids: Sequence[object]
+    ids: Sequence[str]
     days: Shaped[np.ndarray, " day"]
     values: Mapping[str, Float32[np.ndarray, "day gauge"]]
     converts: Mapping[str, Converter]
@@ -181,7 +181,7 @@ def _without_empty(data: DataSet, periods: Mapping[SplitName, Period]) -> DataSe
         raise DataError(
             f"some catchment must have {some(series.values)} in each split, got none of {len(kept)}; choose other days"
         )
-    left = [str(each) for each, keep in zip(series.ids, kept, strict=True) if not keep]
+    left = [each for each, keep in zip(series.ids, kept, strict=True) if not keep]
     note = f"left out, for they have no {' or '.join(series.values)} in a split: {some(left)}"
     few = Series(
         [each for each, keep in zip(series.ids, kept, strict=True) if keep],
@@ -282,7 +282,7 @@ def _write_series(folder: Path, data: DataSet, periods: Mapping[SplitName, Perio
     path = folder / f"series_{len(series.ids)}catchments_{years}.parquet"
     units = {column_of(name): each.target for name, each in series.converts.items()}
     writing.write_columns(path, dates, series.ids, columns, units)
-    extremes = survey_series(path, columns, dates, [str(each) for each in series.ids], data.modalities)
+    extremes = survey_series(path, columns, dates, series.ids, data.modalities)
     _require_some(series, columns)
     return [f"{name} (series): {extremes[name]}{each.told}" for name, each in series.converts.items()]
 
@@ -290,7 +290,7 @@ def _write_series(folder: Path, data: DataSet, periods: Mapping[SplitName, Perio
 def _require_some(series: Series, columns: Mapping[str, Float32[np.ndarray, "day gauge"]]) -> None:
     faults = Faults()
     for name, values in columns.items():
-        empty = [str(series.ids[number]) for number in np.flatnonzero(~np.isfinite(values).any(axis=0))]
+        empty = [series.ids[number] for number in np.flatnonzero(~np.isfinite(values).any(axis=0))]
         if empty:
             faults.add(
                 f"every catchment must have some {name} within the splits, got none for {some(empty)} in "
@@ -300,7 +300,7 @@ def _require_some(series: Series, columns: Mapping[str, Float32[np.ndarray, "day
 
 
 def _write_attributes(folder: Path, data: DataSet) -> None:
-    ids = [str(each) for each in data.series.ids]
+    ids = list(data.series.ids)
     faults = Faults()
     if absent := [name for name in data.chosen if name not in data.attributes]:
         faults.add(

@@ -181,7 +181,7 @@ def read(
     given = _units(collection, wanted, units, declared)
     found = series_of(columns, wanted, given, table, area=area)
     parts = _split(found, wanted_fields)
-    positions = _positions(table.loc[[str(each) for each in found.ids]])
+    positions = _positions(table.loc[list(found.ids)])
     land, interpolate = gauge_grid(positions, size, within, _MAX_CELLS)
     gridded = [
         GaugeField(name, found.days, found.values[name], found.converts[name], found.where, land, interpolate)

@@ -40,9 +40,7 @@ class Column:
 
     where: Path
     units: set[str] = field(default_factory=set)
-    pieces: list[tuple[np.ndarray, list[object], Float32[np.ndarray, "day gauge"]]] = field(
-        default_factory=list
-    )
+    pieces: list[tuple[np.ndarray, list[str], Float32[np.ndarray, "day gauge"]]] = field(default_factory=list)
 
 
 def is_table(path: Path) -> bool:
@@ -82,7 +80,7 @@ def read_columns(
             with faults.collected():
                 column = columns.setdefault(each.name, Column(each.path))
                 column.units |= {each.encoding.units} - {""}
-                column.pieces.append((each.days, each.gauges.tolist(), each.read(slice(None))))
+                column.pieces.append((each.days, list(map(str, each.gauges)), each.read(slice(None))))
     faults.raise_if_any()
     for column in columns.values() if missing else ():
         for _, _, values in column.pieces:
@@ -137,7 +135,7 @@ def _read_table(
     ids = (
         np.full(len(table), gauge or path.stem)
         if identifier is None
-        else identifiers(path, table[identifier])
+        else _as_written(path, table[identifier])
     )
     names = [name.casefold() for name in wanted] or [
         name for name in table.columns if name not in (*dates, identifier)
@@ -154,7 +152,7 @@ def _read_table(
             column = columns.setdefault(name, Column(path))
             column.units |= {units[name]} if units.get(name) else set()
             for gauge, rows in _by_gauge(ids):
-                if not others and str(gauge) not in known:
+                if not others and gauge not in known:
                     continue
                 column.pieces.append((days[rows], [gauge], values[rows, None].astype(np.float32)))
     faults.raise_if_any()
@@ -196,7 +194,7 @@ def _is_of_one_gauge(path: Path) -> bool:
     return identifying(named) is None and not any(name.isdigit() for name in named)
 
 
-def _by_gauge(ids: Shaped[np.ndarray, " row"]) -> Iterable[tuple[object, np.ndarray]]:
+def _by_gauge(ids: Shaped[np.ndarray, " row"]) -> Iterable[tuple[str, np.ndarray]]:
     gauges, member = np.unique(ids, return_inverse=True)
     for number, gauge in enumerate(gauges.tolist()):
         yield gauge, np.flatnonzero(member == number)
@@ -229,7 +227,7 @@ def _dates(table: pd.DataFrame, names: Sequence[str]) -> pd.Series:
 
 
 def on_days(
-    name: str, column: Column, days: Shaped[np.ndarray, " day"], ids: Sequence[object]
+    name: str, column: Column, days: Shaped[np.ndarray, " day"], ids: Sequence[str]
 ) -> Float32[np.ndarray, "_day gauge"]:
     """Returns a quantity on some days, NaN where no file has it.
 
@@ -247,7 +245,7 @@ def on_days(
         twice = taken[where].any() or len(np.unique(rows)) < len(rows)
         if twice:
             raise DataError(
-                f"{name} must have one value for each gauge and day, got several for {some(map(str, gauges))} in "
+                f"{name} must have one value for each gauge and day, got several for {some(gauges)} in "
                 f"{column.where}; take the duplicates away"
             )
         values[where] = piece[inside][:, known]
@@ -255,12 +253,11 @@ def on_days(
     return values
 
 
-def gauges_of(columns: Mapping[str, Column]) -> list[object]:
-    """Returns the identifiers of all gauges, in order: numbers, or text if any is text."""
-    found = {gauge for column in columns.values() for _, gauges, _ in column.pieces for gauge in gauges}
-    if all(isinstance(gauge, int) for gauge in found):
-        return sorted(found, key=int)  # type: ignore[call-overload]
-    return sorted(found, key=str)
+def gauges_of(columns: Mapping[str, Column]) -> list[str]:
+    """Returns the identifiers of all gauges as text, in order."""
+    return sorted(
+        {gauge for column in columns.values() for _, gauges, _ in column.pieces for gauge in gauges}
+    )
 
 
 def span_of(columns: Iterable[Column]) -> tuple[np.datetime64, np.datetime64] | None:
@@ -293,6 +290,14 @@ def merged_attributes(paths: Sequence[Path]) -> pd.DataFrame:
     return merged
 
 
+def _as_written(path: Path, column: pd.Series) -> Shaped[np.ndarray, " row"]:
+    """Returns identifiers as text, with the leading zeros of a table of text."""
+    found = identifiers(path, column)
+    if pd.api.types.is_numeric_dtype(column.dtype):
+        return found.astype(str)
+    return column.astype(str).str.strip().to_numpy(dtype=str)
+
+
 def _attributes(path: Path) -> pd.DataFrame:
     table, _ = _table(path)
     identifier = identifying(table.columns)
@@ -300,8 +305,7 @@ def _attributes(path: Path) -> pd.DataFrame:
         raise DataError(
             f"{path} must have a column that identifies gauges, such as gauge_id, got {some(table.columns)}; rename it"
         )
-    text = table[identifier].astype(str).str.strip()  # as it is written, with leading zeros
-    ids = text.tolist() if path.suffix != ".parquet" else list(map(str, identifiers(path, table[identifier])))
+    ids = list(map(str, _as_written(path, table[identifier])))
     twice = sorted({each for each in ids if ids.count(each) > 1}) if len(set(ids)) < len(ids) else []
     if twice:
         raise DataError(f"{path} must have one row per gauge, got several for {some(twice)}; remove them")

@@ -127,7 +127,7 @@ def test_sums_are_those_of_a_slow_twin(name: str, folder: Path, read: dict[str, 
 
 def test_a_sample_holds_values_of_all_places(inputs: Inputs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(modalities, "MAX_SAMPLED", 2000)
-    each, _ = modalities._read_image("soil_moisture", inputs)
+    each, _ = modalities._read_image(PUBLISHED_SET["soil_moisture"], inputs)
     num_cells = len(each.mean)
     stride = modalities._stride(len(TRAIN.dates), num_cells)
     assert stride > 1

@@ -98,7 +98,7 @@ def test_maps_show_the_most_varied_window(data: WaterData) -> None:
 
 
 def test_hydrographs_hold_hidden_days_only(config: WaterMAE, scaled: WaterData) -> None:
-    truth, given, dates = pictures._record(Shifted(0.0), scaled, fetch(config, scaled))
+    truth, given, dates = pictures._record(Shifted(0.0), scaled, fetch(config, scaled), "river_flow")
     first = int(scaled.starts["val"][0])
     assert truth.shape == given.shape == (len(dates), 13)
     assert str(dates[0]) == str(np.datetime64(int(scaled.epoch_day[first]), "D"))
