@@ -180,10 +180,10 @@ PUBLISHED = (
 
 
 class Place(NamedTuple):
-    """Where a batch holds a modality: ``{kind}s``, ``{kind}_keep`` and so on, at an index of the second axis."""
+    """Where a batch holds a modality: ``{kind}s``, ``{kind}_keep`` and so on, at a position of the second axis."""
 
     kind: Literal["image", "vector"]
-    index: int
+    position: int
 
 
 @dataclass(frozen=True)

@@ -178,7 +178,7 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
     @property
     def _ahead(self) -> int:
         """Index among the series of the one that is forecast."""
-        return self._modalities.places[self.config.forecast.modality].index
+        return self._modalities.places[self.config.forecast.modality].position
 
     @property
     def _forecasts(self) -> bool:

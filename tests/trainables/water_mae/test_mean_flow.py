@@ -27,7 +27,7 @@ class MeanLog(Climatology):
 
     def __init__(self, data: WaterData) -> None:
         images, vectors = (torch.zeros(each.shape) for each in data.climatology())
-        super().__init__(images, vectors, data.modalities, data.modalities.places["river_flow"].index)
+        super().__init__(images, vectors, data.modalities, data.modalities.places["river_flow"].position)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from trainables.water_mae.model import loss
 from trainables.water_mae.model.autoencoder import seen
 from trainables.water_mae.task import WaterMAETask
 
-RIVER_FLOW = PUBLISHED_SET.places["river_flow"].index
+RIVER_FLOW = PUBLISHED_SET.places["river_flow"].position
 
 
 @pytest.fixture

@@ -76,7 +76,7 @@ def read_catchments(
     assert read is not None and table is not None
     ids, values, extremes = read
     known = np.isfinite(values)
-    present = known.any(axis=2)
+    present: Bool[np.ndarray, "day series"] = known.any(axis=2)
     keep = _few_gaps(known, present, spans, max_missing_ratio)
     if not keep.any():
         raise DataError(
@@ -96,7 +96,7 @@ def read_catchments(
         ids=ids[keep],
         values=np.where(known, values[:, :, keep], np.float32(0)),
         known=known,
-        present=known.any(axis=2),
+        present=np.any(known, axis=2),
         static=static,
         positions=table.reindex(columns=list(POSITIONS)).to_numpy(np.float64),
         extremes=extremes,
@@ -223,7 +223,8 @@ def rows_of(path: Path, attributes: pd.DataFrame, ids: Ids) -> pd.DataFrame:
             f"{path} must have a row for every catchment, got none for {some(map(str, absent))}; add the rows, with "
             "empty fields where nothing is known"
         )
-    return attributes.loc[ids.tolist()]
+    found: pd.DataFrame = attributes.loc[ids.tolist()]
+    return found
 
 
 def _plain(name: object) -> str:

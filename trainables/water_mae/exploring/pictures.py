@@ -260,7 +260,7 @@ def _record(
         flows = _flows(data, batch, model(batch), name)
         windows, counted = protocol.training_part(batch)
         training.append(moments_by_catchment(model(windows)[name], windows, counted, row, place))
-        present = batch["vector_present"][:, place.index].numpy() > 0
+        present = batch["vector_present"][:, place.position].numpy() > 0
         for here, number in enumerate(numbers):
             days = slice(int(starts[number]), int(starts[number]) + data.sequence_length)
             if present[here]:

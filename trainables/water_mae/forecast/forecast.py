@@ -90,7 +90,7 @@ class ForecastingAutoencoder(MaskedAutoencoder):
         change = self.forecast_head(
             tokens[:, -num_patches - 1 : -1]
         )  # the token of the attributes comes last
-        forecast: Tensor = last_flow(batch, self.places[self.ahead].index) + change.float()
+        forecast: Tensor = last_flow(batch, self.places[self.ahead].position) + change.float()
         return forecast
 
 

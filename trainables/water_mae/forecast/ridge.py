@@ -89,7 +89,7 @@ class Ridge(nn.Module):
             num_steps,
         )
         change = torch.einsum("bf,lpmf->blpm", shared, self.shared)
-        ahead = self.modalities.places[self.ahead].index
+        ahead = self.modalities.places[self.ahead].position
         return last_flow(batch, ahead) + change + torch.einsum("bpmf,lpmf->blpm", own, self.own)
 
 
@@ -139,7 +139,7 @@ def fit(data: WaterData, ahead: str) -> Ridge:
 
 def training_rows(data: WaterData, ahead: str) -> Rows:
     """Returns a row for each day of the training split with the series on this day and on all days that it needs."""
-    place = data.modalities.places[ahead].index
+    place = data.modalities.places[ahead].position
     first, stop = int(data.starts["train"][0]), data.ends["train"]
     num_steps = data.sequence_length
     valid = torch.tensor(data.geometry.pixel_valid).double()

@@ -214,7 +214,7 @@ def _land(data: DataSet, periods: Mapping[SplitName, Period]) -> Bool[np.ndarray
     faults.raise_if_any()
     if found is None:
         every = [_with_data(field, periods) for field in data.fields]
-        found = np.logical_and.reduce(every)
+        found = np.stack(every).all(axis=0)
     if not found.any():
         raise DataError(
             "some cell must have data in every field, got none; give a mask, or fields of one land"
@@ -290,7 +290,8 @@ def _write_series(folder: Path, data: DataSet, periods: Mapping[SplitName, Perio
 def _require_some(series: Series, columns: Mapping[str, Float32[np.ndarray, "day gauge"]]) -> None:
     faults = Faults()
     for name, values in columns.items():
-        empty = [series.ids[number] for number in np.flatnonzero(~np.isfinite(values).any(axis=0))]
+        known = np.isfinite(values).any(axis=0)
+        empty = [each for each, has in zip(series.ids, known, strict=True) if not has]
         if empty:
             faults.add(
                 f"every catchment must have some {name} within the splits, got none for {some(empty)} in "

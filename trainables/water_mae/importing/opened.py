@@ -66,8 +66,8 @@ class Variable:
             raise DataError(
                 f"{self.path} must be whole, got {type(error).__name__}: {error}; copy it again"
             ) from None
-        values = self.encoding.decode(stored).astype(np.float32, copy=False)
-        return values[:, ::-1] if self.flipped else values
+        values: Float32[np.ndarray, "day ..."] = self.encoding.decode(stored)
+        return np.flip(values, axis=1) if self.flipped else values
 
 
 def sources(folder: Path) -> list[Path]:

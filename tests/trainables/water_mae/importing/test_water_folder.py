@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import xarray as xr
 from typer.testing import CliRunner
 
@@ -26,9 +27,12 @@ from tests.trainables.water_mae.another_country import (
 )
 from thalweg.cli.app import app
 from thalweg.errors import ConfigError, DataError, ThalwegError
+from trainables.water_mae.config import PRESETS
 from trainables.water_mae.data.windows import open_data
+from trainables.water_mae.explore import explore
 from trainables.water_mae.importing.water_folder import read
 from trainables.water_mae.knobs import DataKnobs, Modality
+from trainables.water_mae.task import WaterMAETask
 
 ROWS = (
     Modality(name="precipitation", kind="field", unit="mm/day"),
@@ -73,9 +77,27 @@ def test_a_country_is_imported_searched_and_its_best_trial_is_told(
     best = command("best", "lab.rivers", "--output", tmp_path / "runs")
     assert "skill" in best and "lr" in best
     sys.modules.pop("lab.rivers", None)
-    where = ("--data", root, "--output", tmp_path / "runs", "--tracking-uri", uri)
-    shown = command("data", "show", "water_mae", "country", *where)
-    assert "temperature" in shown and "river_flow" in shown
+
+
+def test_a_country_is_shown_and_its_reconstructions_are_drawn(country: Path, tmp_path: Path) -> None:
+    """Without positions of gauges, evaporation or the attributes of Great Britain."""
+    root, drawn, shown = (tmp_path / name for name in ("data", "drawn", "shown"))
+    read(country, root / "country")
+    drawn.mkdir()
+    shown.mkdir()
+    config = PRESETS["tiny"].vary(dataset="country", data=KNOBS)
+    task = WaterMAETask(config)
+    data = task.open(root)
+    with torch.no_grad():
+        task.draw(task.build(task.facts(data)), data, drawn)
+    names = {"maps_precipitation.png", "maps_temperature.png", "maps_river_flow.png", "hydrographs.png"}
+    assert {path.name for path in drawn.iterdir()} == names
+    found = explore(root / "country", shown)
+    assert "4 catchments" in found.report and "degC" in found.report
+    maps = {path.stem for path in (shown / "modalities").iterdir()}
+    assert maps == {"precipitation", "temperature", "river_flow"}
+    listed = pd.read_csv(shown / "catchments.csv", index_col="id")
+    assert sorted(listed.index) == sorted(IDS) and {"area", "elev_mean", "aridity"} <= set(listed)
 
 
 def test_what_was_imported_is_what_the_files_hold(country: Path, tmp_path: Path) -> None:
