@@ -123,8 +123,7 @@ class WaterData:
         attributes: Names of the static attributes.
         geometry: Shapes and static attributes.
         images: Land patches; ocean is 0.
-        vectors: The series after their transform, such as log river flow; padding is 0, and so are days on which a
-            patch has no data.
+        vectors: The series after their transform; padding is 0, and so are days on which a patch has no data.
         vector_present: False on days of long runs on which no catchment has a modality, see `gaps.present_days`.
         day_of_year: Days since 1 January, 0 to 365.
         epoch_day: Days since 1970-01-01.
@@ -182,9 +181,7 @@ class WaterData:
     def num_bytes(self) -> int:
         """Memory that the days take on a device."""
         marks = (self.image_observed, self.vector_observed)
-        return (
-            self.images.nbytes + self.vectors.nbytes + sum(each.nbytes for each in marks if each is not None)
-        )
+        return sum(each.nbytes for each in (self.images, self.vectors, *marks) if each is not None)
 
     def placed(self, device: torch.device) -> "WaterData":
         """Returns the same data with a copy of the days on a device, on which `tensors` gathers them."""
@@ -203,11 +200,11 @@ class WaterData:
         split uses these windows.
         """
         first, last = int(self.starts["train"][0]), self.ends["train"] - self.sequence_length
-        spread = np.unique(np.linspace(first, last, max_windows).round().astype(np.int64))
-        return replace(self, starts={**self.starts, "train": spread})
+        spread = np.linspace(first, last, max_windows).round().astype(np.int64)
+        return replace(self, starts={**self.starts, "train": np.unique(spread)})
 
     def num_samples(self, split: SplitName) -> int:
-        """Returns the number of windows of a split; 0 for a split that the data set does not have."""
+        """Returns the number of windows of a split; 0 for one that the data set does not have."""
         return len(self.starts[split]) if split in self.starts else 0
 
     def windows(self, split: SplitName, indices: Int64[np.ndarray, " batch"]) -> dict[str, np.ndarray]:

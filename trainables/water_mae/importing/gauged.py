@@ -111,44 +111,33 @@ CAMELS = Collection(
 """CAMELS in CSV: a file for each catchment, one table for all, or one table for each quantity."""
 
 
-def read(
-    collection: Collection,
-    source: Path,
-    target: Path,
-    *,
-    fields: str = "",
-    series: str = "",
-    attributes: str = "",
-    units: str = "",
-    declared: str = "",
-    missing: str = "",
-    area: str = "",
-    catchments: str = "",
-    cell: str = "0.1",
-    reach: str = "3",
-    train: str = "",
-    val: str = "",
-    test: str = "none",
-) -> str:
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What a user may ask for, as text; `options.GAUGED` says what each means."""
+
+    fields: str = ""
+    series: str = ""
+    attributes: str = ""
+    units: str = ""
+    declared: str = ""
+    missing: str = ""
+    area: str = ""
+    catchments: str = ""
+    cell: str = "0.1"
+    reach: str = "3"
+    train: str = ""
+    val: str = ""
+    test: str = "none"
+
+
+def read(collection: Collection, source: Path, target: Path, **options: str) -> str:
     """Imports the folder `source` into the new folder `target`, which appears only when complete.
 
     Args:
         collection: The layout.
         source: A folder with tables of attributes, and series in tables or netCDF, anywhere below it.
         target: Folder of the data set.
-        fields: Quantities that become fields; see `options.GAUGED`, as for the others.
-        series: Quantities that stay series.
-        attributes: Attributes that a model is to see.
-        units: Units to write.
-        declared: Units in files that declare none.
-        missing: Numbers that mean no data.
-        area: Column of the areas of catchments in km2.
-        catchments: Identifiers of the catchments to take.
-        cell: Size of a cell of the grid in degrees.
-        reach: Cells from the nearest gauge within which the grid has values.
-        train: First and last day of the training split.
-        val: First and last day of the validation split.
-        test: First and last day of the test split, or ``none``.
+        options: Those of `Options`.
 
     Returns:
         A report: grid, catchments, splits, extremes and units of each modality, what was interpolated, how to use it.
@@ -159,8 +148,34 @@ def read(
             reported at once.
         OutputError: `target` is not empty or cannot be written.
     """
-    size, within = _positive("cell", cell), _positive("reach", reach)
-    gaps = numbers_of("missing", missing)
+    asked = Options(**options)
+    size, within = _positive("cell", asked.cell), _positive("reach", asked.reach)
+    table, columns = _read_files(collection, source, asked)
+    fields, series = _wanted(collection, columns, asked)
+    given = _units(collection, fields | series, asked)
+    found = series_of(columns, fields | series, given, table, area=asked.area)
+    positions = _positions(table.loc[list(found.ids)])
+    land, interpolate = gauge_grid(positions, size, within, _MAX_CELLS)
+    gridded = [
+        GaugeField(name, found.days, found.values[name], found.converts[name], found.where, land, interpolate)
+        for name in fields
+    ]
+    chosen = names(asked.attributes.casefold()) or tuple(
+        name for name in collection.attributes if name in table and table[name].notna().any()
+    )
+    note = (
+        f"{', '.join(fields)}: not observed on a grid but interpolated, by inverse distance, from the means over "
+        f"{counted(len(found.ids), 'catchment')} to cells of {size:g} degrees within {within:g} cells of a gauge"
+    )
+    data = DataSet(gridded, _split(found, series), table, chosen, land, notes=[note], lenient=True)
+    return write(data, target, train=asked.train, val=asked.val, test=asked.test)
+
+
+def _read_files(
+    collection: Collection, source: Path, asked: Options
+) -> tuple[pd.DataFrame, dict[str, Column]]:
+    """Returns the attributes of the catchments that are asked for, and the series of these."""
+    gaps = numbers_of("missing", asked.missing)
     if not source.is_dir():
         raise DataError(
             f"the source of {collection.name} must be a folder, got none at {source}; pass its root"
@@ -171,31 +186,21 @@ def read(
     table = faults.attempt(lambda: merged_attributes([each for each in tables if with_dates[each] is False]))
     faults.raise_if_any()
     assert table is not None
-    table = _kept(table, catchments)
-    columns = _columns(source, [path for path in tables if with_dates[path]], table, gaps)
-    asked_fields, asked_series = pairs("fields", fields), pairs("series", series)
-    wanted_fields = asked_fields or _present(collection.fields, columns, asked_series)
-    wanted_series = asked_series or _present(collection.series, columns, asked_fields)
-    _require_both(collection, wanted_fields, wanted_series, columns)
-    wanted = wanted_fields | wanted_series
-    given = _units(collection, wanted, units, declared)
-    found = series_of(columns, wanted, given, table, area=area)
-    parts = _split(found, wanted_fields)
-    positions = _positions(table.loc[list(found.ids)])
-    land, interpolate = gauge_grid(positions, size, within, _MAX_CELLS)
-    gridded = [
-        GaugeField(name, found.days, found.values[name], found.converts[name], found.where, land, interpolate)
-        for name in wanted_fields
-    ]
-    chosen = names(attributes.casefold()) or tuple(
-        name for name in collection.attributes if name in table and table[name].notna().any()
+    table = _kept(table, asked.catchments)
+    return table, _columns(source, [path for path in tables if with_dates[path]], table, gaps)
+
+
+def _wanted(
+    collection: Collection, columns: Mapping[str, Column], asked: Options
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Returns the column of each field and of each series: those asked for, or else the usual ones."""
+    fields, series = pairs("fields", asked.fields), pairs("series", asked.series)
+    chosen = (
+        fields or _present(collection.fields, columns, series),
+        series or _present(collection.series, columns, fields),
     )
-    note = (
-        f"{', '.join(wanted_fields)}: not observed on a grid but interpolated, by inverse distance, from the means "
-        f"over {counted(len(found.ids), 'catchment')} to cells of {size:g} degrees within {within:g} cells of a gauge"
-    )
-    data = DataSet(gridded, parts, table, chosen, land, notes=[note], lenient=True)
-    return write(data, target, train=train, val=val, test=test)
+    _require_both(collection, *chosen, columns)
+    return chosen
 
 
 def _positive(name: str, text: str) -> float:
@@ -267,8 +272,8 @@ def _require_both(
         )
 
 
-def _units(collection: Collection, wanted: Mapping[str, str], units: str, declared: str) -> Units:
-    given = Units.of(units, declared)
+def _units(collection: Collection, wanted: Mapping[str, str], asked: Options) -> Units:
+    given = Units.of(asked.units, asked.declared)
     given.require_known(wanted)
     usual = {
         name: collection.units[column.casefold()]
@@ -278,11 +283,11 @@ def _units(collection: Collection, wanted: Mapping[str, str], units: str, declar
     return Units(given.wanted, {**usual, **given.declared})
 
 
-def _split(found: Series, fields: Mapping[str, str]) -> Series:
+def _split(found: Series, series: Mapping[str, str]) -> Series:
     """Returns the quantities that stay series."""
-    kept = [name for name in found.values if name not in fields]
-    values, converts = ({name: part[name] for name in kept} for part in (found.values, found.converts))
-    return Series(found.ids, found.days, values, converts, found.where)  # type: ignore[arg-type]
+    values = {name: found.values[name] for name in series}
+    converts = {name: found.converts[name] for name in series}
+    return Series(found.ids, found.days, values, converts, found.where)
 
 
 def _positions(table: pd.DataFrame) -> Float64[np.ndarray, "gauge 2"]:

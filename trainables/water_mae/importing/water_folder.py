@@ -1,14 +1,16 @@
 """Import of one's own hydrology: fields and series in netCDF or Zarr, tables in CSV or parquet, any names."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Bool
 
 from thalweg.data.faults import Faults
-from thalweg.errors import DataError
+from thalweg.errors import ConfigError, DataError
 from thalweg.wording import some
 from trainables.water_mae.data.grids import read_mask
 from trainables.water_mae.importing import own_layout
@@ -25,40 +27,31 @@ from trainables.water_mae.importing.gridded import FileField, file_field
 from trainables.water_mae.importing.opened import Variable, sources, variables
 
 
-def read(
-    source: Path,
-    target: Path,
-    *,
-    fields: str = "",
-    series: str = "",
-    attributes: str = "",
-    units: str = "",
-    declared: str = "",
-    missing: str = "",
-    mask: str = "",
-    area: str = "",
-    catchments: str = "",
-    train: str = "",
-    val: str = "",
-    test: str = "none",
-) -> str:
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What a user may ask for, as text; `options.WATER` says what each means."""
+
+    fields: str = ""
+    series: str = ""
+    attributes: str = ""
+    units: str = ""
+    declared: str = ""
+    missing: str = ""
+    mask: str = ""
+    area: str = ""
+    catchments: str = ""
+    train: str = ""
+    val: str = ""
+    test: str = "none"
+
+
+def read(source: Path, target: Path, **options: str) -> str:
     """Imports the folder `source` into the new folder `target`, which appears only when complete.
 
     Args:
         source: A folder in the family's own layout, or with fields, series and attributes in any files.
         target: Folder of the data set.
-        fields: Fields to take; see `options.WATER`, as for the others.
-        series: Series to take.
-        attributes: Attributes that a model is to see.
-        units: Units to write.
-        declared: Units in files that declare none.
-        missing: Numbers in series that mean no data.
-        mask: The land mask, a file below `source`.
-        area: Column of the areas of catchments in km2.
-        catchments: Identifiers of the catchments to take.
-        train: First and last day of the training split.
-        val: First and last day of the validation split.
-        test: First and last day of the test split, or ``none``.
+        options: Those of `Options`; none for a folder in the own layout.
 
     Returns:
         A report: grid, catchments, splits, extremes and units of each modality, and how to use them.
@@ -69,32 +62,44 @@ def read(
             reported at once.
         OutputError: `target` is not empty or cannot be written.
     """
-    if own_layout.is_own(source):
-        return own_layout.read(source, target)
+    asked = Options(**options)
     if not source.is_dir():
         raise DataError(
             f"the source of water-mae must be a folder, got none at {source}; pass the folder that holds the files"
         )
-    faults, given = Faults(), Units.of(units, declared)
+    if own_layout.is_own(source):
+        if options:
+            raise ConfigError(
+                f"a folder in the family's own layout must be imported as it is, got the options {some(options)}; "
+                "leave them out"
+            )
+        return own_layout.read(source, target)
+    faults, given = Faults(), Units.of(asked.units, asked.declared)
     found = faults.attempt(lambda: variables(sources(source))) or []
+    gridded = faults.attempt(partial(_fields, found, pairs("fields", asked.fields), given, source))
+    land = faults.attempt(partial(_mask, source, asked.mask))
+    table, columns = _of_gauges(source, found, asked, faults)
+    faults.raise_if_any()
+    assert columns is not None and table is not None and gridded is not None
+    wanted = pairs("series", asked.series) or {plain_name(name): name for name in columns}
+    given.require_known([*(each.name for each in gridded), *wanted])
+    rows = series_of(columns, wanted, given, table, area=asked.area, catchments=asked.catchments)
+    chosen = names(asked.attributes.casefold()) or tuple(map(str, table.columns))
+    data = DataSet(gridded, rows, table, chosen, land)
+    return write(data, target, train=asked.train, val=asked.val, test=asked.test)
+
+
+def _of_gauges(
+    source: Path, found: Sequence[Variable], asked: Options, faults: Faults
+) -> tuple[pd.DataFrame | None, dict[str, Column] | None]:
+    """Returns attributes and series of catchments; None for what has faults, which are collected."""
     tables = sorted(path for path in source.rglob("*") if path.is_file() and is_table(path))
     with_dates = {path: faults.attempt(partial(dates_of, path)) for path in tables}
     table = faults.attempt(partial(merged_attributes, [path for path in tables if with_dates[path] is False]))
     known = frozenset() if table is None else frozenset(map(str, table.index))
     of_days = [path for path in tables if with_dates[path]]
-    columns = faults.attempt(
-        partial(_columns, of_days, found, pairs("series", series), known, numbers_of("missing", missing))
-    )
-    gridded = faults.attempt(partial(_fields, found, pairs("fields", fields), given, source))
-    land = faults.attempt(partial(_mask, source, mask))
-    faults.raise_if_any()
-    assert columns is not None and table is not None and gridded is not None
-    wanted = pairs("series", series) or {plain_name(name): name for name in columns}
-    given.require_known([*(each.name for each in gridded), *wanted])
-    rows = series_of(columns, wanted, given, table, area=area, catchments=catchments)
-    chosen = names(attributes.casefold()) or tuple(map(str, table.columns))
-    data = DataSet(gridded, rows, table, chosen, land)
-    return write(data, target, train=train, val=val, test=test)
+    wanted, gaps = pairs("series", asked.series), numbers_of("missing", asked.missing)
+    return table, faults.attempt(partial(_columns, of_days, found, wanted, known, gaps))
 
 
 def _columns(
