@@ -303,6 +303,10 @@ def _require_some(series: Series, columns: Mapping[str, Float32[np.ndarray, "day
 def _write_attributes(folder: Path, data: DataSet) -> None:
     ids = list(data.series.ids)
     faults = Faults()
+    if not data.chosen:
+        faults.add(
+            "some attribute must describe the catchments, got no column of numbers; add one, such as area"
+        )
     if absent := [name for name in data.chosen if name not in data.attributes]:
         faults.add(
             f"attributes must be columns of numbers of the attribute tables, got {some(absent)}; there are "

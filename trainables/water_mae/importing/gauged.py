@@ -233,6 +233,8 @@ def _columns(
 ) -> dict[str, Column]:
     known = frozenset(map(str, table.index))
     in_files = [path for path in sources(source) if path.stem in known]
+    twins = {path.stem for path in in_files}  # Caravan holds each gauge in netCDF and again in CSV
+    paths = [path for path in paths if path.stem not in twins]
     columns = read_columns(paths, variables(in_files), known=known, others=False, missing=gaps)
     if not columns:
         raise DataError(

@@ -103,11 +103,13 @@ def file_field(name: str, pieces: Sequence[Variable], declared: str, wanted: str
     ordered = tuple(sorted(pieces, key=lambda each: each.days[0]))
     first = ordered[0]
     units = {each.encoding.units for each in ordered}
-    shapes = {each.array.shape[1:] for each in ordered}
-    if len(units) > 1 or len(shapes) > 1:
+    strange = [each for each in ordered if not each.lies_like(first) or each.flipped != first.flipped]
+    if len(units) > 1 or strange:
+        where = (
+            f"another grid in {strange[0].path} than in {first.path}" if strange else f"units {sorted(units)}"
+        )
         raise DataError(
-            f"{first.name} must have one grid and one unit in all files, got the shapes {sorted(shapes)} and the units "
-            f"{sorted(units)}; write it on one grid"
+            f"{first.name} must have one grid and one unit in all files, got {where}; write it on one grid, in one unit"
         )
     for before, after in pairwise(ordered):
         if after.days[0] <= before.days[-1]:

@@ -1,7 +1,7 @@
 """Opens netCDF files and Zarr stores through xarray, lazily and undecoded, and finds their axes."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,7 @@ class Variable:
         encoding: What the stored numbers mean.
         gauges: Identifiers along the second dimension; None for a field.
         flipped: Whether rows go from south to north.
+        axes: Coordinates of rows and columns; empty if the file has none.
     """
 
     name: str
@@ -53,6 +54,14 @@ class Variable:
     encoding: Encoding
     gauges: Shaped[np.ndarray, " gauge"] | None = None
     flipped: bool = False
+    axes: tuple[Shaped[np.ndarray, " cell"], ...] = ()
+
+    def lies_like(self, other: "Variable") -> bool:
+        """Returns whether two fields have one shape, and one set of coordinates where both have any."""
+        if self.array.shape[1:] != other.array.shape[1:]:
+            return False
+        pairs = zip(self.axes, other.axes, strict=False)
+        return all(np.allclose(one, another, rtol=0, atol=_step(one) / 100) for one, another in pairs)
 
     def read(self, positions: slice) -> Float32[np.ndarray, "day ..."]:
         """Returns physical values of some times, NaN for missing data; the first row is the northern one.
@@ -103,7 +112,7 @@ def open_dataset(path: Path) -> xr.Dataset:
         DataError: It is damaged.
     """
     engine = _engine(path)
-    more: dict[str, Any] = {"consolidated": None} if engine == "zarr" else {}
+    more: dict[str, Any] = {"consolidated": _is_consolidated(path)} if engine == "zarr" else {}
     try:
         return xr.open_dataset(
             path,
@@ -120,6 +129,13 @@ def open_dataset(path: Path) -> xr.Dataset:
         ) from None
 
 
+def _is_consolidated(path: Path) -> bool:
+    table = path / "zarr.json"
+    return (path / ".zmetadata").is_file() or (
+        table.is_file() and '"consolidated_metadata"' in table.read_text(encoding="utf-8")
+    )
+
+
 def variables(paths: Iterable[Path]) -> list[Variable]:
     """Returns all fields and series in time of files.
 
@@ -130,10 +146,12 @@ def variables(paths: Iterable[Path]) -> list[Variable]:
     for path in paths:
         with faults.collected():
             dataset = open_dataset(path)
-            for name, array in dataset.data_vars.items():
-                variable = _variable(str(name), array, dataset, path)
-                if variable is not None:
-                    found.append(variable)
+            tried = [_variable(str(name), array, dataset, path) for name, array in dataset.data_vars.items()]
+            own = [each for each in tried if each is not None]
+            if all(each.gauges is not None for each in own):  # thousands of gauges must not keep files open
+                own = [replace(each, array=each.array.load()) for each in own]
+                dataset.close()
+            found += own
     faults.raise_if_any()
     return found
 
@@ -143,12 +161,16 @@ def _variable(name: str, array: xr.DataArray, dataset: xr.Dataset, path: Path) -
     time, rows, columns, gauges = (_axis(array, roles) for roles in (_TIME, _ROWS, _COLUMNS, _GAUGES))
     if array.dtype.kind not in "fiu" or time is None:
         return None
-    encoding = Encoding.of(array.attrs, array.dtype, f"{name} in {path}", is_netcdf=path.is_file())
+    attributes = dict(array.attrs)
+    if path.is_dir() and array.dtype.kind == "f" and attributes.get("_FillValue") == 0:
+        del attributes["_FillValue"]  # Zarr's second version writes it by itself: such zeros are data
+    encoding = Encoding.of(attributes, array.dtype, f"{name} in {path}", is_netcdf=path.is_file())
     if array.ndim == 3 and rows and columns:
         ordered = array.transpose(time, rows, columns)
-        return Variable(
-            name, path, ordered, _days(dataset, time, path), encoding, flipped=_ascends(dataset, rows)
-        )
+        axes = tuple(dataset[dim].values for dim in (rows, columns) if dim in dataset.variables)
+        axes = axes if len(axes) == 2 and all(each.dtype.kind in "fiu" for each in axes) else ()
+        days, flipped = _days(dataset, time, path), _ascends(dataset, rows)
+        return Variable(name, path, ordered, days, encoding, flipped=flipped, axes=axes)
     if array.ndim == 1:  # the file of one gauge, whose name it has
         one = array.expand_dims("gauge", axis=1)
         return Variable(name, path, one, _days(dataset, time, path), encoding, np.array([path.stem]))
@@ -162,6 +184,11 @@ def _variable(name: str, array: xr.DataArray, dataset: xr.Dataset, path: Path) -
 
 def _axis(array: xr.DataArray, names: tuple[str, ...]) -> str | None:
     return next((str(dim) for dim in array.dims if str(dim).casefold() in names), None)
+
+
+def _step(axis: Shaped[np.ndarray, " cell"]) -> float:
+    """Returns the mean distance between two cells."""
+    return float(np.abs(axis[-1] - axis[0]) / max(len(axis) - 1, 1)) if len(axis) else 1.0
 
 
 def _ascends(dataset: xr.Dataset, rows: str) -> bool:

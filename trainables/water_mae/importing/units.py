@@ -100,7 +100,9 @@ class Converter:
 
     @property
     def told(self) -> str:
-        """A phrase on the conversion; empty if nothing was converted."""
+        """A phrase on the conversion, or that the files declare no unit; empty if there is nothing to tell."""
+        if not self.source:
+            return f", unit not declared, taken as {self.target}" if self.target else ", unit not declared"
         changed = (self.scale, self.offset) != (1.0, 0.0)
         return f", converted from {self.source} to {self.target}" if changed else ""
 

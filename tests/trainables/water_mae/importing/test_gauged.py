@@ -1,5 +1,6 @@
 """Caravan and CAMELS in their own layouts."""
 
+import shutil
 from pathlib import Path
 
 import h5py
@@ -84,6 +85,13 @@ def test_caravan_is_read_in_both_of_its_forms(tmp_path: Path, kind: str) -> None
     np.testing.assert_allclose(np.delete(column, [40, 41, 42]), np.log(seen + 1e-6), atol=1e-4)
     assert data.vector_observed is not None and not data.vector_observed[40:43, 0].reshape(3, -1)[:, 1].any()
     assert data.member_positions.any()
+
+
+def test_a_gauge_in_both_forms_is_read_once(tmp_path: Path) -> None:
+    write_caravan(tmp_path / "caravan", "csv")
+    shutil.rmtree(tmp_path / "caravan" / "attributes")
+    write_caravan(tmp_path / "caravan", "netcdf")
+    assert "4 catchments" in read(CARAVAN, tmp_path / "caravan", tmp_path / "made", cell="0.5")
 
 
 def test_cells_are_between_the_gauges_around_them(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 import xarray as xr
+import zarr
 from typer.testing import CliRunner
 
 from tests.plugins.local_lanes import local_lanes
@@ -124,10 +125,15 @@ def test_zarr_and_other_names_give_the_same_days(tmp_path: Path) -> None:
     write_country(one)
     other.mkdir()
     names = {"precipitation": "pr", "temperature": "tas", "y": "lat", "x": "lon"}
-    fields = xr.open_dataset(one / "weather.nc").rename(names)
-    fields.to_zarr(
-        other / "w.zarr", zarr_format=2, encoding={name: {"_FillValue": None} for name in ("pr", "tas")}
-    )
+    with xr.open_dataset(one / "weather.nc", mask_and_scale=False, decode_times=False) as stored:
+        fields = stored.rename(names).load()
+    group = zarr.open_group(other / "w.zarr", mode="w", zarr_format=2)  # whose fill value is 0 by itself
+    for name, each in fields.variables.items():
+        array = group.create_array(str(name), shape=each.shape, dtype=each.dtype)
+        array[:] = each.values
+        known = {key: value for key, value in each.attrs.items() if key != "_FillValue"}
+        array.attrs.update({**known, "_ARRAY_DIMENSIONS": list(each.dims)})
+    assert (fields["pr"] == 0).any()
     write_flows(other / "flow.csv", "q")
     write_attributes(other / "attributes.csv")
     read(one, tmp_path / "data" / "one")
@@ -147,6 +153,14 @@ def test_discharge_becomes_depth_by_the_area(country: Path, tmp_path: Path) -> N
 
 
 EARLY = {"train": "1999-01-01:2001-02-01", "val": "2001-03-01:2001-03-09"}
+
+
+def shifted_grid(folder: Path) -> None:
+    units = {"temperature": "degC"}
+    write_fields(folder / "weather.nc", ("precipitation",), {"precipitation": "mm/day"})
+    write_fields(folder / "temperature.nc", ("temperature",), units)
+    fields = xr.load_dataset(folder / "temperature.nc")
+    fields.assign_coords(x=fields["x"] + 500).to_netcdf(folder / "temperature.nc", engine="h5netcdf")
 
 
 def damaged_units(folder: Path) -> None:
@@ -169,6 +183,7 @@ def negative_flow(folder: Path) -> None:
     ("damage", "options", "message"),
     [
         (damaged_units, {}, r"precipitation in .*weather.nc must be in a unit that can become mm/day, got .* 'hPa'"),
+        (shifted_grid, {}, r"one grid, got other coordinates in .*weather.nc \(precipitation\) than in .*temp"),
         (without_a_gauge, {}, "every catchment must have a row of attributes, got none for lamah_12"),
         (negative_flow, {}, r"riverflow in .* must lie within 0 and 5000 mm/day, got 1 other value .* -9999 on"),
         (write_country, {"fields": "snow=swe"}, r"hold the field swe \(snow\), got none of that name; there are p"),
