@@ -104,6 +104,15 @@ class Modality(Knobs):
     fill: Filling = "refuse"
     """Fill value of land cells of a field without data, as for `DataKnobs.fill_precipitation`."""
 
+    def __str__(self) -> str:
+        """Returns the row in a few words: ``river_flow (series, mm/day, log)``."""
+        about = [
+            self.kind,
+            *([self.unit] if self.unit else []),
+            *(["log"] if self.transform == "log" else []),
+        ]
+        return f"{self.name} ({', '.join(about)})"
+
     def idle(self) -> tuple[str, ...]:
         """Returns the floor without a logarithm, and the fill value of a series, whose gaps are never shown."""
         return ("floor",) * (self.transform == "none") + ("fill",) * (self.kind == "series")
@@ -274,7 +283,8 @@ class DataKnobs(Knobs):
     modalities: tuple[Modality, ...] = PUBLISHED
     """What is reconstructed: a row for each field and series, at least one of both. The default is the published five.
 
-    A field is found by its name in the names of files, a series by its name among the columns.
+    A field is found by its name in the names of files, a series by its name among the columns. A row is a
+    `trainables.water_mae.knobs.Modality`: name, kind, unit, low, high, transform, floor and fill.
     """
     attributes: tuple[str, ...] = Field(default=NRFA_ATTRIBUTES, min_length=1)
     """Columns of the attribute table that describe catchments to the model; the default is that of Great Britain."""

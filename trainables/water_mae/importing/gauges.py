@@ -118,7 +118,7 @@ def _read_table(
     others: bool,
 ) -> None:
     gauge = _gauge_of(path.stem, known)
-    if gauge is None and not others and _is_of_one_gauge(path):
+    if gauge is None and not others and _is_of_one_gauge(path, known):
         return
     table, units = _table(path)
     dates = _date_columns(list(table.columns))
@@ -144,10 +144,9 @@ def _read_table(
     for name in names:
         if name not in table:
             continue
-        values = faults.attempt(partial(numbers, path, name, table[name]))
-        if values is None and not wanted:  # a column of remarks
-            faults = Faults()
+        if not wanted and not _is_numeric(table[name]):
             continue
+        values = faults.attempt(partial(numbers, path, name, table[name]))
         if values is not None:
             column = columns.setdefault(name, Column(path))
             column.units |= {units[name]} if units.get(name) else set()
@@ -156,6 +155,12 @@ def _read_table(
                     continue
                 column.pieces.append((days[rows], [gauge], values[rows, None].astype(np.float32)))
     faults.raise_if_any()
+
+
+def _is_numeric(column: pd.Series) -> bool:
+    """Returns whether a column holds numbers, maybe with faults, and not remarks."""
+    known = column.dropna()
+    return bool(len(known) == 0 or pd.to_numeric(known, errors="coerce").notna().mean() > 0.5)
 
 
 def _read_wide(
@@ -184,14 +189,14 @@ def _gauge_of(stem: str, known: Collection[str]) -> str | None:
     return max(found, key=len, default=None)
 
 
-def _is_of_one_gauge(path: Path) -> bool:
-    """Returns whether a table lies among many of its form, each of one gauge, by its neighbours and header."""
+def _is_of_one_gauge(path: Path, known: Collection[str]) -> bool:
+    """Returns whether a table names no gauge in its header, so that its file does."""
     if path.suffix == ".parquet":
         return False
     with path.open("rb") as file:
         header = file.readline().decode("utf-8", "replace").casefold()
     named = re.split(r"[,;\t]", header.strip().replace('"', ""))
-    return identifying(named) is None and not any(name.isdigit() for name in named)
+    return identifying(named) is None and not {each.casefold() for each in known} & set(named)
 
 
 def _by_gauge(ids: Shaped[np.ndarray, " row"]) -> Iterable[tuple[str, np.ndarray]]:

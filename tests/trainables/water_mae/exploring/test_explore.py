@@ -53,9 +53,9 @@ def inputs(folder: Path) -> Inputs:
 
 @pytest.fixture(scope="module")
 def read(folder: Path, inputs: Inputs) -> dict[str, Modality]:
-    return read_modalities(
-        inputs, read_all_series(find_files(folder, PUBLISHED_SET.fields), inputs.dates, PUBLISHED_SET)
-    )[0]
+    files = find_files(folder, PUBLISHED_SET.fields)
+    series = read_all_series(files, inputs.dates, PUBLISHED_SET)
+    return read_modalities(inputs, series, PUBLISHED_SET)[0]
 
 
 @pytest.fixture(scope="module")

@@ -177,7 +177,7 @@ def test_camels_with_units_in_headers_and_a_volume(tmp_path: Path) -> None:
 
 def test_camels_with_a_table_for_each_quantity(tmp_path: Path) -> None:
     """As CAMELS-AUS: a column for each gauge, the day in three columns, -99.99 for no data."""
-    ids = ["A2390519", "912101A", "G8150018", "301003"]
+    ids = ["A2390519", "912101A", "G8150018", "A3010003"]
     camels_attributes(tmp_path / "camels", ids)
     values = flows()
     values[7, 2] = -99.99

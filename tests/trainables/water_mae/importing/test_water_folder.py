@@ -209,6 +209,18 @@ def test_what_is_wrong_is_refused_by_name(
     assert not (tmp_path / "made").exists()
 
 
+def test_remarks_are_left_out_and_a_number_that_is_none_is_told(country: Path, tmp_path: Path) -> None:
+    table = pd.read_csv(country / "flow.csv")
+    table["quality"] = "good"
+    table.to_csv(country / "flow.csv", index=False)
+    assert "quality" not in read(country, tmp_path / "made")
+    table["riverflow"] = table["riverflow"].astype(str)
+    table.loc[7, "riverflow"] = "dry?"
+    table.to_csv(country / "flow.csv", index=False)
+    with pytest.raises(DataError, match=r"riverflow in .*flow.csv must be numbers, got 'dry\?' in 1 rows"):
+        read(country, tmp_path / "again")
+
+
 def test_all_that_is_wrong_is_told_at_once(country: Path, tmp_path: Path) -> None:
     without_a_gauge(country)
     negative_flow(country)
