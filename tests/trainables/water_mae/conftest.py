@@ -15,15 +15,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainables.water_mae.config import IMAGE_MODALITIES, DataKnobs, ModelKnobs, WaterMAE
+from trainables.water_mae.config import ModelKnobs, WaterMAE
 from trainables.water_mae.data.layout import Period
 from trainables.water_mae.data.windows import Geometry, WaterData, open_data
 from trainables.water_mae.evaluation import metrics
+from trainables.water_mae.knobs import NRFA_ATTRIBUTES, PUBLISHED_SET, DataKnobs
 from trainables.water_mae.worlds.synthetic import TINY, Island, write_island
 
 TINY_KNOBS = DataKnobs(vector_patch_size=4)
 KNOBS = DataKnobs(vector_patch_size=4, sequence_length=10, stride=10)
-FILLED = KNOBS.model_copy(update={f"fill_{name}": "nearest" for name in IMAGE_MODALITIES})
+FILLED = KNOBS.model_copy(update={f"fill_{name}": "nearest" for name in PUBLISHED_SET.fields})
 TRAIN, VAL = "2001-01-01:2001-03-31", "2001-04-01:2001-04-30"
 
 
@@ -110,6 +111,9 @@ def in_memory(
     present[:FIRST_DAY_WITH_RIVERS, 1] = False
     starts = np.arange(0, num_days - sequence_length + 1, 2)
     return WaterData(
+        modalities=PUBLISHED_SET,
+        attributes=NRFA_ATTRIBUTES,
+        units=tuple(row.unit for row in PUBLISHED_SET),
         geometry=Geometry(
             pixel_valid=pixel_valid,
             patch_rows_cols=np.stack(np.divmod(np.arange(num_patches) * 2, 4), axis=1),

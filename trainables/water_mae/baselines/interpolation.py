@@ -1,10 +1,11 @@
 """Interpolation baseline: predicts masked values from the visible ones, in space, and for river flow in time.
 
 In space a masked value is the mean over the nearest patches that are visible on the same day, weighted by the inverse
-square of the distance from their centres (Shepard 1968, doi:10.1145/800186.810616). River flow, which changes little
-from day to day, is linear in time between the days on which its catchment is visible, and constant before the first and
-after the last; if there is no such day, it is interpolated in space. The number of patches and the power are common
-choices, not tuned. The import of Great Britain interpolates its grids from gauges in the same way.
+square of the distance from their centres (Shepard 1968, doi:10.1145/800186.810616). A series that changes little from
+day to day, such as river flow or a groundwater level, is linear in time between the days on which its catchment is
+visible, and constant before the first and after the last; if there is no such day, it is interpolated in space. The
+number of patches and the power are common choices, not tuned. The import of Great Britain interpolates its grids from
+gauges in the same way.
 """
 
 from dataclasses import dataclass
@@ -14,9 +15,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from thalweg.nn.masking import take_patches
-from trainables.water_mae.config import MODALITIES
 from trainables.water_mae.data.windows import WaterData
-from trainables.water_mae.model.autoencoder import Batch, Predictions, kind_and_index
+from trainables.water_mae.knobs import Place
+from trainables.water_mae.model.autoencoder import Batch, Predictions
 
 NUM_NEIGHBOURS = 6
 _NO_DISTANCE = 1e-6  # smallest squared distance: places without a known position coincide
@@ -25,9 +26,9 @@ Values = Float[Tensor, "batch step patch value"]
 Seen = Bool[Tensor, "batch step patch value"]
 
 
-def seen_values(batch: Batch, modality: str) -> tuple[Values, Seen]:
+def seen_values(batch: Batch, modality: Place) -> tuple[Values, Seen]:
     """Returns a modality in fp32 and a mask of its visible values, without sea, padding and filled values."""
-    kind, index = kind_and_index(modality)
+    kind, index = modality
     values = batch[f"{kind}s"][:, index].float()
     keep = batch[f"{kind}_keep"][:, index]
     visible = torch.zeros(values.shape[:3], dtype=torch.bool, device=keep.device).scatter(2, keep, True)
@@ -191,17 +192,18 @@ class Interpolation(nn.Module):
     def __init__(self, data: WaterData) -> None:
         super().__init__()
         self.surroundings = surroundings(data)
+        self.modalities = data.modalities
 
     def forward(self, batch: Batch) -> Predictions:
         """Interpolates the masked patches; takes the same batch as the model."""
         predictions = {}
-        for name in MODALITIES:
-            kind, index = kind_and_index(name)
-            values, seen = seen_values(batch, name)
+        for name, place in self.modalities.places.items():
+            kind, index = place
+            values, seen = seen_values(batch, place)
             masked = batch[f"{kind}_masked"][:, index]
             around = self.surroundings[kind].around(seen, masked)  # type: ignore[operator]
             predictions[name] = around.interpolate(patch_means(values, seen))
-            if name == "river_flow":
+            if self.modalities[name].is_persistent:
                 in_time, known = (take_patches(each, masked) for each in linear_in_time(values, seen))
                 predictions[name] = torch.where(known, in_time, predictions[name])
         return predictions

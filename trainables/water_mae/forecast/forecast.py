@@ -1,4 +1,4 @@
-"""Forecasts of river flow by a linear head on frozen encoders, which tests what the encoders have learnt (probing).
+"""Forecasts of a series, such as river flow, by a linear head on frozen encoders, to test what these learnt (probing).
 
 A forecast is issued on the last day of a window, with everything in the window visible and nothing after it. The head
 predicts the change of flow since that day, or since the last observed day of the window, as a linear function of the
@@ -18,17 +18,17 @@ from thalweg.data.fill import carried_forward
 from thalweg.nn.losses import masked_mse
 from thalweg.per_unit import PerUnit
 from thalweg.stage_contract import Loss, Progress
-from trainables.water_mae.config import VECTOR_MODALITIES, ModelKnobs
+from trainables.water_mae.config import ModelKnobs
 from trainables.water_mae.data.windows import Geometry, WaterData
 from trainables.water_mae.evaluation import metrics, protocol
-from trainables.water_mae.evaluation.reconstruction import means_in_mm
+from trainables.water_mae.evaluation.reconstruction import means_in_units
+from trainables.water_mae.knobs import Modality, ModalitySet
 from trainables.water_mae.model.autoencoder import Batch, MaskedAutoencoder
 
 LEAD_DAYS = (1, 3, 7)
 STAGE = "forecast"
 OF_TRAINING = "forecast_of_training"
 HEAD = "forecast_head"
-RIVER_FLOW = VECTOR_MODALITIES.index("river_flow")
 
 Forecast = Float[Tensor, "batch lead patch member"]
 
@@ -61,10 +61,21 @@ class ForecastHead(nn.Module):
 
 
 class ForecastingAutoencoder(MaskedAutoencoder):
-    """A masked autoencoder with one more child, ``forecast_head``."""
+    """A masked autoencoder with one more child, ``forecast_head``.
 
-    def __init__(self, knobs: ModelKnobs, geometry: Geometry, num_steps: int) -> None:
-        super().__init__(knobs, geometry, num_steps)
+    Args:
+        knobs: Sizes.
+        geometry: Patches and catchments of the data.
+        num_steps: Days in a window.
+        modalities: What is reconstructed.
+        ahead: Name of the series that is forecast.
+    """
+
+    def __init__(
+        self, knobs: ModelKnobs, geometry: Geometry, num_steps: int, modalities: ModalitySet, ahead: str
+    ) -> None:
+        super().__init__(knobs, geometry, num_steps, modalities)
+        self.ahead = ahead
         self.forecast_head = ForecastHead(knobs.dim, geometry.num_vector_patches, geometry.num_members)
 
     def forecast(self, batch: Batch) -> Forecast:
@@ -74,42 +85,52 @@ class ForecastingAutoencoder(MaskedAutoencoder):
             size, modalities, steps, patches, _ = batch[f"{kind}s"].shape
             every = torch.arange(patches, device=batch[f"{kind}s"].device)
             visible[f"{kind}_keep"] = every.expand(size, modalities, steps, patches)
-        tokens = self.encode(visible).maps["river_flow"][-1]
+        tokens = self.encode(visible).maps[self.ahead][-1]
         num_patches = batch["vectors"].shape[3]
         change = self.forecast_head(
             tokens[:, -num_patches - 1 : -1]
         )  # the token of the attributes comes last
-        forecast: Tensor = last_flow(batch) + change.float()
+        forecast: Tensor = last_flow(batch, self.places[self.ahead].position) + change.float()
         return forecast
 
 
-def last_flow(batch: Batch) -> Float[Tensor, "batch 1 patch member"]:
-    """Returns the last observed normalised log flow of each catchment in each window, in fp32.
+def last_flow(batch: Batch, ahead: int) -> Float[Tensor, "batch 1 patch member"]:
+    """Returns the last observed normalised value of each catchment in each window, in fp32.
 
     A catchment without observations in the window has its filled value of the last day.
+
+    Args:
+        batch: Windows.
+        ahead: Index of the series.
     """
-    return known_vectors(batch)[:, RIVER_FLOW, -1][:, None]
+    return known_vectors(batch)[:, ahead, -1][:, None]
 
 
-def known_vectors(batch: Batch) -> Float[Tensor, "batch 2 step patch member"]:
+def known_vectors(batch: Batch) -> Float[Tensor, "batch series step patch member"]:
     """Returns the vector modalities in fp32; missing values are carried forward from the last observed day."""
     values, observed = batch["vectors"].float(), batch.get("vector_observed")
     return values if observed is None else carried_forward(values, observed)
 
 
-def targets(data: WaterData, split: SplitName, indices: Indices) -> Batch:
+def targets(data: WaterData, split: SplitName, indices: Indices, ahead: int) -> Batch:
     """Samples the days that are to be forecast from windows of a split.
 
+    Args:
+        data: The data set.
+        split: The split.
+        indices: Numbers of windows in the split.
+        ahead: Index of the series that is forecast.
+
     Returns:
-        ``forecast_target`` fp32 (batch, lead, patch, member), normalised log flow;
-        ``forecast_present`` fp32 (batch, lead), 1 if the day lies in the split and has rivers, as the window has;
+        ``forecast_target`` fp32 (batch, lead, patch, member), normalised values;
+        ``forecast_present`` fp32 (batch, lead), 1 if the day lies in the split and has the series, as the window has;
         ``forecast_observed`` bool (batch, lead, patch, member), True if the flow is data.
     """
     values, present, observed = data.after(split, indices, LEAD_DAYS)
     return {
-        "forecast_target": torch.from_numpy(values[:, :, RIVER_FLOW]),
-        "forecast_present": torch.from_numpy(present[:, :, RIVER_FLOW]),
-        "forecast_observed": torch.from_numpy(observed[:, :, RIVER_FLOW]),
+        "forecast_target": torch.from_numpy(values[:, :, ahead]),
+        "forecast_present": torch.from_numpy(present[:, :, ahead]),
+        "forecast_observed": torch.from_numpy(observed[:, :, ahead]),
     }
 
 
@@ -124,7 +145,7 @@ def loss(forecast: Forecast, batch: Batch) -> Float[Tensor, " batch"]:
 
 
 class ForecastError(Loss):
-    """The mean squared error of forecasts of normalised log flow."""
+    """The mean squared error of forecasts of normalised values, such as log flow."""
 
     def parts(self, model: nn.Module, batch: Batch, progress: Progress) -> Mapping[str, Tensor]:
         """Sums the mean squared errors of samples."""
@@ -146,8 +167,10 @@ def predict(model: Forecaster, batch: Batch) -> dict[str, Tensor]:
     return {STAGE: model.forecast(batch), OF_TRAINING: model.forecast(part)}
 
 
-def _declared() -> tuple[Metric, ...]:
-    each = "Nash-Sutcliffe efficiency of river flow in mm/day, median of catchments, forecast"
+def _declared(row: Modality) -> tuple[Metric, ...]:
+    unit = f" in {row.unit}" if row.unit not in ("", "1") else ""
+    what = f"{row.name.replace('_', ' ')}{unit}"
+    each = f"Nash-Sutcliffe efficiency of {what}, median of catchments, forecast"
     leads = ", ".join(map(str, LEAD_DAYS))
     meanings = {"nse_forecast": f"mean over {leads} days ahead of the {each.removesuffix(', forecast')}"}
     meanings |= {f"nse_forecast_{days}d": f"{each} {days} day{'s' * (days > 1)} ahead" for days in LEAD_DAYS}
@@ -158,9 +181,15 @@ def _declared() -> tuple[Metric, ...]:
 
 
 class ForecastEfficiency(Measure):
-    """Median Nash-Sutcliffe efficiency of forecasts at each lead time, and the mean over lead times."""
+    """Median Nash-Sutcliffe efficiency of forecasts at each lead time, and the mean over lead times.
 
-    metrics = _declared()
+    Args:
+        row: The series that is forecast.
+    """
+
+    def __init__(self, row: Modality) -> None:
+        self._row = row
+        self.metrics = _declared(row)
 
     def add(self, outputs: Outputs, batch: Batch) -> State:
         """Sums the moments of flow in mm/day by catchment and year of issue."""
@@ -169,23 +198,23 @@ class ForecastEfficiency(Measure):
         part, chosen = protocol.training_part(batch)
         part["forecast_present"] = part["forecast_present"] * chosen[:, None]
         return {
-            **_moments(STAGE, outputs[STAGE], batch),
-            **_moments(OF_TRAINING, outputs[OF_TRAINING], part),
+            **_moments(self._row, STAGE, outputs[STAGE], batch),
+            **_moments(self._row, OF_TRAINING, outputs[OF_TRAINING], part),
         }
 
     def summarize(self, state: State) -> dict[str, float]:
         """Computes the efficiencies, after correcting forecasts to means in mm/day."""
         efficiencies = {}
         for days in LEAD_DAYS:
-            means = means_in_mm(state[f"{STAGE}_{days}d"], state[f"{OF_TRAINING}_{days}d"])
+            means = means_in_units(state[f"{STAGE}_{days}d"], state[f"{OF_TRAINING}_{days}d"], self._row)
             efficiencies[f"nse_forecast_{days}d"] = metrics.median(metrics.nse(means))
         return {"nse_forecast": sum(efficiencies.values()) / len(LEAD_DAYS), **efficiencies}
 
 
-def _moments(stage: str, forecast: Forecast, batch: Batch) -> dict[str, PerUnit]:
-    scale, known = batch["river_flow_scale"], _known(batch)
+def _moments(row: Modality, stage: str, forecast: Forecast, batch: Batch) -> dict[str, PerUnit]:
+    scale, known = batch[f"{row.name}{protocol.SCALE}"], _known(batch)
     moments = metrics.flow_moments(
-        metrics.river_flow(forecast, scale), metrics.river_flow(batch["forecast_target"], scale), known
+        metrics.physical(forecast, scale, row), metrics.physical(batch["forecast_target"], scale, row), known
     )
     num_patches = known.shape[2]
     everywhere = torch.arange(num_patches, device=known.device).expand(len(known), 1, num_patches)
