@@ -55,6 +55,8 @@ SMALL_SCENES = {
     "optimization.lr": 0.01,
     "tuning.head_lr_scale": 10.0,
 }
+SMALL_STEPS = {"optimization.lr": 1e-4}
+"""Of norms over few values, whose slopes are steep: larger ones blow up what instruction sets round differently."""
 TRIALS: dict[str, tuple[str, str, str, int, dict[str, Knobs]]] = {
     "toy": (
         "families.toy",
@@ -167,7 +169,9 @@ TRIALS: dict[str, tuple[str, str, str, int, dict[str, Knobs]]] = {
         "cross_entropy",
         4,
         {
-            "supcon, micro-batches": SMALL_SCENES | GHOSTS,
+            "supcon, micro-batches": SMALL_SCENES
+            | GHOSTS
+            | {"optimization.lr": 1e-4},  # larger steps blow roundings up
             "pretraining, two heads, shared": {
                 **SMALL_SCENES,
                 "model.backbone": "prototypes",

@@ -194,6 +194,7 @@ def short_work() -> Iterator[None]:
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(schedule, "NUM_SAMPLING_STEPS", 2)
+        patch.setattr(schedule, "_ddim", cache(schedule._ddim.__wrapped__))  # the sampler of all steps stays
         torch.set_printoptions(threshold=1, edgeitems=1)  # type: ignore[no-untyped-call]
         yield
         torch.set_printoptions(profile="default")  # type: ignore[no-untyped-call]
@@ -201,7 +202,7 @@ def short_work() -> Iterator[None]:
 
 @contextmanager
 def linear_layers_of(zero_stage: int) -> Iterator[None]:
-    """Lets torch compute linear layers as an engine does: at ZeRO 3 the product is rounded, then the sum with the bias."""
+    """Lets torch compute linear layers as an engine does: at ZeRO 3 it rounds the product, then the sum."""
     from deepspeed.runtime.zero.linear import zero3_linear_wrap
 
     with pytest.MonkeyPatch.context() as patch:

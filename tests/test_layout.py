@@ -100,20 +100,26 @@ def tracked() -> tuple[Path, ...]:
     return tuple(ROOT / name for name in output.stdout.split("\0") if name and (ROOT / name).is_file())
 
 
-def functions(path: Path) -> Iterator[tuple[str, int]]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            end = node.end_lineno or node.lineno
-            yield f"{path.relative_to(ROOT)}:{node.lineno} {node.name}", end - node.lineno + 1
-
-
 @functools.cache
-def classes(path: Path) -> tuple[tuple[str, int], ...]:
+def definitions(path: Path) -> tuple[ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, ...]:
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
     return tuple(
-        (node.name, (node.end_lineno or node.lineno) - node.lineno + 1)
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.ClassDef)
+        node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, kinds)
     )
+
+
+def num_lines(node: ast.stmt) -> int:
+    return (node.end_lineno or node.lineno) - node.lineno + 1
+
+
+def functions(path: Path) -> Iterator[tuple[str, int]]:
+    for node in definitions(path):
+        if not isinstance(node, ast.ClassDef):
+            yield f"{path.relative_to(ROOT)}:{node.lineno} {node.name}", num_lines(node)
+
+
+def classes(path: Path) -> Iterator[tuple[str, int]]:
+    return ((node.name, num_lines(node)) for node in definitions(path) if isinstance(node, ast.ClassDef))
 
 
 def of_packages() -> list[Path]:

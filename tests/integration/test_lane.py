@@ -3,11 +3,12 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,10 @@ import psutil
 import pytest
 import ray
 from ray import tune
+from ray.util.state import list_actors
 
 from thalweg.errors import LaneDiedError
+from thalweg.lanes import private_train
 from thalweg.lanes.lane import Lane, LaneSettings
 from thalweg.lanes.resources import Gang
 from thalweg.lanes.trainable import LaneTrainable
@@ -60,20 +63,9 @@ def _train(lane: Lane, order: TrialOrder) -> list[Report]:
     return reports
 
 
-def test_a_lane_that_is_late_says_why_ends_its_process_and_books_nothing(
-    ray_address: str, tmp_path: Path
-) -> None:
-    settings = LaneSettings(
-        gang=Gang(1, 1, 0),
-        family="families.toy",
-        metric="mse",
-        evaluations=EVALUATIONS,
-        data_root=str(tmp_path),
-        directory=str(tmp_path),
-        start_timeout_s=0.0,
-    )
+def test_a_lane_that_is_late_says_why_and_ends_its_process(ray_address: str, tmp_path: Path) -> None:
     config = {"number": 0, "config": {}}
-    lane = ray.remote(num_cpus=0)(tune.with_parameters(LaneTrainable, settings=settings)).remote(
+    lane = ray.remote(num_cpus=0)(tune.with_parameters(LaneTrainable, settings=_late(tmp_path))).remote(
         config=config
     )
     with pytest.raises(LaneDiedError, match=r"workers must be up within 0 s"):
@@ -83,15 +75,57 @@ def test_a_lane_that_is_late_says_why_ends_its_process_and_books_nothing(
             with contextlib.suppress(LaneDiedError):
                 ray.get(lane.train.remote(), timeout=240)
             time.sleep(1)
-    deadline = time.monotonic() + 60
-    while booked := _booked():
-        assert time.monotonic() < deadline, booked
-        time.sleep(1)
 
 
-def _booked() -> list[Any]:
-    """Returns the groups of resources that are booked in the cluster, by whom ever."""
-    return [group for group in ray.util.placement_group_table().values() if group["state"] != "REMOVED"]
+def test_a_lane_that_ends_while_its_workers_start_leaves_nothing_booked(
+    ray_address: str, tmp_path: Path
+) -> None:
+    before = _booked()
+    lane = ray.remote(num_cpus=0)(tune.with_parameters(LaneTrainable, settings=_late(tmp_path))).remote(
+        config={"number": 0, "config": {}}
+    )
+    _until(lambda: _booked() - before and _cleaners())
+    assert all(re.match(r"lane-\w+/", name) for name in _booked() - before)
+    time.sleep(1)  # what was sent to the clean-up before it was up has arrived
+    ray.kill(lane)
+    _until(lambda: _booked() <= before)
+
+
+def test_a_lane_frees_what_one_of_its_name_has_left(ray_address: str) -> None:
+    for name in ("lane-9/first", "lane-9/second", "lane-90/other"):
+        ray.get(ray.util.placement_group([{"memory": 1}], name=name).ready())
+    private_train.free("lane-9")
+    assert {name for name in _booked() if name.startswith("lane-9")} == {"lane-90/other"}
+    private_train.free("lane-90")
+
+
+def _late(directory: Path) -> LaneSettings:
+    return LaneSettings(
+        gang=Gang(1, 1, 0),
+        family="families.toy",
+        metric="mse",
+        evaluations=EVALUATIONS,
+        data_root=str(directory),
+        directory=str(directory),
+        start_timeout_s=0.0,
+    )
+
+
+def _booked() -> set[str]:
+    """Returns the names of the groups of resources that are booked, by whom ever."""
+    groups = ray.util.placement_group_table().values()
+    return {group["name"] for group in groups if group["state"] != "REMOVED"}
+
+
+def _cleaners() -> int:
+    return len(list_actors(filters=[("class_name", "=", "PlacementGroupCleaner"), ("state", "=", "ALIVE")]))
+
+
+def _until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
 
 
 def _lane(num_workers: int, directory: Path) -> Iterator[tuple[Lane, list[int]]]:

@@ -84,6 +84,7 @@ class Lane:
         self._ended = ""  # why this lane has ended its own workers
         self._details = ""
         private_train.name_this_cluster()
+        private_train.free(name)
         self._error: BaseException | None = None
         self._channel: Any = ray.remote(num_cpus=0)(Channel).remote(settings.gang.num_workers)
         trainer = self._trainer(name)
@@ -111,7 +112,7 @@ class Lane:
                 callbacks=[Coroner(self._channel)],  # type: ignore[list-item] # typed as for Ray Train's first version
             ),
         )
-        private_train.adapt(trainer)
+        private_train.adapt(trainer, name)
         return trainer
 
     def _fit(self, trainer: TorchTrainer) -> None:

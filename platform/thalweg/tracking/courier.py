@@ -62,11 +62,6 @@ class Courier:
         self._thread.join(max(0.0, deadline - time.monotonic()))
         if self._thread.is_alive():
             return False
-        if self._process is not None:
-            try:
-                self._process.wait(max(0.0, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                return False
         if self._listener is not None:
             self._listener.join(1.0)
         return True
@@ -76,6 +71,9 @@ class Courier:
         while word != CLOSE:
             word = self._words.get()
             self._say(word)
+        # One that was ended just now may have taken the last words with it.
+        while self._process is not None and self._process.wait() != 0 and self._num_starts < MAX_STARTS:
+            self._say(CLOSE)
 
     def _say(self, word: bytes) -> None:
         if self._process is None or self._process.poll() is not None:

@@ -234,6 +234,25 @@ def test_a_delivering_process_that_dies_is_replaced(uri: str, make: Any, recorde
     assert recorded()["trial 000"].info.status == "FINISHED"
 
 
+def test_one_that_dies_with_the_last_words_is_replaced_too(uri: str, make: Any, recorded: Recorded) -> None:
+    recorder = MLflowRecorder(uri)
+    recorder.handle(make.started())
+    until(lambda: deliveries(make.folder))
+    (process,) = deliveries(make.folder)
+    os.kill(process, signal.SIGSTOP)
+    for event in [*make.whole(0, 0.5), StudyEnded(end="finished")]:
+        recorder.handle(event)
+    closing = threading.Thread(target=recorder.close, args=(300.0,))
+    closing.start()
+    courier = recorder._courier
+    assert courier is not None and courier._process is not None and courier._process.stdin is not None
+    until(lambda stdin=courier._process.stdin: stdin.closed)  # type: ignore[misc]
+    os.kill(process, signal.SIGKILL)
+    closing.join()
+    assert recorder.num_undelivered == 0
+    assert recorded()["trial 000"].info.status == "FINISHED"
+
+
 def test_runs_that_are_deleted_while_the_study_runs_do_not_turn_its_trials_into_interrupted_ones(
     uri: str, make: Any, recorded: Recorded, client: "MlflowClient", study: str
 ) -> None:
