@@ -16,7 +16,8 @@ from torch.nn.functional import relu
 
 from thalweg.nn.transformer import CrossLayer, FilmLayer
 from trainables.water_mae.knobs import PUBLISHED_SET
-from trainables.water_mae.model.autoencoder import Batch, MaskedAutoencoder
+from trainables.water_mae.model.autoencoder import MaskedAutoencoder
+from trainables.water_mae.model.batch import Batch
 
 
 def transformer_layer(ours: Any, dropout: float) -> nn.TransformerEncoderLayer:

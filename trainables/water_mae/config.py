@@ -20,6 +20,7 @@ MaskMode = Literal["unified", "independent"]
 FilmMode = Literal["tanh", "one_plus", "none"]
 FilmScope = Literal["per_patch", "global"]
 DecoderType = Literal["cross", "self"]
+InterpolationMode = Literal["none", "read", "added", "both"]
 
 
 class MaskingKnobs(Knobs):
@@ -53,6 +54,8 @@ class MaskingKnobs(Knobs):
 
 class ModelKnobs(Knobs):
     """Sizes of encoders, fusion and decoders."""
+
+    added: ClassVar[frozenset[str]] = frozenset({"interpolation"})
 
     dim: int = Field(default=256, ge=8, le=4096, multiple_of=2)
     """Width of encoder and fusion tokens."""
@@ -94,6 +97,12 @@ class ModelKnobs(Knobs):
     """
     feature_map_input: bool = False
     """Whether the tokens before the first encoder layer are mixed too."""
+    interpolation: InterpolationMode = "none"
+    """What decoders make of values interpolated from the visible ones, in space, and in time for what persists.
+
+    None is as published; they may read them beside the place and day of a masked patch, predict what is added to them,
+    which is 0 before training, or both.
+    """
 
     @model_validator(mode="after")
     def _heads_divide_widths(self) -> Self:

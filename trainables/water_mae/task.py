@@ -38,7 +38,8 @@ from trainables.water_mae.evaluation.reconstruction import (
 from trainables.water_mae.forecast import forecast, ridge
 from trainables.water_mae.forecast.ridge import Ridge
 from trainables.water_mae.knobs import ModalitySet
-from trainables.water_mae.model.autoencoder import Batch, MaskedAutoencoder
+from trainables.water_mae.model.autoencoder import MaskedAutoencoder
+from trainables.water_mae.model.batch import Batch
 from trainables.water_mae.model.facts import facts_of, geometry_of, only
 from trainables.water_mae.model.loss import ContrastiveReconstruction, Reconstruction
 

@@ -89,6 +89,11 @@ def data() -> WaterData:
     return in_memory()
 
 
+def _positions(member_valid: np.ndarray) -> np.ndarray:
+    positions = 100 * np.random.default_rng(1).standard_normal((*member_valid.shape, 2))
+    return (positions * member_valid[..., None]).astype(np.float32)
+
+
 def in_memory(
     *,
     num_patches: int = 6,
@@ -120,6 +125,7 @@ def in_memory(
             grid_shape=(-(-num_patches // 2) + 1, 5),
             member_valid=member_valid,
             static=normal(*shape, 11) * member_valid[..., None],
+            member_positions=_positions(member_valid),
         ),
         images=normal(num_days, 3, num_patches, num_pixels) * pixel_valid,
         vectors=normal(num_days, 2, *shape) * member_valid * present[:, :, None, None],
@@ -129,7 +135,6 @@ def in_memory(
         mean=np.zeros(5),
         std=np.ones(5),
         catchments=tuple(range(num_catchments)),
-        member_positions=100 * normal(*shape, 2) * member_valid[..., None],
         sequence_length=sequence_length,
         starts={
             "train": starts[starts < NUM_TRAIN_DAYS - sequence_length],

@@ -19,7 +19,7 @@ from thalweg.training.process_group import ProcessGroup
 from trainables.water_mae.config import LossKnobs, ModelKnobs, WaterMAE
 from trainables.water_mae.data.windows import WaterData
 from trainables.water_mae.knobs import DataKnobs
-from trainables.water_mae.model.autoencoder import Batch
+from trainables.water_mae.model.batch import Batch
 from trainables.water_mae.task import WaterMAETask
 
 pytestmark = pytest.mark.slow

@@ -19,7 +19,7 @@ from trainables.water_mae.forecast import ridge
 from trainables.water_mae.forecast.forecast import ForecastingAutoencoder
 from trainables.water_mae.importing.monthly import read
 from trainables.water_mae.knobs import NRFA_ATTRIBUTES, PUBLISHED_SET, DataKnobs, Filling
-from trainables.water_mae.model.autoencoder import Batch
+from trainables.water_mae.model.batch import Batch
 from trainables.water_mae.task import WaterMAETask
 
 SIDE, PATCH, CATCHMENTS, MEMBERS = 12, 4, 40, 8

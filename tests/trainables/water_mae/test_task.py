@@ -25,7 +25,7 @@ from trainables.water_mae.config import (
 from trainables.water_mae.data.windows import WaterData
 from trainables.water_mae.evaluation import protocol
 from trainables.water_mae.knobs import PUBLISHED_SET, DataKnobs
-from trainables.water_mae.model.autoencoder import Batch, Predictions
+from trainables.water_mae.model.batch import Batch, Predictions
 from trainables.water_mae.task import WaterMAETask
 
 NOW = Progress(samples=0, total_samples=100, stage="train", stage_ratio=0.0)

@@ -15,7 +15,11 @@ from torch import Tensor, nn
 
 from thalweg.contract import Indices
 from thalweg.nn.masking import take_patches
-from trainables.water_mae.baselines.interpolation import (
+from trainables.water_mae.data.windows import WaterData
+from trainables.water_mae.evaluation import protocol
+from trainables.water_mae.knobs import Place
+from trainables.water_mae.model.batch import Batch, Predictions
+from trainables.water_mae.model.interpolation import (
     NUM_NEIGHBOURS,
     Ends,
     before_and_after,
@@ -23,10 +27,6 @@ from trainables.water_mae.baselines.interpolation import (
     seen_values,
     surroundings,
 )
-from trainables.water_mae.data.windows import WaterData
-from trainables.water_mae.evaluation import protocol
-from trainables.water_mae.knobs import Place
-from trainables.water_mae.model.autoencoder import Batch, Predictions
 
 FIT_DAYS = 384
 """Days of the training split, in windows spread over it evenly, that the regression is fitted to."""
@@ -50,7 +50,7 @@ class NeighbourRidge(nn.Module):
 
     def __init__(self, data: WaterData) -> None:
         super().__init__()
-        self.surroundings = surroundings(data)
+        self.surroundings = surroundings(data.geometry)
         self.places = data.modalities.places
         for kind, means in zip(("image", "vector"), data.climatology(), strict=True):
             self.register_buffer(f"{kind}_climatology", torch.tensor(means), persistent=False)

@@ -6,17 +6,17 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from thalweg.nn.masking import take_patches
-from trainables.water_mae.baselines.interpolation import (
+from trainables.water_mae.data.windows import WaterData
+from trainables.water_mae.forecast.forecast import LEAD_DAYS, Forecast, last_flow
+from trainables.water_mae.knobs import ModalitySet
+from trainables.water_mae.model.batch import Batch, Predictions
+from trainables.water_mae.model.interpolation import (
     Interpolation,
     before_and_after,
     nearest_seen,
     patch_means,
     seen_values,
 )
-from trainables.water_mae.data.windows import WaterData
-from trainables.water_mae.forecast.forecast import LEAD_DAYS, Forecast, last_flow
-from trainables.water_mae.knobs import ModalitySet
-from trainables.water_mae.model.autoencoder import Batch, Predictions
 
 
 class Climatology(nn.Module):
@@ -132,7 +132,7 @@ def all_baselines(data: WaterData, ahead: int | None = None) -> dict[str, nn.Mod
         "climatology": Climatology(images, vectors, data.modalities, ahead),
         "persistence": Persistence(data.modalities, ahead),
         "nearest": NearestPatch(data),
-        "interpolation": Interpolation(data),
+        "interpolation": Interpolation(data.geometry, data.modalities),
     }
 
 

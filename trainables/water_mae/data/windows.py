@@ -25,6 +25,10 @@ FORMAT = 9
 """Version of the store's format, which `prepare` writes; part of its key."""
 
 
+GEOMETRY = ("pixel_valid", "patch_rows_cols", "member_valid", "static", "member_positions")
+"""The arrays of a geometry, by name."""
+
+
 @dataclass(frozen=True)
 class Geometry:
     """Geometry of the data, on which the model's shapes depend.
@@ -35,6 +39,7 @@ class Geometry:
         grid_shape: Rows and columns of the patch grid, ocean included.
         member_valid: False where the last vector patch is padded.
         static: Attributes of each catchment, z-scored over catchments; unknown values and padding are 0.
+        member_positions: Position of each catchment in km east and north of a point; an unknown one, and padding, is 0.
     """
 
     pixel_valid: Bool[np.ndarray, "patch pixel"]
@@ -42,6 +47,7 @@ class Geometry:
     grid_shape: tuple[int, int]
     member_valid: Bool[np.ndarray, "vector_patch member"]
     static: Float32[np.ndarray, "vector_patch member attribute"]
+    member_positions: Float32[np.ndarray, "vector_patch member 2"]
 
     @property
     def num_patches(self) -> int:
@@ -84,6 +90,7 @@ def _reference_geometry() -> Geometry:
         grid_shape=(29, 18),
         member_valid=members,
         static=np.zeros((76, 8, len(NRFA_ATTRIBUTES)), np.float32),
+        member_positions=np.zeros((76, 8, 2), np.float32),
     )
 
 
@@ -130,7 +137,6 @@ class WaterData:
         mean: Mean of each modality after its transform, for normalisation, fields first.
         std: Standard deviation of each, for normalisation.
         catchments: Identifiers in the order of vector patches and members.
-        member_positions: Position of each catchment in km east and north of a point; an unknown one, and padding, is 0.
         sequence_length: Days in a window.
         starts: First day of each window, by split.
         ends: The day after the last one, by split.
@@ -156,7 +162,6 @@ class WaterData:
     std: Float64[np.ndarray, " modality"]
     units: tuple[str, ...]
     catchments: tuple[int | str, ...]
-    member_positions: Float32[np.ndarray, "vector_patch member 2"]
     sequence_length: int
     starts: dict[SplitName, Int64[np.ndarray, " window"]]
     ends: dict[SplitName, int]
@@ -172,9 +177,9 @@ class WaterData:
 
     @property
     def vector_positions(self) -> Float32[np.ndarray, "vector_patch 2"]:
-        """Mean position of the catchments of each vector patch, as `member_positions`."""
+        """Mean position of the catchments of each vector patch, as `Geometry.member_positions`."""
         count = self.geometry.member_valid.sum(axis=1, keepdims=True)
-        means: Float32[np.ndarray, "vector_patch 2"] = self.member_positions.sum(axis=1) / count
+        means: Float32[np.ndarray, "vector_patch 2"] = self.geometry.member_positions.sum(axis=1) / count
         return means.astype(np.float32)
 
     @property
@@ -443,7 +448,7 @@ def _serve(store: Store, folder: Path, knobs: DataKnobs) -> WaterData:
         modalities=knobs.modality_set,
         attributes=knobs.attributes,
         geometry=Geometry(
-            **{name: arrays[name] for name in ("pixel_valid", "patch_rows_cols", "member_valid", "static")},
+            **{name: arrays[name] for name in GEOMETRY},
             grid_shape=(metadata["grid_shape"][0], metadata["grid_shape"][1]),
         ),
         images=arrays["images"],
@@ -455,7 +460,6 @@ def _serve(store: Store, folder: Path, knobs: DataKnobs) -> WaterData:
         std=np.array(metadata["std"]),
         units=tuple(metadata["units"]),
         catchments=tuple(metadata["ids"]),
-        member_positions=arrays["member_positions"],
         sequence_length=knobs.sequence_length,
         starts=starts,
         ends={split: span.stop for split, span in days.items()},

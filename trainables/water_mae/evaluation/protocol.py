@@ -22,7 +22,7 @@ from thalweg.nn.masking import take_patches
 from trainables.water_mae.config import MaskingKnobs
 from trainables.water_mae.evaluation import metrics
 from trainables.water_mae.knobs import PUBLISHED_SET, Place
-from trainables.water_mae.model.autoencoder import Batch, Predictions
+from trainables.water_mae.model.batch import Batch, Predictions
 
 MASKING = MaskingKnobs(image_mask_ratio=0.5, vector_mask_ratio=0.5, mask_mode="unified")
 MASK_SEED = 20_240

@@ -17,7 +17,7 @@ from trainables.water_mae.data.windows import WaterData
 from trainables.water_mae.evaluation import metrics, protocol
 from trainables.water_mae.evaluation.protocol import present
 from trainables.water_mae.evaluation.reconstruction import moments_by_catchment
-from trainables.water_mae.model.autoencoder import Batch, Predictions
+from trainables.water_mae.model.batch import Batch, Predictions
 
 NUM_DAYS = 3
 """Number of days of a window in the maps."""
@@ -191,8 +191,8 @@ def _draw_grid(data: WaterData) -> tuple[Draw, Callable[[Axes, np.ndarray], obje
 
 def _draw_points(data: WaterData) -> tuple[Draw, Callable[[Axes, np.ndarray], object]]:
     """Draws catchments at their positions, or in rows if none is known."""
-    east, north = np.moveaxis(data.member_positions, -1, 0)
-    if not data.member_positions.any():
+    east, north = np.moveaxis(data.geometry.member_positions, -1, 0)
+    if not data.geometry.member_positions.any():
         side = int(np.ceil(np.sqrt(east.size)))
         rows, columns = np.divmod(np.arange(east.size), side)
         east, north = columns.reshape(east.shape), -rows.reshape(east.shape)

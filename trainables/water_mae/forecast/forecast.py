@@ -23,7 +23,8 @@ from trainables.water_mae.data.windows import Geometry, WaterData
 from trainables.water_mae.evaluation import metrics, protocol
 from trainables.water_mae.evaluation.reconstruction import means_in_units
 from trainables.water_mae.knobs import Modality, ModalitySet
-from trainables.water_mae.model.autoencoder import Batch, MaskedAutoencoder
+from trainables.water_mae.model.autoencoder import MaskedAutoencoder
+from trainables.water_mae.model.batch import Batch
 
 LEAD_DAYS = (1, 3, 7)
 STAGE = "forecast"

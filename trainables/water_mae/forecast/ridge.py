@@ -17,7 +17,7 @@ from thalweg.data.fill import carried_forward
 from trainables.water_mae.data.windows import WaterData
 from trainables.water_mae.forecast.forecast import LEAD_DAYS, Forecast, known_vectors, last_flow
 from trainables.water_mae.knobs import ModalitySet
-from trainables.water_mae.model.autoencoder import Batch
+from trainables.water_mae.model.batch import Batch
 
 FLOW_DAYS, RAIN_DAYS = 7, 3
 PENALTIES = (1.0, 10.0, 100.0, 1000.0, 10000.0)

@@ -2,7 +2,8 @@
 
 CAV-MAE (arXiv:2210.07839) with the decoders of CrossMAE (arXiv:2401.14391): each modality's visible patches
 are encoded separately, all tokens then pass the shared layers together, and each modality's decoder reads its own
-tokens from there. So information of other modalities reaches a decoder through the shared layers only.
+tokens from there. So information of other modalities reaches a decoder through the shared layers only. Not published is
+``ModelKnobs.interpolation``: decoders that know, or correct, what is interpolated from visible values.
 """
 
 from collections.abc import Iterable
@@ -19,11 +20,11 @@ from thalweg.nn.transformer import LayerSizes
 from trainables.water_mae.config import ModelKnobs
 from trainables.water_mae.data.windows import Geometry
 from trainables.water_mae.knobs import ModalitySet, Place
-from trainables.water_mae.model.decoder import CrossDecoder, Decoder, SelfDecoder, Targets
+from trainables.water_mae.model.batch import Batch, Predictions
+from trainables.water_mae.model.decoder import CrossDecoder, Decoder, SelfDecoder, Targets, Values
 from trainables.water_mae.model.encoders import INPUT, ImageEncoder, VectorEncoder
+from trainables.water_mae.model.interpolation import Interpolation
 
-Batch = dict[str, Tensor]
-Predictions = dict[str, Float[Tensor, "batch step masked value"]]
 Summaries = dict[str, Float[Tensor, "batch dim"]]
 Maps = list[Float[Tensor, "batch token dim"]]
 
@@ -70,6 +71,7 @@ class MaskedAutoencoder(nn.Module):
         self.fusion = TokenFusion(sizes, knobs.shared_depth)
         for name, place in self.places.items():
             self.add_module(f"{name}_decoder", _decoder(place.kind, knobs, geometry, num_steps))
+        self.interpolation = None if knobs.interpolation == "none" else Interpolation(geometry, modalities)
         self.encoder_modality_tokens = _modality_tokens(modalities.names, knobs.dim)
         self.decoder_modality_tokens = _modality_tokens(modalities.names, knobs.decoder_dim)
 
@@ -92,10 +94,13 @@ class MaskedAutoencoder(nn.Module):
 
         Returns:
             For each modality the values of its masked patches, in the order of ``*_masked`` and in the
-            model's precision.
+            model's precision, or in fp32 if they are added to interpolated ones.
         """
         encoding = self.encode(batch, summaries=summaries)
-        predictions = {name: self._decode(batch, name, maps) for name, maps in encoding.maps.items()}
+        known = {} if self.interpolation is None else self.interpolation(batch)
+        predictions = {
+            name: self._decode(batch, name, maps, known.get(name)) for name, maps in encoding.maps.items()
+        }
         return (predictions, encoding.summaries) if summaries else predictions
 
     def encode(self, batch: Batch, *, summaries: bool = False) -> Encoding:
@@ -135,11 +140,11 @@ class MaskedAutoencoder(nn.Module):
             maps = encoder(values.to(token.dtype), keep, present, token, observed)
         return maps
 
-    def _decode(self, batch: Batch, name: str, maps: Maps) -> Float[Tensor, "batch step masked value"]:
+    def _decode(self, batch: Batch, name: str, maps: Maps, interpolated: Values | None) -> Values:
         kind, index = self.places[name]
         keep, masked = (batch[f"{kind}_{which}"][:, index] for which in ("keep", "masked"))
         decoder = self.get_submodule(f"{name}_decoder")
-        values: Tensor = decoder(maps, keep, masked, self.decoder_modality_tokens[name])
+        values: Tensor = decoder(maps, keep, masked, self.decoder_modality_tokens[name], interpolated)
         return values
 
 
@@ -189,7 +194,7 @@ def _vector_encoder(
 
 def _decoder(kind: str, knobs: ModelKnobs, geometry: Geometry, num_steps: int) -> Decoder:
     sizes = LayerSizes(dim=knobs.decoder_dim, num_heads=knobs.decoder_num_heads, mlp_ratio=knobs.mlp_ratio)
-    targets = _targets(kind, geometry, num_steps)
+    targets = _targets(kind, knobs, geometry, num_steps)
     if knobs.decoder_type == "self":
         return SelfDecoder(sizes, knobs.decoder_depth, targets, context_dim=knobs.dim)
     depth = knobs.image_depth if kind == "image" else knobs.vector_depth
@@ -204,7 +209,7 @@ def _decoder(kind: str, knobs: ModelKnobs, geometry: Geometry, num_steps: int) -
     )
 
 
-def _targets(kind: str, geometry: Geometry, num_steps: int) -> Targets:
+def _targets(kind: str, knobs: ModelKnobs, geometry: Geometry, num_steps: int) -> Targets:
     if kind == "image":
         # Positions cover the whole grid of patches, ocean included, as in the reference model.
         row, column = geometry.patch_rows_cols.T
@@ -214,7 +219,13 @@ def _targets(kind: str, geometry: Geometry, num_steps: int) -> Targets:
     else:
         num_places, num_values = geometry.num_vector_patches, geometry.num_members
         places = torch.arange(num_places)
-    return Targets(num_steps=num_steps, num_places=num_places, places=places, num_values=num_values)
+    return Targets(
+        num_steps=num_steps,
+        num_places=num_places,
+        places=places,
+        num_values=num_values,
+        interpolation=knobs.interpolation,
+    )
 
 
 def _modality_tokens(names: Iterable[str], dim: int) -> nn.ParameterDict:

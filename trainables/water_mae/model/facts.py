@@ -11,9 +11,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from trainables.water_mae.data.windows import Geometry, WaterData
-
-_ARRAYS = ("pixel_valid", "patch_rows_cols", "member_valid", "static")
+from trainables.water_mae.data.windows import GEOMETRY, Geometry, WaterData
 
 
 def facts_of(data: WaterData) -> dict[str, Any]:
@@ -27,7 +25,7 @@ def facts_of(data: WaterData) -> dict[str, Any]:
         "std": data.std,
         "floors": floors,
         **({"flow_floor": floors["river_flow"]} if "river_flow" in floors else {}),
-        "geometry": {name: np.asarray(getattr(geometry, name)) for name in _ARRAYS},
+        "geometry": {name: np.asarray(getattr(geometry, name)) for name in GEOMETRY},
         "grid_shape": list(geometry.grid_shape),
         "attributes": list(data.attributes),
         "catchments": list(data.catchments),
@@ -35,9 +33,14 @@ def facts_of(data: WaterData) -> dict[str, Any]:
 
 
 def geometry_of(facts: Mapping[str, Any]) -> Geometry:
-    """Returns the geometry in facts; its arrays may be tensors."""
+    """Returns the geometry in facts; its arrays may be tensors.
+
+    Models of earlier versions are told no positions of catchments, and read none.
+    """
     rows, columns = facts["grid_shape"]
-    arrays = {name: np.asarray(facts["geometry"][name]) for name in _ARRAYS}
+    shape = (*np.asarray(facts["geometry"]["static"]).shape[:2], 2)
+    told = {"member_positions": np.zeros(shape, np.float32), **facts["geometry"]}
+    arrays = {name: np.asarray(told[name]) for name in GEOMETRY}
     return Geometry(grid_shape=(int(rows), int(columns)), **arrays)
 
 

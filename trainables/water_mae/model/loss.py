@@ -13,7 +13,7 @@ from thalweg.stage_contract import Joined, JointLoss, Loss, Progress, Rows
 from trainables.water_mae.config import LossKnobs
 from trainables.water_mae.evaluation import protocol
 from trainables.water_mae.knobs import ModalitySet, Place
-from trainables.water_mae.model.autoencoder import Batch, Predictions
+from trainables.water_mae.model.batch import Batch, Predictions
 
 Places = Mapping[str, Place]
 """Place in a batch of each modality, by name."""

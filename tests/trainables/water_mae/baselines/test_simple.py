@@ -12,7 +12,7 @@ from trainables.water_mae.baselines.simple import all_baselines
 from trainables.water_mae.config import WaterMAE
 from trainables.water_mae.data.windows import WaterData
 from trainables.water_mae.knobs import PUBLISHED_SET
-from trainables.water_mae.model.autoencoder import Batch
+from trainables.water_mae.model.batch import Batch
 from trainables.water_mae.task import WaterMAETask
 
 
@@ -49,7 +49,7 @@ def slow_interpolation(data: WaterData, batch: Batch, name: str, b: int, t: int,
              for row, col in data.geometry.patch_rows_cols], np.float64,
         )  # fmt: skip
     else:
-        places = data.member_positions.astype(np.float64)
+        places = data.geometry.member_positions.astype(np.float64)
     centres = np.array([where[there].mean(axis=0) for where, there in zip(places, valid, strict=True)])
     near = sorted(keep[t], key=lambda other: float(np.hypot(*(centres[patch] - centres[other]))))[:6]
     days = [day for day in range(len(values)) if patch in keep[day]]
@@ -128,7 +128,7 @@ def slow_row(data: WaterData, batch: Batch, name: str, place: tuple[int, ...], p
     values = batch[f"{kind}s"][b, index].double().numpy()
     means = data.climatology()[0 if kind == "image" else 1][:, index].astype(np.float64)
     usual = means[batch["day_of_year"][b].numpy()]
-    positions = data.geometry.pixel_positions if kind == "image" else data.member_positions
+    positions = data.geometry.pixel_positions if kind == "image" else data.geometry.member_positions
     centres = np.array([where[there].mean(axis=0) for where, there in zip(positions, valid, strict=True)])
     near = sorted(keep[t], key=lambda other: float(np.hypot(*(centres[patch] - centres[other]))))[:6]
     weights = [1 / float(((positions[patch, k] - centres[other]) ** 2).sum()) for other in near]

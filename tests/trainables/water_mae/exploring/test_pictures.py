@@ -15,7 +15,7 @@ from trainables.water_mae.data.windows import WaterData
 from trainables.water_mae.evaluation.protocol import hidden_values
 from trainables.water_mae.exploring import pictures
 from trainables.water_mae.knobs import PUBLISHED_SET
-from trainables.water_mae.model.autoencoder import Batch, Predictions
+from trainables.water_mae.model.batch import Batch, Predictions
 from trainables.water_mae.task import WaterMAETask
 
 

@@ -84,7 +84,7 @@ def test_caravan_is_read_in_both_of_its_forms(tmp_path: Path, kind: str) -> None
     column = data.vectors[:90, 0].reshape(90, -1)[:, 1] * data.std[3] + data.mean[3]
     np.testing.assert_allclose(np.delete(column, [40, 41, 42]), np.log(seen + 1e-6), atol=1e-4)
     assert data.vector_observed is not None and not data.vector_observed[40:43, 0].reshape(3, -1)[:, 1].any()
-    assert data.member_positions.any()
+    assert data.geometry.member_positions.any()
 
 
 def test_a_gauge_in_both_forms_is_read_once(tmp_path: Path) -> None:

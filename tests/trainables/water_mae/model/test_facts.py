@@ -21,7 +21,8 @@ from thalweg.training.session import make_task
 from trainables.water_mae.config import PRESETS, ForecastKnobs, WaterMAE
 from trainables.water_mae.data.windows import Geometry, WaterData, open_data
 from trainables.water_mae.knobs import NRFA_ATTRIBUTES, PUBLISHED_SET
-from trainables.water_mae.model.autoencoder import Batch, MaskedAutoencoder
+from trainables.water_mae.model.autoencoder import MaskedAutoencoder
+from trainables.water_mae.model.batch import Batch
 from trainables.water_mae.model.facts import geometry_of
 from trainables.water_mae.task import WaterMAETask
 

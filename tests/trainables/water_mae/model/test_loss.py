@@ -17,7 +17,8 @@ from trainables.water_mae.data.windows import WaterData
 from trainables.water_mae.evaluation import protocol
 from trainables.water_mae.knobs import PUBLISHED_SET
 from trainables.water_mae.model import loss
-from trainables.water_mae.model.autoencoder import Batch, MaskedAutoencoder
+from trainables.water_mae.model.autoencoder import MaskedAutoencoder
+from trainables.water_mae.model.batch import Batch
 from trainables.water_mae.task import WaterMAETask
 
 NOW = Progress(samples=0, total_samples=100, stage="train", stage_ratio=0.0)

@@ -1,4 +1,4 @@
-"""Interpolation baseline: predicts masked values from the visible ones, in space, and for river flow in time.
+"""Interpolation of masked values from the visible ones, in space, and for river flow in time.
 
 In space a masked value is the mean over the nearest patches that are visible on the same day, weighted by the inverse
 square of the distance from their centres (Shepard 1968, doi:10.1145/800186.810616). A series that changes little from
@@ -14,10 +14,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from thalweg.nn.data_statistics import Statistics
 from thalweg.nn.masking import take_patches
-from trainables.water_mae.data.windows import WaterData
-from trainables.water_mae.knobs import Place
-from trainables.water_mae.model.autoencoder import Batch, Predictions
+from trainables.water_mae.data.windows import Geometry
+from trainables.water_mae.knobs import ModalitySet, Place
+from trainables.water_mae.model.batch import Batch, Predictions
 
 NUM_NEIGHBOURS = 6
 _NO_DISTANCE = 1e-6  # smallest squared distance: places without a known position coincide
@@ -96,7 +97,7 @@ class Neighbours:
         return mixed
 
 
-class Surroundings(nn.Module):
+class Surroundings(Statistics):
     """Finds and weights the patches around masked ones.
 
     Args:
@@ -127,19 +128,19 @@ class Surroundings(nn.Module):
         return Neighbours(near, known, torch.where(total > 0, weights / total, 0.0))
 
 
-def surroundings(data: WaterData) -> nn.ModuleDict:
+def surroundings(geometry: Geometry) -> nn.ModuleDict:
     """Returns the surroundings of land patches as ``image`` and of vector patches as ``vector``."""
-    geometry = data.geometry
     places = {
         "image": (geometry.pixel_positions, geometry.pixel_valid),
-        "vector": (data.member_positions, geometry.member_valid),
+        "vector": (geometry.member_positions, geometry.member_valid),
     }
-    return nn.ModuleDict(
-        {
-            kind: Surroundings(torch.tensor(where).double(), torch.tensor(valid))
-            for kind, (where, valid) in places.items()
-        }
-    )
+    with torch.device("cpu"):  # distances are sorted, which needs their values
+        return nn.ModuleDict(
+            {
+                kind: Surroundings(torch.tensor(where).double(), torch.tensor(valid))
+                for kind, (where, valid) in places.items()
+            }
+        )
 
 
 @dataclass(frozen=True)
@@ -186,16 +187,17 @@ class Interpolation(nn.Module):
     """Predicts masked values by interpolation in space, and river flow in time.
 
     Args:
-        data: Provides the positions of cells and catchments only.
+        geometry: Positions of cells and catchments.
+        modalities: What is interpolated; the persistent ones in time.
     """
 
-    def __init__(self, data: WaterData) -> None:
+    def __init__(self, geometry: Geometry, modalities: ModalitySet) -> None:
         super().__init__()
-        self.surroundings = surroundings(data)
-        self.modalities = data.modalities
+        self.surroundings = surroundings(geometry)
+        self.modalities = modalities
 
     def forward(self, batch: Batch) -> Predictions:
-        """Interpolates the masked patches; takes the same batch as the model."""
+        """Interpolates the masked patches, in fp32; takes the same batch as the model."""
         predictions = {}
         for name, place in self.modalities.places.items():
             kind, index = place
