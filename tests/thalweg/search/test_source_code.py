@@ -64,12 +64,12 @@ def test_it_is_what_training_imports(mere: Path) -> None:
     assert found.texts["mere/scales.py"] == "ONE = 1\n"
 
 
-def test_a_family_of_the_house_is_its_own_folder_without_what_shows_and_imports_data() -> None:
+def test_a_family_of_the_house_is_its_own_folder_without_what_makes_and_imports_data() -> None:
     space = load_space("quickstart")
     found = source_code(space, discovery.load_family(space.config_type))
     assert {"trainables/water_mae/config.py", "trainables/water_mae/task.py"} <= set(found.hashes)
     assert all(name.startswith("trainables/water_mae/") for name in found.texts)
-    assert not any(part in name for name in found.texts for part in ("/explor", "/importing/", "/worlds/"))
+    assert not any(part in name for name in found.texts for part in ("/importing/", "/worlds/", "datasets"))
 
 
 @pytest.mark.parametrize(
