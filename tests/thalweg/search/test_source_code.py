@@ -109,24 +109,22 @@ def test_a_study_whose_code_has_changed_is_refused_unless_the_change_is_accepted
 ) -> None:
     before = code().hashes
     ledger = opened(tmp_path)
-    ledger.keep_code({"other.py": "0"})
-    ledger.keep_code(before)  # nothing was trained with the other
-    assert ledger.notes == ()
+    assert not list(ledger.code.check({"other.py": "0"}))
+    assert not list(ledger.code.check(before))  # nothing was trained with the other
     ledger.close()
     ledger = opened(tmp_path, trains=True)
-    ledger.keep_code(before)
+    assert not list(ledger.code.check(before))
     change(mere / "pond/task.py", "nn.GELU()", "nn.ReLU()")
     now = code().hashes
     with pytest.raises(
         StudyError, match=r"has 1 module changed since its last trial: mere/pond/task\.py; give"
     ):
-        ledger.keep_code(now)
-    assert ledger.notes == ()
-    ledger.keep_code(now, accept_change=True)
-    assert "run other code, 1 module changed" in ledger.notes[-1]
-    ledger.keep_code(now)
+        list(ledger.code.check(now))
+    told = list(ledger.code.check(now, accept=True))
+    assert "run other code, 1 module changed" in told[0]
+    assert not list(ledger.code.check(now))
     with pytest.raises(StudyError, match="keeps the code of its trials"):
-        ledger.keep_code(before)
+        list(ledger.code.check(before))
     ledger.close()
 
 
@@ -134,8 +132,7 @@ def test_a_study_that_was_begun_before_code_was_recorded_goes_on_and_says_so_onc
     mere: Path, tmp_path: Path
 ) -> None:
     ledger = opened(tmp_path, trains=True)
-    ledger.keep_code(code().hashes)
-    assert len(ledger.notes) == 1 and "was begun before code was recorded" in ledger.notes[0]
-    ledger.keep_code(code().hashes)
-    assert len(ledger.notes) == 1
+    told = list(ledger.code.check(code().hashes))
+    assert len(told) == 1 and "was begun before code was recorded" in told[0]
+    assert not list(ledger.code.check(code().hashes))
     ledger.close()
