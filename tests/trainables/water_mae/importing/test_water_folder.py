@@ -298,9 +298,9 @@ def test_transforms_floors_and_units_reach_the_prepared_days(country: Path, tmp_
     expected = np.log(rain[:90][:, land] + 0.1)
     assert data.mean[0] == pytest.approx(expected.mean(), rel=1e-5)
     assert data.std[0] == pytest.approx(expected.std(), rel=1e-4)
-    row, col = data.geometry.pixel_positions[0, 6]
+    row, col = data.geometry.pixel_positions[0, 8]
     np.testing.assert_allclose(
-        data.images[:, 0, 0, 6] * data.std[0] + data.mean[0], np.log(rain[:, row, col] + 0.1), atol=1e-4
+        data.images[:, 0, 0, 8] * data.std[0] + data.mean[0], np.log(rain[:, row, col] + 0.1), atol=1e-4
     )
     assert data.mean[1] == pytest.approx(soil[:90].mean() / 100, rel=1e-5)
     assert data.mean[2] == pytest.approx(np.log(dry[:90] + 0.5).mean(), rel=1e-5)
