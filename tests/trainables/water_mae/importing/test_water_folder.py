@@ -132,7 +132,7 @@ def test_zarr_and_other_names_give_the_same_days(tmp_path: Path) -> None:
         array = group.create_array(str(name), shape=each.shape, dtype=each.dtype)
         array[:] = each.values
         known = {key: value for key, value in each.attrs.items() if key != "_FillValue"}
-        array.attrs.update({**known, "_ARRAY_DIMENSIONS": list(each.dims)})
+        array.attrs.update({**known, "_ARRAY_DIMENSIONS": list(map(str, each.dims))})
     assert (fields["pr"] == 0).any()
     write_flows(other / "flow.csv", "q")
     write_attributes(other / "attributes.csv")
