@@ -212,24 +212,23 @@ def _land(data: DataSet, periods: Mapping[SplitName, Period]) -> Bool[np.ndarray
         told = ", ".join(f"{name} {'x'.join(map(str, shape))}" for name, shape in shapes.items())
         faults.add(f"all fields must lie on one grid, got {told}; regrid them first")
     faults.raise_if_any()
-    if found is None:
-        every = [_with_data(field, periods) for field in data.fields]
-        found = np.stack(every).all(axis=0)
-    if not found.any():
+    if found is not None:
+        return found
+    every: Bool[np.ndarray, "row col"] = np.all([_with_data(each, periods) for each in data.fields], axis=0)
+    if not every.any():
         raise DataError(
             "some cell must have data in every field, got none; give a mask, or fields of one land"
         )
-    return found
+    return every
 
 
 def _with_data(field: Field, periods: Mapping[SplitName, Period]) -> Bool[np.ndarray, "row col"]:
     """Returns the cells that have data on any day."""
-    found = None
-    for period in periods.values():
-        for block in field.blocks(period.dates):
-            known = np.isfinite(block).any(axis=0)
-            found = known if found is None else found | known
-    assert found is not None
+    pieces = (block for period in periods.values() for block in field.blocks(period.dates))
+    first = next(pieces)
+    found: Bool[np.ndarray, "row col"] = np.any(np.isfinite(first), axis=0)
+    for block in pieces:
+        found |= np.isfinite(block).any(axis=0)
     return found
 
 

@@ -137,7 +137,8 @@ def camels_knobs() -> DataKnobs:
 def opened_flow(root: Path) -> np.ndarray:
     data = open_data(root, "made", camels_knobs())
     log = data.vectors[:, 0].reshape(len(DAYS), -1) * data.std[2] + data.mean[2]
-    return np.exp(log)
+    flow: np.ndarray = np.exp(log)
+    return flow
 
 
 def test_camels_with_a_file_for_each_catchment(tmp_path: Path) -> None:
