@@ -385,10 +385,11 @@ def test_the_best_trial_is_reported_on_the_split_that_selected_nothing(
 def test_a_search_ends_with_pictures_unless_told_otherwise(
     run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: tuple[str, ...]
 ) -> None:
-    from thalweg.analysis import pictures
+    from thalweg.analysis import pictures, studies
 
     asked: list[tuple[Any, ...]] = []
     monkeypatch.setattr(pictures, "draw_new", lambda *arguments, **options: asked.append(arguments[:3]))
+    monkeypatch.setattr(studies, "finished", lambda *_: None)  # as if its last trial had just ended
     complete_study(tmp_path, "spaces.toys")
     uri = f"sqlite:///{tmp_path}/m.db"
     result = run("search", "spaces.toys", "--trials", "1", "--tracking-uri", uri, *flags)
