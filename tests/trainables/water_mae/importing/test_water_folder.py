@@ -101,6 +101,17 @@ def test_a_country_is_shown_and_its_reconstructions_are_drawn(country: Path, tmp
     assert sorted(listed.index) == sorted(IDS) and {"area", "elev_mean", "aridity"} <= set(listed)
 
 
+def test_a_grid_of_one_patch_is_refused_before_training(country: Path, tmp_path: Path) -> None:
+    assert '"patch_size": 5,' in read(country, tmp_path / "country")
+    config = PRESETS["tiny"].vary(
+        dataset="country", data=KNOBS.model_copy(update={"patch_size": 40, "land_threshold": 0.1})
+    )
+    with pytest.raises(
+        DataError, match=r"at least 2 patches .*, got 1 of 40 x 40 cells in country; lower data.patch"
+    ):
+        WaterMAETask(config).open(tmp_path)
+
+
 def test_what_was_imported_is_what_the_files_hold(country: Path, tmp_path: Path) -> None:
     read(country, tmp_path / "data" / "country", train="2001-01-01:2001-03-31", val="2001-04-01:2001-04-30")
     data = open_data(tmp_path / "data", "country", KNOBS)
