@@ -76,7 +76,7 @@ def test_caravan_is_read_in_both_of_its_forms(tmp_path: Path, kind: str) -> None
         sequence_length=4,
         stride=2,
     )
-    assert f'"attributes": {knobs.attributes!r}' in told
+    assert f'"attributes": {knobs.attributes!r}' in told and '"patch_size": 2,' in told
     data = open_data(tmp_path / "data", "made", knobs)
     assert data.catchments == CARAVAN_IDS
     assert data.units == ("mm/day", "1", "degC", "mm/day")

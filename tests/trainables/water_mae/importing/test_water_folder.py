@@ -32,7 +32,7 @@ from trainables.water_mae.config import PRESETS
 from trainables.water_mae.data.windows import open_data
 from trainables.water_mae.explore import explore
 from trainables.water_mae.importing.water_folder import read
-from trainables.water_mae.knobs import DataKnobs, Modality
+from trainables.water_mae.knobs import PUBLISHED_SET, DataKnobs, Modality
 from trainables.water_mae.task import WaterMAETask
 
 ROWS = (
@@ -101,6 +101,17 @@ def test_a_country_is_shown_and_its_reconstructions_are_drawn(country: Path, tmp
     assert sorted(listed.index) == sorted(IDS) and {"area", "elev_mean", "aridity"} <= set(listed)
 
 
+def test_a_grid_of_one_patch_is_refused_before_training(country: Path, tmp_path: Path) -> None:
+    assert '"patch_size": 5,' in read(country, tmp_path / "country")
+    config = PRESETS["tiny"].vary(
+        dataset="country", data=KNOBS.model_copy(update={"patch_size": 40, "land_threshold": 0.1})
+    )
+    with pytest.raises(
+        DataError, match=r"at least 2 patches .*, got 1 of 40 x 40 cells in country; lower data.patch"
+    ):
+        WaterMAETask(config).open(tmp_path)
+
+
 def test_what_was_imported_is_what_the_files_hold(country: Path, tmp_path: Path) -> None:
     read(country, tmp_path / "data" / "country", train="2001-01-01:2001-03-31", val="2001-04-01:2001-04-30")
     data = open_data(tmp_path / "data", "country", KNOBS)
@@ -118,6 +129,21 @@ def test_what_was_imported_is_what_the_files_hold(country: Path, tmp_path: Path)
     scores = ((table - table.mean()) / table.std(ddof=0)).to_numpy()
     np.testing.assert_allclose(data.geometry.static.reshape(-1, 3)[:4], scores, rtol=1e-5)
     assert data.geometry.num_members == 2 and any("vector patches hold 2" in note for note in data.notes)
+
+
+def test_a_configuration_of_other_modalities_is_told_which_there_are(country: Path, tmp_path: Path) -> None:
+    """All at once, without training."""
+    read(country, tmp_path / "data" / "country")
+    with pytest.raises(DataError, match="got 3 faults") as caught:
+        open_data(tmp_path / "data", "country", DataKnobs())
+    told = str(caught.value)
+    assert "soil_moisture_train_*.h5" in told and "soil_moisture_val_*.h5" in told
+    assert "got precipitation, temperature; list in data.modalities what it holds" in told
+    others = KNOBS.model_copy(
+        update={"attributes": ("area", "bfihost"), "modalities": (*ROWS, PUBLISHED_SET["evaporation"])}
+    )
+    with pytest.raises(DataError, match=r"(?s)got 2 faults:.* got no evaporation.* got no bfihost"):
+        open_data(tmp_path / "data", "country", others)
 
 
 def test_zarr_and_other_names_give_the_same_days(tmp_path: Path) -> None:
