@@ -5,7 +5,7 @@ attributes of its own catchments condition each vector patch (`film_scope`).
 """
 
 from collections.abc import Mapping
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -316,24 +316,32 @@ class LossKnobs(Knobs):
 
 
 class ForecastKnobs(Knobs):
-    """Downstream task: forecasts of river flow by a linear head on frozen encoders."""
+    """Downstream task: forecasts of river flow by a linear head on frozen or fine-tuned encoders."""
+
+    added: ClassVar[frozenset[str]] = frozenset({"encoder_lr_scale"})
 
     share: float = Field(default=0.0, ge=0, le=1)
-    """Share of the sample budget, at its end, that trains only the head; 0 for no head.
+    """Share of the sample budget, at its end, that trains the head; 0 for no head.
 
-    1 trains only the head, on encoders of another study (`starts_from`) or on random ones.
+    1 trains no decoders, and forecasts with encoders of another study (`starts_from`) or with random ones.
     """
     lr_scale: float = Field(default=1.0, gt=0, le=1e3)
     """Factor on the learning rate of the head."""
+    encoder_lr_scale: float = Field(default=0.0, ge=0, le=1e3)
+    """Factor on the learning rate of the encoders while the head trains (fine-tuning); 0 freezes them.
+
+    All that a forecast reads is fine-tuned: encoders, modality tokens and shared layers. Decoders stay as they are, so
+    metrics of reconstruction then tell what the encoders have forgotten.
+    """
 
     def idle(self) -> tuple[str, ...]:
-        """Returns the names of knobs without effect: the learning rate without a head."""
-        return () if self.share else ("lr_scale",)
+        """Returns the names of knobs without effect: the learning rates without a head."""
+        return () if self.share else ("lr_scale", "encoder_lr_scale")
 
     @model_validator(mode="after")
     def _no_knob_is_idle(self) -> Self:
         if not self.share:
-            _refuse_idle(self, ("lr_scale",), "share is positive")
+            _refuse_idle(self, ("lr_scale", "encoder_lr_scale"), "share is positive")
         return self
 
 

@@ -36,8 +36,9 @@ from trainables.water_mae.evaluation.reconstruction import (
     SkillAtOtherRatios,
     SquaredErrors,
 )
-from trainables.water_mae.forecast import forecast, ridge
-from trainables.water_mae.forecast.ridge import Ridge
+from trainables.water_mae.forecast import events, forecast, lstm, ridge
+from trainables.water_mae.forecast.floods import FloodScores, PeakErrors
+from trainables.water_mae.forecast.low_flows import LowFlowScores
 from trainables.water_mae.model.autoencoder import Batch, MaskedAutoencoder
 from trainables.water_mae.model.facts import facts_of, geometry_of, only
 from trainables.water_mae.model.loss import ContrastiveReconstruction, Reconstruction
@@ -89,7 +90,9 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
         chosen = protocol.at_other_ratios(indices, data.num_samples(split))
         flow = MODALITIES.index("river_flow")
         scale = torch.tensor([data.mean[flow], data.std[flow]], dtype=torch.float64)
+        ahead = events.of_windows(data, split, indices) if self._forecasts else {}
         return batch | {
+            **ahead,
             **self._training_windows(data, split, indices),
             "at_other_ratios": torch.from_numpy(chosen),
             "river_flow_scale": scale.expand(len(indices), 2),
@@ -133,8 +136,9 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
     def stages(self) -> tuple[Stage, ...]:
         """Returns pre-training, whose contrastive loss joins the samples of a batch, and then the head's stage."""
         share = self.config.forecast.share
-        head = ParameterGroup(prefix=forecast.HEAD, lr_scale=self.config.forecast.lr_scale)
-        downstream = Stage(name=forecast.STAGE, share=share, groups=(head,), loss=forecast.ForecastError())
+        downstream = Stage(
+            name=forecast.STAGE, share=share, groups=self._downstream_groups(), loss=forecast.ForecastError()
+        )
         if share == 1:
             return (downstream,)
         kind = ContrastiveReconstruction if self.config.loss.contrastive_weight > 0 else Reconstruction
@@ -154,14 +158,27 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
         shared = ["fusion."] if self.config.model.shared_depth else []
         return [*parts, *shared, "encoder_modality_tokens.", "decoder_modality_tokens."]
 
+    def _downstream_groups(self) -> tuple[ParameterGroup, ...]:
+        """Returns the head, and with fine-tuning the encoders."""
+        knobs, depth = self.config.forecast, self.config.model.shared_depth
+        tuned = forecast.read_by_forecasts(depth) if knobs.encoder_lr_scale else ()
+        return (
+            ParameterGroup(prefix=forecast.HEAD, lr_scale=knobs.lr_scale),
+            *(ParameterGroup(prefix=prefix, lr_scale=knobs.encoder_lr_scale) for prefix in tuned),
+        )
+
     @property
     def _forecasts(self) -> bool:
         return self.config.forecast.share > 0
 
     def measures(self) -> tuple[Measure, ...]:
         """Returns the measures of reconstruction; with a head, those of forecasts come first."""
-        forecasts = (forecast.ForecastEfficiency(),) if self._forecasts else ()
-        return (*forecasts, *self._measures_of_reconstruction())
+        ahead = (forecast.ForecastEfficiency(), FloodScores(), PeakErrors(), LowFlowScores())
+        return (*(ahead if self._forecasts else ()), *self._measures_of_reconstruction())
+
+    def unmeasured(self, data: WaterData, split: SplitName) -> Mapping[str, str]:
+        """Returns the metrics of floods and low flows for which a split holds too little."""
+        return events.lacking(data, split) if self._forecasts else {}
 
     def _measures_of_reconstruction(self) -> tuple[Measure, ...]:
         modalities = self.config.evaluation.modalities
@@ -174,7 +191,7 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
 
     def predict(self, model: nn.Module, batch: Batch) -> Outputs:
         """Predicts hidden values and forecasts; a baseline may do only one of the two."""
-        found = {} if isinstance(model, Ridge) else protocol.predict(model, batch)
+        found = {} if isinstance(model, forecast.ForecastOnly) else protocol.predict(model, batch)
         if self._forecasts and isinstance(model, forecast.Forecaster):
             found |= forecast.predict(model, batch)
         return found
@@ -187,9 +204,11 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
         return {**protocol.protocol(self.config.evaluation.modalities), **ahead, "data": days}
 
     def baselines(self, data: WaterData) -> Mapping[str, nn.Module]:
-        """Returns climatology, persistence, the nearest visible patch, interpolation and ridge regressions."""
+        """Returns climatology, persistence, the nearest visible patch, interpolation, ridge regressions and an LSTM."""
         around = neighbour_ridge.fit(data, lambda part, rows: self._observed_batch(part, "train", rows))
-        ahead = {"forecast_ridge": ridge.fit(data)} if self._forecasts else {}
+        ahead = (
+            {"forecast_ridge": ridge.fit(data), "forecast_lstm": lstm.fit(data)} if self._forecasts else {}
+        )
         return {**all_baselines(data), "ridge": around, **ahead}
 
     def draw(self, model: nn.Module, data: WaterData, folder: Path) -> None:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,8 +24,10 @@ from trainables.water_mae.config import (
     VECTOR_MODALITIES,
     DataKnobs,
 )
+from trainables.water_mae.data.flow_events import FlowEvents, find_events
 from trainables.water_mae.data.gaps import lost_windows, present_days
 from trainables.water_mae.data.layout import ATTRIBUTES, find_files
+from trainables.water_mae.evaluation.metrics import FLOW_FLOOR
 
 FORMAT = 9
 """Version of the store's format, which `prepare` writes; part of its key."""
@@ -355,6 +358,19 @@ class WaterData:
         present = inside[..., None] & self.vector_present[where] & in_window[:, None]
         values = self.vectors[where].astype(np.float32) * present[..., None, None]
         return values, present.astype(np.float32), self._vectors_observed(where)
+
+    @cached_property
+    def flow_events(self) -> FlowEvents:
+        """Floods and low flows by thresholds of the training split; found once, when they are first asked for."""
+        flow, number = VECTOR_MODALITIES.index("river_flow"), MODALITIES.index("river_flow")
+        observed = self._vectors_observed(np.arange(len(self.vectors)))[:, flow]
+        return find_events(
+            self.vectors[:, flow].astype(np.float32),
+            observed & self.vector_present[:, flow, None, None],
+            {split: slice(int(firsts[0]), self.ends[split]) for split, firsts in self.starts.items()},
+            (float(self.mean[number]), float(self.std[number])),
+            FLOW_FLOOR,
+        )
 
     def climatology(
         self,

@@ -1,24 +1,27 @@
-"""Forecasts of river flow by a linear head on frozen encoders, which tests what the encoders have learnt (probing).
+"""Forecasts of river flow by a linear head on the encoders.
 
+Frozen encoders test what pre-training has learnt (linear probing); fine-tuned ones go on learning with the head.
 A forecast is issued on the last day of a window, with everything in the window visible and nothing after it. The head
 predicts the change of flow since that day, or since the last observed day of the window, as a linear function of the
 token of the vector patch on the last day, after encoders and shared layers. Before training it predicts no change.
 Days after the split and flows that were not observed do not count.
 """
 
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Float64
 from torch import Tensor, nn
 
-from thalweg.contract import Indices, Measure, Metric, Outputs, SplitName, State
+from thalweg import wording
+from thalweg.contract import Indices, Measure, Metric, Mode, Outputs, SplitName, State
 from thalweg.data.fill import carried_forward
 from thalweg.nn.losses import masked_mse
 from thalweg.per_unit import PerUnit
 from thalweg.stage_contract import Loss, Progress
-from trainables.water_mae.config import VECTOR_MODALITIES, ModelKnobs
+from trainables.water_mae.config import MODALITIES, VECTOR_MODALITIES, ModelKnobs
 from trainables.water_mae.data.windows import Geometry, WaterData
 from trainables.water_mae.evaluation import metrics, protocol
 from trainables.water_mae.evaluation.reconstruction import means_in_mm
@@ -30,6 +33,8 @@ OF_TRAINING = "forecast_of_training"
 HEAD = "forecast_head"
 RIVER_FLOW = VECTOR_MODALITIES.index("river_flow")
 
+_EFFICIENCY = "efficiency of river flow in mm/day, median of catchments"
+
 Forecast = Float[Tensor, "batch lead patch member"]
 
 
@@ -39,6 +44,25 @@ class Forecaster(Protocol):
 
     def forecast(self, batch: Batch) -> Forecast:
         """Forecasts normalised log flow from a batch."""
+
+
+def read_by_forecasts(shared_depth: int) -> tuple[str, ...]:
+    """Returns the prefixes of the weights below the head on which forecasts depend.
+
+    Args:
+        shared_depth: Shared layers; without any, nothing of the other modalities reaches the tokens of river flow.
+    """
+    if not shared_depth:
+        return "river_flow_encoder.", "encoder_modality_tokens.river_flow"
+    return (*(f"{name}_encoder." for name in MODALITIES), "fusion.", "encoder_modality_tokens.")
+
+
+class ForecastOnly(nn.Module, ABC):
+    """A baseline that forecasts and reconstructs nothing."""
+
+    @abstractmethod
+    def forecast(self, batch: Batch) -> Forecast:
+        """Forecasts normalised log flow; takes the same batch as the model."""
 
 
 class ForecastHead(nn.Module):
@@ -97,6 +121,14 @@ def known_vectors(batch: Batch) -> Float[Tensor, "batch 2 step patch member"]:
     return values if observed is None else carried_forward(values, observed)
 
 
+def known_patch_means(batch: Batch) -> Float[Tensor, "batch 3 step patch"]:
+    """Returns the mean of each image modality over each land patch in fp32; patches without data as `known_vectors`."""
+    weight = batch["image_valid"].float()[:, None, None]
+    means = (batch["images"].float() * weight).sum(4) / weight.sum(4)
+    observed = batch.get("image_observed")
+    return means if observed is None else carried_forward(means, observed.any(4))
+
+
 def targets(data: WaterData, split: SplitName, indices: Indices) -> Batch:
     """Samples the days that are to be forecast from windows of a split.
 
@@ -120,7 +152,7 @@ def counted(batch: Batch) -> Float[Tensor, " batch"]:
 
 def loss(forecast: Forecast, batch: Batch) -> Float[Tensor, " batch"]:
     """Computes the mean squared error of each sample over catchments and lead times; 0 without data."""
-    return masked_mse(forecast, batch["forecast_target"], _known(batch))
+    return masked_mse(forecast, batch["forecast_target"], known(batch))
 
 
 class ForecastError(Loss):
@@ -146,21 +178,39 @@ def predict(model: Forecaster, batch: Batch) -> dict[str, Tensor]:
     return {STAGE: model.forecast(batch), OF_TRAINING: model.forecast(part)}
 
 
-def _declared() -> tuple[Metric, ...]:
-    each = "Nash-Sutcliffe efficiency of river flow in mm/day, median of catchments, forecast"
+def declared(name: str, meaning: str, *, mode: Mode = "max", unit: str = "1") -> tuple[Metric, ...]:
+    """Returns a metric of forecasts: the mean over lead times, and one for each.
+
+    Args:
+        name: Name of the mean; the others end with the lead time, such as ``_1d``.
+        meaning: What it is of a forecast.
+        mode: Whether smaller or larger is better.
+        unit: Its unit.
+    """
     leads = ", ".join(map(str, LEAD_DAYS))
-    meanings = {"nse_forecast": f"mean over {leads} days ahead of the {each.removesuffix(', forecast')}"}
-    meanings |= {f"nse_forecast_{days}d": f"{each} {days} day{'s' * (days > 1)} ahead" for days in LEAD_DAYS}
+    meanings = {name: f"mean over {leads} days ahead of the {meaning}"}
+    meanings |= {
+        f"{name}_{days}d": f"{meaning}, forecast {wording.counted(days, 'day')} ahead" for days in LEAD_DAYS
+    }
     return tuple(
-        Metric(name=name, mode="max", unit="1", search_invariant=True, meaning=meaning)
-        for name, meaning in meanings.items()
+        Metric(name=each, mode=mode, unit=unit, search_invariant=True, meaning=text)
+        for each, text in meanings.items()
     )
 
 
-class ForecastEfficiency(Measure):
-    """Median Nash-Sutcliffe efficiency of forecasts at each lead time, and the mean over lead times."""
+def over_leads(name: str, values: Sequence[float]) -> dict[str, float]:
+    """Returns the values of `declared` metrics from those at each lead time; their mean is NaN if one of them is."""
+    each = {f"{name}_{days}d": value for days, value in zip(LEAD_DAYS, values, strict=True)}
+    return {name: sum(each.values()) / len(each), **each}
 
-    metrics = _declared()
+
+class ForecastEfficiency(Measure):
+    """Median Nash-Sutcliffe and Kling-Gupta efficiency of forecasts at each lead time, and the mean over lead times."""
+
+    metrics = (
+        *declared("nse_forecast", f"Nash-Sutcliffe {_EFFICIENCY}"),
+        *declared("kge_forecast", f"Kling-Gupta {_EFFICIENCY}"),
+    )
 
     def add(self, outputs: Outputs, batch: Batch) -> State:
         """Sums the moments of flow in mm/day by catchment and year of issue."""
@@ -175,29 +225,39 @@ class ForecastEfficiency(Measure):
 
     def summarize(self, state: State) -> dict[str, float]:
         """Computes the efficiencies, after correcting forecasts to means in mm/day."""
-        efficiencies = {}
-        for days in LEAD_DAYS:
-            means = means_in_mm(state[f"{STAGE}_{days}d"], state[f"{OF_TRAINING}_{days}d"])
-            efficiencies[f"nse_forecast_{days}d"] = metrics.median(metrics.nse(means))
-        return {"nse_forecast": sum(efficiencies.values()) / len(LEAD_DAYS), **efficiencies}
+        means = [
+            means_in_mm(state[f"{STAGE}_{days}d"], state[f"{OF_TRAINING}_{days}d"]) for days in LEAD_DAYS
+        ]
+        return {
+            **over_leads("nse_forecast", [metrics.median(metrics.nse(each)) for each in means]),
+            **over_leads("kge_forecast", [metrics.median(metrics.kge(each)) for each in means]),
+        }
 
 
 def _moments(stage: str, forecast: Forecast, batch: Batch) -> dict[str, PerUnit]:
-    scale, known = batch["river_flow_scale"], _known(batch)
+    scale = batch["river_flow_scale"]
     moments = metrics.flow_moments(
-        metrics.river_flow(forecast, scale), metrics.river_flow(batch["forecast_target"], scale), known
+        metrics.river_flow(forecast, scale), metrics.river_flow(batch["forecast_target"], scale), known(batch)
     )
-    num_patches = known.shape[2]
-    everywhere = torch.arange(num_patches, device=known.device).expand(len(known), 1, num_patches)
+    return by_lead(stage, moments, batch)
+
+
+def by_lead(
+    prefix: str, terms: Float64[Tensor, "batch lead patch member term"], batch: Batch
+) -> dict[str, PerUnit]:
+    """Sums terms of forecasts by catchment and year of issue, one table for each lead time: ``PREFIX_1d``."""
+    num_patches = terms.shape[2]
+    everywhere = torch.arange(num_patches, device=terms.device).expand(len(terms), 1, num_patches)
     issued = batch["year"][:, -1:]
     return {
-        f"{stage}_{days}d": metrics.by_place_and_year(
-            moments[:, number, None], everywhere, num_patches, issued
+        f"{prefix}_{days}d": metrics.by_place_and_year(
+            terms[:, number, None], everywhere, num_patches, issued
         )
         for number, days in enumerate(LEAD_DAYS)
     }
 
 
-def _known(batch: Batch) -> Tensor:
+def known(batch: Batch) -> Bool[Tensor, "batch lead patch member"]:
+    """Returns a mask of the days to come that are data and lie in the split."""
     present = batch["forecast_present"][..., None, None] > 0
     return present & batch["vector_valid"][:, None] & batch["forecast_observed"]

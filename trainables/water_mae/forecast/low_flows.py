@@ -1,0 +1,57 @@
+"""Measures of forecast low flows: Nash-Sutcliffe efficiency of logarithms, and days below Q95 of the training days."""
+
+import torch
+from torch import Tensor
+
+from thalweg.contract import Batch, Measure, Outputs, State
+from trainables.water_mae.evaluation import metrics
+from trainables.water_mae.forecast import events
+from trainables.water_mae.forecast.forecast import LEAD_DAYS, STAGE, by_lead, declared, known, over_leads
+
+LOG_SHARE = 0.01
+"""Share of a catchment's mean flow in the training days that is added before the logarithm."""
+_OF_DAYS = "low-flow days (flow below Q95 of the training days), all catchments together"
+
+
+class LowFlowScores(Measure):
+    """Nash-Sutcliffe efficiency of log flow, and critical success index and hit rate of days with a low flow.
+
+    A hundredth of the mean flow is added before the logarithm, so that days without flow do not decide (Pushpalatha et
+    al. 2012, doi:10.1016/j.jhydrol.2011.11.055). Forecasts of log flow are not corrected to means in mm/day.
+    """
+
+    metrics = (
+        *declared("log_nse_forecast", "Nash-Sutcliffe efficiency of log river flow, median of catchments"),
+        *declared("low_flow_csi", f"critical success index of {_OF_DAYS}"),
+        *declared("low_flow_pod", f"share of the {_OF_DAYS}, that are forecast"),
+    )
+
+    def add(self, outputs: Outputs, batch: Batch) -> State:
+        """Sums the moments of log flow, and counts events, by catchment and year of issue."""
+        if STAGE not in outputs:
+            return {}
+        forecast, below = outputs[STAGE], batch["low_below"][:, None]
+        counts = events.contingency(batch["forecast_target"] < below, forecast < below, forecast, batch)
+        flows = known(batch) & (batch["mean_flow"][:, None] > 0)
+        moments = metrics.flow_moments(
+            _log_flow(forecast, batch), _log_flow(batch["forecast_target"], batch), flows
+        )
+        return {**by_lead("log", moments, batch), **by_lead("low", counts, batch)}
+
+    def summarize(self, state: State) -> dict[str, float]:
+        """Computes the scores."""
+        moments = [
+            metrics.named(state[f"log_{days}d"].by(0).values, metrics.MOMENTS) for days in LEAD_DAYS
+        ]
+        counts = [metrics.named(state[f"low_{days}d"].total(), events.COUNTS) for days in LEAD_DAYS]
+        return {
+            **over_leads("log_nse_forecast", [metrics.median(metrics.nse(each)) for each in moments]),
+            **over_leads("low_flow_csi", [events.critical_success_index(each) for each in counts]),
+            **over_leads("low_flow_pod", [events.probability_of_detection(each) for each in counts]),
+        }
+
+
+def _log_flow(normalised: Tensor, batch: Batch) -> Tensor:
+    """Returns the logarithm of flow in mm/day plus `LOG_SHARE` of the catchment's mean, in fp64."""
+    flow = metrics.river_flow(normalised, batch["river_flow_scale"])
+    return torch.log(flow + LOG_SHARE * batch["mean_flow"][:, None])

@@ -1,0 +1,195 @@
+"""A long short-term memory network of all catchments: the baseline of the field, on what the autoencoder sees.
+
+Source: Kratzert et al. (2019), doi:10.5194/hess-23-5089-2019: one LSTM for all catchments, to whose inputs of each day
+the static attributes of the catchment are appended, trained on NSE*, the squared error of discharge in mm/day over the
+square of the catchment's standard deviation plus 0.1. Differences, for the task is to forecast: the inputs end on the
+day of issue and include the flow known then, from which the network predicts the change of normalised log flow; it is
+small, sees no more days than a window holds, and takes a fixed number of steps. The data have no outlines of
+catchments, so the weather of one is that of the land patch whose rain goes best with the rise of its flow in training.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Float64, Int64
+from torch import Tensor, nn
+
+from trainables.water_mae.config import IMAGE_MODALITIES, VECTOR_MODALITIES
+from trainables.water_mae.data.windows import WaterData
+from trainables.water_mae.evaluation import metrics
+from trainables.water_mae.forecast.forecast import (
+    LEAD_DAYS,
+    RIVER_FLOW,
+    Forecast,
+    ForecastOnly,
+    known,
+    known_patch_means,
+    known_vectors,
+    last_flow,
+    targets,
+)
+from trainables.water_mae.model.autoencoder import Batch
+
+HIDDEN = 64
+NUM_STEPS, BATCH_SIZE, LR, CLIP_NORM = 600, 256, 5e-3, 1.0
+MAX_WINDOWS = 1024
+"""Windows of the training split, evenly spread over it, that the network is trained on."""
+EPSILON = 0.1
+"""Added to a catchment's standard deviation in mm/day, so that dry ones do not outweigh all others."""
+
+_SEED = 20_190_818
+_FORGET_BIAS = 3.0  # the memory is kept at first
+_PASS = 32  # windows
+_RAIN = IMAGE_MODALITIES.index("precipitation")
+
+
+class CatchmentLSTM(ForecastOnly):
+    """Forecasts river flow only. A new network repeats the last day, like persistence.
+
+    Args:
+        static: Attributes of each catchment.
+        patches: Land patch whose weather each catchment has.
+    """
+
+    def __init__(
+        self, static: Float[Tensor, "patch member attribute"], patches: Int64[Tensor, "patch member"]
+    ) -> None:
+        super().__init__()
+        num_inputs = len(IMAGE_MODALITIES) + len(VECTOR_MODALITIES) + static.shape[-1]
+        self.lstm = nn.LSTM(num_inputs, HIDDEN, batch_first=True)
+        self.head = nn.Linear(HIDDEN, len(LEAD_DAYS))
+        for parameter in self.head.parameters():
+            nn.init.zeros_(parameter)
+        with torch.no_grad():  # gates are in the order input, forget, cell, output
+            self.lstm.bias_ih_l0[HIDDEN : 2 * HIDDEN] = _FORGET_BIAS
+        self.register_buffer("static", static, persistent=False)
+        self.register_buffer("patches", patches, persistent=False)
+        self.static: Tensor
+        self.patches: Tensor
+
+    def forecast(self, batch: Batch) -> Forecast:
+        """Forecasts normalised log flow; takes the same batch as the model."""
+        weather, series = known_patch_means(batch), known_vectors(batch)
+        size, catchments = len(series), self.patches.numel()
+        windows = torch.arange(size, device=series.device).repeat_interleave(catchments)
+        places = torch.arange(catchments, device=series.device).repeat(size)
+        change = self.change(weather, series.flatten(3), windows, places)
+        return last_flow(batch) + change.reshape(size, *self.patches.shape, -1).permute(0, 3, 1, 2)
+
+    def change(
+        self,
+        weather: Float[Tensor, "window 3 step land_patch"],
+        series: Float[Tensor, "window 2 step catchment"],
+        windows: Int64[Tensor, " row"],
+        places: Int64[Tensor, " row"],
+    ) -> Float[Tensor, "row lead"]:
+        """Returns the change of normalised log flow since the last day of some windows at some catchments."""
+        local = weather[windows, :, :, self.patches.flatten()[places]]
+        days = torch.cat([local, series[windows, :, :, places]], dim=1).mT  # (row, step, input)
+        static = self.static.flatten(0, 1)[places][:, None].expand(-1, days.shape[1], -1)
+        hidden, _ = self.lstm(torch.cat([days, static], dim=2))
+        change: Tensor = self.head(hidden[:, -1])
+        return change
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Training windows of all catchments, without the cells of land patches.
+
+    Attributes:
+        weather: Means of the image modalities over land patches.
+        series: Evaporation and normalised log flow.
+        last: Normalised log flow from which forecasts start.
+        target: Normalised log flow to the days to come.
+        counts: Mask of the targets that are data.
+    """
+
+    weather: Float[Tensor, "window 3 step land_patch"]
+    series: Float[Tensor, "window 2 step catchment"]
+    last: Float[Tensor, "window catchment"]
+    target: Float[Tensor, "window lead catchment"]
+    counts: Bool[Tensor, "window lead catchment"]
+
+
+def fit(data: WaterData) -> CatchmentLSTM:
+    """Trains the network on windows of the training split; the same data give the same network."""
+    windows = training_windows(data)
+    with torch.random.fork_rng(devices=[]), torch.enable_grad():
+        torch.manual_seed(_SEED)
+        network = CatchmentLSTM(torch.tensor(data.geometry.static), local_patches(data, windows))
+        _train(network, windows, data)
+    return network.requires_grad_(False).eval()
+
+
+def training_windows(data: WaterData) -> Windows:
+    """Reads windows of the training split as the model sees them, with missing values carried forward."""
+    # sampled on the CPU, where the network is trained, also if the days are on a GPU
+    part = replace(data, resident=None).with_training_windows(MAX_WINDOWS)
+    parts = []
+    for first in range(0, part.num_samples("train"), _PASS):
+        indices = np.arange(first, min(first + _PASS, part.num_samples("train")))
+        batch = part.tensors("train", indices) | targets(part, "train", indices)
+        parts.append(
+            (
+                known_patch_means(batch),
+                known_vectors(batch).flatten(3),
+                last_flow(batch)[:, 0].flatten(1),
+                batch["forecast_target"].flatten(2),
+                known(batch).flatten(2),
+            )
+        )
+    return Windows(*map(torch.cat, zip(*parts, strict=True)))
+
+
+def local_patches(data: WaterData, windows: Windows) -> Int64[Tensor, "patch member"]:
+    """Returns the land patch whose rain of the last day correlates best with the rise of each catchment's flow."""
+    counts = windows.counts[:, 0].double()
+    rise = torch.where(windows.counts[:, 0], windows.target[:, 0] - windows.last, 0.0).double()
+    rain = windows.weather[:, _RAIN, -1].double()
+    rise = rise - counts * (rise.sum(0) / counts.sum(0).clamp(min=1))
+    mean = counts.T @ rain / counts.sum(0).clamp(min=1)[:, None]
+    spread = counts.T @ rain.square() - counts.sum(0)[:, None] * mean.square()
+    covariance = rise.T @ rain - rise.sum(0)[:, None] * mean
+    best = (covariance / spread.clamp(min=1e-9).sqrt()).argmax(1)
+    return best.reshape(data.geometry.member_valid.shape)
+
+
+def nse_star(
+    flow: Float64[Tensor, "row lead"],
+    target: Float64[Tensor, "row lead"],
+    counts: Bool[Tensor, "row lead"],
+    std: Float64[Tensor, " row"],
+) -> Float64[Tensor, ""]:
+    """Returns NSE*, the mean over rows and leads of ((flow - target) / (std + `EPSILON`))^2.
+
+    Args:
+        flow: Predicted flow, mm/day.
+        target: Observed flow, mm/day.
+        counts: Mask of the targets that are data.
+        std: Standard deviation of the catchment's flow in the training split, mm/day.
+    """
+    errors = torch.where(counts, flow - target, 0.0) / (std[:, None] + EPSILON)
+    return errors.square().sum() / counts.sum().clamp(min=1)
+
+
+def _train(network: CatchmentLSTM, windows: Windows, data: WaterData) -> None:
+    rows = windows.counts.any(1).nonzero()
+    if not len(rows):
+        return
+    generator = torch.Generator().manual_seed(_SEED)
+    std = torch.from_numpy(data.flow_events.std).flatten()
+    scale = torch.tensor([[data.mean[-1], data.std[-1]]], dtype=torch.float64).expand(BATCH_SIZE, 2)
+    optimizer = torch.optim.Adam(network.parameters(), lr=LR)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, NUM_STEPS)
+    for _ in range(NUM_STEPS):
+        window, place = rows[torch.randint(len(rows), (BATCH_SIZE,), generator=generator)].unbind(1)
+        change = network.change(windows.weather, windows.series, window, place)
+        given = metrics.river_flow(windows.last[window, place][:, None] + change, scale)
+        seen = metrics.river_flow(windows.target[window, :, place], scale)
+        loss = nse_star(given, seen, windows.counts[window, :, place], std[place])
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(network.parameters(), CLIP_NORM)
+        optimizer.step()
+        schedule.step()
