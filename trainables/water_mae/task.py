@@ -197,8 +197,11 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
         return found
 
     def protocol(self) -> Mapping[str, Any]:
-        """Returns the windows, patches and masks of evaluations, and the modalities of the mean skill."""
-        ahead = {"lead_days": list(forecast.LEAD_DAYS)}
+        """Returns the windows, patches and masks of evaluations, and the modalities of the mean skill.
+
+        With a head, also the thresholds of floods and low flows.
+        """
+        ahead = {"lead_days": list(forecast.LEAD_DAYS)} | (events.protocol() if self._forecasts else {})
         knobs = self.config.data
         days = knobs.model_dump(exclude={"stride"}) | {"evaluation_stride": knobs.evaluated_every}
         return {**protocol.protocol(self.config.evaluation.modalities), **ahead, "data": days}

@@ -5,19 +5,34 @@ mm/day: for errors that are symmetric in the logarithm, a warning then means tha
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float64
+from jaxtyping import Bool, Float64
 from torch import Tensor
 
 from thalweg.contract import Indices, SplitName
-from trainables.water_mae.data.flow_events import NO_PEAK, PEAK_REACH
+from trainables.water_mae.data.flow_events import FLOOD_SHARE, LOW_SHARE, NO_PEAK, PEAK_REACH
 from trainables.water_mae.data.windows import WaterData
 from trainables.water_mae.forecast.forecast import LEAD_DAYS, RIVER_FLOW, Forecast, known
 from trainables.water_mae.model.autoencoder import Batch
 
 COUNTS = ("hits", "misses", "false_alarms")
+LOG_SHARE = 0.01
+"""Share of a catchment's mean flow in the training days that is added before the logarithm of the log-NSE."""
+
+
+def protocol() -> dict[str, Any]:
+    """Returns what the metrics of events depend on besides weights and data."""
+    return {
+        "flow_events": {
+            "flood_share": FLOOD_SHARE,
+            "low_share": LOW_SHARE,
+            "peak_reach": PEAK_REACH,
+            "log_share": LOG_SHARE,
+        }
+    }
 
 
 def of_windows(data: WaterData, split: SplitName, indices: Indices) -> Batch:
@@ -96,13 +111,18 @@ def lacking(data: WaterData, split: SplitName) -> Mapping[str, str]:
     events = data.flow_events
     indices = np.arange(data.num_samples(split))
     values, present, observed = data.after(split, indices, LEAD_DAYS)
-    flow, counts = values[:, :, RIVER_FLOW], (present[..., None, None] > 0)[:, :, RIVER_FLOW] & observed[:, :, RIVER_FLOW]
+    flow, counts = (
+        values[:, :, RIVER_FLOW],
+        (present[..., None, None] > 0)[:, :, RIVER_FLOW] & observed[:, :, RIVER_FLOW],
+    )
     found: dict[str, str] = {}
     for names, happened, event in (
         (("flood_csi", "flood_pod"), flow > events.flood, "flood"),
         (("low_flow_csi", "low_flow_pod"), flow < events.low, "low flow"),
     ):
-        none = [lead for lead, some in zip(LEAD_DAYS, (happened & counts).any((0, 2, 3)), strict=True) if not some]
+        none = [
+            lead for lead, some in zip(LEAD_DAYS, (happened & counts).any((0, 2, 3)), strict=True) if not some
+        ]
         found |= _named(names, none, f"no forecast of {split} is of a day with a {event}")
     whole = _whole_peaks(data, split, indices)
     none = [lead for lead in LEAD_DAYS if not whole[lead]]
@@ -129,5 +149,3 @@ def _whole_peaks(data: WaterData, split: SplitName, indices: Indices) -> dict[in
         whole = np.lib.stride_tricks.sliding_window_view(there, 2 * PEAK_REACH + 1).all(1)
         found[lead] = bool((data.flow_events.since_peak == 0).any((1, 2))[whole].any())
     return found
-
-

@@ -46,9 +46,7 @@ class FloodScores(Measure):
 
     def summarize(self, state: State) -> dict[str, float]:
         """Computes the scores."""
-        counts = [
-            metrics.named(state[f"floods_{days}d"].total(), events.COUNTS) for days in LEAD_DAYS
-        ]
+        counts = [metrics.named(state[f"floods_{days}d"].total(), events.COUNTS) for days in LEAD_DAYS]
         return {
             **over_leads("flood_csi", [events.critical_success_index(each) for each in counts]),
             **over_leads("flood_pod", [events.probability_of_detection(each) for each in counts]),

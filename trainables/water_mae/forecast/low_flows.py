@@ -8,8 +8,6 @@ from trainables.water_mae.evaluation import metrics
 from trainables.water_mae.forecast import events
 from trainables.water_mae.forecast.forecast import LEAD_DAYS, STAGE, by_lead, declared, known, over_leads
 
-LOG_SHARE = 0.01
-"""Share of a catchment's mean flow in the training days that is added before the logarithm."""
 _OF_DAYS = "low-flow days (flow below Q95 of the training days), all catchments together"
 
 
@@ -40,9 +38,7 @@ class LowFlowScores(Measure):
 
     def summarize(self, state: State) -> dict[str, float]:
         """Computes the scores."""
-        moments = [
-            metrics.named(state[f"log_{days}d"].by(0).values, metrics.MOMENTS) for days in LEAD_DAYS
-        ]
+        moments = [metrics.named(state[f"log_{days}d"].by(0).values, metrics.MOMENTS) for days in LEAD_DAYS]
         counts = [metrics.named(state[f"low_{days}d"].total(), events.COUNTS) for days in LEAD_DAYS]
         return {
             **over_leads("log_nse_forecast", [metrics.median(metrics.nse(each)) for each in moments]),
@@ -52,6 +48,6 @@ class LowFlowScores(Measure):
 
 
 def _log_flow(normalised: Tensor, batch: Batch) -> Tensor:
-    """Returns the logarithm of flow in mm/day plus `LOG_SHARE` of the catchment's mean, in fp64."""
+    """Returns the logarithm of flow in mm/day plus `events.LOG_SHARE` of the catchment's mean, in fp64."""
     flow = metrics.river_flow(normalised, batch["river_flow_scale"])
-    return torch.log(flow + LOG_SHARE * batch["mean_flow"][:, None])
+    return torch.log(flow + events.LOG_SHARE * batch["mean_flow"][:, None])

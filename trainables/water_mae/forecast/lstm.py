@@ -20,7 +20,6 @@ from trainables.water_mae.data.windows import WaterData
 from trainables.water_mae.evaluation import metrics
 from trainables.water_mae.forecast.forecast import (
     LEAD_DAYS,
-    RIVER_FLOW,
     Forecast,
     ForecastOnly,
     known,
@@ -32,7 +31,7 @@ from trainables.water_mae.forecast.forecast import (
 from trainables.water_mae.model.autoencoder import Batch
 
 HIDDEN = 64
-NUM_STEPS, BATCH_SIZE, LR, CLIP_NORM = 600, 256, 5e-3, 1.0
+NUM_STEPS, BATCH_SIZE, LR, CLIP_NORM = 400, 256, 2e-3, 1.0
 MAX_WINDOWS = 1024
 """Windows of the training split, evenly spread over it, that the network is trained on."""
 EPSILON = 0.1
