@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float64
+from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
 from thalweg.contract import Indices, SplitName
@@ -60,10 +60,11 @@ def of_windows(data: WaterData, split: SplitName, indices: Indices) -> Batch:
     }
 
 
-def _days_ahead(data: WaterData, split: SplitName, indices: Indices) -> np.ndarray:
-    """Returns the numbers of the days that are forecast, (window, lead)."""
-    last: np.ndarray = data.starts[split][indices][:, None] + data.sequence_length - 1
-    return last + np.array(LEAD_DAYS)
+def _days_ahead(data: WaterData, split: SplitName, indices: Indices) -> Int64[np.ndarray, "window lead"]:
+    """Returns the numbers of the days that are forecast."""
+    last = data.starts[split][indices][:, None] + data.sequence_length - 1
+    days: Int64[np.ndarray, "window lead"] = last + np.array(LEAD_DAYS)
+    return days
 
 
 def contingency(

@@ -4,7 +4,7 @@ Source: Kratzert et al. (2019), doi:10.5194/hess-23-5089-2019: one LSTM for all 
 the static attributes of the catchment are appended, trained on NSE*, the squared error of discharge in mm/day over the
 square of the catchment's standard deviation plus 0.1. Differences, for the task is to forecast: the inputs end on the
 day of issue and include the flow known then, from which the network predicts the change of normalised log flow; it is
-small, sees no more days than a window holds, and takes a fixed number of steps. The data have no outlines of
+small, sees no more days than a window holds, and takes a bounded number of steps. The data have no outlines of
 catchments, so the weather of one is that of the land patch whose rain goes best with the rise of its flow in training.
 """
 
@@ -31,7 +31,8 @@ from trainables.water_mae.forecast.forecast import (
 from trainables.water_mae.model.autoencoder import Batch
 
 HIDDEN = 64
-NUM_STEPS, BATCH_SIZE, LR, CLIP_NORM = 400, 256, 2e-3, 1.0
+MAX_STEPS, MAX_EPOCHS = 400, 10
+BATCH_SIZE, LR, CLIP_NORM = 256, 2e-3, 1.0
 MAX_WINDOWS = 1024
 """Windows of the training split, evenly spread over it, that the network is trained on."""
 EPSILON = 0.1
@@ -61,7 +62,7 @@ class CatchmentLSTM(ForecastOnly):
         for parameter in self.head.parameters():
             nn.init.zeros_(parameter)
         with torch.no_grad():  # gates are in the order input, forget, cell, output
-            self.lstm.bias_ih_l0[HIDDEN : 2 * HIDDEN] = _FORGET_BIAS
+            self.lstm.get_parameter("bias_ih_l0")[HIDDEN : 2 * HIDDEN] = _FORGET_BIAS
         self.register_buffer("static", static, persistent=False)
         self.register_buffer("patches", patches, persistent=False)
         self.static: Tensor
@@ -180,8 +181,9 @@ def _train(network: CatchmentLSTM, windows: Windows, data: WaterData) -> None:
     std = torch.from_numpy(data.flow_events.std).flatten()
     scale = torch.tensor([[data.mean[-1], data.std[-1]]], dtype=torch.float64).expand(BATCH_SIZE, 2)
     optimizer = torch.optim.Adam(network.parameters(), lr=LR)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, NUM_STEPS)
-    for _ in range(NUM_STEPS):
+    num_steps = min(MAX_STEPS, -(-MAX_EPOCHS * len(rows) // BATCH_SIZE))
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, num_steps)
+    for _ in range(num_steps):
         window, place = rows[torch.randint(len(rows), (BATCH_SIZE,), generator=generator)].unbind(1)
         change = network.change(windows.weather, windows.series, window, place)
         given = metrics.river_flow(windows.last[window, place][:, None] + change, scale)
