@@ -17,6 +17,7 @@ from thalweg.data.placement import gather_there, unpacked, upload
 from thalweg.data.store import Store, StoreWriter, content_hashes, key_of, open_store
 from thalweg.data.windows import gather, whole, window_starts
 from thalweg.errors import DataError
+from trainables.water_mae.data.flow_events import FlowEvents, find_events
 from trainables.water_mae.data.gaps import lost_windows, present_days
 from trainables.water_mae.data.layout import find_files
 from trainables.water_mae.knobs import NRFA_ATTRIBUTES, PUBLISHED, DataKnobs, ModalitySet
@@ -174,6 +175,7 @@ class WaterData:
     vector_observed: Bool[np.ndarray, "day series vector_patch member"] | None = None
     image_present: Bool[np.ndarray, "day field"] | None = None
     resident: Resident | None = field(default=None, repr=False)
+    _events: dict[str, FlowEvents] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def vector_positions(self) -> Float32[np.ndarray, "vector_patch 2"]:
@@ -358,6 +360,20 @@ class WaterData:
         present = inside[..., None] & self.vector_present[where] & in_window[:, None]
         values = self.vectors[where].astype(np.float32) * present[..., None, None]
         return values, present.astype(np.float32), self._vectors_observed(where)
+
+    def flow_events(self, name: str) -> FlowEvents:
+        """Returns floods and low flows of a series, by thresholds of the training split; found once, when asked for."""
+        if name not in self._events:
+            series, number = self.modalities.places[name].position, self.modalities.index(name)
+            observed = self._vectors_observed(np.arange(len(self.vectors)))[:, series]
+            self._events[name] = find_events(
+                self.vectors[:, series].astype(np.float32),
+                observed & self.vector_present[:, series, None, None],
+                {split: slice(int(firsts[0]), self.ends[split]) for split, firsts in self.starts.items()},
+                (float(self.mean[number]), float(self.std[number])),
+                self.modalities[name],
+            )
+        return self._events[name]
 
     def climatology(
         self,
