@@ -56,7 +56,8 @@ def make_world(folder: Path, years: int) -> None:
     import pandas as pd
 
     from trainables.water_mae.data import writing
-    from trainables.water_mae.data.layout import ATTRIBUTES, Period
+    from trainables.water_mae.data.layout import Period
+    from trainables.water_mae.knobs import NRFA_ATTRIBUTES
 
     rng = np.random.default_rng(0)
     land = land_mask()
@@ -75,7 +76,9 @@ def make_world(folder: Path, years: int) -> None:
     ids = np.arange(1, NUM_CATCHMENTS + 1)
     series = rng.gamma(2.0, size=(2, NUM_CATCHMENTS, len(whole.dates))).astype(np.float32)
     writing.write_series(folder, whole, ids, evaporation=series[0], riverflow=series[1])
-    attributes = pd.DataFrame(rng.standard_normal((NUM_CATCHMENTS, len(ATTRIBUTES))), ids, list(ATTRIBUTES))
+    attributes = pd.DataFrame(
+        rng.standard_normal((NUM_CATCHMENTS, len(NRFA_ATTRIBUTES))), ids, list(NRFA_ATTRIBUTES)
+    )
     writing.write_attributes(folder, attributes)
 
 
@@ -121,9 +124,9 @@ class Windows:
     """
 
     def __init__(self, arm: str, folder: Path) -> None:
-        from trainables.water_mae.config import DataKnobs
         from trainables.water_mae.data.patches import kept_patches
         from trainables.water_mae.data.windows import open_data
+        from trainables.water_mae.knobs import DataKnobs
 
         self._arm = arm
         self._folder = folder

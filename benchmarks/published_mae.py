@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from thalweg.nn.transformer import CrossLayer, FilmLayer
-from trainables.water_mae.config import IMAGE_MODALITIES, MODALITIES
-from trainables.water_mae.model.autoencoder import Batch, MaskedAutoencoder, kind_and_index
+from trainables.water_mae.knobs import PUBLISHED_SET
+from trainables.water_mae.model.autoencoder import MaskedAutoencoder
+from trainables.water_mae.model.batch import Batch
 
 
 def transformer_layer(ours: Any, dropout: float) -> nn.TransformerEncoderLayer:
@@ -85,12 +86,15 @@ class PublishedAutoencoder(nn.Module):
         super().__init__()
         self.ours = ours  # for embeddings, positions and tokens, which cost the same either way
         self.encoders = nn.ModuleDict(
-            {name: _stack(_encoder(ours, name).layers, dropout) for name in MODALITIES}
+            {name: _stack(_encoder(ours, name).layers, dropout) for name in PUBLISHED_SET.names}
         )
         *layers, self.fusion_norm = ours.fusion.layers
         self.fusion = _stack(layers, dropout)
         self.decoders = nn.ModuleDict(
-            {name: nn.ModuleList(map(DenseCrossLayer, _decoder(ours, name).layers)) for name in MODALITIES}
+            {
+                name: nn.ModuleList(map(DenseCrossLayer, _decoder(ours, name).layers))
+                for name in PUBLISHED_SET.names
+            }
         )
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
@@ -99,21 +103,24 @@ class PublishedAutoencoder(nn.Module):
         Args:
             batch: As `full_grids` returns it.
         """
-        encoded = {name: self._encode(batch, name) for name in MODALITIES}
+        encoded = {name: self._encode(batch, name) for name in PUBLISHED_SET.names}
         lengths = [tokens.shape[1] for tokens in encoded.values()]
         x = torch.cat(list(encoded.values()), dim=1)
         padding = torch.zeros(x.shape[:2], dtype=torch.bool, device=x.device)
         for layer in self.fusion:
             x = layer(x, src_key_padding_mask=padding)
         fused = self.fusion_norm(x).split(lengths, dim=1)
-        return {name: self._loss(batch, name, tokens) for name, tokens in zip(MODALITIES, fused, strict=True)}
+        return {
+            name: self._loss(batch, name, tokens)
+            for name, tokens in zip(PUBLISHED_SET.names, fused, strict=True)
+        }
 
     def _encode(self, batch: Batch, name: str) -> Tensor:
         encoder, layers = _encoder(self.ours, name), cast(nn.ModuleList, self.encoders[name])
         embedding = encoder.embedding
         modality = self.ours.encoder_modality_tokens[name]
         values, hidden = batch[name].to(modality.dtype), batch[f"{name}/hidden"]
-        kind, _ = kind_and_index(name)
+        kind, _ = PUBLISHED_SET.places[name]
         if kind == "vector":
             values = (values * encoder.member_share).sum(-1, keepdim=True)
         else:
@@ -155,9 +162,9 @@ def full_grids(model: MaskedAutoencoder, batch: Batch) -> Batch:
     Of each modality its values (batch, step, place, value) on the grid of all patches, ``/hidden`` (batch, step,
     place) and ``/valid`` (batch, place, value); ``land`` names the places of the kept image patches.
     """
-    full: Batch = {"land": _decoder(model, IMAGE_MODALITIES[0]).places}
-    for name in MODALITIES:
-        kind, index = kind_and_index(name)
+    full: Batch = {"land": _decoder(model, PUBLISHED_SET.fields[0]).places}
+    for name in PUBLISHED_SET.names:
+        kind, index = PUBLISHED_SET.places[name]
         values, masked = batch[f"{kind}s"][:, index], batch[f"{kind}_masked"][:, index]
         decoder = _decoder(model, name)
         size, steps, _, width = values.shape

@@ -105,12 +105,12 @@ def build(config: Any) -> Any:
     """Returns the model of the configuration, with random attributes of the catchments."""
     import torch
 
-    from trainables.water_mae.config import VECTOR_MODALITIES
+    from trainables.water_mae.knobs import PUBLISHED_SET
     from trainables.water_mae.task import WaterMAETask
 
     torch.manual_seed(0)
     model = WaterMAETask(config).build(None)
-    for name in VECTOR_MODALITIES:
+    for name in PUBLISHED_SET.series:
         encoder = model.get_submodule(f"{name}_encoder")
         for buffer in ("static", "condition", "overall"):
             encoder.get_buffer(buffer).normal_()

@@ -37,7 +37,14 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("thalweg")
 
 # A variable of the developer's own sessions must not steer a test.
-_FOREIGN = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_RUN_ID", "RAY_ADDRESS", "THALWEG_DATA")
+_FOREIGN = (
+    "MLFLOW_TRACKING_URI",
+    "MLFLOW_EXPERIMENT_NAME",
+    "MLFLOW_RUN_ID",
+    "RAY_ADDRESS",
+    "THALWEG_DATA",
+    "THALWEG_STORE",
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

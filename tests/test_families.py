@@ -59,13 +59,18 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module", params=TINY, ids="-".join)
-def opened(request: pytest.FixtureRequest, root: Path) -> Opened:
+def subject(request: pytest.FixtureRequest, root: Path) -> Subject:
     """Each tiny preset of a family on its synthetic world."""
     family = discovery.load_family(request.param[0])
     config = family.preset(request.param[1])
     make_world(family, root / family.name, config.dataset)
-    task = family.task(config)
-    return task, task.open(root / family.name)
+    return Subject.open(family.task(config), root / family.name)
+
+
+@pytest.fixture
+def opened(subject: Subject) -> Opened:
+    """The task of each tiny preset, and its data."""
+    return subject.task, subject.data
 
 
 def _model(task: Task[Any, Any], data: Any) -> torch.nn.Module:
@@ -99,16 +104,12 @@ def _checked(preset: tuple[str, str], check: Callable[[Subject], None]) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("opened", "check"),
+    ("subject", "check"),
     [_checked(preset, check) for preset in TINY for check in CHECKS],
-    indirect=["opened"],
+    indirect=["subject"],
 )
-def test_it_passes_the_checks_of_every_family(
-    opened: Opened, check: Callable[[Subject], None], root: Path
-) -> None:
-    task, data = opened
-    family = discovery.load_family(type(task.config))
-    check(Subject(family, task, data, root / family.name))
+def test_it_passes_the_checks_of_every_family(subject: Subject, check: Callable[[Subject], None]) -> None:
+    check(subject)
 
 
 def test_a_model_is_built_without_data_and_without_memory(family: discovery.Family) -> None:

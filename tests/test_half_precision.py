@@ -194,6 +194,7 @@ def short_work() -> Iterator[None]:
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(schedule, "NUM_SAMPLING_STEPS", 2)
+        patch.setattr(schedule, "_ddim", cache(schedule._ddim.__wrapped__))  # the sampler of all steps stays
         torch.set_printoptions(threshold=1, edgeitems=1)  # type: ignore[no-untyped-call]
         yield
         torch.set_printoptions(profile="default")  # type: ignore[no-untyped-call]

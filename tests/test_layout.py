@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
@@ -33,6 +34,7 @@ TESTED_BY = {
     "bounds": "test_values",
     "branches": "test_contract_of_trials",
     "buffers": "test_two_workers",
+    "caches": "test_remembered",
     "client": "test_new_database",
     "comparison": "test_leaderboard",
     "continuations": "test_continuing",
@@ -57,6 +59,7 @@ TESTED_BY = {
     "look": "test_app",
     "loop": "test_session",
     "messages": "test_session",
+    "new": "test_app",
     "notices": "test_live",
     "options": "test_app",
     "places": "test_continuing",
@@ -70,6 +73,7 @@ TESTED_BY = {
     "quiet_deepspeed": "test_deepspeed_config",
     "records": "test_optuna_study",
     "relation_picture": "test_relation",
+    "own_package": "test_new_family",
     "relation_view": "test_relation",
     "results": "test_app",
     "stage_contract": "test_families",
@@ -79,6 +83,8 @@ TESTED_BY = {
     "sync_batch_norm": "test_batch_norm",
     "train": "test_app",
     "trial_queue": "test_continuing",
+    "verdict_view": "test_check",
+    "verdicts": "test_check",
 }
 """Modules of thalweg without a test of their own name, and the one that covers each."""
 DISK = {
@@ -100,20 +106,26 @@ def tracked() -> tuple[Path, ...]:
     return tuple(ROOT / name for name in output.stdout.split("\0") if name and (ROOT / name).is_file())
 
 
-def functions(path: Path) -> Iterator[tuple[str, int]]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            end = node.end_lineno or node.lineno
-            yield f"{path.relative_to(ROOT)}:{node.lineno} {node.name}", end - node.lineno + 1
-
-
 @functools.cache
-def classes(path: Path) -> tuple[tuple[str, int], ...]:
+def definitions(path: Path) -> tuple[ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, ...]:
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
     return tuple(
-        (node.name, (node.end_lineno or node.lineno) - node.lineno + 1)
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.ClassDef)
+        node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, kinds)
     )
+
+
+def num_lines(node: ast.stmt) -> int:
+    return (node.end_lineno or node.lineno) - node.lineno + 1
+
+
+def functions(path: Path) -> Iterator[tuple[str, int]]:
+    for node in definitions(path):
+        if not isinstance(node, ast.ClassDef):
+            yield f"{path.relative_to(ROOT)}:{node.lineno} {node.name}", num_lines(node)
+
+
+def classes(path: Path) -> Iterator[tuple[str, int]]:
+    return ((node.name, num_lines(node)) for node in definitions(path) if isinstance(node, ast.ClassDef))
 
 
 def of_packages() -> list[Path]:
@@ -288,7 +300,7 @@ def test_every_module_has_a_name_that_says_something() -> None:
 
 
 def test_thalweg_imports_and_selects_no_family_and_no_space_by_name() -> None:
-    families = {path.parent.name for path in (ROOT / "trainables").glob("*/__init__.py")}
+    families = {path.parent.name for path in (ROOT / "trainables").glob("[!_]*/__init__.py")}
     spaces = set(discovery.names("search_spaces"))
     named = [
         (path.name, name)
@@ -403,6 +415,18 @@ def test_wheel_holds_exactly_the_three_packages(wheel: Path) -> None:
     modules = {name for name in names if not name.split("/")[0].endswith(".dist-info")}
     assert modules == expected
     assert any(name.endswith("licenses/LICENSE") for name in names)
+
+
+def test_the_wheel_carries_the_versions_that_the_tests_passed_with() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    pinned = {one for one in project["tool"]["uv"]["constraint-dependencies"] if "==" in one}
+    tested = project["project"]["optional-dependencies"]["tested"]
+
+    def named(requirement: str) -> str:
+        return re.split(r"[^\w-]", requirement)[0].lower()
+
+    assert set(tested) <= pinned
+    assert {named(one) for one in project["project"]["dependencies"]} <= {named(one) for one in tested}
 
 
 def test_packages_import_from_the_wheel_alone(wheel: Path, tmp_path: Path) -> None:

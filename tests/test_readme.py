@@ -38,7 +38,7 @@ def test_every_command_exists(words: str) -> None:
     assert result.exit_code == 0, words
 
 
-ENCODING, SPACE, GRID = (block for language, block in BLOCKS if language == "python")
+COUNTRY, ENCODING, SPACE, GRID = (block for language, block in BLOCKS if language == "python")
 
 
 @pytest.fixture
@@ -63,6 +63,12 @@ def test_the_grid_loads(rivers: Path) -> None:
     space = load_space("my_lab.rivers")
     assert probe(space).params == {"image_depth": 1, "lr": 1e-3, "seed": 1}
     assert space.study.num_trials == 18
+
+
+def test_the_space_of_another_country_loads(rivers: Path) -> None:
+    rivers.write_text(COUNTRY)
+    space = load_space("my_lab.rivers")
+    assert set(probe(space).params) == {"weight_snow", "lr"}
 
 
 @pytest.mark.slow

@@ -21,8 +21,21 @@ class Knobs(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
+    @classmethod
+    def __pydantic_init_subclass__(cls, **settings: Any) -> None:
+        """Lets ``help`` tell each knob: Python keeps no docstrings of attributes."""
+        told = [
+            f"    {name}: {' '.join(field.description.split())}"
+            for name, field in cls.model_fields.items()
+            if field.description
+        ]
+        if cls.__doc__ and told:
+            cls.__doc__ = "\n".join([cls.__doc__.rstrip(), "", "Attributes:", *told])
+
     added: ClassVar[frozenset[str]] = frozenset()
     """Knobs that older studies do not know; `identity` leaves them out at their defaults."""
+    recorded: ClassVar[Mapping[str, Any]] = {}
+    """What older studies recorded, as JSON, for knobs whose default was spelled otherwise; `identity` writes that."""
 
     def idle(self) -> tuple[str, ...]:
         """Returns the names of knobs without effect in this configuration, such as those of a stage that it lacks.
@@ -206,6 +219,9 @@ def identity(config: Knobs) -> dict[str, Any]:
     for name in type(config).added:
         if getattr(config, name) == type(config).model_fields[name].default:
             del values[name]
+    for name, earlier in type(config).recorded.items():
+        if getattr(config, name) == type(config).model_fields[name].default:
+            values[name] = earlier
     groups = {
         name: value for name, value in vars(config).items() if isinstance(value, Knobs) and name in values
     }
@@ -255,6 +271,8 @@ def _unknown_changes(prefix: str, knobs: BaseModel, changes: Mapping[Any, Any]) 
 
 def _strange(prefix: str, names: Iterable[str], kind: type[BaseModel]) -> dict[str, str | None]:
     found: dict[str, str | None] = {}
+    if kind.model_config.get("extra") == "allow":  # a group of any names, such as weights of modalities
+        return found
     for name in names:
         if name not in kind.model_fields:
             close = difflib.get_close_matches(name, kind.model_fields, n=1)
@@ -270,7 +288,7 @@ def _no_such_knobs(unknown: Mapping[str, str | None]) -> str:
 
 def _varied(knobs: BaseModel, changes: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the values of a group with changes, in which groups that do not change stay as they are."""
-    values = {name: getattr(knobs, name) for name in type(knobs).model_fields}
+    values = {name: getattr(knobs, name) for name in type(knobs).model_fields} | (knobs.model_extra or {})
     for name, change in changes.items():
         group = _merged(knobs, name, change)
         values[name] = change if group is None else _varied(group, change)

@@ -1,9 +1,9 @@
 """Finds families and search spaces by name; a folder or file that exists needs no registration.
 
 A bare name stands for a folder in ``trainables/`` or a file in ``search_spaces/``, where ``lakes_depth`` is
-``lakes_depth.py`` or ``lakes/depth.py``; a dotted name (``my_lab.spaces.rivers``) for any module that can be imported,
-the working directory included. A family may also be a package at the top, whose name has no dot. Listing imports
-nothing; loading imports the one module that was named.
+``lakes_depth.py`` or ``lakes/depth.py``; folders of these names in the working directory count as well. A dotted name
+(``my_lab.spaces.rivers``) stands for any module that can be imported, the working directory included. A family may also
+be a package at the top, whose name has no dot. Listing imports nothing; loading imports the one module that was named.
 """
 
 import difflib
@@ -11,9 +11,10 @@ import importlib
 import importlib.util
 import os
 import pkgutil
+import re
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -30,13 +31,67 @@ from thalweg.errors import DiscoveryError, SpaceError, ThalwegError, nothing
 Room = Literal["trainables", "search_spaces"]
 _PYTHONS = sys.stdlib_module_names | {"test"}
 """Names of Python's own modules; its list leaves out ``test``."""
+ROOMS: tuple[Room, ...] = ("trainables", "search_spaces")
+_OTHERS = ("data", "thalweg_runs", "mlruns", "mlartifacts", "tests")
+"""Folders beside one's own packages that hold none of them, and may hold very many files."""
+_SPACE = re.compile(r"^study\b[^=\n]*= *Study\(", re.MULTILINE)
+_DEPTH = 3
+_EXAMPLE = "_example"
 
 
 def names(room: Room) -> tuple[str, ...]:
-    """Returns the names of all families or all search spaces, sorted, without importing them."""
+    """Returns the names of all families or all search spaces, sorted, without importing them.
+
+    Those of one's own packages are left out; see `own_families` and `own_spaces`.
+    """
+    look_here()
     if room == "search_spaces":
         return tuple(sorted(_spaces()))
     return tuple(sorted(module.name for module in _modules(_places(room)) if module.ispkg))
+
+
+def own_families() -> tuple[str, ...]:
+    """Returns the dotted names of the families in packages of the working directory, sorted, without importing them."""
+    return tuple(sorted(name for name, folder in _own_folders() if _is_family(folder)))
+
+
+def own_spaces() -> tuple[str, ...]:
+    """Returns the dotted names of the search spaces in packages of the working directory, sorted; imports none."""
+    return tuple(
+        sorted(
+            f"{name}.{file.stem}"
+            for name, folder in _own_folders()
+            for file in folder.glob("[!_]*.py")
+            if file.stem.isidentifier() and _SPACE.search(file.read_text(encoding="utf-8", errors="replace"))
+        )
+    )
+
+
+def _own_folders() -> Iterator[tuple[str, Path]]:
+    """Yields dotted name and path of what may be one's own packages, three deep."""
+    found = [
+        (folder.name, folder)
+        for folder in _folders(Path.cwd())
+        if folder.name not in (*ROOMS, *_OTHERS) and folder.name not in _PYTHONS
+    ]
+    for _ in range(_DEPTH):
+        yield from found
+        found = [(f"{name}.{inner.name}", inner) for name, folder in found for inner in _folders(folder)]
+
+
+def _folders(folder: Path) -> Iterator[Path]:
+    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+        if entry.name.isidentifier() and not entry.name.startswith("_") and entry.is_dir():
+            yield Path(entry.path)
+
+
+def _is_family(folder: Path) -> bool:
+    return all((folder / f"{part}.py").is_file() for part in ("config", "task", "datasets"))
+
+
+def example() -> Path:
+    """Returns the folder of the example family, which is not listed."""
+    return Path(_places("trainables")[-1]) / _EXAMPLE  # those of the user come first
 
 
 def space_name(module: str) -> str:
@@ -90,11 +145,11 @@ def load_module(room: Room, name: str) -> ModuleType:
         raise DiscoveryError(
             f"a module is named with dots and without its suffix, got {name!r}; try {dotted!r}"
         )
-    _look_here()
+    look_here()
     if room == "search_spaces" and "." not in space_name(name):
         return _import(room, _module_of_space(space_name(name)), name)
     if "." in name or (room == "trainables" and _is_family_at_the_top(name)):
-        _check_own(name)
+        check_own(name)
         return _import(room, name, name)
     return _import(room, f"{room}.{name}", name)
 
@@ -127,7 +182,7 @@ def _is_own_family(name: str) -> bool:
     return os.path.isfile(os.path.join(name, "config.py"))
 
 
-def _check_own(name: str) -> None:
+def check_own(name: str) -> None:
     """Refuses a name of Python's own modules: which one is meant would depend on what was imported first.
 
     Raises:
@@ -263,7 +318,7 @@ def _package_of(config_type: type[FamilyConfig]) -> str:
             f"a family at the top must not be named like one in trainables/, got {package!r}; "
             f"rename its folder, or move it into another: lab.{package}"
         )
-    _check_own(package)
+    check_own(package)
     return package
 
 
@@ -281,8 +336,9 @@ def blame(error: BaseException, file: str) -> str:
 
 
 def _import(room: Room, target: str, name: str) -> ModuleType:
-    _look_here()
+    look_here()
     try:
+        _join_folders(target)
         return importlib.import_module(target)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{target}.".startswith(f"{error.name}."):
@@ -292,9 +348,30 @@ def _import(room: Room, target: str, name: str) -> ModuleType:
         raise _broken(room, target, error) from error
 
 
-def _look_here() -> None:
-    if os.getcwd() not in sys.path and "" not in sys.path:
-        sys.path.append(os.getcwd())
+def look_here() -> None:
+    """Lets modules of the working directory be found: its packages, and those of its ``trainables`` and the like."""
+    here = os.getcwd()
+    if here not in sys.path and "" not in sys.path:
+        sys.path.append(here)
+    for room in ROOMS:
+        _join(importlib.import_module(room), os.path.join(here, room), first=True)
+
+
+def _join(package: ModuleType, folder: str, *, first: bool = False) -> None:
+    """Lets the modules of a folder be found in a package, before its own ones or after them."""
+    known = {os.path.realpath(place) for place in package.__path__}
+    if os.path.isdir(folder) and os.path.realpath(folder) not in known:
+        package.__path__ = [folder, *package.__path__] if first else [*package.__path__, folder]
+
+
+def _join_folders(target: str) -> None:
+    """Joins the folders of one name, for ``search_spaces.lakes.depth``: those of the house and of the user."""
+    room, _, rest = target.partition(".")
+    folder, dot, _ = rest.partition(".")
+    if room == "search_spaces" and dot and importlib.util.find_spec(f"{room}.{folder}"):
+        package = importlib.import_module(f"{room}.{folder}")
+        for place in _places("search_spaces"):
+            _join(package, os.path.join(place, folder))
 
 
 def _elsewhere(name: str) -> str:
@@ -327,7 +404,8 @@ def _missing(room: Room, target: str, name: str) -> str:
     what = "family" if room == "trainables" else "search space"
     if other := _of_the_other_room(room, name):
         return f"no {what} {name!r} in {room}/, for {other}"
-    missing = nothing(f"{what} {name!r}", f"{room}/", name, names(room))
+    own = own_families() if room == "trainables" else own_spaces()
+    missing = nothing(f"{what} {name!r}", f"{room}/", name, [*names(room), *own])
     if os.path.exists(f"{name}.py"):
         return f"{missing}; the file {name}.py here is found inside a folder: mkdir lab, then lab.{name}"
     return missing

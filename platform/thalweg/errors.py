@@ -89,10 +89,14 @@ class LaneDiedError(TrialError):
     """The workers of a lane are gone."""
 
 
+def meant(name: object, known: Collection[str]) -> str:
+    """Asks whether the name that is most alike was meant: ``; did you mean 'depth'?``; empty if none is."""
+    inside = [one for one in known if one.endswith((f"_{name}", f".{name}"))]  # `depth` of lakes/depth.py
+    close = inside or difflib.get_close_matches(str(name), list(known), n=1)
+    return f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+
+
 def nothing(what: str, where: str, name: object, known: Collection[str]) -> str:
     """Says that nothing has a name, which name is most alike, and which there are."""
-    inside = [one for one in known if one.endswith(f"_{name}")]  # `depth` of lakes/depth.py
-    close = inside or difflib.get_close_matches(str(name), list(known), n=1)
-    hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
     there = some(sorted(known), _NAMED) or "none"
-    return f"no {what} in {where}{hint} (found: {there})"
+    return f"no {what} in {where}{meant(name, known)} (found: {there})"

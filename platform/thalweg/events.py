@@ -31,6 +31,7 @@ class StudyStarted:
     definition: Mapping[str, Any] = field(default_factory=dict)  # the study's settings, flat
     tags: Mapping[str, str] = field(default_factory=dict)  # code version, data fingerprint, hardware, ...
     source_file: str | None = None  # the search space, recorded as an artifact
+    code_folder: str | None = None  # modules of family and space, recorded as artifacts
     finished_trials: int = 0  # trials of an earlier run of the same study
     identity: str = (
         ""  # of the study, which distinguishes its records from those of another in the same folder

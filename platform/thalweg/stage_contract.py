@@ -201,6 +201,8 @@ class Stage:
         teaches: Names of the metrics that mean something once it trains; None for all. A metric of a part that only a
             later stage trains, such as a decoder or a head, means nothing before: early stopping compares no trial by
             it until that stage is under way.
+        compared: Whether the model at the end of this stage is told beside the final one, such as before fine-tuning:
+            its metrics are kept with the trial, and its weights with the checkpoint for the split ``test``.
         batch: Samples the training batches of this stage where `Task.training_batch`, which holds what all stages read,
             would cost more; same arguments without the task.
     """
@@ -212,6 +214,7 @@ class Stage:
     frozen: tuple[str, ...] = ()
     features: FrozenFeatures | None = field(default=None, compare=False)
     teaches: tuple[str, ...] | None = None
+    compared: bool = False
     batch: Callable[[Any, Indices, Keys], Batch] | None = field(default=None, compare=False)
 
     @property

@@ -75,6 +75,10 @@ class StudyFolder:
         """Returns the folder of a trial's checkpoints."""
         return self.checkpoints / name
 
+    def code(self, version: str) -> Path:
+        """Returns the folder of the modules that trials run, by their hash."""
+        return self.path / "code" / version
+
     @property
     def starting_points(self) -> Path:
         """Folder of the starting points: weights of other studies that trials start from."""

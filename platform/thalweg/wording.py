@@ -1,6 +1,7 @@
 """Phrases that sentences for people share."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
 
 def counted(count: int, noun: str) -> str:
@@ -19,3 +20,9 @@ def some(names: Iterable[str], most: int = 5, separator: str = ", ") -> str:
     listed = list(names)
     more = f" and {len(listed) - most:,} more" if len(listed) > most else ""
     return separator.join(listed[:most]) + more
+
+
+def as_seen(path: str | Path) -> str:
+    """Writes a path as it holds from where the user stands: relative if it lies below the working directory."""
+    whole = Path(path).absolute()
+    return str(whole.relative_to(Path.cwd())) if whole.is_relative_to(Path.cwd()) else str(whole)

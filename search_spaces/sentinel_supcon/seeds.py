@@ -6,14 +6,8 @@ recall_Mines`.
 """
 
 from thalweg.study import Study, Trial, grid
-from trainables.sentinel_supcon.config import PRESETS, SentinelSupCon
+from trainables.sentinel_supcon.config import LOSSES, PRESETS, SentinelSupCon
 
-LOSSES = {
-    "cross-entropy": {"tuning": {"sup_delta": 0.0}},
-    "cross-entropy of scenes as they are": {"tuning": {"sup_delta": 0.0}, "views": {"augment": False}},
-    "cross-entropy + SupCon": {"tuning": {"sup_delta": 1.0}},
-}
-"""Beside SupCon the cross-entropy sees scenes as they are; alone it sees augmented ones if there are any."""
 GRID = grid(lr=[1e-3, 3e-3], loss=LOSSES, seeds=8)
 
 study = Study(

@@ -4,9 +4,8 @@ The data are 500 scenes of TerraMesh, imported as the README says; places are bl
 may be in another split. `thalweg show sentinel_supcon_terramesh_seeds --by loss --by lr` gives mean and spread.
 """
 
-from search_spaces.sentinel_supcon.seeds import LOSSES
 from thalweg.study import Study, Trial, grid
-from trainables.sentinel_supcon.config import TERRAMESH, SentinelSupCon
+from trainables.sentinel_supcon.config import LOSSES, TERRAMESH, SentinelSupCon
 
 GRID = grid(lr=[1e-3, 3e-3], loss=LOSSES, seeds=6)
 

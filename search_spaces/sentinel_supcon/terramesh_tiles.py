@@ -5,9 +5,8 @@ The data are those of `sentinel_supcon_terramesh_seeds`, of which one of five ti
 which both losses did better there. `thalweg show sentinel_supcon_terramesh_tiles --by loss` gives mean and spread.
 """
 
-from search_spaces.sentinel_supcon.seeds import LOSSES
 from thalweg.study import Study, Trial, grid
-from trainables.sentinel_supcon.config import TERRAMESH, SentinelSupCon
+from trainables.sentinel_supcon.config import LOSSES, TERRAMESH, SentinelSupCon
 
 GRID = grid(loss=LOSSES, seeds=6)
 

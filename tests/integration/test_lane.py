@@ -31,7 +31,9 @@ pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore:::ray"
 
 EVALUATIONS = (64, 128, 192, 256)
 
-BROKEN = "the code of families.toy must run, got RuntimeError: the toy is broken in families/toy/task.py:"
+BROKEN = (
+    r"the code of families\.toy must run, got RuntimeError: the toy is broken in \S*families/toy/task\.py:"
+)
 
 
 def _order(
@@ -117,9 +119,8 @@ def _booked() -> set[str]:
     return {group["name"] for group in groups if group["state"] != "REMOVED"}
 
 
-def _cleaners() -> list[Any]:
-    filters = [("class_name", "=", "PlacementGroupCleaner"), ("state", "=", "ALIVE")]
-    return list_actors(filters=filters)  # type: ignore[return-value]
+def _cleaners() -> int:
+    return len(list_actors(filters=[("class_name", "=", "PlacementGroupCleaner"), ("state", "=", "ALIVE")]))
 
 
 def _until(condition: Callable[[], object]) -> None:
@@ -228,7 +229,7 @@ def test_a_trial_that_fails_leaves_the_lane_warm(single: tuple[Lane, list[int]],
     knob = _refusal(lane, _order(tmp_path, "knob", widht=1))
     assert "loss must stay finite" in nan.reason
     assert nan.samples == 64
-    assert bug.reason.startswith(BROKEN)
+    assert re.match(BROKEN, bug.reason)
     assert "in_loss" in bug.details
     assert "widht" in knob.reason
     assert _train(lane, _order(tmp_path, "good"))[-1].done
@@ -315,7 +316,7 @@ def test_a_bug_on_two_workers_is_the_trials_answer_and_the_group_is_replaced(
     lane, _ = double
     before = _worker_of(lane, tmp_path)
     refusal = _refusal(lane, _order(tmp_path, "bug", fails_at=0))
-    assert refusal.reason.startswith(BROKEN)
+    assert re.match(BROKEN, refusal.reason)
     assert _worker_of(lane, tmp_path) != before
 
 

@@ -26,8 +26,10 @@ GRIDS = {
     "rgb_lidar_ablation": 16,
     "rgb_lidar_data_fraction": 45,
     "rgb_lidar_downsampling": 40,
+    "rgb_lidar_early": 30,
     "rgb_lidar_fusion_seeds": 120,
     "rgb_lidar_published": 24,
+    "rgb_lidar_published_chain": 6,
     "rgb_lidar_published_second": 8,
 }
 

@@ -122,6 +122,7 @@ def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (folder / "lakes/__init__.py").touch()
     (folder / "lakes/depth.py").write_text("answer = 42")
     monkeypatch.setattr(search_spaces, "__path__", [str(folder)])
+    monkeypatch.chdir(tmp_path)  # away from the spaces of the house
     before = set(sys.modules)
     yield folder
     for name in set(sys.modules) - before:
@@ -425,3 +426,59 @@ def test_a_folder_that_an_installed_package_hides_is_told_where_that_lies(
         discovery.load_module("search_spaces", "pytest.rivers")
     with pytest.raises(SpaceError, match=hidden):
         discovery.load_module("search_spaces", "workbench.lakes")
+
+
+SPACE = """
+    from thalweg.study import Study, Trial
+    from trainables.water_mae.config import PRESETS, WaterMAE
+    study = Study(metric="skill", mode="max", samples=8)
+    def space(trial: Trial) -> WaterMAE:
+        return PRESETS["tiny"]
+"""
+
+
+@pytest.fixture
+def own_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A working directory with a folder ``search_spaces`` beside that of the house, as where a wheel is installed."""
+    before = set(sys.modules)
+    monkeypatch.setattr(search_spaces, "__path__", list(search_spaces.__path__))
+    (tmp_path / "search_spaces/water_mae").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path / "search_spaces"
+    import search_spaces.water_mae as shared
+
+    shared.__path__ = [place for place in shared.__path__ if str(tmp_path) not in place]
+    for name in set(sys.modules) - before:
+        if name.startswith("search_spaces."):
+            del sys.modules[name]
+            vars(search_spaces).pop(name.split(".")[1], None)
+
+
+@pytest.mark.parametrize("file", ["marsh.py", "water_mae/marsh.py", "quickstart.py"])
+def test_a_users_own_folder_of_spaces_is_not_hidden_by_that_of_the_house(own_room: Path, file: str) -> None:
+    for name in [name for name in sys.modules if name.startswith("search_spaces.quick")]:
+        del sys.modules[name]
+    (own_room / file).write_text(textwrap.dedent(SPACE))
+    name = file.removesuffix(".py").replace("/", "_")
+    assert name in discovery.names("search_spaces")
+    assert discovery.load_module("search_spaces", name).__file__ == str(own_room / file)
+    assert discovery.load_module("search_spaces", "water_mae_masking").__name__.endswith("water_mae.masking")
+
+
+def test_own_families_and_spaces_are_found_without_importing_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("fen/pond", "fen/wet/bog", "tarn", "tests/mire", "data/mere", "fen/half", ".hidden/pond"):
+        (tmp_path / folder).mkdir(parents=True)
+        for part in ("config", "task", "datasets"):
+            (tmp_path / folder / f"{part}.py").write_text("raise RuntimeError\n")
+    (tmp_path / "fen/half/task.py").unlink()
+    (tmp_path / "fen/depth.py").write_text("raise RuntimeError\nstudy: Study = Study(metric='x')\n")
+    (tmp_path / "fen/notes.py").write_text("# study = Study(\n")
+    assert discovery.own_families() == ("fen.pond", "fen.wet.bog", "tarn")
+    assert discovery.own_spaces() == ("fen.depth",)
+    with pytest.raises(DiscoveryError, match=r"no family 'pond' .*did you mean 'fen\.pond'\?"):
+        discovery.load_family("pond")
+    with pytest.raises(DiscoveryError, match=r"no search space 'depth' .*did you mean .*'fen\.depth'"):
+        discovery.load_module("search_spaces", "depth")

@@ -174,3 +174,9 @@ def test_a_study_takes_nothing_else_for_a_grid() -> None:
     assert isinstance(TWO_RATES, Grid)
     with pytest.raises(ValidationError, match="grid"):
         make(grid={"lr": [1e-3, 1e-4]})
+
+
+def test_help_tells_each_setting() -> None:
+    told = Study.__doc__ or ""
+    assert told.startswith("The settings of one search")
+    assert [name for name in Study.model_fields if f"    {name}: " not in told] == []

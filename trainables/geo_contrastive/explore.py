@@ -1,7 +1,7 @@
 """Explores a data set: variables and their extremes, splits, gaps, maps, seasonal cycles, and a page with all of it."""
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -11,6 +11,7 @@ from thalweg.datasets.charts import draw_coverage, png
 from thalweg.wording import counted
 from trainables.geo_contrastive.data.fields import FieldData, open_fields
 from trainables.geo_contrastive.data.layout import read_table
+from trainables.geo_contrastive.data.record import leads_without_windows
 from trainables.geo_contrastive.exploring import look, tables
 from trainables.geo_contrastive.exploring.field_statistics import statistics_of
 from trainables.geo_contrastive.exploring.maps import date_of
@@ -48,10 +49,11 @@ def explore(folder: Path, target: Path) -> Exploration:
     for name, picture in pictures.items():
         (target / "variables" / f"{name}.png").write_bytes(picture)
     texts = _texts(folder.name, contents.origin, data, found["gaps"])
-    (target / PAGE).write_text(page(texts, found, data.notes, coverage, pictures))
+    notes = [*data.notes, *leads_without_windows(data.day, data.days)]
+    (target / PAGE).write_text(page(texts, found, notes, coverage, pictures), encoding="utf-8")
     return Exploration(
         fingerprint=data.fingerprint,
-        report=_report(texts, found, data),
+        report=_report(texts, found, notes),
         statistics=_statistics(data, found["gaps"]),
         page=PAGE,
     )
@@ -59,25 +61,22 @@ def explore(folder: Path, target: Path) -> Exploration:
 
 def _texts(name: str, origin: str, data: FieldData, gaps: pd.DataFrame) -> dict[str, str]:
     grids = "; ".join(str(grid) for grid in data.grids.values())
-    missing = int(gaps["missing"].sum())
     return {
         "title": f"geo_contrastive/{name}",
         "summary": f"{counted(len(data.variables), 'variable')} on {len(data.day):,} days from {date_of(data, 0)} to "
         f"{date_of(data, len(data.day) - 1)}; grids {grids}; fingerprint {data.fingerprint}.",
         "origin": f"From {origin.rstrip('.')}." if origin else "Where the data come from is not recorded.",
-        "gaps_text": f"{missing:,} days are missing in {len(gaps):,} gaps; no pair or window crosses one."
-        if missing
-        else "No day is missing between the first and the last.",
+        "gaps_text": "" if len(gaps) else "No day is missing between the first and the last.",
     }
 
 
-def _report(texts: Mapping[str, str], found: Mapping[str, pd.DataFrame], data: FieldData) -> str:
+def _report(texts: Mapping[str, str], found: Mapping[str, pd.DataFrame], notes: Sequence[str]) -> str:
     short = found["variables"][["variable", "level", "unit", "grid", "with_data", "lowest", "highest"]]
     blocks = [
         textwrap.indent(table.to_string(index=False, float_format=lambda value: f"{value:.5g}"), " " * 4)
         for table in (short, found["splits"][["split", "days", "first", "last", "jumps"]])
     ]
-    return "\n\n".join([texts["summary"], *blocks, texts["gaps_text"], *data.notes])
+    return "\n\n".join(filter(None, [texts["summary"], *blocks, texts["gaps_text"], *notes]))
 
 
 def _statistics(data: FieldData, gaps: pd.DataFrame) -> dict[str, float]:

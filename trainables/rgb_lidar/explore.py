@@ -55,7 +55,7 @@ def explore(folder: Path, target: Path) -> Exploration:
     shown = {"classes": found["classes"], "measures": found["measures"]}
     chart = (target / "measures.png").read_bytes()
     text = page(texts, shown, chart, data, scenes, _sections(data, scenes))
-    (target / PAGE).write_text(text)
+    (target / PAGE).write_text(text, encoding="utf-8")
     return Exploration(
         fingerprint=data.fingerprint, report=_report(texts, found), statistics=_statistics(found), page=PAGE
     )
@@ -104,10 +104,10 @@ def _texts(name: str, data: RGBLidarData, found: Mapping[str, pd.DataFrame]) -> 
         "title": f"rgb_lidar/{name}",
         "summary": f"{len(scenes):,} scenes of {data.side} x {data.side} pixels that camera and LiDAR both saw; "
         f"fingerprint {data.fingerprint}. {empty} scans without a return, {flat} images of one colour."
-        + (f" {data.zeros}." if data.zeros else ""),
+        + "".join(f" {text}." for text in (data.opacity, data.zeros) if text),
         "law": "Which scene belongs to which split follows from its class and number alone, by a "
         f"rule whose hash is {tables.split_law()}; splits.csv names them all.",
-        "unpaired": _unpaired(data.unpaired),
+        "unpaired": _unpaired(data.unpaired) + (f" {data.strangers}." if data.strangers else ""),
         "told": "The single number that tells spheres from cubes best is "
         f"{best['measure']} ({best['meaning']}): it is larger for a random sphere than for a random cube in "
         f"{best['told']:.1%} of pairs; 50 % tells nothing, 0 or 100 % everything.",

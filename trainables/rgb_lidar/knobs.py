@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from thalweg.config import Knobs
 
-FusionStage = Literal["late", "intermediate"]
+FusionStage = Literal["late", "intermediate", "early"]
 Downsampling = Literal["maxpool", "avgpool", "strided_extra", "strided_replace"]
 LidarRepr = Literal["depth", "xyza"]
 LidarNorm = Literal["raw", "masked", "scaled"]
@@ -70,18 +70,20 @@ class EncoderKnobs(Knobs):
 class FusionKnobs(EncoderKnobs):
     """Fusion stage, fusion, and the sizes of layers before and after.
 
-    Each modality has blocks of its own. The dense layers come before a late fusion and after an intermediate one.
+    Each modality has blocks of its own, unless their pixels are fused. The dense layers come before a late fusion and
+    after any other.
     """
 
     kind: Literal["fusion"] = "fusion"
     """A classifier of image and scan together."""
     fusion_stage: FusionStage = "late"
-    """What is fused: the embeddings of both modalities (late) or their feature maps (intermediate)."""
+    """What is fused: the embeddings of both modalities (late), their feature maps (intermediate), or their pixels,
+    which one encoder reads together (early)."""
     fusion: str = Field(default="concat", min_length=1)
-    """How it is fused: concat, add, hadamard, matmul (intermediate only), attention, gated, or another name in
-    `thalweg.nn.map_fusion.FUSIONS`."""
+    """How it is fused: concat (the only one for early), add, hadamard, matmul (intermediate only), attention, gated, or
+    another name in `thalweg.nn.map_fusion.FUSIONS`."""
     fused_depth: int = Field(default=0, ge=0, le=5)
-    """Number of blocks after an intermediate fusion, with as many channels as its output; 0 for late fusion."""
+    """Number of blocks after an intermediate fusion, with as many channels as its output; 0 for any other."""
     embedding_dim: int = Field(default=100, ge=1, le=8192)
     """Width of a modality's embedding; late fusion only."""
     head_dim: int = Field(default=50, ge=1, le=8192)
@@ -100,12 +102,24 @@ class FusionKnobs(EncoderKnobs):
         """Returns the names of knobs without effect: those of the other fusion stage."""
         if self.fusion_stage == "late":
             return ("fused_depth",)
-        return ("embedding_dim", "head_dim", "normalize_embeddings")
+        of_embeddings = ("embedding_dim", "head_dim", "normalize_embeddings")
+        return (
+            of_embeddings
+            if self.fusion_stage == "intermediate"
+            else ("fusion", "fused_depth", *of_embeddings)
+        )
 
     @model_validator(mode="after")
     def _knobs_of_the_stage(self) -> Self:
-        if self.fusion_stage == "late" and self.fused_depth:
-            raise ValueError(f"fused_depth must be 0 for late fusion, got {self.fused_depth}")
-        if self.fusion_stage == "intermediate" and self.normalize_embeddings:
-            raise ValueError("normalize_embeddings needs late fusion, got fusion_stage 'intermediate'")
+        if self.fusion_stage != "intermediate" and self.fused_depth:
+            raise ValueError(f"fused_depth must be 0 for {self.fusion_stage} fusion, got {self.fused_depth}")
+        if self.fusion_stage != "late" and self.normalize_embeddings:
+            raise ValueError(
+                f"normalize_embeddings needs late fusion, got fusion_stage {self.fusion_stage!r}"
+            )
+        if self.fusion_stage == "early" and self.fusion != "concat":
+            raise ValueError(
+                f"fusion must be 'concat' for early fusion, which stacks channels of pixels, got {self.fusion!r}; "
+                "leave it out, or set fusion_stage to 'intermediate'"
+            )
         return self

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from thalweg.contract import Batch, Indices, Keys, SplitName, Task
+from thalweg.errors import ConfigError
 from thalweg.stage_contract import Loss, Progress
 from trainables.rgb_lidar.config import CLASSES, RGBLidar
 from trainables.rgb_lidar.data.samples import sample
@@ -37,7 +38,20 @@ class SceneTask(Task[RGBLidar, RGBLidarData]):
         return sample(data, split, indices, self.config.data)
 
     def facts(self, data: RGBLidarData) -> Mapping[str, Any]:
-        """Returns the size of the images and the names of the classes."""
+        """Returns the size of the images and the names of the classes.
+
+        Raises:
+            ConfigError: The model reads the opacity, which images do not have: it would tell them apart by their files.
+        """
+        if (
+            data.opaque
+            and self.config.data.rgb_channels == 4
+            and "data.rgb_channels" not in self.config.idle()
+        ):
+            raise ConfigError(
+                f"data.rgb_channels must be 3 for images without opacity, got 4 for {data.dataset}, of which "
+                f"{data.opaque:,} of {len(data.labels):,} have none; set it to 3"
+            )
         return {"side": data.side, "classes": list(CLASSES)}
 
     def protocol(self) -> Mapping[str, Any]:

@@ -4,7 +4,8 @@ Published were Adam's own L2 penalty, where AdamW's decay is decoupled, images d
 (``data.scaling``), and another geometry for each sensor (``views.paired_geometry``).
 """
 
-from typing import Self
+from collections.abc import Mapping
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
@@ -209,6 +210,16 @@ TERRAMESH = _TINY.vary(
     data=DataKnobs(classes=("Water", "Trees", "Crops", "Built", "Snow", "Rangeland"), optical="l2a", size=32),
 )
 """Real scenes of TerraMesh, imported as the README says, at a size that two cores carry."""
+
+LOSSES: Mapping[str, Mapping[str, Any]] = {
+    "cross-entropy": {"tuning": {"sup_delta": 0.0}},
+    "cross-entropy of scenes as they are": {"tuning": {"sup_delta": 0.0}, "views": {"augment": False}},
+    "cross-entropy + SupCon": {"tuning": {"sup_delta": 1.0}},
+}
+"""What is compared with SupCon, as changes of a configuration.
+
+The cross-entropy beside it sees scenes as they are, alone augmented ones if there are any.
+"""
 
 PRESETS: Presets[SentinelSupCon] = Presets(
     {

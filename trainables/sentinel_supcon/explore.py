@@ -52,7 +52,7 @@ def explore(folder: Path, target: Path) -> Exploration:
         table.to_csv(target / f"{name}.csv", index=False, float_format="%.6g")
     charts, samples, extremes = _draw(data, found, means, target)
     texts = _texts(folder.name, data, found)
-    (target / PAGE).write_text(page(texts, found, data.notes, charts, samples, extremes))
+    (target / PAGE).write_text(page(texts, found, data.notes, charts, samples, extremes), encoding="utf-8")
     return Exploration(
         fingerprint=data.fingerprint,
         report=_report(texts, found, data),

@@ -5,142 +5,22 @@ attributes of its own catchments condition each vector patch (`film_scope`).
 """
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from thalweg.config import FamilyConfig, Knobs, Optimization, Presets
-from thalweg.data.bounds import Bounds
-
-IMAGE_MODALITIES = ("precipitation", "soil_moisture", "temperature")
-VECTOR_MODALITIES = ("evaporation", "river_flow")
-MODALITIES = IMAGE_MODALITIES + VECTOR_MODALITIES
-_MM_PER_DAY = (
-    *("mm", "mm/d", "mm day-1", "mm d-1", "mm per day", "millimeters", "millimetres"),
-    *("kg m-2", "kg/m2", "kg m-2 day-1", "kg m-2 d-1", "kg/m2/day", "kg/m2/d"),
+from trainables.water_mae.knobs import (
+    PUBLISHED_SET,
+    DataKnobs,
+    ModalitySet,
 )
-PLAUSIBLE: Mapping[str, tuple[Bounds, ...]] = {
-    "precipitation": (
-        Bounds("mm/day", 0, 2000, _MM_PER_DAY),
-        Bounds("kg m-2 s-1", 0, 2000 / 86400, ("kg/m2/s", "mm/s", "mm s-1")),
-        Bounds("m/day", 0, 2, ("m", "m d-1", "m day-1")),
-    ),
-    "soil_moisture": (
-        Bounds(
-            "1",
-            0,
-            1,
-            ("m3 m-3", "m3/m3", "cm3/cm3", "fraction", "share", "volumetric", "-", "dimensionless", "none"),
-        ),
-        Bounds("mm", 0, 5000, ("kg m-2", "kg/m2")),
-        Bounds("%", 0, 100, ("percent",)),
-    ),
-    "temperature": (
-        Bounds(
-            "degC",
-            -100,
-            100,
-            (
-                "C",
-                "\N{DEGREE SIGN}C",
-                "celsius",
-                "degree celsius",
-                "degrees celsius",
-                "degree_C",
-                "degrees_C",
-            ),
-        ),
-        Bounds("K", 150, 350, ("kelvin", "degK", "deg_K", "degrees kelvin")),
-    ),
-    "evaporation": (Bounds("mm/day", -100, 100, _MM_PER_DAY),),
-    "river_flow": (Bounds("mm/day", 0, 5000, _MM_PER_DAY),),
-}
-"""Plausible range of each modality, by unit, the usual one first.
-
-The wettest day on record had 1,825 mm (WMO, Foc-Foc 1966); saturation, field capacity and volume are shares.
-"""
 
 MaskMode = Literal["unified", "independent"]
 FilmMode = Literal["tanh", "one_plus", "none"]
 FilmScope = Literal["per_patch", "global"]
 DecoderType = Literal["cross", "self"]
-Filling = Literal["refuse", "zero", "nearest", "median"]
-Modality = Literal["precipitation", "soil_moisture", "temperature", "evaporation", "river_flow"]
-
-
-class DataKnobs(Knobs):
-    """How days, grid cells and catchments become samples; the evaluation depends on these knobs too."""
-
-    sequence_length: int = Field(default=30, ge=1, le=366, json_schema_extra={"unit": "d"})
-    """Days in a window.
-
-    A trial is evaluated on windows of this length, and longer windows show more days around a masked patch. So trials
-    of different lengths cannot be compared, and the length belongs to the protocol.
-    """
-    stride: int = Field(default=20, ge=1, le=366, json_schema_extra={"unit": "d"})
-    """Days between the first days of neighbouring training windows; at most `sequence_length`.
-
-    Evaluations do not depend on it. The budget counts samples, so a smaller stride does not mean more training.
-    """
-    evaluation_stride: int | None = Field(default=None, ge=1, le=366, json_schema_extra={"unit": "d"})
-    """Days between the first days of neighbouring windows of an evaluation; at most `sequence_length`.
-
-    None takes two thirds of `sequence_length`, the published 20 of 30.
-    """
-    patch_size: int = Field(default=10, ge=1, le=64, json_schema_extra={"unit": "cells"})
-    """Side of a square image patch, in grid cells."""
-    vector_patch_size: int = Field(default=8, ge=1, le=256, json_schema_extra={"unit": "catchments"})
-    """Catchments in a vector patch; the last one is padded.
-
-    Evaluations hide whole patches, and larger patches hide more neighbours at once, so trials of different sizes cannot
-    be compared.
-    """
-    land_threshold: float = Field(default=0.5, gt=0, le=1)
-    """Smallest share of land cells of an image patch that is kept.
-
-    It decides which cells are reconstructed and evaluated, so trials of different thresholds cannot be compared.
-    """
-    max_missing_ratio: float = Field(default=0.05, ge=0, le=1)
-    """Largest share of missing days of river flow or evaporation of a catchment that is kept.
-
-    On a missing day a catchment is left out of its vector patch; forecasts start from its last observed day.
-    """
-    max_common_gap: int = Field(default=7, ge=0, le=366, json_schema_extra={"unit": "d"})
-    """Longest run of days without any data of a modality that a window may contain.
-
-    The modality is hidden on such days. A window that overlaps a longer run lacks the modality altogether, and so does
-    a window that consists of such days.
-    """
-    fill_precipitation: Filling = "refuse"
-    """Fill value of land cells without precipitation: 0, or the nearest cell or the median of the cell's own patch.
-
-    Filled values come from the same day, so that they are masked with the values that they come from. They enter
-    no statistics, losses or metrics. A patch without any data on a day is not shown.
-    """
-    fill_soil_moisture: Filling = "refuse"
-    """Fill value of land cells without soil moisture."""
-    fill_temperature: Filling = "refuse"
-    """Fill value of land cells without temperature."""
-    stored_as: Literal["float32", "float16"] = "float32"
-    """Number format of the prepared days and of batches.
-
-    float16 halves their size and rounds the values; the study reports by how much.
-    """
-
-    @property
-    def evaluated_every(self) -> int:
-        """Days between the first days of neighbouring windows of an evaluation."""
-        return self.evaluation_stride or max(self.sequence_length * 2 // 3, 1)
-
-    @model_validator(mode="after")
-    def _every_day_is_seen(self) -> Self:
-        for name in ("stride", "evaluation_stride"):
-            days = getattr(self, name)
-            if days is not None and days > self.sequence_length:
-                raise ValueError(
-                    f"{name} must be at most sequence_length, got {days} > {self.sequence_length}"
-                )
-        return self
+InterpolationMode = Literal["none", "read", "added", "both"]
 
 
 class MaskingKnobs(Knobs):
@@ -174,6 +54,8 @@ class MaskingKnobs(Knobs):
 
 class ModelKnobs(Knobs):
     """Sizes of encoders, fusion and decoders."""
+
+    added: ClassVar[frozenset[str]] = frozenset({"interpolation"})
 
     dim: int = Field(default=256, ge=8, le=4096, multiple_of=2)
     """Width of encoder and fusion tokens."""
@@ -215,6 +97,12 @@ class ModelKnobs(Knobs):
     """
     feature_map_input: bool = False
     """Whether the tokens before the first encoder layer are mixed too."""
+    interpolation: InterpolationMode = "none"
+    """What decoders make of values interpolated from the visible ones, in space, and in time for what persists.
+
+    None is as published; they may read them beside the place and day of a masked patch, predict what is added to them,
+    which is 0 before training, or both.
+    """
 
     @model_validator(mode="after")
     def _heads_divide_widths(self) -> Self:
@@ -270,25 +158,33 @@ def _refuse_idle(knobs: Knobs, names: tuple[str, ...], condition: str) -> None:
             )
 
 
-class LossWeights(Knobs):
-    """Weight of each modality's masked mean squared error in the loss; only their ratios matter."""
+Weight = Annotated[float, Field(ge=0, le=1e6)]
 
-    precipitation: float = Field(default=100.0, ge=0, le=1e6)
+
+class LossWeights(Knobs):
+    """Weight of each modality's masked mean squared error in the loss; only their ratios matter.
+
+    Modalities other than these five are named like them and have the weight 1 by default.
+    """
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Weight]
+
+    precipitation: Weight = 100.0
     """Weight of precipitation."""
-    soil_moisture: float = Field(default=10.0, ge=0, le=1e6)
+    soil_moisture: Weight = 10.0
     """Weight of soil moisture."""
-    temperature: float = Field(default=10.0, ge=0, le=1e6)
+    temperature: Weight = 10.0
     """Weight of temperature."""
-    evaporation: float = Field(default=1.0, ge=0, le=1e6)
+    evaporation: Weight = 1.0
     """Weight of evaporation."""
-    river_flow: float = Field(default=1.0, ge=0, le=1e6)
+    river_flow: Weight = 1.0
     """Weight of river flow; leave it at 1 in a search, because a common factor has no effect."""
 
-    @model_validator(mode="after")
-    def _something_is_trained(self) -> Self:
-        if not any(getattr(self, name) for name in MODALITIES):
-            raise ValueError("at least one loss weight must be positive, got 0 for all")
-        return self
+    def of(self, names: tuple[str, ...]) -> dict[str, float]:
+        """Returns the weights of some modalities by name."""
+        given = self.model_dump()
+        return {name: given.get(name, 1.0) for name in names}
 
 
 class LossKnobs(Knobs):
@@ -318,7 +214,7 @@ class LossKnobs(Knobs):
 class ForecastKnobs(Knobs):
     """Downstream task: forecasts of river flow by a linear head on frozen or fine-tuned encoders."""
 
-    added: ClassVar[frozenset[str]] = frozenset({"encoder_lr_scale"})
+    added: ClassVar[frozenset[str]] = frozenset({"encoder_lr_scale", "modality"})
 
     share: float = Field(default=0.0, ge=0, le=1)
     """Share of the sample budget, at its end, that trains the head; 0 for no head.
@@ -333,47 +229,35 @@ class ForecastKnobs(Knobs):
     All that a forecast reads is fine-tuned: encoders, modality tokens and shared layers. Decoders stay as they are, so
     metrics of reconstruction then tell what the encoders have forgotten.
     """
+    modality: str = "river_flow"
+    """The series that is forecast."""
 
     def idle(self) -> tuple[str, ...]:
-        """Returns the names of knobs without effect: the learning rates without a head."""
-        return () if self.share else ("lr_scale", "encoder_lr_scale")
+        """Returns the names of knobs without effect: the learning rates and the series without a head."""
+        return () if self.share else ("lr_scale", "encoder_lr_scale", "modality")
 
     @model_validator(mode="after")
     def _no_knob_is_idle(self) -> Self:
         if not self.share:
-            _refuse_idle(self, ("lr_scale", "encoder_lr_scale"), "share is positive")
+            _refuse_idle(self, ("lr_scale", "encoder_lr_scale", "modality"), "share is positive")
         return self
 
 
 class EvaluationKnobs(Knobs):
     """What the objective of a study includes; it must be the same in all of its trials."""
 
-    modalities: tuple[Modality, ...] = (
-        "precipitation",
-        "soil_moisture",
-        "temperature",
-        "evaporation",
-        "river_flow",
-    )
-    """Modalities of which ``skill`` is the mean, at every mask ratio.
+    recorded: ClassVar[Mapping[str, Any]] = {"modalities": list(PUBLISHED_SET.names)}
+
+    modalities: tuple[str, ...] | None = None
+    """Modalities of which ``skill`` is the mean, at every mask ratio; None takes all.
 
     The other modalities are trained and measured too. Leave out a modality whose skill says nothing about a model,
     such as a derived evaporation that hardly differs from its annual cycle.
     """
 
-    @model_validator(mode="after")
-    def _some_modalities_in_their_order(self) -> Self:
-        ordered = tuple(name for name in MODALITIES if name in self.modalities)
-        if not ordered or self.modalities != ordered:
-            raise ValueError(
-                f"modalities must be some of {', '.join(MODALITIES)}, each once and in this order, got "
-                f"{', '.join(self.modalities) or 'none'}; try {', '.join(ordered or MODALITIES)}"
-            )
-        return self
-
 
 class WaterMAE(FamilyConfig):
-    """Masked autoencoder over three gridded fields and two catchment series."""
+    """Masked autoencoder over gridded fields and catchment series; the published one has three and two."""
 
     dataset: str = Field(default="gb-hydrology", min_length=1)
     """Data set to train on: a folder below the family's data folder."""
@@ -394,9 +278,61 @@ class WaterMAE(FamilyConfig):
     evaluation: EvaluationKnobs = EvaluationKnobs()
     """Modalities of the objective; no search may change them."""
 
+    @property
+    def modality_set(self) -> ModalitySet:
+        """The modalities, fields first."""
+        return self.data.modality_set
+
+    @property
+    def judged(self) -> tuple[str, ...]:
+        """Modalities of which ``skill`` is the mean."""
+        chosen = self.evaluation.modalities
+        return self.modality_set.names if chosen is None else chosen
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Loss weight of each modality."""
+        return self.loss_weights.of(self.modality_set.names)
+
     def idle(self) -> tuple[str, ...]:
-        """Returns the names of knobs without effect: masks and loss without pre-training; metrics use loss weights."""
-        return ("masking", "loss") if self.forecast.share == 1 else ()
+        """Returns the names of knobs without effect: masks and loss without pre-training, weights of what is not there.
+
+        Metrics use loss weights.
+        """
+        names = self.modality_set.names
+        absent = tuple(f"loss_weights.{name}" for name in LossWeights.model_fields if name not in names)
+        return absent + (("masking", "loss") if self.forecast.share == 1 else ())
+
+    @field_validator("evaluation")
+    @classmethod
+    def _all_of_them_are_none(cls, knobs: EvaluationKnobs, info: ValidationInfo) -> EvaluationKnobs:
+        """Spells all modalities as None, as configurations of older studies do not."""
+        data = info.data.get("data")
+        if data is None or knobs.modalities != data.modality_set.names:
+            return knobs
+        return EvaluationKnobs()
+
+    @model_validator(mode="after")
+    def _names_are_those_of_modalities(self) -> Self:
+        names, series = self.modality_set.names, self.modality_set.series
+        chosen = self.judged
+        ordered = tuple(name for name in names if name in chosen)
+        if not ordered or chosen != ordered:
+            raise ValueError(
+                f"evaluation.modalities must be some of {', '.join(names)}, each once and in this order, got "
+                f"{', '.join(chosen) or 'none'}; try {', '.join(ordered or names)}"
+            )
+        if strange := [name for name in self.loss_weights.model_extra or {} if name not in names]:
+            raise ValueError(
+                f"loss_weights must name modalities, got {', '.join(strange)}; there are {', '.join(names)}"
+            )
+        if not any(self.weights.values()):
+            raise ValueError("at least one loss weight must be positive, got 0 for all")
+        if self.forecast.share and self.forecast.modality not in series:
+            raise ValueError(
+                f"forecast.modality must be a series, got {self.forecast.modality!r}; there are {', '.join(series)}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _a_self_decoder_predicts_all_that_is_hidden(self) -> Self:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from thalweg.dataset_contract import PublicDataset, SyntheticDataset
-from trainables.water_mae.importing.options import GB_HYDROLOGY, MONTHLY
+from trainables.water_mae.importing.options import GAUGED, GB_HYDROLOGY, MONTHLY, WATER
 
 
 def _make_tiny(folder: Path) -> None:
@@ -32,6 +32,24 @@ def _read_monthly(source: Path, target: Path, **options: str) -> str:
     from trainables.water_mae.importing.monthly import read
 
     return read(source, target, **options)
+
+
+def _read_water(source: Path, target: Path, **options: str) -> str:
+    from trainables.water_mae.importing.water_folder import read
+
+    return read(source, target, **options)
+
+
+def _read_caravan(source: Path, target: Path, **options: str) -> str:
+    from trainables.water_mae.importing.gauged import CARAVAN, read
+
+    return read(CARAVAN, source, target, **options)
+
+
+def _read_camels(source: Path, target: Path, **options: str) -> str:
+    from trainables.water_mae.importing.gauged import CAMELS, read
+
+    return read(CAMELS, source, target, **options)
 
 
 WORLDS: Mapping[str, SyntheticDataset] = {
@@ -59,5 +77,23 @@ SOURCES: Mapping[str, PublicDataset] = {
         read=_read_monthly,
         options=MONTHLY,
         updates=True,
+    ),
+    "water-mae": PublicDataset(
+        meaning="one's own country: any fields in netCDF or Zarr, any series and attributes of catchments in tables, "
+        "netCDF or Zarr, under any names; or a folder in the family's own layout. Units are converted or refused",
+        read=_read_water,
+        options=WATER,
+    ),
+    "caravan": PublicDataset(
+        meaning="Caravan, and its extensions: observed streamflow and attributes of catchments; precipitation, "
+        "temperature and soil moisture of ERA5-Land, interpolated to a grid from their means over catchments",
+        read=_read_caravan,
+        options=GAUGED,
+    ),
+    "camels": PublicDataset(
+        meaning="CAMELS of a country in CSV, a file for each catchment or one for all: observed streamflow and "
+        "attributes; weather interpolated to a grid from its means over catchments",
+        read=_read_camels,
+        options=GAUGED,
     ),
 }

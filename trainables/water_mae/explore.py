@@ -14,8 +14,14 @@ from thalweg.datasets.page import Section, page
 from trainables.water_mae.data.calendar_share import MAX_SHARE, calendar_share, sentence
 from trainables.water_mae.data.grids import Inputs, inspect
 from trainables.water_mae.data.layout import find_files
+from trainables.water_mae.data.modalities import modalities_in
 from trainables.water_mae.exploring import look, tables
-from trainables.water_mae.exploring.modalities import Modality, Series, read_all_series, read_modalities
+from trainables.water_mae.exploring.modalities import (
+    Modality,
+    Series,
+    read_all_series,
+    read_modalities,
+)
 
 PAGE = "index.html"
 
@@ -32,10 +38,11 @@ def explore(folder: Path, target: Path) -> Exploration:
     Raises:
         DataError: Files are missing or broken.
     """
-    files = find_files(folder)
+    modalities = modalities_in(folder)
+    files = find_files(folder, modalities.fields)
     inputs = inspect(files)
-    series = read_all_series(files, inputs.dates)
-    found, notes = read_modalities(inputs, series)
+    series = read_all_series(files, inputs.dates, modalities)
+    found, notes = read_modalities(inputs, series, modalities)
     notes += _calendar_notes(inputs, series)
     listed = {
         "modalities": tables.modality_table(found),
@@ -49,7 +56,7 @@ def explore(folder: Path, target: Path) -> Exploration:
     fingerprint = key_of({"files": content_hashes(files, folder / ".store")})
     texts = _texts(folder.name, fingerprint, inputs, series, listed["gaps"])
     (target / PAGE).write_text(
-        page(texts["title"], [texts["summary"]], _sections(texts, notes, listed, drawn))
+        page(texts["title"], [texts["summary"]], _sections(texts, notes, listed, drawn, series))
     )
     return Exploration(
         fingerprint=fingerprint,
@@ -79,10 +86,15 @@ def _draw(inputs: Inputs, series: Series, found: Mapping[str, Modality], target:
 
 def _calendar_notes(inputs: Inputs, series: Series) -> list[str]:
     train = slice(inputs.spans["train"].start, inputs.spans["train"].stop)
-    evaporation = series.values[train, 0].astype(np.float64)
-    known = np.isfinite(evaporation)
-    share = calendar_share(np.where(known, evaporation, 0.0), inputs.day_of_year[train], known)
-    return [sentence(share)] if share > MAX_SHARE else []
+    notes = []
+    for number, name in enumerate(series.modalities.series):
+        if series.modalities[name].is_persistent:
+            continue
+        values = series.values[train, number].astype(np.float64)
+        known = np.isfinite(values)
+        share = calendar_share(np.where(known, values, 0.0), inputs.day_of_year[train], known)
+        notes += [sentence(share, name)] if share > MAX_SHARE else []
+    return notes
 
 
 def _texts(name: str, fingerprint: str, inputs: Inputs, series: Series, gaps: pd.DataFrame) -> dict[str, str]:
@@ -110,6 +122,7 @@ def _sections(
     notes: Sequence[str],
     listed: Mapping[str, pd.DataFrame],
     drawn: Mapping[str, bytes],
+    series: Series,
 ) -> list[Section]:
     modalities = {name: drawn[name] for name in listed["modalities"]["modality"]}
     return [
@@ -140,10 +153,19 @@ def _sections(
         ),
         Section(
             title="Hydrographs",
-            text="River flow of catchments from wet to dry in mm/day, linear up to 0.1, then logarithmic.",
-            pictures={"River flow over all days": drawn["hydrographs"]},
+            text=_of_hydrographs(series),
+            pictures={f"{look.words(series.main_name)} over all days".capitalize(): drawn["hydrographs"]},
         ),
     ]
+
+
+def _of_hydrographs(series: Series) -> str:
+    """Says what hydrographs show."""
+    name = look.words(series.main_name).capitalize()
+    unit = f" in {series.main_unit}" if series.main_unit not in ("", "1") else ""
+    scale = ", linear up to 0.1, then logarithmic" if look.is_logarithmic(series) else ""
+    order = "wet to dry" if series.main_name == "river_flow" else "high to low"
+    return f"{name} of catchments from {order}{unit}{scale}."
 
 
 def _report(texts: Mapping[str, str], listed: Mapping[str, pd.DataFrame], notes: Sequence[str]) -> str:

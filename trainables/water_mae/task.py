@@ -1,11 +1,10 @@
 """The task of the hydrological masked autoencoder: batches, stages, measures, protocol.
 
 The knobs set the masks of training. Every evaluation hides the same half of the patches of each day, chosen by a hash
-of the window's date, and other shares as `evaluation.protocol` says. Values are normalised by the training split:
-precipitation, soil moisture, temperature and evaporation linearly, river flow after the logarithm, so the skill of
-river flow is that of log flow. Skill is one minus squared error over variance of the hidden values, pooled over the
-split: 0 for the mean over places and days, 1 for perfect predictions. The mean of each place and season, the
-climatology baseline, is already well above 0.
+of the window's date, and other shares as `evaluation.protocol` says. Values are normalised by the training split, after
+the transform of their modality: river flow after the logarithm, so the skill of river flow is that of log flow. Skill
+is one minus squared error over variance of the hidden values, pooled over the split: 0 for the mean over places and
+days, 1 for perfect predictions. The mean of each place and season, the climatology baseline, is already well above 0.
 """
 
 import logging
@@ -19,7 +18,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from thalweg.config import FamilyConfig
+from thalweg.config import FamilyConfig, identity
 from thalweg.contract import Indices, Keys, Measure, Outputs, SplitName, Task
 from thalweg.data.placement import fits
 from thalweg.hashing import digest, splitmix64
@@ -27,7 +26,7 @@ from thalweg.nn.masking import num_masked, random_masks
 from thalweg.stage_contract import ParameterGroup, Stage
 from trainables.water_mae.baselines import neighbour_ridge
 from trainables.water_mae.baselines.simple import all_baselines
-from trainables.water_mae.config import MODALITIES, MaskingKnobs, WaterMAE
+from trainables.water_mae.config import MaskingKnobs, WaterMAE
 from trainables.water_mae.data.windows import REFERENCE_GEOMETRY, Geometry, WaterData, open_data
 from trainables.water_mae.evaluation import protocol
 from trainables.water_mae.evaluation.reconstruction import (
@@ -39,7 +38,9 @@ from trainables.water_mae.evaluation.reconstruction import (
 from trainables.water_mae.forecast import events, forecast, lstm, ridge
 from trainables.water_mae.forecast.floods import FloodScores, PeakErrors
 from trainables.water_mae.forecast.low_flows import LowFlowScores
-from trainables.water_mae.model.autoencoder import Batch, MaskedAutoencoder
+from trainables.water_mae.knobs import Modality, ModalitySet
+from trainables.water_mae.model.autoencoder import MaskedAutoencoder
+from trainables.water_mae.model.batch import Batch
 from trainables.water_mae.model.facts import facts_of, geometry_of, only
 from trainables.water_mae.model.loss import ContrastiveReconstruction, Reconstruction
 
@@ -55,7 +56,7 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
 
     def data_key(self) -> str:
         """Returns the data set and the data knobs."""
-        return f"{self.config.dataset}-{digest(self.config.data.model_dump())}"
+        return f"{self.config.dataset}-{digest(identity(self.config.data))}"
 
     def open(self, root: Path) -> WaterData:
         """Opens the data set; `open_data` says what is refused."""
@@ -78,7 +79,7 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
     def training_batch(self, data: WaterData, indices: Indices, keys: Keys) -> Batch:
         """Samples windows of the training split with masks from their keys, and with a head the days that follow."""
         batch = _batch(data, "train", indices, keys, self.config.masking)
-        return batch | (forecast.targets(data, "train", indices) if self._forecasts else {})
+        return batch | (forecast.targets(data, "train", indices, self._ahead) if self._forecasts else {})
 
     def evaluation_batch(self, data: WaterData, split: SplitName, indices: Indices) -> Batch:
         """Samples windows with masks that depend on their first day only."""
@@ -88,15 +89,25 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
             masks = _masks(batch, keys, protocol.masking_at(ratio))
             batch |= {f"{name}_{protocol.suffix(ratio)}": mask for name, mask in masks.items()}
         chosen = protocol.at_other_ratios(indices, data.num_samples(split))
-        flow = MODALITIES.index("river_flow")
-        scale = torch.tensor([data.mean[flow], data.std[flow]], dtype=torch.float64)
-        ahead = events.of_windows(data, split, indices) if self._forecasts else {}
+        ahead = events.of_windows(data, split, indices, self._row.name) if self._has_events else {}
         return batch | {
             **ahead,
             **self._training_windows(data, split, indices),
             "at_other_ratios": torch.from_numpy(chosen),
-            "river_flow_scale": scale.expand(len(indices), 2),
+            **self._scales(data, len(indices)),
         }
+
+    def _scales(self, data: WaterData, count: int) -> Batch:
+        """Returns the mean and the standard deviation of each series that is measured in the unit of the data."""
+        series = dict.fromkeys(self._modalities.measured)
+        if self._forecasts:
+            series[self.config.forecast.modality] = None
+        found = {}
+        for name in series:
+            number = self._modalities.index(name)
+            scale = torch.tensor([data.mean[number], data.std[number]], dtype=torch.float64)
+            found[f"{name}{protocol.SCALE}"] = scale.expand(count, 2)
+        return found
 
     def _training_windows(self, data: WaterData, split: SplitName, indices: Indices) -> Batch:
         """Samples a training window for each window of another split, evenly spread and masked in the same way."""
@@ -110,20 +121,27 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
         keys = _evaluation_keys(data, split, indices)
         batch = _batch(data, split, indices, keys, protocol.MASKING)
         if self._forecasts:
-            batch |= forecast.targets(data, split, indices)
+            batch |= forecast.targets(data, split, indices, self._ahead)
         observed = {name: torch.from_numpy(array) for name, array in data.observed(split, indices).items()}
         batch["year"] = torch.from_numpy(data.years(split, indices))
         return batch | {name: marks for name, marks in observed.items() if name not in batch}
 
     def build(self, facts: Mapping[str, Any] | None) -> nn.Module:
         """Builds the model for the geometry in `facts`."""
-        geometry = _reference_geometry() if facts is None else geometry_of(facts)
-        model_type = forecast.ForecastingAutoencoder if self._forecasts else MaskedAutoencoder
-        return model_type(self.config.model, geometry, self.config.data.sequence_length)
+        knobs = self.config.data
+        geometry = _reference_geometry(len(knobs.attributes)) if facts is None else geometry_of(facts)
+        sizes = self.config.model, geometry, knobs.sequence_length, self._modalities
+        if self._forecasts:
+            return forecast.ForecastingAutoencoder(*sizes, self.config.forecast.modality)
+        return MaskedAutoencoder(*sizes)
 
     def parts(self) -> Mapping[str, Callable[[nn.Module], nn.Module]]:
         """Returns the encoders, with `MaskedAutoencoder.encode`, and with a head the parts that forecast."""
-        encoders = (*(f"{name}_encoder" for name in MODALITIES), "fusion", "encoder_modality_tokens")
+        encoders = (
+            *(f"{name}_encoder" for name in self._modalities.names),
+            "fusion",
+            "encoder_modality_tokens",
+        )
         children = {"encoders": encoders} | (
             {"forecast": (*encoders, forecast.HEAD)} if self._forecasts else {}
         )
@@ -142,7 +160,7 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
         if share == 1:
             return (downstream,)
         kind = ContrastiveReconstruction if self.config.loss.contrastive_weight > 0 else Reconstruction
-        reconstruction = kind(self.config.loss, self.config.loss_weights.model_dump())
+        reconstruction = kind(self.config.loss, self.config.weights, self._modalities)
         if not share:
             return (Stage(loss=reconstruction),)
         rest = tuple(ParameterGroup(prefix=prefix) for prefix in self._pretrained())
@@ -154,18 +172,35 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
 
     def _pretrained(self) -> list[str]:
         """Returns the prefixes of the weights that pre-training trains."""
-        parts = [f"{name}_{part}." for name in MODALITIES for part in ("encoder", "decoder")]
+        parts = [f"{name}_{part}." for name in self._modalities.names for part in ("encoder", "decoder")]
         shared = ["fusion."] if self.config.model.shared_depth else []
         return [*parts, *shared, "encoder_modality_tokens.", "decoder_modality_tokens."]
 
     def _downstream_groups(self) -> tuple[ParameterGroup, ...]:
         """Returns the head, and with fine-tuning the encoders."""
         knobs, depth = self.config.forecast, self.config.model.shared_depth
-        tuned = forecast.read_by_forecasts(depth) if knobs.encoder_lr_scale else ()
+        read = forecast.read_by_forecasts(self._modalities, knobs.modality, depth)
         return (
             ParameterGroup(prefix=forecast.HEAD, lr_scale=knobs.lr_scale),
-            *(ParameterGroup(prefix=prefix, lr_scale=knobs.encoder_lr_scale) for prefix in tuned),
+            *(
+                ParameterGroup(prefix=prefix, lr_scale=knobs.encoder_lr_scale)
+                for prefix in (read if knobs.encoder_lr_scale else ())
+            ),
         )
+
+    @property
+    def _modalities(self) -> ModalitySet:
+        return self.config.modality_set
+
+    @property
+    def _row(self) -> Modality:
+        """The series that is forecast."""
+        return self._modalities[self.config.forecast.modality]
+
+    @property
+    def _ahead(self) -> int:
+        """Its index among the series."""
+        return self._modalities.places[self._row.name].position
 
     @property
     def _forecasts(self) -> bool:
@@ -173,20 +208,28 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
 
     def measures(self) -> tuple[Measure, ...]:
         """Returns the measures of reconstruction; with a head, those of forecasts come first."""
-        ahead = (forecast.ForecastEfficiency(), FloodScores(), PeakErrors(), LowFlowScores())
-        return (*(ahead if self._forecasts else ()), *self._measures_of_reconstruction())
+        measures = self._measures_of_reconstruction()
+        if not self._forecasts:
+            return measures
+        scores = (FloodScores(), PeakErrors(self._row), LowFlowScores(self._row)) if self._has_events else ()
+        return (forecast.ForecastEfficiency(self._row), *scores, *measures)
+
+    @property
+    def _has_events(self) -> bool:
+        """Whether floods and low flows are forecast: of series that are modelled in their logarithm, such as flow."""
+        return self._forecasts and self._row.transform == "log"
 
     def unmeasured(self, data: WaterData, split: SplitName) -> Mapping[str, str]:
         """Returns the metrics of floods and low flows for which a split holds too little."""
-        return events.lacking(data, split) if self._forecasts else {}
+        return events.lacking(data, split, self._row.name) if self._has_events else {}
 
     def _measures_of_reconstruction(self) -> tuple[Measure, ...]:
-        modalities = self.config.evaluation.modalities
+        modalities, judged = self._modalities, self.config.judged
         return (
-            Skill(modalities),
-            Efficiency(),
-            SkillAtOtherRatios(modalities),
-            SquaredErrors(self.config.loss_weights.model_dump()),
+            Skill(modalities, judged),
+            Efficiency(modalities),
+            SkillAtOtherRatios(modalities, judged),
+            SquaredErrors(modalities, self.config.weights),
         )
 
     def predict(self, model: nn.Module, batch: Batch) -> Outputs:
@@ -199,20 +242,25 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
     def protocol(self) -> Mapping[str, Any]:
         """Returns the windows, patches and masks of evaluations, and the modalities of the mean skill.
 
-        With a head, also the thresholds of floods and low flows.
+        With a head, also the series that is forecast and the thresholds of its floods and low flows.
         """
-        ahead = {"lead_days": list(forecast.LEAD_DAYS)} | (events.protocol() if self._forecasts else {})
+        ahead: dict[str, Any] = {"lead_days": list(forecast.LEAD_DAYS)}
+        if self._forecasts and self.config.forecast.modality != "river_flow":
+            ahead["forecast"] = self.config.forecast.modality
+        ahead |= events.protocol() if self._has_events else {}
         knobs = self.config.data
-        days = knobs.model_dump(exclude={"stride"}) | {"evaluation_stride": knobs.evaluated_every}
-        return {**protocol.protocol(self.config.evaluation.modalities), **ahead, "data": days}
+        days = identity(knobs) | {"evaluation_stride": knobs.evaluated_every}
+        del days["stride"]
+        return {**protocol.protocol(self.config.judged), **ahead, "data": days}
 
     def baselines(self, data: WaterData) -> Mapping[str, nn.Module]:
         """Returns climatology, persistence, the nearest visible patch, interpolation, ridge regressions and an LSTM."""
         around = neighbour_ridge.fit(data, lambda part, rows: self._observed_batch(part, "train", rows))
-        ahead = (
-            {"forecast_ridge": ridge.fit(data), "forecast_lstm": lstm.fit(data)} if self._forecasts else {}
-        )
-        return {**all_baselines(data), "ridge": around, **ahead}
+        if not self._forecasts:
+            return {**all_baselines(data), "ridge": around}
+        fits = {"forecast_ridge": ridge.fit, "forecast_lstm": lstm.fit}
+        ahead = {name: fit(data, self._row.name) for name, fit in fits.items()}
+        return {**all_baselines(data, self._ahead), "ridge": around, **ahead}
 
     def draw(self, model: nn.Module, data: WaterData, folder: Path) -> None:
         """Draws maps of each modality, hydrographs, and forecasts."""
@@ -224,16 +272,18 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
             return self.evaluation_batch(data, "val", indices)
 
         draw_all(model, data, fetch, folder)
-        if self._forecasts and isinstance(model, forecast.Forecaster):
-            draw_forecasts(model, data, fetch, folder)
+        if self._has_events and isinstance(model, forecast.Forecaster):
+            draw_forecasts(model, data, self._row, fetch, folder)
 
 
-def _reference_geometry() -> Geometry:
+def _reference_geometry(num_attributes: int) -> Geometry:
     """Spreads the published 94 land patches over the published grid of 29 x 18; true positions need the data."""
     num_rows, num_columns = REFERENCE_GEOMETRY.grid_shape
     places = np.linspace(0, num_rows * num_columns - 1, REFERENCE_GEOMETRY.num_patches)
     rows, columns = np.divmod(places.astype(np.int64), num_columns)
-    return replace(REFERENCE_GEOMETRY, patch_rows_cols=np.stack((rows, columns), axis=1))
+    static = np.zeros((*REFERENCE_GEOMETRY.member_valid.shape, num_attributes), np.float32)
+    places = np.stack((rows, columns), axis=1)
+    return replace(REFERENCE_GEOMETRY, patch_rows_cols=places, static=static)
 
 
 def _evaluation_keys(data: WaterData, split: SplitName, indices: Indices) -> Keys:

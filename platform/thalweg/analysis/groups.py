@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from thalweg.analysis.declared import metrics_of
 from thalweg.analysis.relation import value_of
 from thalweg.config import nested_leaves
-from thalweg.errors import StudyError
+from thalweg.errors import StudyError, meant
 from thalweg.search.store.records import StudyRecord, TrialRecord
 
 COSTS: Mapping[str, str] = {
@@ -72,8 +72,9 @@ def judged_by(record: StudyRecord, name: str) -> StudyRecord:
     trials = [replace(trial, value=_finite(value_of(record, trial, name))) for trial in record.trials]
     if name not in modes or not any(t.value is not None for t in trials if t.status == "complete"):
         held = {each for trial in record.ranking() for each in (*trial.metrics, record.definition["metric"])}
-        there = ", ".join(each for each in modes if each in held) or "none yet"
-        raise StudyError(f"groups are judged by a metric of complete trials, got {name!r}; there is {there}")
+        there = [each for each in modes if each in held]
+        advice = meant(name, there) or f"; there is {', '.join(there) or 'none yet'}"
+        raise StudyError(f"groups are judged by a metric of complete trials, got {name!r}{advice}")
     definition = {**record.definition, "metric": name, "mode": modes[name]}
     return replace(record, definition=definition, trials=tuple(trials))
 
@@ -88,8 +89,9 @@ def _known(name: str, known: Mapping[str, None], record: StudyRecord) -> str:
     if len(found) == 1:
         return found[0]
     params = dict.fromkeys(param for trial in record.ranking() for param in trial.params)
-    advice = f"try one of {', '.join(found)}" if found else f"{record.name!r} searched {', '.join(params)}"
-    raise StudyError(f"trials are grouped by a parameter or a knob, got {name!r}; {advice}")
+    searched = f"{record.name!r} searched {', '.join(params)}"
+    advice = f"; try one of {', '.join(found)}" if found else f"{meant(name, known) or ';'} {searched}"
+    raise StudyError(f"trials are grouped by a parameter or a knob, got {name!r}{advice}")
 
 
 def groups(record: StudyRecord, names: Sequence[str]) -> list[Group]:

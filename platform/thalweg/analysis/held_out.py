@@ -11,6 +11,7 @@ from thalweg.analysis.declared import comparable, family_of, metrics_of
 from thalweg.datasets.catalogue import data_root
 from thalweg.search.store.records import At, StudyRecord
 from thalweg.tracking import additions
+from thalweg.training.messages import named_by_stage
 
 if TYPE_CHECKING:
     from thalweg.training.hold_out import HeldOut
@@ -46,7 +47,12 @@ def comparison(record: StudyRecord, found: HeldOut) -> Comparison:
 
 def track(record: StudyRecord, found: HeldOut, directory: Path, uri: str) -> str:
     """Writes the metrics on ``test`` into MLflow; returns a sentence about it. ``directory`` is the study's folder."""
-    number, metrics = best_trial(record).number, invariant(record, found)
+    number, fit = best_trial(record).number, invariant(record, found)
+    stages = {
+        stage: {name: metrics[name] for name in fit if name in metrics}
+        for stage, metrics in found.test_stages.items()
+    }
+    metrics = {**fit, **named_by_stage(stages)}
     run = additions.add_hold_out(uri, record.name, directory, number, metrics, samples=found.samples)
     where = "in MLflow" if run else f"not in MLflow, for {uri} does not know the trial"
     return f"trial {number}: test metrics {where}"

@@ -7,25 +7,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from thalweg.search.overrides import options_of
 from thalweg.search.store.records import StudyRecord
 from thalweg.search.store.storage import RUNS, output_flag
+from thalweg.wording import as_seen
 
 if TYPE_CHECKING:
     from thalweg.search.run import Options
     from thalweg.study import Study
 
 
-def near(path: Path) -> str:
-    """Writes a path relative to the working directory if it lies below it."""
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
-
-
 def places(options: Options, record: StudyRecord, tracking_uri: str) -> dict[str, str]:
     """Returns where a study and its best checkpoint lie, and where MLflow records it."""
-    found = {"study folder": near(options.directory), "MLflow": f"{tracking_uri}, experiment {options.name}"}
+    found = {
+        "study folder": as_seen(options.directory),
+        "MLflow": f"{tracking_uri}, experiment {options.name}",
+    }
     best = record.best()
     if best is not None and best.checkpoint:
-        found["best checkpoint"] = near(Path(best.checkpoint))
+        found["best checkpoint"] = as_seen(best.checkpoint)
     return found
 
 
@@ -75,15 +75,19 @@ def axes_of(study: Study) -> list[str]:
     return [name for name, tried in values.items() if len(tried) > 1]
 
 
-def train_command(space: str, params: Mapping[str, Any], output: Path = RUNS) -> str:
+def train_command(
+    space: str, params: Mapping[str, Any], output: Path = RUNS, overrides: Mapping[str, Any] | None = None
+) -> str:
     """Writes the command that trains one parameter set, one parameter per line.
 
     Args:
         space: Name of the search space.
         params: Values by name.
         output: Folder of all studies, in which the trial's starting points are found.
+        overrides: What the study's command replaced of the space: its data set, its budget.
     """
-    options = [f"--param {shlex.quote(f'{name}={value}')}" for name, value in params.items()]
+    options = [options_of({name: value}) for name, value in (overrides or {}).items()]
+    options += [f"--param {shlex.quote(f'{name}={value}')}" for name, value in params.items()]
     return " \\\n  ".join([f"thalweg train {shlex.quote(space)}{output_flag(output)}", *options])
 
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from thalweg.analysis.declared import family_of
-from thalweg.analysis.next_steps import near
 from thalweg.config import parse
 from thalweg.contract import Task
 from thalweg.datasets.catalogue import data_root
@@ -22,6 +21,7 @@ from thalweg.search.store.storage import output_flag
 from thalweg.study_folder import StudyFolder
 from thalweg.tracking import additions
 from thalweg.tracking.address import check_tracking
+from thalweg.wording import as_seen, counted
 
 MAX_DRAWN = 3
 """Trials of which pictures are drawn at the end of a search."""
@@ -168,11 +168,9 @@ def draw_new(
 
 def sentence(drawn: Drawn, uri: str, run: str | None) -> str:
     """Returns a sentence on where the pictures of a trial are; ``run`` is its run in MLflow, if MLflow knows it."""
-    count = len(drawn.files)
+    drawings = counted(len(drawn.files), "picture")
     where = "and in MLflow" if run else f"not in MLflow, for {uri} does not know the trial"
-    return (
-        f"trial {drawn.number}: {count} picture{'' if count == 1 else 's'} in {near(drawn.folder)}, {where}"
-    )
+    return f"trial {drawn.number}: {drawings} in {as_seen(drawn.folder)}, {where}"
 
 
 def _draws(family: Family, trial: TrialRecord) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from thalweg.analysis.declared import metrics_of
 from thalweg.config import nested_leaves
-from thalweg.errors import StudyError
+from thalweg.errors import StudyError, meant
 from thalweg.search.store.records import StudyRecord, TrialRecord
 
 MIN_SETTINGS = 5
@@ -152,9 +152,8 @@ def _require_known(record: StudyRecord, complete: Iterable[TrialRecord], names: 
     )
     for name in names:
         if name not in known:
-            raise StudyError(
-                f"metrics of complete trials are related, got {name!r}; {record.name!r} has {', '.join(known)}"
-            )
+            advice = meant(name, known) or f"; {record.name!r} has {', '.join(known)}"
+            raise StudyError(f"metrics of complete trials are related, got {name!r}{advice}")
 
 
 def _require_enough(record: StudyRecord, points: Sequence[Point], names: Sequence[str]) -> None:

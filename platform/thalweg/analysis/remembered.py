@@ -19,10 +19,10 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
+from thalweg.disk.caches import cache_folder
 from thalweg.files import atomic_file
 from thalweg.hashing import digest
 
-CACHE_VARIABLE = "THALWEG_CACHE"
 _ROOMS = frozenset({"site-packages", "dist-packages"})
 _DISTRIBUTIONS = (".dist-info", ".egg-info")
 _PYTHON = os.path.join(os.path.dirname(os.__file__), "")
@@ -69,19 +69,6 @@ def remembered(kind: type[Answer], package: str, question: str, find: Callable[[
     with suppress(OSError, ValueError):
         _keep(file, package, answer.model_dump_json())
     return answer
-
-
-def cache_folder() -> Path | None:
-    """Returns where answers are kept: ``THALWEG_CACHE``, or ``thalweg`` in the user's folder of caches, if any."""
-    if chosen := os.environ.get(CACHE_VARIABLE):
-        return Path(chosen)
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    if os.path.isabs(base):  # the XDG Base Directory Specification ignores others
-        return Path(base, "thalweg")
-    try:
-        return Path.home() / ".cache" / "thalweg"
-    except RuntimeError:  # a user without a home
-        return None
 
 
 def _keep(file: Path, package: str, answer: str) -> None:

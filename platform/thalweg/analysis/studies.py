@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Literal
 from thalweg import discovery
 from thalweg.analysis.leaderboard import is_over
 from thalweg.errors import StudyError, ThalwegError, nothing
+from thalweg.search.store.fingerprint import fingerprint, is_same
 from thalweg.search.store.records import StudyRecord, TrialRecord, read_study
 from thalweg.search.store.storage import is_driven
 from thalweg.study_folder import StudyFolder, studies_in
 
 if TYPE_CHECKING:
     from thalweg.search.run import Options
+    from thalweg.search.space import Space
 
 State = Literal["running", "complete", "stopped"]
 
@@ -114,6 +116,34 @@ def space_name(record: StudyRecord) -> str:
 def ended(record: StudyRecord) -> Counter[str]:
     """Counts the trials that have ended for good by their status."""
     return Counter(trial.status for trial in record.trials if is_over(trial))
+
+
+def finished(output: Path, name: str, space: Space) -> StudyRecord | None:
+    """Returns a study in a folder if all trials that a space asks for have ended; None if a search has work to do.
+
+    A study by another definition counts as unfinished: the search refuses it, and says why.
+
+    Args:
+        output: Folder of all studies.
+        name: Name of the study.
+        space: The space with the settings of the search.
+    """
+    folder = output / name
+    if not StudyFolder(folder).journal.exists() or is_driven(folder):
+        return None
+    try:
+        record = read_study(folder, name)
+    except StudyError:  # the search says what is wrong
+        return None
+    study, known = space.study, record.definition
+    expected = {"metric": study.metric, "mode": study.mode, "samples": study.samples}
+    is_its = (
+        all(known.get(key) == value for key, value in expected.items())
+        and known.get("num_evaluations") == study.num_evaluations
+        and is_same(known.get("fingerprint"), fingerprint(space.file))
+        and space_name(record) == discovery.space_name(space.module_name)
+    )
+    return record if is_its and sum(ended(record).values()) >= study.num_trials else None
 
 
 def earlier_trials(options: Options) -> tuple[TrialRecord, ...]:

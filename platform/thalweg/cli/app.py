@@ -14,7 +14,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from thalweg.cli import data, look, results, search, train
+from thalweg.cli import check, data, look, new, results, search, train
 from thalweg.errors import ThalwegError
 from thalweg.files import is_full_disk
 from thalweg.lanes.interruption import ending_raises, signal_of
@@ -65,6 +65,10 @@ data_app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
 app.add_typer(
     data_app, name="data", help="Make, import, list and show data sets.", rich_help_panel="Look around"
 )
+new_app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
+app.add_typer(
+    new_app, name="new", help="Write a family or a search space to begin with.", rich_help_panel="Extend"
+)
 
 
 @app.callback()
@@ -78,6 +82,7 @@ def thalweg() -> None:
 _SHORT = (results.best, results.show, look.studies, look.spaces, look.families, look.describe)
 _PANELS: Mapping[str, Sequence[Callable[..., None]]] = {
     "Search": (search.search, train.train, results.best, results.ui, results.show),
+    "Extend": (check.check,),
     "Look around": (look.studies, look.spaces, look.families, look.describe),
 }
 _DATA: Mapping[str, Callable[..., None]] = {
@@ -86,11 +91,14 @@ _DATA: Mapping[str, Callable[..., None]] = {
     "show": data.show_data,
     "import": data.import_data,
 }
+_NEW: Mapping[str, Callable[..., None]] = {"family": new.new_family, "space": new.new_space}
 for _panel, _commands in _PANELS.items():
     for _command in _commands:
         app.command(rich_help_panel=_panel)(_command)
 for _name, _command in _DATA.items():
     data_app.command(_name)(_command)
+for _name, _command in _NEW.items():
+    new_app.command(_name)(_command)
 
 
 def main() -> None:

@@ -9,14 +9,20 @@ import typer
 
 from thalweg.cli.options import RUNS, Data, Output, Tracking, assignments, teller, terminal
 from thalweg.errors import ConfigError
+from thalweg.wording import some
 
 
-def list_data(data: Data = None) -> None:
+def list_data(
+    family: Annotated[
+        str | None, typer.Argument(metavar="[FAMILY]", help="Only those of this family.", show_default="all")
+    ] = None,
+    data: Data = None,
+) -> None:
     """Lists the data sets of all families, those that exist and those that could be made or imported."""
     from thalweg.console import listings
     from thalweg.datasets.catalogue import data_sets
 
-    terminal().print(listings.data_sets(data_sets(data)))
+    terminal().print(listings.data_sets(data_sets(data, family)))
 
 
 def make_data(
@@ -105,6 +111,9 @@ def import_data(
     name: Annotated[
         str | None, typer.Option("--as", help="Name of the new data set. \\[default: that of the public one]")
     ] = None,
+    family: Annotated[
+        str | None, typer.Option(help="The family that reads it. \\[default: found by the data set's name]")
+    ] = None,
     data: Data = None,
 ) -> None:
     """Imports a public data set into the format of its family, and reports what is observed and what is derived.
@@ -117,9 +126,12 @@ def import_data(
 
     if len(folder) > 1:
         raise ConfigError(
-            f"an import must have one file or folder, got {len(folder)}: {folder[0]}, {folder[1]}"
-            f"{', ...' * (len(folder) > 2)}; pass the folder that holds them, or one with links to them"
+            f"an import must have one file or folder, got {len(folder)}: {some(map(str, folder), 2)}; "
+            "pass the folder that holds them, or one with links to them"
         )
     tell = teller(terminal())
-    target, report = import_source(source, folder[0], name=name, options=assignments(option or []), root=data)
+    options = assignments(option or [])
+    target, report = import_source(
+        source, folder[0], name=name, options=options, root=data, family_name=family
+    )
     tell(f"{report}\n{target}")

@@ -16,6 +16,18 @@ from thalweg.tracking.address import DEFAULT_TRACKING_URI
 Space = Annotated[str, typer.Argument(metavar="SPACE", help="A file in search_spaces/, or a dotted name.")]
 Output = Annotated[Path, typer.Option(help="Folder of all studies.")]
 Data = Annotated[Path | None, typer.Option(help="Folder of all data. \\[default: $THALWEG_DATA, or data]")]
+DataSet = Annotated[
+    str | None,
+    typer.Option(
+        help="Data set, instead of the one that space or preset name; `thalweg data list` shows them."
+    ),
+]
+Samples = Annotated[
+    int | None, typer.Option(min=1, help="Budget of a trial in training samples, instead of the space's.")
+]
+Trials = Annotated[
+    int | None, typer.Option(min=1, help="Number of trials, those of earlier sessions included.")
+]
 Storage = Annotated[
     str | None, typer.Option(help="SQLAlchemy URL of a database with the study, instead of a file.")
 ]
@@ -35,6 +47,13 @@ TakeOver = Annotated[
     bool,
     typer.Option(
         "--take-over", help="Continue a study in a database although the machine that ran it is gone."
+    ),
+]
+AcceptCodeChange = Annotated[
+    bool,
+    typer.Option(
+        "--accept-code-change",
+        help="Continue a study although its family's code has changed; this is recorded.",
     ),
 ]
 StudyName = Annotated[str | None, typer.Option(help="Name of the study. \\[default: the space's name]")]

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from thalweg.cli.options import (
     RUNS,
+    AcceptCodeChange,
     Address,
     Data,
+    DataSet,
     Gpus,
     Lanes,
     Output,
     Plain,
+    Samples,
     Space,
     Storage,
     StudyName,
     TakeOver,
     Tracking,
+    Trials,
     Workers,
     teller,
     terminal,
@@ -26,15 +32,17 @@ from thalweg.cli.options import (
 from thalweg.lanes.interruption import ending_at_once
 
 if TYPE_CHECKING:
+    from thalweg.search.run import Options
     from thalweg.search.space import Space as LoadedSpace
+    from thalweg.search.store.records import StudyRecord
 
 
 def search(
     space: Space,
     study: StudyName = None,
-    trials: Annotated[
-        int | None, typer.Option(min=1, help="Number of trials, those of earlier sessions included.")
-    ] = None,
+    trials: Trials = None,
+    dataset: DataSet = None,
+    samples: Samples = None,
     lanes: Lanes = None,
     workers: Workers = None,
     gpus: Gpus = None,
@@ -44,54 +52,107 @@ def search(
     address: Address = None,
     storage: Storage = None,
     take_over: TakeOver = False,
+    accept_code_change: AcceptCodeChange = False,
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for resources.")] = 30.0,
     plain: Plain = False,
     pictures: Annotated[bool, typer.Option(help="Draw pictures of the best trials at the end.")] = True,
 ) -> None:
     """Searches a space, shows it live, and ends with a leaderboard: `thalweg search quickstart`.
 
-    The same command again continues a study that was stopped; `--trials` with a larger number extends one
-    that is complete. The first Ctrl-C lets each running trial reach its next evaluation, the second stops at once.
+    The same command again continues a study that was stopped, `--dataset` and `--samples` included, for a study keeps
+    both; `--trials` with a larger number extends one that is complete. The first Ctrl-C lets each running trial reach
+    its next evaluation, the second stops at once.
 
     Next: `thalweg ui`, `thalweg best STUDY`.
     """
-    chosen = _chosen(space, num_trials=trials, num_lanes=lanes, num_workers=workers, gpus_per_worker=gpus)
+    console = terminal()
+    settings = {"num_trials": trials, "num_lanes": lanes, "num_workers": workers, "gpus_per_worker": gpus}
+    chosen = _chosen(space, settings, dataset=dataset, samples=samples, root=data, tell=teller(console))
+    over = None if storage else _finished(output, study or space, chosen, teller(console))
     # After the space, whose mistakes are answered at once: torch, Ray and MLflow take seconds.
     with ending_at_once():
-        from thalweg.analysis import leaderboard, next_steps, studies
         from thalweg.analysis.pictures import draw_new
-        from thalweg.console import board
+        from thalweg.search import run
+        from thalweg.tracking.address import check_tracking, default_uri
+        from thalweg.tracking.spool import is_delivered
+
+    check_tracking(uri := tracking_uri or default_uri())
+    options = run.Options(
+        name=study or space,
+        output=output,
+        storage=storage,
+        address=address,
+        wait_s=wait,
+        take_over=take_over,
+        accept_code_change=accept_code_change,
+    )
+    record, number = over, 0
+    if record is None or not is_delivered(options.directory, uri):
+        record, number = _searched(chosen, options, uri, data, plain)
+    flags = {"--dataset": dataset, "--samples": samples, "--data": data, "--tracking-uri": tracking_uri}
+    _show(space, chosen, options, record, flags, uri, stopped=bool(number))
+    if pictures and not number and over is None:
+        draw_new(record, options.directory, uri, teller(console), data)
+    raise typer.Exit(128 + number if number else int(record.best() is None))
+
+
+def _searched(
+    chosen: LoadedSpace, options: Options, uri: str, data: Path | None, plain: bool
+) -> tuple[StudyRecord, int]:
+    """Searches a space; returns the study, and the number of the signal that stopped it or 0."""
+    with ending_at_once():
+        from thalweg.analysis.studies import earlier_trials
         from thalweg.console.live import make_view
         from thalweg.events import Notice
         from thalweg.search import run
-        from thalweg.search.preflight import prepare, refusals
-        from thalweg.tracking.address import check_tracking, default_uri
+        from thalweg.search.preflight import prepare, refusals, searched_seeds
         from thalweg.tracking.recorder import MLflowRecorder
 
     console = terminal()
-    check_tracking(uri := tracking_uri or default_uri())
-    options = run.Options(
-        name=study or space, output=output, storage=storage, address=address, wait_s=wait, take_over=take_over
-    )
     prepared = prepare(chosen, data, teller(console), options.starting_points)
-    for sentence in refusals(chosen):
+    for sentence in (*refusals(chosen), *searched_seeds(chosen)):
         teller(console)(sentence)
     recorder = MLflowRecorder(uri, tell=lambda text: view.handle(Notice(text=text)))
-    view = make_view(console, studies.earlier_trials(options), plain=plain)  # last: the search closes it
+    view = make_view(console, earlier_trials(options), plain=plain)  # last: the search closes it
     record = run.search(prepared, options, [recorder, view])
+    return record, view.standing.signal
+
+
+def _show(
+    space: str,
+    chosen: LoadedSpace,
+    options: Options,
+    record: StudyRecord,
+    flags: Mapping[str, Any],
+    uri: str,
+    *,
+    stopped: bool,
+) -> None:
+    """Shows the leaderboard of a study and how to go on."""
+    from thalweg.analysis import leaderboard, next_steps
+    from thalweg.console import board
+
+    console = terminal()
     board.show(leaderboard.of_study(record, options.directory), console)
-    flags = {"--data": data, "--tracking-uri": tracking_uri}
-    number = view.standing.signal
-    ended = {"has_best": record.best() is not None, "stopped": bool(number)}
-    commands = next_steps.next_commands(space, options, chosen.study, flags, **ended)
+    commands = next_steps.next_commands(
+        space, options, chosen.study, flags, has_best=record.best() is not None, stopped=stopped
+    )
     board.guide(next_steps.places(options, record, uri), commands, console)
-    if pictures and not number:
-        draw_new(record, options.directory, uri, teller(console), data)
-    if code := 128 + number if number else int(record.best() is None):
-        raise typer.Exit(code)
 
 
-def _chosen(space: str, **settings: Any) -> LoadedSpace:
+def _chosen(space: str, settings: Mapping[str, Any], **overrides: Any) -> LoadedSpace:
+    from thalweg.search.overrides import overridden
     from thalweg.search.space import load_space
 
-    return load_space(space).with_settings(**settings)
+    return overridden(load_space(space).with_settings(**settings), **overrides)
+
+
+def _finished(output: Path, name: str, space: LoadedSpace, tell: Callable[[str], None]) -> StudyRecord | None:
+    """Returns a study in which nothing is left to do, and says so; None if there is something."""
+    from thalweg.analysis.studies import finished
+
+    record = finished(output, name, space)
+    if record is not None:
+        count = space.study.num_trials
+        tell(f"study {name} has all its {count} trials; --trials {2 * count} carries on\n")
+    return record

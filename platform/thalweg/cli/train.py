@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
 
-from thalweg.cli.options import RUNS, Data, Output, Storage, assignments, teller, terminal
+from thalweg.cli.options import RUNS, Data, DataSet, Output, Storage, assignments, teller, terminal
 from thalweg.errors import ConfigError
 from thalweg.lanes.interruption import ending_at_once
 
@@ -16,14 +17,13 @@ def train(
         str, typer.Argument(metavar="SPACE", help="A search space or, with --preset, a family.")
     ],
     param: Annotated[
-        list[str] | None, typer.Option(help="A searched parameter as name=value; repeat it.")
+        list[str] | None,
+        typer.Option(help="A searched parameter, or a knob of a preset, as name=value; repeat it."),
     ] = None,
     preset: Annotated[
         str | None, typer.Option(help="Named configuration of a family, instead of a space.")
     ] = None,
-    dataset: Annotated[
-        str | None, typer.Option(help="Data set, with a preset. \\[default: the preset's]")
-    ] = None,
+    dataset: DataSet = None,
     metric: Annotated[
         str | None, typer.Option(help="Metric to follow, with a preset. \\[default: the family's first]")
     ] = None,
@@ -35,25 +35,30 @@ def train(
     """Trains one configuration of a space, or a preset of a family, in this process, without a search.
 
     Examples: `thalweg train quickstart --param lr=0.003 --param batch_size=16`,
-    `thalweg train water_mae --preset tiny --samples 2048`
+    `thalweg train water_mae --preset tiny --samples 2048 --param optimization.lr=0.003`
 
-    Parameters that are left out take the middle of their range, or the first of their choices. The same command again
+    Parameters that are left out take the middle of their range, or the first of their choices; knobs of a preset stay
+    as they are. The same command again
     continues a training that was stopped. A training is no study: neither MLflow nor `thalweg studies` lists it.
     Several workers: `torchrun --nproc-per-node 2 -m thalweg train quickstart`.
     """
+    from thalweg.search.overrides import overridden
     from thalweg.search.space import load_space
 
     console = terminal()
     tell = teller(console)
-    params = assignments(param or [])
+    given = assignments(param or [])
     if preset is None:
-        _only_with_preset({"--dataset": dataset, "--metric": metric})
-        asked = load_space(space)
+        _only_with_preset({"--metric": metric})
+        params, asked = given, overridden(load_space(space), dataset=dataset, root=data, tell=tell)
     else:
         from thalweg.search.presets import preset_space
 
-        _asks_nothing(param)
-        asked = preset_space(space, preset, samples, dataset=dataset, metric=metric, root=data, tell=tell)
+        _check_knobs(given)
+        asked = preset_space(
+            space, preset, samples, dataset=dataset, metric=metric, knobs=given, root=data, tell=tell
+        )
+        params = {}
         tell(asked.doc)
     # After the space, whose mistakes are answered at once: torch and DeepSpeed take seconds.
     with ending_at_once():
@@ -66,15 +71,13 @@ def train(
     view.close(run(chosen, view.report))
 
 
-def _asks_nothing(param: list[str] | None) -> None:
-    if param:
-        name, _, value = param[0].partition("=")
-        way_out = (
-            f"pass --{name} {value}"
-            if name in ("dataset", "metric", "samples")
-            else "leave it out, or write a search space, which may vary any knob"
-        )
-        raise ConfigError(f"a preset asks no parameter, got --param {param[0]}; {way_out}")
+def _check_knobs(given: Mapping[str, str]) -> None:
+    for name in ("dataset", "metric", "samples"):
+        if name in given:
+            raise ConfigError(
+                f"--param names knobs of a preset, and its {name} has an option of its own, got --param "
+                f"{name}={given[name]}; pass --{name} {given[name]}"
+            )
 
 
 def _only_with_preset(options: dict[str, str | None]) -> None:

@@ -20,6 +20,7 @@ from thalweg.console.formatting import clock, score
 from thalweg.console.tables import (
     HEAD,
     LEGEND,
+    add_others,
     baselines_line,
     best_cell,
     marked_cell,
@@ -31,6 +32,7 @@ from thalweg.search.store.records import StudyRecord, TrialRecord
 from thalweg.study_folder import StudyFolder
 from thalweg.training import baselines
 from thalweg.training.baselines import Baselines
+from thalweg.training.messages import stages_of
 from thalweg.wording import counted
 
 if TYPE_CHECKING:
@@ -57,7 +59,8 @@ def show_best(record: StudyRecord, folder: Path, console: Console) -> None:
     title.append(f"  after {trial.samples:,} samples in {clock(trial.seconds)}")
     console.print(title, "", _metrics(record, trial, known), "", _config(record, trial), sep="\n")
     console.print("\n[bold]train it again[/]")
-    for line in train_command(space_name(record), trial.params, folder.parent).splitlines():
+    command = train_command(space_name(record), trial.params, folder.parent, record.overrides)
+    for line in command.splitlines():
         console.print(Text(f"  {line}", style="cyan"), soft_wrap=True)
     console.print("\n[bold]checkpoint[/]")
     console.print(Text(f"  {checkpoint_place(record, trial.checkpoint)}"), soft_wrap=True)
@@ -73,7 +76,7 @@ def _metrics(record: StudyRecord, trial: TrialRecord, known: Baselines) -> Rende
     """Lists the metrics of a trial: the search-invariant ones beside the baselines, then the others."""
     fit = comparable(record)
     comparison = Comparison(known, metrics_of(record), fit[0], record.mode)
-    return metrics_table(f"trial {trial.number}", trial.metrics, fit, comparison)
+    return metrics_table(f"trial {trial.number}", trial.metrics, fit, comparison, stages_of(trial.metrics))
 
 
 def _config(record: StudyRecord, trial: TrialRecord) -> RenderableType:
@@ -93,17 +96,26 @@ def export_sentence(exported: WrittenModel) -> str:
 
 
 def show_held_out(record: StudyRecord, found: HeldOut, console: Console) -> None:
-    """Prints the metrics on both splits side by side, with the best baseline on ``test``."""
+    """Prints the metrics on both splits side by side, with the best baseline on ``test``.
+
+    Those on ``test`` of an earlier stage that is compared stand between; its metrics on ``val`` are in `show_best`.
+    """
     comparison = held_out.comparison(record, found)
     table = plain_table()
     table.add_column(f"trial {best_trial(record).number} after {counted(found.samples, 'sample')}")
-    for name in ("val", "test  " if found.baselines else "test"):
-        table.add_column(name, justify="right", no_wrap=True)
+    earlier = {f"test after\n{stage}": metrics for stage, metrics in found.test_stages.items()}
+    columns = {"val": found.val, **earlier, "test": found.test}
+    for head in columns:
+        blank = "  " if head == "test" and found.baselines else ""
+        table.add_column(f"{head}{blank}", justify="right", no_wrap=True)
     if found.baselines:
         table.add_column(HEAD, no_wrap=True)
-    for name, value in held_out.invariant(record, found).items():
+    fit = held_out.invariant(record, found)
+    for name, value in fit.items():
+        cells = [score(columns[head].get(name)) for head in columns if head != "test"]
         marked = marked_cell(comparison, name, value, "bold")
-        table.add_row(name, score(found.val.get(name)), marked, best_cell(comparison, name))
+        table.add_row(name, *cells, marked, best_cell(comparison, name))
+    add_others(table, [*fit], [*columns.values()])
     console.print(
         "", Text("on the split test, by which no trial was selected", style="bold"), table, sep="\n"
     )

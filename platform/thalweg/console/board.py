@@ -25,8 +25,9 @@ from thalweg.console.tables import (
     marked_cell,
     plain_table,
 )
+from thalweg.search.overrides import options_of
 from thalweg.search.store.records import TrialRecord
-from thalweg.wording import counted
+from thalweg.wording import counted, some
 
 MAX_TRIALS = 8
 
@@ -44,6 +45,8 @@ def show(board: Leaderboard, console: Console, by: Sequence[str] = ()) -> None:
     """
     title = Text(f"{board.record.name}  ", style="bold")
     title.append(f"{board.objective} ({board.record.mode})  {board.record.definition['space']}", "not bold")
+    if options := options_of(board.record.overrides):
+        title.append(f"  {options}", "not bold")
     console.print("", title, "", sep="\n")
     if by:
         console.print(group_table.render(board.record, by, board.other_metrics(), console.width))
@@ -174,8 +177,8 @@ def _interrupted(board: Leaderboard) -> list[Text]:
 def reasons(trials: Sequence[TrialRecord]) -> list[str]:
     """Writes a line for each reason why trials failed, the most frequent first."""
     return [
-        f"{counted(len(group), 'trial')} failed ({', '.join(f'{trial.number}' for trial in group[:MAX_TRIALS])}"
-        f"{', ...' if len(group) > MAX_TRIALS else ''}): {group[0].reason}"
+        f"{counted(len(group), 'trial')} failed ({some((f'{trial.number}' for trial in group), MAX_TRIALS)}): "
+        f"{group[0].reason}"
         for group in failures(trials)
     ]
 

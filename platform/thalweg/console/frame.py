@@ -73,6 +73,8 @@ class Frame:
         if study.num_lanes:
             workers = f" of {counted(study.num_workers, 'worker')}" if study.num_workers > 1 else ""
             head.append(f"  {counted(study.num_lanes, 'lane')}{workers}")
+        if options := study.tags.get("options"):
+            head.append(f"  {options}", style="dim")
         share = standing.progress
         row = Table.grid(padding=(0, 1), expand=True)
         row.add_column(ratio=1)

@@ -15,29 +15,29 @@ from thalweg.analysis.studies import Unreadable, summaries
 from thalweg.console.formatting import score
 from thalweg.console.tables import plain_table
 from thalweg.datasets.catalogue import DataSet
-from thalweg.errors import DiscoveryError, ThalwegError, nothing
+from thalweg.errors import ThalwegError
 from thalweg.search.space import load_space
+from thalweg.wording import as_seen
 
 _STATES = {"running": "cyan", "complete": "green", "stopped": "yellow"}
 
 
 def spaces(only: str | None = None) -> RenderableType:
-    """Lists the search spaces, then what each one asks; for a broken one what is wrong with it.
+    """Lists the search spaces, also those in packages of the working directory, then what each one asks.
 
     Args:
         only: List the spaces of this family alone, and broken ones.
 
     Raises:
-        DiscoveryError: There is no such family in ``trainables/``.
+        DiscoveryError: There is no such family.
     """
-    if only is not None and only not in (known := discovery.names("trainables")):
-        raise DiscoveryError(nothing(f"family {only!r}", "trainables/", only, known))
+    only = discovery.load_family(only).name if only is not None else None
     table = _table("space", "family", "metric", "trials")
     table.columns[0].no_wrap = True  # what commands ask for
     for column in table.columns[1:]:
         column.overflow = "fold"
     lines: dict[str, Text] = {}
-    for name in discovery.names("search_spaces"):
+    for name in (*discovery.names("search_spaces"), *discovery.own_spaces()):
         try:
             space = load_space(name)
             family = discovery.load_family(space.config_type).name
@@ -55,9 +55,9 @@ def spaces(only: str | None = None) -> RenderableType:
 
 
 def families() -> RenderableType:
-    """Lists the model families; for a broken one what is wrong with it."""
+    """Lists the model families, also those in packages of the working directory; for a broken one what is wrong."""
     table = _table("family", "presets", "what it is")
-    for name in discovery.names("trainables"):
+    for name in (*discovery.names("trainables"), *discovery.own_families()):
         try:
             family = discovery.load_family(name)
         except ThalwegError as error:
@@ -73,21 +73,13 @@ def data_sets(found: Iterable[DataSet]) -> RenderableType:
     table = _table("family", "data set", "size", "")
     for item in found:
         if item.num_bytes is not None:
-            style, size, where = "green", _size(item.num_bytes), _near(item.folder)
+            style, size, where = "green", _size(item.num_bytes), as_seen(item.folder)
         elif item.origin == "make":
             style, size, where = "dim", "-", f"thalweg data make {item.family} {item.name}"
         else:
             style, size, where = "dim", "-", f"thalweg data import {item.name} FOLDER"
         table.add_row(item.family, Text(item.name, style=style), size, Text(where, overflow="fold"))
     return table
-
-
-def _near(folder: Path) -> str:
-    """Returns a path relative to the folder that the user is in, if it lies below it."""
-    try:
-        return str(folder.absolute().relative_to(Path.cwd()))
-    except ValueError:
-        return str(folder)
 
 
 def _size(num_bytes: int) -> str:

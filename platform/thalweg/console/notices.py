@@ -76,9 +76,10 @@ def whereabouts(standing: Standing) -> str:
 
 
 def _opening(event: StudyStarted, standing: Standing) -> list[str]:
+    options = f", {event.tags['options']}" if "options" in event.tags else ""
     lines = [
         f"study {event.study}: {counted(event.num_trials, 'trial')} of at most "
-        f"{counted(event.samples, 'sample')}, {event.metric} ({event.mode})"
+        f"{counted(event.samples, 'sample')}, {event.metric} ({event.mode}){options}"
     ]
     if standing.num_ended:
         lines.append(f"continued: {counted(standing.num_ended, 'trial')} had ended before")

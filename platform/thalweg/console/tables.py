@@ -39,7 +39,11 @@ def marked_cell(comparison: Comparison, metric: str, value: float | None, style:
 
 
 def metrics_table(
-    head: str, values: Mapping[str, float], fit: Sequence[str], comparison: Comparison
+    head: str,
+    values: Mapping[str, float],
+    fit: Sequence[str],
+    comparison: Comparison,
+    earlier: Mapping[str, Mapping[str, float]] | None = None,
 ) -> RenderableType:
     """Lists the metrics of a trial: those that compare trials beside the best baselines, then the others.
 
@@ -48,21 +52,41 @@ def metrics_table(
         values: The metrics, the objective among them.
         fit: Names of those that mean the same in each trial, the objective first.
         comparison: The baselines.
+        earlier: Metrics at the end of earlier stages, by the stage's name, each in a column before that of the values.
     """
-    known = bool(comparison.baselines)
+    known, before = bool(comparison.baselines), earlier or {}
     table = plain_table()
     table.add_column("metrics")
+    for stage in before:
+        table.add_column(f"after {stage}", justify="right", no_wrap=True)
     table.add_column(f"{head}{'  ' * known}", justify="right", no_wrap=True)
     if known:
         table.add_column(HEAD, no_wrap=True)
     for name in (fit[0], *(name for name in fit[1:] if name in values)):
-        table.add_row(name, marked_cell(comparison, name, values.get(name)), best_cell(comparison, name))
-    if own := [name for name in values if name not in fit and "/" not in name]:
-        table.add_row(Text("not comparable between trials", style="dim"))
-        for name in own:
-            table.add_row(Text(name, style="dim"), Text(score(values[name]), style="dim"))
+        then = [score(metrics.get(name)) for metrics in before.values()]
+        table.add_row(
+            name, *then, marked_cell(comparison, name, values.get(name)), best_cell(comparison, name)
+        )
+    add_others(table, fit, [*before.values(), values])
     line = baselines_line(comparison)
     return table if line is None else Group(table, Text(LEGEND, style="dim"), line)
+
+
+def add_others(table: Table, fit: Sequence[str], columns: Sequence[Mapping[str, float]]) -> None:
+    """Adds rows of the metrics that compare no trials to a table.
+
+    Args:
+        table: The table.
+        fit: Names of the metrics that do compare trials.
+        columns: Metrics by name, for each column; the last one says which there are. Those with a slash in their names
+            are costs, or were measured at the end of a stage.
+    """
+    own = [name for name in columns[-1] if name not in fit and "/" not in name]
+    if own:
+        table.add_row(Text("not comparable between trials", style="dim"))
+    for name in own:
+        cells = (Text(score(values.get(name)), style="dim") for values in columns)
+        table.add_row(Text(name, style="dim"), *cells)
 
 
 def baselines_line(comparison: Comparison) -> Text | None:

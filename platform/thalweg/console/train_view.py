@@ -57,7 +57,8 @@ class CurveView:
         fit = [metric.name for metric in declared if metric.search_invariant and metric.name != order.metric]
         comparison = Comparison(known, declared, order.metric, mode)
         self._console.print()
-        self._console.print(metrics_table("value", report.metrics, [order.metric, *fit], comparison))
+        table = metrics_table("value", report.metrics, [order.metric, *fit], comparison, report.stages)
+        self._console.print(table)
         self._console.print("\n[bold]checkpoint[/]")
         self._console.print(Text(f"  {report.checkpoint}"), soft_wrap=True)
 

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from thalweg.errors import DataError
 
-_MAX_TOLD = 20
+_MAX_TOLD = 10
 
 T = TypeVar("T")
 

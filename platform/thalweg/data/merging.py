@@ -16,6 +16,7 @@ from thalweg.data.store import content_hashes, key_of
 from thalweg.data.survey import Extremes, Survey
 from thalweg.errors import DataError
 from thalweg.files import atomic_file, writing
+from thalweg.wording import some
 
 MissingDays = Literal["refuse", "interpolate"]
 
@@ -114,10 +115,10 @@ def merge(
     known = np.array([day in days for day in dates])
     gaps = _gaps(dates, known)
     if gaps and (missing == "refuse" or not (known[0] and known[-1])):
-        listed = ", ".join(f"{first} to {last}" for first, last in gaps[:5])
+        listed = some(f"{first} to {last}" for first, last in gaps)
         raise DataError(
-            f"the files must hold every day from {dates[0]} to {dates[-1]}, got none for {listed}"
-            f"{' ...' if len(gaps) > 5 else ''}; add them, choose another period, or have days inside it interpolated"
+            f"the files must hold every day from {dates[0]} to {dates[-1]}, got none for {listed}; add them, choose "
+            "another period, or have days inside it interpolated"
         )
     files = sorted({days[day] for day in dates[known]})
     key = _key(files, dates, missing, sentinel, look, target.parent)

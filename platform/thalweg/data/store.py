@@ -5,6 +5,9 @@ name only when complete. Processes that start at once wait for the first one to 
 leaves ``PARENT/KEY.partial/``, and the next resumes after the last step of its journal. If file locks do not work
 (some network file systems), each process prepares the store from the start and the first to finish wins. A store
 with truncated or missing files is prepared again. Readers share one copy through the page cache.
+
+``PARENT`` lies beside the data, or elsewhere if the user says so or the data cannot be written: see
+`thalweg.disk.store_place`.
 """
 
 import errno
@@ -23,6 +26,8 @@ import numpy as np
 import numpy.typing as npt
 
 from thalweg.data.preparation import PreparationJournal
+from thalweg.disk import store_place
+from thalweg.disk.store_place import STORE_VARIABLE
 from thalweg.errors import OutputError
 from thalweg.files import atomic_file, atomic_folder, discard, locked, move, publish, sync, writing
 from thalweg.hashing import digest
@@ -120,7 +125,7 @@ def open_store(parent: Path, key: str, prepare: Preparation) -> Store:
     """Opens the store `key` below `parent`, and prepares it first if it is missing or damaged.
 
     Args:
-        parent: Folder of stores; made if missing.
+        parent: Folder of stores beside the data; `store_place` says where they lie instead.
         key: Name of the store, from `key_of`.
         prepare: Writes the arrays and returns the metadata as JSON values; if it raises, no store is left. It must be
             deterministic, because finished steps of a killed process are reused.
@@ -128,9 +133,10 @@ def open_store(parent: Path, key: str, prepare: Preparation) -> Store:
     Raises:
         OutputError: The store cannot be written.
     """
-    found = _load(parent / key)
-    if found is not None:
-        return found
+    for folder in store_place.readable(parent):
+        if (found := _load(folder / key)) is not None:
+            return found
+    parent = store_place.writable(parent)
     with _writing(parent), locked(parent / f"{key}.lock") as alone:
         found = _load(parent / key)
         if found is None:
@@ -148,12 +154,14 @@ def content_hashes(paths: Mapping[str, Path], parent: Path) -> dict[str, str]:
 
     Args:
         paths: Files by unique names.
-        parent: Folder of the cache; made if missing.
+        parent: Folder of stores beside the data, in which the cache lies.
     """
-    cache = _read_json(parent / _HASHES)
+    caches = [_read_json(folder / _HASHES) for folder in store_place.readable(parent)]
+    cache = {stamp: known for each in reversed(caches) for stamp, known in each.items()}
     stamps = {name: _stamp(name, path) for name, path in paths.items()}
     fresh = {stamp: _digest(name, paths[name], stamp) for name, stamp in stamps.items() if stamp not in cache}
     if fresh:
+        parent = store_place.writable(parent)
         with _writing(parent):
             kept = {
                 stamp: known
@@ -253,7 +261,7 @@ def _load(folder: Path) -> Store | None:
 @contextmanager
 def _writing(folder: Path) -> Iterator[None]:
     """Makes `folder` and turns failures to write below it into an `OutputError`."""
-    with writing("data", folder, "free space there, change its permissions or set THALWEG_DATA"):
+    with writing("data", folder, f"free space there, change its permissions or set {STORE_VARIABLE}"):
         folder.mkdir(parents=True, exist_ok=True)
         yield
 

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Shaped
 
 from thalweg.data.bounds import Bounds
 from thalweg.errors import DataError
+from thalweg.wording import counted
 
 _ROUNDING = 1e-6  # tolerance for rounding errors, of what is smaller, 1 or the range of the bounds
 
@@ -194,11 +195,11 @@ class Survey:
             )
         if not self._num_wrong or self._bounds is None:
             return
-        num_places = len(self._wrong_places)
+        others = counted(self._num_wrong, "other value")
         raise DataError(
             f"{self._name} in {self._source} must lie within {self._bounds.low:g} and {self._bounds.high:g}"
-            f"{_words(self._bounds.unit)}, got {self._num_wrong:,} other value{'s' * (self._num_wrong > 1)} "
-            f"in {num_places:,} place{'s' * (num_places > 1)}, {self._first}; "
+            f"{_words(self._bounds.unit)}, got {others} "
+            f"in {counted(len(self._wrong_places), 'place')}, {self._first}; "
             f"where that means no data {self._way_out}"
         )
 

@@ -11,7 +11,8 @@ from typing import Literal
 from thalweg import discovery
 from thalweg.dataset_contract import WEIGHTS
 from thalweg.discovery import Family
-from thalweg.errors import ConfigError, DiscoveryError, OutputError
+from thalweg.errors import ConfigError, DataError, DiscoveryError, OutputError, nothing
+from thalweg.wording import as_seen
 
 DATA_VARIABLE = "THALWEG_DATA"
 Origin = Literal["make", "import", "own"]
@@ -39,17 +40,41 @@ class DataSet:
 
 
 def data_root(family: discovery.Family, root: Path | None = None) -> Path:
-    """Returns the folder of a family's data sets: below ``root``, ``THALWEG_DATA`` or ``data/``."""
+    """Returns the folder of a family's data sets: its whole name, below ``root``, ``THALWEG_DATA`` or ``data/``."""
     base = root or Path(os.environ.get(DATA_VARIABLE, "data"))
-    return base.absolute() / family.name.rpartition(".")[2]
+    return base.absolute() / family.name
 
 
-def data_sets(root: Path | None = None) -> list[DataSet]:
-    """Lists the data sets that exist and those that could be made or imported, family by family."""
+def check_moved(family: Family, root: Path | None, dataset: str) -> None:
+    """Refuses a data set that lies where data of a family outside ``trainables/`` were once: by its last name alone.
+
+    Raises:
+        DataError: The data set is missing, and one of its name lies there.
+    """
+    folder = data_root(family, root)
+    earlier = folder.with_name(family.name.rpartition(".")[2]) / dataset
+    if dataset not in family.worlds and not (folder / dataset).exists() and earlier.is_dir():
+        raise DataError(
+            f"data of {family.name} must lie in a folder of its whole name, got {as_seen(earlier)}; if they are its "
+            f"own, mkdir -p {as_seen(folder)} && mv {as_seen(earlier)} {as_seen(folder)}"
+        )
+
+
+def data_sets(root: Path | None = None, only: str | None = None) -> list[DataSet]:
+    """Lists the data sets that exist and those that could be made or imported, family by family.
+
+    Args:
+        root: Folder of all data.
+        only: Name of the only family whose data sets are listed; None lists those of all that are found.
+    """
+    found = [discovery.load_family(only)] if only else families()
+    return [data_set for family in found for data_set in of_family(family, root)]
+
+
+def families() -> list[Family]:
+    """Loads all families: those in ``trainables/``, and those in packages of the working directory."""
     return [
-        found
-        for name in discovery.names("trainables")
-        for found in of_family(discovery.load_family(name), root)
+        discovery.load_family(name) for name in (*discovery.names("trainables"), *discovery.own_families())
     ]
 
 
@@ -79,18 +104,36 @@ def of_family(family: Family, root: Path | None = None) -> list[DataSet]:
     ]
 
 
-def family_of_source(source: str) -> Family:
+def family_of_source(source: str, only: str | None = None) -> Family:
     """Returns the family that can import a public data set.
+
+    Args:
+        source: Name of the public data set.
+        only: Name of the family, if it is known or lies elsewhere.
 
     Raises:
         DiscoveryError: There is none; the message names all public data sets.
+        ConfigError: There are several.
     """
-    families = [discovery.load_family(name) for name in discovery.names("trainables")]
-    for family in families:
-        if source in family.sources:
-            return family
-    known = ", ".join(sorted(name for family in families for name in family.sources)) or "none"
-    raise DiscoveryError(f"no family can import {source!r} (found: {known})")
+    known = [discovery.load_family(only)] if only else families()
+    found = [family for family in known if source in family.sources]
+    if not found:
+        where = only or "any family"
+        raise DiscoveryError(
+            nothing(
+                f"public data set {source!r}",
+                where,
+                source,
+                {name for each in known for name in each.sources},
+            )
+        )
+    if len(found) > 1:
+        names = [family.name for family in found]
+        raise ConfigError(
+            f"a public data set is imported into one family, got {', '.join(names)} for {source!r}; add --family "
+            f"{names[0]}"
+        )
+    return found[0]
 
 
 def folder_of(family: Family, root: Path | None, name: str) -> Path:

@@ -11,7 +11,7 @@ from thalweg.errors import ConfigError, OutputError
 
 def import_source(
     source: str, folder: Path, *, name: str | None = None, options: Mapping[str, str] | None = None,
-    root: Path | None = None,
+    root: Path | None = None, family_name: str | None = None,
 ) -> tuple[Path, str]:  # fmt: skip
     """Imports a public data set into the format of its family, or updates an imported one if its reader can.
 
@@ -21,6 +21,7 @@ def import_source(
         name: Name of the imported data set; None takes that of the public one.
         options: Options of its reader.
         root: Folder of all data.
+        family_name: Name of the family; None finds it by the source.
 
     Returns:
         The data set's folder and the reader's report.
@@ -31,7 +32,7 @@ def import_source(
         OutputError: A data set of this name exists and the reader cannot update it, or the data folder cannot be
             written.
     """
-    family = family_of_source(source)
+    family = family_of_source(source, family_name)
     reader = family.sources[source]
     check_options(source, reader.options, options or {})
     if not (folder.is_dir() or (reader.takes_files and folder.is_file())):

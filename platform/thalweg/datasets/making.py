@@ -9,9 +9,16 @@ from pathlib import Path
 
 from thalweg import discovery
 from thalweg.dataset_contract import SyntheticDataset
-from thalweg.datasets.catalogue import DATA_VARIABLE, check_options, data_root, new_folder, of_family
+from thalweg.datasets.catalogue import (
+    DATA_VARIABLE,
+    check_moved,
+    check_options,
+    data_root,
+    new_folder,
+    of_family,
+)
 from thalweg.discovery import Family
-from thalweg.errors import ConfigError, DiscoveryError, ThalwegError
+from thalweg.errors import ConfigError, DiscoveryError, ThalwegError, nothing
 from thalweg.files import atomic_folder, refusal
 
 
@@ -77,7 +84,8 @@ def make_variant(
     def write(folder: Path) -> None:
         maker.make(folder, **options)
         (folder / "README.txt").write_text(
-            f"A variant of the synthetic world {world}, made with\n{command}\n"
+            f"A variant of the synthetic world {world}, made with\n{command}\n",
+            encoding="utf-8",
         )
 
     write_data_set(target, write, tell)
@@ -103,7 +111,8 @@ def existing(
         OutputError: The data folder cannot be written.
     """
     name = dataset or next(iter(family.worlds), None)
-    if name is not None:
+    if name is not None and name == Path(name).name and not name.startswith("."):
+        check_moved(family, root, name)
         folder = make_world(family, data_root(family, root), name, tell)
         if folder.is_dir():
             return folder
@@ -112,8 +121,7 @@ def existing(
     ]
     what = "synthetic data set" if name is None else f"data set {name!r}"
     raise DiscoveryError(
-        f"no {what} of {family.name} (found: {', '.join(known) or 'none'}); "
-        "`thalweg data list` says how to get others"
+        f"{nothing(what, family.name, name or '', known)}; `thalweg data list` says how to get others"
     )
 
 

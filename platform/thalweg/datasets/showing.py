@@ -10,8 +10,9 @@ from pathlib import Path
 
 from thalweg import discovery
 from thalweg.dataset_contract import Exploration
+from thalweg.datasets.catalogue import families
 from thalweg.datasets.making import existing
-from thalweg.discovery import Family
+from thalweg.disk import store_place
 from thalweg.errors import ConfigError, DiscoveryError, ThalwegError
 from thalweg.files import atomic_folder, is_full_disk, refusal
 
@@ -62,19 +63,21 @@ def show(
     family = discovery.load_family(family_name)
     if family.explore is None:
         raise DiscoveryError(
-            f"{_short(family)} must know how to show its data, got no function explore in {family.package}.explore; "
+            f"{family.name} must know how to show its data, got no function explore in {family.package}.explore; "
             f"take another family ({_those_that_show()}), or write one as thalweg.dataset_contract.Explore says"
         )
     data_set = existing(family, dataset, root, tell)
-    target = output / "data" / f"{_short(family)}-{data_set.name}"
+    target = output / "data" / f"{family.name}-{data_set.name}"
     with _writing(target), atomic_folder(target, overwrite=True) as draft:
         found = family.explore(data_set, draft)
-    return Shown(name=f"{_short(family)}/{data_set.name}", found=found, folder=target)
+    if note := store_place.elsewhere(data_set):
+        tell(note)
+    return Shown(name=f"{family.name}/{data_set.name}", found=found, folder=target)
 
 
 def _those_that_show() -> str:
-    families = [discovery.load_family(name) for name in discovery.names("trainables")]
-    return f"found: {', '.join(family.name for family in families if family.explore is not None) or 'none'}"
+    found = [family.name for family in families() if family.explore is not None]
+    return f"found: {', '.join(found) or 'none'}"
 
 
 def export_fiftyone(
@@ -108,7 +111,7 @@ def export_fiftyone(
     family = discovery.load_family(family_name)
     if family.export_fiftyone is None:
         raise DiscoveryError(
-            f"{_short(family)} must know how to export its data, got no function export_fiftyone in "
+            f"{family.name} must know how to export its data, got no function export_fiftyone in "
             f"{family.package}.explore; take another family, or write one as thalweg.dataset_contract.Export says"
         )
     if name != Path(name).name or name.startswith("."):
@@ -120,10 +123,6 @@ def export_fiftyone(
     with _writing(media):
         media.mkdir(parents=True, exist_ok=True)
         return family.export_fiftyone(data_set, name, media)
-
-
-def _short(family: Family) -> str:
-    return family.name.rpartition(".")[2]
 
 
 @contextmanager

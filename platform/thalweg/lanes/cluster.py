@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from thalweg.disk import store_place
+from thalweg.disk.store_place import STORE_VARIABLE
 from thalweg.errors import ConnectionFailed
 from thalweg.lanes import private_ray
 
@@ -128,6 +130,7 @@ def _brief(error: Exception) -> str:
 def _prepare_environment() -> None:
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    store_place.settle()
     # Each worker process would compile torch, DeepSpeed and Ray again.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
@@ -176,13 +179,14 @@ def _join(address: str) -> None:
     _check_address(address)
     private_ray.send_token()
     modules = [importlib.import_module(name) for name in _PACKAGES]
+    chosen = {name: os.environ[name] for name in (STORE_VARIABLE,) if name in os.environ}
     try:
         with private_ray.signals_kept():
             ray.init(
                 address=address,
                 log_to_driver=False,
                 logging_level=logging.WARNING,
-                runtime_env={"py_modules": modules, "env_vars": dict(_ENVIRONMENT)},
+                runtime_env={"py_modules": modules, "env_vars": {**_ENVIRONMENT, **chosen}},
             )
     except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
         raise ConnectionFailed(_no_entrance(address, _brief(error))) from None

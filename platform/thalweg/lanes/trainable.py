@@ -70,11 +70,14 @@ class LaneTrainable(tune.Trainable):
         Raises:
             LaneDiedError: The workers did not come up, or are gone for good.
         """
-        if self._late is not None:
-            self._lane.abandon()
-            raise self._late
         began = time.perf_counter()
-        answer = self._lane.advance(self._order, self._reached)
+        try:
+            if self._late is not None:
+                raise self._late
+            answer = self._lane.advance(self._order, self._reached)
+        except LaneDiedError:
+            self._lane.abandon()
+            raise
         self._reached = answer.samples
         if isinstance(answer, Refusal):
             return {ANSWER: replace(answer, reason=self._keep_details(answer)), "done": True}

@@ -1,13 +1,12 @@
 """Checks that a study's objective means the same in every trial."""
 
-import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from thalweg.config import FamilyConfig
 from thalweg.contract import Metric
 from thalweg.discovery import Family
-from thalweg.errors import ObjectiveError
+from thalweg.errors import ObjectiveError, meant
 from thalweg.search.replay import written
 from thalweg.search.space import Space, extremes
 from thalweg.study import Study
@@ -28,11 +27,14 @@ def check_objective(study: Study, metrics: Sequence[Metric], family: str) -> Met
     invariant = ", ".join(f"{m.name} ({m.mode})" for m in metrics if m.search_invariant) or "none"
     metric = declared.get(study.metric)
     if metric is None:
-        close = difflib.get_close_matches(study.metric, declared, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
+        if hint := meant(study.metric, [name for name, each in declared.items() if each.search_invariant]):
+            raise ObjectiveError(
+                f"a study's metric must be measured by its configurations, got {study.metric!r}{hint} "
+                f"(`thalweg describe {family}` lists all {len(declared)})"
+            )
         others = ", ".join(m.name for m in metrics if not m.search_invariant) or "none"
         raise ObjectiveError(
-            f"a study's metric must be measured by its configurations, got {study.metric!r}; {hint}those of this "
+            f"a study's metric must be measured by its configurations, got {study.metric!r}; those of this "
             f"space ({family}) measure {invariant}; and, unfit to be an objective: {others}"
         )
     if not metric.search_invariant:

@@ -11,19 +11,23 @@ from typing import Any
 from thalweg import discovery
 from thalweg.config import FamilyConfig
 from thalweg.contract import Data, Metric, SplitName, Task, metrics_of, not_measured, unmeasured
-from thalweg.datasets.catalogue import data_root
+from thalweg.datasets.catalogue import check_moved, data_root
 from thalweg.datasets.making import make_world
-from thalweg.errors import ConfigError, StudyError
+from thalweg.disk import store_place
+from thalweg.errors import ConfigError, StudyError, ThalwegError
 from thalweg.nn.unallocated import unallocated
 from thalweg.search.inherited import replaced, without_effect
 from thalweg.search.objective import check_measured, check_objective, check_protocol
 from thalweg.search.replay import RecordedTrial, written
+from thalweg.search.source_code import SourceCode, source_code
 from thalweg.search.space import Space, extremes, probe, refused
 from thalweg.search.store.warm_start import StartingPoints, inherit
+from thalweg.testing.samples import check_data
 from thalweg.testing.steps import check_fit
 from thalweg.training.guards.family_code import blaming
 from thalweg.training.protocol import protocol_hash
 from thalweg.training.sampling import Layout
+from thalweg.training.schedule import Plan
 
 NUM_SAMPLED = 32
 """Random configurations that the preflight tries, beside the ends of all ranges."""
@@ -42,6 +46,7 @@ class Prepared:
         config: Configuration of that trial, with what it inherits from other studies.
         data_root: Folder of the family's data sets.
         tags: Data fingerprint, protocol hash and sizes, for the records.
+        code: The modules of family and space.
     """
 
     space: Space
@@ -52,6 +57,7 @@ class Prepared:
     config: FamilyConfig
     data_root: Path
     tags: Mapping[str, str]
+    code: SourceCode
 
 
 def prepare(
@@ -90,6 +96,31 @@ def refusals(space: Space) -> Iterator[str]:
         )
 
 
+def searched_seeds(space: Space) -> Iterator[str]:
+    """Yields a sentence if a search would choose among seeds as if one were better than another."""
+    middle, trial = space.replay({})
+    if len(space.study.first_trials) >= space.study.num_trials:
+        return  # a grid repeats its settings over seeds
+    for name, domain in trial.asked.items():
+        others = [_replayed(space, {name: corner}) for corner in domain.corners()]
+        if any(other is not None and _is_another_seed(other, middle) for other in others):
+            yield (
+                f"the space searches {name}, which is a seed: the best trial would be the luckiest one; repeat each "
+                "setting over seeds instead, grid(..., seeds=3), and compare means by `thalweg show STUDY --by NAME`"
+            )
+
+
+def _replayed(space: Space, params: Mapping[str, Any]) -> FamilyConfig | None:
+    try:
+        return space.replay(params)[0]
+    except ThalwegError:  # refused, as a search would refuse it
+        return None
+
+
+def _is_another_seed(one: FamilyConfig, other: FamilyConfig) -> bool:
+    return one.seed != other.seed and one == other.model_copy(update={"seed": one.seed})
+
+
 def _prepare(
     space: Space,
     family: discovery.Family,
@@ -103,28 +134,33 @@ def _prepare(
     metric = check_objective(space.study, metrics_of(task), family.name)
     check_protocol(space, family)
     folder = data_root(family, root)
+    check_moved(family, root, config.dataset)
     make_world(family, folder, config.dataset, tell)
     with unallocated():
         model = task.build(None)  # refuses what only the model can know, such as the name of a fusion
     check_fit(task, model)
     _check_batch({}, config, space.study.num_workers)
+    Plan.lay(task.stages(), space.study.samples).check_steps(config.optimization.batch_size)
     for params, other in extremes(space):
         _check_batch(params, other, space.study.num_workers)
     began = time.perf_counter()
     data = task.open(folder)
+    check_data(data)
     seconds = time.perf_counter() - began
     if seconds > 2.0:
         tell(f"prepared data set {config.dataset} in {seconds:.0f} s; later starts reuse it")
     task.facts(data)  # refuses what the data do not hold
     check_measured(space.study, unmeasured(task, data, "val"))
-    for note in (*data.notes, *_not_measured(task, data)):
-        tell(note)
+    for note in (*data.notes, store_place.elsewhere(folder / config.dataset), *_not_measured(task, data)):
+        if note:
+            tell(note)
     tags = {
         "data_set": config.dataset,
         "data_fingerprint": data.fingerprint,
         "protocol_hash": protocol_hash(family.package, task, data),
         "num_train_samples": str(data.num_samples("train")),
         "num_val_samples": str(data.num_samples("val")),
+        "code_hash": (code := source_code(space, family)).hash,
     }
     return Prepared(
         space=space,
@@ -135,6 +171,7 @@ def _prepare(
         config=config,
         data_root=folder,
         tags=tags,
+        code=code,
     )
 
 

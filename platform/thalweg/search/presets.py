@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from thalweg import discovery
@@ -10,6 +10,8 @@ from thalweg.config import FamilyConfig
 from thalweg.contract import Metric, metrics_of
 from thalweg.datasets.making import existing
 from thalweg.errors import ConfigError, ObjectiveError
+from thalweg.search.knob_values import with_knobs
+from thalweg.search.overrides import with_budget
 from thalweg.search.space import Space
 from thalweg.study import Study, Trial
 
@@ -23,10 +25,11 @@ def preset_space(
     *,
     dataset: str | None = None,
     metric: str | None = None,
+    knobs: Mapping[str, str] | None = None,
     root: Path | None = None,
     tell: Callable[[str], None] = lambda text: None,
 ) -> Space:
-    """Returns a space whose only configuration is a preset of a family.
+    """Returns a space whose only configuration is a preset of a family, with some knobs changed.
 
     Args:
         family_name: Name of the family.
@@ -34,12 +37,13 @@ def preset_space(
         samples: Budget in training samples; a preset has none of its own.
         dataset: Data set; None takes the preset's.
         metric: Metric to follow; None takes the first search-invariant one that the preset measures.
+        knobs: Values of knobs as text, by dotted names such as ``optimization.lr``.
         root: Folder of all data.
         tell: Called with a sentence for people about what takes a while.
 
     Raises:
         DiscoveryError: There is no such family, preset or data set.
-        ConfigError: ``samples`` is None.
+        ConfigError: ``samples`` is None or smaller than a batch, or a knob is unknown, refused or without effect.
         ObjectiveError: The family has no such metric, or none is fit to be followed.
     """
     family = discovery.load_family(family_name)
@@ -51,11 +55,14 @@ def preset_space(
     if dataset is not None:
         existing(family, dataset, root, tell)
         config = config.vary(dataset=dataset)
+    config = with_knobs(config, knobs or {}, family.name)
     chosen = _metric(family, config, metric)
     study = Study(
-        metric=chosen.name, mode=chosen.mode, samples=samples, num_evaluations=min(NUM_EVALUATIONS, samples)
+        metric=chosen.name, mode=chosen.mode, samples=NUM_EVALUATIONS, num_evaluations=NUM_EVALUATIONS
     )
     module = f"{family.package}.config"
+
+    changed = "".join(f", {name}={value}" for name, value in (knobs or {}).items())
 
     def answer(trial: Trial) -> FamilyConfig:
         return config
@@ -65,9 +72,9 @@ def preset_space(
         module_name=module,
         file=Path(discovery.load_module("trainables", module).__file__ or module),
         function=answer,
-        study=study,
+        study=with_budget(study, samples, [config]),
         config_type=family.config_type,
-        doc=f"preset {preset} of {family.name}, data set {config.dataset}, {chosen.name} ({chosen.mode})",
+        doc=f"preset {preset} of {family.name}{changed}, data set {config.dataset}, {chosen.name} ({chosen.mode})",
     )
 
 

@@ -35,6 +35,7 @@ from thalweg.lanes.cluster import connect
 from thalweg.lanes.interruption import ending_raises, signal_of
 from thalweg.lanes.resources import Gang, book
 from thalweg.search.controller import StudyController
+from thalweg.search.overrides import options_of
 from thalweg.search.preflight import Prepared
 from thalweg.search.provenance import provenance
 from thalweg.search.store.early_stopping import judged_from
@@ -59,6 +60,7 @@ class Options:
         address: Address of a Ray cluster; None starts one on this machine.
         wait_s: Seconds to wait for resources, for instance for an autoscaler.
         take_over: Whether to take over a study in a database from a process on another machine that is gone.
+        accept_code_change: Whether to continue a study although the code of its family or space has changed.
 
     Raises:
         StudyError: The name cannot be that of a folder.
@@ -70,6 +72,7 @@ class Options:
     address: str | None = None
     wait_s: float = 30.0
     take_over: bool = False
+    accept_code_change: bool = False
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"\w[\w.-]*", self.name):
@@ -205,6 +208,10 @@ def _search(prepared: Prepared, options: Options, listeners: Sequence[Listener])
     ended = StudyEnded(end="failed", reason="the search stopped unexpectedly")
     try:
         ledger.protocol.check(prepared.tags["protocol_hash"])
+        if ledger.num_open():
+            ledger.keep_code(prepared.code.hashes, accept_change=options.accept_code_change)
+            with writing("the study's folder", options.directory, "choose another with --output"):
+                prepared.code.keep(StudyFolder(options.directory).code(prepared.code.hash))
         ledger.declare(prepared.metrics)
         ledger.judge_by(lambda config: _stages(prepared.family, config))
         if ledger.num_open():
@@ -342,7 +349,7 @@ def describe(
     prepared: Prepared, proposal: Proposal, starting_points: StartingPoints
 ) -> tuple[Mapping[str, str], Mapping[str, str]]:
     """Returns tags and documents, by name, for the records of a new trial."""
-    found = {name: prepared.tags[name] for name in ("data_fingerprint", "protocol_hash")}
+    found = {name: prepared.tags[name] for name in ("data_fingerprint", "protocol_hash", "code_hash")}
     found |= tags(starting_points.points(proposal.config))
     documents = {"config.json": json.dumps(proposal.config.model_dump(mode="json"), indent=2)}
     return found, documents
@@ -363,8 +370,14 @@ def _started(prepared: Prepared, options: Options, ledger: Ledger, num_lanes: in
         num_workers=study.num_workers,
         directory=str(options.directory),
         definition=study.model_dump(mode="json", exclude={"first_trials"}, exclude_none=True),
-        tags={**prepared.tags, **provenance(), **tags(ledger.starting_points.frozen())},
+        tags={
+            **prepared.tags,
+            **({"options": options_of(space.overrides)} if space.overrides else {}),
+            **provenance(),
+            **tags(ledger.starting_points.frozen()),
+        },
         source_file=str(space.file),
+        code_folder=str(StudyFolder(options.directory).code(prepared.code.hash)),
         finished_trials=sum(not trial.interrupted for trial in finished),
         identity=ledger.record_identity,
         is_new=ledger.is_new,

@@ -7,7 +7,7 @@ parameters that it asks for are searched.
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -34,6 +34,8 @@ class Space:
         study: Objective, budget and resources.
         config_type: Configuration that the function promises to return; it names the family.
         doc: First line of the function's or the module's docstring.
+        overrides: What options of a command replace, by their names: the ``dataset`` of all configurations, the
+            ``samples`` of the study. See `thalweg.search.overrides`.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Space:
     study: Study
     config_type: type[FamilyConfig]
     doc: str = ""
+    overrides: Mapping[str, Any] = field(default_factory=dict)
 
     def __call__(self, trial: Trial) -> FamilyConfig:
         """Calls the function with a trial, checks the configuration and returns it.
@@ -67,9 +70,11 @@ class Space:
                 f"branches with return {wanted}(...), or a preset's vary(...)"
             )
         try:
-            return check(config)
+            config = check(config)
         except ConfigError as error:
             raise SpaceError(f"{self.file}: space must return a valid configuration; {error}") from error
+        dataset = self.overrides.get("dataset")
+        return config if dataset is None else config.vary(dataset=dataset)
 
     def with_settings(self, **changes: Any) -> "Space":
         """Returns the space with changed settings of its study; a setting that is None stays as it is.

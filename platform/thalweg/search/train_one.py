@@ -13,6 +13,7 @@ from typing import Any
 from thalweg.config import FamilyConfig, identity
 from thalweg.files import writing
 from thalweg.hashing import digest
+from thalweg.search.overrides import with_budget
 from thalweg.search.preflight import Prepared, prepare
 from thalweg.search.space import Space
 from thalweg.search.store.warm_start import StartingPoints
@@ -63,7 +64,7 @@ def choose(
         ThalwegError: A parameter is unknown or out of its range, or the preflight fails.
     """
     asked, trial = space.replay(params)
-    study = space.study if samples is None else _with_budget(space, samples)
+    study = space.study if samples is None else with_budget(space.study, samples, [asked])
     output = output.absolute()
     present = StartingPoints(None, output=output, storage=storage)
     prepared = prepare(space, root, tell, present)
@@ -127,14 +128,6 @@ def train(single: Single, publish: Callable[[Report], None]) -> Report:
     finally:
         session.close()
     return report
-
-
-def _with_budget(space: Space, samples: int) -> Study:
-    study = space.study
-    changed = {"samples": samples, "num_evaluations": min(study.num_evaluations, samples)}
-    if study.min_samples is not None:
-        changed["min_samples"] = min(study.min_samples, samples)
-    return space.with_settings(**changed).study
 
 
 def _make_folder(folder: Path) -> None:

@@ -13,6 +13,55 @@ from thalweg.errors import FamilyError
 from thalweg.training.protocol import protocol_hash
 
 
+def check_data(data: Any) -> None:
+    """Checks that opened data tell their fingerprint, their notes and the sizes of their splits.
+
+    Raises:
+        FamilyError: They lack one of these, or it is of another kind.
+    """
+    kind = type(data)
+    where = f"{kind.__module__}.{kind.__qualname__}"
+    for name, type_, what, way_out in (
+        ("fingerprint", str, "a hash of their content", "derive it from what samples are made of"),
+        ("notes", tuple, "sentences for their user, often none", "set notes = ()"),
+    ):
+        found = getattr(data, name, None)
+        if not isinstance(found, type_) or found == "":
+            raise FamilyError(
+                f"opened data must have {name}, {what}, got {'none' if found is None else repr(found)} in {where}; "
+                f"{way_out}"
+            )
+    if not callable(getattr(data, "num_samples", None)):
+        raise FamilyError(
+            f"opened data must have a method num_samples(split), got none in {where}; return 0 for a split that is "
+            "not there"
+        )
+
+
+def check_data_key(task: Task[Any, Any], data: Data, root: Path) -> None:
+    """Checks that data sets of two names have two keys if the task opens something else under the other name.
+
+    A lane keeps opened data for all trials with the same key, so that a key that says too little gives a trial the
+    data of another one.
+
+    Raises:
+        FamilyError: They have one key.
+    """
+    other = type(task)(task.config.model_copy(update={"dataset": f"{task.config.dataset}-another"}))
+    if other.data_key() != task.data_key():
+        return
+    try:
+        is_same = other.open(root).fingerprint == data.fingerprint
+    except Exception:  # whatever is raised: it looked for the other data set
+        is_same = False
+    if not is_same:
+        raise FamilyError(
+            f"data_key must name everything that open depends on, got {task.data_key()!r} for two data sets, "
+            f"{task.config.dataset!r} and {other.config.dataset!r}; put config.dataset into it, and each knob that "
+            "changes what is opened"
+        )
+
+
 def check_opening(task: Task[Any, Any], data: Data, root: Path) -> None:
     """Checks that reopened data are the same, and that the splits ``train`` and ``val`` hold samples.
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from thalweg.contract import Data, Task, metrics_of
 from thalweg.errors import FamilyError
+from thalweg.nn.unallocated import unallocated
 from thalweg.stage_contract import JointLoss, Loss, Progress, Stage
 from thalweg.training import features
 from thalweg.training.engine.engine import parameter_groups
@@ -48,6 +49,23 @@ def check_fit(task: Task[Any, Any], model: nn.Module) -> None:
             )
     for stage in stages:
         parameter_groups(model, stage, 1.0)
+
+
+def check_reference(task: Task[Any, Any]) -> None:
+    """Checks that a model is built without data, and that stages fit it, as `check_fit` does.
+
+    Raises:
+        ConfigError: A stage does not fit.
+        FamilyError: A stage teaches a metric that no measure has, or the model has no parts.
+    """
+    with unallocated():
+        model = task.build(None)
+    check_fit(task, model)
+    if not dict(model.named_children()):
+        raise FamilyError(
+            "a model must have named parts, whose parameters `thalweg describe` counts, got none in "
+            f"{type(model).__name__}; make its layers attributes of it"
+        )
 
 
 def check_stages(task: Task[Any, Any], data: Data) -> None:
@@ -104,7 +122,8 @@ def _check_parts(stage: Stage, model: nn.Module, batch: Batch) -> None:
     sums, counts = _loss_of(stage, model, batch)
     weights = stage.loss.weights(_beginning(stage))
     if not sums.keys() == counts.keys() == weights.keys():
-        named = "; ".join(", ".join(sorted(each)) or "none" for each in (sums, counts, weights))
+        kinds = (("parts", sums), ("counts", counts), ("weights", weights))
+        named = ", ".join(f"{kind} {', '.join(sorted(each)) or 'none'}" for kind, each in kinds)
         raise FamilyError(
             f"parts, counts and weights of a loss must have the same names, got {named} in stage {stage.name!r}; "
             "give each part both"
@@ -126,11 +145,18 @@ def _check_sums(stage: Stage, model: nn.Module, whole: Batch, halves: list[Batch
     ):
         for name, value in of_whole.items():
             total = sum(float(part[name]) for part in parts)
-            if not math.isclose(total, float(value), rel_tol=tolerance, abs_tol=1e-8 * tolerance):
+            if math.isclose(total, float(value), rel_tol=tolerance, abs_tol=1e-8 * tolerance):
+                continue
+            where = f"for {name!r} in stage {stage.name!r}"
+            if what == "sum" and math.isclose(total / len(parts), float(value), rel_tol=tolerance):
                 raise FamilyError(
-                    f"the {what} of a part must add up over a batch, got {float(value)} for {name!r} in stage "
-                    f"{stage.name!r}, and {total} in two halves; sum over samples, which know nothing of one another"
+                    f"a part of a loss must be a sum over samples, got a mean, {float(value):.6g}, {where}; sum it, "
+                    "and let counts give its denominator"
                 )
+            raise FamilyError(
+                f"the {what} of a part must add up over a batch, got {float(value)} {where}, and {total} in two "
+                "halves; sum over samples, which know nothing of one another"
+            )
 
 
 def _check_rows(stage: Stage, loss: JointLoss, model: nn.Module, whole: Batch, halves: list[Batch]) -> None:

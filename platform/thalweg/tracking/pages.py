@@ -153,12 +153,13 @@ def experiment_note(state: DeliveryState) -> str:
     started = state.started
     table, charts = (link(state.experiment_id, view) for view in (TABLE, CHARTS))
     better = "larger" if started["mode"] == "max" else "smaller"
+    data_set = f" of the data set `{name}`" if (name := started.get("tags", {}).get("data_set")) else ""
     return "\n".join(
         [
             f"**{started['study']}**: [trials, best first]({table}) - [what good trials share]({charts})",
             "",
             f"{started['num_trials']} trials of `{started['family']}` from the space `{started['space']}`, "
-            f"each trained on at most {started['samples']:,} samples.",
+            f"each trained on at most {started['samples']:,} samples{data_set}.",
             "",
             f"- `objective` is **{started['metric']}** ({better} is better), the same measurement in every "
             "trial. The training loss is not: its weights may be searched.",

@@ -161,6 +161,8 @@ class StudyRuns:
         batch.send()
         if event.source_file and Path(event.source_file).is_file():
             client.log_artifact(parent, event.source_file)
+        if event.code_folder and Path(event.code_folder).is_dir():
+            client.log_artifacts(parent, event.code_folder, f"code/{Path(event.code_folder).name}")
         self._write_notes()
 
     def _record_baseline(self, event: BaselineEvaluated, time_ms: int, batch: Batch) -> None:

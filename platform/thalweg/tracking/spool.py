@@ -173,6 +173,19 @@ class DeliveryState:
             draft.write_text(json.dumps(asdict(self)))
 
 
+def is_delivered(folder: Path, uri: str) -> bool:
+    """Returns whether MLflow at an address has received all events of a study; False if the study has none.
+
+    Args:
+        folder: The study's folder.
+        uri: MLflow's address.
+    """
+    sessions = StudyFolder(folder).sessions()
+    state = DeliveryState.load(StudyFolder(folder).mlflow_state)
+    last = max([*sessions, state.session])
+    return bool(state.parent_id) and state.uri == uri and not Spool(folder, last).num_waiting()
+
+
 def set_aside_other(folder: Path, started: StudyStarted) -> Path | None:
     """Moves the record of another study, whose folder this study has taken over, out of the way.
 

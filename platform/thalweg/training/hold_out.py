@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from thalweg.contract import SplitName, unmeasured
 from thalweg.errors import DataError
-from thalweg.training.checkpoints import checkpoint
+from thalweg.training.checkpoints import checkpoint, milestones
 from thalweg.training.checkpoints.state import TrainingState
 from thalweg.training.evaluation import evaluate_split
 from thalweg.training.guards.family_code import blaming
@@ -33,6 +33,7 @@ class HeldOut:
         test: Metrics on the split ``test``.
         baselines: Metrics on the split ``test`` of each baseline.
         unmeasured: Metrics that the split ``test`` cannot give, and why.
+        test_stages: Metrics on ``test`` of the model at the end of each stage that is compared with the last one.
     """
 
     samples: int
@@ -40,6 +41,7 @@ class HeldOut:
     test: Mapping[str, float]
     baselines: Mapping[str, Mapping[str, float]]
     unmeasured: Mapping[str, str] = field(default_factory=dict)
+    test_stages: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 def evaluate(folder: Path, data_root: Path) -> HeldOut:
@@ -57,10 +59,15 @@ def evaluate(folder: Path, data_root: Path) -> HeldOut:
     """
     state, weights = checkpoint.whole(folder)
     with blaming(state.family):
-        return _evaluate(state, weights, data_root)
+        return _evaluate(state, weights, milestones.read(folder), data_root)
 
 
-def _evaluate(state: TrainingState, weights: Mapping[str, Tensor], data_root: Path) -> HeldOut:
+def _evaluate(
+    state: TrainingState,
+    weights: Mapping[str, Tensor],
+    earlier: Mapping[str, Mapping[str, Tensor]],
+    data_root: Path,
+) -> HeldOut:
     task = make_task(state.family, state.config)
     data = task.open(data_root)
     if data.num_samples(SPLIT) < 1:
@@ -76,12 +83,16 @@ def _evaluate(state: TrainingState, weights: Mapping[str, Tensor], data_root: Pa
             task, data, predict, group, split=SPLIT, batch_size=BATCH_SIZE, is_baseline=is_baseline
         )
 
-    model = task.build(task.facts(data))
-    model.load_state_dict(weights)
+    def loaded(values: Mapping[str, Tensor]) -> nn.Module:
+        model = task.build(task.facts(data))
+        model.load_state_dict(values)
+        return model
+
     return HeldOut(
         samples=state.report.samples,
         val=state.report.metrics,
-        test=metrics(model),
+        test=metrics(loaded(weights)),
         baselines={name: metrics(baseline, True) for name, baseline in task.baselines(data).items()},
         unmeasured=unmeasured(task, data, SPLIT),
+        test_stages={stage: metrics(loaded({**weights, **kept})) for stage, kept in earlier.items()},
     )

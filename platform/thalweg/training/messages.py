@@ -10,6 +10,28 @@ from typing import Any, Literal
 from thalweg.contract import Mode
 from thalweg.study_folder import CHECKPOINTS
 
+AFTER = "after_"
+"""How names of metrics at the end of a stage begin; the stage's name, a slash and the metric's follow."""
+
+
+def named_by_stage(stages: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """Returns metrics at the end of stages under the names by which a study records them."""
+    return {
+        f"{AFTER}{stage}/{name}": value
+        for stage, metrics in stages.items()
+        for name, value in metrics.items()
+    }
+
+
+def stages_of(measured: Mapping[str, float]) -> dict[str, dict[str, float]]:
+    """Returns the metrics at the end of each compared stage, by its name, from what a study records of a trial."""
+    found: dict[str, dict[str, float]] = {}
+    for key, value in measured.items():
+        stage, slash, name = key.removeprefix(AFTER).partition("/")
+        if slash and key.startswith(AFTER):
+            found.setdefault(stage, {})[name] = value
+    return found
+
 
 def best_of(curve: Sequence[tuple[int, float]], mode: Mode) -> tuple[int, float]:
     """Returns samples and objective of a trial's best evaluation, the later of equal ones.
@@ -93,6 +115,7 @@ class Report:
         done: Whether the budget is spent.
         notes: Sentences for people about the trial's start, such as which damaged checkpoint was skipped.
         deaths: Why groups of workers were replaced since the last report.
+        stages: Metrics at the end of each earlier stage that is compared with the last one, by the stage's name.
     """
 
     samples: int
@@ -108,6 +131,7 @@ class Report:
     done: bool = False
     notes: tuple[str, ...] = ()
     deaths: tuple[str, ...] = ()
+    stages: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     @property
     def protocol(self) -> str | None:
@@ -116,8 +140,12 @@ class Report:
 
     @property
     def measured(self) -> dict[str, float]:
-        """Metrics and costs as a study records them, ``cost/epoch_s`` among them."""
-        return {**self.metrics, **{f"cost/{name}": value for name, value in self.costs.items()}}
+        """Metrics and costs as a study records them: ``accuracy``, ``after_projector/accuracy``, ``cost/epoch_s``."""
+        return {
+            **self.metrics,
+            **named_by_stage(self.stages),
+            **{f"cost/{name}": value for name, value in self.costs.items()},
+        }
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,6 +21,7 @@ from thalweg.study_folder import StudyFolder, baseline_name, checkpoint_name
 from thalweg.training import baselines, features, unit_sums
 from thalweg.training.checkpoints import checkpoint
 from thalweg.training.checkpoints.frozen_weights import load_initial, load_starting_points, sha256_of
+from thalweg.training.checkpoints.milestones import Milestones
 from thalweg.training.checkpoints.state import FROM_BEFORE, Found, TrainingState, newest_whole
 from thalweg.training.engine import buffers, engine
 from thalweg.training.evaluation import evaluate_split
@@ -121,6 +122,7 @@ class Session:
             load_initial(model, initial)
             given = sha256_of(initial) if initial else None
             load_starting_points(model, self.order.starting_points, self.task.starting_weights())
+        self._milestones = Milestones.of(self.last)
         self._module = self._wrap(model)
         self.num_parameters = sum(parameter.numel() for parameter in model.parameters())
         self._provenance = _machine(self.num_parameters, self._group, self._layout) | _identity(
@@ -197,6 +199,7 @@ class Session:
             costs=_costs(self.num_parameters, self._loop.trained, self.data.num_samples("train"), peak),
             provenance=self._provenance,
             done=due == self.order.total_samples,
+            stages=dict(self._milestones.metrics),
         )
         if self.order.checkpoints:
             self._save()
@@ -211,7 +214,7 @@ class Session:
         state = TrainingState(
             self.last, self.order.config, self.order.family, self._loop.stage, self.order.study
         )
-        checkpoint.save(self._engine, folder, state, self._group)
+        checkpoint.save(self._engine, folder, state, self._group, self._milestones)
         if self._group.rank == 0:
             mode = self._modes[self.order.metric]
             checkpoint.tidy(folder, mode, self.order.keep_last, self._earlier, self.order.home)
@@ -235,8 +238,9 @@ class Session:
         if number == self._loop.stage:
             return
         self._loop.settle()
-        curve.end_stage(self._loop.samples, self._stage.name, self._metrics_here())
-        weights = engine.full_weights(self._engine)
+        metrics, weights = self._metrics_here(), engine.full_weights(self._engine)
+        curve.end_stage(self._loop.samples, self._stage.name, metrics)
+        self._milestones.reach(self._plan, self._loop.stage, metrics, weights)
         engine.release(self._engine)
         model = self._build()
         model.load_state_dict(weights)

@@ -12,6 +12,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from thalweg.training.messages import named_by_stage
+
 
 class Curve:
     """Summarises training steps as the points of a curve, one each time ``spacing`` samples have passed.
@@ -72,7 +74,7 @@ class Curve:
     def end_stage(self, samples: int, stage: str, metrics: Mapping[str, float]) -> None:
         """Adds the metrics at the end of a stage, as ``after_STAGE/NAME``; no point mixes the losses of two stages."""
         self._close_point()
-        self._points.append((samples, {f"after_{stage}/{name}": value for name, value in metrics.items()}))
+        self._points.append((samples, named_by_stage({stage: metrics})))
 
     def points(self) -> tuple[tuple[int, dict[str, float]], ...]:
         """Returns the points collected so far."""

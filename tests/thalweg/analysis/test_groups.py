@@ -51,7 +51,9 @@ def test_the_last_word_of_a_knob_is_enough_unless_two_end_in_it(
 
 
 def test_what_was_not_searched_is_refused_with_what_was(fusions: StudyRecord) -> None:
-    with pytest.raises(StudyError, match=r"got 'fusoin'; 'rivers' searched fusion, seed"):
+    with pytest.raises(
+        StudyError, match=r"got 'fusoin'; did you mean 'fusion'\? 'rivers' searched fusion, seed"
+    ):
         groups.groups(fusions, ["fusoin"])
 
 

@@ -19,6 +19,12 @@ def test_the_command_survives_a_shell_and_gives_the_parameters_back() -> None:
     assert [word for word in words[3:] if word != "--param"] == [f"{k}={v}" for k, v in params.items()]
 
 
+def test_the_command_repeats_data_set_and_budget_of_its_study() -> None:
+    command = train_command("rivers", {"lr": 0.1}, overrides={"dataset": "my rivers", "samples": 512})
+    words = shlex.split(command.replace("\\\n", " "))
+    assert words[3:] == ["--dataset", "my rivers", "--samples", "512", "--param", "lr=0.1"]
+
+
 def test_the_next_commands_repeat_what_differs_from_the_defaults() -> None:
     options = Options(name="mine", output=Path("/runs here"))
     found = next_commands("rivers", options, STUDY, {"--data": None, "--tracking-uri": "http://host:5000"})

@@ -10,7 +10,8 @@ import pytest
 from pydantic import BaseModel
 
 from thalweg.analysis import remembered as memory
-from thalweg.analysis.remembered import cache_folder, remembered
+from thalweg.analysis.remembered import remembered
+from thalweg.disk.caches import cache_folder
 
 PACKAGE = "remembered_lab.rivers"
 

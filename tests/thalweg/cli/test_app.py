@@ -39,6 +39,8 @@ def commands() -> list[list[str]]:
         ["spaces"],
         ["families"],
         ["describe"],
+        ["check"],
+        *(["new", name] for name in ("family", "space")),
         *(["data", name] for name in ("list", "make", "import", "show")),
     ]
 
@@ -136,17 +138,26 @@ def test_every_family_can_be_described(run: Callable[..., Result], name: str) ->
         (["train", "families.toy", "--preset", "huge", "--samples", "8"], r"no preset 'huge'.*default, wide"),
         (["train", "families.toy", "--preset", "wide"], r"preset needs a budget.*add --samples"),
         (
-            ["train", "families.toy", "--preset", "wide", "--param", "lr=1"],
-            r"asks no parameter, got --param lr=1; leave it out",
+            ["train", "families.toy", "--preset", "wide", "--samples", "8", "--param", "lr=1"],
+            r"no knob 'lr' in families.toy; did you mean optimization.lr\?",
         ),
         (
             ["train", "families.toy", "--preset", "wide", "--param", "dataset=mine"],
-            r"asks no parameter, got --param dataset=mine; pass --dataset mine",
+            r"dataset has an option of its own, got --param dataset=mine; pass --dataset mine",
         ),
-        (["train", "spaces.toys", "--dataset", "tiny"], r"--dataset goes with a preset of a family"),
+        (["train", "spaces.toys", "--metric", "mse"], r"--metric goes with a preset of a family"),
+        (
+            ["train", "spaces.toys", "--dataset", "tiny"],
+            r"no data set 'tiny' in families.toy \(found: none\)",
+        ),
+        (
+            ["search", "spaces.toys", "--samples", "7"],
+            r"must hold a batch, up to 8 samples here, got --samples 7",
+        ),
+        (["search", "rgb_lidar_fusion", "--dataset", "tini"], r"did you mean 'tiny'\?"),
         (
             ["train", "water_mae", "--preset", "tiny", "--samples", "8", "--dataset", "sea"],
-            r"no data set 'sea' of water_mae \(found: .*tiny",
+            r"no data set 'sea' in water_mae \(found: .*tiny",
         ),
         (["describe", "nope"], r"no family 'nope'"),
         (["describe", "families.toy", "--preset", "huge"], r"no preset 'huge'.*default, wide"),
@@ -163,9 +174,9 @@ def test_every_family_can_be_described(run: Callable[..., Result], name: str) ->
             r"no function explore in families\.toy\.explore; take another family "
             r"\(found: geo_contrastive, rgb_lidar, sentinel_supcon, water_mae\)",
         ),
-        (["data", "show", "rgb_lidar", "nope"], r"no data set 'nope' of rgb_lidar \(found: tiny, default\)"),
+        (["data", "show", "rgb_lidar", "nope"], r"no data set 'nope' in rgb_lidar \(found: default, tiny\)"),
         (["data", "show", "rgb_lidar", "--tracking-uri", "nonsense://x"], r"tracking URI must begin with"),
-        (["data", "import", "nope", "."], r"no family can import 'nope'"),
+        (["data", "import", "nope", "."], r"no public data set 'nope' in any family"),
         (
             ["data", "import", "weather-fields", "2001.nc", "2002.nc", "2003.nc"],
             r"one file or folder, got 3: 2001\.nc, 2002\.nc, \.\.\.; pass the folder that holds them",
@@ -297,9 +308,7 @@ def test_training_one_configuration_prints_its_curve_and_checkpoint(
 def test_an_error_inside_a_family_is_told_in_one_line(run: Callable[..., Result]) -> None:
     result = run("train", "spaces.toys", "--samples", "64", "--param", "trouble=bug")
     assert result.exit_code == 2
-    told = (
-        r"error: .*got RuntimeError: the toy is broken in families/toy/task\.py:\d+ in_loss; mend it there\n"
-    )
+    told = r"error: .*got RuntimeError: the toy is broken in \S*families/toy/task\.py:\d+ in_loss; mend it there\n"
     assert re.fullmatch(told, result.stderr), result.stderr
 
 

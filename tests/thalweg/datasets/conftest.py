@@ -49,6 +49,7 @@ def code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder = tmp_path / "code"
     folder.mkdir()
     monkeypatch.setattr(trainables, "__path__", [str(folder)])
+    monkeypatch.chdir(tmp_path)  # away from the families of the house
     before = set(sys.modules)
     yield folder
     for name in set(sys.modules) - before:

@@ -1,11 +1,16 @@
 """The list of data sets."""
 
+import shutil
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from thalweg.datasets.catalogue import data_sets
-from thalweg.datasets.making import make
+from thalweg.datasets.catalogue import data_root, data_sets, family_of_source
+from thalweg.datasets.making import existing, make
+from thalweg.discovery import load_family
+from thalweg.errors import ConfigError, DataError, DiscoveryError
 
 pytestmark = pytest.mark.usefixtures("buoys")
 
@@ -23,3 +28,44 @@ def test_the_list_holds_what_exists_and_what_could(tmp_path: Path) -> None:
         ("radar-days", "import", None),
         ("own", "own", 0),
     ]
+
+
+@pytest.fixture
+def fen(code: Path, tmp_path: Path, buoys: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A copy of the family as ``loch.buoys`` in the working directory."""
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
+    shutil.copytree(code / "buoys", tmp_path / "loch/buoys", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "loch/buoys/task.py").touch()
+    yield "loch.buoys"
+    for name in [name for name in sys.modules if name.partition(".")[0] == "loch"]:
+        del sys.modules[name]
+
+
+def test_families_of_one_last_name_have_folders_of_their_own(fen: str, tmp_path: Path) -> None:
+    assert data_root(load_family("buoys"), tmp_path).name == "buoys"
+    assert data_root(load_family("trainables.buoys"), tmp_path).name == "buoys"
+    assert data_root(load_family(fen), tmp_path).name == "loch.buoys"
+    make(fen, "storm", tmp_path)
+    assert [item.family for item in data_sets(tmp_path) if item.num_bytes] == ["loch.buoys"]
+    assert {item.family for item in data_sets(tmp_path)} == {"buoys", "loch.buoys"}
+    assert {item.family for item in data_sets(tmp_path, fen)} == {"loch.buoys"}
+
+
+def test_data_that_lie_where_they_did_are_told_to_be_moved(fen: str, tmp_path: Path) -> None:
+    (tmp_path / "data/buoys/mine").mkdir(parents=True)
+    move = r"got data/buoys/mine; if they are its own, mkdir -p data/loch.buoys && mv data/buoys/mine data/loch.buoys"
+    with pytest.raises(DataError, match=move):
+        existing(load_family(fen), "mine")
+    assert existing(load_family("buoys"), "mine") == tmp_path / "data/buoys/mine"
+
+
+def test_a_source_of_two_families_needs_one_of_them(fen: str) -> None:
+    with pytest.raises(
+        ConfigError, match=r"into one family, got buoys, loch.buoys for 'gauges'; add --family"
+    ):
+        family_of_source("gauges")
+    assert family_of_source("gauges", fen).name == fen
+    with pytest.raises(
+        DiscoveryError, match="no public data set 'gauge' in any family; did you mean 'gauges'"
+    ):
+        family_of_source("gauge")

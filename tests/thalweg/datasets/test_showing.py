@@ -93,7 +93,7 @@ def test_an_unknown_data_set_is_refused_with_those_that_there_are(code: Path, tm
     write_family(code, explore=EXPLORE)
     (tmp_path / "buoys" / "own").mkdir(parents=True)
     with pytest.raises(
-        DiscoveryError, match=r"'flood' of buoys \(found: calm, storm, own\); `thalweg data list`"
+        DiscoveryError, match=r"'flood' in buoys \(found: calm, own, storm\); `thalweg data list`"
     ):
         show("buoys", "flood", tmp_path / "runs", tmp_path)
 
@@ -101,7 +101,7 @@ def test_an_unknown_data_set_is_refused_with_those_that_there_are(code: Path, tm
 def test_a_family_without_synthetic_data_needs_a_name(code: Path, tmp_path: Path) -> None:
     write_family(code, explore=EXPLORE, datasets="WORLDS = {}\nSOURCES = {}")
     (tmp_path / "buoys" / "own").mkdir(parents=True)
-    with pytest.raises(DiscoveryError, match=r"no synthetic data set of buoys \(found: own\)"):
+    with pytest.raises(DiscoveryError, match=r"no synthetic data set in buoys \(found: own\)"):
         show("buoys", None, tmp_path / "runs", tmp_path)
 
 

@@ -31,7 +31,9 @@ def test_a_metric_that_is_not_declared_is_refused_with_those_that_are() -> None:
 
 
 def test_a_metric_that_is_misspelt_is_told_the_one_that_was_meant() -> None:
-    with pytest.raises(ObjectiveError, match=r"got 'skil'; did you mean 'skill'\? those of this space"):
+    with pytest.raises(
+        ObjectiveError, match=r"got 'skil'; did you mean 'skill'\? .`thalweg describe pond` lists all 3.$"
+    ):
         check_objective(study("skil", "max"), METRICS, "pond")
 
 

@@ -12,7 +12,7 @@ from families.toy.config import Toy
 from families.toy.task import ToyTask, Waves
 from thalweg.config import Optimization
 from thalweg.errors import ConfigError, ObjectiveError, TrialError
-from thalweg.search.preflight import prepare, refusals
+from thalweg.search.preflight import prepare, refusals, searched_seeds
 from thalweg.search.space import load_space
 from thalweg.search.train_one import choose
 from thalweg.stage_contract import ParameterGroup
@@ -139,3 +139,14 @@ def test_what_may_start_is_described(tmp_path: Path) -> None:
     tags = prepared.tags
     assert (tags["data_set"], tags["data_fingerprint"]) == ("waves", "waves-1")
     assert (tags["num_train_samples"], tags["num_val_samples"]) == ("96", "21")
+
+
+def test_a_searched_seed_is_told_to_be_repeated_over() -> None:
+    space = load_space("spaces.toys")
+    assert list(searched_seeds(space)) == []
+
+    def lucky(trial: Trial) -> Toy:
+        return Toy(seed=trial.suggest_int("luck", 0, 9), width=trial.suggest_int("width", 1, 9))
+
+    told = list(searched_seeds(replace(space, function=lucky, config_type=Toy)))
+    assert len(told) == 1 and told[0].startswith("the space searches luck, which is a seed: ")

@@ -19,6 +19,7 @@ from thalweg.events import Event, Notice, StudyEnded, StudyStarted, TrialEnded, 
 from thalweg.lanes.interruption import signal_of
 from thalweg.search import run
 from thalweg.search.controller import StudyController
+from thalweg.search.overrides import overridden
 from thalweg.search.preflight import Prepared, prepare
 from thalweg.search.run import Broadcast, Options, search
 from thalweg.search.space import load_space
@@ -39,6 +40,18 @@ def test_a_study_on_data_that_have_changed_does_not_start(tmp_path: Path) -> Non
     changed = replace(prepared, tags={**prepared.tags, "protocol_hash": "other"})
     with pytest.raises(StudyError, match=r"keeps its evaluation protocol: 'toys' has .*, got other"):
         search(changed, options, [])
+
+
+def test_options_of_a_search_are_told_to_all_listeners(tmp_path: Path) -> None:
+    for samples, told in ((80, "--samples 80"), (None, None)):
+        prepared = prepare(overridden(load_space("spaces.toys"), samples=samples), tmp_path / "data")
+        options = Options(name=f"toys-{samples}", output=tmp_path)
+        ledger = Ledger.open(options.directory, options.name, prepared.space)
+        started = run._started(prepared, options, ledger, 1)
+        ledger.close()
+        assert started.tags.get("options") == told
+        assert started.tags["data_set"] == "waves"
+        assert (started.samples, started.definition["samples"]) == ((samples or 256),) * 2
 
 
 @dataclass

@@ -41,8 +41,24 @@ def test_another_budget_moves_the_evaluations(tmp_path: Path) -> None:
     assert chosen(tmp_path, {}, samples=80).order.evaluations == (20, 40, 60, 80)
 
 
-def test_a_budget_below_the_number_of_evaluations_has_fewer_of_them(tmp_path: Path) -> None:
-    assert chosen(tmp_path, {}, samples=2).order.evaluations == (1, 2)
+def test_a_budget_of_few_batches_has_no_evaluation_without_a_new_one(tmp_path: Path) -> None:
+    assert chosen(tmp_path, {}, samples=20).order.evaluations == (10, 20)
+
+
+def test_a_budget_below_a_batch_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"must hold a batch, up to 8 samples here, got --samples 2"):
+        chosen(tmp_path, {}, samples=2)
+    with pytest.raises(ConfigError, match=r"got --samples 2"):
+        from_preset(tmp_path, samples=2)
+
+
+def test_knobs_of_a_preset_can_be_changed(tmp_path: Path) -> None:
+    knobs = {"optimization.lr": "3e-3", "width": "12"}
+    single = from_preset(tmp_path, knobs=knobs)
+    assert single.config == PRESETS["wide"].vary(width=12, optimization={"lr": 3e-3})
+    assert single.order.directory != from_preset(tmp_path).order.directory
+    told = preset_space("families.toy", "wide", 64, knobs=knobs).doc
+    assert told.startswith("preset wide of families.toy, optimization.lr=3e-3, width=12, data set waves, mse")
 
 
 def test_every_configuration_and_budget_has_a_folder_of_its_own(tmp_path: Path) -> None:
@@ -107,7 +123,7 @@ def test_a_preset_is_measured_by_the_first_metric_that_is_fit_and_that_it_gives(
 
 
 def test_a_preset_takes_another_data_set_that_exists(tmp_path: Path) -> None:
-    with pytest.raises(DiscoveryError, match=r"no data set 'seas' of families.toy \(found: none\)"):
+    with pytest.raises(DiscoveryError, match=r"no data set 'seas' in families.toy \(found: none\)"):
         from_preset(tmp_path, dataset="seas")
     (tmp_path / "data" / "toy" / "seas").mkdir(parents=True)
     assert from_preset(tmp_path, dataset="seas").config.dataset == "seas"

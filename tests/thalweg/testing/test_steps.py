@@ -118,7 +118,12 @@ def test_the_toy_passes(stages: str, tmp_path: Path) -> None:
             FamilyError,
             r"a part in its loss, got head\.weight, head\.bias in stage 'train'; name narrower",
         ),
-        (check_losses, {"loss": Means(Toy())}, FamilyError, r"the sum of a part must add up .* for 'first'"),
+        (
+            check_losses,
+            {"loss": Means(Toy())},
+            FamilyError,
+            r"sum over samples, got a mean, .* for 'first' in stage 'train'",
+        ),
         (
             check_losses,
             {"loss": One(Toy())},
@@ -129,7 +134,7 @@ def test_the_toy_passes(stages: str, tmp_path: Path) -> None:
             check_losses,
             {"loss": Uncounted(Toy())},
             FamilyError,
-            r"got first, second; first; first, second in",
+            r"got parts first, second, counts first, weights first, second in stage 'train'",
         ),
         (
             check_losses,

@@ -5,6 +5,7 @@
 """
 
 import pickle
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -124,6 +125,27 @@ def train(run: Run, world: ProcessGroup) -> Result:
         state = engine.full_weights(session._engine)
         session.close()
     return Result(metrics=metrics, apart=looks[0], joined=looks[1], state=state)
+
+
+def launched(runs: Mapping[str, Run], folder: Path) -> dict[str, tuple[Result, Result]]:
+    """Trains runs on two workers; returns by name what each of them made of it.
+
+    Args:
+        runs: Trials by name.
+        folder: An empty folder.
+    """
+    (folder / "runs").write_bytes(pickle.dumps(dict(runs)))
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    module = ["-m", "tests.thalweg.training.two_workers", str(folder)]
+    subprocess.run([*launch, *module], check=True, timeout=500, cwd=Path(__file__).parents[3])
+    first, second = (pickle.loads((folder / f"rank-{rank}").read_bytes()) for rank in (0, 1))
+    return {name: (Result(**first[name]), Result(**second[name])) for name in runs}
+
+
+def distance(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> float:
+    """Returns the norm of the difference of two states."""
+    squares = [(first[name] - second[name]).double().square().sum() for name in first]
+    return float(torch.stack(squares).sum().sqrt())
 
 
 def main(folder: Path) -> None:

@@ -20,9 +20,9 @@ from trainables.rgb_lidar.chain.knobs import STAGES, ChainKnobs, SimilarityKnobs
 from trainables.rgb_lidar.chain.model import ChainNetwork
 from trainables.rgb_lidar.config import RGBLidar
 from trainables.rgb_lidar.data.scenes import RGBLidarData
-from trainables.rgb_lidar.evaluation import retrieval
+from trainables.rgb_lidar.evaluation import contrast
 from trainables.rgb_lidar.evaluation.classification import LIDAR_METRICS, METRICS, log_odds
-from trainables.rgb_lidar.evaluation.retrieval import POOL
+from trainables.rgb_lidar.evaluation.retrieval import POOL, RETRIEVAL
 from trainables.rgb_lidar.scene_task import SceneTask
 from trainables.rgb_lidar.task import task_for
 
@@ -211,7 +211,7 @@ def test_the_budget_goes_to_the_stages_that_there_are(chain: RGBLidar) -> None:
 
 
 MEASURED = {
-    ("cilp",): {"retrieval_r1"},
+    ("cilp",): {"retrieval_r1", "retrieval_r1_se", "contrastive_loss_32"},
     ("classifier",): {"lidar_cross_entropy", "lidar_accuracy"},
     ("finetune",): {
         "cross_entropy",
@@ -233,7 +233,8 @@ def test_what_is_measured_depends_on_the_parts(chain: RGBLidar, data: RGBLidarDa
     metrics = tasks.metrics(task, model, task.evaluation_batch(data, "val", np.arange(12)))
     assert set(metrics) == set(tasks.names(task)) == MEASURED[stages]
     assert set(tasks.names(task_for(chain))) == {
-        metric.name for metric in (*METRICS, *LIDAR_METRICS, retrieval.METRIC, projection.METRIC)
+        metric.name
+        for metric in (*METRICS, *LIDAR_METRICS, *RETRIEVAL.metrics, contrast.METRIC, projection.METRIC)
     }
 
 

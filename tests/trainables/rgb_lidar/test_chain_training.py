@@ -5,13 +5,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from tests import tasks
 from thalweg.config import Optimization, check
-from thalweg.training.checkpoints import checkpoint
+from thalweg.training.checkpoints import checkpoint, milestones
+from thalweg.training.hold_out import evaluate
 from thalweg.training.messages import Report, TrialOrder
 from thalweg.training.process_group import ProcessGroup
 from thalweg.training.session import DataCache, Session
@@ -138,6 +140,30 @@ def test_the_curve_says_what_was_measured_before_fine_tuning(plain: Trained) -> 
     notes = [point for report in reports for _, point in report.curve if "after_projector/accuracy" in point]
     assert [note["after_projector/cross_entropy"] for note in notes] == [reports[2].metrics["cross_entropy"]]
     assert reports[3].metrics["cross_entropy"] != reports[2].metrics["cross_entropy"]
+
+
+def test_what_images_told_before_fine_tuning_stays_with_the_trial_and_is_told_on_test(
+    plain: Trained, root: Path
+) -> None:
+    reports, weights = plain
+    assert [report.stages for report in reports[:3]] == [{}] * 3
+    assert reports[3].stages == {"projector": reports[2].metrics}
+    assert reports[3].measured["after_projector/projection_error"] == reports[2].metrics["projection_error"]
+    folder = Path(str(reports[3].checkpoint))
+    kept = dict(milestones.read(folder)["projector"])
+    assert moved(kept, {name: weights[3][name] for name in kept}) == {"rgb", "projector", "classifier.output"}
+    assert all(torch.equal(value, weights[2][name]) for name, value in kept.items())
+    found = evaluate(folder, root)
+    task = task_for(RGBLidar.model_validate(checkpoint.whole(folder)[0].config))
+    data = task.open(root)
+    for values, told in ((weights[2], found.test_stages["projector"]), (weights[3], found.test)):
+        model = task.build(task.facts(data)).eval()
+        model.load_state_dict(values)
+        with torch.no_grad():
+            batch = task.evaluation_batch(data, "test", np.arange(data.num_samples("test")))
+            measured = tasks.metrics(task, model, batch)
+            assert told == pytest.approx({name: measured[name] for name in told}, rel=1e-4)
+            assert "projection_error" in told and "accuracy" in told
 
 
 def test_each_stage_tells_its_loss(plain: Trained) -> None:

@@ -98,5 +98,8 @@ def test_unpaired_files_are_told_by_name(config: RGBLidar, root: Path, data: RGB
     assert note.startswith("3 files of mini have no partner of the other sensor and are left out: ")
     assert all(name in note for name in data.unpaired)
     many = RGBLidarData(**{**vars(data), "unpaired": tuple(f"spheres/lidar/{n:04d}.npy" for n in range(41))})
-    assert many.notes[0].endswith("spheres/lidar/0039.npy and 1 more")
+    assert many.notes[0].startswith("41 files of mini have no partner")
+    assert many.notes[0].endswith("spheres/lidar/0009.npy and 31 more")
+    (one,) = RGBLidarData(**{**vars(data), "unpaired": data.unpaired[:1]}).notes
+    assert one.startswith("1 file of mini has no partner of the other sensor and is left out: spheres")
     assert RGBLidarData(**{**vars(data), "unpaired": ()}).notes == ()

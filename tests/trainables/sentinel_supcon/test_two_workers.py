@@ -1,17 +1,12 @@
 """Two workers take the step of one: SupCon, NT-Xent over views and cross-entropy, behind synchronised batch norms."""
 
-import pickle
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from torch import Tensor
 
-from tests.thalweg.training.two_workers import Result, Run, train
+from tests.thalweg.training.two_workers import Result, Run, distance, launched, train
 from thalweg.training.messages import TrialOrder
 from thalweg.training.process_group import ProcessGroup, join
 from trainables.sentinel_supcon.config import PRESETS
@@ -62,13 +57,7 @@ def ordered(kind: str, root: Path, folder: Path, lr: float) -> Run:
 def both(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, tuple[Result, Result]]:
     """What each of two workers made of a step, by kind."""
     folder = tmp_path_factory.mktemp("two-workers")
-    runs = {kind: ordered(kind, root, folder, lr=0.05) for kind in KINDS}
-    (folder / "runs").write_bytes(pickle.dumps(runs))
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    module = ["-m", "tests.thalweg.training.two_workers", str(folder)]
-    subprocess.run([*launch, *module], check=True, timeout=500, cwd=Path(__file__).parents[3])
-    first, second = (pickle.loads((folder / f"rank-{rank}").read_bytes()) for rank in (0, 1))
-    return {kind: (Result(**first[kind]), Result(**second[kind])) for kind in KINDS}
+    return launched({kind: ordered(kind, root, folder, lr=0.05) for kind in KINDS}, folder)
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
@@ -78,9 +67,5 @@ def test_two_workers_take_the_step_of_one(
     still, one = (train(ordered(kind, root, tmp_path / str(lr), lr), world).state for lr in (1e-9, 0.05))
     first, second = both[kind]
     assert first.metrics == second.metrics
-
-    def distance(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> float:
-        return float(torch.stack([(a[name] - b[name]).double().square().sum() for name in a]).sum().sqrt())
-
     assert distance(still, one) > 0.01
     assert distance(first.state, one) < 1e-4 * distance(still, one)

@@ -15,15 +15,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainables.water_mae.config import IMAGE_MODALITIES, DataKnobs, ModelKnobs, WaterMAE
+from trainables.water_mae.config import ModelKnobs, WaterMAE
 from trainables.water_mae.data.layout import Period
 from trainables.water_mae.data.windows import Geometry, WaterData, open_data
 from trainables.water_mae.evaluation import metrics
+from trainables.water_mae.knobs import NRFA_ATTRIBUTES, PUBLISHED_SET, DataKnobs
 from trainables.water_mae.worlds.synthetic import TINY, Island, write_island
 
 TINY_KNOBS = DataKnobs(vector_patch_size=4)
 KNOBS = DataKnobs(vector_patch_size=4, sequence_length=10, stride=10)
-FILLED = KNOBS.model_copy(update={f"fill_{name}": "nearest" for name in IMAGE_MODALITIES})
+FILLED = KNOBS.model_copy(update={f"fill_{name}": "nearest" for name in PUBLISHED_SET.fields})
 TRAIN, VAL = "2001-01-01:2001-03-31", "2001-04-01:2001-04-30"
 
 
@@ -88,6 +89,11 @@ def data() -> WaterData:
     return in_memory()
 
 
+def _positions(member_valid: np.ndarray) -> np.ndarray:
+    positions = 100 * np.random.default_rng(1).standard_normal((*member_valid.shape, 2))
+    return (positions * member_valid[..., None]).astype(np.float32)
+
+
 def in_memory(
     *,
     num_patches: int = 6,
@@ -110,12 +116,16 @@ def in_memory(
     present[:FIRST_DAY_WITH_RIVERS, 1] = False
     starts = np.arange(0, num_days - sequence_length + 1, 2)
     return WaterData(
+        modalities=PUBLISHED_SET,
+        attributes=NRFA_ATTRIBUTES,
+        units=tuple(row.unit for row in PUBLISHED_SET),
         geometry=Geometry(
             pixel_valid=pixel_valid,
             patch_rows_cols=np.stack(np.divmod(np.arange(num_patches) * 2, 4), axis=1),
             grid_shape=(-(-num_patches // 2) + 1, 5),
             member_valid=member_valid,
             static=normal(*shape, 11) * member_valid[..., None],
+            member_positions=_positions(member_valid),
         ),
         images=normal(num_days, 3, num_patches, num_pixels) * pixel_valid,
         vectors=normal(num_days, 2, *shape) * member_valid * present[:, :, None, None],
@@ -125,7 +135,6 @@ def in_memory(
         mean=np.zeros(5),
         std=np.ones(5),
         catchments=tuple(range(num_catchments)),
-        member_positions=100 * normal(*shape, 2) * member_valid[..., None],
         sequence_length=sequence_length,
         starts={
             "train": starts[starts < NUM_TRAIN_DAYS - sequence_length],

@@ -8,9 +8,7 @@ from pydantic import ValidationError
 
 from thalweg.config import flat, parse
 from trainables.water_mae.config import (
-    MODALITIES,
     PRESETS,
-    DataKnobs,
     ForecastKnobs,
     LossKnobs,
     LossWeights,
@@ -18,6 +16,7 @@ from trainables.water_mae.config import (
     ModelKnobs,
     WaterMAE,
 )
+from trainables.water_mae.knobs import PUBLISHED_SET, DataKnobs
 
 
 @pytest.mark.parametrize("preset", sorted(PRESETS))
@@ -33,7 +32,7 @@ def test_the_defaults_are_the_published_experiment() -> None:
     assert (optimization.lr, optimization.weight_decay, optimization.clip_norm) == (1e-4, 0.05, 1.0)
     assert (optimization.beta1, optimization.beta2, optimization.eps) == (0.9, 0.95, 1e-8)
     assert (optimization.batch_size, optimization.precision, optimization.zero_stage) == (16, "fp16", 1)
-    assert [getattr(config.loss_weights, name) for name in MODALITIES] == [100, 10, 10, 1, 1]
+    assert [getattr(config.loss_weights, name) for name in PUBLISHED_SET.names] == [100, 10, 10, 1, 1]
 
 
 def test_the_published_warm_up_is_half_of_training_and_then_a_cosine_to_zero() -> None:
@@ -156,7 +155,7 @@ def test_evaluations_follow_the_length_of_windows_and_not_the_stride(length: int
 
 def test_some_loss_weight_must_be_positive() -> None:
     with pytest.raises(ValidationError, match="at least one loss weight must be positive"):
-        LossWeights(**dict.fromkeys(MODALITIES, 0.0))
+        WaterMAE(loss_weights=LossWeights(**dict.fromkeys(PUBLISHED_SET.names, 0.0)))
 
 
 def test_a_search_space_imports_nothing_heavy() -> None:

@@ -7,8 +7,9 @@ import pytest
 from thalweg.training.messages import Report, TrialOrder
 from thalweg.training.process_group import join
 from thalweg.training.session import DataCache, Session
-from trainables.water_mae.config import MODALITIES, PRESETS, LossKnobs
+from trainables.water_mae.config import PRESETS, LossKnobs
 from trainables.water_mae.data.windows import WaterData
+from trainables.water_mae.knobs import PUBLISHED_SET
 
 BATCH_SIZE, NUM_STEPS = 6, 3
 
@@ -47,7 +48,7 @@ def test_micro_batches_contrast_as_the_whole_batch_does(
     whole, split = (train(tiny_root, tmp_path, size, 0.1) for size in (BATCH_SIZE, 2))
     for (samples, point), (same, other) in zip(whole.curve, split.curve, strict=True):
         assert samples == same
-        assert set(point) >= {f"loss/{name}" for name in (*MODALITIES, "contrastive")}
+        assert set(point) >= {f"loss/{name}" for name in (*PUBLISHED_SET.names, "contrastive")}
         assert other == pytest.approx(point, rel=2e-3)
     assert split.metrics["skill"] == pytest.approx(whole.metrics["skill"], abs=1e-3)
 

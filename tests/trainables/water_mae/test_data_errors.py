@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from thalweg.errors import DataError
-from trainables.water_mae.config import DataKnobs
 from trainables.water_mae.data.windows import open_data
+from trainables.water_mae.knobs import DataKnobs
 
 pytestmark = pytest.mark.slow
 

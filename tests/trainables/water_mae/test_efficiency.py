@@ -16,9 +16,10 @@ from thalweg.stage_contract import JointLoss, Loss, Progress
 from thalweg.training import accumulation, gradcache
 from thalweg.training.engine.engine import TaskModule
 from thalweg.training.process_group import ProcessGroup
-from trainables.water_mae.config import DataKnobs, LossKnobs, ModelKnobs, WaterMAE
+from trainables.water_mae.config import LossKnobs, ModelKnobs, WaterMAE
 from trainables.water_mae.data.windows import WaterData
-from trainables.water_mae.model.autoencoder import Batch
+from trainables.water_mae.knobs import DataKnobs
+from trainables.water_mae.model.batch import Batch
 from trainables.water_mae.task import WaterMAETask
 
 pytestmark = pytest.mark.slow

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from trainables.water_mae.config import IMAGE_MODALITIES, DataKnobs
 from trainables.water_mae.data.windows import WaterData, open_data
+from trainables.water_mae.knobs import PUBLISHED_SET, DataKnobs
 
 pytestmark = pytest.mark.slow
 
@@ -39,7 +39,7 @@ def _without_gaps(folder: Path) -> None:
 def test_a_border_between_splits_that_moves_changes_the_fingerprint(tiny_copy: Path) -> None:
     _without_gaps(tiny_copy)
     before = open_data(tiny_copy.parent, "copy", _KNOBS)
-    for name in IMAGE_MODALITIES:
+    for name in PUBLISHED_SET.fields:
         (train,), (val,) = (list(tiny_copy.glob(f"{name}_{split}_*.h5")) for split in ("train", "val"))
         (days, dates), (val_days, val_dates) = _read(train), _read(val)
         _replace(train, np.concatenate([days, val_days[:4]]), np.concatenate([dates, val_dates[:4]]))

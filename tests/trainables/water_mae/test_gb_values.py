@@ -11,11 +11,10 @@ import pytest
 import xarray as xr
 
 from thalweg.errors import DataError
-from trainables.water_mae.config import DataKnobs
-from trainables.water_mae.data.layout import ATTRIBUTES
 from trainables.water_mae.data.windows import open_data
 from trainables.water_mae.importing import gb_hydrology
 from trainables.water_mae.importing.gb_hydrology import DAILY, GRID, TABLE, read
+from trainables.water_mae.knobs import NRFA_ATTRIBUTES, DataKnobs
 
 PERIODS = {"train": "2001-03-01:2001-04-30", "val": "2001-05-01:2001-06-10"}
 DATES = np.arange("2001-01-01", "2001-07-01", dtype="datetime64[D]")
@@ -80,7 +79,9 @@ def source(tmp_path: Path) -> Callable[..., Path]:
         daily.to_netcdf(folder / DAILY, engine="h5netcdf", encoding=plain)
         grid_source().to_netcdf(folder / GRID, engine="h5netcdf")
         rng = np.random.default_rng(5)
-        table = pd.DataFrame(rng.uniform(10, 50, (len(IDS), len(ATTRIBUTES))), index=IDS, columns=ATTRIBUTES)
+        table = pd.DataFrame(
+            rng.uniform(10, 50, (len(IDS), len(NRFA_ATTRIBUTES))), index=IDS, columns=NRFA_ATTRIBUTES
+        )
         table.assign(complete=1).to_csv(folder / TABLE, index_label="id")
         return folder
 

@@ -9,8 +9,9 @@ import torch
 
 from tests import tasks
 from thalweg.stage_contract import Progress
-from trainables.water_mae.config import MODALITIES, WaterMAE
+from trainables.water_mae.config import WaterMAE
 from trainables.water_mae.data.windows import WaterData
+from trainables.water_mae.knobs import PUBLISHED, PUBLISHED_SET
 from trainables.water_mae.task import WaterMAETask
 
 NOW = Progress(samples=0, total_samples=100, stage="train", stage_ratio=0.0)
@@ -18,6 +19,8 @@ KEYS = np.array([5, 6, 7], np.uint64)
 WINDOWS = np.array([0, 8, 10])
 
 ALTERNATIVES: Mapping[str, Any] = {
+    "data.modalities": [row.model_dump() for row in PUBLISHED if row.name != "evaporation"],
+    "data.attributes": ("catchment-area", "dpsbar"),
     "data.sequence_length": 4,
     "data.stride": 1,
     "data.evaluation_stride": 1,
@@ -101,5 +104,5 @@ def test_every_masking_knob_changes_training(config: WaterMAE, data: WaterData, 
 def test_every_loss_weight_reaches_its_part(config: WaterMAE, knob: str) -> None:
     before = tasks.weights(WaterMAETask(config), NOW)
     after = tasks.weights(WaterMAETask(altered(config, knob)), NOW)
-    assert tuple(before) == MODALITIES
-    assert {name for name in MODALITIES if before[name] != after[name]} == {knob.split(".")[1]}
+    assert tuple(before) == PUBLISHED_SET.names
+    assert {name for name in PUBLISHED_SET.names if before[name] != after[name]} == {knob.split(".")[1]}

@@ -15,21 +15,14 @@ from thalweg.training.engine.engine import full_weights
 from thalweg.training.messages import TrialOrder
 from thalweg.training.process_group import join
 from thalweg.training.session import DataCache, Session
-from trainables.water_mae.config import (
-    IMAGE_MODALITIES,
-    MODALITIES,
-    DataKnobs,
-    Filling,
-    ForecastKnobs,
-    ModelKnobs,
-    WaterMAE,
-)
-from trainables.water_mae.data.layout import ATTRIBUTES, SENTINEL
+from trainables.water_mae.config import ForecastKnobs, ModelKnobs, WaterMAE
+from trainables.water_mae.data.layout import SENTINEL
 from trainables.water_mae.data.windows import WaterData
 from trainables.water_mae.data.writing import write_attributes
 from trainables.water_mae.forecast.forecast import Forecaster, ForecastingAutoencoder, ForecastOnly
 from trainables.water_mae.importing.monthly import read
-from trainables.water_mae.model.autoencoder import Batch, kind_and_index
+from trainables.water_mae.knobs import NRFA_ATTRIBUTES, PUBLISHED_SET, DataKnobs, Filling
+from trainables.water_mae.model.batch import Batch
 from trainables.water_mae.task import WaterMAETask
 
 SIDE, PATCH, CATCHMENTS, MEMBERS = 12, 4, 40, 8
@@ -103,7 +96,9 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ids = np.arange(1, CATCHMENTS + 1)
     write_attributes(
         folder,
-        pd.DataFrame(rng.random((CATCHMENTS, len(ATTRIBUTES))), index=ids, columns=list(ATTRIBUTES)),
+        pd.DataFrame(
+            rng.random((CATCHMENTS, len(NRFA_ATTRIBUTES))), index=ids, columns=list(NRFA_ATTRIBUTES)
+        ),
     )
     flow, evaporation = rng.lognormal(size=(2, len(DATES), CATCHMENTS)).astype(np.float32)
     evaporation = np.log(evaporation)
@@ -138,7 +133,7 @@ def _hidden_and_filled(
     data: WaterData, split: SplitName, batch: Batch, name: str
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Returns values (window, step, patch, value); which are hidden data; which are shown, and no data."""
-    kind, index = kind_and_index(name)
+    kind, index = PUBLISHED_SET.places[name]
     values = batch[f"{kind}s"][:, index].numpy()
     shown = np.zeros(values.shape[:3], bool)
     np.put_along_axis(shown, batch[f"{kind}_keep"][:, index].numpy(), True, axis=2)
@@ -189,7 +184,7 @@ def test_what_is_filled_tells_nothing_of_what_is_hidden(root: Path, method: Fill
     task = _task(method)
     data = task.open(root)
     batches = list(_everything(task, data))
-    for name in MODALITIES:
+    for name in PUBLISHED_SET.names:
         parts = [_hidden_and_filled(data, split, batch, name) for split, batch in batches]
         values, hidden, filled = map(np.concatenate, zip(*parts, strict=True))
         if name == "soil_moisture":
@@ -223,7 +218,7 @@ def _replaced(root: Path, target: Path, batch: Batch) -> None:
     """Copies the data set with other noise where the first window of validation hides, and after its last day."""
     rng = np.random.default_rng(1)
     shutil.copytree(root / "noise", target / "noise", ignore=shutil.ignore_patterns(".store"))
-    for number, name in enumerate(IMAGE_MODALITIES):
+    for number, name in enumerate(PUBLISHED_SET.fields):
         (path,) = (target / "noise").glob(f"{name}_val_*.h5")
         with h5py.File(path, "a") as file:
             days = file["data"][:]
@@ -261,8 +256,8 @@ def test_no_input_and_no_prediction_depends_on_what_is_hidden_or_later(
     before = task.evaluation_batch(data, "val", first)
     _replaced(root, tmp_path, before)
     after = task.evaluation_batch(task.open(tmp_path), "val", first)
-    for name in MODALITIES:
-        kind, index = kind_and_index(name)
+    for name in PUBLISHED_SET.names:
+        kind, index = PUBLISHED_SET.places[name]
         keep = before[f"{kind}_keep"][:, index, :, :, None]
         shown, shown_after = (
             np.take_along_axis(batch[f"{kind}s"][:, index].numpy(), keep.numpy(), axis=2)
@@ -277,7 +272,7 @@ def test_no_input_and_no_prediction_depends_on_what_is_hidden_or_later(
         for name, predictor in {"model": model, **task.baselines(data)}.items():
             if not isinstance(predictor, ForecastOnly):
                 given = [predictor(batch) for batch in (before, after)]
-                assert all(torch.equal(given[0][part], given[1][part]) for part in MODALITIES), name
+                assert all(torch.equal(given[0][part], given[1][part]) for part in PUBLISHED_SET.names), name
 
 
 @pytest.mark.slow

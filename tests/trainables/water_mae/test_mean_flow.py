@@ -16,6 +16,7 @@ from trainables.water_mae.config import ForecastKnobs, WaterMAE
 from trainables.water_mae.data.windows import WaterData
 from trainables.water_mae.evaluation import metrics
 from trainables.water_mae.forecast import forecast
+from trainables.water_mae.knobs import PUBLISHED_SET
 from trainables.water_mae.task import WaterMAETask
 
 SIGMA = 1.2
@@ -25,7 +26,8 @@ class MeanLog(Climatology):
     """Knows the mean of the logarithm, 0, and nothing else."""
 
     def __init__(self, data: WaterData) -> None:
-        super().__init__(*(torch.zeros(each.shape) for each in data.climatology()))
+        images, vectors = (torch.zeros(each.shape) for each in data.climatology())
+        super().__init__(images, vectors, data.modalities, data.modalities.places["river_flow"].position)
 
 
 @pytest.fixture
@@ -127,7 +129,7 @@ def test_the_factor_does_not_follow_a_searched_knob(config: WaterMAE, lognormal:
 
 
 def test_batches_and_their_order_change_no_sum(config: WaterMAE, lognormal: WaterData) -> None:
-    task, predictor = WaterMAETask(config), Persistence()
+    task, predictor = WaterMAETask(config), Persistence(PUBLISHED_SET)
     count = lognormal.num_samples("val")
     batches = [
         task.evaluation_batch(lognormal, "val", part)

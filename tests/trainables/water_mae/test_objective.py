@@ -12,14 +12,16 @@ from thalweg.errors import ObjectiveError
 from thalweg.search.preflight import prepare
 from thalweg.search.space import load_space
 from trainables.water_mae.baselines.simple import Persistence
-from trainables.water_mae.config import MODALITIES, EvaluationKnobs, WaterMAE
+from trainables.water_mae.config import EvaluationKnobs, WaterMAE
 from trainables.water_mae.data.windows import WaterData
 from trainables.water_mae.evaluation import protocol
+from trainables.water_mae.knobs import PUBLISHED_SET
 from trainables.water_mae.task import WaterMAETask
 
 SPACE = """
 from thalweg.study import Study
-from trainables.water_mae.config import PRESETS, DataKnobs, EvaluationKnobs, WaterMAE
+from trainables.water_mae.config import PRESETS, EvaluationKnobs, WaterMAE
+from trainables.water_mae.knobs import DataKnobs
 
 study = Study(metric="skill", mode="max", samples=64)
 
@@ -39,17 +41,17 @@ PLACE = 'name = trial.suggest_categorical("name", ["tiny", "small"])', "dataset=
 
 
 def leaving_out_evaporation(config: WaterMAE) -> WaterMAE:
-    knobs = EvaluationKnobs(modalities=tuple(name for name in MODALITIES if name != "evaporation"))
+    knobs = EvaluationKnobs(modalities=tuple(name for name in PUBLISHED_SET.names if name != "evaporation"))
     return config.model_copy(update={"evaluation": knobs})
 
 
 def test_skill_is_the_mean_of_the_modalities_that_a_study_names(config: WaterMAE, data: WaterData) -> None:
     whole, part = WaterMAETask(config), WaterMAETask(leaving_out_evaporation(config))
     batch = whole.evaluation_batch(data, "val", np.arange(data.num_samples("val")))
-    sums = tasks.evaluate(whole, Persistence(), batch)
+    sums = tasks.evaluate(whole, Persistence(PUBLISHED_SET), batch)
     before, after = tasks.summarize(whole, sums), tasks.summarize(part, sums)
     for ending in ("", *(f"_{protocol.suffix(ratio)}" for ratio in protocol.OTHER_RATIOS)):
-        kept = [after[f"skill_{name}{ending}"] for name in MODALITIES if name != "evaporation"]
+        kept = [after[f"skill_{name}{ending}"] for name in PUBLISHED_SET.names if name != "evaporation"]
         assert after[f"skill{ending}"] == pytest.approx(float(np.mean(kept)))
         assert after[f"skill{ending}"] != pytest.approx(before[f"skill{ending}"])
     different = {name for name in before if before[name] != after[name]}
@@ -65,7 +67,7 @@ def test_such_a_study_has_a_protocol_of_its_own_and_the_same_data(config: WaterM
 @pytest.mark.parametrize("names", [(), ("river_flow", "temperature"), ("temperature", "temperature")])
 def test_modalities_are_named_once_and_in_their_order(names: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match="modalities must be some of precipitation"):
-        EvaluationKnobs.model_validate({"modalities": names})
+        WaterMAE(evaluation=EvaluationKnobs(modalities=names))
 
 
 @pytest.mark.parametrize(
@@ -97,6 +99,6 @@ def test_a_modality_that_is_constant_leaves_the_mean_of_the_others(config: Water
     images[:, 0] = 0
     flat = replace(data, images=images)
     batch = task.evaluation_batch(flat, "val", np.arange(flat.num_samples("val")))
-    found = tasks.metrics(task, Persistence(), batch)
+    found = tasks.metrics(task, Persistence(PUBLISHED_SET), batch)
     kept = [found[f"skill_{name}"] for name in ("soil_moisture", "temperature", "river_flow")]
     assert found["skill"] == pytest.approx(float(np.mean(kept)))

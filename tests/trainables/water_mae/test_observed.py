@@ -11,11 +11,14 @@ import torch
 from tests import tasks
 from thalweg.stage_contract import Progress
 from trainables.water_mae.baselines.simple import Climatology
-from trainables.water_mae.config import MODALITIES, ForecastKnobs, WaterMAE
+from trainables.water_mae.config import ForecastKnobs, WaterMAE
 from trainables.water_mae.data.windows import WaterData
+from trainables.water_mae.knobs import PUBLISHED_SET
 from trainables.water_mae.model import loss
 from trainables.water_mae.model.autoencoder import seen
 from trainables.water_mae.task import WaterMAETask
+
+RIVER_FLOW = PUBLISHED_SET.places["river_flow"].position
 
 
 @pytest.fixture
@@ -34,7 +37,7 @@ def partly(data: WaterData) -> WaterData:
 
 def _metrics(task: WaterMAETask, data: WaterData) -> dict[str, float]:
     """Evaluates a predictor that sees nothing."""
-    model = Climatology(*map(torch.tensor, data.climatology()))
+    model = Climatology(*map(torch.tensor, data.climatology()), PUBLISHED_SET, RIVER_FLOW)
     batch = task.evaluation_batch(data, "val", np.arange(data.num_samples("val")))
     return tasks.metrics(task, model, batch)
 
@@ -67,13 +70,16 @@ def test_what_was_filled_is_no_target_of_training_whatever_it_is(
         images=np.where(known, partly.images, np.float32(3)),
         vectors=np.where(partly.vector_observed, partly.vectors, np.float32(3)),
     )
-    model = Climatology(*map(torch.tensor, partly.climatology()))
+    model = Climatology(*map(torch.tensor, partly.climatology()), PUBLISHED_SET, RIVER_FLOW)
     indices = np.arange(8, 14)
     batches = [task.training_batch(each, indices, indices.astype(np.uint64)) for each in (partly, other)]
     assert not torch.equal(batches[0]["images"], batches[1]["images"])
     for norm_target in (False, True):
-        losses = [loss.reconstruction(model(batch), batch, norm_target=norm_target) for batch in batches]
-        for name in MODALITIES:
+        losses = [
+            loss.reconstruction(model(batch), batch, PUBLISHED_SET.places, norm_target=norm_target)
+            for batch in batches
+        ]
+        for name in PUBLISHED_SET.names:
             assert torch.equal(losses[0][name], losses[1][name])
             assert losses[0][name].all()
 
@@ -107,7 +113,7 @@ def test_a_patch_without_data_shows_nothing_but_its_place(task: WaterMAETask, da
     given = [
         model(task.training_batch(each, indices, indices.astype(np.uint64))) for each in (gappy, other, data)
     ]
-    for name in MODALITIES:
+    for name in PUBLISHED_SET.names:
         assert torch.equal(given[0][name], given[1][name])
         assert not torch.equal(given[0][name], given[2][name])
 
@@ -123,7 +129,7 @@ def test_a_window_that_lacks_a_field_for_long_neither_shows_nor_counts_it(
     batch = task.training_batch(gappy, indices, indices.astype(np.uint64))
     counts = tasks.counts(task, batch, Progress(samples=0, total_samples=100, stage="train", stage_ratio=0.0))
     assert counts["temperature"] == 1
-    shown = seen(batch, "temperature")
+    shown = seen(batch, PUBLISHED_SET.places["temperature"])
     assert shown is not None
     assert not shown[0].any() and shown[1].all()
 

@@ -16,7 +16,7 @@ from thalweg.data import placement
 from thalweg.training.session import DataCache
 from trainables.water_mae.config import ForecastKnobs, WaterMAE
 from trainables.water_mae.data.windows import WaterData
-from trainables.water_mae.model.autoencoder import Batch
+from trainables.water_mae.model.batch import Batch
 from trainables.water_mae.task import WaterMAETask
 
 CPU = torch.device("cpu")

@@ -9,9 +9,10 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from trainables.water_mae.config import MODALITIES, MaskingKnobs, ModelKnobs, WaterMAE
+from trainables.water_mae.config import MaskingKnobs, ModelKnobs, WaterMAE
 from trainables.water_mae.data.windows import WaterData
-from trainables.water_mae.model.autoencoder import MaskedAutoencoder, kind_and_index
+from trainables.water_mae.knobs import PUBLISHED_SET
+from trainables.water_mae.model.autoencoder import MaskedAutoencoder
 from trainables.water_mae.task import WaterMAETask
 
 pytestmark = pytest.mark.slow
@@ -89,8 +90,8 @@ def test_shapes_follow_the_knobs_and_every_weight_learns(
     network = task.build(task.facts(data))
     assert isinstance(network, MaskedAutoencoder)
     predictions = network(batch)
-    for name in MODALITIES:
-        kind, index = kind_and_index(name)
+    for name in PUBLISHED_SET.names:
+        kind, index = PUBLISHED_SET.places[name]
         masked = batch[f"{kind}_masked"][:, index]
         assert predictions[name].shape == (*masked.shape, batch[f"{kind}s"].shape[-1])
         assert predictions[name].isfinite().all()

@@ -15,9 +15,7 @@ from thalweg.hashing import splitmix64
 from thalweg.nn.measures.skill import ERRORS
 from thalweg.stage_contract import Progress
 from trainables.water_mae.config import (
-    MODALITIES,
     PRESETS,
-    DataKnobs,
     ForecastKnobs,
     LossWeights,
     MaskingKnobs,
@@ -26,7 +24,8 @@ from trainables.water_mae.config import (
 )
 from trainables.water_mae.data.windows import WaterData
 from trainables.water_mae.evaluation import protocol
-from trainables.water_mae.model.autoencoder import Batch, Predictions, kind_and_index
+from trainables.water_mae.knobs import PUBLISHED_SET, DataKnobs
+from trainables.water_mae.model.batch import Batch, Predictions
 from trainables.water_mae.task import WaterMAETask
 
 NOW = Progress(samples=0, total_samples=100, stage="train", stage_ratio=0.0)
@@ -42,11 +41,11 @@ class Truth(nn.Module):
         self.error = error
 
     def forward(self, batch: Batch) -> Predictions:
-        return {name: slow_hidden(batch, name)[0] + self.error for name in MODALITIES}
+        return {name: slow_hidden(batch, name)[0] + self.error for name in PUBLISHED_SET.names}
 
 
 def slow_hidden(batch: Batch, name: str) -> tuple[Tensor, Tensor]:
-    kind, index = kind_and_index(name)
+    kind, index = PUBLISHED_SET.places[name]
     values, masked = batch[f"{kind}s"][:, index], batch[f"{kind}_masked"][:, index]
     target = torch.zeros(*masked.shape, values.shape[-1])
     valid = torch.zeros(*masked.shape, values.shape[-1], dtype=torch.bool)
@@ -117,8 +116,8 @@ def test_losses_follow_the_slow_definition(config: WaterMAE, data: WaterData) ->
     model = build(task, data).requires_grad_(False)
     predictions = model(batch)
     losses = tasks.losses(task, model, batch, NOW)
-    assert tuple(losses) == MODALITIES
-    for name in MODALITIES:
+    assert tuple(losses) == PUBLISHED_SET.names
+    for name in PUBLISHED_SET.names:
         target, valid = slow_hidden(batch, name)
         expected = 0.0
         for sample in range(3):
@@ -133,7 +132,7 @@ def test_losses_follow_the_slow_definition(config: WaterMAE, data: WaterData) ->
 def test_counts_are_the_samples_that_carry_a_modality(config: WaterMAE, data: WaterData) -> None:
     task = WaterMAETask(config)
     batch = task.training_batch(data, FIRST_WITHOUT_RIVERS, KEYS)
-    assert tasks.counts(task, batch, NOW) == dict.fromkeys(MODALITIES, 3.0) | {"river_flow": 2.0}
+    assert tasks.counts(task, batch, NOW) == dict.fromkeys(PUBLISHED_SET.names, 3.0) | {"river_flow": 2.0}
 
 
 def test_an_absent_modality_contributes_no_loss_and_no_gradient(config: WaterMAE, data: WaterData) -> None:
@@ -214,8 +213,8 @@ def test_days_stored_in_half_the_bytes_stay_that_until_patches_are_chosen_and_co
     }
     model = build(task, half).requires_grad_(False)
     losses = [tasks.losses(task, model, each, NOW) for each in (trained, in_fp32(trained))]
-    assert losses[0].keys() == losses[1].keys() == set(MODALITIES)
-    assert all(losses[0][name] == losses[1][name] for name in MODALITIES)
+    assert losses[0].keys() == losses[1].keys() == set(PUBLISHED_SET.names)
+    assert all(losses[0][name] == losses[1][name] for name in PUBLISHED_SET.names)
     for name, predictor in {"model": model, **task.baselines(half)}.items():
         found, expected = (
             tasks.tensors(tasks.evaluate(task, predictor, each)) for each in (evaluated, in_fp32(evaluated))
@@ -236,7 +235,7 @@ def test_skill_follows_the_slow_definition(config: WaterMAE, data: WaterData) ->
     metrics = evaluate(task, model, data, size=4)
     batch = task.evaluation_batch(data, "val", np.arange(data.num_samples("val")))
     skills = []
-    for name in MODALITIES:
+    for name in PUBLISHED_SET.names:
         target, valid = slow_hidden(batch, name)
         hidden = target[valid].double()
         mse = float((model(batch)[name][valid].double() - hidden).square().mean())
@@ -262,7 +261,7 @@ def test_perfection_has_skill_one_and_the_mean_has_skill_zero(config: WaterMAE, 
         assert value == pytest.approx(float("mse" not in name and name != "weighted_loss")), name
 
     batch = task.evaluation_batch(data, "val", np.arange(data.num_samples("val")))
-    hidden = {name: slow_hidden(batch, name) for name in MODALITIES}
+    hidden = {name: slow_hidden(batch, name) for name in PUBLISHED_SET.names}
 
     class Mean(nn.Module):
         def forward(self, batch: Batch) -> Predictions:
@@ -291,7 +290,7 @@ def test_skill_at_another_ratio_follows_the_slow_definition(
     batch = other.training_batch(moved, np.arange(data.num_samples("val")), keys)
     ending = f"at_{100 * ratio:.0f}"
     skills = []
-    for name in MODALITIES:
+    for name in PUBLISHED_SET.names:
         target, valid = slow_hidden(batch, name)
         hidden = target[valid].double()
         mse = float((model(batch)[name][valid].double() - hidden).square().mean())
@@ -413,7 +412,7 @@ def test_a_modality_that_a_split_lacks_does_not_enter_the_skill(config: WaterMAE
     present[:, 1] = False
     metrics = evaluate(task, Truth(0.1), replace(data, vector_present=present), size=4)
     assert math.isnan(metrics["skill_river_flow"]) and math.isnan(metrics["mse_river_flow"])
-    rest = [metrics[f"skill_{name}"] for name in MODALITIES if name != "river_flow"]
+    rest = [metrics[f"skill_{name}"] for name in PUBLISHED_SET.names if name != "river_flow"]
     assert metrics["skill"] == pytest.approx(sum(rest) / 4)
     assert math.isfinite(metrics["weighted_loss"])
 
@@ -423,8 +422,8 @@ def test_climatology_predicts_the_mean_of_the_day_and_place(config: WaterMAE, da
     batch = task.evaluation_batch(data, "val", np.array([1, 2]))
     predictions = task.baselines(data)["climatology"](batch)
     means = dict(zip(("image", "vector"), data.climatology(), strict=True))
-    for name in MODALITIES:
-        kind, index = kind_and_index(name)
+    for name in PUBLISHED_SET.names:
+        kind, index = PUBLISHED_SET.places[name]
         masked = batch[f"{kind}_masked"][:, index]
         for b, t, k in np.ndindex(*masked.shape):
             day = int(batch["day_of_year"][b, t])
@@ -466,7 +465,7 @@ def test_a_few_steps_lower_every_part(data: WaterData) -> None:
         torch.autograd.backward(list(tasks.losses(task, model, batch, NOW).values()))
         optimizer.step()
     last = tasks.losses(task, model, batch, NOW)
-    assert all(float(last[name].detach()) < 0.8 * first[name] for name in MODALITIES)
+    assert all(float(last[name].detach()) < 0.8 * first[name] for name in PUBLISHED_SET.names)
 
 
 @pytest.mark.slow
@@ -486,5 +485,5 @@ def test_the_tiny_preset_beats_climatology_within_80_steps(tiny_root: Path) -> N
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
     trained = evaluate(task, model, data, size=32)
-    for name in ("skill", *(f"skill_{name}" for name in MODALITIES)):
+    for name in ("skill", *(f"skill_{name}" for name in PUBLISHED_SET.names)):
         assert trained[name] > climatology[name] + 0.05, name

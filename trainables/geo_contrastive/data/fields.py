@@ -13,7 +13,7 @@ from thalweg.data.store import Store, StoreWriter, content_hashes, key_of, open_
 from trainables.geo_contrastive.data.grids import Grid
 from trainables.geo_contrastive.data.layout import TABLE, find_fields, read_table
 from trainables.geo_contrastive.data.prepare import prepare
-from trainables.geo_contrastive.data.splits import SPLITS, leads_without_windows
+from trainables.geo_contrastive.data.splits import SPLITS
 from trainables.geo_contrastive.knobs import DataKnobs
 
 FORMAT = 1
@@ -132,5 +132,5 @@ def _serve(store: Store, names: tuple[str, ...]) -> FieldData:
         **{name: arrays[name] for name in ("day", "season", "day_of_year", "year")},
         days=days,
         fingerprint=metadata["content"],
-        notes=(*metadata["notes"], *leads_without_windows(arrays["day"], days)),
+        notes=tuple(metadata["notes"]),
     )

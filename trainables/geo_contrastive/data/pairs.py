@@ -35,6 +35,11 @@ class DayIndex:
     before: Int64[np.ndarray, " day"]
     after: Int64[np.ndarray, " day"]
 
+    @property
+    def reach(self) -> int:
+        """How many days at most follow a day without a jump."""
+        return int(self.after.max(initial=0))
+
     @classmethod
     def of(cls, day: Int64[np.ndarray, " day"]) -> "DayIndex":
         """Indexes days."""

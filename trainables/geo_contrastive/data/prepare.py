@@ -18,7 +18,7 @@ from thalweg.data.faults import Faults
 from thalweg.data.normalization import DAYS_OF_YEAR, HALF_WIDTH, Climatology, Moments
 from thalweg.data.store import StoreWriter, key_of, release
 from thalweg.errors import DataError
-from thalweg.wording import some
+from thalweg.wording import counted, some
 from trainables.geo_contrastive.data.calendars import Calendar, Days
 from trainables.geo_contrastive.data.grids import Grid
 from trainables.geo_contrastive.data.layout import Contents, FieldFile, block_days, open_field
@@ -181,7 +181,7 @@ def _kept(
             f"a data set must have {_MIN_DAYS} days or more, got {len(kept)}; import a longer period"
         )
     lacking = [name for name, positions in missing.items() if positions]
-    return kept, [*_left_out(days, gone, lacking, calendar), *_jumps(days[kept], calendar)]
+    return kept, [*_left_out(days, gone, lacking, calendar), *_gaps(days[kept], calendar)]
 
 
 def _left_out(days: Days, gone: list[int], lacking: list[str], calendar: Calendar) -> Iterator[str]:
@@ -193,14 +193,15 @@ def _left_out(days: Days, gone: list[int], lacking: list[str], calendar: Calenda
         )
 
 
-def _jumps(days: Days, calendar: Calendar) -> Iterator[str]:
+def _gaps(days: Days, calendar: Calendar) -> Iterator[str]:
     steps = np.diff(days)
     count = int((steps > 1).sum())
     if count:
         longest = int(steps.argmax())
+        missing = counted(int((steps - 1).sum()), "day")
         yield (
-            f"{count:,} jump{'s' * (count > 1)} in time, the longest of {steps[longest]:,} days after "
-            f"{calendar.text(int(days[longest]))}; no pair or window crosses one"
+            f"{missing} missing in {counted(count, 'gap')}, the longest of {counted(int(steps[longest]) - 1, 'day')} "
+            f"after {calendar.text(int(days[longest]))}; no pair or window crosses one"
         )
 
 

@@ -1,7 +1,10 @@
-"""What a record of days must hold: neighbours, negatives and windows that knobs ask for.
+"""What a record of days must hold: the neighbours, negatives and seasons that knobs ask for, and days to forecast.
 
-A distance that no two days have would train without what it names, and a metric of leads that never come is NaN.
+A distance that no two days have would train without what it names. Windows of forecasts are checked beside them, in
+`forecast.windows`.
 """
+
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -9,8 +12,8 @@ from thalweg.contract import SplitName
 from thalweg.errors import ConfigError
 from trainables.geo_contrastive.data.calendars import SEASONS
 from trainables.geo_contrastive.data.fields import FieldData
-from trainables.geo_contrastive.data.pairs import HARD_DAYS, index_of, with_negatives
-from trainables.geo_contrastive.data.splits import reach
+from trainables.geo_contrastive.data.pairs import HARD_DAYS, DayIndex, index_of, with_negatives
+from trainables.geo_contrastive.data.splits import LEADS, Days
 from trainables.geo_contrastive.knobs import PairKnobs
 
 
@@ -25,7 +28,7 @@ def check_pairs(data: FieldData, pairs: PairKnobs) -> None:
         ConfigError: No training day has such a neighbour or negative.
     """
     index = index_of(data, "train")
-    longest, span = reach(index.day), int(index.day[-1] - index.day[0])
+    longest, span = index.reach, int(index.day[-1] - index.day[0])
     if not longest:
         raise ConfigError(
             f"days of the training split must follow one another for a contrastive objective, got {len(index.day)} "
@@ -58,7 +61,7 @@ def check_curvature(data: FieldData, cycle: str) -> None:
     Raises:
         ConfigError: No run of training days is three days long.
     """
-    if (longest := reach(index_of(data, "train").day)) < 2:
+    if (longest := index_of(data, "train").reach) < 2:
         raise ConfigError(
             f"objective.cycle must be off where no training day has one before and one after it, got {cycle} with runs "
             f"of {longest + 1} days at most; set it to off"
@@ -75,7 +78,8 @@ def check_seasons(data: FieldData, needed_by: str) -> None:
     Raises:
         ConfigError: There is one season only.
     """
-    found = _seasons_of(data, "train")
+    days = data.days["train"]
+    found = [SEASONS[number] for number in np.unique(data.season[days.start : days.stop])]
     if len(found) < 2:
         raise ConfigError(
             f"{needed_by} needs training days of at least 2 seasons, got {found[0] if found else 'none'} alone; import "
@@ -83,6 +87,19 @@ def check_seasons(data: FieldData, needed_by: str) -> None:
         )
 
 
-def _seasons_of(data: FieldData, split: SplitName) -> list[str]:
-    days = data.days[split]
-    return [SEASONS[number] for number in np.unique(data.season[days.start : days.stop])]
+def leads_without_windows(day: Days, splits: Mapping[SplitName, range]) -> Iterator[str]:
+    """Yields a sentence for each split in which no run of days is as long as the last lead of forecasts.
+
+    Args:
+        day: Numbers of all days.
+        splits: Positions of the days of each split.
+    """
+    for split, days in splits.items():
+        longest = DayIndex.of(day[days.start : days.stop]).reach
+        if longest < max(LEADS):
+            held = [f"{lead}" for lead in LEADS if lead <= longest]
+            yield (
+                f"no day of {split} is followed by more than {longest:,} others without a jump: of forecasts "
+                f"{', '.join(map(str, LEADS))} days ahead, {split} holds "
+                f"{'those ' + ' and '.join(held) + ' ahead alone' if held else 'none'}"
+            )

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from thalweg.contract import Batch, Measure, Metric, Mode, Outputs, State
 from thalweg.nn.contrastive.retrieval import Retrieval
-from trainables.geo_contrastive.data.splits import reach
+from trainables.geo_contrastive.data.pairs import DayIndex
 
 MIN_APART = 41
 """Days between two latents that are compared as negatives: farther than a hard negative."""
@@ -106,7 +106,7 @@ def days_lacking(day: Int64[np.ndarray, " day"], split: str) -> dict[str, str]:
         day: Numbers of the days of the split, ascending.
         split: Its name.
     """
-    longest, span = reach(day), int(day[-1] - day[0])
+    longest, span = DayIndex.of(day).reach, int(day[-1] - day[0])
     found: dict[str, str] = {}
     if longest < 1:
         found |= dict.fromkeys(

@@ -18,7 +18,8 @@ def page(
     """Returns the page.
 
     Args:
-        texts: Plain text: ``title``, ``summary``, ``origin`` and ``gaps_text``.
+        texts: Plain text: ``title``, ``summary``, ``origin`` and ``gaps_text``; the last
+            is empty if days are missing, which notes count.
         tables: The tables ``variables``, ``splits`` and ``gaps``.
         notes: Sentences on the data.
         coverage: Picture of the days, as PNG.

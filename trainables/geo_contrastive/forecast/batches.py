@@ -15,22 +15,12 @@ import numpy as np
 import torch
 
 from thalweg.contract import Batch, Indices, Keys, SplitName
-from trainables.geo_contrastive.data import sampling
 from trainables.geo_contrastive.data.draws import branch, stream, uniform
 from trainables.geo_contrastive.data.fields import FieldData
 from trainables.geo_contrastive.data.pairs import index_of
 from trainables.geo_contrastive.data.splits import LEADS
 from trainables.geo_contrastive.forecast.knobs import ForecastKnobs
-from trainables.geo_contrastive.forecast.windows import left_out, window
-
-
-def num_steps(stride: int) -> int:
-    """Returns how many steps the last lead takes.
-
-    Args:
-        stride: Days of a step.
-    """
-    return -(-max(LEADS) // stride)
+from trainables.geo_contrastive.forecast.windows import left_out, num_steps, window
 
 
 def training_batch(data: FieldData, knobs: ForecastKnobs, indices: Indices, keys: Keys) -> Batch:
@@ -55,7 +45,6 @@ def training_batch(data: FieldData, knobs: ForecastKnobs, indices: Indices, keys
         "forecast/draw": torch.from_numpy(uniform(taught).astype(np.float32)),
         "forecast/day_of_year": torch.from_numpy(data.day_of_year[data.days["train"].start + found.ahead]),
     }
-    batch |= sampling.cells(data, len(indices))
     if knobs.loss == "field":
         positions = data.days["train"].start + found.ahead[:, : knobs.horizon]
         batch |= {f"forecast/target/{name}": _fields(data, name, positions) for name in data.variables}

@@ -8,11 +8,11 @@ from torch import Tensor, nn
 
 from thalweg.contract import Batch
 from thalweg.stage_contract import Loss, Progress
-from trainables.geo_contrastive.downstream.latents import TrainingLatents
 from trainables.geo_contrastive.downstream.model import HeadedModel
 from trainables.geo_contrastive.forecast.knobs import ForecastKnobs
 from trainables.geo_contrastive.forecast.networks import TRUST, Forecaster
 from trainables.geo_contrastive.forecast.predict import restored
+from trainables.geo_contrastive.forecast.stepping import SteppingLatents
 from trainables.geo_contrastive.model.field_error import field_errors
 
 FORECAST = "forecast"
@@ -26,10 +26,10 @@ class ForecastError(Loss):
 
     Args:
         knobs: Loss and teaching.
-        latents: Amplitudes of the training days.
+        latents: Amplitudes of the training days, and the cells of their fields.
     """
 
-    def __init__(self, knobs: ForecastKnobs, latents: TrainingLatents) -> None:
+    def __init__(self, knobs: ForecastKnobs, latents: SteppingLatents) -> None:
         self._knobs, self._latents = knobs, latents
 
     def parts(self, model: nn.Module, batch: Batch, progress: Progress) -> Mapping[str, Tensor]:
@@ -42,7 +42,7 @@ class ForecastError(Loss):
         context = self._latents.of(batch["forecast/context"])
         path = model.head(context, truth.shape[1], truth, taught)
         of_latents = self._knobs.loss == "latent"
-        errors = (path - truth).square().mean(2) if of_latents else _field_errors(model, path, batch)
+        errors = (path - truth).square().mean(2) if of_latents else self._field_errors(model, path, batch)
         return {FORECAST: (errors * learnt).sum(), TRUST: self._left_out(model, batch, context).sum()}
 
     def _left_out(
@@ -54,19 +54,30 @@ class ForecastError(Loss):
         """
         head, chosen = model.head, batch["forecast/left_out"]
         assert isinstance(head, Forecaster)
-        rows = torch.where(chosen.any(1))[0] if bool(chosen.any()) else torch.arange(1, device=chosen.device)
+        rows = torch.where(chosen.any(1))[
+            0
+        ]  # their number is the one thing here that the device is waited for
+        rows = rows if len(rows) else torch.arange(1, device=chosen.device)
         count, training = chosen.shape[1], head.training
         days = batch["forecast/day_of_year"][rows, :count]
         with torch.no_grad():
             path = head.eval()(context[rows], count)
             head.train(training)
             truth = self._latents.of(batch["forecast/ahead"][rows, :count])
-            alone = _decoded(model, head.inside.path(context[rows, -1], count), days)
-            learnt, true = (_decoded(model, each, days) for each in (path, truth))
-        found = {name: own + head.trust(learnt[name] - own, bounded=False) for name, own in alone.items()}
-        rest = {f"target/{name}": true[name] for name in found}
-        cells = {f"{of}/{name}": batch[f"{of}/{name}"][rows] for name in found for of in ("valid", "weight")}
-        return field_errors(found, rest | cells, found) * chosen[rows]
+            alone = head.inside.path(context[rows, -1], count)
+            decoded = _decoded(model, torch.cat([alone, path, truth]), days.repeat(3, 1))
+        found, targets = {}, {}
+        for name, fields in decoded.items():
+            own, learnt, targets[f"target/{name}"] = fields.chunk(3)
+            found[name] = own + head.trust(learnt - own, bounded=False)
+        return field_errors(found, self._latents.cells | targets, found) * chosen[rows]
+
+    def _field_errors(
+        self, model: HeadedModel, path: Float[Tensor, "batch step dim"], batch: Batch
+    ) -> Float[Tensor, "batch step"]:
+        found = _decoded(model, path, batch["forecast/day_of_year"][:, : path.shape[1]])
+        targets = {f"target/{name}": batch[f"forecast/target/{name}"] for name in found}
+        return field_errors(found, self._latents.cells | targets, found)
 
     def counts(self, batch: Batch, progress: Progress) -> Mapping[str, float]:
         """Counts the steps."""
@@ -83,14 +94,6 @@ class ForecastError(Loss):
 def teaching(knobs: ForecastKnobs, stage_ratio: float) -> float:
     """Returns the probability that a step goes on from the true latent."""
     return knobs.first_teaching + (knobs.last_teaching - knobs.first_teaching) * stage_ratio
-
-
-def _field_errors(
-    model: HeadedModel, path: Float[Tensor, "batch step dim"], batch: Batch
-) -> Float[Tensor, "batch step"]:
-    found = _decoded(model, path, batch["forecast/day_of_year"][:, : path.shape[1]])
-    targets = {f"target/{name}": batch[f"forecast/target/{name}"] for name in found}
-    return field_errors(found, batch | targets, found)
 
 
 def _decoded(

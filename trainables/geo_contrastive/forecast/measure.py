@@ -15,6 +15,7 @@ from torch import Tensor
 
 from thalweg.contract import Batch, Measure, Metric, Mode, Outputs, State
 from thalweg.per_unit import PerUnit
+from thalweg.wording import counted
 from trainables.geo_contrastive.data.splits import LEADS
 from trainables.geo_contrastive.evaluation.reconstruction import mean
 from trainables.geo_contrastive.forecast.predict import FORECAST_FIELD
@@ -42,7 +43,7 @@ def _metrics() -> tuple[Metric, ...]:
         _metric(name, "max", f"mean over leads of the skill against {_OTHERS[name]}") for name in _OTHERS
     ]
     for lead in LEADS:
-        ahead = f"{lead} day{'s' * (lead > 1)} ahead"
+        ahead = f"{counted(lead, 'day')} ahead"
         found += [_metric(at("forecast_rrmse", lead), "min", f"{error}, {ahead}")] if lead > LEADS[0] else []
         for name, other in _OTHERS.items():
             found.append(_metric(at(name, lead), "max", f"1 - MSE / MSE of {other}, {ahead}; 1 is perfect"))

@@ -5,9 +5,8 @@ persistence. What they add is bounded, for a recurrent cell's output is, and so 
 propagator makes every anomaly shorter, a roll-out of any length stays bounded from any day.
 
 Forecasts go from the roll-out of the propagator towards that of the network as far as fields of days left out bear it
-out.
-A network soon knows its training days by heart, and what it then adds at leads that nothing tells of does harm on all
-others. Forecasts are combined (Bates & Granger 1969, doi:10.1057/jors.1969.103): a share for each number of steps,
+out. A network soon knows its training days by heart, and what it then adds at leads that nothing tells of does harm on
+all others. Forecasts are combined (Bates & Granger 1969, doi:10.1057/jors.1969.103): a share for each number of steps,
 which begins at 0 and follows the errors on stretches of the training days that the network does not learn from. A step
 longer than these stretches stays the propagator's.
 """
@@ -22,9 +21,9 @@ from torch import Tensor, nn
 from thalweg.nn.dropout import Dropout
 from thalweg.nn.transformer import EncoderLayer, LayerSizes
 from trainables.geo_contrastive.forecast.anomalies import LatentAnomalies
-from trainables.geo_contrastive.forecast.batches import num_steps
 from trainables.geo_contrastive.forecast.knobs import ForecastKnobs
 from trainables.geo_contrastive.forecast.propagator import Propagator
+from trainables.geo_contrastive.forecast.windows import num_steps
 
 TRUST = "trust"
 """Name of the module among the children of a head."""

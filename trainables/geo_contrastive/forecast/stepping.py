@@ -8,6 +8,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from thalweg.contract import Batch, Indices
+from trainables.geo_contrastive.data import sampling
 from trainables.geo_contrastive.data.fields import FieldData
 from trainables.geo_contrastive.data.splits import LEADS
 from trainables.geo_contrastive.downstream.latents import TrainingLatents
@@ -24,15 +25,20 @@ class SteppingLatents(TrainingLatents):
     Args:
         variables: Names of the variables.
         stride: Days of a step.
+
+    Attributes:
+        cells: ``valid/V`` and ``weight/V`` (1, lon, lat) of each variable: they are those of all days.
     """
 
     def __init__(self, variables: Sequence[str], stride: int) -> None:
         super().__init__(variables)
         self._stride = stride
         self._amplitudes: Tensor | None = None
+        self.cells: Batch = {}
 
     def batch(self, data: FieldData, indices: Indices) -> Batch:
-        """Adds the days."""
+        """Adds the days, and takes the cells that have data, and their areas."""
+        self.cells = self.cells or sampling.cells(data, 1)
         positions = data.days["train"].start + indices
         numbers = {_DAY: data.day, _DAY_OF_YEAR: data.day_of_year}
         days = {name: torch.from_numpy(values[positions]) for name, values in numbers.items()}
@@ -53,6 +59,7 @@ class SteppingLatents(TrainingLatents):
         if begins:
             head.anomalies.fit(latents, day_of_year)
         self._amplitudes = head.anomalies(latents, day_of_year)
+        self.cells = {name: values.to(latents.device) for name, values in self.cells.items()}
         if begins:
             count = len(day_of_year)
             learnt = torch.from_numpy(~left_out(np.arange(count), count, self._stride)).to(day_of_year.device)

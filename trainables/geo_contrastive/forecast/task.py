@@ -14,7 +14,7 @@ from thalweg.contract import Batch, Indices, Keys, Measure, Outputs, SplitName
 from thalweg.stage_contract import ParameterGroup, StageLoss
 from trainables.geo_contrastive.data.fields import FieldData
 from trainables.geo_contrastive.data.pairs import index_of
-from trainables.geo_contrastive.data.splits import LEADS, reach
+from trainables.geo_contrastive.data.splits import LEADS
 from trainables.geo_contrastive.downstream.latents import TrainingLatents
 from trainables.geo_contrastive.downstream.model import HEAD, HeadedModel
 from trainables.geo_contrastive.downstream.task import DownstreamTask
@@ -40,13 +40,13 @@ class ForecastTask(DownstreamTask):
         return self.config.downstream
 
     def check(self, data: FieldData) -> None:
-        """Refuses windows that are longer than every run of training days."""
+        """Refuses windows that no run of training days holds, and steps that no stretch left out holds."""
         super().check(data)
         check_windows(data, self.head_knobs)
 
     def unmeasured(self, data: FieldData, split: SplitName) -> Mapping[str, str]:
         """Adds the leads that no day of a split is followed by."""
-        longest = reach(index_of(data, split).day)
+        longest = index_of(data, split).reach
         why = f"no day of {split} is followed by more than {longest:,} others without a jump"
         return {**super().unmeasured(data, split), **dict.fromkeys(beyond(longest), why)}
 
@@ -70,6 +70,7 @@ class ForecastTask(DownstreamTask):
 
     def head_loss(self, latents: TrainingLatents) -> StageLoss:
         """Returns the squared error of the steps."""
+        assert isinstance(latents, SteppingLatents)
         return ForecastError(self.head_knobs, latents)
 
     def head_batch(self, data: FieldData, indices: Indices, keys: Keys) -> Batch:

@@ -9,7 +9,7 @@ from thalweg.contract import Indices
 from thalweg.errors import ConfigError
 from trainables.geo_contrastive.data.fields import FieldData
 from trainables.geo_contrastive.data.pairs import DayIndex, index_of
-from trainables.geo_contrastive.data.splits import reach
+from trainables.geo_contrastive.data.splits import LEADS
 from trainables.geo_contrastive.forecast.knobs import ForecastKnobs
 
 _MIN_STRETCHES, _MAX_STRETCHES = 5, 20
@@ -57,6 +57,15 @@ def window(
     )
 
 
+def num_steps(stride: int) -> int:
+    """Returns how many steps the last lead takes.
+
+    Args:
+        stride: Days of a step.
+    """
+    return -(-max(LEADS) // stride)
+
+
 def left_out(
     positions: Int64[np.ndarray, "*shape"], num_days: int, stride: int
 ) -> Bool[np.ndarray, "*shape"]:
@@ -73,17 +82,37 @@ def left_out(
     return chosen
 
 
+def is_judged(index: DayIndex, stride: int) -> bool:
+    """Returns whether any forecast of training days is of a day left out, issued on one: of no other the trust learns.
+
+    Args:
+        index: The split ``train``.
+        stride: Days of a step.
+    """
+    count = len(index.day)
+    every = np.arange(count)
+    steps = stride * np.arange(1, num_steps(stride) + 1)
+    found = window(index, every, context=1, stride=stride, ahead=steps)
+    both = left_out(every, count, stride)[:, None] & left_out(found.ahead, count, stride)
+    return bool((found.exists & both).any())
+
+
 def check_windows(data: FieldData, knobs: ForecastKnobs) -> None:
     """Refuses windows that no run of days holds: their oldest or last day would stand for days that do not exist.
+
+    Refuses steps that no stretch of days left out holds, too: forecasts would never come to trust the network, and no
+    knob of it would change any.
 
     Args:
         data: Opened data.
         knobs: Context, stride and horizon.
 
     Raises:
-        ConfigError: Context or horizon reach further than the longest run of training days.
+        ConfigError: Context or horizon reach further than the longest run of training days, or no forecast is one of
+            days left out.
     """
-    longest = reach(index_of(data, "train").day)
+    index = index_of(data, "train")
+    longest = index.reach
     for name, steps in (("context", knobs.context - 1), ("horizon", knobs.horizon)):
         if steps * knobs.stride > longest:
             raise ConfigError(
@@ -91,3 +120,13 @@ def check_windows(data: FieldData, knobs: ForecastKnobs) -> None:
                 f"run of training days reaches, got {steps * knobs.stride} days with {name} {getattr(knobs, name)} and "
                 f"stride {knobs.stride}; lower one of them"
             )
+    if not is_judged(index, knobs.stride):
+        fitting = next(
+            (stride for stride in range(knobs.stride - 1, 0, -1) if is_judged(index, stride)), None
+        )
+        lower = f"lower it to {fitting}, or " if fitting else ""
+        raise ConfigError(
+            "downstream.stride must fit into a stretch of the training days that the network does not learn from, by "
+            f"which forecasts come to trust it, got {knobs.stride} with {len(index.day):,} training days "
+            f"in runs of at most {longest + 1:,}; {lower}import a longer record"
+        )

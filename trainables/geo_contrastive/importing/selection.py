@@ -7,6 +7,7 @@ from functools import partial
 
 from thalweg.data.faults import Faults
 from thalweg.errors import ConfigError, DataError
+from thalweg.wording import counted
 from trainables.geo_contrastive.data.layout import TAKEN
 from trainables.geo_contrastive.importing.axes import find_axes
 from trainables.geo_contrastive.importing.levels import AbsentLevel, Level, parse_level
@@ -154,7 +155,7 @@ def _pieces(opened: Sequence[Opened], wanted: Wanted) -> list[Piece]:
                 absent.append(error)
     if absent and not pieces and not faults:
         others = len(absent) - 1
-        also = f" ({others} other file{'s' * (others > 1)} neither)" * bool(others)
+        also = f" ({counted(others, 'other file')} neither)" * bool(others)
         raise DataError(f"{absent[0]}{also}")
     # in GRIB a variable may have levels of several types, of which one is meant
     if not pieces or wanted.level is None or any(each.kind != "GRIB" for each in candidates):

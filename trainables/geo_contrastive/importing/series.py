@@ -11,6 +11,7 @@ from jaxtyping import Float32, Int64
 
 from thalweg.data.encoding import Encoding
 from thalweg.errors import DataError
+from thalweg.wording import some
 from trainables.geo_contrastive.data.calendars import Calendar
 from trainables.geo_contrastive.data.grids import Grid
 from trainables.geo_contrastive.data.quantities import quantity_of
@@ -245,10 +246,10 @@ class Series:
         if not double.size:
             return
         paths = {str(self.pieces[self._piece[double[0] + each]].opened.path.name) for each in (0, 1)}
-        times = [time_text(self.calendar, int(self.seconds[position])) for position in double[:3]]
+        times = [time_text(self.calendar, int(self.seconds[position])) for position in double]
         raise DataError(
-            f"each time of {self.name} must be there once, got {len(double):,} twice: {', '.join(times)}"
-            f"{', ...' if len(double) > 3 else ''} in {' and '.join(sorted(paths))}; remove one of each"
+            f"each time of {self.name} must be there once, got {len(double):,} twice: {some(times, 3)} in "
+            f"{' and '.join(sorted(paths))}; remove one of each"
         )
 
 

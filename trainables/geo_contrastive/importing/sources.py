@@ -5,6 +5,7 @@ from pathlib import Path
 
 from thalweg.data.faults import Faults
 from thalweg.errors import DataError
+from thalweg.wording import some
 
 _ZARR = ("zarr.json", ".zgroup", ".zmetadata", ".zattrs")
 _ENGINES = {b"\x89HDF": "h5netcdf", b"CDF\x01": "scipy", b"CDF\x02": "scipy", b"GRIB": "cfgrib"}
@@ -101,7 +102,7 @@ def _nothing(source: Path) -> str:
     within = [path.name for path in _listed(source) if path.is_dir() and _holds_files(path)]
     if within:
         return (
-            f"{law}, got none of them at {source} itself but in {', '.join(within[:5])}"
-            f"{', ...' * (len(within) > 5)}; pass one of these, or put links to all files in one folder"
+            f"{law}, got none of them at {source} itself but in {some(within)}; "
+            "pass one of these, or put links to all files in one folder"
         )
     return f"{law}, got none of them at {source}; pass the file, the Zarr store or the folder that holds such"

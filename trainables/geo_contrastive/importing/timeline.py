@@ -8,7 +8,7 @@ import xarray as xr
 from jaxtyping import Int64, Shaped
 
 from thalweg.errors import DataError
-from thalweg.wording import some
+from thalweg.wording import counted, some
 from trainables.geo_contrastive.data.calendars import Calendar, calendar_of
 
 DAY = 86_400
@@ -194,7 +194,4 @@ def _gaps(numbers: Int64[np.ndarray, " day"], calendar: Calendar) -> list[str]:
         return []
     num_days = int((steps[breaks] - 1).sum())
     named = [f"{steps[position] - 1:,} after {calendar.text(int(numbers[position]))}" for position in breaks]
-    return [
-        f"{len(breaks):,} gap{'s' * (len(breaks) > 1)} of {num_days:,} day{'s' * (num_days > 1)} in all: "
-        f"{some(named)}"
-    ]
+    return [f"{counted(len(breaks), 'gap')} of {counted(num_days, 'day')} in all: {some(named)}"]

@@ -17,11 +17,13 @@ from thalweg.data.faults import Faults
 from thalweg.data.store import staged
 from thalweg.data.survey import Extremes
 from thalweg.errors import ConfigError, DataError
+from thalweg.wording import counted
 from trainables.geo_contrastive.data import layout
 from trainables.geo_contrastive.data.grids import Grid
 from trainables.geo_contrastive.data.layout import Described
 from trainables.geo_contrastive.data.quantities import quantity_of
-from trainables.geo_contrastive.data.splits import leads_without_windows, split_days
+from trainables.geo_contrastive.data.record import leads_without_windows
+from trainables.geo_contrastive.data.splits import split_days
 from trainables.geo_contrastive.data.values import FieldSurvey
 from trainables.geo_contrastive.importing.daily import DailySeries, by_day
 from trainables.geo_contrastive.importing.opening import open_source
@@ -129,7 +131,7 @@ def read(
         told = [*left_out(source), *notes, *_notes(dailies), *lost, *settled]
         short = leads_without_windows(days, split_days(len(days)))
         report = _report(plans, done, days, [*told, *short])
-        (folder / "README.txt").write_text(f"{report}\nFrom: {origin}\n")
+        (folder / "README.txt").write_text(f"{report}\nFrom: {origin}\n", encoding="utf-8")
     return report
 
 
@@ -277,8 +279,8 @@ def _report(
     kinds = sorted({piece.opened.kind for plan in plans for piece in plan.daily.series.pieces})
     files = {piece.opened.path for plan in plans for piece in plan.daily.series.pieces}
     lines = [
-        f"{len(plans)} variable{'s' * (len(plans) > 1)}, {_span(first, days)}, calendar {first.series.calendar.name}, "
-        f"from {len(files)} file{'s' * (len(files) > 1)} ({', '.join(kinds)})"
+        f"{counted(len(plans), 'variable')}, {_span(first, days)}, calendar {first.series.calendar.name}, "
+        f"from {counted(len(files), 'file')} ({', '.join(kinds)})"
     ]
     for plan, written in zip(plans, done, strict=True):
         series, described = plan.daily.series, written.described

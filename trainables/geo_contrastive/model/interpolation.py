@@ -21,6 +21,8 @@ Patterns = Mapping[str, Mapping[str, Any]]
 
 _MAX_VALUES = 1 << 24  # of the patterns weighted by what a sample shows, 64 MiB
 
+# Of a variable's variance: a cell that hardly varied over the training days would otherwise weigh without bound, and a
+# later day on which it is a little different would move all others.
 _MIN_NOISE = 1e-6
 
 

@@ -38,7 +38,7 @@ class SeasonTask(DownstreamTask):
     """Trains a classifier of seasons on latents of whole fields."""
 
     def check(self, data: FieldData) -> None:
-        """Refuses a training split of a single season too, and one that lacks a season of evaluations."""
+        """Refuses a training split of a single season too."""
         super().check(data)
         check_seasons(data, "downstream.kind seasons")
 

@@ -109,15 +109,18 @@ class ChainNetwork(nn.Module):
             batch: ``rgb`` (batch, channel, side, side) and ``lidar`` (batch, channel, side, side).
 
         Returns:
-            If the model has the parts: ``rgb_embedding`` and ``lidar_embedding`` (batch, dim); ``lidar_odds`` (batch,),
-            log-odds of a sphere by the scan; ``projection`` of the image and its ``target`` (batch, dim), and ``odds``
-            (batch,) by the image alone.
+            If the model has the parts: ``rgb_embedding`` and ``lidar_embedding`` (batch, dim), and
+            ``inverse_temperature`` (batch,), the factor on their cosines; ``lidar_odds`` (batch,), log-odds of a sphere
+            by the scan; ``projection`` of the image and its ``target`` (batch, dim), and ``odds`` (batch,) by the image
+            alone.
         """
         found: dict[str, Tensor] = {}
         if "rgb" in self._parts:
             found["rgb_embedding"] = self.rgb_embedding(batch)
         if "lidar" in self._parts:
             found["lidar_embedding"] = self.lidar_embedding(batch)
+            ones = found["lidar_embedding"].new_ones(len(batch["lidar"]), 1)
+            found["inverse_temperature"] = self.temperature(ones)[:, 0].detach()
         if "classifier" in self._parts:
             target = self.target(batch)
             found["lidar_odds"] = self._odds(target)

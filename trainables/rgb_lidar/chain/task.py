@@ -24,6 +24,8 @@ from trainables.rgb_lidar.data.samples import sample
 from trainables.rgb_lidar.data.scenes import RGBLidarData
 from trainables.rgb_lidar.evaluation.baselines import CoarseLikeness, Same
 from trainables.rgb_lidar.evaluation.classification import Classification, ScanClassification, prior_log_odds
+from trainables.rgb_lidar.evaluation.contrast import METRIC as CONTRAST
+from trainables.rgb_lidar.evaluation.contrast import POOL, PooledLoss
 from trainables.rgb_lidar.evaluation.retrieval import RETRIEVAL, ROWS
 from trainables.rgb_lidar.scene_task import SceneTask, side_of
 
@@ -52,7 +54,10 @@ class ChainTask(SceneTask):
         return ChainNetwork(self._knobs, self.config.data, side_of(facts))
 
     def stages(self) -> tuple[Stage, ...]:
-        """Returns the stages with their shares of the budget; only contrastive pre-training has a joint loss."""
+        """Returns the stages with their shares of the budget; only contrastive pre-training has a joint loss.
+
+        What the chain is before fine-tuning is told beside what it is after it.
+        """
         shares = {stage: getattr(self._knobs.shares, stage) for stage in self._knobs.stages}
         return tuple(
             Stage(
@@ -68,15 +73,16 @@ class ChainTask(SceneTask):
                 ),
                 loss=loss_of(stage, self._knobs),
                 teaches=self._taught(stage),
+                compared=following == "finetune",
             )
-            for stage, share in shares.items()
+            for (stage, share), following in zip(shares.items(), [*list(shares)[1:], None], strict=True)
         )
 
     def _taught(self, stage: StageName) -> tuple[str, ...] | None:
         """Returns the metrics of the parts that are trained with a stage: an image is classified by its projection."""
         if stage in ("projector", "finetune"):
             return None
-        retrieval = RETRIEVAL.metrics if self._retrieves else ()
+        retrieval = (*RETRIEVAL.metrics, CONTRAST) if self._retrieves else ()
         of_scans = ScanClassification().metrics if stage == "classifier" else ()
         return tuple(metric.name for metric in (*of_scans, *retrieval))
 
@@ -97,10 +103,17 @@ class ChainTask(SceneTask):
         if "classifier" in self._knobs.parts:
             found.append(ScanClassification())
         if self._retrieves:
-            found.append(RETRIEVAL)
+            found += [RETRIEVAL, PooledLoss()]
         if self._knobs.classifies:
             found.append(PROJECTION_ERROR)
         return tuple(found)
+
+    def unmeasured(self, data: RGBLidarData, split: SplitName) -> Mapping[str, str]:
+        """Returns the contrastive loss for a split that does not fill a pool."""
+        count = data.num_samples(split)
+        if count >= POOL or not self._retrieves:
+            return {}
+        return {CONTRAST.name: f"it holds {count} scenes, and a pool {POOL}"}
 
     def evaluated_splits(self) -> tuple[SplitName, ...]:
         """Returns ``val`` and ``train``, to show overfitting of embeddings and projections."""

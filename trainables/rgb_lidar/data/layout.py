@@ -1,8 +1,9 @@
 """The files of a data set: finds, pairs and checks them.
 
 ``{cubes,spheres}/`` each hold ``azimuth.npy`` and ``zenith.npy``, the angles of rows and columns in radians,
-and one scene for each number: ``lidar/NNNN.npy``, distances in metres, and ``rgb/NNNN.png``, an RGBA image.
-A number pairs them, however many zeros it is padded with.
+and one scene for each number: ``lidar/NNNN.npy``, distances in metres, and ``rgb/NNNN.png``, an image with opacity
+(RGBA), or without (RGB), which may be a JPEG file, too. A number pairs them, however many zeros it is padded with.
+Other files beside them are left out.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,11 +14,23 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from PIL import Image
 
+from thalweg.data.faults import Faults
 from thalweg.data.npy import read_npy
 from thalweg.errors import DataError
-from thalweg.wording import some
+from thalweg.wording import counted, some
 from trainables.rgb_lidar.config import CLASSES
 from trainables.rgb_lidar.data.lidar import MAX_RANGE, Angles
+
+OPAQUE = 255
+"""Opacity of the pixels of an image without opacity."""
+
+NAMED = 10
+"""Number of files that a sentence names."""
+
+_SCANS = (".npy",)
+_IMAGES = (".png", ".jpg", ".jpeg")
+SUFFIXES = (*_SCANS, *_IMAGES)
+"""Suffixes of the files of a scene, in small letters."""
 
 _MAX_DIGITS = 18  # of a number that fits in 64 bits
 _LARGEST_ANGLE = np.pi + 1e-6
@@ -49,11 +62,13 @@ class Files:
         folder: The folder.
         scenes: Scenes that both sensors saw, by class and number.
         unpaired: Files without a partner, as paths below the folder; they are left out.
+        others: Files of other kinds beside scans and images, as paths below the folder; they are left out.
     """
 
     folder: Path
     scenes: tuple[Scene, ...]
     unpaired: tuple[str, ...]
+    others: tuple[str, ...] = ()
 
     def paths(self) -> Mapping[str, Path]:
         """Returns the files of all samples, by their path below the folder."""
@@ -86,15 +101,20 @@ def find_files(folder: Path) -> Files:
         )
     scenes: list[Scene] = []
     unpaired: list[str] = []
+    others: list[str] = []
     for label, kind in enumerate(CLASSES):
-        scans, images = _names(folder / kind / "lidar", ".npy"), _names(folder / kind / "rgb", ".png")
+        (scans, no_scans), (images, no_images) = (
+            _names(folder / kind / sensor, suffixes)
+            for sensor, suffixes in (("lidar", _SCANS), ("rgb", _IMAGES))
+        )
+        others += [f"{kind}/{name}" for name in (*no_scans, *no_images)]
         pairs = scans.keys() & images.keys()
         unpaired += [f"{kind}/lidar/{scans[number]}" for number in sorted(scans.keys() - pairs)]
         unpaired += [f"{kind}/rgb/{images[number]}" for number in sorted(images.keys() - pairs)]
         if not pairs:
             raise DataError(
                 f"{folder / kind} must hold a scene that is in both lidar/ and rgb/, "
-                f"got {len(scans)} and {len(images)} files without a partner; copy the rest there"
+                f"got {len(scans)} and {len(images)} files without a partner{_left_out(others)}; copy the rest there"
             )
         scenes += [Scene(label, number, scans[number], images[number]) for number in pairs]
         for angle in ("azimuth", "zenith"):
@@ -102,26 +122,39 @@ def find_files(folder: Path) -> Files:
                 raise DataError(
                     f"a data set must hold {folder / kind / angle}.npy, got none; copy it there or {_MAKE}"
                 )
-    return Files(folder, tuple(sorted(scenes)), tuple(unpaired))
+    return Files(folder, tuple(sorted(scenes)), tuple(unpaired), tuple(others))
 
 
-def _names(folder: Path, suffix: str) -> dict[int, str]:
-    """Returns the file of each number."""
+def _left_out(others: Sequence[str]) -> str:
+    if not others:
+        return ""
+    return f", and {counted(len(others), 'file')} of other kinds: {some(others, NAMED)}"
+
+
+def _names(folder: Path, suffixes: tuple[str, ...]) -> tuple[dict[int, str], list[str]]:
+    """Returns the file of each number, and the paths of what has another suffix, from its folder on."""
     if not folder.is_dir():
         raise DataError(f"a data set must hold the folder {folder}, got none; copy it there or {_MAKE}")
-    paths = sorted(path for path in folder.iterdir() if path.suffix == suffix)
+    seen = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    paths = [path for path in seen if path.suffix.lower() in suffixes]
+    others = [f"{folder.name}/{path.name}" for path in seen if path.suffix.lower() not in suffixes]
+    faults = Faults()
     for path in paths:
-        if not (path.stem.isascii() and path.stem.isdecimal() and len(path.stem) <= _MAX_DIGITS):
-            raise DataError(
-                f"scenes must be numbered, with at most {_MAX_DIGITS} digits, got {path}; rename or remove it"
-            )
-        if not path.is_file():
-            found = "a link to nothing" if path.is_symlink() else "a folder"
-            raise DataError(
-                f"a scene must be a file, got {found} at {path}; copy the file there or remove it"
-            )
+        with faults.collected():
+            _check_name(path)
+    faults.raise_if_any()
     _require_one_spelling(paths)
-    return {int(path.stem): path.name for path in paths}
+    return {int(path.stem): path.name for path in paths}, others
+
+
+def _check_name(path: Path) -> None:
+    if not (path.stem.isascii() and path.stem.isdecimal() and len(path.stem) <= _MAX_DIGITS):
+        raise DataError(
+            f"scenes must be numbered, with at most {_MAX_DIGITS} digits, got {path}; rename or remove it"
+        )
+    if not path.is_file():
+        found = "a link to nothing" if path.is_symlink() else "a folder"
+        raise DataError(f"a scene must be a file, got {found} at {path}; copy the file there or remove it")
 
 
 def _require_one_spelling(paths: Sequence[Path]) -> None:
@@ -202,24 +235,31 @@ def read_depth(path: Path, side: int) -> tuple[Float32[np.ndarray, "side side"],
     return depth, int(zero.sum())
 
 
-def read_rgb(path: Path, side: int) -> UInt8[np.ndarray, "4 side side"]:
-    """Reads an image.
+def read_rgb(path: Path, side: int) -> tuple[UInt8[np.ndarray, "4 side side"], bool]:
+    """Reads an image; one without opacity is opaque.
+
+    Returns:
+        The image, and whether it has opacity.
 
     Raises:
-        DataError: The file is broken, or its size differs from that of the scans.
+        DataError: The file is broken, of another kind, or its size differs from that of the scans.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=("PNG", "JPEG")) as image:
             mode, size = image.mode, image.size
             pixels = np.asarray(image)
     except Exception as error:  # a damaged file makes Pillow raise many kinds
-        raise DataError(f"an image must be a complete PNG file, got {path}: {error}; copy it again") from None
-    if mode != "RGBA" or size != (side, side):
         raise DataError(
-            f"an image must be RGBA and have the {side} x {side} pixels of the scans, "
+            f"an image must be a complete PNG or JPEG file, got {path}: {error}; copy it again"
+        ) from None
+    if mode not in ("RGBA", "RGB") or size != (side, side):
+        raise DataError(
+            f"an image must be RGBA or RGB and have the {side} x {side} pixels of the scans, "
             f"got {mode} and {size[0]} x {size[1]} in {path}; convert it"
         )
-    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+    found = np.full((4, side, side), OPAQUE, np.uint8)
+    found[: len(mode)] = pixels.transpose(2, 0, 1)
+    return found, mode == "RGBA"
 
 
 def _read_array(path: Path, shape: tuple[int, ...] | None) -> Float32[np.ndarray, "..."]:

@@ -1,5 +1,6 @@
 """The data of the RGB and LiDAR family: decoded scenes in a store that all processes share."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -9,10 +10,14 @@ import numpy as np
 from jaxtyping import Float32, Int64, UInt8
 
 from thalweg.contract import SplitName
+from thalweg.data.faults import Faults
 from thalweg.data.store import StoreWriter, content_hashes, key_of, open_store
 from thalweg.errors import DataError, OutputError
-from thalweg.wording import some
+from thalweg.wording import counted, some
 from trainables.rgb_lidar.data.layout import (
+    NAMED,
+    OPAQUE,
+    SUFFIXES,
     Files,
     find_files,
     lidar_name,
@@ -25,7 +30,6 @@ from trainables.rgb_lidar.data.lidar import Angles
 from trainables.rgb_lidar.data.splits import Rows, split_rows
 
 FORMAT = 2
-_MAX_NAMED = 40
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ class RGBLidarData:
     """Scenes of a data set; images and scans stay in the store until they are sampled.
 
     Attributes:
-        rgb: Images with opacity.
+        rgb: Images with opacity, 255 where their files have none.
         depth: Distances in metres, 50 if a ray did not come back.
         labels: 0 for a cube, 1 for a sphere.
         numbers: Number of each scene's files.
@@ -41,6 +45,8 @@ class RGBLidarData:
         zenith: Angle of each column of a scan, in radians.
         rows: Scenes of each split.
         unpaired: Files that were left out because their partner is missing, as paths below the data set.
+        others: Files that were left out because they are neither scans nor images, as paths below the data set.
+        opaque: Number of images without opacity.
         zero_scans: Number of scans that write a ray that did not come back as 0 m.
         zero_rays: Number of such rays.
         fingerprint: Hash of the content of all paired files; independent of `data_fraction`.
@@ -55,6 +61,8 @@ class RGBLidarData:
     zenith: Angles
     rows: dict[SplitName, Rows]
     unpaired: tuple[str, ...]
+    others: tuple[str, ...]
+    opaque: int
     zero_scans: int
     zero_rays: int
     fingerprint: str
@@ -62,16 +70,33 @@ class RGBLidarData:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """The files that were left out, and the number of rays that were written as 0 m."""
-        notes = []
-        if self.unpaired:
-            notes.append(
-                f"{len(self.unpaired)} files of {self.dataset} have no partner of the other sensor and are left "
-                f"out: {some(self.unpaired, _MAX_NAMED)}"
-            )
-        if self.zeros:
-            notes.append(self.zeros)
-        return tuple(notes)
+        """The files that were left out, and the numbers of images without opacity and of rays written as 0 m."""
+        found = (
+            _left_out(
+                self.unpaired, self.dataset, "has no partner", "have no partner", " of the other sensor"
+            ),
+            self.strangers,
+            self.opacity,
+            self.zeros,
+        )
+        return tuple(note for note in found if note)
+
+    @property
+    def strangers(self) -> str:
+        """A sentence on files of other kinds; empty if there are none."""
+        return _left_out(
+            self.others, self.dataset, "is neither", "are neither", f" scan nor image ({', '.join(SUFFIXES)})"
+        )
+
+    @property
+    def opacity(self) -> str:
+        """A sentence on the images without opacity; empty if there are none."""
+        if not self.opaque:
+            return ""
+        return (
+            f"{self.opaque:,} of {len(self.labels):,} images of {self.dataset} have no opacity and count as opaque "
+            f"({OPAQUE}), for models that read three channels"
+        )
 
     @property
     def zeros(self) -> str:
@@ -128,11 +153,22 @@ def open_data(root: Path, dataset: str, data_fraction: float) -> RGBLidarData:
         **{name: arrays[name] for name in ("rgb", "depth", "labels", "numbers", "azimuth", "zenith")},
         rows=rows,
         unpaired=files.unpaired,
+        others=files.others,
+        opaque=store.metadata.get("opaque", 0),  # stores of earlier versions hold images with opacity alone
         zero_scans=store.metadata["zero_scans"],
         zero_rays=store.metadata["zero_rays"],
         fingerprint=key,
         dataset=dataset,
     )
+
+
+def _left_out(paths: Sequence[str], dataset: str, one: str, many: str, what: str) -> str:
+    """Says which files were left out and why; empty if none were."""
+    if not paths:
+        return ""
+    why, verb = (one, "is") if len(paths) == 1 else (many, "are")
+    files = counted(len(paths), "file")
+    return f"{files} of {dataset} {why}{what} and {verb} left out: {some(paths, NAMED)}"
 
 
 def _hashes(files: Files, stores: Path) -> dict[str, str]:
@@ -149,10 +185,15 @@ def _prepare(files: Files, writer: StoreWriter) -> dict[str, Any]:
     count, side = len(files.scenes), len(azimuth)
     rgb = writer.create("rgb", (count, 4, side, side), np.uint8)
     depth = writer.create("depth", (count, side, side), np.float32)
-    num_zero = np.zeros(count, np.int64)
+    num_zero, opaque = np.zeros(count, np.int64), np.zeros(count, np.bool_)
+    faults = Faults()
     for row, scene in enumerate(files.scenes):
-        depth[row], num_zero[row] = read_depth(files.folder / lidar_name(scene), side)
-        rgb[row] = read_rgb(files.folder / rgb_name(scene), side)
+        with faults.collected():
+            depth[row], num_zero[row] = read_depth(files.folder / lidar_name(scene), side)
+        with faults.collected():
+            rgb[row], has_opacity = read_rgb(files.folder / rgb_name(scene), side)
+            opaque[row] = not has_opacity
+    faults.raise_if_any()
     writer.put("labels", np.array([scene.label for scene in files.scenes], np.int64))
     writer.put("numbers", np.array([scene.number for scene in files.scenes], np.int64))
     writer.put("azimuth", azimuth)
@@ -160,6 +201,7 @@ def _prepare(files: Files, writer: StoreWriter) -> dict[str, Any]:
     return {
         "num_scenes": count,
         "unpaired": list(files.unpaired),
+        "opaque": int(opaque.sum()),
         "zero_scans": int((num_zero > 0).sum()),
         "zero_rays": int(num_zero.sum()),
     }

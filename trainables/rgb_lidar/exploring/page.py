@@ -46,7 +46,7 @@ def page(
     places = {name: html.escape(text) for name, text in texts.items()}
     places |= {name: table_html(table, digits=4) for name, table in tables.items()}
     places |= {"chart": data_uri(chart), "side": str(data.side), "data": _script_data(data, scenes, sections)}
-    text = _TEMPLATE.read_text()
+    text = _TEMPLATE.read_text("utf-8")
     for name, value in places.items():
         text = text.replace(f"{{{{{name}}}}}", value)
     return text

@@ -33,8 +33,8 @@ def inherit(own: FusionKnobs, config: RGBLidar, starting_points: Mapping[str, RG
 
     Raises:
         ConfigError: A study of fusions is not the only starting point or fuses in another way, a chain has no embedder,
-            the embedders of the two encoders have different knobs, or ``num_parameters`` is set although a chain fixes
-            all widths.
+            the embedders of the two encoders have different knobs, pixels are fused, or ``num_parameters`` is set
+            although a chain fixes all widths.
     """
     for study, given in starting_points.items():
         if isinstance(given.model, FusionKnobs):
@@ -89,6 +89,11 @@ def _parts(config: RGBLidar) -> frozenset[Part]:
 
 def _shared_names(own: FusionKnobs) -> tuple[str, ...]:
     """Returns the names of the knobs of the layers that the encoders share with an embedder."""
+    if own.fusion_stage == "early":
+        raise ConfigError(
+            "encoders of a chain read one sensor, so a fusion that starts from them must have an encoder for each, got "
+            "model.fusion_stage 'early'; set it to 'intermediate' or 'late', or leave starts_from out"
+        )
     if own.fusion_stage == "intermediate":
         return _BLOCKS
     if own.num_parameters is not None:

@@ -1,9 +1,13 @@
 """The fusion classifier for one device: two encoders, a fusion, a head.
 
 Late fusion joins the embeddings of both modalities, intermediate fusion their feature maps. An embedding is
-a feature map of size 1 x 1, so that fusions work for both.
+a feature map of size 1 x 1, so that fusions work for both. Early fusion stacks the channels of their pixels, which one
+encoder reads.
 """
 
+from functools import partial
+
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -35,11 +39,16 @@ class FusionClassifier(nn.Module):
         super().__init__()
         check_side(side, knobs.depth + knobs.fused_depth)
         knobs = sized(knobs, inputs, side)
-        late = knobs.fusion_stage == "late"
+        self._is_early = knobs.fusion_stage == "early"
+        if self._is_early:
+            self.both = _encoder(knobs, inputs.rgb_channels + inputs.lidar_channels, side)
+            self.head = _map_head(knobs, knobs.block_widths[-1], side)
+            return
         self.rgb = _encoder(knobs, inputs.rgb_channels, side)
         self.lidar = _encoder(knobs, inputs.lidar_channels, side)
         self.fusion = make_fusion(knobs, side)
-        self.head = _late_head(knobs, self.fusion) if late else _map_head(knobs, self.fusion, side)
+        head = _late_head if knobs.fusion_stage == "late" else partial(_map_head, side=side)
+        self.head = head(knobs, self.fusion.out_dim)
 
     def forward(self, batch: Batch) -> Float[Tensor, "batch logit"]:
         """Computes the logits.
@@ -51,7 +60,11 @@ class FusionClassifier(nn.Module):
             Two logits for each scene, of cube and sphere, or one, the log-odds of a sphere; in fp32.
         """
         dtype = next(self.parameters()).dtype
-        fused = self.fusion([self.rgb(batch["rgb"].to(dtype)), self.lidar(batch["lidar"].to(dtype))])
+        images, scans = batch["rgb"].to(dtype), batch["lidar"].to(dtype)
+        if self._is_early:
+            fused = self.both(torch.cat((images, scans), dim=1))
+        else:
+            fused = self.fusion([self.rgb(images), self.lidar(scans)])
         logits: Tensor = self.head(fused)
         return logits.float()
 
@@ -112,8 +125,8 @@ def _count(model: nn.Module) -> int:
 
 
 def _encoder(knobs: FusionKnobs, in_dim: int, side: int) -> nn.Sequential:
-    """Returns the blocks of one modality, and for late fusion the layers that embed their map."""
-    if knobs.fusion_stage == "intermediate":
+    """Returns the blocks of one modality or of both, and for late fusion the layers that embed their map."""
+    if knobs.fusion_stage != "late":
         return nn.Sequential(blocks((in_dim, *knobs.block_widths), knobs.downsampling))
     layers = embedder(knobs, in_dim, knobs.embedding_dim, side)
     if knobs.normalize_embeddings:
@@ -121,13 +134,11 @@ def _encoder(knobs: FusionKnobs, in_dim: int, side: int) -> nn.Sequential:
     return layers.append(nn.Unflatten(1, (knobs.embedding_dim, 1, 1)))
 
 
-def _late_head(knobs: FusionKnobs, fusion: MapFusion) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Flatten(), dense(fusion.out_dim, [knobs.head_dim], knobs.num_logits, knobs.dropout)
-    )
+def _late_head(knobs: FusionKnobs, fused_dim: int) -> nn.Sequential:
+    return nn.Sequential(nn.Flatten(), dense(fused_dim, [knobs.head_dim], knobs.num_logits, knobs.dropout))
 
 
-def _map_head(knobs: FusionKnobs, fusion: MapFusion, side: int) -> nn.Sequential:
-    maps = blocks([fusion.out_dim] * (knobs.fused_depth + 1), knobs.downsampling)
-    flat = fusion.out_dim * (side // 2 ** (knobs.depth + knobs.fused_depth)) ** 2
+def _map_head(knobs: FusionKnobs, fused_dim: int, side: int) -> nn.Sequential:
+    maps = blocks([fused_dim] * (knobs.fused_depth + 1), knobs.downsampling)
+    flat = fused_dim * (side // 2 ** (knobs.depth + knobs.fused_depth)) ** 2
     return nn.Sequential(maps, nn.Flatten(), dense(flat, knobs.dense_widths, knobs.num_logits, knobs.dropout))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from thalweg.errors import DataError
+from thalweg.wording import some
 
 Unit = Literal["dB", "linear", "counts"]
 """Of backscatter. Counts are numbers without a published unit, which are standardised only."""
@@ -84,6 +85,18 @@ class Contents:
         return {name: self.folder / name for name in names}
 
 
+def is_file_name(name: str, most: int) -> bool:
+    """Returns whether a name can be that of a file or folder, in a folder that is given.
+
+    Args:
+        name: The name.
+        most: Bytes that it may have.
+    """
+    return (
+        name not in ("", ".", "..") and "/" not in name and name.isprintable() and len(name.encode()) <= most
+    )
+
+
 def require_some(contents: Contents) -> Contents:
     """Returns the contents, which must hold a scene.
 
@@ -91,7 +104,7 @@ def require_some(contents: Contents) -> Contents:
         DataError: There is none.
     """
     if not contents.scenes:
-        told = "; ".join(f"{name}: {why}" for name, why in sorted(contents.left_out.items())[:5])
+        told = some((f"{name}: {why}" for name, why in sorted(contents.left_out.items())), separator="; ")
         raise DataError(
             f"{contents.folder} must hold scenes that both sensors saw, got none"
             f"{f' ({told})' if told else ''}; copy the missing files there, or {MAKE}"

@@ -19,7 +19,7 @@ from trainables.sentinel_supcon.data.reading import (
     share_missing,
     side_of,
 )
-from trainables.sentinel_supcon.data.units import DIM, darkest, never_negative
+from trainables.sentinel_supcon.data.units import Seen
 
 MAX_MISSING = 0.1
 """Largest share of a scene's pixels without data; a scene with more is left out."""
@@ -38,24 +38,18 @@ class Kept:
         scenes: The scenes.
         places: Name of the place of each.
         footprints: Where each lies.
-        shifts: What was added to the numbers of each optical image; None if nothing told.
-        darkest: What `units.darkest` returned for each.
         left_out: Why a scene was left out, by its name.
         num_filled: Scenes with pixels without data that were filled.
-        never_negative: Names of scenes without any backscatter below 0.
-        any_bright: Whether any optical number is above `units.DIM`.
+        seen: What they show of their units.
         alone: Scenes with neither a place nor coordinates, each of which counts as a place.
     """
 
     scenes: list[Scene] = field(default_factory=list)
     places: list[str] = field(default_factory=list)
     footprints: list[Footprint] = field(default_factory=list)
-    shifts: list[float | None] = field(default_factory=list)
-    darkest: list[float] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
     num_filled: int = 0
-    never_negative: list[str] = field(default_factory=list)
-    any_bright: bool = False
+    seen: Seen = field(default_factory=Seen)
     alone: int = 0
 
     def add(self, scene: Scene, images: Images, *, has_gaps: bool) -> None:
@@ -63,12 +57,9 @@ class Kept:
         self.scenes.append(scene)
         self.places.append(scene.place or images.footprint.place or scene.fallback)
         self.footprints.append(images.footprint)
-        self.shifts.append(images.shift)
-        self.darkest.append(darkest(images.s2))
         self.num_filled += has_gaps
-        if never_negative(images.s1):
-            self.never_negative.append(scene.name)
-        self.any_bright |= bool(np.nanmax(images.s2) > DIM)
+        self.seen.add_images(scene.name, images.s1, images.s2)
+        self.seen.add_offset(self.places[-1], images.shift, images.s2)
         self.alone += not scene.place and not images.footprint.place and scene.fallback in ("", scene.name)
 
     def as_json(self) -> dict[str, Any]:
@@ -77,12 +68,12 @@ class Kept:
             "scenes": [scene.name for scene in self.scenes],
             "places": self.places,
             "footprints": [[each.crs, list(each.bounds), each.geographic] for each in self.footprints],
-            "shifts": self.shifts,
-            "darkest": self.darkest,
+            "shifts": [shift for _, shift, _ in self.seen.offsets],
+            "darkest": [dark for _, _, dark in self.seen.offsets],
             "left_out": self.left_out,
             "num_filled": self.num_filled,
-            "never_negative": self.never_negative,
-            "any_bright": self.any_bright,
+            "never_negative": self.seen.never_negative,
+            "any_bright": self.seen.any_bright,
             "alone": self.alone,
         }
 
@@ -95,12 +86,11 @@ class Kept:
             Footprint(crs, (left, bottom, right, top), geographic)
             for crs, (left, bottom, right, top), geographic in told["footprints"]
         ]
-        self.shifts += told["shifts"]
-        self.darkest += told["darkest"]
+        self.seen.offsets += zip(told["places"], told["shifts"], told["darkest"], strict=True)
         self.left_out |= told["left_out"]
         self.num_filled += told["num_filled"]
-        self.never_negative += told["never_negative"]
-        self.any_bright |= told["any_bright"]
+        self.seen.never_negative += told["never_negative"]
+        self.seen.any_bright |= told["any_bright"]
         self.alone += told["alone"]
 
 
@@ -144,7 +134,7 @@ def _read_some(
         shifted = filled(images.s2 + np.float32(images.shift or 0))
         s2[row] = np.clip(np.round(shifted), _INT16.min, _INT16.max)
         if contents.has_maps:
-            maps[row] = read_map(contents, scene, side)
+            maps[row] = read_map(contents, scene, images)
     return kept.as_json()
 
 

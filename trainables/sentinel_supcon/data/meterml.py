@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float32
 
 from thalweg.data.npy import read_npy
 from thalweg.errors import DataError
-from trainables.sentinel_supcon.data.contents import Contents, Scene, require_some
+from trainables.sentinel_supcon.data.contents import Contents, Scene, is_file_name, require_some
 from trainables.sentinel_supcon.data.labels import METERML
 from trainables.sentinel_supcon.knobs import BANDS
 
@@ -83,8 +84,11 @@ def find_meterml(folder: Path) -> Contents:
     )
 
 
-def read_array(path: Path, num_bands: int) -> np.ndarray:
+def read_array(path: Path, num_bands: int) -> tuple[Float32[np.ndarray, "band row col"], np.dtype[Any]]:
     """Reads an array of (row, column, band) as float32 (band, row, column); NaN where there are no data.
+
+    Returns:
+        The array, and the type of the numbers in the file.
 
     Raises:
         DataError: The file is broken or of another shape.
@@ -96,7 +100,7 @@ def read_array(path: Path, num_bands: int) -> np.ndarray:
             f"{values.shape}; convert it"
         )
     image = values.transpose(2, 0, 1).astype(np.float32)
-    return np.where(np.isfinite(image), image, np.float32(np.nan))
+    return np.where(np.isfinite(image), image, np.float32(np.nan)), values.dtype
 
 
 def read_features(path: Path) -> list[tuple[dict[str, Any], str]]:
@@ -128,12 +132,7 @@ def _features(path: Path) -> Iterator[tuple[str, tuple[int, ...], str]]:
                 f"features of {path} must have Image_Folder and Type, got no {lacking[0]}; copy it again"
             )
         name = str(properties["Image_Folder"]).strip("/")
-        parts = name.split("/")
-        if (
-            not name.isprintable()
-            or ".." in parts
-            or not all(part and len(part.encode()) <= _MAX_NAME for part in parts)
-        ):
+        if not all(is_file_name(part, _MAX_NAME) for part in name.split("/")):
             raise DataError(
                 f"Image_Folder of {path} must name a folder in it, got {name[:_MAX_NAME]!r}; correct it"
             )

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, cast, get_args
 
 from thalweg.errors import DataError
-from trainables.sentinel_supcon.data.contents import Contents, Scene, Unit, require_some
+from trainables.sentinel_supcon.data.contents import Contents, Scene, Unit, is_file_name, require_some
 from trainables.sentinel_supcon.knobs import BANDS
 
 TABLE, SCENES = "scenes.json", "scenes.csv"
@@ -69,7 +69,7 @@ def write_tables(folder: Path, described: Described, scenes: Iterable[Mapping[st
         "origin": described.origin,
     }
     (folder / TABLE).write_text(f"{json.dumps(table, indent=1)}\n")
-    with (folder / SCENES).open("w", newline="") as file:
+    with (folder / SCENES).open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS, restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows(scenes)
@@ -207,8 +207,7 @@ def check_scenes(path: Path, scenes: Iterable[Mapping[str, str]], *, max_name: i
     seen: set[str] = set()
     for scene in scenes:
         name, split, date = scene["name"], scene["split"], scene["date"]
-        is_file_name = name and name.isprintable() and "/" not in name and len(name.encode()) <= max_name
-        if not is_file_name or name in seen:
+        if not is_file_name(name, max_name) or name in seen:
             raise DataError(
                 f"names in {path} must be of files, each once, of at most {max_name} bytes, got {name[:max_name]!r}; "
                 "correct it"

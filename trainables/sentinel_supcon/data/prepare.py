@@ -14,13 +14,12 @@ from trainables.sentinel_supcon.data.kept import MAX_MISSING, Kept, read_scenes
 from trainables.sentinel_supcon.data.labels import IGNORED, classes_of_maps
 from trainables.sentinel_supcon.data.splits import SPLITS, assign
 from trainables.sentinel_supcon.data.units import (
-    DIM,
     OFFSET_TAG,
     REFLECTANCE,
     SHIFT,
+    WaysOut,
     group_of_shift,
     shows_shift,
-    taken_off_before,
 )
 
 FORMAT = 6
@@ -28,6 +27,11 @@ MAX_LEFT_OUT = 0.1
 """Largest share of a data set's scenes that may be left out."""
 _CHUNK = 16
 _NOTED = 40  # scenes that a note names
+_WAYS_OUT = WaysOut(
+    power='convert it by 10 log10, or, if it is power in all scenes, say "unit": "linear" in scenes.json',
+    dim="write the scale of the files, or import them by `thalweg data import geotiff-pairs --option reflectance=1` if "
+    "they are reflectance itself",
+)
 
 
 def prepare(contents: Contents, writer: StoreWriter) -> dict[str, Any]:
@@ -116,21 +120,9 @@ def _require_enough(contents: Contents, read: Kept) -> None:
 
 
 def _require_units(contents: Contents, read: Kept) -> None:
-    if contents.unit == "dB" and read.never_negative:
-        raise DataError(
-            f"backscatter in {contents.folder} must be in dB, some of it below 0 in each scene, got none in "
-            f"{some(read.never_negative)}, as linear power is; convert it by 10 log10, or, if it is power in all "
-            'scenes, say "unit": "linear" in scenes.json'
-        )
-    if not read.any_bright:
-        raise DataError(
-            f"optical numbers in {contents.folder} must be {REFLECTANCE:.0f} for a reflectance of 1, got none above "
-            f"{DIM:.0f} in {len(read.scenes)} scenes; write the scale of the files, or import them by `thalweg data "
-            "import geotiff-pairs --option reflectance=1` if they are reflectance itself"
-        )
-    _require_no_offset_taken_off_twice(contents, read)
+    read.seen.require(contents.folder, contents.unit, _WAYS_OUT)
     unknown: dict[str, list[float]] = {}
-    for place, shift, number in zip(read.places, read.shifts, read.darkest, strict=True):
+    for place, shift, number in read.seen.offsets:
         if shift is None:
             unknown.setdefault(group_of_shift(place, contents.bands), []).append(number)
     shifted = sorted(place for place, numbers in unknown.items() if shows_shift(numbers))
@@ -138,16 +130,8 @@ def _require_units(contents: Contents, read: Kept) -> None:
         raise DataError(
             f"reflectance must be known from its numbers, got scenes of {len(shifted)} places in {contents.folder} "
             f"with no pixel below {-SHIFT:.0f}, as since processing baseline 04.00, and nothing that names it: "
-            f"{some(shifted)}; write the tag PROCESSING_BASELINE into these files, or a scale and an offset"
-        )
-
-
-def _require_no_offset_taken_off_twice(contents: Contents, read: Kept) -> None:
-    if taken := taken_off_before(zip(read.places, read.shifts, read.darkest, strict=True)):
-        raise DataError(
-            f"numbers of processing baseline 04.00 and later must hold their offset of {-SHIFT:.0f}, got scenes of "
-            f"{len(taken)} places in {contents.folder} whose dark pixels are far below it: {some(taken)}; if it has "
-            f"been taken off, write the tag {OFFSET_TAG} = 0 into these files"
+            f"{some(shifted)}; write the tag PROCESSING_BASELINE into these files, or the tag {OFFSET_TAG}: "
+            f"{SHIFT:.0f} for these numbers, 0 if the ground is bright; import what earlier versions imported again"
         )
 
 
@@ -169,7 +153,7 @@ def _notes(contents: Contents, read: Kept, labels: Any) -> list[str]:
             f"{read.alone} scenes of {name} have neither a place nor coordinates: each is a place of its own, so that "
             "neighbours may be in different splits unless these are official"
         )
-    if shifted := sum(bool(shift) for shift in read.shifts):
+    if shifted := sum(bool(shift) for _, shift, _ in read.seen.offsets):
         notes.append(
             f"the offset of processing baseline 04.00 is taken off {shifted} optical images of {name}"
         )

@@ -5,12 +5,13 @@ Other formats are not opened: a file that only names others, such as a VRT, woul
 rasterio is imported when a file is opened, for most data sets need none.
 """
 
+import shlex
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int16, Shaped
@@ -88,8 +89,8 @@ class Ground:
         if self.crs is not None and (across[1] or down[0] or not across[0] > 0 > down[1]):
             raise DataError(
                 f"rows of a raster must run from west to east, the first in the north, got the upper left, upper right "
-                f"and lower left corners {self} in {path}; warp it, such as by `rio warp {path.name} NEW.tif --dst-crs "
-                f"{self.crs.to_string()}`"
+                f"and lower left corners {self} in {path}; warp it, such as by `rio warp {_quoted(path)} NEW.tif "
+                f"--dst-crs {_quoted(self.crs.to_string())}`"
             )
 
     def __str__(self) -> str:
@@ -141,7 +142,8 @@ def read_raster(path: Path) -> Raster:
         hidden = None if all("all_valid" in band for band in flags) else file.read_masks() == 0
         names = tuple(name or "" for name in file.descriptions)
         scales, offsets = (np.array(each, float)[:, None, None] for each in (file.scales, file.offsets))
-        tags, footprint, ground = dict(file.tags()), _footprint(file), _ground(file)
+        tags, ground = dict(file.tags()), _ground(file)
+        footprint = _footprint(file, ground)
     _require_real(path, values)
     has_scale, has_offset = bool((scales != 1).any()), bool((offsets != 0).any())
     image = values.astype(np.float32)
@@ -164,32 +166,45 @@ def read_raster(path: Path) -> Raster:
     )
 
 
-def read_ground(path: Path) -> Ground:
-    """Returns the ground that a raster shows.
-
-    Raises:
-        DataError: The file cannot be read.
-    """
-    with _opened(path) as file:
-        return _ground(file)
+Located: TypeAlias = tuple[Path, Ground]
+"""A file, and the ground that it shows."""
 
 
-def require_same_grid(paths: Sequence[Path]) -> None:
+def require_same_grid(files: Sequence[Located]) -> None:
     """Checks that rasters have the same pixels, in rows from west to east, the first in the north.
 
     Raises:
-        DataError: One is turned, two differ, or a file cannot be read.
+        DataError: One is turned, or two differ.
     """
-    grounds = [read_ground(path) for path in paths]
-    for path, ground in zip(paths, grounds, strict=True):
+    first, pixels = files[0]
+    for path, ground in files:
         ground.require_upright(path)
-        if not ground.has_pixels_of(grounds[0]):
-            shapes = [f"{rows} x {columns} pixels" for rows, columns in (grounds[0].shape, ground.shape)]
+        if not ground.has_pixels_of(pixels):
+            shapes = [f"{rows} x {columns} pixels" for rows, columns in (pixels.shape, ground.shape)]
             raise DataError(
-                f"images of a scene must share one grid, got {shapes[0]}, {grounds[0]} in {paths[0]} and {shapes[1]}, "
-                f"{ground} in {path}; warp one of them, such as by `rio warp {path.name} NEW.tif --like "
-                f"{paths[0].name}`, or correct what it says of its ground"
+                f"images of a scene must share one grid, got {shapes[0]}, {pixels} in {first} and {shapes[1]}, "
+                f"{ground} in {path}; warp one of them, such as by `rio warp {_quoted(path)} NEW.tif --like "
+                f"{_quoted(first)}`, or correct what it says of its ground"
             )
+
+
+def require_same_ground(one: Located, other: Located, way_out: str) -> None:
+    """Checks that two files of a scene show the same ground, whatever their pixels; see `Ground.is_that_of`.
+
+    Args:
+        one: A file.
+        other: Another one.
+        way_out: What the message says to do.
+
+    Raises:
+        DataError: They show different ground.
+    """
+    (first, ground), (second, found) = one, other
+    if not ground.is_that_of(found):
+        raise DataError(
+            f"all files of a scene must show the same ground in the same way, got the upper left, upper right and "
+            f"lower left corners {ground} in {first} and {found} in {second}; {way_out}"
+        )
 
 
 def read_codes(path: Path) -> tuple[Int16[np.ndarray, "row col"], Ground]:
@@ -292,6 +307,11 @@ def _require_real(path: Path, values: Shaped[np.ndarray, "..."]) -> None:
         raise DataError(f"{path} must hold real numbers, got {values.dtype}; convert it")
 
 
+def _quoted(value: object) -> str:
+    """Returns a word of a command for a shell."""
+    return shlex.quote(str(value))
+
+
 def _ground(file: Any) -> Ground:
     ends = ((0, 0), (file.width, 0), (0, file.height))
     a, b, c, d, e, f = file.transform[:6]
@@ -300,11 +320,17 @@ def _ground(file: Any) -> Ground:
     return Ground(file.crs, corners, pixel, (file.height, file.width))
 
 
-def _footprint(file: Any) -> Footprint:
+def _footprint(file: Any, ground: Ground) -> Footprint:
     if file.crs is None:
         return Footprint()
-    left, bottom, right, top = map(float, file.bounds)
-    return Footprint(file.crs.to_string(), (left, bottom, right, top), bool(file.crs.is_geographic))
+    # Not file.bounds: of a turned raster it multiplies in a way that affine 3 deprecates.
+    upper_left, upper_right, lower_left = ground.corners
+    (left, top), right, bottom = upper_left, upper_right[0], lower_left[1]
+    if upper_right[1] != top or lower_left[0] != left:
+        corners = np.stack([*ground.corners, upper_right + lower_left - upper_left])
+        (left, bottom), (right, top) = corners.min(0), corners.max(0)
+    bounds = (float(left), float(bottom), float(right), float(top))
+    return Footprint(file.crs.to_string(), bounds, bool(file.crs.is_geographic))
 
 
 def _rasterio() -> Any:

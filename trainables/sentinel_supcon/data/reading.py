@@ -22,8 +22,8 @@ from trainables.sentinel_supcon.data.rasters import (
     Ground,
     Raster,
     read_codes,
-    read_ground,
     read_raster,
+    require_same_ground,
 )
 from trainables.sentinel_supcon.knobs import BANDS
 
@@ -32,6 +32,7 @@ _WORDS: Mapping[str, str] = {
     **{name: name for name in (*RADAR, "HH", "HV", *BANDS["l1c"])},
     **{f"B{name[2:]}": name for name in BANDS["l1c"] if name.startswith("B0")},
 }
+_PAIR_AGAIN = "pair or warp them again"
 _COLOURS: Mapping[str, str] = {"RED": "B04", "GREEN": "B03", "BLUE": "B02", "NIR": "B08"}
 
 
@@ -44,12 +45,14 @@ class Images:
         s2: Numbers of the optical bands, 10,000 for a reflectance of 1 once `shift` is added.
         footprint: Where the scene lies.
         shift: What is to be added to `s2`; None if nothing tells.
+        ground: The ground of the radar image; None if files say nothing of it.
     """
 
     s1: Float32[np.ndarray, "2 row col"]
     s2: Float32[np.ndarray, "band height width"]
     footprint: Footprint
     shift: float | None
+    ground: Ground | None = None
 
 
 def side_of(contents: Contents) -> int:
@@ -75,15 +78,15 @@ def read_scene(contents: Contents, scene: Scene) -> Images:
     """
     first, second = contents.folder / scene.s1, contents.folder / scene.s2
     if first.suffix == ".npy":
-        s1, s2 = read_array(first, 2), read_array(second, len(contents.bands))
-        s2 = units.numbers(without_blanks(s2), second, dtype=s2.dtype, has_scale=False)
+        (s1, _), (s2, dtype) = read_array(first, 2), read_array(second, len(contents.bands))
+        s2 = units.numbers(without_blanks(s2), second, dtype=dtype, has_scale=False)
         return Images(without_blanks(s1), s2, Footprint(), None)
     radar, optical = read_raster(first), read_raster(second)
-    _require_same_ground(contents, scene, scene.s2, radar.ground, optical.ground)
+    require_same_ground((first, radar.ground), (second, optical.ground), _PAIR_AGAIN)
     s1 = units.backscatter(_in_order(radar, RADAR, str(first)), contents.unit, first)
     values = _in_order(optical, contents.bands, str(second))
     s2, shift = in_numbers(values, optical, second, scene.baseline)
-    return Images(s1, s2, radar.footprint, shift)
+    return Images(s1, s2, radar.footprint, shift, radar.ground)
 
 
 def in_numbers(
@@ -110,20 +113,27 @@ def in_numbers(
     return s2, 0.0 if raster.has_offset else units.known_shift(path, raster.tags, baseline)
 
 
-def read_map(contents: Contents, scene: Scene, side: int) -> UInt8[np.ndarray, "row col"]:
+def read_map(contents: Contents, scene: Scene, images: Images) -> UInt8[np.ndarray, "row col"]:
     """Reads the class of each pixel of a scene, 255 if it has none.
+
+    Args:
+        contents: The data set.
+        scene: The scene.
+        images: Its images.
 
     Raises:
         DataError: The file is broken, or of another size or ground than the scene.
     """
     path = contents.folder / scene.labels
     codes, ground = read_codes(path)
-    if codes.shape != (side, side):
+    rows, columns = images.s1.shape[1:]
+    if codes.shape != (rows, columns):
         raise DataError(
-            f"a map of classes must have the {side} x {side} pixels of its scene, got {codes.shape[0]} x "
+            f"a map of classes must have the {rows} x {columns} pixels of its scene, got {codes.shape[0]} x "
             f"{codes.shape[1]} in {path}; resample it to the nearest"
         )
-    _require_same_ground(contents, scene, scene.labels, read_ground(contents.folder / scene.s1), ground)
+    if images.ground is not None:
+        require_same_ground((contents.folder / scene.s1, images.ground), (path, ground), _PAIR_AGAIN)
     numbers: UInt8[np.ndarray, "row col"] = numbers_of(contents.codes)[codes]
     return numbers
 
@@ -184,12 +194,3 @@ def band_of(description: str) -> str:
         return _COLOURS[words[0]]
     named = {_WORDS[word] for word in words if word in _WORDS}
     return named.pop() if len(named) == 1 else ""
-
-
-def _require_same_ground(contents: Contents, scene: Scene, other: str, one: Ground, found: Ground) -> None:
-    if not one.is_that_of(found):
-        raise DataError(
-            f"all files of a scene must show the same ground in the same way, got {scene.name} of {contents.folder} "
-            f"with the upper left, upper right and lower left corners {one} in {scene.s1} and {found} in {other}; "
-            "pair or warp them again"
-        )

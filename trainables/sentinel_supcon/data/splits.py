@@ -12,6 +12,7 @@ from jaxtyping import Float64, Int64, UInt64
 
 from thalweg.contract import SplitName
 from thalweg.errors import DataError
+from thalweg.wording import some
 from trainables.sentinel_supcon.data.labels import IGNORED
 
 SPLIT_SEED = 10
@@ -89,7 +90,7 @@ class _Deal:
         if len(there) < len(shares):
             raise DataError(
                 f"scenes must lie in at least {len(shares)} places to be split into {', '.join(shares)}, got "
-                f"{len(there)}: {', '.join(self._names[place] for place in there[:3])}; add places, or name splits"
+                f"{len(there)}: {some((self._names[place] for place in there), 3)}; add places, or name splits"
             )
         num_labels = int(self._labels[rows].max()) + 2
         counts = np.bincount(

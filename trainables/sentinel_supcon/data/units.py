@@ -10,7 +10,8 @@ tells, it shows: no pixel is below 1000 in all bands. Source: Sentinel-2 Product
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from thalweg.errors import DataError
+from thalweg.wording import counted, some
 from trainables.sentinel_supcon.data.contents import Unit
 
 REFLECTANCE = 10_000.0
@@ -195,9 +197,86 @@ def darkest(image: Float32[np.ndarray, "band row col"]) -> float:
     return float(np.quantile(seen, _DARK)) if seen.size else float("inf")
 
 
-def never_negative(image: Float32[np.ndarray, "2 row col"]) -> bool:
-    """Returns whether backscatter is nowhere below 0, as linear power is and dB are not."""
-    return bool(np.nanmin(image) >= 0)
+@dataclass(frozen=True)
+class WaysOut:
+    """What messages of `Seen.require` say to do, in the words of the door that scenes come through.
+
+    Attributes:
+        power: About backscatter that is power.
+        dim: About optical numbers that are too small.
+        taken_off: About offsets that have been taken off, beside writing a tag.
+    """
+
+    power: str
+    dim: str
+    taken_off: str = ""
+
+
+@dataclass
+class Seen:
+    """What scenes show of their units.
+
+    Attributes:
+        never_negative: Names of scenes without any backscatter below 0.
+        any_bright: Whether any optical number is above `DIM`.
+        offsets: Place of each scene, what is to be added to its optical numbers (None if nothing tells), and what
+            `darkest` returned for them.
+    """
+
+    never_negative: list[str] = field(default_factory=list)
+    any_bright: bool = False
+    offsets: list[tuple[str, float | None, float]] = field(default_factory=list)
+
+    def add_images(
+        self, name: str, s1: Float32[np.ndarray, "2 row col"], s2: Float32[np.ndarray, "band row col"]
+    ) -> None:
+        """Notes what the images of a scene, or of a part of one, show."""
+        # As linear power is, and dB are not.
+        if bool(np.nanmin(s1) >= 0):
+            self.never_negative.append(name)
+        self.any_bright |= bool(np.nanmax(s2) > DIM)
+
+    def add_offset(self, place: str, shift: float | None, s2: Float32[np.ndarray, "band row col"]) -> float:
+        """Notes what a scene shows of the offset of its numbers; returns what `darkest` does."""
+        dark = darkest(s2)
+        self.offsets.append((place, shift, dark))
+        return dark
+
+    def require(self, where: Path, unit: Unit, ways_out: WaysOut) -> None:
+        """Checks that units are what they are said to be.
+
+        Args:
+            where: The data set, or what names its scenes.
+            unit: Unit of the radar images.
+            ways_out: What to do otherwise.
+
+        Raises:
+            DataError: Backscatter in dB is power, optical numbers are too small, or their offset is taken off already.
+        """
+        if unit == "dB" and self.never_negative:
+            raise DataError(
+                f"backscatter in {where} must be in dB, some of it below 0 in each scene, got none in "
+                f"{some(self.never_negative)}, as linear power is; {ways_out.power}"
+            )
+        if not self.any_bright:
+            raise DataError(
+                f"optical numbers in {where} must be {REFLECTANCE:.0f} for a reflectance of 1, got none above "
+                f"{DIM:.0f}; {ways_out.dim}"
+            )
+        if taken := self._taken_off_before():
+            raise DataError(
+                f"numbers of processing baseline 04.00 and later must hold their offset of {-SHIFT:.0f}, got scenes of "
+                f"{counted(len(taken), 'place')} in {where} whose dark pixels are far below it: {some(taken)}; if it "
+                f"has been taken off, write the tag {OFFSET_TAG} = 0 into these files{ways_out.taken_off}"
+            )
+
+    def _taken_off_before(self) -> list[str]:
+        """Returns places whose numbers show that the shift of baseline 04.00, which something names, is taken off."""
+        told: dict[str, list[float]] = {}
+        for place, shift, number in self.offsets:
+            if shift == SHIFT and np.isfinite(number):
+                told.setdefault(place, []).append(number)
+        return sorted(place for place, numbers in told.items() if max(numbers) < _TAKEN_OFF)
 
 
 def group_of_shift(place: str, bands: Sequence[str]) -> str:
@@ -214,19 +293,6 @@ def shows_shift(darkest_numbers: list[float]) -> bool:
     """Returns whether the `darkest` numbers of some images show the shift of baseline 04.00."""
     told = [number for number in darkest_numbers if np.isfinite(number)]
     return bool(told) and min(told) >= -SHIFT
-
-
-def taken_off_before(images: Iterable[tuple[str, float | None, float]]) -> list[str]:
-    """Returns places whose numbers show that the shift of baseline 04.00, which something names, is taken off already.
-
-    Args:
-        images: Place of each image, what is to be added to its numbers, and what `darkest` returned for them.
-    """
-    told: dict[str, list[float]] = {}
-    for place, shift, number in images:
-        if shift == SHIFT and np.isfinite(number):
-            told.setdefault(place, []).append(number)
-    return sorted(place for place, numbers in told.items() if max(numbers) < _TAKEN_OFF)
 
 
 def decibels(power: Float32[np.ndarray, "*shape"]) -> Float32[np.ndarray, "*shape"]:

@@ -10,6 +10,7 @@ from jaxtyping import Float32, Float64, Int64, UInt8
 from matplotlib import colormaps
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from thalweg.datasets.charts import SPLIT_COLOURS
 from trainables.sentinel_supcon.data.scenes import PatchData
@@ -82,7 +83,7 @@ def class_colours(data: PatchData) -> list[Any]:
 def draw_scenes(
     data: PatchData, scenes: pd.DataFrame, rows: Sequence[int] | Int64[np.ndarray, " _"], stretch: Stretch
 ) -> Figure:
-    """Draws scenes side by side: true colour, radar below, and the map of classes if there is one."""
+    """Draws scenes side by side: true colour, radar below, and the map of classes if there is one, with a legend."""
     lines = 3 if len(data.maps) else 2
     columns = max(len(rows), 1)
     figure = Figure(figsize=(1.5 * columns, 1.5 * lines + 0.5), dpi=_DPI, layout="constrained")
@@ -97,7 +98,25 @@ def draw_scenes(
             place.imshow(image, interpolation="nearest")
         scene = scenes.iloc[int(row)]
         axes[0, column].set_title(f"{_short(scene['class'])}\n{scene['split']}", fontsize=8)
+    if len(data.maps) and len(rows):
+        handles = _legend(data, rows)
+        figure.legend(
+            handles=handles, loc="outside lower left", ncols=min(2 * columns, 8), frameon=False, fontsize=7
+        )
+        figure.set_figheight(figure.get_figheight() + 0.2 * -(-len(handles) // min(2 * columns, 8)))
     return figure
+
+
+def _legend(data: PatchData, rows: Sequence[int] | Int64[np.ndarray, " _"]) -> list[Patch]:
+    """Returns the colour of each class that maps of some scenes hold, and of pixels without one."""
+    there = {int(number) for row in rows for number in np.unique(data.maps[int(row)])}
+    named = zip(data.classes, class_colours(data), strict=True)
+    handles = [
+        Patch(color=colour, label=_short(name))
+        for number, (name, colour) in enumerate(named)
+        if number in there
+    ]
+    return handles + [Patch(color=_NO_CLASS_COLOUR, label="none")] * (max(there) >= len(data.classes))
 
 
 def draw_classes(classes: pd.DataFrame) -> Figure:

@@ -96,10 +96,10 @@ class Chosen:
 
         Raises:
             DataError: It lacks one, or has others.
-            ConfigError: Its descriptions contradict the option.
+            ConfigError: Its descriptions contradict the option, or two bands would be the same one.
         """
         called = [band_of(name) for name in raster.names]
-        rows = []
+        rows: list[int] = []
         for name, key in zip(self.names, self.keys, strict=True):
             at = int(key) - 1 if key.isascii() and key.isdecimal() else self._described(key, raster, called)
             if not 0 <= at < len(called) or (self.all_told and len(called) != len(self.names)):
@@ -107,6 +107,11 @@ class Chosen:
                 raise DataError(
                     f"{path} must have the bands of --option {self.option}, {name} as {key}, got {len(called)}{told}; "
                     "correct the option, or write the file again"
+                )
+            if at in rows:
+                raise ConfigError(
+                    f"{self.option} must take each band from another one of a file, got {self.names[rows.index(at)]} "
+                    f"and {name} both from band {at + 1} of {path}; correct their numbers or descriptions"
                 )
             rows.append(at)
         if self.all_told and any(

@@ -18,9 +18,16 @@ from jaxtyping import Float32
 
 from thalweg.data.store import staged
 from thalweg.errors import DataError
+from thalweg.wording import counted, some
 from trainables.sentinel_supcon.data import units
 from trainables.sentinel_supcon.data.pairs import Described, write_tables
-from trainables.sentinel_supcon.data.rasters import Footprint, Ground, Raster, read_raster
+from trainables.sentinel_supcon.data.rasters import (
+    Footprint,
+    Ground,
+    Raster,
+    read_raster,
+    require_same_ground,
+)
 from trainables.sentinel_supcon.data.reading import RADAR, without_blanks
 from trainables.sentinel_supcon.data.splits import name_hashes
 from trainables.sentinel_supcon.importing import corine
@@ -30,6 +37,7 @@ from trainables.sentinel_supcon.importing.writing import write_scene
 from trainables.sentinel_supcon.knobs import BANDS
 
 _BANDS = BANDS["l2a"]
+_COPY_AGAIN = "correct s1_name, or copy them again"
 _SIDE = 120
 _LOOKED_AT = 32  # scenes of a product in which the offset of its numbers is looked for
 _NAME = re.compile(r"\w[\w.-]{0,199}(?<!\.)", re.ASCII)
@@ -83,9 +91,9 @@ def read(
         _require_some(lines, missing, source)
         origin = f"BigEarthNet v2, {country or 'all countries'}"
         write_tables(folder, Described(classes=tuple(corine.CLASSES), bands=_BANDS, origin=origin), lines)
-    told = f" {len(missing)} scenes lack files: {', '.join(missing[:5])}." if missing else ""
+    told = f" {counted(len(missing), 'scene')} without all files: {some(missing)}." if missing else ""
     tiles = len({line["place"] for line in lines})
-    return f"{len(lines)} scenes of {tiles} tiles with the 19 classes of BigEarthNet.{told} {shifts.report}"
+    return f"{len(lines)} scenes of {tiles} tiles with the 19 classes of BigEarthNet.{told} {shifts.report()}"
 
 
 def _table(source: Path) -> pd.DataFrame:
@@ -221,25 +229,19 @@ def _stacked(
                 f"a band must be a square of {_SIDE} pixels or a whole part of it, got {image.shape[0]} x "
                 f"{image.shape[1]} in {path}; copy it again"
             )
-        _require_same_ground(first.ground, raster.ground, path)
+        require_same_ground(
+            (folder / f"{name}_{bands[0]}.tif", first.ground), (path, raster.ground), _COPY_AGAIN
+        )
         images.append(image.repeat(times, 0).repeat(times, 1))
     assert first is not None
     return without_blanks(np.stack(images)), first
-
-
-def _require_same_ground(one: Ground, other: Ground, path: Path) -> None:
-    if not one.is_that_of(other):
-        raise DataError(
-            f"all files of a scene must show the same ground, got the upper left, upper right and lower left corners "
-            f"{one} and {other} in {path}; correct s1_name, or copy them again"
-        )
 
 
 def _write(folder: Path, source: Path, patch: str, radar: str, shift: float) -> None:
     s2, footprint, ground = _optical(source, patch)
     home = _radar_folder(source, radar)
     s1, raster = _stacked(home, radar, RADAR)
-    _require_same_ground(ground, raster.ground, home)
+    require_same_ground((_optical_folder(source, patch), ground), (home, raster.ground), _COPY_AGAIN)
     s1 = units.backscatter(s1, "dB", home)
     write_scene(folder, patch, s1, s2, bands=_BANDS, shift=shift, footprint=footprint)
 

@@ -36,7 +36,7 @@ class Cut:
     Attributes:
         size: Side of patches, in pixels.
         stride: Pixels between neighbouring patches.
-        block: Side of the parts of a scene that are places, in pixels; 0 makes a scene one place.
+        block: Side of the parts of a scene that are places, in pixels; 0 leaves a scene in its place.
     """
 
     size: int
@@ -61,14 +61,15 @@ class Cut:
 
         Args:
             name: Name of the scene.
-            place: Its place, if it is one.
+            place: Its place; with blocks, scenes of one place share the places of their blocks, for they may show
+                the same ground on two days.
             height: Its rows.
             width: Its columns.
         """
         block = self.block or max(height, width)
         for top in range(0, height, block):
             for left in range(0, width, block):
-                there = f"{name} block {top} {left}" if self.block else place
+                there = f"{place} block {top} {left}" if self.block else place
                 for row in range(top, min(top + block, height) - self.size + 1, self.stride):
                     for column in range(left, min(left + block, width) - self.size + 1, self.stride):
                         yield Patch(

@@ -34,6 +34,13 @@ from trainables.sentinel_supcon.importing.shifts import Shifts
 from trainables.sentinel_supcon.importing.writing import write_scene
 from trainables.sentinel_supcon.knobs import BANDS
 
+_UNITS: tuple[Unit, ...] = ("dB", "linear", "counts")
+_WAYS_OUT = units.WaysOut(
+    power="say --option backscatter=linear, or counts for numbers without a unit",
+    dim="say --option reflectance=1 if they are reflectance itself, or write the files' scale",
+    taken_off=", or leave their baselines out of a table",
+)
+
 
 @dataclass(frozen=True)
 class _Ways:
@@ -65,6 +72,7 @@ class _Read:
     codes: Int16[np.ndarray, "row col"] | None
     footprint: Footprint
     shift: float | None
+    is_offset_told: bool
 
 
 @dataclass
@@ -75,17 +83,15 @@ class _Written:
         lines: Columns of each scene in the data set's table.
         left_out: Why scenes were left out, by name.
         num_left_out: Patches that were left out, beside whole scenes.
-        never_negative: Names of scenes without any backscatter below 0.
-        any_bright: Whether any optical number is above `units.DIM`.
-        shifts: Place, what was to be added to optical numbers, and how dark these are, of each whole scene.
+        seen: What scenes, or their patches, show of their units.
+        num_offsets_told: Whole scenes whose files, or whose table, tell an offset of optical numbers.
     """
 
     lines: list[dict[str, str]] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
     num_left_out: int = 0
-    never_negative: list[str] = field(default_factory=list)
-    any_bright: bool = False
-    shifts: list[tuple[str, float | None, float]] = field(default_factory=list)
+    seen: units.Seen = field(default_factory=units.Seen)
+    num_offsets_told: int = 0
 
 
 def read(
@@ -123,7 +129,7 @@ def read(
     ways = _Ways(
         radar=_chosen("radar", radar, RADAR, first["s1"]),
         optical=_chosen("bands", bands, BANDS["l1c"], first["s2"]),
-        unit=_unit(backscatter),
+        unit=one_of("backscatter", backscatter, _UNITS),
         full=full,
         naming=naming,
         cut=_cut(size, stride, block, naming),
@@ -132,8 +138,8 @@ def read(
     written = _Written(left_out=left_out)
     with staged(target) as folder:
         _write_all(folder, ways, whole, shifts, written)
-        _requiresome(source, ways, written)
-        _require_units(source, ways, written)
+        _require_some(source, ways, written)
+        written.seen.require(source, ways.unit, _WAYS_OUT)
         described = Described(
             classes=ways.naming.classes,
             bands=ways.optical.names,
@@ -143,12 +149,6 @@ def read(
         )
         write_tables(folder, described, written.lines)
     return _report(whole, ways, written, shifts)
-
-
-def _unit(text: str) -> Unit:
-    units: tuple[Unit, ...] = ("dB", "linear", "counts")
-    chosen = one_of("backscatter", text, units)
-    return next(unit for unit in units if unit == chosen)
 
 
 def _cut(size: str, stride: str, block: str, naming: Naming) -> Cut | None:
@@ -175,9 +175,9 @@ def _whole(source: Path, listed: Sequence[Listed], *, max_name: int) -> tuple[li
     left_out = {each.name: each.missing for each in listed if each.missing}
     whole = [each for each in listed if not each.missing]
     if not whole:
-        some = next((f", such as {name}: {why}" for name, why in left_out.items()), "")
+        such = next((f", such as {name}: {why}" for name, why in left_out.items()), "")
         raise DataError(
-            f"{source} must hold or name scenes that both sensors saw, got none{some}; correct paths, or the options "
+            f"{source} must hold or name scenes that both sensors saw, got none{such}; correct paths, or the options "
             "s1 and s2, patterns of the paths below a folder"
         )
     return whole, left_out
@@ -196,8 +196,8 @@ def _write_all(
             _require_side(scene, found, side)
         place = scene.place or found.footprint.place or scene.fallback
         _write(folder, ways, scene, found, place, found.shift or 0.0, written)
-        darkest = units.darkest(found.s2)
-        written.shifts.append((place, found.shift, darkest))
+        darkest = written.seen.add_offset(place, found.shift, found.s2)
+        written.num_offsets_told += found.is_offset_told
         if found.shift is None:
             group = units.group_of_shift(place, ways.optical.names)
             unknown.setdefault(group, []).append((scene, darkest))
@@ -209,15 +209,19 @@ def _write_all(
 
 
 def _read(ways: _Ways, scene: Listed) -> _Read:
-    require_same_grid(list(scene.files.values()))
     paths = scene.files
     radar, optical = read_raster(paths["s1"]), read_raster(paths["s2"])
+    files = [(paths["s1"], radar.ground), (paths["s2"], optical.ground)]
+    codes: Int16[np.ndarray, "row col"] | None = None
+    if "labels" in paths:
+        codes, ground = read_codes(paths["labels"])
+        files.append((paths["labels"], ground))
+    require_same_grid(files)
     bands = [ways.radar.names.index(band) for band in RADAR]
     s1 = units.backscatter(ways.radar.values(radar, paths["s1"])[bands], ways.unit, paths["s1"])
     values = ways.optical.values(optical, paths["s2"])
     s2, shift = in_numbers(values, optical, paths["s2"], scene.baseline, full=ways.full)
-    codes = read_codes(paths["labels"])[0] if "labels" in paths else None
-    return _Read(s1, s2, codes, optical.footprint, shift)
+    return _Read(s1, s2, codes, optical.footprint, shift, optical.has_offset or bool(shift))
 
 
 def _require_side(scene: Listed, found: _Read, side: int) -> None:
@@ -251,9 +255,7 @@ def _write(
             footprint=part_of(found.footprint, found.s1.shape[1:], patch),
             codes=None if found.codes is None else found.codes[patch.rows, patch.columns],
         )
-        if units.never_negative(images["radar"]):
-            written.never_negative.append(patch.name)
-        written.any_bright |= bool(np.nanmax(images["optical"]) > units.DIM)
+        written.seen.add_images(patch.name, images["radar"], images["optical"])
         line = {"name": patch.name, "place": patch.place, "split": scene.split, "date": scene.date}
         written.lines.append(line | {"classes": ";".join(ways.naming.of_scene(scene.classes))})
 
@@ -274,33 +276,13 @@ def _lacking(images: Mapping[str, Float32[np.ndarray, "band row col"]]) -> str:
     return ""
 
 
-def _requiresome(source: Path, ways: _Ways, written: _Written) -> None:
+def _require_some(source: Path, ways: _Ways, written: _Written) -> None:
     if not written.lines:
         told = next((f"{name}: {why}" for name, why in written.left_out.items()), "")
         side = f"patches of {ways.cut.size} pixels" if ways.cut else told
         raise DataError(
             f"{source} must hold scenes of which at most {MAX_MISSING:.0%} of the pixels lack data, got none ({side}); "
             "add scenes, or lower size"
-        )
-
-
-def _require_units(source: Path, ways: _Ways, written: _Written) -> None:
-    if ways.unit == "dB" and written.never_negative:
-        raise DataError(
-            f"backscatter in {source} must be in dB, some of it below 0 in each scene, got none in "
-            f"{some(written.never_negative)}, as linear power is; say --option backscatter=linear, or counts for "
-            "numbers without a unit"
-        )
-    if not written.any_bright:
-        raise DataError(
-            f"optical numbers in {source} must be {units.REFLECTANCE:.0f} for a reflectance of 1, got none above "
-            f"{units.DIM:.0f}; say --option reflectance=1 if they are reflectance itself, or write the files' scale"
-        )
-    if taken := units.taken_off_before(written.shifts):
-        raise DataError(
-            f"numbers of processing baseline 04.00 and later must hold their offset of {-units.SHIFT:.0f}, got scenes "
-            f"of {len(taken)} places of {source} whose dark pixels are far below it: {some(taken)}; if it has been "
-            f"taken off, write the tag {units.OFFSET_TAG} = 0 into these files, or leave their baselines out of a table"
         )
 
 
@@ -316,4 +298,4 @@ def _report(whole: Sequence[Listed], ways: _Ways, written: _Written, shifts: Shi
     if written.left_out:
         named = [f"{name} ({why})" for name, why in sorted(written.left_out.items())]
         told.append(f"{len(named)} scenes are left out: {some(named)}.")
-    return " ".join([*told, shifts.report])
+    return " ".join([*told, shifts.report(written.num_offsets_told)])

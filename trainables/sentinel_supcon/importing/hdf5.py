@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from thalweg.errors import DataError
+from trainables.sentinel_supcon.data.contents import is_file_name
 from trainables.sentinel_supcon.data.rasters import Footprint
 from trainables.sentinel_supcon.importing.cutting import MAX_NAME
 
@@ -79,13 +80,14 @@ def file_names(file: Any, name: str, count: int) -> list[str]:
         DataError: A name is empty, too long, there twice, or one of a file in another folder.
     """
     found = texts(file, name, count)
+    seen: set[str] = set()
     for each in found:
-        is_file_name = each and each.isprintable() and "/" not in each and len(each.encode()) <= MAX_NAME
-        if not is_file_name or found.count(each) > 1:
+        if not is_file_name(each, MAX_NAME) or each in seen:
             raise DataError(
                 f"{name} of {file.filename} must name each tile once, without a slash, in at most {MAX_NAME} bytes, "
                 f"got {each[:MAX_NAME]!r}; correct it"
             )
+        seen.add(each)
     return found
 
 

@@ -73,7 +73,7 @@ def find_listed(source: Path, patterns: Mapping[str, str]) -> list[Listed]:
             f"{given[0]} must be left out where a table names files, got {patterns[given[0]]!r}; leave it out, or "
             "name the folder instead of the table"
         )
-    rows = list(_of_geojson(source) if source.suffix in (".geojson", ".json") else _of_csv(source))
+    rows = list(_of_geojson(source) if source.suffix.lower() in (".geojson", ".json") else _of_csv(source))
     if lacking := [kind for kind in ("s1", "s2") if not any(row.get(kind) for row, _ in rows)]:
         raise DataError(
             f"{source} must have the columns s1 and s2, paths of the images of each scene, got no {lacking[0]}; add it"

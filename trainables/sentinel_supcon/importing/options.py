@@ -1,6 +1,7 @@
 """Options of the readers, and what their texts mean; light, for a list of data sets reads them."""
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 from thalweg.errors import ConfigError
 from trainables.sentinel_supcon.knobs import BANDS, Optical
@@ -40,7 +41,8 @@ GEOTIFF_PAIRS: Mapping[str, str] = {
     "reflectance": "number for a reflectance of 1 where files give no scale, 1 or 10000; told by numbers if not said",
     "size": "cut scenes with maps into patches of so many pixels; they are kept whole if nothing is said",
     "stride": "pixels between neighbouring patches, the size if nothing is said",
-    "block": "side of the parts of a scene that are places, in pixels; 0, if nothing is said, takes the scene's place",
+    "block": "side of the parts of a scene's place that are places, in pixels; 0, if nothing is said, takes the "
+    "scene's place",
     "offset": OFFSET,
 }
 
@@ -58,15 +60,19 @@ def whole(name: str, text: str, *, low: int, high: int = 1_000_000) -> int:
     return int(text)
 
 
-def one_of(name: str, text: str, known: tuple[str, ...]) -> str:
-    """Returns a text, which must be one of some.
+_Text = TypeVar("_Text", bound=str)
+
+
+def one_of(name: str, text: str, known: tuple[_Text, ...]) -> _Text:
+    """Returns which of some texts a text is.
 
     Raises:
         ConfigError: It is none of them.
     """
-    if text not in known:
-        raise ConfigError(f"{name} must be one of {', '.join(known)}, got {text!r}; choose one of these")
-    return text
+    for each in known:
+        if each == text:
+            return each
+    raise ConfigError(f"{name} must be one of {', '.join(known)}, got {text!r}; choose one of these")
 
 
 def product(text: str) -> Optical:

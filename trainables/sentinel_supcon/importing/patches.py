@@ -5,13 +5,14 @@ patches are alike, so that they must not be in two splits. Patches never cross t
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Int16
+from jaxtyping import Float32, Int16, Real
 
 from thalweg.data.store import staged
 from thalweg.errors import ConfigError, DataError
@@ -71,14 +72,26 @@ _KINDS = (
 
 @dataclass(frozen=True)
 class _Tile:
-    """A tile; the codes are empty if it has no map."""
+    """A tile, whose images hold the numbers of the file; the codes are empty if it has no map."""
 
     name: str
-    s1: Float32[np.ndarray, "2 side side"]
-    s2: Float32[np.ndarray, "band side side"]
+    s1: Real[np.ndarray, "2 side side"]
+    s2: Real[np.ndarray, "band side side"]
     codes: Int16[np.ndarray, "..."]
     classes: tuple[str, ...]
     footprint: Footprint
+
+    def images(
+        self, path: Path
+    ) -> tuple[Float32[np.ndarray, "2 side side"], Float32[np.ndarray, "band side side"]]:
+        """Returns backscatter in dB and optical numbers, NaN where there are no data.
+
+        Raises:
+            DataError: The file, of this path, holds what these cannot be.
+        """
+        s1, s2 = (without_blanks(image.astype(np.float32)) for image in (self.s1, self.s2))
+        numbers = units.numbers(s2, path, dtype=self.s2.dtype, has_scale=False)
+        return units.backscatter(s1, "dB", path), numbers
 
 
 def read(
@@ -115,8 +128,10 @@ def read(
     lines: list[dict[str, str]] = []
     with staged(target) as folder:
         for tile in tiles:
-            shift = shifts.of(tile.name, [units.darkest(tile.s2)])
-            lines += _write(folder, tile, _patches(tile, kind, cut), bands, shift, splits[tile.name])
+            s1, s2 = tile.images(path)
+            shift = shifts.of(tile.name, [units.darkest(s2)])
+            write = partial(_write, folder, tile, s1, s2, bands, shift, splits[tile.name])
+            lines += [write(patch) for patch in _patches(tile, kind, cut)]
         shifts.require_known()
         codes = {code: classes.index(name) for code, name in kind.classes.items() if name in classes}
         origin = f"{kind.name}, {path.name}, cut into {cut.size} pixels at a stride of {cut.stride}"
@@ -124,30 +139,33 @@ def read(
     places = len({line["place"] for line in lines})
     return (
         f"{counted(len(lines), 'scene')} in {counted(places, 'place')} from {counted(len(tiles), 'tile')} of "
-        f"{kind.name}, with the classes {', '.join(classes)}. {shifts.report}"
+        f"{kind.name}, with the classes {', '.join(classes)}. {shifts.report()}"
     )
 
 
 def _write(
-    folder: Path, tile: _Tile, patches: Iterable[Patch], bands: Sequence[str], shift: float, split: str
-) -> list[dict[str, str]]:
-    """Writes patches of a tile and returns their columns in the table of scenes."""
-    lines = []
-    for patch in patches:
-        rows, columns = patch.rows, patch.columns
-        write_scene(
-            folder,
-            patch.name,
-            tile.s1[:, rows, columns],
-            tile.s2[:, rows, columns],
-            bands=bands,
-            shift=shift,
-            footprint=part_of(tile.footprint, tile.s1.shape[1:], patch),
-            codes=tile.codes[rows, columns] if tile.codes.size else None,
-        )
-        line = {"name": patch.name, "place": patch.place, "split": split}
-        lines.append(line | {"classes": ";".join(tile.classes)})
-    return lines
+    folder: Path,
+    tile: _Tile,
+    s1: Float32[np.ndarray, "2 side side"],
+    s2: Float32[np.ndarray, "band side side"],
+    bands: Sequence[str],
+    shift: float,
+    split: str,
+    patch: Patch,
+) -> dict[str, str]:
+    """Writes a patch of a tile, whose images are given, and returns its columns in the table of scenes."""
+    rows, columns = patch.rows, patch.columns
+    write_scene(
+        folder,
+        patch.name,
+        s1[:, rows, columns],
+        s2[:, rows, columns],
+        bands=bands,
+        shift=shift,
+        footprint=part_of(tile.footprint, s1.shape[1:], patch),
+        codes=tile.codes[rows, columns] if tile.codes.size else None,
+    )
+    return {"name": patch.name, "place": patch.place, "split": split, "classes": ";".join(tile.classes)}
 
 
 def _file(source: Path) -> Path:
@@ -200,10 +218,8 @@ def _tiles(file: Any, kind: _Kind, bands: tuple[str, ...], path: Path) -> Iterat
             codes = np.where(known, maps[row, 0].astype(np.float64), NO_CODE).astype(np.int16)
         yield _Tile(
             name=name,
-            s1=units.backscatter(without_blanks(radar[row].astype(np.float32)), "dB", path),
-            s2=units.numbers(
-                without_blanks(numbers[row].astype(np.float32)), path, dtype=numbers.dtype, has_scale=False
-            ),
+            s1=radar[row],
+            s2=numbers[row],
             codes=codes,
             classes=_list(lists[row], name, path) if lists else (),
             footprint=places[row],

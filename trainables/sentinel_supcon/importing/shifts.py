@@ -60,12 +60,19 @@ class Shifts:
                 "--option offset=by-values to take 1000 off these, or offset=0 if they are bright"
             )
 
-    @property
-    def report(self) -> str:
-        """A sentence on the tiles whose numbers are shifted."""
-        if not self.taken:
-            return "No offset is taken off optical numbers."
-        return (
-            f"{-SHIFT:.0f} is taken off the optical numbers of {counted(len(self.taken), 'tile')}: "
-            f"{some(self.taken)}."
-        )
+    def report(self, num_told: int = 0) -> str:
+        """Says whose optical numbers are shifted.
+
+        Args:
+            num_told: Scenes whose files, or whose table, tell an offset.
+        """
+        parts = []
+        if num_told:
+            scenes = counted(num_told, "scene")
+            parts.append(
+                f"The offset that files or a table tell is taken off the optical numbers of {scenes}."
+            )
+        if self.taken:
+            tiles = counted(len(self.taken), "tile")
+            parts.append(f"{-SHIFT:.0f} is taken off the optical numbers of {tiles}: {some(self.taken)}.")
+        return " ".join(parts) or "No offset is taken off optical numbers."

@@ -15,7 +15,11 @@ from torch import Tensor, nn
 
 from thalweg.contract import Indices
 from thalweg.nn.masking import take_patches
-from trainables.water_mae.baselines.interpolation import (
+from trainables.water_mae.data.windows import WaterData
+from trainables.water_mae.evaluation import protocol
+from trainables.water_mae.knobs import Place
+from trainables.water_mae.model.batch import Batch, Predictions
+from trainables.water_mae.model.interpolation import (
     NUM_NEIGHBOURS,
     Ends,
     before_and_after,
@@ -23,10 +27,6 @@ from trainables.water_mae.baselines.interpolation import (
     seen_values,
     surroundings,
 )
-from trainables.water_mae.config import MODALITIES
-from trainables.water_mae.data.windows import WaterData
-from trainables.water_mae.evaluation import protocol
-from trainables.water_mae.model.autoencoder import Batch, Predictions, kind_and_index
 
 FIT_DAYS = 384
 """Days of the training split, in windows spread over it evenly, that the regression is fitted to."""
@@ -50,24 +50,26 @@ class NeighbourRidge(nn.Module):
 
     def __init__(self, data: WaterData) -> None:
         super().__init__()
-        self.surroundings = surroundings(data)
+        self.surroundings = surroundings(data.geometry)
+        self.places = data.modalities.places
         for kind, means in zip(("image", "vector"), data.climatology(), strict=True):
             self.register_buffer(f"{kind}_climatology", torch.tensor(means), persistent=False)
         num_features = 4 + NUM_NEIGHBOURS + 2 * len(DAYS_APART)
-        self.register_buffer("weights", torch.zeros(len(MODALITIES), num_features), persistent=False)
+        self.register_buffer("weights", torch.zeros(len(self.places), num_features), persistent=False)
 
     def forward(self, batch: Batch) -> Predictions:
         """Predicts the masked patches; takes the same batch as the model."""
         weights = self.get_buffer("weights")
-        return {name: self.features(batch, name) @ weights[number] for number, name in enumerate(MODALITIES)}
+        places = enumerate(self.places.items())
+        return {name: self.features(batch, place) @ weights[number] for number, (name, place) in places}
 
-    def features(self, batch: Batch, name: str) -> Float[Tensor, "batch step masked value feature"]:
+    def features(self, batch: Batch, modality: Place) -> Float[Tensor, "batch step masked value feature"]:
         """Returns the features of a modality: 1, climatology, interpolation, neighbours, days before and after.
 
         Neighbours and days are anomalies from their climatology, 0 for missing values.
         """
-        kind, index = kind_and_index(name)
-        values, seen = seen_values(batch, name)
+        kind, index = modality
+        values, seen = seen_values(batch, modality)
         masked = batch[f"{kind}_masked"][:, index]
         usual = self.get_buffer(f"{kind}_climatology")[:, index][batch["day_of_year"]]
         around = self.surroundings[kind].around(seen, masked)  # type: ignore[operator]
@@ -100,22 +102,22 @@ def fit(data: WaterData, sample: Callable[[WaterData, Indices], Batch]) -> Neigh
     # sampled on the CPU, where the weights are, also if the days are on a GPU
     part = replace(data, resident=None).with_training_windows(max(_BATCH, FIT_DAYS // data.sequence_length))
     count = part.num_samples("train")
-    moments = [_no_moments(ridge.get_buffer("weights").shape[1]) for _ in MODALITIES]
+    moments = [_no_moments(ridge.get_buffer("weights").shape[1]) for _ in ridge.places]
     for first in range(0, count, _BATCH):
         batch = sample(part, np.arange(first, min(first + _BATCH, count)))
-        for number, name in enumerate(MODALITIES):
-            moments[number] = _add(moments[number], *rows(ridge, batch, name))
+        for number, place in enumerate(ridge.places.values()):
+            moments[number] = _add(moments[number], *rows(ridge, batch, place))
     ridge.get_buffer("weights").copy_(torch.stack([solve(*each) for each in moments]))
     return ridge
 
 
 def rows(
-    ridge: NeighbourRidge, batch: Batch, name: str
+    ridge: NeighbourRidge, batch: Batch, modality: Place
 ) -> tuple[Float64[Tensor, "row feature"], Float64[Tensor, " row"]]:
     """Returns the features and targets of those masked values of a modality that are data."""
-    target, counts = protocol.observed_values(batch, name)
-    counts = counts & (protocol.present(batch, name) > 0)[:, None, None, None]
-    return ridge.features(batch, name)[counts].double(), target[counts].double()
+    target, counts = protocol.observed_values(batch, modality)
+    counts = counts & (protocol.present(batch, modality) > 0)[:, None, None, None]
+    return ridge.features(batch, modality)[counts].double(), target[counts].double()
 
 
 def _no_moments(num_features: int) -> Moments:

@@ -6,17 +6,17 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from thalweg.nn.masking import take_patches
-from trainables.water_mae.baselines.interpolation import (
+from trainables.water_mae.data.windows import WaterData
+from trainables.water_mae.forecast.forecast import LEAD_DAYS, Forecast, last_flow
+from trainables.water_mae.knobs import ModalitySet
+from trainables.water_mae.model.batch import Batch, Predictions
+from trainables.water_mae.model.interpolation import (
     Interpolation,
     before_and_after,
     nearest_seen,
     patch_means,
     seen_values,
 )
-from trainables.water_mae.config import MODALITIES
-from trainables.water_mae.data.windows import WaterData
-from trainables.water_mae.forecast.forecast import LEAD_DAYS, RIVER_FLOW, Forecast, last_flow
-from trainables.water_mae.model.autoencoder import Batch, Predictions, kind_and_index
 
 
 class Climatology(nn.Module):
@@ -25,14 +25,19 @@ class Climatology(nn.Module):
     Args:
         images: Means of the image modalities, in normalised units.
         vectors: Means of the vector modalities, in normalised units.
+        modalities: The modalities.
+        ahead: Index among the series of the one that is forecast; None if none is.
     """
 
     def __init__(
         self,
-        images: Float[Tensor, "day 3 patch pixel"],
-        vectors: Float[Tensor, "day 2 vector_patch member"],
+        images: Float[Tensor, "day field patch pixel"],
+        vectors: Float[Tensor, "day series vector_patch member"],
+        modalities: ModalitySet,
+        ahead: int | None = None,
     ) -> None:
         super().__init__()
+        self.places, self.ahead = modalities.places, ahead
         self.register_buffer("image_means", images, persistent=False)
         self.register_buffer("vector_means", vectors, persistent=False)
         self.image_means: Tensor
@@ -43,8 +48,7 @@ class Climatology(nn.Module):
         means = {"image": self.image_means, "vector": self.vector_means}
         day = batch["day_of_year"][..., None]  # (batch, step, 1)
         predictions = {}
-        for name in MODALITIES:
-            kind, index = kind_and_index(name)
+        for name, (kind, index) in self.places.items():
             predictions[name] = means[kind][:, index][day, batch[f"{kind}_masked"][:, index]]
         return predictions
 
@@ -52,25 +56,35 @@ class Climatology(nn.Module):
         """Returns the means of the days to come; takes the same batch as the model."""
         last = batch["day_of_year"][:, -1:]
         days = (last + torch.tensor(LEAD_DAYS, device=last.device)) % len(self.vector_means)
-        return self.vector_means[:, RIVER_FLOW][days]
+        return self.vector_means[:, self.ahead][days]
 
 
 class Persistence(nn.Module):
-    """Predicts the last visible value of the same place; if there is none, the next one, else the mean, 0."""
+    """Predicts the last visible value of the same place; if there is none, the next one, else the mean, 0.
+
+    Args:
+        modalities: The modalities.
+        ahead: Index among the series of the one that is forecast; None if none is.
+    """
+
+    def __init__(self, modalities: ModalitySet, ahead: int | None = None) -> None:
+        super().__init__()
+        self.places, self.ahead = modalities.places, ahead
 
     def forward(self, batch: Batch) -> Predictions:
         """Finds the nearest visible day of each masked patch; takes the same batch as the model."""
         predictions = {}
-        for name in MODALITIES:
-            kind, index = kind_and_index(name)
-            before, after = before_and_after(*seen_values(batch, name))
+        for name, place in self.places.items():
+            kind, index = place
+            before, after = before_and_after(*seen_values(batch, place))
             repeated = torch.where(before.days < 0, after.values, before.values)
             predictions[name] = take_patches(repeated, batch[f"{kind}_masked"][:, index])
         return predictions
 
     def forecast(self, batch: Batch) -> Forecast:
         """Repeats the last day with data; takes the same batch as the model."""
-        last = last_flow(batch)
+        assert self.ahead is not None
+        last = last_flow(batch, self.ahead)
         return last.expand(-1, len(LEAD_DAYS), -1, -1)
 
 
@@ -83,6 +97,7 @@ class NearestPatch(nn.Module):
 
     def __init__(self, data: WaterData) -> None:
         super().__init__()
+        self.places = data.modalities.places
         for kind, positions in (
             ("image", data.geometry.patch_rows_cols),
             ("vector", data.vector_positions),
@@ -94,9 +109,9 @@ class NearestPatch(nn.Module):
     def forward(self, batch: Batch) -> Predictions:
         """Finds the nearest patch of each masked one; takes the same batch as the model."""
         predictions = {}
-        for name in MODALITIES:
-            kind, index = kind_and_index(name)
-            values, seen = seen_values(batch, name)
+        for name, place in self.places.items():
+            kind, index = place
+            values, seen = seen_values(batch, place)
             masked = batch[f"{kind}_masked"][:, index]
             rank, order = self.get_buffer(f"{kind}_rank"), self.get_buffer(f"{kind}_order")
             near, known = nearest_seen(rank, order, seen, masked, 1)
@@ -105,14 +120,19 @@ class NearestPatch(nn.Module):
         return predictions
 
 
-def all_baselines(data: WaterData) -> dict[str, nn.Module]:
-    """Returns the baselines of a data set by name."""
+def all_baselines(data: WaterData, ahead: int | None = None) -> dict[str, nn.Module]:
+    """Returns the baselines of a data set by name.
+
+    Args:
+        data: The data set.
+        ahead: Index among the series of the one that is forecast; None if none is.
+    """
     images, vectors = (torch.tensor(means) for means in data.climatology())
     return {
-        "climatology": Climatology(images, vectors),
-        "persistence": Persistence(),
+        "climatology": Climatology(images, vectors, data.modalities, ahead),
+        "persistence": Persistence(data.modalities, ahead),
         "nearest": NearestPatch(data),
-        "interpolation": Interpolation(data),
+        "interpolation": Interpolation(data.geometry, data.modalities),
     }
 
 

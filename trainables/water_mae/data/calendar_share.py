@@ -36,10 +36,10 @@ def calendar_share(
     return float(1 - left / around) if around > 0 else float("nan")
 
 
-def sentence(share: float) -> str:
-    """Returns a sentence on what the calendar share of evaporation means for a study."""
+def sentence(share: float, name: str = "evaporation") -> str:
+    """Returns a sentence on what the calendar share of a series means for a study."""
     return (
-        f"evaporation: {share:.1%} of its variance over the training split is each catchment's course of the year plus "
+        f"{name}: {share:.1%} of its variance over the training split is each catchment's course of the year plus "
         "one anomaly of the day that all share, so its skill says little of a model; evaluation.modalities can leave "
         "it out of the objective"
     )

@@ -1,6 +1,6 @@
 """Reads, checks and filters the daily series and static attributes of catchments."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,12 +12,14 @@ from thalweg.contract import SplitName
 from thalweg.data.faults import Faults
 from thalweg.data.survey import Extremes
 from thalweg.errors import DataError
-from trainables.water_mae.data.layout import ATTRIBUTES
+from thalweg.wording import some
+from trainables.water_mae.data.layout import POSITIONS, column_of
 from trainables.water_mae.data.tables import SeriesTable, read_attributes, read_series
 from trainables.water_mae.data.values import require_plausible_attributes, survey_series
+from trainables.water_mae.knobs import ModalitySet
 
-COLUMNS = ("evaporation", "riverflow")
-"""The daily series, in the order in which the model sees them; both in mm/day."""
+Ids = Shaped[np.ndarray, " catchment"]
+"""Identifiers of catchments: whole numbers, or text such as ``camels_01013500``."""
 
 
 @dataclass(frozen=True)
@@ -25,19 +27,21 @@ class Catchments:
     """The kept catchments in the order of their ids.
 
     Attributes:
-        ids: NRFA gauge numbers.
-        values: Evaporation and river flow in mm/day, 0 if unknown.
+        ids: Identifiers, numbers or text.
+        values: The series in the unit of the data, 0 if unknown.
         known: True where a value is observed.
         present: False where no catchment has a modality on a day.
         static: Attributes, NaN if unknown.
+        positions: Longitude and latitude in degrees, NaN if unknown.
         extremes: Extremes over all catchments, kept or not, by modality.
     """
 
-    ids: Int64[np.ndarray, " catchment"]
-    values: Float32[np.ndarray, "day 2 catchment"]
-    known: Bool[np.ndarray, "day 2 catchment"]
-    present: Bool[np.ndarray, "day 2"]
+    ids: Ids
+    values: Float32[np.ndarray, "day series catchment"]
+    known: Bool[np.ndarray, "day series catchment"]
+    present: Bool[np.ndarray, "day series"]
     static: Float64[np.ndarray, "catchment attribute"]
+    positions: Float64[np.ndarray, "catchment 2"]
     extremes: Mapping[str, Extremes]
 
 
@@ -46,6 +50,8 @@ def read_catchments(
     dates: Shaped[np.ndarray, " day"],
     spans: Mapping[SplitName, range],
     max_missing_ratio: float,
+    modalities: ModalitySet,
+    attributes: Sequence[str],
 ) -> Catchments:
     """Reads series and attributes, and keeps the catchments with few gaps.
 
@@ -57,48 +63,74 @@ def read_catchments(
         dates: The days of all splits.
         spans: Positions of each split on the day axis.
         max_missing_ratio: Largest share of missing days.
+        modalities: The modalities.
+        attributes: Columns of the attribute table that are taken.
 
     Raises:
         DataError: A table is broken, a catchment has no data at all, or no catchment is kept.
     """
     faults = Faults()
-    read = faults.attempt(lambda: arrange(files["series"], read_series(files["series"], COLUMNS), dates))
-    attributes = faults.attempt(lambda: read_attributes(files["attributes"], ATTRIBUTES))
+    read = faults.attempt(lambda: read_values(files["series"], dates, modalities))
+    table = faults.attempt(lambda: read_attributes(files["attributes"], attributes, POSITIONS))
     faults.raise_if_any()
-    assert read is not None and attributes is not None
+    assert read is not None and table is not None
     ids, values, extremes = read
-    values[:, 1] = np.maximum(values[:, 1], 0)  # packing may have moved a dry day below 0
     known = np.isfinite(values)
-    present = known.any(axis=2)
+    present: Bool[np.ndarray, "day series"] = known.any(axis=2)
     keep = _few_gaps(known, present, spans, max_missing_ratio)
     if not keep.any():
         raise DataError(
             f"some catchment of {files['series']} must miss at most {max_missing_ratio:g} of its days, "
             f"got none of {len(ids)}; raise data.max_missing_ratio"
         )
-    require_rows(files["attributes"], attributes, ids[keep])
-    static = _static(files["attributes"], attributes.loc[ids[keep]])
-    require_plausible_attributes(files["attributes"], static, ids[keep])
+    if keep.sum() < 2:
+        raise DataError(
+            f"at least 2 catchments must be kept, some to be seen and some to be hidden, got {ids[keep][0]} alone of "
+            f"{len(ids)} in {files['series']}; add catchments, or raise data.max_missing_ratio"
+        )
+    table = rows_of(files["attributes"], table, ids[keep])
+    static = _static(files["attributes"], table, attributes)
+    require_plausible_attributes(files["attributes"], attributes, static, ids[keep])
     known = known[:, :, keep]
     return Catchments(
         ids=ids[keep],
         values=np.where(known, values[:, :, keep], np.float32(0)),
         known=known,
-        present=known.any(axis=2),
+        present=np.any(known, axis=2),
         static=static,
+        positions=table.reindex(columns=list(POSITIONS)).to_numpy(np.float64),
         extremes=extremes,
     )
 
 
+Arranged = tuple[Ids, Float32[np.ndarray, "day series catchment"], dict[str, Extremes]]
+"""Identifiers, values and extremes by modality."""
+
+
+def read_values(path: Path, dates: Shaped[np.ndarray, " day"], modalities: ModalitySet) -> Arranged:
+    """Reads and arranges the series; NaN if unknown.
+
+    Raises:
+        DataError: As `arrange`, or the table is broken.
+    """
+    columns = [column_of(name) for name in modalities.series]
+    ids, values, extremes = arrange(path, read_series(path, columns), dates, modalities)
+    for number, name in enumerate(modalities.series):
+        if modalities[name].transform == "log":  # packing may have moved a dry day below 0; NaN stays
+            values[:, number] = np.maximum(values[:, number], 0)
+    return ids, values, extremes
+
+
 def arrange(
-    path: Path, table: SeriesTable, dates: Shaped[np.ndarray, " day"]
-) -> tuple[Int64[np.ndarray, " catchment"], Float32[np.ndarray, "day 2 catchment"], dict[str, Extremes]]:
+    path: Path, table: SeriesTable, dates: Shaped[np.ndarray, " day"], modalities: ModalitySet
+) -> Arranged:
     """Pivots rows to day, column and catchment, in the order of the ids; NaN for missing rows.
 
     Args:
         path: File of the rows, for messages.
         table: The rows.
         dates: The days of all splits; rows of other days are left out.
+        modalities: The modalities.
 
     Raises:
         DataError: A day has no row, or several of one catchment; values are implausible; or a catchment has no values.
@@ -114,7 +146,7 @@ def arrange(
     for number, column in enumerate(table.columns.values()):
         values[position, number, member] = column[inside]
     by_column = {name: values[:, number] for number, name in enumerate(table.columns)}
-    extremes = faults.attempt(lambda: survey_series(path, by_column, dates, ids)) or {}
+    extremes = faults.attempt(lambda: survey_series(path, by_column, dates, ids, modalities)) or {}
     faults.attempt(lambda: _require_data(path, ids, by_column))
     faults.raise_if_any()
     return ids, values, extremes
@@ -123,7 +155,7 @@ def arrange(
 def _require_rows(
     path: Path,
     dates: Shaped[np.ndarray, " day"],
-    ids: Int64[np.ndarray, " catchment"],
+    ids: Ids,
     rows: Int64[np.ndarray, " row"],
 ) -> None:
     """Checks that every day of the splits has rows, and no catchment has two on one day."""
@@ -144,7 +176,7 @@ def _require_rows(
 
 def _require_data(
     path: Path,
-    ids: Int64[np.ndarray, " catchment"],
+    ids: Ids,
     columns: Mapping[str, Float32[np.ndarray, "day catchment"]],
 ) -> None:
     for name, values in columns.items():
@@ -158,8 +190,8 @@ def _require_data(
 
 
 def _few_gaps(
-    known: Bool[np.ndarray, "day 2 catchment"],
-    present: Bool[np.ndarray, "day 2"],
+    known: Bool[np.ndarray, "day series catchment"],
+    present: Bool[np.ndarray, "day series"],
     spans: Mapping[SplitName, range],
     max_missing_ratio: float,
 ) -> Bool[np.ndarray, " catchment"]:
@@ -173,24 +205,39 @@ def _few_gaps(
     return keep
 
 
-def require_rows(path: Path, attributes: pd.DataFrame, ids: Int64[np.ndarray, " catchment"]) -> None:
-    """Checks that each catchment has a row of attributes.
+def rows_of(path: Path, attributes: pd.DataFrame, ids: Ids) -> pd.DataFrame:
+    """Returns the row of attributes of each catchment.
+
+    An identifier of digits may have lost its leading zeros in one of the two tables.
 
     Raises:
         DataError: A catchment has none.
     """
-    absent = np.setdiff1d(ids, attributes.index.to_numpy())
-    if absent.size:
+    if attributes.index.dtype.kind != ids.dtype.kind:
+        names = {_plain(name): name for name in ids.tolist()}
+        renamed = [names.get(_plain(name), name) for name in attributes.index]
+        attributes = attributes.set_axis(pd.Index(renamed, dtype=object, name="id"))
+    absent = [name for name in ids.tolist() if name not in attributes.index]
+    if absent:
         raise DataError(
-            f"{path} must have a row for every catchment, got none for {', '.join(map(str, absent[:5]))}"
-            f"{' ...' if absent.size > 5 else ''}; add the rows, with empty fields where nothing is known"
+            f"{path} must have a row for every catchment, got none for {some(map(str, absent))}; add the rows, with "
+            "empty fields where nothing is known"
         )
+    found: pd.DataFrame = attributes.loc[ids.tolist()]
+    return found
 
 
-def _static(path: Path, attributes: pd.DataFrame) -> Float64[np.ndarray, "catchment attribute"]:
-    unknown = [name for name in ATTRIBUTES if attributes[name].isna().all()]
+def _plain(name: object) -> str:
+    """Returns an identifier without leading zeros."""
+    return str(name).lstrip("0") or "0"
+
+
+def _static(
+    path: Path, attributes: pd.DataFrame, names: Sequence[str]
+) -> Float64[np.ndarray, "catchment attribute"]:
+    unknown = [name for name in names if attributes[name].isna().all()]
     if unknown:
         raise DataError(
             f"{', '.join(unknown)} in {path} must be known for at least one kept catchment, got none; fill it in"
         )
-    return attributes[list(ATTRIBUTES)].to_numpy(dtype=np.float64)
+    return attributes[list(names)].to_numpy(dtype=np.float64)

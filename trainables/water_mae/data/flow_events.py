@@ -13,6 +13,8 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int8
 
 from thalweg.contract import SplitName
+from trainables.water_mae.data.transform import backward_all
+from trainables.water_mae.knobs import Modality
 
 FLOOD_SHARE, LOW_SHARE = 0.02, 0.05
 """Shares of the training days above the threshold of floods, and below that of low flows."""
@@ -30,10 +32,10 @@ class FlowEvents:
     Thresholds and moments are NaN for padding and for catchments without observed flow in the training split.
 
     Attributes:
-        flood: Normalised log flow above which a day is a flood.
-        low: Normalised log flow below which a day is a low flow.
-        mean: Mean flow, mm/day.
-        std: Standard deviation of flow, mm/day.
+        flood: Normalised flow above which a day is a flood.
+        low: Normalised flow below which a day is a low flow.
+        mean: Mean flow in the unit of the data (mm/day).
+        std: Standard deviation of flow in that unit.
         since_peak: Days since the peak that is within `PEAK_REACH`, negative before it, else `NO_PEAK`. A peak is the
             highest day, the first of several, among those at most 2 `PEAK_REACH` days from it in its split, and above
             the threshold. All days within `PEAK_REACH` are in the split and observed.
@@ -51,23 +53,23 @@ def find_events(
     observed: Bool[np.ndarray, "day vector_patch member"],
     splits: Mapping[SplitName, slice],
     scale: tuple[float, float],
-    floor: float,
+    row: Modality,
 ) -> FlowEvents:
     """Finds thresholds and peaks.
 
     Args:
-        flow: Normalised log flow.
+        flow: Normalised flow, in its logarithm if the row says so.
         observed: Mask of the flows that are data.
         splits: Days of each split.
-        scale: Mean and standard deviation of log flow.
-        floor: Flow in mm/day that was added before the logarithm.
+        scale: Mean and standard deviation before normalisation.
+        row: The series.
     """
     train = splits["train"]
     shape = flow.shape[1:]
     found = np.full((4, *shape), np.nan)
     for place in zip(*np.nonzero(observed[train].any(axis=0)), strict=True):
         values = flow[train][(slice(None), *place)][observed[train][(slice(None), *place)]].astype(np.float64)
-        depth = np.exp(values * scale[1] + scale[0]) - floor
+        depth = backward_all(row, values * scale[1] + scale[0])
         found[(slice(None), *place)] = (
             *np.quantile(values, (1 - FLOOD_SHARE, LOW_SHARE)),
             depth.mean(),

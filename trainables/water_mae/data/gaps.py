@@ -7,7 +7,7 @@ from jaxtyping import Bool, Int64
 
 from thalweg.contract import SplitName
 from thalweg.data.windows import bridged, whole
-from trainables.water_mae.config import DataKnobs
+from trainables.water_mae.knobs import DataKnobs
 
 
 def longest_bridged(knobs: DataKnobs) -> int:

@@ -14,7 +14,6 @@ from thalweg.contract import SplitName
 from thalweg.data.hdf5 import DailyGrid, open_daily
 from thalweg.data.npy import read_npy
 from thalweg.errors import DataError
-from trainables.water_mae.config import IMAGE_MODALITIES
 from trainables.water_mae.data.layout import SENTINEL, SPLITS
 
 
@@ -48,10 +47,11 @@ def inspect(files: Mapping[str, Path]) -> Inputs:
     Raises:
         DataError: They are broken or contradict each other.
     """
-    splits = [split for split in SPLITS if f"{IMAGE_MODALITIES[0]}_{split}" in files]
-    roles = [f"{name}_{split}" for name in IMAGE_MODALITIES for split in splits]
+    fields = [role.removesuffix("_train") for role in files if role.endswith("_train")]
+    splits = [split for split in SPLITS if f"{fields[0]}_{split}" in files]
+    roles = [f"{name}_{split}" for name in fields for split in splits]
     grids = {role: open_daily(files[role]) for role in roles}
-    first = grids[f"{IMAGE_MODALITIES[0]}_{SPLITS[0]}"]
+    first = grids[f"{fields[0]}_{SPLITS[0]}"]
     land = read_mask(files["mask"])
     if land.shape != (first.rows, first.cols):
         raise DataError(
@@ -61,7 +61,7 @@ def inspect(files: Mapping[str, Path]) -> Inputs:
     spans: dict[SplitName, range] = {}
     dates: list[Shaped[np.ndarray, " day"]] = []
     for split in splits:
-        days = _common_days([grids[f"{name}_{split}"] for name in IMAGE_MODALITIES], first)
+        days = _common_days([grids[f"{name}_{split}"] for name in fields], first)
         start = sum(map(len, dates))
         spans[split] = range(start, start + len(days))
         dates.append(days)
@@ -169,6 +169,7 @@ class LandCheck:
         if self.count:
             raise DataError(
                 f"land cells of {self._grid.path} must hold data, got {self.count} values without, "
-                f"first {self._kind} on {self._first}; fill them (data.fill_precipitation and its like), "
+                f"first {self._kind} on {self._first}; fill them (data.fill_precipitation and its like, "
+                "or fill of the modality), "
                 "or mark cells that never have data as ocean in the land mask"
             )

@@ -1,6 +1,6 @@
 """The layout of a data set folder: names of the files, and how they are found."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -11,52 +11,81 @@ from jaxtyping import Shaped
 from thalweg.contract import SplitName
 from thalweg.data.bounds import Bounds
 from thalweg.errors import ConfigError, DataError
-from trainables.water_mae.config import IMAGE_MODALITIES
+from trainables.water_mae.knobs import NRFA_ATTRIBUTES, PUBLISHED_SET
 
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 """The splits in the order of time; a data set may lack the last."""
 SENTINEL = np.float32(-99999.0)
 """Value of a cell without data; land cells must not hold it."""
-ATTRIBUTES = (
-    "latitude",
-    "longitude",
-    "minimum-altitude",
-    "maximum-altitude",
-    "50-percentile-altitude",
-    "10-percentile-altitude",
-    "90-percentile-altitude",
-    "catchment-area",
-    "dpsbar",
-    "propwet",
-    "bfihost",
-)
-"""Columns of the attribute table, in the order in which the model sees them."""
 _ALTITUDE = Bounds("m", -500, 9000)
 PLAUSIBLE_ATTRIBUTES: Mapping[str, Bounds] = {
     "latitude": Bounds("degrees", -90, 90),
     "longitude": Bounds("degrees", -180, 360),
-    **{name: _ALTITUDE for name in ATTRIBUTES if name.endswith("-altitude")},
+    **{name: _ALTITUDE for name in NRFA_ATTRIBUTES if name.endswith("-altitude")},
     "catchment-area": Bounds("km2", 0, 1e7),
     "dpsbar": Bounds("m/km", 0, 5000),
     "propwet": Bounds("1", 0, 100),
     "bfihost": Bounds("1", 0, 100),
 }
-"""Plausible range of each attribute; shares may be given in per cent."""
+"""Plausible range of each attribute of Great Britain; shares may be given in per cent. Others have none."""
+POSITIONS: Mapping[str, tuple[str, ...]] = {
+    "longitude": (
+        "longitude",
+        "lon",
+        "long",
+        "gauge_lon",
+        "gauge_long",
+        "gauge_longitude",
+        "long_outlet",
+        "lon_outlet",
+    ),
+    "latitude": ("latitude", "lat", "gauge_lat", "gauge_latitude", "lat_outlet"),
+}
+"""Columns that hold the position of a catchment in degrees, whether the model sees them or not; case is ignored."""
+AREAS = ("catchment-area", "area", "catchment_area", "area_km2", "area_calc", "area_gages2", "gauge_area")
+"""Columns that hold the area of a catchment in km2; case is ignored."""
 
 _PATTERNS = {
-    "series": "riverflow_evaporation_*catchments_*.parquet",
-    "attributes": "Catchment_attributes_nrfa.csv",
+    "series": "series_*catchments_*.parquet",
+    "attributes": "Catchment_attributes.csv",
     "mask": "*mask_*x*.npy",
 }
 # File names of the reference experiment.
 _SHORT = {"soil_moisture": "soil"}
-_ALSO = {"mask": "*mask_*x*.pt"}
+_ALSO = {
+    "mask": "*mask_*x*.pt",
+    "series": "riverflow_evaporation_*catchments_*.parquet",
+    "attributes": "Catchment_attributes_nrfa.csv",
+}
+_COLUMNS = {"river_flow": "riverflow"}
 
 
-def find_files(folder: Path) -> dict[str, Path]:
-    """Finds the files by role: ``precipitation_train``, ..., ``series``, ``attributes``, ``mask``.
+def column_of(series: str) -> str:
+    """Returns the column of a series in the table of series."""
+    return _COLUMNS.get(series, series)
+
+
+def series_in(column: str) -> str:
+    """Returns the series in a column of the table of series."""
+    return next((name for name, each in _COLUMNS.items() if each == column), column)
+
+
+def fields_in(folder: Path) -> list[str]:
+    """Returns the names of the fields whose files a folder holds, those of the published experiment first."""
+    stems = [path.name.partition("_train_")[0] for path in folder.glob("*_train_*.h5")]
+    names = {next((name for name, short in _SHORT.items() if short == stem), stem) for stem in stems}
+    known = PUBLISHED_SET.fields
+    return sorted(names, key=lambda name: (known.index(name) if name in known else len(known), name))
+
+
+def find_files(folder: Path, fields: Sequence[str]) -> dict[str, Path]:
+    """Finds the files by role: ``FIELD_train``, ..., ``series``, ``attributes``, ``mask``.
 
     A data set need not have a split ``test``; if one grid has it, all must.
+
+    Args:
+        folder: The data set.
+        fields: Names of the fields.
 
     Raises:
         DataError: The folder or a file is missing, or several files fit one role.
@@ -64,12 +93,12 @@ def find_files(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise DataError(
             f"a data set must be a folder, got none at {folder}; `thalweg data make water_mae` writes "
-            "a synthetic one, `thalweg data import gb-hydrology SOURCE` a real one"
+            "a synthetic one, `thalweg data import gb-hydrology SOURCE` or `... water-mae SOURCE` a real one"
         )
     splits = [split for split in SPLITS if split != "test" or any(folder.glob("*_test_*.h5"))]
     grids = {
         f"{name}_{split}": _only(folder, f"{name}_{split}", f"{name}_{split}_*.h5", _short(name, split))
-        for name in IMAGE_MODALITIES
+        for name in fields
         for split in splits
     }
     others = {role: _only(folder, role, pattern, _ALSO.get(role)) for role, pattern in _PATTERNS.items()}
@@ -85,7 +114,7 @@ def _only(folder: Path, role: str, pattern: str, also: str | None = None) -> Pat
     if not found:
         raise DataError(
             f"{folder} must hold one file {pattern} ({role}), got none; copy it there, or write the data set "
-            "again with `thalweg data make water_mae` or `thalweg data import gb-hydrology SOURCE`"
+            "again with `thalweg data make water_mae` or `thalweg data import`"
         )
     if len(found) > 1:
         raise DataError(

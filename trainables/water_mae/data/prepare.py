@@ -21,14 +21,13 @@ from thalweg.data.normalization import DAYS_OF_YEAR, Climatology, Moments
 from thalweg.data.store import StoreWriter, key_of
 from thalweg.data.survey import Extremes
 from thalweg.errors import DataError
-from trainables.water_mae.config import IMAGE_MODALITIES, VECTOR_MODALITIES, DataKnobs, Filling
 from trainables.water_mae.data.calendar_share import MAX_SHARE, calendar_share, sentence
 from trainables.water_mae.data.catchments import Catchments, read_catchments
 from trainables.water_mae.data.grids import Inputs, LandCheck, inspect
-from trainables.water_mae.data.layout import ATTRIBUTES
 from trainables.water_mae.data.patches import Patches, kept_patches
+from trainables.water_mae.data.transform import backward, forward
 from trainables.water_mae.data.values import raise_found, survey_cells, survey_training, values_note
-from trainables.water_mae.evaluation.metrics import FLOW_FLOOR
+from trainables.water_mae.knobs import DataKnobs, Filling, Modality
 
 _KM_PER_DEGREE = 111.195
 _ROUNDING = 1e-12  # relative error of a sum in double precision: equal values may differ so from their mean
@@ -42,11 +41,12 @@ def prepare(writer: StoreWriter, files: Mapping[str, Path], knobs: DataKnobs) ->
     """
     inputs = inspect(files)
     patches = kept_patches(inputs.land, knobs.patch_size, knobs.land_threshold)
+    fields = knobs.modality_set.fields
     steps: dict[str, Callable[[_Content], dict[str, Any]]] = {
         "grid": lambda content: _write_grid(content, inputs, patches),
         "catchments": lambda content: _write_catchments(content, inputs, files, knobs),
-        **{name: partial(_write_image, name, inputs, patches, knobs) for name in IMAGE_MODALITIES},
-        "climatology": lambda content: _write_image_climatology(content, inputs, patches),
+        **{name: partial(_write_image, number, inputs, patches, knobs) for number, name in enumerate(fields)},
+        "climatology": lambda content: _write_image_climatology(content, inputs, patches, len(fields)),
     }
     done, faults = {}, Faults()
     for name, work in steps.items():
@@ -55,7 +55,7 @@ def prepare(writer: StoreWriter, files: Mapping[str, Path], knobs: DataKnobs) ->
         with faults.collected():
             done[name] = writer.step(name, partial(_do, work, writer, knobs.stored_as))
     faults.raise_if_any()
-    of_modalities = [*(done[name] for name in IMAGE_MODALITIES), done["catchments"]]
+    of_modalities = [*(done[name] for name in fields), done["catchments"]]
     rounding = {name: error for result in of_modalities for name, error in result["rounding"].items()}
     return {
         "notes": [note for result in of_modalities for note in result["notes"]]
@@ -77,7 +77,7 @@ def prepare(writer: StoreWriter, files: Mapping[str, Path], knobs: DataKnobs) ->
         "spans": {split: [span.start, span.stop] for split, span in inputs.spans.items()},
         "ids": done["catchments"]["ids"],
         "whole": {
-            "image": all(done[name]["whole"] for name in IMAGE_MODALITIES),
+            "image": all(done[name]["whole"] for name in fields),
             "vector": done["catchments"]["whole"],
         },
     }
@@ -154,24 +154,26 @@ def _write_grid(content: _Content, inputs: Inputs, patches: Patches) -> dict[str
     return {}
 
 
-def _images(content: _Content, inputs: Inputs, patches: Patches) -> Float[np.ndarray, "day 3 patch pixel"]:
-    """Returns the array of all image modalities, each of which writes its own part."""
-    shape = (len(inputs.dates), len(IMAGE_MODALITIES), *patches.valid.shape)
+def _images(
+    content: _Content, inputs: Inputs, patches: Patches, num_fields: int
+) -> Float[np.ndarray, "day field patch pixel"]:
+    """Returns the array of all fields, each of which writes its own part."""
+    shape = (len(inputs.dates), num_fields, *patches.valid.shape)
     return content.writer.create("images", shape, content.dtype)
 
 
 def _write_image(
-    name: str, inputs: Inputs, patches: Patches, knobs: DataKnobs, content: _Content
+    number: int, inputs: Inputs, patches: Patches, knobs: DataKnobs, content: _Content
 ) -> dict[str, Any]:
-    """Writes one modality; reads the training split twice, first for its statistics."""
-    method: Filling = getattr(knobs, f"fill_{name}")
+    """Writes one field; reads the training split twice, first for its statistics."""
+    row = knobs.modality_set.rows[number]
+    name, method = row.name, knobs.filling(row.name)
     land = np.flatnonzero(inputs.land)
     grids = {split: inputs.grids[f"{name}_{split}"] for split in inputs.spans}
-    moments, unit = survey_training(name, list(grids.values()), inputs.land, refused=method == "refuse")
+    moments, unit = survey_training(row, list(grids.values()), inputs.land, refused=method == "refuse")
     _require_spread(moments, name, grids["train"].path)
     mean, std = np.float32(moments.mean), np.float32(moments.std)
-    number = IMAGE_MODALITIES.index(name)
-    images = _images(content, inputs, patches)
+    images = _images(content, inputs, patches, len(knobs.modality_set.fields))
     observed = content.writer.create(
         "image_observed", (*images.shape[:3], -(-images.shape[3] // 8)), np.uint8
     )
@@ -180,7 +182,7 @@ def _write_image(
     for split, span in inputs.spans.items():
         grid = grids[split]
         checks.append(LandCheck(grid))
-        survey = survey_cells(name, grid.path, inputs.land, grid.encoding.units, like=unit)
+        survey = survey_cells(row, grid.path, inputs.land, grid.encoding.units, like=unit)
         survey.allow(grid.encoding.precision)
         for first, days in read_days(grid):
             flat = days.reshape(len(days), -1)
@@ -190,10 +192,11 @@ def _write_image(
             values = flat[:, patches.cells]
             flat[:, land] = known
             seen = patches.valid & (flat[:, patches.cells] > 0)
+            otherwise = backward(row, moments.mean)
             values = fill_pixels(
-                values, seen, patches.valid & ~seen, None if method == "refuse" else method, moments.mean
+                values, seen, patches.valid & ~seen, None if method == "refuse" else method, otherwise
             )
-            scaled = np.where(patches.valid, (values - mean) / std, np.float32(0))
+            scaled = np.where(patches.valid, (forward(row, values) - mean) / std, np.float32(0))
             there = slice(span.start + first, span.start + first + len(days))
             images[there, number] = content.rounded(name, scaled)
             observed[there, number] = np.packbits(seen, axis=-1)
@@ -240,8 +243,10 @@ def _require_spread(moments: Moments, name: str, source: Path) -> None:
         )
 
 
-def _write_image_climatology(content: _Content, inputs: Inputs, patches: Patches) -> dict[str, Any]:
-    images = _images(content, inputs, patches)
+def _write_image_climatology(
+    content: _Content, inputs: Inputs, patches: Patches, num_fields: int
+) -> dict[str, Any]:
+    images = _images(content, inputs, patches, num_fields)
     num_pixels = images.shape[3]
     observed = content.writer.create("image_observed", (*images.shape[:3], -(-num_pixels // 8)), np.uint8)
     train = inputs.spans["train"]
@@ -260,9 +265,14 @@ def _write_image_climatology(content: _Content, inputs: Inputs, patches: Patches
 def _write_catchments(
     content: _Content, inputs: Inputs, files: Mapping[str, Path], knobs: DataKnobs
 ) -> dict[str, Any]:
-    catchments = read_catchments(files, inputs.dates, inputs.spans, knobs.max_missing_ratio)
-    moments = _write_vectors(content, inputs, catchments, files["series"], knobs.vector_patch_size)
-    _write_static(content, catchments, knobs.vector_patch_size)
+    modalities = knobs.modality_set
+    catchments = read_catchments(
+        files, inputs.dates, inputs.spans, knobs.max_missing_ratio, modalities, knobs.attributes
+    )
+    rows = [modalities[name] for name in modalities.series]
+    size = _patch_size(content, knobs.vector_patch_size, len(catchments.ids))
+    moments = _write_vectors(content, inputs, catchments, rows, files["series"], size)
+    _write_static(content, catchments, size)
     return {
         "mean": [item.mean for item in moments],
         "std": [item.std for item in moments],
@@ -272,18 +282,35 @@ def _write_catchments(
     }
 
 
+def _patch_size(content: _Content, wanted: int, num_catchments: int) -> int:
+    """Returns the catchments of a vector patch: at most half of all, so that some are seen and some are hidden."""
+    if num_catchments > wanted:
+        return wanted
+    size = -(-num_catchments // 2)
+    content.notes.append(
+        f"vector patches hold {size} catchments, not {wanted}, for there are {num_catchments}; "
+        "data.vector_patch_size says so"
+    )
+    return size
+
+
 def _write_vectors(
-    content: _Content, inputs: Inputs, catchments: Catchments, source: Path, patch_size: int
+    content: _Content,
+    inputs: Inputs,
+    catchments: Catchments,
+    rows: Sequence[Modality],
+    source: Path,
+    patch_size: int,
 ) -> list[Moments]:
     """Writes the series; statistics come from observed values of the training split."""
     train = slice(inputs.spans["train"].start, inputs.spans["train"].stop)
     content.add("series", catchments.values)
     content.add("known", catchments.known)
     values = catchments.values.astype(np.float64)
-    values[:, 1] = np.log(values[:, 1] + FLOW_FLOOR)
     moments = []
-    for number, name in enumerate(VECTOR_MODALITIES):
-        item = Moments()
+    for number, row in enumerate(rows):
+        name, item = row.name, Moments()
+        values[:, number] = forward(row, values[:, number])
         item.update(values[train, number][catchments.known[train, number]])
         if not item.count:
             raise DataError(
@@ -293,13 +320,13 @@ def _write_vectors(
         _require_spread(item, name, source)
         values[:, number] = (values[:, number] - item.mean) / item.std
         moments.append(item)
-    _note_calendar(content, inputs, catchments, values[train, 0])
+        _note_calendar(content, inputs, catchments, row, number, values[train, number])
     values[~catchments.known] = 0
     known = _into_patches(catchments.known, patch_size)
     gaps = _into_patches(~catchments.known, patch_size)
     filled = fill_members(_into_patches(values.astype(np.float32), patch_size), known, gaps)
     vectors = np.stack(
-        [content.rounded(name, filled[:, number]) for number, name in enumerate(VECTOR_MODALITIES)], axis=1
+        [content.rounded(row.name, filled[:, number]) for number, row in enumerate(rows)], axis=1
     )
     content.writer.put("vectors", vectors)
     content.put("vector_present", catchments.present)
@@ -314,31 +341,37 @@ def _note_calendar(
     content: _Content,
     inputs: Inputs,
     catchments: Catchments,
-    evaporation: Float64[np.ndarray, "day catchment"],
+    row: Modality,
+    number: int,
+    values: Float64[np.ndarray, "day catchment"],
 ) -> None:
-    """Adds a note if evaporation, which is often derived, holds little but the calendar."""
+    """Adds a note if a series, such as evaporation, which is often derived, holds little but the calendar."""
+    if row.is_persistent:
+        return
     train = slice(inputs.spans["train"].start, inputs.spans["train"].stop)
-    share = calendar_share(evaporation, inputs.day_of_year[train], catchments.known[train, 0])
+    share = calendar_share(values, inputs.day_of_year[train], catchments.known[train, number])
     if share > MAX_SHARE:
-        content.notes.append(sentence(share))
+        content.notes.append(sentence(share, row.name))
 
 
 def _write_static(content: _Content, catchments: Catchments, patch_size: int) -> None:
-    content.add("ids", catchments.ids)
+    names = catchments.ids
+    content.add("ids", np.char.encode(names, "utf-8") if names.dtype.kind == "U" else names)
     content.add("attributes", catchments.static)
     static = _into_patches(_standardised(catchments.static).T, patch_size)
     content.writer.put("static", np.moveaxis(static, 0, -1).astype(np.float32))
     content.put("member_valid", _into_patches(np.ones(len(catchments.ids), bool), patch_size))
-    content.writer.put("member_positions", _positions(catchments.static, patch_size))
+    content.writer.put("member_positions", _positions(catchments.positions, patch_size))
 
 
 def _positions(
-    static: Float64[np.ndarray, "catchment attribute"], patch_size: int
+    positions: Float64[np.ndarray, "catchment 2"], patch_size: int
 ) -> Float32[np.ndarray, "vector_patch member 2"]:
     """Returns the positions of catchments in km; an unknown one is set to the mean, which is 0."""
-    degrees = static[:, [ATTRIBUTES.index(name) for name in ("longitude", "latitude")]]
-    degrees = degrees - np.nanmean(degrees, axis=0)
-    narrowing = np.cos(np.radians(np.nanmean(static[:, ATTRIBUTES.index("latitude")])))
+    if np.isnan(positions).all(axis=0).any():
+        return np.moveaxis(_into_patches(np.zeros((2, len(positions))), patch_size), 0, -1).astype(np.float32)
+    degrees = positions - np.nanmean(positions, axis=0)
+    narrowing = np.cos(np.radians(np.nanmean(positions[:, 1])))
     km = np.nan_to_num(degrees) * _KM_PER_DEGREE * np.array([narrowing, 1.0])
     return np.moveaxis(_into_patches(km.T, patch_size), 0, -1).astype(np.float32)
 

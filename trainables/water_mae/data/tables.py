@@ -6,7 +6,7 @@ the usual forms. All other faults of a file are reported at once.
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from jaxtyping import Float32, Float64, Int64
+from jaxtyping import Float32, Float64, Shaped
 
 from thalweg.data.encoding import Encoding
 from thalweg.data.faults import Faults
@@ -24,12 +24,18 @@ from thalweg.wording import some
 from trainables.water_mae.data.dates import Days, to_days
 from trainables.water_mae.data.values import decode_series, series_encodings
 
-_IDENTIFIERS = ("id", "gauge_id", "station_id", "nrfa_id", "catchment_id", "station", "gauge")
+_IDENTIFIERS = (
+    *("id", "gauge_id", "station_id", "nrfa_id", "catchment_id", "station", "gauge"),
+    *("basin_id", "basin", "catchment", "grdc_no", "govnr"),
+)
 _SEPARATORS = (",", ";", "\t")
 _INDEX = "__index_level_0__"  # pandas' name of an index without one
 _UNKNOWN = ("", "na", "nan", "none", "null")
 _COMMA = r"[-+]?\d+,\d+"
 _THOUSANDS = r"[-+]?[1-9]\d{0,2},\d{3}"
+
+Ids = Shaped[np.ndarray, " row"]
+"""Identifiers of catchments: whole numbers, or text such as ``camels_01013500``."""
 
 
 @dataclass(frozen=True)
@@ -43,19 +49,22 @@ class SeriesTable:
     """
 
     days: Days
-    gauges: Int64[np.ndarray, " row"]
+    gauges: Ids
     columns: dict[str, Float32[np.ndarray, " row"]]
 
 
-def read_attributes(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+def read_attributes(
+    path: Path, columns: Sequence[str], alternatives: Mapping[str, Sequence[str]] | None = None
+) -> pd.DataFrame:
     """Reads a table of catchments.
 
     Args:
         path: A CSV file: UTF-8, UTF-16 or Latin-1; separated by commas, semicolons or tabs.
         columns: The columns to return.
+        alternatives: Further columns that the table may lack: the names of each in tables, by the name to return.
 
     Returns:
-        Float64 columns, NaN if unknown, indexed by the int64 ``id``.
+        Float64 columns, NaN if unknown, indexed by ``id``.
 
     Raises:
         DataError: The file is no table, lacks a column, holds other things than numbers, or has a catchment twice; all
@@ -71,14 +80,61 @@ def read_attributes(path: Path, columns: Sequence[str]) -> pd.DataFrame:
             f"{path} must have the columns id, {', '.join(columns)}, got no {', '.join(missing)}; "
             f"its columns are {', '.join(map(str, table.columns))}"
         )
-    ids = faults.attempt(lambda: _ids(path, table[identifier])) if identifier is not None else None
-    present = [name for name in columns if name in table.columns]
-    numbers = {name: faults.attempt(partial(_numbers, path, name, table[name])) for name in present}
+    ids = faults.attempt(lambda: identifiers(path, table[identifier])) if identifier is not None else None
+    sources = {name: name for name in columns if name in table.columns}
+    sources = _found(table, alternatives or {}) | sources
+    found = {
+        name: faults.attempt(partial(numbers, path, column, table[column]))
+        for name, column in sources.items()
+    }
     if ids is not None and (twice := sorted(set(ids[pd.Series(ids).duplicated()].tolist()))):
         faults.add(f"{path} must have one row per id, got several for {_some(twice)}; remove the duplicates")
     faults.raise_if_any()
     assert ids is not None
-    return pd.DataFrame(numbers, index=pd.Index(ids, name="id"))
+    return pd.DataFrame(found, index=pd.Index(ids, name="id"))
+
+
+def _found(table: pd.DataFrame, alternatives: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Returns the column of each name that the table has under one of its alternatives."""
+    named = {str(name).casefold(): str(name) for name in table.columns}
+    found = {
+        name: next((named[each.casefold()] for each in others if each.casefold() in named), "")
+        for name, others in alternatives.items()
+    }
+    return {name: column for name, column in found.items() if column}
+
+
+def numeric_columns(path: Path) -> list[str]:
+    """Returns the names of the columns of an attribute table that hold numbers, without the identifier.
+
+    Raises:
+        DataError: The file is no table with an identifier.
+    """
+    table = _rows(path, _text(path), ())
+    identifier, faults = _identifier(path, table), Faults()
+    found = []
+    for name in table.columns:
+        values = (
+            None if name == identifier else faults.attempt(partial(numbers, path, str(name), table[name]))
+        )
+        if values is not None and np.isfinite(values).any():
+            found.append(str(name))
+    return found
+
+
+def series_columns(path: Path) -> list[str]:
+    """Returns the names of the columns of numbers in a table of series.
+
+    Raises:
+        DataError: The file is no complete parquet file.
+    """
+    schema = read_schema(path)
+    return [
+        field.name
+        for field in schema
+        if field.name not in ("date", "ID", _INDEX)
+        and (pa.types.is_integer(field.type) or pa.types.is_floating(field.type))
+    ]
 
 
 def read_series(path: Path, columns: Sequence[str], instead: dict[str, str] | None = None) -> SeriesTable:
@@ -106,7 +162,7 @@ def read_series(path: Path, columns: Sequence[str], instead: dict[str, str] | No
         faults.add(f"{path} must hold rows, got none; write the file again")
     faults.raise_if_any()
     days = faults.attempt(lambda: _days(path, table["date"]))
-    gauges = faults.attempt(lambda: _ids(path, table["ID"]))
+    gauges = faults.attempt(lambda: identifiers(path, table["ID"]))
     encodings = faults.attempt(lambda: series_encodings(path, pq.read_schema(path))) or {}
     values = {
         name: faults.attempt(partial(_physical, path, name, table[name], encodings.get(name)))
@@ -171,30 +227,50 @@ def _rows(path: Path, text: str, columns: Sequence[str]) -> pd.DataFrame:
     return table
 
 
+def text_rows(path: Path) -> pd.DataFrame:
+    """Reads all rows of a CSV table as text, with names in lower case.
+
+    Raises:
+        DataError: The file is no table.
+    """
+    table = _rows(path, _text(path), ())
+    return table.rename(columns={name: str(name).casefold() for name in table.columns})
+
+
+def identifying(columns: Iterable[str]) -> str | None:
+    """Returns which of some columns identifies catchments; None if none does."""
+    named = {str(name).casefold(): str(name) for name in columns}
+    return next((named[name] for name in _IDENTIFIERS if name in named), None)
+
+
 def _identifier(path: Path, table: pd.DataFrame) -> str:
-    named = {str(name).lower(): str(name) for name in table.columns}
-    found = [named[name] for name in _IDENTIFIERS if name in named]
-    if not found:
+    found = identifying(table.columns)
+    if found is None:
         raise DataError(
             f"{path} must have the column id, got {', '.join(map(str, table.columns))}; rename the column that "
             f"identifies the catchment to id ({', '.join(_IDENTIFIERS[1:])} are understood too)"
         )
-    return found[0]
+    return found
 
 
-def _ids(path: Path, column: pd.Series) -> Int64[np.ndarray, " row"]:
-    numbers = pd.to_numeric(column, errors="coerce")
-    whole = numbers.notna() & np.isfinite(numbers) & (numbers == numbers.round())
-    if not whole.all():
+def identifiers(path: Path, column: pd.Series) -> Ids:
+    """Returns identifiers: whole numbers if all are, without leading zeros, else text."""
+    found = pd.to_numeric(column, errors="coerce")
+    whole = found.notna() & np.isfinite(found) & (found == found.round())
+    if whole.all():
+        return found.to_numpy().astype(np.int64)
+    text = None if pd.api.types.is_numeric_dtype(column.dtype) else _plain(column)
+    unknown = ~whole if text is None or found.notna().all() else text.isna()
+    if unknown.any():
         raise DataError(
-            f"{column.name} in {path} must be whole numbers, got {_some(column[~whole].drop_duplicates())}; "
-            "number the catchments"
+            f"{column.name} in {path} must be whole numbers or text, got "
+            f"{_some(column[unknown].drop_duplicates())}; name the catchments"
         )
-    ids: Int64[np.ndarray, " row"] = numbers.to_numpy().astype(np.int64)
-    return ids
+    assert text is not None
+    return text.to_numpy(dtype=str)
 
 
-def _numbers(path: Path, name: str, column: pd.Series) -> Float64[np.ndarray, " row"]:
+def numbers(path: Path, name: str, column: pd.Series) -> Float64[np.ndarray, " row"]:
     """Returns numbers; those written as text may have a decimal comma, if it cannot be a thousands separator."""
     if pd.api.types.is_bool_dtype(column.dtype):
         raise DataError(f"{name} in {path} must be numbers, got {column.dtype}; write the file again")
@@ -225,7 +301,7 @@ def _physical(
     """Returns physical values, unpacked by the metadata of the file; text is not packed."""
     if encoding is not None and pd.api.types.is_numeric_dtype(column.dtype):
         return decode_series(column.to_numpy(na_value=np.nan), encoding)
-    return _numbers(path, name, column).astype(np.float32)
+    return numbers(path, name, column).astype(np.float32)
 
 
 def _plain(column: pd.Series) -> pd.Series:
@@ -243,8 +319,8 @@ def _days(path: Path, column: pd.Series) -> Days:
 
 def _parquet(path: Path, wanted: set[str]) -> pd.DataFrame:
     """Reads the wanted columns of a parquet file; an index of dates without a name counts as ``date``."""
+    names = read_schema(path).names
     try:
-        names = pq.read_schema(path).names
         table = pq.read_table(path, columns=[name for name in names if name in {*wanted, _INDEX}])
     except (OSError, pa.ArrowInvalid) as error:
         raise DataError(
@@ -253,6 +329,21 @@ def _parquet(path: Path, wanted: set[str]) -> pd.DataFrame:
         ) from None
     frame: pd.DataFrame = table.to_pandas(ignore_metadata=True, date_as_object=False)
     return frame if "date" in frame else frame.rename(columns={_INDEX: "date"})
+
+
+def read_schema(path: Path) -> pa.Schema:
+    """Reads the names and types of the columns of a parquet file.
+
+    Raises:
+        DataError: It is no complete parquet file.
+    """
+    try:
+        return pq.read_schema(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise DataError(
+            f"{path} must be a complete parquet file, got {type(error).__name__}: {error}; "
+            "copy or write the file again"
+        ) from None
 
 
 def _some(values: Iterable[object]) -> str:

@@ -1,6 +1,7 @@
 """Surveys the values of a data set: reports extremes and missing shares, refuses implausible values."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,33 +16,34 @@ from thalweg.data.hdf5 import DailyGrid, read_days
 from thalweg.data.normalization import Moments
 from thalweg.data.survey import Extremes, Survey
 from thalweg.errors import DataError
-from trainables.water_mae.config import PLAUSIBLE
 from trainables.water_mae.data.grids import LandCheck
-from trainables.water_mae.data.layout import ATTRIBUTES, PLAUSIBLE_ATTRIBUTES
+from trainables.water_mae.data.layout import PLAUSIBLE_ATTRIBUTES, series_in
+from trainables.water_mae.data.transform import forward
+from trainables.water_mae.knobs import Modality, ModalitySet
 
-SERIES = {"evaporation": "evaporation", "riverflow": "river_flow"}
-"""Modality of each column of the table of series."""
-_SERIES_COLUMNS = (*SERIES, "discharge_vol")
+DISCHARGE_COLUMN = "discharge_vol"
+"""Column of the table of series that may hold river flow in m3/s."""
 DISCHARGE = Bounds("m3/s", 0, 500_000, ("m3 s-1", "cumecs"))
 """Plausible range of a discharge: the Amazon in flood has 300,000 m3/s."""
 
 
 def survey_cells(
-    name: str, path: Path, land: Bool[np.ndarray, "row col"], units: str, *, like: str = ""
+    row: Modality, path: Path, land: Bool[np.ndarray, "row col"], units: str, *, like: str = ""
 ) -> Survey:
     """Returns the survey for the land cells of one file.
 
     Args:
-        name: The modality.
+        row: The modality.
         path: The file.
         land: Land mask.
         units: Unit that the file declares, empty if there is none.
         like: Unit of the modality in the other files, empty if unknown.
     """
     rows, cols = np.nonzero(land)
-    bounds = [each for each in PLAUSIBLE[name] if each.unit == like] or PLAUSIBLE[name]
+    bounds = _in_own_unit(row, units, like)
+    bounds = tuple(each for each in bounds if each.unit == like) or bounds
     return Survey(
-        name,
+        row.name,
         path,
         bounds,
         place=lambda number: f"in cell [{rows[number]}, {cols[number]}]",
@@ -50,13 +52,21 @@ def survey_cells(
     )
 
 
+def _in_own_unit(row: Modality, units: str, like: str = "") -> tuple[Bounds, ...]:
+    """Returns the bounds of a modality; without a unit in its row they are in that of its files."""
+    bounds = row.bounds
+    if bounds[0].unit or len(bounds) > 1:
+        return bounds
+    return (replace(bounds[0], unit=like or units),)
+
+
 def survey_training(
-    name: str, grids: Sequence[DailyGrid], land: Bool[np.ndarray, "row col"], *, refused: bool
+    row: Modality, grids: Sequence[DailyGrid], land: Bool[np.ndarray, "row col"], *, refused: bool
 ) -> tuple[Moments, str]:
-    """Returns the statistics of all land cells with data of the first file, and the unit.
+    """Returns the statistics of all land cells with data of the first file, transformed, and the unit.
 
     Args:
-        name: The modality.
+        row: The modality.
         grids: Its files, the training split first; the others are surveyed only if that has faults.
         land: Land mask.
         refused: Whether land cells without data are refused.
@@ -68,23 +78,30 @@ def survey_training(
     for number, grid in enumerate(grids):
         if number and not faults:
             break
-        survey = survey_cells(name, grid.path, land, grid.encoding.units, like=unit)
+        survey = survey_cells(row, grid.path, land, grid.encoding.units, like=unit)
         with faults.collected():
-            _look(grid, survey, np.flatnonzero(land), Moments() if number else moments, refused=refused)
+            kept = Moments() if number else moments
+            _look(row, grid, survey, np.flatnonzero(land), kept, refused=refused)
         unit = unit or survey.extremes.unit
     faults.raise_if_any()
     return moments, unit
 
 
 def _look(
-    grid: DailyGrid, survey: Survey, land: Int64[np.ndarray, " cell"], moments: Moments, *, refused: bool
+    row: Modality,
+    grid: DailyGrid,
+    survey: Survey,
+    land: Int64[np.ndarray, " cell"],
+    moments: Moments,
+    *,
+    refused: bool,
 ) -> None:
     check, faults = LandCheck(grid), Faults()
     survey.allow(grid.encoding.precision)
     for first, days in read_days(grid):
         values = days.reshape(len(days), -1)[:, land]
         known = check.update(first, values)
-        moments.update(values[known])
+        moments.update(forward(row, values[known]))
         survey.update(values, known, grid.dates[first : first + len(days)])
     raise_found(check if refused else None, survey, faults)
     faults.raise_if_any()
@@ -137,8 +154,9 @@ def survey_series(
     values: Mapping[str, Float32[np.ndarray, "day catchment"]],
     dates: Shaped[np.ndarray, " day"],
     ids: Sequence[object] | Shaped[np.ndarray, " catchment"],
+    modalities: ModalitySet,
 ) -> dict[str, Extremes]:
-    """Surveys series, given by column with NaN for unknown values; returns their extremes.
+    """Surveys series, given by column with NaN for unknown values; returns their extremes by modality.
 
     Raises:
         DataError: Values are out of bounds; reported for all columns at once.
@@ -146,63 +164,77 @@ def survey_series(
     encodings = series_encodings(path, pq.read_schema(path))
     faults, found = Faults(), {}
     for column, of_column in values.items():
-        survey = _series_survey(column, path, encodings, ids)
+        survey = _series_survey(column, path, encodings, modalities, ids)
         with faults.collected():
-            _require_unit(path, column, encodings, survey.bounds[0])
+            _require_unit(path, column, encodings, survey.bounds)
         survey.update(of_column, ~np.isnan(of_column), dates)
         with faults.collected():
             survey.raise_if_any()
-        found[SERIES.get(column, column)] = survey.extremes
+        found[series_in(column)] = survey.extremes
     faults.raise_if_any()
     return found
 
 
 def settled_series(
-    path: Path, columns: Mapping[str, Float32[np.ndarray, " row"]]
+    path: Path, columns: Mapping[str, Float32[np.ndarray, " row"]], modalities: ModalitySet
 ) -> dict[str, Float32[np.ndarray, " row"]]:
     """Clips values that packing moved beyond the bounds: a flow just below 0 becomes 0."""
     encodings = series_encodings(path, pq.read_schema(path))
-    return {name: _series_survey(name, path, encodings).settled(column) for name, column in columns.items()}
+    surveys = {name: _series_survey(name, path, encodings, modalities) for name in columns}
+    return {name: surveys[name].settled(column) for name, column in columns.items()}
 
 
 def _series_survey(
     column: str,
     path: Path,
     encodings: Mapping[str, Encoding],
+    modalities: ModalitySet,
     ids: Sequence[object] | Shaped[np.ndarray, " catchment"] = (),
 ) -> Survey:
+    declared = encodings[column].units if column in encodings else ""
+    is_discharge = column == DISCHARGE_COLUMN
+    bounds = (DISCHARGE,) if is_discharge else _in_own_unit(modalities[series_in(column)], declared)
     survey = Survey(
         column,
         path,
-        (DISCHARGE,) if column == "discharge_vol" else PLAUSIBLE[SERIES[column]],
+        bounds,
         place=lambda number: f"at {ids[number]}",
         way_out="declare it as _FillValue in the metadata of the field",
+        units=declared if len(bounds) > 1 else "",
     )
     if column in encodings:
         survey.allow(encodings[column].precision)
     return survey
 
 
-def _require_unit(path: Path, column: str, encodings: Mapping[str, Encoding], bounds: Bounds) -> None:
+def _require_unit(
+    path: Path, column: str, encodings: Mapping[str, Encoding], choice: Sequence[Bounds]
+) -> None:
     declared = encodings[column].units if column in encodings else ""
-    if declared and not bounds.is_called(declared):
-        cubic = column == "riverflow" and DISCHARGE.is_called(declared)
+    if declared and not any(each.is_called(declared) for each in choice):
+        cubic = series_in(column) == "river_flow" and DISCHARGE.is_called(declared)
         raise DataError(
-            f"{column} in {path} must be in {bounds.unit}, got the declared unit {declared!r}; "
-            f"{'name the column discharge_vol' if cubic else 'convert it, or correct the metadata of the field'}"
+            f"{column} in {path} must be in {' or '.join(each.unit for each in choice)}, got the declared unit "
+            f"{declared!r}; "
+            f"{f'name the column {DISCHARGE_COLUMN}' if cubic else 'convert it, or correct the metadata of the field'}"
         )
 
 
 def require_plausible_attributes(
-    path: Path, static: Float64[np.ndarray, "catchment attribute"], ids: Shaped[np.ndarray, " catchment"]
+    path: Path,
+    names: Sequence[str],
+    static: Float64[np.ndarray, "catchment attribute"],
+    ids: Shaped[np.ndarray, " catchment"],
 ) -> None:
-    """Refuses implausible attributes.
+    """Refuses implausible values of the known attributes.
 
     Raises:
         DataError: Some are; those of all columns are reported.
     """
     faults = Faults()
-    for name, values in zip(ATTRIBUTES, static.T, strict=True):
+    for name, values in zip(names, static.T, strict=True):
+        if name not in PLAUSIBLE_ATTRIBUTES:
+            continue
         survey = Survey(
             name,
             path,

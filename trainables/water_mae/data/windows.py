@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,25 +11,23 @@ import torch
 from jaxtyping import Bool, Float, Float32, Float64, Int16, Int64, UInt8, UInt64
 from torch import Tensor
 
+from thalweg.config import identity
 from thalweg.contract import SplitName
 from thalweg.data.placement import gather_there, unpacked, upload
 from thalweg.data.store import Store, StoreWriter, content_hashes, key_of, open_store
 from thalweg.data.windows import gather, whole, window_starts
 from thalweg.errors import DataError
-from trainables.water_mae.config import (
-    IMAGE_MODALITIES,
-    MODALITIES,
-    PLAUSIBLE,
-    VECTOR_MODALITIES,
-    DataKnobs,
-)
 from trainables.water_mae.data.flow_events import FlowEvents, find_events
 from trainables.water_mae.data.gaps import lost_windows, present_days
-from trainables.water_mae.data.layout import ATTRIBUTES, find_files
-from trainables.water_mae.evaluation.metrics import FLOW_FLOOR
+from trainables.water_mae.data.layout import find_files
+from trainables.water_mae.knobs import NRFA_ATTRIBUTES, PUBLISHED, DataKnobs, ModalitySet
 
 FORMAT = 9
 """Version of the store's format, which `prepare` writes; part of its key."""
+
+
+GEOMETRY = ("pixel_valid", "patch_rows_cols", "member_valid", "static", "member_positions")
+"""The arrays of a geometry, by name."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +40,7 @@ class Geometry:
         grid_shape: Rows and columns of the patch grid, ocean included.
         member_valid: False where the last vector patch is padded.
         static: Attributes of each catchment, z-scored over catchments; unknown values and padding are 0.
+        member_positions: Position of each catchment in km east and north of a point; an unknown one, and padding, is 0.
     """
 
     pixel_valid: Bool[np.ndarray, "patch pixel"]
@@ -50,6 +48,7 @@ class Geometry:
     grid_shape: tuple[int, int]
     member_valid: Bool[np.ndarray, "vector_patch member"]
     static: Float32[np.ndarray, "vector_patch member attribute"]
+    member_positions: Float32[np.ndarray, "vector_patch member 2"]
 
     @property
     def num_patches(self) -> int:
@@ -91,12 +90,12 @@ def _reference_geometry() -> Geometry:
         patch_rows_cols=np.zeros((94, 2), np.int64),
         grid_shape=(29, 18),
         member_valid=members,
-        static=np.zeros((76, 8, len(ATTRIBUTES)), np.float32),
+        static=np.zeros((76, 8, len(NRFA_ATTRIBUTES)), np.float32),
+        member_positions=np.zeros((76, 8, 2), np.float32),
     )
 
 
 REFERENCE_GEOMETRY = _reference_geometry()
-USUAL_UNITS = tuple(PLAUSIBLE[name][0].unit for name in MODALITIES)
 _SERIES = ("images", "vectors")
 _OF_WINDOWS = {"sequence_length", "stride", "evaluation_stride", "max_common_gap"}
 """Knobs that do not affect the store."""
@@ -115,12 +114,12 @@ class Resident:
         vector_observed: True for a catchment's value that is data; None if all are.
     """
 
-    images: Float[Tensor, "day 3 patch pixel"]
-    vectors: Float[Tensor, "day 2 vector_patch member"]
+    images: Float[Tensor, "day field patch pixel"]
+    vectors: Float[Tensor, "day series vector_patch member"]
     image_valid: Bool[Tensor, "patch pixel"]
     vector_valid: Bool[Tensor, "vector_patch member"]
-    image_observed: UInt8[Tensor, "day 3 patch byte"] | None = None
-    vector_observed: Bool[Tensor, "day 2 vector_patch member"] | None = None
+    image_observed: UInt8[Tensor, "day field patch byte"] | None = None
+    vector_observed: Bool[Tensor, "day series vector_patch member"] | None = None
 
 
 @dataclass(frozen=True)
@@ -128,22 +127,23 @@ class WaterData:
     """Normalised days of a data set; large arrays stay in the store and are shared by all processes.
 
     Attributes:
+        modalities: What the data hold.
+        attributes: Names of the static attributes.
         geometry: Shapes and static attributes.
         images: Land patches; ocean is 0.
-        vectors: Evaporation and log river flow; padding is 0, and so are days on which a patch has no data.
+        vectors: The series after their transform; padding is 0, and so are days on which a patch has no data.
         vector_present: False on days of long runs on which no catchment has a modality, see `gaps.present_days`.
         day_of_year: Days since 1 January, 0 to 365.
         epoch_day: Days since 1970-01-01.
-        mean: Mean of each of the five modalities, for normalisation; river flow is log(mm/day + 1e-6).
+        mean: Mean of each modality after its transform, for normalisation, fields first.
         std: Standard deviation of each, for normalisation.
-        catchments: NRFA gauge numbers in the order of vector patches and members.
-        member_positions: Position of each catchment in km east and north of a point; an unknown one, and padding, is 0.
+        catchments: Identifiers in the order of vector patches and members.
         sequence_length: Days in a window.
         starts: First day of each window, by split.
         ends: The day after the last one, by split.
         fingerprint: Hash of the days, of the data behind the statistics, and of the windows of evaluations.
         notes: Sentences for users of the data, such as what was filled.
-        units: Units of the five modalities in the files, declared or inferred from their values.
+        units: Units of the modalities in the files, declared or inferred from their values.
         image_observed: Bits, eight pixels to a byte, that are 1 if a cell's value is data, not filled; None if all land
             cells are data. Filled values come from the same patch and day, see `thalweg.data.fill`.
         vector_observed: True for a catchment's value that is data, not filled; None if all are.
@@ -151,44 +151,44 @@ class WaterData:
         resident: The days on a device, if `placed` put them there.
     """
 
+    modalities: ModalitySet
+    attributes: tuple[str, ...]
     geometry: Geometry
-    images: Float[np.ndarray, "day 3 patch pixel"]
-    vectors: Float[np.ndarray, "day 2 vector_patch member"]
-    vector_present: Bool[np.ndarray, "day 2"]
+    images: Float[np.ndarray, "day field patch pixel"]
+    vectors: Float[np.ndarray, "day series vector_patch member"]
+    vector_present: Bool[np.ndarray, "day series"]
     day_of_year: Int16[np.ndarray, " day"]
     epoch_day: Int64[np.ndarray, " day"]
-    mean: Float64[np.ndarray, " 5"]
-    std: Float64[np.ndarray, " 5"]
-    catchments: tuple[int, ...]
-    member_positions: Float32[np.ndarray, "vector_patch member 2"]
+    mean: Float64[np.ndarray, " modality"]
+    std: Float64[np.ndarray, " modality"]
+    units: tuple[str, ...]
+    catchments: tuple[int | str, ...]
     sequence_length: int
     starts: dict[SplitName, Int64[np.ndarray, " window"]]
     ends: dict[SplitName, int]
     fingerprint: str
     _climatology: tuple[
-        Float32[np.ndarray, "366 3 patch pixel"], Float32[np.ndarray, "366 2 vector_patch member"]
+        Float32[np.ndarray, "366 field patch pixel"], Float32[np.ndarray, "366 series vector_patch member"]
     ] = field(repr=False)
     notes: tuple[str, ...] = ()
-    units: tuple[str, ...] = USUAL_UNITS
-    image_observed: UInt8[np.ndarray, "day 3 patch byte"] | None = None
-    vector_observed: Bool[np.ndarray, "day 2 vector_patch member"] | None = None
-    image_present: Bool[np.ndarray, "day 3"] | None = None
+    image_observed: UInt8[np.ndarray, "day field patch byte"] | None = None
+    vector_observed: Bool[np.ndarray, "day series vector_patch member"] | None = None
+    image_present: Bool[np.ndarray, "day field"] | None = None
     resident: Resident | None = field(default=None, repr=False)
+    _events: dict[str, FlowEvents] = field(init=False, default_factory=dict, repr=False, compare=False)
 
     @property
     def vector_positions(self) -> Float32[np.ndarray, "vector_patch 2"]:
-        """Mean position of the catchments of each vector patch, as `member_positions`."""
+        """Mean position of the catchments of each vector patch, as `Geometry.member_positions`."""
         count = self.geometry.member_valid.sum(axis=1, keepdims=True)
-        means: Float32[np.ndarray, "vector_patch 2"] = self.member_positions.sum(axis=1) / count
+        means: Float32[np.ndarray, "vector_patch 2"] = self.geometry.member_positions.sum(axis=1) / count
         return means.astype(np.float32)
 
     @property
     def num_bytes(self) -> int:
         """Memory that the days take on a device."""
         marks = (self.image_observed, self.vector_observed)
-        return (
-            self.images.nbytes + self.vectors.nbytes + sum(each.nbytes for each in marks if each is not None)
-        )
+        return sum(each.nbytes for each in (self.images, self.vectors, *marks) if each is not None)
 
     def placed(self, device: torch.device) -> "WaterData":
         """Returns the same data with a copy of the days on a device, on which `tensors` gathers them."""
@@ -207,11 +207,11 @@ class WaterData:
         split uses these windows.
         """
         first, last = int(self.starts["train"][0]), self.ends["train"] - self.sequence_length
-        spread = np.unique(np.linspace(first, last, max_windows).round().astype(np.int64))
-        return replace(self, starts={**self.starts, "train": spread})
+        spread = np.linspace(first, last, max_windows).round().astype(np.int64)
+        return replace(self, starts={**self.starts, "train": np.unique(spread)})
 
     def num_samples(self, split: SplitName) -> int:
-        """Returns the number of windows of a split; 0 for a split that the data set does not have."""
+        """Returns the number of windows of a split; 0 for one that the data set does not have."""
         return len(self.starts[split]) if split in self.starts else 0
 
     def windows(self, split: SplitName, indices: Int64[np.ndarray, " batch"]) -> dict[str, np.ndarray]:
@@ -222,10 +222,10 @@ class WaterData:
             indices: Numbers of windows in the split.
 
         Returns:
-            ``images`` (batch, 3, time, patch, pixel), in the number format of the store;
-            ``vectors`` (batch, 2, time, vector_patch, member), in the same;
-            ``vector_present`` float32 (batch, 2), 1 if the modality is present on every day, and ``image_present``
-            (batch, 3) likewise, if the data set has days without one;
+            ``images`` (batch, field, time, patch, pixel), in the number format of the store;
+            ``vectors`` (batch, series, time, vector_patch, member), in the same;
+            ``vector_present`` float32 (batch, series), 1 if the modality is present on every day, and ``image_present``
+            (batch, field) likewise, if the data set has days without one;
             ``day_of_year`` int64 (batch, time);
             ``window`` uint64 (batch,), the first day as days since 1970-01-01: the same in any batch.
         """
@@ -298,8 +298,8 @@ class WaterData:
             indices: Numbers of windows in the split.
 
         Returns:
-            ``image_observed`` bool (batch, 3, time, patch, pixel);
-            ``vector_observed`` bool (batch, 2, time, vector_patch, member).
+            ``image_observed`` bool (batch, field, time, patch, pixel);
+            ``vector_observed`` bool (batch, series, time, vector_patch, member).
         """
         days = self.starts[split][indices][:, None] + np.arange(self.sequence_length)
         found = {
@@ -308,26 +308,28 @@ class WaterData:
         }
         return {name: np.ascontiguousarray(values.swapaxes(1, 2)) for name, values in found.items()}
 
-    def _images_observed(self, days: Int64[np.ndarray, "*days"]) -> Bool[np.ndarray, "*days 3 patch pixel"]:
+    def _images_observed(
+        self, days: Int64[np.ndarray, "*days"]
+    ) -> Bool[np.ndarray, "*days field patch pixel"]:
         if self.image_observed is None:
             return np.broadcast_to(self.geometry.pixel_valid, (*days.shape, *self.images.shape[1:])).copy()
         bits = np.unpackbits(self.image_observed[days], axis=-1, count=self.geometry.num_pixels)
-        observed: Bool[np.ndarray, "*days 3 patch pixel"] = bits.view(bool)
+        observed: Bool[np.ndarray, "*days field patch pixel"] = bits.view(bool)
         return observed
 
     def _vectors_observed(
         self, days: Int64[np.ndarray, "*days"]
-    ) -> Bool[np.ndarray, "*days 2 vector_patch member"]:
+    ) -> Bool[np.ndarray, "*days series vector_patch member"]:
         if self.vector_observed is None:
             return np.broadcast_to(self.geometry.member_valid, (*days.shape, *self.vectors.shape[1:])).copy()
-        observed: Bool[np.ndarray, "*days 2 vector_patch member"] = self.vector_observed[days]
+        observed: Bool[np.ndarray, "*days series vector_patch member"] = self.vector_observed[days]
         return observed
 
     def marks(
         self, days: range
-    ) -> tuple[Bool[np.ndarray, "day 3 patch"], Bool[np.ndarray, "day 2 vector_patch member"]]:
+    ) -> tuple[Bool[np.ndarray, "day field patch"], Bool[np.ndarray, "day series vector_patch member"]]:
         """Returns masks of the land patches with any data and of the catchments' values that are data."""
-        images: Bool[np.ndarray, "day 3 patch"] = np.ones((len(days), *self.images.shape[1:3]), bool)
+        images: Bool[np.ndarray, "day field patch"] = np.ones((len(days), *self.images.shape[1:3]), bool)
         if self.image_observed is not None:
             images = np.any(self.image_observed[days.start : days.stop], axis=3)
         return images, self._vectors_observed(np.arange(days.start, days.stop))
@@ -335,9 +337,9 @@ class WaterData:
     def after(
         self, split: SplitName, indices: Int64[np.ndarray, " batch"], days: Sequence[int]
     ) -> tuple[
-        Float32[np.ndarray, "batch lead 2 vector_patch member"],
-        Float32[np.ndarray, "batch lead 2"],
-        Bool[np.ndarray, "batch lead 2 vector_patch member"],
+        Float32[np.ndarray, "batch lead series vector_patch member"],
+        Float32[np.ndarray, "batch lead series"],
+        Bool[np.ndarray, "batch lead series vector_patch member"],
     ]:
         """Copies days after windows out of the store.
 
@@ -359,22 +361,25 @@ class WaterData:
         values = self.vectors[where].astype(np.float32) * present[..., None, None]
         return values, present.astype(np.float32), self._vectors_observed(where)
 
-    @cached_property
-    def flow_events(self) -> FlowEvents:
-        """Floods and low flows by thresholds of the training split; found once, when they are first asked for."""
-        flow, number = VECTOR_MODALITIES.index("river_flow"), MODALITIES.index("river_flow")
-        observed = self._vectors_observed(np.arange(len(self.vectors)))[:, flow]
-        return find_events(
-            self.vectors[:, flow].astype(np.float32),
-            observed & self.vector_present[:, flow, None, None],
-            {split: slice(int(firsts[0]), self.ends[split]) for split, firsts in self.starts.items()},
-            (float(self.mean[number]), float(self.std[number])),
-            FLOW_FLOOR,
-        )
+    def flow_events(self, name: str) -> FlowEvents:
+        """Returns floods and low flows of a series by thresholds of the training split; found once."""
+        if name not in self._events:
+            place, number = self.modalities.places[name].position, self.modalities.index(name)
+            observed = self._vectors_observed(np.arange(len(self.vectors)))[:, place]
+            self._events[name] = find_events(
+                self.vectors[:, place].astype(np.float32),
+                observed & self.vector_present[:, place, None, None],
+                {split: slice(int(firsts[0]), self.ends[split]) for split, firsts in self.starts.items()},
+                (float(self.mean[number]), float(self.std[number])),
+                self.modalities[name],
+            )
+        return self._events[name]
 
     def climatology(
         self,
-    ) -> tuple[Float32[np.ndarray, "366 3 patch pixel"], Float32[np.ndarray, "366 2 vector_patch member"]]:
+    ) -> tuple[
+        Float32[np.ndarray, "366 field patch pixel"], Float32[np.ndarray, "366 series vector_patch member"]
+    ]:
         """Returns the mean of the training split for each day of the year, smoothed over 15 days on either side.
 
         Images and vectors, in normalised units.
@@ -406,13 +411,13 @@ def open_data(root: Path, dataset: str, knobs: DataKnobs) -> WaterData:
         OutputError: The store cannot be written.
     """
     folder = root / dataset
-    files = find_files(folder)
+    files = find_files(folder, knobs.modality_set.fields)
     stores = folder / ".store"
     key = key_of(
         {
             "format": FORMAT,
             "files": content_hashes(files, stores),
-            "knobs": knobs.model_dump(exclude=_OF_WINDOWS),
+            "knobs": {name: value for name, value in identity(knobs).items() if name not in _OF_WINDOWS},
         }
     )
 
@@ -441,8 +446,8 @@ def _serve(store: Store, folder: Path, knobs: DataKnobs) -> WaterData:
     present = {kind: present_days(days_of_kind, days, knobs) for kind, days_of_kind in recorded.items()}
     lost = tuple(
         note
-        for kind, names in (("image", IMAGE_MODALITIES), ("vector", VECTOR_MODALITIES))
-        for number, name in enumerate(names)
+        for kind in recorded
+        for number, name in enumerate(knobs.modality_set.of_kind(kind))
         for note in lost_windows(name, present[kind][:, number], starts, knobs)
     )
     gaps = not all(each.all() for each in recorded.values())
@@ -453,9 +458,13 @@ def _serve(store: Store, folder: Path, knobs: DataKnobs) -> WaterData:
         "length": knobs.sequence_length,
         "stride": knobs.evaluated_every,
     }
+    if knobs.modalities != PUBLISHED:  # transforms, which the content does not hold
+        windows |= {"modalities": identity(knobs)["modalities"]}
     return WaterData(
+        modalities=knobs.modality_set,
+        attributes=knobs.attributes,
         geometry=Geometry(
-            **{name: arrays[name] for name in ("pixel_valid", "patch_rows_cols", "member_valid", "static")},
+            **{name: arrays[name] for name in GEOMETRY},
             grid_shape=(metadata["grid_shape"][0], metadata["grid_shape"][1]),
         ),
         images=arrays["images"],
@@ -467,7 +476,6 @@ def _serve(store: Store, folder: Path, knobs: DataKnobs) -> WaterData:
         std=np.array(metadata["std"]),
         units=tuple(metadata["units"]),
         catchments=tuple(metadata["ids"]),
-        member_positions=arrays["member_positions"],
         sequence_length=knobs.sequence_length,
         starts=starts,
         ends={split: span.stop for split, span in days.items()},

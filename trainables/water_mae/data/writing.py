@@ -3,17 +3,19 @@
 All synthetic worlds and imports use these functions, so that their data sets have the same format.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float32, Int64
+import pyarrow as pa
+import pyarrow.parquet as pq
+from jaxtyping import Bool, Float32, Int64, Shaped
 
 from thalweg.contract import SplitName
 from thalweg.data.hdf5 import write_daily
-from trainables.water_mae.config import PLAUSIBLE
-from trainables.water_mae.data.layout import ATTRIBUTES, SENTINEL, Period
+from trainables.water_mae.data.layout import SENTINEL, Period
+from trainables.water_mae.knobs import NRFA_ATTRIBUTES, PUBLISHED_SET
 
 
 def write_grid(
@@ -25,22 +27,25 @@ def write_grid(
     land: Bool[np.ndarray, "row col"],
     pieces: Iterable[Float32[np.ndarray, "day cell"]],
     interpolated: Bool[np.ndarray, " day"] | None = None,
+    units: str | None = None,
 ) -> Path:
-    """Writes one modality of one split in its usual unit; cells outside the land mask hold the sentinel.
+    """Writes one field of one split; cells outside the land mask hold the sentinel.
 
     Args:
         folder: Data set folder.
-        modality: One of the image modalities.
+        modality: Name of the field.
         split: The split.
         period: Days of the split.
         land: Land mask.
         pieces: Land cells in row-major order, a few days at a time.
         interpolated: True on interpolated days; None if there are none.
+        units: Unit of the values; None is the usual one of a published modality.
     """
     path = folder / f"{modality}_{split}_{period.years}.h5"
     grids = (_on_grid(cells, land) for cells in pieces)
     marks = interpolated if interpolated is not None and interpolated.any() else None
-    write_daily(path, period.dates, land.shape, grids, interpolated=marks, units=PLAUSIBLE[modality][0].unit)
+    units = PUBLISHED_SET[modality].unit if units is None else units
+    write_daily(path, period.dates, land.shape, grids, interpolated=marks, units=units)
     return path
 
 
@@ -80,6 +85,27 @@ def write_series(
     return path
 
 
+def write_columns(
+    path: Path,
+    dates: Shaped[np.ndarray, " day"],
+    ids: Sequence[object],
+    columns: Mapping[str, Float32[np.ndarray, "day catchment"]],
+    units: Mapping[str, str],
+) -> None:
+    """Writes daily series as one table ``date, ID`` and a column for each, with its unit in its metadata."""
+    arrays = {
+        "date": pa.array(np.tile(dates.astype("datetime64[ms]"), len(ids))),
+        "ID": pa.array(np.repeat(np.array(ids), len(dates))),
+        **{name: pa.array(values.T.ravel()) for name, values in columns.items()},
+    }
+    fields = [
+        pa.field(name, array.type, metadata={"units": units[name]} if units.get(name) else None)
+        for name, array in arrays.items()
+    ]
+    table = pa.Table.from_arrays(list(arrays.values()), schema=pa.schema(fields))
+    pq.write_table(table, path, compression="zstd")
+
+
 def write_attributes(folder: Path, table: pd.DataFrame) -> None:
-    """Writes the static attributes; `table` is indexed by catchment and holds `ATTRIBUTES`."""
-    table.loc[:, list(ATTRIBUTES)].to_csv(folder / "Catchment_attributes_nrfa.csv", index_label="id")
+    """Writes the static attributes; `table` is indexed by catchment and holds `NRFA_ATTRIBUTES`."""
+    table.loc[:, list(NRFA_ATTRIBUTES)].to_csv(folder / "Catchment_attributes_nrfa.csv", index_label="id")

@@ -1,8 +1,9 @@
-"""Metrics of river flow: sums over hidden values, and NSE and KGE computed from them.
+"""Metrics of series such as river flow: sums over hidden values, and NSE and KGE computed from them.
 
 Sums are in float64 and add up over batches and workers, so that a metric never depends on how a split was cut into
-batches. NSE and KGE are computed in mm/day, catchment by catchment, as in hydrology, after predictions of log flow were
-corrected to means in mm/day (`mean_factor`). They do not depend on the area by which a flow in m3/s is divided.
+batches. NSE and KGE are computed in the unit of the data (mm/day), catchment by catchment, as in hydrology, after
+predictions of log flow were corrected to means in mm/day (`mean_factor`). They do not depend on the area by which a
+flow in m3/s is divided.
 """
 
 from collections.abc import Mapping
@@ -12,11 +13,13 @@ from jaxtyping import Bool, Float, Float64, Int, Shaped
 from torch import Tensor
 
 from thalweg.per_unit import PerUnit
+from trainables.water_mae.knobs import Modality
 
-FLOW_FLOOR = 1e-6
-"""Flow in mm/day that is added before the logarithm, so that dry days stay finite."""
-MAX_FLOW = 1e4
-"""Largest predicted flow in mm/day, ten times any record; larger ones are clipped, so that squares stay finite."""
+MAX_FACTOR = 2.0
+"""Exponentials are clipped to this multiple of the largest plausible value, so that squares stay finite.
+
+For river flow that is 10,000 mm/day, ten times any record.
+"""
 POOLED_DAYS = 10
 """Number of days by which the factor of all catchments is weighted beside that of a catchment; see `mean_factor`."""
 
@@ -30,19 +33,27 @@ def named(sums: Shaped[Tensor, "*unit term"], names: tuple[str, ...]) -> dict[st
     return dict(zip(names, sums.unbind(-1), strict=True))
 
 
-def river_flow(
-    normalised: Float[Tensor, " batch *axes"], scale: Float64[Tensor, "batch 2"]
+def largest(row: Modality) -> float:
+    """Returns the value to which exponentials are clipped."""
+    return MAX_FACTOR * row.bounds[0].high
+
+
+def physical(
+    normalised: Float[Tensor, " batch *axes"], scale: Float64[Tensor, "batch 2"], row: Modality
 ) -> Float64[Tensor, " batch *axes"]:
-    """Converts normalised log flow to mm/day, clipped to 0 to `MAX_FLOW`.
+    """Converts normalised values to the unit of the data; exponentials are clipped to 0 to `largest`.
 
     Args:
-        normalised: (log(flow + `FLOW_FLOOR`) - mean) / std.
+        normalised: (value - mean) / std, with the transform log (log(value + floor) - mean) / std.
         scale: Mean and std.
+        row: The modality.
     """
     mean, std = (scale[:, number].reshape(-1, *(1 for _ in normalised.shape[1:])) for number in (0, 1))
-    flow = torch.exp(normalised.double() * std + mean) - FLOW_FLOOR
+    values = normalised.double() * std + mean
+    if row.transform == "none":
+        return values
     # NaN stays NaN, so that a broken model cannot pass.
-    return flow.clamp(0.0, MAX_FLOW)
+    return (torch.exp(values) - row.floor).clamp(0.0, largest(row))
 
 
 def flow_moments(

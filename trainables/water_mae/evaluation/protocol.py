@@ -4,8 +4,9 @@ Every window is evaluated with half of the patches hidden; about every fourth on
 other ratios, whose masks are nested in one another: a patch that is hidden at .3 is hidden at .5 too. Filled
 values never count; they come from their own patch and day and are hidden with them.
 
-River flow is predicted as a logarithm. The factors that correct it to means in mm/day come from windows of the training
-split, one for each window at the other ratios, with patches hidden in the same way; see `metrics.mean_factor`.
+River flow, as any series with the transform log, is predicted as a logarithm. The factors that correct it to means in
+mm/day come from windows of the training split, one for each window at the other ratios, with patches hidden in the same
+way; see `metrics.mean_factor`.
 """
 
 from collections.abc import Collection
@@ -20,7 +21,8 @@ from thalweg.contract import Indices
 from thalweg.nn.masking import take_patches
 from trainables.water_mae.config import MaskingKnobs
 from trainables.water_mae.evaluation import metrics
-from trainables.water_mae.model.autoencoder import Batch, Predictions, kind_and_index
+from trainables.water_mae.knobs import PUBLISHED_SET, Place
+from trainables.water_mae.model.batch import Batch, Predictions
 
 MASKING = MaskingKnobs(image_mask_ratio=0.5, vector_mask_ratio=0.5, mask_mode="unified")
 MASK_SEED = 20_240
@@ -29,6 +31,9 @@ OF_TRAINING = "_of_training"
 """Suffix of the names under which a batch holds windows of the training split."""
 TRAINING = "of_training"
 """Prefix of the names of predictions for such windows."""
+
+SCALE = "_scale"
+"""Suffix of the names under which a batch holds the mean and the standard deviation of a series, (batch, 2)."""
 
 _MAX_APART = 4  # windows between two that are evaluated at the other ratios
 _MIN_WINDOWS = 16  # of them, where the split has so many
@@ -64,46 +69,46 @@ def protocol(modalities: Collection[str]) -> dict[str, Any]:
         "mask_seed": MASK_SEED,
         "other_ratios": list(OTHER_RATIOS),
         "other_windows": [_MAX_APART, _MIN_WINDOWS],
-        "most_flow": metrics.MAX_FLOW,
+        "most_flow": metrics.largest(PUBLISHED_SET["river_flow"]),
         "counted": "observed",
         "mean_flow": ["ratio over train", metrics.POOLED_DAYS],
     }
 
 
-def hidden_values(batch: Batch, modality: str) -> tuple[Tensor, Tensor]:
+def hidden_values(batch: Batch, modality: Place) -> tuple[Tensor, Tensor]:
     """Returns the hidden values, in fp32, and a mask of those that count, both (batch, step, masked, value).
 
     Cells in the sea and padded catchments do not count.
     """
-    kind, index = kind_and_index(modality)
+    kind, index = modality
     values = batch[f"{kind}s"][:, index]
     masked = batch[f"{kind}_masked"][:, index]
     valid = batch[f"{kind}_valid"][:, None].expand(values.shape)
     return take_patches(values, masked).float(), take_patches(valid, masked)
 
 
-def observed_values(batch: Batch, modality: str) -> tuple[Tensor, Tensor]:
+def observed_values(batch: Batch, modality: Place) -> tuple[Tensor, Tensor]:
     """Returns `hidden_values`, but filled values do not count; a batch without gaps needs no masks of them."""
     target, valid = hidden_values(batch, modality)
-    kind, index = kind_and_index(modality)
+    kind, index = modality
     observed = batch.get(f"{kind}_observed")
     if observed is None:
         return target, valid
     return target, valid & take_patches(observed[:, index], batch[f"{kind}_masked"][:, index])
 
 
-def present(batch: Batch, modality: str) -> Tensor:
+def present(batch: Batch, modality: Place) -> Tensor:
     """Returns 1 for samples that have a modality, else 0, (batch,)."""
-    kind, index = kind_and_index(modality)
+    kind, index = modality
     if f"{kind}_present" in batch:
         return batch[f"{kind}_present"][:, index]
     return torch.ones_like(batch["vector_present"][:, 0])
 
 
-def reconstructed(batch: Batch, modality: str) -> Tensor:
+def reconstructed(batch: Batch, modality: Place) -> Tensor:
     """Returns 1 for samples that have a modality with hidden values that are data, else 0, (batch,)."""
     carried = present(batch, modality)
-    if f"{kind_and_index(modality)[0]}_observed" not in batch:
+    if f"{modality.kind}_observed" not in batch:
         return carried
     _, counts = observed_values(batch, modality)
     return carried * counts.flatten(1).any(1)
@@ -140,7 +145,8 @@ def training_part(batch: Batch) -> tuple[Batch, Bool[Tensor, " batch"]]:
         for name, value in batch.items()
         if name.endswith(OF_TRAINING)
     }
-    return windows | {"river_flow_scale": batch["river_flow_scale"][rows]}, counted
+    scales = {name: value[rows] for name, value in batch.items() if name.endswith(SCALE)}
+    return windows | scales, counted
 
 
 def at_ratio(batch: Batch, ratio: float) -> tuple[Batch, Bool[Tensor, " batch"]]:

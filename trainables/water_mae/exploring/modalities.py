@@ -6,22 +6,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int64, Shaped
+import pandas as pd
+from jaxtyping import Bool, Float32, Float64, Shaped
 
 from thalweg.contract import SplitName
 from thalweg.data.faults import Faults
 from thalweg.data.hdf5 import read_days
 from thalweg.data.normalization import Moments
 from thalweg.data.survey import Extremes
-from trainables.water_mae.config import IMAGE_MODALITIES, VECTOR_MODALITIES
-from trainables.water_mae.data.catchments import COLUMNS, arrange, require_rows
+from trainables.water_mae.data.catchments import Ids, read_values, rows_of
 from trainables.water_mae.data.grids import Inputs, LandCheck
-from trainables.water_mae.data.layout import ATTRIBUTES
-from trainables.water_mae.data.tables import read_attributes, read_series
+from trainables.water_mae.data.layout import AREAS, POSITIONS
+from trainables.water_mae.data.tables import numeric_columns, read_attributes
 from trainables.water_mae.data.values import raise_found, survey_cells
+from trainables.water_mae.knobs import NRFA_ATTRIBUTES, ModalitySet
+from trainables.water_mae.knobs import Modality as Row
 
 MAX_SAMPLED = 200_000
 """Values of a modality and split that its distribution is drawn of, evenly over all."""
+_LOCATED = {**POSITIONS, "area": AREAS}
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class Modality:
 
     Attributes:
         name: Its name.
+        kind: ``field`` or ``series``.
         extremes: Its extremes, and how many values are missing.
         moments: Mean and spread of all values.
         mean: Mean of each place over its days with data; NaN without.
@@ -40,6 +44,7 @@ class Modality:
     """
 
     name: str
+    kind: str
     extremes: Extremes
     moments: Moments
     mean: Float64[np.ndarray, " place"]
@@ -54,21 +59,47 @@ class Series:
     """The daily series of all catchments.
 
     Attributes:
-        ids: NRFA gauge numbers.
-        values: Evaporation and river flow in mm/day; NaN if unknown.
-        static: Attributes, NaN if unknown.
+        ids: Identifiers.
+        modalities: The modalities, of which some are series.
+        values: The series in the unit of the files; NaN if unknown.
+        attributes: All columns of numbers of the attribute table, NaN if unknown.
+        located: ``longitude``, ``latitude`` and ``area``, NaN if unknown.
         extremes: Extremes by modality.
     """
 
-    ids: Int64[np.ndarray, " catchment"]
-    values: Float32[np.ndarray, "day 2 catchment"]
-    static: Float64[np.ndarray, "catchment attribute"]
+    ids: Ids
+    modalities: ModalitySet
+    values: Float32[np.ndarray, "day series catchment"]
+    attributes: pd.DataFrame
+    located: pd.DataFrame
     extremes: Mapping[str, Extremes]
 
     def attribute(self, name: str) -> Float64[np.ndarray, " catchment"]:
-        """Returns an attribute of each catchment."""
-        column: Float64[np.ndarray, " catchment"] = self.static[:, ATTRIBUTES.index(name)]
-        return column
+        """Returns an attribute of each catchment, its position in degrees, or its area in km2."""
+        table = self.located if name in self.located else self.attributes
+        return table[name].to_numpy(np.float64)
+
+    @property
+    def is_located(self) -> bool:
+        """Whether the position of any catchment is known."""
+        return bool(self.located[["longitude", "latitude"]].notna().all(axis=1).any())
+
+    @property
+    def main(self) -> int:
+        """Index of the series that hydrographs show: river flow, or else the first without negative values."""
+        measured = self.modalities.measured or self.modalities.series
+        name = "river_flow" if "river_flow" in self.modalities.series else measured[0]
+        return self.modalities.series.index(name)
+
+    @property
+    def main_name(self) -> str:
+        """Name of that series."""
+        return self.modalities.series[self.main]
+
+    @property
+    def main_unit(self) -> str:
+        """Unit of that series in the files."""
+        return self.extremes[self.main_name].unit
 
 
 class _Summary:
@@ -106,10 +137,11 @@ class _Summary:
         self._sampled[split].append(values[known][:: self._steps[split]])
         self._moments.update(values[known])
 
-    def of(self, name: str, extremes: Extremes) -> Modality:
+    def of(self, name: str, kind: str, extremes: Extremes) -> Modality:
         """Returns what was summed up."""
         return Modality(
             name=name,
+            kind=kind,
             extremes=extremes,
             moments=self._moments,
             mean=np.where(self._counts > 0, self._sums / np.maximum(self._counts, 1), np.nan),
@@ -128,28 +160,32 @@ def _stride(num_days: int, num_places: int) -> int:
     return stride
 
 
-def read_modalities(inputs: Inputs, series: Series) -> tuple[dict[str, Modality], list[str]]:
+def read_modalities(
+    inputs: Inputs, series: Series | None, modalities: ModalitySet
+) -> tuple[dict[str, Modality], list[str]]:
     """Reads all modalities; returns them with sentences on what is missing in them.
 
     Raises:
         DataError: Values are implausible; the faults of all grids are reported at once.
     """
     faults, notes, found = Faults(), [], {}
-    for name in IMAGE_MODALITIES:
+    for name in modalities.fields:
         with faults.collected():
-            found[name], said = _read_image(name, inputs)
+            found[name], said = _read_image(modalities[name], inputs)
             notes += said
     faults.raise_if_any()
-    for number, name in enumerate(VECTOR_MODALITIES):
+    for number, name in enumerate(modalities.series if series else ()):
+        assert series is not None
         summary = _Summary(len(series.ids), inputs.spans)
         for split, span in inputs.spans.items():
             values = series.values[span.start : span.stop, number]
             summary.update(split, span.start, values, np.isfinite(values))
-        found[name] = summary.of(name, series.extremes[name])
+        found[name] = summary.of(name, "series", series.extremes[name])
     return found, notes
 
 
-def _read_image(name: str, inputs: Inputs) -> tuple[Modality, list[str]]:
+def _read_image(row: Row, inputs: Inputs) -> tuple[Modality, list[str]]:
+    name = row.name
     land = np.flatnonzero(inputs.land)
     summary, extremes, unit, faults = _Summary(len(land), inputs.spans), Extremes(), "", Faults()
     count = interpolated = 0
@@ -157,7 +193,7 @@ def _read_image(name: str, inputs: Inputs) -> tuple[Modality, list[str]]:
         grid = inputs.grids[f"{name}_{split}"]
         check, survey = (
             LandCheck(grid),
-            survey_cells(name, grid.path, inputs.land, grid.encoding.units, like=unit),
+            survey_cells(row, grid.path, inputs.land, grid.encoding.units, like=unit),
         )
         survey.allow(grid.encoding.precision)
         for first, days in read_days(grid):
@@ -173,22 +209,41 @@ def _read_image(name: str, inputs: Inputs) -> tuple[Modality, list[str]]:
     notes = [f"{name}: {count:,} values of land cells are missing"] if count else []
     if interpolated:
         notes.append(f"{name}: {interpolated:,} days were interpolated at the import and count as missing")
-    return summary.of(name, extremes), notes
+    return summary.of(name, "field", extremes), notes
 
 
-def read_all_series(files: Mapping[str, Path], dates: Shaped[np.ndarray, " day"]) -> Series:
+def read_all_series(
+    files: Mapping[str, Path], dates: Shaped[np.ndarray, " day"], modalities: ModalitySet
+) -> Series:
     """Reads the series and attributes of all catchments, whatever is missing in them.
 
     Raises:
         DataError: A table is broken, or values are implausible.
     """
     faults = Faults()
-    read = faults.attempt(lambda: arrange(files["series"], read_series(files["series"], COLUMNS), dates))
-    attributes = faults.attempt(lambda: read_attributes(files["attributes"], ATTRIBUTES))
+    read = faults.attempt(lambda: read_values(files["series"], dates, modalities))
+    table_and_columns = faults.attempt(lambda: _read_attributes(files["attributes"]))
     faults.raise_if_any()
-    assert read is not None and attributes is not None
-    ids, values, extremes = read
-    require_rows(files["attributes"], attributes, ids)
-    values[:, 1] = np.maximum(values[:, 1], 0)  # packing may have moved a dry day below 0; NaN stays
-    static = attributes.loc[ids, list(ATTRIBUTES)].to_numpy(np.float64)
-    return Series(ids=ids, values=values, static=static, extremes=extremes)
+    assert read is not None and table_and_columns is not None
+    (ids, values, extremes), (table, columns) = read, table_and_columns
+    table = rows_of(files["attributes"], table, ids)
+    located = table.reindex(columns=list(_LOCATED))
+    return Series(
+        ids=ids,
+        modalities=modalities,
+        values=values,
+        attributes=table[columns],
+        located=located,
+        extremes=extremes,
+    )
+
+
+def _read_attributes(path: Path) -> tuple[pd.DataFrame, list[str]]:
+    """Reads all columns of numbers, and returns their names too.
+
+    Those of the published experiment must all be there if most of them are.
+    """
+    found = numeric_columns(path)
+    is_published = sum(name in found for name in NRFA_ATTRIBUTES) > len(NRFA_ATTRIBUTES) / 2
+    columns = list(NRFA_ATTRIBUTES) if is_published else found
+    return read_attributes(path, columns, _LOCATED), columns

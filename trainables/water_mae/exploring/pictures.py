@@ -13,12 +13,11 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from thalweg.per_unit import PerUnit
-from trainables.water_mae.config import IMAGE_MODALITIES, MODALITIES
 from trainables.water_mae.data.windows import WaterData
 from trainables.water_mae.evaluation import metrics, protocol
 from trainables.water_mae.evaluation.protocol import present
-from trainables.water_mae.evaluation.reconstruction import flow_by_catchment
-from trainables.water_mae.model.autoencoder import Batch, Predictions, kind_and_index
+from trainables.water_mae.evaluation.reconstruction import moments_by_catchment
+from trainables.water_mae.model.batch import Batch, Predictions
 
 NUM_DAYS = 3
 """Number of days of a window in the maps."""
@@ -52,7 +51,9 @@ class Days:
 
 
 def draw_all(model: nn.Module, data: WaterData, fetch: Fetch, folder: Path) -> None:
-    """Writes ``maps_MODALITY.png`` and ``hydrographs.png``.
+    """Writes ``maps_MODALITY.png``, and hydrographs of each series without negative values.
+
+    That of river flow, or of the first such series, is ``hydrographs.png``, others are ``hydrographs_SERIES.png``.
 
     Args:
         model: The model.
@@ -63,18 +64,25 @@ def draw_all(model: nn.Module, data: WaterData, fetch: Fetch, folder: Path) -> N
     window = _most_varied(data)
     batch = fetch(np.array([window]))
     predictions = model(batch)
-    for name in MODALITIES:
+    for name in data.modalities.names:
         days = _days(data, batch, predictions, name, int(data.starts["val"][window]))
         _maps(data, days, name).savefig(folder / f"maps_{name}.png", dpi=110)
-    figure = _hydrographs(model, data, fetch)
-    if figure is not None:
-        figure.savefig(folder / "hydrographs.png", dpi=110)
+    measured = data.modalities.measured
+    first = "river_flow" if "river_flow" in measured else next(iter(measured), "")
+    for name in measured:
+        figure = _hydrographs(model, data, fetch, name)
+        if figure is not None:
+            figure.savefig(folder / f"hydrographs{'' if name == first else f'_{name}'}.png", dpi=110)
 
 
 def _most_varied(data: WaterData) -> int:
-    """Returns the index of the window with the largest spatial variance of rain, because a dry one shows little."""
+    """Returns the index of the window in which a field varies most in space: of amounts such as rain, if there are.
+
+    A dry window shows little.
+    """
     starts = data.starts["val"]
-    number = IMAGE_MODALITIES.index("precipitation")
+    fields = data.modalities.rows[: len(data.modalities.fields)]
+    number = next((index for index, row in enumerate(fields) if row.is_flux), 0)
     first, stop = int(starts[0]), int(starts[-1]) + data.sequence_length
     spread = np.array([data.images[day, number].std(dtype=np.float64) for day in range(first, stop)])
     return int(
@@ -84,13 +92,13 @@ def _most_varied(data: WaterData) -> int:
 
 def _days(data: WaterData, batch: Batch, predictions: Predictions, name: str, first: int) -> Days:
     """Takes the first, a middle and the last day of the first window."""
-    kind, index = kind_and_index(name)
+    kind, index = place = data.modalities.places[name]
     masked = batch[f"{kind}_masked"][0, index]
     truth = batch[f"{kind}s"][0, index].double()
     given = truth.scatter(1, masked[..., None].expand(-1, -1, truth.shape[-1]), predictions[name][0].double())
     visible = torch.ones(truth.shape[:2], dtype=torch.bool).scatter(1, masked, False)
     chosen = torch.linspace(0, len(truth) - 1, min(NUM_DAYS, len(truth))).round().long()
-    there = batch[f"{kind}_valid"][0] & (present(batch, name)[0] > 0)
+    there = batch[f"{kind}_valid"][0] & (present(batch, place)[0] > 0)
     seen = there & batch[f"{kind}_observed"][0, index]
 
     def shown(values: Tensor, known: Tensor) -> np.ndarray:
@@ -105,12 +113,9 @@ def _days(data: WaterData, batch: Batch, predictions: Predictions, name: str, fi
 
 
 def _in_units(data: WaterData, values: Tensor, name: str) -> Tensor:
-    number = MODALITIES.index(name)
-    if name == "river_flow":
-        scale = torch.tensor([[data.mean[number], data.std[number]]], dtype=torch.float64)
-        return metrics.river_flow(values[None], scale)[0]
-    linear: Tensor = values * data.std[number] + data.mean[number]
-    return linear
+    number = data.modalities.index(name)
+    scale = torch.tensor([[data.mean[number], data.std[number]]], dtype=torch.float64)
+    return metrics.physical(values[None], scale, data.modalities[name])[0]
 
 
 def _maps(data: WaterData, days: Days, name: str) -> Figure:
@@ -119,14 +124,14 @@ def _maps(data: WaterData, days: Days, name: str) -> Figure:
     height, width = np.ptp(data.geometry.patch_rows_cols, axis=0) + 1
     panel = 2.5 * float(np.clip(height / width, 0.6, 1.8))
     figure = Figure(figsize=(2.5 * len(_PANELS) + 1.6, panel * num_days + 0.8), layout="constrained")
-    unit = data.units[MODALITIES.index(name)]
-    unit = "no unit" if unit == "1" else unit
+    unit = data.units[data.modalities.index(name)]
+    unit = "no unit" if unit in ("", "1") else unit
     title = f"{name.replace('_', ' ')} ({unit}); grey: hidden from the model; error: reconstruction minus truth there"
     figure.suptitle(title if np.isfinite(days.truth).any() else f"{name.replace('_', ' ')}: absent")
     draw, hide = _drawer(data, name)
     seen = np.where(days.visible[..., None], days.truth, np.nan)
     error = np.where(days.visible[..., None], np.nan, days.given - days.truth)
-    scale, around = _scale(days.truth, name), _symmetric(error)
+    scale, around = _scale(days.truth, skewed=data.modalities[name].is_skewed), _symmetric(error)
     axes = figure.subplots(num_days, len(_PANELS), squeeze=False)
     for row, date in enumerate(days.dates):
         hide(axes[row, 0], days.truth[row])
@@ -141,11 +146,11 @@ def _maps(data: WaterData, days: Days, name: str) -> Figure:
     return figure
 
 
-def _scale(values: np.ndarray, name: str) -> Normalize:
+def _scale(values: np.ndarray, *, skewed: bool) -> Normalize:
     known = values[np.isfinite(values)]
     low, high = (float(np.quantile(known, share)) for share in (0.01, 0.99)) if known.size else (0.0, 1.0)
     high = max(high, low + 1e-6)
-    if name in ("precipitation", "river_flow"):  # a few large values would give all others one colour
+    if skewed:  # a few large values would give all others one colour
         return SymLogNorm(linthresh=0.1, vmin=max(low, 0.0), vmax=high)
     return Normalize(low, high)
 
@@ -158,7 +163,7 @@ def _symmetric(values: np.ndarray) -> Normalize:
 
 def _drawer(data: WaterData, name: str) -> tuple[Draw, Callable[[Axes, np.ndarray], object]]:
     """Returns the function that draws the values of a day, and the one that greys all existing places."""
-    if name in IMAGE_MODALITIES:
+    if name in data.modalities.fields:
         return _draw_grid(data)
     return _draw_points(data)
 
@@ -185,8 +190,12 @@ def _draw_grid(data: WaterData) -> tuple[Draw, Callable[[Axes, np.ndarray], obje
 
 
 def _draw_points(data: WaterData) -> tuple[Draw, Callable[[Axes, np.ndarray], object]]:
-    """Draws catchments at their positions: longitude and latitude are their first attributes, as z-scores."""
-    north, east = np.moveaxis(data.geometry.static[..., :2], -1, 0)
+    """Draws catchments at their positions, or in rows if none is known."""
+    east, north = np.moveaxis(data.geometry.member_positions, -1, 0)
+    if not data.geometry.member_positions.any():
+        side = int(np.ceil(np.sqrt(east.size)))
+        rows, columns = np.divmod(np.arange(east.size), side)
+        east, north = columns.reshape(east.shape), -rows.reshape(east.shape)
 
     def draw(axis: Axes, values: np.ndarray, scale: Normalize | None, colours: str) -> object:
         # Outlined, for the scale of errors is white in the middle.
@@ -209,16 +218,18 @@ def _draw_points(data: WaterData) -> tuple[Draw, Callable[[Axes, np.ndarray], ob
     return draw, hide
 
 
-def _hydrographs(model: nn.Module, data: WaterData, fetch: Fetch) -> Figure | None:
-    """Draws observed river flow and the predictions on masked days, for catchments from good to bad."""
-    truth, given, days = _record(model, data, fetch)
+def _hydrographs(model: nn.Module, data: WaterData, fetch: Fetch, name: str) -> Figure | None:
+    """Draws a series as observed and the predictions on masked days, for catchments from good to bad."""
+    truth, given, days = _record(model, data, fetch, name)
     order, scores = _ranked(truth, given)
     if not len(order):
         return None
+    unit = data.units[data.modalities.index(name)]
+    unit = "no unit" if unit in ("", "1") else unit
     chosen = dict.fromkeys(int(order[round(share * (len(order) - 1))]) for share in QUANTILES)
     figure = Figure(figsize=(10, 1.9 * len(chosen) + 0.7), layout="constrained")
     figure.suptitle(
-        "river flow (mm/day): line as observed, dots as reconstructed on days hidden from the model;\n"
+        f"{name.replace('_', ' ')} ({unit}): line as observed, dots as reconstructed on days hidden from the model;\n"
         f"catchments at the quantiles {', '.join(map(str, QUANTILES))} of the NSE of the dots"
     )
     axes = figure.subplots(len(chosen), 1, sharex=True, squeeze=False)[:, 0]
@@ -230,32 +241,34 @@ def _hydrographs(model: nn.Module, data: WaterData, fetch: Fetch) -> Figure | No
 
 
 def _record(
-    model: nn.Module, data: WaterData, fetch: Fetch
+    model: nn.Module, data: WaterData, fetch: Fetch, name: str
 ) -> tuple[Float[np.ndarray, "day catchment"], Float[np.ndarray, "day catchment"], np.ndarray]:
     """Joins the first windows of the split; if several windows mask a day, the first counts.
 
     Returns:
-        Observed flow (NaN if missing), predicted flow (NaN on visible days), and the dates.
+        Observed values (NaN if missing), predicted ones (NaN on visible days), and the dates.
     """
     num_windows = max(1, min(data.num_samples("val"), MAX_DAYS // data.sequence_length))
     starts = data.starts["val"][:num_windows] - data.starts["val"][0]
     num_days = int(starts[-1]) + data.sequence_length
     places = data.geometry.member_valid.size
     truth, given = np.full((2, num_days, places), np.nan)
+    row, place = data.modalities[name], data.modalities.places[name]
     training: list[PerUnit] = []
     for numbers in _batches(num_windows):
         batch = fetch(numbers)
-        flows = _flows(data, batch, model(batch))
+        flows = _flows(data, batch, model(batch), name)
         windows, counted = protocol.training_part(batch)
-        training.append(flow_by_catchment(model(windows)["river_flow"], windows, counted))
-        present = batch["vector_present"][:, 1].numpy() > 0
+        training.append(moments_by_catchment(model(windows)[name], windows, counted, row, place))
+        present = batch["vector_present"][:, place.position].numpy() > 0
         for here, number in enumerate(numbers):
             days = slice(int(starts[number]), int(starts[number]) + data.sequence_length)
             if present[here]:
                 truth[days] = flows[0][here]
                 given[days] = np.where(np.isnan(given[days]), flows[1][here], given[days])
-    by_catchment = PerUnit.joined(training).by(0).values
-    given *= metrics.mean_factor(metrics.named(by_catchment, metrics.MOMENTS)).numpy()
+    if row.transform == "log":
+        by_catchment = PerUnit.joined(training).by(0).values
+        given *= metrics.mean_factor(metrics.named(by_catchment, metrics.MOMENTS)).numpy()
     valid = data.geometry.member_valid.ravel()
     first = int(data.starts["val"][0])
     dates = data.epoch_day[first : first + num_days].astype("datetime64[D]")
@@ -267,17 +280,19 @@ def _batches(num_windows: int, size: int = 8) -> Iterator[Int64[np.ndarray, " ba
         yield np.arange(first, min(first + size, num_windows))
 
 
-def _flows(data: WaterData, batch: Batch, predictions: Predictions) -> tuple[np.ndarray, np.ndarray]:
-    """Returns observed flow, NaN if missing, and predicted flow, NaN if it was visible.
+def _flows(
+    data: WaterData, batch: Batch, predictions: Predictions, name: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns observed values, NaN if missing, and predicted ones, NaN if they were visible.
 
     Both are (batch, step, catchment with padding).
     """
-    kind, index = kind_and_index("river_flow")
+    kind, index = data.modalities.places[name]
     truth, masked = batch[f"{kind}s"][:, index].double(), batch[f"{kind}_masked"][:, index]
     where = masked[..., None].expand(-1, -1, -1, truth.shape[-1])
-    given = torch.full_like(truth, torch.nan).scatter(2, where, predictions["river_flow"].double())
+    given = torch.full_like(truth, torch.nan).scatter(2, where, predictions[name].double())
     truth = truth.masked_fill(~batch[f"{kind}_observed"][:, index], torch.nan)
-    seen, found = (_in_units(data, values, "river_flow").flatten(2).numpy() for values in (truth, given))
+    seen, found = (_in_units(data, values, name).flatten(2).numpy() for values in (truth, given))
     return seen, found
 
 

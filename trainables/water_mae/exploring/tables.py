@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool
 
-from trainables.water_mae.config import IMAGE_MODALITIES, VECTOR_MODALITIES
 from trainables.water_mae.data.grids import Inputs
 from trainables.water_mae.exploring.modalities import Modality, Series
 
 _SHOWN = ("latitude", "longitude", "50-percentile-altitude", "catchment-area", "bfihost")
+_MOST = 8  # attributes of other tables that are shown
 
 
 def modality_table(found: Mapping[str, Modality]) -> pd.DataFrame:
@@ -20,7 +20,7 @@ def modality_table(found: Mapping[str, Modality]) -> pd.DataFrame:
             "modality": name,
             "unit": each.extremes.unit,
             "places": len(each.mean),
-            "of": "land cells" if name in IMAGE_MODALITIES else "catchments",
+            "of": "land cells" if each.kind == "field" else "catchments",
             "mean": each.moments.mean,
             "std": each.moments.std,
             "lowest": each.extremes.low,
@@ -64,13 +64,13 @@ def gap_table(inputs: Inputs, found: Mapping[str, Modality]) -> pd.DataFrame:
 
 
 def catchment_table(inputs: Inputs, series: Series) -> pd.DataFrame:
-    """Returns a row for each catchment: position, attributes, means, and missing shares of both series."""
+    """Returns a row for each catchment: position, attributes, means, and missing shares of all series."""
     known = np.isfinite(series.values)
     means = np.where(known, series.values, 0).sum(axis=0, dtype=np.float64) / np.maximum(known.sum(axis=0), 1)
-    table = pd.DataFrame({"id": series.ids, **{name: series.attribute(name) for name in _SHOWN}})
-    for number, name in enumerate(VECTOR_MODALITIES):
+    table = pd.DataFrame({"id": series.ids, **{name: series.attribute(name) for name in _shown(series)}})
+    for number, name in enumerate(series.modalities.series):
         table[f"mean {name}"] = np.where(known[:, number].any(axis=0), means[number], np.nan)
-    for number, name in enumerate(VECTOR_MODALITIES):
+    for number, name in enumerate(series.modalities.series):
         for split, span in inputs.spans.items():
             table[f"missing {name} {split}"] = 1 - known[span.start : span.stop, number].mean(axis=0)
         table[f"longest gap {name}"] = [
@@ -78,6 +78,15 @@ def catchment_table(inputs: Inputs, series: Series) -> pd.DataFrame:
             for place in range(len(series.ids))
         ]
     return table
+
+
+def _shown(series: Series) -> list[str]:
+    """Returns the names of some attributes: those of the published experiment, or else the first ones."""
+    if all(name in series.attributes for name in _SHOWN):
+        return list(_SHOWN)
+    located = [name for name in ("latitude", "longitude") if series.located[name].notna().any()]
+    others = [str(name) for name in series.attributes if name not in located]
+    return [*located, *others[:_MOST]]
 
 
 def _runs(marks: Bool[np.ndarray, " day"]) -> Iterator[range]:

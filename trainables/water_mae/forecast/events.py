@@ -15,8 +15,8 @@ from torch import Tensor
 from thalweg.contract import Indices, SplitName
 from trainables.water_mae.data.flow_events import FLOOD_SHARE, LOW_SHARE, NO_PEAK, PEAK_REACH
 from trainables.water_mae.data.windows import WaterData
-from trainables.water_mae.forecast.forecast import LEAD_DAYS, RIVER_FLOW, Forecast, known
-from trainables.water_mae.model.autoencoder import Batch
+from trainables.water_mae.forecast.forecast import LEAD_DAYS, Forecast, known
+from trainables.water_mae.model.batch import Batch
 
 COUNTS = ("hits", "misses", "false_alarms")
 LOG_SHARE = 0.01
@@ -35,15 +35,21 @@ def protocol() -> dict[str, Any]:
     }
 
 
-def of_windows(data: WaterData, split: SplitName, indices: Indices) -> Batch:
+def of_windows(data: WaterData, split: SplitName, indices: Indices, ahead: str) -> Batch:
     """Samples the thresholds of each catchment and the peaks of the days that are to be forecast.
+
+    Args:
+        data: The data set.
+        split: The split.
+        indices: Numbers of windows in the split.
+        ahead: Name of the series that is forecast.
 
     Returns:
         ``flood_above`` and ``low_below`` fp32 (batch, patch, member), normalised log flow; ``mean_flow`` fp64 (batch,
         patch, member), mm/day; ``since_peak`` int8 (batch, lead, patch, member), `NO_PEAK` beyond the split;
         ``forecast_day`` int64 (batch, lead), days since 1970-01-01; ``peak_year`` int64 (batch, lead, patch, member).
     """
-    events, size = data.flow_events, len(indices)
+    events, size = data.flow_events(ahead), len(indices)
     where = _days_ahead(data, split, indices)
     inside = where < data.ends[split]
     days = data.epoch_day[np.where(inside, where, 0)]
@@ -107,14 +113,14 @@ def _ratio(part: Tensor, whole: Tensor) -> float:
     return float(part / whole) if whole != 0 else float("nan")
 
 
-def lacking(data: WaterData, split: SplitName) -> Mapping[str, str]:
+def lacking(data: WaterData, split: SplitName, ahead: str) -> Mapping[str, str]:
     """Returns the metrics of `floods` and `low_flows` that a split cannot give, and why."""
-    events = data.flow_events
+    events, place = data.flow_events(ahead), data.modalities.places[ahead].position
     indices = np.arange(data.num_samples(split))
     values, present, observed = data.after(split, indices, LEAD_DAYS)
     flow, counts = (
-        values[:, :, RIVER_FLOW],
-        (present[..., None, None] > 0)[:, :, RIVER_FLOW] & observed[:, :, RIVER_FLOW],
+        values[:, :, place],
+        (present[..., None, None] > 0)[:, :, place] & observed[:, :, place],
     )
     found: dict[str, str] = {}
     for names, happened, event in (
@@ -125,7 +131,7 @@ def lacking(data: WaterData, split: SplitName) -> Mapping[str, str]:
             lead for lead, some in zip(LEAD_DAYS, (happened & counts).any((0, 2, 3)), strict=True) if not some
         ]
         found |= _named(names, none, f"no forecast of {split} is of a day with a {event}")
-    whole = _whole_peaks(data, split, indices)
+    whole = _whole_peaks(data, split, indices, ahead)
     none = [lead for lead in LEAD_DAYS if not whole[lead]]
     why = (
         f"no flood peak of {split} has forecasts of all days within {PEAK_REACH} days; they need windows that begin on "
@@ -139,14 +145,15 @@ def _named(names: tuple[str, ...], leads: list[int], why: str) -> dict[str, str]
     return {each: why for name in names if leads for each in (name, *(f"{name}_{lead}d" for lead in leads))}
 
 
-def _whole_peaks(data: WaterData, split: SplitName, indices: Indices) -> dict[int, bool]:
+def _whole_peaks(data: WaterData, split: SplitName, indices: Indices, series: str) -> dict[int, bool]:
     """Returns for each lead time whether any peak has a forecast of each of its days."""
     _, present, _ = data.after(split, indices, LEAD_DAYS)
+    place = data.modalities.places[series].position
     ahead = _days_ahead(data, split, indices)
     found = {}
     for number, lead in enumerate(LEAD_DAYS):
         there = np.zeros(len(data.epoch_day) + 2 * PEAK_REACH, bool)
-        there[ahead[present[:, number, RIVER_FLOW] > 0, number] + PEAK_REACH] = True
+        there[ahead[present[:, number, place] > 0, number] + PEAK_REACH] = True
         whole = np.lib.stride_tricks.sliding_window_view(there, 2 * PEAK_REACH + 1).all(1)
-        found[lead] = bool((data.flow_events.since_peak == 0).any((1, 2))[whole].any())
+        found[lead] = bool((data.flow_events(series).since_peak == 0).any((1, 2))[whole].any())
     return found

@@ -7,7 +7,7 @@ from torch import Tensor
 from thalweg.contract import Batch, Measure, Outputs, State
 from thalweg.per_unit import PerUnit
 from trainables.water_mae.data.flow_events import NO_PEAK, PEAK_REACH
-from trainables.water_mae.evaluation import metrics
+from trainables.water_mae.evaluation import metrics, protocol
 from trainables.water_mae.forecast import events
 from trainables.water_mae.forecast.forecast import (
     LEAD_DAYS,
@@ -18,6 +18,7 @@ from trainables.water_mae.forecast.forecast import (
     known,
     over_leads,
 )
+from trainables.water_mae.knobs import Modality
 
 _DAYS = 2 * PEAK_REACH + 1
 _OF_FLOODS = "flood days (flow above Q2 of the training days), all catchments together"
@@ -61,6 +62,9 @@ class PeakErrors(Measure):
     days of the observed one. A peak counts if all of these days were forecast, so windows must begin on every day.
 
     Source: peak-timing error of Kratzert et al. (2021), doi:10.5194/hess-25-2685-2021.
+
+    Args:
+        row: The series that is forecast.
     """
 
     metrics = (
@@ -74,12 +78,15 @@ class PeakErrors(Measure):
         ),
     )
 
+    def __init__(self, row: Modality) -> None:
+        self._row = row
+
     def add(self, outputs: Outputs, batch: Batch) -> State:
         """Keeps the forecasts of the days around each peak, by catchment, year and day of the peak."""
         if STAGE not in outputs:
             return {}
         return {
-            f"peaks_{days}d": _around_peaks(outputs[STAGE], batch, number)
+            f"peaks_{days}d": _around_peaks(self._row, outputs[STAGE], batch, number)
             for number, days in enumerate(LEAD_DAYS)
         }
 
@@ -92,20 +99,20 @@ class PeakErrors(Measure):
         }
 
 
-def _around_peaks(forecast: Forecast, batch: Batch, number: int) -> PerUnit:
+def _around_peaks(row: Modality, forecast: Forecast, batch: Batch, number: int) -> PerUnit:
     """Returns a table of flow in mm/day around each peak, for one lead time.
 
     Returns:
         Sums (unit, 2 * days + 1) by (place, year, day of the peak): the forecasts of the days around the peak, how
         many there are of each, and the observed peak.
     """
-    scale, since = batch["river_flow_scale"], batch["since_peak"][:, number].long()
+    scale, since = batch[f"{row.name}{protocol.SCALE}"], batch["since_peak"][:, number].long()
     chosen = known(batch)[:, number] & (since != NO_PEAK)
     place = torch.arange(since[0].numel(), device=since.device).reshape(since[0].shape).expand_as(since)
     day = batch["forecast_day"][:, number, None, None] - since
     keys = torch.stack([each[chosen] for each in (place, batch["peak_year"][:, number], day)], dim=1)
-    given = metrics.river_flow(forecast[:, number], scale)[chosen]
-    seen = metrics.river_flow(batch["forecast_target"][:, number], scale)[chosen]
+    given = metrics.physical(forecast[:, number], scale, row)[chosen]
+    seen = metrics.physical(batch["forecast_target"][:, number], scale, row)[chosen]
     slot = torch.nn.functional.one_hot(since[chosen] + PEAK_REACH, _DAYS).double()
     here = torch.where(slot > 0, given[:, None], 0.0)
     return PerUnit.of(keys, torch.cat([here, slot, (seen * slot[:, PEAK_REACH])[:, None]], dim=1))

@@ -1,4 +1,4 @@
-"""Forecasts of river flow by a linear head on the encoders.
+"""Forecasts of a series, such as river flow, by a linear head on the encoders.
 
 Frozen encoders test what pre-training has learnt (linear probing); fine-tuned ones go on learning with the head.
 A forecast is issued on the last day of a window, with everything in the window visible and nothing after it. The head
@@ -21,19 +21,18 @@ from thalweg.data.fill import carried_forward
 from thalweg.nn.losses import masked_mse
 from thalweg.per_unit import PerUnit
 from thalweg.stage_contract import Loss, Progress
-from trainables.water_mae.config import MODALITIES, VECTOR_MODALITIES, ModelKnobs
+from trainables.water_mae.config import ModelKnobs
 from trainables.water_mae.data.windows import Geometry, WaterData
 from trainables.water_mae.evaluation import metrics, protocol
-from trainables.water_mae.evaluation.reconstruction import means_in_mm
-from trainables.water_mae.model.autoencoder import Batch, MaskedAutoencoder
+from trainables.water_mae.evaluation.reconstruction import means_in_units
+from trainables.water_mae.knobs import Modality, ModalitySet
+from trainables.water_mae.model.autoencoder import MaskedAutoencoder
+from trainables.water_mae.model.batch import Batch
 
 LEAD_DAYS = (1, 3, 7)
 STAGE = "forecast"
 OF_TRAINING = "forecast_of_training"
 HEAD = "forecast_head"
-RIVER_FLOW = VECTOR_MODALITIES.index("river_flow")
-
-_EFFICIENCY = "efficiency of river flow in mm/day, median of catchments"
 
 Forecast = Float[Tensor, "batch lead patch member"]
 
@@ -46,23 +45,25 @@ class Forecaster(Protocol):
         """Forecasts normalised log flow from a batch."""
 
 
-def read_by_forecasts(shared_depth: int) -> tuple[str, ...]:
-    """Returns the prefixes of the weights below the head on which forecasts depend.
-
-    Args:
-        shared_depth: Shared layers; without any, nothing of the other modalities reaches the tokens of river flow.
-    """
-    if not shared_depth:
-        return "river_flow_encoder.", "encoder_modality_tokens.river_flow"
-    return (*(f"{name}_encoder." for name in MODALITIES), "fusion.", "encoder_modality_tokens.")
-
-
 class ForecastOnly(nn.Module, ABC):
     """A baseline that forecasts and reconstructs nothing."""
 
     @abstractmethod
     def forecast(self, batch: Batch) -> Forecast:
-        """Forecasts normalised log flow; takes the same batch as the model."""
+        """Forecasts normalised values; takes the same batch as the model."""
+
+
+def read_by_forecasts(modalities: ModalitySet, ahead: str, shared_depth: int) -> tuple[str, ...]:
+    """Returns the prefixes of the weights below the head on which forecasts depend.
+
+    Args:
+        modalities: What is reconstructed.
+        ahead: Name of the series that is forecast.
+        shared_depth: Shared layers; without any, nothing of the other modalities reaches the tokens of the series.
+    """
+    if not shared_depth:
+        return f"{ahead}_encoder.", f"encoder_modality_tokens.{ahead}"
+    return (*(f"{name}_encoder." for name in modalities.names), "fusion.", "encoder_modality_tokens.")
 
 
 class ForecastHead(nn.Module):
@@ -85,10 +86,21 @@ class ForecastHead(nn.Module):
 
 
 class ForecastingAutoencoder(MaskedAutoencoder):
-    """A masked autoencoder with one more child, ``forecast_head``."""
+    """A masked autoencoder with one more child, ``forecast_head``.
 
-    def __init__(self, knobs: ModelKnobs, geometry: Geometry, num_steps: int) -> None:
-        super().__init__(knobs, geometry, num_steps)
+    Args:
+        knobs: Sizes.
+        geometry: Patches and catchments of the data.
+        num_steps: Days in a window.
+        modalities: What is reconstructed.
+        ahead: Name of the series that is forecast.
+    """
+
+    def __init__(
+        self, knobs: ModelKnobs, geometry: Geometry, num_steps: int, modalities: ModalitySet, ahead: str
+    ) -> None:
+        super().__init__(knobs, geometry, num_steps, modalities)
+        self.ahead = ahead
         self.forecast_head = ForecastHead(knobs.dim, geometry.num_vector_patches, geometry.num_members)
 
     def forecast(self, batch: Batch) -> Forecast:
@@ -98,50 +110,60 @@ class ForecastingAutoencoder(MaskedAutoencoder):
             size, modalities, steps, patches, _ = batch[f"{kind}s"].shape
             every = torch.arange(patches, device=batch[f"{kind}s"].device)
             visible[f"{kind}_keep"] = every.expand(size, modalities, steps, patches)
-        tokens = self.encode(visible).maps["river_flow"][-1]
+        tokens = self.encode(visible).maps[self.ahead][-1]
         num_patches = batch["vectors"].shape[3]
         change = self.forecast_head(
             tokens[:, -num_patches - 1 : -1]
         )  # the token of the attributes comes last
-        forecast: Tensor = last_flow(batch) + change.float()
+        forecast: Tensor = last_flow(batch, self.places[self.ahead].position) + change.float()
         return forecast
 
 
-def last_flow(batch: Batch) -> Float[Tensor, "batch 1 patch member"]:
-    """Returns the last observed normalised log flow of each catchment in each window, in fp32.
+def last_flow(batch: Batch, ahead: int) -> Float[Tensor, "batch 1 patch member"]:
+    """Returns the last observed normalised value of each catchment in each window, in fp32.
 
     A catchment without observations in the window has its filled value of the last day.
+
+    Args:
+        batch: Windows.
+        ahead: Index of the series.
     """
-    return known_vectors(batch)[:, RIVER_FLOW, -1][:, None]
+    return known_vectors(batch)[:, ahead, -1][:, None]
 
 
-def known_vectors(batch: Batch) -> Float[Tensor, "batch 2 step patch member"]:
+def known_vectors(batch: Batch) -> Float[Tensor, "batch series step patch member"]:
     """Returns the vector modalities in fp32; missing values are carried forward from the last observed day."""
     values, observed = batch["vectors"].float(), batch.get("vector_observed")
     return values if observed is None else carried_forward(values, observed)
 
 
-def known_patch_means(batch: Batch) -> Float[Tensor, "batch 3 step patch"]:
-    """Returns the mean of each image modality over each land patch in fp32; patches without data as `known_vectors`."""
+def known_patch_means(batch: Batch) -> Float[Tensor, "batch field step patch"]:
+    """Returns the mean of each field over each land patch in fp32; patches without data as `known_vectors`."""
     weight = batch["image_valid"].float()[:, None, None]
     means = (batch["images"].float() * weight).sum(4) / weight.sum(4)
     observed = batch.get("image_observed")
     return means if observed is None else carried_forward(means, observed.any(4))
 
 
-def targets(data: WaterData, split: SplitName, indices: Indices) -> Batch:
+def targets(data: WaterData, split: SplitName, indices: Indices, ahead: int) -> Batch:
     """Samples the days that are to be forecast from windows of a split.
 
+    Args:
+        data: The data set.
+        split: The split.
+        indices: Numbers of windows in the split.
+        ahead: Index of the series that is forecast.
+
     Returns:
-        ``forecast_target`` fp32 (batch, lead, patch, member), normalised log flow;
-        ``forecast_present`` fp32 (batch, lead), 1 if the day lies in the split and has rivers, as the window has;
+        ``forecast_target`` fp32 (batch, lead, patch, member), normalised values;
+        ``forecast_present`` fp32 (batch, lead), 1 if the day lies in the split and has the series, as the window has;
         ``forecast_observed`` bool (batch, lead, patch, member), True if the flow is data.
     """
     values, present, observed = data.after(split, indices, LEAD_DAYS)
     return {
-        "forecast_target": torch.from_numpy(values[:, :, RIVER_FLOW]),
-        "forecast_present": torch.from_numpy(present[:, :, RIVER_FLOW]),
-        "forecast_observed": torch.from_numpy(observed[:, :, RIVER_FLOW]),
+        "forecast_target": torch.from_numpy(values[:, :, ahead]),
+        "forecast_present": torch.from_numpy(present[:, :, ahead]),
+        "forecast_observed": torch.from_numpy(observed[:, :, ahead]),
     }
 
 
@@ -156,7 +178,7 @@ def loss(forecast: Forecast, batch: Batch) -> Float[Tensor, " batch"]:
 
 
 class ForecastError(Loss):
-    """The mean squared error of forecasts of normalised log flow."""
+    """The mean squared error of forecasts of normalised values, such as log flow."""
 
     def parts(self, model: nn.Module, batch: Batch, progress: Progress) -> Mapping[str, Tensor]:
         """Sums the mean squared errors of samples."""
@@ -205,12 +227,18 @@ def over_leads(name: str, values: Sequence[float]) -> dict[str, float]:
 
 
 class ForecastEfficiency(Measure):
-    """Median Nash-Sutcliffe and Kling-Gupta efficiency of forecasts at each lead time, and the mean over lead times."""
+    """Median Nash-Sutcliffe and Kling-Gupta efficiency of forecasts at each lead time, and the means over lead times.
 
-    metrics = (
-        *declared("nse_forecast", f"Nash-Sutcliffe {_EFFICIENCY}"),
-        *declared("kge_forecast", f"Kling-Gupta {_EFFICIENCY}"),
-    )
+    Args:
+        row: The series that is forecast; the Kling-Gupta efficiency needs one without negative values.
+    """
+
+    def __init__(self, row: Modality) -> None:
+        unit = f" in {row.unit}" if row.unit not in ("", "1") else ""
+        what = f"efficiency of {row.name.replace('_', ' ')}{unit}, median of catchments"
+        kling_gupta = declared("kge_forecast", f"Kling-Gupta {what}") if row.is_positive else ()
+        self._row = row
+        self.metrics = (*declared("nse_forecast", f"Nash-Sutcliffe {what}"), *kling_gupta)
 
     def add(self, outputs: Outputs, batch: Batch) -> State:
         """Sums the moments of flow in mm/day by catchment and year of issue."""
@@ -219,25 +247,31 @@ class ForecastEfficiency(Measure):
         part, chosen = protocol.training_part(batch)
         part["forecast_present"] = part["forecast_present"] * chosen[:, None]
         return {
-            **_moments(STAGE, outputs[STAGE], batch),
-            **_moments(OF_TRAINING, outputs[OF_TRAINING], part),
+            **_moments(self._row, STAGE, outputs[STAGE], batch),
+            **_moments(self._row, OF_TRAINING, outputs[OF_TRAINING], part),
         }
 
     def summarize(self, state: State) -> dict[str, float]:
         """Computes the efficiencies, after correcting forecasts to means in mm/day."""
         means = [
-            means_in_mm(state[f"{STAGE}_{days}d"], state[f"{OF_TRAINING}_{days}d"]) for days in LEAD_DAYS
+            means_in_units(state[f"{STAGE}_{days}d"], state[f"{OF_TRAINING}_{days}d"], self._row)
+            for days in LEAD_DAYS
         ]
-        return {
-            **over_leads("nse_forecast", [metrics.median(metrics.nse(each)) for each in means]),
-            **over_leads("kge_forecast", [metrics.median(metrics.kge(each)) for each in means]),
-        }
+        laws = {"nse_forecast": metrics.nse} | (
+            {"kge_forecast": metrics.kge} if self._row.is_positive else {}
+        )
+        found: dict[str, float] = {}
+        for name, law in laws.items():
+            found |= over_leads(name, [metrics.median(law(each)) for each in means])
+        return found
 
 
-def _moments(stage: str, forecast: Forecast, batch: Batch) -> dict[str, PerUnit]:
-    scale = batch["river_flow_scale"]
+def _moments(row: Modality, stage: str, forecast: Forecast, batch: Batch) -> dict[str, PerUnit]:
+    scale = batch[f"{row.name}{protocol.SCALE}"]
     moments = metrics.flow_moments(
-        metrics.river_flow(forecast, scale), metrics.river_flow(batch["forecast_target"], scale), known(batch)
+        metrics.physical(forecast, scale, row),
+        metrics.physical(batch["forecast_target"], scale, row),
+        known(batch),
     )
     return by_lead(stage, moments, batch)
 

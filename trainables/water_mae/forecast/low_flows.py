@@ -4,9 +4,10 @@ import torch
 from torch import Tensor
 
 from thalweg.contract import Batch, Measure, Outputs, State
-from trainables.water_mae.evaluation import metrics
+from trainables.water_mae.evaluation import metrics, protocol
 from trainables.water_mae.forecast import events
 from trainables.water_mae.forecast.forecast import LEAD_DAYS, STAGE, by_lead, declared, known, over_leads
+from trainables.water_mae.knobs import Modality
 
 _OF_DAYS = "low-flow days (flow below Q95 of the training days), all catchments together"
 
@@ -16,6 +17,9 @@ class LowFlowScores(Measure):
 
     A hundredth of the mean flow is added before the logarithm, so that days without flow do not decide (Pushpalatha et
     al. 2012, doi:10.1016/j.jhydrol.2011.11.055). Forecasts of log flow are not corrected to means in mm/day.
+
+    Args:
+        row: The series that is forecast.
     """
 
     metrics = (
@@ -23,6 +27,9 @@ class LowFlowScores(Measure):
         *declared("low_flow_csi", f"critical success index of {_OF_DAYS}"),
         *declared("low_flow_pod", f"share of the {_OF_DAYS}, that are forecast"),
     )
+
+    def __init__(self, row: Modality) -> None:
+        self._row = row
 
     def add(self, outputs: Outputs, batch: Batch) -> State:
         """Sums the moments of log flow, and counts events, by catchment and year of issue."""
@@ -32,7 +39,9 @@ class LowFlowScores(Measure):
         counts = events.contingency(batch["forecast_target"] < below, forecast < below, forecast, batch)
         flows = known(batch) & (batch["mean_flow"][:, None] > 0)
         moments = metrics.flow_moments(
-            _log_flow(forecast, batch), _log_flow(batch["forecast_target"], batch), flows
+            _log_flow(self._row, forecast, batch),
+            _log_flow(self._row, batch["forecast_target"], batch),
+            flows,
         )
         return {**by_lead("log", moments, batch), **by_lead("low", counts, batch)}
 
@@ -47,7 +56,7 @@ class LowFlowScores(Measure):
         }
 
 
-def _log_flow(normalised: Tensor, batch: Batch) -> Tensor:
+def _log_flow(row: Modality, normalised: Tensor, batch: Batch) -> Tensor:
     """Returns the logarithm of flow in mm/day plus `events.LOG_SHARE` of the catchment's mean, in fp64."""
-    flow = metrics.river_flow(normalised, batch["river_flow_scale"])
+    flow = metrics.physical(normalised, batch[f"{row.name}{protocol.SCALE}"], row)
     return torch.log(flow + events.LOG_SHARE * batch["mean_flow"][:, None])

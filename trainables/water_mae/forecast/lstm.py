@@ -15,7 +15,6 @@ import torch
 from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor, nn
 
-from trainables.water_mae.config import IMAGE_MODALITIES, VECTOR_MODALITIES
 from trainables.water_mae.data.windows import WaterData
 from trainables.water_mae.evaluation import metrics
 from trainables.water_mae.forecast.forecast import (
@@ -28,7 +27,8 @@ from trainables.water_mae.forecast.forecast import (
     last_flow,
     targets,
 )
-from trainables.water_mae.model.autoencoder import Batch
+from trainables.water_mae.knobs import ModalitySet
+from trainables.water_mae.model.batch import Batch
 
 HIDDEN = 64
 MAX_STEPS, MAX_EPOCHS = 400, 10
@@ -41,22 +41,28 @@ EPSILON = 0.1
 _SEED = 20_190_818
 _FORGET_BIAS = 3.0  # the memory is kept at first
 _PASS = 32  # windows
-_RAIN = IMAGE_MODALITIES.index("precipitation")
 
 
 class CatchmentLSTM(ForecastOnly):
-    """Forecasts river flow only. A new network repeats the last day, like persistence.
+    """Forecasts one series only. A new network repeats the last day, like persistence.
 
     Args:
+        modalities: The modalities.
+        ahead: Name of the series.
         static: Attributes of each catchment.
         patches: Land patch whose weather each catchment has.
     """
 
     def __init__(
-        self, static: Float[Tensor, "patch member attribute"], patches: Int64[Tensor, "patch member"]
+        self,
+        modalities: ModalitySet,
+        ahead: str,
+        static: Float[Tensor, "patch member attribute"],
+        patches: Int64[Tensor, "patch member"],
     ) -> None:
         super().__init__()
-        num_inputs = len(IMAGE_MODALITIES) + len(VECTOR_MODALITIES) + static.shape[-1]
+        self.ahead = modalities.places[ahead].position
+        num_inputs = len(modalities) + static.shape[-1]
         self.lstm = nn.LSTM(num_inputs, HIDDEN, batch_first=True)
         self.head = nn.Linear(HIDDEN, len(LEAD_DAYS))
         for parameter in self.head.parameters():
@@ -75,12 +81,14 @@ class CatchmentLSTM(ForecastOnly):
         windows = torch.arange(size, device=series.device).repeat_interleave(catchments)
         places = torch.arange(catchments, device=series.device).repeat(size)
         change = self.change(weather, series.flatten(3), windows, places)
-        return last_flow(batch) + change.reshape(size, *self.patches.shape, -1).permute(0, 3, 1, 2)
+        return last_flow(batch, self.ahead) + change.reshape(size, *self.patches.shape, -1).permute(
+            0, 3, 1, 2
+        )
 
     def change(
         self,
-        weather: Float[Tensor, "window 3 step land_patch"],
-        series: Float[Tensor, "window 2 step catchment"],
+        weather: Float[Tensor, "window field step land_patch"],
+        series: Float[Tensor, "window series step catchment"],
         windows: Int64[Tensor, " row"],
         places: Int64[Tensor, " row"],
     ) -> Float[Tensor, "row lead"]:
@@ -98,43 +106,50 @@ class Windows:
     """Training windows of all catchments, without the cells of land patches.
 
     Attributes:
-        weather: Means of the image modalities over land patches.
-        series: Evaporation and normalised log flow.
+        weather: Means of the fields over land patches.
+        series: The series, normalised.
         last: Normalised log flow from which forecasts start.
         target: Normalised log flow to the days to come.
         counts: Mask of the targets that are data.
     """
 
-    weather: Float[Tensor, "window 3 step land_patch"]
-    series: Float[Tensor, "window 2 step catchment"]
+    weather: Float[Tensor, "window field step land_patch"]
+    series: Float[Tensor, "window series step catchment"]
     last: Float[Tensor, "window catchment"]
     target: Float[Tensor, "window lead catchment"]
     counts: Bool[Tensor, "window lead catchment"]
 
 
-def fit(data: WaterData) -> CatchmentLSTM:
-    """Trains the network on windows of the training split; the same data give the same network."""
-    windows = training_windows(data)
+def fit(data: WaterData, ahead: str) -> CatchmentLSTM:
+    """Trains the network on windows of the training split; the same data give the same network.
+
+    Args:
+        data: The data set.
+        ahead: Name of the series that is forecast.
+    """
+    windows = training_windows(data, ahead)
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.manual_seed(_SEED)
-        network = CatchmentLSTM(torch.tensor(data.geometry.static), local_patches(data, windows))
-        _train(network, windows, data)
+        static, patches = torch.tensor(data.geometry.static), local_patches(data, windows)
+        network = CatchmentLSTM(data.modalities, ahead, static, patches)
+        _train(network, windows, data, ahead)
     return network.requires_grad_(False).eval()
 
 
-def training_windows(data: WaterData) -> Windows:
+def training_windows(data: WaterData, ahead: str) -> Windows:
     """Reads windows of the training split as the model sees them, with missing values carried forward."""
+    place = data.modalities.places[ahead].position
     # sampled on the CPU, where the network is trained, also if the days are on a GPU
     part = replace(data, resident=None).with_training_windows(MAX_WINDOWS)
     parts = []
     for first in range(0, part.num_samples("train"), _PASS):
         indices = np.arange(first, min(first + _PASS, part.num_samples("train")))
-        batch = part.tensors("train", indices) | targets(part, "train", indices)
+        batch = part.tensors("train", indices) | targets(part, "train", indices, place)
         parts.append(
             (
                 known_patch_means(batch),
                 known_vectors(batch).flatten(3),
-                last_flow(batch)[:, 0].flatten(1),
+                last_flow(batch, place)[:, 0].flatten(1),
                 batch["forecast_target"].flatten(2),
                 known(batch).flatten(2),
             )
@@ -143,10 +158,15 @@ def training_windows(data: WaterData) -> Windows:
 
 
 def local_patches(data: WaterData, windows: Windows) -> Int64[Tensor, "patch member"]:
-    """Returns the land patch whose rain of the last day correlates best with the rise of each catchment's flow."""
+    """Returns the land patch whose rain of the last day correlates best with the rise of each catchment's series.
+
+    Rain is the first field of amounts per day; without one it is the first field.
+    """
+    fields = data.modalities.fields
+    rain_at = next((number for number, name in enumerate(fields) if data.modalities[name].is_flux), 0)
     counts = windows.counts[:, 0].double()
     rise = torch.where(windows.counts[:, 0], windows.target[:, 0] - windows.last, 0.0).double()
-    rain = windows.weather[:, _RAIN, -1].double()
+    rain = windows.weather[:, rain_at, -1].double()
     rise = rise - counts * (rise.sum(0) / counts.sum(0).clamp(min=1))
     mean = counts.T @ rain / counts.sum(0).clamp(min=1)[:, None]
     spread = counts.T @ rain.square() - counts.sum(0)[:, None] * mean.square()
@@ -173,21 +193,22 @@ def nse_star(
     return errors.square().sum() / counts.sum().clamp(min=1)
 
 
-def _train(network: CatchmentLSTM, windows: Windows, data: WaterData) -> None:
+def _train(network: CatchmentLSTM, windows: Windows, data: WaterData, ahead: str) -> None:
     rows = windows.counts.any(1).nonzero()
     if not len(rows):
         return
     generator = torch.Generator().manual_seed(_SEED)
-    std = torch.from_numpy(data.flow_events.std).flatten()
-    scale = torch.tensor([[data.mean[-1], data.std[-1]]], dtype=torch.float64).expand(BATCH_SIZE, 2)
+    row, number = data.modalities[ahead], data.modalities.index(ahead)
+    std = torch.from_numpy(data.flow_events(ahead).std).flatten()
+    scale = torch.tensor([[data.mean[number], data.std[number]]], dtype=torch.float64).expand(BATCH_SIZE, 2)
     optimizer = torch.optim.Adam(network.parameters(), lr=LR)
     num_steps = min(MAX_STEPS, -(-MAX_EPOCHS * len(rows) // BATCH_SIZE))
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, num_steps)
     for _ in range(num_steps):
         window, place = rows[torch.randint(len(rows), (BATCH_SIZE,), generator=generator)].unbind(1)
         change = network.change(windows.weather, windows.series, window, place)
-        given = metrics.river_flow(windows.last[window, place][:, None] + change, scale)
-        seen = metrics.river_flow(windows.target[window, :, place], scale)
+        given = metrics.physical(windows.last[window, place][:, None] + change, scale, row)
+        seen = metrics.physical(windows.target[window, :, place], scale, row)
         loss = nse_star(given, seen, windows.counts[window, :, place], std[place])
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]

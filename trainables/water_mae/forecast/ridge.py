@@ -1,8 +1,9 @@
 """Ridge regression of river flow on previous days: a baseline that forecasts by encoders should outdo.
 
 Each catchment and lead time has its own regression of the change of normalised log flow, so that a large penalty gives
-persistence. Its predictors are the catchment's last days of flow, its evaporation, and the means of all land patches:
-rain of the last days, soil moisture and temperature of the last day. Missing values are carried forward in the window.
+persistence. Its predictors are the catchment's last days of flow, its other series of the last day such as evaporation,
+and the means of all land patches: amounts such as rain of the last days, states such as soil moisture and temperature
+of the last day. Missing values are carried forward in the window. Any other series than flow is forecast alike.
 """
 
 from collections.abc import Callable
@@ -12,28 +13,22 @@ import torch
 from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
-from trainables.water_mae.config import IMAGE_MODALITIES, VECTOR_MODALITIES
 from trainables.water_mae.data.windows import WaterData
 from trainables.water_mae.forecast.forecast import (
     LEAD_DAYS,
-    RIVER_FLOW,
     Forecast,
     ForecastOnly,
     known_patch_means,
     known_vectors,
     last_flow,
 )
-from trainables.water_mae.model.autoencoder import Batch
+from trainables.water_mae.knobs import ModalitySet
+from trainables.water_mae.model.batch import Batch
 
 FLOW_DAYS, RAIN_DAYS = 7, 3
 PENALTIES = (1.0, 10.0, 100.0, 1000.0, 10000.0)
 HELD_OUT = 0.2
 """Share of the training split, at its end, that is held out to choose the penalty."""
-
-_EVAPORATION = VECTOR_MODALITIES.index("evaporation")
-_RAIN, _SOIL, _AIR = (
-    IMAGE_MODALITIES.index(name) for name in ("precipitation", "soil_moisture", "temperature")
-)
 
 Day = Callable[[int], Tensor]
 """Returns the values of a series a given number of days before each row, (row, ...)."""
@@ -61,19 +56,24 @@ class Rows:
 
 
 class Ridge(ForecastOnly):
-    """Forecasts river flow only.
+    """Forecasts one series only.
 
     Args:
+        modalities: The modalities.
+        ahead: Name of the series.
         shared: Weights of the shared predictors.
         own: Weights of a catchment's own predictors.
     """
 
     def __init__(
         self,
+        modalities: ModalitySet,
+        ahead: str,
         shared: Float[Tensor, "lead patch member shared"],
         own: Float[Tensor, "lead patch member own"],
     ) -> None:
         super().__init__()
+        self.modalities, self.ahead = modalities, ahead
         self.register_buffer("shared", shared, persistent=False)
         self.register_buffer("own", own, persistent=False)
         self.shared: Tensor
@@ -84,32 +84,50 @@ class Ridge(ForecastOnly):
         means, vectors = known_patch_means(batch), known_vectors(batch)
         num_steps = vectors.shape[2]
         shared, own = predictors(
+            self.modalities,
+            self.ahead,
             lambda lag: means[:, :, num_steps - 1 - lag],
             lambda lag: vectors[:, :, num_steps - 1 - lag],
             num_steps,
         )
         change = torch.einsum("bf,lpmf->blpm", shared, self.shared)
-        return last_flow(batch) + change + torch.einsum("bpmf,lpmf->blpm", own, self.own)
+        ahead = self.modalities.places[self.ahead].position
+        return last_flow(batch, ahead) + change + torch.einsum("bpmf,lpmf->blpm", own, self.own)
 
 
-def predictors(means: Day, vectors: Day, num_steps: int) -> tuple[Tensor, Tensor]:
+def predictors(
+    modalities: ModalitySet, ahead: str, means: Day, vectors: Day, num_steps: int
+) -> tuple[Tensor, Tensor]:
     """Returns the predictors of a forecast: shared (row, shared) and own (row, *catchment, own).
 
     Args:
+        modalities: The modalities.
+        ahead: Name of the series that is forecast.
         means: Mean of each modality over each land patch, (row, modality, patch).
-        vectors: Evaporation and flow, (row, modality, *catchment).
+        vectors: The series, (row, modality, *catchment).
         num_steps: Number of known days.
     """
     today, here = means(0), vectors(0)
-    rain = [means(lag)[:, _RAIN] for lag in range(min(RAIN_DAYS, num_steps))]
-    flow = [vectors(lag)[:, RIVER_FLOW] for lag in range(min(FLOW_DAYS, num_steps))]
-    shared = torch.cat([torch.ones_like(today[:, 0, :1]), *rain, today[:, _SOIL], today[:, _AIR]], dim=1)
-    return shared, torch.stack([*flow, here[:, _EVAPORATION]], dim=-1)
+    fields = [
+        means(lag)[:, number]
+        for number, name in enumerate(modalities.fields)
+        for lag in range(min(RAIN_DAYS, num_steps) if modalities[name].is_flux else 1)
+    ]
+    own = modalities.series.index(ahead)
+    flow = [vectors(lag)[:, own] for lag in range(min(FLOW_DAYS, num_steps))]
+    others = [here[:, number] for number in range(len(modalities.series)) if number != own]
+    shared = torch.cat([torch.ones_like(today[:, 0, :1]), *fields], dim=1)
+    return shared, torch.stack([*flow, *others], dim=-1)
 
 
-def fit(data: WaterData) -> Ridge:
-    """Fits the regressions to the training split; chooses the penalty on its last days, as a hold-out."""
-    rows = training_rows(data)
+def fit(data: WaterData, ahead: str) -> Ridge:
+    """Fits the regressions to the training split; chooses the penalty on its last days, as a hold-out.
+
+    Args:
+        data: The data set.
+        ahead: Name of the series that is forecast.
+    """
+    rows = training_rows(data, ahead)
     cut = round(len(rows.target) * (1 - HELD_OUT))
     early, late = rows.part(slice(cut)), rows.part(slice(cut, None))
     errors = [_error(solve(early, penalty), late) for penalty in PENALTIES]
@@ -118,11 +136,12 @@ def fit(data: WaterData) -> Ridge:
     placed = (
         weights.permute(2, 0, 1).reshape(len(LEAD_DAYS), *shape, -1).float() for weights in (shared, own)
     )
-    return Ridge(*placed)
+    return Ridge(data.modalities, ahead, *placed)
 
 
-def training_rows(data: WaterData) -> Rows:
-    """Returns a row for each day of the training split with river flow on this day and on all days that it needs."""
+def training_rows(data: WaterData, ahead: str) -> Rows:
+    """Returns a row for each day of the training split with the series on this day and on all days that it needs."""
+    place = data.modalities.places[ahead].position
     first, stop = int(data.starts["train"][0]), data.ends["train"]
     num_steps = data.sequence_length
     valid = torch.tensor(data.geometry.pixel_valid).double()
@@ -135,14 +154,16 @@ def training_rows(data: WaterData) -> Rows:
     vectors = torch.from_numpy(data.vectors[first:stop].astype("float64")).flatten(2)
     history = min(FLOW_DAYS, num_steps)
     issued = torch.arange(history - 1, stop - first - max(LEAD_DAYS))
-    issued = issued[_complete(torch.tensor(data.vector_present[first:stop, RIVER_FLOW]), issued, history)]
+    issued = issued[_complete(torch.tensor(data.vector_present[first:stop, place]), issued, history)]
     cells, observed = (torch.from_numpy(marks) for marks in data.marks(range(first, stop)))
     vector_at = _as_known(vectors, observed.flatten(2), issued, num_steps)
-    shared, own = predictors(_as_known(means, cells, issued, num_steps), vector_at, history)
+    shared, own = predictors(
+        data.modalities, ahead, _as_known(means, cells, issued, num_steps), vector_at, history
+    )
     flow, known, origin = (
-        vectors[:, RIVER_FLOW],
-        observed.flatten(2)[:, RIVER_FLOW],
-        vector_at(0)[:, RIVER_FLOW],
+        vectors[:, place],
+        observed.flatten(2)[:, place],
+        vector_at(0)[:, place],
     )
     target = torch.stack([flow[issued + lead] - origin for lead in LEAD_DAYS], dim=-1)
     counts = torch.stack([known[issued + lead] for lead in LEAD_DAYS]).all(0)

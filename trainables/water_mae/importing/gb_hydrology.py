@@ -21,16 +21,16 @@ from thalweg.data.hdf5 import CHUNK_DAYS
 from thalweg.data.store import staged
 from thalweg.data.survey import Extremes, Survey
 from thalweg.errors import ConfigError, DataError
-from trainables.water_mae.config import PLAUSIBLE
 from trainables.water_mae.data import layout, writing
 from trainables.water_mae.data.calendar_share import calendar_share
-from trainables.water_mae.data.layout import ATTRIBUTES, Period
+from trainables.water_mae.data.layout import Period
 from trainables.water_mae.data.soil import SoilBucket
 from trainables.water_mae.data.tables import read_attributes
 from trainables.water_mae.data.values import require_plausible_attributes, survey_cells, survey_series
 from trainables.water_mae.importing.gb_provenance import Provenance, write_provenance
 from trainables.water_mae.importing.gridding import InverseDistance
 from trainables.water_mae.importing.options import GB_TRAIN, GB_VAL
+from trainables.water_mae.knobs import NRFA_ATTRIBUTES, PLAUSIBLE, PUBLISHED_SET
 
 DAILY, GRID, TABLE = "camels_gb_daily.nc", "gb_grid_5km_290x180.nc", "attributes_merged.csv"
 
@@ -127,11 +127,12 @@ def read(
             record = _read_record(daily, options, faults)
         with xr.open_dataset(source / GRID, engine="h5netcdf", mask_and_scale=False) as grid:
             terrain = _read_terrain(grid, options.mask, record.ids, faults)
-        table = read_attributes(source / TABLE, (*ATTRIBUTES, "complete"))
+        table = read_attributes(source / TABLE, (*NRFA_ATTRIBUTES, "complete"))
         chosen = _choose(record, table, options.catchments)
         with faults.collected():
             ids = record.ids[chosen]
-            require_plausible_attributes(source / TABLE, table.loc[ids, list(ATTRIBUTES)].to_numpy(), ids)
+            numbers = table.loc[ids, list(NRFA_ATTRIBUTES)].to_numpy()
+            require_plausible_attributes(source / TABLE, NRFA_ATTRIBUTES, numbers, ids)
         faults.raise_if_any()
     except (OSError, KeyError) as error:
         raise DataError(
@@ -337,7 +338,7 @@ def _write_grids(folder: Path, record: Record, terrain: Terrain, options: Option
     for split, period in options.periods.items():
         for name, series, base, decimals in fields:
             days = series[started, record.span(period)]
-            survey = survey_cells(name, folder, terrain.land, PLAUSIBLE[name][0].unit)
+            survey = survey_cells(PUBLISHED_SET[name], folder, terrain.land, PLAUSIBLE[name][0].unit)
             pieces = _seen(_interpolated(interpolate, days, base, decimals), survey, period)
             carried = (period.dates == _BAD_TEMPERATURE) & (name == "temperature")
             writing.write_grid(
@@ -394,7 +395,8 @@ def _write_catchments(
     ids = record.ids[chosen]
     path = writing.write_series(folder, period, ids, evaporation=evaporation, riverflow=riverflow)
     writing.write_attributes(folder, table.loc[ids])
-    return survey_series(path, {"evaporation": evaporation.T, "riverflow": riverflow.T}, period.dates, ids)
+    series = {"evaporation": evaporation.T, "riverflow": riverflow.T}
+    return survey_series(path, series, period.dates, ids, PUBLISHED_SET)
 
 
 def _provenance(

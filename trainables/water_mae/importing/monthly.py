@@ -18,24 +18,25 @@ from thalweg.data.faults import Faults
 from thalweg.data.merging import Look, Merged, MissingDays, find_days, is_merged, merge
 from thalweg.data.updating import replace_file, updated
 from thalweg.errors import ConfigError, DataError
-from trainables.water_mae.config import IMAGE_MODALITIES, PLAUSIBLE
 from trainables.water_mae.data import layout
-from trainables.water_mae.data.catchments import COLUMNS, arrange, require_rows
+from trainables.water_mae.data.catchments import arrange, rows_of
 from trainables.water_mae.data.grids import read_mask
-from trainables.water_mae.data.layout import ATTRIBUTES, SENTINEL, Period
+from trainables.water_mae.data.layout import SENTINEL, Period, column_of
 from trainables.water_mae.data.tables import SeriesTable, read_attributes, read_series
 from trainables.water_mae.data.values import (
     DISCHARGE,
+    DISCHARGE_COLUMN,
     require_plausible_attributes,
     settled_series,
     survey_cells,
     values_note,
 )
 from trainables.water_mae.importing.options import MONTHLY_TRAIN, MONTHLY_VAL
+from trainables.water_mae.knobs import NRFA_ATTRIBUTES, PLAUSIBLE, PUBLISHED_SET
 
 _WORDS = {"precipitation": "precip", "soil_moisture": "soil", "temperature": "temp"}
 _MASKS = ("*mask_*x*.npy", "*mask_*x*.pt")
-_DISCHARGE = "discharge_vol"
+_COLUMNS = tuple(map(column_of, PUBLISHED_SET.series))
 _MM_PER_DAY = 86.4  # of 1 m3/s over 1 km2
 
 
@@ -82,7 +83,7 @@ def read(
         merged: list[Merged] = []
         faults = Faults()
         tables = faults.attempt(lambda: _read_tables(source, periods))
-        for name in IMAGE_MODALITIES:
+        for name in PUBLISHED_SET.fields:
             with faults.collected():
                 merged += _merge(source, folder, name, periods, missing, land)
         lines = [str(item) for item in merged]
@@ -116,7 +117,7 @@ def _merge(
     for split, period in periods.items():
         target = folder / f"{name}_{split}_{period.years}.h5"
         like = next((item.extremes.unit for item in merged if item.extremes), "")
-        survey = partial(survey_cells, name, source, land, like=like)
+        survey = partial(survey_cells, PUBLISHED_SET[name], source, land, like=like)
         with faults.collected():
             merged.append(
                 merge(
@@ -149,24 +150,25 @@ def _read_tables(source: Path, periods: Mapping[SplitName, Period]) -> _Tables:
     series = faults.attempt(lambda: _only(source, "*.parquet"))
     faults.raise_if_any()
     assert attributes is not None and series is not None
-    rows = faults.attempt(lambda: read_series(series, COLUMNS, {"riverflow": _DISCHARGE}))
-    table = faults.attempt(lambda: read_attributes(attributes, ATTRIBUTES))
+    rows = faults.attempt(lambda: read_series(series, _COLUMNS, {"riverflow": DISCHARGE_COLUMN}))
+    table = faults.attempt(lambda: read_attributes(attributes, NRFA_ATTRIBUTES))
     notes = ""
     if rows is not None:
         dates = np.concatenate([period.dates for period in periods.values()])
-        arranged = faults.attempt(partial(arrange, series, rows, dates))
+        arranged = faults.attempt(partial(arrange, series, rows, dates, PUBLISHED_SET))
         notes = f"; {values_note(arranged[2])}" if arranged else ""
-        rows = replace(rows, columns=settled_series(series, rows.columns))
+        rows = replace(rows, columns=settled_series(series, rows.columns, PUBLISHED_SET))
     if table is not None:
         used = table if rows is None else table[table.index.isin(np.unique(rows.gauges))]
         numbers = used.to_numpy(np.float64)
-        faults.attempt(lambda: require_plausible_attributes(attributes, numbers, used.index.to_numpy()))
+        ids = used.index.to_numpy()
+        faults.attempt(lambda: require_plausible_attributes(attributes, NRFA_ATTRIBUTES, numbers, ids))
     if rows is not None and table is not None:
-        if _DISCHARGE in rows.columns:
+        if DISCHARGE_COLUMN in rows.columns:
             rows = faults.attempt(partial(_in_millimetres, rows, attributes, table["catchment-area"]))
             notes = f"; discharge in m3/s became mm/day by the catchment areas of {attributes.name}{notes}"
         else:
-            faults.attempt(partial(require_rows, attributes, table, np.unique(rows.gauges)))
+            faults.attempt(partial(rows_of, attributes, table, np.unique(rows.gauges)))
     faults.raise_if_any()
     assert rows is not None
     return _Tables(attributes, series, rows, notes)
@@ -193,8 +195,8 @@ def _in_millimetres(rows: SeriesTable, path: Path, areas: pd.Series) -> SeriesTa
             f"{path} must hold the catchment-area of every catchment whose flow is in m3/s, got none for "
             f"{', '.join(map(str, unknown[:5]))}; fill it in, or give riverflow in mm/day"
         )
-    columns = {name: values for name, values in rows.columns.items() if name != _DISCHARGE}
-    discharge = rows.columns[_DISCHARGE]
+    columns = {name: values for name, values in rows.columns.items() if name != DISCHARGE_COLUMN}
+    discharge = rows.columns[DISCHARGE_COLUMN]
     flow = (discharge * (_MM_PER_DAY / area)).astype(np.float32)
     bound = PLAUSIBLE["river_flow"][0].high
     beyond = np.flatnonzero((flow > bound) & (discharge <= DISCHARGE.high))
@@ -202,8 +204,8 @@ def _in_millimetres(rows: SeriesTable, path: Path, areas: pd.Series) -> SeriesTa
         row = beyond[0]
         raise DataError(
             f"riverflow must be at most {bound:g} mm/day, got {flow[row]:g} for {rows.gauges[row]} on {rows.days[row]} "
-            f"from a {_DISCHARGE} of {discharge[row]:g} m3/s and a catchment-area of {area[row]:g} km2 in {path}, and "
-            f"{beyond.size - 1} more; correct the area or the flow"
+            f"from a {DISCHARGE_COLUMN} of {discharge[row]:g} m3/s and a catchment-area of {area[row]:g} km2 in "
+            f"{path}, and {beyond.size - 1} more; correct the area or the flow"
         )
     return replace(rows, columns=columns | {"riverflow": flow})
 

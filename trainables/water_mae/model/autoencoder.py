@@ -1,10 +1,12 @@
-"""The masked autoencoder for one device: five encoders, shared layers, five decoders.
+"""The masked autoencoder for one device: an encoder for each modality, shared layers, a decoder for each.
 
 CAV-MAE (arXiv:2210.07839) with the decoders of CrossMAE (arXiv:2401.14391): each modality's visible patches
 are encoded separately, all tokens then pass the shared layers together, and each modality's decoder reads its own
-tokens from there. So information of other modalities reaches a decoder through the shared layers only.
+tokens from there. So information of other modalities reaches a decoder through the shared layers only. Not published is
+``ModelKnobs.interpolation``: decoders that know, or correct, what is interpolated from visible values.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, overload
 
@@ -15,13 +17,14 @@ from torch.nn.functional import normalize
 
 from thalweg.nn.fusion import TokenFusion
 from thalweg.nn.transformer import LayerSizes
-from trainables.water_mae.config import IMAGE_MODALITIES, MODALITIES, VECTOR_MODALITIES, ModelKnobs
+from trainables.water_mae.config import ModelKnobs
 from trainables.water_mae.data.windows import Geometry
-from trainables.water_mae.model.decoder import CrossDecoder, Decoder, SelfDecoder, Targets
+from trainables.water_mae.knobs import ModalitySet, Place
+from trainables.water_mae.model.batch import Batch, Predictions
+from trainables.water_mae.model.decoder import CrossDecoder, Decoder, SelfDecoder, Targets, Values
 from trainables.water_mae.model.encoders import INPUT, ImageEncoder, VectorEncoder
+from trainables.water_mae.model.interpolation import Interpolation
 
-Batch = dict[str, Tensor]
-Predictions = dict[str, Float[Tensor, "batch step masked value"]]
 Summaries = dict[str, Float[Tensor, "batch dim"]]
 Maps = list[Float[Tensor, "batch token dim"]]
 
@@ -50,22 +53,27 @@ class MaskedAutoencoder(nn.Module):
         knobs: Sizes.
         geometry: Patches and catchments of the data.
         num_steps: Days in a window.
+        modalities: What is reconstructed.
     """
 
-    def __init__(self, knobs: ModelKnobs, geometry: Geometry, num_steps: int) -> None:
+    def __init__(
+        self, knobs: ModelKnobs, geometry: Geometry, num_steps: int, modalities: ModalitySet
+    ) -> None:
         super().__init__()
+        self.places = modalities.places
         sizes = LayerSizes(
             dim=knobs.dim, num_heads=knobs.num_heads, mlp_ratio=knobs.mlp_ratio, dropout=knobs.dropout
         )
-        for name in IMAGE_MODALITIES:
+        for name in modalities.fields:
             self.add_module(f"{name}_encoder", _image_encoder(sizes, knobs, geometry, num_steps))
-        for name in VECTOR_MODALITIES:
+        for name in modalities.series:
             self.add_module(f"{name}_encoder", _vector_encoder(sizes, knobs, geometry, num_steps))
         self.fusion = TokenFusion(sizes, knobs.shared_depth)
-        for name in MODALITIES:
-            self.add_module(f"{name}_decoder", _decoder(name, knobs, geometry, num_steps))
-        self.encoder_modality_tokens = _modality_tokens(knobs.dim)
-        self.decoder_modality_tokens = _modality_tokens(knobs.decoder_dim)
+        for name, place in self.places.items():
+            self.add_module(f"{name}_decoder", _decoder(place.kind, knobs, geometry, num_steps))
+        self.interpolation = None if knobs.interpolation == "none" else Interpolation(geometry, modalities)
+        self.encoder_modality_tokens = _modality_tokens(modalities.names, knobs.dim)
+        self.decoder_modality_tokens = _modality_tokens(modalities.names, knobs.decoder_dim)
 
     @overload
     def forward(self, batch: Batch, *, summaries: Literal[False] = False) -> Predictions: ...
@@ -79,33 +87,36 @@ class MaskedAutoencoder(nn.Module):
         """Predicts the masked patches of a batch.
 
         Args:
-            batch: ``images`` (batch, 3, step, patch, pixel), ``vectors`` (batch, 2, step, patch, member),
-                ``vector_present`` (batch, 2), and for both kinds indices of patches ``*_keep`` and
+            batch: ``images`` (batch, field, step, patch, pixel), ``vectors`` (batch, series, step, patch, member),
+                ``vector_present`` (batch, series), and for both kinds indices of patches ``*_keep`` and
                 ``*_masked`` (batch, modality, step, number).
             summaries: Whether to return `Encoding.summaries` too.
 
         Returns:
             For each modality the values of its masked patches, in the order of ``*_masked`` and in the
-            model's precision.
+            model's precision, or in fp32 if they are added to interpolated ones.
         """
         encoding = self.encode(batch, summaries=summaries)
-        predictions = {name: self._decode(batch, name, maps) for name, maps in encoding.maps.items()}
+        known = {} if self.interpolation is None else self.interpolation(batch)
+        predictions = {
+            name: self._decode(batch, name, maps, known.get(name)) for name, maps in encoding.maps.items()
+        }
         return (predictions, encoding.summaries) if summaries else predictions
 
     def encode(self, batch: Batch, *, summaries: bool = False) -> Encoding:
         """Encodes the visible patches of a batch; the only method of the exported part ``encoders``.
 
         Args:
-            batch: ``images`` (batch, 3, step, patch, pixel) and ``vectors`` (batch, 2, step, patch, member), both
-                normalised as in `trainables.water_mae.model.facts`; ``vector_present`` (batch, 2), 1 if evaporation
-                or flow is present; and the visible patches in ascending order, ``image_keep`` (batch, 3, step, number)
-                and ``vector_keep`` (batch, 2, step, number): all of them if nothing is masked. If some values are
-                missing, ``image_observed`` and ``vector_observed`` mark the others, in the shapes of the values: a
-                patch without any data on a day has no content. In other patches missing values must be filled from
-                the same patch and day: catchments with the mean of the others, cells as `DataKnobs` says.
+            batch: ``images`` (batch, field, step, patch, pixel) and ``vectors`` (batch, series, step, patch, member),
+                both normalised as in `trainables.water_mae.model.facts`; ``vector_present`` (batch, series), 1 if a
+                series is present; and the visible patches in ascending order, ``image_keep`` (batch, field, step,
+                number) and ``vector_keep`` (batch, series, step, number): all of them if nothing is masked. If some
+                values are missing, ``image_observed`` and ``vector_observed`` mark the others, in the shapes of
+                the values: a patch without any data on a day has no content. In other patches missing values must be
+                filled from the same patch and day: catchments with the mean of the others, cells as `DataKnobs` says.
             summaries: Whether to return `Encoding.summaries` too; else they are empty.
         """
-        maps = {name: self._encode(batch, name) for name in MODALITIES}
+        maps = {name: self._encode(batch, name) for name in self.places}
         means = (
             {name: normalize(own[-1].float().mean(1), dim=1) for name, own in maps.items()}
             if summaries
@@ -116,12 +127,12 @@ class MaskedAutoencoder(nn.Module):
         return Encoding({name: [*own[:-1], tokens] for (name, own), tokens in paired}, means)
 
     def _encode(self, batch: Batch, name: str) -> Maps:
-        kind, index = kind_and_index(name)
+        kind, index = place = self.places[name]
         token = self.encoder_modality_tokens[name]
         encoder = self.get_submodule(f"{name}_encoder")
         values = batch[f"{kind}s"][:, index]
         keep = batch[f"{kind}_keep"][:, index]
-        observed = seen(batch, name)
+        observed = seen(batch, place)
         if kind == "image":
             maps: Maps = encoder(values, keep, token, observed)
         else:
@@ -129,24 +140,17 @@ class MaskedAutoencoder(nn.Module):
             maps = encoder(values.to(token.dtype), keep, present, token, observed)
         return maps
 
-    def _decode(self, batch: Batch, name: str, maps: Maps) -> Float[Tensor, "batch step masked value"]:
-        kind, index = kind_and_index(name)
+    def _decode(self, batch: Batch, name: str, maps: Maps, interpolated: Values | None) -> Values:
+        kind, index = self.places[name]
         keep, masked = (batch[f"{kind}_{which}"][:, index] for which in ("keep", "masked"))
         decoder = self.get_submodule(f"{name}_decoder")
-        values: Tensor = decoder(maps, keep, masked, self.decoder_modality_tokens[name])
+        values: Tensor = decoder(maps, keep, masked, self.decoder_modality_tokens[name], interpolated)
         return values
 
 
-def kind_and_index(modality: str) -> tuple[str, int]:
-    """Returns the key of a modality in a batch, ``image`` or ``vector``, and its index on the second axis."""
-    if modality in IMAGE_MODALITIES:
-        return "image", IMAGE_MODALITIES.index(modality)
-    return "vector", VECTOR_MODALITIES.index(modality)
-
-
-def seen(batch: Batch, modality: str) -> Bool[Tensor, "batch step patch"] | None:
+def seen(batch: Batch, modality: Place) -> Bool[Tensor, "batch step patch"] | None:
     """Returns a mask of the patches with any data, in windows that have the modality; None if all have."""
-    kind, index = kind_and_index(modality)
+    kind, index = modality
     observed, present = (batch.get(f"{kind}_{name}") for name in ("observed", "present"))
     if observed is None:
         return None
@@ -188,12 +192,12 @@ def _vector_encoder(
     )
 
 
-def _decoder(name: str, knobs: ModelKnobs, geometry: Geometry, num_steps: int) -> Decoder:
+def _decoder(kind: str, knobs: ModelKnobs, geometry: Geometry, num_steps: int) -> Decoder:
     sizes = LayerSizes(dim=knobs.decoder_dim, num_heads=knobs.decoder_num_heads, mlp_ratio=knobs.mlp_ratio)
-    targets = _targets(name, geometry, num_steps)
+    targets = _targets(kind, knobs, geometry, num_steps)
     if knobs.decoder_type == "self":
         return SelfDecoder(sizes, knobs.decoder_depth, targets, context_dim=knobs.dim)
-    depth = knobs.image_depth if name in IMAGE_MODALITIES else knobs.vector_depth
+    depth = knobs.image_depth if kind == "image" else knobs.vector_depth
     num_maps = len(_keep_maps(knobs, depth)) + 1
     return CrossDecoder(
         sizes,
@@ -205,8 +209,8 @@ def _decoder(name: str, knobs: ModelKnobs, geometry: Geometry, num_steps: int) -
     )
 
 
-def _targets(name: str, geometry: Geometry, num_steps: int) -> Targets:
-    if name in IMAGE_MODALITIES:
+def _targets(kind: str, knobs: ModelKnobs, geometry: Geometry, num_steps: int) -> Targets:
+    if kind == "image":
         # Positions cover the whole grid of patches, ocean included, as in the reference model.
         row, column = geometry.patch_rows_cols.T
         num_rows, num_columns = geometry.grid_shape
@@ -215,11 +219,17 @@ def _targets(name: str, geometry: Geometry, num_steps: int) -> Targets:
     else:
         num_places, num_values = geometry.num_vector_patches, geometry.num_members
         places = torch.arange(num_places)
-    return Targets(num_steps=num_steps, num_places=num_places, places=places, num_values=num_values)
+    return Targets(
+        num_steps=num_steps,
+        num_places=num_places,
+        places=places,
+        num_values=num_values,
+        interpolation=knobs.interpolation,
+    )
 
 
-def _modality_tokens(dim: int) -> nn.ParameterDict:
+def _modality_tokens(names: Iterable[str], dim: int) -> nn.ParameterDict:
     # Drawn on the CPU: on the meta device, where models are only counted, randn imports sympy.
-    drawn = {name: torch.randn(dim, device="cpu").mul_(0.02) for name in MODALITIES}
+    drawn = {name: torch.randn(dim, device="cpu").mul_(0.02) for name in names}
     device = torch.get_default_device()
     return nn.ParameterDict({name: nn.Parameter(token.to(device)) for name, token in drawn.items()})

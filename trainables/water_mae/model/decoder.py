@@ -16,6 +16,7 @@ from torch.nn.functional import embedding
 from thalweg.nn.feature_maps import WeightedFeatureMaps
 from thalweg.nn.position import encode_places, sinusoidal
 from thalweg.nn.transformer import CrossLayer, LayerSizes, SelfLayer
+from trainables.water_mae.config import InterpolationMode
 
 Map = Float[Tensor, "batch token context"]
 Keep = Int[Tensor, "batch step keep"]
@@ -33,12 +34,14 @@ class Targets:
         num_places: Number of places with a learned position.
         places: Place of each patch.
         num_values: Numbers in a patch.
+        interpolation: What is made of interpolated values, see `ModelKnobs.interpolation`.
     """
 
     num_steps: int
     num_places: int
     places: Int[Tensor, " patch"]
     num_values: int
+    interpolation: InterpolationMode = "none"
 
 
 class Decoder(nn.Module, ABC):
@@ -61,9 +64,23 @@ class Decoder(nn.Module, ABC):
         self.head = nn.Linear(dim, targets.num_values)
         nn.init.trunc_normal_(self.mask_token, std=0.02)
         nn.init.trunc_normal_(self.position, std=0.02)
+        self._adds = targets.interpolation in ("added", "both")
+        self.reading = (
+            nn.Linear(targets.num_values, dim) if targets.interpolation in ("read", "both") else None
+        )
+        if self._adds:  # an untrained decoder leaves the interpolation as it is
+            nn.init.zeros_(self.head.weight)
+            nn.init.zeros_(self.head.bias)
 
     @abstractmethod
-    def forward(self, maps: Sequence[Map], keep: Keep, masked: Masked, modality: Modality) -> Values:
+    def forward(
+        self,
+        maps: Sequence[Map],
+        keep: Keep,
+        masked: Masked,
+        modality: Modality,
+        interpolated: Values | None = None,
+    ) -> Values:
         """Predicts the content of the masked patches.
 
         Args:
@@ -71,11 +88,19 @@ class Decoder(nn.Module, ABC):
             keep: Visible patches, in the order of the first tokens of each map.
             masked: Masked patches to predict.
             modality: Token of the modality.
+            interpolated: What is interpolated there, in fp32; required unless nothing is made of it.
         """
 
-    def queries(self, masked: Masked, modality: Modality) -> Float[Tensor, "batch query dim"]:
-        """Returns a query token for each masked patch, day after day: place and day without content."""
-        return self.at_places(masked, self.mask_token + modality)
+    def queries(
+        self, masked: Masked, modality: Modality, interpolated: Values | None
+    ) -> Float[Tensor, "batch query dim"]:
+        """Returns a query token for each masked patch, day after day: place, day, and interpolated values if read."""
+        tokens = self.at_places(masked, self.mask_token + modality)
+        if self.reading is None:
+            return tokens
+        assert interpolated is not None
+        read: Tensor = self.reading(interpolated.to(tokens.dtype))
+        return tokens + read.flatten(1, 2)
 
     def at_places(
         self, patches: Int[Tensor, "batch step taken"], token: Modality
@@ -83,10 +108,16 @@ class Decoder(nn.Module, ABC):
         """Returns a token plus place and day of each patch, day after day."""
         return encode_places(embedding(self.places, self.position) + token, self.time, patches).flatten(1, 2)
 
-    def values(self, x: Float[Tensor, "batch query dim"], masked: Masked) -> Values:
-        """Maps the final tokens of masked patches to their values."""
+    def values(
+        self, x: Float[Tensor, "batch query dim"], masked: Masked, interpolated: Values | None
+    ) -> Values:
+        """Maps the final tokens of masked patches to their values, which are added to interpolated ones in fp32."""
         values: Tensor = self.head(self.norm(x))
-        return values.reshape(*masked.shape, -1)
+        values = values.reshape(*masked.shape, -1)
+        if not self._adds:
+            return values
+        assert interpolated is not None
+        return values.float() + interpolated
 
 
 class CrossDecoder(Decoder):
@@ -117,13 +148,20 @@ class CrossDecoder(Decoder):
         )
         self.mixtures = None if num_maps is None else WeightedFeatureMaps(num_maps, depth, context_dim)
 
-    def forward(self, maps: Sequence[Map], keep: Keep, masked: Masked, modality: Modality) -> Values:
+    def forward(
+        self,
+        maps: Sequence[Map],
+        keep: Keep,
+        masked: Masked,
+        modality: Modality,
+        interpolated: Values | None = None,
+    ) -> Values:
         """Predicts the content of the masked patches."""
         contexts = [maps[-1]] * len(self.layers) if self.mixtures is None else self.mixtures(maps)
-        x = self.queries(masked, modality)
+        x = self.queries(masked, modality, interpolated)
         for layer, context in zip(self.layers, contexts, strict=True):
             x = layer(x, context)
-        return self.values(x, masked)
+        return self.values(x, masked, interpolated)
 
 
 class SelfDecoder(Decoder):
@@ -143,11 +181,18 @@ class SelfDecoder(Decoder):
         self.embedding = nn.Linear(context_dim, sizes.dim)
         self.layers = nn.Sequential(*(SelfLayer(sizes) for _ in range(depth)))
 
-    def forward(self, maps: Sequence[Map], keep: Keep, masked: Masked, modality: Modality) -> Values:
+    def forward(
+        self,
+        maps: Sequence[Map],
+        keep: Keep,
+        masked: Masked,
+        modality: Modality,
+        interpolated: Values | None = None,
+    ) -> Values:
         """Predicts the content of the masked patches."""
-        queries = self.queries(masked, modality)
+        queries = self.queries(masked, modality, interpolated)
         tokens = self.embedding(maps[-1])
         num_visible = keep.shape[1] * keep.shape[2]
         visible = tokens[:, :num_visible] + self.at_places(keep, modality)
         x = torch.cat((queries, visible, tokens[:, num_visible:] + modality), dim=1)
-        return self.values(self.layers(x)[:, : queries.shape[1]], masked)
+        return self.values(self.layers(x)[:, : queries.shape[1]], masked, interpolated)

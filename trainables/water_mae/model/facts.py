@@ -1,7 +1,8 @@
 """`Task.facts` of the family: the geometry of the data, and the normalisation of physical values.
 
-A normalised value is (value - mean) / std of its modality, river flow after ``log(flow + flow_floor)``. Cells of ocean,
-padding and absent days are 0. Static attributes are z-scores already, in the order of the catchments.
+A normalised value is (value - mean) / std of its modality; those in ``floors`` (river flow) after ``log(value +
+floor)``. Cells of ocean, padding and absent days are 0. Static attributes are z-scores already, in the order of the
+catchments.
 """
 
 from collections.abc import Collection, Mapping
@@ -10,34 +11,36 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from trainables.water_mae.config import MODALITIES
-from trainables.water_mae.data.layout import ATTRIBUTES
-from trainables.water_mae.data.windows import Geometry, WaterData
-from trainables.water_mae.evaluation.metrics import FLOW_FLOOR
-
-_ARRAYS = ("pixel_valid", "patch_rows_cols", "member_valid", "static")
+from trainables.water_mae.data.windows import GEOMETRY, Geometry, WaterData
 
 
 def facts_of(data: WaterData) -> dict[str, Any]:
     """Returns geometry and normalisation, which suffice to build a model and prepare its inputs."""
-    geometry = data.geometry
+    geometry, modalities = data.geometry, data.modalities
+    floors = {row.name: row.floor for row in modalities if row.transform == "log"}
     return {
-        "modalities": list(MODALITIES),
-        "units": dict(zip(MODALITIES, data.units, strict=True)),
+        "modalities": list(modalities.names),
+        "units": dict(zip(modalities.names, data.units, strict=True)),
         "mean": data.mean,
         "std": data.std,
-        "flow_floor": FLOW_FLOOR,
-        "geometry": {name: np.asarray(getattr(geometry, name)) for name in _ARRAYS},
+        "floors": floors,
+        **({"flow_floor": floors["river_flow"]} if "river_flow" in floors else {}),
+        "geometry": {name: np.asarray(getattr(geometry, name)) for name in GEOMETRY},
         "grid_shape": list(geometry.grid_shape),
-        "attributes": list(ATTRIBUTES),
+        "attributes": list(data.attributes),
         "catchments": list(data.catchments),
     }
 
 
 def geometry_of(facts: Mapping[str, Any]) -> Geometry:
-    """Returns the geometry in facts; its arrays may be tensors."""
+    """Returns the geometry in facts; its arrays may be tensors.
+
+    Models of earlier versions are told no positions of catchments, and read none.
+    """
     rows, columns = facts["grid_shape"]
-    arrays = {name: np.asarray(facts["geometry"][name]) for name in _ARRAYS}
+    shape = (*np.asarray(facts["geometry"]["static"]).shape[:2], 2)
+    told = {"member_positions": np.zeros(shape, np.float32), **facts["geometry"]}
+    arrays = {name: np.asarray(told[name]) for name in GEOMETRY}
     return Geometry(grid_shape=(int(rows), int(columns)), **arrays)
 
 

@@ -10,16 +10,17 @@ from torch import Tensor, nn
 from thalweg.nn.contrastive.info_nce import info_nce
 from thalweg.nn.losses import masked_mse, patch_normalised_mse
 from thalweg.stage_contract import Joined, JointLoss, Loss, Progress, Rows
-from trainables.water_mae.config import MODALITIES, LossKnobs
+from trainables.water_mae.config import LossKnobs
 from trainables.water_mae.evaluation import protocol
-from trainables.water_mae.model.autoencoder import Batch, Predictions
+from trainables.water_mae.knobs import ModalitySet, Place
+from trainables.water_mae.model.batch import Batch, Predictions
 
-PAIRS = tuple(combinations(MODALITIES, 2))
-"""Pairs of modalities that the contrastive loss aligns."""
+Places = Mapping[str, Place]
+"""Place in a batch of each modality, by name."""
 
 
 def reconstruction(
-    predictions: Predictions, batch: Batch, *, norm_target: bool
+    predictions: Predictions, batch: Batch, places: Places, *, norm_target: bool
 ) -> dict[str, Float[Tensor, " batch"]]:
     """Computes for each modality the mean squared error of each sample in fp32; 0 if the modality is absent.
 
@@ -28,12 +29,14 @@ def reconstruction(
     Args:
         predictions: Values of the hidden patches.
         batch: Training batch.
+        places: The modalities.
         norm_target: Whether to use `patch_normalised_mse`.
     """
     error = patch_normalised_mse if norm_target else masked_mse
     return {
-        name: error(predictions[name], *protocol.observed_values(batch, name)) * protocol.present(batch, name)
-        for name in MODALITIES
+        name: error(predictions[name], *protocol.observed_values(batch, place))
+        * protocol.present(batch, place)
+        for name, place in places.items()
     }
 
 
@@ -50,23 +53,20 @@ def contrastive(
 
     Args:
         summaries: Summary of each modality, for all windows of a global batch.
-        present: Which modalities each window has, in the order of `MODALITIES`; others are not contrasted.
+        present: Which modalities each window has, in the order of `summaries`; others are not contrasted.
         temperature: Divides the cosines.
     """
     total = torch.zeros((), device=present.device)
-    for first, second in PAIRS:
-        both = _both(present, first, second)
-        total = total + info_nce(summaries[first] / temperature, summaries[second], counted=both)
+    for (first, one), (second, other) in combinations(enumerate(summaries.values()), 2):
+        both = present[:, first] & present[:, second]
+        total = total + info_nce(one / temperature, other, counted=both)
     return total
 
 
 def num_contrasted(present: Bool[Tensor, "batch modality"]) -> Int[Tensor, ""]:
     """Counts the pairs of modalities that are both present, summed over windows."""
-    return torch.stack([_both(present, *pair).sum() for pair in PAIRS]).sum()
-
-
-def _both(present: Bool[Tensor, "batch modality"], first: str, second: str) -> Bool[Tensor, " batch"]:
-    return present[:, MODALITIES.index(first)] & present[:, MODALITIES.index(second)]
+    pairs = combinations(range(present.shape[1]), 2)
+    return torch.stack([(present[:, first] & present[:, second]).sum() for first, second in pairs]).sum()
 
 
 class Reconstruction(Loss):
@@ -75,20 +75,24 @@ class Reconstruction(Loss):
     Args:
         knobs: Form of the loss.
         weights: Weight of each modality.
+        modalities: The modalities.
     """
 
-    def __init__(self, knobs: LossKnobs, weights: Mapping[str, float]) -> None:
+    def __init__(self, knobs: LossKnobs, weights: Mapping[str, float], modalities: ModalitySet) -> None:
         self._knobs = knobs
         self._weights = weights
+        self._places = modalities.places
 
     def parts(self, model: nn.Module, batch: Batch, progress: Progress) -> Mapping[str, Tensor]:
         """Sums the error over samples."""
-        errors = reconstruction(model(batch), batch, norm_target=self._knobs.norm_target)
+        errors = reconstruction(model(batch), batch, self._places, norm_target=self._knobs.norm_target)
         return {name: error.sum() for name, error in errors.items()}
 
     def counts(self, batch: Batch, progress: Progress) -> Mapping[str, float]:
         """Counts, for each modality, the samples in which it is reconstructed."""
-        return {name: float(protocol.reconstructed(batch, name).sum()) for name in MODALITIES}
+        return {
+            name: float(protocol.reconstructed(batch, place).sum()) for name, place in self._places.items()
+        }
 
     def weights(self, progress: Progress) -> Mapping[str, float]:
         """Returns the weights, the same throughout a stage."""
@@ -101,22 +105,25 @@ class ContrastiveReconstruction(JointLoss):
     Args:
         knobs: Form of both losses, weight and temperature of the contrastive one.
         weights: Weight of each modality.
+        modalities: The modalities.
     """
 
-    def __init__(self, knobs: LossKnobs, weights: Mapping[str, float]) -> None:
+    def __init__(self, knobs: LossKnobs, weights: Mapping[str, float], modalities: ModalitySet) -> None:
         self._knobs = knobs
         self._weights = weights
+        self._places = modalities.places
 
     def embed(self, model: nn.Module, batch: Batch, progress: Progress) -> Rows:
         """Computes each sample's errors and summaries by modality; masks of those that exist are companions."""
         predictions, summaries = model(batch, summaries=True)
-        errors = reconstruction(predictions, batch, norm_target=self._knobs.norm_target)
+        places = self._places.values()
+        errors = reconstruction(predictions, batch, self._places, norm_target=self._knobs.norm_target)
         return Rows(
             embeddings=errors | {f"summary/{name}": summary for name, summary in summaries.items()},
             companions={
-                "present": torch.stack([protocol.present(batch, name) > 0 for name in MODALITIES], dim=1),
+                "present": torch.stack([protocol.present(batch, place) > 0 for place in places], dim=1),
                 "reconstructed": torch.stack(
-                    [protocol.reconstructed(batch, name) > 0 for name in MODALITIES], dim=1
+                    [protocol.reconstructed(batch, place) > 0 for place in places], dim=1
                 ),
             },
         )
@@ -124,11 +131,11 @@ class ContrastiveReconstruction(JointLoss):
     def parts(self, rows: Rows, progress: Progress) -> Joined:
         """Sums the errors of a global batch and computes its contrastive loss."""
         present, reconstructed = rows.companions["present"], rows.companions["reconstructed"]
-        summaries = {name: rows.embeddings[f"summary/{name}"] for name in MODALITIES}
+        summaries = {name: rows.embeddings[f"summary/{name}"] for name in self._places}
         agreement = contrastive(summaries, present, self._knobs.contrastive_temperature)
-        counts = dict(zip(MODALITIES, reconstructed.sum(0), strict=True))
+        counts = dict(zip(self._places, reconstructed.sum(0), strict=True))
         return Joined(
-            sums={name: rows.embeddings[name].sum() for name in MODALITIES} | {"contrastive": agreement},
+            sums={name: rows.embeddings[name].sum() for name in self._places} | {"contrastive": agreement},
             counts={**counts, "contrastive": num_contrasted(present)},
         )
 

@@ -9,6 +9,7 @@ from optuna.trial import TrialState, create_trial
 
 from thalweg.discovery import space_name
 from thalweg.errors import ConfigError, SpaceError, StudyError
+from thalweg.search.overrides import options_of
 from thalweg.search.replay import RecordedTrial
 from thalweg.search.space import Space
 from thalweg.search.store import private_optuna
@@ -25,6 +26,7 @@ _LAWS = {  # settings that may not change while a name is in use, in words
     "family": "family",
     "metric": "metric",
     "mode": "mode",
+    "overrides": "data set",
     "samples": "budget in samples",
     "num_evaluations": "number of evaluations",
     "fingerprint": "version of its search space",
@@ -39,6 +41,7 @@ def definition_of(space: Space) -> dict[str, Any]:
         "family": space.config_type.__module__.rpartition(".")[0],
         "metric": study.metric,
         "mode": study.mode,
+        "overrides": dict(space.overrides),
         "samples": study.samples,
         "num_evaluations": study.num_evaluations,
         "fingerprint": fingerprint(space.file),
@@ -64,7 +67,7 @@ def open_study(storage: Any, name: str, space: Space) -> optuna.Study:
     stored = study.user_attrs.get(DEFINITION)
     if stored is not None:
         change = _change(name, stored, definition_of(space))
-        if change and _any_trained(study):
+        if change and any_trained(study):
             raise StudyError(f"{change}; give the new study another name")
     elif num_trials:
         raise StudyError(f"study {name!r} was not made by thalweg; give this one another name")
@@ -120,20 +123,41 @@ def _change(name: str, stored: Mapping[str, Any], now: Mapping[str, Any]) -> str
     """Returns a sentence on what has changed in a definition; empty if it is the same."""
     for key, what in _LAWS.items():
         if not _agrees(key, stored.get(key), now[key]):
-            return f"a study keeps its {what}: {name!r} has {stored.get(key)}, got {now[key]}"
+            has, got = _told(key, stored.get(key)), _told(key, now[key])
+            began = _began(stored.get("overrides") or {}, now["overrides"])
+            return f"a study keeps its {what}: {name!r} has {has}, got {got}{began}"
     return ""
+
+
+def _began(stored: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Says with which options a study began, if they are others now."""
+    if stored == now:
+        return ""
+    return f" (it began {f'with {options_of(stored)}' if stored else 'without --dataset and --samples'})"
+
+
+def _told(key: str, value: Any) -> Any:
+    return (_dataset(value) or "the space's own") if key == "overrides" else value
+
+
+def _dataset(overrides: Mapping[str, Any] | None) -> str | None:
+    """Returns the data set that a command named for a study; studies of earlier versions record none."""
+    return (overrides or {}).get("dataset")
 
 
 def _agrees(key: str, stored: Any, now: Any) -> bool:
     """Returns whether a setting agrees with the stored one; a space may move, or be rewritten without effect."""
     if key == "fingerprint":
         return is_same(stored, now)
+    if key == "overrides":  # a budget is a law of its own
+        return _dataset(stored) == _dataset(now)
     if key == "space" and isinstance(stored, str):
         return space_name(stored) == space_name(now)
     return bool(stored == now)
 
 
-def _any_trained(study: optuna.Study) -> bool:
+def any_trained(study: optuna.Study) -> bool:
+    """Returns whether a trial of a study has been evaluated, or has a checkpoint."""
     return any(
         trial.intermediate_values or CHECKPOINT in trial.user_attrs
         for trial in study.get_trials(deepcopy=False)

@@ -28,6 +28,18 @@ def fingerprint(file: Path) -> str:
     return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()[:16]
 
 
+def code_of(text: str) -> str:
+    """Returns the code of a module without comments, formatting and docstrings, those of attributes included."""
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        for part in ("body", "orelse", "finalbody"):
+            body = getattr(node, part, None)
+            if isinstance(body, list) and body:
+                kept = [each for each in body if not _is_text(each)]
+                setattr(node, part, kept or ([] if node is tree else [ast.Pass()]))
+    return ast.unparse(tree)
+
+
 def is_same(stored: str | None, current: str) -> bool:
     """Returns whether two fingerprints are equal, or of a shipped space before and after a rewriting without effect."""
     return stored == current or rewritten_spaces().get(stored or "") == current

@@ -136,6 +136,11 @@ class StudyRecord:
         """Whether the checkpoint of its best trial is kept when other trials end."""
         return bool(self.definition.get("study", {}).get("keep_checkpoints", 1))
 
+    @property
+    def overrides(self) -> Mapping[str, Any]:
+        """What options of its command replaced of its space: data set and budget, by the options' names."""
+        return self.definition.get("overrides") or {}
+
     def ranking(self) -> list[TrialRecord]:
         """Returns the complete trials, best first; of equal ones the earlier first."""
         return ranking(self.trials, self.mode)

@@ -1,13 +1,17 @@
-"""The evaluation protocol of a study: all its trials keep to one, for they are compared."""
+"""What the trials of a study have in common, for they are compared: the evaluation protocol, and the code."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import optuna
 
 from thalweg.errors import StudyError, TrialError
+from thalweg.wording import counted, some
 
 PROTOCOL = "protocol"
 """User attribute of the study: hash of the protocol, and number of the first trial."""
+CODE = "code"
+"""User attribute of the study: hashes of the modules, and the changes that were accepted."""
 
 
 class StudyProtocol:
@@ -50,3 +54,60 @@ class StudyProtocol:
                 f"trials of a study must be evaluated at one protocol, got {protocol} where trial "
                 f"{self._known[1]} has {self._known[0]}; search no knob that changes the evaluation"
             )
+
+
+class StudyCode:
+    """The hashes of the modules that a study's trials were trained with, as its storage keeps them.
+
+    Old and new trials share a table, so that a change between them must be no secret.
+
+    Args:
+        study: The study.
+    """
+
+    def __init__(self, study: optuna.Study) -> None:
+        self._study = study
+
+    def check(self, now: Mapping[str, str], *, any_trained: bool, accept: bool) -> str:
+        """Refuses to continue a study with other code than that of its trials, and keeps the code of those to come.
+
+        Args:
+            now: Hash of each module.
+            any_trained: Whether the study holds a trial that was trained.
+            accept: Whether a change is accepted; it is recorded then.
+
+        Returns:
+            A sentence for people; empty if there is nothing to say.
+
+        Raises:
+            StudyError: The code has changed.
+        """
+        known: dict[str, Any] | None = self._study.user_attrs.get(CODE)
+        if known is not None and known["modules"] == now:
+            return ""
+        changes = list(known["changes"]) if known is not None else []
+        sentence = ""
+        if any_trained and known is None:
+            sentence = (
+                f"study {self._study.study_name!r} was begun before code was recorded: whether its family has changed "
+                "since is not known; from now on a change is told"
+            )
+        elif any_trained and known is not None:
+            changed = _changed(known["modules"], now)
+            told = f"{counted(len(changed), 'module')} changed since its last trial: {some(changed)}"
+            if not accept:
+                raise StudyError(
+                    f"a study keeps the code of its trials, which share a table: {self._study.study_name!r} has "
+                    f"{told}; give the new study another name with --study, or continue it with "
+                    "--accept-code-change, which is recorded"
+                )
+            number = len(self._study.get_trials(deepcopy=False))
+            changes.append({"from_trial": number, "modules": {name: now.get(name) for name in changed}})
+            sentence = f"trials from {number} on run other code, {told}; recorded"
+        self._study.set_user_attr(CODE, {"modules": dict(now), "changes": changes})
+        return sentence
+
+
+def _changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """Returns the names of modules that are new, gone or changed."""
+    return sorted(name for name in {*before, *now} if before.get(name) != now.get(name))

@@ -27,6 +27,7 @@ from thalweg.files import (
 )
 from thalweg.study_folder import checkpoint_name, checkpoints_of
 from thalweg.training.checkpoints import resharding
+from thalweg.training.checkpoints.milestones import Milestones
 from thalweg.training.checkpoints.places import remove
 from thalweg.training.checkpoints.state import FROM_BEFORE, STATE, TrainingState, complete, damage, incomplete
 from thalweg.training.engine.half_precision import saved_masters, widened
@@ -50,8 +51,21 @@ def clear(trial: Path, home: Path) -> None:
         remove(folder, home)
 
 
-def save(engine: DeepSpeedEngine, folder: Path, state: TrainingState, group: ProcessGroup) -> None:
+def save(
+    engine: DeepSpeedEngine,
+    folder: Path,
+    state: TrainingState,
+    group: ProcessGroup,
+    milestones: Milestones | None = None,
+) -> None:
     """Writes a checkpoint, whole or not at all. Every rank must call.
+
+    Args:
+        engine: Holds weights and optimizer.
+        folder: The checkpoint.
+        state: What else there is to record.
+        group: The workers.
+        milestones: Earlier weights that are kept with it.
 
     Raises:
         OutputError: The folder cannot be written; ``errno`` is that of the system.
@@ -66,6 +80,8 @@ def save(engine: DeepSpeedEngine, folder: Path, state: TrainingState, group: Pro
         sync(draft)  # ranks on different machines each sync what they wrote
         group.barrier()
         if group.rank == 0:
+            if milestones is not None:
+                milestones.write(draft)
             state.write(draft, folder)
             publish(draft, folder, overwrite=True)  # of one that was damaged
     except BaseException as error:

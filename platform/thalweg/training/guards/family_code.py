@@ -13,6 +13,7 @@ import torch
 from thalweg.errors import ThalwegError, TrialError
 from thalweg.files import is_full_disk
 from thalweg.training.process_group import is_group_fault
+from thalweg.wording import as_seen
 
 _MAX_LETTERS = 300
 _BACKWARD = str(Path("torch", "autograd"))
@@ -62,8 +63,7 @@ def _place(package: str, error: Exception) -> str | None:
         for frame in reversed(frames):
             file = Path(frame.filename)
             if file.is_relative_to(folder):
-                shown = Path(*package.split(".")) / file.relative_to(folder)
-                return f"{shown}:{frame.lineno} {frame.name}"
+                return f"{as_seen(file)}:{frame.lineno} {frame.name}"
     # torch goes backward through what the family computed without a line of Python.
     inside = bool(frames) and _BACKWARD in frames[-1].filename
     return "the backward pass of its loss" if inside else None

@@ -27,7 +27,7 @@ def test_an_error_in_a_family_names_place_and_cause(
     asked = replace(order(fails_in=place, opt={"zero_stage": zero_stage}), baselines=True)
     with pytest.raises(
         TrialError,
-        match=rf"^the code of families\.toy must run, got KeyError: '{place}' in families/toy/task\.py:\d+ ",
+        match=rf"^the code of families\.toy must run, got KeyError: '{place}' in \S*families/toy/task\.py:\d+ ",
     ) as caught:
         run(asked)
     assert isinstance(caught.value.__cause__, KeyError)
@@ -40,7 +40,7 @@ def test_an_error_of_torch_in_a_loss_names_the_line_of_the_family(
     monkeypatch.setattr(ToyTask, "_batch", lambda self, data, rows: {"inputs": torch.zeros(len(rows), 5)})
     monkeypatch.setattr(SquaredErrors, "counts", lambda self, batch, progress: {"first": 1.0})
     with pytest.raises(
-        TrialError, match=r"RuntimeError: .*mat1 and mat2 .* in families/toy/task\.py:\d+ forward"
+        TrialError, match=r"RuntimeError: .*mat1 and mat2 .* in \S*families/toy/task\.py:\d+ forward"
     ):
         run(order())
 

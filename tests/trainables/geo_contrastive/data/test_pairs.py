@@ -56,6 +56,13 @@ def test_an_index_counts_the_days_on_both_sides(day: np.ndarray) -> None:
         assert (index.before[place], index.after[place]) == (before, after)
 
 
+@given(st.lists(st.booleans(), min_size=1, max_size=30))
+def test_days_reach_as_far_as_the_longest_run(there: list[bool]) -> None:
+    days = np.flatnonzero(there)
+    longest = max((len(run) for run in "".join("ny"[each] for each in there).split("n")), default=0)
+    assert DayIndex.of(days).reach == max(longest - 1, 0)
+
+
 def test_every_positive_that_fits_is_drawn_and_no_other() -> None:
     day = with_jumps()
     drawn = all_draws(day, ALL, 40)

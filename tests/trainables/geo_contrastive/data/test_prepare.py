@@ -117,7 +117,7 @@ def test_jumps_are_kept_and_told(write: Write) -> None:
     np.testing.assert_array_equal(data.day, DAYS)
     assert (
         data.notes[1]
-        == "1 jump in time, the longest of 201 days after 1998-03-14; no pair or window crosses one"
+        == "200 days missing in 1 gap, the longest of 200 days after 1998-03-14; no pair or window crosses one"
     )
 
 

@@ -11,6 +11,7 @@ from thalweg.contract import unmeasured
 from thalweg.errors import ConfigError
 from trainables.geo_contrastive.config import PRESETS
 from trainables.geo_contrastive.data.fields import FieldData
+from trainables.geo_contrastive.data.record import leads_without_windows
 from trainables.geo_contrastive.forecast.measure import ForecastSkill
 from trainables.geo_contrastive.forecast.predict import FORECAST_FIELD
 from trainables.geo_contrastive.task import task_for
@@ -50,6 +51,10 @@ def test_what_the_record_holds_is_not_refused(data: FieldData) -> None:
         (
             {"downstream": {"horizon": 4, "stride": 10}},
             r"horizon and downstream.stride must span at most the 39 days .* got 40 days with horizon 4",
+        ),
+        (
+            {"downstream": {"horizon": 1, "context": 1, "stride": 20}},
+            r"stride must fit into a stretch .* got 20 with 60 training days .* at most 40; lower it to 11, or import",
         ),
     ],
 )
@@ -108,6 +113,21 @@ def test_mirrors_are_refused_where_there_are_none(make_fields: MakeFields) -> No
         check(make_fields(100, variables=("air", "uwnd", "v10")), views=flip)
     with pytest.raises(ConfigError, match=r"not the same in a mirror, got 0.2 with t2m; set it to 0"):
         check(make_fields(100, variables=("t2m",), sea=0.3), views=flip)
+
+
+@pytest.mark.parametrize(
+    ("runs", "held"),
+    [(11, None), (10, "those 1 and 3 and 5 ahead alone"), (2, "those 1 ahead alone"), (1, "none")],
+)
+def test_leads_that_no_run_holds_are_told(runs: int, held: str | None) -> None:
+    test = np.concatenate([100 * number + np.arange(runs) for number in range(1, 4)])
+    day = np.concatenate([np.arange(60), test])
+    told = list(leads_without_windows(day, {"train": range(60), "test": range(60, len(day))}))
+    expected = (
+        f"no day of test is followed by more than {runs - 1} others without a jump: of forecasts 1, 3, 5, 10 days "
+        f"ahead, test holds {held}"
+    )
+    assert told == ([] if held is None else [expected])
 
 
 @pytest.mark.parametrize(("days", "reach"), [(100, 19), (50, 9), (20, 3), (5, 0)])

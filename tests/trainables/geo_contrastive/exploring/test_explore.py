@@ -11,7 +11,7 @@ from matplotlib import image
 
 from thalweg.dataset_contract import Exploration
 from trainables.geo_contrastive.data.fields import FieldData, open_fields
-from trainables.geo_contrastive.explore import explore
+from trainables.geo_contrastive.explore import PAGE, explore
 from trainables.geo_contrastive.exploring import maps
 from trainables.geo_contrastive.exploring.field_statistics import bands, statistics_of
 from trainables.geo_contrastive.exploring.look import draw_variable
@@ -112,7 +112,10 @@ def test_splits_and_gaps_are_told(found: Exploration, folder: Path, data: tuple[
     missing = int(fields.day[-1] - fields.day[0]) + 1 - len(fields.day)
     assert missing > 0
     assert sum(int(row["missing"]) for row in gaps) == missing == found.statistics["days/missing"]
-    assert f"{missing} days are missing in {len(gaps)} gaps" in found.report
+    assert found.report.count(f"{missing} days missing in {len(gaps)} gap") == 1
+    longest = max(int(row["missing"]) for row in gaps)
+    assert f"the longest of {longest} day" in found.report and found.report.count("crosses one") == 1
+    assert (folder / PAGE).read_text("utf-8").count("crosses one") == 1
     assert all(note in found.report for note in fields.notes)
 
 

@@ -114,6 +114,29 @@ def test_the_trust_is_judged_on_the_days_left_out(
     assert float(found.detach()) == pytest.approx(expected, rel=1e-4)
 
 
+def test_a_step_on_latents_carries_no_fields_and_decodes_once(
+    make_fields: MakeFields, make_task: MakeTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = make_fields(300)
+    task = make_task(loss="latent")
+    model = built(task, data)
+    prepared = tasks.prepare(head_stage(task), data, model)
+    batch = _batch(task, data, np.arange(70, 110))
+    per_sample = sum(values.nbytes for values in batch.values()) / 40
+    assert per_sample < 8 * (3 + 3 * 10) + 4 * 10 + 20  # positions, days of the year, draws and flags
+    passes = []
+    decode = model.decode
+
+    def watched(latents: torch.Tensor) -> Any:
+        passes.append(len(latents))
+        return decode(latents)
+
+    monkeypatch.setattr(model, "decode", watched)
+    tasks.losses(task, model, batch, _progress(0.5), prepared)
+    rows = int(batch["forecast/left_out"].any(1).sum())
+    assert passes == [3 * 10 * rows] and rows > 0
+
+
 def test_the_network_learns_from_other_days_than_the_trust(
     make_fields: MakeFields, make_task: MakeTask
 ) -> None:

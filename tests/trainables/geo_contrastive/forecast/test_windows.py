@@ -5,7 +5,7 @@ import pytest
 
 from tests.trainables.geo_contrastive.conftest import MakeFields
 from trainables.geo_contrastive.data.pairs import DayIndex, index_of
-from trainables.geo_contrastive.forecast.windows import Window, left_out, window
+from trainables.geo_contrastive.forecast.windows import Window, is_judged, left_out, window
 
 DAYS = np.array([3, 4, 5, 6, 7, 8, 9, 20, 21, 40, 41, 42, 43, 44, 45, 46, 47, 48])
 
@@ -72,6 +72,31 @@ def test_about_a_fifth_of_the_training_days_is_left_out_in_stretches_that_hold_a
     assert (chosen[:-stride] & chosen[stride:]).any()
     if stretches > 1:
         assert starts[0] < days / 3 and starts[-1] > days / 2
+
+
+@pytest.mark.parametrize(
+    ("days", "stride", "judged"),
+    [
+        (40, 10, False),
+        (60, 20, False),
+        (90, 20, False),
+        (45, 10, False),
+        (45, 8, True),
+        (60, 11, True),
+        (300, 20, True),
+    ],
+)
+def test_a_step_is_judged_if_a_loop_finds_two_days_left_out(days: int, stride: int, judged: bool) -> None:
+    chosen = left_out(np.arange(days), days, stride)
+    steps = range(stride, 10 + stride, stride)
+    found = any(chosen[day] and chosen[day + step] for step in steps for day in range(days - step))
+    assert is_judged(DayIndex.of(np.arange(days)), stride) == found == judged
+
+
+def test_a_step_over_a_jump_is_not_judged() -> None:
+    day = np.arange(60)
+    assert is_judged(DayIndex.of(day), 8)
+    assert not is_judged(DayIndex.of(day + 5 * (day >= 30)), 8)  # of the days left out, 24 to 35
 
 
 def test_every_day_issues_a_forecast_whatever_it_reads(make_fields: MakeFields) -> None:

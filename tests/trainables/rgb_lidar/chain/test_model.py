@@ -11,6 +11,8 @@ from thalweg.errors import ConfigError
 from trainables.rgb_lidar.chain.knobs import STAGES, ChainKnobs, SimilarityKnobs
 from trainables.rgb_lidar.chain.model import ChainNetwork, ScanClassifier, temperature
 from trainables.rgb_lidar.config import PRESETS
+from trainables.rgb_lidar.evaluation.contrast import SCALE
+from trainables.rgb_lidar.evaluation.retrieval import ROWS
 from trainables.rgb_lidar.knobs import DataKnobs
 from trainables.rgb_lidar.task import task_for
 
@@ -52,7 +54,7 @@ def scenes(*, count: int = 3, inputs: DataKnobs | None = None) -> Batch:
 @pytest.mark.parametrize(
     ("stages", "parts", "outputs"),
     [
-        (("cilp",), {"rgb", "lidar", "temperature"}, {"rgb_embedding", "lidar_embedding"}),
+        (("cilp",), {"rgb", "lidar", "temperature"}, {*ROWS, SCALE}),
         (("classifier",), {"classifier"}, {"lidar_odds"}),
         (
             ("finetune",),
@@ -107,6 +109,7 @@ def test_every_combination_gives_all_outputs(
     assert {name: tuple(value.shape) for name, value in outputs.items()} == {
         "rgb_embedding": (count, 5),
         "lidar_embedding": (count, 5),
+        "inverse_temperature": (count,),
         "lidar_odds": (count,),
         "target": (count, width),
         "projection": (count, width),

@@ -3,6 +3,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,11 +11,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from thalweg.errors import DataError
+from thalweg.data.store import Store, open_store
+from thalweg.errors import ConfigError, DataError
+from trainables.rgb_lidar.chain.knobs import ChainKnobs
 from trainables.rgb_lidar.config import RGBLidar
 from trainables.rgb_lidar.data import scenes as data_module
 from trainables.rgb_lidar.data.layout import read_depth, read_rgb
 from trainables.rgb_lidar.data.scenes import RGBLidarData, open_data
+from trainables.rgb_lidar.task import task_for
 
 UNPAIRED = tuple(f"spheres/lidar/{number:04d}.npy" for number in (40, 41, 42))
 
@@ -109,6 +113,72 @@ def test_zero_and_infinity_are_rays_that_did_not_come_back(
     assert told == ([expected] if mark == 0 else [])
 
 
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".JPEG"])
+def test_images_without_opacity_are_opaque_and_told_once(
+    copy: Path, data: RGBLidarData, config: RGBLidar, suffix: str
+) -> None:
+    for path in [*copy.glob("*/rgb/*.png")]:
+        Image.open(path).convert("RGB").save(path.with_suffix(suffix), quality=95, subsampling=0)
+        if suffix != ".png":
+            path.unlink()
+    found = open_data(copy.parent, copy.name, 1.0)
+    assert (found.rgb[:, 3] == 255).all()
+    difference = np.abs(found.rgb[:, :3].astype(int) - data.rgb[:, :3])
+    assert difference.mean() < (1e-9 if suffix == ".png" else 8)  # JPEG loses a little
+    told = [note for note in found.notes if "opacity" in note]
+    assert told == [
+        f"80 of 80 images of {copy.name} have no opacity and count as opaque (255), for models that read three channels"
+    ]
+    assert found.numbers.tolist() == data.numbers.tolist()
+    three = config.vary(data={"rgb_channels": 3})
+    assert task_for(three).facts(found) == task_for(three).facts(data)
+    with pytest.raises(
+        ConfigError, match=r"data.rgb_channels must be 3 .* got 4 .* 80 of 80 have none; set it to 3"
+    ):
+        task_for(config).facts(found)
+    without_images = RGBLidar(model=ChainKnobs(stages=("classifier",)))
+    assert task_for(without_images).facts(found)["side"] == 16
+
+
+def test_other_files_are_left_out_and_ten_of_them_named(copy: Path, data: RGBLidarData) -> None:
+    for number in range(12):
+        (copy / f"cubes/rgb/{number:04d}.tif").write_text("x")
+    (copy / "spheres/lidar/notes.txt").write_text("x")
+    (copy / "spheres/rgb/.DS_Store").write_text("x")
+    (copy / "spheres/rgb/._0001.png").write_text("x")
+    found = open_data(copy.parent, copy.name, 1.0)
+    assert found.fingerprint == data.fingerprint
+    (note,) = [note for note in found.notes if "neither" in note]
+    law = f"13 files of {copy.name} are neither scan nor image (.npy, .png, .jpg, .jpeg) and are left out: "
+    assert note.startswith(law + "cubes/rgb/0000.tif, cubes/rgb/0001.tif")
+    assert note.endswith("cubes/rgb/0009.tif and 3 more")
+
+
+def test_a_number_under_two_suffixes_is_refused(copy: Path) -> None:
+    Image.new("RGB", (16, 16)).save(copy / "cubes/rgb/0003.jpg")
+    with pytest.raises(DataError, match=r"got several for 1 scenes: 0003.jpg and 0003.png"):
+        open_data(copy.parent, copy.name, 1.0)
+
+
+def test_a_store_of_an_earlier_version_holds_images_with_opacity(
+    root: Path, data: RGBLidarData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+
+    def earlier(*arguments: Any) -> Store:
+        store = open_store(*arguments)
+        return Store(
+            store.arrays, {name: value for name, value in store.metadata.items() if name != "opaque"}
+        )
+
+    monkeypatch.setattr(data_module, "open_store", earlier)
+    assert open_data(root, "mini", 1.0).opaque == 0
+
+
+def _grey_ones(folder: Path) -> None:
+    for number in range(13):
+        Image.new("L", (16, 16)).save(folder / f"cubes/rgb/{number:04d}.png")
+
+
 def _unlink_images(folder: Path) -> None:
     shutil.rmtree(folder / "spheres/rgb")
     (folder / "spheres/rgb").mkdir()
@@ -186,7 +256,7 @@ BREAKS: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "a chunk of an image": (
         lambda f: _overwrite(f, "cubes/rgb/0002.png", 8, b"\x00\x00\x00\x02"),
-        "complete PNG file, got .*0002.png",
+        "complete PNG or JPEG file, got .*0002.png",
     ),
     "a number that is too large": (
         lambda f: [
@@ -217,11 +287,33 @@ BREAKS: dict[str, tuple[Callable[[Path], object], str]] = {
         r"0002.npy must hold floating-point numbers of shape \(16, 16\), got float64 of shape \(8, 16\)",
     ),
     "half a scan": (lambda f: _truncate(f, "cubes/lidar/0002.npy"), "0002.npy must be a complete npy file"),
-    "half an image": (lambda f: _truncate(f, "cubes/rgb/0002.png"), "complete PNG file, got .*0002.png"),
-    "text": (lambda f: (f / "cubes/rgb/0002.png").write_text("png"), "complete PNG file, got .*0002.png"),
-    "without opacity": (
-        lambda f: Image.new("RGB", (16, 16)).save(f / "cubes/rgb/0003.png"),
-        "got RGB and 16 x 16 in .*0003.png",
+    "half an image": (
+        lambda f: _truncate(f, "cubes/rgb/0002.png"),
+        "complete PNG or JPEG file, got .*0002.png",
+    ),
+    "text": (
+        lambda f: (f / "cubes/rgb/0002.png").write_text("png"),
+        "complete PNG or JPEG file, got .*0002.png",
+    ),
+    "grey": (
+        lambda f: Image.new("L", (16, 16)).save(f / "cubes/rgb/0003.png"),
+        "must be RGBA or RGB .* got L and 16 x 16 in .*0003.png",
+    ),
+    "another format": (
+        lambda f: Image.new("RGB", (16, 16)).save(f / "cubes/rgb/0003.png", "BMP"),
+        "complete PNG or JPEG file, got .*0003.png",
+    ),
+    "many": (
+        _grey_ones,
+        r"(?s)got 13 faults:.*cubes/rgb/0000.png.*\n  10\. .*0009.png; convert it\n  and 3 more$",
+    ),
+    "many names": (
+        lambda f: [(f / f"cubes/rgb/{n:04d}.png").rename(f / f"cubes/rgb/x{n}.png") for n in range(12)],
+        r"(?s)got 12 faults:.*must be numbered.*x0.png.*\n  and 2 more$",
+    ),
+    "other files instead": (
+        lambda f: [path.rename(path.with_suffix(".tif")) for path in (f / "cubes/rgb").iterdir()],
+        r"got 40 and 0 files without a partner, and 40 files of other kinds: cubes/rgb/0000.tif, .* and 30 more;",
     ),
     "size of an image": (
         lambda f: Image.new("RGBA", (8, 16)).save(f / "cubes/rgb/0003.png"),

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from thalweg.nn.contrastive.retrieval import recall_at_1
+from thalweg.nn.contrastive.retrieval import found_at_1, recall_at_1, standard_error
 from trainables.rgb_lidar.data.scenes import RGBLidarData
 from trainables.rgb_lidar.evaluation.retrieval import METRIC, POOL, RETRIEVAL, ROWS
 
@@ -28,4 +28,6 @@ def test_the_meaning_says_that_fewer_scenes_are_an_easier_pool() -> None:
 def test_images_and_scans_are_searched_among_a_pool() -> None:
     rows = dict(zip(ROWS, torch.randn(2, 2 * POOL, 3), strict=True))
     found = RETRIEVAL.summarize(RETRIEVAL.add(rows, {}))
-    assert found == {"retrieval_r1": recall_at_1(rows[ROWS[0]], rows[ROWS[1]], POOL)}
+    searched = found_at_1(rows[ROWS[0]], rows[ROWS[1]], POOL)
+    assert found == {"retrieval_r1": float(searched.mean()), "retrieval_r1_se": standard_error(searched)}
+    assert found["retrieval_r1"] == recall_at_1(rows[ROWS[0]], rows[ROWS[1]], POOL)

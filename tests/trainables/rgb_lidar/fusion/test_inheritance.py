@@ -116,6 +116,11 @@ def test_encoders_from_two_studies_share_their_knobs(config: RGBLidar, chain: RG
         inherit(own(config, "a", "b"), **starting_points)
 
 
+def test_an_encoder_of_both_sensors_takes_none_of_one(config: RGBLidar, chain: RGBLidar) -> None:
+    with pytest.raises(ConfigError, match=r"read one sensor, .* got model\.fusion_stage 'early'; set it to"):
+        inherit(own(config, "a", fusion_stage="early"), a=pretrained(chain))
+
+
 def test_given_widths_leave_no_size_to_match(config: RGBLidar, chain: RGBLidar) -> None:
     with pytest.raises(
         ConfigError, match=r"must be None for a late fusion that starts from a chain, .* 9,000"

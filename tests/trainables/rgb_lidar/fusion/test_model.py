@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from thalweg.contract import Batch
@@ -69,7 +70,7 @@ def scenes(inputs: DataKnobs | None = None, *, count: int = 3, side: int = 16) -
 
 
 @given(
-    stage=st.sampled_from(["late", "intermediate"]),
+    stage=st.sampled_from(["late", "intermediate", "early"]),
     fusion=st.sampled_from(sorted(FUSIONS)),
     downsampling=st.sampled_from(DOWNSAMPLINGS),
     depth=st.integers(1, 3),
@@ -79,14 +80,16 @@ def scenes(inputs: DataKnobs | None = None, *, count: int = 3, side: int = 16) -
     lidar_repr=st.sampled_from(["depth", "xyza"]),
 )
 def test_every_combination_gives_logits(num_logits: int, **drawn: Any) -> None:
-    late = drawn.pop("stage") == "late"
+    stage = drawn.pop("stage")
     inputs = DataKnobs(rgb_channels=drawn.pop("rgb_channels"), lidar_repr=drawn.pop("lidar_repr"))
-    if late:
+    if stage != "intermediate":
         drawn["fused_depth"] = 0
         drawn["fusion"] = "add" if FUSIONS[drawn["fusion"]].needs_square else drawn["fusion"]
+    if stage == "early":
+        del drawn["fusion"]
     knobs = FusionKnobs.model_validate(
         drawn
-        | {"fusion_stage": "late" if late else "intermediate", "num_logits": num_logits}
+        | {"fusion_stage": stage, "num_logits": num_logits}
         | {"channels": 2, "max_channels": 4, "hidden_dim": 5, "neck_dim": 4, "embedding_dim": 3}
     )
     logits = build(knobs, inputs)(scenes(inputs))
@@ -117,6 +120,21 @@ CHANGES: list[tuple[str, dict[str, Any]]] = [
     ("intermediate", {"depth": 1}),
     ("intermediate", {"downsampling": "strided_extra"}),
     ("intermediate", {"dropout": 0.5}),
+    *(
+        ("early", change)
+        for change in (
+            {"fusion_stage": "intermediate"},
+            {"downsampling": "avgpool"},
+            {"channels": 3},
+            {"max_channels": 5},
+            {"depth": 1},
+            {"hidden_dim": 0},
+            {"neck_dim": 9},
+            {"num_logits": 1},
+            {"dropout": 0.5},
+            {"num_parameters": 3000},
+        )
+    ),
     *(("intermediate", {"fusion": name}) for name in sorted(FUSIONS) if name != "concat"),
 ]
 
@@ -141,6 +159,38 @@ def test_late_fusion_joins_embeddings_and_intermediate_fusion_maps(fusion_knobs:
     maps = build(fusion_knobs.model_copy(update={"fusion_stage": "intermediate"}))
     assert late.rgb(scenes()["rgb"]).shape == (3, 6, 1, 1)
     assert maps.rgb(scenes()["rgb"]).shape == (3, 8, 4, 4)
+
+
+def test_early_fusion_is_one_encoder_of_the_channels_of_both_sensors(fusion_knobs: FusionKnobs) -> None:
+    """The twin: blocks and dense layers, one after the other, on stacked pixels."""
+    knobs = fusion_knobs.model_copy(update={"fusion_stage": "early"})
+    inputs = DataKnobs(rgb_channels=3, lidar_repr="depth")
+    model, batch = build(knobs, inputs), scenes(inputs)
+    weights = list(model.parameters())
+    values = torch.stack([torch.cat([batch["rgb"][row], batch["lidar"][row]]) for row in range(3)])
+    assert values.shape == (3, 4, 16, 16)
+    for weight, bias in zip(weights[:4:2], weights[1:4:2], strict=True):
+        values = nn.functional.max_pool2d(nn.functional.conv2d(values, weight, bias, padding=1).relu(), 2)
+    values = values.flatten(1)
+    for weight, bias in zip(weights[4:8:2], weights[5:8:2], strict=True):
+        values = (values @ weight.T + bias).relu()
+    torch.testing.assert_close(model(batch), values @ weights[8].T + weights[9])
+    assert len(weights) == 10
+
+
+def test_an_early_fusion_sees_both_sensors_in_one_encoder(fusion_knobs: FusionKnobs) -> None:
+    model = build(fusion_knobs.model_copy(update={"fusion_stage": "early"}))
+    assert [name for name, _ in model.named_children()] == ["both", "head"]
+    batch = scenes()
+    for sensor in ("rgb", "lidar"):
+        other = {**batch, sensor: batch[sensor].flip(0)}
+        assert not torch.allclose(model(batch), model(other))
+
+
+@pytest.mark.parametrize("change", [{"fusion": "add"}, {"fused_depth": 1}, {"normalize_embeddings": True}])
+def test_pixels_are_stacked_and_nothing_else(change: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match=r"(early|late) fusion"):
+        FusionKnobs.model_validate({"fusion_stage": "early"} | change)
 
 
 def test_normalised_embeddings_have_length_one(fusion_knobs: FusionKnobs) -> None:
@@ -194,7 +244,11 @@ def sizes(**knobs: Any) -> dict[str, int]:
             with torch.device("meta"):
                 model = FusionClassifier(chosen, DataKnobs(), 64)
             found[f"{stage} {name}"] = sum(parameter.numel() for parameter in model.parameters())
-    return found
+    with torch.device("meta"):
+        early = FusionClassifier(
+            FusionKnobs.model_validate(knobs | {"fusion_stage": "early"}), DataKnobs(), 64
+        )
+    return found | {"early": sum(parameter.numel() for parameter in early.parameters())}
 
 
 @pytest.mark.parametrize(
@@ -207,7 +261,7 @@ def sizes(**knobs: Any) -> dict[str, int]:
 )
 def test_all_fusions_can_have_equally_many_parameters(asked: int, knobs: dict[str, Any]) -> None:
     free, matched = sizes(**knobs), sizes(num_parameters=asked, **knobs)
-    assert len(matched) == 11
+    assert len(matched) == 12
     assert max(free.values()) > 1.5 * min(free.values())
     assert all(abs(count - asked) < 0.01 * asked for count in matched.values()), matched
 

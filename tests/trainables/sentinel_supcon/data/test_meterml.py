@@ -97,6 +97,14 @@ def test_pixels_without_data_hold_the_median_of_their_band(root: Path, facilitie
         assert (band[np.isnan(values)] == np.nanmedian(values)).all()
 
 
+def test_dark_integers_are_numbers_and_no_fractions(copied: Copied) -> None:
+    folder = copied("facilities")
+    paths = sorted(folder.glob("*/*/sentinel-2-10m.npy"))
+    np.save(paths[9], np.full((16, 16, 4), 2, np.uint16))
+    data = reopened(folder)
+    assert (data.s2[data.names.index(paths[9].parent.name)] == 2).all()
+
+
 def test_too_many_missing_scenes_are_refused(copied: Copied) -> None:
     folder = copied("facilities")
     for home in sorted(folder.glob("train_images/*"))[:15]:
@@ -117,6 +125,10 @@ BREAKS: dict[str, tuple[Callable[[Path], object], str]] = {
     "bands": (
         lambda f: np.save(next(f.glob("*/*/sentinel-2-10m.npy")), np.ones((16, 16, 3))),
         r"must hold numbers of shape \(row, column, 4\), got float64 of shape \(16, 16, 3\)",
+    ),
+    "bytes": (
+        lambda f: np.save(next(f.glob("*/*/sentinel-2-10m.npy")), np.full((16, 16, 4), 99, np.uint8)),
+        "must reach 10000 for a reflectance of 1, got uint8 in .*sentinel-2-10m.npy; take the product itself",
     ),
     "size": (
         lambda f: np.save(sorted(f.glob("*/*/sentinel-2-10m.npy"))[9], np.ones((12, 16, 4))),

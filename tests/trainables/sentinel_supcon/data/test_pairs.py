@@ -1,5 +1,8 @@
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -112,7 +115,7 @@ def test_a_map_of_other_ground_is_refused(tmp_path: Path) -> None:
     described = Described(classes=("water", "trees"), bands=KNOBS.bands, codes={5: 0, 7: 1})
     write_tables(tmp_path / "own", described, [{"name": name, "place": name} for name in made])
     with pytest.raises(
-        DataError, match=r"same ground .* scene0 .* in s1/scene0.tif and .* in labels/scene0.tif"
+        DataError, match=r"same ground .* in .*own/s1/scene0.tif and .* in .*own/labels/scene0.tif"
     ):
         open_patches(tmp_path, "own", KNOBS)
 
@@ -123,6 +126,17 @@ def test_tables_may_begin_with_a_mark_of_their_encoding(tmp_path: Path) -> None:
         path = tmp_path / "own" / name
         path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
     assert open_patches(tmp_path, "own", KNOBS).names == tuple(made)
+
+
+def test_tables_are_utf8_whatever_the_locale(tmp_path: Path) -> None:
+    program = (
+        "import sys, pathlib; from trainables.sentinel_supcon.data import pairs; pairs.write_tables(pathlib.Path("
+        "sys.argv[1]), pairs.Described(classes=('For\\u00eat', 'Eau'), bands=('B02',)), [{'name': 'a', "
+        "'place': '\\u00cele', 'classes': 'For\\u00eat'}])"
+    )
+    ascii_alone = {**os.environ, "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], env=ascii_alone, check=True)
+    assert "a,\u00cele,,For\u00eat" in (tmp_path / "scenes.csv").read_text("utf-8")
 
 
 def test_scenes_of_unknown_places_are_told(tmp_path: Path) -> None:

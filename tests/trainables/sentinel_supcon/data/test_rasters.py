@@ -1,3 +1,4 @@
+import warnings
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,6 @@ from trainables.sentinel_supcon.data.rasters import (
     NO_CODE,
     Footprint,
     read_codes,
-    read_ground,
     read_raster,
     write_raster,
 )
@@ -39,7 +39,7 @@ def test_whatever_is_damaged_is_read_or_refused(
 ) -> None:
     damaged = whole[:at] + content + whole[at + len(content) :]
     (tmp_path / "damaged.tif").write_bytes(damaged[: int(keep * len(damaged))])
-    for read in (read_raster, read_codes, read_ground):
+    for read in (read_raster, read_codes):
         with suppress(DataError):
             read(tmp_path / "damaged.tif")
 
@@ -72,7 +72,7 @@ def test_a_file_that_only_names_others_is_not_opened(whole: bytes, tmp_path: Pat
     band = "<SimpleSource><SourceFilename relativeToVRT='1'>one.tif</SourceFilename></SimpleSource>"
     text = f"<VRTRasterBand dataType='Float32' band='1'>{band}</VRTRasterBand>"
     (tmp_path / "two.tif").write_text(f"<VRTDataset rasterXSize='8' rasterYSize='8'>{text}</VRTDataset>")
-    for read in (read_raster, read_codes, read_ground):
+    for read in (read_raster, read_codes):
         with pytest.raises(DataError, match=r"must be a complete GeoTIFF, got .*two.tif"):
             read(tmp_path / "two.tif")
 
@@ -118,7 +118,12 @@ def test_the_same_ground_is_that_of_all_corners_in_one_system(
         profile |= {"transform": rasterio.Affine(*where[0]), "crs": where[1]}
         with rasterio.open(tmp_path / name, "w", **profile) as file:
             file.write(np.ones((1, 8, 8), np.uint8))
-        grounds.append(read_ground(tmp_path / name))
+        found = read_raster(tmp_path / name)
+        with warnings.catch_warnings(), rasterio.open(tmp_path / name) as file:
+            warnings.simplefilter("ignore", PendingDeprecationWarning)
+            expected = (*file.bounds,) if file.crs else (np.nan,) * 4
+        np.testing.assert_array_equal(found.footprint.bounds, expected)
+        grounds.append(found.ground)
     assert grounds[0].is_that_of(grounds[1]) == grounds[1].is_that_of(grounds[0]) == same
 
 

@@ -82,6 +82,15 @@ def test_a_shift_that_shows_and_is_not_named_is_refused(tmp_path: Path) -> None:
         opened(tmp_path)
 
 
+def test_bright_scenes_with_a_scale_are_taken_once_the_tag_of_the_message_is_written(tmp_path: Path) -> None:
+    made = write_pairs(tmp_path / "own", offset=1000, s2={"scale": 1e-4})
+    with pytest.raises(DataError, match=r"the tag BOA_ADD_OFFSET: .* 0 if the ground is bright; import"):
+        opened(tmp_path)
+    tag(tmp_path / "own", BOA_ADD_OFFSET="0")
+    expected = np.stack([optical + np.uint16(1000) for _, optical in made.values()])
+    np.testing.assert_array_equal(opened(tmp_path).s2, expected)
+
+
 def test_a_place_whose_numbers_are_shifted_is_found_among_others(tmp_path: Path) -> None:
     write_pairs(tmp_path / "own")
     path = tmp_path / "own/s2/scene3.tif"
@@ -156,7 +165,7 @@ def test_numbers_of_another_unit_are_refused(tmp_path: Path) -> None:
     for path in (tmp_path / "own/s2").iterdir():
         rewrite(path, lambda values: (values % 20 + 1).astype(np.uint16))
     with pytest.raises(
-        DataError, match=r"must be 10000 for a reflectance of 1, got none above 20 .* --option reflectance=1"
+        DataError, match=r"must be 10000 for a reflectance of 1, got none above 20; .* --option reflectance=1"
     ):
         opened(tmp_path)
 

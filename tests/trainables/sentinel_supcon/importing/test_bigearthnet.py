@@ -119,7 +119,7 @@ def test_a_country_or_a_number_may_be_chosen(source: Path, tmp_path: Path) -> No
 
 def test_scenes_without_files_are_named(source: Path, tmp_path: Path) -> None:
     next(source.glob(f"*/*/{patch(0)}/*_B08.tif")).unlink()
-    assert f"1 scenes lack files: {patch(0)}." in read(source, tmp_path / "own")
+    assert f"1 scene without all files: {patch(0)}." in read(source, tmp_path / "own")
 
 
 def _column(name: str, change: Callable[[pd.DataFrame], Any]) -> Callable[[Path], None]:
@@ -170,7 +170,7 @@ BREAKS: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "pairs of other ground": (
         _column("s1_name", lambda table: table["s1_name"][::-1].tolist()),
-        "must show the same ground, got .*; correct s1_name",
+        "must show the same ground in the same way, got .*; correct s1_name",
     ),
     "two bands in a file": (
         _band("B05", lambda values: values.repeat(2, 0)),

@@ -107,11 +107,11 @@ def test_an_offset_that_shows_in_a_tile_is_refused_or_taken_off(tiles: Path, tmp
     read(tiles, tmp_path / "plain", size="16")
     shift(tiles, 1)
     with pytest.raises(
-        DataError, match=r"got 1 tiles with no pixel below 1000, .*: B; say --option offset=by-values"
+        DataError, match=r"got 1 tile with no pixel below 1000, .*: B; say --option offset=by-values"
     ):
         read(tiles, tmp_path / "own", size="16")
     assert not (tmp_path / "own").exists()
-    assert "1000 is taken off the optical numbers of 1 tiles: B." in read(
+    assert "1000 is taken off the optical numbers of 1 tile: B." in read(
         tiles, tmp_path / "own", size="16", offset="by-values"
     )
     plain, own = (open_patches(tmp_path, name, KNOBS) for name in ("plain", "own"))
@@ -276,7 +276,7 @@ def test_terramesh_has_tiles_with_and_without_the_offset(tmp_path: Path) -> None
     with pytest.raises(DataError, match=r"got 3 tiles .*: 282D_485L_3_3, 433D_629L_3_1, 609U_541L_3_0;"):
         make(source, tmp_path / "l1c", optical="l1c", size="112")
     report = make(source, tmp_path / "own", size="56", block="112", offset="by-values", min_scenes="3")
-    assert "1000 is taken off the optical numbers of 1 tiles: 433D_629L_3_1." in report
+    assert "1000 is taken off the optical numbers of 1 tile: 433D_629L_3_1." in report
     data = open_patches(tmp_path, "own", KNOBS)
     assert len(data.names) == 80 and len(data.place_names) == 20
     assert data.s1.min() > -60 and data.s1.max() < 30
@@ -292,7 +292,7 @@ def test_terramesh_has_tiles_with_and_without_the_offset(tmp_path: Path) -> None
 def test_floods_and_bigearthnet_are_read_too(tmp_path: Path) -> None:
     make = SOURCES["s1s2-patches"].read
     report = make(_REAL / "sen1floods11_spain.h5", tmp_path / "floods", size="128", block="128")
-    assert "16 scenes in 16 places from 1 tiles of Sen1Floods11, with the classes Dry, Water" in report
+    assert "16 scenes in 16 places from 1 tile of Sen1Floods11, with the classes Dry, Water" in report
     floods = open_patches(tmp_path, "floods", DataKnobs(optical="l1c"))
     water = floods.labels == 1
     assert 0 < water.sum() < 8

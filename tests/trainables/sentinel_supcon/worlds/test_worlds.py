@@ -18,6 +18,8 @@ from trainables.sentinel_supcon.datasets import WORLDS
 from trainables.sentinel_supcon.knobs import DataKnobs
 from trainables.sentinel_supcon.worlds import dfc2020, meterml
 
+pytestmark = pytest.mark.slow  # of worlds that are large enough to be judged
+
 FACILITIES = DataKnobs(classes=METERML, optical="rgbn", size=16, ignored=("Negative",))
 LAND = DataKnobs(size=16)
 
@@ -80,7 +82,6 @@ def macro_recall(
     return float(np.mean([right[truth == label].mean() for label in np.unique(truth[truth >= 0])]))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("world", ["facilities", "land"])
 def test_both_sensors_together_beat_each_alone(request: pytest.FixtureRequest, world: str) -> None:
     data: PatchData = request.getfixturevalue(world)
@@ -91,7 +92,6 @@ def test_both_sensors_together_beat_each_alone(request: pytest.FixtureRequest, w
     assert both < 0.92
 
 
-@pytest.mark.slow
 def test_arrangement_tells_facilities_that_statistics_of_bands_do_not(facilities: PatchData) -> None:
     sensors = ("s1", "s2")
     plain = macro_recall(facilities, FACILITIES, sensors, band_statistics)
@@ -147,7 +147,6 @@ def test_irregularities_are_those_of_the_real_sets(facilities: PatchData, land: 
     assert (land.maps == 255).any() and (land.labels == -1).any()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(WORLDS))
 def test_worlds_are_deterministic_and_take_options(name: str, tmp_path: Path) -> None:
     def digest(folder: Path, **options: str) -> dict[str, str]:

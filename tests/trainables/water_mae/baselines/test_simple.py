@@ -9,14 +9,15 @@ import pytest
 import torch
 
 from trainables.water_mae.baselines.simple import all_baselines
-from trainables.water_mae.config import MODALITIES, WaterMAE
+from trainables.water_mae.config import WaterMAE
 from trainables.water_mae.data.windows import WaterData
-from trainables.water_mae.model.autoencoder import Batch, kind_and_index
+from trainables.water_mae.knobs import PUBLISHED_SET
+from trainables.water_mae.model.batch import Batch
 from trainables.water_mae.task import WaterMAETask
 
 
 def slow_persistence(batch: Batch, name: str, b: int, t: int, patch: int) -> np.ndarray:
-    kind, index = kind_and_index(name)
+    kind, index = PUBLISHED_SET.places[name]
     keep, values = batch[f"{kind}_keep"][b, index], batch[f"{kind}s"][b, index]
     days = [day for day in range(len(keep)) if patch in keep[day].tolist()]
     before = [day for day in days if day < t]
@@ -27,7 +28,7 @@ def slow_persistence(batch: Batch, name: str, b: int, t: int, patch: int) -> np.
 
 
 def slow_nearest(data: WaterData, batch: Batch, name: str, b: int, t: int, patch: int) -> np.ndarray:
-    kind, index = kind_and_index(name)
+    kind, index = PUBLISHED_SET.places[name]
     visible = batch[f"{kind}_keep"][b, index, t].tolist()
     places = data.geometry.patch_rows_cols if kind == "image" else data.vector_positions
     distances = [float(np.hypot(*(places[patch] - places[other]).astype(np.float64))) for other in visible]
@@ -38,7 +39,7 @@ def slow_nearest(data: WaterData, batch: Batch, name: str, b: int, t: int, patch
 
 
 def slow_interpolation(data: WaterData, batch: Batch, name: str, b: int, t: int, patch: int) -> np.ndarray:
-    kind, index = kind_and_index(name)
+    kind, index = PUBLISHED_SET.places[name]
     values, valid = batch[f"{kind}s"][b, index].double().numpy(), batch[f"{kind}_valid"][b].numpy()
     keep = batch[f"{kind}_keep"][b, index].tolist()
     side = math.isqrt(values.shape[2])
@@ -48,7 +49,7 @@ def slow_interpolation(data: WaterData, batch: Batch, name: str, b: int, t: int,
              for row, col in data.geometry.patch_rows_cols], np.float64,
         )  # fmt: skip
     else:
-        places = data.member_positions.astype(np.float64)
+        places = data.geometry.member_positions.astype(np.float64)
     centres = np.array([where[there].mean(axis=0) for where, there in zip(places, valid, strict=True)])
     near = sorted(keep[t], key=lambda other: float(np.hypot(*(centres[patch] - centres[other]))))[:6]
     days = [day for day in range(len(values)) if patch in keep[day]]
@@ -76,7 +77,7 @@ def batch(config: WaterMAE, data: WaterData, request: pytest.FixtureRequest) -> 
 
 
 def check(batch: Batch, name: str, baseline: torch.nn.Module, slow: Callable[..., np.ndarray]) -> None:
-    kind, index = kind_and_index(name)
+    kind, index = PUBLISHED_SET.places[name]
     masked = batch[f"{kind}_masked"][:, index]
     predictions = baseline(batch)[name]
     assert predictions.shape == (*masked.shape, batch[f"{kind}s"].shape[-1])
@@ -85,14 +86,14 @@ def check(batch: Batch, name: str, baseline: torch.nn.Module, slow: Callable[...
         np.testing.assert_allclose(predictions[b, t, k].numpy(), expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", MODALITIES)
+@pytest.mark.parametrize("name", PUBLISHED_SET.names)
 def test_persistence_repeats_the_last_visible_day_else_the_next(
     data: WaterData, batch: Batch, name: str
 ) -> None:
     check(batch, name, all_baselines(data)["persistence"], slow_persistence)
 
 
-@pytest.mark.parametrize("name", MODALITIES)
+@pytest.mark.parametrize("name", PUBLISHED_SET.names)
 def test_nearest_takes_the_mean_of_the_nearest_visible_patch(
     data: WaterData, batch: Batch, name: str
 ) -> None:
@@ -102,7 +103,7 @@ def test_nearest_takes_the_mean_of_the_nearest_visible_patch(
     check(batch, name, all_baselines(data)["nearest"], slow)
 
 
-@pytest.mark.parametrize("name", MODALITIES)
+@pytest.mark.parametrize("name", PUBLISHED_SET.names)
 def test_interpolation_weighs_by_inverse_squares_and_follows_rivers_in_time(
     data: WaterData, batch: Batch, name: str
 ) -> None:
@@ -121,13 +122,13 @@ def test_both_ways_of_persistence_are_met(batch: Batch) -> None:
 
 def slow_row(data: WaterData, batch: Batch, name: str, place: tuple[int, ...], patch: int) -> list[float]:
     """Lists what a hidden value is regressed on; `place` is its sample, day and number within the patch."""
-    kind, index = kind_and_index(name)
+    kind, index = PUBLISHED_SET.places[name]
     b, t, k = place
     valid, keep = batch[f"{kind}_valid"][b].numpy(), batch[f"{kind}_keep"][b, index].tolist()
     values = batch[f"{kind}s"][b, index].double().numpy()
     means = data.climatology()[0 if kind == "image" else 1][:, index].astype(np.float64)
     usual = means[batch["day_of_year"][b].numpy()]
-    positions = data.geometry.pixel_positions if kind == "image" else data.member_positions
+    positions = data.geometry.pixel_positions if kind == "image" else data.geometry.member_positions
     centres = np.array([where[there].mean(axis=0) for where, there in zip(positions, valid, strict=True)])
     near = sorted(keep[t], key=lambda other: float(np.hypot(*(centres[patch] - centres[other]))))[:6]
     weights = [1 / float(((positions[patch, k] - centres[other]) ** 2).sum()) for other in near]
@@ -157,7 +158,7 @@ def test_the_ridge_solves_least_squares_on_windows_of_train_alone(
     assert (first, last + data.sequence_length) == (0, data.ends["train"])
     indices = np.arange(part.num_samples("train"))
     batch = task.evaluation_batch(part, "train", indices)
-    kind, index = kind_and_index(name)
+    kind, index = PUBLISHED_SET.places[name]
     present = np.ones(len(indices)) if kind == "image" else batch["vector_present"][:, index].numpy()
     masked, valid = batch[f"{kind}_masked"][:, index].numpy(), batch[f"{kind}_valid"].numpy()
     features, target = [], []
@@ -170,7 +171,7 @@ def test_the_ridge_solves_least_squares_on_windows_of_train_alone(
     root[0, 0] = 0
     augmented = np.concatenate([features, root]), np.concatenate([target, np.zeros(len(root))])
     expected = np.linalg.lstsq(*augmented, rcond=None)[0]
-    weights = task.baselines(data)["ridge"].get_buffer("weights")[MODALITIES.index(name)]
+    weights = task.baselines(data)["ridge"].get_buffer("weights")[PUBLISHED_SET.names.index(name)]
     np.testing.assert_allclose(weights.numpy(), expected, rtol=1e-3, atol=2e-5)
     given = task.baselines(data)["ridge"](batch)[name]
     row = slow_row(data, batch, name, (9, 1, 0), int(masked[9, 1, 0]))
@@ -205,7 +206,7 @@ def test_no_baseline_reads_what_was_filled(config: WaterMAE, data: WaterData) ->
     batches = [task.evaluation_batch(each, "val", indices) for each in (partly, filled)]
     for name, baseline in task.baselines(partly).items():
         before, after = (baseline(batch) for batch in batches)
-        assert all(torch.equal(before[modality], after[modality]) for modality in MODALITIES), name
+        assert all(torch.equal(before[modality], after[modality]) for modality in PUBLISHED_SET.names), name
 
 
 def test_no_baseline_sees_what_is_hidden(config: WaterMAE, data: WaterData, batch: Batch) -> None:
@@ -218,7 +219,7 @@ def test_no_baseline_sees_what_is_hidden(config: WaterMAE, data: WaterData, batc
     assert {"interpolation", "ridge"} <= set(baselines)
     for baseline in baselines.values():
         before, after = baseline(batch), baseline(blind)
-        assert all(torch.equal(before[name], after[name]) for name in MODALITIES)
+        assert all(torch.equal(before[name], after[name]) for name in PUBLISHED_SET.names)
 
 
 def test_vector_patches_lie_where_their_catchments_lie(tiny: WaterData) -> None:

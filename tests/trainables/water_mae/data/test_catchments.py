@@ -8,8 +8,8 @@ import pytest
 
 from thalweg.contract import SplitName
 from trainables.water_mae.data.catchments import Catchments, read_catchments
-from trainables.water_mae.data.layout import ATTRIBUTES
 from trainables.water_mae.data.writing import write_attributes
+from trainables.water_mae.knobs import NRFA_ATTRIBUTES, PUBLISHED_SET
 
 _SPANS: dict[SplitName, range] = {"train": range(60), "val": range(60, 100), "test": range(100, 120)}
 _DATES = np.datetime64("2001-01-01") + np.arange(120)
@@ -28,12 +28,12 @@ def _read(
     for (column, gauge), days in gaps.items():
         table.loc[120 * _IDS.index(gauge) + np.array(days), column] = np.nan
     table.to_parquet(folder / "series.parquet")
-    write_attributes(folder, pd.DataFrame(1.0, index=_IDS, columns=list(ATTRIBUTES)))
+    write_attributes(folder, pd.DataFrame(1.0, index=_IDS, columns=list(NRFA_ATTRIBUTES)))
     files = {
         "series": folder / "series.parquet",
         "attributes": folder / "Catchment_attributes_nrfa.csv",
     }
-    return read_catchments(files, _DATES, _SPANS, max_missing_ratio)
+    return read_catchments(files, _DATES, _SPANS, max_missing_ratio, PUBLISHED_SET, NRFA_ATTRIBUTES)
 
 
 @pytest.mark.parametrize("column", _COLUMNS)

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 from thalweg.contract import SplitName
-from trainables.water_mae.config import DataKnobs
-from trainables.water_mae.data.layout import ATTRIBUTES, Period
+from trainables.water_mae.data.layout import Period
 from trainables.water_mae.data.windows import WaterData, open_data
 from trainables.water_mae.data.writing import write_attributes, write_grid, write_mask, write_series
+from trainables.water_mae.knobs import NRFA_ATTRIBUTES, DataKnobs
 
 TRAIN = Period(np.datetime64("2001-01-01"), np.datetime64("2001-12-31"))
 VAL = Period(np.datetime64("2002-01-01"), np.datetime64("2002-04-10"))
@@ -33,7 +33,7 @@ def _opened(root: Path, missing: list[int], **knobs: int) -> WaterData:
     flow, evaporation = rng.random((2, 2, len(whole.dates))).astype(np.float32)
     flow[:, missing] = np.nan
     write_series(folder, whole, ids, evaporation=evaporation, riverflow=flow)
-    write_attributes(folder, pd.DataFrame(rng.random((2, 11)), index=ids, columns=list(ATTRIBUTES)))
+    write_attributes(folder, pd.DataFrame(rng.random((2, 11)), index=ids, columns=list(NRFA_ATTRIBUTES)))
     return open_data(root, "noise", DataKnobs(patch_size=4, vector_patch_size=1, **knobs))
 
 

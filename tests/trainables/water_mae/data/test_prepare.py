@@ -12,9 +12,9 @@ import pytest
 
 from thalweg.data import hdf5
 from thalweg.data.hdf5 import DailyGrid
-from trainables.water_mae.config import IMAGE_MODALITIES, DataKnobs
 from trainables.water_mae.data import prepare as prepare_module
 from trainables.water_mae.data.windows import WaterData, open_data
+from trainables.water_mae.knobs import PUBLISHED_SET, DataKnobs
 
 _KNOBS = DataKnobs(vector_patch_size=4)
 
@@ -23,7 +23,7 @@ _DIE = """
 import os, sys
 from pathlib import Path
 from trainables.water_mae.data import prepare
-from trainables.water_mae.config import DataKnobs
+from trainables.water_mae.knobs import DataKnobs
 from trainables.water_mae.data.windows import open_data
 
 read_days = prepare.read_days
@@ -55,7 +55,7 @@ def test_a_killed_preparation_goes_on_with_the_modality_that_it_did_not_finish(
     monkeypatch.setattr(prepare_module, "read_days", note)
     monkeypatch.setattr(prepare_module, "read_catchments", None)
     data = open_data(tiny_copy.parent, "copy", _KNOBS)
-    assert set(read) == {f"{name}_{split}" for name in IMAGE_MODALITIES[1:] for split in ("train", "val")}
+    assert set(read) == {f"{name}_{split}" for name in PUBLISHED_SET.fields[1:] for split in ("train", "val")}
     assert data.fingerprint == tiny.fingerprint
     assert np.array_equal(data.mean, tiny.mean)
     assert data.catchments == tiny.catchments

@@ -46,6 +46,12 @@ def test_attributes_are_read_however_they_are_written(
     np.testing.assert_array_equal(read[list(NAMES)].to_numpy(), VALUES)
 
 
+def test_identifiers_may_be_text(tmp_path: Path) -> None:
+    names = ["camels_01013500", "lamah_12", "Themse \N{LATIN SMALL LETTER O WITH DIAERESIS}"]
+    table = TABLE.set_axis(pd.Index(names, name="gauge_id"))
+    assert read_attributes(_csv(tmp_path / "table.csv", table), NAMES).index.tolist() == names
+
+
 @pytest.mark.parametrize("identifier", ["ID", "gauge_id", "Station_ID", "nrfa_id"])
 def test_the_identifier_may_have_its_usual_names(tmp_path: Path, identifier: str) -> None:
     table = TABLE.rename_axis(identifier).rename(columns={"latitude": " Latitude "})
@@ -84,9 +90,9 @@ FAULTS: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], tuple[str, ...]]
         lambda table: table.rename_axis("river"),
         ("must have the column id, got river, name",),
     ),
-    "names as ids": (
-        lambda table: table.set_index("name").rename_axis("id"),
-        ("id in .* whole numbers, got 'Them",),
+    "fractions as ids": (
+        lambda table: table.set_index(table.index + 0.5).rename_axis("id"),
+        (r"id in .* must be whole numbers or text, got '39001.5",),
     ),
     "all at once": (
         lambda table: pd.concat([table, table.iloc[[1]]]).drop(columns="bfihost").assign(latitude="north"),

@@ -21,8 +21,8 @@ from tests.trainables.water_mae.conftest import (
 )
 from thalweg.data.encoding import FLOAT_FILL
 from thalweg.errors import DataError
-from trainables.water_mae.config import MODALITIES, DataKnobs
 from trainables.water_mae.data.windows import WaterData
+from trainables.water_mae.knobs import PUBLISHED_SET, DataKnobs
 from trainables.water_mae.model.facts import facts_of
 
 pytestmark = pytest.mark.slow
@@ -212,7 +212,7 @@ def test_kelvin_are_told_from_degrees_and_have_bounds_of_their_own(copy: Path, w
     assert data.mean[2] == pytest.approx(whole.mean[2] + 273.15, abs=1e-3)
     assert " K, none missing" in data.notes[-1]
     assert data.units == ("mm/day", "1", "K", "mm/day", "mm/day")
-    assert facts_of(data)["units"] == dict(zip(MODALITIES, data.units, strict=True))
+    assert facts_of(data)["units"] == dict(zip(PUBLISHED_SET.names, data.units, strict=True))
     put(copy, "temperature_val", 0.0)
     assert "must lie within 150 and 350 K, got 10 other values in 1 place, first 0 on 2001-04-12" in refusal(
         copy

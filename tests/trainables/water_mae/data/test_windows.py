@@ -11,10 +11,9 @@ import pandas as pd
 import pytest
 import torch
 
-from trainables.water_mae.config import IMAGE_MODALITIES, VECTOR_MODALITIES, DataKnobs
 from trainables.water_mae.data import prepare as prepare_module
-from trainables.water_mae.data.layout import ATTRIBUTES
 from trainables.water_mae.data.windows import REFERENCE_GEOMETRY, WaterData, open_data
+from trainables.water_mae.knobs import NRFA_ATTRIBUTES, PUBLISHED_SET, DataKnobs
 
 pytestmark = pytest.mark.slow
 
@@ -41,7 +40,7 @@ def folder(tiny_root: Path) -> Path:
 
 @pytest.mark.parametrize("number", range(3))
 def test_images_are_normalised_land_patches(folder: Path, tiny: WaterData, number: int) -> None:
-    name = IMAGE_MODALITIES[number]
+    name = PUBLISHED_SET.fields[number]
     grids = [_grid(folder, name, split) for split in ("train", "val")]
     land = np.load(folder / "land_mask_40x40.npy") == 1
     on_land = grids[0][:, land].astype(np.float64)
@@ -104,8 +103,8 @@ def test_a_larger_missing_ratio_keeps_the_catchment(tiny_root: Path) -> None:
 def test_static_attributes_are_scores_with_the_mean_for_unknown_values(folder: Path, tiny: WaterData) -> None:
     table = pd.read_csv(folder / "Catchment_attributes_nrfa.csv", index_col="id").loc[list(tiny.catchments)]
     assert table.isna().to_numpy().any()
-    filled = table[list(ATTRIBUTES)].fillna(table.mean())
-    std = table[list(ATTRIBUTES)].std(ddof=0)
+    filled = table[list(NRFA_ATTRIBUTES)].fillna(table.mean())
+    std = table[list(NRFA_ATTRIBUTES)].std(ddof=0)
     expected = ((filled - filled.mean()) / std).to_numpy()
     flat = tiny.geometry.static.reshape(-1, 11)
     np.testing.assert_allclose(flat[:47], expected, atol=1e-5)
@@ -328,7 +327,7 @@ def test_half_the_bytes_hold_nearly_the_same_days_and_say_how_nearly(
     assert data.images.nbytes * 2 == tiny.images.nbytes
     assert data.vectors.nbytes * 2 == tiny.vectors.nbytes
     (note,) = (note for note in data.notes if "stored as" in note)
-    kinds = {"images": IMAGE_MODALITIES, "vectors": VECTOR_MODALITIES}
+    kinds = {"images": PUBLISHED_SET.fields, "vectors": PUBLISHED_SET.series}
     for kind, names in kinds.items():
         for number, name in enumerate(names):
             exact, rounded = getattr(tiny, kind)[:, number], getattr(data, kind)[:, number]
@@ -392,7 +391,7 @@ import sys
 from pathlib import Path
 import numpy as np
 import psutil
-from trainables.water_mae.config import DataKnobs
+from trainables.water_mae.knobs import DataKnobs
 from trainables.water_mae.data.windows import open_data
 
 knobs = DataKnobs(vector_patch_size=4)

@@ -11,6 +11,9 @@ from torch import Tensor
 
 from tests.trainables.water_mae.conftest import catchment_sums
 from trainables.water_mae.evaluation import metrics
+from trainables.water_mae.knobs import PUBLISHED_SET
+
+RIVER_FLOW = PUBLISHED_SET["river_flow"]
 
 
 def slow_nse(seen: np.ndarray, given: np.ndarray) -> float:
@@ -102,13 +105,13 @@ def test_river_flow_undoes_the_normalisation() -> None:
     flow = torch.tensor([[0.0, 0.5, 30.0], [1.0, 2.0, 3.0]], dtype=torch.float64)
     scale = torch.tensor([[0.3, 1.5], [-0.2, 0.7]], dtype=torch.float64)
     normalised = (torch.log(flow + 1e-6) - scale[:, :1]) / scale[:, 1:]
-    torch.testing.assert_close(metrics.river_flow(normalised, scale), flow)
+    torch.testing.assert_close(metrics.physical(normalised, scale, RIVER_FLOW), flow)
 
 
 def test_river_flow_stays_between_nothing_and_a_deluge() -> None:
     scale = torch.tensor([[0.0, 1.0]], dtype=torch.float64)
-    flow = metrics.river_flow(torch.tensor([[-1e9, 1e9, math.nan]]), scale)
-    assert flow[0, :2].tolist() == [0.0, metrics.MAX_FLOW]
+    flow = metrics.physical(torch.tensor([[-1e9, 1e9, math.nan]]), scale, RIVER_FLOW)
+    assert flow[0, :2].tolist() == [0.0, metrics.largest(RIVER_FLOW)]
     assert math.isnan(float(flow[0, 2]))
 
 

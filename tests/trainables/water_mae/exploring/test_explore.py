@@ -13,13 +13,13 @@ from matplotlib import image
 
 from thalweg.dataset_contract import Exploration
 from thalweg.errors import DataError
-from trainables.water_mae.config import IMAGE_MODALITIES, MODALITIES
 from trainables.water_mae.data.grids import Inputs, inspect
 from trainables.water_mae.data.layout import Period, find_files
 from trainables.water_mae.explore import explore
 from trainables.water_mae.exploring import modalities
 from trainables.water_mae.exploring.modalities import Modality, read_all_series, read_modalities
 from trainables.water_mae.exploring.tables import catchment_table, gap_table
+from trainables.water_mae.knobs import PUBLISHED_SET
 from trainables.water_mae.worlds.synthetic import Island, write_island
 
 TRAIN = Period(np.datetime64("2001-01-01"), np.datetime64("2001-03-31"))
@@ -48,12 +48,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def inputs(folder: Path) -> Inputs:
-    return inspect(find_files(folder))
+    return inspect(find_files(folder, PUBLISHED_SET.fields))
 
 
 @pytest.fixture(scope="module")
 def read(folder: Path, inputs: Inputs) -> dict[str, Modality]:
-    return read_modalities(inputs, read_all_series(find_files(folder), inputs.dates))[0]
+    files = find_files(folder, PUBLISHED_SET.fields)
+    series = read_all_series(files, inputs.dates, PUBLISHED_SET)
+    return read_modalities(inputs, series, PUBLISHED_SET)[0]
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +72,7 @@ def found(folder: Path, look: Path) -> Exploration:
 
 def quick_look(folder: Path, target: Path) -> Exploration:
     """Looks without drawing, which takes seconds."""
-    names = ("coverage", "missing", "catchments", "hydrographs", *MODALITIES)
+    names = ("coverage", "missing", "catchments", "hydrographs", *PUBLISHED_SET.names)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("trainables.water_mae.explore._draw", lambda *_: dict.fromkeys(names, b""))
         return explore(folder, target)
@@ -78,7 +80,7 @@ def quick_look(folder: Path, target: Path) -> Exploration:
 
 def raw(folder: Path, name: str) -> np.ndarray:
     """Returns a modality as (day, place) from its raw files, NaN without data."""
-    if name not in IMAGE_MODALITIES:
+    if name not in PUBLISHED_SET.fields:
         table = pd.read_parquet(next(folder.glob("*.parquet")))
         wide = table.pivot(index="date", columns="ID", values=name.replace("_", ""))
         days = np.concatenate([TRAIN.dates, VAL.dates])
@@ -100,7 +102,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-@pytest.mark.parametrize("name", MODALITIES)
+@pytest.mark.parametrize("name", PUBLISHED_SET.names)
 def test_sums_are_those_of_a_slow_twin(name: str, folder: Path, read: dict[str, Modality]) -> None:
     values, each = raw(folder, name), read[name]
     known = np.isfinite(values)
@@ -125,7 +127,7 @@ def test_sums_are_those_of_a_slow_twin(name: str, folder: Path, read: dict[str, 
 
 def test_a_sample_holds_values_of_all_places(inputs: Inputs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(modalities, "MAX_SAMPLED", 2000)
-    each, _ = modalities._read_image("soil_moisture", inputs)
+    each, _ = modalities._read_image(PUBLISHED_SET["soil_moisture"], inputs)
     num_cells = len(each.mean)
     stride = modalities._stride(len(TRAIN.dates), num_cells)
     assert stride > 1
@@ -152,7 +154,7 @@ def test_gaps_are_runs_of_days_that_no_place_has_and_days_of_no_split(
 
 
 def test_catchments_have_their_longest_gap_and_missing_shares(folder: Path, inputs: Inputs) -> None:
-    series = read_all_series(find_files(folder), inputs.dates)
+    series = read_all_series(find_files(folder, PUBLISHED_SET.fields), inputs.dates, PUBLISHED_SET)
     series.values[10:15, 1, 2] = np.nan
     series.values[40:42, 1, 2] = np.nan
     table = catchment_table(inputs, series).set_index("id")
@@ -171,8 +173,8 @@ def test_every_modality_has_a_row_and_a_picture_and_is_on_the_page(
 ) -> None:
     rows = {row["modality"]: row for row in rows_of(look / "modalities.csv")}
     text = (look / found.page).read_text()
-    assert list(rows) == list(MODALITIES)
-    for name in MODALITIES:
+    assert list(rows) == list(PUBLISHED_SET.names)
+    for name in PUBLISHED_SET.names:
         values = raw(folder, name)
         assert int(rows[name]["missing"]) == np.isnan(values).sum()
         assert int(rows[name]["places"]) == values.shape[1]
@@ -198,7 +200,7 @@ def test_the_page_needs_no_other_file_and_no_network(found: Exploration, look: P
             sources.extend(value or "" for name, value in attrs if name in ("src", "href"))
 
     Sources().feed((look / found.page).read_text())
-    assert len(sources) == 4 + len(MODALITIES)
+    assert len(sources) == 4 + len(PUBLISHED_SET.names)
     assert all(source.startswith("data:image/png;base64,") for source in sources)
     assert "b" not in tags  # the name of the folder cannot write the page
 

@@ -10,11 +10,12 @@ import torch
 from matplotlib import image
 from torch import nn
 
-from trainables.water_mae.config import MODALITIES, WaterMAE
+from trainables.water_mae.config import WaterMAE
 from trainables.water_mae.data.windows import WaterData
 from trainables.water_mae.evaluation.protocol import hidden_values
 from trainables.water_mae.exploring import pictures
-from trainables.water_mae.model.autoencoder import Batch, Predictions, kind_and_index
+from trainables.water_mae.knobs import PUBLISHED_SET
+from trainables.water_mae.model.batch import Batch, Predictions
 from trainables.water_mae.task import WaterMAETask
 
 
@@ -26,7 +27,10 @@ class Shifted(nn.Module):
         self.by = by
 
     def forward(self, batch: Batch) -> Predictions:
-        return {name: hidden_values(batch, name)[0] + self.by for name in MODALITIES}
+        return {
+            name: hidden_values(batch, PUBLISHED_SET.places[name])[0] + self.by
+            for name in PUBLISHED_SET.names
+        }
 
 
 @pytest.fixture
@@ -45,7 +49,7 @@ def test_there_is_a_map_of_each_modality_and_hydrographs(
 ) -> None:
     WaterMAETask(config).draw(Shifted(0.1), scaled, tmp_path)
     names = {path.name for path in tmp_path.iterdir()}
-    assert names == {"hydrographs.png"} | {f"maps_{name}.png" for name in MODALITIES}
+    assert names == {"hydrographs.png"} | {f"maps_{name}.png" for name in PUBLISHED_SET.names}
     for path in tmp_path.iterdir():
         picture = image.imread(path)
         assert min(picture.shape[:2]) > 200
@@ -56,8 +60,8 @@ def test_there_is_a_map_of_each_modality_and_hydrographs(
 def test_maps_hold_the_truth_and_what_the_model_gave(config: WaterMAE, scaled: WaterData, name: str) -> None:
     batch = fetch(config, scaled)(np.array([2]))
     days = pictures._days(scaled, batch, Shifted(0.1)(batch), name, int(scaled.starts["val"][2]))
-    kind, index = kind_and_index(name)
-    number = MODALITIES.index(name)
+    kind, index = PUBLISHED_SET.places[name]
+    number = PUBLISHED_SET.names.index(name)
     assert days.dates == [
         str(np.datetime64(int(scaled.epoch_day[scaled.starts["val"][2] + step]), "D")) for step in range(3)
     ]
@@ -82,7 +86,7 @@ def test_errors_are_drawn_of_hidden_catchments_alone(config: WaterMAE, scaled: W
     hidden = ~days.visible[0] & np.isfinite(days.truth[0]).any(axis=1)
     drawn = np.isfinite(days.truth[0][hidden])
     assert 0 < errors.count() == drawn.sum() < np.isfinite(days.truth[0]).sum()
-    number = MODALITIES.index("evaporation")
+    number = PUBLISHED_SET.names.index("evaporation")
     np.testing.assert_allclose(errors.compressed(), 0.1 * scaled.std[number], rtol=1e-5)
 
 
@@ -94,7 +98,7 @@ def test_maps_show_the_most_varied_window(data: WaterData) -> None:
 
 
 def test_hydrographs_hold_hidden_days_only(config: WaterMAE, scaled: WaterData) -> None:
-    truth, given, dates = pictures._record(Shifted(0.0), scaled, fetch(config, scaled))
+    truth, given, dates = pictures._record(Shifted(0.0), scaled, fetch(config, scaled), "river_flow")
     first = int(scaled.starts["val"][0])
     assert truth.shape == given.shape == (len(dates), 13)
     assert str(dates[0]) == str(np.datetime64(int(scaled.epoch_day[first]), "D"))
@@ -127,4 +131,4 @@ def test_years_without_rivers_have_no_hydrographs(config: WaterMAE, data: WaterD
     present[:, 1] = False
     with torch.no_grad():
         WaterMAETask(config).draw(Shifted(0.1), replace(data, vector_present=present), tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {f"maps_{name}.png" for name in MODALITIES}
+    assert {path.name for path in tmp_path.iterdir()} == {f"maps_{name}.png" for name in PUBLISHED_SET.names}

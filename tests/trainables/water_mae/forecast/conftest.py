@@ -12,7 +12,7 @@ from tests import tasks
 from trainables.water_mae.config import ForecastKnobs, WaterMAE
 from trainables.water_mae.data.windows import WaterData
 from trainables.water_mae.forecast.forecast import LEAD_DAYS, ForecastOnly
-from trainables.water_mae.model.autoencoder import Batch
+from trainables.water_mae.model.batch import Batch
 from trainables.water_mae.task import WaterMAETask
 
 NUM_DAYS, FIRST_OF_VAL = 200, 100

@@ -302,7 +302,7 @@ def weights(session: Session) -> Mapping[str, Tensor]:
 
 
 def test_regressions_equal_those_solved_one_by_one(data: WaterData) -> None:
-    rows = ridge.training_rows(data)
+    rows = ridge.training_rows(data, "river_flow")
     shared, own = ridge.solve(rows, penalty=5.0)
     places = data.geometry.member_valid.ravel()
     for catchment in np.flatnonzero(places):
@@ -317,7 +317,7 @@ def test_regressions_equal_those_solved_one_by_one(data: WaterData) -> None:
 
 
 def test_rows_are_days_with_rivers_before_and_after(data: WaterData) -> None:
-    rows = ridge.training_rows(data)
+    rows = ridge.training_rows(data, "river_flow")
     # windows of 3 days, rivers from day 12 on, 40 days in the split, forecasts 7 days ahead
     assert len(rows.target) == len(range(14, 33))
     flow = data.vectors[:, 1].reshape(60, -1)
@@ -329,7 +329,7 @@ def test_rows_are_days_with_rivers_before_and_after(data: WaterData) -> None:
 
 def test_a_batch_is_regressed_as_the_training_days_were(task: WaterMAETask, data: WaterData) -> None:
     baseline = task.baselines(data)["forecast_ridge"]
-    rows = ridge.training_rows(data)
+    rows = ridge.training_rows(data, "river_flow")
     # the window that starts on day 12 ends on day 14, the first row
     index = np.flatnonzero(data.starts["train"] == 12)
     batch = task.training_batch(data, index, index.astype(np.uint64))

@@ -19,7 +19,7 @@ def test_scores_of_low_flows_are_those_of_their_definitions(
     flood_task: WaterMAETask, long_data: WaterData, told: Told, size: int
 ) -> None:
     found = scores(flood_task, told, long_data, size)
-    below, mean = long_data.flow_events.low, long_data.flow_events.mean
+    below, mean = long_data.flow_events("river_flow").low, long_data.flow_events("river_flow").mean
     medians = []
     for number, lead in enumerate(LEAD_DAYS):
         hits = misses = false_alarms = 0

@@ -14,14 +14,19 @@ from trainables.water_mae.data.windows import WaterData
 from trainables.water_mae.forecast import lstm
 from trainables.water_mae.forecast.forecast import LEAD_DAYS, ForecastOnly
 from trainables.water_mae.forecast.lstm import CatchmentLSTM
-from trainables.water_mae.model.autoencoder import Batch
+from trainables.water_mae.knobs import PUBLISHED_SET
+from trainables.water_mae.model.batch import Batch
 from trainables.water_mae.task import WaterMAETask
+
+AHEAD = "river_flow"
 
 
 def network(data: WaterData) -> CatchmentLSTM:
     torch.manual_seed(0)
-    patches = lstm.local_patches(data, lstm.training_windows(data))
-    return CatchmentLSTM(torch.tensor(data.geometry.static), patches).requires_grad_(False)
+    patches = lstm.local_patches(data, lstm.training_windows(data, AHEAD))
+    return CatchmentLSTM(data.modalities, AHEAD, torch.tensor(data.geometry.static), patches).requires_grad_(
+        False
+    )
 
 
 def test_nse_star_is_the_published_sum() -> None:
@@ -38,7 +43,7 @@ def test_nse_star_is_the_published_sum() -> None:
 
 def test_a_new_network_repeats_the_last_day(flood_task: WaterMAETask, long_data: WaterData) -> None:
     batch = flood_task.evaluation_batch(long_data, "val", np.arange(5))
-    assert torch.equal(network(long_data).forecast(batch), Persistence().forecast(batch))
+    assert torch.equal(network(long_data).forecast(batch), Persistence(PUBLISHED_SET, 1).forecast(batch))
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
@@ -82,7 +87,7 @@ def test_the_weather_of_a_catchment_is_that_of_the_patch_whose_rain_raises_its_f
     vectors[1:, 1] = rise[:-1].cumsum(0)
     vectors[:, 1] *= data.geometry.member_valid
     wet = replace(data, vectors=vectors, vector_present=np.ones((60, 2), bool))
-    found = lstm.local_patches(wet, lstm.training_windows(wet)).numpy()
+    found = lstm.local_patches(wet, lstm.training_windows(wet, AHEAD)).numpy()
     there = data.geometry.member_valid
     assert np.array_equal(found[there], patches[there])
 
@@ -97,7 +102,7 @@ def test_it_is_trained_on_training_days_alone_and_always_alike(long_data: WaterD
     observed[100:] ^= long_data.geometry.member_valid
     other = replace(long_data, images=images, vectors=vectors, vector_observed=observed)
     before = torch.get_rng_state()
-    first, again, others = (lstm.fit(each).state_dict() for each in (long_data, long_data, other))
+    first, again, others = (lstm.fit(each, AHEAD).state_dict() for each in (long_data, long_data, other))
     assert torch.equal(before, torch.get_rng_state())
     for name, value in first.items():
         assert torch.equal(value, again[name]) and torch.equal(value, others[name])
@@ -109,20 +114,22 @@ def test_without_observed_flow_it_repeats_the_last_day(
 ) -> None:
     nothing = replace(long_data, vector_present=np.zeros_like(long_data.vector_present))
     batch = flood_task.evaluation_batch(long_data, "val", np.arange(2))
-    assert torch.equal(lstm.fit(nothing).forecast(batch), Persistence().forecast(batch))
+    assert torch.equal(
+        lstm.fit(nothing, AHEAD).forecast(batch), Persistence(PUBLISHED_SET, 1).forecast(batch)
+    )
 
 
 class Alone(ForecastOnly):
     """Persistence, which reconstructs nothing here."""
 
     def forecast(self, batch: Batch) -> torch.Tensor:
-        return Persistence().forecast(batch)
+        return Persistence(PUBLISHED_SET, 1).forecast(batch)
 
 
 @pytest.mark.slow
 def test_it_learns_more_than_persistence(tiny_root: Path) -> None:
     task = WaterMAETask(PRESETS["tiny"].vary(forecast={"share": 0.5}))
     data = task.open(tiny_root)
-    ours, theirs = (scores(task, each, data) for each in (lstm.fit(data), Alone()))
+    ours, theirs = (scores(task, each, data) for each in (lstm.fit(data, AHEAD), Alone()))
     for lead in LEAD_DAYS[:2]:
         assert ours[f"nse_forecast_{lead}d"] > theirs[f"nse_forecast_{lead}d"]

@@ -12,12 +12,13 @@ import torch
 import xarray as xr
 
 from thalweg.errors import ConfigError, DataError, OutputError
-from trainables.water_mae.config import IMAGE_MODALITIES, PRESETS, DataKnobs
+from trainables.water_mae.config import PRESETS
 from trainables.water_mae.data.patches import kept_patches
 from trainables.water_mae.data.windows import open_data
 from trainables.water_mae.datasets import SOURCES
 from trainables.water_mae.importing import gb_hydrology
 from trainables.water_mae.importing.gb_hydrology import DAILY, GRID, TABLE, derive_evaporation, read
+from trainables.water_mae.knobs import PUBLISHED_SET, DataKnobs
 from trainables.water_mae.task import WaterMAETask
 
 pytestmark = pytest.mark.slow
@@ -84,7 +85,7 @@ def test_decoders_have_a_position_for_each_patch_of_the_grid(imported: tuple[Pat
     assert tuple(data.geometry.patch_rows_cols.max(axis=0)) == (23, 16)  # beyond lies ocean
     with torch.device("meta"):
         model = WaterMAETask(PRESETS["reference"]).build(WaterMAETask(PRESETS["reference"]).facts(data))
-    for name in IMAGE_MODALITIES:
+    for name in PUBLISHED_SET.fields:
         assert model.get_parameter(f"{name}_decoder.position").shape == (522, 128)
 
 

@@ -16,11 +16,10 @@ from typer.testing import CliRunner
 
 from thalweg.cli.app import app
 from thalweg.errors import ConfigError, DataError, OutputError
-from trainables.water_mae.config import IMAGE_MODALITIES, DataKnobs
-from trainables.water_mae.data.layout import ATTRIBUTES
 from trainables.water_mae.data.tables import read_attributes, read_series
 from trainables.water_mae.data.windows import WaterData, open_data
 from trainables.water_mae.importing.monthly import read
+from trainables.water_mae.knobs import NRFA_ATTRIBUTES, PUBLISHED_SET, DataKnobs
 
 pytestmark = pytest.mark.slow
 
@@ -176,8 +175,8 @@ def test_tables_of_real_archives_give_the_same_series(
     np.testing.assert_array_equal(written.gauges, expected["ID"])
     for name, values in written.columns.items():
         np.testing.assert_allclose(values, expected[name], rtol=1e-6)
-    copied = read_attributes(tmp_path / "merged" / _attributes(archive).name, ATTRIBUTES)
-    pd.testing.assert_frame_equal(copied, read_attributes(_attributes(archive), ATTRIBUTES))
+    copied = read_attributes(tmp_path / "merged" / _attributes(archive).name, NRFA_ATTRIBUTES)
+    pd.testing.assert_frame_equal(copied, read_attributes(_attributes(archive), NRFA_ATTRIBUTES))
 
 
 FAULTY: dict[str, tuple[Callable[[Path, str], object], str]] = {
@@ -265,8 +264,8 @@ def test_a_missing_day_is_refused_or_interpolated(changed: Path, tmp_path: Path)
         number = int(np.flatnonzero(data.starts[split] == first)[0])  # type: ignore[index]
         step = int(np.datetime64(date).astype(int) - data.epoch_day[first])
         observed = data.observed(split, np.array([number]))["image_observed"][0]  # type: ignore[arg-type]
-        assert not observed[IMAGE_MODALITIES.index("temperature"), step].any()
-        observed[IMAGE_MODALITIES.index("temperature"), step] = data.geometry.pixel_valid
+        assert not observed[PUBLISHED_SET.fields.index("temperature"), step].any()
+        observed[PUBLISHED_SET.fields.index("temperature"), step] = data.geometry.pixel_valid
         assert (observed == data.geometry.pixel_valid).all()
 
 
@@ -382,7 +381,7 @@ _DIE = """
 import os, sys
 from pathlib import Path
 from thalweg.data import merging
-from trainables.water_mae.data.layout import ATTRIBUTES
+from trainables.water_mae.knobs import NRFA_ATTRIBUTES
 from trainables.water_mae.importing.monthly import read
 from trainables.water_mae.data.tables import read_attributes, read_series
 

@@ -18,10 +18,11 @@ from thalweg.training.checkpoints.checkpoint import fp32_weights
 from thalweg.training.checkpoints.export import export
 from thalweg.training.checkpoints.state import TrainingState
 from thalweg.training.session import make_task
-from trainables.water_mae.config import MODALITIES, PRESETS, ForecastKnobs, WaterMAE
-from trainables.water_mae.data.layout import ATTRIBUTES
+from trainables.water_mae.config import PRESETS, ForecastKnobs, WaterMAE
 from trainables.water_mae.data.windows import Geometry, WaterData, open_data
-from trainables.water_mae.model.autoencoder import Batch, MaskedAutoencoder
+from trainables.water_mae.knobs import NRFA_ATTRIBUTES, PUBLISHED_SET
+from trainables.water_mae.model.autoencoder import MaskedAutoencoder
+from trainables.water_mae.model.batch import Batch
 from trainables.water_mae.model.facts import geometry_of
 from trainables.water_mae.task import WaterMAETask
 
@@ -81,8 +82,8 @@ def test_a_process_without_data_predicts_the_same(
     found = torch.load(tmp_path / "predictions.pt", weights_only=True)
     with torch.no_grad():
         expected = model(batch)
-    assert set(found) == set(MODALITIES)
-    for name in MODALITIES:
+    assert set(found) == set(PUBLISHED_SET.names)
+    for name in PUBLISHED_SET.names:
         torch.testing.assert_close(found[name], expected[name], rtol=1e-4, atol=1e-5)
 
 
@@ -102,7 +103,7 @@ def test_the_encoders_alone_encode_the_same_and_decode_nothing(
     assert sizes["tensors"] == whole["tensors"] - len(decoders)
     with torch.no_grad():
         ours, theirs = (each.encode(batch, summaries=True) for each in (model, given.model))
-        for name in MODALITIES:
+        for name in PUBLISHED_SET.names:
             torch.testing.assert_close(ours.maps[name][-1], theirs.maps[name][-1])
             torch.testing.assert_close(ours.summaries[name], theirs.summaries[name])
         with pytest.raises(AttributeError):
@@ -144,8 +145,8 @@ def test_facts_hold_geometry_statistics_and_names(tiny: WaterData) -> None:
     facts = WaterMAETask(PRESETS["tiny"]).facts(tiny)
     assert np.array_equal(facts["mean"], tiny.mean) and np.array_equal(facts["std"], tiny.std)
     assert facts["catchments"] == list(tiny.catchments)
-    assert set(facts["units"]) == set(facts["modalities"]) == set(MODALITIES)
-    assert facts["attributes"] == list(ATTRIBUTES) and facts["flow_floor"] == 1e-6
+    assert set(facts["units"]) == set(facts["modalities"]) == set(PUBLISHED_SET.names)
+    assert facts["attributes"] == list(NRFA_ATTRIBUTES) and facts["flow_floor"] == 1e-6
     again = geometry_of(facts)
     for name in ("pixel_valid", "patch_rows_cols", "member_valid", "static"):
         assert np.array_equal(getattr(again, name), getattr(tiny.geometry, name))

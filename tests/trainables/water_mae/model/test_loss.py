@@ -12,11 +12,13 @@ from torch.nn.functional import cosine_similarity
 from tests import tasks
 from thalweg.nn.losses import patch_normalised_mse
 from thalweg.stage_contract import Progress
-from trainables.water_mae.config import MODALITIES, LossKnobs, MaskingKnobs, WaterMAE
+from trainables.water_mae.config import LossKnobs, MaskingKnobs, WaterMAE
 from trainables.water_mae.data.windows import WaterData
 from trainables.water_mae.evaluation import protocol
+from trainables.water_mae.knobs import PUBLISHED_SET
 from trainables.water_mae.model import loss
-from trainables.water_mae.model.autoencoder import Batch, MaskedAutoencoder
+from trainables.water_mae.model.autoencoder import MaskedAutoencoder
+from trainables.water_mae.model.batch import Batch
 from trainables.water_mae.task import WaterMAETask
 
 NOW = Progress(samples=0, total_samples=100, stage="train", stage_ratio=0.0)
@@ -53,7 +55,7 @@ def gradient(task: WaterMAETask, model: MaskedAutoencoder, batch: Batch) -> Tens
 
 def slow_contrastive(summaries: dict[str, Tensor], present: dict[str, Tensor], temperature: float) -> float:
     total = 0.0
-    for first, second in combinations(MODALITIES, 2):
+    for first, second in combinations(PUBLISHED_SET.names, 2):
         both = [index for index in range(len(KEYS)) if present[first][index] and present[second][index]]
         for one, other in ((first, second), (second, first)):
             for i in both:
@@ -71,18 +73,21 @@ def test_the_contrastive_loss_follows_the_slow_definition(
 ) -> None:
     task = with_loss(config, contrastive_weight=0.1, contrastive_temperature=temperature)
     batch, model = training_batch(task, data), build(task, data).requires_grad_(False)
-    present = {name: protocol.present(batch, name) for name in MODALITIES}
+    present = {name: protocol.present(batch, PUBLISHED_SET.places[name]) for name in PUBLISHED_SET.names}
     assert present["river_flow"].tolist() == [0, 1, 1, 1]
     encoders: dict[str, Tensor] = {}
     model.fusion.register_forward_pre_hook(
-        lambda _, inputs: encoders.update(zip(MODALITIES, inputs[0], strict=True))
+        lambda _, inputs: encoders.update(zip(PUBLISHED_SET.names, inputs[0], strict=True))
     )
     found = tasks.losses(task, model, batch, NOW)["contrastive"]
     means = {name: tokens.mean(1) for name, tokens in encoders.items()}
     assert float(found) == pytest.approx(slow_contrastive(means, present, temperature), rel=1e-4)
     # Ten pairs of five modalities; four of them include rivers, which one window lacks.
     counts = tasks.joint_counts(task, tasks.embed(task, model, batch, NOW), NOW)
-    assert counts == dict.fromkeys(MODALITIES, 4.0) | {"river_flow": 3.0, "contrastive": 6 * 4 + 4 * 3}
+    assert counts == dict.fromkeys(PUBLISHED_SET.names, 4.0) | {
+        "river_flow": 3.0,
+        "contrastive": 6 * 4 + 4 * 3,
+    }
 
 
 def test_without_a_weight_nothing_is_contrasted(config: WaterMAE, data: WaterData) -> None:
@@ -93,11 +98,11 @@ def test_without_a_weight_nothing_is_contrasted(config: WaterMAE, data: WaterDat
         tasks.counts(task, batch, NOW),
         tasks.weights(task, NOW),
     ):
-        assert tuple(answer) == MODALITIES
+        assert tuple(answer) == PUBLISHED_SET.names
     assert [stage.is_joint for stage in task.stages()] == [False]
     assert [stage.is_joint for stage in contrasting.stages()] == [True]
     plain, more = tasks.losses(task, model, batch, NOW), tasks.losses(contrasting, model, batch, NOW)
-    assert all(torch.equal(plain[name], more[name]) for name in MODALITIES)
+    assert all(torch.equal(plain[name], more[name]) for name in PUBLISHED_SET.names)
 
 
 def test_an_absent_modality_is_contrasted_with_nothing(config: WaterMAE, data: WaterData) -> None:
@@ -112,8 +117,8 @@ def test_an_absent_modality_is_contrasted_with_nothing(config: WaterMAE, data: W
     torch.autograd.backward(contrastive)
     assert rows["summary/river_flow"].grad is not None
     assert not rows["summary/river_flow"].grad.any()
-    present = {name: protocol.present(nobody, name) for name in MODALITIES}
-    means = {name: rows[f"summary/{name}"].detach() for name in MODALITIES}
+    present = {name: protocol.present(nobody, PUBLISHED_SET.places[name]) for name in PUBLISHED_SET.names}
+    means = {name: rows[f"summary/{name}"].detach() for name in PUBLISHED_SET.names}
     assert float(contrastive.detach()) == pytest.approx(slow_contrastive(means, present, 0.05), rel=1e-4)
     assert tasks.joint_counts(task, embedded, NOW)["contrastive"] == 6 * 4
 
@@ -137,9 +142,13 @@ def test_normalised_targets_follow_their_definition(config: WaterMAE, data: Wate
     batch, model = training_batch(task, data), build(task, data).requires_grad_(False)
     predictions = model(batch)
     for name, part in tasks.losses(task, model, batch, NOW).items():
-        rows = patch_normalised_mse(predictions[name], *protocol.hidden_values(batch, name))
+        rows = patch_normalised_mse(
+            predictions[name], *protocol.hidden_values(batch, PUBLISHED_SET.places[name])
+        )
         expected = sum(
-            float(row) for row, here in zip(rows, protocol.present(batch, name), strict=True) if here
+            float(row)
+            for row, here in zip(rows, protocol.present(batch, PUBLISHED_SET.places[name]), strict=True)
+            if here
         )
         assert float(part) == pytest.approx(expected, rel=1e-5)
 
@@ -193,8 +202,8 @@ def test_targets_are_not_rounded_to_the_precision_of_the_model(config: WaterMAE,
     }  # log of almost no flow, as far as half a unit of fp16
     predictions = model(fine)
     coarse = fine | {"vectors": fine["vectors"].half().float()}
-    exact = loss.reconstruction(predictions, fine, norm_target=False)["river_flow"]
-    rounded = loss.reconstruction(predictions, coarse, norm_target=False)["river_flow"]
+    exact = loss.reconstruction(predictions, fine, PUBLISHED_SET.places, norm_target=False)["river_flow"]
+    rounded = loss.reconstruction(predictions, coarse, PUBLISHED_SET.places, norm_target=False)["river_flow"]
     assert exact[0] == rounded[0] == 0  # absent
     assert (exact[1:] != rounded[1:]).all()
 

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 
 from thalweg.errors import OutputError
-from trainables.water_mae.config import IMAGE_MODALITIES, DataKnobs
-from trainables.water_mae.data.layout import ATTRIBUTES, Period
+from trainables.water_mae.data.layout import Period
 from trainables.water_mae.data.windows import WaterData, open_data
 from trainables.water_mae.datasets import WORLDS
+from trainables.water_mae.knobs import NRFA_ATTRIBUTES, PUBLISHED_SET, DataKnobs
 from trainables.water_mae.worlds.synthetic import TINY, Island, write_island
 
 _KNOBS = DataKnobs(vector_patch_size=4)
@@ -62,8 +62,8 @@ def test_another_seed_is_another_world(tmp_path: Path) -> None:
 def test_files_have_the_layout_of_the_real_data(tiny_root: Path) -> None:
     names = {path.name for path in (tiny_root / "tiny").iterdir() if path.is_file()}
     assert names == {
-        *(f"{name}_train_2001_2003.h5" for name in IMAGE_MODALITIES),
-        *(f"{name}_val_2004_2004.h5" for name in IMAGE_MODALITIES),
+        *(f"{name}_train_2001_2003.h5" for name in PUBLISHED_SET.fields),
+        *(f"{name}_val_2004_2004.h5" for name in PUBLISHED_SET.fields),
         "riverflow_evaporation_48catchments_2001_2004.parquet",
         "Catchment_attributes_nrfa.csv",
         "land_mask_40x40.npy",
@@ -75,7 +75,7 @@ def test_files_have_the_layout_of_the_real_data(tiny_root: Path) -> None:
         assert (dates.dtype, dates[0], dates[-1]) == (np.dtype("S10"), b"2004-01-01", b"2004-12-31")
     assert np.load(tiny_root / "tiny" / "land_mask_40x40.npy").dtype == np.uint8
     assert list(_series(tiny_root).columns) == ["date", "ID", "evaporation", "riverflow"]
-    assert tuple(_attributes(tiny_root).columns) == ATTRIBUTES
+    assert tuple(_attributes(tiny_root).columns) == NRFA_ATTRIBUTES
 
 
 def test_the_irregularities_of_real_archives_are_there(tiny_root: Path) -> None:

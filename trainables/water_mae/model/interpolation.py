@@ -1,10 +1,11 @@
-"""Interpolation baseline: predicts masked values from the visible ones, in space, and for river flow in time.
+"""Interpolation of masked values from the visible ones, in space, and for river flow in time.
 
 In space a masked value is the mean over the nearest patches that are visible on the same day, weighted by the inverse
-square of the distance from their centres (Shepard 1968, doi:10.1145/800186.810616). River flow, which changes little
-from day to day, is linear in time between the days on which its catchment is visible, and constant before the first and
-after the last; if there is no such day, it is interpolated in space. The number of patches and the power are common
-choices, not tuned. The import of Great Britain interpolates its grids from gauges in the same way.
+square of the distance from their centres (Shepard 1968, doi:10.1145/800186.810616). A series that changes little from
+day to day, such as river flow or a groundwater level, is linear in time between the days on which its catchment is
+visible, and constant before the first and after the last; if there is no such day, it is interpolated in space. The
+number of patches and the power are common choices, not tuned. The import of Great Britain interpolates its grids from
+gauges in the same way.
 """
 
 from dataclasses import dataclass
@@ -13,10 +14,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from thalweg.nn.data_statistics import Statistics
 from thalweg.nn.masking import take_patches
-from trainables.water_mae.config import MODALITIES
-from trainables.water_mae.data.windows import WaterData
-from trainables.water_mae.model.autoencoder import Batch, Predictions, kind_and_index
+from trainables.water_mae.data.windows import Geometry
+from trainables.water_mae.knobs import ModalitySet, Place
+from trainables.water_mae.model.batch import Batch, Predictions
 
 NUM_NEIGHBOURS = 6
 _NO_DISTANCE = 1e-6  # smallest squared distance: places without a known position coincide
@@ -25,9 +27,9 @@ Values = Float[Tensor, "batch step patch value"]
 Seen = Bool[Tensor, "batch step patch value"]
 
 
-def seen_values(batch: Batch, modality: str) -> tuple[Values, Seen]:
+def seen_values(batch: Batch, modality: Place) -> tuple[Values, Seen]:
     """Returns a modality in fp32 and a mask of its visible values, without sea, padding and filled values."""
-    kind, index = kind_and_index(modality)
+    kind, index = modality
     values = batch[f"{kind}s"][:, index].float()
     keep = batch[f"{kind}_keep"][:, index]
     visible = torch.zeros(values.shape[:3], dtype=torch.bool, device=keep.device).scatter(2, keep, True)
@@ -95,7 +97,7 @@ class Neighbours:
         return mixed
 
 
-class Surroundings(nn.Module):
+class Surroundings(Statistics):
     """Finds and weights the patches around masked ones.
 
     Args:
@@ -126,19 +128,19 @@ class Surroundings(nn.Module):
         return Neighbours(near, known, torch.where(total > 0, weights / total, 0.0))
 
 
-def surroundings(data: WaterData) -> nn.ModuleDict:
+def surroundings(geometry: Geometry) -> nn.ModuleDict:
     """Returns the surroundings of land patches as ``image`` and of vector patches as ``vector``."""
-    geometry = data.geometry
     places = {
         "image": (geometry.pixel_positions, geometry.pixel_valid),
-        "vector": (data.member_positions, geometry.member_valid),
+        "vector": (geometry.member_positions, geometry.member_valid),
     }
-    return nn.ModuleDict(
-        {
-            kind: Surroundings(torch.tensor(where).double(), torch.tensor(valid))
-            for kind, (where, valid) in places.items()
-        }
-    )
+    with torch.device("cpu"):  # distances are sorted, which needs their values
+        return nn.ModuleDict(
+            {
+                kind: Surroundings(torch.tensor(where).double(), torch.tensor(valid))
+                for kind, (where, valid) in places.items()
+            }
+        )
 
 
 @dataclass(frozen=True)
@@ -185,23 +187,25 @@ class Interpolation(nn.Module):
     """Predicts masked values by interpolation in space, and river flow in time.
 
     Args:
-        data: Provides the positions of cells and catchments only.
+        geometry: Positions of cells and catchments.
+        modalities: What is interpolated; the persistent ones in time.
     """
 
-    def __init__(self, data: WaterData) -> None:
+    def __init__(self, geometry: Geometry, modalities: ModalitySet) -> None:
         super().__init__()
-        self.surroundings = surroundings(data)
+        self.surroundings = surroundings(geometry)
+        self.modalities = modalities
 
     def forward(self, batch: Batch) -> Predictions:
-        """Interpolates the masked patches; takes the same batch as the model."""
+        """Interpolates the masked patches, in fp32; takes the same batch as the model."""
         predictions = {}
-        for name in MODALITIES:
-            kind, index = kind_and_index(name)
-            values, seen = seen_values(batch, name)
+        for name, place in self.modalities.places.items():
+            kind, index = place
+            values, seen = seen_values(batch, place)
             masked = batch[f"{kind}_masked"][:, index]
             around = self.surroundings[kind].around(seen, masked)  # type: ignore[operator]
             predictions[name] = around.interpolate(patch_means(values, seen))
-            if name == "river_flow":
+            if self.modalities[name].is_persistent:
                 in_time, known = (take_patches(each, masked) for each in linear_in_time(values, seen))
                 predictions[name] = torch.where(known, in_time, predictions[name])
         return predictions

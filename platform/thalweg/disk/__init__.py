@@ -1,0 +1,1 @@
+"""Which folders of the disk hold what can be computed again."""

@@ -1,0 +1,109 @@
+"""The code that trials of a study run: what the family and the space import of their own."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from thalweg.discovery import ROOMS, Family
+from thalweg.files import atomic_folder
+from thalweg.hashing import digest
+from thalweg.search.space import Space
+from thalweg.search.store.fingerprint import code_of
+
+
+@dataclass(frozen=True)
+class SourceCode:
+    """The modules of a family and of a space.
+
+    The platform and installed libraries are not among them; their versions are recorded. Nor is the space's own file,
+    which has a fingerprint.
+
+    Attributes:
+        texts: Text by path below the import path, such as ``my_lab/lakes/task.py``.
+    """
+
+    texts: Mapping[str, str]
+
+    @cached_property
+    def hashes(self) -> Mapping[str, str]:
+        """Hash of each module that holds code; comments, formatting and docstrings do not count."""
+        codes = {name: code_of(text) for name, text in sorted(self.texts.items())}
+        return {name: hashlib.sha256(code.encode()).hexdigest()[:16] for name, code in codes.items() if code}
+
+    @property
+    def hash(self) -> str:
+        """Hash of all modules."""
+        return digest(self.hashes)
+
+    def keep(self, folder: Path) -> None:
+        """Writes the modules into a folder, unless it is there.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        if folder.is_dir():
+            return
+        with atomic_folder(folder) as draft:
+            for name, text in self.texts.items():
+                (draft / name).parent.mkdir(parents=True, exist_ok=True)
+                (draft / name).write_text(text, encoding="utf-8")
+
+
+def source_code(space: Space, family: Family) -> SourceCode:
+    """Returns the modules that training imports, from the family's ``config`` and ``task`` and the space's file on.
+
+    Of a family in ``trainables`` these are modules of its folder, of any other all of its package at the top, such as
+    ``my_lab``. What only makes, imports or shows data sets is left out: data have fingerprints.
+    """
+    top = family.package.partition(".")[0]
+    own = {f"{family.package}." if top in ROOMS else f"{top}."}
+    if (top := space.module_name.partition(".")[0]) not in ROOMS:
+        own.add(f"{top}.")
+    found: dict[str, Path] = {}
+    wanted = [f"{family.package}.config", f"{family.package}.task", *_imported(space.module_name, space.file)]
+    while wanted:
+        module = wanted.pop()
+        if module not in found and module.startswith(tuple(own)) and (file := _file(module)) is not None:
+            found[module] = file
+            wanted += [*_imported(module, file), module.rpartition(".")[0]]
+    return SourceCode(
+        {
+            _path(module, file): file.read_text(encoding="utf-8")
+            for module, file in sorted(found.items())
+            if file != space.file
+        }
+    )
+
+
+def _file(module: str) -> Path | None:
+    """Returns the file of a module; None if the name is not that of one."""
+    try:
+        spec = importlib.util.find_spec(module)
+    except ModuleNotFoundError:  # a name in a module, and not a module in a package
+        return None
+    return Path(spec.origin) if spec is not None and spec.has_location and spec.origin else None
+
+
+def _path(module: str, file: Path) -> str:
+    return "/".join([*module.split("."), "__init__.py"] if file.stem == "__init__" else module.split(".")) + (
+        "" if file.stem == "__init__" else ".py"
+    )
+
+
+def _imported(module: str, file: Path) -> Iterator[str]:
+    """Yields names that may be modules, of all imports in a file, wherever they stand."""
+    package = module.split(".") if file.stem == "__init__" else module.split(".")[:-1]
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) + 1 - node.level] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            yield base
+            yield from (f"{base}.{alias.name}" for alias in node.names)

@@ -1,0 +1,273 @@
+"""A country that is not Great Britain, from its files to the best trial."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import xarray as xr
+import zarr
+from local_lanes import local_lanes
+from typer.testing import CliRunner
+
+from tests.trainables.water_mae.another_country import (
+    DAYS,
+    IDS,
+    SPACE,
+    flows,
+    weather,
+    write_attributes,
+    write_country,
+    write_fields,
+    write_flows,
+)
+from thalweg.cli.app import app
+from thalweg.errors import ConfigError, DataError, ThalwegError
+from trainables.water_mae.config import PRESETS
+from trainables.water_mae.data.windows import open_data
+from trainables.water_mae.explore import explore
+from trainables.water_mae.importing.water_folder import read
+from trainables.water_mae.knobs import DataKnobs, Modality
+from trainables.water_mae.task import WaterMAETask
+
+ROWS = (
+    Modality(name="precipitation", kind="field", unit="mm/day"),
+    Modality(name="temperature", kind="field", unit="degC"),
+    Modality(name="river_flow", kind="series", unit="mm/day", transform="log"),
+)
+KNOBS = DataKnobs(
+    modalities=ROWS,
+    attributes=("area", "elev_mean", "aridity"),
+    patch_size=5,
+    sequence_length=4,
+    stride=2,
+)
+
+
+@pytest.fixture
+def country(tmp_path: Path) -> Path:
+    write_country(tmp_path / "files")
+    return tmp_path / "files"
+
+
+def command(*arguments: object) -> str:
+    result = CliRunner().invoke(app, list(map(str, arguments)), env={"COLUMNS": "300"})
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+@pytest.mark.slow
+def test_a_country_is_imported_searched_and_its_best_trial_is_told(
+    country: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, uri = tmp_path / "data", f"sqlite:///{tmp_path / 'mlflow.db'}"
+    told = command("data", "import", "water-mae", country, "--as", "country", "--data", root)
+    assert "a grid of 19 x 22 cells, 380 of them land; 4 catchments" in told
+    assert "temperature (field): " in told and "converted from K to degC" in told
+    assert "Modality(name='river_flow'" in told and "'aridity'" in told
+    (tmp_path / "lab").mkdir()
+    (tmp_path / "lab" / "rivers.py").write_text(SPACE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with local_lanes():
+        command("search", "lab.rivers", "--output", tmp_path / "runs", "--data", root, "--tracking-uri", uri)
+    best = command("best", "lab.rivers", "--output", tmp_path / "runs")
+    assert "skill" in best and "lr" in best
+    sys.modules.pop("lab.rivers", None)
+
+
+def test_a_country_is_shown_and_its_reconstructions_are_drawn(country: Path, tmp_path: Path) -> None:
+    """Without positions of gauges, evaporation or the attributes of Great Britain."""
+    root, drawn, shown = (tmp_path / name for name in ("data", "drawn", "shown"))
+    read(country, root / "country")
+    drawn.mkdir()
+    shown.mkdir()
+    config = PRESETS["tiny"].vary(dataset="country", data=KNOBS)
+    task = WaterMAETask(config)
+    data = task.open(root)
+    with torch.no_grad():
+        task.draw(task.build(task.facts(data)), data, drawn)
+    names = {"maps_precipitation.png", "maps_temperature.png", "maps_river_flow.png", "hydrographs.png"}
+    assert {path.name for path in drawn.iterdir()} == names
+    found = explore(root / "country", shown)
+    assert "4 catchments" in found.report and "degC" in found.report
+    maps = {path.stem for path in (shown / "modalities").iterdir()}
+    assert maps == {"precipitation", "temperature", "river_flow"}
+    listed = pd.read_csv(shown / "catchments.csv", index_col="id")
+    assert sorted(listed.index) == sorted(IDS) and {"area", "elev_mean", "aridity"} <= set(listed)
+
+
+def test_what_was_imported_is_what_the_files_hold(country: Path, tmp_path: Path) -> None:
+    read(country, tmp_path / "data" / "country", train="2001-01-01:2001-03-31", val="2001-04-01:2001-04-30")
+    data = open_data(tmp_path / "data", "country", KNOBS)
+    assert data.catchments == tuple(sorted(IDS))
+    assert data.units == ("mm/day", "degC", "mm/day")
+    with h5py.File(next((tmp_path / "data" / "country").glob("temperature_val_*.h5"))) as file:
+        days = file["data"][:]
+        assert file["data"].attrs["units"] == "degC"
+    expected = weather()["temperature"][-30:]
+    np.testing.assert_allclose(days[:, :, 2:], expected[:, :, 2:], atol=1e-3)
+    flow = np.log(flows()[:90, list(map(IDS.index, data.catchments))] + 1e-6)
+    assert data.mean[2] == pytest.approx(flow.mean(), rel=1e-5)
+    assert data.std[2] == pytest.approx(flow.std(), rel=1e-5)
+    table = pd.read_csv(country / "attributes.csv", index_col="gauge_id").loc[list(data.catchments)]
+    scores = ((table - table.mean()) / table.std(ddof=0)).to_numpy()
+    np.testing.assert_allclose(data.geometry.static.reshape(-1, 3)[:4], scores, rtol=1e-5)
+    assert data.geometry.num_members == 2 and any("vector patches hold 2" in note for note in data.notes)
+
+
+def test_zarr_and_other_names_give_the_same_days(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    write_country(one)
+    other.mkdir()
+    names = {"precipitation": "pr", "temperature": "tas", "y": "lat", "x": "lon"}
+    with xr.open_dataset(one / "weather.nc", mask_and_scale=False, decode_times=False) as stored:
+        fields = stored.rename(names).load()
+    group = zarr.open_group(other / "w.zarr", mode="w", zarr_format=2)  # whose fill value is 0 by itself
+    for name, each in fields.variables.items():
+        array = group.create_array(str(name), shape=each.shape, dtype=each.dtype)
+        array[:] = each.values
+        known = {key: value for key, value in each.attrs.items() if key != "_FillValue"}
+        array.attrs.update({**known, "_ARRAY_DIMENSIONS": list(each.dims)})
+    assert (fields["pr"] == 0).any()
+    write_flows(other / "flow.csv", "q")
+    write_attributes(other / "attributes.csv")
+    read(one, tmp_path / "data" / "one")
+    read(other, tmp_path / "data" / "other", fields="precipitation=pr,temperature=tas", series="river_flow=q")
+    first, second = (open_data(tmp_path / "data", name, KNOBS) for name in ("one", "other"))
+    assert first.fingerprint == second.fingerprint
+
+
+def test_discharge_becomes_depth_by_the_area(country: Path, tmp_path: Path) -> None:
+    areas = pd.read_csv(country / "attributes.csv", index_col="gauge_id")["area"].loc[list(IDS)].to_numpy()
+    write_flows(country / "flow.csv", "q", flows() * areas / 86.4)
+    told = read(country, tmp_path / "made", series="river_flow=q", declared="river_flow=m3/s")
+    assert "converted from m3/s to mm/day" in told
+    table = pd.read_parquet(next((tmp_path / "made").glob("series_*.parquet")))
+    found = table.pivot(index="date", columns="ID", values="riverflow")[list(IDS)].to_numpy()
+    np.testing.assert_allclose(found, flows(), rtol=1e-4)
+
+
+EARLY = {"train": "1999-01-01:2001-02-01", "val": "2001-03-01:2001-03-09"}
+
+
+def shifted_grid(folder: Path) -> None:
+    units = {"temperature": "degC"}
+    write_fields(folder / "weather.nc", ("precipitation",), {"precipitation": "mm/day"})
+    write_fields(folder / "temperature.nc", ("temperature",), units)
+    fields = xr.load_dataset(folder / "temperature.nc")
+    fields.assign_coords(x=fields["x"] + 500).to_netcdf(folder / "temperature.nc", engine="h5netcdf")
+
+
+def damaged_units(folder: Path) -> None:
+    units = {"precipitation": "hPa", "temperature": "K"}
+    write_fields(folder / "weather.nc", tuple(units), units)
+
+
+def without_a_gauge(folder: Path) -> None:
+    table = pd.read_csv(folder / "attributes.csv")
+    table[table["gauge_id"] != IDS[1]].to_csv(folder / "attributes.csv", index=False)
+
+
+def negative_flow(folder: Path) -> None:
+    values = flows()
+    values[3, 2] = -9999
+    write_flows(folder / "flow.csv", values=values)
+
+
+@pytest.mark.parametrize(
+    ("damage", "options", "message"),
+    [
+        (damaged_units, {}, r"precipitation in .*weather.nc must be in a unit that can become mm/day, got .* 'hPa'"),
+        (shifted_grid, {}, r"one grid, got other coordinates in .*weather.nc \(precipitation\) than in .*temp"),
+        (without_a_gauge, {}, "every catchment must have a row of attributes, got none for lamah_12"),
+        (negative_flow, {}, r"riverflow in .* must lie within 0 and 5000 mm/day, got 1 other value .* -9999 on"),
+        (write_country, {"fields": "snow=swe"}, r"hold the field swe \(snow\), got none of that name; there are p"),
+        (write_country, {"series": "gwl"}, "must hold series of catchments, got none named gwl"),
+        (write_country, {"attributes": "area,bfi"}, r"must be columns of numbers .*, got bfi; there are area"),
+        (write_country, {"train": "2001-01-01:2001-02-01"}, "train and val must be given together"),
+        (write_country, EARLY, "every day of train, got none on 731 days, first 1999-01-01"),
+        (write_country, {"units": "soil=mm"}, "units must name fields or series that are imported, got soil"),
+        (write_country, {"declared": "river_flow=m3/s", "area": "size"}, "must hold areas in km2, got no size"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_refused_by_name(
+    country: Path,
+    tmp_path: Path,
+    damage: Callable[[Path], None],
+    options: dict[str, Any],
+    message: str,
+) -> None:
+    damage(country)
+    with pytest.raises(ThalwegError, match=message) as caught:
+        read(country, tmp_path / "made", **options)
+    assert isinstance(caught.value, ConfigError | DataError)
+    assert not (tmp_path / "made").exists()
+
+
+def test_remarks_are_left_out_and_a_number_that_is_none_is_told(country: Path, tmp_path: Path) -> None:
+    table = pd.read_csv(country / "flow.csv")
+    table["quality"] = "good"
+    table.to_csv(country / "flow.csv", index=False)
+    assert "quality" not in read(country, tmp_path / "made")
+    table["riverflow"] = table["riverflow"].astype(str)
+    table.loc[7, "riverflow"] = "dry?"
+    table.to_csv(country / "flow.csv", index=False)
+    with pytest.raises(DataError, match=r"riverflow in .*flow.csv must be numbers, got 'dry\?' in 1 rows"):
+        read(country, tmp_path / "again")
+
+
+def test_all_that_is_wrong_is_told_at_once(country: Path, tmp_path: Path) -> None:
+    without_a_gauge(country)
+    negative_flow(country)
+    fields = xr.load_dataset(country / "weather.nc")
+    fields["temperature"][5, 7, 7] = 9000.0
+    fields.to_netcdf(country / "weather.nc", engine="h5netcdf")
+    with pytest.raises(DataError, match="got 3 faults") as caught:
+        read(country, tmp_path / "made")
+    for part in ("temperature in", "riverflow in", "row of attributes"):
+        assert part in str(caught.value)
+
+
+def test_the_familys_own_layout_is_checked_and_copied(country: Path, tmp_path: Path) -> None:
+    read(country, tmp_path / "data" / "first")
+    told = read(tmp_path / "data" / "first", tmp_path / "data" / "second")
+    assert "a grid of 19 x 22 cells" in told and "river_flow" in told
+    names = {path.name for path in (tmp_path / "data" / "first").iterdir()} - {"README.txt"}
+    assert {path.name for path in (tmp_path / "data" / "second").iterdir()} == names
+    first, second = (open_data(tmp_path / "data", name, KNOBS) for name in ("first", "second"))
+    assert first.fingerprint == second.fingerprint
+    with h5py.File(next((tmp_path / "data" / "first").glob("precipitation_train_*.h5")), "r+") as file:
+        file["data"][2, 4, 8] = 1e5
+    with pytest.raises(DataError, match=r"precipitation in .* must lie within 0 and 2000 mm/day"):
+        read(tmp_path / "data" / "first", tmp_path / "data" / "third")
+
+
+def test_series_come_from_netcdf_and_wide_tables_too(country: Path, tmp_path: Path) -> None:
+    (country / "flow.csv").unlink()
+    wide = pd.DataFrame(flows(), columns=IDS)
+    wide.insert(0, "date", DAYS.astype(str))
+    wide.to_csv(country / "q.csv", index=False)
+    level = xr.Dataset(
+        {"gwl": (("gauge_id", "time"), flows(5).T, {"units": "m"})},
+        coords={"time": DAYS.astype("datetime64[ns]"), "gauge_id": list(IDS)},
+    )
+    level.to_netcdf(country / "groundwater.nc", engine="h5netcdf")
+    told = read(
+        country,
+        tmp_path / "data" / "made",
+        series="river_flow=q,groundwater=gwl",
+        declared="river_flow=mm/day",
+    )
+    assert "groundwater (series)" in told
+    rows = (*ROWS, Modality(name="groundwater", kind="series", unit="m"))
+    data = open_data(tmp_path / "data", "made", KNOBS.model_copy(update={"modalities": rows}))
+    assert data.modalities.series == ("river_flow", "groundwater") and data.units[-1] == "m"
+    assert data.mean[-1] == pytest.approx(flows(5)[:90].mean(), rel=1e-5)
+    other = Modality(name="groundwater", kind="series", unit="cm")
+    with pytest.raises(DataError, match=r"groundwater in .* must be in cm, got the declared unit 'm'"):
+        open_data(tmp_path / "data", "made", KNOBS.model_copy(update={"modalities": (*ROWS, other)}))

@@ -1,0 +1,1 @@
+"""An example family, small enough to be read in one go; `thalweg new family NAME` writes a copy of it."""

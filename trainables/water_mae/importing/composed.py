@@ -1,0 +1,357 @@
+"""Writes a data set of any modalities, attributes and identifiers, with the checks that training would make."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float32, Shaped
+
+from thalweg.contract import SplitName
+from thalweg.data.faults import Faults
+from thalweg.data.store import staged
+from thalweg.data.survey import Extremes, Survey
+from thalweg.errors import ConfigError, DataError
+from thalweg.wording import counted, some
+from trainables.water_mae.data import layout, writing
+from trainables.water_mae.data.layout import Period, column_of
+from trainables.water_mae.data.values import require_plausible_attributes, survey_cells, survey_series
+from trainables.water_mae.importing.gridded import Field
+from trainables.water_mae.importing.units import Converter
+from trainables.water_mae.knobs import NRFA_ATTRIBUTES, PUBLISHED, PUBLISHED_SET, Modality, ModalitySet
+
+_TRAIN_SHARE = 0.75
+
+
+@dataclass(frozen=True)
+class Series:
+    """The series of gauges.
+
+    Attributes:
+        ids: Identifiers as text.
+        days: The days.
+        values: Values (day, gauge) by modality, in the unit to write.
+        converts: How the unit came about, by modality.
+        where: A file that they come from.
+    """
+
+    ids: Sequence[str]
+    days: Shaped[np.ndarray, " day"]
+    values: Mapping[str, Float32[np.ndarray, "day gauge"]]
+    converts: Mapping[str, Converter]
+    where: Path
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """What is to be written.
+
+    Attributes:
+        fields: The fields.
+        series: The series.
+        attributes: Attributes by gauge, indexed by identifier as text; positions and areas may be among them.
+        chosen: Names of the attributes that a model is to see.
+        land: Land mask; None takes the cells that have data in every field.
+        notes: Sentences on what was done.
+        lenient: Whether catchments that lack a series within the splits are left out, and not refused.
+    """
+
+    fields: Sequence[Field]
+    series: Series
+    attributes: pd.DataFrame
+    chosen: Sequence[str]
+    land: Bool[np.ndarray, "row col"] | None = None
+    notes: Sequence[str] = ()
+    lenient: bool = False
+
+    @property
+    def modalities(self) -> ModalitySet:
+        """Rows for a configuration that reads it."""
+        rows = [modality_of(each.name, "field", each.convert.target) for each in self.fields]
+        rows += [modality_of(name, "series", each.target) for name, each in self.series.converts.items()]
+        return ModalitySet.of(rows)
+
+
+def modality_of(name: str, kind: str, unit: str) -> Modality:
+    """Returns the published row of a modality, or else one with its unit."""
+    known = next((row for row in PUBLISHED_SET if (row.name, row.kind) == (name, kind)), None)
+    if known is not None and (not unit or any(each.is_called(unit) for each in known.bounds)):
+        return known
+    return Modality.model_validate({"name": name, "kind": kind, "unit": unit})
+
+
+def periods_of(
+    days: Shaped[np.ndarray, " day"], train: str, val: str, test: str
+) -> tuple[dict[SplitName, Period], list[str]]:
+    """Returns the splits: those asked for, or else the first three quarters and the rest of the common days.
+
+    Raises:
+        ConfigError: Only one of train and val is given, or one cannot be parsed.
+    """
+    if bool(train) != bool(val):
+        raise ConfigError(
+            f"train and val must be given together, got train={train or 'none'} and val={val or 'none'}; add the other"
+        )
+    if train:
+        return layout.parse_periods({"train": train, "val": val, "test": test}, "2001-01-01:2010-12-31"), []
+    if test != "none":
+        raise ConfigError(f"test must be given with train and val, got {test} alone; add them")
+    cut = int(len(days) * _TRAIN_SHARE)
+    if not 0 < cut < len(days):
+        raise DataError(
+            f"fields and series must have at least 2 days in common, got {len(days)}; give files of one time"
+        )
+    periods: dict[SplitName, Period] = {
+        "train": Period(days[0], days[cut - 1]), "val": Period(days[cut], days[-1])
+    }  # fmt: skip
+    return periods, [
+        "splits: the first three quarters of the common days, and the rest; train=, val= say else"
+    ]
+
+
+def common_days(data: DataSet) -> Shaped[np.ndarray, " day"]:
+    """Returns the days that all fields and the series have.
+
+    Raises:
+        DataError: There are none.
+    """
+    days = data.series.days
+    for each in data.fields:
+        days = np.intersect1d(days, each.days)
+    if not len(days):
+        spans = [f"{each.name} {_span(each.days)}" for each in data.fields]
+        raise DataError(
+            f"fields and series must have days in common, got series {_span(data.series.days)}, {', '.join(spans)}; "
+            "give files of one time"
+        )
+    return days
+
+
+def _span(days: Shaped[np.ndarray, " day"]) -> str:
+    return f"{days[0]} to {days[-1]}" if len(days) else "none"
+
+
+def write(data: DataSet, target: Path, *, train: str = "", val: str = "", test: str = "none") -> str:
+    """Writes the data set into the new folder `target`, which appears only when complete; returns a report.
+
+    Raises:
+        ConfigError: A period cannot be parsed.
+        DataError: Days are missing or values are implausible; all faults are reported at once.
+        OutputError: `target` is not empty or cannot be written.
+    """
+    periods, told = periods_of(common_days(data), train, val, test)
+    if data.lenient:
+        data = _without_empty(data, periods)
+    faults = Faults()
+    with staged(target) as folder:
+        land = faults.attempt(lambda: _land(data, periods))
+        lines: list[str] = []
+        if land is not None:
+            for field in data.fields:
+                with faults.collected():
+                    lines.append(_write_field(folder, data, field, periods, land))
+            writing.write_mask(folder, land)
+        with faults.collected():
+            lines += _write_series(folder, data, periods)
+        with faults.collected():
+            _write_attributes(folder, data)
+        faults.raise_if_any()
+        assert land is not None
+        shape = f"a grid of {land.shape[0]} x {land.shape[1]} cells, {int(land.sum()):,} of them land"
+        spans = "; ".join(f"{split} {each.first} to {each.last}" for split, each in periods.items())
+        head = [f"{shape}; {counted(len(data.series.ids), 'catchment')}; {spans}"]
+        report = "\n".join(
+            [*head, *(f"  {line}" for line in (*lines, *told, *data.notes)), *_use(data, target)]
+        )
+        (folder / "README.txt").write_text(f"{report}\n")
+    return report
+
+
+def _without_empty(data: DataSet, periods: Mapping[SplitName, Period]) -> DataSet:
+    """Leaves out catchments that lack a series on all days of a split."""
+    series, kept = data.series, np.ones(len(data.series.ids), bool)
+    for period in periods.values():
+        inside = (series.days >= period.first) & (series.days <= period.last)
+        for values in series.values.values():
+            kept &= np.isfinite(values[inside]).any(axis=0)
+    if kept.all():
+        return data
+    if not kept.any():
+        raise DataError(
+            f"some catchment must have {some(series.values)} in each split, got none of {len(kept)}; choose other days"
+        )
+    left = [each for each, keep in zip(series.ids, kept, strict=True) if not keep]
+    note = f"left out, for they have no {' or '.join(series.values)} in a split: {some(left)}"
+    few = Series(
+        [each for each, keep in zip(series.ids, kept, strict=True) if keep],
+        series.days,
+        {name: values[:, kept] for name, values in series.values.items()},
+        series.converts,
+        series.where,
+    )
+    return replace(data, series=few, notes=[*data.notes, note])
+
+
+def _land(data: DataSet, periods: Mapping[SplitName, Period]) -> Bool[np.ndarray, "row col"]:
+    """Returns the land mask, after checking that fields have one shape and every day of the splits."""
+    faults, shapes, found = Faults(), {}, data.land
+    for field in data.fields:
+        for split, period in periods.items():
+            missing = np.setdiff1d(period.dates, field.days)
+            if missing.size:
+                faults.add(
+                    f"{field.name} in {field.where} must have every day of {split}, got none on "
+                    f"{counted(missing.size, 'day')}, first {missing[0]}; add them, or choose other days"
+                )
+        first = next(field.blocks(field.days[:1]))
+        shapes[field.name] = first.shape[1:]
+    if data.land is not None:
+        shapes["the land mask"] = data.land.shape
+    if len(set(shapes.values())) > 1:
+        told = ", ".join(f"{name} {'x'.join(map(str, shape))}" for name, shape in shapes.items())
+        faults.add(f"all fields must lie on one grid, got {told}; regrid them first")
+    faults.raise_if_any()
+    if found is None:
+        every = [_with_data(field, periods) for field in data.fields]
+        found = np.stack(every).all(axis=0)
+    if not found.any():
+        raise DataError(
+            "some cell must have data in every field, got none; give a mask, or fields of one land"
+        )
+    return found
+
+
+def _with_data(field: Field, periods: Mapping[SplitName, Period]) -> Bool[np.ndarray, "row col"]:
+    """Returns the cells that have data on any day."""
+    found = None
+    for period in periods.values():
+        for block in field.blocks(period.dates):
+            known = np.isfinite(block).any(axis=0)
+            found = known if found is None else found | known
+    assert found is not None
+    return found
+
+
+def _write_field(
+    folder: Path,
+    data: DataSet,
+    field: Field,
+    periods: Mapping[SplitName, Period],
+    land: Bool[np.ndarray, "row col"],
+) -> str:
+    row, unit = data.modalities[field.name], field.convert.target
+    extremes, faults = Extremes(), Faults()
+    for split, period in periods.items():
+        survey = survey_cells(row, field.where, land, unit, like=extremes.unit)
+        survey.allow(field.precision)
+        cells = _surveyed(field.blocks(period.dates), survey, period, land)
+        writing.write_grid(folder, field.name, split, period, land=land, pieces=cells, units=unit)
+        with faults.collected():
+            survey.raise_if_any()
+        extremes += survey.extremes
+    faults.raise_if_any()
+    gaps = f"; choose data.fill_{field.name} or fill of its row" if extremes.num_missing else ""
+    return f"{field.name} (field): {extremes}{field.convert.told}{gaps}"
+
+
+def _surveyed(
+    blocks: Iterator[Float32[np.ndarray, "day row col"]],
+    survey: Survey,
+    period: Period,
+    land: Bool[np.ndarray, "row col"],
+) -> Iterator[Float32[np.ndarray, "day cell"]]:
+    first = 0
+    for block in blocks:
+        cells = block[:, land]
+        survey.update(cells, np.isfinite(cells), period.dates[first : first + len(cells)])
+        first += len(cells)
+        yield survey.settled(cells)
+
+
+def _write_series(folder: Path, data: DataSet, periods: Mapping[SplitName, Period]) -> list[str]:
+    """Writes the series of all splits, with units in the metadata of columns; returns lines for the report."""
+    series, dates = data.series, np.concatenate([period.dates for period in periods.values()])
+    at = np.searchsorted(series.days, dates).clip(max=len(series.days) - 1)
+    inside = series.days[at] == dates
+    columns = {
+        column_of(name): np.where(inside[:, None], values[at], np.float32(np.nan))
+        for name, values in series.values.items()
+    }
+    years = f"{str(dates[0])[:4]}_{str(dates[-1])[:4]}"
+    path = folder / f"series_{len(series.ids)}catchments_{years}.parquet"
+    units = {column_of(name): each.target for name, each in series.converts.items()}
+    writing.write_columns(path, dates, series.ids, columns, units)
+    extremes = survey_series(path, columns, dates, series.ids, data.modalities)
+    _require_some(series, columns)
+    return [f"{name} (series): {extremes[name]}{each.told}" for name, each in series.converts.items()]
+
+
+def _require_some(series: Series, columns: Mapping[str, Float32[np.ndarray, "day gauge"]]) -> None:
+    faults = Faults()
+    for name, values in columns.items():
+        known = np.isfinite(values).any(axis=0)
+        empty = [each for each, has in zip(series.ids, known, strict=True) if not has]
+        if empty:
+            faults.add(
+                f"every catchment must have some {name} within the splits, got none for {some(empty)} in "
+                f"{series.where}; take them out with --option catchments=..., or choose other days"
+            )
+    faults.raise_if_any()
+
+
+def _write_attributes(folder: Path, data: DataSet) -> None:
+    ids = list(data.series.ids)
+    faults = Faults()
+    if not data.chosen:
+        faults.add(
+            "some attribute must describe the catchments, got no column of numbers; add one, such as area"
+        )
+    if absent := [name for name in data.chosen if name not in data.attributes]:
+        faults.add(
+            f"attributes must be columns of numbers of the attribute tables, got {some(absent)}; there are "
+            f"{some(map(str, data.attributes.columns), 20) or 'none'}"
+        )
+    if missing := [each for each in ids if each not in data.attributes.index]:
+        faults.add(
+            f"every catchment must have a row of attributes, got none for {some(missing)}; add the rows"
+        )
+    faults.raise_if_any()
+    table = data.attributes.loc[ids]
+    for name in data.chosen:
+        if table[name].isna().all():
+            faults.add(f"{name} must be known for some catchment, got none; leave it out of attributes")
+    names = list(map(str, data.chosen))
+    with faults.collected():
+        require_plausible_attributes(
+            data.series.where, names, table[names].to_numpy(np.float64), np.array(ids)
+        )
+    faults.raise_if_any()
+    kept = [*names, *(name for name in located(table) if name not in names)]
+    table[kept].to_csv(folder / "Catchment_attributes.csv", index_label="id")
+
+
+def located(table: pd.DataFrame) -> list[str]:
+    """Returns the columns that hold positions and areas."""
+    known = {name for names in (*layout.POSITIONS.values(), layout.AREAS) for name in names}
+    return [str(name) for name in table.columns if str(name).casefold() in known]
+
+
+def _use(data: DataSet, target: Path) -> list[str]:
+    """Returns lines on how a search space names what was imported; none for the published configuration."""
+    rows, chosen = data.modalities.rows, tuple(data.chosen)
+    if rows == PUBLISHED and chosen == NRFA_ATTRIBUTES:
+        return []
+    told = ", ".join(_spelled(row) for row in rows)
+    return [
+        "in a search space: from trainables.water_mae.knobs import Modality",
+        f'    PRESETS["small"].vary(dataset="{target.name}", data={{',
+        f'        "modalities": ({told},),',
+        f'        "attributes": {chosen!r},',
+        "    })",
+    ]
+
+
+def _spelled(row: Modality) -> str:
+    values = row.model_dump(exclude_defaults=True)
+    return f"Modality({', '.join(f'{name}={value!r}' for name, value in values.items())})"

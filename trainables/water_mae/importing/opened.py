@@ -1,0 +1,233 @@
+"""Opens netCDF files and Zarr stores through xarray, lazily and undecoded, and finds their axes."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Float32, Shaped
+
+from thalweg.data.encoding import Encoding
+from thalweg.data.faults import Faults
+from thalweg.errors import DataError
+
+_ENGINES = {b"\x89HDF": "h5netcdf", b"CDF\x01": "scipy", b"CDF\x02": "scipy"}
+_ZARR = ("zarr.json", ".zgroup", ".zmetadata", ".zattrs")
+_TIME = ("time", "date", "day", "valid_time", "datetime")
+_ROWS = ("y", "lat", "latitude", "northing", "projection_y_coordinate", "row", "rlat", "nav_lat")
+_COLUMNS = ("x", "lon", "longitude", "easting", "projection_x_coordinate", "col", "column", "rlon")
+_BOUNDS = ("bnds", "bounds", "nv", "nbnd", "nbnds", "bnd")
+_GAUGES = (
+    "gauge",
+    "gauge_id",
+    "station",
+    "station_id",
+    "id",
+    "catchment",
+    "catchment_id",
+    "basin",
+    "basin_id",
+)
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A variable in time of one file.
+
+    Attributes:
+        name: What the file calls it.
+        path: The file.
+        array: Its numbers as stored, with its dimensions in the order time, rows, columns or time, gauges.
+        days: Day of each time, dtype datetime64[D].
+        encoding: What the stored numbers mean.
+        gauges: Identifiers along the second dimension; None for a field.
+        flipped: Whether rows go from south to north.
+        axes: Coordinates of rows and columns; empty if the file has none.
+    """
+
+    name: str
+    path: Path
+    array: xr.DataArray
+    days: Shaped[np.ndarray, " day"]
+    encoding: Encoding
+    gauges: Shaped[np.ndarray, " gauge"] | None = None
+    flipped: bool = False
+    axes: tuple[Shaped[np.ndarray, " cell"], ...] = ()
+
+    def lies_like(self, other: "Variable") -> bool:
+        """Returns whether two fields have one shape, and one set of coordinates where both have any."""
+        if self.array.shape[1:] != other.array.shape[1:]:
+            return False
+        pairs = zip(self.axes, other.axes, strict=False)
+        return all(np.allclose(one, another, rtol=0, atol=_step(one) / 100) for one, another in pairs)
+
+    def read(self, positions: slice) -> Float32[np.ndarray, "day ..."]:
+        """Returns physical values of some times, NaN for missing data; the first row is the northern one.
+
+        Raises:
+            DataError: The file is damaged.
+        """
+        try:
+            stored = self.array[positions].values
+        except (OSError, RuntimeError, ValueError) as error:
+            raise DataError(
+                f"{self.path} must be whole, got {type(error).__name__}: {error}; copy it again"
+            ) from None
+        values: Float32[np.ndarray, "day ..."] = self.encoding.decode(stored)
+        return np.flip(values, axis=1) if self.flipped else values
+
+
+def sources(folder: Path) -> list[Path]:
+    """Returns the netCDF files and Zarr stores of a folder, or the one that it is itself."""
+    if _engine(folder):
+        return [folder]
+    if not folder.is_dir():
+        return []
+    inside = (path for path in sorted(folder.rglob("*")) if not path.name.startswith("."))
+    found: list[Path] = []
+    for path in inside:
+        if _engine(path) and not any(store in path.parents for store in found):
+            found.append(path)
+    return found
+
+
+def _engine(path: Path) -> str:
+    if path.is_dir():
+        return "zarr" if any((path / name).is_file() for name in _ZARR) else ""
+    if path.suffix == ".h5":  # the family's own layout
+        return ""
+    try:
+        with path.open("rb") as file:
+            return _ENGINES.get(file.read(4), "")
+    except OSError:
+        return ""
+
+
+def open_dataset(path: Path) -> xr.Dataset:
+    """Opens a file or store: numbers undecoded, times decoded.
+
+    Raises:
+        DataError: It is damaged.
+    """
+    engine = _engine(path)
+    more: dict[str, Any] = {"consolidated": _is_consolidated(path)} if engine == "zarr" else {}
+    try:
+        return xr.open_dataset(
+            path,
+            engine=engine,
+            mask_and_scale=False,
+            decode_timedelta=False,
+            cache=False,
+            backend_kwargs=more,
+        )
+    except (OSError, RuntimeError, ValueError, TypeError, KeyError) as error:
+        raise DataError(
+            f"{path} must be whole netCDF or Zarr with times by CF, got {type(error).__name__}: {error}; copy or "
+            "write it again"
+        ) from None
+
+
+def _is_consolidated(path: Path) -> bool:
+    table = path / "zarr.json"
+    return (path / ".zmetadata").is_file() or (
+        table.is_file() and '"consolidated_metadata"' in table.read_text(encoding="utf-8")
+    )
+
+
+def variables(paths: Iterable[Path]) -> list[Variable]:
+    """Returns all fields and series in time of files.
+
+    Raises:
+        DataError: Some are damaged; reported for all files at once.
+    """
+    faults, found = Faults(), []
+    for path in paths:
+        with faults.collected():
+            dataset = open_dataset(path)
+            tried = [_variable(str(name), array, dataset, path) for name, array in dataset.data_vars.items()]
+            own = [each for each in tried if each is not None]
+            if all(each.gauges is not None for each in own):  # thousands of gauges must not keep files open
+                own = [replace(each, array=each.array.load()) for each in own]
+                dataset.close()
+            found += own
+    faults.raise_if_any()
+    return found
+
+
+def _variable(name: str, array: xr.DataArray, dataset: xr.Dataset, path: Path) -> Variable | None:
+    """Returns a variable with its axes in order; None if it is no number in time and space."""
+    time, rows, columns, gauges = (_axis(array, roles) for roles in (_TIME, _ROWS, _COLUMNS, _GAUGES))
+    if array.dtype.kind not in "fiu" or time is None:
+        return None
+    attributes = dict(array.attrs)
+    if path.is_dir() and array.dtype.kind == "f" and attributes.get("_FillValue") == 0:
+        del attributes["_FillValue"]  # Zarr's second version writes it by itself: such zeros are data
+    encoding = Encoding.of(attributes, array.dtype, f"{name} in {path}", is_netcdf=path.is_file())
+    if array.ndim == 3 and rows and columns:
+        ordered = array.transpose(time, rows, columns)
+        axes = tuple(dataset[dim].values for dim in (rows, columns) if dim in dataset.variables)
+        axes = axes if len(axes) == 2 and all(each.dtype.kind in "fiu" for each in axes) else ()
+        days, flipped = _days(dataset, time, path), _ascends(dataset, rows)
+        return Variable(name, path, ordered, days, encoding, flipped=flipped, axes=axes)
+    if array.ndim == 1:  # the file of one gauge, whose name it has
+        one = array.expand_dims("gauge", axis=1)
+        return Variable(name, path, one, _days(dataset, time, path), encoding, np.array([path.stem]))
+    others = [str(dim) for dim in array.dims if dim != time and str(dim).casefold() not in _BOUNDS]
+    if array.ndim == 2 and (gauges or others):
+        gauge = gauges or others[0]
+        ids = _identifiers(dataset, gauge)
+        return Variable(name, path, array.transpose(time, gauge), _days(dataset, time, path), encoding, ids)
+    return None
+
+
+def _axis(array: xr.DataArray, names: tuple[str, ...]) -> str | None:
+    return next((str(dim) for dim in array.dims if str(dim).casefold() in names), None)
+
+
+def _step(axis: Shaped[np.ndarray, " cell"]) -> float:
+    """Returns the mean distance between two cells."""
+    return float(np.abs(axis[-1] - axis[0]) / max(len(axis) - 1, 1)) if len(axis) else 1.0
+
+
+def _ascends(dataset: xr.Dataset, rows: str) -> bool:
+    values = dataset[rows].values if rows in dataset.variables else np.zeros(0)
+    return bool(len(values) > 1 and values.dtype.kind in "fiu" and values[0] < values[-1])
+
+
+def _identifiers(dataset: xr.Dataset, gauge: str) -> Shaped[np.ndarray, " gauge"]:
+    """Returns the identifiers of gauges: the coordinate of the axis, or a variable of text along it."""
+    named = [name for name in (*dataset.coords, *dataset.data_vars) if dataset[name].dims == (gauge,)]
+    likely = [name for name in named if str(name).casefold() in _GAUGES]
+    chosen = likely[0] if likely else next(iter(named), None)
+    if chosen is None:
+        return np.arange(1, dataset.sizes[gauge] + 1)
+    values = dataset[chosen].values
+    if values.dtype.kind in "iu":
+        return values.astype(np.int64)
+    text = [each.decode("utf-8", "replace") if isinstance(each, bytes) else str(each) for each in values]
+    return np.array(text)
+
+
+def _days(dataset: xr.Dataset, time: str, path: Path) -> Shaped[np.ndarray, " day"]:
+    """Returns the day of each time.
+
+    Raises:
+        DataError: Times are not days of the standard calendar, each once and in order.
+    """
+    times = dataset[time].values if time in dataset.variables else np.zeros(0)
+    if times.dtype.kind != "M":
+        raise DataError(
+            f"{time} of {path} must hold times of the standard calendar, such as days since 1980-01-01, got "
+            f"{times.dtype if len(times) else 'no coordinate'}; write them by CF"
+        )
+    days: Shaped[np.ndarray, " day"] = times.astype("datetime64[D]")
+    steps = np.diff(days) / np.timedelta64(1, "D")
+    if len(steps) and (steps <= 0).any():
+        where = int(np.flatnonzero(steps <= 0)[0])
+        raise DataError(
+            f"{time} of {path} must be daily and in order, got {times[where]} before {times[where + 1]}; write means "
+            "or sums of days"
+        )
+    return days

@@ -1,0 +1,165 @@
+"""Import of one's own hydrology: fields and series in netCDF or Zarr, tables in CSV or parquet, any names."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool
+
+from thalweg.data.faults import Faults
+from thalweg.errors import ConfigError, DataError
+from thalweg.wording import some
+from trainables.water_mae.data.grids import read_mask
+from trainables.water_mae.importing import own_layout
+from trainables.water_mae.importing.asked import Units, names, numbers_of, pairs, plain_name, series_of
+from trainables.water_mae.importing.composed import DataSet, write
+from trainables.water_mae.importing.gauges import (
+    Column,
+    dates_of,
+    is_table,
+    merged_attributes,
+    read_columns,
+)
+from trainables.water_mae.importing.gridded import FileField, file_field
+from trainables.water_mae.importing.opened import Variable, sources, variables
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What a user may ask for, as text; `options.WATER` says what each means."""
+
+    fields: str = ""
+    series: str = ""
+    attributes: str = ""
+    units: str = ""
+    declared: str = ""
+    missing: str = ""
+    mask: str = ""
+    area: str = ""
+    catchments: str = ""
+    train: str = ""
+    val: str = ""
+    test: str = "none"
+
+
+def read(source: Path, target: Path, **options: str) -> str:
+    """Imports the folder `source` into the new folder `target`, which appears only when complete.
+
+    Args:
+        source: A folder in the family's own layout, or with fields, series and attributes in any files.
+        target: Folder of the data set.
+        options: Those of `Options`; none for a folder in the own layout.
+
+    Returns:
+        A report: grid, catchments, splits, extremes and units of each modality, and how to use them.
+
+    Raises:
+        ConfigError: An option cannot be read.
+        DataError: Files are missing or broken, units cannot be converted, or values are implausible; all faults are
+            reported at once.
+        OutputError: `target` is not empty or cannot be written.
+    """
+    asked = Options(**options)
+    if not source.is_dir():
+        raise DataError(
+            f"the source of water-mae must be a folder, got none at {source}; pass the folder that holds the files"
+        )
+    if own_layout.is_own(source):
+        if options:
+            raise ConfigError(
+                f"a folder in the family's own layout must be imported as it is, got the options {some(options)}; "
+                "leave them out"
+            )
+        return own_layout.read(source, target)
+    faults, given = Faults(), Units.of(asked.units, asked.declared)
+    found = faults.attempt(lambda: variables(sources(source))) or []
+    gridded = faults.attempt(partial(_fields, found, pairs("fields", asked.fields), given, source))
+    land = faults.attempt(partial(_mask, source, asked.mask))
+    table, columns = _of_gauges(source, found, asked, faults)
+    faults.raise_if_any()
+    assert columns is not None and table is not None and gridded is not None
+    wanted = pairs("series", asked.series) or {plain_name(name): name for name in columns}
+    given.require_known([*(each.name for each in gridded), *wanted])
+    rows = series_of(columns, wanted, given, table, area=asked.area, catchments=asked.catchments)
+    chosen = names(asked.attributes.casefold()) or tuple(map(str, table.columns))
+    data = DataSet(gridded, rows, table, chosen, land)
+    return write(data, target, train=asked.train, val=asked.val, test=asked.test)
+
+
+def _of_gauges(
+    source: Path, found: Sequence[Variable], asked: Options, faults: Faults
+) -> tuple[pd.DataFrame | None, dict[str, Column] | None]:
+    """Returns attributes and series of catchments; None for what has faults, which are collected."""
+    tables = sorted(path for path in source.rglob("*") if path.is_file() and is_table(path))
+    with_dates = {path: faults.attempt(partial(dates_of, path)) for path in tables}
+    table = faults.attempt(partial(merged_attributes, [path for path in tables if with_dates[path] is False]))
+    known = frozenset() if table is None else frozenset(map(str, table.index))
+    of_days = [path for path in tables if with_dates[path]]
+    wanted, gaps = pairs("series", asked.series), numbers_of("missing", asked.missing)
+    return table, faults.attempt(partial(_columns, of_days, found, wanted, known, gaps))
+
+
+def _columns(
+    paths: Sequence[Path],
+    found: Sequence[Variable],
+    wanted: Mapping[str, str],
+    known: Collection[str],
+    missing: Sequence[float],
+) -> dict[str, Column]:
+    columns = read_columns(paths, found, list(wanted.values()), known=known, missing=missing)
+    if not columns:
+        raise DataError(
+            f"the source must hold series of catchments, got none{_named(wanted)}; "
+            "add a table with date, gauge_id and values, or netCDF with the dimensions time and gauge"
+        )
+    return columns
+
+
+def _named(wanted: Mapping[str, str]) -> str:
+    return f" named {some(wanted.values())}" if wanted else ""
+
+
+def _fields(
+    found: Sequence[Variable], wanted: Mapping[str, str], units: Units, source: Path
+) -> list[FileField]:
+    fields: dict[str, list[Variable]] = {}
+    for each in found:
+        if each.gauges is None:
+            fields.setdefault(each.name, []).append(each)
+    chosen = wanted or {plain_name(name): name for name in fields}
+    faults, done = Faults(), []
+    if not chosen:
+        raise DataError(
+            f"{source} must hold fields with the dimensions time, y and x (or lat and lon), got none; add netCDF files "
+            "or Zarr stores"
+        )
+    for name, variable in chosen.items():
+        if variable not in fields:
+            faults.add(
+                f"the source must hold the field {variable} ({name}), got none of that name; there are "
+                f"{some(fields, 12) or 'none'}"
+            )
+            continue
+        with faults.collected():
+            declared, wished = units.declared.get(name, ""), units.wanted.get(name, "")
+            done.append(file_field(name, fields[variable], declared, wished))
+    for each in done:
+        one, other = done[0].pieces[0], each.pieces[0]
+        if other.array.shape[1:] == one.array.shape[1:] and not other.lies_like(one):
+            faults.add(
+                f"all fields must lie on one grid, got other coordinates in {other.path} ({each.name}) than in "
+                f"{one.path} ({done[0].name}); regrid them first"
+            )
+    faults.raise_if_any()
+    return done
+
+
+def _mask(source: Path, mask: str) -> Bool[np.ndarray, "row col"] | None:
+    """Reads the land mask that the user names, or the only one of the family's layout."""
+    if mask:
+        return read_mask(source / mask)
+    found = sorted(source.rglob("*mask_*x*.npy"))
+    return read_mask(found[0]) if len(found) == 1 else None
