@@ -264,12 +264,17 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
         return {**all_baselines(data, self._ahead), "ridge": around, **fitted}
 
     def draw(self, model: nn.Module, data: WaterData, folder: Path) -> None:
-        """Draws maps of each modality and hydrographs."""
-        from trainables.water_mae.exploring.pictures import (
-            draw_all,  # matplotlib, which training does not need
-        )
+        """Draws maps of each modality, hydrographs, and forecasts."""
+        # matplotlib, which training does not need
+        from trainables.water_mae.exploring.forecast_pictures import draw_forecasts
+        from trainables.water_mae.exploring.pictures import draw_all
 
-        draw_all(model, data, lambda indices: self.evaluation_batch(data, "val", indices), folder)
+        def fetch(indices: Indices) -> Batch:
+            return self.evaluation_batch(data, "val", indices)
+
+        draw_all(model, data, fetch, folder)
+        if self._has_events and isinstance(model, forecast.Forecaster):
+            draw_forecasts(model, data, self._row, fetch, folder)
 
 
 def _reference_geometry(num_attributes: int) -> Geometry:

@@ -126,7 +126,12 @@ def test_a_step_on_latents_carries_no_fields_and_decodes_once(
     assert per_sample < 8 * (3 + 3 * 10) + 4 * 10 + 20  # positions, days of the year, draws and flags
     passes = []
     decode = model.decode
-    monkeypatch.setattr(model, "decode", lambda latents: passes.append(len(latents)) or decode(latents))
+
+    def watched(latents: torch.Tensor) -> Any:
+        passes.append(len(latents))
+        return decode(latents)
+
+    monkeypatch.setattr(model, "decode", watched)
     tasks.losses(task, model, batch, _progress(0.5), prepared)
     rows = int(batch["forecast/left_out"].any(1).sum())
     assert passes == [3 * 10 * rows] and rows > 0

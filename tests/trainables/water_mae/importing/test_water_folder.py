@@ -12,9 +12,9 @@ import pytest
 import torch
 import xarray as xr
 import zarr
+from local_lanes import local_lanes
 from typer.testing import CliRunner
 
-from tests.plugins.local_lanes import local_lanes
 from tests.trainables.water_mae.another_country import (
     DAYS,
     IDS,
