@@ -248,11 +248,9 @@ class WaterData:
         self, split: SplitName, indices: Int64[np.ndarray, " batch"]
     ) -> Int64[np.ndarray, "batch time"]:
         """Returns the calendar year of each day of windows."""
-        days = self.epoch_day[self.starts[split][indices][:, None] + np.arange(self.sequence_length)]
-        years: Int64[np.ndarray, "batch time"] = (
-            days.astype("datetime64[D]").astype("datetime64[Y]").astype(np.int64)
+        return calendar_years(
+            self.epoch_day[self.starts[split][indices][:, None] + np.arange(self.sequence_length)]
         )
-        return years + 1970
 
     def tensors(self, split: SplitName, indices: Int64[np.ndarray, " batch"]) -> dict[str, Tensor]:
         """Returns windows as tensors, in the number format of the store, with masks of their valid values.
@@ -364,15 +362,7 @@ class WaterData:
     def flow_events(self, name: str) -> FlowEvents:
         """Returns floods and low flows of a series, by thresholds of the training split; found once, when asked for."""
         if name not in self._events:
-            series, number = self.modalities.places[name].position, self.modalities.index(name)
-            observed = self._vectors_observed(np.arange(len(self.vectors)))[:, series]
-            self._events[name] = find_events(
-                self.vectors[:, series].astype(np.float32),
-                observed & self.vector_present[:, series, None, None],
-                {split: slice(int(firsts[0]), self.ends[split]) for split, firsts in self.starts.items()},
-                (float(self.mean[number]), float(self.std[number])),
-                self.modalities[name],
-            )
+            self._events[name] = _events_of(self, name)
         return self._events[name]
 
     def climatology(
@@ -385,6 +375,24 @@ class WaterData:
         Images and vectors, in normalised units.
         """
         return self._climatology
+
+
+def calendar_years(days: Int64[np.ndarray, "*shape"]) -> Int64[np.ndarray, "*shape"]:
+    """Returns the calendar years of days since 1970-01-01."""
+    found: Int64[np.ndarray, "*shape"] = days.astype("datetime64[D]").astype("datetime64[Y]").astype(np.int64)
+    return found + 1970
+
+
+def _events_of(data: WaterData, name: str) -> FlowEvents:
+    series, number = data.modalities.places[name].position, data.modalities.index(name)
+    _, observed = data.marks(range(len(data.vectors)))
+    return find_events(
+        data.vectors[:, series].astype(np.float32),
+        observed[:, series] & data.vector_present[:, series, None, None],
+        {split: slice(int(firsts[0]), data.ends[split]) for split, firsts in data.starts.items()},
+        (float(data.mean[number]), float(data.std[number])),
+        data.modalities[name],
+    )
 
 
 def _calendar(data: WaterData, starts: Int64[np.ndarray, " batch"]) -> dict[str, np.ndarray]:

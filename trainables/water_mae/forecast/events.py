@@ -15,7 +15,7 @@ from torch import Tensor
 
 from thalweg.contract import Indices, SplitName
 from trainables.water_mae.data.flow_events import FLOOD_SHARE, LOW_SHARE, NO_PEAK, PEAK_REACH
-from trainables.water_mae.data.windows import WaterData
+from trainables.water_mae.data.windows import WaterData, calendar_years
 from trainables.water_mae.forecast.forecast import LEAD_DAYS, Forecast, known
 from trainables.water_mae.model.batch import Batch
 
@@ -57,13 +57,12 @@ def of_windows(data: WaterData, split: SplitName, indices: Indices, ahead: str) 
     since = events.since_peak[np.where(inside, where, 0)]
     since = np.where(inside[..., None, None], since, np.int8(NO_PEAK))
     peaks = days[..., None, None] - np.where(since == NO_PEAK, 0, since)
-    years = peaks.astype("datetime64[D]").astype("datetime64[Y]").astype(np.int64) + 1970
     thresholds = {"flood_above": events.flood, "low_below": events.low, "mean_flow": events.mean}
     return {
         **{name: torch.tensor(each).expand(size, -1, -1) for name, each in thresholds.items()},
         "since_peak": torch.from_numpy(since),
         "forecast_day": torch.from_numpy(days),
-        "peak_year": torch.from_numpy(years),
+        "peak_year": torch.from_numpy(calendar_years(peaks)),
     }
 
 

@@ -18,7 +18,7 @@ def test_forecasts_are_drawn_on_their_days(
 ) -> None:
     task = WaterMAETask(PRESETS["tiny"].vary(forecast={"share": 0.5}, data={"evaluation_stride": 1}))
     tiny = task.open(tiny_root)
-    model = task.build(task.facts(tiny)).eval()  # repeats the last day
+    model = task.build(task.facts(tiny)).eval().requires_grad_(False)  # repeats the last day
     assert isinstance(model, ForecastingAutoencoder)
     figures: list[Figure] = []
     save = Figure.savefig
@@ -50,6 +50,7 @@ def test_forecasts_are_drawn_on_their_days(
             assert np.isclose(both[:, 0], both[:, 1], rtol=1e-3).mean() > 0.9  # but for gaps of the gauge
 
 
+@pytest.mark.slow
 def test_without_a_head_no_forecasts_are_drawn(tiny_root: Path, tmp_path: Path) -> None:
     task = WaterMAETask(PRESETS["tiny"])
     tiny = task.open(tiny_root)
