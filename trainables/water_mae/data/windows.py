@@ -248,7 +248,7 @@ class WaterData:
         self, split: SplitName, indices: Int64[np.ndarray, " batch"]
     ) -> Int64[np.ndarray, "batch time"]:
         """Returns the calendar year of each day of windows."""
-        return calendar_years(
+        return years_of(
             self.epoch_day[self.starts[split][indices][:, None] + np.arange(self.sequence_length)]
         )
 
@@ -377,7 +377,7 @@ class WaterData:
         return self._climatology
 
 
-def calendar_years(days: Int64[np.ndarray, "*shape"]) -> Int64[np.ndarray, "*shape"]:
+def years_of(days: Int64[np.ndarray, "*shape"]) -> Int64[np.ndarray, "*shape"]:
     """Returns the calendar years of days since 1970-01-01."""
     found: Int64[np.ndarray, "*shape"] = days.astype("datetime64[D]").astype("datetime64[Y]").astype(np.int64)
     return found + 1970

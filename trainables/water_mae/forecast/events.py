@@ -15,7 +15,7 @@ from torch import Tensor
 
 from thalweg.contract import Indices, SplitName
 from trainables.water_mae.data.flow_events import FLOOD_SHARE, LOW_SHARE, NO_PEAK, PEAK_REACH
-from trainables.water_mae.data.windows import WaterData, calendar_years
+from trainables.water_mae.data.windows import WaterData, years_of
 from trainables.water_mae.forecast.forecast import LEAD_DAYS, Forecast, known
 from trainables.water_mae.model.batch import Batch
 
@@ -62,7 +62,7 @@ def of_windows(data: WaterData, split: SplitName, indices: Indices, ahead: str) 
         **{name: torch.tensor(each).expand(size, -1, -1) for name, each in thresholds.items()},
         "since_peak": torch.from_numpy(since),
         "forecast_day": torch.from_numpy(days),
-        "peak_year": torch.from_numpy(calendar_years(peaks)),
+        "peak_year": torch.from_numpy(years_of(peaks)),
     }
 
 
