@@ -36,9 +36,10 @@ from trainables.water_mae.evaluation.reconstruction import (
     SkillAtOtherRatios,
     SquaredErrors,
 )
-from trainables.water_mae.forecast import forecast, ridge
-from trainables.water_mae.forecast.ridge import Ridge
-from trainables.water_mae.knobs import ModalitySet
+from trainables.water_mae.forecast import events, forecast, lstm, ridge
+from trainables.water_mae.forecast.floods import FloodScores, PeakErrors
+from trainables.water_mae.forecast.low_flows import LowFlowScores
+from trainables.water_mae.knobs import Modality, ModalitySet
 from trainables.water_mae.model.autoencoder import MaskedAutoencoder
 from trainables.water_mae.model.batch import Batch
 from trainables.water_mae.model.facts import facts_of, geometry_of, only
@@ -100,7 +101,9 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
             masks = _masks(batch, keys, protocol.masking_at(ratio))
             batch |= {f"{name}_{protocol.suffix(ratio)}": mask for name, mask in masks.items()}
         chosen = protocol.at_other_ratios(indices, data.num_samples(split))
+        ahead = events.of_windows(data, split, indices, self._row.name) if self._has_events else {}
         return batch | {
+            **ahead,
             **self._training_windows(data, split, indices),
             "at_other_ratios": torch.from_numpy(chosen),
             **self._scales(data, len(indices)),
@@ -110,7 +113,7 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
         """Returns the mean and the standard deviation of each series that is measured in the unit of the data."""
         series = dict.fromkeys(self._modalities.measured)
         if self._forecasts:
-            series[self.config.forecast.modality] = None
+            series[self._row.name] = None
         found = {}
         for name in series:
             number = self._modalities.index(name)
@@ -141,7 +144,7 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
         geometry = _reference_geometry(len(knobs.attributes)) if facts is None else geometry_of(facts)
         sizes = self.config.model, geometry, knobs.sequence_length, self._modalities
         if self._forecasts:
-            return forecast.ForecastingAutoencoder(*sizes, self.config.forecast.modality)
+            return forecast.ForecastingAutoencoder(*sizes, self._row.name)
         return MaskedAutoencoder(*sizes)
 
     def parts(self) -> Mapping[str, Callable[[nn.Module], nn.Module]]:
@@ -163,8 +166,9 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
     def stages(self) -> tuple[Stage, ...]:
         """Returns pre-training, whose contrastive loss joins the samples of a batch, and then the head's stage."""
         share = self.config.forecast.share
-        head = ParameterGroup(prefix=forecast.HEAD, lr_scale=self.config.forecast.lr_scale)
-        downstream = Stage(name=forecast.STAGE, share=share, groups=(head,), loss=forecast.ForecastError())
+        downstream = Stage(
+            name=forecast.STAGE, share=share, groups=self._downstream_groups(), loss=forecast.ForecastError()
+        )
         if share == 1:
             return (downstream,)
         kind = ContrastiveReconstruction if self.config.loss.contrastive_weight > 0 else Reconstruction
@@ -184,6 +188,16 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
         shared = ["fusion."] if self.config.model.shared_depth else []
         return [*parts, *shared, "encoder_modality_tokens.", "decoder_modality_tokens."]
 
+    def _downstream_groups(self) -> tuple[ParameterGroup, ...]:
+        """Returns the head, and with fine-tuning the encoders."""
+        knobs, depth = self.config.forecast, self.config.model.shared_depth
+        read = forecast.read_by_forecasts(self._modalities, knobs.modality, depth)
+        tuned = read if knobs.encoder_lr_scale else ()
+        return (
+            ParameterGroup(prefix=forecast.HEAD, lr_scale=knobs.lr_scale),
+            *(ParameterGroup(prefix=prefix, lr_scale=knobs.encoder_lr_scale) for prefix in tuned),
+        )
+
     @property
     def _modalities(self) -> ModalitySet:
         return self.config.modality_set
@@ -191,18 +205,35 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
     @property
     def _ahead(self) -> int:
         """Index among the series of the one that is forecast."""
-        return self._modalities.places[self.config.forecast.modality].position
+        return self._modalities.places[self._row.name].position
+
+    @property
+    def _row(self) -> Modality:
+        """The series that is forecast."""
+        return self._modalities[self.config.forecast.modality]
 
     @property
     def _forecasts(self) -> bool:
         return self.config.forecast.share > 0
 
+    @property
+    def _has_events(self) -> bool:
+        """Whether forecasts are of a series without negative values, which has floods and low flows."""
+        return self._forecasts and self._row.is_positive
+
     def measures(self) -> tuple[Measure, ...]:
         """Returns the measures of reconstruction; with a head, those of forecasts come first."""
-        measures = self._measures_of_reconstruction()
-        if not self._forecasts:
-            return measures
-        return (forecast.ForecastEfficiency(self._modalities[self.config.forecast.modality]), *measures)
+        ahead = self._measures_of_forecasts() if self._forecasts else ()
+        return (*ahead, *self._measures_of_reconstruction())
+
+    def unmeasured(self, data: WaterData, split: SplitName) -> Mapping[str, str]:
+        """Returns the metrics of floods and low flows for which a split holds too little."""
+        return events.lacking(data, split, self._row.name) if self._has_events else {}
+
+    def _measures_of_forecasts(self) -> tuple[Measure, ...]:
+        row = self._row
+        extremes = (FloodScores(row), PeakErrors(row), LowFlowScores(row)) if self._has_events else ()
+        return (forecast.ForecastEfficiency(row), *extremes)
 
     def _measures_of_reconstruction(self) -> tuple[Measure, ...]:
         modalities, judged = self._modalities, self.config.judged
@@ -215,36 +246,47 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
 
     def predict(self, model: nn.Module, batch: Batch) -> Outputs:
         """Predicts hidden values and forecasts; a baseline may do only one of the two."""
-        found = {} if isinstance(model, Ridge) else protocol.predict(model, batch)
+        found = {} if isinstance(model, forecast.ForecastOnly) else protocol.predict(model, batch)
         if self._forecasts and isinstance(model, forecast.Forecaster):
             found |= forecast.predict(model, batch)
         return found
 
     def protocol(self) -> Mapping[str, Any]:
-        """Returns the windows, patches and masks of evaluations, and the modalities of the mean skill."""
+        """Returns the windows, patches and masks of evaluations, and the modalities of the mean skill.
+
+        With a head, also the thresholds of floods and low flows.
+        """
         ahead: dict[str, Any] = {"lead_days": list(forecast.LEAD_DAYS)}
-        if self._forecasts and self.config.forecast.modality != "river_flow":
-            ahead["forecast"] = self.config.forecast.modality
+        if self._forecasts and self._row.name != "river_flow":
+            ahead["forecast"] = self._row.name
+        if self._has_events:
+            ahead |= events.protocol()
         knobs = self.config.data
         days = identity(knobs) | {"evaluation_stride": knobs.evaluated_every}
         del days["stride"]
         return {**protocol.protocol(self.config.judged), **ahead, "data": days}
 
     def baselines(self, data: WaterData) -> Mapping[str, nn.Module]:
-        """Returns climatology, persistence, the nearest visible patch, interpolation and ridge regressions."""
+        """Returns climatology, persistence, the nearest visible patch, interpolation, ridge regressions and an LSTM."""
         around = neighbour_ridge.fit(data, lambda part, rows: self._observed_batch(part, "train", rows))
         if not self._forecasts:
             return {**all_baselines(data), "ridge": around}
-        forecast_ridge = ridge.fit(data, self.config.forecast.modality)
-        return {**all_baselines(data, self._ahead), "ridge": around, "forecast_ridge": forecast_ridge}
+        name = self._row.name
+        fitted = {"forecast_ridge": ridge.fit(data, name), "forecast_lstm": lstm.fit(data, name)}
+        return {**all_baselines(data, self._ahead), "ridge": around, **fitted}
 
     def draw(self, model: nn.Module, data: WaterData, folder: Path) -> None:
-        """Draws maps of each modality and hydrographs."""
-        from trainables.water_mae.exploring.pictures import (
-            draw_all,  # matplotlib, which training does not need
-        )
+        """Draws maps of each modality, hydrographs, and forecasts."""
+        # matplotlib, which training does not need
+        from trainables.water_mae.exploring.forecast_pictures import draw_forecasts
+        from trainables.water_mae.exploring.pictures import draw_all
 
-        draw_all(model, data, lambda indices: self.evaluation_batch(data, "val", indices), folder)
+        def fetch(indices: Indices) -> Batch:
+            return self.evaluation_batch(data, "val", indices)
+
+        draw_all(model, data, fetch, folder)
+        if self._has_events and isinstance(model, forecast.Forecaster):
+            draw_forecasts(model, data, self._row, fetch, folder)
 
 
 def _reference_geometry(num_attributes: int) -> Geometry:

@@ -11,12 +11,15 @@ import pytest
 import torch
 
 from thalweg.contract import SplitName
+from thalweg.training.engine.engine import full_weights
+from thalweg.training.messages import TrialOrder
+from thalweg.training.process_group import join
+from thalweg.training.session import DataCache, Session
 from trainables.water_mae.config import ForecastKnobs, ModelKnobs, WaterMAE
 from trainables.water_mae.data.layout import SENTINEL
 from trainables.water_mae.data.windows import WaterData
 from trainables.water_mae.data.writing import write_attributes
-from trainables.water_mae.forecast import ridge
-from trainables.water_mae.forecast.forecast import ForecastingAutoencoder
+from trainables.water_mae.forecast.forecast import Forecaster, ForecastingAutoencoder, ForecastOnly
 from trainables.water_mae.importing.monthly import read
 from trainables.water_mae.knobs import NRFA_ATTRIBUTES, PUBLISHED_SET, DataKnobs, Filling
 from trainables.water_mae.model.batch import Batch
@@ -267,7 +270,7 @@ def test_no_input_and_no_prediction_depends_on_what_is_hidden_or_later(
     torch.nn.init.normal_(model.get_parameter("forecast_head.weight"))
     with torch.no_grad():
         for name, predictor in {"model": model, **task.baselines(data)}.items():
-            if not isinstance(predictor, ridge.Ridge):
+            if not isinstance(predictor, ForecastOnly):
                 given = [predictor(batch) for batch in (before, after)]
                 assert all(torch.equal(given[0][part], given[1][part]) for part in PUBLISHED_SET.names), name
 
@@ -288,11 +291,59 @@ def test_no_forecast_depends_on_later_days(root: Path, tmp_path: Path, method: F
     model = task.build(task.facts(data)).eval()
     assert isinstance(model, ForecastingAutoencoder)
     torch.nn.init.normal_(model.forecast_head.weight)
-    baselines = task.baselines(data)
+    predictors = {"model": model, **task.baselines(data)}
+    forecasters = {name: each for name, each in predictors.items() if isinstance(each, Forecaster)}
+    assert set(forecasters) == {"model", "persistence", "climatology", "forecast_ridge", "forecast_lstm"}
     with torch.no_grad():
-        for predictor in (
-            model,
-            *(baselines[name] for name in ("persistence", "climatology", "forecast_ridge")),
-        ):
-            given = [predictor.forecast(batch) for batch in (before, after)]  # type: ignore[operator]
-            assert torch.equal(*given)
+        for name, each in forecasters.items():
+            assert torch.equal(each.forecast(before), each.forecast(after)), name
+
+
+def _fine_tuned(root: Path, folder: Path) -> tuple[WaterMAETask, ForecastingAutoencoder]:
+    """Trains a head and fine-tunes the encoders on a data set, and evaluates it on the way."""
+    config = _task("nearest").config.vary(
+        forecast={"share": 0.5, "encoder_lr_scale": 1.0}, optimization={"precision": "fp32", "batch_size": 8}
+    )
+    order = TrialOrder(
+        trial="trial",
+        family="trainables.water_mae",
+        config=config.model_dump(mode="json"),
+        metric="nse_forecast",
+        evaluations=(128,),
+        data_root=str(root),
+        directory=str(folder),
+        checkpoints=False,
+    )
+    session = Session(order, join(), DataCache())
+    session.advance()
+    task = WaterMAETask(config)
+    model = task.build(task.facts(task.open(root)))
+    model.load_state_dict(full_weights(session._engine))
+    session.close()
+    assert isinstance(model, ForecastingAutoencoder)
+    assert model.forecast_head.weight.any()
+    return task, model.eval()
+
+
+@pytest.mark.slow
+def test_no_forecast_of_a_fine_tuned_model_or_of_a_fitted_baseline_depends_on_later_days(
+    root: Path, tmp_path: Path
+) -> None:
+    """Training and fitting are repeated with the other days to come: they may use nothing of them either."""
+    first = np.array([0])
+    task, model = _fine_tuned(root, tmp_path / "one")
+    data = task.open(root)
+    before = task.evaluation_batch(data, "val", first)
+    nothing = {f"{kind}_masked": before[f"{kind}_masked"][..., :0] for kind in ("image", "vector")}
+    _replaced(root, tmp_path, nothing)
+    _, again = _fine_tuned(tmp_path, tmp_path / "other")
+    changed = task.open(tmp_path)
+    after = task.evaluation_batch(changed, "val", first)
+    assert not torch.equal(before["forecast_target"], after["forecast_target"])
+    both = {"model": model, **task.baselines(data)}, {"model": again, **task.baselines(changed)}
+    with torch.no_grad():
+        for name, predictor in both[0].items():
+            if isinstance(predictor, Forecaster):
+                other = both[1][name]
+                assert isinstance(other, Forecaster)
+                assert torch.equal(predictor.forecast(before), other.forecast(after)), name

@@ -1,1 +1,1 @@
-"""Forecasts of river flow: a linear head on frozen encoders, and a ridge regression as baseline."""
+"""Forecasts of a series: a linear head on encoders, scores of floods and low flows, ridge and LSTM as baselines."""

@@ -1,19 +1,22 @@
-"""Forecasts of a series, such as river flow, by a linear head on frozen encoders, to test what these learnt (probing).
+"""Forecasts of a series, such as river flow, by a linear head on the encoders.
 
+Frozen encoders test what pre-training has learnt (linear probing); fine-tuned ones go on learning with the head.
 A forecast is issued on the last day of a window, with everything in the window visible and nothing after it. The head
-predicts the change of flow since that day, or since the last observed day of the window, as a linear function of the
-token of the vector patch on the last day, after encoders and shared layers. Before training it predicts no change.
+predicts the change since that day, or since the last observed day of the window, as a linear function of the token of
+the vector patch on the last day, after encoders and shared layers. Before training it predicts no change.
 Days after the split and flows that were not observed do not count.
 """
 
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Float64
 from torch import Tensor, nn
 
-from thalweg.contract import Indices, Measure, Metric, Outputs, SplitName, State
+from thalweg import wording
+from thalweg.contract import Indices, Measure, Metric, Mode, Outputs, SplitName, State
 from thalweg.data.fill import carried_forward
 from thalweg.nn.losses import masked_mse
 from thalweg.per_unit import PerUnit
@@ -39,7 +42,28 @@ class Forecaster(Protocol):
     """A model or baseline that forecasts."""
 
     def forecast(self, batch: Batch) -> Forecast:
-        """Forecasts normalised log flow from a batch."""
+        """Forecasts normalised values, such as those of log flow, from a batch."""
+
+
+def read_by_forecasts(modalities: ModalitySet, ahead: str, shared_depth: int) -> tuple[str, ...]:
+    """Returns the prefixes of the weights below the head on which forecasts depend.
+
+    Args:
+        modalities: The modalities.
+        ahead: Name of the series that is forecast.
+        shared_depth: Shared layers; without any, nothing of the other modalities reaches the tokens of the series.
+    """
+    if not shared_depth:
+        return f"{ahead}_encoder.", f"encoder_modality_tokens.{ahead}"
+    return (*(f"{name}_encoder." for name in modalities.names), "fusion.", "encoder_modality_tokens.")
+
+
+class ForecastOnly(nn.Module, ABC):
+    """A baseline that forecasts and reconstructs nothing."""
+
+    @abstractmethod
+    def forecast(self, batch: Batch) -> Forecast:
+        """Forecasts normalised values; takes the same batch as the model."""
 
 
 class ForecastHead(nn.Module):
@@ -57,7 +81,7 @@ class ForecastHead(nn.Module):
         self.bias = nn.Parameter(torch.zeros(len(LEAD_DAYS), num_patches, num_members))
 
     def forward(self, tokens: Float[Tensor, "batch patch dim"]) -> Forecast:
-        """Returns the change of normalised log flow since the day of the tokens."""
+        """Returns the change of the normalised value since the day of the tokens."""
         return torch.einsum("bpd,lpmd->blpm", tokens, self.weight) + self.bias
 
 
@@ -80,7 +104,7 @@ class ForecastingAutoencoder(MaskedAutoencoder):
         self.forecast_head = ForecastHead(knobs.dim, geometry.num_vector_patches, geometry.num_members)
 
     def forecast(self, batch: Batch) -> Forecast:
-        """Forecasts normalised log flow from windows without masks."""
+        """Forecasts normalised values from windows without masks."""
         visible = dict(batch)
         for kind in ("image", "vector"):
             size, modalities, steps, patches, _ = batch[f"{kind}s"].shape
@@ -113,6 +137,14 @@ def known_vectors(batch: Batch) -> Float[Tensor, "batch series step patch member
     return values if observed is None else carried_forward(values, observed)
 
 
+def known_patch_means(batch: Batch) -> Float[Tensor, "batch field step patch"]:
+    """Returns the mean of each field over each land patch in fp32; patches without data as `known_vectors`."""
+    weight = batch["image_valid"].float()[:, None, None]
+    means = (batch["images"].float() * weight).sum(4) / weight.sum(4)
+    observed = batch.get("image_observed")
+    return means if observed is None else carried_forward(means, observed.any(4))
+
+
 def targets(data: WaterData, split: SplitName, indices: Indices, ahead: int) -> Batch:
     """Samples the days that are to be forecast from windows of a split.
 
@@ -142,7 +174,7 @@ def counted(batch: Batch) -> Float[Tensor, " batch"]:
 
 def loss(forecast: Forecast, batch: Batch) -> Float[Tensor, " batch"]:
     """Computes the mean squared error of each sample over catchments and lead times; 0 without data."""
-    return masked_mse(forecast, batch["forecast_target"], _known(batch))
+    return masked_mse(forecast, batch["forecast_target"], known(batch))
 
 
 class ForecastError(Loss):
@@ -168,21 +200,36 @@ def predict(model: Forecaster, batch: Batch) -> dict[str, Tensor]:
     return {STAGE: model.forecast(batch), OF_TRAINING: model.forecast(part)}
 
 
-def _declared(row: Modality) -> tuple[Metric, ...]:
-    unit = f" in {row.unit}" if row.unit not in ("", "1") else ""
-    what = f"{row.name.replace('_', ' ')}{unit}"
-    each = f"Nash-Sutcliffe efficiency of {what}, median of catchments, forecast"
+def declared(name: str, meaning: str, *, mode: Mode = "max", unit: str = "1") -> tuple[Metric, ...]:
+    """Returns a metric of forecasts: the mean over lead times, and one for each.
+
+    Args:
+        name: Name of the mean; the others end with the lead time, such as ``_1d``.
+        meaning: What it is of a forecast.
+        mode: Whether smaller or larger is better.
+        unit: Its unit.
+    """
     leads = ", ".join(map(str, LEAD_DAYS))
-    meanings = {"nse_forecast": f"mean over {leads} days ahead of the {each.removesuffix(', forecast')}"}
-    meanings |= {f"nse_forecast_{days}d": f"{each} {days} day{'s' * (days > 1)} ahead" for days in LEAD_DAYS}
+    meanings = {name: f"mean over {leads} days ahead of the {meaning}"}
+    meanings |= {
+        f"{name}_{days}d": f"{meaning}, forecast {wording.counted(days, 'day')} ahead" for days in LEAD_DAYS
+    }
     return tuple(
-        Metric(name=name, mode="max", unit="1", search_invariant=True, meaning=meaning)
-        for name, meaning in meanings.items()
+        Metric(name=each, mode=mode, unit=unit, search_invariant=True, meaning=text)
+        for each, text in meanings.items()
     )
 
 
+def over_leads(name: str, values: Sequence[float]) -> dict[str, float]:
+    """Returns the values of `declared` metrics from those at each lead time; their mean is NaN if one of them is."""
+    each = {f"{name}_{days}d": value for days, value in zip(LEAD_DAYS, values, strict=True)}
+    return {name: sum(each.values()) / len(each), **each}
+
+
 class ForecastEfficiency(Measure):
-    """Median Nash-Sutcliffe efficiency of forecasts at each lead time, and the mean over lead times.
+    """Median Nash-Sutcliffe and Kling-Gupta efficiency of forecasts at each lead time, and the mean over lead times.
+
+    A series that may be negative has no Kling-Gupta efficiency, whose bias is a ratio of means.
 
     Args:
         row: The series that is forecast.
@@ -190,10 +237,13 @@ class ForecastEfficiency(Measure):
 
     def __init__(self, row: Modality) -> None:
         self._row = row
-        self.metrics = _declared(row)
+        unit = f" in {row.unit}" if row.unit not in ("", "1") else ""
+        of = f"efficiency of {row.name.replace('_', ' ')}{unit}, median of catchments"
+        kling_gupta = declared("kge_forecast", f"Kling-Gupta {of}") if row.is_positive else ()
+        self.metrics = (*declared("nse_forecast", f"Nash-Sutcliffe {of}"), *kling_gupta)
 
     def add(self, outputs: Outputs, batch: Batch) -> State:
-        """Sums the moments of flow in mm/day by catchment and year of issue."""
+        """Sums the moments in the unit of the data by catchment and year of issue."""
         if STAGE not in outputs:
             return {}
         part, chosen = protocol.training_part(batch)
@@ -204,30 +254,45 @@ class ForecastEfficiency(Measure):
         }
 
     def summarize(self, state: State) -> dict[str, float]:
-        """Computes the efficiencies, after correcting forecasts to means in mm/day."""
-        efficiencies = {}
-        for days in LEAD_DAYS:
-            means = means_in_units(state[f"{STAGE}_{days}d"], state[f"{OF_TRAINING}_{days}d"], self._row)
-            efficiencies[f"nse_forecast_{days}d"] = metrics.median(metrics.nse(means))
-        return {"nse_forecast": sum(efficiencies.values()) / len(LEAD_DAYS), **efficiencies}
+        """Computes the efficiencies, after correcting forecasts of a logarithm to means in the unit of the data."""
+        means = [
+            means_in_units(state[f"{STAGE}_{days}d"], state[f"{OF_TRAINING}_{days}d"], self._row)
+            for days in LEAD_DAYS
+        ]
+        found = over_leads("nse_forecast", [metrics.median(metrics.nse(each)) for each in means])
+        if self._row.is_positive:
+            found |= over_leads("kge_forecast", [metrics.median(metrics.kge(each)) for each in means])
+        return found
+
+
+def in_units(batch: Batch, forecast: Forecast, row: Modality) -> tuple[Tensor, Tensor]:
+    """Returns forecasts and what came, fp64 (batch, lead, patch, member), in the unit of the data."""
+    scale = batch[f"{row.name}{protocol.SCALE}"]
+    given, seen = (metrics.physical(each, scale, row) for each in (forecast, batch["forecast_target"]))
+    return given, seen
 
 
 def _moments(row: Modality, stage: str, forecast: Forecast, batch: Batch) -> dict[str, PerUnit]:
-    scale, known = batch[f"{row.name}{protocol.SCALE}"], _known(batch)
-    moments = metrics.flow_moments(
-        metrics.physical(forecast, scale, row), metrics.physical(batch["forecast_target"], scale, row), known
-    )
-    num_patches = known.shape[2]
-    everywhere = torch.arange(num_patches, device=known.device).expand(len(known), 1, num_patches)
+    moments = metrics.flow_moments(*in_units(batch, forecast, row), known(batch))
+    return by_lead(stage, moments, batch)
+
+
+def by_lead(
+    prefix: str, terms: Float64[Tensor, "batch lead patch member term"], batch: Batch
+) -> dict[str, PerUnit]:
+    """Sums terms of forecasts by catchment and year of issue, one table for each lead time: ``PREFIX_1d``."""
+    num_patches = terms.shape[2]
+    everywhere = torch.arange(num_patches, device=terms.device).expand(len(terms), 1, num_patches)
     issued = batch["year"][:, -1:]
     return {
-        f"{stage}_{days}d": metrics.by_place_and_year(
-            moments[:, number, None], everywhere, num_patches, issued
+        f"{prefix}_{days}d": metrics.by_place_and_year(
+            terms[:, number, None], everywhere, num_patches, issued
         )
         for number, days in enumerate(LEAD_DAYS)
     }
 
 
-def _known(batch: Batch) -> Tensor:
+def known(batch: Batch) -> Bool[Tensor, "batch lead patch member"]:
+    """Returns a mask of the days to come that are data and lie in the split."""
     present = batch["forecast_present"][..., None, None] > 0
     return present & batch["vector_valid"][:, None] & batch["forecast_observed"]

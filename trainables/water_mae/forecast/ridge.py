@@ -11,11 +11,17 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Float64, Int64
-from torch import Tensor, nn
+from torch import Tensor
 
-from thalweg.data.fill import carried_forward
 from trainables.water_mae.data.windows import WaterData
-from trainables.water_mae.forecast.forecast import LEAD_DAYS, Forecast, known_vectors, last_flow
+from trainables.water_mae.forecast.forecast import (
+    LEAD_DAYS,
+    Forecast,
+    ForecastOnly,
+    known_patch_means,
+    known_vectors,
+    last_flow,
+)
 from trainables.water_mae.knobs import ModalitySet
 from trainables.water_mae.model.batch import Batch
 
@@ -49,7 +55,7 @@ class Rows:
         return Rows(self.shared[rows], self.own[rows], self.target[rows], self.counts[rows])
 
 
-class Ridge(nn.Module):
+class Ridge(ForecastOnly):
     """Forecasts one series only.
 
     Args:
@@ -74,12 +80,8 @@ class Ridge(nn.Module):
         self.own: Tensor
 
     def forecast(self, batch: Batch) -> Forecast:
-        """Forecasts normalised log flow; takes the same batch as the model."""
-        weight = batch["image_valid"].float()[:, None, None]
-        means = (batch["images"].float() * weight).sum(4) / weight.sum(4)  # (batch, modality, step, patch)
-        if "image_observed" in batch:
-            means = carried_forward(means, batch["image_observed"].any(4))
-        vectors = known_vectors(batch)
+        """Forecasts normalised values; takes the same batch as the model."""
+        means, vectors = known_patch_means(batch), known_vectors(batch)
         num_steps = vectors.shape[2]
         shared, own = predictors(
             self.modalities,
