@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
+from thalweg.wording import counted
 from trainables.water_mae.data.transform import backward
 from trainables.water_mae.data.windows import WaterData
 from trainables.water_mae.evaluation import metrics, protocol
@@ -47,14 +48,14 @@ def draw_forecasts(model: Forecaster, data: WaterData, row: Modality, fetch: Fet
     figure = Figure(figsize=(11, 2.3 * len(chosen) + 0.9), layout="constrained")
     figure.suptitle(f"{row.name.replace('_', ' ')} ({row.unit}) and its forecasts on the split val")
     for axes, place in zip(figure.subplots(len(chosen), 1, squeeze=False)[:, 0], chosen, strict=True):
-        where = np.unravel_index(int(place), threshold.shape)
-        _hydrograph(axes, days, {name: each[(..., *where)] for name, each in series.items()})
+        patch, member = divmod(int(place), threshold.shape[1])
+        _hydrograph(axes, days, {name: each[..., patch, member] for name, each in series.items()})
         for name, level in (
             ("Q2: floods above", data.flow_events(row.name).flood),
             ("Q95: low flows below", data.flow_events(row.name).low),
         ):
             axes.axhline(
-                float(_in_units(data, row, level)[where]),
+                float(_in_units(data, row, level)[patch, member]),
                 color="0.6",
                 linewidth=0.8,
                 linestyle=":",
@@ -98,8 +99,8 @@ def _hydrograph(
     order = np.argsort(days[:, 0], kind="stable")
     axes.plot(dates[order, 0], series["observed"][order, 0], color="black", linewidth=1.2, label="observed")
     for number, lead in enumerate(LEAD_DAYS):
-        label = f"{lead} day{'s' * (lead > 1)} ahead"
+        label = f"{counted(lead, 'day')} ahead"
         axes.plot(dates[order, number], series["forecast"][order, number], linewidth=0.9, label=label)
-    locator = AutoDateLocator()
+    locator = AutoDateLocator()  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
