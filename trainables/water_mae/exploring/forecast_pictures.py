@@ -48,14 +48,14 @@ def draw_forecasts(model: Forecaster, data: WaterData, row: Modality, fetch: Fet
     figure = Figure(figsize=(11, 2.3 * len(chosen) + 0.9), layout="constrained")
     figure.suptitle(f"{row.name.replace('_', ' ')} ({row.unit}) and its forecasts on the split val")
     for axes, place in zip(figure.subplots(len(chosen), 1, squeeze=False)[:, 0], chosen, strict=True):
-        patch, member = divmod(int(place), threshold.shape[1])
-        _hydrograph(axes, days, {name: each[..., patch, member] for name, each in series.items()})
+        where = divmod(int(place), threshold.shape[1])
+        _hydrograph(axes, days, {name: each[:, :, where[0], where[1]] for name, each in series.items()})
         for name, level in (
             ("Q2: floods above", data.flow_events(row.name).flood),
             ("Q95: low flows below", data.flow_events(row.name).low),
         ):
             axes.axhline(
-                float(_in_units(data, row, level)[patch, member]),
+                float(_in_units(data, row, level)[where]),
                 color="0.6",
                 linewidth=0.8,
                 linestyle=":",
@@ -97,7 +97,9 @@ def _hydrograph(
 ) -> None:
     dates = days.astype("datetime64[D]")
     order = np.argsort(days[:, 0], kind="stable")
-    axes.plot(dates[order, 0], series["observed"][order, 0], color="black", linewidth=1.2, label="observed")
+    known, first = np.unique(days[np.isfinite(series["observed"])], return_index=True)
+    observed = series["observed"][np.isfinite(series["observed"])][first]
+    axes.plot(known.astype("datetime64[D]"), observed, color="black", linewidth=1.2, label="observed")
     for number, lead in enumerate(LEAD_DAYS):
         label = f"{counted(lead, 'day')} ahead"
         axes.plot(dates[order, number], series["forecast"][order, number], linewidth=0.9, label=label)
