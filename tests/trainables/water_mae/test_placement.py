@@ -27,7 +27,7 @@ def assert_equal_bit_for_bit(found: Batch, expected: Batch) -> None:
     for name, values in expected.items():
         assert found[name].dtype == values.dtype, name
         assert found[name].stride() == values.stride(), name
-        assert torch.equal(found[name], values), name
+        torch.testing.assert_close(found[name], values, rtol=0, atol=0, equal_nan=True, msg=name)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)

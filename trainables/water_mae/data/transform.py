@@ -18,5 +18,4 @@ def backward(row: Modality, values: Float[np.ndarray, "*shape"]) -> Float[np.nda
     """Returns the values that transformed ones stand for."""
     if row.transform == "none":
         return values
-    found: Float[np.ndarray, "*shape"] = np.exp(values) - row.floor
-    return found
+    return np.asarray(np.exp(values) - row.floor)  # numpy makes numbers of arrays without axes
