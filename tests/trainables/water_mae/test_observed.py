@@ -64,7 +64,9 @@ def test_what_was_filled_changes_no_metric_whatever_it_is(task: WaterMAETask, pa
     everything = replace(other, image_observed=None, vector_observed=None)
     found = _metrics(task, everything)
     same = {name for name, value in found.items() if value == pytest.approx(expected[name], nan_ok=True)}
-    assert [name for name in same if not re.match("flood|peak|low_flow", name)] == []  # who sees nothing warns of none
+    assert [
+        name for name in same if not re.match("flood|peak|low_flow", name)
+    ] == []  # who sees nothing warns of none
 
 
 def test_what_was_filled_is_no_target_of_training_whatever_it_is(
