@@ -81,7 +81,10 @@ ERROR: Mapping[Precision, float] = {"fp32": 1e-3, "bf16": 0.02, "fp16": 0.003}
 It may be larger where already the fp32 gradient at rounded weights is another: embeddings of an untrained network that
 are all but alike differ by less than half precision tells apart, and a contrastive loss lives of these differences.
 """
-OF_MORE_SAMPLES = {"latent_curvature", "latent_negative_cosine", "sample_density", "sample_realism"}
+OF_MORE_SAMPLES = {
+    *("contrastive_loss_32", "latent_curvature", "latent_negative_cosine"),
+    *("sample_density", "sample_realism"),
+}
 """Metrics that the two samples of an evaluation do not give: they compare more, or days further apart."""
 ON_ANOTHER = {"tiny_assimilation", "tiny_diffusion", "tiny_forecast", "tiny_seasons"}
 """Presets that train a head on what another preset trains, at every ZeRO stage in every precision."""

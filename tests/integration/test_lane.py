@@ -82,11 +82,11 @@ def test_a_lane_that_is_late_says_why_and_ends_its_process(ray_address: str, tmp
 def test_a_lane_that_ends_while_its_workers_start_leaves_nothing_booked(
     ray_address: str, tmp_path: Path
 ) -> None:
-    before = _booked()
+    before, cleaners = _booked(), _cleaners()
     lane = ray.remote(num_cpus=0)(tune.with_parameters(LaneTrainable, settings=_late(tmp_path))).remote(
         config={"number": 0, "config": {}}
     )
-    _until(lambda: _booked() - before and _cleaners())
+    _until(lambda: _booked() - before and _cleaners() - cleaners)
     assert all(re.match(r"lane-\w+/", name) for name in _booked() - before)
     time.sleep(1)  # what was sent to the clean-up before it was up has arrived
     ray.kill(lane)
@@ -119,8 +119,9 @@ def _booked() -> set[str]:
     return {group["name"] for group in groups if group["state"] != "REMOVED"}
 
 
-def _cleaners() -> int:
-    return len(list_actors(filters=[("class_name", "=", "PlacementGroupCleaner"), ("state", "=", "ALIVE")]))
+def _cleaners() -> set[str]:
+    alive = list_actors(filters=[("class_name", "=", "PlacementGroupCleaner"), ("state", "=", "ALIVE")])
+    return {actor["actor_id"] for actor in alive}
 
 
 def _until(condition: Callable[[], object]) -> None:
