@@ -93,7 +93,9 @@ def _hydrograph(
 ) -> None:
     dates = days.astype("datetime64[D]")
     order = np.argsort(days[:, 0], kind="stable")
-    axes.plot(dates[order, 0], series["observed"][order, 0], color="black", linewidth=1.2, label="observed")
+    known, first = np.unique(days[np.isfinite(series["observed"])], return_index=True)
+    observed = series["observed"][np.isfinite(series["observed"])][first]
+    axes.plot(known.astype("datetime64[D]"), observed, color="black", linewidth=1.2, label="observed")
     for number, lead in enumerate(LEAD_DAYS):
         label = f"{lead} day{'s' * (lead > 1)} ahead"
         axes.plot(dates[order, number], series["forecast"][order, number], linewidth=0.9, label=label)
