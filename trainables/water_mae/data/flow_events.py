@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float32, Float64, Int8
 
 from thalweg.contract import SplitName
 from trainables.water_mae.data.transform import backward_all
+from trainables.water_mae.data.windows import WaterData
 from trainables.water_mae.knobs import Modality
 
 FLOOD_SHARE, LOW_SHARE = 0.02, 0.05
@@ -46,6 +47,25 @@ class FlowEvents:
     mean: Float64[np.ndarray, "vector_patch member"]
     std: Float64[np.ndarray, "vector_patch member"]
     since_peak: Int8[np.ndarray, "day vector_patch member"]
+
+
+def flow_events(data: WaterData, name: str) -> FlowEvents:
+    """Returns the events of a series of a data set; they are found once."""
+    key = f"flow_events/{name}"
+    if key not in data.derived:
+        place, number = data.modalities.places[name].position, data.modalities.index(name)
+        observed = (
+            data.geometry.member_valid if data.vector_observed is None else data.vector_observed[:, place]
+        )
+        data.derived[key] = find_events(
+            data.vectors[:, place].astype(np.float32),
+            observed & data.vector_present[:, place, None, None],
+            {split: slice(int(firsts[0]), data.ends[split]) for split, firsts in data.starts.items()},
+            (float(data.mean[number]), float(data.std[number])),
+            data.modalities[name],
+        )
+    found: FlowEvents = data.derived[key]
+    return found
 
 
 def find_events(

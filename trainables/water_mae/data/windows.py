@@ -17,7 +17,6 @@ from thalweg.data.placement import gather_there, unpacked, upload
 from thalweg.data.store import Store, StoreWriter, content_hashes, key_of, open_store
 from thalweg.data.windows import gather, whole, window_starts
 from thalweg.errors import DataError
-from trainables.water_mae.data.flow_events import FlowEvents, find_events
 from trainables.water_mae.data.gaps import lost_windows, present_days
 from trainables.water_mae.data.layout import find_files
 from trainables.water_mae.knobs import NRFA_ATTRIBUTES, PUBLISHED, DataKnobs, ModalitySet
@@ -149,6 +148,7 @@ class WaterData:
         vector_observed: True for a catchment's value that is data, not filled; None if all are.
         image_present: False on days of long runs on which no cell has a modality; None if there are none.
         resident: The days on a device, if `placed` put them there.
+        derived: What modules found out about the data and keep, by name; empty in a copy with other data.
     """
 
     modalities: ModalitySet
@@ -175,7 +175,7 @@ class WaterData:
     vector_observed: Bool[np.ndarray, "day series vector_patch member"] | None = None
     image_present: Bool[np.ndarray, "day field"] | None = None
     resident: Resident | None = field(default=None, repr=False)
-    _events: dict[str, FlowEvents] = field(init=False, default_factory=dict, repr=False, compare=False)
+    derived: dict[str, Any] = field(init=False, default_factory=dict, repr=False, compare=False)
 
     @property
     def vector_positions(self) -> Float32[np.ndarray, "vector_patch 2"]:
@@ -360,20 +360,6 @@ class WaterData:
         present = inside[..., None] & self.vector_present[where] & in_window[:, None]
         values = self.vectors[where].astype(np.float32) * present[..., None, None]
         return values, present.astype(np.float32), self._vectors_observed(where)
-
-    def flow_events(self, name: str) -> FlowEvents:
-        """Returns floods and low flows of a series by thresholds of the training split; found once."""
-        if name not in self._events:
-            place, number = self.modalities.places[name].position, self.modalities.index(name)
-            observed = self._vectors_observed(np.arange(len(self.vectors)))[:, place]
-            self._events[name] = find_events(
-                self.vectors[:, place].astype(np.float32),
-                observed & self.vector_present[:, place, None, None],
-                {split: slice(int(firsts[0]), self.ends[split]) for split, firsts in self.starts.items()},
-                (float(self.mean[number]), float(self.std[number])),
-                self.modalities[name],
-            )
-        return self._events[name]
 
     def climatology(
         self,

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
+from trainables.water_mae.data.flow_events import flow_events
 from trainables.water_mae.data.transform import backward_all
 from trainables.water_mae.data.windows import WaterData
 from trainables.water_mae.evaluation import metrics, protocol
@@ -39,7 +40,7 @@ def draw_forecasts(model: Forecaster, data: WaterData, row: Modality, fetch: Fet
     """
     series, days = _series(model, row, fetch, min(data.num_samples("val"), MAX_WINDOWS))
     highest = np.where(np.isnan(series["observed"]), -np.inf, series["observed"]).max((0, 1))
-    threshold = _in_units(data, row, data.flow_events(row.name).flood)
+    threshold = _in_units(data, row, flow_events(data, row.name).flood)
     excess = np.nan_to_num(highest / threshold, nan=-np.inf).ravel()
     chosen = [place for place in np.argsort(-excess)[:NUM_CATCHMENTS] if np.isfinite(excess[place])]
     if not chosen:
@@ -47,11 +48,11 @@ def draw_forecasts(model: Forecaster, data: WaterData, row: Modality, fetch: Fet
     figure = Figure(figsize=(11, 2.3 * len(chosen) + 0.9), layout="constrained")
     figure.suptitle(f"{row.name.replace('_', ' ')} ({row.unit}) and its forecasts on the split val")
     for axes, place in zip(figure.subplots(len(chosen), 1, squeeze=False)[:, 0], chosen, strict=True):
-        where = np.unravel_index(int(place), threshold.shape)
-        _hydrograph(axes, days, {name: each[(..., *where)] for name, each in series.items()})
+        where = divmod(int(place), threshold.shape[1])
+        _hydrograph(axes, days, {name: each[:, :, where[0], where[1]] for name, each in series.items()})
         for name, level in (
-            ("Q2: floods above", data.flow_events(row.name).flood),
-            ("Q95: low flows below", data.flow_events(row.name).low),
+            ("Q2: floods above", flow_events(data, row.name).flood),
+            ("Q95: low flows below", flow_events(data, row.name).low),
         ):
             axes.axhline(
                 float(_in_units(data, row, level)[where]),
@@ -99,6 +100,6 @@ def _hydrograph(
     for number, lead in enumerate(LEAD_DAYS):
         label = f"{lead} day{'s' * (lead > 1)} ahead"
         axes.plot(dates[order, number], series["forecast"][order, number], linewidth=0.9, label=label)
-    locator = AutoDateLocator()
+    locator = AutoDateLocator()  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]

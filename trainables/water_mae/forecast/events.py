@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
 from thalweg.contract import Indices, SplitName
-from trainables.water_mae.data.flow_events import FLOOD_SHARE, LOW_SHARE, NO_PEAK, PEAK_REACH
+from trainables.water_mae.data.flow_events import FLOOD_SHARE, LOW_SHARE, NO_PEAK, PEAK_REACH, flow_events
 from trainables.water_mae.data.windows import WaterData
 from trainables.water_mae.forecast.forecast import LEAD_DAYS, Forecast, known
 from trainables.water_mae.model.batch import Batch
@@ -49,7 +49,7 @@ def of_windows(data: WaterData, split: SplitName, indices: Indices, ahead: str) 
         patch, member), mm/day; ``since_peak`` int8 (batch, lead, patch, member), `NO_PEAK` beyond the split;
         ``forecast_day`` int64 (batch, lead), days since 1970-01-01; ``peak_year`` int64 (batch, lead, patch, member).
     """
-    events, size = data.flow_events(ahead), len(indices)
+    events, size = flow_events(data, ahead), len(indices)
     where = _days_ahead(data, split, indices)
     inside = where < data.ends[split]
     days = data.epoch_day[np.where(inside, where, 0)]
@@ -115,7 +115,7 @@ def _ratio(part: Tensor, whole: Tensor) -> float:
 
 def lacking(data: WaterData, split: SplitName, ahead: str) -> Mapping[str, str]:
     """Returns the metrics of `floods` and `low_flows` that a split cannot give, and why."""
-    events, place = data.flow_events(ahead), data.modalities.places[ahead].position
+    events, place = flow_events(data, ahead), data.modalities.places[ahead].position
     indices = np.arange(data.num_samples(split))
     values, present, observed = data.after(split, indices, LEAD_DAYS)
     flow, counts = (
@@ -155,5 +155,5 @@ def _whole_peaks(data: WaterData, split: SplitName, indices: Indices, series: st
         there = np.zeros(len(data.epoch_day) + 2 * PEAK_REACH, bool)
         there[ahead[present[:, number, place] > 0, number] + PEAK_REACH] = True
         whole = np.lib.stride_tricks.sliding_window_view(there, 2 * PEAK_REACH + 1).all(1)
-        found[lead] = bool((data.flow_events(series).since_peak == 0).any((1, 2))[whole].any())
+        found[lead] = bool((flow_events(data, series).since_peak == 0).any((1, 2))[whole].any())
     return found

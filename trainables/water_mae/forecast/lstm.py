@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor, nn
 
+from trainables.water_mae.data.flow_events import flow_events
 from trainables.water_mae.data.windows import WaterData
 from trainables.water_mae.evaluation import metrics
 from trainables.water_mae.forecast.forecast import (
@@ -199,7 +200,7 @@ def _train(network: CatchmentLSTM, windows: Windows, data: WaterData, ahead: str
         return
     generator = torch.Generator().manual_seed(_SEED)
     row, number = data.modalities[ahead], data.modalities.index(ahead)
-    std = torch.from_numpy(data.flow_events(ahead).std).flatten()
+    std = torch.from_numpy(flow_events(data, ahead).std).flatten()
     scale = torch.tensor([[data.mean[number], data.std[number]]], dtype=torch.float64).expand(BATCH_SIZE, 2)
     optimizer = torch.optim.Adam(network.parameters(), lr=LR)
     num_steps = min(MAX_STEPS, -(-MAX_EPOCHS * len(rows) // BATCH_SIZE))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from thalweg.contract import SplitName
-from trainables.water_mae.data.flow_events import NO_PEAK, PEAK_REACH, find_events
+from trainables.water_mae.data.flow_events import NO_PEAK, PEAK_REACH, find_events, flow_events
 from trainables.water_mae.data.windows import WaterData
 from trainables.water_mae.knobs import PUBLISHED_SET
 
@@ -87,5 +87,5 @@ def test_days_without_rivers_are_no_data(data: WaterData) -> None:
     assert not data.vector_present[:12, 1].any()
     vectors = data.vectors.copy()
     vectors[:12, 1] = 50
-    assert np.nanmax(replace(data, vectors=vectors).flow_events("river_flow").flood) < 50
-    assert data.flow_events("river_flow") is data.flow_events("river_flow")
+    assert np.nanmax(flow_events(replace(data, vectors=vectors), "river_flow").flood) < 50
+    assert flow_events(data, "river_flow") is flow_events(data, "river_flow")
