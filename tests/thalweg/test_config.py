@@ -1,11 +1,12 @@
 """What may be changed of a configuration, and what is refused at once."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import pytest
-from pydantic import ValidationError
+from pydantic import ConfigDict, ValidationError
 
-from thalweg.config import FamilyConfig, Optimization, Presets, check, explain, parse
+from thalweg.config import FamilyConfig, Knobs, Optimization, Presets, check, explain, flat, identity, parse
 from thalweg.errors import ConfigError, DiscoveryError, KnobError
 from thalweg.study import Study
 from trainables.geo_contrastive.config import PRESETS as FIELDS
@@ -139,3 +140,46 @@ def test_a_recorded_knob_out_of_its_bounds_is_told_from_a_law_between_knobs() ->
 def test_a_copy_with_a_misspelt_knob_is_told_the_one_that_is_meant() -> None:
     with pytest.raises(ConfigError, match="knobs must exist, got optimisation; did you mean optimization"):
         check(BASE.model_copy(update={"optimisation": Optimization()}))
+
+
+class Weights(Knobs):
+    """A group of any names."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, float]
+
+    rain: float = 1.0
+    """A weight that is always there."""
+
+
+class Judged(Knobs):
+    """A knob whose default older studies spelled out."""
+
+    recorded: ClassVar[Mapping[str, Any]] = {"names": ["rain", "snow"]}
+
+    names: tuple[str, ...] | None = None
+    """None is all."""
+
+
+class Open(FamilyConfig):
+    """A configuration with both."""
+
+    weights: Weights = Weights()
+    """Any names."""
+    judged: Judged = Judged()
+    """All, or some."""
+
+
+def test_a_group_of_any_names_varies_and_keeps_what_it_has() -> None:
+    config = Open(dataset="none").vary(weights={"snow": 2.0}).vary(weights={"rain": 3.0})
+    assert config.weights.model_dump() == {"rain": 3.0, "snow": 2.0}
+    assert flat(config)["weights.snow"] == 2.0
+    assert parse(Open, config.model_dump(mode="json")) == config == check(config)
+    with pytest.raises(ConfigError, match=r"weights\.snow: input should be a valid number"):
+        config.vary(weights={"snow": "much"})
+
+
+def test_a_default_is_identified_as_older_studies_recorded_it() -> None:
+    config = Open(dataset="none")
+    assert identity(config)["judged"] == {"names": ["rain", "snow"]}
+    assert identity(config.vary(judged={"names": ("rain",)}))["judged"] == {"names": ["rain"]}

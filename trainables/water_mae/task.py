@@ -21,6 +21,7 @@ from torch import nn
 from thalweg.config import FamilyConfig, identity
 from thalweg.contract import Indices, Keys, Measure, Outputs, SplitName, Task
 from thalweg.data.placement import fits
+from thalweg.errors import DataError
 from thalweg.hashing import digest, splitmix64
 from thalweg.nn.masking import num_masked, random_masks
 from thalweg.stage_contract import ParameterGroup, Stage
@@ -59,8 +60,19 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
         return f"{self.config.dataset}-{digest(identity(self.config.data))}"
 
     def open(self, root: Path) -> WaterData:
-        """Opens the data set; `open_data` says what is refused."""
-        return open_data(root, self.config.dataset, self.config.data)
+        """Opens the data set; `open_data` says what is refused, and so is a grid of one patch.
+
+        Raises:
+            DataError: There is one patch, which cannot be seen and hidden at once.
+        """
+        data = open_data(root, self.config.dataset, self.config.data)
+        if data.geometry.num_patches < 2:
+            raise DataError(
+                f"at least 2 patches of the grid must be kept, some to be seen and some to be hidden, got 1 of "
+                f"{self.config.data.patch_size} x {self.config.data.patch_size} cells in {self.config.dataset}; lower "
+                "data.patch_size or data.land_threshold"
+            )
+        return data
 
     def place(self, data: WaterData, device: torch.device) -> WaterData:
         """Copies the days to a GPU if they fit, so that batches send only numbers and masks of windows."""

@@ -209,7 +209,7 @@ def _search(prepared: Prepared, options: Options, listeners: Sequence[Listener])
     try:
         ledger.protocol.check(prepared.tags["protocol_hash"])
         if ledger.num_open():
-            ledger.keep_code(prepared.code.hashes, accept_change=options.accept_code_change)
+            ledger.notes += tuple(ledger.code.check(prepared.code.hashes, accept=options.accept_code_change))
             with writing("the study's folder", options.directory, "choose another with --output"):
                 prepared.code.keep(StudyFolder(options.directory).code(prepared.code.hash))
         ledger.declare(prepared.metrics)

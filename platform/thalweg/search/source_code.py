@@ -59,7 +59,7 @@ def source_code(space: Space, family: Family) -> SourceCode:
     """Returns the modules that training imports, from the family's ``config`` and ``task`` and the space's file on.
 
     Of a family in ``trainables`` these are modules of its folder, of any other all of its package at the top, such as
-    ``my_lab``. What only makes, imports or shows data sets is left out: data have fingerprints.
+    ``my_lab``. What only makes or imports data sets is left out: data have fingerprints.
     """
     top = family.package.partition(".")[0]
     own = {f"{family.package}." if top in ROOMS else f"{top}."}

@@ -23,6 +23,7 @@ from thalweg.events import Event, StudyStarted
 from thalweg.files import atomic_file, locked, move
 from thalweg.lines import append
 from thalweg.study_folder import StudyFolder
+from thalweg.tracking.address import resolve_uri
 
 _MAX_BYTES = 1_000_000
 MAX_WAIT_S = 30.0
@@ -183,7 +184,7 @@ def is_delivered(folder: Path, uri: str) -> bool:
     sessions = StudyFolder(folder).sessions()
     state = DeliveryState.load(StudyFolder(folder).mlflow_state)
     last = max([*sessions, state.session])
-    return bool(state.parent_id) and state.uri == uri and not Spool(folder, last).num_waiting()
+    return bool(state.parent_id) and state.uri == resolve_uri(uri) and not Spool(folder, last).num_waiting()
 
 
 def set_aside_other(folder: Path, started: StudyStarted) -> Path | None:

@@ -90,7 +90,16 @@ def test_groups_are_judged_by_another_metric_in_its_own_direction(with_errors: S
     )
 
 
-@pytest.mark.parametrize("name", ["erorr", "skill_rain", "cost/num_parameters"])
-def test_groups_are_not_judged_by_what_no_family_declares(with_errors: StudyRecord, name: str) -> None:
-    with pytest.raises(StudyError, match=f"got '{name}'; there is skill, error$"):
+@pytest.mark.parametrize(
+    ("name", "way_out"),
+    [
+        ("erorr", r"did you mean 'error'\?"),
+        ("skill_rain", r"did you mean 'skill'\?"),
+        ("cost/num_parameters", "there is skill, error"),
+    ],
+)
+def test_groups_are_not_judged_by_what_no_family_declares(
+    with_errors: StudyRecord, name: str, way_out: str
+) -> None:
+    with pytest.raises(StudyError, match=f"got '{name}'; {way_out}$"):
         groups.judged_by(with_errors, name)

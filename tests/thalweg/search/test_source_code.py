@@ -64,12 +64,12 @@ def test_it_is_what_training_imports(mere: Path) -> None:
     assert found.texts["mere/scales.py"] == "ONE = 1\n"
 
 
-def test_a_family_of_the_house_is_its_own_folder_without_what_shows_and_imports_data() -> None:
+def test_a_family_of_the_house_is_its_own_folder_without_what_makes_and_imports_data() -> None:
     space = load_space("quickstart")
     found = source_code(space, discovery.load_family(space.config_type))
     assert {"trainables/water_mae/config.py", "trainables/water_mae/task.py"} <= set(found.hashes)
     assert all(name.startswith("trainables/water_mae/") for name in found.texts)
-    assert not any(part in name for name in found.texts for part in ("/explor", "/importing/", "/worlds/"))
+    assert not any(part in name for name in found.texts for part in ("/importing/", "/worlds/", "datasets"))
 
 
 @pytest.mark.parametrize(
@@ -109,24 +109,22 @@ def test_a_study_whose_code_has_changed_is_refused_unless_the_change_is_accepted
 ) -> None:
     before = code().hashes
     ledger = opened(tmp_path)
-    ledger.keep_code({"other.py": "0"})
-    ledger.keep_code(before)  # nothing was trained with the other
-    assert ledger.notes == ()
+    assert not list(ledger.code.check({"other.py": "0"}))
+    assert not list(ledger.code.check(before))  # nothing was trained with the other
     ledger.close()
     ledger = opened(tmp_path, trains=True)
-    ledger.keep_code(before)
+    assert not list(ledger.code.check(before))
     change(mere / "pond/task.py", "nn.GELU()", "nn.ReLU()")
     now = code().hashes
     with pytest.raises(
         StudyError, match=r"has 1 module changed since its last trial: mere/pond/task\.py; give"
     ):
-        ledger.keep_code(now)
-    assert ledger.notes == ()
-    ledger.keep_code(now, accept_change=True)
-    assert "run other code, 1 module changed" in ledger.notes[-1]
-    ledger.keep_code(now)
+        list(ledger.code.check(now))
+    told = list(ledger.code.check(now, accept=True))
+    assert "run other code, 1 module changed" in told[0]
+    assert not list(ledger.code.check(now))
     with pytest.raises(StudyError, match="keeps the code of its trials"):
-        ledger.keep_code(before)
+        list(ledger.code.check(before))
     ledger.close()
 
 
@@ -134,8 +132,7 @@ def test_a_study_that_was_begun_before_code_was_recorded_goes_on_and_says_so_onc
     mere: Path, tmp_path: Path
 ) -> None:
     ledger = opened(tmp_path, trains=True)
-    ledger.keep_code(code().hashes)
-    assert len(ledger.notes) == 1 and "was begun before code was recorded" in ledger.notes[0]
-    ledger.keep_code(code().hashes)
-    assert len(ledger.notes) == 1
+    told = list(ledger.code.check(code().hashes))
+    assert len(told) == 1 and "was begun before code was recorded" in told[0]
+    assert not list(ledger.code.check(code().hashes))
     ledger.close()

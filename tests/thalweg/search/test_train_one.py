@@ -125,7 +125,7 @@ def test_a_preset_is_measured_by_the_first_metric_that_is_fit_and_that_it_gives(
 def test_a_preset_takes_another_data_set_that_exists(tmp_path: Path) -> None:
     with pytest.raises(DiscoveryError, match=r"no data set 'seas' in families.toy \(found: none\)"):
         from_preset(tmp_path, dataset="seas")
-    (tmp_path / "data" / "toy" / "seas").mkdir(parents=True)
+    (tmp_path / "data" / "families.toy" / "seas").mkdir(parents=True)
     assert from_preset(tmp_path, dataset="seas").config.dataset == "seas"
 
 

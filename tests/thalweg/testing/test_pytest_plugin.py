@@ -9,7 +9,16 @@ import pytest
 from thalweg.scaffold.new_family import write_family
 
 pytest_plugins = ["pytester"]
-PLUGIN = ("-p", "thalweg.testing.pytest_plugin", "-p", "no:cacheprovider", "-p", "no:randomly")
+PLUGIN = (
+    "-p",
+    "no:thalweg",
+    "-p",
+    "thalweg.testing.pytest_plugin",
+    "-p",
+    "no:cacheprovider",
+    "-p",
+    "no:randomly",
+)
 
 
 @pytest.fixture

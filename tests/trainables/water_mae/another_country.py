@@ -30,7 +30,8 @@ def flows(seed: int = 1) -> np.ndarray:
     """River flow in mm/day (day, gauge)."""
     rng = np.random.default_rng(seed)
     course = 2 + np.sin(2 * np.pi * np.arange(len(DAYS)) / 40)[:, None]
-    return (course * np.array([1, 2, 0.5, 1.5]) * rng.lognormal(0, 0.2, (len(DAYS), 4))).astype(np.float32)
+    flow: np.ndarray = course * np.array([1, 2, 0.5, 1.5]) * rng.lognormal(0, 0.2, (len(DAYS), 4))
+    return flow.astype(np.float32)
 
 
 def write_attributes(path: Path) -> None:

@@ -90,8 +90,9 @@ def data() -> WaterData:
 
 
 def _positions(member_valid: np.ndarray) -> np.ndarray:
-    positions = 100 * np.random.default_rng(1).standard_normal((*member_valid.shape, 2))
-    return (positions * member_valid[..., None]).astype(np.float32)
+    drawn = 100 * np.random.default_rng(1).standard_normal((*member_valid.shape, 2))
+    positions: np.ndarray = (drawn * member_valid[..., None]).astype(np.float32)
+    return positions
 
 
 def in_memory(

@@ -21,6 +21,11 @@ from trainables.water_mae.task import WaterMAETask
 RIVER_FLOW = PUBLISHED_SET.places["river_flow"].position
 
 
+def usual(data: WaterData) -> Climatology:
+    images, vectors = map(torch.tensor, data.climatology())
+    return Climatology(images, vectors, PUBLISHED_SET, RIVER_FLOW)
+
+
 @pytest.fixture
 def task(config: WaterMAE) -> WaterMAETask:
     return WaterMAETask(config.model_copy(update={"forecast": ForecastKnobs(share=0.5)}))
@@ -37,7 +42,7 @@ def partly(data: WaterData) -> WaterData:
 
 def _metrics(task: WaterMAETask, data: WaterData) -> dict[str, float]:
     """Evaluates a predictor that sees nothing."""
-    model = Climatology(*map(torch.tensor, data.climatology()), PUBLISHED_SET, RIVER_FLOW)
+    model = usual(data)
     batch = task.evaluation_batch(data, "val", np.arange(data.num_samples("val")))
     return tasks.metrics(task, model, batch)
 
@@ -70,7 +75,7 @@ def test_what_was_filled_is_no_target_of_training_whatever_it_is(
         images=np.where(known, partly.images, np.float32(3)),
         vectors=np.where(partly.vector_observed, partly.vectors, np.float32(3)),
     )
-    model = Climatology(*map(torch.tensor, partly.climatology()), PUBLISHED_SET, RIVER_FLOW)
+    model = usual(partly)
     indices = np.arange(8, 14)
     batches = [task.training_batch(each, indices, indices.astype(np.uint64)) for each in (partly, other)]
     assert not torch.equal(batches[0]["images"], batches[1]["images"])

@@ -1,6 +1,7 @@
 """Which days a forecast reads and which it is for: on one side of every jump, in one split."""
 
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 from jaxtyping import Bool, Int64
@@ -14,6 +15,7 @@ from trainables.geo_contrastive.forecast.knobs import ForecastKnobs
 
 _MIN_STRETCHES, _MAX_STRETCHES = 5, 20
 _MIN_DAYS = 30  # of a stretch, three times the last lead, or twice the stride
+_STRIDES = get_args(ForecastKnobs.model_fields["stride"].annotation)
 _EVERY, _FIRST = 5, 2  # stretches that are left out
 
 
@@ -121,10 +123,8 @@ def check_windows(data: FieldData, knobs: ForecastKnobs) -> None:
                 f"stride {knobs.stride}; lower one of them"
             )
     if not is_judged(index, knobs.stride):
-        fitting = next(
-            (stride for stride in range(knobs.stride - 1, 0, -1) if is_judged(index, stride)), None
-        )
-        lower = f"lower it to {fitting}, or " if fitting else ""
+        shorter = [stride for stride in _STRIDES if stride < knobs.stride and is_judged(index, stride)]
+        lower = f"lower it to {max(shorter)}, or " if shorter else ""
         raise ConfigError(
             "downstream.stride must fit into a stretch of the training days that the network does not learn from, by "
             f"which forecasts come to trust it, got {knobs.stride} with {len(index.day):,} training days "

@@ -76,7 +76,7 @@ def read_catchments(
     assert read is not None and table is not None
     ids, values, extremes = read
     known = np.isfinite(values)
-    present: Bool[np.ndarray, "day series"] = known.any(axis=2)
+    present: Bool[np.ndarray, "day series"] = np.any(known, axis=2)
     keep = _few_gaps(known, present, spans, max_missing_ratio)
     if not keep.any():
         raise DataError(

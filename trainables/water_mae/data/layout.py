@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from jaxtyping import Shaped
 
 from thalweg.contract import SplitName
 from thalweg.data.bounds import Bounds
+from thalweg.data.faults import Faults
 from thalweg.errors import ConfigError, DataError
 from trainables.water_mae.knobs import NRFA_ATTRIBUTES, PUBLISHED_SET
 
@@ -88,7 +90,7 @@ def find_files(folder: Path, fields: Sequence[str]) -> dict[str, Path]:
         fields: Names of the fields.
 
     Raises:
-        DataError: The folder or a file is missing, or several files fit one role.
+        DataError: The folder or files are missing, or several files fit one role; reported for all files at once.
     """
     if not folder.is_dir():
         raise DataError(
@@ -96,13 +98,22 @@ def find_files(folder: Path, fields: Sequence[str]) -> dict[str, Path]:
             "a synthetic one, `thalweg data import gb-hydrology SOURCE` or `... water-mae SOURCE` a real one"
         )
     splits = [split for split in SPLITS if split != "test" or any(folder.glob("*_test_*.h5"))]
-    grids = {
-        f"{name}_{split}": _only(folder, f"{name}_{split}", f"{name}_{split}_*.h5", _short(name, split))
+    wanted = {
+        f"{name}_{split}": (f"{name}_{split}_*.h5", _short(name, split))
         for name in fields
         for split in splits
+    } | {role: (pattern, _ALSO.get(role)) for role, pattern in _PATTERNS.items()}
+    faults = Faults()
+    found = {
+        role: faults.attempt(partial(_only, folder, role, *patterns)) for role, patterns in wanted.items()
     }
-    others = {role: _only(folder, role, pattern, _ALSO.get(role)) for role, pattern in _PATTERNS.items()}
-    return grids | others
+    if faults and (there := fields_in(folder)) and set(there) != set(fields):
+        faults.add(
+            f"{folder} must hold the fields of the configuration, {', '.join(fields)}, got {', '.join(there)}; "
+            "list in data.modalities what it holds"
+        )
+    faults.raise_if_any()
+    return {role: path for role, path in found.items() if path is not None}
 
 
 def _short(name: str, split: SplitName) -> str | None:

@@ -16,12 +16,21 @@ from thalweg.errors import ConfigError, DataError
 from thalweg.wording import counted, some
 from trainables.water_mae.data import layout, writing
 from trainables.water_mae.data.layout import Period, column_of
+from trainables.water_mae.data.patches import kept_patches
 from trainables.water_mae.data.values import require_plausible_attributes, survey_cells, survey_series
 from trainables.water_mae.importing.gridded import Field
 from trainables.water_mae.importing.units import Converter
-from trainables.water_mae.knobs import NRFA_ATTRIBUTES, PUBLISHED, PUBLISHED_SET, Modality, ModalitySet
+from trainables.water_mae.knobs import (
+    NRFA_ATTRIBUTES,
+    PUBLISHED,
+    PUBLISHED_SET,
+    DataKnobs,
+    Modality,
+    ModalitySet,
+)
 
 _TRAIN_SHARE = 0.75
+_SMALLER, _FEW_PATCHES = (5, 4, 3, 2), 6
 
 
 @dataclass(frozen=True)
@@ -162,7 +171,7 @@ def write(data: DataSet, target: Path, *, train: str = "", val: str = "", test: 
         spans = "; ".join(f"{split} {each.first} to {each.last}" for split, each in periods.items())
         head = [f"{shape}; {counted(len(data.series.ids), 'catchment')}; {spans}"]
         report = "\n".join(
-            [*head, *(f"  {line}" for line in (*lines, *told, *data.notes)), *_use(data, target)]
+            [*head, *(f"  {line}" for line in (*lines, *told, *data.notes)), *_use(data, target, land)]
         )
         (folder / "README.txt").write_text(f"{report}\n")
     return report
@@ -212,24 +221,23 @@ def _land(data: DataSet, periods: Mapping[SplitName, Period]) -> Bool[np.ndarray
         told = ", ".join(f"{name} {'x'.join(map(str, shape))}" for name, shape in shapes.items())
         faults.add(f"all fields must lie on one grid, got {told}; regrid them first")
     faults.raise_if_any()
-    if found is None:
-        every = [_with_data(field, periods) for field in data.fields]
-        found = np.stack(every).all(axis=0)
-    if not found.any():
+    if found is not None:
+        return found
+    every: Bool[np.ndarray, "row col"] = np.all([_with_data(each, periods) for each in data.fields], axis=0)
+    if not every.any():
         raise DataError(
             "some cell must have data in every field, got none; give a mask, or fields of one land"
         )
-    return found
+    return every
 
 
 def _with_data(field: Field, periods: Mapping[SplitName, Period]) -> Bool[np.ndarray, "row col"]:
     """Returns the cells that have data on any day."""
-    found = None
-    for period in periods.values():
-        for block in field.blocks(period.dates):
-            known = np.isfinite(block).any(axis=0)
-            found = known if found is None else found | known
-    assert found is not None
+    pieces = (block for period in periods.values() for block in field.blocks(period.dates))
+    first = next(pieces)
+    found: Bool[np.ndarray, "row col"] = np.any(np.isfinite(first), axis=0)
+    for block in pieces:
+        found |= np.isfinite(block).any(axis=0)
     return found
 
 
@@ -337,19 +345,35 @@ def located(table: pd.DataFrame) -> list[str]:
     return [str(name) for name in table.columns if str(name).casefold() in known]
 
 
-def _use(data: DataSet, target: Path) -> list[str]:
+def _use(data: DataSet, target: Path, land: Bool[np.ndarray, "row col"]) -> list[str]:
     """Returns lines on how a search space names what was imported; none for the published configuration."""
     rows, chosen = data.modalities.rows, tuple(data.chosen)
     if rows == PUBLISHED and chosen == NRFA_ATTRIBUTES:
         return []
+    usual, size = DataKnobs().patch_size, _patch_size(land)
+    patches = [f'        "patch_size": {size},'] if size != usual else []
     told = ", ".join(_spelled(row) for row in rows)
     return [
         "in a search space: from trainables.water_mae.knobs import Modality",
         f'    PRESETS["small"].vary(dataset="{target.name}", data={{',
         f'        "modalities": ({told},),',
         f'        "attributes": {chosen!r},',
+        *patches,
         "    })",
     ]
+
+
+def _patch_size(land: Bool[np.ndarray, "row col"]) -> int:
+    """Returns the usual size of image patches, or a smaller one of which the grid has some."""
+    knobs = DataKnobs()
+    for size in (knobs.patch_size, *_SMALLER):
+        try:
+            patches = kept_patches(land, size, knobs.land_threshold)
+        except DataError:
+            continue
+        if len(patches.valid) >= _FEW_PATCHES:
+            return size
+    return 1
 
 
 def _spelled(row: Modality) -> str:

@@ -205,7 +205,8 @@ def _identifiers(dataset: xr.Dataset, gauge: str) -> Shaped[np.ndarray, " gauge"
         return np.arange(1, dataset.sizes[gauge] + 1)
     values = dataset[chosen].values
     if values.dtype.kind in "iu":
-        return values.astype(np.int64)
+        numbers: Shaped[np.ndarray, " gauge"] = values.astype(np.int64)
+        return numbers
     text = [each.decode("utf-8", "replace") if isinstance(each, bytes) else str(each) for each in values]
     return np.array(text)
 

@@ -146,11 +146,11 @@ def _fields(
         with faults.collected():
             declared, wished = units.declared.get(name, ""), units.wanted.get(name, "")
             done.append(file_field(name, fields[variable], declared, wished))
-    for each in done:
-        one, other = done[0].pieces[0], each.pieces[0]
+    for field in done:
+        one, other = done[0].pieces[0], field.pieces[0]
         if other.array.shape[1:] == one.array.shape[1:] and not other.lies_like(one):
             faults.add(
-                f"all fields must lie on one grid, got other coordinates in {other.path} ({each.name}) than in "
+                f"all fields must lie on one grid, got other coordinates in {other.path} ({field.name}) than in "
                 f"{one.path} ({done[0].name}); regrid them first"
             )
     faults.raise_if_any()

@@ -21,14 +21,7 @@ from thalweg.contract import Metric
 from thalweg.errors import ConfigError, NonFiniteError, SpaceError, StudyError, ThalwegError
 from thalweg.search.space import Space
 from thalweg.search.store import continuations, private_optuna, records
-from thalweg.search.store.definition import (
-    IDENTITY,
-    RECORD,
-    any_trained,
-    open_study,
-    renew,
-    write_definition,
-)
+from thalweg.search.store.definition import IDENTITY, RECORD, open_study, renew, write_definition
 from thalweg.search.store.early_stopping import judged_from
 from thalweg.search.store.proposals import ProposedTrial
 from thalweg.search.store.records import (
@@ -127,6 +120,7 @@ class Ledger:
         identity: Identifier in the study's checkpoints.
         record_identity: Identifier in its records, which stays when the study is defined anew.
         protocol: The evaluation protocol that its trials share.
+        code: The code that they share.
     """
 
     def __init__(
@@ -156,7 +150,7 @@ class Ledger:
         self._stages_of: Callable[[Any], tuple[Stage, ...]] | None = None
         self._queue = TrialQueue(study, directory, self.identity)
         self.protocol = StudyProtocol(study)
-        self._code = StudyCode(study)
+        self.code = StudyCode(study)
 
     @classmethod
     def open(
@@ -194,15 +188,6 @@ class Ledger:
     def tell_waits(self, tell: Callable[[str], None]) -> None:
         """Calls `tell` with a sentence for people whenever the search waits for the study's database."""
         tell_waits(private_optuna.storage_of(self._study), tell)
-
-    def keep_code(self, modules: Mapping[str, str], *, accept_change: bool = False) -> None:
-        """Records the code of trials to come, by the hash of each module; adds a sentence to `notes` if it is another.
-
-        Raises:
-            StudyError: It is another than that of earlier trials, and the change is not accepted.
-        """
-        said = self._code.check(modules, any_trained=any_trained(self._study), accept=accept_change)
-        self.notes += (said,) if said else ()
 
     def declare(self, metrics: Sequence[Metric]) -> None:
         """Records the metrics of the study's family, so that the study can be read without importing the family."""

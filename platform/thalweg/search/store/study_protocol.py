@@ -1,11 +1,12 @@
 """What the trials of a study have in common, for they are compared: the evaluation protocol, and the code."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import optuna
 
 from thalweg.errors import StudyError, TrialError
+from thalweg.search.store.definition import any_trained
 from thalweg.wording import counted, some
 
 PROTOCOL = "protocol"
@@ -68,31 +69,29 @@ class StudyCode:
     def __init__(self, study: optuna.Study) -> None:
         self._study = study
 
-    def check(self, now: Mapping[str, str], *, any_trained: bool, accept: bool) -> str:
+    def check(self, now: Mapping[str, str], *, accept: bool = False) -> Iterator[str]:
         """Refuses to continue a study with other code than that of its trials, and keeps the code of those to come.
 
         Args:
             now: Hash of each module.
-            any_trained: Whether the study holds a trial that was trained.
             accept: Whether a change is accepted; it is recorded then.
 
-        Returns:
-            A sentence for people; empty if there is nothing to say.
+        Yields:
+            Sentences for people, if there is something to say.
 
         Raises:
             StudyError: The code has changed.
         """
         known: dict[str, Any] | None = self._study.user_attrs.get(CODE)
         if known is not None and known["modules"] == now:
-            return ""
+            return
         changes = list(known["changes"]) if known is not None else []
-        sentence = ""
-        if any_trained and known is None:
-            sentence = (
+        if any_trained(self._study) and known is None:
+            yield (
                 f"study {self._study.study_name!r} was begun before code was recorded: whether its family has changed "
                 "since is not known; from now on a change is told"
             )
-        elif any_trained and known is not None:
+        elif any_trained(self._study) and known is not None:
             changed = _changed(known["modules"], now)
             told = f"{counted(len(changed), 'module')} changed since its last trial: {some(changed)}"
             if not accept:
@@ -103,9 +102,8 @@ class StudyCode:
                 )
             number = len(self._study.get_trials(deepcopy=False))
             changes.append({"from_trial": number, "modules": {name: now.get(name) for name in changed}})
-            sentence = f"trials from {number} on run other code, {told}; recorded"
+            yield f"trials from {number} on run other code, {told}; recorded"
         self._study.set_user_attr(CODE, {"modules": dict(now), "changes": changes})
-        return sentence
 
 
 def _changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

@@ -54,7 +54,7 @@ def test_what_the_record_holds_is_not_refused(data: FieldData) -> None:
         ),
         (
             {"downstream": {"horizon": 1, "context": 1, "stride": 20}},
-            r"stride must fit into a stretch .* got 20 with 60 training days .* at most 40; lower it to 11, or import",
+            r"stride must fit into a stretch .* got 20 with 60 training days .* at most 40; lower it to 10, or import",
         ),
     ],
 )

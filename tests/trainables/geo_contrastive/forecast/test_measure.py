@@ -18,8 +18,8 @@ from trainables.geo_contrastive.forecast.predict import predict
 
 @pytest.fixture(scope="module")
 def data(make_fields: MakeFields) -> Any:
-    """Fields of 120 days with a jump in each split."""
-    return make_fields(120, jumps={12: 3, 76: 2, 100: 4}, sea=0.2)
+    """Fields of 190 days with a jump in each split."""
+    return make_fields(190, jumps={12: 3, 118: 2, 156: 4}, sea=0.2)
 
 
 def _all(task: Any, data: Any, split: str = "val") -> dict[str, torch.Tensor]:

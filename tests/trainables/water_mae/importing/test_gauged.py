@@ -76,7 +76,7 @@ def test_caravan_is_read_in_both_of_its_forms(tmp_path: Path, kind: str) -> None
         sequence_length=4,
         stride=2,
     )
-    assert f'"attributes": {knobs.attributes!r}' in told
+    assert f'"attributes": {knobs.attributes!r}' in told and '"patch_size": 2,' in told
     data = open_data(tmp_path / "data", "made", knobs)
     assert data.catchments == CARAVAN_IDS
     assert data.units == ("mm/day", "1", "degC", "mm/day")
@@ -137,7 +137,8 @@ def camels_knobs() -> DataKnobs:
 def opened_flow(root: Path) -> np.ndarray:
     data = open_data(root, "made", camels_knobs())
     log = data.vectors[:, 0].reshape(len(DAYS), -1) * data.std[2] + data.mean[2]
-    return np.exp(log)
+    flow: np.ndarray = np.exp(log)
+    return flow
 
 
 def test_camels_with_a_file_for_each_catchment(tmp_path: Path) -> None:

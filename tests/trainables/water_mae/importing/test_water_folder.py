@@ -32,7 +32,7 @@ from trainables.water_mae.config import PRESETS
 from trainables.water_mae.data.windows import open_data
 from trainables.water_mae.explore import explore
 from trainables.water_mae.importing.water_folder import read
-from trainables.water_mae.knobs import DataKnobs, Modality
+from trainables.water_mae.knobs import PUBLISHED_SET, DataKnobs, Modality
 from trainables.water_mae.task import WaterMAETask
 
 ROWS = (
@@ -101,6 +101,17 @@ def test_a_country_is_shown_and_its_reconstructions_are_drawn(country: Path, tmp
     assert sorted(listed.index) == sorted(IDS) and {"area", "elev_mean", "aridity"} <= set(listed)
 
 
+def test_a_grid_of_one_patch_is_refused_before_training(country: Path, tmp_path: Path) -> None:
+    assert '"patch_size": 5,' in read(country, tmp_path / "country")
+    config = PRESETS["tiny"].vary(
+        dataset="country", data=KNOBS.model_copy(update={"patch_size": 40, "land_threshold": 0.1})
+    )
+    with pytest.raises(
+        DataError, match=r"at least 2 patches .*, got 1 of 40 x 40 cells in country; lower data.patch"
+    ):
+        WaterMAETask(config).open(tmp_path)
+
+
 def test_what_was_imported_is_what_the_files_hold(country: Path, tmp_path: Path) -> None:
     read(country, tmp_path / "data" / "country", train="2001-01-01:2001-03-31", val="2001-04-01:2001-04-30")
     data = open_data(tmp_path / "data", "country", KNOBS)
@@ -120,6 +131,21 @@ def test_what_was_imported_is_what_the_files_hold(country: Path, tmp_path: Path)
     assert data.geometry.num_members == 2 and any("vector patches hold 2" in note for note in data.notes)
 
 
+def test_a_configuration_of_other_modalities_is_told_which_there_are(country: Path, tmp_path: Path) -> None:
+    """All at once, without training."""
+    read(country, tmp_path / "data" / "country")
+    with pytest.raises(DataError, match="got 3 faults") as caught:
+        open_data(tmp_path / "data", "country", DataKnobs())
+    told = str(caught.value)
+    assert "soil_moisture_train_*.h5" in told and "soil_moisture_val_*.h5" in told
+    assert "got precipitation, temperature; list in data.modalities what it holds" in told
+    others = KNOBS.model_copy(
+        update={"attributes": ("area", "bfihost"), "modalities": (*ROWS, PUBLISHED_SET["evaporation"])}
+    )
+    with pytest.raises(DataError, match=r"(?s)got 2 faults:.* got no evaporation.* got no bfihost"):
+        open_data(tmp_path / "data", "country", others)
+
+
 def test_zarr_and_other_names_give_the_same_days(tmp_path: Path) -> None:
     one, other = tmp_path / "one", tmp_path / "other"
     write_country(one)
@@ -132,7 +158,7 @@ def test_zarr_and_other_names_give_the_same_days(tmp_path: Path) -> None:
         array = group.create_array(str(name), shape=each.shape, dtype=each.dtype)
         array[:] = each.values
         known = {key: value for key, value in each.attrs.items() if key != "_FillValue"}
-        array.attrs.update({**known, "_ARRAY_DIMENSIONS": list(each.dims)})
+        array.attrs.update({**known, "_ARRAY_DIMENSIONS": list(map(str, each.dims))})
     assert (fields["pr"] == 0).any()
     write_flows(other / "flow.csv", "q")
     write_attributes(other / "attributes.csv")
@@ -271,3 +297,43 @@ def test_series_come_from_netcdf_and_wide_tables_too(country: Path, tmp_path: Pa
     other = Modality(name="groundwater", kind="series", unit="cm")
     with pytest.raises(DataError, match=r"groundwater in .* must be in cm, got the declared unit 'm'"):
         open_data(tmp_path / "data", "made", KNOBS.model_copy(update={"modalities": (*ROWS, other)}))
+
+
+def test_transforms_floors_and_units_reach_the_prepared_days(country: Path, tmp_path: Path) -> None:
+    """Rain as a logarithm, a floor for rivers that fall dry, soil moisture as a series in per cent."""
+    rain = weather()["precipitation"]
+    dry = flows()
+    dry[::5, 0] = 0
+    write_flows(country / "flow.csv", values=dry)
+    soil = np.random.default_rng(4).uniform(10, 60, dry.shape).astype(np.float32)
+    write_flows(country / "soil.csv", "sm", soil)
+    told = read(
+        country,
+        tmp_path / "data" / "made",
+        series="river_flow=riverflow,soil_moisture=sm",
+        declared="soil_moisture=%",
+    )
+    assert "soil_moisture (series): " in told and "converted from % to 1" in told
+    rows = (
+        Modality(name="precipitation", kind="field", unit="mm/day", transform="log", floor=0.1),
+        Modality(name="soil_moisture", kind="series", unit="1"),
+        Modality(name="river_flow", kind="series", unit="mm/day", transform="log", floor=0.5),
+    )
+    data = open_data(tmp_path / "data", "made", KNOBS.model_copy(update={"modalities": rows}))
+    land = np.isfinite(rain[0])
+    expected = np.log(rain[:90][:, land] + 0.1)
+    assert data.mean[0] == pytest.approx(expected.mean(), rel=1e-5)
+    assert data.std[0] == pytest.approx(expected.std(), rel=1e-4)
+    row, col = data.geometry.pixel_positions[0, 8]
+    np.testing.assert_allclose(
+        data.images[:, 0, 0, 8] * data.std[0] + data.mean[0], np.log(rain[:, row, col] + 0.1), atol=1e-4
+    )
+    assert data.mean[1] == pytest.approx(soil[:90].mean() / 100, rel=1e-5)
+    assert data.mean[2] == pytest.approx(np.log(dry[:90] + 0.5).mean(), rel=1e-5)
+    task = WaterMAETask(PRESETS["tiny"].vary(data=KNOBS.model_copy(update={"modalities": rows})))
+    assert task.facts(data)["floors"] == {"precipitation": 0.1, "river_flow": 0.5}
+    assert task.facts(data)["units"] == {
+        "precipitation": "mm/day",
+        "soil_moisture": "1",
+        "river_flow": "mm/day",
+    }
