@@ -50,17 +50,13 @@ def draw_forecasts(model: Forecaster, data: WaterData, row: Modality, fetch: Fet
     for axes, place in zip(figure.subplots(len(chosen), 1, squeeze=False)[:, 0], chosen, strict=True):
         where = divmod(int(place), threshold.shape[1])
         _hydrograph(axes, days, {name: each[:, :, where[0], where[1]] for name, each in series.items()})
-        for name, level in (
-            ("Q2: floods above", flow_events(data, row.name).flood),
-            ("Q95: low flows below", flow_events(data, row.name).low),
+        events = flow_events(data, row.name)
+        for name, level, style in (
+            ("Q2: floods above", events.flood, "--"),
+            ("Q95: low flows below", events.low, ":"),
         ):
-            axes.axhline(
-                float(_in_units(data, row, level)[where]),
-                color="0.6",
-                linewidth=0.8,
-                linestyle=":",
-                label=name,
-            )
+            value = float(_in_units(data, row, level)[where])
+            axes.axhline(value, color="0.5", linewidth=0.9, linestyle=style, label=name)
         axes.set(yscale="log", ylabel=f"catchment {data.catchments[int(place)]}")
     figure.axes[0].legend(ncols=6, fontsize=8, loc="upper left", bbox_to_anchor=(0, 1.25), frameon=False)
     figure.savefig(folder / "forecasts.png", dpi=110)
