@@ -212,9 +212,9 @@ class LossKnobs(Knobs):
 
 
 class ForecastKnobs(Knobs):
-    """Downstream task: forecasts of river flow by a linear head on frozen or fine-tuned encoders."""
+    """Downstream task: forecasts of a series, such as river flow, by a linear head on frozen or fine-tuned encoders."""
 
-    added: ClassVar[frozenset[str]] = frozenset({"encoder_lr_scale", "modality"})
+    added: ClassVar[frozenset[str]] = frozenset({"modality", "encoder_lr_scale"})
 
     share: float = Field(default=0.0, ge=0, le=1)
     """Share of the sample budget, at its end, that trains the head; 0 for no head.
@@ -223,23 +223,23 @@ class ForecastKnobs(Knobs):
     """
     lr_scale: float = Field(default=1.0, gt=0, le=1e3)
     """Factor on the learning rate of the head."""
+    modality: str = "river_flow"
+    """The series that is forecast."""
     encoder_lr_scale: float = Field(default=0.0, ge=0, le=1e3)
     """Factor on the learning rate of the encoders while the head trains (fine-tuning); 0 freezes them.
 
     All that a forecast reads is fine-tuned: encoders, modality tokens and shared layers. Decoders stay as they are, so
     metrics of reconstruction then tell what the encoders have forgotten.
     """
-    modality: str = "river_flow"
-    """The series that is forecast."""
 
     def idle(self) -> tuple[str, ...]:
         """Returns the names of knobs without effect: the learning rates and the series without a head."""
-        return () if self.share else ("lr_scale", "encoder_lr_scale", "modality")
+        return () if self.share else ("lr_scale", "modality", "encoder_lr_scale")
 
     @model_validator(mode="after")
     def _no_knob_is_idle(self) -> Self:
         if not self.share:
-            _refuse_idle(self, ("lr_scale", "encoder_lr_scale", "modality"), "share is positive")
+            _refuse_idle(self, ("lr_scale", "modality", "encoder_lr_scale"), "share is positive")
         return self
 
 

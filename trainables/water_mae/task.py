@@ -113,7 +113,7 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
         """Returns the mean and the standard deviation of each series that is measured in the unit of the data."""
         series = dict.fromkeys(self._modalities.measured)
         if self._forecasts:
-            series[self.config.forecast.modality] = None
+            series[self._row.name] = None
         found = {}
         for name in series:
             number = self._modalities.index(name)
@@ -144,7 +144,7 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
         geometry = _reference_geometry(len(knobs.attributes)) if facts is None else geometry_of(facts)
         sizes = self.config.model, geometry, knobs.sequence_length, self._modalities
         if self._forecasts:
-            return forecast.ForecastingAutoencoder(*sizes, self.config.forecast.modality)
+            return forecast.ForecastingAutoencoder(*sizes, self._row.name)
         return MaskedAutoencoder(*sizes)
 
     def parts(self) -> Mapping[str, Callable[[nn.Module], nn.Module]]:
@@ -192,12 +192,10 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
         """Returns the head, and with fine-tuning the encoders."""
         knobs, depth = self.config.forecast, self.config.model.shared_depth
         read = forecast.read_by_forecasts(self._modalities, knobs.modality, depth)
+        tuned = read if knobs.encoder_lr_scale else ()
         return (
             ParameterGroup(prefix=forecast.HEAD, lr_scale=knobs.lr_scale),
-            *(
-                ParameterGroup(prefix=prefix, lr_scale=knobs.encoder_lr_scale)
-                for prefix in (read if knobs.encoder_lr_scale else ())
-            ),
+            *(ParameterGroup(prefix=prefix, lr_scale=knobs.encoder_lr_scale) for prefix in tuned),
         )
 
     @property
@@ -205,35 +203,37 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
         return self.config.modality_set
 
     @property
+    def _ahead(self) -> int:
+        """Index among the series of the one that is forecast."""
+        return self._modalities.places[self._row.name].position
+
+    @property
     def _row(self) -> Modality:
         """The series that is forecast."""
         return self._modalities[self.config.forecast.modality]
 
     @property
-    def _ahead(self) -> int:
-        """Its index among the series."""
-        return self._modalities.places[self._row.name].position
-
-    @property
     def _forecasts(self) -> bool:
         return self.config.forecast.share > 0
 
-    def measures(self) -> tuple[Measure, ...]:
-        """Returns the measures of reconstruction; with a head, those of forecasts come first."""
-        measures = self._measures_of_reconstruction()
-        if not self._forecasts:
-            return measures
-        scores = (FloodScores(), PeakErrors(self._row), LowFlowScores(self._row)) if self._has_events else ()
-        return (forecast.ForecastEfficiency(self._row), *scores, *measures)
-
     @property
     def _has_events(self) -> bool:
-        """Whether floods and low flows are forecast: of series that are modelled in their logarithm, such as flow."""
-        return self._forecasts and self._row.transform == "log"
+        """Whether forecasts are of a series without negative values, which has floods and low flows."""
+        return self._forecasts and self._row.is_positive
+
+    def measures(self) -> tuple[Measure, ...]:
+        """Returns the measures of reconstruction; with a head, those of forecasts come first."""
+        ahead = self._measures_of_forecasts() if self._forecasts else ()
+        return (*ahead, *self._measures_of_reconstruction())
 
     def unmeasured(self, data: WaterData, split: SplitName) -> Mapping[str, str]:
         """Returns the metrics of floods and low flows for which a split holds too little."""
         return events.lacking(data, split, self._row.name) if self._has_events else {}
+
+    def _measures_of_forecasts(self) -> tuple[Measure, ...]:
+        row = self._row
+        extremes = (FloodScores(row), PeakErrors(row), LowFlowScores(row)) if self._has_events else ()
+        return (forecast.ForecastEfficiency(row), *extremes)
 
     def _measures_of_reconstruction(self) -> tuple[Measure, ...]:
         modalities, judged = self._modalities, self.config.judged
@@ -254,12 +254,13 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
     def protocol(self) -> Mapping[str, Any]:
         """Returns the windows, patches and masks of evaluations, and the modalities of the mean skill.
 
-        With a head, also the series that is forecast and the thresholds of its floods and low flows.
+        With a head, also the thresholds of floods and low flows.
         """
         ahead: dict[str, Any] = {"lead_days": list(forecast.LEAD_DAYS)}
-        if self._forecasts and self.config.forecast.modality != "river_flow":
-            ahead["forecast"] = self.config.forecast.modality
-        ahead |= events.protocol() if self._has_events else {}
+        if self._forecasts and self._row.name != "river_flow":
+            ahead["forecast"] = self._row.name
+        if self._has_events:
+            ahead |= events.protocol()
         knobs = self.config.data
         days = identity(knobs) | {"evaluation_stride": knobs.evaluated_every}
         del days["stride"]
@@ -270,9 +271,9 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
         around = neighbour_ridge.fit(data, lambda part, rows: self._observed_batch(part, "train", rows))
         if not self._forecasts:
             return {**all_baselines(data), "ridge": around}
-        fits = {"forecast_ridge": ridge.fit, "forecast_lstm": lstm.fit}
-        ahead = {name: fit(data, self._row.name) for name, fit in fits.items()}
-        return {**all_baselines(data, self._ahead), "ridge": around, **ahead}
+        name = self._row.name
+        fitted = {"forecast_ridge": ridge.fit(data, name), "forecast_lstm": lstm.fit(data, name)}
+        return {**all_baselines(data, self._ahead), "ridge": around, **fitted}
 
     def draw(self, model: nn.Module, data: WaterData, folder: Path) -> None:
         """Draws maps of each modality, hydrographs, and forecasts."""

@@ -51,7 +51,9 @@ def test_complete_trials_with_a_checkpoint_are_drawn_best_first(
         assert [(item.number, item.folder.name) for item in drawn] == [(1, "trial-00001"), (0, "trial-00000")]
         assert all(item.files == [item.folder / "maps.png"] for item in drawn)
         assert drawn[0].folder.parent == tmp_path / "study" / "pictures"
-    assert asked[:2] == [(name, tmp_path / "data" / "families.toy") for name in ("checkpoint-1", "checkpoint-0")]
+    assert asked[:2] == [
+        (name, tmp_path / "data" / "families.toy") for name in ("checkpoint-1", "checkpoint-0")
+    ]
 
 
 def test_a_family_that_draws_nothing_is_named(

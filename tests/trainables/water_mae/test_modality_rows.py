@@ -17,6 +17,7 @@ from thalweg.stage_contract import Progress
 from trainables.water_mae.config import PRESETS, EvaluationKnobs, ForecastKnobs, WaterMAE
 from trainables.water_mae.data.windows import WaterData
 from trainables.water_mae.evaluation import metrics
+from trainables.water_mae.forecast import lstm
 from trainables.water_mae.knobs import PUBLISHED, PUBLISHED_SET, Modality, ModalitySet
 from trainables.water_mae.task import WaterMAETask
 
@@ -146,8 +147,60 @@ def test_any_series_can_be_forecast(other: WaterMAE, others: WaterData, name: st
     error = ((last - seen) ** 2).sum(0) / ((seen - seen.mean(0)) ** 2).sum(0)
     assert found["nse_forecast_1d"] == pytest.approx(float((1 - error[valid]).median()), abs=0.2)
     assert task.protocol()["forecast"] == name
-    predictor = task.baselines(others)["persistence"]
-    assert torch.equal(predictor.forecast(batch)[:, 0].double(), last)  # type: ignore[operator]
+    baselines = task.baselines(others)
+    assert torch.equal(baselines["persistence"].forecast(batch)[:, 0].double(), last)  # type: ignore[operator]
+    for each in ("forecast_ridge", "forecast_lstm"):
+        forecast = baselines[each].forecast(batch)  # type: ignore[operator]
+        assert forecast.isfinite().all() and not torch.equal(forecast[:, 0].double(), last), each
+
+
+def test_floods_and_low_flows_are_those_of_the_series_that_is_forecast(
+    other: WaterMAE, others: WaterData
+) -> None:
+    """Of soil moisture, which is not negative; a level of groundwater may be, and has neither of the two."""
+    found, vectors = {}, others.vectors.copy()
+    vectors[:, 0] *= 0.1  # normalised values near the mean, 10 times the standard deviation above 0
+    shifted = replace(others, vectors=vectors, mean=np.array([0.0, 0.0, 1.0, 0.0, 0.0]))
+    for name in ("soil_moisture", "groundwater"):
+        task = WaterMAETask(other.vary(forecast={"share": 0.5, "modality": name}))
+        model = task.build(task.facts(shifted))
+        names = {metric.name for measure in task.measures() for metric in measure.metrics}
+        batch = task.evaluation_batch(shifted, "val", np.arange(6))
+        assert set(tasks.metrics(task, model, batch)) == names
+        found[name] = {each for each in names if each.endswith("_1d")}, task, batch
+    assert found["groundwater"][0] == {"nse_forecast_1d"}
+    assert {"kge_forecast_1d", "flood_csi_1d", "peak_timing_error_1d", "log_nse_forecast_1d"} <= found[
+        "soil_moisture"
+    ][0]
+    assert "flow_events" not in found["groundwater"][1].protocol()
+    assert not found["groundwater"][1].unmeasured(shifted, "val")
+    train = vectors[:40, 0].astype(np.float64)
+    batch = found["soil_moisture"][2]
+    valid = others.geometry.member_valid
+    np.testing.assert_allclose(
+        batch["flood_above"][0].numpy()[valid], np.quantile(train, 0.98, axis=0)[valid], rtol=1e-5
+    )
+    np.testing.assert_allclose(batch["mean_flow"][0].numpy()[valid], 1 + train.mean(0)[valid], rtol=1e-6)
+
+
+def test_fine_tuning_reaches_all_that_is_read_for_any_series(other: WaterMAE, others: WaterData) -> None:
+    knobs = {"share": 0.5, "modality": "groundwater", "encoder_lr_scale": 0.1}
+    for depth, encoders in ((1, NAMES), (0, ("groundwater",))):
+        task = WaterMAETask(other.vary(forecast=knobs, model={"shared_depth": depth}))
+        prefixes = {group.prefix for group in task.stages()[-1].groups}
+        assert {f"{name}_encoder." for name in encoders} == {
+            each for each in prefixes if each.endswith("_encoder.")
+        }
+        weights = [name for name, _ in task.build(task.facts(others)).named_parameters()]
+        assert all(any(name.startswith(prefix) for name in weights) for prefix in prefixes)
+
+
+def test_the_lstm_weighs_catchments_alike_in_any_unit(others: WaterData) -> None:
+    """As published in mm/day; the epsilon of another unit goes with the spread of the data."""
+    assert lstm.epsilon(others, "river_flow") == 0.1
+    wide = replace(others, std=10 * others.std)
+    first, second = (lstm.epsilon(data, "groundwater") for data in (others, wide))
+    assert second == pytest.approx(10 * first) and first > 0
 
 
 def test_the_floor_of_a_logarithm_is_that_of_the_row(others: WaterData) -> None:

@@ -1,4 +1,4 @@
-"""Floods and low flows of each catchment, by thresholds of its training days.
+"""Floods and low flows of each catchment, by thresholds of its training days, or of any series alike.
 
 A flood is a day above the flow that 2 % of the training days exceed, Q2, about a week each year. A low flow is a day
 below the flow that 95 % of them exceed, Q95, the usual index of droughts (WMO-No. 1029, Manual on Low-flow Estimation
@@ -13,8 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int8
 
 from thalweg.contract import SplitName
-from trainables.water_mae.data.transform import backward_all
-from trainables.water_mae.data.windows import WaterData
+from trainables.water_mae.data.transform import backward
 from trainables.water_mae.knobs import Modality
 
 FLOOD_SHARE, LOW_SHARE = 0.02, 0.05
@@ -33,10 +32,10 @@ class FlowEvents:
     Thresholds and moments are NaN for padding and for catchments without observed flow in the training split.
 
     Attributes:
-        flood: Normalised flow above which a day is a flood.
-        low: Normalised flow below which a day is a low flow.
-        mean: Mean flow in the unit of the data (mm/day).
-        std: Standard deviation of flow in that unit.
+        flood: Normalised value above which a day is a flood.
+        low: Normalised value below which a day is a low flow.
+        mean: Mean flow, in the unit of the data.
+        std: Standard deviation of flow, in the unit of the data.
         since_peak: Days since the peak that is within `PEAK_REACH`, negative before it, else `NO_PEAK`. A peak is the
             highest day, the first of several, among those at most 2 `PEAK_REACH` days from it in its split, and above
             the threshold. All days within `PEAK_REACH` are in the split and observed.
@@ -49,25 +48,6 @@ class FlowEvents:
     since_peak: Int8[np.ndarray, "day vector_patch member"]
 
 
-def flow_events(data: WaterData, name: str) -> FlowEvents:
-    """Returns the events of a series of a data set; they are found once."""
-    key = f"flow_events/{name}"
-    if key not in data.derived:
-        place, number = data.modalities.places[name].position, data.modalities.index(name)
-        observed = (
-            data.geometry.member_valid if data.vector_observed is None else data.vector_observed[:, place]
-        )
-        data.derived[key] = find_events(
-            data.vectors[:, place].astype(np.float32),
-            observed & data.vector_present[:, place, None, None],
-            {split: slice(int(firsts[0]), data.ends[split]) for split, firsts in data.starts.items()},
-            (float(data.mean[number]), float(data.std[number])),
-            data.modalities[name],
-        )
-    found: FlowEvents = data.derived[key]
-    return found
-
-
 def find_events(
     flow: Float32[np.ndarray, "day vector_patch member"],
     observed: Bool[np.ndarray, "day vector_patch member"],
@@ -78,10 +58,10 @@ def find_events(
     """Finds thresholds and peaks.
 
     Args:
-        flow: Normalised flow, in its logarithm if the row says so.
+        flow: Normalised values, such as those of log flow.
         observed: Mask of the flows that are data.
         splits: Days of each split.
-        scale: Mean and standard deviation before normalisation.
+        scale: Mean and standard deviation after the transform.
         row: The series.
     """
     train = splits["train"]
@@ -89,11 +69,11 @@ def find_events(
     found = np.full((4, *shape), np.nan)
     for place in zip(*np.nonzero(observed[train].any(axis=0)), strict=True):
         values = flow[train][(slice(None), *place)][observed[train][(slice(None), *place)]].astype(np.float64)
-        depth = backward_all(row, values * scale[1] + scale[0])
+        flows = backward(row, values * scale[1] + scale[0])
         found[(slice(None), *place)] = (
             *np.quantile(values, (1 - FLOOD_SHARE, LOW_SHARE)),
-            depth.mean(),
-            depth.std(),
+            flows.mean(),
+            flows.std(),
         )
     flood = found[0].astype(np.float32)
     since = np.full(flow.shape, NO_PEAK, np.int8)

@@ -192,7 +192,7 @@ def _write_image(
             values = flat[:, patches.cells]
             flat[:, land] = known
             seen = patches.valid & (flat[:, patches.cells] > 0)
-            otherwise = backward(row, moments.mean)
+            otherwise = float(backward(row, np.array(moments.mean)))
             values = fill_pixels(
                 values, seen, patches.valid & ~seen, None if method == "refuse" else method, otherwise
             )

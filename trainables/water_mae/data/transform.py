@@ -14,12 +14,7 @@ def forward(row: Modality, values: Float[np.ndarray, "*shape"]) -> Float[np.ndar
     return transformed
 
 
-def backward(row: Modality, value: float) -> float:
-    """Returns the value that a transformed one stands for."""
-    return value if row.transform == "none" else float(np.exp(value) - row.floor)
-
-
-def backward_all(row: Modality, values: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+def backward(row: Modality, values: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
     """Returns the values that transformed ones stand for."""
     if row.transform == "none":
         return values

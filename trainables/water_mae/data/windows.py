@@ -17,6 +17,7 @@ from thalweg.data.placement import gather_there, unpacked, upload
 from thalweg.data.store import Store, StoreWriter, content_hashes, key_of, open_store
 from thalweg.data.windows import gather, whole, window_starts
 from thalweg.errors import DataError
+from trainables.water_mae.data.flow_events import FlowEvents, find_events
 from trainables.water_mae.data.gaps import lost_windows, present_days
 from trainables.water_mae.data.layout import find_files
 from trainables.water_mae.knobs import NRFA_ATTRIBUTES, PUBLISHED, DataKnobs, ModalitySet
@@ -148,7 +149,6 @@ class WaterData:
         vector_observed: True for a catchment's value that is data, not filled; None if all are.
         image_present: False on days of long runs on which no cell has a modality; None if there are none.
         resident: The days on a device, if `placed` put them there.
-        derived: What modules found out about the data and keep, by name; empty in a copy with other data.
     """
 
     modalities: ModalitySet
@@ -175,7 +175,7 @@ class WaterData:
     vector_observed: Bool[np.ndarray, "day series vector_patch member"] | None = None
     image_present: Bool[np.ndarray, "day field"] | None = None
     resident: Resident | None = field(default=None, repr=False)
-    derived: dict[str, Any] = field(init=False, default_factory=dict, repr=False, compare=False)
+    _events: dict[str, FlowEvents] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def vector_positions(self) -> Float32[np.ndarray, "vector_patch 2"]:
@@ -248,11 +248,9 @@ class WaterData:
         self, split: SplitName, indices: Int64[np.ndarray, " batch"]
     ) -> Int64[np.ndarray, "batch time"]:
         """Returns the calendar year of each day of windows."""
-        days = self.epoch_day[self.starts[split][indices][:, None] + np.arange(self.sequence_length)]
-        years: Int64[np.ndarray, "batch time"] = (
-            days.astype("datetime64[D]").astype("datetime64[Y]").astype(np.int64)
+        return years_of(
+            self.epoch_day[self.starts[split][indices][:, None] + np.arange(self.sequence_length)]
         )
-        return years + 1970
 
     def tensors(self, split: SplitName, indices: Int64[np.ndarray, " batch"]) -> dict[str, Tensor]:
         """Returns windows as tensors, in the number format of the store, with masks of their valid values.
@@ -361,6 +359,12 @@ class WaterData:
         values = self.vectors[where].astype(np.float32) * present[..., None, None]
         return values, present.astype(np.float32), self._vectors_observed(where)
 
+    def flow_events(self, name: str) -> FlowEvents:
+        """Returns floods and low flows of a series, by thresholds of the training split; found once, when asked for."""
+        if name not in self._events:
+            self._events[name] = _events_of(self, name)
+        return self._events[name]
+
     def climatology(
         self,
     ) -> tuple[
@@ -371,6 +375,24 @@ class WaterData:
         Images and vectors, in normalised units.
         """
         return self._climatology
+
+
+def years_of(days: Int64[np.ndarray, "*shape"]) -> Int64[np.ndarray, "*shape"]:
+    """Returns the calendar years of days since 1970-01-01."""
+    found: Int64[np.ndarray, "*shape"] = days.astype("datetime64[D]").astype("datetime64[Y]").astype(np.int64)
+    return found + 1970
+
+
+def _events_of(data: WaterData, name: str) -> FlowEvents:
+    series, number = data.modalities.places[name].position, data.modalities.index(name)
+    _, observed = data.marks(range(len(data.vectors)))
+    return find_events(
+        data.vectors[:, series].astype(np.float32),
+        observed[:, series] & data.vector_present[:, series, None, None],
+        {split: slice(int(firsts[0]), data.ends[split]) for split, firsts in data.starts.items()},
+        (float(data.mean[number]), float(data.std[number])),
+        data.modalities[name],
+    )
 
 
 def _calendar(data: WaterData, starts: Int64[np.ndarray, " batch"]) -> dict[str, np.ndarray]:

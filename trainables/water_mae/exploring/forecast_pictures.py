@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
-from trainables.water_mae.data.flow_events import flow_events
-from trainables.water_mae.data.transform import backward_all
+from thalweg.wording import counted
+from trainables.water_mae.data.transform import backward
 from trainables.water_mae.data.windows import WaterData
 from trainables.water_mae.evaluation import metrics, protocol
 from trainables.water_mae.forecast.forecast import LEAD_DAYS, Forecaster, known
@@ -40,7 +40,7 @@ def draw_forecasts(model: Forecaster, data: WaterData, row: Modality, fetch: Fet
     """
     series, days = _series(model, row, fetch, min(data.num_samples("val"), MAX_WINDOWS))
     highest = np.where(np.isnan(series["observed"]), -np.inf, series["observed"]).max((0, 1))
-    threshold = _in_units(data, row, flow_events(data, row.name).flood)
+    threshold = _in_units(data, row, data.flow_events(row.name).flood)
     excess = np.nan_to_num(highest / threshold, nan=-np.inf).ravel()
     chosen = [place for place in np.argsort(-excess)[:NUM_CATCHMENTS] if np.isfinite(excess[place])]
     if not chosen:
@@ -48,16 +48,23 @@ def draw_forecasts(model: Forecaster, data: WaterData, row: Modality, fetch: Fet
     figure = Figure(figsize=(11, 2.3 * len(chosen) + 0.9), layout="constrained")
     figure.suptitle(f"{row.name.replace('_', ' ')} ({row.unit}) and its forecasts on the split val")
     for axes, place in zip(figure.subplots(len(chosen), 1, squeeze=False)[:, 0], chosen, strict=True):
-        where = divmod(int(place), threshold.shape[1])
-        _hydrograph(axes, days, {name: each[:, :, where[0], where[1]] for name, each in series.items()})
-        events = flow_events(data, row.name)
-        for name, level, style in (
-            ("Q2: floods above", events.flood, "--"),
-            ("Q95: low flows below", events.low, ":"),
+        patch, member = divmod(int(place), threshold.shape[1])
+        _hydrograph(axes, days, {name: each[..., patch, member] for name, each in series.items()})
+        for name, level in (
+            ("Q2: floods above", data.flow_events(row.name).flood),
+            ("Q95: low flows below", data.flow_events(row.name).low),
         ):
-            value = float(_in_units(data, row, level)[where])
-            axes.axhline(value, color="0.5", linewidth=0.9, linestyle=style, label=name)
-        axes.set(yscale="log", ylabel=f"catchment {data.catchments[int(place)]}")
+            axes.axhline(
+                float(_in_units(data, row, level)[patch, member]),
+                color="0.6",
+                linewidth=0.8,
+                linestyle=":",
+                label=name,
+            )
+        axes.set(
+            yscale="log" if row.transform == "log" else "linear",
+            ylabel=f"catchment {data.catchments[int(place)]}",
+        )
     figure.axes[0].legend(ncols=6, fontsize=8, loc="upper left", bbox_to_anchor=(0, 1.25), frameon=False)
     figure.savefig(folder / "forecasts.png", dpi=110)
 
@@ -65,7 +72,7 @@ def draw_forecasts(model: Forecaster, data: WaterData, row: Modality, fetch: Fet
 def _series(
     model: Forecaster, row: Modality, fetch: Fetch, count: int
 ) -> tuple[Series, Int64[np.ndarray, "window lead"]]:
-    """Returns observed and forecast flow in mm/day, NaN for days that do not count, and the days."""
+    """Returns observed and forecast values in the unit of the data, NaN for days that do not count, and the days."""
     parts: dict[str, list[torch.Tensor]] = {"observed": [], "forecast": [], "day": []}
     for first in range(0, count, _PASS):
         batch = fetch(np.arange(first, min(first + _PASS, count)))
@@ -82,7 +89,7 @@ def _series(
 
 def _in_units(data: WaterData, row: Modality, normalised: np.ndarray) -> Float64[np.ndarray, "patch member"]:
     number = data.modalities.index(row.name)
-    return backward_all(row, normalised.astype(np.float64) * data.std[number] + data.mean[number])
+    return backward(row, normalised.astype(np.float64) * data.std[number] + data.mean[number])
 
 
 def _hydrograph(
@@ -90,11 +97,9 @@ def _hydrograph(
 ) -> None:
     dates = days.astype("datetime64[D]")
     order = np.argsort(days[:, 0], kind="stable")
-    known, first = np.unique(days[np.isfinite(series["observed"])], return_index=True)
-    observed = series["observed"][np.isfinite(series["observed"])][first]
-    axes.plot(known.astype("datetime64[D]"), observed, color="black", linewidth=1.2, label="observed")
+    axes.plot(dates[order, 0], series["observed"][order, 0], color="black", linewidth=1.2, label="observed")
     for number, lead in enumerate(LEAD_DAYS):
-        label = f"{lead} day{'s' * (lead > 1)} ahead"
+        label = f"{counted(lead, 'day')} ahead"
         axes.plot(dates[order, number], series["forecast"][order, number], linewidth=0.9, label=label)
     locator = AutoDateLocator()  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)

@@ -1,1 +1,1 @@
-"""Forecasts of river flow: a linear head on encoders, scores of floods and low flows, ridge and LSTM as baselines."""
+"""Forecasts of a series: a linear head on encoders, scores of floods and low flows, ridge and LSTM as baselines."""

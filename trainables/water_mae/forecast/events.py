@@ -1,7 +1,8 @@
 """Floods and low flows in the days that are forecast: what batches hold of them, and contingency tables.
 
-A forecast of log flow warns of an event if it lies beyond the event's threshold. It is not corrected to a mean in
-mm/day: for errors that are symmetric in the logarithm, a warning then means that the event is more likely than not.
+Events are of any series without negative values. A forecast of log flow warns of an event if it lies beyond the event's
+threshold. It is not corrected to a mean in mm/day: for errors that are symmetric in the logarithm, a warning then means
+that the event is more likely than not.
 """
 
 from collections.abc import Mapping
@@ -13,8 +14,8 @@ from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
 from thalweg.contract import Indices, SplitName
-from trainables.water_mae.data.flow_events import FLOOD_SHARE, LOW_SHARE, NO_PEAK, PEAK_REACH, flow_events
-from trainables.water_mae.data.windows import WaterData
+from trainables.water_mae.data.flow_events import FLOOD_SHARE, LOW_SHARE, NO_PEAK, PEAK_REACH
+from trainables.water_mae.data.windows import WaterData, years_of
 from trainables.water_mae.forecast.forecast import LEAD_DAYS, Forecast, known
 from trainables.water_mae.model.batch import Batch
 
@@ -45,24 +46,23 @@ def of_windows(data: WaterData, split: SplitName, indices: Indices, ahead: str) 
         ahead: Name of the series that is forecast.
 
     Returns:
-        ``flood_above`` and ``low_below`` fp32 (batch, patch, member), normalised log flow; ``mean_flow`` fp64 (batch,
-        patch, member), mm/day; ``since_peak`` int8 (batch, lead, patch, member), `NO_PEAK` beyond the split;
+        ``flood_above`` and ``low_below`` fp32 (batch, patch, member), normalised; ``mean_flow`` fp64 (batch, patch,
+        member), in the unit of the data; ``since_peak`` int8 (batch, lead, patch, member), `NO_PEAK` beyond the split;
         ``forecast_day`` int64 (batch, lead), days since 1970-01-01; ``peak_year`` int64 (batch, lead, patch, member).
     """
-    events, size = flow_events(data, ahead), len(indices)
+    events, size = data.flow_events(ahead), len(indices)
     where = _days_ahead(data, split, indices)
     inside = where < data.ends[split]
     days = data.epoch_day[np.where(inside, where, 0)]
     since = events.since_peak[np.where(inside, where, 0)]
     since = np.where(inside[..., None, None], since, np.int8(NO_PEAK))
     peaks = days[..., None, None] - np.where(since == NO_PEAK, 0, since)
-    years = peaks.astype("datetime64[D]").astype("datetime64[Y]").astype(np.int64) + 1970
     thresholds = {"flood_above": events.flood, "low_below": events.low, "mean_flow": events.mean}
     return {
         **{name: torch.tensor(each).expand(size, -1, -1) for name, each in thresholds.items()},
         "since_peak": torch.from_numpy(since),
         "forecast_day": torch.from_numpy(days),
-        "peak_year": torch.from_numpy(years),
+        "peak_year": torch.from_numpy(years_of(peaks)),
     }
 
 
@@ -114,24 +114,27 @@ def _ratio(part: Tensor, whole: Tensor) -> float:
 
 
 def lacking(data: WaterData, split: SplitName, ahead: str) -> Mapping[str, str]:
-    """Returns the metrics of `floods` and `low_flows` that a split cannot give, and why."""
-    events, place = flow_events(data, ahead), data.modalities.places[ahead].position
+    """Returns the metrics of `floods` and `low_flows` that a split cannot give, and why.
+
+    Args:
+        data: The data set.
+        split: The split.
+        ahead: Name of the series that is forecast.
+    """
+    events, place = data.flow_events(ahead), data.modalities.places[ahead].position
     indices = np.arange(data.num_samples(split))
-    values, present, observed = data.after(split, indices, LEAD_DAYS)
-    flow, counts = (
-        values[:, :, place],
-        (present[..., None, None] > 0)[:, :, place] & observed[:, :, place],
-    )
+    values, present, observed = (each[:, :, place] for each in data.after(split, indices, LEAD_DAYS))
+    counts = (present[..., None, None] > 0) & observed
     found: dict[str, str] = {}
     for names, happened, event in (
-        (("flood_csi", "flood_pod"), flow > events.flood, "flood"),
-        (("low_flow_csi", "low_flow_pod"), flow < events.low, "low flow"),
+        (("flood_csi", "flood_pod"), values > events.flood, "flood"),
+        (("low_flow_csi", "low_flow_pod"), values < events.low, "low flow"),
     ):
         none = [
             lead for lead, some in zip(LEAD_DAYS, (happened & counts).any((0, 2, 3)), strict=True) if not some
         ]
         found |= _named(names, none, f"no forecast of {split} is of a day with a {event}")
-    whole = _whole_peaks(data, split, indices, ahead)
+    whole = _whole_peaks(data, split, present > 0, ahead)
     none = [lead for lead in LEAD_DAYS if not whole[lead]]
     why = (
         f"no flood peak of {split} has forecasts of all days within {PEAK_REACH} days; they need windows that begin on "
@@ -145,15 +148,16 @@ def _named(names: tuple[str, ...], leads: list[int], why: str) -> dict[str, str]
     return {each: why for name in names if leads for each in (name, *(f"{name}_{lead}d" for lead in leads))}
 
 
-def _whole_peaks(data: WaterData, split: SplitName, indices: Indices, series: str) -> dict[int, bool]:
+def _whole_peaks(
+    data: WaterData, split: SplitName, present: Bool[np.ndarray, "window lead"], ahead: str
+) -> dict[int, bool]:
     """Returns for each lead time whether any peak has a forecast of each of its days."""
-    _, present, _ = data.after(split, indices, LEAD_DAYS)
-    place = data.modalities.places[series].position
-    ahead = _days_ahead(data, split, indices)
+    days = _days_ahead(data, split, np.arange(len(present)))
+    since = data.flow_events(ahead).since_peak
     found = {}
     for number, lead in enumerate(LEAD_DAYS):
         there = np.zeros(len(data.epoch_day) + 2 * PEAK_REACH, bool)
-        there[ahead[present[:, number, place] > 0, number] + PEAK_REACH] = True
+        there[days[present[:, number], number] + PEAK_REACH] = True
         whole = np.lib.stride_tricks.sliding_window_view(there, 2 * PEAK_REACH + 1).all(1)
-        found[lead] = bool((flow_events(data, series).since_peak == 0).any((1, 2))[whole].any())
+        found[lead] = bool((since == 0).any((1, 2))[whole].any())
     return found

@@ -2,8 +2,8 @@
 
 Frozen encoders test what pre-training has learnt (linear probing); fine-tuned ones go on learning with the head.
 A forecast is issued on the last day of a window, with everything in the window visible and nothing after it. The head
-predicts the change of flow since that day, or since the last observed day of the window, as a linear function of the
-token of the vector patch on the last day, after encoders and shared layers. Before training it predicts no change.
+predicts the change since that day, or since the last observed day of the window, as a linear function of the token of
+the vector patch on the last day, after encoders and shared layers. Before training it predicts no change.
 Days after the split and flows that were not observed do not count.
 """
 
@@ -42,7 +42,20 @@ class Forecaster(Protocol):
     """A model or baseline that forecasts."""
 
     def forecast(self, batch: Batch) -> Forecast:
-        """Forecasts normalised log flow from a batch."""
+        """Forecasts normalised values, such as those of log flow, from a batch."""
+
+
+def read_by_forecasts(modalities: ModalitySet, ahead: str, shared_depth: int) -> tuple[str, ...]:
+    """Returns the prefixes of the weights below the head on which forecasts depend.
+
+    Args:
+        modalities: The modalities.
+        ahead: Name of the series that is forecast.
+        shared_depth: Shared layers; without any, nothing of the other modalities reaches the tokens of the series.
+    """
+    if not shared_depth:
+        return f"{ahead}_encoder.", f"encoder_modality_tokens.{ahead}"
+    return (*(f"{name}_encoder." for name in modalities.names), "fusion.", "encoder_modality_tokens.")
 
 
 class ForecastOnly(nn.Module, ABC):
@@ -51,19 +64,6 @@ class ForecastOnly(nn.Module, ABC):
     @abstractmethod
     def forecast(self, batch: Batch) -> Forecast:
         """Forecasts normalised values; takes the same batch as the model."""
-
-
-def read_by_forecasts(modalities: ModalitySet, ahead: str, shared_depth: int) -> tuple[str, ...]:
-    """Returns the prefixes of the weights below the head on which forecasts depend.
-
-    Args:
-        modalities: What is reconstructed.
-        ahead: Name of the series that is forecast.
-        shared_depth: Shared layers; without any, nothing of the other modalities reaches the tokens of the series.
-    """
-    if not shared_depth:
-        return f"{ahead}_encoder.", f"encoder_modality_tokens.{ahead}"
-    return (*(f"{name}_encoder." for name in modalities.names), "fusion.", "encoder_modality_tokens.")
 
 
 class ForecastHead(nn.Module):
@@ -81,7 +81,7 @@ class ForecastHead(nn.Module):
         self.bias = nn.Parameter(torch.zeros(len(LEAD_DAYS), num_patches, num_members))
 
     def forward(self, tokens: Float[Tensor, "batch patch dim"]) -> Forecast:
-        """Returns the change of normalised log flow since the day of the tokens."""
+        """Returns the change of the normalised value since the day of the tokens."""
         return torch.einsum("bpd,lpmd->blpm", tokens, self.weight) + self.bias
 
 
@@ -104,7 +104,7 @@ class ForecastingAutoencoder(MaskedAutoencoder):
         self.forecast_head = ForecastHead(knobs.dim, geometry.num_vector_patches, geometry.num_members)
 
     def forecast(self, batch: Batch) -> Forecast:
-        """Forecasts normalised log flow from windows without masks."""
+        """Forecasts normalised values from windows without masks."""
         visible = dict(batch)
         for kind in ("image", "vector"):
             size, modalities, steps, patches, _ = batch[f"{kind}s"].shape
@@ -227,21 +227,23 @@ def over_leads(name: str, values: Sequence[float]) -> dict[str, float]:
 
 
 class ForecastEfficiency(Measure):
-    """Median Nash-Sutcliffe and Kling-Gupta efficiency of forecasts at each lead time, and the means over lead times.
+    """Median Nash-Sutcliffe and Kling-Gupta efficiency of forecasts at each lead time, and the mean over lead times.
+
+    A series that may be negative has no Kling-Gupta efficiency, whose bias is a ratio of means.
 
     Args:
-        row: The series that is forecast; the Kling-Gupta efficiency needs one without negative values.
+        row: The series that is forecast.
     """
 
     def __init__(self, row: Modality) -> None:
-        unit = f" in {row.unit}" if row.unit not in ("", "1") else ""
-        what = f"efficiency of {row.name.replace('_', ' ')}{unit}, median of catchments"
-        kling_gupta = declared("kge_forecast", f"Kling-Gupta {what}") if row.is_positive else ()
         self._row = row
-        self.metrics = (*declared("nse_forecast", f"Nash-Sutcliffe {what}"), *kling_gupta)
+        unit = f" in {row.unit}" if row.unit not in ("", "1") else ""
+        of = f"efficiency of {row.name.replace('_', ' ')}{unit}, median of catchments"
+        kling_gupta = declared("kge_forecast", f"Kling-Gupta {of}") if row.is_positive else ()
+        self.metrics = (*declared("nse_forecast", f"Nash-Sutcliffe {of}"), *kling_gupta)
 
     def add(self, outputs: Outputs, batch: Batch) -> State:
-        """Sums the moments of flow in mm/day by catchment and year of issue."""
+        """Sums the moments in the unit of the data by catchment and year of issue."""
         if STAGE not in outputs:
             return {}
         part, chosen = protocol.training_part(batch)
@@ -252,27 +254,26 @@ class ForecastEfficiency(Measure):
         }
 
     def summarize(self, state: State) -> dict[str, float]:
-        """Computes the efficiencies, after correcting forecasts to means in mm/day."""
+        """Computes the efficiencies, after correcting forecasts of a logarithm to means in the unit of the data."""
         means = [
             means_in_units(state[f"{STAGE}_{days}d"], state[f"{OF_TRAINING}_{days}d"], self._row)
             for days in LEAD_DAYS
         ]
-        laws = {"nse_forecast": metrics.nse} | (
-            {"kge_forecast": metrics.kge} if self._row.is_positive else {}
-        )
-        found: dict[str, float] = {}
-        for name, law in laws.items():
-            found |= over_leads(name, [metrics.median(law(each)) for each in means])
+        found = over_leads("nse_forecast", [metrics.median(metrics.nse(each)) for each in means])
+        if self._row.is_positive:
+            found |= over_leads("kge_forecast", [metrics.median(metrics.kge(each)) for each in means])
         return found
 
 
-def _moments(row: Modality, stage: str, forecast: Forecast, batch: Batch) -> dict[str, PerUnit]:
+def in_units(batch: Batch, forecast: Forecast, row: Modality) -> tuple[Tensor, Tensor]:
+    """Returns forecasts and what came, fp64 (batch, lead, patch, member), in the unit of the data."""
     scale = batch[f"{row.name}{protocol.SCALE}"]
-    moments = metrics.flow_moments(
-        metrics.physical(forecast, scale, row),
-        metrics.physical(batch["forecast_target"], scale, row),
-        known(batch),
-    )
+    given, seen = (metrics.physical(each, scale, row) for each in (forecast, batch["forecast_target"]))
+    return given, seen
+
+
+def _moments(row: Modality, stage: str, forecast: Forecast, batch: Batch) -> dict[str, PerUnit]:
+    moments = metrics.flow_moments(*in_units(batch, forecast, row), known(batch))
     return by_lead(stage, moments, batch)
 
 

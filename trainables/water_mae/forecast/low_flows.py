@@ -4,32 +4,41 @@ import torch
 from torch import Tensor
 
 from thalweg.contract import Batch, Measure, Outputs, State
-from trainables.water_mae.evaluation import metrics, protocol
+from trainables.water_mae.evaluation import metrics
 from trainables.water_mae.forecast import events
-from trainables.water_mae.forecast.forecast import LEAD_DAYS, STAGE, by_lead, declared, known, over_leads
+from trainables.water_mae.forecast.forecast import (
+    LEAD_DAYS,
+    STAGE,
+    by_lead,
+    declared,
+    in_units,
+    known,
+    over_leads,
+)
 from trainables.water_mae.knobs import Modality
 
-_OF_DAYS = "low-flow days (flow below Q95 of the training days), all catchments together"
+_OF_DAYS = "low-flow days ({what} below Q95 of the training days), all catchments together"
 
 
 class LowFlowScores(Measure):
     """Nash-Sutcliffe efficiency of log flow, and critical success index and hit rate of days with a low flow.
 
     A hundredth of the mean flow is added before the logarithm, so that days without flow do not decide (Pushpalatha et
-    al. 2012, doi:10.1016/j.jhydrol.2011.11.055). Forecasts of log flow are not corrected to means in mm/day.
+    al. 2012, doi:10.1016/j.jhydrol.2011.11.055). Forecasts of a logarithm are not corrected to means.
 
     Args:
-        row: The series that is forecast.
+        row: The series that is forecast, which has no negative values.
     """
-
-    metrics = (
-        *declared("log_nse_forecast", "Nash-Sutcliffe efficiency of log river flow, median of catchments"),
-        *declared("low_flow_csi", f"critical success index of {_OF_DAYS}"),
-        *declared("low_flow_pod", f"share of the {_OF_DAYS}, that are forecast"),
-    )
 
     def __init__(self, row: Modality) -> None:
         self._row = row
+        what = row.name.replace("_", " ")
+        days = _OF_DAYS.format(what=what)
+        self.metrics = (
+            *declared("log_nse_forecast", f"Nash-Sutcliffe efficiency of log {what}, median of catchments"),
+            *declared("low_flow_csi", f"critical success index of {days}"),
+            *declared("low_flow_pod", f"share of the {days}, that are forecast"),
+        )
 
     def add(self, outputs: Outputs, batch: Batch) -> State:
         """Sums the moments of log flow, and counts events, by catchment and year of issue."""
@@ -38,11 +47,8 @@ class LowFlowScores(Measure):
         forecast, below = outputs[STAGE], batch["low_below"][:, None]
         counts = events.contingency(batch["forecast_target"] < below, forecast < below, forecast, batch)
         flows = known(batch) & (batch["mean_flow"][:, None] > 0)
-        moments = metrics.flow_moments(
-            _log_flow(self._row, forecast, batch),
-            _log_flow(self._row, batch["forecast_target"], batch),
-            flows,
-        )
+        given, seen = (_log_flow(each, batch) for each in in_units(batch, forecast, self._row))
+        moments = metrics.flow_moments(given, seen, flows)
         return {**by_lead("log", moments, batch), **by_lead("low", counts, batch)}
 
     def summarize(self, state: State) -> dict[str, float]:
@@ -56,7 +62,6 @@ class LowFlowScores(Measure):
         }
 
 
-def _log_flow(row: Modality, normalised: Tensor, batch: Batch) -> Tensor:
-    """Returns the logarithm of flow in mm/day plus `events.LOG_SHARE` of the catchment's mean, in fp64."""
-    flow = metrics.physical(normalised, batch[f"{row.name}{protocol.SCALE}"], row)
-    return torch.log(flow + events.LOG_SHARE * batch["mean_flow"][:, None])
+def _log_flow(flow: Tensor, batch: Batch) -> Tensor:
+    """Returns the logarithm of flow, at least 0, plus `events.LOG_SHARE` of the catchment's mean, in fp64."""
+    return torch.log(flow.clamp(min=0) + events.LOG_SHARE * batch["mean_flow"][:, None])

@@ -6,6 +6,7 @@ square of the catchment's standard deviation plus 0.1. Differences, for the task
 day of issue and include the flow known then, from which the network predicts the change of normalised log flow; it is
 small, sees no more days than a window holds, and takes a bounded number of steps. The data have no outlines of
 catchments, so the weather of one is that of the land patch whose rain goes best with the rise of its flow in training.
+Any other series than flow is forecast alike, from all fields and series that there are.
 """
 
 from dataclasses import dataclass, replace
@@ -15,7 +16,6 @@ import torch
 from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor, nn
 
-from trainables.water_mae.data.flow_events import flow_events
 from trainables.water_mae.data.windows import WaterData
 from trainables.water_mae.evaluation import metrics
 from trainables.water_mae.forecast.forecast import (
@@ -28,7 +28,7 @@ from trainables.water_mae.forecast.forecast import (
     last_flow,
     targets,
 )
-from trainables.water_mae.knobs import ModalitySet
+from trainables.water_mae.knobs import PLAUSIBLE, ModalitySet
 from trainables.water_mae.model.batch import Batch
 
 HIDDEN = 64
@@ -36,12 +36,14 @@ MAX_STEPS, MAX_EPOCHS = 400, 10
 BATCH_SIZE, LR, CLIP_NORM = 256, 2e-3, 1.0
 MAX_WINDOWS = 1024
 """Windows of the training split, evenly spread over it, that the network is trained on."""
-EPSILON = 0.1
-"""Added to a catchment's standard deviation in mm/day, so that dry ones do not outweigh all others."""
+EPSILON, EPSILON_SHARE = 0.1, 0.1
+"""Added to a catchment's standard deviation, so that dry ones do not outweigh all others: in mm/day as published, and
+in any other unit as a share of the median over catchments."""
 
 _SEED = 20_190_818
 _FORGET_BIAS = 3.0  # the memory is kept at first
 _PASS = 32  # windows
+_MM_PER_DAY = PLAUSIBLE["river_flow"][0]
 
 
 class CatchmentLSTM(ForecastOnly):
@@ -76,7 +78,7 @@ class CatchmentLSTM(ForecastOnly):
         self.patches: Tensor
 
     def forecast(self, batch: Batch) -> Forecast:
-        """Forecasts normalised log flow; takes the same batch as the model."""
+        """Forecasts normalised values; takes the same batch as the model."""
         weather, series = known_patch_means(batch), known_vectors(batch)
         size, catchments = len(series), self.patches.numel()
         windows = torch.arange(size, device=series.device).repeat_interleave(catchments)
@@ -93,7 +95,7 @@ class CatchmentLSTM(ForecastOnly):
         windows: Int64[Tensor, " row"],
         places: Int64[Tensor, " row"],
     ) -> Float[Tensor, "row lead"]:
-        """Returns the change of normalised log flow since the last day of some windows at some catchments."""
+        """Returns the change of the normalised value since the last day of some windows at some catchments."""
         local = weather[windows, :, :, self.patches.flatten()[places]]
         days = torch.cat([local, series[windows, :, :, places]], dim=1).mT  # (row, step, input)
         static = self.static.flatten(0, 1)[places][:, None].expand(-1, days.shape[1], -1)
@@ -108,9 +110,9 @@ class Windows:
 
     Attributes:
         weather: Means of the fields over land patches.
-        series: The series, normalised.
-        last: Normalised log flow from which forecasts start.
-        target: Normalised log flow to the days to come.
+        series: All series.
+        last: Normalised value from which forecasts start.
+        target: Normalised values of the days to come.
         counts: Mask of the targets that are data.
     """
 
@@ -138,7 +140,12 @@ def fit(data: WaterData, ahead: str) -> CatchmentLSTM:
 
 
 def training_windows(data: WaterData, ahead: str) -> Windows:
-    """Reads windows of the training split as the model sees them, with missing values carried forward."""
+    """Reads windows of the training split as the model sees them, with missing values carried forward.
+
+    Args:
+        data: The data set.
+        ahead: Name of the series that is forecast.
+    """
     place = data.modalities.places[ahead].position
     # sampled on the CPU, where the network is trained, also if the days are on a GPU
     part = replace(data, resident=None).with_training_windows(MAX_WINDOWS)
@@ -159,21 +166,32 @@ def training_windows(data: WaterData, ahead: str) -> Windows:
 
 
 def local_patches(data: WaterData, windows: Windows) -> Int64[Tensor, "patch member"]:
-    """Returns the land patch whose rain of the last day correlates best with the rise of each catchment's series.
+    """Returns the land patch whose rain of the last day correlates best with the rise of each catchment's flow.
 
-    Rain is the first field of amounts per day; without one it is the first field.
+    Rain is any field of amounts; without one, all fields count.
     """
     fields = data.modalities.fields
-    rain_at = next((number for number, name in enumerate(fields) if data.modalities[name].is_flux), 0)
+    amounts = [number for number, name in enumerate(fields) if data.modalities[name].is_flux]
     counts = windows.counts[:, 0].double()
     rise = torch.where(windows.counts[:, 0], windows.target[:, 0] - windows.last, 0.0).double()
-    rain = windows.weather[:, rain_at, -1].double()
     rise = rise - counts * (rise.sum(0) / counts.sum(0).clamp(min=1))
-    mean = counts.T @ rain / counts.sum(0).clamp(min=1)[:, None]
-    spread = counts.T @ rain.square() - counts.sum(0)[:, None] * mean.square()
-    covariance = rise.T @ rain - rise.sum(0)[:, None] * mean
-    best = (covariance / spread.clamp(min=1e-9).sqrt()).argmax(1)
-    return best.reshape(data.geometry.member_valid.shape)
+    found = []
+    for number in amounts or range(len(fields)):
+        rain = windows.weather[:, number, -1].double()
+        mean = counts.T @ rain / counts.sum(0).clamp(min=1)[:, None]
+        spread = counts.T @ rain.square() - counts.sum(0)[:, None] * mean.square()
+        covariance = rise.T @ rain - rise.sum(0)[:, None] * mean
+        found.append(covariance / spread.clamp(min=1e-9).sqrt())
+    return torch.stack(found).amax(0).argmax(1).reshape(data.geometry.member_valid.shape)
+
+
+def epsilon(data: WaterData, ahead: str) -> float:
+    """Returns what NSE* adds to the standard deviations of a series, in its unit; see `EPSILON`."""
+    if _MM_PER_DAY.is_called(data.units[data.modalities.index(ahead)]):
+        return EPSILON
+    std = data.flow_events(ahead).std
+    known = std[std > 0]
+    return EPSILON_SHARE * float(np.median(known)) if len(known) else EPSILON
 
 
 def nse_star(
@@ -182,15 +200,15 @@ def nse_star(
     counts: Bool[Tensor, "row lead"],
     std: Float64[Tensor, " row"],
 ) -> Float64[Tensor, ""]:
-    """Returns NSE*, the mean over rows and leads of ((flow - target) / (std + `EPSILON`))^2.
+    """Returns NSE*, the mean over rows and leads of ((flow - target) / std)^2.
 
     Args:
-        flow: Predicted flow, mm/day.
-        target: Observed flow, mm/day.
+        flow: Predicted flow.
+        target: Observed flow.
         counts: Mask of the targets that are data.
-        std: Standard deviation of the catchment's flow in the training split, mm/day.
+        std: Standard deviation of the catchment's flow in the training split plus `epsilon`, in the same unit.
     """
-    errors = torch.where(counts, flow - target, 0.0) / (std[:, None] + EPSILON)
+    errors = torch.where(counts, flow - target, 0.0) / std[:, None]
     return errors.square().sum() / counts.sum().clamp(min=1)
 
 
@@ -199,8 +217,8 @@ def _train(network: CatchmentLSTM, windows: Windows, data: WaterData, ahead: str
     if not len(rows):
         return
     generator = torch.Generator().manual_seed(_SEED)
+    std = torch.from_numpy(data.flow_events(ahead).std).flatten() + epsilon(data, ahead)
     row, number = data.modalities[ahead], data.modalities.index(ahead)
-    std = torch.from_numpy(flow_events(data, ahead).std).flatten()
     scale = torch.tensor([[data.mean[number], data.std[number]]], dtype=torch.float64).expand(BATCH_SIZE, 2)
     optimizer = torch.optim.Adam(network.parameters(), lr=LR)
     num_steps = min(MAX_STEPS, -(-MAX_EPOCHS * len(rows) // BATCH_SIZE))

@@ -80,7 +80,7 @@ class Ridge(ForecastOnly):
         self.own: Tensor
 
     def forecast(self, batch: Batch) -> Forecast:
-        """Forecasts normalised log flow; takes the same batch as the model."""
+        """Forecasts normalised values; takes the same batch as the model."""
         means, vectors = known_patch_means(batch), known_vectors(batch)
         num_steps = vectors.shape[2]
         shared, own = predictors(

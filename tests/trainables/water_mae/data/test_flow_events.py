@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from thalweg.contract import SplitName
-from trainables.water_mae.data.flow_events import NO_PEAK, PEAK_REACH, find_events, flow_events
+from trainables.water_mae.data.flow_events import NO_PEAK, PEAK_REACH, find_events
 from trainables.water_mae.data.windows import WaterData
 from trainables.water_mae.knobs import PUBLISHED_SET
 
-FLOW = PUBLISHED_SET["river_flow"]
+RIVER_FLOW = PUBLISHED_SET["river_flow"]
+
 SPLITS: dict[SplitName, slice] = {"train": slice(0, 60), "val": slice(60, 100)}
 
 
@@ -41,7 +42,7 @@ def slow_peaks(flow: np.ndarray, observed: np.ndarray, flood: float, days: range
 @pytest.mark.parametrize("gaps", [0.0, 0.1])
 def test_thresholds_and_peaks_are_those_of_the_definition(gaps: float) -> None:
     flow, observed = series(gaps=gaps)
-    events = find_events(flow, observed, SPLITS, (0.5, 2.0), FLOW)
+    events = find_events(flow, observed, SPLITS, (0.5, 2.0), RIVER_FLOW)
     num_peaks = 0
     for place in np.ndindex(2, 3):
         here = (slice(None), *place)
@@ -68,7 +69,7 @@ def test_thresholds_and_peaks_are_those_of_the_definition(gaps: float) -> None:
 def test_the_first_of_equal_days_is_the_peak() -> None:
     flow, observed = np.zeros((100, 1, 1), np.float32), np.ones((100, 1, 1), bool)
     flow[70:73] = 1.0
-    since = find_events(flow, observed, SPLITS, (0.0, 1.0), FLOW).since_peak[:, 0, 0]
+    since = find_events(flow, observed, SPLITS, (0.0, 1.0), RIVER_FLOW).since_peak[:, 0, 0]
     assert np.flatnonzero(since == 0).tolist() == [70]
 
 
@@ -76,7 +77,7 @@ def test_thresholds_come_from_the_training_days_alone() -> None:
     flow, observed = series()
     other = flow.copy()
     other[60:] += 9
-    first, second = (find_events(each, observed, SPLITS, (0.0, 1.0), FLOW) for each in (flow, other))
+    first, second = (find_events(each, observed, SPLITS, (0.0, 1.0), RIVER_FLOW) for each in (flow, other))
     for name in ("flood", "low", "mean", "std"):
         np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
     np.testing.assert_array_equal(first.since_peak[:60], second.since_peak[:60])
@@ -87,5 +88,5 @@ def test_days_without_rivers_are_no_data(data: WaterData) -> None:
     assert not data.vector_present[:12, 1].any()
     vectors = data.vectors.copy()
     vectors[:12, 1] = 50
-    assert np.nanmax(flow_events(replace(data, vectors=vectors), "river_flow").flood) < 50
-    assert flow_events(data, "river_flow") is flow_events(data, "river_flow")
+    assert np.nanmax(replace(data, vectors=vectors).flow_events("river_flow").flood) < 50
+    assert data.flow_events("river_flow") is data.flow_events("river_flow")

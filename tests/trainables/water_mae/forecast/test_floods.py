@@ -10,7 +10,6 @@ import torch
 
 from tests.trainables.water_mae.forecast.conftest import Told, pairs, scores
 from thalweg.contract import metrics_of, unmeasured
-from trainables.water_mae.data.flow_events import flow_events
 from trainables.water_mae.data.windows import WaterData
 from trainables.water_mae.evaluation.metrics import named
 from trainables.water_mae.forecast import events
@@ -25,7 +24,7 @@ def test_flood_days_are_counted_as_by_hand(
     flood_task: WaterMAETask, long_data: WaterData, told: Told, size: int
 ) -> None:
     found = scores(flood_task, told, long_data, size)
-    above, means = flow_events(long_data, "river_flow").flood, defaultdict(list)
+    above, means = long_data.flow_events("river_flow").flood, defaultdict(list)
     for number, lead in enumerate(LEAD_DAYS):
         hits = misses = false_alarms = 0
         for _, place, seen, given in pairs(long_data, told, number):
@@ -51,7 +50,7 @@ def test_errors_of_peaks_are_those_of_the_series_of_a_lead_time(
     flood_task: WaterMAETask, long_data: WaterData, told: Told, size: int
 ) -> None:
     found = scores(flood_task, told, long_data, size)
-    since = flow_events(long_data, "river_flow").since_peak
+    since = long_data.flow_events("river_flow").since_peak
     for number, lead in enumerate(LEAD_DAYS):
         given = {(day, place): value for day, place, _, value in pairs(long_data, told, number)}
         timing, height = [], []

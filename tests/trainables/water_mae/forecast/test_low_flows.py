@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from tests.trainables.water_mae.forecast.conftest import Told, pairs, scores
-from trainables.water_mae.data.flow_events import flow_events
 from trainables.water_mae.data.windows import WaterData
 from trainables.water_mae.forecast.forecast import LEAD_DAYS
 from trainables.water_mae.task import WaterMAETask
@@ -20,7 +19,7 @@ def test_scores_of_low_flows_are_those_of_their_definitions(
     flood_task: WaterMAETask, long_data: WaterData, told: Told, size: int
 ) -> None:
     found = scores(flood_task, told, long_data, size)
-    below, mean = flow_events(long_data, "river_flow").low, flow_events(long_data, "river_flow").mean
+    below, mean = long_data.flow_events("river_flow").low, long_data.flow_events("river_flow").mean
     medians = []
     for number, lead in enumerate(LEAD_DAYS):
         hits = misses = false_alarms = 0
