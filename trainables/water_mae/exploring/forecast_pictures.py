@@ -50,17 +50,13 @@ def draw_forecasts(model: Forecaster, data: WaterData, row: Modality, fetch: Fet
     for axes, place in zip(figure.subplots(len(chosen), 1, squeeze=False)[:, 0], chosen, strict=True):
         patch, member = divmod(int(place), threshold.shape[1])
         _hydrograph(axes, days, {name: each[..., patch, member] for name, each in series.items()})
-        for name, level in (
-            ("Q2: floods above", data.flow_events(row.name).flood),
-            ("Q95: low flows below", data.flow_events(row.name).low),
+        events = data.flow_events(row.name)
+        for name, level, style in (
+            ("Q2: floods above", events.flood, "--"),
+            ("Q95: low flows below", events.low, ":"),
         ):
-            axes.axhline(
-                float(_in_units(data, row, level)[patch, member]),
-                color="0.6",
-                linewidth=0.8,
-                linestyle=":",
-                label=name,
-            )
+            value = float(_in_units(data, row, level)[patch, member])
+            axes.axhline(value, color="0.5", linewidth=0.9, linestyle=style, label=name)
         axes.set(
             yscale="log" if row.transform == "log" else "linear",
             ylabel=f"catchment {data.catchments[int(place)]}",
@@ -97,7 +93,10 @@ def _hydrograph(
 ) -> None:
     dates = days.astype("datetime64[D]")
     order = np.argsort(days[:, 0], kind="stable")
-    axes.plot(dates[order, 0], series["observed"][order, 0], color="black", linewidth=1.2, label="observed")
+    counts = np.isfinite(series["observed"])
+    known, first = np.unique(days[counts], return_index=True)
+    observed = series["observed"][counts][first]
+    axes.plot(known.astype("datetime64[D]"), observed, color="black", linewidth=1.2, label="observed")
     for number, lead in enumerate(LEAD_DAYS):
         label = f"{counted(lead, 'day')} ahead"
         axes.plot(dates[order, number], series["forecast"][order, number], linewidth=0.9, label=label)

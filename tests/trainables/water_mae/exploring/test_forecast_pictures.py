@@ -5,58 +5,68 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from jaxtyping import Float64
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from PIL import Image
 
 from trainables.water_mae.config import PRESETS
-from trainables.water_mae.forecast.forecast import ForecastingAutoencoder
+from trainables.water_mae.exploring import pictures
 from trainables.water_mae.task import WaterMAETask
 
-
-def by_day(line: Line2D) -> dict[Any, float]:
-    """Returns the values of a line by their days."""
-    return dict(zip(np.asarray(line.get_xdata()), np.asarray(line.get_ydata()).tolist(), strict=True))
+FILE = "forecasts.png"
 
 
-@pytest.mark.slow
-def test_forecasts_are_drawn_on_their_days(
-    tiny_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    task = WaterMAETask(PRESETS["tiny"].vary(forecast={"share": 0.5}, data={"evaluation_stride": 1}))
-    tiny = task.open(tiny_root)
-    model = task.build(task.facts(tiny)).eval().requires_grad_(False)  # repeats the last day
-    assert isinstance(model, ForecastingAutoencoder)
-    figures: list[Figure] = []
+@pytest.fixture(autouse=True)
+def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    """The figures that are saved; those of reconstruction, which take seconds, are left out."""
+    found: list[Figure] = []
     save = Figure.savefig
 
-    def kept(figure: Figure, *args: Any, **options: Any) -> None:
-        figures.append(figure)
-        save(figure, *args, **options)
+    def saved(figure: Figure, *args: Any, **knobs: Any) -> None:
+        found.append(figure)
+        save(figure, *args, **knobs)
 
-    monkeypatch.setattr(Figure, "savefig", kept)
-    task.draw(model, tiny, tmp_path)
-    assert {"forecasts.png", "hydrographs.png"} <= {path.name for path in tmp_path.iterdir()}
-    assert np.asarray(Image.open(tmp_path / "forecasts.png").convert("L")).std() > 5
-    for axes in figures[-1].axes:
-        seen, one, three, week, *levels = axes.get_lines()
-        assert len(levels) == 2
-        flow = by_day(seen)
-        for line, lead in ((one, 1), (three, 3), (week, 7)):
-            shown = {day: value for day, value in by_day(line).items() if np.isfinite(value)}
-            pairs = [
-                (flow[day - np.timedelta64(lead, "D")], value)
-                for day, value in shown.items()
-                if day - np.timedelta64(lead, "D") in flow
-            ]
-            both = np.array([pair for pair in pairs if np.isfinite(pair[0])])
-            assert len(both) > 20
-            assert np.isclose(both[:, 0], both[:, 1], rtol=1e-3).mean() > 0.9  # but for gaps of the gauge
+    monkeypatch.setattr(Figure, "savefig", saved)
+    monkeypatch.setattr(pictures, "draw_all", lambda *args: None)
+    return found
+
+
+def draw(root: Path, folder: Path, share: float) -> None:
+    task = WaterMAETask(PRESETS["tiny"].vary(forecast={"share": share}, data={"evaluation_stride": 1}))
+    data = task.open(root)
+    torch.manual_seed(0)
+    task.draw(task.build(task.facts(data)).eval().requires_grad_(False), data, folder)
+
+
+def by_day(line: Line2D) -> dict[int, float]:
+    days, values = (np.asarray(each) for each in (line.get_xdata(), line.get_ydata()))
+    numbers = days.astype("datetime64[D]").astype(np.int64)
+    return {int(day): float(value) for day, value in zip(numbers, values, strict=True) if np.isfinite(value)}
+
+
+def at_once(flow: dict[int, float], forecast: dict[int, float], lead: int) -> Float64[np.ndarray, "day 2"]:
+    """Flow on the day of issue, and the forecast."""
+    return np.array([(flow[day - lead], value) for day, value in forecast.items() if day - lead in flow])
 
 
 @pytest.mark.slow
+def test_a_new_model_is_shown_to_be_late_by_the_lead_time(
+    tiny_root: Path, tmp_path: Path, figures: list[Figure]
+) -> None:
+    draw(tiny_root, tmp_path, 0.5)
+    assert np.asarray(Image.open(tmp_path / FILE).convert("L")).std() > 5
+    assert len(figures[-1].axes) == 4
+    for axes in figures[-1].axes:
+        seen, *forecasts = axes.get_lines()[:4]
+        assert len(axes.get_lines()) == 6  # with both thresholds
+        for line, lead in zip(forecasts, (1, 3, 7), strict=True):
+            both = at_once(by_day(seen), by_day(line), lead)
+            assert len(both) > 250
+            assert np.isclose(both[:, 0], both[:, 1], rtol=1e-3).mean() > 0.9  # the others have gaps
+
+
 def test_without_a_head_no_forecasts_are_drawn(tiny_root: Path, tmp_path: Path) -> None:
-    task = WaterMAETask(PRESETS["tiny"])
-    tiny = task.open(tiny_root)
-    task.draw(task.build(task.facts(tiny)).eval().requires_grad_(False), tiny, tmp_path)
-    assert not (tmp_path / "forecasts.png").exists()
+    draw(tiny_root, tmp_path, 0.0)
+    assert not (tmp_path / FILE).exists()
