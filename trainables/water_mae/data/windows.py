@@ -361,9 +361,7 @@ class WaterData:
 
     def flow_events(self, name: str) -> FlowEvents:
         """Returns floods and low flows of a series, by thresholds of the training split; found once, when asked for."""
-        if name not in self._events:
-            self._events[name] = _events_of(self, name)
-        return self._events[name]
+        return self._events.get(name) or _find_and_keep(self, name)
 
     def climatology(
         self,
@@ -383,16 +381,17 @@ def years_of(days: Int64[np.ndarray, "*shape"]) -> Int64[np.ndarray, "*shape"]:
     return found + 1970
 
 
-def _events_of(data: WaterData, name: str) -> FlowEvents:
+def _find_and_keep(data: WaterData, name: str) -> FlowEvents:
     series, number = data.modalities.places[name].position, data.modalities.index(name)
     _, observed = data.marks(range(len(data.vectors)))
-    return find_events(
+    data._events[name] = find_events(
         data.vectors[:, series].astype(np.float32),
         observed[:, series] & data.vector_present[:, series, None, None],
         {split: slice(int(firsts[0]), data.ends[split]) for split, firsts in data.starts.items()},
         (float(data.mean[number]), float(data.std[number])),
         data.modalities[name],
     )
+    return data._events[name]
 
 
 def _calendar(data: WaterData, starts: Int64[np.ndarray, " batch"]) -> dict[str, np.ndarray]:

@@ -48,14 +48,14 @@ def draw_forecasts(model: Forecaster, data: WaterData, row: Modality, fetch: Fet
     figure = Figure(figsize=(11, 2.3 * len(chosen) + 0.9), layout="constrained")
     figure.suptitle(f"{row.name.replace('_', ' ')} ({row.unit}) and its forecasts on the split val")
     for axes, place in zip(figure.subplots(len(chosen), 1, squeeze=False)[:, 0], chosen, strict=True):
-        patch, member = divmod(int(place), threshold.shape[1])
-        _hydrograph(axes, days, {name: each[..., patch, member] for name, each in series.items()})
+        where = divmod(int(place), threshold.shape[1])
+        _hydrograph(axes, days, {name: each[:, :, where[0], where[1]] for name, each in series.items()})
         events = data.flow_events(row.name)
         for name, level, style in (
             ("Q2: floods above", events.flood, "--"),
             ("Q95: low flows below", events.low, ":"),
         ):
-            value = float(_in_units(data, row, level)[patch, member])
+            value = float(_in_units(data, row, level)[where])
             axes.axhline(value, color="0.5", linewidth=0.9, linestyle=style, label=name)
         axes.set(
             yscale="log" if row.transform == "log" else "linear",
@@ -93,9 +93,8 @@ def _hydrograph(
 ) -> None:
     dates = days.astype("datetime64[D]")
     order = np.argsort(days[:, 0], kind="stable")
-    counts = np.isfinite(series["observed"])
-    known, first = np.unique(days[counts], return_index=True)
-    observed = series["observed"][counts][first]
+    known, first = np.unique(days[np.isfinite(series["observed"])], return_index=True)
+    observed = series["observed"][np.isfinite(series["observed"])][first]
     axes.plot(known.astype("datetime64[D]"), observed, color="black", linewidth=1.2, label="observed")
     for number, lead in enumerate(LEAD_DAYS):
         label = f"{counted(lead, 'day')} ahead"
