@@ -50,17 +50,13 @@ def draw_forecasts(model: Forecaster, data: WaterData, row: Modality, fetch: Fet
     for axes, place in zip(figure.subplots(len(chosen), 1, squeeze=False)[:, 0], chosen, strict=True):
         where = divmod(int(place), threshold.shape[1])
         _hydrograph(axes, days, {name: each[:, :, where[0], where[1]] for name, each in series.items()})
-        for name, level in (
-            ("Q2: floods above", data.flow_events(row.name).flood),
-            ("Q95: low flows below", data.flow_events(row.name).low),
+        events = data.flow_events(row.name)
+        for name, level, style in (
+            ("Q2: floods above", events.flood, "--"),
+            ("Q95: low flows below", events.low, ":"),
         ):
-            axes.axhline(
-                float(_in_units(data, row, level)[where]),
-                color="0.6",
-                linewidth=0.8,
-                linestyle=":",
-                label=name,
-            )
+            value = float(_in_units(data, row, level)[where])
+            axes.axhline(value, color="0.5", linewidth=0.9, linestyle=style, label=name)
         axes.set(
             yscale="log" if row.transform == "log" else "linear",
             ylabel=f"catchment {data.catchments[int(place)]}",

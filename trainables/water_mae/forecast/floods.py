@@ -65,6 +65,7 @@ class PeakErrors(Measure):
 
     The forecasts of one lead time make a series. Its peak is the highest day, the first of several, within `PEAK_REACH`
     days of the observed one. A peak counts if all of these days were forecast, so windows must begin on every day.
+    The two errors belong together: persistence repeats each peak at its height, but late by the lead time.
 
     Source: peak-timing error of Kratzert et al. (2021), doi:10.5194/hess-25-2685-2021.
 
