@@ -9,7 +9,6 @@ the same model, and in half precision with that in fp32.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ import torch
 from torch import Tensor
 
 from tests import tasks
-from tests.thalweg.training.conftest import STEP, step_gradient
+from tests.thalweg.training.conftest import STEP, linear_layers_of, step_gradient
 from thalweg import discovery
 from thalweg.config import FamilyConfig, Precision, nested_leaves
 from thalweg.contract import SplitName, Task
@@ -201,17 +200,6 @@ def short_work() -> Iterator[None]:
         torch.set_printoptions(threshold=1, edgeitems=1)  # type: ignore[no-untyped-call]
         yield
         torch.set_printoptions(profile="default")  # type: ignore[no-untyped-call]
-
-
-@contextmanager
-def linear_layers_of(zero_stage: int) -> Iterator[None]:
-    """Lets torch compute linear layers as an engine does: at ZeRO 3 it rounds the product, then the sum."""
-    from deepspeed.runtime.zero.linear import zero3_linear_wrap
-
-    with pytest.MonkeyPatch.context() as patch:
-        if zero_stage == 3:
-            patch.setattr(torch.nn.functional, "linear", zero3_linear_wrap)
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """A process group of one and orders for the toy family."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -112,3 +113,14 @@ def run(world: ProcessGroup) -> Run:
         return reports
 
     return train
+
+
+@contextmanager
+def linear_layers_of(zero_stage: int) -> Iterator[None]:
+    """Lets torch compute linear layers as an engine does: at ZeRO 3 it rounds the product, then the sum."""
+    from deepspeed.runtime.zero.linear import zero3_linear_wrap
+
+    with pytest.MonkeyPatch.context() as patch:
+        if zero_stage == 3:
+            patch.setattr(torch.nn.functional, "linear", zero3_linear_wrap)
+        yield

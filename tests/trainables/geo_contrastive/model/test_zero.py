@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from families.toy.config import Toy
 from families.toy.task import ToyTask
+from tests.thalweg.training.conftest import linear_layers_of
 from thalweg.config import Optimization
 from thalweg.contract import Batch
 from thalweg.stage_contract import Loss, Progress, Stage
@@ -67,7 +68,8 @@ def test_the_model_descends_the_same_way_with_and_without_sharded_weights(
         )
         started = engine.start(module, Stage(loss=Error()), knobs, Layout.of(4, None, 1))
         for _ in range(2):
-            started.backward(torch.stack(list(started(batch, NOW).values())).sum())
+            with linear_layers_of(3):  # half precision is rounded alike
+                started.backward(torch.stack(list(started(batch, NOW).values())).sum())
             engine.step(started)
         found.append(engine.full_weights(started))
         engine.release(started)

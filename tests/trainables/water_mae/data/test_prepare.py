@@ -13,7 +13,7 @@ import pytest
 from thalweg.data import hdf5
 from thalweg.data.hdf5 import DailyGrid
 from trainables.water_mae.data import prepare as prepare_module
-from trainables.water_mae.data.windows import WaterData, open_data
+from trainables.water_mae.data.windows import GEOMETRY, WaterData, open_data
 from trainables.water_mae.knobs import PUBLISHED_SET, DataKnobs
 
 _KNOBS = DataKnobs(vector_patch_size=4)
@@ -59,8 +59,10 @@ def test_a_killed_preparation_goes_on_with_the_modality_that_it_did_not_finish(
     assert data.fingerprint == tiny.fingerprint
     assert np.array_equal(data.mean, tiny.mean)
     assert data.catchments == tiny.catchments
-    for name in ("images", "vectors", "vector_present", "member_positions"):
+    for name in ("images", "vectors", "vector_present"):
         assert np.array_equal(getattr(data, name), getattr(tiny, name))
+    for name in GEOMETRY:
+        assert np.array_equal(getattr(data.geometry, name), getattr(tiny.geometry, name))
     for mine, theirs in zip(data.climatology(), tiny.climatology(), strict=True):
         assert np.array_equal(mine, theirs)
 
