@@ -65,11 +65,11 @@ def _train(lane: Lane, order: TrialOrder) -> list[Report]:
     return reports
 
 
-def test_a_lane_that_is_late_says_why_and_ends_its_process(ray_address: str, tmp_path: Path) -> None:
-    config = {"number": 0, "config": {}}
-    lane = ray.remote(num_cpus=0)(tune.with_parameters(LaneTrainable, settings=_late(tmp_path))).remote(
-        config=config
-    )
+def test_a_lane_that_is_late_says_why_ends_its_process_and_leaves_nothing_booked(
+    ray_address: str, tmp_path: Path
+) -> None:
+    before = _booked()
+    lane = _late_lane(tmp_path)
     with pytest.raises(LaneDiedError, match=r"workers must be up within 0 s"):
         ray.get(lane.train.remote(), timeout=240)
     with pytest.raises(ray.exceptions.RayActorError):
@@ -77,18 +77,15 @@ def test_a_lane_that_is_late_says_why_and_ends_its_process(ray_address: str, tmp
             with contextlib.suppress(LaneDiedError):
                 ray.get(lane.train.remote(), timeout=240)
             time.sleep(1)
+    _until(lambda: _booked() <= before)
 
 
-def test_a_lane_that_ends_while_its_workers_start_leaves_nothing_booked(
+def test_a_lane_that_is_killed_while_its_workers_start_leaves_nothing_booked(
     ray_address: str, tmp_path: Path
 ) -> None:
-    before, cleaners = _booked(), _cleaners()
-    lane = ray.remote(num_cpus=0)(tune.with_parameters(LaneTrainable, settings=_late(tmp_path))).remote(
-        config={"number": 0, "config": {}}
-    )
-    _until(lambda: _booked() - before and _cleaners() - cleaners)
+    before = _booked()
+    lane = _late_lane(tmp_path)
     assert all(re.match(r"lane-\w+/", name) for name in _booked() - before)
-    time.sleep(1)  # what was sent to the clean-up before it was up has arrived
     ray.kill(lane)
     _until(lambda: _booked() <= before)
 
@@ -101,8 +98,10 @@ def test_a_lane_frees_what_one_of_its_name_has_left(ray_address: str) -> None:
     private_train.free("lane-90")
 
 
-def _late(directory: Path) -> LaneSettings:
-    return LaneSettings(
+def _late_lane(directory: Path) -> Any:
+    """Starts a lane whose workers are late at once; returns it once it has booked and Ray's clean-up is up."""
+    before, cleaners = _booked(), _cleaners()
+    settings = LaneSettings(
         gang=Gang(1, 1, 0),
         family="families.toy",
         metric="mse",
@@ -111,6 +110,12 @@ def _late(directory: Path) -> LaneSettings:
         directory=str(directory),
         start_timeout_s=0.0,
     )
+    lane = ray.remote(num_cpus=0)(tune.with_parameters(LaneTrainable, settings=settings)).remote(
+        config={"number": 0, "config": {}}
+    )
+    _until(lambda: _booked() - before and _cleaners() - cleaners)
+    time.sleep(1)  # what was sent to the clean-up before it was up has arrived
+    return lane
 
 
 def _booked() -> set[str]:
