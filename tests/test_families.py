@@ -22,7 +22,10 @@ from thalweg.testing.steps import check_fit
 from thalweg.testing.suite import (
     CHECKS,
     Subject,
+    every_declared_metric_is_given,
+    listing_imports_nothing_heavy,
     losses_are_the_same_however_a_batch_is_cut,
+    measures_are_the_same_however_a_split_is_cut,
     splits_have_nothing_in_common,
     stages_train_what_the_model_has,
 )
@@ -88,8 +91,11 @@ LONG_CHECKS = (
     splits_have_nothing_in_common,
     stages_train_what_the_model_has,
     losses_are_the_same_however_a_batch_is_cut,
+    measures_are_the_same_however_a_split_is_cut,
+    every_declared_metric_is_given,
+    listing_imports_nothing_heavy,
 )
-"""Those that draw all samples of a data set or train; together they take seconds for each preset."""
+"""Those that draw all samples of a data set, train, or start a process; together they take seconds for each preset."""
 
 
 def _checked(preset: tuple[str, str], check: Callable[[Subject], None]) -> Any:

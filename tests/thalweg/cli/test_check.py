@@ -98,6 +98,7 @@ def test_a_new_family_passes(pond: Path, run: Run) -> None:
     assert not Path("data").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_is_named_and_not_traced(fault: str, pond: Path, run: Run) -> None:
     name, right, wrong, check, sentence = FAULTS[fault]

@@ -103,6 +103,7 @@ ui.serve_ui(sys.argv[1], port=int(sys.argv[2]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGHUP])
 def test_every_signal_that_ends_a_process_stops_the_server_too(
     uri: str, teller: Teller, make: Any, stop: signal.Signals, tmp_path: Path

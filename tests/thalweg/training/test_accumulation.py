@@ -51,6 +51,7 @@ def sparse(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SquaredErrors, "counts", some_counts)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("zero_stage", [0, 1, 2])
 def test_a_micro_batch_that_carries_nothing_may_leave_the_model_alone(
     zero_stage: int, sparse: None, order: Orders, run: Run, monkeypatch: pytest.MonkeyPatch

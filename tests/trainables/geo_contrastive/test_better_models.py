@@ -70,6 +70,7 @@ def _near_the_truth(batch: Batch, noise: Callable[[Tensor], Tensor]) -> dict[str
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", ["tiny_forecast", "tiny_assimilation", "tiny_diffusion", "tiny_seasons"])
 def test_less_noise_scores_better_by_every_metric_that_trials_are_compared_by(
     preset: str, data: FieldData

@@ -63,6 +63,7 @@ def slow(batch: Batch, fields: dict[str, torch.Tensor], data: FieldData) -> floa
     return sum(found) / len(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["early", "average", "self_attention", "gcn", "gat", "cross_attention"])
 def test_no_number_of_a_missing_variable_is_seen_and_all_are_reconstructed(
     kind: str, data: FieldData

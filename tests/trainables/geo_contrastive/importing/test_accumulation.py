@@ -38,6 +38,7 @@ def source(make: Callable[..., xr.Dataset], tmp_path: Path) -> Callable[[np.ndar
     return written
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["rain", "flux"])
 @pytest.mark.parametrize("in_parts", [False, True])
 def test_totals_that_run_up_over_the_day_are_refused_as_amounts(

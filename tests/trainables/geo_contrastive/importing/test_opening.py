@@ -113,6 +113,7 @@ def test_grib_is_read(make: Make, bring: Bring, field: Field, expected: np.ndarr
     np.testing.assert_array_equal(short, found)
 
 
+@pytest.mark.slow
 def test_levels_and_steps_of_grib_do_not_hide_one_another(
     make: Make, bring: Bring, field: Field, tmp_path: Path
 ) -> None:
@@ -138,6 +139,7 @@ def test_levels_and_steps_of_grib_do_not_hide_one_another(
     )
 
 
+@pytest.mark.slow
 def test_amounts_of_forecast_steps_belong_to_their_valid_times(
     make: Make, bring: Bring, field: Field, tmp_path: Path
 ) -> None:

@@ -57,6 +57,7 @@ def _memory() -> tuple[Memory, Callable[[Memory], Tensor]]:
     return found, lambda each: each((1, 10))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [_interpolation, _standardization, _coordinates, _seasons, _memory])
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_what_is_fitted_to_the_data_is_not_rounded(

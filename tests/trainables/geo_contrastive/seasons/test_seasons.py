@@ -164,6 +164,7 @@ def test_the_linear_part_alone_tells_seasons_better_than_their_shares(
     assert tasks.metrics(few, model, batch) == found  # a trial that goes on keeps it
 
 
+@pytest.mark.slow
 def test_numbers_count_by_how_far_fields_move_with_them(data: FieldData, task: SeasonTask) -> None:
     model, _ = _classified(SeasonTask(task.config.vary(encoder={"latent_dim": 8})), data)
     scale = shown(model, 8)

@@ -14,6 +14,7 @@ KEYS = np.array([11, 22, 33, 44], np.uint64)
 LAND = DataKnobs(size=16)
 
 
+@pytest.mark.slow
 def test_training_batches_have_two_views_of_both_sensors(land: PatchData) -> None:
     batch = training_batch(land, INDICES, KEYS, LAND, ViewKnobs(), "both")
     assert batch["s1"].shape == (4, 2, 2, 16, 16) and batch["s2"].shape == (4, 2, 13, 16, 16)

@@ -110,6 +110,7 @@ def test_maps_are_cut_into_patches_of_places_apart(folder: Path, tmp_path: Path)
     np.testing.assert_array_equal(data.maps[row], np.repeat([[1], [0]], (10, 6), 0).repeat(16, 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("told", ["coordinates", "table"])
 def test_blocks_of_one_place_on_two_days_are_one_place(folder: Path, tmp_path: Path, told: str) -> None:
     for number in range(6):

@@ -103,6 +103,7 @@ def shift(tiles: Path, number: int) -> None:
         file["S2L2A"][number] = file["S2L2A"][number] + 1000
 
 
+@pytest.mark.slow
 def test_an_offset_that_shows_in_a_tile_is_refused_or_taken_off(tiles: Path, tmp_path: Path) -> None:
     read(tiles, tmp_path / "plain", size="16")
     shift(tiles, 1)

@@ -222,6 +222,7 @@ def test_no_baseline_sees_what_is_hidden(config: WaterMAE, data: WaterData, batc
         assert all(torch.equal(before[name], after[name]) for name in PUBLISHED_SET.names)
 
 
+@pytest.mark.slow
 def test_vector_patches_lie_where_their_catchments_lie(tiny: WaterData) -> None:
     static, valid = tiny.geometry.static, tiny.geometry.member_valid
     for axis, column in ((0, 1), (1, 0)):  # east from longitude, north from latitude

@@ -80,6 +80,7 @@ def test_a_country_is_imported_searched_and_its_best_trial_is_told(
     sys.modules.pop("lab.rivers", None)
 
 
+@pytest.mark.slow
 def test_a_country_is_shown_and_its_reconstructions_are_drawn(country: Path, tmp_path: Path) -> None:
     """Without positions of gauges, evaporation or the attributes of Great Britain."""
     root, drawn, shown = (tmp_path / name for name in ("data", "drawn", "shown"))
