@@ -92,7 +92,7 @@ def _is_consolidated(path: Path) -> bool:
     if (path / ".zmetadata").is_file():
         return True
     table = path / "zarr.json"
-    return table.is_file() and '"consolidated_metadata"' in table.read_text()
+    return table.is_file() and '"consolidated_metadata"' in table.read_text(encoding="utf-8")
 
 
 def _without_uninitialised(array: xr.DataArray, engine: str) -> xr.DataArray:

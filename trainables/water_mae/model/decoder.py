@@ -23,6 +23,7 @@ Keep = Int[Tensor, "batch step keep"]
 Masked = Int[Tensor, "batch step masked"]
 Values = Float[Tensor, "batch step masked value"]
 Modality = Float[Tensor, " dim"]
+Queries = Float[Tensor, "batch query dim"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +73,6 @@ class Decoder(nn.Module, ABC):
             nn.init.zeros_(self.head.weight)
             nn.init.zeros_(self.head.bias)
 
-    @abstractmethod
     def forward(
         self,
         maps: Sequence[Map],
@@ -90,10 +90,21 @@ class Decoder(nn.Module, ABC):
             modality: Token of the modality.
             interpolated: What is interpolated there, in fp32; required unless nothing is made of it.
         """
+        read = self.read(self.queries(masked, modality, interpolated), maps, keep, modality)
+        return self.values(read, masked, interpolated)
 
-    def queries(
-        self, masked: Masked, modality: Modality, interpolated: Values | None
-    ) -> Float[Tensor, "batch query dim"]:
+    @abstractmethod
+    def read(self, queries: Queries, maps: Sequence[Map], keep: Keep, modality: Modality) -> Queries:
+        """Lets the queries read the feature maps.
+
+        Args:
+            queries: A token for each masked patch, day after day.
+            maps: Feature maps of the modality, the fused one last.
+            keep: Visible patches, in the order of the first tokens of each map.
+            modality: Token of the modality.
+        """
+
+    def queries(self, masked: Masked, modality: Modality, interpolated: Values | None) -> Queries:
         """Returns a query token for each masked patch, day after day: place, day, and interpolated values if read."""
         tokens = self.at_places(masked, self.mask_token + modality)
         if self.reading is None:
@@ -102,15 +113,11 @@ class Decoder(nn.Module, ABC):
         read: Tensor = self.reading(interpolated.to(tokens.dtype))
         return tokens + read.flatten(1, 2)
 
-    def at_places(
-        self, patches: Int[Tensor, "batch step taken"], token: Modality
-    ) -> Float[Tensor, "batch query dim"]:
+    def at_places(self, patches: Int[Tensor, "batch step taken"], token: Modality) -> Queries:
         """Returns a token plus place and day of each patch, day after day."""
         return encode_places(embedding(self.places, self.position) + token, self.time, patches).flatten(1, 2)
 
-    def values(
-        self, x: Float[Tensor, "batch query dim"], masked: Masked, interpolated: Values | None
-    ) -> Values:
+    def values(self, x: Queries, masked: Masked, interpolated: Values | None) -> Values:
         """Maps the final tokens of masked patches to their values, which are added to interpolated ones in fp32."""
         values: Tensor = self.head(self.norm(x))
         values = values.reshape(*masked.shape, -1)
@@ -148,20 +155,12 @@ class CrossDecoder(Decoder):
         )
         self.mixtures = None if num_maps is None else WeightedFeatureMaps(num_maps, depth, context_dim)
 
-    def forward(
-        self,
-        maps: Sequence[Map],
-        keep: Keep,
-        masked: Masked,
-        modality: Modality,
-        interpolated: Values | None = None,
-    ) -> Values:
-        """Predicts the content of the masked patches."""
+    def read(self, queries: Queries, maps: Sequence[Map], keep: Keep, modality: Modality) -> Queries:
+        """Lets the queries read the feature maps."""
         contexts = [maps[-1]] * len(self.layers) if self.mixtures is None else self.mixtures(maps)
-        x = self.queries(masked, modality, interpolated)
         for layer, context in zip(self.layers, contexts, strict=True):
-            x = layer(x, context)
-        return self.values(x, masked, interpolated)
+            queries = layer(queries, context)
+        return queries
 
 
 class SelfDecoder(Decoder):
@@ -181,18 +180,11 @@ class SelfDecoder(Decoder):
         self.embedding = nn.Linear(context_dim, sizes.dim)
         self.layers = nn.Sequential(*(SelfLayer(sizes) for _ in range(depth)))
 
-    def forward(
-        self,
-        maps: Sequence[Map],
-        keep: Keep,
-        masked: Masked,
-        modality: Modality,
-        interpolated: Values | None = None,
-    ) -> Values:
-        """Predicts the content of the masked patches."""
-        queries = self.queries(masked, modality, interpolated)
+    def read(self, queries: Queries, maps: Sequence[Map], keep: Keep, modality: Modality) -> Queries:
+        """Lets the queries read the feature maps."""
         tokens = self.embedding(maps[-1])
         num_visible = keep.shape[1] * keep.shape[2]
         visible = tokens[:, :num_visible] + self.at_places(keep, modality)
         x = torch.cat((queries, visible, tokens[:, num_visible:] + modality), dim=1)
-        return self.values(self.layers(x)[:, : queries.shape[1]], masked, interpolated)
+        found: Queries = self.layers(x)[:, : queries.shape[1]]
+        return found
