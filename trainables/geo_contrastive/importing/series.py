@@ -10,6 +10,7 @@ import xarray as xr
 from jaxtyping import Float32, Int64
 
 from thalweg.data.encoding import Encoding
+from thalweg.data.opening import one_chunk_at_a_time
 from thalweg.errors import DataError
 from thalweg.wording import some
 from trainables.geo_contrastive.data.calendars import Calendar
@@ -17,7 +18,7 @@ from trainables.geo_contrastive.data.grids import Grid
 from trainables.geo_contrastive.data.quantities import quantity_of
 from trainables.geo_contrastive.importing.axes import Axes, find_axes
 from trainables.geo_contrastive.importing.levels import Level, levels_of, pick
-from trainables.geo_contrastive.importing.opening import Opened, one_chunk_at_a_time
+from trainables.geo_contrastive.importing.opening import Opened
 from trainables.geo_contrastive.importing.timeline import Seconds, seconds_of, time_text
 
 _VERSION = "expver"  # of ERA5: 1 is final, 5 is what came first
@@ -52,7 +53,7 @@ class Piece:
         part = self.array.isel({self.axes.time: times})
         versions = [_VERSION] if _VERSION in part.dims else []
         try:
-            with one_chunk_at_a_time(self.opened.kind):
+            with one_chunk_at_a_time(self.opened.path):
                 stored = part.transpose(self.axes.time, *versions, *self.axes.dimensions).values
         except (OSError, RuntimeError, ValueError) as error:
             is_packed = "filter" in str(error)  # HDF5 has no plugin for its compression

@@ -4,11 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from thalweg.data.faults import Faults
+from thalweg.data.opening import engine_of, head_of
 from thalweg.errors import DataError
 from thalweg.wording import some
 
-_ZARR = ("zarr.json", ".zgroup", ".zmetadata", ".zattrs")
-_ENGINES = {b"\x89HDF": "h5netcdf", b"CDF\x01": "scipy", b"CDF\x02": "scipy", b"GRIB": "cfgrib"}
 _OTHERS = {
     b"PK\x03\x04": ("a ZIP archive, as the Climate Data Store sends several files", "unpack it"),
     b"\x1f\x8b": ("a gzip archive", "unpack it"),
@@ -19,21 +18,22 @@ _ENDINGS = {".nc", ".nc4", ".cdf", ".grib", ".grb", ".grib2", ".grb2", ".zarr"}
 _ARCHIVES = {".zip", ".gz", ".tgz", ".tar", ".bz2", ".xz"}
 
 
-def files_of(source: Path) -> list[tuple[Path, str]]:
-    """Returns the files and Zarr stores that a source is or holds, each with xarray's engine for it.
+def files_of(source: Path) -> list[Path]:
+    """Returns the files and Zarr stores that a source is or holds.
 
     Raises:
         DataError: There is none, or files with the names of such are something else; reported for all at once.
     """
-    if engine := _engine(source):
-        return [(source, engine)]
-    found, faults = [], Faults()
+    if engine_of(source):
+        return [source]
+    found: list[Path] = []
+    faults = Faults()
     for path in _listed(source):
-        if engine := _engine(path):
-            found.append((path, engine))
+        if engine_of(path):
+            found.append(path)
         elif path.suffix.casefold() in _ENDINGS:
             what, way_out = _what_is(path)
-            got, out = what or f"a file that begins with {_head(path)!r}", way_out or "download it again"
+            got, out = what or f"a file that begins with {head_of(path)!r}", way_out or "download it again"
             faults.add(f"{path} must be netCDF, Zarr or GRIB, got {got}; {out}, or move it away")
     faults.raise_if_any()
     if not found:
@@ -46,7 +46,7 @@ def left_out(source: Path) -> list[str]:
     beside = [
         f"{path.name}/" if path.is_dir() else path.name
         for path in _listed(source)
-        if not _engine(path)
+        if not engine_of(path)
         and (_holds_files(path) if path.is_dir() else path.suffix.casefold() in _ARCHIVES)
     ]
     return [f"left out, for archives and folders in a folder are not searched: {', '.join(beside)}"] * bool(
@@ -55,40 +55,23 @@ def left_out(source: Path) -> list[str]:
 
 
 def _listed(source: Path) -> Iterator[Path]:
-    if not source.is_dir() or _engine(source):
+    if not source.is_dir() or engine_of(source):
         return
     yield from (path for path in sorted(source.iterdir()) if not path.name.startswith("."))
 
 
 def _holds_files(folder: Path) -> bool:
     try:
-        return any(_engine(path) for path in folder.iterdir())
+        return any(engine_of(path) for path in folder.iterdir())
     except OSError:  # of others, such as lost+found
         return False
-
-
-def _engine(path: Path) -> str:
-    """Returns xarray's engine for a file, by its first bytes; empty if there is none."""
-    if path.is_dir():
-        return "zarr" if any((path / name).is_file() for name in _ZARR) else ""
-    return _ENGINES.get(_head(path), "")
-
-
-def _head(path: Path) -> bytes:
-    if not path.is_file():
-        return b""
-    try:
-        with path.open("rb") as file:
-            return file.read(4)
-    except OSError as error:
-        raise DataError(f"{path} must be readable, got {error.strerror}; correct its permissions") from None
 
 
 def _what_is(path: Path) -> tuple[str, str]:
     """Returns what a file is that is no source, and the way out; empty texts if it could be anything."""
     if path.is_dir():
         return "a folder without the tables of Zarr", "copy it again"
-    head = _head(path)
+    head = head_of(path)
     if not head:
         return "an empty file", "download it again"
     return next((told for magic, told in _OTHERS.items() if head.startswith(magic)), ("", ""))

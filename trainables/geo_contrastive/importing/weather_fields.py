@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Int64
 
 from thalweg.data.faults import Faults
+from thalweg.data.opening import OpenFiles
 from thalweg.data.store import staged
 from thalweg.data.survey import Extremes
 from thalweg.errors import ConfigError, DataError
@@ -116,16 +117,21 @@ def read(
     if not (day_starts.isdigit() and int(day_starts) < 24):
         raise ConfigError(f"day_starts must be an hour from 0 to 23, got {day_starts!r}; try 0")
     wanted = parse_wanted(variables) if variables else None
-    series, notes = choose(open_source(source), wanted)
-    faults = Faults()
     kinds = {"sums": _names(sums), "means": _names(means), "running": _names(running)}
-    dailies = _by_day(series, kinds, int(day_starts))
+    with OpenFiles() as files:
+        series, notes = choose(open_source(source, files), wanted)
+        return _imported(source, target, notes, _by_day(series, kinds, int(day_starts)), grid)
+
+
+def _imported(source: Path, target: Path, notes: list[str], dailies: list[DailySeries], grid: str) -> str:
+    faults = Faults()
     days, lost = _common_days(dailies)
     plans = _planned(dailies, grid)
     with staged(target) as folder:
         done = _write(folder, plans, days, faults)
         calendar = dailies[0].series.calendar
-        origin = ", ".join(sorted({piece.opened.path.name for each in series for piece in each.pieces}))
+        pieces = [piece for each in dailies for piece in each.series.pieces]
+        origin = ", ".join(sorted({piece.opened.path.name for piece in pieces}))
         layout.write_table(folder, [each.described for each in done], calendar, origin)
         settled = [each.note for each in done if each.note]
         told = [*left_out(source), *notes, *_notes(dailies), *lost, *settled]

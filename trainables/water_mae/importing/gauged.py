@@ -17,6 +17,7 @@ import pandas as pd
 from jaxtyping import Float64
 
 from thalweg.data.faults import Faults
+from thalweg.data.opening import OpenFiles
 from thalweg.errors import ConfigError, DataError
 from thalweg.wording import counted, some
 from trainables.water_mae.data.layout import POSITIONS
@@ -235,7 +236,8 @@ def _columns(
     in_files = [path for path in sources(source) if path.stem in known]
     twins = {path.stem for path in in_files}  # Caravan holds each gauge in netCDF and again in CSV
     paths = [path for path in paths if path.stem not in twins]
-    columns = read_columns(paths, variables(in_files), known=known, others=False, missing=gaps)
+    with OpenFiles() as files:  # read at once: series fit into memory
+        columns = read_columns(paths, variables(in_files, files), known=known, others=False, missing=gaps)
     if not columns:
         raise DataError(
             f"{source} must hold daily series of the catchments of its attributes, got none for {some(sorted(known))}; "

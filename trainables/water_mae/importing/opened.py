@@ -1,9 +1,8 @@
-"""Opens netCDF files and Zarr stores through xarray, lazily and undecoded, and finds their axes."""
+"""The fields and series of files that xarray reads, undecoded, and their axes."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -11,10 +10,10 @@ from jaxtyping import Float32, Shaped
 
 from thalweg.data.encoding import Encoding
 from thalweg.data.faults import Faults
+from thalweg.data.opening import OpenFiles, engine_of, one_chunk_at_a_time, without_uninitialised
 from thalweg.errors import DataError
 
-_ENGINES = {b"\x89HDF": "h5netcdf", b"CDF\x01": "scipy", b"CDF\x02": "scipy"}
-_ZARR = ("zarr.json", ".zgroup", ".zmetadata", ".zattrs")
+_OWN_LAYOUT = ".h5"
 _TIME = ("time", "date", "day", "valid_time", "datetime")
 _ROWS = ("y", "lat", "latitude", "northing", "projection_y_coordinate", "row", "rlat", "nav_lat")
 _COLUMNS = ("x", "lon", "longitude", "easting", "projection_x_coordinate", "col", "column", "rlon")
@@ -70,7 +69,8 @@ class Variable:
             DataError: The file is damaged.
         """
         try:
-            stored = self.array[positions].values
+            with one_chunk_at_a_time(self.path):
+                stored = self.array[positions].values
         except (OSError, RuntimeError, ValueError) as error:
             raise DataError(
                 f"{self.path} must be whole, got {type(error).__name__}: {error}; copy it again"
@@ -80,63 +80,24 @@ class Variable:
 
 
 def sources(folder: Path) -> list[Path]:
-    """Returns the netCDF files and Zarr stores of a folder, or the one that it is itself."""
-    if _engine(folder):
+    """Returns the files and Zarr stores of a folder, or the one that it is itself.
+
+    Raises:
+        DataError: A file cannot be read.
+    """
+    if engine_of(folder):
         return [folder]
     if not folder.is_dir():
         return []
     inside = (path for path in sorted(folder.rglob("*")) if not path.name.startswith("."))
     found: list[Path] = []
     for path in inside:
-        if _engine(path) and not any(store in path.parents for store in found):
+        if path.suffix != _OWN_LAYOUT and engine_of(path) and not any(each in path.parents for each in found):
             found.append(path)
     return found
 
 
-def _engine(path: Path) -> str:
-    if path.is_dir():
-        return "zarr" if any((path / name).is_file() for name in _ZARR) else ""
-    if path.suffix == ".h5":  # the family's own layout
-        return ""
-    try:
-        with path.open("rb") as file:
-            return _ENGINES.get(file.read(4), "")
-    except OSError:
-        return ""
-
-
-def open_dataset(path: Path) -> xr.Dataset:
-    """Opens a file or store: numbers undecoded, times decoded.
-
-    Raises:
-        DataError: It is damaged.
-    """
-    engine = _engine(path)
-    more: dict[str, Any] = {"consolidated": _is_consolidated(path)} if engine == "zarr" else {}
-    try:
-        return xr.open_dataset(
-            path,
-            engine=engine,
-            mask_and_scale=False,
-            decode_timedelta=False,
-            cache=False,
-            backend_kwargs=more,
-        )
-    except (OSError, RuntimeError, ValueError, TypeError, KeyError) as error:
-        raise DataError(
-            f"{path} must be whole netCDF or Zarr with times by CF, got {type(error).__name__}: {error}; copy or "
-            "write it again"
-        ) from None
-
-
-def _is_consolidated(path: Path) -> bool:
-    table = path / "zarr.json"
-    return (path / ".zmetadata").is_file() or (
-        table.is_file() and '"consolidated_metadata"' in table.read_text(encoding="utf-8")
-    )
-
-
-def variables(paths: Iterable[Path]) -> list[Variable]:
+def variables(paths: Iterable[Path], files: OpenFiles) -> list[Variable]:
     """Returns all fields and series in time of files.
 
     Raises:
@@ -145,13 +106,15 @@ def variables(paths: Iterable[Path]) -> list[Variable]:
     faults, found = Faults(), []
     for path in paths:
         with faults.collected():
-            dataset = open_dataset(path)
-            tried = [_variable(str(name), array, dataset, path) for name, array in dataset.data_vars.items()]
-            own = [each for each in tried if each is not None]
-            if all(each.gauges is not None for each in own):  # thousands of gauges must not keep files open
-                own = [replace(each, array=each.array.load()) for each in own]
-                dataset.close()
-            found += own
+            for dataset, _ in files.datasets(path, decode_times=True):
+                tried = [
+                    _variable(str(name), array, dataset, path) for name, array in dataset.data_vars.items()
+                ]
+                own = [each for each in tried if each is not None]
+                if all(each.gauges is not None for each in own):  # thousands of gauges: too many open files
+                    own = [replace(each, array=each.array.load()) for each in own]
+                    dataset.close()
+                found += own
     faults.raise_if_any()
     return found
 
@@ -161,10 +124,8 @@ def _variable(name: str, array: xr.DataArray, dataset: xr.Dataset, path: Path) -
     time, rows, columns, gauges = (_axis(array, roles) for roles in (_TIME, _ROWS, _COLUMNS, _GAUGES))
     if array.dtype.kind not in "fiu" or time is None:
         return None
-    attributes = dict(array.attrs)
-    if path.is_dir() and array.dtype.kind == "f" and attributes.get("_FillValue") == 0:
-        del attributes["_FillValue"]  # Zarr's second version writes it by itself: such zeros are data
-    encoding = Encoding.of(attributes, array.dtype, f"{name} in {path}", is_netcdf=path.is_file())
+    array = without_uninitialised(array, path)
+    encoding = Encoding.of(array.attrs, array.dtype, f"{name} in {path}", is_netcdf=path.is_file())
     if array.ndim == 3 and rows and columns:
         ordered = array.transpose(time, rows, columns)
         axes = tuple(dataset[dim].values for dim in (rows, columns) if dim in dataset.variables)

@@ -10,6 +10,7 @@ import pandas as pd
 from jaxtyping import Bool
 
 from thalweg.data.faults import Faults
+from thalweg.data.opening import OpenFiles
 from thalweg.errors import ConfigError, DataError
 from thalweg.wording import some
 from trainables.water_mae.data.grids import read_mask
@@ -74,8 +75,13 @@ def read(source: Path, target: Path, **options: str) -> str:
                 "leave them out"
             )
         return own_layout.read(source, target)
+    with OpenFiles() as files:
+        return _composed(source, target, asked, files)
+
+
+def _composed(source: Path, target: Path, asked: Options, files: OpenFiles) -> str:
     faults, given = Faults(), Units.of(asked.units, asked.declared)
-    found = faults.attempt(lambda: variables(sources(source))) or []
+    found = faults.attempt(lambda: variables(sources(source), files)) or []
     gridded = faults.attempt(partial(_fields, found, pairs("fields", asked.fields), given, source))
     land = faults.attempt(partial(_mask, source, asked.mask))
     table, columns = _of_gauges(source, found, asked, faults)

@@ -9,8 +9,9 @@ import pytest
 import xarray as xr
 
 from tests.trainables.geo_contrastive.importing.conftest import Bring, Field, Make
+from thalweg.data import opening
 from thalweg.errors import DataError
-from trainables.geo_contrastive.importing import opening
+from trainables.geo_contrastive.importing.opening import open_source
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Consolidated metadata"),
@@ -187,5 +188,18 @@ def test_without_the_extra_grib_its_name_is_told(
 
 def test_opening_reads_no_field(make: Make, tmp_path: Path) -> None:
     make(np.arange(12) * 24).to_netcdf(tmp_path / "a.nc", engine="h5netcdf")
-    (found,) = opening.open_source(tmp_path / "a.nc")
-    assert not found.array.variable._in_memory
+    with opening.OpenFiles() as files:
+        (found,) = open_source(tmp_path / "a.nc", files)
+        assert not found.array.variable._in_memory
+
+
+def test_a_source_that_was_refused_can_be_written_anew_at_once(
+    make: Make, bring: Bring, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.nc"
+    make(np.arange(12) * 24).to_netcdf(path, engine="h5netcdf")
+    with pytest.raises(DataError) as refused:
+        bring(path, variables="q")
+    make(np.arange(12) * 24, name="q").to_netcdf(path, engine="h5netcdf")
+    assert refused.tb is not None  # which keeps what the import held
+    assert "12 days" in bring(path, variables="q")[0]
