@@ -55,7 +55,7 @@ class MaskingKnobs(Knobs):
 class ModelKnobs(Knobs):
     """Sizes of encoders, fusion and decoders."""
 
-    added: ClassVar[frozenset[str]] = frozenset({"interpolation"})
+    added: ClassVar[frozenset[str]] = frozenset({"interpolation", "interpolate_anomalies"})
 
     dim: int = Field(default=256, ge=8, le=4096, multiple_of=2)
     """Width of encoder and fusion tokens."""
@@ -103,6 +103,11 @@ class ModelKnobs(Knobs):
     None is as published; they may read them beside the place and day of a masked patch, predict what is added to them,
     which is 0 before training, or both.
     """
+    interpolate_anomalies: bool = False
+    """Whether anomalies from the seasonal cycle of each place are interpolated, and added to the cycle, not values.
+
+    The cycle is that of the training split: the mean and two harmonics of the year.
+    """
 
     @model_validator(mode="after")
     def _heads_divide_widths(self) -> Self:
@@ -118,6 +123,7 @@ class ModelKnobs(Knobs):
         names = ["decoder_self_attention", "weighted_feature_maps"] if self.decoder_type == "self" else []
         names += [] if self.weighted_feature_maps else ["feature_map_layers", "feature_map_input"]
         names += ["film_scope"] if self.film_mode == "none" else []
+        names += ["interpolate_anomalies"] if self.interpolation == "none" else []
         return tuple(names)
 
     @model_validator(mode="after")
@@ -128,6 +134,8 @@ class ModelKnobs(Knobs):
             _refuse_idle(self, ("feature_map_layers", "feature_map_input"), "weighted_feature_maps is on")
         if self.film_mode == "none":
             _refuse_idle(self, ("film_scope",), "film_mode is not none")
+        if self.interpolation == "none":
+            _refuse_idle(self, ("interpolate_anomalies",), "interpolation is not none")
         return self
 
     @model_validator(mode="after")

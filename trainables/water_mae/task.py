@@ -143,9 +143,10 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
         knobs = self.config.data
         geometry = _reference_geometry(len(knobs.attributes)) if facts is None else geometry_of(facts)
         sizes = self.config.model, geometry, knobs.sequence_length, self._modalities
+        cycle = None if facts is None else facts.get("seasonal_cycle")
         if self._forecasts:
-            return forecast.ForecastingAutoencoder(*sizes, self._row.name)
-        return MaskedAutoencoder(*sizes)
+            return forecast.ForecastingAutoencoder(*sizes, self._row.name, cycle)
+        return MaskedAutoencoder(*sizes, cycle)
 
     def parts(self) -> Mapping[str, Callable[[nn.Module], nn.Module]]:
         """Returns the encoders, with `MaskedAutoencoder.encode`, and with a head the parts that forecast."""
@@ -161,7 +162,7 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
 
     def facts(self, data: WaterData) -> Mapping[str, Any]:
         """Returns geometry, static attributes, statistics and units; see `facts_of`."""
-        return facts_of(data)
+        return facts_of(data, with_cycle=self.config.model.interpolate_anomalies)
 
     def stages(self) -> tuple[Stage, ...]:
         """Returns pre-training, whose contrastive loss joins the samples of a batch, and then the head's stage."""
@@ -267,7 +268,7 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
         return {**protocol.protocol(self.config.judged), **ahead, "data": days}
 
     def baselines(self, data: WaterData) -> Mapping[str, nn.Module]:
-        """Returns climatology, persistence, the nearest visible patch, interpolation, ridge regressions and an LSTM."""
+        """Returns climatology, persistence, nearest patch, two interpolations, ridge regressions and an LSTM."""
         around = neighbour_ridge.fit(data, lambda part, rows: self._observed_batch(part, "train", rows))
         if not self._forecasts:
             return {**all_baselines(data), "ridge": around}

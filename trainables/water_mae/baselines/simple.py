@@ -17,6 +17,7 @@ from trainables.water_mae.model.interpolation import (
     patch_means,
     seen_values,
 )
+from trainables.water_mae.model.seasonal_cycle import SeasonalCycle, fitted
 
 
 class Climatology(nn.Module):
@@ -133,6 +134,7 @@ def all_baselines(data: WaterData, ahead: int | None = None) -> dict[str, nn.Mod
         "persistence": Persistence(data.modalities, ahead),
         "nearest": NearestPatch(data),
         "interpolation": Interpolation(data.geometry, data.modalities),
+        "anomaly_interpolation": Interpolation(data.geometry, data.modalities, SeasonalCycle(fitted(data))),
     }
 
 

@@ -28,6 +28,7 @@ from trainables.water_mae.evaluation.reconstruction import means_in_units
 from trainables.water_mae.knobs import Modality, ModalitySet
 from trainables.water_mae.model.autoencoder import MaskedAutoencoder
 from trainables.water_mae.model.batch import Batch
+from trainables.water_mae.model.seasonal_cycle import Coefficients
 
 LEAD_DAYS = (1, 3, 7)
 STAGE = "forecast"
@@ -94,12 +95,19 @@ class ForecastingAutoencoder(MaskedAutoencoder):
         num_steps: Days in a window.
         modalities: What is reconstructed.
         ahead: Name of the series that is forecast.
+        cycle: As for `MaskedAutoencoder`.
     """
 
     def __init__(
-        self, knobs: ModelKnobs, geometry: Geometry, num_steps: int, modalities: ModalitySet, ahead: str
+        self,
+        knobs: ModelKnobs,
+        geometry: Geometry,
+        num_steps: int,
+        modalities: ModalitySet,
+        ahead: str,
+        cycle: Coefficients | None = None,
     ) -> None:
-        super().__init__(knobs, geometry, num_steps, modalities)
+        super().__init__(knobs, geometry, num_steps, modalities, cycle)
         self.ahead = ahead
         self.forecast_head = ForecastHead(knobs.dim, geometry.num_vector_patches, geometry.num_members)
 

@@ -24,6 +24,7 @@ from trainables.water_mae.model.batch import Batch, Predictions
 from trainables.water_mae.model.decoder import CrossDecoder, Decoder, SelfDecoder, Targets, Values
 from trainables.water_mae.model.encoders import INPUT, ImageEncoder, VectorEncoder
 from trainables.water_mae.model.interpolation import Interpolation
+from trainables.water_mae.model.seasonal_cycle import Coefficients, SeasonalCycle, unknown
 
 Summaries = dict[str, Float[Tensor, "batch dim"]]
 Maps = list[Float[Tensor, "batch token dim"]]
@@ -54,10 +55,16 @@ class MaskedAutoencoder(nn.Module):
         geometry: Patches and catchments of the data.
         num_steps: Days in a window.
         modalities: What is reconstructed.
+        cycle: Coefficients of the seasonal cycle, read if anomalies are interpolated; None is a cycle of 0.
     """
 
     def __init__(
-        self, knobs: ModelKnobs, geometry: Geometry, num_steps: int, modalities: ModalitySet
+        self,
+        knobs: ModelKnobs,
+        geometry: Geometry,
+        num_steps: int,
+        modalities: ModalitySet,
+        cycle: Coefficients | None = None,
     ) -> None:
         super().__init__()
         self.places = modalities.places
@@ -71,7 +78,7 @@ class MaskedAutoencoder(nn.Module):
         self.fusion = TokenFusion(sizes, knobs.shared_depth)
         for name, place in self.places.items():
             self.add_module(f"{name}_decoder", _decoder(place.kind, knobs, geometry, num_steps))
-        self.interpolation = None if knobs.interpolation == "none" else Interpolation(geometry, modalities)
+        self.interpolation = _interpolation(knobs, geometry, modalities, cycle)
         self.encoder_modality_tokens = _modality_tokens(modalities.names, knobs.dim)
         self.decoder_modality_tokens = _modality_tokens(modalities.names, knobs.decoder_dim)
 
@@ -207,6 +214,17 @@ def _decoder(kind: str, knobs: ModelKnobs, geometry: Geometry, num_steps: int) -
         num_maps=num_maps if knobs.weighted_feature_maps else None,
         self_attention=knobs.decoder_self_attention,
     )
+
+
+def _interpolation(
+    knobs: ModelKnobs, geometry: Geometry, modalities: ModalitySet, cycle: Coefficients | None
+) -> Interpolation | None:
+    if knobs.interpolation == "none":
+        return None
+    if not knobs.interpolate_anomalies:
+        return Interpolation(geometry, modalities)
+    known = unknown(geometry, modalities) if cycle is None else cycle
+    return Interpolation(geometry, modalities, SeasonalCycle(known))
 
 
 def _targets(kind: str, knobs: ModelKnobs, geometry: Geometry, num_steps: int) -> Targets:

@@ -12,10 +12,16 @@ import numpy as np
 from torch import nn
 
 from trainables.water_mae.data.windows import GEOMETRY, Geometry, WaterData
+from trainables.water_mae.model.seasonal_cycle import fitted
 
 
-def facts_of(data: WaterData) -> dict[str, Any]:
-    """Returns geometry and normalisation, which suffice to build a model and prepare its inputs."""
+def facts_of(data: WaterData, *, with_cycle: bool = False) -> dict[str, Any]:
+    """Returns geometry and normalisation, which suffice to build a model and prepare its inputs.
+
+    Args:
+        data: The data.
+        with_cycle: Whether the model needs the seasonal cycle of each place too.
+    """
     geometry, modalities = data.geometry, data.modalities
     floors = {row.name: row.floor for row in modalities if row.transform == "log"}
     return {
@@ -29,6 +35,7 @@ def facts_of(data: WaterData) -> dict[str, Any]:
         "grid_shape": list(geometry.grid_shape),
         "attributes": list(data.attributes),
         "catchments": list(data.catchments),
+        **({"seasonal_cycle": fitted(data)} if with_cycle else {}),
     }
 
 

@@ -19,6 +19,7 @@ from thalweg.nn.masking import take_patches
 from trainables.water_mae.data.windows import Geometry
 from trainables.water_mae.knobs import ModalitySet, Place
 from trainables.water_mae.model.batch import Batch, Predictions
+from trainables.water_mae.model.seasonal_cycle import SeasonalCycle
 
 NUM_NEIGHBOURS = 6
 _NO_DISTANCE = 1e-6  # smallest squared distance: places without a known position coincide
@@ -184,28 +185,39 @@ def linear_in_time(values: Values, seen: Seen) -> tuple[Values, Seen]:
 
 
 class Interpolation(nn.Module):
-    """Predicts masked values by interpolation in space, and river flow in time.
+    """Predicts masked values by interpolation in space, and persistent ones in time.
+
+    With a seasonal cycle it interpolates anomalies from it, and adds them to the cycle of the masked place: so a place
+    that is colder or wetter than those around it stays so. That is climatologically aided interpolation (Willmott and
+    Robeson 1995, doi:10.1002/joc.3370150207).
 
     Args:
         geometry: Positions of cells and catchments.
         modalities: What is interpolated; the persistent ones in time.
+        cycle: The seasonal cycle of each place; None interpolates values.
     """
 
-    def __init__(self, geometry: Geometry, modalities: ModalitySet) -> None:
+    def __init__(
+        self, geometry: Geometry, modalities: ModalitySet, cycle: SeasonalCycle | None = None
+    ) -> None:
         super().__init__()
         self.surroundings = surroundings(geometry)
         self.modalities = modalities
+        self.cycle = cycle
 
     def forward(self, batch: Batch) -> Predictions:
         """Interpolates the masked patches, in fp32; takes the same batch as the model."""
-        predictions = {}
-        for name, place in self.modalities.places.items():
-            kind, index = place
-            values, seen = seen_values(batch, place)
-            masked = batch[f"{kind}_masked"][:, index]
-            around = self.surroundings[kind].around(seen, masked)  # type: ignore[operator]
-            predictions[name] = around.interpolate(patch_means(values, seen))
-            if self.modalities[name].is_persistent:
-                in_time, known = (take_patches(each, masked) for each in linear_in_time(values, seen))
-                predictions[name] = torch.where(known, in_time, predictions[name])
-        return predictions
+        return {name: self._masked(batch, name, place) for name, place in self.modalities.places.items()}
+
+    def _masked(self, batch: Batch, name: str, place: Place) -> Float[Tensor, "batch step masked value"]:
+        kind, index = place
+        values, seen = seen_values(batch, place)
+        masked = batch[f"{kind}_masked"][:, index]
+        usual = None if self.cycle is None else self.cycle(place, batch["day_of_year"])
+        values = values if usual is None else values - usual
+        around = self.surroundings[kind].around(seen, masked)  # type: ignore[operator]
+        found: Tensor = around.interpolate(patch_means(values, seen))
+        if self.modalities[name].is_persistent:
+            in_time, known = (take_patches(each, masked) for each in linear_in_time(values, seen))
+            found = torch.where(known, in_time, found)
+        return found if usual is None else found + take_patches(usual, masked)

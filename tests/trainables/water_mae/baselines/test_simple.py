@@ -113,6 +113,33 @@ def test_interpolation_weighs_by_inverse_squares_and_follows_rivers_in_time(
     check(batch, name, all_baselines(data)["interpolation"], slow)
 
 
+def seasonal_cycle(means: np.ndarray) -> np.ndarray:
+    """Two harmonics by Fourier sums over the 366 days, which are orthogonal there."""
+    found = np.broadcast_to(means.mean(axis=0), means.shape).astype(np.float64)
+    for wave in (1, 2):
+        turn = np.exp(2j * np.pi * wave * np.arange(366) / 366).reshape(366, *[1] * (means.ndim - 1))
+        found = found + 2 * ((means * turn.conj()).mean(axis=0) * turn).real
+    return found
+
+
+@pytest.mark.parametrize("name", PUBLISHED_SET.names)
+def test_anomalies_are_interpolated_and_added_to_the_seasonal_cycle_of_the_place(
+    data: WaterData, batch: Batch, name: str
+) -> None:
+    kind, index = PUBLISHED_SET.places[name]
+    means = dict(zip(("image", "vector"), data.climatology(), strict=True))[kind][:, index]
+    usual = seasonal_cycle(means)[batch["day_of_year"].numpy()]
+    values = batch[f"{kind}s"].clone()
+    values[:, index] -= torch.tensor(usual, dtype=torch.float32)
+    anomalies = batch | {f"{kind}s": values}
+
+    def slow(_: Batch, name: str, b: int, t: int, patch: int) -> np.ndarray:
+        expected: np.ndarray = usual[b, t, patch] + slow_interpolation(data, anomalies, name, b, t, patch)
+        return expected
+
+    check(batch, name, all_baselines(data)["anomaly_interpolation"], slow)
+
+
 def test_both_ways_of_persistence_are_met(batch: Batch) -> None:
     keep = batch["image_keep"][:, 0]
     first = {int(patch) for patch in keep[0, 0]}
@@ -216,7 +243,7 @@ def test_no_baseline_sees_what_is_hidden(config: WaterMAE, data: WaterData, batc
         masked = batch[f"{kind}_masked"][..., None].expand(-1, -1, -1, -1, values.shape[-1])
         blind[f"{kind}s"] = values.scatter(3, masked, 1e6)
     baselines = WaterMAETask(config).baselines(data)
-    assert {"interpolation", "ridge"} <= set(baselines)
+    assert {"interpolation", "anomaly_interpolation", "ridge"} <= set(baselines)
     for baseline in baselines.values():
         before, after = baseline(batch), baseline(blind)
         assert all(torch.equal(before[name], after[name]) for name in PUBLISHED_SET.names)

@@ -14,6 +14,7 @@ from trainables.water_mae.data.windows import WaterData
 from trainables.water_mae.knobs import PUBLISHED_SET
 from trainables.water_mae.model.autoencoder import MaskedAutoencoder
 from trainables.water_mae.model.batch import Batch
+from trainables.water_mae.model.seasonal_cycle import fitted
 from trainables.water_mae.task import WaterMAETask
 
 KEYS = np.array([5, 6], np.uint64)
@@ -27,6 +28,7 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "feature_maps": {"weighted_feature_maps": True, "feature_map_input": True},
     "apart": {"shared_depth": 0, "weighted_feature_maps": True},
     "reading": {"interpolation": "read"},
+    "reading_anomalies": {"interpolation": "read", "interpolate_anomalies": True},
 }
 
 
@@ -38,7 +40,8 @@ def batch(config: WaterMAE, data: WaterData) -> Batch:
 def build(config: WaterMAE, data: WaterData, **knobs: Any) -> MaskedAutoencoder:
     torch.manual_seed(0)
     sizes = ModelKnobs.model_validate(config.model.model_dump() | knobs)
-    return MaskedAutoencoder(sizes, data.geometry, config.data.sequence_length, PUBLISHED_SET)
+    steps, cycle = config.data.sequence_length, fitted(data)
+    return MaskedAutoencoder(sizes, data.geometry, steps, PUBLISHED_SET, cycle)
 
 
 def num_parameters(module: nn.Module) -> int:
@@ -398,7 +401,7 @@ def test_queries_are_independent_unless_they_attend_to_each_other(
 
 
 @pytest.mark.parametrize(
-    "variant", [name for name in VARIANTS if name != "reading"]
+    "variant", [name for name in VARIANTS if not name.startswith("reading")]
 )  # an engine keeps positions in fp32
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_trains(
@@ -435,8 +438,12 @@ ALTERNATIVES: dict[str, Any] = {
     "feature_map_layers": (1,),
     "feature_map_input": True,
     "interpolation": "read",
+    "interpolate_anomalies": True,
 }
-NEEDED = {name: {"weighted_feature_maps": True} for name in ("feature_map_layers", "feature_map_input")}
+NEEDED: Mapping[str, Mapping[str, Any]] = {
+    **{name: {"weighted_feature_maps": True} for name in ("feature_map_layers", "feature_map_input")},
+    "interpolate_anomalies": {"interpolation": "read"},
+}
 
 
 def test_every_knob_of_the_model_is_tried_below() -> None:

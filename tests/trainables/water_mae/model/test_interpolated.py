@@ -14,6 +14,7 @@ from trainables.water_mae.knobs import PUBLISHED_SET
 from trainables.water_mae.model.autoencoder import MaskedAutoencoder
 from trainables.water_mae.model.batch import Batch
 from trainables.water_mae.model.interpolation import Interpolation
+from trainables.water_mae.model.seasonal_cycle import SeasonalCycle, fitted
 from trainables.water_mae.task import WaterMAETask
 
 
@@ -26,16 +27,23 @@ def batch(config: WaterMAE, data: WaterData) -> Batch:
 def build(config: WaterMAE, data: WaterData, **knobs: Any) -> MaskedAutoencoder:
     torch.manual_seed(0)
     sizes = ModelKnobs.model_validate(config.model.model_dump() | knobs)
-    return MaskedAutoencoder(sizes, data.geometry, config.data.sequence_length, PUBLISHED_SET)
+    return MaskedAutoencoder(sizes, data.geometry, config.data.sequence_length, PUBLISHED_SET, fitted(data))
+
+
+def expected_of(data: WaterData, *, anomalies: bool) -> Interpolation:
+    cycle = SeasonalCycle(fitted(data)) if anomalies else None
+    return Interpolation(data.geometry, data.modalities, cycle)
 
 
 @pytest.mark.parametrize("decoder_type", ["cross", "self"])
 @pytest.mark.parametrize("mode", ["added", "both"])
+@pytest.mark.parametrize("anomalies", [False, True])
 def test_an_untrained_decoder_leaves_the_interpolation_as_it_is_and_then_corrects_it(
-    config: WaterMAE, data: WaterData, batch: Batch, mode: str, decoder_type: str
+    config: WaterMAE, data: WaterData, batch: Batch, anomalies: bool, mode: str, decoder_type: str
 ) -> None:
-    model = build(config, data, interpolation=mode, decoder_type=decoder_type)
-    expected = Interpolation(data.geometry, data.modalities)(batch)
+    knobs = {"interpolation": mode, "interpolate_anomalies": anomalies}
+    model = build(config, data, decoder_type=decoder_type, **knobs)
+    expected = expected_of(data, anomalies=anomalies)(batch)
     for name, values in model(batch).items():
         torch.testing.assert_close(values, expected[name], rtol=0, atol=0)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
@@ -66,14 +74,35 @@ def test_what_is_read_is_what_is_interpolated_from_visible_values(
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("anomalies", [False, True])
 def test_what_is_added_is_added_in_fp32(
-    config: WaterMAE, data: WaterData, batch: Batch, dtype: torch.dtype
+    config: WaterMAE, data: WaterData, batch: Batch, anomalies: bool, dtype: torch.dtype
 ) -> None:
-    model = build(config, data, interpolation="both")
+    model = build(config, data, interpolation="both", interpolate_anomalies=anomalies)
     half_precision.fit(model, "fp16" if dtype == torch.float16 else "bf16")
     for weight in model.parameters():
         weight.data = weight.data.to(dtype)
-    expected = Interpolation(data.geometry, data.modalities)(batch)
+    expected = expected_of(data, anomalies=anomalies)(batch)
     for name, values in model(batch).items():
         assert values.dtype == torch.float32
         assert torch.equal(values, expected[name])
+
+
+def test_a_model_that_was_kept_knows_the_seasonal_cycle_again(
+    config: WaterMAE, data: WaterData, batch: Batch
+) -> None:
+    knobs = config.model.model_dump() | {"interpolation": "added", "interpolate_anomalies": True}
+    task = WaterMAETask(config.model_copy(update={"model": ModelKnobs.model_validate(knobs)}))
+    facts = task.facts(data)
+    assert "seasonal_cycle" not in WaterMAETask(config).facts(data)
+    expected = expected_of(data, anomalies=True)(batch)
+    for name, values in task.build(facts)(batch).items():
+        assert torch.equal(values, expected[name])
+    assert all(each.isfinite().all() for each in task.build(None).buffers())
+
+
+def test_anomalies_without_interpolation_are_refused(config: WaterMAE) -> None:
+    with pytest.raises(
+        ValueError, match="interpolate_anomalies must be False unless interpolation is not none"
+    ):
+        ModelKnobs.model_validate(config.model.model_dump() | {"interpolate_anomalies": True})
