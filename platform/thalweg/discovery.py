@@ -15,6 +15,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -62,9 +63,16 @@ def own_spaces() -> tuple[str, ...]:
             f"{name}.{file.stem}"
             for name, folder in _own_folders()
             for file in folder.glob("[!_]*.py")
-            if file.stem.isidentifier() and _SPACE.search(file.read_text(encoding="utf-8", errors="replace"))
+            if file.stem.isidentifier() and _SPACE.search(_text(file))
         )
     )
+
+
+def _text(file: Path) -> str:
+    """Returns what a file says; nothing if it may not be read, as one of somebody else."""
+    with suppress(PermissionError):
+        return file.read_text(encoding="utf-8", errors="replace")
+    return ""
 
 
 def _own_folders() -> Iterator[tuple[str, Path]]:
@@ -80,7 +88,11 @@ def _own_folders() -> Iterator[tuple[str, Path]]:
 
 
 def _folders(folder: Path) -> Iterator[Path]:
-    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+    """Yields the packages and folders inside a folder; none if it may not be read."""
+    entries: list[os.DirEntry[str]] = []
+    with suppress(PermissionError):
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    for entry in entries:
         if entry.name.isidentifier() and not entry.name.startswith("_") and entry.is_dir():
             yield Path(entry.path)
 

@@ -1,9 +1,9 @@
 """Which temperature, batch size and embedder let an image find the scan of its scene?
 
-Contrastive pre-training of image and scan, on the tiny synthetic scenes. Coarse pictures as embeddings (`coarse_likeness`)
-find .285 of the scans among 100. Batches of 32 at a learning rate of .003 come level with them after a third of the
-budget, and at its end find .40 (four seeds, .365 to .445); batches of 64 find .34, half the rate .295 (a seed each).
-The first evaluations are all near chance and say nothing.
+Contrastive pre-training of image and scan, on the tiny synthetic scenes. Coarse pictures as embeddings
+(`coarse_likeness`) find .285 of the scans among 100. Batches of 32 at a learning rate of .003 come level with them
+after a third of the budget, and at its end find .40 (four seeds, .365 to .445); batches of 64 find .34, half the rate
+.295 (a seed each). The first evaluations are all near chance and say nothing.
 """
 
 from typing import Any

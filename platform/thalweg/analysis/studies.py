@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from thalweg import discovery
 from thalweg.analysis.leaderboard import is_over
 from thalweg.errors import StudyError, ThalwegError, nothing
-from thalweg.search.store.fingerprint import fingerprint, is_same
+from thalweg.search.store.laws import change_of, definition_of
 from thalweg.search.store.records import StudyRecord, TrialRecord, read_study
 from thalweg.search.store.storage import is_driven
 from thalweg.study_folder import StudyFolder, studies_in
@@ -135,15 +135,8 @@ def finished(output: Path, name: str, space: Space) -> StudyRecord | None:
         record = read_study(folder, name)
     except StudyError:  # the search says what is wrong
         return None
-    study, known = space.study, record.definition
-    expected = {"metric": study.metric, "mode": study.mode, "samples": study.samples}
-    is_its = (
-        all(known.get(key) == value for key, value in expected.items())
-        and known.get("num_evaluations") == study.num_evaluations
-        and is_same(known.get("fingerprint"), fingerprint(space.file))
-        and space_name(record) == discovery.space_name(space.module_name)
-    )
-    return record if is_its and sum(ended(record).values()) >= study.num_trials else None
+    is_its = not change_of(name, record.definition, definition_of(space))
+    return record if is_its and sum(ended(record).values()) >= space.study.num_trials else None
 
 
 def earlier_trials(options: Options) -> tuple[TrialRecord, ...]:

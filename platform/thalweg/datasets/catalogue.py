@@ -11,8 +11,8 @@ from typing import Literal
 from thalweg import discovery
 from thalweg.dataset_contract import WEIGHTS
 from thalweg.discovery import Family
-from thalweg.errors import ConfigError, DataError, DiscoveryError, OutputError, nothing
-from thalweg.wording import as_seen
+from thalweg.errors import ConfigError, DataError, DiscoveryError, FamilyError, OutputError, nothing
+from thalweg.wording import as_seen, some
 
 DATA_VARIABLE = "THALWEG_DATA"
 Origin = Literal["make", "import", "own"]
@@ -72,10 +72,24 @@ def data_sets(root: Path | None = None, only: str | None = None) -> list[DataSet
 
 
 def families() -> list[Family]:
-    """Loads all families: those in ``trainables/``, and those in packages of the working directory."""
-    return [
-        discovery.load_family(name) for name in (*discovery.names("trainables"), *discovery.own_families())
-    ]
+    """Loads all families: those in ``trainables/``, and those in packages of the working directory.
+
+    Any package may lie in the working directory: what looks like a family and cannot be loaded is left out there, and
+    `thalweg families` says what is wrong with it.
+    """
+    return _families()[0]
+
+
+def _families() -> tuple[list[Family], list[str]]:
+    """Returns all families that can be loaded, and the names of one's own that cannot."""
+    found = [discovery.load_family(name) for name in discovery.names("trainables")]
+    broken = []
+    for name in discovery.own_families():
+        try:
+            found.append(discovery.load_family(name))
+        except (DiscoveryError, FamilyError):
+            broken.append(name)
+    return found, broken
 
 
 def of_family(family: Family, root: Path | None = None) -> list[DataSet]:
@@ -115,18 +129,13 @@ def family_of_source(source: str, only: str | None = None) -> Family:
         DiscoveryError: There is none; the message names all public data sets.
         ConfigError: There are several.
     """
-    known = [discovery.load_family(only)] if only else families()
+    known, broken = ([discovery.load_family(only)], []) if only else _families()
     found = [family for family in known if source in family.sources]
     if not found:
         where = only or "any family"
-        raise DiscoveryError(
-            nothing(
-                f"public data set {source!r}",
-                where,
-                source,
-                {name for each in known for name in each.sources},
-            )
-        )
+        known_names = {name for each in known for name in each.sources}
+        hint = f"; {some(broken)} cannot be loaded, see `thalweg families`" if broken else ""
+        raise DiscoveryError(nothing(f"public data set {source!r}", where, source, known_names) + hint)
     if len(found) > 1:
         names = [family.name for family in found]
         raise ConfigError(

@@ -7,7 +7,7 @@ import difflib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
@@ -100,7 +100,17 @@ def _field(config: FamilyConfig, name: str) -> FieldInfo | None:
     """Returns the declaration of a knob or a group; None if there is none."""
     *groups, last = name.split(".")
     owner = _at(config, ".".join(groups)) if groups else config
-    return type(owner).model_fields.get(last) if isinstance(owner, Knobs) else None
+    if not isinstance(owner, Knobs):
+        return None
+    return type(owner).model_fields.get(last) or _of_any_name(type(owner))
+
+
+def _of_any_name(group: type[Knobs]) -> FieldInfo | None:
+    """Returns the declaration of all knobs that a group does not name, such as weights of one's own modalities."""
+    if group.model_config.get("extra") != "allow":
+        return None
+    kind = get_type_hints(group, include_extras=True).get("__pydantic_extra__")
+    return FieldInfo.from_annotation(get_args(kind)[1]) if kind else None
 
 
 def _at(config: FamilyConfig, name: str) -> Any:

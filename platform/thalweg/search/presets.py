@@ -9,7 +9,7 @@ from thalweg import discovery
 from thalweg.config import FamilyConfig
 from thalweg.contract import Metric, metrics_of
 from thalweg.datasets.making import existing
-from thalweg.errors import ConfigError, ObjectiveError
+from thalweg.errors import ConfigError, ObjectiveError, meant
 from thalweg.search.knob_values import with_knobs
 from thalweg.search.overrides import with_budget
 from thalweg.search.space import Space
@@ -83,8 +83,10 @@ def _metric(family: discovery.Family, config: FamilyConfig, name: str | None) ->
     fit = [metric for metric in metrics_of(family.task(config)) if metric.search_invariant]
     found = next((metric for metric in fit if name in (None, metric.name)), None)
     if found is None:
+        names = [metric.name for metric in fit]
+        close = meant(name or "", names)
         raise ObjectiveError(
-            f"the metric to follow must be search-invariant and measured, got {name or 'none'!r}; "
-            f"this configuration of {family.name} has {', '.join(metric.name for metric in fit) or 'none'}"
+            f"the metric to follow must be search-invariant and measured, got {name or 'none'!r}"
+            + (close or f"; this configuration of {family.name} has {', '.join(names) or 'none'}")
         )
     return found

@@ -69,3 +69,14 @@ def test_a_source_of_two_families_needs_one_of_them(fen: str) -> None:
         DiscoveryError, match="no public data set 'gauge' in any family; did you mean 'gauges'"
     ):
         family_of_source("gauge")
+
+
+def test_a_package_of_somebody_else_that_looks_like_a_family_stops_nobody(fen: str, tmp_path: Path) -> None:
+    other = tmp_path / "detector"
+    other.mkdir()
+    for part in ("config", "task", "datasets"):
+        (other / f"{part}.py").write_text("LEARNING_RATE = 1e-3\n")
+    assert {item.family for item in data_sets(tmp_path)} == {"buoys", fen}
+    assert family_of_source("radar-days", "buoys").name == "buoys"
+    with pytest.raises(DiscoveryError, match="detector cannot be loaded, see `thalweg families`"):
+        family_of_source("sonar")

@@ -120,3 +120,14 @@ def test_every_knob_of_a_preset_can_be_given_as_it_is_shown(preset: FamilyConfig
     assert with_knobs(preset, given, "any") == preset
     for name, text in given.items():
         assert with_knobs(preset, {name: text}, "any") == preset, name
+
+
+def test_a_weight_of_a_modality_of_one_s_own_is_a_knob() -> None:
+    rows = [
+        {"name": "rain", "kind": "field", "unit": "mm/day"},
+        {"name": "level", "kind": "series", "unit": "m"},
+    ]
+    own = WATER["tiny"].vary(data={"modalities": rows})
+    assert with_knobs(own, {"loss_weights.rain": "3"}, "water_mae").weights == {"rain": 3.0, "level": 1.0}
+    with pytest.raises(KnobError, match=r"loss_weights\.rain: .*number"):
+        with_knobs(own, {"loss_weights.rain": "much"}, "water_mae")

@@ -18,6 +18,8 @@ from trainables.water_mae.knobs import Modality
 
 FLOOD_SHARE, LOW_SHARE = 0.02, 0.05
 """Shares of the training days above the threshold of floods, and below that of low flows."""
+DRY = 1e-6
+"""Share of the mean flow up to which a flow is none: that of a log flow is rounded."""
 PEAK_REACH = 3
 """Days before and after a peak among which a forecast's own peak is looked for, as in Kratzert et al. (2021),
 doi:10.5194/hess-25-2685-2021; peaks are more than twice as far apart."""
@@ -29,7 +31,9 @@ NO_PEAK = 127
 class FlowEvents:
     """Thresholds of the training days, and the flood peaks of each split.
 
-    Thresholds and moments are NaN for padding and for catchments without observed flow in the training split.
+    Thresholds and moments are NaN for padding and for catchments without observed flow in the training split. A river
+    that is dry on more than 5 % of its training days has no low flows: none is below a Q95 of 0, and its threshold is
+    NaN, too.
 
     Attributes:
         flood: Normalised value above which a day is a flood.
@@ -70,16 +74,14 @@ def find_events(
     for place in zip(*np.nonzero(observed[train].any(axis=0)), strict=True):
         values = flow[train][(slice(None), *place)][observed[train][(slice(None), *place)]].astype(np.float64)
         flows = backward(row, values * scale[1] + scale[0])
-        found[(slice(None), *place)] = (
-            *np.quantile(values, (1 - FLOOD_SHARE, LOW_SHARE)),
-            flows.mean(),
-            flows.std(),
-        )
-    flood = found[0].astype(np.float32)
+        flood, low = np.quantile(values, (1 - FLOOD_SHARE, LOW_SHARE))
+        is_dry = np.quantile(flows, LOW_SHARE) <= DRY * flows.mean()
+        found[(slice(None), *place)] = (flood, np.nan if is_dry else low, flows.mean(), flows.std())
+    thresholds = found[0].astype(np.float32)
     since = np.full(flow.shape, NO_PEAK, np.int8)
     for days in splits.values():
-        since[days] = _since_peak(flow[days], observed[days], flood)
-    return FlowEvents(flood, found[1].astype(np.float32), found[2], found[3], since)
+        since[days] = _since_peak(flow[days], observed[days], thresholds)
+    return FlowEvents(thresholds, found[1].astype(np.float32), found[2], found[3], since)
 
 
 def _since_peak(

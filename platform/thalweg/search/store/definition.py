@@ -7,46 +7,17 @@ from typing import Any
 import optuna
 from optuna.trial import TrialState, create_trial
 
-from thalweg.discovery import space_name
 from thalweg.errors import ConfigError, SpaceError, StudyError
-from thalweg.search.overrides import options_of
 from thalweg.search.replay import RecordedTrial
 from thalweg.search.space import Space
 from thalweg.search.store import private_optuna
 from thalweg.search.store.early_stopping import make_pruner
-from thalweg.search.store.fingerprint import fingerprint, is_same
+from thalweg.search.store.laws import change_of, definition_of
 from thalweg.search.store.records import CHECKPOINT, DEFINITION, OUTCOME
 from thalweg.search.store.samplers import make_sampler
 
 IDENTITY = "identity"  # user attribute: what the checkpoints bear, wherever the study is moved or copied
 RECORD = "record"  # user attribute: the identity that it had before it was defined anew
-
-_LAWS = {  # settings that may not change while a name is in use, in words
-    "space": "search space",
-    "family": "family",
-    "metric": "metric",
-    "mode": "mode",
-    "overrides": "data set",
-    "samples": "budget in samples",
-    "num_evaluations": "number of evaluations",
-    "fingerprint": "version of its search space",
-}
-
-
-def definition_of(space: Space) -> dict[str, Any]:
-    """Returns the definition of a study for its storage, along with all settings of its last run."""
-    study = space.study
-    return {
-        "space": space.module_name,
-        "family": space.config_type.__module__.rpartition(".")[0],
-        "metric": study.metric,
-        "mode": study.mode,
-        "overrides": dict(space.overrides),
-        "samples": study.samples,
-        "num_evaluations": study.num_evaluations,
-        "fingerprint": fingerprint(space.file),
-        "study": study.model_dump(mode="json"),
-    }
 
 
 def open_study(storage: Any, name: str, space: Space) -> optuna.Study:
@@ -66,7 +37,7 @@ def open_study(storage: Any, name: str, space: Space) -> optuna.Study:
     num_trials = len(study.get_trials(deepcopy=False))
     stored = study.user_attrs.get(DEFINITION)
     if stored is not None:
-        change = _change(name, stored, definition_of(space))
+        change = change_of(name, stored, definition_of(space))
         if change and any_trained(study):
             raise StudyError(f"{change}; give the new study another name")
     elif num_trials:
@@ -85,7 +56,7 @@ def renew(study: optuna.Study, space: Space) -> tuple[optuna.Study, str]:
         The study, and a sentence about the change; the latter is empty if the study is the same as before.
     """
     stored = study.user_attrs.get(DEFINITION)
-    change = _change(study.study_name, stored, definition_of(space)) if stored is not None else ""
+    change = change_of(study.study_name, stored, definition_of(space)) if stored is not None else ""
     if not change:
         return study, ""
     trials, record = study.get_trials(), study.user_attrs.get(RECORD, study.user_attrs.get(IDENTITY))
@@ -117,43 +88,6 @@ def _recorded(space: Space, params: Mapping[str, Any]) -> dict[str, Any]:
     with suppress(SpaceError, ConfigError):  # the ledger refuses such a trial when it begins, with the reason
         space(trial)
     return {name: trial.params.get(name, value) for name, value in params.items()}
-
-
-def _change(name: str, stored: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """Returns a sentence on what has changed in a definition; empty if it is the same."""
-    for key, what in _LAWS.items():
-        if not _agrees(key, stored.get(key), now[key]):
-            has, got = _told(key, stored.get(key)), _told(key, now[key])
-            began = _began(stored.get("overrides") or {}, now["overrides"])
-            return f"a study keeps its {what}: {name!r} has {has}, got {got}{began}"
-    return ""
-
-
-def _began(stored: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """Says with which options a study began, if they are others now."""
-    if stored == now:
-        return ""
-    return f" (it began {f'with {options_of(stored)}' if stored else 'without --dataset and --samples'})"
-
-
-def _told(key: str, value: Any) -> Any:
-    return (_dataset(value) or "the space's own") if key == "overrides" else value
-
-
-def _dataset(overrides: Mapping[str, Any] | None) -> str | None:
-    """Returns the data set that a command named for a study; studies of earlier versions record none."""
-    return (overrides or {}).get("dataset")
-
-
-def _agrees(key: str, stored: Any, now: Any) -> bool:
-    """Returns whether a setting agrees with the stored one; a space may move, or be rewritten without effect."""
-    if key == "fingerprint":
-        return is_same(stored, now)
-    if key == "overrides":  # a budget is a law of its own
-        return _dataset(stored) == _dataset(now)
-    if key == "space" and isinstance(stored, str):
-        return space_name(stored) == space_name(now)
-    return bool(stored == now)
 
 
 def any_trained(study: optuna.Study) -> bool:

@@ -90,3 +90,14 @@ def test_days_without_rivers_are_no_data(data: WaterData) -> None:
     vectors[:12, 1] = 50
     assert np.nanmax(replace(data, vectors=vectors).flow_events("river_flow").flood) < 50
     assert data.flow_events("river_flow") is data.flow_events("river_flow")
+
+
+def test_a_river_that_is_dry_too_often_has_no_low_flows() -> None:
+    row = RIVER_FLOW.model_copy(update={"floor": 0.01})
+    depth = np.random.default_rng(3).lognormal(0, 1, (100, 1, 3))
+    depth[:50:10, 0, 1] = 0  # 8 % of the training days
+    depth[0, 0, 2] = 0  # 2 % of them
+    flow = ((np.log(depth + 0.01) - 0.5) / 2).astype(np.float32)
+    events = find_events(flow, np.ones(flow.shape, bool), SPLITS, (0.5, 2.0), row)
+    assert np.isnan(events.low[0]).tolist() == [False, True, False]
+    assert np.isfinite(events.flood).all() and np.isfinite(events.mean).all()
