@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.util
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 from thalweg.discovery import ROOMS, Family
@@ -59,7 +61,8 @@ def source_code(space: Space, family: Family) -> SourceCode:
     """Returns the modules that training imports, from the family's ``config`` and ``task`` and the space's file on.
 
     Of a family in ``trainables`` these are modules of its folder, of any other all of its package at the top, such as
-    ``my_lab``. What only makes or imports data sets is left out: data have fingerprints.
+    ``my_lab``. What only makes or imports data sets is left out, for data have fingerprints, and so is what only
+    `Task.draw` imports.
     """
     top = family.package.partition(".")[0]
     own = {f"{family.package}." if top in ROOMS else f"{top}."}
@@ -82,12 +85,19 @@ def source_code(space: Space, family: Family) -> SourceCode:
 
 
 def _file(module: str) -> Path | None:
-    """Returns the file of a module; None if the name is not that of one."""
-    try:
-        spec = importlib.util.find_spec(module)
-    except ModuleNotFoundError:  # a name in a module, and not a module in a package
-        return None
-    return Path(spec.origin) if spec is not None and spec.has_location and spec.origin else None
+    """Returns the file of a module in Python; None if the name is not that of one.
+
+    Nothing is imported but the package at the top, which is there already: modules may import what is heavy.
+    """
+    top, *parts = module.split(".")
+    places = getattr(sys.modules.get(top), "__path__", None)
+    spec = None if parts else importlib.util.find_spec(top)
+    for number in range(1, len(parts) + 1):
+        name = ".".join([top, *parts[:number]])
+        spec = PathFinder.find_spec(name, None if places is None else list(places)) if places else None
+        places = getattr(sys.modules.get(name), "__path__", spec and spec.submodule_search_locations)
+    file = Path(spec.origin) if spec is not None and spec.has_location and spec.origin else None
+    return file if file is not None and file.suffix == ".py" else None
 
 
 def _path(module: str, file: Path) -> str:
@@ -97,9 +107,9 @@ def _path(module: str, file: Path) -> str:
 
 
 def _imported(module: str, file: Path) -> Iterator[str]:
-    """Yields names that may be modules, of all imports in a file, wherever they stand."""
+    """Yields names that may be modules, of all imports in a file, wherever they stand but in `Task.draw`."""
     package = module.split(".") if file.stem == "__init__" else module.split(".")[:-1]
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    for node in _walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -107,3 +117,12 @@ def _imported(module: str, file: Path) -> Iterator[str]:
             base = ".".join([*above, *([node.module] if node.module else [])])
             yield base
             yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def _walk(node: ast.AST) -> Iterator[ast.AST]:
+    """Yields a node and all inside it, but the bodies of functions that draw: no number depends on a picture."""
+    yield node
+    if isinstance(node, ast.FunctionDef) and node.name == "draw":
+        return
+    for inner in ast.iter_child_nodes(node):
+        yield from _walk(inner)

@@ -64,6 +64,24 @@ def test_it_is_what_training_imports(mere: Path) -> None:
     assert found.texts["mere/scales.py"] == "ONE = 1\n"
 
 
+def test_finding_it_imports_no_module_and_takes_no_pictures(mere: Path) -> None:
+    (mere / "losses.py").write_text("raise RuntimeError('imported')\n")
+    (mere / "pictures.py").write_text("INK = 1\n")
+    (mere / "fast.so").write_bytes(b"\x7fELF")
+    (mere / "deep").mkdir()
+    (mere / "deep/layers.py").write_text("raise RuntimeError('imported')\n")
+    change(
+        mere / "pond/task.py",
+        "import hashlib\n",
+        "import hashlib\n\n\ndef later():\n    from mere import fast\n    from mere.losses import loss\n"
+        "    from mere.deep.layers import block\n\n\ndef draw():\n    from mere.pictures import INK\n",
+    )
+    found = set(code().hashes)
+    assert {"mere/losses.py", "mere/deep/layers.py", "mere/pond/task.py"} <= found
+    assert not {"mere/pictures.py", "mere/fast.py"} & found
+    assert not {"mere.losses", "mere.deep.layers"} & set(sys.modules)
+
+
 def test_a_family_of_the_house_is_its_own_folder_without_what_makes_and_imports_data() -> None:
     space = load_space("quickstart")
     found = source_code(space, discovery.load_family(space.config_type))
