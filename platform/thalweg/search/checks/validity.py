@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from thalweg.errors import SpaceError
 from thalweg.search.checks.draws import Draw, Draws, draw_all, varied
 from thalweg.search.checks.judgement import Judgement
 from thalweg.search.checks.unreached import Trace, never_asked, never_run
@@ -42,6 +43,18 @@ def judge_validity(space: Space, draws: Draws, trace: Trace) -> Judgement:
         told=f"{len(draws.whole)} of {count} {what} are valid",
         numbers={"drawn": count, "refused": len(draws.refused)},
     )
+
+
+def check_used(space: Space) -> Iterator[str]:
+    """Yields what a search tells of the branches of its space; what `thalweg check` takes seconds for is left to it.
+
+    Raises:
+        SpaceError: The space asks for a parameter that reaches no configuration.
+    """
+    draws, trace = drawn(space)
+    for fault in unused(space, draws):
+        raise SpaceError(f"{fault}; --no-check searches the space as it is")
+    yield from _absent(space.file, draws, trace)
 
 
 def unused(space: Space, draws: Draws) -> Iterator[str]:
