@@ -155,14 +155,14 @@ def load_module(room: Room, name: str) -> ModuleType:
 
 
 def room_of(name: str, kind: Literal["family", "space"] | None = None) -> Room:
-    """Returns whether a name stands for a family or a search space; what is neither is left to `load_module`.
+    """Returns whether a name stands for a family or a search space.
 
     Args:
         name: A bare or a dotted name.
         kind: Which of both is meant; None looks.
 
     Raises:
-        DiscoveryError: There is one of each, and ``kind`` is None.
+        DiscoveryError: There is one of each, and ``kind`` is None, or neither.
     """
     if kind is not None:
         return "trainables" if kind == "family" else "search_spaces"
@@ -173,6 +173,11 @@ def room_of(name: str, kind: Literal["family", "space"] | None = None) -> Room:
         raise DiscoveryError(
             f"a name must mean one thing, got {name!r}, which is a family and a search space; add --as family or "
             "--as space"
+        )
+    if not (is_family or is_space or "." in name):
+        known = [*names("search_spaces"), *own_spaces(), *names("trainables"), *own_families()]
+        raise DiscoveryError(
+            nothing(f"search space or family {name!r}", "search_spaces/ or trainables/", name, known)
         )
     return "search_spaces" if is_space else "trainables"
 

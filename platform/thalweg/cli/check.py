@@ -15,38 +15,40 @@ from thalweg.lanes.interruption import ending_at_once
 _DEFAULT_SECONDS = 60.0
 
 
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME", help="A search space or a family: a name that Thalweg lists, or a dotted one."
+    ),
+]
+Kind = Annotated[
+    Literal["family", "space"] | None,
+    typer.Option("--as", help="Which of both is meant, if there is a space and a family of this name."),
+]
+Preset = Annotated[
+    list[str] | None,
+    typer.Option(help="Preset of a family to check; repeat it. \\[default: those that begin with `tiny`]"),
+]
+Ignore = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="TENSOR",
+        help="A tensor that may be equal in samples of two splits, such as the time of the year; repeat it.",
+    ),
+]
+Seconds = Annotated[float | None, typer.Option(min=1, help="Time to check a space in. \\[default: 60]")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the verdicts on a space as JSON, for programs.")]
+
+
 def check(
-    name: Annotated[
-        str,
-        typer.Argument(
-            metavar="NAME", help="A search space or a family: a name that Thalweg lists, or a dotted one."
-        ),
-    ],
-    kind: Annotated[
-        Literal["family", "space"] | None,
-        typer.Option("--as", help="Which of both is meant, if there is a space and a family of this name."),
-    ] = None,
-    preset: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Preset of a family to check; repeat it. \\[default: those that begin with `tiny`]"
-        ),
-    ] = None,
-    ignore: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="TENSOR",
-            help="A tensor that may be equal in samples of two splits, such as the time of the year; repeat it.",
-        ),
-    ] = None,
+    name: Name,
+    kind: Kind = None,
+    preset: Preset = None,
+    ignore: Ignore = None,
     dataset: DataSet = None,
     samples: Samples = None,
-    seconds: Annotated[
-        float | None, typer.Option(min=1, help="Time to check a space in. \\[default: 60]")
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the verdicts on a space as JSON, for programs.")
-    ] = False,
+    seconds: Seconds = None,
+    as_json: AsJson = False,
     output: Output = RUNS,
     data: Data = None,
 ) -> None:
