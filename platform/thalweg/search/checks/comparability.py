@@ -12,7 +12,7 @@ from torch import nn
 from thalweg.contract import Batch, Outputs, Task
 from thalweg.errors import ThalwegError
 from thalweg.search.checks.covering import covering
-from thalweg.search.checks.draws import Draw, middle, varied
+from thalweg.search.checks.draws import Draw, varied
 from thalweg.search.checks.examined import ALONE, Examined
 from thalweg.search.checks.judgement import Deadline, Judgement
 from thalweg.training.evaluation import evaluate_split
@@ -90,7 +90,7 @@ def judge_comparability(examined: Examined, deadline: Deadline) -> Judgement:
     fitting: dict[str, None] = {}
     names: dict[str, None] = {}
     left: frozenset[Any] | None = None
-    for draw, uncovered in covering([middle(examined.space), *examined.draws.whole]):
+    for draw, uncovered in covering(examined.bases):
         names |= dict.fromkeys(draw.params)
         with blaming(examined.family.package):
             scorer = FrozenScorer(examined, draw)

@@ -103,6 +103,14 @@ def middle(space: Space) -> Draw:
     return _drawn(space, RecordedTrial())
 
 
+def first_trial(space: Space, params: Mapping[str, Any]) -> Draw | None:
+    """Returns the configuration of a study's first trial, with defaults for what it leaves out; None if refused."""
+    try:
+        return _drawn(space, RecordedTrial(params, strict=False))
+    except ThalwegError:
+        return None
+
+
 def varied(space: Space, draw: Draw, name: str) -> Iterator[Draw]:
     """Yields what a draw becomes if one parameter alone takes other values: the ends of its range, or other choices.
 

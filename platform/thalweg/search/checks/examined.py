@@ -14,7 +14,7 @@ from thalweg.config import FamilyConfig
 from thalweg.contract import Data, Task
 from thalweg.discovery import Family, load_family
 from thalweg.errors import StudyError
-from thalweg.search.checks.draws import Draws, middle
+from thalweg.search.checks.draws import Draw, Draws, first_trial, middle
 from thalweg.search.checks.unreached import Trace
 from thalweg.search.checks.validity import drawn
 from thalweg.search.preflight import Prepared, prepare
@@ -57,6 +57,12 @@ class Examined:
     def draws(self) -> Draws:
         """Many of its configurations."""
         return self.drawn[0]
+
+    @cached_property
+    def bases(self) -> list[Draw]:
+        """Configurations in which parameters are changed: all defaults, the study's first trials, and the draws."""
+        first = [first_trial(self.space, params) for params in self.space.study.first_trials]
+        return [middle(self.space), *(draw for draw in first if draw is not None), *self.draws.whole]
 
     @cached_property
     def lacking(self) -> str:

@@ -114,6 +114,19 @@ def test_a_knob_that_acts_at_the_end_of_a_schedule_alone_is_alive(examine: Exami
     assert not judge_dead_knobs(examine(space_of(min_lr_ratio=(0.0, 1e-4))), Deadline(60)).faults
 
 
+def test_a_knob_that_numbers_alone_leave_no_room_is_a_warning(examine: Examine) -> None:
+    def space(trial: Trial) -> Knots:
+        begin = trial.suggest_float("late_begin", 0.0, 1.0)
+        return PRESETS["tiny"].vary(
+            late_begin=begin, weights={"smooth": trial.suggest_float("smooth", 0.1, 1.0)}
+        )
+
+    found = judge_dead_knobs(examine(space, first_trials=({"late_begin": 1.0},)), Deadline(60))
+    assert not found.faults
+    (warning,) = found.warnings
+    assert "got smooth, which changes nothing in some configurations, such as with late_begin = 1;" in warning
+
+
 def test_what_time_does_not_suffice_for_is_told(examine: Examine) -> None:
     found = judge_dead_knobs(examine(), Deadline(0))
     (skipped,) = found.skipped
