@@ -420,8 +420,8 @@ class NamesUnmeasured(Protocol):
 class KnowsOrigins(Protocol):
     """What a `Task` is too if it can tell where its samples come from, so that leaks between splits are found.
 
-    Equal samples in two splits are found without it. It tells what samples cannot: two photographs of one place, other
-    variables of one day, a normalisation that has seen the test years.
+    Equal samples in two splits are found without it. It tells what samples cannot: two photographs of one place, or
+    other variables of one day.
     """
 
     def origins(self, data: Any, split: SplitName) -> Mapping[str, Sequence[Any]]:
@@ -434,8 +434,13 @@ class KnowsOrigins(Protocol):
             split: A split that holds samples.
         """
 
+
+@runtime_checkable
+class KnowsFitted(Protocol):
+    """What a `Task` is too if opened data know what their statistics were computed from, such as test years."""
+
     def fitted_on(self, data: Any) -> Mapping[str, Sequence[Any]]:
-        """Returns, by the same kinds, what the statistics of the normalisation were computed from.
+        """Returns, by the kinds of `KnowsOrigins`, what the statistics of the normalisation were computed from.
 
         Args:
             data: Opened data.

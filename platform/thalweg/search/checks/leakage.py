@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from thalweg.contract import Batch, Data, Indices, Keys, KnowsOrigins, SplitName, Task
+from thalweg.contract import Batch, Data, Indices, Keys, KnowsFitted, KnowsOrigins, SplitName, Task
 from thalweg.errors import FamilyError
 from thalweg.search.checks.examined import Examined, spread
 from thalweg.search.checks.judgement import Deadline, Judgement
@@ -78,12 +78,17 @@ def judge_splits(examined: Examined, deadline: Deadline) -> Judgement:
         else (),
         told="" if shared else f"{most:,} samples of a split have nothing in common with others",
         skipped=() if is_sure else (f"for time: all but {most:,} samples of each split",),
-        notes=() if isinstance(task, KnowsOrigins) else (_UNKNOWN,),
+        notes=tuple(_unknown(task)),
         numbers={"compared": most},
     )
 
 
-_UNKNOWN = "places and times are not compared, nor where statistics were fitted: the family does not tell"
+def _unknown(task: Task[Any, Any]) -> Iterator[str]:
+    """Yields a sentence on each thing that the family does not tell."""
+    if not isinstance(task, KnowsOrigins):
+        yield "places and times are not compared: the family does not tell them (`thalweg.contract.KnowsOrigins`)"
+    if not isinstance(task, KnowsFitted):
+        yield "what statistics were fitted on is not compared: the family does not tell (`KnowsFitted`)"
 
 
 def _shared(part: Any, ignore: frozenset[str], data: Data | None = None) -> str:
@@ -103,7 +108,7 @@ def _origins(task: Task[Any, Any], data: Data) -> Iterator[str]:
     for one, other in (("train", "val"), ("train", "test"), ("val", "test")):
         if one in told and other in told:  # not all data sets have all splits
             yield from _in_common(told, one, other)
-    for kind, found in task.fitted_on(data).items():
+    for kind, found in (task.fitted_on(data) if isinstance(task, KnowsFitted) else {}).items():
         outside = sorted(set(found) - set(told["train"].get(kind, ())))
         if outside:
             yield (
