@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
+from thalweg.errors import StudyError
 from thalweg.scaffold.new_family import write_family
 
 Run = Callable[..., Result]
@@ -201,3 +202,14 @@ def test_a_search_refuses_a_parameter_that_is_not_used_unless_told_otherwise(
     assert "got forgotten, overwritten, rounded, clipped, which" in result.stderr
     assert "--no-check searches the space as it is" in result.stderr
     assert not Path("thalweg_runs").exists()
+
+
+def test_a_search_without_checks_takes_the_space_as_it_is(
+    run: Run, untracked: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def reached(*_: object) -> None:
+        raise StudyError("the search begins")
+
+    monkeypatch.setattr("thalweg.search.run.search", reached)
+    result = run("search", "spaces.knots", "--trials", "1", "--plain", "--no-check")
+    assert result.exit_code == 2 and "the search begins" in result.stderr

@@ -43,10 +43,12 @@ def judge_baselines(examined: Examined, deadline: Deadline) -> Judgement:
         if values := _scored(task, data, predictor, name):
             found[baseline] = values[0]
     scores = ({"untrained": untrained[0]} if untrained else {}) | found
+    listed = ", ".join(f"{each} {value:.4g}" for each, value in scores.items())
+    part = f", on {MAX_SAMPLES} samples of val" if data.num_samples("val") > MAX_SAMPLES else ""
     return Judgement(
         check="baselines",
         warnings=tuple(_saturated(name, prepared.metric.mode, untrained, found)),
-        told=", ".join(f"{each} {value:.4g}" for each, value in scores.items()) or "none gives the objective",
+        told=f"{listed or 'none gives the objective'}{part}",
         skipped=(f"for time: {', '.join(skipped)}",) if skipped else (),
         numbers={"metric": name, **scores},
     )

@@ -84,11 +84,13 @@ def judge_splits(examined: Examined, deadline: Deadline) -> Judgement:
 
 
 def _unknown(task: Task[Any, Any]) -> Iterator[str]:
-    """Yields a sentence on each thing that the family does not tell."""
-    if not isinstance(task, KnowsOrigins):
-        yield "places and times are not compared: the family does not tell them (`thalweg.contract.KnowsOrigins`)"
-    if not isinstance(task, KnowsFitted):
-        yield "what statistics were fitted on is not compared: the family does not tell (`KnowsFitted`)"
+    """Yields a sentence on what the family does not tell."""
+    lacking = (
+        ("places, times", isinstance(task, KnowsOrigins)),
+        ("what statistics were fitted on", isinstance(task, KnowsFitted)),
+    )
+    if untold := [what for what, is_told in lacking if not is_told]:
+        yield f"not compared, for the family does not tell: {' and '.join(untold)}"
 
 
 def _shared(part: Any, ignore: frozenset[str], data: Data | None = None) -> str:
