@@ -31,7 +31,7 @@ def judge_dead_knobs(examined: Examined, deadline: Deadline) -> Judgement:
     trials.compare_footprints()
     names = list(dict.fromkeys(name for draw in trials.bases for name in draw.params))
     alive = [name for name in names if name in trials.observed and trials.observed[name].of("alive")]
-    untried = [name for name in names if name in trials.reaching and name not in trials.observed]
+    untried = [name for name in names if name not in trials.observed]
     return Judgement(
         check="dead knobs",
         faults=tuple(_sentences(trials, names, faults=True)),

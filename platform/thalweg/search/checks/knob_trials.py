@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from thalweg.config import active
 from thalweg.errors import ThalwegError
-from thalweg.search.checks.covering import Pair, apart, covering
+from thalweg.search.checks.covering import Pair, apart, covering, pairs
 from thalweg.search.checks.draws import Draw, varied, with_choice
 from thalweg.search.checks.examined import Examined
 from thalweg.search.checks.footprint import LARGER, SIZE, Footprint, Likeness
@@ -66,8 +66,9 @@ class KnobTrials:
         self._examined = examined
         self._deadline = deadline
         self.observed: dict[str, Observed] = {}
-        self.num_bases = 0
-        self.left: frozenset[Pair] = frozenset()
+        self.wanted: frozenset[Pair] = frozenset()
+        self._tried: set[Pair] = set()
+        self._done: set[tuple[str, int]] = set()
         self.reaching: set[str] = set()
         self.broken: dict[str, Draw] = {}
 
@@ -91,17 +92,45 @@ class KnobTrials:
                 return
 
     def compare_footprints(self) -> None:
-        """Changes each parameter in configurations that cover the space, until the time has passed."""
+        """Changes each parameter in configurations that cover the space, until the time has passed.
+
+        Those of which nothing is known to be alive come first, each in the first configurations that ask for it.
+        """
         deadline = self._deadline.share(0.7)  # the rest finds the branches
-        for draw, left in covering(self.bases):
-            known = {name for name, each in self.observed.items() if draw in each.of("dead")}
-            base = self._footprint(draw)
-            for name in () if base is None else [name for name in draw.params if name not in known]:
+        chosen = [draw for draw, _ in covering(self.bases)]
+        self.wanted = frozenset[Pair]().union(*map(pairs, chosen))
+        for is_known in (False, True):
+            for draw in chosen:
                 if deadline.has_passed:
                     return
-                self._observe(name, self.finding(base, draw, name), draw)
-            self.num_bases += 1
-            self.left = left
+                self._change_each(draw, deadline, is_known=is_known)
+
+    def _change_each(self, draw: Draw, deadline: Deadline, *, is_known: bool) -> None:
+        """Changes the parameters of a configuration of which it is or is not known that they are alive elsewhere."""
+        names = [
+            name
+            for name in draw.params
+            if (name, id(draw)) not in self._done and bool(self._alive(name)) == is_known
+        ]
+        base = self._footprint(draw) if names else None
+        for name in names if base is not None else ():
+            if deadline.has_passed:
+                return
+            assert base is not None
+            self._observe(name, self.finding(base, draw, name), draw)
+
+    def _alive(self, name: str) -> list[Draw]:
+        return self.observed.get(name, Observed()).of("alive")
+
+    @property
+    def num_bases(self) -> int:
+        """Number of configurations in which some parameter was changed."""
+        return len({draw for _, draw in self._done})
+
+    @property
+    def left(self) -> frozenset[Pair]:
+        """Pairs of a parameter and an option of another that were not tried."""
+        return self.wanted - self._tried
 
     def finding(self, base: Footprint, draw: Draw, name: str) -> Finding:
         """Returns what a parameter does in a configuration, after a second look on more samples if it is nothing."""
@@ -146,6 +175,8 @@ class KnobTrials:
     def _finding(self, base: Footprint, draw: Draw, name: str, size: int = SIZE) -> Finding:
         likeness, losses = [], []
         for other in varied(self._examined.space, draw, name):
+            if other.config != draw.config:
+                self.reaching.add(name)
             found = self._footprint(other, size)
             alike = None if found is None else self._likeness(base, found, other)
             if found is None or alike is None:
@@ -182,6 +213,8 @@ class KnobTrials:
 
     def _observe(self, name: str, finding: Finding, draw: Draw) -> None:
         self.observed.setdefault(name, Observed()).add(finding, draw)
+        self._done.add((name, id(draw)))
+        self._tried |= {pair for pair in pairs(draw) if pair[0] == name}
 
 
 def _like(draw: Draw, name: str) -> Place:
