@@ -23,9 +23,9 @@ from thalweg.training.engine.deepspeed_config import deepspeed_config
 from thalweg.training.sampling import Layout
 from thalweg.training.schedule import Plan, lr_factor
 
-SIZE = 8
+SIZE = 4
 """Samples of a training batch, and of what is predicted."""
-LARGER = 48
+LARGER = 24
 """The same where a knob changed nothing: it may act on few samples, such as those that lack a modality."""
 MAX_POSITIONS = 128
 """Steps of a stage at which schedules are compared."""

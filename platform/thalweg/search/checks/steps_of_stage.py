@@ -37,7 +37,6 @@ class StageSteps:
         self._plan = plan
         self._positions = positions
         self._weights: list[nn.Parameter] = []
-        self._reaching: set[str] = set()
         self.losses: list[Mapping[str, float]] = []
 
     def records(self, model: nn.Module, data: Data, batch: Batch) -> Iterator[tuple[str, Any]]:
@@ -54,8 +53,9 @@ class StageSteps:
             torch.default_generator.manual_seed(
                 place
             )  # without the traceback that `torch.manual_seed` writes
-            yield f"{self.stage.name} step {place}", summed(self.step(model, batch, position, look=True))
-        yield from self._schedules()
+            yield f"{self.stage.name} step {place}", summed(self.step(model, batch, position))
+        # Last, for it costs a backward pass of each part.
+        yield from self._schedules(self._reaching(model, batch))
 
     def begin(self, model: nn.Module, data: Data) -> None:
         """Freezes what the stage does not train, and computes what its loss reads of the frozen part."""
@@ -65,24 +65,26 @@ class StageSteps:
         if self.stage.features is not None:
             features.compute_alone(self.stage.features, model, data)
 
-    def step(self, model: nn.Module, batch: Batch, position: int, *, look: bool = False) -> list[Tensor]:
+    def step(self, model: nn.Module, batch: Batch, position: int) -> list[Tensor]:
         """Takes a step, and returns the gradients of all weights that train.
 
         Args:
             model: The model.
             batch: A whole batch.
             position: Samples seen before.
-            look: Whether to look which parts of the loss reach a weight.
         """
         now = self._plan.progress(position)
         terms = self._terms(model, batch, now)
-        for part in terms.keys() - self._reaching if look else ():
-            if _reaches(terms[part], self._weights):
-                self._reaching.add(part)
         factors = self.stage.loss.weights(now)
         slopes = _slopes([factors[part] * term for part, term in terms.items()], self._weights)
         _move(self._weights, slopes)
         return slopes
+
+    def _reaching(self, model: nn.Module, batch: Batch) -> list[str]:
+        """Returns the parts of the loss that have a gradient."""
+        torch.default_generator.manual_seed(0)
+        terms = self._terms(model, batch, self._plan.progress(self._positions[-1]))
+        return sorted(part for part, term in terms.items() if _reaches(term, self._weights))
 
     def _terms(self, model: nn.Module, batch: Batch, now: Progress) -> dict[str, Tensor]:
         """Returns the mean of each part of the loss that some sample has."""
@@ -96,11 +98,11 @@ class StageSteps:
         self.losses.append({part: float(value.detach()) for part, value in sums.items()})
         return {part: value / float(counts[part]) for part, value in sums.items() if float(counts[part])}
 
-    def _schedules(self) -> Iterator[tuple[str, Any]]:
+    def _schedules(self, parts: Sequence[str]) -> Iterator[tuple[str, Any]]:
         """Yields the weights of parts over the whole stage; one that no part's gradient follows is none."""
         progress = [self._plan.progress(position) for position in self._positions]
         found = [self.stage.loss.weights(now) for now in progress]
-        for part in sorted(self._reaching):
+        for part in parts:
             yield f"{self.stage.name} weight {part}", np.array([float(weights[part]) for weights in found])
 
 
@@ -124,11 +126,10 @@ def _slopes(terms: Sequence[Tensor], weights: Sequence[nn.Parameter], *, keep: b
     total = sum(terms, torch.zeros(()))
     if not total.requires_grad:
         return [torch.zeros_like(weight) for weight in weights]
-    found = torch.autograd.grad(total, list(weights), retain_graph=keep, allow_unused=True)
-    return [
-        torch.zeros_like(weight) if slope is None else slope
-        for weight, slope in zip(weights, found, strict=True)
-    ]
+    found = torch.autograd.grad(
+        total, list(weights), retain_graph=keep, allow_unused=True, materialize_grads=True
+    )
+    return list(found)
 
 
 @torch.no_grad()
@@ -138,4 +139,4 @@ def _move(weights: Sequence[nn.Parameter], slopes: Sequence[Tensor]) -> None:
     slope = torch.stack([each.norm() for each in slopes]).norm()
     if bool(slope.isfinite()) and slope > 0:
         for weight, each in zip(weights, slopes, strict=True):
-            weight -= _STEP * length / slope * each
+            weight.sub_(_STEP * length / slope * each)

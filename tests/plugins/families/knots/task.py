@@ -62,7 +62,8 @@ class Net(nn.Module):
         tokens = self.hidden(self.dropout(tokens))
         if self.config.fusion == "attention":
             tokens, _ = self.attention(tokens, tokens, tokens, need_weights=False)
-        return tokens.mean(1)
+        met: Tensor = tokens.mean(1)
+        return met
 
     def forward(self, batch: Batch) -> Tensor:
         """Predicts the target, (batch, 1)."""
