@@ -68,7 +68,9 @@ def check(
     from thalweg.discovery import room_of
 
     is_space = room_of(name, kind) == "search_spaces"
-    for_other = {"--preset": preset} if is_space else _of_spaces(dataset, samples, seconds, as_json)
+    for_other: dict[str, object] = (
+        {"--preset": preset} if is_space else _of_spaces(dataset, samples, seconds, as_json)
+    )
     _refuse_others(name, for_other, is_space)
     ignored = frozenset(ignore or ())
     if is_space:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -26,7 +26,7 @@ from thalweg.training.schedule import Plan
 MAX_BUILT = 64
 """Configurations whose parameters are counted."""
 _BYTES_OF_STATE = 16  # weights, gradients and two moments in fp32; as many in a checkpoint, with the masters
-_MAX_PROBED = 32  # samples of a step
+_MAX_PROBED = 8  # samples of a step
 _MIB = 2**20
 
 
@@ -54,9 +54,14 @@ class Probe:
 
 
 class Activations:
-    """Counts the bytes that a forward pass keeps for the backward pass."""
+    """Counts the bytes that a forward pass keeps for the backward pass.
 
-    def __init__(self) -> None:
+    Args:
+        weights: Tensors that are kept anyway, and not counted.
+    """
+
+    def __init__(self, weights: Iterable[Tensor] = ()) -> None:
+        self._weights = {weight.untyped_storage().data_ptr() for weight in weights}
         self._kept: dict[int, int] = {}
 
     def hooks(self) -> Any:
@@ -70,7 +75,8 @@ class Activations:
 
     def _keep(self, tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
-        self._kept[storage.data_ptr()] = storage.nbytes()
+        if storage.data_ptr() not in self._weights:
+            self._kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
 
@@ -144,7 +150,7 @@ def _probed(
         return sample(data, indices, indices.astype(np.uint64))
 
     steps.begin(model, data)
-    activations = Activations()
+    activations = Activations(model.parameters())
     with activations.hooks():
         steps.step(model, batch(), 0)
     began = time.perf_counter()

@@ -8,6 +8,7 @@ from thalweg.search.checks.covering import branch_of
 from thalweg.search.checks.examined import Examined
 from thalweg.search.checks.judgement import Deadline, Judgement
 from thalweg.search.checks.knob_trials import Finding, KnobTrials, Observed, Place
+from thalweg.search.replay import written
 from thalweg.wording import counted, some
 
 _CLAUSES: Mapping[Finding, str] = {
@@ -34,8 +35,8 @@ def judge_dead_knobs(examined: Examined, deadline: Deadline) -> Judgement:
     untried = [name for name in names if name not in trials.observed]
     return Judgement(
         check="dead knobs",
-        faults=tuple(_sentences(trials, names, faults=True)),
-        warnings=(*_sentences(trials, names, faults=False), *_broken(trials)),
+        faults=(*_sentences(trials, names, faults=True), *_broken(trials)),
+        warnings=tuple(_sentences(trials, names, faults=False)),
         told=f"{len(alive)} of {counted(len(names), 'parameter')} change something, in "
         f"{counted(trials.num_bases, 'configuration')}",
         skipped=tuple(_skipped(trials, names, untried)),
@@ -86,7 +87,8 @@ def _branch(trials: KnobTrials, name: str) -> str:
 
 def _broken(trials: KnobTrials) -> Iterator[str]:
     for error in list(trials.broken)[:3]:
-        yield f"a configuration cannot train: {error}"
+        params = written(trials.broken[error].params)
+        yield f"every configuration must train, got one that does not with {params}: {error}"
 
 
 def _skipped(trials: KnobTrials, names: list[str], untried: list[str]) -> Iterator[str]:

@@ -112,11 +112,11 @@ class KnobTrials:
             for name in draw.params
             if (name, id(draw)) not in self._done and bool(self._alive(name)) == is_known
         ]
-        base = self._footprint(draw) if names else None
-        for name in names if base is not None else ():
+        if not names or (base := self._footprint(draw)) is None:
+            return
+        for name in names:
             if deadline.has_passed:
                 return
-            assert base is not None
             self._observe(name, self.finding(base, draw, name), draw)
 
     def _alive(self, name: str) -> list[Draw]:

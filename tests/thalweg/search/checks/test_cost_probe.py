@@ -43,6 +43,10 @@ def test_activations_are_what_the_backward_pass_needs() -> None:
     with activations.hooks():
         inputs.matmul(weight).exp().sum()
     assert activations.num_bytes == 4 * (7 * 3 + 7 * 5)  # the inputs, and what exp gives
+    apart = Activations([inputs])
+    with apart.hooks():
+        inputs.matmul(weight).exp().sum()
+    assert apart.num_bytes == 4 * 7 * 5
 
 
 def test_lanes_are_those_of_the_study_or_as_many_as_there_are_cores(

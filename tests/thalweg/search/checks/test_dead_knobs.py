@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from families.knots.config import PRESETS, Knots
+from families.knots.task import KnotsTask, Net
+from thalweg.errors import ConfigError
 from thalweg.search.checks.dead_knobs import judge_dead_knobs
 from thalweg.search.checks.examined import Examined
 from thalweg.search.checks.judgement import Deadline, Judgement
@@ -135,16 +137,19 @@ def test_what_time_does_not_suffice_for_is_told(examine: Examine) -> None:
     assert re.match(r"\d+ parameters of 37, not tried in time: weight_error", skipped)
 
 
-def test_a_configuration_that_cannot_train_is_told(examine: Examine) -> None:
+def test_a_configuration_that_cannot_train_is_told(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
     def space(trial: Trial) -> Knots:
-        return PRESETS["tiny"].vary(
-            fusion="attention", heads=4, width=trial.suggest_categorical("width", [8, 16])
-        )
+        return PRESETS["tiny"].vary(width=trial.suggest_categorical("width", [8, 16]))
 
-    def broken(trial: Trial) -> Knots:
-        samples = trial.suggest_categorical("batch_size", [8, 1])
-        return PRESETS["tiny"].vary(optimization={"batch_size": samples, "micro_batch_size": 1})
+    def narrow(task: KnotsTask, facts: object) -> Net:
+        if task.config.width > 8:
+            raise ConfigError(f"width must be 8, got {task.config.width}")
+        return Net(task.config)
 
-    assert not judge_dead_knobs(examine(space), Deadline(60)).warnings
-    found = judge_dead_knobs(examine(broken, num_workers=2), Deadline(60))
-    assert found.warnings[0].startswith("a configuration cannot train: batch_size must be at least")
+    assert not judge_dead_knobs(examine(space), Deadline(60)).faults
+    monkeypatch.setattr(KnotsTask, "build", narrow)
+    (fault,) = judge_dead_knobs(examine(space), Deadline(60)).faults
+    assert (
+        fault
+        == "every configuration must train, got one that does not with width=16: width must be 8, got 16"
+    )
