@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
+import search_spaces
 from thalweg.errors import StudyError
 from thalweg.scaffold.new_family import write_family
 
@@ -174,6 +175,7 @@ def test_verdicts_on_a_space_are_json_for_programs(run: Run) -> None:
 def test_a_name_of_a_family_and_a_space_asks_which_is_meant(
     pond: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(search_spaces, "__path__", [*search_spaces.__path__])  # as it was, for other tests
     folder = Path("search_spaces")
     folder.mkdir()
     (folder / "water_mae.py").write_text("from search_spaces.quickstart import space, study\n")
