@@ -74,3 +74,14 @@ def test_a_baseline_that_is_perfect_is_a_warning(examine: Examine, monkeypatch: 
     verdict = found(examine(only_lr))["baselines"]
     assert verdict.warnings[0].startswith("the baseline oracle scores 0 in mse, which leaves no room")
     assert verdict.told.endswith("oracle 0")
+
+
+def test_a_study_to_start_from_that_is_not_there_is_a_warning_and_checks_go_on(examine: Examine) -> None:
+    def space(trial: Trial) -> Knots:
+        return only_lr(trial).vary(starts_from=("bogs",))
+
+    verdicts = found(examine(space))
+    assert {name for name, each in verdicts.items() if each.mark != "passed"} == {"start"}
+    (warning,) = verdicts["start"].warnings
+    assert warning.startswith("a search would not start: no study 'bogs' in ")
+    assert "the checks below take configurations as they are" in warning
