@@ -13,7 +13,7 @@ import torch
 from tests import tasks
 from thalweg import discovery
 from thalweg.config import FamilyConfig, active, flat, idle_knobs, parse
-from thalweg.contract import Task, metrics_of
+from thalweg.contract import KnowsOrigins, SplitName, Task, metrics_of
 from thalweg.datasets.making import make_world
 from thalweg.errors import ConfigError
 from thalweg.search.objective import check_objective
@@ -74,6 +74,17 @@ def subject(request: pytest.FixtureRequest, root: Path) -> Subject:
 def opened(subject: Subject) -> Opened:
     """The task of each tiny preset, and its data."""
     return subject.task, subject.data
+
+
+def test_splits_share_no_day_or_place(opened: Opened) -> None:
+    task, data = opened
+    if isinstance(task, KnowsOrigins):
+        seen: dict[str, set[Any]] = {}
+        splits: tuple[SplitName, ...] = ("train", "val", "test")
+        for split in splits:
+            for kind, found in task.origins(data, split).items():
+                assert found and not seen.setdefault(kind, set()) & set(found)
+                seen[kind] |= set(found)
 
 
 def _model(task: Task[Any, Any], data: Any) -> torch.nn.Module:

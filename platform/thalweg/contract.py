@@ -95,7 +95,7 @@ Four rules make trials comparable and results independent of the machine:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import (
@@ -413,6 +413,37 @@ class NamesUnmeasured(Protocol):
         Args:
             data: Opened data.
             split: A split that holds samples.
+        """
+
+
+@runtime_checkable
+class KnowsOrigins(Protocol):
+    """What a `Task` is too if it can tell where its samples come from, so that leaks between splits are found.
+
+    Equal samples in two splits are found without it. It tells what samples cannot: two photographs of one place, or
+    other variables of one day.
+    """
+
+    def origins(self, data: Any, split: SplitName) -> Mapping[str, Sequence[Any]]:
+        """Returns, by kind, all that no two splits may have in common, such as ``{"day": [...]}``, as sortable values.
+
+        A kind that splits share on purpose, such as the catchments of a split by years, is left out.
+
+        Args:
+            data: Opened data.
+            split: A split that holds samples.
+        """
+
+
+@runtime_checkable
+class KnowsFitted(Protocol):
+    """What a `Task` is too if opened data know what their statistics were computed from, such as test years."""
+
+    def fitted_on(self, data: Any) -> Mapping[str, Sequence[Any]]:
+        """Returns, by the kinds of `KnowsOrigins`, what the statistics of the normalisation were computed from.
+
+        Args:
+            data: Opened data.
         """
 
 

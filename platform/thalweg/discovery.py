@@ -166,6 +166,46 @@ def load_module(room: Room, name: str) -> ModuleType:
     return _import(room, f"{room}.{name}", name)
 
 
+def room_of(name: str, kind: Literal["family", "space"] | None = None) -> Room:
+    """Returns whether a name stands for a family or a search space.
+
+    Args:
+        name: A bare or a dotted name.
+        kind: Which of both is meant; None looks.
+
+    Raises:
+        DiscoveryError: There is one of each, and ``kind`` is None, or neither.
+    """
+    if kind is not None:
+        return "trainables" if kind == "family" else "search_spaces"
+    look_here()
+    is_family = name in names("trainables") or _is_family_at_the_top(name) or _is_own_package(name)
+    is_space = space_name(name) in _spaces() or (name.endswith(".py") or ("." in name and not is_family))
+    if is_family and is_space:
+        raise DiscoveryError(
+            f"a name must mean one thing, got {name!r}, which is a family and a search space; add --as family or "
+            "--as space"
+        )
+    if not (is_family or is_space or "." in name):
+        known = [*names("search_spaces"), *own_spaces(), *names("trainables"), *own_families()]
+        raise DiscoveryError(
+            nothing(f"search space or family {name!r}", "search_spaces/ or trainables/", name, known)
+        )
+    return "search_spaces" if is_space else "trainables"
+
+
+def _is_own_package(name: str) -> bool:
+    """Returns whether a dotted name stands for a package with a configuration, which is imported for that."""
+    if "." not in name or name.endswith(".py") or "/" in name:
+        return False
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        return False  # told when it is loaded
+    places = (spec.submodule_search_locations if spec is not None else None) or ()
+    return any(os.path.isfile(os.path.join(place, "config.py")) for place in places)
+
+
 def _module_of_space(name: str) -> str:
     """Returns the module that a bare name of a search space stands for.
 

@@ -41,11 +41,10 @@ def space(trial: Trial) -> GeoContrastive:
 
 def _views(trial: Trial) -> dict[str, Any]:
     low = trial.suggest_float("mask_low", 0.1, 0.9)
-    noisy = trial.suggest_categorical("noisy", [False, True])
-    noise = {
-        "noise": trial.suggest_float("noise", 0.01, 0.5, log=True),
-        "noise_kind": trial.suggest_categorical("noise_kind", ["white", "matern"]),
-    }
+    noise: dict[str, Any] = {}
+    if trial.suggest_categorical("noisy", [False, True]):
+        noise["noise"] = trial.suggest_float("noise", 0.01, 0.5, log=True)
+        noise["noise_kind"] = trial.suggest_categorical("noise_kind", ["white", "matern"])
     return {
         "mask_low": low,
         "mask_high": low + (0.95 - low) * trial.suggest_float("mask_width", 0.0, 1.0),
@@ -53,7 +52,7 @@ def _views(trial: Trial) -> dict[str, Any]:
         "crop": trial.suggest_float("crop", 0.7, 1.0),
         "smooth": trial.suggest_categorical("smooth", [1, 3, 5]),
         "cutout": trial.suggest_float("cutout", 0.0, 0.5),
-        **(noise if noisy else {}),
+        **noise,
     }
 
 

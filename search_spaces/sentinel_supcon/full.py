@@ -41,16 +41,17 @@ def space(trial: Trial) -> SentinelSupCon:
     if model["backbone"] == "prototypes":
         model["num_prototypes"] = trial.suggest_categorical("num_prototypes", [100, 300, 1000])
         pretraining["ot_weight"] = trial.suggest_float("ot_weight", 0.01, 1.0, log=True)
+    views = _views(trial, paired=len(scenario) > 2, needed=pretraining.get("views", False))
     return PRESETS["tiny"].vary(
         data={
             "data_ratio": 0.1,
             "scaling": trial.suggest_categorical("scaling", ["physical", "image_max"]),
             "balanced": not pretraining and trial.suggest_categorical("balanced", [False, True]),
         },
-        views=_views(trial, paired=len(scenario) > 2, needed=pretraining.get("views", False)),
+        views=views,
         model=model,
         pretraining=pretraining,
-        tuning=_tuning(trial, learnt=bool(pretraining)),
+        tuning=_tuning(trial, learnt=bool(pretraining), several=views.get("augment", True)),
         optimization=_optimization(trial),
     )
 
@@ -83,17 +84,18 @@ def _pretraining(trial: Trial, alone: bool) -> dict[str, Any]:
     return pretraining
 
 
-def _tuning(trial: Trial, learnt: bool) -> dict[str, Any]:
+def _tuning(trial: Trial, learnt: bool, several: bool) -> dict[str, Any]:
     tuning: dict[str, Any] = {"head_lr_scale": trial.suggest_float("head_lr_scale", 0.1, 100.0, log=True)}
     if learnt and trial.suggest_categorical("mode", ["full", "linear"]) == "linear":
         return {**tuning, "mode": "linear", "sup_delta": 0.0}
     if not trial.suggest_categorical("supcon", [True, False]):
         return {**tuning, "sup_delta": 0.0}
+    if several:  # without augmentation a scene has one view, which is its anchor
+        tuning["contrast"] = trial.suggest_categorical("contrast", ["all", "one"])
     return {
         **tuning,
         "sup_delta": trial.suggest_float("sup_delta", 0.01, 10.0, log=True),
         "temperature": trial.suggest_float("temperature", 0.03, 0.5, log=True),
-        "contrast": trial.suggest_categorical("contrast", ["all", "one"]),
     }
 
 

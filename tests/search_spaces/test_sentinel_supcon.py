@@ -117,6 +117,7 @@ def test_no_answer_is_to_a_knob_without_effect(module: Any) -> None:
             "pretraining_loss": "pretraining.loss",
             "negatives": "pretraining.negatives",
             "sup_delta": "tuning.sup_delta",
+            "contrast": "tuning.contrast",
             "temperature": "tuning.temperature" if module is full else "pretraining.temperature",
             "fusion": "model.fusion",
             "num_prototypes": "model.num_prototypes",

@@ -1,6 +1,6 @@
 """What all tasks of the family share: data, batches, protocol, facts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +87,10 @@ class FieldTask(Task[GeoContrastive, FieldData]):
             batch[f"range/{name}"] = torch.full((count,), variable.range, dtype=torch.float64)
             batch[f"wraps/{name}"] = torch.full((count,), data.grids[variable.grid].wraps)
         return batch
+
+    def origins(self, data: FieldData, split: SplitName) -> Mapping[str, Sequence[int]]:
+        """Returns the days of a split, as days since 1970-01-01: no two splits have one in common."""
+        return {"day": data.day[data.days[split]].tolist()}
 
     def facts(self, data: FieldData) -> Mapping[str, Any]:
         """Returns names, units, statistics and grids of the variables, the cells that have data, patterns if asked.

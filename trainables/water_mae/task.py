@@ -8,7 +8,7 @@ days, 1 for perfect predictions. The mean of each place and season, the climatol
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -159,6 +159,11 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
             {"forecast": (*encoders, forecast.HEAD)} if self._forecasts else {}
         )
         return {name: partial(only, children=kept) for name, kept in children.items()}
+
+    def origins(self, data: WaterData, split: SplitName) -> Mapping[str, Sequence[int]]:
+        """Returns the days of all windows of a split, as days since 1970-01-01: no two splits have one in common."""
+        days = data.starts[split][:, None] + np.arange(data.sequence_length)
+        return {"day": np.unique(data.epoch_day[days]).tolist()}
 
     def facts(self, data: WaterData) -> Mapping[str, Any]:
         """Returns geometry, static attributes, statistics and units; see `facts_of`."""

@@ -81,8 +81,7 @@ def thalweg() -> None:
 
 _SHORT = (results.best, results.show, look.studies, look.spaces, look.families, look.describe)
 _PANELS: Mapping[str, Sequence[Callable[..., None]]] = {
-    "Search": (search.search, train.train, results.best, results.ui, results.show),
-    "Extend": (check.check,),
+    "Search": (check.check, search.search, train.train, results.best, results.ui, results.show),
     "Look around": (look.studies, look.spaces, look.families, look.describe),
 }
 _DATA: Mapping[str, Callable[..., None]] = {

@@ -55,6 +55,9 @@ def search(
     accept_code_change: AcceptCodeChange = False,
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for resources.")] = 30.0,
     plain: Plain = False,
+    check: Annotated[
+        bool, typer.Option(help="First check that what the space asks for is used; see `thalweg check`.")
+    ] = True,
     pictures: Annotated[bool, typer.Option(help="Draw pictures of the best trials at the end.")] = True,
 ) -> None:
     """Searches a space, shows it live, and ends with a leaderboard: `thalweg search quickstart`.
@@ -88,7 +91,7 @@ def search(
     )
     record, number = over, 0
     if record is None or not is_delivered(options.directory, uri):
-        record, number = _searched(chosen, options, uri, data, plain)
+        record, number = _searched(chosen, options, uri, data, plain=plain, check=check)
     flags = {"--dataset": dataset, "--samples": samples, "--data": data, "--tracking-uri": tracking_uri}
     _show(space, chosen, options, record, flags, uri, stopped=bool(number))
     if pictures and not number and over is None:
@@ -97,7 +100,7 @@ def search(
 
 
 def _searched(
-    chosen: LoadedSpace, options: Options, uri: str, data: Path | None, plain: bool
+    chosen: LoadedSpace, options: Options, uri: str, data: Path | None, *, plain: bool, check: bool
 ) -> tuple[StudyRecord, int]:
     """Searches a space; returns the study, and the number of the signal that stopped it or 0."""
     with ending_at_once():
@@ -105,12 +108,13 @@ def _searched(
         from thalweg.console.live import make_view
         from thalweg.events import Notice
         from thalweg.search import run
+        from thalweg.search.checks.validity import check_used
         from thalweg.search.preflight import prepare, refusals, searched_seeds
         from thalweg.tracking.recorder import MLflowRecorder
 
     console = terminal()
     prepared = prepare(chosen, data, teller(console), options.starting_points)
-    for sentence in (*refusals(chosen), *searched_seeds(chosen)):
+    for sentence in (*(check_used(chosen) if check else ()), *refusals(chosen), *searched_seeds(chosen)):
         teller(console)(sentence)
     recorder = MLflowRecorder(uri, tell=lambda text: view.handle(Notice(text=text)))
     view = make_view(console, earlier_trials(options), plain=plain)  # last: the search closes it

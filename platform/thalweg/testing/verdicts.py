@@ -105,7 +105,7 @@ def judged(check: Check, subject: Subject) -> Verdict:
         with blaming(subject.family.package):
             check(subject)
     except Exception as error:
-        fault = _sentence(error)
+        fault = sentence_of(error)
     return Verdict(
         check=check.__name__,
         outcome="failed" if fault else "passed",
@@ -122,7 +122,7 @@ def _data_open(subject: Subject) -> None:
 _data_open.__name__ = "the_data_set_opens"
 
 
-def _sentence(error: Exception) -> str:
+def sentence_of(error: Exception) -> str:
     """Returns the message of an error; for one that is not Thalweg's own also its kind and place."""
     if isinstance(error, ThalwegError):
         return str(error)

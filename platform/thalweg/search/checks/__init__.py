@@ -1,0 +1,1 @@
+"""The verdicts of ``thalweg check SPACE``, one module for each; `check_space` gives them one after another."""

@@ -1,0 +1,153 @@
+"""Whether trials are measured alike: one model keeps its objective to the last bit under other configurations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any, Literal, TypeAlias
+
+import torch
+from torch import nn
+
+from thalweg.contract import Batch, Outputs, Task
+from thalweg.errors import ThalwegError
+from thalweg.search.checks.covering import covering
+from thalweg.search.checks.draws import Draw, varied
+from thalweg.search.checks.examined import ALONE, Examined
+from thalweg.search.checks.judgement import Deadline, Judgement
+from thalweg.training.evaluation import evaluate_split
+from thalweg.training.guards.family_code import blaming
+from thalweg.wording import counted, some
+
+MAX_SAMPLES = 64
+"""Samples of ``val`` that the model is scored on."""
+_BATCH = 32
+
+Comparison: TypeAlias = Literal["same", "measured otherwise", "read otherwise", "does not fit"]
+Score: TypeAlias = float | None
+
+
+class FrozenScorer:
+    """An untrained model of one configuration, which is scored under others.
+
+    Args:
+        examined: The space.
+        draw: The configuration.
+    """
+
+    def __init__(self, examined: Examined, draw: Draw) -> None:
+        self._examined = examined
+        self._metric = examined.space.study.metric
+        self._task = examined.task(draw.config)
+        torch.default_generator.manual_seed(draw.config.seed)
+        data = examined.data(self._task)
+        self._model: nn.Module = self._task.build(self._task.facts(data)).eval()
+        self._outputs: list[Outputs] = []
+        self.own = self._scored(self._task, self._recorded)
+        self._own = draw
+
+    def compare(self, other: Draw) -> tuple[Comparison, Score]:
+        """Scores the model, and then its own predictions again, as another configuration measures them."""
+        task = self._examined.task(other.config)
+        if task.data_key() == self._task.data_key() and other.config == self._own.config:
+            return "same", self.own
+        try:
+            kept = iter(self._outputs)
+            measured = self._scored(task, lambda batch: next(kept))
+        except (ThalwegError, RuntimeError, ValueError, LookupError, TypeError, StopIteration):
+            return "does not fit", None
+        if measured != self.own:
+            return "measured otherwise", measured
+        try:
+            read = self._scored(task, partial(self._task.predict, self._model))
+        except (ThalwegError, RuntimeError, ValueError, LookupError, TypeError):
+            return "does not fit", None
+        return ("same" if read == self.own else "read otherwise"), read
+
+    def _recorded(self, batch: Batch) -> Outputs:
+        outputs = self._task.predict(self._model, batch)
+        self._outputs.append(outputs)
+        return outputs
+
+    def _scored(self, task: Task[Any, Any], predict: Callable[[Batch], Outputs]) -> Score:
+        metrics: Mapping[str, float] = evaluate_split(
+            task,
+            self._examined.data(task),
+            predict,
+            ALONE,
+            split="val",
+            batch_size=_BATCH,
+            max_samples=MAX_SAMPLES,
+            is_baseline=True,
+        )
+        return metrics.get(self._metric)
+
+
+def judge_comparability(examined: Examined, deadline: Deadline) -> Judgement:
+    """Scores one model for each parameter that is changed alone, in configurations that cover the space."""
+    faults: dict[str, str] = {}
+    reading: dict[str, None] = {}
+    fitting: dict[str, None] = {}
+    names: dict[str, None] = {}
+    left: frozenset[Any] | None = None
+    for draw, uncovered in covering(examined.bases):
+        names |= dict.fromkeys(draw.params)
+        with blaming(examined.family.package):
+            scorer = FrozenScorer(examined, draw)
+        for name, comparison, found in _compared(examined, scorer, draw, deadline):
+            if comparison == "measured otherwise":
+                faults.setdefault(name, f"{_written(scorer.own)} and {_written(found)}")
+            elif comparison == "read otherwise":
+                reading[name] = None
+            elif comparison == "same":
+                fitting[name] = None
+        if deadline.has_passed:
+            break
+        left = uncovered
+    return Judgement(
+        check="comparable",
+        faults=tuple(_fault(examined, name, values) for name, values in faults.items()),
+        warnings=_readers([name for name in reading if name not in faults]),
+        told=f"one model keeps its score whatever {counted(len(fitting), 'parameter')} of {len(names)} are",
+        skipped=_skipped(left),
+        numbers={"metric": examined.space.study.metric, "moved_by": list(faults), "read_by": list(reading)},
+    )
+
+
+def _skipped(left: frozenset[Any] | None) -> tuple[str, ...]:
+    if left is None:
+        return ("for time: most configurations",)
+    return (
+        (f"for time: {counted(len(left), 'pair')} of a parameter and an option of another",) if left else ()
+    )
+
+
+def _compared(
+    examined: Examined, scorer: FrozenScorer, draw: Draw, deadline: Deadline
+) -> Iterator[tuple[str, Comparison, Score]]:
+    for name in draw.params:
+        for other in varied(examined.space, draw, name):
+            if deadline.has_passed:
+                return
+            yield name, *scorer.compare(other)
+
+
+def _fault(examined: Examined, name: str, values: str) -> str:
+    return (
+        f"a trial must not be measured by what is searched, got {name}: the same predictions have the "
+        f"{examined.space.study.metric} {values} for two values of it; evaluate at a fixed protocol, or give it one "
+        "value in this study"
+    )
+
+
+def _readers(names: list[str]) -> tuple[str, ...]:
+    if not names:
+        return ()
+    return (
+        f"{some(names)} changes what the model is given to evaluate; this is right if it belongs to the model, such as "
+        "the scale of its inputs, and wrong if it makes the task easier",
+    )
+
+
+def _written(value: Score) -> str:
+    return "none" if value is None else f"{value:.6g}"

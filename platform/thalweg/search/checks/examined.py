@@ -1,0 +1,116 @@
+"""A space that is checked: its draws, what a search would prepare, and the opened data that all checks share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from thalweg.config import FamilyConfig
+from thalweg.contract import Data, Task
+from thalweg.discovery import Family, load_family
+from thalweg.errors import StudyError
+from thalweg.search.checks.draws import Draw, Draws, first_trial, middle
+from thalweg.search.checks.unreached import Trace
+from thalweg.search.checks.validity import drawn
+from thalweg.search.preflight import Prepared, prepare
+from thalweg.search.space import Space
+from thalweg.search.store.warm_start import StartingPoint, StartingPoints, inherit
+from thalweg.training.process_group import ProcessGroup
+from thalweg.training.session import DataCache
+
+
+@dataclass(frozen=True)
+class Examined:
+    """A space with its family and data.
+
+    Attributes:
+        space: The space.
+        output: Folder of all studies, for those that configurations start from.
+        root: Folder of all data.
+        ignore: Names of tensors that may be equal in different samples; see `thalweg.testing.splits.check_splits`.
+        told: Sentences of the preparation for people.
+    """
+
+    space: Space
+    output: Path
+    root: Path | None = None
+    ignore: frozenset[str] = frozenset()
+    told: list[str] = field(default_factory=list)
+    _cache: DataCache = field(default_factory=lambda: DataCache(max_open=4))
+
+    @cached_property
+    def family(self) -> Family:
+        """The family of its configurations."""
+        return load_family(self.space.config_type)
+
+    @cached_property
+    def drawn(self) -> tuple[Draws, Trace]:
+        """Many of its configurations, and the lines that ran for them."""
+        return drawn(self.space)
+
+    @property
+    def draws(self) -> Draws:
+        """Many of its configurations."""
+        return self.drawn[0]
+
+    @cached_property
+    def bases(self) -> list[Draw]:
+        """Configurations in which parameters are changed: all defaults, the study's first trials, and the draws."""
+        first = [first_trial(self.space, params) for params in self.space.study.first_trials]
+        return [middle(self.space), *(draw for draw in first if draw is not None), *self.draws.whole]
+
+    @cached_property
+    def lacking(self) -> str:
+        """Why configurations cannot start from the study that they name; empty if they can, or name none."""
+        try:
+            self._starting_points.points(middle(self.space).config)
+        except StudyError as error:
+            return str(error)
+        return ""
+
+    @cached_property
+    def prepared(self) -> Prepared:
+        """What a search would prepare; without the starting points of a study that is not there.
+
+        Raises:
+            ThalwegError: A search would refuse the space.
+        """
+        points = _Nowhere(self.output / self.space.name) if self.lacking else self._starting_points
+        return prepare(self.space, self.root, self.told.append, points)
+
+    def task(self, config: FamilyConfig) -> Task[Any, Any]:
+        """Returns the task of a configuration, with what it inherits."""
+        points = () if self.lacking else self._starting_points.points(config)
+        return self.family.task(inherit(config, points))
+
+    def data(self, task: Task[Any, Any]) -> Data:
+        """Returns the task's data, opened now or before."""
+        return self._cache.open(task, self.prepared.data_root, ALONE.device)
+
+    @cached_property
+    def _starting_points(self) -> StartingPoints:
+        return StartingPoints(self.output / self.space.name, own=self.space.name)
+
+
+class _Nowhere(StartingPoints):
+    """No starting points: configurations keep their own knobs and random weights."""
+
+    def points(self, config: FamilyConfig) -> list[StartingPoint]:
+        """Returns none."""
+        return []
+
+
+ALONE = ProcessGroup(rank=0, size=1, device=torch.device("cpu"))
+"""This process, in which all checks run."""
+
+
+def spread(count: int, most: int) -> Sequence[int]:
+    """Returns numbers of at most so many samples, spread evenly over all, the first and the last among them."""
+    if count <= most:
+        return range(count)
+    return sorted({round(place * (count - 1) / (most - 1)) for place in range(most)})

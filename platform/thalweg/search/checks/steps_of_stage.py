@@ -1,0 +1,142 @@
+"""Three steps of a stage in this process, without an engine: what its loss asks of the weights that it trains."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from thalweg.contract import Batch, Data
+from thalweg.stage_contract import JointLoss, Loss, Progress, Stage
+from thalweg.training import features
+from thalweg.training.engine.engine import parameter_groups, train_mode
+from thalweg.training.schedule import Plan
+
+_STEP = 0.01
+"""Length of a step as a share of that of all weights: enough to leave zeros that a layer begins with."""
+
+
+class StageSteps:
+    """The steps of one stage.
+
+    Args:
+        stage: The stage.
+        plan: All stages over the budget.
+        positions: Samples seen before each step at which schedules are compared.
+
+    Attributes:
+        stage: The stage.
+        losses: Sums of the parts of the loss, after the steps.
+    """
+
+    def __init__(self, stage: Stage, plan: Plan, positions: Sequence[int]) -> None:
+        self.stage = stage
+        self._plan = plan
+        self._positions = positions
+        self._weights: list[nn.Parameter] = []
+        self.losses: list[Mapping[str, float]] = []
+
+    def records(self, model: nn.Module, data: Data, batch: Batch) -> Iterator[tuple[str, Any]]:
+        """Takes the steps, and yields the gradients of each; last the weights of all parts that have a gradient.
+
+        Args:
+            model: The model, which moves.
+            data: Opened data.
+            batch: What the steps are taken on, a whole batch.
+        """
+        self.begin(model, data)
+        ends = (self._positions[0], self._positions[len(self._positions) // 2], self._positions[-1])
+        for place, position in enumerate(ends):
+            torch.default_generator.manual_seed(
+                place
+            )  # without the traceback that `torch.manual_seed` writes
+            yield f"{self.stage.name} step {place}", summed(self.step(model, batch, position))
+        # Last, for it costs a backward pass of each part.
+        yield from self._schedules(self._reaching(model, batch))
+
+    def begin(self, model: nn.Module, data: Data) -> None:
+        """Freezes what the stage does not train, and computes what its loss reads of the frozen part."""
+        groups = parameter_groups(model, self.stage, 1.0)
+        self._weights = [each for group in groups if group["lr_scale"] for each in group["params"]]
+        train_mode(model, self.stage)
+        if self.stage.features is not None:
+            features.compute_alone(self.stage.features, model, data)
+
+    def step(self, model: nn.Module, batch: Batch, position: int) -> list[Tensor]:
+        """Takes a step, and returns the gradients of all weights that train.
+
+        Args:
+            model: The model.
+            batch: A whole batch.
+            position: Samples seen before.
+        """
+        now = self._plan.progress(position)
+        terms = self._terms(model, batch, now)
+        factors = self.stage.loss.weights(now)
+        slopes = _slopes([factors[part] * term for part, term in terms.items()], self._weights)
+        _move(self._weights, slopes)
+        return slopes
+
+    def _reaching(self, model: nn.Module, batch: Batch) -> list[str]:
+        """Returns the parts of the loss that have a gradient."""
+        torch.default_generator.manual_seed(0)
+        terms = self._terms(model, batch, self._plan.progress(self._positions[-1]))
+        return sorted(part for part, term in terms.items() if _reaches(term, self._weights))
+
+    def _terms(self, model: nn.Module, batch: Batch, now: Progress) -> dict[str, Tensor]:
+        """Returns the mean of each part of the loss that some sample has."""
+        loss = self.stage.loss
+        if isinstance(loss, JointLoss):
+            joined = loss.parts(loss.embed(model, batch, now), now)
+            sums, counts = joined.sums, joined.counts
+        else:
+            assert isinstance(loss, Loss)
+            sums, counts = loss.parts(model, batch, now), loss.counts(batch, now)
+        self.losses.append({part: float(value.detach()) for part, value in sums.items()})
+        return {part: value / float(counts[part]) for part, value in sums.items() if float(counts[part])}
+
+    def _schedules(self, parts: Sequence[str]) -> Iterator[tuple[str, Any]]:
+        """Yields the weights of parts over the whole stage; one that no part's gradient follows is none."""
+        progress = [self._plan.progress(position) for position in self._positions]
+        found = [self.stage.loss.weights(now) for now in progress]
+        for part in parts:
+            yield f"{self.stage.name} weight {part}", np.array([float(weights[part]) for weights in found])
+
+
+def summed(tensors: Sequence[Tensor]) -> np.ndarray:
+    """Returns a norm and a projection of each tensor, (tensor, 2), by which tensors are told apart."""
+    return np.array([_two_numbers(each) for each in tensors]).reshape(-1, 2)
+
+
+def _two_numbers(tensor: Tensor) -> tuple[float, float]:
+    values = tensor.detach().double().nan_to_num().flatten()
+    places = torch.arange(len(values), dtype=torch.float64)
+    return float(values.norm()), float((values * torch.cos(1.0 + places)).sum())
+
+
+def _reaches(term: Tensor, weights: Sequence[nn.Parameter]) -> bool:
+    return term.requires_grad and any(bool(slope.any()) for slope in _slopes([term], weights, keep=True))
+
+
+def _slopes(terms: Sequence[Tensor], weights: Sequence[nn.Parameter], *, keep: bool = False) -> list[Tensor]:
+    """Returns the gradient of a sum in each weight; zeros where there is none."""
+    total = sum(terms, torch.zeros(()))
+    if not total.requires_grad:
+        return [torch.zeros_like(weight) for weight in weights]
+    found = torch.autograd.grad(
+        total, list(weights), retain_graph=keep, allow_unused=True, materialize_grads=True
+    )
+    return list(found)
+
+
+@torch.no_grad()
+def _move(weights: Sequence[nn.Parameter], slopes: Sequence[Tensor]) -> None:
+    """Takes a step of plain descent, of a length that no knob changes."""
+    length = torch.stack([weight.norm() for weight in weights]).norm()
+    slope = torch.stack([each.norm() for each in slopes]).norm()
+    if bool(slope.isfinite()) and slope > 0:
+        for weight, each in zip(weights, slopes, strict=True):
+            weight.sub_(_STEP * length / slope * each)

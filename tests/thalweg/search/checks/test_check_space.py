@@ -1,0 +1,87 @@
+"""The verdicts of a space as a whole: their order, what is not reached, and what is wrong with data and objective."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+from torch import Tensor, nn
+
+from families.knots.config import PRESETS, Knots
+from families.knots.task import Error, KnotsTask
+from thalweg.contract import Batch
+from thalweg.search.checks.check_space import judgements
+from thalweg.search.checks.examined import Examined
+from thalweg.search.checks.judgement import Judgement
+from thalweg.study import Trial
+
+Examine = Callable[..., Examined]
+
+
+def only_lr(trial: Trial) -> Knots:
+    """A space of one knob."""
+    return PRESETS["tiny"].vary(optimization={"lr": trial.suggest_float("lr", 1e-3, 1e-2)})
+
+
+def found(examined: Examined) -> dict[str, Judgement]:
+    return {judgement.check: judgement for judgement in judgements(examined)}
+
+
+def test_a_sound_space_passes_every_check(examine: Examine) -> None:
+    verdicts = found(examine(only_lr))
+    assert {name: each.mark for name, each in verdicts.items()} == dict.fromkeys(
+        ("valid", "start", "data", "baselines", "dead knobs", "comparable", "splits", "cost"), "passed"
+    )
+    assert verdicts["data"].told == "rope, 96 train, 24 val, 10 test samples, fingerprint rope-1"
+    assert all(each.as_json()["verdict"] == "passed" for each in verdicts.values())
+
+
+def test_what_a_search_would_refuse_fails_and_the_rest_is_not_reached(examine: Examine) -> None:
+    verdicts = found(examine(only_lr, metric="rmse"))
+    assert "a study's metric must be measured" in verdicts["start"].faults[0]
+    marks = [each.mark for each in verdicts.values()]
+    assert marks == ["passed", "failed", *["not reached"] * 6]
+
+
+def test_data_that_cannot_be_read_fail(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreadable(*_: Any) -> Batch:
+        raise OSError("the disk has a hole")
+
+    monkeypatch.setattr(KnotsTask, "evaluation_batch", unreadable)
+    verdicts = found(examine(only_lr))
+    assert "OSError: the disk has a hole" in verdicts["data"].faults[0]
+    assert verdicts["cost"].mark == "not reached"
+
+
+def test_a_metric_that_cannot_tell_models_apart_is_a_warning(
+    examine: Examine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Error, "summarize", lambda measure, state: {"mse": 0.25})
+    (warning,) = found(examine(only_lr))["baselines"].warnings
+    assert warning.startswith("mse cannot tell trials apart: 3 models with other random weights score 0.25;")
+
+
+class Oracle(nn.Module):
+    """Reads the answer."""
+
+    def forward(self, batch: Batch) -> Tensor:
+        """The target."""
+        return batch["target"]
+
+
+def test_a_baseline_that_is_perfect_is_a_warning(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
+    baselines: Mapping[str, nn.Module] = {"oracle": Oracle()}
+    monkeypatch.setattr(KnotsTask, "baselines", lambda task, data: baselines)
+    verdict = found(examine(only_lr))["baselines"]
+    assert verdict.warnings[0].startswith("the baseline oracle scores 0 in mse, which leaves no room")
+    assert verdict.told.endswith("oracle 0")
+
+
+def test_a_study_to_start_from_that_is_not_there_is_a_warning_and_checks_go_on(examine: Examine) -> None:
+    def space(trial: Trial) -> Knots:
+        return only_lr(trial).vary(starts_from=("bogs",))
+
+    verdicts = found(examine(space))
+    assert {name for name, each in verdicts.items() if each.mark != "passed"} == {"start"}
+    (warning,) = verdicts["start"].warnings
+    assert warning.startswith("a search would not start: no study 'bogs' in ")
+    assert "the checks below take configurations as they are" in warning

@@ -1,0 +1,98 @@
+"""Knobs that move the measurement are named, and no others."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from families.knots.config import PRESETS, Knots
+from families.knots.task import Error, KnotsTask, Rope
+from thalweg.contract import Batch, Indices, Measure, Outputs, SplitName, State
+from thalweg.search.checks.comparability import judge_comparability
+from thalweg.search.checks.examined import Examined
+from thalweg.search.checks.judgement import Deadline, Judgement
+from thalweg.study import Trial
+
+Examine = Callable[..., Examined]
+Patch = Callable[[str, Any], None]
+
+
+def small(trial: Trial) -> Knots:
+    """A space of a few knobs."""
+    return PRESETS["tiny"].vary(
+        width=trial.suggest_categorical("width", [8, 16]),
+        noise=trial.suggest_float("noise", 0.0, 0.5),
+        margin=trial.suggest_float("margin", 0.0, 0.5),
+        scale=trial.suggest_float("scale", 0.5, 2.0),
+    )
+
+
+@pytest.fixture
+def patch(monkeypatch: pytest.MonkeyPatch) -> Patch:
+    """Puts a method in the place of one of the task."""
+    return lambda name, method: monkeypatch.setattr(KnotsTask, name, method)
+
+
+def judged(examine: Examine) -> Judgement:
+    return judge_comparability(examine(small), Deadline(60))
+
+
+def test_a_fixed_protocol_passes(examine: Examine) -> None:
+    found = judged(examine)
+    assert (found.mark, found.told) == ("passed", "one model keeps its score whatever 4 parameters of 4 are")
+
+
+class Forgiving(Error):
+    """Errors below a margin that is searched do not count."""
+
+    def __init__(self, config: Knots) -> None:
+        self._config = config
+
+    def add(self, outputs: Outputs, batch: Batch) -> State:
+        """Errors beyond the margin."""
+        state = super().add(outputs, batch)
+        return {**state, "sum": torch.relu(state["sum"] - self._config.margin)}
+
+
+def forgiving(task: KnotsTask) -> tuple[Measure, ...]:
+    return (Forgiving(task.config),)
+
+
+def noisy_target(task: KnotsTask, data: Rope, split: SplitName, indices: Indices) -> Batch:
+    batch = task._batch(data, split, indices)
+    return batch | {"target": batch["target"] * (1 - task.config.noise)}
+
+
+def fewer_samples(task: KnotsTask, data: Rope, split: SplitName, indices: Indices) -> Batch:
+    return task._batch(data, split, indices if task.config.width == 8 else indices * 0)
+
+
+def scaled_inputs(task: KnotsTask, data: Rope, split: SplitName, indices: Indices) -> Batch:
+    batch = task._batch(data, split, indices)
+    return batch | {"first": batch["first"] * task.config.scale}
+
+
+@pytest.mark.parametrize(
+    ("method", "replacement", "knob"),
+    [
+        ("measures", forgiving, "margin"),
+        ("evaluation_batch", noisy_target, "noise"),
+        ("evaluation_batch", fewer_samples, "width"),
+    ],
+)
+def test_a_knob_that_moves_the_measurement_is_named(
+    method: str, replacement: Any, knob: str, patch: Patch, examine: Examine
+) -> None:
+    patch(method, replacement)
+    found = judged(examine)
+    assert found.numbers["moved_by"] == [knob]
+    assert f"got {knob}: the same predictions have the mse" in found.faults[0]
+    assert not found.warnings
+
+
+def test_a_knob_that_moves_what_the_model_reads_is_a_warning(patch: Patch, examine: Examine) -> None:
+    patch("evaluation_batch", scaled_inputs)
+    found = judged(examine)
+    assert not found.faults
+    assert found.warnings[0].startswith("scale changes what the model is given to evaluate")

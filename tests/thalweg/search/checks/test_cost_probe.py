@@ -1,0 +1,59 @@
+"""What a study will cost, counted from two configurations."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from families.knots.config import PRESETS, Knots
+from thalweg.search.checks.cost_probe import Activations, judge_cost, lanes_of
+from thalweg.search.checks.examined import Examined
+from thalweg.search.checks.judgement import Deadline
+from thalweg.study import Trial
+
+Examine = Callable[..., Examined]
+
+
+def widths(trial: Trial) -> Knots:
+    """A space of two sizes."""
+    return PRESETS["tiny"].vary(width=trial.suggest_categorical("width", [8, 16]))
+
+
+def parameters(width: int) -> int:
+    attention = 4 * width * width + 4 * width
+    return 5 * width + 4 * width + attention + width + 1 + 20
+
+
+def test_the_smallest_and_the_largest_configuration_are_probed(examine: Examine) -> None:
+    examined = examine(widths)
+    found = judge_cost(examined, Deadline(60))
+    smallest, largest = found.numbers["smallest"], found.numbers["largest"]
+    assert (smallest["num_parameters"], largest["num_parameters"]) == (parameters(8), parameters(16))
+    assert largest["memory_mib"] > smallest["memory_mib"] > parameters(8) * 16 / 2**20
+    study = examined.space.study
+    seconds = study.samples * largest["train_s"] + study.num_evaluations * 24 * largest["evaluate_s"]
+    assert found.numbers["lane_hours"][1] == pytest.approx(study.num_trials * seconds / 3600)
+    assert found.numbers["disk_mib"] == pytest.approx(7 * parameters(16) * 16 / 2**20)
+    assert found.told.startswith(f"{parameters(8):,} to {parameters(16):,} parameters, ")
+
+
+def test_activations_are_what_the_backward_pass_needs() -> None:
+    weight, inputs = torch.ones(3, 5, requires_grad=True), torch.ones(7, 3)
+    activations = Activations()
+    with activations.hooks():
+        inputs.matmul(weight).exp().sum()
+    assert activations.num_bytes == 4 * (7 * 3 + 7 * 5)  # the inputs, and what exp gives
+    apart = Activations([inputs])
+    with apart.hooks():
+        inputs.matmul(weight).exp().sum()
+    assert apart.num_bytes == 4 * 7 * 5
+
+
+def test_lanes_are_those_of_the_study_or_as_many_as_there_are_cores(
+    examine: Examine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 6)
+    study = examine(num_lanes=3).space.study
+    assert lanes_of(study) == 3
+    assert lanes_of(study.model_copy(update={"num_lanes": "auto", "cpus_per_worker": 2.0})) == 3
+    assert lanes_of(study.model_copy(update={"num_lanes": "auto", "num_trials": 4})) == 4
