@@ -135,7 +135,12 @@ def _fields(
     for each in found:
         if each.gauges is None:
             fields.setdefault(each.name, []).append(each)
-    chosen = wanted or {plain_name(name): name for name in fields}
+    also = {each.also: each.name for each in found}
+    chosen = {
+        name: variable if variable in fields else also.get(variable, variable)
+        for name, variable in wanted.items()
+    }
+    chosen = chosen or {plain_name(name): name for name in fields}
     faults, done = Faults(), []
     if not chosen:
         raise DataError(
