@@ -14,6 +14,7 @@ from thalweg.data.survey import Extremes
 from thalweg.errors import DataError
 from thalweg.wording import some
 from trainables.water_mae.data.layout import POSITIONS, column_of
+from trainables.water_mae.data.leading_zeros import spelled_as
 from trainables.water_mae.data.tables import SeriesTable, read_attributes, read_series
 from trainables.water_mae.data.values import require_plausible_attributes, survey_series
 from trainables.water_mae.knobs import ModalitySet
@@ -206,17 +207,12 @@ def _few_gaps(
 
 
 def rows_of(path: Path, attributes: pd.DataFrame, ids: Ids) -> pd.DataFrame:
-    """Returns the row of attributes of each catchment.
-
-    An identifier of digits may have lost its leading zeros in one of the two tables.
+    """Returns the row of attributes of each catchment; `leading_zeros` may be missing in one of the two tables.
 
     Raises:
         DataError: A catchment has none.
     """
-    if attributes.index.dtype.kind != ids.dtype.kind:
-        names = {_plain(name): name for name in ids.tolist()}
-        renamed = [names.get(_plain(name), name) for name in attributes.index]
-        attributes = attributes.set_axis(pd.Index(renamed, dtype=object, name="id"))
+    attributes = spelled_as(attributes, ids.tolist())
     absent = [name for name in ids.tolist() if name not in attributes.index]
     if absent:
         raise DataError(
@@ -225,11 +221,6 @@ def rows_of(path: Path, attributes: pd.DataFrame, ids: Ids) -> pd.DataFrame:
         )
     found: pd.DataFrame = attributes.loc[ids.tolist()]
     return found
-
-
-def _plain(name: object) -> str:
-    """Returns an identifier without leading zeros."""
-    return str(name).lstrip("0") or "0"
 
 
 def _static(

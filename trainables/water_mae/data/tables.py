@@ -254,12 +254,18 @@ def _identifier(path: Path, table: pd.DataFrame) -> str:
 
 
 def identifiers(path: Path, column: pd.Series) -> Ids:
-    """Returns identifiers: whole numbers if all are, without leading zeros, else text."""
+    """Returns identifiers: whole numbers if all are and none has leading zeros, else text."""
+    rows, names = pd.factorize(column, use_na_sentinel=False)  # of which there are few in many rows
+    found = _identifiers(path, pd.Series(names, name=column.name))
+    return found[rows]
+
+
+def _identifiers(path: Path, column: pd.Series) -> Ids:
     found = pd.to_numeric(column, errors="coerce")
     whole = found.notna() & np.isfinite(found) & (found == found.round())
-    if whole.all():
-        return found.to_numpy().astype(np.int64)
     text = None if pd.api.types.is_numeric_dtype(column.dtype) else _plain(column)
+    if whole.all() and (text is None or not text.str.match("0[0-9]").any()):
+        return found.to_numpy().astype(np.int64)
     unknown = ~whole if text is None or found.notna().all() else text.isna()
     if unknown.any():
         raise DataError(

@@ -105,7 +105,9 @@ def test_what_grib_has_on_two_levels_is_told(rivers: Path, tmp_path: Path) -> No
         for part in messages(air.isel(time=slice(3)), "t", "t", level=("isobaricInhPa", height))
     ]
     (rivers / "a.grib").write_bytes(b"".join(parts))
-    with pytest.raises(DataError, match=r"t in .*a.grib must have the dimensions time, y and x, got isobaric"):
+    with pytest.raises(
+        DataError, match=r"t in .*a.grib must have the dimensions time, y and x, got isobaric"
+    ):
         read(rivers, tmp_path / "made")
     half = len(parts) // 2
     (rivers / "a.grib").write_bytes(b"".join([*parts[:half], *messages(air.isel(time=slice(3)), "t", "t")]))
