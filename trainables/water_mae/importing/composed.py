@@ -310,7 +310,10 @@ def _write_series(
     path = folder / f"series_{len(series.ids)}catchments_{years}.parquet"
     units = {column_of(name): each.target for name, each in series.converts.items()}
     writing.write_columns(path, dates, series.ids, columns, units)
-    extremes = survey_series(path, columns, dates, series.ids, data.modalities)
+    way_out = "name it with --option missing=NUMBER"
+    extremes = survey_series(
+        path, columns, dates, series.ids, data.modalities, where=series.where, way_out=way_out
+    )
     _require_some(series, columns)
     return [f"{name} (series): {extremes[name]}{each.told}" for name, each in series.converts.items()]
 

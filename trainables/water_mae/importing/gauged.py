@@ -245,11 +245,14 @@ def _columns(
     twins = {path.stem for path in in_files}  # Caravan holds each gauge in netCDF and again in CSV
     tables = [path for path in tables if path.stem not in twins]
     with OpenFiles() as files:  # read at once: series fit into memory
-        columns = read_columns(tables, variables(in_files, files), known=wanted, others=False, missing=gaps)
+        found = variables(in_files, files)
+        columns = read_columns(tables, found, known=wanted, others=False, missing=gaps)
     if not columns:
+        there = [gauge for each in found if each.gauges is not None for gauge in map(str, each.gauges)]
         raise DataError(
             f"{source} must hold daily series of the catchments of its attributes, got none for "
-            f"{some(sorted(wanted))}; add the folder timeseries"
+            f"{some(sorted(wanted))}{f', but for {some(there)}' if there else ''}; add the folder timeseries, or take "
+            "the identifiers of the series in the attributes"
         )
     return columns
 
@@ -276,7 +279,7 @@ def _require_some(
         usual = some([each for some_of in kind.values() for each in some_of])
         raise DataError(
             f"{collection.name} must hold some of {usual}, got {some(columns, 12)}; name a column with --option "
-            f"{option}=NAME=COLUMN"
+            f"{option}={next(iter(kind))}=COLUMN"
         )
 
 

@@ -21,7 +21,14 @@ from thalweg.errors import DataError
 from thalweg.wording import some
 from trainables.water_mae.data.dates import to_days
 from trainables.water_mae.data.leading_zeros import longest_spellings, without_zeros
-from trainables.water_mae.data.tables import identifiers, identifying, numbers, read_schema, text_rows
+from trainables.water_mae.data.tables import (
+    header_of,
+    identifiers,
+    identifying,
+    numbers,
+    read_schema,
+    text_rows,
+)
 from trainables.water_mae.importing.opened import Variable
 
 _DATES = ("date", "time", "day", "datetime", "dates")
@@ -45,8 +52,16 @@ class Column:
 
 
 def is_table(path: Path) -> bool:
-    """Returns whether a file has the name of a table."""
-    return path.suffix.casefold() in (".csv", ".txt", ".tsv", ".parquet")
+    """Returns whether a file is named as a table; one named .txt must also have columns of gauges or days.
+
+    Raises:
+        DataError: Such a file cannot be read.
+    """
+    ending = path.suffix.casefold()
+    if ending != ".txt":
+        return ending in (".csv", ".tsv", ".parquet")
+    names = _names(path) if path.stat().st_size else []
+    return identifying(names) is not None or _date_columns(names) is not None
 
 
 def tables_of(source: Path, faults: Faults) -> tuple[pd.DataFrame | None, list[Path]]:
@@ -56,7 +71,8 @@ def tables_of(source: Path, faults: Faults) -> tuple[pd.DataFrame | None, list[P
         source: The folder.
         faults: Takes the faults of tables; attributes are then None.
     """
-    tables = sorted(path for path in source.rglob("*") if path.is_file() and is_table(path))
+    found = sorted(path for path in source.rglob("*") if path.is_file())
+    tables = [path for path in found if faults.attempt(partial(is_table, path))]
     with_dates = {path: faults.attempt(partial(dates_of, path)) for path in tables}
     attributes = faults.attempt(
         lambda: merged_attributes([path for path in tables if with_dates[path] is False])
@@ -124,8 +140,14 @@ def dates_of(path: Path) -> bool:
     Raises:
         DataError: It is no table.
     """
-    names = read_schema(path).names if path.suffix == ".parquet" else list(text_rows(path).columns)
-    return _date_columns([str(name).casefold() for name in names]) is not None
+    return _date_columns(_names(path)) is not None
+
+
+def _names(path: Path) -> list[str]:
+    """Returns the names of the columns of a table in lower case."""
+    if path.suffix != ".parquet":
+        return header_of(path)
+    return [str(name).casefold() for name in read_schema(path).names]
 
 
 def _date_columns(names: Sequence[str]) -> list[str] | None:
@@ -166,6 +188,11 @@ def _read_table(
     if identifier is None and by_gauge:
         _read_wide(path, table, days, by_gauge, columns)
         return
+    if identifier is None and gauge is None and len(np.unique(days)) < len(days):
+        raise DataError(
+            f"{path} must have a column that identifies gauges, such as gauge_id, or each day once, got several rows "
+            f"of {_repeated(days)} and the columns {some(table.columns)}; rename the column"
+        )
     ids = (
         np.full(len(table), gauge or path.stem)
         if identifier is None
@@ -183,6 +210,13 @@ def _read_table(
                 (days[rows], [each], values[rows, None].astype(np.float32)) for each, rows in rows_of.items()
             ]
     faults.raise_if_any()
+
+
+def _repeated(days: Shaped[np.ndarray, " day"]) -> np.datetime64:
+    """Returns the first of the days that are there twice."""
+    found, counts = np.unique(days, return_counts=True)
+    first: np.datetime64 = found[counts > 1][0]
+    return first
 
 
 def _is_wide(path: Path, names: Sequence[str], wanted: Sequence[str]) -> bool:
@@ -234,9 +268,7 @@ def _is_of_one_gauge(path: Path, known: Collection[str]) -> bool:
     """Returns whether a table names no gauge in its header, so that its file does."""
     if path.suffix == ".parquet":
         return False
-    with path.open("rb") as file:
-        header = file.readline().decode("utf-8", "replace").casefold()
-    named = re.split(r"[,;\t]", header.strip().replace('"', ""))
+    named = _names(path)
     return identifying(named) is None and not _columns_of_gauges(named, known)
 
 

@@ -224,17 +224,26 @@ def _days(dataset: xr.Dataset, time: str, path: Path, *, is_amount: bool) -> Sha
     if times.dtype.kind != "M":
         raise DataError(
             f"{time} of {path} must hold times of the standard calendar, such as days since 1980-01-01, got "
-            f"{times.dtype if len(times) else 'no coordinate'}; write them by CF"
+            f"{_calendar(dataset, time) if len(times) else 'no coordinate'}; write them by CF"
         )
     days: Shaped[np.ndarray, " day"] = times.astype("datetime64[D]")
     steps = np.diff(days) / np.timedelta64(1, "D")
     if len(steps) and (steps <= 0).any():
         where = int(np.flatnonzero(steps <= 0)[0])
         raise DataError(
-            f"{time} of {path} must be daily and in order, got {times[where]} before {times[where + 1]}; write means "
-            "or sums of days"
+            f"{time} of {path} must be daily and in order, got {_minute(times[where])} before "
+            f"{_minute(times[where + 1])}; write means or sums of days, as `cdo daymean` and `daysum` do"
         )
     return days
+
+
+def _calendar(dataset: xr.Dataset, time: str) -> str:
+    calendar = dataset[time].encoding.get("calendar") or dataset[time].attrs.get("calendar")
+    return f"the calendar {calendar}" if calendar else str(dataset[time].dtype)
+
+
+def _minute(time: np.datetime64) -> str:
+    return str(np.datetime64(time, "m"))
 
 
 def _times(dataset: xr.Dataset, time: str, *, is_amount: bool) -> Shaped[np.ndarray, " time"]:

@@ -25,7 +25,7 @@ from trainables.water_mae.importing.asked import (
     taken,
 )
 from trainables.water_mae.importing.composed import DataSet, write
-from trainables.water_mae.importing.gauges import Column, read_columns, spell_alike, tables_of
+from trainables.water_mae.importing.gauges import Column, is_table, read_columns, spell_alike, tables_of
 from trainables.water_mae.importing.gridded import FileField, file_field
 from trainables.water_mae.importing.opened import Variable, sources, variables
 
@@ -90,8 +90,21 @@ def _composed(source: Path, target: Path, asked: Options, files: OpenFiles) -> s
     rows = None
     if wanted:
         rows = series_of(columns, wanted, given, table, area=asked.area, catchments=asked.catchments)
+    notes += _unread(source)
     data = DataSet(gridded, rows, table, chosen_attributes(asked.attributes), land, notes)
     return write(data, target, **asked.splits)
+
+
+def _unread(source: Path) -> list[str]:
+    """Returns a sentence on the files that are no field, series, table or mask; none if all are."""
+    known = set(sources(source))
+    left = [
+        path.name
+        for path in sorted(source.rglob("*"))
+        if path.is_file() and path.suffix != ".npy" and not path.name.startswith(".")
+        if not (is_table(path) or known & {path, *path.parents})
+    ]
+    return [f"not read: {some(left)}"] if left else []
 
 
 def _columns(
@@ -103,10 +116,11 @@ def _columns(
     wanted, gaps = pairs("series", asked.series), numbers_of("missing", asked.missing)
     known = frozenset() if attributes is None else frozenset(map(str, attributes.index))
     columns = read_columns(paths, found, list(wanted.values()), known=known, missing=gaps)
-    if wanted and not columns:
+    if lacking := [name for name in wanted.values() if name.casefold() not in map(str.casefold, columns)]:
+        there = columns | read_columns(paths, found, known=known)
         raise DataError(
-            f"the source must hold series of catchments, got none named {some(wanted.values())}; "
-            "add a table with date, gauge_id and values, or netCDF with the dimensions time and gauge"
+            f"the source must hold the series {some(lacking)}, got none of that name; there are "
+            f"{some(there, 12) or 'none'}: add a table with date, gauge_id and values, or netCDF with time and gauge"
         )
     return columns
 
