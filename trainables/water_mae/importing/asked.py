@@ -10,8 +10,8 @@ import pandas as pd
 from thalweg.data.faults import Faults
 from thalweg.errors import ConfigError, DataError
 from thalweg.wording import some
+from trainables.water_mae.data.catchments import without_zeros
 from trainables.water_mae.data.layout import AREAS, series_in
-from trainables.water_mae.data.leading_zeros import without_zeros
 from trainables.water_mae.importing.composed import Series
 from trainables.water_mae.importing.gauges import Column, gauges_of, on_days, span_of
 from trainables.water_mae.importing.units import (

@@ -19,8 +19,8 @@ from jaxtyping import Float32, Shaped
 from thalweg.data.faults import Faults
 from thalweg.errors import DataError
 from thalweg.wording import some
+from trainables.water_mae.data.catchments import longest_spellings, without_zeros
 from trainables.water_mae.data.dates import to_days
-from trainables.water_mae.data.leading_zeros import longest_spellings, without_zeros
 from trainables.water_mae.data.tables import (
     header_of,
     identifiers,
@@ -98,7 +98,7 @@ def read_columns(
         paths: Tables with dates.
         found: Variables of netCDF and Zarr.
         wanted: Columns of tables to read; empty reads all that hold numbers.
-        known: Identifiers of gauges as text, those of attributes; `leading_zeros` may be missing.
+        known: Identifiers of gauges as text, those of attributes; leading zeros may be missing.
         others: Whether other gauges are read too.
         missing: Numbers that mean no data.
 
@@ -376,7 +376,7 @@ def merged_attributes(paths: Sequence[Path]) -> pd.DataFrame:
 
 
 def spell_alike(attributes: pd.DataFrame, columns: Iterable[Column]) -> tuple[pd.DataFrame, list[str]]:
-    """Gives each gauge one identifier in all files, the longest one: some files lack `leading_zeros`.
+    """Gives each gauge one identifier in all files, the longest one: some files lack leading zeros.
 
     Args:
         attributes: Attributes by gauge.

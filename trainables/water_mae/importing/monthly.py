@@ -19,10 +19,9 @@ from thalweg.data.merging import Look, Merged, MissingDays, find_days, is_merged
 from thalweg.data.updating import replace_file, updated
 from thalweg.errors import ConfigError, DataError
 from trainables.water_mae.data import layout
-from trainables.water_mae.data.catchments import arrange, rows_of
+from trainables.water_mae.data.catchments import arrange, rows_of, spelled_as
 from trainables.water_mae.data.grids import read_mask
 from trainables.water_mae.data.layout import SENTINEL, Period, column_of
-from trainables.water_mae.data.leading_zeros import spelled_as
 from trainables.water_mae.data.tables import SeriesTable, read_attributes, read_series
 from trainables.water_mae.data.values import (
     DISCHARGE,

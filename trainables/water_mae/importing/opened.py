@@ -243,7 +243,7 @@ def _calendar(dataset: xr.Dataset, time: str) -> str:
 
 
 def _minute(time: np.datetime64) -> str:
-    return str(np.datetime64(time, "m"))
+    return str(time.astype("datetime64[m]"))
 
 
 def _times(dataset: xr.Dataset, time: str, *, is_amount: bool) -> Shaped[np.ndarray, " time"]:

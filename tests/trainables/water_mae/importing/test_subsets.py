@@ -1,7 +1,6 @@
 """Fields alone, series alone, catchments without attributes: from files to the best trial and its pictures."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,6 +9,7 @@ import torch
 from local_lanes import local_lanes
 from typer.testing import CliRunner
 
+from tests import tasks
 from tests.trainables.water_mae.another_country import (
     DAYS,
     IDS,
@@ -142,12 +142,13 @@ def test_any_subset_is_imported_trained_and_measured_beside_baselines(tmp_path: 
     assert [data.num_samples(split) for split in ("train", "val")] == [44, 14]
     model = task.build(task.facts(data))
     batch = task.training_batch(data, np.arange(3), np.arange(3, dtype=np.uint64))
-    loss = sum(part.sum() for part in task.stages()[0].loss.parts(model, batch, NOW).values())
-    torch.autograd.backward(loss)
+    torch.autograd.backward(list(tasks.losses(task, model, batch, NOW).values()))
     assert all(parameter.grad is not None for parameter in model.parameters())
     batch = task.evaluation_batch(data, "val", np.arange(4))
     names = tuple(row.name for row in sorted(rows, key=lambda row: row.kind))
     assert tuple(model(batch)) == names
+    found = tasks.metrics(task, model, batch)
+    assert set(found) == set(tasks.names(task)) and all(np.isfinite(found[f"skill_{name}"]) for name in names)
     for name, baseline in task.baselines(data).items():
         assert tuple(baseline(batch)) == names, name
     values = data.placed(torch.device("cpu")).tensors("val", np.arange(2))
@@ -166,7 +167,7 @@ def test_series_alone_are_forecast(tmp_path: Path) -> None:
     forecasts = {"model": model, **task.baselines(data)}
     shape = batch["forecast_target"].shape
     for name in ("model", "forecast_ridge", "forecast_lstm", "persistence", "climatology"):
-        found: Any = forecasts[name].forecast(batch)
+        found = forecasts[name].forecast(batch)  # type: ignore[operator]
         assert found.shape == shape and found.isfinite().all(), name
 
 

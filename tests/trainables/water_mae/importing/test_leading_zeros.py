@@ -9,7 +9,7 @@ import pytest
 
 from tests.trainables.water_mae.another_country import DAYS, flows, write_fields
 from thalweg.errors import DataError
-from trainables.water_mae.data.leading_zeros import longest_spellings, spelled_as, without_zeros
+from trainables.water_mae.data.catchments import longest_spellings, spelled_as, without_zeros
 from trainables.water_mae.data.tables import identifiers
 from trainables.water_mae.data.windows import WaterData, open_data
 from trainables.water_mae.explore import explore
