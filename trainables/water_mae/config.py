@@ -303,13 +303,21 @@ class WaterMAE(FamilyConfig):
         return self.loss_weights.of(self.modality_set.names)
 
     def idle(self) -> tuple[str, ...]:
-        """Returns the names of knobs without effect: masks and loss without pre-training, weights of what is not there.
+        """Returns the names of knobs without effect: masks and loss without pre-training, those of what is not there.
 
         Metrics use loss weights.
         """
-        names = self.modality_set.names
-        absent = tuple(f"loss_weights.{name}" for name in LossWeights.model_fields if name not in names)
-        return absent + (("masking", "loss") if self.forecast.share == 1 else ())
+        modalities = self.modality_set
+        absent = [f"loss_weights.{name}" for name in LossWeights.model_fields if name not in modalities.names]
+        for kind, there in (("image", modalities.fields), ("vector", modalities.series)):
+            if not there:
+                absent += [
+                    f"masking.{kind}_mask_ratio",
+                    f"masking.{kind}_kept_mask_ratio",
+                    f"model.{kind}_depth",
+                ]
+        absent += [] if self.data.described_by else ["model.film_mode", "model.film_scope"]
+        return (*absent, *(("masking", "loss") if self.forecast.share == 1 else ()))
 
     @field_validator("evaluation")
     @classmethod
@@ -338,7 +346,13 @@ class WaterMAE(FamilyConfig):
             raise ValueError("at least one loss weight must be positive, got 0 for all")
         if self.forecast.share and self.forecast.modality not in series:
             raise ValueError(
-                f"forecast.modality must be a series, got {self.forecast.modality!r}; there are {', '.join(series)}"
+                f"forecast.modality must be a series, got {self.forecast.modality!r}; there are "
+                f"{', '.join(series) or 'none'}"
+            )
+        if self.loss.contrastive_weight and len(names) < 2:
+            raise ValueError(
+                f"contrastive_weight must be 0 with one modality, for it contrasts several, got "
+                f"{self.loss.contrastive_weight:g} with {names[0]} alone; leave it out"
             )
         return self
 

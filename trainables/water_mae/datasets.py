@@ -79,8 +79,9 @@ SOURCES: Mapping[str, PublicDataset] = {
         updates=True,
     ),
     "water-mae": PublicDataset(
-        meaning="one's own country: any fields in netCDF or Zarr, any series and attributes of catchments in tables, "
-        "netCDF or Zarr, under any names; or a folder in the family's own layout. Units are converted or refused",
+        meaning="one's own country: any fields in netCDF, GRIB or Zarr, any series and attributes of catchments in "
+        "tables, netCDF or Zarr, under any names, or some of these; or a folder in the family's own layout. Units are "
+        "converted or refused",
         read=_read_water,
         options=WATER,
     ),
@@ -91,8 +92,8 @@ SOURCES: Mapping[str, PublicDataset] = {
         options=GAUGED,
     ),
     "camels": PublicDataset(
-        meaning="CAMELS of a country in CSV, a file for each catchment or one for all: observed streamflow and "
-        "attributes; weather interpolated to a grid from its means over catchments",
+        meaning="CAMELS of a country in CSV or netCDF, a file for each catchment or one for all: observed streamflow "
+        "and attributes; weather interpolated to a grid from its means over catchments",
         read=_read_camels,
         options=GAUGED,
     ),

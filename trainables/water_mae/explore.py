@@ -12,7 +12,7 @@ from thalweg.dataset_contract import Exploration
 from thalweg.datasets.charts import draw_coverage, png
 from thalweg.datasets.page import Section, page
 from trainables.water_mae.data.calendar_share import MAX_SHARE, calendar_share, sentence
-from trainables.water_mae.data.grids import Inputs, inspect
+from trainables.water_mae.data.grids import Inputs, inspect, places
 from trainables.water_mae.data.layout import find_files
 from trainables.water_mae.data.modalities import modalities_in
 from trainables.water_mae.exploring import look, tables
@@ -33,13 +33,13 @@ def explore(folder: Path, target: Path) -> Exploration:
         folder: The data set.
         target: Folder for ``index.html``, ``modalities.csv``, ``splits.csv``, ``gaps.csv``, ``catchments.csv``,
             ``coverage.png``, ``missing.png``, ``catchments.png``, ``hydrographs.png``, and ``MODALITY.png`` of each
-            modality below ``modalities``.
+            modality below ``modalities``; without series nothing of catchments.
 
     Raises:
         DataError: Files are missing or broken.
     """
     modalities = modalities_in(folder)
-    files = find_files(folder, modalities.fields)
+    files = find_files(folder, modalities)
     inputs = inspect(files)
     series = read_all_series(files, inputs.dates, modalities)
     found, notes = read_modalities(inputs, series, modalities)
@@ -48,7 +48,7 @@ def explore(folder: Path, target: Path) -> Exploration:
         "modalities": tables.modality_table(found),
         "splits": tables.split_table(inputs, found),
         "gaps": tables.gap_table(inputs, found),
-        "catchments": tables.catchment_table(inputs, series),
+        **({"catchments": tables.catchment_table(inputs, series)} if modalities.series else {}),
     }
     for name, table in listed.items():
         table.to_csv(target / f"{name}.csv", index=False, float_format="%.7g")
@@ -72,10 +72,11 @@ def _draw(inputs: Inputs, series: Series, found: Mapping[str, Modality], target:
     figures = {
         "coverage": draw_coverage(year, inputs.day_of_year, inputs.spans),
         "missing": look.draw_missing(inputs, found),
-        "catchments": look.draw_catchments(series),
-        "hydrographs": look.draw_hydrographs(inputs, series),
         **{name: look.draw_modality(inputs, series, each) for name, each in found.items()},
     }
+    if series.modalities.series:
+        figures["catchments"] = look.draw_catchments(series)
+        figures["hydrographs"] = look.draw_hydrographs(inputs, series)
     drawn = {name: png(figure) for name, figure in figures.items()}
     (target / "modalities").mkdir()
     for name, picture in drawn.items():
@@ -98,7 +99,6 @@ def _calendar_notes(inputs: Inputs, series: Series) -> list[str]:
 
 
 def _texts(name: str, fingerprint: str, inputs: Inputs, series: Series, gaps: pd.DataFrame) -> dict[str, str]:
-    rows, columns = inputs.land.shape
     runs = gaps[gaps["modality"] != "all"]
     between = int(gaps.loc[gaps["modality"] == "all", "days"].sum())
     many = "run of days holds" if len(runs) == 1 else "runs of days hold"
@@ -110,9 +110,8 @@ def _texts(name: str, fingerprint: str, inputs: Inputs, series: Series, gaps: pd
     ]
     return {
         "title": f"water_mae/{name}",
-        "summary": f"{len(inputs.dates):,} days from {inputs.dates[0]} to {inputs.dates[-1]}; a grid of {rows} x "
-        f"{columns} cells, {int(inputs.land.sum()):,} of them land; {len(series.ids):,} catchments; "
-        f"fingerprint {fingerprint}.",
+        "summary": f"{len(inputs.dates):,} days from {inputs.dates[0]} to {inputs.dates[-1]}; "
+        f"{places(inputs.land, len(series.ids))}; fingerprint {fingerprint}.",
         "gaps": " ".join(filter(None, said)),
     }
 
@@ -145,6 +144,14 @@ def _sections(
             text="Grey cells have no data on any day. Colours of means hold the middle 98 % of the places.",
             named=modalities,
         ),
+        *(_sections_of_catchments(listed, drawn, series) if series.modalities.series else ()),
+    ]
+
+
+def _sections_of_catchments(
+    listed: Mapping[str, pd.DataFrame], drawn: Mapping[str, bytes], series: Series
+) -> list[Section]:
+    return [
         Section(
             title="Catchments",
             text="The larger a circle, the larger the catchment's area.",

@@ -13,7 +13,6 @@ from pydantic import Field, model_validator
 
 from thalweg.config import Knobs
 from thalweg.data.bounds import Bounds
-from thalweg.wording import some
 
 Filling = Literal["refuse", "zero", "nearest", "median"]
 
@@ -258,21 +257,17 @@ class ModalitySet:
 PUBLISHED_SET = ModalitySet.of(PUBLISHED)
 
 
-def require_some_of_each_kind(rows: Sequence[Modality]) -> None:
-    """Refuses rows without a field or a series, and names that are there twice.
+def require_different_names(rows: Sequence[Modality]) -> None:
+    """Refuses no rows at all, and names that are there twice.
 
     Raises:
         ValueError: They are refused.
     """
     names = [row.name for row in rows]
+    if not names:
+        raise ValueError("modalities must hold at least one field or series, got none; add one")
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(f"modalities must have different names, got {', '.join(twice)} several times")
-    for kind in ("field", "series"):
-        if not any(row.kind == kind for row in rows):
-            raise ValueError(
-                f"modalities must hold at least one {kind}, got {some(names) or 'none'}; add one, for the model learns "
-                "from fields and series together"
-            )
 
 
 class DataKnobs(Knobs):
@@ -281,13 +276,17 @@ class DataKnobs(Knobs):
     added: ClassVar[frozenset[str]] = frozenset({"modalities", "attributes"})
 
     modalities: tuple[Modality, ...] = PUBLISHED
-    """What is reconstructed: a row for each field and series, at least one of both. The default is the published five.
+    """What is reconstructed: a row for each field and series. The default is the published five.
 
-    A field is found by its name in the names of files, a series by its name among the columns. A row is a
-    `trainables.water_mae.knobs.Modality`: name, kind, unit, low, high, transform, floor and fill.
+    There may be fields alone, or series alone, as of gauges without maps. A field is found by its name in the names of
+    files, a series by its name among the columns. A row is a `trainables.water_mae.knobs.Modality`: name, kind, unit,
+    low, high, transform, floor and fill.
     """
-    attributes: tuple[str, ...] = Field(default=NRFA_ATTRIBUTES, min_length=1)
-    """Columns of the attribute table that describe catchments to the model; the default is that of Great Britain."""
+    attributes: tuple[str, ...] = NRFA_ATTRIBUTES
+    """Columns of the attribute table that describe catchments to the model; the default is that of Great Britain.
+
+    Without any, () here, the model tells catchments apart by their place in vector patches and their series only.
+    """
     sequence_length: int = Field(default=30, ge=1, le=366, json_schema_extra={"unit": "d"})
     """Days in a window.
 
@@ -356,19 +355,28 @@ class DataKnobs(Knobs):
         """The modalities, fields first."""
         return ModalitySet.of(self.modalities)
 
+    @property
+    def described_by(self) -> tuple[str, ...]:
+        """Attributes of the catchments, if there are catchments."""
+        return self.attributes if self.modality_set.series else ()
+
     def filling(self, name: str) -> Filling:
         """Returns the fill value of a field."""
         own: Filling | None = getattr(self, f"fill_{name}", None)
         return self.modality_set[name].fill if own is None else own
 
     def idle(self) -> tuple[str, ...]:
-        """Returns the names of knobs without effect: fill values of fields that there are not."""
-        fields = self.modality_set.fields
-        return tuple(f"fill_{name}" for name in PUBLISHED_SET.fields if name not in fields)
+        """Returns the names of knobs without effect: fill values of fields that there are not, knobs of their kind."""
+        fields, series = self.modality_set.fields, self.modality_set.series
+        return (
+            *(f"fill_{name}" for name in PUBLISHED_SET.fields if name not in fields),
+            *(() if fields else ("patch_size", "land_threshold")),
+            *(() if series else ("attributes", "vector_patch_size", "max_missing_ratio")),
+        )
 
     @model_validator(mode="after")
     def _modalities_are_told_once(self) -> Self:
-        require_some_of_each_kind(self.modalities)
+        require_different_names(self.modalities)
         for row in self.modalities:
             if row.fill != "refuse" and f"fill_{row.name}" in type(self).model_fields:
                 raise ValueError(

@@ -66,7 +66,7 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
             DataError: There is one patch, which cannot be seen and hidden at once.
         """
         data = open_data(root, self.config.dataset, self.config.data)
-        if data.geometry.num_patches < 2:
+        if self._modalities.fields and data.geometry.num_patches < 2:
             raise DataError(
                 f"at least 2 patches of the grid must be kept, some to be seen and some to be hidden, got 1 of "
                 f"{self.config.data.patch_size} x {self.config.data.patch_size} cells in {self.config.dataset}; lower "
@@ -141,7 +141,7 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
     def build(self, facts: Mapping[str, Any] | None) -> nn.Module:
         """Builds the model for the geometry in `facts`."""
         knobs = self.config.data
-        geometry = _reference_geometry(len(knobs.attributes)) if facts is None else geometry_of(facts)
+        geometry = _reference_geometry(len(knobs.described_by)) if facts is None else geometry_of(facts)
         sizes = self.config.model, geometry, knobs.sequence_length, self._modalities
         cycle = None if facts is None else facts.get("seasonal_cycle")
         if self._forecasts:
@@ -316,7 +316,10 @@ def _batch(data: WaterData, split: SplitName, indices: Indices, keys: Keys, mask
 
 
 def _masks(windows: Batch, keys: Keys, masking: MaskingKnobs) -> Batch:
-    """Samples which patches of each kind stay visible and which of the hidden ones are to be predicted."""
+    """Samples which patches of each kind stay visible and which of the hidden ones are to be predicted.
+
+    A kind without modalities has no patches.
+    """
     masks = {}
     ratios = {
         "image": (masking.image_mask_ratio, masking.image_kept_mask_ratio),
@@ -324,6 +327,8 @@ def _masks(windows: Batch, keys: Keys, masking: MaskingKnobs) -> Batch:
     }
     for kind, (ratio, kept_ratio) in ratios.items():
         _, num_modalities, num_steps, num_patches, _ = windows[f"{kind}s"].shape
+        if not num_modalities:
+            continue
         num_groups = num_modalities if masking.mask_mode == "independent" else 1
         keep, masked = random_masks(
             splitmix64(keys ^ _STREAMS[kind]),

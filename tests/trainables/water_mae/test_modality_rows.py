@@ -99,6 +99,25 @@ def test_a_configuration_of_rows_survives_json(other: WaterMAE) -> None:
     assert {"loss_weights.precipitation", "data.fill_precipitation"} <= set(idle_knobs(other))
 
 
+def test_knobs_of_what_is_not_there_are_idle() -> None:
+    of_fields = {"data.patch_size", "masking.image_mask_ratio", "model.image_depth"}
+    of_series = {
+        "data.vector_patch_size",
+        "masking.vector_mask_ratio",
+        "model.vector_depth",
+        "data.attributes",
+    }
+    conditioning = {"model.film_mode"}
+    for data, idle in (
+        ({"modalities": PUBLISHED[:3]}, of_series | conditioning),
+        ({"modalities": PUBLISHED[3:]}, of_fields),
+        ({"attributes": ()}, conditioning),
+        ({}, set()),
+    ):
+        found = set(idle_knobs(WaterMAE().vary(data=data)))
+        assert found & (of_fields | of_series | conditioning) == idle
+
+
 def test_every_row_is_reconstructed_weighed_and_measured(other: WaterMAE, others: WaterData) -> None:
     task = WaterMAETask(other)
     model = task.build(task.facts(others))
@@ -241,7 +260,12 @@ def test_a_row_obeys_laws(changes: dict[str, Any], message: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"data": {"modalities": PUBLISHED[:3]}}, "modalities must hold at least one series"),
+        ({"data": {"modalities": ()}}, "modalities must hold at least one field or series, got none"),
+        (
+            {"data": {"modalities": PUBLISHED[:1]}, "loss": {"contrastive_weight": 0.1}},
+            "contrastive_weight must be 0 with one modality, .* got 0.1 with precipitation alone",
+        ),
+        ({"data": {"modalities": PUBLISHED[:3]}, "forecast": {"share": 0.5}}, "'river_flow'; there are none"),
         ({"data": {"modalities": (*PUBLISHED, PUBLISHED[0])}}, "different names, got precipitation several"),
         ({"data": {"modalities": (PUBLISHED[0].vary(fill="zero"), *PUBLISHED[1:])}}, "give it as fill_precipitation"),
         ({"data": {"attributes": ("area", "area")}}, "attributes must differ, got area"),

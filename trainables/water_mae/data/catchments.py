@@ -1,6 +1,6 @@
 """Reads, checks and filters the daily series and static attributes of catchments."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -206,17 +206,12 @@ def _few_gaps(
 
 
 def rows_of(path: Path, attributes: pd.DataFrame, ids: Ids) -> pd.DataFrame:
-    """Returns the row of attributes of each catchment.
-
-    An identifier of digits may have lost its leading zeros in one of the two tables.
+    """Returns the row of attributes of each catchment; one of the two tables may lack leading zeros of identifiers.
 
     Raises:
         DataError: A catchment has none.
     """
-    if attributes.index.dtype.kind != ids.dtype.kind:
-        names = {_plain(name): name for name in ids.tolist()}
-        renamed = [names.get(_plain(name), name) for name in attributes.index]
-        attributes = attributes.set_axis(pd.Index(renamed, dtype=object, name="id"))
+    attributes = spelled_as(attributes, ids.tolist())
     absent = [name for name in ids.tolist() if name not in attributes.index]
     if absent:
         raise DataError(
@@ -227,9 +222,28 @@ def rows_of(path: Path, attributes: pd.DataFrame, ids: Ids) -> pd.DataFrame:
     return found
 
 
-def _plain(name: object) -> str:
-    """Returns an identifier without leading zeros."""
-    return str(name).lstrip("0") or "0"
+def without_zeros(name: object) -> str:
+    """Returns an identifier of digits alone without leading zeros, which spreadsheets lose, or any other as it is."""
+    text = str(name)
+    return text.lstrip("0") or "0" if text.isdigit() else text
+
+
+def longest_spellings(names: Iterable[str]) -> dict[str, str]:
+    """Returns for each of some identifiers the longest one that differs by leading zeros only, mostly itself."""
+    every = sorted(set(names), key=len)
+    longest = {without_zeros(name): name for name in every}
+    return {name: longest[without_zeros(name)] for name in every}
+
+
+def spelled_as(table: pd.DataFrame, ids: Collection[object]) -> pd.DataFrame:
+    """Returns a table by catchment with its identifiers spelled as others are, as far as these tell its rows apart."""
+    if set(ids) <= set(table.index):
+        return table
+    names = {without_zeros(name): name for name in ids}
+    spelled = pd.Index(
+        [names.get(without_zeros(name), name) for name in table.index], dtype=object, name=table.index.name
+    )
+    return table if spelled.has_duplicates else table.set_axis(spelled)
 
 
 def _static(

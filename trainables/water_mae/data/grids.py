@@ -14,16 +14,19 @@ from thalweg.contract import SplitName
 from thalweg.data.hdf5 import DailyGrid, open_daily
 from thalweg.data.npy import read_npy
 from thalweg.errors import DataError
-from trainables.water_mae.data.layout import SENTINEL, SPLITS
+from thalweg.wording import counted
+from trainables.water_mae.data.layout import SENTINEL, SPLITS, read_splits
+
+_NO_LAND: Bool[np.ndarray, "row col"] = np.zeros((0, 0), bool)
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """The grid files of a data set, with checked headers.
+    """The grid files of a data set, with checked headers, and its days.
 
     Attributes:
         grids: The grid files by role (``precipitation_train``, ...).
-        land: Land mask.
+        land: Land mask; without rows and columns if there are no fields.
         dates: The days of all splits, one split after the other.
         spans: Positions of each split on the day axis.
     """
@@ -48,31 +51,55 @@ def inspect(files: Mapping[str, Path]) -> Inputs:
         DataError: They are broken or contradict each other.
     """
     fields = [role.removesuffix("_train") for role in files if role.endswith("_train")]
+    if not fields:
+        periods = read_splits(files["splits"])
+        return _inputs({}, _NO_LAND, {split: period.dates for split, period in periods.items()})
     splits = [split for split in SPLITS if f"{fields[0]}_{split}" in files]
     roles = [f"{name}_{split}" for name in fields for split in splits]
     grids = {role: open_daily(files[role]) for role in roles}
     first = grids[f"{fields[0]}_{SPLITS[0]}"]
-    land = read_mask(files["mask"])
-    if land.shape != (first.rows, first.cols):
-        raise DataError(
-            f"the land mask must have the shape of the grids, got {land.shape} in {files['mask']} for "
-            f"{(first.rows, first.cols)} in {first.path}; use the mask of this grid"
-        )
+    land = _land_of(first, files["mask"]) if "mask" in files else _NO_LAND
+    days = {split: _common_days([grids[f"{name}_{split}"] for name in fields], first) for split in splits}
+    _require_order(days, first.path.parent)
+    return _inputs(grids, land, days)
+
+
+def _inputs(
+    grids: Mapping[str, DailyGrid],
+    land: Bool[np.ndarray, "row col"],
+    days: Mapping[SplitName, Shaped[np.ndarray, " day"]],
+) -> Inputs:
     spans: dict[SplitName, range] = {}
-    dates: list[Shaped[np.ndarray, " day"]] = []
-    for split in splits:
-        days = _common_days([grids[f"{name}_{split}"] for name in fields], first)
-        start = sum(map(len, dates))
-        spans[split] = range(start, start + len(days))
-        dates.append(days)
-    for before, after in pairwise(splits):
-        ends, begins = dates[splits.index(before)][-1], dates[splits.index(after)][0]
-        if begins <= ends:
+    for split, dates in days.items():
+        start = sum(map(len, spans.values()))
+        spans[split] = range(start, start + len(dates))
+    return Inputs(grids=grids, land=land, dates=np.concatenate(list(days.values())), spans=spans)
+
+
+def _land_of(grid: DailyGrid, path: Path) -> Bool[np.ndarray, "row col"]:
+    land = read_mask(path)
+    if land.shape != (grid.rows, grid.cols):
+        raise DataError(
+            f"the land mask must have the shape of the grids, got {land.shape} in {path} for "
+            f"{(grid.rows, grid.cols)} in {grid.path}; use the mask of this grid"
+        )
+    return land
+
+
+def _require_order(days: Mapping[SplitName, Shaped[np.ndarray, " day"]], folder: Path) -> None:
+    for (before, earlier), (after, later) in pairwise(days.items()):
+        if later[0] <= earlier[-1]:
             raise DataError(
-                f"the split {after} must begin after {before} ends, got {begins} and {ends} "
-                f"in {first.path.parent}; move the overlap to one of them"
+                f"the split {after} must begin after {before} ends, got {later[0]} and {earlier[-1]} "
+                f"in {folder}; move the overlap to one of them"
             )
-    return Inputs(grids=grids, land=land, dates=np.concatenate(dates), spans=spans)
+
+
+def places(land: Bool[np.ndarray, "row col"], num_catchments: int) -> str:
+    """Says which grid and how many catchments there are, as far as there are any."""
+    rows, columns = land.shape
+    grid = f"a grid of {rows} x {columns} cells, {int(land.sum()):,} of them land" if land.size else ""
+    return "; ".join(filter(None, (grid, counted(num_catchments, "catchment") if num_catchments else "")))
 
 
 def _common_days(grids: list[DailyGrid], first: DailyGrid) -> Shaped[np.ndarray, " day"]:

@@ -1,6 +1,7 @@
 """The layout of a data set folder: names of the files, and how they are found."""
 
-from collections.abc import Mapping, Sequence
+import csv
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -13,7 +14,8 @@ from thalweg.contract import SplitName
 from thalweg.data.bounds import Bounds
 from thalweg.data.faults import Faults
 from thalweg.errors import ConfigError, DataError
-from trainables.water_mae.knobs import NRFA_ATTRIBUTES, PUBLISHED_SET
+from thalweg.wording import some
+from trainables.water_mae.knobs import NRFA_ATTRIBUTES, PUBLISHED_SET, ModalitySet
 
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 """The splits in the order of time; a data set may lack the last."""
@@ -51,6 +53,7 @@ _PATTERNS = {
     "series": "series_*catchments_*.parquet",
     "attributes": "Catchment_attributes.csv",
     "mask": "*mask_*x*.npy",
+    "splits": "splits.csv",
 }
 # File names of the reference experiment.
 _SHORT = {"soil_moisture": "soil"}
@@ -80,14 +83,29 @@ def fields_in(folder: Path) -> list[str]:
     return sorted(names, key=lambda name: (known.index(name) if name in known else len(known), name))
 
 
-def find_files(folder: Path, fields: Sequence[str]) -> dict[str, Path]:
-    """Finds the files by role: ``FIELD_train``, ..., ``series``, ``attributes``, ``mask``.
+def has_series(folder: Path) -> bool:
+    """Returns whether a folder holds a table of series."""
+    return any(any(folder.glob(pattern)) for pattern in (_PATTERNS["series"], _ALSO["series"]))
 
-    A data set need not have a split ``test``; if one grid has it, all must.
+
+def table_of_series(folder: Path) -> Path:
+    """Returns the table of series of a folder.
+
+    Raises:
+        DataError: There is none, or there are several.
+    """
+    return _only(folder, "series", _PATTERNS["series"], _ALSO["series"])
+
+
+def find_files(folder: Path, modalities: ModalitySet) -> dict[str, Path]:
+    """Finds the files by role: ``FIELD_train``, ..., ``mask``, ``series``, ``attributes``.
+
+    A data set need not have a split ``test``; if one grid has it, all must. Series alone take their splits from the
+    grids of one field of the folder, or else from the table ``splits``.
 
     Args:
         folder: The data set.
-        fields: Names of the fields.
+        modalities: What is to be read.
 
     Raises:
         DataError: The folder or files are missing, or several files fit one role; reported for all files at once.
@@ -98,19 +116,24 @@ def find_files(folder: Path, fields: Sequence[str]) -> dict[str, Path]:
             "a synthetic one, `thalweg data import gb-hydrology SOURCE` or `... water-mae SOURCE` a real one"
         )
     splits = [split for split in SPLITS if split != "test" or any(folder.glob("*_test_*.h5"))]
+    there = fields_in(folder)
+    dated = modalities.fields or there[:1]
+    needed = {
+        **dict.fromkeys(("series", "attributes"), modalities.series),
+        "mask": modalities.fields,
+        "splits": not dated,
+    }
     wanted = {
-        f"{name}_{split}": (f"{name}_{split}_*.h5", _short(name, split))
-        for name in fields
-        for split in splits
-    } | {role: (pattern, _ALSO.get(role)) for role, pattern in _PATTERNS.items()}
+        f"{name}_{split}": (f"{name}_{split}_*.h5", _short(name, split)) for name in dated for split in splits
+    } | {role: (pattern, _ALSO.get(role)) for role, pattern in _PATTERNS.items() if needed[role]}
     faults = Faults()
     found = {
         role: faults.attempt(partial(_only, folder, role, *patterns)) for role, patterns in wanted.items()
     }
-    if faults and (there := fields_in(folder)) and set(there) != set(fields):
+    if faults and (there or has_series(folder)) and not set(modalities.fields) <= set(there):
         faults.add(
-            f"{folder} must hold the fields of the configuration, {', '.join(fields)}, got {', '.join(there)}; "
-            "list in data.modalities what it holds"
+            f"{folder} must hold the fields of the configuration, {', '.join(modalities.fields)}, got "
+            f"{', '.join(there) or 'none'}; list in data.modalities what it holds"
         )
     faults.raise_if_any()
     return {role: path for role, path in found.items() if path is not None}
@@ -151,6 +174,26 @@ class Period:
     def years(self) -> str:
         """First and last year, as in file names."""
         return f"{str(self.first)[:4]}_{str(self.last)[:4]}"
+
+
+def read_splits(path: Path) -> dict[SplitName, Period]:
+    """Reads the table ``split,first,last`` of a data set without grids, which would tell its days.
+
+    Raises:
+        DataError: It is no such table, or its periods overlap.
+    """
+    with path.open(encoding="utf-8") as file:
+        rows = {row.get("split", ""): f"{row.get('first')}:{row.get('last')}" for row in csv.DictReader(file)}
+    names = [name for name in SPLITS if name in rows]
+    if set(rows) != set(names) or names[:2] != ["train", "val"]:
+        raise DataError(
+            f"{path} must be a table split,first,last with the rows train, val and maybe test, got "
+            f"{some(rows) or 'none'}; write it again"
+        )
+    try:
+        return parse_periods({name: rows[name] for name in names}, "2001-01-01:2010-12-31")
+    except ConfigError as error:
+        raise DataError(f"{path}: {error}") from None
 
 
 def parse_periods(texts: Mapping[SplitName, str], example: str) -> dict[SplitName, Period]:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from trainables.water_mae.data.layout import fields_in, find_files, series_in
+from trainables.water_mae.data.layout import fields_in, find_files, has_series, series_in, table_of_series
 from trainables.water_mae.data.tables import series_columns
 from trainables.water_mae.knobs import PUBLISHED_SET, Modality, ModalitySet
 
@@ -13,9 +13,11 @@ def modalities_in(folder: Path) -> ModalitySet:
     Raises:
         DataError: The folder holds no data set.
     """
-    fields = fields_in(folder)
-    files = find_files(folder, fields or PUBLISHED_SET.fields)
-    series = [series_in(column) for column in series_columns(files["series"])]
+    fields, series = fields_in(folder), []
+    if not (fields or has_series(folder)):
+        find_files(folder, PUBLISHED_SET)  # refuses
+    if has_series(folder):
+        series = [series_in(column) for column in series_columns(table_of_series(folder))]
     rows = [row for row in PUBLISHED_SET if row.name in (fields if row.kind == "field" else series)]
     known = {(row.name, row.kind) for row in rows}
     rows += [Modality(name=name, kind="field") for name in fields if (name, "field") not in known]

@@ -43,6 +43,15 @@ def kept_patches(land: Bool[np.ndarray, "row col"], patch_size: int, threshold: 
     return Patches(rows_cols=np.argwhere(keep), cells=np.where(valid, flat, 0)[keep], valid=valid[keep])
 
 
+def no_patches(patch_size: int) -> Patches:
+    """Returns the patches of data without fields: none."""
+    return Patches(
+        rows_cols=np.zeros((0, 2), np.int64),
+        cells=np.zeros((0, patch_size**2), np.int64),
+        valid=np.zeros((0, patch_size**2), bool),
+    )
+
+
 def _cut(grid: Shaped[np.ndarray, "row col"], size: int) -> Shaped[np.ndarray, "patch_row patch_col pixel"]:
     rows, cols = grid.shape[0] // size, grid.shape[1] // size
     return grid.reshape(rows, size, cols, size).swapaxes(1, 2).reshape(rows, cols, size * size)

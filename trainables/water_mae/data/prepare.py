@@ -24,7 +24,7 @@ from thalweg.errors import DataError
 from trainables.water_mae.data.calendar_share import MAX_SHARE, calendar_share, sentence
 from trainables.water_mae.data.catchments import Catchments, read_catchments
 from trainables.water_mae.data.grids import Inputs, LandCheck, inspect
-from trainables.water_mae.data.patches import Patches, kept_patches
+from trainables.water_mae.data.patches import Patches, kept_patches, no_patches
 from trainables.water_mae.data.transform import backward, forward
 from trainables.water_mae.data.values import raise_found, survey_cells, survey_training, values_note
 from trainables.water_mae.knobs import DataKnobs, Filling, Modality
@@ -40,8 +40,12 @@ def prepare(writer: StoreWriter, files: Mapping[str, Path], knobs: DataKnobs) ->
         DataError: The data are broken; the faults of all modalities are reported at once.
     """
     inputs = inspect(files)
-    patches = kept_patches(inputs.land, knobs.patch_size, knobs.land_threshold)
     fields = knobs.modality_set.fields
+    patches = (
+        kept_patches(inputs.land, knobs.patch_size, knobs.land_threshold)
+        if fields
+        else no_patches(knobs.patch_size)
+    )
     steps: dict[str, Callable[[_Content], dict[str, Any]]] = {
         "grid": lambda content: _write_grid(content, inputs, patches),
         "catchments": lambda content: _write_catchments(content, inputs, files, knobs),
@@ -249,6 +253,9 @@ def _write_image_climatology(
     images = _images(content, inputs, patches, num_fields)
     num_pixels = images.shape[3]
     observed = content.writer.create("image_observed", (*images.shape[:3], -(-num_pixels // 8)), np.uint8)
+    content.writer.create(
+        "image_recorded", images.shape[:2], bool
+    )  # which the steps of fields write, if there are any
     train = inputs.spans["train"]
     out = content.writer.create("climatology_images", (DAYS_OF_YEAR, *images.shape[1:]), np.float32)
     for number in range(images.shape[1]):  # one modality at a time bounds the memory
@@ -266,6 +273,8 @@ def _write_catchments(
     content: _Content, inputs: Inputs, files: Mapping[str, Path], knobs: DataKnobs
 ) -> dict[str, Any]:
     modalities = knobs.modality_set
+    if not modalities.series:
+        return _write_no_catchments(content, inputs, knobs)
     catchments = read_catchments(
         files, inputs.dates, inputs.spans, knobs.max_missing_ratio, modalities, knobs.attributes
     )
@@ -280,6 +289,22 @@ def _write_catchments(
         "values": {name: asdict(found) for name, found in catchments.extremes.items()},
         "whole": bool(catchments.known.all()),
     }
+
+
+def _write_no_catchments(content: _Content, inputs: Inputs, knobs: DataKnobs) -> dict[str, Any]:
+    """Writes arrays of no catchments, for data of fields alone."""
+    empty, num_days = (0, knobs.vector_patch_size), len(inputs.dates)
+    for name, shape, dtype in (
+        ("vectors", (num_days, 0, *empty), content.dtype),
+        ("vector_present", (num_days, 0), bool),
+        ("vector_observed", (num_days, 0, *empty), bool),
+        ("climatology_vectors", (DAYS_OF_YEAR, 0, *empty), np.float32),
+        ("static", (*empty, 0), np.float32),
+        ("member_valid", empty, bool),
+        ("member_positions", (*empty, 2), np.float32),
+    ):
+        content.writer.create(name, shape, dtype)
+    return {"mean": [], "std": [], "ids": [], "values": {}, "whole": True}
 
 
 def _patch_size(content: _Content, wanted: int, num_catchments: int) -> int:
@@ -382,7 +407,7 @@ def _into_patches(
     """Groups neighbours in the order of ids; the last patch is padded with zeros."""
     lead = values.shape[:-1]
     padded = np.pad(values, [(0, 0)] * len(lead) + [(0, -values.shape[-1] % size)])
-    return padded.reshape(*lead, -1, size)
+    return padded.reshape(*lead, padded.shape[-1] // size, size)
 
 
 def _standardised(

@@ -29,6 +29,7 @@ _IDENTIFIERS = (
     *("basin_id", "basin", "catchment", "grdc_no", "govnr"),
 )
 _SEPARATORS = (",", ";", "\t")
+_HEADER_BYTES = 65_536
 _INDEX = "__index_level_0__"  # pandas' name of an index without one
 _UNKNOWN = ("", "na", "nan", "none", "null")
 _COMMA = r"[-+]?\d+,\d+"
@@ -177,10 +178,11 @@ def _or(table: pd.DataFrame, name: str, instead: str | None) -> str:
     return instead if instead is not None and name not in table and instead in table else name
 
 
-def _text(path: Path) -> str:
-    """Decodes a file; Latin-1 is tried last, for it accepts any bytes."""
+def _text(path: Path, num_bytes: int = -1) -> str:
+    """Decodes a file or its first bytes; Latin-1 is tried last, for it accepts any bytes."""
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(num_bytes)
     except OSError as error:
         raise DataError(f"{path} must be a CSV table, got {error}; copy or write the file again") from None
     if not content.strip(b"\0\r\n\t\v\f \xff\xfe\xef\xbb\xbf"):
@@ -202,18 +204,11 @@ def _text(path: Path) -> str:
 def _rows(path: Path, text: str, columns: Sequence[str]) -> pd.DataFrame:
     """Returns the rows as text under the names in `columns`, with the separator that finds most of them."""
     names = {name.lower(): name for name in columns}
-    header = next(iter(text.lstrip().splitlines()), "")
-    known = {*names, *_IDENTIFIERS}
-
-    def num_found(separator: str) -> int:
-        fields = next(csv.reader([header], delimiter=separator), [])
-        return sum(item.strip().lower() in known for item in fields)
-
+    separator, _ = _header(text, names)
     try:
         table = pd.read_csv(
-            io.StringIO(text), sep=max(_SEPARATORS, key=num_found), dtype=str, skipinitialspace=True,
-            index_col=False,
-        )  # fmt: skip
+            io.StringIO(text), sep=separator, dtype=str, skipinitialspace=True, index_col=False
+        )
     except (ValueError, pd.errors.ParserError) as error:
         raise DataError(f"{path} must be a CSV table, got {error}; copy or write the file again") from None
     table.columns = pd.Index(
@@ -225,6 +220,28 @@ def _rows(path: Path, text: str, columns: Sequence[str]) -> pd.DataFrame:
             f"{path} must have each column once, got several {', '.join(twice)}; remove all but one"
         )
     return table
+
+
+def _header(text: str, known: Iterable[str]) -> tuple[str, list[str]]:
+    """Returns the separator that finds most of some names in the first line, or most names, and this line."""
+    line, wanted = next(iter(text.lstrip().splitlines()), ""), {*known, *_IDENTIFIERS}
+    fields = {
+        separator: [item.strip().lower() for item in next(csv.reader([line], delimiter=separator), [])]
+        for separator in _SEPARATORS
+    }
+    separator = max(
+        _SEPARATORS, key=lambda each: (sum(item in wanted for item in fields[each]), len(fields[each]))
+    )
+    return separator, fields[separator]
+
+
+def header_of(path: Path) -> list[str]:
+    """Returns the names of the columns of a CSV table in lower case, for which its first bytes suffice.
+
+    Raises:
+        DataError: The file is empty or cannot be read.
+    """
+    return _header(_text(path, _HEADER_BYTES), ())[1]
 
 
 def text_rows(path: Path) -> pd.DataFrame:
@@ -254,12 +271,18 @@ def _identifier(path: Path, table: pd.DataFrame) -> str:
 
 
 def identifiers(path: Path, column: pd.Series) -> Ids:
-    """Returns identifiers: whole numbers if all are, without leading zeros, else text."""
+    """Returns identifiers: whole numbers if all are and none has leading zeros, else text."""
+    rows, names = pd.factorize(column, use_na_sentinel=False)  # of which there are few in many rows
+    found = _identifiers(path, pd.Series(names, name=column.name))
+    return found[rows]
+
+
+def _identifiers(path: Path, column: pd.Series) -> Ids:
     found = pd.to_numeric(column, errors="coerce")
     whole = found.notna() & np.isfinite(found) & (found == found.round())
-    if whole.all():
-        return found.to_numpy().astype(np.int64)
     text = None if pd.api.types.is_numeric_dtype(column.dtype) else _plain(column)
+    if whole.all() and (text is None or not text.str.match("0[0-9]").any()):
+        return found.to_numpy().astype(np.int64)
     unknown = ~whole if text is None or found.notna().all() else text.isna()
     if unknown.any():
         raise DataError(

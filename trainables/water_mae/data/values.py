@@ -155,8 +155,20 @@ def survey_series(
     dates: Shaped[np.ndarray, " day"],
     ids: Sequence[object] | Shaped[np.ndarray, " catchment"],
     modalities: ModalitySet,
+    *,
+    where: Path | None = None,
+    way_out: str = "declare it as _FillValue in the metadata of the field",
 ) -> dict[str, Extremes]:
     """Surveys series, given by column with NaN for unknown values; returns their extremes by modality.
+
+    Args:
+        path: The table of series.
+        values: Values by column.
+        dates: The days.
+        ids: Identifiers of the catchments.
+        modalities: The modalities.
+        where: Origin of the values, for messages; None is the table.
+        way_out: How a value is marked as missing.
 
     Raises:
         DataError: Values are out of bounds; reported for all columns at once.
@@ -164,7 +176,7 @@ def survey_series(
     encodings = series_encodings(path, pq.read_schema(path))
     faults, found = Faults(), {}
     for column, of_column in values.items():
-        survey = _series_survey(column, path, encodings, modalities, ids)
+        survey = _series_survey(column, where or path, encodings, modalities, ids, way_out)
         with faults.collected():
             _require_unit(path, column, encodings, survey.bounds)
         survey.update(of_column, ~np.isnan(of_column), dates)
@@ -190,6 +202,7 @@ def _series_survey(
     encodings: Mapping[str, Encoding],
     modalities: ModalitySet,
     ids: Sequence[object] | Shaped[np.ndarray, " catchment"] = (),
+    way_out: str = "",
 ) -> Survey:
     declared = encodings[column].units if column in encodings else ""
     is_discharge = column == DISCHARGE_COLUMN
@@ -199,7 +212,7 @@ def _series_survey(
         path,
         bounds,
         place=lambda number: f"at {ids[number]}",
-        way_out="declare it as _FillValue in the metadata of the field",
+        way_out=way_out,
         units=declared if len(bounds) > 1 else "",
     )
     if column in encodings:

@@ -418,7 +418,7 @@ def open_data(root: Path, dataset: str, knobs: DataKnobs) -> WaterData:
         OutputError: The store cannot be written.
     """
     folder = root / dataset
-    files = find_files(folder, knobs.modality_set.fields)
+    files = find_files(folder, knobs.modality_set)
     stores = folder / ".store"
     key = key_of(
         {
@@ -469,7 +469,7 @@ def _serve(store: Store, folder: Path, knobs: DataKnobs) -> WaterData:
         windows |= {"modalities": identity(knobs)["modalities"]}
     return WaterData(
         modalities=knobs.modality_set,
-        attributes=knobs.attributes,
+        attributes=knobs.described_by,
         geometry=Geometry(
             **{name: arrays[name] for name in GEOMETRY},
             grid_shape=(metadata["grid_shape"][0], metadata["grid_shape"][1]),

@@ -62,6 +62,12 @@ def write_mask(folder: Path, land: Bool[np.ndarray, "row col"]) -> None:
     np.save(folder / f"land_mask_{land.shape[0]}x{land.shape[1]}.npy", land.astype(np.uint8))
 
 
+def write_splits(folder: Path, periods: Mapping[SplitName, Period]) -> None:
+    """Writes the days of the splits of a data set without grids."""
+    rows = [f"{split},{period.first},{period.last}\n" for split, period in periods.items()]
+    (folder / "splits.csv").write_text("split,first,last\n" + "".join(rows))
+
+
 def write_series(
     folder: Path,
     period: Period,

@@ -102,7 +102,7 @@ def present(batch: Batch, modality: Place) -> Tensor:
     kind, index = modality
     if f"{kind}_present" in batch:
         return batch[f"{kind}_present"][:, index]
-    return torch.ones_like(batch["vector_present"][:, 0])
+    return batch["vector_present"].new_ones(len(batch["vector_present"]))
 
 
 def reconstructed(batch: Batch, modality: Place) -> Tensor:

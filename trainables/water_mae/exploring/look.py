@@ -100,7 +100,8 @@ def draw_catchments(series: Series) -> Figure:
         (f"mean {words(series.main_name)}{unit}", mean, LogNorm() if logarithmic else None),
         *((title, series.attribute(name), None) for name, title in _coloured(series).items()),
     )
-    for place, (title, colour, scale) in zip(figure.subplots(1, len(panels)), panels, strict=True):
+    places = figure.subplots(1, len(panels), squeeze=False)[0]
+    for place, (title, colour, scale) in zip(places, panels, strict=True):
         mesh = place.scatter(
             east, north, c=colour, s=size, norm=scale, cmap="viridis", edgecolors="0.4", linewidths=0.3,
             plotnonfinite=False,

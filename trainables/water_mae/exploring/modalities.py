@@ -215,11 +215,13 @@ def _read_image(row: Row, inputs: Inputs) -> tuple[Modality, list[str]]:
 def read_all_series(
     files: Mapping[str, Path], dates: Shaped[np.ndarray, " day"], modalities: ModalitySet
 ) -> Series:
-    """Reads the series and attributes of all catchments, whatever is missing in them.
+    """Reads the series and attributes of all catchments, whatever is missing in them; none of data of fields alone.
 
     Raises:
         DataError: A table is broken, or values are implausible.
     """
+    if not modalities.series:
+        return _no_series(len(dates), modalities)
     faults = Faults()
     read = faults.attempt(lambda: read_values(files["series"], dates, modalities))
     table_and_columns = faults.attempt(lambda: _read_attributes(files["attributes"]))
@@ -235,6 +237,17 @@ def read_all_series(
         attributes=table[columns],
         located=located,
         extremes=extremes,
+    )
+
+
+def _no_series(num_days: int, modalities: ModalitySet) -> Series:
+    return Series(
+        ids=np.zeros(0, np.int64),
+        modalities=modalities,
+        values=np.zeros((num_days, 0, 0), np.float32),
+        attributes=pd.DataFrame(),
+        located=pd.DataFrame(columns=list(_LOCATED), dtype=np.float64),
+        extremes={},
     )
 
 

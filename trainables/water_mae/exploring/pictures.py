@@ -78,13 +78,14 @@ def draw_all(model: nn.Module, data: WaterData, fetch: Fetch, folder: Path) -> N
 def _most_varied(data: WaterData) -> int:
     """Returns the index of the window in which a field varies most in space: of amounts such as rain, if there are.
 
-    A dry window shows little.
+    A dry window shows little. Without fields, it is the same of a series.
     """
     starts = data.starts["val"]
-    fields = data.modalities.rows[: len(data.modalities.fields)]
-    number = next((index for index, row in enumerate(fields) if row.is_flux), 0)
+    kind = "image" if data.modalities.fields else "vector"
+    names, values = data.modalities.of_kind(kind), data.images if kind == "image" else data.vectors
+    number = next((index for index, name in enumerate(names) if data.modalities[name].is_flux), 0)
     first, stop = int(starts[0]), int(starts[-1]) + data.sequence_length
-    spread = np.array([data.images[day, number].std(dtype=np.float64) for day in range(first, stop)])
+    spread = np.array([values[day, number].std(dtype=np.float64) for day in range(first, stop)])
     return int(
         np.argmax([spread[start - first : start - first + data.sequence_length].mean() for start in starts])
     )
@@ -121,8 +122,7 @@ def _in_units(data: WaterData, values: Tensor, name: str) -> Tensor:
 def _maps(data: WaterData, days: Days, name: str) -> Figure:
     """Draws one row per day: input, truth, reconstruction and error."""
     num_days = len(days.dates)
-    height, width = np.ptp(data.geometry.patch_rows_cols, axis=0) + 1
-    panel = 2.5 * float(np.clip(height / width, 0.6, 1.8))
+    panel = 2.5 * _shape(data)
     figure = Figure(figsize=(2.5 * len(_PANELS) + 1.6, panel * num_days + 0.8), layout="constrained")
     unit = data.units[data.modalities.index(name)]
     unit = "no unit" if unit in ("", "1") else unit
@@ -144,6 +144,15 @@ def _maps(data: WaterData, days: Days, name: str) -> Figure:
         for picture, place in ((pictures[2], axes[row, 2]), (pictures[3], axes[row, 3])):
             figure.colorbar(picture, ax=place, fraction=0.05)  # type: ignore[arg-type]
     return figure
+
+
+def _shape(data: WaterData) -> float:
+    """Returns height over width of a map: of the grid of patches, or 1 without one."""
+    places = data.geometry.patch_rows_cols
+    if not len(places):
+        return 1.0
+    height, width = np.ptp(places, axis=0) + 1
+    return float(np.clip(height / width, 0.6, 1.8))
 
 
 def _scale(values: np.ndarray, *, skewed: bool) -> Normalize:

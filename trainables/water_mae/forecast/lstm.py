@@ -96,8 +96,8 @@ class CatchmentLSTM(ForecastOnly):
         places: Int64[Tensor, " row"],
     ) -> Float[Tensor, "row lead"]:
         """Returns the change of the normalised value since the last day of some windows at some catchments."""
-        local = weather[windows, :, :, self.patches.flatten()[places]]
-        days = torch.cat([local, series[windows, :, :, places]], dim=1).mT  # (row, step, input)
+        inputs = [weather[windows, :, :, self.patches.flatten()[places]]] if weather.shape[1] else []
+        days = torch.cat([*inputs, series[windows, :, :, places]], dim=1).mT  # (row, step, input)
         static = self.static.flatten(0, 1)[places][:, None].expand(-1, days.shape[1], -1)
         hidden, _ = self.lstm(torch.cat([days, static], dim=2))
         change: Tensor = self.head(hidden[:, -1])
@@ -168,7 +168,7 @@ def training_windows(data: WaterData, ahead: str) -> Windows:
 def local_patches(data: WaterData, windows: Windows) -> Int64[Tensor, "patch member"]:
     """Returns the land patch whose rain of the last day correlates best with the rise of each catchment's flow.
 
-    Rain is any field of amounts; without one, all fields count.
+    Rain is any field of amounts; without one, all fields count; without fields there is no weather to be taken.
     """
     fields = data.modalities.fields
     amounts = [number for number, name in enumerate(fields) if data.modalities[name].is_flux]
@@ -182,7 +182,12 @@ def local_patches(data: WaterData, windows: Windows) -> Int64[Tensor, "patch mem
         spread = counts.T @ rain.square() - counts.sum(0)[:, None] * mean.square()
         covariance = rise.T @ rain - rise.sum(0)[:, None] * mean
         found.append(covariance / spread.clamp(min=1e-9).sqrt())
-    return torch.stack(found).amax(0).argmax(1).reshape(data.geometry.member_valid.shape)
+    shape = data.geometry.member_valid.shape
+    return (
+        torch.stack(found).amax(0).argmax(1).reshape(shape)
+        if found
+        else torch.zeros(shape, dtype=torch.int64)
+    )
 
 
 def epsilon(data: WaterData, ahead: str) -> float:

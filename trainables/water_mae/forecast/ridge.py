@@ -2,8 +2,9 @@
 
 Each catchment and lead time has its own regression of the change of normalised log flow, so that a large penalty gives
 persistence. Its predictors are the catchment's last days of flow, its other series of the last day such as evaporation,
-and the means of all land patches: amounts such as rain of the last days, states such as soil moisture and temperature
-of the last day. Missing values are carried forward in the window. Any other series than flow is forecast alike.
+and the means of all land patches, if there are any: amounts such as rain of the last days, states such as soil moisture
+and temperature of the last day. Missing values are carried forward in the window. Any other series than flow is
+forecast alike.
 """
 
 from collections.abc import Callable
@@ -107,7 +108,7 @@ def predictors(
         vectors: The series, (row, modality, *catchment).
         num_steps: Number of known days.
     """
-    today, here = means(0), vectors(0)
+    here = vectors(0)
     fields = [
         means(lag)[:, number]
         for number, name in enumerate(modalities.fields)
@@ -116,7 +117,7 @@ def predictors(
     own = modalities.series.index(ahead)
     flow = [vectors(lag)[:, own] for lag in range(min(FLOW_DAYS, num_steps))]
     others = [here[:, number] for number in range(len(modalities.series)) if number != own]
-    shared = torch.cat([torch.ones_like(today[:, 0, :1]), *fields], dim=1)
+    shared = torch.cat([torch.ones_like(here.flatten(1)[:, :1]), *fields], dim=1)
     return shared, torch.stack([*flow, *others], dim=-1)
 
 

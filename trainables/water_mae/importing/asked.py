@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ import pandas as pd
 from thalweg.data.faults import Faults
 from thalweg.errors import ConfigError, DataError
 from thalweg.wording import some
+from trainables.water_mae.data.catchments import without_zeros
 from trainables.water_mae.data.layout import AREAS, series_in
 from trainables.water_mae.importing.composed import Series
 from trainables.water_mae.importing.gauges import Column, gauges_of, on_days, span_of
@@ -19,6 +21,28 @@ from trainables.water_mae.importing.units import (
     converter,
     is_discharge,
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What a user may ask of an import that names quantities, as text; the module `options` says what each means."""
+
+    fields: str = ""
+    series: str = ""
+    attributes: str = ""
+    units: str = ""
+    declared: str = ""
+    missing: str = ""
+    area: str = ""
+    catchments: str = ""
+    train: str = ""
+    val: str = ""
+    test: str = "none"
+
+    @property
+    def splits(self) -> dict[str, str]:
+        """The periods, by split."""
+        return {"train": self.train, "val": self.val, "test": self.test}
 
 
 def pairs(option: str, text: str) -> dict[str, str]:
@@ -39,6 +63,22 @@ def pairs(option: str, text: str) -> dict[str, str]:
     return found
 
 
+def taken(option: str, text: str, there: Iterable[str]) -> dict[str, str]:
+    """Returns what a user takes, by name: as `pairs` reads it, nothing for ``none``, and all that there are by default.
+
+    Raises:
+        ConfigError: It cannot be read.
+    """
+    if text.strip() == "none":
+        return {}
+    return pairs(option, text) or {plain_name(name): name for name in there}
+
+
+def chosen_attributes(text: str) -> tuple[str, ...] | None:
+    """Returns the attributes that a user takes, in lower case; None if nothing is said."""
+    return () if text.strip() == "none" else names(text.casefold()) or None
+
+
 def numbers_of(option: str, text: str) -> list[float]:
     """Reads numbers by commas.
 
@@ -54,6 +94,27 @@ def numbers_of(option: str, text: str) -> list[float]:
 def names(text: str) -> tuple[str, ...]:
     """Reads names by commas."""
     return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def kept(ids: Iterable[str], catchments: str) -> list[str]:
+    """Returns the identifiers that the user asks for, by themselves or by patterns; all if nothing is asked for.
+
+    Raises:
+        ConfigError: One of those that are asked for is not there.
+    """
+    every, asked = list(ids), names(catchments)
+    if not asked:
+        return every
+    found = {
+        pattern: {each for each in every if fnmatchcase(each, pattern)}
+        | {each for each in every if without_zeros(each) == without_zeros(pattern)}
+        for pattern in asked
+    }
+    if unknown := [pattern for pattern, those in found.items() if not those]:
+        raise ConfigError(
+            f"catchments must be identifiers of the source or patterns, got {some(unknown)}; there are {some(every)}"
+        )
+    return [each for each in every if any(each in those for those in found.values())]
 
 
 @dataclass(frozen=True)
@@ -111,9 +172,10 @@ def series_of(
         units: Units that the user names.
         attributes: Attributes, with areas, for flow in volumes per time.
         area: Column of the areas in km2; empty finds it.
-        catchments: Identifiers to keep by commas; empty keeps all.
+        catchments: What `kept` keeps.
 
     Raises:
+        ConfigError: A catchment that the user asks for is not there.
         DataError: A column is not there, units cannot be converted, or values are there twice; all at once.
     """
     faults = Faults()
@@ -134,7 +196,7 @@ def series_of(
             f"series must have days in common, got none of {some(chosen)}; give files of one time"
         )
     days = np.arange(span[0], span[1] + np.timedelta64(1, "D"))
-    ids = _kept(gauges_of(chosen), catchments)
+    ids = kept(gauges_of(chosen), catchments)
     values, converts = {}, {}
     for modality, column in chosen.items():
         with faults.collected():
@@ -145,17 +207,6 @@ def series_of(
     faults.raise_if_any()
     where = next(iter(chosen.values())).where
     return Series(ids=ids, days=days, values=values, converts=converts, where=where)
-
-
-def _kept(ids: list[str], catchments: str) -> list[str]:
-    if not catchments:
-        return ids
-    asked = names(catchments)
-    if unknown := [name for name in asked if name not in ids]:
-        raise ConfigError(
-            f"catchments must be identifiers of the source, got {some(unknown)}; there are {some(ids)}"
-        )
-    return [each for each in ids if each in asked]
 
 
 def _in_unit(

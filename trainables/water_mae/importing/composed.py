@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial, reduce
 from pathlib import Path
 
 import numpy as np
@@ -15,22 +16,15 @@ from thalweg.data.survey import Extremes, Survey
 from thalweg.errors import ConfigError, DataError
 from thalweg.wording import counted, some
 from trainables.water_mae.data import layout, writing
+from trainables.water_mae.data.grids import places
 from trainables.water_mae.data.layout import Period, column_of
-from trainables.water_mae.data.patches import kept_patches
 from trainables.water_mae.data.values import require_plausible_attributes, survey_cells, survey_series
 from trainables.water_mae.importing.gridded import Field
 from trainables.water_mae.importing.units import Converter
-from trainables.water_mae.knobs import (
-    NRFA_ATTRIBUTES,
-    PUBLISHED,
-    PUBLISHED_SET,
-    DataKnobs,
-    Modality,
-    ModalitySet,
-)
+from trainables.water_mae.importing.usage import usage
+from trainables.water_mae.knobs import PUBLISHED_SET, Modality, ModalitySet
 
 _TRAIN_SHARE = 0.75
-_SMALLER, _FEW_PATCHES = (5, 4, 3, 2), 6
 
 
 @dataclass(frozen=True)
@@ -57,19 +51,19 @@ class DataSet:
     """What is to be written.
 
     Attributes:
-        fields: The fields.
-        series: The series.
+        fields: The fields; there may be none.
+        series: The series; None if there are fields alone.
         attributes: Attributes by gauge, indexed by identifier as text; positions and areas may be among them.
-        chosen: Names of the attributes that a model is to see.
+        chosen: Names of the attributes that a model is to see; None takes all that are known for some catchment.
         land: Land mask; None takes the cells that have data in every field.
         notes: Sentences on what was done.
         lenient: Whether catchments that lack a series within the splits are left out, and not refused.
     """
 
     fields: Sequence[Field]
-    series: Series
+    series: Series | None
     attributes: pd.DataFrame
-    chosen: Sequence[str]
+    chosen: Sequence[str] | None
     land: Bool[np.ndarray, "row col"] | None = None
     notes: Sequence[str] = ()
     lenient: bool = False
@@ -78,8 +72,17 @@ class DataSet:
     def modalities(self) -> ModalitySet:
         """Rows for a configuration that reads it."""
         rows = [modality_of(each.name, "field", each.convert.target) for each in self.fields]
-        rows += [modality_of(name, "series", each.target) for name, each in self.series.converts.items()]
+        units = self.series.converts if self.series else {}
+        rows += [modality_of(name, "series", each.target) for name, each in units.items()]
         return ModalitySet.of(rows)
+
+    @property
+    def described_by(self) -> tuple[str, ...]:
+        """Names of the attributes that a model is to see, in order."""
+        if self.chosen is not None or self.series is None:
+            return tuple(self.chosen or ())
+        table = self.attributes.reindex(list(self.series.ids))
+        return tuple(str(name) for name in table.columns if table[name].notna().any())
 
 
 def modality_of(name: str, kind: str, unit: str) -> Modality:
@@ -125,14 +128,15 @@ def common_days(data: DataSet) -> Shaped[np.ndarray, " day"]:
     Raises:
         DataError: There are none.
     """
-    days = data.series.days
-    for each in data.fields:
-        days = np.intersect1d(days, each.days)
+    spans = {each.name: each.days for each in data.fields}
+    if data.series is not None:
+        spans |= {"series": data.series.days}
+    days = reduce(np.intersect1d, spans.values())
     if not len(days):
-        spans = [f"{each.name} {_span(each.days)}" for each in data.fields]
+        told = ", ".join(f"{name} {_span(each)}" for name, each in spans.items())
         raise DataError(
-            f"fields and series must have days in common, got series {_span(data.series.days)}, {', '.join(spans)}; "
-            "give files of one time"
+            f"fields and series must have days in common, got {told}; give files of one time, or name what to take "
+            "with --option fields=... and series=..."
         )
     return days
 
@@ -150,36 +154,29 @@ def write(data: DataSet, target: Path, *, train: str = "", val: str = "", test: 
         OutputError: `target` is not empty or cannot be written.
     """
     periods, told = periods_of(common_days(data), train, val, test)
-    if data.lenient:
-        data = _without_empty(data, periods)
-    faults = Faults()
+    if data.lenient and data.series:
+        data = _without_empty(data, data.series, periods)
+    faults, lines = Faults(), []
     with staged(target) as folder:
         land = faults.attempt(lambda: _land(data, periods))
-        lines: list[str] = []
         if land is not None:
-            for field in data.fields:
-                with faults.collected():
-                    lines.append(_write_field(folder, data, field, periods, land))
-            writing.write_mask(folder, land)
-        with faults.collected():
-            lines += _write_series(folder, data, periods)
-        with faults.collected():
-            _write_attributes(folder, data)
+            lines += _write_fields(folder, data, periods, land, faults)
+        if data.series is not None:
+            lines += faults.attempt(partial(_write_series, folder, data, data.series, periods)) or []
+            lines += faults.attempt(partial(_write_attributes, folder, data, data.series)) or []
         faults.raise_if_any()
         assert land is not None
-        shape = f"a grid of {land.shape[0]} x {land.shape[1]} cells, {int(land.sum()):,} of them land"
         spans = "; ".join(f"{split} {each.first} to {each.last}" for split, each in periods.items())
-        head = [f"{shape}; {counted(len(data.series.ids), 'catchment')}; {spans}"]
-        report = "\n".join(
-            [*head, *(f"  {line}" for line in (*lines, *told, *data.notes)), *_use(data, target, land)]
-        )
+        head = f"{places(land, len(data.series.ids) if data.series else 0)}; {spans}"
+        use = usage(target.name, data.modalities.rows, data.described_by, land)
+        report = "\n".join([head, *(f"  {line}" for line in (*lines, *told, *data.notes)), *use])
         (folder / "README.txt").write_text(f"{report}\n")
     return report
 
 
-def _without_empty(data: DataSet, periods: Mapping[SplitName, Period]) -> DataSet:
+def _without_empty(data: DataSet, series: Series, periods: Mapping[SplitName, Period]) -> DataSet:
     """Leaves out catchments that lack a series on all days of a split."""
-    series, kept = data.series, np.ones(len(data.series.ids), bool)
+    kept = np.ones(len(series.ids), bool)
     for period in periods.values():
         inside = (series.days >= period.first) & (series.days <= period.last)
         for values in series.values.values():
@@ -204,6 +201,8 @@ def _without_empty(data: DataSet, periods: Mapping[SplitName, Period]) -> DataSe
 
 def _land(data: DataSet, periods: Mapping[SplitName, Period]) -> Bool[np.ndarray, "row col"]:
     """Returns the land mask, after checking that fields have one shape and every day of the splits."""
+    if not data.fields:
+        return np.zeros((0, 0), bool)
     faults, shapes, found = Faults(), {}, data.land
     for field in data.fields:
         for split, period in periods.items():
@@ -239,6 +238,25 @@ def _with_data(field: Field, periods: Mapping[SplitName, Period]) -> Bool[np.nda
     for block in pieces:
         found |= np.isfinite(block).any(axis=0)
     return found
+
+
+def _write_fields(
+    folder: Path,
+    data: DataSet,
+    periods: Mapping[SplitName, Period],
+    land: Bool[np.ndarray, "row col"],
+    faults: Faults,
+) -> list[str]:
+    """Writes fields and their mask, or else the splits; returns lines for the report."""
+    lines: list[str] = []
+    for field in data.fields:
+        with faults.collected():
+            lines.append(_write_field(folder, data, field, periods, land))
+    if data.fields:
+        writing.write_mask(folder, land)
+    else:
+        writing.write_splits(folder, periods)
+    return lines
 
 
 def _write_field(
@@ -277,9 +295,11 @@ def _surveyed(
         yield survey.settled(cells)
 
 
-def _write_series(folder: Path, data: DataSet, periods: Mapping[SplitName, Period]) -> list[str]:
+def _write_series(
+    folder: Path, data: DataSet, series: Series, periods: Mapping[SplitName, Period]
+) -> list[str]:
     """Writes the series of all splits, with units in the metadata of columns; returns lines for the report."""
-    series, dates = data.series, np.concatenate([period.dates for period in periods.values()])
+    dates = np.concatenate([period.dates for period in periods.values()])
     at = np.searchsorted(series.days, dates).clip(max=len(series.days) - 1)
     inside = series.days[at] == dates
     columns = {
@@ -290,7 +310,10 @@ def _write_series(folder: Path, data: DataSet, periods: Mapping[SplitName, Perio
     path = folder / f"series_{len(series.ids)}catchments_{years}.parquet"
     units = {column_of(name): each.target for name, each in series.converts.items()}
     writing.write_columns(path, dates, series.ids, columns, units)
-    extremes = survey_series(path, columns, dates, series.ids, data.modalities)
+    way_out = "name it with --option missing=NUMBER"
+    extremes = survey_series(
+        path, columns, dates, series.ids, data.modalities, where=series.where, way_out=way_out
+    )
     _require_some(series, columns)
     return [f"{name} (series): {extremes[name]}{each.told}" for name, each in series.converts.items()]
 
@@ -308,74 +331,36 @@ def _require_some(series: Series, columns: Mapping[str, Float32[np.ndarray, "day
     faults.raise_if_any()
 
 
-def _write_attributes(folder: Path, data: DataSet) -> None:
-    ids = list(data.series.ids)
-    faults = Faults()
-    if not data.chosen:
-        faults.add(
-            "some attribute must describe the catchments, got no column of numbers; add one, such as area"
-        )
-    if absent := [name for name in data.chosen if name not in data.attributes]:
+def _write_attributes(folder: Path, data: DataSet, series: Series) -> list[str]:
+    """Writes the attributes of all catchments, at least their identifiers; returns lines for the report."""
+    ids, names, faults = list(series.ids), data.described_by, Faults()
+    if absent := [name for name in names if name not in data.attributes]:
         faults.add(
             f"attributes must be columns of numbers of the attribute tables, got {some(absent)}; there are "
             f"{some(map(str, data.attributes.columns), 20) or 'none'}"
         )
-    if missing := [each for each in ids if each not in data.attributes.index]:
+    is_asked = names or (data.chosen is None and len(data.attributes))
+    if is_asked and (missing := [each for each in ids if each not in data.attributes.index]):
         faults.add(
-            f"every catchment must have a row of attributes, got none for {some(missing)}; add the rows"
+            f"every catchment must have a row of attributes, got none for {some(missing)}, but for "
+            f"{some(map(str, data.attributes.index), 3)}; add the rows, or take --option attributes=none"
         )
     faults.raise_if_any()
-    table = data.attributes.loc[ids]
-    for name in data.chosen:
+    table = data.attributes.reindex(ids)
+    for name in names:
         if table[name].isna().all():
             faults.add(f"{name} must be known for some catchment, got none; leave it out of attributes")
-    names = list(map(str, data.chosen))
     with faults.collected():
         require_plausible_attributes(
-            data.series.where, names, table[names].to_numpy(np.float64), np.array(ids)
+            series.where, names, table[list(names)].to_numpy(np.float64), np.array(ids)
         )
     faults.raise_if_any()
     kept = [*names, *(name for name in located(table) if name not in names)]
     table[kept].to_csv(folder / "Catchment_attributes.csv", index_label="id")
+    return [] if names else ["attributes: none, so that a model knows catchments by their series alone"]
 
 
 def located(table: pd.DataFrame) -> list[str]:
     """Returns the columns that hold positions and areas."""
     known = {name for names in (*layout.POSITIONS.values(), layout.AREAS) for name in names}
     return [str(name) for name in table.columns if str(name).casefold() in known]
-
-
-def _use(data: DataSet, target: Path, land: Bool[np.ndarray, "row col"]) -> list[str]:
-    """Returns lines on how a search space names what was imported; none for the published configuration."""
-    rows, chosen = data.modalities.rows, tuple(data.chosen)
-    if rows == PUBLISHED and chosen == NRFA_ATTRIBUTES:
-        return []
-    usual, size = DataKnobs().patch_size, _patch_size(land)
-    patches = [f'        "patch_size": {size},'] if size != usual else []
-    told = ", ".join(_spelled(row) for row in rows)
-    return [
-        "in a search space: from trainables.water_mae.knobs import Modality",
-        f'    PRESETS["small"].vary(dataset="{target.name}", data={{',
-        f'        "modalities": ({told},),',
-        f'        "attributes": {chosen!r},',
-        *patches,
-        "    })",
-    ]
-
-
-def _patch_size(land: Bool[np.ndarray, "row col"]) -> int:
-    """Returns the usual size of image patches, or a smaller one of which the grid has some."""
-    knobs = DataKnobs()
-    for size in (knobs.patch_size, *_SMALLER):
-        try:
-            patches = kept_patches(land, size, knobs.land_threshold)
-        except DataError:
-            continue
-        if len(patches.valid) >= _FEW_PATCHES:
-            return size
-    return 1
-
-
-def _spelled(row: Modality) -> str:
-    values = row.model_dump(exclude_defaults=True)
-    return f"Modality({', '.join(f'{name}={value!r}' for name, value in values.items())})"

@@ -6,10 +6,8 @@ import of Great Britain; what is interpolated is told. Streamflow stays a series
 Sources: Kratzert et al. (2023), doi:10.1038/s41597-023-01975-w; Addor et al. (2017), doi:10.5194/hess-21-5293-2017.
 """
 
-import fnmatch
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,15 +19,17 @@ from thalweg.data.opening import OpenFiles
 from thalweg.errors import ConfigError, DataError
 from thalweg.wording import counted, some
 from trainables.water_mae.data.layout import POSITIONS
-from trainables.water_mae.importing.asked import Units, names, numbers_of, pairs, series_of
-from trainables.water_mae.importing.composed import DataSet, Series, write
-from trainables.water_mae.importing.gauges import (
-    Column,
-    dates_of,
-    is_table,
-    merged_attributes,
-    read_columns,
+from trainables.water_mae.importing.asked import (
+    Asked,
+    Units,
+    chosen_attributes,
+    kept,
+    numbers_of,
+    pairs,
+    series_of,
 )
+from trainables.water_mae.importing.composed import DataSet, Series, write
+from trainables.water_mae.importing.gauges import Column, read_columns, spell_alike, tables_of
 from trainables.water_mae.importing.gridded import GaugeField, gauge_grid
 from trainables.water_mae.importing.opened import sources, variables
 
@@ -113,22 +113,11 @@ CAMELS = Collection(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
-    """What a user may ask for, as text; `options.GAUGED` says what each means."""
+class Options(Asked):
+    """What a user may ask for: a grid, too."""
 
-    fields: str = ""
-    series: str = ""
-    attributes: str = ""
-    units: str = ""
-    declared: str = ""
-    missing: str = ""
-    area: str = ""
-    catchments: str = ""
     cell: str = "0.1"
     reach: str = "3"
-    train: str = ""
-    val: str = ""
-    test: str = "none"
 
 
 def read(collection: Collection, source: Path, target: Path, **options: str) -> str:
@@ -151,56 +140,89 @@ def read(collection: Collection, source: Path, target: Path, **options: str) -> 
     """
     asked = Options(**options)
     size, within = _positive("cell", asked.cell), _positive("reach", asked.reach)
-    table, columns = _read_files(collection, source, asked)
+    table, columns, notes = _read_files(collection, source, asked)
     fields, series = _wanted(collection, columns, asked)
     given = _units(collection, fields | series, asked)
     found = series_of(columns, fields | series, given, table, area=asked.area)
-    positions = _positions(table.loc[list(found.ids)])
-    land, interpolate = gauge_grid(positions, size, within, _MAX_CELLS)
-    gridded = [
-        GaugeField(name, found.days, found.values[name], found.converts[name], found.where, land, interpolate)
-        for name in fields
-    ]
-    chosen = names(asked.attributes.casefold()) or tuple(
-        name for name in collection.attributes if name in table and table[name].notna().any()
+    data = DataSet(
+        [], _split(found, series), table, _attributes(collection, table, asked), notes=notes, lenient=True
     )
+    if fields:
+        data = _with_fields(data, found, fields, size, within)
+    return write(data, target, **asked.splits)
+
+
+def _attributes(collection: Collection, table: pd.DataFrame, asked: Options) -> tuple[str, ...]:
+    chosen = chosen_attributes(asked.attributes)
+    if chosen is None:
+        chosen = tuple(name for name in collection.attributes if name in table and table[name].notna().any())
+    return chosen
+
+
+def _with_fields(
+    data: DataSet, found: Series, names: Mapping[str, str], size: float, within: float
+) -> DataSet:
+    """Returns the data set with some of the series interpolated to a grid, which a note tells."""
+    positions = _positions(data.attributes.loc[list(found.ids)])
+    land, interpolate = gauge_grid(positions, size, within, _MAX_CELLS)
+    fields = [
+        GaugeField(name, found.days, found.values[name], found.converts[name], found.where, land, interpolate)
+        for name in names
+    ]
     note = (
-        f"{', '.join(fields)}: not observed on a grid but interpolated, by inverse distance, from the means over "
+        f"{', '.join(names)}: not observed on a grid but interpolated, by inverse distance, from the means over "
         f"{counted(len(found.ids), 'catchment')} to cells of {size:g} degrees within {within:g} cells of a gauge"
     )
-    data = DataSet(gridded, _split(found, series), table, chosen, land, notes=[note], lenient=True)
-    return write(data, target, train=asked.train, val=asked.val, test=asked.test)
+    return replace(data, fields=fields, land=land, notes=[*data.notes, note])
 
 
 def _read_files(
     collection: Collection, source: Path, asked: Options
-) -> tuple[pd.DataFrame, dict[str, Column]]:
-    """Returns the attributes of the catchments that are asked for, and the series of these."""
+) -> tuple[pd.DataFrame, dict[str, Column], list[str]]:
+    """Returns the attributes of the catchments that are asked for, the series of these, and notes."""
     gaps = numbers_of("missing", asked.missing)
     if not source.is_dir():
         raise DataError(
             f"the source of {collection.name} must be a folder, got none at {source}; pass its root"
         )
-    tables = sorted(path for path in source.rglob("*") if path.is_file() and is_table(path))
     faults = Faults()
-    with_dates = {path: faults.attempt(partial(dates_of, path)) for path in tables}
-    table = faults.attempt(lambda: merged_attributes([each for each in tables if with_dates[each] is False]))
+    table, tables = tables_of(source, faults)
     faults.raise_if_any()
     assert table is not None
-    table = _kept(table, asked.catchments)
-    return table, _columns(source, [path for path in tables if with_dates[path]], table, gaps)
+    if table.empty:
+        raise DataError("the source must hold tables of attributes with gauge_id, got none; add them")
+    ids = list(map(str, table.index))
+    wanted = kept(ids, asked.catchments)
+    columns = _columns(source, tables, frozenset(wanted), frozenset(ids), gaps)
+    table, notes = spell_alike(table.loc[wanted], columns.values())
+    return table, columns, notes
 
 
 def _wanted(
     collection: Collection, columns: Mapping[str, Column], asked: Options
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """Returns the column of each field and of each series: those asked for, or else the usual ones."""
+    """Returns the column of each field and of each series: those asked for, or else the usual ones.
+
+    Without fields the usual ones of these are series.
+    """
+    if asked.fields == "none":
+        usual = _present({**collection.fields, **collection.series}, columns, {})
+        series = pairs("series", asked.series) or usual
+        _require_some(collection, "series", {**collection.fields, **collection.series}, series, columns)
+        return {}, series
     fields, series = pairs("fields", asked.fields), pairs("series", asked.series)
     chosen = (
         fields or _present(collection.fields, columns, series),
         series or _present(collection.series, columns, fields),
     )
-    _require_both(collection, *chosen, columns)
+    for option, kind, found in zip(
+        ("fields", "series"), (collection.fields, collection.series), chosen, strict=True
+    ):
+        _require_some(collection, option, kind, found, columns)
+    if twice := sorted(set(chosen[0]) & set(chosen[1])):
+        raise ConfigError(
+            f"a quantity must be a field or a series, got {', '.join(twice)} as both; name one anew"
+        )
     return chosen
 
 
@@ -214,34 +236,23 @@ def _positive(name: str, text: str) -> float:
     return value
 
 
-def _kept(table: pd.DataFrame, catchments: str) -> pd.DataFrame:
-    """Returns the rows of the catchments that are asked for, by identifiers or patterns such as ``camelsgb_*``."""
-    if table.empty:
-        raise DataError("the source must hold tables of attributes with gauge_id, got none; add them")
-    if not catchments:
-        return table
-    ids = list(map(str, table.index))
-    kept = [each for each in ids if any(fnmatch.fnmatchcase(each, pattern) for pattern in names(catchments))]
-    if not kept:
-        raise ConfigError(
-            f"catchments must be identifiers of the source or patterns, got {catchments!r}; there are {some(ids)}"
-        )
-    return table.loc[kept]
-
-
 def _columns(
-    source: Path, paths: Sequence[Path], table: pd.DataFrame, gaps: Sequence[float]
+    source: Path, tables: Sequence[Path], wanted: frozenset[str], ids: frozenset[str], gaps: Sequence[float]
 ) -> dict[str, Column]:
-    known = frozenset(map(str, table.index))
-    in_files = [path for path in sources(source) if path.stem in known]
+    """Reads the series of the wanted ones of all gauges."""
+    # a file of each gauge, of which there may be thousands, or files of many gauges
+    in_files = [path for path in sources(source) if path.stem in wanted or path.stem not in ids]
     twins = {path.stem for path in in_files}  # Caravan holds each gauge in netCDF and again in CSV
-    paths = [path for path in paths if path.stem not in twins]
+    tables = [path for path in tables if path.stem not in twins]
     with OpenFiles() as files:  # read at once: series fit into memory
-        columns = read_columns(paths, variables(in_files, files), known=known, others=False, missing=gaps)
+        found = variables(in_files, files)
+        columns = read_columns(tables, found, known=wanted, others=False, missing=gaps)
     if not columns:
+        there = [gauge for each in found if each.gauges is not None for gauge in map(str, each.gauges)]
         raise DataError(
-            f"{source} must hold daily series of the catchments of its attributes, got none for {some(sorted(known))}; "
-            "add the folder timeseries"
+            f"{source} must hold daily series of the catchments of its attributes, got none for "
+            f"{some(sorted(wanted))}{f', but for {some(there)}' if there else ''}; add the folder timeseries, or take "
+            "the identifiers of the series in the attributes"
         )
     return columns
 
@@ -257,22 +268,18 @@ def _present(
     return {name: column for name, column in found.items() if column and name not in elsewhere}
 
 
-def _require_both(
+def _require_some(
     collection: Collection,
-    fields: Mapping[str, str],
-    series: Mapping[str, str],
+    option: str,
+    kind: Mapping[str, tuple[str, ...]],
+    found: Mapping[str, str],
     columns: Mapping[str, Column],
 ) -> None:
-    for option, kind, found in (("fields", collection.fields, fields), ("series", collection.series, series)):
-        if not found:
-            usual = some([each for some_of in kind.values() for each in some_of])
-            raise DataError(
-                f"{collection.name} must hold some of {usual}, got {some(columns, 12)}; name a column with --option "
-                f"{option}=NAME=COLUMN"
-            )
-    if twice := sorted(set(fields) & set(series)):
-        raise ConfigError(
-            f"a quantity must be a field or a series, got {', '.join(twice)} as both; name one anew"
+    if not found:
+        usual = some([each for some_of in kind.values() for each in some_of])
+        raise DataError(
+            f"{collection.name} must hold some of {usual}, got {some(columns, 12)}; name a column with --option "
+            f"{option}={next(iter(kind))}=COLUMN"
         )
 
 

@@ -19,8 +19,16 @@ from jaxtyping import Float32, Shaped
 from thalweg.data.faults import Faults
 from thalweg.errors import DataError
 from thalweg.wording import some
+from trainables.water_mae.data.catchments import longest_spellings, without_zeros
 from trainables.water_mae.data.dates import to_days
-from trainables.water_mae.data.tables import identifiers, identifying, numbers, read_schema, text_rows
+from trainables.water_mae.data.tables import (
+    header_of,
+    identifiers,
+    identifying,
+    numbers,
+    read_schema,
+    text_rows,
+)
 from trainables.water_mae.importing.opened import Variable
 
 _DATES = ("date", "time", "day", "datetime", "dates")
@@ -44,8 +52,32 @@ class Column:
 
 
 def is_table(path: Path) -> bool:
-    """Returns whether a file has the name of a table."""
-    return path.suffix.casefold() in (".csv", ".txt", ".tsv", ".parquet")
+    """Returns whether a file is named as a table; one named .txt must also have columns of gauges or days.
+
+    Raises:
+        DataError: Such a file cannot be read.
+    """
+    ending = path.suffix.casefold()
+    if ending != ".txt":
+        return ending in (".csv", ".tsv", ".parquet")
+    names = _names(path) if path.stat().st_size else []
+    return identifying(names) is not None or _date_columns(names) is not None
+
+
+def tables_of(source: Path, faults: Faults) -> tuple[pd.DataFrame | None, list[Path]]:
+    """Returns the attributes of all tables of a folder without dates, as `merged_attributes`, and those with dates.
+
+    Args:
+        source: The folder.
+        faults: Takes the faults of tables; attributes are then None.
+    """
+    found = sorted(path for path in source.rglob("*") if path.is_file())
+    tables = [path for path in found if faults.attempt(partial(is_table, path))]
+    with_dates = {path: faults.attempt(partial(dates_of, path)) for path in tables}
+    attributes = faults.attempt(
+        lambda: merged_attributes([path for path in tables if with_dates[path] is False])
+    )
+    return attributes, [path for path in tables if with_dates[path]]
 
 
 def read_columns(
@@ -59,11 +91,14 @@ def read_columns(
 ) -> dict[str, Column]:
     """Reads the series of all gauges.
 
+    A table whose columns gauges name holds one quantity: that of its name. Without attributes it is one if all columns
+    are called by digits, or if its name is that of a wanted quantity.
+
     Args:
         paths: Tables with dates.
         found: Variables of netCDF and Zarr.
         wanted: Columns of tables to read; empty reads all that hold numbers.
-        known: Identifiers of gauges as text, those of attributes.
+        known: Identifiers of gauges as text, those of attributes; leading zeros may be missing.
         others: Whether other gauges are read too.
         missing: Numbers that mean no data.
 
@@ -71,21 +106,32 @@ def read_columns(
         DataError: Tables are broken; reported for all at once.
     """
     columns: dict[str, Column] = {}
-    faults = Faults()
+    faults, known = Faults(), frozenset(map(without_zeros, known))
     for path in paths:
         with faults.collected():
             _read_table(path, wanted, columns, known, others=others)
     for each in found:
         if each.gauges is not None:
             with faults.collected():
-                column = columns.setdefault(each.name, Column(each.path))
-                column.units |= {each.encoding.units} - {""}
-                column.pieces.append((each.days, list(map(str, each.gauges)), each.read(slice(None))))
+                _take(each, columns, known, others=others)
     faults.raise_if_any()
     for column in columns.values() if missing else ():
         for _, _, values in column.pieces:
             values[np.isin(values, np.array(missing, np.float32))] = np.nan
     return columns
+
+
+def _take(each: Variable, columns: dict[str, Column], known: Collection[str], *, others: bool) -> None:
+    """Reads a series of a netCDF or Zarr."""
+    assert each.gauges is not None
+    gauges = list(map(str, each.gauges))
+    places = [number for number, gauge in enumerate(gauges) if others or without_zeros(gauge) in known]
+    if not places:
+        return
+    column = columns.setdefault(each.name, Column(each.path))
+    column.units |= {each.encoding.units} - {""}
+    values = each.read(slice(None))[:, places]
+    column.pieces.append((each.days, [gauges[number] for number in places], values))
 
 
 def dates_of(path: Path) -> bool:
@@ -94,8 +140,14 @@ def dates_of(path: Path) -> bool:
     Raises:
         DataError: It is no table.
     """
-    names = read_schema(path).names if path.suffix == ".parquet" else list(text_rows(path).columns)
-    return _date_columns([str(name).casefold() for name in names]) is not None
+    return _date_columns(_names(path)) is not None
+
+
+def _names(path: Path) -> list[str]:
+    """Returns the names of the columns of a table in lower case."""
+    if path.suffix != ".parquet":
+        return header_of(path)
+    return [str(name).casefold() for name in read_schema(path).names]
 
 
 def _date_columns(names: Sequence[str]) -> list[str] | None:
@@ -128,33 +180,56 @@ def _read_table(
     except ValueError as error:
         raise DataError(f"{dates[0]} in {path} {error}; write the file again") from None
     identifier = identifying(table.columns)
-    by_gauge = {name: each for each in known if (name := each.casefold()) in table}
+    asked = [name.casefold() for name in wanted]
+    others_than_days = [name for name in table.columns if name not in (*dates, identifier)]
+    by_gauge = _columns_of_gauges(others_than_days, known)
+    if not by_gauge and gauge is None and _is_wide(path, others_than_days, asked):
+        by_gauge = {name: name for name in others_than_days}
     if identifier is None and by_gauge:
         _read_wide(path, table, days, by_gauge, columns)
         return
+    if identifier is None and gauge is None and len(np.unique(days)) < len(days):
+        raise DataError(
+            f"{path} must have a column that identifies gauges, such as gauge_id, or each day once, got several rows "
+            f"of {_repeated(days)} and the columns {some(table.columns)}; rename the column"
+        )
     ids = (
         np.full(len(table), gauge or path.stem)
         if identifier is None
-        else _as_written(path, table[identifier])
+        else identifiers(path, table[identifier]).astype(str)
     )
-    names = [name.casefold() for name in wanted] or [
-        name for name in table.columns if name not in (*dates, identifier)
-    ]
+    rows_of = {each: rows for each, rows in _by_gauge(ids) if others or without_zeros(each) in known}
+    names = asked or [name for name in others_than_days if _is_numeric(table[name])]
     faults = Faults()
     for name in names:
-        if name not in table:
-            continue
-        if not wanted and not _is_numeric(table[name]):
-            continue
-        values = faults.attempt(partial(numbers, path, name, table[name]))
+        values = faults.attempt(partial(numbers, path, name, table[name])) if name in table else None
         if values is not None:
             column = columns.setdefault(name, Column(path))
             column.units |= {units[name]} if units.get(name) else set()
-            for gauge, rows in _by_gauge(ids):
-                if not others and gauge not in known:
-                    continue
-                column.pieces.append((days[rows], [gauge], values[rows, None].astype(np.float32)))
+            column.pieces += [
+                (days[rows], [each], values[rows, None].astype(np.float32)) for each, rows in rows_of.items()
+            ]
     faults.raise_if_any()
+
+
+def _repeated(days: Shaped[np.ndarray, " day"]) -> np.datetime64:
+    """Returns the first of the days that are there twice."""
+    found, counts = np.unique(days, return_counts=True)
+    first: np.datetime64 = found[counts > 1][0]
+    return first
+
+
+def _is_wide(path: Path, names: Sequence[str], wanted: Sequence[str]) -> bool:
+    """Returns whether columns are called by gauges that no attributes tell: by digits, or in the file of a quantity."""
+    is_asked = path.stem.casefold() in wanted and not set(names) & set(wanted)
+    return is_asked or (bool(names) and all(map(str.isdigit, names)))
+
+
+def _columns_of_gauges(names: Iterable[str], known: Collection[str]) -> dict[str, str]:
+    """Returns the gauge of each column that is named like one; names are in lower case."""
+    alike = {each.casefold(): each for each in known}
+    found = {name: alike.get(without_zeros(name)) for name in names}
+    return {name: name if name.isdigit() else gauge for name, gauge in found.items() if gauge is not None}
 
 
 def _is_numeric(column: pd.Series) -> bool:
@@ -181,11 +256,11 @@ def _read_wide(
 
 def _gauge_of(stem: str, known: Collection[str]) -> str | None:
     """Returns the identifier that is a part of the name of a file, the longest of several."""
-    if stem in known:
+    if without_zeros(stem) in known:
         return stem
     parts = re.split(r"[_\-. ]", stem)
     spans = ("_".join(parts[a:b]) for a in range(len(parts)) for b in range(a + 1, len(parts) + 1))
-    found = [each for each in spans if each in known]
+    found = [each for each in spans if without_zeros(each) in known]
     return max(found, key=len, default=None)
 
 
@@ -193,10 +268,8 @@ def _is_of_one_gauge(path: Path, known: Collection[str]) -> bool:
     """Returns whether a table names no gauge in its header, so that its file does."""
     if path.suffix == ".parquet":
         return False
-    with path.open("rb") as file:
-        header = file.readline().decode("utf-8", "replace").casefold()
-    named = re.split(r"[,;\t]", header.strip().replace('"', ""))
-    return identifying(named) is None and not {each.casefold() for each in known} & set(named)
+    named = _names(path)
+    return identifying(named) is None and not _columns_of_gauges(named, known)
 
 
 def _by_gauge(ids: Shaped[np.ndarray, " row"]) -> Iterable[tuple[str, np.ndarray]]:
@@ -289,18 +362,41 @@ def merged_attributes(paths: Sequence[Path]) -> pd.DataFrame:
         with faults.collected():
             tables.append(_attributes(path))
     faults.raise_if_any()
+    longest = longest_spellings(name for table in tables for name in table.index)
     merged = pd.DataFrame()
-    for table in tables:
-        merged = table.combine_first(merged) if len(merged) else table
+    for path, table in zip(paths, tables, strict=True):
+        spelled = table.rename(index=longest)
+        if spelled.index.has_duplicates:
+            twice = sorted(table.index[spelled.index.duplicated(keep=False)])
+            raise DataError(
+                f"gauges of {path} must differ by more than leading zeros, got {some(twice)}; rename all but one"
+            )
+        merged = spelled.combine_first(merged) if len(merged) else spelled
     return merged
 
 
-def _as_written(path: Path, column: pd.Series) -> Shaped[np.ndarray, " row"]:
-    """Returns identifiers as text, with the leading zeros of a table of text."""
-    found = identifiers(path, column)
-    if pd.api.types.is_numeric_dtype(column.dtype):
-        return found.astype(str)
-    return column.astype(str).str.strip().to_numpy(dtype=str)
+def spell_alike(attributes: pd.DataFrame, columns: Iterable[Column]) -> tuple[pd.DataFrame, list[str]]:
+    """Gives each gauge one identifier in all files, the longest one: some files lack leading zeros.
+
+    Args:
+        attributes: Attributes by gauge.
+        columns: The series; their pieces are renamed.
+
+    Returns:
+        The attributes, renamed, and a sentence if there was something to rename.
+    """
+    listed = list(columns)
+    named = {gauge for column in listed for _, gauges, _ in column.pieces for gauge in gauges}
+    longest = longest_spellings({*map(str, attributes.index), *named})
+    for column in listed:
+        column.pieces = [
+            (days, [longest[gauge] for gauge in gauges], values) for days, gauges, values in column.pieces
+        ]
+    renamed = sorted(f"{name} to {spelled}" for name, spelled in longest.items() if spelled != name)
+    notes = (
+        [f"gauges that some files name without leading zeros were joined: {some(renamed)}"] if renamed else []
+    )
+    return attributes.rename(index=longest), notes
 
 
 def _attributes(path: Path) -> pd.DataFrame:
@@ -310,7 +406,7 @@ def _attributes(path: Path) -> pd.DataFrame:
         raise DataError(
             f"{path} must have a column that identifies gauges, such as gauge_id, got {some(table.columns)}; rename it"
         )
-    ids = list(map(str, _as_written(path, table[identifier])))
+    ids = list(map(str, identifiers(path, table[identifier])))
     twice = sorted({each for each in ids if ids.count(each) > 1}) if len(set(ids)) < len(ids) else []
     if twice:
         raise DataError(f"{path} must have one row per gauge, got several for {some(twice)}; remove them")

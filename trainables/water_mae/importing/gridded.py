@@ -12,6 +12,7 @@ from scipy.spatial import KDTree
 
 from thalweg.data.hdf5 import CHUNK_DAYS
 from thalweg.errors import ConfigError, DataError
+from thalweg.wording import some
 from trainables.water_mae.importing.gridding import InverseDistance
 from trainables.water_mae.importing.opened import Variable
 from trainables.water_mae.importing.units import Converter, converter
@@ -98,10 +99,15 @@ def file_field(name: str, pieces: Sequence[Variable], declared: str, wanted: str
         wanted: Unit to write; empty takes the usual one.
 
     Raises:
-        DataError: They differ in shape or unit, two hold the same day, or the unit cannot be converted.
+        DataError: They have levels, differ in shape or unit, two hold the same day, or the unit cannot be converted.
     """
     ordered = tuple(sorted(pieces, key=lambda each: each.days[0]))
     first = ordered[0]
+    if first.surplus:
+        raise DataError(
+            f"{first.name} in {first.path} must have the dimensions time, y and x, got {some(first.surplus)} besides; "
+            f"write one of {first.surplus[0]}, or name the fields to take with --option fields=..."
+        )
     units = {each.encoding.units for each in ordered}
     strange = [each for each in ordered if not each.lies_like(first) or each.flipped != first.flipped]
     if len(units) > 1 or strange:
@@ -113,9 +119,10 @@ def file_field(name: str, pieces: Sequence[Variable], declared: str, wanted: str
         )
     for before, after in pairwise(ordered):
         if after.days[0] <= before.days[-1]:
+            twice = "twice" if before.path == after.path else f"and in {after.path}"
             raise DataError(
-                f"each day of {first.name} must be in one file, got {after.days[0]} in {before.path} and in "
-                f"{after.path}; take one of them away"
+                f"each day of {first.name} must be there once, got {after.days[0]} in {before.path} {twice}; take one "
+                "of them away, such as another level"
             )
     unit = first.encoding.units or declared
     return FileField(name, ordered, converter(name, first.path, unit, wanted))

@@ -19,7 +19,7 @@ from thalweg.data.merging import Look, Merged, MissingDays, find_days, is_merged
 from thalweg.data.updating import replace_file, updated
 from thalweg.errors import ConfigError, DataError
 from trainables.water_mae.data import layout
-from trainables.water_mae.data.catchments import arrange, rows_of
+from trainables.water_mae.data.catchments import arrange, rows_of, spelled_as
 from trainables.water_mae.data.grids import read_mask
 from trainables.water_mae.data.layout import SENTINEL, Period, column_of
 from trainables.water_mae.data.tables import SeriesTable, read_attributes, read_series
@@ -159,6 +159,7 @@ def _read_tables(source: Path, periods: Mapping[SplitName, Period]) -> _Tables:
         notes = f"; {values_note(arranged[2])}" if arranged else ""
         rows = replace(rows, columns=settled_series(series, rows.columns, PUBLISHED_SET))
     if table is not None:
+        table = table if rows is None else spelled_as(table, np.unique(rows.gauges).tolist())
         used = table if rows is None else table[table.index.isin(np.unique(rows.gauges))]
         numbers = used.to_numpy(np.float64)
         ids = used.index.to_numpy()

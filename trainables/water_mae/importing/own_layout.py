@@ -7,17 +7,18 @@ import numpy as np
 
 from thalweg.data.faults import Faults
 from thalweg.data.store import staged
-from thalweg.wording import counted
-from trainables.water_mae.data.grids import inspect
-from trainables.water_mae.data.layout import fields_in, find_files
+from trainables.water_mae.data.grids import inspect, places
+from trainables.water_mae.data.layout import fields_in, find_files, has_series
 from trainables.water_mae.data.modalities import modalities_in
 from trainables.water_mae.data.values import require_plausible_attributes, values_note
 from trainables.water_mae.exploring.modalities import read_all_series, read_modalities
 
 
 def is_own(folder: Path) -> bool:
-    """Returns whether a folder holds fields in the family's own layout."""
-    return folder.is_dir() and bool(fields_in(folder))
+    """Returns whether a folder holds fields, or series and their splits, in the family's own layout."""
+    return folder.is_dir() and (
+        bool(fields_in(folder)) or ((folder / "splits.csv").is_file() and has_series(folder))
+    )
 
 
 def read(source: Path, target: Path) -> str:
@@ -29,14 +30,14 @@ def read(source: Path, target: Path) -> str:
     """
     faults = Faults()
     modalities = modalities_in(source)
-    files = find_files(source, modalities.fields)
+    files = find_files(source, modalities)
     inputs = faults.attempt(lambda: inspect(files))
     dates = np.zeros(0, "datetime64[D]") if inputs is None else inputs.dates
     series = faults.attempt(lambda: read_all_series(files, dates, modalities)) if inputs else None
     if inputs is not None:
         with faults.collected():
             found, notes = read_modalities(inputs, series, modalities)
-    if series is not None:
+    if series is not None and modalities.series:
         names = list(map(str, series.attributes.columns))
         numbers = series.attributes.to_numpy(np.float64)
         with faults.collected():
@@ -51,7 +52,5 @@ def read(source: Path, target: Path) -> str:
         f"{split} {inputs.dates[span.start]} to {inputs.dates[span.stop - 1]}"
         for split, span in inputs.spans.items()
     )
-    rows, columns = inputs.land.shape
-    head = f"a grid of {rows} x {columns} cells, {int(inputs.land.sum()):,} of them land"
-    lines = [f"{head}; {counted(len(series.ids), 'catchment')}; {spans}", f"  {values}"]
+    lines = [f"{places(inputs.land, len(series.ids))}; {spans}", f"  {values}"]
     return "\n".join([*lines, *(f"  {note}" for note in notes)])

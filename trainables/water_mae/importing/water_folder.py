@@ -1,6 +1,6 @@
 """Import of one's own hydrology: fields and series in netCDF or Zarr, tables in CSV or parquet, any names."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,35 +15,26 @@ from thalweg.errors import ConfigError, DataError
 from thalweg.wording import some
 from trainables.water_mae.data.grids import read_mask
 from trainables.water_mae.importing import own_layout
-from trainables.water_mae.importing.asked import Units, names, numbers_of, pairs, plain_name, series_of
-from trainables.water_mae.importing.composed import DataSet, write
-from trainables.water_mae.importing.gauges import (
-    Column,
-    dates_of,
-    is_table,
-    merged_attributes,
-    read_columns,
+from trainables.water_mae.importing.asked import (
+    Asked,
+    Units,
+    chosen_attributes,
+    numbers_of,
+    pairs,
+    series_of,
+    taken,
 )
+from trainables.water_mae.importing.composed import DataSet, write
+from trainables.water_mae.importing.gauges import Column, is_table, read_columns, spell_alike, tables_of
 from trainables.water_mae.importing.gridded import FileField, file_field
 from trainables.water_mae.importing.opened import Variable, sources, variables
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
-    """What a user may ask for, as text; `options.WATER` says what each means."""
+class Options(Asked):
+    """What a user may ask for: a land mask, too."""
 
-    fields: str = ""
-    series: str = ""
-    attributes: str = ""
-    units: str = ""
-    declared: str = ""
-    missing: str = ""
     mask: str = ""
-    area: str = ""
-    catchments: str = ""
-    train: str = ""
-    val: str = ""
-    test: str = "none"
 
 
 def read(source: Path, target: Path, **options: str) -> str:
@@ -82,67 +73,67 @@ def read(source: Path, target: Path, **options: str) -> str:
 def _composed(source: Path, target: Path, asked: Options, files: OpenFiles) -> str:
     faults, given = Faults(), Units.of(asked.units, asked.declared)
     found = faults.attempt(lambda: variables(sources(source), files)) or []
-    gridded = faults.attempt(partial(_fields, found, pairs("fields", asked.fields), given, source))
+    gridded = faults.attempt(partial(_fields, found, asked.fields, given))
     land = faults.attempt(partial(_mask, source, asked.mask))
-    table, columns = _of_gauges(source, found, asked, faults)
+    table, tables = tables_of(source, faults)
+    columns = faults.attempt(partial(_columns, tables, found, asked, table))
     faults.raise_if_any()
     assert columns is not None and table is not None and gridded is not None
-    wanted = pairs("series", asked.series) or {plain_name(name): name for name in columns}
+    wanted = taken("series", asked.series, columns)
+    if not (gridded or wanted):
+        raise DataError(
+            f"{source} must hold fields with the dimensions time, y and x (or lat and lon), or series of catchments, "
+            "got neither; add netCDF, GRIB or Zarr, or a table with date, gauge_id and values"
+        )
     given.require_known([*(each.name for each in gridded), *wanted])
-    rows = series_of(columns, wanted, given, table, area=asked.area, catchments=asked.catchments)
-    chosen = names(asked.attributes.casefold()) or tuple(map(str, table.columns))
-    data = DataSet(gridded, rows, table, chosen, land)
-    return write(data, target, train=asked.train, val=asked.val, test=asked.test)
+    table, notes = spell_alike(table, columns.values())
+    rows = None
+    if wanted:
+        rows = series_of(columns, wanted, given, table, area=asked.area, catchments=asked.catchments)
+    notes += _unread(source)
+    data = DataSet(gridded, rows, table, chosen_attributes(asked.attributes), land, notes)
+    return write(data, target, **asked.splits)
 
 
-def _of_gauges(
-    source: Path, found: Sequence[Variable], asked: Options, faults: Faults
-) -> tuple[pd.DataFrame | None, dict[str, Column] | None]:
-    """Returns attributes and series of catchments; None for what has faults, which are collected."""
-    tables = sorted(path for path in source.rglob("*") if path.is_file() and is_table(path))
-    with_dates = {path: faults.attempt(partial(dates_of, path)) for path in tables}
-    table = faults.attempt(partial(merged_attributes, [path for path in tables if with_dates[path] is False]))
-    known = frozenset() if table is None else frozenset(map(str, table.index))
-    of_days = [path for path in tables if with_dates[path]]
-    wanted, gaps = pairs("series", asked.series), numbers_of("missing", asked.missing)
-    return table, faults.attempt(partial(_columns, of_days, found, wanted, known, gaps))
+def _unread(source: Path) -> list[str]:
+    """Returns a sentence on the files that are no field, series, table or mask; none if all are."""
+    known = set(sources(source))
+    left = [
+        path.name
+        for path in sorted(source.rglob("*"))
+        if path.is_file() and path.suffix != ".npy" and not path.name.startswith(".")
+        if not (is_table(path) or known & {path, *path.parents})
+    ]
+    return [f"not read: {some(left)}"] if left else []
 
 
 def _columns(
-    paths: Sequence[Path],
-    found: Sequence[Variable],
-    wanted: Mapping[str, str],
-    known: Collection[str],
-    missing: Sequence[float],
+    paths: Sequence[Path], found: Sequence[Variable], asked: Options, attributes: pd.DataFrame | None
 ) -> dict[str, Column]:
-    columns = read_columns(paths, found, list(wanted.values()), known=known, missing=missing)
-    if not columns:
+    """Reads the series that are asked for, or all."""
+    if asked.series == "none":
+        return {}
+    wanted, gaps = pairs("series", asked.series), numbers_of("missing", asked.missing)
+    known = frozenset() if attributes is None else frozenset(map(str, attributes.index))
+    columns = read_columns(paths, found, list(wanted.values()), known=known, missing=gaps)
+    if lacking := [name for name in wanted.values() if name.casefold() not in map(str.casefold, columns)]:
+        there = columns | read_columns(paths, found, known=known)
         raise DataError(
-            f"the source must hold series of catchments, got none{_named(wanted)}; "
-            "add a table with date, gauge_id and values, or netCDF with the dimensions time and gauge"
+            f"the source must hold the series {some(lacking)}, got none of that name; there are "
+            f"{some(there, 12) or 'none'}: add a table with date, gauge_id and values, or netCDF with time and gauge"
         )
     return columns
 
 
-def _named(wanted: Mapping[str, str]) -> str:
-    return f" named {some(wanted.values())}" if wanted else ""
-
-
-def _fields(
-    found: Sequence[Variable], wanted: Mapping[str, str], units: Units, source: Path
-) -> list[FileField]:
+def _fields(found: Sequence[Variable], asked: str, units: Units) -> list[FileField]:
     fields: dict[str, list[Variable]] = {}
     for each in found:
         if each.gauges is None:
             fields.setdefault(each.name, []).append(each)
-    chosen = wanted or {plain_name(name): name for name in fields}
+    also = {each.also: each.name for each in found}
     faults, done = Faults(), []
-    if not chosen:
-        raise DataError(
-            f"{source} must hold fields with the dimensions time, y and x (or lat and lon), got none; add netCDF files "
-            "or Zarr stores"
-        )
-    for name, variable in chosen.items():
+    for name, called in taken("fields", asked, fields).items():
+        variable = called if called in fields else also.get(called, called)
         if variable not in fields:
             faults.add(
                 f"the source must hold the field {variable} ({name}), got none of that name; there are "

@@ -126,7 +126,8 @@ class VectorEncoder(nn.Module):
 
     Padded catchments are ignored. One more token, appended at the end, summarises the attributes of all
     catchments: the mean over catchments of a nonlinear projection (arXiv:1703.06114), because the mean of
-    the standardised attributes themselves is zero by construction.
+    the standardised attributes themselves is zero by construction. Without attributes it holds the modality only, and
+    nothing is conditioned.
 
     Args:
         sizes: Sizes of the layers.
@@ -153,12 +154,13 @@ class VectorEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.keep_maps = keep_maps
-        self.conditioned = film_mode is not None
         num_patches, _, num_attributes = static.shape
+        film_mode = film_mode if num_attributes else None
+        self.conditioned = film_mode is not None
         self.embedding = PatchEmbedding(
             num_steps=num_steps, num_patches=num_patches, num_values=1, dim=sizes.dim
         )
-        self.attributes = nn.Linear(num_attributes, sizes.dim)
+        self.attributes = nn.Linear(num_attributes, sizes.dim) if num_attributes else None
         self.layers = nn.ModuleList(
             EncoderLayer(sizes) if film_mode is None else FilmLayer(sizes, num_attributes, film_mode)
             for _ in range(depth)
@@ -201,7 +203,8 @@ class VectorEncoder(nn.Module):
         means = (series * self.member_share).sum(-1, keepdim=True)
         tokens = self.embedding(means, keep, modality, seen) * present[:, None, None]
         batch = len(tokens)
-        x = torch.cat((tokens, (self._static_token() + modality).expand(batch, 1, -1)), dim=1)
+        static = modality if self.attributes is None else self._static_token(self.attributes) + modality
+        x = torch.cat((tokens, static.expand(batch, 1, -1)), dim=1)
         *maps, x = run_layers(self.layers, x, self.keep_maps, *self._condition(keep))
         return [*maps, self.norm(x)]
 
@@ -212,6 +215,6 @@ class VectorEncoder(nn.Module):
         own = embedding(keep.flatten(1), self.condition)
         return (torch.cat((own, self.overall.expand(len(own), 1, -1)), dim=1),)
 
-    def _static_token(self) -> Float[Tensor, " dim"]:
-        projected = relu(self.attributes(self.static))
+    def _static_token(self, projection: nn.Linear) -> Float[Tensor, " dim"]:
+        projected = relu(projection(self.static))
         return (projected * self.member_weight[..., None]).sum((0, 1))

@@ -1,13 +1,11 @@
 """The same fields from every format are the same data set."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import eccodes
 import numpy as np
 import pytest
-import xarray as xr
 
+from tests.grib import messages
 from tests.trainables.geo_contrastive.importing.conftest import Bring, Field, Make
 from thalweg.data import opening
 from thalweg.errors import DataError
@@ -65,40 +63,6 @@ def test_classic_netcdf_is_read(
     report, folder = bring(tmp_path / "a.nc")
     np.testing.assert_array_equal(field(folder, "t2m"), expected)
     assert "(netCDF-3)" in report
-
-
-def messages(
-    dataset: xr.Dataset,
-    name: str,
-    short: str,
-    *,
-    level: tuple[str, int] | None = None,
-    step: int = 0,
-    span: int = 1,
-) -> Iterator[bytes]:
-    """Encodes each time of a variable as a GRIB message, `step` hours after the forecast began, amounts over a span."""
-    for number, values in enumerate(dataset[name].values):
-        message = eccodes.codes_grib_new_from_samples("regular_ll_sfc_grib2")
-        hours = int(dataset["time"].values[number]) - step
-        keys = {
-            "Ni": 12, "Nj": 6, "iDirectionIncrementInDegrees": 30.0, "jDirectionIncrementInDegrees": 30.0,
-            "latitudeOfFirstGridPointInDegrees": 75.0, "latitudeOfLastGridPointInDegrees": -75.0,
-            "longitudeOfFirstGridPointInDegrees": 0.0, "longitudeOfLastGridPointInDegrees": 330.0,
-            "dataDate": 20010101 + hours // 24, "dataTime": 100 * (hours % 24), "shortName": short,
-        }  # fmt: skip
-        for key, value in keys.items():
-            eccodes.codes_set(message, key, value)
-        if level is not None:
-            eccodes.codes_set(message, "typeOfLevel", level[0])
-            eccodes.codes_set(message, "level", level[1])
-        if step:
-            eccodes.codes_set(message, "stepRange", f"{step - span}-{step}" if short == "tp" else str(step))
-        eccodes.codes_set(message, "bitsPerValue", 24)
-        eccodes.codes_set(message, "missingValue", 9999.0)
-        eccodes.codes_set(message, "bitmapPresent", int(np.isnan(values).any()))
-        eccodes.codes_set_values(message, np.nan_to_num(values, nan=9999.0).ravel().astype(np.float64))
-        yield eccodes.codes_get_message(message)
-        eccodes.codes_release(message)
 
 
 def test_grib_is_read(make: Make, bring: Bring, field: Field, expected: np.ndarray, tmp_path: Path) -> None:

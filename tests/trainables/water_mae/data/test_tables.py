@@ -153,7 +153,7 @@ FORMS: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "dates": lambda table: table.assign(date=table["date"].dt.date),
     "a zone": lambda table: table.assign(date=table["date"].dt.tz_localize("+03:00")),
     "ids as numbers with a point": lambda table: table.assign(ID=table["ID"].astype(float)),
-    "ids as text": lambda table: table.assign(ID="00" + table["ID"].astype(str)),
+    "ids as text": lambda table: table.assign(ID=table["ID"].astype(str)),
     "numbers as text": lambda table: table.assign(riverflow=table["riverflow"].astype(str)),
     "decimal commas": lambda table: table.assign(
         evaporation=table["evaporation"].astype(str).str.replace(".", ",", regex=False)

@@ -48,12 +48,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def inputs(folder: Path) -> Inputs:
-    return inspect(find_files(folder, PUBLISHED_SET.fields))
+    return inspect(find_files(folder, PUBLISHED_SET))
 
 
 @pytest.fixture(scope="module")
 def read(folder: Path, inputs: Inputs) -> dict[str, Modality]:
-    files = find_files(folder, PUBLISHED_SET.fields)
+    files = find_files(folder, PUBLISHED_SET)
     series = read_all_series(files, inputs.dates, PUBLISHED_SET)
     return read_modalities(inputs, series, PUBLISHED_SET)[0]
 
@@ -154,7 +154,7 @@ def test_gaps_are_runs_of_days_that_no_place_has_and_days_of_no_split(
 
 
 def test_catchments_have_their_longest_gap_and_missing_shares(folder: Path, inputs: Inputs) -> None:
-    series = read_all_series(find_files(folder, PUBLISHED_SET.fields), inputs.dates, PUBLISHED_SET)
+    series = read_all_series(find_files(folder, PUBLISHED_SET), inputs.dates, PUBLISHED_SET)
     series.values[10:15, 1, 2] = np.nan
     series.values[40:42, 1, 2] = np.nan
     table = catchment_table(inputs, series).set_index("id")

@@ -217,7 +217,7 @@ def test_a_catchment_without_flow_in_a_split_is_left_out_and_told(tmp_path: Path
 def test_what_lacks_is_named(tmp_path: Path) -> None:
     write_caravan(tmp_path / "caravan", "csv")
     with pytest.raises(
-        ConfigError, match=r"catchments must be identifiers of the source or patterns, got 'grdc_\*'"
+        ConfigError, match=r"catchments must be identifiers of the source or patterns, got grdc_\*"
     ):
         read(CARAVAN, tmp_path / "caravan", tmp_path / "made", catchments="grdc_*")
     for path in (tmp_path / "caravan" / "attributes").rglob("attributes_other_*.csv"):

@@ -179,6 +179,21 @@ def test_tables_of_real_archives_give_the_same_series(
     pd.testing.assert_frame_equal(copied, read_attributes(_attributes(archive), NRFA_ATTRIBUTES))
 
 
+def test_attributes_with_leading_zeros_fit_series_of_numbers(
+    archive: Path, changed_tables: Path, tmp_path: Path
+) -> None:
+    """Areas turn m3/s into mm/day, so that each row must be found."""
+    _change_series(changed_tables, lambda table: table, "discharge_vol")
+    table = pd.read_csv(_attributes(changed_tables), dtype={"id": str})
+    table.assign(id="0" + table["id"]).to_csv(_attributes(changed_tables), index=False)
+    read(changed_tables, tmp_path / "merged", **FORTNIGHT)
+    written = read_series(next((tmp_path / "merged").glob("*.parquet")), ("riverflow",))
+    (original,) = archive.glob("*.parquet")
+    np.testing.assert_allclose(
+        written.columns["riverflow"], pd.read_parquet(original)["riverflow"], rtol=1e-6
+    )
+
+
 FAULTY: dict[str, tuple[Callable[[Path, str], object], str]] = {
     "empty attributes": (lambda folder, flow: _attributes(folder).write_bytes(b""), "got an empty file"),
     "no identifier": (

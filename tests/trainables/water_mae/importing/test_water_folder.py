@@ -200,6 +200,22 @@ def without_a_gauge(folder: Path) -> None:
     table[table["gauge_id"] != IDS[1]].to_csv(folder / "attributes.csv", index=False)
 
 
+def hours(folder: Path) -> None:
+    fields = xr.load_dataset(folder / "weather.nc")
+    fields["time"] = pd.date_range("2001-01-01", periods=len(DAYS), freq="h")
+    fields.to_netcdf(folder / "weather.nc", engine="h5netcdf")
+
+
+def other_calendar(folder: Path) -> None:
+    fields = xr.load_dataset(folder / "weather.nc", decode_times=False)
+    fields["time"].attrs["calendar"] = "360_day"
+    fields.to_netcdf(folder / "weather.nc", engine="h5netcdf")
+
+
+def without_gauges(folder: Path) -> None:
+    pd.read_csv(folder / "flow.csv").drop(columns="gauge_id").to_csv(folder / "flow.csv", index=False)
+
+
 def negative_flow(folder: Path) -> None:
     values = flows()
     values[3, 2] = -9999
@@ -212,9 +228,13 @@ def negative_flow(folder: Path) -> None:
         (damaged_units, {}, r"precipitation in .*weather.nc must be in a unit that can become mm/day, got .* 'hPa'"),
         (shifted_grid, {}, r"one grid, got other coordinates in .*weather.nc \(precipitation\) than in .*temp"),
         (without_a_gauge, {}, "every catchment must have a row of attributes, got none for lamah_12"),
-        (negative_flow, {}, r"riverflow in .* must lie within 0 and 5000 mm/day, got 1 other value .* -9999 on"),
+        (negative_flow, {}, r"riverflow in .*files/flow.csv must lie within 0 and 5000 mm/day, got 1 .* -9999 on"),
+        (negative_flow, {}, "where that means no data name it with --option missing=NUMBER"),
+        (without_gauges, {}, r"flow.csv must have a column that identifies gauges.* several rows of 2001-01-01"),
+        (hours, {}, r"must be daily and in order, got 2001-01-01T00:00 before 2001-01-01T01:00; .* as `cdo daymean`"),
+        (other_calendar, {}, "times of the standard calendar, .* got the calendar 360_day"),
         (write_country, {"fields": "snow=swe"}, r"hold the field swe \(snow\), got none of that name; there are p"),
-        (write_country, {"series": "gwl"}, "must hold series of catchments, got none named gwl"),
+        (write_country, {"series": "gwl"}, "hold the series gwl, got none of that name; there are riverflow"),
         (write_country, {"attributes": "area,bfi"}, r"must be columns of numbers .*, got bfi; there are area"),
         (write_country, {"train": "2001-01-01:2001-02-01"}, "train and val must be given together"),
         (write_country, EARLY, "every day of train, got none on 731 days, first 1999-01-01"),
@@ -234,6 +254,28 @@ def test_what_is_wrong_is_refused_by_name(
         read(country, tmp_path / "made", **options)
     assert isinstance(caught.value, ConfigError | DataError)
     assert not (tmp_path / "made").exists()
+
+
+def test_other_files_are_left_out_and_told(country: Path, tmp_path: Path) -> None:
+    (country / "LICENCE.txt").write_text("These data, and all others,\nare free, as in 1999\n")
+    (country / "gauges.xlsx").write_bytes(b"PK\3\4")
+    assert "not read: LICENCE.txt, gauges.xlsx" in read(country, tmp_path / "made")
+
+
+def test_a_semicolon_table_for_each_gauge_is_read(country: Path, tmp_path: Path) -> None:
+    """As LamaH, with the day in three columns."""
+    (country / "flow.csv").unlink()
+    days = pd.DatetimeIndex(DAYS.astype("datetime64[ns]"))
+    for number, gauge in enumerate(IDS):
+        table = pd.DataFrame(
+            {"YYYY": days.year, "MM": days.month, "DD": days.day, "qobs": flows()[:, number]}
+        )
+        table.to_csv(country / f"ID_{gauge}.csv", sep=";", index=False)
+    read(country, tmp_path / "data" / "made", series="river_flow=qobs", declared="river_flow=mm/day")
+    data = open_data(tmp_path / "data", "made", KNOBS)
+    assert data.catchments == tuple(sorted(IDS))
+    flow = np.log(flows()[:90, list(map(IDS.index, data.catchments))] + 1e-6)
+    assert data.mean[2] == pytest.approx(flow.mean(), rel=1e-5)
 
 
 def test_remarks_are_left_out_and_a_number_that_is_none_is_told(country: Path, tmp_path: Path) -> None:
