@@ -37,7 +37,6 @@ _OTHERS = ("data", "thalweg_runs", "mlruns", "mlartifacts", "tests")
 """Folders beside one's own packages that hold none of them, and may hold very many files."""
 _SPACE = re.compile(r"^study\b[^=\n]*= *Study\(", re.MULTILINE)
 _DEPTH = 3
-_EXAMPLE = "_example"
 
 
 def names(room: Room) -> tuple[str, ...]:
@@ -63,16 +62,15 @@ def own_spaces() -> tuple[str, ...]:
             f"{name}.{file.stem}"
             for name, folder in _own_folders()
             for file in folder.glob("[!_]*.py")
-            if file.stem.isidentifier() and _SPACE.search(_text(file))
+            if file.stem.isidentifier() and _is_space(file)
         )
     )
 
 
-def _text(file: Path) -> str:
-    """Returns what a file says; nothing if it may not be read, as one of somebody else."""
-    with suppress(PermissionError):
-        return file.read_text(encoding="utf-8", errors="replace")
-    return ""
+def _is_space(file: Path) -> bool:
+    with suppress(PermissionError):  # a file of somebody else
+        return bool(_SPACE.search(file.read_text(encoding="utf-8", errors="replace")))
+    return False
 
 
 def _own_folders() -> Iterator[tuple[str, Path]]:
@@ -88,22 +86,14 @@ def _own_folders() -> Iterator[tuple[str, Path]]:
 
 
 def _folders(folder: Path) -> Iterator[Path]:
-    """Yields the packages and folders inside a folder; none if it may not be read."""
-    entries: list[os.DirEntry[str]] = []
-    with suppress(PermissionError):
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    for entry in entries:
-        if entry.name.isidentifier() and not entry.name.startswith("_") and entry.is_dir():
-            yield Path(entry.path)
+    with suppress(PermissionError):  # a folder of somebody else
+        for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+            if entry.name.isidentifier() and not entry.name.startswith("_") and entry.is_dir():
+                yield Path(entry.path)
 
 
 def _is_family(folder: Path) -> bool:
     return all((folder / f"{part}.py").is_file() for part in ("config", "task", "datasets"))
-
-
-def example() -> Path:
-    """Returns the folder of the example family, which is not listed."""
-    return Path(_places("trainables")[-1]) / _EXAMPLE  # those of the user come first
 
 
 def space_name(module: str) -> str:

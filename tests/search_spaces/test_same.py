@@ -23,8 +23,8 @@ from thalweg.errors import StudyError
 from thalweg.search.domains import ChoiceSet, Domain, Record
 from thalweg.search.replay import AskedTrial, RecordedTrial
 from thalweg.search.space import Space, load_space
-from thalweg.search.store.definition import definition_of, open_study
-from thalweg.search.store.fingerprint import fingerprint
+from thalweg.search.store.definition import open_study
+from thalweg.search.store.laws import definition_of, fingerprint
 from thalweg.search.store.records import DEFINITION
 
 GOLDEN = {

@@ -1,12 +1,10 @@
 """Finding spaces and families by name: what is there, what is not, and what is broken."""
 
-import os
 import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 
@@ -465,23 +463,6 @@ def test_a_users_own_folder_of_spaces_is_not_hidden_by_that_of_the_house(own_roo
     assert name in discovery.names("search_spaces")
     assert discovery.load_module("search_spaces", name).__file__ == str(own_room / file)
     assert discovery.load_module("search_spaces", "water_mae_masking").__name__.endswith("water_mae.masking")
-
-
-def test_folders_and_files_that_may_not_be_read_are_passed_over(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "fen").mkdir()
-    (tmp_path / "fen/depth.py").write_text("study: Study = Study(metric='x')\n")
-    assert discovery.own_spaces() == ("fen.depth",)
-
-    def refuse(*_: object, **__: object) -> NoReturn:
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(Path, "read_text", refuse)
-    assert discovery.own_spaces() == ()
-    monkeypatch.setattr(os, "scandir", refuse)
-    assert discovery.own_families() == ()
 
 
 def test_own_families_and_spaces_are_found_without_importing_them(

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import sys
 from pathlib import Path
 
-from thalweg import discovery
 from thalweg.files import atomic_folder
 from thalweg.scaffold.own_package import OwnPackage
 
 _STEM = "Example"  # what classes of the example are named by
+
+
+def example() -> Path:
+    """Returns the folder of the example family, which is not listed."""
+    return (
+        Path(importlib.import_module("trainables").__path__[-1]) / "_example"
+    )  # those of the user come first
 
 
 def write_family(name: str, package: str | None = None) -> str:
@@ -28,7 +35,7 @@ def write_family(name: str, package: str | None = None) -> str:
     place = own.place(name)
     dotted = f"{own.name}.{name}"
     with own.opened(), atomic_folder(place) as draft:
-        for file in sorted(discovery.example().glob("*.py")):
+        for file in sorted(example().glob("*.py")):
             (draft / file.name).write_text(_copied(file, dotted), encoding="utf-8")
     return dotted
 

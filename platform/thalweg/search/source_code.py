@@ -16,7 +16,7 @@ from thalweg.discovery import ROOMS, Family
 from thalweg.files import atomic_folder
 from thalweg.hashing import digest
 from thalweg.search.space import Space
-from thalweg.search.store.fingerprint import code_of
+from thalweg.search.store.laws import code_of
 
 
 @dataclass(frozen=True)

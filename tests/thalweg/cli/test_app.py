@@ -271,24 +271,6 @@ def test_a_complete_study_shows_its_leaderboard_without_running(
 
 
 @pytest.mark.usefixtures("untracked")
-def test_a_finished_study_says_so_at_once_and_answers_for_no_other_budget(
-    run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from thalweg.tracking import spool
-
-    monkeypatch.setattr(spool, "is_delivered", lambda *_: True)
-    complete_study(tmp_path, "spaces.toys")
-    command = ("search", "spaces.toys", "--trials", "1", "--tracking-uri", f"sqlite:///{tmp_path}/m.db")
-    told = "study spaces.toys has all its 1 trials; --trials 2 carries on"
-    result = run(*command)
-    assert result.exit_code == 0 and told in result.output
-    assert re.search(r"mse +0\.1250", result.output)
-    other = run(*command, "--samples", "128")
-    assert other.exit_code == 2
-    assert "keeps its budget in samples: 'spaces.toys' has 256, got 128" in " ".join(other.output.split())
-
-
-@pytest.mark.usefixtures("untracked")
 def test_ctrl_c_ends_a_search_with_what_was_interrupted_and_how_it_goes_on(
     run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,12 +1,15 @@
 """The list of data sets."""
 
+import os
 import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
+from thalweg import discovery
 from thalweg.datasets.catalogue import data_root, data_sets, family_of_source
 from thalweg.datasets.making import existing, make
 from thalweg.discovery import load_family
@@ -80,3 +83,20 @@ def test_a_package_of_somebody_else_that_looks_like_a_family_stops_nobody(fen: s
     assert family_of_source("radar-days", "buoys").name == "buoys"
     with pytest.raises(DiscoveryError, match="detector cannot be loaded, see `thalweg families`"):
         family_of_source("sonar")
+
+
+def test_folders_and_files_that_may_not_be_read_are_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "fen").mkdir()
+    (tmp_path / "fen/depth.py").write_text("study: Study = Study(metric='x')\n")
+    assert discovery.own_spaces() == ("fen.depth",)
+
+    def refuse(*_: object, **__: object) -> NoReturn:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    assert discovery.own_spaces() == ()
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert discovery.own_families() == ()

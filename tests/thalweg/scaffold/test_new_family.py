@@ -9,7 +9,7 @@ import pytest
 
 from thalweg import discovery
 from thalweg.errors import ConfigError, OutputError
-from thalweg.scaffold.new_family import write_family
+from thalweg.scaffold.new_family import example, write_family
 
 MAX_LINES = 150
 
@@ -25,7 +25,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def test_the_example_is_short() -> None:
-    texts = [file.read_text() for file in discovery.example().glob("*.py")]
+    texts = [file.read_text() for file in example().glob("*.py")]
     assert len(texts) == 4
     assert sum(len(text.splitlines()) for text in texts) <= MAX_LINES
 

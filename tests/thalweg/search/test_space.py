@@ -12,7 +12,7 @@ import pytest
 
 from thalweg.errors import ConfigError, SpaceError
 from thalweg.search.space import Space, load_space, probe
-from thalweg.search.store.fingerprint import fingerprint
+from thalweg.search.store.laws import fingerprint
 from trainables.water_mae.config import PRESETS, WaterMAE
 
 Write = Callable[[str, str], Path]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from thalweg.search.store.fingerprint import fingerprint
+from thalweg.search.store.laws import fingerprint
 
 BASE = '''"""Doc."""
 study = Study(num_trials=3)
