@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from thalweg.disk import store_place
 from thalweg.disk.store_place import STORE_VARIABLE
 from thalweg.errors import ConnectionFailed
 from thalweg.lanes import private_ray
+from thalweg.lanes.shipment import shipped
 
 _START_S = 300
 """Longest time that the node and the dashboard of a busy machine may take to start."""
@@ -33,7 +33,6 @@ _ENVIRONMENT = {
     "TUNE_GLOBAL_CHECKPOINT_S": "86400",  # the study resumes from its own storage, not from Tune's
     "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "86400",
 }
-_PACKAGES = ("thalweg", "trainables", "search_spaces")
 
 
 @contextmanager
@@ -42,6 +41,7 @@ def connect(
     log: Path,
     num_cpus: int | None = None,
     tell: Callable[[str], None] = lambda text: None,
+    packages: Collection[str] = (),
 ) -> Iterator[str]:
     """Connects to a cluster, or starts one on this machine and stops it afterwards.
 
@@ -52,6 +52,7 @@ def connect(
         log: File for Ray's messages; none of them reaches the terminal.
         num_cpus: Cores of a local cluster; None takes all.
         tell: Called with a sentence for people before a step that may take a while.
+        packages: Packages at the top that a cluster at an address is sent besides Thalweg's own.
 
     Yields:
         The address of the cluster.
@@ -69,7 +70,7 @@ def connect(
         temporary = None if address else tempfile.mkdtemp(prefix="tw", dir=_short_temp())
         try:
             if address:
-                _join(address)
+                _join(address, packages)
             else:
                 tell("starting Ray on this machine")
                 closing.enter_context(private_ray.local_token(Path(str(temporary)), tell))
@@ -173,15 +174,14 @@ def _no_entrance(address: str, reason: str) -> str:
     )
 
 
-def _join(address: str) -> None:
+def _join(address: str, packages: Collection[str]) -> None:
     import ray
 
     _check_address(address)
     private_ray.send_token()
-    modules = [importlib.import_module(name) for name in _PACKAGES]
     chosen = {name: os.environ[name] for name in (STORE_VARIABLE,) if name in os.environ}
     try:
-        with private_ray.signals_kept():
+        with private_ray.signals_kept(), shipped(packages) as modules:
             ray.init(
                 address=address,
                 log_to_driver=False,

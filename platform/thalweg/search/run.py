@@ -34,6 +34,7 @@ from thalweg.lanes.causes_of_death import in_words
 from thalweg.lanes.cluster import connect
 from thalweg.lanes.interruption import ending_raises, signal_of
 from thalweg.lanes.resources import Gang, book
+from thalweg.lanes.shipment import top_packages
 from thalweg.search.controller import StudyController
 from thalweg.search.overrides import options_of
 from thalweg.search.preflight import Prepared
@@ -243,7 +244,8 @@ def _run(prepared: Prepared, options: Options, ledger: Ledger, broadcast: Broadc
     gang = Gang(study.num_workers, study.cpus_per_worker, study.gpus_per_worker)
     ledger.starting_points.freeze(prepared.config)  # before anything is booked
     log = StudyFolder(options.directory).ray_log
-    with connect(options.address, log, tell=lambda text: broadcast(Notice(text=text))):
+    packages = top_packages(prepared.family, prepared.space.module_name)
+    with connect(options.address, log, tell=lambda text: broadcast(Notice(text=text)), packages=packages):
         num_lanes = min(book(gang, study.num_lanes, options.wait_s), ledger.num_open())
         broadcast(_started(prepared, options, ledger, num_lanes))
         starts = [point.sentence() for point in ledger.starting_points.frozen()]
