@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -61,13 +61,24 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("worlds")
 
 
-@pytest.fixture(scope="module", params=TINY, ids="-".join)
-def subject(request: pytest.FixtureRequest, root: Path) -> Subject:
+@pytest.fixture(scope="module")
+def subject_of(root: Path) -> Callable[[tuple[str, str]], Subject]:
+    """Opens a tiny preset of a family on its synthetic world, once: a fixture with parameters ends with each test."""
+
+    @cache
+    def opened(preset: tuple[str, str]) -> Subject:
+        family = discovery.load_family(preset[0])
+        config = family.preset(preset[1])
+        make_world(family, root / family.name, config.dataset)
+        return Subject.open(family.task(config), root / family.name)
+
+    return opened
+
+
+@pytest.fixture(params=TINY, ids="-".join)
+def subject(request: pytest.FixtureRequest, subject_of: Callable[[tuple[str, str]], Subject]) -> Subject:
     """Each tiny preset of a family on its synthetic world."""
-    family = discovery.load_family(request.param[0])
-    config = family.preset(request.param[1])
-    make_world(family, root / family.name, config.dataset)
-    return Subject.open(family.task(config), root / family.name)
+    return subject_of(request.param)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import gc
 import inspect
 import os
 import re
@@ -10,7 +11,7 @@ import sys
 import tomllib
 import zipfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -116,12 +117,34 @@ def tracked() -> tuple[Path, ...]:
     return tuple(ROOT / name for name in output.stdout.split("\0") if name and (ROOT / name).is_file())
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _no_collections() -> Iterator[None]:
+    """A million nodes live as long as this module's tests: collections would take longer than parsing does."""
+    gc.disable()
+    yield
+    tree.cache_clear()
+    gc.enable()
+
+
 @functools.cache
-def definitions(path: Path) -> tuple[ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, ...]:
-    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-    return tuple(
-        node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, kinds)
-    )
+def tree(path: Path) -> ast.Module:
+    """Returns a module's tree; many tests read it, and it is parsed once."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def statements(body: Iterable[ast.AST]) -> Iterator[ast.stmt]:
+    """Yields the statements of a body and of all below them, but no expressions, most of a tree."""
+    for node in body:
+        if isinstance(node, ast.stmt):
+            yield node
+        for below in ("body", "handlers", "cases", "orelse", "finalbody"):
+            yield from statements(getattr(node, below, ()))
+
+
+def definitions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef]:
+    for node in statements(tree(path).body):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node
 
 
 def num_lines(node: ast.stmt) -> int:
@@ -154,8 +177,7 @@ def users_of(library: re.Pattern[str]) -> set[str]:
 @functools.cache
 def all_imported(path: Path) -> frozenset[str]:
     """Returns what a module imports anywhere."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    return frozenset(name for node in ast.walk(tree) for name in imported(node))
+    return frozenset(name for node in ast.walk(tree(path)) for name in imported(node))
 
 
 def dotted(path: Path) -> str:
@@ -175,7 +197,7 @@ def imported(node: ast.AST) -> list[str]:
 def reached_for(path: Path) -> set[str]:
     """Returns the private names that a module takes from something else than what it defines itself."""
     taken, own = set(), set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree(path)):
         match node:
             case ast.FunctionDef(name=name) | ast.AnnAssign(target=ast.Name(id=name)):
                 own.add(name)
@@ -221,7 +243,7 @@ def test_every_package_is_typed_and_every_init_holds_only_a_docstring() -> None:
         assert (folder / "py.typed").exists(), folder
         assert [path for path in folder.rglob("*.py") if not (path.parent / "__init__.py").exists()] == []
         for init in folder.rglob("__init__.py"):
-            module = ast.parse(init.read_text(encoding="utf-8"))
+            module = tree(init)
             assert len(module.body) == 1 and ast.get_docstring(module), init
 
 
@@ -315,7 +337,7 @@ def test_thalweg_imports_and_selects_no_family_and_no_space_by_name() -> None:
     named = [
         (path.name, name)
         for path in PACKAGES["thalweg"].rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in ast.walk(tree(path))
         for name in names(node)
         if (families | spaces) & set(name.split("."))
     ]
@@ -358,14 +380,20 @@ def test_names_locks_and_the_wait_for_the_disk_have_one_home() -> None:
     found = {
         path.relative_to(ROOT).as_posix(): sorted(calls)
         for path in files
-        if (
-            calls := {
-                call for node in ast.walk(ast.parse(path.read_text("utf-8"))) for call in disk_calls(node)
-            }
-        )
+        if (calls := {call for node in ast.walk(tree(path)) for call in disk_calls(node)})
     }
     assert {name: calls for name, calls in found.items() if name not in DISK} == {}
     assert found.keys() == DISK.keys()
+
+
+def text(node: ast.AST) -> str:
+    """Returns a string or an f-string as it is written, and nothing of other nodes."""
+    match node:
+        case ast.Constant(value=str(value)):
+            return repr(value)
+        case ast.JoinedStr():
+            return ast.unparse(node)
+    return ""
 
 
 def test_names_below_a_studys_folder_are_spelled_once() -> None:
@@ -377,8 +405,8 @@ def test_names_below_a_studys_folder_are_spelled_once() -> None:
     found = {
         (path.name, ast.unparse(node))
         for path in PACKAGES["thalweg"].rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if (isinstance(node, ast.JoinedStr | ast.Constant) and spelled.fullmatch(ast.unparse(node)))
+        for node in ast.walk(tree(path))
+        if spelled.fullmatch(text(node))
         or (isinstance(node, ast.BinOp) and getattr(node.right, "value", None) in folders)
     }
     assert {name for name, _ in found} == {"study_folder.py"}, found

@@ -1,3 +1,4 @@
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -34,10 +35,10 @@ def radar(number: int) -> str:
     return f"S1A_IW_GRDH_1SDV_20170613T165043_{TILES[number][1:]}_26_{number}"
 
 
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Five scenes of three tiles; the last one is under snow."""
-    folder = tmp_path / "BigEarthNet-V2"
+    folder = tmp_path_factory.mktemp("written") / "BigEarthNet-V2"
     rng = np.random.default_rng(1)
     for number in range(5):
         home = folder / "BigEarthNet-S2" / patch(number).rsplit("_", 2)[0] / patch(number)
@@ -63,6 +64,12 @@ def source(tmp_path: Path) -> Path:
     )
     table.to_parquet(folder / "metadata.parquet")
     return folder
+
+
+@pytest.fixture
+def source(written: Path, tmp_path: Path) -> Path:
+    """A copy of the scenes, to change."""
+    return Path(shutil.copytree(written, tmp_path / "BigEarthNet-V2"))
 
 
 def opened(tmp_path: Path) -> PatchData:

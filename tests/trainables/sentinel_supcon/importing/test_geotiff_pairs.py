@@ -418,11 +418,10 @@ def test_broken_tables_are_refused_by_name(folder: Path, tmp_path: Path, case: s
     ],
 )
 def test_options_that_cannot_be_are_refused(
-    folder: Path, tmp_path: Path, options: dict[str, str], message: str
+    mapped_pairs: Path, tmp_path: Path, options: dict[str, str], message: str
 ) -> None:
-    write_maps(folder)
     with pytest.raises(ConfigError, match=message):
-        read(folder, tmp_path / "own", **{"classes": "5:Trees;9:Water"} | options)
+        read(mapped_pairs, tmp_path / "own", **{"classes": "5:Trees;9:Water"} | options)
 
 
 def test_a_folder_needs_maps_or_classes_in_paths(folder: Path, tmp_path: Path) -> None:
