@@ -30,6 +30,12 @@ RELATIVE, ABSOLUTE = 1e-5, 1e-6
 Other instruction sets (torch, oneDNN and MKL without AVX) change these numbers by 4e-6 at most, most by less than 3e-7;
 a second thread changes them by less than 1e-5.
 """
+STEEP = {"simclr, micro-batches", "simclr and barlow, joint decoder", "lstm, micro-batches"}
+STEEP_RELATIVE = 5e-4
+"""Blocks of an encoder that contrasts few days, whose batch norms divide by small deviations, and how far they may be.
+
+Instruction sets, AMX among them, change their metrics by 8e-5 and the norm of a gradient by 2e-4, at steps of any size.
+"""
 
 Knobs = Mapping[str, Any]
 Rows = list[tuple[int, str, float]]
@@ -169,9 +175,7 @@ TRIALS: dict[str, tuple[str, str, str, int, dict[str, Knobs]]] = {
         "cross_entropy",
         4,
         {
-            "supcon, micro-batches": SMALL_SCENES
-            | GHOSTS
-            | {"optimization.lr": 1e-4},  # larger steps blow roundings up
+            "supcon, micro-batches": SMALL_SCENES | GHOSTS | SMALL_STEPS,
             "pretraining, two heads, shared": {
                 **SMALL_SCENES,
                 "model.backbone": "prototypes",
@@ -307,9 +311,10 @@ def test_steps_and_metrics_are_the_golden_ones(name: str, root: Path, request: p
     assert found.keys() == golden.keys()
     for block, rows in golden.items():
         assert [row[:2] for row in found[block]] == [row[:2] for row in rows], block
+        relative = STEEP_RELATIVE if block in STEEP else RELATIVE
         other = [
             f"{samples} {name}: {value:.7g} where {expected:.7g} is golden"
             for (samples, name, value), (_, _, expected) in zip(found[block], rows, strict=True)
-            if value != pytest.approx(expected, rel=RELATIVE, abs=ABSOLUTE, nan_ok=True)
+            if value != pytest.approx(expected, rel=relative, abs=ABSOLUTE, nan_ok=True)
         ]
         assert not other, block
