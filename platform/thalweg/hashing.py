@@ -1,5 +1,6 @@
 """Hashes that are the same on every machine and in every process."""
 
+import ast
 import hashlib
 import json
 from collections.abc import Mapping
@@ -42,3 +43,28 @@ def digest(values: Mapping[str, Any], num_digits: int = 16) -> str:
     """Returns the first hexadecimal digits of a JSON document's SHA-256, which does not depend on the order of keys."""
     text = json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:num_digits]
+
+
+def hash_of_code(text: str) -> str:
+    """Returns the hash of a module's code, empty if there is none.
+
+    Comments, formatting and docstrings, those of attributes included, do not count.
+    """
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        for part in ("body", "orelse", "finalbody"):
+            body = getattr(node, part, None)
+            if isinstance(body, list) and body:
+                kept = [each for each in body if not is_text(each)]
+                setattr(node, part, kept or ([] if node is tree else [ast.Pass()]))
+    code = ast.unparse(tree)
+    return hashlib.sha256(code.encode()).hexdigest()[:16] if code else ""
+
+
+def is_text(node: ast.AST) -> bool:
+    """Returns whether a statement is a text alone, such as a docstring."""
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ class LaneSettings:
         max_restarts: Times that workers may die at one evaluation of a trial before the trial fails.
         max_silence_s: Seconds without a batch after which workers are killed; None waits for ever.
         study: Identity of the study, which its checkpoints record.
+        code: Hash of each module's code that the study has recorded, by its path.
     """
 
     gang: Gang
@@ -59,6 +61,7 @@ class LaneSettings:
     max_restarts: int = 2
     max_silence_s: float | None = 600.0
     study: str = ""
+    code: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def folder(self) -> StudyFolder:

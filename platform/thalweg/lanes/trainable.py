@@ -61,6 +61,7 @@ class LaneTrainable(tune.Trainable):
             keep_last=settings.keep_last,
             starting_points=settings.folder.starting_weights_of(config["config"].get("starts_from", ())),
             study=settings.study,
+            code=settings.code,
         )
         self._reached = 0
 

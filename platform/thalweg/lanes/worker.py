@@ -30,6 +30,7 @@ from thalweg.files import is_full_disk
 from thalweg.lanes.causes_of_death import leave_evidence
 from thalweg.lanes.channel import Answer, Command, Ready
 from thalweg.training.engine import engine
+from thalweg.training.guards.recorded_code import check_code
 from thalweg.training.messages import Refusal, Report, TrialOrder
 from thalweg.training.process_group import ProcessGroup, is_group_fault, join
 from thalweg.training.session import DataCache, Session
@@ -130,6 +131,7 @@ class Crew:
         self._group = group
         self._cache = DataCache()
         self._session: Session | None = None
+        self._knows_code = False
 
     @property
     def samples(self) -> int:
@@ -156,11 +158,18 @@ class Crew:
     def _advance(self, order: TrialOrder, reached: int) -> Report:
         if self._session is None or self._session.order != order:
             self.drop()
+            self._check_code(order)
             self._session = Session(order, self._group, self._cache)
         report = self._session.advance(reached)
         if report.done:
             self.drop()
         return report
+
+    def _check_code(self, order: TrialOrder) -> None:
+        """Compares the family's code with the record before its first import, after which this process keeps it."""
+        if not self._knows_code:
+            check_code(order.family, order.code)
+            self._knows_code = True
 
     def _alike(self, error: Exception) -> bool:
         """Whether every rank has failed in the same way, so that no rank waits for another.

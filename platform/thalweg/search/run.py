@@ -343,6 +343,7 @@ def _tune(
         keep_last=study.keep_last,
         max_silence_s=study.max_silence_s,
         study=controller.study,
+        code=prepared.code.hashes,
     )
     run_tune(controller, settings, study, num_lanes)
 

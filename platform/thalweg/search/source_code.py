@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import ast
-import hashlib
-import importlib.util
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.machinery import PathFinder
 from pathlib import Path
 
 from thalweg.discovery import ROOMS, Family
 from thalweg.files import atomic_folder
-from thalweg.hashing import digest
+from thalweg.hashing import digest, hash_of_code
 from thalweg.search.space import Space
-from thalweg.search.store.laws import code_of
+from thalweg.training.guards.recorded_code import file_of, path_of
 
 
 @dataclass(frozen=True)
@@ -34,9 +30,9 @@ class SourceCode:
 
     @cached_property
     def hashes(self) -> Mapping[str, str]:
-        """Hash of each module that holds code; comments, formatting and docstrings do not count."""
-        codes = {name: code_of(text) for name, text in sorted(self.texts.items())}
-        return {name: hashlib.sha256(code.encode()).hexdigest()[:16] for name, code in codes.items() if code}
+        """Hash of each module that holds code; see `hash_of_code`."""
+        hashes = {name: hash_of_code(text) for name, text in sorted(self.texts.items())}
+        return {name: found for name, found in hashes.items() if found}
 
     @property
     def hash(self) -> str:
@@ -72,37 +68,15 @@ def source_code(space: Space, family: Family) -> SourceCode:
     wanted = [f"{family.package}.config", f"{family.package}.task", *_imported(space.module_name, space.file)]
     while wanted:
         module = wanted.pop()
-        if module not in found and module.startswith(tuple(own)) and (file := _file(module)) is not None:
+        if module not in found and module.startswith(tuple(own)) and (file := file_of(module)) is not None:
             found[module] = file
             wanted += [*_imported(module, file), module.rpartition(".")[0]]
     return SourceCode(
         {
-            _path(module, file): file.read_text(encoding="utf-8")
+            path_of(module, file): file.read_text(encoding="utf-8")
             for module, file in sorted(found.items())
             if file != space.file
         }
-    )
-
-
-def _file(module: str) -> Path | None:
-    """Returns the file of a module in Python; None if the name is not that of one.
-
-    Nothing is imported but the package at the top, which is there already: modules may import what is heavy.
-    """
-    top, *parts = module.split(".")
-    places = getattr(sys.modules.get(top), "__path__", None)
-    spec = None if parts else importlib.util.find_spec(top)
-    for number in range(1, len(parts) + 1):
-        name = ".".join([top, *parts[:number]])
-        spec = PathFinder.find_spec(name, None if places is None else list(places)) if places else None
-        places = getattr(sys.modules.get(name), "__path__", spec and spec.submodule_search_locations)
-    file = Path(spec.origin) if spec is not None and spec.has_location and spec.origin else None
-    return file if file is not None and file.suffix == ".py" else None
-
-
-def _path(module: str, file: Path) -> str:
-    return "/".join([*module.split("."), "__init__.py"] if file.stem == "__init__" else module.split(".")) + (
-        "" if file.stem == "__init__" else ".py"
     )
 
 

@@ -5,14 +5,15 @@ A project that always checks its families says so in its pytest settings::
     [tool.pytest.ini_options]
     thalweg_check = ["my_lab.lakes"]
 
-Every preset whose name begins with ``tiny`` is checked, or the first one; a fault is reported as a sentence. What is
-heavy is imported when families are collected, for the plugin is loaded wherever Thalweg is installed.
+Packages are looked for in pytest's root folder. Every preset whose name begins with ``tiny`` is checked, or the first
+one; a fault is reported as a sentence. What is heavy is imported when families are collected, for the plugin is loaded
+wherever Thalweg is installed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, chdir
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +55,8 @@ def _tests(session: pytest.Session, config: pytest.Config, name: str) -> Iterato
     from thalweg.errors import ThalwegError
 
     try:
-        family = load_family(name)
+        with chdir(config.rootpath):  # wherever in the project pytest is called
+            family = load_family(name)
         from thalweg.testing.suite import CHECKS
         from thalweg.testing.verdicts import presets_to_check, subject_of
 

@@ -63,6 +63,7 @@ class TrialOrder:
         baselines: Whether to evaluate the untrained model and the family's baselines, unless another trial did.
         starting_points: Files with the weights of the studies in ``starts_from``, by the study's name.
         study: Identity of the trial's study; a checkpoint of another study is not continued. Empty outside of studies.
+        code: Hash of each module's code that the study has recorded, by its path; empty checks none.
     """
 
     trial: str
@@ -79,6 +80,7 @@ class TrialOrder:
     baselines: bool = False
     starting_points: Mapping[str, str] = field(default_factory=dict)
     study: str = ""
+    code: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def home(self) -> Path:

@@ -17,9 +17,11 @@ def test_the_order_of_a_trial_follows_from_the_settings_of_its_study(tmp_path: P
         data_root=str(tmp_path / "data"),
         directory=str(tmp_path / "study"),
         keep_last=3,
+        code={"families/toy/task.py": "0123456789abcdef"},
     )
     lane._take({"number": 7, "config": {"width": 8}, "checkpoint": "/runs/trial-00001/samples-000000000064"})
     order = lane._order
     assert (order.trial, order.keep_last, order.evaluations) == ("trial-00007", 3, (64, 128))
     assert order.resumes == "/runs/trial-00001/samples-000000000064"
+    assert order.code == {"families/toy/task.py": "0123456789abcdef"}
     assert order.directory == str(tmp_path / "study" / "checkpoints")

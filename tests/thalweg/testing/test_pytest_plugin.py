@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch  # noqa: F401 - pytester forgets what was imported inside, and torch refuses to be imported twice
 
 from thalweg.scaffold.new_family import write_family
 
@@ -47,6 +48,17 @@ def test_settings_name_families_and_a_fault_is_a_sentence(project: Path, pyteste
     result.assert_outcomes(passed=1, failed=1, deselected=10)
     result.stdout.fnmatch_lines(["a part of a loss must be a sum over samples, got a mean, *"])
     assert "Traceback" not in result.stdout.str()
+
+
+def test_settings_hold_wherever_in_the_project_pytest_is_called(
+    project: Path, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytester.makeini("[pytest]\nthalweg_check = mire.pond\n")
+    (project / "tests").mkdir()
+    (project / "tests/test_own.py").write_text("def test_own(): pass\n")
+    monkeypatch.chdir(project / "tests")
+    result = pytester.runpytest_inprocess(*PLUGIN, "-k", "losses or test_own", "--rootdir", str(project), ".")
+    result.assert_outcomes(passed=2, deselected=11)
 
 
 def test_a_family_that_is_not_there_is_refused(project: Path, pytester: pytest.Pytester) -> None:

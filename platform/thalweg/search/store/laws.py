@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from thalweg.discovery import rewritten_spaces, space_name
+from thalweg.hashing import is_text
 from thalweg.search.overrides import options_of
 from thalweg.search.space import Space
 
@@ -93,18 +94,6 @@ def fingerprint(file: Path) -> str:
     return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()[:16]
 
 
-def code_of(text: str) -> str:
-    """Returns the code of a module without comments, formatting and docstrings, those of attributes included."""
-    tree = ast.parse(text)
-    for node in ast.walk(tree):
-        for part in ("body", "orelse", "finalbody"):
-            body = getattr(node, part, None)
-            if isinstance(body, list) and body:
-                kept = [each for each in body if not _is_text(each)]
-                setattr(node, part, kept or ([] if node is tree else [ast.Pass()]))
-    return ast.unparse(tree)
-
-
 def is_same(stored: str | None, current: str) -> bool:
     """Returns whether two fingerprints are equal, or of a shipped space before and after a rewriting without effect."""
     return stored == current or rewritten_spaces().get(stored or "") == current
@@ -121,7 +110,7 @@ def _counted(node: ast.AST) -> Iterator[ast.AST]:
             for setting in settings
             if setting.arg == "grid" and not isinstance(setting.value, ast.Name)
         )
-    elif not _is_text(node):
+    elif not is_text(node):
         yield node
 
 
@@ -131,14 +120,6 @@ def _as_at_first(node: ast.ImportFrom) -> Iterator[ast.ImportFrom]:
     for home in sorted(set(homes.values())):
         names = [alias for alias in node.names if homes[alias.name] == home]
         yield ast.ImportFrom(module=home, names=names, level=0)
-
-
-def _is_text(node: ast.AST) -> bool:
-    return (
-        isinstance(node, ast.Expr)
-        and isinstance(node.value, ast.Constant)
-        and isinstance(node.value.value, str)
-    )
 
 
 def _is_study(node: ast.AST) -> TypeGuard[ast.Assign | ast.AnnAssign]:
