@@ -14,6 +14,7 @@ ThalwegError
   ConnectionFailed     a Ray or MLflow address that does not answer
   TrialError           a trial that cannot go on
     NonFiniteError     a loss or metric that is not finite
+    UndefinedError     an objective without a value for predictions that have other metrics
     LaneDiedError      a lane whose workers are gone
 
 A message states the law, then the value, then the way out, in lower case and without a full stop:
@@ -83,6 +84,10 @@ class TrialError(ThalwegError, RuntimeError):
 
 class NonFiniteError(TrialError, ArithmeticError):
     """A loss or a metric is not finite."""
+
+
+class UndefinedError(TrialError, ArithmeticError):
+    """The objective has no value for a model's predictions, which have other metrics."""
 
 
 class LaneDiedError(TrialError):

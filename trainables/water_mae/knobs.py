@@ -129,6 +129,11 @@ class Modality(Knobs):
         )
         return (Bounds(self.unit, low, high, _spellings(self.unit)),)
 
+    def declared(self, unit: str) -> Self:
+        """Returns the row with the unit that files declare, if it names none and the quantity is not a known one."""
+        known = self.name in PLAUSIBLE and self.low is None and self.high is None
+        return self if self.unit or known or not unit else self.vary(unit=unit)
+
     @property
     def is_positive(self) -> bool:
         """Whether the quantity has no negative values, so that ratios of its means are meaningful."""
@@ -208,6 +213,10 @@ class ModalitySet:
     def of(cls, rows: Sequence[Modality]) -> Self:
         """Returns the set of some rows."""
         return cls(tuple(sorted(rows, key=lambda row: row.kind != "field")))
+
+    def declared(self, units: Mapping[str, str]) -> "ModalitySet":
+        """Returns the set with the units that files declare, by name of the modality; see `Modality.declared`."""
+        return ModalitySet(tuple(row.declared(units.get(row.name, "")) for row in self.rows))
 
     def __iter__(self) -> Iterator[Modality]:
         return iter(self.rows)

@@ -142,8 +142,10 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
         """Builds the model for the geometry in `facts`."""
         knobs = self.config.data
         geometry = _reference_geometry(len(knobs.described_by)) if facts is None else geometry_of(facts)
-        sizes = self.config.model, geometry, knobs.sequence_length, self._modalities
-        cycle = None if facts is None else facts.get("seasonal_cycle")
+        known = facts or {}
+        modalities = self._modalities.declared(known.get("units", {}))
+        sizes = self.config.model, geometry, knobs.sequence_length, modalities
+        cycle = known.get("seasonal_cycle")
         if self._forecasts:
             return forecast.ForecastingAutoencoder(*sizes, self._row.name, cycle)
         return MaskedAutoencoder(*sizes, cycle)

@@ -25,6 +25,7 @@ from thalweg.errors import (
     OutputError,
     ThalwegError,
     TrialError,
+    UndefinedError,
 )
 from thalweg.files import is_full_disk
 from thalweg.lanes.causes_of_death import leave_evidence
@@ -35,7 +36,7 @@ from thalweg.training.messages import Refusal, Report, TrialOrder
 from thalweg.training.process_group import ProcessGroup, is_group_fault, join
 from thalweg.training.session import DataCache, Session
 
-_SHARED = (ConfigError, NonFiniteError)
+_SHARED = (ConfigError, NonFiniteError, UndefinedError)
 _BEAT_S = 1.0
 """Seconds between the heartbeats of a worker that makes progress."""
 

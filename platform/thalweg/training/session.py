@@ -15,7 +15,7 @@ import torch
 from thalweg import discovery
 from thalweg.config import parse
 from thalweg.contract import GivesWeights, Mode, SplitName, Task, metrics_of
-from thalweg.errors import NonFiniteError
+from thalweg.errors import NonFiniteError, UndefinedError
 from thalweg.stage_contract import Stage
 from thalweg.study_folder import StudyFolder, baseline_name, checkpoint_name
 from thalweg.training import baselines, features, unit_sums
@@ -33,6 +33,7 @@ from thalweg.training.protocol import protocol_hash
 from thalweg.training.sampling import Layout
 from thalweg.training.schedule import Plan
 from thalweg.training.telemetry import Curve, PeakMemory
+from thalweg.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -166,6 +167,7 @@ class Session:
 
         Raises:
             NonFiniteError: The loss or a metric is not finite; on all ranks alike.
+            UndefinedError: The objective has no value; on all ranks alike.
             TrialError: The family's code raises.
         """
         with blaming(self.order.family):
@@ -182,10 +184,7 @@ class Session:
         curve = self._train_until(due)
         trained = time.perf_counter()
         metrics = self._evaluate(self._keeper(self.order.trial, due))
-        if self.order.metric not in metrics:
-            raise NonFiniteError(
-                f"{self.order.metric} must be finite, got another value after {self._loop.samples} samples; lower lr"
-            )
+        _require_objective(self.order.metric, metrics, self._loop.samples)
         evaluated = time.perf_counter()
         peak = self._group.largest(self._memory.mib() or 0.0)
         timings = self._timings | {"train_s": trained - began, "evaluate_s": evaluated - trained}
@@ -330,6 +329,19 @@ def _documents(started: Any) -> dict[str, str]:
 
 def _batch_size_without_gradients(layout: Layout) -> int:
     return max(layout.micro_batch_size, 8)
+
+
+def _require_objective(metric: str, metrics: Mapping[str, float], samples: int) -> None:
+    """Refuses an evaluation without the objective; metrics that are not finite are left out of one."""
+    if metric in metrics:
+        return
+    if metrics:
+        raise UndefinedError(
+            f"{metric}, the objective, must have a value for every model, got none after {samples} samples, where "
+            f"{counted(len(metrics), 'other metric')} have one: a ratio is undefined where it counts nothing, such as "
+            "false alarms of a model that warns of nothing; search by another metric"
+        )
+    raise NonFiniteError(f"{metric} must be finite, got another value after {samples} samples; lower lr")
 
 
 def _checkpoint_of(order: TrialOrder, own: Path, group: ProcessGroup) -> tuple[Found, tuple[str, ...]]:

@@ -12,7 +12,7 @@ import torch
 from families.toy.task import Errors, Mean, ToyTask
 from tests.thalweg.training.conftest import Orders, Run
 from thalweg.contract import Batch, Measure, Metric, Outputs, State
-from thalweg.errors import FamilyError
+from thalweg.errors import FamilyError, NonFiniteError, UndefinedError
 from thalweg.lanes.channel import Command
 from thalweg.lanes.worker import Crew
 from thalweg.training.engine import engine
@@ -52,6 +52,27 @@ def test_a_number_of_any_library_is_taken(
     assert {type(number) for number in reports[-1].metrics.values()} == {float}
     assert reports[-1].metrics["steps"] == 3.0
     assert json.loads((tmp_path / "checkpoints" / "baselines.json").read_text())["zero"]["mse"] == 0.5
+
+
+def test_an_objective_without_a_value_beside_other_metrics_is_no_divergence(
+    order: Orders, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change(monkeypatch, mse=float("nan"), steps=3)
+    with pytest.raises(
+        UndefinedError,
+        match=r"mse, the objective, must have a value .* after 16 samples, where \d+ other metrics? ",
+    ):
+        run(replace(order(), evaluations=(16,)))
+
+
+def test_metrics_none_of_which_is_finite_are_a_divergence(
+    order: Orders, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Session, "_evaluate", lambda *keep: {})
+    with pytest.raises(
+        NonFiniteError, match="mse must be finite, got another value after 16 samples; lower lr"
+    ):
+        run(replace(order(), evaluations=(16,)))
 
 
 @pytest.mark.parametrize("value", [np.float32("nan"), torch.tensor(float("inf")), np.ma.masked])

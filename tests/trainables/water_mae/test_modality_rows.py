@@ -287,6 +287,15 @@ def test_a_misspelt_knob_is_still_refused() -> None:
         PRESETS["tiny"].vary(loss_weights={"precipitatoin": 1.0})
 
 
+def test_a_row_takes_the_unit_of_its_files_unless_it_or_its_quantity_has_one() -> None:
+    snow = Modality(name="snow", kind="series", low=0)
+    assert snow.is_persistent and not snow.declared("mm d-1").is_persistent
+    assert snow.declared("").unit == "" and snow.vary(unit="mm").declared("mm/day").unit == "mm"
+    rain = Modality(name="precipitation", kind="field")
+    assert rain.declared("K").unit == "" and rain.is_flux
+    assert ModalitySet.of((rain, snow)).declared({"snow": "mm/day"})["snow"].is_flux
+
+
 def test_bounds_and_units_of_a_row() -> None:
     temperature = Modality(name="temperature", kind="field", unit="K")
     assert [each.unit for each in temperature.bounds] == ["K", "degC"]

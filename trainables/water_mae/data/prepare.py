@@ -278,7 +278,7 @@ def _write_catchments(
     catchments = read_catchments(
         files, inputs.dates, inputs.spans, knobs.max_missing_ratio, modalities, knobs.attributes
     )
-    rows = [modalities[name] for name in modalities.series]
+    rows = [modalities[name].declared(catchments.extremes[name].unit) for name in modalities.series]
     size = _patch_size(content, knobs.vector_patch_size, len(catchments.ids))
     moments = _write_vectors(content, inputs, catchments, rows, files["series"], size)
     _write_static(content, catchments, size)

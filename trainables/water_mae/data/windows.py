@@ -468,7 +468,9 @@ def _serve(store: Store, folder: Path, knobs: DataKnobs) -> WaterData:
     if knobs.modalities != PUBLISHED:  # transforms, which the content does not hold
         windows |= {"modalities": identity(knobs)["modalities"]}
     return WaterData(
-        modalities=knobs.modality_set,
+        modalities=knobs.modality_set.declared(
+            dict(zip(knobs.modality_set.names, metadata["units"], strict=True))
+        ),
         attributes=knobs.described_by,
         geometry=Geometry(
             **{name: arrays[name] for name in GEOMETRY},

@@ -232,7 +232,7 @@ def read_all_series(
     located = table.reindex(columns=list(_LOCATED))
     return Series(
         ids=ids,
-        modalities=modalities,
+        modalities=modalities.declared({name: found.unit for name, found in extremes.items()}),
         values=values,
         attributes=table[columns],
         located=located,

@@ -33,6 +33,7 @@ from trainables.water_mae.data.windows import open_data
 from trainables.water_mae.explore import explore
 from trainables.water_mae.importing.water_folder import read
 from trainables.water_mae.knobs import PUBLISHED_SET, DataKnobs, Modality
+from trainables.water_mae.model.autoencoder import MaskedAutoencoder
 from trainables.water_mae.task import WaterMAETask
 
 ROWS = (
@@ -111,6 +112,24 @@ def test_a_grid_of_one_patch_is_refused_before_training(country: Path, tmp_path:
         DataError, match=r"at least 2 patches .*, got 1 of 40 x 40 cells in country; lower data.patch"
     ):
         WaterMAETask(config).open(tmp_path)
+
+
+@pytest.mark.parametrize(("unit", "is_flux"), [("mm/day", True), ("mm", False)])
+def test_a_row_without_a_unit_is_an_amount_per_day_if_the_files_say_so(
+    unit: str, is_flux: bool, country: Path, tmp_path: Path
+) -> None:
+    (country / "weather.nc").unlink()
+    write_fields(country / "weather.nc", ("snow",), {"snow": unit})
+    read(country, tmp_path / "country")
+    rows = (Modality(name="snow", kind="field", low=0), ROWS[2])
+    config = PRESETS["tiny"].vary(dataset="country", data=KNOBS.model_copy(update={"modalities": rows}))
+    task = WaterMAETask(config.vary(model={"interpolation": "added"}))
+    assert not config.modality_set["snow"].is_flux
+    data = task.open(tmp_path)
+    model = task.build(task.facts(data))
+    assert isinstance(model, MaskedAutoencoder) and model.interpolation is not None
+    for known in (data.modalities, model.interpolation.modalities):
+        assert (known["snow"].unit, known["snow"].is_flux) == (unit, is_flux)
 
 
 def test_what_was_imported_is_what_the_files_hold(country: Path, tmp_path: Path) -> None:
