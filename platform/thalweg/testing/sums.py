@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import sys
-import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from thalweg.contract import Data, Measure, State, Task, metrics_of
 from thalweg.errors import FamilyError
 from thalweg.per_unit import PerUnit
+from thalweg.testing.rough_sums import RoughSums, is_exact, is_rough, rough_line
 from thalweg.training.engine.engine import TaskModule
 from thalweg.training.evaluation import evaluate_split
 from thalweg.training.process_group import ProcessGroup
-from thalweg.wording import as_seen
 
 NUM_SAMPLES = 8
 """Samples of ``val`` whose state is compared with that of two halves of them."""
@@ -27,9 +23,6 @@ MAX_SAMPLES = 64
 """Samples of ``val`` that are evaluated."""
 _TOLERANCE = 1e-3
 """Predictions are rounded otherwise in another batch; a mean in place of a sum is off by half."""
-_REDUCTIONS = ("sum", "mean", "nansum", "nanmean")
-_SCATTERS = ("index_add", "index_add_", "scatter_add", "scatter_add_")
-_ROUGH = (torch.float32, torch.float16, torch.bfloat16)
 
 
 def check_metrics(task: Task[Any, Any], data: Data) -> None:
@@ -64,23 +57,34 @@ def check_states(task: Task[Any, Any], data: Data) -> None:
     """
     indices = np.arange(min(NUM_SAMPLES, data.num_samples("val")))
     model = _model(task, data)
+    parts = [part for part in (indices, *np.array_split(indices, 2)) if len(part)]
     for measure in task.measures():
+        watches = [RoughSums(measure, len(part)) for part in parts]
         whole, *halves = (
-            _state(task, measure, model, data, part)
-            for part in (indices, *np.array_split(indices, 2))
-            if len(part)
+            _state(task, measure, model, data, part, watch)
+            for part, watch in zip(parts, watches, strict=True)
         )
+        if line := rough_line(watches):
+            raise FamilyError(
+                f"sums of a measure must be taken in float64, got one in single precision in {line} of "
+                f"{_name(measure)}; convert what is summed with .double() before the sum"
+            )
         for name, value in whole.items():
             _check_entry(measure, name, value, [half.get(name) for half in halves])
 
 
 def _state(
-    task: Task[Any, Any], measure: Measure, model: nn.Module, data: Data, indices: np.ndarray
+    task: Task[Any, Any],
+    measure: Measure,
+    model: nn.Module,
+    data: Data,
+    indices: np.ndarray,
+    watch: RoughSums,
 ) -> State:
     batch = task.evaluation_batch(data, "val", indices)
     with torch.no_grad():
         outputs = task.predict(model, batch)
-        with _no_rough_sums(measure):
+        with watch:
             state = measure.add(outputs, batch)
     if not isinstance(state, Mapping):
         raise FamilyError(f"{_name(measure)} must return a state, got {type(state).__name__}; return a dict")
@@ -108,7 +112,7 @@ def _check_entry(measure: Measure, name: str, whole: Any, halves: Sequence[Any])
         found, expected = torch.cat(list(halves)), whole
         same = found.shape == expected.shape and _close(found, expected)
     else:
-        if _is_rough(whole) and not _exact(whole):
+        if is_rough(whole) and not is_exact(whole):
             raise FamilyError(
                 f"sums of a measure must be taken in float64, got {whole.dtype} for {where}; convert what is summed "
                 "with .double() before the sum"
@@ -143,78 +147,6 @@ def _kinds(whole: Any, halves: Sequence[Any]) -> str:
 
 def _name(measure: Measure) -> str:
     return f"{type(measure).__module__}.{type(measure).__qualname__}.add"
-
-
-def _is_rough(values: Tensor) -> bool:
-    return values.dtype in _ROUGH
-
-
-def _exact(values: Tensor) -> bool:
-    """Returns whether numbers are whole, as counts are, which single precision adds without rounding."""
-    return torch.equal(values, values.round())
-
-
-@contextmanager
-def _no_rough_sums(measure: Measure) -> Iterator[None]:
-    """Refuses sums over samples that are taken in single precision.
-
-    Raises:
-        FamilyError: One is; the message names its line.
-    """
-    with _Reductions(measure) as found:
-        yield
-    if found.line:
-        raise FamilyError(
-            f"sums of a measure must be taken in float64, got one in single precision in {found.line} of "
-            f"{_name(measure)}; convert what is summed with .double() before the sum"
-        )
-
-
-class _Reductions(TorchFunctionMode):
-    """Notices the first sum or mean over the samples of a batch that is taken of fractions in single precision.
-
-    Args:
-        measure: The measure that sums.
-    """
-
-    def __init__(self, measure: Measure) -> None:
-        super().__init__()
-        self._measure = measure
-        self.line = ""
-
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Sequence[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        """Calls a function of torch and looks at what it sums."""
-        named = kwargs or {}
-        result = func(*args, **named)
-        kind = getattr(func, "__name__", "")
-        if not self.line and kind in (*_REDUCTIONS, *_SCATTERS) and isinstance(result, Tensor):
-            values = args[3] if kind in _SCATTERS and len(args) > 3 else named.get("source", args[0])
-            over_samples = kind in _SCATTERS or _is_over_samples(values, args[1:], named)
-            if over_samples and _is_rough(result) and _is_rough(values) and not _exact(values):
-                self.line = _line(self._measure)
-        return result
-
-
-def _is_over_samples(values: Tensor, given: Sequence[Any], named: Mapping[str, Any]) -> bool:
-    """Returns whether a reduction goes over the first axis, which is the batch."""
-    if values.ndim == 0 or len(values) < 2:
-        return False
-    axes = given[0] if given else named.get("dim", named.get("axis"))
-    axes = [axes] if isinstance(axes, int) else axes
-    return not axes or 0 in [axis % values.ndim for axis in axes]
-
-
-def _line(measure: Measure) -> str:
-    """Returns the line of a measure that the present operation comes from."""
-    file = sys.modules[type(measure).add.__module__].__file__ or ""
-    lines = [frame.lineno for frame in traceback.extract_stack() if frame.filename == file]
-    return f"{as_seen(file)}:{lines[-1]}" if lines else as_seen(file)
 
 
 def _model(task: Task[Any, Any], data: Data) -> nn.Module:

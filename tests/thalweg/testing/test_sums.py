@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.nn.functional import cross_entropy, mse_loss
 
 from families.toy.config import LossWeights, Toy
 from families.toy.task import Errors, ToyTask
@@ -67,7 +68,13 @@ def test_the_toy_passes(tmp_path: Path) -> None:
         (lambda errors: torch.mean(errors, dim=0).double(), rf"in single precision in \S*{HERE}:\d+ of"),
         (lambda errors: errors.new_zeros(2).index_add_(0, torch.zeros(8).long(), errors[:, 0])[:1]
          if len(errors) == 8 else errors[:1, 0], rf"in single precision in \S*{HERE}:\d+ of"),
-        (lambda errors: errors.T @ errors, r"in float64, got torch\.float32 for 'first' of"),
+        (lambda errors: errors.T @ errors, rf"in single precision in \S*{HERE}:\d+ of"),
+        (lambda errors: torch.sum(input=errors, dim=0).double(), rf"in single precision in \S*{HERE}:\d+ of"),
+        (lambda errors: mse_loss(errors, 0 * errors, reduction="sum").double(), rf"in single precision in \S*{HERE}"),
+        (lambda errors: cross_entropy(errors, (errors[:, 0] > 0).long()).double(), rf"single precision in \S*{HERE}"),
+        (lambda errors: torch.einsum("bi,bj->ij", errors, errors).double(), rf"in single precision in \S*{HERE}"),
+        (lambda errors: torch.mv(errors.T, errors[:, 0]).double(), rf"in single precision in \S*{HERE}"),
+        (lambda errors: errors.abs().cumsum(0)[-1], r"in float64, got torch\.float32 for 'first' of"),
         (lambda errors: errors.double().max(), r"must add up over batches"),
         (lambda errors: 3.0, r"must be tensors or tables of units, in every batch, got float for 'first'"),
         (
@@ -88,6 +95,12 @@ def test_an_entry_that_is_no_sum_is_refused(change: Callable[[Any], Any], law: s
         lambda errors: (errors > 0).float().sum(0),  # counts are exact in single precision
         lambda errors: errors.square().sum(1).double().sum(),  # over targets, not over samples
         lambda errors: errors.double().square().sum(0),
+        lambda errors: errors.double().T @ errors.double(),
+        lambda errors: mse_loss(errors, 0 * errors, reduction="none").double().sum(0),
+        lambda errors: (errors @ errors.new_full((2, 8), 0.3)).double().sum(0),  # 8 is a width, not the batch
+        lambda errors: (
+            ((errors @ errors.new_full((2, 8), 0.3)) @ errors.new_full((8, 3), 0.3)).double().sum(0)
+        ),
     ],
 )
 def test_sums_that_are_exact_or_within_a_sample_pass(change: Callable[[Any], Any], tmp_path: Path) -> None:
