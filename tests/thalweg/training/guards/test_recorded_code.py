@@ -17,17 +17,17 @@ from thalweg.training.guards.recorded_code import check_code, file_of, path_of
 from thalweg.training.messages import Refusal, Report, TrialOrder
 from thalweg.training.process_group import ProcessGroup
 
-MODULES = ("fen/pond/__init__.py", "fen/pond/config.py", "fen/pond/task.py")
+MODULES = ("tarn/pond/__init__.py", "tarn/pond/config.py", "tarn/pond/task.py")
 
 
 @pytest.fixture
-def fen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A package ``fen`` with the family ``pond``, in the working directory."""
+def tarn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A package ``tarn`` with the family ``pond``, in the working directory."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
-    write_family("pond", "fen")
+    write_family("pond", "tarn")
     yield tmp_path
-    for module in [name for name in sys.modules if name.partition(".")[0] == "fen"]:
+    for module in [name for name in sys.modules if name.partition(".")[0] == "tarn"]:
         del sys.modules[module]
 
 
@@ -37,12 +37,12 @@ def recorded(folder: Path) -> dict[str, str]:
 
 
 def order(folder: Path) -> TrialOrder:
-    family = discovery.load_family("fen.pond")
+    family = discovery.load_family("tarn.pond")
     (folder / "data" / "tiny").mkdir(parents=True)
     family.worlds["tiny"].make(folder / "data" / "tiny")
     return TrialOrder(
         trial="trial-0",
-        family="fen.pond",
+        family="tarn.pond",
         config=family.preset("tiny").model_dump(mode="json"),
         metric="rmse",
         evaluations=(32, 64),
@@ -53,45 +53,45 @@ def order(folder: Path) -> TrialOrder:
 
 
 def test_a_worker_goes_on_with_the_code_it_has_and_one_in_its_place_refuses_other_code(
-    fen: Path, world: ProcessGroup
+    tarn: Path, world: ProcessGroup
 ) -> None:
-    asked, first = order(fen), Crew(world)
+    asked, first = order(tarn), Crew(world)
     assert isinstance(first.follow(Command(verb="advance", order=asked)), Report)
-    task = fen / "fen/pond/task.py"
+    task = tarn / "tarn/pond/task.py"
     task.write_text(f"{task.read_text()}\nRATE = 2\n")
     later = Command(verb="advance", order=asked, reached=32)
     assert isinstance(first.follow(later), Report), "its process keeps what it imported"
     answer = Crew(world).follow(later)
     assert isinstance(answer, Refusal)
     assert answer.kind == "study", "the trial is not at fault: it is interrupted"
-    assert "1 module changed since the search began: fen/pond/task.py; put them back" in answer.reason
+    assert "1 module changed since the search began: tarn/pond/task.py; put them back" in answer.reason
     assert answer.samples == 0
-    told = Command(verb="advance", order=replace(asked, code=recorded(fen)), reached=32)
+    told = Command(verb="advance", order=replace(asked, code=recorded(tarn)), reached=32)
     assert isinstance(Crew(world).follow(told), Report)
 
 
-def test_comments_are_no_change_and_a_module_that_is_gone_is_one(fen: Path) -> None:
-    known = recorded(fen)
-    task = fen / "fen/pond/task.py"
+def test_comments_are_no_change_and_a_module_that_is_gone_is_one(tarn: Path) -> None:
+    known = recorded(tarn)
+    task = tarn / "tarn/pond/task.py"
     task.write_text(f"# The pond.\n{task.read_text()}")
-    check_code("fen.pond", known)
-    (fen / "fen/pond/config.py").unlink()
+    check_code("tarn.pond", known)
+    (tarn / "tarn/pond/config.py").unlink()
     with pytest.raises(
-        FamilyError, match=r"got 1 module changed since the search began: fen/pond/config\.py"
+        FamilyError, match=r"got 1 module changed since the search began: tarn/pond/config\.py"
     ):
-        check_code("fen.pond", known)
+        check_code("tarn.pond", known)
 
 
-def test_code_outside_of_the_familys_package_is_not_what_workers_import(fen: Path) -> None:
-    check_code("fen.pond", {"bog/spaces.py": "0123456789abcdef"})
+def test_code_outside_of_the_familys_package_is_not_what_workers_import(tarn: Path) -> None:
+    check_code("tarn.pond", {"bog/spaces.py": "0123456789abcdef"})
     check_code("trainables.water_mae", {"search_spaces/mine.py": "0123456789abcdef"})
 
 
-def test_names_of_modules_lead_to_their_files_and_back(fen: Path) -> None:
-    discovery.load_family("fen.pond")
-    task = file_of("fen.pond.task")
-    assert task is not None and path_of("fen.pond.task", task) == "fen/pond/task.py"
-    package = file_of("fen.pond")
-    assert package is not None and path_of("fen.pond", package) == "fen/pond/__init__.py"
-    assert file_of("fen.pond.nothing") is None
+def test_names_of_modules_lead_to_their_files_and_back(tarn: Path) -> None:
+    discovery.load_family("tarn.pond")
+    task = file_of("tarn.pond.task")
+    assert task is not None and path_of("tarn.pond.task", task) == "tarn/pond/task.py"
+    package = file_of("tarn.pond")
+    assert package is not None and path_of("tarn.pond", package) == "tarn/pond/__init__.py"
+    assert file_of("tarn.pond.nothing") is None
     assert file_of("math") is None, "compiled"
