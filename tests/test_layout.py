@@ -60,6 +60,8 @@ TESTED_BY = {
     "hashing": "test_sampling",
     "held_out": "test_hold_out",
     "history": "test_recorder",
+    "importance_picture": "test_parameters",
+    "importance_view": "test_parameters",
     "inherited": "test_warm_start",
     "judgement": "test_check_space",
     "judgement_view": "test_check",

@@ -146,6 +146,11 @@ class StudyFolder:
         return self.path / "pictures" / "relations" / name
 
     @property
+    def importance(self) -> Path:
+        """Folder of the picture of the importance of parameters."""
+        return self.path / "pictures" / "importance"
+
+    @property
     def mlflow_state(self) -> Path:
         """File that records how far the spools were delivered to MLflow."""
         return self.path / "mlflow.json"

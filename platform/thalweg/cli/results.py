@@ -112,8 +112,11 @@ def show(
         tuple[str, str] | None,
         typer.Option(metavar="METRIC METRIC", help="Show whether two metrics go together over the trials."),
     ] = None,
+    importance: Annotated[
+        bool, typer.Option("--importance", help="Show how much each searched parameter matters.")
+    ] = False,
     pictures: Annotated[
-        bool, typer.Option("--pictures", help="Draw what --relate shows, also into MLflow.")
+        bool, typer.Option("--pictures", help="Draw what --relate or --importance shows, also into MLflow.")
     ] = False,
     output: Output = RUNS,
     storage: Storage = None,
@@ -123,35 +126,66 @@ def show(
 
     Examples: `thalweg show rgb_lidar_fusion_seeds --by fusion`,
     `thalweg show sentinel_supcon_seeds --by loss --metric recall_Mines`,
-    `thalweg show geo_contrastive_alpha --relate latent_curvature rrmse`
+    `thalweg show geo_contrastive_alpha --relate latent_curvature rrmse`, `thalweg show quickstart --importance`
 
-    `--relate` gives the rank correlation of two metrics with an interval; trials that differ in the seed alone count
-    once.
+    `--importance` gives the share of the differences between trials that goes with each searched parameter, with an
+    interval: few trials do not pretend to know. `--relate` gives the rank correlation of two metrics with an interval;
+    trials that differ in the seed alone count once.
     """
     from thalweg.analysis import leaderboard, studies
     from thalweg.analysis.groups import judged_by
     from thalweg.console import board
 
-    console = terminal()
+    _check_view(by, metric, relate, importance, pictures)
+    for name in study:
+        record, folder = studies.find(output, name, storage), output / name
+        if relate is not None:
+            _relate(record, relate, folder, pictures, tracking_uri)
+        elif importance:
+            _importance(record, folder, pictures, tracking_uri)
+        else:
+            for each in [judged_by(record, one) for one in metric] if metric else [record]:
+                board.show(leaderboard.of_study(each, folder), terminal(), by or ())
+
+
+def _check_view(
+    by: list[str] | None,
+    metric: list[str] | None,
+    relate: tuple[str, str] | None,
+    importance: bool,
+    pictures: bool,
+) -> None:
+    """Refuses options of `show` that do not go together."""
     if metric and not by:
         raise ConfigError(
             f"--metric says what groups are compared by, got {metric[0]!r} without --by; add --by"
         )
-    if relate is not None:
-        if by:
-            raise ConfigError("--relate takes all trials of a study, got --by beside it; give one of the two")
-        for name in study:
-            _relate(studies.find(output, name, storage), relate, output / name, pictures, tracking_uri)
-        return
-    if pictures:
+    if relate is not None and importance:
+        raise ConfigError("a table is of --relate or of --importance, got both; give one of the two")
+    if by and (relate is not None or importance):
+        option = "--importance" if importance else "--relate"
+        raise ConfigError(f"{option} takes all trials of a study, got --by beside it; give one of the two")
+    if pictures and relate is None and not importance:
         raise ConfigError(
-            "--pictures draws what --relate shows, got none; `thalweg best STUDY --pictures` draws models"
+            "--pictures draws what --relate or --importance shows, got neither; `thalweg best STUDY --pictures` draws "
+            "models"
         )
-    for name in study:
-        record = studies.find(output, name, storage)
-        judged = [judged_by(record, each) for each in metric] if metric else [record]
-        for each in judged:
-            board.show(leaderboard.of_study(each, output / name), console, by or ())
+
+
+def _importance(record: StudyRecord, folder: Path, pictures: bool, tracking_uri: str | None) -> None:
+    from thalweg.analysis.importance.parameters import importance_of
+    from thalweg.console.importance_view import show_importance
+    from thalweg.tracking.address import check_tracking, default_uri
+
+    console = terminal()
+    found = importance_of(record)
+    show_importance(record.name, found, console)
+    if pictures:
+        from thalweg.analysis.importance.importance_picture import store_importance  # matplotlib
+
+        uri = tracking_uri or default_uri()
+        check_tracking(uri)
+        teller(console)(store_importance(found, record.name, folder.absolute(), uri))
 
 
 def _relate(

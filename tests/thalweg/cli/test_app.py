@@ -17,9 +17,7 @@ from refused import refusal
 from typer.testing import Result
 
 from families.toy.config import Toy
-from families.toy.task import ToyTask
-from thalweg import contract, discovery
-from thalweg.contract import Metric
+from thalweg import discovery
 from thalweg.search import run as search_run
 from thalweg.search.controller import StudyController
 from thalweg.search.space import load_space
@@ -443,56 +441,3 @@ def test_pictures_of_the_best_trials_are_told_with_where_they_are(
     told = "and in MLflow" if known else f"not in MLflow, for {uri} does not know the trial"
     assert result.output.strip() == f"trial 7: 1 picture in drawn, {told}"
     assert asked == [(uri, "rivers", Path("thalweg_runs/rivers").absolute(), 7, tmp_path / "drawn")]
-
-
-def test_two_metrics_are_related_over_the_trials_of_a_study(
-    run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from thalweg.tracking import additions
-
-    monkeypatch.setattr(additions, "add_study_pictures", lambda *words: "run")
-    space = load_space("spaces.toys").with_settings(num_trials=6)
-    ledger = Ledger.open(tmp_path / "thalweg_runs" / "related", "related", space)
-    for number in range(6):
-        proposal = ledger.ask()
-        assert isinstance(proposal, Proposal)
-        metrics = {"mse": 0.5 + number, "curvature": 9.0 - number}
-        ledger.report(
-            proposal.number, evaluated(samples=256, value=metrics["mse"], metrics=metrics, final=True)
-        )
-        ledger.complete(proposal.number)
-    ledger.close()
-    uri = f"sqlite:///{tmp_path}/m.db"
-    result = run("show", "related", "--relate", "curvature", "mse", "--pictures", "--tracking-uri", uri)
-    assert result.exit_code == 0, result.output
-    assert "rank correlation -1.00, 95 % interval [-1.00, -0." in result.output
-    assert "the larger curvature, the smaller mse" in result.output
-    assert "and in MLflow" in result.output
-    assert len(list((tmp_path / "thalweg_runs" / "related").rglob("curvature-mse.png"))) == 1
-    result = run("show", "related", "--pictures")
-    assert result.exit_code == 2
-    assert "--pictures draws what --relate shows, got none" in result.stderr
-
-
-def test_groups_are_compared_by_metrics_of_their_own(run: Callable[..., Result], tmp_path: Path) -> None:
-    space = load_space("spaces.toys").with_settings(num_trials=4)
-    ledger = Ledger.open(tmp_path / "thalweg_runs" / "judged", "judged", space)
-    bias = Metric(name="bias", mode="max", unit="1", search_invariant=True, meaning="of predictions")
-    ledger.declare((*contract.metrics_of(ToyTask(Toy())), bias))
-    for number in range(4):
-        proposal = ledger.ask()
-        assert isinstance(proposal, Proposal)
-        metrics = {"mse": 0.5 + number, "bias": 0.125 * (9 - number)}
-        ledger.report(
-            proposal.number, evaluated(samples=256, value=metrics["mse"], metrics=metrics, final=True)
-        )
-        ledger.complete(proposal.number)
-    ledger.close()
-    result = run("show", "judged", "--by", "seed", "--metric", "bias", "--metric", "mse")
-    assert result.exit_code == 0, result.output
-    first, second = result.output.split("judged  ")[1:]
-    assert first.startswith("bias (max)") and "0.9375 +- 0.1614" in first
-    assert second.startswith("mse (min)") and "2.0000 +- 1.2910" in second
-    result = run("show", "judged", "--metric", "bias")
-    assert result.exit_code == 2
-    assert "got 'bias' without --by; add --by" in result.stderr

@@ -1,0 +1,1 @@
+"""How much each searched parameter matters, with its uncertainty."""

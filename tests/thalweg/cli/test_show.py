@@ -1,0 +1,101 @@
+"""What `thalweg show` tells of studies beside their leaderboards."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from kept import evaluated
+from typer.testing import Result
+
+from families.toy.config import Toy
+from families.toy.task import ToyTask
+from thalweg import contract
+from thalweg.contract import Metric
+from thalweg.search.space import load_space
+from thalweg.search.store.optuna_study import Ledger, Proposal
+
+
+def test_the_importance_of_parameters_is_told_and_drawn(
+    run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from thalweg.tracking import additions
+
+    monkeypatch.setattr(additions, "add_study_pictures", lambda *words: "run")
+    space = load_space("spaces.toys").with_settings(num_trials=16, first_trials=())
+    ledger = Ledger.open(tmp_path / "thalweg_runs" / "weighed", "weighed", space)
+    for _ in range(16):
+        proposal = ledger.ask()
+        assert isinstance(proposal, Proposal)
+        value = float(proposal.params["width"])
+        ledger.report(
+            proposal.number, evaluated(samples=256, value=value, metrics={"mse": value}, final=True)
+        )
+        ledger.complete(proposal.number)
+    ledger.close()
+    uri = f"sqlite:///{tmp_path}/m.db"
+    result = run("show", "weighed", "--importance", "--pictures", "--tracking-uri", uri)
+    assert result.exit_code == 0, result.output
+    assert "width matters; 2 parameters are not shown to" in result.output
+    assert "16 complete trials; a forest explains" in result.output
+    assert "and in MLflow" in result.output
+    assert len(list((tmp_path / "thalweg_runs" / "weighed").rglob("importance.png"))) == 1
+    for more, told in (
+        (("--by", "width"), "--importance takes all trials of a study, got --by beside it"),
+        (("--relate", "mse", "width"), "a table is of --relate or of --importance, got both"),
+    ):
+        result = run("show", "weighed", "--importance", *more)
+        assert result.exit_code == 2
+        assert told in result.stderr
+
+
+def test_two_metrics_are_related_over_the_trials_of_a_study(
+    run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from thalweg.tracking import additions
+
+    monkeypatch.setattr(additions, "add_study_pictures", lambda *words: "run")
+    space = load_space("spaces.toys").with_settings(num_trials=6)
+    ledger = Ledger.open(tmp_path / "thalweg_runs" / "related", "related", space)
+    for number in range(6):
+        proposal = ledger.ask()
+        assert isinstance(proposal, Proposal)
+        metrics = {"mse": 0.5 + number, "curvature": 9.0 - number}
+        ledger.report(
+            proposal.number, evaluated(samples=256, value=metrics["mse"], metrics=metrics, final=True)
+        )
+        ledger.complete(proposal.number)
+    ledger.close()
+    uri = f"sqlite:///{tmp_path}/m.db"
+    result = run("show", "related", "--relate", "curvature", "mse", "--pictures", "--tracking-uri", uri)
+    assert result.exit_code == 0, result.output
+    assert "rank correlation -1.00, 95 % interval [-1.00, -0." in result.output
+    assert "the larger curvature, the smaller mse" in result.output
+    assert "and in MLflow" in result.output
+    assert len(list((tmp_path / "thalweg_runs" / "related").rglob("curvature-mse.png"))) == 1
+    result = run("show", "related", "--pictures")
+    assert result.exit_code == 2
+    assert "--pictures draws what --relate or --importance shows, got neither" in result.stderr
+
+
+def test_groups_are_compared_by_metrics_of_their_own(run: Callable[..., Result], tmp_path: Path) -> None:
+    space = load_space("spaces.toys").with_settings(num_trials=4)
+    ledger = Ledger.open(tmp_path / "thalweg_runs" / "judged", "judged", space)
+    bias = Metric(name="bias", mode="max", unit="1", search_invariant=True, meaning="of predictions")
+    ledger.declare((*contract.metrics_of(ToyTask(Toy())), bias))
+    for number in range(4):
+        proposal = ledger.ask()
+        assert isinstance(proposal, Proposal)
+        metrics = {"mse": 0.5 + number, "bias": 0.125 * (9 - number)}
+        ledger.report(
+            proposal.number, evaluated(samples=256, value=metrics["mse"], metrics=metrics, final=True)
+        )
+        ledger.complete(proposal.number)
+    ledger.close()
+    result = run("show", "judged", "--by", "seed", "--metric", "bias", "--metric", "mse")
+    assert result.exit_code == 0, result.output
+    first, second = result.output.split("judged  ")[1:]
+    assert first.startswith("bias (max)") and "0.9375 +- 0.1614" in first
+    assert second.startswith("mse (min)") and "2.0000 +- 1.2910" in second
+    result = run("show", "judged", "--metric", "bias")
+    assert result.exit_code == 2
+    assert "got 'bias' without --by; add --by" in result.stderr
