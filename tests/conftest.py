@@ -3,6 +3,7 @@
 import atexit
 import functools
 import gc
+import logging
 import os
 import random
 import re
@@ -34,7 +35,7 @@ hypothesis.settings.register_profile(
     derandomize="CI" in os.environ,
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
-hypothesis.settings.load_profile("thalweg")
+hypothesis.settings.register_profile("quick", hypothesis.settings.get_profile("thalweg"), max_examples=25)
 
 # A variable of the developer's own sessions must not steer a test.
 _FOREIGN = (
@@ -54,8 +55,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Sets what must be known before torch, Ray or MLflow are imported, here and in their workers."""
+    # While one works, a quarter of the examples of each property does.
+    hypothesis.settings.load_profile("quick" if "not slow" in config.option.markexpr else "thalweg")
     for name in _FOREIGN:
         os.environ.pop(name, None)
     # No test pulls the plug, and thousands of waits for the disk take a tenth of the time.
@@ -193,6 +196,30 @@ def _seeded() -> None:
     if "torch" in sys.modules:
         # `torch.manual_seed` writes down a traceback for each kind of device that is not here.
         sys.modules["torch"].default_generator.manual_seed(0)
+
+
+class _Messages(logging.Handler):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.said: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keeps a message."""
+        self.said.append(record.getMessage())
+
+
+@pytest.fixture
+def logged() -> Iterator[list[str]]:
+    """The warnings that are logged during the test.
+
+    pytest's own fixture looks through all loggers three times a test, and Ray, MLflow and torch have a thousand.
+    """
+    handler = _Messages()
+    logging.getLogger().addHandler(handler)
+    yield handler.said
+    logging.getLogger().removeHandler(handler)
 
 
 @pytest.fixture

@@ -258,7 +258,7 @@ def test_an_ask_that_fails_ends_the_search_without_an_exception(
 
 
 def test_a_listener_that_raises_does_not_harm_the_search(
-    make_space: Make, open_ledger: Open, caplog: pytest.LogCaptureFixture
+    make_space: Make, open_ledger: Open, logged: list[str]
 ) -> None:
     def listen(event: Event) -> None:
         raise ConnectionError("MLflow is away")
@@ -270,7 +270,7 @@ def test_a_listener_that_raises_does_not_harm_the_search(
     controller.observe(proposal.number, evaluated(samples=800, value=0.5, final=True))
     assert ledger.trials()[0].status == "complete"
     assert controller.failure is None
-    assert "a listener failed on TrialStarted" in caplog.text
+    assert "a listener failed on TrialStarted" in logged
 
 
 def write_moody_space(lab: Callable[[str, str], Path], folder: Path, condition: str) -> Space:

@@ -1,6 +1,5 @@
 """A study in a database that somebody else holds for a while."""
 
-import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -79,7 +78,7 @@ def test_a_search_waits_for_its_database_says_so_and_loses_nothing(ledger: Ledge
 
 @pytest.mark.slow
 def test_opening_and_reading_wait_too(
-    make_space: Make, open_ledger: Open, tmp_path: Path, ledger: Ledger, caplog: pytest.LogCaptureFixture
+    make_space: Make, open_ledger: Open, tmp_path: Path, ledger: Ledger, logged: list[str]
 ) -> None:
     url = f"sqlite:///{tmp_path}/team.db"
     ledger.close()
@@ -87,12 +86,12 @@ def test_opening_and_reading_wait_too(
         lambda: open_ledger(make_space(max_retries=0), storage=url),
         lambda: read_study(tmp_path / "study", "s", url),
     ):
-        with held(tmp_path / "team.db") as other, caplog.at_level(logging.WARNING):
+        with held(tmp_path / "team.db") as other:
             timer = threading.Timer(0.5, lambda other=other: other.execute("COMMIT"))
             timer.start()
             act()
             timer.join()
-    assert sum("waiting for" in text for text in caplog.messages) == 2
+    assert sum("waiting for" in text for text in logged) == 2
 
 
 @pytest.mark.slow
