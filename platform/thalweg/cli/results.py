@@ -9,6 +9,7 @@ import typer
 
 from thalweg.cli.options import RUNS, Data, Output, Storage, Tracking, teller, terminal
 from thalweg.errors import ConfigError
+from thalweg.events import EndedAs
 
 if TYPE_CHECKING:
     from thalweg.search.store.records import StudyRecord
@@ -115,13 +116,19 @@ def show(
     pictures: Annotated[
         bool, typer.Option("--pictures", help="Draw what --relate shows, also into MLflow.")
     ] = False,
+    ended_as: Annotated[
+        EndedAs | None,
+        typer.Option(
+            metavar="WORD", help="Show only trials that ended as diverged, out_of_memory, data, ..."
+        ),
+    ] = None,
     output: Output = RUNS,
     storage: Storage = None,
     tracking_uri: Tracking = None,
 ) -> None:
     """Shows the leaderboards of studies, means over groups of their trials, or relations of metrics; runs nothing.
 
-    Examples: `thalweg show rgb_lidar_fusion_seeds --by fusion`,
+    Examples: `thalweg show rgb_lidar_fusion_seeds --by fusion`, `thalweg show quickstart --ended-as diverged`,
     `thalweg show sentinel_supcon_seeds --by loss --metric recall_Mines`,
     `thalweg show geo_contrastive_alpha --relate latent_curvature rrmse`
 
@@ -138,8 +145,7 @@ def show(
             f"--metric says what groups are compared by, got {metric[0]!r} without --by; add --by"
         )
     if relate is not None:
-        if by:
-            raise ConfigError("--relate takes all trials of a study, got --by beside it; give one of the two")
+        _takes_all_trials(by, ended_as)
         for name in study:
             _relate(studies.find(output, name, storage), relate, output / name, pictures, tracking_uri)
         return
@@ -148,10 +154,17 @@ def show(
             "--pictures draws what --relate shows, got none; `thalweg best STUDY --pictures` draws models"
         )
     for name in study:
-        record = studies.find(output, name, storage)
+        record = studies.find(output, name, storage).of_trials(ended_as)
         judged = [judged_by(record, each) for each in metric] if metric else [record]
         for each in judged:
             board.show(leaderboard.of_study(each, output / name), console, by or ())
+
+
+def _takes_all_trials(by: list[str] | None, ended_as: EndedAs | None) -> None:
+    if beside := "--by" if by else "--ended-as" if ended_as else "":
+        raise ConfigError(
+            f"--relate takes all trials of a study, got {beside} beside it; give one of the two"
+        )
 
 
 def _relate(
